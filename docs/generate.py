@@ -1,0 +1,93 @@
+"""Writes the tables in docs/ that can be read off the code: codes, operations, limits. Run by ``make docs``.
+
+    python docs/generate.py           write them
+    python docs/generate.py --check   write nothing, exit with 1 when one is out of date (``make check``)
+
+A table stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from imgserve.spec.codes import MEANING
+from imgserve.spec.limits import Limits
+from imgserve.spec.operations import Rasterize, Resize
+
+DOCS = Path(__file__).resolve().parent
+PLACE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+LIMITS = {
+    "source_bytes": ("a source, as sent and as decoded by HTTP", "bytes"),
+    "svg_bytes": ("an SVG", "bytes"),
+    "frame_pixels": ("one frame of a source", "pixels"),
+    "frames": ("frames of a source", ""),
+    "total_pixels": ("all frames of a source together", "pixels"),
+    "output_pixels": ("a result", "pixels"),
+    "output_side_px": ("a side of a result", "pixels"),
+}
+
+
+def codes() -> Iterator[str]:
+    yield "| code | meaning |"
+    yield "|---|---|"
+    for code, meaning in sorted(MEANING.items()):
+        yield f"| {code} | {meaning} |"
+
+
+def operations() -> Iterator[str]:
+    yield "| operation | argument | values | default |"
+    yield "|---|---|---|---|"
+    for operation in (Resize, Rasterize):
+        schema = msgspec.json.schema(operation)["$defs"][operation.__name__]["properties"]
+        for field in msgspec.structs.fields(operation):
+            default = "" if field.default is None else f"`{msgspec.json.encode(field.default).decode()}`"
+            values = in_words(schema[field.name])
+            yield f"| {operation.__name__.lower()} | `{field.name}` | {values} | {default} |"
+
+
+def in_words(schema: dict[str, Any]) -> str:
+    """One field's JSON schema for people."""
+    chosen = next(option for option in schema.get("anyOf", [schema]) if option.get("type") != "null")
+    if "enum" in chosen:
+        return ", ".join(f"`{value}`" for value in sorted(chosen["enum"]))
+    words = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`"}[chosen["type"]]
+    if "minimum" in chosen:
+        words += f" from {chosen['minimum']:,} to {chosen['maximum']:,}"
+    return words + (f", {chosen['description']}" if "description" in chosen else "")
+
+
+def limits() -> Iterator[str]:
+    yield "| of | at most |"
+    yield "|---|---|"
+    for name, value in msgspec.structs.asdict(Limits()).items():
+        what, unit = LIMITS[name]
+        yield f"| {what} | {value:,} {unit} |".replace("  ", " ")
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {"codes": codes, "operations": operations, "limits": limits}
+
+
+def filled(text: str) -> str:
+    """The page with each table as the code has it now. Raises KeyError for a table nobody makes."""
+    return PLACE.sub(lambda m: m[1] + "\n".join(TABLES[m[2]]()) + "\n" + m[3], text)
+
+
+def main(arguments: list[str]) -> int:
+    stale = [path for path in sorted(DOCS.rglob("*.md")) if filled(path.read_text()) != path.read_text()]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"docs/{path.relative_to(DOCS)} is out of date: run make docs")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(filled(path.read_text()))
+        print(f"docs/{path.relative_to(DOCS)} written")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""``POST /``: the original protocol. A raw ASGI handler, so that its answers are exactly what its clients know.
+
+JSON in, JSON out; status 200 for every code but 302 (401), 301 (503) and an oversized body (413).
+"""
+
+import asyncio
+
+import msgspec
+
+from imgserve import failpoint, logs
+from imgserve.api.auth import Receive, Scope, Send
+from imgserve.errors import ImgserveError
+from imgserve.intake import Answer, Intake
+from imgserve.jobs.queue import StorageFailing
+from imgserve.spec.classic import ParseError, parse
+from imgserve.spec.request import FixedOutput, RequestInvalid
+
+PARSE_ERROR = b'{"msg":"request parse error"}'
+RETRY_AFTER_S = 5
+
+
+class BodyTooLarge(Exception):
+    """More bytes than a job may have."""
+
+
+class Classic:
+    def __init__(self, intake: Intake, max_body_bytes: int, body_timeout_s: float) -> None:
+        self._intake = intake
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._intake.is_draining:
+            await deny(self._intake.draining(), scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                body = await self._read(receive)
+            request = parse(body)
+        except BodyTooLarge:
+            await reply(send, 413, PARSE_ERROR, close=True)
+            return
+        except (ParseError, TimeoutError):
+            await reply(send, 200, PARSE_ERROR)
+            return
+        except RequestInvalid as error:
+            await deny(error, scope, receive, send)
+            return
+        try:
+            answer = await self._intake.take_in(request, scope["caller"], _good_reply)
+        except ImgserveError as error:
+            await deny(error, scope, receive, send)
+            return
+        await self._answer(answer, send)
+
+    async def _answer(self, answer: Answer, send: Send) -> None:
+        await reply(send, 200, answer.body, (b"x-imgserve-job", answer.id.encode()))
+        failpoint.reach("intake_answered")
+        try:
+            await self._intake.answered(answer.number)
+        except StorageFailing as error:
+            logs.event("storage_failing", detail=error.detail)
+
+    async def _read(self, receive: Receive) -> bytes:
+        """Raises BodyTooLarge; a caller who hangs up has sent what there is."""
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            chunk = message.get("body", b"")
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._max_body_bytes:
+                raise BodyTooLarge
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+
+def _good_reply(outputs: tuple[FixedOutput, ...]) -> bytes:
+    return msgspec.json.encode({"dstURL": outputs[0].destination.shown})
+
+
+async def deny(error: ImgserveError, _scope: Scope, _receive: Receive, send: Send) -> None:
+    """The classic shape of a fault. Codes 301 and 302 also speak through the status."""
+    number = error.number if isinstance(error, RequestInvalid) else error.classic_code
+    status = {301: 503, 302: 401}.get(number or 0, 200)
+    body = msgspec.json.encode({"msg": "request invalid", "code": number or 301, "detail": error.sentence()})
+    logs.event("refused", code=error.code, number=number)
+    headers = [(b"retry-after", str(RETRY_AFTER_S).encode())] if status == 503 else []
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await reply(send, status, body, *headers)
+
+
+async def reply(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes], close: bool = False) -> None:
+    fixed = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if close:
+        fixed.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
+    await send({"type": "http.response.body", "body": body})

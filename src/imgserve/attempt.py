@@ -1,0 +1,172 @@
+"""One attempt of one job, as a story: fetch once -> render each output -> deliver it -> say how it ended.
+
+In: a claim. Out: the settlement that the runner stores. An output that is done frees its destination at once when
+others of the job are still under way.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from imgserve import logs
+from imgserve.blob import Blob
+from imgserve.delivery import ClaimLost, Deliveries, Overtaken
+from imgserve.errors import ImgserveError
+from imgserve.jobs.job import Charge, Claim, Intent, Output, OutputResult, Settlement
+from imgserve.jobs.queue import Queue
+from imgserve.jobs.retry import Decision, Retry, decide
+from imgserve.placeholder import digest
+from imgserve.render import Renderer
+from imgserve.spec.recipe import MEDIA_TYPE
+from imgserve.transfer.dispatch import Write
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.spool import Store
+
+QUARANTINE_AFTER_CRASHES = 2
+
+
+class Config(msgspec.Struct, frozen=True):
+    """``repeat_after_s``: when a final is sent again because its placeholder's fate is unknown."""
+
+    delivery_timeout_s: float = 60.0
+    repeat_after_s: float = 60.0
+    kept_renditions_bytes: int = 64_000_000
+
+
+class SourceIsPlaceholder(ImgserveError):
+    code = "source_is_placeholder"
+    is_retryable = True
+    title = "The source is a placeholder that imgserve wrote"
+
+
+class AttemptTimeout(ImgserveError):
+    code = "attempt_timeout"
+    is_retryable = True
+    title = "The attempt took too long"
+
+
+class AttemptBug(ImgserveError):
+    code = "internal"
+    is_retryable = True
+
+
+class Attempts:
+    """Carries out claims. ``begun`` holds the downloads that intake's probes began, by job number."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        renderer: Renderer,
+        deliveries: Deliveries,
+        begun: Store[Fetch],
+        config: Config,
+        clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._queue = queue
+        self._renderer = renderer
+        self._deliveries = deliveries
+        self._begun = begun
+        self._config = config
+        self._clock = clock
+        self._jitter = jitter
+        self._renditions: Store[Blob] = Store(config.kept_renditions_bytes)
+
+    async def carry_out(self, claim: Claim) -> Settlement:
+        """Raises ClaimLost, StorageFailing."""
+        ready = {output.id: self._renditions.take(str(output.id)) for output in claim.outputs}
+        source: Blob | None = None
+        if None in ready.values():
+            try:
+                source = await self._source(claim)
+            except ImgserveError as error:
+                return self.failed(claim, error)
+        ends = await asyncio.gather(*(self._end(claim, output, source, ready[output.id]) for output in claim.outputs))
+        for end in ends:
+            if isinstance(end, ClaimLost):
+                raise end
+        return self._settlement(claim, ends)
+
+    def failed(self, claim: Claim, error: ImgserveError) -> Settlement:
+        """The settlement of an attempt that ``error`` ended for all its outputs."""
+        return self._settlement(claim, [error] * len(claim.outputs))
+
+    async def _source(self, claim: Claim) -> Blob:
+        blob = await self._renderer.source(claim.source, self._begun.take(str(claim.number)), claim.number)
+        written = await self._queue.placeholder_digests(blob.size, self._clock())
+        if written and digest(blob) in written:
+            raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")
+        return blob
+
+    async def _end(
+        self, claim: Claim, output: Output, source: Blob | None, ready: Blob | None
+    ) -> OutputResult | ImgserveError:
+        """How one output's attempt ended; an error is a value here, because the job's other outputs go on."""
+        try:
+            result = await self._output(claim, output, source, ready)
+        except Overtaken:
+            result = OutputResult(output.id, "superseded")
+        except ImgserveError as error:
+            return error
+        if len(claim.outputs) > 1:
+            await self._queue.record(Settlement(claim.number, claim.token, (result,)), self._clock())
+        return result
+
+    async def _output(self, claim: Claim, output: Output, source: Blob | None, ready: Blob | None) -> OutputResult:
+        if ready is None:
+            assert source is not None
+            is_alone = claim.crashes >= QUARANTINE_AFTER_CRASHES
+            ready = await self._renderer.rendition(
+                source, claim.facts, output.spec, is_alone=is_alone, number=claim.number
+            )
+        place = output.spec.destination
+        assert output.spec.recipe.output.format is not None
+        media_type = MEDIA_TYPE[output.spec.recipe.output.format]
+        write = Write("final", media_type, f"o{output.id}", claim.token, self._config.delivery_timeout_s)
+        intent = Intent(claim.number, output.id, claim.token, place.key, "final")
+        needs_repeat = output.placeholder == "unknown" and place.kind == "put" and not output.is_repeat
+        try:
+            delivery = await self._deliveries.write(intent, place, ready, write)
+        except ImgserveError:
+            self._renditions.keep(str(output.id), ready, ready.size)
+            raise
+        logs.event("delivered", job=claim.id, output=output.id, bytes=ready.size, is_verified=delivery.is_verified)
+        if needs_repeat:
+            self._renditions.keep(str(output.id), ready, ready.size)
+            return OutputResult(output.id, "repeat")
+        return OutputResult(output.id, "delivered")
+
+    def _settlement(self, claim: Claim, ends: "list[ImgserveError] | list[OutputResult | ImgserveError]") -> Settlement:
+        """One settlement of all outputs' ends: the job waits for the latest retry, the first error speaks for it."""
+        now = self._clock()
+        results: list[OutputResult] = []
+        pauses_s: list[float] = []
+        charges: set[Charge] = set()
+        errors: list[tuple[str, str]] = []
+        for output, end in zip(claim.outputs, ends, strict=True):
+            if isinstance(end, OutputResult):
+                results.append(end)
+                if end.status == "repeat":
+                    pauses_s.append(self._config.repeat_after_s)
+                continue
+            decision = self._decide(claim, end, now)
+            charges.add(decision.charge)
+            if isinstance(decision, Retry):
+                pauses_s.append(decision.delay_s)
+                results.append(OutputResult(output.id, "retry"))
+                errors.append((end.code, end.sentence()))
+            else:
+                self._renditions.drop(str(output.id))
+                results.append(OutputResult(output.id, "failed"))
+                errors.append((decision.error, end.sentence()))
+        charge: Charge = "crash" if "crash" in charges else "attempt" if "attempt" in charges else "none"
+        retry_at = now + max(pauses_s) if pauses_s else None
+        error, detail = errors[0] if errors else ("", "")
+        return Settlement(claim.number, claim.token, tuple(results), charge, retry_at, error, detail)
+
+    def _decide(self, claim: Claim, error: ImgserveError, now: float) -> Decision:
+        left_s = claim.deadline_at - now
+        return decide(error, attempts=claim.attempts, crashes=claim.crashes, left_s=left_s, jitter=self._jitter())

@@ -1,0 +1,79 @@
+"""What a failed job owes its destinations: a failure picture (or nothing at all) where its placeholder lies.
+
+The runner claims due debts and hands them here one by one. A debt is tried again until it is paid or 72 h have passed.
+"""
+
+import random
+import time
+from collections.abc import Callable
+
+from imgserve import failpoint, logs
+from imgserve.delivery import ClaimLost, Deliveries, Overtaken
+from imgserve.errors import ImgserveError
+from imgserve.jobs.job import DebtClaim, DebtOutcome, Intent
+from imgserve.jobs.queue import Queue, StorageFailing
+from imgserve.jobs.retry import backoff
+from imgserve.placeholder import Placeholders
+from imgserve.spec.recipe import MEDIA_TYPE
+from imgserve.transfer.dispatch import Write
+
+
+class Debts:
+    def __init__(
+        self,
+        queue: Queue,
+        deliveries: Deliveries,
+        placeholders: Placeholders,
+        delivery_timeout_s: float,
+        clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._queue = queue
+        self._deliveries = deliveries
+        self._placeholders = placeholders
+        self._delivery_timeout_s = delivery_timeout_s
+        self._clock = clock
+        self._jitter = jitter
+
+    async def pay(self, debt: DebtClaim) -> None:
+        """One try. When the queue cannot be written the debt falls due again by itself."""
+        try:
+            outcome = await self._try(debt)
+            if outcome is not None:
+                await self._queue.settle_debt(debt, outcome, self._clock())
+        except StorageFailing as error:
+            logs.event("storage_failing", detail=error.detail)
+            return
+        if outcome == "paid":
+            failpoint.reach("failed_paid")
+
+    async def _try(self, debt: DebtClaim) -> DebtOutcome | None:
+        if self._clock() > debt.owed_until:
+            logs.event("placeholder_left", job=debt.id, output=debt.output.id)
+            return "given_up"
+        try:
+            await self._replace(debt)
+        except Overtaken:
+            return "overtaken"
+        except ClaimLost:
+            return None
+        except StorageFailing:
+            raise
+        except ImgserveError as error:
+            logs.event("debt_unpaid", job=debt.id, output=debt.output.id, code=error.code)
+            return self._clock() + backoff(debt.attempts, self._jitter())
+        logs.event("debt_paid", job=debt.id, output=debt.output.id)
+        return "paid"
+
+    async def _replace(self, debt: DebtClaim) -> None:
+        output = debt.output
+        place = output.spec.destination
+        assert output.spec.recipe.output.format is not None
+        media_type = MEDIA_TYPE[output.spec.recipe.output.format]
+        intent = Intent(debt.number, output.id, debt.token, place.key, "failed")
+        write = Write("failed", media_type, f"o{output.id}", debt.token, self._delivery_timeout_s)
+        if output.spec.on_failure == "delete":
+            await self._deliveries.delete(intent, place, write)
+            return
+        drawn = await self._placeholders.failed(output.spec)
+        await self._deliveries.write(intent, place, drawn.blob, write)

@@ -1,0 +1,40 @@
+"""The root of every error that a user may see.
+
+    ImgserveError
+    ├─ spec/request.py       RequestInvalid (101-116)
+    ├─ spec/geometry.py      SourceTooSmall (203)
+    ├─ imaging/faults.py     SourceUnreadable (202), SvgInvalid (204), PictureTooLarge (206), RenderTimeout,
+    │                        WorkerDied, RenderFailed
+    ├─ transfer/faults.py    SourceUnavailable (201), SourceTooLarge (206), SourceRefused (115),
+    │                        DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown
+    ├─ jobs/queue.py         QueueFull, StorageFailing (301)
+    └─ api/auth.py           NotAuthorised (302)
+
+A class says what kind of fault it is, once; an instance says what happened (``detail``, one sentence for the
+user, never with a credential in it) and what would mend it (``hint``).
+"""
+
+from typing import ClassVar
+
+
+class ImgserveError(Exception):
+    """Base of all faults with a public face.
+
+    ``code`` is stable and used in logs and metrics; ``classic_code`` is the number of the original protocol;
+    ``status`` is the HTTP status of the native API; ``is_retryable`` tells whether time alone can heal it.
+    """
+
+    code: ClassVar[str] = "internal"
+    classic_code: ClassVar[int | None] = None
+    status: ClassVar[int] = 500
+    is_retryable: bool = False
+    title: ClassVar[str] = "Something went wrong inside imgserve"
+
+    def __init__(self, detail: str, hint: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.hint = hint
+
+    def sentence(self) -> str:
+        """What happened and what would mend it, for a reply or a log line."""
+        return f"{self.detail} ({self.hint})" if self.hint else self.detail

@@ -1,0 +1,32 @@
+"""Named places where a test can end the server as a power cut would: exit status 137, nothing flushed, nothing closed.
+
+Every boundary between two durable or visible effects of a job has one (the list is NAMES). Only ``service.py`` arms
+them, from a setting that exists for tests; in a server that was started normally ``reach`` compares and returns.
+"""
+
+import os
+import sys
+
+NAMES = (
+    "intake_probed", "intake_enqueued", "placeholder_locked", "placeholder_sent", "intake_released", "intake_answered",
+    "claimed", "fetched", "rendered", "final_locked", "final_sent", "file_written", "settled",
+    "failed_locked", "failed_sent", "failed_paid",
+)  # fmt: skip
+
+_armed: dict[str, int] = {}
+
+
+def arm(name: str, nth: int = 1) -> None:
+    """End the process when ``name`` is reached for the ``nth`` time. Raises ValueError for an unknown name."""
+    if name not in NAMES:
+        raise ValueError(f"unknown failpoint {name!r}, expected one of {', '.join(NAMES)}")
+    _armed[name] = nth
+
+
+def reach(name: str) -> None:
+    if name in _armed:
+        _armed[name] -= 1
+        if _armed[name] <= 0:
+            sys.stderr.write(f"failpoint {name}\n")
+            sys.stderr.flush()
+            os._exit(137)

@@ -1,0 +1,56 @@
+"""What can go wrong with a picture, as the pool tells it."""
+
+from typing import ClassVar
+
+from imgserve.errors import ImgserveError
+
+
+class SourceUnreadable(ImgserveError):
+    code = "source_unreadable"
+    classic_code: ClassVar[int | None] = 202
+    status = 422
+    title = "The source is not a readable image"
+
+
+class SvgInvalid(ImgserveError):
+    code = "svg_invalid"
+    classic_code: ClassVar[int | None] = 204
+    status = 422
+    title = "The SVG is invalid"
+
+
+class PictureTooLarge(ImgserveError):
+    """More pixels, frames or bytes than the limits allow; ``detail`` names the limit."""
+
+    code = "picture_too_large"
+    classic_code: ClassVar[int | None] = 206
+    status = 422
+    title = "The picture is too large"
+
+
+class RenderTimeout(ImgserveError):
+    """The worker was killed at the render deadline; the job fails at once."""
+
+    code = "render_timeout"
+    classic_code: ClassVar[int | None] = 202
+    status = 422
+    title = "The picture took too long to render"
+
+
+class WorkerDied(ImgserveError):
+    """The worker ended while it held this picture (codec crash, out of memory). Charged to crashes, not attempts."""
+
+    code = "worker_died"
+    classic_code: ClassVar[int | None] = 202
+    status = 502
+    is_retryable = True
+    title = "The render worker died"
+
+
+class RenderFailed(ImgserveError):
+    """libvips refused an operation on a picture it had opened."""
+
+    code = "render_failed"
+    classic_code: ClassVar[int | None] = 202
+    status = 422
+    title = "The picture could not be rendered"

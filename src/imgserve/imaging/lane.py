@@ -1,0 +1,64 @@
+"""Workers for one kind of work, and who waits for one. Used by ``pool.py`` only; never blocks, does no I/O."""
+
+import asyncio
+import contextlib
+from collections import deque
+
+from imgserve.errors import ImgserveError
+from imgserve.imaging.process import Child
+
+
+class Lane:
+    """Workers for one kind of work: idle ones, and those who wait for one, first come first served."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self.members: set[Child] = set()
+        self.idle: deque[Child] = deque()
+        self.waiters: deque[asyncio.Future[Child]] = deque()
+
+    @property
+    def lacking(self) -> int:
+        return self.wanted - len(self.members)
+
+    async def acquire(self) -> Child:
+        """The next idle worker, alive when this returns."""
+        while True:
+            child = self.idle.popleft() if self.idle else await self._wait()
+            if child.is_alive:
+                return child
+
+    async def _wait(self) -> Child:
+        waiter: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self.waiters.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.release(waiter.result())
+            raise
+
+    def release(self, child: Child) -> None:
+        if not child.is_alive or child not in self.members:
+            return
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(child)
+                return
+        self.idle.append(child)
+
+    def add(self, child: Child) -> None:
+        self.members.add(child)
+        self.release(child)
+
+    def remove(self, child: Child) -> None:
+        self.members.discard(child)
+        with contextlib.suppress(ValueError):
+            self.idle.remove(child)
+
+    def refuse_all(self, error: ImgserveError) -> None:
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)

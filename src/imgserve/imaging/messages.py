@@ -1,0 +1,88 @@
+"""What parent and worker say to each other. Plain frozen values; the pictures themselves travel as descriptors.
+
+The parent sends one ``Request``, the worker answers with one ``Reply``, and only then comes the next request. The
+first frame of a worker's life is ``Ready`` or ``CannotStart``.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from imgserve.spec.facts import Facts, Size
+from imgserve.spec.limits import Limits
+from imgserve.spec.recipe import Format, Recipe
+
+
+class RenderTask(msgspec.Struct, frozen=True):
+    """Carry out a recipe into exactly ``size``. ``recipe.output.format`` is always set here."""
+
+    recipe: Recipe
+    size: Size
+
+
+class Drawing(msgspec.Struct, frozen=True):
+    """A placeholder or failure picture. ``color`` is ``#rrggbb``; an empty ``text`` draws none."""
+
+    size: Size
+    format: Format
+    color: str
+    text: str
+    quality: int | None = None
+
+
+class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
+    """``size_bytes`` of the source are there; ``is_complete`` when no more will come."""
+
+    size_bytes: int
+    is_complete: bool
+    limits: Limits
+
+
+class RenderRequest(msgspec.Struct, frozen=True, tag="render"):
+    size_bytes: int
+    task: RenderTask
+    limits: Limits
+
+
+class DrawRequest(msgspec.Struct, frozen=True, tag="draw"):
+    drawing: Drawing
+    limits: Limits
+
+
+FaultCode = Literal["source_unreadable", "svg_invalid", "picture_too_large", "render_failed"]
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The door is locked. ``sandbox`` says how, or why not."""
+
+    sandbox: str
+
+
+class CannotStart(msgspec.Struct, frozen=True, tag="cannot_start"):
+    reason: str
+
+
+class Probed(msgspec.Struct, frozen=True, tag="probed"):
+    """``facts`` None: the header is not all there yet."""
+
+    facts: Facts | None
+
+
+class Written(msgspec.Struct, frozen=True, tag="written"):
+    """The picture is in the result's memfd; its length is the memfd's."""
+
+    size: Size
+    format: Format
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The worker is well, the picture is not. ``trace`` is set when imgserve itself is at fault: for the log only."""
+
+    code: FaultCode
+    detail: str
+    hint: str = ""
+    trace: str = ""
+
+
+Request = ProbeRequest | RenderRequest | DrawRequest
+Reply = Ready | CannotStart | Probed | Written | Failed

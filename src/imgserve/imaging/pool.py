@@ -1,0 +1,269 @@
+"""The render pool: who works, who waits, who takes the place of the dead.
+
+Pictures go in and come out as blobs (memfds); this process never parses a picture byte and never imports pyvips.
+Called by intake (``probe``, ``draw``) and by ``render.py`` (``render``); built by ``service.py``.
+
+There are two lanes, one for renders and one of a single worker for probes and placeholders, so that long renders
+block no reply. One spare worker stands ready beside them and takes the place of whoever dies or is retired.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import TypeVar
+
+import msgspec
+
+from imgserve.blob import Blob
+from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid, WorkerDied
+from imgserve.imaging.lane import Lane
+from imgserve.imaging.messages import (
+    Drawing,
+    DrawRequest,
+    Failed,
+    FaultCode,
+    Probed,
+    ProbeRequest,
+    RenderRequest,
+    RenderTask,
+    Reply,
+    Request,
+    Written,
+)
+from imgserve.imaging.process import CannotStartWorker, Child, Sandbox, WorkerOptions, start_child
+from imgserve.spec.facts import Facts, Size
+from imgserve.spec.limits import Limits
+from imgserve.spec.recipe import Format
+
+log = logging.getLogger(__name__)
+
+_FIRST_BACKOFF_S = 0.5
+_LONGEST_BACKOFF_S = 30.0
+_Kind = TypeVar("_Kind", Probed, Written)
+_FAULTS: dict[FaultCode, type[ImgserveError]] = {
+    "source_unreadable": SourceUnreadable,
+    "svg_invalid": SvgInvalid,
+    "picture_too_large": PictureTooLarge,
+    "render_failed": RenderFailed,
+}
+
+
+class Config(msgspec.Struct, frozen=True):
+    """``workers`` render at the same time; the intake worker and the spare come on top."""
+
+    workers: int = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
+    render_timeout_s: float = 15.0
+    svg_timeout_s: float = 5.0
+    probe_timeout_s: float = 5.0
+    recycle_after: int = 1000
+    memory_limit_bytes: int = 2_500_000_000
+    sandbox: Sandbox = "auto"
+
+
+class Rendition(msgspec.Struct, frozen=True):
+    """A finished picture and what was measured of it."""
+
+    blob: Blob
+    size: Size
+    format: Format
+
+
+class PoolCannotStart(Exception):
+    """No worker could be started at all: the message tells the operator why."""
+
+
+class Pool:
+    """All workers of one server process. ``start`` before use, ``aclose`` afterwards."""
+
+    def __init__(self, config: Config, limits: Limits) -> None:
+        self._config = config
+        self._limits = limits
+        self._options = WorkerOptions(config.sandbox, config.memory_limit_bytes)
+        self._render = Lane(config.workers)
+        self._intake = Lane(1)
+        self._spare: Child | None = None
+        self._living: set[Child] = set()
+        self._unreaped: set[Child] = set()
+        self._shortage = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self.sandbox = ""
+
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        return tuple(sorted(child.pid for child in self._living))
+
+    async def start(self) -> None:
+        """Start every worker and the spare. Raises PoolCannotStart when even one cannot."""
+        count = self._config.workers + 2
+        results = await asyncio.gather(*(self._start_child() for _ in range(count)), return_exceptions=True)
+        for result in results:
+            if isinstance(result, Child):
+                self.sandbox = result.sandbox
+                self._employ(result)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if failures:
+            await self.aclose()
+            if isinstance(failures[0], CannotStartWorker):
+                raise PoolCannotStart(f"the render workers cannot start: {failures[0]}") from failures[0]
+            raise failures[0]
+        self._supervisor = asyncio.create_task(self._supervise(), name="pool supervisor")
+
+    async def aclose(self) -> None:
+        """Kill every worker and wait until all are reaped. Whoever still waits gets WorkerDied."""
+        self._is_closed = True
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.wait([self._supervisor])
+        for lane in (self._render, self._intake):
+            lane.refuse_all(WorkerDied("the server is stopping", "try again"))
+        for child in tuple(self._living):
+            child.kill()
+        for child in tuple(self._unreaped):
+            await child.reaped()
+
+    async def probe(self, source: Blob, *, is_complete: bool) -> Facts | None:
+        """What the source's header tells; None: more bytes are needed. The same growing blob may be asked again.
+
+        Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied.
+        """
+        request = ProbeRequest(source.size, is_complete, self._limits)
+        with _read_only(source) as descriptor:
+            async with self._worker(self._intake) as child:
+                reply = await child.ask(request, [descriptor], self._config.probe_timeout_s)
+                return _expect(Probed, self._judged(child, reply)).facts
+
+    async def draw(self, drawing: Drawing) -> Blob:
+        """A placeholder or failure picture. Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied."""
+        async with self._worker(self._intake) as child:
+            return (await self._write(child, DrawRequest(drawing, self._limits), [], self._config.probe_timeout_s)).blob
+
+    async def render(
+        self, source: Blob, task: RenderTask, *, is_svg: bool = False, is_alone: bool = False
+    ) -> Rendition:
+        """Carry out the task on a worker that is idle, waiting for one if need be.
+
+        ``is_svg`` sets the shorter deadline. ``is_alone`` starts a worker for this picture only and ends it afterwards.
+        Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied.
+        """
+        request = RenderRequest(source.size, task, self._limits)
+        timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
+        with _read_only(source) as descriptor:
+            async with self._lone_worker() if is_alone else self._worker(self._render) as child:
+                return await self._write(child, request, [descriptor], timeout_s)
+
+    async def _write(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Rendition:
+        result = Blob()
+        reply = await child.ask(request, [*descriptors, result.fd], timeout_s)
+        written = _expect(Written, self._judged(child, reply))
+        result.size = os.fstat(result.fd).st_size  # measured here, for a worker's word is not to be trusted
+        return Rendition(result, written.size, written.format)
+
+    def _judged(self, child: Child, reply: Reply) -> Reply:
+        """The reply, or the fault that it tells of. A worker with a fault of its own is not used again."""
+        child.renders += 1
+        if not isinstance(reply, Failed):
+            return reply
+        if reply.code == "render_failed":
+            child.kill()
+        if reply.trace:
+            log.error("render worker: %s", reply.trace, extra={"action": "render_fault"})
+        raise _FAULTS[reply.code](reply.detail, reply.hint)
+
+    @contextlib.asynccontextmanager
+    async def _worker(self, lane: Lane) -> AsyncIterator[Child]:
+        if self._is_closed:
+            raise WorkerDied("the server is stopping", "try again")
+        child = await lane.acquire()
+        try:
+            yield child
+        finally:
+            if child.renders >= self._config.recycle_after:
+                child.kill()
+            lane.release(child)
+
+    @contextlib.asynccontextmanager
+    async def _lone_worker(self) -> AsyncIterator[Child]:
+        try:
+            child = await self._start_child()
+        except CannotStartWorker as error:
+            raise WorkerDied(f"no fresh render worker could be started: {error}", "try again") from error
+        try:
+            yield child
+        finally:
+            child.kill()
+
+    async def _start_child(self) -> Child:
+        child = await start_child(self._options)
+        if self._is_closed:
+            child.kill()
+            await child.reaped()
+            raise CannotStartWorker("the server is stopping")
+        self._living.add(child)
+        self._unreaped.add(child)
+        child.on_death = self._bury
+        child.on_reaped = self._unreaped.discard
+        return child
+
+    def _employ(self, child: Child) -> None:
+        """Give a ready worker to the lane that lacks one; intake first, for callers wait there for their reply."""
+        for lane in (self._intake, self._render):
+            if lane.lacking > 0:
+                lane.add(child)
+                return
+        if self._spare is None:
+            self._spare = child
+        else:
+            child.kill()
+
+    def _bury(self, child: Child) -> None:
+        """A worker has died: its place goes to the spare at once, and a new spare is ordered."""
+        self._living.discard(child)
+        for lane in (self._intake, self._render):
+            lane.remove(child)
+        if self._spare is child:
+            self._spare = None
+        if self._is_closed:
+            return
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            self._employ(spare)
+        self._shortage.set()
+
+    @property
+    def _is_short(self) -> bool:
+        return self._spare is None or self._intake.lacking > 0 or self._render.lacking > 0
+
+    async def _supervise(self) -> None:
+        """Start workers one after the other while any is missing; wait longer after each failure."""
+        backoff_s = _FIRST_BACKOFF_S
+        while True:
+            await self._shortage.wait()
+            self._shortage.clear()
+            while self._is_short:
+                try:
+                    self._employ(await self._start_child())
+                    backoff_s = _FIRST_BACKOFF_S
+                except CannotStartWorker as error:
+                    log.error("a render worker cannot start: %s", error, extra={"action": "worker_start"})  # noqa: TRY400
+                    await asyncio.sleep(backoff_s)
+                    backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
+
+
+@contextlib.contextmanager
+def _read_only(source: Blob) -> Iterator[int]:
+    """A descriptor with which the worker can read the blob but not change it, and with an offset of its own."""
+    descriptor = os.open(f"/proc/self/fd/{source.fd}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _expect(kind: type[_Kind], reply: Reply) -> _Kind:
+    if not isinstance(reply, kind):
+        raise WorkerDied("the render worker gave an answer of the wrong kind", "try again")
+    return reply

@@ -1,0 +1,206 @@
+"""One worker as the parent sees it: started by exec, asked one thing at a time, killed at its deadline, reaped.
+
+Called by ``pool.py`` only. Everything happens on the event loop: replies arrive by a reader on the socket, the end of
+the process by a reader on its pidfd. Works on asyncio's own loop and on uvloop.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from imgserve.imaging import wire
+from imgserve.imaging.faults import RenderTimeout, WorkerDied
+from imgserve.imaging.messages import CannotStart, Ready, Reply, Request
+
+Sandbox = Literal["auto", "require", "off"]
+START_TIMEOUT_S = 30.0
+_STDERR_TAIL_BYTES = 2000
+# A clean environment: the worker has no use for the server's variables, and some of them may be secrets.
+_ENVIRONMENT = {"LANG": "C.UTF-8", "HOME": "/nonexistent", "VIPS_CONCURRENCY": "1"}
+
+
+class CannotStartWorker(Exception):
+    """A worker ended before it was ready, or refused to start. The text says why, for the log and the operator."""
+
+
+class WorkerOptions(msgspec.Struct, frozen=True):
+    sandbox: Sandbox
+    memory_limit_bytes: int
+
+
+class Child:
+    """A worker process that is ready for requests. Made by :func:`start_child`."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
+        self.pid = process.pid
+        self.renders = 0
+        self.sandbox = ""
+        self.is_alive = True
+        self.on_death: Callable[[Child], None] | None = None
+        self.on_reaped: Callable[[Child], None] | None = None
+        self._process = process
+        self._connection = connection
+        self._buffer = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._waiting: asyncio.Future[Reply] | None = None
+        self._reaped = self._loop.create_future()
+        self._pidfd = os.pidfd_open(process.pid)
+        self._loop.add_reader(self._pidfd, self._reap)
+        self._loop.add_reader(connection.fileno(), self._read)
+
+    async def ask(self, request: Request, descriptors: list[int], timeout_s: float) -> Reply:
+        """Send one request and wait for its answer; a caller who stops waiting kills the worker.
+
+        Raises WorkerDied and RenderTimeout.
+        """
+        if not self.is_alive:
+            raise WorkerDied("the render worker had died before it was handed the picture", "try again")
+        reply = self._expect()
+        self._send(wire.frame(request), descriptors)
+        return await self._answer(reply, timeout_s)
+
+    async def first_word(self, timeout_s: float) -> Reply:
+        """What a new worker says once it is ready, or cannot be. Raises WorkerDied and RenderTimeout."""
+        return await self._answer(self._expect(), timeout_s)
+
+    def kill(self) -> None:
+        """End the worker now, without mercy. Safe to call twice; the process is reaped by the event loop."""
+        self._die("was ended")
+        if not self._reaped.done():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def reaped(self) -> None:
+        """Wait until the process is gone and its entry in the process table too."""
+        await asyncio.shield(self._reaped)
+
+    def _expect(self) -> "asyncio.Future[Reply]":
+        assert self._waiting is None, "a worker is asked one thing at a time"
+        self._waiting = self._loop.create_future()
+        return self._waiting
+
+    async def _answer(self, reply: "asyncio.Future[Reply]", timeout_s: float) -> Reply:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await reply
+        except TimeoutError:
+            raise RenderTimeout(
+                f"the picture was not finished after {timeout_s:g} seconds and its worker was ended",
+                "use a smaller or simpler picture",
+            ) from None
+        finally:
+            self._waiting = None
+            if not reply.done() or reply.cancelled():
+                self.kill()
+
+    def _send(self, data: bytes, descriptors: list[int]) -> None:
+        try:
+            sent = socket.send_fds(self._connection, [data], descriptors)
+        except OSError:
+            sent = 0
+        if sent != len(data):
+            self._die("does not listen")
+
+    def _read(self) -> None:
+        try:
+            data = self._connection.recv(wire.MAX_FRAME_BYTES)
+            if not data:
+                self._die("ended")
+                return
+            self._buffer += data
+            reply = wire.take(self._buffer, wire.REPLIES)
+        except BlockingIOError:
+            return
+        except (OSError, wire.BrokenFrame):
+            self._die("broke its connection")
+            self.kill()
+            return
+        if reply is None:
+            return
+        if self._waiting is None or self._buffer:
+            self.kill()  # it speaks out of turn, so nothing that it says can be trusted
+        elif not self._waiting.done():
+            self._waiting.set_result(reply)
+
+    def _die(self, how: str) -> None:
+        """Stop using the worker: nobody waits for it any more, and the pool hears of it. Happens once."""
+        if not self.is_alive:
+            return
+        self.is_alive = False
+        self._loop.remove_reader(self._connection.fileno())
+        self._connection.close()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(WorkerDied(f"the render worker {how} while it held the picture", "try again"))
+        if self.on_death is not None:
+            self.on_death(self)
+
+    def _reap(self) -> None:
+        self._process.wait()
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._die("died")
+        self._reaped.set_result(None)
+        if self.on_reaped is not None:
+            self.on_reaped(self)
+
+
+async def start_child(options: WorkerOptions) -> Child:
+    """Start a worker and wait until it has locked itself in. Raises CannotStartWorker.
+
+    Must run in the main thread: a worker ends with the thread that started it (PR_SET_PDEATHSIG).
+    """
+    stderr = os.memfd_create("imgserve-stderr", os.MFD_CLOEXEC)
+    try:
+        child = _spawn(options, stderr)
+        try:
+            reply = await child.first_word(START_TIMEOUT_S)
+        except (WorkerDied, RenderTimeout):
+            await child.reaped()
+            raise CannotStartWorker(_last_words(stderr)) from None
+        except asyncio.CancelledError:
+            await child.reaped()
+            raise
+    finally:
+        os.close(stderr)
+    if isinstance(reply, Ready):
+        child.sandbox = reply.sandbox
+        return child
+    child.kill()
+    await child.reaped()
+    raise CannotStartWorker(reply.reason if isinstance(reply, CannotStart) else "it said something unexpected")
+
+
+def _spawn(options: WorkerOptions, stderr: int) -> Child:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    arguments = [str(theirs.fileno()), options.sandbox, str(options.memory_limit_bytes)]
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own program and arguments
+            [sys.executable, "-I", "-m", "imgserve.imaging.worker", *arguments],
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=[theirs.fileno()],
+        )
+    except OSError as error:
+        ours.close()
+        raise CannotStartWorker(f"{sys.executable} cannot be started: {error.strerror}") from error
+    finally:
+        theirs.close()
+    return Child(process, ours)
+
+
+def _last_words(stderr: int) -> str:
+    size = os.fstat(stderr).st_size
+    tail = os.pread(stderr, _STDERR_TAIL_BYTES, max(0, size - _STDERR_TAIL_BYTES)).decode(errors="replace")
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    return lines[-1] if lines else "it ended without a word"

@@ -1,0 +1,107 @@
+"""The worker: lock the door, then draw what comes through the socket until the socket closes.
+
+Started by ``imaging/process.py`` with the socket's number, the sandbox mode and the memory limit. It has no network,
+no credentials, and no files but fonts; pictures come and go as descriptors. Everything is imported before the lock.
+"""
+
+import mmap
+import os
+import socket
+import sys
+import traceback
+from typing import cast
+
+import pyvips
+
+from imgserve.errors import ImgserveError
+from imgserve.imaging import wire
+from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
+from imgserve.imaging.messages import (
+    CannotStart,
+    DrawRequest,
+    Failed,
+    FaultCode,
+    Probed,
+    ProbeRequest,
+    Ready,
+    RenderRequest,
+    Reply,
+    Request,
+)
+from imgserve.imaging.worker import draw, pipeline, probe, sandbox, vips
+
+_CODES: dict[type[ImgserveError], FaultCode] = {
+    SourceUnreadable: "source_unreadable",
+    SvgInvalid: "svg_invalid",
+    PictureTooLarge: "picture_too_large",
+    RenderFailed: "render_failed",
+}
+
+
+def main(arguments: list[str]) -> None:
+    descriptor, mode, memory_limit_bytes = int(arguments[0]), cast(sandbox.Mode, arguments[1]), int(arguments[2])
+    connection = socket.socket(fileno=descriptor)
+    try:
+        state = _lock_in(mode, memory_limit_bytes)
+    except (sandbox.SandboxImpossible, pyvips.Error) as error:
+        _say(connection, CannotStart(str(error)))
+        return
+    _say(connection, Ready(state))
+    while (received := wire.receive_request(connection)) is not None:
+        request, descriptors = received
+        try:
+            reply = _answer(request, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        _say(connection, reply)
+
+
+def _lock_in(mode: sandbox.Mode, memory_limit_bytes: int) -> str:
+    sandbox.give_up_privileges(memory_limit_bytes)
+    vips.configure()
+    files = sandbox.close_files(mode)
+    vips.warm_up()
+    system_calls = sandbox.close_system_calls(mode)
+    # From here on nothing is said on stderr: its text would be a stranger's.
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - opened by number, not by path
+        os.dup2(nothing.fileno(), 2)
+    return sandbox.state(files, system_calls)
+
+
+def _answer(request: Request, descriptors: list[int]) -> Reply:
+    try:
+        return _carry_out(request, descriptors)
+    except tuple(_CODES) as fault:
+        return Failed(_CODES[type(fault)], fault.detail, fault.hint)
+    except Exception as error:  # noqa: BLE001 - the worker loop: a fault of ours must not look like a codec's crash
+        trace = "".join(traceback.format_exception(error))
+        return Failed("render_failed", "imgserve met an unexpected fault while rendering", trace=trace[-8000:])
+
+
+def _carry_out(request: Request, descriptors: list[int]) -> Reply:
+    match request:
+        case ProbeRequest():
+            data = _mapped(descriptors[0], request.size_bytes)
+            return Probed(probe.probe(data, request.limits, is_complete=request.is_complete))
+        case RenderRequest():
+            source, result = descriptors
+            data = _mapped(source, request.size_bytes)
+            return pipeline.render(data, request.task, request.limits, result)
+        case DrawRequest():
+            return draw.draw(request.drawing, request.limits, descriptors[0])
+
+
+def _mapped(descriptor: int, size_bytes: int) -> bytes | mmap.mmap:
+    if size_bytes == 0:
+        return b""
+    return mmap.mmap(descriptor, size_bytes, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, prot=mmap.PROT_READ)
+
+
+def _say(connection: socket.socket, reply: Reply) -> None:
+    os.write(connection.fileno(), wire.frame(reply))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
+    os._exit(0)

@@ -1,0 +1,48 @@
+"""What a picture may cost, checked in the worker before anything is decoded.
+
+The API has checked the request against the same limits; here they are checked again as security, against the bytes
+that are really there. Called by probe, pipeline and draw.
+"""
+
+from imgserve.imaging.faults import PictureTooLarge
+from imgserve.spec.facts import Facts, Size
+from imgserve.spec.limits import Limits
+
+
+def check_svg_bytes(size_bytes: int, limits: Limits) -> None:
+    """Raises PictureTooLarge. Must come before librsvg sees the file: opening a big one is already the danger."""
+    if size_bytes > limits.svg_bytes:
+        raise PictureTooLarge(f"the SVG is longer than the limit svg_bytes = {limits.svg_bytes}", "simplify the SVG")
+
+
+def check_source(facts: Facts, limits: Limits) -> None:
+    """Raises PictureTooLarge, which names the limit. An SVG has no pixels of its own."""
+    if facts.is_svg:
+        return
+    pixels = int(facts.width_px * facts.height_px)
+    shape = f"{facts.width_px:g} x {facts.height_px:g} pixels"
+    if pixels > limits.frame_pixels:
+        raise _too_large(f"{shape}, above the limit frame_pixels = {limits.frame_pixels}")
+    if facts.frames > limits.frames:
+        raise _too_large(f"{facts.frames} frames, above the limit frames = {limits.frames}")
+    if pixels * facts.frames > limits.total_pixels:
+        raise _too_large(f"{facts.frames} frames of {shape}, above the limit total_pixels = {limits.total_pixels}")
+
+
+def check_output(size: Size, limits: Limits) -> None:
+    """Raises PictureTooLarge for a result that nobody should have let through."""
+    side = max(size.width_px, size.height_px)
+    if min(size.width_px, size.height_px) < 1 or side > limits.output_side_px:
+        raise PictureTooLarge(
+            f"a result of {size.width_px} x {size.height_px} pixels is beyond output_side_px = {limits.output_side_px}",
+            "ask for a smaller result",
+        )
+    if size.width_px * size.height_px > limits.output_pixels:
+        raise PictureTooLarge(
+            f"a result of {size.width_px} x {size.height_px} pixels is beyond output_pixels = {limits.output_pixels}",
+            "ask for a smaller result",
+        )
+
+
+def _too_large(what: str) -> PictureTooLarge:
+    return PictureTooLarge(f"the source has {what}", "send a smaller picture")

@@ -1,0 +1,27 @@
+"""Colours as every saver wants them: 8 bits, sRGB or grey, alpha kept. Called by pipeline as steps."""
+
+import pyvips
+
+_GREY = {"b-w", "grey16"}
+_MAX_BANDS = 4
+
+
+def to_srgb(image: pyvips.Image) -> pyvips.Image:
+    """Any colour space and depth to ``height x width x 1-4 bands, uint8``; grey stays grey."""
+    wanted = "b-w" if image.interpretation in _GREY else "srgb"
+    if image.interpretation != wanted:
+        image = image.colourspace(wanted)
+    if image.bands > _MAX_BANDS:
+        image = image.extract_band(0, n=_MAX_BANDS)
+    return image if image.format == "uchar" else image.cast("uchar")
+
+
+def evaluate(image: pyvips.Image) -> pyvips.Image:
+    """Decode now, so that a corrupt source fails here, and what fails later is the saver's fault alone."""
+    return image.copy_memory()
+
+
+def parse_hex(text: str) -> tuple[int, int, int]:
+    """``#rrggbb`` to three numbers from 0 to 255."""
+    digits = text.removeprefix("#")
+    return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)

@@ -1,0 +1,76 @@
+"""What kind of picture the first bytes say it is. libvips is never asked: its guess chooses the code that runs.
+
+Called by probe and load. Magic numbers: each format's specification; ISO 14496-12 for the ``ftyp`` box of AVIF.
+"""
+
+import mmap
+from typing import Literal
+
+from imgserve.imaging.faults import SourceUnreadable
+from imgserve.imaging.worker import svg
+from imgserve.spec.facts import SourceFormat
+
+ENOUGH_BYTES = 64
+_MARKUP_BYTES = 1_000_000  # the root of an SVG is expected within these
+
+_MAGIC: tuple[tuple[bytes, SourceFormat], ...] = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+)
+_UNREADABLE: tuple[tuple[bytes, str], ...] = (
+    (b"BM", "a BMP picture, which this build cannot read"),
+    (b"8BPS", "a Photoshop file, which this build cannot read"),
+    (b"\xff\x0a", "a JPEG XL picture, which this build cannot read"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture, which this build cannot read"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture, which this build cannot read"),
+    (b"\0\0\x01\0", "an icon file, which this build cannot read"),
+    (b"%PDF", "a PDF document, which this build cannot read"),
+    (b"\x1f\x8b", "compressed with gzip, and compressed SVG is not read because its true size cannot be known"),
+)
+_READABLE_HINT = "send JPEG, PNG, WebP, GIF, TIFF, AVIF or SVG"
+_MARKUP_STARTS = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0<")
+
+
+def detect(data: bytes | mmap.mmap, *, is_complete: bool = True) -> SourceFormat | None:
+    """The format; None when more bytes may yet tell. Raises SourceUnreadable, which says what it is instead."""
+    head = bytes(data[:ENOUGH_BYTES])
+    if len(head) < ENOUGH_BYTES and not is_complete:
+        return None
+    for magic, name in _MAGIC:
+        if head.startswith(magic):
+            return name
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    if head[4:8] == b"ftyp":
+        return _from_brands(head)
+    if head.lstrip().startswith(_MARKUP_STARTS):
+        return _from_markup(bytes(data[:_MARKUP_BYTES]), is_complete=is_complete)
+    for magic, what in _UNREADABLE:
+        if head.startswith(magic):
+            raise SourceUnreadable(f"the source is {what}", _READABLE_HINT)
+    what = "not a picture of a known kind" if head else "empty"
+    raise SourceUnreadable(f"the source is {what}", _READABLE_HINT)
+
+
+def _from_markup(start: bytes, *, is_complete: bool) -> Literal["svg"] | None:
+    if svg.find_root(start) is not None:
+        return "svg"
+    if not is_complete and len(start) < _MARKUP_BYTES:
+        return None
+    raise SourceUnreadable("the source is markup (a web page perhaps) and no picture", _READABLE_HINT)
+
+
+def _from_brands(head: bytes) -> Literal["avif"]:
+    box_bytes = int.from_bytes(head[:4], "big")
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(box_bytes, len(head)), 4))}
+    if brands & {b"avif", b"avis"}:
+        return "avif"
+    if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
+        raise SourceUnreadable("the source is a HEIC picture, which this build cannot read", _READABLE_HINT)
+    raise SourceUnreadable("the source is a film or sound file and no picture", _READABLE_HINT)

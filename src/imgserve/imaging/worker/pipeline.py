@@ -1,0 +1,73 @@
+"""One rendition, start to end: judge, open, the steps, save. Called by ``__main__.py`` for a RenderRequest.
+
+The first operation opens the picture, fused with its decoding; every later step takes an image and returns one.
+"""
+
+import mmap
+
+import pyvips
+
+from imgserve.imaging.faults import RenderFailed, SourceUnreadable, SvgInvalid
+from imgserve.imaging.messages import RenderTask, Written
+from imgserve.imaging.worker import bounds, colour, load, probe, save, svg
+from imgserve.imaging.worker.detect import detect
+from imgserve.imaging.worker.steps import rasterize, resize
+from imgserve.spec.facts import Facts, Size
+from imgserve.spec.limits import Limits
+from imgserve.spec.operations import Operation, Rasterize, Resize
+
+STEPS = (
+    colour.to_srgb,
+    colour.evaluate,
+)
+
+
+def render(data: bytes | mmap.mmap, task: RenderTask, limits: Limits, result_fd: int) -> Written:
+    """Carry out the task and write the picture to ``result_fd``.
+
+    Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed.
+    """
+    operation = _first(task)
+    bounds.check_output(task.size, limits)
+    picture = _recognised(data, operation)
+    facts = probe.measure(picture, limits)
+    output_format = task.recipe.output.format
+    if output_format is None:
+        raise RenderFailed("the recipe reached the worker without an output format")
+    try:
+        image = _open(picture, facts, operation, task.size)
+        for step in STEPS:
+            image = step(image)
+    except pyvips.Error as error:
+        if picture.format == "svg":
+            raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
+        raise load.unreadable(picture, error) from error
+    save.write(image, output_format, task.recipe.output, result_fd, is_photo=picture.format in save.PHOTO_SOURCES)
+    return Written(Size(image.width, image.height), output_format)
+
+
+def _first(task: RenderTask) -> Operation:
+    operations = task.recipe.operations
+    if len(operations) > 1:
+        raise RenderFailed("this version carries out one operation in a recipe", "send one operation")
+    return operations[0] if operations else Resize()
+
+
+def _recognised(data: bytes | mmap.mmap, operation: Operation) -> load.Picture:
+    """The source's type. For rasterize everything that is no SVG is an invalid SVG, whatever else it may be."""
+    try:
+        source_format = detect(data)
+    except SourceUnreadable as error:
+        if isinstance(operation, Rasterize):
+            raise svg.not_svg() from error
+        raise
+    assert source_format is not None, "a complete source is always decided"
+    return load.Picture(data, source_format)
+
+
+def _open(picture: load.Picture, facts: Facts, operation: Operation, size: Size) -> pyvips.Image:
+    match operation:
+        case Resize():
+            return resize.open_picture(picture, facts, operation, size)
+        case Rasterize():
+            return rasterize.open_picture(picture, facts, operation, size)

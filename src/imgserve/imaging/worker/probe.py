@@ -1,0 +1,43 @@
+"""What a source's header tells, and whether it may be decoded at all. Called by ``__main__.py`` and pipeline.
+
+A JPEG or PNG may answer from its first bytes; TIFF and AVIF may keep their tables at the end, GIF and WebP must be
+counted through, and an SVG is one document: they answer when they are complete.
+"""
+
+import mmap
+
+from imgserve.imaging.faults import SourceUnreadable
+from imgserve.imaging.worker import bounds, load, svg
+from imgserve.imaging.worker.detect import detect
+from imgserve.spec.facts import Facts
+from imgserve.spec.limits import Limits
+
+_EARLY_FORMATS = frozenset({"jpeg", "png"})
+
+
+def probe(data: bytes | mmap.mmap, limits: Limits, *, is_complete: bool) -> Facts | None:
+    """The facts, or None while more bytes are needed. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
+    source_format = detect(data, is_complete=is_complete)
+    if source_format is None:
+        return None
+    picture = load.Picture(data, source_format)
+    if is_complete:
+        return measure(picture, limits)
+    if source_format == "svg":
+        bounds.check_svg_bytes(len(data), limits)
+    if source_format not in _EARLY_FORMATS:
+        return None
+    try:
+        return measure(picture, limits)
+    except SourceUnreadable:
+        return None
+
+
+def measure(picture: load.Picture, limits: Limits) -> Facts:
+    """The facts of a complete source, within the limits. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
+    if picture.format == "svg":
+        bounds.check_svg_bytes(len(picture.data), limits)
+        return Facts("svg", *svg.natural_size(bytes(picture.data)))
+    facts = load.facts(picture)
+    bounds.check_source(facts, limits)
+    return facts

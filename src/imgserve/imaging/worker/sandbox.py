@@ -1,0 +1,95 @@
+"""The locked door: what a worker gives up before it sees the first byte of a stranger's picture.
+
+Called by ``__main__.py``. ``close_files`` comes first, while the process has one thread (Landlock binds threads
+one by one); then the warm-up, which may start codec threads; then ``close_system_calls``, which binds all threads.
+Both must follow ``give_up_privileges``.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+from pathlib import Path
+from typing import Literal
+
+from imgserve.imaging.worker import landlock, seccomp
+
+Mode = Literal["auto", "require", "off"]
+
+_PACKAGE = str(Path(__file__).parents[2])
+# Fonts for the text in SVGs, and what libc may still want to load (character sets, libgcc for aborting threads).
+READABLE = (
+    "/etc/fonts", "/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/fontconfig", "/var/cache/fontconfig",
+    "/usr/lib", "/lib", "/lib64", "/dev/null", "/dev/urandom", "/proc/self", "/sys/devices/system/cpu", _PACKAGE,
+)  # fmt: skip
+MAX_FILE_BYTES = 1 << 30
+MAX_OPEN_FILES = 64
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class SandboxImpossible(Exception):
+    """``sandbox = require``, and this kernel or container does not let a process lock itself in."""
+
+
+def give_up_privileges(memory_limit_bytes: int) -> None:
+    """Limits, no new privileges, death with the parent, first in line when memory runs out."""
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, signal.SIG_IGN)
+    _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0) != 0:
+        raise SandboxImpossible("the kernel does not let a process give up new privileges")
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    _lower(resource.RLIMIT_AS, memory_limit_bytes)
+    _lower(resource.RLIMIT_FSIZE, MAX_FILE_BYTES)
+    _lower(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+    _lower(resource.RLIMIT_CORE, 0)
+
+
+def close_files(mode: Mode) -> str:
+    """Deny every file but :data:`READABLE`. Returns ``landlock`` or ``off: reason``; raises SandboxImpossible."""
+    if mode == "off":
+        return "off: switched off in the settings"
+    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - names are all that is wanted
+        return _weaker(mode, "landlock", "the worker has started threads too early")
+    try:
+        landlock.restrict(READABLE)
+    except landlock.LandlockUnavailable as error:
+        return _weaker(mode, "landlock", str(error))
+    return "landlock"
+
+
+def close_system_calls(mode: Mode) -> str:
+    """Deny sockets, processes, signals. Returns ``seccomp`` or ``off: reason``; raises SandboxImpossible."""
+    if mode == "off":
+        return "off: switched off in the settings"
+    try:
+        seccomp.restrict()
+    except seccomp.SeccompUnavailable as error:
+        return _weaker(mode, "seccomp", str(error))
+    return "seccomp"
+
+
+def state(files: str, system_calls: str) -> str:
+    """One line for log and /health: ``landlock+seccomp``, or what is missing and why."""
+    if files == system_calls:
+        return files
+    return "+".join((files, system_calls)) if "off" not in files + system_calls else f"{files}; {system_calls}"
+
+
+def _weaker(mode: Mode, part: str, reason: str) -> str:
+    if mode == "require":
+        raise SandboxImpossible(
+            f"{part} is not available here ({reason}), and the setting sandbox = require wants it; "
+            "allow it in the container or kernel, or set sandbox = auto"
+        )
+    return f"off: {part} is not available here ({reason})"
+
+
+def _lower(limit: int, value: int) -> None:
+    _soft, hard = resource.getrlimit(limit)
+    ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (ceiling, ceiling))

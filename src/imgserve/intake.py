@@ -1,0 +1,227 @@
+"""One job in: check -> probe -> enqueue (accepting) -> placeholder -> release -> answer.
+
+Called by the doors (``api``) with a checked request; what it answers may be sent as it is. From ``enqueue`` on the job
+outlives this process; before it, nothing has left the machine. A caller who hangs up does not stop it.
+"""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import Callable
+
+import msgspec
+
+from imgserve import failpoint, logs
+from imgserve.delivery import ClaimLost, Deliveries, Overtaken
+from imgserve.errors import ImgserveError
+from imgserve.imaging.pool import Pool
+from imgserve.jobs.job import Accepted, Intent, NewJob, PlaceholderResult
+from imgserve.jobs.persist import until_stored
+from imgserve.jobs.queue import Queue
+from imgserve.placeholder import Placeholders
+from imgserve.spec import tags
+from imgserve.spec.facts import Facts
+from imgserve.spec.faults import Fault, RequestInvalid
+from imgserve.spec.limits import Limits
+from imgserve.spec.recipe import MEDIA_TYPE
+from imgserve.spec.request import FixedOutput, JobRequest, fix
+from imgserve.spec.source import Source
+from imgserve.transfer.dispatch import Transfers, Write
+from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused, SourceRefused
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.spool import Store
+
+FIRST_PROBE_BYTES = 16_384
+
+
+class Config(msgspec.Struct, frozen=True):
+    """``max_at_once``: requests being taken in at a time; the others wait their turn unanswered."""
+
+    max_at_once: int = 32
+    placeholder_timeout_s: float = 5.0
+    deadline_s: float = 24 * 3600.0
+
+
+class Draining(ImgserveError):
+    code = "draining"
+    classic_code = 301
+    status = 503
+    is_retryable = True
+    title = "The server is stopping"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """``body`` goes to the caller as it is; ``number`` is for ``answered``."""
+
+    body: bytes
+    id: str
+    number: int
+
+
+class Intake:
+    """``begun`` takes the downloads that probes began, for the runner to finish."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        transfers: Transfers,
+        pool: Pool,
+        placeholders: Placeholders,
+        deliveries: Deliveries,
+        begun: Store[Fetch],
+        limits: Limits,
+        config: Config,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._queue = queue
+        self._transfers = transfers
+        self._pool = pool
+        self._placeholders = placeholders
+        self._deliveries = deliveries
+        self._begun = begun
+        self._limits = limits
+        self._config = config
+        self._clock = clock
+        self._new_id = new_id
+        self._gate = asyncio.Semaphore(config.max_at_once)
+        self._under_way: set[asyncio.Task[Answer]] = set()
+        self.is_draining = False
+
+    async def take_in(
+        self, request: JobRequest, caller: str, reply: Callable[[tuple[FixedOutput, ...]], bytes]
+    ) -> Answer:
+        """``reply`` makes the answer's body from the outputs as fixed. Raises whatever has a classic code."""
+        if self.is_draining:
+            raise self.draining()
+        task = asyncio.create_task(self._take_in(request, caller, reply))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def draining(self) -> Draining:
+        return Draining("the server is stopping", "send the request again in a moment")
+
+    async def drain(self) -> None:
+        """Take in no more; return when what is under way has been answered."""
+        self.is_draining = True
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def answered(self, number: int) -> None:
+        await self._queue.answered(number)
+
+    def _ended(self, task: asyncio.Task[Answer]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller may have hung up; then nobody else asks
+
+    async def _take_in(
+        self, request: JobRequest, caller: str, reply: Callable[[tuple[FixedOutput, ...]], bytes]
+    ) -> Answer:
+        async with self._gate:
+            self._check(request)
+            fetch = self._transfers.open(request.source)
+            is_kept = False
+            try:
+                with logs.stage("probe"):
+                    facts = await self._probe(fetch)
+                failpoint.reach("intake_probed")
+                outputs = tuple(fix(output, request.source, facts, self._limits) for output in request.outputs)
+                await self._check_places(request.source, outputs)
+                job = NewJob(
+                    id=self._new_id(),
+                    digest=_digest(caller, request),
+                    reply=reply(outputs),
+                    source=request.source,
+                    facts=facts,
+                    outputs=outputs,
+                    deadline_s=self._config.deadline_s,
+                )
+                entry = await self._queue.enqueue(job, self._clock())
+                failpoint.reach("intake_enqueued")
+                if not isinstance(entry, Accepted):
+                    logs.event("adopted", job=entry.id)
+                    return Answer(entry.reply, entry.id, entry.number)
+                states = await self._put_placeholders(entry, outputs)
+                self._begun.keep(str(entry.number), fetch, fetch.reserved_bytes)
+                is_kept = True
+                await until_stored(lambda: self._queue.release(entry.number, states, self._clock()))
+                failpoint.reach("intake_released")
+            finally:
+                if not is_kept:
+                    fetch.cancel()
+        logs.event("accepted", job=entry.id, number=entry.number)
+        return Answer(job.reply, entry.id, entry.number)
+
+    def _check(self, request: JobRequest) -> None:
+        """Policy, as far as the text tells; addresses are judged when they are connected to. Raises RequestInvalid."""
+        faults = []
+        try:
+            self._transfers.check_source(request.source)
+        except SourceRefused as error:
+            faults.append(Fault(115, error.sentence()))
+        for output in request.outputs:
+            try:
+                self._transfers.check_destination(output.destination.fill(tags.EXAMPLE))
+            except DestinationRefused as error:
+                faults.append(Fault(116, error.sentence()))
+        if faults:
+            raise RequestInvalid(tuple(faults))
+
+    async def _probe(self, fetch: Fetch) -> Facts:
+        """Type, size, orientation, frames, from as few bytes as the worker needs. Raises transfer and pool faults."""
+        beyond = FIRST_PROBE_BYTES
+        while True:
+            await fetch.more(beyond)
+            is_complete = fetch.is_complete
+            facts = await self._pool.probe(fetch.blob, is_complete=is_complete)
+            if facts is not None:
+                return facts
+            beyond = max(beyond, fetch.blob.size) * 2
+
+    async def _check_places(self, source: Source, outputs: tuple[FixedOutput, ...]) -> None:
+        for output in outputs:
+            self._transfers.check_destination(output.destination)
+            if await self._transfers.is_same_place(source, output.destination):
+                raise DestinationRefused("dstURL: names the source itself, expected another place")
+
+    async def _put_placeholders(
+        self, entry: Accepted, outputs: tuple[FixedOutput, ...]
+    ) -> tuple[PlaceholderResult, ...]:
+        """Write them all. A definite refusal by one destination refuses the job, with what it owes the others."""
+        wanted = [(i, o) for i, o in zip(entry.output_ids, outputs, strict=True) if o.placeholder.style != "none"]
+        ends = await asyncio.gather(*(self._put(entry.number, output_id, output) for output_id, output in wanted))
+        states = tuple(end for end in ends if isinstance(end, PlaceholderResult))
+        errors = [end for end in ends if isinstance(end, ImgserveError)]
+        if errors:
+            first = min(errors, key=lambda error: error.classic_code or 0)
+            await until_stored(
+                lambda: self._queue.refuse(entry.number, states, first.code, first.sentence(), self._clock())
+            )
+            raise first
+        return states
+
+    async def _put(self, number: int, output_id: int, output: FixedOutput) -> PlaceholderResult | ImgserveError:
+        place = output.destination
+        assert output.recipe.output.format is not None
+        media_type = MEDIA_TYPE[output.recipe.output.format]
+        write = Write("placeholder", media_type, f"o{output_id}", 0, self._config.placeholder_timeout_s)
+        try:
+            drawn = await self._placeholders.waiting(output)
+            await self._queue.note_placeholder(drawn.digest, drawn.blob.size, self._clock())
+            intent = Intent(number, output_id, 0, place.key, "placeholder")
+            await self._deliveries.write(intent, place, drawn.blob, write)
+        except DeliveryUnknown:
+            return PlaceholderResult(output_id, "unknown")
+        except (Overtaken, ClaimLost):
+            return PlaceholderResult(output_id, "none")
+        except ImgserveError as error:
+            return error
+        return PlaceholderResult(output_id, "written")
+
+
+def _digest(caller: str, request: JobRequest) -> bytes:
+    """Names caller and parsed request, so that a repeated POST finds the job whose answer was lost."""
+    return hashlib.blake2b(msgspec.json.encode((caller, request)), digest_size=16).digest()

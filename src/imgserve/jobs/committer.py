@@ -1,0 +1,150 @@
+"""Group commit: transactions from the event loop, run by one thread, many to a commit.
+
+Callers hand over functions of a connection; each runs in its own savepoint, so one that fails takes nobody along.
+A caller goes on only after the commit that holds its change has reached the disk.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from imgserve.errors import ImgserveError
+from imgserve.jobs.queue import StorageFailing
+
+T = TypeVar("T")
+Transaction = Callable[[apsw.Connection], object]
+
+# What a disk or another process can cause. Anything else that SQLite raises is a fault of ours.
+STORAGE_ERRORS = (
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.LockedError,
+    apsw.NotADBError,
+    apsw.PermissionsError,
+    apsw.ReadOnlyError,
+)
+
+MAX_BATCH = 256
+REMEDY = "free disk space or mend the data directory; the server goes on by itself"
+
+
+class QueueFault(ImgserveError):
+    """A transaction that cannot work; the traceback is in the log."""
+
+    code = "internal"
+    title = "The queue has a fault"
+
+
+class Committer:
+    """The only user of the SQLite connection."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue")
+        self._pending: list[tuple[Transaction, asyncio.Future[object]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._connection: apsw.Connection | None = None
+        self._is_broken = False
+
+    async def open(self, prepare: Callable[[apsw.Connection], None]) -> None:
+        """Open the file and run ``prepare`` on it. Raises StorageFailing."""
+
+        def open_file() -> None:
+            self._connection = connect(self._path)
+            prepare(self._connection)
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, open_file)
+        except STORAGE_ERRORS as error:
+            raise StorageFailing(f"the queue file {self._path} cannot be opened: {error}", REMEDY) from error
+
+    async def run(self, transaction: Callable[[apsw.Connection], T]) -> T:
+        """The transaction's value, once it is on disk. Raises what it raised, or StorageFailing."""
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._pending.append((transaction, future))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush())
+        return await future  # type: ignore[return-value]
+
+    async def aclose(self) -> None:
+        """Finish what is pending, then close the file."""
+        while self._flushing is not None and not self._flushing.done():
+            await self._flushing
+        if self._connection is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown()
+
+    async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._pending:
+            batch, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
+            outcomes: list[object] = []
+            try:
+                outcomes = await loop.run_in_executor(self._thread, self._commit, [work for work, _ in batch])
+            except STORAGE_ERRORS as error:
+                failing = StorageFailing(f"the queue cannot be written: {error}", REMEDY)
+                outcomes = [failing] * len(batch)
+            finally:
+                missing = len(batch) - len(outcomes)
+                outcomes.extend([QueueFault("a fault inside the queue undid this change")] * missing)
+                for (_, future), outcome in zip(batch, outcomes, strict=True):
+                    _resolve(future, outcome)
+
+    def _commit(self, batch: list[Transaction]) -> list[object]:
+        connection = self._connection
+        if connection is None or self._is_broken:
+            raise apsw.IOError("the disk refused to keep a commit; restart the server when the disk is mended")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            outcomes = [_attempt(connection, work) for work in batch]
+            connection.execute("COMMIT")
+        except apsw.IOError as error:
+            # After a failed fsync the kernel may have dropped the pages: nothing read from here can be trusted.
+            extended = getattr(error, "extendedresult", 0)
+            self._is_broken = extended in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
+            raise
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        return outcomes
+
+
+def connect(path: Path) -> apsw.Connection:
+    """A connection whose commits survive power loss."""
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(2000)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=16777216"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def rows(db: apsw.Connection, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    """All rows of one statement. Columns have the types of the schema, which only its reader knows."""
+    return db.execute(sql, values).fetchall()
+
+
+def _attempt(connection: apsw.Connection, work: Transaction) -> object:
+    connection.execute("SAVEPOINT one")
+    try:
+        outcome = work(connection)
+    except ImgserveError as error:
+        connection.execute("ROLLBACK TO one")
+        outcome = error
+    connection.execute("RELEASE one")
+    return outcome
+
+
+def _resolve(future: asyncio.Future[object], outcome: object) -> None:
+    if future.done():
+        return  # its caller was cancelled; the change stands
+    if isinstance(outcome, ImgserveError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

@@ -1,0 +1,143 @@
+"""A job's life as plain values: what the queue stores, what the runner gets, and how a job ends.
+
+    accepting ─a─> queued ─b─> running ─c─> succeeded | failed | superseded
+        │            ^  │         │
+        │            └──┼────d────┘
+        └──e──> (row deleted) | failed          queued ─f─> superseded
+
+    a  every placeholder is out (or waived)     d  retry, a lost lease, the end of the server
+    b  claimed under a lease with a new token   e  a destination refused its placeholder
+    c  every output has ended                   f  a newer job for the same destination was released
+
+Nothing here touches a disk or a clock.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from imgserve.spec.facts import Facts
+from imgserve.spec.request import FixedOutput
+from imgserve.spec.source import Source
+
+JobStatus = Literal["accepting", "queued", "running", "succeeded", "failed", "cancelled", "superseded"]
+OutputStatus = Literal["queued", "placeholder", "delivered", "failed", "cancelled", "superseded"]
+PlaceholderState = Literal["none", "pending", "written", "unknown", "refused"]
+WriteKind = Literal["placeholder", "final", "failed"]
+Debt = Literal["none", "owed", "paid", "given_up", "overtaken"]
+Charge = Literal["attempt", "crash", "none"]
+DebtOutcome = Literal["paid", "overtaken", "given_up"] | float  # a number: try again at that time
+ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
+
+OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
+
+
+class NewJob(msgspec.Struct, frozen=True):
+    """What intake hands over. ``digest`` names caller and request, ``reply`` is the body that will answer it."""
+
+    id: str
+    digest: bytes
+    reply: bytes
+    source: Source
+    facts: Facts
+    outputs: tuple[FixedOutput, ...]
+    deadline_s: float
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The row is on disk; ``output_ids`` stand in the order of the outputs."""
+
+    number: int
+    id: str
+    output_ids: tuple[int, ...]
+
+
+class Adopted(msgspec.Struct, frozen=True):
+    """An earlier POST of the same request lost its answer with its server; this is that job and that answer."""
+
+    number: int
+    id: str
+    reply: bytes
+
+
+class PlaceholderResult(msgspec.Struct, frozen=True):
+    output_id: int
+    state: PlaceholderState
+
+
+class Output(msgspec.Struct, frozen=True):
+    """One output as a runner sees it. ``is_repeat``: its final went out once after an unanswered placeholder."""
+
+    id: int
+    spec: FixedOutput
+    placeholder: PlaceholderState
+    is_repeat: bool
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to run one attempt until the lease ends. ``attempts`` and ``crashes`` count failures so far."""
+
+    number: int
+    id: str
+    token: int
+    attempts: int
+    crashes: int
+    deadline_at: float
+    source: Source
+    facts: Facts
+    outputs: tuple[Output, ...]
+
+
+class DebtClaim(msgspec.Struct, frozen=True):
+    """The right to try once to lay a failure picture over a placeholder that no final will replace."""
+
+    number: int
+    id: str
+    token: int
+    attempts: int
+    owed_until: float
+    output: Output
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """One write to one destination, before it happens. ``token`` is the claim's; for a placeholder 0."""
+
+    number: int
+    output_id: int
+    token: int
+    key: str
+    kind: WriteKind
+
+
+class OutputResult(msgspec.Struct, frozen=True):
+    output_id: int
+    status: ResultStatus
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """How an attempt ended. ``retry_at`` is set when any result is ``retry`` or ``repeat``."""
+
+    number: int
+    token: int
+    results: tuple[OutputResult, ...]
+    charge: Charge = "none"
+    retry_at: float | None = None
+    error: str = ""
+    detail: str = ""
+
+
+def conclude(statuses: Iterable[OutputStatus]) -> JobStatus | None:
+    """The job's end from its outputs' ends; None while one of them is open."""
+    seen = set(statuses)
+    if seen & OPEN:
+        return None
+    for status in ("failed", "cancelled", "superseded"):
+        if status in seen:
+            return status
+    return "succeeded"
+
+
+def owes(output: FixedOutput, placeholder: PlaceholderState) -> bool:
+    """Whether an output that fails must replace what stands in for it."""
+    return placeholder in ("written", "unknown") and output.on_failure != "keep_placeholder"

@@ -1,0 +1,153 @@
+"""What any queue engine must promise. tests/contract/test_queue.py runs over every engine as it stands.
+
+Every method is one transaction: when it returns, its effect is on disk. Times are seconds since the epoch and come in
+as arguments. A transaction that ends a write frees the destination it held; whoever waits for it wakes up.
+"""
+
+from typing import ClassVar, Literal, Protocol
+
+import msgspec
+
+from imgserve.errors import ImgserveError
+from imgserve.jobs.job import (
+    Accepted,
+    Adopted,
+    Claim,
+    DebtClaim,
+    DebtOutcome,
+    Intent,
+    NewJob,
+    PlaceholderResult,
+    Settlement,
+)
+
+
+class Config(msgspec.Struct, frozen=True):
+    """``quiet_s``: how long a killed server's bytes may still arrive, so how long its destinations are left alone."""
+
+    max_waiting: int = 10_000
+    lease_s: float = 60.0
+    heartbeat_s: float = 15.0
+    quiet_s: float = 15.0
+    debt_s: float = 72 * 3600.0
+    keep_ended_s: float = 24 * 3600.0
+    keep_failed_s: float = 14 * 24 * 3600.0
+    min_free_disk_bytes: int = 64_000_000
+
+
+class QueueFull(ImgserveError):
+    code = "queue_full"
+    classic_code: ClassVar[int | None] = 301
+    status = 503
+    is_retryable = True
+    title = "Too many jobs are waiting"
+
+
+class StorageFailing(ImgserveError):
+    """The queue's file cannot be written now; nothing was accepted."""
+
+    code = "storage_failing"
+    classic_code: ClassVar[int | None] = 301
+    status = 503
+    is_retryable = True
+    title = "The queue cannot be written"
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """The destination is held for this write until the transaction that reports its result."""
+
+
+class Busy(msgspec.Struct, frozen=True):
+    """Somebody else writes there, or wrote when its server died (``until``: wait so long, then ask again)."""
+
+    until: float | None = None
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """``overtaken``: a newer job has the destination. ``lost``: the claim is no longer ours."""
+
+    why: Literal["overtaken", "lost"]
+
+
+class Work(msgspec.Struct, frozen=True):
+    """``due_at``: when the next job, lease or debt that was not taken falls due."""
+
+    claims: tuple[Claim, ...]
+    debts: tuple[DebtClaim, ...]
+    due_at: float | None
+
+
+class Counts(msgspec.Struct, frozen=True):
+    waiting: int
+    running: int
+    placeholders_left: int
+
+
+class Queue(Protocol):
+    """Durable jobs in the order of their numbers, and the locks of their destinations."""
+
+    async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
+        """Store as ``accepting``, or adopt the unanswered twin of a dead intake. Raises QueueFull, StorageFailing."""
+        ...
+
+    async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
+        """accepting -> queued; from here on older jobs of the same destinations are superseded."""
+        ...
+
+    async def refuse(
+        self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
+    ) -> None:
+        """Forget an accepting job if nothing was put anywhere, else fail it with its debts."""
+        ...
+
+    async def answered(self, number: int) -> None:
+        """The reply is on its way; this row will not be adopted."""
+        ...
+
+    async def take_work(self, jobs: int, debts: int, now: float) -> Work:
+        """Claim due jobs and debts, oldest first, each with a new token. Expired leases count as due, uncharged."""
+        ...
+
+    async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
+        """Prolong the leases; the numbers that are still ours."""
+        ...
+
+    async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
+        """Hold a destination for one write, after checking token, lease and order."""
+        ...
+
+    async def until_free(self, key: str, timeout_s: float) -> None:
+        """Return when the destination may be free, at the latest after ``timeout_s``."""
+        ...
+
+    async def record(self, settlement: Settlement, now: float) -> bool:
+        """Note single outputs of an attempt that goes on, and free their destinations."""
+        ...
+
+    async def settle(self, settlement: Settlement, now: float) -> bool:
+        """End an attempt; False (and no change but freed locks) when the claim was no longer ours."""
+        ...
+
+    async def settle_debt(self, debt: DebtClaim, outcome: DebtOutcome, now: float) -> None:
+        """A number instead of an outcome: try again at that time."""
+        ...
+
+    async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
+        """Remember for 24 h that a picture of these bytes is one of ours."""
+        ...
+
+    async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
+        """Digests of placeholders of this size that were written in the last 24 h."""
+        ...
+
+    async def wait_for_work(self, timeout_s: float) -> None:
+        """Return when a job or debt may have become due, at the latest after ``timeout_s``."""
+        ...
+
+    async def counts(self) -> Counts: ...
+
+    async def prune(self, now: float) -> int:
+        """Delete ended jobs past their time; how many."""
+        ...
+
+    async def aclose(self) -> None: ...

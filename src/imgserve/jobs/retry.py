@@ -1,0 +1,59 @@
+"""(error, failures so far) -> what happens next. Pure; the rules are DESIGN section 8's.
+
+Only what time can heal is tried again: 2*2^n seconds (n = failures so far) capped at 600, a fifth of jitter to either
+side, never beyond the deadline. A dead worker is charged to ``crashes``: the second death quarantines, the third is the
+end.
+"""
+
+import msgspec
+
+from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import WorkerDied
+from imgserve.jobs.job import Charge
+from imgserve.jobs.queue import StorageFailing
+
+FIRST_DELAY_S = 2.0
+MAX_DELAY_S = 600.0
+STORAGE_DELAY_S = 1.0
+JITTER = 0.2
+MAX_ATTEMPTS = 10
+MAX_CRASHES = 3
+
+
+class Fail(msgspec.Struct, frozen=True):
+    """The end of an output. ``error`` is the code to store, it may say more than the error's own."""
+
+    error: str
+    charge: Charge = "none"
+
+
+class Retry(msgspec.Struct, frozen=True):
+    delay_s: float
+    charge: Charge
+
+
+Decision = Fail | Retry
+
+
+def backoff(failures: int, jitter: float) -> float:
+    """Seconds to wait after ``failures`` earlier ones; ``jitter`` is from 0 to 1, 0.5 changes nothing."""
+    delay = min(FIRST_DELAY_S * 2.0 ** min(failures, 32), MAX_DELAY_S)
+    return float(delay * (1.0 - JITTER + 2.0 * JITTER * jitter))
+
+
+def decide(error: ImgserveError, *, attempts: int, crashes: int, left_s: float, jitter: float) -> Decision:
+    """What follows ``error``, with ``left_s`` seconds to the job's deadline."""
+    if isinstance(error, WorkerDied):
+        if crashes + 1 >= MAX_CRASHES:
+            return Fail("poison", "crash")
+        return Retry(0.0, "crash")
+    if isinstance(error, StorageFailing):
+        return Retry(STORAGE_DELAY_S, "none")
+    if not error.is_retryable:
+        return Fail(error.code, "attempt")
+    delay = max(backoff(attempts, jitter), getattr(error, "retry_after_s", None) or 0.0)
+    if attempts + 1 >= MAX_ATTEMPTS:
+        return Fail(error.code, "attempt")
+    if delay >= left_s:
+        return Fail("deadline", "attempt")
+    return Retry(delay, "attempt")

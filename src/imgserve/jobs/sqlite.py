@@ -1,0 +1,216 @@
+"""The queue of one machine: a SQLite file that survives power loss, owned by one server process.
+
+The transactions stand in ``sqlite_admission``, ``sqlite_attempts`` and ``sqlite_destinations``; this file gives them
+the event loop: group commit, wake-ups, the lock on the data directory.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections import defaultdict
+from importlib import resources
+from pathlib import Path
+
+import apsw
+
+from imgserve.jobs import sqlite_admission as admission
+from imgserve.jobs import sqlite_attempts as attempts
+from imgserve.jobs import sqlite_destinations as destinations
+from imgserve.jobs.committer import Committer
+from imgserve.jobs.job import (
+    Accepted,
+    Adopted,
+    Claim,
+    DebtClaim,
+    DebtOutcome,
+    Intent,
+    NewJob,
+    PlaceholderResult,
+    Settlement,
+)
+from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, StorageFailing, Work
+
+SCHEMA_VERSION = 1
+FILE_NAME = "queue.sqlite"
+PLACEHOLDER_MEMORY_S = 24 * 3600.0
+
+
+class DataDirectoryInUse(StorageFailing):
+    """Another server owns the data directory."""
+
+
+class SqliteQueue:
+    """Build with ``open``. All methods are DESIGN's Queue protocol (queue.py)."""
+
+    def __init__(self, data_dir: Path, config: Config, lock_fd: int) -> None:
+        self._data_dir = data_dir
+        self._config = config
+        self._lock_fd = lock_fd
+        self._committer = Committer(data_dir / FILE_NAME)
+        self._epoch = 0
+        self._work = asyncio.Event()
+        self._freed: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._placeholders: dict[int, dict[bytes, float]] = {}
+
+    @classmethod
+    async def open(cls, data_dir: Path, config: Config, now: float) -> "SqliteQueue":
+        """Take the data directory over. Raises DataDirectoryInUse, StorageFailing."""
+        queue = cls(data_dir, config, _lock(data_dir))
+
+        def prepare(db: apsw.Connection) -> None:
+            with db:
+                _migrate(db)
+                queue._epoch = admission.take_over(db, config, now)
+                for digest, size, seen_at in db.execute("SELECT digest, size_bytes, seen_at FROM placeholder"):
+                    queue._placeholders.setdefault(size, {})[digest] = seen_at
+
+        try:
+            await queue._committer.open(prepare)
+            _sync_directory(data_dir)
+        except StorageFailing:
+            os.close(queue._lock_fd)
+            raise
+        return queue
+
+    async def aclose(self) -> None:
+        await self._committer.aclose()
+        os.close(self._lock_fd)
+
+    async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
+        self._check_disk()
+        return await self._committer.run(lambda db: admission.enqueue(db, job, self._epoch, self._config, now))
+
+    async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
+        self._wake(await self._committer.run(lambda db: admission.release(db, number, placeholders, now)))
+
+    async def refuse(
+        self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
+    ) -> None:
+        self._wake(
+            await self._committer.run(
+                lambda db: admission.refuse(db, number, placeholders, error, detail, self._config, now)
+            )
+        )
+
+    async def answered(self, number: int) -> None:
+        await self._committer.run(
+            lambda db: db.execute("UPDATE job SET is_answered = 1 WHERE number = ?", (number,)) and None
+        )
+
+    async def take_work(self, jobs: int, debts: int, now: float) -> Work:
+        return await self._committer.run(lambda db: attempts.take_work(db, jobs, debts, self._config, now))
+
+    async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
+        return await self._committer.run(lambda db: attempts.heartbeat(db, claims, self._config, now))
+
+    async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
+        return await self._committer.run(lambda db: destinations.acquire(db, intent, self._epoch, now))
+
+    async def until_free(self, key: str, timeout_s: float) -> None:
+        freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = self._freed[key]
+        waiters.append(freed)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(freed, timeout_s)
+        if freed in waiters:
+            waiters.remove(freed)
+
+    async def record(self, settlement: Settlement, now: float) -> bool:
+        is_ours, freed = await self._committer.run(lambda db: attempts.record(db, settlement, self._config, now))
+        self._wake(freed)
+        return is_ours
+
+    async def settle(self, settlement: Settlement, now: float) -> bool:
+        is_ours, freed = await self._committer.run(lambda db: attempts.settle(db, settlement, self._config, now))
+        self._wake(freed)
+        return is_ours
+
+    async def settle_debt(self, debt: DebtClaim, outcome: DebtOutcome, now: float) -> None:
+        self._wake(await self._committer.run(lambda db: attempts.settle_debt(db, debt, outcome)))
+
+    async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
+        known = self._placeholders.setdefault(size_bytes, {})
+        if known.get(digest, 0.0) > now - PLACEHOLDER_MEMORY_S / 24:
+            return
+        known[digest] = now
+        await self._committer.run(
+            lambda db: (
+                db.execute("INSERT OR REPLACE INTO placeholder VALUES (?, ?, ?)", (digest, size_bytes, now)) and None
+            )
+        )
+
+    async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
+        known = self._placeholders.get(size_bytes, {})
+        return frozenset(digest for digest, seen_at in known.items() if seen_at > now - PLACEHOLDER_MEMORY_S)
+
+    async def wait_for_work(self, timeout_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._work.wait(), timeout_s)
+        self._work.clear()
+
+    async def counts(self) -> Counts:
+        def count(db: apsw.Connection) -> Counts:
+            waiting = db.execute("SELECT count(*) FROM job WHERE ended_at IS NULL AND status <> 'running'").get
+            running = db.execute("SELECT count(*) FROM job WHERE status = 'running'").get
+            left = db.execute("SELECT count(*) FROM output WHERE debt IN ('owed', 'given_up')").get
+            return Counts(waiting, running, left)
+
+        return await self._committer.run(count)
+
+    async def prune(self, now: float) -> int:
+        for known in self._placeholders.values():
+            for digest in [digest for digest, seen_at in known.items() if seen_at <= now - PLACEHOLDER_MEMORY_S]:
+                del known[digest]
+        return await self._committer.run(lambda db: attempts.prune(db, self._config, now))
+
+    def _wake(self, freed: list[str]) -> None:
+        """A change of state may have made a job or debt due, and has freed these destinations."""
+        self._work.set()
+        for key in freed:
+            for waiter in self._freed.pop(key, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _check_disk(self) -> None:
+        stat = os.statvfs(self._data_dir)
+        if stat.f_bavail * stat.f_frsize < self._config.min_free_disk_bytes:
+            raise StorageFailing(
+                f"less than {self._config.min_free_disk_bytes // 1_000_000} MB are free where the queue is kept",
+                "free disk space; the server goes on by itself",
+            )
+
+
+def _lock(data_dir: Path) -> int:
+    fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise DataDirectoryInUse(
+            f"the data directory {data_dir} belongs to another running imgserve",
+            "stop that server, or give this one its own --data-dir",
+        ) from error
+    return fd
+
+
+def _migrate(db: apsw.Connection) -> None:
+    version = db.execute("PRAGMA user_version").get
+    if version > SCHEMA_VERSION:
+        raise StorageFailing(
+            f"the queue file has schema {version}, this imgserve knows {SCHEMA_VERSION}",
+            "start the newer imgserve that wrote it, or give this one its own --data-dir",
+        )
+    if version == 0:
+        db.execute((resources.files("imgserve.jobs") / "schema.sql").read_text())
+        db.execute("INSERT INTO owner VALUES (0)")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the new file names durable too, not only what the files hold."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,151 @@
+"""Transactions of intake: a job comes in, is released or refused. Each function runs inside one savepoint."""
+
+import apsw
+import msgspec
+
+from imgserve.jobs.committer import rows
+from imgserve.jobs.job import Accepted, Adopted, NewJob, PlaceholderResult, owes
+from imgserve.jobs.queue import Config, QueueFull
+from imgserve.jobs.sqlite_destinations import end_if_concluded, free
+from imgserve.spec.request import FixedOutput
+
+_encode = msgspec.json.Encoder().encode
+_decode_output = msgspec.json.Decoder(FixedOutput).decode
+
+# A caller asks again within minutes; later the same request may well mean a picture that has changed.
+ADOPT_ENDED_S = 600.0
+
+
+def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: float) -> Accepted | Adopted:
+    """Raises QueueFull."""
+    twin = _adopt(db, job, epoch, now)
+    if twin is not None:
+        return twin
+    waiting = db.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM job WHERE ended_at IS NULL LIMIT ?)", (config.max_waiting,)
+    ).get
+    if waiting >= config.max_waiting:
+        raise QueueFull(f"{waiting} jobs are waiting, which is the limit", "try again later")
+    db.execute(
+        "INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at)"
+        " VALUES (?, 'accepting', ?, ?, ?, ?, ?, ?, ?, ?)",
+        (job.id, _encode(job.source), _encode(job.facts), job.digest, job.reply, epoch, now, now + job.deadline_s, now),
+    )
+    number = db.last_insert_rowid()
+    output_ids = []
+    for output in job.outputs:
+        place = output.destination
+        state = "none" if output.placeholder.style == "none" else "pending"
+        db.execute(
+            "INSERT INTO output (job, spec, destination, is_form, placeholder) VALUES (?, ?, ?, ?, ?)",
+            (number, _encode(output), place.key, place.kind == "form", state),
+        )
+        output_ids.append(db.last_insert_rowid())
+    return Accepted(number, job.id, tuple(output_ids))
+
+
+def _adopt(db: apsw.Connection, job: NewJob, epoch: int, now: float) -> Adopted | None:
+    row = db.execute(
+        "SELECT number, id, reply FROM job WHERE digest = ? AND is_answered = 0 AND epoch < ?"
+        " AND (ended_at IS NULL OR status = 'succeeded' AND created_at > ?) ORDER BY number DESC LIMIT 1",
+        (job.digest, epoch, now - ADOPT_ENDED_S),
+    ).fetchone()
+    if row is None:
+        return None
+    db.execute("UPDATE job SET epoch = ? WHERE number = ?", (epoch, row[0]))
+    return Adopted(*row)
+
+
+def release(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
+    """The keys that are free now."""
+    freed = _note(db, number, placeholders, is_released=True)
+    db.execute("UPDATE job SET status = 'queued', run_at = ? WHERE number = ? AND status = 'accepting'", (now, number))
+    supersede_older(db, number, now)
+    end_if_concluded(db, number, now)
+    return freed
+
+
+def refuse(
+    db: apsw.Connection,
+    number: int,
+    placeholders: tuple[PlaceholderResult, ...],
+    error: str,
+    detail: str,
+    config: Config,
+    now: float,
+) -> list[str]:
+    """The keys that are free now."""
+    freed = _note(db, number, placeholders, is_released=False)
+    if not any(result.state in ("written", "unknown") for result in placeholders):
+        db.execute("DELETE FROM job WHERE number = ?", (number,))
+        return freed
+    db.execute(
+        "UPDATE job SET status = 'failed', error = ?, detail = ?, ended_at = ?, is_answered = 1 WHERE number = ?",
+        (error, detail, now, number),
+    )
+    for output_id, spec, state in rows(
+        db, "SELECT id, spec, placeholder FROM output WHERE job = ? AND status IN ('queued', 'placeholder')", (number,)
+    ):
+        fail_output(db, output_id, is_owing=owes(_decode_output(spec), state), config=config, now=now)
+    return freed
+
+
+def fail_output(db: apsw.Connection, output_id: int, *, is_owing: bool, config: Config, now: float) -> None:
+    """The output has ended without a picture; what its destination is owed becomes due at once."""
+    db.execute(
+        "UPDATE output SET status = 'failed', debt = ?, debt_at = ?, debt_until = ? WHERE id = ?",
+        ("owed" if is_owing else "none", now, now + config.debt_s, output_id),
+    )
+
+
+def supersede_older(db: apsw.Connection, number: int, now: float) -> None:
+    """A released job takes its destinations from older jobs, except forms, and lifts their debts where it wrote."""
+    db.execute(
+        "UPDATE output AS older SET debt = 'overtaken' FROM output AS newer"
+        " WHERE newer.job = ? AND newer.is_form = 0 AND newer.placeholder IN ('written', 'unknown')"
+        " AND older.destination = newer.destination AND older.job < newer.job AND older.debt = 'owed'",
+        (number,),
+    )
+    overtaken = rows(
+        db,
+        "UPDATE output AS older SET status = 'superseded' FROM output AS newer"
+        " WHERE newer.job = ? AND newer.is_form = 0 AND older.destination = newer.destination"
+        " AND older.job < newer.job AND older.status IN ('queued', 'placeholder') RETURNING job",
+        (number,),
+    )
+    for job in {row[0] for row in overtaken}:
+        end_if_concluded(db, job, now)
+
+
+def take_over(db: apsw.Connection, config: Config, now: float) -> int:
+    """A new owner: leases are void, what was being written is left alone for a while. The new epoch."""
+    db.execute("UPDATE owner SET epoch = epoch + 1")
+    quiet_until = now + config.quiet_s
+    db.execute(
+        "UPDATE destination SET holder = NULL, token = NULL, kind = NULL, quiet_until = ? WHERE holder IS NOT NULL",
+        (quiet_until,),
+    )
+    db.execute("UPDATE job SET status = 'queued', lease_until = NULL WHERE status = 'running'")
+    db.execute("UPDATE output SET debt_at = ? WHERE debt = 'owed' AND debt_at > ?", (now, now))
+    for (number,) in rows(db, "SELECT number FROM job WHERE status = 'accepting' ORDER BY number"):
+        db.execute("UPDATE job SET status = 'queued', run_at = ? WHERE number = ?", (quiet_until, number))
+        db.execute(
+            "UPDATE output SET placeholder = 'unknown', status = 'placeholder'"
+            " WHERE job = ? AND placeholder = 'pending' AND status = 'queued'",
+            (number,),
+        )
+        supersede_older(db, number, now)
+    epoch: int = db.execute("SELECT epoch FROM owner").get
+    return epoch
+
+
+def _note(
+    db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...], *, is_released: bool
+) -> list[str]:
+    for result in placeholders:
+        db.execute("UPDATE output SET placeholder = ? WHERE id = ?", (result.state, result.output_id))
+        if result.state in ("written", "unknown"):
+            db.execute(
+                "UPDATE output SET status = 'placeholder' WHERE id = ? AND status = 'queued'", (result.output_id,)
+            )
+    return free(db, number, token=0, is_released=is_released)

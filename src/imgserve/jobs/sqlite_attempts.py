@@ -1,0 +1,170 @@
+"""Transactions of the runner: claim, prolong, settle; debts likewise. Each function runs inside one savepoint."""
+
+from typing import Any
+
+import apsw
+import msgspec
+
+from imgserve.jobs.committer import rows
+from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, Settlement, owes
+from imgserve.jobs.queue import Config, Work
+from imgserve.jobs.sqlite_admission import fail_output
+from imgserve.jobs.sqlite_destinations import end_if_concluded, free
+from imgserve.spec.facts import Facts
+from imgserve.spec.request import FixedOutput
+from imgserve.spec.source import Source
+
+_decode_source = msgspec.json.Decoder(Source).decode
+_decode_facts = msgspec.json.Decoder(Facts).decode
+_decode_output = msgspec.json.Decoder(FixedOutput).decode
+
+DEBT_LEASE_S = 120.0
+
+
+def take_work(db: apsw.Connection, jobs: int, debts: int, config: Config, now: float) -> Work:
+    claims = _claim(db, jobs, config, now)
+    debt_claims = _claim_debts(db, debts, now)
+    due_at: float | None = db.execute(
+        "SELECT min(due) FROM (SELECT min(run_at) AS due FROM job WHERE status = 'queued'"
+        " UNION ALL SELECT min(lease_until) FROM job WHERE status = 'running'"
+        " UNION ALL SELECT min(debt_at) FROM output WHERE debt = 'owed')"
+    ).get
+    return Work(claims, debt_claims, due_at)
+
+
+def _claim(db: apsw.Connection, limit: int, config: Config, now: float) -> tuple[Claim, ...]:
+    db.execute("UPDATE job SET status = 'queued', run_at = ?1 WHERE status = 'running' AND lease_until < ?1", (now,))
+    claimed = rows(
+        db,
+        "UPDATE job SET status = 'running', token = token + 1, lease_until = ?"
+        " WHERE number IN (SELECT number FROM job WHERE status = 'queued' AND run_at <= ?"
+        "  ORDER BY run_at, number LIMIT ?)"
+        " RETURNING number, id, token, attempts, crashes, deadline_at, source, facts",
+        (now + config.lease_s, now, limit),
+    )
+    return tuple(_as_claim(db, row) for row in sorted(claimed))
+
+
+def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
+    number, job_id, token, attempts, crashes, deadline_at, source, facts = row
+    return Claim(
+        number=number,
+        id=job_id,
+        token=token,
+        attempts=attempts,
+        crashes=crashes,
+        deadline_at=deadline_at,
+        source=_decode_source(source),
+        facts=_decode_facts(facts),
+        outputs=_open_outputs(db, number),
+    )
+
+
+def _open_outputs(db: apsw.Connection, number: int) -> tuple[Output, ...]:
+    found = rows(
+        db,
+        "SELECT id, spec, placeholder, is_repeat FROM output"
+        " WHERE job = ? AND status IN ('queued', 'placeholder') ORDER BY id",
+        (number,),
+    )
+    return tuple(Output(row[0], _decode_output(row[1]), row[2], bool(row[3])) for row in found)
+
+
+def heartbeat(db: apsw.Connection, claims: tuple[Claim, ...], config: Config, now: float) -> frozenset[int]:
+    ours = set()
+    for held in claims:
+        db.execute(
+            "UPDATE job SET lease_until = ? WHERE number = ? AND token = ? AND status = 'running'",
+            (now + config.lease_s, held.number, held.token),
+        )
+        if db.changes():
+            ours.add(held.number)
+    return frozenset(ours)
+
+
+def record(db: apsw.Connection, done: Settlement, config: Config, now: float) -> tuple[bool, list[str]]:
+    """Whether the claim was still ours, and the keys that are free now."""
+    freed = free(db, done.number, done.token)
+    row = db.execute("SELECT status, token FROM job WHERE number = ?", (done.number,)).fetchone()
+    if row != ("running", done.token):
+        return False, freed
+    for result in done.results:
+        _end_output(db, result, config, now)
+    return True, freed
+
+
+def settle(db: apsw.Connection, done: Settlement, config: Config, now: float) -> tuple[bool, list[str]]:
+    """Whether the claim was still ours, and the keys that are free now."""
+    is_ours, freed = record(db, done, config, now)
+    if not is_ours:
+        return False, freed
+    db.execute(
+        "UPDATE job SET attempts = attempts + ?, crashes = crashes + ?, error = ?, detail = ? WHERE number = ?",
+        (done.charge == "attempt", done.charge == "crash", done.error, done.detail, done.number),
+    )
+    end_if_concluded(db, done.number, now)
+    db.execute(
+        "UPDATE job SET status = 'queued', run_at = ?, lease_until = NULL WHERE number = ? AND status = 'running'",
+        (now if done.retry_at is None else done.retry_at, done.number),
+    )
+    return True, freed
+
+
+def _end_output(db: apsw.Connection, result: OutputResult, config: Config, now: float) -> None:
+    row = db.execute(
+        "SELECT spec, placeholder FROM output WHERE id = ? AND status IN ('queued', 'placeholder')",
+        (result.output_id,),
+    ).fetchone()
+    if row is None:
+        return  # superseded meanwhile
+    if result.status == "failed":
+        fail_output(db, result.output_id, is_owing=owes(_decode_output(row[0]), row[1]), config=config, now=now)
+    elif result.status == "repeat":
+        db.execute("UPDATE output SET is_repeat = 1 WHERE id = ?", (result.output_id,))
+    elif result.status != "retry":
+        db.execute("UPDATE output SET status = ? WHERE id = ?", (result.status, result.output_id))
+
+
+def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim, ...]:
+    """A claimed debt falls due again by itself when its payer does not come back."""
+    due = rows(
+        db,
+        "SELECT output.id, spec, placeholder, is_repeat, job, job.id, debt_attempts, debt_until"
+        " FROM output JOIN job ON job.number = output.job"
+        " WHERE debt = 'owed' AND debt_at <= ? AND job.ended_at IS NOT NULL ORDER BY debt_at LIMIT ?",
+        (now, limit),
+    )
+    claims = []
+    for output_id, spec, placeholder, is_repeat, number, job_id, attempts, until in due:
+        token = db.execute("UPDATE job SET token = token + 1 WHERE number = ? RETURNING token", (number,)).get
+        db.execute("UPDATE output SET debt_at = ?, debt_token = ? WHERE id = ?", (now + DEBT_LEASE_S, token, output_id))
+        output = Output(output_id, _decode_output(spec), placeholder, bool(is_repeat))
+        claims.append(DebtClaim(number, job_id, token, attempts, until, output))
+    return tuple(claims)
+
+
+def settle_debt(db: apsw.Connection, debt: DebtClaim, outcome: DebtOutcome) -> list[str]:
+    """The keys that are free now."""
+    freed = free(db, debt.number, debt.token)
+    is_retry = isinstance(outcome, float)
+    db.execute(
+        "UPDATE output SET debt = ?, debt_at = ?, debt_attempts = debt_attempts + 1 WHERE id = ? AND debt = 'owed'",
+        ("owed" if is_retry else outcome, outcome if is_retry else None, debt.output.id),
+    )
+    return freed
+
+
+def prune(db: apsw.Connection, config: Config, now: float) -> int:
+    db.execute(
+        "DELETE FROM job WHERE ended_at < iif(status = 'failed', ?, ?)"
+        " AND NOT EXISTS (SELECT 1 FROM output WHERE output.job = job.number AND debt = 'owed')",
+        (now - config.keep_failed_s, now - config.keep_ended_s),
+    )
+    pruned = db.changes()
+    db.execute(
+        "DELETE FROM destination WHERE holder IS NULL AND quiet_until < ?"
+        " AND NOT EXISTS (SELECT 1 FROM output WHERE output.destination = destination.key)",
+        (now,),
+    )
+    db.execute("DELETE FROM placeholder WHERE seen_at < ?", (now - 24 * 3600.0,))
+    return pruned

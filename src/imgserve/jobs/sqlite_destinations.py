@@ -1,0 +1,87 @@
+"""Transactions around a destination's lock row: who may write there now, and who has written last."""
+
+from typing import Any
+
+import apsw
+
+from imgserve.jobs.committer import rows
+from imgserve.jobs.job import Intent, conclude
+from imgserve.jobs.queue import Busy, Denied, Granted
+
+
+def acquire(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Granted | Busy | Denied:
+    denied = _check(db, intent, epoch, now)
+    if denied is not None:
+        return denied
+    row = db.execute(
+        "SELECT holder, token, quiet_until, written FROM destination WHERE key = ?", (intent.key,)
+    ).fetchone()
+    is_form = db.execute("SELECT is_form FROM output WHERE id = ?", (intent.output_id,)).get
+    if row is not None:
+        holder, token, quiet_until, written = row
+        if written > intent.number and not is_form:
+            return Denied("overtaken")
+        if holder is not None and (holder, token) != (intent.output_id, intent.token):
+            return Busy()
+        if quiet_until > now:
+            return Busy(until=quiet_until)
+    db.execute(
+        "INSERT INTO destination (key, holder, token, kind) VALUES (?1, ?2, ?3, ?4)"
+        " ON CONFLICT (key) DO UPDATE SET holder = ?2, token = ?3, kind = ?4",
+        (intent.key, intent.output_id, intent.token, intent.kind),
+    )
+    return Granted()
+
+
+def _check(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Denied | None:
+    """Whether the writer still has the right to: its claim, its lease, its output."""
+    row: tuple[Any, ...] | None = db.execute(
+        "SELECT job.status, job.epoch, job.token, job.lease_until, output.status, output.debt, output.debt_token"
+        " FROM output JOIN job ON job.number = output.job WHERE output.id = ?",
+        (intent.output_id,),
+    ).fetchone()
+    if row is None:
+        return Denied("lost")
+    job_status, job_epoch, token, lease_until, output_status, debt, debt_token = row
+    if intent.kind == "placeholder":
+        is_ours = job_status == "accepting" and job_epoch == epoch
+    elif intent.kind == "final":
+        is_ours = job_status == "running" and token == intent.token and lease_until > now
+    else:
+        is_ours = debt == "owed" and debt_token == intent.token
+    if output_status == "superseded" or debt == "overtaken":
+        return Denied("overtaken")
+    return None if is_ours else Denied("lost")
+
+
+def free(db: apsw.Connection, number: int, token: int, *, is_released: bool = True) -> list[str]:
+    """End the writes of a job's claim, and note them for the order. The keys that are free now.
+
+    A failed write may have reached the destination as well, so it counts; an unreleased job's never does.
+    """
+    held = rows(
+        db,
+        "SELECT destination.key, output.placeholder, destination.kind FROM output"
+        " JOIN destination ON destination.holder = output.id AND destination.token = ?2 WHERE output.job = ?1",
+        (number, token),
+    )
+    for key, placeholder, kind in held:
+        has_written = is_released and (kind != "placeholder" or placeholder in ("written", "unknown"))
+        db.execute(
+            "UPDATE destination SET holder = NULL, token = NULL, kind = NULL, written = max(written, ?2)"
+            " WHERE key = ?1",
+            (key, number if has_written else 0),
+        )
+    return [row[0] for row in held]
+
+
+def end_if_concluded(db: apsw.Connection, number: int, now: float) -> None:
+    """Write the job's end once all its outputs have ended. An accepting job ends at its release."""
+    statuses = [row[0] for row in rows(db, "SELECT status FROM output WHERE job = ?", (number,))]
+    end = conclude(statuses)
+    if end is not None:
+        db.execute(
+            "UPDATE job SET status = ?, ended_at = ?, lease_until = NULL"
+            " WHERE number = ? AND status IN ('queued', 'running')",
+            (end, now, number),
+        )

@@ -1,0 +1,36 @@
+"""source + recipe -> rendition: fetch once, hand to the pool. The one road to a finished picture."""
+
+from imgserve import failpoint, logs
+from imgserve.blob import Blob
+from imgserve.imaging.messages import RenderTask
+from imgserve.imaging.pool import Pool
+from imgserve.spec.facts import Facts
+from imgserve.spec.request import FixedOutput
+from imgserve.spec.source import Source
+from imgserve.transfer.dispatch import Transfers
+from imgserve.transfer.fetch import Fetch
+
+
+class Renderer:
+    def __init__(self, transfers: Transfers, pool: Pool) -> None:
+        self._transfers = transfers
+        self._pool = pool
+
+    async def source(self, source: Source, begun: Fetch | None, number: int) -> Blob:
+        """The whole source, from a download that intake began or from a new one. Raises the transfer's faults."""
+        with logs.stage("fetch", number=number):
+            fetch = begun if begun is not None else self._transfers.open(source)
+            try:
+                blob = await fetch.finish()
+            finally:
+                fetch.cancel()
+        failpoint.reach("fetched")
+        return blob
+
+    async def rendition(self, source: Blob, facts: Facts, output: FixedOutput, *, is_alone: bool, number: int) -> Blob:
+        """The finished picture. Raises the pool's faults."""
+        task = RenderTask(output.recipe, output.size)
+        with logs.stage("render", number=number):
+            rendition = await self._pool.render(source, task, is_svg=facts.is_svg, is_alone=is_alone)
+        failpoint.reach("rendered")
+        return rendition.blob

@@ -1,0 +1,149 @@
+"""The runner: claims what is due, has it carried out (``attempt.py``), settles how it ended, keeps the leases alive.
+
+The queue decides what is due and whose it is; debts of failed jobs are paid on the way (``debts.py``).
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+
+import msgspec
+
+from imgserve import failpoint, logs
+from imgserve.attempt import AttemptBug, Attempts, AttemptTimeout
+from imgserve.debts import Debts
+from imgserve.delivery import ClaimLost
+from imgserve.jobs.job import Claim, DebtClaim, OutputResult, Settlement
+from imgserve.jobs.persist import until_stored
+from imgserve.jobs.queue import Config as QueueConfig
+from imgserve.jobs.queue import Queue, StorageFailing
+
+STORAGE_PAUSE_S = 1.0
+PRUNE_EVERY_S = 3600.0
+FULL_PAUSE_S = 0.05
+GIVE_BACK_S = 5.0
+
+
+class Config(msgspec.Struct, frozen=True):
+    max_attempts: int = 64
+    max_debts: int = 8
+    attempt_timeout_s: float = 300.0
+
+
+class Runner:
+    """Claims what is due as long as it has room; ``stop`` lets attempts finish, then gives the rest back uncharged."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        attempts: Attempts,
+        debts: Debts,
+        config: Config,
+        queue_config: QueueConfig,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._queue = queue
+        self._attempts = attempts
+        self._debts = debts
+        self._config = config
+        self._queue_config = queue_config
+        self._clock = clock
+        self._running: dict[asyncio.Task[None], Claim | DebtClaim] = {}
+        self._room = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._loops = [asyncio.create_task(loop()) for loop in (self._claim_forever, self._beat, self._prune)]
+
+    async def stop(self, patience_s: float) -> None:
+        """Claim no more; after ``patience_s`` break off what still runs. Nothing is charged to any job."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=patience_s)
+        rest = list(self._running)
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest, timeout=GIVE_BACK_S)
+
+    async def _claim_forever(self) -> None:
+        while True:
+            jobs = self._config.max_attempts - self._count(Claim)
+            debts = self._config.max_debts - self._count(DebtClaim)
+            if jobs <= 0:
+                self._room.clear()
+                await self._room.wait()
+                continue
+            try:
+                work = await self._queue.take_work(jobs, debts, self._clock())
+            except StorageFailing as error:
+                logs.event("storage_failing", detail=error.detail)
+                await asyncio.sleep(STORAGE_PAUSE_S)
+                continue
+            for claim in work.claims:
+                self._spawn(self._attempt(claim), claim)
+            for debt in work.debts:
+                self._spawn(self._debts.pay(debt), debt)
+            pause_s = PRUNE_EVERY_S if work.due_at is None else work.due_at - self._clock()
+            await self._queue.wait_for_work(max(pause_s, FULL_PAUSE_S if debts <= 0 else 0.001))
+
+    def _count(self, kind: type[Claim] | type[DebtClaim]) -> int:
+        return sum(isinstance(held, kind) for held in self._running.values())
+
+    def _spawn(self, work: Coroutine[None, None, None], held: Claim | DebtClaim) -> None:
+        task = asyncio.create_task(work)
+        self._running[task] = held
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._room.set()
+
+    async def _attempt(self, claim: Claim) -> None:
+        failpoint.reach("claimed")
+        try:
+            async with asyncio.timeout(self._config.attempt_timeout_s):
+                settlement = await self._attempts.carry_out(claim)
+        except TimeoutError:
+            settlement = self._attempts.failed(claim, AttemptTimeout("the attempt took too long"))
+        except asyncio.CancelledError:
+            await self._settle(self._give_back(claim))
+            raise
+        except ClaimLost:
+            logs.event("claim_lost", job=claim.id)
+            return
+        except Exception:  # noqa: BLE001 - one job's bug must not end the others; the line has the traceback
+            logs.bug("attempt_bug", job=claim.id)
+            settlement = self._attempts.failed(claim, AttemptBug("a fault inside imgserve ended the attempt"))
+        await asyncio.shield(self._settle(settlement))
+        failpoint.reach("settled")
+
+    def _give_back(self, claim: Claim) -> Settlement:
+        results = tuple(OutputResult(output.id, "retry") for output in claim.outputs)
+        return Settlement(claim.number, claim.token, results, "none", self._clock())
+
+    async def _settle(self, settlement: Settlement) -> None:
+        is_ours = await until_stored(lambda: self._queue.settle(settlement, self._clock()))
+        ends = ",".join(result.status for result in settlement.results)
+        logs.event("settled", number=settlement.number, ends=ends, code=settlement.error, is_ours=is_ours)
+
+    async def _beat(self) -> None:
+        """Prolong leases; an attempt whose lease is lost is broken off before it writes."""
+        while True:
+            await asyncio.sleep(self._queue_config.heartbeat_s)
+            held = {held.number: task for task, held in self._running.items() if isinstance(held, Claim)}
+            claims = tuple(held for held in self._running.values() if isinstance(held, Claim))
+            with contextlib.suppress(StorageFailing):
+                ours = await self._queue.heartbeat(claims, self._clock())
+                for number in held.keys() - ours:
+                    held[number].cancel()
+
+    async def _prune(self) -> None:
+        while True:
+            with contextlib.suppress(StorageFailing):
+                pruned = await self._queue.prune(self._clock())
+                logs.event("pruned", jobs=pruned)
+            await asyncio.sleep(PRUNE_EVERY_S)

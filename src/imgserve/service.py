@@ -1,0 +1,178 @@
+"""The composition root: Settings -> queue, pool, transfers, app, and the order in which they start and stop.
+
+The HTTP server runs inside our own event loop, so that start, drain and signals are ours.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import version
+
+import uvicorn
+import uvloop
+
+from imgserve import failpoint, logs
+from imgserve.api import app
+from imgserve.attempt import Attempts
+from imgserve.debts import Debts
+from imgserve.delivery import Deliveries
+from imgserve.errors import ImgserveError
+from imgserve.imaging.pool import Pool, PoolCannotStart
+from imgserve.intake import Intake
+from imgserve.jobs.sqlite import SqliteQueue
+from imgserve.placeholder import Placeholders
+from imgserve.render import Renderer
+from imgserve.runner import Runner
+from imgserve.settings import Settings
+from imgserve.transfer.dispatch import Transfers
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.spool import Store
+
+BEGUN_BYTES = 64_000_000
+BACKLOG = 2048
+
+
+class CannotStart(ImgserveError):
+    code = "cannot_start"
+    title = "The server cannot start"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: ours drain first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Parts:
+    """What one server process is made of."""
+
+    def __init__(self, settings: Settings, queue: SqliteQueue) -> None:
+        self.queue = queue
+        self.pool = Pool(settings.pool, settings.limits)
+        self.transfers = Transfers(settings.transfer, settings.limits)
+        begun: Store[Fetch] = Store(BEGUN_BYTES, on_drop=Fetch.cancel)
+        placeholders = Placeholders(self.pool, settings.placeholder)
+        deliveries = Deliveries(queue, self.transfers)
+        renderer = Renderer(self.transfers, self.pool)
+        attempts = Attempts(queue, renderer, deliveries, begun, settings.attempt)
+        debts = Debts(queue, deliveries, placeholders, settings.attempt.delivery_timeout_s)
+        self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue)
+        self.intake = Intake(
+            queue, self.transfers, self.pool, placeholders, deliveries, begun, settings.limits, settings.intake
+        )
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a drain. Raises CannotStart, StorageFailing, OSError."""
+    logs.start()
+    if settings.test is not None:
+        logs.event("test_switches", switches=repr(settings.test))
+        if settings.test.failpoint:
+            failpoint.arm(settings.test.failpoint, settings.test.nth)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _listen(settings.api) as listener:
+        return uvloop.run(_serve(settings, listener))
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> int:
+    stop = asyncio.Event()
+    hurry = asyncio.Event()
+    _on_signals(stop, hurry)
+    async with _parts(settings) as parts:
+        server = _Server(
+            uvicorn.Config(
+                app.build(settings.api, parts.intake, parts.pool),
+                http=app.protocol(settings.api.header_timeout_s),
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                ws="none",
+                server_header=False,
+                timeout_keep_alive=10,
+                timeout_graceful_shutdown=2,
+                backlog=BACKLOG,
+            )
+        )
+        serving = asyncio.create_task(server.serve([listener]))
+        parts.runner.start()
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        sys.stderr.write(f"imgserve {version('imgserve')} listening on http://{shown}:{port}\n")
+        sys.stderr.flush()
+        await _until(stop, serving)
+        await _drain(parts, settings.drain_s, hurry)
+        server.should_exit = True
+        await serving
+    logs.event("stopped")
+    return 0
+
+
+async def _until(stop: asyncio.Event, serving: asyncio.Task[None]) -> None:
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, serving], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+
+
+async def _drain(parts: Parts, patience_s: float, hurry: asyncio.Event) -> None:
+    """Answer what is being taken in, let attempts finish, give the rest back; a second signal cuts it short."""
+    logs.event("draining")
+    ends_at = time.monotonic() + patience_s
+
+    async def finish() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(parts.intake.drain(), patience_s)
+        await parts.runner.stop(max(ends_at - time.monotonic(), 0.0))
+
+    finishing = asyncio.create_task(finish())
+    hurried = asyncio.create_task(hurry.wait())
+    await asyncio.wait([finishing, hurried], return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    if not finishing.done():
+        finishing.cancel()
+        await parts.runner.stop(0.0)
+
+
+@contextlib.asynccontextmanager
+async def _parts(settings: Settings) -> AsyncIterator[Parts]:
+    queue = await SqliteQueue.open(settings.data_dir, settings.queue, time.time())
+    parts = Parts(settings, queue)
+    try:
+        await parts.pool.start()
+        logs.event("workers_started", sandbox=parts.pool.sandbox, pids=",".join(map(str, parts.pool.worker_pids)))
+        yield parts
+    except PoolCannotStart as error:
+        raise CannotStart(str(error)) from error
+    finally:
+        await parts.transfers.aclose()
+        await parts.pool.aclose()
+        await queue.aclose()
+
+
+def _listen(config: app.Config) -> socket.socket:
+    """Raises CannotStart when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host, config.port))
+    except OSError as error:
+        listener.close()
+        raise CannotStart(
+            f"cannot listen on {config.host}:{config.port}: {error.strerror}", "choose another --host or --port"
+        ) from error
+    return listener
+
+
+def _on_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    def signalled() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled)

@@ -1,0 +1,182 @@
+"""Where a result belongs: dstURL and its args in, a template out; with the tag values, the ``Destination`` itself.
+
+The doors parse; ``request.fix`` fills; transfers and the queue build on the result. The split of a form's URL follows
+docs/reference: authority first, then the last colon of what is left parts the page's URL from the file name.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
+
+from imgserve.spec import tags, url
+from imgserve.spec.faults import Findings, RequestInvalid
+from imgserve.spec.fields import is_text
+from imgserve.spec.source import spoken_url
+from imgserve.spec.tags import TagValues
+
+DestinationKind = Literal["file", "ftp", "put", "form"]
+HTTP_ARGS = ("field_name", "field_file", "method")
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """One place to write to, tags filled in.
+
+    ``shown`` is dstURL as the caller wrote it with its tags filled in: it goes back to that caller and nowhere else.
+    ``url`` is what the transfer uses: the file's, the FTP target's, the PUT target's, or the form's page.
+    ``path`` is percent-decoded for file and stays encoded for the others (a form's: the page's).
+    ``name`` and ``field`` are a form's file name (decoded) and file field. ``key`` identifies the place: scheme,
+    lower-case host, real port, normalised path, no userinfo and no signature parameters; a form's adds field and name.
+    Both URLs may hold a password and are never logged; ``repr`` shows kind and host.
+    """
+
+    kind: DestinationKind
+    shown: str
+    url: str
+    host: str
+    port: int
+    path: str
+    key: str
+    name: str = ""
+    field: str = ""
+
+    def __repr__(self) -> str:
+        return f"Destination({self.kind} {self.host})"
+
+    @property
+    def extension(self) -> str:
+        """The extension of the file to be written, without its dot; empty when there is none."""
+        if self.kind == "form":
+            return tags.split_name(self.name)[1]
+        segment = self.path.rpartition("/")[2]
+        return tags.split_name(segment if self.kind == "file" else url.with_dots(segment))[1]
+
+
+class DestinationTemplate(msgspec.Struct, frozen=True):
+    """A destination whose tags are still open: split, judged by its text, not yet a place.
+
+    ``field`` is a form's file field; ``shown`` is dstURL as written.
+    """
+
+    kind: DestinationKind
+    shown: str
+    field: str = ""
+
+    def __repr__(self) -> str:
+        return f"DestinationTemplate({self.kind})"
+
+    @property
+    def can_delete(self) -> bool:
+        """False for a form and for a presigned URL, which allows this one PUT and no DELETE."""
+        return self.kind != "form" and not (self.kind == "put" and url.has_signature(self.shown))
+
+    def fill(self, values: TagValues) -> Destination:
+        """The place for one result. Raises RequestInvalid (105) when the filled text is no place to write to."""
+        try:
+            return _fill_form(self, values) if self.kind == "form" else _fill_plain(self, values)
+        except url.UrlInvalid as error:
+            raise RequestInvalid.of(105, f"dstURL: {error}") from None
+
+
+def parse_destination(value: object, args: Mapping[str, object]) -> DestinationTemplate:
+    """A template from dstURL and the args that a destination needs.
+
+    Raises RequestInvalid with all faults: 105, 110 (protocol), 111, 112 (args), 114 (tags).
+    """
+    text = spoken_url(value, "dstURL", invalid_code=105, unknown_code=110)
+    found = Findings()
+    scheme = url.scheme_of(text)
+    if scheme in ("http", "https"):
+        template = found.attempt(_http_template, text, args)
+    else:
+        template = DestinationTemplate("file" if scheme == "file" else "ftp", text)
+    found.attempt(_check_tags, text)
+    if template is not None:
+        found.attempt(template.fill, tags.EXAMPLE)
+    found.settle()
+    assert template is not None
+    return template
+
+
+def _check_tags(text: str) -> None:
+    try:
+        faults = tags.faults_in(url.cut(text).rest, "dstURL")
+    except url.UrlInvalid:
+        return
+    if faults:
+        raise RequestInvalid(faults)
+
+
+def _http_template(text: str, args: Mapping[str, object]) -> DestinationTemplate:
+    found = Findings()
+    names = [name for name in ("field_name", "field_file") if name in args]
+    if "method" in args and args["method"] != "PUT":
+        found.add(112, 'args.method: expected "PUT"; for an upload form leave it out and give args.field_name')
+    fields = [field for name in names if (field := found.attempt(_field, name, args[name])) is not None]
+    if len(set(fields)) > 1:
+        found.add(112, "args.field_name: contradicts args.field_file; give one of the two")
+    if names and "method" in args:
+        found.add(112, f"args.method: contradicts args.{names[0]}; PUT and an upload form exclude each other")
+    if not names and "method" not in args:
+        found.add(
+            111, 'args.field_name: expected for an http(s) destination; or args.method = "PUT" for a plain upload'
+        )
+    found.settle()
+    return DestinationTemplate("form", text, fields[0]) if fields else DestinationTemplate("put", text)
+
+
+def _field(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value or not is_text(value):
+        raise RequestInvalid.of(112, f"args.{name}: expected the name of the form's file field as text")
+    return value
+
+
+def _fill_plain(template: DestinationTemplate, values: TagValues) -> Destination:
+    authority, rest = url.cut(template.shown)
+    filled = _filled(rest, values, is_name=template.kind != "put")
+    parsed = url.parse(authority + filled)
+    path = url.decode_path(parsed.path) if template.kind == "file" else parsed.path
+    if template.kind != "put" and path.endswith("/"):
+        raise url.UrlInvalid("expected a file name at the end, got a directory")
+    return Destination(
+        template.kind, authority + filled, parsed.text, parsed.host, parsed.port, path, parsed.key
+    )  # fmt: skip
+
+
+def _fill_form(template: DestinationTemplate, values: TagValues) -> Destination:
+    authority, rest = url.cut(template.shown)
+    page, colon, name = rest.rpartition(":")
+    if not colon:
+        raise url.UrlInvalid("expected <page URL>:<file name> for an upload form, got no file name")
+    if "/" in name:
+        raise url.UrlInvalid("expected <page URL>:<file name>, got a slash in the file name or no file name at all")
+    page, name = _filled(page, values, is_name=False), _filled(name, values, is_name=True)
+    parsed, decoded = url.parse(authority + page), url.decode_name(name)
+    if not decoded:
+        raise url.UrlInvalid("expected a file name after the last colon")
+    key = f"{parsed.key}#{quote(template.field, safe='')}:{quote(decoded, safe='')}"
+    return Destination(
+        template.kind, f"{authority}{page}:{name}", parsed.text, parsed.host, parsed.port, parsed.path, key,
+        name=decoded, field=template.field,
+    )  # fmt: skip
+
+
+def _filled(text: str, values: TagValues, *, is_name: bool) -> str:
+    used = tags.used_in(text)
+    if is_name:
+        for tag in used:
+            if values.of(tag):
+                _check_value(values.of(tag))
+    filled = tags.fill(text, values)
+    path = filled.partition("?")[0].partition("#")[0]
+    if used and any(url.with_dots(segment) in (".", "..") for segment in path.split("/")):
+        raise url.UrlInvalid("a tag's value makes a path segment . or ..")
+    return filled
+
+
+def _check_value(value: str) -> None:
+    """A value alone may be dots (``..`` of ``...png``): the segments are judged once they are whole."""
+    decoded = unquote_to_bytes(value)
+    if b"/" in decoded or b"\0" in decoded:
+        raise url.UrlInvalid("the source's name holds an encoded slash or NUL, which cannot be part of a file name")

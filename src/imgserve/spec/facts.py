@@ -1,0 +1,27 @@
+"""What is known of a picture: measured by a worker, carried as plain values everywhere else."""
+
+from typing import Literal
+
+import msgspec
+
+SourceFormat = Literal["jpeg", "png", "webp", "gif", "tiff", "avif", "svg"]
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """A source as its header tells. Width and height are pixels *after* EXIF orientation (an SVG's: fractions)."""
+
+    format: SourceFormat
+    width_px: float
+    height_px: float
+    frames: int = 1
+
+    @property
+    def is_svg(self) -> bool:
+        return self.format == "svg"
+
+
+class Size(msgspec.Struct, frozen=True):
+    """The final size of a rendition in pixels, fixed before the reply and delivered whatever happens since."""
+
+    width_px: int
+    height_px: int

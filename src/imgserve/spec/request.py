@@ -1,0 +1,92 @@
+"""The request as given, checked once, and the output as fixed after the probe: what every door hands to intake.
+
+``fix`` turns an output request into values that depend on nothing any more; the queue stores them as JSON.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from imgserve.spec import tags
+from imgserve.spec.destination import Destination, DestinationTemplate
+from imgserve.spec.facts import Facts, Size
+from imgserve.spec.faults import Fault as Fault
+from imgserve.spec.faults import RequestInvalid as RequestInvalid
+from imgserve.spec.formats import MAX_SIDE_OF_FORMAT
+from imgserve.spec.geometry import final_size
+from imgserve.spec.limits import Limits
+from imgserve.spec.recipe import Format, Recipe
+from imgserve.spec.source import Source
+
+OnFailure = Literal["error_image", "keep_placeholder", "delete"]
+
+
+class Placeholder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands in until the picture is there. ``color`` is ``#rrggbb``."""
+
+    style: Literal["text", "solid", "none"] = "text"
+    color: str = "#8c8c8c"
+    text: Annotated[str, msgspec.Meta(max_length=200)] = "Image being processed"
+
+
+class OutputRequest(msgspec.Struct, frozen=True):
+    """One recipe and one destination of a job. The recipe's format may still be open (None: the source's)."""
+
+    recipe: Recipe
+    destination: DestinationTemplate
+    placeholder: Placeholder = Placeholder()
+    on_failure: OnFailure = "error_image"
+
+
+class JobRequest(msgspec.Struct, frozen=True):
+    """A checked request: one source, at least one output."""
+
+    source: Source
+    outputs: tuple[OutputRequest, ...]
+
+
+class FixedOutput(msgspec.Struct, frozen=True):
+    """An output whose format, size and place are settled: delivered so, even if the source changes meanwhile."""
+
+    recipe: Recipe
+    size: Size
+    destination: Destination
+    placeholder: Placeholder
+    on_failure: OnFailure
+
+
+def fix(output: OutputRequest, source: Source, facts: Facts, limits: Limits) -> FixedOutput:
+    """Settle one output by the facts of its source.
+
+    Raises SourceTooSmall (203), NotSvg (204), or RequestInvalid: 105 a tag's value is no file name, 107 the result is
+    larger than limits or format allow, 113 the source's format cannot be written.
+    """
+    # A classic recipe has exactly one operation, and it sets the size.
+    size = final_size(output.recipe.operations[0], facts, limits)
+    chosen = output.recipe.output.format or _source_format(facts)
+    _check_side(chosen, size)
+    options = msgspec.structs.replace(output.recipe.output, format=chosen)
+    destination = output.destination.fill(tags.values_of(source, size))
+    return FixedOutput(
+        recipe=msgspec.structs.replace(output.recipe, output=options),
+        size=size,
+        destination=destination,
+        placeholder=output.placeholder,
+        on_failure=output.on_failure,
+    )
+
+
+def _source_format(facts: Facts) -> Format:
+    if facts.format == "svg":
+        raise RequestInvalid.of(
+            113, "dstURL: an SVG source and no format: end dstURL with an extension such as .png, or set args.format"
+        )
+    return facts.format
+
+
+def _check_side(chosen: Format, size: Size) -> None:
+    most = MAX_SIDE_OF_FORMAT.get(chosen)
+    if most is not None and max(size.width_px, size.height_px) > most:
+        raise RequestInvalid.of(
+            107, f"args.width, args.height: {chosen} holds at most {most} px a side, ask for less or another format"
+        )

@@ -1,0 +1,78 @@
+"""The tags of dstURL: ``{$width}`` and its sisters. Text after the authority in, filled text out; for destination.py.
+
+Values are percent-encoded, so that a source's name can add neither a path, a query parameter nor another tag.
+"""
+
+import re
+from difflib import get_close_matches
+from urllib.parse import quote
+
+import msgspec
+
+from imgserve.spec.facts import Size
+from imgserve.spec.faults import Fault
+from imgserve.spec.source import Source, encoded_name
+
+TAGS = ("width", "height", "basename", "ext", "extension")
+
+_MOST_NAMED = 10
+_LONGEST_GUESSED = 24
+_TAG = re.compile(r"\{\$([^{}]*)(\}?)")
+_RESERVED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9\-._~!'()*,@$]")
+
+
+class TagValues(msgspec.Struct, frozen=True):
+    """What stands in for each tag, percent-encoded. ``ext`` speaks for ``{$extension}`` too."""
+
+    width: str
+    height: str
+    basename: str
+    ext: str
+
+    def of(self, tag: str) -> str:
+        """The value of a known tag; an unknown one, reported elsewhere, stays harmless text."""
+        known = {"width": self.width, "height": self.height, "basename": self.basename}
+        return known.get(tag, self.ext)
+
+
+EXAMPLE = TagValues("1", "1", "name", "png")
+"""For judging a template before its source is known."""
+
+
+def values_of(source: Source, size: Size) -> TagValues:
+    """The values for one result: its size, and the source's last path segment split at its last dot."""
+    basename, ext = split_name(encoded_name(source))
+    return TagValues(str(size.width_px), str(size.height_px), _encode(basename), _encode(ext))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A file name split at its last dot: ``("photo.old", "png")``; without a dot the extension is empty."""
+    basename, dot, extension = name.rpartition(".")
+    return (basename, extension) if dot else (name, "")
+
+
+def faults_in(text: str, field: str) -> tuple[Fault, ...]:
+    """Code 114 for each tag that is unknown or not closed. Pieces of the URL are not repeated: they may be secret."""
+    wrong = {found[0] for found in _TAG.finditer(text) if found[1] not in TAGS or not found[2]}
+    return tuple(Fault(114, f"{field}: {_trouble(tag)}") for tag in sorted(wrong)[:_MOST_NAMED])
+
+
+def used_in(text: str) -> frozenset[str]:
+    return frozenset(found[1] for found in _TAG.finditer(text) if found[1] in TAGS)
+
+
+def fill(text: str, values: TagValues) -> str:
+    """One pass: a value that looks like a tag is not filled again."""
+    return _TAG.sub(lambda found: values.of(found[1]), text)
+
+
+def _trouble(tag: str) -> str:
+    listed = ", ".join("{$" + tag + "}" for tag in TAGS)
+    if not tag.endswith("}"):
+        return f"a tag is not closed; the tags are {listed}"
+    close = get_close_matches(tag[2:-1].lower(), TAGS, n=1) if len(tag) <= _LONGEST_GUESSED else []
+    return f"an unknown tag, did you mean {{${close[0]}}}?" if close else f"an unknown tag; the tags are {listed}"
+
+
+def _encode(value: str) -> str:
+    return _RESERVED.sub(lambda found: quote(found[0], safe=""), value)

@@ -1,0 +1,191 @@
+"""The one place that parses URLs: text in, checked parts out. source.py and destination.py call it; nothing is opened.
+
+Scheme and authority are cut by our own rule, because a form destination hides a file name behind the URL (``cut``).
+The URL is then judged by libcurl's parser, the same that the transfers use, so that check and use never differ.
+"""
+
+import re
+from typing import NamedTuple
+from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
+import pycurl
+
+SPOKEN = ("http", "https", "ftp", "file")
+MAX_LENGTH = 8_192
+"""Characters. A short request must not grow without bound when a long name fills many tags."""
+NOT_YET = frozenset({"ftps", "ftpes", "sftp", "scp", "s3", "gs", "gcs", "az", "azure"})
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:\d+(?:[/?#]|$)")
+# The possessive "?+": what stands before an "@" must never be read as a host and its rest as a file name.
+_AUTHORITY = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?+"
+    r"(?P<host>\[[^\]/?#]*\]|[^:/?#\[\]]*)(?::\d*)?(?=[/?#:]|$)"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
+_NOT_IN_URLS = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
+_SEGMENT_SAFE = "!$&'()*+,;=:@~"
+_SIGNED_PREFIXES = ("x-amz-", "x-goog-")
+_SIGNED_NAMES = frozenset({"sig", "se", "Expires", "Signature"})
+_SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "sig", "signature"})
+
+
+class UrlInvalid(ValueError):
+    """Text that is no URL we can use. The message completes "srcURL: ..." and never holds a piece of the URL."""
+
+
+class Cut(NamedTuple):
+    """``authority``: scheme, userinfo, host and port as written; ``rest``: what follows, tags and all."""
+
+    authority: str
+    rest: str
+
+
+class Url(msgspec.Struct, frozen=True):
+    """A parsed URL. ``text`` is ASCII, without fragment, and may hold a password; ``path`` is percent-encoded with its
+    dot segments resolved; ``host`` is lower-case, an IPv6 address in brackets; ``port`` is 0 for file."""
+
+    text: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+
+    def __repr__(self) -> str:
+        return f"Url({self.scheme}://{self.host})"
+
+    @property
+    def last_segment(self) -> str:
+        """The name at the end of the path, still percent-encoded; empty when the path ends with a slash."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def key(self) -> str:
+        """The place itself: equal for two spellings of one place. Without userinfo and signature parameters."""
+        if self.scheme == "file":
+            return "file://" + re.sub("/+", "/", _normal_path(self.path))
+        path = re.sub("%2[Ff]", "/", self.path) if self.scheme == "ftp" else self.path
+        query = "&".join(pair for pair in self.query.split("&") if pair and not _is_signing(pair.partition("=")[0]))
+        place = f"{self.scheme}://{self.host.removesuffix('.')}:{self.port}{_normal_path(path)}"
+        return f"{place}?{query}" if query else place
+
+
+def scheme_of(text: str) -> str | None:
+    """The scheme by the text alone, lower-case; None when there is none (``example.com:80/x`` has none)."""
+    found = _SCHEME.match(text)
+    if found is None or (_HOST_AND_PORT.match(text) and found[1].lower() not in SPOKEN):
+        return None
+    return found[1].lower()
+
+
+def cut(text: str) -> Cut:
+    """Split behind ``scheme://[userinfo@]host[:digits]``, which ends at ``/``, ``?``, ``#`` or a ``:`` after the port.
+
+    Raises UrlInvalid when the text does not begin with an authority.
+    """
+    found = _AUTHORITY.match(text)
+    if found is None:
+        raise UrlInvalid("expected scheme://host/path; special characters in user name or password are written %XX")
+    if not found["host"].isascii():
+        raise UrlInvalid("a host name in ASCII is expected; write an international one in its xn-- form")
+    if not found["host"] and scheme_of(text) != "file":
+        raise UrlInvalid("expected a host name after the scheme")
+    return Cut(text[: found.end()], text[found.end() :])
+
+
+def parse(text: str) -> Url:
+    """The parts of one URL whose scheme is among ``SPOKEN``. Raises UrlInvalid."""
+    _refuse_odd_characters(text)
+    authority, rest = cut(text)
+    scheme = scheme_of(text)
+    if scheme in ("ftp", "file") and re.search("[?#]", rest):
+        raise UrlInvalid(f"{scheme} knows no query or fragment: write ? as %3F and # as %23")
+    plain = _ascii(authority) + _ascii(rest.partition("#")[0])
+    url = _parts(plain, pycurl.U_PATH_AS_IS if scheme == "file" else 0)
+    if scheme == "ftp":
+        _check_ftp(url.path)
+    return url
+
+
+def has_signature(text: str) -> bool:
+    """Whether the URL's query carries a signature (S3, GCS, Azure): a presigned URL."""
+    query = text.partition("#")[0].partition("?")[2]
+    return any(pair.partition("=")[0].lower() in _SIGNATURES for pair in query.split("&"))
+
+
+def with_dots(segment: str) -> str:
+    """An encoded segment with its encoded dots as dots: an extension may be written ``%2Epng``."""
+    return re.sub("%2[Ee]", ".", segment)
+
+
+def decode(text: str) -> str:
+    """Percent-decode once. Raises UrlInvalid when the bytes are no UTF-8."""
+    try:
+        return unquote_to_bytes(text).decode()
+    except UnicodeError:
+        raise UrlInvalid("percent-encoded bytes that are not UTF-8") from None
+
+
+def decode_name(segment: str) -> str:
+    """One file name or path segment, decoded once. Raises UrlInvalid when it would leave its directory."""
+    name = decode(segment)
+    if "/" in name or _CONTROL.search(name):
+        raise UrlInvalid("a file name must not hold a slash or control characters, not even percent-encoded")
+    if name in (".", ".."):
+        raise UrlInvalid("a path must not hold the segments . and ..")
+    return name
+
+
+def decode_path(path: str) -> str:
+    """An absolute path of a file: every segment decoded once and harmless. Raises UrlInvalid."""
+    return "/".join(decode_name(segment) for segment in path.split("/"))
+
+
+def _parts(plain: str, flags: int) -> Url:
+    try:
+        parsed = pycurl.CurlUrl(plain, flags)
+        scheme = str(parsed.scheme)
+        port = 0 if scheme == "file" else int(parsed.getpart(pycurl.UPART_PORT, pycurl.U_DEFAULT_PORT))
+        return Url(plain, scheme, (parsed.host or "").lower(), port, parsed.path or "/", parsed.query or "")
+    except pycurl.error as error:
+        raise UrlInvalid(f"not a URL: {str(error.args[1]).lower()}") from None
+    except ValueError:
+        raise UrlInvalid("not a URL: a part of it is not readable text") from None
+
+
+def _refuse_odd_characters(text: str) -> None:
+    if len(text) > MAX_LENGTH:
+        raise UrlInvalid(f"expected a URL of at most {MAX_LENGTH} characters")
+    if _CONTROL.search(text):
+        raise UrlInvalid("control characters are not allowed")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UrlInvalid("half of a surrogate pair is not allowed") from None
+    authority = cut(text).authority
+    if _ENCODED_CONTROL.search(authority):
+        raise UrlInvalid("control characters are not allowed in user name, password or host")
+
+
+def _check_ftp(path: str) -> None:
+    if ";type=" in path.lower():
+        raise UrlInvalid("leave ;type= out: pictures always travel as binary files")
+    if _ENCODED_CONTROL.search(path):
+        raise UrlInvalid("control characters are not allowed in an FTP path")
+    if any(segment in (".", "..") for segment in unquote_to_bytes(path).decode(errors="replace").split("/")):
+        raise UrlInvalid("a path must not hold the segments . and ..")
+
+
+def _ascii(text: str) -> str:
+    return _NOT_IN_URLS.sub(lambda found: quote(found[0]), text)
+
+
+def _normal_path(path: str) -> str:
+    return "/".join(quote(unquote_to_bytes(segment), safe=_SEGMENT_SAFE) for segment in path.split("/"))
+
+
+def _is_signing(name: str) -> bool:
+    return name in _SIGNED_NAMES or name.lower().startswith(_SIGNED_PREFIXES)

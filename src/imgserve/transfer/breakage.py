@@ -1,0 +1,45 @@
+"""libcurl's error numbers in our words: the one map from them to ``Broken``. Called by ``curl`` alone.
+
+The last FTP reply, where there is one, says more than libcurl's number: 4yz can heal, 5yz cannot (RFC 959, 4.2).
+"""
+
+import pycurl
+
+from imgserve.transfer.exchange import Exchange
+from imgserve.transfer.faults import Broken
+from imgserve.transfer.location import Origin
+
+# number -> (what happened, whether time can heal it)
+_SENTENCES: dict[int, tuple[str, bool]] = {
+    pycurl.E_UNSUPPORTED_PROTOCOL: ("{place} redirects to a scheme that is not followed", False),
+    pycurl.E_URL_MALFORMAT: ("{place} is not part of a URL that can be used", False),
+    pycurl.E_COULDNT_RESOLVE_HOST: ("There is no host {place}", True),
+    pycurl.E_COULDNT_CONNECT: ("{place} does not accept connections", True),
+    pycurl.E_REMOTE_ACCESS_DENIED: ("{place} denies access to the directory", False),
+    pycurl.E_PARTIAL_FILE: ("{place} ended the transfer early", True),
+    pycurl.E_OPERATION_TIMEDOUT: ("{place} did not answer in time", True),
+    pycurl.E_SSL_CONNECT_ERROR: ("{place} does not speak TLS as it should", True),
+    pycurl.E_TOO_MANY_REDIRECTS: ("{place} redirects too often", False),
+    pycurl.E_GOT_NOTHING: ("{place} closed the connection without an answer", True),
+    pycurl.E_SEND_ERROR: ("{place} broke the connection", True),
+    pycurl.E_RECV_ERROR: ("{place} broke the connection", True),
+    pycurl.E_PEER_FAILED_VERIFICATION: ("The TLS certificate of {place} cannot be verified", False),
+    pycurl.E_LOGIN_DENIED: ("{place} refuses the login", False),
+    pycurl.E_REMOTE_FILE_NOT_FOUND: ("{place} has no such file", False),
+}
+_UNEXPECTED = ("{place} does not behave as expected (libcurl error {number})", True)
+
+
+def broken_by(number: int, exchange: Exchange, place: Origin) -> Broken:
+    """What a failed exchange means."""
+    refusal = exchange.refusal
+    if refusal is not None and number != pycurl.E_OPERATION_TIMEDOUT:
+        return Broken(refusal.detail, refusal.hint, is_refused=True)
+    sentence, is_retryable = _SENTENCES.get(number, _UNEXPECTED)
+    detail = sentence.format(place=place, number=number)
+    reply = exchange.last_reply()
+    if reply >= 400:
+        return Broken(
+            f"{detail} (it answered {reply})", is_retryable=reply < 500, reply=reply, replies=exchange.replies()
+        )
+    return Broken(detail, is_retryable=is_retryable, is_sent=exchange.is_sent())

@@ -1,0 +1,66 @@
+"""What is asked of the libcurl client and what it answers: plain frozen values between the protocols and ``curl``."""
+
+from typing import Literal
+
+import msgspec
+
+from imgserve.blob import Blob
+from imgserve.transfer.fetch import Fetch
+
+Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE", "RETR", "STOR", "COMMANDS"]
+WRITES: frozenset[Method] = frozenset({"PUT", "POST", "DELETE", "STOR", "COMMANDS"})
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One plain field of a multipart body, encoded as it goes out."""
+
+    name: bytes
+    value: bytes
+
+
+class FilePart(msgspec.Struct, frozen=True):
+    """The file of a multipart body; its bytes are the call's ``body``."""
+
+    field: bytes
+    name: bytes
+    media_type: str
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One exchange. ``timeout_s`` covers all of it; a write's also the wait for its turn.
+
+    ``fetch`` takes a 2xx answer's body; without it at most ``body_limit_bytes`` of one are returned, and a longer one
+    ends the exchange. ``before`` and ``after`` are FTP commands, sent in the target's directory around the transfer;
+    one that starts with ``*`` may fail.
+    """
+
+    method: Method
+    url: str
+    timeout_s: float
+    headers: tuple[str, ...] = ()
+    body: Blob | None = None
+    fields: tuple[Field, ...] = ()
+    file: FilePart | None = None
+    fetch: Fetch | None = None
+    body_limit_bytes: int = 0
+    follows_redirects: bool = False
+    before: tuple[bytes, ...] = ()
+    after: tuple[bytes, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """``status`` is HTTP's, or the last FTP reply's. ``url`` is where redirects led, ``redirect`` where one would lead.
+
+    ``replies`` are the FTP server's, one line each. ``is_cut``: the body was longer than wanted.
+    ``length`` is the Content-Length, None when not told.
+    """
+
+    status: int
+    url: str
+    redirect: str = ""
+    media_type: str = ""
+    length: int | None = None
+    retry_after_s: float | None = None
+    body: bytes = b""
+    is_cut: bool = False
+    replies: tuple[str, ...] = ()

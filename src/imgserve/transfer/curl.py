@@ -1,0 +1,135 @@
+"""The one libcurl client: every HTTP and FTP byte of the server passes here, and the guard sees every connection.
+
+In: a ``Call``. Out: an ``Answer``, whatever its status, or ``Broken`` when none came. Called by ``http``, ``upload``
+and ``ftp``. libcurl's errors end here. One client has one guard, because pooled connections are shared.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import certifi
+import msgspec
+import pycurl
+
+from imgserve.transfer import location
+from imgserve.transfer.breakage import broken_by
+from imgserve.transfer.call import WRITES, Answer, Call
+from imgserve.transfer.exchange import Exchange
+from imgserve.transfer.faults import Broken
+from imgserve.transfer.guard import Guard
+from imgserve.transfer.slots import Slots
+
+_BUFFER_BYTES = 512 * 1024
+_MAX_REDIRECTS = 5
+_POOLED_CONNECTIONS = 128
+_HTTP = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How patient and how parallel the client is."""
+
+    connect_timeout_s: float
+    low_speed_bytes_s: int
+    low_speed_time_s: int
+    max_transfers: int
+    max_per_host: int
+    max_per_host_ftp: int
+
+
+class Session:
+    """A handle of its own with a cookie engine, for exchanges that belong together."""
+
+    def __init__(self) -> None:
+        self.curl = pycurl.Curl()
+        self.curl.setopt(pycurl.COOKIEFILE, "")
+
+
+class Client:
+    """Lives in the event loop that first uses it. ``aclose`` ends all transfers."""
+
+    def __init__(self, guard: Guard, pace: Pace) -> None:
+        self._guard = guard
+        self._pace = pace
+        self._slots = Slots(pace.max_transfers)
+        self._multi = pycurl.AsyncCurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, _POOLED_CONNECTIONS)
+        self._idle: list[pycurl.Curl] = []
+        self._ca_file = certifi.where()
+
+    async def perform(self, call: Call, session: Session | None = None) -> Answer:
+        """Carry out one exchange. Raises Broken, or the fault of the call's own ``fetch``."""
+        place = location.origin(call.url)
+        per_host = self._pace.max_per_host_ftp if place.scheme == "ftp" else self._pace.max_per_host
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + call.timeout_s
+        try:
+            async with asyncio.timeout_at(deadline if call.method in WRITES else None):
+                await self._slots.acquire(str(place), per_host)
+        except TimeoutError as error:
+            raise Broken(f"No transfer slot to {place} was free in time", is_retryable=True) from error
+        try:
+            timeout_s = max(0.001, deadline - loop.time()) if call.method in WRITES else call.timeout_s
+            async with self._handle(session) as curl:
+                exchange = Exchange(curl, call, self._guard)
+                self._configure(curl, call, timeout_s)
+                return await self._run(exchange, place)
+        finally:
+            self._slots.release(str(place))
+
+    async def aclose(self) -> None:
+        await self._multi.aclose()
+        for curl in self._idle:
+            curl.close()
+        self._idle.clear()
+
+    @asynccontextmanager
+    async def _handle(self, session: Session | None) -> AsyncIterator[pycurl.Curl]:
+        curl = session.curl if session else self._idle.pop() if self._idle else pycurl.Curl()
+        try:
+            yield curl
+        except asyncio.CancelledError:
+            # The multi lets go of a cancelled handle only at the loop's next turn, so nobody may use it again.
+            raise
+        except BaseException:
+            self._reclaim(curl, session)
+            raise
+        self._reclaim(curl, session)
+
+    def _reclaim(self, curl: pycurl.Curl, session: Session | None) -> None:
+        curl.reset()
+        if session is None:
+            self._idle.append(curl)
+
+    async def _run(self, exchange: Exchange, place: location.Origin) -> Answer:
+        try:
+            await self._multi.perform(exchange.curl)
+        except pycurl.error as error:
+            if exchange.fault is not None:
+                raise exchange.fault from None
+            if not exchange.is_answered:
+                raise broken_by(error.args[0], exchange, place) from None
+        finally:
+            exchange.end()
+        return exchange.answer()
+
+    def _configure(self, curl: pycurl.Curl, call: Call, timeout_s: float) -> None:
+        setopt = curl.setopt
+        is_tls = call.url[:6].lower() == "https:"
+        setopt(pycurl.URL, call.url.encode())
+        setopt(pycurl.PROTOCOLS, _HTTP | pycurl.PROTO_FTP)
+        setopt(pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTPS if is_tls else _HTTP)
+        setopt(pycurl.PROXY, "")
+        setopt(pycurl.NOSIGNAL, 1)
+        setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(min(self._pace.connect_timeout_s, timeout_s) * 1000)))
+        setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_s * 1000)))
+        if is_tls:
+            setopt(pycurl.CAINFO, self._ca_file)
+        if call.fetch is not None:
+            setopt(pycurl.BUFFERSIZE, _BUFFER_BYTES)
+            setopt(pycurl.LOW_SPEED_LIMIT, self._pace.low_speed_bytes_s)
+            setopt(pycurl.LOW_SPEED_TIME, self._pace.low_speed_time_s)
+        if call.follows_redirects:
+            setopt(pycurl.FOLLOWLOCATION, 1)
+            setopt(pycurl.MAXREDIRS, _MAX_REDIRECTS)

@@ -1,0 +1,188 @@
+"""The front of all transfers: which protocol serves a source or destination, and what policy says before it starts.
+
+In: finished ``Source`` and ``Destination`` values, blobs. Out: a ``Fetch``, a ``Delivery``, or one of ``faults``.
+Called by intake, the runner and the GET road; ``service`` builds one for the whole server.
+"""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from imgserve.blob import Blob
+from imgserve.spec.destination import Destination
+from imgserve.spec.limits import Limits
+from imgserve.spec.source import Source
+from imgserve.transfer import file, ftp, http, location, upload
+from imgserve.transfer.curl import Client, Pace
+from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.guard import Guard, Refusal, literal_address, parse_network
+from imgserve.transfer.spool import Budget
+from imgserve.transfer.write import Delivery, Write
+
+__all__ = ["Config", "Delivery", "Fetch", "Transfers", "Write"]
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Networks are CIDRs, roots absolute directories; ``max_per_host`` counts per host and port."""
+
+    allow_networks: tuple[str, ...] = ()
+    read_roots: tuple[str, ...] = ()
+    write_roots: tuple[str, ...] = ()
+    connect_timeout_s: float = 5.0
+    source_timeout_s: float = 30.0
+    low_speed_bytes_s: int = 1024
+    low_speed_time_s: int = 10
+    placeholder_timeout_s: float = 5.0
+    delivery_timeout_s: float = 60.0
+    max_transfers: int = 64
+    max_per_host: int = 8
+    max_per_host_ftp: int = 2
+    memory_bytes: int = 256_000_000
+
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each value that cannot work."""
+        found = [
+            f"allow_networks: expected a network such as 10.0.0.0/8, got {text!r}"
+            for text in self.allow_networks
+            if not _is_network(text)
+        ]
+        for field, roots in (("read_roots", self.read_roots), ("write_roots", self.write_roots)):
+            found += [f"{field}: there is no directory {root!r}" for root in roots if not Path(root).is_dir()]
+        return tuple(found)
+
+
+class Transfers:
+    """All transfers of one server, in one event loop. ``aclose`` ends what still runs."""
+
+    def __init__(self, config: Config, limits: Limits) -> None:
+        """Raises ValueError or OSError for what ``config.problems`` would have named."""
+        self._config = config
+        self._limit_bytes = limits.source_bytes
+        self._guard = Guard(tuple(parse_network(text) for text in config.allow_networks))
+        self._client = Client(self._guard, _pace(config))
+        self._threads = file.Threads()
+        self._read_roots = file.Roots(config.read_roots)
+        self._write_roots = file.Roots(config.write_roots)
+        self.budget = Budget(config.memory_bytes)
+        self._fetches: set[Fetch] = set()
+
+    def check_source(self, source: Source) -> None:
+        """Judge the text alone: port, literal address, root. Raises SourceRefused."""
+        if source.scheme == "file":
+            self._source_place(source)
+            return
+        refusal = self._refusal(source.host, source.port)
+        if refusal is not None:
+            raise SourceRefused(refusal.detail, refusal.hint)
+
+    def check_destination(self, destination: Destination) -> None:
+        """Judge the text alone: port, literal address, root. Raises DestinationRefused."""
+        if destination.kind == "file":
+            self._destination_place(destination)
+            return
+        refusal = self._refusal(destination.host, destination.port)
+        if refusal is not None:
+            raise DestinationRefused(refusal.detail, refusal.hint)
+
+    async def is_same_place(self, source: Source, destination: Destination) -> bool:
+        """Whether a delivery would overwrite the source. Raises SourceRefused, DestinationRefused."""
+        if destination.kind == "form":
+            return False
+        if source.scheme == "file" or destination.kind == "file":
+            if source.scheme != "file" or destination.kind != "file":
+                return False
+            one, other = self._source_place(source), self._destination_place(destination)
+            return await file.is_same_file(self._threads, one, other)
+        same_origin = location.origin(source.url) == location.origin(destination.url)
+        return same_origin and location.path(source.url) == location.path(destination.url)
+
+    def open(self, source: Source) -> Fetch:
+        """Start a download. Raises SourceRefused; all other faults come from the Fetch."""
+        fetch = Fetch(self.budget, self._limit_bytes)
+        timeout_s = self._config.source_timeout_s
+        if source.scheme == "file":
+            place = self._source_place(source)
+            fetch.start(lambda into: file.fetch(self._threads, place, into, timeout_s))
+        elif source.scheme == "ftp":
+            fetch.start(lambda into: ftp.fetch(self._client, source.url, into, timeout_s))
+        else:
+            fetch.start(lambda into: http.fetch(self._client, source.url, into, timeout_s))
+        self._fetches.add(fetch)
+        fetch.on_end(self._fetches.discard)
+        return fetch
+
+    async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
+        """Write ``blob`` to its place. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+        match destination.kind:
+            case "file":
+                return await file.deliver(self._threads, self._destination_place(destination), blob, write)
+            case "ftp":
+                return await ftp.deliver(self._client, destination.url, blob, write)
+            case "put":
+                return await http.put(self._client, destination.url, blob, write)
+            case "form":
+                return await upload.post(self._client, destination, blob, write)
+
+    async def delete(self, destination: Destination, write: Write) -> None:
+        """Remove what is there, if anything. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+        match destination.kind:
+            case "file":
+                await file.delete(self._threads, self._destination_place(destination), write.timeout_s)
+            case "ftp":
+                await ftp.delete(self._client, destination.url, write.timeout_s)
+            case "put":
+                await http.delete(self._client, destination.url, write.timeout_s)
+            case "form":
+                raise DeliveryFailed("An upload form cannot delete what it took", "use another on_failure")
+
+    async def aclose(self) -> None:
+        """End running downloads, close connections and roots."""
+        running = tuple(self._fetches)
+        for fetch in running:
+            fetch.cancel()
+        await asyncio.gather(*(fetch.ended() for fetch in running))
+        await self._client.aclose()
+        await self._threads.aclose()
+        self._read_roots.close()
+        self._write_roots.close()
+
+    def _refusal(self, host: str, port: int) -> Refusal | None:
+        address = literal_address(host)
+        return self._guard.port_refusal(port) or (self._guard.address_refusal(address) if address else None)
+
+    def _source_place(self, source: Source) -> file.Place:
+        if not self._read_roots:
+            raise SourceRefused("file: sources are off", "--read-root DIR opens a directory")
+        place = self._read_roots.place(source.path)
+        if place is None:
+            raise SourceRefused("The source file is beneath no --read-root", "--read-root DIR opens a directory")
+        return place
+
+    def _destination_place(self, destination: Destination) -> file.Place:
+        if not self._write_roots:
+            raise DestinationRefused("file: destinations are off", "--write-root DIR opens a directory")
+        place = self._write_roots.place(destination.path)
+        if place is None:
+            raise DestinationRefused("The file is beneath no --write-root", "--write-root DIR opens a directory")
+        return place
+
+
+def _is_network(text: str) -> bool:
+    try:
+        parse_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _pace(config: Config) -> Pace:
+    return Pace(
+        connect_timeout_s=config.connect_timeout_s,
+        low_speed_bytes_s=config.low_speed_bytes_s,
+        low_speed_time_s=config.low_speed_time_s,
+        max_transfers=config.max_transfers,
+        max_per_host=config.max_per_host,
+        max_per_host_ftp=config.max_per_host_ftp,
+    )

@@ -1,0 +1,225 @@
+"""One exchange under way: libcurl's callbacks and what they saw. Made by ``curl`` for each call, gone after it.
+
+libcurl calls these from inside the event loop; an exception must not leave them, so a fault is remembered and the
+transfer aborted. They run up to once for each 16 KB, so they do little.
+"""
+
+import asyncio
+import os
+import socket
+from typing import Any  # libcurl's callback arguments are untyped
+
+import pycurl
+
+from imgserve.errors import ImgserveError
+from imgserve.transfer.call import WRITES, Answer, Call, Method
+from imgserve.transfer.guard import Guard, Refusal
+
+_ABORT = 0
+_DISCARD_BYTES = 1_000_000
+_FTP: frozenset[Method] = frozenset({"RETR", "STOR", "COMMANDS"})
+
+
+class Exchange:
+    def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard) -> None:
+        self.curl = curl
+        self.call = call
+        self.refusal: Refusal | None = None
+        self.fault: ImgserveError | OSError | None = None
+        self._guard = guard
+        self._is_ftp = call.method in _FTP
+        self._is_receiving = False
+        self._is_cut = False
+        self._is_over = False
+        self._is_body_read = False
+        self._memory: asyncio.Future[None] | None = None
+        self._body = bytearray()
+        self._discarded = 0
+        self._replies: list[str] = []
+        self._status = 0
+        self._length: int | None = None
+        self._position = 0
+        self._mime: pycurl.CurlMime | None = None
+        self._bind()
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the peer said all that matters before the transfer broke: we cut it, or a write was answered."""
+        if self._is_ftp:
+            return False
+        has_status = self.curl.getinfo(pycurl.RESPONSE_CODE) >= 200
+        return has_status and (self._is_cut or self.call.method in WRITES)
+
+    def is_sent(self) -> bool:
+        """Whether bytes of a write may have reached the peer."""
+        if self._is_ftp:
+            return self._is_body_read
+        return self.call.method in WRITES and self.curl.getinfo(pycurl.REQUEST_SIZE) > 0
+
+    def last_reply(self) -> int:
+        """The number of the FTP server's last reply, 0 without one."""
+        finals = [line for line in self._replies if line[:3].isdigit() and line[3:4] == " "]
+        return int(finals[-1][:3]) if finals else 0
+
+    def replies(self) -> tuple[str, ...]:
+        return tuple(self._replies)
+
+    def answer(self) -> Answer:
+        info = self.curl.getinfo
+        if self._is_ftp:
+            return Answer(status=self.last_reply(), url=self.call.url, replies=tuple(self._replies))
+        length = info(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
+        return Answer(
+            status=info(pycurl.RESPONSE_CODE),
+            url=info(pycurl.EFFECTIVE_URL),
+            redirect=info(pycurl.REDIRECT_URL) or "",
+            media_type=info(pycurl.CONTENT_TYPE) or "",
+            length=int(length) if length >= 0 else None,
+            retry_after_s=float(info(pycurl.RETRY_AFTER)) or None,
+            body=bytes(self._body),
+            is_cut=self._is_cut,
+        )
+
+    def end(self) -> None:
+        """Nothing may touch the handle any more."""
+        self._is_over = True
+        if self._memory is not None:
+            self._memory.cancel()
+        if self._mime is not None:
+            self.curl.unsetopt(pycurl.MIMEPOST)
+            self._mime.close()
+
+    def _bind(self) -> None:
+        setopt, call = self.curl.setopt, self.call
+        setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        setopt(pycurl.PREREQFUNCTION, self._before_request)
+        setopt(pycurl.WRITEFUNCTION, self._take)
+        if call.headers:
+            setopt(pycurl.HTTPHEADER, list(call.headers))
+        if self._is_ftp:
+            self._bind_ftp()
+        elif call.fetch is not None:
+            setopt(pycurl.HEADERFUNCTION, self._hear_header)
+        if call.method in ("PUT", "STOR"):
+            assert call.body is not None
+            setopt(pycurl.UPLOAD, 1)
+            setopt(pycurl.INFILESIZE_LARGE, call.body.size)
+            setopt(pycurl.READFUNCTION, self._give)
+            setopt(pycurl.SEEKFUNCTION, self._seek)
+        elif call.method == "POST":
+            self._bind_parts()
+        elif call.method == "DELETE":
+            setopt(pycurl.CUSTOMREQUEST, "DELETE")
+        elif call.method in ("HEAD", "COMMANDS"):
+            setopt(pycurl.NOBODY, 1)
+
+    def _bind_ftp(self) -> None:
+        setopt = self.curl.setopt
+        setopt(pycurl.HEADERFUNCTION, self._hear_reply)
+        setopt(pycurl.FTP_SKIP_PASV_IP, 1)
+        if self.call.method == "STOR":
+            setopt(pycurl.FTP_CREATE_MISSING_DIRS, 1)
+        if self.call.before:
+            setopt(pycurl.PREQUOTE, list(self.call.before))
+        if self.call.after:
+            setopt(pycurl.POSTQUOTE, list(self.call.after))
+
+    def _bind_parts(self) -> None:
+        call = self.call
+        self._mime = pycurl.CurlMime(self.curl)
+        for field in call.fields:
+            self._mime.add(name=field.name, data=field.value)
+        if call.file is not None and call.body is not None:
+            part = self._mime.add(name=call.file.field, filename=call.file.name, content_type=call.file.media_type)
+            part.data_cb(call.body.size, self._give_part, self._seek_part)
+        self.curl.setopt(pycurl.MIMEPOST, self._mime)
+
+    def _open_socket(self, _purpose: int, address: Any) -> Any:
+        if address.family not in (socket.AF_INET, socket.AF_INET6):
+            return pycurl.SOCKET_BAD
+        refusal = self._guard.refusal(address.addr[0], address.addr[1])
+        if refusal is not None:
+            self.refusal = refusal
+            return pycurl.SOCKET_BAD
+        try:
+            return socket.socket(address.family, address.socktype, address.protocol).detach()
+        except OSError:
+            return pycurl.SOCKET_BAD
+
+    def _before_request(self, ip: str, _local_ip: str, port: int, _local_port: int) -> int:
+        # Pooled connections never pass _open_socket again.
+        self.refusal = self._guard.refusal(ip, port)
+        return int(pycurl.PREREQFUNC_OK if self.refusal is None else pycurl.PREREQFUNC_ABORT)
+
+    def _hear_reply(self, line: bytes) -> None:
+        self._replies.append(line.decode("utf-8", "replace").rstrip("\r\n"))
+        if line.startswith(b"213 ") and line[4:].strip().isdigit():
+            self._length = int(line[4:])
+
+    def _hear_header(self, line: bytes) -> None:
+        # libcurl's own figures cannot be asked for while it runs; redirects bring a set of headers each.
+        if line.startswith(b"HTTP/"):
+            self._status, self._length = int(line.split(maxsplit=2)[1]), None
+        elif line[:15].lower() == b"content-length:" and line[15:].strip().isdigit():
+            self._length = int(line[15:])
+
+    def _give(self, size: int) -> bytes:
+        assert self.call.body is not None
+        self._is_body_read = True
+        data = os.pread(self.call.body.fd, min(size, self.call.body.size - self._position), self._position)
+        self._position += len(data)
+        return data
+
+    def _seek(self, offset: int, origin: int) -> int:
+        if origin != os.SEEK_SET:
+            return int(pycurl.SEEKFUNC_CANTSEEK)
+        self._position = offset
+        return int(pycurl.SEEKFUNC_OK)
+
+    def _give_part(self, _context: object, size: int) -> bytes:
+        return self._give(size)
+
+    def _seek_part(self, _context: object, offset: int, origin: int) -> int:
+        return self._seek(offset, origin)
+
+    def _take(self, data: bytes) -> int | None:
+        try:
+            if self._is_receiving:
+                assert self.call.fetch is not None
+                self.call.fetch.write(data)
+                return None
+            return self._take_first(data)
+        except (ImgserveError, OSError) as fault:
+            self.fault = fault
+            return _ABORT
+
+    def _take_first(self, data: bytes) -> int | None:
+        fetch = self.call.fetch
+        if fetch is None:
+            return self._take_small(data)
+        if not self._is_ftp and not 200 <= self._status < 300:
+            self._is_cut = True
+            return _ABORT
+        if self._memory is None:
+            self._memory = fetch.reserve(self._length)
+            if not self._memory.done():
+                self._memory.add_done_callback(self._resume)
+        if not self._memory.done():
+            return int(pycurl.WRITEFUNC_PAUSE)
+        self._is_receiving = True
+        fetch.write(data)
+        return None
+
+    def _resume(self, memory: asyncio.Future[None]) -> None:
+        if not self._is_over and not memory.cancelled():
+            self.curl.pause(pycurl.PAUSE_CONT)
+
+    def _take_small(self, data: bytes) -> int | None:
+        limit = self.call.body_limit_bytes
+        if limit == 0:
+            self._discarded += len(data)
+            self._is_cut = self._discarded > _DISCARD_BYTES
+        else:
+            self._body += data
+            self._is_cut = len(self._body) > limit
+        return _ABORT if self._is_cut else None

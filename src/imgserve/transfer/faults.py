@@ -1,0 +1,111 @@
+"""What can go wrong on the way in and out. Third-party exceptions end here; details hold no credentials."""
+
+from typing import ClassVar
+
+from imgserve.errors import ImgserveError
+
+
+class TransferError(ImgserveError):
+    """``is_retryable``: time can heal it (connect, time-out, 5xx, 429, FTP 4yz). ``retry_after_s``: the peer's wish."""
+
+    def __init__(
+        self, detail: str, hint: str = "", *, is_retryable: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(detail, hint)
+        self.is_retryable = is_retryable
+        self.retry_after_s = retry_after_s
+
+
+class SourceUnavailable(TransferError):
+    code = "source_unavailable"
+    classic_code: ClassVar[int | None] = 201
+    status = 422
+    title = "The source cannot be retrieved"
+
+
+class SourceTooLarge(TransferError):
+    code = "source_too_large"
+    classic_code: ClassVar[int | None] = 206
+    status = 422
+    title = "The source is too large"
+
+
+class SourceRefused(TransferError):
+    """Refused by policy: scheme off, address, port, root."""
+
+    code = "source_refused"
+    classic_code: ClassVar[int | None] = 115
+    status = 422
+    title = "The source is refused by policy"
+
+
+class DestinationRefused(TransferError):
+    """Refused by policy: scheme off, address, port, root."""
+
+    code = "destination_refused"
+    classic_code: ClassVar[int | None] = 116
+    status = 422
+    title = "The destination is refused by policy"
+
+
+class DeliveryFailed(TransferError):
+    """A definite refusal: no address, connection refused or timed out, TLS or login failed, a bad answer."""
+
+    code = "delivery_failed"
+    classic_code: ClassVar[int | None] = 205
+    status = 502
+    title = "The destination did not take the picture"
+
+
+class DeliveryUnknown(TransferError):
+    """Bytes were sent and no answer came: the destination may or may not hold them."""
+
+    code = "delivery_unknown"
+    classic_code: ClassVar[int | None] = 205
+    status = 502
+    title = "The destination did not say whether it took the picture"
+
+    def __init__(self, detail: str, hint: str = "") -> None:
+        super().__init__(detail, hint, is_retryable=True)
+
+
+class Broken(Exception):
+    """An exchange that got no answer, as the client saw it; each protocol turns it into one of the faults above.
+
+    ``detail``: one sentence. ``is_refused``: our own policy ended it. ``is_sent``: bytes of a write had left.
+    ``reply`` is the number of an FTP refusal; ``replies`` is all that the FTP server said.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        hint: str = "",
+        *,
+        is_retryable: bool = False,
+        is_refused: bool = False,
+        is_sent: bool = False,
+        reply: int = 0,
+        replies: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.hint = hint
+        self.is_retryable = is_retryable
+        self.is_refused = is_refused
+        self.is_sent = is_sent
+        self.reply = reply
+        self.replies = replies
+
+
+def source_fault(broken: Broken) -> TransferError:
+    if broken.is_refused:
+        return SourceRefused(broken.detail, broken.hint)
+    return SourceUnavailable(broken.detail, broken.hint, is_retryable=broken.is_retryable)
+
+
+def delivery_fault(broken: Broken) -> TransferError:
+    if broken.is_refused:
+        return DestinationRefused(broken.detail, broken.hint)
+    if broken.is_sent:
+        return DeliveryUnknown(broken.detail, broken.hint)
+    return DeliveryFailed(broken.detail, broken.hint, is_retryable=broken.is_retryable)

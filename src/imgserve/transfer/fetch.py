@@ -1,0 +1,109 @@
+"""A download while it runs: a blob that grows, and a way to wait for more of it.
+
+``dispatch`` starts one, the protocol's function fills it (``begin``, ``write``), intake's probe and the runner wait
+on it (``more``, ``finish``). Memory is reserved before the first byte is kept and given back when the blob goes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from imgserve.blob import Blob
+from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
+from imgserve.transfer.spool import Budget
+
+
+class Fetch:
+    """One source on its way in. Lives in the event loop that made it."""
+
+    def __init__(self, budget: Budget, limit_bytes: int) -> None:
+        self._reservation = budget.reservation()
+        self.blob = Blob(on_close=self._reservation.release)
+        self.limit_bytes = limit_bytes
+        self._wanted = self._nobody = limit_bytes + 1
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def reserved_bytes(self) -> int:
+        """What this download holds of the budget: its size once complete, before that what it may become."""
+        return self._reservation.size_bytes
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every byte has arrived."""
+        task = self._task
+        return task is not None and task.done() and not task.cancelled() and task.exception() is None
+
+    def start(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> None:
+        self._task = asyncio.create_task(self._run(transfer))
+        self._task.add_done_callback(self._ended)
+
+    async def more(self, beyond: int) -> None:
+        """Return when more than ``beyond`` bytes are there, or all are. Raises the transfer's error."""
+        assert self._task is not None
+        while not self._task.done():
+            if self.blob.size > beyond:
+                return
+            self._wanted = min(self._wanted, beyond)
+            self._news.clear()
+            await self._news.wait()
+        if self._task.cancelled():
+            raise SourceUnavailable("The transfer of the source was cancelled", is_retryable=True)
+        self._task.result()
+
+    async def finish(self) -> Blob:
+        """The whole source. Raises the transfer's error."""
+        await self.more(self.limit_bytes)
+        return self.blob
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def on_end(self, callback: Callable[["Fetch"], None]) -> None:
+        assert self._task is not None
+        self._task.add_done_callback(lambda _: callback(self))
+
+    async def ended(self) -> None:
+        """Return when nothing runs any more, however it went."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def reserve(self, length: int | None) -> asyncio.Future[None]:
+        """Called once by the protocol before the body, with its length in bytes if the peer told it.
+
+        The future is done when there is memory. Raises SourceTooLarge.
+        """
+        if length is not None and length > self.limit_bytes:
+            raise self._too_large()
+        return self._reservation.take(self.limit_bytes if length is None else length)
+
+    def write(self, data: bytes) -> None:
+        """Keep bytes. Raises SourceTooLarge beyond the limit, OSError when the machine has no memory left."""
+        if self.blob.size + len(data) > self.limit_bytes:
+            raise self._too_large()
+        self.blob.append(data)
+        if self.blob.size > self._wanted:
+            self._wanted = self._nobody
+            self._news.set()
+
+    async def _run(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> None:
+        is_whole = False
+        try:
+            await transfer(self)
+            is_whole = True
+        except OSError as error:
+            raise SourceUnavailable("This machine has no memory left for the source", is_retryable=True) from error
+        finally:
+            # A fault's traceback may keep the blob for a while; its memory must not wait for that.
+            self._reservation.shrink(self.blob.size if is_whole else 0)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # marks it as seen: a fetch that nobody waits for any more may fail in silence
+        self._news.set()
+
+    def _too_large(self) -> SourceTooLarge:
+        return SourceTooLarge(
+            f"The source is larger than {self.limit_bytes} bytes", "source_bytes in the server's limits raises it"
+        )

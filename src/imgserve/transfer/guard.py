@@ -1,0 +1,132 @@
+"""Which addresses and ports a transfer may touch. Pure: the client asks at connect time, intake asks for literal hosts.
+
+In: an address as the resolver gave it, a port. Out: None, or a ``Refusal`` that says why not. Called by ``curl``
+(for every socket and again for every pooled connection) and by ``dispatch`` (for the text of a request).
+
+The deny lists follow IANA's special-purpose registries (RFC 6890 and its updates); ``ipaddress.is_global`` is not
+used, because it calls multicast, IPv6 forms that embed IPv4 and some newer ranges global.
+"""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+import msgspec
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+LOW_PORTS = frozenset({21, 22, 80, 443, 990})
+_FIRST_FREE_PORT = 1024
+
+_DENIED_V4 = tuple(
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # Azure's host agent: public by its number, private by nature
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+)
+_GLOBAL_V6 = IPv6Network("2000::/3")
+# fec0::/10, 5f00::/16, ff00::/8, fc00::/7, fe80::/10 and 100::/64 lie outside 2000::/3 and need no line here.
+_DENIED_V6 = tuple(
+    IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20", "3ffe::/16")
+)
+_COMPATIBLE = IPv6Network("::/96")
+_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_ISATAP_MARKS = frozenset({0x0000_5EFE, 0x0200_5EFE, 0x0100_5EFE, 0x0300_5EFE})
+
+
+def parse_network(text: str) -> Network:
+    """An --allow-network value: CIDR, or one address. Raises ValueError."""
+    return ip_network(text.strip(), strict=False)
+
+
+def literal_address(host: str) -> Address | None:
+    """The address that a URL's host spells out (brackets and zone allowed), or None for a name."""
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]").partition("%")[0])
+    except ValueError:
+        return None
+
+
+def embedded_addresses(address: IPv6Address) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses that an IPv6 address leads to or carries.
+
+    RFC 4291 (mapped, compatible), 3056 (6to4), 6052 and 8215 (NAT64), 4380 (Teredo: server and client), 5214 (ISATAP).
+    """
+    if address.ipv4_mapped is not None:
+        return (address.ipv4_mapped,)
+    if address.sixtofour is not None:
+        return (address.sixtofour,)
+    if address.teredo is not None:
+        return address.teredo
+    number = int(address)
+    tail = IPv4Address(number & 0xFFFF_FFFF)
+    if any(address in network for network in (_COMPATIBLE, *_NAT64)):
+        return (tail,)
+    if (number >> 32) & 0xFFFF_FFFF in _ISATAP_MARKS:
+        return (tail,)
+    return ()
+
+
+def is_global(address: Address) -> bool:
+    """Whether the address, and every IPv4 address embedded in it, belongs to the public internet."""
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _DENIED_V4)
+    inner = embedded_addresses(address)
+    if not all(is_global(one) for one in inner):
+        return False
+    if inner and (int(address) >> 32) & 0xFFFF_FFFF not in _ISATAP_MARKS:
+        return True
+    return address in _GLOBAL_V6 and not any(address in network for network in _DENIED_V6)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """``detail`` says what is refused, ``hint`` which setting opens it."""
+
+    detail: str
+    hint: str
+
+
+class Guard(msgspec.Struct, frozen=True):
+    """The policy: everything global, and what ``allowed`` opens besides."""
+
+    allowed: tuple[Network, ...] = ()
+
+    def port_refusal(self, port: int) -> Refusal | None:
+        if port in LOW_PORTS or port >= _FIRST_FREE_PORT:
+            return None
+        return Refusal(f"Port {port} is not open to transfers", "use 80, 443, 21, 22, 990, or 1024 and above")
+
+    def address_refusal(self, address: Address) -> Refusal | None:
+        if self._is_allowed(address) or is_global(address):
+            return None
+        return Refusal(f"The address {address} is not a public one", f"--allow-network {address} opens it")
+
+    def refusal(self, address: str, port: int) -> Refusal | None:
+        """Why a connection to this resolved address is refused; None when it may go on."""
+        found = literal_address(address)
+        if found is None:
+            return Refusal("The address of the peer cannot be read", "use an http, https or ftp URL")
+        return self.address_refusal(found) or self.port_refusal(port)
+
+    def _is_allowed(self, address: Address) -> bool:
+        if any(address in network for network in self.allowed):
+            return True
+        inner = embedded_addresses(address) if isinstance(address, IPv6Address) else ()
+        return bool(inner) and all(self._is_allowed(one) for one in inner)

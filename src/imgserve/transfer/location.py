@@ -1,0 +1,62 @@
+"""URL arithmetic for transfers: compare, resolve, take apart. All of it by libcurl's own parser.
+
+In and out: URL texts, as libcurl will use them. A second parser would disagree with the one that connects, so none
+is used. Called by ``http``, ``upload``, ``ftp`` and ``dispatch``.
+"""
+
+import msgspec
+import pycurl
+
+
+class Origin(msgspec.Struct, frozen=True):
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def _parsed(url: str) -> pycurl.CurlUrl:
+    try:
+        return pycurl.CurlUrl(url.encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
+    except pycurl.error as error:
+        raise ValueError("no URL that can be used") from error
+
+
+def origin(url: str) -> Origin:
+    """Scheme, host and real port. Raises ValueError."""
+    parts = _parsed(url)
+    port = parts.getpart(pycurl.UPART_PORT, pycurl.U_DEFAULT_PORT)
+    return Origin(scheme=parts.scheme, host=(parts.host or "").lower(), port=int(port or 0))
+
+
+def path(url: str) -> str:
+    """The path as written in the URL, percent-encoded. Raises ValueError."""
+    return str(_parsed(url).path)
+
+
+def has_query(url: str) -> bool:
+    return bool(_parsed(url).query)
+
+
+def resolve(base: str, reference: str) -> str:
+    """What a link on a page leads to, without userinfo and fragment. Raises ValueError when it leads nowhere."""
+    parts = _parsed(base)
+    try:
+        parts.setpart(pycurl.UPART_URL, reference.strip().encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
+    except pycurl.error as error:
+        raise ValueError("no URL that can be used") from error
+    parts.user = None
+    parts.password = None
+    parts.fragment = None
+    return str(parts.url)
+
+
+def with_login_of(owner: str, url: str) -> str:
+    """``url`` with the userinfo of ``owner``, if both are of one origin; else ``url`` without any."""
+    parts, owners = _parsed(url), _parsed(owner)
+    same = origin(url) == origin(owner)
+    parts.user = owners.user if same else None
+    parts.password = owners.password if same else None
+    return str(parts.url)

@@ -1,0 +1,124 @@
+"""HTTP(S) upload forms: get the page, fill in its form, post. Called by ``dispatch``; the form itself is ``form``'s.
+
+Page and post share a cookie engine and nothing else does. A page without the form is posted to directly, so that a
+plain upload endpoint works too.
+"""
+
+import asyncio
+
+import msgspec
+
+from imgserve.blob import Blob
+from imgserve.spec.destination import Destination
+from imgserve.transfer import http, location
+from imgserve.transfer.call import Answer, Call, Field, FilePart
+from imgserve.transfer.curl import Client, Session
+from imgserve.transfer.faults import Broken, DeliveryFailed, delivery_fault
+from imgserve.transfer.form import Form, find_form, page_text
+from imgserve.transfer.write import Delivery, Write
+
+_PAGE_LIMIT_BYTES = 1_000_000
+_DONE = frozenset({301, 302, 303})
+
+
+class _Post(msgspec.Struct, frozen=True):
+    url: str
+    fields: tuple[Field, ...] = ()
+
+
+async def post(client: Client, destination: Destination, blob: Blob, write: Write) -> Delivery:
+    """Upload through the form. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+    deadline = asyncio.get_running_loop().time() + write.timeout_s
+    answer = await _through_page(client, destination, blob, write, deadline)
+    if answer.status >= 500 and write.state == "placeholder":
+        answer = await _through_page(client, destination, blob, write, deadline)
+    if not http.is_good(answer.status) and answer.status not in _DONE:
+        raise http.refused_write(answer.url, answer)
+    return Delivery(is_verified=False)
+
+
+async def _through_page(client: Client, destination: Destination, blob: Blob, write: Write, deadline: float) -> Answer:
+    session = Session()
+    page = await _page(client, session, destination.url, deadline)
+    if page.status >= 500:
+        return page
+    order = await _filled(page, destination)
+    answer = await _send(client, session, order, destination, blob, write, deadline)
+    if answer.status in http.REPEATS:
+        again = location.with_login_of(destination.url, http.repeat_target(order.url, answer))
+        order = msgspec.structs.replace(order, url=again)
+        answer = await _send(client, session, order, destination, blob, write, deadline)
+    return answer
+
+
+async def _page(client: Client, session: Session, url: str, deadline: float) -> Answer:
+    call = Call(
+        method="GET",
+        url=url,
+        timeout_s=http.time_left(deadline),
+        headers=(http.AGENT, "Accept: text/html,*/*;q=0.5"),
+        body_limit_bytes=_PAGE_LIMIT_BYTES,
+        follows_redirects=True,
+    )
+    try:
+        return await client.perform(call, session)
+    except Broken as broken:
+        raise delivery_fault(broken) from None
+
+
+async def _filled(page: Answer, destination: Destination) -> _Post:
+    """What to post and where: the page's form, or the bare file to the page itself."""
+    direct = _Post(destination.url)
+    if not http.is_good(page.status) or not _is_html(page):
+        return direct
+    if page.is_cut:
+        raise DeliveryFailed(f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", "point dstURL at the form")
+    text, charset = page_text(page.body, page.media_type)
+    form = await asyncio.to_thread(find_form, text, destination.field)
+    if form is None:
+        return direct
+    fields = tuple(
+        Field(name.encode(charset, "xmlcharrefreplace"), value.encode(charset, "xmlcharrefreplace"))
+        for name, value in form.fields
+    )
+    return _Post(location.with_login_of(destination.url, _target(page.url, form)), fields)
+
+
+def _is_html(page: Answer) -> bool:
+    return "html" in page.media_type.lower() or (not page.media_type and page.body.lstrip()[:1] == b"<")
+
+
+def _target(page_url: str, form: Form) -> str:
+    try:
+        base = location.resolve(page_url, form.base) if form.base else page_url
+        target = location.resolve(base, form.action) if form.action else location.resolve(page_url, "")
+        scheme = location.origin(target).scheme
+    except ValueError:
+        raise DeliveryFailed("The action of the upload form is no URL that can be used") from None
+    if scheme not in ("http", "https") or (scheme == "http" and location.origin(page_url).scheme == "https"):
+        raise DeliveryFailed("The upload form's action leads from https to another scheme")
+    return target
+
+
+async def _send(
+    client: Client,
+    session: Session,
+    order: _Post,
+    destination: Destination,
+    blob: Blob,
+    write: Write,
+    deadline: float,
+) -> Answer:
+    call = Call(
+        method="POST",
+        url=order.url,
+        timeout_s=http.time_left(deadline),
+        headers=(http.AGENT, "Expect:", *write.http_headers()),
+        body=blob,
+        fields=order.fields,
+        file=FilePart(destination.field.encode(), destination.name.encode(), write.media_type),
+    )
+    try:
+        return await client.perform(call, session)
+    except Broken as broken:
+        raise delivery_fault(broken) from None

@@ -1,0 +1,48 @@
+"""What a delivery is asked for and what it tells. Made by intake and runner, read by every protocol."""
+
+import re
+from typing import Literal
+
+import msgspec
+
+WriteState = Literal["placeholder", "final", "failed"]
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+\Z", re.ASCII)
+_NAME = re.compile(r"[\w-]+\Z", re.ASCII)
+_REMEMBERED_TOKENS = 10
+
+
+class Write(msgspec.Struct, frozen=True):
+    """One write to a destination. ``name`` is unique per output (letters, digits, ``_``, ``-``); ``token`` counts up.
+
+    The temporary file of a lower token that was left behind is removed by the next. ``timeout_s`` covers it all.
+    """
+
+    state: WriteState
+    media_type: str
+    name: str
+    token: int
+    timeout_s: float
+
+    def __post_init__(self) -> None:
+        if not _MEDIA_TYPE.match(self.media_type) or not _NAME.match(self.name):
+            raise ValueError("a write's media_type and name are plain tokens")
+
+    @property
+    def temporary_name(self) -> str:
+        return f".imgserve-{self.name}-{self.token}"
+
+    @property
+    def leftover_names(self) -> tuple[str, ...]:
+        """What earlier tokens may have left behind."""
+        first = max(0, self.token - _REMEMBERED_TOKENS)
+        return tuple(f".imgserve-{self.name}-{token}" for token in range(first, self.token))
+
+    def http_headers(self) -> tuple[str, ...]:
+        state = f"X-Imgserve-State: {self.state}"
+        return (state,) if self.state == "final" else (state, "Cache-Control: no-store")
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A write that the destination took. ``is_verified``: it was asked afterwards and has the right size."""
+
+    is_verified: bool

@@ -1,0 +1,9 @@
+"""Reads the jobs off a page of the documentation, for the tests that parse them and the tests that run them."""
+
+import re
+
+
+def jobs_in(text: str, directory: str = "/home/me/imgserve") -> list[str]:
+    """Every JSON job on the page; ``directory`` stands for the shell's $PWD."""
+    shown = text.replace("'\"$PWD\"'", directory)
+    return re.findall(r"(?:-d '|^)(\{\n.*?\})(?='|\n```)", shown, re.MULTILINE | re.DOTALL)

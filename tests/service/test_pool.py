@@ -1,0 +1,312 @@
+"""The pool with real workers: what happens when they die, hang, are cancelled, are worn out or cannot start."""
+
+import asyncio
+import gc
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import uvloop
+from PIL import Image
+
+from imgserve.blob import Blob
+from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid, WorkerDied
+from imgserve.imaging.messages import Drawing, RenderTask
+from imgserve.imaging.pool import Config, Pool, PoolCannotStart
+from imgserve.spec.facts import Facts, Size
+from imgserve.spec.limits import Limits
+from imgserve.spec.operations import Rasterize, Resize
+from imgserve.spec.recipe import OutputOptions, Recipe
+from tests import pictures
+
+TASK = RenderTask(Recipe((Resize(),), OutputOptions(format="jpeg")), Size(200, 120))
+SVG_TASK = RenderTask(Recipe((Rasterize(),), OutputOptions(format="png")), Size(900, 900))
+PHOTO = pictures.encoded(pictures.detailed(800, 600), "jpeg")
+SLOW = pictures.slow_svg()
+
+
+@pytest_asyncio.fixture
+async def pool() -> AsyncIterator[Pool]:
+    pool = Pool(Config(workers=1), Limits())
+    await pool.start()
+    yield pool
+    pids = pool.worker_pids
+    await pool.aclose()
+    assert not any(exists(pid) for pid in pids), "a worker was not reaped"
+
+
+async def until(is_true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 20
+    while not is_true():
+        assert time.monotonic() < end, what
+        await asyncio.sleep(0.005)
+
+
+def exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def read(pid: int, name: str) -> bytes:
+    return Path(f"/proc/{pid}/{name}").read_bytes()
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+async def busy_worker(pool: Pool) -> int:
+    """The worker that holds the slow picture: the one whose processor time grows."""
+    before = {pid: cpu_ticks(pid) for pid in pool.worker_pids}
+    found: list[int] = []
+
+    def look() -> bool:
+        found[:] = [pid for pid in before if exists(pid) and cpu_ticks(pid) > before[pid] + 5]
+        return bool(found)
+
+    await until(look, "no worker took the picture")
+    return found[0]
+
+
+async def works(pool: Pool) -> None:
+    rendition = await pool.render(Blob.of(PHOTO), TASK)
+    assert Image.open(io.BytesIO(rendition.blob.read())).size == (200, 120)
+
+
+async def test_probe_draw_and_render(pool: Pool) -> None:
+    source = Blob.of(PHOTO)
+    assert await pool.probe(source, is_complete=True) == Facts("jpeg", 800, 600, 1)
+    rendition = await pool.render(source, TASK)
+    assert (rendition.size, rendition.format) == (Size(200, 120), "jpeg")
+    shown = Image.open(io.BytesIO(rendition.blob.read()))
+    assert (shown.size, shown.format) == ((200, 120), "JPEG")
+    blob = await pool.draw(Drawing(Size(300, 200), "webp", "#8c8c8c", "Image being processed"))
+    assert Image.open(io.BytesIO(blob.read())).size == (300, 200)
+    assert source.read() == PHOTO, "a worker may not change its source"
+
+
+async def test_a_growing_source_is_probed_again(pool: Pool) -> None:
+    source = Blob.of(PHOTO[:100])
+    assert await pool.probe(source, is_complete=False) is None
+    source.append(PHOTO[100:4000])
+    assert await pool.probe(source, is_complete=False) == Facts("jpeg", 800, 600, 1)
+
+
+async def test_clean_faults_come_back_and_leave_the_worker_alone(pool: Pool) -> None:
+    pids = pool.worker_pids
+    calls: list[tuple[type[ImgserveError], Awaitable[object]]] = [
+        (SourceUnreadable, pool.render(Blob.of(b"nonsense" * 20), TASK)),
+        (SourceUnreadable, pool.render(Blob(), TASK)),
+        (SvgInvalid, pool.render(Blob.of(PHOTO), SVG_TASK)),
+        (SvgInvalid, pool.probe(Blob.of(pictures.svg("<g>")), is_complete=True)),
+        (PictureTooLarge, pool.draw(Drawing(Size(20_000, 1), "png", "#000000", ""))),
+    ]
+    for expected, call in calls:
+        with pytest.raises(expected):
+            await call
+    await works(pool)
+    assert pool.worker_pids == pids
+
+
+async def test_kill_9_in_the_middle_of_a_render(pool: Pool) -> None:
+    render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
+    pid = await busy_worker(pool)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(WorkerDied) as caught:
+        await render
+    assert caught.value.is_retryable
+    await works(pool)
+    await until(lambda: len(pool.worker_pids) == 3, "no new spare")
+    assert pid not in pool.worker_pids
+
+
+async def test_kill_9_of_every_idle_worker(pool: Pool) -> None:
+    killed = pool.worker_pids
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: not set(killed) & set(pool.worker_pids), "the dead are still listed")
+    await works(pool)
+    assert await pool.probe(Blob.of(PHOTO), is_complete=True) is not None
+
+
+async def test_the_deadline_ends_in_a_kill_and_the_spare_takes_over() -> None:
+    pool = Pool(Config(workers=1, svg_timeout_s=0.5), Limits())
+    await pool.start()
+    try:
+        render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK, is_svg=True))
+        pid = await busy_worker(pool)
+        started = time.monotonic()
+        with pytest.raises(RenderTimeout, match=r"0\.5 seconds"):
+            await render
+        assert time.monotonic() - started < 1.5
+        await works(pool)
+        await until(lambda: not exists(pid), "the killed worker was not reaped")
+    finally:
+        await pool.aclose()
+
+
+async def test_cancelling_ends_the_worker(pool: Pool) -> None:
+    render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
+    pid = await busy_worker(pool)
+    render.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await render
+    await works(pool)
+    await until(lambda: not exists(pid), "the cancelled worker was not reaped")
+
+
+async def test_those_who_wait_are_served_in_order_and_may_give_up(pool: Pool) -> None:
+    source = Blob.of(PHOTO)
+    order: list[int] = []
+
+    async def one(number: int) -> None:
+        await pool.render(source, TASK)
+        order.append(number)
+
+    tasks = [asyncio.create_task(one(number)) for number in range(8)]
+    await asyncio.sleep(0)
+    pids = pool.worker_pids
+    tasks[4].cancel()
+    await asyncio.wait(tasks)
+    assert order == [0, 1, 2, 3, 5, 6, 7]
+    assert pool.worker_pids == pids, "giving up while waiting costs no worker"
+
+
+async def test_a_slow_render_does_not_hold_up_probes(pool: Pool) -> None:
+    render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
+    await busy_worker(pool)
+    async with asyncio.timeout(3):
+        await pool.probe(Blob.of(PHOTO), is_complete=True)
+        await pool.draw(Drawing(Size(30, 20), "png", "#8c8c8c", ""))
+    render.cancel()
+    await asyncio.wait([render])
+
+
+async def test_alone_means_a_fresh_worker_that_ends_afterwards(pool: Pool) -> None:
+    before = set(pool.worker_pids)
+    render = asyncio.create_task(pool.render(Blob.of(PHOTO), TASK, is_alone=True))
+    seen: set[int] = set()
+    while not render.done():
+        seen |= set(pool.worker_pids) - before
+        await asyncio.sleep(0.001)
+    assert (await render).size == Size(200, 120)
+    assert len(seen) == 1
+    assert set(pool.worker_pids) == before
+
+
+async def test_a_worker_is_retired_after_its_share() -> None:
+    pool = Pool(Config(workers=1, recycle_after=3), Limits())
+    await pool.start()
+    try:
+        before = set(pool.worker_pids)
+        for _ in range(3):
+            await works(pool)
+        await until(lambda: len(set(pool.worker_pids) - before) == 1, "nobody was replaced")
+        assert len(before - set(pool.worker_pids)) == 1
+        for _ in range(4):
+            await works(pool)
+    finally:
+        await pool.aclose()
+
+
+async def test_stopping_lets_nobody_wait_for_ever() -> None:
+    pool = Pool(Config(workers=1), Limits())
+    await pool.start()
+    renders = [asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK)) for _ in range(3)]
+    await busy_worker(pool)
+    await pool.aclose()
+    results = await asyncio.gather(*renders, return_exceptions=True)
+    assert [type(result) for result in results] == [WorkerDied] * 3
+    assert pool.worker_pids == ()
+    with pytest.raises(WorkerDied, match="stopping"):
+        await pool.render(Blob.of(PHOTO), TASK)
+
+
+async def test_workers_that_cannot_start_say_why() -> None:
+    pool = Pool(Config(workers=1, memory_limit_bytes=60_000_000), Limits())
+    with pytest.raises(PoolCannotStart, match=r"cannot start: .+"):
+        await pool.start()
+    assert pool.worker_pids == ()
+
+
+async def test_descriptors_do_not_leak(pool: Pool) -> None:
+    await works(pool)
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    workers_before = [len(os.listdir(f"/proc/{pid}/fd")) for pid in pool.worker_pids]
+    for _ in range(30):
+        await works(pool)
+        with pytest.raises(SourceUnreadable):
+            await pool.render(Blob.of(b"nonsense" * 20), TASK)
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert [len(os.listdir(f"/proc/{pid}/fd")) for pid in pool.worker_pids] == workers_before
+
+
+async def test_workers_are_locked_in_and_know_nothing(pool: Pool) -> None:
+    assert pool.sandbox == "landlock+seccomp"
+    for pid in pool.worker_pids:
+        status = read(pid, "status").decode()
+        assert "Seccomp:\t2" in status
+        assert "NoNewPrivs:\t1" in status
+        names = {entry.split(b"=")[0] for entry in read(pid, "environ").split(b"\0") if entry}
+        assert names <= {b"LANG", b"HOME", b"VIPS_CONCURRENCY"}
+        opened = {os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
+        assert {target.split(":")[0] for target in opened} == {"/dev/null", "socket"}
+
+
+def test_the_parent_never_loads_libvips() -> None:
+    program = "import sys, imgserve.imaging.pool; print([n for n in sys.modules if 'vips' in n or n.startswith('PIL')])"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
+
+
+def test_workers_end_with_their_parent() -> None:
+    program = (
+        "import asyncio, os\n"
+        "from imgserve.imaging.pool import Config, Pool\n"
+        "from imgserve.spec.limits import Limits\n"
+        "async def main():\n"
+        "    pool = Pool(Config(workers=1), Limits())\n"
+        "    await pool.start()\n"
+        "    print(*pool.worker_pids, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    pids = [int(word) for word in ended.stdout.split()]
+    assert len(pids) == 3
+    end = time.monotonic() + 10
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < end, "a worker has outlived its parent"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_works_on_uvloop() -> None:
+    async def main() -> None:
+        pool = Pool(Config(workers=1, svg_timeout_s=0.3), Limits())
+        await pool.start()
+        await works(pool)
+        with pytest.raises(RenderTimeout):
+            await pool.render(Blob.of(SLOW), SVG_TASK, is_svg=True)
+        await works(pool)
+        await pool.aclose()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -1,0 +1,114 @@
+"""What a header tells, from how few bytes, and what is refused before anything is decoded."""
+
+import zlib
+
+import pytest
+
+from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
+from imgserve.imaging.worker.probe import probe
+from imgserve.spec.facts import Facts, SourceFormat
+from imgserve.spec.limits import Limits
+from tests import pictures
+
+LIMITS = Limits()
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp", "gif", "tiff", "avif"])
+def test_size_and_format(name: SourceFormat) -> None:
+    data = pictures.encoded(pictures.scene(123, 45), name)
+    assert probe(data, LIMITS, is_complete=True) == Facts(name, 123, 45, 1)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png"])
+def test_jpeg_and_png_answer_early_and_never_wrongly(name: SourceFormat) -> None:
+    data = pictures.encoded(pictures.detailed(640, 480), name, profile=pictures.wide_gamut_profile())
+    answers = [probe(data[:length], LIMITS, is_complete=False) for length in range(0, 4000, 13)]
+    assert answers[0] is None
+    assert answers[-1] == Facts(name, 640, 480, 1)
+    assert {answer for answer in answers if answer is not None} == {answers[-1]}
+
+
+@pytest.mark.parametrize("name", ["webp", "gif", "tiff", "avif"])
+def test_the_others_wait_for_the_end(name: SourceFormat) -> None:
+    data = pictures.encoded(pictures.scene(64, 48), name)
+    assert all(probe(data[:length], LIMITS, is_complete=False) is None for length in range(0, len(data), 97))
+
+
+@pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)
+def test_the_size_is_the_upright_one(orientation: int) -> None:
+    data = pictures.oriented_jpeg(pictures.scene(120, 40), orientation)
+    assert probe(data, LIMITS, is_complete=True) == Facts("jpeg", 120, 40, 1)
+
+
+def test_an_svg_answers_when_complete_and_precisely() -> None:
+    data = pictures.svg("<rect/>", 'viewBox="0 0 3 2.5"')
+    assert probe(data[:-3], LIMITS, is_complete=False) is None
+    facts = probe(data, LIMITS, is_complete=True)
+    assert facts is not None
+    assert facts.is_svg
+    assert (facts.width_px, facts.height_px) == pytest.approx((3, 2.5), abs=0.001)
+
+
+def test_frames_are_counted() -> None:
+    facts = probe(pictures.animation(12), LIMITS, is_complete=True)
+    assert facts == Facts("gif", 40, 30, 12)
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "name"),
+    [
+        (pictures.encoded(pictures.scene(100, 100), "png"), Limits(frame_pixels=9_999), "frame_pixels"),
+        (pictures.animation(12), Limits(frames=11), "frames"),
+        (pictures.animation(12), Limits(total_pixels=40 * 30 * 12 - 1), "total_pixels"),
+        (pictures.svg("<rect/>" * 100), Limits(svg_bytes=200), "svg_bytes"),
+    ],
+)
+def test_limits_are_named(data: bytes, limits: Limits, name: str) -> None:
+    assert probe(data, LIMITS, is_complete=True) is not None
+    with pytest.raises(PictureTooLarge, match=f"{name} ="):
+        probe(data, limits, is_complete=True)
+
+
+def test_an_svg_beyond_the_limit_is_refused_while_it_still_comes() -> None:
+    with pytest.raises(PictureTooLarge, match="svg_bytes"):
+        probe(pictures.svg("<rect/>" * 100)[:-9], Limits(svg_bytes=200), is_complete=False)
+
+
+def test_a_bomb_in_the_header_is_refused_before_it_is_decoded() -> None:
+    png = bytearray(pictures.encoded(pictures.scene(8, 8), "png"))
+    png[16:24] = (60_000).to_bytes(4, "big") * 2
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    with pytest.raises(PictureTooLarge, match="frame_pixels"):
+        probe(bytes(png), LIMITS, is_complete=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "empty"),
+        (b"hello, world " * 9, "known kind"),
+        (b"<!DOCTYPE html><html><body>not found</body></html>" * 3, "web page"),
+        (b"BM" + bytes(90), "BMP"),
+        (b"8BPS" + bytes(90), "Photoshop"),
+        (b"\xff\x0a" + bytes(90), "JPEG XL"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(90), "HEIC"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0mp42isom" + bytes(90), "film"),
+        (b"\x1f\x8b\x08" + bytes(90), "gzip"),
+        (b"%PDF-1.7" + bytes(90), "PDF"),
+    ],
+)
+def test_other_kinds_are_named(data: bytes, what: str) -> None:
+    with pytest.raises(SourceUnreadable, match=what):
+        probe(data, LIMITS, is_complete=True)
+
+
+def test_a_broken_svg_is_an_invalid_svg() -> None:
+    with pytest.raises(SvgInvalid):
+        probe(pictures.svg("<rect/>")[:-8], LIMITS, is_complete=True)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp", "gif", "tiff", "avif"])
+def test_a_broken_header_is_unreadable(name: SourceFormat) -> None:
+    data = pictures.encoded(pictures.scene(100, 100), name)
+    with pytest.raises(SourceUnreadable, match="cannot be decoded"):
+        probe(data[:24] + bytes(100), LIMITS, is_complete=True)

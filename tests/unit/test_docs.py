@@ -1,0 +1,156 @@
+"""The pages say what the code does: links lead somewhere, examples parse, tables and lists are complete."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from imgserve.jobs.job import JobStatus, OutputStatus
+from imgserve.spec import classic
+from imgserve.spec.codes import MEANING
+from imgserve.spec.request import RequestInvalid
+from tests.pages import jobs_in
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md"),
+                 *(ROOT / "bench").rglob("*.md")]
+)  # fmt: skip
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in anchors(target), f"{link}: no such heading"
+
+
+def test_generated_tables_are_up_to_date() -> None:
+    run = subprocess.run([sys.executable, ROOT / "docs/generate.py", "--check"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_reference_names_every_code() -> None:
+    table = (ROOT / "docs/reference/classic.md").read_text().partition("## Codes")[2]
+    assert [int(code) for code in re.findall(r"^\| (\d{3}) \|", table, re.MULTILINE)] == sorted(MEANING)
+
+
+@pytest.mark.parametrize(("page", "count"), [("README.md", 3), ("docs/reference/classic.md", 4)])
+def test_jobs_on_the_page_are_valid(page: str, count: int) -> None:
+    jobs = jobs_in((ROOT / page).read_text())
+    assert len(jobs) == count
+    for job in jobs:
+        classic.parse(job.encode())
+
+
+def test_jobs_on_the_page_are_really_parsed() -> None:
+    [job] = jobs_in((ROOT / "README.md").read_text().replace('"width": 320', '"widht": 320'))[:1]
+    assert "widht" in json.loads(job)["args"]
+    with pytest.raises(RequestInvalid):
+        classic.parse(job.encode())
+
+
+def test_make_commands_on_the_pages_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        for line in re.findall(r"^make ([a-z -]+)|`make ([a-z -]+)`", page.read_text(), re.MULTILINE):
+            named = "".join(line).split("  ")[0].split()
+            assert set(named) <= targets, f"{page.name}: make {named}"
+
+
+def test_flags_on_the_pages_exist_and_all_are_named() -> None:
+    help_text = subprocess.run(
+        [sys.executable, "-m", "imgserve", "start", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    exist = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    named = {flag for page in pages for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())}
+    assert named == exist
+
+
+def test_glossary_has_every_status() -> None:
+    text = (ROOT / "docs/glossary.md").read_text()
+    for status in (*get_args(JobStatus), *get_args(OutputStatus)):
+        assert f"`{status}`" in text, status
+
+
+def test_every_module_has_its_line_in_the_architecture() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    for path in (ROOT / "src/imgserve").iterdir():
+        if path.suffix == ".py" and path.stem != "__init__":
+            assert f"`{path.stem}`" in text, path.name
+        elif (path / "__init__.py").exists():
+            assert f"`{path.name}/`" in text, path.name
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "docs/decisions.md").read_text()
+    run = [re.match(r"[\w\-]+", line) for line in project["dependencies"]]
+    test = [re.match(r"[\w\-]+", line) for line in (ROOT / "requirements/test.in").read_text().splitlines()]
+    for match in run + test:
+        if match is not None and not match[0].startswith("-"):
+            assert f"`{match[0]}" in text, match[0]
+
+
+@pytest.mark.parametrize("name", ["build", "run", "demo", "test"])
+def test_requirements_are_pinned_by_hash(name: str) -> None:
+    text = (ROOT / f"requirements/{name}.txt").read_text()
+    assert "://" not in text
+    pinned = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
+    assert pinned
+    for requirement in pinned:
+        assert re.match(r"[a-z0-9\-]+==[\w.]+ ", requirement), requirement
+        assert "--hash=sha256:" in requirement, requirement
+
+
+def test_run_dependencies_are_those_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]}
+    assert named == set((ROOT / "requirements/run.in").read_text().split())
+
+
+def test_init_files_are_empty() -> None:
+    assert [path for path in (ROOT / "src").rglob("__init__.py") if path.read_text().strip()] == []
+
+
+def test_modules_say_what_they_are_for() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        if path.name != "__init__.py":
+            assert ast.get_docstring(ast.parse(path.read_text())), f"{path.relative_to(ROOT)} has no docstring"
+
+
+def test_licences_are_there() -> None:
+    assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text()
+    assert "SIL OPEN FONT LICENSE Version 1.1" in (ROOT / "src/imgserve/fonts/OFL.txt").read_text()
+
+
+def test_a_stale_table_is_noticed(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    shutil.copytree(ROOT / "docs", docs)
+    page = docs / "security.md"
+    page.write_text(page.read_text().replace("| frames of a source | 256 |", "| frames of a source | 255 |"))
+    check = [sys.executable, str(docs / "generate.py"), "--check"]
+    run = subprocess.run(check, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (1, "docs/security.md is out of date: run make docs\n")
+    subprocess.run([sys.executable, docs / "generate.py"], capture_output=True, check=True)
+    assert page.read_text() == (ROOT / "docs/security.md").read_text()
