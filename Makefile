@@ -47,11 +47,13 @@ run: .venv/.run
 demo: .venv/.demo
 	@$(BIN)/python -m examples.demo
 
-# Tests that find no strace skip themselves, and say so.
+# Tests that find no strace or gdb skip themselves, and say so.
+TEST_PROGRAMS := strace gdb
 system-packages:
-	@command -v strace >/dev/null \
-	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq strace >/dev/null; } \
-	|| echo "the tests that need strace will be skipped; to run them: apt-get install strace" >&2
+	@command -v $(TEST_PROGRAMS) >/dev/null \
+	&& [ "$$(command -v $(TEST_PROGRAMS) | wc -l)" = $(words $(TEST_PROGRAMS)) ] \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $(TEST_PROGRAMS) >/dev/null; } \
+	|| echo "the tests that need $(TEST_PROGRAMS) may be skipped; to run them all: apt-get install $(TEST_PROGRAMS)" >&2
 
 test: .venv/.test system-packages
 	@$(BIN)/pytest $(PYTEST_ARGS)

@@ -255,7 +255,8 @@ class _HttpHandler(BaseHTTPRequestHandler):
                 place = self.owner.directory / "uploads" / name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 _store(place, picture)
-                self._answer(200 if is_direct else 303, b"", name=name, size=len(picture), digest=digest_of(picture))
+                status = 200 if is_direct else 303
+                self._answer(status, b"", name=name, size=len(picture), digest=digest_of(picture), how=behaviour)
                 return
             behaviour = behaviour or Behaviour(status=403)
         self._answer(

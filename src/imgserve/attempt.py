@@ -16,6 +16,7 @@ from imgserve.blob import Blob
 from imgserve.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.errors import ImgserveError
 from imgserve.jobs.job import Charge, Claim, Intent, Output, OutputResult, Settlement
+from imgserve.jobs.persist import until_stored
 from imgserve.jobs.queue import Queue
 from imgserve.jobs.retry import Decision, Retry, decide
 from imgserve.placeholder import digest
@@ -76,7 +77,7 @@ class Attempts:
         self._renditions: Store[Blob] = Store(config.kept_renditions_bytes)
 
     async def carry_out(self, claim: Claim) -> Settlement:
-        """Raises ClaimLost, StorageFailing."""
+        """Raises ClaimLost; its destinations are still held then, until the claim is settled."""
         ready = {output.id: self._renditions.take(str(output.id)) for output in claim.outputs}
         source: Blob | None = None
         if None in ready.values():
@@ -84,7 +85,11 @@ class Attempts:
                 source = await self._source(claim)
             except ImgserveError as error:
                 return self.failed(claim, error)
-        ends = await asyncio.gather(*(self._end(claim, output, source, ready[output.id]) for output in claim.outputs))
+        async with asyncio.TaskGroup() as group:  # a bug in one must not leave the others writing
+            under_way = [
+                group.create_task(self._end(claim, output, source, ready[output.id])) for output in claim.outputs
+            ]
+        ends = [task.result() for task in under_way]
         for end in ends:
             if isinstance(end, ClaimLost):
                 raise end
@@ -105,15 +110,17 @@ class Attempts:
         self, claim: Claim, output: Output, source: Blob | None, ready: Blob | None
     ) -> OutputResult | ImgserveError:
         """How one output's attempt ended; an error is a value here, because the job's other outputs go on."""
+        error: ImgserveError | None = None
         try:
             result = await self._output(claim, output, source, ready)
         except Overtaken:
             result = OutputResult(output.id, "superseded")
-        except ImgserveError as error:
-            return error
+        except ImgserveError as caught:
+            error, result = caught, OutputResult(output.id, "retry")
         if len(claim.outputs) > 1:
-            await self._queue.record(Settlement(claim.number, claim.token, (result,)), self._clock())
-        return result
+            done = Settlement(claim.number, claim.token, (result,))
+            await until_stored(lambda: self._queue.record(done, self._clock()))
+        return error or result
 
     async def _output(self, claim: Claim, output: Output, source: Blob | None, ready: Blob | None) -> OutputResult:
         if ready is None:

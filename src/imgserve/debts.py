@@ -11,6 +11,7 @@ from imgserve import failpoint, logs
 from imgserve.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.errors import ImgserveError
 from imgserve.jobs.job import DebtClaim, DebtOutcome, Intent
+from imgserve.jobs.persist import until_stored
 from imgserve.jobs.queue import Queue, StorageFailing
 from imgserve.jobs.retry import backoff
 from imgserve.placeholder import Placeholders
@@ -36,14 +37,14 @@ class Debts:
         self._jitter = jitter
 
     async def pay(self, debt: DebtClaim) -> None:
-        """One try. When the queue cannot be written the debt falls due again by itself."""
+        """One try. When the queue cannot be asked for the destination the debt falls due again by itself."""
         try:
             outcome = await self._try(debt)
-            if outcome is not None:
-                await self._queue.settle_debt(debt, outcome, self._clock())
         except StorageFailing as error:
             logs.event("storage_failing", detail=error.detail)
             return
+        if outcome is not None:
+            await until_stored(lambda: self._queue.settle_debt(debt, outcome, self._clock()))
         if outcome == "paid":
             failpoint.reach("failed_paid")
 

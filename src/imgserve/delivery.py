@@ -9,6 +9,8 @@ import contextlib
 import time
 from collections.abc import Callable, Coroutine
 
+import msgspec
+
 from imgserve import failpoint, logs
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
@@ -19,6 +21,8 @@ from imgserve.transfer.dispatch import Delivery, Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown
 
 PATIENCE_S = 5.0
+# How often a destination is asked for whose holder has been broken off but has not reported yet.
+ASK_AGAIN_S = 1.0
 
 
 class Overtaken(ImgserveError):
@@ -35,14 +39,26 @@ class ClaimLost(ImgserveError):
     title = "The attempt is no longer this runner's"
 
 
-class Deliveries:
-    """The writes in flight of this process, one a destination."""
+class _Flight(msgspec.Struct, frozen=True):
+    intent: Intent
+    task: asyncio.Task[Delivery | None]
 
-    def __init__(self, queue: Queue, transfers: Transfers, clock: Callable[[], float] = time.time) -> None:
+
+class Deliveries:
+    """This process's writes in flight, one a destination. ``patience_s``: what a newer job gives an older write."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        transfers: Transfers,
+        clock: Callable[[], float] = time.time,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._queue = queue
         self._transfers = transfers
         self._clock = clock
-        self._in_flight: dict[str, asyncio.Task[Delivery | None]] = {}
+        self._patience_s = patience_s
+        self._in_flight: dict[str, _Flight] = {}
 
     async def write(self, intent: Intent, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """Deliver ``blob``. Raises Overtaken, ClaimLost, StorageFailing and what the transfer raises.
@@ -59,9 +75,10 @@ class Deliveries:
         await self._fly(intent, self._transfers.delete(destination, write))
 
     async def _hold(self, intent: Intent, destination: Destination) -> None:
-        asked_at = self._clock()
+        impatient_at: float | None = None
         while True:
-            answer = await self._queue.acquire(intent, self._clock())
+            now = self._clock()
+            answer = await self._queue.acquire(intent, now)
             if isinstance(answer, Granted):
                 failpoint.reach(f"{intent.kind}_locked")
                 return
@@ -69,26 +86,29 @@ class Deliveries:
                 if answer.why == "overtaken":
                     raise Overtaken("a newer job writes to this destination")
                 raise ClaimLost("the attempt was given to another runner")
-            await self._wait(intent, answer, asked_at + PATIENCE_S - self._clock(), is_form=destination.kind == "form")
+            if answer.until is not None:
+                await asyncio.sleep(max(answer.until - now, 0.0) + 0.001)
+                continue
+            if impatient_at is None:
+                impatient_at = now + self._patience_s
+            if now >= impatient_at and destination.kind != "form":
+                self._break_off(intent)
+                await self._queue.until_free(intent.key, ASK_AGAIN_S)
+            else:
+                await self._queue.until_free(intent.key, max(impatient_at - now, ASK_AGAIN_S))
 
-    async def _wait(self, intent: Intent, busy: Busy, patience_s: float, *, is_form: bool) -> None:
-        if busy.until is not None:
-            await asyncio.sleep(max(busy.until - self._clock(), 0.0) + 0.001)
+    def _break_off(self, newcomer: Intent) -> None:
+        """End an older write, once: a second cancellation would hit it while it cleans up."""
+        flight = self._in_flight.get(newcomer.key)
+        if flight is None or flight.task.done() or flight.task.cancelling():
             return
-        await self._queue.until_free(intent.key, max(patience_s, 0.0) if not is_form else PATIENCE_S)
-        if patience_s <= 0.05 and not is_form:
-            self._break_off(intent.key)
-            await self._queue.until_free(intent.key, 0.1)
-
-    def _break_off(self, key: str) -> None:
-        flight = self._in_flight.get(key)
-        if flight is not None and not flight.done():
-            logs.event("write_broken_off", reason="a newer job has waited long enough")
-            flight.cancel()
+        if (flight.intent.number, flight.intent.token) < (newcomer.number, newcomer.token):
+            logs.event("write_broken_off", number=flight.intent.number, reason="a newer job has waited long enough")
+            flight.task.cancel()
 
     async def _fly(self, intent: Intent, transfer: Coroutine[None, None, Delivery | None]) -> Delivery | None:
         flight = asyncio.create_task(transfer)
-        self._in_flight[intent.key] = flight
+        entry = self._in_flight[intent.key] = _Flight(intent, flight)
         try:
             with logs.stage(f"deliver_{intent.kind}", number=intent.number, output=intent.output_id):
                 await asyncio.wait([flight])
@@ -100,7 +120,7 @@ class Deliveries:
                 flight.cancel()
                 with contextlib.suppress(asyncio.CancelledError, ImgserveError):
                     await flight
-            if self._in_flight.get(intent.key) is flight:
+            if self._in_flight.get(intent.key) is entry:
                 del self._in_flight[intent.key]
         failpoint.reach(f"{intent.kind}_sent")
         return outcome

@@ -1,13 +1,19 @@
 """The root of every error that a user may see.
 
     ImgserveError
-    ├─ spec/request.py       RequestInvalid (101-116)
-    ├─ spec/geometry.py      SourceTooSmall (203)
+    ├─ spec/faults.py        RequestInvalid (101-116)
+    ├─ spec/geometry.py      SourceTooSmall (203), NotSvg (204)
     ├─ imaging/faults.py     SourceUnreadable (202), SvgInvalid (204), PictureTooLarge (206), RenderTimeout,
     │                        WorkerDied, RenderFailed
     ├─ transfer/faults.py    SourceUnavailable (201), SourceTooLarge (206), SourceRefused (115),
-    │                        DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown
+    │                        DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown,
+    │                        TransfersBusy (301)
     ├─ jobs/queue.py         QueueFull, StorageFailing (301)
+    ├─ delivery.py           Overtaken, ClaimLost
+    ├─ attempt.py            SourceIsPlaceholder, AttemptTimeout, AttemptBug
+    ├─ intake.py             Draining (301)
+    ├─ settings.py           SettingsInvalid
+    ├─ service.py            CannotStart
     └─ api/auth.py           NotAuthorised (302)
 
 A class says what kind of fault it is, once; an instance says what happened (``detail``, one sentence for the

@@ -6,6 +6,7 @@ them, from a setting that exists for tests; in a server that was started normall
 
 import os
 import sys
+from pathlib import Path
 
 NAMES = (
     "intake_probed", "intake_enqueued", "placeholder_locked", "placeholder_sent", "intake_released", "intake_answered",
@@ -14,6 +15,7 @@ NAMES = (
 )  # fmt: skip
 
 _armed: dict[str, int] = {}
+_told_by: list[Path] = []
 
 
 def arm(name: str, nth: int = 1) -> None:
@@ -23,10 +25,21 @@ def arm(name: str, nth: int = 1) -> None:
     _armed[name] = nth
 
 
+def arm_by(path: Path) -> None:
+    """End the process where the file says: while it exists, it holds the name of one failpoint."""
+    _told_by[:] = [path]
+
+
 def reach(name: str) -> None:
     if name in _armed:
         _armed[name] -= 1
         if _armed[name] <= 0:
-            sys.stderr.write(f"failpoint {name}\n")
-            sys.stderr.flush()
-            os._exit(137)
+            _end(name)
+    if any(path.exists() and path.read_text() == name for path in _told_by):
+        _end(name)
+
+
+def _end(name: str) -> None:
+    sys.stderr.write(f"failpoint {name}\n")
+    sys.stderr.flush()
+    os._exit(137)

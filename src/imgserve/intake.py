@@ -15,6 +15,7 @@ import msgspec
 from imgserve import failpoint, logs
 from imgserve.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.job import Accepted, Intent, NewJob, PlaceholderResult
 from imgserve.jobs.persist import until_stored
@@ -23,7 +24,9 @@ from imgserve.placeholder import Placeholders
 from imgserve.spec import tags
 from imgserve.spec.facts import Facts
 from imgserve.spec.faults import Fault, RequestInvalid
+from imgserve.spec.geometry import NotSvg
 from imgserve.spec.limits import Limits
+from imgserve.spec.operations import Rasterize
 from imgserve.spec.recipe import MEDIA_TYPE
 from imgserve.spec.request import FixedOutput, JobRequest, fix
 from imgserve.spec.source import Source
@@ -126,7 +129,7 @@ class Intake:
             is_kept = False
             try:
                 with logs.stage("probe"):
-                    facts = await self._probe(fetch)
+                    facts = await self._probe(fetch, wants_svg=_wants_svg(request))
                 failpoint.reach("intake_probed")
                 outputs = tuple(fix(output, request.source, facts, self._limits) for output in request.outputs)
                 await self._check_places(request.source, outputs)
@@ -161,22 +164,27 @@ class Intake:
         try:
             self._transfers.check_source(request.source)
         except SourceRefused as error:
-            faults.append(Fault(115, error.sentence()))
+            faults.append(Fault(115, f"srcURL: {error.sentence()}"))
         for output in request.outputs:
             try:
                 self._transfers.check_destination(output.destination.fill(tags.EXAMPLE))
             except DestinationRefused as error:
-                faults.append(Fault(116, error.sentence()))
+                faults.append(Fault(116, f"dstURL: {error.sentence()}"))
         if faults:
             raise RequestInvalid(tuple(faults))
 
-    async def _probe(self, fetch: Fetch) -> Facts:
+    async def _probe(self, fetch: Fetch, *, wants_svg: bool) -> Facts:
         """Type, size, orientation, frames, from as few bytes as the worker needs. Raises transfer and pool faults."""
         beyond = FIRST_PROBE_BYTES
         while True:
             await fetch.more(beyond)
             is_complete = fetch.is_complete
-            facts = await self._pool.probe(fetch.blob, is_complete=is_complete)
+            try:
+                facts = await self._pool.probe(fetch.blob, is_complete=is_complete)
+            except SourceUnreadable as error:
+                if wants_svg:
+                    raise NotSvg("srcURL: its bytes are no SVG, which rasterize needs") from error
+                raise
             if facts is not None:
                 return facts
             beyond = max(beyond, fetch.blob.size) * 2
@@ -185,7 +193,7 @@ class Intake:
         for output in outputs:
             self._transfers.check_destination(output.destination)
             if await self._transfers.is_same_place(source, output.destination):
-                raise DestinationRefused("dstURL: names the source itself, expected another place")
+                raise DestinationRefused("names the source itself, expected another place")
 
     async def _put_placeholders(
         self, entry: Accepted, outputs: tuple[FixedOutput, ...]
@@ -220,6 +228,10 @@ class Intake:
         except ImgserveError as error:
             return error
         return PlaceholderResult(output_id, "written")
+
+
+def _wants_svg(request: JobRequest) -> bool:
+    return any(isinstance(change, Rasterize) for output in request.outputs for change in output.recipe.operations)
 
 
 def _digest(caller: str, request: JobRequest) -> bytes:

@@ -45,9 +45,9 @@ def event(name: str, *, level: int = logging.INFO, **fields: Field) -> None:
         _log.log(level, name, extra={"fields": fields})
 
 
-def bug(name: str, **fields: Field) -> None:
-    """Something that must not happen has happened: the line carries the traceback."""
-    _log.error(name, extra={"fields": fields}, exc_info=True)
+def bug(name: str, *, error: BaseException | None = None, **fields: Field) -> None:
+    """Something that must not happen has happened: the line carries the traceback, of ``error`` or the one at hand."""
+    _log.error(name, extra={"fields": fields}, exc_info=error if error is not None else True)
 
 
 @contextlib.contextmanager

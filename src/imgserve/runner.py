@@ -14,6 +14,7 @@ from imgserve import failpoint, logs
 from imgserve.attempt import AttemptBug, Attempts, AttemptTimeout
 from imgserve.debts import Debts
 from imgserve.delivery import ClaimLost
+from imgserve.errors import ImgserveError
 from imgserve.jobs.job import Claim, DebtClaim, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.queue import Config as QueueConfig
@@ -50,6 +51,7 @@ class Runner:
         self._queue_config = queue_config
         self._clock = clock
         self._running: dict[asyncio.Task[None], Claim | DebtClaim] = {}
+        self._settling: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
@@ -68,6 +70,8 @@ class Runner:
             task.cancel()
         if rest:
             await asyncio.wait(rest, timeout=GIVE_BACK_S)
+        if self._settling:
+            await asyncio.wait(list(self._settling), timeout=GIVE_BACK_S)
 
     async def _claim_forever(self) -> None:
         while True:
@@ -79,8 +83,8 @@ class Runner:
                 continue
             try:
                 work = await self._queue.take_work(jobs, debts, self._clock())
-            except StorageFailing as error:
-                logs.event("storage_failing", detail=error.detail)
+            except ImgserveError as error:  # a fault in one claim must not end all claiming
+                logs.event("claiming_failed", code=error.code, detail=error.detail)
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
             for claim in work.claims:
@@ -110,20 +114,27 @@ class Runner:
         except TimeoutError:
             settlement = self._attempts.failed(claim, AttemptTimeout("the attempt took too long"))
         except asyncio.CancelledError:
-            await self._settle(self._give_back(claim))
+            await self._store(self._give_back(claim))
             raise
         except ClaimLost:
             logs.event("claim_lost", job=claim.id)
-            return
+            settlement = self._give_back(claim)  # what it still holds must be freed all the same
         except Exception:  # noqa: BLE001 - one job's bug must not end the others; the line has the traceback
             logs.bug("attempt_bug", job=claim.id)
             settlement = self._attempts.failed(claim, AttemptBug("a fault inside imgserve ended the attempt"))
-        await asyncio.shield(self._settle(settlement))
+        await self._store(settlement)
         failpoint.reach("settled")
 
     def _give_back(self, claim: Claim) -> Settlement:
         results = tuple(OutputResult(output.id, "retry") for output in claim.outputs)
         return Settlement(claim.number, claim.token, results, "none", self._clock())
+
+    async def _store(self, settlement: Settlement) -> None:
+        """Settle, whoever breaks the attempt off meanwhile: a lost settlement would hold its destinations for ever."""
+        settling = asyncio.create_task(self._settle(settlement))
+        self._settling.add(settling)
+        settling.add_done_callback(self._settling.discard)
+        await asyncio.shield(settling)
 
     async def _settle(self, settlement: Settlement) -> None:
         is_ours = await until_stored(lambda: self._queue.settle(settlement, self._clock()))

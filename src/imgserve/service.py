@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -75,6 +76,8 @@ def run(settings: Settings) -> int:
         logs.event("test_switches", switches=repr(settings.test))
         if settings.test.failpoint:
             failpoint.arm(settings.test.failpoint, settings.test.nth)
+        if settings.test.failpoint_file:
+            failpoint.arm_by(Path(settings.test.failpoint_file))
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _listen(settings.api) as listener:
         return uvloop.run(_serve(settings, listener))
@@ -161,6 +164,7 @@ def _listen(config: app.Config) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((config.host, config.port))
+        listener.listen(BACKLOG)  # now, so that the ready line is true when it is printed
     except OSError as error:
         listener.close()
         raise CannotStart(

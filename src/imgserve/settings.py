@@ -36,6 +36,7 @@ class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     failpoint: str = ""
     nth: Annotated[int, msgspec.Meta(ge=1)] = 1
+    failpoint_file: str = ""
     quiet_s: float | None = None
     repeat_after_s: float | None = None
     first_delay_s: float | None = None

@@ -19,6 +19,14 @@ PARSE_ERROR = b'{"msg":"request parse error"}'
 RETRY_AFTER_S = 5
 
 
+# Faults that are found outside the request's text are told of a source or of a destination.
+FIELD = {115: "srcURL", 116: "dstURL", 201: "srcURL", 202: "srcURL", 204: "srcURL", 205: "dstURL", 206: "srcURL"}
+
+
+class IntakeBug(ImgserveError):
+    classic_code = 301
+
+
 class BodyTooLarge(Exception):
     """More bytes than a job may have."""
 
@@ -50,6 +58,10 @@ class Classic:
             answer = await self._intake.take_in(request, scope["caller"], _good_reply)
         except ImgserveError as error:
             await deny(error, scope, receive, send)
+            return
+        except Exception:  # noqa: BLE001 - the boundary: a bug of ours still gets an answer of the protocol's shape
+            logs.bug("intake_bug")
+            await deny(IntakeBug("a fault inside imgserve; its log has the details"), scope, receive, send)
             return
         await self._answer(answer, send)
 
@@ -83,8 +95,11 @@ def _good_reply(outputs: tuple[FixedOutput, ...]) -> bytes:
 async def deny(error: ImgserveError, _scope: Scope, _receive: Receive, send: Send) -> None:
     """The classic shape of a fault. Codes 301 and 302 also speak through the status."""
     number = error.number if isinstance(error, RequestInvalid) else error.classic_code
-    status = {301: 503, 302: 401}.get(number or 0, 200)
-    body = msgspec.json.encode({"msg": "request invalid", "code": number or 301, "detail": error.sentence()})
+    status = {301: 503, 302: 401}.get(number or 301, 200)
+    field = "" if isinstance(error, RequestInvalid) else FIELD.get(number or 0, "")
+    sentence = error.sentence()
+    detail = f"{field}: {sentence}" if field and not sentence.startswith(field) else sentence
+    body = msgspec.json.encode({"msg": "request invalid", "code": number or 301, "detail": detail})
     logs.event("refused", code=error.code, number=number)
     headers = [(b"retry-after", str(RETRY_AFTER_S).encode())] if status == 503 else []
     if status == 401:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
+import msgspec
 
+from imgserve import logs
 from imgserve.errors import ImgserveError
 from imgserve.jobs.queue import StorageFailing
 
 T = TypeVar("T")
 Transaction = Callable[[apsw.Connection], object]
+Announce = Callable[[object], None]
 
 # What a disk or another process can cause. Anything else that SQLite raises is a fault of ours.
 STORAGE_ERRORS = (
@@ -48,7 +51,7 @@ class Committer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue")
-        self._pending: list[tuple[Transaction, asyncio.Future[object]]] = []
+        self._pending: list[_Entry] = []
         self._flushing: asyncio.Task[None] | None = None
         self._connection: apsw.Connection | None = None
         self._is_broken = False
@@ -65,10 +68,13 @@ class Committer:
         except STORAGE_ERRORS as error:
             raise StorageFailing(f"the queue file {self._path} cannot be opened: {error}", REMEDY) from error
 
-    async def run(self, transaction: Callable[[apsw.Connection], T]) -> T:
-        """The transaction's value, once it is on disk. Raises what it raised, or StorageFailing."""
+    async def run(self, transaction: Callable[[apsw.Connection], T], announce: Callable[[T], None] | None = None) -> T:
+        """The transaction's value, once it is on disk. Raises what it raised, or StorageFailing.
+
+        ``announce`` hears the value even when the caller has been cancelled meanwhile: the change stands all the same.
+        """
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._pending.append((transaction, future))
+        self._pending.append(_Entry(transaction, future, announce))  # type: ignore[arg-type]
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())
         return await future  # type: ignore[return-value]
@@ -82,20 +88,30 @@ class Committer:
         self._thread.shutdown()
 
     async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._pending:
             batch, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
-            outcomes: list[object] = []
-            try:
-                outcomes = await loop.run_in_executor(self._thread, self._commit, [work for work, _ in batch])
-            except STORAGE_ERRORS as error:
-                failing = StorageFailing(f"the queue cannot be written: {error}", REMEDY)
-                outcomes = [failing] * len(batch)
-            finally:
-                missing = len(batch) - len(outcomes)
-                outcomes.extend([QueueFault("a fault inside the queue undid this change")] * missing)
-                for (_, future), outcome in zip(batch, outcomes, strict=True):
-                    _resolve(future, outcome)
+            if not await self._store(batch):
+                for entry in batch:
+                    await self._store([entry])
+
+    async def _store(self, batch: "list[_Entry]") -> bool:
+        """Commit the batch and tell its callers. False: a fault of ours undid a batch of several; nobody was told."""
+        work = [entry.transaction for entry in batch]
+        committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, work)
+        await asyncio.wait([committing])
+        error = committing.exception()
+        if error is None:
+            outcomes = committing.result()
+        elif isinstance(error, STORAGE_ERRORS):
+            outcomes = [StorageFailing(f"the queue cannot be written: {error}", REMEDY) for _ in batch]
+        elif len(batch) > 1:
+            return False
+        else:
+            logs.bug("queue_fault", error=error)
+            outcomes = [QueueFault("a fault inside the queue undid this change")]
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            entry.resolve(outcome)
+        return True
 
     def _commit(self, batch: list[Transaction]) -> list[object]:
         connection = self._connection
@@ -141,10 +157,17 @@ def _attempt(connection: apsw.Connection, work: Transaction) -> object:
     return outcome
 
 
-def _resolve(future: asyncio.Future[object], outcome: object) -> None:
-    if future.done():
-        return  # its caller was cancelled; the change stands
-    if isinstance(outcome, ImgserveError):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+class _Entry(msgspec.Struct, frozen=True):
+    transaction: Transaction
+    future: asyncio.Future[object]
+    announce: Announce | None
+
+    def resolve(self, outcome: object) -> None:
+        if isinstance(outcome, ImgserveError):
+            if not self.future.done():
+                self.future.set_exception(outcome)
+            return
+        if self.announce is not None:
+            self.announce(outcome)
+        if not self.future.done():
+            self.future.set_result(outcome)

@@ -13,6 +13,7 @@ CREATE TABLE job (
     digest      BLOB    NOT NULL,          -- caller and request, for adoption
     reply       BLOB    NOT NULL,
     is_answered INTEGER NOT NULL DEFAULT 0,
+    is_released INTEGER NOT NULL DEFAULT 0, -- a refused job never was: it has no place in the order
     epoch       INTEGER NOT NULL,          -- the owner whose intake took or adopted it
     created_at  REAL    NOT NULL,
     deadline_at REAL    NOT NULL,
@@ -32,7 +33,7 @@ CREATE INDEX job_unanswered ON job (digest) WHERE is_answered = 0;
 CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE output (
-    id            INTEGER PRIMARY KEY,
+    id            INTEGER PRIMARY KEY AUTOINCREMENT, -- names locks, temporary files, kept renditions: never used twice
     job           INTEGER NOT NULL REFERENCES job (number) ON DELETE CASCADE,
     spec          BLOB    NOT NULL,        -- JSON of spec.FixedOutput
     destination   TEXT    NOT NULL,        -- its key

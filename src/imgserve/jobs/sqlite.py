@@ -17,7 +17,7 @@ import apsw
 from imgserve.jobs import sqlite_admission as admission
 from imgserve.jobs import sqlite_attempts as attempts
 from imgserve.jobs import sqlite_destinations as destinations
-from imgserve.jobs.committer import Committer
+from imgserve.jobs.committer import REMEDY, Committer
 from imgserve.jobs.job import (
     Accepted,
     Adopted,
@@ -33,7 +33,6 @@ from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, StorageFa
 
 SCHEMA_VERSION = 1
 FILE_NAME = "queue.sqlite"
-PLACEHOLDER_MEMORY_S = 24 * 3600.0
 
 
 class DataDirectoryInUse(StorageFailing):
@@ -57,21 +56,22 @@ class SqliteQueue:
     async def open(cls, data_dir: Path, config: Config, now: float) -> "SqliteQueue":
         """Take the data directory over. Raises DataDirectoryInUse, StorageFailing."""
         queue = cls(data_dir, config, _lock(data_dir))
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(queue.aclose)
+            await queue._take_over(now)
+            undo.pop_all()
+        return queue
 
+    async def _take_over(self, now: float) -> None:
         def prepare(db: apsw.Connection) -> None:
             with db:
                 _migrate(db)
-                queue._epoch = admission.take_over(db, config, now)
+                self._epoch = admission.take_over(db, self._config, now)
                 for digest, size, seen_at in db.execute("SELECT digest, size_bytes, seen_at FROM placeholder"):
-                    queue._placeholders.setdefault(size, {})[digest] = seen_at
+                    self._placeholders.setdefault(size, {})[digest] = seen_at
 
-        try:
-            await queue._committer.open(prepare)
-            _sync_directory(data_dir)
-        except StorageFailing:
-            os.close(queue._lock_fd)
-            raise
-        return queue
+        await self._committer.open(prepare)
+        _sync_directory(self._data_dir)
 
     async def aclose(self) -> None:
         await self._committer.aclose()
@@ -82,15 +82,13 @@ class SqliteQueue:
         return await self._committer.run(lambda db: admission.enqueue(db, job, self._epoch, self._config, now))
 
     async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
-        self._wake(await self._committer.run(lambda db: admission.release(db, number, placeholders, now)))
+        await self._committer.run(lambda db: admission.release(db, number, placeholders, now), self._wake)
 
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
     ) -> None:
-        self._wake(
-            await self._committer.run(
-                lambda db: admission.refuse(db, number, placeholders, error, detail, self._config, now)
-            )
+        await self._committer.run(
+            lambda db: admission.refuse(db, number, placeholders, error, detail, self._config, now), self._wake
         )
 
     async def answered(self, number: int) -> None:
@@ -111,38 +109,42 @@ class SqliteQueue:
         freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiters = self._freed[key]
         waiters.append(freed)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(freed, timeout_s)
-        if freed in waiters:
+        try:
+            await asyncio.wait([freed], timeout=timeout_s)
+        finally:
             waiters.remove(freed)
+            if not waiters and self._freed.get(key) is waiters:
+                del self._freed[key]
 
     async def record(self, settlement: Settlement, now: float) -> bool:
-        is_ours, freed = await self._committer.run(lambda db: attempts.record(db, settlement, self._config, now))
-        self._wake(freed)
+        is_ours, _ = await self._committer.run(
+            lambda db: attempts.record(db, settlement, self._config, now), lambda done: self._wake(done[1])
+        )
         return is_ours
 
     async def settle(self, settlement: Settlement, now: float) -> bool:
-        is_ours, freed = await self._committer.run(lambda db: attempts.settle(db, settlement, self._config, now))
-        self._wake(freed)
+        is_ours, _ = await self._committer.run(
+            lambda db: attempts.settle(db, settlement, self._config, now), lambda done: self._wake(done[1])
+        )
         return is_ours
 
     async def settle_debt(self, debt: DebtClaim, outcome: DebtOutcome, now: float) -> None:
-        self._wake(await self._committer.run(lambda db: attempts.settle_debt(db, debt, outcome)))
+        await self._committer.run(lambda db: attempts.settle_debt(db, debt, outcome), self._wake)
 
     async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
         known = self._placeholders.setdefault(size_bytes, {})
-        if known.get(digest, 0.0) > now - PLACEHOLDER_MEMORY_S / 24:
+        if known.get(digest, 0.0) > now - attempts.NOTE_AGAIN_S:
             return
-        known[digest] = now
         await self._committer.run(
             lambda db: (
                 db.execute("INSERT OR REPLACE INTO placeholder VALUES (?, ?, ?)", (digest, size_bytes, now)) and None
             )
         )
+        known[digest] = now
 
     async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
         known = self._placeholders.get(size_bytes, {})
-        return frozenset(digest for digest, seen_at in known.items() if seen_at > now - PLACEHOLDER_MEMORY_S)
+        return frozenset(digest for digest, seen_at in known.items() if seen_at > now - attempts.PLACEHOLDER_MEMORY_S)
 
     async def wait_for_work(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -160,7 +162,9 @@ class SqliteQueue:
 
     async def prune(self, now: float) -> int:
         for known in self._placeholders.values():
-            for digest in [digest for digest, seen_at in known.items() if seen_at <= now - PLACEHOLDER_MEMORY_S]:
+            for digest in [
+                digest for digest, seen_at in known.items() if seen_at <= now - attempts.PLACEHOLDER_MEMORY_S
+            ]:
                 del known[digest]
         return await self._committer.run(lambda db: attempts.prune(db, self._config, now))
 
@@ -168,7 +172,7 @@ class SqliteQueue:
         """A change of state may have made a job or debt due, and has freed these destinations."""
         self._work.set()
         for key in freed:
-            for waiter in self._freed.pop(key, ()):
+            for waiter in self._freed.get(key, ()):
                 if not waiter.done():
                     waiter.set_result(None)
 
@@ -182,10 +186,13 @@ class SqliteQueue:
 
 
 def _lock(data_dir: Path) -> int:
-    fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageFailing(f"the data directory {data_dir} cannot be used: {error.strerror}", REMEDY) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         os.close(fd)
         raise DataDirectoryInUse(
             f"the data directory {data_dir} belongs to another running imgserve",

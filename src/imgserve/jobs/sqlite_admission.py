@@ -58,7 +58,8 @@ def _adopt(db: apsw.Connection, job: NewJob, epoch: int, now: float) -> Adopted 
 
 def release(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
     """The keys that are free now."""
-    freed = _note(db, number, placeholders, is_released=True)
+    db.execute("UPDATE job SET is_released = 1 WHERE number = ?", (number,))
+    freed = _note(db, number, placeholders)
     db.execute("UPDATE job SET status = 'queued', run_at = ? WHERE number = ? AND status = 'accepting'", (now, number))
     supersede_older(db, number, now)
     end_if_concluded(db, number, now)
@@ -75,7 +76,7 @@ def refuse(
     now: float,
 ) -> list[str]:
     """The keys that are free now."""
-    freed = _note(db, number, placeholders, is_released=False)
+    freed = _note(db, number, placeholders)
     if not any(result.state in ("written", "unknown") for result in placeholders):
         db.execute("DELETE FROM job WHERE number = ?", (number,))
         return freed
@@ -122,30 +123,35 @@ def take_over(db: apsw.Connection, config: Config, now: float) -> int:
     db.execute("UPDATE owner SET epoch = epoch + 1")
     quiet_until = now + config.quiet_s
     db.execute(
+        "UPDATE destination SET written = max(written, job.number) FROM output JOIN job ON job.number = output.job"
+        " WHERE output.id = destination.holder AND destination.kind <> 'placeholder' AND job.is_released = 1"
+    )
+    db.execute(
         "UPDATE destination SET holder = NULL, token = NULL, kind = NULL, quiet_until = ? WHERE holder IS NOT NULL",
         (quiet_until,),
     )
     db.execute("UPDATE job SET status = 'queued', lease_until = NULL WHERE status = 'running'")
     db.execute("UPDATE output SET debt_at = ? WHERE debt = 'owed' AND debt_at > ?", (now, now))
     for (number,) in rows(db, "SELECT number FROM job WHERE status = 'accepting' ORDER BY number"):
-        db.execute("UPDATE job SET status = 'queued', run_at = ? WHERE number = ?", (quiet_until, number))
+        db.execute(
+            "UPDATE job SET status = 'queued', is_released = 1, run_at = ? WHERE number = ?", (quiet_until, number)
+        )
         db.execute(
             "UPDATE output SET placeholder = 'unknown', status = 'placeholder'"
             " WHERE job = ? AND placeholder = 'pending' AND status = 'queued'",
             (number,),
         )
         supersede_older(db, number, now)
+        end_if_concluded(db, number, now)
     epoch: int = db.execute("SELECT epoch FROM owner").get
     return epoch
 
 
-def _note(
-    db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...], *, is_released: bool
-) -> list[str]:
+def _note(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...]) -> list[str]:
     for result in placeholders:
         db.execute("UPDATE output SET placeholder = ? WHERE id = ?", (result.state, result.output_id))
         if result.state in ("written", "unknown"):
             db.execute(
                 "UPDATE output SET status = 'placeholder' WHERE id = ? AND status = 'queued'", (result.output_id,)
             )
-    return free(db, number, token=0, is_released=is_released)
+    return free(db, number, token=0)

@@ -19,6 +19,9 @@ _decode_facts = msgspec.json.Decoder(Facts).decode
 _decode_output = msgspec.json.Decoder(FixedOutput).decode
 
 DEBT_LEASE_S = 120.0
+# A placeholder that is written again is noted again after an hour only, so 24 hours need one more.
+NOTE_AGAIN_S = 3600.0
+PLACEHOLDER_MEMORY_S = 24 * 3600.0 + NOTE_AGAIN_S
 
 
 def take_work(db: apsw.Connection, jobs: int, debts: int, config: Config, now: float) -> Work:
@@ -27,7 +30,8 @@ def take_work(db: apsw.Connection, jobs: int, debts: int, config: Config, now: f
     due_at: float | None = db.execute(
         "SELECT min(due) FROM (SELECT min(run_at) AS due FROM job WHERE status = 'queued'"
         " UNION ALL SELECT min(lease_until) FROM job WHERE status = 'running'"
-        " UNION ALL SELECT min(debt_at) FROM output WHERE debt = 'owed')"
+        " UNION ALL SELECT min(debt_at) FROM output JOIN job ON job.number = output.job"
+        "  WHERE debt = 'owed' AND ended_at IS NOT NULL)"
     ).get
     return Work(claims, debt_claims, due_at)
 
@@ -83,20 +87,25 @@ def heartbeat(db: apsw.Connection, claims: tuple[Claim, ...], config: Config, no
 
 
 def record(db: apsw.Connection, done: Settlement, config: Config, now: float) -> tuple[bool, list[str]]:
-    """Whether the claim was still ours, and the keys that are free now."""
-    freed = free(db, done.number, done.token)
+    """As ``settle``, of the outputs named only: the others may still be in the middle of their writes."""
+    freed = free(db, done.number, done.token, frozenset(result.output_id for result in done.results))
+    return _note(db, done, config, now), freed
+
+
+def _note(db: apsw.Connection, done: Settlement, config: Config, now: float) -> bool:
+    """Whether the claim was still ours; only then is anything noted."""
     row = db.execute("SELECT status, token FROM job WHERE number = ?", (done.number,)).fetchone()
     if row != ("running", done.token):
-        return False, freed
+        return False
     for result in done.results:
         _end_output(db, result, config, now)
-    return True, freed
+    return True
 
 
 def settle(db: apsw.Connection, done: Settlement, config: Config, now: float) -> tuple[bool, list[str]]:
     """Whether the claim was still ours, and the keys that are free now."""
-    is_ours, freed = record(db, done, config, now)
-    if not is_ours:
+    freed = free(db, done.number, done.token)
+    if not _note(db, done, config, now):
         return False, freed
     db.execute(
         "UPDATE job SET attempts = attempts + ?, crashes = crashes + ?, error = ?, detail = ? WHERE number = ?",
@@ -121,8 +130,21 @@ def _end_output(db: apsw.Connection, result: OutputResult, config: Config, now: 
         fail_output(db, result.output_id, is_owing=owes(_decode_output(row[0]), row[1]), config=config, now=now)
     elif result.status == "repeat":
         db.execute("UPDATE output SET is_repeat = 1 WHERE id = ?", (result.output_id,))
+        _lift_debts(db, result.output_id)
     elif result.status != "retry":
         db.execute("UPDATE output SET status = ? WHERE id = ?", (result.status, result.output_id))
+        if result.status == "delivered":
+            _lift_debts(db, result.output_id)
+
+
+def _lift_debts(db: apsw.Connection, output_id: int) -> None:
+    """A final has replaced the placeholders of jobs that were refused after it: their failures must not follow."""
+    db.execute(
+        "UPDATE output AS refused SET debt = 'overtaken' FROM output AS done, job"
+        " WHERE done.id = ? AND done.is_form = 0 AND refused.destination = done.destination"
+        " AND refused.debt = 'owed' AND job.number = refused.job AND job.is_released = 0",
+        (output_id,),
+    )
 
 
 def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim, ...]:
@@ -146,10 +168,11 @@ def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim
 def settle_debt(db: apsw.Connection, debt: DebtClaim, outcome: DebtOutcome) -> list[str]:
     """The keys that are free now."""
     freed = free(db, debt.number, debt.token)
-    is_retry = isinstance(outcome, float)
+    is_retry = not isinstance(outcome, str)
     db.execute(
-        "UPDATE output SET debt = ?, debt_at = ?, debt_attempts = debt_attempts + 1 WHERE id = ? AND debt = 'owed'",
-        ("owed" if is_retry else outcome, outcome if is_retry else None, debt.output.id),
+        "UPDATE output SET debt = ?1, debt_at = ?2, debt_attempts = debt_attempts + 1"
+        " WHERE id = ?3 AND debt = 'owed' AND (debt_token = ?4 OR ?1 = 'paid')",
+        ("owed" if is_retry else outcome, outcome if is_retry else None, debt.output.id, debt.token),
     )
     return freed
 
@@ -166,5 +189,5 @@ def prune(db: apsw.Connection, config: Config, now: float) -> int:
         " AND NOT EXISTS (SELECT 1 FROM output WHERE output.destination = destination.key)",
         (now,),
     )
-    db.execute("DELETE FROM placeholder WHERE seen_at < ?", (now - 24 * 3600.0,))
+    db.execute("DELETE FROM placeholder WHERE seen_at <= ?", (now - PLACEHOLDER_MEMORY_S,))
     return pruned

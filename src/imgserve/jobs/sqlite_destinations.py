@@ -54,25 +54,30 @@ def _check(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Denie
     return None if is_ours else Denied("lost")
 
 
-def free(db: apsw.Connection, number: int, token: int, *, is_released: bool = True) -> list[str]:
-    """End the writes of a job's claim, and note them for the order. The keys that are free now.
+def free(db: apsw.Connection, number: int, token: int, output_ids: frozenset[int] | None = None) -> list[str]:
+    """End the writes of a job's claim (of these outputs), and note them for the order. The keys that are free now.
 
     A failed write may have reached the destination as well, so it counts; an unreleased job's never does.
     """
     held = rows(
         db,
-        "SELECT destination.key, output.placeholder, destination.kind FROM output"
-        " JOIN destination ON destination.holder = output.id AND destination.token = ?2 WHERE output.job = ?1",
+        "SELECT destination.key, output.id, output.placeholder, destination.kind, job.is_released FROM output"
+        " JOIN destination ON destination.holder = output.id AND destination.token = ?2"
+        " JOIN job ON job.number = output.job WHERE output.job = ?1",
         (number, token),
     )
-    for key, placeholder, kind in held:
+    freed = []
+    for key, output_id, placeholder, kind, is_released in held:
+        if output_ids is not None and output_id not in output_ids:
+            continue  # still being written
         has_written = is_released and (kind != "placeholder" or placeholder in ("written", "unknown"))
         db.execute(
             "UPDATE destination SET holder = NULL, token = NULL, kind = NULL, written = max(written, ?2)"
             " WHERE key = ?1",
             (key, number if has_written else 0),
         )
-    return [row[0] for row in held]
+        freed.append(key)
+    return freed
 
 
 def end_if_concluded(db: apsw.Connection, number: int, now: float) -> None:

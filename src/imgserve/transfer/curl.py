@@ -67,7 +67,7 @@ class Client:
             async with asyncio.timeout_at(deadline if call.method in WRITES else None):
                 await self._slots.acquire(str(place), per_host)
         except TimeoutError as error:
-            raise Broken(f"No transfer slot to {place} was free in time", is_retryable=True) from error
+            raise Broken(f"No transfer slot to {place} was free in time", is_busy=True) from error
         try:
             timeout_s = max(0.001, deadline - loop.time()) if call.method in WRITES else call.timeout_s
             async with self._handle(session) as curl:

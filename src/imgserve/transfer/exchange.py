@@ -126,6 +126,8 @@ class Exchange:
 
     def _bind_parts(self) -> None:
         call = self.call
+        # libcurl repeats a request by itself when a connection that was used before dies: a form would be posted twice.
+        self.curl.setopt(pycurl.FRESH_CONNECT, 1)
         self._mime = pycurl.CurlMime(self.curl)
         for field in call.fields:
             self._mime.add(name=field.name, data=field.value)

@@ -69,10 +69,23 @@ class DeliveryUnknown(TransferError):
         super().__init__(detail, hint, is_retryable=True)
 
 
+class TransfersBusy(TransferError):
+    """No transfer slot was free in time: our own crowd, nothing that the peer has said."""
+
+    code = "transfers_busy"
+    classic_code: ClassVar[int | None] = 301
+    status = 503
+    title = "Too many transfers are under way"
+
+    def __init__(self, detail: str, hint: str = "") -> None:
+        super().__init__(detail, hint, is_retryable=True)
+
+
 class Broken(Exception):
     """An exchange that got no answer, as the client saw it; each protocol turns it into one of the faults above.
 
     ``detail``: one sentence. ``is_refused``: our own policy ended it. ``is_sent``: bytes of a write had left.
+    ``is_busy``: it never had its turn.
     ``reply`` is the number of an FTP refusal; ``replies`` is all that the FTP server said.
     """
 
@@ -84,6 +97,7 @@ class Broken(Exception):
         is_retryable: bool = False,
         is_refused: bool = False,
         is_sent: bool = False,
+        is_busy: bool = False,
         reply: int = 0,
         replies: tuple[str, ...] = (),
     ) -> None:
@@ -93,6 +107,7 @@ class Broken(Exception):
         self.is_retryable = is_retryable
         self.is_refused = is_refused
         self.is_sent = is_sent
+        self.is_busy = is_busy
         self.reply = reply
         self.replies = replies
 
@@ -106,6 +121,8 @@ def source_fault(broken: Broken) -> TransferError:
 def delivery_fault(broken: Broken) -> TransferError:
     if broken.is_refused:
         return DestinationRefused(broken.detail, broken.hint)
+    if broken.is_busy:
+        return TransfersBusy(broken.detail, "try again later")
     if broken.is_sent:
         return DeliveryUnknown(broken.detail, broken.hint)
     return DeliveryFailed(broken.detail, broken.hint, is_retryable=broken.is_retryable)

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
+from imgserve import failpoint
 from imgserve.blob import Blob
 from imgserve.transfer.beneath import open_beneath
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceTooLarge, SourceUnavailable
@@ -203,6 +204,7 @@ def _store(place: Place, blob: Blob, write: Write, gate: Gate) -> None:
                 os.unlink(leftover, dir_fd=parent)
         try:
             _fill(parent, write.temporary_name, blob)
+            failpoint.reach("file_written")
             if not gate.pass_through():
                 raise TimeoutError
             os.rename(write.temporary_name, name, src_dir_fd=parent, dst_dir_fd=parent)

@@ -192,3 +192,23 @@ def test_webp_has_a_largest_side(render: Render) -> None:
     data = pictures.encoded(pictures.scene(100, 2), "png")
     with pytest.raises(PictureTooLarge, match="16383"):
         render(data, Resize(), (16_384, 100), "webp")
+
+
+def test_a_very_narrow_source_is_not_blown_up(render: Render) -> None:
+    data = pictures.encoded(pictures.scene(1, 20_000), "png")
+    assert render(data, Resize(), (1, 100)).size == (1, 100)
+    with pytest.raises(PictureTooLarge, match="total_pixels"):
+        render(data, Resize(enlarge=True), (200, 120))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_a_profile_of_another_kind_does_no_harm(render: Render, mode: str) -> None:
+    source = pictures.scene(90, 60, "RGBA").convert(mode)
+    data = pictures.encoded(source, "png", profile=pictures.wide_gamut_profile())
+    assert pictures.distance(render(data, Resize(), (90, 60)).convert("RGB"), source.convert("RGB")) < 3
+
+
+def test_a_profile_that_is_none_is_ignored(render: Render) -> None:
+    source = pictures.scene(90, 60)
+    data = pictures.encoded(source, "jpeg", profile=b"nonsense" * 40)
+    assert pictures.distance(render(data, Resize(), (90, 60)), source) < 3

@@ -1,7 +1,7 @@
 """Forms found in pages, and what a browser would send from them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgserve.transfer.form import find_form, page_text
@@ -74,6 +74,7 @@ def test_an_open_textarea_swallows_no_field_before_it() -> None:
     assert form.fields == (("x", "rest of the page"),)
 
 
+@settings(deadline=None)  # a busy machine is no fault of the code
 @given(st.text(max_size=300))
 def test_any_text_is_read_without_an_error(page: str) -> None:
     find_form(page + "<form><input type=file name=pic>", "pic")

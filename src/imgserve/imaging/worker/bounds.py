@@ -44,5 +44,16 @@ def check_output(size: Size, limits: Limits) -> None:
         )
 
 
+def check_covering(facts: Facts, size: Size, limits: Limits) -> None:
+    """Raises PictureTooLarge when a very narrow source would become enormous before it is cropped."""
+    scale = max(size.width_px / facts.width_px, size.height_px / facts.height_px)
+    if facts.width_px * scale * facts.height_px * scale > max(limits.total_pixels, facts.width_px * facts.height_px):
+        raise PictureTooLarge(
+            f"a source of {facts.width_px:g} x {facts.height_px:g} pixels would have to be enlarged beyond the limit "
+            f"total_pixels = {limits.total_pixels} to cover {size.width_px} x {size.height_px}",
+            "ask for a shape that is nearer to the source's",
+        )
+
+
 def _too_large(what: str) -> PictureTooLarge:
     return PictureTooLarge(f"the source has {what}", "send a smaller picture")

@@ -35,6 +35,8 @@ def render(data: bytes | mmap.mmap, task: RenderTask, limits: Limits, result_fd:
     if output_format is None:
         raise RenderFailed("the recipe reached the worker without an output format")
     try:
+        if isinstance(operation, Resize):
+            bounds.check_covering(facts, task.size, limits)
         image = _open(picture, facts, operation, task.size)
         for step in STEPS:
             image = step(image)

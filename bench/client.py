@@ -1,0 +1,89 @@
+"""A client that posts classic jobs over one kept connection: raw bytes out, raw bytes in, no HTTP library.
+
+Called by ``jobs`` and ``accept``; cheap, because it shares the machine with what it measures.
+"""
+
+import asyncio
+import json
+from typing import NamedTuple, cast
+from urllib.parse import urlsplit
+
+from bench.picture import RESULT_HEIGHT_PX, RESULT_WIDTH_PX
+
+
+class Reply(NamedTuple):
+    status: int
+    body: bytes
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.status == 200 and self.body.startswith(b'{"dstURL"')
+
+
+class HungUp(Exception):
+    """The server closed the connection before it had answered."""
+
+
+class Connection(asyncio.Protocol):
+    """``connect`` makes one; ``post`` asks one thing at a time."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+        self._waiting: asyncio.Future[Reply] | None = None
+
+    async def post(self, job: bytes) -> Reply:
+        """Raises HungUp."""
+        assert self._transport is not None
+        if self._transport.is_closing():
+            raise HungUp
+        self._waiting = asyncio.get_running_loop().create_future()
+        head = f"POST / HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(job)}\r\n\r\n"
+        self._transport.write(head.encode() + job)
+        return await self._waiting
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(HungUp())
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self._buffer[:end].lower()
+        at = head.find(b"content-length:")
+        length = int(head[at + 15 :].split(b"\r", 1)[0])
+        body = self._buffer[end + 4 :]
+        if len(body) == length and self._waiting is not None and not self._waiting.done():
+            self._buffer = b""
+            self._waiting.set_result(Reply(int(head[9:12]), body))
+
+
+async def connect(url: str) -> Connection:
+    place = urlsplit(url)
+    assert place.hostname is not None
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(lambda: Connection(place.netloc), place.hostname, place.port or 80)
+    return connection
+
+
+def job(source_port: int, sink_port: int, path: str, *, has_placeholder: bool) -> bytes:
+    """The classic resize of the benches, delivered by PUT to ``path``."""
+    asked: dict[str, object] = {
+        "operationType": "resize",
+        "srcURL": f"http://127.0.0.1:{source_port}/source.jpg",
+        "dstURL": f"http://127.0.0.1:{sink_port}{path}",
+        "args": {"width": RESULT_WIDTH_PX, "height": RESULT_HEIGHT_PX, "method": "PUT"},
+    }
+    if not has_placeholder:
+        asked["placeholder"] = "none"
+    return json.dumps(asked).encode()

@@ -1,0 +1,103 @@
+"""A measured load of jobs on a running server. Called by ``jobs`` and by ``accept``'s memory bench.
+
+Closed loop: so many jobs are under way, and the next is posted when the picture of one has arrived at the sink.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bench import client, processes
+from bench.peers import Peers
+
+_RESULT_TIMEOUT_S = 120.0
+_PREFIXES = itertools.count()
+
+
+class Measured(NamedTuple):
+    """CPU is milliseconds a job; latencies are seconds from the post, one entry a job."""
+
+    jobs: int
+    seconds: float
+    server_ms: float
+    workers_ms: float
+    harness_ms: float
+    fetches_per_job: float
+    accepts_s: list[float]
+    results_s: list[float]
+
+    @property
+    def per_second(self) -> float:
+        return self.jobs / self.seconds
+
+
+class JobRefused(Exception):
+    """The server's own words, for a bench that expects every job to be taken."""
+
+
+class Load:
+    """Posts jobs to ``url``; lives in the loop of ``peers``, whose ``on_final`` it takes."""
+
+    def __init__(self, url: str, pid: int, peers: Peers) -> None:
+        self._url = url
+        self._pid = pid
+        self._peers = peers
+        self._arrivals: dict[str, asyncio.Future[float]] = {}
+        peers.on_final = self._arrived
+
+    async def run(self, jobs: int, under_way: int, *, has_placeholder: bool) -> Measured:
+        """Raises JobRefused, TimeoutError, HungUp."""
+        connections = [await client.connect(self._url) for _ in range(under_way)]
+        paths = (f"/{next(_PREFIXES)}/{number}.jpg" for number in range(jobs))
+        accepts_s: list[float] = []
+        results_s: list[float] = []
+        gets = self._peers.gets
+        before, harness = processes.cpu(self._pid), time.process_time()
+        started = time.monotonic()
+        await asyncio.gather(
+            *(self._keep_posting(c, paths, accepts_s, results_s, has_placeholder=has_placeholder) for c in connections)
+        )
+        seconds = time.monotonic() - started
+        used = processes.cpu(self._pid).since(before)
+        harness_s = time.process_time() - harness
+        for connection in connections:
+            connection.close()
+        per_job_ms = 1000 / jobs
+        return Measured(
+            jobs=jobs,
+            seconds=seconds,
+            server_ms=used.own_s * per_job_ms,
+            workers_ms=used.children_s * per_job_ms,
+            harness_ms=harness_s * per_job_ms,
+            fetches_per_job=(self._peers.gets - gets) / jobs,
+            accepts_s=accepts_s,
+            results_s=results_s,
+        )
+
+    async def _keep_posting(
+        self,
+        connection: client.Connection,
+        paths: Iterator[str],
+        accepts_s: list[float],
+        results_s: list[float],
+        *,
+        has_placeholder: bool,
+    ) -> None:
+        for path in paths:
+            arrival = asyncio.get_running_loop().create_future()
+            self._arrivals[path] = arrival
+            job = client.job(self._peers.source_port, self._peers.sink_port, path, has_placeholder=has_placeholder)
+            posted_at = time.monotonic()
+            reply = await connection.post(job)
+            accepts_s.append(time.monotonic() - posted_at)
+            if not reply.is_accepted:
+                raise JobRefused(f"{reply.status} {reply.body.decode()}")
+            results_s.append(await asyncio.wait_for(arrival, _RESULT_TIMEOUT_S) - posted_at)
+            del self._arrivals[path]
+
+    def _arrived(self, path: str) -> None:
+        arrival = self._arrivals.get(path)
+        if arrival is not None and not arrival.done():
+            arrival.set_result(time.monotonic())

@@ -1,0 +1,97 @@
+"""The promise as rules over what destinations were sent and what the queue says. Returns sentences; none is good.
+
+``entries`` are the jobs that were accepted, as the queue's file has them; ``writes`` all that one destination took, in
+order; ``at_rest`` is what lies there in the end, None for nothing.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.chaos.receiving import COLUMNS, Write
+
+ENDS = {"succeeded", "failed", "cancelled", "superseded"}
+
+
+class Entry(NamedTuple):
+    """A job with its one output. ``job`` is the tests' number, ``number`` the queue's."""
+
+    number: int
+    job: int
+    status: str
+    error: str
+    attempts: int
+    crashes: int
+    placeholder: str
+    debt: str
+    debt_attempts: int
+
+
+def entries_of(data_dir: Path) -> tuple[Entry, ...]:
+    """Oldest first; may be asked while the server runs."""
+    database = sqlite3.connect(f"file:{data_dir / 'queue.sqlite'}?mode=ro", uri=True, timeout=10)
+    try:
+        found = database.execute(
+            "SELECT number, json_extract(CAST(spec AS TEXT), '$.size.width_px'),"
+            " json_extract(CAST(spec AS TEXT), '$.size.height_px'), job.status, error, attempts, crashes,"
+            " placeholder, debt, debt_attempts FROM job JOIN output ON output.job = job.number ORDER BY number"
+        ).fetchall()
+    finally:
+        database.close()
+    return tuple(Entry(row[0], (row[2] - 30) * COLUMNS + row[1] - 40, *row[3:]) for row in found)
+
+
+def judge(
+    place: str, entries: Sequence[Entry], writes: Sequence[Write], at_rest: Write | None, *, is_form: bool
+) -> list[str]:
+    """What is wrong at one destination, with what led to it."""
+    faults = list(_ends(entries, writes, is_form=is_form))
+    ranks = {entry.job: entry.number for entry in entries}
+    strangers = [
+        write for write in writes if write.job not in ranks or write.kind not in ("placeholder", "final", "failed")
+    ]
+    faults += [f"came from no accepted job: {write}" for write in strangers]
+    if not strangers:
+        faults += _order(ranks, writes, is_form=is_form)
+    if writes and at_rest != writes[-1]:
+        faults.append(f"the last write was {writes[-1]}, there lies {at_rest}")
+    if not faults:
+        return []
+    told = "\n  ".join([*faults, *map(str, entries), *(f"{write.job} {write.kind}" for write in writes)])
+    return [f"{place}:\n  {told}"]
+
+
+def _ends(entries: Sequence[Entry], writes: Sequence[Write], *, is_form: bool) -> Iterator[str]:
+    """Each accepted job has one end, and its destination shows it."""
+    kinds = {(write.job, write.kind) for write in writes}
+    for entry in entries:
+        if entry.status not in ENDS:
+            yield f"job {entry.job} is still {entry.status}"
+        if entry.debt in ("owed", "given_up"):
+            yield f"job {entry.job} still owes a failure picture"
+        if entry.status == "succeeded" and (entry.job, "final") not in kinds:
+            yield f"job {entry.job} succeeded, its picture never came"
+        if entry.debt == "paid" and (entry.job, "failed") not in kinds:
+            yield f"job {entry.job} has paid, its failure picture never came"
+        if entry.status == "superseded" and (is_form or entry is entries[-1]):
+            yield f"job {entry.job} is superseded by nobody"
+    if entries and not is_form:
+        newest = entries[-1]
+        wanted = {"succeeded": "final", "failed": "failed"}.get(newest.status)
+        last = (writes[-1].job, writes[-1].kind) if writes else None
+        if last != (newest.job, wanted):
+            yield f"expected the {wanted} of job {newest.job} last, it is {last}"
+
+
+def _order(ranks: dict[int, int], writes: Sequence[Write], *, is_form: bool) -> Iterator[str]:
+    """Nothing comes after what must stay last: the same job's end, or the final of a newer job."""
+    ended: dict[int, str] = {}
+    for write in writes:
+        for job, kind in ended.items():
+            is_older = ranks[write.job] < ranks[job] and not is_form
+            is_own = write.job == job and write.kind != kind
+            if is_older or is_own:
+                yield f"the {write.kind} of job {write.job} came after the {kind} of job {job}"
+        if write.kind in ("final", "failed"):
+            ended.setdefault(write.job, write.kind)

@@ -1,0 +1,194 @@
+"""One real daemon with real receivers and sources of its own, in which jobs are tried, killed and judged."""
+
+import http.client
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+from examples.receivers import Behaviour, FtpReceiver, HttpReceiver
+
+from tests.chaos.judge import ENDS, Entry, entries_of, judge
+from tests.chaos.receiving import Arrivals, FileWatch, Write, shown, size_of
+from tests.chaos.sources import Sources
+from tests.daemon import LOOPBACK, Daemon, Reply, wait_until
+
+Kind = Literal["file", "ftp", "put", "form"]
+KINDS: tuple[Kind, ...] = ("file", "ftp", "put", "form")
+
+# A killed server's bytes arrive within milliseconds here; the waits of real life would only make the tests slow.
+QUIET = {"quiet_s": 0.5, "repeat_after_s": 0.3}
+
+
+class Place(NamedTuple):
+    """A destination: ``name`` is what its receiver calls it, ``path`` where it lies on this machine."""
+
+    kind: Kind
+    name: str
+    path: Path
+    url: str
+
+
+class Lane:
+    """``with Lane(directory) as lane``; ``posted`` knows where each job was sent."""
+
+    def __init__(self, root: Path, *, workers: int = 1, extra_sources: dict[str, bytes] | None = None) -> None:
+        self.root = root
+        self._roots = {name: root / name for name in ("file", "ftp", "web")}
+        for directory in self._roots.values():
+            directory.mkdir(parents=True)
+        self.sources = Sources(extra_sources)
+        self.web = HttpReceiver(self._roots["web"])
+        self.web.log = self.web_log = Arrivals(self._roots["web"])
+        self.ftp = FtpReceiver(self._roots["ftp"])
+        self.ftp.log = self.ftp_log = Arrivals(self._roots["ftp"])
+        self.watch = FileWatch(self._roots["file"])
+        self.failpoint = root / "failpoint"
+        self.daemon = Daemon(
+            root / "data",
+            *LOOPBACK,
+            "--write-root",
+            str(self._roots["file"]),
+            workers=workers,
+            switches={**QUIET, "failpoint_file": str(self.failpoint)},
+        )
+        self.posted: dict[int, Place] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        for part in (self.sources, self.web, self.ftp, self.watch, self.daemon):
+            self._open.enter_context(part)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def place(self, kind: Kind, name: str) -> Place:
+        """The destination ``name``.png; the same name is the same destination."""
+        match kind:
+            case "file":
+                path = self._roots["file"] / name / "out.png"
+                if not path.parent.exists():
+                    path.parent.mkdir()
+                    self.watch.add(path.parent)
+                return Place(kind, f"{name}/out.png", path, f"file://{path}")
+            case "ftp":
+                return Place(
+                    kind, f"{name}/out.png", self._roots["ftp"] / name / "out.png", f"{self.ftp.url}/{name}/out.png"
+                )
+            case "put":
+                return Place(
+                    kind, f"{name}/out.png", self._roots["web"] / name / "out.png", f"{self.web.url}/{name}/out.png"
+                )
+            case "form":
+                path = self._roots["web"] / "uploads" / f"{name}.png"
+                return Place(kind, f"uploads/{name}.png", path, f"{self.web.url}/upload.html:{name}.png")
+
+    def job(self, number: int, place: Place, source: str) -> dict[str, object]:
+        """A request whose pictures are known by ``number``; ``source`` is a path of ``sources``."""
+        self.posted[number] = place
+        width, height = size_of(number)
+        args: dict[str, object] = {"width": width, "height": height}
+        args |= {"put": {"method": "PUT"}, "form": {"field_name": "image_file"}}.get(place.kind, {})
+        return {
+            "operationType": "resize",
+            "srcURL": f"{self.sources.url}/{source}",
+            "dstURL": place.url,
+            "args": args,
+            "placeholder": {"color": "#e0e000"},
+        }
+
+    def post(self, job: object) -> Reply | None:
+        """None when the server went away before it answered."""
+        try:
+            return self.daemon.post(job)
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def accept(self, job: object) -> None:
+        reply = self.post(job)
+        assert reply is not None, "no reply"
+        assert "dstURL" in reply.body, reply.body
+
+    def turn(self) -> None:
+        """Whatever the server had begun to do when this was called, it has gone on with."""
+        with urllib.request.urlopen(f"{self.daemon.url}/health", timeout=10) as answer:
+            answer.read()
+
+    def arm(self, point: str) -> None:
+        self.failpoint.write_text(point)
+
+    def restart_after_death(self) -> None:
+        """The server must end at the failpoint; it starts again without it."""
+        status = self.daemon.wait(20)
+        assert status == 137, f"the failpoint was not reached, exit status {status}"
+        self.failpoint.unlink()
+        self.daemon.start()
+
+    def refuse_once(self, place: Place) -> None:
+        """The next write to this destination is answered as by a server in passing trouble."""
+        match place.kind:
+            case "put":
+                self.web.behave(f"/{place.name}", Behaviour(status=500, times=1, kinds=("PUT",)))
+            case "form":
+                self.web.behave("/take", Behaviour(status=500, times=1, kinds=("POST",)))
+            case "ftp":
+                self.ftp.busy_times = 1
+            case "file":
+                place.path.parent.rename(place.path.parent.with_suffix(".away"))
+                place.path.parent.write_text("where a directory is expected")
+
+    def heal(self, place: Place) -> None:
+        if place.kind == "file":
+            place.path.parent.unlink()
+            place.path.parent.with_suffix(".away").rename(place.path.parent)
+
+    def entries(self, numbers: Iterable[int]) -> tuple[Entry, ...]:
+        wanted = set(numbers)
+        return tuple(entry for entry in entries_of(self.daemon.data_dir) if entry.job in wanted)
+
+    def until(self, number: int, is_so: Callable[[Entry], bool], timeout_s: float = 20.0) -> None:
+        wait_until(lambda: any(is_so(entry) for entry in self.entries([number])), timeout_s)
+
+    def until_ended(self, numbers: Iterable[int], timeout_s: float = 40.0) -> None:
+        wanted = tuple(numbers)
+
+        def is_over() -> bool:
+            return all(entry.status in ENDS and entry.debt != "owed" for entry in self.entries(wanted))
+
+        ends_at = time.monotonic() + timeout_s
+        while not is_over():
+            assert self.daemon.is_running, "the server has ended"
+            assert time.monotonic() < ends_at, [entry for entry in self.entries(wanted) if entry.status not in ENDS]
+            time.sleep(0.05)
+
+    def faults(self, numbers: Iterable[int]) -> list[str]:
+        """What is wrong with these jobs and their destinations; all of them must have ended."""
+        by_place: dict[Place, list[int]] = {}
+        for number in numbers:
+            by_place.setdefault(self.posted[number], []).append(number)
+        writes = self._writes_by_place()
+        known = self.entries(self.posted)
+        found = [*self.web_log.faults, *self.ftp_log.faults, *self.watch.faults, *self._leftovers()]
+        for place, jobs in by_place.items():
+            entries = [entry for entry in known if entry.job in jobs]
+            at_rest = shown(place.name, place.path.read_bytes()) if place.path.exists() else None
+            sent = writes.get((place.kind if place.kind in ("file", "ftp") else "web", place.name), [])
+            found += judge(place.name, entries, sent, at_rest, is_form=place.kind == "form")
+        return found
+
+    def _writes_by_place(self) -> dict[tuple[str, str], list[Write]]:
+        found: dict[tuple[str, str], list[Write]] = {}
+        for server, log in (("web", self.web_log), ("ftp", self.ftp_log), ("file", self.watch)):
+            for write in log.writes():
+                found.setdefault((server, write.place), []).append(write)
+        return found
+
+    def _leftovers(self) -> list[str]:
+        """Temporary names that nobody will remove any more."""
+        return [f"left behind: {path}" for path in self.root.glob("*/**/.imgserve-*")]

@@ -1,0 +1,157 @@
+"""What destinations were sent, in order: each whole picture told apart by what it shows.
+
+A job of these tests is known by the size of its pictures, and the kind of a picture by its upper left corner: finals
+show the red of every source, placeholders the yellow that the jobs ask for, failure pictures are grey.
+"""
+
+import ctypes
+import io
+import os
+import select
+import struct
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from examples.receivers import Event, Log, digest_of
+from PIL import Image, UnidentifiedImageError
+
+RED, YELLOW, GREY = (200, 16, 16), (224, 224, 0), (140, 140, 140)
+KINDS = {RED: "final", YELLOW: "placeholder", GREY: "failed"}
+COLUMNS = 32
+
+_IN_CLOSE_WRITE, _IN_MOVED_TO, _IN_DELETE = 0x8, 0x80, 0x200
+_EVENT = struct.Struct("iIII")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Write(NamedTuple):
+    """One picture that a destination took. ``place`` is its name there, ``job`` the number that its size tells."""
+
+    place: str
+    job: int
+    kind: str
+
+
+def size_of(job: int) -> tuple[int, int]:
+    """The size, in pixels, that makes a job's pictures known."""
+    return 40 + job % COLUMNS, 30 + job // COLUMNS
+
+
+def shown(place: str, data: bytes) -> Write:
+    """What the picture is. One that is cut off, or none of ours, has job -1."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+            corner = picture.convert("RGB").getpixel((0, 0))
+    except (OSError, SyntaxError, UnidentifiedImageError) as error:
+        return Write(place, -1, f"{len(data)} bytes that are no whole picture: {error}")
+    kind = next((name for color, name in KINDS.items() if _is_near(corner, color)), f"corner {corner}")
+    return Write(place, (height - 30) * COLUMNS + width - 40, kind)
+
+
+def _is_near(corner: object, color: tuple[int, int, int]) -> bool:
+    assert isinstance(corner, tuple)
+    return all(abs(one - other) <= 2 for one, other in zip(corner, color, strict=True))
+
+
+class Arrivals(Log):
+    """A receiver's log that keeps the pictures too. ``faults`` names what no destination should ever see."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._directory = directory
+        self._writes: list[Write] = []
+        self.faults: list[str] = []
+
+    def add(self, event: Event) -> None:
+        self._note(event)
+        super().add(event)
+
+    def writes(self) -> tuple[Write, ...]:
+        return tuple(self._writes)
+
+    def _note(self, event: Event) -> None:
+        is_taken = event.kind in ("PUT", "POST") and event.status in (200, 201, 204, 303) and event.is_complete
+        place = f"uploads/{event.name}" if event.kind == "POST" else event.name.lstrip("/")
+        if event.kind == "STOR" and not Path(event.name).name.startswith("."):
+            self.faults.append(f"{event.name} was written in place")
+        if event.kind != "RNTO" and not is_taken:
+            return
+        data = (self._directory / place).read_bytes()
+        if digest_of(data) != event.digest:
+            self.faults.append(f"{place} was written twice at the same time")
+        seen = shown(place, data)
+        if event.state and event.state != seen.kind:
+            self.faults.append(f"{place}: a {seen.kind} picture was sent as {event.state}")
+        self._writes.append(seen)
+
+
+class FileWatch:
+    """The same for directories of this machine: what inotify(7) tells of files that appear in them."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._directories: dict[int, Path] = {}
+        self._writes: list[Write] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._turn = threading.Lock()
+        self.faults: list[str] = []
+
+    def add(self, directory: Path) -> None:
+        mask = _IN_CLOSE_WRITE | _IN_MOVED_TO | _IN_DELETE
+        watch = _libc.inotify_add_watch(self._fd, str(directory).encode(), mask)
+        assert watch >= 0, os.strerror(ctypes.get_errno())
+        self._directories[watch] = directory
+
+    def writes(self) -> tuple[Write, ...]:
+        """All that happened before the call."""
+        self._read()
+        return tuple(self._writes)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        os.close(self._fd)
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            if select.select([self._fd], [], [], 0.1)[0]:
+                self._read()
+
+    def _read(self) -> None:
+        with self._turn:
+            while select.select([self._fd], [], [], 0)[0]:
+                data = os.read(self._fd, 65_536)
+                at = 0
+                while at < len(data):
+                    watch, mask, _, length = _EVENT.unpack_from(data, at)
+                    name = data[at + _EVENT.size : at + _EVENT.size + length].rstrip(b"\0").decode()
+                    at += _EVENT.size + length
+                    self._happened(self._directories[watch] / name, mask)
+
+    def _happened(self, path: Path, mask: int) -> None:
+        place = str(path.relative_to(self._root))
+        if path.name.startswith(".imgserve-"):
+            return
+        if mask & _IN_MOVED_TO and path.is_file():
+            self._writes.append(shown(place, path.read_bytes()))
+        elif mask & (_IN_CLOSE_WRITE | _IN_DELETE):
+            self.faults.append(f"{place} was written or deleted in place")
+
+
+def until_seen(log: Arrivals | FileWatch, place: str, kind: str, timeout_s: float = 15.0) -> None:
+    ends_at = time.monotonic() + timeout_s
+    while not any((write.place, write.kind) == (place, kind) for write in log.writes()):
+        assert time.monotonic() < ends_at, f"no {kind} picture came to {place}"
+        time.sleep(0.01)

@@ -1,0 +1,186 @@
+"""The server dies at every failpoint, before every kind of destination, in three situations; the promise must hold.
+
+``first``: a job's first try, and its caller never comes back. ``retry``: the caller asks again after the crash, or, once
+the job is accepted, the job's first try has failed and the crash comes in the second. ``superseding``: an older job for
+the same destination is under way, and the crash hits the newer one.
+
+Lanes of servers work side by side; a lane's server dies in one case and is the next case's victim too.
+"""
+
+import itertools
+import queue
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import pytest
+
+from imgserve import failpoint
+from tests.chaos.lane import KINDS, Kind, Lane, Place
+from tests.daemon import wait_until
+
+Scenario = Literal["first", "retry", "superseding"]
+SCENARIOS: tuple[Scenario, ...] = ("first", "retry", "superseding")
+LANES = 6
+
+# No row is on disk yet: a crash here leaves nothing behind.
+BEFORE_THE_ROW = "intake_probed"
+
+
+class Case(NamedTuple):
+    point: str
+    kind: Kind
+    scenario: Scenario
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+    @property
+    def is_intake(self) -> bool:
+        return self.point.startswith(("intake_", "placeholder_"))
+
+    @property
+    def is_debt(self) -> bool:
+        return self.point.startswith("failed_")
+
+    @property
+    def word(self) -> str:
+        """Whether the job that dies is one that succeeds in the end."""
+        return "broken" if self.is_debt else "good"
+
+
+def reason_against(case: Case) -> str:
+    """Why a combination cannot happen, empty if it can."""
+    if case.point == "file_written" and case.kind != "file":
+        return "no file is written on this machine"
+    if case.point == "intake_answered" and case.scenario == "retry":
+        return "the caller has its answer and does not ask again"
+    return ""
+
+
+EVERY = [Case(*parts) for parts in itertools.product(failpoint.NAMES, KINDS, SCENARIOS)]
+CASES = [case for case in EVERY if not reason_against(case)]
+
+
+class Lanes:
+    """Servers to try cases in, as many as are asked for at a time. One that failed is not used again."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names = itertools.count()
+        self._numbers = itertools.count()
+        self._idle: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+
+    def try_out(self, case: Case) -> None:
+        try:
+            lane = self._idle.get_nowait()
+        except queue.Empty:
+            lane = Lane(self._root / f"lane{next(self._names)}")
+            lane.__enter__()
+        try:
+            run(lane, case)
+        except BaseException as error:
+            lane.__exit__(type(error), error, error.__traceback__)
+            raise
+        self._idle.put(lane)
+
+    def close(self) -> None:
+        while not self._idle.empty():
+            self._idle.get().__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Case, Future[None]]]:
+    """All cases that were asked for, under way at once."""
+    items = (item for item in request.session.items if isinstance(item, pytest.Function))
+    asked = [item.callspec.params["case"] for item in items if item.originalname == "test_promise_holds"]
+    lanes = Lanes(tmp_path_factory.mktemp("lanes"))
+    with ThreadPoolExecutor(LANES) as threads:
+        yield {case: threads.submit(lanes.try_out, case) for case in asked}
+        threads.shutdown(cancel_futures=True)
+    lanes.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_promise_holds(case: Case, outcomes: dict[Case, Future[None]]) -> None:
+    outcomes[case].result()
+
+
+def test_no_combination_is_left_out_in_silence() -> None:
+    left_out = [case for case in EVERY if reason_against(case)]
+    assert len(EVERY) == len(failpoint.NAMES) * 4 * 3
+    assert len(left_out) == 3 * 3 + 4
+    assert set(CASES) | set(left_out) == set(EVERY)
+
+
+def run(lane: Lane, case: Case) -> None:
+    before = len(lane.posted)
+    place = lane.place(case.kind, str(case))
+    {"first": first, "retry": retry, "superseding": superseding}[case.scenario](lane, case, place)
+    numbers = range(before, len(lane.posted))
+    lane.until_ended(numbers)
+    assert lane.faults(numbers) == []
+
+
+def first(lane: Lane, case: Case, place: Place) -> None:
+    number = len(lane.posted)
+    lane.arm(case.point)
+    reply = lane.post(lane.job(number, place, f"plain/{case.word}-{number}.png"))
+    lane.restart_after_death()
+    expected = 0 if case.point == BEFORE_THE_ROW else 1
+    assert len(lane.entries([number])) == expected
+    assert expected or reply is None, "a reply without a row"
+    assert reply is not None or case.point != "intake_answered", "it died before its answer was out"
+
+
+def retry(lane: Lane, case: Case, place: Place) -> None:
+    (retry_of_caller if case.is_intake else retry_of_job)(lane, case, place)
+
+
+def retry_of_caller(lane: Lane, case: Case, place: Place) -> None:
+    number = len(lane.posted)
+    job = lane.job(number, place, f"plain/{case.word}-{number}.png")
+    lane.arm(case.point)
+    assert lane.post(job) is None
+    lane.restart_after_death()
+    lane.accept(job)
+    assert len(lane.entries([number])) == 1, "the second post made a second job"
+
+
+def retry_of_job(lane: Lane, case: Case, place: Place) -> None:
+    number = len(lane.posted)
+    source = f"{case.word}-{number}.png"
+    lane.accept(lane.job(number, place, f"held/{source}"))
+    if not case.is_debt and (place.kind == "file" or case.point in ("fetched", "rendered")):
+        lane.sources.break_off(source)
+    else:
+        lane.refuse_once(place)
+        lane.sources.release(source)
+    if case.is_debt:
+        lane.until(number, lambda entry: entry.debt_attempts == 1)
+        lane.heal(place)
+    else:
+        lane.until(number, lambda entry: entry.attempts == 1)
+    lane.arm(case.point)
+    lane.restart_after_death()
+
+
+def superseding(lane: Lane, case: Case, place: Place) -> None:
+    older, newer = len(lane.posted), len(lane.posted) + 1
+    lane.accept(lane.job(older, place, f"held/good-{older}.png"))
+    lane.until(older, lambda entry: entry.status == "running")
+    for _ in range(2):
+        lane.turn()  # the claim that made it running has passed its failpoint by now
+    lane.arm(case.point)
+    lane.post(lane.job(newer, place, f"plain/{case.word}-{newer}.png"))
+    lane.sources.release(f"good-{older}.png")
+    lane.restart_after_death()
+    statuses = {entry.job: entry.status for entry in lane.entries([older, newer])}
+    assert (newer in statuses) == (case.point != BEFORE_THE_ROW)
+    lane.until_ended([older, newer])
+    expected = "superseded" if newer in statuses and place.kind != "form" else "succeeded"
+    assert [entry.status for entry in lane.entries([older])] == [expected]
+    wait_until(lambda: place.path.exists())

@@ -1,0 +1,161 @@
+"""Jobs to put into a queue and the steps that take them through it: for the contract suite and the tests above it."""
+
+from pathlib import Path
+
+from imgserve.jobs.job import (
+    Accepted,
+    Claim,
+    DebtClaim,
+    Intent,
+    NewJob,
+    Output,
+    OutputResult,
+    PlaceholderResult,
+    PlaceholderState,
+    ResultStatus,
+    Settlement,
+)
+from imgserve.jobs.queue import Busy, Config, Denied, Granted, Queue
+from imgserve.jobs.sqlite import SqliteQueue
+from imgserve.spec.destination import Destination, DestinationKind
+from imgserve.spec.facts import Facts, Size
+from imgserve.spec.operations import Resize
+from imgserve.spec.recipe import OutputOptions, Recipe
+from imgserve.spec.request import FixedOutput, OnFailure, Placeholder
+from imgserve.spec.source import Source
+
+SOURCE = Source("http://source.test/a.png", "http", "source.test", 80, "/a.png")
+START = 1_000_000.0
+KEY = "http://place.test:80/a.png"
+
+
+class SqliteHouse:
+    """One data directory and the servers that come and go on it, one at a time."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self._queue: SqliteQueue | None = None
+
+    async def open(self, now: float = START, config: Config | None = None) -> Queue:
+        """A new owner; the one before is gone without having finished anything."""
+        await self.close()
+        self._queue = await SqliteQueue.open(self.data_dir, config or Config(min_free_disk_bytes=0), now)
+        return self._queue
+
+    async def close(self) -> None:
+        if self._queue is not None:
+            await self._queue.aclose()
+            self._queue = None
+
+
+def output(
+    key: str = KEY, kind: DestinationKind = "put", *, is_bare: bool = False, on_failure: OnFailure = "error_image"
+) -> FixedOutput:
+    """``is_bare``: without a placeholder."""
+    return FixedOutput(
+        recipe=Recipe((Resize(width=8, height=8),), OutputOptions(format="png")),
+        size=Size(8, 8),
+        destination=Destination(kind, key, key, "place.test", 80, "/a.png", key),
+        placeholder=Placeholder(style="none" if is_bare else "text"),
+        on_failure=on_failure,
+    )
+
+
+class Maker:
+    """Makes jobs with ids of their own."""
+
+    def __init__(self) -> None:
+        self._made = 0
+
+    def __call__(self, *outputs: FixedOutput, digest: bytes = b"", reply: bytes = b"{}") -> NewJob:
+        self._made += 1
+        name = f"job-{self._made}"
+        return NewJob(
+            id=name,
+            digest=digest or name.encode(),
+            reply=reply,
+            source=SOURCE,
+            facts=Facts("png", 16, 16),
+            outputs=outputs or (output(),),
+            deadline_s=86_400.0,
+        )
+
+
+new_job = Maker()
+
+
+async def accepted(queue: Queue, *outputs: FixedOutput, now: float = START) -> Accepted:
+    entry = await queue.enqueue(new_job(*outputs), now)
+    assert isinstance(entry, Accepted)
+    return entry
+
+
+async def hold(queue: Queue, entry: Accepted, *outputs: FixedOutput, now: float = START) -> None:
+    """Take the destinations for the placeholders."""
+    for output_id, place in zip(entry.output_ids, outputs or (output(),), strict=True):
+        if place.placeholder.style != "none":
+            assert await queue.acquire(placeholder_of(entry, output_id, place), now) == Granted()
+
+
+async def released(
+    queue: Queue, *outputs: FixedOutput, state: PlaceholderState = "written", now: float = START
+) -> Accepted:
+    """A job that went all the way through intake."""
+    entry = await accepted(queue, *outputs, now=now)
+    await hold(queue, entry, *outputs, now=now)
+    await queue.release(entry.number, states_of(entry, *outputs, state=state), now)
+    return entry
+
+
+def states_of(
+    entry: Accepted, *outputs: FixedOutput, state: PlaceholderState = "written"
+) -> tuple[PlaceholderResult, ...]:
+    return tuple(
+        PlaceholderResult(output_id, state)
+        for output_id, place in zip(entry.output_ids, outputs or (output(),), strict=True)
+        if place.placeholder.style != "none"
+    )
+
+
+async def claimed(queue: Queue, now: float = START) -> Claim:
+    """The one job that is due."""
+    work = await queue.take_work(1, 0, now)
+    assert len(work.claims) == 1
+    return work.claims[0]
+
+
+async def due_debts(queue: Queue, now: float = START) -> tuple[DebtClaim, ...]:
+    return (await queue.take_work(0, 100, now)).debts
+
+
+def placeholder_of(entry: Accepted, output_id: int | None = None, place: FixedOutput | None = None) -> Intent:
+    key = (place or output()).destination.key
+    return Intent(entry.number, entry.output_ids[0] if output_id is None else output_id, 0, key, "placeholder")
+
+
+def final_of(claim: Claim, place: Output | None = None) -> Intent:
+    chosen = place or claim.outputs[0]
+    return Intent(claim.number, chosen.id, claim.token, chosen.spec.destination.key, "final")
+
+
+def failure_of(debt: DebtClaim) -> Intent:
+    return Intent(debt.number, debt.output.id, debt.token, debt.output.spec.destination.key, "failed")
+
+
+def ended(claim: Claim, *statuses: ResultStatus, retry_at: float | None = None) -> Settlement:
+    """One status for all outputs, or one each."""
+    each = statuses * len(claim.outputs) if len(statuses) == 1 else statuses
+    results = tuple(OutputResult(place.id, status) for place, status in zip(claim.outputs, each, strict=True))
+    return Settlement(claim.number, claim.token, results, retry_at=retry_at)
+
+
+async def failed(queue: Queue, *outputs: FixedOutput, now: float = START) -> Accepted:
+    """A job that has failed, its placeholders written."""
+    entry = await released(queue, *outputs, now=now)
+    claim = await claimed(queue, now)
+    assert claim.number == entry.number
+    assert await queue.settle(ended(claim, "failed"), now)
+    return entry
+
+
+GRANTED, BUSY, OVERTAKEN, LOST = Granted(), Busy(), Denied("overtaken"), Denied("lost")

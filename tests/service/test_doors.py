@@ -1,0 +1,175 @@
+"""Who gets in, what the doors answer, and what no answer and no log line may hold."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import Daemon, wait_until
+from tests.service.conftest import World
+
+KEY = "a-key-of-some-length-01"
+
+
+def get(url: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_page_and_health(world: World) -> None:
+    status, page = get(world.server.url + "/")
+    assert status == 200
+    assert "curl" in page
+    assert world.server.url.removeprefix("http://") in page
+    assert get(world.server.url + "/health") == (200, '{"status":"ok","sandbox":"landlock+seccomp"}')
+    assert get(world.server.url + "/nowhere")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"Forwarded": "for=127.0.0.1"},
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "localhost:80:80"},
+    ],
+)
+def test_protected_mode_refuses_pages_and_proxies(world: World, headers: dict[str, str]) -> None:
+    reply = world.server.post({}, headers=headers)
+    assert (reply.status, reply.body["msg"], reply.body["code"]) == (401, "request invalid", 302)
+    assert "--api-key-file" in str(reply.body["detail"])
+    assert get(world.server.url + "/", headers)[0] == 401
+
+
+def test_protected_mode_serves_this_machine(world: World) -> None:
+    port = world.server.url.rpartition(":")[2]
+    for host in ("localhost", f"localhost:{port}", "127.0.0.2", "[::1]", f"[::1]:{port}"):
+        assert world.server.post({}, headers={"Host": host}).status == 200
+    own = {"Origin": world.server.url, "Sec-Fetch-Site": "same-origin"}
+    assert world.server.post({}, headers=own).status == 200
+
+
+def test_keys(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"# ours\n{KEY}\n\nanother-key-of-length-2\n")
+    with Daemon(tmp_path / "data", "--api-key-file", str(keys)) as server:
+        for headers in ({}, {"Authorization": "Bearer wrong-key-0123456789"}, {"Authorization": f"Basic {KEY}"}):
+            reply = server.post({}, headers=headers)
+            assert (reply.status, reply.body["code"]) == (401, 302)
+        for key in (KEY, "another-key-of-length-2"):
+            reply = server.post({}, headers={"Authorization": f"Bearer {key}", "Host": "pictures.example"})
+            assert (reply.status, reply.body["code"]) == (200, 101)
+        assert get(server.url + "/health")[0] == 200
+        assert get(server.url + "/")[0] == 401
+        assert KEY not in server.log
+        assert server.stop() == 0
+
+
+def test_oversized_body_is_413(world: World) -> None:
+    reply = world.server.post(b'{"a": "' + b"x" * 1_000_000 + b'"}')
+    assert (reply.status, reply.body) == (413, {"msg": "request parse error"})
+
+
+def test_half_a_header_is_ended(world: World) -> None:
+    port = int(world.server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\n")
+        assert connection.recv(100) == b""
+
+
+def test_half_a_body_is_ended(world: World) -> None:
+    port = int(world.server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{")
+        assert b'{"msg":"request parse error"}' in connection.recv(1000)
+
+
+def test_no_secret_is_shown_but_to_its_sender(world: World) -> None:
+    secret = "s3cr3t-0f-the-user"
+    world.server.post(b"{}")
+    source = f"{world.http.url.replace('http://', f'http://me:{secret}-a@')}/Ex.png?token={secret}-b"
+    good = {
+        "operationType": "resize", "srcURL": source,
+        "dstURL": f"{world.http.url.replace('http://', f'http://me:{secret}-c@')}/put/secret.png?sig={secret}-d",
+        "args": {"width": 20, "height": 20, "method": "PUT"},
+    }  # fmt: skip
+    assert secret in str(world.server.post(good).body["dstURL"])
+    for change in (
+        {"srcURL": source.replace("Ex.png", "absent.png")},
+        {"dstURL": f"ftp://me:{secret}@no-such-host.invalid/x.png", "args": {"width": 20, "height": 20}},
+        {"dstURL": f"ftp://me:{secret}@127.0.0.1:1/x.png", "args": {"width": 20, "height": 20}},
+        {"srcURL": f"http://me:{secret}@10.0.0.1/x.png"},
+        {"srcURL": f"nonsense://{secret}@x/"},
+        {"args": {secret: 1, "method": "PUT"}},
+    ):
+        reply = world.server.post({**good, **change})
+        assert reply.body["code"]
+        if secret not in json.dumps(change.get("args", {})):
+            assert secret not in json.dumps(reply.body)
+    wait_until(lambda: "ends=delivered" in world.server.log)
+    assert secret not in world.server.log
+
+
+def test_second_server_on_the_same_data_is_refused(world: World, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "imgserve", "start", "--host", "127.0.0.1", "--port", "0"]
+    second = subprocess.run(
+        [*command, "--data-dir", str(world.server.data_dir)], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert second.returncode == 1
+    assert "belongs to another running imgserve" in second.stderr
+    port = world.server.url.rpartition(":")[2]
+    command[-1] = port
+    third = subprocess.run(
+        [*command, "--data-dir", str(tmp_path / "d")], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert third.returncode == 1
+    assert "cannot listen" in third.stderr
+
+
+def test_all_faults_of_the_settings_at_once(tmp_path: Path) -> None:
+    flags = ["--allow-network", "nonsense", "--read-root", str(tmp_path / "absent"), "--workers", "0"]
+    flags += ["--api-key-file", str(tmp_path / "no-keys")]
+    ended = subprocess.run(
+        [sys.executable, "-m", "imgserve", "start", *flags], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    for word in ("nonsense", "absent", "--workers", "--api-key-file"):
+        assert word in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it_with_0_and_no_child_is_left(tmp_path: Path, number: signal.Signals) -> None:
+    with Daemon(tmp_path / "data") as server:
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        assert len(children) == 3
+        server._process.send_signal(number)  # type: ignore[union-attr]
+        assert server.wait() == 0
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_no_child_outlives_a_killed_server(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "data") as server:
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        server.kill()
+        wait_until(lambda: not [pid for pid in children if Path(f"/proc/{pid}").exists()])
+
+
+def test_classic_single_dash_options(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "data", "-host", "127.0.0.1", "-port", "0") as server:
+        assert get(server.url + "/health")[0] == 200
