@@ -70,8 +70,8 @@ format: .venv/.test
 	$(BIN)/ruff format $(SOURCES)
 
 bench: .venv/.test
-	@$(BIN)/python bench/jobs.py
-	@$(BIN)/python bench/accept.py
+	@$(BIN)/python -m bench.jobs
+	@$(BIN)/python -m bench.accept
 
 docs: .venv/.test
 	@$(BIN)/python docs/generate.py

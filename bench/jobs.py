@@ -8,6 +8,7 @@ called directly, jobs without a placeholder. Ratios are made within a round; the
 
 import argparse
 import asyncio
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,10 @@ class Round(NamedTuple):
 
     def ratio(self, measured: Measured) -> float:
         return measured.per_second / self.bare_per_second
+
+    def cpu_ratio(self, measured: Measured) -> float:
+        bare_ms = median(done.own_cpu_ms for done in self.bare)
+        return bare_ms / (measured.server_ms + measured.workers_ms + measured.harness_ms)
 
     def extra_ms(self, measured: Measured) -> float:
         return measured.server_ms + measured.workers_ms - self.engine_ms
@@ -121,6 +126,8 @@ def show_load(title: str, rounds: list[Round], loads: list[Measured], target: fl
     extra = [r.extra_ms(m) for r, m in zip(rounds, loads, strict=True)]
     print(f"\n{title}: {spread([m.per_second for m in loads], 0)} jobs/s")
     print(f"  ratio to bare          {spread(ratios)}, target >= {target:.2f}: {verdict(median(ratios) >= target)}")
+    by_cpu = [r.cpu_ratio(m) for r, m in zip(rounds, loads, strict=True)]
+    print(f"  ratio of CPU           {spread(by_cpu)}")
     print(f"  CPU ms a job           server {spread([m.server_ms for m in loads])},", end=" ")
     print(f"workers {spread([m.workers_ms for m in loads])}")
     print(f"  above the engine       {spread(extra)} ms, target <= 5: {verdict(median(extra) <= TARGET_EXTRA_MS)}")
@@ -145,6 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-dir", help="on the disk to measure (default: a temporary directory)")
     parser.add_argument("--show-pid", action="store_true", help="print the server's process id, for a profiler")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the bench ends its server too
     with tempfile.TemporaryDirectory(prefix="imgserve-bench-") as directory:
         show(uvloop.run(bench(options, Path(directory))))
 

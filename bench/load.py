@@ -47,8 +47,11 @@ class Load:
         self._arrivals: dict[str, asyncio.Future[float]] = {}
         peers.on_final = self._arrived
 
-    async def run(self, jobs: int, under_way: int, *, has_placeholder: bool) -> Measured:
-        """Raises JobRefused, TimeoutError, HungUp."""
+    async def run(self, jobs: int, under_way: int, *, has_placeholder: bool, pause_s: float = 0.0) -> Measured:
+        """``pause_s`` lies between a picture and the next post, for the server to settle.
+
+        Raises JobRefused, TimeoutError, HungUp.
+        """
         connections = [await client.connect(self._url) for _ in range(under_way)]
         paths = (f"/{next(_PREFIXES)}/{number}.jpg" for number in range(jobs))
         accepts_s: list[float] = []
@@ -57,7 +60,10 @@ class Load:
         before, harness = processes.cpu(self._pid), time.process_time()
         started = time.monotonic()
         await asyncio.gather(
-            *(self._keep_posting(c, paths, accepts_s, results_s, has_placeholder=has_placeholder) for c in connections)
+            *(
+                self._keep_posting(c, paths, accepts_s, results_s, has_placeholder=has_placeholder, pause_s=pause_s)
+                for c in connections
+            )
         )
         seconds = time.monotonic() - started
         used = processes.cpu(self._pid).since(before)
@@ -84,6 +90,7 @@ class Load:
         results_s: list[float],
         *,
         has_placeholder: bool,
+        pause_s: float,
     ) -> None:
         for path in paths:
             arrival = asyncio.get_running_loop().create_future()
@@ -96,6 +103,8 @@ class Load:
                 raise JobRefused(f"{reply.status} {reply.body.decode()}")
             results_s.append(await asyncio.wait_for(arrival, _RESULT_TIMEOUT_S) - posted_at)
             del self._arrivals[path]
+            if pause_s:
+                await asyncio.sleep(pause_s)
 
     def _arrived(self, path: str) -> None:
         arrival = self._arrivals.get(path)

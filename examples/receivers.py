@@ -1,16 +1,14 @@
-"""Small real servers that take pictures: an HTTP server with an upload form, and an FTP server.
+"""A small real HTTP server that takes pictures, with an upload form; over TLS when it is given a context.
 
-The demo, the tests and the benches start them; each runs in a thread of its own and is a context manager. Both keep
-an ordered log of what happened, so that a reader can tell which picture was last where.
+The demo, the tests and the benches start it; it runs in a thread of its own and is a context manager. It keeps an
+ordered log of what happened, so that a reader can tell which picture was last where.
 """
 
-import hashlib
-import logging
 import secrets
+import socket
+import ssl
 import threading
 import time
-import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,57 +17,13 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # pyftpdlib still builds on asyncore
-    from pyftpdlib.authorizers import DummyAuthorizer
-    from pyftpdlib.handlers import FTPHandler
-    from pyftpdlib.ioloop import IOLoop
-    from pyftpdlib.servers import FTPServer
+from examples.events import Event, Log, digest_of
+from examples.ftp_receiver import FtpReceiver
+from examples.multipart import parts_of
 
-logging.getLogger("pyftpdlib").setLevel(logging.WARNING)
+__all__ = ["Behaviour", "Event", "FtpReceiver", "HttpReceiver", "Log", "digest_of"]
 
 CHUNK_BYTES = 65_536
-
-
-@dataclass(frozen=True)
-class Event:
-    """One thing that happened. ``kind`` is the method or command; ``state`` is X-Imgserve-State, if any.
-
-    ``is_complete`` is False for bytes that were cut off.
-    """
-
-    at: float
-    kind: str
-    name: str
-    state: str = ""
-    size: int = 0
-    digest: str = ""
-    is_complete: bool = True
-    status: int = 0
-
-
-class Log:
-    """Events in the order in which they happened; may be read while it grows."""
-
-    def __init__(self) -> None:
-        self._events: list[Event] = []
-        self._news = threading.Condition()
-
-    def add(self, event: Event) -> None:
-        with self._news:
-            self._events.append(event)
-            self._news.notify_all()
-
-    def all(self) -> tuple[Event, ...]:
-        with self._news:
-            return tuple(self._events)
-
-    def of(self, *kinds: str) -> tuple[Event, ...]:
-        return tuple(event for event in self.all() if event.kind in kinds)
-
-    def wait_for(self, wanted: Callable[[tuple[Event, ...]], bool], timeout_s: float = 10.0) -> bool:
-        with self._news:
-            return self._news.wait_for(lambda: wanted(tuple(self._events)), timeout_s)
 
 
 @dataclass
@@ -91,14 +45,12 @@ class Behaviour:
     kinds: tuple[str, ...] = ()
 
 
-def digest_of(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
 class HttpReceiver:
     """Serves and takes files beneath ``directory`` at ``url``; its upload form is at /upload.html."""
 
-    def __init__(self, directory: Path, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, directory: Path, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.directory = directory
         self.log = Log()
         self.tokens: dict[str, str] = {}
@@ -111,9 +63,9 @@ class HttpReceiver:
         class Handler(_HttpHandler):
             owner = receiver
 
-        self._server = _HttpServer((host, port), Handler)
+        self._server = _HttpServer((host, port), Handler, tls)
         self.host, self.port = host, int(self._server.server_address[1])
-        self.url = f"http://{host}:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://{host}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -165,10 +117,18 @@ class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int], handler: type["_HttpHandler"]) -> None:
+    def __init__(self, address: tuple[str, int], handler: type["_HttpHandler"], tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
         self._open: set[_HttpHandler] = set()
         self._open_lock = threading.Lock()
         super().__init__(address, handler)
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        request, address = super().get_request()
+        if self._tls is not None:
+            # The handshake waits for the peer, so it is left to the handler's thread: it comes with the first read.
+            request = self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        return request, address
 
     def opened(self, handler: "_HttpHandler") -> None:
         with self._open_lock:
@@ -245,7 +205,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         data, is_complete = self._read_body()
         behaviour = self.owner.behaviour_of(self.path, "POST")
-        parts = _multipart(data, self.headers.get("Content-Type", ""))
+        parts = parts_of(data, self.headers.get("Content-Type", ""))
         name, picture = parts.get("image_file", ("", b""))
         cookie = self.headers.get("Cookie", "").partition("upload=")[2].partition(";")[0]
         token = parts.get("token", ("", b""))[1].decode("ascii", "replace")
@@ -303,7 +263,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
         self.owner.log.add(
             Event(
                 time.monotonic(), self.command, name or unquote(self.path), self.headers.get("X-Imgserve-State", ""),
-                size, digest, is_complete, status,
+                size, digest, is_complete, status, self.headers.get("Authorization", ""),
             )
         )  # fmt: skip
         if how is not None and self._misbehave(how):
@@ -337,102 +297,3 @@ def _store(place: Path, data: bytes) -> None:
     temporary = place.with_name(f".{secrets.token_hex(4)}")
     temporary.write_bytes(data)
     temporary.rename(place)
-
-
-def _multipart(data: bytes, media_type: str) -> dict[str, tuple[str, bytes]]:
-    """Field name -> (file name, value), as RFC 7578 has it and browsers escape it."""
-    boundary = media_type.partition("boundary=")[2].strip('"').encode()
-    parts: dict[str, tuple[str, bytes]] = {}
-    if not boundary:
-        return parts
-    for part in data.split(b"--" + boundary)[1:-1]:
-        head, _, value = part.partition(b"\r\n\r\n")
-        text = head.decode("utf-8", "replace")
-        name = text.partition(' name="')[2].partition('"')[0]
-        file_name = text.partition('filename="')[2].partition('"')[0]
-        file_name = file_name.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
-        parts[name] = (file_name, value.removesuffix(b"\r\n"))
-    return parts
-
-
-class FtpReceiver:
-    """An FTP server on ``directory`` for user/password. ``rename_over=False`` refuses RNTO onto a file (as IIS does);
-
-    ``knows_rnfr=False`` answers 500 to RNFR.
-    """
-
-    def __init__(
-        self, directory: Path, *, rename_over: bool = True, knows_rnfr: bool = True, host: str = "127.0.0.1"
-    ) -> None:
-        self.directory = directory
-        self.log = Log()
-        receiver = self
-
-        class Handler(_FtpHandler):
-            owner = receiver
-            may_rename_over = rename_over
-            authorizer = DummyAuthorizer()
-
-        if not knows_rnfr:
-            Handler.proto_cmds = {name: how for name, how in FTPHandler.proto_cmds.items() if name != "RNFR"}
-        Handler.authorizer.add_user("user", "password", str(directory), perm="elradfmwMT")
-        self._loop = IOLoop()
-        self._server = FTPServer((host, 0), Handler, ioloop=self._loop)
-        self.host, self.port = host, int(self._server.address[1])
-        self.url = f"ftp://user:password@{host}:{self.port}"
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        while not self._stopping.is_set():
-            self._loop.loop(timeout=0.01, blocking=False)
-        self._server.close_all()
-        self._loop.close()
-
-
-class _FtpHandler(FTPHandler):  # type: ignore[misc]
-    """Logs what changes files: STOR when all bytes are there, RNFR, RNTO, DELE."""
-
-    owner: FtpReceiver
-    may_rename_over: bool
-    use_sendfile = True
-    use_encoding = "utf-8"
-    timeout = 60
-
-    def on_file_received(self, file: str) -> None:
-        data = Path(file).read_bytes()
-        self._add("STOR", file, len(data), digest_of(data))
-
-    def on_incomplete_file_received(self, file: str) -> None:
-        self._add("STOR", file, Path(file).stat().st_size, is_complete=False)
-
-    def ftp_RNTO(self, path: str) -> str | None:
-        if not self.may_rename_over and Path(path).exists():
-            self._rnfr = None
-            self.respond("553 The file exists.")
-            return None
-        done = super().ftp_RNTO(path)
-        if done:
-            data = Path(path).read_bytes() if Path(path).is_file() else b""
-            self._add("RNTO", path, len(data), digest_of(data))
-        return path if done else None
-
-    def ftp_DELE(self, path: str) -> str | None:
-        done = super().ftp_DELE(path)
-        if done:
-            self._add("DELE", path)
-        return path if done else None
-
-    def _add(self, kind: str, file: str, size: int = 0, digest: str = "", *, is_complete: bool = True) -> None:
-        name = "/" + str(Path(file).relative_to(self.owner.directory.resolve()))
-        self.owner.log.add(Event(time.monotonic(), kind, name, "", size, digest, is_complete))

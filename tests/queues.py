@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import apsw
+
+from imgserve.jobs.committer import rows
 from imgserve.jobs.job import (
     Accepted,
     Claim,
@@ -16,7 +19,7 @@ from imgserve.jobs.job import (
     Settlement,
 )
 from imgserve.jobs.queue import Busy, Config, Denied, Granted, Queue
-from imgserve.jobs.sqlite import SqliteQueue
+from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
 from imgserve.spec.destination import Destination, DestinationKind
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.operations import Resize
@@ -41,6 +44,14 @@ class SqliteHouse:
         await self.close()
         self._queue = await SqliteQueue.open(self.data_dir, config or Config(min_free_disk_bytes=0), now)
         return self._queue
+
+    def statuses(self) -> dict[int, str]:
+        """Every job's status as another reader of the disk sees it."""
+        reader = apsw.Connection(str(self.data_dir / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            return {int(row[0]): str(row[1]) for row in rows(reader, "SELECT number, status FROM job")}
+        finally:
+            reader.close()
 
     async def close(self) -> None:
         if self._queue is not None:

@@ -21,7 +21,7 @@ from imgserve.transfer.dispatch import Delivery, Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown
 
 PATIENCE_S = 5.0
-# How often a destination is asked for whose holder has been broken off but has not reported yet.
+# How often a destination is asked for whose holder is a form, a newer job, or has not yet reported its breaking off.
 ASK_AGAIN_S = 1.0
 
 
@@ -60,18 +60,25 @@ class Deliveries:
         self._patience_s = patience_s
         self._in_flight: dict[str, _Flight] = {}
 
-    async def write(self, intent: Intent, destination: Destination, blob: Blob, write: Write) -> Delivery:
-        """Deliver ``blob``. Raises Overtaken, ClaimLost, StorageFailing and what the transfer raises.
+    async def write(
+        self, intent: Intent, destination: Destination, blob: Blob, write: Write, *, is_held: bool = False
+    ) -> Delivery:
+        """Deliver ``blob``; ``is_held``: the destination is ours already.
+
+        Raises Overtaken, ClaimLost, StorageFailing and what the transfer raises.
 
         DeliveryUnknown also when a newer job's write broke this one off.
         """
-        await self._hold(intent, destination)
+        if not is_held:
+            await self._hold(intent, destination)
+        failpoint.reach(f"{intent.kind}_locked")
         delivered = await self._fly(intent, self._transfers.deliver(destination, blob, write))
         assert delivered is not None
         return delivered
 
     async def delete(self, intent: Intent, destination: Destination, write: Write) -> None:
         await self._hold(intent, destination)
+        failpoint.reach(f"{intent.kind}_locked")
         await self._fly(intent, self._transfers.delete(destination, write))
 
     async def _hold(self, intent: Intent, destination: Destination) -> None:
@@ -80,7 +87,6 @@ class Deliveries:
             now = self._clock()
             answer = await self._queue.acquire(intent, now)
             if isinstance(answer, Granted):
-                failpoint.reach(f"{intent.kind}_locked")
                 return
             if not isinstance(answer, Busy):
                 if answer.why == "overtaken":
@@ -91,11 +97,12 @@ class Deliveries:
                 continue
             if impatient_at is None:
                 impatient_at = now + self._patience_s
-            if now >= impatient_at and destination.kind != "form":
-                self._break_off(intent)
-                await self._queue.until_free(intent.key, ASK_AGAIN_S)
-            else:
-                await self._queue.until_free(intent.key, max(impatient_at - now, ASK_AGAIN_S))
+            left_s = impatient_at - now
+            if left_s <= 0.0:
+                left_s = ASK_AGAIN_S
+                if destination.kind != "form":
+                    self._break_off(intent)
+            await self._queue.until_free(intent.key, left_s)
 
     def _break_off(self, newcomer: Intent) -> None:
         """End an older write, once: a second cancellation would hit it while it cleans up."""

@@ -200,7 +200,7 @@ class Intake:
     ) -> tuple[PlaceholderResult, ...]:
         """Write them all. A definite refusal by one destination refuses the job, with what it owes the others."""
         wanted = [(i, o) for i, o in zip(entry.output_ids, outputs, strict=True) if o.placeholder.style != "none"]
-        ends = await asyncio.gather(*(self._put(entry.number, output_id, output) for output_id, output in wanted))
+        ends = await asyncio.gather(*(self._put(entry, output_id, output) for output_id, output in wanted))
         states = tuple(end for end in ends if isinstance(end, PlaceholderResult))
         errors = [end for end in ends if isinstance(end, ImgserveError)]
         if errors:
@@ -211,7 +211,7 @@ class Intake:
             raise first
         return states
 
-    async def _put(self, number: int, output_id: int, output: FixedOutput) -> PlaceholderResult | ImgserveError:
+    async def _put(self, entry: Accepted, output_id: int, output: FixedOutput) -> PlaceholderResult | ImgserveError:
         place = output.destination
         assert output.recipe.output.format is not None
         media_type = MEDIA_TYPE[output.recipe.output.format]
@@ -219,8 +219,8 @@ class Intake:
         try:
             drawn = await self._placeholders.waiting(output)
             await self._queue.note_placeholder(drawn.digest, drawn.blob.size, self._clock())
-            intent = Intent(number, output_id, 0, place.key, "placeholder")
-            await self._deliveries.write(intent, place, drawn.blob, write)
+            intent = Intent(entry.number, output_id, 0, place.key, "placeholder")
+            await self._deliveries.write(intent, place, drawn.blob, write, is_held=output_id in entry.held)
         except DeliveryUnknown:
             return PlaceholderResult(output_id, "unknown")
         except (Overtaken, ClaimLost):

@@ -3,7 +3,7 @@
 import http.client
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +35,14 @@ class Place(NamedTuple):
 class Lane:
     """``with Lane(directory) as lane``; ``posted`` knows where each job was sent."""
 
-    def __init__(self, root: Path, *, workers: int = 1, extra_sources: dict[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        workers: int = 1,
+        extra_sources: Mapping[str, bytes] | None = None,
+        switches: Mapping[str, object] | None = None,
+    ) -> None:
         self.root = root
         self._roots = {name: root / name for name in ("file", "ftp", "web")}
         for directory in self._roots.values():
@@ -53,7 +60,7 @@ class Lane:
             "--write-root",
             str(self._roots["file"]),
             workers=workers,
-            switches={**QUIET, "failpoint_file": str(self.failpoint)},
+            switches={**QUIET, "failpoint_file": str(self.failpoint), **(switches or {})},
         )
         self.posted: dict[int, Place] = {}
         self._open = ExitStack()

@@ -21,8 +21,9 @@ from PIL import Image, UnidentifiedImageError
 RED, YELLOW, GREY = (200, 16, 16), (224, 224, 0), (140, 140, 140)
 KINDS = {RED: "final", YELLOW: "placeholder", GREY: "failed"}
 COLUMNS = 32
+PNG_END = b"IEND\xaeB`\x82"
 
-_IN_CLOSE_WRITE, _IN_MOVED_TO, _IN_DELETE = 0x8, 0x80, 0x200
+_IN_MODIFY, _IN_MOVED_TO, _IN_CREATE, _IN_DELETE = 0x2, 0x80, 0x100, 0x200
 _EVENT = struct.Struct("iIII")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,6 +43,8 @@ def size_of(job: int) -> tuple[int, int]:
 
 def shown(place: str, data: bytes) -> Write:
     """What the picture is. One that is cut off, or none of ours, has job -1."""
+    if not data.endswith(PNG_END):  # Pillow does not mind a short file when the missing bytes are few
+        return Write(place, -1, f"{len(data)} bytes that are no whole picture")
     try:
         with Image.open(io.BytesIO(data)) as picture:
             width, height = picture.size
@@ -103,7 +106,7 @@ class FileWatch:
         self.faults: list[str] = []
 
     def add(self, directory: Path) -> None:
-        mask = _IN_CLOSE_WRITE | _IN_MOVED_TO | _IN_DELETE
+        mask = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
         watch = _libc.inotify_add_watch(self._fd, str(directory).encode(), mask)
         assert watch >= 0, os.strerror(ctypes.get_errno())
         self._directories[watch] = directory
@@ -146,7 +149,7 @@ class FileWatch:
             return
         if mask & _IN_MOVED_TO and path.is_file():
             self._writes.append(shown(place, path.read_bytes()))
-        elif mask & (_IN_CLOSE_WRITE | _IN_DELETE):
+        elif mask & (_IN_MODIFY | _IN_CREATE | _IN_DELETE):
             self.faults.append(f"{place} was written or deleted in place")
 
 

@@ -7,6 +7,7 @@
 
 import io
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,6 @@ from PIL import Image
 from tests.chaos.receiving import RED
 
 HELD_AFTER_BYTES = 24_000
-SVG_TYPE = "image/svg+xml"
 
 
 def _picture() -> bytes:
@@ -34,7 +34,7 @@ BROKEN = GOOD[: len(GOOD) * 2 // 3]
 
 
 class Sources:
-    def __init__(self, extra: dict[str, bytes] | None = None) -> None:
+    def __init__(self, extra: Mapping[str, bytes] | None = None) -> None:
         self._released: dict[str, threading.Event] = {}
         self._broken_off: set[str] = set()
         self._lock = threading.Lock()

@@ -1,28 +1,35 @@
-"""The server dies at every failpoint, before every kind of destination, in three situations; the promise must hold.
+"""The server dies at every failpoint, before every kind of destination, in four situations; the promise must hold.
 
-``first``: a job's first try, and its caller never comes back. ``retry``: the caller asks again after the crash, or, once
-the job is accepted, the job's first try has failed and the crash comes in the second. ``superseding``: an older job for
-the same destination is under way, and the crash hits the newer one.
+``first``: a job's first try, and its caller never comes back. ``retry``: the caller asks again after the crash, or,
+once the job is accepted, the job's first try has failed and the crash comes in the second. ``superseding``: an older
+job for the same destination is under way, and the crash hits the newer one. ``overtaken``: the crash leaves the
+destination locked, and a newer job comes first thing afterwards.
 
 Lanes of servers work side by side; a lane's server dies in one case and is the next case's victim too.
 """
 
 import itertools
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from imgserve import failpoint
 from tests.chaos.lane import KINDS, Kind, Lane, Place
-from tests.daemon import wait_until
 
-Scenario = Literal["first", "retry", "superseding"]
-SCENARIOS: tuple[Scenario, ...] = ("first", "retry", "superseding")
+Scenario = Literal["first", "retry", "superseding", "overtaken"]
+SCENARIOS: tuple[Scenario, ...] = ("first", "retry", "superseding", "overtaken")
 LANES = 6
+
+# The destination's lock is held there.
+LOCKED = (
+    "placeholder_locked", "placeholder_sent", "file_written", "final_locked", "final_sent",
+    "failed_locked", "failed_sent",
+)  # fmt: skip
 
 # No row is on disk yet: a crash here leaves nothing behind.
 BEFORE_THE_ROW = "intake_probed"
@@ -56,11 +63,16 @@ def reason_against(case: Case) -> str:
         return "no file is written on this machine"
     if case.point == "intake_answered" and case.scenario == "retry":
         return "the caller has its answer and does not ask again"
+    if case.scenario == "overtaken" and case.point not in LOCKED:
+        return "no lock is held, so the newcomer finds nothing that a fresh one does not"
     return ""
 
 
 EVERY = [Case(*parts) for parts in itertools.product(failpoint.NAMES, KINDS, SCENARIOS)]
 CASES = [case for case in EVERY if not reason_against(case)]
+KNOWN_FAULTS = {
+    Case("file_written", "file", "overtaken"): "nobody removes the temporary file of a job that has no next attempt",
+}
 
 
 class Lanes:
@@ -96,7 +108,8 @@ def outcomes(
 ) -> Iterator[dict[Case, Future[None]]]:
     """All cases that were asked for, under way at once."""
     items = (item for item in request.session.items if isinstance(item, pytest.Function))
-    asked = [item.callspec.params["case"] for item in items if item.originalname == "test_promise_holds"]
+    wanted = (item.callspec.params["case"] for item in items if item.originalname == "test_promise_holds")
+    asked = [case for case in wanted if isinstance(case, Case)]
     lanes = Lanes(tmp_path_factory.mktemp("lanes"))
     with ThreadPoolExecutor(LANES) as threads:
         yield {case: threads.submit(lanes.try_out, case) for case in asked}
@@ -104,22 +117,30 @@ def outcomes(
     lanes.close()
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+def parameter(case: Case) -> ParameterSet:
+    why = KNOWN_FAULTS.get(case)
+    return pytest.param(case, id=str(case), marks=[pytest.mark.xfail(reason=why, strict=True)] if why else [])
+
+
+@pytest.mark.parametrize("case", [parameter(case) for case in CASES])
 def test_promise_holds(case: Case, outcomes: dict[Case, Future[None]]) -> None:
     outcomes[case].result()
 
 
 def test_no_combination_is_left_out_in_silence() -> None:
     left_out = [case for case in EVERY if reason_against(case)]
-    assert len(EVERY) == len(failpoint.NAMES) * 4 * 3
-    assert len(left_out) == 3 * 3 + 4
+    of_files = len(KINDS[1:]) * len(SCENARIOS)
+    of_answered = len(KINDS)
+    without_lock = (len(failpoint.NAMES) - len(LOCKED)) * len(KINDS)
+    assert len(left_out) == of_files + of_answered + without_lock
+    assert len(EVERY) == len(failpoint.NAMES) * len(KINDS) * len(SCENARIOS)
     assert set(CASES) | set(left_out) == set(EVERY)
 
 
 def run(lane: Lane, case: Case) -> None:
     before = len(lane.posted)
     place = lane.place(case.kind, str(case))
-    {"first": first, "retry": retry, "superseding": superseding}[case.scenario](lane, case, place)
+    STORIES[case.scenario](lane, case, place)
     numbers = range(before, len(lane.posted))
     lane.until_ended(numbers)
     assert lane.faults(numbers) == []
@@ -183,4 +204,21 @@ def superseding(lane: Lane, case: Case, place: Place) -> None:
     lane.until_ended([older, newer])
     expected = "superseded" if newer in statuses and place.kind != "form" else "succeeded"
     assert [entry.status for entry in lane.entries([older])] == [expected]
-    wait_until(lambda: place.path.exists())
+
+
+def overtaken(lane: Lane, case: Case, place: Place) -> None:
+    older, newer = len(lane.posted), len(lane.posted) + 1
+    lane.arm(case.point)
+    lane.post(lane.job(older, place, f"plain/{case.word}-{older}.png"))
+    lane.restart_after_death()
+    lane.accept(lane.job(newer, place, f"plain/good-{newer}.png"))
+    lane.until_ended([older, newer])
+    assert [entry.status for entry in lane.entries([newer])] == ["succeeded"]
+
+
+STORIES: dict[Scenario, Callable[[Lane, Case, Place], None]] = {
+    "first": first,
+    "retry": retry,
+    "superseding": superseding,
+    "overtaken": overtaken,
+}

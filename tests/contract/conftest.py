@@ -1,14 +1,22 @@
-"""Engines for the contract suite of the queue: each test that asks for ``house`` runs once over every one of them."""
+"""What the contract suites run over: the queue's over every engine, the transfers' over both kinds of event loop."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from imgserve.jobs.queue import Queue
 from tests.queues import SqliteHouse
 
 ENGINES = {"sqlite": SqliteHouse}
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.path.name.startswith("test_transfer"):  # libcurl's sockets and timers are driven by the loop
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(params=list(ENGINES))

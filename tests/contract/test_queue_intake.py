@@ -212,4 +212,3 @@ async def test_a_repeated_release_changes_nothing(queue: Queue) -> None:
     assert await queue.settle(ended(claim, "delivered"), START)
     await queue.release(entry.number, states_of(entry), START)
     assert (await queue.take_work(10, 10, START + 1e6)).claims == ()
-

@@ -198,10 +198,10 @@ class Pool:
 
     async def _start_child(self) -> Child:
         child = await start_child(self._options)
-        if self._is_closed:
+        if self._is_closed or not child.is_alive:
             child.kill()
             await child.reaped()
-            raise CannotStartWorker("the server is stopping")
+            raise CannotStartWorker("the server is stopping" if self._is_closed else "it died as soon as it was ready")
         self._living.add(child)
         self._unreaped.add(child)
         child.on_death = self._bury
@@ -210,6 +210,10 @@ class Pool:
 
     def _employ(self, child: Child) -> None:
         """Give a ready worker to the lane that lacks one; intake first, for callers wait there for their reply."""
+        if not child.is_alive:
+            # A dead member would never be missed: its lane would wait for it for ever.
+            self._shortage.set()
+            return
         for lane in (self._intake, self._render):
             if lane.lacking > 0:
                 lane.add(child)

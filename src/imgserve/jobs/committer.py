@@ -35,6 +35,9 @@ STORAGE_ERRORS = (
 )
 
 MAX_BATCH = 256
+LATER_S = 0.05
+SYNCED = "PRAGMA synchronous=FULL"  # in WAL mode: fsync at each commit
+UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
 REMEDY = "free disk space or mend the data directory; the server goes on by itself"
 
 
@@ -68,19 +71,39 @@ class Committer:
         except STORAGE_ERRORS as error:
             raise StorageFailing(f"the queue file {self._path} cannot be opened: {error}", REMEDY) from error
 
-    async def run(self, transaction: Callable[[apsw.Connection], T], announce: Callable[[T], None] | None = None) -> T:
-        """The transaction's value, once it is on disk. Raises what it raised, or StorageFailing.
+    async def run(
+        self,
+        transaction: Callable[[apsw.Connection], T],
+        announce: Callable[[T], None] | None = None,
+        *,
+        survives_power_loss: bool = True,
+    ) -> T:
+        """The transaction's value, once it is stored. Raises what it raised, or StorageFailing.
 
+        Every commit survives the death of this process. One that need not survive the machine's is not synced by
+        itself: it is lost together with all that came after it, or not at all, since the WAL is read in order.
         ``announce`` hears the value even when the caller has been cancelled meanwhile: the change stands all the same.
         """
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Entry(transaction, future, announce))  # type: ignore[arg-type]
-        if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush())
+        self._pending.append(_Entry(transaction, future, announce, survives_power_loss))  # type: ignore[arg-type]
+        self._start_flushing()
         return await future  # type: ignore[return-value]
+
+    def run_later(self, transaction: Callable[[apsw.Connection], object]) -> None:
+        """Store a change that nobody waits for: with the next commit, at the latest after ``LATER_S``."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[object] = loop.create_future()
+        future.add_done_callback(_log_failure)
+        self._pending.append(_Entry(transaction, future, None, False))
+        loop.call_later(LATER_S, self._start_flushing)
+
+    def _start_flushing(self) -> None:
+        if self._pending and (self._flushing is None or self._flushing.done()):
+            self._flushing = asyncio.create_task(self._flush())
 
     async def aclose(self) -> None:
         """Finish what is pending, then close the file."""
+        self._start_flushing()
         while self._flushing is not None and not self._flushing.done():
             await self._flushing
         if self._connection is not None:
@@ -97,7 +120,8 @@ class Committer:
     async def _store(self, batch: "list[_Entry]") -> bool:
         """Commit the batch and tell its callers. False: a fault of ours undid a batch of several; nobody was told."""
         work = [entry.transaction for entry in batch]
-        committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, work)
+        is_synced = any(entry.survives_power_loss for entry in batch)
+        committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, work, is_synced)
         await asyncio.wait([committing])
         error = committing.exception()
         if error is None:
@@ -113,10 +137,11 @@ class Committer:
             entry.resolve(outcome)
         return True
 
-    def _commit(self, batch: list[Transaction]) -> list[object]:
+    def _commit(self, batch: list[Transaction], is_synced: bool) -> list[object]:
         connection = self._connection
         if connection is None or self._is_broken:
             raise apsw.IOError("the disk refused to keep a commit; restart the server when the disk is mended")
+        connection.execute(SYNCED if is_synced else UNSYNCED)
         connection.execute("BEGIN IMMEDIATE")
         try:
             outcomes = [_attempt(connection, work) for work in batch]
@@ -136,8 +161,9 @@ def connect(path: Path) -> apsw.Connection:
     """A connection whose commits survive power loss."""
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(2000)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=16777216"):
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "journal_size_limit=16777216"):
         connection.execute(f"PRAGMA {pragma}")
+    connection.execute(SYNCED)
     return connection
 
 
@@ -157,10 +183,17 @@ def _attempt(connection: apsw.Connection, work: Transaction) -> object:
     return outcome
 
 
+def _log_failure(future: asyncio.Future[object]) -> None:
+    error = future.exception()
+    if isinstance(error, ImgserveError):
+        logs.event("storage_failing", detail=error.detail)
+
+
 class _Entry(msgspec.Struct, frozen=True):
     transaction: Transaction
     future: asyncio.Future[object]
     announce: Announce | None
+    survives_power_loss: bool
 
     def resolve(self, outcome: object) -> None:
         if isinstance(outcome, ImgserveError):

@@ -46,11 +46,15 @@ class NewJob(msgspec.Struct, frozen=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The row is on disk; ``output_ids`` stand in the order of the outputs."""
+    """The row is on disk; ``output_ids`` stand in the order of the outputs.
+
+    ``held`` are those whose destinations were free: they are held for the placeholder already.
+    """
 
     number: int
     id: str
     output_ids: tuple[int, ...]
+    held: frozenset[int] = frozenset()
 
 
 class Adopted(msgspec.Struct, frozen=True):

@@ -82,7 +82,10 @@ class SqliteQueue:
         return await self._committer.run(lambda db: admission.enqueue(db, job, self._epoch, self._config, now))
 
     async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
-        await self._committer.run(lambda db: admission.release(db, number, placeholders, now), self._wake)
+        # Lost with the power, the row is found accepting, and released then.
+        await self._committer.run(
+            lambda db: admission.release(db, number, placeholders, now), self._wake, survives_power_loss=False
+        )
 
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
@@ -92,18 +95,25 @@ class SqliteQueue:
         )
 
     async def answered(self, number: int) -> None:
-        await self._committer.run(
-            lambda db: db.execute("UPDATE job SET is_answered = 1 WHERE number = ?", (number,)) and None
+        self._committer.run_later(
+            lambda db: db.execute("UPDATE job SET is_answered = 1 WHERE number = ?", (number,)).get
         )
 
     async def take_work(self, jobs: int, debts: int, now: float) -> Work:
-        return await self._committer.run(lambda db: attempts.take_work(db, jobs, debts, self._config, now))
+        return await self._committer.run(
+            lambda db: attempts.take_work(db, jobs, debts, self._config, now), survives_power_loss=False
+        )
 
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
-        return await self._committer.run(lambda db: attempts.heartbeat(db, claims, self._config, now))
+        return await self._committer.run(
+            lambda db: attempts.heartbeat(db, claims, self._config, now), survives_power_loss=False
+        )
 
     async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
-        return await self._committer.run(lambda db: destinations.acquire(db, intent, self._epoch, now))
+        # A lock guards against this process's own bytes; a machine without power sends none.
+        return await self._committer.run(
+            lambda db: destinations.acquire(db, intent, self._epoch, now), survives_power_loss=False
+        )
 
     async def until_free(self, key: str, timeout_s: float) -> None:
         freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -118,13 +128,15 @@ class SqliteQueue:
 
     async def record(self, settlement: Settlement, now: float) -> bool:
         is_ours, _ = await self._committer.run(
-            lambda db: attempts.record(db, settlement, self._config, now), lambda done: self._wake(done[1])
+            lambda db: attempts.record(db, settlement, self._config, now), lambda done: self._free(done[1])
         )
         return is_ours
 
     async def settle(self, settlement: Settlement, now: float) -> bool:
+        has_work = any(result.status in ("retry", "repeat", "failed") for result in settlement.results)
+        announce = self._wake if has_work else self._free
         is_ours, _ = await self._committer.run(
-            lambda db: attempts.settle(db, settlement, self._config, now), lambda done: self._wake(done[1])
+            lambda db: attempts.settle(db, settlement, self._config, now), lambda done: announce(done[1])
         )
         return is_ours
 
@@ -138,7 +150,8 @@ class SqliteQueue:
         await self._committer.run(
             lambda db: (
                 db.execute("INSERT OR REPLACE INTO placeholder VALUES (?, ?, ?)", (digest, size_bytes, now)) and None
-            )
+            ),
+            survives_power_loss=False,
         )
         known[digest] = now
 
@@ -158,7 +171,7 @@ class SqliteQueue:
             left = db.execute("SELECT count(*) FROM output WHERE debt IN ('owed', 'given_up')").get
             return Counts(waiting, running, left)
 
-        return await self._committer.run(count)
+        return await self._committer.run(count, survives_power_loss=False)
 
     async def prune(self, now: float) -> int:
         for known in self._placeholders.values():
@@ -171,6 +184,9 @@ class SqliteQueue:
     def _wake(self, freed: list[str]) -> None:
         """A change of state may have made a job or debt due, and has freed these destinations."""
         self._work.set()
+        self._free(freed)
+
+    def _free(self, freed: list[str]) -> None:
         for key in freed:
             for waiter in self._freed.get(key, ()):
                 if not waiter.done():

@@ -4,9 +4,9 @@ import apsw
 import msgspec
 
 from imgserve.jobs.committer import rows
-from imgserve.jobs.job import Accepted, Adopted, NewJob, PlaceholderResult, owes
-from imgserve.jobs.queue import Config, QueueFull
-from imgserve.jobs.sqlite_destinations import end_if_concluded, free
+from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult, owes
+from imgserve.jobs.queue import Config, Granted, QueueFull
+from imgserve.jobs.sqlite_destinations import acquire, end_if_concluded, free
 from imgserve.spec.request import FixedOutput
 
 _encode = msgspec.json.Encoder().encode
@@ -32,16 +32,24 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
         (job.id, _encode(job.source), _encode(job.facts), job.digest, job.reply, epoch, now, now + job.deadline_s, now),
     )
     number = db.last_insert_rowid()
-    output_ids = []
-    for output in job.outputs:
-        place = output.destination
-        state = "none" if output.placeholder.style == "none" else "pending"
-        db.execute(
-            "INSERT INTO output (job, spec, destination, is_form, placeholder) VALUES (?, ?, ?, ?, ?)",
-            (number, _encode(output), place.key, place.kind == "form", state),
-        )
-        output_ids.append(db.last_insert_rowid())
-    return Accepted(number, job.id, tuple(output_ids))
+    ids = tuple(_add_output(db, number, output) for output in job.outputs)
+    intents = (
+        Intent(number, output_id, 0, output.destination.key, "placeholder")
+        for output_id, output in zip(ids, job.outputs, strict=True)
+        if output.placeholder.style != "none"
+    )
+    granted = (intent.output_id for intent in intents if isinstance(acquire(db, intent, epoch, now), Granted))
+    return Accepted(number, job.id, ids, frozenset(granted))
+
+
+def _add_output(db: apsw.Connection, number: int, output: FixedOutput) -> int:
+    place = output.destination
+    state = "none" if output.placeholder.style == "none" else "pending"
+    db.execute(
+        "INSERT INTO output (job, spec, destination, is_form, placeholder) VALUES (?, ?, ?, ?, ?)",
+        (number, _encode(output), place.key, place.kind == "form", state),
+    )
+    return db.last_insert_rowid()
 
 
 def _adopt(db: apsw.Connection, job: NewJob, epoch: int, now: float) -> Adopted | None:
@@ -100,11 +108,21 @@ def fail_output(db: apsw.Connection, output_id: int, *, is_owing: bool, config: 
 
 
 def supersede_older(db: apsw.Connection, number: int, now: float) -> None:
-    """A released job takes its destinations from older jobs, except forms, and lifts their debts where it wrote."""
+    """A released job takes its destinations from older jobs, except forms, and lifts their debts where it wrote.
+
+    Where it put no placeholder itself it answers for theirs: they owe nothing any more.
+    """
     db.execute(
         "UPDATE output AS older SET debt = 'overtaken' FROM output AS newer"
         " WHERE newer.job = ? AND newer.is_form = 0 AND newer.placeholder IN ('written', 'unknown')"
         " AND older.destination = newer.destination AND older.job < newer.job AND older.debt = 'owed'",
+        (number,),
+    )
+    db.execute(
+        "UPDATE output AS newer SET placeholder = 'written' FROM output AS older"
+        " WHERE newer.job = ? AND newer.is_form = 0 AND newer.placeholder = 'none'"
+        " AND older.destination = newer.destination AND older.job < newer.job"
+        " AND older.status IN ('queued', 'placeholder') AND older.placeholder IN ('pending', 'written', 'unknown')",
         (number,),
     )
     overtaken = rows(

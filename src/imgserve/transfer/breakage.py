@@ -23,9 +23,18 @@ _SENTENCES: dict[int, tuple[str, bool]] = {
     pycurl.E_GOT_NOTHING: ("{place} closed the connection without an answer", True),
     pycurl.E_SEND_ERROR: ("{place} broke the connection", True),
     pycurl.E_RECV_ERROR: ("{place} broke the connection", True),
-    pycurl.E_PEER_FAILED_VERIFICATION: ("The TLS certificate of {place} cannot be verified", False),
+    pycurl.E_SSL_CACERT_BADFILE: ("{place} cannot be judged: the ca_file of this server cannot be read", False),
     pycurl.E_LOGIN_DENIED: ("{place} refuses the login", False),
     pycurl.E_REMOTE_FILE_NOT_FOUND: ("{place} has no such file", False),
+}
+# OpenSSL's verify result (X509_V_*) -> what is wrong; 1 is where libcurl leaves it when only the name does not fit
+_CERTIFICATE_FAULTS = {
+    1: "is made out to another name",
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is signed by itself",
+    19: "is by an authority that is not trusted",
+    20: "is by an authority that is not trusted",
 }
 _UNEXPECTED = ("{place} does not behave as expected (libcurl error {number})", True)
 
@@ -37,9 +46,12 @@ def broken_by(number: int, exchange: Exchange, place: Origin) -> Broken:
         return Broken(refusal.detail, refusal.hint, is_refused=True)
     sentence, is_retryable = _SENTENCES.get(number, _UNEXPECTED)
     detail = sentence.format(place=place, number=number)
+    if number == pycurl.E_PEER_FAILED_VERIFICATION:
+        fault = _CERTIFICATE_FAULTS.get(exchange.curl.getinfo(pycurl.SSL_VERIFYRESULT), "cannot be verified")
+        return Broken(f"The TLS certificate of {place} {fault}")
     reply = exchange.last_reply()
     if reply >= 400:
         return Broken(
             f"{detail} (it answered {reply})", is_retryable=reply < 500, reply=reply, replies=exchange.replies()
         )
-    return Broken(detail, is_retryable=is_retryable, is_sent=exchange.is_sent())
+    return Broken(detail, is_retryable=is_retryable, is_sent=exchange.is_sent(), replies=exchange.replies())

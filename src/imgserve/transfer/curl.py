@@ -23,6 +23,7 @@ from imgserve.transfer.slots import Slots
 _BUFFER_BYTES = 512 * 1024
 _MAX_REDIRECTS = 5
 _POOLED_CONNECTIONS = 128
+_MEMORY_WAIT_S = 600.0
 _HTTP = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 
 
@@ -46,16 +47,19 @@ class Session:
 
 
 class Client:
-    """Lives in the event loop that first uses it. ``aclose`` ends all transfers."""
+    """Lives in the event loop that first uses it. ``aclose`` ends all transfers.
 
-    def __init__(self, guard: Guard, pace: Pace) -> None:
+    ``ca_file`` holds the certificates (PEM) that TLS peers are judged by; empty means certifi's.
+    """
+
+    def __init__(self, guard: Guard, pace: Pace, ca_file: str = "") -> None:
         self._guard = guard
         self._pace = pace
         self._slots = Slots(pace.max_transfers)
         self._multi = pycurl.AsyncCurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, _POOLED_CONNECTIONS)
         self._idle: list[pycurl.Curl] = []
-        self._ca_file = certifi.where()
+        self._ca_file = ca_file or certifi.where()
 
     async def perform(self, call: Call, session: Session | None = None) -> Answer:
         """Carry out one exchange. Raises Broken, or the fault of the call's own ``fetch``."""
@@ -70,10 +74,12 @@ class Client:
             raise Broken(f"No transfer slot to {place} was free in time", is_busy=True) from error
         try:
             timeout_s = max(0.001, deadline - loop.time()) if call.method in WRITES else call.timeout_s
-            async with self._handle(session) as curl:
-                exchange = Exchange(curl, call, self._guard)
+            async with self._handle(session) as curl, asyncio.timeout(timeout_s if call.fetch else None) as clock:
+                exchange = Exchange(curl, call, self._guard, clock)
                 self._configure(curl, call, timeout_s)
                 return await self._run(exchange, place)
+        except TimeoutError:
+            raise Broken(f"{place} did not answer in time", is_retryable=True) from None
         finally:
             self._slots.release(str(place))
 
@@ -88,7 +94,7 @@ class Client:
         curl = session.curl if session else self._idle.pop() if self._idle else pycurl.Curl()
         try:
             yield curl
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, TimeoutError):
             # The multi lets go of a cancelled handle only at the loop's next turn, so nobody may use it again.
             raise
         except BaseException:
@@ -115,17 +121,17 @@ class Client:
 
     def _configure(self, curl: pycurl.Curl, call: Call, timeout_s: float) -> None:
         setopt = curl.setopt
-        is_tls = call.url[:6].lower() == "https:"
         setopt(pycurl.URL, call.url.encode())
         setopt(pycurl.PROTOCOLS, _HTTP | pycurl.PROTO_FTP)
-        setopt(pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTPS if is_tls else _HTTP)
+        setopt(pycurl.REDIR_PROTOCOLS, _HTTP)
         setopt(pycurl.PROXY, "")
         setopt(pycurl.NOSIGNAL, 1)
         setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(min(self._pace.connect_timeout_s, timeout_s) * 1000)))
-        setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_s * 1000)))
-        if is_tls:
-            setopt(pycurl.CAINFO, self._ca_file)
+        setopt(pycurl.CAINFO, self._ca_file)
+        # libcurl's clock runs on while a fetch waits for memory; ``perform`` has one that does not.
+        waiting_s = _MEMORY_WAIT_S if call.fetch is not None else 0.0
+        setopt(pycurl.TIMEOUT_MS, max(1, int((timeout_s + waiting_s) * 1000)))
         if call.fetch is not None:
             setopt(pycurl.BUFFERSIZE, _BUFFER_BYTES)
             setopt(pycurl.LOW_SPEED_LIMIT, self._pace.low_speed_bytes_s)

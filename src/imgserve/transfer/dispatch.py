@@ -25,11 +25,15 @@ __all__ = ["Config", "Delivery", "Fetch", "Transfers", "Write"]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Networks are CIDRs, roots absolute directories; ``max_per_host`` counts per host and port."""
+    """Networks are CIDRs, roots absolute directories; ``max_per_host`` counts per host and port.
+
+    ``ca_file`` holds the certificates (PEM) that TLS peers are judged by; empty means certifi's.
+    """
 
     allow_networks: tuple[str, ...] = ()
     read_roots: tuple[str, ...] = ()
     write_roots: tuple[str, ...] = ()
+    ca_file: str = ""
     connect_timeout_s: float = 5.0
     source_timeout_s: float = 30.0
     low_speed_bytes_s: int = 1024
@@ -50,6 +54,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         for field, roots in (("read_roots", self.read_roots), ("write_roots", self.write_roots)):
             found += [f"{field}: there is no directory {root!r}" for root in roots if not Path(root).is_dir()]
+        if self.ca_file and not Path(self.ca_file).is_file():
+            found.append(f"ca_file: expected a file of PEM certificates, there is none at {self.ca_file!r}")
         return tuple(found)
 
 
@@ -61,7 +67,7 @@ class Transfers:
         self._config = config
         self._limit_bytes = limits.source_bytes
         self._guard = Guard(tuple(parse_network(text) for text in config.allow_networks))
-        self._client = Client(self._guard, _pace(config))
+        self._client = Client(self._guard, _pace(config), config.ca_file)
         self._threads = file.Threads()
         self._read_roots = file.Roots(config.read_roots)
         self._write_roots = file.Roots(config.write_roots)

@@ -12,27 +12,36 @@ from typing import Any  # libcurl's callback arguments are untyped
 import pycurl
 
 from imgserve.errors import ImgserveError
+from imgserve.transfer import location
 from imgserve.transfer.call import WRITES, Answer, Call, Method
+from imgserve.transfer.faults import Broken
 from imgserve.transfer.guard import Guard, Refusal
 
 _ABORT = 0
+_HEADER_ABORT = -1
 _DISCARD_BYTES = 1_000_000
 _FTP: frozenset[Method] = frozenset({"RETR", "STOR", "COMMANDS"})
 
 
 class Exchange:
-    def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard) -> None:
+    """``clock`` is the time-out around a fetch; it stands still while the fetch waits for memory."""
+
+    def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard, clock: asyncio.Timeout) -> None:
         self.curl = curl
         self.call = call
         self.refusal: Refusal | None = None
-        self.fault: ImgserveError | OSError | None = None
+        self.fault: ImgserveError | OSError | Broken | None = None
         self._guard = guard
+        self._clock = clock
+        self._url = call.url
+        self._next_url = ""
         self._is_ftp = call.method in _FTP
         self._is_receiving = False
         self._is_cut = False
         self._is_over = False
         self._is_body_read = False
         self._memory: asyncio.Future[None] | None = None
+        self._time_left_s = 0.0
         self._body = bytearray()
         self._discarded = 0
         self._replies: list[str] = []
@@ -98,7 +107,7 @@ class Exchange:
             setopt(pycurl.HTTPHEADER, list(call.headers))
         if self._is_ftp:
             self._bind_ftp()
-        elif call.fetch is not None:
+        elif call.fetch is not None or call.follows_redirects:
             setopt(pycurl.HEADERFUNCTION, self._hear_header)
         if call.method in ("PUT", "STOR"):
             assert call.body is not None
@@ -158,12 +167,27 @@ class Exchange:
         if line.startswith(b"213 ") and line[4:].strip().isdigit():
             self._length = int(line[4:])
 
-    def _hear_header(self, line: bytes) -> None:
+    def _hear_header(self, line: bytes) -> int | None:
         # libcurl's own figures cannot be asked for while it runs; redirects bring a set of headers each.
         if line.startswith(b"HTTP/"):
             self._status, self._length = int(line.split(maxsplit=2)[1]), None
+            self._url, self._next_url = self._next_url or self._url, ""
         elif line[:15].lower() == b"content-length:" and line[15:].strip().isdigit():
             self._length = int(line[15:])
+        elif line[:9].lower() == b"location:" and 300 <= self._status < 400 and self.call.follows_redirects:
+            return self._hear_location(line[9:].decode("latin-1").strip())
+        return None
+
+    def _hear_location(self, reference: str) -> int | None:
+        # REDIR_PROTOCOLS knows only the first URL's scheme: http -> https -> http would pass it.
+        try:
+            self._next_url = location.resolve(self._url, reference)
+            if not location.is_downgrade(self._url, self._next_url):
+                return None
+            self.fault = Broken(f"{location.origin(self._url)} redirects from https to a scheme without TLS")
+        except ValueError:
+            self.fault = Broken(f"{location.origin(self._url)} redirects to a place that cannot be used")
+        return _HEADER_ABORT
 
     def _give(self, size: int) -> bytes:
         assert self.call.body is not None
@@ -205,6 +229,7 @@ class Exchange:
         if self._memory is None:
             self._memory = fetch.reserve(self._length)
             if not self._memory.done():
+                self._stop_clock()
                 self._memory.add_done_callback(self._resume)
         if not self._memory.done():
             return int(pycurl.WRITEFUNC_PAUSE)
@@ -214,7 +239,15 @@ class Exchange:
 
     def _resume(self, memory: asyncio.Future[None]) -> None:
         if not self._is_over and not memory.cancelled():
+            if not self._clock.expired():
+                self._clock.reschedule(asyncio.get_running_loop().time() + self._time_left_s)
             self.curl.pause(pycurl.PAUSE_CONT)
+
+    def _stop_clock(self) -> None:
+        until = self._clock.when()
+        if until is not None and not self._clock.expired():
+            self._time_left_s = until - asyncio.get_running_loop().time()
+            self._clock.reschedule(None)
 
     def _take_small(self, data: bytes) -> int | None:
         limit = self.call.body_limit_bytes

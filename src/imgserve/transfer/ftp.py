@@ -6,6 +6,7 @@ Directories are CWDed into one by one (RFC 1738, 3.2.2), missing ones are made; 
 """
 
 import asyncio
+from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -20,6 +21,7 @@ from imgserve.transfer.http import time_left
 from imgserve.transfer.write import Delivery, Write
 
 _UNKNOWN_COMMAND = frozenset({500, 502, 504})
+_CLEANING_TIMEOUT_S = 5.0
 
 
 class _Target(msgspec.Struct, frozen=True):
@@ -54,7 +56,7 @@ async def deliver(client: Client, url: str, blob: Blob, write: Write) -> Deliver
     try:
         answer = await client.perform(call)
     except Broken as broken:
-        answer = await _without_rename_over(client, target, temporary, blob, deadline, broken)
+        answer = await _otherwise(client, target, temporary, blob, deadline, broken)
     return _verified(answer, blob, url)
 
 
@@ -76,21 +78,32 @@ async def delete(client: Client, url: str, timeout_s: float) -> None:
         raise DeliveryFailed(f"{location.origin(url)} answered {deleted[:3]} to the deletion", is_retryable=True)
 
 
+async def _otherwise(
+    client: Client, target: _Target, temporary: bytes, blob: Blob, deadline: float, broken: Broken
+) -> Answer:
+    """One of the other two ways; when there is none, or it fails too, the temporary file goes and the fault comes."""
+    try:
+        return await _without_rename_over(client, target, temporary, blob, deadline, broken)
+    except Broken as last:
+        if _has_begun(broken):
+            with suppress(Broken):
+                timeout_s = min(_CLEANING_TIMEOUT_S, time_left(deadline))
+                await _command(client, target, (b"TYPE I", b"*DELE " + temporary), timeout_s)
+        raise delivery_fault(last) from None
+
+
 async def _without_rename_over(
     client: Client, target: _Target, temporary: bytes, blob: Blob, deadline: float, broken: Broken
 ) -> Answer:
-    """The other two ways, if the reply to RNFR or RNTO asks for one; else the fault of the first."""
+    """What the reply to RNFR or RNTO asks for. Raises Broken: the first one, if it asks for nothing."""
     last = _final_replies(broken.replies)[-2:]
-    try:
-        if broken.reply >= 500 and len(last) == 2 and last[0].startswith("350"):
-            rename = (b"RNFR " + temporary, b"RNTO " + target.name)
-            commands = (b"TYPE I", b"DELE " + target.name, *rename, b"*SIZE " + target.name)
-            return await _command(client, target, commands, time_left(deadline))
-        if broken.reply in _UNKNOWN_COMMAND and len(last) == 2 and last[0].startswith("2"):
-            return await _plain(client, target, temporary, blob, deadline)
-    except Broken as second:
-        raise delivery_fault(second) from None
-    raise delivery_fault(broken) from None
+    if broken.reply >= 500 and len(last) == 2 and last[0].startswith("350"):
+        rename = (b"RNFR " + temporary, b"RNTO " + target.name)
+        commands = (b"TYPE I", b"DELE " + target.name, *rename, b"*SIZE " + target.name)
+        return await _command(client, target, commands, time_left(deadline))
+    if broken.reply in _UNKNOWN_COMMAND and len(last) == 2 and last[0].startswith("2"):
+        return await _plain(client, target, temporary, blob, deadline)
+    raise broken
 
 
 async def _plain(client: Client, target: _Target, temporary: bytes, blob: Blob, deadline: float) -> Answer:
@@ -116,6 +129,11 @@ def _target(url: str) -> _Target:
     if not name or any(byte < 0x20 or byte == 0x7F for byte in unquote_to_bytes(url)):
         raise DeliveryFailed("The FTP target has no file name, or a control character in its path")
     return _Target(url, directory + "/", name)
+
+
+def _has_begun(broken: Broken) -> bool:
+    """Whether the server opened the temporary file: only a transfer brings a 1yz reply (RFC 959, 4.2)."""
+    return any(line.startswith("1") for line in _final_replies(broken.replies))
 
 
 def _final_replies(replies: tuple[str, ...]) -> list[str]:

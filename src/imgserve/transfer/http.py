@@ -78,10 +78,11 @@ def refused_write(url: str, answer: Answer) -> DeliveryFailed:
 def repeat_target(url: str, answer: Answer) -> str:
     """Where a 307 or 308 wants the write sent again. Raises DeliveryFailed for a place that is not followed."""
     try:
-        scheme, before = location.origin(answer.redirect).scheme, location.origin(url).scheme
+        is_followed = location.origin(answer.redirect).scheme in ("http", "https")
+        is_followed = is_followed and not location.is_downgrade(url, answer.redirect)
     except ValueError:
         raise refused_write(url, answer) from None
-    if scheme not in ("http", "https") or (before == "https" and scheme == "http"):
+    if not is_followed:
         raise DeliveryFailed(f"{location.origin(url)} redirects the delivery to a scheme that is not followed")
     return location.with_login_of(url, answer.redirect)
 

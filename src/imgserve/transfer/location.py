@@ -53,6 +53,11 @@ def resolve(base: str, reference: str) -> str:
     return str(parts.url)
 
 
+def is_downgrade(before: str, after: str) -> bool:
+    """Whether going from one URL to the other gives up TLS. Raises ValueError."""
+    return origin(before).scheme == "https" and origin(after).scheme != "https"
+
+
 def with_login_of(owner: str, url: str) -> str:
     """``url`` with the userinfo of ``owner``, if both are of one origin; else ``url`` without any."""
     parts, owners = _parsed(url), _parsed(owner)

@@ -92,11 +92,12 @@ def _target(page_url: str, form: Form) -> str:
     try:
         base = location.resolve(page_url, form.base) if form.base else page_url
         target = location.resolve(base, form.action) if form.action else location.resolve(page_url, "")
-        scheme = location.origin(target).scheme
+        is_allowed = location.origin(target).scheme in ("http", "https")
+        is_allowed = is_allowed and not location.is_downgrade(page_url, target)
     except ValueError:
         raise DeliveryFailed("The action of the upload form is no URL that can be used") from None
-    if scheme not in ("http", "https") or (scheme == "http" and location.origin(page_url).scheme == "https"):
-        raise DeliveryFailed("The upload form's action leads from https to another scheme")
+    if not is_allowed:
+        raise DeliveryFailed("The upload form's action is not http or https, or leads from https to http")
     return target
 
 

@@ -1,0 +1,125 @@
+"""Render workers die at random, or are killed at their deadline; jobs end as they should and the others go on."""
+
+import itertools
+import os
+import random
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+
+from tests import pictures
+from tests.chaos.lane import KINDS, Lane
+from tests.chaos.receiving import RED
+from tests.daemon import wait_until
+
+SEED = 77
+MOST_JOBS = 500
+CALLERS = 3
+KILLS = 20
+SLOW = "slow.svg"
+LARGE = "large.png"  # long enough under way to be hit
+
+
+def ready_workers(server_pid: int) -> list[int]:
+    """The children that have locked themselves in, which is the last thing a worker does before it works."""
+    children: list[int] = []
+    for task in Path(f"/proc/{server_pid}/task").iterdir():
+        with suppress(OSError):
+            children += map(int, (task / "children").read_text().split())
+    return [pid for pid in children if is_locked_in(pid)]
+
+
+def is_locked_in(pid: int) -> bool:
+    try:
+        return "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+class Killer:
+    """SIGKILL to a random worker again and again, ``count`` times so far."""
+
+    def __init__(self, server_pid: int, rng: random.Random) -> None:
+        self._server_pid = server_pid
+        self._rng = rng
+        self._stop = threading.Event()
+        self.count = 0
+
+    def kill(self) -> None:
+        while self.count < KILLS and not self._stop.wait(self._rng.uniform(0.05, 0.3)):
+            pids = ready_workers(self._server_pid)
+            if pids:
+                os.kill(self._rng.choice(pids), signal.SIGKILL)
+                self.count += 1
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+def test_jobs_survive_the_deaths_of_their_workers(tmp_path: Path) -> None:
+    large = pictures.encoded(Image.new("RGB", (3000, 2250), RED), "png")
+    with (
+        Lane(tmp_path / "lane", workers=2, extra_sources={LARGE: large}) as lane,
+        ThreadPoolExecutor(CALLERS + 1) as threads,
+    ):
+        killer = Killer(lane.daemon.pid, random.Random(SEED))
+        jobs = [
+            lane.job(number, lane.place(KINDS[number % 4], f"p{number}"), f"plain/{LARGE}")
+            for number in range(MOST_JOBS)
+        ]
+        numbers = itertools.count()
+
+        def call() -> None:
+            while killer.count < KILLS and (number := next(numbers)) < MOST_JOBS:
+                insist(lane, jobs[number])
+
+        try:
+            killing = threads.submit(killer.kill)
+            for caller in [threads.submit(call) for _ in range(CALLERS)]:
+                caller.result()
+            lane.until_ended(range(MOST_JOBS))
+        finally:
+            killer.stop()
+        killing.result()
+        assert killer.count == KILLS, "too few workers were killed"
+        entries = lane.entries(range(MOST_JOBS))
+        faults = lane.faults([entry.job for entry in entries])
+        assert not faults, "\n".join(faults)
+        assert any(entry.crashes for entry in entries), "no death hit a job"
+        for entry in entries:
+            assert entry.attempts == 0, f"a worker's death was charged to the job: {entry}"
+            is_poison = (entry.status, entry.error, entry.crashes) == ("failed", "poison", 3)
+            assert is_poison or (entry.status == "succeeded" and entry.crashes < 3), entry
+
+
+def insist(lane: Lane, job: object) -> None:
+    """Ask again when the worker died that was to look at the source, as the answer says."""
+    while True:
+        reply = lane.post(job)
+        assert reply is not None
+        if "dstURL" in reply.body:
+            return
+        assert str(reply.body["detail"]).endswith("(try again)"), reply.body
+
+
+def test_a_render_deadline_costs_only_its_own_job(tmp_path: Path) -> None:
+    with Lane(tmp_path / "lane", workers=2, extra_sources={SLOW: pictures.slow_svg()}) as lane:
+        slow = lane.place("put", "slow")
+        lane.accept({**lane.job(0, slow, f"plain/{SLOW}"), "operationType": "rasterize"})
+        started = time.monotonic()
+        lane.until(0, lambda entry: entry.status == "running")
+        others = range(1, 9)
+        for number in others:
+            lane.accept(lane.job(number, lane.place(KINDS[number % 4], f"p{number}"), f"plain/good-{number}.png"))
+        lane.until_ended(others)
+        assert [entry.status for entry in lane.entries([0])] == ["running"], "the slow one must still be under way"
+        lane.until_ended([0])
+        assert time.monotonic() - started < 10, "the deadline is 5 s"
+        wait_until(lambda: not lane.faults(range(9)))
+        (end,) = lane.entries([0])
+        assert (end.status, end.error, end.debt) == ("failed", "render_timeout", "paid")

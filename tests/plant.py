@@ -1,0 +1,103 @@
+"""The runner's side of a server without its doors: real queue, pool, transfers. For test_runner and test_attempt."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from imgserve import attempt, runner
+from imgserve.attempt import Attempts
+from imgserve.debts import Debts
+from imgserve.delivery import Deliveries
+from imgserve.imaging import pool as pools
+from imgserve.imaging.pool import Pool
+from imgserve.jobs.job import Accepted, PlaceholderResult, PlaceholderState
+from imgserve.jobs.queue import Config as QueueConfig
+from imgserve.jobs.queue import Queue
+from imgserve.placeholder import Config as PlaceholderConfig
+from imgserve.placeholder import Placeholders
+from imgserve.render import Renderer
+from imgserve.runner import Runner
+from imgserve.spec import tags
+from imgserve.spec.destination import Destination, parse_destination
+from imgserve.spec.limits import Limits
+from imgserve.spec.request import FixedOutput
+from imgserve.spec.source import parse_source
+from imgserve.transfer.dispatch import Config as TransferConfig
+from imgserve.transfer.dispatch import Transfers
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.spool import Store
+from tests import pictures
+from tests.queues import SqliteHouse, new_job, output
+
+
+class Plant:
+    """``source`` is a PNG of 64 x 48; results go beneath ``out``."""
+
+    def __init__(self, directory: Path, house: SqliteHouse, queue: Queue, pool: Pool, transfers: Transfers) -> None:
+        self.source = directory / "in" / "a.png"
+        self.out = directory / "out"
+        self.house = house
+        self.queue = queue
+        self.pool = pool
+        self.transfers = transfers
+        self.deliveries = Deliveries(queue, transfers, patience_s=0.2)
+        self.attempts = Attempts(
+            queue,
+            Renderer(transfers, pool),
+            self.deliveries,
+            Store[Fetch](1_000_000, on_drop=Fetch.cancel),
+            attempt.Config(delivery_timeout_s=60.0),
+            jitter=lambda: 0.5,
+        )
+
+    def runner(self, heartbeat_s: float = 15.0, attempt_timeout_s: float = 60.0) -> Runner:
+        placeholders = Placeholders(self.pool, PlaceholderConfig())
+        debts = Debts(self.queue, self.deliveries, placeholders, 20.0)
+        config = runner.Config(attempt_timeout_s=attempt_timeout_s)
+        return Runner(self.queue, self.attempts, debts, config, QueueConfig(heartbeat_s=heartbeat_s))
+
+    def file(self, name: str) -> FixedOutput:
+        return at(parse_destination(f"file://{self.out / name}", {}).fill(tags.EXAMPLE))
+
+    async def released(self, *outputs: FixedOutput, state: PlaceholderState = "written") -> Accepted:
+        """A job of this plant's source whose placeholders are said to be out."""
+        job = msgspec.structs.replace(new_job(*outputs), source=parse_source(f"file://{self.source}"))
+        entry = await self.queue.enqueue(job, time.time())
+        assert isinstance(entry, Accepted)
+        states = tuple(PlaceholderResult(output_id, state) for output_id in entry.output_ids)
+        await self.queue.release(entry.number, states, time.time())
+        return entry
+
+
+def put_to(port: int, name: str) -> FixedOutput:
+    return at(parse_destination(f"http://127.0.0.1:{port}/{name}", {"method": "PUT"}).fill(tags.EXAMPLE))
+
+
+def at(place: Destination) -> FixedOutput:
+    return msgspec.structs.replace(output(place.key, place.kind), destination=place)
+
+
+@asynccontextmanager
+async def plant(directory: Path) -> AsyncIterator[Plant]:
+    for name in ("in", "out", "data"):
+        (directory / name).mkdir()
+    (directory / "in" / "a.png").write_bytes(pictures.encoded(pictures.scene(64, 48), "png"))
+    house = SqliteHouse(directory / "data")
+    queue = await house.open(time.time())
+    pool = Pool(pools.Config(workers=1), Limits())
+    config = TransferConfig(
+        allow_networks=("127.0.0.0/8",),
+        read_roots=(str(directory / "in"),),
+        write_roots=(str(directory / "out"),),
+    )
+    transfers = Transfers(config, Limits())
+    try:
+        await pool.start()
+        yield Plant(directory, house, queue, pool, transfers)
+    finally:
+        await transfers.aclose()
+        await pool.aclose()
+        await house.close()

@@ -1,0 +1,105 @@
+"""SIGTERM: what runs is finished or given back uncharged, nothing new is taken in, nothing is lost."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.lane import KINDS, Lane
+from tests.daemon import Reply, wait_until
+
+JOBS = 60
+HELD = 6
+
+
+@pytest.fixture
+def lane(tmp_path: Path) -> Iterator[Lane]:
+    with Lane(tmp_path / "lane", workers=1) as lane:
+        yield lane
+
+
+def terminate(lane: Lane) -> None:
+    told = lane.daemon.log.count(" draining")
+    os.kill(lane.daemon.pid, signal.SIGTERM)
+    wait_until(lambda: lane.daemon.log.count(" draining") > told)
+
+
+def test_under_load_nothing_is_lost_and_nothing_charged(tmp_path: Path) -> None:
+    with Lane(tmp_path / "lane", workers=1, switches={"drain_s": 2.0}) as lane, ThreadPoolExecutor(6) as threads:
+        held = [f"held/good-{number}.png" if number < HELD else f"plain/good-{number}.png" for number in range(JOBS)]
+        jobs = [
+            lane.job(number, lane.place(KINDS[number % 4], f"p{number}"), source) for number, source in enumerate(held)
+        ]
+        answered = threading.Semaphore(0)
+
+        def post(job: dict[str, object]) -> Reply | None:
+            reply = lane.post(job)
+            answered.release()
+            return reply
+
+        replies = [threads.submit(post, job) for job in jobs]
+        for _ in range(JOBS // 2):
+            assert answered.acquire(timeout=20)
+        started = time.monotonic()
+        assert lane.daemon.stop() == 0
+        assert time.monotonic() - started < 30
+        accepted = [number for number, reply in enumerate(replies) if is_accepted(reply.result())]
+        entries = lane.entries(range(JOBS))
+        assert {entry.job for entry in entries} == set(accepted), "an answer and the queue differ"
+        assert HELD <= len(accepted) < JOBS, "the signal came too early or too late to show anything"
+        assert {(entry.attempts, entry.crashes) for entry in entries} == {(0, 0)}
+        assert {entry.status for entry in entries if entry.job < HELD} == {"queued"}
+
+        for number in range(HELD):
+            lane.sources.release(f"good-{number}.png")
+        lane.daemon.start()
+        for number in set(range(JOBS)) - set(accepted):
+            lane.accept(jobs[number])
+        lane.until_ended(range(JOBS))
+        assert lane.faults(range(JOBS)) == []
+        assert {entry.status for entry in lane.entries(range(JOBS))} == {"succeeded"}
+
+
+def is_accepted(reply: Reply | None) -> bool:
+    """Whether it was; a refusal must say that the server stops, and that it is worth asking again."""
+    if reply is None:
+        return False
+    if "dstURL" in reply.body:
+        return True
+    assert (reply.status, reply.body["code"]) == (503, 301), reply
+    assert int({name.lower(): value for name, value in reply.headers.items()}["retry-after"]) > 0
+    return False
+
+
+def test_what_runs_is_finished_and_new_jobs_are_turned_away(lane: Lane) -> None:
+    lane.accept(lane.job(0, lane.place("put", "running"), "held/good-0.png"))
+    lane.until(0, lambda entry: entry.status == "running")
+    terminate(lane)
+    refused = lane.post(lane.job(1, lane.place("put", "late"), "plain/good-1.png"))
+    assert refused is not None
+    assert (refused.status, refused.body["code"]) == (503, 301)
+    assert lane.daemon.is_running, "it must wait for what runs"
+    lane.sources.release("good-0.png")
+    assert lane.daemon.wait() == 0
+    assert [entry.status for entry in lane.entries([0, 1])] == ["succeeded"]
+    assert lane.faults([0]) == []
+
+
+def test_a_second_signal_ends_it_now(lane: Lane) -> None:
+    lane.accept(lane.job(0, lane.place("file", "running"), "held/good-0.png"))
+    lane.until(0, lambda entry: entry.status == "running")
+    terminate(lane)
+    started = time.monotonic()
+    assert lane.daemon.stop() == 0
+    assert time.monotonic() - started < 10
+    (entry,) = lane.entries([0])
+    assert (entry.status, entry.attempts) == ("queued", 0)
+    lane.sources.release("good-0.png")
+    lane.daemon.start()
+    lane.until_ended([0])
+    assert lane.faults([0]) == []

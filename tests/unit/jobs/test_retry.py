@@ -1,0 +1,120 @@
+"""Errors and what follows them: the table of DESIGN's retries, and the bounds of the back-off."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import (
+    PictureTooLarge,
+    RenderFailed,
+    RenderTimeout,
+    SourceUnreadable,
+    SvgInvalid,
+    WorkerDied,
+)
+from imgserve.jobs.queue import StorageFailing
+from imgserve.jobs.retry import Decision, Fail, Retry, backoff, decide
+from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceUnavailable
+
+DAY_S = 86_400.0
+HEALS = DeliveryFailed("busy", is_retryable=True)
+
+
+def after(
+    error: ImgserveError, *, attempts: int = 0, crashes: int = 0, left_s: float = DAY_S, jitter: float = 0.5
+) -> Decision:
+    return decide(error, attempts=attempts, crashes=crashes, left_s=left_s, jitter=jitter)
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"),
+    [(0, 2), (1, 4), (2, 8), (3, 16), (7, 256), (8, 512), (9, 600), (10, 600), (1000, 600)],
+)
+def test_backoff_doubles_up_to_ten_minutes(failures: int, seconds: float) -> None:
+    assert backoff(failures, 0.5) == pytest.approx(seconds)
+    assert backoff(failures, 0.0) == pytest.approx(seconds * 0.8)
+    assert backoff(failures, 1.0) == pytest.approx(seconds * 1.2)
+
+
+@given(st.integers(0, 10_000), st.floats(0.0, 1.0))
+def test_backoff_stays_in_its_bounds(failures: int, jitter: float) -> None:
+    middle = min(2.0 * 2.0 ** min(failures, 20), 600.0)
+    assert middle * 0.8 - 1e-9 <= backoff(failures, jitter) <= middle * 1.2 + 1e-9
+
+
+@given(st.integers(0, 100), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_more_jitter_never_waits_less(failures: int, one: float, other: float) -> None:
+    assert backoff(failures, min(one, other)) <= backoff(failures, max(one, other))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (HEALS, Retry(2.0, "attempt")),
+        (DeliveryUnknown("no answer"), Retry(2.0, "attempt")),
+        (SourceUnavailable("no", is_retryable=True), Retry(2.0, "attempt")),
+        (SourceUnavailable("404"), Fail("source_unavailable", "attempt")),
+        (DeliveryFailed("403"), Fail("delivery_failed", "attempt")),
+        (SourceUnreadable("noise"), Fail("source_unreadable", "attempt")),
+        (SvgInvalid("noise"), Fail("svg_invalid", "attempt")),
+        (PictureTooLarge("huge"), Fail("picture_too_large", "attempt")),
+        (RenderFailed("no"), Fail("render_failed", "attempt")),
+        (RenderTimeout("slow"), Fail("render_timeout", "attempt")),
+        (StorageFailing("full"), Retry(1.0, "none")),
+        (WorkerDied("9"), Retry(0.0, "crash")),
+    ],
+    ids=lambda value: getattr(value, "code", ""),
+)
+def test_what_follows_an_error(error: ImgserveError, expected: Decision) -> None:
+    assert after(error) == expected
+
+
+def test_ten_attempts_and_no_more() -> None:
+    for attempts in range(9):
+        assert isinstance(after(HEALS, attempts=attempts), Retry)
+    assert after(HEALS, attempts=9) == Fail("delivery_failed", "attempt")
+
+
+@pytest.mark.parametrize(("crashes", "expected"), [(0, Retry(0.0, "crash")), (1, Retry(0.0, "crash"))])
+def test_the_first_two_deaths_of_a_worker_are_tried_again(crashes: int, expected: Decision) -> None:
+    assert after(WorkerDied("9"), crashes=crashes) == expected
+
+
+def test_the_third_death_is_poison() -> None:
+    assert after(WorkerDied("9"), crashes=2) == Fail("poison", "crash")
+
+
+def test_deaths_are_no_attempts() -> None:
+    assert after(WorkerDied("9"), attempts=9) == Retry(0.0, "crash")
+    assert after(HEALS, crashes=2) == Retry(2.0, "attempt")
+
+
+@pytest.mark.parametrize(("wish_s", "delay_s"), [(None, 2.0), (1.0, 2.0), (30.0, 30.0), (5000.0, 5000.0)])
+def test_the_peers_wish_is_the_least(wish_s: float | None, delay_s: float) -> None:
+    error = DeliveryFailed("429", is_retryable=True, retry_after_s=wish_s)
+    assert after(error) == Retry(delay_s, "attempt")
+
+
+@pytest.mark.parametrize(
+    ("left_s", "expected"),
+    [(2.1, Retry(2.0, "attempt")), (2.0, Fail("deadline", "attempt")), (-5.0, Fail("deadline", "attempt"))],
+)
+def test_nothing_is_tried_beyond_the_deadline(left_s: float, expected: Decision) -> None:
+    assert after(HEALS, left_s=left_s) == expected
+
+
+def test_a_wish_beyond_the_deadline_is_the_end() -> None:
+    error = DeliveryFailed("429", is_retryable=True, retry_after_s=3600.0)
+    assert after(error, left_s=3599.0) == Fail("deadline", "attempt")
+
+
+@given(st.integers(0, 20), st.integers(0, 5), st.floats(-10, DAY_S), st.floats(0, 1))
+def test_a_retry_is_always_within_deadline_and_attempts(
+    attempts: int, crashes: int, left_s: float, jitter: float
+) -> None:
+    decision = after(HEALS, attempts=attempts, crashes=crashes, left_s=left_s, jitter=jitter)
+    if isinstance(decision, Retry):
+        assert attempts + 1 < 10
+        assert 1.6 <= decision.delay_s < left_s
+        assert decision.delay_s <= 720.0

@@ -1,0 +1,141 @@
+"""The runner over real parts: it claims, settles, gives back, pays; nothing it breaks off keeps a destination."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imgserve.jobs.job import Intent
+from tests.plant import Plant, plant, put_to
+from tests.queues import GRANTED, accepted, claimed
+from tests.stalling import LONG_S, Receiver
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Plant]:
+    async with plant(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver.listening() as opened:
+        yield opened
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + LONG_S
+    while not happened():
+        assert time.monotonic() < ends_at, "it did not happen"
+        await asyncio.sleep(0.01)
+
+
+async def test_released_jobs_succeed(made: Plant) -> None:
+    runner = made.runner()
+    runner.start()
+    entries = [await made.released(made.file(f"{i}.png")) for i in range(3)]
+    await until(lambda: made.house.statuses() == {entry.number: "succeeded" for entry in entries})
+    await runner.stop(1.0)
+    assert sorted(path.name for path in made.out.iterdir()) == ["0.png", "1.png", "2.png"]
+
+
+async def test_a_failed_job_pays_with_a_failure_picture(made: Plant) -> None:
+    made.source.unlink()
+    entry = await made.released(made.file("a.png"))
+    runner = made.runner()
+    runner.start()
+    await until((made.out / "a.png").exists)
+    await runner.stop(LONG_S)
+    assert (await made.queue.counts()).placeholders_left == 0
+    assert made.house.statuses() == {entry.number: "failed"}
+    with Image.open(made.out / "a.png") as picture:
+        assert picture.size == (8, 8)
+
+
+async def test_stop_gives_back_what_runs_uncharged(made: Plant, receiver: Receiver) -> None:
+    place = put_to(receiver.port, "a.png")
+    entry = await made.released(place)
+    receiver.stall()
+    runner = made.runner()
+    runner.start()
+    await receiver.until_came(1)
+    await runner.stop(0.0)
+    assert made.house.statuses() == {entry.number: "queued"}
+    again = await claimed(made.queue, time.time())
+    assert (again.attempts, again.crashes) == (0, 0)
+    assert (
+        await made.queue.acquire(
+            _final(again.number, again.outputs[0].id, again.token, place.destination.key), time.time()
+        )
+        == GRANTED
+    )
+
+
+async def test_stop_lets_attempts_finish(made: Plant, receiver: Receiver) -> None:
+    entry = await made.released(put_to(receiver.port, "a.png"))
+    receiver.stall()
+    runner = made.runner()
+    runner.start()
+    await receiver.until_came(1)
+    stopping = asyncio.create_task(runner.stop(LONG_S))
+    receiver.go()
+    await asyncio.wait_for(stopping, LONG_S)
+    assert made.house.statuses() == {entry.number: "succeeded"}
+
+
+async def test_an_attempt_that_takes_too_long_is_tried_again(made: Plant, receiver: Receiver) -> None:
+    entry = await made.released(put_to(receiver.port, "a.png"))
+    receiver.stall()
+    runner = made.runner(attempt_timeout_s=1.0)
+    runner.start()
+    await receiver.until_came(1)
+    await until(lambda: made.house.statuses() == {entry.number: "queued"})
+    await runner.stop(1.0)
+    assert (await claimed(made.queue, time.time() + 30)).attempts >= 1
+
+
+async def test_a_lost_lease_ends_the_write(made: Plant, receiver: Receiver) -> None:
+    entry = await made.released(put_to(receiver.port, "a.png"))
+    receiver.stall()
+    runner = made.runner(heartbeat_s=0.05)
+    runner.start()
+    await receiver.until_came(1)
+    fresh = await claimed(made.queue, time.time() + 100)  # somebody with another clock
+    await receiver.until_cut_off()
+    key = put_to(receiver.port, "a.png").destination.key
+    intent = _final(fresh.number, fresh.outputs[0].id, fresh.token, key)
+    async with asyncio.timeout(LONG_S):
+        while await made.queue.acquire(intent, time.time()) != GRANTED:
+            await made.queue.until_free(key, 1.0)
+    await runner.stop(1.0)
+    assert made.house.statuses() == {entry.number: "running"}
+
+
+async def test_a_claim_found_lost_leaves_no_place_held(made: Plant, receiver: Receiver) -> None:
+    """One output waits for its place when the claim is lost, the other is in its write: both are free in the end."""
+    slow, late = put_to(receiver.port, "a.png"), put_to(receiver.port, "b.png")
+    blocker = await accepted(made.queue, late, now=time.time())
+    await made.queue.acquire(
+        Intent(blocker.number, blocker.output_ids[0], 0, late.destination.key, "placeholder"), time.time()
+    )
+    receiver.stall()
+    await made.released(slow, late)
+    runner = made.runner()
+    runner.start()
+    await receiver.until_came(1)
+    fresh = await claimed(made.queue, time.time() + 100)
+    await made.queue.refuse(blocker.number, (), "", "", time.time())
+    receiver.go()
+    for place in fresh.outputs:
+        intent = _final(fresh.number, place.id, fresh.token, place.spec.destination.key)
+        async with asyncio.timeout(LONG_S):
+            while await made.queue.acquire(intent, time.time()) != GRANTED:
+                await made.queue.until_free(intent.key, 1.0)
+    await runner.stop(1.0)
+
+
+def _final(number: int, output_id: int, token: int, key: str) -> Intent:
+    return Intent(number, output_id, token, key, "final")
