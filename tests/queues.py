@@ -101,6 +101,15 @@ async def accepted(queue: Queue, *outputs: FixedOutput, now: float = START) -> A
     return entry
 
 
+async def waiting(queue: Queue, now: float = START) -> Accepted:
+    """An accepted job whose placeholder has not begun: its destination was taken when it came in."""
+    holder = await accepted(queue, now=now)
+    entry = await accepted(queue, now=now)
+    assert not entry.held
+    await queue.refuse(holder.number, (), "delivery_failed", "made room", now)
+    return entry
+
+
 async def hold(queue: Queue, entry: Accepted, *outputs: FixedOutput, now: float = START) -> None:
     """Take the destinations for the placeholders."""
     for output_id, place in zip(entry.output_ids, outputs or (output(),), strict=True):

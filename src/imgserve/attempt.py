@@ -5,6 +5,7 @@ others of the job are still under way.
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -140,7 +141,9 @@ class Attempts:
         except ImgserveError:
             self._renditions.keep(str(output.id), ready, ready.size)
             raise
-        logs.event("delivered", job=claim.id, output=output.id, bytes=ready.size, is_verified=delivery.is_verified)
+        logs.event(
+            "delivered", level=logging.DEBUG, output=output.id, bytes=ready.size, is_verified=delivery.is_verified
+        )
         if needs_repeat:
             self._renditions.keep(str(output.id), ready, ready.size)
             return OutputResult(output.id, "repeat")

@@ -70,7 +70,9 @@ class Deliveries:
         DeliveryUnknown also when a newer job's write broke this one off.
         """
         if not is_held:
-            await self._hold(intent, destination)
+            granted = await self._hold(intent, destination)
+            abandoned = tuple((f"o{output_id}", token) for output_id, token in granted.abandoned)
+            write = msgspec.structs.replace(write, abandoned=abandoned)
         failpoint.reach(f"{intent.kind}_locked")
         delivered = await self._fly(intent, self._transfers.deliver(destination, blob, write))
         assert delivered is not None
@@ -81,13 +83,13 @@ class Deliveries:
         failpoint.reach(f"{intent.kind}_locked")
         await self._fly(intent, self._transfers.delete(destination, write))
 
-    async def _hold(self, intent: Intent, destination: Destination) -> None:
+    async def _hold(self, intent: Intent, destination: Destination) -> Granted:
         impatient_at: float | None = None
         while True:
             now = self._clock()
             answer = await self._queue.acquire(intent, now)
             if isinstance(answer, Granted):
-                return
+                return answer
             if not isinstance(answer, Busy):
                 if answer.why == "overtaken":
                     raise Overtaken("a newer job writes to this destination")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from imgserve import failpoint
 from tests.chaos.lane import KINDS, Kind, Lane, Place
@@ -70,9 +69,6 @@ def reason_against(case: Case) -> str:
 
 EVERY = [Case(*parts) for parts in itertools.product(failpoint.NAMES, KINDS, SCENARIOS)]
 CASES = [case for case in EVERY if not reason_against(case)]
-KNOWN_FAULTS = {
-    Case("file_written", "file", "overtaken"): "nobody removes the temporary file of a job that has no next attempt",
-}
 
 
 class Lanes:
@@ -117,12 +113,7 @@ def outcomes(
     lanes.close()
 
 
-def parameter(case: Case) -> ParameterSet:
-    why = KNOWN_FAULTS.get(case)
-    return pytest.param(case, id=str(case), marks=[pytest.mark.xfail(reason=why, strict=True)] if why else [])
-
-
-@pytest.mark.parametrize("case", [parameter(case) for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_promise_holds(case: Case, outcomes: dict[Case, Future[None]]) -> None:
     outcomes[case].result()
 

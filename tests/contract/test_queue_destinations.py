@@ -79,8 +79,9 @@ FREERS: dict[str, Freer] = {
 async def test_the_report_of_a_write_frees_its_destination(queue: Queue, freer: str) -> None:
     await released(queue)
     claim = await claimed(queue)
-    newer = await accepted(queue)
     assert await queue.acquire(final_of(claim), START) == GRANTED
+    newer = await accepted(queue)
+    assert not newer.held
     assert await queue.acquire(placeholder_of(newer), START) == BUSY
     waiting = asyncio.create_task(queue.until_free(KEY, 60.0))
     await FREERS[freer](queue, claim)
@@ -138,13 +139,22 @@ async def test_the_end_of_intake_frees(queue: Queue, end: str) -> None:
 async def test_the_end_of_a_debts_try_frees(queue: Queue) -> None:
     await failed(queue)
     debt = (await due_debts(queue))[0]
-    newer = await accepted(queue)
     assert await queue.acquire(failure_of(debt), START) == GRANTED
+    newer = await accepted(queue)
     assert await queue.acquire(placeholder_of(newer), START) == BUSY
     waiting = asyncio.create_task(queue.until_free(KEY, 60.0))
     await queue.settle_debt(debt, START + 5, START)
     await asyncio.wait_for(waiting, 10.0)
     assert await queue.acquire(placeholder_of(newer), START) == GRANTED
+
+
+async def test_a_free_destination_is_held_from_the_start(queue: Queue) -> None:
+    bare, other = output(is_bare=True), output(OTHER)
+    entry = await accepted(queue, bare, other)
+    assert entry.held == {entry.output_ids[1]}
+    newer = await accepted(queue, other)
+    assert newer.held == frozenset()
+    assert await queue.acquire(placeholder_of(newer, newer.output_ids[0], other), START) == BUSY
 
 
 async def test_everybody_who_waits_wakes(queue: Queue) -> None:

@@ -22,6 +22,7 @@ from tests.queues import (
     placeholder_of,
     released,
     states_of,
+    waiting,
 )
 
 OTHER = "http://place.test:80/b.png"
@@ -52,7 +53,7 @@ async def test_an_older_final_is_overtaken_once_a_newer_job_was_released(queue: 
 
 
 async def test_an_older_placeholder_is_overtaken_once_a_newer_job_was_released(queue: Queue) -> None:
-    older = await accepted(queue)
+    older = await waiting(queue)
     newer = await released(queue)
     assert await queue.acquire(placeholder_of(older), START) == OVERTAKEN
     await queue.release(older.number, states_of(older, state="none"), START)
@@ -118,7 +119,7 @@ async def test_forms_are_never_superseded_nor_overtaken(queue: Queue) -> None:
 
 @pytest.mark.parametrize("state", ["written", "unknown"])
 async def test_a_write_of_unknown_fate_counts_for_the_order(queue: Queue, state: PlaceholderState) -> None:
-    older = await accepted(queue)
+    older = await waiting(queue)
     await released(queue, state=state)
     assert await queue.acquire(placeholder_of(older), START) == OVERTAKEN
 
@@ -195,7 +196,7 @@ async def test_a_job_found_accepting_supersedes_the_older_ones(house: SqliteHous
 
 async def test_a_job_superseded_while_accepting_has_ended_after_a_crash(house: SqliteHouse) -> None:
     queue = await house.open()
-    await accepted(queue)
+    await waiting(queue)
     newer = await released(queue)
     queue = await house.open(START)
     assert (await queue.counts()).waiting == 1

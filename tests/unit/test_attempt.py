@@ -97,10 +97,10 @@ async def test_an_output_that_failed_frees_its_place_while_others_are_under_way(
 ) -> None:
     quick, slow = put_to(closed_port(), "a.png"), put_to(receiver.port, "b.png")
     await made.released(quick, slow)
-    newer = await accepted(made.queue, quick, now=time.time())
     receiver.stall()
     attempt = asyncio.create_task(made.attempts.carry_out(await claimed(made.queue, time.time())))
     await receiver.until_came(1)
+    newer = await accepted(made.queue, quick, now=time.time())
     intent = Intent(newer.number, newer.output_ids[0], 0, quick.destination.key, "placeholder")
     async with asyncio.timeout(LONG_S):
         while await made.queue.acquire(intent, time.time()) != GRANTED:

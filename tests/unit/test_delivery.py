@@ -111,10 +111,10 @@ async def test_a_newcomer_breaks_off_an_older_write_that_stalls(
 ) -> None:
     place = put_place(receiver)
     older = await running_final(queue, place)
-    newer = await accepted(queue, at(place), now=time.time())
     receiver.stall()
     stalled = asyncio.create_task(written(deliveries, older, place))
     await receiver.until_came(1)
+    newer = await accepted(queue, at(place), now=time.time())
     started = time.monotonic()
     newcomer = asyncio.create_task(written(deliveries, placeholder(newer, place), place))
     with pytest.raises(DeliveryUnknown):
@@ -179,10 +179,10 @@ async def test_forms_are_waited_for_and_never_broken_off(
 ) -> None:
     place = form_place(receiver)
     older = await running_final(queue, place)
-    newer = await accepted(queue, at(place), now=time.time())
     receiver.stall()
     stalled = asyncio.create_task(written(deliveries, older, place))
     await receiver.until_came(1)
+    newer = await accepted(queue, at(place), now=time.time())
     waiting = asyncio.create_task(written(deliveries, placeholder(newer, place), place))
     await asyncio.wait([stalled, waiting], timeout=4 * PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
     assert not stalled.done()

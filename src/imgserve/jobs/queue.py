@@ -54,7 +54,12 @@ class StorageFailing(ImgserveError):
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """The destination is held for this write until the transaction that reports its result."""
+    """The destination is held for this write until the transaction that reports its result.
+
+    ``abandoned``: (output, last token) of overtaken jobs that a crash kept from removing what they had begun here.
+    """
+
+    abandoned: tuple[tuple[int, int], ...] = ()
 
 
 class Busy(msgspec.Struct, frozen=True):

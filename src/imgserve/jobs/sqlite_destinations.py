@@ -25,12 +25,24 @@ def acquire(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Gran
             return Busy()
         if quiet_until > now:
             return Busy(until=quiet_until)
+    has_crashed = row is not None and row[2] > 0
     db.execute(
         "INSERT INTO destination (key, holder, token, kind) VALUES (?1, ?2, ?3, ?4)"
         " ON CONFLICT (key) DO UPDATE SET holder = ?2, token = ?3, kind = ?4",
         (intent.key, intent.output_id, intent.token, intent.kind),
     )
-    return Granted()
+    return Granted(_abandoned(db, intent.key) if has_crashed else ())
+
+
+def _abandoned(db: apsw.Connection, key: str) -> tuple[tuple[int, int], ...]:
+    """The newest outputs that were overtaken here: their own next attempt, which would tidy up, never comes."""
+    found = rows(
+        db,
+        "SELECT output.id, token FROM output JOIN job ON job.number = output.job WHERE destination = ?"
+        " AND (output.status = 'superseded' OR debt = 'overtaken') ORDER BY output.id DESC LIMIT 10",
+        (key,),
+    )
+    return tuple((row[0], row[1]) for row in found)
 
 
 def _check(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Denied | None:
@@ -72,7 +84,8 @@ def free(db: apsw.Connection, number: int, token: int, output_ids: frozenset[int
             continue  # still being written
         has_written = is_released and (kind != "placeholder" or placeholder in ("written", "unknown"))
         db.execute(
-            "UPDATE destination SET holder = NULL, token = NULL, kind = NULL, written = max(written, ?2)"
+            "UPDATE destination SET holder = NULL, token = NULL, kind = NULL,"
+            " quiet_until = iif(kind = 'placeholder', quiet_until, 0), written = max(written, ?2)"
             " WHERE key = ?1",
             (key, number if has_written else 0),
         )

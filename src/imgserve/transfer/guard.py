@@ -7,6 +7,7 @@ The deny lists follow IANA's special-purpose registries (RFC 6890 and its update
 used, because it calls multicast, IPv6 forms that embed IPv4 and some newer ranges global.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import msgspec
@@ -120,13 +121,19 @@ class Guard(msgspec.Struct, frozen=True):
 
     def refusal(self, address: str, port: int) -> Refusal | None:
         """Why a connection to this resolved address is refused; None when it may go on."""
-        found = literal_address(address)
-        if found is None:
-            return Refusal("The address of the peer cannot be read", "use an http, https or ftp URL")
-        return self.address_refusal(found) or self.port_refusal(port)
+        return _judged(self, address, port)
 
     def _is_allowed(self, address: Address) -> bool:
         if any(address in network for network in self.allowed):
             return True
         inner = embedded_addresses(address) if isinstance(address, IPv6Address) else ()
         return bool(inner) and all(self._is_allowed(one) for one in inner)
+
+
+@lru_cache(maxsize=4096)
+def _judged(guard: Guard, address: str, port: int) -> Refusal | None:
+    # Asked twice for every transfer, about the same few peers.
+    found = literal_address(address)
+    if found is None:
+        return Refusal("The address of the peer cannot be read", "use an http, https or ftp URL")
+    return guard.address_refusal(found) or guard.port_refusal(port)

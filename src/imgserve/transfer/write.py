@@ -14,7 +14,8 @@ _REMEMBERED_TOKENS = 10
 class Write(msgspec.Struct, frozen=True):
     """One write to a destination. ``name`` is unique per output (letters, digits, ``_``, ``-``); ``token`` counts up.
 
-    The temporary file of a lower token that was left behind is removed by the next. ``timeout_s`` covers it all.
+    The temporary file of a lower token that was left behind is removed by the next. ``abandoned``: names and last
+    tokens of other outputs that had this destination and will not come back. ``timeout_s`` covers it all.
     """
 
     state: WriteState
@@ -22,6 +23,7 @@ class Write(msgspec.Struct, frozen=True):
     name: str
     token: int
     timeout_s: float
+    abandoned: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not _MEDIA_TYPE.match(self.media_type) or not _NAME.match(self.name):
@@ -35,7 +37,10 @@ class Write(msgspec.Struct, frozen=True):
     def leftover_names(self) -> tuple[str, ...]:
         """What earlier tokens may have left behind."""
         first = max(0, self.token - _REMEMBERED_TOKENS)
-        return tuple(f".imgserve-{self.name}-{token}" for token in range(first, self.token))
+        own = tuple(f".imgserve-{self.name}-{token}" for token in range(first, self.token))
+        # A placeholder's, the newest attempt's, and the one before, if the newest wrote nothing.
+        others = ((name, token) for name, last in self.abandoned for token in {0, max(last - 1, 0), last})
+        return own + tuple(f".imgserve-{name}-{token}" for name, token in others)
 
     def http_headers(self) -> tuple[str, ...]:
         state = f"X-Imgserve-State: {self.state}"
