@@ -58,6 +58,7 @@ class Committer:
         self._flushing: asyncio.Task[None] | None = None
         self._connection: apsw.Connection | None = None
         self._is_broken = False
+        self._is_synced = True
 
     async def open(self, prepare: Callable[[apsw.Connection], None]) -> None:
         """Open the file and run ``prepare`` on it. Raises StorageFailing."""
@@ -141,7 +142,9 @@ class Committer:
         connection = self._connection
         if connection is None or self._is_broken:
             raise apsw.IOError("the disk refused to keep a commit; restart the server when the disk is mended")
-        connection.execute(SYNCED if is_synced else UNSYNCED)
+        if is_synced != self._is_synced:
+            connection.execute(SYNCED if is_synced else UNSYNCED)
+            self._is_synced = is_synced
         connection.execute("BEGIN IMMEDIATE")
         try:
             outcomes = [_attempt(connection, work) for work in batch]

@@ -4,6 +4,7 @@ Started by ``imaging/process.py`` with the socket's number, the sandbox mode and
 no credentials, and no files but fonts; pictures come and go as descriptors. Everything is imported before the lock.
 """
 
+import gc
 import mmap
 import os
 import socket
@@ -37,6 +38,8 @@ _CODES: dict[type[ImgserveError], FaultCode] = {
     RenderFailed: "render_failed",
 }
 
+COLLECT_AFTER = 20_000
+
 
 def main(arguments: list[str]) -> None:
     descriptor, mode, memory_limit_bytes = int(arguments[0]), cast(sandbox.Mode, arguments[1]), int(arguments[2])
@@ -47,6 +50,8 @@ def main(arguments: list[str]) -> None:
         _say(connection, CannotStart(str(error)))
         return
     _say(connection, Ready(state))
+    gc.freeze()  # what is loaded stays; pictures leave no cycles worth a search after each
+    gc.set_threshold(COLLECT_AFTER)
     while (received := wire.receive_request(connection)) is not None:
         request, descriptors = received
         try:

@@ -5,7 +5,7 @@ and in sRGB. Decoding is strict: a truncated or corrupt file is refused, never h
 """
 
 import mmap
-from typing import NamedTuple
+from functools import cached_property
 
 import pyvips
 
@@ -29,25 +29,26 @@ _MARKER, _SCAN = 0xFF, 0xDA
 _FIRST_TURNED_ORIENTATION = 5  # EXIF: 5 to 8 swap width and height
 
 
-class Picture(NamedTuple):
+class Picture:
     """A source on the worker's table."""
 
-    data: bytes | mmap.mmap
-    format: SourceFormat
+    def __init__(self, data: bytes | mmap.mmap, source_format: SourceFormat) -> None:
+        self.data = data
+        self.format = source_format
 
-
-def header(picture: Picture) -> pyvips.Image:
-    """The picture with nothing but its header read. Raises SourceUnreadable."""
-    load = getattr(pyvips.Image, f"{_LOADER[picture.format]}_source")
-    try:
-        return load(_source(picture), fail_on=_STRICT, access="sequential")
-    except pyvips.Error as error:
-        raise unreadable(picture, error) from error
+    @cached_property
+    def header(self) -> pyvips.Image:
+        """The picture with nothing but its header read. Raises SourceUnreadable."""
+        load = getattr(pyvips.Image, f"{_LOADER[self.format]}_source")
+        try:
+            return load(_source(self), fail_on=_STRICT, access="sequential")
+        except pyvips.Error as error:
+            raise unreadable(self, error) from error
 
 
 def facts(picture: Picture) -> Facts:
     """Size after orientation, and frames, of anything but an SVG. Raises SourceUnreadable."""
-    image = header(picture)
+    image = picture.header
     names = image.get_fields()
     width, height = image.width, image.height
     if "orientation" in names and image.get("orientation") >= _FIRST_TURNED_ORIENTATION:
@@ -62,7 +63,7 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     ``crop`` is libvips' word: low, centre, high, attention, entropy. Raises SourceUnreadable.
     """
     # Building a colour transform costs half as much as the whole render of a photograph: only where there is a profile.
-    transform = {"output_profile": "srgb"} if _PROFILE in header(picture).get_fields() else {}
+    transform = {"output_profile": "srgb"} if _PROFILE in picture.header.get_fields() else {}
     try:
         image = pyvips.Image.thumbnail_source(
             _source(picture),
