@@ -44,9 +44,13 @@ class Plant:
         self.pool = pool
         self.transfers = transfers
         self.deliveries = Deliveries(queue, transfers, patience_s=0.2)
-        self.attempts = Attempts(
-            queue,
-            Renderer(transfers, pool),
+        self.attempts = self.new_attempts()
+
+    def new_attempts(self) -> Attempts:
+        """As after a restart: with nothing kept."""
+        return Attempts(
+            self.queue,
+            Renderer(self.transfers, self.pool),
             self.deliveries,
             Store[Fetch](1_000_000, on_drop=Fetch.cancel),
             attempt.Config(delivery_timeout_s=60.0),

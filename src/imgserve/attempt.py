@@ -164,6 +164,9 @@ class Attempts:
                 continue
             decision = self._decide(claim, end, now)
             charges.add(decision.charge)
+            if output.is_repeat and not isinstance(decision, Retry):
+                results.append(OutputResult(output.id, "delivered"))  # its final has been taken once, which is enough
+                continue
             if isinstance(decision, Retry):
                 pauses_s.append(decision.delay_s)
                 results.append(OutputResult(output.id, "retry"))

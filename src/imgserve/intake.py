@@ -13,11 +13,12 @@ from collections.abc import Callable
 import msgspec
 
 from imgserve import failpoint, logs
+from imgserve.blob import Blob
 from imgserve.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.errors import ImgserveError
-from imgserve.imaging.faults import SourceUnreadable
+from imgserve.imaging.faults import SourceUnreadable, WorkerDied
 from imgserve.imaging.pool import Pool
-from imgserve.jobs.job import Accepted, Intent, NewJob, PlaceholderResult
+from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.queue import Queue
 from imgserve.placeholder import Placeholders
@@ -128,11 +129,7 @@ class Intake:
             fetch = self._transfers.open(request.source)
             is_kept = False
             try:
-                with logs.stage("probe"):
-                    facts = await self._probe(fetch, wants_svg=_wants_svg(request))
-                failpoint.reach("intake_probed")
-                outputs = tuple(fix(output, request.source, facts, self._limits) for output in request.outputs)
-                await self._check_places(request.source, outputs)
+                facts, outputs = await self._settle_outputs(request, fetch)
                 job = NewJob(
                     id=self._new_id(),
                     digest=_digest(caller, request),
@@ -144,7 +141,7 @@ class Intake:
                 )
                 entry = await self._queue.enqueue(job, self._clock())
                 failpoint.reach("intake_enqueued")
-                if not isinstance(entry, Accepted):
+                if isinstance(entry, Adopted):
                     logs.event("adopted", job=entry.id)
                     return Answer(entry.reply, entry.id, entry.number)
                 states = await self._put_placeholders(entry, outputs)
@@ -157,6 +154,15 @@ class Intake:
                     fetch.cancel()
         logs.event("accepted", job=entry.id, number=entry.number)
         return Answer(job.reply, entry.id, entry.number)
+
+    async def _settle_outputs(self, request: JobRequest, fetch: Fetch) -> tuple[Facts, tuple[FixedOutput, ...]]:
+        """Size, format and place of each output, from the source's header."""
+        with logs.stage("probe"):
+            facts = await self._probe(fetch, wants_svg=_wants_svg(request))
+        failpoint.reach("intake_probed")
+        outputs = tuple(fix(output, request.source, facts, self._limits) for output in request.outputs)
+        await self._check_places(request.source, outputs)
+        return facts, outputs
 
     def _check(self, request: JobRequest) -> None:
         """Policy, as far as the text tells; addresses are judged when they are connected to. Raises RequestInvalid."""
@@ -180,7 +186,7 @@ class Intake:
             await fetch.more(beyond)
             is_complete = fetch.is_complete
             try:
-                facts = await self._pool.probe(fetch.blob, is_complete=is_complete)
+                facts = await self._ask_worker(fetch.blob, is_complete=is_complete)
             except SourceUnreadable as error:
                 if wants_svg:
                     raise NotSvg("srcURL: its bytes are no SVG, which rasterize needs") from error
@@ -188,6 +194,13 @@ class Intake:
             if facts is not None:
                 return facts
             beyond = max(beyond, fetch.blob.size) * 2
+
+    async def _ask_worker(self, blob: Blob, *, is_complete: bool) -> Facts | None:
+        """A worker may die of its own accord; one that dies of the same picture again has died of the picture."""
+        try:
+            return await self._pool.probe(blob, is_complete=is_complete)
+        except WorkerDied:
+            return await self._pool.probe(blob, is_complete=is_complete)
 
     async def _check_places(self, source: Source, outputs: tuple[FixedOutput, ...]) -> None:
         for output in outputs:
@@ -200,33 +213,41 @@ class Intake:
     ) -> tuple[PlaceholderResult, ...]:
         """Write them all. A definite refusal by one destination refuses the job, with what it owes the others."""
         wanted = [(i, o) for i, o in zip(entry.output_ids, outputs, strict=True) if o.placeholder.style != "none"]
-        ends = await asyncio.gather(*(self._put(entry, output_id, output) for output_id, output in wanted))
-        states = tuple(end for end in ends if isinstance(end, PlaceholderResult))
-        errors = [end for end in ends if isinstance(end, ImgserveError)]
-        if errors:
-            first = min(errors, key=lambda error: error.classic_code or 0)
-            await until_stored(
-                lambda: self._queue.refuse(entry.number, states, first.code, first.sentence(), self._clock())
-            )
-            raise first
-        return states
+        puts = (self._put(entry, output_id, output) for output_id, output in wanted)
+        ends = await asyncio.gather(*puts, return_exceptions=True)
+        states: list[PlaceholderResult] = []
+        refusals: list[ImgserveError] = []
+        bugs: list[BaseException] = []
+        for (output_id, _), end in zip(wanted, ends, strict=True):
+            if isinstance(end, PlaceholderResult):
+                states.append(end)
+            elif isinstance(end, ImgserveError):
+                refusals.append(end)
+            else:
+                bugs.append(end)
+                states.append(PlaceholderResult(output_id, "unknown"))
+        if not refusals and not bugs:
+            return tuple(states)
+        refusals.sort(key=lambda error: error.classic_code or 0)
+        code, detail = (refusals[0].code, refusals[0].sentence()) if refusals else ("internal", "")
+        await until_stored(lambda: self._queue.refuse(entry.number, tuple(states), code, detail, self._clock()))
+        raise (refusals or bugs)[0]
 
-    async def _put(self, entry: Accepted, output_id: int, output: FixedOutput) -> PlaceholderResult | ImgserveError:
+    async def _put(self, entry: Accepted, output_id: int, output: FixedOutput) -> PlaceholderResult:
+        """Raises what makes the destination refuse the job."""
         place = output.destination
         assert output.recipe.output.format is not None
         media_type = MEDIA_TYPE[output.recipe.output.format]
         write = Write("placeholder", media_type, f"o{output_id}", 0, self._config.placeholder_timeout_s)
+        drawn = await self._placeholders.waiting(output)
+        await self._queue.note_placeholder(drawn.digest, drawn.blob.size, self._clock())
+        intent = Intent(entry.number, output_id, 0, place.key, "placeholder")
         try:
-            drawn = await self._placeholders.waiting(output)
-            await self._queue.note_placeholder(drawn.digest, drawn.blob.size, self._clock())
-            intent = Intent(entry.number, output_id, 0, place.key, "placeholder")
             await self._deliveries.write(intent, place, drawn.blob, write, is_held=output_id in entry.held)
         except DeliveryUnknown:
             return PlaceholderResult(output_id, "unknown")
         except (Overtaken, ClaimLost):
             return PlaceholderResult(output_id, "none")
-        except ImgserveError as error:
-            return error
         return PlaceholderResult(output_id, "written")
 
 

@@ -5,6 +5,7 @@ The HTTP server runs inside our own event loop, so that start, drain and signals
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import signal
 import socket
@@ -37,6 +38,8 @@ from imgserve.transfer.spool import Store
 BEGUN_BYTES = 64_000_000
 BACKLOG = 2048
 COLLECT_AFTER = 20_000
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+KEEP_BYTES = 64 * 1024 * 1024
 
 
 class CannotStart(ImgserveError):
@@ -105,7 +108,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
                 backlog=BACKLOG,
             )
         )
-        _spare_the_collector()
+        _tune_memory()
         serving = asyncio.create_task(server.serve([listener]))
         parts.runner.start()
         host, port = listener.getsockname()[:2]
@@ -120,8 +123,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     return 0
 
 
-def _spare_the_collector() -> None:
-    """What is loaded now stays for good, and what a job leaves behind is freed by counting: look seldom for cycles."""
+def _tune_memory() -> None:
+    """What is loaded now stays for good, and what a job leaves behind is freed by counting: look seldom for cycles.
+
+    Transfer buffers come and go with every job: keep their pages instead of asking the kernel anew.
+    """
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+    libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)

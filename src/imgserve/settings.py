@@ -39,7 +39,6 @@ class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failpoint_file: str = ""
     quiet_s: float | None = None
     repeat_after_s: float | None = None
-    first_delay_s: float | None = None
     drain_s: float | None = None
 
 

@@ -79,6 +79,17 @@ async def test_a_final_after_an_unanswered_placeholder_goes_out_twice(made: Plan
     assert receiver.log == ["put final", "put final"]
 
 
+async def test_a_repeat_that_fails_for_good_leaves_the_final_that_was_taken(made: Plant, receiver: Receiver) -> None:
+    await made.released(put_to(receiver.port, "a.png"), state="unknown")
+    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    await made.queue.settle(done, time.time())
+    made.source.unlink()
+    restarted = made.new_attempts()  # whose predecessor took the kept rendition along
+    last = await restarted.carry_out(await claimed(made.queue, time.time() + 61))
+    assert [result.status for result in last.results] == ["delivered"]
+    assert receiver.log == ["put final"]
+
+
 async def test_a_delivery_that_failed_is_repeated_without_the_source(made: Plant) -> None:
     port = closed_port()
     await made.released(put_to(port, "a.png"))
