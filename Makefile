@@ -50,10 +50,10 @@ demo: .venv/.demo
 # Tests that find no strace or gdb skip themselves, and say so.
 TEST_PROGRAMS := strace gdb
 system-packages:
-	@command -v $(TEST_PROGRAMS) >/dev/null \
-	&& [ "$$(command -v $(TEST_PROGRAMS) | wc -l)" = $(words $(TEST_PROGRAMS)) ] \
-	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $(TEST_PROGRAMS) >/dev/null; } \
-	|| echo "the tests that need $(TEST_PROGRAMS) may be skipped; to run them all: apt-get install $(TEST_PROGRAMS)" >&2
+	@missing=; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	[ -z "$$missing" ] \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; } \
+	|| echo "tests that need$$missing will be skipped; to run them all: apt-get install$$missing" >&2
 
 test: .venv/.test system-packages
 	@$(BIN)/pytest $(PYTEST_ARGS)

@@ -63,6 +63,9 @@ class Debts:
         except ImgserveError as error:
             logs.event("debt_unpaid", job=debt.id, output=debt.output.id, code=error.code)
             return self._clock() + backoff(debt.attempts, self._jitter())
+        except Exception:  # noqa: BLE001 - as in an attempt: a bug must not keep the destination held for ever
+            logs.bug("debt_bug", job=debt.id, output=debt.output.id)
+            return self._clock() + backoff(debt.attempts, self._jitter())
         logs.event("debt_paid", job=debt.id, output=debt.output.id)
         return "paid"
 

@@ -39,6 +39,16 @@ class ClaimLost(ImgserveError):
     title = "The attempt is no longer this runner's"
 
 
+class DestinationBusy(ImgserveError):
+    """A placeholder waited for its destination as long as a caller can be expected to."""
+
+    code = "destination_busy"
+    classic_code = 301
+    status = 503
+    is_retryable = True
+    title = "The destination is being written to"
+
+
 class _Flight(msgspec.Struct, frozen=True):
     intent: Intent
     task: asyncio.Task[Delivery | None]
@@ -69,10 +79,11 @@ class Deliveries:
 
         DeliveryUnknown also when a newer job's write broke this one off.
         """
+        abandoned: tuple[tuple[str, int], ...] = ()
         if not is_held:
             granted = await self._hold(intent, destination)
-            abandoned = tuple((f"o{output_id}", token) for output_id, token in granted.abandoned)
-            write = msgspec.structs.replace(write, abandoned=abandoned)
+            abandoned = tuple((self._name(output_id), token) for output_id, token in granted.abandoned)
+        write = msgspec.structs.replace(write, name=self._name(intent.output_id), abandoned=abandoned)
         failpoint.reach(f"{intent.kind}_locked")
         delivered = await self._fly(intent, self._transfers.deliver(destination, blob, write))
         assert delivered is not None
@@ -82,6 +93,10 @@ class Deliveries:
         await self._hold(intent, destination)
         failpoint.reach(f"{intent.kind}_locked")
         await self._fly(intent, self._transfers.delete(destination, write))
+
+    def _name(self, output_id: int) -> str:
+        """For temporary files: two servers may write to one directory, each with an output of this number."""
+        return f"{self._queue.id}-o{output_id}"
 
     async def _hold(self, intent: Intent, destination: Destination) -> Granted:
         impatient_at: float | None = None

@@ -4,12 +4,12 @@
     ├─ spec/faults.py        RequestInvalid (101-116)
     ├─ spec/geometry.py      SourceTooSmall (203), NotSvg (204)
     ├─ imaging/faults.py     SourceUnreadable (202), SvgInvalid (204), PictureTooLarge (206), RenderTimeout,
-    │                        WorkerDied, RenderFailed
+    │                        WorkerDied, NoWorker (301), RenderFailed
     ├─ transfer/faults.py    SourceUnavailable (201), SourceTooLarge (206), SourceRefused (115),
     │                        DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown,
     │                        TransfersBusy (301)
     ├─ jobs/queue.py         QueueFull, StorageFailing (301)
-    ├─ delivery.py           Overtaken, ClaimLost
+    ├─ delivery.py           Overtaken, ClaimLost, DestinationBusy (301)
     ├─ attempt.py            SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ intake.py             Draining (301)
     ├─ settings.py           SettingsInvalid

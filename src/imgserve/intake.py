@@ -104,6 +104,10 @@ class Intake:
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
+    @property
+    def is_storage_failing(self) -> bool:
+        return self._queue.is_failing
+
     def draining(self) -> Draining:
         return Draining("the server is stopping", "send the request again in a moment")
 
@@ -161,8 +165,7 @@ class Intake:
             facts = await self._probe(fetch, wants_svg=_wants_svg(request))
         failpoint.reach("intake_probed")
         outputs = tuple(fix(output, request.source, facts, self._limits) for output in request.outputs)
-        await self._check_places(request.source, outputs)
-        return facts, outputs
+        return facts, tuple([await self._placed(request.source, output) for output in outputs])
 
     def _check(self, request: JobRequest) -> None:
         """Policy, as far as the text tells; addresses are judged when they are connected to. Raises RequestInvalid."""
@@ -202,11 +205,12 @@ class Intake:
         except WorkerDied:
             return await self._pool.probe(blob, is_complete=is_complete)
 
-    async def _check_places(self, source: Source, outputs: tuple[FixedOutput, ...]) -> None:
-        for output in outputs:
-            self._transfers.check_destination(output.destination)
-            if await self._transfers.is_same_place(source, output.destination):
-                raise DestinationRefused("names the source itself, expected another place")
+    async def _placed(self, source: Source, output: FixedOutput) -> FixedOutput:
+        """The output with its place judged, now that all tags are filled in, and resolved."""
+        self._transfers.check_destination(output.destination)
+        if await self._transfers.is_same_place(source, output.destination):
+            raise DestinationRefused("names the source itself, expected another place")
+        return msgspec.structs.replace(output, destination=await self._transfers.resolved(output.destination))
 
     async def _put_placeholders(
         self, entry: Accepted, outputs: tuple[FixedOutput, ...]

@@ -16,6 +16,8 @@ from imgserve.spec.request import FixedOutput
 FAILURE_COLOR = "#8c8c8c"
 FAILURE_TEXT = "Image processing failed"
 
+SMALLEST_CHARGE_BYTES = 65_536
+
 
 class Config(msgspec.Struct, frozen=True):
     cache_bytes: int = 16_000_000
@@ -60,13 +62,18 @@ class Placeholders:
         if done.cancelled() or done.exception() is not None:
             self._drawn.pop(drawing, None)
             return
-        self._size_bytes += done.result().blob.size
+        self._size_bytes += _charge(done.result())
         for old, drawn in list(self._drawn.items()):
             if self._size_bytes <= self._config.cache_bytes:
                 break
             if drawn.done():
-                self._size_bytes -= drawn.result().blob.size
+                self._size_bytes -= _charge(drawn.result())
                 del self._drawn[old]
+
+
+def _charge(drawn: Drawn) -> int:
+    """What a picture counts in the cache: it holds a descriptor too, of which there are not many."""
+    return max(drawn.blob.size, SMALLEST_CHARGE_BYTES)
 
 
 def digest(blob: Blob) -> bytes:

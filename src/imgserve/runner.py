@@ -4,7 +4,6 @@ The queue decides what is due and whose it is; debts of failed jobs are paid on 
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Coroutine
 
@@ -18,7 +17,7 @@ from imgserve.errors import ImgserveError
 from imgserve.jobs.job import Claim, DebtClaim, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.queue import Config as QueueConfig
-from imgserve.jobs.queue import Queue, StorageFailing
+from imgserve.jobs.queue import Queue
 
 STORAGE_PAUSE_S = 1.0
 PRUNE_EVERY_S = 3600.0
@@ -145,16 +144,21 @@ class Runner:
         """Prolong leases; an attempt whose lease is lost is broken off before it writes."""
         while True:
             await asyncio.sleep(self._queue_config.heartbeat_s)
-            held = {held.number: task for task, held in self._running.items() if isinstance(held, Claim)}
-            claims = tuple(held for held in self._running.values() if isinstance(held, Claim))
-            with contextlib.suppress(StorageFailing):
-                ours = await self._queue.heartbeat(claims, self._clock())
-                for number in held.keys() - ours:
-                    held[number].cancel()
+            held = {task: claim for task, claim in self._running.items() if isinstance(claim, Claim)}
+            try:
+                ours = await self._queue.heartbeat(tuple(held.values()), self._clock())
+            except ImgserveError as error:
+                logs.event("heartbeat_failed", code=error.code, detail=error.detail)
+                continue
+            for task, claim in held.items():
+                if claim.number not in ours:
+                    task.cancel()
 
     async def _prune(self) -> None:
         while True:
-            with contextlib.suppress(StorageFailing):
-                pruned = await self._queue.prune(self._clock())
-                logs.event("pruned", jobs=pruned)
+            try:
+                while pruned := await self._queue.prune(self._clock()):
+                    logs.event("pruned", jobs=pruned)
+            except ImgserveError as error:
+                logs.event("pruning_failed", code=error.code, detail=error.detail)
             await asyncio.sleep(PRUNE_EVERY_S)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ import uvloop
 
 from imgserve import failpoint, logs
 from imgserve.api import app
+from imgserve.api.connection import TimedProtocol
 from imgserve.attempt import Attempts
 from imgserve.debts import Debts
 from imgserve.delivery import Deliveries
@@ -83,6 +85,7 @@ def run(settings: Settings) -> int:
             failpoint.arm(settings.test.failpoint, settings.test.nth)
         if settings.test.failpoint_file:
             failpoint.arm_by(Path(settings.test.failpoint_file))
+    _raise_descriptor_limit()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _listen(settings.api) as listener:
         return uvloop.run(_serve(settings, listener))
@@ -96,7 +99,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         server = _Server(
             uvicorn.Config(
                 app.build(settings.api, parts.intake, parts.pool),
-                http=app.protocol(settings.api.header_timeout_s),
+                http=TimedProtocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
@@ -128,12 +131,19 @@ def _tune_memory() -> None:
 
     Transfer buffers come and go with every job: keep their pages instead of asking the kernel anew.
     """
-    libc = ctypes.CDLL(None)
-    libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
-    libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl has not
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+        mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)
+
+
+def _raise_descriptor_limit() -> None:
+    """Connections and kept pictures are descriptors: take as many as the system lets us have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _until(stop: asyncio.Event, serving: asyncio.Task[None]) -> None:

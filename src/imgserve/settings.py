@@ -115,11 +115,12 @@ def _api_keys(path: str | None, problems: list[str]) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"--api-key-file: {path} cannot be read: {error}")
         return ()
-    keys = tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    lines = (line.strip() for line in text.splitlines())
+    keys = tuple(line for line in lines if line and not line.startswith("#"))
     if not keys:
         problems.append(f"--api-key-file: {path} holds no key, expected one a line")
-    if any(len(key) < 16 or not key.isascii() or not key.isprintable() for key in keys):
-        problems.append(f"--api-key-file: each key in {path} must have at least 16 printable ASCII characters")
+    if any(len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key for key in keys):
+        problems.append(f"--api-key-file: each key in {path} must be at least 16 printable ASCII characters, no spaces")
     return keys
 
 

@@ -208,3 +208,28 @@ async def test_a_transaction_that_raises_is_undone_alone(queue: SqliteQueue, hou
     assert len(house.statuses()) == 3
     assert set(house.statuses().values()) == {"accepting"}
     assert entry.number in house.statuses()
+
+
+async def test_a_row_that_cannot_be_read_holds_up_nobody(house: SqliteHouse, tmp_path: Path) -> None:
+    queue = await house.open()
+    odd, good = await released(queue, output(f"{KEY}1")), await released(queue, output(f"{KEY}2"))
+    await house.close()
+    db = apsw.Connection(str(tmp_path / FILE_NAME))
+    db.execute("UPDATE output SET spec = CAST(? AS BLOB) WHERE job = ?", ('{"of": "another version"}', odd.number))
+    db.close()
+    queue = await house.open()
+    assert [claim.number for claim in (await queue.take_work(10, 0, START)).claims] == [good.number]
+    assert house.statuses() == {odd.number: "failed", good.number: "running"}
+
+
+async def test_a_queue_tells_that_it_cannot_be_written(queue: Queue, tmp_path: Path) -> None:
+    assert not queue.is_failing
+    other = apsw.Connection(str(tmp_path / FILE_NAME))
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StorageFailing):
+        await queue.enqueue(new_job(), START)
+    assert queue.is_failing
+    other.execute("ROLLBACK")
+    other.close()
+    await accepted(queue)
+    assert not queue.is_failing

@@ -18,7 +18,7 @@ from imgserve.transfer.faults import (
     DeliveryFailed,
     DeliveryUnknown,
 )
-from tests.contract.transfers import LOOPBACK, destination, write
+from tests.contract.transfers import LOOPBACK, Listener, destination, write
 
 
 @pytest.fixture
@@ -77,6 +77,46 @@ async def test_ftp_without_an_answer_is_unknown_and_with_a_refusal_definite(
         await asyncio.to_thread(server.join)
     assert caught.value.is_retryable
     assert stored == [b"picture"]
+
+
+@pytest.mark.parametrize(
+    ("silent", "fault"), [("STOR", DeliveryFailed), ("RNTO", DeliveryUnknown), ("SIZE", DeliveryUnknown)]
+)
+async def test_a_lost_reply_is_not_explained_by_an_older_refusal(
+    transfers: Transfers, silent: str, fault: type[DeliveryFailed | DeliveryUnknown]
+) -> None:
+    """The server refuses to delete leftovers and to rename over a file; on the second session it falls silent."""
+    with socket.create_server(("127.0.0.1", 0)) as data, Listener(lambda peer: serve(peer)) as control:
+        data.settimeout(10)
+        replies = {
+            "USER": "331 ok", "PASS": "230 ok", "PWD": '257 "/"', "EPSV": f"229 ok (|||{data.getsockname()[1]}|)",
+            "RNFR": "350 go on", "STOR": "150 go", "SIZE": "213 7",
+        }  # fmt: skip
+        seen: list[str] = []
+
+        def serve(peer: socket.socket) -> None:
+            with suppress(OSError), peer.makefile("r") as lines:
+                peer.sendall(b"220 hello\r\n")
+                for line in lines:
+                    verb = line.split()[0]
+                    is_second = seen.count("RNFR") == 2
+                    seen.append(verb)
+                    if verb == silent and (is_second or silent == "STOR"):
+                        return
+                    reply = replies.get(verb, "200 ok")
+                    if (verb == "DELE" and "STOR" not in seen) or (verb == "RNTO" and not is_second):
+                        reply = "550 no"
+                    peer.sendall(reply.encode() + b"\r\n")
+                    if verb == "STOR":
+                        with data.accept()[0] as stream, stream.makefile("rb") as sent:
+                            sent.read()
+                        peer.sendall(b"226 done\r\n")
+
+        place = destination("ftp", f"ftp://127.0.0.1:{control.port}/x.png")
+        with pytest.raises(fault) as caught:
+            await transfers.deliver(place, Blob.of(b"picture"), write(token=3, timeout_s=5.0))
+        await transfers.aclose()
+    assert caught.value.is_retryable
 
 
 async def test_what_a_failed_rename_leaves_is_removed_in_the_same_session(transfers: Transfers, tmp_path: Path) -> None:

@@ -96,6 +96,15 @@ async def test_a_wrong_size_found_afterwards_is_a_failure(transfers: Transfers, 
     assert caught.value.is_retryable
 
 
+async def test_what_a_redirect_leads_to_says_nothing_about_a_delivery(
+    transfers: Transfers, http: HttpReceiver, tmp_path: Path
+) -> None:
+    (tmp_path / "other.png").write_bytes(b"old and longer")
+    http.behave("/x", Behaviour(status=302, redirect="/other.png", kinds=("HEAD",)))
+    delivery = await transfers.deliver(destination("put", http.url + "/x.png"), Blob.of(b"new"), write())
+    assert not delivery.is_verified
+
+
 async def test_headers_tell_the_state_and_presigned_urls_are_not_asked(
     transfers: Transfers, http: HttpReceiver
 ) -> None:

@@ -13,6 +13,7 @@ from examples.ftp_receiver import FtpReceiver
 from examples.receivers import Behaviour, HttpReceiver
 
 from imgserve.spec.limits import Limits
+from imgserve.spec.url import parse
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import (
     SourceRefused,
@@ -231,9 +232,31 @@ async def test_the_same_file_by_another_name_is_the_same_place(transfers: Transf
     for name, same in expected.items():
         place = destination("file", "file:///", f"{tmp_path}/{name}")
         assert await transfers.is_same_place(one, place) == same
-    url = "http://example.com/x.png"
-    assert await transfers.is_same_place(source(url), destination("put", "http://EXAMPLE.com:80/x.png"))
-    assert not await transfers.is_same_place(source(url), destination("put", "http://example.com:81/x.png"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "is_same"),
+    [
+        ("put", "http://EXAMPLE.com:80/x.png?id=1", True),
+        ("put", "http://example.com./y/../x%2Epng?id=1&X-Amz-Signature=2", True),
+        ("put", "http://example.com/x.png?id=2", False),
+        ("put", "http://example.com:81/x.png?id=1", False),
+        ("ftp", "ftp://example.com/x.png", False),
+    ],
+)
+async def test_the_same_place_by_another_spelling(transfers: Transfers, kind: str, url: str, is_same: bool) -> None:
+    place = destination(kind, url, key=parse(url).key)
+    assert await transfers.is_same_place(source("http://example.com/x.png?id=1"), place) == is_same
+
+
+async def test_a_root_may_be_named_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pics", "here"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pics" / "a").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path / "here")
+    transfers = Transfers(Config(read_roots=("../pics",)), Limits())
+    assert (await transfers.open(source(f"file://{tmp_path}/pics/a")).finish()).read() == b"x"
+    await transfers.aclose()
 
 
 def test_the_configuration_names_its_faults(tmp_path: Path) -> None:

@@ -118,6 +118,18 @@ async def test_a_redirect_to_a_refused_address_is_not_followed(http: HttpReceive
     await transfers.aclose()
 
 
+@pytest.mark.parametrize("allowed", ["127.0.0.1", "::1"])
+async def test_a_name_with_one_open_address_is_not_refused(allowed: str) -> None:
+    """libcurl knows both addresses of ``localhost`` by itself; nobody listens at either."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    transfers = Transfers(Config(allow_networks=(allowed,)), Limits())
+    with pytest.raises(SourceUnavailable, match="does not accept connections") as caught:
+        await transfers.open(source(f"http://localhost:{port}/x")).finish()
+    await transfers.aclose()
+    assert caught.value.is_retryable
+
+
 @pytest.mark.parametrize("epsv", [b"500 no\r\n", b"229 ok (|||25|)\r\n"])
 async def test_an_ftp_server_cannot_send_us_elsewhere(epsv: bytes) -> None:
     with Listener(say_hello, "127.0.0.2") as target:

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 from imgserve.spec.destination import Destination
 from imgserve.spec.source import Source
@@ -17,12 +18,12 @@ def source(url: str, path: str = "") -> Source:
     if url.startswith("file:"):
         return Source(url, "file", "", 0, path or url.removeprefix("file://"))
     place = location.origin(url)
-    return Source(url, place.scheme, place.host, place.port, location.path(url))  # type: ignore[arg-type]
+    return Source(url, place.scheme, place.host, place.port, urlsplit(url).path)  # type: ignore[arg-type]
 
 
-def destination(kind: str, url: str, path: str = "", name: str = "") -> Destination:
+def destination(kind: str, url: str, path: str = "", name: str = "", key: str = "") -> Destination:
     place = location.origin(url) if kind != "file" else location.Origin("file", "", 0)
-    return Destination(kind, url, url, place.host, place.port, path, url, name, "image_file")  # type: ignore[arg-type]
+    return Destination(kind, url, url, place.host, place.port, path, key or url, name, "image_file")  # type: ignore[arg-type]
 
 
 def write(state: str = "final", token: int = 1, timeout_s: float = 10.0) -> Write:

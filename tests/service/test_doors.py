@@ -66,7 +66,7 @@ def test_protected_mode_serves_this_machine(world: World) -> None:
 
 def test_keys(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
-    keys.write_text(f"# ours\n{KEY}\n\nanother-key-of-length-2\n")
+    keys.write_text(f"  # ours, and some others as well\n{KEY}\n\nanother-key-of-length-2\n")
     with Daemon(tmp_path / "data", "--api-key-file", str(keys)) as server:
         for headers in ({}, {"Authorization": "Bearer wrong-key-0123456789"}, {"Authorization": f"Basic {KEY}"}):
             reply = server.post({}, headers=headers)
@@ -97,6 +97,32 @@ def test_half_a_body_is_ended(world: World) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{")
         assert b'{"msg":"request parse error"}' in connection.recv(1000)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "more"),
+    [
+        (b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\r\n"),
+        (b"POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 100000\r\n\r\n", b"x"),
+    ],
+)
+def test_bytes_that_begin_no_request_do_not_keep_a_connection(world: World, request_bytes: bytes, more: bytes) -> None:
+    port = int(world.server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+        connection.sendall(request_bytes)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 ")
+        try:
+            connection.sendall(more)
+            while connection.recv(1000):
+                pass
+        except ConnectionError:
+            pass
+
+
+def test_the_queue_is_its_owners_alone(world: World) -> None:
+    kept = list(world.server.data_dir.glob("queue.sqlite*"))
+    assert kept
+    assert {place.stat().st_mode & 0o077 for place in kept} == {0}
 
 
 def test_no_secret_is_shown_but_to_its_sender(world: World) -> None:

@@ -5,6 +5,7 @@ import gc
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,9 +19,10 @@ from PIL import Image
 
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
-from imgserve.imaging.faults import PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid, WorkerDied
+from imgserve.imaging.faults import NoWorker, PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid, WorkerDied
 from imgserve.imaging.messages import Drawing, RenderTask
 from imgserve.imaging.pool import Config, Pool, PoolCannotStart
+from imgserve.imaging.process import Child
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize, Resize
@@ -103,9 +105,7 @@ async def test_a_growing_source_is_probed_again(pool: Pool) -> None:
 async def test_clean_faults_come_back_and_leave_the_worker_alone(pool: Pool) -> None:
     pids = pool.worker_pids
     calls: list[tuple[type[ImgserveError], Awaitable[object]]] = [
-        (SourceUnreadable, pool.render(Blob.of(b"nonsense" * 20), TASK)),
-        (SourceUnreadable, pool.render(Blob(), TASK)),
-        (SvgInvalid, pool.render(Blob.of(PHOTO), SVG_TASK)),
+        (SourceUnreadable, pool.probe(Blob.of(b"nonsense" * 20), is_complete=True)),
         (SvgInvalid, pool.probe(Blob.of(pictures.svg("<g>")), is_complete=True)),
         (PictureTooLarge, pool.draw(Drawing(Size(20_000, 1), "png", "#000000", ""))),
     ]
@@ -114,6 +114,21 @@ async def test_clean_faults_come_back_and_leave_the_worker_alone(pool: Pool) -> 
             await call
     await works(pool)
     assert pool.worker_pids == pids
+
+
+@pytest.mark.parametrize(
+    ("data", "task", "expected"),
+    [(b"nonsense" * 20, TASK, SourceUnreadable), (b"", TASK, SourceUnreadable), (PHOTO, SVG_TASK, SvgInvalid)],
+)
+async def test_a_worker_that_decoded_a_broken_picture_is_replaced(
+    pool: Pool, data: bytes, task: RenderTask, expected: type[ImgserveError]
+) -> None:
+    before = set(pool.worker_pids)
+    with pytest.raises(expected):
+        await pool.render(Blob.of(data), task)
+    await works(pool)
+    await until(lambda: len(pool.worker_pids) == 3, "no new spare")
+    assert len(before - set(pool.worker_pids)) == 1
 
 
 async def test_kill_9_in_the_middle_of_a_render(pool: Pool) -> None:
@@ -126,6 +141,27 @@ async def test_kill_9_in_the_middle_of_a_render(pool: Pool) -> None:
     await works(pool)
     await until(lambda: len(pool.worker_pids) == 3, "no new spare")
     assert pid not in pool.worker_pids
+
+
+async def test_a_worker_that_closes_its_socket_and_lives_on_is_killed() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    child = Child(sleeper(), ours)
+    theirs.close()
+    async with asyncio.timeout(10):
+        await child.reaped()
+    assert not exists(child.pid)
+
+
+def sleeper() -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+async def test_a_fresh_worker_that_cannot_start_is_no_crash(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(NoWorker) as caught:
+        await pool.render(Blob.of(PHOTO), TASK, is_alone=True)
+    assert caught.value.is_retryable
 
 
 async def test_kill_9_of_every_idle_worker(pool: Pool) -> None:
@@ -224,9 +260,9 @@ async def test_stopping_lets_nobody_wait_for_ever() -> None:
     await busy_worker(pool)
     await pool.aclose()
     results = await asyncio.gather(*renders, return_exceptions=True)
-    assert [type(result) for result in results] == [WorkerDied] * 3
+    assert [type(result) for result in results] == [NoWorker] * 3
     assert pool.worker_pids == ()
-    with pytest.raises(WorkerDied, match="stopping"):
+    with pytest.raises(NoWorker, match="stopping"):
         await pool.render(Blob.of(PHOTO), TASK)
 
 
@@ -245,7 +281,7 @@ async def test_descriptors_do_not_leak(pool: Pool) -> None:
     for _ in range(30):
         await works(pool)
         with pytest.raises(SourceUnreadable):
-            await pool.render(Blob.of(b"nonsense" * 20), TASK)
+            await pool.probe(Blob.of(b"nonsense" * 20), is_complete=True)
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == before
     assert [len(os.listdir(f"/proc/{pid}/fd")) for pid in pool.worker_pids] == workers_before

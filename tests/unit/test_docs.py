@@ -25,6 +25,7 @@ PAGES = sorted(
                  *(ROOT / "bench").rglob("*.md")]
 )  # fmt: skip
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+PATH = re.compile(r"`((?:\w[\w.-]*/)+[\w.*-]*)`")
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
@@ -42,6 +43,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = (page.parent / name).resolve() if name else page
         assert target.exists(), f"{link} leads nowhere"
         assert not anchor or anchor in anchors(target), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_paths_on_the_page_exist(page: Path) -> None:
+    for name in PATH.findall(page.read_text()):
+        bases = (ROOT, ROOT / "src/imgserve", page.parent)
+        assert any(next(base.glob(name), None) for base in bases), f"{name} does not exist"
 
 
 def test_generated_tables_are_up_to_date() -> None:
@@ -83,7 +91,8 @@ def test_flags_on_the_pages_exist_and_all_are_named() -> None:
     ).stdout
     exist = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    named = {flag for page in pages for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())}
+    texts = [re.sub(r"\b(?:curl|pip) [^\n`]*", "", page.read_text()) for page in pages]  # they have flags of their own
+    named = {flag for text in texts for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
     assert named == exist
 
 

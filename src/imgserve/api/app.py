@@ -1,21 +1,19 @@
-"""The doors for programs on one screen: routes, who may pass, and the protocol class that ends slow clients.
+"""The doors for programs on one screen: routes, and who may pass.
 
 POST /        classic.py   the original protocol (raw ASGI: no framework answer can leak into it)
 GET  /        page.html    a job with curl
 GET  /health  health.py    open
 """
 
-import asyncio
 from importlib import resources
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 from litestar import Litestar, MediaType, Request, get
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from imgserve.api.auth import App, Guarded, Receive, Scope, Send
-from imgserve.api.classic import Classic, deny
+from imgserve.api.classic import Classic, deny_unread
 from imgserve.api.health import health_handler
 from imgserve.imaging.pool import Pool
 from imgserve.intake import Intake
@@ -28,7 +26,6 @@ class Config(msgspec.Struct, frozen=True):
     port: int
     keys: tuple[str, ...] = ()
     max_body_bytes: int = 1_000_000
-    header_timeout_s: float = 10.0
     body_timeout_s: float = 10.0
 
     def __repr__(self) -> str:
@@ -50,42 +47,4 @@ def build(config: Config, intake: Intake, pool: Pool) -> App:
         is_classic = scope["path"] == "/" and scope["method"] == "POST"
         await (classic if is_classic else pages)(scope, receive, send)
 
-    return Guarded(route, config.keys, deny)
-
-
-def protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
-    """uvicorn leaves a half-sent header open for ever (measured): this ends it after ``header_timeout_s``."""
-
-    class Protocol(HttpToolsProtocol):
-        _timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._start_timer()
-
-        def on_message_begin(self) -> None:
-            self._start_timer()
-            super().on_message_begin()
-
-        def on_headers_complete(self) -> None:
-            self._stop_timer()
-            super().on_headers_complete()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_timer()
-            super().connection_lost(exc)
-
-        def _start_timer(self) -> None:
-            self._stop_timer()
-            self._timer = self.loop.call_later(header_timeout_s, self._end)
-
-        def _stop_timer(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-        def _end(self) -> None:
-            if self.transport is not None and not self.transport.is_closing():
-                self.transport.close()
-
-    return Protocol
+    return Guarded(route, config.keys, deny_unread)

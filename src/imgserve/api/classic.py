@@ -39,7 +39,7 @@ class Classic:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._intake.is_draining:
-            await deny(self._intake.draining(), scope, receive, send)
+            await deny_unread(self._intake.draining(), scope, receive, send)
             return
         try:
             async with asyncio.timeout(self._body_timeout_s):
@@ -48,20 +48,23 @@ class Classic:
         except BodyTooLarge:
             await reply(send, 413, PARSE_ERROR, close=True)
             return
-        except (ParseError, TimeoutError):
+        except TimeoutError:
+            await reply(send, 200, PARSE_ERROR, close=True)
+            return
+        except ParseError:
             await reply(send, 200, PARSE_ERROR)
             return
         except RequestInvalid as error:
-            await deny(error, scope, receive, send)
+            await deny(error, send)
             return
         try:
             answer = await self._intake.take_in(request, scope["caller"], _good_reply)
         except ImgserveError as error:
-            await deny(error, scope, receive, send)
+            await deny(error, send)
             return
         except Exception:  # noqa: BLE001 - the boundary: a bug of ours still gets an answer of the protocol's shape
             logs.bug("intake_bug")
-            await deny(IntakeBug("a fault inside imgserve; its log has the details"), scope, receive, send)
+            await deny(IntakeBug("a fault inside imgserve; its log has the details"), send)
             return
         await self._answer(answer, send)
 
@@ -92,7 +95,12 @@ def _good_reply(outputs: tuple[FixedOutput, ...]) -> bytes:
     return msgspec.json.encode({"dstURL": outputs[0].destination.shown})
 
 
-async def deny(error: ImgserveError, _scope: Scope, _receive: Receive, send: Send) -> None:
+async def deny_unread(error: ImgserveError, _scope: Scope, _receive: Receive, send: Send) -> None:
+    """``deny`` before the body was read: what is left of it must not keep the connection."""
+    await deny(error, send, close=True)
+
+
+async def deny(error: ImgserveError, send: Send, *, close: bool = False) -> None:
     """The classic shape of a fault. Codes 301 and 302 also speak through the status."""
     number = error.number if isinstance(error, RequestInvalid) else error.classic_code
     status = {301: 503, 302: 401}.get(number or 301, 200)
@@ -104,7 +112,7 @@ async def deny(error: ImgserveError, _scope: Scope, _receive: Receive, send: Sen
     headers = [(b"retry-after", str(RETRY_AFTER_S).encode())] if status == 503 else []
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    await reply(send, status, body, *headers)
+    await reply(send, status, body, *headers, close=close)
 
 
 async def reply(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes], close: bool = False) -> None:

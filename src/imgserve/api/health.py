@@ -11,7 +11,7 @@ from imgserve.intake import Intake
 
 
 class Health(msgspec.Struct, frozen=True):
-    status: Literal["ok", "draining"]
+    status: Literal["ok", "draining", "storage_failing"]
     sandbox: str
 
 
@@ -20,6 +20,8 @@ def health_handler(intake: Intake, pool: Pool) -> HTTPRouteHandler:
     def health() -> Response[Health]:
         if intake.is_draining:
             return Response(Health("draining", pool.sandbox), status_code=503)
+        if intake.is_storage_failing:
+            return Response(Health("storage_failing", pool.sandbox), status_code=503)
         return Response(Health("ok", pool.sandbox))
 
     return health

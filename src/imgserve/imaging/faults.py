@@ -47,6 +47,16 @@ class WorkerDied(ImgserveError):
     title = "The render worker died"
 
 
+class NoWorker(ImgserveError):
+    """The picture was given to no worker, or taken back because the server stops: it is not to blame."""
+
+    code = "no_worker"
+    classic_code: ClassVar[int | None] = 301
+    status = 503
+    is_retryable = True
+    title = "No render worker can be had now"
+
+
 class RenderFailed(ImgserveError):
     """libvips refused an operation on a picture it had opened."""
 

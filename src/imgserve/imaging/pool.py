@@ -18,7 +18,7 @@ import msgspec
 
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
-from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid, WorkerDied
+from imgserve.imaging.faults import NoWorker, PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid, WorkerDied
 from imgserve.imaging.lane import Lane
 from imgserve.imaging.messages import (
     Drawing,
@@ -113,31 +113,36 @@ class Pool:
         self._supervisor = asyncio.create_task(self._supervise(), name="pool supervisor")
 
     async def aclose(self) -> None:
-        """Kill every worker and wait until all are reaped. Whoever still waits gets WorkerDied."""
+        """Kill every worker and wait until all are reaped. Whoever still waits gets NoWorker."""
         self._is_closed = True
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.wait([self._supervisor])
         for lane in (self._render, self._intake):
-            lane.refuse_all(WorkerDied("the server is stopping", "try again"))
-        for child in tuple(self._living):
+            lane.refuse_all(_stopping())
+        unreaped = tuple(self._unreaped)
+        for child in unreaped:
             child.kill()
-        for child in tuple(self._unreaped):
+        for child in unreaped:
             await child.reaped()
 
     async def probe(self, source: Blob, *, is_complete: bool) -> Facts | None:
         """What the source's header tells; None: more bytes are needed. The same growing blob may be asked again.
 
-        Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied.
+        Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
         request = ProbeRequest(source.size, is_complete, self._limits)
         with _read_only(source) as descriptor:
             async with self._worker(self._intake) as child:
-                reply = await child.ask(request, [descriptor], self._config.probe_timeout_s)
-                return _expect(Probed, self._judged(child, reply)).facts
+                return _expect(
+                    Probed, await self._ask(child, request, [descriptor], self._config.probe_timeout_s)
+                ).facts
 
     async def draw(self, drawing: Drawing) -> Blob:
-        """A placeholder or failure picture. Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied."""
+        """A placeholder or failure picture.
+
+        Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
+        """
         async with self._worker(self._intake) as child:
             return (await self._write(child, DrawRequest(drawing, self._limits), [], self._config.probe_timeout_s)).blob
 
@@ -147,7 +152,7 @@ class Pool:
         """Carry out the task on a worker that is idle, waiting for one if need be.
 
         ``is_svg`` sets the shorter deadline. ``is_alone`` starts a worker for this picture only and ends it afterwards.
-        Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied.
+        Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
         request = RenderRequest(source.size, task, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
@@ -157,17 +162,23 @@ class Pool:
 
     async def _write(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Rendition:
         result = Blob()
-        reply = await child.ask(request, [*descriptors, result.fd], timeout_s)
-        written = _expect(Written, self._judged(child, reply))
+        written = _expect(Written, await self._ask(child, request, [*descriptors, result.fd], timeout_s))
         result.size = os.fstat(result.fd).st_size  # measured here, for a worker's word is not to be trusted
         return Rendition(result, written.size, written.format)
 
-    def _judged(self, child: Child, reply: Reply) -> Reply:
-        """The reply, or the fault that it tells of. A worker with a fault of its own is not used again."""
+    async def _ask(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Reply:
+        """The reply, or the fault that it tells of. Who met a fault of its own, or decoded what is broken, ends."""
+        try:
+            reply = await child.ask(request, descriptors, timeout_s)
+        except WorkerDied:
+            if self._is_closed:
+                raise _stopping() from None
+            raise
         child.renders += 1
         if not isinstance(reply, Failed):
             return reply
-        if reply.code == "render_failed":
+        is_broken = isinstance(request, RenderRequest) and reply.code in ("source_unreadable", "svg_invalid")
+        if is_broken or reply.code == "render_failed":
             child.kill()
         if reply.trace:
             log.error("render worker: %s", reply.trace, extra={"action": "render_fault"})
@@ -176,7 +187,7 @@ class Pool:
     @contextlib.asynccontextmanager
     async def _worker(self, lane: Lane) -> AsyncIterator[Child]:
         if self._is_closed:
-            raise WorkerDied("the server is stopping", "try again")
+            raise _stopping()
         child = await lane.acquire()
         try:
             yield child
@@ -190,7 +201,7 @@ class Pool:
         try:
             child = await self._start_child()
         except CannotStartWorker as error:
-            raise WorkerDied(f"no fresh render worker could be started: {error}", "try again") from error
+            raise NoWorker(f"no fresh render worker could be started: {error}", "try again") from error
         try:
             yield child
         finally:
@@ -265,6 +276,10 @@ def _read_only(source: Blob) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _stopping() -> NoWorker:
+    return NoWorker("the server is stopping", "try again")
 
 
 def _expect(kind: type[_Kind], reply: Reply) -> _Kind:

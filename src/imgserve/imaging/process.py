@@ -74,9 +74,6 @@ class Child:
     def kill(self) -> None:
         """End the worker now, without mercy. Safe to call twice; the process is reaped by the event loop."""
         self._die("was ended")
-        if not self._reaped.done():
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def reaped(self) -> None:
         """Wait until the process is gone and its entry in the process table too."""
@@ -121,7 +118,6 @@ class Child:
             return
         except (OSError, wire.BrokenFrame):
             self._die("broke its connection")
-            self.kill()
             return
         if reply is None:
             return
@@ -131,10 +127,13 @@ class Child:
             self._waiting.set_result(reply)
 
     def _die(self, how: str) -> None:
-        """Stop using the worker: nobody waits for it any more, and the pool hears of it. Happens once."""
+        """End the worker: its process is killed, nobody waits for it any more, the pool hears of it. Happens once."""
         if not self.is_alive:
             return
         self.is_alive = False
+        if self._process.returncode is None:  # it may have closed its socket and live on
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         self._loop.remove_reader(self._connection.fileno())
         self._connection.close()
         if self._waiting is not None and not self._waiting.done():
@@ -166,6 +165,7 @@ async def start_child(options: WorkerOptions) -> Child:
             await child.reaped()
             raise CannotStartWorker(_last_words(stderr)) from None
         except asyncio.CancelledError:
+            child.kill()
             await child.reaped()
             raise
     finally:

@@ -5,6 +5,7 @@ A caller goes on only after the commit that holds its change has reached the dis
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,7 @@ LATER_S = 0.05
 SYNCED = "PRAGMA synchronous=FULL"  # in WAL mode: fsync at each commit
 UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
 REMEDY = "free disk space or mend the data directory; the server goes on by itself"
+BROKEN_REMEDY = "mend the disk, then restart the server: after a failed fsync nothing it reads can be trusted"
 
 
 class QueueFault(ImgserveError):
@@ -58,6 +60,7 @@ class Committer:
         self._flushing: asyncio.Task[None] | None = None
         self._connection: apsw.Connection | None = None
         self._is_broken = False
+        self.is_failing = False
         self._is_synced = True
 
     async def open(self, prepare: Callable[[apsw.Connection], None]) -> None:
@@ -69,7 +72,7 @@ class Committer:
 
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, open_file)
-        except STORAGE_ERRORS as error:
+        except (*STORAGE_ERRORS, OSError) as error:
             raise StorageFailing(f"the queue file {self._path} cannot be opened: {error}", REMEDY) from error
 
     async def run(
@@ -125,10 +128,12 @@ class Committer:
         committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, work, is_synced)
         await asyncio.wait([committing])
         error = committing.exception()
+        self.is_failing = isinstance(error, STORAGE_ERRORS)
         if error is None:
             outcomes = committing.result()
         elif isinstance(error, STORAGE_ERRORS):
-            outcomes = [StorageFailing(f"the queue cannot be written: {error}", REMEDY) for _ in batch]
+            remedy = BROKEN_REMEDY if self._is_broken else REMEDY
+            outcomes = [StorageFailing(f"the queue cannot be written: {error}", remedy) for _ in batch]
         elif len(batch) > 1:
             return False
         else:
@@ -141,7 +146,7 @@ class Committer:
     def _commit(self, batch: list[Transaction], is_synced: bool) -> list[object]:
         connection = self._connection
         if connection is None or self._is_broken:
-            raise apsw.IOError("the disk refused to keep a commit; restart the server when the disk is mended")
+            raise apsw.IOError("the disk refused to keep an earlier commit")
         if is_synced != self._is_synced:
             connection.execute(SYNCED if is_synced else UNSYNCED)
             self._is_synced = is_synced
@@ -161,7 +166,9 @@ class Committer:
 
 
 def connect(path: Path) -> apsw.Connection:
-    """A connection whose commits survive power loss."""
+    """A connection whose commits survive power loss. The file is its owner's alone: it holds URLs with passwords."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(2000)
     for pragma in ("journal_mode=WAL", "foreign_keys=ON", "journal_size_limit=16777216"):

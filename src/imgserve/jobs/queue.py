@@ -1,4 +1,4 @@
-"""What any queue engine must promise. tests/contract/test_queue.py runs over every engine as it stands.
+"""What any queue engine must promise. tests/contract/test_queue_*.py run over every engine as it stands.
 
 Every method is one transaction: when it returns, its effect is on disk. Times are seconds since the epoch and come in
 as arguments. A transaction that ends a write frees the destination it held; whoever waits for it wakes up.
@@ -89,7 +89,17 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Queue(Protocol):
-    """Durable jobs in the order of their numbers, and the locks of their destinations."""
+    """Durable jobs in the order of their numbers, and the locks of their destinations.
+
+    ``id`` (letters and digits) tells this queue from others whose servers may write to the same destinations.
+    """
+
+    id: str
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last change could not be stored."""
+        ...
 
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
         """Store as ``accepting``, or adopt the unanswered twin of a dead intake. Raises QueueFull, StorageFailing."""

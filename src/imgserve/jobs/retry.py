@@ -8,13 +8,14 @@ end.
 import msgspec
 
 from imgserve.errors import ImgserveError
-from imgserve.imaging.faults import WorkerDied
+from imgserve.imaging.faults import NoWorker, WorkerDied
 from imgserve.jobs.job import Charge
 from imgserve.jobs.queue import StorageFailing
 
 FIRST_DELAY_S = 2.0
 MAX_DELAY_S = 600.0
-STORAGE_DELAY_S = 1.0
+OWN_TROUBLE_DELAY_S = 1.0
+CRASH_DELAY_S = 1.0
 JITTER = 0.2
 MAX_ATTEMPTS = 10
 MAX_CRASHES = 3
@@ -46,9 +47,9 @@ def decide(error: ImgserveError, *, attempts: int, crashes: int, left_s: float, 
     if isinstance(error, WorkerDied):
         if crashes + 1 >= MAX_CRASHES:
             return Fail("poison", "crash")
-        return Retry(0.0, "crash")
-    if isinstance(error, StorageFailing):
-        return Retry(STORAGE_DELAY_S, "none")
+        return Retry(CRASH_DELAY_S, "crash")
+    if isinstance(error, (StorageFailing, NoWorker)):
+        return Retry(OWN_TROUBLE_DELAY_S, "none")
     if not error.is_retryable:
         return Fail(error.code, "attempt")
     delay = max(backoff(attempts, jitter), getattr(error, "retry_after_s", None) or 0.0)

@@ -1,7 +1,8 @@
 -- The queue of one machine. Times are seconds since the epoch; ids of jobs are random, numbers give the order.
 
 CREATE TABLE owner (
-    epoch INTEGER NOT NULL                 -- grows with each server that takes the data directory
+    epoch INTEGER NOT NULL,                -- grows with each server that takes the data directory
+    id    TEXT    NOT NULL                 -- names this queue: other queues' servers may share its destinations
 ) STRICT;
 
 CREATE TABLE job (

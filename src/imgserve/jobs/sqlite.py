@@ -48,6 +48,7 @@ class SqliteQueue:
         self._lock_fd = lock_fd
         self._committer = Committer(data_dir / FILE_NAME)
         self._epoch = 0
+        self.id = ""
         self._work = asyncio.Event()
         self._freed: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._placeholders: dict[int, dict[bytes, float]] = {}
@@ -76,6 +77,10 @@ class SqliteQueue:
     async def aclose(self) -> None:
         await self._committer.aclose()
         os.close(self._lock_fd)
+
+    @property
+    def is_failing(self) -> bool:
+        return self._committer.is_failing
 
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
         self._check_disk()
@@ -226,7 +231,7 @@ def _migrate(db: apsw.Connection) -> None:
         )
     if version == 0:
         db.execute((resources.files("imgserve.jobs") / "schema.sql").read_text())
-        db.execute("INSERT INTO owner VALUES (0)")
+        db.execute("INSERT INTO owner VALUES (0, lower(hex(randomblob(4))))")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

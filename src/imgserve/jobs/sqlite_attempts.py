@@ -5,6 +5,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from imgserve import logs
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, Settlement, owes
 from imgserve.jobs.queue import Config, Work
@@ -19,6 +20,7 @@ _decode_facts = msgspec.json.Decoder(Facts).decode
 _decode_output = msgspec.json.Decoder(FixedOutput).decode
 
 DEBT_LEASE_S = 120.0
+PRUNE_ROWS = 1000
 # A placeholder that is written again is noted again after an hour only, so 24 hours need one more.
 NOTE_AGAIN_S = 3600.0
 PLACEHOLDER_MEMORY_S = 24 * 3600.0 + NOTE_AGAIN_S
@@ -46,7 +48,24 @@ def _claim(db: apsw.Connection, limit: int, config: Config, now: float) -> tuple
         " RETURNING number, id, token, attempts, crashes, deadline_at, source, facts",
         (now + config.lease_s, now, limit),
     )
-    return tuple(_as_claim(db, row) for row in sorted(claimed))
+    claims = []
+    for row in sorted(claimed):
+        try:
+            claims.append(_as_claim(db, row))
+        except msgspec.DecodeError as error:
+            _give_up(db, row[0], str(error), now)
+    return tuple(claims)
+
+
+def _give_up(db: apsw.Connection, number: int, reason: str, now: float) -> None:
+    """A row that this version cannot read must not hold up all the others."""
+    logs.event("row_unreadable", number=number, detail=reason)
+    detail = f"the stored job cannot be read by this version of imgserve: {reason}"
+    db.execute(
+        "UPDATE job SET status = 'failed', error = 'internal', detail = ?, ended_at = ? WHERE number = ?",
+        (detail, now, number),
+    )
+    db.execute("UPDATE output SET status = 'failed' WHERE job = ? AND status IN ('queued', 'placeholder')", (number,))
 
 
 def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
@@ -158,9 +177,15 @@ def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim
     )
     claims = []
     for output_id, spec, placeholder, is_repeat, number, job_id, attempts, until in due:
+        try:
+            fixed = _decode_output(spec)
+        except msgspec.DecodeError as error:
+            logs.event("row_unreadable", number=number, detail=str(error))
+            db.execute("UPDATE output SET debt = 'given_up' WHERE id = ?", (output_id,))
+            continue
         token = db.execute("UPDATE job SET token = token + 1 WHERE number = ? RETURNING token", (number,)).get
         db.execute("UPDATE output SET debt_at = ?, debt_token = ? WHERE id = ?", (now + DEBT_LEASE_S, token, output_id))
-        output = Output(output_id, _decode_output(spec), placeholder, bool(is_repeat))
+        output = Output(output_id, fixed, placeholder, bool(is_repeat))
         claims.append(DebtClaim(number, job_id, token, attempts, until, output))
     return tuple(claims)
 
@@ -178,16 +203,21 @@ def settle_debt(db: apsw.Connection, debt: DebtClaim, outcome: DebtOutcome) -> l
 
 
 def prune(db: apsw.Connection, config: Config, now: float) -> int:
-    db.execute(
-        "DELETE FROM job WHERE ended_at < iif(status = 'failed', ?, ?)"
-        " AND NOT EXISTS (SELECT 1 FROM output WHERE output.job = job.number AND debt = 'owed')",
-        (now - config.keep_failed_s, now - config.keep_ended_s),
-    )
-    pruned = db.changes()
-    db.execute(
-        "DELETE FROM destination WHERE holder IS NULL AND quiet_until < ?"
-        " AND NOT EXISTS (SELECT 1 FROM output WHERE output.destination = destination.key)",
-        (now,),
-    )
+    """Delete up to ``PRUNE_ROWS`` jobs of each kind; fewer than that means that all are gone."""
+    pruned = 0
+    for is_failed, before in ((True, now - config.keep_failed_s), (False, now - config.keep_ended_s)):
+        db.execute(
+            "DELETE FROM job WHERE number IN (SELECT number FROM job WHERE ended_at < ?"
+            " AND (status = 'failed') = ? AND NOT EXISTS"
+            " (SELECT 1 FROM output WHERE output.job = job.number AND debt = 'owed') LIMIT ?)",
+            (before, is_failed, PRUNE_ROWS),
+        )
+        pruned += db.changes()
+    if pruned:
+        db.execute(
+            "DELETE FROM destination WHERE holder IS NULL AND quiet_until < ?"
+            " AND NOT EXISTS (SELECT 1 FROM output WHERE output.destination = destination.key)",
+            (now,),
+        )
     db.execute("DELETE FROM placeholder WHERE seen_at <= ?", (now - PLACEHOLDER_MEMORY_S,))
     return pruned

@@ -1,6 +1,6 @@
 """libcurl's error numbers in our words: the one map from them to ``Broken``. Called by ``curl`` alone.
 
-The last FTP reply, where there is one, says more than libcurl's number: 4yz can heal, 5yz cannot (RFC 959, 4.2).
+Where the FTP server said no, its last reply says more than libcurl's number: 4yz can heal, 5yz cannot (RFC 959, 4.2).
 """
 
 import pycurl
@@ -23,7 +23,7 @@ _SENTENCES: dict[int, tuple[str, bool]] = {
     pycurl.E_GOT_NOTHING: ("{place} closed the connection without an answer", True),
     pycurl.E_SEND_ERROR: ("{place} broke the connection", True),
     pycurl.E_RECV_ERROR: ("{place} broke the connection", True),
-    pycurl.E_SSL_CACERT_BADFILE: ("{place} cannot be judged: the ca_file of this server cannot be read", False),
+    pycurl.E_SSL_CACERT_BADFILE: ("{place} cannot be judged: this server cannot read its list of authorities", False),
     pycurl.E_LOGIN_DENIED: ("{place} refuses the login", False),
     pycurl.E_REMOTE_FILE_NOT_FOUND: ("{place} has no such file", False),
 }
@@ -36,6 +36,25 @@ _CERTIFICATE_FAULTS = {
     19: "is by an authority that is not trusted",
     20: "is by an authority that is not trusted",
 }
+# After any other number the last reply is an older one, that libcurl was told to ignore, and no reason.
+_SAID_NO = frozenset(
+    {
+        pycurl.E_FTP_WEIRD_SERVER_REPLY,
+        pycurl.E_REMOTE_ACCESS_DENIED,
+        pycurl.E_FTP_WEIRD_PASS_REPLY,
+        pycurl.E_FTP_WEIRD_PASV_REPLY,
+        pycurl.E_FTP_WEIRD_227_FORMAT,
+        pycurl.E_FTP_COULDNT_SET_TYPE,
+        pycurl.E_PARTIAL_FILE,
+        pycurl.E_FTP_COULDNT_RETR_FILE,
+        pycurl.E_QUOTE_ERROR,
+        pycurl.E_UPLOAD_FAILED,
+        pycurl.E_LOGIN_DENIED,
+        pycurl.E_REMOTE_DISK_FULL,
+        pycurl.E_REMOTE_FILE_NOT_FOUND,
+    }
+)
+_CLOSING = 421  # libcurl calls it a time-out
 _UNEXPECTED = ("{place} does not behave as expected (libcurl error {number})", True)
 
 
@@ -50,7 +69,7 @@ def broken_by(number: int, exchange: Exchange, place: Origin) -> Broken:
         fault = _CERTIFICATE_FAULTS.get(exchange.curl.getinfo(pycurl.SSL_VERIFYRESULT), "cannot be verified")
         return Broken(f"The TLS certificate of {place} {fault}")
     reply = exchange.last_reply()
-    if reply >= 400:
+    if reply >= 400 and (number in _SAID_NO or reply == _CLOSING):
         return Broken(
             f"{detail} (it answered {reply})", is_retryable=reply < 500, reply=reply, replies=exchange.replies()
         )

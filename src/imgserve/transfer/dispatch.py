@@ -12,8 +12,8 @@ import msgspec
 from imgserve.blob import Blob
 from imgserve.spec.destination import Destination
 from imgserve.spec.limits import Limits
-from imgserve.spec.source import Source
-from imgserve.transfer import file, ftp, http, location, upload
+from imgserve.spec.source import Source, source_key
+from imgserve.transfer import file, ftp, http, upload
 from imgserve.transfer.curl import Client, Pace
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
@@ -101,8 +101,14 @@ class Transfers:
                 return False
             one, other = self._source_place(source), self._destination_place(destination)
             return await file.is_same_file(self._threads, one, other)
-        same_origin = location.origin(source.url) == location.origin(destination.url)
-        return same_origin and location.path(source.url) == location.path(destination.url)
+        return source_key(source) == destination.key
+
+    async def resolved(self, destination: Destination) -> Destination:
+        """The destination under the key by which others are compared with it. Raises DestinationRefused."""
+        if destination.kind != "file":
+            return destination
+        key = await file.real_key(self._threads, self._destination_place(destination))
+        return msgspec.structs.replace(destination, key=key)
 
     def open(self, source: Source) -> Fetch:
         """Start a download. Raises SourceRefused; all other faults come from the Fetch."""

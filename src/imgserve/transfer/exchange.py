@@ -19,6 +19,7 @@ from imgserve.transfer.guard import Guard, Refusal
 
 _ABORT = 0
 _HEADER_ABORT = -1
+_RENAMING = "350 "  # the answer to RNFR; RNTO follows it at once
 _DISCARD_BYTES = 1_000_000
 _FTP: frozenset[Method] = frozenset({"RETR", "STOR", "COMMANDS"})
 
@@ -29,9 +30,10 @@ class Exchange:
     def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard, clock: asyncio.Timeout) -> None:
         self.curl = curl
         self.call = call
-        self.refusal: Refusal | None = None
         self.fault: ImgserveError | OSError | Broken | None = None
         self._guard = guard
+        self._refusal: Refusal | None = None
+        self._is_permitted = False
         self._clock = clock
         self._url = call.url
         self._next_url = ""
@@ -52,6 +54,11 @@ class Exchange:
         self._bind()
 
     @property
+    def refusal(self) -> Refusal | None:
+        """Why policy ended it; None when an address of the peer was permitted, for then that one's fault counts."""
+        return None if self._is_permitted else self._refusal
+
+    @property
     def is_answered(self) -> bool:
         """Whether the peer said all that matters before the transfer broke: we cut it, or a write was answered."""
         if self._is_ftp:
@@ -60,9 +67,9 @@ class Exchange:
         return has_status and (self._is_cut or self.call.method in WRITES)
 
     def is_sent(self) -> bool:
-        """Whether bytes of a write may have reached the peer."""
+        """Whether bytes of a write, or the command that puts them in their place, may have reached the peer."""
         if self._is_ftp:
-            return self._is_body_read
+            return self._is_body_read or any(line.startswith(_RENAMING) for line in self._replies)
         return self.call.method in WRITES and self.curl.getinfo(pycurl.REQUEST_SIZE) > 0
 
     def last_reply(self) -> int:
@@ -150,8 +157,9 @@ class Exchange:
             return pycurl.SOCKET_BAD
         refusal = self._guard.refusal(address.addr[0], address.addr[1])
         if refusal is not None:
-            self.refusal = refusal
+            self._refusal = refusal
             return pycurl.SOCKET_BAD
+        self._is_permitted = True
         try:
             return socket.socket(address.family, address.socktype, address.protocol).detach()
         except OSError:
@@ -159,8 +167,9 @@ class Exchange:
 
     def _before_request(self, ip: str, _local_ip: str, port: int, _local_port: int) -> int:
         # Pooled connections never pass _open_socket again.
-        self.refusal = self._guard.refusal(ip, port)
-        return int(pycurl.PREREQFUNC_OK if self.refusal is None else pycurl.PREREQFUNC_ABORT)
+        # What comes after it, a redirect's or an FTP data connection, is judged by itself.
+        self._refusal, self._is_permitted = self._guard.refusal(ip, port), False
+        return int(pycurl.PREREQFUNC_OK if self._refusal is None else pycurl.PREREQFUNC_ABORT)
 
     def _hear_reply(self, line: bytes) -> None:
         self._replies.append(line.decode("utf-8", "replace").rstrip("\r\n"))

@@ -104,6 +104,4 @@ class Fetch:
         self._news.set()
 
     def _too_large(self) -> SourceTooLarge:
-        return SourceTooLarge(
-            f"The source is larger than {self.limit_bytes} bytes", "source_bytes in the server's limits raises it"
-        )
+        return SourceTooLarge(f"The source is larger than {self.limit_bytes} bytes", "use a smaller picture")

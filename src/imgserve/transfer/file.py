@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -49,7 +48,8 @@ class Roots:
         """Raises OSError when a directory cannot be opened."""
         self._open: dict[str, int] = {}
         for directory in sorted(directories, key=len, reverse=True):
-            self._open[str(Path(directory).absolute())] = os.open(directory, os.O_PATH | _DIRECTORY | os.O_CLOEXEC)
+            path = os.path.abspath(directory)  # noqa: PTH100 - Path.absolute leaves ".." in, and no path matches it
+            self._open[path] = os.open(path, os.O_PATH | _DIRECTORY | os.O_CLOEXEC)
 
     def __bool__(self) -> bool:
         return bool(self._open)
@@ -151,6 +151,12 @@ async def delete(threads: Threads, place: Place, timeout_s: float) -> None:
         raise DeliveryFailed("The destination's file system did not finish in time", is_retryable=True) from None
     except OSError as error:
         raise _write_fault(error) from None
+
+
+async def real_key(threads: Threads, place: Place) -> str:
+    """What tells this place from others: the real path of its directory, and its name."""
+    directory, name = os.path.split(place.path)
+    return f"file://{await threads.run(lambda: os.path.realpath(directory))}/{name}"
 
 
 async def is_same_file(threads: Threads, one: Place, other: Place) -> bool:

@@ -15,6 +15,10 @@ _Attributes = dict[str, str]
 _SILENT_INPUTS = frozenset({"file", "button", "reset", "image"})
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE | re.ASCII)
 _META_WINDOW_BYTES = 1024
+# What pages are written in, by Python's names. Python has codecs that take minutes for a page, such as punycode.
+_WEB_CODECS = re.compile(
+    r"utf-8|ascii|cp125\d|iso8859-\d+|shift_jis|cp932|gb2312|gbk|gb18030|euc_jp|euc_kr|big5|koi8-[ru]", re.ASCII
+)
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -39,15 +43,16 @@ def find_form(page: str, file_field: str) -> Form | None:
 
 
 def page_text(body: bytes, media_type: str) -> tuple[str, str]:
-    """The page decoded, and the charset used: from the header, a meta element, else UTF-8."""
+    """The page decoded, and the charset used: a web charset from the header or a meta element, else UTF-8."""
     for place in (media_type.encode("latin-1", "replace"), body[:_META_WINDOW_BYTES]):
         found = _CHARSET.search(place)
         if found:
             try:
                 charset = codecs.lookup(found[1].decode()).name
-                return body.decode(charset, "replace"), charset
             except (LookupError, UnicodeError):
                 continue
+            if _WEB_CODECS.fullmatch(charset):
+                return body.decode(charset, "replace"), charset
     return body.decode("utf-8", "replace"), "utf-8"
 
 

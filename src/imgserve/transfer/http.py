@@ -111,7 +111,7 @@ async def _put_once(client: Client, url: str, blob: Blob, write: Write, deadline
 
 async def _verify(client: Client, url: str, size_bytes: int, deadline: float) -> Delivery:
     timeout_s = min(_VERIFY_TIMEOUT_S, time_left(deadline))
-    call = Call(method="HEAD", url=url, timeout_s=timeout_s, headers=(AGENT,), follows_redirects=True)
+    call = Call(method="HEAD", url=url, timeout_s=timeout_s, headers=(AGENT,))
     try:
         answer = await client.perform(call)
     except Broken:

@@ -1,7 +1,7 @@
-"""URL arithmetic for transfers: compare, resolve, take apart. All of it by libcurl's own parser.
+"""URL arithmetic for transfers: resolve, take apart. All of it by libcurl's own parser.
 
 In and out: URL texts, as libcurl will use them. A second parser would disagree with the one that connects, so none
-is used. Called by ``http``, ``upload``, ``ftp`` and ``dispatch``.
+is used. Called by ``http``, ``upload``, ``ftp`` and ``curl``.
 """
 
 import msgspec
@@ -29,11 +29,6 @@ def origin(url: str) -> Origin:
     parts = _parsed(url)
     port = parts.getpart(pycurl.UPART_PORT, pycurl.U_DEFAULT_PORT)
     return Origin(scheme=parts.scheme, host=(parts.host or "").lower(), port=int(port or 0))
-
-
-def path(url: str) -> str:
-    """The path as written in the URL, percent-encoded. Raises ValueError."""
-    return str(_parsed(url).path)
 
 
 def has_query(url: str) -> bool:

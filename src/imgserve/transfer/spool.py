@@ -14,6 +14,8 @@ import msgspec
 
 T = TypeVar("T")
 
+SMALLEST_CHARGE_BYTES = 65_536
+
 
 class Budget:
     """So many bytes in all, given out in the order they were asked for."""
@@ -112,8 +114,9 @@ class Store(Generic[T]):
         self._kept: OrderedDict[str, tuple[T, int]] = OrderedDict()
 
     def keep(self, name: str, value: T, size_bytes: int) -> None:
-        """Hold ``value``; one larger than the whole store is not kept."""
+        """Hold ``value``; one larger than the whole store is not kept. A small one is charged for its descriptor."""
         self.drop(name)
+        size_bytes = max(size_bytes, SMALLEST_CHARGE_BYTES)
         if size_bytes > self.capacity_bytes:
             self._dropped(value)
             return

@@ -73,8 +73,7 @@ async def _filled(page: Answer, destination: Destination) -> _Post:
         return direct
     if page.is_cut:
         raise DeliveryFailed(f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", "point dstURL at the form")
-    text, charset = page_text(page.body, page.media_type)
-    form = await asyncio.to_thread(find_form, text, destination.field)
+    form, charset = await asyncio.to_thread(_read, page, destination.field)
     if form is None:
         return direct
     fields = tuple(
@@ -82,6 +81,12 @@ async def _filled(page: Answer, destination: Destination) -> _Post:
         for name, value in form.fields
     )
     return _Post(location.with_login_of(destination.url, _target(page.url, form)), fields)
+
+
+def _read(page: Answer, file_field: str) -> tuple[Form | None, str]:
+    """The page's form, and the charset in which its fields are sent."""
+    text, charset = page_text(page.body, page.media_type)
+    return find_form(text, file_field), charset
 
 
 def _is_html(page: Answer) -> bool:

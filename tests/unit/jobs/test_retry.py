@@ -62,7 +62,7 @@ def test_more_jitter_never_waits_less(failures: int, one: float, other: float) -
         (RenderFailed("no"), Fail("render_failed", "attempt")),
         (RenderTimeout("slow"), Fail("render_timeout", "attempt")),
         (StorageFailing("full"), Retry(1.0, "none")),
-        (WorkerDied("9"), Retry(0.0, "crash")),
+        (WorkerDied("9"), Retry(1.0, "crash")),
     ],
     ids=lambda value: getattr(value, "code", ""),
 )
@@ -76,7 +76,7 @@ def test_ten_attempts_and_no_more() -> None:
     assert after(HEALS, attempts=9) == Fail("delivery_failed", "attempt")
 
 
-@pytest.mark.parametrize(("crashes", "expected"), [(0, Retry(0.0, "crash")), (1, Retry(0.0, "crash"))])
+@pytest.mark.parametrize(("crashes", "expected"), [(0, Retry(1.0, "crash")), (1, Retry(1.0, "crash"))])
 def test_the_first_two_deaths_of_a_worker_are_tried_again(crashes: int, expected: Decision) -> None:
     assert after(WorkerDied("9"), crashes=crashes) == expected
 
@@ -86,7 +86,7 @@ def test_the_third_death_is_poison() -> None:
 
 
 def test_deaths_are_no_attempts() -> None:
-    assert after(WorkerDied("9"), attempts=9) == Retry(0.0, "crash")
+    assert after(WorkerDied("9"), attempts=9) == Retry(1.0, "crash")
     assert after(HEALS, crashes=2) == Retry(2.0, "attempt")
 
 

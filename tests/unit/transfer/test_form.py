@@ -87,6 +87,10 @@ def test_any_text_is_read_without_an_error(page: str) -> None:
         ("é".encode("latin-1"), "text/html; charset=ISO-8859-1", ("é", "iso8859-1")),
         (b'<meta charset="windows-1251">\xff', "text/html", ('<meta charset="windows-1251">я', "cp1251")),
         (b"x", "text/html; charset=nonsense", ("x", "utf-8")),
+        (b"b\xd6", "text/html; charset=GBK", ("b\ufffd", "gbk")),
+        (b"a-b", "text/html; charset=punycode", ("a-b", "utf-8")),
+        (b"+AGE-", "text/html; charset=utf-7", ("+AGE-", "utf-8")),
+        (b'<meta charset="windows-1251">\xff', "text/html; charset=idna", ('<meta charset="windows-1251">я', "cp1251")),
     ],
 )
 def test_the_charset_is_found(body: bytes, media_type: str, expected: tuple[str, str]) -> None:

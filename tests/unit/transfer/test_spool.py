@@ -7,7 +7,7 @@ import pytest
 
 from imgserve.blob import Blob
 from imgserve.transfer.slots import Slots
-from imgserve.transfer.spool import Budget, Store
+from imgserve.transfer.spool import SMALLEST_CHARGE_BYTES, Budget, Store
 
 
 async def test_the_budget_serves_waiters_in_order() -> None:
@@ -72,19 +72,22 @@ async def test_a_blob_that_goes_in_another_thread_wakes_a_waiter() -> None:
 
 
 def test_the_store_drops_the_oldest() -> None:
-    store: Store[str] = Store(10)
-    store.keep("a", "A", 6)
-    store.keep("b", "B", 4)
-    store.keep("c", "C", 3)
+    unit = SMALLEST_CHARGE_BYTES
+    store: Store[str] = Store(10 * unit)
+    store.keep("a", "A", 6 * unit)
+    store.keep("b", "B", 4 * unit)
+    store.keep("c", "C", 3 * unit)
     assert store.take("a") is None
     assert store.take("b") == "B"
     assert store.take("b") is None
-    store.keep("c", "C2", 5)
-    assert store.size_bytes == 5
-    store.keep("huge", "H", 11)
+    store.keep("c", "C2", 5 * unit)
+    assert store.size_bytes == 5 * unit
+    store.keep("huge", "H", 10 * unit + 1)
     assert store.take("huge") is None
     assert store.take("c") == "C2"
     assert store.size_bytes == 0
+    store.keep("small", "S", 1)
+    assert store.size_bytes == unit
 
 
 async def test_slots_hold_back_one_host_and_let_others_pass() -> None:

@@ -52,7 +52,7 @@ def give_up_privileges(memory_limit_bytes: int) -> None:
 def close_files(mode: Mode) -> str:
     """Deny every file but :data:`READABLE`. Returns ``landlock`` or ``off: reason``; raises SandboxImpossible."""
     if mode == "off":
-        return "off: switched off in the settings"
+        return "off: switched off by the server"
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - names are all that is wanted
         return _weaker(mode, "landlock", "the worker has started threads too early")
     try:
@@ -65,7 +65,7 @@ def close_files(mode: Mode) -> str:
 def close_system_calls(mode: Mode) -> str:
     """Deny sockets, processes, signals. Returns ``seccomp`` or ``off: reason``; raises SandboxImpossible."""
     if mode == "off":
-        return "off: switched off in the settings"
+        return "off: switched off by the server"
     try:
         seccomp.restrict()
     except seccomp.SeccompUnavailable as error:
@@ -83,8 +83,8 @@ def state(files: str, system_calls: str) -> str:
 def _weaker(mode: Mode, part: str, reason: str) -> str:
     if mode == "require":
         raise SandboxImpossible(
-            f"{part} is not available here ({reason}), and the setting sandbox = require wants it; "
-            "allow it in the container or kernel, or set sandbox = auto"
+            f"{part} is not available here ({reason}), and this server will not render without it; "
+            "allow it in the container or kernel"
         )
     return f"off: {part} is not available here ({reason})"
 

@@ -5,6 +5,7 @@ preserveAspectRatio of the root replaced, so that nothing is resampled. Placemen
 (preserveAspectRatio). SVGs are read from memory only: from a file librsvg would read its neighbours too.
 """
 
+import codecs
 import re
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ _PLACEMENT = re.compile(rb"\s*(?:defer\s+)?(?:(none)|x(Min|Mid|Max)Y(Min|Mid|Max
 _FRACTION = {b"Min": 0.0, b"Mid": 0.5, b"Max": 1.0}
 _NEUTRAL_DPI = 72.0
 _LARGEST_SIDE_PX = 10_000_000  # libvips cannot count further and would answer 1
+
+_UTF_16 = ("utf-16", "utf-16-le", "utf-16-be")
+for _name in _UTF_16:
+    codecs.lookup(_name)  # Python loads a codec when it is first used: that would be behind the sandbox's lock
 
 
 class Root(NamedTuple):
@@ -111,7 +116,8 @@ def _as_ascii_superset(data: bytes) -> bytes:
     """UTF-16 becomes UTF-8, without its declaration, which would no longer be true."""
     if not data.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")):
         return data
-    encoding = "utf-16" if data[:1] in b"\xff\xfe" else "utf-16-le" if data[:1] == b"<" else "utf-16-be"
+    marked, little, big = _UTF_16
+    encoding = marked if data[:1] in b"\xff\xfe" else little if data[:1] == b"<" else big
     text = data.decode(encoding, errors="replace")
     return re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1).encode()
 

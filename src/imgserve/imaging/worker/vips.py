@@ -12,7 +12,7 @@ _WARM_UP = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text 
 
 
 def configure() -> None:
-    """Block every loader but those of the formats that are read; see SAFETY in docs/security.md for the reasons."""
+    """Block every loader but those of the formats that are read; docs/security.md ("Layers", Workers) says why."""
     # Big buffers come and go with every picture: keep their pages instead of asking the kernel anew.
     libc = ctypes.CDLL(None)
     libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
