@@ -26,6 +26,8 @@ GIVE_BACK_S = 5.0
 
 
 class Config(msgspec.Struct, frozen=True):
+    """``max_attempts`` under way: few enough that each one's turn for a worker comes within ``attempt_timeout_s``."""
+
     max_attempts: int = 64
     max_debts: int = 8
     attempt_timeout_s: float = 300.0

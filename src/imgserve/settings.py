@@ -84,7 +84,7 @@ def load(flags: Namespace, environ: Mapping[str, str]) -> Settings:
         queue=queue.Config() if test.quiet_s is None else queue.Config(quiet_s=test.quiet_s),
         intake=intake.Config(),
         attempt=attempt.Config() if test.repeat_after_s is None else attempt.Config(repeat_after_s=test.repeat_after_s),
-        runner=runner.Config(),
+        runner=runner.Config(max_attempts=min(64, 16 * workers)),
         placeholder=placeholder.Config(),
         drain_s=30.0 if test.drain_s is None else test.drain_s,
         test=test if TEST_SWITCH in environ else None,
