@@ -38,8 +38,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source_timeout_s: float = 30.0
     low_speed_bytes_s: int = 1024
     low_speed_time_s: int = 10
-    placeholder_timeout_s: float = 5.0
-    delivery_timeout_s: float = 60.0
     max_transfers: int = 64
     max_per_host: int = 8
     max_per_host_ftp: int = 2
