@@ -47,10 +47,11 @@ run: .venv/.run
 demo: .venv/.demo
 	@$(BIN)/python -m examples.demo
 
-# Tests that find no strace or gdb skip themselves, and say so.
+# Tests that find no strace, gdb or libturbojpeg skip themselves, and say so.
 TEST_PROGRAMS := strace gdb
-system-packages:
+system-packages: .venv/.run
 	@missing=; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	$(BIN)/python -c 'import ctypes; ctypes.CDLL("libturbojpeg.so.0")' 2>/dev/null || missing="$$missing libturbojpeg0"; \
 	[ -z "$$missing" ] \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; } \
 	|| echo "tests that need$$missing will be skipped; to run them all: apt-get install$$missing" >&2
@@ -69,7 +70,7 @@ format: .venv/.test
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-bench: .venv/.test
+bench: .venv/.test system-packages
 	@$(BIN)/python -m bench.jobs
 	@$(BIN)/python -m bench.accept
 

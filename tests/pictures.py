@@ -100,9 +100,14 @@ def slow_svg(segments: int = 400_000) -> bytes:
 
 
 def wide_gamut_profile() -> bytes:
-    """An RGB profile with Display P3's primaries (adapted to D50) and gamma 2.2; ICC.1:2001-04, sections 6.1 to 6.5."""
-    red, green, blue = (0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    """An RGB profile with Display P3's primaries (adapted to D50) and gamma 2.2."""
+    primaries = (0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)
+    return matrix_profile(primaries, b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0")
+
+
+def matrix_profile(primaries: tuple[tuple[float, float, float], ...], curve: bytes) -> bytes:
+    """An RGB profile of three primaries (in XYZ, adapted to D50) and one curve; ICC.1:2001-04, section 6."""
+    red, green, blue = primaries
     text = b"text\0\0\0\0Public Domain\0\0\0"
     description = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"wide\0" + bytes(78) + b"\0"
     tags = [

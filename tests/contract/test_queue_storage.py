@@ -186,6 +186,11 @@ async def test_the_durable_settings_are_in_force(queue: SqliteQueue) -> None:
     assert await queue._committer.run(ask) == ("wal", 2, 1)
 
 
+async def test_a_statement_is_planned_once(queue: SqliteQueue) -> None:
+    """Else the plan is made anew for each value that is bound, and the queue costs half as much again."""
+    assert await queue._committer.run(lambda db: db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, -1)) == 1
+
+
 async def test_closing_finishes_what_is_pending(house: SqliteHouse) -> None:
     queue = await house.open()
     pending = [asyncio.create_task(queue.enqueue(new_job(), START)) for _ in range(20)]

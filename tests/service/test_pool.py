@@ -23,6 +23,7 @@ from imgserve.imaging.faults import NoWorker, PictureTooLarge, RenderTimeout, So
 from imgserve.imaging.messages import Drawing, RenderTask
 from imgserve.imaging.pool import Config, Pool, PoolCannotStart
 from imgserve.imaging.process import Child
+from imgserve.imaging.worker import turbojpeg
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize, Resize
@@ -297,6 +298,15 @@ async def test_workers_are_locked_in_and_know_nothing(pool: Pool) -> None:
         assert names <= {b"LANG", b"HOME", b"VIPS_CONCURRENCY"}
         opened = {os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
         assert {target.split(":")[0] for target in opened} == {"/dev/null", "socket"}
+
+
+async def test_workers_load_what_they_need_and_no_other_decoder(pool: Pool) -> None:
+    for pid in pool.worker_pids:
+        loaded = read(pid, "maps").decode()
+        assert "libvips" in loaded
+        assert ("libturbojpeg" in loaded) == turbojpeg.is_there()
+        assert "/PIL/" not in loaded
+        assert "/numpy/" not in loaded
 
 
 def test_the_parent_never_loads_libvips() -> None:

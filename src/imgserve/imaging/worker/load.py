@@ -10,7 +10,7 @@ from functools import cached_property
 import pyvips
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import vips
+from imgserve.imaging.worker import profile, vips
 from imgserve.spec.facts import Facts, Size, SourceFormat
 
 _STRICT = "error"
@@ -63,7 +63,7 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     ``crop`` is libvips' word: low, centre, high, attention, entropy. Raises SourceUnreadable.
     """
     # Building a colour transform costs half as much as the whole render of a photograph: only where there is a profile.
-    transform = {"output_profile": "srgb"} if _PROFILE in picture.header.get_fields() else {}
+    transform = {"output_profile": "srgb"} if has_profile(picture) else {}
     try:
         image = pyvips.Image.thumbnail_source(
             _source(picture),
@@ -76,12 +76,18 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
         )
     except pyvips.Error as error:
         raise unreadable(picture, error) from error
-    if not _has_its_end(picture):
+    if not has_its_end(picture):
         raise SourceUnreadable(f"the source is a {picture.format.upper()} that is cut off", _CUT_OFF_HINT)
     loader = image.get("vips-loader")
     if not loader.startswith(_LOADER[picture.format]):
         raise SourceUnreadable("the source begins like one kind of picture and goes on like another")
     return image
+
+
+def has_profile(picture: Picture) -> bool:
+    """Whether its colours have to be converted: a profile that says sRGB changes nothing."""
+    header = picture.header
+    return _PROFILE in header.get_fields() and not profile.is_srgb(header.get(_PROFILE))
 
 
 def unreadable(picture: Picture, error: pyvips.Error) -> SourceUnreadable:
@@ -91,7 +97,7 @@ def unreadable(picture: Picture, error: pyvips.Error) -> SourceUnreadable:
     )
 
 
-def _has_its_end(picture: Picture) -> bool:
+def has_its_end(picture: Picture) -> bool:
     """False for a JPEG or PNG without its end mark, which decoding misses when the crop needs no last row.
 
     The search starts behind a JPEG's headers, for a thumbnail in them has an end mark of its own.

@@ -6,7 +6,7 @@ Called by ``pipeline.py``.
 
 import pyvips
 
-from imgserve.imaging.worker import load, svg
+from imgserve.imaging.worker import jpeg, load, svg
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.operations import Gravity, Resize
 
@@ -17,7 +17,11 @@ def open_picture(picture: load.Picture, facts: Facts, operation: Resize, size: S
     """Exactly ``size``, enlarged if the source has become smaller. Raises SourceUnreadable, SvgInvalid."""
     if picture.format == "svg":
         return _draw(picture, facts, operation, size)
-    image = load.covering(picture, size, _crop(operation.gravity, facts, size))
+    crop = _crop(operation.gravity, facts, size)
+    quickly = jpeg.covering(picture, size, crop)
+    if quickly is not None:
+        return quickly
+    image = load.covering(picture, size, crop)
     if (image.width, image.height) != (size.width_px, size.height_px):
         # rounding left a pixel too many or too few
         image = image.thumbnail_image(size.width_px, height=size.height_px, size="force")

@@ -1,0 +1,79 @@
+"""Whether an ICC profile says no more than sRGB: then nothing has to be converted, and a transform costs half a render.
+
+Called by ``load.py``. Judged by what the profile says (primaries and curve), not by its name: ICC.1:2010, sections 7.2,
+7.3, 10.6, 10.18, 10.31; the curve of sRGB and its primaries adapted to D50: IEC 61966-2-1.
+"""
+
+import struct
+from collections.abc import Callable
+
+_HEADER_BYTES = 128
+_PRIMARIES = {
+    b"rXYZ": (0.4361, 0.2225, 0.0139),
+    b"gXYZ": (0.3851, 0.7169, 0.0971),
+    b"bXYZ": (0.1431, 0.0606, 0.7141),
+}
+_CURVES = (b"rTRC", b"gTRC", b"bTRC")
+_TABLES = (b"A2B0", b"A2B1", b"A2B2")  # a profile with these is not read by its primaries
+_NEAR_XYZ = 0.002
+_NEAR_LIGHT = 0.002  # half a step of 8 bits
+_STEPS = 16
+_SRGB_FORM = 3  # a parametric curve of this form has five numbers
+
+Curve = Callable[[float], float]
+
+
+def is_srgb(profile: bytes) -> bool:
+    """False also for what is no profile."""
+    try:
+        return _is_srgb(profile)
+    except (struct.error, IndexError, KeyError, ZeroDivisionError, OverflowError, TypeError):
+        return False
+
+
+def _is_srgb(profile: bytes) -> bool:
+    if profile[16:24] != b"RGB XYZ ":
+        return False
+    tags = _tags(profile)
+    if any(name in tags for name in _TABLES):
+        return False
+    for name, expected in _PRIMARIES.items():
+        told = struct.unpack_from(">3i", tags[name], 8)
+        if any(abs(value / 65536 - known) > _NEAR_XYZ for value, known in zip(told, expected, strict=True)):
+            return False
+    return all(_is_srgb_curve(data) for data in {tags[name] for name in _CURVES})
+
+
+def _tags(profile: bytes) -> dict[bytes, bytes]:
+    (count,) = struct.unpack_from(">I", profile, _HEADER_BYTES)
+    entries = (struct.unpack_from(">4sII", profile, _HEADER_BYTES + 4 + 12 * n) for n in range(min(count, 100)))
+    return {name: profile[at : at + length] for name, at, length in entries}
+
+
+def _is_srgb_curve(data: bytes) -> bool:
+    curve = _table(data) if data[:4] == b"curv" else _formula(data)
+    return all(abs(curve(step / _STEPS) - _light(step / _STEPS)) <= _NEAR_LIGHT for step in range(_STEPS + 1))
+
+
+def _table(data: bytes) -> Curve:
+    (count,) = struct.unpack_from(">I", data, 8)
+
+    def read(value: float) -> float:
+        at = value * (count - 1)
+        low = min(int(at), count - 2)
+        one, next_one = struct.unpack_from(">2H", data, 12 + 2 * low)
+        return float((one + (next_one - one) * (at - low)) / 65535)
+
+    return read
+
+
+def _formula(data: bytes) -> Curve:
+    (form,) = struct.unpack_from(">H", data, 8)
+    if data[:4] != b"para" or form != _SRGB_FORM:
+        raise KeyError(form)
+    gamma, a, b, c, d = (number / 65536 for number in struct.unpack_from(">5i", data, 12))
+    return lambda value: float((a * value + b) ** gamma if value >= d else c * value)
+
+
+def _light(value: float) -> float:
+    return float(((value + 0.055) / 1.055) ** 2.4 if value > 0.04045 else value / 12.92)

@@ -1,0 +1,112 @@
+"""The short way for JPEG against libvips, which judges, and Pillow, which knows neither."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+from PIL import Image, ImageOps
+
+from imgserve.imaging.faults import SourceUnreadable
+from imgserve.imaging.worker import jpeg, load, turbojpeg
+from imgserve.spec.facts import Size
+from imgserve.spec.operations import Resize
+from tests import pictures
+from tests.unit.imaging.conftest import Render
+
+pytestmark = pytest.mark.skipif(not turbojpeg.is_there(), reason="needs libturbojpeg (Debian: libturbojpeg0)")
+
+SIZES = [(200, 120), (120, 200), (1, 1), (1, 50), (333, 77), (77, 333), (640, 480), (1999, 1501)]
+NEAR = 2.0
+
+
+def photo(width: int = 1999, height: int = 1501, mode: str = "RGB", **options: Any) -> bytes:
+    out = io.BytesIO()
+    pictures.scene(width, height).convert(mode).save(out, "JPEG", quality=92, **options)
+    return out.getvalue()
+
+
+def quickly(data: bytes, size: tuple[int, int], crop: str = "centre") -> Image.Image | None:
+    image = jpeg.covering(load.Picture(data, "jpeg"), Size(*size), crop)
+    return None if image is None else shown(image)
+
+
+def by_libvips(data: bytes, size: tuple[int, int], crop: str = "centre") -> Image.Image:
+    return shown(load.covering(load.Picture(data, "jpeg"), Size(*size), crop))
+
+
+def shown(image: pyvips.Image) -> Image.Image:
+    pixels = np.asarray(image.numpy())
+    return Image.fromarray(pixels[:, :, 0] if image.bands == 1 and pixels.ndim == 3 else pixels)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_as_pillow_and_libvips_would(size: tuple[int, int]) -> None:
+    data = photo()
+    result = quickly(data, size)
+    assert result is not None
+    expected = ImageOps.fit(pictures.scene(1999, 1501), size, Image.Resampling.LANCZOS)
+    assert pictures.distance(result, expected) < NEAR
+    if min(size) > 1:  # of a single row or column libvips keeps another one
+        assert pictures.distance(result, by_libvips(data, size)) < NEAR
+
+
+@pytest.mark.parametrize("crop", ["low", "centre", "high"])
+@pytest.mark.parametrize("size", [(300, 60), (60, 300)])
+def test_what_hangs_over_goes_on_the_right_side(size: tuple[int, int], crop: str) -> None:
+    data = photo()
+    result = quickly(data, size, crop)
+    assert result is not None
+    assert pictures.distance(result, by_libvips(data, size, crop)) < NEAR
+
+
+@pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"progressive": True}])
+def test_every_usual_jpeg(options: dict[str, Any]) -> None:
+    data = photo(**options)
+    result = quickly(data, (200, 150))
+    assert result is not None
+    assert pictures.distance(result, by_libvips(data, (200, 150))) < NEAR
+
+
+def test_grey_stays_grey() -> None:
+    data = photo(mode="L")
+    result = quickly(data, (200, 150))
+    assert result is not None
+    assert result.mode == "L"
+    assert pictures.distance(result, by_libvips(data, (200, 150))) < NEAR
+
+
+@pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)
+def test_upright(orientation: int) -> None:
+    upright = pictures.scene(1200, 901)
+    result = quickly(pictures.oriented_jpeg(upright, orientation), (160, 90))
+    assert result is not None
+    assert pictures.distance(result, ImageOps.fit(upright, (160, 90), Image.Resampling.LANCZOS)) < NEAR
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "crop"),
+    [
+        (photo(mode="CMYK"), (200, 150), "centre"),
+        (photo(icc_profile=pictures.wide_gamut_profile()), (200, 150), "centre"),
+        (photo(), (200, 150), "attention"),
+        (photo(100, 80), (200, 150), "centre"),
+        (photo(5000, 3000), (4000, 2500), "centre"),
+        (pictures.oriented_jpeg(pictures.scene(400, 300), 6), (200, 50), "low"),
+        (photo()[:-2], (200, 150), "centre"),
+    ],
+    ids=["cmyk", "profile", "attention", "enlarged", "large", "turned and cropped aside", "cut off"],
+)
+def test_what_is_odd_is_left_to_libvips(data: bytes, size: tuple[int, int], crop: str) -> None:
+    assert quickly(data, size, crop) is None
+
+
+def test_what_is_broken_is_left_to_libvips(render: Render) -> None:
+    data = bytearray(pictures.encoded(pictures.detailed(800, 600), "jpeg"))
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(400)
+    assert quickly(bytes(data), (200, 150)) is None
+    del data[middle:]
+    with pytest.raises(SourceUnreadable):
+        render(bytes(data), Resize(), (200, 150))
