@@ -152,8 +152,10 @@ class Committer:
             self._is_synced = is_synced
         connection.execute("BEGIN IMMEDIATE")
         try:
-            outcomes = [_attempt(connection, work) for work in batch]
+            outcomes = _attempt_all(connection, batch)
             connection.execute("COMMIT")
+        except ImgserveError as error:
+            return [error]
         except apsw.IOError as error:
             # After a failed fsync the kernel may have dropped the pages: nothing read from here can be trusted.
             extended = getattr(error, "extendedresult", 0)
@@ -182,6 +184,13 @@ def connect(path: Path) -> apsw.Connection:
 def rows(db: apsw.Connection, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
     """All rows of one statement. Columns have the types of the schema, which only its reader knows."""
     return db.execute(sql, values).fetchall()
+
+
+def _attempt_all(connection: apsw.Connection, batch: list[Transaction]) -> list[object]:
+    """Their outcomes. One alone needs no savepoint: what it raises goes to who can undo the whole."""
+    if len(batch) == 1:
+        return [batch[0](connection)]
+    return [_attempt(connection, work) for work in batch]
 
 
 def _attempt(connection: apsw.Connection, work: Transaction) -> object:

@@ -66,9 +66,11 @@ def _adopt(db: apsw.Connection, job: NewJob, epoch: int, now: float) -> Adopted 
 
 def release(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
     """The keys that are free now."""
-    db.execute("UPDATE job SET is_released = 1 WHERE number = ?", (number,))
+    db.execute(
+        "UPDATE job SET is_released = 1, status = 'queued', run_at = ? WHERE number = ? AND status = 'accepting'",
+        (now, number),
+    )
     freed = _note(db, number, placeholders)
-    db.execute("UPDATE job SET status = 'queued', run_at = ? WHERE number = ? AND status = 'accepting'", (now, number))
     supersede_older(db, number, now)
     end_if_concluded(db, number, now)
     return freed
@@ -112,6 +114,13 @@ def supersede_older(db: apsw.Connection, number: int, now: float) -> None:
 
     Where it put no placeholder itself it answers for theirs: they owe nothing any more.
     """
+    has_older: bool = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM output AS newer JOIN output AS older ON older.destination = newer.destination"
+        " WHERE newer.job = ? AND older.job < newer.job)",
+        (number,),
+    ).get
+    if not has_older:
+        return
     db.execute(
         "UPDATE output AS older SET debt = 'overtaken' FROM output AS newer"
         " WHERE newer.job = ? AND newer.is_form = 0 AND newer.placeholder IN ('written', 'unknown')"
@@ -167,9 +176,9 @@ def take_over(db: apsw.Connection, config: Config, now: float) -> int:
 
 def _note(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...]) -> list[str]:
     for result in placeholders:
-        db.execute("UPDATE output SET placeholder = ? WHERE id = ?", (result.state, result.output_id))
-        if result.state in ("written", "unknown"):
-            db.execute(
-                "UPDATE output SET status = 'placeholder' WHERE id = ? AND status = 'queued'", (result.output_id,)
-            )
+        db.execute(
+            "UPDATE output SET placeholder = ?1,"
+            " status = iif(status = 'queued' AND ?1 IN ('written', 'unknown'), 'placeholder', status) WHERE id = ?2",
+            (result.state, result.output_id),
+        )
     return free(db, number, token=0)

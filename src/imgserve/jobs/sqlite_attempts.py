@@ -7,10 +7,10 @@ import msgspec
 
 from imgserve import logs
 from imgserve.jobs.committer import rows
-from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, Settlement, owes
+from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, Settlement, conclude, owes
 from imgserve.jobs.queue import Config, Work
 from imgserve.jobs.sqlite_admission import fail_output
-from imgserve.jobs.sqlite_destinations import end_if_concluded, free
+from imgserve.jobs.sqlite_destinations import free
 from imgserve.spec.facts import Facts
 from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source
@@ -126,14 +126,13 @@ def settle(db: apsw.Connection, done: Settlement, config: Config, now: float) ->
     freed = free(db, done.number, done.token)
     if not _note(db, done, config, now):
         return False, freed
+    end = conclude(row[0] for row in rows(db, "SELECT status FROM output WHERE job = ?", (done.number,)))
+    run_at = now if done.retry_at is None else done.retry_at
     db.execute(
-        "UPDATE job SET attempts = attempts + ?, crashes = crashes + ?, error = ?, detail = ? WHERE number = ?",
-        (done.charge == "attempt", done.charge == "crash", done.error, done.detail, done.number),
-    )
-    end_if_concluded(db, done.number, now)
-    db.execute(
-        "UPDATE job SET status = 'queued', run_at = ?, lease_until = NULL WHERE number = ? AND status = 'running'",
-        (now if done.retry_at is None else done.retry_at, done.number),
+        "UPDATE job SET attempts = attempts + ?1, crashes = crashes + ?2, error = ?3, detail = ?4, lease_until = NULL,"
+        " status = coalesce(?5, 'queued'), ended_at = iif(?5 IS NULL, NULL, ?6), run_at = iif(?5 IS NULL, ?7, run_at)"
+        " WHERE number = ?8",
+        (done.charge == "attempt", done.charge == "crash", done.error, done.detail, end, now, run_at, done.number),
     )
     return True, freed
 

@@ -14,11 +14,12 @@ def acquire(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Gran
     if denied is not None:
         return denied
     row = db.execute(
-        "SELECT holder, token, quiet_until, written FROM destination WHERE key = ?", (intent.key,)
+        "SELECT holder, destination.token, quiet_until, written, is_form FROM destination"
+        " JOIN output ON output.id = ? WHERE key = ?",
+        (intent.output_id, intent.key),
     ).fetchone()
-    is_form = db.execute("SELECT is_form FROM output WHERE id = ?", (intent.output_id,)).get
     if row is not None:
-        holder, token, quiet_until, written = row
+        holder, token, quiet_until, written, is_form = row
         if written > intent.number and not is_form:
             return Denied("overtaken")
         if holder is not None and (holder, token) != (intent.output_id, intent.token):
