@@ -1,4 +1,4 @@
-"""Writes the tables in docs/ that can be read off the code: codes, operations, limits. Run by ``make docs``.
+"""Writes the tables in docs/ that can be read off the code: codes, operations, limits, settings. Run by ``make docs``.
 
     python docs/generate.py           write them
     python docs/generate.py --check   write nothing, exit with 1 when one is out of date (``make check``)
@@ -14,22 +14,13 @@ from typing import Any
 
 import msgspec
 
+from imgserve.settings import load
+from imgserve.settings.options import TOPICS, Option, expected
 from imgserve.spec.codes import MEANING
-from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize, Resize
 
 DOCS = Path(__file__).resolve().parent
 PLACE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-LIMITS = {
-    "source_bytes": ("a source, as sent and as decoded by HTTP", "bytes"),
-    "svg_bytes": ("an SVG", "bytes"),
-    "frame_pixels": ("one frame of a source", "pixels"),
-    "frames": ("frames of a source", ""),
-    "total_pixels": ("all frames of a source together", "pixels"),
-    "output_pixels": ("a result", "pixels"),
-    "output_side_px": ("a side of a result", "pixels"),
-}
 
 
 def codes() -> Iterator[str]:
@@ -62,14 +53,43 @@ def in_words(schema: dict[str, Any]) -> str:
 
 
 def limits() -> Iterator[str]:
-    yield "| of | at most |"
-    yield "|---|---|"
-    for name, value in msgspec.structs.asdict(Limits()).items():
-        what, unit = LIMITS[name]
-        yield f"| {what} | {value:,} {unit} |".replace("  ", " ")
+    yield "| of | at most | setting |"
+    yield "|---|---|---|"
+    for option in TOPICS["Limits of pictures"]:
+        limit = f"{load.default(option.target):,} {option.unit}".strip()
+        yield f"| {option.doc} | {limit} | `{option.name}` |"
 
 
-TABLES: dict[str, Callable[[], Iterator[str]]] = {"codes": codes, "operations": operations, "limits": limits}
+def settings() -> Iterator[str]:
+    for topic, options in TOPICS.items():
+        yield f"\n### {topic}\n"
+        yield "| setting | what it is | values | default |"
+        yield "|---|---|---|---|"
+        for option in options:
+            flag = f"<br>`{option.flags[0]} {option.metavar}`" if option.flags else ""
+            yield f"| `{option.name}`{flag} | {option.doc} | {values(option)} | {usual(option)} |"
+    yield ""
+
+
+def values(option: Option) -> str:
+    return expected(option).replace("a list of texts", "list") + (f", {option.unit}" if option.unit else "")
+
+
+def usual(option: Option) -> str:
+    if option.default:
+        return option.default
+    value = load.default(option.target)
+    if isinstance(value, tuple):
+        return f"`{msgspec.json.encode(value).decode()}`"
+    return f"{value:,.10g}" if isinstance(value, int | float) else f"`{value}`"
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "codes": codes,
+    "operations": operations,
+    "limits": limits,
+    "settings": settings,
+}
 
 
 def filled(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import NamedTuple, Self
 
 READY = re.compile(r"listening on (http://\S+)")
 LOOPBACK = ("--allow-network", "127.0.0.0/8")
+FAILPOINT_SWITCHES = ("failpoint", "nth", "failpoint_file")
 
 
 class Reply(NamedTuple):
@@ -29,7 +30,7 @@ class Reply(NamedTuple):
 class Daemon:
     """``with Daemon(data_dir) as server:``; ``stop`` drains, ``kill`` is SIGKILL, ``start`` starts the same one again.
 
-    ``switches`` are the test switches (failpoint, quiet_s, …) of the next start. The log is kept across restarts.
+    ``switches`` are failpoints and settings (``quiet_s``, …) of the next start. The log is kept across restarts.
     """
 
     def __init__(
@@ -63,8 +64,11 @@ class Daemon:
         told = len(self.log)
         environment = {**os.environ, **self.environment}
         environment.pop("IMGSERVE_TEST", None)
-        if self.switches:
-            environment["IMGSERVE_TEST"] = json.dumps(self.switches)
+        failpoints = {name: value for name, value in self.switches.items() if name in FAILPOINT_SWITCHES}
+        if failpoints:
+            environment["IMGSERVE_TEST"] = json.dumps(failpoints)
+        settings = {name: str(value) for name, value in self.switches.items() if name not in FAILPOINT_SWITCHES}
+        environment |= {f"IMGSERVE_{name.upper()}": value for name, value in settings.items()}
         command = [sys.executable, "-m", "imgserve", "start", "--foreground", "--host", "127.0.0.1", "--port", "0"]
         command += ["--data-dir", str(self.data_dir), "--workers", str(self.workers), *self.arguments]
         with self.log_path.open("ab") as log:

@@ -12,9 +12,9 @@
     ├─ delivery.py           Overtaken, ClaimLost, DestinationBusy (301)
     ├─ attempt.py            SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ intake.py             Draining (301)
-    ├─ settings.py           SettingsInvalid
+    ├─ settings/load.py      SettingsInvalid
     ├─ service.py            CannotStart
-    └─ api/auth.py           NotAuthorised (302)
+    └─ api/auth.py           NotAuthorised (302), KeyFileInvalid
 
 A class says what kind of fault it is, once; an instance says what happened (``detail``, one sentence for the
 user, never with a credential in it) and what would mend it (``hint``).

@@ -28,8 +28,8 @@ from imgserve.spec.faults import Fault, RequestInvalid
 from imgserve.spec.geometry import NotSvg
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize
-from imgserve.spec.recipe import MEDIA_TYPE
-from imgserve.spec.request import FixedOutput, JobRequest, fix
+from imgserve.spec.recipe import DEFAULT_QUALITY, MEDIA_TYPE, Format
+from imgserve.spec.request import FixedOutput, JobRequest, OutputRequest, fix
 from imgserve.spec.source import Source
 from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused, SourceRefused
@@ -40,11 +40,17 @@ FIRST_PROBE_BYTES = 16_384
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``max_at_once``: requests being taken in at a time; the others wait their turn unanswered."""
+    """``max_at_once``: requests being taken in at a time; the others wait their turn unanswered.
+
+    The qualities are for results whose job names none.
+    """
 
     max_at_once: int = 32
     placeholder_timeout_s: float = 5.0
     deadline_s: float = 24 * 3600.0
+    jpeg_quality: int = DEFAULT_QUALITY["jpeg"]
+    webp_quality: int = DEFAULT_QUALITY["webp"]
+    avif_quality: int = DEFAULT_QUALITY["avif"]
 
 
 class Draining(ImgserveError):
@@ -89,6 +95,11 @@ class Intake:
         self._config = config
         self._clock = clock
         self._new_id = new_id
+        self._quality: dict[Format, int] = {
+            "jpeg": config.jpeg_quality,
+            "webp": config.webp_quality,
+            "avif": config.avif_quality,
+        }
         self._gate = asyncio.Semaphore(config.max_at_once)
         self._under_way: set[asyncio.Task[Answer]] = set()
         self.is_draining = False
@@ -164,8 +175,16 @@ class Intake:
         with logs.stage("probe"):
             facts = await self._probe(fetch, wants_svg=_wants_svg(request))
         failpoint.reach("intake_probed")
-        outputs = tuple(fix(output, request.source, facts, self._limits) for output in request.outputs)
+        outputs = tuple(self._fix(output, request.source, facts) for output in request.outputs)
         return facts, tuple([await self._placed(request.source, output) for output in outputs])
+
+    def _fix(self, output: OutputRequest, source: Source, facts: Facts) -> FixedOutput:
+        """The output without open ends; the quality too is settled here, so that a later setting changes no job."""
+        fixed = fix(output, source, facts, self._limits)
+        options = fixed.recipe.output
+        quality = self._quality.get(options.format) if options.format and options.quality is None else options.quality
+        recipe = msgspec.structs.replace(fixed.recipe, output=msgspec.structs.replace(options, quality=quality))
+        return msgspec.structs.replace(fixed, recipe=recipe)
 
     def _check(self, request: JobRequest) -> None:
         """Policy, as far as the text tells; addresses are judged when they are connected to. Raises RequestInvalid."""

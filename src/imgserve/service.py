@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from imgserve.jobs.sqlite import SqliteQueue
 from imgserve.placeholder import Placeholders
 from imgserve.render import Renderer
 from imgserve.runner import Runner
-from imgserve.settings import Settings
+from imgserve.settings.load import Settings
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.spool import Store
@@ -99,7 +100,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         server = _Server(
             uvicorn.Config(
                 app.build(settings.api, parts.intake, parts.pool),
-                http=TimedProtocol,
+                http=partial(TimedProtocol, header_timeout_s=settings.api.header_timeout_s),  # type: ignore[arg-type]
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -20,16 +20,18 @@ from imgserve.intake import Intake
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``keys`` are secrets; an empty tuple means protected mode."""
+    """``keys`` are secrets, read from ``key_file``; an empty tuple means protected mode."""
 
-    host: str
-    port: int
+    host: str = "0.0.0.0"  # noqa: S104 - as ever; protected mode serves loopback clients only until there are keys
+    port: int = 8602
+    key_file: str = ""
     keys: tuple[str, ...] = ()
     max_body_bytes: int = 1_000_000
+    header_timeout_s: float = 10.0
     body_timeout_s: float = 10.0
 
     def __repr__(self) -> str:
-        return f"Config(host={self.host!r}, port={self.port}, keys=<{len(self.keys)}>)"
+        return f"Config(host={self.host!r}, port={self.port}, key_file={self.key_file!r}, keys=<{len(self.keys)}>)"
 
 
 def build(config: Config, intake: Intake, pool: Pool) -> App:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from imgserve.errors import ImgserveError
@@ -18,6 +19,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Deny = Callable[[ImgserveError, Scope, Receive, Send], Awaitable[None]]
 
+MIN_KEY_LENGTH = 16
 OPEN_PATHS = frozenset({"/health"})
 KEY_HINT = "start the server with --api-key-file and send Authorization: Bearer KEY"
 
@@ -27,6 +29,30 @@ class NotAuthorised(ImgserveError):
     classic_code: ClassVar[int | None] = 302
     status = 401
     title = "The caller is not known"
+
+
+class KeyFileInvalid(ImgserveError):
+    code = "key_file_invalid"
+    title = "The file of API keys cannot be used"
+
+
+def read_keys(path: str) -> tuple[str, ...]:
+    """One key a line; empty lines and lines that start with # do not count. Raises KeyFileInvalid."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise KeyFileInvalid(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise KeyFileInvalid(f"{path} is not UTF-8") from error
+    lines = (line.strip() for line in text.splitlines())
+    keys = tuple(line for line in lines if line and not line.startswith("#"))
+    if not keys:
+        raise KeyFileInvalid(f"{path} holds no key, expected one a line")
+    if any(len(key) < MIN_KEY_LENGTH or not key.isascii() or not key.isprintable() or " " in key for key in keys):
+        raise KeyFileInvalid(
+            f"each key in {path} must be at least {MIN_KEY_LENGTH} printable ASCII characters, no spaces"
+        )
+    return keys
 
 
 class Guarded:

@@ -4,16 +4,19 @@ uvicorn leaves a half-sent header open for ever (measured), and any byte stops i
 """
 
 import asyncio
-from typing import Any, ClassVar
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class TimedProtocol(HttpToolsProtocol):
-    """Ends a connection whose next header is not complete in time."""
+    """Ends a connection whose next header is not complete in ``header_timeout_s``. uvicorn gives what it makes its own
+    arguments only, so ``functools.partial`` adds ours."""
 
-    header_timeout_s: ClassVar[float] = 10.0
-    _timer: asyncio.TimerHandle | None = None
+    def __init__(self, *arguments: Any, header_timeout_s: float, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._header_timeout_s = header_timeout_s
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -39,7 +42,7 @@ class TimedProtocol(HttpToolsProtocol):
 
     def _start_timer(self) -> None:
         self._stop_timer()
-        self._timer = self.loop.call_later(self.header_timeout_s, self._end)
+        self._timer = self.loop.call_later(self._header_timeout_s, self._end)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -34,6 +34,12 @@ class Config(msgspec.Struct, frozen=True):
     keep_failed_s: float = 14 * 24 * 3600.0
     min_free_disk_bytes: int = 64_000_000
 
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each value that cannot work; it begins with the field's name and a colon."""
+        if self.heartbeat_s * 2 <= self.lease_s:
+            return ()
+        return (f"heartbeat_s: expected at most half of lease_s ({self.lease_s:g}), got {self.heartbeat_s:g}",)
+
 
 class QueueFull(ImgserveError):
     code = "queue_full"

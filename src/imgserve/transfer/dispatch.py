@@ -5,6 +5,7 @@ Called by intake, the runner and the GET road; ``service`` builds one for the wh
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from imgserve.transfer import file, ftp, http, upload
 from imgserve.transfer.curl import Client, Pace
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.guard import Guard, Refusal, literal_address, parse_network
+from imgserve.transfer.guard import DEFAULT_PORTS, Guard, Refusal, literal_address, parse_network, parse_ports
 from imgserve.transfer.spool import Budget
 from imgserve.transfer.write import Delivery, Write
 
@@ -25,12 +26,13 @@ __all__ = ["Config", "Delivery", "Fetch", "Transfers", "Write"]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Networks are CIDRs, roots absolute directories; ``max_per_host`` counts per host and port.
+    """Networks are CIDRs, roots absolute directories, ports numbers or ranges; ``max_per_host`` is per host and port.
 
     ``ca_file`` holds the certificates (PEM) that TLS peers are judged by; empty means certifi's.
     """
 
     allow_networks: tuple[str, ...] = ()
+    ports: tuple[str, ...] = DEFAULT_PORTS
     read_roots: tuple[str, ...] = ()
     write_roots: tuple[str, ...] = ()
     ca_file: str = ""
@@ -44,11 +46,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_bytes: int = 256_000_000
 
     def problems(self) -> tuple[str, ...]:
-        """One sentence for each value that cannot work."""
+        """One sentence for each value that cannot work; it begins with the field's name and a colon."""
         found = [
             f"allow_networks: expected a network such as 10.0.0.0/8, got {text!r}"
             for text in self.allow_networks
-            if not _is_network(text)
+            if not _is_read_by(parse_network, text)
+        ]
+        found += [
+            f"ports: expected a port such as 443 or a range such as 1024-65535, got {text!r}"
+            for text in self.ports
+            if not _is_read_by(parse_ports, text)
         ]
         for field, roots in (("read_roots", self.read_roots), ("write_roots", self.write_roots)):
             found += [f"{field}: there is no directory {root!r}" for root in roots if not Path(root).is_dir()]
@@ -64,7 +71,10 @@ class Transfers:
         """Raises ValueError or OSError for what ``config.problems`` would have named."""
         self._config = config
         self._limit_bytes = limits.source_bytes
-        self._guard = Guard(tuple(parse_network(text) for text in config.allow_networks))
+        self._guard = Guard(
+            tuple(parse_network(text) for text in config.allow_networks),
+            tuple(parse_ports(text) for text in config.ports),
+        )
         self._client = Client(self._guard, _pace(config), config.ca_file)
         self._threads = file.Threads()
         self._read_roots = file.Roots(config.read_roots)
@@ -179,9 +189,9 @@ class Transfers:
         return place
 
 
-def _is_network(text: str) -> bool:
+def _is_read_by(parse: Callable[[str], object], text: str) -> bool:
     try:
-        parse_network(text)
+        parse(text)
     except ValueError:
         return False
     return True

@@ -15,8 +15,10 @@ import msgspec
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-LOW_PORTS = frozenset({21, 22, 80, 443, 990})
-_FIRST_FREE_PORT = 1024
+Ports = tuple[int, int]  # the first and the last
+
+DEFAULT_PORTS = ("80", "443", "21", "22", "990", "1024-65535")
+_LAST_PORT = 65_535
 
 _DENIED_V4 = tuple(
     IPv4Network(text)
@@ -55,6 +57,15 @@ _ISATAP_MARKS = frozenset({0x0000_5EFE, 0x0200_5EFE, 0x0100_5EFE, 0x0300_5EFE})
 def parse_network(text: str) -> Network:
     """An --allow-network value: CIDR, or one address. Raises ValueError."""
     return ip_network(text.strip(), strict=False)
+
+
+def parse_ports(text: str) -> Ports:
+    """A port or a range: ``443``, ``1024-65535``. Raises ValueError."""
+    first, dash, last = text.strip().partition("-")
+    low, high = int(first), int(last if dash else first)
+    if not 1 <= low <= high <= _LAST_PORT:
+        raise ValueError(text)
+    return low, high
 
 
 def literal_address(host: str) -> Address | None:
@@ -105,14 +116,18 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Guard(msgspec.Struct, frozen=True):
-    """The policy: everything global, and what ``allowed`` opens besides."""
+    """The policy: everything global, and what ``allowed`` opens besides; of these the ports named."""
 
     allowed: tuple[Network, ...] = ()
+    ports: tuple[Ports, ...] = tuple(parse_ports(text) for text in DEFAULT_PORTS)
 
     def port_refusal(self, port: int) -> Refusal | None:
-        if port in LOW_PORTS or port >= _FIRST_FREE_PORT:
+        if any(low <= port <= high for low, high in self.ports):
             return None
-        return Refusal(f"Port {port} is not open to transfers", "use 80, 443, 21, 22, 990, or 1024 and above")
+        shown = ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in self.ports)
+        return Refusal(
+            f"Port {port} is not open to transfers", f"use one of {shown}, or open it with the setting ports"
+        )
 
     def address_refusal(self, address: Address) -> Refusal | None:
         if self._is_allowed(address) or is_global(address):

@@ -1,0 +1,157 @@
+"""Settings from flags, environment and TOML file, checked all at once.
+
+``load`` is called by the command line, its result taken apart by ``service``: each package receives its own Config and
+nothing else.
+"""
+
+import os
+import pwd
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from imgserve import failpoint
+from imgserve.api.app import Config as ApiConfig
+from imgserve.api.auth import KeyFileInvalid, read_keys
+from imgserve.attempt import Config as AttemptConfig
+from imgserve.errors import ImgserveError
+from imgserve.imaging.pool import Config as PoolConfig
+from imgserve.intake import Config as IntakeConfig
+from imgserve.jobs.queue import Config as QueueConfig
+from imgserve.placeholder import Config as PlaceholderConfig
+from imgserve.runner import Config as RunnerConfig
+from imgserve.settings.options import BY_NAME, BY_TARGET
+from imgserve.settings.read import TEST_SWITCH, Given, gather
+from imgserve.spec.limits import Limits
+from imgserve.transfer.dispatch import Config as TransferConfig
+
+ROOT_DATA_DIR = Path("/var/lib/imgserve")
+ROOT_CONFIG_FILE = Path("/etc/imgserve.toml")
+CONFIG_FILE_NAME = "imgserve.toml"
+
+
+class SettingsInvalid(ImgserveError):
+    code = "settings_invalid"
+    title = "The settings cannot be used"
+
+
+class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What only tests may change, as JSON in IMGSERVE_TEST; the server says so in its log when it is set."""
+
+    __test__ = False
+
+    failpoint: str = ""
+    nth: Annotated[int, msgspec.Meta(ge=1)] = 1
+    failpoint_file: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    data_dir: Path
+    api: ApiConfig = ApiConfig()
+    limits: Limits = Limits()
+    pool: PoolConfig = PoolConfig()
+    transfer: TransferConfig = TransferConfig()
+    queue: QueueConfig = QueueConfig()
+    intake: IntakeConfig = IntakeConfig()
+    attempt: AttemptConfig = AttemptConfig()
+    runner: RunnerConfig = RunnerConfig()
+    placeholder: PlaceholderConfig = PlaceholderConfig()
+    drain_s: float = 30.0
+    test: TestSwitches | None = None
+
+
+def load(flags: Namespace, environ: Mapping[str, str]) -> Settings:
+    """All settings. Raises SettingsInvalid, which names every fault."""
+    problems: list[str] = []
+    own_dir = _own_dir(environ)
+    given = gather(flags, environ, config_file(own_dir), problems)
+    values: dict[str, dict[str, object]] = {"": {"data_dir": str(own_dir)}}
+    for name, value in given.items():
+        section, _, field = BY_NAME[name].target.rpartition(".")
+        values.setdefault(section, {})[field] = value.value
+    _choose_by_workers(values)
+    tree = {**values.pop(""), **values, "test": _test_switches(environ, problems)}
+    settings = msgspec.convert(tree, Settings, dec_hook=lambda kind, value: kind(value))
+    problems += _contradictions(settings, given)
+    return _with_keys(settings, given, problems)
+
+
+def add_flags(parser: ArgumentParser, names: Iterable[str] = BY_NAME) -> None:
+    """The flags of these settings, as far as they have one; ``load`` reads them."""
+    for option in (BY_NAME[name] for name in names if BY_NAME[name].flags):
+        usual = option.default or str(default(option.target))
+        parser.add_argument(
+            *option.flags,
+            dest=option.name,
+            metavar=option.metavar,
+            action="append" if option.is_list else "store",
+            help=f"{option.doc}{'; repeatable' if option.is_list else ''} (default: {usual})".replace("`", ""),
+        )
+
+
+def default(target: str) -> object:
+    """What the field of Settings is when nothing is given. Not for fields whose option says ``default`` in words."""
+    value: object = Settings(Path())
+    for name in target.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def process_environment() -> Mapping[str, str]:
+    return os.environ  # noqa: TID251 - this is the one place
+
+
+def config_file(own_dir: Path) -> Path:
+    return ROOT_CONFIG_FILE if own_dir == ROOT_DATA_DIR else own_dir / CONFIG_FILE_NAME
+
+
+def _own_dir(environ: Mapping[str, str]) -> Path:
+    """Where this user's server keeps its things unless it is told otherwise."""
+    if os.geteuid() == 0:
+        return ROOT_DATA_DIR
+    home = environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
+    return Path(home) / ".imgserve"
+
+
+def _choose_by_workers(values: dict[str, dict[str, object]]) -> None:
+    """Few enough attempts that each one's turn for a worker comes before it times out."""
+    workers = msgspec.convert(values.get("pool", {}), PoolConfig).workers
+    values.setdefault("runner", {}).setdefault("max_attempts", min(64, 16 * workers))
+
+
+def _contradictions(settings: Settings, given: Mapping[str, Given]) -> Iterator[str]:
+    """What the packages themselves find wrong with their slices, each under the name by which it was given."""
+    for section in ("transfer", "queue"):
+        for problem in getattr(settings, section).problems():
+            field, _, sentence = problem.partition(": ")
+            name = BY_TARGET[f"{section}.{field}"].name
+            yield f"{given[name].origin if name in given else name}: {sentence}"
+
+
+def _with_keys(settings: Settings, given: Mapping[str, Given], problems: list[str]) -> Settings:
+    """The settings with the keys of their key file. Raises SettingsInvalid for this and all earlier problems."""
+    keys: tuple[str, ...] = ()
+    try:
+        keys = read_keys(settings.api.key_file) if settings.api.key_file else ()
+    except KeyFileInvalid as error:
+        problems.append(f"{given['api_key_file'].origin}: {error.sentence()}")
+    if problems:
+        raise SettingsInvalid("; ".join(problems))
+    return msgspec.structs.replace(settings, api=msgspec.structs.replace(settings.api, keys=keys))
+
+
+def _test_switches(environ: Mapping[str, str], problems: list[str]) -> TestSwitches | None:
+    text = environ.get(TEST_SWITCH)
+    if text is None:
+        return None
+    try:
+        switches = msgspec.json.decode(text, type=TestSwitches)
+    except msgspec.DecodeError as error:
+        problems.append(f"{TEST_SWITCH}: {error}")
+        return None
+    if switches.failpoint and switches.failpoint not in failpoint.NAMES:
+        problems.append(f"{TEST_SWITCH}: expected one of {', '.join(failpoint.NAMES)}")
+    return switches

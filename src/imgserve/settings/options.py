@@ -1,0 +1,180 @@
+"""Every setting, declared once: flags, TOML keys, variables and the reference page all come from this table.
+
+A setting called ``render_timeout_s`` is that key in the TOML file and ``IMGSERVE_RENDER_TIMEOUT_S`` in the environment;
+some are flags too. Its default stands in the Config that ``target`` leads to. Read by ``read`` and ``load``, by the
+command line and by docs/generate.py.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from imgserve.imaging.process import Sandbox
+from imgserve.spec.limits import MAX_SIDE_PX
+from imgserve.spec.recipe import Quality
+
+Text = Annotated[str, Meta(min_length=1)]
+Texts = tuple[Text, ...]
+Count = Annotated[int, Meta(ge=1)]
+Amount = Annotated[int, Meta(ge=0)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Side = Annotated[int, Meta(ge=1, le=MAX_SIDE_PX)]
+Seconds = Annotated[float, Meta(gt=0, le=1e9)]
+Pause = Annotated[float, Meta(ge=0, le=1e9)]
+# A worker maps the libraries before its first picture; with less it cannot start at all.
+WorkerMemory = Annotated[int, Meta(ge=500_000_000)]
+
+VARIABLE_PREFIX = "IMGSERVE_"
+
+
+class Option(msgspec.Struct, frozen=True):
+    """``target`` is the field of Settings, ``section.field`` or ``field``; ``doc`` a phrase without a full stop.
+
+    ``default`` is for people, where the field's own default does not tell it. Relative paths count from the working
+    directory, in the TOML file from the file's. A secret is never repeated in a fault.
+    """
+
+    name: str
+    target: str
+    type: object
+    doc: str
+    unit: str = ""
+    default: str = ""
+    flags: tuple[str, ...] = ()
+    metavar: str = ""
+    is_list: bool = False
+    is_path: bool = False
+    is_secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        return VARIABLE_PREFIX + self.name.upper()
+
+
+CONFIG = Option(
+    "config", "", Text, "TOML file with settings; it must exist if it is named",
+    default="`/etc/imgserve.toml` for root, else `~/.imgserve/imgserve.toml`, if it exists",
+    flags=("--config",), metavar="FILE", is_path=True,
+)  # fmt: skip
+
+# fmt: off
+TOPICS: dict[str, tuple[Option, ...]] = {
+    "The server": (
+        Option("host", "api.host", Text, "address to listen on", flags=("--host", "-host"), metavar="ADDRESS"),
+        Option("port", "api.port", Port, "port; 0 takes a free one", flags=("--port", "-port"), metavar="N"),
+        Option("api_key_file", "api.key_file", Text, "serve clients that show a key of this file, and only them",
+               default="none: protected mode", flags=("--api-key-file",), metavar="FILE", is_path=True),
+        Option("data_dir", "data_dir", Text, "where the queue is; made if missing, mode 0700; one server at a time",
+               default="`~/.imgserve`, for root `/var/lib/imgserve`", flags=("--data-dir",), metavar="DIR",
+               is_path=True),
+        Option("drain_s", "drain_s", Pause, "how long a stopping server lets running jobs finish", "seconds"),
+        Option("request_header_timeout_s", "api.header_timeout_s", Seconds,
+               "a request's header must be complete in this time", "seconds"),
+        Option("request_body_timeout_s", "api.body_timeout_s", Seconds, "a job's JSON must be complete in this time",
+               "seconds"),
+        Option("max_job_bytes", "api.max_body_bytes", Count, "a job's JSON", "bytes"),
+    ),
+    "What jobs may reach": (
+        Option("allow_network", "transfer.allow_networks", Texts,
+               "opens a network that is not public to sources and destinations", default="none",
+               flags=("--allow-network",), metavar="CIDR", is_list=True),
+        Option("ports", "transfer.ports", Texts, "ports and ranges of ports that transfers may connect to",
+               is_list=True),
+        Option("read_root", "transfer.read_roots", Texts, "opens a directory to `file:` sources", default="none",
+               flags=("--read-root",), metavar="DIR", is_list=True, is_path=True),
+        Option("write_root", "transfer.write_roots", Texts, "opens a directory to `file:` destinations",
+               default="none", flags=("--write-root",), metavar="DIR", is_list=True, is_path=True),
+    ),
+    "Transfers": (
+        Option("connect_timeout_s", "transfer.connect_timeout_s", Seconds, "a connection must stand in this time",
+               "seconds"),
+        Option("source_timeout_s", "transfer.source_timeout_s", Seconds, "a source must be there in this time",
+               "seconds"),
+        Option("placeholder_timeout_s", "intake.placeholder_timeout_s", Seconds,
+               "a placeholder must be delivered in this time", "seconds"),
+        Option("delivery_timeout_s", "attempt.delivery_timeout_s", Seconds, "a result must be delivered in this time",
+               "seconds"),
+        Option("low_speed_bytes_s", "transfer.low_speed_bytes_s", Count, "a transfer slower than this is ended",
+               "bytes a second"),
+        Option("low_speed_time_s", "transfer.low_speed_time_s", Count, "when it has been so for this long", "seconds"),
+        Option("max_transfers", "transfer.max_transfers", Count, "transfers at once"),
+        Option("max_transfers_per_host", "transfer.max_per_host", Count, "of these to one host and port"),
+        Option("max_transfers_per_ftp_host", "transfer.max_per_host_ftp", Count, "of these to one FTP server"),
+        Option("source_memory_bytes", "transfer.memory_bytes", Count,
+               "memory for sources on their way; jobs wait while it is taken", "bytes"),
+        Option("kept_renditions_bytes", "attempt.kept_renditions_bytes", Amount,
+               "memory for results whose delivery has to be tried again", "bytes"),
+        Option("placeholder_cache_bytes", "placeholder.cache_bytes", Amount, "memory for placeholders already drawn",
+               "bytes"),
+    ),
+    "Limits of pictures": (
+        Option("max_source_bytes", "limits.source_bytes", Count, "a source, as sent and as decoded by HTTP", "bytes"),
+        Option("max_svg_bytes", "limits.svg_bytes", Count, "an SVG", "bytes"),
+        Option("max_frame_pixels", "limits.frame_pixels", Count, "one frame of a source", "pixels"),
+        Option("max_frames", "limits.frames", Count, "frames of a source"),
+        Option("max_total_pixels", "limits.total_pixels", Count, "all frames of a source together", "pixels"),
+        Option("max_output_pixels", "limits.output_pixels", Count, "a result", "pixels"),
+        Option("max_output_side_px", "limits.output_side_px", Side, "a side of a result", "pixels"),
+    ),
+    "Results": (
+        Option("jpeg_quality", "intake.jpeg_quality", Quality, "of JPEG results whose job names none"),
+        Option("webp_quality", "intake.webp_quality", Quality, "of WebP results whose job names none"),
+        Option("avif_quality", "intake.avif_quality", Quality, "of AVIF results whose job names none"),
+    ),
+    "Workers": (
+        Option("workers", "pool.workers", Count, "render processes", default="one per CPU", flags=("--workers",),
+               metavar="N"),
+        Option("sandbox", "pool.sandbox", Sandbox, "`require`: do not start where the kernel cannot lock workers in",
+               flags=("--sandbox",), metavar="MODE"),
+        Option("render_timeout_s", "pool.render_timeout_s", Seconds, "a render that takes longer is killed",
+               "seconds"),
+        Option("svg_timeout_s", "pool.svg_timeout_s", Seconds, "the same for an SVG", "seconds"),
+        Option("probe_timeout_s", "pool.probe_timeout_s", Seconds,
+               "the same for reading a header and for drawing a placeholder", "seconds"),
+        Option("recycle_after", "pool.recycle_after", Count, "renders after which a worker is replaced"),
+        Option("worker_memory_bytes", "pool.memory_limit_bytes", WorkerMemory, "address space of a worker", "bytes"),
+    ),
+    "The queue": (
+        Option("max_waiting", "queue.max_waiting", Count, "waiting jobs; then new ones get code 301"),
+        Option("max_intake", "intake.max_at_once", Count, "jobs being taken in at once; others wait for their reply"),
+        Option("max_attempts_at_once", "runner.max_attempts", Count, "jobs under way at once",
+               default="16 per worker, at most 64"),
+        Option("max_debts_at_once", "runner.max_debts", Count, "failure pictures under way at once"),
+        Option("attempt_timeout_s", "runner.attempt_timeout_s", Seconds, "one attempt at a job", "seconds"),
+        Option("deadline_s", "intake.deadline_s", Seconds, "all attempts at a job together", "seconds"),
+        Option("repeat_after_s", "attempt.repeat_after_s", Pause,
+               "when a result is sent once more because its placeholder was never answered", "seconds"),
+        Option("debt_s", "queue.debt_s", Seconds, "how long a failure picture is retried", "seconds"),
+        Option("lease_s", "queue.lease_s", Seconds, "how long a claim on a job lasts unless renewed", "seconds"),
+        Option("heartbeat_s", "queue.heartbeat_s", Seconds, "how often claims are renewed", "seconds"),
+        Option("quiet_s", "queue.quiet_s", Pause,
+               "how long the destinations of a killed server's unanswered jobs are left alone", "seconds"),
+        Option("keep_ended_s", "queue.keep_ended_s", Pause, "how long ended jobs are kept", "seconds"),
+        Option("keep_failed_s", "queue.keep_failed_s", Pause, "how long failed jobs are kept", "seconds"),
+        Option("min_free_disk_bytes", "queue.min_free_disk_bytes", Amount,
+               "with less free space in the data directory no job is taken", "bytes"),
+    ),
+}
+# fmt: on
+
+OPTIONS: tuple[Option, ...] = (CONFIG, *(option for topic in TOPICS.values() for option in topic))
+BY_NAME = {option.name: option for option in OPTIONS}
+BY_TARGET = {option.target: option for option in OPTIONS}
+
+
+def expected(option: Option) -> str:
+    """What a value must be, in words: for faults and for the reference page."""
+    schema = msgspec.json.schema(option.type)
+    if option.is_list:
+        return "a list of texts"
+    if "enum" in schema:
+        return "one of " + ", ".join(sorted(schema["enum"]))
+    words = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
+    low, high = schema.get("minimum"), schema.get("maximum")
+    said = words[schema["type"]]
+    if "exclusiveMinimum" in schema:
+        return f"{said} above {schema['exclusiveMinimum']:g}"
+    if low is not None and high is not None and high < 1e9:
+        return f"{said} from {low} to {high:,}"
+    return f"{said} from {low:,}" if low is not None else said

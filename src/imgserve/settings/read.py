@@ -1,0 +1,110 @@
+"""Values as given, by flags, environment and TOML file: which one counts, and where it came from. Called by ``load``.
+
+A flag goes before a variable, a variable before the file. An empty variable counts as none; a variable that is a list
+is parted by commas.
+"""
+
+import tomllib
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import msgspec
+
+from imgserve.settings.options import BY_NAME, CONFIG, OPTIONS, VARIABLE_PREFIX, Option, expected
+
+TEST_SWITCH = "IMGSERVE_TEST"
+
+
+class Given(msgspec.Struct, frozen=True):
+    """A value that has its option's type, and what to call its origin in a fault."""
+
+    value: object
+    origin: str
+
+
+def gather(
+    flags: Namespace,
+    environ: Mapping[str, str],
+    default_file: Path,
+    problems: list[str],
+    names: Iterable[str] = BY_NAME,
+) -> dict[str, Given]:
+    """What was given for the settings of these names. Each fault becomes a sentence in ``problems``."""
+    wanted = [BY_NAME[name] for name in names if name != CONFIG.name]
+    by_flag = _from_flags(flags, [CONFIG, *wanted], problems)
+    by_variable = _from_environment(environ, [CONFIG, *wanted], problems)
+    named = by_flag.get(CONFIG.name) or by_variable.get(CONFIG.name)
+    by_file: dict[str, Given] = {}
+    if named is not None:
+        by_file = _from_file(Path(str(named.value)), f"{named.origin}: ", wanted, problems)
+    elif default_file.is_file():
+        by_file = _from_file(default_file, "", wanted, problems)
+    return {**by_file, **by_variable, **by_flag}
+
+
+def _from_flags(flags: Namespace, wanted: Iterable[Option], problems: list[str]) -> dict[str, Given]:
+    found: dict[str, Given] = {}
+    for option in wanted:
+        value = getattr(flags, option.name, None)
+        if value is not None:
+            _take(found, option, Given(value, option.flags[0]), Path.cwd(), problems, is_text=True)
+    return found
+
+
+def _from_environment(environ: Mapping[str, str], wanted: Iterable[Option], problems: list[str]) -> dict[str, Given]:
+    found: dict[str, Given] = {}
+    for option in wanted:
+        text = environ.get(option.variable, "")
+        if text:
+            value = [part.strip() for part in text.split(",") if part.strip()] if option.is_list else text
+            _take(found, option, Given(value, option.variable), Path.cwd(), problems, is_text=True)
+    known = [option.variable for option in OPTIONS]
+    for name in sorted(environ):
+        if name.startswith(VARIABLE_PREFIX) and name not in (*known, TEST_SWITCH):
+            problems.append(f"{name}: there is no such setting{_meant(name, known)}")
+    return found
+
+
+def _from_file(path: Path, origin: str, wanted: Iterable[Option], problems: list[str]) -> dict[str, Given]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{origin}{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}")
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"{origin}{path} is not TOML: {error}")
+        return {}
+    found: dict[str, Given] = {}
+    keys = [name for name in BY_NAME if name != CONFIG.name]
+    problems += [f"{path}: {key}: there is no such setting{_meant(key, keys)}" for key in table if key not in keys]
+    for option in wanted:
+        if option.name in table:
+            given = Given(table[option.name], f"{path}: {option.name}")
+            _take(found, option, given, path.parent, problems, is_text=False)
+    return found
+
+
+def _take(
+    found: dict[str, Given], option: Option, given: Given, base: Path, problems: list[str], *, is_text: bool
+) -> None:
+    """Convert and keep a value, or say what was expected. ``base`` is what a relative path counts from."""
+    try:
+        value: object = msgspec.convert(given.value, type=option.type, strict=not is_text)
+    except msgspec.ValidationError:
+        got = "" if option.is_secret else f", got {_shown(given.value)}"
+        problems.append(f"{given.origin}: expected {expected(option)}{got}")
+        return
+    if option.is_path:
+        value = tuple(str(base / part) for part in value) if isinstance(value, tuple) else str(base / str(value))
+    found[option.name] = Given(value, given.origin)
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else str(msgspec.json.encode(value, enc_hook=str), "utf-8")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

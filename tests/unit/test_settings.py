@@ -1,0 +1,200 @@
+"""Every setting arrives from flag, variable and file in the Config it belongs to; faults name where they come from."""
+
+import argparse
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from imgserve import failpoint
+from imgserve.settings import read
+from imgserve.settings.load import Settings, SettingsInvalid, add_flags, config_file, load
+from imgserve.settings.options import BY_TARGET, CONFIG, OPTIONS, Option
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_SETTINGS = {"api.keys", "test", "transfer.ca_file"}
+SETTINGS = [option for option in OPTIONS if option is not CONFIG]
+NAMES = [option.name for option in SETTINGS]
+
+
+def loaded(*arguments: str, config: str = "", tmp_path: Path = Path(), **environ: str) -> Settings:
+    """As the command line would; ``config`` is the text of a TOML file in ``tmp_path``."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    if config:
+        (tmp_path / "given.toml").write_text(config)
+        arguments = ("--config", str(tmp_path / "given.toml"), *arguments)
+    return load(parser.parse_args(arguments), {"HOME": "/nonexistent", **environ})
+
+
+def faults(*arguments: str, config: str = "", tmp_path: Path = Path(), **environ: str) -> list[str]:
+    with pytest.raises(SettingsInvalid) as caught:
+        loaded(*arguments, config=config, tmp_path=tmp_path, **environ)
+    return str(caught.value).split("; ")
+
+
+def leaves(value: object, prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for field in msgspec.structs.fields(type(value)):  # type: ignore[arg-type]
+        inner = getattr(value, field.name)
+        if isinstance(inner, msgspec.Struct):
+            found |= leaves(inner, f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = inner
+    return found
+
+
+def unusual(option: Option, tmp_path: Path) -> object:
+    """A value that is not the default, as the Config will hold it."""
+    keys = tmp_path / "keys"
+    keys.write_text("a-key-of-some-length-01\n")
+    chosen = {
+        "host": "127.0.0.3", "api_key_file": str(keys), "sandbox": "off", "heartbeat_s": 7.0,
+        "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),
+    }  # fmt: skip
+    if option.name in chosen:
+        return chosen[option.name]
+    if option.is_list:
+        return (str(tmp_path), str(tmp_path.parent))
+    if option.is_path:
+        return str(tmp_path / "there")
+    usual = leaves(Settings(Path()))[option.target]
+    assert isinstance(usual, int | float)
+    return type(usual)(usual - 1 if option.name == "max_output_side_px" else usual + 1)
+
+
+def test_every_field_has_a_setting_and_every_setting_a_field() -> None:
+    assert set(leaves(Settings(Path()))) - NO_SETTINGS == set(BY_TARGET) - {""}
+    assert len(BY_TARGET) == len(OPTIONS)
+
+
+@pytest.mark.parametrize("option", SETTINGS, ids=NAMES)
+def test_each_arrives_from_file_variable_and_flag(option: Option, tmp_path: Path) -> None:
+    value = unusual(option, tmp_path)
+    many = value if isinstance(value, tuple) else (value,)
+    by_file = loaded(config=f"{option.name} = {json.dumps(value)}", tmp_path=tmp_path)
+    with_variable = {option.variable: ",".join(map(str, many))}
+    ways = [by_file, load(argparse.Namespace(), {"HOME": "/nonexistent", **with_variable})]
+    for flag in option.flags:
+        ways.append(loaded(*(word for one in many for word in (flag, str(one)))))
+    for settings in ways:
+        arrived = leaves(settings)[option.target]
+        assert (str(arrived) if isinstance(arrived, Path) else arrived) == value
+    assert leaves(loaded())[option.target] != value
+
+
+@pytest.mark.parametrize("option", SETTINGS, ids=NAMES)
+def test_each_is_refused_when_it_makes_no_sense(option: Option, tmp_path: Path) -> None:
+    (fault,) = faults(config=f"{option.name} = {{}}", tmp_path=tmp_path)
+    assert fault.startswith(f"{tmp_path}/given.toml: {option.name}: expected ")
+
+
+def test_flag_before_variable_before_file_before_default(tmp_path: Path) -> None:
+    file = "workers = 5\nport = 5\nmax_waiting = 5"
+    settings = loaded("--port", "7", config=file, tmp_path=tmp_path, IMGSERVE_PORT="6", IMGSERVE_MAX_WAITING="6")
+    assert (settings.api.port, settings.queue.max_waiting, settings.pool.workers) == (7, 6, 5)
+    assert settings.limits == Settings(Path()).limits
+
+
+def test_a_list_replaces_the_list_of_a_weaker_origin(tmp_path: Path) -> None:
+    settings = loaded("--allow-network", "10.1.0.0/16", config='allow_network = ["10.9.0.0/16"]', tmp_path=tmp_path)
+    assert settings.transfer.allow_networks == ("10.1.0.0/16",)
+
+
+def test_all_faults_at_once_each_with_its_origin(tmp_path: Path) -> None:
+    found = faults(
+        "--workers", "none", "--read-root", "/no/such/directory",
+        config='wrokers = 3\nport = "8602"\nsandbox = "maybe"\n[limits]\nframes = 3', tmp_path=tmp_path,
+        IMGSERVE_HTOS="::1", IMGSERVE_RENDER_TIMEOUT_S="0", IMGSERVE_ALLOW_NETWORK="10.0.0.0/8, 10",
+        IMGSERVE_TEST='{"failpoint": "nowhere"}',
+    )  # fmt: skip
+    where = f"{tmp_path}/given.toml"
+    assert [fault.partition(", got")[0] for fault in found] == [
+        "--workers: expected a whole number from 1",
+        "IMGSERVE_RENDER_TIMEOUT_S: expected a number above 0",
+        "IMGSERVE_HTOS: there is no such setting (did you mean IMGSERVE_HOST?)",
+        f"{where}: wrokers: there is no such setting (did you mean workers?)",
+        f"{where}: limits: there is no such setting",
+        f"{where}: port: expected a whole number from 0 to 65,535",
+        f"{where}: sandbox: expected one of auto, off, require",
+        f"IMGSERVE_TEST: expected one of {', '.join(failpoint.NAMES)}",
+        "IMGSERVE_ALLOW_NETWORK: expected a network such as 10.0.0.0/8",
+        "--read-root: there is no directory '/no/such/directory'",
+    ]
+
+
+def test_a_network_that_is_none_is_told_under_its_variable() -> None:
+    (fault,) = faults(IMGSERVE_ALLOW_NETWORK="10.0.0.0/8, nonsense")
+    assert fault == "IMGSERVE_ALLOW_NETWORK: expected a network such as 10.0.0.0/8, got 'nonsense'"
+
+
+@pytest.mark.parametrize("text", ["0", "70000", "9-8", "http", "80-"])
+def test_a_port_that_is_none_is_refused(text: str) -> None:
+    (fault,) = faults(IMGSERVE_PORTS=text)
+    assert fault.startswith("IMGSERVE_PORTS: expected a port such as 443 or a range such as 1024-65535")
+
+
+def test_a_heartbeat_must_come_before_its_lease_ends() -> None:
+    (fault,) = faults(IMGSERVE_LEASE_S="10", IMGSERVE_HEARTBEAT_S="6")
+    assert fault == "IMGSERVE_HEARTBEAT_S: expected at most half of lease_s (10), got 6"
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [("a = ", "is not TOML"), (None, "cannot be read: No such file"), (b"\xff", "not UTF-8")]
+)
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path, text: str | bytes | None, word: str) -> None:
+    path = tmp_path / "x.toml"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    (fault,) = faults("--config", str(path))
+    assert fault.startswith(f"--config: {path}")
+    assert word in fault
+
+
+def test_the_usual_file_is_read_when_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert loaded(HOME=str(tmp_path)).data_dir == tmp_path / ".imgserve"
+    (tmp_path / ".imgserve").mkdir()
+    (tmp_path / ".imgserve/imgserve.toml").write_text("port = 4")
+    assert loaded(HOME=str(tmp_path)).api.port == 4
+    assert config_file(Path("/var/lib/imgserve")) == Path("/etc/imgserve.toml")
+
+
+def test_relative_paths_count_from_the_file_or_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert loaded("--read-root", "in").transfer.read_roots == (str(tmp_path / "in"),)
+    (tmp_path / "etc").mkdir()
+    monkeypatch.chdir("/")
+    (tmp_path / "etc/in").mkdir()
+    settings = loaded(config='read_root = ["in"]', tmp_path=tmp_path / "etc")
+    assert settings.transfer.read_roots == (str(tmp_path / "etc/in"),)
+
+
+def test_an_empty_variable_counts_as_none() -> None:
+    assert loaded(IMGSERVE_WORKERS="", IMGSERVE_READ_ROOT="") == loaded()
+
+
+def test_attempts_at_once_follow_the_workers() -> None:
+    assert [loaded("--workers", n).runner.max_attempts for n in ("1", "3", "9")] == [16, 48, 64]
+    assert loaded("--workers", "9", IMGSERVE_MAX_ATTEMPTS_AT_ONCE="2").runner.max_attempts == 2
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("a-key-of-some-length-01\n")
+    settings = loaded("--api-key-file", str(keys))
+    assert settings.api.keys == ("a-key-of-some-length-01",)
+    assert "a-key-of" not in repr(settings)
+    problems: list[str] = []
+    for is_secret in (False, True):
+        option = Option("token", "", int, "a secret", is_secret=is_secret)
+        read._take({}, option, read.Given("s3cret", "--token"), tmp_path, problems, is_text=True)
+    assert problems == ["--token: expected a whole number, got s3cret", "--token: expected a whole number"]
+
+
+def test_every_setting_has_its_line_in_the_reference() -> None:
+    text = (ROOT / "docs/reference/settings.md").read_text()
+    for option in SETTINGS:
+        assert f"\n| `{option.name}`" in text, option.name
