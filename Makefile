@@ -42,7 +42,7 @@ setup: .venv/.run
 	@touch $@
 
 run: .venv/.run
-	@$(BIN)/imgserve start
+	@$(BIN)/imgserve start --foreground
 
 demo: .venv/.demo
 	@$(BIN)/python -m examples.demo

@@ -2,43 +2,94 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
+from typing import NamedTuple
 
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, sentence_of
 from imgserve.settings import load
+from imgserve.settings.options import BY_NAME
+
+
+class Command(NamedTuple):
+    """``run`` answers with the exit status; ``settings`` are the names of those that it has flags for."""
+
+    help: str
+    run: Callable[[argparse.Namespace], int]
+    settings: Iterable[str] = ()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0: done; 1: could not be done, with one sentence on stderr; 2: wrong usage."""
-    parser = _parser()
+    """Exit status 0: done; 1: could not be done, with one sentence on stderr; 2: wrong usage; 3: see ``status``."""
+    parser, _ = parsers()
     flags = parser.parse_args(argv)
-    if flags.command == "version":
-        sys.stdout.write(f"imgserve {version('imgserve')}\n")
-        return 0
-    if flags.command == "start":
-        return _start(flags)
-    parser.print_help()
-    return 0
-
-
-def _start(flags: argparse.Namespace) -> int:
-    from imgserve import service  # `imgserve help` needs no server
-
     try:
-        return service.run(load.load(flags, load.process_environment()))
+        return COMMANDS[flags.command or "help"].run(flags)
     except (ImgserveError, OSError) as error:
-        sentence = error.sentence() if isinstance(error, ImgserveError) else str(error)
-        sys.stderr.write(f"imgserve: {sentence}\n")
+        sys.stderr.write(f"imgserve: {sentence_of(error)}\n")
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _start(flags: argparse.Namespace) -> int:
+    from imgserve import daemon  # `imgserve help` needs no server
+
+    return daemon.start(load.load(flags, load.process_environment()), is_foreground=flags.foreground)
+
+
+def _stop(flags: argparse.Namespace) -> int:
+    from imgserve import running
+
+    return running.stop(load.locate(flags, load.process_environment()).pid_file, is_kill=flags.kill)
+
+
+def _restart(flags: argparse.Namespace) -> int:
+    from imgserve import daemon, running
+
+    settings = load.load(flags, load.process_environment())  # before the old server is stopped for nothing
+    return running.stop(settings.pid_file, is_kill=flags.kill) or daemon.start(settings, is_foreground=False)
+
+
+def _status(flags: argparse.Namespace) -> int:
+    from imgserve import running
+
+    return running.status(load.locate(flags, load.process_environment()).pid_file)
+
+
+def _version(_: argparse.Namespace) -> int:
+    sys.stdout.write(f"imgserve {version('imgserve')}\n")
+    return 0
+
+
+def _help(flags: argparse.Namespace) -> int:
+    parser, commands = parsers()
+    wanted = getattr(flags, "about", None)
+    if wanted is not None and wanted not in commands:
+        parser.error(f"there is no command {wanted!r}")
+    (commands[wanted] if wanted else parser).print_help()
+    return 0
+
+
+PLACE = ("config", *load.PLACES)
+COMMANDS = {
+    "start": Command("start the server", _start, BY_NAME),
+    "stop": Command("stop it: running jobs are finished, waiting ones are kept", _stop, PLACE),
+    "restart": Command("stop it and start it anew", _restart, BY_NAME),
+    "status": Command("whether it runs: 0 yes, 1 it died, 3 no", _status, PLACE),
+    "version": Command("print the version", _version),
+    "help": Command("print this help, or that of a command", _help),
+}
+
+
+def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The whole command's, and each subcommand's by its name."""
     parser = argparse.ArgumentParser("imgserve", description="An image-processing server.", allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    start = commands.add_parser("start", help="start the server (in the foreground)", allow_abbrev=False)
-    start.add_argument("--foreground", action="store_true", help="do not detach (this version never does)")
-    load.add_flags(start)
-    commands.add_parser("version", help="print the version")
-    commands.add_parser("help", help="print this help")
-    return parser
+    places = parser.add_subparsers(dest="command", metavar="COMMAND")
+    each = {}
+    for name, command in COMMANDS.items():
+        each[name] = places.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
+        load.add_flags(each[name], command.settings)
+    each["start"].add_argument("--foreground", action="store_true", help="do not detach; log to stderr, no pid file")
+    for name in ("stop", "restart"):
+        each[name].add_argument("--kill", "-KILL", action="store_true", help="end it at once; no job is lost")
+    each["help"].add_argument("about", nargs="?", metavar="COMMAND")
+    return parser, each

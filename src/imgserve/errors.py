@@ -14,6 +14,8 @@
     ├─ intake.py             Draining (301)
     ├─ settings/load.py      SettingsInvalid
     ├─ service.py            CannotStart
+    ├─ pidfile.py            AlreadyRunning
+    ├─ running.py            NotEnded
     └─ api/auth.py           NotAuthorised (302), KeyFileInvalid
 
 A class says what kind of fault it is, once; an instance says what happened (``detail``, one sentence for the
@@ -44,3 +46,11 @@ class ImgserveError(Exception):
     def sentence(self) -> str:
         """What happened and what would mend it, for a reply or a log line."""
         return f"{self.detail} ({self.hint})" if self.hint else self.detail
+
+
+def sentence_of(error: ImgserveError | OSError) -> str:
+    """What to tell a person at a terminal, or who reads the log."""
+    if isinstance(error, ImgserveError):
+        return error.sentence()
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"

@@ -32,9 +32,9 @@ def _quote(value: Field) -> str:
     return text if text.isprintable() and " " not in text and '"' not in text else repr(text)
 
 
-def start(level: int = logging.INFO) -> None:
-    """Send the lines to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+def start(handler: logging.Handler | None = None, level: int = logging.INFO) -> None:
+    """Send the lines to ``handler``, without one to stderr."""
+    handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     _log.setLevel(level)

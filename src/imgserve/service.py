@@ -7,14 +7,13 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import resource
 import signal
 import socket
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import uvicorn
@@ -22,11 +21,12 @@ import uvloop
 
 from imgserve import failpoint, logs
 from imgserve.api import app
+from imgserve.api.auth import KeyFileInvalid, Keys, read_keys
 from imgserve.api.connection import TimedProtocol
 from imgserve.attempt import Attempts
 from imgserve.debts import Debts
 from imgserve.delivery import Deliveries
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, sentence_of
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.intake import Intake
 from imgserve.jobs.sqlite import SqliteQueue
@@ -77,9 +77,13 @@ class Parts:
         )
 
 
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after a drain. Raises CannotStart, StorageFailing, OSError."""
-    logs.start()
+def run(
+    settings: Settings, listener: socket.socket, on_listening: Callable[[str], None], on_hangup: Callable[[], None]
+) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a drain. Raises CannotStart, StorageFailing, OSError.
+
+    ``on_listening`` is told the URL; ``on_hangup`` is called at SIGHUP, which has the keys read anew besides.
+    """
     if settings.test is not None:
         logs.event("test_switches", switches=repr(settings.test))
         if settings.test.failpoint:
@@ -87,19 +91,21 @@ def run(settings: Settings) -> int:
         if settings.test.failpoint_file:
             failpoint.arm_by(Path(settings.test.failpoint_file))
     _raise_descriptor_limit()
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _listen(settings.api) as listener:
-        return uvloop.run(_serve(settings, listener))
+    return uvloop.run(_serve(settings, listener, on_listening, on_hangup))
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> int:
+async def _serve(
+    settings: Settings, listener: socket.socket, on_listening: Callable[[str], None], on_hangup: Callable[[], None]
+) -> int:
     stop = asyncio.Event()
     hurry = asyncio.Event()
     _on_signals(stop, hurry)
+    keys = Keys(settings.api.keys)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, keys, settings.api.key_file, on_hangup)
     async with _parts(settings) as parts:
         server = _Server(
             uvicorn.Config(
-                app.build(settings.api, parts.intake, parts.pool),
+                app.build(settings.api, keys, parts.intake, parts.pool),
                 http=partial(TimedProtocol, header_timeout_s=settings.api.header_timeout_s),  # type: ignore[arg-type]
                 lifespan="off",
                 log_config=None,
@@ -117,8 +123,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         parts.runner.start()
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        sys.stderr.write(f"imgserve {version('imgserve')} listening on http://{shown}:{port}\n")
-        sys.stderr.flush()
+        on_listening(f"http://{shown}:{port}")
         await _until(stop, serving)
         await _drain(parts, settings.drain_s, hurry)
         server.should_exit = True
@@ -188,8 +193,8 @@ async def _parts(settings: Settings) -> AsyncIterator[Parts]:
         await queue.aclose()
 
 
-def _listen(config: app.Config) -> socket.socket:
-    """Raises CannotStart when the address cannot be had."""
+def listen(config: app.Config) -> socket.socket:
+    """The listening socket, for ``run``. Raises CannotStart when the address cannot be had."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -202,6 +207,18 @@ def _listen(config: app.Config) -> socket.socket:
             f"cannot listen on {config.host}:{config.port}: {error.strerror}", "choose another --host or --port"
         ) from error
     return listener
+
+
+def _reload(keys: Keys, key_file: str, on_hangup: Callable[[], None]) -> None:
+    """What SIGHUP asks for. What cannot be read anew stays as it was, and the log says so."""
+    try:
+        on_hangup()
+        if key_file:
+            keys.replace(read_keys(key_file))
+    except (KeyFileInvalid, OSError) as error:
+        logs.event("reload_failed", level=logging.ERROR, detail=sentence_of(error))
+    else:
+        logs.event("reloaded", keys=len(keys.digests))
 
 
 def _on_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:

@@ -41,7 +41,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         put_pictures(top / name)
     (top / "write").mkdir()
     roots = ("--read-root", str(top / "read"), "--write-root", str(top / "write"))
-    server = Daemon(top / "data", *LOOPBACK, *roots, switches={"repeat_after_s": 0.5})
+    times = {"repeat_after_s": 0.5, "request_header_timeout_s": 1.5, "request_body_timeout_s": 1.5}
+    server = Daemon(top / "data", *LOOPBACK, *roots, switches=times)
     with HttpReceiver(top / "http") as http, FtpReceiver(top / "ftp") as ftp, server:
         yield World(server, http, ftp, top / "read", top / "write")
 

@@ -87,14 +87,14 @@ def test_oversized_body_is_413(world: World) -> None:
 
 def test_half_a_header_is_ended(world: World) -> None:
     port = int(world.server.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=8) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\n")
         assert connection.recv(100) == b""
 
 
 def test_half_a_body_is_ended(world: World) -> None:
     port = int(world.server.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=8) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{")
         with connection.makefile("rb") as answer:
             assert answer.read().endswith(b'{"msg":"request parse error"}')
@@ -109,7 +109,7 @@ def test_half_a_body_is_ended(world: World) -> None:
 )
 def test_bytes_that_begin_no_request_do_not_keep_a_connection(world: World, request_bytes: bytes, more: bytes) -> None:
     port = int(world.server.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=8) as connection:
         connection.sendall(request_bytes)
         assert connection.recv(1000).startswith(b"HTTP/1.1 ")
         try:
@@ -153,7 +153,7 @@ def test_no_secret_is_shown_but_to_its_sender(world: World) -> None:
 
 
 def test_second_server_on_the_same_data_is_refused(world: World, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "imgserve", "start", "--host", "127.0.0.1", "--port", "0"]
+    command = [sys.executable, "-m", "imgserve", "start", "--foreground", "--host", "127.0.0.1", "--port", "0"]
     second = subprocess.run(
         [*command, "--data-dir", str(world.server.data_dir)], capture_output=True, text=True, timeout=20, check=False
     )

@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from imgserve import failpoint
+from imgserve.logfile import Config as LogConfig
 from imgserve.settings import read
 from imgserve.settings.load import Settings, SettingsInvalid, add_flags, config_file, load
 from imgserve.settings.options import BY_TARGET, CONFIG, OPTIONS, Option
 
 ROOT = Path(__file__).resolve().parents[2]
+USUAL = Settings(Path(), Path(), LogConfig())
 NO_SETTINGS = {"api.keys", "test", "transfer.ca_file"}
 SETTINGS = [option for option in OPTIONS if option is not CONFIG]
 NAMES = [option.name for option in SETTINGS]
@@ -50,7 +52,7 @@ def unusual(option: Option, tmp_path: Path) -> object:
     keys = tmp_path / "keys"
     keys.write_text("a-key-of-some-length-01\n")
     chosen = {
-        "host": "127.0.0.3", "api_key_file": str(keys), "sandbox": "off", "heartbeat_s": 7.0,
+        "host": "127.0.0.3", "api_key_file": str(keys), "sandbox": "off", "heartbeat_s": 7.0, "user": "nobody",
         "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),
     }  # fmt: skip
     if option.name in chosen:
@@ -59,13 +61,13 @@ def unusual(option: Option, tmp_path: Path) -> object:
         return (str(tmp_path), str(tmp_path.parent))
     if option.is_path:
         return str(tmp_path / "there")
-    usual = leaves(Settings(Path()))[option.target]
+    usual = leaves(USUAL)[option.target]
     assert isinstance(usual, int | float)
     return type(usual)(usual - 1 if option.name == "max_output_side_px" else usual + 1)
 
 
 def test_every_field_has_a_setting_and_every_setting_a_field() -> None:
-    assert set(leaves(Settings(Path()))) - NO_SETTINGS == set(BY_TARGET) - {""}
+    assert set(leaves(USUAL)) - NO_SETTINGS == set(BY_TARGET) - {""}
     assert len(BY_TARGET) == len(OPTIONS)
 
 
@@ -94,7 +96,7 @@ def test_flag_before_variable_before_file_before_default(tmp_path: Path) -> None
     file = "workers = 5\nport = 5\nmax_waiting = 5"
     settings = loaded("--port", "7", config=file, tmp_path=tmp_path, IMGSERVE_PORT="6", IMGSERVE_MAX_WAITING="6")
     assert (settings.api.port, settings.queue.max_waiting, settings.pool.workers) == (7, 6, 5)
-    assert settings.limits == Settings(Path()).limits
+    assert settings.limits == USUAL.limits
 
 
 def test_a_list_replaces_the_list_of_a_weaker_origin(tmp_path: Path) -> None:
@@ -159,6 +161,19 @@ def test_the_usual_file_is_read_when_it_is_there(tmp_path: Path, monkeypatch: py
     (tmp_path / ".imgserve/imgserve.toml").write_text("port = 4")
     assert loaded(HOME=str(tmp_path)).api.port == 4
     assert config_file(Path("/var/lib/imgserve")) == Path("/etc/imgserve.toml")
+
+
+def test_where_things_are_for_root_and_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    ours = loaded(HOME="/home/me")
+    assert (ours.data_dir, ours.pid_file) == (Path("/home/me/.imgserve"), Path("/home/me/.imgserve/imgserve.pid"))
+    assert ours.log.file == "/home/me/.imgserve/imgserve.log"
+    elsewhere = loaded("--data-dir", "/srv/queue", HOME="/home/me")
+    assert (elsewhere.pid_file, elsewhere.log.file) == (Path("/srv/queue/imgserve.pid"), "/srv/queue/imgserve.log")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    roots = loaded(HOME="/root")
+    assert (roots.data_dir, roots.pid_file) == (Path("/var/lib/imgserve"), Path("/var/run/imgserve.pid"))
+    assert roots.log.file == "/var/log/imgserve/imgserve.log"
 
 
 def test_relative_paths_count_from_the_file_or_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

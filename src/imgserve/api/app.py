@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar, MediaType, Request, get
 
-from imgserve.api.auth import App, Guarded, Receive, Scope, Send
+from imgserve.api.auth import App, Guarded, Keys, Receive, Scope, Send
 from imgserve.api.classic import Classic, deny_unread
 from imgserve.api.health import health_handler
 from imgserve.imaging.pool import Pool
@@ -34,7 +34,7 @@ class Config(msgspec.Struct, frozen=True):
         return f"Config(host={self.host!r}, port={self.port}, key_file={self.key_file!r}, keys=<{len(self.keys)}>)"
 
 
-def build(config: Config, intake: Intake, pool: Pool) -> App:
+def build(config: Config, keys: Keys, intake: Intake, pool: Pool) -> App:
     page = (resources.files("imgserve.api") / "page.html").read_text(encoding="utf-8")
 
     @get("/", media_type=MediaType.HTML, sync_to_thread=False)
@@ -49,4 +49,4 @@ def build(config: Config, intake: Intake, pool: Pool) -> App:
         is_classic = scope["path"] == "/" and scope["method"] == "POST"
         await (classic if is_classic else pages)(scope, receive, send)
 
-    return Guarded(route, config.keys, deny_unread)
+    return Guarded(route, keys, deny_unread)

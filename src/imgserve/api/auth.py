@@ -55,12 +55,22 @@ def read_keys(path: str) -> tuple[str, ...]:
     return keys
 
 
+class Keys:
+    """Digests of the keys that are known now. ``replace`` counts from the next request on."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.replace(keys)
+
+    def replace(self, keys: tuple[str, ...]) -> None:
+        self.digests = tuple(hashlib.sha256(key.encode()).digest() for key in keys)
+
+
 class Guarded:
     """Lets a request through to ``app``, or has ``deny`` answer it."""
 
-    def __init__(self, app: App, keys: tuple[str, ...], deny: Deny) -> None:
+    def __init__(self, app: App, keys: Keys, deny: Deny) -> None:
         self._app = app
-        self._digests = tuple(hashlib.sha256(key.encode()).digest() for key in keys)
+        self._keys = keys
         self._deny = deny
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,12 +87,12 @@ class Guarded:
 
     def _caller(self, scope: Scope, headers: dict[str, str]) -> str:
         """A name for the caller that tells nothing of its key. Raises NotAuthorised."""
-        if not self._digests:
+        if not self._keys.digests:
             check_local(scope["client"][0] if scope.get("client") else "", headers)
             return "local"
         scheme, _, key = headers.get("authorization", "").partition(" ")
         digest = hashlib.sha256(key.strip().encode("latin-1")).digest()
-        known = [hmac.compare_digest(digest, held) for held in self._digests]
+        known = [hmac.compare_digest(digest, held) for held in self._keys.digests]
         if scheme.lower() != "bearer" or not any(known):
             raise NotAuthorised("a known API key is required", "send Authorization: Bearer KEY")
         return digest.hex()[:16]

@@ -21,6 +21,7 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Config as PoolConfig
 from imgserve.intake import Config as IntakeConfig
 from imgserve.jobs.queue import Config as QueueConfig
+from imgserve.logfile import Config as LogConfig
 from imgserve.placeholder import Config as PlaceholderConfig
 from imgserve.runner import Config as RunnerConfig
 from imgserve.settings.options import BY_NAME, BY_TARGET
@@ -30,7 +31,10 @@ from imgserve.transfer.dispatch import Config as TransferConfig
 
 ROOT_DATA_DIR = Path("/var/lib/imgserve")
 ROOT_CONFIG_FILE = Path("/etc/imgserve.toml")
+ROOT_PID_FILE = Path("/var/run/imgserve.pid")
+ROOT_LOG_FILE = Path("/var/log/imgserve/imgserve.log")
 CONFIG_FILE_NAME = "imgserve.toml"
+PLACES = ("data_dir", "pid_file")
 
 
 class SettingsInvalid(ImgserveError):
@@ -48,8 +52,18 @@ class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failpoint_file: str = ""
 
 
+class Places(msgspec.Struct, frozen=True):
+    """Where a server is found: all that ``stop`` and ``status`` need to know."""
+
+    data_dir: Path
+    pid_file: Path
+
+
 class Settings(msgspec.Struct, frozen=True):
     data_dir: Path
+    pid_file: Path
+    log: LogConfig
+    user: str = ""
     api: ApiConfig = ApiConfig()
     limits: Limits = Limits()
     pool: PoolConfig = PoolConfig()
@@ -68,7 +82,10 @@ def load(flags: Namespace, environ: Mapping[str, str]) -> Settings:
     problems: list[str] = []
     own_dir = _own_dir(environ)
     given = gather(flags, environ, config_file(own_dir), problems)
-    values: dict[str, dict[str, object]] = {"": {"data_dir": str(own_dir)}}
+    places = _places(given, own_dir)
+    log_file = ROOT_LOG_FILE if own_dir == ROOT_DATA_DIR else places.data_dir / "imgserve.log"
+    values: dict[str, dict[str, object]] = {"": {"pid_file": str(places.pid_file)}, "log": {"file": str(log_file)}}
+    values[""]["data_dir"] = str(own_dir)
     for name, value in given.items():
         section, _, field = BY_NAME[name].target.rpartition(".")
         values.setdefault(section, {})[field] = value.value
@@ -77,6 +94,16 @@ def load(flags: Namespace, environ: Mapping[str, str]) -> Settings:
     settings = msgspec.convert(tree, Settings, dec_hook=lambda kind, value: kind(value))
     problems += _contradictions(settings, given)
     return _with_keys(settings, given, problems)
+
+
+def locate(flags: Namespace, environ: Mapping[str, str]) -> Places:
+    """Where the server is, whatever else its settings say. Raises SettingsInvalid."""
+    problems: list[str] = []
+    own_dir = _own_dir(environ)
+    given = gather(flags, environ, config_file(own_dir), problems, PLACES)
+    if problems:
+        raise SettingsInvalid("; ".join(problems))
+    return _places(given, own_dir)
 
 
 def add_flags(parser: ArgumentParser, names: Iterable[str] = BY_NAME) -> None:
@@ -94,7 +121,7 @@ def add_flags(parser: ArgumentParser, names: Iterable[str] = BY_NAME) -> None:
 
 def default(target: str) -> object:
     """What the field of Settings is when nothing is given. Not for fields whose option says ``default`` in words."""
-    value: object = Settings(Path())
+    value: object = Settings(Path(), Path(), LogConfig())
     for name in target.split("."):
         value = getattr(value, name)
     return value
@@ -114,6 +141,12 @@ def _own_dir(environ: Mapping[str, str]) -> Path:
         return ROOT_DATA_DIR
     home = environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
     return Path(home) / ".imgserve"
+
+
+def _places(given: Mapping[str, Given], own_dir: Path) -> Places:
+    data_dir = Path(str(given["data_dir"].value)) if "data_dir" in given else own_dir
+    usual = ROOT_PID_FILE if own_dir == ROOT_DATA_DIR else data_dir / "imgserve.pid"
+    return Places(data_dir, Path(str(given["pid_file"].value)) if "pid_file" in given else usual)
 
 
 def _choose_by_workers(values: dict[str, dict[str, object]]) -> None:

@@ -6,7 +6,7 @@ is parted by commas.
 
 import tomllib
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -25,23 +25,21 @@ class Given(msgspec.Struct, frozen=True):
 
 
 def gather(
-    flags: Namespace,
-    environ: Mapping[str, str],
-    default_file: Path,
-    problems: list[str],
-    names: Iterable[str] = BY_NAME,
+    flags: Namespace, environ: Mapping[str, str], default_file: Path, problems: list[str], names: Iterable[str] = ()
 ) -> dict[str, Given]:
-    """What was given for the settings of these names. Each fault becomes a sentence in ``problems``."""
-    wanted = [BY_NAME[name] for name in names if name != CONFIG.name]
+    """What was given for the settings of these names, without names for all of them.
+
+    Each fault becomes a sentence in ``problems``. Only who asks for all is told of names that do not exist.
+    """
+    wanted = [BY_NAME[name] for name in names or BY_NAME if name != CONFIG.name]
     by_flag = _from_flags(flags, [CONFIG, *wanted], problems)
     by_variable = _from_environment(environ, [CONFIG, *wanted], problems)
     named = by_flag.get(CONFIG.name) or by_variable.get(CONFIG.name)
-    by_file: dict[str, Given] = {}
-    if named is not None:
-        by_file = _from_file(Path(str(named.value)), f"{named.origin}: ", wanted, problems)
-    elif default_file.is_file():
-        by_file = _from_file(default_file, "", wanted, problems)
-    return {**by_file, **by_variable, **by_flag}
+    path = Path(str(named.value)) if named else default_file
+    table = _table(path, f"{named.origin}: " if named else "", problems) if named or path.is_file() else {}
+    if not names:
+        problems += _unknown(environ, table, path)
+    return {**_from_table(table, path, wanted, problems), **by_variable, **by_flag}
 
 
 def _from_flags(flags: Namespace, wanted: Iterable[Option], problems: list[str]) -> dict[str, Given]:
@@ -60,30 +58,41 @@ def _from_environment(environ: Mapping[str, str], wanted: Iterable[Option], prob
         if text:
             value = [part.strip() for part in text.split(",") if part.strip()] if option.is_list else text
             _take(found, option, Given(value, option.variable), Path.cwd(), problems, is_text=True)
-    known = [option.variable for option in OPTIONS]
-    for name in sorted(environ):
-        if name.startswith(VARIABLE_PREFIX) and name not in (*known, TEST_SWITCH):
-            problems.append(f"{name}: there is no such setting{_meant(name, known)}")
     return found
 
 
-def _from_file(path: Path, origin: str, wanted: Iterable[Option], problems: list[str]) -> dict[str, Given]:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{origin}{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}")
-        return {}
-    except tomllib.TOMLDecodeError as error:
-        problems.append(f"{origin}{path} is not TOML: {error}")
-        return {}
+def _from_table(
+    table: Mapping[str, object], path: Path, wanted: Iterable[Option], problems: list[str]
+) -> dict[str, Given]:
     found: dict[str, Given] = {}
-    keys = [name for name in BY_NAME if name != CONFIG.name]
-    problems += [f"{path}: {key}: there is no such setting{_meant(key, keys)}" for key in table if key not in keys]
     for option in wanted:
         if option.name in table:
             given = Given(table[option.name], f"{path}: {option.name}")
             _take(found, option, given, path.parent, problems, is_text=False)
     return found
+
+
+def _table(path: Path, origin: str, problems: list[str]) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"{origin}{path} cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        problems.append(f"{origin}{path} is not UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"{origin}{path} is not TOML: {error}")
+    return {}
+
+
+def _unknown(environ: Mapping[str, str], table: Mapping[str, object], path: Path) -> Iterator[str]:
+    variables = [option.variable for option in OPTIONS]
+    for name in sorted(environ):
+        if name.startswith(VARIABLE_PREFIX) and name not in (*variables, TEST_SWITCH):
+            yield f"{name}: there is no such setting{_meant(name, variables)}"
+    keys = [name for name in BY_NAME if name != CONFIG.name]
+    for key in table:
+        if key not in keys:
+            yield f"{path}: {key}: there is no such setting{_meant(key, keys)}"
 
 
 def _take(

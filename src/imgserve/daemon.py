@@ -1,0 +1,156 @@
+"""The server as a daemon: it detaches, holds pid file, log file and port, and becomes the user it shall be.
+
+Called by ``cli`` with settings; hands a listening socket to ``service.run``. Nothing here may start a thread or an
+event loop before the last fork.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import pwd
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from imgserve import logfile, logs, service
+from imgserve.errors import ImgserveError, sentence_of
+from imgserve.logfile import LogFile
+from imgserve.pidfile import Note, PidFile
+from imgserve.service import CannotStart
+from imgserve.settings.load import Settings
+
+PR_SET_DUMPABLE = 4  # linux/prctl.h
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Whom the server becomes once it holds its port, log and pid file."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def start(settings: Settings, *, is_foreground: bool) -> int:
+    """Serve, here or in a process of its own; then 0 means that it listens. Raises ImgserveError, OSError."""
+    identity = _identity(settings.user)
+    if is_foreground:
+        logs.start()
+        return _serve(settings, identity, lambda url: _say(sys.stderr, url), lambda: None)
+    reader, writer = os.pipe()
+    first = os.fork()
+    if first:
+        os.close(writer)
+        os.waitpid(first, 0)
+        return _told(reader, settings)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.close(reader)
+    return _detached(settings, identity, writer)
+
+
+def _detached(settings: Settings, identity: Identity | None, writer: int) -> int:
+    """In the last child: the starting command waits for one message on ``writer``, whose end is its answer."""
+    with contextlib.ExitStack() as held, os.fdopen(writer, "w") as answer:
+        try:
+            pid_file = _take_pid_file(settings, identity)
+            held.callback(pid_file.release)
+            note = Note(started_at=time.time(), drain_s=settings.drain_s)
+            pid_file.write(note)
+            log = _open_log(settings, identity)
+
+            def listening(url: str) -> None:
+                pid_file.write(msgspec.structs.replace(note, url=url))
+                logs.event("listening", version=version("imgserve"), url=url, pid=os.getpid())
+                answer.write(f"+{url} (pid {os.getpid()}, log {settings.log.file})")
+                answer.close()
+
+            return _serve(settings, identity, listening, log.reopen)
+        except (ImgserveError, OSError) as error:
+            if answer.closed:
+                logs.event("ended_by_fault", level=logging.ERROR, detail=sentence_of(error))
+            else:
+                answer.write(sentence_of(error))
+            return 1
+
+
+def _take_pid_file(settings: Settings, identity: Identity | None) -> PidFile:
+    _make_data_dir(settings.data_dir, identity)  # it may be there that the pid file belongs
+    settings.pid_file.parent.mkdir(parents=True, exist_ok=True)
+    return PidFile.take(settings.pid_file)
+
+
+def _open_log(settings: Settings, identity: Identity | None) -> LogFile:
+    """From here on stdin is empty, stdout and stderr are the log."""
+    os.chdir("/")
+    logfile.prepare(Path(settings.log.file), (identity.uid, identity.gid) if identity else None)
+    log = LogFile(settings.log)
+    logs.start(log)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return log
+
+
+def _told(reader: int, settings: Settings) -> int:
+    with os.fdopen(reader) as answer:
+        told = answer.read()
+    if told.startswith("+"):
+        _say(sys.stdout, told[1:])
+        return 0
+    raise CannotStart(told or f"the server ended before it listened; see {settings.log.file}")
+
+
+def _serve(
+    settings: Settings, identity: Identity | None, on_listening: Callable[[str], None], on_hangup: Callable[[], None]
+) -> int:
+    _make_data_dir(settings.data_dir, identity)
+    with service.listen(settings.api) as listener:
+        if identity is not None:
+            _become(identity)
+        return service.run(settings, listener, on_listening, on_hangup)
+
+
+def _make_data_dir(path: Path, identity: Identity | None) -> None:
+    if path.exists():
+        return
+    path.mkdir(mode=0o700, parents=True)
+    if identity is not None:
+        os.chown(path, identity.uid, identity.gid)
+
+
+def _identity(name: str) -> Identity | None:
+    """None: the server stays who it is. Raises CannotStart."""
+    if not name:
+        return None
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError as error:
+        raise CannotStart(f"--user: there is no user {name!r}") from error
+    if entry.pw_uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        raise CannotStart(f"--user: only root can become {name!r}", "start it as root, or as that user without --user")
+    return Identity(name, entry.pw_uid, entry.pw_gid)
+
+
+def _become(identity: Identity) -> None:
+    os.initgroups(identity.name, identity.gid)
+    os.setgid(identity.gid)
+    os.setuid(identity.uid)
+    # The kernel has shut /proc/self to us now, through which pictures are handed to workers.
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+    for needed in (sys.executable, __file__):
+        if not os.access(needed, os.R_OK):
+            raise CannotStart(f"the user {identity.name} cannot read {needed}", "install imgserve where that user can")
+
+
+def _say(stream: TextIO, where: str) -> None:
+    stream.write(f"imgserve {version('imgserve')} listening on {where}\n")
+    stream.flush()
