@@ -1,68 +1,197 @@
-"""Log lines: one event a stage, fields not prose, never a credential.
+"""Log lines: one event a line, fields not prose, never a credential.
 
-    2026-11-22T20:24:01.512Z info deliver job=… output=3 ms=12
+    2026-11-22T20:24:01.512Z info render job=5f0c… ms=12.3
+    {"time":"2026-11-22T20:24:01.512Z","level":"info","action":"render","job":"5f0c…","ms":12.3}
 
-Callers pass fields through ``event``; ``stage`` times what happens inside it and tells how it ended.
+Everybody calls ``event``; whoever works for one job sets ``job`` once in its task, and all events of that task and of
+those it starts carry it. A thread of its own formats and writes, so that a full pipe or a slow disk holds up no job;
+when it cannot keep up, events are lost, counted and told of. Only ``service`` starts and stops it.
 """
 
-import contextlib
+import collections
+import contextvars
+import json
 import logging
-import sys
+import os
+import select
+import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Literal
 
-from imgserve.errors import ImgserveError
+import msgspec
 
-_log = logging.getLogger("imgserve")
 Field = str | int | float | bool | None
+Format = Literal["text", "json"]
+Level = Literal["debug", "info", "warning", "error"]
+Write = Callable[[bytes], object]
+
+DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
+MAX_WAITING = 20_000
+GATHER_S = 0.05
+STOP_S = 2.0
+
+job: contextvars.ContextVar[str] = contextvars.ContextVar("imgserve_job", default="")
+
+_names = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error", logging.CRITICAL: "error"}
+_fallback = logging.getLogger("imgserve")  # for parts that are used without a server, as tests do
 
 
-class _Lines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        fields: dict[str, Field] = getattr(record, "fields", {})
-        shown = "".join(f" {name}={_quote(value)}" for name, value in fields.items() if value not in (None, ""))
-        line = f"{at} {record.levelname.lower()} {record.getMessage()}{shown}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+class Config(msgspec.Struct, frozen=True):
+    """``level``: the least that is written."""
+
+    format: Format = "text"
+    level: Level = "info"
 
 
-def _quote(value: Field) -> str:
-    text = f"{value:.1f}" if isinstance(value, float) else str(value)
-    return text if text.isprintable() and " " not in text and '"' not in text else repr(text)
+class _Event(msgspec.Struct, frozen=True, gc=False):
+    at: float
+    level: int
+    action: str
+    fields: dict[str, Field]
 
 
-def start(handler: logging.Handler | None = None, level: int = logging.INFO) -> None:
-    """Send the lines to ``handler``, without one to stderr."""
-    handler = handler or logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    _log.setLevel(level)
+def event(action: str, *, level: int = INFO, **fields: Field) -> None:
+    """One line. Fields that are None or empty are left out."""
+    writer = _Writer.running
+    if writer is None:
+        if _fallback.isEnabledFor(level):
+            _fallback.log(level, "%s %s", action, fields)
+        return
+    if level >= writer.level:
+        if "job" not in fields:
+            fields = {"job": job.get(), **fields}
+        writer.put(_Event(time.time(), level, action, fields))
 
 
-def event(name: str, *, level: int = logging.INFO, **fields: Field) -> None:
-    if _log.isEnabledFor(level):
-        _log.log(level, name, extra={"fields": fields})
-
-
-def bug(name: str, *, error: BaseException | None = None, **fields: Field) -> None:
+def bug(action: str, *, error: BaseException | None = None, **fields: Field) -> None:
     """Something that must not happen has happened: the line carries the traceback, of ``error`` or the one at hand."""
-    _log.error(name, extra={"fields": fields}, exc_info=error if error is not None else True)
+    trace = "".join(traceback.format_exception(error)) if error is not None else traceback.format_exc()
+    event(action, level=ERROR, **fields, trace=trace)
 
 
-@contextlib.contextmanager
-def stage(name: str, **fields: Field) -> Iterator[None]:
-    """One line when the stage ends, with milliseconds and, if it failed, the error's code."""
-    started = time.perf_counter()
-    code = ""
-    try:
-        yield
-    except ImgserveError as error:
-        code = error.code
-        raise
-    except BaseException as error:
-        code = type(error).__name__
-        raise
-    finally:
-        ms = (time.perf_counter() - started) * 1000
-        event(name, level=logging.INFO if code else logging.DEBUG, **fields, ms=ms, code=code)
+def start(config: Config, write: Write | None = None) -> None:
+    """Write from now on, by ``write`` (all of the bytes, or OSError; from a thread) or to stderr.
+
+    What libraries log comes as ``action=log``, from warnings on. In a process that forks, call it after the fork.
+    """
+    stop()
+    level = next(number for number, name in _names.items() if name == config.level)
+    _Writer.running = _Writer(level, as_json if config.format == "json" else as_text, write or _to_stderr)
+    logging.basicConfig(level=logging.WARNING, handlers=[_FromLibraries()], force=True)
+
+
+def stop() -> None:
+    """Write what is waiting; what cannot be written within ``STOP_S`` is given up."""
+    writer, _Writer.running = _Writer.running, None
+    if writer is not None:
+        writer.stop()
+
+
+def lost() -> int:
+    """Events that could not be written since the start."""
+    return _Writer.running.lost if _Writer.running is not None else 0
+
+
+def as_json(seen: _Event) -> str:
+    shown = {"time": _time(seen.at), "level": _names.get(seen.level, "info"), "action": seen.action}
+    line = msgspec.json.encode({**shown, **{name: _plain(value) for name, value in _told(seen)}}).decode()
+    return line if line.isprintable() else json.dumps(json.loads(line))  # no control character of Unicode's either
+
+
+def as_text(seen: _Event) -> str:
+    shown = "".join(f" {name}={_quoted(value)}" for name, value in _told(seen))
+    return f"{_time(seen.at)} {_names.get(seen.level, 'info')} {seen.action}{shown}"
+
+
+def _told(seen: _Event) -> list[tuple[str, Field]]:
+    return [(name, value) for name, value in seen.fields.items() if value is not None and value != ""]
+
+
+def _plain(value: Field) -> Field:
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="backslashreplace").decode()  # half a surrogate pair is no UTF-8
+    return round(value, 1) if isinstance(value, float) else value
+
+
+def _quoted(value: Field) -> str:
+    """logfmt's rule; what could look like another field or another line is quoted as JSON does."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = f"{value:.1f}" if isinstance(value, float) else str(value)
+    return text if text.isprintable() and not any(mark in text for mark in ' "=') else json.dumps(text)
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _to_stderr(data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(2, left) :]
+        except BlockingIOError:  # somebody else has made our stderr non-blocking
+            select.select([], [2], [])
+
+
+class _FromLibraries(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+        event("log", level=record.levelno, logger=record.name, message=record.getMessage(), trace=trace)
+
+
+class _Writer:
+    """Takes events from any thread, a deque's append being atomic; wakes its own thread once for many of them."""
+
+    running: "_Writer | None" = None
+
+    def __init__(self, level: int, show: Callable[[_Event], str], write: Write) -> None:
+        self.level = level
+        self.lost = 0
+        self._show = show
+        self._write = write
+        self._told_lost = 0
+        self._events: collections.deque[_Event] = collections.deque()
+        self._wake = threading.Event()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def put(self, seen: _Event) -> None:
+        if len(self._events) >= MAX_WAITING:
+            self.lost += 1
+            return
+        self._events.append(seen)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def stop(self) -> None:
+        self._ending.set()
+        self._wake.set()
+        self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            self._wake.wait()
+            self._ending.wait(GATHER_S)
+            self._wake.clear()
+            self._write_waiting()
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        batch = [self._events.popleft() for _ in range(len(self._events))]
+        newly_lost = self.lost - self._told_lost
+        if newly_lost:
+            batch.append(_Event(time.time(), WARNING, "log_lost", {"events": newly_lost}))
+        lines = "".join(f"{self._show(seen)}\n" for seen in batch)
+        if not lines:
+            return
+        try:
+            self._write(lines.encode(errors="backslashreplace"))
+        except OSError:  # a full disk, a reader that has gone: there is nobody to tell but the metrics
+            self.lost += len(batch)
+        else:
+            self._told_lost += newly_lost
