@@ -1,5 +1,6 @@
 """Jobs to put into a queue and the steps that take them through it: for the contract suite and the tests above it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -9,6 +10,7 @@ from imgserve.jobs.job import (
     Accepted,
     Claim,
     DebtClaim,
+    Ended,
     Intent,
     NewJob,
     Output,
@@ -39,10 +41,12 @@ class SqliteHouse:
         self.data_dir = data_dir
         self._queue: SqliteQueue | None = None
 
-    async def open(self, now: float = START, config: Config | None = None) -> Queue:
+    async def open(
+        self, now: float = START, config: Config | None = None, on_end: Callable[[Ended], None] = lambda _: None
+    ) -> Queue:
         """A new owner; the one before is gone without having finished anything."""
         await self.close()
-        self._queue = await SqliteQueue.open(self.data_dir, config or Config(min_free_disk_bytes=0), now)
+        self._queue = await SqliteQueue.open(self.data_dir, config or Config(min_free_disk_bytes=0), now, on_end)
         return self._queue
 
     def statuses(self) -> dict[int, str]:

@@ -1,9 +1,26 @@
 """What the queue keeps and for how long; what it counts."""
 
-import pytest
+import asyncio
 
+import pytest
+from msgspec import structs
+
+from imgserve.jobs.committer import QueueFault
+from imgserve.jobs.job import Accepted, Ended, OutputResult, PlaceholderResult, Settlement
 from imgserve.jobs.queue import Counts, Queue
-from tests.queues import KEY, START, SqliteHouse, accepted, claimed, due_debts, ended, failed, output, released
+from tests.queues import (
+    KEY,
+    START,
+    SqliteHouse,
+    accepted,
+    claimed,
+    due_debts,
+    ended,
+    failed,
+    new_job,
+    output,
+    released,
+)
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -56,14 +73,66 @@ async def test_pruned_numbers_and_outputs_do_not_come_back(queue: Queue) -> None
 
 
 async def test_counts(queue: Queue) -> None:
-    assert await queue.counts() == Counts(0, 0, 0)
-    await accepted(queue, output(KEY))
-    await released(queue, output(OTHER))
-    assert await queue.counts() == Counts(waiting=2, running=0, placeholders_left=0)
+    nothing = Counts(0, 0, 0, 0, 0, None, None)
+    assert await queue.counts() == nothing
+    first = await accepted(queue, output(KEY))
+    assert await queue.counts() == structs.replace(nothing, accepting=1, oldest_at=START)
+    await released(queue, output(OTHER), now=START + 1)
+    assert await queue.counts() == Counts(1, 1, 0, 0, 0, START, START + 1)
+    claim = await claimed(queue, START + 1)
+    assert await queue.counts() == Counts(1, 0, 1, 0, 0, START, None)
+    await queue.settle(ended(claim, "failed"), START + 2)
+    assert await queue.counts() == Counts(1, 0, 0, 1, 0, START, None)
+    await queue.refuse(first.number, (), "delivery_failed", "", START + 2)
+    [debt] = await due_debts(queue, START + 2)
+    await queue.settle_debt(debt, "given_up", START + 2)
+    assert await queue.counts() == structs.replace(nothing, given_up=1)
+
+
+async def test_each_end_is_told_once(house: SqliteHouse) -> None:
+    told: list[Ended] = []
+    queue = await house.open(on_end=told.append)
+    await released(queue)
+    overtaker = await released(queue, now=START + 1)
+    claim = await claimed(queue, START + 2)
+    assert claim.number == overtaker.number
+    await queue.settle(ended(claim, "retry", retry_at=START + 3), START + 2)
+    assert told == [Ended("superseded", "", START, START + 1)]
+    again = await claimed(queue, START + 3)
+    failure = Settlement(again.number, again.token, (OutputResult(again.outputs[0].id, "failed"),), error="poison")
+    await queue.settle(failure, START + 4)
+    await queue.settle(failure, START + 5)
+    await queue.prune(START + 1e9)
+    assert told[1:] == [Ended("failed", "poison", START + 1, START + 4)]
+    queue = await house.open(on_end=told.append)
+    assert len(told) == 2
+
+
+async def test_an_end_that_was_undone_is_not_told(house: SqliteHouse) -> None:
+    """What one caller does wrong undoes the whole batch; then each is done again by itself."""
+    told: list[Ended] = []
+    queue = await house.open(on_end=told.append)
+    double = await released(queue)
     claim = await claimed(queue)
-    assert await queue.counts() == Counts(waiting=1, running=1, placeholders_left=0)
+    twin = structs.replace(new_job(output(OTHER)), id=double.id)
+    settled, fault = await asyncio.gather(
+        queue.settle(ended(claim, "delivered"), START + 1), queue.enqueue(twin, START), return_exceptions=True
+    )
+    assert (settled, type(fault)) == (True, QueueFault)
+    assert told == [Ended("succeeded", "", START, START + 1)]
+
+
+async def test_a_trace_goes_on_with_its_job(queue: Queue) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    entry = await queue.enqueue(structs.replace(new_job(), traceparent=parent), START)
+    assert isinstance(entry, Accepted)
+    await queue.release(entry.number, (PlaceholderResult(entry.output_ids[0], "written"),), START)
+    claim = await claimed(queue)
+    assert claim.traceparent == parent
     await queue.settle(ended(claim, "failed"), START)
-    assert await queue.counts() == Counts(waiting=1, running=0, placeholders_left=1)
+    assert [debt.traceparent for debt in await due_debts(queue)] == [parent]
+    await released(queue, output(OTHER))
+    assert (await claimed(queue)).traceparent == ""
 
 
 async def test_digests_of_placeholders_are_known_by_size_for_a_day(queue: Queue) -> None:

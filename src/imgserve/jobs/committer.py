@@ -5,6 +5,7 @@ A caller goes on only after the commit that holds its change has reached the dis
 """
 
 import asyncio
+import contextvars
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -51,10 +52,11 @@ class QueueFault(ImgserveError):
 
 
 class Committer:
-    """The only user of the SQLite connection."""
+    """The only user of the SQLite connection. ``on_commit`` is called on the event loop after each commit."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_commit: Callable[[], None]) -> None:
         self._path = path
+        self._on_commit = on_commit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue")
         self._pending: list[_Entry] = []
         self._flushing: asyncio.Task[None] | None = None
@@ -103,7 +105,8 @@ class Committer:
 
     def _start_flushing(self) -> None:
         if self._pending and (self._flushing is None or self._flushing.done()):
-            self._flushing = asyncio.create_task(self._flush())
+            # Its log lines are nobody's: it works for many jobs, whoever of them started it.
+            self._flushing = asyncio.create_task(self._flush(), context=contextvars.Context())
 
     async def aclose(self) -> None:
         """Finish what is pending, then close the file."""
@@ -131,6 +134,7 @@ class Committer:
         self.is_failing = isinstance(error, STORAGE_ERRORS)
         if error is None:
             outcomes = committing.result()
+            self._on_commit()
         elif isinstance(error, STORAGE_ERRORS):
             remedy = BROKEN_REMEDY if self._is_broken else REMEDY
             outcomes = [StorageFailing(f"the queue cannot be written: {error}", remedy) for _ in batch]
@@ -207,7 +211,7 @@ def _attempt(connection: apsw.Connection, work: Transaction) -> object:
 def _log_failure(future: asyncio.Future[object]) -> None:
     error = future.exception()
     if isinstance(error, ImgserveError):
-        logs.event("storage_failing", detail=error.detail)
+        logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
 
 
 class _Entry(msgspec.Struct, frozen=True):

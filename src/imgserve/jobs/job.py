@@ -34,7 +34,10 @@ OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 
 
 class NewJob(msgspec.Struct, frozen=True):
-    """What intake hands over. ``digest`` names caller and request, ``reply`` is the body that will answer it."""
+    """What intake hands over. ``digest`` names caller and request, ``reply`` is the body that will answer it.
+
+    ``traceparent`` (W3C) names the span that took it in; empty without tracing.
+    """
 
     id: str
     digest: bytes
@@ -43,6 +46,7 @@ class NewJob(msgspec.Struct, frozen=True):
     facts: Facts
     outputs: tuple[FixedOutput, ...]
     deadline_s: float
+    traceparent: str = ""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -91,6 +95,7 @@ class Claim(msgspec.Struct, frozen=True):
     source: Source
     facts: Facts
     outputs: tuple[Output, ...]
+    traceparent: str = ""
 
 
 class DebtClaim(msgspec.Struct, frozen=True):
@@ -102,6 +107,7 @@ class DebtClaim(msgspec.Struct, frozen=True):
     attempts: int
     owed_until: float
     output: Output
+    traceparent: str = ""
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -117,6 +123,15 @@ class Intent(msgspec.Struct, frozen=True):
 class OutputResult(msgspec.Struct, frozen=True):
     output_id: int
     status: ResultStatus
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """A job that is over, for those who count."""
+
+    status: JobStatus
+    error: str
+    created_at: float
+    ended_at: float
 
 
 class Settlement(msgspec.Struct, frozen=True):

@@ -20,5 +20,5 @@ async def until_stored(change: Callable[[], Awaitable[T]]) -> T:
         try:
             return await change()
         except StorageFailing as error:
-            logs.event("storage_failing", detail=error.detail)
+            logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
             await asyncio.sleep(PAUSE_S)

@@ -89,14 +89,32 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    waiting: int
+    """What is not over. ``owed`` and ``given_up``: placeholders of failed jobs that still lie where they were put.
+
+    ``oldest_at``: when the oldest open job came in; ``due_at``: when the next one to be claimed fell due.
+    """
+
+    accepting: int
+    queued: int
     running: int
-    placeholders_left: int
+    owed: int
+    given_up: int
+    oldest_at: float | None
+    due_at: float | None
+
+    @property
+    def waiting(self) -> int:
+        return self.accepting + self.queued
+
+    @property
+    def placeholders_left(self) -> int:
+        return self.owed + self.given_up
 
 
 class Queue(Protocol):
     """Durable jobs in the order of their numbers, and the locks of their destinations.
 
+    Whoever opens one may give it an ``on_end``, which hears of each job's end once, when it is stored.
     ``id`` (letters and digits) tells this queue from others whose servers may write to the same destinations.
     """
 

@@ -1,4 +1,4 @@
--- The queue of one machine. Times are seconds since the epoch; ids of jobs are random, numbers give the order.
+-- The queue of one machine, as it is now; schema_N.sql leads an older file to version N. Times are seconds since the epoch; ids of jobs are random, numbers give the order.
 
 CREATE TABLE owner (
     epoch INTEGER NOT NULL,                -- grows with each server that takes the data directory
@@ -25,7 +25,8 @@ CREATE TABLE job (
     lease_until REAL,
     error       TEXT    NOT NULL DEFAULT '',
     detail      TEXT    NOT NULL DEFAULT '',
-    ended_at    REAL
+    ended_at    REAL,
+    traceparent TEXT                       -- W3C: the span that took it in; NULL without tracing
 ) STRICT;
 CREATE INDEX job_due ON job (run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
@@ -51,6 +52,7 @@ CREATE TABLE output (
 CREATE INDEX output_of_job ON output (job);
 CREATE INDEX output_of_destination ON output (destination, job);
 CREATE INDEX output_debt ON output (debt_at) WHERE debt = 'owed';
+CREATE INDEX output_given_up ON output (id) WHERE debt = 'given_up';
 
 -- One row a destination: who writes there now, and the highest released job that has written.
 CREATE TABLE destination (

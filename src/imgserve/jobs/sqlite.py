@@ -9,8 +9,10 @@ import contextlib
 import fcntl
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -24,6 +26,7 @@ from imgserve.jobs.job import (
     Claim,
     DebtClaim,
     DebtOutcome,
+    Ended,
     Intent,
     NewJob,
     PlaceholderResult,
@@ -31,7 +34,7 @@ from imgserve.jobs.job import (
 )
 from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, StorageFailing, Work
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "queue.sqlite"
 
 
@@ -42,11 +45,13 @@ class DataDirectoryInUse(StorageFailing):
 class SqliteQueue:
     """Build with ``open``. All methods are DESIGN's Queue protocol (queue.py)."""
 
-    def __init__(self, data_dir: Path, config: Config, lock_fd: int) -> None:
+    def __init__(self, data_dir: Path, config: Config, lock_fd: int, on_end: Callable[[Ended], None]) -> None:
         self._data_dir = data_dir
         self._config = config
         self._lock_fd = lock_fd
-        self._committer = Committer(data_dir / FILE_NAME)
+        self._committer = Committer(data_dir / FILE_NAME, self._tell_ends)
+        self._on_end = on_end
+        self._ends: list[Ended] = []
         self._epoch = 0
         self.id = ""
         self._work = asyncio.Event()
@@ -54,9 +59,11 @@ class SqliteQueue:
         self._placeholders: dict[int, dict[bytes, float]] = {}
 
     @classmethod
-    async def open(cls, data_dir: Path, config: Config, now: float) -> "SqliteQueue":
+    async def open(
+        cls, data_dir: Path, config: Config, now: float, on_end: Callable[[Ended], None] = lambda _: None
+    ) -> "SqliteQueue":
         """Take the data directory over. Raises DataDirectoryInUse, StorageFailing."""
-        queue = cls(data_dir, config, _lock(data_dir))
+        queue = cls(data_dir, config, _lock(data_dir), on_end)
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(queue.aclose)
             await queue._take_over(now)
@@ -67,12 +74,34 @@ class SqliteQueue:
         def prepare(db: apsw.Connection) -> None:
             with db:
                 _migrate(db)
+                self._watch_ends(db)
+                self.id = db.execute("SELECT id FROM owner").get
                 self._epoch = admission.take_over(db, self._config, now)
                 for digest, size, seen_at in db.execute("SELECT digest, size_bytes, seen_at FROM placeholder"):
                     self._placeholders.setdefault(size, {})[digest] = seen_at
 
         await self._committer.open(prepare)
+        self._tell_ends()
         _sync_directory(self._data_dir)
+
+    def _watch_ends(self, db: apsw.Connection) -> None:
+        """Note each end where it is written, however it comes about; what is rolled back has not ended."""
+
+        def note(*row: Any) -> None:
+            self._ends.append(Ended(*row))
+
+        db.create_scalar_function("note_end", note, 4)
+        db.set_rollback_hook(self._ends.clear)
+        db.execute(
+            "CREATE TEMP TRIGGER job_ended AFTER UPDATE OF ended_at ON main.job"
+            " WHEN old.ended_at IS NULL AND new.ended_at IS NOT NULL"
+            " BEGIN SELECT note_end(new.status, new.error, new.created_at, new.ended_at); END"
+        )
+
+    def _tell_ends(self) -> None:
+        ends, self._ends[:] = self._ends[:], []
+        for end in ends:
+            self._on_end(end)
 
     async def aclose(self) -> None:
         await self._committer.aclose()
@@ -171,10 +200,21 @@ class SqliteQueue:
 
     async def counts(self) -> Counts:
         def count(db: apsw.Connection) -> Counts:
-            waiting = db.execute("SELECT count(*) FROM job WHERE ended_at IS NULL AND status <> 'running'").get
-            running = db.execute("SELECT count(*) FROM job WHERE status = 'running'").get
-            left = db.execute("SELECT count(*) FROM output WHERE debt IN ('owed', 'given_up')").get
-            return Counts(waiting, running, left)
+            def one(sql: str) -> Any:
+                return db.execute(sql).get
+
+            # Each of these is answered from one partial index alone.
+            queued = one("SELECT count(*) FROM job INDEXED BY job_due WHERE status = 'queued'")
+            running = one("SELECT count(*) FROM job INDEXED BY job_leased WHERE status = 'running'")
+            return Counts(
+                accepting=one("SELECT count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL") - queued - running,
+                queued=queued,
+                running=running,
+                owed=one("SELECT count(*) FROM output INDEXED BY output_debt WHERE debt = 'owed'"),
+                given_up=one("SELECT count(*) FROM output INDEXED BY output_given_up WHERE debt = 'given_up'"),
+                oldest_at=one("SELECT created_at FROM job WHERE ended_at IS NULL ORDER BY number LIMIT 1"),
+                due_at=one("SELECT min(run_at) FROM job INDEXED BY job_due WHERE status = 'queued'"),
+            )
 
         return await self._committer.run(count, survives_power_loss=False)
 
@@ -232,7 +272,10 @@ def _migrate(db: apsw.Connection) -> None:
     if version == 0:
         db.execute((resources.files("imgserve.jobs") / "schema.sql").read_text())
         db.execute("INSERT INTO owner VALUES (0, lower(hex(randomblob(4))))")
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    else:
+        for step in range(version + 1, SCHEMA_VERSION + 1):
+            db.execute((resources.files("imgserve.jobs") / f"schema_{step}.sql").read_text())
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _sync_directory(path: Path) -> None:

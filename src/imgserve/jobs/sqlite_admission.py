@@ -27,10 +27,11 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
     if waiting >= config.max_waiting:
         raise QueueFull(f"{waiting} jobs are waiting, which is the limit", "try again later")
     db.execute(
-        "INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at)"
-        " VALUES (?, 'accepting', ?, ?, ?, ?, ?, ?, ?, ?)",
-        (job.id, _encode(job.source), _encode(job.facts), job.digest, job.reply, epoch, now, now + job.deadline_s, now),
-    )
+        "INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at,"
+        " traceparent) VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7, ?7 + ?8, ?7, nullif(?9, ''))",
+        (job.id, _encode(job.source), _encode(job.facts), job.digest, job.reply, epoch, now, job.deadline_s,
+         job.traceparent),
+    )  # fmt: skip
     number = db.last_insert_rowid()
     ids = tuple(_add_output(db, number, output) for output in job.outputs)
     intents = (

@@ -45,7 +45,7 @@ def _claim(db: apsw.Connection, limit: int, config: Config, now: float) -> tuple
         "UPDATE job SET status = 'running', token = token + 1, lease_until = ?"
         " WHERE number IN (SELECT number FROM job WHERE status = 'queued' AND run_at <= ?"
         "  ORDER BY run_at, number LIMIT ?)"
-        " RETURNING number, id, token, attempts, crashes, deadline_at, source, facts",
+        " RETURNING number, id, token, attempts, crashes, deadline_at, source, facts, traceparent",
         (now + config.lease_s, now, limit),
     )
     claims = []
@@ -59,7 +59,7 @@ def _claim(db: apsw.Connection, limit: int, config: Config, now: float) -> tuple
 
 def _give_up(db: apsw.Connection, number: int, reason: str, now: float) -> None:
     """A row that this version cannot read must not hold up all the others."""
-    logs.event("row_unreadable", number=number, detail=reason)
+    logs.event("row_unreadable", level=logs.WARNING, number=number, detail=reason)
     detail = f"the stored job cannot be read by this version of imgserve: {reason}"
     db.execute(
         "UPDATE job SET status = 'failed', error = 'internal', detail = ?, ended_at = ? WHERE number = ?",
@@ -69,7 +69,7 @@ def _give_up(db: apsw.Connection, number: int, reason: str, now: float) -> None:
 
 
 def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
-    number, job_id, token, attempts, crashes, deadline_at, source, facts = row
+    number, job_id, token, attempts, crashes, deadline_at, source, facts, traceparent = row
     return Claim(
         number=number,
         id=job_id,
@@ -80,6 +80,7 @@ def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
         source=_decode_source(source),
         facts=_decode_facts(facts),
         outputs=_open_outputs(db, number),
+        traceparent=traceparent or "",
     )
 
 
@@ -169,23 +170,23 @@ def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim
     """A claimed debt falls due again by itself when its payer does not come back."""
     due = rows(
         db,
-        "SELECT output.id, spec, placeholder, is_repeat, job, job.id, debt_attempts, debt_until"
+        "SELECT output.id, spec, placeholder, is_repeat, job, job.id, debt_attempts, debt_until, traceparent"
         " FROM output JOIN job ON job.number = output.job"
         " WHERE debt = 'owed' AND debt_at <= ? AND job.ended_at IS NOT NULL ORDER BY debt_at LIMIT ?",
         (now, limit),
     )
     claims = []
-    for output_id, spec, placeholder, is_repeat, number, job_id, attempts, until in due:
+    for output_id, spec, placeholder, is_repeat, number, job_id, attempts, until, traceparent in due:
         try:
             fixed = _decode_output(spec)
         except msgspec.DecodeError as error:
-            logs.event("row_unreadable", number=number, detail=str(error))
+            logs.event("row_unreadable", level=logs.WARNING, number=number, detail=str(error))
             db.execute("UPDATE output SET debt = 'given_up' WHERE id = ?", (output_id,))
             continue
         token = db.execute("UPDATE job SET token = token + 1 WHERE number = ? RETURNING token", (number,)).get
         db.execute("UPDATE output SET debt_at = ?, debt_token = ? WHERE id = ?", (now + DEBT_LEASE_S, token, output_id))
         output = Output(output_id, fixed, placeholder, bool(is_repeat))
-        claims.append(DebtClaim(number, job_id, token, attempts, until, output))
+        claims.append(DebtClaim(number, job_id, token, attempts, until, output, traceparent or ""))
     return tuple(claims)
 
 
