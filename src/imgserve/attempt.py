@@ -5,7 +5,6 @@ others of the job are still under way.
 """
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -101,7 +100,7 @@ class Attempts:
         return self._settlement(claim, [error] * len(claim.outputs))
 
     async def _source(self, claim: Claim) -> Blob:
-        blob = await self._renderer.source(claim.source, self._begun.take(str(claim.number)), claim.number)
+        blob = await self._renderer.source(claim.source, self._begun.take(str(claim.number)))
         written = await self._queue.placeholder_digests(blob.size, self._clock())
         if written and digest(blob) in written:
             raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")
@@ -127,9 +126,7 @@ class Attempts:
         if ready is None:
             assert source is not None
             is_alone = claim.crashes >= QUARANTINE_AFTER_CRASHES
-            ready = await self._renderer.rendition(
-                source, claim.facts, output.spec, is_alone=is_alone, number=claim.number
-            )
+            ready = await self._renderer.rendition(source, claim.facts, output.spec, is_alone=is_alone)
         place = output.spec.destination
         assert output.spec.recipe.output.format is not None
         media_type = MEDIA_TYPE[output.spec.recipe.output.format]
@@ -141,9 +138,7 @@ class Attempts:
         except ImgserveError:
             self._renditions.keep(str(output.id), ready, ready.size)
             raise
-        logs.event(
-            "delivered", level=logging.DEBUG, output=output.id, bytes=ready.size, is_verified=delivery.is_verified
-        )
+        logs.event("delivered", level=logs.DEBUG, output=output.id, bytes=ready.size, is_verified=delivery.is_verified)
         if needs_repeat:
             self._renditions.keep(str(output.id), ready, ready.size)
             return OutputResult(output.id, "repeat")

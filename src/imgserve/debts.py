@@ -16,6 +16,7 @@ from imgserve.jobs.queue import Queue, StorageFailing
 from imgserve.jobs.retry import backoff
 from imgserve.placeholder import Placeholders
 from imgserve.spec.recipe import MEDIA_TYPE
+from imgserve.stage import stage
 from imgserve.transfer.dispatch import Write
 
 
@@ -38,10 +39,11 @@ class Debts:
 
     async def pay(self, debt: DebtClaim) -> None:
         """One try. When the queue cannot be asked for the destination the debt falls due again by itself."""
+        logs.job.set(debt.id)
         try:
             outcome = await self._try(debt)
         except StorageFailing as error:
-            logs.event("storage_failing", detail=error.detail)
+            logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
             return
         if outcome is not None:
             await until_stored(lambda: self._queue.settle_debt(debt, outcome, self._clock()))
@@ -50,10 +52,11 @@ class Debts:
 
     async def _try(self, debt: DebtClaim) -> DebtOutcome | None:
         if self._clock() > debt.owed_until:
-            logs.event("placeholder_left", job=debt.id, output=debt.output.id)
+            logs.event("placeholder_left", level=logs.WARNING, output=debt.output.id)
             return "given_up"
         try:
-            await self._replace(debt)
+            with stage("debt", parent=debt.traceparent, is_outer=True):
+                await self._replace(debt)
         except Overtaken:
             return "overtaken"
         except ClaimLost:
@@ -61,12 +64,12 @@ class Debts:
         except StorageFailing:
             raise
         except ImgserveError as error:
-            logs.event("debt_unpaid", job=debt.id, output=debt.output.id, code=error.code)
+            logs.event("debt_unpaid", output=debt.output.id, code=error.code)
             return self._clock() + backoff(debt.attempts, self._jitter())
         except Exception:  # noqa: BLE001 - as in an attempt: a bug must not keep the destination held for ever
-            logs.bug("debt_bug", job=debt.id, output=debt.output.id)
+            logs.bug("debt_bug", output=debt.output.id)
             return self._clock() + backoff(debt.attempts, self._jitter())
-        logs.event("debt_paid", job=debt.id, output=debt.output.id)
+        logs.event("debt_paid", output=debt.output.id)
         return "paid"
 
     async def _replace(self, debt: DebtClaim) -> None:

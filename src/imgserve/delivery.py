@@ -11,18 +11,22 @@ from collections.abc import Callable, Coroutine
 
 import msgspec
 
-from imgserve import failpoint, logs
+from imgserve import failpoint, logs, metrics
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
-from imgserve.jobs.job import Intent
+from imgserve.jobs.job import Intent, WriteKind
 from imgserve.jobs.queue import Busy, Granted, Queue
 from imgserve.spec.destination import Destination
+from imgserve.stage import stage
 from imgserve.transfer.dispatch import Delivery, Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown
 
 PATIENCE_S = 5.0
 # How often a destination is asked for whose holder is a form, a newer job, or has not yet reported its breaking off.
 ASK_AGAIN_S = 1.0
+STAGES: dict[WriteKind, metrics.Stage] = {
+    "placeholder": "deliver_placeholder", "final": "deliver_final", "failed": "deliver_failed",
+}  # fmt: skip
 
 
 class Overtaken(ImgserveError):
@@ -127,24 +131,24 @@ class Deliveries:
         if flight is None or flight.task.done() or flight.task.cancelling():
             return
         if (flight.intent.number, flight.intent.token) < (newcomer.number, newcomer.token):
-            logs.event("write_broken_off", number=flight.intent.number, reason="a newer job has waited long enough")
+            logs.event("write_broken_off", output=flight.intent.output_id, by=newcomer.number)
             flight.task.cancel()
 
     async def _fly(self, intent: Intent, transfer: Coroutine[None, None, Delivery | None]) -> Delivery | None:
-        flight = asyncio.create_task(transfer)
-        entry = self._in_flight[intent.key] = _Flight(intent, flight)
-        try:
-            with logs.stage(f"deliver_{intent.kind}", number=intent.number, output=intent.output_id):
+        with stage(STAGES[intent.kind], output=intent.output_id):
+            flight = asyncio.create_task(transfer)  # inside the stage, so that it belongs to its trace
+            entry = self._in_flight[intent.key] = _Flight(intent, flight)
+            try:
                 await asyncio.wait([flight])
                 if flight.cancelled():
                     raise DeliveryUnknown("the write was broken off for a newer job's")
                 outcome = flight.result()
-        finally:
-            if not flight.done():
-                flight.cancel()
-                with contextlib.suppress(asyncio.CancelledError, ImgserveError):
-                    await flight
-            if self._in_flight.get(intent.key) is entry:
-                del self._in_flight[intent.key]
+            finally:
+                if not flight.done():
+                    flight.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, ImgserveError):
+                        await flight
+                if self._in_flight.get(intent.key) is entry:
+                    del self._in_flight[intent.key]
         failpoint.reach(f"{intent.kind}_sent")
         return outcome

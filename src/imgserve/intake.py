@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from imgserve import failpoint, logs
+from imgserve import failpoint, logs, metrics, tracing
 from imgserve.blob import Blob
 from imgserve.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.errors import ImgserveError
@@ -31,6 +31,7 @@ from imgserve.spec.operations import Rasterize
 from imgserve.spec.recipe import DEFAULT_QUALITY, MEDIA_TYPE, Format
 from imgserve.spec.request import FixedOutput, JobRequest, OutputRequest, fix
 from imgserve.spec.source import Source
+from imgserve.stage import stage
 from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
@@ -105,12 +106,15 @@ class Intake:
         self.is_draining = False
 
     async def take_in(
-        self, request: JobRequest, caller: str, reply: Callable[[tuple[FixedOutput, ...]], bytes]
+        self, request: JobRequest, caller: str, reply: Callable[[tuple[FixedOutput, ...]], bytes], traceparent: str = ""
     ) -> Answer:
-        """``reply`` makes the answer's body from the outputs as fixed. Raises whatever has a classic code."""
+        """``reply`` makes the answer's body from the outputs as fixed; ``traceparent`` is the caller's, if it traces.
+
+        Raises whatever has a classic code.
+        """
         if self.is_draining:
             raise self.draining()
-        task = asyncio.create_task(self._take_in(request, caller, reply))
+        task = asyncio.create_task(self._traced(request, caller, reply, traceparent))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
@@ -136,9 +140,18 @@ class Intake:
         if not task.cancelled():
             task.exception()  # the caller may have hung up; then nobody else asks
 
-    async def _take_in(
-        self, request: JobRequest, caller: str, reply: Callable[[tuple[FixedOutput, ...]], bytes]
+    async def _traced(
+        self, request: JobRequest, caller: str, reply: Callable[[tuple[FixedOutput, ...]], bytes], traceparent: str
     ) -> Answer:
+        job_id = self._new_id()
+        logs.job.set(job_id)
+        with stage("intake", parent=traceparent, is_outer=True):
+            return await self._take_in(job_id, request, caller, reply)
+
+    async def _take_in(
+        self, job_id: str, request: JobRequest, caller: str, reply: Callable[[tuple[FixedOutput, ...]], bytes]
+    ) -> Answer:
+        came_at = time.perf_counter()
         async with self._gate:
             self._check(request)
             fetch = self._transfers.open(request.source)
@@ -146,20 +159,24 @@ class Intake:
             try:
                 facts, outputs = await self._settle_outputs(request, fetch)
                 job = NewJob(
-                    id=self._new_id(),
+                    id=job_id,
                     digest=_digest(caller, request),
                     reply=reply(outputs),
                     source=request.source,
                     facts=facts,
                     outputs=outputs,
                     deadline_s=self._config.deadline_s,
+                    traceparent=tracing.traceparent(),
                 )
                 entry = await self._queue.enqueue(job, self._clock())
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
-                    logs.event("adopted", job=entry.id)
+                    logs.event("adopted", as_job=entry.id)
+                    metrics.POSTS.labels("adopted", "").inc()
                     return Answer(entry.reply, entry.id, entry.number)
                 states = await self._put_placeholders(entry, outputs)
+                if states:
+                    metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
                 self._begun.keep(str(entry.number), fetch, fetch.reserved_bytes)
                 is_kept = True
                 await until_stored(lambda: self._queue.release(entry.number, states, self._clock()))
@@ -167,12 +184,13 @@ class Intake:
             finally:
                 if not is_kept:
                     fetch.cancel()
-        logs.event("accepted", job=entry.id, number=entry.number)
+        metrics.accepted()
+        logs.event("accepted", number=entry.number, caller=caller, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(job.reply, entry.id, entry.number)
 
     async def _settle_outputs(self, request: JobRequest, fetch: Fetch) -> tuple[Facts, tuple[FixedOutput, ...]]:
         """Size, format and place of each output, from the source's header."""
-        with logs.stage("probe"):
+        with stage("probe"):
             facts = await self._probe(fetch, wants_svg=_wants_svg(request))
         failpoint.reach("intake_probed")
         outputs = tuple(self._fix(output, request.source, facts) for output in request.outputs)

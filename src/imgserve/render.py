@@ -1,12 +1,13 @@
 """source + recipe -> rendition: fetch once, hand to the pool. The one road to a finished picture."""
 
-from imgserve import failpoint, logs
+from imgserve import failpoint
 from imgserve.blob import Blob
 from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.spec.facts import Facts
 from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source
+from imgserve.stage import stage
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 
@@ -16,9 +17,9 @@ class Renderer:
         self._transfers = transfers
         self._pool = pool
 
-    async def source(self, source: Source, begun: Fetch | None, number: int) -> Blob:
+    async def source(self, source: Source, begun: Fetch | None) -> Blob:
         """The whole source, from a download that intake began or from a new one. Raises the transfer's faults."""
-        with logs.stage("fetch", number=number):
+        with stage("fetch"):
             fetch = begun if begun is not None else self._transfers.open(source)
             try:
                 blob = await fetch.finish()
@@ -27,10 +28,10 @@ class Renderer:
         failpoint.reach("fetched")
         return blob
 
-    async def rendition(self, source: Blob, facts: Facts, output: FixedOutput, *, is_alone: bool, number: int) -> Blob:
+    async def rendition(self, source: Blob, facts: Facts, output: FixedOutput, *, is_alone: bool) -> Blob:
         """The finished picture. Raises the pool's faults."""
         task = RenderTask(output.recipe, output.size)
-        with logs.stage("render", number=number):
+        with stage("render"):
             rendition = await self._pool.render(source, task, is_svg=facts.is_svg, is_alone=is_alone)
         failpoint.reach("rendered")
         return rendition.blob

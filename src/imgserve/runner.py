@@ -18,6 +18,7 @@ from imgserve.jobs.job import Claim, DebtClaim, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.queue import Config as QueueConfig
 from imgserve.jobs.queue import Queue
+from imgserve.stage import stage
 
 STORAGE_PAUSE_S = 1.0
 PRUNE_EVERY_S = 3600.0
@@ -85,7 +86,7 @@ class Runner:
             try:
                 work = await self._queue.take_work(jobs, debts, self._clock())
             except ImgserveError as error:  # a fault in one claim must not end all claiming
-                logs.event("claiming_failed", code=error.code, detail=error.detail)
+                logs.event("claiming_failed", level=logs.WARNING, code=error.code, detail=error.detail)
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
             for claim in work.claims:
@@ -108,23 +109,30 @@ class Runner:
         self._room.set()
 
     async def _attempt(self, claim: Claim) -> None:
+        logs.job.set(claim.id)
         failpoint.reach("claimed")
+        with stage("attempt", parent=claim.traceparent, is_outer=True) as attempt:
+            settlement = await self._settlement(claim)
+            attempt.code = settlement.error
+            await self._store(settlement)
+        failpoint.reach("settled")
+
+    async def _settlement(self, claim: Claim) -> Settlement:
+        """How the attempt ended, whatever happens to it; one that is broken off is given back first."""
         try:
             async with asyncio.timeout(self._config.attempt_timeout_s):
-                settlement = await self._attempts.carry_out(claim)
+                return await self._attempts.carry_out(claim)
         except TimeoutError:
-            settlement = self._attempts.failed(claim, AttemptTimeout("the attempt took too long"))
+            return self._attempts.failed(claim, AttemptTimeout("the attempt took too long"))
         except asyncio.CancelledError:
             await self._store(self._give_back(claim))
             raise
         except ClaimLost:
-            logs.event("claim_lost", job=claim.id)
-            settlement = self._give_back(claim)  # what it still holds must be freed all the same
+            logs.event("claim_lost", level=logs.WARNING)
+            return self._give_back(claim)  # what it still holds must be freed all the same
         except Exception:  # noqa: BLE001 - one job's bug must not end the others; the line has the traceback
-            logs.bug("attempt_bug", job=claim.id)
-            settlement = self._attempts.failed(claim, AttemptBug("a fault inside imgserve ended the attempt"))
-        await self._store(settlement)
-        failpoint.reach("settled")
+            logs.bug("attempt_bug")
+            return self._attempts.failed(claim, AttemptBug("a fault inside imgserve ended the attempt"))
 
     def _give_back(self, claim: Claim) -> Settlement:
         results = tuple(OutputResult(output.id, "retry") for output in claim.outputs)
@@ -150,7 +158,7 @@ class Runner:
             try:
                 ours = await self._queue.heartbeat(tuple(held.values()), self._clock())
             except ImgserveError as error:
-                logs.event("heartbeat_failed", code=error.code, detail=error.detail)
+                logs.event("heartbeat_failed", level=logs.WARNING, code=error.code, detail=error.detail)
                 continue
             for task, claim in held.items():
                 if claim.number not in ours:
@@ -162,5 +170,5 @@ class Runner:
                 while pruned := await self._queue.prune(self._clock()):
                     logs.event("pruned", jobs=pruned)
             except ImgserveError as error:
-                logs.event("pruning_failed", code=error.code, detail=error.detail)
+                logs.event("pruning_failed", level=logs.WARNING, code=error.code, detail=error.detail)
             await asyncio.sleep(PRUNE_EVERY_S)

@@ -3,6 +3,7 @@
 POST /        classic.py   the original protocol (raw ASGI: no framework answer can leak into it)
 GET  /        page.html    a job with curl
 GET  /health  health.py    open
+GET  /metrics scrape.py    for Prometheus
 """
 
 from importlib import resources
@@ -15,8 +16,11 @@ from litestar import Litestar, MediaType, Request, get
 from imgserve.api.auth import App, Guarded, Keys, Receive, Scope, Send
 from imgserve.api.classic import Classic, deny_unread
 from imgserve.api.health import health_handler
+from imgserve.api.scrape import metrics_handler
 from imgserve.imaging.pool import Pool
 from imgserve.intake import Intake
+from imgserve.jobs.queue import Queue
+from imgserve.transfer.dispatch import Transfers
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -34,7 +38,7 @@ class Config(msgspec.Struct, frozen=True):
         return f"Config(host={self.host!r}, port={self.port}, key_file={self.key_file!r}, keys=<{len(self.keys)}>)"
 
 
-def build(config: Config, keys: Keys, intake: Intake, pool: Pool) -> App:
+def build(config: Config, keys: Keys, intake: Intake, queue: Queue, pool: Pool, transfers: Transfers) -> App:
     page = (resources.files("imgserve.api") / "page.html").read_text(encoding="utf-8")
 
     @get("/", media_type=MediaType.HTML, sync_to_thread=False)
@@ -42,7 +46,8 @@ def build(config: Config, keys: Keys, intake: Intake, pool: Pool) -> App:
         host = request.headers.get("host", "localhost").replace("<", "").replace("&", "")
         return page.replace("VERSION", version("imgserve")).replace("HOST", host)
 
-    pages: Any = Litestar([index, health_handler(intake, pool)], openapi_config=None, logging_config=None)
+    handlers = [index, health_handler(intake, pool), metrics_handler(queue, pool, transfers)]
+    pages: Any = Litestar(handlers, openapi_config=None, logging_config=None)
     classic = Classic(intake, config.max_body_bytes, config.body_timeout_s)
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,7 @@ import asyncio
 
 import msgspec
 
-from imgserve import failpoint, logs
+from imgserve import failpoint, logs, metrics, tracing
 from imgserve.api.auth import Receive, Scope, Send
 from imgserve.errors import ImgserveError
 from imgserve.intake import Answer, Intake
@@ -46,19 +46,19 @@ class Classic:
                 body = await self._read(receive)
             request = parse(body)
         except BodyTooLarge:
-            await reply(send, 413, PARSE_ERROR, close=True)
+            await _cannot_parse(send, 413, close=True)
             return
         except TimeoutError:
-            await reply(send, 200, PARSE_ERROR, close=True)
+            await _cannot_parse(send, 200, close=True)
             return
         except ParseError:
-            await reply(send, 200, PARSE_ERROR)
+            await _cannot_parse(send, 200)
             return
         except RequestInvalid as error:
             await deny(error, send)
             return
         try:
-            answer = await self._intake.take_in(request, scope["caller"], _good_reply)
+            answer = await self._intake.take_in(request, scope["caller"], _good_reply, _traceparent(scope))
         except ImgserveError as error:
             await deny(error, send)
             return
@@ -74,7 +74,7 @@ class Classic:
         try:
             await self._intake.answered(answer.number)
         except StorageFailing as error:
-            logs.event("storage_failing", detail=error.detail)
+            logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
 
     async def _read(self, receive: Receive) -> bytes:
         """Raises BodyTooLarge; a caller who hangs up has sent what there is."""
@@ -91,8 +91,21 @@ class Classic:
                 return b"".join(chunks)
 
 
+def _traceparent(scope: Scope) -> str:
+    """The caller's W3C trace context, when we trace at all; what it is worth is judged by who reads it."""
+    if not tracing.is_on():
+        return ""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), "")
+
+
 def _good_reply(outputs: tuple[FixedOutput, ...]) -> bytes:
     return msgspec.json.encode({"dstURL": outputs[0].destination.shown})
+
+
+async def _cannot_parse(send: Send, status: int, *, close: bool = False) -> None:
+    metrics.POSTS.labels("refused", "parse_error").inc()
+    logs.event("refused", code="parse_error")
+    await reply(send, status, PARSE_ERROR, close=close)
 
 
 async def deny_unread(error: ImgserveError, _scope: Scope, _receive: Receive, send: Send) -> None:
@@ -108,7 +121,8 @@ async def deny(error: ImgserveError, send: Send, *, close: bool = False) -> None
     sentence = error.sentence()
     detail = f"{field}: {sentence}" if field and not sentence.startswith(field) else sentence
     body = msgspec.json.encode({"msg": "request invalid", "code": number or 301, "detail": detail})
-    logs.event("refused", code=error.code, number=number)
+    metrics.POSTS.labels("refused", number or 301).inc()
+    logs.event("refused", code=error.code, classic_code=number or 301)
     headers = [(b"retry-after", str(RETRY_AFTER_S).encode())] if status == 503 else []
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))

@@ -4,8 +4,20 @@ import asyncio
 import contextlib
 from collections import deque
 
+import msgspec
+
 from imgserve.errors import ImgserveError
 from imgserve.imaging.process import Child
+
+
+class Staffing(msgspec.Struct, frozen=True):
+    """A lane's workers by what they do, and how many pictures wait for one."""
+
+    lane: str
+    idle: int
+    busy: int
+    missing: int
+    waiting: int
 
 
 class Lane:
@@ -20,6 +32,10 @@ class Lane:
     @property
     def lacking(self) -> int:
         return self.wanted - len(self.members)
+
+    def staffing(self, name: str) -> Staffing:
+        idle = len(self.idle)
+        return Staffing(name, idle, len(self.members) - idle, self.lacking, len(self.waiters))
 
     async def acquire(self) -> Child:
         """The next idle worker, alive when this returns."""

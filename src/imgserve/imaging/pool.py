@@ -9,17 +9,17 @@ block no reply. One spare worker stands ready beside them and takes the place of
 
 import asyncio
 import contextlib
-import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar
 
 import msgspec
 
+from imgserve import logs, metrics
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import NoWorker, PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid, WorkerDied
-from imgserve.imaging.lane import Lane
+from imgserve.imaging.lane import Lane, Staffing
 from imgserve.imaging.messages import (
     Drawing,
     DrawRequest,
@@ -37,8 +37,6 @@ from imgserve.imaging.process import CannotStartWorker, Child, Sandbox, WorkerOp
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import Format
-
-log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
@@ -96,6 +94,15 @@ class Pool:
     def worker_pids(self) -> tuple[int, ...]:
         return tuple(sorted(child.pid for child in self._living))
 
+    def staffing(self) -> tuple[Staffing, ...]:
+        """Who works, who is idle, who is missed, who waits: lane by lane, the spare last."""
+        spare = int(self._spare is not None)
+        return (
+            self._render.staffing("render"),
+            self._intake.staffing("intake"),
+            Staffing("spare", spare, 0, 1 - spare, 0),
+        )
+
     async def start(self) -> None:
         """Start every worker and the spare. Raises PoolCannotStart when even one cannot."""
         count = self._config.workers + 2
@@ -122,7 +129,7 @@ class Pool:
             lane.refuse_all(_stopping())
         unreaped = tuple(self._unreaped)
         for child in unreaped:
-            child.kill()
+            child.kill("stopped")
         for child in unreaped:
             await child.reaped()
 
@@ -179,9 +186,9 @@ class Pool:
             return reply
         is_broken = isinstance(request, RenderRequest) and reply.code in ("source_unreadable", "svg_invalid")
         if is_broken or reply.code == "render_failed":
-            child.kill()
+            child.kill("fault")
         if reply.trace:
-            log.error("render worker: %s", reply.trace, extra={"action": "render_fault"})
+            logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)
         raise _FAULTS[reply.code](reply.detail, reply.hint)
 
     @contextlib.asynccontextmanager
@@ -193,7 +200,7 @@ class Pool:
             yield child
         finally:
             if child.renders >= self._config.recycle_after:
-                child.kill()
+                child.kill("retired")
             lane.release(child)
 
     @contextlib.asynccontextmanager
@@ -205,12 +212,12 @@ class Pool:
         try:
             yield child
         finally:
-            child.kill()
+            child.kill("surplus")
 
     async def _start_child(self) -> Child:
         child = await start_child(self._options)
         if self._is_closed or not child.is_alive:
-            child.kill()
+            child.kill("stopped")
             await child.reaped()
             raise CannotStartWorker("the server is stopping" if self._is_closed else "it died as soon as it was ready")
         self._living.add(child)
@@ -232,11 +239,14 @@ class Pool:
         if self._spare is None:
             self._spare = child
         else:
-            child.kill()
+            child.kill("surplus")
 
     def _bury(self, child: Child) -> None:
         """A worker has died: its place goes to the spare at once, and a new spare is ordered."""
         self._living.discard(child)
+        metrics.worker_ended(child.end)
+        if child.end in ("died", "deadline"):
+            logs.event("worker_ended", level=logs.WARNING, pid=child.pid, cause=child.end)
         for lane in (self._intake, self._render):
             lane.remove(child)
         if self._spare is child:
@@ -263,7 +273,7 @@ class Pool:
                     self._employ(await self._start_child())
                     backoff_s = _FIRST_BACKOFF_S
                 except CannotStartWorker as error:
-                    log.error("a render worker cannot start: %s", error, extra={"action": "worker_start"})  # noqa: TRY400
+                    logs.event("worker_cannot_start", level=logs.ERROR, detail=str(error))
                     await asyncio.sleep(backoff_s)
                     backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
 

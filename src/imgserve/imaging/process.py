@@ -19,6 +19,7 @@ import msgspec
 from imgserve.imaging import wire
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
 from imgserve.imaging.messages import CannotStart, Ready, Reply, Request
+from imgserve.metrics import WorkerEnd
 
 Sandbox = Literal["auto", "require", "off"]
 START_TIMEOUT_S = 30.0
@@ -44,6 +45,7 @@ class Child:
         self.renders = 0
         self.sandbox = ""
         self.is_alive = True
+        self.end: WorkerEnd = "died"
         self.on_death: Callable[[Child], None] | None = None
         self.on_reaped: Callable[[Child], None] | None = None
         self._process = process
@@ -71,8 +73,10 @@ class Child:
         """What a new worker says once it is ready, or cannot be. Raises WorkerDied and RenderTimeout."""
         return await self._answer(self._expect(), timeout_s)
 
-    def kill(self) -> None:
+    def kill(self, cause: WorkerEnd) -> None:
         """End the worker now, without mercy. Safe to call twice; the process is reaped by the event loop."""
+        if self.is_alive:
+            self.end = cause
         self._die("was ended")
 
     async def reaped(self) -> None:
@@ -85,10 +89,12 @@ class Child:
         return self._waiting
 
     async def _answer(self, reply: "asyncio.Future[Reply]", timeout_s: float) -> Reply:
+        cause: WorkerEnd = "cancelled"
         try:
             async with asyncio.timeout(timeout_s):
                 return await reply
         except TimeoutError:
+            cause = "deadline"
             raise RenderTimeout(
                 f"the picture was not finished after {timeout_s:g} seconds and its worker was ended",
                 "use a smaller or simpler picture",
@@ -96,7 +102,7 @@ class Child:
         finally:
             self._waiting = None
             if not reply.done() or reply.cancelled():
-                self.kill()
+                self.kill(cause)
 
     def _send(self, data: bytes, descriptors: list[int]) -> None:
         try:
@@ -122,7 +128,7 @@ class Child:
         if reply is None:
             return
         if self._waiting is None or self._buffer:
-            self.kill()  # it speaks out of turn, so nothing that it says can be trusted
+            self.kill("fault")  # it speaks out of turn, so nothing that it says can be trusted
         elif not self._waiting.done():
             self._waiting.set_result(reply)
 
@@ -165,7 +171,7 @@ async def start_child(options: WorkerOptions) -> Child:
             await child.reaped()
             raise CannotStartWorker(_last_words(stderr)) from None
         except asyncio.CancelledError:
-            child.kill()
+            child.kill("stopped")
             await child.reaped()
             raise
     finally:
@@ -173,7 +179,7 @@ async def start_child(options: WorkerOptions) -> Child:
     if isinstance(reply, Ready):
         child.sandbox = reply.sandbox
         return child
-    child.kill()
+    child.kill("fault")
     await child.reaped()
     raise CannotStartWorker(reply.reason if isinstance(reply, CannotStart) else "it said something unexpected")
 

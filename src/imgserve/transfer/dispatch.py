@@ -157,6 +157,11 @@ class Transfers:
             case "form":
                 raise DeliveryFailed("An upload form cannot delete what it took", "use another on_failure")
 
+    @property
+    def under_way(self) -> tuple[int, int]:
+        """Exchanges that run, and that wait for their turn."""
+        return self._client.under_way
+
     async def aclose(self) -> None:
         """End running downloads, close connections and roots."""
         running = tuple(self._fetches)

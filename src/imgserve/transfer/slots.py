@@ -45,6 +45,14 @@ class Slots:
             del self._busy[peer]
         self._admit()
 
+    @property
+    def busy(self) -> int:
+        return self._busy.total()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiters)
+
     def _occupy(self, peer: str) -> None:
         self._free -= 1
         self._busy[peer] += 1

@@ -1,0 +1,90 @@
+"""``GET /metrics``: looks up what is not counted where it happens, then writes everything in Prometheus's text format.
+
+Guarded like ``POST /``. What the queue knows costs one small transaction in its own thread; when the disk hangs or
+fails, those values are NaN and the rest is told all the same.
+"""
+
+import asyncio
+import math
+import os
+import time
+from pathlib import Path
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from imgserve import logs, metrics
+from imgserve.imaging.pool import Pool
+from imgserve.jobs.queue import Queue, StorageFailing
+from imgserve.transfer.dispatch import Transfers
+
+QUEUE_TIMEOUT_S = 2.0
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def metrics_handler(queue: Queue, pool: Pool, transfers: Transfers) -> HTTPRouteHandler:
+    @get("/metrics")
+    async def scrape() -> Response[bytes]:
+        _look_at_pool(pool)
+        _look_at_transfers(transfers)
+        metrics.LOG_EVENTS_LOST.set(logs.lost())
+        await _look_at_queue(queue)
+        body = await asyncio.to_thread(_written, pool.worker_pids)
+        return Response(body, media_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+
+    return scrape
+
+
+def _look_at_pool(pool: Pool) -> None:
+    for lane in pool.staffing():
+        for state, count in (("idle", lane.idle), ("busy", lane.busy), ("missing", lane.missing)):
+            metrics.WORKERS.labels(lane.lane, state).set(count)
+        metrics.WAITING_FOR_WORKER.labels(lane.lane).set(lane.waiting)
+
+
+def _look_at_transfers(transfers: Transfers) -> None:
+    budget = transfers.budget
+    metrics.SPOOL_LIMIT_BYTES.set(budget.capacity_bytes)
+    metrics.SPOOL_BYTES.set(budget.capacity_bytes - budget.free_bytes)
+    running, waiting = transfers.under_way
+    metrics.TRANSFERS.labels("running").set(running)
+    metrics.TRANSFERS.labels("waiting").set(waiting)
+
+
+async def _look_at_queue(queue: Queue) -> None:
+    metrics.STORAGE_FAILING.set(queue.is_failing)
+    try:
+        async with asyncio.timeout(QUEUE_TIMEOUT_S):
+            seen = await queue.counts()
+    except (StorageFailing, TimeoutError):
+        _queue_is_silent()
+        return
+    now = time.time()
+    for status, count in (("accepting", seen.accepting), ("queued", seen.queued), ("running", seen.running)):
+        metrics.JOBS.labels(status).set(count)
+    metrics.PLACEHOLDERS_LEFT.labels("owed").set(seen.owed)
+    metrics.PLACEHOLDERS_LEFT.labels("given_up").set(seen.given_up)
+    metrics.QUEUE_OLDEST_SECONDS.set(max(0.0, now - seen.oldest_at) if seen.oldest_at is not None else 0.0)
+    metrics.QUEUE_DELAY_SECONDS.set(max(0.0, now - seen.due_at) if seen.due_at is not None else 0.0)
+
+
+def _queue_is_silent() -> None:
+    metrics.STORAGE_FAILING.set(1)
+    for status in ("accepting", "queued", "running"):
+        metrics.JOBS.labels(status).set(math.nan)
+    for state in ("owed", "given_up"):
+        metrics.PLACEHOLDERS_LEFT.labels(state).set(math.nan)
+    metrics.QUEUE_OLDEST_SECONDS.set(math.nan)
+    metrics.QUEUE_DELAY_SECONDS.set(math.nan)
+
+
+def _written(pids: tuple[int, ...]) -> bytes:
+    metrics.WORKERS_RESIDENT_BYTES.set(sum(map(_resident_bytes, pids)))
+    return metrics.text()
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError):  # it has ended meanwhile
+        return 0
