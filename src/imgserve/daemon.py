@@ -40,8 +40,11 @@ def start(settings: Settings, *, is_foreground: bool) -> int:
     """Serve, here or in a process of its own; then 0 means that it listens. Raises ImgserveError, OSError."""
     identity = _identity(settings.user)
     if is_foreground:
-        logs.start()
-        return _serve(settings, identity, lambda url: _say(sys.stderr, url), lambda: None)
+        logs.start(settings.log_lines)
+        try:
+            return _serve(settings, identity, lambda url: _say(sys.stderr, url), lambda: None)
+        finally:
+            logs.stop()
     reader, writer = os.pipe()
     first = os.fork()
     if first:
@@ -64,6 +67,7 @@ def _detached(settings: Settings, identity: Identity | None, writer: int) -> int
             note = Note(started_at=time.time(), drain_s=settings.drain_s)
             pid_file.write(note)
             log = _open_log(settings, identity)
+            held.callback(logs.stop)  # before the pid file is released, which ends the waiting of ``stop``
 
             def listening(url: str) -> None:
                 pid_file.write(msgspec.structs.replace(note, url=url))
@@ -91,7 +95,7 @@ def _open_log(settings: Settings, identity: Identity | None) -> LogFile:
     os.chdir("/")
     logfile.prepare(Path(settings.log.file), (identity.uid, identity.gid) if identity else None)
     log = LogFile(settings.log)
-    logs.start(log)
+    logs.start(settings.log_lines, log.write)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -7,8 +7,7 @@ stdout and stderr lead to it too, so that the last words of a library are not lo
 import contextlib
 import os
 import sys
-from io import TextIOWrapper
-from logging.handlers import RotatingFileHandler
+import threading
 from pathlib import Path
 
 import msgspec
@@ -22,37 +21,63 @@ class Config(msgspec.Struct, frozen=True):
     keep: int = 5
 
 
-class LogFile(RotatingFileHandler):
-    """A handler for ``logs.start``; ``reopen`` after somebody else has renamed the file."""
+class LogFile:
+    """``write`` is for ``logs.start``; ``reopen`` after somebody else has renamed the file."""
 
     def __init__(self, config: Config) -> None:
         """Raises OSError."""
-        limit = config.max_bytes if config.keep else 0
-        super().__init__(config.file, maxBytes=limit, backupCount=config.keep, encoding="utf-8")
+        self._path = Path(config.file)
+        self._keep = config.keep
+        self._max_bytes = config.max_bytes if config.keep else 0
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        self._open()
+
+    def write(self, data: bytes) -> None:
+        """Whole lines, all of them. Raises OSError."""
+        with self._lock:
+            ready: list[bytes] = []
+            for line in data.splitlines(keepends=True):
+                if self._max_bytes and self._size_bytes and self._size_bytes + len(line) > self._max_bytes:
+                    self._put(b"".join(ready))
+                    ready.clear()
+                    self._roll_over()
+                ready.append(line)
+                self._size_bytes += len(line)
+            self._put(b"".join(ready))
 
     def reopen(self) -> None:
         """Raises OSError, and then goes on with the file that is open."""
-        with self.lock or contextlib.nullcontext():
-            old, self.stream = self.stream, self._open()
-            if old is not None:
-                old.close()
+        with self._lock:
+            self._open()
 
-    def doRollover(self) -> None:
-        """A directory that we may not write to (any more) must not cost us the log."""
-        try:
-            super().doRollover()
-        except OSError:
-            if self.stream is None:  # it was closed for the renaming
-                self.stream = self._open()
+    def _put(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
 
-    def _open(self) -> TextIOWrapper:
+    def _roll_over(self) -> None:
+        """A directory that we may not write to (any more) must not cost us the log: then the file grows."""
+        with contextlib.suppress(OSError):
+            for number in range(self._keep - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    self._older(number).rename(self._older(number + 1))
+            self._path.rename(self._older(1))
+            self._open()
+
+    def _older(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+    def _open(self) -> None:
         # Not for everybody to read: what was posted, and where it went, is in it.
-        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        stream = os.fdopen(descriptor, "a", encoding=self.encoding)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         for standard in (sys.stdout, sys.stderr):
             standard.flush()
-            os.dup2(stream.fileno(), standard.fileno())
-        return stream
+            os.dup2(descriptor, standard.fileno())
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._size_bytes = os.fstat(descriptor).st_size
 
 
 def prepare(path: Path, owner: tuple[int, int] | None) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
-from imgserve import failpoint, logs
+from imgserve import failpoint, logs, metrics, tracing
 from imgserve.api import app
 from imgserve.api.auth import KeyFileInvalid, Keys, read_keys
 from imgserve.api.connection import TimedProtocol
@@ -29,6 +29,7 @@ from imgserve.delivery import Deliveries
 from imgserve.errors import ImgserveError, sentence_of
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.intake import Intake
+from imgserve.jobs.job import Ended
 from imgserve.jobs.sqlite import SqliteQueue
 from imgserve.placeholder import Placeholders
 from imgserve.render import Renderer
@@ -84,6 +85,16 @@ def run(
 
     ``on_listening`` is told the URL; ``on_hangup`` is called at SIGHUP, which has the keys read anew besides.
     """
+    try:
+        tracing.start(settings.tracing)
+        return _run(settings, listener, on_listening, on_hangup)
+    finally:
+        tracing.stop()
+
+
+def _run(
+    settings: Settings, listener: socket.socket, on_listening: Callable[[str], None], on_hangup: Callable[[], None]
+) -> int:
     if settings.test is not None:
         logs.event("test_switches", switches=repr(settings.test))
         if settings.test.failpoint:
@@ -105,7 +116,7 @@ async def _serve(
     async with _parts(settings) as parts:
         server = _Server(
             uvicorn.Config(
-                app.build(settings.api, keys, parts.intake, parts.pool),
+                app.build(settings.api, keys, parts.intake, parts.queue, parts.pool, parts.transfers),
                 http=partial(TimedProtocol, header_timeout_s=settings.api.header_timeout_s),  # type: ignore[arg-type]
                 lifespan="off",
                 log_config=None,
@@ -179,7 +190,7 @@ async def _drain(parts: Parts, patience_s: float, hurry: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def _parts(settings: Settings) -> AsyncIterator[Parts]:
-    queue = await SqliteQueue.open(settings.data_dir, settings.queue, time.time())
+    queue = await SqliteQueue.open(settings.data_dir, settings.queue, time.time(), _count_end)
     parts = Parts(settings, queue)
     try:
         await parts.pool.start()
@@ -191,6 +202,10 @@ async def _parts(settings: Settings) -> AsyncIterator[Parts]:
         await parts.transfers.aclose()
         await parts.pool.aclose()
         await queue.aclose()
+
+
+def _count_end(ended: Ended) -> None:
+    metrics.job_ended(ended.status, ended.error, ended.ended_at - ended.created_at)
 
 
 def listen(config: app.Config) -> socket.socket:

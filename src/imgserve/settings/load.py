@@ -22,11 +22,13 @@ from imgserve.imaging.pool import Config as PoolConfig
 from imgserve.intake import Config as IntakeConfig
 from imgserve.jobs.queue import Config as QueueConfig
 from imgserve.logfile import Config as LogConfig
+from imgserve.logs import Config as LogLinesConfig
 from imgserve.placeholder import Config as PlaceholderConfig
 from imgserve.runner import Config as RunnerConfig
 from imgserve.settings.options import BY_NAME, BY_TARGET
 from imgserve.settings.read import TEST_SWITCH, Given, gather
 from imgserve.spec.limits import Limits
+from imgserve.tracing import Config as TracingConfig
 from imgserve.transfer.dispatch import Config as TransferConfig
 
 ROOT_DATA_DIR = Path("/var/lib/imgserve")
@@ -73,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True):
     attempt: AttemptConfig = AttemptConfig()
     runner: RunnerConfig = RunnerConfig()
     placeholder: PlaceholderConfig = PlaceholderConfig()
+    log_lines: LogLinesConfig = LogLinesConfig()
+    tracing: TracingConfig = TracingConfig()
     drain_s: float = 30.0
     test: TestSwitches | None = None
 
@@ -157,7 +161,7 @@ def _choose_by_workers(values: dict[str, dict[str, object]]) -> None:
 
 def _contradictions(settings: Settings, given: Mapping[str, Given]) -> Iterator[str]:
     """What the packages themselves find wrong with their slices, each under the name by which it was given."""
-    for section in ("transfer", "queue"):
+    for section in ("transfer", "queue", "tracing"):
         for problem in getattr(settings, section).problems():
             field, _, sentence = problem.partition(": ")
             name = BY_TARGET[f"{section}.{field}"].name

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from imgserve.imaging.process import Sandbox
+from imgserve.logs import Format as LogFormat
+from imgserve.logs import Level as LogLevel
 from imgserve.spec.limits import MAX_SIDE_PX
 from imgserve.spec.recipe import Quality
 
@@ -77,6 +79,12 @@ TOPICS: dict[str, tuple[Option, ...]] = {
         Option("log_max_bytes", "log.max_bytes", Amount, "a log that would grow larger is renamed to `.1`; 0: never",
                "bytes"),
         Option("log_keep", "log.keep", Amount, "renamed logs that are kept; 0: none is renamed"),
+        Option("log_format", "log_lines.format", LogFormat, "how log lines look", flags=("--log-format",), metavar="FORMAT"),
+        Option("log_level", "log_lines.level", LogLevel, "the least that is logged", flags=("--log-level",),
+               metavar="LEVEL"),
+        Option("otel_endpoint", "tracing.endpoint", Text,
+               "OTLP/HTTP receiver of traces, as `http://127.0.0.1:4318`; needs the extra `otel`", default="none",
+               flags=("--otel-endpoint",), metavar="URL"),
         Option("user", "user", Text, "whom a server started by root becomes when port, log and pid file are open",
                default="stays who it is", flags=("--user",), metavar="NAME"),
         Option("drain_s", "drain_s", Pause, "how long a stopping server lets running jobs finish", "seconds"),

@@ -12,6 +12,7 @@ import certifi
 import msgspec
 import pycurl
 
+from imgserve import tracing
 from imgserve.transfer import location
 from imgserve.transfer.breakage import broken_by
 from imgserve.transfer.call import WRITES, Answer, Call
@@ -75,13 +76,18 @@ class Client:
         try:
             timeout_s = max(0.001, deadline - loop.time()) if call.method in WRITES else call.timeout_s
             async with self._handle(session) as curl, asyncio.timeout(timeout_s if call.fetch else None) as clock:
-                exchange = Exchange(curl, call, self._guard, clock)
+                exchange = Exchange(curl, _traced(call), self._guard, clock)
                 self._configure(curl, call, timeout_s)
                 return await self._run(exchange, place)
         except TimeoutError:
             raise Broken(f"{place} did not answer in time", is_retryable=True) from None
         finally:
             self._slots.release(str(place))
+
+    @property
+    def under_way(self) -> tuple[int, int]:
+        """Exchanges that run, and that wait for their turn."""
+        return self._slots.busy, self._slots.waiting
 
     async def aclose(self) -> None:
         await self._multi.aclose()
@@ -139,3 +145,11 @@ class Client:
         if call.follows_redirects:
             setopt(pycurl.FOLLOWLOCATION, 1)
             setopt(pycurl.MAXREDIRS, _MAX_REDIRECTS)
+
+
+def _traced(call: Call) -> Call:
+    """The call with the header that lets an HTTP peer go on with our trace, when we trace."""
+    traceparent = tracing.traceparent()
+    if not traceparent or call.url[:4].lower() != "http":
+        return call
+    return msgspec.structs.replace(call, headers=(*call.headers, f"traceparent: {traceparent}"))

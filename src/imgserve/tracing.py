@@ -1,0 +1,127 @@
+"""OpenTelemetry spans, for a server that was started with an endpoint; without one nothing of it is imported.
+
+``stage.py`` opens a span for each stage; intake stores ``traceparent`` with the job, so that an attempt continues the
+trace of its post; ``transfer`` sends it on. The exporter reaches that one endpoint of the server's own settings.
+"""
+
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from imgserve.errors import ImgserveError
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span, Tracer
+
+EXPORT_TIMEOUT_S = 5
+FLUSH_MS = 3000
+
+
+class Config(msgspec.Struct, frozen=True):
+    """``endpoint``: base URL of an OTLP/HTTP receiver such as http://127.0.0.1:4318; empty means no tracing."""
+
+    endpoint: str = ""
+
+    def problems(self) -> tuple[str, ...]:
+        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
+            return (f"endpoint: expected a URL such as http://127.0.0.1:4318, got {self.endpoint!r}",)
+        return ()
+
+
+class TracingUnavailable(ImgserveError):
+    code = "tracing_unavailable"
+    title = "Traces cannot be sent"
+
+
+class _Started(msgspec.Struct, frozen=True):
+    provider: "TracerProvider"
+    tracer: "Tracer"
+
+
+class _State:
+    started: _Started | None = None
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A span that is the current one until ``end``, which must be called in the task that began it."""
+
+    span: "Span"
+    scope: "AbstractContextManager[Span]"
+
+    def end(self, code: str) -> None:
+        """``code``: the stable code of what went wrong, or empty."""
+        from opentelemetry.trace import StatusCode
+
+        if code:
+            self.span.set_attribute("error.type", code)
+            self.span.set_status(StatusCode.ERROR)
+        self.scope.__exit__(None, None, None)
+
+
+def start(config: Config) -> None:
+    """Send spans from now on, if there is an endpoint. Raises TracingUnavailable."""
+    if not config.endpoint:
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        raise TracingUnavailable(
+            f"--otel-endpoint needs OpenTelemetry, which is not installed ({error.name} is missing)",
+            "pip install 'imgserve[otel]'",
+        ) from error
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": "imgserve", "service.version": version("imgserve")})
+    )
+    exporter = OTLPSpanExporter(endpoint=config.endpoint.rstrip("/") + "/v1/traces", timeout=EXPORT_TIMEOUT_S)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    _State.started = _Started(provider, provider.get_tracer("imgserve", version("imgserve")))
+
+
+def stop() -> None:
+    """Send what has ended; blocks for a few seconds at most."""
+    started, _State.started = _State.started, None
+    if started is not None:
+        started.provider.force_flush(FLUSH_MS)
+        started.provider.shutdown()
+
+
+def is_on() -> bool:
+    return _State.started is not None
+
+
+def begin(name: str, parent: str, attributes: dict[str, str | int]) -> Running | None:
+    """A span beneath ``parent`` (a traceparent header), or beneath the current one; None when tracing is off."""
+    if _State.started is None:
+        return None
+    scope = _State.started.tracer.start_as_current_span(
+        name,
+        context=_continued(parent) if parent else None,
+        attributes=attributes,
+        record_exception=False,  # its text may hold what a caller sent
+        set_status_on_exception=False,
+    )
+    return Running(scope.__enter__(), scope)
+
+
+def traceparent() -> str:
+    """The W3C header that names the current span; empty when there is none."""
+    if _State.started is None:
+        return ""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def _continued(parent: str) -> "Context":
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    return TraceContextTextMapPropagator().extract({"traceparent": parent})
