@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from imgserve import metrics
 from imgserve.settings import load
 from imgserve.settings.options import TOPICS, Option, expected
 from imgserve.spec.codes import MEANING
@@ -84,11 +85,20 @@ def usual(option: Option) -> str:
     return f"{value:,.10g}" if isinstance(value, int | float) else f"`{value}`"
 
 
+def all_metrics() -> Iterator[str]:
+    yield "| metric | type | labels | |"
+    yield "|---|---|---|---|"
+    for metric in metrics.described():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"| `{metric.name}` | {metric.type} | {labels} | {metric.doc} |"
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "codes": codes,
     "operations": operations,
     "limits": limits,
     "settings": settings,
+    "metrics": all_metrics,
 }
 
 
