@@ -1,6 +1,9 @@
 """Who gets in, what the doors answer, and what no answer and no log line may hold."""
 
+import base64
+import hashlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -78,6 +81,34 @@ def test_keys(tmp_path: Path) -> None:
         assert get(server.url + "/")[0] == 401
         assert KEY not in server.log
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("/", None, {}), ("/health", None, {}), ("/metrics", None, {}), ("/nowhere", None, {}),
+        ("/", b"{}", {}), ("/", b"no JSON", {}), ("/", b"{}", {"Origin": "http://evil.example"}),
+    ],
+)  # fmt: skip
+def test_every_answer_has_the_headers(world: World, path: str, body: bytes | None, headers: dict[str, str]) -> None:
+    request = urllib.request.Request(world.server.url + path, data=body, headers=headers)
+    try:
+        answer = urllib.request.urlopen(request, timeout=10)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        seen = {name.lower(): value for name, value in answer.headers.items()}
+        text = answer.read().decode()
+    assert len(seen) == len(answer.headers.items()), "a header came twice"
+    assert seen["x-content-type-options"] == "nosniff"
+    assert seen["referrer-policy"] == "no-referrer"
+    assert seen["cache-control"] == "no-store"
+    policy = seen["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    for style in re.findall(r"<style>(.*?)</style>", text, re.DOTALL):
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
 
 
 def test_oversized_body_is_413(world: World) -> None:

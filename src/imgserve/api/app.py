@@ -15,6 +15,7 @@ from litestar import Litestar, MediaType, Request, get
 
 from imgserve.api.auth import App, Guarded, Keys, Receive, Scope, Send
 from imgserve.api.classic import Classic, deny_unread
+from imgserve.api.headers import Headed
 from imgserve.api.health import health_handler
 from imgserve.api.scrape import metrics_handler
 from imgserve.imaging.pool import Pool
@@ -54,4 +55,4 @@ def build(config: Config, keys: Keys, intake: Intake, queue: Queue, pool: Pool, 
         is_classic = scope["path"] == "/" and scope["method"] == "POST"
         await (classic if is_classic else pages)(scope, receive, send)
 
-    return Guarded(route, keys, deny_unread)
+    return Headed(Guarded(route, keys, deny_unread), page)

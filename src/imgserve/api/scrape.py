@@ -30,7 +30,7 @@ def metrics_handler(queue: Queue, pool: Pool, transfers: Transfers) -> HTTPRoute
         metrics.LOG_EVENTS_LOST.set(logs.lost())
         await _look_at_queue(queue)
         body = await asyncio.to_thread(_written, pool.worker_pids)
-        return Response(body, media_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+        return Response(body, media_type=metrics.CONTENT_TYPE)
 
     return scrape
 
