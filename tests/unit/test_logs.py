@@ -65,7 +65,7 @@ def test_a_line_of_json(sink: Sink) -> None:
 
 
 @pytest.mark.parametrize("shape", ["text", "json"])
-@pytest.mark.parametrize("evil", ["a\nb", "a b=c", '"', "\x1b[2J", "\x9b2J", "\u2028x", "\u202etxt", "\udc80"])
+@pytest.mark.parametrize("evil", ["a\nb", "a b", "a=c", '"', "\x1b[2J", "\x9b2J", "\u2028x", "\u202etxt", "\udc80"])
 def test_no_value_can_look_like_another_line_or_field(sink: Sink, shape: logs.Format, evil: str) -> None:
     logs.start(logs.Config(format=shape), sink)
     logs.event("x", detail=evil, last=1)
@@ -76,9 +76,8 @@ def test_no_value_can_look_like_another_line_or_field(sink: Sink, shape: logs.Fo
     if shape == "json":
         assert json.loads(text)["last"] == 1
     else:
-        assert text.endswith(" last=1\n")
-        assert text.count(" detail=") == 1
-        assert " b=c " not in text.replace(json.dumps(evil), "")
+        shown = text.partition(" detail=")[2].removesuffix(" last=1\n")
+        assert shown == json.dumps(evil)
 
 
 @pytest.mark.parametrize(("level", "expected"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
