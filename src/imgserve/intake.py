@@ -62,6 +62,13 @@ class Draining(ImgserveError):
     title = "The server is stopping"
 
 
+class Caller(msgspec.Struct, frozen=True):
+    """``id`` tells callers apart, when a job is asked for again; ``name`` is for the log and tells nothing of a key."""
+
+    id: str
+    name: str
+
+
 class Answer(msgspec.Struct, frozen=True):
     """``body`` goes to the caller as it is; ``number`` is for ``answered``."""
 
@@ -106,7 +113,11 @@ class Intake:
         self.is_draining = False
 
     async def take_in(
-        self, request: JobRequest, caller: str, reply: Callable[[tuple[FixedOutput, ...]], bytes], traceparent: str = ""
+        self,
+        request: JobRequest,
+        caller: Caller,
+        reply: Callable[[tuple[FixedOutput, ...]], bytes],
+        traceparent: str = "",
     ) -> Answer:
         """``reply`` makes the answer's body from the outputs as fixed; ``traceparent`` is the caller's, if it traces.
 
@@ -141,7 +152,7 @@ class Intake:
             task.exception()  # the caller may have hung up; then nobody else asks
 
     async def _traced(
-        self, request: JobRequest, caller: str, reply: Callable[[tuple[FixedOutput, ...]], bytes], traceparent: str
+        self, request: JobRequest, caller: Caller, reply: Callable[[tuple[FixedOutput, ...]], bytes], traceparent: str
     ) -> Answer:
         job_id = self._new_id()
         logs.job.set(job_id)
@@ -149,7 +160,7 @@ class Intake:
             return await self._take_in(job_id, request, caller, reply)
 
     async def _take_in(
-        self, job_id: str, request: JobRequest, caller: str, reply: Callable[[tuple[FixedOutput, ...]], bytes]
+        self, job_id: str, request: JobRequest, caller: Caller, reply: Callable[[tuple[FixedOutput, ...]], bytes]
     ) -> Answer:
         came_at = time.perf_counter()
         async with self._gate:
@@ -160,7 +171,7 @@ class Intake:
                 facts, outputs = await self._settle_outputs(request, fetch)
                 job = NewJob(
                     id=job_id,
-                    digest=_digest(caller, request),
+                    digest=_digest(caller.id, request),
                     reply=reply(outputs),
                     source=request.source,
                     facts=facts,
@@ -185,7 +196,7 @@ class Intake:
                 if not is_kept:
                     fetch.cancel()
         metrics.accepted()
-        logs.event("accepted", number=entry.number, caller=caller, ms=(time.perf_counter() - came_at) * 1000)
+        logs.event("accepted", number=entry.number, caller=caller.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(job.reply, entry.id, entry.number)
 
     async def _settle_outputs(self, request: JobRequest, fetch: Fetch) -> tuple[Facts, tuple[FixedOutput, ...]]:

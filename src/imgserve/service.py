@@ -233,7 +233,7 @@ def _reload(keys: Keys, key_file: str, on_hangup: Callable[[], None]) -> None:
     except (KeyFileInvalid, OSError) as error:
         logs.event("reload_failed", level=logging.ERROR, detail=sentence_of(error))
     else:
-        logs.event("reloaded", keys=len(keys.digests))
+        logs.event("reloaded", keys=len(keys.known))
 
 
 def _on_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -244,17 +243,23 @@ def test_the_log_is_renamed_when_it_is_large_and_few_are_kept(house: House) -> N
     house.run("start", log_max_bytes="400", log_keep="1")
     older = house.log_file.with_name("imgserve.log.1")
 
+    def written() -> list[str]:
+        return [path.read_text() if path.exists() else "" for path in (older, house.log_file)]
+
     def turned() -> str:
-        """Write to the log until it has been renamed once more; what the renamed one holds."""
-        before = older.read_text() if older.exists() else ""
-        ends_at = time.monotonic() + 20
-        while not older.exists() or older.read_text() == before:
-            assert time.monotonic() < ends_at
+        """Write to the log, line by line, until it has been renamed once more; what the renamed one holds."""
+        before, _ = written()
+        for _ in range(50):
+            seen = written()
             os.kill(house.pid, signal.SIGHUP)
+            wait_until(lambda seen=seen: written() != seen)  # type: ignore[misc]
+            if written()[0] != before:
+                break
         return older.read_text()
 
     assert " listening " in turned()
     assert " listening " not in turned()
+    wait_until(house.log_file.exists)
     assert sorted(path.name for path in house.log_file.parent.iterdir()) == ["imgserve.log", "imgserve.log.1"]
     assert all(path.stat().st_size <= 400 for path in house.log_file.parent.iterdir())
     assert os.readlink(f"/proc/{house.pid}/fd/2") == str(house.log_file)

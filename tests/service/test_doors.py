@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import Daemon, wait_until
-from tests.service.conftest import World
+from tests.service.conftest import World, put_pictures
 
 KEY = "a-key-of-some-length-01"
 
@@ -81,6 +81,38 @@ def test_keys(tmp_path: Path) -> None:
         assert get(server.url + "/")[0] == 401
         assert KEY not in server.log
         assert server.stop() == 0
+
+
+def test_keys_have_names(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    lines = ("shop:the-key-of-the-shop-1", "blog   the-key-of-the-blog-1", "# none", "bare:but-it-was-always-so")
+    keys.write_text("\n".join((*lines, "abare-key-of-length-4")))
+    (tmp_path / "out").mkdir()
+    put_pictures(tmp_path / "in")
+    arguments = ("--read-root", str(tmp_path / "in"), "--write-root", str(tmp_path / "out"))
+    with Daemon(tmp_path / "data", "--api-key-file", str(keys), *arguments) as server:
+        for number, (key, name) in enumerate({
+            "the-key-of-the-shop-1": "shop", "the-key-of-the-blog-1": "blog", "bare:but-it-was-always-so": "bare",
+            "but-it-was-always-so": "bare", "abare-key-of-length-4": "line-5",
+        }.items()):  # fmt: skip
+            job = {
+                "operationType": "resize", "srcURL": f"file://{tmp_path}/in/Ex.png",
+                "dstURL": f"file://{tmp_path}/out/{number}.png", "args": {"width": 4, "height": 3},
+            }  # fmt: skip
+            assert server.post(job, headers={"Authorization": f"Bearer {key}"}).status == 200
+            wait_until(lambda told=f" number={number + 1} caller={name} ": told in server.log)  # type: ignore[misc]
+            assert key not in server.log
+        for key in ("shop", "shop:", "the-key-of-the-shop", "blog   the-key-of-the-blog-1x", "line-5"):
+            assert server.post({}, headers={"Authorization": f"Bearer {key}"}).status == 401
+
+
+def test_a_bad_line_of_the_key_file_is_named_and_not_shown(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("shop:the-key-of-the-shop-1\nblog:too-short\n")
+    with pytest.raises(AssertionError, match="ended with 1") as refused:
+        Daemon(tmp_path / "data", "--api-key-file", str(keys)).start()
+    assert f"line 2 of {keys}: each key must be" in str(refused.value)
+    assert "too-short" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

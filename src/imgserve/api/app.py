@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar, MediaType, Request, get
 
-from imgserve.api.auth import App, Guarded, Keys, Receive, Scope, Send
+from imgserve.api.auth import App, Guarded, Key, Keys, Receive, Scope, Send
 from imgserve.api.classic import Classic, deny_unread
 from imgserve.api.headers import Headed
 from imgserve.api.health import health_handler
@@ -25,12 +25,12 @@ from imgserve.transfer.dispatch import Transfers
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``keys`` are secrets, read from ``key_file``; an empty tuple means protected mode."""
+    """``keys`` are read from ``key_file``; an empty tuple means protected mode."""
 
     host: str = "0.0.0.0"  # noqa: S104 - as ever; protected mode serves loopback clients only until there are keys
     port: int = 8602
     key_file: str = ""
-    keys: tuple[str, ...] = ()
+    keys: tuple[Key, ...] = ()
     max_body_bytes: int = 1_000_000
     header_timeout_s: float = 10.0
     body_timeout_s: float = 10.0

@@ -7,11 +7,15 @@ them, whatever address it comes from, so the headers that give them away are ref
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
+
 from imgserve.errors import ImgserveError
+from imgserve.intake import Caller
 
 Scope = dict[str, Any]  # ASGI's own shape
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -20,6 +24,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Deny = Callable[[ImgserveError, Scope, Receive, Send], Awaitable[None]]
 
 MIN_KEY_LENGTH = 16
+_NAMED = re.compile(r"(?P<name>[\w.-]{1,32})(?::|\s+)(?P<key>\S{16,})", re.ASCII)
 OPEN_PATHS = frozenset({"/health"})
 KEY_HINT = "start the server with --api-key-file and send Authorization: Bearer KEY"
 
@@ -36,33 +41,56 @@ class KeyFileInvalid(ImgserveError):
     title = "The file of API keys cannot be used"
 
 
-def read_keys(path: str) -> tuple[str, ...]:
-    """One key a line; empty lines and lines that start with # do not count. Raises KeyFileInvalid."""
+class Key(msgspec.Struct, frozen=True):
+    """``digests`` (SHA-256) are of what opens the door: the key itself is not kept. ``name`` is for the log."""
+
+    name: str
+    digests: tuple[bytes, ...]
+
+
+def read_keys(path: str) -> tuple[Key, ...]:
+    """One key a line, after a name and ``:`` or a blank if it has one; empty lines and ``#`` lines do not count.
+
+    Raises KeyFileInvalid.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise KeyFileInvalid(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise KeyFileInvalid(f"{path} is not UTF-8") from error
-    lines = (line.strip() for line in text.splitlines())
-    keys = tuple(line for line in lines if line and not line.startswith("#"))
+    lines = [line.strip() for line in text.splitlines()]
+    keys = tuple(_key(line, path, number) for number, line in enumerate(lines, 1) if line and not line.startswith("#"))
     if not keys:
         raise KeyFileInvalid(f"{path} holds no key, expected one a line")
-    if any(len(key) < MIN_KEY_LENGTH or not key.isascii() or not key.isprintable() or " " in key for key in keys):
-        raise KeyFileInvalid(
-            f"each key in {path} must be at least {MIN_KEY_LENGTH} printable ASCII characters, no spaces"
-        )
     return keys
 
 
+def _key(line: str, path: str, number: int) -> Key:
+    named = _NAMED.fullmatch(line)
+    name, key = (named["name"], named["key"]) if named else (f"line-{number}", line)
+    if len(key) < MIN_KEY_LENGTH or not key.isascii() or not key.isprintable() or " " in key:
+        raise KeyFileInvalid(
+            f"line {number} of {path}: each key must be at least {MIN_KEY_LENGTH} printable ASCII characters, no spaces"
+        )
+    # A key without a name may look like one with a name; its owner sends the whole line.
+    return Key(name, tuple(hashlib.sha256(text.encode()).digest() for text in dict.fromkeys((key, line))))
+
+
 class Keys:
-    """Digests of the keys that are known now. ``replace`` counts from the next request on."""
+    """The keys that are known now. ``replace`` counts from the next request on."""
 
-    def __init__(self, keys: tuple[str, ...]) -> None:
-        self.replace(keys)
+    def __init__(self, keys: tuple[Key, ...]) -> None:
+        self.known = keys
 
-    def replace(self, keys: tuple[str, ...]) -> None:
-        self.digests = tuple(hashlib.sha256(key.encode()).digest() for key in keys)
+    def replace(self, keys: tuple[Key, ...]) -> None:
+        self.known = keys
+
+    def owner(self, key: str) -> Caller | None:
+        """Whose key it is. Takes as long for a wrong one as for a right one."""
+        digest = hashlib.sha256(key.encode("latin-1")).digest()
+        matches = [known for known in self.known for held in known.digests if hmac.compare_digest(digest, held)]
+        return Caller(digest.hex()[:16], matches[0].name) if matches else None
 
 
 class Guarded:
@@ -85,17 +113,16 @@ class Guarded:
                 return
         await self._app(scope, receive, send)
 
-    def _caller(self, scope: Scope, headers: dict[str, str]) -> str:
-        """A name for the caller that tells nothing of its key. Raises NotAuthorised."""
-        if not self._keys.digests:
+    def _caller(self, scope: Scope, headers: dict[str, str]) -> Caller:
+        """Raises NotAuthorised."""
+        if not self._keys.known:
             check_local(scope["client"][0] if scope.get("client") else "", headers)
-            return "local"
+            return Caller("local", "local")
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        digest = hashlib.sha256(key.strip().encode("latin-1")).digest()
-        known = [hmac.compare_digest(digest, held) for held in self._keys.digests]
-        if scheme.lower() != "bearer" or not any(known):
+        caller = self._keys.owner(key.strip())
+        if scheme.lower() != "bearer" or caller is None:
             raise NotAuthorised("a known API key is required", "send Authorization: Bearer KEY")
-        return digest.hex()[:16]
+        return caller
 
 
 def check_local(address: str, headers: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from imgserve import failpoint
 from imgserve.api.app import Config as ApiConfig
-from imgserve.api.auth import KeyFileInvalid, read_keys
+from imgserve.api.auth import Key, KeyFileInvalid, read_keys
 from imgserve.attempt import Config as AttemptConfig
 from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Config as PoolConfig
@@ -170,7 +170,7 @@ def _contradictions(settings: Settings, given: Mapping[str, Given]) -> Iterator[
 
 def _with_keys(settings: Settings, given: Mapping[str, Given], problems: list[str]) -> Settings:
     """The settings with the keys of their key file. Raises SettingsInvalid for this and all earlier problems."""
-    keys: tuple[str, ...] = ()
+    keys: tuple[Key, ...] = ()
     try:
         keys = read_keys(settings.api.key_file) if settings.api.key_file else ()
     except KeyFileInvalid as error:
