@@ -16,6 +16,7 @@
     ├─ service.py            CannotStart
     ├─ pidfile.py            AlreadyRunning
     ├─ running.py            NotEnded
+    ├─ tracing.py            TracingUnavailable
     └─ api/auth.py           NotAuthorised (302), KeyFileInvalid
 
 A class says what kind of fault it is, once; an instance says what happened (``detail``, one sentence for the
