@@ -46,21 +46,21 @@ class Plant:
         self.deliveries = Deliveries(queue, transfers, patience_s=0.2)
         self.attempts = self.new_attempts()
 
-    def new_attempts(self) -> Attempts:
+    def new_attempts(self, config: attempt.Config = attempt.Config()) -> Attempts:  # noqa: B008 - it is frozen
         """As after a restart: with nothing kept."""
         return Attempts(
             self.queue,
             Renderer(self.transfers, self.pool),
             self.deliveries,
             Store[Fetch](1_000_000, on_drop=Fetch.cancel),
-            attempt.Config(delivery_timeout_s=60.0),
+            config,
             jitter=lambda: 0.5,
         )
 
-    def runner(self, heartbeat_s: float = 15.0, attempt_timeout_s: float = 60.0) -> Runner:
+    def runner(self, heartbeat_s: float = 15.0, attempt_timeout_s: float = 60.0, max_debts: int = 8) -> Runner:
         placeholders = Placeholders(self.pool, PlaceholderConfig())
         debts = Debts(self.queue, self.deliveries, placeholders, 20.0)
-        config = runner.Config(attempt_timeout_s=attempt_timeout_s)
+        config = runner.Config(attempt_timeout_s=attempt_timeout_s, max_debts=max_debts)
         return Runner(self.queue, self.attempts, debts, config, QueueConfig(heartbeat_s=heartbeat_s))
 
     def file(self, name: str) -> FixedOutput:

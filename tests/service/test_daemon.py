@@ -142,7 +142,7 @@ def test_restart_is_another_server_on_the_same_data(house: House) -> None:
 
 
 def test_restart_starts_what_does_not_run(house: House) -> None:
-    assert "listening on" in house.run("restart")
+    assert "listening on http://127.0.0.2:" in house.run("restart", host="127.0.0.2")
 
 
 def test_a_restart_with_faulty_settings_stops_nothing(house: House) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from imgserve.attempt import Config
 from imgserve.blob import Blob
 from imgserve.jobs.job import Intent
 from imgserve.placeholder import digest
@@ -101,6 +102,27 @@ async def test_a_delivery_that_failed_is_repeated_without_the_source(made: Plant
         again = await made.attempts.carry_out(await claimed(made.queue, time.time() + 30))
         assert [result.status for result in again.results] == ["delivered"]
         assert receiver.log == ["put final"]
+
+
+async def test_without_room_a_rendition_is_not_kept(made: Plant) -> None:
+    made.attempts = made.new_attempts(Config(kept_renditions_bytes=0))
+    port = closed_port()
+    await made.released(put_to(port, "a.png"))
+    await made.queue.settle(await made.attempts.carry_out(await claimed(made.queue, time.time())), time.time())
+    made.source.unlink()
+    async with Receiver.listening(port) as receiver:
+        again = await made.attempts.carry_out(await claimed(made.queue, time.time() + 30))
+        assert [result.status for result in again.results] == ["failed"]
+        assert receiver.log == []
+
+
+async def test_a_delivery_that_takes_too_long_is_tried_again(made: Plant, receiver: Receiver) -> None:
+    made.attempts = made.new_attempts(Config(delivery_timeout_s=0.3))
+    await made.released(put_to(receiver.port, "a.png"))
+    receiver.stall()
+    async with asyncio.timeout(LONG_S):
+        done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    assert [result.status for result in done.results] == ["retry"]
 
 
 async def test_an_output_that_failed_frees_its_place_while_others_are_under_way(

@@ -55,6 +55,22 @@ async def test_a_failed_job_pays_with_a_failure_picture(made: Plant) -> None:
         assert picture.size == (8, 8)
 
 
+@pytest.mark.parametrize(("max_debts", "at_once"), [(1, 1), (8, 2)])
+async def test_debts_at_once(made: Plant, receiver: Receiver, max_debts: int, at_once: int) -> None:
+    made.source.unlink()
+    for name in ("a.png", "b.png"):
+        await made.released(put_to(receiver.port, name))
+    receiver.stall()
+    runner = made.runner(max_debts=max_debts)
+    runner.start()
+    await receiver.until_came(1)
+    await asyncio.sleep(0.3)  # time for one too many
+    assert receiver.log == ["put failed"] * at_once
+    receiver.go()
+    await receiver.until_came(2)
+    await runner.stop(LONG_S)
+
+
 async def test_stop_gives_back_what_runs_uncharged(made: Plant, receiver: Receiver) -> None:
     place = put_to(receiver.port, "a.png")
     entry = await made.released(place)

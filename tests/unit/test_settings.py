@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,75 @@ from imgserve.settings.load import Settings, SettingsInvalid, add_flags, config_
 from imgserve.settings.options import BY_TARGET, CONFIG, OPTIONS, Option
 
 ROOT = Path(__file__).resolve().parents[2]
+DAEMON, DOORS, E2E = "service/test_daemon.py", "service/test_doors.py", "service/test_settings.py"
+TRANSFERS, FETCH, POOL = "unit/transfer/test_config.py", "contract/test_transfer_fetch.py", "service/test_pool.py"
+QUEUE, KEEPING = "contract/test_queue_config.py", "contract/test_queue_storage.py"
+# Which test shows what a setting changes; that its value arrives is shown below for all of them.
+SHOWN_BY = {
+    "host": (DAEMON, "test_restart_starts_what_does_not_run"),
+    "port": (DAEMON, "test_restart_is_another_server_on_the_same_data"),
+    "api_key_file": (DOORS, "test_keys"),
+    "data_dir": (DAEMON, "test_a_whole_life"),
+    "pid_file": (DAEMON, "test_a_whole_life"),
+    "log_file": (DAEMON, "test_a_whole_life"),
+    "log_max_bytes": (DAEMON, "test_the_log_is_renamed_when_it_is_large_and_few_are_kept"),
+    "log_keep": (DAEMON, "test_the_log_is_renamed_when_it_is_large_and_few_are_kept"),
+    "user": (DAEMON, "test_a_server_started_by_root_becomes_the_user"),
+    "drain_s": (DAEMON, "test_stop_waits_for_what_runs_and_kill_does_not"),
+    "request_header_timeout_s": (DOORS, "test_half_a_header_is_ended"),
+    "request_body_timeout_s": (DOORS, "test_half_a_body_is_ended"),
+    "max_job_bytes": (E2E, "test_limits"),
+    "allow_network": (
+        "contract/test_transfer_guard.py",
+        "test_every_spelling_of_loopback_is_refused_and_its_twin_arrives",
+    ),
+    "ports": (TRANSFERS, "test_ports"),
+    "read_root": ("service/test_classic.py", "test_each_code"),
+    "write_root": ("service/test_classic.py", "test_each_code"),
+    "connect_timeout_s": (TRANSFERS, "test_a_connection_that_does_not_come_is_given_up"),
+    "source_timeout_s": (FETCH, "test_a_silent_server_is_given_up"),
+    "placeholder_timeout_s": (E2E, "test_a_placeholder_that_is_not_answered_holds_up_the_reply_for_its_time"),
+    "delivery_timeout_s": ("unit/test_attempt.py", "test_a_delivery_that_takes_too_long_is_tried_again"),
+    "low_speed_bytes_s": (TRANSFERS, "test_a_slow_source_is_ended"),
+    "low_speed_time_s": (TRANSFERS, "test_a_slow_source_is_ended"),
+    "max_transfers": (TRANSFERS, "test_how_many_at_once"),
+    "max_transfers_per_host": (TRANSFERS, "test_how_many_at_once"),
+    "max_transfers_per_ftp_host": (TRANSFERS, "test_how_many_at_once"),
+    "source_memory_bytes": (FETCH, "test_fetches_wait_for_memory"),
+    "kept_renditions_bytes": ("unit/test_attempt.py", "test_without_room_a_rendition_is_not_kept"),
+    "placeholder_cache_bytes": ("unit/test_placeholder.py", "test_drawn_once_where_there_is_room"),
+    "max_source_bytes": (E2E, "test_limits"),
+    "max_svg_bytes": (E2E, "test_limits"),
+    "max_frame_pixels": (E2E, "test_limits"),
+    "max_frames": (E2E, "test_limits"),
+    "max_total_pixels": (E2E, "test_limits"),
+    "max_output_pixels": (E2E, "test_limits"),
+    "max_output_side_px": (E2E, "test_limits"),
+    "jpeg_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
+    "webp_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
+    "avif_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
+    "workers": (DAEMON, "test_a_whole_life"),
+    "sandbox": (E2E, "test_times_of_workers_and_no_sandbox"),
+    "render_timeout_s": (E2E, "test_times_of_workers_and_no_sandbox"),
+    "svg_timeout_s": (E2E, "test_a_render_has_more_time_than_an_svg"),
+    "probe_timeout_s": (E2E, "test_times_of_workers_and_no_sandbox"),
+    "recycle_after": (POOL, "test_a_worker_is_retired_after_its_share"),
+    "worker_memory_bytes": (POOL, "test_workers_that_cannot_start_say_why"),
+    "max_waiting": ("contract/test_queue_intake.py", "test_the_limit_of_waiting_jobs"),
+    "max_intake": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
+    "max_attempts_at_once": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
+    "max_debts_at_once": ("unit/test_runner.py", "test_debts_at_once"),
+    "attempt_timeout_s": ("unit/test_runner.py", "test_an_attempt_that_takes_too_long_is_tried_again"),
+    "deadline_s": (E2E, "test_no_attempt_after_the_deadline"),
+    "repeat_after_s": ("service/test_classic.py", "test_an_unanswered_placeholder_sends_the_final_twice"),
+    "debt_s": (QUEUE, "test_how_long_a_debt_is_owed"),
+    "lease_s": (QUEUE, "test_how_long_a_lease_lasts"),
+    "heartbeat_s": ("unit/test_runner.py", "test_a_lost_lease_ends_the_write"),
+    "quiet_s": ("contract/test_queue_destinations.py", "test_the_quiet_time_is_a_setting"),
+    "keep_ended_s": (QUEUE, "test_how_long_ended_and_failed_jobs_are_kept"),
+    "keep_failed_s": (QUEUE, "test_how_long_ended_and_failed_jobs_are_kept"),
+    "min_free_disk_bytes": (KEEPING, "test_below_the_disk_floor_nothing_is_accepted_but_work_ends"),
+}
 USUAL = Settings(Path(), Path(), LogConfig())
 NO_SETTINGS = {"api.keys", "test", "transfer.ca_file"}
 SETTINGS = [option for option in OPTIONS if option is not CONFIG]
@@ -215,3 +285,9 @@ def test_every_setting_has_its_line_in_the_reference() -> None:
     text = (ROOT / "docs/reference/settings.md").read_text()
     for option in SETTINGS:
         assert f"\n| `{option.name}`" in text, option.name
+
+
+def test_a_test_shows_what_each_setting_changes() -> None:
+    assert list(SHOWN_BY) == NAMES
+    for name, (file, test) in SHOWN_BY.items():
+        assert re.search(rf"^(async )?def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), name
