@@ -5,7 +5,6 @@ event loop before the last fork.
 """
 
 import contextlib
-import ctypes
 import logging
 import os
 import pwd
@@ -24,8 +23,6 @@ from imgserve.logfile import LogFile
 from imgserve.pidfile import Note, PidFile
 from imgserve.service import CannotStart
 from imgserve.settings.load import Settings
-
-PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -148,8 +145,6 @@ def _become(identity: Identity) -> None:
     os.initgroups(identity.name, identity.gid)
     os.setgid(identity.gid)
     os.setuid(identity.uid)
-    # The kernel has shut /proc/self to us now, through which pictures are handed to workers.
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
     for needed in (sys.executable, __file__):
         if not os.access(needed, os.R_OK):
             raise CannotStart(f"the user {identity.name} cannot read {needed}", "install imgserve where that user can")

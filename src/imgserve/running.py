@@ -55,7 +55,7 @@ def stop(pid_file: Path, *, is_kill: bool) -> int:
             raise NotEnded(f"imgserve (pid {seen.pid}) has not ended", "imgserve stop --kill ends it at once")
     finally:
         os.close(descriptor)
-    if is_kill:
+    if pidfile.look(pid_file).state == "dead":
         pidfile.remove_stale(pid_file)
     _say(f"ended after {time.monotonic() - started:.1f} s")
     return 0

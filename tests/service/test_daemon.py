@@ -323,7 +323,8 @@ def test_a_server_started_by_root_becomes_the_user(open_house: House) -> None:
     nobody = pwd.getpwnam("nobody")
     os.chown(house.top / "out", nobody.pw_uid, nobody.pw_gid)
     roots = ("--read-root", str(house.top / "in"), "--write-root", str(house.top / "out"))
-    house.run("start", "--user", "nobody", *roots, before=where_everybody_can_read_python(house.top))
+    before = (*where_everybody_can_read_python(house.top), "setpriv", "--groups", "0,4242")
+    house.run("start", "--user", "nobody", *roots, before=before)
     for process in (house.pid, *house.children()):
         told = dict(
             line.split(":\t") for line in Path(f"/proc/{process}/status").read_text().splitlines() if ":\t" in line
