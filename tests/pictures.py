@@ -63,11 +63,20 @@ def encoded(
 
 
 def oriented_jpeg(upright: Image.Image, orientation: int) -> bytes:
-    """A JPEG that shows ``upright`` to a viewer that honours the tag, stored as a camera held that way stores it."""
-    stored = upright.transpose(_INVERSE[orientation]) if orientation in _INVERSE else upright
+    """A JPEG that shows ``upright`` to a viewer that honours the tag."""
+    return oriented(upright, orientation, "jpeg")
+
+
+def oriented(upright: Image.Image, orientation: int, name: str) -> bytes:
+    """A file that shows ``upright`` to a viewer that honours its EXIF tag (in AVIF: its irot and imir boxes)."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    return encoded(stored, "jpeg", exif=exif)
+    return encoded(stored(upright, orientation), name, exif=exif)
+
+
+def stored(upright: Image.Image, orientation: int) -> Image.Image:
+    """As a camera that was held that way stores it."""
+    return upright.transpose(_INVERSE[orientation]) if orientation in _INVERSE else upright
 
 
 def tagged_jpeg(image: Image.Image) -> bytes:
@@ -85,6 +94,17 @@ def animation(frames: int, width: int = 40, height: int = 30) -> bytes:
     pictures = [Image.new("RGB", (width, height), (n * 7 % 256, 80, 200)) for n in range(frames)]
     out = io.BytesIO()
     pictures[0].save(out, "GIF", save_all=True, append_images=pictures[1:], duration=50)
+    return out.getvalue()
+
+
+def film(frames: list[Image.Image], name: str, delays_ms: list[int], loop: int | None = 0, **options: object) -> bytes:
+    """An animated GIF or WebP. ``loop`` as the format counts it; None leaves it out."""
+    out = io.BytesIO()
+    if loop is not None:
+        options["loop"] = loop
+    if name == "webp":
+        options["quality"] = 95
+    frames[0].save(out, PILLOW_NAME[name], save_all=True, append_images=frames[1:], duration=delays_ms, **options)
     return out.getvalue()
 
 

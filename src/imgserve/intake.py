@@ -202,7 +202,7 @@ class Intake:
     async def _settle_outputs(self, request: JobRequest, fetch: Fetch) -> tuple[Facts, tuple[FixedOutput, ...]]:
         """Size, format and place of each output, from the source's header."""
         with stage("probe"):
-            facts = await self._probe(fetch, wants_svg=_wants_svg(request))
+            facts = await self._probe(fetch, wants_svg=_wants_svg(request), is_strict=_is_strict(request))
         failpoint.reach("intake_probed")
         outputs = tuple(self._fix(output, request.source, facts) for output in request.outputs)
         return facts, tuple([await self._placed(request.source, output) for output in outputs])
@@ -230,14 +230,14 @@ class Intake:
         if faults:
             raise RequestInvalid(tuple(faults))
 
-    async def _probe(self, fetch: Fetch, *, wants_svg: bool) -> Facts:
+    async def _probe(self, fetch: Fetch, *, wants_svg: bool, is_strict: bool) -> Facts:
         """Type, size, orientation, frames, from as few bytes as the worker needs. Raises transfer and pool faults."""
         beyond = FIRST_PROBE_BYTES
         while True:
             await fetch.more(beyond)
             is_complete = fetch.is_complete
             try:
-                facts = await self._ask_worker(fetch.blob, is_complete=is_complete)
+                facts = await self._ask_worker(fetch.blob, is_complete=is_complete, is_strict=is_strict)
             except SourceUnreadable as error:
                 if wants_svg:
                     raise NotSvg("srcURL: its bytes are no SVG, which rasterize needs") from error
@@ -246,12 +246,12 @@ class Intake:
                 return facts
             beyond = max(beyond, fetch.blob.size) * 2
 
-    async def _ask_worker(self, blob: Blob, *, is_complete: bool) -> Facts | None:
+    async def _ask_worker(self, blob: Blob, *, is_complete: bool, is_strict: bool) -> Facts | None:
         """A worker may die of its own accord; one that dies of the same picture again has died of the picture."""
         try:
-            return await self._pool.probe(blob, is_complete=is_complete)
+            return await self._pool.probe(blob, is_complete=is_complete, is_strict=is_strict)
         except WorkerDied:
-            return await self._pool.probe(blob, is_complete=is_complete)
+            return await self._pool.probe(blob, is_complete=is_complete, is_strict=is_strict)
 
     async def _placed(self, source: Source, output: FixedOutput) -> FixedOutput:
         """The output with its place judged, now that all tags are filled in, and resolved."""
@@ -305,6 +305,11 @@ class Intake:
 
 def _wants_svg(request: JobRequest) -> bool:
     return any(isinstance(change, Rasterize) for output in request.outputs for change in output.recipe.operations)
+
+
+def _is_strict(request: JobRequest) -> bool:
+    """Whether a damaged source is refused at once; one output that takes it is enough to go on."""
+    return all(output.recipe.load.strict for output in request.outputs)
 
 
 def _digest(caller: str, request: JobRequest) -> bytes:

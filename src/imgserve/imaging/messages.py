@@ -36,6 +36,7 @@ class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
     size_bytes: int
     is_complete: bool
     limits: Limits
+    is_strict: bool = True
 
 
 class RenderRequest(msgspec.Struct, frozen=True, tag="render"):

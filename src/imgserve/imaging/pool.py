@@ -133,12 +133,12 @@ class Pool:
         for child in unreaped:
             await child.reaped()
 
-    async def probe(self, source: Blob, *, is_complete: bool) -> Facts | None:
+    async def probe(self, source: Blob, *, is_complete: bool, is_strict: bool = True) -> Facts | None:
         """What the source's header tells; None: more bytes are needed. The same growing blob may be asked again.
 
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
-        request = ProbeRequest(source.size, is_complete, self._limits)
+        request = ProbeRequest(source.size, is_complete, self._limits, is_strict)
         with _read_only(source) as descriptor:
             async with self._worker(self._intake) as child:
                 return _expect(

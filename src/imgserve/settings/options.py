@@ -134,7 +134,7 @@ TOPICS: dict[str, tuple[Option, ...]] = {
         Option("max_frame_pixels", "limits.frame_pixels", Count, "one frame of a source", "pixels"),
         Option("max_frames", "limits.frames", Count, "frames of a source"),
         Option("max_total_pixels", "limits.total_pixels", Count, "all frames of a source together", "pixels"),
-        Option("max_output_pixels", "limits.output_pixels", Count, "a result", "pixels"),
+        Option("max_output_pixels", "limits.output_pixels", Count, "a result, all its frames together", "pixels"),
         Option("max_output_side_px", "limits.output_side_px", Side, "a side of a result", "pixels"),
     ),
     "Results": (

@@ -16,7 +16,7 @@ from imgserve.spec.facts import Size
 from imgserve.spec.faults import Findings, RequestInvalid
 from imgserve.spec.fields import FieldValue, did_you_mean, fields_of, one_of, read_field, shown, words_of
 from imgserve.spec.operations import Operation, Rasterize, Resize
-from imgserve.spec.recipe import Format, OutputOptions, Recipe
+from imgserve.spec.recipe import Format, LoadOptions, OutputOptions, Recipe
 from imgserve.spec.request import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.spec.source import Source, encoded_name, parse_source
 
@@ -26,6 +26,7 @@ OPERATIONS: dict[str, type[Resize] | type[Rasterize]] = {"resize": Resize, "rast
 
 _OPERATION_FIELDS = {name: fields_of(struct) for name, struct in OPERATIONS.items()}
 _OUTPUT_FIELDS = fields_of(OutputOptions)
+_LOAD_FIELDS = fields_of(LoadOptions)
 _PLACEHOLDER_FIELDS = fields_of(Placeholder)
 _ON_FAILURE = fields_of(OutputRequest)["on_failure"]
 _NOT_YET = frozenset({
@@ -146,10 +147,11 @@ def _recipe(name: str | None, args: dict[str, object] | None, found: Findings) -
 
 def _read_recipe(name: str, struct: type[Resize] | type[Rasterize], args: dict[str, object]) -> Recipe:
     operation_fields = _OPERATION_FIELDS[name]
-    values = _read(args, "args", operation_fields | _OUTPUT_FIELDS, owner=name, ignored=HTTP_ARGS)
+    values = _read(args, "args", operation_fields | _OUTPUT_FIELDS | _LOAD_FIELDS, owner=name, ignored=HTTP_ARGS)
     operation: Operation = msgspec.convert({key: values[key] for key in values if key in operation_fields}, struct)
     output = msgspec.convert({key: values[key] for key in values if key in _OUTPUT_FIELDS}, OutputOptions)
-    return Recipe((operation,), output)
+    loading = msgspec.convert({key: values[key] for key in values if key in _LOAD_FIELDS}, LoadOptions)
+    return Recipe((operation,), output, loading)
 
 
 def _read(

@@ -1,5 +1,6 @@
-"""File extensions: which format one stands for, which can be written, which belong to pictures at all."""
+"""Formats: which extension stands for one, which can be written, which hold frames, which are pictures at all."""
 
+from imgserve.spec.facts import Facts
 from imgserve.spec.recipe import Format
 
 FORMAT_OF_EXTENSION: dict[str, Format] = {
@@ -15,6 +16,14 @@ VECTOR = frozenset({"svg", "svgz"})
 
 MAX_SIDE_OF_FORMAT: dict[Format, int] = {"webp": 16_383}
 """Pixels; only formats whose own limit is below the server's widest side (WebP: RFC 9649, 14 bits)."""
+
+ANIMATED: frozenset[str] = frozenset({"gif", "webp"})
+"""The formats whose frames are read and written. Pages of a TIFF are no frames; AVIF films are read as a picture."""
+
+
+def frames_kept(facts: Facts, output_format: Format) -> int:
+    """How many frames a result has: all of them where the format can hold them, else the first."""
+    return facts.frames if output_format in ANIMATED else 1
 
 
 def format_of(extension: str) -> Format | None:

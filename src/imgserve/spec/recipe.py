@@ -1,4 +1,4 @@
-"""A recipe: ordered operations and how the result is written."""
+"""A recipe: how the source is read, ordered operations, and how the result is written."""
 
 from typing import Annotated, Literal
 
@@ -28,6 +28,13 @@ class OutputOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     background: str = "#ffffff"
 
 
+class LoadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the source is read. ``strict`` refuses what is cut off or damaged; without it what can be read is shown."""
+
+    strict: bool = True
+
+
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operations: tuple[Operation, ...]
     output: OutputOptions = OutputOptions()
+    load: LoadOptions = LoadOptions()

@@ -12,7 +12,7 @@ from imgserve.spec.destination import Destination, DestinationTemplate
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.faults import Fault as Fault
 from imgserve.spec.faults import RequestInvalid as RequestInvalid
-from imgserve.spec.formats import MAX_SIDE_OF_FORMAT
+from imgserve.spec.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.spec.geometry import final_size
 from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import Format, Recipe
@@ -59,12 +59,13 @@ def fix(output: OutputRequest, source: Source, facts: Facts, limits: Limits) -> 
     """Settle one output by the facts of its source.
 
     Raises SourceTooSmall (203), NotSvg (204), or RequestInvalid: 105 a tag's value is no file name, 107 the result is
-    larger than limits or format allow, 113 the source's format cannot be written.
+    larger than limits or format allow (with all its frames), 113 the source's format cannot be written.
     """
     # A classic recipe has exactly one operation, and it sets the size.
     size = final_size(output.recipe.operations[0], facts, limits)
     chosen = output.recipe.output.format or _source_format(facts)
     _check_side(chosen, size)
+    _check_frames(size, frames_kept(facts, chosen), limits)
     options = msgspec.structs.replace(output.recipe.output, format=chosen)
     destination = output.destination.fill(tags.values_of(source, size))
     return FixedOutput(
@@ -89,4 +90,13 @@ def _check_side(chosen: Format, size: Size) -> None:
     if most is not None and max(size.width_px, size.height_px) > most:
         raise RequestInvalid.of(
             107, f"args.width, args.height: {chosen} holds at most {most} px a side, ask for less or another format"
+        )
+
+
+def _check_frames(size: Size, frames: int, limits: Limits) -> None:
+    if size.width_px * size.height_px * frames > limits.output_pixels:
+        raise RequestInvalid.of(
+            107,
+            f"args.width, args.height: the result would be {frames} frames of {size.width_px} x {size.height_px} px, "
+            f"expected at most {limits.output_pixels} in all; ask for less, or for a format without frames",
         )

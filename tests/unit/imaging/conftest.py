@@ -12,7 +12,7 @@ from imgserve.imaging.worker import pipeline, vips
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Operation
-from imgserve.spec.recipe import Format, OutputOptions, Recipe
+from imgserve.spec.recipe import Format, LoadOptions, OutputOptions, Recipe
 
 Render = Callable[..., Image.Image]
 
@@ -29,8 +29,11 @@ def render_bytes(
     output_format: Format = "png",
     limits: Limits | None = None,
     background: str = "#ffffff",
+    *,
+    strict: bool = True,
 ) -> bytes:
-    recipe = Recipe((operation,), OutputOptions(format=output_format, background=background))
+    output = OutputOptions(format=output_format, background=background)
+    recipe = Recipe((operation,), output, LoadOptions(strict=strict))
     result = Blob()
     written = pipeline.render(data, RenderTask(recipe, Size(*size)), limits or Limits(), result.fd)
     assert written.size == Size(*size)

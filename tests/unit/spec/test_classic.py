@@ -108,6 +108,7 @@ REFUSED: list[tuple[int, dict[str, object]]] = [
     (105, {"srcURL": "http://h/...png", "dstURL": "file:///out/{$basename}/a.png"}),
     (105, {"srcURL": "http://h/...png", "dstURL": "ftp://h/out/{$basename}/a.png"}),
     (106, {"args": {}}),
+    (107, {"args": SIZED | {"strict": "no"}}),
     (106, {"args": {"quality": 3}}),
     (106, {"operationType": "rasterize", "srcURL": SVG, "dstURL": "file:///a.png", "args": {"dpi": 3}}),
     (107, {"args": {"width": "abc"}}),

@@ -59,6 +59,21 @@ def test_webp_has_a_limit_of_its_own() -> None:
     assert fixed(facts, dstURL="file:///o/a.png", args=args).size == Size(16384, 10)
 
 
+def test_the_frames_of_a_result_count_together() -> None:
+    film = Facts("gif", 2000, 2000, 100)
+    args = {"width": 1000, "height": 500}
+    assert fixed(film, dstURL="file:///o/a.webp", args=args).size == Size(1000, 500)
+    with pytest.raises(RequestInvalid, match="100 frames of 1000 x 501 px, expected at most 50000000") as caught:
+        fixed(film, dstURL="file:///o/a.webp", args=args | {"height": 501})
+    assert caught.value.number == 107
+    assert fixed(film, dstURL="file:///o/a.jpg", args=args | {"height": 501}).size == Size(1000, 501)
+
+
+def test_strict_is_on_unless_it_is_said_otherwise() -> None:
+    assert fixed(PHOTO).recipe.load.strict
+    assert not fixed(PHOTO, args={"width": 20, "strict": False}).recipe.load.strict
+
+
 @pytest.mark.parametrize("operation", ["resize", "rasterize"])
 def test_the_queue_can_keep_it_as_json(operation: str) -> None:
     job = parsed(

@@ -88,7 +88,8 @@ def _carry_out(request: Request, descriptors: list[int]) -> Reply:
     match request:
         case ProbeRequest():
             data = _mapped(descriptors[0], request.size_bytes)
-            return Probed(probe.probe(data, request.limits, is_complete=request.is_complete))
+            found = probe.probe(data, request.limits, is_complete=request.is_complete, is_strict=request.is_strict)
+            return Probed(found)
         case RenderRequest():
             source, result = descriptors
             data = _mapped(source, request.size_bytes)

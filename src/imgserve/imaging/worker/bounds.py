@@ -29,7 +29,7 @@ def check_source(facts: Facts, limits: Limits) -> None:
         raise _too_large(f"{facts.frames} frames of {shape}, above the limit total_pixels = {limits.total_pixels}")
 
 
-def check_output(size: Size, limits: Limits) -> None:
+def check_output(size: Size, limits: Limits, frames: int = 1) -> None:
     """Raises PictureTooLarge for a result that nobody should have let through."""
     side = max(size.width_px, size.height_px)
     if min(size.width_px, size.height_px) < 1 or side > limits.output_side_px:
@@ -37,10 +37,11 @@ def check_output(size: Size, limits: Limits) -> None:
             f"a result of {size.width_px} x {size.height_px} pixels is beyond output_side_px = {limits.output_side_px}",
             "ask for a smaller result",
         )
-    if size.width_px * size.height_px > limits.output_pixels:
+    if size.width_px * size.height_px * frames > limits.output_pixels:
+        shape = f"{size.width_px} x {size.height_px} pixels" + (f" in {frames} frames" if frames > 1 else "")
         raise PictureTooLarge(
-            f"a result of {size.width_px} x {size.height_px} pixels is beyond output_pixels = {limits.output_pixels}",
-            "ask for a smaller result",
+            f"a result of {shape} is beyond output_pixels = {limits.output_pixels}",
+            "ask for a smaller result, or for a format without frames" if frames > 1 else "ask for a smaller result",
         )
 
 

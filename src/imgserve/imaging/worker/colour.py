@@ -16,6 +16,11 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
     return image if image.format == "uchar" else image.cast("uchar")
 
 
+def from_profile(image: pyvips.Image) -> pyvips.Image:
+    """sRGB by the embedded profile; one that is broken or of another kind of picture counts as sRGB (libvips)."""
+    return image.icc_transform("srgb", embedded=True)
+
+
 def evaluate(image: pyvips.Image) -> pyvips.Image:
     """Decode now, so that a corrupt source fails here, and what fails later is the saver's fault alone."""
     return image.copy_memory()

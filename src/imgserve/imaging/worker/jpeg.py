@@ -32,7 +32,7 @@ def covering(picture: load.Picture, size: Size, crop: str) -> pyvips.Image | Non
     """As ``load.covering``, in memory; None where libvips has to do it."""
     if resizer is None or not turbojpeg.is_there() or not _is_plain(picture):
         return None
-    orientation = _orientation(picture.header)
+    orientation = load.orientation(picture.header)
     if crop not in _SHARE or (orientation != _UPRIGHT and crop != "centre"):
         return None
     if orientation >= _FIRST_TURNED:
@@ -56,10 +56,6 @@ def _is_plain(picture: load.Picture) -> bool:
     header = picture.header
     is_usual = header.format == "uchar" and _SPACES.get(header.bands) == header.interpretation
     return is_usual and not load.has_profile(picture) and load.has_its_end(picture)
-
-
-def _orientation(header: pyvips.Image) -> int:
-    return int(header.get("orientation")) if "orientation" in header.get_fields() else _UPRIGHT
 
 
 def _resized(decoded: Decoded, size: Size, share: float) -> pyvips.Image:

@@ -1,7 +1,8 @@
 """From bytes to a first image: the type by magic number, the header, and shrink-on-load.
 
 Called by probe, pipeline and the steps. In: the source's bytes, mapped read-only. Out: lazy libvips images, upright
-and in sRGB. Decoding is strict: a truncated or corrupt file is refused, never half shown.
+and in sRGB. Decoding is strict unless the recipe says otherwise: a truncated or corrupt file is refused, never half
+shown.
 """
 
 import mmap
@@ -10,10 +11,10 @@ from functools import cached_property
 import pyvips
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import profile, vips
+from imgserve.imaging.worker import gif, profile, vips
 from imgserve.spec.facts import Facts, Size, SourceFormat
+from imgserve.spec.formats import ANIMATED
 
-_STRICT = "error"
 _LOADER: dict[SourceFormat, str] = {
     "jpeg": "jpegload",
     "png": "pngload",
@@ -24,24 +25,30 @@ _LOADER: dict[SourceFormat, str] = {
     "svg": "svgload",
 }
 _PROFILE = "icc-profile-data"
+_SAMPLES = {"uchar", "ushort"}
+_CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
 _CUT_OFF_HINT = "check that the file is complete"
+_LENIENT_HINT = f"{_CUT_OFF_HINT}, or set args.strict to false to take what is there"
+_LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others give all or nothing
 _MARKER, _SCAN = 0xFF, 0xDA
 _FIRST_TURNED_ORIENTATION = 5  # EXIF: 5 to 8 swap width and height
 
 
 class Picture:
-    """A source on the worker's table."""
+    """A source on the worker's table. Not strict: what is left of a damaged file is shown."""
 
-    def __init__(self, data: bytes | mmap.mmap, source_format: SourceFormat) -> None:
+    def __init__(self, data: bytes | mmap.mmap, source_format: SourceFormat, *, is_strict: bool = True) -> None:
         self.data = data
         self.format = source_format
+        self.is_strict = is_strict
+        self.fail_on = "error" if is_strict else "none"
 
     @cached_property
     def header(self) -> pyvips.Image:
         """The picture with nothing but its header read. Raises SourceUnreadable."""
         load = getattr(pyvips.Image, f"{_LOADER[self.format]}_source")
         try:
-            return load(_source(self), fail_on=_STRICT, access="sequential")
+            return load(_source(self), fail_on=self.fail_on, access="sequential")
         except pyvips.Error as error:
             raise unreadable(self, error) from error
 
@@ -49,11 +56,12 @@ class Picture:
 def facts(picture: Picture) -> Facts:
     """Size after orientation, and frames, of anything but an SVG. Raises SourceUnreadable."""
     image = picture.header
+    _check_samples(image)
     names = image.get_fields()
     width, height = image.width, image.height
-    if "orientation" in names and image.get("orientation") >= _FIRST_TURNED_ORIENTATION:
+    if orientation(image) >= _FIRST_TURNED_ORIENTATION:
         width, height = height, width
-    frames = image.get("n-pages") if "n-pages" in names else 1
+    frames = image.get("n-pages") if picture.format in ANIMATED and "n-pages" in names else 1
     return Facts(picture.format, width, height, frames)
 
 
@@ -64,20 +72,17 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     """
     # Building a colour transform costs half as much as the whole render of a photograph: only where there is a profile.
     transform = {"output_profile": "srgb"} if has_profile(picture) else {}
+    wanted = {"height": size.height_px, "size": "both", "crop": crop, **transform}
     try:
-        image = pyvips.Image.thumbnail_source(
-            _source(picture),
-            size.width_px,
-            height=size.height_px,
-            size="both",
-            crop=crop,
-            **transform,
-            option_string=f"[fail_on={_STRICT}]",  # the operation's own fail_on does not reach the loader (8.18.7)
-        )
+        if picture.format == "avif":  # nothing to gain by shrinking on load, and a film would not be recognised
+            image = picture.header.thumbnail_image(size.width_px, **wanted)
+        else:
+            # the operation's own fail_on does not reach the loader (8.18.7)
+            option = f"[fail_on={picture.fail_on}]"
+            image = pyvips.Image.thumbnail_source(_source(picture), size.width_px, option_string=option, **wanted)
     except pyvips.Error as error:
         raise unreadable(picture, error) from error
-    if not has_its_end(picture):
-        raise SourceUnreadable(f"the source is a {picture.format.upper()} that is cut off", _CUT_OFF_HINT)
+    check_end(picture)
     loader = image.get("vips-loader")
     if not loader.startswith(_LOADER[picture.format]):
         raise SourceUnreadable("the source begins like one kind of picture and goes on like another")
@@ -90,15 +95,57 @@ def has_profile(picture: Picture) -> bool:
     return _PROFILE in header.get_fields() and not profile.is_srgb(header.get(_PROFILE))
 
 
+def is_turned(image: pyvips.Image) -> bool:
+    """Whether EXIF says that it is stored mirrored or turned."""
+    return orientation(image) > 1
+
+
 def unreadable(picture: Picture, error: pyvips.Error) -> SourceUnreadable:
     return SourceUnreadable(
         f"the source looks like {picture.format.upper()} but cannot be decoded: {vips.reason(error)}",
-        _CUT_OFF_HINT,
+        _hint(picture),
     )
 
 
+def frames(picture: Picture, *, access: str = "sequential") -> pyvips.Image:
+    """All frames of a GIF or WebP, one below the other, as stored: neither upright nor sRGB. Raises SourceUnreadable.
+
+    ``access`` is libvips' word: sequential for a reader that goes down frame by frame, else random.
+    """
+    check_end(picture)
+    try:
+        load = getattr(pyvips.Image, f"{_LOADER[picture.format]}_source")
+        return load(_source(picture), n=-1, fail_on=picture.fail_on, access=access)
+    except pyvips.Error as error:
+        raise unreadable(picture, error) from error
+
+
+def check_end(picture: Picture) -> None:
+    """Raises SourceUnreadable for a strict picture without its end mark; decoding does not always come that far."""
+    if picture.is_strict and not has_its_end(picture):
+        raise SourceUnreadable(f"the source is a {picture.format.upper()} that is cut off", _hint(picture))
+
+
+def _check_samples(image: pyvips.Image) -> None:
+    """Raises SourceUnreadable for measurements: what is black and what is white in them only their maker knows."""
+    if image.format not in _SAMPLES and image.interpretation not in _CIE:
+        raise SourceUnreadable(
+            f"the source holds one {image.format} a pixel, which has no agreed black and white",
+            "send 8 or 16 bits without sign",
+        )
+
+
+def _hint(picture: Picture) -> str:
+    return _LENIENT_HINT if picture.is_strict and picture.format in _LENIENT_FORMATS else _CUT_OFF_HINT
+
+
+def orientation(image: pyvips.Image) -> int:
+    """EXIF's number, 1 to 8; 1 where there is none."""
+    return int(image.get("orientation")) if "orientation" in image.get_fields() else 1
+
+
 def has_its_end(picture: Picture) -> bool:
-    """False for a JPEG or PNG without its end mark, which decoding misses when the crop needs no last row.
+    """False for a JPEG, PNG or GIF without its end mark, which decoding misses when it needs no last row or frame.
 
     The search starts behind a JPEG's headers, for a thumbnail in them has an end mark of its own.
     """
@@ -106,6 +153,8 @@ def has_its_end(picture: Picture) -> bool:
         return picture.data.rfind(b"IEND") > 0
     if picture.format == "jpeg":
         return picture.data.rfind(b"\xff\xd9", _start_of_scan(picture.data)) > 0
+    if picture.format == "gif":
+        return gif.has_trailer(picture.data)
     return True
 
 

@@ -12,6 +12,7 @@ from imgserve.imaging.messages import RenderTask, Written
 from imgserve.imaging.worker import bounds, colour, load, probe, save, svg
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.steps import rasterize, resize
+from imgserve.spec import formats
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Operation, Rasterize, Resize
@@ -28,16 +29,18 @@ def render(data: bytes | mmap.mmap, task: RenderTask, limits: Limits, result_fd:
     Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed.
     """
     operation = _first(task)
-    bounds.check_output(task.size, limits)
-    picture = _recognised(data, operation)
-    facts = probe.measure(picture, limits)
     output_format = task.recipe.output.format
     if output_format is None:
         raise RenderFailed("the recipe reached the worker without an output format")
+    bounds.check_output(task.size, limits)
+    picture = _recognised(data, operation, is_strict=task.recipe.load.strict)
+    facts = probe.measure(picture, limits)
+    frames = formats.frames_kept(facts, output_format)
+    bounds.check_output(task.size, limits, frames)
     try:
         if isinstance(operation, Resize):
             bounds.check_covering(facts, task.size, limits)
-        image = _open(picture, facts, operation, task.size)
+        image = _open(picture, facts, operation, task.size, frames)
         for step in STEPS:
             image = step(image)
     except pyvips.Error as error:
@@ -45,7 +48,7 @@ def render(data: bytes | mmap.mmap, task: RenderTask, limits: Limits, result_fd:
             raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
         raise load.unreadable(picture, error) from error
     save.write(image, output_format, task.recipe.output, result_fd, is_photo=picture.format in save.PHOTO_SOURCES)
-    return Written(Size(image.width, image.height), output_format)
+    return Written(Size(image.width, image.get_page_height()), output_format)
 
 
 def _first(task: RenderTask) -> Operation:
@@ -55,7 +58,7 @@ def _first(task: RenderTask) -> Operation:
     return operations[0] if operations else Resize()
 
 
-def _recognised(data: bytes | mmap.mmap, operation: Operation) -> load.Picture:
+def _recognised(data: bytes | mmap.mmap, operation: Operation, *, is_strict: bool) -> load.Picture:
     """The source's type. For rasterize everything that is no SVG is an invalid SVG, whatever else it may be."""
     try:
         source_format = detect(data)
@@ -64,12 +67,12 @@ def _recognised(data: bytes | mmap.mmap, operation: Operation) -> load.Picture:
             raise svg.not_svg() from error
         raise
     assert source_format is not None, "a complete source is always decided"
-    return load.Picture(data, source_format)
+    return load.Picture(data, source_format, is_strict=is_strict)
 
 
-def _open(picture: load.Picture, facts: Facts, operation: Operation, size: Size) -> pyvips.Image:
+def _open(picture: load.Picture, facts: Facts, operation: Operation, size: Size, frames: int) -> pyvips.Image:
     match operation:
         case Resize():
-            return resize.open_picture(picture, facts, operation, size)
+            return resize.open_picture(picture, facts, operation, size, frames)
         case Rasterize():
             return rasterize.open_picture(picture, facts, operation, size)

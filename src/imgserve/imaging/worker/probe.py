@@ -15,12 +15,12 @@ from imgserve.spec.limits import Limits
 _EARLY_FORMATS = frozenset({"jpeg", "png"})
 
 
-def probe(data: bytes | mmap.mmap, limits: Limits, *, is_complete: bool) -> Facts | None:
+def probe(data: bytes | mmap.mmap, limits: Limits, *, is_complete: bool, is_strict: bool = True) -> Facts | None:
     """The facts, or None while more bytes are needed. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
     source_format = detect(data, is_complete=is_complete)
     if source_format is None:
         return None
-    picture = load.Picture(data, source_format)
+    picture = load.Picture(data, source_format, is_strict=is_strict)
     if is_complete:
         return measure(picture, limits)
     if source_format == "svg":

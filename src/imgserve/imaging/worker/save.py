@@ -40,8 +40,8 @@ _PHOTO_PNG: Mapping[str, str | int] = {"filter": "sub", "compression": 3}
 def write(
     image: pyvips.Image, output_format: Format, options: OutputOptions, result_fd: int, *, is_photo: bool = True
 ) -> None:
-    """Encode an 8-bit sRGB or grey image. Raises PictureTooLarge, RenderFailed."""
-    check_side(Size(image.width, image.height), output_format)
+    """Encode an 8-bit sRGB or grey image, or a roll of frames. Raises PictureTooLarge, RenderFailed."""
+    check_side(Size(image.width, image.get_page_height()), output_format)
     settings: dict[str, str | int] = dict(_SETTINGS[output_format])
     quality = options.quality or DEFAULT_QUALITY.get(output_format)
     if quality is not None and output_format in DEFAULT_QUALITY:

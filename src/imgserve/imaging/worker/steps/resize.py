@@ -6,18 +6,20 @@ Called by ``pipeline.py``.
 
 import pyvips
 
-from imgserve.imaging.worker import jpeg, load, svg
+from imgserve.imaging.worker import animation, jpeg, load, svg
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.operations import Gravity, Resize
 
 _CROP_BY_ITSELF = {"center": "centre", "attention": "attention", "entropy": "entropy"}
 
 
-def open_picture(picture: load.Picture, facts: Facts, operation: Resize, size: Size) -> pyvips.Image:
+def open_picture(picture: load.Picture, facts: Facts, operation: Resize, size: Size, frames: int) -> pyvips.Image:
     """Exactly ``size``, enlarged if the source has become smaller. Raises SourceUnreadable, SvgInvalid."""
     if picture.format == "svg":
         return _draw(picture, facts, operation, size)
     crop = _crop(operation.gravity, facts, size)
+    if frames > 1:
+        return animation.covering(picture, facts, size, crop)
     quickly = jpeg.covering(picture, size, crop)
     if quickly is not None:
         return quickly

@@ -1,0 +1,65 @@
+"""Animated pictures: each frame scaled alone, all cut at the same place. Called by steps/resize.
+
+libvips holds an animation as one tall image, a "roll" of frames; scaled as a whole, each frame would bleed into its
+neighbours. In: the picture, its facts and the size. Out: a roll again; delays and loop count travel as its metadata.
+Frames arrive composed: what disposal and blending make of each, a viewer would show just so.
+"""
+
+from typing import NamedTuple
+
+import pyvips
+
+from imgserve.imaging.worker import colour, load
+from imgserve.spec.facts import Facts, Size
+
+_PAGE_HEIGHT = "page-height"
+_CHOSEN_BY_CONTENT = {"attention", "entropy"}
+
+
+class Corner(NamedTuple):
+    """Where the cut begins in a scaled frame, pixels from its upper left."""
+
+    left: int
+    top: int
+
+
+def covering(picture: load.Picture, facts: Facts, size: Size, crop: str) -> pyvips.Image:
+    """All frames, upright, sRGB, each exactly ``size``; ``crop`` as for load.covering. Raises SourceUnreadable."""
+    scale = max(size.width_px / facts.width_px, size.height_px / facts.height_px)
+    whole = Size(
+        max(size.width_px, round(facts.width_px * scale)),
+        max(size.height_px, round(facts.height_px * scale)),
+    )
+    corner = _corner(picture, whole, size, crop)
+    roll = load.frames(picture, access="random" if load.is_turned(picture.header) else "sequential")
+    height = roll.get(_PAGE_HEIGHT)
+    ready = colour.from_profile(roll) if load.has_profile(picture) else roll
+    if has_alpha := ready.hasalpha():
+        ready = ready.premultiply()
+    frames = [
+        _fitted(ready.crop(0, top, ready.width, height), whole, corner, size)
+        for top in range(0, ready.height - height + 1, height)
+    ]
+    joined = pyvips.Image.arrayjoin(frames, across=1)
+    if has_alpha:
+        joined = joined.unpremultiply()
+    joined = joined.copy()
+    joined.set(_PAGE_HEIGHT, size.height_px)
+    return joined
+
+
+def _fitted(frame: pyvips.Image, whole: Size, corner: Corner, size: Size) -> pyvips.Image:
+    upright = frame.autorot() if load.is_turned(frame) else frame
+    scaled = upright.resize(whole.width_px / upright.width, vscale=whole.height_px / upright.height)
+    return scaled.crop(corner.left, corner.top, size.width_px, size.height_px)
+
+
+def _corner(picture: load.Picture, whole: Size, size: Size, crop: str) -> Corner:
+    """One place for all frames, since a crop that follows each would shake. The first frame stands for the others."""
+    spare = Corner(whole.width_px - size.width_px, whole.height_px - size.height_px)
+    if crop in _CHOSEN_BY_CONTENT:
+        first = load.covering(picture, whole, "centre").copy_memory()
+        found = first.smartcrop(min(size.width_px, first.width), min(size.height_px, first.height), interesting=crop)
+        return Corner(min(-found.xoffset, spare.left), min(-found.yoffset, spare.top))
+    share = {"low": 0.0, "high": 1.0}.get(crop, 0.5)
+    return Corner(int(spare.left * share), int(spare.top * share))

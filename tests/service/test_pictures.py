@@ -1,0 +1,65 @@
+"""Pictures as they are, through the server's door: films, damaged files, names that lie about what is in them."""
+
+import io
+
+import numpy as np
+from examples.receivers import HttpReceiver
+from PIL import Image
+
+from tests import pictures
+from tests.daemon import Reply, wait_until
+from tests.service.conftest import World
+
+
+def post(world: World, source: str, target: str, **args: object) -> Reply:
+    return world.server.post({
+        "operationType": "resize",
+        "srcURL": f"{world.http.url}/{source}",
+        "dstURL": f"{world.http.url}/put/{target}",
+        "args": {"method": "PUT", "width": 60, "height": 40} | args,
+    })  # fmt: skip
+
+
+def writes(receiver: HttpReceiver, target: str) -> list[str]:
+    return [event.state for event in receiver.log.of("PUT") if event.name == f"/put/{target}"]
+
+
+def put(world: World, target: str) -> Image.Image:
+    wait_until(lambda: writes(world.http, target) == ["placeholder", "final"])
+    return Image.open(io.BytesIO((world.http.directory / "put" / target).read_bytes()))
+
+
+def test_a_film_stays_one_where_the_format_has_frames(world: World) -> None:
+    frames = [pictures.scene(120, 80).rotate(n * 40) for n in range(5)]
+    (world.http.directory / "walk.gif").write_bytes(pictures.film(frames, "gif", [70] * 5))
+    assert post(world, "walk.gif", "walk.webp").status == 200
+    assert getattr(put(world, "walk.webp"), "n_frames", 1) == 5
+    assert post(world, "walk.gif", "walk.jpg").status == 200
+    assert put(world, "walk.jpg").format == "JPEG"
+
+
+def test_too_many_frames_are_named_before_anything_is_written(world: World) -> None:
+    frames = [Image.new("RGB", (8, 8), (n % 256, n // 2, 0)) for n in range(257)]
+    (world.http.directory / "long.gif").write_bytes(pictures.film(frames, "gif", [20] * 257))
+    reply = post(world, "long.gif", "long.gif", enlarge=True)
+    assert (reply.body["code"], "frames = 256" in str(reply.body["detail"])) == (206, True)
+    assert writes(world.http, "long.gif") == []
+
+
+def test_half_a_gif_is_202_unless_it_is_wanted(world: World) -> None:
+    data = pictures.encoded(pictures.detailed(120, 80), "gif")
+    (world.http.directory / "half.gif").write_bytes(data[: len(data) // 2])
+    reply = post(world, "half.gif", "half.png")
+    assert (reply.body["code"], "args.strict" in str(reply.body["detail"])) == (202, True)
+    assert "code" not in post(world, "half.gif", "half.png", strict=False).body
+    assert put(world, "half.png").size == (60, 40)
+
+
+def test_the_bytes_tell_the_type_whatever_the_name_says(world: World) -> None:
+    scene = pictures.scene(120, 80)
+    (world.http.directory / "liar.png").write_bytes(pictures.encoded(scene, "jpeg"))
+    assert "code" not in post(world, "liar.png", "{$basename}").body
+    result = put(world, "liar")
+    assert result.format == "JPEG"
+    expected = scene.resize((60, 40), Image.Resampling.LANCZOS)
+    assert np.abs(np.asarray(result).astype(int) - np.asarray(expected)).mean() < 3

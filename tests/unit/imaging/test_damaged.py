@@ -1,0 +1,147 @@
+"""Files that are cut off, damaged, or carry more than a picture: what is refused, and what passes (on request)."""
+
+import io
+import struct
+from typing import get_args
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from imgserve.imaging.faults import SourceUnreadable
+from imgserve.imaging.worker import gif
+from imgserve.imaging.worker.probe import probe
+from imgserve.spec.facts import Facts, SourceFormat
+from imgserve.spec.limits import Limits
+from imgserve.spec.operations import Resize
+from imgserve.spec.recipe import Format
+from tests import pictures
+from tests.unit.imaging.conftest import Render
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+LENIENT: tuple[Format, ...] = ("jpeg", "png", "gif", "tiff")
+
+
+def film(frames: int = 5) -> bytes:
+    return pictures.film([pictures.detailed(90, 60).rotate(n * 30) for n in range(frames)], "gif", [60] * frames)
+
+
+@pytest.mark.parametrize("name", LENIENT)
+def test_half_a_picture_is_shown_only_when_that_was_asked_for(render: Render, name: Format) -> None:
+    whole = pictures.detailed(300, 200)
+    data = in_rows(whole) if name == "gif" else pictures.encoded(whole, name)
+    half = data[: len(data) // 2]
+    with pytest.raises(SourceUnreadable, match=r"cut off|cannot be decoded") as refusal:
+        render(half, Resize(), (150, 100))
+    assert "args.strict" in refusal.value.hint
+    shown = render(half, Resize(), (150, 100), strict=False).convert("RGB")
+    expected = whole.resize((150, 100), Image.Resampling.LANCZOS)
+    top, bottom = (0, 0, 150, 40), (0, 80, 150, 100)
+    assert pictures.distance(shown.crop(top), expected.crop(top)) < 10
+    assert pictures.distance(shown.crop(bottom), expected.crop(bottom)) > 20, "this half was never sent"
+
+
+@pytest.mark.parametrize("name", ["webp", "avif"])
+def test_nothing_can_be_made_of_half_a_webp_or_avif(render: Render, name: Format) -> None:
+    data = pictures.encoded(pictures.detailed(300, 200), name)
+    for is_strict in (True, False):
+        with pytest.raises(SourceUnreadable) as refusal:
+            render(data[: len(data) // 2], Resize(), (150, 100), strict=is_strict)
+        assert "strict" not in refusal.value.hint
+
+
+@pytest.mark.parametrize("output", ["gif", "webp", "png"])
+def test_a_film_that_ends_between_or_in_its_frames_is_cut_off(render: Render, output: Format) -> None:
+    data = film()
+    assert render(data, Resize(), (45, 30), output).size == (45, 30)
+    for length in (len(data) - 1, len(data) * 9 // 10, data.rindex(b"\x21\xf9\x04")):
+        with pytest.raises(SourceUnreadable, match="cut off"):
+            render(data[:length], Resize(), (45, 30), output)
+        part = render(data[:length], Resize(), (45, 30), output, strict=False)
+        assert getattr(part, "n_frames", 1) in ({1} if output == "png" else {4, 5})
+
+
+def test_the_probe_lets_through_what_the_render_will() -> None:
+    data = pictures.encoded(pictures.detailed(300, 200), "gif")
+    half = data[: len(data) // 2]
+    with pytest.raises(SourceUnreadable):
+        probe(half, Limits(), is_complete=True)
+    assert probe(half, Limits(), is_complete=True, is_strict=False) == Facts("gif", 300, 200, 1)
+
+
+def test_a_gif_s_blocks_are_walked() -> None:
+    data = film()
+    assert gif.has_trailer(data)
+    assert gif.has_trailer(data + b"trailing garbage")
+    assert not any(gif.has_trailer(data[:length]) for length in range(len(data)))
+    interlaced = io.BytesIO()
+    pictures.scene(40, 30).convert("P").save(interlaced, "GIF", interlace=1, comment=b"; a comment ;")
+    assert gif.has_trailer(interlaced.getvalue())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("garbage", [b"\0" * 5000, b"<html>not found</html>" * 50, b"\xff\xd8\xff\xe0;IEND" * 9])
+def test_what_follows_the_picture_does_no_harm(render: Render, name: SourceFormat, garbage: bytes) -> None:
+    scene = pictures.scene(90, 60)
+    data = pictures.encoded(scene, name) + garbage
+    assert probe(data, Limits(), is_complete=True) == Facts(name, 90, 60, 1)
+    assert pictures.distance(render(data, Resize(), (90, 60)).convert("RGB"), scene) < 6
+
+
+def test_a_thumbnail_inside_a_jpeg_is_not_the_picture(render: Render) -> None:
+    """Cameras put one behind the EXIF tags, where its own end mark stands before the picture's."""
+    scene = pictures.detailed(400, 300)
+    thumbnail = pictures.encoded(Image.new("RGB", (160, 120), (255, 0, 0)), "jpeg")
+    data = with_exif(pictures.encoded(scene, "jpeg"), exif_with_thumbnail(thumbnail))
+    with Image.open(io.BytesIO(data)) as image:
+        ifd = image.getexif().get_ifd(ExifTags.IFD.IFD1)
+        assert ifd[ExifTags.Base.JpegIFByteCount] == len(thumbnail), "Pillow sees it too"
+    assert probe(data, Limits(), is_complete=True) == Facts("jpeg", 400, 300, 1)
+    expected = scene.resize((100, 75), Image.Resampling.LANCZOS)
+    assert pictures.distance(render(data, Resize(), (100, 75)), expected) < 4
+    with pytest.raises(SourceUnreadable, match=r"cut off|premature"):
+        render(data[: len(thumbnail) + 800], Resize(), (100, 10))
+
+
+@pytest.mark.parametrize("damage", ["count", "offset", "cut", "noise", "empty"])
+def test_exif_that_lies_about_its_lengths_is_not_believed(render: Render, damage: str) -> None:
+    scene = pictures.scene(120, 80)
+    exif = bytearray(exif_with_thumbnail(b"\xff\xd8\xff\xd9"))
+    if damage == "count":
+        exif[14:16] = (65_535).to_bytes(2, "little")
+    elif damage == "offset":
+        exif[10:14] = (4_000_000_000).to_bytes(4, "little")
+    elif damage == "cut":
+        del exif[20:]
+    elif damage == "noise":
+        exif[6:] = np.random.default_rng(5).bytes(len(exif) - 6)
+    else:
+        del exif[6:]
+    data = with_exif(pictures.encoded(scene, "jpeg"), bytes(exif))
+    assert pictures.distance(render(data, Resize(), (120, 80)), scene) < 3
+
+
+def test_a_jpeg_cut_off_inside_its_exif_waits_and_then_is_refused() -> None:
+    data = with_exif(pictures.encoded(pictures.scene(120, 80), "jpeg"), exif_with_thumbnail(bytes(3000)))
+    assert probe(data[:2000], Limits(), is_complete=False) is None
+    with pytest.raises(SourceUnreadable):
+        probe(data[:2000], Limits(), is_complete=True)
+
+
+def in_rows(image: Image.Image) -> bytes:
+    """A GIF that is not interlaced."""
+    out = io.BytesIO()
+    image.convert("P").save(out, "GIF", interlace=0)
+    return out.getvalue()
+
+
+def with_exif(jpeg: bytes, exif: bytes) -> bytes:
+    """The APP1 segment stands behind the start of the image."""
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
+def exif_with_thumbnail(thumbnail: bytes) -> bytes:
+    """Exif 2.3, 4.5: a first directory with an orientation, a second one that names the thumbnail behind it."""
+    first = struct.pack("<HHHIII", 1, 0x0112, 3, 1, 1, 26)
+    second = struct.pack("<HHHIIHHIII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(thumbnail), 0)
+    return b"Exif\0\0" + b"II*\0" + struct.pack("<I", 8) + first + second + thumbnail
