@@ -1,10 +1,11 @@
 """Test pictures, made by Pillow and numpy only, and how far apart two are. Nothing here comes from imgserve."""
 
 import io
-import struct
 
 import numpy as np
 from PIL import ExifTags, Image
+
+from tests import profiles
 
 PILLOW_NAME = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tiff": "TIFF", "avif": "AVIF"}
 ORIENTATIONS = tuple(range(1, 9))
@@ -81,12 +82,16 @@ def stored(upright: Image.Image, orientation: int) -> Image.Image:
 
 def tagged_jpeg(image: Image.Image) -> bytes:
     """A JPEG with a GPS position and an artist that must not survive."""
+    return encoded(image, "jpeg", exif=gps_exif())
+
+
+def gps_exif() -> Image.Exif:
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = GPS_CITY
     gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
     gps[ExifTags.GPS.GPSLatitudeRef] = "N"
     gps[ExifTags.GPS.GPSLatitude] = (52.0, 31.0, 12.0)
-    return encoded(image, "jpeg", exif=exif)
+    return exif
 
 
 def animation(frames: int, width: int = 40, height: int = 30) -> bytes:
@@ -120,37 +125,8 @@ def slow_svg(segments: int = 400_000) -> bytes:
 
 
 def wide_gamut_profile() -> bytes:
-    """An RGB profile with Display P3's primaries (adapted to D50) and gamma 2.2."""
-    primaries = (0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)
-    return matrix_profile(primaries, b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0")
-
-
-def matrix_profile(primaries: tuple[tuple[float, float, float], ...], curve: bytes) -> bytes:
-    """An RGB profile of three primaries (in XYZ, adapted to D50) and one curve; ICC.1:2001-04, section 6."""
-    red, green, blue = primaries
-    text = b"text\0\0\0\0Public Domain\0\0\0"
-    description = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"wide\0" + bytes(78) + b"\0"
-    tags = [
-        (b"desc", description),
-        (b"cprt", text),
-        (b"wtpt", _xyz((0.95045, 1.0, 1.08905))),
-        (b"rXYZ", _xyz(red)),
-        (b"gXYZ", _xyz(green)),
-        (b"bXYZ", _xyz(blue)),
-        (b"rTRC", curve),
-        (b"gTRC", curve),
-        (b"bTRC", curve),
-    ]
-    table, data, at = b"", b"", 128 + 4 + 12 * len(tags)
-    for name, body in tags:
-        padded = body + bytes(-len(body) % 4)
-        table += name + struct.pack(">II", at + len(data), len(body))
-        data += padded
-    header = struct.pack(
-        ">I4sI4s4s4s12s4s", at + len(data), b"none", 0x02400000, b"mntr", b"RGB ", b"XYZ ", bytes(12), b"acsp"
-    )
-    header += bytes(28) + _s15((0.9642, 1.0, 0.8249)) + bytes(48)
-    return header + struct.pack(">I", len(tags)) + table + data
+    """An RGB profile with Display P3's primaries and gamma 2.2."""
+    return profiles.DISPLAY_P3._replace(gamma=2.2).profile()
 
 
 def distance(one: Image.Image, other: Image.Image) -> float:
@@ -158,11 +134,3 @@ def distance(one: Image.Image, other: Image.Image) -> float:
     assert one.size == other.size, (one.size, other.size)
     assert one.mode == other.mode, (one.mode, other.mode)
     return float(np.abs(np.asarray(one).astype(int) - np.asarray(other).astype(int)).mean())
-
-
-def _xyz(values: tuple[float, float, float]) -> bytes:
-    return b"XYZ \0\0\0\0" + _s15(values)
-
-
-def _s15(values: tuple[float, float, float]) -> bytes:
-    return b"".join(struct.pack(">i", round(value * 65536)) for value in values)

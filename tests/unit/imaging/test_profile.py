@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from imgserve.imaging.worker import load, profile
 from imgserve.spec.operations import Resize
-from tests import pictures
+from tests import pictures, profiles
 from tests.unit.imaging.conftest import Render
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -31,7 +31,7 @@ THE_FORMULA = formula(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 @pytest.mark.parametrize("curve", [table(1024), table(4096), THE_FORMULA])
 def test_srgb_in_its_spellings(curve: bytes) -> None:
-    assert profile.is_srgb(pictures.matrix_profile(PRIMARIES, curve))
+    assert profile.is_srgb(profiles.matrix(PRIMARIES, curve))
 
 
 def test_the_profile_of_littlecms() -> None:
@@ -42,10 +42,10 @@ def test_the_profile_of_littlecms() -> None:
     "other",
     [
         pictures.wide_gamut_profile(),
-        pictures.matrix_profile(PRIMARIES, table(1024, gamma=2.2)),
-        pictures.matrix_profile(PRIMARIES, table(2)),
-        pictures.matrix_profile(PRIMARIES, formula(2.2, 1, 0, 1, 0)),
-        pictures.matrix_profile((PRIMARIES[1], PRIMARIES[0], PRIMARIES[2]), THE_FORMULA),
+        profiles.matrix(PRIMARIES, table(1024, gamma=2.2)),
+        profiles.matrix(PRIMARIES, table(2)),
+        profiles.matrix(PRIMARIES, formula(2.2, 1, 0, 1, 0)),
+        profiles.matrix((PRIMARIES[1], PRIMARIES[0], PRIMARIES[2]), THE_FORMULA),
         SRGB.replace(b"RGB XYZ ", b"RGB Lab "),
         SRGB[:200],
         b"",

@@ -74,8 +74,9 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     transform = {"output_profile": "srgb"} if has_profile(picture) else {}
     wanted = {"height": size.height_px, "size": "both", "crop": crop, **transform}
     try:
-        if picture.format == "avif":  # nothing to gain by shrinking on load, and a film would not be recognised
-            image = picture.header.thumbnail_image(size.width_px, **wanted)
+        if picture.format == "avif" or _spare_bands(picture.header):
+            # An AVIF film would not be recognised; a printer's spare bands would be taken for alpha.
+            image = _without_spare_bands(picture.header).thumbnail_image(size.width_px, **wanted)
         else:
             # the operation's own fail_on does not reach the loader (8.18.7)
             option = f"[fail_on={picture.fail_on}]"
@@ -130,9 +131,19 @@ def _check_samples(image: pyvips.Image) -> None:
     """Raises SourceUnreadable for measurements: what is black and what is white in them only their maker knows."""
     if image.format not in _SAMPLES and image.interpretation not in _CIE:
         raise SourceUnreadable(
-            f"the source holds one {image.format} a pixel, which has no agreed black and white",
+            f"the source's samples are of the kind {image.format}, which says neither what is black nor what is white",
             "send 8 or 16 bits without sign",
         )
+
+
+def _spare_bands(image: pyvips.Image) -> int:
+    """Bands beyond the colours and one alpha."""
+    return max(0, int(image.bands) - (5 if image.interpretation == "cmyk" else 4))
+
+
+def _without_spare_bands(image: pyvips.Image) -> pyvips.Image:
+    spare = _spare_bands(image)
+    return image.extract_band(0, n=image.bands - spare) if spare else image
 
 
 def _hint(picture: Picture) -> str:
