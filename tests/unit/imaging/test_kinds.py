@@ -30,7 +30,7 @@ def saved(image: Image.Image, name: str, **options: object) -> bytes:
 def with_hole(image: Image.Image) -> Image.Image:
     """Palette picture of sixteen colours; the last of them is transparent and fills the right third."""
     flat = image.quantize(15)
-    flat.putpalette((flat.getpalette() or [])[:45] + [0, 0, 0])
+    flat.putpalette([*(flat.getpalette() or [])[:45], 0, 0, 0])
     flat.paste(15, (image.width * 2 // 3, 0, image.width, image.height))
     flat.info["transparency"] = 15
     return flat
