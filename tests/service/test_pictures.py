@@ -38,6 +38,14 @@ def test_a_film_stays_one_where_the_format_has_frames(world: World) -> None:
     assert put(world, "walk.jpg").format == "JPEG"
 
 
+def test_a_large_film_needs_no_file(world: World) -> None:
+    """libvips holds a WebP film whole: 132 MB here, which it would lay in a file if it were let."""
+    frames = [Image.new("RGB", (3000, 2200), (n * 50, 90, 20)) for n in range(5)]
+    (world.http.directory / "large.webp").write_bytes(pictures.film(frames, "webp", [70] * 5, method=0))
+    assert "code" not in post(world, "large.webp", "large.gif").body
+    assert getattr(put(world, "large.gif"), "n_frames", 1) == 5
+
+
 def test_too_many_frames_are_named_before_anything_is_written(world: World) -> None:
     frames = [Image.new("RGB", (8, 8), (n % 256, n // 2, 0)) for n in range(257)]
     (world.http.directory / "long.gif").write_bytes(pictures.film(frames, "gif", [20] * 257))

@@ -25,7 +25,8 @@ Sandbox = Literal["auto", "require", "off"]
 START_TIMEOUT_S = 30.0
 _STDERR_TAIL_BYTES = 2000
 # A clean environment: the worker has no use for the server's variables, and some of them may be secrets.
-_ENVIRONMENT = {"LANG": "C.UTF-8", "HOME": "/nonexistent", "VIPS_CONCURRENCY": "1"}
+# libvips would lay large pictures in a file, which the sandbox forbids; the memory limit holds for them instead.
+_ENVIRONMENT = {"LANG": "C.UTF-8", "HOME": "/nonexistent", "VIPS_CONCURRENCY": "1", "VIPS_DISC_THRESHOLD": "100g"}
 
 
 class CannotStartWorker(Exception):

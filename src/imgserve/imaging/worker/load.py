@@ -108,15 +108,15 @@ def unreadable(picture: Picture, error: pyvips.Error) -> SourceUnreadable:
     )
 
 
-def frames(picture: Picture, *, access: str = "sequential") -> pyvips.Image:
+def frames(picture: Picture) -> pyvips.Image:
     """All frames of a GIF or WebP, one below the other, as stored: neither upright nor sRGB. Raises SourceUnreadable.
 
-    ``access`` is libvips' word: sequential for a reader that goes down frame by frame, else random.
+    For a reader that goes down frame by frame and never back.
     """
     check_end(picture)
     try:
         load = getattr(pyvips.Image, f"{_LOADER[picture.format]}_source")
-        return load(_source(picture), n=-1, fail_on=picture.fail_on, access=access)
+        return load(_source(picture), n=-1, fail_on=picture.fail_on, access="sequential")
     except pyvips.Error as error:
         raise unreadable(picture, error) from error
 
