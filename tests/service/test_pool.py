@@ -295,7 +295,7 @@ async def test_workers_are_locked_in_and_know_nothing(pool: Pool) -> None:
         assert "Seccomp:\t2" in status
         assert "NoNewPrivs:\t1" in status
         names = {entry.split(b"=")[0] for entry in read(pid, "environ").split(b"\0") if entry}
-        assert names <= {b"LANG", b"HOME", b"VIPS_CONCURRENCY"}
+        assert names <= {b"LANG", b"HOME", b"VIPS_CONCURRENCY", b"VIPS_DISC_THRESHOLD"}
         opened = {os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
         assert {target.split(":")[0] for target in opened} == {"/dev/null", "socket"}
 
