@@ -47,13 +47,13 @@ run: .venv/.run
 demo: .venv/.demo
 	@$(BIN)/python -m examples.demo
 
-# Tests that find no strace, gdb or libturbojpeg skip themselves, and say so.
-TEST_PROGRAMS := strace gdb
+# Tests that find one of these or libturbojpeg missing skip themselves, and say so.
+TEST_PROGRAMS := strace gdb vsftpd
 system-packages: .venv/.run
-	@missing=; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@missing=; PATH="$$PATH:/usr/sbin"; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	$(BIN)/python -c 'import ctypes; ctypes.CDLL("libturbojpeg.so.0")' 2>/dev/null || missing="$$missing libturbojpeg0"; \
 	[ -z "$$missing" ] \
-	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; } \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } \
 	|| echo "tests that need$$missing will be skipped; to run them all: apt-get install$$missing" >&2
 
 test: .venv/.test system-packages

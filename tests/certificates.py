@@ -36,6 +36,12 @@ class Authority:
 
     def server(self, *names: str, expires_in: datetime.timedelta = _DAY) -> ssl.SSLContext:
         """What a server for these host names and addresses serves with; a negative ``expires_in`` is long over."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server_file(*names, expires_in=expires_in))
+        return context
+
+    def server_file(self, *names: str, expires_in: datetime.timedelta = _DAY) -> Path:
+        """The same as one PEM file: the private key, then the certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(_named(names[0]), self._name, key.public_key(), expires_in)
@@ -47,9 +53,7 @@ class Authority:
         )
         both = self._directory / f"server-{certificate.serial_number}.pem"
         both.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(both)
-        return context
+        return both
 
 
 def _builder(

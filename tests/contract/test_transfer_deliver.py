@@ -1,10 +1,11 @@
-"""One suite for every way to deliver: local file, three kinds of FTP server, HTTP PUT, upload form. Real servers."""
+"""One suite for every way to deliver: local file, FTP(S) servers of all kinds, HTTP PUT, upload form. Real servers."""
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 
 import pytest
@@ -21,7 +22,9 @@ from imgserve.transfer.faults import (
     DeliveryUnknown,
     DestinationRefused,
 )
+from tests.certificates import Authority
 from tests.contract.transfers import LOOPBACK, destination, write
+from tests.vsftpd import Tls, Vsftpd
 
 ODD_NAMES = [
     "plain.png",
@@ -49,15 +52,24 @@ class Peer:
     stored: Callable[[str], Path]
 
 
-KINDS = ["file", "ftp", "ftp-no-rename-over", "ftp-no-rnfr", "put", "form"]
+FTPS = {"ftp-vsftpd": "", "ftpes": "explicit", "ftps": "implicit"}
+FTP = ["ftp", "ftp-no-rename-over", "ftp-no-rnfr", *FTPS]
+KINDS = ["file", *FTP, "put", "form"]
 
 
 def only(*kinds: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("peer", kinds, indirect=True)
 
 
+@pytest.fixture
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
 @pytest.fixture(params=KINDS)
-def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
+def peer(
+    request: pytest.FixtureRequest, tmp_path: Path, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Peer]:
     kind = str(request.param)
     with ExitStack() as stack:
         if kind == "file":
@@ -65,6 +77,11 @@ def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
                 kind, tmp_path, lambda p: destination("file", f"file://{tmp_path}", f"{tmp_path}/{p}"),
                 lambda p: tmp_path / p,
             )  # fmt: skip
+        elif kind in FTPS:
+            pem = authority.server_file("127.0.0.1")
+            work = tmp_path_factory.mktemp("vsftpd")
+            vsftpd = stack.enter_context(Vsftpd(tmp_path, work, tls=cast(Tls, FTPS[kind]), certificate=pem))
+            yield Peer(kind, tmp_path, lambda p: destination("ftp", f"{vsftpd.url}/{quote(p)}"), lambda p: tmp_path / p)
         elif kind.startswith("ftp"):
             ftp = stack.enter_context(
                 FtpReceiver(tmp_path, rename_over=kind != "ftp-no-rename-over", knows_rnfr=kind != "ftp-no-rnfr")
@@ -84,8 +101,9 @@ def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
 
 
 @pytest.fixture
-async def transfers(tmp_path: Path) -> AsyncIterator[Transfers]:
-    made = Transfers(Config(allow_networks=LOOPBACK, write_roots=(str(tmp_path),)), Limits())
+async def transfers(tmp_path: Path, authority: Authority) -> AsyncIterator[Transfers]:
+    ca_file = str(authority.ca_file)
+    made = Transfers(Config(allow_networks=LOOPBACK, write_roots=(str(tmp_path),), ca_file=ca_file), Limits())
     yield made
     await made.aclose()
 
@@ -110,7 +128,7 @@ async def test_the_final_replaces_the_placeholder_and_leaves_nothing_else(peer: 
     assert delivery.is_verified == (peer.kind != "form")
 
 
-@only("file", "ftp", "ftp-no-rename-over", "ftp-no-rnfr")
+@only("file", *FTP)
 async def test_what_an_earlier_attempt_left_is_removed(peer: Peer, transfers: Transfers) -> None:
     (peer.root / write(token=2).temporary_name).write_bytes(b"half")
     (peer.root / ".imgserve-o8-2").write_bytes(b"another output's")
@@ -130,7 +148,7 @@ async def test_delete_and_delete_again(peer: Peer, transfers: Transfers) -> None
     await transfers.delete(peer.at("nowhere/x.png"), write())
 
 
-@only("file", "ftp")  # what is guaranteed for a file, and for FTP with rename over the target
+@only("file", "ftp", *FTPS)  # what is guaranteed for a file, and for FTP with rename over the target
 async def test_a_reader_never_sees_half_a_file(peer: Peer, transfers: Transfers) -> None:
     pictures = [bytes([number]) * 300_000 for number in range(12)]
     whole = {digest_of(picture) for picture in pictures}
@@ -156,7 +174,7 @@ async def test_a_reader_never_sees_half_a_file(peer: Peer, transfers: Transfers)
     assert not bad
 
 
-@only("file", "ftp", "ftp-no-rename-over", "ftp-no-rnfr", "put")
+@only("file", *FTP, "put")
 async def test_an_empty_target_directory_is_no_file(peer: Peer, transfers: Transfers) -> None:
     (peer.root / "x.png").mkdir()
     (peer.root / "x.png" / "inside").touch()

@@ -1,4 +1,4 @@
-"""One suite for every way to fetch: HTTP, FTP, local file. Real servers."""
+"""One suite for every way to fetch: HTTP, FTP(S), local file. Real servers."""
 
 import asyncio
 import os
@@ -20,17 +20,25 @@ from imgserve.transfer.faults import (
     SourceTooLarge,
     SourceUnavailable,
 )
+from tests.certificates import Authority
 from tests.contract.transfers import LOOPBACK, Listener, destination, source
 from tests.daemon import wait_until
+from tests.vsftpd import Tls, Vsftpd
 
 PICTURE = bytes(range(256)) * 3000
+TLS: dict[str, Tls] = {"ftpes": "explicit", "ftps": "implicit"}
 
 
 @pytest.fixture
-async def transfers(tmp_path: Path) -> AsyncIterator[Transfers]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+async def transfers(tmp_path: Path, authority: Authority) -> AsyncIterator[Transfers]:
     config = Config(
         allow_networks=("127.0.0.0/8",), read_roots=(str(tmp_path),), write_roots=(str(tmp_path),),
-        source_timeout_s=2.0, memory_bytes=2_000_000,
+        source_timeout_s=2.0, memory_bytes=2_000_000, ca_file=str(authority.ca_file),
     )  # fmt: skip
     made = Transfers(config, Limits(source_bytes=1_000_000))
     yield made
@@ -44,8 +52,19 @@ def http(tmp_path: Path) -> Iterator[HttpReceiver]:
         yield receiver
 
 
-@pytest.fixture(params=["http", "ftp", "file"])
-def base(request: pytest.FixtureRequest, http: HttpReceiver, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=["http", "ftp", "ftpes", "ftps", "file"])
+def base(
+    request: pytest.FixtureRequest,
+    http: HttpReceiver,
+    authority: Authority,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    if request.param in ("ftpes", "ftps"):
+        work, pem = tmp_path_factory.mktemp("vsftpd"), authority.server_file("127.0.0.1")
+        with Vsftpd(tmp_path, work, tls=TLS[request.param], certificate=pem) as vsftpd:
+            yield vsftpd.url
+        return
     if request.param == "ftp":
         with FtpReceiver(tmp_path) as ftp:
             yield ftp.url
@@ -77,10 +96,12 @@ async def test_fetches_wait_for_memory(base: str, transfers: Transfers) -> None:
     assert (await third.finish()).read() == PICTURE
 
 
-async def test_waiting_for_memory_is_not_counted(base: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("base", ["http", "ftp", "ftpes", "file"], indirect=True)
+async def test_waiting_for_memory_is_not_counted(base: str, tmp_path: Path, authority: Authority) -> None:
     config = Config(
-        allow_networks=LOOPBACK, read_roots=(str(tmp_path),), source_timeout_s=1.5, memory_bytes=len(PICTURE)
-    )
+        allow_networks=LOOPBACK, read_roots=(str(tmp_path),), source_timeout_s=1.5, memory_bytes=len(PICTURE),
+        ca_file=str(authority.ca_file),
+    )  # fmt: skip
     transfers = Transfers(config, Limits(source_bytes=len(PICTURE)))
     holder = transfers.budget.reservation()
     await holder.take(len(PICTURE))

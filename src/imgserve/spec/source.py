@@ -7,7 +7,7 @@ import msgspec
 from imgserve.spec import url
 from imgserve.spec.faults import RequestInvalid
 
-SourceScheme = Literal["http", "https", "ftp", "file"]
+SourceScheme = Literal["http", "https", "ftp", "ftps", "ftpes", "file"]
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ def parse_source(value: object, field: str = "srcURL") -> Source:
         parsed = url.parse(text)
         is_file = parsed.scheme == "file"
         path = url.decode_path(parsed.path) if is_file else parsed.path
-        if path.endswith("/") and parsed.scheme in ("file", "ftp"):
+        if path.endswith("/") and (is_file or parsed.scheme in url.FTP_FAMILY):
             raise url.UrlInvalid("expected a file, got a directory")  # noqa: TRY301 - one map for all of them
     except url.UrlInvalid as error:
         raise RequestInvalid.of(104, f"{field}: {error}") from None
@@ -70,4 +70,4 @@ def spoken_url(value: object, field: str, *, invalid_code: int, unknown_code: in
 
 
 def _listed() -> str:
-    return "http://, https://, ftp:// or file://"
+    return "http://, https://, ftp://, ftps://, ftpes:// or file://"

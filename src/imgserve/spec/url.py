@@ -11,10 +11,12 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 import pycurl
 
-SPOKEN = ("http", "https", "ftp", "file")
+SPOKEN = ("http", "https", "ftp", "ftps", "ftpes", "file")
+FTP_FAMILY = frozenset({"ftp", "ftps", "ftpes"})
+"""``ftps``: TLS from the first byte, port 990; ``ftpes``, and ``ftps`` on port 21: by AUTH TLS, port 21."""
 MAX_LENGTH = 8_192
 """Characters. A short request must not grow without bound when a long name fills many tags."""
-NOT_YET = frozenset({"ftps", "ftpes", "sftp", "scp", "s3", "gs", "gcs", "az", "azure"})
+NOT_YET = frozenset({"sftp", "scp", "s3", "gs", "gcs", "az", "azure"})
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:\d+(?:[/?#]|$)")
@@ -23,6 +25,7 @@ _AUTHORITY = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?+"
     r"(?P<host>\[[^\]/?#]*\]|[^:/?#\[\]]*)(?::\d*)?(?=[/?#:]|$)"
 )
+_FTP_PORT = 21
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
 _NOT_IN_URLS = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
@@ -67,9 +70,11 @@ class Url(msgspec.Struct, frozen=True):
         """The place itself: equal for two spellings of one place. Without userinfo and signature parameters."""
         if self.scheme == "file":
             return "file://" + re.sub("/+", "/", _normal_path(self.path))
-        path = re.sub("%2[Ff]", "/", self.path) if self.scheme == "ftp" else self.path
+        path = re.sub("%2[Ff]", "/", self.path) if self.scheme in FTP_FAMILY else self.path
+        # AUTH TLS is asked for on the port of plain FTP: one server, one file, whether its line is encrypted or not.
+        scheme = "ftp" if self.scheme == "ftpes" else self.scheme
         query = "&".join(pair for pair in self.query.split("&") if pair and not _is_signing(pair.partition("=")[0]))
-        place = f"{self.scheme}://{self.host.removesuffix('.')}:{self.port}{_normal_path(path)}"
+        place = f"{scheme}://{self.host.removesuffix('.')}:{self.port}{_normal_path(path)}"
         return f"{place}?{query}" if query else place
 
 
@@ -101,11 +106,11 @@ def parse(text: str) -> Url:
     _refuse_odd_characters(text)
     authority, rest = cut(text)
     scheme = scheme_of(text)
-    if scheme in ("ftp", "file") and re.search("[?#]", rest):
+    if (scheme == "file" or scheme in FTP_FAMILY) and re.search("[?#]", rest):
         raise UrlInvalid(f"{scheme} knows no query or fragment: write ? as %3F and # as %23")
     plain = _ascii(authority) + _ascii(rest.partition("#")[0])
     url = _parts(plain, pycurl.U_PATH_AS_IS if scheme == "file" else 0)
-    if scheme == "ftp":
+    if url.scheme in FTP_FAMILY:
         _check_ftp(url.path)
     return url
 
@@ -146,9 +151,13 @@ def decode_path(path: str) -> str:
 
 def _parts(plain: str, flags: int) -> Url:
     try:
-        parsed = pycurl.CurlUrl(plain, flags)
-        scheme = str(parsed.scheme)
+        # libcurl has no word for FTP with AUTH TLS: its URL is FTP's.
+        is_explicit = scheme_of(plain) == "ftpes"
+        parsed = pycurl.CurlUrl("ftp" + plain[len("ftpes") :] if is_explicit else plain, flags)
+        scheme = "ftpes" if is_explicit else str(parsed.scheme)
         port = 0 if scheme == "file" else int(parsed.getpart(pycurl.UPART_PORT, pycurl.U_DEFAULT_PORT))
+        if scheme == "ftps" and port == _FTP_PORT:
+            scheme, plain = "ftpes", "ftpes" + plain[len("ftps") :]
         return Url(plain, scheme, (parsed.host or "").lower(), port, parsed.path or "/", parsed.query or "")
     except pycurl.error as error:
         raise UrlInvalid(f"not a URL: {str(error.args[1]).lower()}") from None

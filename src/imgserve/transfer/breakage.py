@@ -25,6 +25,7 @@ _SENTENCES: dict[int, tuple[str, bool]] = {
     pycurl.E_RECV_ERROR: ("{place} broke the connection", True),
     pycurl.E_SSL_CACERT_BADFILE: ("{place} cannot be judged: this server cannot read its list of authorities", False),
     pycurl.E_LOGIN_DENIED: ("{place} refuses the login", False),
+    pycurl.E_FTP_SSL_FAILED: ("{place} refuses TLS for commands or data, and nothing is sent without it", False),
     pycurl.E_REMOTE_FILE_NOT_FOUND: ("{place} has no such file", False),
 }
 # OpenSSL's verify result (X509_V_*) -> what is wrong; 1 is where libcurl leaves it when only the name does not fit
@@ -50,6 +51,7 @@ _SAID_NO = frozenset(
         pycurl.E_QUOTE_ERROR,
         pycurl.E_UPLOAD_FAILED,
         pycurl.E_LOGIN_DENIED,
+        pycurl.E_FTP_SSL_FAILED,
         pycurl.E_REMOTE_DISK_FULL,
         pycurl.E_REMOTE_FILE_NOT_FOUND,
     }

@@ -13,6 +13,7 @@ import msgspec
 import pycurl
 
 from imgserve import tracing
+from imgserve.spec.url import FTP_FAMILY
 from imgserve.transfer import location
 from imgserve.transfer.breakage import broken_by
 from imgserve.transfer.call import WRITES, Answer, Call
@@ -26,6 +27,7 @@ _MAX_REDIRECTS = 5
 _POOLED_CONNECTIONS = 128
 _MEMORY_WAIT_S = 600.0
 _HTTP = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
+_FTP = pycurl.PROTO_FTP | pycurl.PROTO_FTPS
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -65,7 +67,7 @@ class Client:
     async def perform(self, call: Call, session: Session | None = None) -> Answer:
         """Carry out one exchange. Raises Broken, or the fault of the call's own ``fetch``."""
         place = location.origin(call.url)
-        per_host = self._pace.max_per_host_ftp if place.scheme == "ftp" else self._pace.max_per_host
+        per_host = self._pace.max_per_host_ftp if place.scheme in FTP_FAMILY else self._pace.max_per_host
         loop = asyncio.get_running_loop()
         deadline = loop.time() + call.timeout_s
         try:
@@ -78,6 +80,9 @@ class Client:
             async with self._handle(session) as curl, asyncio.timeout(timeout_s if call.fetch else None) as clock:
                 exchange = Exchange(curl, _traced(call), self._guard, clock)
                 self._configure(curl, call, timeout_s)
+                if place.scheme in ("ftps", "ftpes"):
+                    curl.setopt(pycurl.USE_SSL, pycurl.USESSL_ALL)  # for the data connection too, or not at all
+                    curl.setopt(pycurl.FTPSSLAUTH, pycurl.FTPAUTH_TLS)
                 return await self._run(exchange, place)
         except TimeoutError:
             raise Broken(f"{place} did not answer in time", is_retryable=True) from None
@@ -127,8 +132,8 @@ class Client:
 
     def _configure(self, curl: pycurl.Curl, call: Call, timeout_s: float) -> None:
         setopt = curl.setopt
-        setopt(pycurl.URL, call.url.encode())
-        setopt(pycurl.PROTOCOLS, _HTTP | pycurl.PROTO_FTP)
+        setopt(pycurl.URL, location.for_libcurl(call.url).encode())
+        setopt(pycurl.PROTOCOLS, _HTTP | _FTP)
         setopt(pycurl.REDIR_PROTOCOLS, _HTTP)
         setopt(pycurl.PROXY, "")
         setopt(pycurl.NOSIGNAL, 1)

@@ -14,6 +14,7 @@ from imgserve.blob import Blob
 from imgserve.spec.destination import Destination
 from imgserve.spec.limits import Limits
 from imgserve.spec.source import Source, source_key
+from imgserve.spec.url import FTP_FAMILY
 from imgserve.transfer import file, ftp, http, upload
 from imgserve.transfer.curl import Client, Pace
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
@@ -125,7 +126,7 @@ class Transfers:
         if source.scheme == "file":
             place = self._source_place(source)
             fetch.start(lambda into: file.fetch(self._threads, place, into, timeout_s))
-        elif source.scheme == "ftp":
+        elif source.scheme in FTP_FAMILY:
             fetch.start(lambda into: ftp.fetch(self._client, source.url, into, timeout_s))
         else:
             fetch.start(lambda into: http.fetch(self._client, source.url, into, timeout_s))

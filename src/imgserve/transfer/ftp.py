@@ -1,4 +1,4 @@
-"""FTP: fetch a source; deliver under a temporary name and rename; delete. Called by ``dispatch``.
+"""FTP, with and without TLS: fetch a source; deliver under a temporary name and rename; delete. Called by ``dispatch``.
 
 The target is never half written: the bytes go to a temporary name in its directory, then RNFR and RNTO put it in
 place. A server that will not rename over a file gets DELE and RNTO; one that does not know RNFR gets a plain STOR.

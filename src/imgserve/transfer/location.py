@@ -17,9 +17,18 @@ class Origin(msgspec.Struct, frozen=True):
         return f"{self.host}:{self.port}"
 
 
+def is_explicit(url: str) -> bool:
+    """Whether TLS is asked for by AUTH TLS, which libcurl has no scheme for."""
+    return url[:6].lower() == "ftpes:"
+
+
+def for_libcurl(url: str) -> str:
+    return "ftp" + url[len("ftpes") :] if is_explicit(url) else url
+
+
 def _parsed(url: str) -> pycurl.CurlUrl:
     try:
-        return pycurl.CurlUrl(url.encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
+        return pycurl.CurlUrl(for_libcurl(url).encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
     except pycurl.error as error:
         raise ValueError("no URL that can be used") from error
 
@@ -28,7 +37,8 @@ def origin(url: str) -> Origin:
     """Scheme, host and real port. Raises ValueError."""
     parts = _parsed(url)
     port = parts.getpart(pycurl.UPART_PORT, pycurl.U_DEFAULT_PORT)
-    return Origin(scheme=parts.scheme, host=(parts.host or "").lower(), port=int(port or 0))
+    scheme = "ftpes" if is_explicit(url) else parts.scheme
+    return Origin(scheme=scheme, host=(parts.host or "").lower(), port=int(port or 0))
 
 
 def has_query(url: str) -> bool:

@@ -160,7 +160,7 @@ def test_the_order_of_keys_does_not_matter(keys: list[str], names_of_args: list[
 
 @settings(steady, max_examples=500)
 @given(
-    st.sampled_from(["http", "https", "ftp", "file", "sftp", "s3", "", "HTTP"]),
+    st.sampled_from(["http", "https", "ftp", "ftps", "FTPES", "file", "sftp", "s3", "", "HTTP"]),
     st.text("ab:@/#?%{}$[]\\ .é\n", max_size=6),
     st.text("ab:@/#?%{}$[]\\ .é\n", max_size=10),
     st.sampled_from([{}, {"field_name": "f"}, {"method": "PUT"}, {"field_name": "f", "method": "PUT"}, {"width": "x"}]),

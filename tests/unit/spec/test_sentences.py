@@ -6,7 +6,7 @@ from tests.unit.spec.samples import codes, refused
 
 PUT = "https://h/out.png"
 SIZED = {"width": 20, "height": 10}
-SPOKEN = "http://, https://, ftp:// or file://"
+SPOKEN = "http://, https://, ftp://, ftps://, ftpes:// or file://"
 NOT_YET = "not available in this version yet"
 CONTRADICTS = "contradicts the extension of dstURL"
 

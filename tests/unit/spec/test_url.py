@@ -51,7 +51,13 @@ def test_parts() -> None:
     assert "pw" not in repr(parsed)
 
 
-@pytest.mark.parametrize(("text", "port"), [("http://h", 80), ("https://h", 443), ("ftp://h/x", 21), ("file:///x", 0)])
+PORTS = [
+    ("http://h", 80), ("https://h", 443), ("ftp://h/x", 21), ("file:///x", 0), ("ftps://h/x", 990), ("ftpes://h/x", 21),
+    ("ftpes://h:990/x", 990), ("ftps://h:21/x", 21),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "port"), PORTS)
 def test_default_ports(text: str, port: int) -> None:
     assert url.parse(text).port == port
 
@@ -79,6 +85,8 @@ def test_refused(text: str) -> None:
         ("https://h/a?X-Amz-Date=1&v=2&X-Goog-Signature=3", "https://h/a?v=2"),
         ("https://h/a?sig=1&se=2&Expires=3&Signature=4", "https://h/a"),
         ("ftp://h//abs/a", "ftp://u@h/%2fabs/a"),
+        ("ftps://h:21/a", "ftpes://u:p@h/a"),
+        ("ftp://h/a", "ftpes://h/a"),
         ("file:///a//b", "file://localhost/a/b"),
     ],
 )
@@ -91,7 +99,7 @@ def test_one_place_has_one_key(one: str, other: str) -> None:
     [
         ("http://h/a", "https://h/a"), ("http://h/a", "http://h:81/a"), ("http://h/a", "http://h/A"),
         ("http://h/a?v=1", "http://h/a?v=2"), ("http://h/a%2Fb", "http://h/a/b"), ("ftp://h/a", "ftp://h//a"),
-        ("http://h/a?design=1", "http://h/a"), ("http://h/a%3Fb", "http://h/a?b"),
+        ("ftps://h/a", "ftp://h/a"), ("http://h/a?design=1", "http://h/a"), ("http://h/a%3Fb", "http://h/a?b"),
     ],
 )  # fmt: skip
 def test_two_places_have_two_keys(one: str, other: str) -> None:
