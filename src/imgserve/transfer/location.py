@@ -41,6 +41,13 @@ def origin(url: str) -> Origin:
     return Origin(scheme=scheme, host=(parts.host or "").lower(), port=int(port or 0))
 
 
+def origin_url(url: str) -> str:
+    """``scheme://host[:port]`` as browsers write an origin: without the scheme's own port. Raises ValueError."""
+    place = origin(url)
+    port = _parsed(url).getpart(pycurl.UPART_PORT, pycurl.U_NO_DEFAULT_PORT)
+    return f"{place.scheme}://{place.host}" + (f":{port}" if port else "")
+
+
 def has_query(url: str) -> bool:
     return bool(_parsed(url).query)
 

@@ -23,7 +23,9 @@ _DONE = frozenset({301, 302, 303})
 
 class _Post(msgspec.Struct, frozen=True):
     url: str
+    field: bytes
     fields: tuple[Field, ...] = ()
+    headers: tuple[str, ...] = ()
 
 
 async def post(client: Client, destination: Destination, blob: Blob, write: Write) -> Delivery:
@@ -46,7 +48,8 @@ async def _through_page(client: Client, destination: Destination, blob: Blob, wr
     answer = await _send(client, session, order, destination, blob, write, deadline)
     if answer.status in http.REPEATS:
         again = location.with_login_of(destination.url, http.repeat_target(order.url, answer))
-        order = msgspec.structs.replace(order, url=again)
+        headers = _sender(page.url, again) if order.headers else ()
+        order = msgspec.structs.replace(order, url=again, headers=headers)
         answer = await _send(client, session, order, destination, blob, write, deadline)
     return answer
 
@@ -68,25 +71,36 @@ async def _page(client: Client, session: Session, url: str, deadline: float) -> 
 
 async def _filled(page: Answer, destination: Destination) -> _Post:
     """What to post and where: the page's form, or the bare file to the page itself."""
-    direct = _Post(destination.url)
+    direct = _Post(destination.url, destination.field.encode())
     if not http.is_good(page.status) or not _is_html(page):
         return direct
     if page.is_cut:
         raise DeliveryFailed(f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", "point dstURL at the form")
-    form, charset = await asyncio.to_thread(_read, page, destination.field)
+    form = await asyncio.to_thread(_read, page, destination.field)
     if form is None:
         return direct
-    fields = tuple(
-        Field(name.encode(charset, "xmlcharrefreplace"), value.encode(charset, "xmlcharrefreplace"))
-        for name, value in form.fields
+    target = _target(page.url, form)
+    return _Post(
+        url=location.with_login_of(destination.url, target),
+        field=form.encoded(destination.field),
+        fields=tuple(Field(form.encoded(name), form.encoded(value)) for name, value in form.fields),
+        headers=_sender(page.url, target),
     )
-    return _Post(location.with_login_of(destination.url, _target(page.url, form)), fields)
 
 
-def _read(page: Answer, file_field: str) -> tuple[Form | None, str]:
-    """The page's form, and the charset in which its fields are sent."""
+def _read(page: Answer, file_field: str) -> Form | None:
     text, charset = page_text(page.body, page.media_type)
-    return find_form(text, file_field), charset
+    return find_form(text, file_field, charset)
+
+
+def _sender(page_url: str, target: str) -> tuple[str, ...]:
+    """Which page posts, as browsers say it: frameworks refuse a post by https that does not (Django's CSRF check).
+
+    Another origin learns the page's origin only (Referrer Policy, strict-origin-when-cross-origin).
+    """
+    origin = location.origin_url(page_url)
+    is_same = location.origin(page_url) == location.origin(target)
+    return f"Origin: {origin}", f"Referer: {location.resolve(page_url, '') if is_same else origin + '/'}"
 
 
 def _is_html(page: Answer) -> bool:
@@ -119,10 +133,10 @@ async def _send(
         method="POST",
         url=order.url,
         timeout_s=http.time_left(deadline),
-        headers=(http.AGENT, "Expect:", *write.http_headers()),
+        headers=(http.AGENT, "Expect:", *order.headers, *write.http_headers()),
         body=blob,
         fields=order.fields,
-        file=FilePart(destination.field.encode(), destination.name.encode(), write.media_type),
+        file=FilePart(order.field, destination.name.encode(), write.media_type),
     )
     try:
         return await client.perform(call, session)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgserve.transfer.form import find_form, page_text
+from imgserve.transfer.form import Form, find_form, page_text
 
 FILE = '<input type="file" name="pic">'
 
@@ -22,7 +22,21 @@ FILE = '<input type="file" name="pic">'
         ("<select name=s><option value=1>a<option>b</select>", (("s", "1"),)),
         ("<select name=s multiple><option selected>a<option>b<option selected>c</select>", (("s", "a"), ("s", "c"))),
         ("<select name=s><option disabled>no<option>yes</select>", (("s", "yes"),)),
-        ("<textarea name=x>\n1 &lt;\n2</textarea>", (("x", "1 <\r\n2"),)),
+        ("<textarea name=x>\n1 &lt;\n2</textarea>", (("x", "1 <\n2"),)),
+        ("<textarea name=x>\r\n\n1</textarea>", (("x", "\n1"),)),
+        ("<textarea name=x><input name=no></textarea>", (("x", "<input name=no>"),)),
+        ("<title><input name=no></title><style><input name=no></style>", ()),
+        ("<noscript><input name=no></noscript><iframe><input name=no></iframe>", ()),
+        ("<!--><input name=t value=1>-->", (("t", "1"),)),
+        ("<input name=t value=1 name=u value=2>", (("t", "1"),)),
+        ("<input type=image name=i src=x><input type=submit name=c>", (("i.x", "0"), ("i.y", "0"))),
+        ("<input type=image src=x>", (("x", "0"), ("y", "0"))),
+        ("<input type=submit name=a disabled><input type=submit name=c value=2>", (("c", "2"),)),
+        ("<button>go</button><button name=b value=1>x</button>", ()),
+        ("<button type=submit name=b>go</button>", (("b", ""),)),
+        ("<input type=hidden name=_charset_ value=x>", (("_charset_", "UTF-8"),)),
+        ("<select name=s multiple><option>a</select>", ()),
+        ("<select name=s><optgroup><option value=1><option value=2 selected></optgroup></select>", (("s", "2"),)),
         ("<input name=t value=1 disabled>", ()),
         ("<fieldset disabled><input name=t value=1></fieldset><input name=u value=2>", (("u", "2"),)),
         ("<button name=b value=1>x</button><input type=submit name=c value=2>", (("b", "1"),)),
@@ -57,6 +71,55 @@ def test_controls_may_stand_outside_their_form() -> None:
     assert (form.action, form.fields) == ("/b", (("t", "1"),))
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<table><form action=/b><tr><td>{FILE}<input name=t value=1></td></tr></form></table><input name=no>",
+        f"<div><form action=/b></div>{FILE}<p><input name=t value=1></p></form><input name=no>",
+        f"<form action=/b>{FILE}<form action=/c><input name=t value=1></form><input name=no>",
+    ],
+    ids=["table", "div", "form in form"],
+)
+def test_a_form_is_open_until_its_end_tag(page: str) -> None:
+    form = find_form(page, "pic")
+    assert form is not None
+    assert (form.action, form.fields) == ("/b", (("t", "1"),))
+
+
+@pytest.mark.parametrize(
+    ("button", "action"),
+    [
+        ("<button formaction=/there>x</button>", "/there"),
+        ("<input type=submit><button formaction=/there>x</button>", "/here"),
+        ("<button type=button formaction=/there>x</button>", "/here"),
+        ('<button formaction="">x</button>', "/here"),
+    ],
+)
+def test_the_button_may_name_the_action(button: str, action: str) -> None:
+    form = find_form(f"<form action=/here>{FILE}{button}</form>", "pic")
+    assert form is not None
+    assert form.action == action
+
+
+@pytest.mark.parametrize(
+    ("accepted", "charset", "name"),
+    [
+        ("", "cp1251", "windows-1251"), ("utf-8", "utf-8", "UTF-8"), ("nonsense KOI8-R", "koi8-r", "KOI8-R"),
+        ("punycode", "cp1251", "windows-1251"), ("latin1", "cp1252", "windows-1252"),
+    ],
+)  # fmt: skip
+def test_the_fields_have_the_charset_of_page_or_form(accepted: str, charset: str, name: str) -> None:
+    page = f'<form accept-charset="{accepted}">{FILE}<input type=hidden name=_charset_></form>'
+    form = find_form(page, "pic", "cp1251")
+    assert form is not None
+    assert (form.charset, form.fields) == (charset, (("_charset_", name),))
+
+
+def test_fields_are_encoded_as_browsers_do_it() -> None:
+    form = Form("", "", "cp1251", ())
+    assert form.encoded("Ж\n€ 図\r") == b"\xc6\r\n\x88 &#22259;\r\n"
+
+
 def test_the_base_is_told() -> None:
     form = find_form(f'<base href="https://x.test/y/"><base href="/no"><form>{FILE}</form>', "pic")
     assert form is not None
@@ -84,8 +147,10 @@ def test_any_text_is_read_without_an_error(page: str) -> None:
     ("body", "media_type", "expected"),
     [
         ("é".encode(), "text/html", ("é", "utf-8")),
-        ("é".encode("latin-1"), "text/html; charset=ISO-8859-1", ("é", "iso8859-1")),
+        ("é".encode("latin-1"), "text/html; charset=ISO-8859-1", ("é", "cp1252")),
         (b'<meta charset="windows-1251">\xff', "text/html", ('<meta charset="windows-1251">я', "cp1251")),
+        (b"\x80", "text/html; charset=us-ascii", ("€", "cp1252")),
+        (b"\xef\xbb\xbfx", "text/html; charset=windows-1251", ("x", "utf-8")),
         (b"x", "text/html; charset=nonsense", ("x", "utf-8")),
         (b"b\xd6", "text/html; charset=GBK", ("b\ufffd", "gbk")),
         (b"a-b", "text/html; charset=punycode", ("a-b", "utf-8")),
