@@ -194,6 +194,9 @@ async def _parts(settings: Settings) -> AsyncIterator[Parts]:
     parts = Parts(settings, queue)
     try:
         await parts.pool.start()
+        if parts.transfers.proxy is not None:
+            detail = "it must keep jobs from addresses that are not public; only the text of their URLs is judged here"
+            logs.event("proxy_in_use", proxy=str(parts.transfers.proxy), detail=detail)
         logs.event("workers_started", sandbox=parts.pool.sandbox, pids=",".join(map(str, parts.pool.worker_pids)))
         yield parts
     except PoolCannotStart as error:

@@ -281,10 +281,12 @@ async def test_a_root_may_be_named_from_below(tmp_path: Path, monkeypatch: pytes
     await transfers.aclose()
 
 
-def test_the_configuration_names_its_faults(tmp_path: Path) -> None:
+def test_the_configuration_names_its_faults(tmp_path: Path, authority: Authority) -> None:
     config = Config(
         allow_networks=("10.0.0.0/8", "nonsense"), read_roots=(str(tmp_path), "/no/such"), ca_file="/no/such.pem"
     )
     assert [problem.partition(":")[0] for problem in config.problems()] == ["allow_networks", "read_roots", "ca_file"]
-    (tmp_path / "ca.pem").touch()
-    assert not Config(ca_file=str(tmp_path / "ca.pem")).problems()
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
+    for unusable in (tmp_path / "ca.pem", tmp_path):
+        assert len(Config(ca_file=str(unusable)).problems()) == 1
+    assert not Config(ca_file=str(authority.ca_file)).problems()

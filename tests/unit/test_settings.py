@@ -14,6 +14,7 @@ from imgserve.logfile import Config as LogConfig
 from imgserve.settings import read
 from imgserve.settings.load import Settings, SettingsInvalid, add_flags, config_file, load
 from imgserve.settings.options import BY_TARGET, CONFIG, OPTIONS, Option
+from tests.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[2]
 DAEMON, DOORS, E2E = "service/test_daemon.py", "service/test_doors.py", "service/test_settings.py"
@@ -86,7 +87,7 @@ SHOWN_BY = {
     "min_free_disk_bytes": (KEEPING, "test_below_the_disk_floor_nothing_is_accepted_but_work_ends"),
 }
 USUAL = Settings(Path(), Path(), LogConfig())
-NO_SETTINGS = {"api.keys", "test", "transfer.ca_file"}
+NO_SETTINGS = {"api.keys", "test"}
 SETTINGS = [option for option in OPTIONS if option is not CONFIG]
 NAMES = [option.name for option in SETTINGS]
 
@@ -126,7 +127,10 @@ def unusual(option: Option, tmp_path: Path) -> object:
         "host": "127.0.0.3", "api_key_file": str(keys), "sandbox": "off", "log_format": "json", "log_level": "debug",
         "otel_endpoint": "http://127.0.0.1:4318", "heartbeat_s": 7.0, "user": "nobody",
         "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),
+        "proxy": "http://user:s3cret@proxy.test:3128",
     }  # fmt: skip
+    if option.name == "ca_file":
+        return str(Authority(tmp_path).ca_file)
     if option.name in chosen:
         return chosen[option.name]
     if option.is_list:

@@ -105,6 +105,13 @@ TOPICS: dict[str, tuple[Option, ...]] = {
                flags=("--read-root",), metavar="DIR", is_list=True, is_path=True),
         Option("write_root", "transfer.write_roots", Texts, "opens a directory to `file:` destinations",
                default="none", flags=("--write-root",), metavar="DIR", is_list=True, is_path=True),
+        Option("proxy", "transfer.proxy", Text,
+               "all transfers but `file:` go through this proxy, which then has to judge addresses: `http`, `https`, "
+               "`socks5` or `socks5h`, with its port",
+               default="none", flags=("--proxy",), metavar="URL", is_secret=True),
+        Option("ca_file", "transfer.ca_file", Text,
+               "certificates (PEM) of authorities that are trusted beside the usual ones",
+               default="none", flags=("--ca-file",), metavar="FILE", is_path=True),
     ),
     "Transfers": (
         Option("connect_timeout_s", "transfer.connect_timeout_s", Seconds, "a connection must stand in this time",

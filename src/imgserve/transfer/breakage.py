@@ -14,6 +14,7 @@ _SENTENCES: dict[int, tuple[str, bool]] = {
     pycurl.E_UNSUPPORTED_PROTOCOL: ("{place} redirects to a scheme that is not followed", False),
     pycurl.E_URL_MALFORMAT: ("{place} is not part of a URL that can be used", False),
     pycurl.E_COULDNT_RESOLVE_HOST: ("There is no host {place}", True),
+    pycurl.E_COULDNT_RESOLVE_PROXY: ("{place} cannot be reached: there is no host of the proxy's name", True),
     pycurl.E_COULDNT_CONNECT: ("{place} does not accept connections", True),
     pycurl.E_REMOTE_ACCESS_DENIED: ("{place} denies access to the directory", False),
     pycurl.E_PARTIAL_FILE: ("{place} ended the transfer early", True),
@@ -70,6 +71,9 @@ def broken_by(number: int, exchange: Exchange, place: Origin) -> Broken:
     if number == pycurl.E_PEER_FAILED_VERIFICATION:
         fault = _CERTIFICATE_FAULTS.get(exchange.curl.getinfo(pycurl.SSL_VERIFYRESULT), "cannot be verified")
         return Broken(f"The TLS certificate of {place} {fault}")
+    connected = exchange.curl.getinfo(pycurl.HTTP_CONNECTCODE)
+    if connected >= 300:
+        return Broken(f"The proxy does not connect to {place} (it answered {connected})", is_retryable=connected >= 500)
     reply = exchange.last_reply()
     if reply >= 400 and (number in _SAID_NO or reply == _CLOSING):
         return Broken(

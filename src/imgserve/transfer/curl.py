@@ -8,18 +8,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import certifi
 import msgspec
 import pycurl
 
 from imgserve import tracing
 from imgserve.spec.url import FTP_FAMILY
 from imgserve.transfer import location
+from imgserve.transfer.authorities import Authorities
 from imgserve.transfer.breakage import broken_by
 from imgserve.transfer.call import WRITES, Answer, Call
 from imgserve.transfer.exchange import Exchange
 from imgserve.transfer.faults import Broken
 from imgserve.transfer.guard import Guard
+from imgserve.transfer.proxy import Proxy, setopts
 from imgserve.transfer.slots import Slots
 
 _BUFFER_BYTES = 512 * 1024
@@ -52,21 +53,26 @@ class Session:
 class Client:
     """Lives in the event loop that first uses it. ``aclose`` ends all transfers.
 
-    ``ca_file`` holds the certificates (PEM) that TLS peers are judged by; empty means certifi's.
+    ``ca_file`` holds certificates (PEM) of authorities that TLS peers may have beside certifi's.
     """
 
-    def __init__(self, guard: Guard, pace: Pace, ca_file: str = "") -> None:
+    def __init__(self, guard: Guard, pace: Pace, ca_file: str = "", proxy: Proxy | None = None) -> None:
+        """Raises OSError, ValueError for a ``ca_file`` that cannot be used."""
         self._guard = guard
         self._pace = pace
         self._slots = Slots(pace.max_transfers)
         self._multi = pycurl.AsyncCurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, _POOLED_CONNECTIONS)
         self._idle: list[pycurl.Curl] = []
-        self._ca_file = ca_file or certifi.where()
+        self._authorities = Authorities(ca_file)
+        self._proxy = proxy
 
     async def perform(self, call: Call, session: Session | None = None) -> Answer:
         """Carry out one exchange. Raises Broken, or the fault of the call's own ``fetch``."""
         place = location.origin(call.url)
+        refusal = self._guard.blind_refusal(place.host, place.port)
+        if refusal is not None:
+            raise Broken(refusal.detail, refusal.hint, is_refused=True)
         per_host = self._pace.max_per_host_ftp if place.scheme in FTP_FAMILY else self._pace.max_per_host
         loop = asyncio.get_running_loop()
         deadline = loop.time() + call.timeout_s
@@ -80,9 +86,7 @@ class Client:
             async with self._handle(session) as curl, asyncio.timeout(timeout_s if call.fetch else None) as clock:
                 exchange = Exchange(curl, _traced(call), self._guard, clock)
                 self._configure(curl, call, timeout_s)
-                if place.scheme in ("ftps", "ftpes"):
-                    curl.setopt(pycurl.USE_SSL, pycurl.USESSL_ALL)  # for the data connection too, or not at all
-                    curl.setopt(pycurl.FTPSSLAUTH, pycurl.FTPAUTH_TLS)
+                self._route(curl, place)
                 return await self._run(exchange, place)
         except TimeoutError:
             raise Broken(f"{place} did not answer in time", is_retryable=True) from None
@@ -99,6 +103,7 @@ class Client:
         for curl in self._idle:
             curl.close()
         self._idle.clear()
+        self._authorities.close()
 
     @asynccontextmanager
     async def _handle(self, session: Session | None) -> AsyncIterator[pycurl.Curl]:
@@ -135,11 +140,10 @@ class Client:
         setopt(pycurl.URL, location.for_libcurl(call.url).encode())
         setopt(pycurl.PROTOCOLS, _HTTP | _FTP)
         setopt(pycurl.REDIR_PROTOCOLS, _HTTP)
-        setopt(pycurl.PROXY, "")
         setopt(pycurl.NOSIGNAL, 1)
         setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(min(self._pace.connect_timeout_s, timeout_s) * 1000)))
-        setopt(pycurl.CAINFO, self._ca_file)
+        setopt(pycurl.CAINFO, self._authorities.path)
         # libcurl's clock runs on while a fetch waits for memory; ``perform`` has one that does not.
         waiting_s = _MEMORY_WAIT_S if call.fetch is not None else 0.0
         setopt(pycurl.TIMEOUT_MS, max(1, int((timeout_s + waiting_s) * 1000)))
@@ -150,6 +154,13 @@ class Client:
         if call.follows_redirects:
             setopt(pycurl.FOLLOWLOCATION, 1)
             setopt(pycurl.MAXREDIRS, _MAX_REDIRECTS)
+
+    def _route(self, curl: pycurl.Curl, place: location.Origin) -> None:
+        for option, value in setopts(self._proxy, self._authorities.path, is_ftp=place.scheme in FTP_FAMILY):
+            curl.setopt(option, value)
+        if place.scheme in ("ftps", "ftpes"):
+            curl.setopt(pycurl.USE_SSL, pycurl.USESSL_ALL)  # for the data connection too, or not at all
+            curl.setopt(pycurl.FTPSSLAUTH, pycurl.FTPAUTH_TLS)
 
 
 def _traced(call: Call) -> Call:

@@ -15,11 +15,12 @@ from imgserve.spec.destination import Destination
 from imgserve.spec.limits import Limits
 from imgserve.spec.source import Source, source_key
 from imgserve.spec.url import FTP_FAMILY
-from imgserve.transfer import file, ftp, http, upload
+from imgserve.transfer import authorities, file, ftp, http, upload
 from imgserve.transfer.curl import Client, Pace
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.guard import DEFAULT_PORTS, Guard, Refusal, literal_address, parse_network, parse_ports
+from imgserve.transfer.guard import DEFAULT_PORTS, Guard, Refusal, parse_network, parse_ports
+from imgserve.transfer.proxy import SCHEMES, parse_proxy
 from imgserve.transfer.spool import Budget
 from imgserve.transfer.write import Delivery, Write
 
@@ -27,9 +28,10 @@ __all__ = ["Config", "Delivery", "Fetch", "Transfers", "Write"]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Networks are CIDRs, roots absolute directories, ports numbers or ranges; ``max_per_host`` is per host and port.
+    """Networks are CIDRs, roots directories, ports numbers or ranges; ``max_per_host`` is per host and port.
 
-    ``ca_file`` holds the certificates (PEM) that TLS peers are judged by; empty means certifi's.
+    ``ca_file`` holds certificates (PEM) of authorities that TLS peers may have beside certifi's. ``proxy`` is a URL and
+    may hold a password.
     """
 
     allow_networks: tuple[str, ...] = ()
@@ -37,6 +39,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read_roots: tuple[str, ...] = ()
     write_roots: tuple[str, ...] = ()
     ca_file: str = ""
+    proxy: str = ""
     connect_timeout_s: float = 5.0
     source_timeout_s: float = 30.0
     low_speed_bytes_s: int = 1024
@@ -60,9 +63,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         for field, roots in (("read_roots", self.read_roots), ("write_roots", self.write_roots)):
             found += [f"{field}: there is no directory {root!r}" for root in roots if not Path(root).is_dir()]
-        if self.ca_file and not Path(self.ca_file).is_file():
+        if self.ca_file and not _is_read_by(authorities.check, self.ca_file):
             found.append(f"ca_file: expected a file of PEM certificates, there is none at {self.ca_file!r}")
+        if self.proxy and not _is_read_by(parse_proxy, self.proxy):
+            found.append(f"proxy: expected scheme://host:port, the scheme one of {', '.join(SCHEMES)}")
         return tuple(found)
+
+    def __repr__(self) -> str:
+        return f"Config(allow_networks={self.allow_networks}, read_roots={self.read_roots})"
 
 
 class Transfers:
@@ -72,11 +80,13 @@ class Transfers:
         """Raises ValueError or OSError for what ``config.problems`` would have named."""
         self._config = config
         self._limit_bytes = limits.source_bytes
+        self.proxy = parse_proxy(config.proxy) if config.proxy else None
         self._guard = Guard(
             tuple(parse_network(text) for text in config.allow_networks),
             tuple(parse_ports(text) for text in config.ports),
+            self.proxy.port if self.proxy else 0,
         )
-        self._client = Client(self._guard, _pace(config), config.ca_file)
+        self._client = Client(self._guard, _pace(config), config.ca_file, self.proxy)
         self._threads = file.Threads()
         self._read_roots = file.Roots(config.read_roots)
         self._write_roots = file.Roots(config.write_roots)
@@ -175,8 +185,7 @@ class Transfers:
         self._write_roots.close()
 
     def _refusal(self, host: str, port: int) -> Refusal | None:
-        address = literal_address(host)
-        return self._guard.port_refusal(port) or (self._guard.address_refusal(address) if address else None)
+        return self._guard.text_refusal(host, port)
 
     def _source_place(self, source: Source) -> file.Place:
         if not self._read_roots:
@@ -198,7 +207,7 @@ class Transfers:
 def _is_read_by(parse: Callable[[str], object], text: str) -> bool:
     try:
         parse(text)
-    except ValueError:
+    except (ValueError, OSError):
         return False
     return True
 

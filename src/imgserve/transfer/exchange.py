@@ -191,6 +191,11 @@ class Exchange:
         # REDIR_PROTOCOLS knows only the first URL's scheme: http -> https -> http would pass it.
         try:
             self._next_url = location.resolve(self._url, reference)
+            place = location.origin(self._next_url)
+            refusal = self._guard.blind_refusal(place.host, place.port)
+            if refusal is not None:
+                self.fault = Broken(refusal.detail, refusal.hint, is_refused=True)
+                return _HEADER_ABORT
             if not location.is_downgrade(self._url, self._next_url):
                 return None
             self.fault = Broken(f"{location.origin(self._url)} redirects from https to a scheme without TLS")

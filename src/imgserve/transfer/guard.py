@@ -12,6 +12,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import msgspec
 
+from imgserve.transfer.proxy import is_local_name
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -44,6 +46,7 @@ _DENIED_V4 = tuple(
         "240.0.0.0/4",
     )
 )
+_LOOPBACK = IPv4Address("127.0.0.1")
 _GLOBAL_V6 = IPv6Network("2000::/3")
 # fec0::/10, 5f00::/16, ff00::/8, fc00::/7, fe80::/10 and 100::/64 lie outside 2000::/3 and need no line here.
 _DENIED_V6 = tuple(
@@ -116,10 +119,26 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Guard(msgspec.Struct, frozen=True):
-    """The policy: everything global, and what ``allowed`` opens besides; of these the ports named."""
+    """The policy: everything global, and what ``allowed`` opens besides; of these the ports named.
+
+    With a ``proxy_port`` a proxy connects in our place: connections go to it alone, and of a peer only the text of its
+    URL can be judged.
+    """
 
     allowed: tuple[Network, ...] = ()
     ports: tuple[Ports, ...] = tuple(parse_ports(text) for text in DEFAULT_PORTS)
+    proxy_port: int = 0
+
+    def text_refusal(self, host: str, port: int) -> Refusal | None:
+        """Why a URL's host and port are refused by their text alone; None when they may go on."""
+        address = literal_address(host)
+        if address is None and self.proxy_port and is_local_name(host):
+            address = _LOOPBACK
+        return self.port_refusal(port) or (self.address_refusal(address) if address else None)
+
+    def blind_refusal(self, host: str, port: int) -> Refusal | None:
+        """``text_refusal`` where it is all that there is; None where the connection itself will be judged."""
+        return self.text_refusal(host, port) if self.proxy_port else None
 
     def port_refusal(self, port: int) -> Refusal | None:
         if any(low <= port <= high for low, high in self.ports):
@@ -136,6 +155,9 @@ class Guard(msgspec.Struct, frozen=True):
 
     def refusal(self, address: str, port: int) -> Refusal | None:
         """Why a connection to this resolved address is refused; None when it may go on."""
+        if self.proxy_port:
+            is_proxy = port == self.proxy_port
+            return None if is_proxy else Refusal("Only the proxy is connected to", "leave --proxy out")
         return _judged(self, address, port)
 
     def _is_allowed(self, address: Address) -> bool:

@@ -1,0 +1,57 @@
+"""The proxy that all transfers but ``file:`` go through, if the operator names one; never one from the environment.
+
+In: the setting's text. Out: a ``Proxy`` for the client and the guard. Called by ``dispatch``. A proxy resolves and
+connects in our place, so of a transfer's peer only the URL's text is judged; the proxy has to judge the rest.
+"""
+
+import msgspec
+import pycurl
+
+SCHEMES = ("http", "https", "socks5", "socks5h")
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """``url`` may hold a password and is never shown; ``str`` gives host and port."""
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+
+    def __repr__(self) -> str:
+        return f"Proxy({self})"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    @property
+    def is_http(self) -> bool:
+        return self.scheme in ("http", "https")
+
+
+def parse_proxy(text: str) -> Proxy:
+    """Raises ValueError for a text that is no proxy's URL; the message holds no piece of it."""
+    try:
+        parts = pycurl.CurlUrl(text.encode(), pycurl.U_NON_SUPPORT_SCHEME)
+        scheme, host, path = str(parts.scheme).lower(), str(parts.host or ""), str(parts.path or "/")
+        port = int(parts.getpart(pycurl.UPART_PORT, 0) or 0)
+    except (pycurl.error, UnicodeError) as error:
+        raise ValueError("expected scheme://host:port") from error
+    if scheme not in SCHEMES or not host or not port or path != "/" or parts.query or parts.fragment:
+        raise ValueError("expected scheme://host:port")
+    return Proxy(text, scheme, host.lower(), port)
+
+
+def setopts(proxy: Proxy | None, ca_file: str, *, is_ftp: bool) -> tuple[tuple[int, str | int], ...]:
+    """The libcurl options that send a transfer through it, or through none: an empty text also shuts out variables."""
+    if proxy is None:
+        return ((pycurl.PROXY, ""),)
+    # An FTP server is reached through a tunnel; without one libcurl would have an HTTP proxy speak FTP for us.
+    tunnel = ((pycurl.HTTPPROXYTUNNEL, 1),) if is_ftp and proxy.is_http else ()
+    return (pycurl.PROXY, proxy.url), (pycurl.NOPROXY, ""), (pycurl.PROXY_CAINFO, ca_file), *tunnel
+
+
+def is_local_name(host: str) -> bool:
+    """Whether the name means this machine without asking anybody (RFC 6761, 6.3)."""
+    name = host.lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost")
