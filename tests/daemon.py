@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-READY = re.compile(r"listening on (http://\S+)")
+READY = re.compile(r"listening on (https?://\S+)")
 LOOPBACK = ("--allow-network", "127.0.0.0/8")
 FAILPOINT_SWITCHES = ("failpoint", "nth", "failpoint_file")
 

@@ -113,9 +113,10 @@ def _serve(
 ) -> int:
     _make_data_dir(settings.data_dir, identity)
     with service.listen(settings.api) as listener:
+        certificate = settings.api.certificate()  # now, because the key may be root's alone
         if identity is not None:
             _become(identity)
-        return service.run(settings, listener, on_listening, on_hangup)
+        return service.run(settings, listener, certificate, on_listening, on_hangup)
 
 
 def _make_data_dir(path: Path, identity: Identity | None) -> None:

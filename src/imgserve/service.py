@@ -12,7 +12,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,8 @@ import uvloop
 from imgserve import failpoint, logs, metrics, tracing
 from imgserve.api import app
 from imgserve.api.auth import KeyFileInvalid, Keys, read_keys
-from imgserve.api.connection import TimedProtocol
+from imgserve.api.connection import BACKLOG, Server, TimedProtocol
+from imgserve.api.tls import Certificate, CertificateInvalid
 from imgserve.attempt import Attempts
 from imgserve.debts import Debts
 from imgserve.delivery import Deliveries
@@ -40,7 +41,6 @@ from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.spool import Store
 
 BEGUN_BYTES = 64_000_000
-BACKLOG = 2048
 COLLECT_AFTER = 20_000
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 KEEP_BYTES = 64 * 1024 * 1024
@@ -49,14 +49,6 @@ KEEP_BYTES = 64 * 1024 * 1024
 class CannotStart(ImgserveError):
     code = "cannot_start"
     title = "The server cannot start"
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: ours drain first."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Parts:
@@ -79,21 +71,29 @@ class Parts:
 
 
 def run(
-    settings: Settings, listener: socket.socket, on_listening: Callable[[str], None], on_hangup: Callable[[], None]
+    settings: Settings,
+    listener: socket.socket,
+    certificate: Certificate | None,
+    on_listening: Callable[[str], None],
+    on_hangup: Callable[[], None],
 ) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a drain. Raises CannotStart, StorageFailing, OSError.
 
-    ``on_listening`` is told the URL; ``on_hangup`` is called at SIGHUP, which has the keys read anew besides.
+    ``on_listening`` is told the URL; ``on_hangup`` is called at SIGHUP, when keys and certificate are read anew too.
     """
     try:
         tracing.start(settings.tracing)
-        return _run(settings, listener, on_listening, on_hangup)
+        return _run(settings, listener, certificate, on_listening, on_hangup)
     finally:
         tracing.stop()
 
 
 def _run(
-    settings: Settings, listener: socket.socket, on_listening: Callable[[str], None], on_hangup: Callable[[], None]
+    settings: Settings,
+    listener: socket.socket,
+    certificate: Certificate | None,
+    on_listening: Callable[[str], None],
+    on_hangup: Callable[[], None],
 ) -> int:
     if settings.test is not None:
         logs.event("test_switches", switches=repr(settings.test))
@@ -102,19 +102,24 @@ def _run(
         if settings.test.failpoint_file:
             failpoint.arm_by(Path(settings.test.failpoint_file))
     _raise_descriptor_limit()
-    return uvloop.run(_serve(settings, listener, on_listening, on_hangup))
+    return uvloop.run(_serve(settings, listener, certificate, on_listening, on_hangup))
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, on_listening: Callable[[str], None], on_hangup: Callable[[], None]
+    settings: Settings,
+    listener: socket.socket,
+    certificate: Certificate | None,
+    on_listening: Callable[[str], None],
+    on_hangup: Callable[[], None],
 ) -> int:
     stop = asyncio.Event()
     hurry = asyncio.Event()
     _on_signals(stop, hurry)
     keys = Keys(settings.api.keys)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, keys, settings.api.key_file, on_hangup)
+    reload = partial(_reload, keys, settings.api.key_file, certificate, on_hangup)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     async with _parts(settings) as parts:
-        server = _Server(
+        server = Server(
             uvicorn.Config(
                 app.build(settings.api, keys, parts.intake, parts.queue, parts.pool, parts.transfers),
                 http=partial(TimedProtocol, header_timeout_s=settings.api.header_timeout_s),  # type: ignore[arg-type]
@@ -126,15 +131,16 @@ async def _serve(
                 server_header=False,
                 timeout_keep_alive=10,
                 timeout_graceful_shutdown=2,
-                backlog=BACKLOG,
-            )
+            ),
+            certificate,
+            settings.api.header_timeout_s,
         )
         _tune_memory()
         serving = asyncio.create_task(server.serve([listener]))
         parts.runner.start()
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        on_listening(f"http://{shown}:{port}")
+        on_listening(f"{'https' if certificate else 'http'}://{shown}:{port}")
         await _until(stop, serving)
         await _drain(parts, settings.drain_s, hurry)
         server.should_exit = True
@@ -227,13 +233,15 @@ def listen(config: app.Config) -> socket.socket:
     return listener
 
 
-def _reload(keys: Keys, key_file: str, on_hangup: Callable[[], None]) -> None:
+def _reload(keys: Keys, key_file: str, certificate: Certificate | None, on_hangup: Callable[[], None]) -> None:
     """What SIGHUP asks for. What cannot be read anew stays as it was, and the log says so."""
     try:
         on_hangup()
         if key_file:
             keys.replace(read_keys(key_file))
-    except (KeyFileInvalid, OSError) as error:
+        if certificate is not None:
+            certificate.reload()
+    except (KeyFileInvalid, CertificateInvalid, OSError) as error:
         logs.event("reload_failed", level=logging.ERROR, detail=sentence_of(error))
     else:
         logs.event("reloaded", keys=len(keys.known))

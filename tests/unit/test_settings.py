@@ -13,7 +13,7 @@ from imgserve import failpoint
 from imgserve.logfile import Config as LogConfig
 from imgserve.settings import read
 from imgserve.settings.load import Settings, SettingsInvalid, add_flags, config_file, load
-from imgserve.settings.options import BY_TARGET, CONFIG, OPTIONS, Option
+from imgserve.settings.options import BY_NAME, BY_TARGET, CONFIG, OPTIONS, Option
 from tests.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,11 +25,17 @@ SHOWN_BY = {
     "host": (DAEMON, "test_restart_starts_what_does_not_run"),
     "port": (DAEMON, "test_restart_is_another_server_on_the_same_data"),
     "api_key_file": (DOORS, "test_keys"),
+    "tls_cert": ("service/test_tls.py", "test_jobs_are_taken_by_tls"),
+    "tls_key": ("service/test_tls.py", "test_jobs_are_taken_by_tls"),
+    "cors_origin": ("service/test_cors.py", "test_a_listed_page_is_let_in"),
     "data_dir": (DAEMON, "test_a_whole_life"),
     "pid_file": (DAEMON, "test_a_whole_life"),
     "log_file": (DAEMON, "test_a_whole_life"),
     "log_max_bytes": (DAEMON, "test_the_log_is_renamed_when_it_is_large_and_few_are_kept"),
     "log_keep": (DAEMON, "test_the_log_is_renamed_when_it_is_large_and_few_are_kept"),
+    "log_format": ("unit/test_logs.py", "test_a_line_of_json"),
+    "log_level": ("service/test_seeing.py", "test_debug_tells_more_and_warning_less"),
+    "otel_endpoint": ("service/test_tracing.py", "test_a_job_is_one_trace_from_its_callers_span_on"),
     "user": (DAEMON, "test_a_server_started_by_root_becomes_the_user"),
     "drain_s": (DAEMON, "test_stop_waits_for_what_runs_and_kill_does_not"),
     "request_header_timeout_s": (DOORS, "test_half_a_header_is_ended"),
@@ -42,6 +48,8 @@ SHOWN_BY = {
     "ports": (TRANSFERS, "test_ports"),
     "read_root": ("service/test_classic.py", "test_each_code"),
     "write_root": ("service/test_classic.py", "test_each_code"),
+    "proxy": ("contract/test_transfer_proxy.py", "test_http_and_https_in_and_out"),
+    "ca_file": ("contract/test_transfer_tls.py", "test_https_in_and_out"),
     "connect_timeout_s": (TRANSFERS, "test_a_connection_that_does_not_come_is_given_up"),
     "source_timeout_s": (FETCH, "test_a_silent_server_is_given_up"),
     "placeholder_timeout_s": (E2E, "test_a_placeholder_that_is_not_answered_holds_up_the_reply_for_its_time"),
@@ -86,6 +94,7 @@ SHOWN_BY = {
     "keep_failed_s": (QUEUE, "test_how_long_ended_and_failed_jobs_are_kept"),
     "min_free_disk_bytes": (KEEPING, "test_below_the_disk_floor_nothing_is_accepted_but_work_ends"),
 }
+TLS_PAIR = {"tls_cert", "tls_key"}
 USUAL = Settings(Path(), Path(), LogConfig())
 NO_SETTINGS = {"api.keys", "test"}
 SETTINGS = [option for option in OPTIONS if option is not CONFIG]
@@ -127,10 +136,12 @@ def unusual(option: Option, tmp_path: Path) -> object:
         "host": "127.0.0.3", "api_key_file": str(keys), "sandbox": "off", "log_format": "json", "log_level": "debug",
         "otel_endpoint": "http://127.0.0.1:4318", "heartbeat_s": 7.0, "user": "nobody",
         "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),
-        "proxy": "http://user:s3cret@proxy.test:3128",
+        "cors_origin": ("https://a.test", "http://b.test:8080"), "proxy": "http://user:s3cret@proxy.test:3128",
     }  # fmt: skip
     if option.name == "ca_file":
         return str(Authority(tmp_path).ca_file)
+    if option.name in TLS_PAIR:
+        return str(Authority(tmp_path).server_file("imgserve.test"))
     if option.name in chosen:
         return chosen[option.name]
     if option.is_list:
@@ -151,11 +162,13 @@ def test_every_field_has_a_setting_and_every_setting_a_field() -> None:
 def test_each_arrives_from_file_variable_and_flag(option: Option, tmp_path: Path) -> None:
     value = unusual(option, tmp_path)
     many = value if isinstance(value, tuple) else (value,)
-    by_file = loaded(config=f"{option.name} = {json.dumps(value)}", tmp_path=tmp_path)
-    with_variable = {option.variable: ",".join(map(str, many))}
+    # One of the two files is no good without the other; the sample holds both.
+    beside = {BY_NAME[name].variable: str(value) for name in TLS_PAIR - {option.name} if option.name in TLS_PAIR}
+    by_file = loaded(config=f"{option.name} = {json.dumps(value)}", tmp_path=tmp_path, **beside)
+    with_variable = {option.variable: ",".join(map(str, many)), **beside}
     ways = [by_file, load(argparse.Namespace(), {"HOME": "/nonexistent", **with_variable})]
     for flag in option.flags:
-        ways.append(loaded(*(word for one in many for word in (flag, str(one)))))
+        ways.append(loaded(*(word for one in many for word in (flag, str(one))), tmp_path=tmp_path, **beside))
     for settings in ways:
         arrived = leaves(settings)[option.target]
         assert (str(arrived) if isinstance(arrived, Path) else arrived) == value

@@ -96,8 +96,10 @@ class Keys:
 class Guarded:
     """Lets a request through to ``app``, or has ``deny`` answer it."""
 
-    def __init__(self, app: App, keys: Keys, deny: Deny) -> None:
+    def __init__(self, app: App, keys: Keys, deny: Deny, origins: frozenset[str] = frozenset()) -> None:
+        """``origins``: pages of these may ask as if they were programs."""
         self._app = app
+        self._origins = origins
         self._keys = keys
         self._deny = deny
 
@@ -116,7 +118,7 @@ class Guarded:
     def _caller(self, scope: Scope, headers: dict[str, str]) -> Caller:
         """Raises NotAuthorised."""
         if not self._keys.known:
-            check_local(scope["client"][0] if scope.get("client") else "", headers)
+            check_local(scope["client"][0] if scope.get("client") else "", headers, self._origins)
             return Caller("local", "local")
         scheme, _, key = headers.get("authorization", "").partition(" ")
         caller = self._keys.owner(key.strip())
@@ -125,8 +127,8 @@ class Guarded:
         return caller
 
 
-def check_local(address: str, headers: dict[str, str]) -> None:
-    """Protected mode: loopback clients that are no browser page and no proxy. Raises NotAuthorised."""
+def check_local(address: str, headers: dict[str, str], origins: frozenset[str] = frozenset()) -> None:
+    """Protected mode: loopback clients that are no proxy, and no page but of ``origins``. Raises NotAuthorised."""
     if not _is_loopback(address):
         raise NotAuthorised("without an API key only programs on this machine are served", KEY_HINT)
     for name in ("forwarded", "x-forwarded-for"):
@@ -136,6 +138,8 @@ def check_local(address: str, headers: dict[str, str]) -> None:
     if not _is_local_host(host):
         raise NotAuthorised("the Host header names no loopback host", KEY_HINT)
     origin = headers.get("origin")
+    if origin in origins:
+        return
     if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
         raise NotAuthorised("the request came from another site's page", KEY_HINT)
     if headers.get("sec-fetch-site", "none").lower() not in ("none", "same-origin"):

@@ -1,12 +1,52 @@
-"""Connections that do not get on are ended: uvicorn's HTTP protocol with a timer. For ``service.py``.
+"""The HTTP server: uvicorn, with an end to connections that do not get on. For ``service.py``.
 
 uvicorn leaves a half-sent header open for ever (measured), and any byte stops its idle timer.
 """
 
 import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from imgserve.api.tls import Certificate
+
+BACKLOG = 2048
+TLS_GOODBYE_S = 2.0
+
+
+class Server(uvicorn.Server):
+    """Without signal handlers of its own: ours drain first. A TLS handshake has a deadline, which uvicorn has not."""
+
+    def __init__(self, config: uvicorn.Config, certificate: Certificate | None, handshake_timeout_s: float) -> None:
+        super().__init__(config)
+        self._certificate = certificate
+        self._handshake_timeout_s = handshake_timeout_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup([])
+        loop = asyncio.get_running_loop()
+        for listener in sockets or ():
+            if self._certificate is None:
+                server = await loop.create_server(self._protocol, sock=listener, backlog=BACKLOG)
+            else:
+                server = await loop.create_server(
+                    self._protocol, sock=listener, backlog=BACKLOG, ssl=self._certificate.context,
+                    ssl_handshake_timeout=self._handshake_timeout_s, ssl_shutdown_timeout=TLS_GOODBYE_S,
+                )  # fmt: skip
+            self.servers.append(server)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return made
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 class TimedProtocol(HttpToolsProtocol):

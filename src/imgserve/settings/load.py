@@ -161,7 +161,7 @@ def _choose_by_workers(values: dict[str, dict[str, object]]) -> None:
 
 def _contradictions(settings: Settings, given: Mapping[str, Given]) -> Iterator[str]:
     """What the packages themselves find wrong with their slices, each under the name by which it was given."""
-    for section in ("transfer", "queue", "tracing"):
+    for section in ("api", "transfer", "queue", "tracing"):
         for problem in getattr(settings, section).problems():
             field, _, sentence = problem.partition(": ")
             name = BY_TARGET[f"{section}.{field}"].name

@@ -14,11 +14,14 @@ from imgserve.imaging.worker.turbojpeg import Decoded
 from imgserve.spec.facts import Size
 
 # The resizer loads Pillow where there is one: memory, and decoders that no worker needs.
-sys.modules.setdefault("PIL", None)  # type: ignore[arg-type]
+_hides_pillow = sys.modules.setdefault("PIL", None) is None  # type: ignore[arg-type]
 try:
     import cykooz_resizer as resizer
 except ImportError:  # no wheel for this machine
     resizer = None
+finally:
+    if _hides_pillow:
+        del sys.modules["PIL"]
 
 _MAX_DECODED_PIXELS = 8_000_000  # beyond, libvips' strips need less memory
 _LEFT_TO_RESAMPLE = 2  # libvips' rule: the decoder's own scaling stops here, the rest is the resampler's
