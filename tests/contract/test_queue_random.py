@@ -13,12 +13,13 @@ import pytest
 
 from imgserve.jobs.job import Accepted, Claim, DebtClaim, Intent, OutputResult, PlaceholderResult, Settlement
 from imgserve.jobs.queue import Busy, Denied, Granted, Queue
+from imgserve.jobs.view import NotCancellable, NotRetryable
 from imgserve.spec.request import FixedOutput
 from tests.queues import START, SqliteHouse, failure_of, final_of, new_job, output, placeholder_of
 
 PLACES = ("http://place.test:80/a.png", "http://place.test:80/b.png")
 FORM = "http://place.test:80/up#file:a.png"
-ENDS = {"succeeded", "failed", "superseded"}
+ENDS = {"succeeded", "failed", "cancelled", "superseded"}
 QUIET_S = 15.0
 
 
@@ -45,6 +46,7 @@ class World:
         self.released: set[int] = set()
         self.forgotten: set[int] = set()
         self.accepted: set[int] = set()
+        self.ids: dict[int, str] = {}
         self.tokens: dict[int, int] = defaultdict(int)
         self.ended: dict[int, str] = {}
         self.happened: set[str] = set()
@@ -57,6 +59,7 @@ class World:
         assert isinstance(entry, Accepted)
         assert entry.number > max(self.accepted, default=0)
         self.accepted.add(entry.number)
+        self.ids[entry.number] = entry.id
         self.taken.append(Taken(entry, outputs, {}))
 
     async def place(self) -> None:
@@ -154,6 +157,44 @@ class World:
             await self.queue.settle_debt(debt, "overtaken", self.now)
         self.land(debt.number, debt.token)
 
+    async def cancel(self) -> None:
+        """An operator picks a job, whatever its state; what is refused must have changed nothing."""
+        number = self.pick({"queued", "running"})
+        if number is None:
+            return
+        is_writing = any(
+            (intent.number, intent.kind) == (number, "final") and intent.token == self.tokens[number]
+            for intent in self.in_flight.values()
+        )
+        before = self.house.statuses()
+        try:
+            await self.queue.cancel(self.ids[number], self.now)
+        except NotCancellable:
+            assert self.house.statuses() == before
+            self.happened.add("cancel refused")
+        else:
+            assert not is_writing, "cancelled in the middle of its final"
+            assert self.house.statuses()[number] == "cancelled"
+            self.happened.add("cancelled")
+
+    async def retry(self) -> None:
+        number = self.pick({"failed"})
+        if number is None:
+            return
+        try:
+            await self.queue.retry(self.ids[number], 86_400.0, self.now)
+        except NotRetryable:
+            assert self.house.statuses()[number] == "failed"
+            self.happened.add("retry refused")
+        else:
+            self.ended.pop(number, None)
+            self.happened.add("retried")
+
+    def pick(self, wanted: set[str]) -> int | None:
+        self.check_ends()
+        found = [number for number, status in self.house.statuses().items() if status in wanted]
+        return self.random.choice(found) if found else None
+
     async def let_time_pass(self) -> None:
         self.now += self.random.choice([1, 1, 5, 20, 61])
         await self.queue.heartbeat(tuple(claim for claim, _ in self.claims if self.random.random() < 0.7), self.now)
@@ -223,7 +264,7 @@ class World:
             assert last.number == newest or last.number not in self.released
             assert last.kind != "placeholder", f"a placeholder is left at {key}"
             if last.kind == "failed":
-                assert self.ended[last.number] == "failed"
+                assert self.ended[last.number] in ("failed", "cancelled")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -232,9 +273,9 @@ async def test_at_random(house: SqliteHouse, seed: int) -> None:
     world.queue = await house.open(START)
     steps: list[Callable[[], Awaitable[None]]] = [
         world.enqueue, world.place, world.finish_intake, world.take_work, world.write_final, world.settle, world.pay,
-        world.let_time_pass, world.crash,
+        world.let_time_pass, world.crash, world.cancel, world.retry,
     ]  # fmt: skip
-    for step in world.random.choices(steps, (6, 8, 8, 8, 8, 7, 6, 3, 1), k=200):
+    for step in world.random.choices(steps, (6, 8, 8, 8, 8, 7, 6, 3, 1, 2, 2), k=200):
         await step()
     await world.drive_to_rest()
     world.check_rest()
@@ -247,3 +288,4 @@ MET: set[str] = set()
 def test_what_the_random_runs_met() -> None:
     """A run in which nothing goes wrong proves nothing."""
     assert {"lost claim", "overtaken", "lost", "cut off", "debt paid", "refused with debt"} <= MET
+    assert {"cancelled", "cancel refused", "retried", "retry refused"} <= MET

@@ -2,12 +2,14 @@
 
     accepting ─a─> queued ─b─> running ─c─> succeeded | failed | superseded
         │            ^  │         │
-        │            └──┼────d────┘
-        └──e──> (row deleted) | failed          queued ─f─> superseded
+        │            └──┼────d────┘             queued ─f─> superseded
+        └──e──> (row deleted) | failed          queued, running ─g─> cancelled        failed ─h─> queued
 
     a  every placeholder is out (or waived)     d  retry, a lost lease, the end of the server
     b  claimed under a lease with a new token   e  a destination refused its placeholder
     c  every output has ended                   f  a newer job for the same destination was released
+    g  an operator, before a final holds its destination
+    h  an operator, as long as no newer job has its destinations
 
 Nothing here touches a disk or a clock.
 """
@@ -147,11 +149,11 @@ class Settlement(msgspec.Struct, frozen=True):
 
 
 def conclude(statuses: Iterable[OutputStatus]) -> JobStatus | None:
-    """The job's end from its outputs' ends; None while one of them is open."""
+    """The job's end from its outputs' ends; None while one of them is open. An operator's word goes first."""
     seen = set(statuses)
     if seen & OPEN:
         return None
-    for status in ("failed", "cancelled", "superseded"):
+    for status in ("cancelled", "failed", "superseded"):
         if status in seen:
             return status
     return "succeeded"

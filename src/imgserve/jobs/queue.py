@@ -20,6 +20,7 @@ from imgserve.jobs.job import (
     PlaceholderResult,
     Settlement,
 )
+from imgserve.jobs.view import JobPage, JobQuery, JobView
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -184,6 +185,29 @@ class Queue(Protocol):
         ...
 
     async def counts(self) -> Counts: ...
+
+    async def page(self, query: JobQuery) -> JobPage:
+        """Jobs for people, newest first. Never holds up the other calls, however many jobs there are."""
+        ...
+
+    async def job(self, job_id: str) -> JobView:
+        """Raises NoSuchJob."""
+        ...
+
+    async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
+        """failed -> queued with fresh attempts and its old number, and so its old place in the order; the number.
+
+        What its outputs owe is owed anew only if it fails again. Outputs whose destination a newer released job has
+        are superseded. Raises NoSuchJob, QueueFull, and NotRetryable: not failed, refused at intake, or all overtaken.
+        """
+        ...
+
+    async def cancel(self, job_id: str, now: float) -> int:
+        """queued or running -> cancelled, owing what a failed job owes; the number. Its claim is lost at once.
+
+        Raises NoSuchJob, and NotCancellable: accepting, ended, or a final holds its destination.
+        """
+        ...
 
     async def prune(self, now: float) -> int:
         """Delete ended jobs past their time; how many."""

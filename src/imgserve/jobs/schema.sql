@@ -33,6 +33,7 @@ CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
 CREATE INDEX job_open ON job (number) WHERE ended_at IS NULL;
 CREATE INDEX job_unanswered ON job (digest) WHERE is_answered = 0;
 CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX job_end ON job (status, number, created_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE output (
     id            INTEGER PRIMARY KEY AUTOINCREMENT, -- names locks, temporary files, kept renditions: never used twice
@@ -49,7 +50,7 @@ CREATE TABLE output (
     debt_attempts INTEGER NOT NULL DEFAULT 0,
     debt_token    INTEGER                  -- the newest payer's
 ) STRICT;
-CREATE INDEX output_of_job ON output (job);
+CREATE INDEX output_of_job ON output (job, destination);
 CREATE INDEX output_of_destination ON output (destination, job);
 CREATE INDEX output_debt ON output (debt_at) WHERE debt = 'owed';
 CREATE INDEX output_given_up ON output (id) WHERE debt = 'given_up';

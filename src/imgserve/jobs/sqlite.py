@@ -10,7 +10,6 @@ import fcntl
 import os
 from collections import defaultdict
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import apsw
 from imgserve.jobs import sqlite_admission as admission
 from imgserve.jobs import sqlite_attempts as attempts
 from imgserve.jobs import sqlite_destinations as destinations
+from imgserve.jobs import sqlite_operator as operator
 from imgserve.jobs.committer import REMEDY, Committer
 from imgserve.jobs.job import (
     Accepted,
@@ -33,8 +33,10 @@ from imgserve.jobs.job import (
     Settlement,
 )
 from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, StorageFailing, Work
+from imgserve.jobs.sqlite_listing import Listing
+from imgserve.jobs.sqlite_schema import migrate
+from imgserve.jobs.view import JobPage, JobQuery, JobView
 
-SCHEMA_VERSION = 2
 FILE_NAME = "queue.sqlite"
 
 
@@ -50,6 +52,7 @@ class SqliteQueue:
         self._config = config
         self._lock_fd = lock_fd
         self._committer = Committer(data_dir / FILE_NAME, self._tell_ends)
+        self._listing = Listing(data_dir / FILE_NAME)
         self._on_end = on_end
         self._ends: list[Ended] = []
         self._epoch = 0
@@ -73,7 +76,7 @@ class SqliteQueue:
     async def _take_over(self, now: float) -> None:
         def prepare(db: apsw.Connection) -> None:
             with db:
-                _migrate(db)
+                migrate(db)
                 self._watch_ends(db)
                 self.id = db.execute("SELECT id FROM owner").get
                 self._epoch = admission.take_over(db, self._config, now)
@@ -104,6 +107,7 @@ class SqliteQueue:
             self._on_end(end)
 
     async def aclose(self) -> None:
+        await self._listing.aclose()
         await self._committer.aclose()
         os.close(self._lock_fd)
 
@@ -199,24 +203,23 @@ class SqliteQueue:
         self._work.clear()
 
     async def counts(self) -> Counts:
-        def count(db: apsw.Connection) -> Counts:
-            def one(sql: str) -> Any:
-                return db.execute(sql).get
+        return await self._listing.counts()
 
-            # Each of these is answered from one partial index alone.
-            queued = one("SELECT count(*) FROM job INDEXED BY job_due WHERE status = 'queued'")
-            running = one("SELECT count(*) FROM job INDEXED BY job_leased WHERE status = 'running'")
-            return Counts(
-                accepting=one("SELECT count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL") - queued - running,
-                queued=queued,
-                running=running,
-                owed=one("SELECT count(*) FROM output INDEXED BY output_debt WHERE debt = 'owed'"),
-                given_up=one("SELECT count(*) FROM output INDEXED BY output_given_up WHERE debt = 'given_up'"),
-                oldest_at=one("SELECT created_at FROM job WHERE ended_at IS NULL ORDER BY number LIMIT 1"),
-                due_at=one("SELECT min(run_at) FROM job INDEXED BY job_due WHERE status = 'queued'"),
-            )
+    async def page(self, query: JobQuery) -> JobPage:
+        return await self._listing.page(query)
 
-        return await self._committer.run(count, survives_power_loss=False)
+    async def job(self, job_id: str) -> JobView:
+        return await self._listing.job(job_id)
+
+    async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
+        return await self._committer.run(
+            lambda db: operator.retry(db, job_id, deadline_s, self._config, now), lambda _: self._work.set()
+        )
+
+    async def cancel(self, job_id: str, now: float) -> int:
+        return await self._committer.run(
+            lambda db: operator.cancel(db, job_id, self._config, now), lambda _: self._work.set()
+        )
 
     async def prune(self, now: float) -> int:
         for known in self._placeholders.values():
@@ -260,22 +263,6 @@ def _lock(data_dir: Path) -> int:
             "stop that server, or give this one its own --data-dir",
         ) from error
     return fd
-
-
-def _migrate(db: apsw.Connection) -> None:
-    version = db.execute("PRAGMA user_version").get
-    if version > SCHEMA_VERSION:
-        raise StorageFailing(
-            f"the queue file has schema {version}, this imgserve knows {SCHEMA_VERSION}",
-            "start the newer imgserve that wrote it, or give this one its own --data-dir",
-        )
-    if version == 0:
-        db.execute((resources.files("imgserve.jobs") / "schema.sql").read_text())
-        db.execute("INSERT INTO owner VALUES (0, lower(hex(randomblob(4))))")
-    else:
-        for step in range(version + 1, SCHEMA_VERSION + 1):
-            db.execute((resources.files("imgserve.jobs") / f"schema_{step}.sql").read_text())
-    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _sync_directory(path: Path) -> None:

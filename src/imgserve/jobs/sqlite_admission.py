@@ -113,7 +113,7 @@ def fail_output(db: apsw.Connection, output_id: int, *, is_owing: bool, config: 
 def supersede_older(db: apsw.Connection, number: int, now: float) -> None:
     """A released job takes its destinations from older jobs, except forms, and lifts their debts where it wrote.
 
-    Where it put no placeholder itself it answers for theirs: they owe nothing any more.
+    Where it put no placeholder itself it answers for theirs, as if it had written one: they owe nothing any more.
     """
     has_older: bool = db.execute(
         "SELECT EXISTS (SELECT 1 FROM output AS newer JOIN output AS older ON older.destination = newer.destination"
@@ -123,16 +123,16 @@ def supersede_older(db: apsw.Connection, number: int, now: float) -> None:
     if not has_older:
         return
     db.execute(
-        "UPDATE output AS older SET debt = 'overtaken' FROM output AS newer"
-        " WHERE newer.job = ? AND newer.is_form = 0 AND newer.placeholder IN ('written', 'unknown')"
-        " AND older.destination = newer.destination AND older.job < newer.job AND older.debt = 'owed'",
-        (number,),
-    )
-    db.execute(
         "UPDATE output AS newer SET placeholder = 'written' FROM output AS older"
         " WHERE newer.job = ? AND newer.is_form = 0 AND newer.placeholder = 'none'"
         " AND older.destination = newer.destination AND older.job < newer.job"
         " AND older.status IN ('queued', 'placeholder') AND older.placeholder IN ('pending', 'written', 'unknown')",
+        (number,),
+    )
+    db.execute(
+        "UPDATE output AS older SET debt = 'overtaken' FROM output AS newer"
+        " WHERE newer.job = ? AND newer.is_form = 0 AND newer.placeholder IN ('written', 'unknown')"
+        " AND older.destination = newer.destination AND older.job < newer.job AND older.debt = 'owed'",
         (number,),
     )
     overtaken = rows(

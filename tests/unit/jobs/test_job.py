@@ -21,7 +21,7 @@ from tests.queues import output
         (("delivered", "cancelled"), "cancelled"),
         (("delivered", "superseded"), "superseded"),
         (("failed", "superseded"), "failed"),
-        (("failed", "cancelled", "superseded", "delivered"), "failed"),
+        (("failed", "cancelled", "superseded", "delivered"), "cancelled"),
         (("cancelled", "superseded"), "cancelled"),
         (("queued",), None),
         (("placeholder",), None),

@@ -1,0 +1,96 @@
+"""Jobs as people see them: what listing answers with, and the faults of retry and cancel. No credential is in here.
+
+The engines fill these in, the doors send them as they are. Times are UTC.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+from imgserve.errors import ImgserveError
+from imgserve.jobs.job import Debt, JobStatus, OutputStatus, PlaceholderState
+from imgserve.spec.recipe import Format
+
+MAX_LISTED = 200
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)]
+
+
+class NoSuchJob(ImgserveError):
+    code = "no_such_job"
+    status = 404
+    title = "There is no such job"
+
+
+class NotRetryable(ImgserveError):
+    """Only a failed job can be retried, and only while it is the newest of its destinations."""
+
+    code = "not_retryable"
+    status = 409
+    title = "The job cannot be retried"
+
+
+class NotCancellable(ImgserveError):
+    """It has ended, is being taken in, or its final picture is on its way."""
+
+    code = "not_cancellable"
+    status = 409
+    title = "The job cannot be cancelled"
+
+
+class JobQuery(msgspec.Struct, frozen=True):
+    """Which jobs, newest first. ``destination``: a piece of it; ``after``: numbers below this one only."""
+
+    statuses: tuple[JobStatus, ...] = ()
+    destination: str = ""
+    created_before: float | None = None
+    after: int | None = None
+    limit: Limit = 50
+
+
+class OutputView(msgspec.Struct, frozen=True):
+    """``debt``: what becomes of the failure picture that its destination is owed."""
+
+    destination: str
+    status: OutputStatus
+    placeholder: PlaceholderState
+    debt: Debt
+    width_px: int | None = None
+    height_px: int | None = None
+    format: Format | None = None
+
+
+class JobView(msgspec.Struct, frozen=True):
+    """``due_at`` is set while the job waits: for its turn, or for the next attempt."""
+
+    id: str
+    number: int
+    status: JobStatus
+    source: str
+    created_at: datetime
+    deadline_at: datetime
+    due_at: datetime | None
+    ended_at: datetime | None
+    attempts: int
+    crashes: int
+    error: str
+    detail: str
+    outputs: tuple[OutputView, ...]
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """``next``: the ``after`` of the page that follows; None on the last one."""
+
+    jobs: tuple[JobView, ...]
+    next: int | None
+
+
+def shown_place(key: str) -> str:
+    """A destination's or source's key for people: of a query only that there is one, since it may hold a secret."""
+    page, hash_sign, name = key.partition("#")
+    place, question_mark, _ = page.partition("?")
+    return f"{place}{'?...' if question_mark else ''}{hash_sign}{name}"
+
+
+def as_time(epoch_s: float | None) -> datetime | None:
+    return None if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC)

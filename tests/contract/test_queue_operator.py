@@ -1,0 +1,342 @@
+"""What operators ask of a queue: lists, single jobs, another try, an end."""
+
+import msgspec
+import pytest
+
+from imgserve.jobs.job import JobStatus, OutputResult, Settlement
+from imgserve.jobs.queue import Config, Counts, Queue, QueueFull
+from imgserve.jobs.view import JobQuery, JobView, NoSuchJob, NotCancellable, NotRetryable
+from imgserve.spec.source import Source
+from tests.queues import (
+    BUSY,
+    GRANTED,
+    KEY,
+    LOST,
+    OVERTAKEN,
+    START,
+    SqliteHouse,
+    accepted,
+    claimed,
+    due_debts,
+    ended,
+    failed,
+    failure_of,
+    final_of,
+    new_job,
+    output,
+    placeholder_of,
+    released,
+)
+
+OTHER = "http://place.test:80/b.png"
+FORM = "http://place.test:80/up#file:a.png"
+DAY_S = 86_400.0
+
+
+async def listed(queue: Queue, *statuses: JobStatus, destination: str = "", before: float | None = None) -> list[int]:
+    page = await queue.page(JobQuery(statuses, destination, before))
+    assert page.next is None
+    return [job.number for job in page.jobs]
+
+
+async def only(queue: Queue, number: int) -> JobView:
+    [job] = [job for job in (await queue.page(JobQuery())).jobs if job.number == number]
+    assert await queue.job(job.id) == job
+    return job
+
+
+async def one_of_each(queue: Queue) -> dict[JobStatus, int]:
+    found: dict[JobStatus, int] = {}
+    found["superseded"] = (await released(queue, now=START)).number
+    found["succeeded"] = (await released(queue, now=START + 1)).number
+    await queue.settle(ended(await claimed(queue, START + 1), "delivered"), START + 1)
+    found["failed"] = (await failed(queue, output(OTHER), now=START + 2)).number
+    dropped = await released(queue, output(f"{KEY}1"), now=START + 3)
+    found["cancelled"] = await queue.cancel(dropped.id, START + 3)
+    found["running"] = (await released(queue, output(f"{KEY}2"), now=START + 4)).number
+    await claimed(queue, START + 4)
+    found["queued"] = (await released(queue, output(f"{KEY}3"), now=START + 5)).number
+    found["accepting"] = (await accepted(queue, output(f"{KEY}4"), now=START + 6)).number
+    return found
+
+
+async def test_newest_first_and_by_status(queue: Queue) -> None:
+    jobs = await one_of_each(queue)
+    assert await listed(queue) == sorted(jobs.values(), reverse=True)
+    for status, number in jobs.items():
+        assert await listed(queue, status) == [number]
+        assert (await only(queue, number)).status == status
+    assert await listed(queue, "failed", "queued") == [jobs["queued"], jobs["failed"]]
+
+
+async def test_by_age_and_by_destination(queue: Queue) -> None:
+    jobs = await one_of_each(queue)
+    assert await listed(queue, before=START + 2) == [jobs["failed"], jobs["succeeded"], jobs["superseded"]]
+    assert await listed(queue, "succeeded", before=START + 0.5) == []
+    assert await listed(queue, destination="/b.png") == [jobs["failed"]]
+    assert await listed(queue, "cancelled", "running", destination="png1") == [jobs["cancelled"]]
+    assert await listed(queue, destination="%") == []
+
+
+async def test_pages_follow_one_another(queue: Queue) -> None:
+    numbers = [(await released(queue, output(f"{KEY}{i}"))).number for i in range(7)]
+    await queue.settle(ended(await claimed(queue), "failed"), START)
+    seen: list[int] = []
+    after: int | None = None
+    for size in (3, 3, 1):
+        page = await queue.page(JobQuery(after=after, limit=3))
+        assert len(page.jobs) == size
+        seen += [job.number for job in page.jobs]
+        after = page.next
+    assert (seen, after) == (numbers[::-1], None)
+
+
+async def test_a_job_shows_no_secret(queue: Queue) -> None:
+    source = Source("http://me:hush@s.test/a.png?token=hush&X-Amz-Signature=hush", "http", "s.test", 80, "/a.png")
+    job = msgspec.structs.replace(new_job(output("http://place.test:80/up?key=hush#file:a.png", "form")), source=source)
+    await queue.enqueue(job, START)
+    seen = await queue.job(job.id)
+    assert "hush" not in repr(seen)
+    assert seen.source == "http://s.test:80/a.png?..."
+    assert seen.outputs[0].destination == "http://place.test:80/up?...#file:a.png"
+    assert (seen.outputs[0].width_px, seen.outputs[0].height_px, seen.outputs[0].format) == (8, 8, "png")
+
+
+async def test_a_job_tells_what_went_wrong_and_when_it_is_tried_again(queue: Queue) -> None:
+    entry = await released(queue)
+    claim = await claimed(queue)
+    again = Settlement(
+        claim.number, claim.token, (OutputResult(claim.outputs[0].id, "retry"),), "attempt", START + 9, "x", "sentence"
+    )
+    await queue.settle(again, START)
+    seen = await queue.job(entry.id)
+    assert (seen.status, seen.attempts, seen.error, seen.detail) == ("queued", 1, "x", "sentence")
+    assert seen.due_at is not None
+    assert seen.due_at.timestamp() == START + 9
+    assert seen.outputs[0].status == "placeholder"
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "x" * 10_000])
+async def test_an_unknown_job(queue: Queue, name: str) -> None:
+    for call in (queue.job(name), queue.retry(name, DAY_S, START), queue.cancel(name, START)):
+        with pytest.raises(NoSuchJob):
+            await call
+
+
+async def test_retry_begins_anew_under_the_old_number(queue: Queue) -> None:
+    entry = await released(queue)
+    claim = await claimed(queue)
+    poison = Settlement(
+        claim.number, claim.token, (OutputResult(claim.outputs[0].id, "failed"),), "crash", error="poison", detail="it"
+    )
+    await queue.settle(poison, START)
+    assert await queue.retry(entry.id, DAY_S, START + 50) == entry.number
+    seen = await queue.job(entry.id)
+    assert (seen.status, seen.error, seen.detail, seen.ended_at) == ("queued", "", "", None)
+    again = await claimed(queue, START + 50)
+    assert (again.number, again.attempts, again.crashes) == (entry.number, 0, 0)
+    assert again.deadline_at == START + 50 + DAY_S
+    assert again.token > claim.token
+    assert await queue.acquire(final_of(again), START + 50) == GRANTED
+    assert await queue.settle(ended(again, "delivered"), START + 50)
+    assert (await queue.job(entry.id)).status == "succeeded"
+    assert await due_debts(queue, START + 1e6) == ()
+
+
+async def test_retry_lifts_a_debt_that_is_owed_and_a_second_failure_owes_again(queue: Queue) -> None:
+    entry = await failed(queue)
+    await queue.retry(entry.id, DAY_S, START)
+    assert await due_debts(queue) == ()
+    await queue.settle(ended(await claimed(queue), "failed"), START + 1)
+    [debt] = await due_debts(queue, START + 1)
+    assert debt.owed_until == START + 1 + 72 * 3600
+    assert debt.attempts == 0
+
+
+async def test_retry_after_the_failure_picture_lies_there(queue: Queue) -> None:
+    entry = await failed(queue)
+    [debt] = await due_debts(queue)
+    assert await queue.acquire(failure_of(debt), START) == GRANTED
+    await queue.settle_debt(debt, "paid", START)
+    await queue.retry(entry.id, DAY_S, START)
+    claim = await claimed(queue)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+
+
+async def test_retry_waits_for_a_failure_picture_that_is_on_its_way(queue: Queue) -> None:
+    entry = await failed(queue)
+    [debt] = await due_debts(queue)
+    assert await queue.acquire(failure_of(debt), START) == GRANTED
+    await queue.retry(entry.id, DAY_S, START)
+    claim = await claimed(queue)
+    assert await queue.acquire(final_of(claim), START) == BUSY
+    await queue.settle_debt(debt, "paid", START)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+    await queue.settle(ended(claim, "delivered"), START)
+    assert (await queue.job(entry.id)).outputs[0].debt == "none"
+
+
+async def test_a_failure_picture_that_has_not_begun_stays_away_after_retry(queue: Queue) -> None:
+    entry = await failed(queue)
+    [debt] = await due_debts(queue)
+    await queue.retry(entry.id, DAY_S, START)
+    assert await queue.acquire(failure_of(debt), START) == LOST
+
+
+@pytest.mark.parametrize("newer_end", ["queued", "delivered", "failed"])
+async def test_retry_is_refused_where_a_newer_job_was_released(queue: Queue, newer_end: str) -> None:
+    old = await failed(queue)
+    newer = await released(queue)
+    if newer_end != "queued":
+        await queue.settle(ended(await claimed(queue), "delivered" if newer_end == "delivered" else "failed"), START)
+    with pytest.raises(NotRetryable, match="newer job"):
+        await queue.retry(old.id, DAY_S, START)
+    assert (await queue.job(old.id)).status == "failed"
+    assert (await queue.job(newer.id)).number > old.number
+
+
+async def test_retry_is_refused_where_a_newer_job_has_written_and_is_forgotten(queue: Queue) -> None:
+    old = await failed(queue, output(is_bare=True))
+    await released(queue)
+    claim = await claimed(queue)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+    await queue.settle(ended(claim, "delivered"), START)
+    assert await queue.prune(START + 2 * DAY_S) == 1
+    with pytest.raises(NotRetryable, match="newer job"):
+        await queue.retry(old.id, DAY_S, START + 2 * DAY_S)
+
+
+async def test_a_newer_job_still_in_intake_supersedes_a_retried_one_when_it_is_released(queue: Queue) -> None:
+    old = await failed(queue, output(is_bare=True))
+    newer = await accepted(queue)
+    await queue.retry(old.id, DAY_S, START)
+    await queue.release(newer.number, (), START)
+    assert (await queue.job(old.id)).status == "superseded"
+
+
+async def test_retry_reopens_only_the_outputs_that_nobody_has_overtaken(queue: Queue) -> None:
+    old = await failed(queue, output(), output(OTHER))
+    await released(queue, output(OTHER))
+    await queue.settle(ended(await claimed(queue), "delivered"), START)
+    await queue.retry(old.id, DAY_S, START)
+    claim = await claimed(queue)
+    assert [place.spec.destination.key for place in claim.outputs] == [KEY]
+    assert [place.status for place in (await queue.job(old.id)).outputs] == ["placeholder", "superseded"]
+
+
+async def test_a_form_may_always_be_posted_again(queue: Queue) -> None:
+    old = await failed(queue, output(FORM, "form"))
+    await released(queue, output(FORM, "form"))
+    assert await queue.retry(old.id, DAY_S, START) == old.number
+
+
+@pytest.mark.parametrize("status", ["superseded", "succeeded", "cancelled", "running", "queued", "accepting"])
+async def test_only_failed_jobs_are_retried(queue: Queue, status: JobStatus) -> None:
+    job = await only(queue, (await one_of_each(queue))[status])
+    with pytest.raises(NotRetryable, match=f"is {status}"):
+        await queue.retry(job.id, DAY_S, START)
+
+
+async def test_a_job_that_was_refused_is_not_retried(queue: Queue) -> None:
+    entry = await accepted(queue, output(), output(OTHER))
+    await queue.refuse(entry.number, (), "delivery_failed", "no", START)
+    with pytest.raises(NoSuchJob):
+        await queue.retry(entry.id, DAY_S, START)
+
+
+async def test_retry_keeps_to_the_limit_of_waiting_jobs(house: SqliteHouse) -> None:
+    queue = await house.open(config=Config(max_waiting=1, min_free_disk_bytes=0))
+    old = await failed(queue)
+    other = await accepted(queue, output(OTHER))
+    with pytest.raises(QueueFull):
+        await queue.retry(old.id, DAY_S, START)
+    assert (await queue.job(old.id)).outputs[0].debt == "owed"
+    await queue.refuse(other.number, (), "x", "", START)
+    await queue.retry(old.id, DAY_S, START)
+
+
+async def test_cancel_before_it_runs(queue: Queue) -> None:
+    entry = await released(queue)
+    assert await queue.cancel(entry.id, START + 1) == entry.number
+    seen = await queue.job(entry.id)
+    assert (seen.status, seen.error, seen.outputs[0].status) == ("cancelled", "cancelled", "cancelled")
+    assert (await queue.take_work(10, 0, START + 1e6)).claims == ()
+    [debt] = await due_debts(queue, START + 1)
+    assert await queue.acquire(failure_of(debt), START + 1) == GRANTED
+    await queue.settle_debt(debt, "paid", START + 1)
+    assert await queue.counts() == Counts(0, 0, 0)
+
+
+async def test_cancel_while_it_runs_takes_the_claim_away(queue: Queue) -> None:
+    entry = await released(queue)
+    claim = await claimed(queue)
+    await queue.cancel(entry.id, START)
+    assert await queue.heartbeat((claim,), START) == frozenset()
+    assert await queue.acquire(final_of(claim), START) == LOST
+    assert not await queue.settle(ended(claim, "retry", retry_at=START), START)
+    assert (await queue.job(entry.id)).status == "cancelled"
+    assert len(await due_debts(queue)) == 1
+
+
+async def test_cancel_is_too_late_once_the_final_has_its_destination(queue: Queue) -> None:
+    entry = await released(queue)
+    claim = await claimed(queue)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+    with pytest.raises(NotCancellable, match="on its way"):
+        await queue.cancel(entry.id, START)
+    assert await queue.heartbeat((claim,), START) == {entry.number}
+    assert await queue.settle(ended(claim, "retry", retry_at=START + 1), START)
+    assert await queue.cancel(entry.id, START) == entry.number
+
+
+async def test_cancel_is_too_late_when_only_the_repeat_is_left(queue: Queue) -> None:
+    entry = await released(queue, state="unknown")
+    await queue.settle(ended(await claimed(queue), "repeat", retry_at=START + 60), START)
+    with pytest.raises(NotCancellable, match="delivered already"):
+        await queue.cancel(entry.id, START)
+    assert (await queue.job(entry.id)).status == "queued"
+
+
+async def test_cancel_leaves_what_was_delivered(queue: Queue) -> None:
+    entry = await released(queue, output(), output(OTHER))
+    await queue.settle(ended(await claimed(queue), "delivered", "retry", retry_at=START + 60), START)
+    await queue.cancel(entry.id, START)
+    seen = await queue.job(entry.id)
+    assert (seen.status, [place.status for place in seen.outputs]) == ("cancelled", ["delivered", "cancelled"])
+    assert [debt.output.spec.destination.key for debt in await due_debts(queue)] == [OTHER]
+
+
+@pytest.mark.parametrize("place", [output(is_bare=True), output(on_failure="keep_placeholder")])
+async def test_cancel_owes_nothing_where_a_failure_would_not(queue: Queue, place: object) -> None:
+    is_bare = place == output(is_bare=True)
+    entry = await released(queue, output(is_bare=is_bare, on_failure="error_image" if is_bare else "keep_placeholder"))
+    await queue.cancel(entry.id, START)
+    assert await due_debts(queue) == ()
+
+
+@pytest.mark.parametrize("status", ["superseded", "succeeded", "failed", "cancelled", "accepting"])
+async def test_what_cannot_be_cancelled(queue: Queue, status: JobStatus) -> None:
+    job = await only(queue, (await one_of_each(queue))[status])
+    with pytest.raises(NotCancellable):
+        await queue.cancel(job.id, START)
+    assert (await queue.job(job.id)).status == status
+
+
+async def test_a_newer_job_lifts_what_a_cancelled_one_owes(queue: Queue) -> None:
+    entry = await released(queue)
+    await queue.cancel(entry.id, START)
+    [debt] = await due_debts(queue)
+    newer = await accepted(queue)
+    assert await queue.acquire(placeholder_of(newer), START) == GRANTED
+    await queue.release(newer.number, (), START)
+    assert await queue.acquire(failure_of(debt), START) in (OVERTAKEN, GRANTED)
+    assert (await queue.job(newer.id)).status == "queued"
+
+
+async def test_retry_and_cancel_survive_the_server(house: SqliteHouse) -> None:
+    queue = await house.open()
+    old, other = await failed(queue), await released(queue, output(OTHER))
+    await queue.retry(old.id, DAY_S, START)
+    await queue.cancel(other.id, START)
+    await house.open(START + 100)
+    assert house.statuses() == {old.number: "queued", other.number: "cancelled"}
