@@ -75,6 +75,12 @@ class Runner:
         if self._settling:
             await asyncio.wait(list(self._settling), timeout=GIVE_BACK_S)
 
+    def break_off(self, number: int) -> None:
+        """End this job's attempt now, if there is one; a worker that renders for it is killed. Its claim is lost."""
+        for task, held in self._running.items():
+            if isinstance(held, Claim) and held.number == number:
+                task.cancel()
+
     async def _claim_forever(self) -> None:
         while True:
             jobs = self._config.max_attempts - self._count(Claim)

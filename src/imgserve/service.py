@@ -20,13 +20,16 @@ import uvicorn
 import uvloop
 
 from imgserve import failpoint, logs, metrics, tracing
-from imgserve.api import app
-from imgserve.api.auth import KeyFileInvalid, Keys, read_keys
+from imgserve.api import app, control
+from imgserve.api.auth import App, KeyFileInvalid, Keys, read_keys
 from imgserve.api.connection import BACKLOG, Server, TimedProtocol
+from imgserve.api.jobs import job_handlers
+from imgserve.api.server import server_handler
 from imgserve.api.tls import Certificate, CertificateInvalid
 from imgserve.attempt import Attempts
 from imgserve.debts import Debts
 from imgserve.delivery import Deliveries
+from imgserve.desk import Desk
 from imgserve.errors import ImgserveError, sentence_of
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.intake import Intake
@@ -65,6 +68,7 @@ class Parts:
         attempts = Attempts(queue, renderer, deliveries, begun, settings.attempt)
         debts = Debts(queue, deliveries, placeholders, settings.attempt.delivery_timeout_s)
         self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue)
+        self.desk = Desk(queue, self.runner, begun, settings.intake.deadline_s)
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, begun, settings.limits, settings.intake
         )
@@ -119,34 +123,60 @@ async def _serve(
     reload = partial(_reload, keys, settings.api.key_file, certificate, on_hangup)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     async with _parts(settings) as parts:
-        server = Server(
-            uvicorn.Config(
-                app.build(settings.api, keys, parts.intake, parts.queue, parts.pool, parts.transfers),
-                http=partial(TimedProtocol, header_timeout_s=settings.api.header_timeout_s),  # type: ignore[arg-type]
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,  # a header must not say who the client is
-                ws="none",
-                server_header=False,
-                timeout_keep_alive=10,
-                timeout_graceful_shutdown=2,
-            ),
-            certificate,
-            settings.api.header_timeout_s,
-        )
-        _tune_memory()
-        serving = asyncio.create_task(server.serve([listener]))
-        parts.runner.start()
+        application = app.build(settings.api, keys, parts.intake, parts.queue, parts.pool, parts.transfers)
+        server = _server(application, TimedProtocol, settings, certificate)
         host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        on_listening(f"{'https' if certificate else 'http'}://{shown}:{port}")
-        await _until(stop, serving)
-        await _drain(parts, settings.drain_s, hurry)
-        server.should_exit = True
-        await serving
+        scheme = "https" if certificate else "http"
+        address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        _tune_memory()
+        async with _operated(settings, parts, address):  # until all has ended: a stop can be watched
+            serving = asyncio.create_task(server.serve([listener]))
+            parts.runner.start()
+            on_listening(address)
+            await _until(stop, serving)
+            await _drain(parts, settings.drain_s, hurry)
+            server.should_exit = True
+            await serving
     logs.event("stopped")
     return 0
+
+
+def _server(
+    application: App, protocol: type[TimedProtocol], settings: Settings, certificate: Certificate | None
+) -> Server:
+    return Server(
+        uvicorn.Config(
+            application,
+            http=partial(protocol, header_timeout_s=settings.api.header_timeout_s),  # type: ignore[arg-type]
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # a header must not say who the client is
+            ws="none",
+            server_header=False,
+            timeout_keep_alive=10,
+            timeout_graceful_shutdown=2,
+        ),
+        certificate,
+        settings.api.header_timeout_s,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _operated(settings: Settings, parts: Parts, address: str) -> AsyncIterator[None]:
+    """Serve the operator's door."""
+    handlers = [
+        *job_handlers(parts.intake, parts.desk),
+        server_handler(parts.intake, parts.queue, parts.pool, address, str(settings.data_dir.absolute())),
+    ]
+    with control.listening(settings.data_dir) as listener:
+        server = _server(control.build_control(handlers), control.OwnersProtocol, settings, None)
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
 
 
 def _tune_memory() -> None:

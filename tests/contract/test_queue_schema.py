@@ -9,7 +9,8 @@ import pytest
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Accepted
 from imgserve.jobs.queue import Config, StorageFailing
-from imgserve.jobs.sqlite import FILE_NAME, SCHEMA_VERSION, SqliteQueue
+from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
+from imgserve.jobs.sqlite_schema import SCHEMA_VERSION
 from tests.queues import START, SqliteHouse, claimed, due_debts, ended, new_job, released
 
 OLD = Path(__file__).with_name("schema_1.sql")

@@ -58,7 +58,7 @@ class Classic:
             await deny(error, send)
             return
         try:
-            answer = await self._intake.take_in(request, scope["caller"], _good_reply, _traceparent(scope))
+            answer = await self._intake.take_in(request, scope["caller"], good_reply, _traceparent(scope))
         except ImgserveError as error:
             await deny(error, send)
             return
@@ -98,7 +98,7 @@ def _traceparent(scope: Scope) -> str:
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), "")
 
 
-def _good_reply(outputs: tuple[FixedOutput, ...]) -> bytes:
+def good_reply(outputs: tuple[FixedOutput, ...]) -> bytes:
     return msgspec.json.encode({"dstURL": outputs[0].destination.shown})
 
 

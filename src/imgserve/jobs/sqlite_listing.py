@@ -14,7 +14,7 @@ import msgspec
 
 from imgserve.jobs.committer import REMEDY, STORAGE_ERRORS, rows
 from imgserve.jobs.job import JobStatus
-from imgserve.jobs.queue import StorageFailing
+from imgserve.jobs.queue import Counts, StorageFailing
 from imgserve.jobs.view import JobPage, JobQuery, JobView, NoSuchJob, OutputView, as_time, shown_place
 from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source, source_key
@@ -29,13 +29,20 @@ UNREADABLE = "(written by another version)"
 _decode_source = msgspec.json.Decoder(Source).decode
 _decode_output = msgspec.json.Decoder(FixedOutput).decode
 
-_RANGE = (
-    " AND number < ?2 AND created_at <= ?3 AND (?4 = ''"
-    " OR EXISTS (SELECT 1 FROM output WHERE output.job = job.number AND instr(destination, ?4)))"
-    " ORDER BY number DESC LIMIT ?5"
+# Each walks down one index and stops at the limit. ?1 status or statuses, ?2 numbers below, ?3 made before.
+_OPEN_JOBS = (
+    "SELECT number FROM job WHERE ended_at IS NULL AND status IN (SELECT value FROM json_each(?1))"
+    " AND number < ?2 AND created_at <= ?3 ORDER BY number DESC LIMIT ?4"
 )
-_OPEN_JOBS = f"SELECT number FROM job WHERE ended_at IS NULL AND status IN (SELECT value FROM json_each(?1)){_RANGE}"  # noqa: S608
-_ENDED_JOBS = f"SELECT number FROM job INDEXED BY job_end WHERE ended_at IS NOT NULL AND status = ?1{_RANGE}"  # noqa: S608
+_ENDED_JOBS = (
+    "SELECT number FROM job INDEXED BY job_end WHERE ended_at IS NOT NULL AND status = ?1"
+    " AND number < ?2 AND created_at <= ?3 ORDER BY number DESC LIMIT ?4"
+)
+_JOBS_OF_PLACE = (
+    "SELECT DISTINCT output.job FROM output INDEXED BY output_of_job CROSS JOIN job ON job.number = output.job"
+    " WHERE instr(destination, ?5) AND job.status IN (SELECT value FROM json_each(?1))"
+    " AND output.job < ?2 AND created_at <= ?3 ORDER BY output.job DESC LIMIT ?4"
+)
 
 
 class Listing:
@@ -51,7 +58,10 @@ class Listing:
 
     async def job(self, job_id: str) -> JobView:
         """Raises NoSuchJob."""
-        return await self._run(lambda db: view(db, job_id))
+        return await self._run(lambda db: _job(db, job_id))
+
+    async def counts(self) -> Counts:
+        return await self._run(_counts)
 
     async def aclose(self) -> None:
         if self._connection is not None:
@@ -76,22 +86,46 @@ class Listing:
 
 
 def _page(db: apsw.Connection, query: JobQuery) -> JobPage:
-    """One index scan for each end, and one over what is open; the newest of all of them."""
+    numbers = _numbers(db, query)
+    shown = numbers[: query.limit]
+    return JobPage(tuple(_view(db, number) for number in shown), shown[-1] if len(numbers) > len(shown) else None)
+
+
+def _numbers(db: apsw.Connection, query: JobQuery) -> list[int]:
+    """The newest, one more than asked for."""
     wanted = query.statuses or (*OPEN, *ENDED)
     before = float("inf") if query.created_before is None else query.created_before
-    bounds = (NEWEST if query.after is None else query.after, before, query.destination, query.limit + 1)
-    found = rows(db, _OPEN_JOBS, (msgspec.json.encode([s for s in OPEN if s in wanted]).decode(), *bounds))
-    for status in ENDED:
-        if status in wanted:
-            found += rows(db, _ENDED_JOBS, (status, *bounds))
-    numbers = sorted((int(row[0]) for row in found), reverse=True)
-    shown = numbers[: query.limit]
-    return JobPage(
-        tuple(_view(db, number) for number in shown), shown[-1] if len(numbers) > query.limit and shown else None
+    bounds = (NEWEST if query.after is None else query.after, before, query.limit + 1)
+    if query.destination:
+        found = rows(db, _JOBS_OF_PLACE, (msgspec.json.encode(wanted).decode(), *bounds, query.destination))
+    else:
+        found = rows(db, _OPEN_JOBS, (msgspec.json.encode([s for s in OPEN if s in wanted]).decode(), *bounds))
+        for status in ENDED:
+            if status in wanted:
+                found += rows(db, _ENDED_JOBS, (status, *bounds))
+    return sorted((int(row[0]) for row in found), reverse=True)[: query.limit + 1]
+
+
+def _counts(db: apsw.Connection) -> Counts:
+    """Each figure is answered from one partial index alone."""
+
+    def one(sql: str) -> Any:
+        return db.execute(sql).get
+
+    queued = one("SELECT count(*) FROM job INDEXED BY job_due WHERE status = 'queued'")
+    running = one("SELECT count(*) FROM job INDEXED BY job_leased WHERE status = 'running'")
+    return Counts(
+        accepting=one("SELECT count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL") - queued - running,
+        queued=queued,
+        running=running,
+        owed=one("SELECT count(*) FROM output INDEXED BY output_debt WHERE debt = 'owed'"),
+        given_up=one("SELECT count(*) FROM output INDEXED BY output_given_up WHERE debt = 'given_up'"),
+        oldest_at=one("SELECT created_at FROM job WHERE ended_at IS NULL ORDER BY number LIMIT 1"),
+        due_at=one("SELECT min(run_at) FROM job INDEXED BY job_due WHERE status = 'queued'"),
     )
 
 
-def view(db: apsw.Connection, job_id: str) -> JobView:
+def _job(db: apsw.Connection, job_id: str) -> JobView:
     """Raises NoSuchJob."""
     row = db.execute("SELECT number FROM job WHERE id = ?", (job_id,)).fetchone()
     if row is None:

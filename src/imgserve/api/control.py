@@ -1,0 +1,75 @@
+"""The operator's door: the native calls over ``control.sock`` in the data directory, for its owner and root alone.
+
+The file is 0600, and each connection's peer is asked for its user besides: a socket keeps the rights that it was made
+with, even when its directory is opened to others later. Built and served by ``service.py`` beside the TCP door.
+"""
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+
+from imgserve.api.connection import TimedProtocol
+from imgserve.api.problems import HANDLERS
+
+SOCKET_NAME = "control.sock"
+MAX_BODY_BYTES = 1_000_000
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
+
+
+def build_control(handlers: list[HTTPRouteHandler]) -> Any:
+    """An ASGI application."""
+    return Litestar(
+        handlers,
+        exception_handlers=HANDLERS,
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+@contextlib.contextmanager
+def listening(data_dir: Path) -> Iterator[socket.socket]:
+    """The socket, listening; its file goes with it. Raises OSError.
+
+    The caller owns the data directory, so a socket that is there already is a dead server's. Its path may be longer
+    than an address holds (107 bytes): the directory is therefore named by a descriptor.
+    """
+    directory = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old_mask = os.umask(0o177)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(SOCKET_NAME, dir_fd=directory)
+        listener.bind(f"/proc/self/fd/{directory}/{SOCKET_NAME}")
+        os.umask(old_mask)
+        listener.listen()
+        yield listener
+    finally:
+        os.umask(old_mask)
+        listener.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(SOCKET_NAME, dir_fd=directory)
+        os.close(directory)
+
+
+class OwnersProtocol(TimedProtocol):
+    """Hangs up on everybody but the server's own user and root."""
+
+    def connection_made(self, transport: Any) -> None:
+        if _peer_uid(transport.get_extra_info("socket").fileno()) not in (0, os.geteuid()):
+            transport.abort()
+        super().connection_made(transport)
+
+
+def _peer_uid(descriptor: int) -> int:
+    with socket.socket(fileno=os.dup(descriptor)) as connection:
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(credentials)[1]
+    return uid

@@ -1,0 +1,64 @@
+"""/v1/jobs: list, show, post, cancel and retry. Faults leave as problem details (``problems.py``).
+
+What comes back shows no credential: a job's source and destinations without user names, passwords and queries.
+"""
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, get, post
+from litestar.background_tasks import BackgroundTask
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import Parameter
+
+from imgserve.api.classic import good_reply
+from imgserve.api.problems import BodyNoJob
+from imgserve.desk import Desk
+from imgserve.intake import Caller, Intake
+from imgserve.jobs.job import JobStatus
+from imgserve.jobs.view import MAX_LISTED, JobPage, JobQuery, JobView
+from imgserve.spec.classic import ParseError, parse
+
+OPERATOR = Caller("operator", "operator")
+
+
+def job_handlers(intake: Intake, desk: Desk) -> list[HTTPRouteHandler]:
+    @get("/v1/jobs")
+    async def page(
+        status: list[JobStatus] | None = None,
+        destination: str = "",
+        older_than: Annotated[float | None, Parameter(ge=0)] = None,
+        limit: Annotated[int, Parameter(ge=1, le=MAX_LISTED)] = 50,
+        after: int | None = None,
+    ) -> JobPage:
+        """Newest first. ``destination`` is a piece of one, ``older_than`` seconds, ``after`` an answer's ``next``."""
+        return await desk.page(JobQuery(tuple(status or ()), destination, None, after, limit), older_than)
+
+    @get("/v1/jobs/{job_id:str}")
+    async def show(job_id: str) -> JobView:
+        return await desk.job(job_id)
+
+    @post("/v1/jobs/{job_id:str}/cancel", status_code=200)
+    async def cancel(job_id: str) -> JobView:
+        return await desk.cancel(job_id)
+
+    @post("/v1/jobs/{job_id:str}/retry", status_code=200)
+    async def retry(job_id: str) -> JobView:
+        return await desk.retry(job_id)
+
+    @post("/v1/jobs")
+    async def submit(request: Request[Any, Any, Any]) -> Response[JobView]:
+        """The body is a job of the classic protocol; 202 once its placeholder is out."""
+        try:
+            checked = parse(await request.body())
+        except ParseError as error:
+            raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
+        answer = await intake.take_in(checked, OPERATOR, good_reply)
+        job = await desk.job(answer.id)
+        return Response(
+            job,
+            status_code=202,
+            headers={"location": f"/v1/jobs/{answer.id}"},
+            background=BackgroundTask(intake.answered, answer.number),
+        )
+
+    return [page, show, cancel, retry, submit]

@@ -1,0 +1,77 @@
+"""Faults of the native calls as problem details (RFC 9457): every answer that is no success has this one shape."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from imgserve import logs
+from imgserve.errors import ImgserveError
+from imgserve.spec.faults import RequestInvalid
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+
+
+class FieldFault(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a request; ``classic_code`` is the original protocol's number for it."""
+
+    classic_code: int
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``type`` and ``code`` are stable; ``detail`` and ``hint`` are for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str = ""
+    faults: tuple[FieldFault, ...] = ()
+
+
+class BodyNoJob(ImgserveError):
+    code = "body_no_job"
+    status = 400
+    title = "The body is no job"
+
+
+def problem_of(error: ImgserveError) -> Problem:
+    faults: tuple[FieldFault, ...] = ()
+    if isinstance(error, RequestInvalid):
+        faults = tuple(FieldFault(fault.classic_code, fault.detail) for fault in error.faults)
+    kind = f"urn:imgserve:problem:{error.code}"
+    return Problem(kind, error.title, error.status, error.detail, error.code, error.hint, faults)
+
+
+def _answer(problem: Problem) -> Response[Problem]:
+    headers = {"retry-after": str(RETRY_AFTER_S)} if problem.status == 503 else {}
+    return Response(problem, status_code=problem.status, media_type=CONTENT_TYPE, headers=headers)
+
+
+def _fault(_request: Request[Any, Any, Any], error: ImgserveError) -> Response[Problem]:
+    return _answer(problem_of(error))
+
+
+def _framework_fault(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """What Litestar refuses by itself: no such route, a parameter of the wrong type."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    told = "; ".join(f"{each['key']}: {each['message']}" for each in extra if isinstance(each, dict) and "key" in each)
+    code = {404: "no_such_page", 405: "method_not_allowed", 413: "body_too_large"}.get(
+        error.status_code, "request_invalid"
+    )
+    title = {404: "There is no such page", 405: "The method is not allowed here", 413: "The body is too large"}.get(
+        error.status_code, "The request is invalid"
+    )
+    return _answer(Problem(f"urn:imgserve:problem:{code}", title, error.status_code, told or title.lower(), code))
+
+
+def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    logs.bug("api_bug", error=error, path=request.url.path)
+    return _answer(problem_of(ImgserveError("a fault inside imgserve; its log has the details")))
+
+
+HANDLERS: dict[int | type[Exception], Any] = {ImgserveError: _fault, HTTPException: _framework_fault, Exception: _bug}
