@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
+from imgserve.commands import completion, jobs, render, submit
 from imgserve.errors import ImgserveError, sentence_of
 from imgserve.settings import load
 from imgserve.settings.options import BY_NAME
@@ -23,8 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0: done; 1: could not be done, with one sentence on stderr; 2: wrong usage; 3: see ``status``."""
     parser, _ = parsers()
     flags = parser.parse_args(argv)
+    run = getattr(flags, "run", None) or COMMANDS[flags.command or "help"].run
     try:
-        return COMMANDS[flags.command or "help"].run(flags)
+        return run(flags)
     except (ImgserveError, OSError) as error:
         sys.stderr.write(f"imgserve: {sentence_of(error)}\n")
         return 1
@@ -84,12 +86,15 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     """The whole command's, and each subcommand's by its name."""
     parser = argparse.ArgumentParser("imgserve", description="An image-processing server.", allow_abbrev=False)
     places = parser.add_subparsers(dest="command", metavar="COMMAND")
-    each = {}
+    each = places.choices
     for name, command in COMMANDS.items():
-        each[name] = places.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
+        places.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
         load.add_flags(each[name], command.settings)
     each["start"].add_argument("--foreground", action="store_true", help="do not detach; log to stderr, no pid file")
     for name in ("stop", "restart"):
         each[name].add_argument("--kill", "-KILL", action="store_true", help="end it at once; no job is lost")
     each["help"].add_argument("about", nargs="?", metavar="COMMAND")
+    for module in (submit, jobs, render):
+        module.add(places)
+    completion.add(places, parser)
     return parser, each

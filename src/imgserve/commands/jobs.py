@@ -1,0 +1,144 @@
+"""``imgserve jobs list|show|retry|cancel``: an operator's look at the running server's jobs."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import get_args
+
+from imgserve.commands import words
+from imgserve.commands.client import Client, Refused, job_path
+from imgserve.commands.words import Commands, Run
+from imgserve.jobs.job import JobStatus
+from imgserve.jobs.view import MAX_LISTED, JobPage, JobView
+
+# What a filter means when it names no status.
+TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("queued", "running")}
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("jobs", help="list, show, retry or cancel jobs", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    lister = actions.add_parser("list", help="jobs, newest first", allow_abbrev=False)
+    lister.add_argument(
+        "--status", action="append", choices=get_args(JobStatus), default=[], help="only these; repeatable"
+    )
+    _add_filters(lister)
+    lister.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
+    _finish(lister, _list)
+    shower = actions.add_parser("show", help="all there is to know of one job", allow_abbrev=False)
+    shower.add_argument("id", metavar="ID")
+    _finish(shower, _show)
+    for action, doing in (("retry", "queue failed jobs again"), ("cancel", "cancel jobs that have not delivered yet")):
+        changer = actions.add_parser(action, help=doing, allow_abbrev=False)
+        changer.add_argument("ids", nargs="*", metavar="ID")
+        changer.add_argument("--all", action="store_true", help=f"all that are {' or '.join(TARGETS[action])}")
+        _add_filters(changer)
+        changer.add_argument("--yes", action="store_true", help="do not ask")
+        _finish(changer, _change)
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--destination", metavar="TEXT", default="", help="only with TEXT in a destination")
+    parser.add_argument("--older-than", type=words.duration, metavar="TIME", help="only older: 90s, 15m, 2h, 3d")
+
+
+def _finish(parser: argparse.ArgumentParser, run: Run) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object a job")
+    words.add_place(parser)
+    parser.set_defaults(run=words.asking(run))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _list(flags: argparse.Namespace) -> int:
+    found = list(_found(words.client_of(flags), tuple(flags.status), flags, flags.limit))
+    if flags.json:
+        for job in found:
+            words.say_json(job)
+        return words.DONE
+    words.say(f"{'ID':<32}  {'STATUS':<10}  {'AGE':>5}  {'TRIES':>5}  {'ERROR':<20}  DESTINATION")
+    for job in found:
+        places = ", ".join(output.destination for output in job.outputs)
+        words.say(f"{job.id}  {job.status:<10}  {_age(job):>5}  {job.attempts:>5}  {job.error or '-':<20}  {places}")
+    return words.DONE
+
+
+def _show(flags: argparse.Namespace) -> int:
+    job = words.client_of(flags).get(job_path(flags.id), JobView)
+    if flags.json:
+        words.say_json(job)
+        return words.DONE
+    for name in ("id", "status", "source", "created_at", "due_at", "ended_at", "deadline_at", "attempts", "crashes"):
+        value = getattr(job, name)
+        shown = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else value
+        words.say(f"{name.replace('_', ' '):<12} {'-' if shown is None else shown}")
+    if job.error:
+        words.say(f"{'error':<12} {job.error}: {job.detail}")
+    for output in job.outputs:
+        size = f"{output.width_px}x{output.height_px} {output.format}" if output.format else "-"
+        words.say(f"{'output':<12} {output.destination}")
+        words.say(f"{'':<12} {size}, {output.status}, placeholder {output.placeholder}, debt {output.debt}")
+    return words.DONE
+
+
+def _change(flags: argparse.Namespace) -> int:
+    """Retry or cancel, one job after the other: each is a change of its own, and each refusal is told."""
+    has_filter = bool(flags.all or flags.destination or flags.older_than is not None)
+    if bool(flags.ids) == has_filter:
+        words.complain(f"jobs {flags.action}: expected either ids or a filter (--all, --destination, --older-than)")
+        return words.USAGE
+    client = words.client_of(flags)
+    ids = flags.ids or [job.id for job in _found(client, TARGETS[flags.action], flags, None)]
+    if has_filter and ids and not flags.yes and not _confirmed(f"{flags.action} {len(ids)} jobs?"):
+        words.complain(f"nothing was done: to {flags.action} {len(ids)} jobs without being asked add --yes")
+        return words.USAGE
+    done = 0
+    for job_id in words.progress(ids, len(ids), flags.action):
+        try:
+            job = client.post(job_path(job_id, flags.action), JobView)
+        except Refused as error:
+            words.complain(f"{job_id}: {error.sentence()}")
+            continue
+        done += 1
+        if flags.json:
+            words.say_json(job)
+        else:
+            words.say(f"{job.id}  {job.status}")
+    return words.DONE if done == len(ids) else words.FAILED
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _found(
+    client: Client, statuses: tuple[JobStatus, ...], flags: argparse.Namespace, limit: int | None
+) -> Iterator[JobView]:
+    """All that match, page by page."""
+    after: int | None = None
+    left = limit
+    while left is None or left > 0:
+        params: dict[str, str | int | float | list[str]] = {"limit": min(left or MAX_LISTED, MAX_LISTED)}
+        params |= {"status": list(statuses)} if statuses else {}
+        params |= {"destination": flags.destination} if flags.destination else {}
+        params |= {} if flags.older_than is None else {"older_than": flags.older_than}
+        params |= {} if after is None else {"after": after}
+        page = client.get("/v1/jobs", JobPage, params)
+        yield from page.jobs
+        left = None if left is None else left - len(page.jobs)
+        after = page.next
+        if after is None:
+            return
+
+
+def _age(job: JobView) -> str:
+    return words.age((datetime.now(UTC) - job.created_at).total_seconds())

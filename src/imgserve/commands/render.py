@@ -1,0 +1,151 @@
+"""``imgserve render``: one picture, no server. A job is made of the words, and takes the road of the server's jobs:
+the same checks, the same sandboxed worker, the same writing of files (beside it, synced, renamed over it).
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import uuid
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+from msgspec import inspect
+
+from imgserve.blob import Blob
+from imgserve.commands import words
+from imgserve.commands.words import Commands
+from imgserve.errors import ImgserveError
+from imgserve.imaging import pool
+from imgserve.imaging.pool import Pool, PoolCannotStart
+from imgserve.render import Renderer
+from imgserve.spec import classic
+from imgserve.spec.fields import fields_of, words_of
+from imgserve.spec.limits import Limits
+from imgserve.spec.recipe import MEDIA_TYPE, OutputOptions
+from imgserve.spec.request import FixedOutput, JobRequest, fix
+from imgserve.transfer import dispatch
+from imgserve.transfer.dispatch import Transfers, Write
+
+STANDARD = "-"
+WRITE_TIMEOUT_S = 60.0
+# How the classic protocol's words are called here.
+_CALLED = (("args.", "--"), ("srcURL", "SRC"), ("dstURL", "DST"), ('operationType "resize"', "--operation resize"))
+
+
+class RenderRefused(ImgserveError):
+    """A fault of the request or the picture, in the words of this command."""
+
+    code = "render_refused"
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("render", help="render one picture, without a server", allow_abbrev=False)
+    parser.add_argument("source", metavar="SRC", help="a picture's path; - reads standard input")
+    parser.add_argument("destination", metavar="DST", help="a path, tags allowed; - writes standard output")
+    parser.add_argument(
+        "--operation", choices=tuple(classic.OPERATIONS), default="resize", help="what to do (default: %(default)s)"
+    )
+    for name, kind in _fields().items():
+        _add_field(parser, name, kind)
+    parser.set_defaults(run=_render)
+
+
+def _fields() -> dict[str, inspect.Type]:
+    found: dict[str, inspect.Type] = {}
+    for struct in (*classic.OPERATIONS.values(), OutputOptions):
+        for name, kind in fields_of(struct).items():
+            found.setdefault(name, kind)
+    return found
+
+
+def _add_field(parser: argparse.ArgumentParser, name: str, kind: inspect.Type) -> None:
+    """A flag for one field; whether its value fits is judged later, where a job's is."""
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(kind, inspect.BoolType):
+        parser.add_argument(flag, action="store_const", const=True, help=_owners(name))
+    elif isinstance(kind, inspect.IntType | inspect.FloatType):
+        parser.add_argument(flag, type=_number, metavar="N", help=_owners(name))
+    else:
+        parser.add_argument(flag, metavar="WORD" if words_of(kind) else "VALUE", help=_owners(name))
+
+
+def _owners(name: str) -> str:
+    owners = [owner for owner, struct in classic.OPERATIONS.items() if name in fields_of(struct)]
+    return f"of {' and '.join(owners)}" if owners else "of the result"
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _render(flags: argparse.Namespace) -> int:
+    try:
+        request = classic.parse(_as_job(flags))
+        asyncio.run(_carry_out(flags, request))
+    except PoolCannotStart as error:
+        words.complain(str(error))
+        return words.FAILED
+    except ImgserveError as error:
+        raise RenderRefused(_in_our_words(error.detail), _in_our_words(error.hint)) from error
+    return words.DONE
+
+
+def _as_job(flags: argparse.Namespace) -> bytes:
+    """The classic protocol's JSON: its checks, tags and formats hold here too."""
+    args = {name: value for name in _fields() if (value := getattr(flags, name)) is not None}
+    job = {
+        "operationType": flags.operation,
+        "srcURL": _file_url(flags.source, safe="/"),
+        "dstURL": _file_url(flags.destination, safe="/{$}"),
+        "args": args,
+    }
+    return msgspec.json.encode(job)
+
+
+def _file_url(path: str, safe: str) -> str:
+    """Symbolic links are followed here, since the transfers follow none that lead out of a root."""
+    return "file:///-" if path == STANDARD else "file://" + quote(os.path.realpath(path), safe=safe)
+
+
+async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
+    limits = Limits()
+    everywhere = dispatch.Config(read_roots=("/",), write_roots=("/",))
+    transfers, workers = Transfers(everywhere, limits), Pool(pool.Config(workers=1), limits)
+    renderer = Renderer(transfers, workers)
+    try:
+        await workers.start()
+        if flags.source == STANDARD:
+            source = Blob.of(sys.stdin.buffer.read(limits.source_bytes + 1))
+        else:
+            source = await renderer.source(request.source, None, 0)
+        facts = await workers.probe(source, is_complete=True)
+        assert facts is not None  # all bytes are there
+        output = fix(request.outputs[0], request.source, facts, limits)
+        picture = await renderer.rendition(source, facts, output, is_alone=False, number=0)
+        if flags.destination == STANDARD:
+            sys.stdout.buffer.write(picture.read())
+            sys.stdout.buffer.flush()
+        else:
+            await _store(transfers, output, picture)
+    finally:
+        await transfers.aclose()
+        await workers.aclose()
+
+
+async def _store(transfers: Transfers, output: FixedOutput, picture: Blob) -> None:
+    assert output.recipe.output.format is not None
+    media_type = MEDIA_TYPE[output.recipe.output.format]
+    write = Write("final", media_type, f"render-{uuid.uuid4().hex}", 0, WRITE_TIMEOUT_S)
+    await transfers.deliver(output.destination, picture, write)
+    words.say(f"{Path(output.destination.path)}  {output.size.width_px}x{output.size.height_px}")
+
+
+def _in_our_words(sentence: str) -> str:
+    for theirs, ours in _CALLED:
+        sentence = sentence.replace(theirs, ours)
+    return sentence

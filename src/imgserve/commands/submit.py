@@ -1,0 +1,78 @@
+"""``imgserve submit``: jobs from files to the running server, and, if wanted, the wait for their ends."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from imgserve.commands import words
+from imgserve.commands.client import Client, Refused, job_path
+from imgserve.commands.words import Commands
+from imgserve.errors import sentence_of
+from imgserve.jobs.view import JobView
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("submit", help="post jobs to the running server", allow_abbrev=False)
+    parser.add_argument("files", nargs="+", metavar="JOB.json", help="a job as POST / takes it; - reads standard input")
+    parser.add_argument("--wait", action="store_true", help="wait until all have ended; exit with 0 if all succeeded")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a job")
+    words.add_place(parser)
+    parser.set_defaults(run=words.asking(_submit))
+
+
+def _submit(flags: argparse.Namespace) -> int:
+    client = words.client_of(flags)
+    is_good = True
+    posted: list[JobView] = []
+    for name in words.progress(flags.files, len(flags.files), "posting"):
+        try:
+            job = client.post("/v1/jobs", JobView, _read(name))
+        except (Refused, OSError) as error:
+            words.complain(sentence_of(error) if isinstance(error, OSError) else f"{name}: {error.sentence()}")
+            is_good = False
+            continue
+        posted.append(job)
+        if not flags.wait:
+            _show(job, flags)
+    if flags.wait:
+        for job in words.progress(_ends(client, posted), len(posted), "waiting"):
+            _show(job, flags)
+            is_good = is_good and job.status == "succeeded"
+    return words.DONE if is_good else words.FAILED
+
+
+def _read(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+
+
+def _ends(client: Client, jobs: list[JobView]) -> Iterator[JobView]:
+    """Each job once it has ended. Asked for again and again, ever more seldom while nothing happens."""
+    waiting, pause_s = jobs, FIRST_PAUSE_S
+    while waiting:
+        still: list[JobView] = []
+        for job in waiting:
+            now = client.get(job_path(job.id), JobView)
+            if now.ended_at is None:
+                still.append(now)
+            else:
+                pause_s = FIRST_PAUSE_S
+                yield now
+        waiting = still
+        if waiting:
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
+
+
+def _show(job: JobView, flags: argparse.Namespace) -> None:
+    if flags.json:
+        words.say_json(job)
+        return
+    for output in job.outputs:
+        words.say(f"{job.id}  {job.status:<10}  {output.destination}")
+    if job.detail:
+        words.say(f"{job.id}  {job.error}: {job.detail}")
