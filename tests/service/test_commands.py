@@ -1,0 +1,298 @@
+"""submit, jobs list and show, render, completion: the command as a subprocess, the real server where it needs one."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.sources import BROKEN
+from tests.operating import Operator, command
+from tests.pictures import encoded, scene, svg
+from tests.service.conftest import World, opened
+
+SQUARE = svg('<rect width="40" height="20" fill="#00ff00"/>')
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cut_picture(world: World) -> None:
+    """A picture whose header is whole: its job is accepted and fails."""
+    (world.read_root / "cut.png").write_bytes(BROKEN)
+
+
+def job_file(world: World, name: str, source: str = "Ex.png", **args: object) -> Path:
+    """A job that writes ``name`` beneath the server's root."""
+    path = world.write_root.parent / f"{name}.json"
+    path.write_text(
+        json.dumps({
+            "operationType": "resize", "srcURL": f"file://{world.read_root}/{source}",
+            "dstURL": f"file://{world.write_root}/{name}", "args": {"width": 20, "height": 15, **args},
+        })
+    )  # fmt: skip
+    return path
+
+
+def on_terminal(*words: str, answer: bytes = b"") -> tuple[int, str]:
+    """Exit status and all that a person at a terminal sees."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    run = subprocess.Popen([sys.executable, "-m", "imgserve", *words], stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    if answer:
+        os.write(ours, answer)
+    seen = b""
+    while True:
+        try:
+            chunk = os.read(ours, 4096)
+        except OSError:  # the last one at the other end has gone
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(ours)
+    return run.wait(30), seen.decode()
+
+
+def test_submit_and_wait(world: World) -> None:
+    operate = Operator(world.server)
+    told = operate("submit", job_file(world, "one.png"), "-", "--wait", stdin=job_file(world, "two.png").read_bytes())
+    assert told.returncode == 0, told.stderr
+    assert told.stderr == b""
+    lines = sorted(line.split()[1:] for line in told.stdout.decode().splitlines())
+    assert lines == [["succeeded", f"file://{world.write_root}/{name}"] for name in ("one.png", "two.png")]
+    assert opened((world.write_root / "two.png").read_bytes()).size == (20, 15)
+
+
+def test_submit_without_waiting_tells_the_ids(world: World) -> None:
+    operate = Operator(world.server)
+    told = operate("submit", job_file(world, "three.png"), "--json")
+    job = json.loads(told.stdout)
+    assert job["status"] in ("queued", "running", "succeeded")
+    operate.until(job["id"], "succeeded")
+
+
+def test_submit_tells_refusals_and_goes_on(world: World) -> None:
+    bad = job_file(world, "bad.png", widht=3)
+    told = Operator(world.server)(
+        "submit", bad, world.write_root / "nothing.json", job_file(world, "good.png"), "--wait"
+    )
+    assert told.returncode == 1
+    complaints = told.stderr.decode()
+    assert f'{bad}: args.widht: unknown, did you mean "width"?' in complaints
+    assert "nothing.json: [Errno 2]" in complaints
+    assert told.stdout.decode().split()[1:] == ["succeeded", f"file://{world.write_root}/good.png"]
+
+
+def test_submit_and_wait_exits_with_1_when_a_job_fails(world: World) -> None:
+    told = Operator(world.server)("submit", job_file(world, "broken.png", "cut.png"), "--wait")
+    assert told.returncode == 1
+    assert "source_unreadable: " in told.stdout.decode()
+
+
+def test_list_and_show(world: World) -> None:
+    operate = Operator(world.server)
+    for name in ("list-1.png", "list-2.png"):
+        assert operate("submit", job_file(world, name), "--wait").returncode == 0
+    assert operate("submit", job_file(world, "list-3.png", "cut.png"), "--wait").returncode == 1
+
+    def listed(*words: str) -> list[str]:
+        told = operate("jobs", "list", "--destination", "/list-", *words)
+        assert told.returncode == 0, told.stderr
+        return [line.rpartition("/")[2] for line in told.stdout.decode().splitlines()[1:]]
+
+    assert listed() == ["list-3.png", "list-2.png", "list-1.png"]
+    assert listed("--status", "failed") == ["list-3.png"]
+    assert listed("--status", "failed", "--status", "succeeded", "--limit", "2") == ["list-3.png", "list-2.png"]
+    assert listed("--older-than", "1h") == []
+    assert listed("--older-than", "0s", "--status", "succeeded") == ["list-2.png", "list-1.png"]
+    [line] = operate("jobs", "list", "--destination", "/list-3", "--json").stdout.splitlines()
+    failed = json.loads(line)
+    shown = operate("jobs", "show", failed["id"]).stdout.decode()
+    for piece in (failed["id"], "failed", "source_unreadable: ", "20x15 png, failed", "placeholder written", "debt "):
+        assert piece in shown
+    assert json.loads(operate("jobs", "show", failed["id"], "--json").stdout)["id"] == failed["id"]
+
+
+def test_no_secret_is_shown(world: World) -> None:
+    source = f"http://me:hush@127.0.0.1:{world.http.port}/Ex.png?token=hush"
+    job = world.write_root.parent / "secret.json"
+    job.write_text(
+        json.dumps({
+            "operationType": "resize", "srcURL": source,
+            "dstURL": f"http://me:hush@127.0.0.1:{world.http.port}/out.png?X-Amz-Signature=hush&v=hush",
+            "args": {"width": 20, "method": "PUT"},
+        })
+    )  # fmt: skip
+    operate = Operator(world.server)
+    submitted = operate("submit", job, "--wait", "--json")
+    job_id = json.loads(submitted.stdout)["id"]
+    told = [submitted, operate("jobs", "show", job_id), operate("jobs", "list"), operate("jobs", "list", "--json")]
+    for run in told:
+        assert run.returncode == 0, run.stderr
+        assert b"hush" not in run.stdout + run.stderr
+    assert b"/out.png?..." in told[1].stdout
+
+
+def test_a_list_of_more_than_a_page(world: World) -> None:
+    """All pages are read: 201 jobs are more than one answer holds."""
+    operate = Operator(world.server)
+    whole = json.loads(job_file(world, "page.png").read_text())
+    for i in range(201):
+        body = whole | {
+            "placeholder": "none",
+            "dstURL": f"file://{world.write_root}/page-{i}.gif",
+            "args": {"width": 1, "height": 1},
+        }
+        assert "dstURL" in world.server.post(body).body
+    told = operate("jobs", "list", "--destination", "/page-", "--limit", "500", "--json")
+    assert len({json.loads(line)["id"] for line in told.stdout.splitlines()}) == 201
+
+
+@pytest.mark.parametrize("words", [("jobs", "list"), ("jobs", "show", "x"), ("submit", "-"), ("jobs", "cancel", "x")])
+def test_without_a_server(tmp_path: Path, words: tuple[str, ...]) -> None:
+    for place in (tmp_path, tmp_path / "nowhere"):
+        told = command(*words, "--data-dir", place, stdin=b"{}")
+        assert told.returncode == 3
+        assert f"no imgserve is running on the data directory {place}".encode() in told.stderr
+        assert told.stdout == b""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("jobs",), ("jobs", "list", "--status", "lost"), ("jobs", "list", "--limit", "0"),
+        ("jobs", "list", "--older-than", "soon"), ("jobs", "show"), ("submit",), ("render", "a"), ("completion",),
+        ("render", "a", "b", "--operation", "blow"), ("completion", "tcsh"),
+    ],
+)  # fmt: skip
+def test_wrong_usage(words: tuple[str, ...]) -> None:
+    told = command(*words)
+    assert (told.returncode, told.stdout) == (2, b"")
+    assert b"usage: imgserve" in told.stderr
+
+
+def test_bars_and_questions_on_a_terminal(world: World) -> None:
+    data_dir = str(world.server.data_dir)
+    files = [str(job_file(world, f"bar-{i}.png", "cut.png")) for i in range(2)]
+    status, seen = on_terminal("submit", *files, "--wait", "--data-dir", data_dir)
+    assert status == 1
+    assert re.search(r"waiting: +\d+%", seen), seen
+    words = ("jobs", "retry", "--destination", "/bar-", "--data-dir", data_dir)
+    status, seen = on_terminal(*words, answer=b"n\n")
+    assert (status, "retry 2 jobs? [y/N]" in seen, "nothing was done" in seen) == (2, True, True)
+    status, seen = on_terminal(*words, answer=b"y\n")
+    assert (status, seen.count("  queued")) == (0, 2), seen
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("pictures")
+    (top / "photo.jpg").write_bytes(encoded(scene(640, 480), "jpeg"))
+    (top / "icon.svg").write_bytes(SQUARE)
+    (top / "words.png").write_text("no picture")
+    return top
+
+
+def test_render_a_file(pictures: Path, tmp_path: Path) -> None:
+    told = command("render", pictures / "photo.jpg", f"{tmp_path}/new/{{$width}}-{{$basename}}.webp", "--width", "64")
+    assert told.returncode == 0, told.stderr
+    made = tmp_path / "new/64-photo.webp"
+    assert told.stdout.decode() == f"{made}  64x48\n"
+    image = opened(made.read_bytes())
+    assert (image.format, image.size) == ("WEBP", (64, 48))
+    assert list(made.parent.iterdir()) == [made]
+
+
+def test_render_from_and_to_a_pipe(pictures: Path) -> None:
+    told = command("render", "-", "-", "--width", "32", "--format", "png", stdin=(pictures / "photo.jpg").read_bytes())
+    assert told.returncode == 0, told.stderr
+    image = opened(told.stdout)
+    assert (image.format, image.size) == ("PNG", (32, 24))
+    told = command("render", "-", "-", "--height", "24", stdin=(pictures / "photo.jpg").read_bytes())
+    image = opened(told.stdout)
+    assert (image.format, image.size) == ("JPEG", (32, 24))
+
+
+def test_render_follows_links_and_odd_names(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "a link.jpg").symlink_to(pictures / "photo.jpg")
+    told = command("render", tmp_path / "a link.jpg", tmp_path / "ü?#%41.png", "--width", "16")
+    assert told.returncode == 0, told.stderr
+    assert opened((tmp_path / "ü?#%41.png").read_bytes()).size == (16, 12)
+
+
+def test_render_what_else_resize_can(pictures: Path) -> None:
+    words = ("--width", "700", "--height", "700", "--enlarge", "--format", "gif", "--background", "#ff0000")
+    told = command("render", pictures / "photo.jpg", "-", *words, "--fit", "cover")
+    assert told.returncode == 0, told.stderr
+    image = opened(told.stdout)
+    assert (image.format, image.size) == ("GIF", (700, 700))
+    told = command("render", pictures / "icon.svg", "-", "--width", "40", "--format", "jpeg", "--background", "#ff0000")
+    assert told.returncode == 0, told.stderr
+
+
+def test_render_quality_and_gravity_change_the_picture(pictures: Path) -> None:
+    made = {
+        words: command("render", pictures / "photo.jpg", "-", "--width", "60", "--height", "120", *words).stdout
+        for words in ((), ("--quality", "5"), ("--gravity", "west"), ("--gravity", "east"))
+    }
+    assert len(made["--quality", "5"]) < len(made[()]) * 0.8
+    assert len(set(made.values())) == 4
+
+
+def test_render_options_of_rasterize(pictures: Path) -> None:
+    base = ("render", pictures / "icon.svg", "-", "--operation", "rasterize", "--format", "png", "--height", "80")
+    contained, filled = (
+        opened(command(*base, "--width", "80", *words).stdout).convert("RGBA") for words in ((), ("--fit", "fill"))
+    )
+    assert contained.size == filled.size == (80, 80)
+    assert contained.getpixel((40, 2)) != filled.getpixel((40, 2))
+    assert command(*base, "--dpi", "144").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("photo.jpg", "x.png"), "--width: resize needs width, height or both"),
+        (("photo.jpg", "x.png", "--width", "0"), "--width: expected an integer from 1 to 16384, got 0"),
+        (("photo.jpg", "x.png", "--width", "1.5"), "--width: expected an integer from 1 to 16384, got 1.5"),
+        (("photo.jpg", "x.bmp", "--width", "9"), "DST: the extension is not a format that can be written"),
+        (("photo.jpg", "x.png", "--width", "9", "--format", "gif"), "--format: gif contradicts the extension of DST"),
+        (("photo.jpg", "x.png", "--width", "9", "--gravity", "up"), '--gravity: expected "attention"'),
+        (("photo.jpg", "x.png", "--width", "9", "--dpi", "90"), "--dpi: belongs to rasterize"),
+        (("photo.jpg", "x.png", "--width", "9", "--operation", "rasterize"), "use --operation resize"),
+        (("photo.jpg", "x.png", "--width", "700"), "smaller"),
+        (("words.png", "x.png", "--width", "9"), ""),
+        (("nothing.png", "x.png", "--width", "9"), "There is no such source file"),
+    ],
+)
+def test_render_says_what_is_wrong(pictures: Path, tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    run = command("render", pictures / words[0], tmp_path / words[1], *words[2:])
+    assert run.returncode == 1
+    sentence = run.stderr.decode()
+    assert sentence.startswith("imgserve: ")
+    assert told in sentence
+    assert "Traceback" not in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_completion_is_understood_by_the_shells(tmp_path: Path) -> None:
+    scripts = {shell: command("completion", shell).stdout.decode() for shell in ("bash", "zsh", "fish")}
+    for shell, script in scripts.items():
+        assert "older-than" in script
+        assert "rasterize" in script
+        if shutil.which(shell):
+            (tmp_path / shell).write_text(script)
+            assert subprocess.run([shell, "-n", tmp_path / shell], capture_output=True, timeout=20).returncode == 0
+    ask = (
+        f"{scripts['bash']}\nCOMP_WORDS=(imgserve jobs re) COMP_CWORD=2\n"
+        'complete -p imgserve | sed "s/.*-F \\([^ ]*\\).*/\\1/" > /dev/null\n'
+        '_shtab_imgserve imgserve re jobs; echo "${COMPREPLY[@]}"'
+    )
+    run = subprocess.run(["bash", "--norc"], input=ask, capture_output=True, text=True, timeout=20)
+    assert run.stdout.split() == ["retry"], run.stderr

@@ -1,0 +1,153 @@
+"""The operator's door: who may connect, what becomes of its file, how it tells of faults."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.chaos.sources import Sources
+from tests.daemon import LOOPBACK, Daemon, wait_until
+from tests.operating import Operator, ask
+from tests.service.conftest import World
+
+KNOCK = """
+import os, socket, sys
+if sys.argv[2] != str(os.geteuid()):
+    os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
+s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])
+try:
+    s.sendall(b"GET /v1/server HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    print(len(s.recv(100)) > 0)
+except ConnectionError:
+    print(False)
+"""
+
+
+def test_the_socket_is_its_owners_alone(world: World) -> None:
+    made = (world.server.data_dir / "control.sock").stat()
+    assert stat.S_ISSOCK(made.st_mode)
+    assert stat.S_IMODE(made.st_mode) == 0o600
+    assert made.st_uid == os.geteuid()
+
+
+def test_another_user_is_hung_up_on_even_where_the_file_lets_him_in() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory() as top, Daemon(Path(top) / "data") as server:
+        path = server.data_dir / "control.sock"
+        for opened in (Path(top), server.data_dir, path):
+            opened.chmod(0o777)
+        seen = [
+            subprocess.run([sys.executable, "-c", KNOCK, path, str(uid)], capture_output=True, text=True, timeout=30)
+            for uid in (0, 65534)
+        ]
+        assert [run.stdout for run in seen] == ["True\n", "False\n"], seen
+
+
+def test_a_dead_servers_socket_is_replaced_and_a_stopped_ones_is_gone(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "data") as server:
+        server.kill()
+        assert (server.data_dir / "control.sock").exists()
+        server.start()
+        assert ask(server.data_dir, "GET", "/v1/server").body["pid"] == server.pid
+        assert server.stop() == 0
+        assert not (server.data_dir / "control.sock").exists()
+
+
+def test_a_path_that_no_socket_address_holds(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["a-rather-long-name-of-a-directory"] * 4)
+    deep.mkdir(parents=True)
+    with Daemon(deep / "data") as server:
+        with socket.socket(socket.AF_UNIX) as plain, pytest.raises(OSError, match="too long"):
+            plain.connect(str(deep / "data/control.sock"))
+        assert Operator(server)("jobs", "list").returncode == 0
+
+
+def test_the_server_tells_about_itself(world: World) -> None:
+    seen = ask(world.server.data_dir, "GET", "/v1/server").body
+    assert seen["address"] == world.server.url
+    assert (seen["pid"], seen["status"]) == (world.server.pid, "ok")
+    assert seen["data_dir"] == str(world.server.data_dir)
+    assert set(seen["queue"]) == {"waiting", "running", "placeholders_left"}
+    assert len(seen["workers"]) == 3
+    assert all(Path(f"/proc/{pid}").exists() for pid in seen["workers"])
+    assert seen["uptime_s"] > 0
+    assert seen["sandbox"]
+    assert seen["version"]
+
+
+def test_the_tcp_door_has_no_v1(world: World) -> None:
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"{world.server.url}/v1/jobs", timeout=10)
+    with refused.value:
+        assert refused.value.code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "status", "code", "told"),
+    [
+        ("GET", "/v1/jobs/nobody", None, 404, "no_such_job", "nobody"),
+        ("POST", "/v1/jobs/nobody/cancel", None, 404, "no_such_job", "nobody"),
+        ("POST", "/v1/jobs/nobody/retry", None, 404, "no_such_job", "nobody"),
+        ("GET", "/v1/nothing", None, 404, "no_such_page", ""),
+        ("DELETE", "/v1/jobs", None, 405, "method_not_allowed", ""),
+        ("GET", "/v1/jobs?status=lost", None, 400, "request_invalid", "status"),
+        ("GET", "/v1/jobs?limit=201", None, 400, "request_invalid", "limit"),
+        ("GET", "/v1/jobs?limit=0", None, 400, "request_invalid", "limit"),
+        ("GET", "/v1/jobs?after=x", None, 400, "request_invalid", "after"),
+        ("GET", "/v1/jobs?older_than=-1", None, 400, "request_invalid", "older_than"),
+        ("POST", "/v1/jobs", b"no json", 400, "body_no_job", "JSON"),
+        ("POST", "/v1/jobs", b" " * 1_000_001, 413, "body_too_large", ""),
+        ("POST", "/v1/jobs", b'{"operationType": "blow"}', 422, "request_invalid", "operationType"),
+    ],
+)
+def test_faults_are_problem_details(
+    world: World, method: str, target: str, body: bytes | None, status: int, code: str, told: str
+) -> None:
+    answer = ask(world.server.data_dir, method, target, body)
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.body["status"], answer.body["code"]) == (status, code)
+    assert answer.body["type"] == f"urn:imgserve:problem:{code}"
+    assert answer.body["title"]
+    assert told in answer.body["detail"]
+
+
+def test_all_faults_of_a_job_are_told_with_their_codes(world: World) -> None:
+    answer = ask(world.server.data_dir, "POST", "/v1/jobs", b'{"operationType": "blow", "args": 3}')
+    assert {fault["classic_code"] for fault in answer.body["faults"]} == {101, 102, 103}
+
+
+def test_draining_is_told_and_new_jobs_are_turned_away(stalled: tuple[Daemon, bytes]) -> None:
+    server, job = stalled
+    assert ask(server.data_dir, "POST", "/v1/jobs", job).status == 202
+    os.kill(server.pid, 15)
+    wait_until(lambda: ask(server.data_dir, "GET", "/v1/server").body["status"] == "draining")
+    refused = ask(server.data_dir, "POST", "/v1/jobs", job)
+    assert (refused.status, refused.body["code"]) == (503, "draining")
+    assert int(refused.headers["retry-after"]) > 0
+    os.kill(server.pid, 15)
+    assert server.wait() == 0
+
+
+@pytest.fixture
+def stalled(tmp_path: Path) -> Iterator[tuple[Daemon, bytes]]:
+    """A server and a job whose source never ends."""
+    (tmp_path / "out").mkdir()
+    with Sources() as sources, Daemon(tmp_path / "data", *LOOPBACK, "--write-root", str(tmp_path / "out")) as server:
+        yield (
+            server,
+            json.dumps({
+                "operationType": "resize", "srcURL": f"{sources.url}/held/good-1.png",
+                "dstURL": f"file://{tmp_path}/out/a.png", "args": {"width": 10},
+            }).encode(),
+        )  # fmt: skip
