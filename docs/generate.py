@@ -6,6 +6,7 @@
 A table stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
 
+import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from imgserve import metrics
+from imgserve.cli import parsers
 from imgserve.settings import load
 from imgserve.settings.options import TOPICS, Option, expected
 from imgserve.spec.codes import MEANING
@@ -22,6 +24,8 @@ from imgserve.spec.operations import Rasterize, Resize
 
 DOCS = Path(__file__).resolve().parent
 PLACE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+TOOLS = ("submit", "jobs", "render", "completion")
 
 
 def codes() -> Iterator[str]:
@@ -93,12 +97,39 @@ def all_metrics() -> Iterator[str]:
         yield f"| `{metric.name}` | {metric.type} | {labels} | {metric.doc} |"
 
 
+def tools() -> Iterator[str]:
+    """The operator's commands, from the parsers themselves."""
+    for name, parser in _parsers(parsers()[0], "imgserve"):
+        if name.split()[1] not in TOOLS or any(
+            isinstance(each, argparse._SubParsersAction) for each in parser._actions
+        ):
+            continue
+        yield from (f"### {name}", "", "| word | |", "|---|---|")
+        for action in parser._actions:
+            if action.dest == "help":
+                continue
+            value = "" if action.metavar is None else f" {action.metavar}"
+            words = f"{', '.join(action.option_strings)}{value}".strip()
+            choices = "" if action.choices is None else f": {', '.join(map(str, action.choices))}"
+            yield f"| `{words}` | {(action.help or '') % vars(action)}{choices} |"
+        yield ""
+
+
+def _parsers(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, inner in action.choices.items():
+                yield f"{name} {word}", inner
+                yield from _parsers(inner, f"{name} {word}")
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "codes": codes,
     "operations": operations,
     "limits": limits,
     "settings": settings,
     "metrics": all_metrics,
+    "tools": tools,
 }
 
 

@@ -128,7 +128,7 @@ def test_retry_of_a_failed_job_that_then_succeeds(scene: Scene) -> None:
     wait_until(lambda: scene.operate.shown(job)["outputs"][0]["debt"] == "paid")
     assert scene.operate.status_of(job) == "failed"
     told = scene.operate("jobs", "retry", job)
-    assert (told.returncode, told.stdout.decode()) == (0, f"{job}  queued\n")
+    assert (told.returncode, told.stdout.decode()) == (0, f"{job}  queued again\n")
     scene.operate.until(job, "succeeded")
     assert scene.states("again.png") == ["placeholder", "final", "failed", "final"]
     told = scene.operate("jobs", "retry", job)

@@ -182,12 +182,12 @@ def test_bars_and_questions_on_a_terminal(world: World) -> None:
     files = [str(job_file(world, f"bar-{i}.png", "cut.png")) for i in range(2)]
     status, seen = on_terminal("submit", *files, "--wait", "--data-dir", data_dir)
     assert status == 1
-    assert re.search(r"waiting: +\d+%", seen), seen
+    assert re.search(r"waiting .* \S*\d+%", seen), seen
     words = ("jobs", "retry", "--destination", "/bar-", "--data-dir", data_dir)
     status, seen = on_terminal(*words, answer=b"n\n")
     assert (status, "retry 2 jobs? [y/N]" in seen, "nothing was done" in seen) == (2, True, True)
     status, seen = on_terminal(*words, answer=b"y\n")
-    assert (status, seen.count("  queued")) == (0, 2), seen
+    assert (status, seen.count("  queued again")) == (0, 2), seen
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The pages say what the code does: links lead somewhere, examples parse, tables and lists are complete."""
 
+import argparse
 import ast
 import json
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -86,8 +88,16 @@ def test_make_commands_on_the_pages_exist() -> None:
             assert set(named) <= targets, f"{page.name}: make {named}"
 
 
+def each_parser(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from each_parser(inner)
+
+
 def test_flags_on_the_pages_exist_and_all_are_named() -> None:
-    help_text = "".join(parser.format_help() for parser in parsers()[1].values())
+    help_text = "".join(parser.format_help() for parser in each_parser(parsers()[0]))
     exist = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     texts = [re.sub(r"\b(?:curl|pip) [^\n`]*", "", page.read_text()) for page in pages]  # they have flags of their own

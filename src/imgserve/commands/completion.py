@@ -14,7 +14,7 @@ DIRECTORIES = frozenset({"DIR"})
 def add(commands: Commands, whole: argparse.ArgumentParser) -> None:
     """``whole`` is the parser of all commands."""
     parser = commands.add_parser("completion", help="print a script for the shell", allow_abbrev=False)
-    parser.add_argument("shell", choices=SHELLS)
+    parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help="whose")
     parser.set_defaults(run=lambda flags: _print(whole, flags.shell))
 
 

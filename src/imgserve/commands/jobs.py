@@ -14,6 +14,7 @@ from imgserve.jobs.view import MAX_LISTED, JobPage, JobView
 
 # What a filter means when it names no status.
 TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("queued", "running")}
+DONE = {"retry": "queued again", "cancel": "cancelled"}
 
 
 def add(commands: Commands) -> None:
@@ -21,17 +22,22 @@ def add(commands: Commands) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     lister = actions.add_parser("list", help="jobs, newest first", allow_abbrev=False)
     lister.add_argument(
-        "--status", action="append", choices=get_args(JobStatus), default=[], help="only these; repeatable"
+        "--status",
+        action="append",
+        choices=get_args(JobStatus),
+        default=[],
+        metavar="STATUS",
+        help="only these; repeatable",
     )
     _add_filters(lister)
     lister.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
     _finish(lister, _list)
     shower = actions.add_parser("show", help="all there is to know of one job", allow_abbrev=False)
-    shower.add_argument("id", metavar="ID")
+    shower.add_argument("id", metavar="ID", help="the X-Imgserve-Job of its reply")
     _finish(shower, _show)
     for action, doing in (("retry", "queue failed jobs again"), ("cancel", "cancel jobs that have not delivered yet")):
         changer = actions.add_parser(action, help=doing, allow_abbrev=False)
-        changer.add_argument("ids", nargs="*", metavar="ID")
+        changer.add_argument("ids", nargs="*", metavar="ID", help="these jobs; or one of the filters below")
         changer.add_argument("--all", action="store_true", help=f"all that are {' or '.join(TARGETS[action])}")
         _add_filters(changer)
         changer.add_argument("--yes", action="store_true", help="do not ask")
@@ -108,7 +114,7 @@ def _change(flags: argparse.Namespace) -> int:
         if flags.json:
             words.say_json(job)
         else:
-            words.say(f"{job.id}  {job.status}")
+            words.say(f"{job.id}  {DONE[flags.action]}")
     return words.DONE if done == len(ids) else words.FAILED
 
 

@@ -45,7 +45,11 @@ def add(commands: Commands) -> None:
     parser.add_argument("source", metavar="SRC", help="a picture's path; - reads standard input")
     parser.add_argument("destination", metavar="DST", help="a path, tags allowed; - writes standard output")
     parser.add_argument(
-        "--operation", choices=tuple(classic.OPERATIONS), default="resize", help="what to do (default: %(default)s)"
+        "--operation",
+        choices=tuple(classic.OPERATIONS),
+        default="resize",
+        metavar="WORD",
+        help="what to do (default: %(default)s)",
     )
     for name, kind in _fields().items():
         _add_field(parser, name, kind)

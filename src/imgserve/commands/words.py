@@ -77,6 +77,10 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     if total < 2 or not sys.stderr.isatty():
         yield from items
         return
-    from tqdm import tqdm  # only where a bar is drawn
+    from rich.console import Console  # only where a bar is drawn
+    from rich.progress import Progress
 
-    yield from tqdm(items, desc=what, total=total, unit="job", leave=False)
+    # Lines for the same terminal go above the bar; those for a file or a pipe stay theirs.
+    bar = Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
+    with bar:
+        yield from bar.track(items, total=total, description=what)
