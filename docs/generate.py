@@ -106,7 +106,7 @@ def tools() -> Iterator[str]:
             continue
         yield from (f"### {name}", "", "| word | |", "|---|---|")
         for action in parser._actions:
-            if action.dest == "help":
+            if action.dest in ("help", "config", "data_dir", "json"):  # the page tells of them once
                 continue
             value = "" if action.metavar is None else f" {action.metavar}"
             words = f"{', '.join(action.option_strings)}{value}".strip()

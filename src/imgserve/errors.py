@@ -9,6 +9,7 @@
     │                        DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown,
     │                        TransfersBusy (301)
     ├─ jobs/queue.py         QueueFull, StorageFailing (301)
+    ├─ jobs/view.py          NoSuchJob, NotRetryable, NotCancellable
     ├─ delivery.py           Overtaken, ClaimLost, DestinationBusy (301)
     ├─ attempt.py            SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ intake.py             Draining (301)
@@ -17,6 +18,8 @@
     ├─ pidfile.py            AlreadyRunning
     ├─ running.py            NotEnded
     ├─ tracing.py            TracingUnavailable
+    ├─ api/problems.py       BodyNoJob
+    ├─ commands/             NoServer, Refused, RenderRefused
     └─ api/auth.py           NotAuthorised (302), KeyFileInvalid
 
 A class says what kind of fault it is, once; an instance says what happened (``detail``, one sentence for the
