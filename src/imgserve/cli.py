@@ -54,7 +54,11 @@ def _restart(flags: argparse.Namespace) -> int:
 def _status(flags: argparse.Namespace) -> int:
     from imgserve import running
 
-    return running.status(load.locate(flags, load.process_environment()).pid_file)
+    places = load.locate(flags, load.process_environment())
+    state = running.status(places.pid_file)
+    if state == 0:
+        jobs.tell_counts(places.data_dir)
+    return state
 
 
 def _version(_: argparse.Namespace) -> int:

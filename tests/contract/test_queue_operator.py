@@ -6,6 +6,7 @@ import pytest
 from imgserve.jobs.job import JobStatus, OutputResult, Settlement
 from imgserve.jobs.queue import Config, Queue, QueueFull
 from imgserve.jobs.view import JobQuery, JobView, NoSuchJob, NotCancellable, NotRetryable
+from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source
 from tests.queues import (
     BUSY,
@@ -195,6 +196,13 @@ async def test_retry_is_refused_where_a_newer_job_was_released(queue: Queue, new
     assert (await queue.job(newer.id)).number > old.number
 
 
+async def test_retry_is_refused_where_a_newer_job_waits_that_has_not_written_yet(queue: Queue) -> None:
+    old = await failed(queue)
+    await released(queue, output(is_bare=True))
+    with pytest.raises(NotRetryable, match="newer job"):
+        await queue.retry(old.id, DAY_S, START)
+
+
 async def test_retry_is_refused_where_a_newer_job_has_written_and_is_forgotten(queue: Queue) -> None:
     old = await failed(queue, output(is_bare=True))
     await released(queue)
@@ -308,9 +316,8 @@ async def test_cancel_leaves_what_was_delivered(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize("place", [output(is_bare=True), output(on_failure="keep_placeholder")])
-async def test_cancel_owes_nothing_where_a_failure_would_not(queue: Queue, place: object) -> None:
-    is_bare = place == output(is_bare=True)
-    entry = await released(queue, output(is_bare=is_bare, on_failure="error_image" if is_bare else "keep_placeholder"))
+async def test_cancel_owes_nothing_where_a_failure_would_not(queue: Queue, place: FixedOutput) -> None:
+    entry = await released(queue, place)
     await queue.cancel(entry.id, START)
     assert await due_debts(queue) == ()
 

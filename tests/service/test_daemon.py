@@ -105,6 +105,7 @@ def test_a_whole_life(house: House) -> None:
     assert stat.S_IMODE(house.data.stat().st_mode) == 0o700
     assert stat.S_IMODE(house.log_file.stat().st_mode) == 0o640
     lines = dict(line.split(maxsplit=1) for line in house.run("status").splitlines())
+    assert lines["queue"] == "0 waiting, 0 running"
     assert (lines["pid"], lines["address"], lines["state"]) == (str(house.pid), house.url, "ok")
     assert lines["uptime"].startswith("0:00:0")
     assert lines["workers"].startswith("3, sandbox ")
