@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 from importlib.metadata import version
 from typing import Literal
 
@@ -12,7 +13,18 @@ from litestar.handlers import HTTPRouteHandler
 
 from imgserve.imaging.pool import Pool
 from imgserve.intake import Intake
-from imgserve.jobs.queue import Counts, Queue
+from imgserve.jobs.queue import Queue
+from imgserve.jobs.view import as_time
+
+
+class QueueView(msgspec.Struct, frozen=True):
+    """Jobs that are not over; ``oldest_at``: when the oldest of them came in. And the placeholders of failed ones."""
+
+    accepting: int
+    queued: int
+    running: int
+    placeholders_left: int
+    oldest_at: datetime | None
 
 
 class ServerView(msgspec.Struct, frozen=True):
@@ -24,7 +36,7 @@ class ServerView(msgspec.Struct, frozen=True):
     address: str
     data_dir: str
     uptime_s: float
-    queue: Counts
+    queue: QueueView
     workers: tuple[int, ...]
     sandbox: str
 
@@ -41,7 +53,7 @@ def server_handler(
 
     @get("/v1/server")
     async def server() -> ServerView:
-        failing = intake.is_storage_failing
+        failing, counts = intake.is_storage_failing, await queue.counts()
         return ServerView(
             version=version("imgserve"),
             pid=os.getpid(),
@@ -49,7 +61,9 @@ def server_handler(
             address=address,
             data_dir=data_dir,
             uptime_s=round(clock() - started_at, 3),
-            queue=await queue.counts(),
+            queue=QueueView(
+                counts.accepting, counts.queued, counts.running, counts.placeholders_left, as_time(counts.oldest_at)
+            ),
             workers=pool.worker_pids,
             sandbox=pool.sandbox,
         )

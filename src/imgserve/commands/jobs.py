@@ -13,7 +13,6 @@ from imgserve.commands import words
 from imgserve.commands.client import Client, NoServer, Refused, job_path
 from imgserve.commands.words import Commands, Run
 from imgserve.jobs.job import JobStatus
-from imgserve.jobs.queue import Counts
 from imgserve.jobs.view import MAX_LISTED, JobPage, JobView
 
 # What a filter means when it names no status.
@@ -21,10 +20,17 @@ TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("q
 DONE = {"retry": "queued again", "cancel": "cancelled"}
 
 
+class Open(msgspec.Struct, frozen=True):
+    accepting: int
+    queued: int
+    running: int
+    placeholders_left: int
+
+
 class Server(msgspec.Struct, frozen=True):
     """What is wanted here of ``GET /v1/server``."""
 
-    queue: Counts
+    queue: Open
 
 
 def add(commands: Commands) -> None:
@@ -62,7 +68,7 @@ def tell_counts(data_dir: Path) -> None:
         words.say(f"queue    unknown: {error.sentence()}")
         return
     left = f", {counts.placeholders_left} placeholders left" if counts.placeholders_left else ""
-    words.say(f"queue    {counts.waiting} waiting, {counts.running} running{left}")
+    words.say(f"queue    {counts.accepting + counts.queued} waiting, {counts.running} running{left}")
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

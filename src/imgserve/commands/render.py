@@ -126,11 +126,11 @@ async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
         if flags.source == STANDARD:
             source = Blob.of(sys.stdin.buffer.read(limits.source_bytes + 1))
         else:
-            source = await renderer.source(request.source, None, 0)
+            source = await renderer.source(request.source, None)
         facts = await workers.probe(source, is_complete=True)
         assert facts is not None  # all bytes are there
         output = fix(request.outputs[0], request.source, facts, limits)
-        picture = await renderer.rendition(source, facts, output, is_alone=False, number=0)
+        picture = await renderer.rendition(source, facts, output, is_alone=False)
         if flags.destination == STANDARD:
             sys.stdout.buffer.write(picture.read())
             sys.stdout.buffer.flush()
