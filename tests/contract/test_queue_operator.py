@@ -1,13 +1,11 @@
-"""What operators ask of a queue: lists, single jobs, another try, an end."""
+"""What operators ask of a queue: another try, an end."""
 
-import msgspec
 import pytest
 
 from imgserve.jobs.job import JobStatus, OutputResult, Settlement
 from imgserve.jobs.queue import Config, Queue, QueueFull
-from imgserve.jobs.view import JobQuery, JobView, NoSuchJob, NotCancellable, NotRetryable
+from imgserve.jobs.view import NoSuchJob, NotCancellable, NotRetryable
 from imgserve.spec.request import FixedOutput
-from imgserve.spec.source import Source
 from tests.queues import (
     BUSY,
     GRANTED,
@@ -23,98 +21,14 @@ from tests.queues import (
     failed,
     failure_of,
     final_of,
-    new_job,
     output,
     placeholder_of,
     released,
 )
+from tests.states import OTHER, one_of_each, only
 
-OTHER = "http://place.test:80/b.png"
 FORM = "http://place.test:80/up#file:a.png"
 DAY_S = 86_400.0
-
-
-async def listed(queue: Queue, *statuses: JobStatus, destination: str = "", before: float | None = None) -> list[int]:
-    page = await queue.page(JobQuery(statuses, destination, before))
-    assert page.next is None
-    return [job.number for job in page.jobs]
-
-
-async def only(queue: Queue, number: int) -> JobView:
-    [job] = [job for job in (await queue.page(JobQuery())).jobs if job.number == number]
-    assert await queue.job(job.id) == job
-    return job
-
-
-async def one_of_each(queue: Queue) -> dict[JobStatus, int]:
-    found: dict[JobStatus, int] = {}
-    found["superseded"] = (await released(queue, now=START)).number
-    found["succeeded"] = (await released(queue, now=START + 1)).number
-    await queue.settle(ended(await claimed(queue, START + 1), "delivered"), START + 1)
-    found["failed"] = (await failed(queue, output(OTHER), now=START + 2)).number
-    dropped = await released(queue, output(f"{KEY}1"), now=START + 3)
-    found["cancelled"] = await queue.cancel(dropped.id, START + 3)
-    found["running"] = (await released(queue, output(f"{KEY}2"), now=START + 4)).number
-    await claimed(queue, START + 4)
-    found["queued"] = (await released(queue, output(f"{KEY}3"), now=START + 5)).number
-    found["accepting"] = (await accepted(queue, output(f"{KEY}4"), now=START + 6)).number
-    return found
-
-
-async def test_newest_first_and_by_status(queue: Queue) -> None:
-    jobs = await one_of_each(queue)
-    assert await listed(queue) == sorted(jobs.values(), reverse=True)
-    for status, number in jobs.items():
-        assert await listed(queue, status) == [number]
-        assert (await only(queue, number)).status == status
-    assert await listed(queue, "failed", "queued") == [jobs["queued"], jobs["failed"]]
-
-
-async def test_by_age_and_by_destination(queue: Queue) -> None:
-    jobs = await one_of_each(queue)
-    assert await listed(queue, before=START + 2) == [jobs["failed"], jobs["succeeded"], jobs["superseded"]]
-    assert await listed(queue, "succeeded", before=START + 0.5) == []
-    assert await listed(queue, destination="/b.png") == [jobs["failed"]]
-    assert await listed(queue, "cancelled", "running", destination="png1") == [jobs["cancelled"]]
-    assert await listed(queue, destination="%") == []
-
-
-async def test_pages_follow_one_another(queue: Queue) -> None:
-    numbers = [(await released(queue, output(f"{KEY}{i}"))).number for i in range(7)]
-    await queue.settle(ended(await claimed(queue), "failed"), START)
-    seen: list[int] = []
-    after: int | None = None
-    for size in (3, 3, 1):
-        page = await queue.page(JobQuery(after=after, limit=3))
-        assert len(page.jobs) == size
-        seen += [job.number for job in page.jobs]
-        after = page.next
-    assert (seen, after) == (numbers[::-1], None)
-
-
-async def test_a_job_shows_no_secret(queue: Queue) -> None:
-    source = Source("http://me:hush@s.test/a.png?token=hush&X-Amz-Signature=hush", "http", "s.test", 80, "/a.png")
-    job = msgspec.structs.replace(new_job(output("http://place.test:80/up?key=hush#file:a.png", "form")), source=source)
-    await queue.enqueue(job, START)
-    seen = await queue.job(job.id)
-    assert "hush" not in repr(seen)
-    assert seen.source == "http://s.test:80/a.png?..."
-    assert seen.outputs[0].destination == "http://place.test:80/up?...#file:a.png"
-    assert (seen.outputs[0].width_px, seen.outputs[0].height_px, seen.outputs[0].format) == (8, 8, "png")
-
-
-async def test_a_job_tells_what_went_wrong_and_when_it_is_tried_again(queue: Queue) -> None:
-    entry = await released(queue)
-    claim = await claimed(queue)
-    again = Settlement(
-        claim.number, claim.token, (OutputResult(claim.outputs[0].id, "retry"),), "attempt", START + 9, "x", "sentence"
-    )
-    await queue.settle(again, START)
-    seen = await queue.job(entry.id)
-    assert (seen.status, seen.attempts, seen.error, seen.detail) == ("queued", 1, "x", "sentence")
-    assert seen.due_at is not None
-    assert seen.due_at.timestamp() == START + 9
-    assert seen.outputs[0].status == "placeholder"
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "x" * 10_000])
