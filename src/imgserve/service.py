@@ -212,7 +212,8 @@ async def _drain(parts: Parts, patience_s: float, hurry: asyncio.Event) -> None:
 
     async def finish() -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(parts.intake.drain(), patience_s)
+            async with asyncio.timeout(patience_s):
+                await parts.intake.drain()
         await parts.runner.stop(max(ends_at - time.monotonic(), 0.0))
 
     finishing = asyncio.create_task(finish())

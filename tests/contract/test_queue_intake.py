@@ -1,5 +1,7 @@
 """What the queue promises to intake: numbers, release, refusal, adoption, the limit."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -69,6 +71,19 @@ async def test_jobs_are_claimed_in_the_order_of_their_numbers(queue: Queue) -> N
 async def test_release_wakes_the_runner(queue: Queue) -> None:
     await released(queue)
     await queue.wait_for_work(60.0)
+
+
+@pytest.mark.parametrize("ticks", range(5))
+async def test_who_waits_for_work_can_be_told_to_stop_when_some_comes(queue: Queue, ticks: int) -> None:
+    """A runner that misses this goes on claiming, and its server never ends."""
+    waiter = asyncio.create_task(queue.wait_for_work(60.0))
+    await asyncio.sleep(0.01)
+    await released(queue)
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    if waiter.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
 
 
 async def test_a_refused_job_that_put_nothing_is_forgotten(queue: Queue) -> None:

@@ -199,7 +199,8 @@ class SqliteQueue:
 
     async def wait_for_work(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._work.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # Python 3.11's wait_for can lose a cancel that comes with the work
+                await self._work.wait()
         self._work.clear()
 
     async def counts(self) -> Counts:
