@@ -48,6 +48,15 @@ def test_render_follows_links_and_odd_names(pictures: Path, tmp_path: Path) -> N
     assert opened((tmp_path / "ü?#%41.png").read_bytes()).size == (16, 12)
 
 
+def test_render_what_is_there_of_a_picture_that_is_cut_off(pictures: Path) -> None:
+    half = (pictures / "photo.jpg").read_bytes()[:3000]
+    told = command("render", "-", "-", "--width", "32", "--format", "png", stdin=half)
+    assert told.returncode == 1
+    assert b"say --no-strict" in told.stderr
+    told = command("render", "-", "-", "--width", "32", "--format", "png", "--no-strict", stdin=half)
+    assert opened(told.stdout).size == (32, 24)
+
+
 def test_render_what_else_resize_can(pictures: Path) -> None:
     words = ("--width", "700", "--height", "700", "--enlarge", "--format", "gif", "--background", "#ff0000")
     told = command("render", pictures / "photo.jpg", "-", *words, "--fit", "cover")

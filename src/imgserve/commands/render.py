@@ -23,7 +23,7 @@ from imgserve.render import Renderer
 from imgserve.spec import classic
 from imgserve.spec.fields import fields_of, words_of
 from imgserve.spec.limits import Limits
-from imgserve.spec.recipe import MEDIA_TYPE, OutputOptions
+from imgserve.spec.recipe import MEDIA_TYPE, LoadOptions, OutputOptions
 from imgserve.spec.request import FixedOutput, JobRequest, fix
 from imgserve.transfer import dispatch
 from imgserve.transfer.dispatch import Transfers, Write
@@ -31,7 +31,13 @@ from imgserve.transfer.dispatch import Transfers, Write
 STANDARD = "-"
 WRITE_TIMEOUT_S = 60.0
 # How the classic protocol's words are called here.
-_CALLED = (("args.", "--"), ("srcURL", "SRC"), ("dstURL", "DST"), ('operationType "resize"', "--operation resize"))
+_CALLED = (
+    ("set args.strict to false", "say --no-strict"),
+    ("args.", "--"),
+    ("srcURL", "SRC"),
+    ("dstURL", "DST"),
+    ('operationType "resize"', "--operation resize"),
+)
 
 
 class RenderRefused(ImgserveError):
@@ -58,7 +64,7 @@ def add(commands: Commands) -> None:
 
 def _fields() -> dict[str, inspect.Type]:
     found: dict[str, inspect.Type] = {}
-    for struct in (*classic.OPERATIONS.values(), OutputOptions):
+    for struct in (*classic.OPERATIONS.values(), LoadOptions, OutputOptions):
         for name, kind in fields_of(struct).items():
             found.setdefault(name, kind)
     return found
@@ -68,7 +74,7 @@ def _add_field(parser: argparse.ArgumentParser, name: str, kind: inspect.Type) -
     """A flag for one field; whether its value fits is judged later, where a job's is."""
     flag = f"--{name.replace('_', '-')}"
     if isinstance(kind, inspect.BoolType):
-        parser.add_argument(flag, action="store_const", const=True, help=_owners(name))
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=_owners(name))
     elif isinstance(kind, inspect.IntType | inspect.FloatType):
         parser.add_argument(flag, type=_number, metavar="N", help=_owners(name))
     else:
@@ -77,6 +83,8 @@ def _add_field(parser: argparse.ArgumentParser, name: str, kind: inspect.Type) -
 
 def _owners(name: str) -> str:
     owners = [owner for owner, struct in classic.OPERATIONS.items() if name in fields_of(struct)]
+    if name in fields_of(LoadOptions):
+        return "of the source"
     return f"of {' and '.join(owners)}" if owners else "of the result"
 
 
@@ -127,7 +135,8 @@ async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
             source = Blob.of(sys.stdin.buffer.read(limits.source_bytes + 1))
         else:
             source = await renderer.source(request.source, None)
-        facts = await workers.probe(source, is_complete=True)
+        is_strict = request.outputs[0].recipe.load.strict
+        facts = await workers.probe(source, is_complete=True, is_strict=is_strict)
         assert facts is not None  # all bytes are there
         output = fix(request.outputs[0], request.source, facts, limits)
         picture = await renderer.rendition(source, facts, output, is_alone=False)
