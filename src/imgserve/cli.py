@@ -61,6 +61,15 @@ def _status(flags: argparse.Namespace) -> int:
     return state
 
 
+def _check(flags: argparse.Namespace) -> int:
+    from imgserve.check import report
+
+    try:
+        return report.check(load.load(flags, load.process_environment()), "", is_json=flags.json)
+    except load.SettingsInvalid as error:
+        return report.check(None, error.sentence(), is_json=flags.json)
+
+
 def _version(_: argparse.Namespace) -> int:
     sys.stdout.write(f"imgserve {version('imgserve')}\n")
     return 0
@@ -81,6 +90,7 @@ COMMANDS = {
     "stop": Command("stop it: running jobs are finished, waiting ones are kept", _stop, PLACE),
     "restart": Command("stop it and start it anew", _restart, BY_NAME),
     "status": Command("whether it runs: 0 yes, 1 it died, 3 no", _status, PLACE),
+    "check": Command("look at the installation and for unsafe settings: 0 well, 1 warnings, 2 faults", _check, BY_NAME),
     "version": Command("print the version", _version),
     "help": Command("print this help, or that of a command", _help),
 }
@@ -97,6 +107,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     each["start"].add_argument("--foreground", action="store_true", help="do not detach; log to stderr, no pid file")
     for name in ("stop", "restart"):
         each[name].add_argument("--kill", "-KILL", action="store_true", help="end it at once; no job is lost")
+    each["check"].add_argument("--json", action="store_true", help="print one JSON object, for programs")
     each["help"].add_argument("about", nargs="?", metavar="COMMAND")
     for module in (submit, jobs, render):
         module.add(places)

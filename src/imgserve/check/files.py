@@ -1,0 +1,79 @@
+"""What the settings name on disk: who can read or write it, and what it opens to jobs. Called by ``report``."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from imgserve.check.finding import Finding, fault, ok, warning
+from imgserve.settings.load import Settings
+
+SYSTEM = tuple(
+    Path(name) for name in ("/etc", "/usr", "/boot", "/proc", "/sys", "/dev", "/root", "/lib", "/bin", "/sbin")
+)
+TOO_HIGH = tuple(Path(name) for name in ("/", "/var", "/var/lib", "/home", "/opt"))
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    private = _private(settings)
+    reads = [Path(root).resolve() for root in settings.transfer.read_roots]
+    writes = [Path(root).resolve() for root in settings.transfer.write_roots]
+    found = [finding for root in writes if (finding := _write_root(root, private, reads))]
+    found += [finding for root in reads if (finding := _read_root(root, private))]
+    found += _secrets(settings)
+    yield from found or [ok("files", "roots, keys and log open nothing to others")]
+
+
+def _private(settings: Settings) -> tuple[Path, ...]:
+    """What no job may read or write."""
+    package = Path(__file__).parents[1]
+    named = [settings.data_dir, settings.pid_file, Path(settings.log.file), package]
+    named += [Path(name) for name in (settings.api.key_file, settings.api.tls_key) if name]
+    return tuple(place.resolve() for place in named)
+
+
+def _write_root(root: Path, private: tuple[Path, ...], reads: list[Path]) -> Finding | None:
+    hint = "name a directory that holds nothing but results"
+    if _is_of_the_system(root):
+        return fault("write_root", f"{root} is the system's own", hint)
+    held = [place for place in private if place.is_relative_to(root) or root.is_relative_to(place)]
+    if held:
+        return fault("write_root", f"jobs could overwrite {held[0]} beneath {root}", hint)
+    shared = [one for one in reads if one.is_relative_to(root) or root.is_relative_to(one)]
+    if shared:
+        detail = f"{root} and the read_root {shared[0]} overlap: a job can overwrite originals"
+        return warning("write_root", detail, "keep results and originals apart")
+    if _mode(root) & stat.S_IWOTH:
+        return warning("write_root", f"every user of this machine can write to {root}", hint)
+    if not os.access(root, os.W_OK | os.X_OK):
+        return warning("write_root", f"{root} cannot be written by user {os.geteuid()}", "chown it, or name another")
+    return None
+
+
+def _read_root(root: Path, private: tuple[Path, ...]) -> Finding | None:
+    hint = "name a directory that holds nothing but pictures"
+    if _is_of_the_system(root):
+        return warning("read_root", f"{root} is the system's own", hint)
+    held = [place for place in private if place.is_relative_to(root) or root.is_relative_to(place)]
+    if held:
+        return warning("read_root", f"{held[0]} lies beneath {root}", hint)
+    return None
+
+
+def _is_of_the_system(root: Path) -> bool:
+    return root in TOO_HIGH or any(root.is_relative_to(one) for one in SYSTEM)
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    for about, name in (("api_key_file", settings.api.key_file), ("tls_key", settings.api.tls_key)):
+        if name and _mode(Path(name)) & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+            detail = f"{name} has mode {_mode(Path(name)):04o}: others have what is in it"
+            yield fault(about, detail, f"chmod 0600 {name}")
+    log = Path(settings.log.file)
+    if log.exists() and _mode(log) & (stat.S_IROTH | stat.S_IWOTH):
+        detail = f"every user of this machine can read {log}: what was posted is in it"
+        yield warning("log_file", detail, f"chmod 0640 {log}")
+
+
+def _mode(place: Path) -> int:
+    return stat.S_IMODE(place.stat().st_mode)

@@ -1,0 +1,151 @@
+"""Where the queue is: directory, file system, disk, the file itself and what waits in it. Called by ``report``."""
+
+import os
+import pwd
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from imgserve.check import mounts
+from imgserve.check.finding import Finding, fault, ok, warning
+from imgserve.errors import sentence_of
+from imgserve.jobs.queue import StorageFailing
+from imgserve.jobs.sqlite import FILE_NAME
+from imgserve.jobs.sqlite_inspect import Inspected, inspect
+from imgserve.settings.load import Settings
+
+LATE_S = 600.0
+_SMALL_SHARE = 4  # times the floor: below it the end is near
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    place = settings.data_dir
+    if not place.exists():
+        yield from _not_yet(place)
+        return
+    yield _directory(settings)
+    yield from _file_system(place)
+    yield from _disk(place, settings.queue.min_free_disk_bytes)
+    yield _sync(place)
+    yield from _queue(place)
+
+
+def _not_yet(place: Path) -> Iterator[Finding]:
+    above = next(one for one in place.absolute().parents if one.exists())
+    if os.access(above, os.W_OK | os.X_OK):
+        yield ok("data_dir", f"{place} will be made by the first start")
+        yield from _file_system(above)
+    else:
+        yield fault(
+            "data_dir", f"{place} is not there, and {above} does not let it be made", "make it, or name another"
+        )
+
+
+def _directory(settings: Settings) -> Finding:
+    place, told = settings.data_dir, settings.data_dir.stat()
+    wrong = [
+        f"{one} has mode {stat.S_IMODE(one.stat().st_mode):04o}"
+        for one in (place, *sorted(place.glob(FILE_NAME + "*")))
+        if one.stat().st_mode & 0o077
+    ]
+    if wrong:
+        detail = f"others can reach the passwords in its jobs: {', '.join(wrong)}"
+        return fault("data_dir", detail, "chmod 0700 the directory, 0600 the files")
+    try:
+        owner = pwd.getpwnam(settings.user).pw_uid if settings.user else os.geteuid()
+    except KeyError:
+        return fault("user", f"there is no user {settings.user}", "make that user, or name another")
+    if told.st_uid != owner and os.geteuid() != 0:
+        return fault("data_dir", f"{place} belongs to user {told.st_uid}, not to {owner}", "chown it")
+    if told.st_uid != owner and settings.user:
+        return fault("data_dir", f"{place} belongs to user {told.st_uid}, not to {settings.user}", "chown it")
+    return ok("data_dir", f"{place} is private to user {told.st_uid}")
+
+
+def _file_system(place: Path) -> Iterator[Finding]:
+    kind = mounts.file_system(place)
+    if kind in mounts.FLEETING:
+        yield fault("data_dir", f"{place} is on {kind}: a reboot loses every job", "put it on a disk")
+    elif kind in mounts.REMOTE:
+        yield fault("data_dir", f"{place} is on {kind}, whose locks and syncs cannot be relied on", "use a local disk")
+    elif kind == "overlay":
+        hint = "mount a volume there"
+        yield warning("data_dir", f"{place} is in a container's own layer and goes with the container", hint)
+    else:
+        yield ok("file system", kind or "unknown")
+
+
+def _disk(place: Path, floor: int) -> Iterator[Finding]:
+    told = os.statvfs(place)
+    free = told.f_bavail * told.f_frsize
+    said = f"{free // 1_000_000:,} MB are free, jobs are taken down to {floor // 1_000_000:,} MB"
+    if free < floor:
+        yield fault("disk", said, "free disk space; the server goes on by itself")
+    elif free < floor * _SMALL_SHARE:
+        yield warning("disk", said, "free disk space")
+    else:
+        yield ok("disk", said)
+    if told.f_files and not told.f_favail:
+        yield fault("disk", "no inode is free", "delete files that nobody needs")
+
+
+def _sync(place: Path) -> Finding:
+    started = time.monotonic()
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"imgserve check")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return fault("fsync", f"{place}: {error.strerror}", "mend the disk, or its permissions")
+    return ok("fsync", f"a write reaches the disk in {(time.monotonic() - started) * 1000:.1f} ms")
+
+
+def _queue(place: Path) -> Iterator[Finding]:
+    server = mounts.lock_holder(place / "lock")
+    yield ok("server", f"pid {server} owns {place}" if server else f"none owns {place} now")
+    try:
+        told = inspect(place)
+    except (StorageFailing, OSError) as error:
+        yield fault("queue file", sentence_of(error), "restore a backup, or move it away: see docs/operations.md")
+        return
+    if told is None:
+        yield ok("queue file", "none yet, the first start makes it")
+        return
+    yield _queue_file(told)
+    if told.schema == told.newest_schema and not told.damage:
+        yield _waiting(told, time.time(), is_served=server is not None)
+        yield _debts(told)
+
+
+def _queue_file(told: Inspected) -> Finding:
+    if told.schema > told.newest_schema:
+        detail = f"has schema {told.schema}, this imgserve knows {told.newest_schema}"
+        return fault("queue file", detail, "use the newer imgserve that wrote it")
+    if told.damage:
+        return fault("queue file", "; ".join(told.damage), "stop the server, restore a backup: see docs/operations.md")
+    if told.schema < told.newest_schema:
+        return ok("queue file", f"has schema {told.schema}; the next start brings it to {told.newest_schema}")
+    return ok("queue file", f"schema {told.schema}, quick_check finds no damage")
+
+
+def _waiting(told: Inspected, now: float, *, is_served: bool) -> Finding:
+    said = f"{told.waiting} jobs wait, {told.running} run"
+    if told.oldest_at is not None:
+        said += f", the oldest since {timedelta(seconds=int(max(now - told.oldest_at, 0)))}"
+    if told.waiting and not is_served:
+        return warning("queue", f"{said}, and no server runs", "imgserve start")
+    if told.due_at is not None and now - told.due_at > LATE_S:
+        hint = "more workers, or look in the log for a destination that holds everything up"
+        return warning("queue", f"{said}, one is {timedelta(seconds=int(now - told.due_at))} late", hint)
+    return ok("queue", said)
+
+
+def _debts(told: Inspected) -> Finding:
+    if told.given_up or told.owed:
+        detail = f"placeholders left: {told.owed} failure pictures are still tried, {told.given_up} were given up"
+        return warning("debts", detail, "look in the log for placeholder_left and its destination")
+    return ok("debts", "no destination is owed a failure picture")

@@ -1,0 +1,77 @@
+"""A look at a queue file from outside its server: nothing is written, no lock of the data directory is taken.
+
+Called by ``imgserve check``. SQLite's own read locks are taken for a moment; the server's commits go on meanwhile.
+"""
+
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from imgserve.jobs.committer import STORAGE_ERRORS
+from imgserve.jobs.queue import StorageFailing
+from imgserve.jobs.sqlite import FILE_NAME
+from imgserve.jobs.sqlite_schema import SCHEMA_VERSION
+
+_BUSY_MS = 2000
+
+
+class Inspected(msgspec.Struct, frozen=True):
+    """``damage`` is what SQLite's quick_check says, empty if all is well. Times are seconds since 1970.
+
+    ``due_at`` is since when the most overdue job waits for its turn, ``newest_at`` when the youngest was made.
+    """
+
+    schema: int
+    newest_schema: int
+    damage: tuple[str, ...] = ()
+    waiting: int = 0
+    running: int = 0
+    oldest_at: float | None = None
+    due_at: float | None = None
+    newest_at: float | None = None
+    owed: int = 0
+    given_up: int = 0
+
+
+def inspect(data_dir: Path) -> Inspected | None:
+    """None: there is no queue file yet. Raises StorageFailing for one that cannot be read."""
+    path = data_dir / FILE_NAME
+    if not path.exists():
+        return None
+    wal = path.with_name(path.name + "-wal")
+    is_left_alone = not wal.exists()  # then nobody has it open, and SQLite must make no files for us beside it
+    try:
+        return _read(path, is_immutable=is_left_alone)
+    except STORAGE_ERRORS as error:
+        if is_left_alone and wal.exists():  # a server has started meanwhile
+            return _read(path, is_immutable=False)
+        raise StorageFailing(f"the queue file {path} cannot be read: {error}") from error
+
+
+def _read(path: Path, *, is_immutable: bool) -> Inspected:
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    db = apsw.Connection(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_immutable else ''}", flags=flags)
+    try:
+        db.set_busy_timeout(_BUSY_MS)
+        schema = db.execute("PRAGMA user_version").get
+        if schema == 0 or schema > SCHEMA_VERSION:
+            return Inspected(schema, SCHEMA_VERSION)
+        damage = tuple(str(row[0]) for row in db.execute("PRAGMA quick_check(5)") if row[0] != "ok")
+        if damage:
+            return Inspected(schema, SCHEMA_VERSION, damage)
+        open_jobs = "FROM job WHERE ended_at IS NULL AND status <> 'running'"
+        waiting, oldest_at, due_at = db.execute(f"SELECT count(*), min(created_at), min(run_at) {open_jobs}").get
+        return Inspected(
+            schema,
+            SCHEMA_VERSION,
+            waiting=waiting,
+            oldest_at=oldest_at,
+            due_at=due_at,
+            running=db.execute("SELECT count(*) FROM job WHERE status = 'running'").get,
+            newest_at=db.execute("SELECT max(created_at) FROM job").get,
+            owed=db.execute("SELECT count(*) FROM output WHERE debt = 'owed'").get,
+            given_up=db.execute("SELECT count(*) FROM output WHERE debt = 'given_up'").get,
+        )
+    finally:
+        db.close()
