@@ -6,10 +6,15 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := src tests examples bench docs
 
-.PHONY: help setup run demo test check format bench docs lock system-packages clean
+# Where `make install` puts things; the unit names the first.
+PREFIX := /opt/imgserve
+ETC := /etc/imgserve
+
+.PHONY: help setup install run demo test check format bench docs lock system-packages clean
 
 help:
 	@echo "make setup   install into .venv; then .venv/bin/imgserve"
+	@echo "make install as root: into $(PREFIX), with a user, settings and a systemd unit; see docs/quickstart.md"
 	@echo "make run     start the server on its defaults (0.0.0.0:8602)"
 	@echo "make demo    real jobs against small servers on this machine; pictures in demo-out/"
 	@echo "make test    all tests        make check   style, types, layers        make bench   figures"
@@ -41,6 +46,23 @@ setup: .venv/.run
 	@$(PIP) --require-hashes -r requirements/test.txt
 	@touch $@
 
+# Settings that are there already stay as they are; all else is brought up to date.
+install: PIP_THERE = $(PREFIX)/bin/python -m pip --disable-pip-version-check install --quiet
+install:
+	@[ "$$(id -u)" = 0 ] || { echo "make install needs root" >&2; exit 1; }
+	@command -v systemctl >/dev/null || { echo "make install is for machines with systemd; see docs/operations.md for others" >&2; exit 1; }
+	$(PYTHON) -m venv $(PREFIX)
+	$(PIP_THERE) --require-hashes -r requirements/build.txt -r requirements/run.txt
+	$(PIP_THERE) --no-deps --no-build-isolation --force-reinstall .
+	ln -sf $(PREFIX)/bin/imgserve /usr/local/bin/imgserve
+	id imgserve >/dev/null 2>&1 || useradd --system --home-dir /var/lib/imgserve --shell /usr/sbin/nologin imgserve
+	install -d -m 0755 $(ETC) /srv/imgserve/originals
+	install -d -m 0755 -o imgserve -g imgserve /srv/imgserve/results
+	[ -e $(ETC)/imgserve.toml ] || install -m 0644 deploy/imgserve.toml $(ETC)
+	[ -e $(ETC)/environment ] || install -m 0640 -g imgserve deploy/environment $(ETC)
+	install -m 0644 deploy/imgserve.service /etc/systemd/system/imgserve.service
+	systemctl daemon-reload
+
 run: .venv/.run
 	@$(BIN)/imgserve start --foreground
 
@@ -48,9 +70,10 @@ demo: .venv/.demo
 	@$(BIN)/python -m examples.demo
 
 # Tests that find one of these or libturbojpeg missing skip themselves, and say so.
-TEST_PROGRAMS := strace gdb vsftpd
+TEST_PROGRAMS := strace gdb logrotate vsftpd
 system-packages: .venv/.run
 	@missing=; PATH="$$PATH:/usr/sbin"; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	$(BIN)/python -c 'import ctypes; ctypes.CDLL("libturbojpeg.so.0")' 2>/dev/null || missing="$$missing libturbojpeg0"; \
 	[ -z "$$missing" ] \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } \

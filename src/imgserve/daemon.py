@@ -17,7 +17,7 @@ from typing import TextIO
 
 import msgspec
 
-from imgserve import logfile, logs, service
+from imgserve import logfile, logs, readiness, service
 from imgserve.errors import ImgserveError, sentence_of
 from imgserve.logfile import LogFile
 from imgserve.pidfile import Note, PidFile
@@ -39,7 +39,7 @@ def start(settings: Settings, *, is_foreground: bool) -> int:
     if is_foreground:
         logs.start(settings.log_lines)
         try:
-            return _serve(settings, identity, lambda url: _say(sys.stderr, url), lambda: None)
+            return _serve(settings, identity, lambda url: _say_ready(settings, url), lambda: None)
         finally:
             logs.stop()
     reader, writer = os.pipe()
@@ -149,6 +149,11 @@ def _become(identity: Identity) -> None:
     for needed in (sys.executable, __file__):
         if not os.access(needed, os.R_OK):
             raise CannotStart(f"the user {identity.name} cannot read {needed}", "install imgserve where that user can")
+
+
+def _say_ready(settings: Settings, url: str) -> None:
+    _say(sys.stderr, url)
+    readiness.tell(settings.notify_socket, "READY=1")
 
 
 def _say(stream: TextIO, where: str) -> None:

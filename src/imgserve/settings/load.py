@@ -78,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True):
     log_lines: LogLinesConfig = LogLinesConfig()
     tracing: TracingConfig = TracingConfig()
     drain_s: float = 30.0
+    notify_socket: str = ""
     test: TestSwitches | None = None
 
 
@@ -94,6 +95,7 @@ def load(flags: Namespace, environ: Mapping[str, str]) -> Settings:
         section, _, field = BY_NAME[name].target.rpartition(".")
         values.setdefault(section, {})[field] = value.value
     _choose_by_workers(values)
+    values[""]["notify_socket"] = environ.get("NOTIFY_SOCKET", "")
     tree = {**values.pop(""), **values, "test": _test_switches(environ, problems)}
     settings = msgspec.convert(tree, Settings, dec_hook=lambda kind, value: kind(value))
     problems += _contradictions(settings, given)

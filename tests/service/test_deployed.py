@@ -1,0 +1,153 @@
+"""The server as deploy/ runs it: on a read-only root, as nobody, as process 1, with the calls that the unit allows."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import READY, Daemon, wait_until
+from tests.service.conftest import opened, put_pictures
+from tests.service.test_daemon import needs_root, where_everybody_can_read_python
+from tests.unit.test_deploy import health_command, needs_systemd, unit
+
+NOBODY = 65534
+AS_ROOT_ONLY = {"fchown"}  # SQLite gives its files the owner of the queue file
+PLAIN_USER = ("setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--bounding-set=-all")
+
+
+def first_child(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+@pytest.fixture
+def open_top() -> Iterator[Path]:
+    """A directory that every user may enter; pytest's own shut all others out."""
+    with tempfile.TemporaryDirectory(prefix="imgserve-test-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def job(source: Path, target: Path) -> bytes:
+    args = {"width": 20, "height": 15}
+    job = {"operationType": "resize", "srcURL": f"file://{source}", "dstURL": f"file://{target}", "args": args}
+    return json.dumps(job).encode()
+
+
+@needs_root
+def test_a_read_only_root_nobody_and_process_1(open_top: Path) -> None:
+    """As the container is run: only two directories can be written, there are no capabilities and no init."""
+    top = open_top
+    put_pictures(top / "in")
+    keep = ""
+    for name in ("data", "out"):
+        (top / name).mkdir(mode=0o700)
+        os.chown(top / name, NOBODY, NOBODY)
+        keep += f"mount --bind {top / name} {top / name}; "
+    (top / "log").touch()
+    shut = f'set -e; {keep}mount -o remount,bind,ro /; ! touch {top}/probe 2>&1; exec "$@"'
+    command = [
+        *where_everybody_can_read_python(top),
+        *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", shut, "sh"),
+        *(*PLAIN_USER, "--no-new-privs", sys.executable, "-m", "imgserve", "start", "--foreground"),
+        *("--host", "127.0.0.1", "--port", "0", "--workers", "1", "--sandbox", "require"),
+        *("--data-dir", str(top / "data"), "--read-root", str(top / "in"), "--write-root", str(top / "out")),
+    ]
+    log = top / "log"
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as outer:
+        try:
+            wait_until(lambda: READY.search(log.read_text()) or outer.poll() is not None, 40)
+            found = READY.search(log.read_text())
+            assert found, log.read_text()
+            assert "Read-only file system" in log.read_text()
+            server = Daemon(top / "data")
+            server.url = found[1]
+            assert server.post(job(top / "in/Ex.png", top / "out/a.png")).status == 200
+            wait_until(lambda: "settled" in log.read_text())
+            assert opened((top / "out/a.png").read_bytes()).size == (20, 15)
+            check = [sys.executable, *health_command()[1:]]
+            check[-1] = check[-1].replace("8602", found[1].rpartition(":")[2])
+            assert subprocess.run(check, capture_output=True, timeout=30, check=False).returncode == 0
+            inner = first_child(outer.pid)
+            told = Path(f"/proc/{inner}/status").read_text()
+            assert "\nNSpid:\t" in told
+            assert [line.split()[-1] for line in told.splitlines() if line.startswith("NSpid")] == ["1"]
+            os.kill(inner, signal.SIGTERM)
+            assert outer.wait(40) == 0, log.read_text()
+        finally:
+            outer.kill()
+
+
+def test_systemd_is_told_when_it_listens(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        with Daemon(tmp_path / "data", environment={"NOTIFY_SOCKET": str(tmp_path / "notify")}) as server:
+            assert manager.recv(100) == b"READY=1"
+            assert "listening" in server.log
+            assert server.stop() == 0
+
+
+def test_an_abstract_socket_is_told_too(tmp_path: Path) -> None:
+    name = f"imgserve-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name}")
+        manager.settimeout(20)
+        with Daemon(tmp_path / "data", environment={"NOTIFY_SOCKET": f"@{name}"}):
+            assert manager.recv(100) == b"READY=1"
+
+
+@lru_cache
+def calls_of(group: str) -> frozenset[str]:
+    """What a name in SystemCallFilter= stands for."""
+    if not group.startswith("@"):
+        return frozenset({group})
+    told = subprocess.run(
+        ["systemd-analyze", "syscall-filter", group], capture_output=True, text=True, timeout=30, check=True
+    ).stdout
+    names = [line.strip() for line in told.splitlines()[1:] if line.strip() and not line.strip().startswith("#")]
+    return frozenset().union(*(calls_of(name) for name in names))
+
+
+def allowed_calls() -> set[str]:
+    allowed: set[str] = set()
+    for line in unit()["SystemCallFilter"]:
+        for word in line.removeprefix("~").split():
+            allowed = allowed - calls_of(word) if line.startswith("~") else allowed | calls_of(word)
+    return allowed
+
+
+@needs_systemd
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed; apt-get install strace")
+def test_the_unit_allows_every_call_of_server_and_workers(tmp_path: Path) -> None:
+    put_pictures(tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    log, calls = tmp_path / "log", tmp_path / "calls"
+    roots = f"--read-root {tmp_path}/in --write-root {tmp_path}/out --data-dir {tmp_path}/data"
+    server_words = f"{sys.executable} -m imgserve start --foreground --host 127.0.0.1 --port 0 --workers 1 {roots}"
+    command = f"strace -f -c -U name -o {calls} {server_words} --sandbox require".split()
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as tracer:
+        try:
+            wait_until(lambda: READY.search(log.read_text()) or tracer.poll() is not None, 60)
+            found = READY.search(log.read_text())
+            assert found, log.read_text()
+            server = Daemon(tmp_path / "data")
+            server.url = found[1]
+            assert server.post(job(tmp_path / "in/Ex.png", tmp_path / "out/a.png")).status == 200
+            wait_until(lambda: "settled" in log.read_text(), 30)
+            os.kill(first_child(tracer.pid), signal.SIGTERM)
+            tracer.wait(40)
+        finally:
+            tracer.kill()
+    used = {line.strip() for line in calls.read_text().splitlines()} - {"syscall", "total", ""}
+    used = {name for name in used if not name.startswith("-")}
+    assert {"execve", "fdatasync", "memfd_create", "landlock_restrict_self", "seccomp"} <= used
+    assert used - allowed_calls() <= AS_ROOT_ONLY
