@@ -7,3 +7,8 @@ def jobs_in(text: str, directory: str = "/home/me/imgserve") -> list[str]:
     """Every JSON job on the page; ``directory`` stands for the shell's $PWD."""
     shown = text.replace("'\"$PWD\"'", directory)
     return re.findall(r"(?:-d '|^)(\{\n.*?\})(?='|\n```)", shown, re.MULTILINE | re.DOTALL)
+
+
+def commands_in(text: str) -> list[str]:
+    """Every block of shell commands on the page, in order."""
+    return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

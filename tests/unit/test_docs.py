@@ -65,6 +65,12 @@ def test_reference_names_every_code() -> None:
     assert [int(code) for code in re.findall(r"^\| (\d{3}) \|", table, re.MULTILINE)] == sorted(MEANING)
 
 
+def test_trouble_has_a_cause_and_a_cure_for_every_code() -> None:
+    table = (ROOT / "docs/operations.md").read_text().partition("### By code")[2].partition("###")[0]
+    rows = re.findall(r"^\| (\d{3}) \| (.+) \| (.+) \|$", table, re.MULTILINE)
+    assert [int(code) for code, _, _ in rows] == sorted(MEANING)
+
+
 @pytest.mark.parametrize(("page", "count"), [("README.md", 3), ("docs/reference/classic.md", 4)])
 def test_jobs_on_the_page_are_valid(page: str, count: int) -> None:
     jobs = jobs_in((ROOT / page).read_text())
@@ -100,7 +106,9 @@ def test_flags_on_the_pages_exist_and_all_are_named() -> None:
     help_text = "".join(parser.format_help() for parser in each_parser(parsers()[0]))
     exist = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    texts = [re.sub(r"\b(?:curl|pip) [^\n`]*", "", page.read_text()) for page in pages]  # they have flags of their own
+    texts = [
+        re.sub(r"\b(?:curl|pip|systemctl|journalctl|docker|apt-get) [^\n`]*", "", page.read_text()) for page in pages
+    ]  # they have flags of their own
     named = {flag for text in texts for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
     assert named == exist
 

@@ -1,0 +1,123 @@
+"""Every command of docs/howto/, run by a shell as it stands there, but for this test's addresses and directories."""
+
+import re
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from examples.receivers import FtpReceiver, HttpReceiver
+
+from imgserve.api.auth import read_keys
+from tests.certificates import Authority
+from tests.daemon import LOOPBACK, Daemon, wait_until
+from tests.pages import commands_in
+from tests.service.conftest import opened, put_pictures
+
+HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
+RUN_ELSEWHERE = {"operators.md"}  # tests/service/test_commands.py
+
+
+class Here(NamedTuple):
+    """What the pages' names stand for."""
+
+    top: Path
+    names: dict[str, str]
+
+    def run(self, command: str) -> str:
+        for name, here in self.names.items():
+            command = command.replace(name, here)
+        assert "192.168." not in command
+        ended = subprocess.run(["bash", "-ec", command], capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def see(self, name: str, size: tuple[int, int]) -> None:
+        """A result, not its placeholder, comes to be at this place beneath ``top``."""
+
+        def is_there() -> bool:
+            place = self.top / name
+            if not place.exists():
+                return False
+            picture = opened(place.read_bytes()).convert("RGB")
+            red, green = picture.tobytes()[::3], picture.tobytes()[1::3]
+            return picture.size == size and red != green  # a placeholder is grey
+
+        wait_until(is_there)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
+    top = tmp_path_factory.mktemp("howto")
+    for name in ("http", "ftp", "originals", "results"):
+        (top / name).mkdir()
+    for name in ("http/pictures", "ftp/pictures", "originals"):
+        put_pictures(top / name)
+    (top / "ftp/thumbs").mkdir()
+    roots = ("--read-root", str(top / "originals"), "--write-root", str(top / "results"))
+    tls = Authority(top, "ca")
+    both = str(tls.server_file("localhost", "127.0.0.1"))
+    server = Daemon(top / "data", *LOOPBACK, *roots, "--cors-origin", "https://editor.example")
+    secure = Daemon(top / "secure", "--tls-cert", both, "--tls-key", both)
+    with HttpReceiver(top / "http") as web, FtpReceiver(top / "ftp") as ftp, server, secure:
+        names = {
+            "http://127.0.0.1:8602": server.url, "https://pictures.example:8602": secure.url,
+            "http://192.168.1.10": web.url.rstrip("/"), "ftp://192.168.1.10": ftp.url.rstrip("/"),
+            "/srv/imgserve/": f"{top}/", "/etc/imgserve/tls/ca.pem": str(tls.ca_file),
+            "/etc/imgserve/keys": f"{top}/keys",
+            "sudo chown root:imgserve": 'chown "$(id -u):$(id -g)"', "sudo ": "",
+        }  # fmt: skip
+        yield Here(top, names)
+
+
+def commands(page: str, count: int) -> list[str]:
+    found = commands_in((HOWTO / page).read_text())
+    assert len(found) == count, "a command was added: run it here"
+    return found
+
+
+def test_http(here: Here) -> None:
+    fetch, put, presigned, make_key, protect = commands("http.md", 5)
+    assert here.run(fetch) == f'{{"dstURL":"file://{here.top}/results/200-photo.jpg"}}'
+    here.see("results/200-photo.jpg", (200, 150))
+    here.run(put)
+    here.see("http/stored/200-photo.jpg", (200, 120))
+    assert "X-Amz-Signature=0123abcd" in here.run(presigned)
+    here.see("http/stored/photo-400.jpg", (400, 300))
+    here.run(make_key)
+    here.run(protect)
+    assert len(read_keys(str(here.top / "keys"))) == 1
+    assert stat.S_IMODE((here.top / "keys").stat().st_mode) == 0o640
+
+
+def test_forms(here: Here) -> None:
+    twice, once = commands("forms.md", 2)
+    here.run(twice)
+    here.see("http/uploads/200-photo.jpg", (200, 120))
+    here.run(once)
+    here.see("http/uploads/once-photo.jpg", (200, 150))
+
+
+def test_ftp(here: Here) -> None:
+    [job] = commands("ftp.md", 1)
+    here.run(job)
+    here.see("ftp/thumbs/200-photo.jpg", (200, 120))
+
+
+def test_files(here: Here) -> None:
+    [job] = commands("files.md", 1)
+    here.run(job)
+    here.see("results/2026/200-photo.webp", (200, 150))
+
+
+def test_tls_and_cors(here: Here) -> None:
+    health, preflight = commands("tls.md", 2)
+    assert '"status":"ok"' in here.run(health)
+    assert re.search(r"(?i)^access-control-allow-origin: https://editor.example", here.run(preflight), re.MULTILINE)
+
+
+def test_no_page_is_left_out() -> None:
+    run = {name for name in re.findall(r'commands\("([\w.]+)"', Path(__file__).read_text())}
+    assert {page.name for page in HOWTO.iterdir()} == run | RUN_ELSEWHERE
