@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 READY = re.compile(r"listening on (https?://\S+)")
 LOOPBACK = ("--allow-network", "127.0.0.0/8")
-FAILPOINT_SWITCHES = ("failpoint", "nth", "failpoint_file")
+TEST_SWITCHES = ("failpoint", "nth", "failpoint_file", "retry_delay_s")
 
 
 class Reply(NamedTuple):
@@ -31,6 +31,7 @@ class Daemon:
     """``with Daemon(data_dir) as server:``; ``stop`` drains, ``kill`` is SIGKILL, ``start`` starts the same one again.
 
     ``switches`` are failpoints and settings (``quiet_s``, …) of the next start. The log is kept across restarts.
+    ``program`` is what the interpreter runs.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Daemon:
         workers: int = 1,
         switches: Mapping[str, object] | None = None,
         environment: Mapping[str, str] | None = None,
+        program: tuple[str, ...] = ("-m", "imgserve"),
     ) -> None:
         self.data_dir = data_dir
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
@@ -47,6 +49,7 @@ class Daemon:
         self.workers = workers
         self.switches = dict(switches or {})
         self.environment = dict(environment or {})
+        self.program = program
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,12 +67,12 @@ class Daemon:
         told = len(self.log)
         environment = {**os.environ, **self.environment}
         environment.pop("IMGSERVE_TEST", None)
-        failpoints = {name: value for name, value in self.switches.items() if name in FAILPOINT_SWITCHES}
-        if failpoints:
-            environment["IMGSERVE_TEST"] = json.dumps(failpoints)
-        settings = {name: str(value) for name, value in self.switches.items() if name not in FAILPOINT_SWITCHES}
+        for_tests = {name: value for name, value in self.switches.items() if name in TEST_SWITCHES}
+        if for_tests:
+            environment["IMGSERVE_TEST"] = json.dumps(for_tests)
+        settings = {name: str(value) for name, value in self.switches.items() if name not in TEST_SWITCHES}
         environment |= {f"IMGSERVE_{name.upper()}": value for name, value in settings.items()}
-        command = [sys.executable, "-m", "imgserve", "start", "--foreground", "--host", "127.0.0.1", "--port", "0"]
+        command = [sys.executable, *self.program, "start", "--foreground", "--host", "127.0.0.1", "--port", "0"]
         command += ["--data-dir", str(self.data_dir), "--workers", str(self.workers), *self.arguments]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)

@@ -18,7 +18,7 @@ from imgserve.errors import ImgserveError
 from imgserve.jobs.job import Charge, Claim, Intent, Output, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.queue import Queue
-from imgserve.jobs.retry import Decision, Retry, decide
+from imgserve.jobs.retry import FIRST_DELAY_S, Decision, Retry, decide
 from imgserve.placeholder import digest
 from imgserve.render import Renderer
 from imgserve.spec.recipe import MEDIA_TYPE
@@ -30,10 +30,14 @@ QUARANTINE_AFTER_CRASHES = 2
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``repeat_after_s``: when a final is sent again because its placeholder's fate is unknown."""
+    """``repeat_after_s``: when a final is sent again because its placeholder's fate is unknown.
+
+    ``retry_delay_s``: before the second attempt; each later one waits twice as long.
+    """
 
     delivery_timeout_s: float = 60.0
     repeat_after_s: float = 60.0
+    retry_delay_s: float = FIRST_DELAY_S
     kept_renditions_bytes: int = 64_000_000
 
 
@@ -177,4 +181,11 @@ class Attempts:
 
     def _decide(self, claim: Claim, error: ImgserveError, now: float) -> Decision:
         left_s = claim.deadline_at - now
-        return decide(error, attempts=claim.attempts, crashes=claim.crashes, left_s=left_s, jitter=self._jitter())
+        return decide(
+            error,
+            attempts=claim.attempts,
+            crashes=claim.crashes,
+            left_s=left_s,
+            jitter=self._jitter(),
+            first_delay_s=self._config.retry_delay_s,
+        )

@@ -13,7 +13,7 @@ from imgserve.errors import ImgserveError
 from imgserve.jobs.job import DebtClaim, DebtOutcome, Intent
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.queue import Queue, StorageFailing
-from imgserve.jobs.retry import backoff
+from imgserve.jobs.retry import FIRST_DELAY_S, backoff
 from imgserve.placeholder import Placeholders
 from imgserve.spec.recipe import MEDIA_TYPE
 from imgserve.stage import stage
@@ -27,6 +27,7 @@ class Debts:
         deliveries: Deliveries,
         placeholders: Placeholders,
         delivery_timeout_s: float,
+        retry_delay_s: float = FIRST_DELAY_S,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -34,6 +35,7 @@ class Debts:
         self._deliveries = deliveries
         self._placeholders = placeholders
         self._delivery_timeout_s = delivery_timeout_s
+        self._retry_delay_s = retry_delay_s
         self._clock = clock
         self._jitter = jitter
 
@@ -65,10 +67,10 @@ class Debts:
             raise
         except ImgserveError as error:
             logs.event("debt_unpaid", output=debt.output.id, code=error.code)
-            return self._clock() + backoff(debt.attempts, self._jitter())
+            return self._clock() + backoff(debt.attempts, self._jitter(), self._retry_delay_s)
         except Exception:  # noqa: BLE001 - as in an attempt: a bug must not keep the destination held for ever
             logs.bug("debt_bug", output=debt.output.id)
-            return self._clock() + backoff(debt.attempts, self._jitter())
+            return self._clock() + backoff(debt.attempts, self._jitter(), self._retry_delay_s)
         logs.event("debt_paid", output=debt.output.id)
         return "paid"
 

@@ -42,6 +42,7 @@ class Lane:
         workers: int = 1,
         extra_sources: Mapping[str, bytes] | None = None,
         switches: Mapping[str, object] | None = None,
+        program: tuple[str, ...] = ("-m", "imgserve"),
     ) -> None:
         self.root = root
         self._roots = {name: root / name for name in ("file", "ftp", "web")}
@@ -61,6 +62,7 @@ class Lane:
             str(self._roots["file"]),
             workers=workers,
             switches={**QUIET, "failpoint_file": str(self.failpoint), **(switches or {})},
+            program=program,
         )
         self.posted: dict[int, Place] = {}
         self._open = ExitStack()
@@ -188,6 +190,10 @@ class Lane:
             sent = writes.get((place.kind if place.kind in ("file", "ftp") else "web", place.name), [])
             found += judge(place.name, entries, sent, at_rest, is_form=place.kind == "form")
         return found
+
+    def writes_to(self, place: Place) -> list[Write]:
+        server = place.kind if place.kind in ("file", "ftp") else "web"
+        return self._writes_by_place().get((server, place.name), [])
 
     def _writes_by_place(self) -> dict[tuple[str, str], list[Write]]:
         found: dict[tuple[str, str], list[Write]] = {}

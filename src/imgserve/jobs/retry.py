@@ -36,13 +36,21 @@ class Retry(msgspec.Struct, frozen=True):
 Decision = Fail | Retry
 
 
-def backoff(failures: int, jitter: float) -> float:
+def backoff(failures: int, jitter: float, first_delay_s: float = FIRST_DELAY_S) -> float:
     """Seconds to wait after ``failures`` earlier ones; ``jitter`` is from 0 to 1, 0.5 changes nothing."""
-    delay = min(FIRST_DELAY_S * 2.0 ** min(failures, 32), MAX_DELAY_S)
+    delay = min(first_delay_s * 2.0 ** min(failures, 32), MAX_DELAY_S)
     return float(delay * (1.0 - JITTER + 2.0 * JITTER * jitter))
 
 
-def decide(error: ImgserveError, *, attempts: int, crashes: int, left_s: float, jitter: float) -> Decision:
+def decide(
+    error: ImgserveError,
+    *,
+    attempts: int,
+    crashes: int,
+    left_s: float,
+    jitter: float,
+    first_delay_s: float = FIRST_DELAY_S,
+) -> Decision:
     """What follows ``error``, with ``left_s`` seconds to the job's deadline."""
     if isinstance(error, WorkerDied):
         if crashes + 1 >= MAX_CRASHES:
@@ -52,7 +60,7 @@ def decide(error: ImgserveError, *, attempts: int, crashes: int, left_s: float, 
         return Retry(OWN_TROUBLE_DELAY_S, "none")
     if not error.is_retryable:
         return Fail(error.code, "attempt")
-    delay = max(backoff(attempts, jitter), getattr(error, "retry_after_s", None) or 0.0)
+    delay = max(backoff(attempts, jitter, first_delay_s), getattr(error, "retry_after_s", None) or 0.0)
     if attempts + 1 >= MAX_ATTEMPTS:
         return Fail(error.code, "attempt")
     if delay >= left_s:

@@ -1,0 +1,78 @@
+"""The queue's disk is full, or somebody holds its file: 503, nothing accepted, and it goes on without a restart."""
+
+import os
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.lane import Lane
+from tests.daemon import Reply, wait_until
+
+DISK_BYTES = 3_000_000
+
+
+@contextmanager
+def full(data_dir: Path) -> Iterator[None]:
+    ballast = data_dir / "ballast"
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(bytes(4096))
+    yield
+    ballast.unlink()
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(data_dir / "queue.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@contextmanager
+def small_disk(at: Path) -> Iterator[None]:
+    at.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(at)], check=True, timeout=10)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(at)], check=True, timeout=10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.parametrize("trouble", [full, locked])
+def test_nothing_is_accepted_until_the_disk_is_well(
+    tmp_path: Path, trouble: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    """A job that is under way when it begins is carried through all the same."""
+    data_dir = tmp_path / "lane" / "data"
+    with small_disk(data_dir), Lane(tmp_path / "lane", switches={"min_free_disk_bytes": 0}) as lane:
+        lane.accept(lane.job(0, lane.place("put", "under-way"), "held/good-0.png"))
+        lane.until(0, lambda entry: entry.status == "running")
+        with trouble(data_dir):
+            lane.sources.release("good-0.png")
+            replies: list[Reply] = []
+
+            def is_refused() -> bool:
+                number = 1 + len(replies)
+                reply = lane.post(lane.job(number, lane.place("put", f"p{number}"), f"plain/good-{number}.png"))
+                assert reply is not None
+                replies.append(reply)
+                return reply.status == 503
+
+            wait_until(is_refused)  # a page or two may still have had room in the file
+            refused = len(replies)
+            assert replies[-1].body["code"] == 301
+            assert replies[-1].headers["retry-after"]
+            assert lane.entries([refused]) == ()
+            assert lane.writes_to(lane.posted[refused]) == [], "a byte went out for a job that is not stored"
+        late = lane.job(refused + 1, lane.place("put", "late"), "plain/good-9.png")
+        wait_until(lambda: "dstURL" in getattr(lane.post(late), "body", {}))
+        kept = [0, *range(1, refused), refused + 1]
+        lane.until_ended(kept)
+        assert lane.faults(kept) == []
+        assert {entry.status for entry in lane.entries(kept)} == {"succeeded"}
+        assert lane.daemon.log.count("listening on") == 1, "it must not need a restart"

@@ -1,0 +1,98 @@
+"""SIGSTOP: a worker that stands still is ended at its deadline; a server that stood still writes nothing stale."""
+
+import os
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.lane import KINDS, Kind, Lane
+from tests.chaos.sizes import IS_FULL
+from tests.chaos.test_workers import ready_workers
+from tests.daemon import wait_until
+
+LEASE = {"lease_s": 0.6, "heartbeat_s": 0.25}
+PLACES: tuple[Kind, ...] = KINDS if IS_FULL else ("file", "put")
+TIMES = {"render_timeout_s": 1.5, "probe_timeout_s": 1.5, "retry_delay_s": 0.2}
+
+
+def test_workers_that_stand_still_are_ended_at_their_deadline(tmp_path: Path) -> None:
+    with Lane(tmp_path / "lane", workers=2, switches=TIMES) as lane:
+        for number in range(2):
+            lane.accept(lane.job(number, lane.place(KINDS[number], f"p{number}"), f"held/good-{number}.png"))
+            lane.until(number, lambda entry: entry.status == "running")
+        stopped = ready_workers(lane.daemon.pid)
+        assert len(stopped) == 4, "two render workers, the intake worker and the spare"
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        for number in range(2):
+            lane.sources.release(f"good-{number}.png")
+        lane.until_ended(range(2))
+        assert [(entry.status, entry.error) for entry in lane.entries(range(2))] == [("failed", "render_timeout")] * 2
+        later = range(2, 5)  # one of them may still meet the spare
+        for number in later:
+            lane.accept(lane.job(number, lane.place("put", f"p{number}"), f"plain/good-{number}.png"))
+            lane.until_ended([number])
+        assert lane.faults(range(5)) == []
+        ends = sorted((entry.status, entry.error) for entry in lane.entries(later))
+        assert ends[1:] == [("succeeded", "")] * 2
+        assert ends[0] in (("failed", "render_timeout"), ("succeeded", ""))
+        wait_until(lambda: len(ready_workers(lane.daemon.pid)) == 4)
+        assert not set(stopped) & set(ready_workers(lane.daemon.pid))
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_a_server_that_stood_still_goes_on(tmp_path: Path, kind: Kind) -> None:
+    """Its lease has run out meanwhile; whatever it makes of that, one final comes, and comes last."""
+    with Lane(tmp_path / "lane", switches=LEASE) as lane:
+        lane.accept(lane.job(0, lane.place(kind, "p"), "held/good-0.png"))
+        lane.until(0, lambda entry: entry.status == "running")
+        stop_beyond_its_lease(lane)
+        lane.sources.release("good-0.png")
+        os.kill(lane.daemon.pid, signal.SIGCONT)
+        lane.until_ended([0])
+        assert lane.faults([0]) == []
+        (entry,) = lane.entries([0])
+        assert (entry.status, entry.attempts, entry.crashes) == ("succeeded", 0, 0)
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_a_server_that_lost_its_lease_writes_nothing(tmp_path: Path, kind: Kind) -> None:
+    """While it stood still another took the job over: this test, in the queue's file, as a second runner would."""
+    with Lane(tmp_path / "lane", switches=LEASE) as lane:
+        place = lane.place(kind, "p")
+        lane.accept(lane.job(0, place, "held/good-0.png"))
+        lane.until(0, lambda entry: entry.status == "running")
+        stop_beyond_its_lease(lane)
+        token = take_the_job(lane, lease_s=2.0)
+        lane.sources.release("good-0.png")
+        os.kill(lane.daemon.pid, signal.SIGCONT)
+        wait_until(lambda: " settled " in lane.daemon.log)
+        assert "is_ours=False" in lane.daemon.log
+        assert row(lane, "SELECT status, token FROM job") == ("running", token), "the other runner's claim was touched"
+        assert [write.kind for write in lane.writes_to(place)] == ["placeholder"], "a stale write"
+        lane.until_ended([0])  # the other runner does not come back: its lease ends too
+        assert lane.faults([0]) == []
+        assert [write.kind for write in lane.writes_to(place)] == ["placeholder", "final"]
+
+
+def stop_beyond_its_lease(lane: Lane) -> None:
+    os.kill(lane.daemon.pid, signal.SIGSTOP)
+    wait_until(lambda: row(lane, "SELECT lease_until FROM job")[0] < time.time(), 5)
+
+
+def take_the_job(lane: Lane, lease_s: float) -> int:
+    """The new token."""
+    with closing(sqlite3.connect(lane.daemon.data_dir / "queue.sqlite", timeout=10)) as database, database:
+        database.execute("UPDATE job SET token = token + 1, lease_until = ?", (time.time() + lease_s,))
+        return int(database.execute("SELECT token FROM job").fetchone()[0])
+
+
+def row(lane: Lane, sql: str) -> tuple[Any, ...]:
+    with closing(sqlite3.connect(lane.daemon.data_dir / "queue.sqlite", timeout=10)) as database:
+        found: tuple[Any, ...] = database.execute(sql).fetchone()
+        return found

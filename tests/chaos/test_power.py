@@ -1,0 +1,114 @@
+"""Power loss: the queue's disk keeps what was synced and a random part of the rest; every accepted job is there."""
+
+import random
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.lane import KINDS, Lane
+from tests.chaos.sizes import Figures, sized
+from tests.chaos.unplugged import after_power_loss
+from tests.daemon import wait_until
+
+ROUNDS = sized(3, 40)
+JOBS_A_ROUND = 16
+CALLERS = 4
+
+
+@contextmanager
+def unplugged(root: Path) -> Iterator[tuple[Lane, Path]]:
+    """A server whose queue lies on a disk that can fail; the disk's shadow."""
+    shadow = root / "shadow"
+    shadow.mkdir()
+    with Lane(root / "lane", program=("-m", "tests.chaos.unplugged", str(shadow))) as lane:
+        yield lane, shadow
+
+
+def lose_power(lane: Lane, shadow: Path, rng: random.Random) -> int:
+    """Start again on what the disk has kept; how many writes it has lost."""
+    lane.daemon.kill()
+    dropped = after_power_loss(shadow, lane.daemon.data_dir, rng)
+    assert integrity(lane.daemon.data_dir) == "ok"
+    for old in shadow.iterdir():
+        old.unlink()
+    for kept in lane.daemon.data_dir.iterdir():
+        shutil.copy(kept, shadow)
+    lane.daemon.start()
+    return dropped
+
+
+def integrity(data_dir: Path) -> str:
+    """Of a copy, since to look is to recover."""
+    copy = data_dir.with_name("looked-at")
+    shutil.copytree(data_dir, copy)
+    with closing(sqlite3.connect(copy / "queue.sqlite")) as database:
+        told = str(database.execute("PRAGMA integrity_check").fetchone()[0])
+    shutil.rmtree(copy)
+    return told
+
+
+def test_accepted_jobs_survive_power_loss(tmp_path: Path, figures: Figures) -> None:
+    rng = random.Random(1107)
+    accepted: list[int] = []
+    dropped = cut_short = 0
+    with unplugged(tmp_path) as (lane, shadow), ThreadPoolExecutor(CALLERS) as threads:
+        for turn in range(ROUNDS):
+            numbers = range(turn * JOBS_A_ROUND, (turn + 1) * JOBS_A_ROUND)
+            answers = threading.Semaphore(0)
+            jobs = {n: lane.job(n, lane.place(KINDS[n % 4], f"p{n}"), f"plain/good-{n}.png") for n in numbers}
+
+            def post(number: int, jobs: dict[int, object], answers: threading.Semaphore) -> bool:
+                reply = lane.post(jobs[number])
+                answers.release()
+                return reply is not None and "dstURL" in reply.body
+
+            posts = {n: threads.submit(post, n, dict(jobs), answers) for n in numbers}
+            for _ in range(rng.randrange(4, JOBS_A_ROUND - CALLERS)):
+                assert answers.acquire(timeout=20)
+            dropped += lose_power(lane, shadow, rng)
+            taken = [n for n, answered in posts.items() if answered.result()]
+            cut_short += JOBS_A_ROUND - len(taken)
+            accepted += taken
+            lost = set(accepted) - {entry.job for entry in lane.entries(accepted)}
+            assert not lost, f"accepted, and gone with the power: {lost}"
+        assert dropped > 0, "every write had been synced: the power went at moments that show nothing"
+        assert cut_short > 0, "no post was cut short"
+        known = [entry.job for entry in lane.entries(lane.posted)]
+        lane.until_ended(known)
+        assert {entry.status for entry in lane.entries(accepted)} == {"succeeded"}
+        ended_well = [n for n in accepted if lane.writes_to(lane.posted[n])[-1].kind == "final"]
+        assert ended_well == accepted
+    figures("power cuts", ROUNDS)
+    figures("jobs accepted", len(accepted))
+    figures("unsynced writes dropped", dropped)
+
+
+@pytest.mark.parametrize("trouble", ["fsync_fails", "read_only"])
+def test_a_disk_that_fails_accepts_nothing(tmp_path: Path, trouble: str) -> None:
+    """A read-only disk heals by itself; after a failed fsync only a restart can say what the disk holds."""
+    with unplugged(tmp_path) as (lane, shadow):
+        lane.accept(lane.job(0, lane.place("put", "before"), "plain/good-0.png"))
+        lane.until_ended([0])
+        (shadow / trouble).touch()
+        refused = lane.post(lane.job(1, lane.place("put", "during"), "plain/good-1.png"))
+        assert refused is not None
+        assert (refused.status, refused.body["code"]) == (503, 301), refused.body
+        assert lane.entries([1]) == ()
+        assert lane.writes_to(lane.posted[1]) == [], "a byte went out for a job that is not stored"
+        (shadow / trouble).unlink()
+        if trouble == "fsync_fails":
+            again = lane.post(lane.job(1, lane.posted[1], "plain/good-1.png"))
+            assert again is not None
+            assert again.body["code"] == 301, "it must not trust this disk again"
+            assert "restart the server" in str(again.body["detail"])
+            lane.daemon.kill()
+            lane.daemon.start()
+        wait_until(lambda: "dstURL" in getattr(lane.post(lane.job(1, lane.posted[1], "plain/good-1.png")), "body", {}))
+        lane.until_ended([1])
+        assert lane.faults(range(2)) == []
