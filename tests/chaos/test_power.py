@@ -16,7 +16,7 @@ from tests.chaos.sizes import Figures, sized
 from tests.chaos.unplugged import after_power_loss
 from tests.daemon import wait_until
 
-ROUNDS = sized(3, 40)
+ROUNDS = sized(2, 40)
 JOBS_A_ROUND = 16
 CALLERS = 4
 

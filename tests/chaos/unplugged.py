@@ -56,6 +56,11 @@ class _Disk(apsw.VFS):
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> _File:
         return _File(name, flags, self._at)
 
+    def xDelete(self, filename: str, syncdir: bool) -> None:
+        super().xDelete(filename, syncdir)
+        for name in (Path(filename).name, f"{Path(filename).name}.pending"):
+            (self._at / name).unlink(missing_ok=True)
+
 
 def _fsync_failed() -> apsw.Error:
     error = apsw.IOError("fsync failed")
