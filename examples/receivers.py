@@ -7,6 +7,7 @@ ordered log of what happened, so that a reader can tell which picture was last w
 import secrets
 import socket
 import ssl
+import struct
 import threading
 import time
 from contextlib import suppress
@@ -30,15 +31,18 @@ CHUNK_BYTES = 65_536
 class Behaviour:
     """How requests under a path misbehave; ``times`` counts them down, -1 is for ever.
 
-    ``status`` is answered instead of doing anything; ``redirect`` goes into Location. ``delay_s`` passes after the
-    work and before the answer. ``cut`` closes the connection after the work, without an answer. ``never`` keeps it
-    open until the server ends. ``kinds`` limits all this to some methods.
+    ``status`` is answered instead of doing anything; ``redirect`` goes into Location. ``hold_s`` passes before the
+    work, ``delay_s`` after it and before the answer. ``cut`` closes the connection after the work, without an answer;
+    ``reset`` does so with a TCP reset. ``never`` keeps it open until the server ends. ``kinds`` limits all this to some
+    methods.
     """
 
     status: int = 0
     redirect: str = ""
+    hold_s: float = 0.0
     delay_s: float = 0.0
     cut: bool = False
+    reset: bool = False
     never: bool = False
     times: int = -1
     headers: dict[str, str] = field(default_factory=dict)
@@ -187,6 +191,8 @@ class _HttpHandler(BaseHTTPRequestHandler):
         data, is_complete = self._read_body()
         place = self.owner.place(self.path)
         behaviour = self.owner.behaviour_of(self.path, "PUT")
+        if behaviour is not None and behaviour.hold_s:
+            self.owner.stopping.wait(behaviour.hold_s)
         status = 201
         if is_complete and (behaviour is None or not behaviour.status):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -287,7 +293,10 @@ class _HttpHandler(BaseHTTPRequestHandler):
             self.owner.stopping.wait(how.delay_s)
         if how.never:
             self.owner.stopping.wait()
-        if how.cut or how.never:
+        if how.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        if how.cut or how.never or how.reset:
             self.close_connection = True
             return True
         return False

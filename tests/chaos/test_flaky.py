@@ -1,0 +1,134 @@
+"""A destination that fails half the time gets everything all the same; one that answers a placeholder late, never or
+not at all still ends with the final.
+"""
+
+import random
+import threading
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from examples.receivers import Behaviour, Event
+
+from tests.chaos.lane import Kind, Lane
+from tests.chaos.sizes import Figures, sized
+from tests.daemon import wait_until
+
+JOBS = sized(24, 400)
+RETRY_DELAY_S = 0.2
+DELIVERY_TIMEOUT_S = 1.0
+MOST_FAULTS = 4  # of one job: ten in a row would rightly end it
+SLACK_S = 10.0  # for a machine that has other things to do
+FAULTS = {
+    "500": Behaviour(status=500, kinds=("PUT",)),
+    "time-out": Behaviour(never=True, kinds=("PUT",)),
+    "reset": Behaviour(reset=True, kinds=("PUT",)),
+    "late": Behaviour(delay_s=2 * DELIVERY_TIMEOUT_S, kinds=("PUT",)),
+}
+
+
+class Flaky:
+    """Decides how each PUT goes: the first of a path, its placeholder, well, of the others every second one badly."""
+
+    def __init__(self) -> None:
+        self._rng = random.Random(5)
+        self._seen: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self.faults: dict[str, list[str]] = {}
+
+    def behaviour_of(self, path: str, kind: str) -> Behaviour | None:
+        with self._lock:
+            faults = self.faults.setdefault(path, [])
+            self._seen[path] += kind == "PUT"
+            if kind != "PUT" or self._seen[path] == 1 or len(faults) >= MOST_FAULTS or self._rng.random() < 0.5:
+                return None
+            fault = self._rng.choice(list(FAULTS))
+            faults.append(fault)
+            return FAULTS[fault]
+
+
+def test_a_destination_that_fails_half_the_time_gets_everything(tmp_path: Path, figures: Figures) -> None:
+    flaky = Flaky()
+    switches = {"retry_delay_s": RETRY_DELAY_S, "delivery_timeout_s": DELIVERY_TIMEOUT_S, "max_transfers_per_host": 64}
+    with Lane(tmp_path / "lane", workers=2, switches=switches) as lane:
+        lane.web.behaviour_of = flaky.behaviour_of  # type: ignore[method-assign]
+        started = time.monotonic()
+        for number in range(JOBS):
+            lane.accept(lane.job(number, lane.place("put", f"p{number}"), f"plain/good-{number}.png"))
+        lane.until_ended(range(JOBS), timeout_s=60 + JOBS)
+        took_s = time.monotonic() - started
+        assert {entry.status for entry in lane.entries(range(JOBS))} == {"succeeded"}
+        assert lane.faults(range(JOBS)) == []
+        finals = {n: [e for e in lane.web_log.of("PUT") if e.name == f"/p{n}/out.png"][1:] for n in range(JOBS)}
+        for number, posts in finals.items():
+            charged = check(posts, flaky.faults[f"/p{number}/out.png"])
+            (entry,) = lane.entries([number])
+            assert entry.attempts == charged, "each failure is charged once"
+    seen = Counter(fault for faults in flaky.faults.values() for fault in faults)
+    assert set(seen) == set(FAULTS), f"not every fault has happened: {seen}"
+    figures("jobs", JOBS)
+    figures("faults", dict(sorted(seen.items())))
+    figures("seconds", round(took_s))
+
+
+def check(finals: list[Event], faults: list[str]) -> int:
+    """The same whole bytes each time, and pauses that double, a fifth more or less; how many pauses there were.
+
+    libcurl sends a PUT again by itself, at once, when a connection that it had kept is reset.
+    """
+    assert len(finals) == len(faults) + 1
+    assert {event.state for event in finals} == {"final"}
+    assert len({event.digest for event in finals}) == 1, "a repeat must be the same bytes"
+    assert all(event.is_complete for event in finals)
+    pauses = 0
+    for fault, (earlier, later) in zip(faults, pairwise(finals), strict=True):
+        pause_s = later.at - earlier.at
+        wanted_s = RETRY_DELAY_S * 2**pauses
+        if fault == "reset" and pause_s < 0.5 * RETRY_DELAY_S:
+            continue
+        assert 0.8 * wanted_s <= pause_s <= 1.2 * wanted_s + DELIVERY_TIMEOUT_S + SLACK_S, (fault, pauses, pause_s)
+        pauses += 1
+    return pauses
+
+
+CASES: tuple[tuple[Kind, str, Behaviour], ...] = (
+    ("put", "late", Behaviour(delay_s=3, times=1, kinds=("PUT",))),
+    ("put", "never", Behaviour(never=True, times=1, kinds=("PUT",))),
+    ("put", "cut off", Behaviour(cut=True, times=1, kinds=("PUT",))),
+    ("form", "late", Behaviour(delay_s=3, times=1, kinds=("POST",))),
+    ("form", "never", Behaviour(never=True, times=1, kinds=("POST",))),
+    ("form", "cut off", Behaviour(cut=True, times=1, kinds=("POST",))),
+)
+
+
+@pytest.mark.parametrize(("kind", "what", "behaviour"), CASES, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_placeholder_without_an_answer_does_not_stay(
+    tmp_path: Path, kind: Kind, what: str, behaviour: Behaviour
+) -> None:
+    """The receiver has its bytes, we have no word of it: the final follows, for PUT twice."""
+    with Lane(tmp_path / "lane", switches={"placeholder_timeout_s": 0.5}) as lane:
+        place = lane.place(kind, "p")
+        lane.web.behave("/p/" if kind == "put" else "/take", Behaviour(**vars(behaviour)))
+        lane.accept(lane.job(0, place, "plain/good-0.png"))
+        (entry,) = lane.entries([0])
+        assert entry.placeholder == "unknown", f"the answer was {what} and counts as one"
+        lane.until_ended([0])
+        assert lane.faults([0]) == []
+        kinds = [write.kind for write in lane.writes_to(place)]
+        assert kinds == ["placeholder", "final", "final"] if kind == "put" else ["placeholder", "final"]
+
+
+def test_a_placeholder_that_is_stored_late_is_replaced(tmp_path: Path) -> None:
+    """The receiver sits on the bytes for three seconds and stores them over the final: the repeat goes over that."""
+    switches = {"placeholder_timeout_s": 0.5, "repeat_after_s": 4.0}
+    with Lane(tmp_path / "lane", switches=switches) as lane:
+        place = lane.place("put", "p")
+        lane.web.behave("/p/", Behaviour(hold_s=3, times=1, kinds=("PUT",)))
+        lane.accept(lane.job(0, place, "plain/good-0.png"))
+        wait_until(lambda: len(lane.writes_to(place)) == 2)
+        assert [write.kind for write in lane.writes_to(place)] == ["final", "placeholder"], "it has not come late"
+        lane.until_ended([0])
+        assert [write.kind for write in lane.writes_to(place)] == ["final", "placeholder", "final"]
+        assert lane.entries([0])[0].status == "succeeded"
