@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 READY = re.compile(r"listening on (https?://\S+)")
 LOOPBACK = ("--allow-network", "127.0.0.0/8")
-TEST_SWITCHES = ("failpoint", "nth", "failpoint_file", "retry_delay_s")
+FAILPOINT_SWITCHES = ("failpoint", "nth", "failpoint_file")
 
 
 class Reply(NamedTuple):
@@ -67,10 +67,10 @@ class Daemon:
         told = len(self.log)
         environment = {**os.environ, **self.environment}
         environment.pop("IMGSERVE_TEST", None)
-        for_tests = {name: value for name, value in self.switches.items() if name in TEST_SWITCHES}
-        if for_tests:
-            environment["IMGSERVE_TEST"] = json.dumps(for_tests)
-        settings = {name: str(value) for name, value in self.switches.items() if name not in TEST_SWITCHES}
+        failpoints = {name: value for name, value in self.switches.items() if name in FAILPOINT_SWITCHES}
+        if failpoints:
+            environment["IMGSERVE_TEST"] = json.dumps(failpoints)
+        settings = {name: str(value) for name, value in self.switches.items() if name not in FAILPOINT_SWITCHES}
         environment |= {f"IMGSERVE_{name.upper()}": value for name, value in settings.items()}
         command = [sys.executable, *self.program, "start", "--foreground", "--host", "127.0.0.1", "--port", "0"]
         command += ["--data-dir", str(self.data_dir), "--workers", str(self.workers), *self.arguments]

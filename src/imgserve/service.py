@@ -66,7 +66,9 @@ class Parts:
         deliveries = Deliveries(queue, self.transfers)
         renderer = Renderer(self.transfers, self.pool)
         attempts = Attempts(queue, renderer, deliveries, begun, settings.attempt)
-        debts = Debts(queue, deliveries, placeholders, settings.attempt.delivery_timeout_s, settings.attempt.retry_delay_s)
+        debts = Debts(
+            queue, deliveries, placeholders, settings.attempt.delivery_timeout_s, settings.attempt.retry_delay_s
+        )
         self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue)
         self.desk = Desk(queue, self.runner, begun, settings.intake.deadline_s)
         self.intake = Intake(

@@ -72,7 +72,7 @@ def test_a_server_that_lost_its_lease_writes_nothing(tmp_path: Path, kind: Kind)
         lane.sources.release("good-0.png")
         os.kill(lane.daemon.pid, signal.SIGCONT)
         wait_until(lambda: " settled " in lane.daemon.log)
-        assert "is_ours=False" in lane.daemon.log
+        assert "is_ours=false" in lane.daemon.log
         assert row(lane, "SELECT status, token FROM job") == ("running", token), "the other runner's claim was touched"
         assert [write.kind for write in lane.writes_to(place)] == ["placeholder"], "a stale write"
         lane.until_ended([0])  # the other runner does not come back: its lease ends too

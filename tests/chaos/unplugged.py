@@ -64,7 +64,7 @@ class _Disk(apsw.VFS):
 
 def _fsync_failed() -> apsw.Error:
     error = apsw.IOError("fsync failed")
-    error.extendedresult = apsw.SQLITE_IOERR_FSYNC
+    error.extendedresult = apsw.SQLITE_IOERR_FSYNC  # type: ignore[attr-defined]
     return error
 
 

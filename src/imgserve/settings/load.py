@@ -52,7 +52,6 @@ class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failpoint: str = ""
     nth: Annotated[int, msgspec.Meta(ge=1)] = 1
     failpoint_file: str = ""
-    retry_delay_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -97,10 +96,7 @@ def load(flags: Namespace, environ: Mapping[str, str]) -> Settings:
         values.setdefault(section, {})[field] = value.value
     _choose_by_workers(values)
     values[""]["notify_socket"] = environ.get("NOTIFY_SOCKET", "")
-    switches = _test_switches(environ, problems)
-    if switches is not None and switches.retry_delay_s is not None:
-        values.setdefault("attempt", {})["retry_delay_s"] = switches.retry_delay_s
-    tree = {**values.pop(""), **values, "test": switches}
+    tree = {**values.pop(""), **values, "test": _test_switches(environ, problems)}
     settings = msgspec.convert(tree, Settings, dec_hook=lambda kind, value: kind(value))
     problems += _contradictions(settings, given)
     return _with_keys(settings, given, problems)
