@@ -20,6 +20,7 @@ from imgserve.spec.destination import Destination
 from imgserve.stage import stage
 from imgserve.transfer.dispatch import Delivery, Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown
+from imgserve.turns import waiting
 
 PATIENCE_S = 5.0
 # How often a destination is asked for whose holder is a form, a newer job, or has not yet reported its breaking off.
@@ -114,7 +115,8 @@ class Deliveries:
                     raise Overtaken("a newer job writes to this destination")
                 raise ClaimLost("the attempt was given to another runner")
             if answer.until is not None:
-                await asyncio.sleep(max(answer.until - now, 0.0) + 0.001)
+                with waiting():
+                    await asyncio.sleep(max(answer.until - now, 0.0) + 0.001)
                 continue
             if impatient_at is None:
                 impatient_at = now + self._patience_s
@@ -123,7 +125,8 @@ class Deliveries:
                 left_s = ASK_AGAIN_S
                 if destination.kind != "form":
                     self._break_off(intent)
-            await self._queue.until_free(intent.key, left_s)
+            with waiting():
+                await self._queue.until_free(intent.key, left_s)
 
     def _break_off(self, newcomer: Intent) -> None:
         """End an older write, once: a second cancellation would hit it while it cleans up."""

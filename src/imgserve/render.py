@@ -10,6 +10,7 @@ from imgserve.spec.source import Source
 from imgserve.stage import stage
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
+from imgserve.turns import waiting
 
 
 class Renderer:
@@ -22,7 +23,8 @@ class Renderer:
         with stage("fetch"):
             fetch = begun if begun is not None else self._transfers.open(source)
             try:
-                blob = await fetch.finish()
+                with waiting():  # for a slot, for memory; the download itself has a clock of its own
+                    blob = await fetch.finish()
             finally:
                 fetch.cancel()
         failpoint.reach("fetched")

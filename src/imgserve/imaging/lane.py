@@ -8,6 +8,7 @@ import msgspec
 
 from imgserve.errors import ImgserveError
 from imgserve.imaging.process import Child
+from imgserve.turns import waiting
 
 
 class Staffing(msgspec.Struct, frozen=True):
@@ -48,7 +49,8 @@ class Lane:
         waiter: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         self.waiters.append(waiter)
         try:
-            return await waiter
+            with waiting():
+                return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.release(waiter.result())

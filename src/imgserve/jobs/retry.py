@@ -11,6 +11,7 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import NoWorker, WorkerDied
 from imgserve.jobs.job import Charge
 from imgserve.jobs.queue import StorageFailing
+from imgserve.transfer.faults import TransfersBusy
 
 FIRST_DELAY_S = 2.0
 MAX_DELAY_S = 600.0
@@ -56,7 +57,9 @@ def decide(
         if crashes + 1 >= MAX_CRASHES:
             return Fail("poison", "crash")
         return Retry(CRASH_DELAY_S, "crash")
-    if isinstance(error, (StorageFailing, NoWorker)):
+    if isinstance(error, TransfersBusy) and left_s <= OWN_TROUBLE_DELAY_S:
+        return Fail("deadline", "none")
+    if isinstance(error, (StorageFailing, NoWorker, TransfersBusy)):
         return Retry(OWN_TROUBLE_DELAY_S, "none")
     if not error.is_retryable:
         return Fail(error.code, "attempt")

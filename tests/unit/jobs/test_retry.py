@@ -15,7 +15,7 @@ from imgserve.imaging.faults import (
 )
 from imgserve.jobs.queue import StorageFailing
 from imgserve.jobs.retry import Decision, Fail, Retry, backoff, decide
-from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceUnavailable
+from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceUnavailable, TransfersBusy
 
 DAY_S = 86_400.0
 HEALS = DeliveryFailed("busy", is_retryable=True)
@@ -62,6 +62,7 @@ def test_more_jitter_never_waits_less(failures: int, one: float, other: float) -
         (RenderFailed("no"), Fail("render_failed", "attempt")),
         (RenderTimeout("slow"), Fail("render_timeout", "attempt")),
         (StorageFailing("full"), Retry(1.0, "none")),
+        (TransfersBusy("a crowd"), Retry(1.0, "none")),
         (WorkerDied("9"), Retry(1.0, "crash")),
     ],
     ids=lambda value: getattr(value, "code", ""),
@@ -102,6 +103,10 @@ def test_the_peers_wish_is_the_least(wish_s: float | None, delay_s: float) -> No
 )
 def test_nothing_is_tried_beyond_the_deadline(left_s: float, expected: Decision) -> None:
     assert after(HEALS, left_s=left_s) == expected
+
+
+def test_waiting_for_a_transfer_slot_ends_with_the_deadline_too() -> None:
+    assert after(TransfersBusy("a crowd"), attempts=9, left_s=0.5) == Fail("deadline", "none")
 
 
 def test_a_wish_beyond_the_deadline_is_the_end() -> None:
