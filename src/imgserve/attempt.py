@@ -5,9 +5,11 @@ others of the job are still under way.
 """
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -27,6 +29,7 @@ from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.spool import Store
 
 QUARANTINE_AFTER_CRASHES = 2
+SLOW_AFTER_S = 2.0
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -58,6 +61,23 @@ class AttemptBug(ImgserveError):
     is_retryable = True
 
 
+class _Shared:
+    """A source while outputs still have to be rendered from it: a delivery that takes long must not keep its memory."""
+
+    def __init__(self, blob: Blob | None, users: int) -> None:
+        self._blob = blob
+        self._users = users
+
+    def __enter__(self) -> Blob:
+        assert self._blob is not None
+        return self._blob
+
+    def __exit__(self, *_: object) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self._blob = None
+
+
 class Attempts:
     """Carries out claims. ``begun`` holds the downloads that intake's probes began, by job number."""
 
@@ -79,6 +99,7 @@ class Attempts:
         self._clock = clock
         self._jitter = jitter
         self._renditions: Store[Blob] = Store(config.kept_renditions_bytes)
+        self._under_way: dict[object, tuple[str, float]] = {}
 
     async def carry_out(self, claim: Claim) -> Settlement:
         """Raises ClaimLost; its destinations are still held then, until the claim is settled."""
@@ -89,15 +110,31 @@ class Attempts:
                 source = await self._source(claim)
             except ImgserveError as error:
                 return self.failed(claim, error)
+        shared = _Shared(source, sum(blob is None for blob in ready.values()))
+        del source
         async with asyncio.TaskGroup() as group:  # a bug in one must not leave the others writing
             under_way = [
-                group.create_task(self._end(claim, output, source, ready[output.id])) for output in claim.outputs
+                group.create_task(self._end(claim, output, shared, ready[output.id])) for output in claim.outputs
             ]
         ends = [task.result() for task in under_way]
         for end in ends:
             if isinstance(end, ClaimLost):
                 raise end
         return self._settlement(claim, ends)
+
+    def slow(self) -> Counter[str]:
+        """How many finals have been on their way for more than ``SLOW_AFTER_S``, or wait to be, by peer."""
+        before = time.monotonic() - SLOW_AFTER_S
+        return Counter(peer for peer, since in self._under_way.values() if since < before)
+
+    @contextlib.contextmanager
+    def _delivering(self, peer: str) -> Iterator[None]:
+        mark = object()
+        self._under_way[mark] = (peer, time.monotonic())
+        try:
+            yield
+        finally:
+            del self._under_way[mark]
 
     def failed(self, claim: Claim, error: ImgserveError) -> Settlement:
         """The settlement of an attempt that ``error`` ended for all its outputs."""
@@ -111,7 +148,7 @@ class Attempts:
         return blob
 
     async def _end(
-        self, claim: Claim, output: Output, source: Blob | None, ready: Blob | None
+        self, claim: Claim, output: Output, source: "_Shared", ready: Blob | None
     ) -> OutputResult | ImgserveError:
         """How one output's attempt ended; an error is a value here, because the job's other outputs go on."""
         error: ImgserveError | None = None
@@ -126,11 +163,12 @@ class Attempts:
             await until_stored(lambda: self._queue.record(done, self._clock()))
         return error or result
 
-    async def _output(self, claim: Claim, output: Output, source: Blob | None, ready: Blob | None) -> OutputResult:
+    async def _output(self, claim: Claim, output: Output, source: "_Shared", ready: Blob | None) -> OutputResult:
         if ready is None:
-            assert source is not None
             is_alone = claim.crashes >= QUARANTINE_AFTER_CRASHES
-            ready = await self._renderer.rendition(source, claim.facts, output.spec, is_alone=is_alone)
+            with source as blob:
+                ready = await self._renderer.rendition(blob, claim.facts, output.spec, is_alone=is_alone)
+            del blob
         place = output.spec.destination
         assert output.spec.recipe.output.format is not None
         media_type = MEDIA_TYPE[output.spec.recipe.output.format]
@@ -138,7 +176,8 @@ class Attempts:
         intent = Intent(claim.number, output.id, claim.token, place.key, "final")
         needs_repeat = output.placeholder == "unknown" and place.kind == "put" and not output.is_repeat
         try:
-            delivery = await self._deliveries.write(intent, place, ready, write)
+            with self._delivering(place.peer):
+                delivery = await self._deliveries.write(intent, place, ready, write)
         except ImgserveError:
             self._renditions.keep(str(output.id), ready, ready.size)
             raise

@@ -13,6 +13,7 @@
     ├─ delivery.py           Overtaken, ClaimLost, DestinationBusy (301)
     ├─ attempt.py            SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ intake.py             Draining (301)
+    ├─ crowd.py              IntakeFull (301)
     ├─ settings/load.py      SettingsInvalid
     ├─ service.py            CannotStart
     ├─ pidfile.py            AlreadyRunning
@@ -33,13 +34,15 @@ class ImgserveError(Exception):
     """Base of all faults with a public face.
 
     ``code`` is stable and used in logs and metrics; ``classic_code`` is the number of the original protocol;
-    ``status`` is the HTTP status of the native API; ``is_retryable`` tells whether time alone can heal it.
+    ``status`` is the HTTP status of the native API; ``is_retryable`` tells whether time alone can heal it, and
+    ``retry_after_s`` how long it may take, where that is known.
     """
 
     code: ClassVar[str] = "internal"
     classic_code: ClassVar[int | None] = None
     status: ClassVar[int] = 500
     is_retryable: bool = False
+    retry_after_s: float | None = None
     title: ClassVar[str] = "Something went wrong inside imgserve"
 
     def __init__(self, detail: str, hint: str = "") -> None:

@@ -14,13 +14,14 @@ import msgspec
 
 from imgserve import failpoint, logs, metrics, tracing
 from imgserve.blob import Blob
+from imgserve.crowd import Crowd
 from imgserve.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import SourceUnreadable, WorkerDied
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult
 from imgserve.jobs.persist import until_stored
-from imgserve.jobs.queue import Queue
+from imgserve.jobs.queue import Queue, QueueFull
 from imgserve.placeholder import Placeholders
 from imgserve.spec import tags
 from imgserve.spec.facts import Facts
@@ -41,12 +42,13 @@ FIRST_PROBE_BYTES = 16_384
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``max_at_once``: requests being taken in at a time; the others wait their turn unanswered.
+    """``max_at_once``: requests being taken in at a time; others wait their turn unanswered, ``max_waiting`` at most.
 
     The qualities are for results whose job names none.
     """
 
     max_at_once: int = 32
+    max_waiting: int = 2000
     placeholder_timeout_s: float = 5.0
     deadline_s: float = 24 * 3600.0
     jpeg_quality: int = DEFAULT_QUALITY["jpeg"]
@@ -108,6 +110,7 @@ class Intake:
             "webp": config.webp_quality,
             "avif": config.avif_quality,
         }
+        self._crowd = Crowd(config.max_waiting)
         self._gate = asyncio.Semaphore(config.max_at_once)
         self._under_way: set[asyncio.Task[Answer]] = set()
         self.is_draining = False
@@ -125,6 +128,7 @@ class Intake:
         """
         if self.is_draining:
             raise self.draining()
+        self._crowd.check(len(self._under_way) - self._config.max_at_once, self._clock())
         task = asyncio.create_task(self._traced(request, caller, reply, traceparent))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
@@ -179,7 +183,7 @@ class Intake:
                     deadline_s=self._config.deadline_s,
                     traceparent=tracing.traceparent(),
                 )
-                entry = await self._queue.enqueue(job, self._clock())
+                entry = await self._enqueue(job)
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
                     logs.event("adopted", as_job=entry.id)
@@ -198,6 +202,13 @@ class Intake:
         metrics.accepted()
         logs.event("accepted", number=entry.number, caller=caller.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(job.reply, entry.id, entry.number)
+
+    async def _enqueue(self, job: NewJob) -> Accepted | Adopted:
+        try:
+            return await self._queue.enqueue(job, self._clock())
+        except QueueFull as error:
+            self._crowd.is_full(error, self._clock())
+            raise
 
     async def _settle_outputs(self, request: JobRequest, fetch: Fetch) -> tuple[Facts, tuple[FixedOutput, ...]]:
         """Size, format and place of each output, from the source's header."""

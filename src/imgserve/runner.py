@@ -4,12 +4,13 @@ The queue decides what is due and whose it is; debts of failed jobs are paid on 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine
 
 import msgspec
 
-from imgserve import failpoint, logs
+from imgserve import failpoint, logs, turns
 from imgserve.attempt import AttemptBug, Attempts, AttemptTimeout
 from imgserve.debts import Debts
 from imgserve.delivery import ClaimLost
@@ -23,13 +24,19 @@ from imgserve.stage import stage
 STORAGE_PAUSE_S = 1.0
 PRUNE_EVERY_S = 3600.0
 FULL_PAUSE_S = 0.05
+LOOK_AGAIN_S = 0.5
 GIVE_BACK_S = 5.0
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``max_attempts`` under way: few enough that each one's turn for a worker comes within ``attempt_timeout_s``."""
+    """``max_attempts`` under way: few enough that each one's turn for a worker comes within ``attempt_timeout_s``.
+
+    Those whose delivery takes long do not count, so that the others go on; as many again may do so in all, and
+    ``max_slow_per_host`` to one peer, whose other jobs then have to wait.
+    """
 
     max_attempts: int = 64
+    max_slow_per_host: int = 16
     max_debts: int = 8
     attempt_timeout_s: float = 300.0
 
@@ -83,14 +90,15 @@ class Runner:
 
     async def _claim_forever(self) -> None:
         while True:
-            jobs = self._config.max_attempts - self._count(Claim)
+            slow = self._attempts.slow()
+            jobs = self._config.max_attempts - self._count(Claim) + min(slow.total(), self._config.max_attempts)
             debts = self._config.max_debts - self._count(DebtClaim)
             if jobs <= 0:
-                self._room.clear()
-                await self._room.wait()
+                await self._wait_for_room()
                 continue
+            avoid = frozenset(peer for peer, count in slow.items() if count >= self._config.max_slow_per_host)
             try:
-                work = await self._queue.take_work(jobs, debts, self._clock())
+                work = await self._queue.take_work(jobs, debts, self._clock(), avoid)
             except ImgserveError as error:  # a fault in one claim must not end all claiming
                 logs.event("claiming_failed", level=logs.WARNING, code=error.code, detail=error.detail)
                 await asyncio.sleep(STORAGE_PAUSE_S)
@@ -101,6 +109,13 @@ class Runner:
                 self._spawn(self._debts.pay(debt), debt)
             pause_s = PRUNE_EVERY_S if work.due_at is None else work.due_at - self._clock()
             await self._queue.wait_for_work(max(pause_s, FULL_PAUSE_S if debts <= 0 else 0.001))
+
+    async def _wait_for_room(self) -> None:
+        """Until an attempt has ended, or one of them may have become slow."""
+        self._room.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN_S):
+                await self._room.wait()
 
     def _count(self, kind: type[Claim] | type[DebtClaim]) -> int:
         return sum(isinstance(held, kind) for held in self._running.values())
@@ -126,7 +141,7 @@ class Runner:
     async def _settlement(self, claim: Claim) -> Settlement:
         """How the attempt ended, whatever happens to it; one that is broken off is given back first."""
         try:
-            async with asyncio.timeout(self._config.attempt_timeout_s):
+            async with turns.limit(self._config.attempt_timeout_s):
                 return await self._attempts.carry_out(claim)
         except TimeoutError:
             return self._attempts.failed(claim, AttemptTimeout("the attempt took too long"))

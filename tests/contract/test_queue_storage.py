@@ -238,3 +238,13 @@ async def test_a_queue_tells_that_it_cannot_be_written(queue: Queue, tmp_path: P
     other.close()
     await accepted(queue)
     assert not queue.is_failing
+
+
+async def test_who_waits_for_work_can_be_stopped_when_it_comes(queue: SqliteQueue) -> None:
+    """A runner that overheard it would go on for ever, and its server never end."""
+    waiting = asyncio.create_task(queue.wait_for_work(60))
+    await asyncio.sleep(0)
+    queue._work.set()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()

@@ -153,3 +153,15 @@ async def test_a_superseded_output_ends_quietly(made: Plant, receiver: Receiver)
     assert [result.status for result in done.results] == ["superseded"]
     assert (done.charge, done.error, done.retry_at) == ("none", "", None)
     assert receiver.log == []
+
+
+async def test_a_delivery_that_takes_long_keeps_no_source(made: Plant, receiver: Receiver) -> None:
+    """Sixteen of them to one silent peer would hold all the memory that sources have."""
+    await made.released(put_to(receiver.port, "a.png"))
+    receiver.stall()
+    attempt = asyncio.create_task(made.attempts.carry_out(await claimed(made.queue, time.time())))
+    await receiver.until_came(1)
+    budget = made.transfers.budget
+    assert budget.free_bytes == budget.capacity_bytes
+    receiver.go()
+    assert [result.status for result in (await attempt).results] == ["delivered"]

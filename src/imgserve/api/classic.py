@@ -16,7 +16,7 @@ from imgserve.spec.classic import ParseError, parse
 from imgserve.spec.request import FixedOutput, RequestInvalid
 
 PARSE_ERROR = b'{"msg":"request parse error"}'
-RETRY_AFTER_S = 5
+RETRY_AFTER_S = 5  # where nobody knows better
 
 
 # Faults that are found outside the request's text are told of a source or of a destination.
@@ -123,7 +123,7 @@ async def deny(error: ImgserveError, send: Send, *, close: bool = False) -> None
     body = msgspec.json.encode({"msg": "request invalid", "code": number or 301, "detail": detail})
     metrics.POSTS.labels("refused", number or 301).inc()
     logs.event("refused", code=error.code, classic_code=number or 301)
-    headers = [(b"retry-after", str(RETRY_AFTER_S).encode())] if status == 503 else []
+    headers = [(b"retry-after", str(round(error.retry_after_s or RETRY_AFTER_S)).encode())] if status == 503 else []
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await reply(send, status, body, *headers, close=close)

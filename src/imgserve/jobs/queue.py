@@ -127,7 +127,10 @@ class Queue(Protocol):
         ...
 
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
-        """Store as ``accepting``, or adopt the unanswered twin of a dead intake. Raises QueueFull, StorageFailing."""
+        """Store as ``accepting``, or adopt the unanswered twin of a dead intake.
+
+        Raises QueueFull, which tells when a tenth of the queue will be free, and StorageFailing.
+        """
         ...
 
     async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
@@ -144,8 +147,11 @@ class Queue(Protocol):
         """The reply is on its way; this row will not be adopted."""
         ...
 
-    async def take_work(self, jobs: int, debts: int, now: float) -> Work:
-        """Claim due jobs and debts, oldest first, each with a new token. Expired leases count as due, uncharged."""
+    async def take_work(self, jobs: int, debts: int, now: float, avoid: frozenset[str] = frozenset()) -> Work:
+        """Claim due jobs and debts, oldest first, each with a new token. Expired leases count as due, uncharged.
+
+        Jobs that write to one of the peers to ``avoid`` are put off for some seconds as far as they stand in the way.
+        """
         ...
 
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:

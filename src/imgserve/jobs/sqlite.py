@@ -17,9 +17,11 @@ import apsw
 
 from imgserve.jobs import sqlite_admission as admission
 from imgserve.jobs import sqlite_attempts as attempts
+from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs import sqlite_destinations as destinations
 from imgserve.jobs import sqlite_operator as operator
 from imgserve.jobs.committer import REMEDY, Committer
+from imgserve.jobs.drain import DrainRate
 from imgserve.jobs.job import (
     Accepted,
     Adopted,
@@ -32,12 +34,13 @@ from imgserve.jobs.job import (
     PlaceholderResult,
     Settlement,
 )
-from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, StorageFailing, Work
+from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, QueueFull, StorageFailing, Work
 from imgserve.jobs.sqlite_listing import Listing
 from imgserve.jobs.sqlite_schema import migrate
 from imgserve.jobs.view import JobPage, JobQuery, JobView
 
 FILE_NAME = "queue.sqlite"
+FREED_PART = 10
 
 
 class DataDirectoryInUse(StorageFailing):
@@ -47,7 +50,9 @@ class DataDirectoryInUse(StorageFailing):
 class SqliteQueue:
     """Build with ``open``. All methods are DESIGN's Queue protocol (queue.py)."""
 
-    def __init__(self, data_dir: Path, config: Config, lock_fd: int, on_end: Callable[[Ended], None]) -> None:
+    def __init__(
+        self, data_dir: Path, config: Config, lock_fd: int, on_end: Callable[[Ended], None], now: float
+    ) -> None:
         self._data_dir = data_dir
         self._config = config
         self._lock_fd = lock_fd
@@ -55,6 +60,7 @@ class SqliteQueue:
         self._listing = Listing(data_dir / FILE_NAME)
         self._on_end = on_end
         self._ends: list[Ended] = []
+        self._drain = DrainRate(now)
         self._epoch = 0
         self.id = ""
         self._work = asyncio.Event()
@@ -66,7 +72,7 @@ class SqliteQueue:
         cls, data_dir: Path, config: Config, now: float, on_end: Callable[[Ended], None] = lambda _: None
     ) -> "SqliteQueue":
         """Take the data directory over. Raises DataDirectoryInUse, StorageFailing."""
-        queue = cls(data_dir, config, _lock(data_dir), on_end)
+        queue = cls(data_dir, config, _lock(data_dir), on_end, now)
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(queue.aclose)
             await queue._take_over(now)
@@ -77,6 +83,7 @@ class SqliteQueue:
         def prepare(db: apsw.Connection) -> None:
             with db:
                 migrate(db)
+                backlog.watch(db)
                 self._watch_ends(db)
                 self.id = db.execute("SELECT id FROM owner").get
                 self._epoch = admission.take_over(db, self._config, now)
@@ -104,6 +111,7 @@ class SqliteQueue:
     def _tell_ends(self) -> None:
         ends, self._ends[:] = self._ends[:], []
         for end in ends:
+            self._drain.ended(end.ended_at)
             self._on_end(end)
 
     async def aclose(self) -> None:
@@ -117,7 +125,12 @@ class SqliteQueue:
 
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
         self._check_disk()
-        return await self._committer.run(lambda db: admission.enqueue(db, job, self._epoch, self._config, now))
+        try:
+            return await self._committer.run(lambda db: admission.enqueue(db, job, self._epoch, self._config, now))
+        except QueueFull as error:
+            # Not at the first free place: whoever was turned away at the same time would come for it too.
+            error.retry_after_s = self._drain.retry_after_s(max(self._config.max_waiting // FREED_PART, 1), now)
+            raise
 
     async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
         # Lost with the power, the row is found accepting, and released then.
@@ -137,9 +150,9 @@ class SqliteQueue:
             lambda db: db.execute("UPDATE job SET is_answered = 1 WHERE number = ?", (number,)).get
         )
 
-    async def take_work(self, jobs: int, debts: int, now: float) -> Work:
+    async def take_work(self, jobs: int, debts: int, now: float, avoid: frozenset[str] = frozenset()) -> Work:
         return await self._committer.run(
-            lambda db: attempts.take_work(db, jobs, debts, self._config, now), survives_power_loss=False
+            lambda db: attempts.take_work(db, jobs, debts, self._config, now, avoid), survives_power_loss=False
         )
 
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:

@@ -3,6 +3,7 @@
 import apsw
 import msgspec
 
+from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult, owes
 from imgserve.jobs.queue import Config, Granted, QueueFull
@@ -21,9 +22,7 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
     twin = _adopt(db, job, epoch, now)
     if twin is not None:
         return twin
-    waiting = db.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM job WHERE ended_at IS NULL LIMIT ?)", (config.max_waiting,)
-    ).get
+    waiting = backlog.count(db)
     if waiting >= config.max_waiting:
         raise QueueFull(f"{waiting} jobs are waiting, which is the limit", "try again later")
     db.execute(

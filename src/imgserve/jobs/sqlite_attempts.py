@@ -11,6 +11,7 @@ from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResul
 from imgserve.jobs.queue import Config, Work
 from imgserve.jobs.sqlite_admission import fail_output
 from imgserve.jobs.sqlite_destinations import free
+from imgserve.spec.destination import peer_of
 from imgserve.spec.facts import Facts
 from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source
@@ -21,12 +22,18 @@ _decode_output = msgspec.json.Decoder(FixedOutput).decode
 
 DEBT_LEASE_S = 120.0
 PRUNE_ROWS = 1000
+PUT_OFF_S = 5.0
+PUT_OFF_ROWS = 500  # in one transaction: a few milliseconds
 # A placeholder that is written again is noted again after an hour only, so 24 hours need one more.
 NOTE_AGAIN_S = 3600.0
 PLACEHOLDER_MEMORY_S = 24 * 3600.0 + NOTE_AGAIN_S
 
 
-def take_work(db: apsw.Connection, jobs: int, debts: int, config: Config, now: float) -> Work:
+def take_work(
+    db: apsw.Connection, jobs: int, debts: int, config: Config, now: float, avoid: frozenset[str] = frozenset()
+) -> Work:
+    if avoid:
+        _put_off(db, jobs, now, avoid)
     claims = _claim(db, jobs, config, now)
     debt_claims = _claim_debts(db, debts, now)
     due_at: float | None = db.execute(
@@ -36,6 +43,24 @@ def take_work(db: apsw.Connection, jobs: int, debts: int, config: Config, now: f
         "  WHERE debt = 'owed' AND ended_at IS NOT NULL)"
     ).get
     return Work(claims, debt_claims, due_at)
+
+
+def _put_off(db: apsw.Connection, limit: int, now: float, avoid: frozenset[str]) -> None:
+    """Move jobs of these peers out of the way of the others: only those who would be claimed now, a few at a time."""
+    put_off = 0
+    while put_off < PUT_OFF_ROWS:
+        due = rows(
+            db,
+            "SELECT job, destination FROM (SELECT number FROM job WHERE status = 'queued' AND run_at <= ?"
+            "  ORDER BY run_at, number LIMIT ?) AS due JOIN output ON output.job = due.number"
+            " WHERE output.status IN ('queued', 'placeholder')",
+            (now, limit),
+        )
+        numbers = {number for number, key in due if peer_of(key) in avoid}
+        if not numbers:
+            return
+        db.executemany("UPDATE job SET run_at = ? WHERE number = ?", [(now + PUT_OFF_S, number) for number in numbers])
+        put_off += len(numbers)
 
 
 def _claim(db: apsw.Connection, limit: int, config: Config, now: float) -> tuple[Claim, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import JobStatus, owes
 from imgserve.jobs.queue import Config, QueueFull
@@ -27,9 +28,7 @@ def retry(db: apsw.Connection, job_id: str, deadline_s: float, config: Config, n
     if not is_released:
         raise NotRetryable("the job was refused when it was posted, so it never was in the queue", "post it anew")
     _reopen_outputs(db, number)
-    open_jobs = db.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM job WHERE ended_at IS NULL LIMIT ?)", (config.max_waiting,)
-    ).get
+    open_jobs = backlog.count(db)
     if open_jobs >= config.max_waiting:
         raise QueueFull(f"{open_jobs} jobs are waiting, which is the limit", "try again later")
     db.execute(

@@ -45,12 +45,22 @@ class Destination(msgspec.Struct, frozen=True):
         return f"Destination({self.kind} {self.host})"
 
     @property
+    def peer(self) -> str:
+        """Who is written to: scheme, host and port; the same for all files."""
+        return peer_of(self.key)
+
+    @property
     def extension(self) -> str:
         """The extension of the file to be written, without its dot; empty when there is none."""
         if self.kind == "form":
             return tags.split_name(self.name)[1]
         segment = self.path.rpartition("/")[2]
         return tags.split_name(segment if self.kind == "file" else url.with_dots(segment))[1]
+
+
+def peer_of(key: str) -> str:
+    """The part of a destination's key that names whom to speak to."""
+    return key[: key.index("/", key.index("://") + 3)]
 
 
 class DestinationTemplate(msgspec.Struct, frozen=True):

@@ -1,0 +1,41 @@
+"""How fast jobs end, and so when it is worth asking again. Pure; times in seconds come in as arguments.
+
+The queue's engine notes each end, and asks when it has to turn a job away.
+"""
+
+from collections import deque
+
+WINDOW_S = 60
+UNMEASURED_RETRY_S = 5
+MIN_RETRY_S, MAX_RETRY_S = 1, 600
+
+
+class DrainRate:
+    """Ends of the last minute, second by second."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+        self._ends: deque[tuple[int, int]] = deque()
+        self._total = 0
+
+    def ended(self, now: float, jobs: int = 1) -> None:
+        self._forget(now)
+        second = int(now)
+        earlier = self._ends.pop()[1] if self._ends and self._ends[-1][0] == second else 0
+        self._ends.append((second, earlier + jobs))
+        self._total += jobs
+
+    def per_second(self, now: float) -> float:
+        self._forget(now)
+        return self._total / max(min(now - self._since, WINDOW_S), 1.0)
+
+    def retry_after_s(self, places: int, now: float) -> int:
+        """Seconds until so many jobs will have ended if it goes on like this; from 1 to 600."""
+        rate = self.per_second(now)
+        if rate > 0:
+            return round(min(max(places / rate, MIN_RETRY_S), MAX_RETRY_S))
+        return UNMEASURED_RETRY_S if now - self._since < WINDOW_S else MAX_RETRY_S
+
+    def _forget(self, now: float) -> None:
+        while self._ends and self._ends[0][0] <= now - WINDOW_S:
+            self._total -= self._ends.popleft()[1]

@@ -1,0 +1,56 @@
+"""Hours of work in small: memory, descriptors and the queue's log do not grow."""
+
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.chaos.gauges import Gauge, descriptors, resident_bytes
+from tests.chaos.judge import ENDS, entries_of
+from tests.chaos.lane import KINDS, Lane
+from tests.chaos.sizes import IS_FULL, Figures, sized, slope
+from tests.daemon import wait_until
+
+SOAK_S = sized(8.0, 1800.0)
+WARM_UP_S = sized(3.0, 300.0)
+CALLERS = 4
+PLACES_OF_A_KIND = 50
+PICTURES = sized(60, 2000)  # each size has a placeholder of its own, and that is kept
+
+
+def test_nothing_grows(tmp_path: Path, figures: Figures) -> None:
+    numbers = itertools.count()
+    with Lane(tmp_path / "lane", workers=2) as lane, ThreadPoolExecutor(CALLERS) as threads:
+        places = [lane.place(kind, f"{kind}-{nth}") for nth in range(PLACES_OF_A_KIND) for kind in KINDS]
+        wal = lane.daemon.data_dir / "queue.sqlite-wal"
+        ends_at = time.monotonic() + SOAK_S
+
+        def call() -> None:
+            while time.monotonic() < ends_at:
+                number = next(numbers)
+                lane.accept(
+                    lane.job(number % PICTURES, places[number % len(places)], f"plain/good-{number % PICTURES}.png")
+                )
+
+        def read() -> tuple[int, int, int]:
+            return resident_bytes(lane.daemon.pid), descriptors(lane.daemon.pid), wal.stat().st_size
+
+        with Gauge(read, sized(0.25, 5.0)) as gauge:
+            for caller in [threads.submit(call) for _ in range(CALLERS)]:
+                caller.result()
+        jobs = next(numbers)
+        wait_until(lambda: all(entry.status in ENDS for entry in entries_of(lane.daemon.data_dir)), 60, 0.2)
+        warm = [(at / 60, reading) for at, reading in gauge.readings if at > WARM_UP_S]
+        growth = slope([(minute, memory / 1e6) for minute, (memory, _, _) in warm])
+        half = len(warm) // 2
+        early, late = (max(count for _, (_, count, _) in part) for part in (warm[:half], warm[half:]))
+        assert jobs > 50
+        assert max(size for _, (_, _, size) in gauge.readings) < 64_000_000
+        assert late <= early + 30, "descriptors grow"
+        assert max(memory for _, (memory, _, _) in warm) - warm[0][1][0] < 60_000_000
+        if IS_FULL:
+            assert growth < 1.0, "MB a minute"
+    figures("jobs", jobs)
+    figures("memory (MB a minute)", round(growth, 2))
+    figures("descriptors early, late", (early, late))
+    figures("largest WAL (MB)", round(max(size for _, (_, _, size) in gauge.readings) / 1e6, 1))
