@@ -10,7 +10,7 @@ SOURCES := src tests examples bench docs
 PREFIX := /opt/imgserve
 ETC := /etc/imgserve
 
-.PHONY: help setup install run demo test check format bench docs lock system-packages clean
+.PHONY: help setup install run demo test chaos check format bench docs lock system-packages clean
 
 help:
 	@echo "make setup   install into .venv; then .venv/bin/imgserve"
@@ -18,6 +18,7 @@ help:
 	@echo "make run     start the server on its defaults (0.0.0.0:8602)"
 	@echo "make demo    real jobs against small servers on this machine; pictures in demo-out/"
 	@echo "make test    all tests        make check   style, types, layers        make bench   figures"
+	@echo "make chaos   kills, power cuts, overload at full size (an hour); the output is kept in docs/chaos/"
 	@echo "make docs    write the generated tables of docs/ and check the rest   make lock    pin requirements anew"
 
 setup: .venv/.run
@@ -81,6 +82,12 @@ system-packages: .venv/.run
 
 test: .venv/.test system-packages
 	@$(BIN)/pytest $(PYTEST_ARGS)
+
+# For a part of it: make chaos CHAOS_TESTS=tests/chaos/test_power.py CHAOS_OUT=docs/chaos/power.txt
+CHAOS_TESTS ?= tests/chaos tests/service/test_drain.py
+CHAOS_OUT ?= docs/chaos/full.txt
+chaos: .venv/.test system-packages
+	@CHAOS=full $(BIN)/pytest --no-header -v --timeout 7200 $(CHAOS_TESTS) > $(CHAOS_OUT) 2>&1; status=$$?; cat $(CHAOS_OUT); exit $$status
 
 check: .venv/.test
 	$(BIN)/ruff check $(SOURCES)

@@ -1,4 +1,4 @@
-"""Five hundred jobs and twenty kill -9 of the server at random moments; callers ask again until they have an answer."""
+"""Hundreds of jobs and many a kill -9 of the server at random moments; callers ask again until they have an answer."""
 
 import queue
 import random
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos.lane import KINDS, Lane
+from tests.chaos.sizes import Figures, sized
 from tests.daemon import wait_until
 
 SEED = 2011
-JOBS = 500
-KILLS = 20
+JOBS = sized(500, 2000)
+KILLS = sized(20, 100)
 CALLERS = 8
 BROKEN_PER_CENT = 6
 PLACES_OF_A_KIND = 40
@@ -73,7 +74,7 @@ def make_orders(lane: Lane, rng: random.Random) -> list[Order]:
     return orders
 
 
-def test_jobs_survive_twenty_random_kills(tmp_path: Path) -> None:
+def test_jobs_survive_random_kills(tmp_path: Path, figures: Figures) -> None:
     rng = random.Random(SEED)
     kill_at = sorted(rng.sample(range(10, JOBS - 20), KILLS))
     with Lane(tmp_path / "lane", workers=2) as lane, ThreadPoolExecutor(CALLERS) as threads:
@@ -90,10 +91,13 @@ def test_jobs_survive_twenty_random_kills(tmp_path: Path) -> None:
         for call in calls:
             call.result(60)
         assert callers.refused == []
-        lane.until_ended(range(JOBS))
+        lane.until_ended(range(JOBS), timeout_s=120)
         faults = lane.faults(range(JOBS))
         assert not faults, "\n".join(faults)
         ends = Counter(entry.status for entry in lane.entries(range(JOBS)))
         assert set(ends) == {"succeeded", "failed", "superseded"}, ends
         assert callers.dropped >= KILLS, "the kills met nobody"
         assert "adopted" in lane.daemon.log, "no caller found its first job again"
+    figures("kills", KILLS)
+    figures("ends", dict(ends))
+    figures("posts that met a kill", callers.dropped)

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.chaos.lane import KINDS, Lane, Place
+from tests.chaos.sizes import sized
 
 CALLS = "trace=fdatasync,fsync,write,writev,pwrite64,sendto,sendmsg,rename,renameat,renameat2,openat"
-JOBS = 24
+JOBS = sized(24, 1000)
 _UNFINISHED = re.compile(r"^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$", re.DOTALL)
 _RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$", re.DOTALL)
 _WHOLE = re.compile(r"^(\d+) +(\w+)\((.*)$", re.DOTALL)

@@ -87,25 +87,19 @@ def test_retry_after_follows_how_fast_jobs_end(tmp_path: Path) -> None:
 
 
 def test_requests_beyond_those_that_may_wait_are_turned_away(tmp_path: Path) -> None:
-    """Two are being taken in or wait for it, each with a body in memory; the third must not."""
+    """One is being taken in, one waits for it with its body in memory: of two more that come one must go."""
     switches = {"max_intake": 1, "max_intake_waiting": 1, "placeholder_timeout_s": 20}
-    with Lane(tmp_path / "lane", switches=switches) as lane, ThreadPoolExecutor(2) as threads:
-        lane.web.behave("/p0/", Behaviour(hold_s=1.5, times=1, kinds=("PUT",)))
-        posts = [
-            threads.submit(lane.post, lane.job(n, lane.place("put", f"p{n}"), "plain/good-0.png")) for n in range(2)
-        ]
-        refused: list[Reply] = []
-
-        def is_refused() -> bool:
-            reply = lane.post(lane.job(2, lane.place("put", "p2"), "plain/good-2.png"))
-            assert reply is not None
-            refused.append(reply)
-            return reply.status == 503
-
-        wait_until(lambda: not lane.web_log.of("PUT") or is_refused())
-        assert all("dstURL" in (post.result() or Reply(0, {}, {})).body for post in posts)
-        if refused and refused[-1].status == 503:
-            assert "requests wait for their reply" in str(refused[-1].body["detail"])
+    with Lane(tmp_path / "lane", switches=switches) as lane, ThreadPoolExecutor(3) as threads:
+        lane.web.behave("/p0/", Behaviour(hold_s=2, times=1, kinds=("PUT",)))
+        jobs = [lane.job(n, lane.place("put", f"p{n}"), "plain/good-0.png") for n in range(3)]
+        first = threads.submit(lane.post, jobs[0])
+        wait_until(lambda: lane.web.connections > 0)
+        others = [post.result() for post in [threads.submit(lane.post, job) for job in jobs[1:]]]
+        taken, refused = sorted((reply for reply in others if reply is not None), key=lambda reply: reply.status)
+        assert "dstURL" in taken.body
+        assert (refused.status, refused.body["code"]) == (503, 301)
+        assert "requests wait for their reply" in str(refused.body["detail"])
+        assert "dstURL" in (first.result() or refused).body
 
 
 @contextmanager

@@ -15,12 +15,13 @@ from PIL import Image
 from tests import pictures
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.receiving import RED
+from tests.chaos.sizes import Figures, sized
 from tests.daemon import wait_until
 
 SEED = 77
-MOST_JOBS = 500
+MOST_JOBS = sized(500, 3000)
 CALLERS = 3
-KILLS = 20
+KILLS = sized(20, 200)
 SLOW = "slow.svg"
 LARGE = "large.png"  # long enough under way to be hit
 
@@ -61,7 +62,7 @@ class Killer:
         self._stop.set()
 
 
-def test_jobs_survive_the_deaths_of_their_workers(tmp_path: Path) -> None:
+def test_jobs_survive_the_deaths_of_their_workers(tmp_path: Path, figures: Figures) -> None:
     large = pictures.encoded(Image.new("RGB", (3000, 2250), RED), "png")
     with (
         Lane(tmp_path / "lane", workers=2, extra_sources={LARGE: large}) as lane,
@@ -95,6 +96,9 @@ def test_jobs_survive_the_deaths_of_their_workers(tmp_path: Path) -> None:
             assert entry.attempts == 0, f"a worker's death was charged to the job: {entry}"
             is_poison = (entry.status, entry.error, entry.crashes) == ("failed", "poison", 3)
             assert is_poison or (entry.status == "succeeded" and entry.crashes < 3), entry
+    figures("workers killed", KILLS)
+    figures("jobs", len(entries))
+    figures("jobs that met a death", sum(entry.crashes > 0 for entry in entries))
 
 
 def insist(lane: Lane, job: object) -> None:

@@ -18,6 +18,7 @@ from tests.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[2]
 DAEMON, DOORS, E2E = "service/test_daemon.py", "service/test_doors.py", "service/test_settings.py"
+OVERLOAD = "chaos/test_overload.py"
 TRANSFERS, FETCH, POOL = "unit/transfer/test_config.py", "contract/test_transfer_fetch.py", "service/test_pool.py"
 QUEUE, KEEPING = "contract/test_queue_config.py", "contract/test_queue_storage.py"
 # Which test shows what a setting changes; that its value arrives is shown below for all of them.
@@ -81,10 +82,13 @@ SHOWN_BY = {
     "worker_memory_bytes": (POOL, "test_workers_that_cannot_start_say_why"),
     "max_waiting": ("contract/test_queue_intake.py", "test_the_limit_of_waiting_jobs"),
     "max_intake": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
+    "max_intake_waiting": (OVERLOAD, "test_requests_beyond_those_that_may_wait_are_turned_away"),
     "max_attempts_at_once": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
+    "max_slow_per_host": (OVERLOAD, "test_a_destination_that_never_answers_holds_up_only_its_own_jobs"),
     "max_debts_at_once": ("unit/test_runner.py", "test_debts_at_once"),
     "attempt_timeout_s": ("unit/test_runner.py", "test_an_attempt_that_takes_too_long_is_tried_again"),
     "deadline_s": (E2E, "test_no_attempt_after_the_deadline"),
+    "retry_delay_s": ("chaos/test_flaky.py", "test_a_destination_that_fails_half_the_time_gets_everything"),
     "repeat_after_s": ("service/test_classic.py", "test_an_unanswered_placeholder_sends_the_final_twice"),
     "debt_s": (QUEUE, "test_how_long_a_debt_is_owed"),
     "lease_s": (QUEUE, "test_how_long_a_lease_lasts"),
