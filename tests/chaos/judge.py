@@ -5,6 +5,7 @@ order; ``at_rest`` is what lies there in the end, None for nothing.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +54,8 @@ def judge(
     ]
     faults += [f"came from no accepted job: {write}" for write in strangers]
     if not strangers:
-        faults += _order(ranks, writes, is_form=is_form)
+        posted = Counter(entry.job for entry in entries)
+        faults += _order(ranks, posted, writes, is_form=is_form)
     if writes and at_rest != writes[-1]:
         faults.append(f"the last write was {writes[-1]}, there lies {at_rest}")
     if not faults:
@@ -84,13 +86,17 @@ def _ends(entries: Sequence[Entry], writes: Sequence[Write], *, is_form: bool) -
             yield f"expected the {wanted} of job {newest.job} last, it is {last}"
 
 
-def _order(ranks: dict[int, int], writes: Sequence[Write], *, is_form: bool) -> Iterator[str]:
-    """Nothing comes after what must stay last: the same job's end, or the final of a newer job."""
+def _order(ranks: dict[int, int], posted: Counter[int], writes: Sequence[Write], *, is_form: bool) -> Iterator[str]:
+    """Nothing comes after what must stay last: the same job's end, or the final of a newer job.
+
+    A job that had failed before its caller asked again is not adopted: what is posted then begins anew.
+    """
     ended: dict[int, str] = {}
     for write in writes:
         for job, kind in ended.items():
             is_older = ranks[write.job] < ranks[job] and not is_form
-            is_own = write.job == job and write.kind != kind
+            begins_anew = kind == "failed" and posted[job] > 1
+            is_own = write.job == job and write.kind != kind and not begins_anew
             if is_older or is_own:
                 yield f"the {write.kind} of job {write.job} came after the {kind} of job {job}"
         if write.kind in ("final", "failed"):

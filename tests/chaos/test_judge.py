@@ -24,6 +24,7 @@ def verdict(entries: list[Entry], writes: list[Write], *, is_form: bool = False)
 
 DONE = [entry(0, "succeeded")]
 FAILED = [entry(0, "failed", "paid")]
+POSTED_AGAIN = [*FAILED, FAILED[0]._replace(number=2)]
 TWO = [entry(0, "superseded"), entry(1, "succeeded")]
 BOTH = [entry(0, "succeeded"), entry(1, "succeeded")]
 
@@ -34,6 +35,7 @@ BOTH = [entry(0, "succeeded"), entry(1, "succeeded")]
         (DONE, sent("0 placeholder", "0 final"), False),
         (DONE, sent("0 placeholder", "0 placeholder", "0 final", "0 final"), True),
         (FAILED, sent("0 placeholder", "0 failed"), False),
+        (POSTED_AGAIN, sent("0 placeholder", "0 failed", "0 placeholder", "0 failed"), False),
         (TWO, sent("0 placeholder", "1 placeholder", "0 final", "1 final"), False),
         (BOTH, sent("0 placeholder", "1 placeholder", "1 final", "0 final"), True),
         ([], [], False),
@@ -55,6 +57,12 @@ def test_accepts(entries: list[Entry], writes: list[Write], is_form: bool) -> No
             sent("0 placeholder", "0 final", "0 placeholder"),
             True,
             "the placeholder of job 0 came after the final",
+        ),
+        (
+            FAILED,
+            sent("0 placeholder", "0 failed", "0 placeholder", "0 failed"),
+            False,
+            "placeholder of job 0 came after",
         ),
         (DONE, sent("0 final", "0 failed"), False, "the failed of job 0 came after the final"),
         (TWO, sent("1 placeholder", "1 final", "0 final"), False, "the final of job 0 came after the final of job 1"),
