@@ -200,6 +200,22 @@ async def test_a_damaged_and_a_newer_queue_file(house: Path) -> None:
     assert [state for state, _ in said(storage.look, settings_in(house), "queue file")] == ["fault"]
 
 
+async def test_damage_where_no_count_would_meet_it(house: Path) -> None:
+    queues = SqliteHouse(house / "data")
+    queue = await queues.open()
+    await queue.note_placeholder(b"digest", 100, START)
+    await queues.close()
+    path = house / "data" / FILE_NAME
+    db = connect(path)
+    page = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'placeholder'").get
+    size = db.execute("PRAGMA page_size").get
+    db.close()
+    data = bytearray(path.read_bytes())
+    data[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(data)
+    assert [state for state, _ in said(storage.look, settings_in(house), "queue file")] == ["fault"]
+
+
 def test_limits(house: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     few, many = (
