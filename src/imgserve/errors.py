@@ -8,7 +8,7 @@
     ├─ transfer/faults.py    SourceUnavailable (201), SourceTooLarge (206), SourceRefused (115),
     │                        DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown,
     │                        TransfersBusy (301)
-    ├─ jobs/queue.py         QueueFull, StorageFailing (301)
+    ├─ jobs/queue.py         QueueFull, ShareFull, StorageFailing (301)
     ├─ jobs/view.py          NoSuchJob, NotRetryable, NotCancellable
     ├─ delivery.py           Overtaken, ClaimLost, DestinationBusy (301)
     ├─ attempt.py            SourceIsPlaceholder, AttemptTimeout, AttemptBug
@@ -21,7 +21,8 @@
     ├─ tracing.py            TracingUnavailable
     ├─ api/problems.py       BodyNoJob
     ├─ commands/             NoServer, Refused, RenderRefused
-    └─ api/auth.py           NotAuthorised (302), KeyFileInvalid
+    ├─ api/auth.py           NotAuthorised (302), KeyFileInvalid
+    └─ api/rate.py           RateLimited (301)
 
 A class says what kind of fault it is, once; an instance says what happened (``detail``, one sentence for the
 user, never with a credential in it) and what would mend it (``hint``).

@@ -14,6 +14,7 @@ import msgspec
 
 from imgserve import failpoint, logs, metrics, tracing
 from imgserve.blob import Blob
+from imgserve.callers import Caller, Sharing
 from imgserve.crowd import Crowd
 from imgserve.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.errors import ImgserveError
@@ -21,7 +22,7 @@ from imgserve.imaging.faults import SourceUnreadable, WorkerDied
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult
 from imgserve.jobs.persist import until_stored
-from imgserve.jobs.queue import Queue, QueueFull
+from imgserve.jobs.queue import Queue, QueueFull, ShareFull
 from imgserve.placeholder import Placeholders
 from imgserve.spec import tags
 from imgserve.spec.facts import Facts
@@ -64,13 +65,6 @@ class Draining(ImgserveError):
     title = "The server is stopping"
 
 
-class Caller(msgspec.Struct, frozen=True):
-    """``id`` tells callers apart, when a job is asked for again; ``name`` is for the log and tells nothing of a key."""
-
-    id: str
-    name: str
-
-
 class Answer(msgspec.Struct, frozen=True):
     """``body`` goes to the caller as it is; ``number`` is for ``answered``."""
 
@@ -90,6 +84,7 @@ class Intake:
         placeholders: Placeholders,
         deliveries: Deliveries,
         begun: Store[Fetch],
+        sharing: Sharing,
         limits: Limits,
         config: Config,
         clock: Callable[[], float] = time.time,
@@ -111,7 +106,7 @@ class Intake:
             "avif": config.avif_quality,
         }
         self._crowd = Crowd(config.max_waiting)
-        self._gate = asyncio.Semaphore(config.max_at_once)
+        self._sharing = sharing
         self._under_way: set[asyncio.Task[Answer]] = set()
         self.is_draining = False
 
@@ -167,7 +162,7 @@ class Intake:
         self, job_id: str, request: JobRequest, caller: Caller, reply: Callable[[tuple[FixedOutput, ...]], bytes]
     ) -> Answer:
         came_at = time.perf_counter()
-        async with self._gate:
+        async with self._sharing.turn(caller):
             self._check(request)
             fetch = self._transfers.open(request.source)
             is_kept = False
@@ -182,8 +177,10 @@ class Intake:
                     outputs=outputs,
                     deadline_s=self._config.deadline_s,
                     traceparent=tracing.traceparent(),
+                    caller=caller.id,
+                    is_sharing=caller.is_sharing,
                 )
-                entry = await self._enqueue(job)
+                entry = await self._enqueue(job, caller)
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
                     logs.event("adopted", as_job=entry.id)
@@ -203,9 +200,12 @@ class Intake:
         logs.event("accepted", number=entry.number, caller=caller.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(job.reply, entry.id, entry.number)
 
-    async def _enqueue(self, job: NewJob) -> Accepted | Adopted:
+    async def _enqueue(self, job: NewJob, caller: Caller) -> Accepted | Adopted:
         try:
             return await self._queue.enqueue(job, self._clock())
+        except ShareFull as error:
+            self._sharing.is_full(error, caller)
+            raise
         except QueueFull as error:
             self._crowd.is_full(error, self._clock())
             raise

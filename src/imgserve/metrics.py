@@ -45,6 +45,12 @@ POSTS = _counter(
     " of a refusal, or parse_error",
     "result", "code",
 )  # fmt: skip
+TURNED_AWAY = _counter(
+    "turned_away_total",
+    "Refusals with code 301 or 302, by `reason`: not_authorised, rate_limited, queue_share_full, queue_full, draining,"
+    " storage_failing and whatever else an error's code can be",
+    "reason",
+)  # fmt: skip
 JOBS_ENDED = _counter(
     "jobs_ended_total", "Jobs that have ended. `end`: their status; `code`: the error of a failed one", "end", "code"
 )

@@ -27,6 +27,7 @@ from imgserve.api.jobs import job_handlers
 from imgserve.api.server import server_handler
 from imgserve.api.tls import Certificate, CertificateInvalid
 from imgserve.attempt import Attempts
+from imgserve.callers import Sharing
 from imgserve.debts import Debts
 from imgserve.delivery import Deliveries
 from imgserve.desk import Desk
@@ -71,8 +72,9 @@ class Parts:
         )
         self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue)
         self.desk = Desk(queue, self.runner, begun, settings.intake.deadline_s)
+        sharing = Sharing(settings.intake.max_at_once, settings.intake.max_waiting, settings.queue.share)
         self.intake = Intake(
-            queue, self.transfers, self.pool, placeholders, deliveries, begun, settings.limits, settings.intake
+            queue, self.transfers, self.pool, placeholders, deliveries, begun, sharing, settings.limits, settings.intake
         )
 
 

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DAEMON, DOORS, E2E = "service/test_daemon.py", "service/test_doors.py", "service/test_settings.py"
 OVERLOAD = "chaos/test_overload.py"
 TRANSFERS, FETCH, POOL = "unit/transfer/test_config.py", "contract/test_transfer_fetch.py", "service/test_pool.py"
+KEYS = "service/test_keys.py"
 QUEUE, KEEPING = "contract/test_queue_config.py", "contract/test_queue_storage.py"
 # Which test shows what a setting changes; that its value arrives is shown below for all of them.
 SHOWN_BY = {
@@ -41,6 +42,8 @@ SHOWN_BY = {
     "drain_s": (DAEMON, "test_stop_waits_for_what_runs_and_kill_does_not"),
     "request_header_timeout_s": (DOORS, "test_half_a_header_is_ended"),
     "request_body_timeout_s": (DOORS, "test_half_a_body_is_ended"),
+    "rate_limit_per_minute": (KEYS, "test_who_posts_too_often_is_told_when_to_come_back"),
+    "rate_limit_burst": (KEYS, "test_who_posts_too_often_is_told_when_to_come_back"),
     "max_job_bytes": (E2E, "test_limits"),
     "allow_network": (
         "contract/test_transfer_guard.py",
@@ -81,6 +84,7 @@ SHOWN_BY = {
     "recycle_after": (POOL, "test_a_worker_is_retired_after_its_share"),
     "worker_memory_bytes": (POOL, "test_workers_that_cannot_start_say_why"),
     "max_waiting": ("contract/test_queue_intake.py", "test_the_limit_of_waiting_jobs"),
+    "queue_share": (KEYS, "test_one_fills_its_part_of_the_queue_and_the_other_has_room"),
     "max_intake": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
     "max_intake_waiting": (OVERLOAD, "test_requests_beyond_those_that_may_wait_are_turned_away"),
     "max_attempts_at_once": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
@@ -138,7 +142,7 @@ def unusual(option: Option, tmp_path: Path) -> object:
     keys.write_text("a-key-of-some-length-01\n")
     chosen = {
         "host": "127.0.0.3", "api_key_file": str(keys), "sandbox": "off", "log_format": "json", "log_level": "debug",
-        "otel_endpoint": "http://127.0.0.1:4318", "heartbeat_s": 7.0, "user": "nobody",
+        "otel_endpoint": "http://127.0.0.1:4318", "heartbeat_s": 7.0, "queue_share": 0.25, "user": "nobody",
         "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),
         "cors_origin": ("https://a.test", "http://b.test:8080"), "proxy": "http://user:s3cret@proxy.test:3128",
     }  # fmt: skip

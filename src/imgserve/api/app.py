@@ -18,6 +18,7 @@ from imgserve.api.classic import Classic, deny_unread
 from imgserve.api.cors import Cors, parse_origin
 from imgserve.api.headers import Headed
 from imgserve.api.health import health_handler
+from imgserve.api.rate import Rates
 from imgserve.api.scrape import metrics_handler
 from imgserve.api.tls import Certificate, CertificateInvalid
 from imgserve.imaging.pool import Pool
@@ -42,6 +43,8 @@ class Config(msgspec.Struct, frozen=True):
     max_body_bytes: int = 1_000_000
     header_timeout_s: float = 10.0
     body_timeout_s: float = 10.0
+    rate_per_minute: int = 0
+    rate_burst: int = 60
 
     def certificate(self) -> Certificate | None:
         """None: no TLS. Raises CertificateInvalid."""
@@ -81,7 +84,8 @@ def build(config: Config, keys: Keys, intake: Intake, queue: Queue, pool: Pool, 
 
     handlers = [index, health_handler(intake, pool), metrics_handler(queue, pool, transfers)]
     pages: Any = Litestar(handlers, openapi_config=None, logging_config=None)
-    classic = Classic(intake, config.max_body_bytes, config.body_timeout_s)
+    rates = Rates(config.rate_per_minute, config.rate_burst)
+    classic = Classic(intake, rates, config.max_body_bytes, config.body_timeout_s)
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         is_classic = scope["path"] == "/" and scope["method"] == "POST"

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from imgserve.callers import Caller
 from imgserve.errors import ImgserveError
-from imgserve.intake import Caller
 
 Scope = dict[str, Any]  # ASGI's own shape
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -25,6 +25,7 @@ Deny = Callable[[ImgserveError, Scope, Receive, Send], Awaitable[None]]
 
 MIN_KEY_LENGTH = 16
 _NAMED = re.compile(r"(?P<name>[\w.-]{1,32})(?::|\s+)(?P<key>\S{16,})", re.ASCII)
+LOCAL = Caller("@local", "local")  # no key has such a name
 OPEN_PATHS = frozenset({"/health"})
 KEY_HINT = "start the server with --api-key-file and send Authorization: Bearer KEY"
 
@@ -42,8 +43,12 @@ class KeyFileInvalid(ImgserveError):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """``digests`` (SHA-256) are of what opens the door: the key itself is not kept. ``name`` is for the log."""
+    """``digests`` (SHA-256) are of what opens the door: the key itself is not kept. ``name`` is for the log.
 
+    ``caller``: keys of one name are one caller's, the old one and the new.
+    """
+
+    caller: str
     name: str
     digests: tuple[bytes, ...]
 
@@ -74,23 +79,25 @@ def _key(line: str, path: str, number: int) -> Key:
             f"line {number} of {path}: each key must be at least {MIN_KEY_LENGTH} printable ASCII characters, no spaces"
         )
     # A key without a name may look like one with a name; its owner sends the whole line.
-    return Key(name, tuple(hashlib.sha256(text.encode()).digest() for text in dict.fromkeys((key, line))))
+    digests = tuple(hashlib.sha256(text.encode()).digest() for text in dict.fromkeys((key, line)))
+    return Key(name if named else f"#{digests[0].hex()[:16]}", name, digests)
 
 
 class Keys:
     """The keys that are known now. ``replace`` counts from the next request on."""
 
     def __init__(self, keys: tuple[Key, ...]) -> None:
-        self.known = keys
+        self.replace(keys)
 
     def replace(self, keys: tuple[Key, ...]) -> None:
         self.known = keys
+        self._are_several = len({key.caller for key in keys}) > 1
 
     def owner(self, key: str) -> Caller | None:
         """Whose key it is. Takes as long for a wrong one as for a right one."""
         digest = hashlib.sha256(key.encode("latin-1")).digest()
         matches = [known for known in self.known for held in known.digests if hmac.compare_digest(digest, held)]
-        return Caller(digest.hex()[:16], matches[0].name) if matches else None
+        return Caller(matches[0].caller, matches[0].name, self._are_several) if matches else None
 
 
 class Guarded:
@@ -119,7 +126,7 @@ class Guarded:
         """Raises NotAuthorised."""
         if not self._keys.known:
             check_local(scope["client"][0] if scope.get("client") else "", headers, self._origins)
-            return Caller("local", "local")
+            return LOCAL
         scheme, _, key = headers.get("authorization", "").partition(" ")
         caller = self._keys.owner(key.strip())
         if scheme.lower() != "bearer" or caller is None:

@@ -9,6 +9,8 @@ import msgspec
 
 from imgserve import failpoint, logs, metrics, tracing
 from imgserve.api.auth import Receive, Scope, Send
+from imgserve.api.rate import RateLimited, Rates
+from imgserve.callers import Caller
 from imgserve.errors import ImgserveError
 from imgserve.intake import Answer, Intake
 from imgserve.jobs.queue import StorageFailing
@@ -32,8 +34,9 @@ class BodyTooLarge(Exception):
 
 
 class Classic:
-    def __init__(self, intake: Intake, max_body_bytes: int, body_timeout_s: float) -> None:
+    def __init__(self, intake: Intake, rates: Rates, max_body_bytes: int, body_timeout_s: float) -> None:
         self._intake = intake
+        self._rates = rates
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
 
@@ -41,9 +44,11 @@ class Classic:
         if self._intake.is_draining:
             await deny_unread(self._intake.draining(), scope, receive, send)
             return
+        caller: Caller = scope["caller"]
         try:
             async with asyncio.timeout(self._body_timeout_s):
                 body = await self._read(receive)
+            self._rates.take(caller)
             request = parse(body)
         except BodyTooLarge:
             await _cannot_parse(send, 413, close=True)
@@ -54,17 +59,17 @@ class Classic:
         except ParseError:
             await _cannot_parse(send, 200)
             return
-        except RequestInvalid as error:
-            await deny(error, send)
+        except (RequestInvalid, RateLimited) as error:
+            await deny(error, send, caller)
             return
         try:
-            answer = await self._intake.take_in(request, scope["caller"], good_reply, _traceparent(scope))
+            answer = await self._intake.take_in(request, caller, good_reply, _traceparent(scope))
         except ImgserveError as error:
-            await deny(error, send)
+            await deny(error, send, caller)
             return
         except Exception:  # noqa: BLE001 - the boundary: a bug of ours still gets an answer of the protocol's shape
             logs.bug("intake_bug")
-            await deny(IntakeBug("a fault inside imgserve; its log has the details"), send)
+            await deny(IntakeBug("a fault inside imgserve; its log has the details"), send, caller)
             return
         await self._answer(answer, send)
 
@@ -108,13 +113,13 @@ async def _cannot_parse(send: Send, status: int, *, close: bool = False) -> None
     await reply(send, status, PARSE_ERROR, close=close)
 
 
-async def deny_unread(error: ImgserveError, _scope: Scope, _receive: Receive, send: Send) -> None:
+async def deny_unread(error: ImgserveError, scope: Scope, _receive: Receive, send: Send) -> None:
     """``deny`` before the body was read: what is left of it must not keep the connection."""
-    await deny(error, send, close=True)
+    await deny(error, send, scope.get("caller"), close=True)
 
 
-async def deny(error: ImgserveError, send: Send, *, close: bool = False) -> None:
-    """The classic shape of a fault. Codes 301 and 302 also speak through the status."""
+async def deny(error: ImgserveError, send: Send, caller: Caller | None, *, close: bool = False) -> None:
+    """The classic shape of a fault. Codes 301 and 302 also speak through the status. ``caller``: if it is known."""
     number = error.number if isinstance(error, RequestInvalid) else error.classic_code
     status = {301: 503, 302: 401}.get(number or 301, 200)
     field = "" if isinstance(error, RequestInvalid) else FIELD.get(number or 0, "")
@@ -122,7 +127,9 @@ async def deny(error: ImgserveError, send: Send, *, close: bool = False) -> None
     detail = f"{field}: {sentence}" if field and not sentence.startswith(field) else sentence
     body = msgspec.json.encode({"msg": "request invalid", "code": number or 301, "detail": detail})
     metrics.POSTS.labels("refused", number or 301).inc()
-    logs.event("refused", code=error.code, classic_code=number or 301)
+    if status != 200:
+        metrics.TURNED_AWAY.labels(error.code).inc()
+    logs.event("refused", code=error.code, classic_code=number or 301, caller=caller.name if caller else None)
     headers = [(b"retry-after", str(round(error.retry_after_s or RETRY_AFTER_S)).encode())] if status == 503 else []
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))

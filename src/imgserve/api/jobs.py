@@ -12,13 +12,14 @@ from litestar.params import Parameter
 
 from imgserve.api.classic import good_reply
 from imgserve.api.problems import BodyNoJob
+from imgserve.callers import Caller
 from imgserve.desk import Desk
-from imgserve.intake import Caller, Intake
+from imgserve.intake import Intake
 from imgserve.jobs.job import JobStatus
 from imgserve.jobs.view import MAX_LISTED, JobPage, JobQuery, JobView
 from imgserve.spec.classic import ParseError, parse
 
-OPERATOR = Caller("operator", "operator")
+OPERATOR = Caller("@operator", "operator")
 
 
 def job_handlers(intake: Intake, desk: Desk) -> list[HTTPRouteHandler]:

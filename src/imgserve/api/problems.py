@@ -48,12 +48,14 @@ def problem_of(error: ImgserveError) -> Problem:
 
 
 def _answer(problem: Problem) -> Response[Problem]:
-    headers = {"retry-after": str(RETRY_AFTER_S)} if problem.status == 503 else {}
-    return Response(problem, status_code=problem.status, media_type=CONTENT_TYPE, headers=headers)
+    return Response(problem, status_code=problem.status, media_type=CONTENT_TYPE)
 
 
 def _fault(_request: Request[Any, Any, Any], error: ImgserveError) -> Response[Problem]:
-    return _answer(problem_of(error))
+    answer = _answer(problem_of(error))
+    if error.status == 503:
+        answer.headers["retry-after"] = str(round(error.retry_after_s or RETRY_AFTER_S))
+    return answer
 
 
 def _framework_fault(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:

@@ -38,7 +38,8 @@ OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 class NewJob(msgspec.Struct, frozen=True):
     """What intake hands over. ``digest`` names caller and request, ``reply`` is the body that will answer it.
 
-    ``traceparent`` (W3C) names the span that took it in; empty without tracing.
+    ``traceparent`` (W3C) names the span that took it in; empty without tracing. ``caller``: whose part of the queue it
+    fills; ``is_sharing``: that part is bounded.
     """
 
     id: str
@@ -49,6 +50,8 @@ class NewJob(msgspec.Struct, frozen=True):
     outputs: tuple[FixedOutput, ...]
     deadline_s: float
     traceparent: str = ""
+    caller: str = ""
+    is_sharing: bool = False
 
 
 class Accepted(msgspec.Struct, frozen=True):

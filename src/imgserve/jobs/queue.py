@@ -24,9 +24,13 @@ from imgserve.jobs.view import JobPage, JobQuery, JobView
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``quiet_s``: how long a killed server's bytes may still arrive, so how long its destinations are left alone."""
+    """``quiet_s``: how long a killed server's bytes may still arrive, so how long its destinations are left alone.
+
+    ``share``: the part of ``max_waiting`` that one of several callers may fill.
+    """
 
     max_waiting: int = 10_000
+    share: float = 0.5
     lease_s: float = 60.0
     heartbeat_s: float = 15.0
     quiet_s: float = 15.0
@@ -34,6 +38,10 @@ class Config(msgspec.Struct, frozen=True):
     keep_ended_s: float = 24 * 3600.0
     keep_failed_s: float = 14 * 24 * 3600.0
     min_free_disk_bytes: int = 64_000_000
+
+    @property
+    def max_per_caller(self) -> int:
+        return max(int(self.max_waiting * self.share), 1)
 
     def problems(self) -> tuple[str, ...]:
         """One sentence for each value that cannot work; it begins with the field's name and a colon."""
@@ -48,6 +56,21 @@ class QueueFull(ImgserveError):
     status = 503
     is_retryable = True
     title = "Too many jobs are waiting"
+
+
+class ShareFull(ImgserveError):
+    """``part``: of all open jobs, how large this caller's is."""
+
+    code = "queue_share_full"
+    classic_code: ClassVar[int | None] = 301
+    status = 503
+    is_retryable = True
+    title = "Too many jobs of this caller are waiting"
+
+    def __init__(self, detail: str, hint: str, part: float, retry_after_s: float | None = None) -> None:
+        super().__init__(detail, hint)
+        self.part = part
+        self.retry_after_s = retry_after_s
 
 
 class StorageFailing(ImgserveError):
@@ -129,7 +152,8 @@ class Queue(Protocol):
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
         """Store as ``accepting``, or adopt the unanswered twin of a dead intake.
 
-        Raises QueueFull, which tells when a tenth of the queue will be free, and StorageFailing.
+        Raises QueueFull and ShareFull, which tell when a tenth of the queue or of the caller's share will be free, and
+        StorageFailing.
         """
         ...
 

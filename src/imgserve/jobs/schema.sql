@@ -26,7 +26,8 @@ CREATE TABLE job (
     error       TEXT    NOT NULL DEFAULT '',
     detail      TEXT    NOT NULL DEFAULT '',
     ended_at    REAL,
-    traceparent TEXT                       -- W3C: the span that took it in; NULL without tracing
+    traceparent TEXT,                      -- W3C: the span that took it in; NULL without tracing
+    caller      TEXT                       -- whose part of the queue it fills; NULL: taken in by an older version
 ) STRICT;
 CREATE INDEX job_due ON job (run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';

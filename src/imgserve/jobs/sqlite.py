@@ -7,6 +7,7 @@ the event loop: group commit, wake-ups, the lock on the data directory.
 import asyncio
 import contextlib
 import fcntl
+import math
 import os
 from collections import defaultdict
 from collections.abc import Callable
@@ -34,7 +35,7 @@ from imgserve.jobs.job import (
     PlaceholderResult,
     Settlement,
 )
-from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, QueueFull, StorageFailing, Work
+from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, QueueFull, ShareFull, StorageFailing, Work
 from imgserve.jobs.sqlite_listing import Listing
 from imgserve.jobs.sqlite_schema import migrate
 from imgserve.jobs.view import JobPage, JobQuery, JobView
@@ -130,6 +131,11 @@ class SqliteQueue:
         except QueueFull as error:
             # Not at the first free place: whoever was turned away at the same time would come for it too.
             error.retry_after_s = self._drain.retry_after_s(max(self._config.max_waiting // FREED_PART, 1), now)
+            raise
+        except ShareFull as error:
+            # Its jobs end among all others, in the order in which they came.
+            places = max(self._config.max_per_caller // FREED_PART, 1)
+            error.retry_after_s = self._drain.retry_after_s(math.ceil(places / error.part), now)
             raise
 
     async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:

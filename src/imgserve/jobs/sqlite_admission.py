@@ -6,7 +6,7 @@ import msgspec
 from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult, owes
-from imgserve.jobs.queue import Config, Granted, QueueFull
+from imgserve.jobs.queue import Config, Granted, QueueFull, ShareFull
 from imgserve.jobs.sqlite_destinations import acquire, end_if_concluded, free
 from imgserve.spec.request import FixedOutput
 
@@ -18,18 +18,21 @@ ADOPT_ENDED_S = 600.0
 
 
 def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: float) -> Accepted | Adopted:
-    """Raises QueueFull."""
+    """Raises QueueFull, ShareFull."""
     twin = _adopt(db, job, epoch, now)
     if twin is not None:
         return twin
     waiting = backlog.count(db)
     if waiting >= config.max_waiting:
         raise QueueFull(f"{waiting} jobs are waiting, which is the limit", "try again later")
+    if job.is_sharing and (own := backlog.count_of(db, job.caller)) >= config.max_per_caller:
+        detail = f"{own} jobs of this caller are waiting, which is its share of the queue"
+        raise ShareFull(detail, "try again later", own / max(waiting, 1))
     db.execute(
         "INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at,"
-        " traceparent) VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7, ?7 + ?8, ?7, nullif(?9, ''))",
+        " traceparent, caller) VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7, ?7 + ?8, ?7, nullif(?9, ''), ?10)",
         (job.id, _encode(job.source), _encode(job.facts), job.digest, job.reply, epoch, now, job.deadline_s,
-         job.traceparent),
+         job.traceparent, job.caller),
     )  # fmt: skip
     number = db.last_insert_rowid()
     ids = tuple(_add_output(db, number, output) for output in job.outputs)

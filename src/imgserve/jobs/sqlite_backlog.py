@@ -1,28 +1,39 @@
-"""How many jobs are open, without counting rows: asked for every job that comes in.
+"""How many jobs are open, in all and of one caller, without counting rows: asked for every job that comes in.
 
-A row of a temporary table (in memory), which triggers keep: it changes in the transaction that changes the jobs, and is
-undone with it.
+Rows of a temporary table (in memory), which triggers keep: they change in the transaction that changes the jobs, and
+are undone with it. Jobs from before callers were noted are nobody's.
 """
 
 import apsw
 
+_ADD = "INSERT INTO backlog VALUES (coalesce(new.caller, ''), 1) ON CONFLICT (caller) DO UPDATE SET open = open + 1"
+_TAKE = "UPDATE backlog SET open = open - 1 WHERE caller = coalesce(old.caller, '')"
 _TRIGGERS = {
-    "job_came AFTER INSERT ON main.job WHEN new.ended_at IS NULL": "+ 1",
-    "job_went AFTER DELETE ON main.job WHEN old.ended_at IS NULL": "- 1",
-    "job_closed AFTER UPDATE OF ended_at ON main.job WHEN old.ended_at IS NULL AND new.ended_at IS NOT NULL": "- 1",
-    "job_opened AFTER UPDATE OF ended_at ON main.job WHEN old.ended_at IS NOT NULL AND new.ended_at IS NULL": "+ 1",
+    "job_came AFTER INSERT ON main.job WHEN new.ended_at IS NULL": _ADD,
+    "job_went AFTER DELETE ON main.job WHEN old.ended_at IS NULL": _TAKE,
+    "job_closed AFTER UPDATE OF ended_at ON main.job WHEN old.ended_at IS NULL AND new.ended_at IS NOT NULL": _TAKE,
+    "job_opened AFTER UPDATE OF ended_at ON main.job WHEN old.ended_at IS NOT NULL AND new.ended_at IS NULL": _ADD,
 }
 
 
 def watch(db: apsw.Connection) -> None:
-    """Count once, then keep the count. Called when the file is opened, before anything changes."""
-    db.execute("CREATE TEMP TABLE backlog (open INTEGER NOT NULL)")
-    db.execute("INSERT INTO backlog SELECT count(*) FROM main.job WHERE ended_at IS NULL")
+    """Count once, then keep the counts. Called when the file is opened, before anything changes."""
+    db.execute("CREATE TEMP TABLE backlog (caller TEXT PRIMARY KEY, open INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+    db.execute(
+        "INSERT INTO backlog SELECT coalesce(caller, '') AS whose, count(*) FROM main.job WHERE ended_at IS NULL"
+        " GROUP BY whose"
+    )
     for when, change in _TRIGGERS.items():
-        db.execute(f"CREATE TEMP TRIGGER {when} BEGIN UPDATE backlog SET open = open {change}; END")  # noqa: S608 - ours
+        db.execute(f"CREATE TEMP TRIGGER {when} BEGIN {change}; END")
 
 
 def count(db: apsw.Connection) -> int:
-    """Jobs that have not ended."""
-    found: int = db.execute("SELECT open FROM backlog").get
+    """Jobs that have not ended. There are as few rows as callers."""
+    found: int = db.execute("SELECT coalesce(sum(open), 0) FROM backlog").get
+    return found
+
+
+def count_of(db: apsw.Connection, caller: str) -> int:
+    """This caller's jobs that have not ended."""
+    found: int = db.execute("SELECT coalesce((SELECT open FROM backlog WHERE caller = ?), 0)", (caller,)).get
     return found

@@ -9,7 +9,7 @@ import apsw
 
 from imgserve.jobs.queue import StorageFailing
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def migrate(db: apsw.Connection) -> None:

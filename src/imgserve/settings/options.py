@@ -23,6 +23,7 @@ Amount = Annotated[int, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Side = Annotated[int, Meta(ge=1, le=MAX_SIDE_PX)]
 Seconds = Annotated[float, Meta(gt=0, le=1e9)]
+Share = Annotated[float, Meta(gt=0, le=1)]
 Pause = Annotated[float, Meta(ge=0, le=1e9)]
 # A worker maps the libraries before its first picture; with less it cannot start at all.
 WorkerMemory = Annotated[int, Meta(ge=500_000_000)]
@@ -99,6 +100,9 @@ TOPICS: dict[str, tuple[Option, ...]] = {
                "a request's header must be complete in this time", "seconds"),
         Option("request_body_timeout_s", "api.body_timeout_s", Seconds, "a job's JSON must be complete in this time",
                "seconds"),
+        Option("rate_limit_per_minute", "api.rate_per_minute", Amount, "jobs that one caller may post; 0: any number",
+               "a minute"),
+        Option("rate_limit_burst", "api.rate_burst", Count, "of these at once, after a pause"),
         Option("max_job_bytes", "api.max_body_bytes", Count, "a job's JSON", "bytes"),
     ),
     "What jobs may reach": (
@@ -170,6 +174,8 @@ TOPICS: dict[str, tuple[Option, ...]] = {
     ),
     "The queue": (
         Option("max_waiting", "queue.max_waiting", Count, "waiting jobs; then new ones get code 301"),
+        Option("queue_share", "queue.share", Share,
+               "the part of `max_waiting`, `max_intake` and `max_intake_waiting` that one of several keys may fill"),
         Option("max_intake", "intake.max_at_once", Count, "jobs being taken in at once; others wait for their reply"),
         Option("max_intake_waiting", "intake.max_waiting", Count, "of these others; then new jobs get code 301"),
         Option("max_attempts_at_once", "runner.max_attempts", Count, "jobs under way at once",
@@ -213,7 +219,8 @@ def expected(option: Option) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     said = words[schema["type"]]
     if "exclusiveMinimum" in schema:
-        return f"{said} above {schema['exclusiveMinimum']:g}"
+        most = f", at most {high:g}" if high is not None and high < 1e9 else ""
+        return f"{said} above {schema['exclusiveMinimum']:g}{most}"
     if low is not None and high is not None and high < 1e9:
         return f"{said} from {low} to {high:,}"
     return f"{said} from {low:,}" if low is not None else said

@@ -23,6 +23,7 @@ MEANING: dict[int, str] = {
     204: "the SVG is invalid",
     205: "the placeholder cannot be delivered",
     206: "the source is too large (bytes, pixels, frames)",
-    301: "not now: the queue is full, the server is stopping, busy or short of something, or its storage fails",
+    301: "not now: the queue or your share of it is full, you post too often, the server is stopping, busy or short"
+    " of something, or its storage fails",
     302: "not authorised",
 }

@@ -1,0 +1,44 @@
+"""How often one caller may post: a token bucket for each, in memory. Asked by the doors that take jobs.
+
+A bucket fills evenly, up to ``burst``. A request takes one token; where there is none it is told when there will be.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+from imgserve.callers import Caller
+from imgserve.errors import ImgserveError
+
+
+class RateLimited(ImgserveError):
+    code = "rate_limited"
+    classic_code = 301
+    status = 503
+    is_retryable = True
+    title = "This caller asks too often"
+
+
+class Rates:
+    def __init__(self, per_minute: int, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """``per_minute`` 0: no limit."""
+        self._per_minute = per_minute
+        self._burst = burst
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when there were so many
+
+    def take(self, caller: Caller) -> None:
+        """Raises RateLimited."""
+        if not self._per_minute:
+            return
+        now, per_second = self._clock(), self._per_minute / 60
+        had, then = self._buckets.get(caller.id, (float(self._burst), now))
+        tokens = min(had + (now - then) * per_second, float(self._burst))
+        if tokens < 1:
+            wait_s = math.ceil((1 - tokens) / per_second)
+            error = RateLimited(
+                f"{self._per_minute} jobs a minute are allowed to one caller", f"try again in {wait_s} s"
+            )
+            error.retry_after_s = wait_s
+            raise error
+        self._buckets[caller.id] = (tokens - 1, now)

@@ -1,0 +1,62 @@
+"""How callers share intake: turns, places to wait for one, and what is remembered of a full share."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from imgserve.callers import FULL_FOR_S, Caller, Sharing
+from imgserve.crowd import IntakeFull
+from imgserve.jobs.queue import ShareFull
+
+FLOOD, CALM = Caller("flood", "flood", is_sharing=True), Caller("calm", "calm", is_sharing=True)
+ALONE = Caller("@local", "local")
+
+
+async def held(sharing: Sharing, caller: Caller, stack: AsyncExitStack) -> bool:
+    """Whether a turn is to be had at once."""
+    try:
+        async with asyncio.timeout(0.01):
+            await stack.enter_async_context(sharing.turn(caller))
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_one_has_its_part_of_the_turns() -> None:
+    sharing = Sharing(4, 100, 0.5)
+    async with AsyncExitStack() as stack:
+        assert [await held(sharing, caller, stack) for caller in (FLOOD, FLOOD, FLOOD)] == [True, True, False]
+        assert [await held(sharing, caller, stack) for caller in (CALM, CALM, CALM)] == [True, True, False]
+
+
+async def test_who_is_alone_has_them_all() -> None:
+    sharing = Sharing(4, 100, 0.5)
+    async with AsyncExitStack() as stack:
+        assert [await held(sharing, ALONE, stack) for _ in range(5)] == [True] * 4 + [False]
+
+
+async def test_one_has_its_part_of_the_places_to_wait() -> None:
+    sharing = Sharing(2, 4, 0.5)
+    async with AsyncExitStack() as stack:
+        assert await held(sharing, FLOOD, stack)
+        waiting = [asyncio.create_task(held(sharing, FLOOD, stack)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(IntakeFull, match="3 requests of this caller"):
+            await held(sharing, FLOOD, stack)
+        assert await held(sharing, CALM, stack)
+        await asyncio.gather(*waiting)
+        assert not await held(sharing, FLOOD, stack), "who has given up waiting has left a place"
+
+
+async def test_a_full_share_is_remembered_for_a_moment() -> None:
+    now = 10.0
+    sharing = Sharing(4, 100, 0.5, lambda: now)
+    sharing.is_full(ShareFull("4 jobs", "later", 0.5, 7.0), FLOOD)
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ShareFull) as again:
+            await held(sharing, FLOOD, stack)
+        assert again.value.retry_after_s == 7.0
+        assert await held(sharing, CALM, stack)
+        now += FULL_FOR_S
+        assert await held(sharing, FLOOD, stack)
