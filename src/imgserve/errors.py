@@ -19,7 +19,7 @@
     ├─ pidfile.py            AlreadyRunning
     ├─ running.py            NotEnded
     ├─ tracing.py            TracingUnavailable
-    ├─ api/problems.py       BodyNoJob
+    ├─ api/problems.py       BodyNoJob, BodyTooSlow
     ├─ commands/             NoServer, Refused, RenderRefused
     ├─ api/auth.py           NotAuthorised (302), KeyFileInvalid
     └─ api/rate.py           RateLimited (301)

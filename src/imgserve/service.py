@@ -20,7 +20,7 @@ import uvicorn
 import uvloop
 
 from imgserve import failpoint, logs, metrics, tracing
-from imgserve.api import app, control
+from imgserve.api import app, control, headers
 from imgserve.api.auth import App, KeyFileInvalid, Keys, read_keys
 from imgserve.api.connection import BACKLOG, Server, TimedProtocol
 from imgserve.api.jobs import job_handlers
@@ -158,6 +158,7 @@ def _server(
             proxy_headers=False,  # a header must not say who the client is
             ws="none",
             server_header=False,
+            headers=headers.fixed(),
             timeout_keep_alive=10,
             timeout_graceful_shutdown=2,
         ),
@@ -174,7 +175,9 @@ async def _operated(settings: Settings, parts: Parts, address: str) -> AsyncIter
         server_handler(parts.intake, parts.queue, parts.pool, address, str(settings.data_dir.absolute())),
     ]
     with control.listening(settings.data_dir) as listener:
-        server = _server(control.build_control(handlers), control.OwnersProtocol, settings, None)
+        server = _server(
+            control.build_control(handlers, settings.api.body_timeout_s), control.OwnersProtocol, settings, None
+        )
         serving = asyncio.create_task(server.serve([listener]))
         try:
             yield

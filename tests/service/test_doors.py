@@ -119,6 +119,7 @@ def test_a_bad_line_of_the_key_file_is_named_and_not_shown(tmp_path: Path) -> No
     ("path", "body", "headers"),
     [
         ("/", None, {}), ("/health", None, {}), ("/metrics", None, {}), ("/nowhere", None, {}),
+        ("/health", b"not allowed", {}), ("/nowhere", b"x", {}), ("/", b"x" * 1_100_000, {}),
         ("/", b"{}", {}), ("/", b"no JSON", {}), ("/", b"{}", {"Origin": "http://evil.example"}),
     ],
 )  # fmt: skip
@@ -134,6 +135,7 @@ def test_every_answer_has_the_headers(world: World, path: str, body: bytes | Non
     assert len(seen) == len(answer.headers.items()), "a header came twice"
     assert seen["x-content-type-options"] == "nosniff"
     assert seen["referrer-policy"] == "no-referrer"
+    assert seen["x-frame-options"] == "DENY"
     assert seen["cache-control"] == "no-store"
     policy = seen["content-security-policy"]
     assert "default-src 'none'" in policy

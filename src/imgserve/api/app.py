@@ -6,7 +6,6 @@ GET  /health  health.py    open
 GET  /metrics scrape.py    for Prometheus
 """
 
-from importlib import resources
 from importlib.metadata import version
 from typing import Any
 
@@ -16,7 +15,7 @@ from litestar import Litestar, MediaType, Request, get
 from imgserve.api.auth import App, Guarded, Key, Keys, Receive, Scope, Send
 from imgserve.api.classic import Classic, deny_unread
 from imgserve.api.cors import Cors, parse_origin
-from imgserve.api.headers import Headed
+from imgserve.api.headers import Uncached, page
 from imgserve.api.health import health_handler
 from imgserve.api.rate import Rates
 from imgserve.api.scrape import metrics_handler
@@ -75,12 +74,12 @@ class Config(msgspec.Struct, frozen=True):
 
 
 def build(config: Config, keys: Keys, intake: Intake, queue: Queue, pool: Pool, transfers: Transfers) -> App:
-    page = (resources.files("imgserve.api") / "page.html").read_text(encoding="utf-8")
+    text = page()
 
     @get("/", media_type=MediaType.HTML, sync_to_thread=False)
     def index(request: Request[Any, Any, Any]) -> str:
         host = request.headers.get("host", "localhost").replace("<", "").replace("&", "")
-        return page.replace("VERSION", version("imgserve")).replace("HOST", host)
+        return text.replace("VERSION", version("imgserve")).replace("HOST", host)
 
     handlers = [index, health_handler(intake, pool), metrics_handler(queue, pool, transfers)]
     pages: Any = Litestar(handlers, openapi_config=None, logging_config=None)
@@ -93,4 +92,4 @@ def build(config: Config, keys: Keys, intake: Intake, queue: Queue, pool: Pool, 
 
     origins = config.origins()
     guarded = Guarded(route, keys, deny_unread, origins)
-    return Headed(Cors(guarded, origins) if origins else guarded, page)
+    return Uncached(Cors(guarded, origins) if origins else guarded)

@@ -29,6 +29,10 @@ class IntakeBug(ImgserveError):
     classic_code = 301
 
 
+class BodyCutOff(Exception):
+    """The caller has hung up, or what follows is no HTTP: a part of a request is no request."""
+
+
 class BodyTooLarge(Exception):
     """More bytes than a job may have."""
 
@@ -53,7 +57,7 @@ class Classic:
         except BodyTooLarge:
             await _cannot_parse(send, 413, close=True)
             return
-        except TimeoutError:
+        except (TimeoutError, BodyCutOff):
             await _cannot_parse(send, 200, close=True)
             return
         except ParseError:
@@ -82,11 +86,13 @@ class Classic:
             logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
 
     async def _read(self, receive: Receive) -> bytes:
-        """Raises BodyTooLarge; a caller who hangs up has sent what there is."""
+        """Raises BodyTooLarge, BodyCutOff."""
         chunks: list[bytes] = []
         size = 0
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise BodyCutOff
             chunk = message.get("body", b"")
             chunks.append(chunk)
             size += len(chunk)

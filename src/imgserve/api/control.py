@@ -4,6 +4,7 @@ The file is 0600, and each connection's peer is asked for its user besides: a so
 with, even when its directory is opened to others later. Built and served by ``service.py`` beside the TCP door.
 """
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -15,23 +16,38 @@ from typing import Any
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 
+from imgserve.api.auth import App, Receive, Scope, Send
 from imgserve.api.connection import TimedProtocol
-from imgserve.api.problems import HANDLERS
+from imgserve.api.headers import Uncached
+from imgserve.api.problems import HANDLERS, BodyTooSlow
 
 SOCKET_NAME = "control.sock"
 MAX_BODY_BYTES = 1_000_000
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 
 
-def build_control(handlers: list[HTTPRouteHandler]) -> Any:
-    """An ASGI application."""
-    return Litestar(
+def build_control(handlers: list[HTTPRouteHandler], body_timeout_s: float) -> App:
+    calls: Any = Litestar(
         handlers,
         exception_handlers=HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=None,
         logging_config=None,
     )
+
+    async def timed(scope: Scope, receive: Receive, send: Send) -> None:
+        ends_at = asyncio.get_running_loop().time() + body_timeout_s
+
+        async def receive_in_time() -> dict[str, Any]:
+            try:
+                async with asyncio.timeout_at(ends_at):
+                    return await receive()
+            except TimeoutError:
+                raise BodyTooSlow(f"the body was not complete after {body_timeout_s:g} s") from None
+
+        await calls(scope, receive_in_time, send)
+
+    return Uncached(timed)
 
 
 @contextlib.contextmanager

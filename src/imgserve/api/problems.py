@@ -39,6 +39,12 @@ class BodyNoJob(ImgserveError):
     title = "The body is no job"
 
 
+class BodyTooSlow(ImgserveError):
+    code = "body_too_slow"
+    status = 408
+    title = "The body did not come in time"
+
+
 def problem_of(error: ImgserveError) -> Problem:
     faults: tuple[FieldFault, ...] = ()
     if isinstance(error, RequestInvalid):
@@ -55,6 +61,8 @@ def _fault(_request: Request[Any, Any, Any], error: ImgserveError) -> Response[P
     answer = _answer(problem_of(error))
     if error.status == 503:
         answer.headers["retry-after"] = str(round(error.retry_after_s or RETRY_AFTER_S))
+    if error.status == 408:  # the rest of the body must not keep the connection
+        answer.headers["connection"] = "close"
     return answer
 
 

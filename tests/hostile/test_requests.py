@@ -1,0 +1,218 @@
+"""Requests that no client sends: each is answered with 4xx or hung up on, by each door, and the server goes on.
+
+What would be a second request to one reader and a part of the first to another (smuggling) must not be answered as one.
+"""
+
+import json
+import re
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.daemon import Daemon
+from tests.operating import ask
+
+PICTURE = Path(__file__).resolve().parents[2] / "examples" / "pictures" / "hills.jpg"
+TIMES = {"request_header_timeout_s": 0.4, "request_body_timeout_s": 0.4}
+STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
+HOST = b"Host: localhost\r\n"
+FIXED = {
+    "x-content-type-options": "nosniff", "x-frame-options": "DENY", "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}  # fmt: skip
+PATHS = {"tcp": "/", "control": "/v1/jobs"}
+
+
+class Refused(NamedTuple):
+    """``parts`` are sent one after the other, PATH replaced. ``statuses``: of the answer, if there is one."""
+
+    name: str
+    parts: tuple[bytes, ...]
+    statuses: tuple[int, ...] = (400,)
+    must_answer: bool = False
+
+
+def post(headers: bytes, body: bytes = b"") -> bytes:
+    return b"POST PATH HTTP/1.1\r\n" + HOST + headers + b"\r\n" + body
+
+
+SMUGGLED = b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"
+TE = b"Transfer-Encoding: chunked\r\n"
+MANY = b"".join(b"X%d: y\r\n" % number for number in range(10_000))
+LARGE = (431,)
+TOO_SLOW = (200, 408)  # the classic protocol says "request parse error" with 200
+REFUSED = (
+    Refused("half a header", (b"GET PATH HTTP/1.1\r\nHost: local",)),
+    Refused("half a request line", (b"GE",)),
+    Refused("nothing", (b"",)),
+    Refused("blank lines for ever", (b"\r\n",) * 50),
+    Refused("a header byte by byte", tuple(bytes([byte]) for byte in b"GET / HTTP/1.1\r\nHost: localhost-and-more")),
+    Refused("half a body", (post(b"Content-Length: 500\r\n", b'{"a":'),), TOO_SLOW),
+    Refused("a body byte by byte", (post(b"Content-Length: 500\r\n"), *((b" ",) * 100)), TOO_SLOW),
+    Refused("chunks without an end", (post(TE), *((b"1\r\n \r\n",) * 100)), TOO_SLOW),
+    Refused("an endless header", (b"GET PATH HTTP/1.1\r\nX: ", *((b"x" * 65536,) * 40)), LARGE),
+    Refused("a header that goes on too long", (b"GET PATH HTTP/1.1\r\nX: ", b"x" * 70_000), LARGE, True),
+    Refused("a large header", (b"GET PATH HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",), LARGE, True),
+    Refused("an endless URL", (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",), LARGE, True),
+    Refused("10,000 headers", (b"GET PATH HTTP/1.1\r\n" + MANY + b"\r\n",), LARGE, True),
+    Refused("300 small headers", (b"GET PATH HTTP/1.1\r\n" + HOST + b"A: b\r\n" * 300 + b"\r\n",), LARGE, True),
+    Refused("both lengths", (post(b"Content-Length: 4\r\n" + TE, b"0\r\n\r\n" + SMUGGLED),)),
+    Refused("both, the other way round", (post(TE + b"Content-Length: 4\r\n", b"0\r\n\r\n" + SMUGGLED),)),
+    Refused("two lengths", (post(b"Content-Length: 0\r\nContent-Length: 40\r\n", SMUGGLED),)),
+    Refused("two equal lengths", (post(b"Content-Length: 0\r\nContent-Length: 0\r\n", SMUGGLED),)),
+    Refused("a list of lengths", (post(b"Content-Length: 0, 0\r\n", SMUGGLED),)),
+    Refused("a negative length", (post(b"Content-Length: -1\r\n", SMUGGLED),)),
+    Refused("a length with a plus", (post(b"Content-Length: +4\r\n", b"null" + SMUGGLED),)),
+    Refused("a length in hex", (post(b"Content-Length: 0x4\r\n", b"null" + SMUGGLED),)),
+    Refused("a length beyond 64 bits", (post(b"Content-Length: 99999999999999999999\r\n", SMUGGLED),)),
+    Refused("a blank before the colon", (post(b"Content-Length : 4\r\n", SMUGGLED),)),
+    Refused("a folded length", (post(b"Content-Length:\r\n 4\r\n", SMUGGLED),)),
+    Refused("a folded header", (post(b"X: a\r\n b\r\nContent-Length: 4\r\n", b"null"),)),
+    Refused("chunked last but not only", (post(b"Transfer-Encoding: chunked, identity\r\n", b"0\r\n\r\n" + SMUGGLED),)),
+    Refused("chunked by another name", (post(b"Transfer-Encoding: xchunked\r\n", b"0\r\n\r\n" + SMUGGLED),)),
+    Refused("a tab before chunked", (post(b"Transfer-Encoding:\x0bchunked\r\n", b"0\r\n\r\n" + SMUGGLED),)),
+    Refused("a chunk size that is none", (post(TE, b"zz\r\n{}\r\n0\r\n\r\n"),)),
+    Refused("a negative chunk size", (post(TE, b"-1\r\n{}\r\n0\r\n\r\n"),)),
+    Refused("a chunk size beyond 64 bits", (post(TE, b"fffffffffffffffff\r\n{}\r\n0\r\n\r\n"),)),
+    Refused("a chunk longer than it says", (post(TE, b"1\r\n{}\r\n0\r\n\r\n"),)),
+    Refused("a chunk that ends with LF", (post(TE, b"2\n{}\n0\n\n"),)),
+    Refused("LF alone", (b"GET PATH HTTP/1.1\nHost: localhost\n\n",)),
+    Refused("LF at a header's end", (b"GET PATH HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n",)),
+    Refused("CR alone", (b"GET PATH HTTP/1.1\rHost: localhost\r\r",)),
+    Refused("NUL in a value", (b"GET PATH HTTP/1.1\r\n" + HOST + b"X: a\0b\r\n\r\n",)),
+    Refused("NUL in a name", (b"GET PATH HTTP/1.1\r\n" + HOST + b"X\0: a\r\n\r\n",)),
+    Refused("a header without a colon", (b"GET PATH HTTP/1.1\r\n" + HOST + b"nonsense\r\n\r\n",)),
+    Refused("a header without a name", (b"GET PATH HTTP/1.1\r\n" + HOST + b": x\r\n\r\n",)),
+    Refused("HTTP/0.9", (b"GET PATH\r\n\r\n",)),
+    Refused("HTTP/0.9, as a version", (b"GET PATH HTTP/0.9\r\n" + HOST + b"\r\n",)),
+    Refused("no host", (b"GET PATH HTTP/1.1\r\n\r\n",), (400,), True),
+    Refused("two hosts", (b"GET PATH HTTP/1.1\r\n" + HOST + HOST + b"\r\n",), (400,), True),
+    Refused("HTTP/3.7", (b"GET PATH HTTP/3.7\r\n" + HOST + b"\r\n",)),
+    Refused("HTTP/2 by prior knowledge", (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0",)),
+    Refused("an unknown method", (b"FETCH PATH HTTP/1.1\r\n" + HOST + b"\r\n",)),
+    Refused("CONNECT", (b"CONNECT 127.0.0.1:22 HTTP/1.1\r\n" + HOST + b"\r\n",), (400, 404, 405)),
+    Refused("a path with NUL", (b"GET /\0 HTTP/1.1\r\n" + HOST + b"\r\n",)),
+    Refused("a TLS hello", (bytes.fromhex("16030100c8010000c40303") + bytes(200),)),
+    Refused("noise", (bytes(range(256)) * 8,)),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    top = tmp_path_factory.mktemp("requests")
+    roots = ("--read-root", str(PICTURE.parent), "--write-root", str(top.parent))
+    with Daemon(top / "data", *roots, switches=TIMES) as running:
+        yield running
+
+
+def connected(server: Daemon, door: str) -> socket.socket:
+    if door == "control":
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(5)
+        connection.connect(str(server.data_dir / "control.sock"))
+        return connection
+    return socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=5)
+
+
+def conversation(connection: socket.socket, parts: tuple[bytes, ...], every_s: float = 0.02) -> bytes:
+    """All that is answered until the server hangs up. Parts come slowly, as long as somebody listens."""
+    answered = b""
+    try:
+        for part in parts:
+            connection.sendall(part)
+            if len(parts) > 1:
+                time.sleep(every_s)  # a slow client is slow by the clock
+        while piece := connection.recv(65536):
+            answered += piece
+    except ConnectionError:
+        pass
+    return answered
+
+
+def is_well(server: Daemon) -> bool:
+    with urllib.request.urlopen(server.url + "/health", timeout=5) as answer:
+        return bool(answer.status == 200)
+
+
+@pytest.mark.parametrize("door", PATHS)
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_refused(server: Daemon, case: Refused, door: str) -> None:
+    parts = tuple(part.replace(b"PATH", PATHS[door].encode()) for part in case.parts)
+    with connected(server, door) as connection:
+        answered = conversation(connection, parts)
+    statuses = [int(status) for status in STATUS.findall(answered)]
+    assert len(statuses) <= 1, answered
+    assert set(statuses) <= set(case.statuses), answered
+    assert statuses or not case.must_answer
+    if statuses:
+        head = answered.partition(b"\r\n\r\n")[0].decode().lower().split("\r\n")[1:]
+        assert {line.partition(": ")[0]: line.partition(": ")[2] for line in head}.items() >= {
+            name: value.lower() for name, value in FIXED.items()
+        }.items()
+    assert is_well(server)
+
+
+@pytest.mark.parametrize("door", PATHS)
+def test_what_looks_odd_and_is_not_wrong_is_answered(server: Daemon, door: str) -> None:
+    path = {"tcp": b"/health", "control": b"/v1/server"}[door]
+    old = b"GET " + path + b" HTTP/1.0\r\n" + HOST + b"\r\n"
+    new = b"GET " + path + b" HTTP/1.1\r\n" + HOST
+    last = new + b"Connection: close\r\n\r\n"
+    for parts, count in (
+        ((old,), 1),
+        ((new + b"\r\n" + new + b"\r\n" + last,), 3),  # pipelined
+        ((b"\r\n" + last,), 1),
+        ((new[:9], new[9:30], new[30:] + b"Connection: close\r\n\r", b"\n"), 1),
+    ):
+        with connected(server, door) as connection:
+            answered = conversation(connection, parts)
+        assert STATUS.findall(answered) == [b"200"] * count, (parts, answered)
+
+
+@pytest.mark.parametrize("door", PATHS)
+@pytest.mark.parametrize(
+    ("headers", "rest", "is_whole"),
+    [
+        (TE, b"zz\r\n", False), (TE, b"", False), (TE, b"0\r\n\r\n", True),
+        (b"Content-Length: 2000\r\n", b"", False), (b"Content-Length: 2000\r\n", b" " * 2000, True),
+    ],
+)  # fmt: skip
+def test_a_whole_job_in_half_a_request_is_not_taken(
+    server: Daemon, tmp_path: Path, door: str, headers: bytes, rest: bytes, is_whole: bool
+) -> None:
+    """Somebody between may have cut it off: what is missing could have changed it."""
+    job = json.dumps({
+        "operationType": "resize", "srcURL": f"file://{PICTURE}", "dstURL": f"file://{tmp_path}/x.png",
+        "args": {"width": 10, "height": 10},
+    }).encode()  # fmt: skip
+    body = b"%x\r\n%s\r\n" % (len(job), job) if headers == TE else job
+    with connected(server, door) as connection:
+        connection.sendall(post(headers).replace(b"PATH", PATHS[door].encode()) + body)
+        time.sleep(0.05)  # the first part is read by then, or it is none; both are cases
+        if rest:
+            connection.sendall(rest if headers == TE else rest[len(job) :])
+        else:
+            connection.shutdown(socket.SHUT_WR)
+        if is_whole:
+            assert b" 20" in connection.recv(65536)
+        else:
+            conversation(connection, ())
+    # A job that came later is taken by now, so this one would have been.
+    assert ask(server.data_dir, "POST", "/v1/jobs", job.replace(b"x.png", b"later.png")).status == 202
+    taken = ask(server.data_dir, "GET", f"/v1/jobs?destination={tmp_path}/x.png").body["jobs"]
+    assert len(taken) == is_whole
+    assert (tmp_path / "x.png").exists() == is_whole
+    assert is_well(server)
+
+
+def test_a_broken_request_behind_one_that_is_not_answered_yet_gets_no_answer_in_its_place(server: Daemon) -> None:
+    unread = post(b"Content-Length: 2\r\n", b"{}").replace(b"PATH", b"/")
+    with connected(server, "tcp") as connection:
+        answered = conversation(connection, (unread + b"NONSENSE\r\n\r\n",))
+    assert b" 400 " not in answered
+    assert is_well(server)
