@@ -48,12 +48,13 @@ _DENIED_V4 = tuple(
 )
 _LOOPBACK = IPv4Address("127.0.0.1")
 _GLOBAL_V6 = IPv6Network("2000::/3")
-# fec0::/10, 5f00::/16, ff00::/8, fc00::/7, fe80::/10 and 100::/64 lie outside 2000::/3 and need no line here.
+# fec0::/10, 5f00::/16, ff00::/8, fc00::/7, fe80::/10 and 100::/64 lie outside 2000::/3 and need no line here. So does
+# 64:ff9b:1::/48, a network's own NAT64 (RFC 8215): where in it the IPv4 address stands only that network knows.
 _DENIED_V6 = tuple(
     IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20", "3ffe::/16")
 )
 _COMPATIBLE = IPv6Network("::/96")
-_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NAT64 = IPv6Network("64:ff9b::/96")
 _ISATAP_MARKS = frozenset({0x0000_5EFE, 0x0200_5EFE, 0x0100_5EFE, 0x0300_5EFE})
 
 
@@ -82,7 +83,7 @@ def literal_address(host: str) -> Address | None:
 def embedded_addresses(address: IPv6Address) -> tuple[IPv4Address, ...]:
     """The IPv4 addresses that an IPv6 address leads to or carries.
 
-    RFC 4291 (mapped, compatible), 3056 (6to4), 6052 and 8215 (NAT64), 4380 (Teredo: server and client), 5214 (ISATAP).
+    RFC 4291 (mapped, compatible), 3056 (6to4), 6052 (NAT64), 4380 (Teredo: server and client), 5214 (ISATAP).
     """
     if address.ipv4_mapped is not None:
         return (address.ipv4_mapped,)
@@ -92,7 +93,7 @@ def embedded_addresses(address: IPv6Address) -> tuple[IPv4Address, ...]:
         return address.teredo
     number = int(address)
     tail = IPv4Address(number & 0xFFFF_FFFF)
-    if any(address in network for network in (_COMPATIBLE, *_NAT64)):
+    if any(address in network for network in (_COMPATIBLE, _NAT64)):
         return (tail,)
     if (number >> 32) & 0xFFFF_FFFF in _ISATAP_MARKS:
         return (tail,)
