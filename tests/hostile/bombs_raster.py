@@ -1,0 +1,224 @@
+"""Raster pictures that are small to send and dear to open. Made when asked for; for ``test_bombs``.
+
+PNG (third edition), JPEG (ITU T.81), GIF89a, WebP (RFC 9649), TIFF 6.0: only what each trick needs of them.
+"""
+
+import gzip
+import io
+import struct
+import zlib
+from collections.abc import Callable
+
+from PIL import Image
+
+from tests.pictures import encoded, scene
+
+Maker = Callable[[], bytes]
+_WORD, _LONG = 3, 4
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def zeros(size: int) -> bytes:
+    """A zlib stream of so many zeros, made without having them all at once."""
+    deflate = zlib.compressobj(9)
+    parts = [deflate.compress(bytes(1 << 20)) for _ in range(size >> 20)]
+    return b"".join(parts) + deflate.flush()
+
+
+def png(width: int, height: int, *extra: bytes, data: bytes | None = None, depth: int = 1, colour: int = 0) -> bytes:
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    rows = zlib.compress(bytes(1000)) if data is None else data
+    chunks = (chunk(b"IHDR", head), *extra, chunk(b"IDAT", rows), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def small_png(*extra: bytes) -> bytes:
+    return png(40, 30, *extra, data=zlib.compress(bytes(30 * 41)), depth=8)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    """A real JPEG whose frame header lies about the size."""
+    made = bytearray(encoded(scene(40, 30), "jpeg"))
+    at = made.index(b"\xff\xc0") + 5
+    made[at : at + 4] = struct.pack(">HH", height, width)
+    return bytes(made)
+
+
+def jpeg_of_scans(count: int) -> bytes:
+    """A progressive JPEG that repeats a scan."""
+    out = io.BytesIO()
+    scene(800, 600).save(out, "JPEG", progressive=True)
+    made = out.getvalue()
+    first = made.index(b"\xff\xda")
+    second = min(at for at in (made.find(mark, first + 2) for mark in (b"\xff\xda", b"\xff\xc4")) if at > 0)
+    return made[:second] + made[first:second] * count + made[second:]
+
+
+def jpeg_with_exif(body: bytes) -> bytes:
+    made = encoded(scene(40, 30), "jpeg")
+    segment = b"Exif\0\0" + body
+    return made[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + made[2:]
+
+
+def exif_loop() -> bytes:
+    """A directory whose Exif and GPS directories, and whose next one, are itself."""
+    entries = b"".join(struct.pack("<HHII", tag, _LONG, 1, 8) for tag in (0x8769, 0x8825, 0xA005))
+    return jpeg_with_exif(b"II*\0" + struct.pack("<IH", 8, 3) + entries + struct.pack("<I", 8))
+
+
+def exif_giant() -> bytes:
+    """An entry that says it has four thousand million values."""
+    entry = struct.pack("<HHII", 0x10E, 2, 0xFFFF_FFFF, 8)
+    return jpeg_with_exif(b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4))
+
+
+def gif(width: int, height: int, frames: int, side: int = 1) -> bytes:
+    """``frames`` frames of one pixel on a screen of this size."""
+    screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(3) + b"\xff\xff\xff"
+    control = b"\x21\xf9\x04\x04\x05\0\0\0"
+    frame = control + b"\x2c" + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x02\x44\x01\0"
+    return screen + frame * frames + b"\x3b"
+
+
+def webp_film(width: int, height: int, frames: int) -> bytes:
+    def riff(kind: bytes, body: bytes) -> bytes:
+        return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+    def three(number: int) -> bytes:
+        return struct.pack("<I", number)[:3]
+
+    still = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(still, "WEBP", lossless=True)
+    frame = riff(b"ANMF", bytes(6) + bytes(6) + three(50) + b"\0" + still.getvalue()[12:])
+    head = riff(b"VP8X", b"\x02" + bytes(3) + three(width - 1) + three(height - 1)) + riff(b"ANIM", bytes(6))
+    body = b"WEBP" + head + frame * frames
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def webp(width: int, height: int) -> bytes:
+    """A lossy WebP whose frame header lies."""
+    made = bytearray(encoded(scene(40, 30), "webp"))
+    at = made.index(b"\x9d\x01\x2a") + 3
+    made[at : at + 4] = struct.pack("<HH", width, height)
+    return bytes(made)
+
+
+def film(name: str, frames: int) -> bytes:
+    pictures = [Image.new("RGB", (16, 16), (number % 256, 0, number // 256)) for number in range(frames)]
+    out = io.BytesIO()
+    pictures[0].save(out, name, save_all=True, append_images=pictures[1:])
+    return out.getvalue()
+
+
+def avif(width: int, height: int) -> bytes:
+    made = bytearray(encoded(scene(40, 30), "avif"))
+    at = made.index(b"ispe") + 8
+    made[at : at + 8] = struct.pack(">II", width, height)
+    return bytes(made)
+
+
+def tiff(width: int, height: int, *more: tuple[int, int, int], next_at: int = 0, data: bytes = b"\0") -> bytes:
+    """One page, one strip, 8 bits of grey; ``more``: tag, kind, value. The first page stands at 8."""
+    given = {
+        256: (_LONG, width), 257: (_LONG, height), 258: (_WORD, 8), 259: (_WORD, 1), 262: (_WORD, 1), 273: (_LONG, 0),
+        277: (_WORD, 1), 278: (_LONG, height), 279: (_LONG, len(data)),
+    }  # fmt: skip
+    given |= {tag: (kind, value) for tag, kind, value in more}
+    given[273] = (_LONG, 8 + 2 + 12 * len(given) + 4)
+    table = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, (kind, value) in sorted(given.items()))
+    return b"II*\0" + struct.pack("<IH", 8, len(given)) + table + struct.pack("<I", next_at) + data
+
+
+def tiff_of_pages(count: int) -> bytes:
+    page = tiff(1, 1)[8:]
+    size, parts = len(page), []
+    for number in range(count):
+        at = 8 + number * size
+        made = bytearray(page)
+        strips = made.index(struct.pack("<HHI", 273, _LONG, 1)) + 8
+        made[strips : strips + 4] = struct.pack("<I", at + size - 1)
+        made[-5:-1] = struct.pack("<I", at + size if number < count - 1 else 0)
+        parts.append(bytes(made))
+    return b"II*\0" + struct.pack("<I", 8) + b"".join(parts)
+
+
+def flat(width: int, height: int, name: str, mode: str = "1", **options: object) -> bytes:
+    """Really all these pixels, of one colour."""
+    out = io.BytesIO()
+    Image.new(mode, (width, height)).save(out, name, **options)
+    return out.getvalue()
+
+
+def cut(name: str, share: float) -> bytes:
+    whole = encoded(scene(200, 150), name)
+    return whole[: int(len(whole) * share)]
+
+
+def gzipped(size: int) -> bytes:
+    return gzip.compress(bytes(size))
+
+
+def text_chunk(kind: bytes, size: int) -> bytes:
+    head = {b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0", b"iCCP": b"a\0\0"}[kind]
+    return chunk(kind, head + zeros(size))
+
+
+# Name: what stops it, and how it is made. "decoder" is the library's own limit; "nothing" costs little and is drawn.
+RASTER: dict[str, tuple[str, Maker]] = {
+    "png of 100,000 x 100,000": ("frame_pixels", lambda: png(100_000, 100_000)),
+    "png of 2^31 x 2^31": ("decoder", lambda: png(2**31 - 1, 2**31 - 1)),
+    "png of 50,000,001 x 1": ("frame_pixels", lambda: png(50_000_001, 1)),
+    "jpeg of 65,500 x 65,500": ("frame_pixels", lambda: jpeg(65_500, 65_500)),
+    "webp of 16,383 x 16,383": ("frame_pixels", lambda: webp(16_383, 16_383)),
+    "webp film of 16,384 x 16,384": ("decoder", lambda: webp_film(16_384, 16_384, 2)),
+    "webp canvas of 2^24 x 200": ("decoder", lambda: webp_film(1 << 24, 200, 1)),
+    "avif of 60,000 x 60,000": ("frame_pixels", lambda: avif(60_000, 60_000)),
+    "avif of 10,000 x 10,000": ("frame_pixels", lambda: avif(10_000, 10_000)),
+    "tiff of 1,000,000 x 1,000,000": ("frame_pixels", lambda: tiff(1_000_000, 1_000_000)),
+    "tiff of 10,000 x 10,000": ("frame_pixels", lambda: tiff(10_000, 10_000)),
+    "flat png": ("frame_pixels", lambda: flat(9000, 9000, "PNG")),
+    "flat gif": ("frame_pixels", lambda: flat(8000, 8000, "GIF", "L")),
+    "flat tiff": ("frame_pixels", lambda: flat(15_000, 15_000, "TIFF", compression="group4")),
+    "flat jpeg": ("frame_pixels", lambda: flat(8000, 8000, "JPEG", "L")),
+    "gif of 257 frames": ("frames", lambda: gif(1, 1, 257)),
+    "gif of 100,000 frames": ("frames", lambda: gif(1, 1, 100_000)),
+    "gif of 1,000,000 frames": ("frames", lambda: gif(1, 1, 1_000_000)),
+    "webp of 257 frames": ("frames", lambda: webp_film(1, 1, 257)),
+    "webp of 3,000 frames": ("frames", lambda: webp_film(1, 1, 3000)),
+    "webp of 90,000 frames": ("deadline", lambda: webp_film(1, 1, 90_000)),
+    "gif of 242 megapixels in all": ("total_pixels", lambda: gif(1100, 1100, 200)),
+    "webp of 242 megapixels in all": ("total_pixels", lambda: webp_film(1100, 1100, 200)),
+    "png of a million by one": ("total_pixels", lambda: png(1_000_000, 1, data=zlib.compress(bytes(125_001)))),
+    "tiff of a million by one": ("total_pixels", lambda: tiff(1_000_000, 1, data=bytes(1_000_000))),
+    "png of one by a million": ("total_pixels", lambda: png(1, 1_000_000, data=zlib.compress(bytes(2_000_000)))),
+    "tile of 2^31": ("decoder", lambda: tiff(100, 100, *((tag, _LONG, 2**31 - 16) for tag in (322, 323, 324, 325)))),
+    "40,000,000 strips": ("decoder", lambda: tiff(1, 40_000_000, (278, _LONG, 1))),
+    "samples of 64 bits": ("decoder", lambda: tiff(7000, 7000, (258, _WORD, 64), (277, _WORD, 64))),
+    "60,000 channels": ("decoder", lambda: tiff(7000, 7000, (277, _WORD, 60_000))),
+    "jpeg of 600 scans": ("decoder", lambda: jpeg_of_scans(600)),
+    "jpeg of 3,000 scans": ("decoder", lambda: jpeg_of_scans(3000)),
+    "half a jpeg": ("decoder", lambda: cut("jpeg", 0.6)),
+    "half a png": ("decoder", lambda: cut("png", 0.6)),
+    "half a webp": ("decoder", lambda: cut("webp", 0.6)),
+    "half a gif": ("decoder", lambda: cut("gif", 0.6)),
+    "half a tiff": ("decoder", lambda: cut("tiff", 0.6)),
+    "half an avif": ("decoder", lambda: cut("avif", 0.6)),
+    "gzip of 100 MB": ("decoder", lambda: gzipped(100 << 20)),
+    "gzip of an svg": ("decoder", lambda: gzip.compress(b'<svg xmlns="http://www.w3.org/2000/svg">' + bytes(1 << 20))),
+    "60 MB behind a small png": ("nothing", lambda: png(40, 30, data=zeros(60 << 20), depth=8)),
+    "profile of 60 MB": ("nothing", lambda: small_png(text_chunk(b"iCCP", 60 << 20))),
+    "text of 60 MB": ("nothing", lambda: small_png(text_chunk(b"zTXt", 60 << 20))),
+    "international text of 60 MB": ("nothing", lambda: small_png(text_chunk(b"iTXt", 60 << 20))),
+    "30 texts of 7 MB": ("nothing", lambda: small_png(*[text_chunk(b"zTXt", 7 << 20)] * 30)),
+    "300,000 texts": ("nothing", lambda: small_png(*[chunk(b"tEXt", b"a\0b")] * 300_000)),
+    "300,000 unknown chunks": ("nothing", lambda: small_png(*[chunk(b"abCd", b"a\0b")] * 300_000)),
+    "a page that follows itself": ("nothing", lambda: tiff(1, 1, next_at=8)),
+    "tiff of 3,000 pages": ("nothing", lambda: tiff_of_pages(3000)),
+    "tiny tiles": ("nothing", lambda: tiff(3000, 3000, (322, _LONG, 16), (323, _LONG, 16))),
+    "exif that holds itself": ("nothing", exif_loop),
+    "exif of 4,294,967,295 values": ("nothing", exif_giant),
+    "screen without a picture": ("nothing", lambda: gif(65_535, 65_535, 1)),
+}

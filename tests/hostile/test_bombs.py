@@ -1,0 +1,153 @@
+"""Pictures that cost more than they weigh, through the real pool: each is stopped by the limit that it names, in time
+and in little memory. With that limit lifted it is not, so the refusal is the limit's own."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from imgserve.blob import Blob
+from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid
+from imgserve.imaging.messages import RenderTask
+from imgserve.imaging.pool import Config, Pool
+from imgserve.spec.facts import Size
+from imgserve.spec.limits import Limits
+from imgserve.spec.operations import Rasterize, Resize
+from imgserve.spec.recipe import LoadOptions, OutputOptions, Recipe
+from tests.hostile.bombs_raster import RASTER, cut, flat, gif, webp_film
+from tests.hostile.bombs_svg import SVG, comments, doubled
+
+BOMBS = RASTER | SVG
+LATEST = [name for name, (stop, _) in BOMBS.items() if stop == "deadline"]
+OTHERS = [name for name in BOMBS if name not in LATEST]
+FAULTS = {"decoder": SourceUnreadable, "librsvg": SvgInvalid, "deadline": RenderTimeout}
+DEADLINE_S, LONG_S = 0.5, 20.0
+SLACK_S = 5.0  # SAFETY says half a second; this machine has other work
+WORKER_BYTES, PARENT_BYTES = 1_000_000_000, 50_000_000
+UNLIMITED = Limits(
+    svg_bytes=10**9, frame_pixels=10**12, frames=10**9, total_pixels=10**12, source_bytes=10**9
+)  # fmt: skip
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def a_pool(deadline_s: float, limits: Limits) -> AsyncIterator[Pool]:
+    times = {"render_timeout_s": deadline_s, "svg_timeout_s": deadline_s, "probe_timeout_s": deadline_s}
+    made = Pool(Config(workers=1, **times), limits)  # type: ignore[arg-type]
+    await made.start()
+    yield made
+    await made.aclose()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hasty() -> AsyncIterator[Pool]:
+    async for made in a_pool(DEADLINE_S, Limits()):
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def patient() -> AsyncIterator[Pool]:
+    async for made in a_pool(LONG_S, Limits()):
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lifted() -> AsyncIterator[Pool]:
+    async for made in a_pool(LONG_S, UNLIMITED):
+        yield made
+
+
+def memory(pid: int, field: str) -> int:
+    """Bytes; 0 for a process that is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = [line for line in status.splitlines() if line.startswith(field)]
+    return int(found[0].split()[1]) * 1024 if found else 0
+
+
+async def explode(pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = True) -> ImgserveError | None:
+    """What intake and runner would do with it: probe, then render. Asserts what it cost."""
+    blob = Blob.of(data)
+    recipe = Recipe((Rasterize() if is_svg else Resize(),), OutputOptions(format="png"), LoadOptions(strict=is_strict))
+
+    async def carried_out() -> None:
+        await pool.probe(blob, is_complete=True, is_strict=is_strict)
+        await pool.render(blob, RenderTask(recipe, Size(64, 48)), is_svg=is_svg)
+
+    before, peak, started = memory(os.getpid(), "RssAnon"), 0, time.monotonic()
+    task = asyncio.ensure_future(carried_out())
+    while not task.done():
+        await asyncio.wait([task], timeout=0.02)
+        peak = max([peak, *(memory(pid, "VmHWM") for pid in pool.worker_pids)])
+    assert peak < WORKER_BYTES
+    assert memory(os.getpid(), "RssAnon") - before < PARENT_BYTES
+    error = task.exception()
+    assert error is None or isinstance(error, ImgserveError)
+    if isinstance(error, RenderTimeout):
+        assert time.monotonic() - started < 2 * DEADLINE_S + SLACK_S
+    return error
+
+
+@pytest.mark.parametrize("name", LATEST)
+async def test_the_deadline_ends_it(hasty: Pool, name: str) -> None:
+    assert isinstance(await explode(hasty, BOMBS[name][1](), is_svg=name in SVG), RenderTimeout)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_its_limit_stops_it(patient: Pool, name: str) -> None:
+    stop, make = BOMBS[name]
+    error = await explode(patient, make(), is_svg=name in SVG)
+    if stop == "nothing":
+        assert error is None
+    elif stop in FAULTS:
+        assert isinstance(error, FAULTS[stop])
+    else:
+        assert isinstance(error, PictureTooLarge)
+        assert f"limit {stop} = " in error.detail
+
+
+@pytest.mark.parametrize(
+    ("stop", "data", "is_svg"),
+    [
+        ("frame_pixels", flat(7100, 7100, "PNG"), False),
+        ("frames", gif(1, 1, 257), False),
+        ("frames", webp_film(1, 1, 257), False),
+        ("total_pixels", gif(1100, 1100, 200), False),
+        ("svg_bytes", comments(5_000_001), True),
+    ],
+    ids=["frame_pixels", "frames of a gif", "frames of a webp", "total_pixels", "svg_bytes"],
+)
+async def test_with_its_limit_lifted_it_is_drawn(
+    patient: Pool, lifted: Pool, stop: str, data: bytes, *, is_svg: bool
+) -> None:
+    refused = await explode(patient, data, is_svg=is_svg)
+    assert refused is not None
+    assert stop in refused.detail
+    assert await explode(lifted, data, is_svg=is_svg) is None
+
+
+async def test_with_the_deadline_lifted_it_is_drawn(hasty: Pool, patient: Pool) -> None:
+    for levels in range(3, 6):  # as dear as this machine needs it
+        started = time.monotonic()
+        error = await explode(patient, doubled(levels), is_svg=True)
+        if time.monotonic() - started > 2 * DEADLINE_S:
+            break
+    assert error is None
+    assert isinstance(await explode(hasty, doubled(levels), is_svg=True), RenderTimeout)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "gif"])
+async def test_without_strictness_half_a_picture_is_drawn(patient: Pool, name: str) -> None:
+    assert isinstance(await explode(patient, cut(name, 0.6), is_svg=False), SourceUnreadable)
+    assert await explode(patient, cut(name, 0.6), is_svg=False, is_strict=False) is None
+
+
+async def test_there_are_enough_of_them() -> None:
+    assert sum(stop != "nothing" for stop, _ in BOMBS.values()) >= 64
