@@ -10,7 +10,7 @@ SOURCES := src tests examples bench docs
 PREFIX := /opt/imgserve
 ETC := /etc/imgserve
 
-.PHONY: help setup install run demo test chaos check format bench docs lock system-packages clean
+.PHONY: help setup install run demo test chaos check format bench fuzz docs lock system-packages clean
 
 help:
 	@echo "make setup   install into .venv; then .venv/bin/imgserve"
@@ -19,6 +19,7 @@ help:
 	@echo "make demo    real jobs against small servers on this machine; pictures in demo-out/"
 	@echo "make test    all tests        make check   style, types, layers        make bench   figures"
 	@echo "make chaos   kills, power cuts, overload at full size (an hour); the output is kept in docs/chaos/"
+	@echo "make fuzz    ten times as many damaged pictures and jobs as the tests; crashers stay in tests/hostile/crashers/"
 	@echo "make docs    write the generated tables of docs/ and check the rest   make lock    pin requirements anew"
 
 setup: .venv/.run
@@ -104,6 +105,9 @@ format: .venv/.test
 bench: .venv/.test system-packages
 	@$(BIN)/python -m bench.jobs
 	@$(BIN)/python -m bench.accept
+
+fuzz: .venv/.test
+	@FUZZ_TIMES=10 $(BIN)/pytest tests/hostile/test_fuzz.py -n 0
 
 docs: .venv/.test
 	@$(BIN)/python docs/generate.py
