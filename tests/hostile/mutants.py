@@ -1,5 +1,6 @@
 """Damaged pictures and damaged jobs, the same ones for the same seed. For ``test_fuzz``."""
 
+import copy
 import io
 import json
 import random
@@ -98,4 +99,4 @@ def _changed(job: dict[str, object], chance: random.Random) -> None:
     if chance.random() < 0.2:
         where.pop(name, None)
     else:
-        where[name] = chance.choice(VALUES)
+        where[name] = copy.deepcopy(chance.choice(VALUES))
