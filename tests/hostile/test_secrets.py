@@ -1,0 +1,95 @@
+"""A secret of its own in every URL, header and key: none of them is in a log, a reply, the metrics or ``ps``."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from examples.receivers import Behaviour, FtpReceiver, HttpReceiver
+
+from tests.daemon import LOOPBACK, Daemon, wait_until
+from tests.service.conftest import put_pictures
+from tests.service.test_doors import get
+
+KEY = "s3cr3t-of-the-api-key"
+WORDS = (
+    "source-user", "source-word", "source-query", "put-user", "put-word", "put-query", "ftp-word", "form-word",
+    "form-query", "refused-word", "absent-word", "cookie", "header", "other-key", "text", "path",
+)  # fmt: skip
+S = {word: f"s3cr3t-{word}-{number * 7919 + 12345}" for number, word in enumerate(WORDS)}
+
+
+def jobs(http: str, ftp: str) -> Iterator[dict[str, object]]:
+    login = http.replace("//", f"//{S['source-user']}:{S['source-word']}@")
+    source = f"{login}/Ex.png?token={S['source-query']}"
+    put = http.replace("//", f"//{S['put-user']}:{S['put-word']}@")
+    box = {"width": 20, "height": 15}
+    signed = f"?X-Amz-Signature={S['put-query']}"
+    with_put: dict[str, object] = {
+        "operationType": "resize",
+        "srcURL": source,
+        "dstURL": f"{put}/b.png{signed}",
+        "args": {**box, "method": "PUT"},
+    }
+    yield with_put
+    form = http.replace("//", f"//u:{S['form-word']}@") + f"/upload.html?{S['form-query']}:c.png"
+    yield {**with_put, "dstURL": form, "args": {**box, "field_name": "image_file"}}
+    yield {**with_put, "dstURL": f"{ftp.replace('password', S['ftp-word'])}/d.png", "args": box}
+    for path in ("fails", "lost", "moved"):
+        yield {**with_put, "dstURL": f"{put}/{path}/e.png{signed}"}
+    yield {**with_put, "srcURL": f"{login}/cut.jpg?{S['source-query']}", "dstURL": f"{put}/cut.png"}
+    yield {**with_put, "srcURL": f"{login}/absent.png?{S['source-query']}"}
+    yield {**with_put, "srcURL": f"http://u:{S['absent-word']}@no-such-host.invalid/{S['absent-word']}.png"}
+    yield {**with_put, "dstURL": f"http://u:{S['refused-word']}@10.0.0.1/{S['refused-word']}.png"}
+    yield {**with_put, "srcURL": f"gopher://u:{S['refused-word']}@host/"}
+    yield {**with_put, "srcURL": f"http://u:{S['refused-word']}@[::1/x.png"}
+    yield {**with_put, "placeholder": {"text": S["text"]}}
+
+
+def hits(where: str, text: str, *, but: tuple[str, ...] = ()) -> list[str]:
+    return [f"{where}: {word}" for word, secret in S.items() if secret in text and word not in but]
+
+
+@pytest.mark.parametrize("lines", ["json", "text"])
+def test_no_secret_is_shown(tmp_path: Path, lines: str) -> None:
+    put_pictures(tmp_path / "http")
+    whole = (tmp_path / "http" / "photo.jpg").read_bytes()
+    (tmp_path / "http" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "keys").write_text(f"{KEY}\n")
+    web, ftp = HttpReceiver(tmp_path / "http"), FtpReceiver(tmp_path / "http")
+    web.behave("/fails", Behaviour(status=500, times=3))
+    web.behave("/lost", Behaviour(cut=True, times=2))
+    web.behave("/moved", Behaviour(status=307, redirect=f"/else.png?{S['put-query']}"))
+    switches = ("--log-level", "debug", "--log-format", lines, "--api-key-file", str(tmp_path / "keys"))
+    headers = {
+        "Authorization": f"Bearer {KEY}",
+        "Cookie": S["cookie"],
+        "X-Own": S["header"],
+        "Traceparent": S["header"],
+    }
+    found: list[str] = []
+    with web, ftp, Daemon(tmp_path / "data", *LOOPBACK, *switches) as server:
+        for job in jobs(web.url, ftp.url):
+            reply = server.post(job, headers=headers)
+            # The good reply gives dstURL back to its own sender, and to nobody else.
+            own = tuple(word for word, secret in S.items() if "dstURL" in reply.body and secret in str(job["dstURL"]))
+            found += hits(f"reply to {job['dstURL']}", json.dumps(reply.body), but=own)
+            found += hits("headers", str(reply.headers))
+        refused = server.post({}, headers={"Authorization": f"Bearer {S['other-key']}"})
+        found += hits("refusal", str(refused))
+        wait_until(lambda: server.log.count("settled") + server.log.count("ends") >= 4)
+        for path in ("/metrics", "/health", "/", f"/{S['path']}"):
+            found += hits(path, get(server.url + path, headers)[1], but=("path",))
+        tree = [str(server.pid), *Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
+        for pid in tree:
+            for name in ("cmdline", "environ"):
+                found += hits(name, Path(f"/proc/{pid}/{name}").read_text(errors="replace"))
+        ps = subprocess.run(["ps", "axww"], capture_output=True, text=True, timeout=20, check=False).stdout
+        server.stop()
+        log = server.log
+    assert found + hits("log", log) + hits("ps", ps) == []
+    assert KEY not in log + ps
+    assert "ftp" in log or "deliver" in log, "the log was at its most talkative"
+    # The receivers did get them: the secrets were really on their way.
+    assert any(event.login for event in web.log.all())

@@ -1,0 +1,121 @@
+"""Those who take their time: clients that send a header a byte at a time, headers without end, a source that trickles.
+
+Each is ended by its limit, and the others are answered meanwhile. The sizes are those of a test; ``CLIENTS`` is 500 in
+the bar.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.contract.transfers import Listener
+from tests.daemon import LOOPBACK, Daemon, Reply
+from tests.hostile.test_bombs import memory
+from tests.service.conftest import put_pictures
+
+CLIENTS = int(os.environ.get("SLOW_CLIENTS", "150"))
+HEADER_S, SLOW_S, SLACK_S = 1.5, 1, 8.0
+START = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    top = tmp_path_factory.mktemp("slow")
+    put_pictures(top / "read")
+    (top / "write").mkdir()
+    limits = {"request_header_timeout_s": HEADER_S, "request_body_timeout_s": HEADER_S, "low_speed_time_s": SLOW_S}
+    roots = ("--read-root", str(top / "read"), "--write-root", str(top / "write"))
+    with Daemon(top / "data", *LOOPBACK, *roots, switches=limits) as made:
+        yield made
+
+
+def connected(server: Daemon) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=20)
+
+
+def ended(client: socket.socket) -> bool:
+    """Whether the server closes; a byte now and then keeps the client slow, not silent."""
+    client.settimeout(0.2)
+    ends_at = time.monotonic() + HEADER_S + SLACK_S
+    while time.monotonic() < ends_at:
+        try:
+            client.sendall(b"x")
+            if not client.recv(4096):
+                return True
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return True
+    return False
+
+
+def picture(server: Daemon) -> Reply:
+    top = server.data_dir.parent
+    job = {"operationType": "resize", "srcURL": f"file://{top}/read/Ex.png", "dstURL": f"file://{top}/write/a.png"}
+    return server.post({**job, "args": {"width": 20, "height": 15}})
+
+
+@pytest.mark.parametrize("start", [START + b"X-A: ", START + b"Content-Length: 9999\r\n\r\n{"], ids=["header", "body"])
+def test_slow_clients_hold_nobody_up(server: Daemon, start: bytes) -> None:
+    clients = [connected(server) for _ in range(CLIENTS)]
+    try:
+        for client in clients:
+            client.sendall(start)
+        asked = time.monotonic()
+        for _ in range(5):
+            assert "dstURL" in picture(server).body
+        assert time.monotonic() - asked < SLACK_S
+        waiting = [threading.Thread(target=lambda one=client: done.append(ended(one))) for client in clients]
+        done: list[bool] = []
+        for thread in waiting:
+            thread.start()
+        for thread in waiting:
+            thread.join()
+        assert done == [True] * CLIENTS
+    finally:
+        for client in clients:
+            client.close()
+    assert "dstURL" in picture(server).body
+
+
+def test_headers_without_end_are_ended(server: Daemon) -> None:
+    before, started = memory(server.pid, "VmRSS"), time.monotonic()
+    with connected(server) as client, suppress(ConnectionError):
+        client.sendall(START)
+        line = b"X-A: " + b"a" * 1000 + b"\r\n"
+        while time.monotonic() - started < HEADER_S + SLACK_S:
+            client.sendall(line)
+            time.sleep(0.001)  # as fast as a line that has other users
+    assert time.monotonic() - started < HEADER_S + SLACK_S
+    assert memory(server.pid, "VmRSS") - before < 50_000_000
+
+
+def trickle(peer: socket.socket) -> None:
+    with suppress(OSError):
+        peer.recv(4096)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            peer.sendall(b"x")
+            time.sleep(0.1)
+
+
+def test_a_source_that_trickles_is_ended(server: Daemon, tmp_path: Path) -> None:
+    args = {"width": 20, "height": 15}
+    destination = f"file://{server.data_dir.parent}/write/never.png"
+    with Listener(trickle) as source:
+        started = time.monotonic()
+        job = {"operationType": "resize", "srcURL": f"http://127.0.0.1:{source.port}/a.png", "dstURL": destination}
+        replies: list[Reply] = []
+        slow = threading.Thread(target=lambda: replies.append(server.post({**job, "args": args})))
+        slow.start()
+        assert "dstURL" in picture(server).body
+        slow.join()
+        assert replies[0].body["code"] == 201
+        assert time.monotonic() - started < SLOW_S + SLACK_S
+    assert not (server.data_dir.parent / "write" / "never.png").exists()
