@@ -109,7 +109,7 @@ class Attempts:
             try:
                 source = await self._source(claim)
             except ImgserveError as error:
-                return self.failed(claim, error)
+                return self.failed(claim, error.as_value())
         shared = _Shared(source, sum(blob is None for blob in ready.values()))
         del source
         async with asyncio.TaskGroup() as group:  # a bug in one must not leave the others writing
@@ -157,7 +157,7 @@ class Attempts:
         except Overtaken:
             result = OutputResult(output.id, "superseded")
         except ImgserveError as caught:
-            error, result = caught, OutputResult(output.id, "retry")
+            error, result = caught.as_value(), OutputResult(output.id, "retry")
         if len(claim.outputs) > 1:
             done = Settlement(claim.number, claim.token, (result,))
             await until_stored(lambda: self._queue.record(done, self._clock()))

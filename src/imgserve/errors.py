@@ -28,7 +28,7 @@ A class says what kind of fault it is, once; an instance says what happened (``d
 user, never with a credential in it) and what would mend it (``hint``).
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ImgserveError(Exception):
@@ -50,6 +50,11 @@ class ImgserveError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.hint = hint
+
+    def as_value(self) -> Self:
+        """Without the frames that it came through: they and it would hold each other, and the pictures in them."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
 
     def sentence(self) -> str:
         """What happened and what would mend it, for a reply or a log line."""

@@ -155,8 +155,11 @@ class Intake:
     ) -> Answer:
         job_id = self._new_id()
         logs.job.set(job_id)
-        with stage("intake", parent=traceparent, is_outer=True):
-            return await self._take_in(job_id, request, caller, reply)
+        try:
+            with stage("intake", parent=traceparent, is_outer=True):
+                return await self._take_in(job_id, request, caller, reply)
+        except ImgserveError as error:
+            raise error.as_value() from None  # whoever keeps it must not keep the source
 
     async def _take_in(
         self, job_id: str, request: JobRequest, caller: Caller, reply: Callable[[tuple[FixedOutput, ...]], bytes]

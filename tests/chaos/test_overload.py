@@ -193,6 +193,17 @@ def test_a_hundred_huge_pictures_share_the_memory_that_there_is(tmp_path: Path, 
     figures("most memory in pictures (MB)", round(most / 1e6))
 
 
+def test_pictures_that_were_refused_give_their_memory_back(tmp_path: Path) -> None:
+    """Else the eighth would wait for ever for the memory of those before it."""
+    broken = b"<svg xmlns='http://www.w3.org/2000/svg'>" + b"<g>" * 130_000
+    switches = {"source_memory_bytes": 3_000_000}
+    with Lane(tmp_path / "lane", extra_sources={"broken.svg": broken}, switches=switches) as lane:
+        for number in range(24):
+            job = lane.job(number, lane.place("put", f"p{number}"), "plain/broken.svg")
+            reply = lane.daemon.post({**job, "operationType": "rasterize"}, timeout_s=10)
+            assert reply.body["code"] in (204, 206), reply.body
+
+
 def uncompressed(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG", compress_level=0)

@@ -1,6 +1,9 @@
 """One attempt with everything real around it: what it writes, when it frees, and which settlement it hands back."""
 
 import asyncio
+import gc
+import os
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -165,3 +168,25 @@ async def test_a_delivery_that_takes_long_keeps_no_source(made: Plant, receiver:
     assert budget.free_bytes == budget.capacity_bytes
     receiver.go()
     assert [result.status for result in (await attempt).results] == ["delivered"]
+
+
+async def test_an_attempt_whose_worker_died_keeps_no_source(made: Plant) -> None:
+    """Not even until the next search for cycles, which may never come when all wait for that memory."""
+    await made.released(made.file("a.png"))
+    gc.disable()
+    try:
+        for pid in made.pool.worker_pids:
+            os.kill(pid, signal.SIGSTOP)
+        attempt = asyncio.create_task(made.attempts.carry_out(await claimed(made.queue, time.time())))
+        budget = made.transfers.budget
+        async with asyncio.timeout(LONG_S):
+            while budget.free_bytes == budget.capacity_bytes:  # noqa: ASYNC110 - a budget has no event for this
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        for pid in made.pool.worker_pids:
+            os.kill(pid, signal.SIGKILL)
+        assert (await attempt).charge == "crash"
+        del attempt
+        assert budget.free_bytes == budget.capacity_bytes
+    finally:
+        gc.enable()
