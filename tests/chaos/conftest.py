@@ -20,7 +20,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     if not IS_FULL:
         return
     terminalreporter.section("figures")
-    machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release()}"
+    release = ".".join(platform.release().split(".")[:2])
+    machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {release}"
     terminalreporter.write_line(f"{machine}, Python {platform.python_version()}")
     for report in reports:
         told = ", ".join(f"{name} {value}" for name, value in report.user_properties)

@@ -103,7 +103,7 @@ CASES: tuple[tuple[Kind, str, Behaviour], ...] = (
 )
 
 
-@pytest.mark.parametrize(("kind", "what", "behaviour"), CASES, ids=str)
+@pytest.mark.parametrize(("kind", "what", "behaviour"), CASES, ids=[f"{kind} {what}" for kind, what, _ in CASES])
 def test_a_placeholder_without_an_answer_does_not_stay(
     tmp_path: Path, kind: Kind, what: str, behaviour: Behaviour
 ) -> None:

@@ -62,16 +62,20 @@ def test_a_server_that_stood_still_goes_on(tmp_path: Path, kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", PLACES)
 def test_a_server_that_lost_its_lease_writes_nothing(tmp_path: Path, kind: Kind) -> None:
-    """While it stood still another took the job over: this test, in the queue's file, as a second runner would."""
-    with Lane(tmp_path / "lane", switches=LEASE) as lane:
+    """While it stood still another took the job over: this test, in the queue's file, as a second runner would.
+
+    Its next heartbeat is far away, so that only the check before the write can keep it from writing.
+    """
+    with Lane(tmp_path / "lane", switches={"lease_s": 40, "heartbeat_s": 20}) as lane:
         place = lane.place(kind, "p")
         lane.accept(lane.job(0, place, "held/good-0.png"))
         lane.until(0, lambda entry: entry.status == "running")
-        stop_beyond_its_lease(lane)
+        os.kill(lane.daemon.pid, signal.SIGSTOP)
         token = take_the_job(lane, lease_s=2.0)
         lane.sources.release("good-0.png")
         os.kill(lane.daemon.pid, signal.SIGCONT)
         wait_until(lambda: " settled " in lane.daemon.log)
+        assert " claim_lost " in lane.daemon.log
         assert "is_ours=false" in lane.daemon.log
         assert row(lane, "SELECT status, token FROM job") == ("running", token), "the other runner's claim was touched"
         assert [write.kind for write in lane.writes_to(place)] == ["placeholder"], "a stale write"
