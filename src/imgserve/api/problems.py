@@ -53,14 +53,13 @@ def problem_of(error: ImgserveError) -> Problem:
     return Problem(kind, error.title, error.status, error.detail, error.code, error.hint, faults)
 
 
-def _answer(problem: Problem) -> Response[Problem]:
-    return Response(problem, status_code=problem.status, media_type=CONTENT_TYPE)
+def _answer(problem: Problem, retry_after_s: float | None = None) -> Response[Problem]:
+    headers = {"retry-after": str(round(retry_after_s or RETRY_AFTER_S))} if problem.status == 503 else {}
+    return Response(problem, status_code=problem.status, media_type=CONTENT_TYPE, headers=headers)
 
 
 def _fault(_request: Request[Any, Any, Any], error: ImgserveError) -> Response[Problem]:
-    answer = _answer(problem_of(error))
-    if error.status == 503:
-        answer.headers["retry-after"] = str(round(error.retry_after_s or RETRY_AFTER_S))
+    answer = _answer(problem_of(error), error.retry_after_s)
     if error.status == 408:  # the rest of the body must not keep the connection
         answer.headers["connection"] = "close"
     return answer
