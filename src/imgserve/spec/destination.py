@@ -5,6 +5,7 @@ docs/reference: authority first, then the last colon of what is left parts the p
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote_to_bytes
 
@@ -142,6 +143,7 @@ def _field(name: str, value: object) -> str:
     return value
 
 
+@lru_cache(maxsize=256)  # each check on a job's way in fills the same template
 def _fill_plain(template: DestinationTemplate, values: TagValues) -> Destination:
     authority, rest = url.cut(template.shown)
     filled = _filled(rest, values, is_name=template.kind != "put")
@@ -154,6 +156,7 @@ def _fill_plain(template: DestinationTemplate, values: TagValues) -> Destination
     )  # fmt: skip
 
 
+@lru_cache(maxsize=256)
 def _fill_form(template: DestinationTemplate, values: TagValues) -> Destination:
     authority, rest = url.cut(template.shown)
     page, colon, name = rest.rpartition(":")

@@ -119,7 +119,7 @@ class Refusal(msgspec.Struct, frozen=True):
     hint: str
 
 
-class Guard(msgspec.Struct, frozen=True):
+class Guard(msgspec.Struct, frozen=True, eq=False):
     """The policy: everything global, and what ``allowed`` opens besides; of these the ports named.
 
     With a ``proxy_port`` a proxy connects in our place: connections go to it alone, and of a peer only the text of its
@@ -132,10 +132,7 @@ class Guard(msgspec.Struct, frozen=True):
 
     def text_refusal(self, host: str, port: int) -> Refusal | None:
         """Why a URL's host and port are refused by their text alone; None when they may go on."""
-        address = literal_address(host)
-        if address is None and self.proxy_port and is_local_name(host):
-            address = _LOOPBACK
-        return self.port_refusal(port) or (self.address_refusal(address) if address else None)
+        return _text_judged(self, host, port)
 
     def blind_refusal(self, host: str, port: int) -> Refusal | None:
         """``text_refusal`` where it is all that there is; None where the connection itself will be judged."""
@@ -168,9 +165,17 @@ class Guard(msgspec.Struct, frozen=True):
         return bool(inner) and all(self._is_allowed(one) for one in inner)
 
 
+# All of these are asked several times for every transfer, about the same few peers.
+@lru_cache(maxsize=4096)
+def _text_judged(guard: Guard, host: str, port: int) -> Refusal | None:
+    address = literal_address(host)
+    if address is None and guard.proxy_port and is_local_name(host):
+        address = _LOOPBACK
+    return guard.port_refusal(port) or (guard.address_refusal(address) if address else None)
+
+
 @lru_cache(maxsize=4096)
 def _judged(guard: Guard, address: str, port: int) -> Refusal | None:
-    # Asked twice for every transfer, about the same few peers.
     found = literal_address(address)
     if found is None:
         return Refusal("The address of the peer cannot be read", "use an http, https or ftp URL")

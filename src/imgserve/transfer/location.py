@@ -4,6 +4,8 @@ In and out: URL texts, as libcurl will use them. A second parser would disagree 
 is used. Called by ``http``, ``upload``, ``ftp`` and ``curl``.
 """
 
+from functools import lru_cache
+
 import msgspec
 import pycurl
 
@@ -33,6 +35,7 @@ def _parsed(url: str) -> pycurl.CurlUrl:
         raise ValueError("no URL that can be used") from error
 
 
+@lru_cache(maxsize=256)  # each exchange asks for its URL's several times
 def origin(url: str) -> Origin:
     """Scheme, host and real port. Raises ValueError."""
     parts = _parsed(url)

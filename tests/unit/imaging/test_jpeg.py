@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import pyvips
 from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import get_sampling
 
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import jpeg, load, turbojpeg
@@ -110,3 +111,19 @@ def test_what_is_broken_is_left_to_libvips(render: Render) -> None:
     del data[middle:]
     with pytest.raises(SourceUnreadable):
         render(bytes(data), Resize(), (200, 150))
+
+
+@pytest.mark.parametrize(("mode", "quality", "sampling"), [("RGB", 80, 2), ("RGB", 95, 0), ("L", 80, -1)])
+def test_written_as_libvips_would(mode: str, quality: int, sampling: int) -> None:
+    scene = pictures.scene(301, 201).convert(mode)
+    pixels = turbojpeg.Decoded(scene.width, scene.height, len(scene.getbands()), scene.tobytes())
+    data = turbojpeg.encode(pixels, quality)
+    assert data is not None
+    written = Image.open(io.BytesIO(data))
+    assert (written.size, written.mode) == (scene.size, mode)
+    assert get_sampling(written) == sampling
+    assert pictures.distance(written, scene) < NEAR
+    image = pyvips.Image.new_from_memory(scene.tobytes(), scene.width, scene.height, pixels.bands, "uchar")
+    theirs = image.copy(interpretation="srgb" if pixels.bands == 3 else "b-w").jpegsave_buffer(Q=quality, keep="none")
+    assert get_sampling(Image.open(io.BytesIO(theirs))) == sampling
+    assert abs(len(data) - len(theirs)) < len(theirs) / 20

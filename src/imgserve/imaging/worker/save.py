@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed
-from imgserve.imaging.worker import vips
+from imgserve.imaging.worker import turbojpeg, vips
 from imgserve.imaging.worker.colour import parse_hex
 from imgserve.spec.facts import Size, SourceFormat
 from imgserve.spec.recipe import DEFAULT_QUALITY, Format, OutputOptions
@@ -33,6 +33,8 @@ _SAVER: dict[Format, str] = {
     "tiff": "tiffsave_target",
     "avif": "heifsave_target",
 }
+_PLAIN_BANDS = {1, 3}
+_MAX_QUICK_PIXELS = 8_000_000  # of a larger result libvips needs no copy
 # 21 % fewer bytes for photographs at no cost in time; drawings grow by 25 %, so they keep the plain setting
 _PHOTO_PNG: Mapping[str, str | int] = {"filter": "sub", "compression": 3}
 
@@ -51,9 +53,23 @@ def write(
     try:
         if image.hasalpha() and output_format in _WITHOUT_ALPHA:
             image = _flattened(image, options.background)
+        quickly = _quick_jpeg(image, quality) if output_format == "jpeg" and quality is not None else None
+        if quickly is not None:
+            with open(result_fd, "wb", closefd=False) as result:
+                result.write(quickly)
+            return
         encode(image, output_format, settings, result_fd)
     except pyvips.Error as error:
         raise RenderFailed(f"the result cannot be written as {output_format.upper()}: {vips.reason(error)}") from error
+
+
+def _quick_jpeg(image: pyvips.Image, quality: int) -> bytes | None:
+    """By libjpeg-turbo, which needs a third of the time for a thumbnail; None where libvips has to do it."""
+    is_plain = image.format == "uchar" and image.bands in _PLAIN_BANDS
+    if not turbojpeg.is_there() or not is_plain or image.width * image.height > _MAX_QUICK_PIXELS:
+        return None
+    pixels = bytes(image.write_to_memory())
+    return turbojpeg.encode(turbojpeg.Decoded(image.width, image.height, image.bands, pixels), quality)
 
 
 def check_side(size: Size, output_format: Format) -> None:

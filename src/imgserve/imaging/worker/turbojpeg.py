@@ -1,24 +1,32 @@
-"""libjpeg-turbo's scaled decode, where the machine has the library (Debian: libturbojpeg0). Called by ``jpeg.py``.
+"""libjpeg-turbo, where the machine has the library (Debian: libturbojpeg0): scaled decode for ``jpeg.py``, encode for
+``save.py``. libvips stands in where it is missing or refuses.
 
 The TurboJPEG interface of version 2.1, which version 3 still offers: https://libjpeg-turbo.org/Documentation. A scaled
 picture's side is the source's divided by the shrink, rounded up. Warnings count as faults here: libvips shall judge.
 """
 
+import ctypes
 import mmap
-from typing import Any, NamedTuple
+from ctypes import POINTER, byref, c_int, c_ulong, c_void_p
+from typing import NamedTuple
 
-from cffi import FFI
+import pyvips
 
-_DECLARED = """
-    void *tjInitDecompress(void);
-    int tjDecompressHeader3(void *handle, const unsigned char *jpeg, unsigned long size,
-                            int *width, int *height, int *subsampling, int *colourspace);
-    int tjDecompress2(void *handle, const unsigned char *jpeg, unsigned long size, unsigned char *pixels,
-                      int width, int pitch, int height, int format, int flags);
-"""
 _STOP_ON_WARNING, _LIMIT_SCANS = 8192, 32768
 _RGB, _GREY = 0, 6  # pixel formats
 _BANDS_OF_SPACE = {1: 3, 2: 1}  # YCbCr, grey
+_FULL_COLOUR, _HALF_COLOUR, _NO_COLOUR = 0, 2, 3  # subsampling: 4:4:4, 4:2:0, grey
+_FULL_COLOUR_FROM = 90  # libvips' rule for the quality
+_ARGUMENTS = {
+    "tjInitDecompress": (c_void_p,),
+    "tjInitCompress": (c_void_p,),
+    "tjDecompressHeader3": (c_int, c_void_p, c_void_p, c_ulong, *[POINTER(c_int)] * 4),
+    "tjDecompress2": (c_int, c_void_p, c_void_p, c_ulong, c_void_p, *[c_int] * 5),
+    "tjCompress2": (
+        c_int, c_void_p, c_void_p, *[c_int] * 4, POINTER(c_void_p), POINTER(c_ulong), *[c_int] * 3
+    ),
+    "tjFree": (None, c_void_p),
+}  # fmt: skip
 
 
 class Decoded(NamedTuple):
@@ -30,44 +38,71 @@ class Decoded(NamedTuple):
     pixels: bytes
 
 
-_ffi = FFI()
-_ffi.cdef(_DECLARED)
+class _Turbo(NamedTuple):
+    """The library, and one codec of each kind for this process's life."""
+
+    library: ctypes.CDLL
+    decoder: int
+    encoder: int
 
 
-def _open() -> tuple[Any, Any] | None:
-    """The library and one decompressor for this process's life."""
+def _open() -> _Turbo | None:
     try:
-        library: Any = _ffi.dlopen("libturbojpeg.so.0")
-        handle = library.tjInitDecompress()
+        library = ctypes.CDLL("libturbojpeg.so.0")
+        for name, (result, *arguments) in _ARGUMENTS.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError):
         return None
-    return (library, handle) if handle else None
+    turbo = _Turbo(library, library.tjInitDecompress(), library.tjInitCompress())
+    return turbo if turbo.decoder and turbo.encoder else None
 
 
-_OPENED = _open()
+_TURBO = _open()
 
 
 def is_there() -> bool:
-    return _OPENED is not None
+    return _TURBO is not None
 
 
 def decode(data: bytes | mmap.mmap, shrink: int) -> Decoded | None:
     """None for what is not plain or not in order. ``shrink`` is 1, 2, 4 or 8."""
-    if _OPENED is None:
+    if _TURBO is None:
         return None
-    library, handle = _OPENED
-    source = _ffi.from_buffer(data)
-    told = _ffi.new("int[4]")  # width, height, subsampling, colour space
-    if library.tjDecompressHeader3(handle, source, len(data), told, told + 1, told + 2, told + 3) != 0:
+    library, decoder = _TURBO.library, _TURBO.decoder
+    kept = pyvips.ffi.from_buffer(data)  # ctypes takes no address of what may only be read
+    source = int(pyvips.ffi.cast("uintptr_t", kept))
+    wide, high, sampling, space = c_int(), c_int(), c_int(), c_int()
+    told = (byref(wide), byref(high), byref(sampling), byref(space))
+    if library.tjDecompressHeader3(decoder, source, len(data), *told) != 0:
         return None
-    bands = _BANDS_OF_SPACE.get(told[3])
+    bands = _BANDS_OF_SPACE.get(space.value)
     if bands is None:
         return None
-    width, height = -(-told[0] // shrink), -(-told[1] // shrink)
+    width, height = -(-wide.value // shrink), -(-high.value // shrink)
     pixels = bytearray(width * height * bands)
-    kind = _RGB if bands == len("RGB") else _GREY
+    target = (ctypes.c_char * len(pixels)).from_buffer(pixels)
+    kind = _GREY if bands == 1 else _RGB
     flags = _STOP_ON_WARNING | _LIMIT_SCANS
-    target = _ffi.from_buffer(pixels, require_writable=True)
-    if library.tjDecompress2(handle, source, len(data), target, width, width * bands, height, kind, flags) != 0:
+    if library.tjDecompress2(decoder, source, len(data), target, width, width * bands, height, kind, flags) != 0:
         return None
     return Decoded(width, height, bands, bytes(pixels))
+
+
+def encode(picture: Decoded, quality: int) -> bytes | None:
+    """A plain JPEG without metadata, sampled as libvips would; None where the library refuses."""
+    if _TURBO is None:
+        return None
+    library, encoder = _TURBO.library, _TURBO.encoder
+    kind, sampling = (_GREY, _NO_COLOUR) if picture.bands == 1 else (_RGB, _HALF_COLOUR)
+    if picture.bands > 1 and quality >= _FULL_COLOUR_FROM:
+        sampling = _FULL_COLOUR
+    made, size = c_void_p(), c_ulong()
+    shape = (picture.width, picture.width * picture.bands, picture.height, kind)
+    options = (sampling, quality, 0)
+    try:
+        if library.tjCompress2(encoder, picture.pixels, *shape, byref(made), byref(size), *options) != 0:
+            return None
+        return ctypes.string_at(made, size.value)
+    finally:
+        library.tjFree(made)
