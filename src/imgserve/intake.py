@@ -13,23 +13,20 @@ from collections.abc import Callable
 import msgspec
 
 from imgserve import failpoint, logs, metrics, tracing
-from imgserve.blob import Blob
 from imgserve.callers import Caller, Sharing
 from imgserve.crowd import Crowd
 from imgserve.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.errors import ImgserveError
-from imgserve.imaging.faults import SourceUnreadable, WorkerDied
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.queue import Queue, QueueFull, ShareFull
 from imgserve.placeholder import Placeholders
+from imgserve.probe import facts_of
 from imgserve.spec import tags
 from imgserve.spec.facts import Facts
 from imgserve.spec.faults import Fault, RequestInvalid
-from imgserve.spec.geometry import NotSvg
 from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize
 from imgserve.spec.recipe import DEFAULT_QUALITY, MEDIA_TYPE, Format
 from imgserve.spec.request import FixedOutput, JobRequest, OutputRequest, fix
 from imgserve.spec.source import Source
@@ -38,8 +35,6 @@ from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.spool import Store
-
-FIRST_PROBE_BYTES = 16_384
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -216,7 +211,7 @@ class Intake:
     async def _settle_outputs(self, request: JobRequest, fetch: Fetch) -> tuple[Facts, tuple[FixedOutput, ...]]:
         """Size, format and place of each output, from the source's header."""
         with stage("probe"):
-            facts = await self._probe(fetch, wants_svg=_wants_svg(request), is_strict=_is_strict(request))
+            facts = await facts_of(fetch, request, self._pool)
         failpoint.reach("intake_probed")
         outputs = tuple(self._fix(output, request.source, facts) for output in request.outputs)
         return facts, tuple([await self._placed(request.source, output) for output in outputs])
@@ -243,29 +238,6 @@ class Intake:
                 faults.append(Fault(116, f"dstURL: {error.sentence()}"))
         if faults:
             raise RequestInvalid(tuple(faults))
-
-    async def _probe(self, fetch: Fetch, *, wants_svg: bool, is_strict: bool) -> Facts:
-        """Type, size, orientation, frames, from as few bytes as the worker needs. Raises transfer and pool faults."""
-        beyond = FIRST_PROBE_BYTES
-        while True:
-            await fetch.more(beyond)
-            is_complete = fetch.is_complete
-            try:
-                facts = await self._ask_worker(fetch.blob, is_complete=is_complete, is_strict=is_strict)
-            except SourceUnreadable as error:
-                if wants_svg:
-                    raise NotSvg("srcURL: its bytes are no SVG, which rasterize needs") from error
-                raise
-            if facts is not None:
-                return facts
-            beyond = max(beyond, fetch.blob.size) * 2
-
-    async def _ask_worker(self, blob: Blob, *, is_complete: bool, is_strict: bool) -> Facts | None:
-        """A worker may die of its own accord; one that dies of the same picture again has died of the picture."""
-        try:
-            return await self._pool.probe(blob, is_complete=is_complete, is_strict=is_strict)
-        except WorkerDied:
-            return await self._pool.probe(blob, is_complete=is_complete, is_strict=is_strict)
 
     async def _placed(self, source: Source, output: FixedOutput) -> FixedOutput:
         """The output with its place judged, now that all tags are filled in, and resolved."""
@@ -315,15 +287,6 @@ class Intake:
         except (Overtaken, ClaimLost):
             return PlaceholderResult(output_id, "none")
         return PlaceholderResult(output_id, "written")
-
-
-def _wants_svg(request: JobRequest) -> bool:
-    return any(isinstance(change, Rasterize) for output in request.outputs for change in output.recipe.operations)
-
-
-def _is_strict(request: JobRequest) -> bool:
-    """Whether a damaged source is refused at once; one output that takes it is enough to go on."""
-    return all(output.recipe.load.strict for output in request.outputs)
 
 
 def _digest(caller: str, request: JobRequest) -> bytes:

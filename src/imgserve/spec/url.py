@@ -5,6 +5,7 @@ The URL is then judged by libcurl's parser, the same that the transfers use, so 
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -101,6 +102,7 @@ def cut(text: str) -> Cut:
     return Cut(text[: found.end()], text[found.end() :])
 
 
+@lru_cache(maxsize=256)  # one job asks for its source's parts three times
 def parse(text: str) -> Url:
     """The parts of one URL whose scheme is among ``SPOKEN``. Raises UrlInvalid."""
     _refuse_odd_characters(text)

@@ -76,11 +76,13 @@ class Client:
         per_host = self._pace.max_per_host_ftp if place.scheme in FTP_FAMILY else self._pace.max_per_host
         loop = asyncio.get_running_loop()
         deadline = loop.time() + call.timeout_s
-        try:
-            async with asyncio.timeout_at(deadline if call.method in WRITES else None):
-                await self._slots.acquire(str(place), per_host)
-        except TimeoutError as error:
-            raise Broken(f"No transfer slot to {place} was free in time", is_busy=True) from error
+        peer = str(place)
+        if not self._slots.try_acquire(peer, per_host):
+            try:
+                async with asyncio.timeout_at(deadline if call.method in WRITES else None):
+                    await self._slots.acquire(peer, per_host)
+            except TimeoutError as error:
+                raise Broken(f"No transfer slot to {place} was free in time", is_busy=True) from error
         try:
             timeout_s = max(0.001, deadline - loop.time()) if call.method in WRITES else call.timeout_s
             async with self._handle(session) as curl, asyncio.timeout(timeout_s if call.fetch else None) as clock:
@@ -91,7 +93,7 @@ class Client:
         except TimeoutError:
             raise Broken(f"{place} did not answer in time", is_retryable=True) from None
         finally:
-            self._slots.release(str(place))
+            self._slots.release(peer)
 
     @property
     def under_way(self) -> tuple[int, int]:

@@ -23,10 +23,16 @@ class Slots:
         self._busy: Counter[str] = Counter()
         self._waiters: deque[_Waiter] = deque()
 
+    def try_acquire(self, peer: str, per_peer: int) -> bool:
+        """Take a slot if one is free and nobody waits; True is followed by one ``release`` of the same peer."""
+        is_free = not self._waiters and self._free > 0 and self._busy[peer] < per_peer
+        if is_free:
+            self._occupy(peer)
+        return is_free
+
     async def acquire(self, peer: str, per_peer: int) -> None:
         """Wait for a slot; every return is followed by one ``release`` of the same peer."""
-        if not self._waiters and self._free > 0 and self._busy[peer] < per_peer:
-            self._occupy(peer)
+        if self.try_acquire(peer, per_peer):
             return
         waiter = _Waiter(peer, per_peer, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
