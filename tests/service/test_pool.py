@@ -244,6 +244,8 @@ async def test_a_worker_is_retired_after_its_share() -> None:
     await pool.start()
     try:
         before = set(pool.worker_pids)
+        for _ in range(5):
+            assert await pool.probe(Blob.of(PHOTO), is_complete=True)  # which is no render
         for _ in range(3):
             await works(pool)
         await until(lambda: len(set(pool.worker_pids) - before) == 1, "nobody was replaced")

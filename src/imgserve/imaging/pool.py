@@ -181,7 +181,7 @@ class Pool:
             if self._is_closed:
                 raise _stopping() from None
             raise
-        child.renders += 1
+        child.renders += not isinstance(request, ProbeRequest)
         if not isinstance(reply, Failed):
             return reply
         is_broken = isinstance(request, RenderRequest) and reply.code in ("source_unreadable", "svg_invalid")
