@@ -87,21 +87,23 @@ def _answer(request: Request, descriptors: list[int]) -> Reply:
 def _carry_out(request: Request, descriptors: list[int]) -> Reply:
     match request:
         case ProbeRequest():
-            data = _mapped(descriptors[0], request.size_bytes)
+            data = _mapped(descriptors[0], request.size_bytes, is_read_whole=False)
             found = probe.probe(data, request.limits, is_complete=request.is_complete, is_strict=request.is_strict)
             return Probed(found)
         case RenderRequest():
             source, result = descriptors
-            data = _mapped(source, request.size_bytes)
+            data = _mapped(source, request.size_bytes, is_read_whole=True)
             return pipeline.render(data, request.task, request.limits, result)
         case DrawRequest():
             return draw.draw(request.drawing, request.limits, descriptors[0])
 
 
-def _mapped(descriptor: int, size_bytes: int) -> bytes | mmap.mmap:
+def _mapped(descriptor: int, size_bytes: int, *, is_read_whole: bool) -> bytes | mmap.mmap:
     if size_bytes == 0:
         return b""
-    return mmap.mmap(descriptor, size_bytes, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, prot=mmap.PROT_READ)
+    # A probe reads a few pages of many: to map them all would be most of its cost.
+    flags = mmap.MAP_SHARED | (mmap.MAP_POPULATE if is_read_whole else 0)
+    return mmap.mmap(descriptor, size_bytes, flags=flags, prot=mmap.PROT_READ)
 
 
 def _say(connection: socket.socket, reply: Reply) -> None:
