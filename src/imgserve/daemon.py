@@ -21,7 +21,7 @@ from imgserve import logfile, logs, readiness, service
 from imgserve.errors import ImgserveError, sentence_of
 from imgserve.logfile import LogFile
 from imgserve.pidfile import Note, PidFile
-from imgserve.service import CannotStart
+from imgserve.service import CannotStart, Door
 from imgserve.settings.load import Settings
 
 
@@ -116,7 +116,7 @@ def _serve(
         certificate = settings.api.certificate()  # now, because the key may be root's alone
         if identity is not None:
             _become(identity)
-        return service.run(settings, listener, certificate, on_listening, on_hangup)
+        return service.run(settings, Door(listener, certificate, on_listening, on_hangup))
 
 
 def _make_data_dir(path: Path, identity: Identity | None) -> None:

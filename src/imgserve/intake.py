@@ -181,9 +181,7 @@ class Intake:
                 entry = await self._enqueue(job, caller)
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
-                    logs.event("adopted", as_job=entry.id)
-                    metrics.POSTS.labels("adopted", "").inc()
-                    return Answer(entry.reply, entry.id, entry.number)
+                    return _answer_again(entry)
                 states = await self._put_placeholders(entry, outputs)
                 if states:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
@@ -287,6 +285,12 @@ class Intake:
         except (Overtaken, ClaimLost):
             return PlaceholderResult(output_id, "none")
         return PlaceholderResult(output_id, "written")
+
+
+def _answer_again(entry: Adopted) -> Answer:
+    logs.event("adopted", as_job=entry.id)
+    metrics.POSTS.labels("adopted", "").inc()
+    return Answer(entry.reply, entry.id, entry.number)
 
 
 def _digest(caller: str, request: JobRequest) -> bytes:

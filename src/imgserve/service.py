@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import uvicorn
 import uvloop
@@ -55,6 +56,15 @@ class CannotStart(ImgserveError):
     title = "The server cannot start"
 
 
+class Door(NamedTuple):
+    """What the daemon hands over, open and ready; ``on_listening`` is told the URL, ``on_hangup`` called at SIGHUP."""
+
+    listener: socket.socket
+    certificate: Certificate | None
+    on_listening: Callable[[str], None]
+    on_hangup: Callable[[], None]
+
+
 class Parts:
     """What one server process is made of."""
 
@@ -78,31 +88,16 @@ class Parts:
         )
 
 
-def run(
-    settings: Settings,
-    listener: socket.socket,
-    certificate: Certificate | None,
-    on_listening: Callable[[str], None],
-    on_hangup: Callable[[], None],
-) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after a drain. Raises CannotStart, StorageFailing, OSError.
-
-    ``on_listening`` is told the URL; ``on_hangup`` is called at SIGHUP, when keys and certificate are read anew too.
-    """
+def run(settings: Settings, door: Door) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a drain. Raises CannotStart, StorageFailing, OSError."""
     try:
         tracing.start(settings.tracing)
-        return _run(settings, listener, certificate, on_listening, on_hangup)
+        return _run(settings, door)
     finally:
         tracing.stop()
 
 
-def _run(
-    settings: Settings,
-    listener: socket.socket,
-    certificate: Certificate | None,
-    on_listening: Callable[[str], None],
-    on_hangup: Callable[[], None],
-) -> int:
+def _run(settings: Settings, door: Door) -> int:
     if settings.test is not None:
         logs.event("test_switches", switches=repr(settings.test))
         if settings.test.failpoint:
@@ -110,33 +105,27 @@ def _run(
         if settings.test.failpoint_file:
             failpoint.arm_by(Path(settings.test.failpoint_file))
     _raise_descriptor_limit()
-    return uvloop.run(_serve(settings, listener, certificate, on_listening, on_hangup))
+    return uvloop.run(_serve(settings, door))
 
 
-async def _serve(
-    settings: Settings,
-    listener: socket.socket,
-    certificate: Certificate | None,
-    on_listening: Callable[[str], None],
-    on_hangup: Callable[[], None],
-) -> int:
+async def _serve(settings: Settings, door: Door) -> int:
     stop = asyncio.Event()
     hurry = asyncio.Event()
     _on_signals(stop, hurry)
     keys = Keys(settings.api.keys)
-    reload = partial(_reload, keys, settings.api.key_file, certificate, on_hangup)
+    reload = partial(_reload, keys, settings.api.key_file, door)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     async with _parts(settings) as parts:
         application = app.build(settings.api, keys, parts.intake, parts.queue, parts.pool, parts.transfers)
-        server = _server(application, TimedProtocol, settings, certificate)
-        host, port = listener.getsockname()[:2]
-        scheme = "https" if certificate else "http"
+        server = _server(application, TimedProtocol, settings, door.certificate)
+        host, port = door.listener.getsockname()[:2]
+        scheme = "https" if door.certificate else "http"
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         _tune_memory()
         async with _operated(settings, parts, address):  # until all has ended: a stop can be watched
-            serving = asyncio.create_task(server.serve([listener]))
+            serving = asyncio.create_task(server.serve([door.listener]))
             parts.runner.start()
-            on_listening(address)
+            door.on_listening(address)
             await _until(stop, serving)
             await _drain(parts, settings.drain_s, hurry)
             server.should_exit = True
@@ -271,14 +260,14 @@ def listen(config: app.Config) -> socket.socket:
     return listener
 
 
-def _reload(keys: Keys, key_file: str, certificate: Certificate | None, on_hangup: Callable[[], None]) -> None:
+def _reload(keys: Keys, key_file: str, door: Door) -> None:
     """What SIGHUP asks for. What cannot be read anew stays as it was, and the log says so."""
     try:
-        on_hangup()
+        door.on_hangup()
         if key_file:
             keys.replace(read_keys(key_file))
-        if certificate is not None:
-            certificate.reload()
+        if door.certificate is not None:
+            door.certificate.reload()
     except (KeyFileInvalid, CertificateInvalid, OSError) as error:
         logs.event("reload_failed", level=logging.ERROR, detail=sentence_of(error))
     else:

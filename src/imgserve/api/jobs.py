@@ -54,9 +54,8 @@ def job_handlers(intake: Intake, desk: Desk) -> list[HTTPRouteHandler]:
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
         answer = await intake.take_in(checked, OPERATOR, good_reply)
-        job = await desk.job(answer.id)
         return Response(
-            job,
+            await desk.job(answer.id),
             status_code=202,
             headers={"location": f"/v1/jobs/{answer.id}"},
             background=BackgroundTask(intake.answered, answer.number),
