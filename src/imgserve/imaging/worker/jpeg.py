@@ -46,7 +46,7 @@ def covering(picture: load.Picture, size: Size, crop: str) -> pyvips.Image | Non
     shrink = next((step for step in _SHRINKS if scale >= step * _LEFT_TO_RESAMPLE), 1)
     if picture.header.width * picture.header.height / shrink**2 > _MAX_DECODED_PIXELS:
         return None
-    decoded = turbojpeg.decode(picture.data, shrink)
+    decoded = turbojpeg.decode(picture.data, (picture.header.width, picture.header.height), shrink)
     if decoded is None:
         return None
     return _upright(_resized(decoded, size, _SHARE[crop]), orientation)

@@ -65,8 +65,11 @@ def is_there() -> bool:
     return _TURBO is not None
 
 
-def decode(data: bytes | mmap.mmap, shrink: int) -> Decoded | None:
-    """None for what is not plain or not in order. ``shrink`` is 1, 2, 4 or 8."""
+def decode(data: bytes | mmap.mmap, size: tuple[int, int], shrink: int) -> Decoded | None:
+    """None for what is not plain or not in order, or not of this ``size``, which the limits were asked about.
+
+    ``shrink`` is 1, 2, 4 or 8.
+    """
     if _TURBO is None:
         return None
     library, decoder = _TURBO.library, _TURBO.decoder
@@ -77,7 +80,7 @@ def decode(data: bytes | mmap.mmap, shrink: int) -> Decoded | None:
     if library.tjDecompressHeader3(decoder, source, len(data), *told) != 0:
         return None
     bands = _BANDS_OF_SPACE.get(space.value)
-    if bands is None:
+    if bands is None or (wide.value, high.value) != size:
         return None
     width, height = -(-wide.value // shrink), -(-high.value // shrink)
     pixels = bytearray(width * height * bands)
