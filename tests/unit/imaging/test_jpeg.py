@@ -127,9 +127,3 @@ def test_written_as_libvips_would(mode: str, quality: int, sampling: int) -> Non
     theirs = image.copy(interpretation="srgb" if pixels.bands == 3 else "b-w").jpegsave_buffer(Q=quality, keep="none")
     assert get_sampling(Image.open(io.BytesIO(theirs))) == sampling
     assert abs(len(data) - len(theirs)) < len(theirs) / 20
-
-
-def test_a_size_that_was_not_judged_is_not_decoded() -> None:
-    data = photo(640, 480)
-    assert turbojpeg.decode(data, (640, 480), 2) is not None
-    assert turbojpeg.decode(data, (320, 240), 2) is None

@@ -1,4 +1,5 @@
-"""The short way for the commonest job: a JPEG, made smaller to cover a box. Called by ``steps/resize.py``.
+"""The short way for the commonest job: a JPEG, made smaller to cover a box. Called by ``pipeline``, where the result
+is a JPEG too and libvips has no part in it, and by ``steps/resize.py``.
 
 A scaled decode (libjpeg's own DCT scaling) and one Lanczos pass over the crop, without libvips' pipeline around them.
 What is odd in any respect takes libvips' way, and so does whatever cannot be decoded here: libvips judges, and its
@@ -10,6 +11,7 @@ import sys
 import pyvips
 
 from imgserve.imaging.worker import load, turbojpeg
+from imgserve.imaging.worker.jpegheader import Header
 from imgserve.imaging.worker.turbojpeg import Decoded
 from imgserve.spec.facts import Size
 
@@ -31,37 +33,38 @@ _SHARE: dict[str, float] = {"low": 0.0, "centre": 0.5, "high": 1.0}
 _UPRIGHT, _FIRST_TURNED = 1, 5  # EXIF: 5 to 8 swap width and height
 
 
+def again(picture: load.Picture, size: Size, crop: str, quality: int) -> bytes | None:
+    """A JPEG of exactly ``size``, upright; None where libvips has to make it."""
+    if picture.plain_jpeg is None or picture.plain_jpeg.orientation != _UPRIGHT:
+        return None
+    pixels = _covering(picture, picture.plain_jpeg, size, crop)
+    return turbojpeg.encode(pixels, quality) if pixels is not None else None
+
+
 def covering(picture: load.Picture, size: Size, crop: str) -> pyvips.Image | None:
     """As ``load.covering``, in memory; None where libvips has to do it."""
-    if resizer is None or not turbojpeg.is_there() or not _is_plain(picture):
+    header = picture.plain_jpeg
+    if header is None or (header.orientation != _UPRIGHT and crop != "centre"):
         return None
-    orientation = load.orientation(picture.header)
-    if crop not in _SHARE or (orientation != _UPRIGHT and crop != "centre"):
-        return None
-    if orientation >= _FIRST_TURNED:
+    if header.orientation >= _FIRST_TURNED:
         size = Size(size.height_px, size.width_px)
-    scale = min(picture.header.width / size.width_px, picture.header.height / size.height_px)
-    if scale < 1:
+    pixels = _covering(picture, header, size, crop)
+    return _upright(pixels, header.orientation) if pixels is not None else None
+
+
+def _covering(picture: load.Picture, header: Header, size: Size, crop: str) -> Decoded | None:
+    """Of ``size``, as stored. Only what is complete as far as its end mark tells."""
+    scale = min(header.width / size.width_px, header.height / size.height_px)
+    if resizer is None or crop not in _SHARE or scale < 1 or not load.has_its_end(picture):
         return None
     shrink = next((step for step in _SHRINKS if scale >= step * _LEFT_TO_RESAMPLE), 1)
-    if picture.header.width * picture.header.height / shrink**2 > _MAX_DECODED_PIXELS:
+    if header.width * header.height / shrink**2 > _MAX_DECODED_PIXELS:
         return None
-    decoded = turbojpeg.decode(picture.data, (picture.header.width, picture.header.height), shrink)
-    if decoded is None:
-        return None
-    return _upright(_resized(decoded, size, _SHARE[crop]), orientation)
+    decoded = turbojpeg.decode(picture.data, (header.width, header.height, header.bands), shrink)
+    return _resized(decoded, size, _SHARE[crop]) if decoded is not None else None
 
 
-def _is_plain(picture: load.Picture) -> bool:
-    """8 bits of grey or YCbCr without a profile to convert from, complete as far as its end mark tells."""
-    if picture.format != "jpeg":
-        return False
-    header = picture.header
-    is_usual = header.format == "uchar" and _SPACES.get(header.bands) == header.interpretation
-    return is_usual and not load.has_profile(picture) and load.has_its_end(picture)
-
-
-def _resized(decoded: Decoded, size: Size, share: float) -> pyvips.Image:
+def _resized(decoded: Decoded, size: Size, share: float) -> Decoded:
     """``share`` of what hangs over is cut off on the low side."""
     scale = min(decoded.width / size.width_px, decoded.height / size.height_px)
     width, height = size.width_px * scale, size.height_px * scale
@@ -72,11 +75,12 @@ def _resized(decoded: Decoded, size: Size, share: float) -> pyvips.Image:
     way = resizer.ResizeAlg.convolution(resizer.FilterType.lanczos3)
     source = resizer.ImageData(decoded.width, decoded.height, kind, decoded.pixels)
     resizer.Resizer().resize(source, result, resizer.ResizeOptions(way, crop_box=box))
-    image = pyvips.Image.new_from_memory(result.get_buffer(), size.width_px, size.height_px, decoded.bands, "uchar")
-    return image.copy(interpretation=_SPACES[decoded.bands])
+    return Decoded(size.width_px, size.height_px, decoded.bands, bytes(result.get_buffer()))
 
 
-def _upright(image: pyvips.Image, orientation: int) -> pyvips.Image:
+def _upright(stored: Decoded, orientation: int) -> pyvips.Image:
+    image = pyvips.Image.new_from_memory(stored.pixels, stored.width, stored.height, stored.bands, "uchar")
+    image = image.copy(interpretation=_SPACES[stored.bands])
     if orientation == _UPRIGHT:
         return image
     turned = image.copy()

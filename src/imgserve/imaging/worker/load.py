@@ -11,7 +11,8 @@ from functools import cached_property
 import pyvips
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import gif, profile, vips
+from imgserve.imaging.worker import gif, jpegheader, profile, vips
+from imgserve.imaging.worker.jpegheader import Header
 from imgserve.spec.facts import Facts, Size, SourceFormat
 from imgserve.spec.formats import ANIMATED
 
@@ -44,6 +45,11 @@ class Picture:
         self.fail_on = "error" if is_strict else "none"
 
     @cached_property
+    def plain_jpeg(self) -> Header | None:
+        """What a plain JPEG says of itself; None for everything that only libvips understands."""
+        return jpegheader.read(self.data) if self.format == "jpeg" else None
+
+    @cached_property
     def header(self) -> pyvips.Image:
         """The picture with nothing but its header read. Raises SourceUnreadable."""
         load = getattr(pyvips.Image, f"{_LOADER[self.format]}_source")
@@ -55,14 +61,19 @@ class Picture:
 
 def facts(picture: Picture) -> Facts:
     """Size after orientation, and frames, of anything but an SVG. Raises SourceUnreadable."""
+    if picture.plain_jpeg is not None:
+        return Facts("jpeg", *_upright_sides(picture.plain_jpeg, picture.plain_jpeg.orientation))
     image = picture.header
     _check_samples(image)
     names = image.get_fields()
-    width, height = image.width, image.height
-    if orientation(image) >= _FIRST_TURNED_ORIENTATION:
-        width, height = height, width
+    width, height = _upright_sides(image, orientation(image))
     frames = image.get("n-pages") if picture.format in ANIMATED and "n-pages" in names else 1
     return Facts(picture.format, width, height, frames)
+
+
+def _upright_sides(stored: pyvips.Image | Header, orientation: int) -> tuple[int, int]:
+    is_turned = orientation >= _FIRST_TURNED_ORIENTATION
+    return (stored.height, stored.width) if is_turned else (stored.width, stored.height)
 
 
 def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:

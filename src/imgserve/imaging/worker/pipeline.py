@@ -37,9 +37,13 @@ def render(data: bytes | mmap.mmap, task: RenderTask, limits: Limits, result_fd:
     facts = probe.measure(picture, limits)
     frames = formats.frames_kept(facts, output_format)
     bounds.check_output(task.size, limits, frames)
+    if isinstance(operation, Resize):
+        bounds.check_covering(facts, task.size, limits)
+        made = _again(picture, facts, operation, task) if output_format == "jpeg" else None
+        if made is not None:
+            save.write_bytes(made, result_fd)
+            return Written(task.size, output_format)
     try:
-        if isinstance(operation, Resize):
-            bounds.check_covering(facts, task.size, limits)
         image = _open(picture, facts, operation, task.size, frames)
         for step in STEPS:
             image = step(image)
@@ -68,6 +72,12 @@ def _recognised(data: bytes | mmap.mmap, operation: Operation, *, is_strict: boo
         raise
     assert source_format is not None, "a complete source is always decided"
     return load.Picture(data, source_format, is_strict=is_strict)
+
+
+def _again(picture: load.Picture, facts: Facts, operation: Resize, task: RenderTask) -> bytes | None:
+    """The file itself, where a plain JPEG becomes another one."""
+    quality = save.quality_of(task.recipe.output, "jpeg")
+    return None if quality is None else resize.again(picture, facts, operation, task.size, quality)
 
 
 def _open(picture: load.Picture, facts: Facts, operation: Operation, size: Size, frames: int) -> pyvips.Image:

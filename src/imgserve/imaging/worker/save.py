@@ -45,7 +45,7 @@ def write(
     """Encode an 8-bit sRGB or grey image, or a roll of frames. Raises PictureTooLarge, RenderFailed."""
     check_side(Size(image.width, image.get_page_height()), output_format)
     settings: dict[str, str | int] = dict(_SETTINGS[output_format])
-    quality = options.quality or DEFAULT_QUALITY.get(output_format)
+    quality = quality_of(options, output_format)
     if quality is not None and output_format in DEFAULT_QUALITY:
         settings["Q"] = quality
     if output_format == "png" and is_photo:
@@ -54,13 +54,23 @@ def write(
         if image.hasalpha() and output_format in _WITHOUT_ALPHA:
             image = _flattened(image, options.background)
         quickly = _quick_jpeg(image, quality) if output_format == "jpeg" and quality is not None else None
-        if quickly is not None:
-            with open(result_fd, "wb", closefd=False) as result:
-                result.write(quickly)
-            return
-        encode(image, output_format, settings, result_fd)
+        if quickly is None:
+            encode(image, output_format, settings, result_fd)
+        else:
+            write_bytes(quickly, result_fd)
     except pyvips.Error as error:
         raise RenderFailed(f"the result cannot be written as {output_format.upper()}: {vips.reason(error)}") from error
+
+
+def write_bytes(data: bytes, result_fd: int) -> None:
+    """A file that is encoded already."""
+    with open(result_fd, "wb", closefd=False) as result:
+        result.write(data)
+
+
+def quality_of(options: OutputOptions, output_format: Format) -> int | None:
+    """What was asked for, or the format's own; None for a format without."""
+    return options.quality or DEFAULT_QUALITY.get(output_format)
 
 
 def _quick_jpeg(image: pyvips.Image, quality: int) -> bytes | None:

@@ -25,6 +25,7 @@ _ARGUMENTS = {
     "tjCompress2": (
         c_int, c_void_p, c_void_p, *[c_int] * 4, POINTER(c_void_p), POINTER(c_ulong), *[c_int] * 3
     ),
+    "tjDestroy": (c_int, c_void_p),
     "tjFree": (None, c_void_p),
 }  # fmt: skip
 
@@ -38,24 +39,34 @@ class Decoded(NamedTuple):
     pixels: bytes
 
 
-class _Turbo(NamedTuple):
-    """The library, and one codec of each kind for this process's life."""
+class _Turbo:
+    """The library, and one codec of each kind for this process's life. Raises OSError, AttributeError, MemoryError."""
 
-    library: ctypes.CDLL
-    decoder: int
-    encoder: int
+    def __init__(self) -> None:
+        self.library = ctypes.CDLL("libturbojpeg.so.0")
+        for name, (result, *arguments) in _ARGUMENTS.items():
+            function = getattr(self.library, name)
+            function.restype, function.argtypes = result, arguments
+        self.decoder = _made(self.library.tjInitDecompress())
+        self.encoder = _made(self.library.tjInitCompress())
+
+    def renew_decoder(self) -> None:
+        """One that has met a broken header is of no use any more (2.1)."""
+        self.library.tjDestroy(self.decoder)
+        self.decoder = _made(self.library.tjInitDecompress())
+
+
+def _made(codec: int | None) -> int:
+    if codec is None:
+        raise MemoryError("libturbojpeg makes no codec")
+    return codec
 
 
 def _open() -> _Turbo | None:
     try:
-        library = ctypes.CDLL("libturbojpeg.so.0")
-        for name, (result, *arguments) in _ARGUMENTS.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-    except (OSError, AttributeError):
+        return _Turbo()
+    except (OSError, AttributeError, MemoryError):
         return None
-    turbo = _Turbo(library, library.tjInitDecompress(), library.tjInitCompress())
-    return turbo if turbo.decoder and turbo.encoder else None
 
 
 _TURBO = _open()
@@ -65,31 +76,42 @@ def is_there() -> bool:
     return _TURBO is not None
 
 
-def decode(data: bytes | mmap.mmap, size: tuple[int, int], shrink: int) -> Decoded | None:
-    """None for what is not plain or not in order, or not of this ``size``, which the limits were asked about.
+def shape(data: bytes | mmap.mmap) -> tuple[int, int, int] | None:
+    """Width, height and bands as stored; None for what is not plain, or whose headers are not in order or not there."""
+    if _TURBO is None:
+        return None
+    kept, source = _address(data)
+    wide, high, sampling, space = c_int(), c_int(), c_int(), c_int()
+    told = (byref(wide), byref(high), byref(sampling), byref(space))
+    if _TURBO.library.tjDecompressHeader3(_TURBO.decoder, source, len(kept), *told) != 0:
+        _TURBO.renew_decoder()
+        return None
+    bands = _BANDS_OF_SPACE.get(space.value)
+    return (wide.value, high.value, bands) if bands is not None else None
+
+
+def decode(data: bytes | mmap.mmap, shape: tuple[int, int, int], shrink: int) -> Decoded | None:
+    """None for what is not in order, or larger than its ``shape``, which the limits were asked about.
 
     ``shrink`` is 1, 2, 4 or 8.
     """
     if _TURBO is None:
         return None
-    library, decoder = _TURBO.library, _TURBO.decoder
-    kept = pyvips.ffi.from_buffer(data)  # ctypes takes no address of what may only be read
-    source = int(pyvips.ffi.cast("uintptr_t", kept))
-    wide, high, sampling, space = c_int(), c_int(), c_int(), c_int()
-    told = (byref(wide), byref(high), byref(sampling), byref(space))
-    if library.tjDecompressHeader3(decoder, source, len(data), *told) != 0:
-        return None
-    bands = _BANDS_OF_SPACE.get(space.value)
-    if bands is None or (wide.value, high.value) != size:
-        return None
-    width, height = -(-wide.value // shrink), -(-high.value // shrink)
+    kept, source = _address(data)
+    wide, high, bands = shape
+    width, height = -(-wide // shrink), -(-high // shrink)
     pixels = bytearray(width * height * bands)
     target = (ctypes.c_char * len(pixels)).from_buffer(pixels)
-    kind = _GREY if bands == 1 else _RGB
-    flags = _STOP_ON_WARNING | _LIMIT_SCANS
-    if library.tjDecompress2(decoder, source, len(data), target, width, width * bands, height, kind, flags) != 0:
+    geometry = (width, width * bands, height, _GREY if bands == 1 else _RGB, _STOP_ON_WARNING | _LIMIT_SCANS)
+    if _TURBO.library.tjDecompress2(_TURBO.decoder, source, len(kept), target, *geometry) != 0:
         return None
     return Decoded(width, height, bands, bytes(pixels))
+
+
+def _address(data: bytes | mmap.mmap) -> tuple[pyvips.ffi.CData, int]:
+    """What keeps the bytes where they are, and where that is: ctypes takes no address of what may only be read."""
+    kept = pyvips.ffi.from_buffer(data)
+    return kept, int(pyvips.ffi.cast("uintptr_t", kept))
 
 
 def encode(picture: Decoded, quality: int) -> bytes | None:

@@ -30,6 +30,11 @@ def open_picture(picture: load.Picture, facts: Facts, operation: Resize, size: S
     return image
 
 
+def again(picture: load.Picture, facts: Facts, operation: Resize, size: Size, quality: int) -> bytes | None:
+    """The result at once, where a plain JPEG becomes another one; None for all else."""
+    return jpeg.again(picture, size, _crop(operation.gravity, facts, size), quality)
+
+
 def _draw(picture: load.Picture, facts: Facts, operation: Resize, size: Size) -> pyvips.Image:
     scale = max(size.width_px / facts.width_px, size.height_px / facts.height_px)
     whole = Size(
