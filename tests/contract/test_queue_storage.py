@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from imgserve.jobs.committer import QueueFault
+from imgserve.jobs.datadir import DataDirectoryInUse
 from imgserve.jobs.job import Accepted
 from imgserve.jobs.queue import Config, Queue, QueueFull, StorageFailing
-from imgserve.jobs.sqlite import FILE_NAME, DataDirectoryInUse, SqliteQueue
+from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
 from tests.queues import KEY, START, SqliteHouse, accepted, claimed, ended, new_job, output, released
 
 ROOMY = Config(min_free_disk_bytes=0)
@@ -85,14 +86,38 @@ async def test_a_fault_leaves_the_queue_working(queue: Queue) -> None:
     assert await queue.settle(ended(await claimed(queue), "delivered"), START)
 
 
-async def test_a_change_whose_caller_was_cancelled_stands(queue: Queue, house: SqliteHouse) -> None:
+async def test_a_change_whose_caller_was_cancelled_stands(queue: Queue) -> None:
     entry = await accepted(queue)
     releasing = asyncio.create_task(queue.release(entry.number, (), START))
     await asyncio.sleep(0)
     releasing.cancel()
     await asyncio.wait([releasing])
+    assert releasing.cancelled()
     await queue.wait_for_work(60.0)
-    assert house.statuses() == {entry.number: "queued"}
+    assert (await claimed(queue)).number == entry.number
+
+
+async def test_a_release_and_the_claim_that_it_wakes_share_a_commit(queue: SqliteQueue, tmp_path: Path) -> None:
+    entry = await accepted(queue)
+    before = commits_in_wal(tmp_path)
+
+    async def take_what_comes() -> list[int]:
+        await queue.wait_for_work(60.0)
+        return [claim.number for claim in (await queue.take_work(1, 0, START)).claims]
+
+    runner = asyncio.create_task(take_what_comes())
+    await asyncio.sleep(0)
+    await queue.release(entry.number, (), START)
+    assert await runner == [entry.number]
+    assert commits_in_wal(tmp_path) == before + 1
+    assert not queue._work.is_set(), "a runner would be woken once more for nothing"
+
+
+async def test_who_takes_too_little_is_woken_again(queue: SqliteQueue) -> None:
+    entry = await accepted(queue)
+    assert (await queue.take_work(1, 0, START)).claims == ()
+    await queue.release(entry.number, (), START)
+    assert queue._work.is_set()
 
 
 async def test_a_second_owner_is_refused(queue: Queue, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import contextvars
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ import msgspec
 
 from imgserve import logs
 from imgserve.errors import ImgserveError
+from imgserve.jobs.loopthread import LoopThread
 from imgserve.jobs.queue import StorageFailing
 
 T = TypeVar("T")
@@ -52,14 +52,20 @@ class QueueFault(ImgserveError):
 
 
 class Committer:
-    """The only user of the SQLite connection. ``on_commit`` is called on the event loop after each commit."""
+    """The only user of the SQLite connection. ``on_commit`` is called on the event loop after each commit.
+
+    One commit is under way at a time. What comes meanwhile waits for the next one, in its order.
+    """
 
     def __init__(self, path: Path, on_commit: Callable[[], None]) -> None:
         self._path = path
         self._on_commit = on_commit
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue")
+        self._loop = asyncio.get_running_loop()
+        self._thread = LoopThread(self._loop, "queue")
         self._pending: list[_Entry] = []
-        self._flushing: asyncio.Task[None] | None = None
+        self._apart: list[_Entry] = []
+        self._is_busy = False
+        self._idle = asyncio.Event()
         self._connection: apsw.Connection | None = None
         self._is_broken = False
         self.is_failing = False
@@ -73,7 +79,7 @@ class Committer:
             prepare(self._connection)
 
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, open_file)
+            await self._thread.call(open_file)
         except (*STORAGE_ERRORS, OSError) as error:
             raise StorageFailing(f"the queue file {self._path} cannot be opened: {error}", REMEDY) from error
 
@@ -90,62 +96,65 @@ class Committer:
         itself: it is lost together with all that came after it, or not at all, since the WAL is read in order.
         ``announce`` hears the value even when the caller has been cancelled meanwhile: the change stands all the same.
         """
-        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[object] = self._loop.create_future()
         self._pending.append(_Entry(transaction, future, announce, survives_power_loss))  # type: ignore[arg-type]
-        self._start_flushing()
+        self._start()
         return await future  # type: ignore[return-value]
 
     def run_later(self, transaction: Callable[[apsw.Connection], object]) -> None:
         """Store a change that nobody waits for: with the next commit, at the latest after ``LATER_S``."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[object] = loop.create_future()
+        future: asyncio.Future[object] = self._loop.create_future()
         future.add_done_callback(_log_failure)
         self._pending.append(_Entry(transaction, future, None, False))
-        loop.call_later(LATER_S, self._start_flushing)
-
-    def _start_flushing(self) -> None:
-        if self._pending and (self._flushing is None or self._flushing.done()):
-            # Its log lines are nobody's: it works for many jobs, whoever of them started it.
-            self._flushing = asyncio.create_task(self._flush(), context=contextvars.Context())
+        self._loop.call_later(LATER_S, self._start)
 
     async def aclose(self) -> None:
         """Finish what is pending, then close the file."""
-        self._start_flushing()
-        while self._flushing is not None and not self._flushing.done():
-            await self._flushing
+        self._start()
+        while self._is_busy:
+            self._idle.clear()
+            await self._idle.wait()
         if self._connection is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
-        self._thread.shutdown()
+            await self._thread.call(self._connection.close)
+        self._thread.stop()
 
-    async def _flush(self) -> None:
-        while self._pending:
+    def _start(self) -> None:
+        if self._pending and not self._is_busy:
+            self._is_busy = True
+            # At the end of this turn of the loop, so that all who ask in it share a commit. Its log lines are nobody's.
+            self._loop.call_soon(self._send, context=contextvars.Context())
+
+    def _send(self) -> None:
+        """Hand the next batch to the thread, or come to rest."""
+        if self._apart:
+            batch = [self._apart.pop(0)]
+        elif self._pending:
             batch, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
-            if not await self._store(batch):
-                for entry in batch:
-                    await self._store([entry])
-
-    async def _store(self, batch: "list[_Entry]") -> bool:
-        """Commit the batch and tell its callers. False: a fault of ours undid a batch of several; nobody was told."""
+        else:
+            self._is_busy = False
+            self._idle.set()
+            return
         work = [entry.transaction for entry in batch]
         is_synced = any(entry.survives_power_loss for entry in batch)
-        committing = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, work, is_synced)
-        await asyncio.wait([committing])
-        error = committing.exception()
-        self.is_failing = isinstance(error, STORAGE_ERRORS)
-        if error is None:
-            outcomes = committing.result()
+        self._thread.send(lambda: self._commit(work, is_synced), lambda outcome: self._stored(batch, outcome))
+
+    def _stored(self, batch: "list[_Entry]", result: "list[object] | Exception") -> None:
+        """Tell the batch's callers; or, when a fault of ours has undone a batch of several, try them one by one."""
+        self.is_failing = isinstance(result, STORAGE_ERRORS)
+        if not isinstance(result, Exception):
+            outcomes = result
             self._on_commit()
-        elif isinstance(error, STORAGE_ERRORS):
+        elif isinstance(result, STORAGE_ERRORS):
             remedy = BROKEN_REMEDY if self._is_broken else REMEDY
-            outcomes = [StorageFailing(f"the queue cannot be written: {error}", remedy) for _ in batch]
+            outcomes = [StorageFailing(f"the queue cannot be written: {result}", remedy) for _ in batch]
         elif len(batch) > 1:
-            return False
+            self._apart, outcomes, batch = batch, [], []
         else:
-            logs.bug("queue_fault", error=error)
+            logs.bug("queue_fault", error=result)
             outcomes = [QueueFault("a fault inside the queue undid this change")]
         for entry, outcome in zip(batch, outcomes, strict=True):
             entry.resolve(outcome)
-        return True
+        self._send()
 
     def _commit(self, batch: list[Transaction], is_synced: bool) -> list[object]:
         connection = self._connection

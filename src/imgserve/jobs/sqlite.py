@@ -6,7 +6,6 @@ the event loop: group commit, wake-ups, the lock on the data directory.
 
 import asyncio
 import contextlib
-import fcntl
 import math
 import os
 from collections import defaultdict
@@ -16,12 +15,13 @@ from typing import Any
 
 import apsw
 
+from imgserve.jobs import datadir
 from imgserve.jobs import sqlite_admission as admission
 from imgserve.jobs import sqlite_attempts as attempts
 from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs import sqlite_destinations as destinations
 from imgserve.jobs import sqlite_operator as operator
-from imgserve.jobs.committer import REMEDY, Committer
+from imgserve.jobs.committer import Committer
 from imgserve.jobs.drain import DrainRate
 from imgserve.jobs.job import (
     Accepted,
@@ -35,17 +35,13 @@ from imgserve.jobs.job import (
     PlaceholderResult,
     Settlement,
 )
-from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, QueueFull, ShareFull, StorageFailing, Work
+from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, QueueFull, ShareFull, Work
 from imgserve.jobs.sqlite_listing import Listing
 from imgserve.jobs.sqlite_schema import migrate
 from imgserve.jobs.view import JobPage, JobQuery, JobView
 
 FILE_NAME = "queue.sqlite"
 FREED_PART = 10
-
-
-class DataDirectoryInUse(StorageFailing):
-    """Another server owns the data directory."""
 
 
 class SqliteQueue:
@@ -65,6 +61,7 @@ class SqliteQueue:
         self._epoch = 0
         self.id = ""
         self._work = asyncio.Event()
+        self._is_work_waiting = False  # written in the committer's thread, read between two of its commits
         self._freed: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._placeholders: dict[int, dict[bytes, float]] = {}
 
@@ -73,7 +70,7 @@ class SqliteQueue:
         cls, data_dir: Path, config: Config, now: float, on_end: Callable[[Ended], None] = lambda _: None
     ) -> "SqliteQueue":
         """Take the data directory over. Raises DataDirectoryInUse, StorageFailing."""
-        queue = cls(data_dir, config, _lock(data_dir), on_end, now)
+        queue = cls(data_dir, config, datadir.lock(data_dir), on_end, now)
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(queue.aclose)
             await queue._take_over(now)
@@ -93,7 +90,7 @@ class SqliteQueue:
 
         await self._committer.open(prepare)
         self._tell_ends()
-        _sync_directory(self._data_dir)
+        datadir.sync(self._data_dir)
 
     def _watch_ends(self, db: apsw.Connection) -> None:
         """Note each end where it is written, however it comes about; what is rolled back has not ended."""
@@ -125,7 +122,7 @@ class SqliteQueue:
         return self._committer.is_failing
 
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
-        self._check_disk()
+        datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
         try:
             return await self._committer.run(lambda db: admission.enqueue(db, job, self._epoch, self._config, now))
         except QueueFull as error:
@@ -139,10 +136,14 @@ class SqliteQueue:
             raise
 
     async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
+        def transaction(db: apsw.Connection) -> list[str]:
+            freed = admission.release(db, number, placeholders, now)
+            self._is_work_waiting = True
+            return freed
+
+        self._work.set()  # who takes work when woken now asks behind this, in the same commit
         # Lost with the power, the row is found accepting, and released then.
-        await self._committer.run(
-            lambda db: admission.release(db, number, placeholders, now), self._wake, survives_power_loss=False
-        )
+        await self._committer.run(transaction, self._wake_if_waiting, survives_power_loss=False)
 
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
@@ -157,9 +158,11 @@ class SqliteQueue:
         )
 
     async def take_work(self, jobs: int, debts: int, now: float, avoid: frozenset[str] = frozenset()) -> Work:
-        return await self._committer.run(
-            lambda db: attempts.take_work(db, jobs, debts, self._config, now, avoid), survives_power_loss=False
-        )
+        def transaction(db: apsw.Connection) -> Work:
+            self._is_work_waiting = False
+            return attempts.take_work(db, jobs, debts, self._config, now, avoid)
+
+        return await self._committer.run(transaction, survives_power_loss=False)
 
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
         return await self._committer.run(
@@ -249,6 +252,12 @@ class SqliteQueue:
                 del known[digest]
         return await self._committer.run(lambda db: attempts.prune(db, self._config, now))
 
+    def _wake_if_waiting(self, freed: list[str]) -> None:
+        """As ``_wake``, unless what was released has been taken in the same commit."""
+        if self._is_work_waiting:
+            self._work.set()
+        self._free(freed)
+
     def _wake(self, freed: list[str]) -> None:
         """A change of state may have made a job or debt due, and has freed these destinations."""
         self._work.set()
@@ -259,36 +268,3 @@ class SqliteQueue:
             for waiter in self._freed.get(key, ()):
                 if not waiter.done():
                     waiter.set_result(None)
-
-    def _check_disk(self) -> None:
-        stat = os.statvfs(self._data_dir)
-        if stat.f_bavail * stat.f_frsize < self._config.min_free_disk_bytes:
-            raise StorageFailing(
-                f"less than {self._config.min_free_disk_bytes // 1_000_000} MB are free where the queue is kept",
-                "free disk space; the server goes on by itself",
-            )
-
-
-def _lock(data_dir: Path) -> int:
-    try:
-        fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageFailing(f"the data directory {data_dir} cannot be used: {error.strerror}", REMEDY) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(fd)
-        raise DataDirectoryInUse(
-            f"the data directory {data_dir} belongs to another running imgserve",
-            "stop that server, or give this one its own --data-dir",
-        ) from error
-    return fd
-
-
-def _sync_directory(path: Path) -> None:
-    """Make the new file names durable too, not only what the files hold."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
