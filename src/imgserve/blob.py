@@ -5,7 +5,6 @@ way. The descriptor closes when the last reference to the blob goes, so nobody h
 """
 
 import os
-import weakref
 from collections.abc import Callable
 from typing import Self
 
@@ -16,12 +15,20 @@ class Blob:
     Readers use positions (``pread``), never the descriptor's own offset, so one blob may be read many times at once.
     """
 
-    __slots__ = ("__weakref__", "fd", "size")
+    __slots__ = ("_on_close", "fd", "size")
 
     def __init__(self, *, on_close: Callable[[], None] | None = None) -> None:
+        self.fd = -1
         self.fd = os.memfd_create("imgserve", os.MFD_CLOEXEC)
         self.size = 0
-        weakref.finalize(self, _close, self.fd, on_close)
+        self._on_close = on_close
+
+    def __del__(self) -> None:
+        if self.fd < 0:
+            return
+        os.close(self.fd)
+        if self._on_close is not None:
+            self._on_close()
 
     @classmethod
     def of(cls, data: bytes) -> Self:
@@ -29,13 +36,11 @@ class Blob:
         blob.append(data)
         return blob
 
-    def append(self, data: bytes | memoryview) -> None:
-        """Write behind the last byte. Raises OSError when the machine has no memory left."""
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self.fd, view, self.size)
-            self.size += written
-            view = view[written:]
+    def append(self, data: bytes | memoryview) -> int:
+        """Write behind the last byte; the new size. Raises OSError when the machine has no memory left."""
+        written = os.pwrite(self.fd, data, self.size)
+        self.size += written
+        return self.size if written == len(data) else self.append(memoryview(data)[written:])
 
     def read(self, length: int | None = None, offset: int = 0) -> bytes:
         """Bytes from ``offset``: ``length`` of them, or all; fewer at the end."""
@@ -44,9 +49,3 @@ class Blob:
 
     def __repr__(self) -> str:
         return f"Blob({self.size} bytes)"
-
-
-def _close(fd: int, on_close: Callable[[], None] | None) -> None:
-    os.close(fd)
-    if on_close is not None:
-        on_close()

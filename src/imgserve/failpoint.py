@@ -31,6 +31,8 @@ def arm_by(path: Path) -> None:
 
 
 def reach(name: str) -> None:
+    if not _armed and not _told_by:
+        return
     if name in _armed:
         _armed[name] -= 1
         if _armed[name] <= 0:

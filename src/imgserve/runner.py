@@ -6,6 +6,7 @@ The queue decides what is due and whose it is; debts of failed jobs are paid on 
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 
 import msgspec
@@ -60,6 +61,7 @@ class Runner:
         self._queue_config = queue_config
         self._clock = clock
         self._running: dict[asyncio.Task[None], Claim | DebtClaim] = {}
+        self._count: Counter[type[Claim | DebtClaim]] = Counter()
         self._settling: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
@@ -91,8 +93,8 @@ class Runner:
     async def _claim_forever(self) -> None:
         while True:
             slow = self._attempts.slow()
-            jobs = self._config.max_attempts - self._count(Claim) + min(slow.total(), self._config.max_attempts)
-            debts = self._config.max_debts - self._count(DebtClaim)
+            jobs = self._config.max_attempts - self._count[Claim] + min(slow.total(), self._config.max_attempts)
+            debts = self._config.max_debts - self._count[DebtClaim]
             if jobs <= 0:
                 await self._wait_for_room()
                 continue
@@ -117,16 +119,14 @@ class Runner:
             async with asyncio.timeout(LOOK_AGAIN_S):
                 await self._room.wait()
 
-    def _count(self, kind: type[Claim] | type[DebtClaim]) -> int:
-        return sum(isinstance(held, kind) for held in self._running.values())
-
     def _spawn(self, work: Coroutine[None, None, None], held: Claim | DebtClaim) -> None:
         task = asyncio.create_task(work)
         self._running[task] = held
+        self._count[type(held)] += 1
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
+        self._count[type(self._running.pop(task))] -= 1
         self._room.set()
 
     async def _attempt(self, claim: Claim) -> None:

@@ -5,9 +5,8 @@ does nothing where there is no limit.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
+from types import TracebackType
 
 
 class _Clock:
@@ -34,26 +33,35 @@ class _Clock:
 _clock: ContextVar[_Clock | None] = ContextVar("attempt clock", default=None)
 
 
-@contextlib.asynccontextmanager
-async def limit(seconds: float) -> AsyncIterator[None]:
+class limit:
     """Raises TimeoutError when what happens inside, waits aside, takes longer."""
-    async with asyncio.timeout(seconds) as timeout:
-        token = _clock.set(_Clock(timeout))
-        try:
-            yield
-        finally:
-            _clock.reset(token)
+
+    __slots__ = ("_timeout", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        self._token = _clock.set(_Clock(self._timeout))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _clock.reset(self._token)
+        await self._timeout.__aexit__(kind, error, trace)
 
 
-@contextlib.contextmanager
-def waiting() -> Iterator[None]:
+class waiting:
     """What happens inside takes no time."""
-    clock = _clock.get()
-    if clock is None:
-        yield
-        return
-    clock.stop()
-    try:
-        yield
-    finally:
-        clock.go_on()
+
+    __slots__ = ("_clock",)
+
+    def __enter__(self) -> None:
+        self._clock = _clock.get()
+        if self._clock is not None:
+            self._clock.stop()
+
+    def __exit__(self, *_: object) -> None:
+        if self._clock is not None:
+            self._clock.go_on()

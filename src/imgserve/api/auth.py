@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -164,6 +165,7 @@ def _is_local_host(host: str) -> bool:
     return name.lower() == "localhost" or _is_loopback(name)
 
 
+@lru_cache(maxsize=64)  # few clients ask, and often
 def _is_loopback(address: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address)

@@ -10,7 +10,7 @@ block no reply. One spare worker stands ready beside them and takes the place of
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
@@ -140,18 +140,23 @@ class Pool:
         """
         request = ProbeRequest(source.size, is_complete, self._limits, is_strict)
         with _read_only(source) as descriptor:
-            async with self._worker(self._intake) as child:
-                return _expect(
-                    Probed, await self._ask(child, request, [descriptor], self._config.probe_timeout_s)
-                ).facts
+            child = await self._worker(self._intake)
+            try:
+                reply = await self._ask(child, request, [descriptor], self._config.probe_timeout_s)
+            finally:
+                self._release(child, self._intake)
+        return _expect(Probed, reply).facts
 
     async def draw(self, drawing: Drawing) -> Blob:
         """A placeholder or failure picture.
 
         Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
-        async with self._worker(self._intake) as child:
+        child = await self._worker(self._intake)
+        try:
             return (await self._write(child, DrawRequest(drawing, self._limits), [], self._config.probe_timeout_s)).blob
+        finally:
+            self._release(child, self._intake)
 
     async def render(
         self, source: Blob, task: RenderTask, *, is_svg: bool = False, is_alone: bool = False
@@ -163,9 +168,13 @@ class Pool:
         """
         request = RenderRequest(source.size, task, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
+        lane = None if is_alone else self._render
         with _read_only(source) as descriptor:
-            async with self._lone_worker() if is_alone else self._worker(self._render) as child:
+            child = await self._worker(lane)
+            try:
                 return await self._write(child, request, [descriptor], timeout_s)
+            finally:
+                self._release(child, lane)
 
     async def _write(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Rendition:
         result = Blob()
@@ -191,28 +200,24 @@ class Pool:
             logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)
         raise _FAULTS[reply.code](reply.detail, reply.hint)
 
-    @contextlib.asynccontextmanager
-    async def _worker(self, lane: Lane) -> AsyncIterator[Child]:
+    async def _worker(self, lane: Lane | None) -> Child:
+        """The lane's next idle one, or without a lane a fresh one; followed by one ``_release``."""
         if self._is_closed:
             raise _stopping()
-        child = await lane.acquire()
+        if lane is not None:
+            return await lane.acquire()
         try:
-            yield child
-        finally:
-            if child.renders >= self._config.recycle_after:
-                child.kill("retired")
-            lane.release(child)
-
-    @contextlib.asynccontextmanager
-    async def _lone_worker(self) -> AsyncIterator[Child]:
-        try:
-            child = await self._start_child()
+            return await self._start_child()
         except CannotStartWorker as error:
             raise NoWorker(f"no fresh render worker could be started: {error}", "try again") from error
-        try:
-            yield child
-        finally:
+
+    def _release(self, child: Child, lane: Lane | None) -> None:
+        if lane is None:
             child.kill("surplus")
+            return
+        if child.renders >= self._config.recycle_after:
+            child.kill("retired")
+        lane.release(child)
 
     async def _start_child(self) -> Child:
         child = await start_child(self._options)

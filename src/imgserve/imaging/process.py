@@ -90,20 +90,24 @@ class Child:
         return self._waiting
 
     async def _answer(self, reply: "asyncio.Future[Reply]", timeout_s: float) -> Reply:
-        cause: WorkerEnd = "cancelled"
+        deadline = self._loop.call_later(timeout_s, self._end_late, reply, timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
-                return await reply
-        except TimeoutError:
-            cause = "deadline"
-            raise RenderTimeout(
-                f"the picture was not finished after {timeout_s:g} seconds and its worker was ended",
-                "use a smaller or simpler picture",
-            ) from None
+            return await reply
         finally:
+            deadline.cancel()
             self._waiting = None
             if not reply.done() or reply.cancelled():
-                self.kill(cause)
+                self.kill("cancelled")
+
+    def _end_late(self, reply: "asyncio.Future[Reply]", timeout_s: float) -> None:
+        if not reply.done():
+            reply.set_exception(
+                RenderTimeout(
+                    f"the picture was not finished after {timeout_s:g} seconds and its worker was ended",
+                    "use a smaller or simpler picture",
+                )
+            )
+            self.kill("deadline")
 
     def _send(self, data: bytes, descriptors: list[int]) -> None:
         try:

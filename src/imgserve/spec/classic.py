@@ -6,6 +6,7 @@ Nothing is fetched or opened here: what can only be judged by the picture itself
 import json
 import re
 from collections.abc import Mapping
+from typing import cast
 
 import msgspec
 from msgspec import inspect
@@ -26,6 +27,7 @@ OPERATIONS: dict[str, type[Resize] | type[Rasterize]] = {"resize": Resize, "rast
 
 _OPERATION_FIELDS = {name: fields_of(struct) for name, struct in OPERATIONS.items()}
 _OUTPUT_FIELDS = fields_of(OutputOptions)
+_FORMATS = words_of(_OUTPUT_FIELDS["format"])
 _LOAD_FIELDS = fields_of(LoadOptions)
 _PLACEHOLDER_FIELDS = fields_of(Placeholder)
 _ON_FAILURE = fields_of(OutputRequest)["on_failure"]
@@ -196,8 +198,7 @@ def _check_source(operation_type: str, source: Source, found: Findings) -> None:
 
 def _format(destination: DestinationTemplate, source: Source | None, asked: object, found: Findings) -> Format | None:
     """The extension's format, else the one asked for, else None: the source's. Size tags are tried with 1."""
-    known = _OUTPUT_FIELDS["format"]
-    wanted: Format | None = msgspec.convert(asked if asked in words_of(known) else None, Format | None)
+    wanted = cast(Format, asked) if asked in _FORMATS else None
     values = tags.EXAMPLE if source is None else tags.values_of(source, Size(1, 1))
     trial = found.attempt(destination.fill, values)
     if trial is None or not trial.extension:
@@ -220,7 +221,7 @@ def _placeholder(value: object) -> Placeholder:
 
 
 def _on_failure(value: object, destination: DestinationTemplate | None) -> OnFailure:
-    word: OnFailure = msgspec.convert(read_field("on_failure", value, _ON_FAILURE), OnFailure)
+    word = cast(OnFailure, read_field("on_failure", value, _ON_FAILURE))
     if word == "delete" and destination is not None and not destination.can_delete:
         raise RequestInvalid.of(107, "on_failure: a form or presigned URL cannot delete; use error_image")
     return word

@@ -84,6 +84,8 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
 
     def fill(self, values: TagValues) -> Destination:
         """The place for one result. Raises RequestInvalid (105) when the filled text is no place to write to."""
+        if tags.BEGIN not in self.shown:
+            values = tags.EXAMPLE  # the place is the same for all of them, and known from the first check
         try:
             return _fill_form(self, values) if self.kind == "form" else _fill_plain(self, values)
         except url.UrlInvalid as error:

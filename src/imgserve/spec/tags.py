@@ -14,6 +14,7 @@ from imgserve.spec.faults import Fault
 from imgserve.spec.source import Source, encoded_name
 
 TAGS = ("width", "height", "basename", "ext", "extension")
+BEGIN = "{$"
 
 _MOST_NAMED = 10
 _LONGEST_GUESSED = 24

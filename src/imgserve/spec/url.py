@@ -31,6 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
 _NOT_IN_URLS = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
 _SEGMENT_SAFE = "!$&'()*+,;=:@~"
+_NORMAL_PATH = re.compile(r"[/A-Za-z0-9_.\-~!$&'()*+,;=:@]*")
 _SIGNED_PREFIXES = ("x-amz-", "x-goog-")
 _SIGNED_NAMES = frozenset({"sig", "se", "Expires", "Signature"})
 _SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "sig", "signature"})
@@ -195,6 +196,8 @@ def _ascii(text: str) -> str:
 
 
 def _normal_path(path: str) -> str:
+    if _NORMAL_PATH.fullmatch(path):
+        return path
     return "/".join(quote(unquote_to_bytes(segment), safe=_SEGMENT_SAFE) for segment in path.split("/"))
 
 

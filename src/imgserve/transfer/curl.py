@@ -5,8 +5,6 @@ and ``ftp``. libcurl's errors end here. One client has one guard, because pooled
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import msgspec
 import pycurl
@@ -85,11 +83,7 @@ class Client:
                 raise Broken(f"No transfer slot to {place} was free in time", is_busy=True) from error
         try:
             timeout_s = max(0.001, deadline - loop.time()) if call.method in WRITES else call.timeout_s
-            async with self._handle(session) as curl, asyncio.timeout(timeout_s if call.fetch else None) as clock:
-                exchange = Exchange(curl, _traced(call), self._guard, clock)
-                self._configure(curl, call, timeout_s)
-                self._route(curl, place)
-                return await self._run(exchange, place)
+            return await self._exchange(call, session, place, timeout_s)
         except TimeoutError:
             raise Broken(f"{place} did not answer in time", is_retryable=True) from None
         finally:
@@ -107,23 +101,27 @@ class Client:
         self._idle.clear()
         self._authorities.close()
 
-    @asynccontextmanager
-    async def _handle(self, session: Session | None) -> AsyncIterator[pycurl.Curl]:
+    async def _exchange(self, call: Call, session: Session | None, place: location.Origin, timeout_s: float) -> Answer:
         curl = session.curl if session else self._idle.pop() if self._idle else pycurl.Curl()
+        is_free = True
         try:
-            yield curl
+            exchange = Exchange(curl, _traced(call), self._guard)
+            self._configure(curl, call, timeout_s)
+            self._route(curl, place)
+            if call.fetch is None:
+                return await self._run(exchange, place)
+            async with asyncio.timeout(timeout_s) as clock:
+                exchange.clock = clock
+                return await self._run(exchange, place)
         except (asyncio.CancelledError, TimeoutError):
             # The multi lets go of a cancelled handle only at the loop's next turn, so nobody may use it again.
+            is_free = False
             raise
-        except BaseException:
-            self._reclaim(curl, session)
-            raise
-        self._reclaim(curl, session)
-
-    def _reclaim(self, curl: pycurl.Curl, session: Session | None) -> None:
-        curl.reset()
-        if session is None:
-            self._idle.append(curl)
+        finally:
+            if is_free:
+                curl.reset()
+                if session is None:
+                    self._idle.append(curl)
 
     async def _run(self, exchange: Exchange, place: location.Origin) -> Answer:
         try:

@@ -7,6 +7,7 @@ transfer aborted. They run up to once for each 16 KB, so they do little.
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from typing import Any  # libcurl's callback arguments are untyped
 
 import pycurl
@@ -27,18 +28,18 @@ _FTP: frozenset[Method] = frozenset({"RETR", "STOR", "COMMANDS"})
 class Exchange:
     """``clock`` is the time-out around a fetch; it stands still while the fetch waits for memory."""
 
-    def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard, clock: asyncio.Timeout) -> None:
+    def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard) -> None:
         self.curl = curl
         self.call = call
         self.fault: ImgserveError | OSError | Broken | None = None
+        self.clock: asyncio.Timeout | None = None
         self._guard = guard
         self._refusal: Refusal | None = None
         self._is_permitted = False
-        self._clock = clock
         self._url = call.url
         self._next_url = ""
         self._is_ftp = call.method in _FTP
-        self._is_receiving = False
+        self._keep: Callable[[bytes], None] | None = None
         self._is_cut = False
         self._is_over = False
         self._is_body_read = False
@@ -224,14 +225,13 @@ class Exchange:
 
     def _take(self, data: bytes) -> int | None:
         try:
-            if self._is_receiving:
-                assert self.call.fetch is not None
-                self.call.fetch.write(data)
-                return None
-            return self._take_first(data)
+            if self._keep is None:
+                return self._take_first(data)
+            self._keep(data)
         except (ImgserveError, OSError) as fault:
             self.fault = fault
             return _ABORT
+        return None
 
     def _take_first(self, data: bytes) -> int | None:
         fetch = self.call.fetch
@@ -247,21 +247,21 @@ class Exchange:
                 self._memory.add_done_callback(self._resume)
         if not self._memory.done():
             return int(pycurl.WRITEFUNC_PAUSE)
-        self._is_receiving = True
+        self._keep = fetch.write
         fetch.write(data)
         return None
 
     def _resume(self, memory: asyncio.Future[None]) -> None:
         if not self._is_over and not memory.cancelled():
-            if not self._clock.expired():
-                self._clock.reschedule(asyncio.get_running_loop().time() + self._time_left_s)
+            if self.clock is not None and not self.clock.expired():
+                self.clock.reschedule(asyncio.get_running_loop().time() + self._time_left_s)
             self.curl.pause(pycurl.PAUSE_CONT)
 
     def _stop_clock(self) -> None:
-        until = self._clock.when()
-        if until is not None and not self._clock.expired():
+        until = self.clock.when() if self.clock is not None else None
+        if self.clock is not None and until is not None and not self.clock.expired():
             self._time_left_s = until - asyncio.get_running_loop().time()
-            self._clock.reschedule(None)
+            self.clock.reschedule(None)
 
     def _take_small(self, data: bytes) -> int | None:
         limit = self.call.body_limit_bytes

@@ -19,7 +19,7 @@ class Fetch:
         self._reservation = budget.reservation()
         self.blob = Blob(on_close=self._reservation.release)
         self.limit_bytes = limit_bytes
-        self._wanted = self._nobody = limit_bytes + 1
+        self._wanted = limit_bytes
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -80,11 +80,11 @@ class Fetch:
 
     def write(self, data: bytes) -> None:
         """Keep bytes. Raises SourceTooLarge beyond the limit, OSError when the machine has no memory left."""
-        if self.blob.size + len(data) > self.limit_bytes:
-            raise self._too_large()
-        self.blob.append(data)
-        if self.blob.size > self._wanted:
-            self._wanted = self._nobody
+        size = self.blob.append(data)
+        if size > self._wanted:
+            if size > self.limit_bytes:
+                raise self._too_large()
+            self._wanted = self.limit_bytes
             self._news.set()
 
     async def _run(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> None:
