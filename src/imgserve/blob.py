@@ -36,11 +36,12 @@ class Blob:
         blob.append(data)
         return blob
 
-    def append(self, data: bytes | memoryview) -> int:
-        """Write behind the last byte; the new size. Raises OSError when the machine has no memory left."""
-        written = os.pwrite(self.fd, data, self.size)
+    def append(self, *chunks: bytes | memoryview) -> None:
+        """Write behind the last byte. Raises OSError when the machine has no memory left."""
+        written = os.pwritev(self.fd, chunks, self.size)
         self.size += written
-        return self.size if written == len(data) else self.append(memoryview(data)[written:])
+        if written < sum(map(len, chunks)):
+            self.append(memoryview(b"".join(chunks))[written:])
 
     def read(self, length: int | None = None, offset: int = 0) -> bytes:
         """Bytes from ``offset``: ``length`` of them, or all; fewer at the end."""

@@ -31,7 +31,7 @@ class Exchange:
     def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard) -> None:
         self.curl = curl
         self.call = call
-        self.fault: ImgserveError | OSError | Broken | None = None
+        self.fault: ImgserveError | Broken | None = None
         self.clock: asyncio.Timeout | None = None
         self._guard = guard
         self._refusal: Refusal | None = None
@@ -228,7 +228,7 @@ class Exchange:
             if self._keep is None:
                 return self._take_first(data)
             self._keep(data)
-        except (ImgserveError, OSError) as fault:
+        except ImgserveError as fault:
             self.fault = fault
             return _ABORT
         return None

@@ -11,6 +11,8 @@ from imgserve.blob import Blob
 from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
 from imgserve.transfer.spool import Budget
 
+_GATHERED_BYTES = 128 * 1024
+
 
 class Fetch:
     """One source on its way in. Lives in the event loop that made it."""
@@ -19,7 +21,10 @@ class Fetch:
         self._reservation = budget.reservation()
         self.blob = Blob(on_close=self._reservation.release)
         self.limit_bytes = limit_bytes
+        self._gathered: list[bytes] = []
+        self._size = 0
         self._wanted = limit_bytes
+        self._next_look = 0
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -42,9 +47,12 @@ class Fetch:
         """Return when more than ``beyond`` bytes are there, or all are. Raises the transfer's error."""
         assert self._task is not None
         while not self._task.done():
+            if self._size > beyond:
+                self._keep()
             if self.blob.size > beyond:
                 return
             self._wanted = min(self._wanted, beyond)
+            self._next_look = min(self._next_look, beyond)
             self._news.clear()
             await self._news.wait()
         if self._task.cancelled():
@@ -79,22 +87,37 @@ class Fetch:
         return self._reservation.take(self.limit_bytes if length is None else length)
 
     def write(self, data: bytes) -> None:
-        """Keep bytes. Raises SourceTooLarge beyond the limit, OSError when the machine has no memory left."""
-        size = self.blob.append(data)
-        if size > self._wanted:
-            if size > self.limit_bytes:
-                raise self._too_large()
+        """Keep bytes. Raises SourceTooLarge beyond the limit, SourceUnavailable when the machine has no memory left."""
+        self._gathered.append(data)
+        self._size += len(data)
+        if self._size > self._next_look:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Lay down what libcurl brought in small pieces. Raises SourceTooLarge, SourceUnavailable."""
+        if self._size > self.limit_bytes:
+            raise self._too_large()
+        if self._gathered:
+            try:
+                self.blob.append(*self._gathered)
+            except OSError as error:
+                raise _no_memory() from error
+            self._gathered.clear()
+        if self._size > self._wanted:
             self._wanted = self.limit_bytes
             self._news.set()
+        self._next_look = min(self._size + _GATHERED_BYTES, self._wanted)
 
     async def _run(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> None:
         is_whole = False
         try:
             await transfer(self)
+            self._keep()
             is_whole = True
         except OSError as error:
-            raise SourceUnavailable("This machine has no memory left for the source", is_retryable=True) from error
+            raise _no_memory() from error
         finally:
+            self._gathered.clear()
             # A fault's traceback may keep the blob for a while; its memory must not wait for that.
             self._reservation.shrink(self.blob.size if is_whole else 0)
 
@@ -105,3 +128,7 @@ class Fetch:
 
     def _too_large(self) -> SourceTooLarge:
         return SourceTooLarge(f"The source is larger than {self.limit_bytes} bytes", "use a smaller picture")
+
+
+def _no_memory() -> SourceUnavailable:
+    return SourceUnavailable("This machine has no memory left for the source", is_retryable=True)
