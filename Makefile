@@ -18,7 +18,7 @@ help:
 	@echo "make run     start the server on its defaults (0.0.0.0:8602)"
 	@echo "make demo    real jobs against small servers on this machine; pictures in demo-out/"
 	@echo "make test    all tests        make check   style, types, layers        make bench   figures"
-	@echo "make chaos   kills, power cuts, overload at full size (an hour); the output is kept in docs/chaos/"
+	@echo "make chaos   kills, power cuts, attacks, overload at full size (an hour); make chaos-soak: one of them; the output is kept in docs/chaos/"
 	@echo "make fuzz    ten times as many damaged pictures and jobs as the tests; crashers stay in tests/hostile/crashers/"
 	@echo "make docs    write the generated tables of docs/ and check the rest   make lock    pin requirements anew"
 
@@ -85,11 +85,22 @@ system-packages: .venv/.run
 test: .venv/.test system-packages
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
-# For a part of it: make chaos CHAOS_TESTS=tests/chaos/test_power.py CHAOS_OUT=docs/chaos/power.txt
-CHAOS_TESTS ?= tests/chaos tests/service/test_drain.py
-CHAOS_OUT ?= docs/chaos/full.txt
-chaos: .venv/.test system-packages
-	@CHAOS=full $(BIN)/pytest --no-header -v --timeout 7200 $(CHAOS_TESTS) > $(CHAOS_OUT) 2>&1; status=$$?; cat $(CHAOS_OUT); exit $$status
+# One file of docs/chaos for each of these; make chaos-soak runs one alone. A group that fails does not keep the others
+# from running, but make chaos fails in the end.
+CHAOS := matrix kills power workers poison flaky pauses overload order slow bombs fuzz soak
+CHAOS_TARGETS := $(CHAOS:%=chaos-%)
+$(CHAOS_TARGETS): TESTS = tests/chaos/test_$(@:chaos-%=%).py
+chaos-slow chaos-bombs chaos-fuzz: TESTS = tests/hostile/test_$(@:chaos-%=%).py
+chaos-matrix: TESTS = tests/chaos/test_matrix.py tests/service/test_drain.py
+chaos-pauses: TESTS = tests/chaos/test_pauses.py tests/chaos/test_disk.py
+$(CHAOS_TARGETS): OUT = docs/chaos/$(@:chaos-%=%).txt
+
+chaos:
+	@$(MAKE) --no-print-directory --keep-going --jobs 1 $(CHAOS_TARGETS)
+
+$(CHAOS_TARGETS): .venv/.test system-packages
+	@CHAOS=full $(BIN)/pytest --no-header -v -rs --timeout 7200 $(TESTS) >$(OUT).part 2>&1; status=$$?; \
+	sed 's|$(CURDIR)/||g' $(OUT).part >$(OUT); rm $(OUT).part; cat $(OUT); exit $$status
 
 check: .venv/.test
 	$(BIN)/ruff check $(SOURCES)
@@ -106,8 +117,7 @@ bench: .venv/.test system-packages
 	@$(BIN)/python -m bench.jobs
 	@$(BIN)/python -m bench.accept
 
-fuzz: .venv/.test
-	@FUZZ_TIMES=10 $(BIN)/pytest tests/hostile/test_fuzz.py -n 0
+fuzz: chaos-fuzz
 
 docs: .venv/.test
 	@$(BIN)/python docs/generate.py

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos.lane import KINDS, Lane
-from tests.chaos.sizes import Figures, sized
 from tests.daemon import wait_until
+from tests.sizes import Figures, sized
 
 SEED = 2011
 JOBS = sized(500, 2000)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.chaos.lane import KINDS, Lane, Place
-from tests.chaos.sizes import sized
+from tests.sizes import sized
 
 CALLS = "trace=fdatasync,fsync,write,writev,pwrite64,sendto,sendmsg,rename,renameat,renameat2,openat"
 JOBS = sized(24, 1000)

@@ -17,8 +17,8 @@ from tests import pictures
 from tests.chaos.gauges import Gauge, picture_bytes, resident_bytes
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.receiving import RED
-from tests.chaos.sizes import Figures, p95, sized
 from tests.daemon import Reply, wait_until
+from tests.sizes import Figures, p95, sized
 
 FLOOD_S = sized(4.0, 60.0)
 CALLERS = 16

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.chaos.lane import KINDS, Kind, Lane
-from tests.chaos.sizes import IS_FULL
 from tests.chaos.test_workers import ready_workers
 from tests.daemon import wait_until
+from tests.sizes import IS_FULL
 
 LEASE = {"lease_s": 0.6, "heartbeat_s": 0.25}
 PLACES: tuple[Kind, ...] = KINDS if IS_FULL else ("file", "put")

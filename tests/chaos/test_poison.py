@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests import pictures
 from tests.chaos.lane import KINDS, Lane
-from tests.chaos.sizes import Figures, sized
 from tests.chaos.test_workers import ready_workers
+from tests.sizes import Figures, sized
 
 POISONS = sized(3, 50)
 JOBS = sized(40, 1000)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.lane import KINDS, Lane
-from tests.chaos.sizes import Figures, sized
 from tests.chaos.unplugged import after_power_loss
 from tests.daemon import wait_until
+from tests.sizes import Figures, sized
 
 ROUNDS = sized(2, 40)
 JOBS_A_ROUND = 16

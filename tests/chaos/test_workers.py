@@ -16,8 +16,8 @@ from PIL import Image
 from tests import pictures
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.receiving import RED
-from tests.chaos.sizes import Figures, sized
 from tests.daemon import wait_until
+from tests.sizes import Figures, sized
 
 SEED = 77
 MOST_JOBS = sized(500, 3000)

@@ -1,7 +1,7 @@
 """Damaged pictures through real, locked-in workers, and damaged jobs through the door: every one gets its code.
 
-``make fuzz`` does ten times as many (``FUZZ_TIMES``). A picture that ends a worker is kept in ``crashers/`` and tried
-for ever after. The workers are asked without the pool, which would replace one after each broken picture.
+At full size (``make fuzz``) ten times as many. A picture that ends a worker is kept in ``crashers/`` and tried for ever
+after. The workers are asked without the pool, which would replace one after each broken picture.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ from imgserve.spec.operations import Rasterize, Resize
 from imgserve.spec.recipe import LoadOptions, OutputOptions, Recipe
 from tests.daemon import Daemon
 from tests.hostile import mutants
+from tests.sizes import Figures, sized
 
-TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
-PICTURES, JOBS, SEED = 2000 * TIMES, 1000 * TIMES, 2011
+PICTURES, JOBS, DOOR_KNOCKS, SEED = sized(2000, 20_000), sized(1000, 10_000), sized(150, 1500), 2011
 CRASHERS = Path(__file__).parent / "crashers"
 CODES = {101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 116, 201, 202, 203, 204, 205, 206}
 OPTIONS = WorkerOptions("auto", 2_500_000_000)
@@ -72,8 +72,7 @@ async def carried_out(pictures: list[bytes], first: int, found: Counter[str], cr
         await child.reaped()
 
 
-@pytest.mark.timeout(60 + 120 * TIMES)
-async def test_every_damaged_picture_gets_its_code() -> None:
+async def test_every_damaged_picture_gets_its_code(figures: Figures) -> None:
     pictures = list(mutants.pictures(PICTURES, SEED))
     found: Counter[str] = Counter()
     crashers: list[bytes] = []
@@ -86,6 +85,8 @@ async def test_every_damaged_picture_gets_its_code() -> None:
     assert not crashers, f"{len(crashers)} pictures ended a worker; they are in {CRASHERS}"
     # Mutants that all fail in the same early place would try nothing.
     assert min(found["drawn"], found["source_unreadable"], found["svg_invalid"]) > PICTURES // 100
+    figures("pictures", PICTURES)
+    figures("ends", dict(found.most_common()))
 
 
 async def test_what_once_ended_a_worker_no_longer_does() -> None:
@@ -104,8 +105,7 @@ async def test_a_worker_that_ends_would_be_noticed() -> None:
     await child.reaped()
 
 
-@pytest.mark.timeout(60 + 120 * TIMES)
-def test_every_damaged_job_gets_its_code(tmp_path: Path) -> None:
+def test_every_damaged_job_gets_its_code(tmp_path: Path, figures: Figures) -> None:
     found: Counter[object] = Counter()
     with Daemon(tmp_path / "data") as server:
         for body in mutants.jobs(JOBS, SEED):
@@ -119,15 +119,17 @@ def test_every_damaged_job_gets_its_code(tmp_path: Path) -> None:
         assert "bug" not in server.log
         assert "Traceback" not in server.log
         assert server.stop() == 0
+    figures("jobs", JOBS)
+    figures("codes", dict(found.most_common()))
 
 
-def test_no_bytes_at_the_door_end_the_server(tmp_path: Path) -> None:
+def test_no_bytes_at_the_door_end_the_server(tmp_path: Path, figures: Figures) -> None:
     """What is no HTTP at all, and HTTP that is damaged."""
     good = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
     with Daemon(tmp_path / "data", switches={"request_header_timeout_s": 0.2, "request_body_timeout_s": 0.2}) as server:
         port = int(server.url.rpartition(":")[2])
         chance = random.Random(SEED)
-        for _ in range(150 * TIMES):
+        for _ in range(DOOR_KNOCKS):
             with (
                 socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
                 contextlib.suppress(ConnectionError),
@@ -139,3 +141,4 @@ def test_no_bytes_at_the_door_end_the_server(tmp_path: Path) -> None:
         assert server.post({}).body["code"] == 101
         assert "Traceback" not in server.log
         assert server.stop() == 0
+    figures("requests", DOOR_KNOCKS)

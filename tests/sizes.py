@@ -1,4 +1,4 @@
-"""How large a chaos test is: small enough for every change, or the full size of ``make chaos``.
+"""How large a test is: small enough for every change, or the full size of ``make chaos``.
 
 ``CHAOS=full`` in the environment chooses. What a test measures it reports as figures, which ``make chaos`` keeps.
 """
