@@ -16,6 +16,16 @@ def resident_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
+def memory(pid: int, field: str) -> int:
+    """Of /proc/PID/status, in bytes; 0 for a process that is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = [line for line in status.splitlines() if line.startswith(field)]
+    return int(found[0].split()[1]) * 1024 if found else 0
+
+
 def picture_bytes(pid: int) -> int:
     """Memory in blobs, which no other figure shows as long as they are not mapped."""
     blobs: dict[int, int] = {}

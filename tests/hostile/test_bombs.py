@@ -5,7 +5,6 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -19,6 +18,7 @@ from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize, Resize
 from imgserve.spec.recipe import LoadOptions, OutputOptions, Recipe
+from tests.chaos.gauges import memory
 from tests.hostile.bombs_raster import RASTER, cut, flat, gif, webp_film
 from tests.hostile.bombs_svg import SVG, comments, doubled
 
@@ -60,16 +60,6 @@ async def patient() -> AsyncIterator[Pool]:
 async def lifted() -> AsyncIterator[Pool]:
     async for made in a_pool(LONG_S, UNLIMITED):
         yield made
-
-
-def memory(pid: int, field: str) -> int:
-    """Bytes; 0 for a process that is gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    found = [line for line in status.splitlines() if line.startswith(field)]
-    return int(found[0].split()[1]) * 1024 if found else 0
 
 
 async def explode(pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = True) -> ImgserveError | None:

@@ -1,27 +1,31 @@
 """Those who take their time: clients that send a header a byte at a time, headers without end, a source that trickles.
 
-Each is ended by its limit, and the others are answered meanwhile. The sizes are those of a test; ``CLIENTS`` is 500 in
-the bar.
+Each is ended by its limit, and the others are answered meanwhile.
 """
 
-import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.gauges import descriptors, memory
+from tests.chaos.lane import Lane
 from tests.contract.transfers import Listener
 from tests.daemon import LOOPBACK, Daemon, Reply
-from tests.hostile.test_bombs import memory
+from tests.hostile.neighbours import Ends, Neighbour, Times, compare
+from tests.hostile.slow_clients import START, STARTS
 from tests.service.conftest import put_pictures
+from tests.sizes import Figures, sized
 
-CLIENTS = int(os.environ.get("SLOW_CLIENTS", "150"))
+CLIENTS = sized(150, 500)
+ROUNDS, ROUND_S = sized(1, 4), sized(1.0, 15.0)
 HEADER_S, SLOW_S, SLACK_S = 1.5, 1, 8.0
-START = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,7 @@ def picture(server: Daemon) -> Reply:
     return server.post({**job, "args": {"width": 20, "height": 15}})
 
 
-@pytest.mark.parametrize("start", [START + b"X-A: ", START + b"Content-Length: 9999\r\n\r\n{"], ids=["header", "body"])
+@pytest.mark.parametrize("start", STARTS, ids=["header", "body"])
 def test_slow_clients_hold_nobody_up(server: Daemon, start: bytes) -> None:
     clients = [connected(server) for _ in range(CLIENTS)]
     try:
@@ -82,6 +86,34 @@ def test_slow_clients_hold_nobody_up(server: Daemon, start: bytes) -> None:
         for client in clients:
             client.close()
     assert "dstURL" in picture(server).body
+
+
+@contextmanager
+def slow_clients(url: str) -> Iterator[None]:
+    command = [sys.executable, "-m", "tests.hostile.slow_clients", url.rpartition(":")[2], str(CLIENTS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
+        assert crowd.stdout is not None
+        assert crowd.stdout.readline() == "standing\n"
+        yield
+        told, _ = crowd.communicate(timeout=20)
+        assert int(told) >= 0
+
+
+def test_others_hardly_notice_slow_clients(tmp_path: Path, figures: Figures) -> None:
+    """With the limits that a server has by itself."""
+    alone: list[Times] = []
+    attacked: list[Times] = []
+    with Lane(tmp_path / "lane", workers=2) as lane:
+        lane.web.log = log = Ends()
+        neighbour = Neighbour(lane, log)
+        neighbour.call_for(ROUND_S)  # the first placeholders have to be drawn
+        for _ in range(ROUNDS):
+            alone += neighbour.call_for(ROUND_S)
+            with slow_clients(lane.daemon.url):
+                attacked += neighbour.call_for(ROUND_S)
+                assert descriptors(lane.daemon.pid) > CLIENTS, "they are not connected any more"
+    figures("slow clients", CLIENTS)
+    compare(figures, alone, attacked)
 
 
 def test_headers_without_end_are_ended(server: Daemon) -> None:

@@ -1,0 +1,84 @@
+"""Somebody with good jobs on a server that others attack: how long replies and results take.
+
+For ``test_slow`` and ``test_bombed``, which measure in turns without and with the attack, so that whatever else the
+machine does falls on both.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from examples.receivers import Event, Log
+
+from tests.chaos.lane import Lane
+from tests.sizes import Figures, p95
+
+
+class Times(NamedTuple):
+    reply_s: float
+    result_s: float
+
+
+class Ends(Log):
+    """A receiver's log that keeps when, and how, each path got its last picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._came = threading.Condition()
+        self._ends: dict[str, Event] = {}
+
+    def add(self, event: Event) -> None:
+        if event.state in ("final", "failed"):
+            with self._came:
+                self._ends[event.name] = event
+                self._came.notify_all()
+
+    def of_path(self, path: str, timeout_s: float = 60.0) -> Event:
+        with self._came:
+            assert self._came.wait_for(lambda: path in self._ends, timeout_s), f"nothing final came to {path}"
+            return self._ends[path]
+
+
+class Neighbour:
+    """Posts jobs one after another, each when the one before is there."""
+
+    def __init__(self, lane: Lane, ends: Ends) -> None:
+        self._lane = lane
+        self._ends = ends
+        self._numbers = itertools.count()
+
+    def call_while(self, goes_on: Callable[[], bool]) -> list[Times]:
+        found = [self._call()]
+        while goes_on():
+            found.append(self._call())
+        return found
+
+    def call_for(self, seconds: float) -> list[Times]:
+        ends_at = time.monotonic() + seconds
+        return self.call_while(lambda: time.monotonic() < ends_at)
+
+    def _call(self) -> Times:
+        number = next(self._numbers)
+        place = self._lane.place("put", f"neighbour-{number}")
+        job = self._lane.job(number % 32, place, f"plain/good-{number}.png")  # sizes whose placeholders are kept
+        started = time.monotonic()
+        self._lane.accept(job)
+        replied = time.monotonic()
+        end = self._ends.of_path(f"/{place.name}")
+        assert end.state == "final"
+        return Times(replied - started, end.at - started)
+
+
+def compare(figures: Figures, alone: Sequence[Times], attacked: Sequence[Times]) -> None:
+    """Figures of the 95th percentile in ms, without and with the attack."""
+    figures("jobs without and with", (len(alone), len(attacked)))
+    _compare(figures, "reply", [times.reply_s for times in alone], [times.reply_s for times in attacked])
+    _compare(figures, "result", [times.result_s for times in alone], [times.result_s for times in attacked])
+
+
+def _compare(figures: Figures, name: str, alone: Sequence[float], attacked: Sequence[float]) -> None:
+    without, beside = p95(alone), p95(attacked)
+    told = f"{without * 1000:.0f} and {beside * 1000:.0f} ({beside / without:.2f} times)"
+    figures(f"p95 to the {name} without and with (ms)", told)
