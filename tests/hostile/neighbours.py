@@ -8,12 +8,16 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from examples.receivers import Event, Log
 
 from tests.chaos.lane import Lane
 from tests.sizes import Figures, p95
+
+EVERY_S = 0.1
+MOST_WAITING = 64  # of its jobs at once; beyond that they are late, and that counts
 
 
 class Times(NamedTuple):
@@ -42,7 +46,8 @@ class Ends(Log):
 
 
 class Neighbour:
-    """Posts jobs one after another, each when the one before is there."""
+    """Posts a job every so often, whether or not those before it are there, and counts from when it was due: one who
+    waited for each result would post, and so measure, least while it is slowest."""
 
     def __init__(self, lane: Lane, ends: Ends) -> None:
         self._lane = lane
@@ -50,25 +55,28 @@ class Neighbour:
         self._numbers = itertools.count()
 
     def call_while(self, goes_on: Callable[[], bool]) -> list[Times]:
-        found = [self._call()]
-        while goes_on():
-            found.append(self._call())
-        return found
+        calls: list[Future[Times]] = []
+        due = time.monotonic()
+        with ThreadPoolExecutor(MOST_WAITING) as threads:
+            while goes_on():
+                calls.append(threads.submit(self._call, due))
+                due += EVERY_S
+                time.sleep(max(0.0, due - time.monotonic()))
+            return [call.result() for call in calls]
 
     def call_for(self, seconds: float) -> list[Times]:
         ends_at = time.monotonic() + seconds
         return self.call_while(lambda: time.monotonic() < ends_at)
 
-    def _call(self) -> Times:
+    def _call(self, due: float) -> Times:
         number = next(self._numbers)
         place = self._lane.place("put", f"neighbour-{number}")
         job = self._lane.job(number % 32, place, f"plain/good-{number}.png")  # sizes whose placeholders are kept
-        started = time.monotonic()
         self._lane.accept(job)
         replied = time.monotonic()
         end = self._ends.of_path(f"/{place.name}")
         assert end.state == "final"
-        return Times(replied - started, end.at - started)
+        return Times(replied - due, end.at - due)
 
 
 def compare(figures: Figures, alone: Sequence[Times], attacked: Sequence[Times]) -> None:
