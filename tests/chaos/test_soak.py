@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def test_nothing_grows(tmp_path: Path, figures: Figures) -> None:
                 caller.result()
         jobs = next(numbers)
         wait_until(lambda: all(entry.status in ENDS for entry in entries_of(lane.daemon.data_dir)), 60, 0.2)
+        ends = Counter(entry.status for entry in entries_of(lane.daemon.data_dir))
+        assert set(ends) <= {"succeeded", "superseded"}, ends
         warm = [(at / 60, reading) for at, reading in gauge.readings if at > WARM_UP_S]
         growth = slope([(minute, memory / 1e6) for minute, (memory, _, _) in warm])
         half = len(warm) // 2
@@ -50,7 +53,7 @@ def test_nothing_grows(tmp_path: Path, figures: Figures) -> None:
         assert max(memory for _, (memory, _, _) in warm) - warm[0][1][0] < 60_000_000
         if IS_FULL:
             assert growth < 1.0, "MB a minute"
-    figures("jobs", jobs)
+    figures("ends", dict(ends))
     figures("memory (MB a minute)", round(growth, 2))
     figures("descriptors early, late", (early, late))
     figures("largest WAL (MB)", round(max(size for _, (_, _, size) in gauge.readings) / 1e6, 1))

@@ -1,7 +1,8 @@
 """Slow clients as a program, so that what they cost is not paid by those who measure: ``slow_clients PORT COUNT``.
 
-Each sends the start of a request and then a byte a second; one that is ended comes again at once. Says "standing" when
-all are connected; ends with its standard input, and says how many connections the server has ended.
+Each sends the start of a request and then a byte a second, all spread over the second, since they know nothing of each
+other; one that is ended comes again at once. Says "standing" when all are connected; ends with its standard input, and
+says how many connections the server has ended.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ class Crowd:
         self.ended = 0
 
     async def stand(self) -> None:
-        clients = [asyncio.create_task(self._client(STARTS[number % 2])) for number in range(self._count)]
+        clients = [asyncio.create_task(self._client(number)) for number in range(self._count)]
         await self._standing.wait()
         print("standing", flush=True)
         await asyncio.to_thread(sys.stdin.read)
@@ -30,14 +31,15 @@ class Crowd:
             client.cancel()
         await asyncio.gather(*clients, return_exceptions=True)
 
-    async def _client(self, start: bytes) -> None:
+    async def _client(self, number: int) -> None:
+        await asyncio.sleep(BYTE_EVERY_S * number / self._count)
         while True:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
             self._connected += 1
             if self._connected == self._count:
                 self._standing.set()
             with suppress(ConnectionError):
-                writer.write(start)
+                writer.write(STARTS[number % 2])
                 await self._trickle(reader, writer)
             self.ended += 1
             writer.close()
