@@ -18,7 +18,7 @@ help:
 	@echo "make run     start the server on its defaults (0.0.0.0:8602)"
 	@echo "make demo    real jobs against small servers on this machine; pictures in demo-out/"
 	@echo "make test    all tests        make check   style, types, layers        make bench   figures"
-	@echo "make chaos   kills, power cuts, attacks, overload at full size (an hour); make chaos-soak: one of them; the output is kept in docs/chaos/"
+	@echo "make chaos   kills, power cuts, attacks, overload at full size (an hour); make chaos CHAOS=soak: one of them; the output is kept in docs/chaos/"
 	@echo "make fuzz    ten times as many damaged pictures and jobs as the tests; crashers stay in tests/hostile/crashers/"
 	@echo "make docs    write the generated tables of docs/ and check the rest   make lock    pin requirements anew"
 
@@ -85,7 +85,7 @@ system-packages: .venv/.run
 test: .venv/.test system-packages
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
-# One file of docs/chaos for each of these; make chaos-soak runs one alone. A group that fails does not keep the others
+# One file of docs/chaos for each of these; make chaos CHAOS=soak runs one alone. A group that fails does not keep the others
 # from running, but make chaos fails in the end.
 CHAOS := matrix kills power workers poison flaky pauses overload order slow bombs fuzz soak
 CHAOS_TARGETS := $(CHAOS:%=chaos-%)
