@@ -59,7 +59,7 @@ class Plant:
 
     def runner(self, heartbeat_s: float = 15.0, attempt_timeout_s: float = 60.0, max_debts: int = 8) -> Runner:
         placeholders = Placeholders(self.pool, PlaceholderConfig())
-        debts = Debts(self.queue, self.deliveries, placeholders, 20.0)
+        debts = Debts(self.queue, self.deliveries, placeholders, 20.0, 4)
         config = runner.Config(attempt_timeout_s=attempt_timeout_s, max_debts=max_debts)
         return Runner(self.queue, self.attempts, debts, config, QueueConfig(heartbeat_s=heartbeat_s))
 

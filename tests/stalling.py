@@ -8,12 +8,16 @@ LONG_S = 20.0
 
 
 class Receiver:
-    """Takes PUT and POST; ``stall`` holds answers back until ``go``. ``log``: method and state of what came whole."""
+    """Takes PUT and POST; ``stall`` holds answers back until ``go``, all of them or those to one state.
+
+    ``log``: method and state of what came whole.
+    """
 
     def __init__(self) -> None:
         self.port = 0
         self.log: list[str] = []
         self.cut_off = 0
+        self._stalled_state = ""
         self._go = asyncio.Event()
         self._go.set()
         self._came = asyncio.Condition()
@@ -28,7 +32,8 @@ class Receiver:
             yield made
             made.go()
 
-    def stall(self) -> None:
+    def stall(self, state: str = "") -> None:
+        self._stalled_state = state
         self._go.clear()
 
     def go(self) -> None:
@@ -49,8 +54,10 @@ class Receiver:
             await reader.readexactly(int(fields.get("content-length", "0")))
             method = head.split(" ", 1)[0]
             if method in ("put", "post"):
-                await self._note(f"{method} {fields.get('x-imgserve-state', '')}".strip())
-                await self._stalled(reader)
+                state = fields.get("x-imgserve-state", "")
+                await self._note(f"{method} {state}".strip())
+                if self._stalled_state in ("", state):
+                    await self._stalled(reader)
             status = "404 Not Found" if method in ("get", "head") else "200 OK"
             writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             await writer.drain()

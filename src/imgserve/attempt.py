@@ -5,17 +5,16 @@ others of the job are still under way.
 """
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
 from imgserve import logs
 from imgserve.blob import Blob
-from imgserve.delivery import ClaimLost, Deliveries, Overtaken
+from imgserve.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.errors import ImgserveError
 from imgserve.jobs.job import Charge, Claim, Intent, Output, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
@@ -29,7 +28,6 @@ from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.spool import Store
 
 QUARANTINE_AFTER_CRASHES = 2
-SLOW_AFTER_S = 2.0
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -99,7 +97,7 @@ class Attempts:
         self._clock = clock
         self._jitter = jitter
         self._renditions: Store[Blob] = Store(config.kept_renditions_bytes)
-        self._under_way: dict[object, tuple[str, float]] = {}
+        self._under_way = Underway()
 
     async def carry_out(self, claim: Claim) -> Settlement:
         """Raises ClaimLost; its destinations are still held then, until the claim is settled."""
@@ -123,18 +121,8 @@ class Attempts:
         return self._settlement(claim, ends)
 
     def slow(self) -> Counter[str]:
-        """How many finals have been on their way for more than ``SLOW_AFTER_S``, or wait to be, by peer."""
-        before = time.monotonic() - SLOW_AFTER_S
-        return Counter(peer for peer, since in self._under_way.values() if since < before)
-
-    @contextlib.contextmanager
-    def _delivering(self, peer: str) -> Iterator[None]:
-        mark = object()
-        self._under_way[mark] = (peer, time.monotonic())
-        try:
-            yield
-        finally:
-            del self._under_way[mark]
+        """How many finals take long, by peer."""
+        return self._under_way.slow()
 
     def failed(self, claim: Claim, error: ImgserveError) -> Settlement:
         """The settlement of an attempt that ``error`` ended for all its outputs."""
@@ -176,7 +164,7 @@ class Attempts:
         intent = Intent(claim.number, output.id, claim.token, place.key, "final")
         needs_repeat = output.placeholder == "unknown" and place.kind == "put" and not output.is_repeat
         try:
-            with self._delivering(place.peer):
+            with self._under_way.to(place.peer):
                 delivery = await self._deliveries.write(intent, place, ready, write)
         except ImgserveError:
             self._renditions.keep(str(output.id), ready, ready.size)

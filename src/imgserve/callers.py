@@ -1,20 +1,20 @@
 """Who asks, and how those who ask at the same time share the server's intake.
 
-The doors (``api``) say who a caller is; ``intake`` lets each of several have a part of its turns only, so that a flood
-by one leaves turns for the others, and turns away unread who has just heard that its share of the queue is full.
+The doors (``api``) say who a caller is; ``intake`` gives each of several callers, and what comes from one host or goes
+to one, a part of its turns only: neither a flood nor a host that does not answer keeps the others waiting. Who has just
+heard that its share of the queue is full is turned away unread.
 """
 
 import asyncio
 import contextlib
+import math
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import msgspec
 
-from imgserve.crowd import IntakeFull
 from imgserve.jobs.queue import ShareFull
+from imgserve.shares import Part, Parts, Shares
 
 # A full share is believed to be full for so long: a probe for each job that is refused would cost more than the jobs.
 FULL_FOR_S = 0.25
@@ -31,37 +31,63 @@ class Caller(msgspec.Struct, frozen=True):
     is_sharing: bool = False
 
 
+class Turn:
+    """A turn at intake, and the parts that it holds."""
+
+    def __init__(self, shares: Shares, parts: Parts, source: Parts) -> None:
+        self._shares = shares
+        self._parts = parts
+        self._source = source
+
+    def source_is_read(self) -> None:
+        """The source has told what had to be known; whoever waits for its host may go on."""
+        self._shares.give_back(self._source)
+        self._parts = tuple(part for part in self._parts if part not in self._source)
+        self._source = ()
+
+    def end(self) -> None:
+        self._shares.give_back(self._parts)
+
+
 class Sharing:
     def __init__(
-        self, max_at_once: int, max_waiting: int, share: float, clock: Callable[[], float] = time.monotonic
+        self,
+        max_at_once: int,
+        max_waiting: int,
+        share: float,
+        host_share: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``share``: the part of the turns, and of the places where one waits for them, that one caller may have."""
+        """``share``: the part of the turns, and of the places where one waits for them, that one caller may have.
+
+        ``host_share``: the part of the turns that one host may have as a destination. As a source it has half of that,
+        and fewer places to wait, or a silent one would hold all that there is for the one destination that many have.
+        """
         self._all = asyncio.Semaphore(max_at_once)
-        self._each = max(int(max_at_once * share), 1)
-        self._present_each = self._each + int(max_waiting * share)
-        self._present: Counter[str] = Counter()
-        self._own: dict[str, asyncio.Semaphore] = {}
+        self._shares = Shares()
+        self._of_caller = _sizes(max_at_once * share, max_waiting * share)
+        self._of_destination = _sizes(max_at_once * host_share, max_waiting * host_share * 1.5)
+        self._of_source = _sizes(max_at_once * host_share / 2, max_waiting * host_share)
         self._full: dict[str, tuple[ShareFull, float]] = {}
         self._clock = clock
 
-    def turn(self, caller: Caller) -> AbstractAsyncContextManager[None]:
-        """Wait for a turn, and hold it. Raises IntakeFull, ShareFull."""
-        return self._shared_turn(caller) if caller.is_sharing else self._all
-
     @contextlib.asynccontextmanager
-    async def _shared_turn(self, caller: Caller) -> AsyncIterator[None]:
-        own = self._own.get(caller.id) or self._own.setdefault(caller.id, asyncio.Semaphore(self._each))
-        if self._present[caller.id] >= self._present_each:
-            raise IntakeFull(
-                f"{self._present[caller.id]} requests of this caller wait for their reply", "try again later"
-            )
-        self._present[caller.id] += 1
+    async def turn(self, caller: Caller, source: str = "", destinations: Iterable[str] = ()) -> AsyncIterator[Turn]:
+        """Wait for a turn, and hold it; hosts are named as ``peer`` names them. Raises IntakeFull, ShareFull."""
+        from_host = (Part(f"from {source}", *self._of_source, "for pictures of this host"),) if source else ()
+        parts = (
+            *((Part(f"of {caller.id}", *self._of_caller, "of this caller"),) if caller.is_sharing else ()),
+            *(Part(f"to {peer}", *self._of_destination, "for results to this host") for peer in destinations),
+            *from_host,
+        )
+        await self._shares.take(parts)
+        turn = Turn(self._shares, parts, from_host)
         try:
-            async with own, self._all:
+            async with self._all:
                 self._check(caller)
-                yield
+                yield turn
         finally:
-            self._present[caller.id] -= 1
+            turn.end()
 
     def _check(self, caller: Caller) -> None:
         """Raises ShareFull."""
@@ -72,3 +98,9 @@ class Sharing:
     def is_full(self, error: ShareFull, caller: Caller) -> None:
         """The queue has refused this caller's job."""
         self._full[caller.id] = (error, self._clock() + FULL_FOR_S)
+
+
+def _sizes(turns: float, waiting: float) -> tuple[int, int]:
+    """Turns, and places in all. One can always have a turn, and wait for it."""
+    whole = max(int(turns), 1)
+    return whole, whole + math.ceil(waiting)

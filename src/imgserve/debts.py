@@ -1,14 +1,16 @@
 """What a failed job owes its destinations: a failure picture (or nothing at all) where its placeholder lies.
 
 The runner claims due debts and hands them here one by one. A debt is tried again until it is paid or 72 h have passed.
+A peer to which several debts take long gets no more of them for now: it must not hold up what is owed to others.
 """
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from imgserve import failpoint, logs
-from imgserve.delivery import ClaimLost, Deliveries, Overtaken
+from imgserve.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.errors import ImgserveError
 from imgserve.jobs.job import DebtClaim, DebtOutcome, Intent
 from imgserve.jobs.persist import until_stored
@@ -27,6 +29,7 @@ class Debts:
         deliveries: Deliveries,
         placeholders: Placeholders,
         delivery_timeout_s: float,
+        max_slow_per_host: int,
         retry_delay_s: float = FIRST_DELAY_S,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
@@ -35,12 +38,18 @@ class Debts:
         self._deliveries = deliveries
         self._placeholders = placeholders
         self._delivery_timeout_s = delivery_timeout_s
+        self._max_slow_per_host = max_slow_per_host
         self._retry_delay_s = retry_delay_s
         self._clock = clock
         self._jitter = jitter
+        self._under_way = Underway()
+
+    def slow(self) -> Counter[str]:
+        """How many debts take long, by peer."""
+        return self._under_way.slow()
 
     async def pay(self, debt: DebtClaim) -> None:
-        """One try. When the queue cannot be asked for the destination the debt falls due again by itself."""
+        """One try. When none can be made now the debt falls due again by itself, uncharged, as its claim ends."""
         logs.job.set(debt.id)
         try:
             outcome = await self._try(debt)
@@ -56,8 +65,12 @@ class Debts:
         if self._clock() > debt.owed_until:
             logs.event("placeholder_left", level=logs.WARNING, output=debt.output.id)
             return "given_up"
+        peer = debt.output.spec.destination.peer
+        if self.slow()[peer] >= self._max_slow_per_host:
+            logs.event("debt_put_off", level=logs.DEBUG, output=debt.output.id)
+            return None
         try:
-            with stage("debt", parent=debt.traceparent, is_outer=True):
+            with stage("debt", parent=debt.traceparent, is_outer=True), self._under_way.to(peer):
                 await self._replace(debt)
         except Overtaken:
             return "overtaken"

@@ -7,7 +7,8 @@ The lock stays held when a write has ended: the transaction that reports its res
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
 
 import msgspec
 
@@ -23,6 +24,7 @@ from imgserve.transfer.faults import DeliveryUnknown
 from imgserve.turns import waiting
 
 PATIENCE_S = 5.0
+SLOW_AFTER_S = 2.0
 # How often a destination is asked for whose holder is a form, a newer job, or has not yet reported its breaking off.
 ASK_AGAIN_S = 1.0
 STAGES: dict[WriteKind, metrics.Stage] = {
@@ -57,6 +59,27 @@ class DestinationBusy(ImgserveError):
 class _Flight(msgspec.Struct, frozen=True):
     intent: Intent
     task: asyncio.Task[Delivery | None]
+
+
+class Underway:
+    """Who is being written to, and since when: a peer that does not answer is known by its silence."""
+
+    def __init__(self) -> None:
+        self._since: dict[object, tuple[str, float]] = {}
+
+    @contextlib.contextmanager
+    def to(self, peer: str) -> Iterator[None]:
+        mark = object()
+        self._since[mark] = (peer, time.monotonic())
+        try:
+            yield
+        finally:
+            del self._since[mark]
+
+    def slow(self) -> Counter[str]:
+        """How many have been on their way for more than ``SLOW_AFTER_S``, or wait to be, by peer."""
+        before = time.monotonic() - SLOW_AFTER_S
+        return Counter(peer for peer, since in self._since.values() if since < before)
 
 
 class Deliveries:

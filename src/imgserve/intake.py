@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -24,6 +24,7 @@ from imgserve.jobs.queue import Queue, QueueFull, ShareFull
 from imgserve.placeholder import Placeholders
 from imgserve.probe import facts_of
 from imgserve.spec import tags
+from imgserve.spec.destination import Destination
 from imgserve.spec.facts import Facts
 from imgserve.spec.faults import Fault, RequestInvalid
 from imgserve.spec.limits import Limits
@@ -36,15 +37,19 @@ from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused, Source
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.spool import Store
 
+Reply = Callable[[tuple[FixedOutput, ...]], bytes]
+
 
 class Config(msgspec.Struct, frozen=True):
     """``max_at_once``: requests being taken in at a time; others wait their turn unanswered, ``max_waiting`` at most.
 
+    ``host_share``: the part of these turns that one destination host may have; ``callers`` has the rest of it.
     The qualities are for results whose job names none.
     """
 
     max_at_once: int = 32
     max_waiting: int = 2000
+    host_share: float = 0.5
     placeholder_timeout_s: float = 5.0
     deadline_s: float = 24 * 3600.0
     jpeg_quality: int = DEFAULT_QUALITY["jpeg"]
@@ -105,13 +110,7 @@ class Intake:
         self._under_way: set[asyncio.Task[Answer]] = set()
         self.is_draining = False
 
-    async def take_in(
-        self,
-        request: JobRequest,
-        caller: Caller,
-        reply: Callable[[tuple[FixedOutput, ...]], bytes],
-        traceparent: str = "",
-    ) -> Answer:
+    async def take_in(self, request: JobRequest, caller: Caller, reply: Reply, traceparent: str = "") -> Answer:
         """``reply`` makes the answer's body from the outputs as fixed; ``traceparent`` is the caller's, if it traces.
 
         Raises whatever has a classic code.
@@ -145,9 +144,7 @@ class Intake:
         if not task.cancelled():
             task.exception()  # the caller may have hung up; then nobody else asks
 
-    async def _traced(
-        self, request: JobRequest, caller: Caller, reply: Callable[[tuple[FixedOutput, ...]], bytes], traceparent: str
-    ) -> Answer:
+    async def _traced(self, request: JobRequest, caller: Caller, reply: Reply, traceparent: str) -> Answer:
         job_id = self._new_id()
         logs.job.set(job_id)
         try:
@@ -156,16 +153,20 @@ class Intake:
         except ImgserveError as error:
             raise error.as_value() from None  # whoever keeps it must not keep the source
 
-    async def _take_in(
-        self, job_id: str, request: JobRequest, caller: Caller, reply: Callable[[tuple[FixedOutput, ...]], bytes]
-    ) -> Answer:
+    async def _take_in(self, job_id: str, request: JobRequest, caller: Caller, reply: Reply) -> Answer:
         came_at = time.perf_counter()
-        async with self._sharing.turn(caller):
-            self._check(request)
+        places = [output.destination.fill(tags.EXAMPLE) for output in request.outputs]
+        peers = {place.peer for place in places if place.kind != "file"}
+        async with self._sharing.turn(caller, request.source.peer, peers) as turn:
+            self._check(request.source, places)
             fetch = self._transfers.open(request.source)
             is_kept = False
             try:
-                facts, outputs = await self._settle_outputs(request, fetch)
+                with stage("probe"):
+                    facts = await facts_of(fetch, request, self._pool)
+                turn.source_is_read()
+                failpoint.reach("intake_probed")
+                outputs = await self._settle_outputs(request, facts)
                 job = NewJob(
                     id=job_id,
                     digest=_digest(caller.id, request),
@@ -206,13 +207,10 @@ class Intake:
             self._crowd.is_full(error, self._clock())
             raise
 
-    async def _settle_outputs(self, request: JobRequest, fetch: Fetch) -> tuple[Facts, tuple[FixedOutput, ...]]:
-        """Size, format and place of each output, from the source's header."""
-        with stage("probe"):
-            facts = await facts_of(fetch, request, self._pool)
-        failpoint.reach("intake_probed")
+    async def _settle_outputs(self, request: JobRequest, facts: Facts) -> tuple[FixedOutput, ...]:
+        """Size, format and place of each output."""
         outputs = tuple(self._fix(output, request.source, facts) for output in request.outputs)
-        return facts, tuple([await self._placed(request.source, output) for output in outputs])
+        return tuple([await self._placed(request.source, output) for output in outputs])
 
     def _fix(self, output: OutputRequest, source: Source, facts: Facts) -> FixedOutput:
         """The output without open ends; the quality too is settled here, so that a later setting changes no job."""
@@ -222,16 +220,16 @@ class Intake:
         recipe = msgspec.structs.replace(fixed.recipe, output=msgspec.structs.replace(options, quality=quality))
         return msgspec.structs.replace(fixed, recipe=recipe)
 
-    def _check(self, request: JobRequest) -> None:
+    def _check(self, source: Source, places: Iterable[Destination]) -> None:
         """Policy, as far as the text tells; addresses are judged when they are connected to. Raises RequestInvalid."""
         faults = []
         try:
-            self._transfers.check_source(request.source)
+            self._transfers.check_source(source)
         except SourceRefused as error:
             faults.append(Fault(115, f"srcURL: {error.sentence()}"))
-        for output in request.outputs:
+        for place in places:
             try:
-                self._transfers.check_destination(output.destination.fill(tags.EXAMPLE))
+                self._transfers.check_destination(place)
             except DestinationRefused as error:
                 faults.append(Fault(116, f"dstURL: {error.sentence()}"))
         if faults:

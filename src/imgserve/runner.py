@@ -33,7 +33,7 @@ class Config(msgspec.Struct, frozen=True):
     """``max_attempts`` under way: few enough that each one's turn for a worker comes within ``attempt_timeout_s``.
 
     Those whose delivery takes long do not count, so that the others go on; as many again may do so in all, and
-    ``max_slow_per_host`` to one peer, whose other jobs then have to wait.
+    ``max_slow_per_host`` to one peer, whose other jobs then have to wait. Likewise with ``max_debts``, and half of it.
     """
 
     max_attempts: int = 64
@@ -94,7 +94,8 @@ class Runner:
         while True:
             slow = self._attempts.slow()
             jobs = self._config.max_attempts - self._count[Claim] + min(slow.total(), self._config.max_attempts)
-            debts = self._config.max_debts - self._count[DebtClaim]
+            slow_debts = min(self._debts.slow().total(), self._config.max_debts)
+            debts = self._config.max_debts - self._count[DebtClaim] + slow_debts
             if jobs <= 0:
                 await self._wait_for_room()
                 continue

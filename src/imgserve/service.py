@@ -78,13 +78,19 @@ class Parts:
         renderer = Renderer(self.transfers, self.pool)
         attempts = Attempts(queue, renderer, deliveries, begun, settings.attempt)
         debts = Debts(
-            queue, deliveries, placeholders, settings.attempt.delivery_timeout_s, settings.attempt.retry_delay_s
+            queue,
+            deliveries,
+            placeholders,
+            settings.attempt.delivery_timeout_s,
+            max(settings.runner.max_debts // 2, 1),
+            settings.attempt.retry_delay_s,
         )
         self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue)
         self.desk = Desk(queue, self.runner, begun, settings.intake.deadline_s)
-        sharing = Sharing(settings.intake.max_at_once, settings.intake.max_waiting, settings.queue.share)
+        intake = settings.intake
+        sharing = Sharing(intake.max_at_once, intake.max_waiting, settings.queue.share, intake.host_share)
         self.intake = Intake(
-            queue, self.transfers, self.pool, placeholders, deliveries, begun, sharing, settings.limits, settings.intake
+            queue, self.transfers, self.pool, placeholders, deliveries, begun, sharing, settings.limits, intake
         )
 
 

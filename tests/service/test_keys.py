@@ -108,7 +108,7 @@ def test_one_fills_its_part_of_the_queue_and_the_other_has_room(place: Place) ->
 
 
 def test_a_flood_that_waits_at_the_door_leaves_turns_for_others(place: Place) -> None:
-    with place.server(max_intake=4) as server, ThreadPoolExecutor(12) as threads:
+    with place.server(max_intake=8, queue_share=0.25, intake_host_share=1) as server, ThreadPoolExecutor(12) as threads:
         flood = [threads.submit(place.post, server, FLOOD, "held/slow.jpg") for _ in range(12)]
         wait_until(lambda: metric(server, 'imgserve_transfers{state="running"}') >= 2)
         assert not is_turned_away(place.post(server, CALM, "plain/good-1.png"), "")

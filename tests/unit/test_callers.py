@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from imgserve.callers import FULL_FOR_S, Caller, Sharing
+from imgserve.callers import FULL_FOR_S, Caller, Sharing, Turn
 from imgserve.crowd import IntakeFull
 from imgserve.jobs.queue import ShareFull
 
@@ -13,31 +13,36 @@ FLOOD, CALM = Caller("flood", "flood", is_sharing=True), Caller("calm", "calm", 
 ALONE = Caller("@local", "local")
 
 
-async def held(sharing: Sharing, caller: Caller, stack: AsyncExitStack) -> bool:
+async def held(
+    sharing: Sharing, caller: Caller, stack: AsyncExitStack, source: str = "", destination: str = ""
+) -> bool:
     """Whether a turn is to be had at once."""
+    return await _turn(sharing, caller, stack, source, destination) is not None
+
+
+async def _turn(sharing: Sharing, caller: Caller, stack: AsyncExitStack, source: str, destination: str) -> Turn | None:
     try:
         async with asyncio.timeout(0.01):
-            await stack.enter_async_context(sharing.turn(caller))
+            return await stack.enter_async_context(sharing.turn(caller, source, {destination} - {""}))
     except TimeoutError:
-        return False
-    return True
+        return None
 
 
 async def test_one_has_its_part_of_the_turns() -> None:
-    sharing = Sharing(4, 100, 0.5)
+    sharing = Sharing(4, 100, 0.5, 1)
     async with AsyncExitStack() as stack:
         assert [await held(sharing, caller, stack) for caller in (FLOOD, FLOOD, FLOOD)] == [True, True, False]
         assert [await held(sharing, caller, stack) for caller in (CALM, CALM, CALM)] == [True, True, False]
 
 
 async def test_who_is_alone_has_them_all() -> None:
-    sharing = Sharing(4, 100, 0.5)
+    sharing = Sharing(4, 100, 0.5, 1)
     async with AsyncExitStack() as stack:
         assert [await held(sharing, ALONE, stack) for _ in range(5)] == [True] * 4 + [False]
 
 
 async def test_one_has_its_part_of_the_places_to_wait() -> None:
-    sharing = Sharing(2, 4, 0.5)
+    sharing = Sharing(2, 4, 0.5, 1)
     async with AsyncExitStack() as stack:
         assert await held(sharing, FLOOD, stack)
         waiting = [asyncio.create_task(held(sharing, FLOOD, stack)) for _ in range(2)]
@@ -51,7 +56,7 @@ async def test_one_has_its_part_of_the_places_to_wait() -> None:
 
 async def test_a_full_share_is_remembered_for_a_moment() -> None:
     now = 10.0
-    sharing = Sharing(4, 100, 0.5, lambda: now)
+    sharing = Sharing(4, 100, 0.5, 1, lambda: now)
     sharing.is_full(ShareFull("4 jobs", "later", 0.5, 7.0), FLOOD)
     async with AsyncExitStack() as stack:
         with pytest.raises(ShareFull) as again:
@@ -60,3 +65,26 @@ async def test_a_full_share_is_remembered_for_a_moment() -> None:
         assert await held(sharing, CALM, stack)
         now += FULL_FOR_S
         assert await held(sharing, FLOOD, stack)
+
+
+async def test_one_destination_has_its_part_and_one_source_half_of_it() -> None:
+    sharing = Sharing(8, 100, 1, 0.5)
+    async with AsyncExitStack() as stack:
+        assert [await held(sharing, ALONE, stack, "", "http://d") for _ in range(5)] == [True] * 4 + [False]
+        assert [await held(sharing, ALONE, stack, "http://s") for _ in range(3)] == [True] * 2 + [False]
+        assert [await held(sharing, ALONE, stack) for _ in range(3)] == [True] * 2 + [False], "all eight are held"
+
+
+async def test_a_source_that_is_read_makes_room_and_its_destination_does_not() -> None:
+    sharing = Sharing(8, 100, 1, 0.5)
+    async with AsyncExitStack() as stack:
+        turns = [await _turn(sharing, ALONE, stack, "http://s", "http://d") for _ in range(2)]
+        assert not await held(sharing, ALONE, stack, "http://s", "http://d")
+        for turn in turns:
+            assert turn is not None
+            turn.source_is_read()
+        more = [await held(sharing, ALONE, stack, "http://s", "http://d") for _ in range(2)]
+        assert more == [True, True]
+        assert not await held(sharing, ALONE, stack, "http://other", "http://d")
+    async with AsyncExitStack() as stack:
+        assert [await held(sharing, ALONE, stack, "http://s", "http://d") for _ in range(3)] == [True] * 2 + [False]

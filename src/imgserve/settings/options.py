@@ -178,6 +178,9 @@ TOPICS: dict[str, tuple[Option, ...]] = {
                "the part of `max_waiting`, `max_intake` and `max_intake_waiting` that one of several keys may fill"),
         Option("max_intake", "intake.max_at_once", Count, "jobs being taken in at once; others wait for their reply"),
         Option("max_intake_waiting", "intake.max_waiting", Count, "of these others; then new jobs get code 301"),
+        Option("intake_host_share", "intake.host_share", Share,
+               "the part of `max_intake` for results to one host (half of it for pictures of one), and of "
+               "`max_intake_waiting` for pictures of one host (one and a half times that for results)"),
         Option("max_attempts_at_once", "runner.max_attempts", Count, "jobs under way at once",
                default="16 per worker, at most 64"),
         Option("max_slow_per_host", "runner.max_slow_per_host", Count,

@@ -25,6 +25,11 @@ class Source(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Source({self.scheme}://{self.host})"
 
+    @property
+    def peer(self) -> str:
+        """Who is asked for it: scheme, host and port; empty for a file."""
+        return "" if self.scheme == "file" else f"{self.scheme}://{self.host}:{self.port}"
+
 
 def parse_source(value: object, field: str = "srcURL") -> Source:
     """A source from the request's own text. Raises RequestInvalid: 109 unknown protocol, 104 everything else."""
