@@ -15,7 +15,7 @@ from litestar import Litestar, MediaType, Request, get
 from imgserve.api.auth import App, Guarded, Key, Keys, Receive, Scope, Send
 from imgserve.api.classic import Classic, deny_unread
 from imgserve.api.cors import Cors, parse_origin
-from imgserve.api.headers import Uncached, page
+from imgserve.api.headers import page
 from imgserve.api.health import health_handler
 from imgserve.api.rate import Rates
 from imgserve.api.scrape import metrics_handler
@@ -92,4 +92,4 @@ def build(config: Config, keys: Keys, intake: Intake, queue: Queue, pool: Pool, 
 
     origins = config.origins()
     guarded = Guarded(route, keys, deny_unread, origins)
-    return Uncached(Cors(guarded, origins) if origins else guarded)
+    return Cors(guarded, origins) if origins else guarded

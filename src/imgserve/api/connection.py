@@ -117,7 +117,7 @@ class TimedProtocol(HttpToolsProtocol):
             return
         if self.cycle is None or self.cycle.response_complete or self._is_body_unread():
             lines = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
-            rest = b"cache-control: no-store\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            rest = b"content-length: 0\r\nconnection: close\r\n\r\n"
             self.transport.write(b"".join((_REFUSALS[431 if self._is_too_large() else 400], *lines, rest)))
         self.transport.close()
 

@@ -18,7 +18,6 @@ from litestar.handlers import HTTPRouteHandler
 
 from imgserve.api.auth import App, Receive, Scope, Send
 from imgserve.api.connection import TimedProtocol
-from imgserve.api.headers import Uncached
 from imgserve.api.problems import HANDLERS, BodyTooSlow
 
 SOCKET_NAME = "control.sock"
@@ -47,7 +46,7 @@ def build_control(handlers: list[HTTPRouteHandler], body_timeout_s: float) -> Ap
 
         await calls(scope, receive_in_time, send)
 
-    return Uncached(timed)
+    return timed
 
 
 @contextlib.contextmanager

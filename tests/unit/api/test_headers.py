@@ -33,5 +33,6 @@ async def test_a_500_of_the_server_itself_has_them() -> None:
         server.should_exit = True
         await serving
     assert answer.startswith("HTTP/1.1 500 ")
+    assert "cache-control" in dict(fixed())
     for name, value in fixed():
         assert f"\r\n{name}: {value}\r\n" in answer
