@@ -65,11 +65,11 @@ class Debts:
         if self._clock() > debt.owed_until:
             logs.event("placeholder_left", level=logs.WARNING, output=debt.output.id)
             return "given_up"
-        peer = debt.output.spec.destination.peer
-        if self.slow()[peer] >= self._max_slow_per_host:
-            logs.event("debt_put_off", level=logs.DEBUG, output=debt.output.id)
-            return None
         try:
+            peer = debt.output.spec.destination.peer
+            if self.slow()[peer] >= self._max_slow_per_host:
+                logs.event("debt_put_off", level=logs.DEBUG, output=debt.output.id)
+                return None
             with stage("debt", parent=debt.traceparent, is_outer=True), self._under_way.to(peer):
                 await self._replace(debt)
         except Overtaken:

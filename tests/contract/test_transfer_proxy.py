@@ -86,17 +86,18 @@ async def test_http_and_https_in_and_out(
         assert {one for one in log if str(secure.port) in one} == {f"CONNECT pictures.test:{secure.port}"}
 
 
-@pytest.mark.parametrize("scheme", ["http", "socks5"])
-@pytest.mark.parametrize("tls", ["", "explicit"])
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
+@pytest.mark.parametrize("tls", ["", "explicit", "implicit"])
 async def test_ftp_goes_through_a_tunnel(
     shelf: Path, authority: Authority, tmp_path: Path, through: Through, scheme: str, tls: str
 ) -> None:  # fmt: skip
     pem = authority.server_file("127.0.0.1")
-    with LittleProxy() as proxy, Vsftpd(shelf, tmp_path / "v", tls=tls, certificate=pem) as ftp:  # type: ignore[arg-type]
+    own = authority.server("127.0.0.1") if scheme == "https" else None
+    with LittleProxy(tls=own) as proxy, Vsftpd(shelf, tmp_path / "v", tls=tls, certificate=pem) as ftp:  # type: ignore[arg-type]
         async with through(f"{scheme}://127.0.0.1:{proxy.port}", *LOOPBACK) as transfers:
             assert (await transfers.open(source(ftp.url + "/a.png")).finish()).read() == b"picture"
             await transfers.deliver(destination("ftp", ftp.url + "/x.png"), Blob.of(b"stored"), write())
-        verb = "CONNECT" if scheme == "http" else "SOCKS5"
+        verb = "SOCKS5" if scheme == "socks5" else "CONNECT"
         assert f"{verb} 127.0.0.1:{ftp.port}" in proxy.log
         assert len(proxy.log) >= 3, "the data connections too"
         assert all(one.startswith(verb) for one in proxy.log)

@@ -46,14 +46,20 @@ READ_FOUND = (
 
 
 def try_inside(pid: int, names: tuple[str, ...]) -> dict[str, str]:
-    """Name -> ``escaped`` or ``refused``, tried in a process that waits for work; gdb calls the interpreter's C API."""
+    """Name -> ``escaped`` or ``refused``, tried in a process that waits for work."""
     chosen = {name: ESCAPES[name] for name in names}
-    code = f"ESCAPES = {chosen!r}\n{TRY_ALL}".encode().hex()
+    said = run_inside(pid, f"ESCAPES = {chosen!r}\n{TRY_ALL}", READ_FOUND)
+    pairs = re.findall(r"(escaped|refused):(\w+)", said)
+    return {name: outcome for outcome, name in pairs}
+
+
+def run_inside(pid: int, code: str, *then: str) -> str:
+    """Run Python in another process: gdb calls its interpreter's C API, and ``then`` more. What gdb says to it."""
     calls = (
         "set print elements 0",
         "call (int)PyGILState_Ensure()",
-        f"call (int)PyRun_SimpleString(\"exec(bytes.fromhex('{code}').decode())\")",
-        READ_FOUND,
+        f"call (int)PyRun_SimpleString(\"exec(bytes.fromhex('{code.encode().hex()}').decode())\")",
+        *then,
         "call (void)PyGILState_Release($1)",
     )
     command = ["gdb", "-p", str(pid), "-batch", "-nx", "-iex", "set debuginfod enabled off"]
@@ -61,8 +67,7 @@ def try_inside(pid: int, names: tuple[str, ...]) -> dict[str, str]:
         command += ["-ex", call]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "$2 = 0" in said.stdout, said.stdout + said.stderr
-    pairs = re.findall(r"(escaped|refused):(\w+)", said.stdout)
-    return {name: outcome for outcome, name in pairs}
+    return said.stdout
 
 
 def test_nothing_gets_out_of_a_live_worker(tmp_path: Path) -> None:

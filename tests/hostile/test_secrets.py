@@ -1,14 +1,18 @@
 """A secret of its own in every URL, header and key: none of them is in a log, a reply, the metrics or ``ps``."""
 
 import json
+import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from examples.receivers import Behaviour, FtpReceiver, HttpReceiver
 
 from tests.daemon import LOOPBACK, Daemon, wait_until
+from tests.hostile.test_live_worker import run_inside
 from tests.service.conftest import put_pictures
 from tests.service.test_doors import get
 
@@ -93,3 +97,61 @@ def test_no_secret_is_shown(tmp_path: Path, lines: str) -> None:
     assert "ftp" in log or "deliver" in log, "the log was at its most talkative"
     # The receivers did get them: the secrets were really on their way.
     assert any(event.login for event in web.log.all())
+
+
+def first_job(web: HttpReceiver, ftp: FtpReceiver) -> dict[str, object]:
+    return next(jobs(web.url, ftp.url))
+
+
+@pytest.mark.parametrize(
+    ("lines", "field", "value", "fault"),
+    [
+        ("text", "$.destination.key", "nowhere", ("attempt_bug", "ValueError")),
+        ("json", "$.recipe.output.format", None, ("debt_bug", "AssertionError")),
+    ],
+    ids=["attempt", "debt"],
+)
+def test_a_fault_in_the_runner_shows_none(
+    tmp_path: Path, lines: str, field: str, value: object, fault: tuple[str, str]
+) -> None:
+    """A stored job that became another in the file, which nothing foresees."""
+    put_pictures(tmp_path / "http")
+    switches = ("--log-level", "debug", "--log-format", lines)
+    server = Daemon(tmp_path / "data", *LOOPBACK, *switches, switches={"failpoint": "claimed"})
+    with HttpReceiver(tmp_path / "http") as web, FtpReceiver(tmp_path / "http") as ftp, server:
+        with suppress(OSError):  # it may end before it has answered
+            server.post(first_job(web, ftp))
+        assert server.wait(20) == 137
+        with sqlite3.connect(tmp_path / "data" / "queue.sqlite") as database:
+            change = "UPDATE output SET spec = CAST(json_set(CAST(spec AS TEXT), ?, ?) AS BLOB)"
+            assert database.execute(change, (field, value)).rowcount == 1
+        database.close()
+        server.switches = {}
+        server.start()
+        wait_until(lambda: fault[0] in server.log)
+        server.stop()
+        log = server.log
+    assert "Traceback (most recent call last)" in log
+    assert fault[1] in log
+    assert hits("log", log) == []
+    assert any(event.login for event in web.log.all()), "the secrets were under way"
+
+
+@pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed; to run this: apt-get install gdb")
+def test_a_fault_at_intake_shows_none(tmp_path: Path) -> None:
+    """The table of media types is emptied in the live server; a placeholder for the job's destination looks into it."""
+    put_pictures(tmp_path / "http")
+    with (
+        HttpReceiver(tmp_path / "http") as web,
+        FtpReceiver(tmp_path / "http") as ftp,
+        Daemon(tmp_path / "data", *LOOPBACK, "--log-level", "debug") as server,
+    ):
+        assert "dstURL" in server.post(first_job(web, ftp)).body, "without the fault it is taken"
+        run_inside(server.pid, "import imgserve.spec.recipe as recipe\nrecipe.MEDIA_TYPE.clear()")
+        reply = server.post({**first_job(web, ftp), "args": {"width": 21, "height": 15, "method": "PUT"}})
+        wait_until(lambda: "intake_bug" in server.log)
+        server.stop()
+        log = server.log
+    assert "Traceback (most recent call last)" in log
+    assert "KeyError" in log
+    assert hits("log", log) + hits("reply", f"{reply.body} {reply.headers}") == []
