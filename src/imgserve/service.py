@@ -23,6 +23,7 @@ import uvloop
 from imgserve import failpoint, logs, metrics, tracing
 from imgserve.api import app, control, headers
 from imgserve.api.auth import App, KeyFileInvalid, Keys, read_keys
+from imgserve.api.config import Config as DoorsConfig
 from imgserve.api.connection import BACKLOG, Server, TimedProtocol
 from imgserve.api.jobs import job_handlers
 from imgserve.api.server import server_handler
@@ -250,7 +251,7 @@ def _count_end(ended: Ended) -> None:
     metrics.job_ended(ended.status, ended.error, ended.ended_at - ended.created_at)
 
 
-def listen(config: app.Config) -> socket.socket:
+def listen(config: DoorsConfig) -> socket.socket:
     """The listening socket, for ``run``. Raises CannotStart when the address cannot be had."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.api.app import Config
+from imgserve.api.config import Config
 from tests.daemon import Daemon
 
 LISTED = "https://app.example.com"

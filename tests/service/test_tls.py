@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from imgserve.api.app import Config
+from imgserve.api.config import Config
 from tests.certificates import Authority
 from tests.daemon import Daemon, wait_until
 

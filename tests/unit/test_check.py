@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from imgserve.api.app import Config as ApiConfig
+from imgserve.api.config import Config as ApiConfig
 from imgserve.check import certificates, exposure, files, installation, machine, mounts, storage
 from imgserve.check.finding import Finding
 from imgserve.jobs.committer import connect

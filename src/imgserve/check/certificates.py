@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import certifi
 
-from imgserve.api.app import Config as ApiConfig
+from imgserve.api.config import Config as ApiConfig
 from imgserve.api.tls import CertificateInvalid
 from imgserve.check.finding import Finding, fault, ok, warning
 

@@ -16,10 +16,12 @@ from pathlib import Path
 from imgserve.check.finding import Finding, fault, ok, warning
 
 PYTHON = (3, 11)
-MODULES = ("apsw", "certifi", "httptools", "litestar", "msgspec", "pycurl", "uvicorn", "uvloop", "imgserve.service")
+MODULES = (
+    "apsw", "certifi", "httptools", "litestar", "msgspec", "pycurl", "shtab", "uvicorn", "uvloop", "imgserve.service",
+)  # fmt: skip
 FONT_DIRECTORIES = ("/usr/share/fonts", "/usr/local/share/fonts")
 FONT_SUFFIXES = frozenset({".ttf", ".otf", ".ttc", ".pfb", ".pcf", ".woff"})
-_MEND = "install imgserve anew, into a virtual environment of its own"
+_MEND = "install imgserve anew, with make setup, or with pip into a virtual environment of its own"
 
 
 def look() -> Iterator[Finding]:

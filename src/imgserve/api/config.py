@@ -1,0 +1,54 @@
+"""What the doors are set to: a module of its own, so that commands that need no server load no web framework."""
+
+import msgspec
+
+from imgserve.api.auth import Key
+from imgserve.api.cors import parse_origin
+from imgserve.api.tls import Certificate, CertificateInvalid
+
+
+class Config(msgspec.Struct, frozen=True):
+    """``keys`` are read from ``key_file``; an empty tuple means protected mode.
+
+    ``tls_cert`` and ``tls_key`` are PEM files, both or none. ``cors_origins``: whose pages browsers may let in.
+    """
+
+    host: str = "0.0.0.0"  # noqa: S104 - as ever; protected mode serves loopback clients only until there are keys
+    port: int = 8602
+    tls_cert: str = ""
+    tls_key: str = ""
+    cors_origins: tuple[str, ...] = ()
+    key_file: str = ""
+    keys: tuple[Key, ...] = ()
+    max_body_bytes: int = 1_000_000
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 10.0
+    rate_per_minute: int = 0
+    rate_burst: int = 60
+
+    def certificate(self) -> Certificate | None:
+        """None: no TLS. Raises CertificateInvalid."""
+        return Certificate(self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+
+    def origins(self) -> frozenset[str]:
+        """Raises ValueError for what ``problems`` would have named."""
+        return frozenset(parse_origin(text) for text in self.cors_origins)
+
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each value that cannot work; it begins with the field's name and a colon."""
+        found = []
+        if bool(self.tls_cert) != bool(self.tls_key):
+            given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            found.append(f"{given}: expected {missing} beside it")
+        try:
+            self.certificate()
+        except CertificateInvalid as error:
+            found.append(f"{error.field}: {error.detail}")
+        try:
+            self.origins()
+        except ValueError:
+            found.append("cors_origins: expected origins such as https://example.com:8443, exact and without a path")
+        return tuple(found)
+
+    def __repr__(self) -> str:
+        return f"Config(host={self.host!r}, port={self.port}, key_file={self.key_file!r}, keys=<{len(self.keys)}>)"
