@@ -1,6 +1,7 @@
 """Group commit: transactions from the event loop, run by one thread, many to a commit.
 
-Callers hand over functions of a connection; each runs in its own savepoint, so one that fails takes nobody along.
+Callers hand over functions of a connection. One that fails takes nobody along: one that has changed something before it
+failed undoes the commit, and then each is tried by itself.
 A caller goes on only after the commit that holds its change has reached the disk.
 """
 
@@ -165,7 +166,8 @@ class Committer:
             self._is_synced = is_synced
         connection.execute("BEGIN IMMEDIATE")
         try:
-            outcomes = _attempt_all(connection, batch)
+            # What one alone raises undoes the whole.
+            outcomes = [batch[0](connection)] if len(batch) == 1 else [_outcome(connection, work) for work in batch]
             connection.execute("COMMIT")
         except ImgserveError as error:
             return [error]
@@ -199,22 +201,19 @@ def rows(db: apsw.Connection, sql: str, values: tuple[object, ...] = ()) -> list
     return db.execute(sql, values).fetchall()
 
 
-def _attempt_all(connection: apsw.Connection, batch: list[Transaction]) -> list[object]:
-    """Their outcomes. One alone needs no savepoint: what it raises goes to who can undo the whole."""
-    if len(batch) == 1:
-        return [batch[0](connection)]
-    return [_attempt(connection, work) for work in batch]
+class _HalfDone(Exception):
+    """A transaction has failed after it had changed something."""
 
 
-def _attempt(connection: apsw.Connection, work: Transaction) -> object:
-    connection.execute("SAVEPOINT one")
+def _outcome(connection: apsw.Connection, work: Transaction) -> object:
+    """What it returns, or the error that it raised. Raises _HalfDone."""
+    changes = connection.total_changes()
     try:
-        outcome = work(connection)
+        return work(connection)
     except ImgserveError as error:
-        connection.execute("ROLLBACK TO one")
-        outcome = error
-    connection.execute("RELEASE one")
-    return outcome
+        if connection.total_changes() != changes:
+            raise _HalfDone from error
+        return error
 
 
 def _log_failure(future: asyncio.Future[object]) -> None:

@@ -1,4 +1,4 @@
-"""Transactions of intake: a job comes in, is released or refused. Each function runs inside one savepoint."""
+"""Transactions of intake: a job comes in, is released or refused. Each function is one transaction."""
 
 import apsw
 import msgspec

@@ -1,4 +1,4 @@
-"""Transactions of the runner: claim, prolong, settle; debts likewise. Each function runs inside one savepoint."""
+"""Transactions of the runner: claim, prolong, settle; debts likewise. Each function is one transaction."""
 
 from typing import Any
 

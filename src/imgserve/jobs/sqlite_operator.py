@@ -1,4 +1,4 @@
-"""Transactions of operators: a failed job is tried again, a job is cancelled. Each function runs inside one savepoint.
+"""Transactions of operators: a failed job is tried again, a job is cancelled. Each function is one transaction.
 
 A retried job keeps its number, and with it its place in the order of its destinations.
 """
