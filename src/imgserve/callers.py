@@ -6,10 +6,10 @@ heard that its share of the queue is full is turned away unread.
 """
 
 import asyncio
-import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Self
 
 import msgspec
 
@@ -32,12 +32,34 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Turn:
-    """A turn at intake, and the parts that it holds."""
+    """``async with`` waits for a turn at intake and holds it, with the parts that it needs. Made by ``Sharing``."""
 
-    def __init__(self, shares: Shares, parts: Parts, source: Parts) -> None:
+    def __init__(
+        self, shares: Shares, turns: asyncio.Semaphore, parts: Parts, source: Parts, check: Callable[[], None]
+    ) -> None:
         self._shares = shares
+        self._turns = turns
         self._parts = parts
         self._source = source
+        self._check = check
+
+    async def __aenter__(self) -> Self:
+        """Raises IntakeFull, ShareFull."""
+        await self._shares.take(self._parts)
+        try:
+            await self._turns.acquire()
+        except asyncio.CancelledError:
+            self._shares.give_back(self._parts)
+            raise
+        try:
+            self._check()
+        except ShareFull:
+            self._end()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._end()
 
     def source_is_read(self) -> None:
         """The source has told what had to be known; whoever waits for its host may go on."""
@@ -45,7 +67,8 @@ class Turn:
         self._parts = tuple(part for part in self._parts if part not in self._source)
         self._source = ()
 
-    def end(self) -> None:
+    def _end(self) -> None:
+        self._turns.release()
         self._shares.give_back(self._parts)
 
 
@@ -71,23 +94,15 @@ class Sharing:
         self._full: dict[str, tuple[ShareFull, float]] = {}
         self._clock = clock
 
-    @contextlib.asynccontextmanager
-    async def turn(self, caller: Caller, source: str = "", destinations: Iterable[str] = ()) -> AsyncIterator[Turn]:
-        """Wait for a turn, and hold it; hosts are named as ``peer`` names them. Raises IntakeFull, ShareFull."""
+    def turn(self, caller: Caller, source: str = "", destinations: Iterable[str] = ()) -> Turn:
+        """Hosts are named as ``peer`` names them."""
         from_host = (Part(f"from {source}", *self._of_source, "for pictures of this host"),) if source else ()
         parts = (
             *((Part(f"of {caller.id}", *self._of_caller, "of this caller"),) if caller.is_sharing else ()),
             *(Part(f"to {peer}", *self._of_destination, "for results to this host") for peer in destinations),
             *from_host,
         )
-        await self._shares.take(parts)
-        turn = Turn(self._shares, parts, from_host)
-        try:
-            async with self._all:
-                self._check(caller)
-                yield turn
-        finally:
-            turn.end()
+        return Turn(self._shares, self._all, parts, from_host, lambda: self._check(caller))
 
     def _check(self, caller: Caller) -> None:
         """Raises ShareFull."""
