@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imgserve.imaging.faults import PictureTooLarge, SvgInvalid
-from imgserve.imaging.worker import svg
+from imgserve.imaging.worker import svgmarkup, svgsize
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize
 from tests import pictures
@@ -114,25 +114,25 @@ def test_a_long_svg_is_not_even_opened(render: Render) -> None:
 
 
 def test_natural_size_is_precise() -> None:
-    assert svg.natural_size(pictures.svg(FULL, 'viewBox="0 0 1 3.3333"')) == pytest.approx((1, 3.3333), abs=0.001)
-    assert svg.natural_size(pictures.svg(FULL, 'width="1in" height="2in"'), 96) == pytest.approx((96, 192), abs=0.01)
-    assert svg.natural_size(pictures.svg(FULL, 'width="200000" height="3"')) == (200000, 3)
+    assert svgsize.natural_size(pictures.svg(FULL, 'viewBox="0 0 1 3.3333"')) == pytest.approx((1, 3.3333), abs=0.001)
+    assert svgsize.natural_size(pictures.svg(FULL, 'width="1in" height="2in"'), 96) == pytest.approx((96, 192), abs=0.01)
+    assert svgsize.natural_size(pictures.svg(FULL, 'width="200000" height="3"')) == (200000, 3)
 
 
 @pytest.mark.parametrize("count", [200_000])
 def test_hostile_markup_is_read_in_linear_time(count: int) -> None:
     for start in (b"<!--", b"<!DOCTYPE x [" + b"<!--", b"<!DOCTYPE x " + b'"', b"<svg " + b"a=", b"<svg" + b" a='"):
-        assert svg.find_root(start * count) is None
+        assert svgmarkup.find_root(start * count) is None
 
 
 def test_utf_16_needs_no_module_that_is_not_loaded_yet() -> None:
     """Behind the lock of the sandbox the files of the standard library may be out of reach."""
     program = r"""
 import sys
-from imgserve.imaging.worker import __main__, svg
+from imgserve.imaging.worker import __main__, svgmarkup
 before = set(sys.modules)
 texts = (b"\xff\xfe<\0s\0v\0g\0>\0", b"<\0s\0v\0g\0>\0", b"\0<\0s\0v\0g\0>")
-print(all(svg.find_root(text) for text in texts), sorted(set(sys.modules) - before))
+print(all(svgmarkup.find_root(text) for text in texts), sorted(set(sys.modules) - before))
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "True []"

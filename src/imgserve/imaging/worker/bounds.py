@@ -23,10 +23,15 @@ def check_source(facts: Facts, limits: Limits) -> None:
     shape = f"{facts.width_px:g} x {facts.height_px:g} pixels"
     if pixels > limits.frame_pixels:
         raise _too_large(f"{shape}, above the limit frame_pixels = {limits.frame_pixels}")
-    if facts.frames > limits.frames:
-        raise _too_large(f"{facts.frames} frames, above the limit frames = {limits.frames}")
+    check_frames(facts.frames, limits)
     if pixels * facts.frames > limits.total_pixels:
         raise _too_large(f"{facts.frames} frames of {shape}, above the limit total_pixels = {limits.total_pixels}")
+
+
+def check_frames(frames: int, limits: Limits) -> None:
+    """Raises PictureTooLarge."""
+    if frames > limits.frames:
+        raise _too_large(f"more frames than the limit frames = {limits.frames}")
 
 
 def check_output(size: Size, limits: Limits, frames: int = 1) -> None:

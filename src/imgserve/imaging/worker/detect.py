@@ -7,7 +7,7 @@ import mmap
 from typing import Literal
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import svg
+from imgserve.imaging.worker import svgmarkup
 from imgserve.spec.facts import SourceFormat
 
 ENOUGH_BYTES = 64
@@ -59,7 +59,7 @@ def detect(data: bytes | mmap.mmap, *, is_complete: bool = True) -> SourceFormat
 
 
 def _from_markup(start: bytes, *, is_complete: bool) -> Literal["svg"] | None:
-    if svg.find_root(start) is not None:
+    if svgmarkup.find_root(start) is not None:
         return "svg"
     if not is_complete and len(start) < _MARKUP_BYTES:
         return None

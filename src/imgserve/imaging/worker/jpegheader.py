@@ -18,6 +18,7 @@ _BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\
 _ORIENTATION, _ONE_SHORT = 0x0112, (3, 1)
 _ENTRY_BYTES = 12
 _UPRIGHT = 1
+_MOST_SEGMENTS = 2000  # a profile or a depth map of many megabytes has some hundreds
 
 
 class Header(NamedTuple):
@@ -41,7 +42,9 @@ def read(data: bytes | mmap.mmap) -> Header | None:
 def _orientation(data: bytes | mmap.mmap) -> int | None:
     """What the segments before the scan say; None where one of them is more than plain."""
     at, found = 2, None
-    while at + 4 <= len(data) and data[at] == _MARKER:
+    for _ in range(_MOST_SEGMENTS):
+        if at + 4 > len(data) or data[at] != _MARKER:
+            return None
         kind = data[at + 1]
         if kind == _SCAN:
             return found or _UPRIGHT

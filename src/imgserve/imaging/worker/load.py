@@ -11,7 +11,7 @@ from functools import cached_property
 import pyvips
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import gif, jpegheader, profile, vips
+from imgserve.imaging.worker import gif, jpegheader, profile, tiff, vips
 from imgserve.imaging.worker.jpegheader import Header
 from imgserve.spec.facts import Facts, Size, SourceFormat
 from imgserve.spec.formats import ANIMATED
@@ -39,7 +39,7 @@ class Picture:
     """A source on the worker's table. Not strict: what is left of a damaged file is shown."""
 
     def __init__(self, data: bytes | mmap.mmap, source_format: SourceFormat, *, is_strict: bool = True) -> None:
-        self.data = data
+        self.data = tiff.without_a_flood_of_pages(data) if source_format == "tiff" else data
         self.format = source_format
         self.is_strict = is_strict
         self.fail_on = "error" if is_strict else "none"
@@ -117,6 +117,11 @@ def unreadable(picture: Picture, error: pyvips.Error) -> SourceUnreadable:
         f"the source looks like {picture.format.upper()} but cannot be decoded: {vips.reason(error)}",
         _hint(picture),
     )
+
+
+def too_many_parts(picture: Picture) -> SourceUnreadable:
+    what = f"the source is a {picture.format.upper()} of more parts than a picture has"
+    return SourceUnreadable(what, "save it anew with an image editor")
 
 
 def frames(picture: Picture) -> pyvips.Image:

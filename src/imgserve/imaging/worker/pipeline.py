@@ -9,7 +9,7 @@ import pyvips
 
 from imgserve.imaging.faults import RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import RenderTask, Written
-from imgserve.imaging.worker import bounds, colour, load, probe, save, svg
+from imgserve.imaging.worker import bounds, colour, load, probe, save, svgsize
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.steps import rasterize, resize
 from imgserve.spec import formats
@@ -68,7 +68,7 @@ def _recognised(data: bytes | mmap.mmap, operation: Operation, *, is_strict: boo
         source_format = detect(data)
     except SourceUnreadable as error:
         if isinstance(operation, Rasterize):
-            raise svg.not_svg() from error
+            raise svgsize.not_svg() from error
         raise
     assert source_format is not None, "a complete source is always decided"
     return load.Picture(data, source_format, is_strict=is_strict)

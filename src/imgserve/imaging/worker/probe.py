@@ -7,7 +7,7 @@ counted through, and an SVG is one document: they answer when they are complete.
 import mmap
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import bounds, load, svg
+from imgserve.imaging.worker import avif, bounds, load, svgsize, webp
 from imgserve.imaging.worker.detect import detect
 from imgserve.spec.facts import Facts
 from imgserve.spec.limits import Limits
@@ -37,7 +37,19 @@ def measure(picture: load.Picture, limits: Limits) -> Facts:
     """The facts of a complete source, within the limits. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
     if picture.format == "svg":
         bounds.check_svg_bytes(len(picture.data), limits)
-        return Facts("svg", *svg.natural_size(bytes(picture.data)))
+        return Facts("svg", *svgsize.natural_size(bytes(picture.data)))
+    _check_parts(picture, limits)
     facts = load.facts(picture)
     bounds.check_source(facts, limits)
     return facts
+
+
+def _check_parts(picture: load.Picture, limits: Limits) -> None:
+    """Raises SourceUnreadable, PictureTooLarge for more parts than libwebp and libheif find their way through soon."""
+    if picture.format == "webp":
+        frames = webp.frames_up_to(limits.frames, picture.data)
+        if frames is None:
+            raise load.too_many_parts(picture)
+        bounds.check_frames(frames, limits)
+    if picture.format == "avif" and avif.is_flood_of_boxes(picture.data):
+        raise load.too_many_parts(picture)
