@@ -77,12 +77,16 @@ class Written(msgspec.Struct, frozen=True, tag="written"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The worker is well, the picture is not. ``trace`` is set when imgserve itself is at fault: for the log only."""
+    """The picture is not well. ``trace`` is set when imgserve itself is at fault: for the log only.
+
+    ``is_last``: the worker, stuck in the picture, ends.
+    """
 
     code: FaultCode
     detail: str
     hint: str = ""
     trace: str = ""
+    is_last: bool = False
 
 
 Request = ProbeRequest | RenderRequest | DrawRequest

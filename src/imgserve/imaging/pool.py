@@ -194,7 +194,7 @@ class Pool:
         if not isinstance(reply, Failed):
             return reply
         is_broken = isinstance(request, RenderRequest) and reply.code in ("source_unreadable", "svg_invalid")
-        if is_broken or reply.code == "render_failed":
+        if is_broken or reply.code == "render_failed" or reply.is_last:
             child.kill("fault")
         if reply.trace:
             logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)

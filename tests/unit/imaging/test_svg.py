@@ -115,7 +115,8 @@ def test_a_long_svg_is_not_even_opened(render: Render) -> None:
 
 def test_natural_size_is_precise() -> None:
     assert svgsize.natural_size(pictures.svg(FULL, 'viewBox="0 0 1 3.3333"')) == pytest.approx((1, 3.3333), abs=0.001)
-    assert svgsize.natural_size(pictures.svg(FULL, 'width="1in" height="2in"'), 96) == pytest.approx((96, 192), abs=0.01)
+    inches = pictures.svg(FULL, 'width="1in" height="2in"')
+    assert svgsize.natural_size(inches, 96) == pytest.approx((96, 192), abs=0.01)
     assert svgsize.natural_size(pictures.svg(FULL, 'width="200000" height="3"')) == (200000, 3)
 
 

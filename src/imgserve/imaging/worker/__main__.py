@@ -4,6 +4,7 @@ Started by ``imaging/process.py`` with the socket's number, the sandbox mode and
 no credentials, and no files but fonts; pictures come and go as descriptors. Everything is imported before the lock.
 """
 
+import functools
 import gc
 import mmap
 import os
@@ -29,7 +30,7 @@ from imgserve.imaging.messages import (
     Reply,
     Request,
 )
-from imgserve.imaging.worker import draw, pipeline, probe, sandbox, vips
+from imgserve.imaging.worker import draw, pipeline, probe, sandbox, vips, watch
 
 _CODES: dict[type[ImgserveError], FaultCode] = {
     SourceUnreadable: "source_unreadable",
@@ -39,6 +40,8 @@ _CODES: dict[type[ImgserveError], FaultCode] = {
 }
 
 COLLECT_AFTER = 20_000
+PROBE_CPU_S = 0.2
+SVG_MEMORY_BYTES = 800_000_000  # a raster picture at the limits may need more, and says so in its header
 
 
 def main(arguments: list[str]) -> None:
@@ -55,7 +58,7 @@ def main(arguments: list[str]) -> None:
     while (received := wire.receive_request(connection)) is not None:
         request, descriptors = received
         try:
-            reply = _answer(request, descriptors)
+            reply = _answer(request, descriptors, functools.partial(_give_up, connection))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -74,9 +77,9 @@ def _lock_in(mode: sandbox.Mode, memory_limit_bytes: int) -> str:
     return sandbox.state(files, system_calls)
 
 
-def _answer(request: Request, descriptors: list[int]) -> Reply:
+def _answer(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> Reply:
     try:
-        return _carry_out(request, descriptors)
+        return _carry_out(request, descriptors, give_up)
     except tuple(_CODES) as fault:
         return Failed(_CODES[type(fault)], fault.detail, fault.hint)
     except Exception as error:  # noqa: BLE001 - the worker loop: a fault of ours must not look like a codec's crash
@@ -84,16 +87,28 @@ def _answer(request: Request, descriptors: list[int]) -> Reply:
         return Failed("render_failed", "imgserve met an unexpected fault while rendering", trace=trace[-8000:])
 
 
-def _carry_out(request: Request, descriptors: list[int]) -> Reply:
+def _give_up(connection: socket.socket, fault: ImgserveError) -> None:
+    _say(connection, Failed(_CODES[type(fault)], fault.detail, fault.hint, is_last=True))
+    os._exit(0)
+
+
+def _carry_out(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> Reply:
     match request:
         case ProbeRequest():
             data = _mapped(descriptors[0], request.size_bytes, is_read_whole=False)
-            found = probe.probe(data, request.limits, is_complete=request.is_complete, is_strict=request.is_strict)
+            found = probe.probe(
+                data,
+                request.limits,
+                is_complete=request.is_complete,
+                is_strict=request.is_strict,
+                watched=functools.partial(watch.cpu_time, give_up, PROBE_CPU_S),
+            )
             return Probed(found)
         case RenderRequest():
             source, result = descriptors
             data = _mapped(source, request.size_bytes, is_read_whole=True)
-            return pipeline.render(data, request.task, request.limits, result)
+            watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
+            return pipeline.render(data, request.task, request.limits, result, watched)
         case DrawRequest():
             return draw.draw(request.drawing, request.limits, descriptors[0])
 

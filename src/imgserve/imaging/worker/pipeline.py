@@ -3,15 +3,17 @@
 The first operation opens the picture, fused with its decoding; every later step takes an image and returns one.
 """
 
+import contextlib
 import mmap
 
 import pyvips
 
-from imgserve.imaging.faults import RenderFailed, SourceUnreadable, SvgInvalid
+from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import RenderTask, Written
 from imgserve.imaging.worker import bounds, colour, load, probe, save, svgsize
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.steps import rasterize, resize
+from imgserve.imaging.worker.watch import Watch, unwatched
 from imgserve.spec import formats
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
@@ -23,8 +25,10 @@ STEPS = (
 )
 
 
-def render(data: bytes | mmap.mmap, task: RenderTask, limits: Limits, result_fd: int) -> Written:
-    """Carry out the task and write the picture to ``result_fd``.
+def render(
+    data: bytes | mmap.mmap, task: RenderTask, limits: Limits, result_fd: int, watched: Watch = unwatched
+) -> Written:
+    """Carry out the task and write the picture to ``result_fd``. ``watched`` is over the drawing of an SVG.
 
     Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed.
     """
@@ -34,7 +38,7 @@ def render(data: bytes | mmap.mmap, task: RenderTask, limits: Limits, result_fd:
         raise RenderFailed("the recipe reached the worker without an output format")
     bounds.check_output(task.size, limits)
     picture = _recognised(data, operation, is_strict=task.recipe.load.strict)
-    facts = probe.measure(picture, limits)
+    facts = probe.measure(picture, limits, watched)
     frames = formats.frames_kept(facts, output_format)
     bounds.check_output(task.size, limits, frames)
     if isinstance(operation, Resize):
@@ -43,14 +47,7 @@ def render(data: bytes | mmap.mmap, task: RenderTask, limits: Limits, result_fd:
         if made is not None:
             save.write_bytes(made, result_fd)
             return Written(task.size, output_format)
-    try:
-        image = _open(picture, facts, operation, task.size, frames)
-        for step in STEPS:
-            image = step(image)
-    except pyvips.Error as error:
-        if picture.format == "svg":
-            raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
-        raise load.unreadable(picture, error) from error
+    image = _evaluated(picture, facts, operation, task.size, frames, watched)
     save.write(image, output_format, task.recipe.output, result_fd, is_photo=picture.format in save.PHOTO_SOURCES)
     return Written(Size(image.width, image.get_page_height()), output_format)
 
@@ -78,6 +75,26 @@ def _again(picture: load.Picture, facts: Facts, operation: Resize, task: RenderT
     """The file itself, where a plain JPEG becomes another one."""
     quality = save.quality_of(task.recipe.output, "jpeg")
     return None if quality is None else resize.again(picture, facts, operation, task.size, quality)
+
+
+def _evaluated(
+    picture: load.Picture, facts: Facts, operation: Operation, size: Size, frames: int, watched: Watch
+) -> pyvips.Image:
+    is_svg = picture.format == "svg"
+    try:
+        with watched(_too_much_memory()) if is_svg else contextlib.nullcontext():
+            image = _open(picture, facts, operation, size, frames)
+            for step in STEPS:
+                image = step(image)
+            return image
+    except pyvips.Error as error:
+        if is_svg:
+            raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
+        raise load.unreadable(picture, error) from error
+
+
+def _too_much_memory() -> PictureTooLarge:
+    return PictureTooLarge("drawing the SVG takes more memory than a worker has for it", "simplify the SVG")
 
 
 def _open(picture: load.Picture, facts: Facts, operation: Operation, size: Size, frames: int) -> pyvips.Image:

@@ -9,20 +9,28 @@ import mmap
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import avif, bounds, load, svgsize, webp
 from imgserve.imaging.worker.detect import detect
+from imgserve.imaging.worker.watch import Watch, unwatched
 from imgserve.spec.facts import Facts
 from imgserve.spec.limits import Limits
 
 _EARLY_FORMATS = frozenset({"jpeg", "png"})
 
 
-def probe(data: bytes | mmap.mmap, limits: Limits, *, is_complete: bool, is_strict: bool = True) -> Facts | None:
+def probe(
+    data: bytes | mmap.mmap,
+    limits: Limits,
+    *,
+    is_complete: bool,
+    is_strict: bool = True,
+    watched: Watch = unwatched,
+) -> Facts | None:
     """The facts, or None while more bytes are needed. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
     source_format = detect(data, is_complete=is_complete)
     if source_format is None:
         return None
     picture = load.Picture(data, source_format, is_strict=is_strict)
     if is_complete:
-        return measure(picture, limits)
+        return measure(picture, limits, watched)
     if source_format == "svg":
         bounds.check_svg_bytes(len(data), limits)
     if source_format not in _EARLY_FORMATS:
@@ -33,11 +41,11 @@ def probe(data: bytes | mmap.mmap, limits: Limits, *, is_complete: bool, is_stri
         return None
 
 
-def measure(picture: load.Picture, limits: Limits) -> Facts:
+def measure(picture: load.Picture, limits: Limits, watched: Watch = unwatched) -> Facts:
     """The facts of a complete source, within the limits. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
     if picture.format == "svg":
         bounds.check_svg_bytes(len(picture.data), limits)
-        return Facts("svg", *svgsize.natural_size(bytes(picture.data)))
+        return Facts("svg", *svgsize.natural_size(bytes(picture.data), watched=watched))
     _check_parts(picture, limits)
     facts = load.facts(picture)
     bounds.check_source(facts, limits)

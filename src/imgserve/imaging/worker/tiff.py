@@ -23,7 +23,7 @@ _CLASSIC, _BIG = _Layout(4, 2, 12, 4), _Layout(8, 8, 20, 8)
 _BIG_VERSION = 43
 
 
-def without_a_flood_of_pages(data: bytes | mmap.mmap) -> bytes | bytearray | mmap.mmap:
+def without_a_flood_of_pages(data: bytes | mmap.mmap) -> bytes | mmap.mmap:
     """The same bytes; of more than a few hundred pages a copy that ends with the first."""
     order = _BYTE_ORDERS[data[:2]]
     layout = _BIG if int.from_bytes(data[2:4], order) == _BIG_VERSION else _CLASSIC
@@ -36,6 +36,5 @@ def without_a_flood_of_pages(data: bytes | mmap.mmap) -> bytes | bytearray | mma
         entries = int.from_bytes(data[page : page + layout.count_bytes], order)
         at = page + layout.count_bytes + entries * layout.entry_bytes
         ends.append(at)
-    alone = bytearray(data)
-    alone[ends[1] : ends[1] + layout.address_bytes] = bytes(layout.address_bytes)
-    return alone
+    end = ends[1]
+    return b"".join([data[:end], bytes(layout.address_bytes), data[end + layout.address_bytes :]])
