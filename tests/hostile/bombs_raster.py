@@ -98,6 +98,12 @@ def webp_film(width: int, height: int, frames: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def webp_of_chunks(count: int) -> bytes:
+    """Small ones that mean nothing, behind a film."""
+    body = webp_film(1, 1, 2)[8:] + (b"ABCD" + bytes(4)) * count
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 def webp(width: int, height: int) -> bytes:
     """A lossy WebP whose frame header lies."""
     made = bytearray(encoded(scene(40, 30), "webp"))
@@ -118,6 +124,17 @@ def avif(width: int, height: int) -> bytes:
     at = made.index(b"ispe") + 8
     made[at : at + 8] = struct.pack(">II", width, height)
     return bytes(made)
+
+
+def avif_of_boxes(count: int) -> bytes:
+    made = encoded(scene(40, 30), "avif")
+    end = int.from_bytes(made[:4], "big")
+    return made[:end] + (struct.pack(">I", 8) + b"free") * count + made[end:]
+
+
+def jpeg_of_segments(count: int) -> bytes:
+    made = encoded(scene(40, 30), "jpeg")
+    return made[:2] + b"\xff\xe5\x00\x02" * count + made[2:]
 
 
 def tiff(width: int, height: int, *more: tuple[int, int, int], next_at: int = 0, data: bytes = b"\0") -> bytes:
@@ -188,7 +205,9 @@ RASTER: dict[str, tuple[str, Maker]] = {
     "gif of 1,000,000 frames": ("frames", lambda: gif(1, 1, 1_000_000)),
     "webp of 257 frames": ("frames", lambda: webp_film(1, 1, 257)),
     "webp of 3,000 frames": ("frames", lambda: webp_film(1, 1, 3000)),
-    "webp of 90,000 frames": ("deadline", lambda: webp_film(1, 1, 90_000)),
+    "webp of 90,000 frames": ("frames", lambda: webp_film(1, 1, 90_000)),
+    "webp of 5,000,000 chunks": ("decoder", lambda: webp_of_chunks(5_000_000)),
+    "avif of 5,000,000 boxes": ("decoder", lambda: avif_of_boxes(5_000_000)),
     "gif of 242 megapixels in all": ("total_pixels", lambda: gif(1100, 1100, 200)),
     "webp of 242 megapixels in all": ("total_pixels", lambda: webp_film(1100, 1100, 200)),
     "png of a million by one": ("total_pixels", lambda: png(1_000_000, 1, data=zlib.compress(bytes(125_001)))),
@@ -217,6 +236,8 @@ RASTER: dict[str, tuple[str, Maker]] = {
     "300,000 unknown chunks": ("nothing", lambda: small_png(*[chunk(b"abCd", b"a\0b")] * 300_000)),
     "a page that follows itself": ("nothing", lambda: tiff(1, 1, next_at=8)),
     "tiff of 3,000 pages": ("nothing", lambda: tiff_of_pages(3000)),
+    "tiff of 200,000 pages": ("nothing", lambda: tiff_of_pages(200_000)),
+    "jpeg of 2,000,000 segments": ("nothing", lambda: jpeg_of_segments(2_000_000)),
     "tiny tiles": ("nothing", lambda: tiff(3000, 3000, (322, _LONG, 16), (323, _LONG, 16))),
     "exif that holds itself": ("nothing", exif_loop),
     "exif of 4,294,967,295 values": ("nothing", exif_giant),

@@ -106,6 +106,11 @@ def comments(size: int) -> bytes:
     return drawn(f"<!--{'x' * size}-->")
 
 
+def sizeless(data: bytes) -> bytes:
+    """The same without width and height: how large it is only what it draws can tell."""
+    return data.replace(b' width="900" height="900"', b"", 1)
+
+
 PATTERN = '<pattern id="p{n}" width="3" height="3" patternUnits="userSpaceOnUse">{inside}</pattern>'
 CIRCLE = '<circle cx="450" cy="450" r="440" fill="none" stroke="red" stroke-width="400" opacity=".5"/>'
 SYMBOL = '<symbol id="s"><circle r="900" opacity=".5"/></symbol>'
@@ -113,7 +118,8 @@ BLUR = '<feGaussianBlur stdDeviation="9"/>'
 ATTRIBUTES = " ".join(f'a{n}="b"' for n in range(100_000))
 LIGHT = '<feDiffuseLighting><fePointLight z="9"/></feDiffuseLighting>'
 
-# "librsvg" is its own limit or the XML parser's; "deadline" is svg_timeout_s and then SIGKILL.
+# "librsvg" is its own limit or the XML parser's; "deadline" is svg_timeout_s and then SIGKILL, "memory" and
+# "measure" are the worker's own watch.
 SVG: dict[str, tuple[str, Maker]] = {
     "5 MB and a byte": ("svg_bytes", lambda: comments(5_000_001)),
     "a thousand million pixels wide": ("librsvg", lambda: svg("", 'width="1000000000" height="1000000000"')),
@@ -134,13 +140,18 @@ SVG: dict[str, tuple[str, Maker]] = {
     "1,000 displacements": ("deadline", lambda: filtered('<feDisplacementMap in2="SourceGraphic" scale="9"/>' * 2000)),
     "markers": ("deadline", lambda: marked(20_000)),
     "a stroke of 200,000 segments": ("deadline", strokes),
-    "a million letters": ("deadline", lambda: flood_of_text(1_000_000)),
+    "a million letters": ("memory", lambda: flood_of_text(1_000_000)),
     "20,000 stops": ("deadline", lambda: gradient(20_000, 2000)),
     "style sheet": ("deadline", lambda: styled(3000, 20_000)),
     "60,000 rectangles": ("deadline", lambda: drawn(f'{ALL} opacity=".5"/>' * 60_000)),
     "30,000 circles": ("deadline", lambda: drawn(CIRCLE * 30_000)),
     "30,000 symbols": ("deadline", lambda: drawn('<use xlink:href="#s"/>' * 60_000 + SYMBOL)),
-    "a path of 200,000 arcs": ("deadline", lambda: drawn(f'<path d="M0 0{"a900 900 0 1 1 1 1" * 200_000}"/>')),
+    "a path of 200,000 arcs": ("memory", lambda: drawn(f'<path d="M0 0{"a900 900 0 1 1 1 1" * 200_000}"/>')),
+    "use of use without a size": ("measure", lambda: sizeless(doubled(9))),
+    "masks without a size": ("measure", lambda: sizeless(stacked('<mask id="p{n}">{inside}</mask>', 12))),
+    "letters without a size": ("measure", lambda: sizeless(flood_of_text(30_000))),
+    "arcs without a size": ("measure", lambda: sizeless(drawn(f'<path d="M0 0{"a9e4 9e4 0 1 1 1 1" * 5000}"/>'))),
+    "rules without a size": ("measure", lambda: sizeless(styled(3000, 20_000))),
     "use of itself": ("nothing", lambda: drawn('<g id="a"><use xlink:href="#a"/></g>')),
     "patterns": ("nothing", lambda: stacked(PATTERN, 12)),
     "200 groups in each other": ("nothing", lambda: nested('g opacity=".99"', 200)),

@@ -10,13 +10,12 @@ from tests.chaos.lane import Lane
 from tests.chaos.test_workers import ready_workers
 from tests.hostile.bombs_svg import SVG
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
-from tests.hostile.test_bombs import BOMBS, PARENT_BYTES
+from tests.hostile.test_bombs import BOMBS, PARENT_BYTES, WORKER_BYTES
 from tests.sizes import IS_FULL, Figures, sized
 
 ATTACKERS = 4
 ROUNDS, ROUND_S = sized(1, 6), sized(1.0, 15.0)
 SVG_TIMEOUT_S = sized(1.0, 5.0)
-MOST_WORKER_BYTES = 2_500_000_000  # what worker_memory_bytes allows
 NAMES = list(BOMBS) if IS_FULL else list(BOMBS)[::9]
 
 
@@ -92,7 +91,7 @@ def test_others_go_on_among_bombs(tmp_path: Path, figures: Figures) -> None:
     growth = max(size for _, (size, _) in gauge.readings) - before
     largest = max(size for _, (_, size) in gauge.readings)
     assert growth < PARENT_BYTES
-    assert largest < MOST_WORKER_BYTES
+    assert largest < WORKER_BYTES
     figures("bombs", len(ended))
     figures("ends", dict(Counter(ended.values()).most_common()))
     compare(figures, alone, attacked)

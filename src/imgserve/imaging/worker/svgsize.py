@@ -35,8 +35,11 @@ _NO_XML = frozenset(
         expat.errors.XML_ERROR_DUPLICATE_ATTRIBUTE,
         expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT,
         expat.errors.XML_ERROR_UNBOUND_PREFIX,
+        expat.errors.XML_ERROR_UNDEFINED_ENTITY,
     )
 )
+_BAD_TOKEN = _codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+_FIRST_BEYOND_ASCII = 0x80
 
 
 def natural_size(data: bytes, dpi: float = NEUTRAL_DPI, watched: Watch = unwatched) -> tuple[float, float]:
@@ -83,10 +86,13 @@ def _unmeasured() -> SvgInvalid:
 
 def _check_xml(data: bytes) -> None:
     """Raises SvgInvalid for what no XML parser takes. Of all else librsvg is the judge, when it draws."""
+    parser = expat.ParserCreate(namespace_separator=" ")
     try:
-        expat.ParserCreate(namespace_separator=" ").Parse(data, True)
+        parser.Parse(data, True)
     except expat.ExpatError as error:
-        if error.code in _NO_XML:
+        # expat does not know the letters that XML's fifth edition allows in names
+        is_bad = error.code == _BAD_TOKEN and data[parser.ErrorByteIndex] < _FIRST_BEYOND_ASCII
+        if is_bad or error.code in _NO_XML:
             raise _unreadable() from error
 
 

@@ -1,0 +1,182 @@
+"""What a bomb costs whoever reads headers: one worker does it for all who wait for a reply, so none may hold it long.
+Told by the worker's own CPU time, which other work on the machine does not lengthen."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from imgserve.blob import Blob
+from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
+from imgserve.imaging.messages import RenderTask
+from imgserve.imaging.pool import Config, Pool
+from imgserve.imaging.worker import svgsize, vips
+from imgserve.spec.facts import Facts, Size
+from imgserve.spec.limits import Limits
+from imgserve.spec.operations import Rasterize
+from imgserve.spec.recipe import OutputOptions, Recipe
+from tests import pictures
+from tests.chaos.gauges import memory
+from tests.hostile.bombs_raster import webp_film
+from tests.hostile.bombs_svg import SVG, doubled, drawn, flood_of_text, sizeless
+from tests.hostile.test_bombs import BOMBS, WORKER_BYTES
+
+MOST_CPU_S = 0.4  # the aim is half of it, on the machine of docs/chaos
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+PATIENT = Config(workers=1, svg_timeout_s=20.0, probe_timeout_s=20.0)
+TASK = RenderTask(Recipe((Rasterize(),), OutputOptions(format="png")), Size(64, 48))
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def a_pool(limits: Limits) -> AsyncIterator[Pool]:
+    made = Pool(PATIENT, limits)
+    await made.start()
+    yield made
+    await made.aclose()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[Pool]:
+    async for made in a_pool(Limits()):
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lifted() -> AsyncIterator[Pool]:
+    async for made in a_pool(Limits(frames=10**9)):
+        yield made
+
+
+def cpu_s(pid: int) -> float:
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
+async def cost_of_probe(pool: Pool, data: bytes) -> tuple[float, ImgserveError | Facts | None]:
+    """CPU seconds of the worker that probed, and what it found. One that ended with it is read while it lives."""
+    before = {pid: cpu_s(pid) for pid in pool.worker_pids}
+    worst = 0.0
+    task = asyncio.ensure_future(pool.probe(Blob.of(data), is_complete=True))
+    while True:
+        for pid in pool.worker_pids:
+            if pid in before:
+                worst = max(worst, cpu_s(pid) - before[pid])
+        if task.done():
+            break
+        await asyncio.wait([task], timeout=0.01)
+    error = task.exception()
+    assert error is None or isinstance(error, ImgserveError)
+    return worst, error or task.result()
+
+
+@pytest.mark.parametrize("name", BOMBS)
+async def test_no_bomb_holds_the_reader_of_headers(pool: Pool, name: str) -> None:
+    cost, _ = await cost_of_probe(pool, BOMBS[name][1]())
+    assert cost < MOST_CPU_S
+
+
+async def test_with_the_limit_on_frames_lifted_they_are_counted_by_libwebp(pool: Pool, lifted: Pool) -> None:
+    data = webp_film(1, 1, 50_000)
+    quick, refused = await cost_of_probe(pool, data)
+    long, found = await cost_of_probe(lifted, data)
+    assert isinstance(refused, PictureTooLarge)
+    assert isinstance(found, Facts)
+    assert found.frames == 50_000
+    assert long > MOST_CPU_S > quick
+
+
+async def test_without_the_watch_a_drawing_is_measured_to_the_end(pool: Pool) -> None:
+    vips.configure()
+    data = sizeless(doubled(5))
+    started = time.process_time()
+    assert svgsize.natural_size(data) == (900, 900)
+    assert time.process_time() - started > MOST_CPU_S
+    cost, refused = await cost_of_probe(pool, data)
+    assert cost < MOST_CPU_S
+    assert isinstance(refused, SvgInvalid)
+    assert "viewBox" in refused.hint
+
+
+async def test_whoever_comes_next_finds_a_worker(pool: Pool) -> None:
+    for _ in range(3):
+        answers = await asyncio.gather(
+            pool.probe(Blob.of(sizeless(doubled(9))), is_complete=True),
+            pool.probe(Blob.of(pictures.svg("<rect/>")), is_complete=True),
+            pool.probe(Blob.of(pictures.svg("<rect/>")), is_complete=True),
+            return_exceptions=True,
+        )
+        assert isinstance(answers[0], SvgInvalid)
+        assert answers[1] == answers[2] == Facts("svg", 40.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        SVG["900,000 tags that nobody closes"][1](),
+        drawn("<g>" * 100_000 + "</g>" * 99_999),
+        drawn("<rect/>" * 300_000)[:-3],
+    ],
+    ids=["never closed", "one too few", "cut off"],
+)
+async def test_a_long_svg_that_is_no_xml_is_still_refused_at_once(pool: Pool, data: bytes) -> None:
+    cost, refused = await cost_of_probe(pool, data)
+    assert isinstance(refused, SvgInvalid)
+    assert cost < MOST_CPU_S
+
+
+async def test_a_webp_and_an_avif_of_many_parts_say_so(pool: Pool) -> None:
+    for name in ("webp of 5,000,000 chunks", "avif of 5,000,000 boxes"):
+        _, refused = await cost_of_probe(pool, BOMBS[name][1]())
+        assert isinstance(refused, SourceUnreadable)
+        assert "more parts" in refused.detail
+
+
+UNWATCHED = """
+import sys
+from imgserve.imaging.messages import RenderTask
+from imgserve.imaging.worker import pipeline, vips
+from imgserve.spec.facts import Size
+from imgserve.spec.limits import Limits
+from imgserve.spec.operations import Rasterize
+from imgserve.spec.recipe import OutputOptions, Recipe
+vips.configure()
+recipe = Recipe((Rasterize(),), OutputOptions(format="png"))
+pipeline.render(sys.stdin.buffer.read(), RenderTask(recipe, Size(64, 48)), Limits(), 1)
+"""
+
+
+async def test_without_the_watch_letters_take_more_than_a_gigabyte(pool: Pool) -> None:
+    data = flood_of_text(1_000_000)
+    with pytest.raises(PictureTooLarge, match="more memory"):
+        await pool.render(Blob.of(data), TASK, is_svg=True)
+    assert await asyncio.to_thread(grows_beyond, WORKER_BYTES, data)
+
+
+def grows_beyond(size_bytes: int, data: bytes) -> bool:
+    with subprocess.Popen(
+        [sys.executable, "-c", UNWATCHED], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(data)
+        process.stdin.close()
+        while process.poll() is None:
+            if memory(process.pid, "VmHWM") > size_bytes:
+                process.kill()
+                return True
+            time.sleep(0.02)
+    return False
+
+
+async def test_the_largest_result_leaves_room(pool: Pool) -> None:
+    """With a group that is drawn apart. What filters and masks take at this size no deadline waits for."""
+    data = drawn('<g opacity=".5"><rect width="800" height="800" fill="red" opacity=".5"/></g>')
+    made = await pool.render(Blob.of(data), RenderTask(TASK.recipe, Size(7000, 7000)), is_svg=True)
+    assert made.size == Size(7000, 7000)
