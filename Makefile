@@ -91,7 +91,7 @@ CHAOS := matrix kills power workers poison flaky pauses overload order slow bomb
 CHAOS_TARGETS := $(CHAOS:%=chaos-%)
 $(CHAOS_TARGETS): TESTS = tests/chaos/test_$(@:chaos-%=%).py
 chaos-slow chaos-fuzz: TESTS = tests/hostile/test_$(@:chaos-%=%).py
-chaos-bombs: TESTS = tests/hostile/test_bombs.py tests/hostile/test_bombed.py
+chaos-bombs: TESTS = tests/hostile/test_bombs.py tests/hostile/test_probed.py tests/hostile/test_bombed.py
 chaos-matrix: TESTS = tests/chaos/test_matrix.py tests/service/test_drain.py
 chaos-pauses: TESTS = tests/chaos/test_pauses.py tests/chaos/test_disk.py
 $(CHAOS_TARGETS): OUT = docs/chaos/$(@:chaos-%=%).txt
