@@ -11,7 +11,7 @@ from imgserve.imaging.worker import svgmarkup
 from imgserve.spec.facts import SourceFormat
 
 ENOUGH_BYTES = 64
-_MARKUP_BYTES = 1_000_000  # the root of an SVG is expected within these
+_MARKUP_BYTES = 250_000  # the root tag of an SVG is expected within these; librsvg takes them at every look
 
 _MAGIC: tuple[tuple[bytes, SourceFormat], ...] = (
     (b"\xff\xd8\xff", "jpeg"),
