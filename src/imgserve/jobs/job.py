@@ -89,7 +89,10 @@ class Output(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right to run one attempt until the lease ends. ``attempts`` and ``crashes`` count failures so far."""
+    """The right to run one attempt until the lease ends. ``attempts`` and ``crashes`` count failures so far.
+
+    ``caller``: for whom.
+    """
 
     number: int
     id: str
@@ -101,6 +104,7 @@ class Claim(msgspec.Struct, frozen=True):
     facts: Facts
     outputs: tuple[Output, ...]
     traceparent: str = ""
+    caller: str = ""
 
 
 class DebtClaim(msgspec.Struct, frozen=True):
@@ -113,6 +117,7 @@ class DebtClaim(msgspec.Struct, frozen=True):
     owed_until: float
     output: Output
     traceparent: str = ""
+    caller: str = ""
 
 
 class Intent(msgspec.Struct, frozen=True):

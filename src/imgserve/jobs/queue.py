@@ -59,7 +59,7 @@ class QueueFull(ImgserveError):
 
 
 class ShareFull(ImgserveError):
-    """``part``: of all open jobs, how large this caller's is."""
+    """``part``: of all jobs that end, how many are this caller's as long as it has some waiting."""
 
     code = "queue_share_full"
     classic_code: ClassVar[int | None] = 301
@@ -171,8 +171,14 @@ class Queue(Protocol):
         """The reply is on its way; this row will not be adopted."""
         ...
 
-    async def take_work(self, jobs: int, debts: int, now: float, avoid: frozenset[str] = frozenset()) -> Work:
-        """Claim due jobs and debts, oldest first, each with a new token. Expired leases count as due, uncharged.
+    async def take_work(
+        self, jobs: int, debts: int, now: float, avoid: frozenset[str] = frozenset(), kept: int = 0
+    ) -> Work:
+        """Claim due jobs and debts, each with a new token. Expired leases count as due, uncharged.
+
+        Callers take turns: next is the oldest due job of the caller with the fewest jobs under way, of such callers the
+        one whose job is older. The last ``kept`` of the ``jobs`` are for callers with fewer than that under way. Debts
+        are claimed oldest first.
 
         Jobs that write to one of the peers to ``avoid`` are put off for some seconds as far as they stand in the way.
         """

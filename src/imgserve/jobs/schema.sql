@@ -27,9 +27,9 @@ CREATE TABLE job (
     detail      TEXT    NOT NULL DEFAULT '',
     ended_at    REAL,
     traceparent TEXT,                      -- W3C: the span that took it in; NULL without tracing
-    caller      TEXT                       -- whose part of the queue it fills; NULL: taken in by an older version
+    caller      TEXT                       -- whose part of the queue it fills; '': nobody's, as those that an older version took in
 ) STRICT;
-CREATE INDEX job_due ON job (run_at, number) WHERE status = 'queued';
+CREATE INDEX job_due ON job (caller, run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
 CREATE INDEX job_open ON job (number) WHERE ended_at IS NULL;
 CREATE INDEX job_unanswered ON job (digest) WHERE is_answered = 0;

@@ -130,7 +130,7 @@ class SqliteQueue:
             error.retry_after_s = self._drain.retry_after_s(max(self._config.max_waiting // FREED_PART, 1), now)
             raise
         except ShareFull as error:
-            # Its jobs end among all others, in the order in which they came.
+            # Its jobs end in turns with the others'.
             places = max(self._config.max_per_caller // FREED_PART, 1)
             error.retry_after_s = self._drain.retry_after_s(math.ceil(places / error.part), now)
             raise
@@ -157,10 +157,12 @@ class SqliteQueue:
             lambda db: db.execute("UPDATE job SET is_answered = 1 WHERE number = ?", (number,)).get
         )
 
-    async def take_work(self, jobs: int, debts: int, now: float, avoid: frozenset[str] = frozenset()) -> Work:
+    async def take_work(
+        self, jobs: int, debts: int, now: float, avoid: frozenset[str] = frozenset(), kept: int = 0
+    ) -> Work:
         def transaction(db: apsw.Connection) -> Work:
             self._is_work_waiting = False
-            return attempts.take_work(db, jobs, debts, self._config, now, avoid)
+            return attempts.take_work(db, jobs, debts, self._config, now, avoid, kept)
 
         return await self._committer.run(transaction, survives_power_loss=False)
 

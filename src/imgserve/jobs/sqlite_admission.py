@@ -27,7 +27,7 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
         raise QueueFull(f"{waiting} jobs are waiting, which is the limit", "try again later")
     if job.is_sharing and (own := backlog.count_of(db, job.caller)) >= config.max_per_caller:
         detail = f"{own} jobs of this caller are waiting, which is its share of the queue"
-        raise ShareFull(detail, "try again later", own / max(waiting, 1))
+        raise ShareFull(detail, "try again later", max(own / max(waiting, 1), 1 / len(backlog.callers(db))))
     db.execute(
         "INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at,"
         " traceparent, caller) VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7, ?7 + ?8, ?7, nullif(?9, ''), ?10)",

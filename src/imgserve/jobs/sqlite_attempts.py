@@ -6,6 +6,7 @@ import apsw
 import msgspec
 
 from imgserve import logs
+from imgserve.jobs import sqlite_turns as turns
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, Settlement, conclude, owes
 from imgserve.jobs.queue import Config, Work
@@ -30,14 +31,14 @@ PLACEHOLDER_MEMORY_S = 24 * 3600.0 + NOTE_AGAIN_S
 
 
 def take_work(
-    db: apsw.Connection, jobs: int, debts: int, config: Config, now: float, avoid: frozenset[str] = frozenset()
+    db: apsw.Connection, jobs: int, debts: int, config: Config, now: float, avoid: frozenset[str], kept: int
 ) -> Work:
     if avoid:
-        _put_off(db, jobs, now, avoid)
-    claims = _claim(db, jobs, config, now)
+        _put_off(db, jobs, now, avoid, kept)
+    claims = _claim(db, jobs, config, now, kept)
     debt_claims = _claim_debts(db, debts, now)
     due_at: float | None = db.execute(
-        "SELECT min(due) FROM (SELECT min(run_at) AS due FROM job WHERE status = 'queued'"
+        f"SELECT min(due) FROM (SELECT ({turns.NEXT_AT}) AS due"  # noqa: S608 - ours
         " UNION ALL SELECT min(lease_until) FROM job WHERE status = 'running'"
         " UNION ALL SELECT min(debt_at) FROM output JOIN job ON job.number = output.job"
         "  WHERE debt = 'owed' AND ended_at IS NOT NULL)"
@@ -45,16 +46,16 @@ def take_work(
     return Work(claims, debt_claims, due_at)
 
 
-def _put_off(db: apsw.Connection, limit: int, now: float, avoid: frozenset[str]) -> None:
+def _put_off(db: apsw.Connection, limit: int, now: float, avoid: frozenset[str], kept: int) -> None:
     """Move jobs of these peers out of the way of the others: only those who would be claimed now, a few at a time."""
     put_off = 0
     while put_off < PUT_OFF_ROWS:
+        next_ones = turns.due(db, limit, now, kept)
         due = rows(
             db,
-            "SELECT job, destination FROM (SELECT number FROM job WHERE status = 'queued' AND run_at <= ?"
-            "  ORDER BY run_at, number LIMIT ?) AS due JOIN output ON output.job = due.number"
+            f"SELECT job, destination FROM ({next_ones.sql}) AS due JOIN output ON output.job = due.number"  # noqa: S608 - ours
             " WHERE output.status IN ('queued', 'placeholder')",
-            (now, limit),
+            next_ones.values,
         )
         numbers = {number for number, key in due if peer_of(key) in avoid}
         if not numbers:
@@ -63,15 +64,15 @@ def _put_off(db: apsw.Connection, limit: int, now: float, avoid: frozenset[str])
         put_off += len(numbers)
 
 
-def _claim(db: apsw.Connection, limit: int, config: Config, now: float) -> tuple[Claim, ...]:
+def _claim(db: apsw.Connection, limit: int, config: Config, now: float, kept: int) -> tuple[Claim, ...]:
     db.execute("UPDATE job SET status = 'queued', run_at = ?1 WHERE status = 'running' AND lease_until < ?1", (now,))
+    due = turns.due(db, limit, now, kept)
     claimed = rows(
         db,
-        "UPDATE job SET status = 'running', token = token + 1, lease_until = ?"
-        " WHERE number IN (SELECT number FROM job WHERE status = 'queued' AND run_at <= ?"
-        "  ORDER BY run_at, number LIMIT ?)"
-        " RETURNING number, id, token, attempts, crashes, deadline_at, source, facts, traceparent",
-        (now + config.lease_s, now, limit),
+        "UPDATE job SET status = 'running', token = token + 1, lease_until = ?"  # noqa: S608 - ours
+        f" WHERE number IN ({due.sql})"
+        " RETURNING number, id, token, attempts, crashes, deadline_at, source, facts, traceparent, caller",
+        (now + config.lease_s, *due.values),
     )
     claims = []
     for row in sorted(claimed):
@@ -94,7 +95,7 @@ def _give_up(db: apsw.Connection, number: int, reason: str, now: float) -> None:
 
 
 def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
-    number, job_id, token, attempts, crashes, deadline_at, source, facts, traceparent = row
+    number, job_id, token, attempts, crashes, deadline_at, source, facts, traceparent, caller = row
     return Claim(
         number=number,
         id=job_id,
@@ -106,6 +107,7 @@ def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
         facts=_decode_facts(facts),
         outputs=_open_outputs(db, number),
         traceparent=traceparent or "",
+        caller=caller,
     )
 
 
@@ -195,13 +197,14 @@ def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim
     """A claimed debt falls due again by itself when its payer does not come back."""
     due = rows(
         db,
-        "SELECT output.id, spec, placeholder, is_repeat, job, job.id, debt_attempts, debt_until, traceparent"
+        "SELECT output.id, spec, placeholder, is_repeat, job, job.id, debt_attempts, debt_until, traceparent,"
+        " caller"
         " FROM output JOIN job ON job.number = output.job"
         " WHERE debt = 'owed' AND debt_at <= ? AND job.ended_at IS NOT NULL ORDER BY debt_at LIMIT ?",
         (now, limit),
     )
     claims = []
-    for output_id, spec, placeholder, is_repeat, number, job_id, attempts, until, traceparent in due:
+    for output_id, spec, placeholder, is_repeat, number, job_id, attempts, until, traceparent, caller in due:
         try:
             fixed = _decode_output(spec)
         except msgspec.DecodeError as error:
@@ -211,7 +214,7 @@ def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim
         token = db.execute("UPDATE job SET token = token + 1 WHERE number = ? RETURNING token", (number,)).get
         db.execute("UPDATE output SET debt_at = ?, debt_token = ? WHERE id = ?", (now + DEBT_LEASE_S, token, output_id))
         output = Output(output_id, fixed, placeholder, bool(is_repeat))
-        claims.append(DebtClaim(number, job_id, token, attempts, until, output, traceparent or ""))
+        claims.append(DebtClaim(number, job_id, token, attempts, until, output, traceparent or "", caller))
     return tuple(claims)
 
 

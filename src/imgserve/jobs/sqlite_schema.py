@@ -9,7 +9,7 @@ import apsw
 
 from imgserve.jobs.queue import StorageFailing
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def migrate(db: apsw.Connection) -> None:
