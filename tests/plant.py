@@ -57,18 +57,27 @@ class Plant:
             jitter=lambda: 0.5,
         )
 
-    def runner(self, heartbeat_s: float = 15.0, attempt_timeout_s: float = 60.0, max_debts: int = 8) -> Runner:
+    def runner(
+        self,
+        heartbeat_s: float = 15.0,
+        attempt_timeout_s: float = 60.0,
+        max_debts: int = 8,
+        max_attempts: int = 64,
+        *,
+        is_shared: bool = False,
+    ) -> Runner:
         placeholders = Placeholders(self.pool, PlaceholderConfig())
         debts = Debts(self.queue, self.deliveries, placeholders, 20.0, 4)
-        config = runner.Config(attempt_timeout_s=attempt_timeout_s, max_debts=max_debts)
-        return Runner(self.queue, self.attempts, debts, config, QueueConfig(heartbeat_s=heartbeat_s))
+        config = runner.Config(attempt_timeout_s=attempt_timeout_s, max_debts=max_debts, max_attempts=max_attempts)
+        leases = QueueConfig(heartbeat_s=heartbeat_s)
+        return Runner(self.queue, self.attempts, debts, config, leases, lambda: is_shared)
 
     def file(self, name: str) -> FixedOutput:
         return at(parse_destination(f"file://{self.out / name}", {}).fill(tags.EXAMPLE))
 
-    async def released(self, *outputs: FixedOutput, state: PlaceholderState = "written") -> Accepted:
+    async def released(self, *outputs: FixedOutput, state: PlaceholderState = "written", caller: str = "") -> Accepted:
         """A job of this plant's source whose placeholders are said to be out."""
-        job = msgspec.structs.replace(new_job(*outputs), source=parse_source(f"file://{self.source}"))
+        job = msgspec.structs.replace(new_job(*outputs), source=parse_source(f"file://{self.source}"), caller=caller)
         entry = await self.queue.enqueue(job, time.time())
         assert isinstance(entry, Accepted)
         states = tuple(PlaceholderResult(output_id, state) for output_id in entry.output_ids)

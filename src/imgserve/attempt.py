@@ -155,7 +155,9 @@ class Attempts:
         if ready is None:
             is_alone = claim.crashes >= QUARANTINE_AFTER_CRASHES
             with source as blob:
-                ready = await self._renderer.rendition(blob, claim.facts, output.spec, is_alone=is_alone)
+                ready = await self._renderer.rendition(
+                    blob, claim.facts, output.spec, is_alone=is_alone, whose=claim.caller
+                )
             del blob
         place = output.spec.destination
         assert output.spec.recipe.output.format is not None

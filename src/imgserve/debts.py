@@ -97,5 +97,5 @@ class Debts:
         if output.spec.on_failure == "delete":
             await self._deliveries.delete(intent, place, write)
             return
-        drawn = await self._placeholders.failed(output.spec)
+        drawn = await self._placeholders.failed(output.spec, debt.caller)
         await self._deliveries.write(intent, place, drawn.blob, write)

@@ -163,7 +163,7 @@ class Intake:
             is_kept = False
             try:
                 with stage("probe"):
-                    facts = await facts_of(fetch, request, self._pool)
+                    facts = await facts_of(fetch, request, self._pool, caller.id)
                 turn.source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._settle_outputs(request, facts)
@@ -183,7 +183,7 @@ class Intake:
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
                     return _answer_again(entry)
-                states = await self._put_placeholders(entry, outputs)
+                states = await self._put_placeholders(entry, outputs, caller.id)
                 if states:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
                 self._begun.keep(str(entry.number), fetch, fetch.reserved_bytes)
@@ -243,11 +243,11 @@ class Intake:
         return msgspec.structs.replace(output, destination=await self._transfers.resolved(output.destination))
 
     async def _put_placeholders(
-        self, entry: Accepted, outputs: tuple[FixedOutput, ...]
+        self, entry: Accepted, outputs: tuple[FixedOutput, ...], whose: str
     ) -> tuple[PlaceholderResult, ...]:
         """Write them all. A definite refusal by one destination refuses the job, with what it owes the others."""
         wanted = [(i, o) for i, o in zip(entry.output_ids, outputs, strict=True) if o.placeholder.style != "none"]
-        puts = (self._put(entry, output_id, output) for output_id, output in wanted)
+        puts = (self._put(entry, output_id, output, whose) for output_id, output in wanted)
         ends = await asyncio.gather(*puts, return_exceptions=True)
         states: list[PlaceholderResult] = []
         refusals: list[ImgserveError] = []
@@ -267,13 +267,13 @@ class Intake:
         await until_stored(lambda: self._queue.refuse(entry.number, tuple(states), code, detail, self._clock()))
         raise (refusals or bugs)[0]
 
-    async def _put(self, entry: Accepted, output_id: int, output: FixedOutput) -> PlaceholderResult:
+    async def _put(self, entry: Accepted, output_id: int, output: FixedOutput, whose: str) -> PlaceholderResult:
         """Raises what makes the destination refuse the job."""
         place = output.destination
         assert output.recipe.output.format is not None
         media_type = MEDIA_TYPE[output.recipe.output.format]
         write = Write("placeholder", media_type, f"o{output_id}", 0, self._config.placeholder_timeout_s)
-        drawn = await self._placeholders.waiting(output)
+        drawn = await self._placeholders.waiting(output, whose)
         await self._queue.note_placeholder(drawn.digest, drawn.blob.size, self._clock())
         intent = Intent(entry.number, output_id, 0, place.key, "placeholder")
         try:

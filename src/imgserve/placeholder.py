@@ -37,25 +37,25 @@ class Placeholders:
         self._drawn: OrderedDict[Drawing, asyncio.Future[Drawn]] = OrderedDict()
         self._size_bytes = 0
 
-    async def waiting(self, output: FixedOutput) -> Drawn:
+    async def waiting(self, output: FixedOutput, whose: str = "") -> Drawn:
         wanted = output.placeholder
-        return await self._draw(_drawing(output, wanted.color, wanted.text if wanted.style == "text" else ""))
+        return await self._draw(_drawing(output, wanted.color, wanted.text if wanted.style == "text" else ""), whose)
 
-    async def failed(self, output: FixedOutput) -> Drawn:
-        return await self._draw(_drawing(output, FAILURE_COLOR, FAILURE_TEXT))
+    async def failed(self, output: FixedOutput, whose: str = "") -> Drawn:
+        return await self._draw(_drawing(output, FAILURE_COLOR, FAILURE_TEXT), whose)
 
-    async def _draw(self, drawing: Drawing) -> Drawn:
+    async def _draw(self, drawing: Drawing, whose: str) -> Drawn:
         """One drawing at a time for all who want the same; a drawing that failed is not kept."""
         known = self._drawn.get(drawing)
         if known is None:
-            known = asyncio.ensure_future(self._make(drawing))
+            known = asyncio.ensure_future(self._make(drawing, whose))
             self._drawn[drawing] = known
             known.add_done_callback(lambda done: self._keep(drawing, done))
         self._drawn.move_to_end(drawing)
         return await asyncio.shield(known)
 
-    async def _make(self, drawing: Drawing) -> Drawn:
-        blob = await self._pool.draw(drawing)
+    async def _make(self, drawing: Drawing, whose: str) -> Drawn:
+        blob = await self._pool.draw(drawing, whose=whose)
         return Drawn(blob, digest(blob))
 
     def _keep(self, drawing: Drawing, done: asyncio.Future[Drawn]) -> None:

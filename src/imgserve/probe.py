@@ -15,7 +15,7 @@ from imgserve.transfer.fetch import Fetch
 FIRST_BYTES = 16_384
 
 
-async def facts_of(fetch: Fetch, request: JobRequest, pool: Pool) -> Facts:
+async def facts_of(fetch: Fetch, request: JobRequest, pool: Pool, whose: str) -> Facts:
     """Type, size, orientation, frames. Raises NotSvg, and the faults of transfers and pool."""
     is_strict = _is_strict(request)
     beyond = FIRST_BYTES
@@ -23,7 +23,7 @@ async def facts_of(fetch: Fetch, request: JobRequest, pool: Pool) -> Facts:
         await fetch.more(beyond)
         is_complete = fetch.is_complete
         try:
-            facts = await _ask(pool, fetch.blob, is_complete=is_complete, is_strict=is_strict)
+            facts = await _ask(pool, fetch.blob, whose, is_complete=is_complete, is_strict=is_strict)
         except SourceUnreadable as error:
             if _wants_svg(request):
                 raise NotSvg("srcURL: its bytes are no SVG, which rasterize needs") from error
@@ -33,12 +33,12 @@ async def facts_of(fetch: Fetch, request: JobRequest, pool: Pool) -> Facts:
         beyond = max(beyond, fetch.blob.size) * 2
 
 
-async def _ask(pool: Pool, blob: Blob, *, is_complete: bool, is_strict: bool) -> Facts | None:
+async def _ask(pool: Pool, blob: Blob, whose: str, *, is_complete: bool, is_strict: bool) -> Facts | None:
     """A worker may die of its own accord; one that dies of the same picture again has died of the picture."""
     try:
-        return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict)
+        return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict, whose=whose)
     except WorkerDied:
-        return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict)
+        return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict, whose=whose)
 
 
 def _wants_svg(request: JobRequest) -> bool:

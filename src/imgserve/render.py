@@ -30,10 +30,12 @@ class Renderer:
         failpoint.reach("fetched")
         return blob
 
-    async def rendition(self, source: Blob, facts: Facts, output: FixedOutput, *, is_alone: bool) -> Blob:
+    async def rendition(
+        self, source: Blob, facts: Facts, output: FixedOutput, *, is_alone: bool, whose: str = ""
+    ) -> Blob:
         """The finished picture. Raises the pool's faults."""
         task = RenderTask(output.recipe, output.size)
         with stage("render"):
-            rendition = await self._pool.render(source, task, is_svg=facts.is_svg, is_alone=is_alone)
+            rendition = await self._pool.render(source, task, is_svg=facts.is_svg, is_alone=is_alone, whose=whose)
         failpoint.reach("rendered")
         return rendition.blob

@@ -25,6 +25,7 @@ from imgserve.stage import stage
 STORAGE_PAUSE_S = 1.0
 PRUNE_EVERY_S = 3600.0
 FULL_PAUSE_S = 0.05
+KEPT_PART = 4
 LOOK_AGAIN_S = 0.5
 GIVE_BACK_S = 5.0
 
@@ -43,7 +44,10 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class Runner:
-    """Claims what is due as long as it has room; ``stop`` lets attempts finish, then gives the rest back uncharged."""
+    """Claims what is due as long as it has room; ``stop`` lets attempts finish, then gives the rest back uncharged.
+
+    ``is_shared``: whether callers are several; then a part of the room is kept for those who have little under way.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Runner:
         debts: Debts,
         config: Config,
         queue_config: QueueConfig,
+        is_shared: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
@@ -59,6 +64,7 @@ class Runner:
         self._debts = debts
         self._config = config
         self._queue_config = queue_config
+        self._is_shared = is_shared
         self._clock = clock
         self._running: dict[asyncio.Task[None], Claim | DebtClaim] = {}
         self._count: Counter[type[Claim | DebtClaim]] = Counter()
@@ -92,6 +98,7 @@ class Runner:
 
     async def _claim_forever(self) -> None:
         while True:
+            self._room.clear()
             slow = self._attempts.slow()
             jobs = self._config.max_attempts - self._count[Claim] + min(slow.total(), self._config.max_attempts)
             slow_debts = min(self._debts.slow().total(), self._config.max_debts)
@@ -99,9 +106,10 @@ class Runner:
             if jobs <= 0:
                 await self._wait_for_room()
                 continue
+            kept = self._config.max_attempts // KEPT_PART if self._is_shared() else 0
             avoid = frozenset(peer for peer, count in slow.items() if count >= self._config.max_slow_per_host)
             try:
-                work = await self._queue.take_work(jobs, debts, self._clock(), avoid)
+                work = await self._queue.take_work(jobs, debts, self._clock(), avoid, kept)
             except ImgserveError as error:  # a fault in one claim must not end all claiming
                 logs.event("claiming_failed", level=logs.WARNING, code=error.code, detail=error.detail)
                 await asyncio.sleep(STORAGE_PAUSE_S)
@@ -111,11 +119,23 @@ class Runner:
             for debt in work.debts:
                 self._spawn(self._debts.pay(debt), debt)
             pause_s = PRUNE_EVERY_S if work.due_at is None else work.due_at - self._clock()
+            if pause_s <= 0 and 0 < jobs - len(work.claims) <= kept:
+                await self._wait_for_work_or_room()
+                continue
             await self._queue.wait_for_work(max(pause_s, FULL_PAUSE_S if debts <= 0 else 0.001))
 
+    async def _wait_for_work_or_room(self) -> None:
+        """What is due may have none of the room that is left, but what comes in may."""
+        work = asyncio.create_task(self._queue.wait_for_work(LOOK_AGAIN_S))
+        room = asyncio.create_task(self._wait_for_room())
+        try:
+            await asyncio.wait([work, room], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            work.cancel()
+            room.cancel()
+
     async def _wait_for_room(self) -> None:
-        """Until an attempt has ended, or one of them may have become slow."""
-        self._room.clear()
+        """Until an attempt has ended since the room was counted, or one of them may have become slow."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AGAIN_S):
                 await self._room.wait()

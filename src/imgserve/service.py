@@ -69,9 +69,9 @@ class Door(NamedTuple):
 class Parts:
     """What one server process is made of."""
 
-    def __init__(self, settings: Settings, queue: SqliteQueue) -> None:
+    def __init__(self, settings: Settings, queue: SqliteQueue, is_shared: Callable[[], bool]) -> None:
         self.queue = queue
-        self.pool = Pool(settings.pool, settings.limits)
+        self.pool = Pool(settings.pool, settings.limits, is_shared)
         self.transfers = Transfers(settings.transfer, settings.limits)
         begun: Store[Fetch] = Store(BEGUN_BYTES, on_drop=Fetch.cancel)
         placeholders = Placeholders(self.pool, settings.placeholder)
@@ -86,7 +86,7 @@ class Parts:
             max(settings.runner.max_debts // 2, 1),
             settings.attempt.retry_delay_s,
         )
-        self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue)
+        self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue, is_shared)
         self.desk = Desk(queue, self.runner, begun, settings.intake.deadline_s)
         intake = settings.intake
         sharing = Sharing(intake.max_at_once, intake.max_waiting, settings.queue.share, intake.host_share)
@@ -122,7 +122,7 @@ async def _serve(settings: Settings, door: Door) -> int:
     keys = Keys(settings.api.keys)
     reload = partial(_reload, keys, settings.api.key_file, door)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-    async with _parts(settings) as parts:
+    async with _parts(settings, keys.are_several) as parts:
         application = app.build(settings.api, keys, parts.intake, parts.queue, parts.pool, parts.transfers)
         server = _server(application, TimedProtocol, settings, door.certificate)
         host, port = door.listener.getsockname()[:2]
@@ -229,9 +229,9 @@ async def _drain(parts: Parts, patience_s: float, hurry: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _parts(settings: Settings) -> AsyncIterator[Parts]:
+async def _parts(settings: Settings, is_shared: Callable[[], bool]) -> AsyncIterator[Parts]:
     queue = await SqliteQueue.open(settings.data_dir, settings.queue, time.time(), _count_end)
-    parts = Parts(settings, queue)
+    parts = Parts(settings, queue, is_shared)
     try:
         await parts.pool.start()
         if parts.transfers.proxy is not None:

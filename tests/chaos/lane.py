@@ -32,6 +32,10 @@ class Place(NamedTuple):
     url: str
 
 
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 class Lane:
     """``with Lane(directory) as lane``; ``posted`` knows where each job was sent."""
 
@@ -112,15 +116,15 @@ class Lane:
             "placeholder": {"color": "#e0e000"},
         }
 
-    def post(self, job: object) -> Reply | None:
+    def post(self, job: object, key: str = "") -> Reply | None:
         """None when the server went away before it answered."""
         try:
-            return self.daemon.post(job)
+            return self.daemon.post(job, headers=bearer(key))
         except (OSError, http.client.HTTPException):
             return None
 
-    def accept(self, job: object) -> None:
-        reply = self.post(job)
+    def accept(self, job: object, key: str = "") -> None:
+        reply = self.post(job, key)
         assert reply is not None, "no reply"
         assert "dstURL" in reply.body, reply.body
 

@@ -39,6 +39,11 @@ class Ends(Log):
                 self._ends[event.name] = event
                 self._came.notify_all()
 
+    def count(self, beginning: str) -> int:
+        """How many paths that begin so have got theirs."""
+        with self._came:
+            return sum(path.startswith(beginning) for path in self._ends)
+
     def of_path(self, path: str, timeout_s: float = 60.0) -> Event:
         with self._came:
             assert self._came.wait_for(lambda: path in self._ends, timeout_s), f"nothing final came to {path}"
@@ -47,11 +52,13 @@ class Ends(Log):
 
 class Neighbour:
     """Posts a job every so often, whether or not those before it are there, and counts from when it was due: one who
-    waited for each result would post, and so measure, least while it is slowest."""
+    waited for each result would post, and so measure, least while it is slowest. ``key``: its own, if there are keys.
+    """
 
-    def __init__(self, lane: Lane, ends: Ends) -> None:
+    def __init__(self, lane: Lane, ends: Ends, key: str = "") -> None:
         self._lane = lane
         self._ends = ends
+        self._key = key
         self._numbers = itertools.count()
 
     def call_while(self, goes_on: Callable[[], bool]) -> list[Times]:
@@ -72,7 +79,7 @@ class Neighbour:
         number = next(self._numbers)
         place = self._lane.place("put", f"neighbour-{number}")
         job = self._lane.job(number % 32, place, f"plain/good-{number}.png")  # sizes whose placeholders are kept
-        self._lane.accept(job)
+        self._lane.accept(job, self._key)
         replied = time.monotonic()
         end = self._ends.of_path(f"/{place.name}")
         assert end.state == "final"

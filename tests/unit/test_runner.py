@@ -71,6 +71,24 @@ async def test_debts_at_once(made: Plant, receiver: Receiver, max_debts: int, at
     await runner.stop(LONG_S)
 
 
+async def test_room_is_kept_for_those_who_have_little_under_way(made: Plant, receiver: Receiver) -> None:
+    """Whoever may not have it costs nothing while it waits, and goes on as soon as one of its own has ended."""
+    receiver.stall()
+    flood = [await made.released(put_to(receiver.port, f"{i}.png"), caller="flood") for i in range(8)]
+    runner = made.runner(max_attempts=4, is_shared=True)
+    runner.start()
+    await receiver.until_came(3)
+    used_s = time.process_time()
+    await asyncio.sleep(0.5)  # time for one too many, and to ask again and again
+    assert time.process_time() - used_s < 0.03
+    assert receiver.log == ["put final"] * 3
+    calm = await made.released(made.file("calm.png"), caller="calm")
+    await until(lambda: made.house.statuses()[calm.number] == "succeeded")
+    receiver.go()
+    await until(lambda: all(made.house.statuses()[entry.number] == "succeeded" for entry in flood))
+    await runner.stop(1.0)
+
+
 async def test_stop_gives_back_what_runs_uncharged(made: Plant, receiver: Receiver) -> None:
     place = put_to(receiver.port, "a.png")
     entry = await made.released(place)

@@ -94,6 +94,10 @@ class Keys:
         self.known = keys
         self._are_several = len({key.caller for key in keys}) > 1
 
+    def are_several(self) -> bool:
+        """Whether the keys are those of two callers or more."""
+        return self._are_several
+
     def owner(self, key: str) -> Caller | None:
         """Whose key it is. Takes as long for a wrong one as for a right one."""
         digest = hashlib.sha256(key.encode("latin-1")).digest()

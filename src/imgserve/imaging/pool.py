@@ -4,13 +4,14 @@ Pictures go in and come out as blobs (memfds); this process never parses a pictu
 Called by intake (``probe``, ``draw``) and by ``render.py`` (``render``); built by ``service.py``.
 
 There are two lanes, one for renders and one of a single worker for probes and placeholders, so that long renders
-block no reply. One spare worker stands ready beside them and takes the place of whoever dies or is retired.
+block no reply. In both callers take turns (``whose`` says for whom it is). One spare worker stands ready beside them
+and takes the place of whoever dies or is retired.
 """
 
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -74,13 +75,16 @@ class PoolCannotStart(Exception):
 
 
 class Pool:
-    """All workers of one server process. ``start`` before use, ``aclose`` afterwards."""
+    """All workers of one server process. ``start`` before use, ``aclose`` afterwards.
 
-    def __init__(self, config: Config, limits: Limits) -> None:
+    ``is_shared``: whether callers are several, so that none may have all the workers for renders.
+    """
+
+    def __init__(self, config: Config, limits: Limits, is_shared: Callable[[], bool] = lambda: False) -> None:
         self._config = config
         self._limits = limits
         self._options = WorkerOptions(config.sandbox, config.memory_limit_bytes)
-        self._render = Lane(config.workers)
+        self._render = Lane(config.workers, is_shared)
         self._intake = Lane(1)
         self._spare: Child | None = None
         self._living: set[Child] = set()
@@ -133,33 +137,33 @@ class Pool:
         for child in unreaped:
             await child.reaped()
 
-    async def probe(self, source: Blob, *, is_complete: bool, is_strict: bool = True) -> Facts | None:
+    async def probe(self, source: Blob, *, is_complete: bool, is_strict: bool = True, whose: str = "") -> Facts | None:
         """What the source's header tells; None: more bytes are needed. The same growing blob may be asked again.
 
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
         request = ProbeRequest(source.size, is_complete, self._limits, is_strict)
         with _read_only(source) as descriptor:
-            child = await self._worker(self._intake)
+            child = await self._worker(self._intake, whose)
             try:
                 reply = await self._ask(child, request, [descriptor], self._config.probe_timeout_s)
             finally:
                 self._release(child, self._intake)
         return _expect(Probed, reply).facts
 
-    async def draw(self, drawing: Drawing) -> Blob:
+    async def draw(self, drawing: Drawing, *, whose: str = "") -> Blob:
         """A placeholder or failure picture.
 
         Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
-        child = await self._worker(self._intake)
+        child = await self._worker(self._intake, whose)
         try:
             return (await self._write(child, DrawRequest(drawing, self._limits), [], self._config.probe_timeout_s)).blob
         finally:
             self._release(child, self._intake)
 
     async def render(
-        self, source: Blob, task: RenderTask, *, is_svg: bool = False, is_alone: bool = False
+        self, source: Blob, task: RenderTask, *, is_svg: bool = False, is_alone: bool = False, whose: str = ""
     ) -> Rendition:
         """Carry out the task on a worker that is idle, waiting for one if need be.
 
@@ -170,7 +174,7 @@ class Pool:
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
         lane = None if is_alone else self._render
         with _read_only(source) as descriptor:
-            child = await self._worker(lane)
+            child = await self._worker(lane, whose)
             try:
                 return await self._write(child, request, [descriptor], timeout_s)
             finally:
@@ -200,12 +204,12 @@ class Pool:
             logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)
         raise _FAULTS[reply.code](reply.detail, reply.hint)
 
-    async def _worker(self, lane: Lane | None) -> Child:
+    async def _worker(self, lane: Lane | None, whose: str) -> Child:
         """The lane's next idle one, or without a lane a fresh one; followed by one ``_release``."""
         if self._is_closed:
             raise _stopping()
         if lane is not None:
-            return await lane.acquire()
+            return await lane.acquire(whose)
         try:
             return await self._start_child()
         except CannotStartWorker as error:
