@@ -8,7 +8,9 @@ import pytest
 
 from imgserve.blob import Blob
 from imgserve.imaging.faults import RenderTimeout
+from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Config, Pool
+from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from tests.service.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, until
 
@@ -117,6 +119,20 @@ async def test_what_is_killed_gives_its_turn_back(workers: int) -> None:
         assert await asking.ended() == "aaaa"
         asking.photos("aab")
         await asking.ended()
+
+
+async def test_a_placeholder_that_takes_long_does_not_hold_up_others() -> None:
+    """A render worker helps out, though not the last one for whoever asks so much."""
+    async with opened(2) as pool:
+        large = Drawing(Size(8000, 6000), "avif", "#808080", "")
+        drawings = [asyncio.create_task(pool.draw(large, whose="a")) for _ in range(3)]
+        await until(lambda: [lane.busy for lane in pool.staffing()[:2]] == [1, 1], "a has no two workers")
+        assert pool.staffing()[1].waiting == 1
+        async with asyncio.timeout(AT_ONCE_S):
+            await pool.probe(Blob.of(PHOTO), is_complete=True, whose="b")
+        assert not any(drawing.done() for drawing in drawings)
+        for drawing in drawings:
+            drawing.cancel()
 
 
 async def test_giving_up_gives_the_turn_back() -> None:

@@ -47,10 +47,14 @@ class Lane:
         idle, waiters = len(self.idle), sum(map(len, self._waiters.values()))
         return Staffing(name, idle, len(self.members) - idle, self.lacking, waiters)
 
+    def is_ready_for(self, whose: str) -> bool:
+        """Whether there is an idle worker that this caller may have."""
+        return bool(self.idle) and self._has_room(whose)
+
     async def acquire(self, whose: str) -> Child:
         """The next idle worker, alive when this returns; followed by one ``release``."""
         while True:
-            child = self._take_idle(whose) if self.idle and self._has_room(whose) else await self._wait(whose)
+            child = self._take_idle(whose) if self.is_ready_for(whose) else await self._wait(whose)
             if child.is_alive:
                 return child
             self._busy.pop(child, None)

@@ -4,8 +4,9 @@ Pictures go in and come out as blobs (memfds); this process never parses a pictu
 Called by intake (``probe``, ``draw``) and by ``render.py`` (``render``); built by ``service.py``.
 
 There are two lanes, one for renders and one of a single worker for probes and placeholders, so that long renders
-block no reply. In both callers take turns (``whose`` says for whom it is). One spare worker stands ready beside them
-and takes the place of whoever dies or is retired.
+block no reply. In both callers take turns (``whose`` says for whom it is), and where they are several an idle render
+worker helps with probes and placeholders. One spare worker stands ready beside the lanes and takes the place of
+whoever dies or is retired.
 """
 
 import asyncio
@@ -84,6 +85,7 @@ class Pool:
         self._config = config
         self._limits = limits
         self._options = WorkerOptions(config.sandbox, config.memory_limit_bytes)
+        self._is_shared = is_shared
         self._render = Lane(config.workers, is_shared)
         self._intake = Lane(1)
         self._spare: Child | None = None
@@ -144,11 +146,12 @@ class Pool:
         """
         request = ProbeRequest(source.size, is_complete, self._limits, is_strict)
         with _read_only(source) as descriptor:
-            child = await self._worker(self._intake, whose)
+            lane = self._lane_of_intake(whose)
+            child = await self._worker(lane, whose)
             try:
                 reply = await self._ask(child, request, [descriptor], self._config.probe_timeout_s)
             finally:
-                self._release(child, self._intake)
+                self._release(child, lane)
         return _expect(Probed, reply).facts
 
     async def draw(self, drawing: Drawing, *, whose: str = "") -> Blob:
@@ -156,11 +159,12 @@ class Pool:
 
         Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
-        child = await self._worker(self._intake, whose)
+        lane = self._lane_of_intake(whose)
+        child = await self._worker(lane, whose)
         try:
             return (await self._write(child, DrawRequest(drawing, self._limits), [], self._config.probe_timeout_s)).blob
         finally:
-            self._release(child, self._intake)
+            self._release(child, lane)
 
     async def render(
         self, source: Blob, task: RenderTask, *, is_svg: bool = False, is_alone: bool = False, whose: str = ""
@@ -203,6 +207,11 @@ class Pool:
         if reply.trace:
             logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)
         raise _FAULTS[reply.code](reply.detail, reply.hint)
+
+    def _lane_of_intake(self, whose: str) -> Lane:
+        """Of several callers one may keep the intake worker busy; a render worker that is idle helps out meanwhile."""
+        helps = self._is_shared() and not self._intake.idle and self._render.is_ready_for(whose)
+        return self._render if helps else self._intake
 
     async def _worker(self, lane: Lane | None, whose: str) -> Child:
         """The lane's next idle one, or without a lane a fresh one; followed by one ``_release``."""
