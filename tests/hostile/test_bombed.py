@@ -1,12 +1,15 @@
-"""The bombs of ``test_bombs`` posted to a real server, several at a time, while somebody else's jobs go on."""
+"""The bombs of ``test_bombs`` posted to a real server, several at a time, while somebody else's jobs go on: both as one
+caller, and each with a key of its own."""
 
 import queue
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.gauges import Gauge, memory, resident_bytes
-from tests.chaos.lane import Lane
+from tests.chaos.lane import Lane, bearer
 from tests.chaos.test_workers import ready_workers
 from tests.hostile.bombs_svg import SVG
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
@@ -22,8 +25,9 @@ NAMES = list(BOMBS) if IS_FULL else list(BOMBS)[::9]
 class Attack:
     """Under way from the start; each attacker posts the next bomb when its last has ended."""
 
-    def __init__(self, lane: Lane, log: Ends, names: list[str], threads: ThreadPoolExecutor) -> None:
+    def __init__(self, lane: Lane, log: Ends, names: list[str], key: str, threads: ThreadPoolExecutor) -> None:
         self._lane = lane
+        self._key = key
         self._log = log
         self._names: queue.SimpleQueue[str] = queue.SimpleQueue()
         for name in names:
@@ -54,24 +58,31 @@ class Attack:
         job = self._lane.job(100 + number, place, f"plain/bomb-{number}")
         kind = "rasterize" if name in SVG else "resize"
         args = {"width": 64, "height": 48, "method": "PUT", **({} if name in SVG else {"enlarge": True})}
-        reply = self._lane.daemon.post({**job, "operationType": kind, "args": args}, timeout_s=60)
+        bomb = {**job, "operationType": kind, "args": args}
+        reply = self._lane.daemon.post(bomb, timeout_s=60, headers=bearer(self._key))
         if "dstURL" not in reply.body:
             return f"refused {reply.body['code']}"
         return self._log.of_path(f"/{place.name}").state
 
 
-def test_others_go_on_among_bombs(tmp_path: Path, figures: Figures) -> None:
+@pytest.mark.parametrize("keys", [("", ""), ("the-key-of-the-bomber", "the-key-of-the-neighbour")], ids=["one", "two"])
+def test_others_go_on_among_bombs(tmp_path: Path, figures: Figures, keys: tuple[str, str]) -> None:
+    bomber, neighbours = keys
+    switches: dict[str, object] = {"svg_timeout_s": SVG_TIMEOUT_S}
+    if bomber:
+        (tmp_path / "keys").write_text(f"bomber:{bomber}\nneighbour:{neighbours}\n")
+        switches["api_key_file"] = tmp_path / "keys"
     bombs = {f"bomb-{number}": make() for number, (name, (_, make)) in enumerate(BOMBS.items()) if name in NAMES}
     alone: list[Times] = []
     attacked: list[Times] = []
     ended: dict[str, str] = {}
     with (
-        Lane(tmp_path / "lane", workers=2, extra_sources=bombs, switches={"svg_timeout_s": SVG_TIMEOUT_S}) as lane,
+        Lane(tmp_path / "lane", workers=2, extra_sources=bombs, switches=switches) as lane,
         ThreadPoolExecutor(ATTACKERS) as threads,
     ):
         server, log = lane.daemon.pid, Ends()
         lane.web.log = log
-        neighbour = Neighbour(lane, log)
+        neighbour = Neighbour(lane, log, neighbours)
         neighbour.call_for(ROUND_S)
         before = resident_bytes(server)
 
@@ -81,7 +92,7 @@ def test_others_go_on_among_bombs(tmp_path: Path, figures: Figures) -> None:
         with Gauge(read, 0.05) as gauge:
             for turn in range(ROUNDS):
                 alone += neighbour.call_for(ROUND_S)
-                attack = Attack(lane, log, NAMES[turn::ROUNDS], threads)
+                attack = Attack(lane, log, NAMES[turn::ROUNDS], bomber, threads)
                 attacked += neighbour.call_while(attack.is_under_way)
                 ended |= attack.ends()
         assert lane.daemon.is_running
