@@ -127,6 +127,7 @@ async def test_the_end_of_intake_frees(queue: Queue, end: str) -> None:
     entry = await accepted(queue)
     newer = await accepted(queue)
     await hold(queue, entry)
+    assert await queue.acquire(placeholder_of(newer), START) == BUSY
     waiting = asyncio.create_task(queue.until_free(KEY, 60.0))
     if end == "release":
         await queue.release(entry.number, states_of(entry), START)
@@ -158,16 +159,34 @@ async def test_a_free_destination_is_held_from_the_start(queue: Queue) -> None:
 
 
 async def test_everybody_who_waits_wakes(queue: Queue) -> None:
-    entry = await accepted(queue)
+    entry, newer = await accepted(queue), await accepted(queue)
     await hold(queue, entry)
+    assert await queue.acquire(placeholder_of(newer), START) == BUSY
     waiting = [asyncio.create_task(queue.until_free(KEY, 60.0)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    assert not any(task.done() for task in waiting)
     await queue.release(entry.number, states_of(entry), START)
     await asyncio.wait_for(asyncio.gather(*waiting), 10.0)
 
 
+async def test_who_hears_that_it_is_busy_while_it_is_freed_does_not_wait(queue: Queue) -> None:
+    """Both in one commit: the report that frees comes between the answer and the wait for it."""
+    await released(queue)
+    claim = await claimed(queue)
+    await queue.acquire(final_of(claim), START)
+    newer = await accepted(queue)
+    answer, is_ours = await asyncio.gather(
+        queue.acquire(placeholder_of(newer), START), queue.settle(ended(claim, "delivered"), START)
+    )
+    assert (answer, is_ours) == (BUSY, True)
+    await asyncio.wait_for(queue.until_free(KEY, 60.0), 10.0)
+    assert await queue.acquire(placeholder_of(newer), START) == GRANTED
+
+
 async def test_waiting_ends_by_itself(queue: Queue) -> None:
-    entry = await accepted(queue)
+    entry, newer = await accepted(queue), await accepted(queue)
     await hold(queue, entry)
+    assert await queue.acquire(placeholder_of(newer), START) == BUSY
     await asyncio.wait_for(queue.until_free(KEY, 0.01), 10.0)
     await asyncio.wait_for(queue.until_free(KEY, 0.0), 10.0)
 

@@ -193,7 +193,7 @@ class Queue(Protocol):
         ...
 
     async def until_free(self, key: str, timeout_s: float) -> None:
-        """Return when the destination may be free, at the latest after ``timeout_s``."""
+        """Return when the destination, Busy by ``acquire``, may be free; at the latest after ``timeout_s``."""
         ...
 
     async def record(self, settlement: Settlement, now: float) -> bool:

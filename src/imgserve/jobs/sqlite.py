@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import math
 import os
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,7 @@ class SqliteQueue:
         self.id = ""
         self._work = asyncio.Event()
         self._is_work_waiting = False  # written in the committer's thread, read between two of its commits
-        self._freed: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._freed: dict[str, asyncio.Future[None]] = {}
         self._placeholders: dict[int, dict[bytes, float]] = {}
 
     @classmethod
@@ -172,21 +171,20 @@ class SqliteQueue:
         )
 
     async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
+        def note(answer: Granted | Busy | Denied) -> None:
+            """Before the next outcome of this commit is told, which may be that the destination is free again."""
+            if isinstance(answer, Busy) and intent.key not in self._freed:
+                self._freed[intent.key] = asyncio.get_running_loop().create_future()
+
         # A lock guards against this process's own bytes; a machine without power sends none.
         return await self._committer.run(
-            lambda db: destinations.acquire(db, intent, self._epoch, now), survives_power_loss=False
+            lambda db: destinations.acquire(db, intent, self._epoch, now), note, survives_power_loss=False
         )
 
     async def until_free(self, key: str, timeout_s: float) -> None:
-        freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiters = self._freed[key]
-        waiters.append(freed)
-        try:
+        freed = self._freed.get(key)
+        if freed is not None:
             await asyncio.wait([freed], timeout=timeout_s)
-        finally:
-            waiters.remove(freed)
-            if not waiters and self._freed.get(key) is waiters:
-                del self._freed[key]
 
     async def record(self, settlement: Settlement, now: float) -> bool:
         is_ours, _ = await self._committer.run(
@@ -267,6 +265,5 @@ class SqliteQueue:
 
     def _free(self, freed: list[str]) -> None:
         for key in freed:
-            for waiter in self._freed.get(key, ()):
-                if not waiter.done():
-                    waiter.set_result(None)
+            if key in self._freed:
+                self._freed.pop(key).set_result(None)
