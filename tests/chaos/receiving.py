@@ -11,6 +11,8 @@ import select
 import struct
 import threading
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -98,7 +100,7 @@ class FileWatch:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._directories: dict[int, Path] = {}
+        self._directories: dict[int, tuple[Path, int]] = {}
         self._writes: list[Write] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -109,7 +111,7 @@ class FileWatch:
         mask = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
         watch = _libc.inotify_add_watch(self._fd, str(directory).encode(), mask)
         assert watch >= 0, os.strerror(ctypes.get_errno())
-        self._directories[watch] = directory
+        self._directories[watch] = (directory, os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
     def writes(self) -> tuple[Write, ...]:
         """All that happened before the call."""
@@ -125,7 +127,8 @@ class FileWatch:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        os.close(self._fd)
+        for descriptor in (self._fd, *(opened for _, opened in self._directories.values())):
+            os.close(descriptor)
 
     def _watch(self) -> None:
         while not self._stop.is_set():
@@ -141,14 +144,17 @@ class FileWatch:
                     watch, mask, _, length = _EVENT.unpack_from(data, at)
                     name = data[at + _EVENT.size : at + _EVENT.size + length].rstrip(b"\0").decode()
                     at += _EVENT.size + length
-                    self._happened(self._directories[watch] / name, mask)
+                    self._happened(*self._directories[watch], name, mask)
 
-    def _happened(self, path: Path, mask: int) -> None:
-        place = str(path.relative_to(self._root))
-        if path.name.startswith(".imgserve-"):
+    def _happened(self, directory: Path, opened: int, name: str, mask: int) -> None:
+        place = str((directory / name).relative_to(self._root))
+        if name.startswith(".imgserve-"):
             return
-        if mask & _IN_MOVED_TO and path.is_file():
-            self._writes.append(shown(place, path.read_bytes()))
+        if mask & _IN_MOVED_TO:
+            # Not by its path: tests move directories away.
+            opener = partial(os.open, dir_fd=opened)
+            with suppress(FileNotFoundError, IsADirectoryError), open(name, "rb", opener=opener) as file:
+                self._writes.append(shown(place, file.read()))
         elif mask & (_IN_MODIFY | _IN_CREATE | _IN_DELETE):
             self.faults.append(f"{place} was written or deleted in place")
 
