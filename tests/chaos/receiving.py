@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 RED, YELLOW, GREY = (200, 16, 16), (224, 224, 0), (140, 140, 140)
 KINDS = {RED: "final", YELLOW: "placeholder", GREY: "failed"}
+UNSEEN = "unseen"  # came, and was written over before it could be looked at
 COLUMNS = 32
 PNG_END = b"IEND\xaeB`\x82"
 
@@ -101,6 +102,7 @@ class FileWatch:
         self._root = root
         self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         self._directories: dict[int, tuple[Path, int]] = {}
+        self._lying: dict[str, int] = {}
         self._writes: list[Write] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -154,9 +156,17 @@ class FileWatch:
             # Not by its path: tests move directories away.
             opener = partial(os.open, dir_fd=opened)
             with suppress(FileNotFoundError, IsADirectoryError), open(name, "rb", opener=opener) as file:
-                self._writes.append(shown(place, file.read()))
+                self._note(place, os.fstat(file.fileno()).st_ino, shown(place, file.read()))
         elif mask & (_IN_MODIFY | _IN_CREATE | _IN_DELETE):
             self.faults.append(f"{place} was written or deleted in place")
+
+    def _note(self, place: str, inode: int, write: Write) -> None:
+        """The same file twice: the one before had been written over already when it was looked at."""
+        if self._lying.get(place) == inode:
+            last = max(at for at, earlier in enumerate(self._writes) if earlier.place == place)
+            self._writes[last] = Write(place, -1, UNSEEN)
+        self._lying[place] = inode
+        self._writes.append(write)
 
 
 def until_seen(log: Arrivals | FileWatch, place: str, kind: str, timeout_s: float = 15.0) -> None:

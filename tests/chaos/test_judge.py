@@ -1,12 +1,13 @@
 """The judge itself: it accepts what may happen and names what may not."""
 
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.chaos.judge import Entry, judge
-from tests.chaos.receiving import GREY, RED, YELLOW, Write, shown, size_of
+from tests.chaos.receiving import GREY, RED, UNSEEN, YELLOW, FileWatch, Write, shown, size_of
 
 
 def entry(job: int, status: str, debt: str = "none") -> Entry:
@@ -74,6 +75,22 @@ def test_accepts(entries: list[Entry], writes: list[Write], is_form: bool) -> No
 )
 def test_names(entries: list[Entry], writes: list[Write], is_form: bool, sentence: str) -> None:
     assert sentence in verdict(entries, writes, is_form=is_form)
+
+
+def test_a_write_that_nobody_saw_may_have_been_the_one_that_is_missed() -> None:
+    seen = sent("0 placeholder", "1 placeholder", "1 final")
+    assert "job 0 succeeded, its picture never came" in verdict(BOTH, seen)
+    assert judge("p", BOTH, [seen[0], Write("p", -1, UNSEEN), *seen[1:]], seen[-1], is_form=False) == []
+
+
+def test_a_file_that_was_written_over_before_it_was_looked_at(tmp_path: Path) -> None:
+    watch = FileWatch(tmp_path)
+    watch.add(tmp_path)
+    for text in ("one", "two"):
+        (tmp_path / ".imgserve-new").write_text(text)
+        (tmp_path / ".imgserve-new").rename(tmp_path / "out.png")
+    with watch:
+        assert [write.kind for write in watch.writes()] == [UNSEEN, "3 bytes that are no whole picture"]
 
 
 def test_names_what_lies_there_in_the_end() -> None:

@@ -16,7 +16,7 @@ from tests.chaos.unplugged import after_power_loss
 from tests.daemon import wait_until
 from tests.sizes import Figures, sized
 
-ROUNDS = sized(2, 40)
+ROUNDS = sized(3, 40)
 JOBS_A_ROUND = 16
 CALLERS = 4
 
@@ -31,7 +31,8 @@ def unplugged(root: Path) -> Iterator[tuple[Lane, Path]]:
 
 
 def lose_power(lane: Lane, shadow: Path, rng: random.Random) -> int:
-    """Start again on what the disk has kept; how many writes it has lost."""
+    """Start again on what the disk has kept; how many writes it has lost. It is cut off while some are not synced."""
+    wait_until(lambda: any(pending.stat().st_size for pending in shadow.glob("*.pending")), every_s=0.0005)
     lane.daemon.kill()
     dropped = after_power_loss(shadow, lane.daemon.data_dir, rng)
     assert integrity(lane.daemon.data_dir) == "ok"

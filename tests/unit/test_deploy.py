@@ -1,9 +1,11 @@
 """The files in deploy/ keep what they claim: systemd's own judgement, a linter, and the rules of our own."""
 
+import functools
 import json
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -155,7 +157,9 @@ def test_logrotate_understands_its_snippet(tmp_path: Path) -> None:
     log.write_text("a line\n")
     quoted = shlex.quote(str(pid_file))
     listener = f"trap 'touch {heard}; exit' HUP; echo $$ > {quoted}; echo ready; while :; do sleep 0.05; done"
-    with subprocess.Popen(["sh", "-c", listener], stdout=subprocess.PIPE, text=True) as process:
+    # A shell that was started with SIGHUP ignored, as under nohup, cannot trap it.
+    heed = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    with subprocess.Popen(["sh", "-c", listener], stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         command = ["logrotate", "--force", "--state", str(tmp_path / "state"), str(tmp_path / "snippet")]
