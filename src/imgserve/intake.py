@@ -167,18 +167,7 @@ class Intake:
                 turn.source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._settle_outputs(request, facts)
-                job = NewJob(
-                    id=job_id,
-                    digest=_digest(caller.id, request),
-                    reply=reply(outputs),
-                    source=request.source,
-                    facts=facts,
-                    outputs=outputs,
-                    deadline_s=self._config.deadline_s,
-                    traceparent=tracing.traceparent(),
-                    caller=caller.id,
-                    is_sharing=caller.is_sharing,
-                )
+                job = self._new_job(job_id, request, caller, facts, outputs, reply(outputs))
                 entry = await self._enqueue(job, caller)
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
@@ -196,6 +185,21 @@ class Intake:
         metrics.accepted()
         logs.event("accepted", number=entry.number, caller=caller.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(job.reply, entry.id, entry.number)
+
+    def _new_job(
+        self,
+        id_: str,
+        request: JobRequest,
+        caller: Caller,
+        facts: Facts,
+        outputs: tuple[FixedOutput, ...],
+        reply: bytes,
+    ) -> NewJob:
+        return NewJob(
+            id=id_, digest=_digest(caller.id, request), reply=reply, source=request.source, facts=facts,
+            outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(), caller=caller.id,
+            is_sharing=caller.is_sharing,
+        )  # fmt: skip
 
     async def _enqueue(self, job: NewJob, caller: Caller) -> Accepted | Adopted:
         try:

@@ -64,3 +64,7 @@ class RenderFailed(ImgserveError):
     classic_code: ClassVar[int | None] = 202
     status = 422
     title = "The picture could not be rendered"
+
+
+def stopping() -> NoWorker:
+    return NoWorker("the server is stopping", "try again")

@@ -13,20 +13,17 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 import msgspec
 
 from imgserve import logs, metrics
 from imgserve.blob import Blob
-from imgserve.errors import ImgserveError
-from imgserve.imaging.faults import NoWorker, PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid, WorkerDied
+from imgserve.imaging.faults import NoWorker, WorkerDied, stopping
 from imgserve.imaging.lane import Lane, Staffing
 from imgserve.imaging.messages import (
     Drawing,
     DrawRequest,
     Failed,
-    FaultCode,
     Probed,
     ProbeRequest,
     RenderRequest,
@@ -36,19 +33,13 @@ from imgserve.imaging.messages import (
     Written,
 )
 from imgserve.imaging.process import CannotStartWorker, Child, Sandbox, WorkerOptions, start_child
+from imgserve.imaging.replies import expect, fault_of
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import Format
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
-_Kind = TypeVar("_Kind", Probed, Written)
-_FAULTS: dict[FaultCode, type[ImgserveError]] = {
-    "source_unreadable": SourceUnreadable,
-    "svg_invalid": SvgInvalid,
-    "picture_too_large": PictureTooLarge,
-    "render_failed": RenderFailed,
-}
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -132,7 +123,7 @@ class Pool:
             self._supervisor.cancel()
             await asyncio.wait([self._supervisor])
         for lane in (self._render, self._intake):
-            lane.refuse_all(_stopping())
+            lane.refuse_all(stopping())
         unreaped = tuple(self._unreaped)
         for child in unreaped:
             child.kill("stopped")
@@ -152,7 +143,7 @@ class Pool:
                 reply = await self._ask(child, request, [descriptor], self._config.probe_timeout_s)
             finally:
                 self._release(child, lane)
-        return _expect(Probed, reply).facts
+        return expect(Probed, reply).facts
 
     async def draw(self, drawing: Drawing, *, whose: str = "") -> Blob:
         """A placeholder or failure picture.
@@ -186,7 +177,7 @@ class Pool:
 
     async def _write(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Rendition:
         result = Blob()
-        written = _expect(Written, await self._ask(child, request, [*descriptors, result.fd], timeout_s))
+        written = expect(Written, await self._ask(child, request, [*descriptors, result.fd], timeout_s))
         result.size = os.fstat(result.fd).st_size  # measured here, for a worker's word is not to be trusted
         return Rendition(result, written.size, written.format)
 
@@ -196,7 +187,7 @@ class Pool:
             reply = await child.ask(request, descriptors, timeout_s)
         except WorkerDied:
             if self._is_closed:
-                raise _stopping() from None
+                raise stopping() from None
             raise
         child.renders += not isinstance(request, ProbeRequest)
         if not isinstance(reply, Failed):
@@ -206,7 +197,7 @@ class Pool:
             child.kill("fault")
         if reply.trace:
             logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)
-        raise _FAULTS[reply.code](reply.detail, reply.hint)
+        raise fault_of(reply)
 
     def _lane_of_intake(self, whose: str) -> Lane:
         """Of several callers one may keep the intake worker busy; a render worker that is idle helps out meanwhile."""
@@ -216,7 +207,7 @@ class Pool:
     async def _worker(self, lane: Lane | None, whose: str) -> Child:
         """The lane's next idle one, or without a lane a fresh one; followed by one ``_release``."""
         if self._is_closed:
-            raise _stopping()
+            raise stopping()
         if lane is not None:
             return await lane.acquire(whose)
         try:
@@ -304,13 +295,3 @@ def _read_only(source: Blob) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _stopping() -> NoWorker:
-    return NoWorker("the server is stopping", "try again")
-
-
-def _expect(kind: type[_Kind], reply: Reply) -> _Kind:
-    if not isinstance(reply, kind):
-        raise WorkerDied("the render worker gave an answer of the wrong kind", "try again")
-    return reply
