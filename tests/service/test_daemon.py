@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import tomllib
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.service.conftest import opened, put_pictures
 from tests.service.test_doors import get
 
 ROOT = Path(__file__).resolve().parents[2]
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 KEY = "a-key-of-some-length-01"
 OTHER_KEY = "another-key-of-length-2"
 
@@ -100,7 +102,7 @@ def is_there(pid: object) -> bool:
 def test_a_whole_life(house: House) -> None:
     assert "is not running" in house.run("status", status=3)
     told = house.run("start")
-    assert told == f"imgserve 0.3.0 listening on {house.url} (pid {house.pid}, log {house.log_file})\n"
+    assert told == f"imgserve {VERSION} listening on {house.url} (pid {house.pid}, log {house.log_file})\n"
     assert get(house.url + "/health")[0] == 200
     assert stat.S_IMODE(house.data.stat().st_mode) == 0o700
     assert stat.S_IMODE(house.log_file.stat().st_mode) == 0o640
@@ -303,7 +305,7 @@ def told_by(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) ->
 
 
 def test_words(capsys: pytest.CaptureFixture[str]) -> None:
-    assert told_by(capsys, "version") == "imgserve 0.3.0\n"
+    assert told_by(capsys, "version") == f"imgserve {VERSION}\n"
     assert "restart" in told_by(capsys, "help")
     assert told_by(capsys) == told_by(capsys, "help")
     assert told_by(capsys, "help", "stop") == told_by(capsys, "stop", "--help")

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from imgserve import metrics
 from tests.daemon import LOOPBACK, Daemon, wait_until
 from tests.service.conftest import put_pictures
+from tests.service.test_daemon import VERSION
 from tests.service.test_doors import get
 
 KEY = "a-key-of-some-length-01"
@@ -63,7 +64,7 @@ def test_metrics_tell_what_became_of_each_job(tmp_path: Path, web: HttpReceiver)
     with web, Daemon(tmp_path / "data", *LOOPBACK, "--log-format", "json") as server:
         fresh = scraped(server)
         assert fresh["jobs_ended_total", "", "succeeded"] == 0
-        assert fresh["build_info", sys.version.split()[0], "0.3.0"] == 1
+        assert fresh["build_info", sys.version.split()[0], VERSION] == 1
         assert fresh["workers", "render", "idle"] == fresh["workers", "spare", "idle"] == 1
         assert server.post(put(web, "a.png")).status == 200
         assert server.post(put(web, "b.png", "cut.jpg")).status == 200
