@@ -72,7 +72,7 @@ demo: .venv/.demo
 	@$(BIN)/python -m examples.demo
 
 # Tests that find one of these or libturbojpeg missing skip themselves, and say so.
-TEST_PROGRAMS := strace gdb logrotate vsftpd
+TEST_PROGRAMS := strace gdb logrotate vsftpd faketime
 system-packages: .venv/.run
 	@missing=; PATH="$$PATH:/usr/sbin"; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \

@@ -30,7 +30,13 @@ class FtpReceiver:
     """
 
     def __init__(
-        self, directory: Path, *, rename_over: bool = True, knows_rnfr: bool = True, host: str = "127.0.0.1"
+        self,
+        directory: Path,
+        *,
+        rename_over: bool = True,
+        knows_rnfr: bool = True,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.directory = directory
         self.log = Log()
@@ -47,7 +53,7 @@ class FtpReceiver:
             Handler.proto_cmds = {name: how for name, how in FTPHandler.proto_cmds.items() if name != "RNFR"}
         Handler.authorizer.add_user("user", "password", str(directory), perm="elradfmwMT")
         self._loop = IOLoop()
-        self._server = FTPServer((host, 0), Handler, ioloop=self._loop)
+        self._server = FTPServer((host, port), Handler, ioloop=self._loop)
         self.host, self.port = host, int(self._server.address[1])
         self.url = f"ftp://user:password@{host}:{self.port}"
         self._stopping = threading.Event()

@@ -23,6 +23,18 @@ KINDS: tuple[Kind, ...] = ("file", "ftp", "put", "form")
 QUIET = {"quiet_s": 0.5, "repeat_after_s": 0.3}
 
 
+class Address(NamedTuple):
+    """Where a lane's servers listen; port 0 is a free one."""
+
+    host: str = "127.0.0.1"
+    sources: int = 0
+    web: int = 0
+    ftp: int = 0
+
+
+ANYWHERE = Address()
+
+
 class Place(NamedTuple):
     """A destination: ``name`` is what its receiver calls it, ``path`` where it lies on this machine."""
 
@@ -47,15 +59,16 @@ class Lane:
         extra_sources: Mapping[str, bytes] | None = None,
         switches: Mapping[str, object] | None = None,
         program: tuple[str, ...] = ("-m", "imgserve"),
+        address: Address = ANYWHERE,
     ) -> None:
         self.root = root
         self._roots = {name: root / name for name in ("file", "ftp", "web")}
         for directory in self._roots.values():
-            directory.mkdir(parents=True)
-        self.sources = Sources(extra_sources)
-        self.web = HttpReceiver(self._roots["web"])
+            directory.mkdir(parents=True, exist_ok=True)
+        self.sources = Sources(extra_sources, address.host, address.sources)
+        self.web = HttpReceiver(self._roots["web"], address.host, address.web)
         self.web.log = self.web_log = Arrivals(self._roots["web"])
-        self.ftp = FtpReceiver(self._roots["ftp"])
+        self.ftp = FtpReceiver(self._roots["ftp"], host=address.host, port=address.ftp)
         self.ftp.log = self.ftp_log = Arrivals(self._roots["ftp"])
         self.watch = FileWatch(self._roots["file"])
         self.failpoint = root / "failpoint"

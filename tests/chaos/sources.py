@@ -34,7 +34,7 @@ BROKEN = GOOD[: len(GOOD) * 2 // 3]
 
 
 class Sources:
-    def __init__(self, extra: Mapping[str, bytes] | None = None) -> None:
+    def __init__(self, extra: Mapping[str, bytes] | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
         self._released: dict[str, threading.Event] = {}
         self._broken_off: set[str] = set()
         self._lock = threading.Lock()
@@ -44,8 +44,8 @@ class Sources:
         class Handler(_Handler):
             owner = sources
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server = _Server((host, port), Handler)
+        self.url = f"http://{host}:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def release(self, name: str) -> None:

@@ -1,0 +1,116 @@
+"""The data directory of each release, as a killed server left it, goes on under the imgserve of today.
+
+An hour has passed meanwhile by the server's clock, so all that waited is due.
+"""
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.chaos.lane import Lane
+from tests.chaos.receiving import shown
+from tests.daemon import wait_until
+from tests.operating import ask
+from tests.support.faketime import WallClock, needs_faketime
+from tests.support.released import ADDRESS, DATA, KEPT, KEYS, Record, place, record_of, releases, write_keys
+
+pytestmark = needs_faketime
+ENDS = {"succeeded", "failed", "cancelled", "superseded"}
+
+
+class Upgraded(NamedTuple):
+    record: Record
+    lane: Lane
+    answers: dict[str, dict[str, object]]
+
+
+@pytest.fixture(scope="module", params=releases())
+def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
+    record = record_of(request.param)
+    clock = WallClock(tmp_path_factory.mktemp("clock") / "now")
+    clock.set(datetime.fromtimestamp(record.recorded_at, UTC) + timedelta(hours=1))
+    with place() as top:
+        for name in KEPT:
+            source = DATA / record.version / name
+            if source.is_dir():
+                shutil.copytree(source, top / name, symlinks=True)
+        lane = Lane(top, address=ADDRESS, switches={"quiet_s": 0.5})
+        lane.daemon.arguments += ("--api-key-file", str(write_keys(top)))
+        lane.daemon.environment |= clock.environment
+        for job in record.jobs:
+            lane.posted[job.number] = lane.place(job.kind, place_name(job.body["dstURL"]))
+            lane.sources.release(job.body["srcURL"].rpartition("/")[2])
+        with lane:
+            answers = {job.name: _posted_again(lane, job.body, job.key) for job in record.jobs if job.is_adopted}
+            wait_until(lambda: not list(open_jobs(lane)), 60)
+            yield Upgraded(record, lane, answers)
+
+
+def place_name(url: str) -> str:
+    """What the recording called the destination."""
+    path = url.partition("upload.html:")[2].removesuffix(".png")
+    return path or Path(url).parent.name
+
+
+def _posted_again(lane: Lane, body: dict[str, Any], key: str) -> dict[str, object]:
+    reply = lane.post(body, KEYS[key])
+    assert reply is not None
+    return {**reply.body, "id": reply.headers.get("x-imgserve-job")}
+
+
+def jobs_of(lane: Lane) -> dict[str, dict[str, Any]]:
+    answer = ask(lane.daemon.data_dir, "GET", "/v1/jobs?limit=200")
+    return {job["id"]: job for job in answer.body["jobs"]}
+
+
+def open_jobs(lane: Lane) -> Iterator[str]:
+    for name, job in jobs_of(lane).items():
+        if job["status"] not in ENDS or any(output["debt"] == "owed" for output in job["outputs"]):
+            yield name
+
+
+def test_every_job_ends_as_it_would_have(upgraded: Upgraded) -> None:
+    jobs = jobs_of(upgraded.lane)
+    ends = {job.name: jobs[job.id]["status"] for job in upgraded.record.jobs}
+    assert ends == {job.name: job.ends for job in upgraded.record.jobs}
+
+
+def test_destinations_show_what_belongs_there(upgraded: Upgraded) -> None:
+    def picture(number: int) -> tuple[str, int] | None:
+        path = upgraded.lane.posted[number].path
+        if not path.exists():
+            return None
+        seen = shown(path.name, path.read_bytes())
+        return seen.kind, seen.job
+
+    seen = {job.name: picture(job.number) for job in upgraded.record.jobs}
+    assert seen == {job.name: job.shows for job in upgraded.record.jobs}
+
+
+def test_a_job_that_nobody_answered_is_answered_when_it_is_posted_again(upgraded: Upgraded) -> None:
+    adopted = [job for job in upgraded.record.jobs if job.is_adopted]
+    assert len(adopted) >= 2
+    for job in adopted:
+        assert upgraded.answers[job.name] == {"dstURL": job.body["dstURL"], "id": job.id}
+
+
+def test_what_had_ended_keeps_its_end(upgraded: Upgraded) -> None:
+    """Nothing is written anew where nothing was owed."""
+    settled = ("succeeded none", "failed paid", "failed none", "failed given_up", "superseded none")
+    quiet = [job for job in upgraded.record.jobs if job.state in settled]
+    assert len(quiet) >= 15
+    for job in quiet:
+        assert upgraded.lane.writes_to(upgraded.lane.posted[job.number]) == [], job.name
+
+
+def test_a_recording_has_jobs_in_every_state() -> None:
+    for version in releases():
+        states = {job.state for job in record_of(version).jobs}
+        assert {state.partition(" ")[0] for state in states} == ENDS | {"accepting", "queued", "running"}
+        assert {"failed owed", "failed paid", "failed given_up", "failed overtaken", "cancelled owed"} <= states
+        kinds = {job.kind for job in record_of(version).jobs if job.state == "failed owed"}
+        assert kinds == {"file", "ftp", "put", "form"}
