@@ -37,7 +37,8 @@ def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         for name in KEPT:
             source = DATA / record.version / name
             if source.is_dir():
-                shutil.copytree(source, top / name, symlinks=True)
+                shutil.copytree(source, top / name)
+        (top / "data").chmod(0o700)  # a version-control system keeps no such mode
         lane = Lane(top, address=ADDRESS, switches={"quiet_s": 0.5})
         lane.daemon.arguments += ("--api-key-file", str(write_keys(top)))
         lane.daemon.environment |= clock.environment
