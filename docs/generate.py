@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from imgserve import metrics
+from imgserve import metrics, states
 from imgserve.cli import parsers
 from imgserve.settings import load
 from imgserve.settings.options import TOPICS, Option, expected
@@ -123,12 +123,20 @@ def _parsers(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, 
                 yield from _parsers(inner, f"{name} {word}")
 
 
+def all_states() -> Iterator[str]:
+    yield "| state | severity | what it is | what mends it |"
+    yield "|---|---|---|---|"
+    for name, kind in states.KINDS.items():
+        yield f"| `{name}` | {kind.severity} | {kind.sentence} | {kind.remedy} |"
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "codes": codes,
     "operations": operations,
     "limits": limits,
     "settings": settings,
     "metrics": all_metrics,
+    "states": all_states,
     "tools": tools,
 }
 

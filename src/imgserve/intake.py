@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -32,6 +32,7 @@ from imgserve.spec.recipe import DEFAULT_QUALITY, MEDIA_TYPE, Format
 from imgserve.spec.request import FixedOutput, JobRequest, OutputRequest, fix
 from imgserve.spec.source import Source
 from imgserve.stage import stage
+from imgserve.states import State
 from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
@@ -123,9 +124,9 @@ class Intake:
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
-    @property
-    def is_storage_failing(self) -> bool:
-        return self._queue.is_failing
+    def states(self) -> Iterator[State]:
+        if self.is_draining:
+            yield State("draining")
 
     def draining(self) -> Draining:
         return Draining("the server is stopping", "send the request again in a moment")

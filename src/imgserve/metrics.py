@@ -48,7 +48,7 @@ POSTS = _counter(
 TURNED_AWAY = _counter(
     "turned_away_total",
     "Refusals with code 301 or 302, by `reason`: not_authorised, rate_limited, queue_share_full, queue_full, draining,"
-    " storage_failing and whatever else an error's code can be",
+    " storage_failing, disk_full and whatever else an error's code can be",
     "reason",
 )  # fmt: skip
 JOBS_ENDED = _counter(
@@ -76,7 +76,14 @@ PLACEHOLDERS_LEFT = _gauge(
     "Placeholders of failed jobs that no failure picture has replaced. `state`: owed (still tried), given_up",
     "state",
 )
-STORAGE_FAILING = _gauge("storage_failing", "1 when the queue could not be written at the last try")
+STATE = _gauge(
+    "state",
+    "1 as long as the server is in this `state`; `/health` and `imgserve status` name the same ones",
+    "state",
+)  # fmt: skip
+STORAGE_FAILING = _gauge(
+    "storage_failing", "1 when no job can be stored: the states storage_failing and disk_full, or no answer in time"
+)
 WORKERS = _gauge("workers", "Workers. `lane`: render, intake, spare; `state`: idle, busy, missing", "lane", "state")
 WAITING_FOR_WORKER = _gauge("waiting_for_worker", "Pictures that wait for a worker", "lane")
 WORKERS_RESIDENT_BYTES = _gauge(

@@ -42,6 +42,7 @@ from imgserve.placeholder import Placeholders
 from imgserve.render import Renderer
 from imgserve.runner import Runner
 from imgserve.settings.load import Settings
+from imgserve.states import States
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.spool import Store
@@ -93,6 +94,7 @@ class Parts:
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, begun, sharing, settings.limits, intake
         )
+        self.states = States(self.intake.states, queue.states)
 
 
 def run(settings: Settings, door: Door) -> int:
@@ -123,7 +125,9 @@ async def _serve(settings: Settings, door: Door) -> int:
     reload = partial(_reload, keys, settings.api.key_file, door)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     async with _parts(settings, keys.are_several) as parts:
-        application = app.build(settings.api, keys, parts.intake, parts.queue, parts.pool, parts.transfers)
+        application = app.build(
+            settings.api, keys, parts.intake, parts.queue, parts.pool, parts.transfers, parts.states
+        )
         server = _server(application, TimedProtocol, settings, door.certificate)
         host, port = door.listener.getsockname()[:2]
         scheme = "https" if door.certificate else "http"
@@ -165,19 +169,21 @@ def _server(
 
 @contextlib.asynccontextmanager
 async def _operated(settings: Settings, parts: Parts, address: str) -> AsyncIterator[None]:
-    """Serve the operator's door."""
+    """Serve the operator's door, and tell the log of changes of state."""
     handlers = [
         *job_handlers(parts.intake, parts.desk),
-        server_handler(parts.intake, parts.queue, parts.pool, address, str(settings.data_dir.absolute())),
+        server_handler(parts.states, parts.queue, parts.pool, address, str(settings.data_dir.absolute())),
     ]
     with control.listening(settings.data_dir) as listener:
         server = _server(
             control.build_control(handlers, settings.api.body_timeout_s), control.OwnersProtocol, settings, None
         )
         serving = asyncio.create_task(server.serve([listener]))
+        watching = asyncio.create_task(parts.states.watch())
         try:
             yield
         finally:
+            watching.cancel()
             server.should_exit = True
             await serving
 

@@ -253,16 +253,18 @@ async def test_a_row_that_cannot_be_read_holds_up_nobody(house: SqliteHouse, tmp
 
 
 async def test_a_queue_tells_that_it_cannot_be_written(queue: Queue, tmp_path: Path) -> None:
-    assert not queue.is_failing
+    assert not list(queue.states())
     other = apsw.Connection(str(tmp_path / FILE_NAME))
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StorageFailing):
         await queue.enqueue(new_job(), START)
-    assert queue.is_failing
+    [state] = queue.states()
+    assert (state.name, state.severity) == ("storage_failing", "refusing")
+    assert "another program holds the file" in state.detail
     other.execute("ROLLBACK")
     other.close()
     await accepted(queue)
-    assert not queue.is_failing
+    assert not list(queue.states())
 
 
 async def test_who_waits_for_work_can_be_stopped_when_it_comes(queue: SqliteQueue) -> None:

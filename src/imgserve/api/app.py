@@ -22,10 +22,13 @@ from imgserve.api.scrape import metrics_handler
 from imgserve.imaging.pool import Pool
 from imgserve.intake import Intake
 from imgserve.jobs.queue import Queue
+from imgserve.states import States
 from imgserve.transfer.dispatch import Transfers
 
 
-def build(config: Config, keys: Keys, intake: Intake, queue: Queue, pool: Pool, transfers: Transfers) -> App:
+def build(
+    config: Config, keys: Keys, intake: Intake, queue: Queue, pool: Pool, transfers: Transfers, states: States
+) -> App:
     text = page()
 
     @get("/", media_type=MediaType.HTML, sync_to_thread=False)
@@ -33,7 +36,7 @@ def build(config: Config, keys: Keys, intake: Intake, queue: Queue, pool: Pool, 
         host = request.headers.get("host", "localhost").replace("<", "").replace("&", "")
         return text.replace("VERSION", version("imgserve")).replace("HOST", host)
 
-    handlers = [index, health_handler(intake, pool), metrics_handler(queue, pool, transfers)]
+    handlers = [index, health_handler(states, pool), metrics_handler(queue, pool, transfers, states)]
     pages: Any = Litestar(handlers, openapi_config=None, logging_config=None)
     rates = Rates(config.rate_per_minute, config.rate_burst)
     classic = Classic(intake, rates, config.max_body_bytes, config.body_timeout_s)

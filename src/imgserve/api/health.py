@@ -1,27 +1,26 @@
-"""``GET /health``: whether jobs are taken in now. Open to all, so it says little."""
-
-from typing import Literal
+"""``GET /health``: whether jobs are taken in now. Open to all, so it names states and says no more of them."""
 
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from imgserve.imaging.pool import Pool
-from imgserve.intake import Intake
+from imgserve.states import States, is_refusing, status_of
 
 
 class Health(msgspec.Struct, frozen=True):
-    status: Literal["ok", "draining", "storage_failing"]
+    """``status``: the most severe of the ``states``, or ``ok``."""
+
+    status: str
+    states: tuple[str, ...]
     sandbox: str
 
 
-def health_handler(intake: Intake, pool: Pool) -> HTTPRouteHandler:
+def health_handler(states: States, pool: Pool) -> HTTPRouteHandler:
     @get("/health", sync_to_thread=False)
     def health() -> Response[Health]:
-        if intake.is_draining:
-            return Response(Health("draining", pool.sandbox), status_code=503)
-        if intake.is_storage_failing:
-            return Response(Health("storage_failing", pool.sandbox), status_code=503)
-        return Response(Health("ok", pool.sandbox))
+        now = states.look()
+        body = Health(status_of(now), tuple(state.name for state in now), pool.sandbox)
+        return Response(body, status_code=503 if is_refusing(now) else 200)
 
     return health

@@ -14,20 +14,23 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from imgserve import logs, metrics
+from imgserve.api.server import counts_in_time
 from imgserve.imaging.pool import Pool
-from imgserve.jobs.queue import Queue, StorageFailing
+from imgserve.jobs.queue import Queue
+from imgserve.states import States
 from imgserve.transfer.dispatch import Transfers
 
-QUEUE_TIMEOUT_S = 2.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def metrics_handler(queue: Queue, pool: Pool, transfers: Transfers) -> HTTPRouteHandler:
+def metrics_handler(queue: Queue, pool: Pool, transfers: Transfers, states: States) -> HTTPRouteHandler:
     @get("/metrics")
     async def scrape() -> Response[bytes]:
         _look_at_pool(pool)
         _look_at_transfers(transfers)
         metrics.LOG_EVENTS_LOST.set(logs.lost())
+        names = {state.name for state in states.look()}
+        metrics.STORAGE_FAILING.set(not names.isdisjoint(("storage_failing", "disk_full")))
         await _look_at_queue(queue)
         body = await asyncio.to_thread(_written, pool.worker_pids)
         return Response(body, media_type=metrics.CONTENT_TYPE)
@@ -52,11 +55,8 @@ def _look_at_transfers(transfers: Transfers) -> None:
 
 
 async def _look_at_queue(queue: Queue) -> None:
-    metrics.STORAGE_FAILING.set(queue.is_failing)
-    try:
-        async with asyncio.timeout(QUEUE_TIMEOUT_S):
-            seen = await queue.counts()
-    except (StorageFailing, TimeoutError):
+    seen = await counts_in_time(queue)
+    if seen is None:
         _queue_is_silent()
         return
     now = time.time()

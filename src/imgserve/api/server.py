@@ -1,20 +1,22 @@
 """``GET /v1/server``: the server about itself, for ``imgserve status`` and other tools of its operator."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
-from typing import Literal
 
 import msgspec
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
 from imgserve.imaging.pool import Pool
-from imgserve.intake import Intake
-from imgserve.jobs.queue import Queue
+from imgserve.jobs.queue import Counts, Queue, StorageFailing
 from imgserve.jobs.view import as_time
+from imgserve.states import States, status_of
+
+QUEUE_TIMEOUT_S = 2.0
 
 
 class QueueView(msgspec.Struct, frozen=True):
@@ -27,22 +29,33 @@ class QueueView(msgspec.Struct, frozen=True):
     oldest_at: datetime | None
 
 
+class StateView(msgspec.Struct, frozen=True):
+    name: str
+    severity: str
+    detail: str
+    hint: str
+
+
 class ServerView(msgspec.Struct, frozen=True):
-    """``address``: the URL of the door for clients; ``workers``: process ids, intake and spare included."""
+    """``address``: the URL of the door for clients; ``workers``: process ids, intake and spare included.
+
+    ``status``: the most severe of the ``states``, or ``ok``. ``queue`` is null when it cannot be read.
+    """
 
     version: str
     pid: int
-    status: Literal["ok", "draining", "storage_failing"]
+    status: str
+    states: tuple[StateView, ...]
     address: str
     data_dir: str
     uptime_s: float
-    queue: QueueView
+    queue: QueueView | None
     workers: tuple[int, ...]
     sandbox: str
 
 
 def server_handler(
-    intake: Intake,
+    states: States,
     queue: Queue,
     pool: Pool,
     address: str,
@@ -53,19 +66,32 @@ def server_handler(
 
     @get("/v1/server")
     async def server() -> ServerView:
-        failing, counts = intake.is_storage_failing, await queue.counts()
+        now, counts = states.look(), await counts_in_time(queue)
         return ServerView(
             version=version("imgserve"),
             pid=os.getpid(),
-            status="draining" if intake.is_draining else "storage_failing" if failing else "ok",
+            status=status_of(now),
+            states=tuple(StateView(state.name, state.severity, state.sentence, state.remedy) for state in now),
             address=address,
             data_dir=data_dir,
             uptime_s=round(clock() - started_at, 3),
-            queue=QueueView(
-                counts.accepting, counts.queued, counts.running, counts.placeholders_left, as_time(counts.oldest_at)
-            ),
+            queue=None if counts is None else _queue_view(counts),
             workers=pool.worker_pids,
             sandbox=pool.sandbox,
         )
 
     return server
+
+
+def _queue_view(counts: Counts) -> QueueView:
+    oldest_at = as_time(counts.oldest_at)
+    return QueueView(counts.accepting, counts.queued, counts.running, counts.placeholders_left, oldest_at)
+
+
+async def counts_in_time(queue: Queue) -> Counts | None:
+    """None when the queue's disk fails, or hangs."""
+    try:
+        async with asyncio.timeout(QUEUE_TIMEOUT_S):
+            return await queue.counts()
+    except (StorageFailing, TimeoutError):
+        return None

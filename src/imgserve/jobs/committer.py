@@ -17,6 +17,7 @@ import msgspec
 
 from imgserve import logs
 from imgserve.errors import ImgserveError
+from imgserve.jobs.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.loopthread import LoopThread
 from imgserve.jobs.queue import StorageFailing
 
@@ -24,24 +25,10 @@ T = TypeVar("T")
 Transaction = Callable[[apsw.Connection], object]
 Announce = Callable[[object], None]
 
-# What a disk or another process can cause. Anything else that SQLite raises is a fault of ours.
-STORAGE_ERRORS = (
-    apsw.BusyError,
-    apsw.CantOpenError,
-    apsw.CorruptError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.LockedError,
-    apsw.NotADBError,
-    apsw.PermissionsError,
-    apsw.ReadOnlyError,
-)
-
 MAX_BATCH = 256
 LATER_S = 0.05
 SYNCED = "PRAGMA synchronous=FULL"  # in WAL mode: fsync at each commit
 UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
-REMEDY = "free disk space or mend the data directory; the server goes on by itself"
 BROKEN_REMEDY = "mend the disk, then restart the server: after a failed fsync nothing it reads can be trusted"
 
 
@@ -69,7 +56,7 @@ class Committer:
         self._idle = asyncio.Event()
         self._connection: apsw.Connection | None = None
         self._is_broken = False
-        self.is_failing = False
+        self.failure: StorageFailing | None = None
         self._is_synced = True
 
     async def open(self, prepare: Callable[[apsw.Connection], None]) -> None:
@@ -82,7 +69,8 @@ class Committer:
         try:
             await self._thread.call(open_file)
         except (*STORAGE_ERRORS, OSError) as error:
-            raise StorageFailing(f"the queue file {self._path} cannot be opened: {error}", REMEDY) from error
+            what = f"the queue file {self._path} cannot be opened"
+            raise storage_failing(error, what, self._path, is_start=True) from error
 
     async def run(
         self,
@@ -141,13 +129,12 @@ class Committer:
 
     def _stored(self, batch: "list[_Entry]", result: "list[object] | Exception") -> None:
         """Tell the batch's callers; or, when a fault of ours has undone a batch of several, try them one by one."""
-        self.is_failing = isinstance(result, STORAGE_ERRORS)
+        self.failure = self._failure(result) if isinstance(result, STORAGE_ERRORS) else None
         if not isinstance(result, Exception):
             outcomes = result
             self._on_commit()
-        elif isinstance(result, STORAGE_ERRORS):
-            remedy = BROKEN_REMEDY if self._is_broken else REMEDY
-            outcomes = [StorageFailing(f"the queue cannot be written: {result}", remedy) for _ in batch]
+        elif self.failure is not None:
+            outcomes = [type(self.failure)(self.failure.detail, self.failure.hint) for _ in batch]
         elif len(batch) > 1:
             self._apart, outcomes, batch = batch, [], []
         else:
@@ -156,6 +143,11 @@ class Committer:
         for entry, outcome in zip(batch, outcomes, strict=True):
             entry.resolve(outcome)
         self._send()
+
+    def _failure(self, error: Exception) -> StorageFailing:
+        if self._is_broken:
+            return StorageFailing(f"the queue cannot be written: {error}", BROKEN_REMEDY)
+        return storage_failing(error, "the queue cannot be written", self._path)
 
     def _commit(self, batch: list[Transaction], is_synced: bool) -> list[object]:
         connection = self._connection

@@ -4,8 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from imgserve.jobs.committer import REMEDY
-from imgserve.jobs.queue import StorageFailing
+from imgserve.jobs.breakage import FREE, GOES_ON, storage_failing
+from imgserve.jobs.queue import DiskFull, StorageFailing
 
 
 class DataDirectoryInUse(StorageFailing):
@@ -14,10 +14,12 @@ class DataDirectoryInUse(StorageFailing):
 
 def lock(data_dir: Path) -> int:
     """A descriptor that holds the directory until it is closed. Raises DataDirectoryInUse, StorageFailing."""
+    place = data_dir / "lock"
     try:
-        fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageFailing(f"the data directory {data_dir} cannot be used: {error.strerror}", REMEDY) from error
+        what = f"the data directory {data_dir} cannot be used"
+        raise storage_failing(error, what, place, is_start=True) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -30,12 +32,14 @@ def lock(data_dir: Path) -> int:
 
 
 def check_free(data_dir: Path, min_free_bytes: int) -> None:
-    """Raises StorageFailing."""
-    stat = os.statvfs(data_dir)
+    """Raises DiskFull, StorageFailing."""
+    try:
+        stat = os.statvfs(data_dir)
+    except OSError as error:
+        raise storage_failing(error, "the data directory cannot be looked at", data_dir) from error
     if stat.f_bavail * stat.f_frsize < min_free_bytes:
-        raise StorageFailing(
-            f"less than {min_free_bytes // 1_000_000} MB are free where the queue is kept",
-            "free disk space; the server goes on by itself",
+        raise DiskFull(
+            f"less than {min_free_bytes // 1_000_000} MB are free where the queue is kept", f"{FREE}; {GOES_ON}"
         )
 
 

@@ -4,6 +4,7 @@ Every method is one transaction: when it returns, its effect is on disk. Times a
 as arguments. A transaction that ends a write frees the destination it held; whoever waits for it wakes up.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal, Protocol
 
 import msgspec
@@ -21,6 +22,7 @@ from imgserve.jobs.job import (
     Settlement,
 )
 from imgserve.jobs.view import JobPage, JobQuery, JobView
+from imgserve.states import State
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -81,6 +83,13 @@ class StorageFailing(ImgserveError):
     status = 503
     is_retryable = True
     title = "The queue cannot be written"
+
+
+class DiskFull(StorageFailing):
+    """The disk of the data directory is full, or nearly."""
+
+    code = "disk_full"
+    title = "The disk of the queue is full"
 
 
 class Granted(msgspec.Struct, frozen=True):
@@ -144,9 +153,8 @@ class Queue(Protocol):
 
     id: str
 
-    @property
-    def is_failing(self) -> bool:
-        """Whether the last change could not be stored."""
+    def states(self) -> Iterable[State]:
+        """What an operator has to know now, such as that the last change could not be stored. Looks, never waits."""
         ...
 
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,22 @@ from imgserve.jobs.job import (
     PlaceholderResult,
     Settlement,
 )
-from imgserve.jobs.queue import Busy, Config, Counts, Denied, Granted, QueueFull, ShareFull, Work
+from imgserve.jobs.queue import (
+    Busy,
+    Config,
+    Counts,
+    Denied,
+    DiskFull,
+    Granted,
+    QueueFull,
+    ShareFull,
+    StorageFailing,
+    Work,
+)
 from imgserve.jobs.sqlite_listing import Listing
 from imgserve.jobs.sqlite_schema import migrate
 from imgserve.jobs.view import JobPage, JobQuery, JobView
+from imgserve.states import Name, State
 
 FILE_NAME = "queue.sqlite"
 FREED_PART = 10
@@ -116,9 +128,16 @@ class SqliteQueue:
         await self._committer.aclose()
         os.close(self._lock_fd)
 
-    @property
-    def is_failing(self) -> bool:
-        return self._committer.is_failing
+    def states(self) -> Iterator[State]:
+        error = self._committer.failure
+        if error is None:
+            try:
+                datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
+            except StorageFailing as failure:
+                error = failure
+        if error is not None:
+            name: Name = "disk_full" if isinstance(error, DiskFull) else "storage_failing"
+            yield State(name, error.detail, error.hint)
 
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
         datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from imgserve.jobs.committer import STORAGE_ERRORS
+from imgserve.jobs.breakage import STORAGE_ERRORS
 from imgserve.jobs.queue import StorageFailing
 from imgserve.jobs.sqlite import FILE_NAME
 from imgserve.jobs.sqlite_schema import SCHEMA_VERSION

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import apsw
 import msgspec
 
-from imgserve.jobs.committer import REMEDY, STORAGE_ERRORS, rows
+from imgserve.jobs.breakage import STORAGE_ERRORS, storage_failing
+from imgserve.jobs.committer import rows
 from imgserve.jobs.job import JobStatus
-from imgserve.jobs.queue import Counts, StorageFailing
+from imgserve.jobs.queue import Counts
 from imgserve.jobs.view import JobPage, JobQuery, JobView, NoSuchJob, OutputView, as_time, shown_place
 from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source, source_key
@@ -82,7 +83,7 @@ class Listing:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
         except STORAGE_ERRORS as error:
-            raise StorageFailing(f"the queue cannot be read: {error}", REMEDY) from error
+            raise storage_failing(error, "the queue cannot be read", self._path) from error
 
 
 def _page(db: apsw.Connection, query: JobQuery) -> JobPage:

@@ -1,0 +1,74 @@
+"""Why the queue's file cannot be used, and what mends that: SQLite's and the system's errors as ``StorageFailing``.
+
+Called by the engine's files wherever they meet one.
+"""
+
+import errno
+import os
+import pwd
+from pathlib import Path
+
+import apsw
+
+from imgserve.jobs.queue import DiskFull, StorageFailing
+
+# What a disk or another process can cause. Anything else that SQLite raises is a fault of ours.
+STORAGE_ERRORS = (
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.LockedError,
+    apsw.NotADBError,
+    apsw.PermissionsError,
+    apsw.ReadOnlyError,
+)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+FREE = "free disk space"
+GOES_ON = "the server goes on by itself"
+RESTORE = "stop the server, move the data directory away, and start with an empty one or a backup"
+MEND = "mend the disk; the system's log (dmesg) says more"
+
+
+def storage_failing(error: Exception, what: str, path: Path, *, is_start: bool = False) -> StorageFailing:
+    """``what`` could not be done with ``path``. At a start there is no server yet that could go on."""
+    after = "then start again" if is_start else GOES_ON
+    number = error.errno if isinstance(error, OSError) else None
+    reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    if isinstance(error, apsw.FullError) or number in FULL:
+        return DiskFull(f"{what}: the disk of {path} is full", f"{FREE}; {after}")
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return StorageFailing(f"{what}: the file is damaged ({reason})", RESTORE)
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return StorageFailing(f"{what}: another program holds the file", f"end that program, sqlite3 perhaps; {after}")
+    if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError | apsw.CantOpenError) or number in DENIED:
+        return StorageFailing(*_denied(what, path, reason))
+    return StorageFailing(f"{what}: {reason}", f"{MEND}; {after}")
+
+
+def _denied(what: str, path: Path, reason: str) -> tuple[str, str]:
+    """Detail and hint: whose file it is that this user may not write."""
+    places = [path.parent, *sorted(path.parent.glob(f"{path.name}*"))] if path.parent.is_dir() else []
+    shut = next((place for place in places if not os.access(place, os.W_OK, effective_ids=True)), None)
+    if shut is None:
+        return (
+            f"{what}: {reason}",
+            f"look at {path.parent} and its files: this server's user must be able to write them",
+        )
+    owner, user = _name_of(shut.stat().st_uid), _name_of(os.geteuid())
+    if owner == user:
+        return f"{what}: {shut} cannot be written", "make it writable for its owner; is its disk mounted read-only?"
+    return (
+        f"{what}: {shut} belongs to {owner}, and this server runs as {user}",
+        f"chown -R {user} {path.parent}, or start the server as {owner}",
+    )
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # containers run users that no file names
+        return str(uid)
