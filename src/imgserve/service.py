@@ -94,7 +94,7 @@ class Parts:
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, begun, sharing, settings.limits, intake
         )
-        self.states = States(self.intake.states, queue.states)
+        self.states = States(self.intake.states, queue.states, self.transfers.states)
 
 
 def run(settings: Settings, door: Door) -> int:
@@ -179,7 +179,7 @@ async def _operated(settings: Settings, parts: Parts, address: str) -> AsyncIter
             control.build_control(handlers, settings.api.body_timeout_s), control.OwnersProtocol, settings, None
         )
         serving = asyncio.create_task(server.serve([listener]))
-        watching = asyncio.create_task(parts.states.watch())
+        watching = asyncio.gather(parts.states.watch(), parts.transfers.watch_roots())
         try:
             yield
         finally:

@@ -15,7 +15,7 @@ from imgserve import logs, metrics
 
 # refusing: new jobs are refused. warning: jobs go on, but somebody has to act. notice: nothing has to be done.
 Severity = Literal["refusing", "warning", "notice"]
-Name = Literal["draining", "storage_failing", "disk_full"]
+Name = Literal["draining", "storage_failing", "disk_full", "root_unavailable"]
 
 # The log tells each change this soon, even while nobody asks.
 LOOK_EVERY_S = 1.0
@@ -38,6 +38,11 @@ KINDS: dict[Name, Kind] = {
         "mend the disk or the data directory; the detail names the cause",
     ),
     "disk_full": Kind("refusing", "the data directory's disk is (nearly) full", "free disk space; the server goes on"),
+    "root_unavailable": Kind(
+        "warning",
+        "the directory of a read_root or write_root is away",
+        "mount or make it again; its jobs go on by themselves",
+    ),
 }
 NAMES: tuple[Name, ...] = get_args(Name)
 

@@ -17,6 +17,8 @@ FTP_FAMILY = frozenset({"ftp", "ftps", "ftpes"})
 """``ftps``: TLS from the first byte, port 990; ``ftpes``, and ``ftps`` on port 21: by AUTH TLS, port 21."""
 MAX_LENGTH = 8_192
 """Characters. A short request must not grow without bound when a long name fills many tags."""
+MAX_PATH_BYTES, MAX_NAME_BYTES = 4_095, 255
+"""Linux's PATH_MAX without its final NUL, and NAME_MAX (limits.h)."""
 NOT_YET = frozenset({"sftp", "scp", "s3", "gs", "gcs", "az", "azure"})
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -148,8 +150,17 @@ def decode_name(segment: str) -> str:
 
 
 def decode_path(path: str) -> str:
-    """An absolute path of a file: every segment decoded once and harmless. Raises UrlInvalid."""
-    return "/".join(decode_name(segment) for segment in path.split("/"))
+    """An absolute path of a file: every segment decoded once and harmless, all of it short enough for Linux.
+
+    Raises UrlInvalid.
+    """
+    names = [decode_name(segment) for segment in path.split("/")]
+    decoded = "/".join(names)
+    if len(decoded.encode()) > MAX_PATH_BYTES:
+        raise UrlInvalid(f"expected a path of at most {MAX_PATH_BYTES:,} bytes")
+    if any(len(name.encode()) > MAX_NAME_BYTES for name in names):
+        raise UrlInvalid(f"expected names of at most {MAX_NAME_BYTES} bytes in the path")
+    return decoded
 
 
 def _parts(plain: str, flags: int) -> Url:

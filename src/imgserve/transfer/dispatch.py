@@ -5,7 +5,7 @@ Called by intake, the runner and the GET road; ``service`` builds one for the wh
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,12 +15,14 @@ from imgserve.spec.destination import Destination
 from imgserve.spec.limits import Limits
 from imgserve.spec.source import Source, source_key
 from imgserve.spec.url import FTP_FAMILY
+from imgserve.states import LOOK_EVERY_S, State
 from imgserve.transfer import authorities, file, ftp, http, upload
 from imgserve.transfer.curl import Client, Pace
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import DEFAULT_PORTS, Guard, Refusal, parse_network, parse_ports
 from imgserve.transfer.proxy import SCHEMES, parse_proxy
+from imgserve.transfer.roots import Place, Roots
 from imgserve.transfer.spool import Budget
 from imgserve.transfer.write import Delivery, Write
 
@@ -88,8 +90,8 @@ class Transfers:
         )
         self._client = Client(self._guard, _pace(config), config.ca_file, self.proxy)
         self._threads = file.Threads()
-        self._read_roots = file.Roots(config.read_roots)
-        self._write_roots = file.Roots(config.write_roots)
+        self._read_roots = Roots(config.read_roots)
+        self._write_roots = Roots(config.write_roots)
         self.budget = Budget(config.memory_bytes)
         self._fetches: set[Fetch] = set()
 
@@ -168,26 +170,36 @@ class Transfers:
             case "form":
                 raise DeliveryFailed("An upload form cannot delete what it took", "use another on_failure")
 
+    def states(self) -> Iterator[State]:
+        troubles = self._read_roots.troubles + self._write_roots.troubles
+        if troubles:
+            yield State("root_unavailable", "; ".join(troubles))
+
+    async def watch_roots(self) -> None:
+        """Keep ``states`` up to date while no job comes by. Nothing wakes a server whose directory is unmounted."""
+        while self._read_roots or self._write_roots:
+            for roots in (self._read_roots, self._write_roots):
+                await self._threads.run(roots.look)
+            await asyncio.sleep(LOOK_EVERY_S)
+
     @property
     def under_way(self) -> tuple[int, int]:
         """Exchanges that run, and that wait for their turn."""
         return self._client.under_way
 
     async def aclose(self) -> None:
-        """End running downloads, close connections and roots."""
+        """End running downloads, close connections."""
         running = tuple(self._fetches)
         for fetch in running:
             fetch.cancel()
         await asyncio.gather(*(fetch.ended() for fetch in running))
         await self._client.aclose()
         await self._threads.aclose()
-        self._read_roots.close()
-        self._write_roots.close()
 
     def _refusal(self, host: str, port: int) -> Refusal | None:
         return self._guard.text_refusal(host, port)
 
-    def _source_place(self, source: Source) -> file.Place:
+    def _source_place(self, source: Source) -> Place:
         if not self._read_roots:
             raise SourceRefused("file: sources are off", "--read-root DIR opens a directory")
         place = self._read_roots.place(source.path)
@@ -195,7 +207,7 @@ class Transfers:
             raise SourceRefused("The source file is beneath no --read-root", "--read-root DIR opens a directory")
         return place
 
-    def _destination_place(self, destination: Destination) -> file.Place:
+    def _destination_place(self, destination: Destination) -> Place:
         if not self._write_roots:
             raise DestinationRefused("file: destinations are off", "--write-root DIR opens a directory")
         place = self._write_roots.place(destination.path)

@@ -48,6 +48,18 @@ class DestinationRefused(TransferError):
     title = "The destination is refused by policy"
 
 
+class RootUnavailable(TransferError):
+    """The directory that file: URLs lead into is away: unmounted, renamed, or on a server that does not answer."""
+
+    code = "root_unavailable"
+    classic_code: ClassVar[int | None] = 301
+    status = 503
+    title = "The directory for files is not there"
+
+    def __init__(self, detail: str, hint: str = "") -> None:
+        super().__init__(detail, hint, is_retryable=True)
+
+
 class DeliveryFailed(TransferError):
     """A definite refusal: no address, connection refused or timed out, TLS or login failed, a bad answer."""
 
