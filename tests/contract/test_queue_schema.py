@@ -1,5 +1,6 @@
 """Queue files of earlier versions: led forward, their jobs with them; a later version's is refused and left alone."""
 
+from importlib import resources
 from pathlib import Path
 
 import apsw
@@ -11,7 +12,22 @@ from imgserve.jobs.job import Accepted
 from imgserve.jobs.queue import Config, StorageFailing
 from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
 from imgserve.jobs.sqlite_schema import SCHEMA_VERSION
-from tests.queues import START, SqliteHouse, claimed, due_debts, ended, new_job, released
+from imgserve.spec import tags
+from imgserve.spec.destination import hosts_of, parse_destination
+from imgserve.spec.request import FixedOutput
+from tests.queues import (
+    GRANTED,
+    OVERTAKEN,
+    START,
+    SqliteHouse,
+    claimed,
+    due_debts,
+    ended,
+    final_of,
+    new_job,
+    output,
+    released,
+)
 
 OLD = Path(__file__).with_name("schema_1.sql")
 CONFIG = Config(min_free_disk_bytes=0)
@@ -36,6 +52,45 @@ def version_1(directory: Path) -> None:
         (encode(job.outputs[0]), job.outputs[0].destination.key),
     )
     db.close()
+
+
+def version_5(directory: Path, *outputs: tuple[FixedOutput, bytes], written: int = 0) -> None:
+    """A file as 0.4.0 left it: one job a pair of an output and the text that is stored of it, all queued."""
+    version_1(directory)
+    db = apsw.Connection(str(directory / FILE_NAME))
+    for step in range(2, 6):
+        db.execute((resources.files("imgserve.jobs") / f"schema_{step}.sql").read_text())
+    db.execute("PRAGMA user_version = 5")
+    db.execute("DELETE FROM output")
+    for number, (place, stored) in enumerate(outputs, 2):
+        db.execute(
+            "INSERT INTO job SELECT ?1, 'old-job-' || ?1, status, source, facts, digest, reply, 1, 1, epoch,"
+            " created_at, deadline_at, run_at, attempts, crashes, token, lease_until, error, detail, ended_at,"
+            " traceparent, caller FROM job WHERE number = 1",
+            (number,),
+        )
+        db.execute(
+            "INSERT INTO output (job, spec, destination, is_form, status, placeholder) VALUES (?, ?, ?, 0, ?, ?)",
+            (number, stored, place.destination.key, "placeholder", "written"),
+        )
+        db.execute(
+            "INSERT OR REPLACE INTO destination (key, quiet_until, written) VALUES (?, 0, ?)",
+            (place.destination.key, written),
+        )
+    db.execute("DELETE FROM job WHERE number = 1")
+    db.close()
+
+
+def to(url: str) -> FixedOutput:
+    place = parse_destination(url, {"method": "PUT"} if url.startswith("http") else {}).fill(tags.EXAMPLE)
+    return msgspec.structs.replace(output(), destination=place)
+
+
+def stored_rows(directory: Path, sql: str) -> list[tuple[object, ...]]:
+    db = apsw.Connection(str(directory / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
+    found = rows(db, sql)
+    db.close()
+    return found
 
 
 def shape(directory: Path) -> tuple[int, list[object], list[object]]:
@@ -69,6 +124,48 @@ async def test_it_has_the_shape_of_a_new_file_then(tmp_path: Path) -> None:
         await (await SqliteQueue.open(tmp_path / name, CONFIG, START)).aclose()
     assert shape(tmp_path / "old") == shape(tmp_path / "new") != before
     assert shape(tmp_path / "new")[0] == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "user"),
+    [
+        ("http://place.test/a.png", "http://place.test:80", ""),
+        ("http://ann@place.test:8080/a.png", "http://place.test:8080", "ann"),
+        ("ftp://ann:pass@place.test/dir/a.png", "ftp://place.test:21", "ann"),
+        ("ftp://[::1]/a@b.png", "ftp://[::1]:21", ""),
+        ("file:///tmp/a@b.png", "file://", ""),
+    ],
+)
+async def test_version_5_jobs_get_their_hosts_and_users(tmp_path: Path, url: str, hosts: str, user: str) -> None:
+    place = to(url)
+    assert (hosts_of([place.destination.key]), place.destination.user) == (hosts, user), "as a new job has them"
+    version_5(tmp_path, (place, msgspec.json.encode(place)))
+    await (await SqliteQueue.open(tmp_path, CONFIG, START)).aclose()
+    assert stored_rows(tmp_path, "SELECT hosts, user FROM output JOIN job ON number = job") == [(hosts, user)]
+
+
+@pytest.mark.parametrize(
+    "stored", [b"{", b"", b"\xff\xfe", b"[]", b'{"destination": 7}', b'{"destination": {"url": 7}}']
+)
+async def test_a_version_5_output_that_cannot_be_read_is_led_forward(tmp_path: Path, stored: bytes) -> None:
+    version_5(tmp_path, (to("http://ann@place.test/a.png"), stored))
+    await (await SqliteQueue.open(tmp_path, CONFIG, START)).aclose()
+    assert stored_rows(tmp_path, "SELECT hosts, user FROM output JOIN job ON number = job") == [
+        ("http://place.test:80", "")
+    ]
+
+
+@pytest.mark.parametrize(("written", "is_overtaken"), [(0, [0, 0]), (2, [0, 0]), (3, [1, 0])])
+async def test_who_had_written_at_version_5_stays_known(tmp_path: Path, written: int, is_overtaken: list[int]) -> None:
+    place = output()
+    pair = (place, msgspec.json.encode(place))
+    version_5(tmp_path, pair, pair, written=written)
+    queue = await SqliteQueue.open(tmp_path, CONFIG, START)
+    older, newer = (await queue.take_work(2, 0, START)).claims
+    assert await queue.acquire(final_of(older), START) == (OVERTAKEN if is_overtaken[0] else GRANTED)
+    await queue.settle(ended(older, "superseded" if is_overtaken[0] else "delivered"), START)
+    assert await queue.acquire(final_of(newer), START) == GRANTED
+    await queue.aclose()
 
 
 async def test_a_step_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

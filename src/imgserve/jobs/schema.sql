@@ -2,7 +2,10 @@
 
 CREATE TABLE owner (
     epoch INTEGER NOT NULL,                -- grows with each server that takes the data directory
-    id    TEXT    NOT NULL                 -- names this queue: other queues' servers may share its destinations
+    id    TEXT    NOT NULL,                -- names this queue: other queues' servers may share its destinations
+    seen_at REAL,                          -- the wall clock when the owner last looked at it
+    boot    TEXT,                          -- the kernel's boot_id at that moment, and the seconds since that boot:
+    boot_s  REAL                           -- they tell a clock that was set from a server that was off
 ) STRICT;
 
 CREATE TABLE job (
@@ -27,13 +30,16 @@ CREATE TABLE job (
     detail      TEXT    NOT NULL DEFAULT '',
     ended_at    REAL,
     traceparent TEXT,                      -- W3C: the span that took it in; NULL without tracing
-    caller      TEXT                       -- whose part of the queue it fills; '': nobody's, as those that an older version took in
+    caller      TEXT,                      -- whose part of the queue it fills; '': nobody's, as those that an older version took in
+    hosts       TEXT    NOT NULL DEFAULT '', -- of its open outputs: scheme://host:port, sorted, one space between
+    not_before  REAL,                      -- the caller's own wish, which a stepped clock does not move
+    scheduled_at REAL                      -- the wall clock when run_at was written
 ) STRICT;
 CREATE INDEX job_due ON job (caller, run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
 CREATE INDEX job_open ON job (number) WHERE ended_at IS NULL;
 CREATE INDEX job_unanswered ON job (digest) WHERE is_answered = 0;
-CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX job_ended ON job ((status = 'failed'), ended_at, number) WHERE ended_at IS NOT NULL;
 CREATE INDEX job_end ON job (status, number, created_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE output (
@@ -49,21 +55,27 @@ CREATE TABLE output (
     debt_at       REAL,
     debt_until    REAL,
     debt_attempts INTEGER NOT NULL DEFAULT 0,
-    debt_token    INTEGER                  -- the newest payer's
+    debt_token    INTEGER,                 -- the newest payer's
+    user          TEXT    NOT NULL DEFAULT '', -- the user name in the destination's URL
+    is_overtaken  INTEGER NOT NULL DEFAULT 0, -- a newer job has written here: this output writes no more
+    is_covered    INTEGER NOT NULL DEFAULT 0, -- an older job's final came over its placeholder: it owes nothing for that
+    placeholder_digest BLOB,               -- of the placeholder that a file destination took, and its size
+    placeholder_bytes INTEGER,
+    debt_tried_at REAL                     -- when the debt was last tried
 ) STRICT;
 CREATE INDEX output_of_job ON output (job, destination);
 CREATE INDEX output_of_destination ON output (destination, job);
 CREATE INDEX output_debt ON output (debt_at) WHERE debt = 'owed';
 CREATE INDEX output_given_up ON output (id) WHERE debt = 'given_up';
+CREATE INDEX output_abandoned ON output (id) WHERE debt = 'abandoned';
 
--- One row a destination: who writes there now, and the highest released job that has written.
+-- A destination that is being written to, or was when its server died.
 CREATE TABLE destination (
     key         TEXT    PRIMARY KEY,
     holder      INTEGER,                   -- an output's id
     token       INTEGER,
     kind        TEXT,
-    quiet_until REAL    NOT NULL DEFAULT 0,
-    written     INTEGER NOT NULL DEFAULT 0
+    quiet_until REAL    NOT NULL DEFAULT 0 -- what a killed server sent may arrive until then; 0: none was killed here
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX destination_held ON destination (holder) WHERE holder IS NOT NULL;
 

@@ -7,7 +7,8 @@ from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult, owes
 from imgserve.jobs.queue import Config, Granted, QueueFull, ShareFull
-from imgserve.jobs.sqlite_destinations import acquire, end_if_concluded, free
+from imgserve.jobs.sqlite_destinations import acquire, end_if_concluded, free, overtake_older
+from imgserve.spec.destination import hosts_of
 from imgserve.spec.request import FixedOutput
 
 _encode = msgspec.json.Encoder().encode
@@ -30,9 +31,10 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
         raise ShareFull(detail, "try again later", max(own / max(waiting, 1), 1 / len(backlog.callers(db))))
     db.execute(
         "INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at,"
-        " traceparent, caller) VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7, ?7 + ?8, ?7, nullif(?9, ''), ?10)",
+        " scheduled_at, traceparent, caller, hosts)"
+        " VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7, ?7 + ?8, ?7, ?7, nullif(?9, ''), ?10, ?11)",
         (job.id, _encode(job.source), _encode(job.facts), job.digest, job.reply, epoch, now, job.deadline_s,
-         job.traceparent, job.caller),
+         job.traceparent, job.caller, hosts_of(output.destination.key for output in job.outputs)),
     )  # fmt: skip
     number = db.last_insert_rowid()
     ids = tuple(_add_output(db, number, output) for output in job.outputs)
@@ -49,8 +51,8 @@ def _add_output(db: apsw.Connection, number: int, output: FixedOutput) -> int:
     place = output.destination
     state = "none" if output.placeholder.style == "none" else "pending"
     db.execute(
-        "INSERT INTO output (job, spec, destination, is_form, placeholder) VALUES (?, ?, ?, ?, ?)",
-        (number, _encode(output), place.key, place.kind == "form", state),
+        "INSERT INTO output (job, spec, destination, is_form, placeholder, user) VALUES (?, ?, ?, ?, ?, ?)",
+        (number, _encode(output), place.key, place.kind == "form", state, place.user),
     )
     return db.last_insert_rowid()
 
@@ -70,7 +72,8 @@ def _adopt(db: apsw.Connection, job: NewJob, epoch: int, now: float) -> Adopted 
 def release(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
     """The keys that are free now."""
     db.execute(
-        "UPDATE job SET is_released = 1, status = 'queued', run_at = ? WHERE number = ? AND status = 'accepting'",
+        "UPDATE job SET is_released = 1, status = 'queued', run_at = ?1, scheduled_at = ?1 WHERE number = ?2"
+        " AND status = 'accepting'",
         (now, number),
     )
     freed = _note(db, number, placeholders)
@@ -152,9 +155,16 @@ def take_over(db: apsw.Connection, config: Config, now: float) -> int:
     """A new owner: leases are void, what was being written is left alone for a while. The new epoch."""
     db.execute("UPDATE owner SET epoch = epoch + 1")
     quiet_until = now + config.quiet_s
+    for number, key in rows(
+        db,
+        "SELECT output.job, key FROM destination JOIN output ON output.id = holder JOIN job ON job.number = output.job"
+        " WHERE kind <> 'placeholder' AND is_released = 1 AND is_form = 0",
+    ):
+        overtake_older(db, number, key)
     db.execute(
-        "UPDATE destination SET written = max(written, job.number) FROM output JOIN job ON job.number = output.job"
-        " WHERE output.id = destination.holder AND destination.kind <> 'placeholder' AND job.is_released = 1"
+        "DELETE FROM destination WHERE holder IS NULL AND quiet_until < ?"
+        " AND NOT EXISTS (SELECT 1 FROM output WHERE output.destination = key)",
+        (now,),
     )
     db.execute(
         "UPDATE destination SET holder = NULL, token = NULL, kind = NULL, quiet_until = ? WHERE holder IS NOT NULL",
@@ -164,7 +174,8 @@ def take_over(db: apsw.Connection, config: Config, now: float) -> int:
     db.execute("UPDATE output SET debt_at = ? WHERE debt = 'owed' AND debt_at > ?", (now, now))
     for (number,) in rows(db, "SELECT number FROM job WHERE status = 'accepting' ORDER BY number"):
         db.execute(
-            "UPDATE job SET status = 'queued', is_released = 1, run_at = ? WHERE number = ?", (quiet_until, number)
+            "UPDATE job SET status = 'queued', is_released = 1, run_at = ?, scheduled_at = ? WHERE number = ?",
+            (quiet_until, now, number),
         )
         db.execute(
             "UPDATE output SET placeholder = 'unknown', status = 'placeholder'"

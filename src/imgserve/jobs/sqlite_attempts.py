@@ -65,7 +65,11 @@ def _put_off(db: apsw.Connection, limit: int, now: float, avoid: frozenset[str],
 
 
 def _claim(db: apsw.Connection, limit: int, config: Config, now: float, kept: int) -> tuple[Claim, ...]:
-    db.execute("UPDATE job SET status = 'queued', run_at = ?1 WHERE status = 'running' AND lease_until < ?1", (now,))
+    db.execute(
+        "UPDATE job SET status = 'queued', run_at = ?1, scheduled_at = ?1"
+        " WHERE status = 'running' AND lease_until < ?1",
+        (now,),
+    )
     due = turns.due(db, limit, now, kept)
     claimed = rows(
         db,
@@ -158,8 +162,8 @@ def settle(db: apsw.Connection, done: Settlement, config: Config, now: float) ->
     run_at = now if done.retry_at is None else done.retry_at
     db.execute(
         "UPDATE job SET attempts = attempts + ?1, crashes = crashes + ?2, error = ?3, detail = ?4, lease_until = NULL,"
-        " status = coalesce(?5, 'queued'), ended_at = iif(?5 IS NULL, NULL, ?6), run_at = iif(?5 IS NULL, ?7, run_at)"
-        " WHERE number = ?8",
+        " status = coalesce(?5, 'queued'), ended_at = iif(?5 IS NULL, NULL, ?6), run_at = iif(?5 IS NULL, ?7, run_at),"
+        " scheduled_at = ?6 WHERE number = ?8",
         (done.charge == "attempt", done.charge == "crash", done.error, done.detail, end, now, run_at, done.number),
     )
     return True, freed
@@ -241,11 +245,5 @@ def prune(db: apsw.Connection, config: Config, now: float) -> int:
             (before, is_failed, PRUNE_ROWS),
         )
         pruned += db.changes()
-    if pruned:
-        db.execute(
-            "DELETE FROM destination WHERE holder IS NULL AND quiet_until < ?"
-            " AND NOT EXISTS (SELECT 1 FROM output WHERE output.destination = destination.key)",
-            (now,),
-        )
     db.execute("DELETE FROM placeholder WHERE seen_at <= ?", (now - PLACEHOLDER_MEMORY_S,))
     return pruned

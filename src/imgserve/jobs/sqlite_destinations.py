@@ -1,4 +1,4 @@
-"""Transactions around a destination's lock row: who may write there now, and who has written last."""
+"""Transactions around a destination: who may write there now, and who has been overtaken by a newer job's write."""
 
 from typing import Any
 
@@ -13,15 +13,11 @@ def acquire(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Gran
     denied = _check(db, intent, epoch, now)
     if denied is not None:
         return denied
-    row = db.execute(
-        "SELECT holder, destination.token, quiet_until, written, is_form FROM destination"
-        " JOIN output ON output.id = ? WHERE key = ?",
-        (intent.output_id, intent.key),
+    row: tuple[Any, ...] | None = db.execute(
+        "SELECT holder, token, quiet_until FROM destination WHERE key = ?", (intent.key,)
     ).fetchone()
     if row is not None:
-        holder, token, quiet_until, written, is_form = row
-        if written > intent.number and not is_form:
-            return Denied("overtaken")
+        holder, token, quiet_until = row
         if holder is not None and (holder, token) != (intent.output_id, intent.token):
             return Busy()
         if quiet_until > now:
@@ -49,20 +45,20 @@ def _abandoned(db: apsw.Connection, key: str) -> tuple[tuple[int, int], ...]:
 def _check(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Denied | None:
     """Whether the writer still has the right to: its claim, its lease, its output."""
     row: tuple[Any, ...] | None = db.execute(
-        "SELECT job.status, job.epoch, job.token, job.lease_until, output.status, output.debt, output.debt_token"
-        " FROM output JOIN job ON job.number = output.job WHERE output.id = ?",
+        "SELECT job.status, job.epoch, job.token, job.lease_until, output.status, output.debt, output.debt_token,"
+        " output.is_overtaken FROM output JOIN job ON job.number = output.job WHERE output.id = ?",
         (intent.output_id,),
     ).fetchone()
     if row is None:
         return Denied("lost")
-    job_status, job_epoch, token, lease_until, output_status, debt, debt_token = row
+    job_status, job_epoch, token, lease_until, output_status, debt, debt_token, is_overtaken = row
     if intent.kind == "placeholder":
         is_ours = job_status == "accepting" and job_epoch == epoch
     elif intent.kind == "final":
         is_ours = job_status == "running" and token == intent.token and lease_until > now
     else:
         is_ours = debt == "owed" and debt_token == intent.token
-    if output_status == "superseded" or debt == "overtaken":
+    if is_overtaken or output_status == "superseded" or debt == "overtaken":
         return Denied("overtaken")
     return None if is_ours else Denied("lost")
 
@@ -74,24 +70,35 @@ def free(db: apsw.Connection, number: int, token: int, output_ids: frozenset[int
     """
     held = rows(
         db,
-        "SELECT destination.key, output.id, output.placeholder, destination.kind, job.is_released FROM output"
+        "SELECT destination.key, output.id, output.placeholder, destination.kind, job.is_released, is_form FROM output"
         " JOIN destination ON destination.holder = output.id AND destination.token = ?2"
         " JOIN job ON job.number = output.job WHERE output.job = ?1",
         (number, token),
     )
     freed = []
-    for key, output_id, placeholder, kind, is_released in held:
+    for key, output_id, placeholder, kind, is_released, is_form in held:
         if output_ids is not None and output_id not in output_ids:
             continue  # still being written
-        has_written = is_released and (kind != "placeholder" or placeholder in ("written", "unknown"))
-        db.execute(
-            "UPDATE destination SET holder = NULL, token = NULL, kind = NULL,"
-            " quiet_until = iif(kind = 'placeholder', quiet_until, 0), written = max(written, ?2)"
-            " WHERE key = ?1",
-            (key, number if has_written else 0),
-        )
+        if is_released and not is_form and (kind != "placeholder" or placeholder in ("written", "unknown")):
+            overtake_older(db, number, key)
+        _let_go(db, key, is_placeholder=kind == "placeholder")
         freed.append(key)
     return freed
+
+
+def _let_go(db: apsw.Connection, key: str, *, is_placeholder: bool) -> None:
+    """A destination's row is needed no longer, but for what a killed server left behind: its next final tidies up."""
+    db.execute("DELETE FROM destination WHERE key = ? AND (quiet_until = 0 OR NOT ?)", (key, is_placeholder))
+    db.execute("UPDATE destination SET holder = NULL, token = NULL, kind = NULL WHERE key = ?", (key,))
+
+
+def overtake_older(db: apsw.Connection, number: int, key: str) -> None:
+    """A released job has written: older ones write here no more, not even when an operator retries them."""
+    db.execute(
+        "UPDATE output SET is_overtaken = 1 WHERE destination = ? AND job < ? AND is_overtaken = 0"
+        " AND status NOT IN ('delivered', 'superseded')",
+        (key, number),
+    )
 
 
 def end_if_concluded(db: apsw.Connection, number: int, now: float) -> None:

@@ -32,8 +32,8 @@ def retry(db: apsw.Connection, job_id: str, deadline_s: float, config: Config, n
     if open_jobs >= config.max_waiting:
         raise QueueFull(f"{open_jobs} jobs are waiting, which is the limit", "try again later")
     db.execute(
-        "UPDATE job SET status = 'queued', run_at = ?1, deadline_at = ?1 + ?2, lease_until = NULL, ended_at = NULL,"
-        " attempts = 0, crashes = 0, error = '', detail = '' WHERE number = ?3",
+        "UPDATE job SET status = 'queued', run_at = ?1, scheduled_at = ?1, deadline_at = ?1 + ?2, lease_until = NULL,"
+        " ended_at = NULL, attempts = 0, crashes = 0, error = '', detail = '' WHERE number = ?3",
         (now, deadline_s, number),
     )
     return number
@@ -49,7 +49,7 @@ def _reopen_outputs(db: apsw.Connection, number: int) -> None:
         "UPDATE output AS old SET status = 'superseded' WHERE job = ?1 AND status = 'failed' AND is_form = 0"
         " AND (EXISTS (SELECT 1 FROM output AS newer JOIN job ON job.number = newer.job"
         "  WHERE newer.destination = old.destination AND newer.job > ?1 AND job.is_released = 1)"
-        " OR EXISTS (SELECT 1 FROM destination WHERE key = old.destination AND written > ?1))",
+        " OR is_overtaken)",
         (number,),
     )
     db.execute(

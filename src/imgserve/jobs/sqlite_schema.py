@@ -9,7 +9,7 @@ import apsw
 
 from imgserve.jobs.queue import StorageFailing
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 def migrate(db: apsw.Connection) -> None:
@@ -22,7 +22,7 @@ def migrate(db: apsw.Connection) -> None:
         )
     if version == 0:
         db.execute((resources.files("imgserve.jobs") / "schema.sql").read_text())
-        db.execute("INSERT INTO owner VALUES (0, lower(hex(randomblob(4))))")
+        db.execute("INSERT INTO owner (epoch, id) VALUES (0, lower(hex(randomblob(4))))")
     else:
         for step in range(version + 1, SCHEMA_VERSION + 1):
             db.execute((resources.files("imgserve.jobs") / f"schema_{step}.sql").read_text())

@@ -4,7 +4,7 @@ The doors parse; ``request.fix`` fills; transfers and the queue build on the res
 docs/reference: authority first, then the last colon of what is left parts the page's URL from the file name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote_to_bytes
@@ -51,6 +51,11 @@ class Destination(msgspec.Struct, frozen=True):
         return peer_of(self.key)
 
     @property
+    def user(self) -> str:
+        """The user name that it is written with; empty for none, and for a file."""
+        return "" if self.kind == "file" else url.user_of(self.url)
+
+    @property
     def extension(self) -> str:
         """The extension of the file to be written, without its dot; empty when there is none."""
         if self.kind == "form":
@@ -62,6 +67,11 @@ class Destination(msgspec.Struct, frozen=True):
 def peer_of(key: str) -> str:
     """The part of a destination's key that names whom to speak to."""
     return key[: key.index("/", key.index("://") + 3)]
+
+
+def hosts_of(keys: Iterable[str]) -> str:
+    """The hosts of destinations in one text: sorted, one space between."""
+    return " ".join(sorted({peer_of(key) for key in keys}))
 
 
 class DestinationTemplate(msgspec.Struct, frozen=True):

@@ -120,6 +120,13 @@ def parse(text: str) -> Url:
     return url
 
 
+def user_of(text: str) -> str:
+    """The user name in a URL, decoded. FTP's anonymous is nobody: libcurl says it where there is no name."""
+    info, at, _ = cut(text).authority.partition("://")[2].rpartition("@")
+    user = unquote_to_bytes(info.partition(":")[0]).decode(errors="replace") if at else ""
+    return "" if user.lower() == "anonymous" and scheme_of(text) in FTP_FAMILY else user
+
+
 def has_signature(text: str) -> bool:
     """Whether the URL's query carries a signature (S3, GCS, Azure): a presigned URL."""
     query = text.partition("#")[0].partition("?")[2]
