@@ -6,6 +6,13 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := src tests examples bench docs
 
+# pip builds pyvips on this machine. If pkg-config shows it a libvips of the system, it builds an extension against that one,
+# which then replaces the tested one of pyvips-binary. So pkg-config gets an empty list of places to look in, and pip's cache,
+# which keeps such builds, is left alone. What an older version has installed so goes first: pip would take it for good.
+export PKG_CONFIG_LIBDIR :=
+export PKG_CONFIG_PATH :=
+PIP_RUN := --no-cache-dir --require-hashes -r requirements/build.txt -r requirements/run.txt
+
 # Where `make install` puts things; the unit names the first.
 PREFIX := /opt/imgserve
 ETC := /etc/imgserve
@@ -35,7 +42,8 @@ setup: .venv/.run
 
 .venv/.run: .venv/.python requirements/build.txt requirements/run.txt pyproject.toml
 	@echo "installing what imgserve needs"
-	@$(PIP) --require-hashes -r requirements/build.txt -r requirements/run.txt
+	@$(BIN)/python -m pip uninstall -qq --yes pyvips pyvips-binary
+	@$(PIP) $(PIP_RUN)
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -54,7 +62,8 @@ install:
 	@[ "$$(id -u)" = 0 ] || { echo "make install needs root" >&2; exit 1; }
 	@command -v systemctl >/dev/null || { echo "make install is for machines with systemd; see docs/operations.md for others" >&2; exit 1; }
 	$(PYTHON) -m venv $(PREFIX)
-	$(PIP_THERE) --require-hashes -r requirements/build.txt -r requirements/run.txt
+	$(PREFIX)/bin/python -m pip uninstall -qq --yes pyvips pyvips-binary
+	$(PIP_THERE) $(PIP_RUN)
 	$(PIP_THERE) --no-deps --no-build-isolation --force-reinstall .
 	ln -sf $(PREFIX)/bin/imgserve /usr/local/bin/imgserve
 	id imgserve >/dev/null 2>&1 || useradd --system --home-dir /var/lib/imgserve --shell /usr/sbin/nologin imgserve

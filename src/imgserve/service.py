@@ -94,7 +94,7 @@ class Parts:
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, begun, sharing, settings.limits, intake
         )
-        self.states = States(self.intake.states, queue.states, self.transfers.states)
+        self.states = States(self.intake.states, queue.states, self.transfers.states, self.pool.states)
 
 
 def run(settings: Settings, door: Door) -> int:

@@ -78,6 +78,7 @@ SHOWN_BY = {
     "avif_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
     "workers": (DAEMON, "test_a_whole_life"),
     "sandbox": (E2E, "test_times_of_workers_and_no_sandbox"),
+    "allow_system_libvips": ("service/test_libvips.py", "test_the_systems_libvips"),
     "render_timeout_s": (E2E, "test_times_of_workers_and_no_sandbox"),
     "svg_timeout_s": (E2E, "test_a_render_has_more_time_than_an_svg"),
     "probe_timeout_s": (E2E, "test_times_of_workers_and_no_sandbox"),

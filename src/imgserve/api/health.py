@@ -8,19 +8,20 @@ from imgserve.imaging.pool import Pool
 from imgserve.states import States, is_refusing, status_of
 
 
-class Health(msgspec.Struct, frozen=True):
-    """``status``: the most severe of the ``states``, or ``ok``."""
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``status``: the most severe of the ``states``, or ``ok``. ``system_libvips``: its version, in that state only."""
 
     status: str
     states: tuple[str, ...]
     sandbox: str
+    system_libvips: str = ""
 
 
 def health_handler(states: States, pool: Pool) -> HTTPRouteHandler:
     @get("/health", sync_to_thread=False)
     def health() -> Response[Health]:
         now = states.look()
-        body = Health(status_of(now), tuple(state.name for state in now), pool.sandbox)
+        body = Health(status_of(now), tuple(state.name for state in now), pool.sandbox, pool.system_libvips)
         return Response(body, status_code=503 if is_refusing(now) else 200)
 
     return health

@@ -3,6 +3,7 @@
 Called by ``report``. No picture is parsed here: what a worker wrote goes back to a worker.
 """
 
+from importlib.metadata import version
 from typing import get_args
 
 import msgspec
@@ -31,7 +32,7 @@ async def look(config: Config) -> list[Finding]:
         return [fault("workers", str(error), "see docs/operations.md, When it does not start")]
     try:
         findings = [ok("workers", "a render worker starts and answers"), _sandbox(pool.sandbox, config)]
-        findings += [await _svg(pool)]
+        findings += [_libvips(pool.system_libvips), await _svg(pool)]
         findings += [await _codec(pool, name) for name in get_args(Format)]
         return findings
     finally:
@@ -47,6 +48,12 @@ def _sandbox(state: str, config: Config) -> Finding:
         hint = "use a kernel with Landlock (5.13) and seccomp, and a container that allows both"
         return warning("sandbox", f"workers are not locked in: {state}", hint)
     return ok("sandbox", f"workers are locked in by {state.replace('+', ' and ')}")
+
+
+def _libvips(system: str) -> Finding:
+    if not system:
+        return ok("libvips", f"{version('pyvips-binary')}, the wheel's own")
+    return warning("libvips", f"{system}, which is not the tested one", f"{_MEND}, and leave allow_system_libvips out")
 
 
 async def _svg(pool: Pool) -> Finding:

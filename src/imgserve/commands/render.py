@@ -20,6 +20,7 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging import pool
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.render import Renderer
+from imgserve.settings import load
 from imgserve.spec import classic
 from imgserve.spec.fields import fields_of, words_of
 from imgserve.spec.limits import Limits
@@ -127,7 +128,9 @@ def _file_url(path: str, safe: str) -> str:
 async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
     limits = Limits()
     everywhere = dispatch.Config(read_roots=("/",), write_roots=("/",))
-    transfers, workers = Transfers(everywhere, limits), Pool(pool.Config(workers=1), limits)
+    is_system_allowed = load.allows_system_libvips(load.process_environment())
+    config = pool.Config(workers=1, allow_system_libvips=is_system_allowed)
+    transfers, workers = Transfers(everywhere, limits), Pool(config, limits)
     renderer = Renderer(transfers, workers)
     try:
         await workers.start()

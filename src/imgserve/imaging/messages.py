@@ -12,6 +12,8 @@ from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import Format, Recipe
 
+SYSTEM_LIBVIPS, OWN_LIBVIPS = "system", "own"  # a worker's argument: which libvips it may use
+
 
 class RenderTask(msgspec.Struct, frozen=True):
     """Carry out a recipe into exactly ``size``. ``recipe.output.format`` is always set here."""
@@ -54,9 +56,10 @@ FaultCode = Literal["source_unreadable", "svg_invalid", "picture_too_large", "re
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """The door is locked. ``sandbox`` says how, or why not."""
+    """The door is locked. ``sandbox`` says how, or why not; ``system_libvips`` is empty for the wheel's own libvips."""
 
     sandbox: str
+    system_libvips: str = ""
 
 
 class CannotStart(msgspec.Struct, frozen=True, tag="cannot_start"):

@@ -37,6 +37,7 @@ from imgserve.imaging.replies import expect, fault_of
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import Format
+from imgserve.states import State
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
@@ -52,6 +53,7 @@ class Config(msgspec.Struct, frozen=True):
     recycle_after: int = 1000
     memory_limit_bytes: int = 2_500_000_000
     sandbox: Sandbox = "auto"
+    allow_system_libvips: bool = False
 
 
 class Rendition(msgspec.Struct, frozen=True):
@@ -75,7 +77,7 @@ class Pool:
     def __init__(self, config: Config, limits: Limits, is_shared: Callable[[], bool] = lambda: False) -> None:
         self._config = config
         self._limits = limits
-        self._options = WorkerOptions(config.sandbox, config.memory_limit_bytes)
+        self._options = WorkerOptions(config.sandbox, config.memory_limit_bytes, config.allow_system_libvips)
         self._is_shared = is_shared
         self._render = Lane(config.workers, is_shared)
         self._intake = Lane(1)
@@ -86,6 +88,11 @@ class Pool:
         self._supervisor: asyncio.Task[None] | None = None
         self._is_closed = False
         self.sandbox = ""
+        self.system_libvips = ""
+
+    def states(self) -> Iterator[State]:
+        if self.system_libvips:
+            yield State("system_libvips", f"pictures are read by libvips {self.system_libvips}, not by the tested one")
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -106,7 +113,7 @@ class Pool:
         results = await asyncio.gather(*(self._start_child() for _ in range(count)), return_exceptions=True)
         for result in results:
             if isinstance(result, Child):
-                self.sandbox = result.sandbox
+                self.sandbox, self.system_libvips = result.sandbox, result.system_libvips
                 self._employ(result)
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:

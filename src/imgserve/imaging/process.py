@@ -18,7 +18,7 @@ import msgspec
 
 from imgserve.imaging import wire
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
-from imgserve.imaging.messages import CannotStart, Ready, Reply, Request
+from imgserve.imaging.messages import OWN_LIBVIPS, SYSTEM_LIBVIPS, CannotStart, Ready, Reply, Request
 from imgserve.metrics import WorkerEnd
 
 Sandbox = Literal["auto", "require", "off"]
@@ -36,6 +36,7 @@ class CannotStartWorker(Exception):
 class WorkerOptions(msgspec.Struct, frozen=True):
     sandbox: Sandbox
     memory_limit_bytes: int
+    allow_system_libvips: bool = False
 
 
 class Child:
@@ -45,6 +46,7 @@ class Child:
         self.pid = process.pid
         self.renders = 0
         self.sandbox = ""
+        self.system_libvips = ""
         self.is_alive = True
         self.end: WorkerEnd = "died"
         self.on_death: Callable[[Child], None] | None = None
@@ -183,6 +185,7 @@ async def start_child(options: WorkerOptions) -> Child:
         os.close(stderr)
     if isinstance(reply, Ready):
         child.sandbox = reply.sandbox
+        child.system_libvips = reply.system_libvips
         return child
     child.kill("fault")
     await child.reaped()
@@ -192,7 +195,8 @@ async def start_child(options: WorkerOptions) -> Child:
 def _spawn(options: WorkerOptions, stderr: int) -> Child:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    arguments = [str(theirs.fileno()), options.sandbox, str(options.memory_limit_bytes)]
+    libvips = SYSTEM_LIBVIPS if options.allow_system_libvips else OWN_LIBVIPS
+    arguments = [str(theirs.fileno()), options.sandbox, str(options.memory_limit_bytes), libvips]
     try:
         process = subprocess.Popen(  # noqa: S603 - our own program and arguments
             [sys.executable, "-I", "-m", "imgserve.imaging.worker", *arguments],

@@ -112,6 +112,15 @@ def locate(flags: Namespace, environ: Mapping[str, str]) -> Places:
     return _places(given, own_dir)
 
 
+def allows_system_libvips(environ: Mapping[str, str]) -> bool:
+    """By the server's file and variables; for a command that has no other settings. Raises SettingsInvalid."""
+    problems: list[str] = []
+    given = gather(Namespace(), environ, config_file(_own_dir(environ)), problems, ("allow_system_libvips",))
+    if problems:
+        raise SettingsInvalid("; ".join(problems))
+    return bool(given and given["allow_system_libvips"].value)
+
+
 def add_flags(parser: ArgumentParser, names: Iterable[str] = BY_NAME) -> None:
     """The flags of these settings, as far as they have one; ``load`` reads them."""
     for option in (BY_NAME[name] for name in names if BY_NAME[name].flags):

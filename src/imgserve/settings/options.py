@@ -164,6 +164,8 @@ TOPICS: dict[str, tuple[Option, ...]] = {
                metavar="N"),
         Option("sandbox", "pool.sandbox", Sandbox, "`require`: do not start where the kernel cannot lock workers in",
                flags=("--sandbox",), metavar="MODE"),
+        Option("allow_system_libvips", "pool.allow_system_libvips", bool,
+               "`true`: take a libvips that is not the tested one of the package `pyvips-binary`"),
         Option("render_timeout_s", "pool.render_timeout_s", Seconds, "a render that takes longer is killed",
                "seconds"),
         Option("svg_timeout_s", "pool.svg_timeout_s", Seconds, "the same for an SVG", "seconds"),

@@ -13,12 +13,16 @@ import sys
 import traceback
 from typing import cast
 
-import pyvips
+try:
+    import pyvips
+except (ImportError, OSError) as error:  # no extension that can be loaded, and no libvips of the system either
+    sys.exit(f"the package pyvips-binary is missing or broken ({error}): install imgserve anew")
 
 from imgserve.errors import ImgserveError
 from imgserve.imaging import wire
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import (
+    SYSTEM_LIBVIPS,
     CannotStart,
     DrawRequest,
     Failed,
@@ -30,7 +34,7 @@ from imgserve.imaging.messages import (
     Reply,
     Request,
 )
-from imgserve.imaging.worker import draw, pipeline, probe, sandbox, vips, watch
+from imgserve.imaging.worker import draw, library, pipeline, probe, sandbox, vips, watch
 
 _CODES: dict[type[ImgserveError], FaultCode] = {
     SourceUnreadable: "source_unreadable",
@@ -48,11 +52,12 @@ def main(arguments: list[str]) -> None:
     descriptor, mode, memory_limit_bytes = int(arguments[0]), cast(sandbox.Mode, arguments[1]), int(arguments[2])
     connection = socket.socket(fileno=descriptor)
     try:
+        system_libvips = library.describe(is_system_allowed=arguments[3] == SYSTEM_LIBVIPS)
         state = _lock_in(mode, memory_limit_bytes)
-    except (sandbox.SandboxImpossible, pyvips.Error) as error:
+    except (library.LibraryRefused, sandbox.SandboxImpossible, pyvips.Error) as error:
         _say(connection, CannotStart(str(error)))
         return
-    _say(connection, Ready(state))
+    _say(connection, Ready(state, system_libvips))
     gc.freeze()  # what is loaded stays; pictures leave no cycles worth a search after each
     gc.set_threshold(COLLECT_AFTER)
     while (received := wire.receive_request(connection)) is not None:
