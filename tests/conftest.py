@@ -1,10 +1,12 @@
-"""What holds for all tests: in CI a skip has failed, since nobody would see what was not tried; at full size, what was
-measured stands at the end of the output, whichever process ran the test.
+"""What holds for all tests: in CI a skip has failed, since nobody would see what was not tried. The closing report has
+the seconds per folder and, at full size, what was measured, whichever process ran the test.
 """
 
 import os
 import platform
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Iterable
+from pathlib import PurePath
 
 import pytest
 from _pytest.terminal import TerminalReporter
@@ -32,9 +34,25 @@ def figures(record_property: Figures) -> Figures:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    reports = [
+        report for some in terminalreporter.stats.values() for report in some if isinstance(report, pytest.TestReport)
+    ]
+    terminalreporter.write_line(seconds_by_folder(reports))
+    if IS_FULL:
+        _write_figures(terminalreporter)
+
+
+def seconds_by_folder(reports: Iterable[pytest.TestReport]) -> str:
+    """Of the folders beneath tests/. With several processes the sum is more than what the clock shows."""
+    seconds: Counter[str] = Counter()
+    for report in reports:
+        seconds[PurePath(report.location[0]).parts[1]] += report.duration  # type: ignore[assignment]
+    told = ", ".join(f"{folder} {spent:.0f}" for folder, spent in seconds.most_common())
+    return f"seconds per folder: {told or 'none'}"
+
+
+def _write_figures(terminalreporter: TerminalReporter) -> None:
     """A line for each test that passed; of those with many cases, only for the ones that measured something."""
-    if not IS_FULL:
-        return
     terminalreporter.section("figures")
     release = ".".join(platform.release().split(".")[:2])
     machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {release}"

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from tests.sizes import PATIENCE_S
+
 READY = re.compile(r"listening on (https?://\S+)")
 LOOPBACK = ("--allow-network", "127.0.0.0/8")
 FAILPOINT_SWITCHES = ("failpoint", "nth", "failpoint_file")
@@ -64,7 +66,7 @@ class Daemon:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def start(self, timeout_s: float = 30.0) -> None:
+    def start(self, timeout_s: float = PATIENCE_S) -> None:
         """Return when it listens. Raises AssertionError with its log when it does not."""
         told = len(self.log)
         environment = {**os.environ, **self.environment}
@@ -99,7 +101,7 @@ class Daemon:
             time.sleep(0.01)
         raise AssertionError(f"the server is not ready after {timeout_s} s:\n{self.log[told:]}")
 
-    def stop(self, timeout_s: float = 40.0) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """SIGTERM; the exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
@@ -108,9 +110,9 @@ class Daemon:
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(PATIENCE_S)
 
-    def wait(self, timeout_s: float = 30.0) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """The exit status, once it has ended by itself."""
         assert self._process is not None
         return self._process.wait(timeout_s)
@@ -119,7 +121,7 @@ class Daemon:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def post(self, job: object, *, timeout_s: float = 30.0, headers: Mapping[str, str] | None = None) -> Reply:
+    def post(self, job: object, *, timeout_s: float = PATIENCE_S, headers: Mapping[str, str] | None = None) -> Reply:
         """Send a classic job (an object, or bytes as they are). Raises OSError when the server goes away."""
         body = job if isinstance(job, bytes) else json.dumps(job).encode()
         request = urllib.request.Request(self.url + "/", data=body, headers=dict(headers or {}), method="POST")
@@ -143,7 +145,7 @@ class Daemon:
             error.add_note(f"the server's log:\n{self.log[-8000:]}")
 
 
-def wait_until(happened: Callable[[], object], timeout_s: float = 20.0, every_s: float = 0.01) -> None:
+def wait_until(happened: Callable[[], object], timeout_s: float = PATIENCE_S, every_s: float = 0.01) -> None:
     """Poll until ``happened()`` is true. Raises AssertionError when it never is."""
     ends_at = time.monotonic() + timeout_s
     while not happened():

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-LONG_S = 20.0
+from tests.sizes import PATIENCE_S
+
+LONG_S = PATIENCE_S
 
 
 class Receiver:

@@ -1,13 +1,45 @@
 """What a process of this machine uses, read from /proc."""
 
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(pid: int) -> float | None:
+    """CPU seconds of the process so far, which other work on the machine does not lengthen; None when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
+class Spent:
+    """CPU seconds of processes since it was made; one that ends counts with what ``look`` saw last."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._before = {pid: cpu_s(pid) or 0.0 for pid in pids}
+        self._latest = dict(self._before)
+
+    def look(self) -> None:
+        for pid in self._before:
+            self._latest[pid] = cpu_s(pid) or self._latest[pid]
+
+    @property
+    def most_s(self) -> float:
+        """Of the one that used most."""
+        return max(self._latest[pid] - before for pid, before in self._before.items())
+
+    def users(self, least_s: float) -> list[int]:
+        """Those that have used so much."""
+        return [pid for pid, before in self._before.items() if self._latest[pid] - before >= least_s]
 
 
 def resident_bytes(pid: int) -> int:

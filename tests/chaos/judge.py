@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos.receiving import COLUMNS, UNSEEN, Write
+from tests.sizes import PATIENCE_S
 
 ENDS = {"succeeded", "failed", "cancelled", "superseded"}
 
@@ -31,7 +32,7 @@ class Entry(NamedTuple):
 
 def entries_of(data_dir: Path) -> tuple[Entry, ...]:
     """Oldest first; may be asked while the server runs."""
-    database = sqlite3.connect(f"file:{data_dir / 'queue.sqlite'}?mode=ro", uri=True, timeout=10)
+    database = sqlite3.connect(f"file:{data_dir / 'queue.sqlite'}?mode=ro", uri=True, timeout=PATIENCE_S)
     try:
         found = database.execute(
             "SELECT number, json_extract(CAST(spec AS TEXT), '$.size.width_px'),"

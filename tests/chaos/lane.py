@@ -15,6 +15,7 @@ from tests.chaos.judge import ENDS, Entry, entries_of, judge
 from tests.chaos.receiving import Arrivals, FileWatch, Write, shown, size_of
 from tests.chaos.sources import Sources
 from tests.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.sizes import PATIENCE_S
 
 Kind = Literal["file", "ftp", "put", "form"]
 KINDS: tuple[Kind, ...] = ("file", "ftp", "put", "form")
@@ -143,7 +144,7 @@ class Lane:
 
     def turn(self) -> None:
         """Whatever the server had begun to do when this was called, it has gone on with."""
-        with urllib.request.urlopen(f"{self.daemon.url}/health", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.daemon.url}/health", timeout=PATIENCE_S) as answer:
             answer.read()
 
     def arm(self, point: str) -> None:
@@ -151,7 +152,7 @@ class Lane:
 
     def restart_after_death(self) -> None:
         """The server must end at the failpoint; it starts again without it."""
-        status = self.daemon.wait(20)
+        status = self.daemon.wait()
         assert status == 137, f"the failpoint was not reached, exit status {status}"
         self.failpoint.unlink()
         self.daemon.start()
@@ -178,10 +179,10 @@ class Lane:
         wanted = set(numbers)
         return tuple(entry for entry in entries_of(self.daemon.data_dir) if entry.job in wanted)
 
-    def until(self, number: int, is_so: Callable[[Entry], bool], timeout_s: float = 20.0) -> None:
+    def until(self, number: int, is_so: Callable[[Entry], bool], timeout_s: float = PATIENCE_S) -> None:
         wait_until(lambda: any(is_so(entry) for entry in self.entries([number])), timeout_s)
 
-    def until_ended(self, numbers: Iterable[int], timeout_s: float = 40.0) -> None:
+    def until_ended(self, numbers: Iterable[int], timeout_s: float = PATIENCE_S) -> None:
         wanted = tuple(numbers)
 
         def is_over() -> bool:

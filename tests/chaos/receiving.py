@@ -20,6 +20,8 @@ from typing import NamedTuple, Self
 from examples.receivers import Event, Log, digest_of
 from PIL import Image, UnidentifiedImageError
 
+from tests.sizes import PATIENCE_S
+
 RED, YELLOW, GREY = (200, 16, 16), (224, 224, 0), (140, 140, 140)
 KINDS = {RED: "final", YELLOW: "placeholder", GREY: "failed"}
 UNSEEN = "unseen"  # came, and was written over before it could be looked at
@@ -169,7 +171,7 @@ class FileWatch:
         self._writes.append(write)
 
 
-def until_seen(log: Arrivals | FileWatch, place: str, kind: str, timeout_s: float = 15.0) -> None:
+def until_seen(log: Arrivals | FileWatch, place: str, kind: str, timeout_s: float = PATIENCE_S) -> None:
     ends_at = time.monotonic() + timeout_s
     while not any((write.place, write.kind) == (place, kind) for write in log.writes()):
         assert time.monotonic() < ends_at, f"no {kind} picture came to {place}"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.chaos.lane import KINDS, Lane
 from tests.daemon import wait_until
-from tests.sizes import Figures, sized
+from tests.sizes import PATIENCE_S, Figures, sized
 
 SEED = 2011
 JOBS = sized(500, 2000)
@@ -48,11 +48,11 @@ class Callers:
             self._insist(order)
 
     def wait_for(self, answered: int, every_s: float) -> None:
-        wait_until(lambda: self.answered >= answered, 60, every_s)
+        wait_until(lambda: self.answered >= answered, PATIENCE_S, every_s)
 
     def _insist(self, order: Order) -> None:
         while True:
-            assert self.server_is_up.wait(60)
+            assert self.server_is_up.wait(PATIENCE_S)
             reply = self._lane.post(order.body)
             with self._turn:
                 if reply is None:
@@ -89,9 +89,9 @@ def test_jobs_survive_random_kills(tmp_path: Path, figures: Figures) -> None:
             lane.daemon.start()
             callers.server_is_up.set()
         for call in calls:
-            call.result(60)
+            call.result(PATIENCE_S)
         assert callers.refused == []
-        lane.until_ended(range(JOBS), timeout_s=120)
+        lane.until_ended(range(JOBS), timeout_s=3 * PATIENCE_S)
         faults = lane.faults(range(JOBS))
         assert not faults, "\n".join(faults)
         ends = Counter(entry.status for entry in lane.entries(range(JOBS)))

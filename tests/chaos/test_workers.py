@@ -5,19 +5,20 @@ import os
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests import pictures
+from tests.chaos.gauges import Gauge, Spent
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.receiving import RED
 from tests.daemon import wait_until
-from tests.sizes import Figures, sized
+from tests.sizes import PATIENCE_S, Figures, sized
 
 SEED = 77
 MOST_JOBS = sized(500, 3000)
@@ -121,19 +122,23 @@ def insist(lane: Lane, job: object) -> None:
         assert str(reply.body["detail"]).endswith("(try again)"), reply.body
 
 
-def test_a_render_deadline_costs_only_its_own_job(tmp_path: Path) -> None:
-    with Lane(tmp_path / "lane", workers=2, extra_sources={SLOW: pictures.slow_svg()}) as lane:
+@pytest.mark.parametrize("deadline_s", [PATIENCE_S, 1.0], ids=["before it", "after it"])
+def test_a_render_deadline_costs_only_its_own_job(tmp_path: Path, deadline_s: float) -> None:
+    switches = {"svg_timeout_s": deadline_s, "render_timeout_s": PATIENCE_S, "probe_timeout_s": PATIENCE_S}
+    with Lane(tmp_path / "lane", workers=2, extra_sources={SLOW: pictures.slow_svg()}, switches=switches) as lane:
+        spent = Spent(ready_workers(lane.daemon.pid))
         slow = lane.place("put", "slow")
         lane.accept({**lane.job(0, slow, f"plain/{SLOW}"), "operationType": "rasterize"})
-        started = time.monotonic()
-        lane.until(0, lambda entry: entry.status == "running")
         others = range(1, 9)
         for number in others:
             lane.accept(lane.job(number, lane.place(KINDS[number % 4], f"p{number}"), f"plain/good-{number}.png"))
-        lane.until_ended(others)
-        assert [entry.status for entry in lane.entries([0])] == ["running"], "the slow one must still be under way"
-        lane.until_ended([0])
-        assert time.monotonic() - started < 10, "the deadline is 5 s"
-        wait_until(lambda: not lane.faults(range(9)))
+        with Gauge(spent.look, 0.02):
+            lane.until_ended(others if deadline_s == PATIENCE_S else range(9))
+        assert {(entry.status, entry.attempts) for entry in lane.entries(others)} == {("succeeded", 0)}
         (end,) = lane.entries([0])
+        if deadline_s == PATIENCE_S:
+            assert end.status == "running", "the others waited for it"
+            return
         assert (end.status, end.error, end.debt) == ("failed", "render_timeout", "paid")
+        assert spent.most_s < 2 * deadline_s, "its worker went on"
+        wait_until(lambda: not lane.faults(range(9)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.daemon import Daemon
+from tests.sizes import PATIENCE_S
 
 FORMATS = ("jpeg", "png", "webp", "gif", "tiff", "avif", "SVG")
 
@@ -25,8 +26,9 @@ class Told(NamedTuple):
 
 def check(*arguments: str, before: Sequence[str] = (), **environment: str) -> Told:
     command = [*before, sys.executable, "-m", "imgserve", "check", *arguments]
-    environ = {**os.environ, "IMGSERVE_WORKERS": "1", **environment}
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    times = {f"IMGSERVE_{kind}_TIMEOUT_S": str(PATIENCE_S) for kind in ("PROBE", "SVG", "RENDER")}
+    environ = {**os.environ, "IMGSERVE_WORKERS": "1", **times, **environment}
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False)
     return Told(ended.returncode, ended.stdout, ended.stderr)
 
 

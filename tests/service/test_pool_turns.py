@@ -13,13 +13,15 @@ from imgserve.imaging.pool import Config, Pool
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from tests.service.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, until
+from tests.sizes import PATIENCE_S
 
-AT_ONCE_S = 5.0  # a slow picture takes 15
+AT_ONCE_S = PATIENCE_S / 4  # a slow picture takes all of it
 
 
 @asynccontextmanager
-async def opened(workers: int, *, is_shared: bool = True, svg_timeout_s: float = 15.0) -> AsyncIterator[Pool]:
-    pool = Pool(Config(workers=workers, svg_timeout_s=svg_timeout_s), Limits(), lambda: is_shared)
+async def opened(workers: int, *, is_shared: bool = True, svg_timeout_s: float = PATIENCE_S) -> AsyncIterator[Pool]:
+    times = {"render_timeout_s": PATIENCE_S, "probe_timeout_s": PATIENCE_S, "svg_timeout_s": svg_timeout_s}
+    pool = Pool(Config(workers=workers, **times), Limits(), lambda: is_shared)  # type: ignore[arg-type]
     await pool.start()
     try:
         yield pool

@@ -19,6 +19,7 @@ from tests.daemon import wait_until
 from tests.pages import commands_in
 from tests.service.test_daemon import needs_root, where_everybody_can_read_python
 from tests.service.test_deployed import first_child, open_top
+from tests.sizes import PATIENCE_S
 
 __all__ = ["open_top"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,9 @@ class Machine:
     def run(self, command: str, *, status: tuple[int, ...] = (0,), with_network: bool = False) -> str:
         own = () if with_network else ("--net",)
         enter = ["nsenter", "--target", str(self._pid), "--mount", "--pid", *own, f"--wd={self._sources}"]
-        ended = subprocess.run([*enter, "sh", "-ec", command], capture_output=True, text=True, timeout=100, check=False)
+        ended = subprocess.run(
+            [*enter, "sh", "-ec", command], capture_output=True, text=True, timeout=4 * PATIENCE_S, check=False
+        )
         assert ended.returncode in status, f"{command}\nended with {ended.returncode}: {ended.stdout}{ended.stderr}"
         return ended.stdout
 

@@ -14,11 +14,12 @@ from examples.receivers import HttpReceiver
 
 from tests.daemon import LOOPBACK, Daemon, Reply, wait_until
 from tests.service.conftest import put_pictures
+from tests.sizes import PATIENCE_S
 from tests.stalling import Receiver
 
 TURNS = 8
-SILENCE_S = 8.0  # what a silent host costs those who wait for it
-AT_ONCE_S = 4.0
+SILENCE_S = PATIENCE_S  # what a silent host costs those who wait for it
+AT_ONCE_S = SILENCE_S / 4
 Job = dict[str, object]
 
 
@@ -73,7 +74,7 @@ class Scene(NamedTuple):
 
         def post(job: Job) -> None:
             with suppress(OSError):
-                replies.append(self.server.post(job, timeout_s=60))
+                replies.append(self.server.post(job, timeout_s=2 * SILENCE_S))
 
         threads = [threading.Thread(target=post, args=(job,)) for job in jobs]
         for thread in threads:
