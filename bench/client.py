@@ -33,13 +33,14 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Reply] | None = None
 
-    async def post(self, job: bytes) -> Reply:
-        """Raises HungUp."""
+    async def post(self, job: bytes, key: str = "") -> Reply:
+        """``key`` is the API key, where the server asks for one. Raises HungUp."""
         assert self._transport is not None
         if self._transport.is_closing():
             raise HungUp
         self._waiting = asyncio.get_running_loop().create_future()
-        head = f"POST / HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(job)}\r\n\r\n"
+        credential = f"Authorization: Bearer {key}\r\n" if key else ""
+        head = f"POST / HTTP/1.1\r\nHost: {self._host}\r\n{credential}Content-Length: {len(job)}\r\n\r\n"
         self._transport.write(head.encode() + job)
         return await self._waiting
 

@@ -1,4 +1,4 @@
-"""A measured load of jobs on a running server. Called by ``jobs`` and by ``accept``'s memory bench.
+"""A measured load of jobs on a running server. Called by ``jobs``, ``compare`` and ``accept``'s memory bench.
 
 Closed loop: so many jobs are under way, and the next is posted when the picture of one has arrived at the sink.
 """
@@ -6,7 +6,7 @@ Closed loop: so many jobs are under way, and the next is posted when the picture
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bench import client, processes
@@ -38,20 +38,24 @@ class JobRefused(Exception):
 
 
 class Load:
-    """Posts jobs to ``url``; lives in the loop of ``peers``, whose ``on_final`` it takes."""
+    """Posts jobs to ``url``; lives in the loop of ``peers``, whose ``on_final`` it takes for each run.
 
-    def __init__(self, url: str, pid: int, peers: Peers) -> None:
+    ``keys``: API keys, which take turns job by job.
+    """
+
+    def __init__(self, url: str, pid: int, peers: Peers, keys: Sequence[str] = ("",)) -> None:
         self._url = url
         self._pid = pid
         self._peers = peers
+        self._keys = itertools.cycle(keys)
         self._arrivals: dict[str, asyncio.Future[float]] = {}
-        peers.on_final = self._arrived
 
     async def run(self, jobs: int, under_way: int, *, has_placeholder: bool, pause_s: float = 0.0) -> Measured:
         """``pause_s`` lies between a picture and the next post, for the server to settle.
 
         Raises JobRefused, TimeoutError, HungUp.
         """
+        self._peers.on_final = self._arrived
         connections = [await client.connect(self._url) for _ in range(under_way)]
         paths = (f"/{next(_PREFIXES)}/{number}.jpg" for number in range(jobs))
         accepts_s: list[float] = []
@@ -97,7 +101,7 @@ class Load:
             self._arrivals[path] = arrival
             job = client.job(self._peers.source_port, self._peers.sink_port, path, has_placeholder=has_placeholder)
             posted_at = time.monotonic()
-            reply = await connection.post(job)
+            reply = await connection.post(job, next(self._keys))
             accepts_s.append(time.monotonic() - posted_at)
             if not reply.is_accepted:
                 raise JobRefused(f"{reply.status} {reply.body.decode()}")

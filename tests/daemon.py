@@ -33,7 +33,7 @@ class Daemon:
     """``with Daemon(data_dir) as server:``; ``stop`` drains, ``kill`` is SIGKILL, ``start`` starts the same one again.
 
     ``switches`` are failpoints and settings (``quiet_s``, …) of the next start. The log is kept across restarts.
-    ``program`` is what the interpreter runs, ``before`` stands in front of the interpreter.
+    ``program`` is what the interpreter ``python`` runs, ``before`` stands in front of the interpreter.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Daemon:
         environment: Mapping[str, str] | None = None,
         program: tuple[str, ...] = ("-m", "imgserve"),
         before: tuple[str, ...] = (),
+        python: str = sys.executable,
     ) -> None:
         self.data_dir = data_dir
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
@@ -54,6 +55,7 @@ class Daemon:
         self.environment = dict(environment or {})
         self.program = program
         self.before = before
+        self.python = python
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -76,17 +78,8 @@ class Daemon:
             environment["IMGSERVE_TEST"] = json.dumps(failpoints)
         settings = {name: str(value) for name, value in self.switches.items() if name not in FAILPOINT_SWITCHES}
         environment |= {f"IMGSERVE_{name.upper()}": value for name, value in settings.items()}
-        command = [
-            *self.before,
-            sys.executable,
-            *self.program,
-            "start",
-            "--foreground",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-        ]
+        command = [*self.before, self.python, *self.program, "start", "--foreground", "--host", "127.0.0.1"]
+        command += ["--port", "0"]
         command += ["--data-dir", str(self.data_dir), "--workers", str(self.workers), *self.arguments]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
