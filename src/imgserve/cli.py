@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from imgserve.commands import completion, jobs, render, submit
+from imgserve.commands import completion, jobs, render, server, submit
 from imgserve.errors import ImgserveError, sentence_of
 from imgserve.settings import load
 from imgserve.settings.options import BY_NAME
@@ -39,26 +39,20 @@ def _start(flags: argparse.Namespace) -> int:
 
 
 def _stop(flags: argparse.Namespace) -> int:
-    from imgserve import running
-
-    return running.stop(load.locate(flags, load.process_environment()).pid_file, is_kill=flags.kill)
+    return server.stop(load.locate(flags, load.process_environment()), is_kill=flags.kill)
 
 
 def _restart(flags: argparse.Namespace) -> int:
-    from imgserve import daemon, running
+    from imgserve import daemon
 
+    places = load.locate(flags, load.process_environment())
     settings = load.load(flags, load.process_environment())  # before the old server is stopped for nothing
-    return running.stop(settings.pid_file, is_kill=flags.kill) or daemon.start(settings, is_foreground=False)
+    server.check_restart(places)
+    return server.stop(places, is_kill=flags.kill) or daemon.start(settings, is_foreground=False)
 
 
 def _status(flags: argparse.Namespace) -> int:
-    from imgserve import running
-
-    places = load.locate(flags, load.process_environment())
-    state = running.status(places.pid_file)
-    if state == 0:
-        jobs.tell_counts(places.data_dir)
-    return state
+    return server.status(load.locate(flags, load.process_environment()), is_json=flags.json)
 
 
 def _check(flags: argparse.Namespace) -> int:
@@ -89,7 +83,7 @@ COMMANDS = {
     "start": Command("start the server", _start, BY_NAME),
     "stop": Command("stop it: running jobs are finished, waiting ones are kept", _stop, PLACE),
     "restart": Command("stop it and start it anew", _restart, BY_NAME),
-    "status": Command("whether it runs: 0 yes, 1 it died, 3 no", _status, PLACE),
+    "status": Command("whether it runs: 0 yes, 1 it died, 3 no, 4 another user's", _status, PLACE),
     "check": Command("look at the installation and for unsafe settings: 0 well, 1 warnings, 2 faults", _check, BY_NAME),
     "version": Command("print the version", _version),
     "help": Command("print this help, or that of a command", _help),
@@ -107,7 +101,8 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     each["start"].add_argument("--foreground", action="store_true", help="do not detach; log to stderr, no pid file")
     for name in ("stop", "restart"):
         each[name].add_argument("--kill", "-KILL", action="store_true", help="end it at once; no job is lost")
-    each["check"].add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    for name in ("status", "check"):
+        each[name].add_argument("--json", action="store_true", help="print one JSON object, for programs")
     each["help"].add_argument("about", nargs="?", metavar="COMMAND")
     for module in (submit, jobs, render):
         module.add(places)

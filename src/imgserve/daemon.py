@@ -18,6 +18,7 @@ from typing import TextIO
 import msgspec
 
 from imgserve import logfile, logs, readiness, service
+from imgserve.api.server import StartedAs
 from imgserve.errors import ImgserveError, sentence_of
 from imgserve.logfile import LogFile
 from imgserve.pidfile import Note, PidFile
@@ -39,7 +40,9 @@ def start(settings: Settings, *, is_foreground: bool) -> int:
     if is_foreground:
         logs.start(settings.log_lines)
         try:
-            return _serve(settings, identity, lambda url: _say_ready(settings, url), lambda: None)
+            return _serve(
+                settings, identity, _foreground(settings), lambda url: _say_ready(settings, url), lambda: None
+            )
         finally:
             logs.stop()
     reader, writer = os.pipe()
@@ -61,7 +64,7 @@ def _detached(settings: Settings, identity: Identity | None, writer: int) -> int
         try:
             pid_file = _take_pid_file(settings, identity)
             held.callback(pid_file.release)
-            note = Note(started_at=time.time(), drain_s=settings.drain_s)
+            note = Note(started_at=time.time(), data_dir=str(settings.data_dir.absolute()))
             pid_file.write(note)
             log = _open_log(settings, identity)
             held.callback(logs.stop)  # before the pid file is released, which ends the waiting of ``stop``
@@ -72,7 +75,7 @@ def _detached(settings: Settings, identity: Identity | None, writer: int) -> int
                 answer.write(f"+{url} (pid {os.getpid()}, log {settings.log.file})")
                 answer.close()
 
-            return _serve(settings, identity, listening, log.reopen)
+            return _serve(settings, identity, "daemon", listening, log.reopen)
         except (ImgserveError, OSError) as error:
             if answer.closed:
                 logs.event("ended_by_fault", level=logging.ERROR, detail=sentence_of(error))
@@ -108,15 +111,25 @@ def _told(reader: int, settings: Settings) -> int:
     raise CannotStart(told or f"the server ended before it listened; see {settings.log.file}")
 
 
+def _foreground(settings: Settings) -> StartedAs:
+    if settings.notify_socket:
+        return "systemd"
+    return "container" if os.getpid() == 1 else "foreground"
+
+
 def _serve(
-    settings: Settings, identity: Identity | None, on_listening: Callable[[str], None], on_hangup: Callable[[], None]
+    settings: Settings,
+    identity: Identity | None,
+    started_as: StartedAs,
+    on_listening: Callable[[str], None],
+    on_hangup: Callable[[], None],
 ) -> int:
     _make_data_dir(settings.data_dir, identity)
     with service.listen(settings.api) as listener:
         certificate = settings.api.certificate()  # now, because the key may be root's alone
         if identity is not None:
             _become(identity)
-        return service.run(settings, Door(listener, certificate, on_listening, on_hangup))
+        return service.run(settings, Door(listener, certificate, started_as, on_listening, on_hangup))
 
 
 def _make_data_dir(path: Path, identity: Identity | None) -> None:

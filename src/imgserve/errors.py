@@ -8,7 +8,7 @@
     ├─ transfer/faults.py    SourceUnavailable (201), SourceTooLarge (206), SourceRefused (115),
     │                        DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown,
     │                        TransfersBusy (301)
-    ├─ jobs/queue.py         QueueFull, ShareFull, StorageFailing (301)
+    ├─ jobs/queue.py         QueueFull, ShareFull, StorageFailing, DiskFull (301)
     ├─ jobs/view.py          NoSuchJob, NotRetryable, NotCancellable
     ├─ delivery.py           Overtaken, ClaimLost, DestinationBusy (301)
     ├─ attempt.py            SourceIsPlaceholder, AttemptTimeout, AttemptBug
@@ -17,10 +17,10 @@
     ├─ settings/load.py      SettingsInvalid
     ├─ service.py            CannotStart
     ├─ pidfile.py            AlreadyRunning
-    ├─ running.py            NotEnded
     ├─ tracing.py            TracingUnavailable
     ├─ api/problems.py       BodyNoJob, BodyTooSlow
-    ├─ commands/             NoServer, Refused, RenderRefused
+    ├─ client.py             NoServer, NotAllowed, Silent, Refused
+    ├─ commands/             NotEnded, RunByAnother, RenderRefused
     ├─ api/auth.py           NotAuthorised (302), KeyFileInvalid
     └─ api/rate.py           RateLimited (301)
 

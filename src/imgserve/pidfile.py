@@ -1,7 +1,7 @@
 """The pid file: a lock that says for certain whether a server runs, and a note that says which.
 
 The first line is the pid, the second JSON (``Note``). Only a lock on the file makes it true: the lock goes with the
-server's process however that ends, and no worker inherits it. Held by ``daemon``, looked at by ``running``.
+server's process however that ends, and no worker inherits it. Held by ``daemon``, looked at by ``commands/server.py``.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ class Note(msgspec.Struct, frozen=True):
 
     url: str = ""
     started_at: float = 0.0
-    drain_s: float = 0.0
+    data_dir: str = ""
 
 
 class Seen(msgspec.Struct, frozen=True):

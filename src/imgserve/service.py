@@ -26,7 +26,7 @@ from imgserve.api.auth import App, KeyFileInvalid, Keys, read_keys
 from imgserve.api.config import Config as DoorsConfig
 from imgserve.api.connection import BACKLOG, Server, TimedProtocol
 from imgserve.api.jobs import job_handlers
-from imgserve.api.server import server_handler
+from imgserve.api.server import Itself, StartedAs, server_handler
 from imgserve.api.tls import Certificate, CertificateInvalid
 from imgserve.attempt import Attempts
 from imgserve.callers import Sharing
@@ -63,6 +63,7 @@ class Door(NamedTuple):
 
     listener: socket.socket
     certificate: Certificate | None
+    started_as: StartedAs
     on_listening: Callable[[str], None]
     on_hangup: Callable[[], None]
 
@@ -132,8 +133,9 @@ async def _serve(settings: Settings, door: Door) -> int:
         host, port = door.listener.getsockname()[:2]
         scheme = "https" if door.certificate else "http"
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        itself = Itself(address, str(settings.data_dir.absolute()), door.started_as, settings.drain_s)
         _tune_memory()
-        async with _operated(settings, parts, address):  # until all has ended: a stop can be watched
+        async with _operated(settings, parts, itself):  # until all has ended: a stop can be watched
             serving = asyncio.create_task(server.serve([door.listener]))
             parts.runner.start()
             door.on_listening(address)
@@ -168,11 +170,11 @@ def _server(
 
 
 @contextlib.asynccontextmanager
-async def _operated(settings: Settings, parts: Parts, address: str) -> AsyncIterator[None]:
+async def _operated(settings: Settings, parts: Parts, itself: Itself) -> AsyncIterator[None]:
     """Serve the operator's door, and tell the log of changes of state."""
     handlers = [
         *job_handlers(parts.intake, parts.desk),
-        server_handler(parts.states, parts.queue, parts.pool, address, str(settings.data_dir.absolute())),
+        server_handler(parts.states, parts.queue, parts.pool, itself),
     ]
     with control.listening(settings.data_dir) as listener:
         server = _server(

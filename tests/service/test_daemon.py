@@ -114,7 +114,8 @@ def test_a_whole_life(house: House) -> None:
     assert (lines["pid"], lines["address"], lines["state"]) == (str(house.pid), house.url, "ok")
     hours, minutes, seconds = map(int, lines["uptime"].split(":"))
     assert 0 <= 3600 * hours + 60 * minutes + seconds <= time.time() - began
-    assert lines["workers"].startswith("3, sandbox ")
+    assert lines["workers"].startswith("1 render (+1 intake, 1 spare), sandbox ")
+    assert lines["run"] == "by   imgserve start"
     pid, children = house.pid, house.children()
     assert len(children) == 3
     told = house.run("stop")
@@ -192,7 +193,7 @@ def test_a_killed_server_is_known_to_be_dead(house: House) -> None:
     assert "died" in house.run("status", status=1)
     house.run("start")
     house.kill()
-    assert house.run("stop") == "imgserve is not running\n"
+    assert house.run("stop") == f"imgserve is not running on {house.data}\n"
     assert not house.pid_file.exists()
 
 

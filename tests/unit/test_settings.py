@@ -243,7 +243,7 @@ def test_a_heartbeat_must_come_before_its_lease_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "word"), [("a = ", "is not TOML"), (None, "cannot be read: No such file"), (b"\xff", "not UTF-8")]
+    ("text", "word"), [("a = ", "is not TOML"), (None, "does not exist, expected a TOML file"), (b"\xff", "not UTF-8")]
 )
 def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path, text: str | bytes | None, word: str) -> None:
     path = tmp_path / "x.toml"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
+from typing import Literal, NamedTuple
 
 import msgspec
 from litestar import get
@@ -16,6 +17,9 @@ from imgserve.jobs.queue import Counts, Queue, StorageFailing
 from imgserve.jobs.view import as_time
 from imgserve.states import States, status_of
 
+# Who keeps the server: itself, systemd (or what speaks its protocol), a container whose first process it is, or
+# whatever it was started by without detaching.
+StartedAs = Literal["daemon", "systemd", "container", "foreground"]
 QUEUE_TIMEOUT_S = 2.0
 
 
@@ -29,6 +33,13 @@ class QueueView(msgspec.Struct, frozen=True):
     oldest_at: datetime | None
 
 
+class LaneView(msgspec.Struct, frozen=True):
+    lane: str
+    idle: int
+    busy: int
+    missing: int
+
+
 class StateView(msgspec.Struct, frozen=True):
     name: str
     severity: str
@@ -39,7 +50,8 @@ class StateView(msgspec.Struct, frozen=True):
 class ServerView(msgspec.Struct, frozen=True):
     """``address``: the URL of the door for clients; ``workers``: process ids, intake and spare included.
 
-    ``status``: the most severe of the ``states``, or ``ok``. ``queue`` is null when it cannot be read.
+    ``drain_s``: how long it lets jobs finish when it is stopped. ``status``: the most severe of the ``states``, or
+    ``ok``. ``queue`` is null when it cannot be read.
     """
 
     version: str
@@ -51,15 +63,26 @@ class ServerView(msgspec.Struct, frozen=True):
     uptime_s: float
     queue: QueueView | None
     workers: tuple[int, ...]
+    lanes: tuple[LaneView, ...]
     sandbox: str
+    started_as: StartedAs
+    drain_s: float
+
+
+class Itself(NamedTuple):
+    """What the daemon knows of the server."""
+
+    address: str
+    data_dir: str
+    started_as: StartedAs
+    drain_s: float
 
 
 def server_handler(
     states: States,
     queue: Queue,
     pool: Pool,
-    address: str,
-    data_dir: str,
+    itself: Itself,
     clock: Callable[[], float] = time.monotonic,
 ) -> HTTPRouteHandler:
     started_at = clock()
@@ -72,12 +95,15 @@ def server_handler(
             pid=os.getpid(),
             status=status_of(now),
             states=tuple(StateView(state.name, state.severity, state.sentence, state.remedy) for state in now),
-            address=address,
-            data_dir=data_dir,
+            address=itself.address,
+            data_dir=itself.data_dir,
             uptime_s=round(clock() - started_at, 3),
             queue=None if counts is None else _queue_view(counts),
             workers=pool.worker_pids,
+            lanes=tuple(LaneView(lane.lane, lane.idle, lane.busy, lane.missing) for lane in pool.staffing()),
             sandbox=pool.sandbox,
+            started_as=itself.started_as,
+            drain_s=itself.drain_s,
         )
 
     return server

@@ -4,13 +4,10 @@ import argparse
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import get_args
 
-import msgspec
-
+from imgserve.client import Client, Refused, job_path
 from imgserve.commands import words
-from imgserve.commands.client import Client, NoServer, Refused, job_path
 from imgserve.commands.words import Commands, Run
 from imgserve.jobs.job import JobStatus
 from imgserve.jobs.view import MAX_LISTED, JobPage, JobView
@@ -18,19 +15,6 @@ from imgserve.jobs.view import MAX_LISTED, JobPage, JobView
 # What a filter means when it names no status.
 TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("queued", "running")}
 DONE = {"retry": "queued again", "cancel": "cancelled"}
-
-
-class Open(msgspec.Struct, frozen=True):
-    accepting: int
-    queued: int
-    running: int
-    placeholders_left: int
-
-
-class Server(msgspec.Struct, frozen=True):
-    """What is wanted here of ``GET /v1/server``."""
-
-    queue: Open
 
 
 def add(commands: Commands) -> None:
@@ -58,17 +42,6 @@ def add(commands: Commands) -> None:
         _add_filters(changer)
         changer.add_argument("--yes", action="store_true", help="do not ask")
         _finish(changer, _change)
-
-
-def tell_counts(data_dir: Path) -> None:
-    """A line for ``imgserve status``."""
-    try:
-        counts = Client(data_dir).get("/v1/server", Server).queue
-    except (NoServer, Refused) as error:
-        words.say(f"queue    unknown: {error.sentence()}")
-        return
-    left = f", {counts.placeholders_left} placeholders left" if counts.placeholders_left else ""
-    words.say(f"queue    {counts.accepting + counts.queued} waiting, {counts.running} running{left}")
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

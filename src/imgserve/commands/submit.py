@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from imgserve.client import Client, Refused, job_path
 from imgserve.commands import words
-from imgserve.commands.client import Client, Refused, job_path
 from imgserve.commands.words import Commands
 from imgserve.errors import sentence_of
 from imgserve.jobs.view import JobView

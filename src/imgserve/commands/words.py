@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from imgserve.commands.client import Client, NoServer
+from imgserve.client import Client, NoServer
 from imgserve.settings import load
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"

@@ -2,10 +2,14 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from imgserve.jobs.breakage import FREE, GOES_ON, storage_failing
 from imgserve.jobs.queue import DiskFull, StorageFailing
+
+# ``owner`` holds the lock for a moment too when it looks whether anybody does.
+_TRIES, _PAUSE_S = 5, 0.02
 
 
 class DataDirectoryInUse(StorageFailing):
@@ -20,15 +24,18 @@ def lock(data_dir: Path) -> int:
     except OSError as error:
         what = f"the data directory {data_dir} cannot be used"
         raise storage_failing(error, what, place, is_start=True) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(fd)
-        raise DataDirectoryInUse(
-            f"the data directory {data_dir} belongs to another running imgserve",
-            "stop that server, or give this one its own --data-dir",
-        ) from error
-    return fd
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_S)
+        else:
+            return fd
+    os.close(fd)
+    raise DataDirectoryInUse(
+        f"the data directory {data_dir} belongs to another running imgserve",
+        "stop that server, or give this one its own --data-dir",
+    )
 
 
 def check_free(data_dir: Path, min_free_bytes: int) -> None:

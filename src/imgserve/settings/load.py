@@ -55,10 +55,14 @@ class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Places(msgspec.Struct, frozen=True):
-    """Where a server is found: all that ``stop`` and ``status`` need to know."""
+    """Where a server is found: all that ``stop`` and ``status`` need to know.
+
+    ``is_data_dir_named``: somebody has named it, so that no pid file may speak for another one.
+    """
 
     data_dir: Path
     pid_file: Path
+    is_data_dir_named: bool = False
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -161,7 +165,8 @@ def _own_dir(environ: Mapping[str, str]) -> Path:
 def _places(given: Mapping[str, Given], own_dir: Path) -> Places:
     data_dir = Path(str(given["data_dir"].value)) if "data_dir" in given else own_dir
     usual = ROOT_PID_FILE if own_dir == ROOT_DATA_DIR else data_dir / "imgserve.pid"
-    return Places(data_dir, Path(str(given["pid_file"].value)) if "pid_file" in given else usual)
+    pid_file = Path(str(given["pid_file"].value)) if "pid_file" in given else usual
+    return Places(data_dir, pid_file, "data_dir" in given)
 
 
 def _choose_by_workers(values: dict[str, dict[str, object]]) -> None:

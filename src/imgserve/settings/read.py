@@ -36,7 +36,7 @@ def gather(
     by_variable = _from_environment(environ, [CONFIG, *wanted], problems)
     named = by_flag.get(CONFIG.name) or by_variable.get(CONFIG.name)
     path = Path(str(named.value)) if named else default_file
-    table = _table(path, f"{named.origin}: " if named else "", problems) if named or path.is_file() else {}
+    table = _table(path, named.origin if named else "", problems)
     if not names:
         problems += _unknown(environ, table, path)
     return {**_from_table(table, path, wanted, problems), **by_variable, **by_flag}
@@ -73,14 +73,22 @@ def _from_table(
 
 
 def _table(path: Path, origin: str, problems: list[str]) -> dict[str, object]:
+    """Nothing when no file was named, as ``origin`` says, and the usual one is not there."""
+    where = f"{origin}: {path}" if origin else f"the settings file {path}"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        if origin:
+            problems.append(f"{where} does not exist, expected a TOML file")
+    except PermissionError:
+        hint = "give this user the right to read it" if origin else "name another with --config, or set HOME"
+        problems.append(f"{where} cannot be read: permission denied ({hint})")
     except OSError as error:
-        problems.append(f"{origin}{path} cannot be read: {error.strerror}")
+        problems.append(f"{where} cannot be read: {error.strerror}, expected a TOML file")
     except UnicodeDecodeError:
-        problems.append(f"{origin}{path} is not UTF-8")
+        problems.append(f"{where} is not UTF-8, expected a TOML file in UTF-8")
     except tomllib.TOMLDecodeError as error:
-        problems.append(f"{origin}{path} is not TOML: {error}")
+        problems.append(f"{where} is not TOML: {error} (texts stand in quotes: key = \"value\")")
     return {}
 
 

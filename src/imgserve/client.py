@@ -1,11 +1,13 @@
-"""Calls to the running server over ``control.sock`` in its data directory. For the commands; they speak no HTTP.
+"""Calls to the running server over ``control.sock`` in its data directory. For the commands and ``owner``.
 
 The data directory is named by a descriptor, for its path may be longer than a socket's address holds (107 bytes).
 """
 
+import contextlib
 import http.client
 import os
 import socket
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +21,7 @@ T = TypeVar("T")
 
 SOCKET_NAME = "control.sock"
 TIMEOUT_S = 60.0
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 Params = Mapping[str, str | int | float | Sequence[str]]
 
 
@@ -29,6 +32,22 @@ def job_path(*words: str) -> str:
 class NoServer(ImgserveError):
     code = "no_server"
     title = "No server can be asked"
+
+
+class NotAllowed(NoServer):
+    """Another user's server: it may run or not."""
+
+    code = "not_allowed"
+    title = "Another user's server cannot be asked"
+
+    @classmethod
+    def to(cls, data_dir: Path) -> "NotAllowed":
+        return cls(f"{data_dir} is another user's, who alone may ask its server", "ask as that user, or as root")
+
+
+class Silent(NoServer):
+    code = "no_answer"
+    title = "The server gives no answer"
 
 
 class Refused(ImgserveError):
@@ -46,8 +65,8 @@ class _Told(msgspec.Struct, frozen=True):
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, data_dir: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, data_dir: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._data_dir = data_dir
 
     def connect(self) -> None:
@@ -59,12 +78,30 @@ class _Connection(http.client.HTTPConnection):
         finally:
             os.close(directory)
 
+    def peer_pid(self) -> int:
+        credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid: int = _CREDENTIALS.unpack(credentials)[0]
+        return pid
+
 
 class Client:
-    """The server that owns ``data_dir``. Each call has a connection of its own."""
+    """The server that owns ``data_dir``. Each call has a connection of its own.
 
-    def __init__(self, data_dir: Path) -> None:
+    ``peer_pid``: the process at the other end of the last call, 0 when it is not one of this machine's own names.
+    """
+
+    def __init__(self, data_dir: Path, timeout_s: float = TIMEOUT_S) -> None:
         self._data_dir = data_dir
+        self._timeout_s = timeout_s
+        self.peer_pid = 0
+
+    def whose(self) -> int:
+        """The process at the other end; 0 when nobody listens, or it has no number here."""
+        connection = _Connection(self._data_dir, self._timeout_s)
+        with contextlib.suppress(OSError), contextlib.closing(connection):
+            connection.connect()
+            return connection.peer_pid()
+        return 0
 
     def get(self, path: str, answer: type[T], params: Params | None = None) -> T:
         """Raises NoServer, Refused."""
@@ -76,20 +113,26 @@ class Client:
         return self._call("POST", path, body, answer)
 
     def _call(self, method: str, target: str, body: bytes | None, answer: type[T]) -> T:
-        connection = _Connection(self._data_dir)
+        connection = _Connection(self._data_dir, self._timeout_s)
         try:
+            connection.connect()
+            self.peer_pid = connection.peer_pid()
             connection.request(method, target, body)
             response = connection.getresponse()
             status, data = response.status, response.read()
         except PermissionError as error:
-            raise NoServer(
-                f"{self._data_dir} is another user's, who alone may ask its server", "or ask as root"
-            ) from error
-        except (FileNotFoundError, NotADirectoryError, ConnectionError) as error:
+            raise NotAllowed.to(self._data_dir) from error
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
             hint = "start one, or name another data directory with --data-dir"
             raise NoServer(f"no imgserve is running on the data directory {self._data_dir}", hint) from error
+        except ConnectionError as error:
+            # It hangs up on strangers, and on everybody when it ends.
+            if os.geteuid() not in (0, self._data_dir.stat().st_uid):
+                raise NotAllowed.to(self._data_dir) from error
+            raise Silent(f"the server on {self._data_dir} has hung up", "it may be ending: try again") from error
         except (TimeoutError, http.client.HTTPException) as error:
-            raise NoServer(f"the server on {self._data_dir} gives no answer") from error
+            hint = "look at its log; imgserve stop --kill ends it at once, and no job is lost"
+            raise Silent(f"the server on {self._data_dir} gives no answer", hint) from error
         finally:
             connection.close()
         if status >= 400:
