@@ -1,7 +1,8 @@
-"""The HTTP server: uvicorn, with an end to connections that do not get on. For ``service.py``.
+"""The HTTP server: uvicorn with a header time-out and a strict reader of requests before its own. For ``service.py``.
 
-uvicorn leaves a half-sent header open for ever (measured), and any byte stops its idle timer. Its parser takes headers
-of any length, and HTTP/0.9.
+uvicorn leaves a half-sent header open for ever (measured), and any byte stops its idle timer. httptools takes headers
+of any length, HTTP/0.9 and RTSP, ends a request with Upgrade before its body, and gives trailers as headers:
+``framing`` hands it only what can be read in one way.
 """
 
 import asyncio
@@ -10,20 +11,16 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from imgserve.api.framing import Framing
+from imgserve.api.request_head import RequestRefused
 from imgserve.api.tls import Certificate
 
 BACKLOG = 2048
 TLS_GOODBYE_S = 2.0
-MAX_HEADER_BYTES = 65_536
-MAX_HEADERS = 200
-_REFUSALS = {400: b"HTTP/1.1 400 Bad Request\r\n", 431: b"HTTP/1.1 431 Request Header Fields Too Large\r\n"}
-
-
-class HeaderRefused(Exception):
-    """Raised out of the parser's callbacks, which ends the parsing."""
 
 
 class Server(uvicorn.Server):
@@ -65,68 +62,58 @@ class TimedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._header_timeout_s = header_timeout_s
         self._timer: asyncio.TimerHandle | None = None
-        self._is_in_header = False
-        self._header_bytes = self._unfinished_bytes = 0
+        self._framing = Framing()
+        self._is_in_request = False  # by httptools' reading
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._start_timer()
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
         # Bytes that begin no request (a blank line, the rest of a refused body) stop uvicorn's own idle timer.
         if self._timer is None and (self.cycle is None or self.cycle.response_complete):
             self._start_timer()
-        if self._is_in_header:  # the parser tells of a field only when it is whole
-            self._unfinished_bytes += len(data)
-            if self._unfinished_bytes > MAX_HEADER_BYTES:
-                self.send_400_response("")
-                return
-        super().data_received(data)
+        try:
+            for piece in self._framing.split(data):
+                self._feed(piece)
+        except RequestRefused as error:
+            self._refuse(error.status)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._refuse(400)
+        else:
+            if self._timer is None and self._framing.is_in_header:
+                self._start_timer()
+
+    def _feed(self, piece: bytes) -> None:
+        self.parser.feed_data(piece)
+        if self._is_in_request == self._framing.is_between_requests:
+            raise RequestRefused  # httptools has another opinion of where the request ends
 
     def on_message_begin(self) -> None:
-        self._start_timer()
-        self._is_in_header, self._header_bytes, self._unfinished_bytes = True, 0, 0
+        self._is_in_request = True
         super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        self._weigh(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._weigh(len(name) + len(value))
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
-        self._is_in_header = False
-        version = self.parser.get_http_version()
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if version not in ("1.0", "1.1") or hosts > 1 or (version == "1.1" and hosts == 0):
-            raise HeaderRefused
         super().on_headers_complete()
 
-    def _weigh(self, size_bytes: int) -> None:
-        """Raises HeaderRefused."""
-        self._header_bytes += size_bytes
-        if self._header_bytes > MAX_HEADER_BYTES or len(self.headers) >= MAX_HEADERS:
-            raise HeaderRefused
+    def on_message_complete(self) -> None:
+        self._is_in_request = False
+        super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """What cannot be parsed is refused, unless an earlier request's answer is still to come: then we hang up."""
-        if self.transport.is_closing():
-            return
+    def _refuse(self, status: int) -> None:
+        """Answer, unless an earlier request's answer is still to come; hang up."""
         if self.cycle is None or self.cycle.response_complete or self._is_body_unread():
             lines = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
             rest = b"content-length: 0\r\nconnection: close\r\n\r\n"
-            self.transport.write(b"".join((_REFUSALS[431 if self._is_too_large() else 400], *lines, rest)))
+            self.transport.write(b"".join((STATUS_LINE[status], *lines, rest)))
         self.transport.close()
 
     def _is_body_unread(self) -> bool:
         return self.cycle.more_body and not self.cycle.response_started and not self.pipeline
-
-    def _is_too_large(self) -> bool:
-        sizes = (self._header_bytes, self._unfinished_bytes)
-        return self._is_in_header and (max(sizes) > MAX_HEADER_BYTES or len(self.headers) >= MAX_HEADERS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
