@@ -72,6 +72,7 @@ def main(arguments: list[str]) -> None:
 
 def _lock_in(mode: sandbox.Mode, memory_limit_bytes: int) -> str:
     sandbox.give_up_privileges(memory_limit_bytes)
+    watch.own_memory.open()
     vips.configure()
     files = sandbox.close_files(mode)
     vips.warm_up()

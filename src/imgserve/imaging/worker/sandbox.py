@@ -1,8 +1,8 @@
 """The locked door: what a worker gives up before it sees the first byte of a stranger's picture.
 
-Called by ``__main__.py``. ``close_files`` comes first, while the process has one thread (Landlock binds threads
-one by one); then the warm-up, which may start codec threads; then ``close_system_calls``, which binds all threads.
-Both must follow ``give_up_privileges``.
+Called by ``__main__.py``. ``give_up_privileges`` comes first; then ``close_files``, while the process has one thread
+(Landlock binds threads one by one); then the warm-up, which may start codec threads; then ``close_system_calls``,
+which binds all threads.
 """
 
 import contextlib
@@ -19,13 +19,16 @@ Mode = Literal["auto", "require", "off"]
 
 _PACKAGE = str(Path(__file__).parents[2])
 # Fonts for the text in SVGs, and what libc may still want to load (character sets, libgcc for aborting threads).
+# Nothing of /proc: a worker opens what it reads of it (its memory's size) before the lock.
 READABLE = (
     "/etc/fonts", "/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/fontconfig", "/var/cache/fontconfig",
-    "/usr/lib", "/lib", "/lib64", "/dev/null", "/dev/urandom", "/proc/self", "/sys/devices/system/cpu", _PACKAGE,
+    "/usr/lib", "/lib", "/lib64", "/dev/null", "/dev/urandom", "/sys/devices/system/cpu", _PACKAGE,
 )  # fmt: skip
 MAX_FILE_BYTES = 1 << 30
-MAX_OPEN_FILES = 64
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+MAX_OPEN_FILES = 32  # few, for each may be a picture that a worker does not let go of
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 24, 38, 47
+_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3, _MOST_CAPABILITIES = 0x20080522, 64
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -35,7 +38,7 @@ class SandboxImpossible(Exception):
 
 
 def give_up_privileges(memory_limit_bytes: int) -> None:
-    """Limits, no new privileges, death with the parent, first in line when memory runs out."""
+    """Limits, no new privileges, no capabilities, death with the parent, first in line when memory runs out."""
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, signal.SIG_IGN)
     _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
@@ -43,10 +46,21 @@ def give_up_privileges(memory_limit_bytes: int) -> None:
         raise SandboxImpossible("the kernel does not let a process give up new privileges")
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+    _drop_capabilities()
     _lower(resource.RLIMIT_AS, memory_limit_bytes)
     _lower(resource.RLIMIT_FSIZE, MAX_FILE_BYTES)
     _lower(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     _lower(resource.RLIMIT_CORE, 0)
+
+
+def _drop_capabilities() -> None:
+    """The workers of a server that runs as root have root's files by their owner only, and no other power of root."""
+    _libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_AMBIENT_CLEAR_ALL), 0, 0, 0)
+    for number in range(_MOST_CAPABILITIES):  # fails for those that do not exist, and for all where none is held
+        _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    if _libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise SandboxImpossible("the kernel does not let a process drop its capabilities")
 
 
 def close_files(mode: Mode) -> str:

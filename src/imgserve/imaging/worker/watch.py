@@ -5,20 +5,35 @@ the picture has its proper code and no later attempt repeats it. libvips lets go
 """
 
 import contextlib
+import os
 import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 from imgserve.errors import ImgserveError
 
 GiveUp = Callable[[ImgserveError], None]
 Watch = Callable[[ImgserveError], AbstractContextManager[None]]
 _LOOK_EVERY_S = 0.02
-_MEMORY = Path("/proc/self/statm")
 _PAGE_BYTES = resource.getpagesize()
+
+
+class _OwnMemory:
+    """The process's figures, which it cannot open any more once it is locked in."""
+
+    def __init__(self) -> None:
+        self._descriptor = -1
+
+    def open(self) -> None:
+        self._descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+    def resident_bytes(self) -> int:
+        return int(os.pread(self._descriptor, 200, 0).split()[1]) * _PAGE_BYTES
+
+
+own_memory = _OwnMemory()
 
 
 def unwatched(_fault: ImgserveError) -> AbstractContextManager[None]:
@@ -36,7 +51,7 @@ def cpu_time(give_up: GiveUp, limit_s: float, fault: ImgserveError) -> Iterator[
 @contextlib.contextmanager
 def memory(give_up: GiveUp, limit_bytes: int, fault: ImgserveError) -> Iterator[None]:
     """``give_up`` with this fault once the process holds more than so much."""
-    with _watched(lambda: _resident_bytes() > limit_bytes, give_up, fault):
+    with _watched(lambda: own_memory.resident_bytes() > limit_bytes, give_up, fault):
         yield
 
 
@@ -58,7 +73,3 @@ def _watched(is_enough: Callable[[], bool], give_up: GiveUp, fault: ImgserveErro
     finally:
         with lock:
             done.set()
-
-
-def _resident_bytes() -> int:
-    return int(_MEMORY.read_text().split()[1]) * _PAGE_BYTES
