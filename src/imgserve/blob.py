@@ -2,11 +2,20 @@
 
 Transfers fill a blob, workers map it, deliveries read it; the bytes are never copied into Python objects on the
 way. The descriptor closes when the last reference to the blob goes, so nobody has to own it.
+
+A blob that a worker reads or has written is sealed (memfd_create(2), fcntl(2)): its bytes stay as they are, whoever
+holds a descriptor of it.
 """
 
+import fcntl
 import os
 from collections.abc import Callable
 from typing import Self
+
+_LENGTH = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+# Since Linux 5.1, and not known to Python 3.11. Unlike F_SEAL_WRITE it never waits for pages that another processor
+# still has in hand (tens of milliseconds). Mappings that exist may go on writing: nobody but this process has any yet.
+_FUTURE_WRITE = 0x10
 
 
 class Blob:
@@ -15,12 +24,13 @@ class Blob:
     Readers use positions (``pread``), never the descriptor's own offset, so one blob may be read many times at once.
     """
 
-    __slots__ = ("_on_close", "fd", "size")
+    __slots__ = ("_is_sealed", "_on_close", "fd", "size")
 
     def __init__(self, *, on_close: Callable[[], None] | None = None) -> None:
         self.fd = -1
-        self.fd = os.memfd_create("imgserve", os.MFD_CLOEXEC)
+        self.fd = os.memfd_create("imgserve", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self.size = 0
+        self._is_sealed = False
         self._on_close = on_close
 
     def __del__(self) -> None:
@@ -37,7 +47,7 @@ class Blob:
         return blob
 
     def append(self, *chunks: bytes | memoryview) -> None:
-        """Write behind the last byte. Raises OSError when the machine has no memory left."""
+        """Write behind the last byte. Raises OSError when the machine has no memory left, or the blob is sealed."""
         written = os.pwritev(self.fd, chunks, self.size)
         self.size += written
         if written < sum(map(len, chunks)):
@@ -48,5 +58,37 @@ class Blob:
         wanted = self.size - offset if length is None else min(length, self.size - offset)
         return os.pread(self.fd, wanted, offset) if wanted > 0 else b""
 
+    def copy(self, length: int) -> "Blob":
+        """A blob of its own with the first ``length`` bytes, copied by the kernel. Raises OSError."""
+        copy, wanted = Blob(), min(length, self.size)
+        while copy.size < wanted:
+            copied = os.sendfile(copy.fd, self.fd, copy.size, wanted - copy.size)
+            if copied == 0:
+                raise OSError(f"a blob of {self.size} bytes ends after {copy.size}")
+            copy.size += copied
+        return copy
+
+    def seal(self) -> None:
+        """Nobody can change the bytes any more. For what is whole and was written by this process. Raises OSError."""
+        if not self._is_sealed:
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _LENGTH | _FUTURE_WRITE)
+            self._is_sealed = True
+
+    def measure(self) -> bool:
+        """Take the size of what another process has written. False: it has not sealed it, so the size means nothing.
+
+        That process may have mapped it, which F_SEAL_WRITE alone rules out.
+        """
+        seals = fcntl.fcntl(self.fd, fcntl.F_GET_SEALS)
+        self._is_sealed = seals & (_LENGTH | fcntl.F_SEAL_WRITE) == _LENGTH | fcntl.F_SEAL_WRITE
+        if self._is_sealed:
+            self.size = os.fstat(self.fd).st_size
+        return self._is_sealed
+
     def __repr__(self) -> str:
         return f"Blob({self.size} bytes)"
+
+
+def seal_result(descriptor: int) -> None:
+    """By the process that has written a blob of another's: no byte of it will change. May wait. Raises OSError."""
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _LENGTH | fcntl.F_SEAL_WRITE)

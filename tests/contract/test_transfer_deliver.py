@@ -213,3 +213,12 @@ async def test_files_stay_beneath_their_root(tmp_path: Path, path: str) -> None:
         await transfers.deliver(place, Blob.of(b"picture"), write())
     await transfers.aclose()
     assert not _files(tmp_path)
+
+
+async def test_a_picture_that_has_become_shorter_is_a_fault_and_no_endless_wait(
+    peer: Peer, transfers: Transfers
+) -> None:
+    blob = Blob.of(b"picture" * 100)
+    blob.size *= 2
+    with pytest.raises((DeliveryFailed, DeliveryUnknown)):
+        await transfers.deliver(peer.at("short.png"), blob, write(timeout_s=3.0))

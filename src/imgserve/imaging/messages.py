@@ -33,12 +33,13 @@ class Drawing(msgspec.Struct, frozen=True):
 
 
 class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
-    """``size_bytes`` of the source are there; ``is_complete`` when no more will come."""
+    """``size_bytes`` are to be read; ``is_complete``: they are the source, else its beginning, of ``source_bytes``."""
 
     size_bytes: int
     is_complete: bool
     limits: Limits
     is_strict: bool = True
+    source_bytes: int = 0
 
 
 class RenderRequest(msgspec.Struct, frozen=True, tag="render"):
@@ -73,7 +74,7 @@ class Probed(msgspec.Struct, frozen=True, tag="probed"):
 
 
 class Written(msgspec.Struct, frozen=True, tag="written"):
-    """The picture is in the result's memfd; its length is the memfd's."""
+    """The picture is in the result's memfd, which is sealed; its length is the memfd's."""
 
     size: Size
     format: Format

@@ -33,7 +33,7 @@ from imgserve.imaging.messages import (
     Written,
 )
 from imgserve.imaging.process import CannotStartWorker, Child, Sandbox, WorkerOptions, start_child
-from imgserve.imaging.replies import expect, fault_of
+from imgserve.imaging.replies import Distrusted, checked_facts, died, expect, fault_of, take_result
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import Format
@@ -41,6 +41,7 @@ from imgserve.states import State
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
+_MOST_COPIED_BYTES = 1 << 20  # of a download that goes on; a header that is longer is read when all of it is there
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -57,7 +58,7 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class Rendition(msgspec.Struct, frozen=True):
-    """A finished picture and what was measured of it."""
+    """A finished picture, exactly as it was asked for."""
 
     blob: Blob
     size: Size
@@ -142,15 +143,17 @@ class Pool:
 
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
-        request = ProbeRequest(source.size, is_complete, self._limits, is_strict)
-        with _read_only(source) as descriptor:
+        sealed = source if is_complete else source.copy(_MOST_COPIED_BYTES)
+        request = ProbeRequest(sealed.size, is_complete, self._limits, is_strict, source.size)
+        with _read_only(sealed) as descriptor:
             lane = self._lane_of_intake(whose)
             child = await self._worker(lane, whose)
             try:
                 reply = await self._ask(child, request, [descriptor], self._config.probe_timeout_s)
+                with _distrust(child):
+                    return checked_facts(expect(Probed, reply).facts, self._limits)
             finally:
                 self._release(child, lane)
-        return expect(Probed, reply).facts
 
     async def draw(self, drawing: Drawing, *, whose: str = "") -> Blob:
         """A placeholder or failure picture.
@@ -160,7 +163,9 @@ class Pool:
         lane = self._lane_of_intake(whose)
         child = await self._worker(lane, whose)
         try:
-            return (await self._write(child, DrawRequest(drawing, self._limits), [], self._config.probe_timeout_s)).blob
+            request = DrawRequest(drawing, self._limits)
+            timeout_s = self._config.probe_timeout_s
+            return (await self._write(child, request, [], timeout_s, drawing.size, drawing.format)).blob
         finally:
             self._release(child, lane)
 
@@ -172,21 +177,32 @@ class Pool:
         ``is_svg`` sets the shorter deadline. ``is_alone`` starts a worker for this picture only and ends it afterwards.
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
+        output_format = task.recipe.output.format
+        assert output_format is not None, "a rendition's format is settled before it is asked for"
         request = RenderRequest(source.size, task, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
         lane = None if is_alone else self._render
         with _read_only(source) as descriptor:
             child = await self._worker(lane, whose)
             try:
-                return await self._write(child, request, [descriptor], timeout_s)
+                return await self._write(child, request, [descriptor], timeout_s, task.size, output_format)
             finally:
                 self._release(child, lane)
 
-    async def _write(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Rendition:
+    async def _write(
+        self,
+        child: Child,
+        request: Request,
+        descriptors: list[int],
+        timeout_s: float,
+        size: Size,
+        output_format: Format,
+    ) -> Rendition:
         result = Blob()
-        written = expect(Written, await self._ask(child, request, [*descriptors, result.fd], timeout_s))
-        result.size = os.fstat(result.fd).st_size  # measured here, for a worker's word is not to be trusted
-        return Rendition(result, written.size, written.format)
+        reply = await self._ask(child, request, [*descriptors, result.fd], timeout_s)
+        with _distrust(child):
+            take_result(result, expect(Written, reply), size, output_format, self._limits)
+        return Rendition(result, size, output_format)
 
     async def _ask(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Reply:
         """The reply, or the fault that it tells of. Who met a fault of its own, or decoded what is broken, ends."""
@@ -295,8 +311,25 @@ class Pool:
 
 
 @contextlib.contextmanager
+def _distrust(child: Child) -> Iterator[None]:
+    """End a worker that says what none of ours says; the picture has cost a worker its life. Raises WorkerDied."""
+    try:
+        yield
+    except Distrusted as error:
+        child.kill("fault")
+        raise died(error) from error
+
+
+@contextlib.contextmanager
 def _read_only(source: Blob) -> Iterator[int]:
-    """A descriptor with which the worker can read the blob but not change it, and with an offset of its own."""
+    """A descriptor for a worker, with an offset of its own; the blob is sealed, or not shown to any worker.
+
+    Through /proc a worker may open what it may only read for writing too, so the descriptor alone protects nothing.
+    """
+    try:
+        source.seal()
+    except OSError as error:
+        raise NoWorker(f"the source cannot be sealed: {error.strerror}", "use a kernel of 5.1 or newer") from error
     descriptor = os.open(f"/proc/self/fd/{source.fd}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield descriptor

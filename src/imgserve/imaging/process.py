@@ -134,9 +134,9 @@ class Child:
             return
         if reply is None:
             return
-        if self._waiting is None or self._buffer:
+        if self._waiting is None or self._waiting.done() or self._buffer:
             self.kill("fault")  # it speaks out of turn, so nothing that it says can be trusted
-        elif not self._waiting.done():
+        else:
             self._waiting.set_result(reply)
 
     def _die(self, how: str) -> None:

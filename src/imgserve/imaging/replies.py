@@ -1,10 +1,20 @@
-"""What a worker's reply means to who asked: the kind that was expected, or the fault it tells of. For ``pool``."""
+"""What a worker's reply means to who asked: what was expected, or the fault it tells of. For ``pool``.
 
+A worker may have been taken over by the picture that it read, so nothing that it says is believed unchecked: neither
+the kind of the reply, nor numbers that were known before, nor that a result is whole.
+"""
+
+import math
 from typing import TypeVar
 
+from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid, WorkerDied
 from imgserve.imaging.messages import Failed, FaultCode, Probed, Reply, Written
+from imgserve.spec.facts import Facts, Size
+from imgserve.spec.formats import ANIMATED
+from imgserve.spec.limits import Limits
+from imgserve.spec.recipe import Format
 
 _Kind = TypeVar("_Kind", Probed, Written)
 _FAULTS: dict[FaultCode, type[ImgserveError]] = {
@@ -13,14 +23,58 @@ _FAULTS: dict[FaultCode, type[ImgserveError]] = {
     "picture_too_large": PictureTooLarge,
     "render_failed": RenderFailed,
 }
+_LONGEST_DETAIL = 500
+# What an encoder may need at the worst: the pixels (four bytes each), once more for what does not compress, and tables.
+_BYTES_OF_PIXEL, _BYTES_OF_FRAME, _BYTES_OF_FILE = 8, 2_048, 65_536
+
+
+class Distrusted(Exception):
+    """The worker has said what no worker of ours says. The pool ends it."""
 
 
 def fault_of(reply: Failed) -> ImgserveError:
-    return _FAULTS[reply.code](reply.detail, reply.hint)
+    return _FAULTS[reply.code](_shown(reply.detail), _shown(reply.hint))
 
 
 def expect(kind: type[_Kind], reply: Reply) -> _Kind:
-    """Raises WorkerDied for another kind: what says such things is no worker of ours any more."""
+    """Raises Distrusted for another kind."""
     if not isinstance(reply, kind):
-        raise WorkerDied("the render worker gave an answer of the wrong kind", "try again")
+        raise Distrusted("gave an answer of the wrong kind")
     return reply
+
+
+def checked_facts(facts: Facts | None, limits: Limits) -> Facts | None:
+    """What a probe told, if a worker that keeps to the limits can have told it. Raises Distrusted."""
+    if facts is None:
+        return None
+    sides = (facts.width_px, facts.height_px)
+    is_size = all(math.isfinite(side) and side > 0 for side in sides)
+    is_within = facts.is_svg or math.prod(sides) <= limits.frame_pixels
+    if not is_size or not is_within or not 1 <= facts.frames <= limits.frames:
+        raise Distrusted("told a size that no picture has")
+    return facts
+
+
+def take_result(result: Blob, written: Written, size: Size, output_format: Format, limits: Limits) -> None:
+    """Measure what was written. Raises Distrusted where it could still change, or is not what was asked for."""
+    if (written.size, written.format) != (size, output_format):
+        raise Distrusted("wrote another picture than it was asked for")
+    if not result.measure():
+        raise Distrusted("kept a hand on its result")
+    if not 0 < result.size <= most_bytes(size, output_format, limits):
+        raise Distrusted("wrote a result of a length that the picture cannot have")
+
+
+def most_bytes(size: Size, output_format: Format, limits: Limits) -> int:
+    """More than a file of this size can have, all its frames together."""
+    pixels = size.width_px * size.height_px
+    frames = max(1, min(limits.frames, limits.output_pixels // pixels)) if output_format in ANIMATED else 1
+    return _BYTES_OF_FILE + frames * (_BYTES_OF_FRAME + _BYTES_OF_PIXEL * pixels)
+
+
+def died(error: Distrusted) -> WorkerDied:
+    return WorkerDied(f"the render worker {error} and was ended", "try again")
+
+
+def _shown(text: str) -> str:
+    return "".join(letter for letter in text[:_LONGEST_DETAIL] if letter.isprintable())

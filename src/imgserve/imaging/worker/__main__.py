@@ -18,6 +18,7 @@ try:
 except (ImportError, OSError) as error:  # no extension that can be loaded, and no libvips of the system either
     sys.exit(f"the package pyvips-binary is missing or broken ({error}): install imgserve anew")
 
+from imgserve.blob import seal_result
 from imgserve.errors import ImgserveError
 from imgserve.imaging import wire
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
@@ -33,6 +34,7 @@ from imgserve.imaging.messages import (
     RenderRequest,
     Reply,
     Request,
+    Written,
 )
 from imgserve.imaging.worker import draw, library, pipeline, probe, sandbox, vips, watch
 
@@ -106,6 +108,7 @@ def _carry_out(request: Request, descriptors: list[int], give_up: watch.GiveUp) 
                 data,
                 request.limits,
                 is_complete=request.is_complete,
+                source_bytes=request.source_bytes,
                 is_strict=request.is_strict,
                 watched=functools.partial(watch.cpu_time, give_up, PROBE_CPU_S),
             )
@@ -114,9 +117,14 @@ def _carry_out(request: Request, descriptors: list[int], give_up: watch.GiveUp) 
             source, result = descriptors
             data = _mapped(source, request.size_bytes, is_read_whole=True)
             watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
-            return pipeline.render(data, request.task, request.limits, result, watched)
+            return _sealed(pipeline.render(data, request.task, request.limits, result, watched), result)
         case DrawRequest():
-            return draw.draw(request.drawing, request.limits, descriptors[0])
+            return _sealed(draw.draw(request.drawing, request.limits, descriptors[0]), descriptors[0])
+
+
+def _sealed(written: Written, result: int) -> Written:
+    seal_result(result)
+    return written
 
 
 def _mapped(descriptor: int, size_bytes: int, *, is_read_whole: bool) -> bytes | mmap.mmap:

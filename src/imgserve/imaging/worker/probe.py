@@ -21,10 +21,14 @@ def probe(
     limits: Limits,
     *,
     is_complete: bool,
+    source_bytes: int = 0,
     is_strict: bool = True,
     watched: Watch = unwatched,
 ) -> Facts | None:
-    """The facts, or None while more bytes are needed. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
+    """The facts, or None while more bytes are needed. Raises SourceUnreadable, SvgInvalid, PictureTooLarge.
+
+    ``source_bytes``: how much of an incomplete source is there, of which ``data`` may be the beginning only.
+    """
     source_format = detect(data, is_complete=is_complete)
     if source_format is None:
         return None
@@ -32,7 +36,7 @@ def probe(
     if is_complete:
         return measure(picture, limits, watched)
     if source_format == "svg":
-        bounds.check_svg_bytes(len(data), limits)
+        bounds.check_svg_bytes(max(len(data), source_bytes), limits)
     if source_format not in _EARLY_FORMATS:
         return None
     try:

@@ -1,0 +1,80 @@
+"""Replies that no worker of ours gives: one that has been taken over gives any."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from imgserve.blob import Blob, seal_result
+from imgserve.imaging.messages import Failed, Probed, Ready, Reply, Written
+from imgserve.imaging.replies import Distrusted, checked_facts, expect, fault_of, most_bytes, take_result
+from imgserve.spec.facts import Facts, Size
+from imgserve.spec.limits import Limits
+
+SIZE = Size(40, 30)
+LIMITS = Limits(output_pixels=12_000, frames=20)
+
+
+def result(size_bytes: int, *, is_sealed: bool = True) -> Blob:
+    blob = Blob()
+    os.ftruncate(blob.fd, size_bytes)
+    if is_sealed:
+        seal_result(blob.fd)
+    return blob
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        Facts("png", float("nan"), 3), Facts("svg", 3, float("inf")), Facts("png", -3, -3), Facts("jpeg", 0, 3),
+        Facts("gif", 3, 3, 0), Facts("gif", 3, 3, 10**9), Facts("png", 1e9, 1e9),
+    ],
+)  # fmt: skip
+def test_facts_that_no_picture_has(facts: Facts) -> None:
+    with pytest.raises(Distrusted):
+        checked_facts(facts, Limits())
+
+
+@pytest.mark.parametrize("facts", [None, Facts("svg", 0.01, 9e6), Facts("gif", 1, 1, 256), Facts("tiff", 5000, 10_000)])
+def test_facts_that_one_has(facts: Facts | None) -> None:
+    assert checked_facts(facts, Limits()) == facts
+
+
+FORGED: dict[str, Callable[[], tuple[Blob, Written]]] = {
+    "not sealed": lambda: (result(900, is_sealed=False), Written(SIZE, "png")),
+    "empty": lambda: (result(0), Written(SIZE, "png")),
+    "too long": lambda: (result(most_bytes(SIZE, "png", LIMITS) + 1), Written(SIZE, "png")),
+    "another size": lambda: (result(900), Written(Size(41, 30), "png")),
+    "another format": lambda: (result(900), Written(SIZE, "gif")),
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_a_result_that_is_not_what_was_asked_for(how: str) -> None:
+    blob, written = FORGED[how]()
+    with pytest.raises(Distrusted):
+        take_result(blob, written, SIZE, "png", LIMITS)
+
+
+def test_a_result_as_it_should_be() -> None:
+    blob = result(900)
+    take_result(blob, Written(SIZE, "png"), SIZE, "png", LIMITS)
+    assert blob.size == 900
+
+
+def test_the_bound_knows_of_frames() -> None:
+    one, ten = most_bytes(SIZE, "png", LIMITS), most_bytes(SIZE, "webp", LIMITS)
+    assert one < ten < 10 * one
+    assert most_bytes(Size(1, 1), "gif", LIMITS) > 20 * 1024
+
+
+@pytest.mark.parametrize("reply", [Ready(""), Failed("svg_invalid", "no"), Written(SIZE, "png")])
+def test_another_kind(reply: Reply) -> None:
+    with pytest.raises(Distrusted):
+        expect(Probed, reply)
+
+
+def test_what_is_shown_of_a_detail_is_short_and_printable() -> None:
+    fault = fault_of(Failed("svg_invalid", "a\x1b[2J\n" + "b" * 60_000, "\x00hint"))
+    assert fault.detail == "a[2J" + "b" * 494
+    assert fault.hint == "hint"
