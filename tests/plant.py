@@ -7,12 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from imgserve import attempt, runner
+from imgserve import attempt, intake, runner
 from imgserve.attempt import Attempts
+from imgserve.callers import Sharing
 from imgserve.debts import Debts
 from imgserve.delivery import Deliveries
 from imgserve.imaging import pool as pools
 from imgserve.imaging.pool import Pool
+from imgserve.intake import Intake
 from imgserve.jobs.job import Accepted, PlaceholderResult, PlaceholderState
 from imgserve.jobs.queue import Config as QueueConfig
 from imgserve.jobs.queue import Queue
@@ -71,6 +73,19 @@ class Plant:
         config = runner.Config(attempt_timeout_s=attempt_timeout_s, max_debts=max_debts, max_attempts=max_attempts)
         leases = QueueConfig(heartbeat_s=heartbeat_s)
         return Runner(self.queue, self.attempts, debts, config, leases, lambda: is_shared)
+
+    def intake(self) -> Intake:
+        return Intake(
+            self.queue,
+            self.transfers,
+            self.pool,
+            Placeholders(self.pool, PlaceholderConfig()),
+            self.deliveries,
+            Store[Fetch](1_000_000, on_drop=Fetch.cancel),
+            Sharing(32, 100, 0.5, 0.5),
+            Limits(),
+            intake.Config(),
+        )
 
     def file(self, name: str) -> FixedOutput:
         return at(parse_destination(f"file://{self.out / name}", {}).fill(tags.EXAMPLE))

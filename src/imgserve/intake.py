@@ -29,7 +29,7 @@ from imgserve.spec.facts import Facts
 from imgserve.spec.faults import Fault, RequestInvalid
 from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import DEFAULT_QUALITY, MEDIA_TYPE, Format
-from imgserve.spec.request import FixedOutput, JobRequest, OutputRequest, fix
+from imgserve.spec.request import FixedOutput, JobRequest, OutputRequest, check_places, check_shape, fix
 from imgserve.spec.source import Source
 from imgserve.stage import stage
 from imgserve.states import State
@@ -156,6 +156,7 @@ class Intake:
 
     async def _take_in(self, job_id: str, request: JobRequest, caller: Caller, reply: Reply) -> Answer:
         came_at = time.perf_counter()
+        check_shape(request)
         places = [output.destination.fill(tags.EXAMPLE) for output in request.outputs]
         peers = {place.peer for place in places if place.kind != "file"}
         async with self._sharing.turn(caller, request.source.peer, peers) as turn:
@@ -215,7 +216,9 @@ class Intake:
     async def _settle_outputs(self, request: JobRequest, facts: Facts) -> tuple[FixedOutput, ...]:
         """Size, format and place of each output."""
         outputs = tuple(self._fix(output, request.source, facts) for output in request.outputs)
-        return tuple([await self._placed(request.source, output) for output in outputs])
+        placed = tuple([await self._placed(request.source, output) for output in outputs])
+        check_places(placed)
+        return placed
 
     def _fix(self, output: OutputRequest, source: Source, facts: Facts) -> FixedOutput:
         """The output without open ends; the quality too is settled here, so that a later setting changes no job."""

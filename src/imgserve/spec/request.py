@@ -11,6 +11,7 @@ from imgserve.spec import tags
 from imgserve.spec.destination import Destination, DestinationTemplate
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.faults import Fault as Fault
+from imgserve.spec.faults import Findings
 from imgserve.spec.faults import RequestInvalid as RequestInvalid
 from imgserve.spec.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.spec.geometry import final_size
@@ -61,7 +62,6 @@ def fix(output: OutputRequest, source: Source, facts: Facts, limits: Limits) -> 
     Raises SourceTooSmall (203), NotSvg (204), or RequestInvalid: 105 a tag's value is no file name, 107 the result is
     larger than limits or format allow (with all its frames), 113 the source's format cannot be written.
     """
-    # A classic recipe has exactly one operation, and it sets the size.
     size = final_size(output.recipe.operations[0], facts, limits)
     chosen = output.recipe.output.format or _source_format(facts)
     _check_side(chosen, size)
@@ -75,6 +75,37 @@ def fix(output: OutputRequest, source: Source, facts: Facts, limits: Limits) -> 
         placeholder=output.placeholder,
         on_failure=output.on_failure,
     )
+
+
+def check_shape(request: JobRequest) -> None:
+    """Whether this version can carry out so many outputs and operations. Raises RequestInvalid (107)."""
+    found = Findings()
+    if not request.outputs:
+        found.add(107, "outputs: expected at least one, got none")
+    for index, output in enumerate(request.outputs):
+        count = len(output.recipe.operations)
+        if count == 0:
+            found.add(107, f"outputs[{index}].operations: expected one operation, got none")
+        elif count > 1:
+            found.add(
+                107, f"outputs[{index}].operations[1]: this version carries out one operation an output, got {count}"
+            )
+    found.settle()
+
+
+def check_places(outputs: tuple[FixedOutput, ...]) -> None:
+    """Each output has a destination of its own: two could not be written one at a time. Raises RequestInvalid (105)."""
+    found = Findings()
+    first: dict[str, int] = {}
+    for index, output in enumerate(outputs):
+        other = first.setdefault(output.destination.key, index)
+        if other != index:
+            found.add(
+                105,
+                f"outputs[{index}].destination: expected another place than that of outputs[{other}];"
+                " for two pictures at one place post two jobs",
+            )
+    found.settle()
 
 
 def _source_format(facts: Facts) -> Format:
