@@ -124,6 +124,10 @@ class Attempts:
         """How many finals take long, by peer."""
         return self._under_way.slow()
 
+    def silent(self) -> frozenset[str]:
+        """The hosts whose last final took long."""
+        return self._under_way.silent()
+
     def failed(self, claim: Claim, error: ImgserveError) -> Settlement:
         """The settlement of an attempt that ``error`` ended for all its outputs."""
         return self._settlement(claim, [error] * len(claim.outputs))

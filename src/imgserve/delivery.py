@@ -25,6 +25,8 @@ from imgserve.turns import waiting
 
 PATIENCE_S = 5.0
 SLOW_AFTER_S = 2.0
+# Longer than any wait before a retry, so that a host that is silent still is known to be when its jobs come back.
+REMEMBER_S = 900.0
 # How often a destination is asked for whose holder is a form, a newer job, or has not yet reported its breaking off.
 ASK_AGAIN_S = 1.0
 STAGES: dict[WriteKind, metrics.Stage] = {
@@ -64,22 +66,35 @@ class _Flight(msgspec.Struct, frozen=True):
 class Underway:
     """Who is being written to, and since when: a peer that does not answer is known by its silence."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._since: dict[object, tuple[str, float]] = {}
+        self._last_slow_at: dict[str, float] = {}
 
     @contextlib.contextmanager
     def to(self, peer: str) -> Iterator[None]:
-        mark = object()
-        self._since[mark] = (peer, time.monotonic())
+        mark, since = object(), self._clock()
+        self._since[mark] = (peer, since)
         try:
             yield
         finally:
             del self._since[mark]
+            now = self._clock()
+            if now - since > SLOW_AFTER_S:
+                self._last_slow_at[peer] = now
+            else:
+                self._last_slow_at.pop(peer, None)
 
     def slow(self) -> Counter[str]:
         """How many have been on their way for more than ``SLOW_AFTER_S``, or wait to be, by peer."""
-        before = time.monotonic() - SLOW_AFTER_S
+        before = self._clock() - SLOW_AFTER_S
         return Counter(peer for peer, since in self._since.values() if since < before)
+
+    def silent(self) -> frozenset[str]:
+        """The peers whose last write took long: the next ones will do so too, until one does not."""
+        before = self._clock() - REMEMBER_S
+        self._last_slow_at = {peer: at for peer, at in self._last_slow_at.items() if at > before}
+        return frozenset(self._last_slow_at)
 
 
 class Deliveries:

@@ -19,7 +19,7 @@ from imgserve.errors import ImgserveError
 from imgserve.jobs.job import Claim, DebtClaim, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.queue import Config as QueueConfig
-from imgserve.jobs.queue import Queue
+from imgserve.jobs.queue import HostRoom, Queue
 from imgserve.stage import stage
 
 STORAGE_PAUSE_S = 1.0
@@ -34,7 +34,8 @@ class Config(msgspec.Struct, frozen=True):
     """``max_attempts`` under way: few enough that each one's turn for a worker comes within ``attempt_timeout_s``.
 
     Those whose delivery takes long do not count, so that the others go on; as many again may do so in all, and
-    ``max_slow_per_host`` to one peer, whose other jobs then have to wait. Likewise with ``max_debts``, and half of it.
+    ``max_slow_per_host`` to one host, whose other jobs then are passed over. Likewise with ``max_debts``, and half of
+    it. No host has the last quarter of the places, slow or not.
     """
 
     max_attempts: int = 64
@@ -107,9 +108,8 @@ class Runner:
                 await self._wait_for_room()
                 continue
             kept = self._config.max_attempts // KEPT_PART if self._is_shared() else 0
-            avoid = frozenset(peer for peer, count in slow.items() if count >= self._config.max_slow_per_host)
             try:
-                work = await self._queue.take_work(jobs, debts, self._clock(), avoid, kept)
+                work = await self._queue.take_work(jobs, debts, self._clock(), kept, self._host_room(slow))
             except ImgserveError as error:  # a fault in one claim must not end all claiming
                 logs.event("claiming_failed", level=logs.WARNING, code=error.code, detail=error.detail)
                 await asyncio.sleep(STORAGE_PAUSE_S)
@@ -120,14 +120,32 @@ class Runner:
                 self._spawn(self._debts.pay(debt), debt)
             pause_s = PRUNE_EVERY_S if work.due_at is None else work.due_at - self._clock()
             if pause_s <= 0 and 0 < jobs - len(work.claims) <= kept:
-                await self._wait_for_work_or_room()
-                continue
-            await self._queue.wait_for_work(max(pause_s, FULL_PAUSE_S if debts <= 0 else 0.001))
+                await self._wait_for_work_or_room(LOOK_AGAIN_S)
+            elif work.is_held_back:
+                await self._wait_for_work_or_room(max(pause_s, FULL_PAUSE_S))
+            else:
+                await self._queue.wait_for_work(max(pause_s, FULL_PAUSE_S if debts <= 0 else 0.001))
 
-    async def _wait_for_work_or_room(self) -> None:
+    def _host_room(self, slow: Counter[str]) -> HostRoom:
+        """How many more attempts each host may have, so that one that takes connections and says nothing holds up
+        nobody else's jobs: not all places at first, ``max_slow_per_host`` once it is known to be slow, and none while
+        slow ones have used up what they may have in all."""
+        # Less is kept from hosts where callers share: the last quarter of a host's places must be there for the others.
+        kept_part = KEPT_PART * 2 if self._is_shared() else KEPT_PART
+        most = self._config.max_attempts - self._config.max_attempts // kept_part
+        of_slow = self._config.max_slow_per_host if slow.total() < self._config.max_attempts else 0
+        known = self._attempts.silent() | {host for host, count in slow.items() if count >= of_slow}
+        left = dict.fromkeys(known, of_slow)
+        for held in self._running.values():
+            if isinstance(held, Claim):
+                for host in {output.spec.destination.peer for output in held.outputs}:
+                    left[host] = left.get(host, most) - 1
+        return HostRoom(most, left)
+
+    async def _wait_for_work_or_room(self, pause_s: float) -> None:
         """What is due may have none of the room that is left, but what comes in may."""
-        work = asyncio.create_task(self._queue.wait_for_work(LOOK_AGAIN_S))
-        room = asyncio.create_task(self._wait_for_room())
+        work = asyncio.create_task(self._queue.wait_for_work(pause_s))
+        room = asyncio.create_task(self._room.wait())
         try:
             await asyncio.wait([work, room], return_when=asyncio.FIRST_COMPLETED)
         finally:

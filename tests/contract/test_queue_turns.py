@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from imgserve.jobs.job import Accepted, Claim
-from imgserve.jobs.queue import Config, Queue
+from imgserve.jobs.queue import Config, HostRoom, Queue
 from tests.queues import START, SqliteHouse, due_debts, ended, new_job, output, states_of
 
-PEER = "http://place.test:80"
+HOST = "http://place.test:80"
 
 
 async def queued(queue: Queue, caller: str, now: float = START, host: str = "place.test") -> int:
@@ -106,12 +106,12 @@ async def test_a_caller_that_is_alone_leaves_what_is_kept(queue: Queue) -> None:
     assert len(await taken(queue, 3)) == 1
 
 
-async def test_jobs_that_are_put_off_lose_no_turn_of_others(queue: Queue) -> None:
-    """Those for the peer are those of either caller that would be next."""
+async def test_jobs_for_a_full_host_take_no_turn_of_others(queue: Queue) -> None:
+    """Those for the host are those of either caller that would be next."""
     for caller, host in (("a", "place.test"), ("a", "place.test"), ("a", "good.test"), ("b", "place.test")):
         await queued(queue, caller, host=host)
     good = await queued(queue, "b", START + 1, host="good.test")
-    claims = (await queue.take_work(2, 0, START + 1, frozenset({PEER}))).claims
+    claims = (await queue.take_work(2, 0, START + 1, hosts=HostRoom(left={HOST: 0}))).claims
     assert whose(claims) == "ab"
     assert good in {claim.number for claim in claims}
     assert whose(await taken(queue, 9, START + 60)) == "aab"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.delivery import ClaimLost, Deliveries, Overtaken
+from imgserve.delivery import REMEMBER_S, SLOW_AFTER_S, ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.jobs.job import Accepted, Intent, OutputResult, PlaceholderResult, Settlement
 from imgserve.jobs.queue import Config as QueueConfig
 from imgserve.jobs.queue import Queue
@@ -273,3 +273,22 @@ async def test_write_and_delete_a_file(
     debt = (await due_debts(queue, time.time()))[0]
     await deliveries.delete(failure_of(debt), place, write_of(failure_of(debt)))
     assert not target.exists()
+
+
+def test_a_host_is_silent_until_a_write_to_it_is_quick() -> None:
+    now = 0.0
+    under_way = Underway(lambda: now)
+    with under_way.to("slow"), under_way.to("quick"):
+        now = SLOW_AFTER_S
+        assert not under_way.slow()
+        assert not under_way.silent()
+        now += 1
+        assert under_way.slow() == {"slow": 1, "quick": 1}
+    assert not under_way.slow()
+    assert under_way.silent() == {"slow", "quick"}
+    with under_way.to("quick"):
+        now += 1
+        assert under_way.silent() == {"slow", "quick"}, "it is not over yet"
+    assert under_way.silent() == {"slow"}
+    now += REMEMBER_S
+    assert under_way.silent() == frozenset(), "it may be well by now"

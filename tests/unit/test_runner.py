@@ -89,6 +89,24 @@ async def test_room_is_kept_for_those_who_have_little_under_way(made: Plant, rec
     await runner.stop(1.0)
 
 
+async def test_no_host_has_all_places(made: Plant, receiver: Receiver) -> None:
+    """Not even before it is known to be silent; and what waits for its room goes on as soon as there is some."""
+    receiver.stall()
+    flood = [await made.released(put_to(receiver.port, f"{i}.png")) for i in range(10)]
+    runner = made.runner(max_attempts=4)
+    runner.start()
+    await receiver.until_came(3)
+    used_s = time.process_time()
+    await asyncio.sleep(0.3)  # time for one too many, and to ask again and again
+    assert time.process_time() - used_s < 0.03
+    calm = await made.released(made.file("calm.png"))
+    await until(lambda: made.house.statuses()[calm.number] == "succeeded")
+    assert receiver.log == ["put final"] * 3
+    receiver.go()
+    await until(lambda: all(made.house.statuses()[entry.number] == "succeeded" for entry in flood))
+    await runner.stop(1.0)
+
+
 async def test_stop_gives_back_what_runs_uncharged(made: Plant, receiver: Receiver) -> None:
     place = put_to(receiver.port, "a.png")
     entry = await made.released(place)

@@ -4,7 +4,8 @@ Every method is one transaction: when it returns, its effect is on disk. Times a
 as arguments. A transaction that ends a write frees the destination it held; whoever waits for it wakes up.
 """
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal, Protocol
 
 import msgspec
@@ -113,12 +114,26 @@ class Denied(msgspec.Struct, frozen=True):
     why: Literal["overtaken", "lost"]
 
 
+class HostRoom(msgspec.Struct, frozen=True):
+    """How many more jobs each host may have: so many as ``left`` says, and any other ``most``."""
+
+    most: int = sys.maxsize
+    left: Mapping[str, int] = {}
+
+
 class Work(msgspec.Struct, frozen=True):
-    """``due_at``: when the next job, lease or debt that was not taken falls due."""
+    """``due_at``: when the next job, lease or debt that was not taken falls due, jobs for full hosts aside.
+
+    ``is_held_back``: there are jobs for full hosts.
+    """
 
     claims: tuple[Claim, ...]
     debts: tuple[DebtClaim, ...]
     due_at: float | None
+    is_held_back: bool = False
+
+
+ANY_HOST = HostRoom()
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -179,16 +194,14 @@ class Queue(Protocol):
         """The reply is on its way; this row will not be adopted."""
         ...
 
-    async def take_work(
-        self, jobs: int, debts: int, now: float, avoid: frozenset[str] = frozenset(), kept: int = 0
-    ) -> Work:
+    async def take_work(self, jobs: int, debts: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
         """Claim due jobs and debts, each with a new token. Expired leases count as due, uncharged.
 
         Callers take turns: next is the oldest due job of the caller with the fewest jobs under way, of such callers the
         one whose job is older. The last ``kept`` of the ``jobs`` are for callers with fewer than that under way. Debts
         are claimed oldest first.
 
-        Jobs that write to one of the peers to ``avoid`` are put off for some seconds as far as they stand in the way.
+        A job that writes to a host without room is passed over; it keeps its place, and nobody waits behind it.
         """
         ...
 

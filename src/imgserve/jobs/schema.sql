@@ -35,7 +35,7 @@ CREATE TABLE job (
     not_before  REAL,                      -- the caller's own wish, which a stepped clock does not move
     scheduled_at REAL                      -- the wall clock when run_at was written
 ) STRICT;
-CREATE INDEX job_due ON job (caller, run_at, number) WHERE status = 'queued';
+CREATE INDEX job_due ON job (caller, hosts, run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
 CREATE INDEX job_open ON job (number) WHERE ended_at IS NULL;
 CREATE INDEX job_unanswered ON job (digest) WHERE is_answered = 0;

@@ -13,6 +13,8 @@ UPDATE job SET hosts = coalesce(
             instr(destination, '://') + 1 + instr(substr(destination, instr(destination, '://') + 3), '/')) AS host
         FROM output WHERE output.job = job.number AND output.status IN ('queued', 'placeholder') ORDER BY 1)), '')
 WHERE ended_at IS NULL;
+DROP INDEX job_due;
+CREATE INDEX job_due ON job (caller, hosts, run_at, number) WHERE status = 'queued';
 DROP INDEX job_ended;
 CREATE INDEX job_ended ON job ((status = 'failed'), ended_at, number) WHERE ended_at IS NOT NULL;
 

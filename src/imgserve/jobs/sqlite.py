@@ -19,6 +19,7 @@ from imgserve.jobs import sqlite_admission as admission
 from imgserve.jobs import sqlite_attempts as attempts
 from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs import sqlite_destinations as destinations
+from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_operator as operator
 from imgserve.jobs.committer import Committer
 from imgserve.jobs.drain import DrainRate
@@ -35,12 +36,14 @@ from imgserve.jobs.job import (
     Settlement,
 )
 from imgserve.jobs.queue import (
+    ANY_HOST,
     Busy,
     Config,
     Counts,
     Denied,
     DiskFull,
     Granted,
+    HostRoom,
     QueueFull,
     ShareFull,
     StorageFailing,
@@ -93,6 +96,7 @@ class SqliteQueue:
             with db:
                 migrate(db)
                 backlog.watch(db)
+                heads.watch(db)
                 self._watch_ends(db)
                 self.id = db.execute("SELECT id FROM owner").get
                 self._epoch = admission.take_over(db, self._config, now)
@@ -175,12 +179,10 @@ class SqliteQueue:
             lambda db: db.execute("UPDATE job SET is_answered = 1 WHERE number = ?", (number,)).get
         )
 
-    async def take_work(
-        self, jobs: int, debts: int, now: float, avoid: frozenset[str] = frozenset(), kept: int = 0
-    ) -> Work:
+    async def take_work(self, jobs: int, debts: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
         def transaction(db: apsw.Connection) -> Work:
             self._is_work_waiting = False
-            return attempts.take_work(db, jobs, debts, self._config, now, avoid, kept)
+            return attempts.take_work(db, jobs, debts, self._config, now, kept, hosts)
 
         return await self._committer.run(transaction, survives_power_loss=False)
 

@@ -6,13 +6,13 @@ import apsw
 import msgspec
 
 from imgserve import logs
+from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_turns as turns
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, Settlement, conclude, owes
-from imgserve.jobs.queue import Config, Work
+from imgserve.jobs.queue import Config, HostRoom, Work
 from imgserve.jobs.sqlite_admission import fail_output
-from imgserve.jobs.sqlite_destinations import free
-from imgserve.spec.destination import peer_of
+from imgserve.jobs.sqlite_destinations import free, refresh_hosts
 from imgserve.spec.facts import Facts
 from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source
@@ -23,61 +23,45 @@ _decode_output = msgspec.json.Decoder(FixedOutput).decode
 
 DEBT_LEASE_S = 120.0
 PRUNE_ROWS = 1000
-PUT_OFF_S = 5.0
-PUT_OFF_ROWS = 500  # in one transaction: a few milliseconds
 # A placeholder that is written again is noted again after an hour only, so 24 hours need one more.
 NOTE_AGAIN_S = 3600.0
 PLACEHOLDER_MEMORY_S = 24 * 3600.0 + NOTE_AGAIN_S
 
 
 def take_work(
-    db: apsw.Connection, jobs: int, debts: int, config: Config, now: float, avoid: frozenset[str], kept: int
+    db: apsw.Connection, jobs: int, debts: int, config: Config, now: float, kept: int, hosts: HostRoom
 ) -> Work:
-    if avoid:
-        _put_off(db, jobs, now, avoid, kept)
-    claims = _claim(db, jobs, config, now, kept)
+    room = turns.Room(hosts)
+    claims = _claim(db, jobs, config, now, kept, room)
     debt_claims = _claim_debts(db, debts, now)
+    job_at, is_held_back = turns.next_at(db, room)
     due_at: float | None = db.execute(
-        f"SELECT min(due) FROM (SELECT ({turns.NEXT_AT}) AS due"  # noqa: S608 - ours
-        " UNION ALL SELECT min(lease_until) FROM job WHERE status = 'running'"
+        "SELECT min(due) FROM (SELECT ? AS due UNION ALL SELECT min(lease_until) FROM job WHERE status = 'running'"
         " UNION ALL SELECT min(debt_at) FROM output JOIN job ON job.number = output.job"
-        "  WHERE debt = 'owed' AND ended_at IS NOT NULL)"
+        "  WHERE debt = 'owed' AND ended_at IS NOT NULL)",
+        (job_at,),
     ).get
-    return Work(claims, debt_claims, due_at)
+    return Work(claims, debt_claims, due_at, is_held_back)
 
 
-def _put_off(db: apsw.Connection, limit: int, now: float, avoid: frozenset[str], kept: int) -> None:
-    """Move jobs of these peers out of the way of the others: only those who would be claimed now, a few at a time."""
-    put_off = 0
-    while put_off < PUT_OFF_ROWS:
-        next_ones = turns.due(db, limit, now, kept)
-        due = rows(
-            db,
-            f"SELECT job, destination FROM ({next_ones.sql}) AS due JOIN output ON output.job = due.number"  # noqa: S608 - ours
-            " WHERE output.status IN ('queued', 'placeholder')",
-            next_ones.values,
-        )
-        numbers = {number for number, key in due if peer_of(key) in avoid}
-        if not numbers:
-            return
-        db.executemany("UPDATE job SET run_at = ? WHERE number = ?", [(now + PUT_OFF_S, number) for number in numbers])
-        put_off += len(numbers)
-
-
-def _claim(db: apsw.Connection, limit: int, config: Config, now: float, kept: int) -> tuple[Claim, ...]:
+def _claim(
+    db: apsw.Connection, limit: int, config: Config, now: float, kept: int, room: turns.Room
+) -> tuple[Claim, ...]:
     db.execute(
         "UPDATE job SET status = 'queued', run_at = ?1, scheduled_at = ?1"
         " WHERE status = 'running' AND lease_until < ?1",
         (now,),
     )
-    due = turns.due(db, limit, now, kept)
+    chosen = turns.choose(db, limit, now, kept, room)
     claimed = rows(
         db,
-        "UPDATE job SET status = 'running', token = token + 1, lease_until = ?"  # noqa: S608 - ours
-        f" WHERE number IN ({due.sql})"
+        "UPDATE job SET status = 'running', token = token + 1, lease_until = ?"
+        " WHERE number IN (SELECT value FROM json_each(?))"
         " RETURNING number, id, token, attempts, crashes, deadline_at, source, facts, traceparent, caller",
-        (now + config.lease_s, *due.values),
+        (now + config.lease_s, msgspec.json.encode(chosen.numbers).decode()),
     )
+    for caller, hosts in chosen.seen:
+        heads.put_right(db, caller, hosts)
     claims = []
     for row in sorted(claimed):
         try:
@@ -158,7 +142,10 @@ def settle(db: apsw.Connection, done: Settlement, config: Config, now: float) ->
     freed = free(db, done.number, done.token)
     if not _note(db, done, config, now):
         return False, freed
-    end = conclude(row[0] for row in rows(db, "SELECT status FROM output WHERE job = ?", (done.number,)))
+    statuses = [row[0] for row in rows(db, "SELECT status FROM output WHERE job = ?", (done.number,))]
+    end = conclude(statuses)
+    if end is None and len(statuses) > 1:
+        refresh_hosts(db, done.number)
     run_at = now if done.retry_at is None else done.retry_at
     db.execute(
         "UPDATE job SET attempts = attempts + ?1, crashes = crashes + ?2, error = ?3, detail = ?4, lease_until = NULL,"

@@ -7,6 +7,7 @@ import apsw
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Intent, conclude
 from imgserve.jobs.queue import Busy, Denied, Granted
+from imgserve.spec.destination import hosts_of
 
 
 def acquire(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Granted | Busy | Denied:
@@ -70,26 +71,24 @@ def free(db: apsw.Connection, number: int, token: int, output_ids: frozenset[int
     """
     held = rows(
         db,
-        "SELECT destination.key, output.id, output.placeholder, destination.kind, job.is_released, is_form FROM output"
+        "SELECT destination.key, output.id, output.placeholder, destination.kind, job.is_released, is_form,"
+        " quiet_until FROM output"
         " JOIN destination ON destination.holder = output.id AND destination.token = ?2"
         " JOIN job ON job.number = output.job WHERE output.job = ?1",
         (number, token),
     )
     freed = []
-    for key, output_id, placeholder, kind, is_released, is_form in held:
+    for key, output_id, placeholder, kind, is_released, is_form, quiet_until in held:
         if output_ids is not None and output_id not in output_ids:
             continue  # still being written
         if is_released and not is_form and (kind != "placeholder" or placeholder in ("written", "unknown")):
             overtake_older(db, number, key)
-        _let_go(db, key, is_placeholder=kind == "placeholder")
+        if quiet_until and kind == "placeholder":  # the next final tidies up what the killed server left behind
+            db.execute("UPDATE destination SET holder = NULL, token = NULL, kind = NULL WHERE key = ?", (key,))
+        else:
+            db.execute("DELETE FROM destination WHERE key = ?", (key,))
         freed.append(key)
     return freed
-
-
-def _let_go(db: apsw.Connection, key: str, *, is_placeholder: bool) -> None:
-    """A destination's row is needed no longer, but for what a killed server left behind: its next final tidies up."""
-    db.execute("DELETE FROM destination WHERE key = ? AND (quiet_until = 0 OR NOT ?)", (key, is_placeholder))
-    db.execute("UPDATE destination SET holder = NULL, token = NULL, kind = NULL WHERE key = ?", (key,))
 
 
 def overtake_older(db: apsw.Connection, number: int, key: str) -> None:
@@ -111,3 +110,11 @@ def end_if_concluded(db: apsw.Connection, number: int, now: float) -> None:
             " WHERE number = ? AND status IN ('queued', 'running')",
             (end, now, number),
         )
+    elif len(statuses) > 1:
+        refresh_hosts(db, number)
+
+
+def refresh_hosts(db: apsw.Connection, number: int) -> None:
+    """A job waits for the hosts of its open outputs only."""
+    keys = rows(db, "SELECT destination FROM output WHERE job = ? AND status IN ('queued', 'placeholder')", (number,))
+    db.execute("UPDATE job SET hosts = ? WHERE number = ?", (hosts_of(row[0] for row in keys), number))

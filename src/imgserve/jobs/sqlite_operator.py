@@ -12,7 +12,7 @@ from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import JobStatus, owes
 from imgserve.jobs.queue import Config, QueueFull
-from imgserve.jobs.sqlite_destinations import end_if_concluded
+from imgserve.jobs.sqlite_destinations import end_if_concluded, refresh_hosts
 from imgserve.jobs.view import NoSuchJob, NotCancellable, NotRetryable
 from imgserve.spec.request import FixedOutput
 
@@ -36,6 +36,7 @@ def retry(db: apsw.Connection, job_id: str, deadline_s: float, config: Config, n
         " ended_at = NULL, attempts = 0, crashes = 0, error = '', detail = '' WHERE number = ?3",
         (now, deadline_s, number),
     )
+    refresh_hosts(db, number)
     return number
 
 

@@ -122,6 +122,8 @@ def parse(text: str) -> Url:
 
 def user_of(text: str) -> str:
     """The user name in a URL, decoded. FTP's anonymous is nobody: libcurl says it where there is no name."""
+    if "@" not in text:
+        return ""
     info, at, _ = cut(text).authority.partition("://")[2].rpartition("@")
     user = unquote_to_bytes(info.partition(":")[0]).decode(errors="replace") if at else ""
     return "" if user.lower() == "anonymous" and scheme_of(text) in FTP_FAMILY else user

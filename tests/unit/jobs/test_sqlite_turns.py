@@ -1,22 +1,27 @@
-"""What a claim asks stays one look into an index for each caller, however long the queue is."""
+"""A claim is one look into an index for each caller, each set of full hosts and each job, however long the queue is."""
 
+import time
 from pathlib import Path
 
 import apsw
 import pytest
 
-from imgserve.jobs import sqlite_backlog, sqlite_turns
-from imgserve.jobs.committer import rows
+from imgserve.jobs import sqlite_backlog, sqlite_heads, sqlite_turns
+from imgserve.jobs.committer import connect, rows
+from imgserve.jobs.queue import HostRoom
 from imgserve.jobs.sqlite_schema import migrate
+from imgserve.jobs.sqlite_turns import Room
+from tests.sizes import sized
 
-OF_ONE = "SEARCH job USING COVERING INDEX job_due (caller=?"
+SILENT, FAST = "http://silent.test:80", "http://fast.test:80"
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> apsw.Connection:
-    connection = apsw.Connection(str(tmp_path / "queue.sqlite"))
+    connection = connect(tmp_path / "queue.sqlite")
     migrate(connection)
     sqlite_backlog.watch(connection)
+    sqlite_heads.watch(connection)
     return connection
 
 
@@ -24,16 +29,47 @@ def plan(db: apsw.Connection, sql: str, *values: object) -> list[str]:
     return [str(row[3]) for row in rows(db, f"EXPLAIN QUERY PLAN {sql}", values)]
 
 
-def test_a_callers_due_jobs_are_read_in_order(db: apsw.Connection) -> None:
-    for sql in (sqlite_turns.OF_ONE, sqlite_turns.OF_EACH):
-        assert plan(db, sql, "a", 0.0, 1) == [f"{OF_ONE} AND run_at<?)"]
-
-
-def test_the_next_time_is_one_look_for_each_caller(db: apsw.Connection) -> None:
-    steps = plan(db, sqlite_turns.NEXT_AT)
-    assert f"{OF_ONE})" in steps
-    assert not any(step.startswith("SCAN job") or "TEMP B-TREE" in step for step in steps)
+def test_jobs_and_heads_are_read_in_order(db: apsw.Connection) -> None:
+    (step,) = plan(db, sqlite_turns.JOBS, "a", "h", 9.0, 0.0, 0, 1)
+    assert step.startswith("SEARCH job USING COVERING INDEX job_due (caller=? AND hosts=?")
+    (step,) = plan(db, sqlite_turns.HEADS, "a", 0.0, "", 1)
+    assert step.startswith("SEARCH head USING COVERING INDEX head_order (caller=?")
 
 
 def test_only_running_jobs_are_counted(db: apsw.Connection) -> None:
     assert "SCAN job USING INDEX job_leased" in plan(db, sqlite_turns.UNDER_WAY)
+
+
+def add(db: apsw.Connection, count: int, hosts: str) -> None:
+    """Jobs that are due, as many as named."""
+    db.execute(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
+        " INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at, caller,"
+        " hosts) SELECT lower(hex(randomblob(8))), 'accepting', x'', x'', x'', x'', 1, 1, 1, i / 1e6, 'a', ?2 FROM n",
+        (count, hosts),
+    )
+    db.execute("UPDATE job SET status = 'queued' WHERE status = 'accepting'")
+
+
+def claims_cost_s(db: apsw.Connection) -> float:
+    """CPU time of twenty claims of four jobs, of a caller whose oldest jobs are the silent host's."""
+    started = time.thread_time()
+    for _ in range(20):
+        room = Room(HostRoom(99, {SILENT: 0}))
+        chosen = sqlite_turns.choose(db, 4, 9.0, 0, room)
+        assert (len(chosen.numbers), chosen.seen) == (4, [("a", FAST)])
+        db.executemany("UPDATE job SET status = 'running' WHERE number = ?", [(number,) for number in chosen.numbers])
+        sqlite_heads.put_right(db, "a", FAST)
+        run_at, is_held_back = sqlite_turns.next_at(db, room)
+        assert run_at is not None
+        assert is_held_back
+    return time.thread_time() - started
+
+
+def test_a_claim_costs_the_same_however_many_jobs_wait_for_a_full_host(db: apsw.Connection) -> None:
+    costs = []
+    for more in (10, sized(9_000, 90_000)):
+        add(db, more, SILENT)
+        add(db, 400, FAST)
+        costs.append(min(claims_cost_s(db) for _ in range(3)))
+    assert max(costs) < 3 * costs[0] + 0.01, costs
