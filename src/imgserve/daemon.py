@@ -19,7 +19,7 @@ import msgspec
 
 from imgserve import logfile, logs, readiness, service
 from imgserve.api.server import StartedAs
-from imgserve.errors import ImgserveError, sentence_of
+from imgserve.errors import ImgserveError, sentence_of, using
 from imgserve.logfile import LogFile
 from imgserve.pidfile import Note, PidFile
 from imgserve.service import CannotStart, Door
@@ -65,7 +65,8 @@ def _detached(settings: Settings, identity: Identity | None, writer: int) -> int
             pid_file = _take_pid_file(settings, identity)
             held.callback(pid_file.release)
             note = Note(started_at=time.time(), data_dir=str(settings.data_dir.absolute()))
-            pid_file.write(note)
+            with using(f"the pid file {settings.pid_file}", "--pid-file"):
+                pid_file.write(note)
             log = _open_log(settings, identity)
             held.callback(logs.stop)  # before the pid file is released, which ends the waiting of ``stop``
 
@@ -86,15 +87,17 @@ def _detached(settings: Settings, identity: Identity | None, writer: int) -> int
 
 def _take_pid_file(settings: Settings, identity: Identity | None) -> PidFile:
     _make_data_dir(settings.data_dir, identity)  # it may be there that the pid file belongs
-    settings.pid_file.parent.mkdir(parents=True, exist_ok=True)
-    return PidFile.take(settings.pid_file)
+    with using(f"the pid file {settings.pid_file}", "--pid-file"):
+        settings.pid_file.parent.mkdir(parents=True, exist_ok=True)
+        return PidFile.take(settings.pid_file)
 
 
 def _open_log(settings: Settings, identity: Identity | None) -> LogFile:
     """From here on stdin is empty, stdout and stderr are the log."""
     os.chdir("/")
-    logfile.prepare(Path(settings.log.file), (identity.uid, identity.gid) if identity else None)
-    log = LogFile(settings.log)
+    with using(f"the log {settings.log.file}", "--log-file"):
+        logfile.prepare(Path(settings.log.file), (identity.uid, identity.gid) if identity else None)
+        log = LogFile(settings.log)
     logs.start(settings.log_lines, log.write)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -108,7 +111,11 @@ def _told(reader: int, settings: Settings) -> int:
     if told.startswith("+"):
         _say(sys.stdout, told[1:])
         return 0
-    raise CannotStart(told or f"the server ended before it listened; see {settings.log.file}")
+    raise (
+        CannotStart(told)
+        if told
+        else CannotStart("the server ended before it listened", f"its log says why: {settings.log.file}")
+    )
 
 
 def _foreground(settings: Settings) -> StartedAs:
@@ -133,11 +140,12 @@ def _serve(
 
 
 def _make_data_dir(path: Path, identity: Identity | None) -> None:
-    if path.exists():
+    if os.path.lexists(path):
         return
-    path.mkdir(mode=0o700, parents=True)
-    if identity is not None:
-        os.chown(path, identity.uid, identity.gid)
+    with using(f"the data directory {path}", "--data-dir"):
+        path.mkdir(mode=0o700, parents=True)
+        if identity is not None:
+            os.chown(path, identity.uid, identity.gid)
 
 
 def _identity(name: str) -> Identity | None:
@@ -166,7 +174,8 @@ def _become(identity: Identity) -> None:
 
 def _say_ready(settings: Settings, url: str) -> None:
     _say(sys.stderr, url)
-    readiness.tell(settings.notify_socket, "READY=1")
+    with using(f"the socket {settings.notify_socket} of NOTIFY_SOCKET"):
+        readiness.tell(settings.notify_socket, "READY=1")
 
 
 def _say(stream: TextIO, where: str) -> None:

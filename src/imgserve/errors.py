@@ -1,6 +1,7 @@
 """The root of every error that a user may see.
 
     ImgserveError
+    ├─ errors.py             FileUnusable
     ├─ spec/faults.py        RequestInvalid (101-116)
     ├─ spec/geometry.py      SourceTooSmall (203), NotSvg (204)
     ├─ imaging/faults.py     SourceUnreadable (202), SvgInvalid (204), PictureTooLarge (206), RenderTimeout,
@@ -28,6 +29,11 @@ A class says what kind of fault it is, once; an instance says what happened (``d
 user, never with a credential in it) and what would mend it (``hint``).
 """
 
+import contextlib
+import errno
+import os
+import pwd
+from collections.abc import Iterator
 from typing import ClassVar, Self
 
 
@@ -61,9 +67,66 @@ class ImgserveError(Exception):
         return f"{self.detail} ({self.hint})" if self.hint else self.detail
 
 
+class FileUnusable(ImgserveError):
+    """The system refuses a file that an operator has named, or that belongs to the server."""
+
+    code = "file_unusable"
+    title = "A file cannot be used"
+
+
+# What the system's numbers mean to a person, and what mends it.
+_DENIED = ("the user {user} has no permission", "give that user the right to it")
+_FULL = ("the disk is full", "free disk space")
+_CAUSES = {
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: ("the user {user} has used up the quota of this disk", "free disk space"),
+    errno.EROFS: ("the file system is mounted read-only", "mount it for writing"),
+    errno.ENOENT: ("it does not exist", "check the path"),
+    errno.ENOTDIR: ("a file stands where a directory is expected", "remove it"),
+    errno.EEXIST: ("a file stands where a directory is expected", "remove it"),
+    errno.EISDIR: ("it is a directory, expected a file", "remove it"),
+    errno.ELOOP: ("it is a symbolic link, expected a file", "name the file itself"),
+    errno.ENAMETOOLONG: ("its name is too long for the file system", "choose a shorter one"),
+    errno.EMFILE: ("too many files are open", "raise the limit of open files (ulimit -n)"),
+    errno.ENFILE: ("too many files are open on this machine", "raise fs.file-max"),
+    errno.EIO: ("the disk fails", "mend it; the system's log (dmesg) says more"),
+}
+
+
+def cause_of(error: OSError) -> tuple[str, str]:
+    """What happened, and what mends it; the latter is empty for what only the system knows."""
+    cause, remedy = _CAUSES.get(error.errno or 0, (error.strerror or str(error), ""))
+    return cause.format(user=user_name(os.geteuid())), remedy
+
+
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # containers run users that no file names
+        return str(uid)
+
+
+@contextlib.contextmanager
+def using(thing: str, option: str = "") -> Iterator[None]:
+    """What the system refuses inside the block becomes a sentence about ``thing``, a noun with its path.
+
+    ``option``: the flag that names another one. Raises FileUnusable.
+    """
+    try:
+        yield
+    except OSError as error:
+        cause, remedy = cause_of(error)
+        remedies = [remedy] if remedy else []
+        remedies += [f"name another with {option}"] if option else []
+        raise FileUnusable(f"{thing} cannot be used: {cause}", ", or ".join(remedies)) from error
+
+
 def sentence_of(error: ImgserveError | OSError) -> str:
     """What to tell a person at a terminal, or who reads the log."""
     if isinstance(error, ImgserveError):
         return error.sentence()
+    cause, remedy = cause_of(error)
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"
+    return f"{where}{cause} ({remedy})" if remedy else f"{where}{cause}"

@@ -6,6 +6,7 @@ The HTTP server runs inside our own event loop, so that start, drain and signals
 import asyncio
 import contextlib
 import ctypes
+import errno
 import gc
 import logging
 import resource
@@ -51,6 +52,14 @@ BEGUN_BYTES = 64_000_000
 COLLECT_AFTER = 20_000
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 KEEP_BYTES = 64 * 1024 * 1024
+
+
+LISTENING = {
+    errno.EADDRINUSE: ("another program listens there", "choose another --port, or end that program"),
+    errno.EADDRNOTAVAIL: ("this machine has no such address", "choose another --host"),
+    errno.EACCES: ("ports below 1024 are root's", "choose another --port, or start it as root with --user"),
+    socket.EAI_NONAME: ("there is no such host", "choose another --host"),
+}
 
 
 class CannotStart(ImgserveError):
@@ -181,11 +190,13 @@ async def _operated(settings: Settings, parts: Parts, itself: Itself) -> AsyncIt
             control.build_control(handlers, settings.api.body_timeout_s), control.OwnersProtocol, settings, None
         )
         serving = asyncio.create_task(server.serve([listener]))
-        watching = asyncio.gather(parts.states.watch(), parts.transfers.watch_roots())
+        watching = [asyncio.create_task(watch) for watch in (parts.states.watch(), parts.transfers.watch_roots())]
         try:
             yield
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
+            await asyncio.wait(watching)
             server.should_exit = True
             await serving
 
@@ -269,9 +280,10 @@ def listen(config: DoorsConfig) -> socket.socket:
         listener.listen(BACKLOG)  # now, so that the ready line is true when it is printed
     except OSError as error:
         listener.close()
-        raise CannotStart(
-            f"cannot listen on {config.host}:{config.port}: {error.strerror}", "choose another --host or --port"
-        ) from error
+        reason, hint = LISTENING.get(
+            error.errno or 0, (error.strerror or str(error), "choose another --host or --port")
+        )
+        raise CannotStart(f"cannot listen on {config.host}:{config.port}: {reason}", hint) from error
     return listener
 
 

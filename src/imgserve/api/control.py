@@ -19,6 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from imgserve.api.auth import App, Receive, Scope, Send
 from imgserve.api.connection import TimedProtocol
 from imgserve.api.problems import HANDLERS, BodyTooSlow
+from imgserve.errors import using
 
 SOCKET_NAME = "control.sock"
 MAX_BODY_BYTES = 1_000_000
@@ -51,27 +52,39 @@ def build_control(handlers: list[HTTPRouteHandler], body_timeout_s: float) -> Ap
 
 @contextlib.contextmanager
 def listening(data_dir: Path) -> Iterator[socket.socket]:
-    """The socket, listening; its file goes with it. Raises OSError.
+    """The socket, listening; its file goes with it. Raises FileUnusable.
 
     The caller owns the data directory, so a socket that is there already is a dead server's. Its path may be longer
     than an address holds (107 bytes): the directory is therefore named by a descriptor.
     """
-    directory = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    old_mask = os.umask(0o177)
+    with using(f"the control socket in {data_dir}"):
+        directory, listener = _bound(data_dir)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(SOCKET_NAME, dir_fd=directory)
-        listener.bind(f"/proc/self/fd/{directory}/{SOCKET_NAME}")
-        os.umask(old_mask)
-        listener.listen()
         yield listener
     finally:
-        os.umask(old_mask)
         listener.close()
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(SOCKET_NAME, dir_fd=directory)
         os.close(directory)
+
+
+def _bound(data_dir: Path) -> tuple[int, socket.socket]:
+    """The directory's descriptor and the socket. Raises OSError."""
+    with contextlib.ExitStack() as undo:
+        directory = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        undo.callback(os.close, directory)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        undo.callback(listener.close)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(SOCKET_NAME, dir_fd=directory)
+        old_mask = os.umask(0o177)
+        try:
+            listener.bind(f"/proc/self/fd/{directory}/{SOCKET_NAME}")
+        finally:
+            os.umask(old_mask)
+        listener.listen()
+        undo.pop_all()
+    return directory, listener
 
 
 class OwnersProtocol(TimedProtocol):

@@ -6,9 +6,10 @@ A caller goes on only after the commit that holds its change has reached the dis
 """
 
 import asyncio
+import contextlib
 import contextvars
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -186,6 +187,18 @@ def connect(path: Path) -> apsw.Connection:
     # Else SQLite, as this wheel builds it, plans a statement anew for each value that is bound: a third of our time.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     return connection
+
+
+@contextlib.contextmanager
+def transaction(db: apsw.Connection) -> Iterator[None]:
+    """All or nothing. SQLite itself undoes one that meets a full disk; apsw's own ``with`` then fails at its end."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def rows(db: apsw.Connection, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:

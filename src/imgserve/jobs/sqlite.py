@@ -21,7 +21,7 @@ from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs import sqlite_destinations as destinations
 from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_operator as operator
-from imgserve.jobs.committer import Committer
+from imgserve.jobs.committer import Committer, transaction
 from imgserve.jobs.drain import DrainRate
 from imgserve.jobs.job import (
     Accepted,
@@ -93,7 +93,7 @@ class SqliteQueue:
 
     async def _take_over(self, now: float) -> None:
         def prepare(db: apsw.Connection) -> None:
-            with db:
+            with transaction(db):
                 migrate(db)
                 backlog.watch(db)
                 heads.watch(db)
