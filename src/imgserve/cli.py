@@ -59,7 +59,7 @@ def _check(flags: argparse.Namespace) -> int:
     from imgserve.check import report
 
     try:
-        return report.check(load.load(flags, load.process_environment()), "", is_json=flags.json)
+        return report.check(load.load(flags, load.process_environment(), is_look=True), "", is_json=flags.json)
     except load.SettingsInvalid as error:
         return report.check(None, error.sentence(), is_json=flags.json)
 
@@ -84,7 +84,9 @@ COMMANDS = {
     "stop": Command("stop it: running jobs are finished, waiting ones are kept", _stop, PLACE),
     "restart": Command("stop it and start it anew", _restart, BY_NAME),
     "status": Command("whether it runs: 0 yes, 1 it died, 3 no, 4 another user's", _status, PLACE),
-    "check": Command("look at the installation and for unsafe settings: 0 well, 1 warnings, 2 faults", _check, BY_NAME),
+    "check": Command(
+        "look at the installation and for unsafe settings: 0 well, 1 warnings, 2 faults, 3 unknown", _check, BY_NAME
+    ),
     "version": Command("print the version", _version),
     "help": Command("print this help, or that of a command", _help),
 }

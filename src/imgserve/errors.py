@@ -101,6 +101,11 @@ def cause_of(error: OSError) -> tuple[str, str]:
     return cause.format(user=user_name(os.geteuid())), remedy
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 warning``, ``2 warnings``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name

@@ -27,6 +27,7 @@ class Queue(msgspec.Struct, frozen=True):
 
 class StateSeen(msgspec.Struct, frozen=True):
     name: str
+    severity: str
     detail: str
     hint: str
 

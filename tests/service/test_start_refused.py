@@ -116,7 +116,7 @@ def test_a_place_that_cannot_be_used_is_named_with_its_flag(
     tmp_path: Path, setting: str, make: Callable[[Path], Path], noun: str
 ) -> None:
     place = make(tmp_path)
-    told = refusal(House(tmp_path), **{setting: str(place)})
+    told = refusal(House(tmp_path), before=(), **{setting: str(place)})
     assert f"{noun} {place}" in told
     assert f"--{setting.replace('_', '-')}" in told
     assert ", expected" in told or "is expected" in told

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from imgserve import owner
 from imgserve.api.config import Config as ApiConfig
 from imgserve.check import certificates, exposure, files, installation, machine, mounts, storage
 from imgserve.check.finding import Finding
@@ -159,7 +160,7 @@ async def test_the_queue_file_is_read_beside_its_owner_and_left_as_it_was(house:
     queues = SqliteHouse(house / "data")
     assert inspect(house / "data") is None
     queue = await queues.open()
-    assert mounts.lock_holder(house / "data/lock") == os.getpid()
+    assert owner.look(house / "data").pid == os.getpid()
     await released(queue)
     told = inspect(house / "data")
     assert told is not None
@@ -169,8 +170,8 @@ async def test_the_queue_file_is_read_beside_its_owner_and_left_as_it_was(house:
     assert await queue.settle(ended(await claimed(queue), "delivered"), START)
     await queues.close()
     before = sorted(os.listdir(house / "data"))
-    assert mounts.lock_holder(house / "data/lock") is None
-    assert said(storage.look, settings_in(house), "queue") == [("ok", "0 jobs wait, 0 run")]
+    assert owner.look(house / "data").state == "absent"
+    assert said(storage.look, settings_in(house), "queue") == [("ok", "0 jobs waiting, 0 running")]
     assert sorted(os.listdir(house / "data")) == before, "a look made files"
 
 
@@ -183,7 +184,7 @@ async def test_waiting_jobs_without_a_server_and_debts(house: Path) -> None:
     [(state, detail)] = said(storage.look, settings_in(house), "queue")
     assert (state, "no server runs" in detail) == ("warning", True)
     [(state, detail)] = said(storage.look, settings_in(house), "debts")
-    assert (state, "1 failure pictures are still tried, 0 were given up" in detail) == ("warning", True)
+    assert (state, "1 failure picture is still tried, 0 were given up" in detail) == ("warning", True)
 
 
 async def test_a_damaged_and_a_newer_queue_file(house: Path) -> None:

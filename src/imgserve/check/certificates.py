@@ -13,7 +13,7 @@ import certifi
 
 from imgserve.api.config import Config as ApiConfig
 from imgserve.api.tls import CertificateInvalid
-from imgserve.check.finding import Finding, fault, ok, warning
+from imgserve.check.finding import Finding, fault, ok, unknown, warning
 
 SOON_S = 14 * 86_400.0
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
@@ -43,6 +43,9 @@ def own(config: ApiConfig) -> Iterator[Finding]:
     try:
         certificate = config.certificate()
     except CertificateInvalid as error:
+        if isinstance(error.__cause__, PermissionError):
+            yield unknown(error.field, error.sentence(), "run imgserve check as the server's user, or as root")
+            return
         yield fault(error.field, error.sentence(), "name a certificate and its key, both PEM")
         return
     if certificate is None:

@@ -3,8 +3,11 @@
 import os
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 
 from imgserve.check.finding import Finding, fault, ok, warning
+from imgserve.client import SOCKET_NAME
+from imgserve.errors import user_name
 from imgserve.settings.load import Settings
 from imgserve.transfer.guard import Network, literal_address, parse_network
 
@@ -27,8 +30,8 @@ def _listening(settings: Settings) -> Finding:
     if is_local:
         return ok("host", f"{where} is reached from this machine only")
     if api.tls_cert:
-        return ok("host", f"{where}, by TLS, " + ("with keys" if api.keys else "programs on this machine only"))
-    if not api.keys:
+        return ok("host", f"{where}, by TLS, " + ("with keys" if api.key_file else "programs on this machine only"))
+    if not api.key_file:
         return ok("host", f"{where}, protected mode: only programs on this machine are served")
     detail = f"API keys and jobs with passwords travel to {where} unencrypted"
     return warning("host", detail, "--tls-cert and --tls-key, or listen on 127.0.0.1 and put TLS in front")
@@ -38,7 +41,7 @@ def _networks(settings: Settings) -> Iterator[Finding]:
     found = [
         finding
         for text in settings.transfer.allow_networks
-        if (finding := _network(parse_network(text), has_keys=bool(settings.api.keys)))
+        if (finding := _network(parse_network(text), has_keys=bool(settings.api.key_file)))
     ]
     yield from found
     if not found:
@@ -69,6 +72,17 @@ def _proxy(settings: Settings) -> Iterator[Finding]:
 
 
 def _identity(settings: Settings) -> Finding:
+    served_by = _user_of_the_server(settings.data_dir)
+    if served_by:
+        return ok("user", f"the running server is {user_name(served_by)}")
     if os.geteuid() == 0 and not settings.user:
         return warning("user", "started by root, the server stays root", "--user NAME, a user of its own")
-    return ok("user", f"the server runs as {settings.user}" if settings.user else f"the server is user {os.geteuid()}")
+    return ok("user", f"the server runs as {settings.user or user_name(os.geteuid())}")
+
+
+def _user_of_the_server(data_dir: Path) -> int:
+    """Whose the control socket is; 0 for root, and where there is none, or none that can be seen."""
+    try:
+        return (data_dir / SOCKET_NAME).stat().st_uid
+    except OSError:
+        return 0

@@ -5,7 +5,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgserve.check.finding import Finding, fault, ok, warning
+from imgserve.check.finding import Finding, as_whom, fault, is_anothers, ok, owner_of, tried, unknown, warning
+from imgserve.errors import user_name
 from imgserve.settings.load import Settings
 
 SYSTEM = tuple(
@@ -20,7 +21,13 @@ def look(settings: Settings) -> Iterator[Finding]:
     writes = [Path(root).resolve() for root in settings.transfer.write_roots]
     found = [finding for root in writes if (finding := _write_root(root, private, reads))]
     found += [finding for root in reads if (finding := _read_root(root, private))]
-    found += _secrets(settings)
+    whose = owner_of(settings.data_dir)
+    if writes and is_anothers(settings.data_dir):
+        detail = f"whether {whose} can write there cannot be seen by the user {user_name(os.geteuid())}"
+        found.append(unknown("write_root", detail, as_whom(whose)))
+    else:
+        found += [finding for root in writes if (finding := _shut(root))]
+    found += tried("files", lambda: _secrets(settings), whose)
     yield from found or [ok("files", "roots, keys and log open nothing to others")]
 
 
@@ -45,9 +52,16 @@ def _write_root(root: Path, private: tuple[Path, ...], reads: list[Path]) -> Fin
         return warning("write_root", detail, "keep results and originals apart")
     if _mode(root) & stat.S_IWOTH:
         return warning("write_root", f"every user of this machine can write to {root}", hint)
-    if not os.access(root, os.W_OK | os.X_OK):
-        return warning("write_root", f"{root} cannot be written by user {os.geteuid()}", "chown it, or name another")
     return None
+
+
+def _shut(root: Path) -> Finding | None:
+    if os.access(root, os.W_OK | os.X_OK):
+        return None
+    user = user_name(os.geteuid())
+    return warning(
+        "write_root", f"{root} cannot be written by the user {user}", f"chown {user} {root}, or name another"
+    )
 
 
 def _read_root(root: Path, private: tuple[Path, ...]) -> Finding | None:

@@ -1,17 +1,22 @@
 """One thing that was looked at, and what came of it. Made by the other modules here, shown by ``report``."""
 
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-State = Literal["ok", "warning", "fault"]
+from imgserve.errors import user_name
+
+State = Literal["ok", "warning", "unknown", "fault"]
 
 
 class Finding(msgspec.Struct, frozen=True):
     """``about`` is a word or a setting, ``detail`` what was found, ``hint`` what mends it.
 
     ``fault``: the server cannot start, loses what it promised to keep, or is open to whoever comes. ``warning``: it
-    works, but not as it should on a machine that others reach.
+    works, but not as it should on a machine that others reach. ``unknown``: this user may not see it.
     """
 
     about: str
@@ -30,3 +35,38 @@ def warning(about: str, detail: str, hint: str) -> Finding:
 
 def fault(about: str, detail: str, hint: str) -> Finding:
     return Finding(about, "fault", detail, hint)
+
+
+def unknown(about: str, detail: str, hint: str) -> Finding:
+    return Finding(about, "unknown", detail, hint)
+
+
+def tried(about: str, look: Callable[[], Iterable[Finding]], owner: str) -> Iterator[Finding]:
+    """The findings of ``look``; what this user may not see is one that names who may."""
+    try:
+        yield from look()
+    except PermissionError as error:
+        detail = f"{error.filename or 'it'} cannot be seen by the user {user_name(os.geteuid())}"
+        yield unknown(about, detail, as_whom(owner))
+
+
+def as_whom(owner: str) -> str:
+    return f"run imgserve check as {owner}, or as root"
+
+
+def owner_of(place: Path) -> str:
+    """The user whose directory it is; words where that cannot be seen."""
+    try:
+        return user_name(place.stat().st_uid)
+    except OSError:
+        return "the server's user"
+
+
+def is_anothers(place: Path) -> bool:
+    """Whether permissions as this user sees them say nothing of what the server's user may do."""
+    try:
+        return os.geteuid() not in (0, place.stat().st_uid)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True

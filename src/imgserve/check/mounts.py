@@ -1,6 +1,5 @@
-"""What the kernel tells of a place: its file system, and who holds a lock on it. Called by ``storage``."""
+"""What the kernel tells of a place: its file system. Called by ``storage``."""
 
-import os
 from pathlib import Path
 
 FLEETING = frozenset({"tmpfs", "ramfs", "devtmpfs"})
@@ -19,16 +18,3 @@ def file_system(place: Path) -> str:
         if real.is_relative_to(point) and len(point) >= best:  # a later mount lies over an earlier one
             best, kind = len(point), after.split()[0]
     return kind
-
-
-def lock_holder(path: Path) -> int | None:
-    """The process that has flock'ed the file; None when nobody has. No lock is taken for it (proc(5), locks)."""
-    if not path.exists():
-        return None
-    told = path.stat()
-    device = f"{os.major(told.st_dev):02x}:{os.minor(told.st_dev):02x}:{told.st_ino}"
-    for line in Path("/proc/locks").read_text().splitlines():
-        words = line.split()
-        if words[1] == "FLOCK" and words[5] == device:
-            return int(words[4])
-    return None

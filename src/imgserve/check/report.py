@@ -7,6 +7,7 @@ is changed and no lock is taken, so it may run beside the server and before the 
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import get_args
@@ -15,10 +16,13 @@ import msgspec
 
 from imgserve.check import certificates, exposure, files, installation, machine, storage, workers
 from imgserve.check.finding import Finding, State, fault, ok
+from imgserve.errors import counted
 from imgserve.imaging.pool import Config as PoolConfig
 from imgserve.settings.load import Settings
 
-STATES: tuple[State, ...] = get_args(State)  # from good to bad; the place of the worst is the exit status
+STATES: tuple[State, ...] = get_args(State)  # from good to bad
+# What monitoring plugins expect.
+EXIT_STATUS: dict[State, int] = {"ok": 0, "warning": 1, "fault": 2, "unknown": 3}
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -30,12 +34,12 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def check(settings: Settings | None, trouble: str, *, is_json: bool) -> int:
-    """Look, print, and tell the worst: 0 all is well, 1 there are warnings, 2 there are faults."""
+    """Look, print, and tell the worst: 0 all is well, 1 warnings, 3 something that this user may not see, 2 faults."""
     findings = tuple(_all(settings, trouble))
     worst = max((finding.state for finding in findings), key=STATES.index)
     report = Report(version("imgserve"), worst, findings)
     sys.stdout.write(msgspec.json.encode(report).decode() + "\n" if is_json else "".join(_lines(report)))
-    return STATES.index(worst)
+    return EXIT_STATUS[worst]
 
 
 def _all(settings: Settings | None, trouble: str) -> Iterator[Finding]:
@@ -61,8 +65,10 @@ def _lines(report: Report) -> Iterator[str]:
     for finding in report.findings:
         hint = f" ({finding.hint})" if finding.hint else ""
         yield _line(f"{finding.state:<8} {finding.about:<14} {finding.detail}{hint}")
-    counts = [sum(finding.state == state for finding in report.findings) for state in STATES]
-    yield f"imgserve {report.version}: {counts[0]} ok, {counts[1]} warnings, {counts[2]} faults\n"
+    counts = Counter(finding.state for finding in report.findings)
+    unknown = f", {counts['unknown']} unknown" if counts["unknown"] else ""
+    told = f"{counted(counts['warning'], 'warning')}, {counted(counts['fault'], 'fault')}{unknown}"
+    yield f"imgserve {report.version}: {counts['ok']} ok, {told}\n"
 
 
 def _line(text: str) -> str:

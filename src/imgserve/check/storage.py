@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from imgserve import owner
 from imgserve.check import mounts
-from imgserve.check.finding import Finding, fault, ok, warning
-from imgserve.errors import sentence_of
+from imgserve.check.finding import Finding, as_whom, fault, ok, owner_of, tried, unknown, warning
+from imgserve.client import NotAllowed
+from imgserve.errors import cause_of, counted, sentence_of, user_name
+from imgserve.jobs.breakage import RESTORE
 from imgserve.jobs.queue import StorageFailing
 from imgserve.jobs.sqlite import FILE_NAME
 from imgserve.jobs.sqlite_inspect import Inspected, inspect
@@ -23,17 +26,28 @@ _SMALL_SHARE = 4  # times the floor: below it the end is near
 
 def look(settings: Settings) -> Iterator[Finding]:
     place = settings.data_dir
-    if not place.exists():
-        yield from _not_yet(place)
+    whose = owner_of(place)
+    there = False
+
+    def directory() -> Iterator[Finding]:
+        nonlocal there
+        there = stat.S_ISDIR(place.stat().st_mode) if os.path.lexists(place) else False
+        yield from [_directory(settings)] if there else _not_yet(place)
+
+    yield from tried("data_dir", directory, whose)
+    if not there:
         return
-    yield _directory(settings)
-    yield from _file_system(place)
-    yield from _disk(place, settings.queue.min_free_disk_bytes)
-    yield _sync(place)
-    yield from _queue(place)
+    yield from tried("file system", lambda: _file_system(place), whose)
+    yield from tried("disk", lambda: _disk(place, settings.queue.min_free_disk_bytes), whose)
+    yield from tried("fsync", lambda: [_sync(place)], whose)
+    yield from _server(place)
+    yield from tried("queue file", lambda: _queue(place), whose)
 
 
 def _not_yet(place: Path) -> Iterator[Finding]:
+    if os.path.lexists(place):
+        yield fault("data_dir", f"{place} is no directory", "remove it, or name another with --data-dir")
+        return
     above = next(one for one in place.absolute().parents if one.exists())
     if os.access(above, os.W_OK | os.X_OK):
         yield ok("data_dir", f"{place} will be made by the first start")
@@ -55,14 +69,18 @@ def _directory(settings: Settings) -> Finding:
         detail = f"others can reach the passwords in its jobs: {', '.join(wrong)}"
         return fault("data_dir", detail, "chmod 0700 the directory, 0600 the files")
     try:
-        owner = pwd.getpwnam(settings.user).pw_uid if settings.user else os.geteuid()
+        wanted = pwd.getpwnam(settings.user).pw_uid if settings.user else os.geteuid()
     except KeyError:
         return fault("user", f"there is no user {settings.user}", "make that user, or name another")
-    if told.st_uid != owner and os.geteuid() != 0:
-        return fault("data_dir", f"{place} belongs to user {told.st_uid}, not to {owner}", "chown it")
-    if told.st_uid != owner and settings.user:
-        return fault("data_dir", f"{place} belongs to user {told.st_uid}, not to {settings.user}", "chown it")
-    return ok("data_dir", f"{place} is private to user {told.st_uid}")
+    holder = user_name(told.st_uid)
+    if told.st_uid != wanted and os.geteuid() != 0:
+        us = user_name(os.geteuid())
+        hint = f"{as_whom(holder)}; for a server of {us}: chown -R {us} {place}"
+        return unknown("data_dir", f"{place} belongs to {holder}, and this check runs as {us}", hint)
+    if told.st_uid != wanted and settings.user:
+        hint = f"chown -R {settings.user} {place}"
+        return fault("data_dir", f"{place} belongs to {holder}, expected {settings.user}", hint)
+    return ok("data_dir", f"{place} is private to {holder}")
 
 
 def _file_system(place: Path) -> Iterator[Finding]:
@@ -99,26 +117,57 @@ def _sync(place: Path) -> Finding:
             file.write(b"imgserve check")
             file.flush()
             os.fsync(file.fileno())
+    except PermissionError:
+        raise
     except OSError as error:
-        return fault("fsync", f"{place}: {error.strerror}", "mend the disk, or its permissions")
+        cause, remedy = cause_of(error)
+        return fault("fsync", f"{place} cannot be written: {cause}", remedy or "mend the disk")
     return ok("fsync", f"a write reaches the disk in {(time.monotonic() - started) * 1000:.1f} ms")
 
 
+def _server(place: Path) -> Iterator[Finding]:
+    """Who owns the directory, and the states that the server itself tells."""
+    try:
+        seen = owner.look(place)
+    except NotAllowed as error:
+        yield unknown("server", error.detail, as_whom(owner_of(place)))
+        return
+    pid = f"pid {seen.pid}" if seen.pid else "a process that cannot be seen from here"
+    if seen.state in ("absent", "dead"):
+        yield ok("server", f"none owns {place} now")
+    elif seen.state == "silent":
+        yield warning("server", f"{pid} owns {place} and does not answer", "look at its log")
+    else:
+        yield ok("server", f"{pid} owns {place}")
+    for state in seen.server.states if seen.server else ():
+        if state.severity in ("refusing", "warning") and state.name != "draining":
+            judged = fault if state.severity == "refusing" else warning
+            yield judged("server", f"{state.name}: {state.detail}", state.hint)
+
+
 def _queue(place: Path) -> Iterator[Finding]:
-    server = mounts.lock_holder(place / "lock")
-    yield ok("server", f"pid {server} owns {place}" if server else f"none owns {place} now")
     try:
         told = inspect(place)
+    except PermissionError:
+        raise
     except (StorageFailing, OSError) as error:
-        yield fault("queue file", sentence_of(error), "restore a backup, or move it away: see docs/operations.md")
+        hint = error.hint if isinstance(error, StorageFailing) and error.hint else RESTORE
+        yield fault("queue file", error.detail if isinstance(error, StorageFailing) else sentence_of(error), hint)
         return
     if told is None:
         yield ok("queue file", "none yet, the first start makes it")
         return
     yield _queue_file(told)
     if told.schema == told.newest_schema and not told.damage:
-        yield _waiting(told, time.time(), is_served=server is not None)
+        yield _waiting(told, time.time(), is_served=_is_served(place))
         yield _debts(told)
+
+
+def _is_served(place: Path) -> bool:
+    try:
+        return owner.look(place).state not in ("absent", "dead")
+    except NotAllowed:
+        return True
 
 
 def _queue_file(told: Inspected) -> Finding:
@@ -133,7 +182,7 @@ def _queue_file(told: Inspected) -> Finding:
 
 
 def _waiting(told: Inspected, now: float, *, is_served: bool) -> Finding:
-    said = f"{told.waiting} jobs wait, {told.running} run"
+    said = f"{counted(told.waiting, 'job')} waiting, {told.running} running"
     if told.oldest_at is not None:
         said += f", the oldest since {timedelta(seconds=int(max(now - told.oldest_at, 0)))}"
     if told.waiting and not is_served:
@@ -146,6 +195,8 @@ def _waiting(told: Inspected, now: float, *, is_served: bool) -> Finding:
 
 def _debts(told: Inspected) -> Finding:
     if told.given_up or told.owed:
-        detail = f"placeholders left: {told.owed} failure pictures are still tried, {told.given_up} were given up"
+        verb = "is" if told.owed == 1 else "are"
+        tried = f"{counted(told.owed, 'failure picture')} {verb} still tried"
+        detail = f"placeholders left: {tried}, {told.given_up:,} were given up"
         return warning("debts", detail, "look in the log for placeholder_left and its destination")
     return ok("debts", "no destination is owed a failure picture")

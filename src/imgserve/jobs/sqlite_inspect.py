@@ -3,13 +3,14 @@
 Called by ``imgserve check``. SQLite's own read locks are taken for a moment; the server's commits go on meanwhile.
 """
 
+import errno
+import os
 from pathlib import Path
 
 import apsw
 import msgspec
 
-from imgserve.jobs.breakage import STORAGE_ERRORS
-from imgserve.jobs.queue import StorageFailing
+from imgserve.jobs.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.sqlite import FILE_NAME
 from imgserve.jobs.sqlite_schema import SCHEMA_VERSION
 
@@ -35,7 +36,7 @@ class Inspected(msgspec.Struct, frozen=True):
 
 
 def inspect(data_dir: Path) -> Inspected | None:
-    """None: there is no queue file yet. Raises StorageFailing for one that cannot be read."""
+    """None: there is no queue file yet. Raises StorageFailing for one that cannot be read, PermissionError."""
     path = data_dir / FILE_NAME
     if not path.exists():
         return None
@@ -46,7 +47,9 @@ def inspect(data_dir: Path) -> Inspected | None:
     except STORAGE_ERRORS as error:
         if is_left_alone and wal.exists():  # a server has started meanwhile
             return _read(path, is_immutable=False)
-        raise StorageFailing(f"the queue file {path} cannot be read: {error}") from error
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, "permission denied", str(path)) from error
+        raise storage_failing(error, f"{path} cannot be read", path) from error
 
 
 def _read(path: Path, *, is_immutable: bool) -> Inspected:

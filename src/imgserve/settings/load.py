@@ -37,6 +37,7 @@ ROOT_PID_FILE = Path("/var/run/imgserve.pid")
 ROOT_LOG_FILE = Path("/var/log/imgserve/imgserve.log")
 CONFIG_FILE_NAME = "imgserve.toml"
 PLACES = ("data_dir", "pid_file")
+SECRET_FILES = ("api_key_file", "tls_key")
 
 
 class SettingsInvalid(ImgserveError):
@@ -86,8 +87,11 @@ class Settings(msgspec.Struct, frozen=True):
     test: TestSwitches | None = None
 
 
-def load(flags: Namespace, environ: Mapping[str, str]) -> Settings:
-    """All settings. Raises SettingsInvalid, which names every fault."""
+def load(flags: Namespace, environ: Mapping[str, str], *, is_look: bool = False) -> Settings:
+    """All settings. ``is_look``: for a user who is not the server's, and may not read its keys.
+
+    Raises SettingsInvalid, which names every fault.
+    """
     problems: list[str] = []
     own_dir = _own_dir(environ)
     given = gather(flags, environ, config_file(own_dir), problems)
@@ -102,8 +106,9 @@ def load(flags: Namespace, environ: Mapping[str, str]) -> Settings:
     values[""]["notify_socket"] = environ.get("NOTIFY_SOCKET", "")
     tree = {**values.pop(""), **values, "test": _test_switches(environ, problems)}
     settings = msgspec.convert(tree, Settings, dec_hook=lambda kind, value: kind(value))
-    problems += _contradictions(settings, given)
-    return _with_keys(settings, given, problems)
+    shut = [name for name in SECRET_FILES if is_look and name in given and _is_shut(str(given[name].value))]
+    problems += _contradictions(settings, given, shut)
+    return _with_keys(settings, given, problems, shut)
 
 
 def locate(flags: Namespace, environ: Mapping[str, str]) -> Places:
@@ -175,20 +180,26 @@ def _choose_by_workers(values: dict[str, dict[str, object]]) -> None:
     values.setdefault("runner", {}).setdefault("max_attempts", min(64, 16 * workers))
 
 
-def _contradictions(settings: Settings, given: Mapping[str, Given]) -> Iterator[str]:
+def _is_shut(path: str) -> bool:
+    return os.access(path, os.F_OK) and not os.access(path, os.R_OK)
+
+
+def _contradictions(settings: Settings, given: Mapping[str, Given], shut: Iterable[str]) -> Iterator[str]:
     """What the packages themselves find wrong with their slices, each under the name by which it was given."""
     for section in ("api", "transfer", "queue", "tracing"):
         for problem in getattr(settings, section).problems():
             field, _, sentence = problem.partition(": ")
             name = BY_TARGET[f"{section}.{field}"].name
+            if name in shut:
+                continue
             yield f"{given[name].origin if name in given else name}: {sentence}"
 
 
-def _with_keys(settings: Settings, given: Mapping[str, Given], problems: list[str]) -> Settings:
+def _with_keys(settings: Settings, given: Mapping[str, Given], problems: list[str], shut: Iterable[str]) -> Settings:
     """The settings with the keys of their key file. Raises SettingsInvalid for this and all earlier problems."""
     keys: tuple[Key, ...] = ()
     try:
-        keys = read_keys(settings.api.key_file) if settings.api.key_file else ()
+        keys = read_keys(settings.api.key_file) if settings.api.key_file and "api_key_file" not in shut else ()
     except KeyFileInvalid as error:
         problems.append(f"{given['api_key_file'].origin}: {error.sentence()}")
     if problems:
