@@ -106,8 +106,8 @@ def test_another_user_sees_what_he_may_and_is_told_who_sees_the_rest(open_house:
     keys = top / "keys"
     keys.write_text("a-key-of-some-length-01\n")
     keys.chmod(0o600)
-    given = ("--data-dir", str(data), "--write-root", str(top / "out"), "--api-key-file", str(keys))
-    given += ("--host", "127.0.0.1")
+    given: tuple[str, ...] = ("--data-dir", str(data), "--write-root", str(top / "out"), "--api-key-file", str(keys))
+    given = (*given, "--host", "127.0.0.1")
     nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     before = (*where_everybody_can_read_python(top), *nobody)
     with Daemon(data, "--api-key-file", str(keys), "--write-root", str(top / "out")) as server:

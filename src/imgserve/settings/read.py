@@ -88,7 +88,7 @@ def _table(path: Path, origin: str, problems: list[str]) -> dict[str, object]:
     except UnicodeDecodeError:
         problems.append(f"{where} is not UTF-8, expected a TOML file in UTF-8")
     except tomllib.TOMLDecodeError as error:
-        problems.append(f"{where} is not TOML: {error} (texts stand in quotes: key = \"value\")")
+        problems.append(f'{where} is not TOML: {error} (texts stand in quotes: key = "value")')
     return {}
 
 
