@@ -111,6 +111,12 @@ def sizeless(data: bytes) -> bytes:
     return data.replace(b' width="900" height="900"', b"", 1)
 
 
+def declared(attributes: int, elements: int) -> bytes:
+    """Elements that all get these attributes from the document type."""
+    lists = "".join(f"<!ATTLIST g a{n} CDATA ''>" for n in range(attributes))
+    return f"<!DOCTYPE svg [{lists}]>".encode() + drawn("<g/>" * elements)
+
+
 PATTERN = '<pattern id="p{n}" width="3" height="3" patternUnits="userSpaceOnUse">{inside}</pattern>'
 CIRCLE = '<circle cx="450" cy="450" r="440" fill="none" stroke="red" stroke-width="400" opacity=".5"/>'
 SYMBOL = '<symbol id="s"><circle r="900" opacity=".5"/></symbol>'
@@ -118,8 +124,8 @@ BLUR = '<feGaussianBlur stdDeviation="9"/>'
 ATTRIBUTES = " ".join(f'a{n}="b"' for n in range(100_000))
 LIGHT = '<feDiffuseLighting><fePointLight z="9"/></feDiffuseLighting>'
 
-# "librsvg" is its own limit or the XML parser's; "deadline" is svg_timeout_s and then SIGKILL, "memory" and
-# "measure" are the worker's own watch.
+# "librsvg" is its own limit or the XML parser's; "markup" is what xmlcheck counts, "deadline" is svg_timeout_s and then
+# SIGKILL, "memory" and "measure" are the worker's own watch.
 SVG: dict[str, tuple[str, Maker]] = {
     "5 MB and a byte": ("svg_bytes", lambda: comments(5_000_001)),
     "a thousand million pixels wide": ("librsvg", lambda: svg("", 'width="1000000000" height="1000000000"')),
@@ -152,6 +158,7 @@ SVG: dict[str, tuple[str, Maker]] = {
     "letters without a size": ("measure", lambda: sizeless(flood_of_text(30_000))),
     "arcs without a size": ("measure", lambda: sizeless(drawn(f'<path d="M0 0{"a9e4 9e4 0 1 1 1 1" * 5000}"/>'))),
     "rules without a size": ("measure", lambda: sizeless(styled(3000, 20_000))),
+    "1,500 attributes for every element": ("markup", lambda: declared(1500, 4000)),
     "use of itself": ("nothing", lambda: drawn('<g id="a"><use xlink:href="#a"/></g>')),
     "patterns": ("nothing", lambda: stacked(PATTERN, 12)),
     "200 groups in each other": ("nothing", lambda: nested('g opacity=".99"', 200)),

@@ -28,7 +28,11 @@ BOMBS = RASTER | SVG
 LATEST = [name for name, (stop, _) in BOMBS.items() if stop == "deadline"]
 OTHERS = [name for name in BOMBS if name not in LATEST]
 FAULTS = {"decoder": SourceUnreadable, "librsvg": SvgInvalid, "deadline": RenderTimeout}
-WATCHED = {"memory": (PictureTooLarge, "more memory"), "measure": (SvgInvalid, "no size of its own")}
+WATCHED = {
+    "memory": (PictureTooLarge, "more memory"),
+    "measure": (SvgInvalid, "no size of its own"),
+    "markup": (SvgInvalid, "cost too much"),
+}
 DEADLINE_S, SLACK_S = 0.5, 0.5
 WORKER_BYTES, PARENT_BYTES = 1_000_000_000, 50_000_000
 UNLIMITED = Limits(

@@ -23,7 +23,7 @@ from imgserve.spec.recipe import OutputOptions, Recipe
 from tests import pictures
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import webp_film
-from tests.hostile.bombs_svg import SVG, doubled, drawn, flood_of_text, sizeless
+from tests.hostile.bombs_svg import SVG, declared, doubled, drawn, flood_of_text, sizeless
 from tests.hostile.test_bombs import BOMBS, WORKER_BYTES
 from tests.sizes import PATIENCE_S
 
@@ -127,6 +127,20 @@ async def test_whoever_comes_next_finds_a_worker(pool: Pool) -> None:
 async def test_a_long_svg_that_is_no_xml_is_still_refused_at_once(pool: Pool, data: bytes) -> None:
     cost, refused = await least_cost_of_probe(pool, data)
     assert isinstance(refused, SvgInvalid)
+    assert cost < MOST_CPU_S
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        declared(90, 1_000_000),
+        drawn("".join(f'<g xmlns:x{n}="u">' for n in range(190_000)) + "</g>" * 190_000),
+        drawn("<g>" * 600_000 + "</g>" * 600_000),
+    ],
+    ids=["declared attributes", "namespaces", "groups"],
+)
+async def test_markup_that_is_not_counted_is_timed(pool: Pool, data: bytes) -> None:
+    cost, _ = await cost_of_probe(pool, data)
     assert cost < MOST_CPU_S
 
 

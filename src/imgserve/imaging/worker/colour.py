@@ -4,6 +4,9 @@ import pyvips
 
 _GREY = {"b-w", "grey16"}
 _MAX_BANDS = 4
+_OPAQUE = 255
+
+Rgba = tuple[int, int, int, int]
 
 
 def to_srgb(image: pyvips.Image) -> pyvips.Image:
@@ -24,6 +27,17 @@ def from_profile(image: pyvips.Image) -> pyvips.Image:
 def evaluate(image: pyvips.Image) -> pyvips.Image:
     """Decode now, so that a corrupt source fails here, and what fails later is the saver's fault alone."""
     return image.copy_memory()
+
+
+def over(image: pyvips.Image, ground: Rgba) -> pyvips.Image:
+    """RGBA before a colour, rounded; RGBA again (W3C Compositing and Blending Level 1, section 5.1)."""
+    above = image.extract_band(3) / _OPAQUE
+    below = (1 - above) * (ground[3] / _OPAQUE)
+    alpha = above + below
+    colours = image.extract_band(0, n=3) * above + below * list(ground[:3])
+    if ground[3] < _OPAQUE:
+        colours = colours / alpha  # alpha is nowhere 0 here
+    return colours.bandjoin(alpha * _OPAQUE).rint().cast("uchar").copy(interpretation="srgb")
 
 
 def parse_hex(text: str) -> tuple[int, int, int]:

@@ -34,7 +34,7 @@ _UNREADABLE: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "compressed with gzip, and compressed SVG is not read because its true size cannot be known"),
 )
 _READABLE_HINT = "send JPEG, PNG, WebP, GIF, TIFF, AVIF or SVG"
-_MARKUP_STARTS = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0<")
+_MARKUP_STARTS = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0<", b"\0\0\xfe\xff", b"\0\0\0<")
 
 
 def detect(data: bytes | mmap.mmap, *, is_complete: bool = True) -> SourceFormat | None:

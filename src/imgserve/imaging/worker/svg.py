@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pyvips
 
-from imgserve.imaging.worker import svgsize
+from imgserve.imaging.worker import colour, svgsize, svgstyle
 from imgserve.imaging.worker.svgmarkup import Root, find_root
 from imgserve.spec.facts import Size
 
@@ -33,9 +33,10 @@ def draw(data: bytes, size: Size, *, is_stretched: bool, dpi: float = svgsize.NE
 
     The image is lazy: a broken SVG may fail here or later. Raises SvgInvalid.
     """
-    root = find_root(data)
-    if root is None:
+    found = find_root(data)
+    if found is None:
         raise svgsize.not_svg()
+    root = svgstyle.for_screen(found, size)
     changes = {b"width": b"%d" % size.width_px, b"height": b"%d" % size.height_px, b"style": _style(root, size)}
     box = _view_box(root)
     if box is None or is_stretched:
@@ -47,7 +48,8 @@ def draw(data: bytes, size: Size, *, is_stretched: bool, dpi: float = svgsize.NE
     image = svgsize.load(_rewritten(root, changes), dpi=dpi)
     if (image.width, image.height) != (size.width_px, size.height_px):
         image = image.thumbnail_image(size.width_px, height=size.height_px, size="force")
-    return image
+    ground = svgstyle.background(root)
+    return image if ground is None else colour.over(image, ground)
 
 
 def _rewritten(root: Root, changes: dict[bytes, bytes]) -> bytes:

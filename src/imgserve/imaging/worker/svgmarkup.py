@@ -3,9 +3,10 @@
 In: the bytes of the file. Out: where the root's start tag lies and what its attributes say, as they are written.
 """
 
-import codecs
 import re
 from typing import NamedTuple
+
+from imgserve.imaging.worker import xmltext
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _ROOT_NAME = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?svg(?=[\s/>])")
@@ -14,13 +15,9 @@ _TAG_END = re.compile(rb"\s*/?>")
 _SUBSET_TOKEN = re.compile(rb"[\"'\[\]>]|<!--|<\?")
 _CLOSED_BY = {b'"': b'"', b"'": b"'", b"<!--": b"-->", b"<?": b"?>"}
 
-_UTF_16 = ("utf-16", "utf-16-le", "utf-16-be")
-for _name in _UTF_16:
-    codecs.lookup(_name)  # Python loads a codec when it is first used: that would be behind the sandbox's lock
-
 
 class Root(NamedTuple):
-    """The root's start tag. ``data`` is UTF-8 or another superset of ASCII; ``names_end`` is behind ``<svg``."""
+    """The root's start tag. ``data`` is the document in UTF-8; ``names_end`` is behind ``<svg``."""
 
     data: bytes
     names_end: int
@@ -30,7 +27,7 @@ class Root(NamedTuple):
 
 def find_root(data: bytes) -> Root | None:
     """The root element if the document is an SVG, else None. Reads no further than its start tag."""
-    data = _as_ascii_superset(data)
+    data = xmltext.as_utf8(data)
     at = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     while True:
         at = _behind_space(data, at)
@@ -44,16 +41,6 @@ def find_root(data: bytes) -> Root | None:
             return _read_tag(data, at)
         if at < 0:
             return None
-
-
-def _as_ascii_superset(data: bytes) -> bytes:
-    """UTF-16 becomes UTF-8, without its declaration, which would no longer be true."""
-    if not data.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")):
-        return data
-    marked, little, big = _UTF_16
-    encoding = marked if data[:1] in b"\xff\xfe" else little if data[:1] == b"<" else big
-    text = data.decode(encoding, errors="replace")
-    return re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1).encode()
 
 
 def _behind_space(data: bytes, at: int) -> int:
