@@ -95,7 +95,7 @@ def ask(request, *sources):
     for data in sources:
         descriptors.append(os.memfd_create("source"))
         os.write(descriptors[-1], data)
-    descriptors.append(os.memfd_create("result"))
+    descriptors.append(os.memfd_create("result", os.MFD_ALLOW_SEALING))
     reply = worker._answer(request, descriptors, lambda fault: None)
     answers.add(type(reply).__name__)
     for descriptor in descriptors:
