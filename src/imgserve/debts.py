@@ -20,6 +20,7 @@ from imgserve.placeholder import Placeholders
 from imgserve.spec.recipe import MEDIA_TYPE
 from imgserve.stage import stage
 from imgserve.transfer.dispatch import Write
+from imgserve.transfer.faults import NotOurs
 
 
 class Debts:
@@ -62,9 +63,6 @@ class Debts:
             failpoint.reach("failed_paid")
 
     async def _try(self, debt: DebtClaim) -> DebtOutcome | None:
-        if self._clock() > debt.owed_until:
-            logs.event("placeholder_left", level=logs.WARNING, output=debt.output.id)
-            return "given_up"
         try:
             peer = debt.output.spec.destination.peer
             if self.slow()[peer] >= self._max_slow_per_host:
@@ -72,7 +70,7 @@ class Debts:
                 return None
             with stage("debt", parent=debt.traceparent, is_outer=True), self._under_way.to(peer):
                 await self._replace(debt)
-        except Overtaken:
+        except (Overtaken, NotOurs):
             return "overtaken"
         except ClaimLost:
             return None
@@ -80,12 +78,20 @@ class Debts:
             raise
         except ImgserveError as error:
             logs.event("debt_unpaid", output=debt.output.id, code=error.code)
-            return self._clock() + backoff(debt.attempts, self._jitter(), self._retry_delay_s)
+            return self._unpaid(debt)
         except Exception:  # noqa: BLE001 - as in an attempt: a bug must not keep the destination held for ever
             logs.bug("debt_bug", output=debt.output.id)
-            return self._clock() + backoff(debt.attempts, self._jitter(), self._retry_delay_s)
+            return self._unpaid(debt)
         logs.event("debt_paid", output=debt.output.id)
         return "paid"
+
+    def _unpaid(self, debt: DebtClaim) -> DebtOutcome:
+        """When to try again. What is past its time has had a try all the same, and is given up."""
+        now = self._clock()
+        if now > debt.owed_until:
+            logs.event("placeholder_left", level=logs.WARNING, output=debt.output.id)
+            return "given_up"
+        return now + backoff(debt.attempts, self._jitter(), self._retry_delay_s)
 
     async def _replace(self, debt: DebtClaim) -> None:
         output = debt.output
@@ -93,7 +99,9 @@ class Debts:
         assert output.spec.recipe.output.format is not None
         media_type = MEDIA_TYPE[output.spec.recipe.output.format]
         intent = Intent(debt.number, output.id, debt.token, place.key, "failed")
-        write = Write("failed", media_type, f"o{output.id}", debt.token, self._delivery_timeout_s)
+        write = Write(
+            "failed", media_type, f"o{output.id}", debt.token, self._delivery_timeout_s, only_over=output.laid
+        )
         if output.spec.on_failure == "delete":
             await self._deliveries.delete(intent, place, write)
             return

@@ -118,13 +118,13 @@ class Deliveries:
     ) -> Delivery:
         """Deliver ``blob``; ``is_held``: the destination is ours already.
 
-        Raises Overtaken, ClaimLost, StorageFailing and what the transfer raises.
+        Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy and what the transfer raises.
 
         DeliveryUnknown also when a newer job's write broke this one off.
         """
         abandoned: tuple[tuple[str, int], ...] = ()
         if not is_held:
-            granted = await self._hold(intent, destination)
+            granted = await self._hold(intent, destination, write.timeout_s)
             abandoned = tuple((self._name(output_id), token) for output_id, token in granted.abandoned)
         write = msgspec.structs.replace(write, name=self._name(intent.output_id), abandoned=abandoned)
         failpoint.reach(f"{intent.kind}_locked")
@@ -133,7 +133,7 @@ class Deliveries:
         return delivered
 
     async def delete(self, intent: Intent, destination: Destination, write: Write) -> None:
-        await self._hold(intent, destination)
+        await self._hold(intent, destination, write.timeout_s)
         failpoint.reach(f"{intent.kind}_locked")
         await self._fly(intent, self._transfers.delete(destination, write))
 
@@ -141,7 +141,22 @@ class Deliveries:
         """For temporary files: two servers may write to one directory, each with an output of this number."""
         return f"{self._queue.id}-o{output_id}"
 
-    async def _hold(self, intent: Intent, destination: Destination) -> Granted:
+    async def _hold(self, intent: Intent, destination: Destination, timeout_s: float) -> Granted:
+        """Somebody waits for a placeholder's reply, so it waits ``timeout_s`` at most; other writes as long as needed.
+
+        Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy.
+        """
+        if intent.kind != "placeholder":
+            return await self._hold_patiently(intent, destination)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._hold_patiently(intent, destination)
+        except TimeoutError:
+            raise DestinationBusy(
+                "the destination is being written to, or was when its server died", "send the request again"
+            ) from None
+
+    async def _hold_patiently(self, intent: Intent, destination: Destination) -> Granted:
         impatient_at: float | None = None
         while True:
             now = self._clock()

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from imgserve import failpoint, logs, metrics, tracing
+from imgserve.blob import Fingerprint
 from imgserve.callers import Caller, Sharing
 from imgserve.crowd import Crowd
 from imgserve.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult
-from imgserve.jobs.persist import until_stored
+from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.queue import Queue, QueueFull, ShareFull
 from imgserve.placeholder import Placeholders
 from imgserve.probe import facts_of
@@ -42,7 +43,9 @@ Reply = Callable[[tuple[FixedOutput, ...]], bytes]
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``max_at_once``: requests being taken in at a time; others wait their turn unanswered, ``max_waiting`` at most.
+    """``storage_timeout_s``: how long a caller of whose job nothing was sent yet waits for the queue's disk.
+
+    ``max_at_once``: requests being taken in at a time; others wait their turn unanswered, ``max_waiting`` at most.
 
     ``host_share``: the part of these turns that one destination host may have; ``callers`` has the rest of it.
     The qualities are for results whose job names none.
@@ -52,6 +55,7 @@ class Config(msgspec.Struct, frozen=True):
     max_waiting: int = 2000
     host_share: float = 0.5
     placeholder_timeout_s: float = 5.0
+    storage_timeout_s: float = 30.0
     deadline_s: float = 24 * 3600.0
     jpeg_quality: int = DEFAULT_QUALITY["jpeg"]
     webp_quality: int = DEFAULT_QUALITY["webp"]
@@ -109,6 +113,7 @@ class Intake:
         self._crowd = Crowd(config.max_waiting)
         self._sharing = sharing
         self._under_way: set[asyncio.Task[Answer]] = set()
+        self._storage = PatientStorage(queue, config.storage_timeout_s, clock)
         self.is_draining = False
 
     async def take_in(self, request: JobRequest, caller: Caller, reply: Reply, traceparent: str = "") -> Answer:
@@ -205,7 +210,7 @@ class Intake:
 
     async def _enqueue(self, job: NewJob, caller: Caller) -> Accepted | Adopted:
         try:
-            return await self._queue.enqueue(job, self._clock())
+            return await self._storage.enqueue(job)
         except ShareFull as error:
             self._sharing.is_full(error, caller)
             raise
@@ -271,8 +276,7 @@ class Intake:
         if not refusals and not bugs:
             return tuple(states)
         refusals.sort(key=lambda error: error.classic_code or 0)
-        code, detail = (refusals[0].code, refusals[0].sentence()) if refusals else ("internal", "")
-        await until_stored(lambda: self._queue.refuse(entry.number, tuple(states), code, detail, self._clock()))
+        await self._storage.refuse(entry, tuple(states), refusals[0] if refusals else None)
         raise (refusals or bugs)[0]
 
     async def _put(self, entry: Accepted, output_id: int, output: FixedOutput, whose: str) -> PlaceholderResult:
@@ -282,7 +286,7 @@ class Intake:
         media_type = MEDIA_TYPE[output.recipe.output.format]
         write = Write("placeholder", media_type, f"o{output_id}", 0, self._config.placeholder_timeout_s)
         drawn = await self._placeholders.waiting(output, whose)
-        await self._queue.note_placeholder(drawn.digest, drawn.blob.size, self._clock())
+        await self._storage.note_placeholder(drawn.digest, drawn.blob.size)
         intent = Intent(entry.number, output_id, 0, place.key, "placeholder")
         try:
             await self._deliveries.write(intent, place, drawn.blob, write, is_held=output_id in entry.held)
@@ -290,7 +294,8 @@ class Intake:
             return PlaceholderResult(output_id, "unknown")
         except (Overtaken, ClaimLost):
             return PlaceholderResult(output_id, "none")
-        return PlaceholderResult(output_id, "written")
+        laid = Fingerprint(drawn.blob.size, drawn.digest) if place.kind == "file" else None
+        return PlaceholderResult(output_id, "written", laid)
 
 
 def _answer_again(entry: Adopted) -> Answer:

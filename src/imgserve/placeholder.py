@@ -3,12 +3,11 @@ what it depends on (size, format, colour, words, quality), so that a thousand th
 """
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 
 import msgspec
 
-from imgserve.blob import Blob
+from imgserve.blob import Blob, Fingerprint
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool
 from imgserve.spec.request import FixedOutput
@@ -78,7 +77,7 @@ def _charge(drawn: Drawn) -> int:
 
 def digest(blob: Blob) -> bytes:
     """BLAKE2b-128 of the bytes. Ask only for pictures as small as placeholders are: it runs where it is called."""
-    return hashlib.blake2b(blob.read(), digest_size=16).digest()
+    return Fingerprint.of(blob.read()).digest
 
 
 def _drawing(output: FixedOutput, color: str, text: str) -> Drawing:

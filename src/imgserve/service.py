@@ -31,6 +31,7 @@ from imgserve.api.server import Itself, StartedAs, server_handler
 from imgserve.api.tls import Certificate, CertificateInvalid
 from imgserve.attempt import Attempts
 from imgserve.callers import Sharing
+from imgserve.clock import Clock
 from imgserve.debts import Debts
 from imgserve.delivery import Deliveries
 from imgserve.desk import Desk
@@ -80,15 +81,15 @@ class Door(NamedTuple):
 class Parts:
     """What one server process is made of."""
 
-    def __init__(self, settings: Settings, queue: SqliteQueue, is_shared: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, queue: SqliteQueue, clock: Clock, is_shared: Callable[[], bool]) -> None:
         self.queue = queue
         self.pool = Pool(settings.pool, settings.limits, is_shared)
         self.transfers = Transfers(settings.transfer, settings.limits)
         begun: Store[Fetch] = Store(BEGUN_BYTES, on_drop=Fetch.cancel)
         placeholders = Placeholders(self.pool, settings.placeholder)
-        deliveries = Deliveries(queue, self.transfers)
+        deliveries = Deliveries(queue, self.transfers, clock)
         renderer = Renderer(self.transfers, self.pool)
-        attempts = Attempts(queue, renderer, deliveries, begun, settings.attempt)
+        attempts = Attempts(queue, renderer, deliveries, begun, settings.attempt, clock)
         debts = Debts(
             queue,
             deliveries,
@@ -96,14 +97,16 @@ class Parts:
             settings.attempt.delivery_timeout_s,
             max(settings.runner.max_debts // 2, 1),
             settings.attempt.retry_delay_s,
+            clock,
         )
-        self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue, is_shared)
-        self.desk = Desk(queue, self.runner, begun, settings.intake.deadline_s)
+        self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue, is_shared, clock)
+        self.desk = Desk(queue, self.runner, begun, settings.intake.deadline_s, clock)
         intake = settings.intake
         sharing = Sharing(intake.max_at_once, intake.max_waiting, settings.queue.share, intake.host_share)
         self.intake = Intake(
-            queue, self.transfers, self.pool, placeholders, deliveries, begun, sharing, settings.limits, intake
-        )
+            queue, self.transfers, self.pool, placeholders, deliveries, begun, sharing, settings.limits, intake,
+            clock,
+        )  # fmt: skip
         self.states = States(self.intake.states, queue.states, self.transfers.states, self.pool.states)
 
 
@@ -249,8 +252,9 @@ async def _drain(parts: Parts, patience_s: float, hurry: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def _parts(settings: Settings, is_shared: Callable[[], bool]) -> AsyncIterator[Parts]:
-    queue = await SqliteQueue.open(settings.data_dir, settings.queue, time.time(), _count_end)
-    parts = Parts(settings, queue, is_shared)
+    clock = Clock()
+    queue = await SqliteQueue.open(settings.data_dir, settings.queue, clock, _count_end)
+    parts = Parts(settings, queue, clock, is_shared)
     try:
         await parts.pool.start()
         if parts.transfers.proxy is not None:

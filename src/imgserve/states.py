@@ -15,7 +15,7 @@ from imgserve import logs, metrics
 
 # refusing: new jobs are refused. warning: jobs go on, but somebody has to act. notice: nothing has to be done.
 Severity = Literal["refusing", "warning", "notice"]
-Name = Literal["draining", "storage_failing", "disk_full", "root_unavailable", "system_libvips"]
+Name = Literal["draining", "storage_failing", "disk_full", "root_unavailable", "clock_stepped", "system_libvips"]
 
 # The log tells each change this soon, even while nobody asks.
 LOOK_EVERY_S = 1.0
@@ -42,6 +42,11 @@ KINDS: dict[Name, Kind] = {
         "warning",
         "the directory of a read_root or write_root is away",
         "mount or make it again; its jobs go on by themselves",
+    ),
+    "clock_stepped": Kind(
+        "notice",
+        "the wall clock was set",
+        "nothing has to be done: jobs are due when they were, and times in the log are the clock's own",
     ),
     "system_libvips": Kind(
         "notice",

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from imgserve.blob import Blob
+from imgserve.blob import Blob, Fingerprint
 from imgserve.spec import tags
 from imgserve.spec.destination import Destination, parse_destination
 from imgserve.spec.faults import RequestInvalid
 from imgserve.spec.limits import Limits
 from imgserve.spec.source import parse_source
 from imgserve.transfer import file
-from imgserve.transfer.dispatch import Config, Transfers
-from imgserve.transfer.faults import DeliveryFailed, RootUnavailable, SourceUnavailable
+from imgserve.transfer.dispatch import Config, Transfers, Write
+from imgserve.transfer.faults import DeliveryFailed, NotOurs, RootUnavailable, SourceUnavailable
 from tests.contract.transfers import source, write
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
@@ -45,6 +46,12 @@ class House:
     def deliver(self, path: Path, data: bytes | Blob = b"picture") -> None:
         blob = data if isinstance(data, Blob) else Blob.of(data)
         self._runner.run(self._transfers.deliver(at(path), blob, write()))
+
+    def write(self, path: Path, wanted: Write, *, is_deletion: bool) -> None:
+        if is_deletion:
+            self._runner.run(self._transfers.delete(at(path), wanted))
+        else:
+            self._runner.run(self._transfers.deliver(at(path), Blob.of(b"picture"), wanted))
 
     def fetched(self, path: Path) -> bytes:
         async def fetch() -> bytes:
@@ -286,3 +293,51 @@ def test_a_result_that_shrinks_under_the_write_ends_it(house: House, root: Path)
     with pytest.raises(DeliveryFailed):
         house.deliver(root / "a.png", blob)
     assert list(root.iterdir()) == []
+
+
+LAID = b"a placeholder of ours"
+
+
+def late(house: House, path: Path, *, is_deletion: bool = False) -> None:
+    """What a job that failed long ago still owes."""
+    wanted = msgspec.structs.replace(write("failed"), only_over=Fingerprint.of(LAID))
+    house.write(path, wanted, is_deletion=is_deletion)
+
+
+@pytest.mark.parametrize("is_deletion", [False, True])
+def test_a_failure_picture_replaces_our_placeholder(house: House, root: Path, *, is_deletion: bool) -> None:
+    (root / "a.png").write_bytes(LAID)
+    late(house, root / "a.png", is_deletion=is_deletion)
+    assert not (root / "a.png").exists() if is_deletion else (root / "a.png").read_bytes() == b"picture"
+    late(house, root / "a.png", is_deletion=is_deletion)  # once more, after a crash
+
+
+@pytest.mark.parametrize("is_deletion", [False, True])
+@pytest.mark.parametrize("data", [b"", b"somebody's", LAID[:-1], LAID + b"!", LAID[:-1] + b"!", bytes(10**6)])
+def test_a_failure_picture_replaces_nothing_else(house: House, root: Path, data: bytes, *, is_deletion: bool) -> None:
+    (root / "a.png").write_bytes(data)
+    with pytest.raises(NotOurs):
+        late(house, root / "a.png", is_deletion=is_deletion)
+    assert (root / "a.png").read_bytes() == data
+    assert [path.name for path in root.iterdir()] == ["a.png"]
+
+
+def test_a_failure_picture_is_not_laid_where_nothing_is(house: House, root: Path) -> None:
+    with pytest.raises(NotOurs):
+        late(house, root / "a.png")
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "directory", "fifo"])
+def test_a_failure_picture_replaces_no_other_kind_of_file(house: House, root: Path, kind: str) -> None:
+    place = root / "a.png"
+    if kind == "link":
+        (root / "b.png").write_bytes(LAID)
+        place.symlink_to("b.png")
+    elif kind == "directory":
+        place.mkdir()
+    else:
+        os.mkfifo(place)
+    with pytest.raises((NotOurs, DeliveryFailed)):
+        late(house, place)
+    assert place.is_symlink() or place.is_dir() or place.is_fifo()

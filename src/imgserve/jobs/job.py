@@ -19,6 +19,7 @@ from typing import Literal
 
 import msgspec
 
+from imgserve.blob import Fingerprint
 from imgserve.spec.facts import Facts
 from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source
@@ -75,17 +76,24 @@ class Adopted(msgspec.Struct, frozen=True):
 
 
 class PlaceholderResult(msgspec.Struct, frozen=True):
+    """``laid``: what a file destination holds now."""
+
     output_id: int
     state: PlaceholderState
+    laid: Fingerprint | None = None
 
 
 class Output(msgspec.Struct, frozen=True):
-    """One output as a runner sees it. ``is_repeat``: its final went out once after an unanswered placeholder."""
+    """One output as a runner sees it. ``is_repeat``: its final went out once after an unanswered placeholder.
+
+    ``laid``: the placeholder that a file destination took, where that is known.
+    """
 
     id: int
     spec: FixedOutput
     placeholder: PlaceholderState
     is_repeat: bool
+    laid: Fingerprint | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -3,11 +3,13 @@ repeated, a release that got lost would leave a placeholder for ever. Used by in
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 from imgserve import logs
-from imgserve.jobs.queue import StorageFailing
+from imgserve.errors import ImgserveError
+from imgserve.jobs.job import Accepted, Adopted, NewJob, PlaceholderResult
+from imgserve.jobs.queue import Queue, StorageFailing
 
 T = TypeVar("T")
 
@@ -22,3 +24,59 @@ async def until_stored(change: Callable[[], Awaitable[T]]) -> T:
         except StorageFailing as error:
             logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
             await asyncio.sleep(PAUSE_S)
+
+
+class PatientStorage:
+    """What intake stores while a caller waits for its reply: a disk that hangs is given ``timeout_s``, as long as
+    nothing has been sent to a destination. After that only the truth counts, and the wait has no bound.
+    """
+
+    def __init__(self, queue: Queue, timeout_s: float, clock: Callable[[], float]) -> None:
+        self._queue = queue
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def enqueue(self, job: NewJob) -> Accepted | Adopted:
+        """Raises QueueFull, ShareFull, StorageFailing."""
+        storing = asyncio.ensure_future(self._queue.enqueue(job, self._clock()))
+        done, _ = await asyncio.wait([storing], timeout=self._timeout_s)
+        if not done:
+            self._start(self._forget(storing))
+            raise self._silent()
+        return storing.result()
+
+    async def note_placeholder(self, digest: bytes, size_bytes: int) -> None:
+        """Raises StorageFailing."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._queue.note_placeholder(digest, size_bytes, self._clock())
+        except TimeoutError:
+            raise self._silent() from None
+
+    async def refuse(
+        self, entry: Accepted, placeholders: tuple[PlaceholderResult, ...], error: ImgserveError | None
+    ) -> None:
+        """Return when it is stored, or in time when no destination holds anything: the row goes when it can."""
+        code, detail = (error.code, error.sentence()) if error else ("internal", "")
+        refusing = self._start(
+            until_stored(lambda: self._queue.refuse(entry.number, placeholders, code, detail, self._clock()))
+        )
+        is_sent = any(result.state in ("written", "unknown") for result in placeholders)
+        await asyncio.wait([refusing], timeout=None if is_sent else self._timeout_s)
+
+    async def _forget(self, storing: asyncio.Future[Accepted | Adopted]) -> None:
+        """Take back a job that was stored after its caller had been told that it was not."""
+        await asyncio.wait([storing])
+        if storing.exception() is None and isinstance(entry := storing.result(), Accepted):
+            await until_stored(lambda: self._queue.refuse(entry.number, (), "storage_failing", "", self._clock()))
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        return task
+
+    @staticmethod
+    def _silent() -> StorageFailing:
+        return StorageFailing("the disk of the queue does not answer", "look at the disk of the data directory")

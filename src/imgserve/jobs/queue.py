@@ -139,7 +139,8 @@ ANY_HOST = HostRoom()
 class Counts(msgspec.Struct, frozen=True):
     """What is not over. ``owed`` and ``given_up``: placeholders of failed jobs that still lie where they were put.
 
-    ``oldest_at``: when the oldest open job came in; ``due_at``: when the next one to be claimed fell due.
+    ``oldest_at``: when the oldest open job came in; ``due_at``: when the next one to be claimed fell due; both as the
+    wall clock shows them.
     """
 
     accepting: int

@@ -18,6 +18,9 @@ MAX_DELAY_S = 600.0
 OWN_TROUBLE_DELAY_S = 1.0
 CRASH_DELAY_S = 1.0
 JITTER = 0.2
+LONGEST_DELAY_S = MAX_DELAY_S * (1.0 + JITTER)
+# A job whose deadline passes while all transfer slots are taken still gets its attempt, within an hour.
+OVERDUE_S = 3600.0
 MAX_ATTEMPTS = 10
 MAX_CRASHES = 3
 
@@ -57,7 +60,7 @@ def decide(
         if crashes + 1 >= MAX_CRASHES:
             return Fail("poison", "crash")
         return Retry(CRASH_DELAY_S, "crash")
-    if isinstance(error, TransfersBusy) and left_s <= OWN_TROUBLE_DELAY_S:
+    if isinstance(error, TransfersBusy) and left_s <= -OVERDUE_S:
         return Fail("deadline", "none")
     if isinstance(error, (StorageFailing, NoWorker, TransfersBusy)):
         return Retry(OWN_TROUBLE_DELAY_S, "none")

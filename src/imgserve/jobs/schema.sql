@@ -1,11 +1,12 @@
--- The queue of one machine, as it is now; schema_N.sql leads an older file to version N. Times are seconds since the epoch; ids of jobs are random, numbers give the order.
+-- The queue of one machine, as it is now; schema_N.sql leads an older file to version N. Times are the queue's own (imgserve.clock), in seconds since the epoch; ids of jobs are random, numbers give the order.
 
 CREATE TABLE owner (
     epoch INTEGER NOT NULL,                -- grows with each server that takes the data directory
     id    TEXT    NOT NULL,                -- names this queue: other queues' servers may share its destinations
-    seen_at REAL,                          -- the wall clock when the owner last looked at it
-    boot    TEXT,                          -- the kernel's boot_id at that moment, and the seconds since that boot:
-    boot_s  REAL                           -- they tell a clock that was set from a server that was off
+    queue_s REAL,                          -- clock.Mark: the queue's own time when the owner last noted it,
+    wall_s  REAL,                          -- what the wall clock said then,
+    boot    TEXT,                          -- the kernel's boot_id,
+    boot_s  REAL                           -- and the seconds since that boot
 ) STRICT;
 
 CREATE TABLE job (
@@ -31,9 +32,7 @@ CREATE TABLE job (
     ended_at    REAL,
     traceparent TEXT,                      -- W3C: the span that took it in; NULL without tracing
     caller      TEXT,                      -- whose part of the queue it fills; '': nobody's, as those that an older version took in
-    hosts       TEXT    NOT NULL DEFAULT '', -- of its open outputs: scheme://host:port, sorted, one space between
-    not_before  REAL,                      -- the caller's own wish, which a stepped clock does not move
-    scheduled_at REAL                      -- the wall clock when run_at was written
+    hosts       TEXT    NOT NULL DEFAULT '' -- of its open outputs: scheme://host:port, sorted, one space between
 ) STRICT;
 CREATE INDEX job_due ON job (caller, hosts, run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
@@ -60,8 +59,7 @@ CREATE TABLE output (
     is_overtaken  INTEGER NOT NULL DEFAULT 0, -- a newer job has written here: this output writes no more
     is_covered    INTEGER NOT NULL DEFAULT 0, -- an older job's final came over its placeholder: it owes nothing for that
     placeholder_digest BLOB,               -- of the placeholder that a file destination took, and its size
-    placeholder_bytes INTEGER,
-    debt_tried_at REAL                     -- when the debt was last tried
+    placeholder_bytes INTEGER
 ) STRICT;
 CREATE INDEX output_of_job ON output (job, destination);
 CREATE INDEX output_of_destination ON output (destination, job);

@@ -1,12 +1,11 @@
 -- From version 5 to 6: claims pass over full hosts, principals cannot overtake each other unseen, clocks may step, pruning
 -- looks at what it deletes and at nothing else. A destination's row lives only as long as somebody writes there.
-ALTER TABLE owner ADD COLUMN seen_at REAL;
+ALTER TABLE owner ADD COLUMN queue_s REAL;
+ALTER TABLE owner ADD COLUMN wall_s REAL;
 ALTER TABLE owner ADD COLUMN boot TEXT;
 ALTER TABLE owner ADD COLUMN boot_s REAL;
 
 ALTER TABLE job ADD COLUMN hosts TEXT NOT NULL DEFAULT '';
-ALTER TABLE job ADD COLUMN not_before REAL;
-ALTER TABLE job ADD COLUMN scheduled_at REAL;
 UPDATE job SET hosts = coalesce(
     (SELECT group_concat(host, ' ') FROM (
         SELECT DISTINCT substr(destination, 1,
@@ -23,7 +22,6 @@ ALTER TABLE output ADD COLUMN is_overtaken INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE output ADD COLUMN is_covered INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE output ADD COLUMN placeholder_digest BLOB;
 ALTER TABLE output ADD COLUMN placeholder_bytes INTEGER;
-ALTER TABLE output ADD COLUMN debt_tried_at REAL;
 CREATE INDEX output_abandoned ON output (id) WHERE debt = 'abandoned';
 -- The user name in the URL; a text that is no JSON has none.
 UPDATE output SET user = (

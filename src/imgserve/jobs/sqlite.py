@@ -14,10 +14,13 @@ from typing import Any
 
 import apsw
 
+from imgserve import logs
+from imgserve.clock import Clock
 from imgserve.jobs import datadir
 from imgserve.jobs import sqlite_admission as admission
 from imgserve.jobs import sqlite_attempts as attempts
 from imgserve.jobs import sqlite_backlog as backlog
+from imgserve.jobs import sqlite_clock as clocks
 from imgserve.jobs import sqlite_destinations as destinations
 from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_operator as operator
@@ -56,22 +59,25 @@ from imgserve.states import Name, State
 
 FILE_NAME = "queue.sqlite"
 FREED_PART = 10
+# An operator who looks within this time learns that the wall clock was set.
+TELL_STEP_S = 3600.0
 
 
 class SqliteQueue:
     """Build with ``open``. All methods are DESIGN's Queue protocol (queue.py)."""
 
     def __init__(
-        self, data_dir: Path, config: Config, lock_fd: int, on_end: Callable[[Ended], None], now: float
+        self, data_dir: Path, config: Config, lock_fd: int, on_end: Callable[[Ended], None], clock: Clock | None
     ) -> None:
         self._data_dir = data_dir
         self._config = config
         self._lock_fd = lock_fd
         self._committer = Committer(data_dir / FILE_NAME, self._tell_ends)
-        self._listing = Listing(data_dir / FILE_NAME)
+        self._clock = clock
+        self._listing = Listing(data_dir / FILE_NAME, clock.wall_of if clock else float)
         self._on_end = on_end
         self._ends: list[Ended] = []
-        self._drain = DrainRate(now)
+        self._drain = DrainRate(0.0)  # anew when the file is taken over
         self._epoch = 0
         self.id = ""
         self._work = asyncio.Event()
@@ -81,20 +87,29 @@ class SqliteQueue:
 
     @classmethod
     async def open(
-        cls, data_dir: Path, config: Config, now: float, on_end: Callable[[Ended], None] = lambda _: None
+        cls, data_dir: Path, config: Config, now: float | Clock, on_end: Callable[[Ended], None] = lambda _: None
     ) -> "SqliteQueue":
-        """Take the data directory over. Raises DataDirectoryInUse, StorageFailing."""
-        queue = cls(data_dir, config, datadir.lock(data_dir), on_end, now)
+        """Take the data directory over. A clock goes on where the last server's ended, and is looked at for steps.
+
+        Raises DataDirectoryInUse, StorageFailing.
+        """
+        clock = now if isinstance(now, Clock) else None
+        queue = cls(data_dir, config, datadir.lock(data_dir), on_end, clock)
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(queue.aclose)
             await queue._take_over(now)
             undo.pop_all()
         return queue
 
-    async def _take_over(self, now: float) -> None:
+    async def _take_over(self, start: float | Clock) -> None:
         def prepare(db: apsw.Connection) -> None:
             with transaction(db):
                 migrate(db)
+                if isinstance(start, Clock):
+                    clocks.resume(db, start, self._config)
+                now = start() if isinstance(start, Clock) else start
+                self._drain = DrainRate(now)
+                clocks.spare_the_overdue(db, now)
                 backlog.watch(db)
                 heads.watch(db)
                 self._watch_ends(db)
@@ -133,6 +148,8 @@ class SqliteQueue:
         os.close(self._lock_fd)
 
     def states(self) -> Iterator[State]:
+        if self._clock is not None:
+            yield from self._clock_states(self._clock)
         error = self._committer.failure
         if error is None:
             try:
@@ -142,6 +159,15 @@ class SqliteQueue:
         if error is not None:
             name: Name = "disk_full" if isinstance(error, DiskFull) else "storage_failing"
             yield State(name, error.detail, error.hint)
+
+    def _clock_states(self, clock: Clock) -> Iterator[State]:
+        if step_s := clock.look():
+            logs.event("clock_stepped", level=logs.WARNING, by_s=round(step_s))
+            mark = clock.mark()
+            self._committer.run_later(lambda db: clocks.note(db, mark))
+        if clock.stepped_at is not None and clock() < clock.stepped_at + TELL_STEP_S:
+            ago_s = round(clock() - clock.stepped_at)
+            yield State("clock_stepped", f"the wall clock was set by {clock.last_step_s:+.0f} s, {ago_s} s ago")
 
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
         datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
@@ -187,9 +213,12 @@ class SqliteQueue:
         return await self._committer.run(transaction, survives_power_loss=False)
 
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
-        return await self._committer.run(
-            lambda db: attempts.heartbeat(db, claims, self._config, now), survives_power_loss=False
-        )
+        def transaction(db: apsw.Connection) -> frozenset[int]:
+            if self._clock is not None and claims:
+                clocks.note(db, self._clock.mark())  # a server that works can tell the next one how late it was
+            return attempts.heartbeat(db, claims, self._config, now)
+
+        return await self._committer.run(transaction, survives_power_loss=False)
 
     async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
         def note(answer: Granted | Busy | Denied) -> None:

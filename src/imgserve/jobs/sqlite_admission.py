@@ -31,8 +31,8 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
         raise ShareFull(detail, "try again later", max(own / max(waiting, 1), 1 / len(backlog.callers(db))))
     db.execute(
         "INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at,"
-        " scheduled_at, traceparent, caller, hosts)"
-        " VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7, ?7 + ?8, ?7, ?7, nullif(?9, ''), ?10, ?11)",
+        " traceparent, caller, hosts)"
+        " VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7, ?7 + ?8, ?7, nullif(?9, ''), ?10, ?11)",
         (job.id, _encode(job.source), _encode(job.facts), job.digest, job.reply, epoch, now, job.deadline_s,
          job.traceparent, job.caller, hosts_of(output.destination.key for output in job.outputs)),
     )  # fmt: skip
@@ -72,8 +72,7 @@ def _adopt(db: apsw.Connection, job: NewJob, epoch: int, now: float) -> Adopted 
 def release(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
     """The keys that are free now."""
     db.execute(
-        "UPDATE job SET is_released = 1, status = 'queued', run_at = ?1, scheduled_at = ?1 WHERE number = ?2"
-        " AND status = 'accepting'",
+        "UPDATE job SET is_released = 1, status = 'queued', run_at = ?1 WHERE number = ?2 AND status = 'accepting'",
         (now, number),
     )
     freed = _note(db, number, placeholders)
@@ -174,8 +173,8 @@ def take_over(db: apsw.Connection, config: Config, now: float) -> int:
     db.execute("UPDATE output SET debt_at = ? WHERE debt = 'owed' AND debt_at > ?", (now, now))
     for (number,) in rows(db, "SELECT number FROM job WHERE status = 'accepting' ORDER BY number"):
         db.execute(
-            "UPDATE job SET status = 'queued', is_released = 1, run_at = ?, scheduled_at = ? WHERE number = ?",
-            (quiet_until, now, number),
+            "UPDATE job SET status = 'queued', is_released = 1, run_at = ? WHERE number = ?",
+            (quiet_until, number),
         )
         db.execute(
             "UPDATE output SET placeholder = 'unknown', status = 'placeholder'"
@@ -190,9 +189,10 @@ def take_over(db: apsw.Connection, config: Config, now: float) -> int:
 
 def _note(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...]) -> list[str]:
     for result in placeholders:
+        laid = result.laid
         db.execute(
-            "UPDATE output SET placeholder = ?1,"
+            "UPDATE output SET placeholder = ?1, placeholder_digest = ?3, placeholder_bytes = ?4,"
             " status = iif(status = 'queued' AND ?1 IN ('written', 'unknown'), 'placeholder', status) WHERE id = ?2",
-            (result.state, result.output_id),
+            (result.state, result.output_id, laid and laid.digest, laid and laid.size_bytes),
         )
     return free(db, number, token=0)

@@ -6,6 +6,7 @@ import apsw
 import msgspec
 
 from imgserve import logs
+from imgserve.blob import Fingerprint
 from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_turns as turns
 from imgserve.jobs.committer import rows
@@ -48,8 +49,7 @@ def _claim(
     db: apsw.Connection, limit: int, config: Config, now: float, kept: int, room: turns.Room
 ) -> tuple[Claim, ...]:
     db.execute(
-        "UPDATE job SET status = 'queued', run_at = ?1, scheduled_at = ?1"
-        " WHERE status = 'running' AND lease_until < ?1",
+        "UPDATE job SET status = 'queued', run_at = ?1 WHERE status = 'running' AND lease_until < ?1",
         (now,),
     )
     chosen = turns.choose(db, limit, now, kept, room)
@@ -149,8 +149,8 @@ def settle(db: apsw.Connection, done: Settlement, config: Config, now: float) ->
     run_at = now if done.retry_at is None else done.retry_at
     db.execute(
         "UPDATE job SET attempts = attempts + ?1, crashes = crashes + ?2, error = ?3, detail = ?4, lease_until = NULL,"
-        " status = coalesce(?5, 'queued'), ended_at = iif(?5 IS NULL, NULL, ?6), run_at = iif(?5 IS NULL, ?7, run_at),"
-        " scheduled_at = ?6 WHERE number = ?8",
+        " status = coalesce(?5, 'queued'), ended_at = iif(?5 IS NULL, NULL, ?6), run_at = iif(?5 IS NULL, ?7, run_at)"
+        " WHERE number = ?8",
         (done.charge == "attempt", done.charge == "crash", done.error, done.detail, end, now, run_at, done.number),
     )
     return True, freed
@@ -188,14 +188,17 @@ def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim
     """A claimed debt falls due again by itself when its payer does not come back."""
     due = rows(
         db,
-        "SELECT output.id, spec, placeholder, is_repeat, job, job.id, debt_attempts, debt_until, traceparent,"
-        " caller"
+        "SELECT output.id, spec, placeholder, is_repeat, placeholder_digest, placeholder_bytes, job, job.id,"
+        " debt_attempts, debt_until, traceparent, caller"
         " FROM output JOIN job ON job.number = output.job"
         " WHERE debt = 'owed' AND debt_at <= ? AND job.ended_at IS NOT NULL ORDER BY debt_at LIMIT ?",
         (now, limit),
     )
     claims = []
-    for output_id, spec, placeholder, is_repeat, number, job_id, attempts, until, traceparent, caller in due:
+    for (
+        output_id, spec, placeholder, is_repeat, digest, size_bytes, number, job_id, attempts, until, traceparent,
+        caller,
+    ) in due:  # fmt: skip
         try:
             fixed = _decode_output(spec)
         except msgspec.DecodeError as error:
@@ -204,7 +207,8 @@ def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim
             continue
         token = db.execute("UPDATE job SET token = token + 1 WHERE number = ? RETURNING token", (number,)).get
         db.execute("UPDATE output SET debt_at = ?, debt_token = ? WHERE id = ?", (now + DEBT_LEASE_S, token, output_id))
-        output = Output(output_id, fixed, placeholder, bool(is_repeat))
+        laid = None if digest is None else Fingerprint(size_bytes, digest)
+        output = Output(output_id, fixed, placeholder, bool(is_repeat), laid)
         claims.append(DebtClaim(number, job_id, token, attempts, until, output, traceparent or "", caller))
     return tuple(claims)
 

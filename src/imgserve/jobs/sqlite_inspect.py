@@ -63,18 +63,28 @@ def _read(path: Path, *, is_immutable: bool) -> Inspected:
         damage = tuple(str(row[0]) for row in db.execute("PRAGMA quick_check(5)") if row[0] != "ok")
         if damage:
             return Inspected(schema, SCHEMA_VERSION, damage)
+        ahead_s = _ahead_of_wall(db, schema)
         open_jobs = "FROM job WHERE ended_at IS NULL AND status <> 'running'"
         waiting, oldest_at, due_at = db.execute(f"SELECT count(*), min(created_at), min(run_at) {open_jobs}").get
+        newest_at: float | None = db.execute("SELECT max(created_at) FROM job").get
         return Inspected(
             schema,
             SCHEMA_VERSION,
             waiting=waiting,
-            oldest_at=oldest_at,
-            due_at=due_at,
+            oldest_at=None if oldest_at is None else oldest_at - ahead_s,
+            due_at=None if due_at is None else due_at - ahead_s,
             running=db.execute("SELECT count(*) FROM job WHERE status = 'running'").get,
-            newest_at=db.execute("SELECT max(created_at) FROM job").get,
+            newest_at=None if newest_at is None else newest_at - ahead_s,
             owed=db.execute("SELECT count(*) FROM output WHERE debt = 'owed'").get,
             given_up=db.execute("SELECT count(*) FROM output WHERE debt = 'given_up'").get,
         )
     finally:
         db.close()
+
+
+def _ahead_of_wall(db: apsw.Connection, schema: int) -> float:
+    """Seconds by which the queue's own time is ahead of the wall clock, as its server last knew."""
+    if schema < 6:
+        return 0.0
+    ahead_s: float = db.execute("SELECT coalesce(queue_s - wall_s, 0.0) FROM owner").get
+    return ahead_s

@@ -21,6 +21,7 @@ from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source, source_key
 
 T = TypeVar("T")
+WallOf = Callable[[float], float]
 
 OPEN: tuple[JobStatus, ...] = ("accepting", "queued", "running")
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled", "superseded")
@@ -47,22 +48,25 @@ _JOBS_OF_PLACE = (
 
 
 class Listing:
-    """A read-only connection, opened when it is first asked."""
+    """A read-only connection, opened when it is first asked. ``wall_of`` shows a stored time as people read it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wall_of: WallOf = float) -> None:
         self._path = path
+        self._wall_of = wall_of
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="listing")
         self._connection: apsw.Connection | None = None
 
     async def page(self, query: JobQuery) -> JobPage:
-        return await self._run(lambda db: _page(db, query))
+        return await self._run(lambda db: _page(db, query, self._wall_of))
 
     async def job(self, job_id: str) -> JobView:
         """Raises NoSuchJob."""
-        return await self._run(lambda db: _job(db, job_id))
+        return await self._run(lambda db: _job(db, job_id, self._wall_of))
 
     async def counts(self) -> Counts:
-        return await self._run(_counts)
+        seen = await self._run(_counts)
+        oldest_at, due_at = (None if at is None else self._wall_of(at) for at in (seen.oldest_at, seen.due_at))
+        return msgspec.structs.replace(seen, oldest_at=oldest_at, due_at=due_at)
 
     async def aclose(self) -> None:
         if self._connection is not None:
@@ -86,10 +90,11 @@ class Listing:
             raise storage_failing(error, "the queue cannot be read", self._path) from error
 
 
-def _page(db: apsw.Connection, query: JobQuery) -> JobPage:
+def _page(db: apsw.Connection, query: JobQuery, wall_of: WallOf) -> JobPage:
     numbers = _numbers(db, query)
     shown = numbers[: query.limit]
-    return JobPage(tuple(_view(db, number) for number in shown), shown[-1] if len(numbers) > len(shown) else None)
+    jobs = tuple(_view(db, number, wall_of) for number in shown)
+    return JobPage(jobs, shown[-1] if len(numbers) > len(shown) else None)
 
 
 def _numbers(db: apsw.Connection, query: JobQuery) -> list[int]:
@@ -126,17 +131,17 @@ def _counts(db: apsw.Connection) -> Counts:
     )
 
 
-def _job(db: apsw.Connection, job_id: str) -> JobView:
+def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> JobView:
     """Raises NoSuchJob."""
     row = db.execute("SELECT number FROM job WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise NoSuchJob(
             f"no job has the id {job_id[:64]!r}", "jobs list shows what there is; ended jobs are kept a day"
         )
-    return _view(db, row[0])
+    return _view(db, row[0], wall_of)
 
 
-def _view(db: apsw.Connection, number: int) -> JobView:
+def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
     row: tuple[Any, ...] | None = db.execute(
         "SELECT id, status, source, created_at, deadline_at, run_at, ended_at, attempts, crashes, error, detail"
         " FROM job WHERE number = ?",
@@ -152,10 +157,10 @@ def _view(db: apsw.Connection, number: int) -> JobView:
         number=number,
         status=status,
         source=_shown_source(source),
-        created_at=datetime.fromtimestamp(created_at, UTC),
-        deadline_at=datetime.fromtimestamp(deadline_at, UTC),
-        due_at=as_time(run_at if status == "queued" else None),
-        ended_at=as_time(ended_at),
+        created_at=datetime.fromtimestamp(wall_of(created_at), UTC),
+        deadline_at=datetime.fromtimestamp(wall_of(deadline_at), UTC),
+        due_at=as_time(wall_of(run_at) if status == "queued" else None),
+        ended_at=as_time(None if ended_at is None else wall_of(ended_at)),
         attempts=attempts,
         crashes=crashes,
         error=error,

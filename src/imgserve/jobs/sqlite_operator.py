@@ -32,7 +32,7 @@ def retry(db: apsw.Connection, job_id: str, deadline_s: float, config: Config, n
     if open_jobs >= config.max_waiting:
         raise QueueFull(f"{open_jobs} jobs are waiting, which is the limit", "try again later")
     db.execute(
-        "UPDATE job SET status = 'queued', run_at = ?1, scheduled_at = ?1, deadline_at = ?1 + ?2, lease_until = NULL,"
+        "UPDATE job SET status = 'queued', run_at = ?1, deadline_at = ?1 + ?2, lease_until = NULL,"
         " ended_at = NULL, attempts = 0, crashes = 0, error = '', detail = '' WHERE number = ?3",
         (now, deadline_s, number),
     )

@@ -162,7 +162,7 @@ class Transfers:
         """Remove what is there, if anything. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
         match destination.kind:
             case "file":
-                await file.delete(self._threads, self._destination_place(destination), write.timeout_s)
+                await file.delete(self._threads, self._destination_place(destination), write)
             case "ftp":
                 await ftp.delete(self._client, destination.url, write.timeout_s)
             case "put":

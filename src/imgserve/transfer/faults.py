@@ -60,6 +60,13 @@ class RootUnavailable(TransferError):
         super().__init__(detail, hint, is_retryable=True)
 
 
+class NotOurs(TransferError):
+    """What lies at the destination is not what imgserve wrote there, so it stays."""
+
+    code = "not_ours"
+    title = "The destination holds something else"
+
+
 class DeliveryFailed(TransferError):
     """A definite refusal: no address, connection refused or timed out, TLS or login failed, a bad answer."""
 

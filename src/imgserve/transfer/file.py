@@ -17,7 +17,7 @@ from imgserve.blob import Blob
 from imgserve.transfer.beneath import open_beneath
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceTooLarge, SourceUnavailable
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.file_write import Gate, store
+from imgserve.transfer.file_write import Gate, check_ours, store
 from imgserve.transfer.roots import DIRECTORY, Place
 from imgserve.transfer.write import Delivery, Write
 
@@ -81,11 +81,11 @@ async def deliver(threads: Threads, place: Place, blob: Blob, write: Write) -> D
     return Delivery(is_verified=True)
 
 
-async def delete(threads: Threads, place: Place, timeout_s: float) -> None:
-    """Unlink; what is not there counts as deleted. Raises DeliveryFailed."""
+async def delete(threads: Threads, place: Place, write: Write) -> None:
+    """Unlink; what is not there counts as deleted. Raises DeliveryFailed, NotOurs."""
     try:
-        async with asyncio.timeout(timeout_s):
-            await threads.run(lambda: _unlink(place))
+        async with asyncio.timeout(write.timeout_s):
+            await threads.run(lambda: _unlink(place, write))
     except (FileNotFoundError, NotADirectoryError):
         return
     except TimeoutError:
@@ -143,11 +143,13 @@ def _copy_in(place: Place, into: Fetch, gate: Gate) -> None:
         os.close(descriptor)
 
 
-def _unlink(place: Place) -> None:
+def _unlink(place: Place, write: Write) -> None:
     directory, _, name = place.relative.rpartition("/")
     with place.root.opened() as root:
         parent = open_beneath(root, directory, DIRECTORY)
     try:
+        if write.only_over is not None:
+            check_ours(parent, name, write.only_over)
         os.unlink(name, dir_fd=parent)
         os.fsync(parent)
     finally:

@@ -11,9 +11,9 @@ import threading
 from contextlib import suppress
 
 from imgserve import failpoint
-from imgserve.blob import Blob
+from imgserve.blob import Blob, Fingerprint
 from imgserve.transfer.beneath import open_beneath
-from imgserve.transfer.faults import DeliveryFailed, RootUnavailable
+from imgserve.transfer.faults import DeliveryFailed, NotOurs, RootUnavailable
 from imgserve.transfer.roots import DIRECTORY, Place, identity
 from imgserve.transfer.write import Write
 
@@ -47,7 +47,7 @@ class Gate:
 
 
 def store(place: Place, blob: Blob, write: Write, gate: Gate) -> None:
-    """Raises OSError, RootUnavailable, DeliveryFailed; TimeoutError when the caller has given up."""
+    """Raises OSError, RootUnavailable, DeliveryFailed, NotOurs; TimeoutError when the caller has given up."""
     directory, _, name = place.relative.rpartition("/")
     with place.root.opened() as root:
         parent = _directory(root, directory)
@@ -58,10 +58,11 @@ def store(place: Place, blob: Blob, write: Write, gate: Gate) -> None:
         try:
             _fill(parent, write.temporary_name, blob, _file_at(parent, name))
             failpoint.reach("file_written")
+            _check_replaceable(parent, name, blob, write)
             if not gate.pass_through():
                 raise TimeoutError
             os.rename(write.temporary_name, name, src_dir_fd=parent, dst_dir_fd=parent)
-        except OSError:
+        except (OSError, NotOurs):
             with suppress(OSError):
                 os.unlink(write.temporary_name, dir_fd=parent)
             raise
@@ -69,6 +70,29 @@ def store(place: Place, blob: Blob, write: Write, gate: Gate) -> None:
         _check_still_there(place, directory, parent)
     finally:
         os.close(parent)
+
+
+def check_ours(parent: int, name: str, *ours: Fingerprint) -> None:
+    """Raises NotOurs when something else lies there, OSError when nothing does."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        status = os.fstat(descriptor)
+        longest = max(one.size_bytes for one in ours)
+        is_plain = stat.S_ISREG(status.st_mode) and status.st_size <= longest
+        if not is_plain or Fingerprint.of(os.pread(descriptor, longest, 0)) not in ours:
+            raise NotOurs("Something else than imgserve's placeholder lies at the destination")
+    finally:
+        os.close(descriptor)
+
+
+def _check_replaceable(parent: int, name: str, blob: Blob, write: Write) -> None:
+    """A write that was repeated after a crash finds its own picture. Raises NotOurs."""
+    if write.only_over is None:
+        return
+    try:
+        check_ours(parent, name, write.only_over, Fingerprint.of(blob.read()))
+    except FileNotFoundError:
+        raise NotOurs("Imgserve's placeholder is no longer at the destination") from None
 
 
 def _file_at(parent: int, name: str) -> os.stat_result | None:

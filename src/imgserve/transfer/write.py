@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from imgserve.blob import Fingerprint
+
 WriteState = Literal["placeholder", "final", "failed"]
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+\Z", re.ASCII)
 _NAME = re.compile(r"[\w-]+\Z", re.ASCII)
@@ -16,6 +18,7 @@ class Write(msgspec.Struct, frozen=True):
 
     The temporary file of a lower token that was left behind is removed by the next. ``abandoned``: names and last
     tokens of other outputs that had this destination and will not come back. ``timeout_s`` covers it all.
+    ``only_over``: a file is written or deleted only while what lies there has this fingerprint.
     """
 
     state: WriteState
@@ -24,6 +27,7 @@ class Write(msgspec.Struct, frozen=True):
     token: int
     timeout_s: float
     abandoned: tuple[tuple[str, int], ...] = ()
+    only_over: Fingerprint | None = None
 
     def __post_init__(self) -> None:
         if not _MEDIA_TYPE.match(self.media_type) or not _NAME.match(self.name):

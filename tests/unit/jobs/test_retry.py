@@ -105,8 +105,11 @@ def test_nothing_is_tried_beyond_the_deadline(left_s: float, expected: Decision)
     assert after(HEALS, left_s=left_s) == expected
 
 
-def test_waiting_for_a_transfer_slot_ends_with_the_deadline_too() -> None:
-    assert after(TransfersBusy("a crowd"), attempts=9, left_s=0.5) == Fail("deadline", "none")
+def test_waiting_for_a_transfer_slot_ends_an_hour_after_the_deadline() -> None:
+    """A job past its deadline has its attempt still, but does not wait for ever."""
+    assert after(TransfersBusy("a crowd"), attempts=9, left_s=0.5) == Retry(1.0, "none")
+    assert after(TransfersBusy("a crowd"), attempts=9, left_s=-3599.0) == Retry(1.0, "none")
+    assert after(TransfersBusy("a crowd"), attempts=9, left_s=-3600.0) == Fail("deadline", "none")
 
 
 def test_a_wish_beyond_the_deadline_is_the_end() -> None:

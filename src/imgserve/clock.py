@@ -1,0 +1,95 @@
+"""The queue's own time: seconds since the epoch that never jump, whatever is done to the machine's wall clock.
+
+Due times, leases, deadlines and quiet times are stored in it. It runs with the time since boot (``CLOCK_BOOTTIME``),
+which counts while the machine sleeps and which nobody can set, so a step of the wall clock moves none of them. A server
+that starts goes on where the last one was: ``resume`` turns what was stored into the time that it is now.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+# Smaller differences are what NTP does all day long.
+STEP_S = 1.0
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """One moment in all its clocks: the queue's, the wall's, and seconds since the boot of that id.
+
+    ``boot`` is empty where the kernel's id cannot be read.
+    """
+
+    queue_s: float
+    wall_s: float
+    boot: str
+    boot_s: float
+
+
+def since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:  # a unit with ProcSubset=pid has no /proc/sys
+        return ""
+
+
+def elapsed_s(last: Mark, now: Mark) -> float:
+    """Seconds from one server's last mark to the next server's first. Exact within one boot.
+
+    Across boots only the wall clock can tell, and a clock that was set back says that no time has passed.
+    """
+    if last.boot and last.boot == now.boot and now.boot_s >= last.boot_s:
+        return now.boot_s - last.boot_s
+    return max(now.wall_s - last.wall_s, 0.0)
+
+
+class Clock:
+    """``clock()`` is the queue's time now. It is the wall's until ``resume`` has said otherwise."""
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        boot: Callable[[], float] = since_boot,
+        boot_name: str | None = None,
+    ) -> None:
+        self._wall = wall
+        self._boot = boot
+        self._boot_name = boot_id() if boot_name is None else boot_name
+        self._wall_minus_boot = wall() - boot()
+        self._queue_minus_boot = self._wall_minus_boot
+        self.last_step_s = 0.0
+        self.stepped_at: float | None = None
+
+    def __call__(self) -> float:
+        return self._queue_minus_boot + self._boot()
+
+    def mark(self) -> Mark:
+        return Mark(self(), self._wall(), self._boot_name, self._boot())
+
+    def resume(self, last: Mark) -> float:
+        """Go on where ``last`` was made. How far the wall clock was set meanwhile, as far as can be told."""
+        now = self.mark()
+        passed_s = elapsed_s(last, now)
+        self._queue_minus_boot = last.queue_s + passed_s - now.boot_s
+        return self._note(now.wall_s - last.wall_s - passed_s)
+
+    def look(self) -> float:
+        """How far the wall clock was set since the last look; 0 for less than ``STEP_S``."""
+        before, self._wall_minus_boot = self._wall_minus_boot, self._wall() - self._boot()
+        return self._note(self._wall_minus_boot - before)
+
+    def wall_of(self, moment: float) -> float:
+        """A moment of the queue's time as today's wall clock shows it."""
+        return moment + self._wall() - self()
+
+    def _note(self, step_s: float) -> float:
+        if abs(step_s) < STEP_S:
+            return 0.0
+        self.last_step_s, self.stepped_at = step_s, self()
+        return step_s
