@@ -17,7 +17,7 @@ from prometheus_client.metrics import disable_created_metrics
 Stage = Literal[
     "intake", "probe", "deliver_placeholder", "attempt", "fetch", "render", "deliver_final", "debt", "deliver_failed"
 ]
-WorkerEnd = Literal["died", "deadline", "cancelled", "fault", "retired", "surplus", "stopped"]
+WorkerEnd = Literal["died", "deadline", "cancelled", "fault", "retired", "switched", "surplus", "stopped"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4"  # the framework adds the charset
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -63,7 +63,8 @@ RESULT_SECONDS = _histogram(
 WORKER_ENDS = _counter(
     "worker_ends_total",
     "Workers that have ended. `cause`: died (by itself, or killed by the system), deadline, cancelled (its job was"
-    " broken off), fault (it had met a broken picture), retired (after its share), surplus, stopped",
+    " broken off), fault (it had met a broken picture), retired (after its share), switched (another"
+    " key needed its place), surplus, stopped",
     "cause",
 )  # fmt: skip
 LOG_EVENTS_LOST = _gauge("log_events_lost", "Log events that could not be written since the start")

@@ -78,6 +78,7 @@ SHOWN_BY = {
     "avif_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
     "workers": (DAEMON, "test_a_whole_life"),
     "sandbox": (E2E, "test_times_of_workers_and_no_sandbox"),
+    "isolation": ("service/test_pool_isolation.py", "test_a_picture_each"),
     "allow_system_libvips": ("service/test_libvips.py", "test_the_systems_libvips"),
     "render_timeout_s": (E2E, "test_times_of_workers_and_no_sandbox"),
     "svg_timeout_s": (E2E, "test_a_render_has_more_time_than_an_svg"),
@@ -143,7 +144,8 @@ def unusual(option: Option, tmp_path: Path) -> object:
     keys = tmp_path / "keys"
     keys.write_text("a-key-of-some-length-01\n")
     chosen = {
-        "host": "127.0.0.3", "api_key_file": str(keys), "sandbox": "off", "log_format": "json", "log_level": "debug",
+        "host": "127.0.0.3", "api_key_file": str(keys), "sandbox": "off", "isolation": "shared",
+        "log_format": "json", "log_level": "debug",
         "otel_endpoint": "http://127.0.0.1:4318", "heartbeat_s": 7.0, "queue_share": 0.25, "user": "nobody",
         "intake_host_share": 0.25,
         "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),

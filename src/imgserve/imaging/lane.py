@@ -1,89 +1,65 @@
-"""Workers for one kind of work, who has one, who waits for one. Used by ``pool.py`` only; never blocks, does no I/O.
+"""How many pictures are worked at at the same time, and whose turn it is. Used by ``pool.py`` only; does no I/O.
 
-Callers take turns: a worker goes to whoever has the fewest of them, of such callers to the one whose last turn is the
-longest ago. What one caller asks is served in the order in which it came.
+A lane has places; who has one gets a process from the stock (``stock.py``). Principals take turns: a place goes to
+whoever has the fewest of them, of such principals to the one whose last turn is the longest ago. What one principal
+asks is served in the order in which it came.
 """
 
 import asyncio
-import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
-import msgspec
-
 from imgserve.errors import ImgserveError
-from imgserve.imaging.process import Child
 from imgserve.turns import waiting
 
 
-class Staffing(msgspec.Struct, frozen=True):
-    """A lane's workers by what they do, and how many pictures wait for one."""
-
-    lane: str
-    idle: int
-    busy: int
-    missing: int
-    waiting: int
-
-
 class Lane:
-    """``is_shared``: callers are several, so each leaves one worker to the others where there are two or more."""
+    """``is_shared``: principals are several, so each leaves one place to the others where there are two or more."""
 
-    def __init__(self, wanted: int, is_shared: Callable[[], bool] = lambda: False) -> None:
-        self.wanted = wanted
-        self.members: set[Child] = set()
-        self.idle: deque[Child] = deque()
+    def __init__(self, name: str, places: int, is_shared: Callable[[], bool] = lambda: False) -> None:
+        self.name = name
+        self.places = places
         self._is_shared = is_shared
-        self._busy: dict[Child, str] = {}
-        self._waiters: dict[str, deque[asyncio.Future[Child]]] = {}
+        self._busy: Counter[str] = Counter()
+        self._waiters: dict[str, deque[asyncio.Future[None]]] = {}
         self._last_turn: dict[str, int] = {}
         self._turns = 0
 
     @property
-    def lacking(self) -> int:
-        return self.wanted - len(self.members)
+    def busy(self) -> int:
+        return self._busy.total()
 
-    def staffing(self, name: str) -> Staffing:
-        idle, waiters = len(self.idle), sum(map(len, self._waiters.values()))
-        return Staffing(name, idle, len(self.members) - idle, self.lacking, waiters)
+    @property
+    def idle(self) -> int:
+        return self.places - self.busy
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._waiters.values()))
 
     def is_ready_for(self, whose: str) -> bool:
-        """Whether there is an idle worker that this caller may have."""
-        return bool(self.idle) and self._has_room(whose)
+        """Whether there is a place that this principal may have at once."""
+        return self.idle > 0 and self._has_room(whose)
 
-    async def acquire(self, whose: str) -> Child:
-        """The next idle worker, alive when this returns; followed by one ``release``."""
-        while True:
-            child = self._take_idle(whose) if self.is_ready_for(whose) else await self._wait(whose)
-            if child.is_alive:
-                return child
-            self._busy.pop(child, None)
-
-    async def _wait(self, whose: str) -> Child:
-        waiter: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+    async def acquire(self, whose: str) -> None:
+        """Wait for a place; followed by one ``release``. Raises what ``refuse_all`` was given."""
+        if self.is_ready_for(whose):
+            self._take(whose)
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(whose, deque()).append(waiter)
         try:
             with waiting():
-                return await waiter
+                await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.release(waiter.result())
+                self.release(whose)
             raise
 
-    def release(self, child: Child) -> None:
-        self._busy.pop(child, None)
-        if child.is_alive and child in self.members:
-            self.idle.append(child)
+    def release(self, whose: str) -> None:
+        self._busy[whose] -= 1
+        self._busy += Counter()  # drops who has none
         self._hand_out()
-
-    def add(self, child: Child) -> None:
-        self.members.add(child)
-        self.release(child)
-
-    def remove(self, child: Child) -> None:
-        self.members.discard(child)
-        with contextlib.suppress(ValueError):
-            self.idle.remove(child)
 
     def refuse_all(self, error: ImgserveError) -> None:
         while self._waiters:
@@ -93,30 +69,24 @@ class Lane:
                     waiter.set_exception(error)
 
     def _hand_out(self) -> None:
-        while self.idle and (whose := self._next()) is not None:
+        while self.idle > 0 and (whose := self._next()) is not None:
             waiters = self._waiters[whose]
             waiter = waiters.popleft()
             if not waiters:
                 del self._waiters[whose]
             if not waiter.done():
-                waiter.set_result(self._take_idle(whose))
+                self._take(whose)
+                waiter.set_result(None)
 
     def _next(self) -> str | None:
-        """Whose turn it is; None when nobody waits who may have another one."""
+        """Whose turn it is; None when nobody waits who may have another place."""
         candidates = [whose for whose in self._waiters if self._has_room(whose)]
-        if len(candidates) < 2:
-            return candidates[0] if candidates else None
-        return min(candidates, key=lambda whose: (self._count(whose), self._last_turn.get(whose, 0)))
+        return min(candidates, key=lambda whose: (self._busy[whose], self._last_turn.get(whose, 0)), default=None)
 
     def _has_room(self, whose: str) -> bool:
-        return self.wanted < 2 or not self._is_shared() or self._count(whose) < self.wanted - 1
+        return self.places < 2 or not self._is_shared() or self._busy[whose] < self.places - 1
 
-    def _count(self, whose: str) -> int:
-        return list(self._busy.values()).count(whose)
-
-    def _take_idle(self, whose: str) -> Child:
-        child = self.idle.popleft()
-        self._busy[child] = whose
+    def _take(self, whose: str) -> None:
+        self._busy[whose] += 1
         self._turns += 1
         self._last_turn[whose] = self._turns
-        return child

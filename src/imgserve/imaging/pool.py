@@ -1,25 +1,25 @@
-"""The render pool: who works, who waits, who takes the place of the dead.
+"""The render pool: what intake and the runner ask of workers, and how a worker's word is taken.
 
 Pictures go in and come out as blobs (memfds); this process never parses a picture byte and never imports pyvips.
 Called by intake (``probe``, ``draw``) and by ``render.py`` (``render``); built by ``service.py``.
 
-There are two lanes, one for renders and one of a single worker for probes and placeholders, so that long renders
-block no reply. In both callers take turns (``whose`` says for whom it is), and where they are several an idle render
-worker helps with probes and placeholders. One spare worker stands ready beside the lanes and takes the place of
-whoever dies or is retired.
+There are two lanes (``lane.py``), one for renders and one with a single place for probes and placeholders, so that
+long renders block no reply. In both principals take turns (``whose`` says for whom it is), and where they are several
+an idle place for renders helps with probes and placeholders. The processes come from the stock (``stock.py``), in
+which none that has read one principal's bytes is ever given to another.
 """
 
-import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Literal
 
 import msgspec
 
-from imgserve import logs, metrics
+from imgserve import logs
 from imgserve.blob import Blob
 from imgserve.imaging.faults import NoWorker, WorkerDied, stopping
-from imgserve.imaging.lane import Lane, Staffing
+from imgserve.imaging.lane import Lane
 from imgserve.imaging.messages import (
     Drawing,
     DrawRequest,
@@ -34,18 +34,22 @@ from imgserve.imaging.messages import (
 )
 from imgserve.imaging.process import CannotStartWorker, Child, Sandbox, WorkerOptions, start_child
 from imgserve.imaging.replies import Distrusted, checked_facts, died, expect, fault_of, take_result
+from imgserve.imaging.stock import Owner, Sizes, Stock
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import Format
 from imgserve.states import State
 
-_FIRST_BACKOFF_S = 0.5
-_LONGEST_BACKOFF_S = 30.0
+Isolation = Literal["principal", "picture", "shared"]
+_RENDER, _INTAKE, _DRAWING = "render", "intake", "drawing"
 _MOST_COPIED_BYTES = 1 << 20  # of a download that goes on; a header that is longer is read when all of it is there
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``workers`` render at the same time; the intake worker and the spare come on top."""
+    """``workers`` render at the same time; the intake worker and those that stand ready come on top.
+
+    ``isolation``: whose pictures one process may read: one principal's, a single one, everybody's.
+    """
 
     workers: int = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
     render_timeout_s: float = 15.0
@@ -54,6 +58,7 @@ class Config(msgspec.Struct, frozen=True):
     recycle_after: int = 1000
     memory_limit_bytes: int = 2_500_000_000
     sandbox: Sandbox = "auto"
+    isolation: Isolation = "principal"
     allow_system_libvips: bool = False
 
 
@@ -65,6 +70,16 @@ class Rendition(msgspec.Struct, frozen=True):
     format: Format
 
 
+class Staffing(msgspec.Struct, frozen=True):
+    """A lane's places by what they do, how many have no worker, and how many pictures wait for one."""
+
+    lane: str
+    idle: int
+    busy: int
+    missing: int
+    waiting: int
+
+
 class PoolCannotStart(Exception):
     """No worker could be started at all: the message tells the operator why."""
 
@@ -72,7 +87,7 @@ class PoolCannotStart(Exception):
 class Pool:
     """All workers of one server process. ``start`` before use, ``aclose`` afterwards.
 
-    ``is_shared``: whether callers are several, so that none may have all the workers for renders.
+    ``is_shared``: whether principals are several, so that none may have all the workers for renders.
     """
 
     def __init__(self, config: Config, limits: Limits, is_shared: Callable[[], bool] = lambda: False) -> None:
@@ -80,13 +95,9 @@ class Pool:
         self._limits = limits
         self._options = WorkerOptions(config.sandbox, config.memory_limit_bytes, config.allow_system_libvips)
         self._is_shared = is_shared
-        self._render = Lane(config.workers, is_shared)
-        self._intake = Lane(1)
-        self._spare: Child | None = None
-        self._living: set[Child] = set()
-        self._unreaped: set[Child] = set()
-        self._shortage = asyncio.Event()
-        self._supervisor: asyncio.Task[None] | None = None
+        self._render = Lane(_RENDER, config.workers, is_shared)
+        self._intake = Lane(_INTAKE, 1)
+        self._stock = Stock(self._start_child, self._sizes)
         self._is_closed = False
         self.sandbox = ""
         self.system_libvips = ""
@@ -97,46 +108,33 @@ class Pool:
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
-        return tuple(sorted(child.pid for child in self._living))
+        return self._stock.pids
 
     def staffing(self) -> tuple[Staffing, ...]:
-        """Who works, who is idle, who is missed, who waits: lane by lane, the spare last."""
-        spare = int(self._spare is not None)
-        return (
-            self._render.staffing("render"),
-            self._intake.staffing("intake"),
-            Staffing("spare", spare, 0, 1 - spare, 0),
-        )
+        """Who works, who is idle, who is missed, who waits: lane by lane, those that stand ready last."""
+        lacking, ready = self._stock.lacking, self._sizes().fresh
+        missing = min(lacking, ready)
+        staffings = [Staffing("spare", self._stock.fresh, 0, missing, 0)]
+        for lane in (self._intake, self._render):
+            lacking -= missing
+            missing = min(lacking, lane.idle)
+            staffings.insert(0, Staffing(lane.name, lane.idle - missing, lane.busy, missing, lane.waiting))
+        return tuple(staffings)
 
     async def start(self) -> None:
-        """Start every worker and the spare. Raises PoolCannotStart when even one cannot."""
-        count = self._config.workers + 2
-        results = await asyncio.gather(*(self._start_child() for _ in range(count)), return_exceptions=True)
-        for result in results:
-            if isinstance(result, Child):
-                self.sandbox, self.system_libvips = result.sandbox, result.system_libvips
-                self._employ(result)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        if failures:
+        """Start the workers that there shall be at the least. Raises PoolCannotStart when even one cannot start."""
+        try:
+            await self._stock.fill()
+        except CannotStartWorker as error:
             await self.aclose()
-            if isinstance(failures[0], CannotStartWorker):
-                raise PoolCannotStart(f"the render workers cannot start: {failures[0]}") from failures[0]
-            raise failures[0]
-        self._supervisor = asyncio.create_task(self._supervise(), name="pool supervisor")
+            raise PoolCannotStart(f"the render workers cannot start: {error}") from error
 
     async def aclose(self) -> None:
         """Kill every worker and wait until all are reaped. Whoever still waits gets NoWorker."""
         self._is_closed = True
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.wait([self._supervisor])
         for lane in (self._render, self._intake):
             lane.refuse_all(stopping())
-        unreaped = tuple(self._unreaped)
-        for child in unreaped:
-            child.kill("stopped")
-        for child in unreaped:
-            await child.reaped()
+        await self._stock.aclose(stopping())
 
     async def probe(self, source: Blob, *, is_complete: bool, is_strict: bool = True, whose: str = "") -> Facts | None:
         """What the source's header tells; None: more bytes are needed. The same growing blob may be asked again.
@@ -146,28 +144,19 @@ class Pool:
         sealed = source if is_complete else source.copy(_MOST_COPIED_BYTES)
         request = ProbeRequest(sealed.size, is_complete, self._limits, is_strict, source.size)
         with _read_only(sealed) as descriptor:
-            lane = self._lane_of_intake(whose)
-            child = await self._worker(lane, whose)
-            try:
+            async with self._worker(self._lane_of_intake(whose), whose) as child:
                 reply = await self._ask(child, request, [descriptor], self._config.probe_timeout_s)
                 with _distrust(child):
                     return checked_facts(expect(Probed, reply).facts, self._limits)
-            finally:
-                self._release(child, lane)
 
     async def draw(self, drawing: Drawing, *, whose: str = "") -> Blob:
         """A placeholder or failure picture.
 
         Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
-        lane = self._lane_of_intake(whose)
-        child = await self._worker(lane, whose)
-        try:
-            request = DrawRequest(drawing, self._limits)
-            timeout_s = self._config.probe_timeout_s
+        request, timeout_s = DrawRequest(drawing, self._limits), self._config.probe_timeout_s
+        async with self._worker(self._lane_of_intake(whose), whose, is_drawing=True) as child:
             return (await self._write(child, request, [], timeout_s, drawing.size, drawing.format)).blob
-        finally:
-            self._release(child, lane)
 
     async def render(
         self, source: Blob, task: RenderTask, *, is_svg: bool = False, is_alone: bool = False, whose: str = ""
@@ -181,13 +170,10 @@ class Pool:
         assert output_format is not None, "a rendition's format is settled before it is asked for"
         request = RenderRequest(source.size, task, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
-        lane = None if is_alone else self._render
+        worker = self._lone_worker() if is_alone else self._worker(self._render, whose)
         with _read_only(source) as descriptor:
-            child = await self._worker(lane, whose)
-            try:
+            async with worker as child:
                 return await self._write(child, request, [descriptor], timeout_s, task.size, output_format)
-            finally:
-                self._release(child, lane)
 
     async def _write(
         self,
@@ -223,91 +209,64 @@ class Pool:
         raise fault_of(reply)
 
     def _lane_of_intake(self, whose: str) -> Lane:
-        """Of several callers one may keep the intake worker busy; a render worker that is idle helps out meanwhile."""
+        """Of several principals one may keep the intake worker busy; an idle place for renders helps out meanwhile."""
         helps = self._is_shared() and not self._intake.idle and self._render.is_ready_for(whose)
         return self._render if helps else self._intake
 
-    async def _worker(self, lane: Lane | None, whose: str) -> Child:
-        """The lane's next idle one, or without a lane a fresh one; followed by one ``_release``."""
-        if self._is_closed:
-            raise stopping()
-        if lane is not None:
-            return await lane.acquire(whose)
+    @contextlib.asynccontextmanager
+    async def _worker(self, lane: Lane, whose: str, *, is_drawing: bool = False) -> AsyncIterator[Child]:
+        """A place in the lane, and a process that this principal may have for it."""
+        self._check_open()
+        await lane.acquire(whose)
         try:
-            return await self._start_child()
+            owner = self._owner(lane, whose, is_drawing=is_drawing)
+            child = await self._stock.take(owner)
+            try:
+                yield child
+            finally:
+                is_used_up = self._config.isolation == "picture" and not is_drawing
+                if is_used_up or child.renders >= self._config.recycle_after:
+                    child.kill("retired")
+                self._stock.give_back(child, owner)
+        finally:
+            lane.release(whose)
+
+    @contextlib.asynccontextmanager
+    async def _lone_worker(self) -> AsyncIterator[Child]:
+        """A process for one picture, whatever places there are."""
+        self._check_open()
+        try:
+            child = await self._stock.start_one()
         except CannotStartWorker as error:
             raise NoWorker(f"no fresh render worker could be started: {error}", "try again") from error
-
-    def _release(self, child: Child, lane: Lane | None) -> None:
-        if lane is None:
+        try:
+            yield child
+        finally:
             child.kill("surplus")
-            return
-        if child.renders >= self._config.recycle_after:
-            child.kill("retired")
-        lane.release(child)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise stopping()
+
+    def _owner(self, lane: Lane, whose: str, *, is_drawing: bool) -> Owner:
+        if self._config.isolation == "shared":
+            return Owner("", lane.name)
+        if is_drawing and self._draws_apart:
+            return Owner("", _DRAWING)
+        return Owner(whose, lane.name)
+
+    @property
+    def _draws_apart(self) -> bool:
+        """Placeholders are everybody's: a worker that never reads a picture draws them, and stays."""
+        return self._config.isolation == "picture" or (self._config.isolation == "principal" and self._is_shared())
+
+    def _sizes(self) -> Sizes:
+        return Sizes(working=self._config.workers + 1 + self._draws_apart, kept=0, fresh=1)
 
     async def _start_child(self) -> Child:
         child = await start_child(self._options)
-        if self._is_closed or not child.is_alive:
-            child.kill("stopped")
-            await child.reaped()
-            raise CannotStartWorker("the server is stopping" if self._is_closed else "it died as soon as it was ready")
-        self._living.add(child)
-        self._unreaped.add(child)
-        child.on_death = self._bury
-        child.on_reaped = self._unreaped.discard
+        self.sandbox, self.system_libvips = child.sandbox, child.system_libvips
         return child
-
-    def _employ(self, child: Child) -> None:
-        """Give a ready worker to the lane that lacks one; intake first, for callers wait there for their reply."""
-        if not child.is_alive:
-            # A dead member would never be missed: its lane would wait for it for ever.
-            self._shortage.set()
-            return
-        for lane in (self._intake, self._render):
-            if lane.lacking > 0:
-                lane.add(child)
-                return
-        if self._spare is None:
-            self._spare = child
-        else:
-            child.kill("surplus")
-
-    def _bury(self, child: Child) -> None:
-        """A worker has died: its place goes to the spare at once, and a new spare is ordered."""
-        self._living.discard(child)
-        metrics.worker_ended(child.end)
-        if child.end in ("died", "deadline"):
-            logs.event("worker_ended", level=logs.WARNING, pid=child.pid, cause=child.end)
-        for lane in (self._intake, self._render):
-            lane.remove(child)
-        if self._spare is child:
-            self._spare = None
-        if self._is_closed:
-            return
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            self._employ(spare)
-        self._shortage.set()
-
-    @property
-    def _is_short(self) -> bool:
-        return self._spare is None or self._intake.lacking > 0 or self._render.lacking > 0
-
-    async def _supervise(self) -> None:
-        """Start workers one after the other while any is missing; wait longer after each failure."""
-        backoff_s = _FIRST_BACKOFF_S
-        while True:
-            await self._shortage.wait()
-            self._shortage.clear()
-            while self._is_short:
-                try:
-                    self._employ(await self._start_child())
-                    backoff_s = _FIRST_BACKOFF_S
-                except CannotStartWorker as error:
-                    logs.event("worker_cannot_start", level=logs.ERROR, detail=str(error))
-                    await asyncio.sleep(backoff_s)
-                    backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from imgserve.imaging.pool import Isolation
 from imgserve.imaging.process import Sandbox
 from imgserve.logs import Format as LogFormat
 from imgserve.logs import Level as LogLevel
@@ -164,6 +165,8 @@ TOPICS: dict[str, tuple[Option, ...]] = {
                metavar="N"),
         Option("sandbox", "pool.sandbox", Sandbox, "`require`: do not start where the kernel cannot lock workers in",
                flags=("--sandbox",), metavar="MODE"),
+        Option("isolation", "pool.isolation", Isolation,
+               "whose pictures one worker may read: one key's (`principal`), a single one (`picture`), all (`shared`)"),
         Option("allow_system_libvips", "pool.allow_system_libvips", bool,
                "`true`: take a libvips that is not the tested one of the package `pyvips-binary`"),
         Option("render_timeout_s", "pool.render_timeout_s", Seconds, "a render that takes longer is killed",

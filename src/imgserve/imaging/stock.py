@@ -1,0 +1,208 @@
+"""The worker processes that there are: who is free, for whom, and who takes the place of the dead. For ``pool.py``.
+
+A process that has read a picture belongs to that picture's principal, and to one kind of work, for the rest of its
+life; a fresh one belongs to nobody yet. Who wants one gets a free one of its own, else a fresh one. A few fresh ones
+stand ready; where there would be too many processes, the one ends whose principal was served the longest ago.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import msgspec
+
+from imgserve import logs, metrics
+from imgserve.errors import ImgserveError
+from imgserve.imaging.process import CannotStartWorker, Child
+from imgserve.turns import waiting
+
+_FIRST_BACKOFF_S = 0.5
+_LONGEST_BACKOFF_S = 30.0
+
+
+class Owner(NamedTuple):
+    """For whom a worker works, and at what: ``kind`` is a lane's name, or what only one process shall do."""
+
+    principal: str
+    kind: str
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """``working``: as many as may be busy at once. ``kept``: more that stay for their principals. ``fresh``: ready."""
+
+    working: int
+    kept: int
+    fresh: int
+
+    @property
+    def least(self) -> int:
+        return self.working + self.fresh
+
+    @property
+    def most(self) -> int:
+        return self.working + self.kept + self.fresh
+
+
+class Stock:
+    """``start`` makes a process; ``sizes`` is asked each time, for principals come and go."""
+
+    def __init__(self, start: Callable[[], Awaitable[Child]], sizes: Callable[[], Sizes]) -> None:
+        self._start = start
+        self._sizes = sizes
+        self._fresh: deque[Child] = deque()
+        self._idle: dict[Child, Owner] = {}  # in the order in which they became free
+        self._members: set[Child] = set()
+        self._waiters: deque[tuple[Owner, asyncio.Future[Child]]] = deque()
+        self._unreaped: set[Child] = set()
+        self._living: set[Child] = set()
+        self._shortage = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return tuple(sorted(child.pid for child in self._living))
+
+    @property
+    def fresh(self) -> int:
+        return len(self._fresh)
+
+    @property
+    def lacking(self) -> int:
+        """How many should be there and are not."""
+        return max(self._sizes().least - len(self._members), 0)
+
+    async def fill(self) -> None:
+        """Start all that shall be there at the least. Raises CannotStartWorker when even one cannot be."""
+        starts = (self.start_one() for _ in range(self.lacking))
+        results = await asyncio.gather(*starts, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Child):
+                self._add(result)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if failures:
+            raise failures[0]
+        self._supervisor = asyncio.create_task(self._supervise(), name="pool supervisor")
+
+    async def aclose(self, error: ImgserveError) -> None:
+        """Kill every worker and wait until all are reaped. Whoever waits for one gets the error."""
+        self._is_closed = True
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.wait([self._supervisor])
+        for _, waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        unreaped = tuple(self._unreaped)
+        for child in unreaped:
+            child.kill("stopped")
+        for child in unreaped:
+            await child.reaped()
+
+    async def start_one(self) -> Child:
+        """A process beside the others, which whoever asked for it ends. Raises CannotStartWorker."""
+        child = await self._start()
+        if self._is_closed or not child.is_alive:
+            child.kill("stopped")
+            await child.reaped()
+            raise CannotStartWorker("the server is stopping" if self._is_closed else "it died as soon as it was ready")
+        self._living.add(child)
+        self._unreaped.add(child)
+        child.on_death = self._bury
+        child.on_reaped = self._unreaped.discard
+        return child
+
+    async def take(self, owner: Owner) -> Child:
+        """A process that works for this owner only, alive when this returns; followed by one ``give_back``."""
+        while True:
+            child = self._free_one(owner) or await self._wait(owner)
+            if child.is_alive:
+                return child
+
+    def give_back(self, child: Child, owner: Owner) -> None:
+        if not child.is_alive:
+            return
+        for at, (wanted, waiter) in enumerate(self._waiters):
+            if wanted == owner and not waiter.done():
+                del self._waiters[at]
+                waiter.set_result(child)
+                return
+        self._idle[child] = owner
+        self._balance()
+
+    def _free_one(self, owner: Owner) -> Child | None:
+        """Of its own the one that became free last, whose memory is still warm."""
+        child = next((child for child in reversed(self._idle) if self._idle[child] == owner), None)
+        if child is not None:
+            del self._idle[child]
+        elif self._fresh:
+            child = self._fresh.popleft()
+            self._balance()
+        return child
+
+    async def _wait(self, owner: Owner) -> Child:
+        waiter: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._waiters.append((owner, waiter))
+        self._balance()
+        try:
+            with waiting():
+                return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                waiter.result().kill("surplus")  # it may be fresh or have an owner: another one costs little
+            self._waiters = deque(entry for entry in self._waiters if entry[1] is not waiter)
+            raise
+
+    def _balance(self) -> None:
+        """Order what is missing, and make room for it where there are as many processes as there may be."""
+        sizes = self._sizes()
+        wanted = sizes.fresh + len(self._waiters) - len(self._fresh)
+        room = sizes.most - len(self._members)
+        for child in list(self._idle)[: max(wanted - room, 0)]:
+            child.kill("switched")
+        if not self._is_closed and self._is_short():
+            self._shortage.set()
+
+    def _is_short(self) -> bool:
+        sizes = self._sizes()
+        wanted = sizes.fresh + len(self._waiters) - len(self._fresh)
+        return self.lacking > 0 or (wanted > 0 and len(self._members) < sizes.most)
+
+    def _add(self, child: Child) -> None:
+        """A fresh one: for whoever waits the longest, else to stand ready."""
+        self._members.add(child)
+        while self._waiters:
+            _, waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(child)
+                return
+        self._fresh.append(child)
+
+    def _bury(self, child: Child) -> None:
+        """A worker has died: another one is ordered."""
+        self._living.discard(child)
+        metrics.worker_ended(child.end)
+        if child.end in ("died", "deadline"):
+            logs.event("worker_ended", level=logs.WARNING, pid=child.pid, cause=child.end)
+        self._members.discard(child)
+        self._idle.pop(child, None)
+        if child in self._fresh:
+            self._fresh.remove(child)
+        if not self._is_closed:
+            self._shortage.set()
+
+    async def _supervise(self) -> None:
+        """Start workers one after the other while any is missing; wait longer after each failure."""
+        backoff_s = _FIRST_BACKOFF_S
+        while True:
+            await self._shortage.wait()
+            self._shortage.clear()
+            while self._is_short():
+                try:
+                    self._add(await self.start_one())
+                    backoff_s = _FIRST_BACKOFF_S
+                except CannotStartWorker as error:
+                    logs.event("worker_cannot_start", level=logs.ERROR, detail=str(error))
+                    await asyncio.sleep(backoff_s)
+                    backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
