@@ -114,7 +114,7 @@ class Pool:
         """Who works, who is idle, who is missed, who waits: lane by lane, those that stand ready last."""
         lacking, ready = self._stock.lacking, self._sizes().fresh
         missing = min(lacking, ready)
-        staffings = [Staffing("spare", self._stock.fresh, 0, missing, 0)]
+        staffings = [Staffing("spare", min(self._stock.fresh, ready), 0, missing, 0)]
         for lane in (self._intake, self._render):
             lacking -= missing
             missing = min(lacking, lane.idle)
@@ -261,7 +261,8 @@ class Pool:
         return self._config.isolation == "picture" or (self._config.isolation == "principal" and self._is_shared())
 
     def _sizes(self) -> Sizes:
-        return Sizes(working=self._config.workers + 1 + self._draws_apart, kept=0, fresh=1)
+        working = self._config.workers + 1 + self._draws_apart
+        return Sizes(working, kept=working if self._is_shared() else 0, fresh=1)
 
     async def _start_child(self) -> Child:
         child = await start_child(self._options)
