@@ -166,7 +166,9 @@ class Attempts:
         place = output.spec.destination
         assert output.spec.recipe.output.format is not None
         media_type = MEDIA_TYPE[output.spec.recipe.output.format]
-        write = Write("final", media_type, f"o{output.id}", claim.token, self._config.delivery_timeout_s)
+        write = Write(
+            "final", media_type, f"o{output.id}", claim.token, self._config.delivery_timeout_s, whose=claim.caller
+        )
         intent = Intent(claim.number, output.id, claim.token, place.key, "final")
         needs_repeat = output.placeholder == "unknown" and place.kind == "put" and not output.is_repeat
         try:

@@ -100,8 +100,9 @@ class Debts:
         media_type = MEDIA_TYPE[output.spec.recipe.output.format]
         intent = Intent(debt.number, output.id, debt.token, place.key, "failed")
         write = Write(
-            "failed", media_type, f"o{output.id}", debt.token, self._delivery_timeout_s, only_over=output.laid
-        )
+            "failed", media_type, f"o{output.id}", debt.token, self._delivery_timeout_s, only_over=output.laid,
+            whose=debt.caller,
+        )  # fmt: skip
         if output.spec.on_failure == "delete":
             await self._deliveries.delete(intent, place, write)
             return

@@ -284,7 +284,7 @@ class Intake:
         place = output.destination
         assert output.recipe.output.format is not None
         media_type = MEDIA_TYPE[output.recipe.output.format]
-        write = Write("placeholder", media_type, f"o{output_id}", 0, self._config.placeholder_timeout_s)
+        write = Write("placeholder", media_type, f"o{output_id}", 0, self._config.placeholder_timeout_s, whose=whose)
         drawn = await self._placeholders.waiting(output, whose)
         await self._storage.note_placeholder(drawn.digest, drawn.blob.size)
         intent = Intent(entry.number, output_id, 0, place.key, "placeholder")

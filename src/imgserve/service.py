@@ -21,7 +21,7 @@ from typing import NamedTuple
 import uvicorn
 import uvloop
 
-from imgserve import failpoint, logs, metrics, tracing
+from imgserve import failpoint, logs, metrics, pages, tracing
 from imgserve.api import app, control, headers
 from imgserve.api.auth import App, KeyFileInvalid, Keys, read_keys
 from imgserve.api.config import Config as DoorsConfig
@@ -84,7 +84,7 @@ class Parts:
     def __init__(self, settings: Settings, queue: SqliteQueue, clock: Clock, is_shared: Callable[[], bool]) -> None:
         self.queue = queue
         self.pool = Pool(settings.pool, settings.limits, is_shared)
-        self.transfers = Transfers(settings.transfer, settings.limits)
+        self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool))
         begun: Store[Fetch] = Store(BEGUN_BYTES, on_drop=Fetch.cancel)
         placeholders = Placeholders(self.pool, settings.placeholder)
         deliveries = Deliveries(queue, self.transfers, clock)

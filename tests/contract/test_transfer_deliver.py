@@ -23,7 +23,7 @@ from imgserve.transfer.faults import (
     DestinationRefused,
 )
 from tests.certificates import Authority
-from tests.contract.transfers import LOOPBACK, destination, write
+from tests.contract.transfers import LOOPBACK, destination, read_page, write
 from tests.vsftpd import Tls, Vsftpd
 
 ODD_NAMES = [
@@ -103,7 +103,9 @@ def peer(
 @pytest.fixture
 async def transfers(tmp_path: Path, authority: Authority) -> AsyncIterator[Transfers]:
     ca_file = str(authority.ca_file)
-    made = Transfers(Config(allow_networks=LOOPBACK, write_roots=(str(tmp_path),), ca_file=ca_file), Limits())
+    made = Transfers(
+        Config(allow_networks=LOOPBACK, write_roots=(str(tmp_path),), ca_file=ca_file), Limits(), read_page
+    )
     yield made
     await made.aclose()
 
@@ -207,7 +209,7 @@ async def test_files_stay_beneath_their_root(tmp_path: Path, path: str) -> None:
     root.mkdir()
     (tmp_path / "root-beside").mkdir()
     (root / "escape").symlink_to(tmp_path)
-    transfers = Transfers(Config(write_roots=(str(root),)), Limits())
+    transfers = Transfers(Config(write_roots=(str(root),)), Limits(), read_page)
     place = destination("file", "file:///", path.format(root=root))
     with pytest.raises((DestinationRefused, DeliveryFailed)):
         await transfers.deliver(place, Blob.of(b"picture"), write())

@@ -14,12 +14,12 @@ from imgserve.transfer.faults import (
     DeliveryFailed,
     DeliveryUnknown,
 )
-from tests.contract.transfers import LOOPBACK, destination, write
+from tests.contract.transfers import LOOPBACK, destination, read_page, write
 
 
 @pytest.fixture
 async def transfers(tmp_path: Path) -> AsyncIterator[Transfers]:
-    made = Transfers(Config(allow_networks=LOOPBACK, write_roots=(str(tmp_path),)), Limits())
+    made = Transfers(Config(allow_networks=LOOPBACK, write_roots=(str(tmp_path),)), Limits(), read_page)
     yield made
     await made.aclose()
 

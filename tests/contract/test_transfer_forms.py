@@ -10,7 +10,7 @@ from imgserve.spec.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed
 from tests.certificates import Authority
-from tests.contract.transfers import LOOPBACK, destination, write
+from tests.contract.transfers import LOOPBACK, destination, read_page, write
 from tests.forms import DjangoSite, OddSite, Seen
 
 FILE = '<input type="file" name="image_file">'
@@ -24,7 +24,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 async def transfers(authority: Authority) -> AsyncIterator[Transfers]:
-    made = Transfers(Config(allow_networks=LOOPBACK, ca_file=str(authority.ca_file)), Limits())
+    made = Transfers(Config(allow_networks=LOOPBACK, ca_file=str(authority.ca_file)), Limits(), read_page)
     yield made
     await made.aclose()
 
@@ -85,8 +85,8 @@ async def test_a_page_of_the_php_kind(transfers: Transfers, head: str, action: s
         await post(transfers, site.url + "/pages/add.php?id=7")
         [sent] = site.posts()
     assert sent.path == path
-    assert sorted(fields(sent)) == [
-        (b"MAX_FILE_SIZE", b"2000000"), (b"cat", b"2"), (b"image_file", b"picture"), (b"rules", b"on"), (b"send", b"Go")
+    assert fields(sent) == [
+        (b"MAX_FILE_SIZE", b"2000000"), (b"image_file", b"picture"), (b"cat", b"2"), (b"rules", b"on"), (b"send", b"Go")
     ]  # fmt: skip
 
 
@@ -188,12 +188,48 @@ async def test_fields_travel_in_the_charset_of_the_page(transfers: Transfers) ->
         '<input type=hidden name=_charset_><textarea name=t>\n1\n2</textarea><input type=file name="файл"></form>'
     )
     with OddSite(page.encode("cp1251", "xmlcharrefreplace")) as site:
-        await post(transfers, site.url + "/page", "файл")
+        await post(transfers, site.url + "/page", "файл", "жук 図.png")
         [sent] = site.posts()
-    assert sorted(fields(sent)) == sorted([
+    assert fields(sent) == [
         ("имя".encode("cp1251"), "Жук &#22259;".encode("cp1251")), (b"_charset_", b"windows-1251"), (b"t", b"1\r\n2"),
         ("файл".encode("cp1251"), b"picture"),
-    ])  # fmt: skip
+    ]  # fmt: skip
+    assert 'filename="жук &#22259;.png"'.encode("cp1251") in sent.body
+
+
+async def test_other_file_fields_send_an_empty_file_in_their_place(transfers: Transfers) -> None:
+    page = f"<form action=/take><input type=file name=other><input name=t value=1>{FILE}<input type=file name=z></form>"
+    with OddSite(page.encode()) as site:
+        await post(transfers, site.url + "/page")
+        [sent] = site.posts()
+    assert fields(sent) == [(b"other", b""), (b"t", b"1"), (b"image_file", b"picture"), (b"z", b"")]
+    empty = b'name="other"; filename=""\r\nContent-Type: application/octet-stream\r\n\r\n\r\n'
+    assert empty in sent.body
+
+
+@pytest.mark.parametrize(
+    ("action", "path"),
+    [
+        (" /ta\tke\n?a=1 ", "/take?a=1"),
+        ("/take?q=Жук 图#x", "/take?q=%C6%F3%EA+%26%2322270%3B"),
+        ("/Ж?q=&#1046;", "/%D0%96?q=%C6"),
+        ("#Ж?Ж", "/page?id=7"),
+    ],
+)
+async def test_the_action_is_read_as_browsers_do(transfers: Transfers, action: str, path: str) -> None:
+    page = f'<meta charset="windows-1251"><form action="{action}">{FILE}</form>'
+    with OddSite(page.encode("cp1251", "xmlcharrefreplace")) as site:
+        await post(transfers, site.url + "/page?id=7")
+        [sent] = site.posts()
+    assert sent.path == path
+
+
+async def test_a_form_with_too_many_fields_is_not_sent(transfers: Transfers) -> None:
+    page = f"<form action=/take>{FILE}{'<input name=a>' * 1000}</form>"
+    with OddSite(page.encode()) as site:
+        with pytest.raises(DeliveryFailed, match="more fields"):
+            await post(transfers, site.url + "/page")
+        assert not site.posts()
 
 
 async def test_a_post_sent_again_elsewhere_tells_no_more_than_the_origin(transfers: Transfers) -> None:

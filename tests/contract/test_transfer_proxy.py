@@ -14,7 +14,7 @@ from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused, SourceUnavailable
 from imgserve.transfer.proxy import parse_proxy
 from tests.certificates import Authority
-from tests.contract.transfers import LOOPBACK, destination, source, write
+from tests.contract.transfers import LOOPBACK, destination, read_page, source, write
 from tests.proxying import LittleProxy
 from tests.vsftpd import Vsftpd
 
@@ -51,7 +51,7 @@ def through(authority: Authority) -> Through:
     @asynccontextmanager
     async def made(proxy: str, *networks: str) -> AsyncIterator[Transfers]:
         config = Config(allow_networks=networks, ca_file=str(authority.ca_file), proxy=proxy)
-        transfers = Transfers(config, Limits())
+        transfers = Transfers(config, Limits(), read_page)
         yield transfers
         await transfers.aclose()
 

@@ -13,7 +13,7 @@ from imgserve.spec.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
 from tests.certificates import Authority
-from tests.contract.transfers import LOOPBACK, destination, source, write
+from tests.contract.transfers import LOOPBACK, destination, read_page, source, write
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def plain(tmp_path: Path) -> Iterator[HttpReceiver]:
 
 @pytest.fixture
 async def transfers(authority: Authority) -> AsyncIterator[Transfers]:
-    made = Transfers(Config(allow_networks=(*LOOPBACK, "::1"), ca_file=str(authority.ca_file)), Limits())
+    made = Transfers(Config(allow_networks=(*LOOPBACK, "::1"), ca_file=str(authority.ca_file)), Limits(), read_page)
     yield made
     await made.aclose()
 
@@ -86,7 +86,7 @@ async def test_a_certificate_that_does_not_hold_is_definite(
 
 
 async def test_without_a_ca_file_certifi_judges(secure: HttpReceiver) -> None:
-    transfers = Transfers(Config(allow_networks=LOOPBACK), Limits())
+    transfers = Transfers(Config(allow_networks=LOOPBACK), Limits(), read_page)
     with pytest.raises(SourceUnavailable, match="not trusted"):
         await transfers.open(source(secure.url + "/a.png")).finish()
     await transfers.aclose()

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from imgserve.imaging.worker.html import page as html
 from imgserve.spec.destination import Destination
+from imgserve.spec.page import Page
 from imgserve.spec.source import Source
 from imgserve.transfer import location
 from imgserve.transfer.dispatch import Write
@@ -28,6 +30,11 @@ def destination(kind: str, url: str, path: str = "", name: str = "", key: str = 
 
 def write(state: str = "final", token: int = 1, timeout_s: float = 10.0) -> Write:
     return Write(state, "image/png", "o7", token, timeout_s)  # type: ignore[arg-type]
+
+
+async def read_page(page: bytes, media_type: str, _write: Write, _timeout_s: float) -> Page:
+    """What the server has a worker do, here: these suites are about what goes over the wire."""
+    return html.read(page, media_type)
 
 
 class Listener:

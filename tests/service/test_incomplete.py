@@ -11,7 +11,7 @@ import pytest
 
 # What each package that imgserve requires is imported as.
 MODULES = {
-    "apsw": "apsw", "certifi": "certifi", "httptools": "httptools", "justhtml": "justhtml", "litestar": "litestar",
+    "apsw": "apsw", "certifi": "certifi", "httptools": "httptools", "litestar": "litestar",
     "msgspec": "msgspec", "prometheus-client": "prometheus_client", "pycurl": "pycurl", "shtab": "shtab",
     "uvicorn": "uvicorn", "uvloop": "uvloop",
 }  # fmt: skip

@@ -66,5 +66,12 @@ class RenderFailed(ImgserveError):
     title = "The picture could not be rendered"
 
 
+class PageUnreadable(ImgserveError):
+    """An upload page with more markup than is read."""
+
+    code = "page_unreadable"
+    title = "The upload page cannot be read"
+
+
 def stopping() -> NoWorker:
     return NoWorker("the server is stopping", "try again")

@@ -53,7 +53,14 @@ class DrawRequest(msgspec.Struct, frozen=True, tag="draw"):
     limits: Limits
 
 
-FaultCode = Literal["source_unreadable", "svg_invalid", "picture_too_large", "render_failed"]
+class PageRequest(msgspec.Struct, frozen=True, tag="page"):
+    """Read an upload page. ``media_type`` is what its header says."""
+
+    size_bytes: int
+    media_type: str
+
+
+FaultCode = Literal["source_unreadable", "svg_invalid", "picture_too_large", "render_failed", "page_unreadable"]
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -80,6 +87,10 @@ class Written(msgspec.Struct, frozen=True, tag="written"):
     format: Format
 
 
+class PageRead(msgspec.Struct, frozen=True, tag="page_read"):
+    """The page, as ``spec.page.Page`` in msgpack, is in the result's memfd: it may be longer than a frame."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """The picture is not well. ``trace`` is set when imgserve itself is at fault: for the log only.
 
@@ -93,5 +104,5 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     is_last: bool = False
 
 
-Request = ProbeRequest | RenderRequest | DrawRequest
-Reply = Ready | CannotStart | Probed | Written | Failed
+Request = ProbeRequest | RenderRequest | DrawRequest | PageRequest
+Reply = Ready | CannotStart | Probed | Written | PageRead | Failed

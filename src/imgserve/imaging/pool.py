@@ -9,6 +9,7 @@ an idle place for renders helps with probes and placeholders. The processes come
 which none that has read one principal's bytes is ever given to another.
 """
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,6 +25,8 @@ from imgserve.imaging.messages import (
     Drawing,
     DrawRequest,
     Failed,
+    PageRead,
+    PageRequest,
     Probed,
     ProbeRequest,
     RenderRequest,
@@ -33,16 +36,18 @@ from imgserve.imaging.messages import (
     Written,
 )
 from imgserve.imaging.process import CannotStartWorker, Child, Sandbox, WorkerOptions, start_child
-from imgserve.imaging.replies import Distrusted, checked_facts, died, expect, fault_of, take_result
+from imgserve.imaging.replies import Distrusted, checked_facts, died, expect, fault_of, take_page, take_result
 from imgserve.imaging.stock import Owner, Sizes, Stock
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
+from imgserve.spec.page import Page
 from imgserve.spec.recipe import Format
 from imgserve.states import State
 
 Isolation = Literal["principal", "picture", "shared"]
 _RENDER, _INTAKE, _DRAWING = "render", "intake", "drawing"
 _MOST_COPIED_BYTES = 1 << 20  # of a download that goes on; a header that is longer is read when all of it is there
+_MOST_MEDIA_TYPE = 200  # a header may be longer than a frame
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -174,6 +179,28 @@ class Pool:
         with _read_only(source) as descriptor:
             async with worker as child:
                 return await self._write(child, request, [descriptor], timeout_s, task.size, output_format)
+
+    async def read_page(
+        self, page: bytes, media_type: str, timeout_s: float, *, is_reply_awaited: bool, whose: str = ""
+    ) -> Page:
+        """What an upload page's forms would send. ``is_reply_awaited``: by the intake worker.
+
+        Raises PageUnreadable, RenderFailed, RenderTimeout, WorkerDied, NoWorker; TimeoutError if no worker was free.
+        """
+        ends_at = asyncio.get_running_loop().time() + timeout_s
+        source, result = Blob.of(page), Blob()
+        request = PageRequest(source.size, media_type[:_MOST_MEDIA_TYPE])
+        lane = self._lane_of_intake(whose) if is_reply_awaited else self._render
+        with _read_only(source) as descriptor:
+            async with contextlib.AsyncExitStack() as held:
+                async with asyncio.timeout_at(ends_at):
+                    child = await held.enter_async_context(self._worker(lane, whose))
+                left_s = max(ends_at - asyncio.get_running_loop().time(), 0.001)
+                timeout_s = min(self._config.probe_timeout_s, left_s)
+                reply = await self._ask(child, request, [descriptor, result.fd], timeout_s)
+                with _distrust(child):
+                    expect(PageRead, reply)
+                    return take_page(result)
 
     async def _write(
         self,

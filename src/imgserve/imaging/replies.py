@@ -7,25 +7,39 @@ the kind of the reply, nor numbers that were known before, nor that a result is 
 import math
 from typing import TypeVar
 
+import msgspec
+
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
-from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid, WorkerDied
-from imgserve.imaging.messages import Failed, FaultCode, Probed, Reply, Written
+from imgserve.imaging.faults import (
+    PageUnreadable,
+    PictureTooLarge,
+    RenderFailed,
+    SourceUnreadable,
+    SvgInvalid,
+    WorkerDied,
+)
+from imgserve.imaging.messages import Failed, FaultCode, PageRead, Probed, Reply, Written
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.formats import ANIMATED
 from imgserve.spec.limits import Limits
+from imgserve.spec.page import MOST_BYTES, Page
 from imgserve.spec.recipe import Format
 
-_Kind = TypeVar("_Kind", Probed, Written)
+_Kind = TypeVar("_Kind", Probed, Written, PageRead)
 _FAULTS: dict[FaultCode, type[ImgserveError]] = {
     "source_unreadable": SourceUnreadable,
     "svg_invalid": SvgInvalid,
     "picture_too_large": PictureTooLarge,
     "render_failed": RenderFailed,
+    "page_unreadable": PageUnreadable,
 }
 _LONGEST_DETAIL = 500
 # What an encoder may need at the worst: the pixels (four bytes each), once more for what does not compress, and tables.
 _BYTES_OF_PIXEL, _BYTES_OF_FRAME, _BYTES_OF_FILE = 8, 2_048, 65_536
+
+_MOST_PAGE_BYTES = 3 * MOST_BYTES
+_PAGES = msgspec.msgpack.Decoder(Page)
 
 
 class Distrusted(Exception):
@@ -63,6 +77,18 @@ def take_result(result: Blob, written: Written, size: Size, output_format: Forma
         raise Distrusted("kept a hand on its result")
     if not 0 < result.size <= most_bytes(size, output_format, limits):
         raise Distrusted("wrote a result of a length that the picture cannot have")
+
+
+def take_page(result: Blob) -> Page:
+    """The page that a worker has read. Raises Distrusted."""
+    if not result.measure():
+        raise Distrusted("kept a hand on its result")
+    if result.size > _MOST_PAGE_BYTES:
+        raise Distrusted("told more of a page than a page holds")
+    try:
+        return _PAGES.decode(result.read())
+    except msgspec.DecodeError:
+        raise Distrusted("told of a page what no page holds") from None
 
 
 def most_bytes(size: Size, output_format: Format, limits: Limits) -> int:

@@ -19,19 +19,20 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class FilePart(msgspec.Struct, frozen=True):
-    """The file of a multipart body; its bytes are the call's ``body``."""
+    """A file of a multipart body; its bytes are the call's ``body``, or none when it ``is_empty``."""
 
     field: bytes
     name: bytes
     media_type: str
+    is_empty: bool = False
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange. ``timeout_s`` covers all of it; a write's also the wait for its turn.
 
-    ``fetch`` takes a 2xx answer's body; without it at most ``body_limit_bytes`` of one are returned, and a longer one
-    ends the exchange. ``before`` and ``after`` are FTP commands, sent in the target's directory around the transfer;
-    one that starts with ``*`` may fail.
+    ``parts`` are those of a multipart POST. ``fetch`` takes a 2xx answer's body; without it at most
+    ``body_limit_bytes`` of one are returned, and a longer one ends the exchange. ``before`` and ``after`` are FTP
+    commands, sent in the target's directory around the transfer; one that starts with ``*`` may fail.
     """
 
     method: Method
@@ -39,8 +40,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
     headers: tuple[str, ...] = ()
     body: Blob | None = None
-    fields: tuple[Field, ...] = ()
-    file: FilePart | None = None
+    parts: tuple[Field | FilePart, ...] = ()
     fetch: Fetch | None = None
     body_limit_bytes: int = 0
     follows_redirects: bool = False

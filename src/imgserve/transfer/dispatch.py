@@ -20,6 +20,7 @@ from imgserve.transfer import authorities, file, ftp, http, upload
 from imgserve.transfer.curl import Client, Pace
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.form import ReadPage, no_reader
 from imgserve.transfer.guard import DEFAULT_PORTS, Guard, Refusal, parse_network, parse_ports
 from imgserve.transfer.proxy import SCHEMES, parse_proxy
 from imgserve.transfer.roots import Place, Roots
@@ -76,12 +77,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Transfers:
-    """All transfers of one server, in one event loop. ``aclose`` ends what still runs."""
+    """All transfers of one server, in one event loop. ``aclose`` ends what still runs.
 
-    def __init__(self, config: Config, limits: Limits) -> None:
+    ``read_page`` reads upload pages; without one nothing can be delivered to a form.
+    """
+
+    def __init__(self, config: Config, limits: Limits, read_page: ReadPage = no_reader) -> None:
         """Raises ValueError or OSError for what ``config.problems`` would have named."""
         self._config = config
         self._limit_bytes = limits.source_bytes
+        self._read_page = read_page
         self.proxy = parse_proxy(config.proxy) if config.proxy else None
         self._guard = Guard(
             tuple(parse_network(text) for text in config.allow_networks),
@@ -156,7 +161,7 @@ class Transfers:
             case "put":
                 return await http.put(self._client, destination.url, blob, write)
             case "form":
-                return await upload.post(self._client, destination, blob, write)
+                return await upload.post(self._client, self._read_page, destination, blob, write)
 
     async def delete(self, destination: Destination, write: Write) -> None:
         """Remove what is there, if anything. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""

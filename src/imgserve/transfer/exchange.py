@@ -14,7 +14,7 @@ import pycurl
 
 from imgserve.errors import ImgserveError
 from imgserve.transfer import location
-from imgserve.transfer.call import WRITES, Answer, Call, Method
+from imgserve.transfer.call import WRITES, Answer, Call, Field, Method
 from imgserve.transfer.faults import Broken
 from imgserve.transfer.guard import Guard, Refusal
 
@@ -146,11 +146,15 @@ class Exchange:
         # libcurl repeats a request by itself when a connection that was used before dies: a form would be posted twice.
         self.curl.setopt(pycurl.FRESH_CONNECT, 1)
         self._mime = pycurl.CurlMime(self.curl)
-        for field in call.fields:
-            self._mime.add(name=field.name, data=field.value)
-        if call.file is not None and call.body is not None:
-            part = self._mime.add(name=call.file.field, filename=call.file.name, content_type=call.file.media_type)
-            part.data_cb(call.body.size, self._give_part, self._seek_part)
+        for part in call.parts:
+            if isinstance(part, Field):
+                self._mime.add(name=part.name, data=part.value)
+                continue
+            file = self._mime.add(name=part.field, filename=part.name, content_type=part.media_type)
+            if part.is_empty or call.body is None:
+                file.data(b"")
+            else:
+                file.data_cb(call.body.size, self._give_part, self._seek_part)
         self.curl.setopt(pycurl.MIMEPOST, self._mime)
 
     def _open_socket(self, _purpose: int, address: Any) -> Any:

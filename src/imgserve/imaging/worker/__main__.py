@@ -1,7 +1,8 @@
 """The worker: lock the door, then draw what comes through the socket until the socket closes.
 
 Started by ``imaging/process.py`` with the socket's number, the sandbox mode and the memory limit. It has no network,
-no credentials, and no files but fonts; pictures come and go as descriptors. Everything is imported before the lock.
+no credentials, and no files but fonts; pictures come and go as descriptors. Everything is imported before the lock, but
+what reads upload pages: that is imported with the first one.
 """
 
 import functools
@@ -21,13 +22,15 @@ except (ImportError, OSError) as error:  # no extension that can be loaded, and 
 from imgserve.blob import seal_result
 from imgserve.errors import ImgserveError
 from imgserve.imaging import wire
-from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
+from imgserve.imaging.faults import PageUnreadable, PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import (
     SYSTEM_LIBVIPS,
     CannotStart,
     DrawRequest,
     Failed,
     FaultCode,
+    PageRead,
+    PageRequest,
     Probed,
     ProbeRequest,
     Ready,
@@ -43,6 +46,7 @@ _CODES: dict[type[ImgserveError], FaultCode] = {
     SvgInvalid: "svg_invalid",
     PictureTooLarge: "picture_too_large",
     RenderFailed: "render_failed",
+    PageUnreadable: "page_unreadable",
 }
 
 COLLECT_AFTER = 20_000
@@ -120,11 +124,24 @@ def _carry_out(request: Request, descriptors: list[int], give_up: watch.GiveUp) 
             return _sealed(pipeline.render(data, request.task, request.limits, result, watched), result)
         case DrawRequest():
             return _sealed(draw.draw(request.drawing, request.limits, descriptors[0]), descriptors[0])
+        case PageRequest():
+            return _read_page(request, descriptors)
 
 
 def _sealed(written: Written, result: int) -> Written:
     seal_result(result)
     return written
+
+
+def _read_page(request: PageRequest, descriptors: list[int]) -> PageRead:
+    from imgserve.imaging.worker.html import page  # most workers never see one
+
+    source, result = descriptors
+    found = page.read(os.pread(source, request.size_bytes, 0), request.media_type)
+    with open(result, "wb", closefd=False) as file:
+        file.write(page.encoded(found))
+    seal_result(result)
+    return PageRead()
 
 
 def _mapped(descriptor: int, size_bytes: int, *, is_read_whole: bool) -> bytes | mmap.mmap:

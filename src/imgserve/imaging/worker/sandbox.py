@@ -18,11 +18,14 @@ from imgserve.imaging.worker import landlock, seccomp
 Mode = Literal["auto", "require", "off"]
 
 _PACKAGE = str(Path(__file__).parents[2])
+_STANDARD_LIBRARY = str(Path(os.__file__).parent)
 # Fonts for the text in SVGs, and what libc may still want to load (character sets, libgcc for aborting threads).
 # Nothing of /proc: a worker opens what it reads of it (its memory's size) before the lock.
+# Python's own: what reads upload pages, and its codecs, are imported when the first page comes.
 READABLE = (
     "/etc/fonts", "/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/fontconfig", "/var/cache/fontconfig",
     "/usr/lib", "/lib", "/lib64", "/dev/null", "/dev/urandom", "/sys/devices/system/cpu", _PACKAGE,
+    _STANDARD_LIBRARY,
 )  # fmt: skip
 MAX_FILE_BYTES = 1 << 30
 MAX_OPEN_FILES = 32  # few, for each may be a picture that a worker does not let go of

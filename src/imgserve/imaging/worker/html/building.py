@@ -1,0 +1,78 @@
+"""What is known while a page is read: the open elements, the form pointer, and all that was found. The tags' rules in
+``tree`` and ``form_tags`` change it.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from imgserve.imaging.worker.html import references
+from imgserve.imaging.worker.html.controls import Control, Found
+from imgserve.imaging.worker.html.open_elements import Context, Element, OpenElements
+from imgserve.imaging.worker.html.tokens import Tokens
+
+Attributes = dict[str, str]
+CELLS = ("td", "th")
+GROUPS = ("tbody", "thead", "tfoot")
+
+
+class Building:
+    """``on_charset`` is told of each charset that the page names in a meta element. ``form`` is the form pointer."""
+
+    def __init__(self, tokens: Tokens, on_charset: Callable[[str], None]) -> None:
+        self.found = Found()
+        self.tokens = tokens
+        self.open = OpenElements()
+        self.on_charset = on_charset
+        self.form: int | None = None
+        self.form_element: Element | None = None
+
+    def push(self, name: str, attributes: Attributes, context: Context | None = None) -> Element:
+        context = self.open.top.context if context is None else context
+        if attributes:
+            if "dir" in attributes and (direction := attributes["dir"].lower()) in ("ltr", "rtl"):
+                context = msgspec.structs.replace(context, direction=direction)
+            if "class" in attributes and "errorlist" in attributes["class"].split():
+                context = msgspec.structs.replace(context, is_errors=True)
+            self.note(name, attributes)
+        return self.open.push(name, context)
+
+    def note(self, name: str, attributes: Attributes) -> None:
+        """What any element may say for forms: its id, and that what was entered is wrong."""
+        context = self.open.top.context
+        if not attributes or context.is_template:
+            return
+        if attributes.get("id"):
+            number = len(self.found.forms) - 1 if name == "form" else None
+            self.found.ids.setdefault(references.in_attribute(attributes["id"]), number)
+        if "aria-invalid" in attributes and attributes["aria-invalid"].strip().lower() == "true":
+            self.mark_invalid(context, attributes.get("form"))
+
+    def mark_invalid(self, context: Context, form_id: str | None) -> None:
+        if not context.is_template:
+            self.found.invalid.append((self.form if self.form is not None else context.form, form_id))
+
+    def add(self, kind: str, attributes: Attributes, value: str | None) -> Control:
+        context = self.open.top.context
+        replaced = {name: references.in_attribute(text) for name, text in attributes.items()}
+        control = Control(
+            kind=kind,
+            name=replaced.get("name", ""),
+            value=None if value is None else replaced["value"],
+            attributes=replaced,
+            form=self.form if self.form is not None else context.form,
+            form_id=replaced.get("form"),
+            is_disabled="disabled" in attributes or context.is_disabled,
+            is_datalist=context.is_datalist,
+            direction=context.direction,
+        )
+        if not context.is_template:
+            self.found.controls.append(control)
+        return control
+
+    def end_paragraph(self) -> None:
+        self.open.end("p", "button")
+
+    def is_between_cells(self) -> bool:
+        """In a table, but in none of its cells."""
+        return self.open.last((*GROUPS, "tr", "table")) > self.open.last((*CELLS, "caption", "template"))

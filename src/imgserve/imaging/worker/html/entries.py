@@ -1,0 +1,146 @@
+"""Constructing the entry list (https://html.spec.whatwg.org/multipage/form-control-infrastructure.html), for a user who
+chooses one file and presses the first submit button.
+
+In: what ``tree`` found. Out: ``spec.page.Form`` values, encoded. Called by ``page``.
+"""
+
+import re
+from collections.abc import Iterator
+
+from imgserve.imaging.worker.html import charset as charsets
+from imgserve.imaging.worker.html import references, values
+from imgserve.imaging.worker.html.controls import Control, Found
+from imgserve.spec.page import MOST_BYTES, MOST_FIELDS, MOST_FORMS, Charset, Entry, Form
+
+_SUBMITTERS = frozenset({"submit", "image"})
+_BUTTONS = _SUBMITTERS | {"reset", "button"}
+_WITH_DIRECTION = frozenset({
+    "hidden", "text", "search", "tel", "url", "email", "password", "submit", "reset", "button", "textarea",
+})  # fmt: skip
+_MOST_NAMED = 20
+_OVERHEAD_BYTES = 10  # of an entry on its way to the parent
+_WHITE_SPACE = "\t\n\f\r "
+_ANY_WHITE_SPACE = re.compile(f"[{_WHITE_SPACE}]+")
+_SIZE = re.compile(r"[\t\n\f\r ]*\+?([0-9]{1,9})")
+
+
+def forms(found: Found, charset: Charset) -> tuple[Form, ...]:
+    """The forms that have a file field which a user could fill; ``charset`` is the page's."""
+    controls: dict[int, list[Control]] = {}
+    checked: dict[tuple[int, str], Control] = {}
+    for control in found.controls:
+        owner = found.owner(control.form, control.form_id)
+        if owner is None:
+            continue
+        controls.setdefault(owner, []).append(control)
+        if control.kind == "radio" and control.name and "checked" in control.attributes:
+            checked[owner, control.name] = control  # of a group the last one stays checked
+    still_checked = {id(control) for control in checked.values()}
+    invalid = {found.owner(form, form_id) for form, form_id in found.invalid}
+    forms: list[Form] = []
+    left_bytes = MOST_BYTES
+    for number in sorted(controls):
+        live = [
+            control
+            for control in controls[number]
+            if not (control.is_disabled or control.is_datalist)
+            and (control.kind != "radio" or id(control) in still_checked)
+        ]
+        if any(control.kind == "file" and control.name for control in live):
+            form = _form(found.forms[number], live, charset, left_bytes, is_invalid=number in invalid)
+            left_bytes -= sum(map(_size, form.entries))
+            forms.append(form)
+        if len(forms) == MOST_FORMS:
+            break
+    return tuple(forms)
+
+
+def _form(
+    attributes: dict[str, str], controls: list[Control], charset: Charset, most_bytes: int, *, is_invalid: bool
+) -> Form:
+    submitter = next((control for control in controls if control.kind in _SUBMITTERS), None)
+    action = submitter.attributes.get("formaction") if submitter is not None else None
+    if action is None:
+        action = references.in_attribute(attributes.get("action", ""))
+    labels = attributes.get("accept-charset", "").split()
+    charset = next((known for label in labels if (known := charsets.of_label(label)) is not None), charset)
+    entries: list[Entry] = []
+    size_bytes = 0
+    for entry in _entries(controls, submitter, charset):
+        entries.append(entry)
+        size_bytes += _size(entry)
+        if len(entries) > MOST_FIELDS or size_bytes > most_bytes:
+            files = [_file(control, charset) for control in controls if control.kind == "file" and control.name]
+            return Form("", charset, tuple(files[:_MOST_NAMED]), is_invalid, is_too_large=True)
+    return Form(action, charset, tuple(entries), is_invalid)
+
+
+def _entries(controls: list[Control], submitter: Control | None, charset: Charset) -> Iterator[Entry]:
+    for control in controls:
+        if control.kind in _BUTTONS and control is not submitter:
+            continue
+        if control.kind == "image":
+            prefix = f"{control.name}." if control.name else ""
+            yield from (Entry(_encoded(f"{prefix}{axis}", charset), b"0") for axis in "xy")
+        elif control.name and control.kind == "file":
+            yield _file(control, charset)
+        elif control.name:
+            name = _encoded(control.name, charset)
+            yield from (Entry(name, _encoded(value, charset)) for value in _values(control, charset))
+            direction = control.attributes.get("dirname", "")
+            if direction and control.kind in _WITH_DIRECTION:
+                yield Entry(_encoded(direction, charset), _direction(control).encode())
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.name) + len(entry.value) + _OVERHEAD_BYTES
+
+
+def _file(control: Control, charset: Charset) -> Entry:
+    return Entry(_encoded(control.name, charset), is_file=True)
+
+
+def _encoded(text: str, charset: Charset) -> bytes:
+    """As it is sent: a line ends with CR LF, what the charset lacks is a character reference."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+    return text.encode(charset, "xmlcharrefreplace")
+
+
+def _values(control: Control, charset: Charset) -> Iterator[str]:
+    if control.kind == "select":
+        yield from _chosen(control)
+    elif control.kind in ("checkbox", "radio"):
+        if control.kind == "radio" or "checked" in control.attributes:
+            yield "on" if control.value is None else control.value
+    elif control.kind == "hidden" and control.name.lower() == "_charset_":
+        yield charsets.web_name(charset)
+    else:
+        yield values.sanitized(control.kind, control.value or "", control.attributes)
+
+
+def _chosen(select: Control) -> Iterator[str]:
+    """The values of the selected options. A list that shows one line has one selected: the last of those that the page
+    selects, even a disabled one, which sends nothing; or else the first that is not disabled."""
+    selected = [option for option in select.options if option.is_selected]
+    if "multiple" not in select.attributes:
+        selected = selected[-1:]
+        if not selected and _display_size(select) == 1:
+            selected = [option for option in select.options if not option.is_disabled][:1]
+    for option in selected:
+        if not option.is_disabled:
+            text = option.value
+            yield _ANY_WHITE_SPACE.sub(" ", "".join(option.text)).strip(" ") if text is None else text
+
+
+def _display_size(select: Control) -> int:
+    found = _SIZE.match(select.attributes.get("size", ""))
+    return int(found[1]) if found and int(found[1]) > 0 else 1
+
+
+def _direction(control: Control) -> str:
+    direction = control.attributes.get("dir", "").lower()
+    if direction == "auto":
+        return "rtl" if values.is_right_to_left(control.value or "") else "ltr"
+    if direction in ("ltr", "rtl"):
+        return direction
+    return "ltr" if control.kind == "tel" else control.direction

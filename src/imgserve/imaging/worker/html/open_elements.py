@@ -1,0 +1,176 @@
+"""The stack of open elements (https://html.spec.whatwg.org/multipage/parsing.html#the-stack-of-open-elements).
+
+Used by ``tree``. There is no document: each open element carries the ``Context`` that what stands in it inherits. HTML
+asks all the time whether an element is open above some boundary; here the answer takes no walk, since for each name and
+each kind of boundary there is a list of the serial numbers of those that are open.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from imgserve.imaging.worker.html.controls import Control, Option
+
+Boundary = Literal["scope", "list", "button", "table", "special", "item"]
+
+_SCOPE = (
+    "applet", "caption", "html", "table", "td", "th", "marquee", "object", "select", "template",
+    "math mi", "math mo", "math mn", "math ms", "math mtext", "math annotation-xml", "math annotation-xml html",
+    "svg foreignobject", "svg desc", "svg title",
+)  # fmt: skip
+_BLOCKS = (
+    "address", "applet", "article", "aside", "blockquote", "body", "button", "caption", "center", "dd", "details",
+    "dir", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6",
+    "header", "hgroup", "li", "listing", "main", "marquee", "menu", "nav", "noscript", "object", "ol", "p", "pre",
+    "search", "section", "summary", "tbody", "tfoot", "thead", "tr", "ul",
+)  # fmt: skip
+_BOUNDARIES: dict[Boundary, tuple[str, ...]] = {
+    "scope": _SCOPE,
+    "list": (*_SCOPE, "ol", "ul"),
+    "button": (*_SCOPE, "button"),
+    "table": ("html", "table", "template"),
+    "special": (*_SCOPE, *_BLOCKS),
+    "item": tuple(name for name in (*_SCOPE, *_BLOCKS) if name not in ("address", "div", "p")),
+}
+_IMPLIED = frozenset({"dd", "dt", "li", "optgroup", "option", "p", "rb", "rp", "rt", "rtc"})
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What an element hands down. ``form`` is the number of the form around it; ``is_errors``: it is in a list of
+    errors."""
+
+    form: int | None = None
+    is_disabled: bool = False
+    is_datalist: bool = False
+    is_template: bool = False
+    direction: str = "ltr"
+    select: Control | None = None
+    is_group_disabled: bool = False
+    option: Option | None = None
+    is_errors: bool = False
+
+
+class Element:
+    """``outer_disabled`` is a fieldset's: whether what stands in its first legend is disabled."""
+
+    __slots__ = ("context", "has_legend", "name", "outer_disabled", "serial")
+
+    def __init__(self, name: str, context: Context, serial: int) -> None:
+        self.name = name
+        self.context = context
+        self.serial = serial
+        self.has_legend = False
+        self.outer_disabled = False
+
+
+class OpenElements:
+    """Names are HTML's; a foreign element's has ``svg`` or ``math`` and a space before it. An element taken out of the
+    middle of the stack stays in it without a name."""
+
+    def __init__(self) -> None:
+        self._serial = 0
+        self._stack: list[Element] = []
+        self._named: dict[str, list[Element]] = {}
+        self._boundaries: dict[Boundary, list[int]] = {boundary: [] for boundary in _BOUNDARIES}
+        self._foreign_roots: list[int] = []
+        self._lists = {
+            name: tuple(self._boundaries[boundary] for boundary, names in _BOUNDARIES.items() if name in names)
+            for name in {*_SCOPE, *_BLOCKS, "ol", "ul"}
+        }
+        self.push("html", Context())
+
+    @property
+    def top(self) -> Element:
+        stack = self._stack
+        while not stack[-1].name:
+            stack.pop()
+        return stack[-1]
+
+    def push(self, name: str, context: Context) -> Element:
+        if " " in name and " " not in self.top.name:
+            self._foreign_roots.append(self._serial)
+        element = Element(name, context, self._serial)
+        self._serial += 1
+        self._stack.append(element)
+        self._named.setdefault(name, []).append(element)
+        for boundary in self._lists.get(name, ()):
+            boundary.append(element.serial)
+        return element
+
+    def pop(self) -> str:
+        element = self.top
+        if element.serial == 0:
+            return element.name  # the root stays
+        self._stack.pop()
+        self._named[element.name].pop()
+        for boundary in self._lists.get(element.name, ()):
+            boundary.pop()
+        if self._foreign_roots and self._foreign_roots[-1] == element.serial:
+            self._foreign_roots.pop()
+        return element.name
+
+    def last(self, names: Iterable[str]) -> int:
+        """The serial number of the innermost open element with one of these names; -1 without one."""
+        return max((named[-1].serial for name in names if (named := self._named.get(name))), default=-1)
+
+    def has(self, name: str, boundary: Boundary = "scope") -> bool:
+        """Whether the element is open with no boundary of this kind inside it; one itself, it counts."""
+        named = self._named.get(name)
+        return named is not None and len(named) > 0 and named[-1].serial >= self._bound(boundary)
+
+    def pop_to(self, *names: str) -> None:
+        """End the innermost of these, which is open, and all in it."""
+        while self.pop() not in names:
+            if self.top.serial == 0:
+                return
+
+    def pop_until(self, *names: str) -> None:
+        """End all in the innermost of these, which itself stays open."""
+        while self.top.name not in names and self.top.serial:
+            self.pop()
+
+    def end(self, name: str, boundary: Boundary = "scope") -> bool:
+        """What most end tags do. False: there is nothing to end."""
+        if not self.has(name, boundary):
+            return False
+        self.pop_to(name)
+        return True
+
+    def imply_ends(self, but: str = "") -> None:
+        while (name := self.top.name) in _IMPLIED and name != but:
+            self.pop()
+
+    def end_formatting(self, name: str) -> None:
+        """The adoption agency, as far as open elements go: with a block inside, only the formatting element goes."""
+        if not self.has(name):
+            return
+        if self._bound("special") > self._named[name][-1].serial:
+            self.take_out(self._named[name][-1])
+        else:
+            self.pop_to(name)
+
+    def is_innermost(self, element: Element) -> bool:
+        """Whether it is open, and no other of its name in it."""
+        named = self._named[element.name]
+        return bool(named) and named[-1] is element
+
+    def take_out(self, element: Element) -> None:
+        """End this one and nothing in it; the innermost of its name."""
+        self._named[element.name].pop()
+        for boundary in self._lists.get(element.name, ()):
+            del boundary[bisect_left(boundary, element.serial)]
+        element.name = ""
+
+    def end_foreign(self, name: str) -> bool:
+        """End an SVG or MathML element; False when none of this name is open since the last HTML element."""
+        names = (f"svg {name}", f"math {name}", f"math {name} html")
+        if self.last(names) < self._foreign_roots[-1]:
+            return False
+        self.pop_to(*names)
+        return True
+
+    def _bound(self, boundary: Boundary) -> int:
+        serials = self._boundaries[boundary]
+        return serials[-1] if serials else -1

@@ -1,0 +1,148 @@
+"""What an input's default value is once its type has cleaned it (the value sanitization algorithms of
+https://html.spec.whatwg.org/multipage/input.html). Called by ``entries``; text in and out.
+"""
+
+import datetime
+import math
+import re
+from collections.abc import Callable, Mapping
+
+_WHITE_SPACE = "\t\n\f\r "
+_FLOAT = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_DATE = re.compile(r"(\d{4,9})-(\d\d)-(\d\d)", re.ASCII)
+_MONTH = re.compile(r"(\d{4,9})-(\d\d)", re.ASCII)
+_WEEK = re.compile(r"(\d{4,9})-W(\d\d)", re.ASCII)
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,3})?)?", re.ASCII)
+_NO_SECONDS = re.compile(r":00(\.0+)?\Z")
+_TINY = 1e-9
+
+
+def sanitized(kind: str, value: str, attributes: Mapping[str, str]) -> str:
+    """``kind`` is the input's type; ``attributes`` are the input's."""
+    if kind == "range":
+        return _range(value, attributes)
+    if kind == "email" and "multiple" in attributes:
+        return ",".join(part.strip(_WHITE_SPACE) for part in _one_line(value).split(","))
+    return _RULES[kind](value) if kind in _RULES else value
+
+
+def is_right_to_left(text: str) -> bool:
+    """The direction of the first letter that has one, as ``dir=auto`` asks."""
+    import unicodedata  # a megabyte, for one attribute in a thousand pages
+
+    directions = (unicodedata.bidirectional(character) for character in text)
+    return next((one in ("R", "AL") for one in directions if one in ("L", "R", "AL")), False)
+
+
+def number_in(text: str | None) -> float | None:
+    """A valid floating-point number; None for anything else."""
+    if text is None or not _FLOAT.fullmatch(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _one_line(value: str) -> str:
+    return value.replace("\n", "").replace("\r", "")
+
+
+def _trimmed(value: str) -> str:
+    return _one_line(value).strip(_WHITE_SPACE)
+
+
+def _number(value: str) -> str:
+    return "" if number_in(value) is None else value
+
+
+def _color(value: str) -> str:
+    return value.lower() if _COLOR.fullmatch(value) else "#000000"
+
+
+def _date(value: str) -> str:
+    return value if _is_date(value) else ""
+
+
+def _is_date(value: str) -> bool:
+    found = _DATE.fullmatch(value)
+    if found is None or int(found[1]) == 0:
+        return False
+    try:
+        datetime.date(_like(found[1]), int(found[2]), int(found[3]))
+    except ValueError:
+        return False
+    return True
+
+
+def _like(year: str) -> int:
+    """A year with the same calendar: it comes again every 400 years."""
+    return 2000 + int(year) % 400
+
+
+def _month(value: str) -> str:
+    found = _MONTH.fullmatch(value)
+    return value if found and int(found[1]) > 0 and 1 <= int(found[2]) <= 12 else ""
+
+
+def _week(value: str) -> str:
+    found = _WEEK.fullmatch(value)
+    if found is None or int(found[1]) == 0:
+        return ""
+    weeks = datetime.date(_like(found[1]), 12, 28).isocalendar().week
+    return value if 1 <= int(found[2]) <= weeks else ""
+
+
+def _time(value: str) -> str:
+    return value if _TIME.fullmatch(value) else ""
+
+
+def _date_and_time(value: str) -> str:
+    date, parted, time = value.partition("T" if "T" in value else " ")
+    if not parted or not _is_date(date) or not _TIME.fullmatch(time):
+        return ""
+    if time.count(":") == 2:
+        time = _NO_SECONDS.sub("", time)
+    return f"{date}T{time.rstrip('0') if '.' in time else time}"
+
+
+def _range(value: str, attributes: Mapping[str, str]) -> str:
+    least, most = number_in(attributes.get("min")), number_in(attributes.get("max"))
+    low, high = 0.0 if least is None else least, 100.0 if most is None else most
+    given = number_in(value)
+    number = given if given is not None else low if high < low else low + (high - low) / 2
+    number = max(low, min(number, high))
+    if attributes.get("step", "").lower() != "any":
+        step = number_in(attributes.get("step")) or 1.0
+        number = _on_step(number, step if step > 0 else 1.0, _first(least, given, 0.0), low, high)
+    return value if number == given else _spelled(number)
+
+
+def _first(*numbers: float | None) -> float:
+    return next(number for number in numbers if number is not None)
+
+
+def _on_step(number: float, step: float, base: float, low: float, high: float) -> float:
+    steps = (number - base) / step
+    if not math.isfinite(steps) or abs(steps - round(steps)) < _TINY:
+        return number
+    rounded = base + math.floor(steps + 0.5) * step
+    if rounded > high:
+        rounded -= step
+    return rounded if rounded >= low else number
+
+
+def _spelled(number: float) -> str:
+    return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)
+
+
+_RULES: dict[str, Callable[[str], str]] = {
+    **dict.fromkeys(("text", "search", "tel", "password"), _one_line),
+    **dict.fromkeys(("url", "email"), _trimmed),
+    "number": _number,
+    "color": _color,
+    "date": _date,
+    "month": _month,
+    "week": _week,
+    "time": _time,
+    "datetime-local": _date_and_time,
+}
