@@ -77,6 +77,13 @@ class _Threading(ThreadingMixIn, WSGIServer):
         """A peer that hangs up is no news."""
 
 
+class _ThreadingHttp(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A peer that hangs up is no news."""
+
+
 class Seen(NamedTuple):
     """One request, as it came. ``headers`` have lower-case names."""
 
@@ -149,9 +156,56 @@ class OddSite(Serving):
 
             do_POST = do_GET
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        super().__init__(server)
+        super().__init__(_ThreadingHttp(("127.0.0.1", 0), Handler))
+
+    def posts(self) -> list[Seen]:
+        return [one for one in self.seen if one.method == "POST"]
+
+
+class Given(NamedTuple):
+    """What a site answers."""
+
+    status: int
+    body: str = ""
+    media_type: str = "text/html"
+    location: str | None = None
+
+
+class PagesSite(Serving):
+    """A site of many pages: ``pages`` are answered to a GET of their path, ``answers`` to a POST; else 404."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, Given] = {}
+        self.answers: dict[str, Given] = {}
+        self.seen: list[Seen] = []
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                site.seen.append(Seen(self.command, self.path, headers, body))
+                known = site.pages if self.command == "GET" else site.answers
+                given = known.get(self.path.partition("?")[0], Given(404))
+                self.send_response(given.status)
+                if given.location is not None:
+                    self.send_header("Location", given.location)
+                self.send_header("Content-Type", given.media_type)
+                answer = given.body.encode()
+                if given.status != 204:
+                    self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_POST = do_GET
+
+        super().__init__(_ThreadingHttp(("127.0.0.1", 0), Handler))
 
     def posts(self) -> list[Seen]:
         return [one for one in self.seen if one.method == "POST"]

@@ -18,7 +18,8 @@ from imgserve.spec.source import spoken_url
 from imgserve.spec.tags import TagValues
 
 DestinationKind = Literal["file", "ftp", "put", "form"]
-HTTP_ARGS = ("field_name", "field_file", "method")
+FormSuccess = Literal["any", "redirect"]
+HTTP_ARGS = ("field_name", "field_file", "method", "form_success")
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -29,6 +30,7 @@ class Destination(msgspec.Struct, frozen=True):
     ``path`` is percent-decoded for file and stays encoded for the others (a form's: the page's).
     ``name`` and ``field`` are a form's file name (decoded) and file field. ``key`` identifies the place: scheme,
     lower-case host, real port, normalised path, no userinfo and no signature parameters; a form's adds field and name.
+    ``form_success``: which answers of a form's site count as taken, all that are good or redirects only.
     Both URLs may hold a password and are never logged; ``repr`` shows kind and host.
     """
 
@@ -41,6 +43,7 @@ class Destination(msgspec.Struct, frozen=True):
     key: str
     name: str = ""
     field: str = ""
+    form_success: FormSuccess = "any"
 
     def __repr__(self) -> str:
         return f"Destination({self.kind} {self.host})"
@@ -83,6 +86,7 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
     kind: DestinationKind
     shown: str
     field: str = ""
+    form_success: FormSuccess = "any"
 
     def __repr__(self) -> str:
         return f"DestinationTemplate({self.kind})"
@@ -141,12 +145,18 @@ def _http_template(text: str, args: Mapping[str, object]) -> DestinationTemplate
         found.add(112, "args.field_name: contradicts args.field_file; give one of the two")
     if names and "method" in args:
         found.add(112, f"args.method: contradicts args.{names[0]}; PUT and an upload form exclude each other")
+    if "form_success" in args and args["form_success"] != "redirect":
+        found.add(112, 'args.form_success: expected "redirect"; without it any 2xx, 301, 302 and 303 count as taken')
+    if "form_success" in args and "method" in args:
+        found.add(112, "args.form_success: belongs to an upload form, which PUT is not")
     if not names and "method" not in args:
         found.add(
             111, 'args.field_name: expected for an http(s) destination; or args.method = "PUT" for a plain upload'
         )
     found.settle()
-    return DestinationTemplate("form", text, fields[0]) if fields else DestinationTemplate("put", text)
+    if not fields:
+        return DestinationTemplate("put", text)
+    return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else "any")
 
 
 def _field(name: str, value: object) -> str:
@@ -183,7 +193,7 @@ def _fill_form(template: DestinationTemplate, values: TagValues) -> Destination:
     key = f"{parsed.key}#{quote(template.field, safe='')}:{quote(decoded, safe='')}"
     return Destination(
         template.kind, f"{authority}{page}:{name}", parsed.text, parsed.host, parsed.port, parsed.path, key,
-        name=decoded, field=template.field,
+        name=decoded, field=template.field, form_success=template.form_success,
     )  # fmt: skip
 
 

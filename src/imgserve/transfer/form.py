@@ -39,10 +39,19 @@ async def no_reader(_page: bytes, _media_type: str, _write: Write, _timeout_s: f
     raise DeliveryFailed("Upload pages cannot be read here")
 
 
-def bare(destination: Destination, media_type: str) -> Post:
-    """The file alone, posted to the page's own URL."""
-    file = FilePart(destination.field.encode(), destination.name.encode(), media_type)
-    return Post(destination.url, (file,))
+def bare(page_url: str, destination: Destination, media_type: str) -> Post:
+    """The file alone, posted to the page's own URL, or to where that redirects."""
+    url = (
+        location.with_login_of(destination.url, page_url)
+        if is_elsewhere(destination.url, page_url)
+        else destination.url
+    )
+    return Post(url, (FilePart(destination.field.encode(), destination.name.encode(), media_type),))
+
+
+def is_elsewhere(url: str, other: str) -> bool:
+    """Whether these are two pages: logins and fragments do not count."""
+    return location.resolve(url, "") != location.resolve(other, "")
 
 
 def filled(page_url: str, page: Page, form: Form, destination: Destination, media_type: str) -> Post:

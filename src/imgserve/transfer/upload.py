@@ -1,16 +1,21 @@
-"""HTTP(S) upload forms: get the page, fill in its form, post. Called by ``dispatch``; the form itself is ``form``'s.
+"""HTTP(S) upload forms: get the page, fill in its form, post, see what came of it. Called by ``dispatch``.
 
-Page and post share a cookie engine and nothing else does. A page without the form is posted to directly, so that a
-plain upload endpoint works too.
+What page and answer mean is ``form``'s and ``confirmation``'s.
+
+The exchanges of one post share a cookie engine, and share it with no other. A page without any form is posted to
+directly, so that a plain upload endpoint works too.
 """
 
 import asyncio
 
 import msgspec
 
+from imgserve import logs
 from imgserve.blob import Blob
+from imgserve.errors import ImgserveError
 from imgserve.spec.destination import Destination
-from imgserve.transfer import form, http, location
+from imgserve.spec.page import Page
+from imgserve.transfer import confirmation, form, http, location
 from imgserve.transfer.call import Answer, Call
 from imgserve.transfer.curl import Client, Session
 from imgserve.transfer.faults import Broken, DeliveryFailed, delivery_fault
@@ -18,79 +23,147 @@ from imgserve.transfer.form import Post, ReadPage
 from imgserve.transfer.write import Delivery, Write
 
 _PAGE_LIMIT_BYTES = 1_000_000
-_DONE = frozenset({301, 302, 303})
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    """The upload page: where it stands once redirects are followed, and what is in it, if it is HTML."""
+
+    url: str
+    contents: Page | None
 
 
 async def post(client: Client, read_page: ReadPage, destination: Destination, blob: Blob, write: Write) -> Delivery:
     """Upload through the form. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused, and as ``read_page``."""
-    deadline = asyncio.get_running_loop().time() + write.timeout_s
-    answer = await _through_page(client, read_page, destination, blob, write, deadline)
+    upload = _Upload(client, read_page, destination, blob, write)
+    answer = await upload.through_page()
     if answer.status >= 500 and write.state == "placeholder":
-        answer = await _through_page(client, read_page, destination, blob, write, deadline)
-    if not http.is_good(answer.status) and answer.status not in _DONE:
+        answer = await upload.through_page()
+    if not http.is_good(answer.status) and answer.status not in confirmation.REDIRECTS:
         raise http.refused_write(answer.url, answer)
     return Delivery(is_verified=False)
 
 
-async def _through_page(
-    client: Client, read_page: ReadPage, destination: Destination, blob: Blob, write: Write, deadline: float
-) -> Answer:
-    session = Session()
-    page = await _page(client, session, destination.url, deadline)
-    if page.status >= 500:
-        return page
-    order = await _order(read_page, page, destination, write, deadline)
-    answer = await _send(client, session, order, blob, write, deadline)
-    if answer.status in http.REPEATS:
-        again = location.with_login_of(destination.url, http.repeat_target(order.url, answer))
-        headers = form.sender(page.url, again) if order.headers else ()
-        order = msgspec.structs.replace(order, url=again, headers=headers)
-        answer = await _send(client, session, order, blob, write, deadline)
-    return answer
+class _Upload:
+    """One write through a form. Its deadline covers both tries of a placeholder."""
+
+    def __init__(self, client: Client, read_page: ReadPage, destination: Destination, blob: Blob, write: Write) -> None:
+        self._client = client
+        self._read_page = read_page
+        self._destination = destination
+        self._blob = blob
+        self._write = write
+        self._deadline = asyncio.get_running_loop().time() + write.timeout_s
+
+    async def through_page(self) -> Answer:
+        """The answer to the post, or the page's own 5xx. Raises DeliveryFailed where the answer shows a refusal."""
+        session = Session()
+        page = await self._get(session, self._destination.url)
+        if page.status >= 500:
+            return page
+        seen = await self._seen(page)
+        order = self._order(page, seen)
+        answer = await self._send(session, order)
+        if answer.status in http.REPEATS:
+            again = location.with_login_of(self._destination.url, http.repeat_target(order.url, answer))
+            headers = form.sender(page.url, again) if order.headers else ()
+            answer = await self._send(session, msgspec.structs.replace(order, url=again, headers=headers))
+        await self._confirm(session, seen, answer)
+        return answer
+
+    async def _seen(self, page: Answer) -> _Seen:
+        if not http.is_good(page.status) or not _is_html(page):
+            return _Seen(page.url, None)
+        if page.is_cut:
+            raise DeliveryFailed(
+                f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", "point dstURL at the form"
+            )
+        return _Seen(page.url, await self._contents(page))
+
+    def _order(self, page: Answer, seen: _Seen) -> Post:
+        """What to post and where: the page's form, or the bare file where there is no form at all."""
+        destination, media_type = self._destination, self._write.media_type
+        is_led = form.is_elsewhere(destination.url, page.url)
+        if is_led and 400 <= page.status < 500:
+            raise confirmation.no_page(destination, page)
+        if seen.contents is None or not seen.contents.has_form:
+            return form.bare(page.url, destination, media_type)
+        found = seen.contents.form_with(destination.field)
+        if found is None:
+            raise confirmation.no_field(destination, seen.contents, page.url if is_led else "")
+        return form.filled(page.url, seen.contents, found, destination, media_type)
+
+    async def _confirm(self, session: Session, seen: _Seen, answer: Answer) -> None:
+        """Raises DeliveryFailed where an answer that counts as success shows that nothing was taken."""
+        if answer.status in confirmation.REDIRECTS:
+            led = await self._led(session, seen, answer)
+            if led is not None and led.contents is not None and led.contents.has_password:
+                raise confirmation.wants_password(self._destination, led.url)
+        elif http.is_good(answer.status):
+            confirmation.check_success(self._destination, answer)
+            shown = await self._shown(answer) if answer.status == 200 else None
+            if shown is not None and confirmation.is_same_form(self._destination, shown):
+                detail = "taken, not confirmed: the answer is the upload form again"
+                logs.event("form_taken", detail=detail, host=str(location.origin(answer.url)), state=self._write.state)
+
+    async def _led(self, session: Session, seen: _Seen, answer: Answer) -> _Seen | None:
+        """The page that the answer redirects to; None where it cannot be had, for the answer counts without it."""
+        try:
+            target = http.repeat_target(answer.url, answer)
+            if not form.is_elsewhere(target, seen.url):
+                return seen
+            page = await self._get(session, location.with_login_of(self._destination.url, target))
+            return _Seen(page.url, await self._shown(page))
+        except ImgserveError as error:
+            _note_unseen(error)
+            return None
+
+    async def _shown(self, answer: Answer) -> Page | None:
+        """What an answer's body shows; None for what is no HTML or cannot be read."""
+        if not http.is_good(answer.status) or answer.is_cut or not answer.body or not _is_html(answer):
+            return None
+        try:
+            return await self._contents(answer)
+        except ImgserveError as error:
+            _note_unseen(error)
+            return None
+
+    async def _contents(self, page: Answer) -> Page:
+        return await self._read_page(page.body, page.media_type, self._write, http.time_left(self._deadline))
+
+    async def _get(self, session: Session, url: str) -> Answer:
+        call = Call(
+            method="GET",
+            url=url,
+            timeout_s=http.time_left(self._deadline),
+            headers=(http.AGENT, "Accept: text/html,*/*;q=0.5"),
+            body_limit_bytes=_PAGE_LIMIT_BYTES,
+            follows_redirects=True,
+        )
+        try:
+            return await self._client.perform(call, session)
+        except Broken as broken:
+            raise delivery_fault(broken) from None
+
+    async def _send(self, session: Session, order: Post) -> Answer:
+        call = Call(
+            method="POST",
+            url=order.url,
+            timeout_s=http.time_left(self._deadline),
+            headers=(http.AGENT, "Expect:", *order.headers, *self._write.http_headers()),
+            body=self._blob,
+            parts=order.parts,
+            body_limit_bytes=_PAGE_LIMIT_BYTES,
+        )
+        try:
+            return await self._client.perform(call, session)
+        except Broken as broken:
+            raise delivery_fault(broken) from None
 
 
-async def _page(client: Client, session: Session, url: str, deadline: float) -> Answer:
-    call = Call(
-        method="GET",
-        url=url,
-        timeout_s=http.time_left(deadline),
-        headers=(http.AGENT, "Accept: text/html,*/*;q=0.5"),
-        body_limit_bytes=_PAGE_LIMIT_BYTES,
-        follows_redirects=True,
-    )
-    try:
-        return await client.perform(call, session)
-    except Broken as broken:
-        raise delivery_fault(broken) from None
-
-
-async def _order(read_page: ReadPage, page: Answer, destination: Destination, write: Write, deadline: float) -> Post:
-    """What to post and where: the page's form, or the bare file to the page itself."""
-    if not http.is_good(page.status) or not _is_html(page):
-        return form.bare(destination, write.media_type)
-    if page.is_cut:
-        raise DeliveryFailed(f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", "point dstURL at the form")
-    contents = await read_page(page.body, page.media_type, write, http.time_left(deadline))
-    found = contents.form_with(destination.field)
-    if found is None:
-        return form.bare(destination, write.media_type)
-    return form.filled(page.url, contents, found, destination, write.media_type)
+def _note_unseen(error: ImgserveError) -> None:
+    """The upload was taken; what the site showed afterwards could not be looked at."""
+    logs.event("form_unconfirmed", code=error.code, detail=error.detail)
 
 
 def _is_html(page: Answer) -> bool:
     return "html" in page.media_type.lower() or (not page.media_type and page.body.lstrip()[:1] == b"<")
-
-
-async def _send(client: Client, session: Session, order: Post, blob: Blob, write: Write, deadline: float) -> Answer:
-    call = Call(
-        method="POST",
-        url=order.url,
-        timeout_s=http.time_left(deadline),
-        headers=(http.AGENT, "Expect:", *order.headers, *write.http_headers()),
-        body=blob,
-        parts=order.parts,
-    )
-    try:
-        return await client.perform(call, session)
-    except Broken as broken:
-        raise delivery_fault(broken) from None

@@ -96,6 +96,11 @@ def test_the_last_colon_parts_page_and_name(dst: str, url: str, path: str, name:
     assert (form.kind, form.url, form.path, form.name, form.field) == ("form", url, path, name, "f")
 
 
+def test_what_counts_as_success_is_the_places_own() -> None:
+    assert place("http://h/up:x.png", args=FORM).form_success == "any"
+    assert place("http://h/up:x.png", args=FORM | {"form_success": "redirect"}).form_success == "redirect"
+
+
 @pytest.mark.parametrize(
     "dst",
     ["http://h/up", "http://h:80/up", "http://h", "http://h:80", "http://h/up:", "http://h/up:a/b", "http://h/up:%2F",
