@@ -12,6 +12,7 @@ from typing import Literal, Self
 import pytest
 
 Name = Literal["nginx", "haproxy"]
+FRONTS: tuple[Name, ...] = ("nginx", "haproxy")
 START_S = 20.0
 NGINX = """
 daemon off;

@@ -22,7 +22,8 @@
     ├─ api/problems.py       BodyNoJob, BodyTooSlow
     ├─ client.py             NoServer, NotAllowed, Silent, Refused
     ├─ commands/             NotEnded, RunByAnother, RenderRefused
-    ├─ api/auth.py           NotAuthorised (302), KeyFileInvalid
+    ├─ api/auth.py           KeyFileInvalid
+    ├─ api/protected.py      NotAuthorised (302)
     └─ api/rate.py           RateLimited (301)
 
 A class says what kind of fault it is, once; an instance says what happened (``detail``, one sentence for the

@@ -27,6 +27,7 @@ from imgserve.api.auth import App, KeyFileInvalid, Keys, read_keys
 from imgserve.api.config import Config as DoorsConfig
 from imgserve.api.connection import BACKLOG, Server, TimedProtocol
 from imgserve.api.jobs import job_handlers
+from imgserve.api.protected import Protected
 from imgserve.api.server import Itself, StartedAs, server_handler
 from imgserve.api.tls import Certificate, CertificateInvalid
 from imgserve.attempt import Attempts
@@ -107,7 +108,10 @@ class Parts:
             queue, self.transfers, self.pool, placeholders, deliveries, begun, sharing, settings.limits, intake,
             clock,
         )  # fmt: skip
-        self.states = States(self.intake.states, queue.states, self.transfers.states, self.pool.states)
+        self.protected = Protected(settings.api.origins())
+        self.states = States(
+            self.protected.states, self.intake.states, queue.states, self.transfers.states, self.pool.states
+        )
 
 
 def run(settings: Settings, door: Door) -> int:
@@ -139,7 +143,7 @@ async def _serve(settings: Settings, door: Door) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     async with _parts(settings, keys.are_several) as parts:
         application = app.build(
-            settings.api, keys, parts.intake, parts.queue, parts.pool, parts.transfers, parts.states
+            settings.api, keys, parts.protected, parts.intake, parts.queue, parts.pool, parts.transfers, parts.states
         )
         server = _server(application, TimedProtocol, settings, door.certificate)
         host, port = door.listener.getsockname()[:2]

@@ -15,7 +15,15 @@ from imgserve import logs, metrics
 
 # refusing: new jobs are refused. warning: jobs go on, but somebody has to act. notice: nothing has to be done.
 Severity = Literal["refusing", "warning", "notice"]
-Name = Literal["draining", "storage_failing", "disk_full", "root_unavailable", "clock_stepped", "system_libvips"]
+Name = Literal[
+    "draining",
+    "storage_failing",
+    "disk_full",
+    "root_unavailable",
+    "clock_stepped",
+    "system_libvips",
+    "possible_proxy",
+]
 
 # The log tells each change this soon, even while nobody asks.
 LOOK_EVERY_S = 1.0
@@ -52,6 +60,11 @@ KINDS: dict[Name, Kind] = {
         "notice",
         "pictures are read by a libvips that is not the tested one: other loaders, other versions of codecs",
         "leave allow_system_libvips out, and install as docs/operations.md says",
+    ),
+    "possible_proxy": Kind(
+        "notice",
+        "requests come by HTTP/1.0 with Connection: close: an old client, or a proxy that lets strangers in",
+        "if a proxy passes requests on to this server, set api_key_file; else nothing has to be done",
     ),
 }
 NAMES: tuple[Name, ...] = get_args(Name)

@@ -20,7 +20,7 @@ import pytest
 
 from tests.certificates import Authority
 from tests.daemon import Daemon
-from tests.fronts import Front, Name
+from tests.fronts import FRONTS, Front, Name
 from tests.hostile.framings import HOST, TE, Framing, chunked, counted, framings, request
 from tests.operating import ask
 from tests.sizes import sized
@@ -29,7 +29,6 @@ PICTURE = Path(__file__).resolve().parents[2] / "examples" / "pictures" / "hills
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 NEXT = b"GET /what-comes-next HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
 PACKET_S = 0.002
-FRONTS: tuple[Name, ...] = ("nginx", "haproxy")
 
 
 class Served(NamedTuple):

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import Daemon, wait_until
+from tests.fronts import FRONTS, Front
+from tests.operating import Operator, ask
 from tests.service.conftest import World, put_pictures
 
 KEY = "a-key-of-some-length-01"
@@ -47,6 +49,26 @@ def test_page_and_health(world: World) -> None:
         {"Sec-Fetch-Site": "same-site"},
         {"X-Forwarded-For": "127.0.0.1"},
         {"Forwarded": "for=127.0.0.1"},
+        {"Via": "1.1 proxy"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"X-Forwarded": "for=127.0.0.1"},
+        {"X-Forwarded-Proto": "https"},
+        {"X-Forwarded-Anything": "x"},
+        {"X_Forwarded_For": "127.0.0.1"},
+        {"X-Original-Forwarded-For": "127.0.0.1"},
+        {"X-Cluster-Client-IP": "127.0.0.1"},
+        {"X-Client-IP": "127.0.0.1"},
+        {"X-Envoy-External-Address": "127.0.0.1"},
+        {"X-Amzn-Trace-Id": "Root=1-1"},
+        {"X-Azure-ClientIP": "127.0.0.1"},
+        {"X-Scheme": "https"},
+        {"True-Client-IP": "127.0.0.1"},
+        {"CF-Connecting-IP": "127.0.0.1"},
+        {"CF-Ray": "1"},
+        {"CDN-Loop": "cloudflare"},
+        {"Fastly-Client-IP": "127.0.0.1"},
+        {"Fly-Client-IP": "127.0.0.1"},
+        {"Client-IP": "127.0.0.1"},
         {"Host": "evil.example"},
         {"Host": "127.0.0.1.evil.example"},
     ],
@@ -64,6 +86,47 @@ def test_protected_mode_serves_this_machine(world: World) -> None:
         assert world.server.post({}, headers={"Host": host}).status == 200
     own = {"Origin": world.server.url, "Sec-Fetch-Site": "same-origin"}
     assert world.server.post({}, headers=own).status == 200
+
+
+def test_headers_of_programs_are_no_proxy(world: World) -> None:
+    """What curl, Python, Java, PHP and tracing send of their own."""
+    for headers in (
+        {"X-Requested-With": "XMLHttpRequest"}, {"X-Request-Id": "1"}, {"traceparent": "00-0-0-00"}, {"X-Host-Id": "1"},
+        {"Proxy-Connection": "keep-alive"}, {"Cache-Control": "no-cache"}, {"Viable": "1"}, {"CFD": "1"},
+    ):  # fmt: skip
+        assert world.server.post({}, headers=headers).status == 200, headers
+
+
+def test_a_second_header_hides_no_first(world: World) -> None:
+    port = int(world.server.url.rpartition(":")[2])
+    for name in (b"Origin", b"Sec-Fetch-Site"):
+        good = {b"Origin": world.server.url.encode(), b"Sec-Fetch-Site": b"same-origin"}[name]
+        for values, status in (((b"http://evil.example", good), b"401"), ((good, b"null"), b"401"), ((good,), b"200")):
+            lines = b"".join(b"%b: %b\r\n" % (name, value) for value in values)
+            with socket.create_connection(("127.0.0.1", port), timeout=8) as connection:
+                host = b"Host: %b\r\n" % world.server.url.removeprefix("http://").encode()
+                connection.sendall(b"GET / HTTP/1.1\r\n" + host + lines + b"Connection: close\r\n\r\n")
+                assert connection.recv(100).split()[1] == status, lines
+
+
+def test_a_proxy_that_adds_nothing_is_suspected(tmp_path: Path) -> None:
+    """nginx and HAProxy in their plainest configurations, and ``ab``, which is served like them and not suspected."""
+    with Daemon(tmp_path / "data") as server:
+        operator, port = Operator(server), int(server.url.rpartition(":")[2])
+        ab = b"GET / HTTP/1.0\r\nHost: localhost\r\nUser-Agent: ApacheBench/2.3\r\nAccept: */*\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=8) as connection:
+            connection.sendall(ab)
+            assert connection.recv(100).split()[1] == b"200"
+        assert "possible_proxy" not in operator("check").stdout.decode()
+        for name in FRONTS:
+            with Front(name, port, tmp_path / name) as front:
+                assert get(f"http://127.0.0.1:{front.port}/", {"User-Agent": "a stranger"})[0] == 200
+        wait_until(lambda: "state_entered" in server.log)
+        assert server.log.count("state=possible_proxy") == 1
+        told = ask(server.data_dir, "GET", "/v1/server").body
+        assert (told["status"], [state["name"] for state in told["states"]]) == ("ok", ["possible_proxy"])
+        assert "possible_proxy: requests come by HTTP/1.0 with Connection: close" in operator("check").stdout.decode()
+        assert "api_key_file" in operator("status").stdout.decode()
 
 
 def test_keys(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from imgserve.api.config import Config
 from imgserve.api.cors import Cors
 from imgserve.api.headers import page
 from imgserve.api.health import health_handler
+from imgserve.api.protected import Protected
 from imgserve.api.rate import Rates
 from imgserve.api.scrape import metrics_handler
 from imgserve.imaging.pool import Pool
@@ -27,7 +28,14 @@ from imgserve.transfer.dispatch import Transfers
 
 
 def build(
-    config: Config, keys: Keys, intake: Intake, queue: Queue, pool: Pool, transfers: Transfers, states: States
+    config: Config,
+    keys: Keys,
+    protected: Protected,
+    intake: Intake,
+    queue: Queue,
+    pool: Pool,
+    transfers: Transfers,
+    states: States,
 ) -> App:
     text = page()
 
@@ -45,6 +53,6 @@ def build(
         is_classic = scope["path"] == "/" and scope["method"] == "POST"
         await (classic if is_classic else pages)(scope, receive, send)
 
+    guarded = Guarded(route, keys, deny_unread, protected)
     origins = config.origins()
-    guarded = Guarded(route, keys, deny_unread, origins)
     return Cors(guarded, origins) if origins else guarded

@@ -1,20 +1,18 @@
 """Who may ask: protected mode without keys, a key on every request with them.
 
-A pure ASGI middleware. Without keys only programs on this machine are served; a web page or a proxy is not one of
-them, whatever address it comes from, so the headers that give them away are refused too.
+A pure ASGI middleware.
 """
 
 import hashlib
 import hmac
-import ipaddress
 import re
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
+from imgserve.api.protected import NotAuthorised, Protected
 from imgserve.callers import Caller
 from imgserve.errors import ImgserveError
 
@@ -28,14 +26,6 @@ MIN_KEY_LENGTH = 16
 _NAMED = re.compile(r"(?P<name>[\w.-]{1,32})(?::|\s+)(?P<key>\S{16,})", re.ASCII)
 LOCAL = Caller("@local", "local")  # no key has such a name
 OPEN_PATHS = frozenset({"/health"})
-KEY_HINT = "start the server with --api-key-file and send Authorization: Bearer KEY"
-
-
-class NotAuthorised(ImgserveError):
-    code = "not_authorised"
-    classic_code: ClassVar[int | None] = 302
-    status = 401
-    title = "The caller is not known"
 
 
 class KeyFileInvalid(ImgserveError):
@@ -108,10 +98,9 @@ class Keys:
 class Guarded:
     """Lets a request through to ``app``, or has ``deny`` answer it."""
 
-    def __init__(self, app: App, keys: Keys, deny: Deny, origins: frozenset[str] = frozenset()) -> None:
-        """``origins``: pages of these may ask as if they were programs."""
+    def __init__(self, app: App, keys: Keys, deny: Deny, protected: Protected) -> None:
         self._app = app
-        self._origins = origins
+        self._protected = protected
         self._keys = keys
         self._deny = deny
 
@@ -119,7 +108,7 @@ class Guarded:
         if scope["type"] != "http":
             return
         if scope["path"] not in OPEN_PATHS:
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            headers = _joined(scope["headers"])
             try:
                 scope["caller"] = self._caller(scope, headers)
             except NotAuthorised as error:
@@ -130,7 +119,7 @@ class Guarded:
     def _caller(self, scope: Scope, headers: dict[str, str]) -> Caller:
         """Raises NotAuthorised."""
         if not self._keys.known:
-            check_local(scope["client"][0] if scope.get("client") else "", headers, self._origins)
+            self._protected.check(scope, headers)
             return LOCAL
         scheme, _, key = headers.get("authorization", "").partition(" ")
         caller = self._keys.owner(key.strip())
@@ -139,41 +128,10 @@ class Guarded:
         return caller
 
 
-def check_local(address: str, headers: dict[str, str], origins: frozenset[str] = frozenset()) -> None:
-    """Protected mode: loopback clients that are no proxy, and no page but of ``origins``. Raises NotAuthorised."""
-    if not _is_loopback(address):
-        raise NotAuthorised("without an API key only programs on this machine are served", KEY_HINT)
-    for name in ("forwarded", "x-forwarded-for"):
-        if name in headers:
-            raise NotAuthorised(f"the request came through a proxy (it has a {name} header)", KEY_HINT)
-    host = headers.get("host", "")
-    if not _is_local_host(host):
-        raise NotAuthorised("the Host header names no loopback host", KEY_HINT)
-    origin = headers.get("origin")
-    if origin in origins:
-        return
-    if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
-        raise NotAuthorised("the request came from another site's page", KEY_HINT)
-    if headers.get("sec-fetch-site", "none").lower() not in ("none", "same-origin"):
-        raise NotAuthorised("the request came from another site's page", KEY_HINT)
-
-
-def _is_local_host(host: str) -> bool:
-    if host.startswith("["):
-        name, _, port = host[1:].partition("]")
-        port = port.removeprefix(":")
-    else:
-        name, _, port = host.partition(":")
-    if port and not (port.isascii() and port.isdigit()):
-        return False
-    return name.lower() == "localhost" or _is_loopback(name)
-
-
-@lru_cache(maxsize=64)  # few clients ask, and often
-def _is_loopback(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return parsed.is_loopback or (mapped is not None and mapped.is_loopback)
+def _joined(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Fields of one name are one list (RFC 9110, 5.3), so that a second one hides no first."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers

@@ -21,6 +21,8 @@ from imgserve.jobs.sqlite_inspect import Inspected, inspect
 from imgserve.settings.load import Settings
 
 LATE_S = 600.0
+# Notices that no setting shows, and that somebody should look after.
+OPEN_TO_ALL = frozenset({"possible_proxy"})
 _SMALL_SHARE = 4  # times the floor: below it the end is near
 
 
@@ -140,7 +142,8 @@ def _server(place: Path) -> Iterator[Finding]:
     else:
         yield ok("server", f"{pid} owns {place}")
     for state in seen.server.states if seen.server else ():
-        if state.severity in ("refusing", "warning") and state.name != "draining":
+        is_told = state.severity in ("refusing", "warning") or state.name in OPEN_TO_ALL
+        if is_told and state.name != "draining":
             judged = fault if state.severity == "refusing" else warning
             yield judged("server", f"{state.name}: {state.detail}", state.hint)
 

@@ -1,0 +1,107 @@
+"""Protected mode: without keys only programs on this machine are served. Called by ``auth``.
+
+A web page or a proxy is not one of them, whatever address it comes from, so the headers that give them away are
+refused. A proxy that adds no header cannot be told from a program: it is reported as a state as soon as one shows.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from imgserve.errors import ImgserveError
+from imgserve.states import State
+
+KEY_HINT = "start the server with --api-key-file and send Authorization: Bearer KEY"
+
+# Headers that proxies, load balancers and CDNs add, and programs of this machine do not.
+_FORWARDING = re.compile(
+    "|".join(
+        (
+            "forwarded",
+            "via",
+            r"x-forwarded(-.+)?",
+            r"x-original-(forwarded-.+|for|host|url|uri|method)",
+            r"x-(real|client|cluster-client|proxyuser|remote|end-client|forward)-(ip|addr|for)",
+            "x-(host|scheme|rewrite-url|nginx-proxy|proxy-id|via|backend-server|request-start|queue-start)",
+            r"x-(envoy|varnish|arr|appengine|azure|akamai|amz-cf|amzn|vercel|haproxy|traefik|sucuri|zeit|railway)-.+",
+            r"(true-client|client|proxy-client|wl-proxy-client|remote|fastly-client|ali-cdn-real|do-connecting)-ip",
+            r"(cf|cdn|fastly|fly|akamai|incap|ali-cdn|eo|tencent|cloudfront)-.+",
+            r"client-ip|remote-addr|http-x-forwarded-for|x-cloud-trace-context|surrogate-capability|x-accel-.+",
+            r"ssl-client-.+|x-ssl-.+|x-client-(cert|verify|dn|scheme|port)|front-end-https",
+        )
+    )
+)
+
+
+class NotAuthorised(ImgserveError):
+    code = "not_authorised"
+    classic_code: ClassVar[int | None] = 302
+    status = 401
+    title = "The caller is not known"
+
+
+class Protected:
+    """Judges the requests of one server. ``origins``: pages of these may ask as if they were programs."""
+
+    def __init__(self, origins: frozenset[str] = frozenset()) -> None:
+        self._origins = origins
+        self._proxy_hint = ""
+
+    def check(self, scope: dict[str, Any], headers: dict[str, str]) -> None:
+        """Raises NotAuthorised."""
+        check_local(scope["client"][0] if scope.get("client") else "", headers, self._origins)
+        # nginx's proxy_pass, with nothing else set, asks so; PHP before 8 and a few other old clients do too.
+        if scope["http_version"] == "1.0" and headers.get("connection", "").lower() == "close":
+            self._proxy_hint = headers.get("user-agent", "")[:100] or "a client without a name"
+
+    def states(self) -> Iterator[State]:
+        if self._proxy_hint:
+            client = "".join(letter if letter.isprintable() else "?" for letter in self._proxy_hint)
+            yield State("possible_proxy", f"requests come by HTTP/1.0 with Connection: close, the last from {client}")
+
+
+def check_local(address: str, headers: dict[str, str], origins: frozenset[str] = frozenset()) -> None:
+    """Loopback clients that are no proxy, and no page but of ``origins``. Raises NotAuthorised."""
+    if not is_loopback(address):
+        raise NotAuthorised("without an API key only programs on this machine are served", KEY_HINT)
+    for name in headers:
+        if _is_forwarding(name):
+            raise NotAuthorised(f"the request came through a proxy (it has a {name} header)", KEY_HINT)
+    host = headers.get("host", "")
+    if not _is_local_host(host):
+        raise NotAuthorised("the Host header names no loopback host", KEY_HINT)
+    origin = headers.get("origin")
+    if origin in origins:
+        return
+    if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
+        raise NotAuthorised("the request came from another site's page", KEY_HINT)
+    if headers.get("sec-fetch-site", "none").lower() not in ("none", "same-origin"):
+        raise NotAuthorised("the request came from another site's page", KEY_HINT)
+
+
+@lru_cache(maxsize=256)  # few names come, and often
+def _is_forwarding(name: str) -> bool:
+    return _FORWARDING.fullmatch(name.replace("_", "-")) is not None
+
+
+def _is_local_host(host: str) -> bool:
+    if host.startswith("["):
+        name, _, port = host[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        name, _, port = host.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return False
+    return name.lower() == "localhost" or is_loopback(name)
+
+
+@lru_cache(maxsize=64)  # few clients ask, and often
+def is_loopback(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return parsed.is_loopback or (mapped is not None and mapped.is_loopback)
