@@ -9,6 +9,7 @@ import msgspec
 
 from imgserve import attempt, intake, runner
 from imgserve.attempt import Attempts
+from imgserve.blob import Blob
 from imgserve.callers import Sharing
 from imgserve.debts import Debts
 from imgserve.delivery import Deliveries
@@ -55,6 +56,7 @@ class Plant:
             Renderer(self.transfers, self.pool),
             self.deliveries,
             Store[Fetch](1_000_000, on_drop=Fetch.cancel),
+            Store[Blob](config.kept_renditions_bytes),
             config,
             jitter=lambda: 0.5,
         )

@@ -77,7 +77,8 @@ class _Shared:
 
 
 class Attempts:
-    """Carries out claims. ``begun`` holds the downloads that intake's probes began, by job number."""
+    """Carries out claims. ``begun`` holds the downloads that intake's probes began, by job number; ``renditions`` what
+    could not be delivered, by output."""
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Attempts:
         renderer: Renderer,
         deliveries: Deliveries,
         begun: Store[Fetch],
+        renditions: Store[Blob],
         config: Config,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
@@ -96,7 +98,7 @@ class Attempts:
         self._config = config
         self._clock = clock
         self._jitter = jitter
-        self._renditions: Store[Blob] = Store(config.kept_renditions_bytes)
+        self._renditions = renditions
         self._under_way = Underway()
 
     async def carry_out(self, claim: Claim) -> Settlement:

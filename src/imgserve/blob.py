@@ -15,6 +15,8 @@ from typing import Self
 
 import msgspec
 
+from imgserve import descriptors
+
 _LENGTH = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 # Since Linux 5.1, and not known to Python 3.11. Unlike F_SEAL_WRITE it never waits for pages that another processor
 # still has in hand (tens of milliseconds). Mappings that exist may go on writing: nobody but this process has any yet.
@@ -41,8 +43,10 @@ class Blob:
     __slots__ = ("_is_sealed", "_on_close", "fd", "size")
 
     def __init__(self, *, on_close: Callable[[], None] | None = None) -> None:
+        """Raises OutOfDescriptors."""
         self.fd = -1
-        self.fd = os.memfd_create("imgserve", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        with descriptors.needed():
+            self.fd = os.memfd_create("imgserve", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self.size = 0
         self._is_sealed = False
         self._on_close = on_close

@@ -9,6 +9,7 @@
     ├─ transfer/faults.py    SourceUnavailable (201), SourceTooLarge (206), SourceRefused (115),
     │                        DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown,
     │                        TransfersBusy, RootUnavailable (301)
+    ├─ descriptors.py        OutOfDescriptors (301)
     ├─ jobs/queue.py         QueueFull, ShareFull, StorageFailing, DiskFull (301)
     ├─ jobs/view.py          NoSuchJob, NotRetryable, NotCancellable
     ├─ delivery.py           Overtaken, ClaimLost, DestinationBusy (301)

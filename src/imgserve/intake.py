@@ -182,7 +182,7 @@ class Intake:
                 states = await self._put_placeholders(entry, outputs, caller.id)
                 if states:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
-                self._begun.keep(str(entry.number), fetch, fetch.reserved_bytes)
+                self._begun.keep(str(entry.number), fetch, fetch.reserved_bytes, _places(outputs))
                 is_kept = True
                 await until_stored(lambda: self._queue.release(entry.number, states, self._clock()))
                 failpoint.reach("intake_released")
@@ -296,6 +296,11 @@ class Intake:
             return PlaceholderResult(output_id, "none")
         laid = Fingerprint(drawn.blob.size, drawn.digest) if place.kind == "file" else None
         return PlaceholderResult(output_id, "written", laid)
+
+
+def _places(outputs: tuple[FixedOutput, ...]) -> str:
+    """A newer job for the same ones supersedes this job, which then needs its source no more."""
+    return " ".join(sorted(output.destination.key for output in outputs))
 
 
 def _answer_again(entry: Adopted) -> Answer:

@@ -45,6 +45,11 @@ POSTS = _counter(
     " of a refusal, or parse_error",
     "result", "code",
 )  # fmt: skip
+CONNECTIONS_REFUSED = _counter(
+    "connections_refused_total",
+    "Connections closed unread, by `reason`: `all` that there may be are open, or those of the `address`",
+    "reason",
+)
 TURNED_AWAY = _counter(
     "turned_away_total",
     "Refusals with code 301 or 302, by `reason`: not_authorised, rate_limited, queue_share_full, queue_full, draining,"

@@ -9,7 +9,6 @@ import ctypes
 import errno
 import gc
 import logging
-import resource
 import signal
 import socket
 import time
@@ -21,20 +20,23 @@ from typing import NamedTuple
 import uvicorn
 import uvloop
 
-from imgserve import failpoint, logs, metrics, pages, tracing
+from imgserve import descriptors, failpoint, logs, metrics, pages, tracing
 from imgserve.api import app, control, headers
 from imgserve.api.auth import App, KeyFileInvalid, Keys, read_keys
 from imgserve.api.config import Config as DoorsConfig
 from imgserve.api.connection import BACKLOG, Server, TimedProtocol
 from imgserve.api.jobs import job_handlers
 from imgserve.api.protected import Protected
+from imgserve.api.seats import Seats
 from imgserve.api.server import Itself, StartedAs, server_handler
 from imgserve.api.tls import Certificate, CertificateInvalid
 from imgserve.attempt import Attempts
+from imgserve.blob import Blob
 from imgserve.callers import Sharing
 from imgserve.clock import Clock
 from imgserve.debts import Debts
 from imgserve.delivery import Deliveries
+from imgserve.descriptors import Shares
 from imgserve.desk import Desk
 from imgserve.errors import ImgserveError, sentence_of
 from imgserve.imaging.pool import Pool, PoolCannotStart
@@ -82,15 +84,19 @@ class Door(NamedTuple):
 class Parts:
     """What one server process is made of."""
 
-    def __init__(self, settings: Settings, queue: SqliteQueue, clock: Clock, is_shared: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: Settings, queue: SqliteQueue, clock: Clock, is_shared: Callable[[], bool], max_kept: int
+    ) -> None:
+        """``max_kept``: pictures in each store, however small."""
         self.queue = queue
         self.pool = Pool(settings.pool, settings.limits, is_shared)
         self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool))
-        begun: Store[Fetch] = Store(BEGUN_BYTES, on_drop=Fetch.cancel)
+        begun: Store[Fetch] = Store(BEGUN_BYTES, max_kept, on_drop=Fetch.cancel)
         placeholders = Placeholders(self.pool, settings.placeholder)
         deliveries = Deliveries(queue, self.transfers, clock)
         renderer = Renderer(self.transfers, self.pool)
-        attempts = Attempts(queue, renderer, deliveries, begun, settings.attempt, clock)
+        renditions: Store[Blob] = Store(settings.attempt.kept_renditions_bytes, max_kept)
+        attempts = Attempts(queue, renderer, deliveries, begun, renditions, settings.attempt, clock)
         debts = Debts(
             queue,
             deliveries,
@@ -130,22 +136,22 @@ def _run(settings: Settings, door: Door) -> int:
             failpoint.arm(settings.test.failpoint, settings.test.nth)
         if settings.test.failpoint_file:
             failpoint.arm_by(Path(settings.test.failpoint_file))
-    _raise_descriptor_limit()
-    return uvloop.run(_serve(settings, door))
+    return uvloop.run(_serve(settings, door, descriptors.shares(descriptors.raise_limit())))
 
 
-async def _serve(settings: Settings, door: Door) -> int:
+async def _serve(settings: Settings, door: Door, shares: Shares) -> int:
     stop = asyncio.Event()
     hurry = asyncio.Event()
     _on_signals(stop, hurry)
     keys = Keys(settings.api.keys)
     reload = partial(_reload, keys, settings.api.key_file, door)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-    async with _parts(settings, keys.are_several) as parts:
+    async with _parts(settings, keys.are_several, shares) as parts:
         application = app.build(
             settings.api, keys, parts.protected, parts.intake, parts.queue, parts.pool, parts.transfers, parts.states
         )
-        server = _server(application, TimedProtocol, settings, door.certificate)
+        seats = Seats(*settings.api.connections(shares.connections))
+        server = _server(application, TimedProtocol, settings, door.certificate, seats)
         host, port = door.listener.getsockname()[:2]
         scheme = "https" if door.certificate else "http"
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
@@ -164,7 +170,11 @@ async def _serve(settings: Settings, door: Door) -> int:
 
 
 def _server(
-    application: App, protocol: type[TimedProtocol], settings: Settings, certificate: Certificate | None
+    application: App,
+    protocol: type[TimedProtocol],
+    settings: Settings,
+    certificate: Certificate | None = None,
+    seats: Seats | None = None,
 ) -> Server:
     return Server(
         uvicorn.Config(
@@ -182,6 +192,7 @@ def _server(
         ),
         certificate,
         settings.api.header_timeout_s,
+        seats,
     )
 
 
@@ -193,9 +204,7 @@ async def _operated(settings: Settings, parts: Parts, itself: Itself) -> AsyncIt
         server_handler(parts.states, parts.queue, parts.pool, itself),
     ]
     with control.listening(settings.data_dir) as listener:
-        server = _server(
-            control.build_control(handlers, settings.api.body_timeout_s), control.OwnersProtocol, settings, None
-        )
+        server = _server(control.build_control(handlers, settings.api.body_timeout_s), control.OwnersProtocol, settings)
         serving = asyncio.create_task(server.serve([listener]))
         watching = [asyncio.create_task(watch) for watch in (parts.states.watch(), parts.transfers.watch_roots())]
         try:
@@ -220,12 +229,6 @@ def _tune_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)
-
-
-def _raise_descriptor_limit() -> None:
-    """Connections and kept pictures are descriptors: take as many as the system lets us have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _until(stop: asyncio.Event, serving: asyncio.Task[None]) -> None:
@@ -255,10 +258,10 @@ async def _drain(parts: Parts, patience_s: float, hurry: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _parts(settings: Settings, is_shared: Callable[[], bool]) -> AsyncIterator[Parts]:
+async def _parts(settings: Settings, is_shared: Callable[[], bool], shares: Shares) -> AsyncIterator[Parts]:
     clock = Clock()
     queue = await SqliteQueue.open(settings.data_dir, settings.queue, clock, _count_end)
-    parts = Parts(settings, queue, clock, is_shared)
+    parts = Parts(settings, queue, clock, is_shared, shares.pictures)
     try:
         await parts.pool.start()
         if parts.transfers.proxy is not None:

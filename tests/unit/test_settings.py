@@ -21,6 +21,7 @@ DAEMON, DOORS, E2E = "service/test_daemon.py", "service/test_doors.py", "service
 OVERLOAD = "chaos/test_overload.py"
 TRANSFERS, FETCH, POOL = "unit/transfer/test_config.py", "contract/test_transfer_fetch.py", "service/test_pool.py"
 KEYS = "service/test_keys.py"
+CROWDED = "hostile/test_crowded.py"
 QUEUE, KEEPING = "contract/test_queue_config.py", "contract/test_queue_storage.py"
 # Which test shows what a setting changes; that its value arrives is shown below for all of them.
 SHOWN_BY = {
@@ -42,6 +43,8 @@ SHOWN_BY = {
     "drain_s": (DAEMON, "test_stop_waits_for_what_runs_and_kill_does_not"),
     "request_header_timeout_s": (DOORS, "test_half_a_header_is_ended"),
     "request_body_timeout_s": (DOORS, "test_half_a_body_is_ended"),
+    "max_connections": (CROWDED, "test_a_seat_is_free_again_when_its_connection_ends"),
+    "max_connections_per_address": (CROWDED, "test_one_address_does_not_have_all_the_seats"),
     "rate_limit_per_minute": (KEYS, "test_who_posts_too_often_is_told_when_to_come_back"),
     "rate_limit_burst": (KEYS, "test_who_posts_too_often_is_told_when_to_come_back"),
     "max_job_bytes": (E2E, "test_limits"),

@@ -10,6 +10,7 @@ from imgserve.api.tls import Certificate, CertificateInvalid
 class Config(msgspec.Struct, frozen=True):
     """``keys`` are read from ``key_file``; an empty tuple means protected mode.
 
+    ``max_connections`` 0: what the limit of descriptors allows; ``max_connections_per_address`` 0: half of that.
     ``tls_cert`` and ``tls_key`` are PEM files, both or none. ``cors_origins``: whose pages browsers may let in.
     """
 
@@ -25,10 +26,17 @@ class Config(msgspec.Struct, frozen=True):
     body_timeout_s: float = 10.0
     rate_per_minute: int = 0
     rate_burst: int = 60
+    max_connections: int = 0
+    max_connections_per_address: int = 0
 
     def certificate(self) -> Certificate | None:
         """None: no TLS. Raises CertificateInvalid."""
         return Certificate(self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+
+    def connections(self, most: int) -> tuple[int, int]:
+        """In all, and from one address. ``most``: what there are descriptors for."""
+        in_all = min(self.max_connections or most, most)
+        return in_all, min(self.max_connections_per_address or max(in_all // 2, 1), in_all)
 
     def origins(self) -> frozenset[str]:
         """Raises ValueError for what ``problems`` would have named."""

@@ -8,46 +8,63 @@ of any length, HTTP/0.9 and RTSP, ends a request with Upgrade before its body, a
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from imgserve.api.acceptor import Acceptor
 from imgserve.api.framing import Framing
 from imgserve.api.request_head import RequestRefused
+from imgserve.api.seats import Seat, Seats
 from imgserve.api.tls import Certificate
 
 BACKLOG = 2048
-TLS_GOODBYE_S = 2.0
+_FULL = b'{"msg":"request invalid","code":301,"detail":"too many connections are open (try again later)"}'
+_FULL_HEAD = b"content-type: application/json\r\ncontent-length: %d\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
 
 
 class Server(uvicorn.Server):
-    """Without signal handlers of its own: ours drain first. A TLS handshake has a deadline, which uvicorn has not."""
+    """Without signal handlers of its own: ours drain first. ``seats`` bound its connections; None: any number."""
 
-    def __init__(self, config: uvicorn.Config, certificate: Certificate | None, handshake_timeout_s: float) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        certificate: Certificate | None,
+        handshake_timeout_s: float,
+        seats: Seats | None = None,
+    ) -> None:
         super().__init__(config)
         self._certificate = certificate
         self._handshake_timeout_s = handshake_timeout_s
+        self._seats = seats
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
-        loop = asyncio.get_running_loop()
         for listener in sockets or ():
-            if self._certificate is None:
-                server = await loop.create_server(self._protocol, sock=listener, backlog=BACKLOG)
-            else:
-                server = await loop.create_server(
-                    self._protocol, sock=listener, backlog=BACKLOG, ssl=self._certificate.context,
-                    ssl_handshake_timeout=self._handshake_timeout_s, ssl_shutdown_timeout=TLS_GOODBYE_S,
-                )  # fmt: skip
-            self.servers.append(server)
+            self.servers.append(await self._listen(listener))
 
-    def _protocol(self) -> asyncio.Protocol:
+    async def _listen(self, listener: socket.socket) -> Any:
+        if self._seats is None:
+            return await asyncio.get_running_loop().create_server(self._protocol, sock=listener, backlog=BACKLOG)
+        context = self._certificate.context if self._certificate else None
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in self.config.encoded_headers)
+        refusal = b"".join((STATUS_LINE[503], lines, _FULL_HEAD % len(_FULL), _FULL))
+        return Acceptor(listener, self._seated, self._seats, refusal, context, self._handshake_timeout_s)
+
+    def _seated(self, seat: Seat) -> asyncio.Protocol:
+        protocol = self._protocol()
+        protocol.on_lost = seat.leave
+        return protocol
+
+    def _protocol(self) -> "TimedProtocol":
         make: Any = self.config.http_protocol_class
-        made: asyncio.Protocol = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-        return made
+        protocol: TimedProtocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -64,6 +81,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._framing = Framing()
         self._is_in_request = False  # by httptools' reading
+        self.on_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -117,6 +135,8 @@ class TimedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        if self.on_lost is not None:
+            self.on_lost()
         super().connection_lost(exc)
 
     def _start_timer(self) -> None:

@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from imgserve import logs
+from imgserve import descriptors, logs
 from imgserve.blob import Blob
 from imgserve.imaging.faults import NoWorker, WorkerDied, stopping
 from imgserve.imaging.lane import Lane
@@ -317,7 +317,8 @@ def _read_only(source: Blob) -> Iterator[int]:
         source.seal()
     except OSError as error:
         raise NoWorker(f"the source cannot be sealed: {error.strerror}", "use a kernel of 5.1 or newer") from error
-    descriptor = os.open(f"/proc/self/fd/{source.fd}", os.O_RDONLY | os.O_CLOEXEC)
+    with descriptors.needed():
+        descriptor = os.open(f"/proc/self/fd/{source.fd}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield descriptor
     finally:

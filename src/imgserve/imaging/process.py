@@ -169,7 +169,10 @@ async def start_child(options: WorkerOptions) -> Child:
 
     Must run in the main thread: a worker ends with the thread that started it (PR_SET_PDEATHSIG).
     """
-    stderr = os.memfd_create("imgserve-stderr", os.MFD_CLOEXEC)
+    try:
+        stderr = os.memfd_create("imgserve-stderr", os.MFD_CLOEXEC)
+    except OSError as error:
+        raise _cannot_start(error) from error
     try:
         child = _spawn(options, stderr)
         try:
@@ -193,7 +196,10 @@ async def start_child(options: WorkerOptions) -> Child:
 
 
 def _spawn(options: WorkerOptions, stderr: int) -> Child:
-    ours, theirs = socket.socketpair()
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        raise _cannot_start(error) from error
     ours.setblocking(False)
     libvips = SYSTEM_LIBVIPS if options.allow_system_libvips else OWN_LIBVIPS
     arguments = [str(theirs.fileno()), options.sandbox, str(options.memory_limit_bytes), libvips]
@@ -208,10 +214,20 @@ def _spawn(options: WorkerOptions, stderr: int) -> Child:
         )
     except OSError as error:
         ours.close()
-        raise CannotStartWorker(f"{sys.executable} cannot be started: {error.strerror}") from error
+        raise _cannot_start(error) from error
     finally:
         theirs.close()
-    return Child(process, ours)
+    try:
+        return Child(process, ours)
+    except OSError as error:  # no descriptor for its end: a child that nobody hears of must not live on
+        ours.close()
+        process.kill()
+        process.wait()
+        raise _cannot_start(error) from error
+
+
+def _cannot_start(error: OSError) -> CannotStartWorker:
+    return CannotStartWorker(f"{sys.executable} cannot be started: {error.strerror}")
 
 
 def _last_words(stderr: int) -> str:

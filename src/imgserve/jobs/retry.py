@@ -7,6 +7,7 @@ end.
 
 import msgspec
 
+from imgserve.descriptors import OutOfDescriptors
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import NoWorker, WorkerDied
 from imgserve.jobs.job import Charge
@@ -60,9 +61,9 @@ def decide(
         if crashes + 1 >= MAX_CRASHES:
             return Fail("poison", "crash")
         return Retry(CRASH_DELAY_S, "crash")
-    if isinstance(error, TransfersBusy) and left_s <= -OVERDUE_S:
+    if isinstance(error, (TransfersBusy, OutOfDescriptors)) and left_s <= -OVERDUE_S:
         return Fail("deadline", "none")
-    if isinstance(error, (StorageFailing, NoWorker, TransfersBusy)):
+    if isinstance(error, (StorageFailing, NoWorker, TransfersBusy, OutOfDescriptors)):
         return Retry(OWN_TROUBLE_DELAY_S, "none")
     if not error.is_retryable:
         return Fail(error.code, "attempt")

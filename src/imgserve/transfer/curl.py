@@ -9,7 +9,8 @@ import asyncio
 import msgspec
 import pycurl
 
-from imgserve import tracing
+from imgserve import descriptors, tracing
+from imgserve.descriptors import OutOfDescriptors
 from imgserve.spec.url import FTP_FAMILY
 from imgserve.transfer import location
 from imgserve.transfer.authorities import Authorities
@@ -130,6 +131,8 @@ class Client:
             if exchange.fault is not None:
                 raise exchange.fault from None
             if not exchange.is_answered:
+                if not exchange.is_sent() and descriptors.are_used_up():  # a resolver's, say: libcurl names no reason
+                    raise OutOfDescriptors from None
                 raise broken_by(error.args[0], exchange, place) from None
         finally:
             exchange.end()

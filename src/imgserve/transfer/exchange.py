@@ -12,6 +12,7 @@ from typing import Any  # libcurl's callback arguments are untyped
 
 import pycurl
 
+from imgserve.descriptors import NONE_LEFT, OutOfDescriptors
 from imgserve.errors import ImgserveError
 from imgserve.transfer import location
 from imgserve.transfer.call import WRITES, Answer, Call, Field, Method
@@ -167,7 +168,9 @@ class Exchange:
         self._is_permitted = True
         try:
             return socket.socket(address.family, address.socktype, address.protocol).detach()
-        except OSError:
+        except OSError as error:
+            if error.errno in NONE_LEFT:
+                self.fault = OutOfDescriptors()
             return pycurl.SOCKET_BAD
 
     def _before_request(self, ip: str, _local_ip: str, port: int, _local_port: int) -> int:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from imgserve.blob import Blob
+from imgserve.descriptors import NONE_LEFT, OutOfDescriptors
 from imgserve.transfer.beneath import open_beneath
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceTooLarge, SourceUnavailable
 from imgserve.transfer.fetch import Fetch
@@ -29,7 +30,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO or device without a 
 # What ends without anybody's touching the job: a full or read-only disk, a server or a machine that is away.
 _CAN_HEAL = frozenset({
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EBUSY, errno.ETXTBSY, errno.EAGAIN, errno.EINTR,
-    errno.ENOMEM, errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.EDEADLK,
+    errno.ENOMEM, errno.ENOBUFS, errno.ENOLCK, errno.EDEADLK,
     errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.ENOLINK, errno.ECOMM, errno.EPROTO,
     errno.ETIMEDOUT, errno.ETIME, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH,
     errno.ENETRESET, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ESHUTDOWN, errno.EPIPE,
@@ -169,7 +170,9 @@ def _identity(place: Place) -> tuple[int, int] | None:
         os.close(descriptor)
 
 
-def _read_fault(error: OSError) -> SourceUnavailable:
+def _read_fault(error: OSError) -> SourceUnavailable | OutOfDescriptors:
+    if error.errno in NONE_LEFT:
+        return OutOfDescriptors()
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return SourceUnavailable("There is no such source file")
     if error.errno == errno.EXDEV:
@@ -177,7 +180,9 @@ def _read_fault(error: OSError) -> SourceUnavailable:
     return SourceUnavailable(_reason("The source file cannot be opened", error), is_retryable=_heals(error))
 
 
-def _write_fault(error: OSError) -> DeliveryFailed:
+def _write_fault(error: OSError) -> DeliveryFailed | OutOfDescriptors:
+    if error.errno in NONE_LEFT:
+        return OutOfDescriptors()
     if error.errno == errno.EXDEV:
         return DeliveryFailed("The destination's path leads out of its root")
     return DeliveryFailed(_reason("The destination file cannot be written", error), is_retryable=_heals(error))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from imgserve import descriptors
 from imgserve.transfer.faults import RootUnavailable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -42,7 +43,8 @@ class Root:
         is written beneath would be hidden when it comes back. A root that becomes a mount point is followed.
         """
         try:
-            descriptor = os.open(self.path, _PATH_ONLY)
+            with descriptors.needed():
+                descriptor = os.open(self.path, _PATH_ONLY)
         except OSError as error:
             raise self._unavailable(f"{self.path} cannot be opened: {os.strerror(error.errno or 0)}") from None
         try:

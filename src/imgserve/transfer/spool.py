@@ -8,7 +8,7 @@ may be called from any thread, because a blob closes wherever its last reference
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -101,39 +101,55 @@ class Reservation:
             self._budget._give_back(self.size_bytes)
 
 
+class _Kept(NamedTuple, Generic[T]):
+    value: T
+    size_bytes: int
+    place: str
+
+
 class Store(Generic[T]):
-    """Values kept by name until taken, at most so many bytes of them; the oldest goes first.
+    """Values kept by name until taken, at most so many of them and so many bytes; the oldest goes first.
 
     ``on_drop`` hears of each value that goes untaken, to end what may still run behind it.
     """
 
-    def __init__(self, capacity_bytes: int, on_drop: Callable[[T], None] | None = None) -> None:
+    def __init__(
+        self, capacity_bytes: int, capacity: int = 1_000_000, on_drop: Callable[[T], None] | None = None
+    ) -> None:
         self.capacity_bytes = capacity_bytes
+        self.capacity = capacity
         self._on_drop = on_drop
         self.size_bytes = 0
-        self._kept: OrderedDict[str, tuple[T, int]] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
+        self._newest: dict[str, str] = {}  # place -> name
 
-    def keep(self, name: str, value: T, size_bytes: int) -> None:
-        """Hold ``value``; one larger than the whole store is not kept. A small one is charged for its descriptor."""
+    def keep(self, name: str, value: T, size_bytes: int, place: str = "") -> None:
+        """Hold ``value``; one larger than the whole store is not kept. A small one is charged for its descriptor.
+
+        Of the values for one ``place`` only the newest is kept.
+        """
         self.drop(name)
-        size_bytes = max(size_bytes, SMALLEST_CHARGE_BYTES)
-        if size_bytes > self.capacity_bytes:
+        self.drop(self._newest.get(place, ""))
+        kept = _Kept(value, max(size_bytes, SMALLEST_CHARGE_BYTES), place)
+        if kept.size_bytes > self.capacity_bytes:
             self._dropped(value)
             return
-        self._kept[name] = (value, size_bytes)
-        self.size_bytes += size_bytes
-        while self.size_bytes > self.capacity_bytes:
-            _, (oldest, size) = self._kept.popitem(last=False)
-            self.size_bytes -= size
-            self._dropped(oldest)
+        self._kept[name] = kept
+        self.size_bytes += kept.size_bytes
+        if place:
+            self._newest[place] = name
+        while self.size_bytes > self.capacity_bytes or len(self._kept) > self.capacity:
+            self.drop(next(iter(self._kept)))
 
     def take(self, name: str) -> T | None:
         """Hand the value over; it is no longer kept."""
         kept = self._kept.pop(name, None)
         if kept is None:
             return None
-        self.size_bytes -= kept[1]
-        return kept[0]
+        self.size_bytes -= kept.size_bytes
+        if self._newest.get(kept.place) == name:
+            del self._newest[kept.place]
+        return kept.value
 
     def drop(self, name: str) -> None:
         value = self.take(name)

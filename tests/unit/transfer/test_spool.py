@@ -118,3 +118,22 @@ async def test_slots_limit_the_total_and_survive_cancelling() -> None:
         await tasks[1]
     await asyncio.gather(tasks[0], tasks[2])
     assert order == ["b", "d"]
+
+
+def test_the_store_keeps_no_more_than_so_many_and_the_newest_for_a_place() -> None:
+    dropped: list[str] = []
+    store: Store[str] = Store(10**9, 3, on_drop=dropped.append)
+    for name in "abcd":
+        store.keep(name, name.upper(), 1)
+    assert dropped == ["A"]
+    store.keep("e", "E", 1, "there")
+    store.keep("f", "F", 1, "there")
+    assert dropped == ["A", "B", "E"]
+    assert store.take("f") == "F"
+    store.keep("g", "G", 1, "there")
+    store.keep("g", "G2", 1, "elsewhere")
+    assert dropped == ["A", "B", "E", "G"]
+    store.keep("h", "H", 1, "there")
+    assert dropped == ["A", "B", "E", "G", "C"]
+    assert [store.take(name) for name in "cdgh"] == [None, "D", "G2", "H"]
+    assert store.size_bytes == 0
