@@ -171,7 +171,7 @@ class Attempts:
         write = Write(
             "final", media_type, f"o{output.id}", claim.token, self._config.delivery_timeout_s, whose=claim.caller
         )
-        intent = Intent(claim.number, output.id, claim.token, place.key, "final")
+        intent = Intent(claim.number, output.id, claim.token, place.key, "final", claim.caller)
         needs_repeat = output.placeholder == "unknown" and place.kind == "put" and not output.is_repeat
         try:
             with self._under_way.to(place.peer):

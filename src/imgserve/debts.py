@@ -98,7 +98,7 @@ class Debts:
         place = output.spec.destination
         assert output.spec.recipe.output.format is not None
         media_type = MEDIA_TYPE[output.spec.recipe.output.format]
-        intent = Intent(debt.number, output.id, debt.token, place.key, "failed")
+        intent = Intent(debt.number, output.id, debt.token, place.key, "failed", debt.caller)
         write = Write(
             "failed", media_type, f"o{output.id}", debt.token, self._delivery_timeout_s, only_over=output.laid,
             whose=debt.caller,

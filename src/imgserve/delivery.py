@@ -15,7 +15,7 @@ import msgspec
 from imgserve import failpoint, logs, metrics
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
-from imgserve.jobs.job import Intent, WriteKind
+from imgserve.jobs.job import OPERATOR, Intent, WriteKind
 from imgserve.jobs.queue import Busy, Granted, Queue
 from imgserve.spec.destination import Destination
 from imgserve.stage import stage
@@ -182,8 +182,13 @@ class Deliveries:
                 await self._queue.until_free(intent.key, left_s)
 
     def _break_off(self, newcomer: Intent) -> None:
-        """End an older write, once: a second cancellation would hit it while it cleans up."""
+        """End an older write, once: a second cancellation would hit it while it cleans up.
+
+        Another principal's goes on: the newcomer may not even be able to write there.
+        """
         flight = self._in_flight.get(newcomer.key)
+        if flight is not None and newcomer.caller not in (flight.intent.caller, OPERATOR):
+            return
         if flight is None or flight.task.done() or flight.task.cancelling():
             return
         if (flight.intent.number, flight.intent.token) < (newcomer.number, newcomer.token):

@@ -287,7 +287,7 @@ class Intake:
         write = Write("placeholder", media_type, f"o{output_id}", 0, self._config.placeholder_timeout_s, whose=whose)
         drawn = await self._placeholders.waiting(output, whose)
         await self._storage.note_placeholder(drawn.digest, drawn.blob.size)
-        intent = Intent(entry.number, output_id, 0, place.key, "placeholder")
+        intent = Intent(entry.number, output_id, 0, place.key, "placeholder", whose)
         try:
             await self._deliveries.write(intent, place, drawn.blob, write, is_held=output_id in entry.held)
         except DeliveryUnknown:

@@ -4,6 +4,7 @@
 and holds every grant and every end against the promise of docs/guarantees.md.
 """
 
+import itertools
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,8 @@ PLACES = ("http://place.test:80/a.png", "http://place.test:80/b.png")
 FORM = "http://place.test:80/up#file:a.png"
 ENDS = {"succeeded", "failed", "cancelled", "superseded"}
 QUIET_S = 15.0
+# Principals and the user names in their URLs: two that write to the same files, and one that has files of its own.
+USERS = {"ann": "x", "bob": "x", "carl": "y"}
 
 
 class Taken(msgspec.Struct):
@@ -47,6 +50,8 @@ class World:
         self.forgotten: set[int] = set()
         self.accepted: set[int] = set()
         self.ids: dict[int, str] = {}
+        self.principals: dict[int, str] = {}
+        self.taken_at: set[tuple[int, str]] = set()
         self.tokens: dict[int, int] = defaultdict(int)
         self.ended: dict[int, str] = {}
         self.happened: set[str] = set()
@@ -54,12 +59,18 @@ class World:
     async def enqueue(self) -> None:
         chosen = self.random.sample([*PLACES, FORM], self.random.choice([1, 1, 2]))
         is_bare = self.random.random() < 0.2
-        outputs = tuple(output(key, "form" if key == FORM else "put", is_bare=is_bare) for key in chosen)
-        entry = await self.queue.enqueue(new_job(*outputs), self.now)
+        principal = self.random.choice(["ann", "ann", "bob", "carl"])
+        outputs = tuple(
+            with_user(output(key, "form" if key == FORM else "put", is_bare=is_bare), USERS[principal])
+            for key in chosen
+        )
+        job = msgspec.structs.replace(new_job(*outputs), caller=principal)
+        entry = await self.queue.enqueue(job, self.now)
         assert isinstance(entry, Accepted)
         assert entry.number > max(self.accepted, default=0)
         self.accepted.add(entry.number)
         self.ids[entry.number] = entry.id
+        self.principals[entry.number] = principal
         self.taken.append(Taken(entry, outputs, {}))
 
     async def place(self) -> None:
@@ -90,6 +101,9 @@ class World:
         if is_complete and self.random.random() < 0.8:
             await self.queue.release(number, states, self.now)
             self.released.add(number)
+            for output_id, spec in zip(job.entry.output_ids, job.outputs, strict=True):
+                if output_id in job.states and job.states[output_id].state == "written":
+                    self.taken_at.add((number, spec.destination.key))
         elif not is_complete and self.random.random() < 0.3:
             await self.queue.refuse(number, states, "delivery_failed", "no", self.now)
             if any(state.state in ("written", "unknown") for state in states):
@@ -140,6 +154,10 @@ class World:
         assert not is_ours or claim.token == self.tokens[claim.number]
         if not is_ours:
             self.happened.add("lost claim")
+        for place, result in zip(claim.outputs, results, strict=True):
+            if is_ours and result.status == "delivered":
+                self.taken_at.add((claim.number, place.spec.destination.key))
+                self.note_covered(claim.number, place.spec.destination.key)
         self.land(claim.number, claim.token)
 
     async def pay(self) -> None:
@@ -219,14 +237,46 @@ class World:
             self.in_flight[intent.key] = intent
         elif isinstance(answer, Denied):
             self.happened.add(answer.why)
+            assert answer.why == "lost" or self.goes_before(intent), f"{intent} was overtaken by nobody"
         return answer
+
+    def goes_before(self, intent: Intent) -> list[int]:
+        """Whose write or word forbids this one: newer jobs of its principal, and what was taken from another's.
+
+        A failure picture gives way to any final that was taken, however old.
+        """
+        principal = self.principals[intent.number]
+        files = USERS[principal]
+        own = [n for n in self.released if n > intent.number and self.principals[n] == principal]
+        taken = [
+            number
+            for number, key in self.taken_at
+            if key == intent.key
+            and USERS[self.principals[number]] == files
+            and (number > intent.number or intent.kind == "failed")
+        ]
+        return own + taken
+
+    def note_covered(self, number: int, key: str) -> None:
+        """An older job's final has come over another principal's placeholder that may have arrived."""
+        for intent in self.log[key]:
+            if intent.number > number and self.principals[intent.number] != self.principals[number]:
+                self.happened.add("older final after another's write")
 
     def check_order(self, intent: Intent) -> None:
         if intent.key == FORM:
             return
         seen = self.log[intent.key]
         newer = [each for each in seen if each.number > intent.number and each.number in self.released]
-        assert not newer, f"{intent} after {newer}"
+        own = [each for each in newer if self.principals[each.number] == self.principals[intent.number]]
+        taken = [each for each in newer if (each.number, each.key) in self.taken_at and self.is_same_file(each, intent)]
+        assert not own, f"{intent} after {own}"
+        assert not taken, f"{intent} after {taken}"
+        if newer:
+            self.happened.add("after another's untaken write")
+
+    def is_same_file(self, one: Intent, other: Intent) -> bool:
+        return USERS[self.principals[one.number]] == USERS[self.principals[other.number]]
 
     def land(self, number: int, token: int) -> None:
         """The writes of a claim have ended; the worst case is that they all arrived."""
@@ -255,16 +305,22 @@ class World:
     def check_rest(self) -> None:
         self.check_ends()
         assert set(self.ended) == self.accepted - self.forgotten
-        for key in PLACES:
-            numbers = {intent.number for intent in self.log[key]}
-            newest = max((number for number in numbers & self.released), default=0)
-            if not self.log[key]:
+        for key, user in itertools.product(PLACES, {*USERS.values()}):
+            writes = [intent for intent in self.log[key] if USERS[self.principals[intent.number]] == user]
+            if not writes:
                 continue
-            last = self.log[key][-1]
-            assert last.number == newest or last.number not in self.released
+            last = writes[-1]
+            newer = {each.number for each in writes if each.number > last.number and each.number in self.released}
+            own = [number for number in newer if self.principals[number] == self.principals[last.number]]
+            assert not own or last.number not in self.released
             assert last.kind != "placeholder", f"a placeholder is left at {key}"
             if last.kind == "failed":
                 assert self.ended[last.number] in ("failed", "cancelled")
+
+
+def with_user(place: FixedOutput, user: str) -> FixedOutput:
+    url = place.destination.url.replace("://", f"://{user}@")
+    return msgspec.structs.replace(place, destination=msgspec.structs.replace(place.destination, url=url))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -289,3 +345,4 @@ def test_what_the_random_runs_met() -> None:
     """A run in which nothing goes wrong proves nothing."""
     assert {"lost claim", "overtaken", "lost", "cut off", "debt paid", "refused with debt"} <= MET
     assert {"cancelled", "cancel refused", "retried", "retry refused"} <= MET
+    assert {"after another's untaken write", "older final after another's write"} <= MET

@@ -5,11 +5,12 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from imgserve.blob import Blob
 from imgserve.delivery import REMEMBER_S, SLOW_AFTER_S, ClaimLost, Deliveries, Overtaken, Underway
-from imgserve.jobs.job import Accepted, Intent, OutputResult, PlaceholderResult, Settlement
+from imgserve.jobs.job import OPERATOR, Accepted, Intent, OutputResult, PlaceholderResult, Settlement
 from imgserve.jobs.queue import Config as QueueConfig
 from imgserve.jobs.queue import Queue
 from imgserve.spec import tags
@@ -125,6 +126,29 @@ async def test_a_newcomer_breaks_off_an_older_write_that_stalls(
     receiver.go()
     await report_retry(queue, older)
     await asyncio.wait_for(newcomer, LONG_S)
+    assert receiver.log == ["put final", "put placeholder"]
+
+
+@pytest.mark.parametrize(("newcomer", "is_broken_off"), [("ann", True), (OPERATOR, True), ("bob", False)])
+async def test_another_principals_write_is_waited_for(
+    queue: Queue, deliveries: Deliveries, receiver: Receiver, newcomer: str, is_broken_off: bool
+) -> None:
+    place = put_place(receiver)
+    older = msgspec.structs.replace(await running_final(queue, place), caller="ann")
+    receiver.stall()
+    stalled = asyncio.create_task(written(deliveries, older, place))
+    await receiver.until_came(1)
+    newer = await accepted(queue, at(place), now=time.time())
+    waiting = asyncio.create_task(
+        written(deliveries, msgspec.structs.replace(placeholder(newer, place), caller=newcomer), place)
+    )
+    await asyncio.wait([stalled], timeout=LONG_S if is_broken_off else 4 * PATIENCE_S)
+    assert stalled.done() == is_broken_off
+    receiver.go()
+    await asyncio.wait([stalled], timeout=LONG_S)
+    assert isinstance(stalled.exception(), DeliveryUnknown) == is_broken_off
+    await report_retry(queue, older)
+    await asyncio.wait_for(waiting, LONG_S)
     assert receiver.log == ["put final", "put placeholder"]
 
 

@@ -15,11 +15,11 @@ from imgserve.api.problems import BodyNoJob
 from imgserve.callers import Caller
 from imgserve.desk import Desk
 from imgserve.intake import Intake
-from imgserve.jobs.job import JobStatus
+from imgserve.jobs.job import OPERATOR, JobStatus
 from imgserve.jobs.view import MAX_LISTED, JobPage, JobQuery, JobView
 from imgserve.spec.classic import ParseError, parse
 
-OPERATOR = Caller("@operator", "operator")
+OPERATOR_CALLER = Caller(OPERATOR, "operator")
 
 
 def job_handlers(intake: Intake, desk: Desk) -> list[HTTPRouteHandler]:
@@ -53,7 +53,7 @@ def job_handlers(intake: Intake, desk: Desk) -> list[HTTPRouteHandler]:
             checked = parse(await request.body())
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
-        answer = await intake.take_in(checked, OPERATOR, good_reply)
+        answer = await intake.take_in(checked, OPERATOR_CALLER, good_reply)
         return Response(
             await desk.job(answer.id),
             status_code=202,

@@ -201,7 +201,7 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
             db.execute("ROLLBACK")
 
 
-def rows(db: apsw.Connection, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+def rows(db: apsw.Connection, sql: str, values: tuple[object, ...] | dict[str, object] = ()) -> list[tuple[Any, ...]]:
     """All rows of one statement. Columns have the types of the schema, which only its reader knows."""
     return db.execute(sql, values).fetchall()
 

@@ -33,6 +33,8 @@ Charge = Literal["attempt", "crash", "none"]
 DebtOutcome = Literal["paid", "overtaken", "given_up"] | float  # a number: try again at that time
 ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
 
+# The principal of jobs that come over the control socket; no key has such a name.
+OPERATOR = "@operator"
 OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 
 
@@ -129,13 +131,17 @@ class DebtClaim(msgspec.Struct, frozen=True):
 
 
 class Intent(msgspec.Struct, frozen=True):
-    """One write to one destination, before it happens. ``token`` is the claim's; for a placeholder 0."""
+    """One write to one destination, before it happens. ``token`` is the claim's; for a placeholder 0.
+
+    ``caller``: for whom.
+    """
 
     number: int
     output_id: int
     token: int
     key: str
     kind: WriteKind
+    caller: str = ""
 
 
 class OutputResult(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult, owes
 from imgserve.jobs.queue import Config, Granted, QueueFull, ShareFull
-from imgserve.jobs.sqlite_destinations import acquire, end_if_concluded, free, overtake_older
+from imgserve.jobs.sqlite_destinations import acquire, free
+from imgserve.jobs.sqlite_order import Writer, end_if_concluded, overtake_older, supersede_older
 from imgserve.spec.destination import hosts_of
 from imgserve.spec.request import FixedOutput
 
@@ -114,52 +115,16 @@ def fail_output(db: apsw.Connection, output_id: int, *, is_owing: bool, config: 
     )
 
 
-def supersede_older(db: apsw.Connection, number: int, now: float) -> None:
-    """A released job takes its destinations from older jobs, except forms, and lifts their debts where it wrote.
-
-    Where it put no placeholder itself it answers for theirs, as if it had written one: they owe nothing any more.
-    """
-    has_older: bool = db.execute(
-        "SELECT EXISTS (SELECT 1 FROM output AS newer JOIN output AS older ON older.destination = newer.destination"
-        " WHERE newer.job = ? AND older.job < newer.job)",
-        (number,),
-    ).get
-    if not has_older:
-        return
-    db.execute(
-        "UPDATE output AS newer SET placeholder = 'written' FROM output AS older"
-        " WHERE newer.job = ? AND newer.is_form = 0 AND newer.placeholder = 'none'"
-        " AND older.destination = newer.destination AND older.job < newer.job"
-        " AND older.status IN ('queued', 'placeholder') AND older.placeholder IN ('pending', 'written', 'unknown')",
-        (number,),
-    )
-    db.execute(
-        "UPDATE output AS older SET debt = 'overtaken' FROM output AS newer"
-        " WHERE newer.job = ? AND newer.is_form = 0 AND newer.placeholder IN ('written', 'unknown')"
-        " AND older.destination = newer.destination AND older.job < newer.job AND older.debt = 'owed'",
-        (number,),
-    )
-    overtaken = rows(
-        db,
-        "UPDATE output AS older SET status = 'superseded' FROM output AS newer"
-        " WHERE newer.job = ? AND newer.is_form = 0 AND older.destination = newer.destination"
-        " AND older.job < newer.job AND older.status IN ('queued', 'placeholder') RETURNING job",
-        (number,),
-    )
-    for job in {row[0] for row in overtaken}:
-        end_if_concluded(db, job, now)
-
-
 def take_over(db: apsw.Connection, config: Config, now: float) -> int:
     """A new owner: leases are void, what was being written is left alone for a while. The new epoch."""
     db.execute("UPDATE owner SET epoch = epoch + 1")
     quiet_until = now + config.quiet_s
-    for number, key in rows(
+    for cut_off in rows(
         db,
-        "SELECT output.job, key FROM destination JOIN output ON output.id = holder JOIN job ON job.number = output.job"
-        " WHERE kind <> 'placeholder' AND is_released = 1 AND is_form = 0",
+        "SELECT output.job, key, caller, user FROM destination JOIN output ON output.id = holder"
+        " JOIN job ON job.number = output.job WHERE kind <> 'placeholder' AND is_released = 1 AND is_form = 0",
     ):
-        overtake_older(db, number, key)
+        overtake_older(db, Writer(*cut_off), is_taken=False)
     db.execute(
         "DELETE FROM destination WHERE holder IS NULL AND quiet_until < ?"
         " AND NOT EXISTS (SELECT 1 FROM output WHERE output.destination = key)",

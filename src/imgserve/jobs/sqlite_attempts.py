@@ -13,7 +13,8 @@ from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, Settlement, conclude, owes
 from imgserve.jobs.queue import Config, HostRoom, Work
 from imgserve.jobs.sqlite_admission import fail_output
-from imgserve.jobs.sqlite_destinations import free, refresh_hosts
+from imgserve.jobs.sqlite_destinations import free
+from imgserve.jobs.sqlite_order import final_taken, refresh_hosts
 from imgserve.spec.facts import Facts
 from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source
@@ -158,7 +159,8 @@ def settle(db: apsw.Connection, done: Settlement, config: Config, now: float) ->
 
 def _end_output(db: apsw.Connection, result: OutputResult, config: Config, now: float) -> None:
     row = db.execute(
-        "SELECT spec, placeholder FROM output WHERE id = ? AND status IN ('queued', 'placeholder')",
+        "SELECT spec, iif(is_covered, 'none', placeholder) FROM output"
+        " WHERE id = ? AND status IN ('queued', 'placeholder')",
         (result.output_id,),
     ).fetchone()
     if row is None:
@@ -167,21 +169,11 @@ def _end_output(db: apsw.Connection, result: OutputResult, config: Config, now: 
         fail_output(db, result.output_id, is_owing=owes(_decode_output(row[0]), row[1]), config=config, now=now)
     elif result.status == "repeat":
         db.execute("UPDATE output SET is_repeat = 1 WHERE id = ?", (result.output_id,))
-        _lift_debts(db, result.output_id)
+        final_taken(db, result.output_id, now)
     elif result.status != "retry":
         db.execute("UPDATE output SET status = ? WHERE id = ?", (result.status, result.output_id))
         if result.status == "delivered":
-            _lift_debts(db, result.output_id)
-
-
-def _lift_debts(db: apsw.Connection, output_id: int) -> None:
-    """A final has replaced the placeholders of jobs that were refused after it: their failures must not follow."""
-    db.execute(
-        "UPDATE output AS refused SET debt = 'overtaken' FROM output AS done, job"
-        " WHERE done.id = ? AND done.is_form = 0 AND refused.destination = done.destination"
-        " AND refused.debt = 'owed' AND job.number = refused.job AND job.is_released = 0",
-        (output_id,),
-    )
+            final_taken(db, result.output_id, now)
 
 
 def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim, ...]:

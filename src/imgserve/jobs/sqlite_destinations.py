@@ -5,9 +5,9 @@ from typing import Any
 import apsw
 
 from imgserve.jobs.committer import rows
-from imgserve.jobs.job import Intent, conclude
+from imgserve.jobs.job import Intent
 from imgserve.jobs.queue import Busy, Denied, Granted
-from imgserve.spec.destination import hosts_of
+from imgserve.jobs.sqlite_order import Writer, overtake_older
 
 
 def acquire(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Granted | Busy | Denied:
@@ -71,50 +71,23 @@ def free(db: apsw.Connection, number: int, token: int, output_ids: frozenset[int
     """
     held = rows(
         db,
-        "SELECT destination.key, output.id, output.placeholder, destination.kind, job.is_released, is_form,"
-        " quiet_until FROM output"
+        "SELECT output.id, destination.kind, quiet_until, output.placeholder, job.is_released, is_form, caller, user,"
+        " destination.key FROM output"
         " JOIN destination ON destination.holder = output.id AND destination.token = ?2"
         " JOIN job ON job.number = output.job WHERE output.job = ?1",
         (number, token),
     )
     freed = []
-    for key, output_id, placeholder, kind, is_released, is_form, quiet_until in held:
+    for output_id, kind, quiet_until, placeholder, is_released, is_form, caller, user, key in held:
         if output_ids is not None and output_id not in output_ids:
             continue  # still being written
-        if is_released and not is_form and (kind != "placeholder" or placeholder in ("written", "unknown")):
-            overtake_older(db, number, key)
-        if quiet_until and kind == "placeholder":  # the next final tidies up what the killed server left behind
+        is_placeholder = kind == "placeholder"
+        if is_released and not is_form and (not is_placeholder or placeholder in ("written", "unknown")):
+            is_taken = is_placeholder and placeholder == "written"
+            overtake_older(db, Writer(number, key, caller, user), is_taken=is_taken)
+        if quiet_until and is_placeholder:  # the next final tidies up what the killed server left behind
             db.execute("UPDATE destination SET holder = NULL, token = NULL, kind = NULL WHERE key = ?", (key,))
         else:
             db.execute("DELETE FROM destination WHERE key = ?", (key,))
         freed.append(key)
     return freed
-
-
-def overtake_older(db: apsw.Connection, number: int, key: str) -> None:
-    """A released job has written: older ones write here no more, not even when an operator retries them."""
-    db.execute(
-        "UPDATE output SET is_overtaken = 1 WHERE destination = ? AND job < ? AND is_overtaken = 0"
-        " AND status NOT IN ('delivered', 'superseded')",
-        (key, number),
-    )
-
-
-def end_if_concluded(db: apsw.Connection, number: int, now: float) -> None:
-    """Write the job's end once all its outputs have ended. An accepting job ends at its release."""
-    statuses = [row[0] for row in rows(db, "SELECT status FROM output WHERE job = ?", (number,))]
-    end = conclude(statuses)
-    if end is not None:
-        db.execute(
-            "UPDATE job SET status = ?, ended_at = ?, lease_until = NULL"
-            " WHERE number = ? AND status IN ('queued', 'running')",
-            (end, now, number),
-        )
-    elif len(statuses) > 1:
-        refresh_hosts(db, number)
-
-
-def refresh_hosts(db: apsw.Connection, number: int) -> None:
-    """A job waits for the hosts of its open outputs only."""
-    keys = rows(db, "SELECT destination FROM output WHERE job = ? AND status IN ('queued', 'placeholder')", (number,))
-    db.execute("UPDATE job SET hosts = ? WHERE number = ?", (hosts_of(row[0] for row in keys), number))

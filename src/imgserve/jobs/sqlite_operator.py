@@ -10,9 +10,9 @@ import msgspec
 
 from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs.committer import rows
-from imgserve.jobs.job import JobStatus, owes
+from imgserve.jobs.job import OPERATOR, JobStatus, owes
 from imgserve.jobs.queue import Config, QueueFull
-from imgserve.jobs.sqlite_destinations import end_if_concluded, refresh_hosts
+from imgserve.jobs.sqlite_order import end_if_concluded, refresh_hosts
 from imgserve.jobs.view import NoSuchJob, NotCancellable, NotRetryable
 from imgserve.spec.request import FixedOutput
 
@@ -49,9 +49,10 @@ def _reopen_outputs(db: apsw.Connection, number: int) -> None:
     db.execute(
         "UPDATE output AS old SET status = 'superseded' WHERE job = ?1 AND status = 'failed' AND is_form = 0"
         " AND (EXISTS (SELECT 1 FROM output AS newer JOIN job ON job.number = newer.job"
-        "  WHERE newer.destination = old.destination AND newer.job > ?1 AND job.is_released = 1)"
+        "  WHERE newer.destination = old.destination AND newer.job > ?1 AND job.is_released = 1"
+        "   AND caller IN ((SELECT caller FROM job WHERE number = ?1), ?2))"
         " OR is_overtaken)",
-        (number,),
+        (number, OPERATOR),
     )
     db.execute(
         "UPDATE output SET status = iif(placeholder IN ('written', 'unknown'), 'placeholder', 'queued'), is_repeat = 0,"
@@ -75,7 +76,8 @@ def cancel(db: apsw.Connection, job_id: str, config: Config, now: float) -> int:
     cancelled = 0
     for output_id, spec, placeholder, is_repeat in rows(
         db,
-        "SELECT id, spec, placeholder, is_repeat FROM output WHERE job = ? AND status IN ('queued', 'placeholder')",
+        "SELECT id, spec, iif(is_covered, 'none', placeholder), is_repeat FROM output"
+        " WHERE job = ? AND status IN ('queued', 'placeholder')",
         (number,),
     ):
         if is_repeat:  # its final has been taken once, which is enough
