@@ -151,3 +151,16 @@ async def test_what_a_file_took_for_a_placeholder_is_known_to_its_debt(house: Sq
     await queue.settle(ended(await claimed(queue), "failed"), START)
     [debt] = await due_debts(queue)
     assert debt.output.laid == laid
+
+
+async def test_a_job_that_answers_for_another_ones_placeholder_knows_it_too(house: SqliteHouse) -> None:
+    queue = await house.open()
+    laid = Fingerprint.of(b"a placeholder")
+    older = await accepted(queue, output(kind="file"))
+    await hold(queue, older)
+    await queue.release(older.number, (PlaceholderResult(older.output_ids[0], "written", laid),), START)
+    bare = await accepted(queue, output(kind="file", is_bare=True))
+    await queue.release(bare.number, (), START)
+    await queue.settle(ended(await claimed(queue), "failed"), START)
+    [debt] = await due_debts(queue)
+    assert (debt.number, debt.output.laid) == (bare.number, laid)

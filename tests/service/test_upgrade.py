@@ -1,6 +1,6 @@
 """The data directory of each release, as a killed server left it, goes on under the imgserve of today.
 
-An hour has passed meanwhile by the server's clock, so all that waited is due.
+Five minutes have passed meanwhile by the server's clock, so all that waited is due.
 """
 
 import shutil
@@ -32,7 +32,7 @@ class Upgraded(NamedTuple):
 def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     record = record_of(request.param)
     clock = WallClock(tmp_path_factory.mktemp("clock") / "now")
-    clock.set(datetime.fromtimestamp(record.recorded_at, UTC) + timedelta(hours=1))
+    clock.set(datetime.fromtimestamp(record.recorded_at, UTC) + timedelta(minutes=5))
     with place() as top:
         for name in KEPT:
             source = DATA / record.version / name

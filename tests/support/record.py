@@ -24,7 +24,7 @@ from tests.operating import ask
 from tests.support.released import ADDRESS, DATA, KEPT, KEYS, TOP, Job, Record, place, write_keys
 
 # What fails waits until long after the recording.
-PATIENT = {"retry_delay_s": 600, "repeat_after_s": 600, "placeholder_timeout_s": 4}
+PATIENT = {"retry_delay_s": 60, "repeat_after_s": 60, "placeholder_timeout_s": 4}
 REFUSED = Behaviour(status=503, kinds=("PUT", "POST"))
 SILENT = Behaviour(never=True, kinds=("PUT", "POST"))
 

@@ -47,12 +47,13 @@ _OVERTAKE = _sql(
     "AND",
     _OLDER,
 )
-_HAS_PLACEHOLDER = _sql(
-    "SELECT EXISTS (SELECT 1 FROM output AS older WHERE placeholder IN ('pending', 'written', 'unknown') AND",
+_PLACEHOLDER_OF_OLDER = _sql(
+    "SELECT placeholder_digest, placeholder_bytes FROM output AS older",
+    "WHERE placeholder IN ('pending', 'written', 'unknown') AND",
     _OPEN,
     "AND",
     _OLDER,
-    ")",
+    "ORDER BY job DESC LIMIT 1",
 )
 # What was refused at intake has no place in the order: a final of any age has replaced its placeholder.
 _LIFT_REFUSED = (
@@ -84,9 +85,15 @@ def supersede_older(db: apsw.Connection, number: int, now: float) -> None:
     ):
         writer = Writer(number, key, caller, user)
         is_left = placeholder
-        if placeholder == "none" and db.execute(_HAS_PLACEHOLDER, writer.values(is_taken=False)).get:
-            db.execute("UPDATE output SET placeholder = 'written' WHERE id = ?", (output_id,))
-            is_left = "written"
+        if placeholder == "none":
+            found = rows(db, _PLACEHOLDER_OF_OLDER, writer.values(is_taken=False))
+            for digest, size_bytes in found:
+                db.execute(
+                    "UPDATE output SET placeholder = 'written', placeholder_digest = ?, placeholder_bytes = ?"
+                    " WHERE id = ?",
+                    (digest, size_bytes, output_id),
+                )
+                is_left = "written"
         values = writer.values(is_taken=placeholder == "written")
         if is_left in ("written", "unknown"):
             db.execute(_LIFT_OLDER, values)

@@ -86,7 +86,8 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
     kind: DestinationKind
     shown: str
     field: str = ""
-    form_success: FormSuccess = "any"
+    # Not in the JSON unless it is asked for: earlier versions named the same request by the same digest.
+    form_success: Literal["redirect"] | msgspec.UnsetType = msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"DestinationTemplate({self.kind})"
@@ -156,7 +157,7 @@ def _http_template(text: str, args: Mapping[str, object]) -> DestinationTemplate
     found.settle()
     if not fields:
         return DestinationTemplate("put", text)
-    return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else "any")
+    return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else msgspec.UNSET)
 
 
 def _field(name: str, value: object) -> str:
@@ -193,7 +194,7 @@ def _fill_form(template: DestinationTemplate, values: TagValues) -> Destination:
     key = f"{parsed.key}#{quote(template.field, safe='')}:{quote(decoded, safe='')}"
     return Destination(
         template.kind, f"{authority}{page}:{name}", parsed.text, parsed.host, parsed.port, parsed.path, key,
-        name=decoded, field=template.field, form_success=template.form_success,
+        name=decoded, field=template.field, form_success=template.form_success or "any",
     )  # fmt: skip
 
 
