@@ -1,15 +1,20 @@
 """Words to calls: the ``imgserve`` command."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
 from imgserve.commands import completion, jobs, render, server, submit
+from imgserve.commands.parser import Parser
+from imgserve.commands.words import INTERRUPTED, Commands
 from imgserve.errors import ImgserveError, sentence_of
 from imgserve.settings import load
 from imgserve.settings.options import BY_NAME
+
+BROKEN_PIPE = 141  # 128 and the number of SIGPIPE, as for a program that it ends
 
 
 class Command(NamedTuple):
@@ -21,12 +26,19 @@ class Command(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0: done; 1: could not be done, with one sentence on stderr; 2: wrong usage; 3: see ``status``."""
+    """Exit status 0: done; 1: could not be done, with one sentence on stderr; 2: wrong usage; 3, 4: see ``status``."""
     parser, _ = parsers()
-    flags = parser.parse_args(argv)
+    flags: argparse.Namespace = parser.parse_args(argv)
     run = getattr(flags, "run", None) or COMMANDS[flags.command or "help"].run
     try:
-        return run(flags)
+        status = run(flags)
+        sys.stdout.flush()
+        return status  # noqa: TRY300 - what is still to be written may fail too
+    except BrokenPipeError:  # as with ``| head``: whoever read has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own last flush
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (ImgserveError, OSError) as error:
         sys.stderr.write(f"imgserve: {sentence_of(error)}\n")
         return 1
@@ -70,11 +82,8 @@ def _version(_: argparse.Namespace) -> int:
 
 
 def _help(flags: argparse.Namespace) -> int:
-    parser, commands = parsers()
-    wanted = getattr(flags, "about", None)
-    if wanted is not None and wanted not in commands:
-        parser.error(f"there is no command {wanted!r}")
-    (commands[wanted] if wanted else parser).print_help()
+    parser, _ = parsers()
+    parser.named(getattr(flags, "about", None) or []).print_help()
     return 0
 
 
@@ -88,15 +97,18 @@ COMMANDS = {
         "look at the installation and for unsafe settings: 0 well, 1 warnings, 2 faults, 3 unknown", _check, BY_NAME
     ),
     "version": Command("print the version", _version),
-    "help": Command("print this help, or that of a command", _help),
+    "help": Command("print this help, or that of a command such as: jobs list", _help),
 }
 
 
-def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def parsers() -> tuple[Parser, dict[str, Parser]]:
     """The whole command's, and each subcommand's by its name."""
-    parser = argparse.ArgumentParser("imgserve", description="An image-processing server.", allow_abbrev=False)
-    places = parser.add_subparsers(dest="command", metavar="COMMAND")
-    each = places.choices
+    parser = Parser("imgserve", description="An image-processing server.", allow_abbrev=False)
+    parser.add_argument(
+        "--version", action="version", version=f"imgserve {version('imgserve')}", help="print the version"
+    )
+    places: Commands = parser.add_subparsers(dest="command", metavar="COMMAND")  # type: ignore[assignment]
+    each: dict[str, Parser] = places.choices  # type: ignore[assignment]
     for name, command in COMMANDS.items():
         places.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
         load.add_flags(each[name], command.settings)
@@ -105,7 +117,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         each[name].add_argument("--kill", "-KILL", action="store_true", help="end it at once; no job is lost")
     for name in ("status", "check"):
         each[name].add_argument("--json", action="store_true", help="print one JSON object, for programs")
-    each["help"].add_argument("about", nargs="?", metavar="COMMAND")
+    each["help"].add_argument("about", nargs="*", metavar="COMMAND")
     for module in (submit, jobs, render):
         module.add(places)
     completion.add(places, parser)

@@ -155,7 +155,7 @@ def _identity(name: str) -> Identity | None:
     try:
         entry = pwd.getpwnam(name)
     except KeyError as error:
-        raise CannotStart(f"--user: there is no user {name!r}") from error
+        raise CannotStart(f"--user: there is no user {name!r}", "make that user (useradd), or name another") from error
     if entry.pw_uid == os.geteuid():
         return None
     if os.geteuid() != 0:

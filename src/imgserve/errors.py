@@ -85,7 +85,7 @@ _CAUSES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: ("the user {user} has used up the quota of this disk", "free disk space"),
     errno.EROFS: ("the file system is mounted read-only", "mount it for writing"),
-    errno.ENOENT: ("it does not exist", "check the path"),
+    errno.ENOENT: ("No such file or directory", "check the path"),
     errno.ENOTDIR: ("a file stands where a directory is expected", "remove it"),
     errno.EEXIST: ("a file stands where a directory is expected", "remove it"),
     errno.EISDIR: ("it is a directory, expected a file", "remove it"),

@@ -1,10 +1,12 @@
 """What operators see of a queue: lists, pages, single jobs; never a secret."""
 
 import msgspec
+import pytest
 
 from imgserve.jobs.job import JobStatus, OutputResult, Settlement
 from imgserve.jobs.queue import Queue
-from imgserve.jobs.view import JobQuery
+from imgserve.jobs.view import JobQuery, NoSuchJob
+from imgserve.spec.destination import DestinationKind
 from imgserve.spec.source import Source
 from tests.queues import (
     KEY,
@@ -42,6 +44,41 @@ async def test_by_age_and_by_destination(queue: Queue) -> None:
     assert await listed(queue, destination="%") == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "posted", "shown"),
+    [
+        ("put", "http://me:hush@PLACE.test/a/%7Eb.png?key=hush", "http://PLACE.test/a/%7Eb.png?..."),
+        ("put", "https://place.test:443/b.png", "https://place.test:443/b.png"),
+        ("ftp", "ftp://me:hush@place.test/%2Fsrv/b.png", "ftp://place.test/%2Fsrv/b.png"),
+        ("file", "file:///srv/out//b c.png", "file:///srv/out//b c.png"),
+        ("form", "http://me:hush@place.test/up?key=hush:b.png", "http://place.test/up?...:b.png"),
+        ("form", "http://place.test:b.png", "http://place.test:b.png"),
+    ],
+)
+async def test_a_destination_is_shown_and_found_as_it_was_posted(
+    queue: Queue, kind: DestinationKind, posted: str, shown: str
+) -> None:
+    """Not by the key that tells whether two are one place; and a secret is neither shown nor found."""
+    usual = output(f"{KEY}b.png", kind)
+    spelt = msgspec.structs.replace(usual, destination=msgspec.structs.replace(usual.destination, shown=posted))
+    entry = await released(queue, spelt)
+    await released(queue, output(f"{KEY}other.png"))
+    assert (await only(queue, entry.number)).outputs[0].destination == shown
+    for piece in (shown, shown[3:-3], f"{KEY}b.png"):
+        assert await listed(queue, destination=piece) == [entry.number], piece
+    assert await listed(queue, destination="hush") == []
+
+
+async def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(queue: Queue) -> None:
+    for job_id in ("ab01" + "0" * 28, "ab02" + "f" * 28):
+        await queue.enqueue(msgspec.structs.replace(new_job(output(f"{KEY}{job_id}")), id=job_id), START)
+    assert (await queue.job("ab02")).id == "ab02" + "f" * 28
+    assert (await queue.job("ab01" + "0" * 28)).id == "ab01" + "0" * 28
+    for job_id, words in (("ab", "several jobs have ids that begin"), ("ab03", "no job has an id"), ("", "no job")):
+        with pytest.raises(NoSuchJob, match=words):
+            await queue.job(job_id)
+
+
 async def test_pages_follow_one_another(queue: Queue) -> None:
     numbers = [(await released(queue, output(f"{KEY}{i}"))).number for i in range(7)]
     await queue.settle(ended(await claimed(queue), "failed"), START)
@@ -61,8 +98,8 @@ async def test_a_job_shows_no_secret(queue: Queue) -> None:
     await queue.enqueue(job, START)
     seen = await queue.job(job.id)
     assert "hush" not in repr(seen)
-    assert seen.source == "http://s.test:80/a.png?..."
-    assert seen.outputs[0].destination == "http://place.test:80/up?...#file:a.png"
+    assert seen.source == "http://s.test/a.png?..."
+    assert seen.outputs[0].destination == "http://place.test:80/up?...:a.png"
     assert (seen.outputs[0].width_px, seen.outputs[0].height_px, seen.outputs[0].format) == (8, 8, "png")
 
 

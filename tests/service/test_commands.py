@@ -106,7 +106,9 @@ def test_list_and_show(world: World) -> None:
 
     assert listed() == ["list-3.png", "list-2.png", "list-1.png"]
     assert listed("--status", "failed", "--status", "succeeded", "--limit", "2") == ["list-3.png", "list-2.png"]
-    assert listed("--older-than", "1h") == []
+    for words in (("--older-than", "1h"), ("--destination", "/nowhere", "--json"), ("--status", "cancelled")):
+        none = operate("jobs", "list", "--destination", "/list-", *words)
+        assert (none.returncode, none.stdout, none.stderr) == (1, b"", b"imgserve: no job matches\n")
     assert listed("--older-than", "0s", "--status", "succeeded") == ["list-2.png", "list-1.png"]
     [line] = operate("jobs", "list", "--destination", "/list-3", "--json").stdout.splitlines()
     failed = json.loads(line)
@@ -114,6 +116,12 @@ def test_list_and_show(world: World) -> None:
     for piece in (failed["id"], "failed", "source_unreadable: ", "20x15 png, failed", "placeholder written", "debt "):
         assert piece in shown
     assert operate.shown(failed["id"])["id"] == failed["id"]
+    assert operate.shown(failed["id"][:20])["id"] == failed["id"]
+    few = subprocess.run(
+        f"{sys.executable} -m imgserve jobs list --json --data-dir {world.server.data_dir} | head -c 1",
+        shell=True, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (few.stdout, few.stderr) == (b"{", b"")
 
 
 def test_no_secret_is_shown(world: World) -> None:

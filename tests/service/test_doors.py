@@ -327,3 +327,31 @@ def test_no_child_outlives_a_killed_server(tmp_path: Path) -> None:
 def test_classic_single_dash_options(tmp_path: Path) -> None:
     with Daemon(tmp_path / "data", "-host", "127.0.0.1", "-port", "0") as server:
         assert get(server.url + "/health")[0] == 200
+
+
+def test_what_is_not_there_is_a_problem_like_any_other(world: World) -> None:
+    for method, path, status, code in (
+        ("GET", "/nowhere", 404, "no_such_page"),
+        ("POST", "/v1/jobs", 404, "no_such_page"),
+        ("DELETE", "/health", 405, "method_not_allowed"),
+        ("PUT", "/", 405, "method_not_allowed"),
+    ):
+        request = urllib.request.Request(world.server.url + path, method=method)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=20)
+        with caught.value as answer:
+            problem = json.loads(answer.read())
+            assert (answer.status, problem["status"], problem["code"]) == (status, status, code)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert path in problem["detail"]
+            assert problem["hint"]
+            assert (status == 405) == bool(answer.headers["allow"])
+
+
+def test_broken_json_is_told_in_a_header_and_in_the_log(world: World) -> None:
+    reply = world.server.post(b'{"srcURL": "http://a.test/hush",\n "dstURL" 3}')
+    assert (reply.status, reply.body) == (200, {"msg": "request parse error"})
+    place = "the body is not JSON: line 2, column 11: expecting ':' delimiter"
+    assert reply.headers["x-imgserve-detail"] == place
+    wait_until(lambda: place in world.server.log)
+    assert "hush" not in world.server.log

@@ -144,5 +144,5 @@ def test_where_it_cannot_listen(tmp_path: Path) -> None:
 def test_a_notify_socket_that_is_not_there(tmp_path: Path) -> None:
     house = House(tmp_path)
     told = house.run("start", "--foreground", status=1, before=("env", f"NOTIFY_SOCKET={tmp_path}/none"))
-    assert f"the socket {tmp_path}/none of NOTIFY_SOCKET cannot be used: it does not exist" in told
+    assert f"the socket {tmp_path}/none of NOTIFY_SOCKET cannot be used: No such file or directory" in told
     assert "Traceback" not in told

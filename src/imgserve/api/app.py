@@ -17,6 +17,7 @@ from imgserve.api.config import Config
 from imgserve.api.cors import Cors
 from imgserve.api.headers import page
 from imgserve.api.health import health_handler
+from imgserve.api.problems import HANDLERS
 from imgserve.api.protected import Protected
 from imgserve.api.rate import Rates
 from imgserve.api.scrape import metrics_handler
@@ -45,7 +46,7 @@ def build(
         return text.replace("VERSION", version("imgserve")).replace("HOST", host)
 
     handlers = [index, health_handler(states, pool), metrics_handler(queue, pool, transfers, states)]
-    pages: Any = Litestar(handlers, openapi_config=None, logging_config=None)
+    pages: Any = Litestar(handlers, exception_handlers=HANDLERS, openapi_config=None, logging_config=None)
     rates = Rates(config.rate_per_minute, config.rate_burst)
     classic = Classic(intake, rates, config.max_body_bytes, config.body_timeout_s)
 

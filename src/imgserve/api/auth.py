@@ -14,7 +14,7 @@ import msgspec
 
 from imgserve.api.protected import NotAuthorised, Protected
 from imgserve.callers import Caller
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, cause_of
 
 Scope = dict[str, Any]  # ASGI's own shape
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -52,9 +52,10 @@ def read_keys(path: str) -> tuple[Key, ...]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise KeyFileInvalid(f"{path} cannot be read: {error.strerror}") from error
+        cause, remedy = cause_of(error)
+        raise KeyFileInvalid(f"{path} cannot be read: {cause}", remedy) from error
     except UnicodeDecodeError as error:
-        raise KeyFileInvalid(f"{path} is not UTF-8") from error
+        raise KeyFileInvalid(f"{path} is not UTF-8, expected a key a line") from error
     lines = [line.strip() for line in text.splitlines()]
     keys = tuple(_key(line, path, number) for number, line in enumerate(lines, 1) if line and not line.startswith("#"))
     if not keys:

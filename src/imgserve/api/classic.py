@@ -55,13 +55,14 @@ class Classic:
             self._rates.take(caller)
             request = parse(body)
         except BodyTooLarge:
-            await _cannot_parse(send, 413, close=True)
+            await _cannot_parse(send, 413, f"the body is longer than {self._max_body_bytes:,} bytes", close=True)
             return
         except (TimeoutError, BodyCutOff):
-            await _cannot_parse(send, 200, close=True)
+            detail = f"the body was not complete after {self._body_timeout_s:g} s, or broke off"
+            await _cannot_parse(send, 200, detail, close=True)
             return
-        except ParseError:
-            await _cannot_parse(send, 200)
+        except ParseError as error:
+            await _cannot_parse(send, 200, str(error))
             return
         except (RequestInvalid, RateLimited) as error:
             await deny(error, send, caller)
@@ -113,10 +114,11 @@ def good_reply(outputs: tuple[FixedOutput, ...]) -> bytes:
     return msgspec.json.encode({"dstURL": outputs[0].destination.shown})
 
 
-async def _cannot_parse(send: Send, status: int, *, close: bool = False) -> None:
+async def _cannot_parse(send: Send, status: int, detail: str, *, close: bool = False) -> None:
     metrics.POSTS.labels("refused", "parse_error").inc()
-    logs.event("refused", code="parse_error")
-    await reply(send, status, PARSE_ERROR, close=close)
+    logs.event("refused", code="parse_error", detail=detail)
+    # The body has this one key since 2011.
+    await reply(send, status, PARSE_ERROR, (b"x-imgserve-detail", detail.encode("ascii", "replace")), close=close)
 
 
 async def deny_unread(error: ImgserveError, scope: Scope, _receive: Receive, send: Send) -> None:

@@ -1,5 +1,6 @@
 """Faults of the native calls as problem details (RFC 9457): every answer that is no success has this one shape."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -10,8 +11,19 @@ from imgserve import logs
 from imgserve.errors import ImgserveError
 from imgserve.spec.faults import RequestInvalid
 
+HTTP_METHOD_NOT_ALLOWED = 405
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+
+
+_LONGEST_PATH = 60
+_PATH = re.compile(r"[A-Za-z0-9/._-]*", re.ASCII)
+# status -> title, detail, hint
+_FRAMEWORK = {
+    404: ("There is no such page", "there is no page {path}", "jobs are posted to /; docs/reference names all pages"),
+    405: ("The method is not allowed here", "{method} is not allowed at {path}", "expected another method"),
+    413: ("The body is too large", "the body is too large", "send less"),
+}
 
 
 class FieldFault(msgspec.Struct, frozen=True):
@@ -65,17 +77,34 @@ def _fault(_request: Request[Any, Any, Any], error: ImgserveError) -> Response[P
     return answer
 
 
-def _framework_fault(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+def _framework_fault(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """What Litestar refuses by itself: no such route, a parameter of the wrong type."""
     extra = error.extra if isinstance(error.extra, list) else []
     told = "; ".join(f"{each['key']}: {each['message']}" for each in extra if isinstance(each, dict) and "key" in each)
     code = {404: "no_such_page", 405: "method_not_allowed", 413: "body_too_large"}.get(
         error.status_code, "request_invalid"
     )
-    title = {404: "There is no such page", 405: "The method is not allowed here", 413: "The body is too large"}.get(
-        error.status_code, "The request is invalid"
-    )
-    return _answer(Problem(f"urn:imgserve:problem:{code}", title, error.status_code, told or title.lower(), code))
+    title, detail, hint = _FRAMEWORK.get(error.status_code, ("The request is invalid", "the request is invalid", ""))
+    allowed = _allowed(request) if error.status_code == HTTP_METHOD_NOT_ALLOWED else ""
+    said = told or detail.format(path=_shown_path(request.url.path), method=request.method)
+    where = f"{hint}: {allowed}" if allowed else hint
+    answer = _answer(Problem(f"urn:imgserve:problem:{code}", title, error.status_code, said, code, where))
+    if allowed:
+        answer.headers["allow"] = allowed
+    return answer
+
+
+def _allowed(request: Request[Any, Any, Any]) -> str:
+    """For the header that RFC 9110 (15.5.6) wants. ``POST /`` stands beside the framework (``app.py``)."""
+    methods = {
+        str(method) for route in request.app.routes if route.path == request.url.path for method in route.methods
+    }
+    return ", ".join(sorted(methods | ({"POST"} if request.url.path == "/" else set()))) or "GET"
+
+
+def _shown_path(path: str) -> str:
+    """As far as it can be one of ours: what else a caller writes is not repeated."""
+    return path if len(path) <= _LONGEST_PATH and _PATH.fullmatch(path) else "of this name"
 
 
 def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:

@@ -9,11 +9,17 @@ from typing import get_args
 from imgserve.client import Client, Refused, job_path
 from imgserve.commands import words
 from imgserve.commands.words import Commands, Run
+from imgserve.errors import counted
 from imgserve.jobs.job import JobStatus
 from imgserve.jobs.view import MAX_LISTED, JobPage, JobView
 
 # What a filter means when it names no status.
 TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("queued", "running")}
+SHOWN = {
+    "id": "id", "status": "status", "source": "source", "created_at": "created at", "due_at": "due at",
+    "ended_at": "ended at", "deadline_at": "deadline at", "attempts": "failures", "crashes": "crashes",
+}  # fmt: skip
+ID_LENGTH = 32
 DONE = {"retry": "queued again", "cancel": "cancelled"}
 
 
@@ -33,11 +39,13 @@ def add(commands: Commands) -> None:
     lister.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
     _finish(lister, _list)
     shower = actions.add_parser("show", help="all there is to know of one job", allow_abbrev=False)
-    shower.add_argument("id", metavar="ID", help="the X-Imgserve-Job of its reply")
+    shower.add_argument("id", metavar="ID", help="the X-Imgserve-Job of its reply, or how it begins")
     _finish(shower, _show)
     for action, doing in (("retry", "queue failed jobs again"), ("cancel", "cancel jobs that have not delivered yet")):
         changer = actions.add_parser(action, help=doing, allow_abbrev=False)
-        changer.add_argument("ids", nargs="*", metavar="ID", help="these jobs; or one of the filters below")
+        changer.add_argument(
+            "ids", nargs="*", metavar="ID", help="these jobs, or how their ids begin; or one of the filters below"
+        )
         changer.add_argument("--all", action="store_true", help=f"all that are {' or '.join(TARGETS[action])}")
         _add_filters(changer)
         changer.add_argument("--yes", action="store_true", help="do not ask")
@@ -63,14 +71,20 @@ def _count(text: str) -> int:
 
 def _list(flags: argparse.Namespace) -> int:
     found = list(_found(words.client_of(flags), tuple(flags.status), flags, flags.limit))
+    if not found and (flags.status or _has_filter(flags)):
+        words.complain("no job matches")
+        return words.FAILED
+    if not found:
+        words.complain("there are no jobs")
+        return words.DONE
     if flags.json:
         for job in found:
             words.say_json(job)
         return words.DONE
-    words.say(f"{'ID':<32}  {'STATUS':<10}  {'AGE':>5}  {'TRIES':>5}  {'ERROR':<20}  DESTINATION")
+    words.say(f"{'ID':<32}  {'STATUS':<10}  {'AGE':>5}  {'FAILURES':>8}  {'ERROR':<20}  DESTINATION")
     for job in found:
         places = ", ".join(output.destination for output in job.outputs)
-        words.say(f"{job.id}  {job.status:<10}  {_age(job):>5}  {job.attempts:>5}  {job.error or '-':<20}  {places}")
+        words.say(f"{job.id}  {job.status:<10}  {_age(job):>5}  {job.attempts:>8}  {job.error or '-':<20}  {places}")
     return words.DONE
 
 
@@ -79,10 +93,10 @@ def _show(flags: argparse.Namespace) -> int:
     if flags.json:
         words.say_json(job)
         return words.DONE
-    for name in ("id", "status", "source", "created_at", "due_at", "ended_at", "deadline_at", "attempts", "crashes"):
+    for name, label in SHOWN.items():
         value = getattr(job, name)
         shown = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else value
-        words.say(f"{name.replace('_', ' '):<12} {'-' if shown is None else shown}")
+        words.say(f"{label:<12} {'-' if shown is None else shown}")
     if job.error:
         words.say(f"{'error':<12} {job.error}: {job.detail}")
     for output in job.outputs:
@@ -94,19 +108,23 @@ def _show(flags: argparse.Namespace) -> int:
 
 def _change(flags: argparse.Namespace) -> int:
     """Retry or cancel, one job after the other: each is a change of its own, and each refusal is told."""
-    has_filter = bool(flags.all or flags.destination or flags.older_than is not None)
+    has_filter = flags.all or _has_filter(flags)
     if bool(flags.ids) == has_filter:
         words.complain(f"jobs {flags.action}: expected either ids or a filter (--all, --destination, --older-than)")
         return words.USAGE
     client = words.client_of(flags)
     ids = flags.ids or [job.id for job in _found(client, TARGETS[flags.action], flags, None)]
-    if has_filter and ids and not flags.yes and not _confirmed(f"{flags.action} {len(ids)} jobs?"):
-        words.complain(f"nothing was done: to {flags.action} {len(ids)} jobs without being asked add --yes")
+    if not ids:
+        words.complain(f"no job matches: none of these is {' or '.join(TARGETS[flags.action])}")
+        return words.DONE
+    jobs = counted(len(ids), "job")
+    if has_filter and not flags.yes and not _confirmed(f"{flags.action} {jobs}?"):
+        words.complain(f"nothing was done: to {flags.action} {jobs} without being asked add --yes")
         return words.USAGE
     done = 0
     for job_id in words.progress(ids, len(ids), flags.action):
         try:
-            job = client.post(job_path(job_id, flags.action), JobView)
+            job = client.post(job_path(_whole(client, job_id), flags.action), JobView)
         except Refused as error:
             words.complain(f"{job_id}: {error.sentence()}")
             continue
@@ -116,6 +134,15 @@ def _change(flags: argparse.Namespace) -> int:
         else:
             words.say(f"{job.id}  {DONE[flags.action]}")
     return words.DONE if done == len(ids) else words.FAILED
+
+
+def _has_filter(flags: argparse.Namespace) -> bool:
+    return bool(flags.destination) or flags.older_than is not None
+
+
+def _whole(client: Client, job_id: str) -> str:
+    """The id that begins like this. Raises Refused when there is none, or more than one."""
+    return job_id if len(job_id) >= ID_LENGTH else client.get(job_path(job_id), JobView).id
 
 
 def _confirmed(question: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from imgserve.client import Client, Refused, job_path
 from imgserve.commands import words
 from imgserve.commands.words import Commands
-from imgserve.errors import sentence_of
+from imgserve.errors import FileUnusable, cause_of
 from imgserve.jobs.view import JobView
 
 FIRST_PAUSE_S = 0.05
@@ -32,8 +32,8 @@ def _submit(flags: argparse.Namespace) -> int:
     for name in words.progress(flags.files, len(flags.files), "posting"):
         try:
             job = client.post("/v1/jobs", JobView, _read(name))
-        except (Refused, OSError) as error:
-            words.complain(sentence_of(error) if isinstance(error, OSError) else f"{name}: {error.sentence()}")
+        except (Refused, FileUnusable) as error:
+            words.complain(error.sentence() if isinstance(error, FileUnusable) else f"{name}: {error.sentence()}")
             is_good = False
             continue
         posted.append(job)
@@ -47,7 +47,12 @@ def _submit(flags: argparse.Namespace) -> int:
 
 
 def _read(name: str) -> bytes:
-    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        cause, _ = cause_of(error)
+        hint = "expected a file that holds a job, or - for standard input"
+        raise FileUnusable(f"{name}: {cause}", hint) from error
 
 
 def _ends(client: Client, jobs: list[JobView]) -> Iterator[JobView]:

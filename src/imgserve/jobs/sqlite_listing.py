@@ -3,6 +3,7 @@ up no commit; what it sees is what has been committed.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -16,9 +17,19 @@ from imgserve.jobs.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import JobStatus
 from imgserve.jobs.queue import Counts
-from imgserve.jobs.view import JobPage, JobQuery, JobView, NoSuchJob, OutputView, as_time, shown_place
+from imgserve.jobs.view import (
+    HIDDEN_QUERY,
+    JobPage,
+    JobQuery,
+    JobView,
+    NoSuchJob,
+    OutputView,
+    as_time,
+    posted_place,
+    shown_place,
+)
 from imgserve.spec.request import FixedOutput
-from imgserve.spec.source import Source, source_key
+from imgserve.spec.source import Source
 
 T = TypeVar("T")
 WallOf = Callable[[float], float]
@@ -26,6 +37,7 @@ WallOf = Callable[[float], float]
 OPEN: tuple[JobStatus, ...] = ("accepting", "queued", "running")
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled", "superseded")
 NEWEST = 2**63 - 1
+_PARTS = re.compile(f"://|{re.escape(HIDDEN_QUERY)}")
 UNREADABLE = "(written by another version)"
 
 _decode_source = msgspec.json.Decoder(Source).decode
@@ -42,7 +54,8 @@ _ENDED_JOBS = (
 )
 _JOBS_OF_PLACE = (
     "SELECT DISTINCT output.job FROM output INDEXED BY output_of_job CROSS JOIN job ON job.number = output.job"
-    " WHERE instr(destination, ?5) AND job.status IN (SELECT value FROM json_each(?1))"
+    " WHERE (instr(destination, ?5) OR (instr(spec, ?6) AND is_shown(spec, ?5)))"
+    " AND job.status IN (SELECT value FROM json_each(?1))"
     " AND output.job < ?2 AND created_at <= ?3 ORDER BY output.job DESC LIMIT ?4"
 )
 
@@ -80,6 +93,7 @@ class Listing:
             if self._connection is None:
                 self._connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
                 self._connection.set_busy_timeout(2000)
+                self._connection.create_scalar_function("is_shown", lambda *row: _is_shown(*row), 2)
             with self._connection as snapshot:
                 result = read(snapshot)
             return result  # noqa: RET504 - the end of the snapshot may raise, and mypy knows it may swallow
@@ -103,7 +117,10 @@ def _numbers(db: apsw.Connection, query: JobQuery) -> list[int]:
     before = float("inf") if query.created_before is None else query.created_before
     bounds = (NEWEST if query.after is None else query.after, before, query.limit + 1)
     if query.destination:
-        found = rows(db, _JOBS_OF_PLACE, (msgspec.json.encode(wanted).decode(), *bounds, query.destination))
+        # Few specs hold these bytes; only they are decoded. A login and a query stand between what is shown.
+        piece = max(_PARTS.split(query.destination), key=len)
+        values = (msgspec.json.encode(wanted).decode(), *bounds, query.destination, msgspec.json.encode(piece)[1:-1])
+        found = rows(db, _JOBS_OF_PLACE, values)
     else:
         found = rows(db, _OPEN_JOBS, (msgspec.json.encode([s for s in OPEN if s in wanted]).decode(), *bounds))
         for status in ENDED:
@@ -133,12 +150,15 @@ def _counts(db: apsw.Connection) -> Counts:
 
 def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> JobView:
     """Raises NoSuchJob."""
-    row = db.execute("SELECT number FROM job WHERE id = ?", (job_id,)).fetchone()
-    if row is None:
-        raise NoSuchJob(
-            f"no job has the id {job_id[:64]!r}", "jobs list shows what there is; ended jobs are kept a day"
-        )
-    return _view(db, row[0], wall_of)
+    # No id goes on with "g" or higher: its letters are hexadecimal.
+    beginning = "SELECT number FROM job WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"
+    found = rows(db, "SELECT number FROM job WHERE id = ?", (job_id,)) or (job_id and rows(db, beginning, (job_id,)))
+    if not found:
+        hint = "jobs list shows what there is; ended jobs are listed for keep_ended_s, failed ones for keep_failed_s"
+        raise NoSuchJob(f"no job has an id that begins with {job_id[:64]!r}", hint)
+    if len(found) > 1:
+        raise NoSuchJob(f"several jobs have ids that begin with {job_id[:64]!r}", "give more of the id")
+    return _view(db, found[0][0], wall_of)
 
 
 def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
@@ -171,16 +191,24 @@ def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
 
 def _shown_source(stored: bytes) -> str:
     try:
-        return shown_place(source_key(_decode_source(stored)))
+        return posted_place(_decode_source(stored).url)
     except msgspec.DecodeError:
         return UNREADABLE
 
 
+def _is_shown(spec: Any, piece: Any) -> bool:
+    try:
+        place = _decode_output(spec).destination
+    except msgspec.DecodeError:
+        return False
+    return piece in posted_place(place.shown, is_form=place.kind == "form")
+
+
 def _output(destination: str, status: Any, placeholder: Any, debt: Any, spec: bytes) -> OutputView:
-    place = shown_place(destination)
     try:
         fixed = _decode_output(spec)
     except msgspec.DecodeError:
-        return OutputView(place, status, placeholder, debt)
+        return OutputView(shown_place(destination), status, placeholder, debt)
+    place = posted_place(fixed.destination.shown, is_form=fixed.destination.kind == "form")
     size, chosen = fixed.size, fixed.recipe.output.format
     return OutputView(place, status, placeholder, debt, size.width_px, size.height_px, chosen)

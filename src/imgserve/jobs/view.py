@@ -10,6 +10,7 @@ import msgspec
 
 from imgserve.errors import ImgserveError
 from imgserve.jobs.job import Debt, JobStatus, OutputStatus, PlaceholderState
+from imgserve.spec import url
 from imgserve.spec.recipe import Format
 
 MAX_LISTED = 200
@@ -85,11 +86,27 @@ class JobPage(msgspec.Struct, frozen=True):
     next: int | None
 
 
+HIDDEN_QUERY = "?..."
+
+
+def posted_place(text: str, *, is_form: bool = False) -> str:
+    """A source or destination as its caller wrote it, tags filled in, without what may be secret.
+
+    User name and password are left out, of a query it is said only that there is one. The file name of a form's
+    destination stays.
+    """
+    authority, rest = url.cut(text)
+    scheme, _, host = authority.partition("://")
+    page, colon, name = rest.rpartition(":") if is_form else (rest, "", "")
+    place, question_mark, _ = page.partition("#")[0].partition("?")
+    return f"{scheme}://{host.rpartition('@')[2]}{place}{HIDDEN_QUERY if question_mark else ''}{colon}{name}"
+
+
 def shown_place(key: str) -> str:
     """A destination's or source's key for people: of a query only that there is one, since it may hold a secret."""
     page, hash_sign, name = key.partition("#")
     place, question_mark, _ = page.partition("?")
-    return f"{place}{'?...' if question_mark else ''}{hash_sign}{name}"
+    return f"{place}{HIDDEN_QUERY if question_mark else ''}{hash_sign}{name}"
 
 
 def as_time(epoch_s: float | None) -> datetime | None:

@@ -100,7 +100,19 @@ def _unknown(environ: Mapping[str, str], table: Mapping[str, object], path: Path
     keys = [name for name in BY_NAME if name != CONFIG.name]
     for key in table:
         if key not in keys:
-            yield f"{path}: {key}: there is no such setting{_meant(key, keys)}"
+            yield f"{path}: {_unknown_key(key, table[key], keys)}"
+
+
+def _unknown_key(key: str, value: object, keys: list[str]) -> str:
+    tables = [value] if isinstance(value, dict) else value if isinstance(value, list) else []
+    inner = [name for table in tables if isinstance(table, dict) for name in table]
+    if not inner and not isinstance(value, dict):
+        return f"{key}: there is no such setting{_meant(key, keys)}"
+    known = ", ".join(name for name in inner if name in keys)
+    which = f" {known}" if known else ""
+    return (
+        f"{key}: there is no such setting, got a table (settings stand above all tables: put{which or ' them'} there)"
+    )
 
 
 def _take(
@@ -110,16 +122,38 @@ def _take(
     try:
         value: object = msgspec.convert(given.value, type=option.type, strict=not is_text)
     except msgspec.ValidationError:
-        got = "" if option.is_secret else f", got {_shown(given.value)}"
-        problems.append(f"{given.origin}: expected {expected(option)}{got}")
+        got = "" if option.is_secret else f", got {_shown(given.value, is_text=is_text)}"
+        problems.append(f"{given.origin}: expected {expected(option)}{got}{_mistake(option, given.value, is_text)}")
         return
     if option.is_path:
         value = tuple(str(base / part) for part in value) if isinstance(value, tuple) else str(base / str(value))
     found[option.name] = Given(value, given.origin)
 
 
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else str(msgspec.json.encode(value, enc_hook=str), "utf-8")
+def _shown(value: object, *, is_text: bool) -> str:
+    """Flags and variables as they were typed; a value of TOML so that a text in quotes can be told from a number."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, str):
+        return value if is_text and value else f'the text "{value}"'
+    return str(msgspec.json.encode(value, enc_hook=str), "utf-8")
+
+
+def _mistake(option: Option, value: object, is_text: bool) -> str:
+    """What TOML's quotes and brackets may have to do with it."""
+    if is_text:
+        return ""
+    if option.is_list and isinstance(value, str):
+        return f' (write {option.name} = ["{value}"])'
+    if isinstance(value, str):
+        try:
+            msgspec.convert(value, type=option.type, strict=False)
+        except msgspec.ValidationError:
+            return ""
+        return f" (write it without quotes: {option.name} = {value})"
+    if isinstance(value, int | float) and option.type is not bool:
+        return f' (write it in quotes: {option.name} = "{value}")' if "text" in expected(option) else ""
+    return ""
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

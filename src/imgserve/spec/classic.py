@@ -43,8 +43,14 @@ _MOST_NAMED = 10
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
+_KINDS: dict[type, str] = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
+
 class ParseError(Exception):
-    """The body is no JSON object: empty, cut off, not UTF-8, a key twice, NaN, or nested beyond reason."""
+    """The body is no JSON object: empty, cut off, not UTF-8, a key twice, NaN, or nested beyond reason.
+
+    The message says where, and holds nothing of the body but plain names.
+    """
 
 
 def parse(body: bytes) -> JobRequest:
@@ -73,20 +79,37 @@ def parse(body: bytes) -> JobRequest:
 
 
 def _json_object(body: bytes) -> dict[str, object]:
+    if not body.strip():
+        raise ParseError("the body is empty, expected a JSON object")
     try:
         decoded: object = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise ParseError("the body is not valid JSON") from None
+    except UnicodeDecodeError as error:
+        raise ParseError(f"the body is not UTF-8 (byte {error.start + 1:,}), expected JSON in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ParseError(f"the body is not JSON: line {error.lineno}, column {error.colno}: {_why(error)}") from None
+    except RecursionError:
+        raise ParseError("the body is nested too deeply, expected a job") from None
+    except ValueError as error:
+        raise ParseError(f"the body is not JSON: {error}") from None
     if not isinstance(decoded, dict):
-        raise ParseError("the body is not a JSON object")
+        raise ParseError(f"the body is {_KINDS.get(type(decoded), 'a number')}, expected a JSON object")
     return decoded
+
+
+def _why(error: json.JSONDecodeError) -> str:
+    """The parser's own words; of what stands there, only whether it is the end."""
+    reason = error.msg[:1].lower() + error.msg[1:]
+    reason = reason.removesuffix(" at") if reason.endswith(" at") else reason
+    return f"{reason}, but the body ends" if error.pos >= len(error.doc.rstrip()) else reason
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     # Two readers of a doubled key may each take another value; the one that was checked must be the one that is used.
     known = dict(pairs)
     if len(known) != len(pairs):
-        raise ValueError("a key appears twice")
+        names = [key for key, _ in pairs]
+        name = next(key for key in names if names.count(key) > 1)
+        raise ValueError(f'the key "{name}" appears twice' if _PLAIN_NAME.fullmatch(name) else "a key appears twice")
     return known
 
 

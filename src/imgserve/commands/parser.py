@@ -1,0 +1,104 @@
+"""The command line's parser: argparse, with faults of one sentence that names the word and what was meant.
+
+``cli`` builds the whole from it; subparsers are of the same class by themselves.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+USAGE = 2
+_REQUIRED = re.compile(r"the following arguments are required: (.*)")
+_NAMED = re.compile(r"argument (\S+?)(?:/\S+)?: (.*)", re.DOTALL)
+# argparse's words for an option without its value.
+_COUNTS = {"expected one argument": "expected a value behind it", "expected at least one argument": "expected a value"}
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {self._sentence(message)} (usage: {self._help()})\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        if message:
+            sys.stderr.write(message)
+        raise SystemExit(status)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As argparse's, but a word that no option or argument takes is told by the command it was given to."""
+        given = list(sys.argv[1:] if args is None else args)
+        if given and given[0].startswith("-") and given[0].partition("=")[0] not in self._option_string_actions:
+            self._refuse_first(given[0].partition("=")[0])
+        flags, rest = self.parse_known_args(given, namespace)
+        if rest:
+            self._inner(given)._refuse(rest)
+        return flags
+
+    def named(self, words: Sequence[str]) -> "Parser":
+        """The parser of a command, such as ``jobs list``; ends like any other fault when there is none."""
+        parser = self
+        for word in words:
+            chosen = next((a for a in parser._actions if isinstance(a, argparse._SubParsersAction)), None)
+            if chosen is None:
+                parser._refuse([word])
+            parser._check_value(chosen, word)
+            inner = chosen.choices[word]
+            assert isinstance(inner, Parser)
+            parser = inner
+        return parser
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        words = [str(word) for word in action.choices]
+        if isinstance(action, argparse._SubParsersAction):
+            kind = "action" if " " in self.prog else "command"
+            self.error(f"there is no {kind} {value!r}{_instead(value, words)}")
+        expected = f"expected one of {', '.join(words)}, got {value!r}"
+        raise argparse.ArgumentError(action, f"{expected}{meant(str(value), words)}")
+
+    def _refuse(self, rest: Sequence[str]) -> NoReturn:
+        word = rest[0].partition("=")[0]
+        if word.startswith("-"):
+            known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+            self.error(f"there is no option {word}{meant(word, known)}")
+        self.error(f"{word!r} is one word too many")
+
+    def _refuse_first(self, word: str) -> NoReturn:
+        own = meant(word, [option for option in self._option_string_actions if option.startswith("--")])
+        behind = f"; options of a command stand behind it, as in {self.prog} start {word}"
+        self.error(f"there is no option {word} before the command{own or behind}")
+
+    def _inner(self, given: Sequence[str]) -> "Parser":
+        """The parser of the command that these words name."""
+        parser = self
+        for word in given:
+            chosen = next((a for a in parser._actions if isinstance(a, argparse._SubParsersAction)), None)
+            if chosen is None:
+                break
+            inner = chosen.choices.get(word)
+            parser = inner if isinstance(inner, Parser) else parser
+        return parser
+
+    def _sentence(self, message: str) -> str:
+        required = _REQUIRED.fullmatch(message)
+        if required:
+            return f"expected {required[1]}"
+        named = _NAMED.fullmatch(message)
+        return f"{named[1]}: {_COUNTS.get(named[2], named[2])}" if named else message
+
+    def _help(self) -> str:
+        name, _, command = self.prog.partition(" ")
+        return f"{name} help {command}".rstrip()
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """``, did you mean start?``, or nothing."""
+    close = get_close_matches(word, list(known), n=1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def _instead(word: str, known: Sequence[str]) -> str:
+    return meant(word, known) or f", expected one of {', '.join(known)}"

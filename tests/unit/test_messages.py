@@ -1,0 +1,98 @@
+"""What a person reads who has mistyped something: the thing, what was expected, what was meant."""
+
+from pathlib import Path
+
+import pytest
+
+from imgserve.cli import main
+from imgserve.spec.classic import ParseError, parse
+from tests.unit.test_settings import faults
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        raise SystemExit(main(words))
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 1, told.err
+    return told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("strat", "imgserve: there is no command 'strat', did you mean start?"),
+        ("jobs lst", "imgserve jobs: there is no action 'lst', did you mean list?"),
+        ("help strat", "imgserve: there is no command 'strat', did you mean start?"),
+        ("help jobs lst", "imgserve jobs: there is no action 'lst', did you mean list?"),
+        ("help jobs list more", "imgserve jobs list: 'more' is one word too many"),
+        ("start --prot 8602", "imgserve start: there is no option --prot, did you mean --port?"),
+        ("start --prot=8602", "imgserve start: there is no option --prot, did you mean --port?"),
+        ("start --read_root /", "imgserve start: there is no option --read_root, did you mean --read-root?"),
+        ("check --jsn", "imgserve check: there is no option --jsn, did you mean --json?"),
+        ("jobs list --sttus failed", "imgserve jobs list: there is no option --sttus, did you mean --status?"),
+        ("start --port", "imgserve start: --port: expected a value behind it"),
+        ("stop now", "imgserve stop: 'now' is one word too many"),
+        ("jobs", "imgserve jobs: expected ACTION"),
+        ("render a.png", "imgserve render: expected DST"),
+        ("render a b --width wide", "imgserve render: --width: expected a number, got 'wide'"),
+        ("jobs list --status fail", "imgserve jobs list: --status: expected one of accepting, queued, running,"),
+        ("completion bsh", "SHELL: expected one of bash, zsh, fish, got 'bsh', did you mean bash?"),
+        ("--port 3 start", "imgserve: there is no option --port before the command; options of a command stand behind"),
+        ("--vresion", "imgserve: there is no option --vresion before the command, did you mean --version?"),
+        ("nothing", "there is no command 'nothing', expected one of start, stop,"),
+    ],
+)
+def test_a_mistyped_command(capsys: pytest.CaptureFixture[str], words: str, sentence: str) -> None:
+    told = said(capsys, *words.split())
+    assert sentence in told
+    assert "(usage: imgserve help" in told
+
+
+@pytest.mark.parametrize(
+    ("toml", "sentence"),
+    [
+        ('port = "8602"', 'from 0 to 65,535, got the text "8602" (write it without quotes: port = 8602)'),
+        ('render_timeout_s = "3.5"', 'got the text "3.5" (write it without quotes: render_timeout_s = 3.5)'),
+        ('port = "many"', 'got the text "many"'),
+        ("host = 127", 'expected a text, got 127 (write it in quotes: host = "127")'),
+        ('write_root = "/tmp"', '(write write_root = ["/tmp"])'),
+        ("[server]\nport = 1", "server: there is no such setting, got a table (settings stand above all tables"),
+        ("[[server]]\nport = 1", "server: there is no such setting, got a table (settings stand above all tables"),
+        ("server.port = 1", "server: there is no such setting, got a table (settings stand above all tables"),
+        ("read-root = []", "read-root: there is no such setting (did you mean read_root?)"),
+        ("port = 86 02", "is not TOML: "),
+    ],
+)  # fmt: skip
+def test_a_mistyped_setting(tmp_path: Path, toml: str, sentence: str) -> None:
+    told = faults(config=toml, tmp_path=tmp_path)
+    assert any(sentence in fault for fault in told), told
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "the body is empty, expected a JSON object"),
+        (b" \n", "the body is empty, expected a JSON object"),
+        (b'{"a": 1,\n "b" 2}', "line 2, column 6: expecting ':' delimiter"),
+        (b'{"a": 1,\n "b": 2', "line 2, column 8: expecting ',' delimiter, but the body ends"),
+        (b"{'a': 1}", "line 1, column 2: expecting property name enclosed in double quotes"),
+        (b'{"a": "b', "line 1, column 7: unterminated string starting"),
+        (b'{"a": 1} x', "line 1, column 10: extra data"),
+        (b'{"a": \xff}', "not UTF-8 (byte 7)"),
+        (b"[1]", "the body is a list, expected a JSON object"),
+        (b'"text"', "the body is a text, expected a JSON object"),
+        (b"3", "the body is a number, expected a JSON object"),
+        (b"null", "the body is null, expected a JSON object"),
+        (b'{"srcURL": 1, "srcURL": 2}', 'the key "srcURL" appears twice'),
+        (b'{"s3cret:/": 1, "s3cret:/": 2}', "a key appears twice"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_broken_json_is_told_with_its_place(body: bytes, sentence: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        parse(body)
+    assert sentence in str(caught.value)
+    assert "s3cret" not in str(caught.value)
