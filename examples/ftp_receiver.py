@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,10 +24,18 @@ with warnings.catch_warnings():
 logging.getLogger("pyftpdlib").setLevel(logging.WARNING)
 
 
+Script = Callable[["_FtpHandler", str, str], bool]
+
+
+def _serve_all(_session: "_FtpHandler", _command: str, _argument: str) -> bool:
+    return False
+
+
 class FtpReceiver:
     """An FTP server on ``directory`` for user/password. ``rename_over=False`` refuses RNTO onto a file (as IIS does);
 
-    ``knows_rnfr=False`` answers 500 to RNFR. The next ``busy_times`` uploads are answered 450.
+    ``knows_rnfr=False`` answers 500 to RNFR. The next ``busy_times`` uploads are answered 450. ``script`` is shown each
+    command before it is served, with its argument and the session's handler, and says whether it has dealt with it.
     """
 
     def __init__(
@@ -41,6 +50,7 @@ class FtpReceiver:
         self.directory = directory
         self.log = Log()
         self.busy_times = 0
+        self.script: Script = _serve_all
         self.connections = 0
         receiver = self
 
@@ -51,13 +61,17 @@ class FtpReceiver:
 
         if not knows_rnfr:
             Handler.proto_cmds = {name: how for name, how in FTPHandler.proto_cmds.items() if name != "RNFR"}
-        Handler.authorizer.add_user("user", "password", str(directory), perm="elradfmwMT")
+        self._authorizer = Handler.authorizer
+        self.add_user("user")
         self._loop = IOLoop()
         self._server = FTPServer((host, port), Handler, ioloop=self._loop)
         self.host, self.port = host, int(self._server.address[1])
         self.url = f"ftp://user:password@{host}:{self.port}"
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def add_user(self, name: str) -> None:
+        self._authorizer.add_user(name, "password", str(self.directory), perm="elradfmwMT")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -84,6 +98,10 @@ class _FtpHandler(FTPHandler):  # type: ignore[misc]
     use_sendfile = True
     use_encoding = "utf-8"
     timeout = 60
+
+    def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
+        if not self.owner.script(self, cmd, arg):
+            super().pre_process_command(line, cmd, arg)
 
     def on_connect(self) -> None:
         self.owner.connections += 1

@@ -1,6 +1,7 @@
 """One suite for every way to fetch: HTTP, FTP(S), local file. Real servers."""
 
 import asyncio
+import gc
 import os
 import socket
 import threading
@@ -85,6 +86,18 @@ async def test_memory_is_given_back(base: str, transfers: Transfers) -> None:
     del blob
     # a thread that read for it may let go of it a moment later
     await asyncio.wait_for(transfers.budget.reservation().take(2_000_000), 5)
+
+
+async def test_no_ring_of_references_keeps_a_picture(base: str, transfers: Transfers) -> None:
+    """Else its memory would come back only when Python looks for rings."""
+    gc.collect()
+    gc.disable()
+    try:
+        blob = await transfers.open(source(base + "/a.jpg")).finish()
+        del blob
+        await asyncio.wait_for(transfers.budget.reservation().take(2_000_000), 5)
+    finally:
+        gc.enable()
 
 
 async def test_fetches_wait_for_memory(base: str, transfers: Transfers) -> None:

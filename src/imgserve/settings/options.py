@@ -126,6 +126,9 @@ TOPICS: dict[str, tuple[Option, ...]] = {
                "all transfers but `file:` go through this proxy, which then has to judge addresses: `http`, `https`, "
                "`socks5` or `socks5h`, with its port",
                default="none", flags=("--proxy",), metavar="URL", is_secret=True),
+        Option("referer", "transfer.referers", Texts,
+               "what HTTP requests to a host say they come from, as `HOST=URL`; `*.` stands for all hosts of a domain",
+               default="none", is_list=True),
         Option("ca_file", "transfer.ca_file", Text,
                "certificates (PEM) of authorities that are trusted beside the usual ones",
                default="none", flags=("--ca-file",), metavar="FILE", is_path=True),

@@ -19,7 +19,7 @@ from imgserve.spec.tags import TagValues
 
 DestinationKind = Literal["file", "ftp", "put", "form"]
 FormSuccess = Literal["any", "redirect"]
-HTTP_ARGS = ("field_name", "field_file", "method", "form_success")
+HTTP_ARGS = ("field_name", "field_file", "method", "form_success", "content_type")
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -31,6 +31,7 @@ class Destination(msgspec.Struct, frozen=True):
     ``name`` and ``field`` are a form's file name (decoded) and file field. ``key`` identifies the place: scheme,
     lower-case host, real port, normalised path, no userinfo and no signature parameters; a form's adds field and name.
     ``form_success``: which answers of a form's site count as taken, all that are good or redirects only.
+    ``has_no_type``: a PUT goes without Content-Type.
     Both URLs may hold a password and are never logged; ``repr`` shows kind and host.
     """
 
@@ -44,6 +45,7 @@ class Destination(msgspec.Struct, frozen=True):
     name: str = ""
     field: str = ""
     form_success: FormSuccess = "any"
+    has_no_type: bool = False
 
     def __repr__(self) -> str:
         return f"Destination({self.kind} {self.host})"
@@ -86,8 +88,9 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
     kind: DestinationKind
     shown: str
     field: str = ""
-    # Not in the JSON unless it is asked for: earlier versions named the same request by the same digest.
+    # Not in the JSON unless they are asked for: earlier versions named the same request by the same digest.
     form_success: Literal["redirect"] | msgspec.UnsetType = msgspec.UNSET
+    has_no_type: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"DestinationTemplate({self.kind})"
@@ -154,9 +157,11 @@ def _http_template(text: str, args: Mapping[str, object]) -> DestinationTemplate
         found.add(
             111, 'args.field_name: expected for an http(s) destination; or args.method = "PUT" for a plain upload'
         )
+    if "content_type" in args and (args["content_type"] != "none" or names):
+        found.add(112, 'args.content_type: expected "none", which a PUT knows, or nothing')
     found.settle()
     if not fields:
-        return DestinationTemplate("put", text)
+        return DestinationTemplate("put", text, has_no_type=True if "content_type" in args else msgspec.UNSET)
     return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else msgspec.UNSET)
 
 
@@ -175,7 +180,8 @@ def _fill_plain(template: DestinationTemplate, values: TagValues) -> Destination
     if template.kind != "put" and path.endswith("/"):
         raise url.UrlInvalid("expected a file name at the end, got a directory")
     return Destination(
-        template.kind, authority + filled, parsed.text, parsed.host, parsed.port, path, parsed.key
+        template.kind, authority + filled, parsed.text, parsed.host, parsed.port, path, parsed.key,
+        has_no_type=bool(template.has_no_type),
     )  # fmt: skip
 
 

@@ -6,12 +6,13 @@ Where the FTP server said no, its last reply says more than libcurl's number: 4y
 import pycurl
 
 from imgserve.transfer.exchange import Exchange
-from imgserve.transfer.faults import Broken
+from imgserve.transfer.faults import Broken, Step
 from imgserve.transfer.location import Origin
 
+_TOO_LARGE = 100  # CURLE_TOO_LARGE, which pycurl has no name for
 # number -> (what happened, whether time can heal it)
 _SENTENCES: dict[int, tuple[str, bool]] = {
-    pycurl.E_UNSUPPORTED_PROTOCOL: ("{place} redirects to a scheme that is not followed", False),
+    pycurl.E_UNSUPPORTED_PROTOCOL: ("{place} does not answer by HTTP", False),
     pycurl.E_URL_MALFORMAT: ("{place} is not part of a URL that can be used", False),
     pycurl.E_COULDNT_RESOLVE_HOST: ("There is no host {place}", True),
     pycurl.E_COULDNT_RESOLVE_PROXY: ("{place} cannot be reached: there is no host of the proxy's name", True),
@@ -28,6 +29,10 @@ _SENTENCES: dict[int, tuple[str, bool]] = {
     pycurl.E_LOGIN_DENIED: ("{place} refuses the login", False),
     pycurl.E_FTP_SSL_FAILED: ("{place} refuses TLS for commands or data, and nothing is sent without it", False),
     pycurl.E_REMOTE_FILE_NOT_FOUND: ("{place} has no such file", False),
+    pycurl.E_UPLOAD_FAILED: ("{place} does not allow the file to be stored", True),
+    pycurl.E_QUOTE_ERROR: ("{place} does not allow files to be renamed", True),
+    _TOO_LARGE: ("{place} answers with a line that is longer than any has to be", False),
+    pycurl.E_BAD_CONTENT_ENCODING: ("{place} sends a body that cannot be decoded as its Content-Encoding says", False),
 }
 # OpenSSL's verify result (X509_V_*) -> what is wrong; 1 is where libcurl leaves it when only the name does not fit
 _CERTIFICATE_FAULTS = {
@@ -58,6 +63,22 @@ _SAID_NO = frozenset(
     }
 )
 _CLOSING = 421  # libcurl calls it a time-out
+# What a command on a connection comes to that the other side has given up, by TCP or by TLS.
+_LOST = frozenset(
+    {
+        pycurl.E_SEND_ERROR,
+        pycurl.E_RECV_ERROR,
+        pycurl.E_GOT_NOTHING,
+        pycurl.E_SSL_CONNECT_ERROR,
+        pycurl.E_FTP_WEIRD_SERVER_REPLY,
+    }
+)
+_STEPS: dict[int, Step] = {
+    pycurl.E_REMOTE_ACCESS_DENIED: "directory",
+    pycurl.E_UPLOAD_FAILED: "file",
+    pycurl.E_PARTIAL_FILE: "file",
+    pycurl.E_QUOTE_ERROR: "command",
+}
 _UNEXPECTED = ("{place} does not behave as expected (libcurl error {number})", True)
 
 
@@ -74,9 +95,25 @@ def broken_by(number: int, exchange: Exchange, place: Origin) -> Broken:
     connected = exchange.curl.getinfo(pycurl.HTTP_CONNECTCODE)
     if connected >= 300:
         return Broken(f"The proxy does not connect to {place} (it answered {connected})", is_retryable=connected >= 500)
-    reply = exchange.last_reply()
+    reply = exchange.replies.last
+    is_reused, is_sent = exchange.is_reused, exchange.is_sent()
+    is_undone = is_reused and not is_sent and exchange.is_repeatable
     if reply >= 400 and (number in _SAID_NO or reply == _CLOSING):
         return Broken(
-            f"{detail} (it answered {reply})", is_retryable=reply < 500, reply=reply, replies=exchange.replies()
+            f"{detail} (it answered {reply})",
+            is_retryable=reply < 500,
+            is_reused=is_reused,
+            is_stale=reply == _CLOSING and is_undone,
+            step=_STEPS.get(number, ""),
+            reply=reply,
+            replies=exchange.replies.finals,
         )
-    return Broken(detail, is_retryable=is_retryable, is_sent=exchange.is_sent(), replies=exchange.replies())
+    return Broken(
+        detail,
+        is_retryable=is_retryable,
+        is_sent=is_sent,
+        is_reused=is_reused,
+        is_stale=number in _LOST and is_undone,
+        is_plain=number == pycurl.E_BAD_CONTENT_ENCODING and exchange.is_plain,
+        replies=exchange.replies.finals,
+    )

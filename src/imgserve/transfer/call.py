@@ -7,8 +7,10 @@ import msgspec
 from imgserve.blob import Blob
 from imgserve.transfer.fetch import Fetch
 
-Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE", "RETR", "STOR", "COMMANDS"]
-WRITES: frozenset[Method] = frozenset({"PUT", "POST", "DELETE", "STOR", "COMMANDS"})
+Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE", "MKCOL", "RETR", "STOR", "COMMANDS"]
+WRITES: frozenset[Method] = frozenset({"PUT", "POST", "DELETE", "MKCOL", "STOR", "COMMANDS"})
+
+FTP_METHODS: frozenset[Method] = frozenset({"RETR", "STOR", "COMMANDS"})
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     ``parts`` are those of a multipart POST. ``fetch`` takes a 2xx answer's body; without it at most
     ``body_limit_bytes`` of one are returned, and a longer one ends the exchange. ``before`` and ``after`` are FTP
     commands, sent in the target's directory around the transfer; one that starts with ``*`` may fail.
+    ``is_path_whole``: the FTP directory is entered by one command, not level by level. ``is_fresh``: no connection of
+    an earlier exchange is used. ``decodes``: what Content-Encoding says was done to the body is undone.
     """
 
     method: Method
@@ -43,24 +47,32 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[Field | FilePart, ...] = ()
     fetch: Fetch | None = None
     body_limit_bytes: int = 0
-    follows_redirects: bool = False
+    is_path_whole: bool = False
+    is_fresh: bool = False
+    decodes: bool = False
+    uses_digest: bool = False
     before: tuple[bytes, ...] = ()
     after: tuple[bytes, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """``status`` is HTTP's, or the last FTP reply's. ``url`` is where redirects led, ``redirect`` where one would lead.
+    """``status`` is HTTP's, or the last FTP reply's. ``url`` is where redirects led, ``location`` where one would lead,
+    as the peer wrote it.
 
-    ``replies`` are the FTP server's, one line each. ``is_cut``: the body was longer than wanted.
-    ``length`` is the Content-Length, None when not told.
+    ``replies`` are the last lines of the FTP server's. ``is_cut``: the body was longer than wanted.
+    ``length`` is the Content-Length, None when not told, or told of an encoded body. ``seconds`` is how long it took.
+    ``wants_digest``: the peer wants a login by Digest.
     """
 
     status: int
     url: str
-    redirect: str = ""
+    location: str = ""
     media_type: str = ""
     length: int | None = None
     retry_after_s: float | None = None
     body: bytes = b""
     is_cut: bool = False
     replies: tuple[str, ...] = ()
+    is_reused: bool = False
+    seconds: float = 0.0
+    wants_digest: bool = False

@@ -5,46 +5,53 @@ and ``ftp``. libcurl's errors end here. One client has one guard, because pooled
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 import msgspec
 import pycurl
 
-from imgserve import descriptors, tracing
+from imgserve import descriptors
 from imgserve.descriptors import OutOfDescriptors
 from imgserve.spec.url import FTP_FAMILY
 from imgserve.transfer import location
 from imgserve.transfer.authorities import Authorities
 from imgserve.transfer.breakage import broken_by
-from imgserve.transfer.call import WRITES, Answer, Call
+from imgserve.transfer.call import FTP_METHODS, WRITES, Answer, Call
 from imgserve.transfer.exchange import Exchange
 from imgserve.transfer.faults import Broken
+from imgserve.transfer.ftp_sessions import FtpSessions, in_thread
 from imgserve.transfer.guard import Guard
-from imgserve.transfer.proxy import Proxy, setopts
+from imgserve.transfer.handle import Pace, Referer, configure, dressed, route
+from imgserve.transfer.proxy import Proxy
 from imgserve.transfer.slots import Slots
+from imgserve.transfer.watch import Watch
 
-_BUFFER_BYTES = 512 * 1024
-_MAX_REDIRECTS = 5
 _POOLED_CONNECTIONS = 128
-_MEMORY_WAIT_S = 600.0
-_HTTP = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
-_FTP = pycurl.PROTO_FTP | pycurl.PROTO_FTPS
+# A connection that was used before may have been dropped on its way by a router, without a word to either end. What it
+# was to do needs time for a second try: of a placeholder's 5 s, 2 s are left to the first.
+_SILENCE_S = 5.0
+_SILENCE_SHARE = 0.4
+_UNAUTHORISED = 401
+_REMEMBERED_LOGINS = 1024
+_ENDING_S = 3.0  # libcurl looks up once a second
 
 
-class Pace(msgspec.Struct, frozen=True):
-    """How patient and how parallel the client is."""
+class _GivenUp(Exception):
+    """We ended it while libcurl would have gone on."""
 
-    connect_timeout_s: float
-    low_speed_bytes_s: int
-    low_speed_time_s: int
-    max_transfers: int
-    max_per_host: int
-    max_per_host_ftp: int
+    def __init__(self, reason: Broken) -> None:
+        super().__init__(reason.detail)
+        self.reason = reason
 
 
 class Session:
     """A handle of its own with a cookie engine, for exchanges that belong together."""
 
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Another handle, without cookies: the one before may be in use for a moment longer."""
         self.curl = pycurl.Curl()
         self.curl.setopt(pycurl.COOKIEFILE, "")
 
@@ -55,20 +62,51 @@ class Client:
     ``ca_file`` holds certificates (PEM) of authorities that TLS peers may have beside certifi's.
     """
 
-    def __init__(self, guard: Guard, pace: Pace, ca_file: str = "", proxy: Proxy | None = None) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        pace: Pace,
+        ca_file: str = "",
+        proxy: Proxy | None = None,
+        referers: tuple[Referer, ...] = (),
+    ) -> None:
         """Raises OSError, ValueError for a ``ca_file`` that cannot be used."""
         self._guard = guard
         self._pace = pace
         self._slots = Slots(pace.max_transfers)
         self._multi = pycurl.AsyncCurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, _POOLED_CONNECTIONS)
+        self._ftp = FtpSessions()
         self._idle: list[pycurl.Curl] = []
         self._authorities = Authorities(ca_file)
         self._proxy = proxy
+        self._referers = referers
+        self._digest: set[tuple[str, str]] = set()
 
     async def perform(self, call: Call, session: Session | None = None) -> Answer:
-        """Carry out one exchange. Raises Broken, or the fault of the call's own ``fetch``."""
+        """Carry out one exchange, with the login that the URL has as the peer wants it: Basic, or Digest.
+
+        Raises Broken, or the fault of the call's own ``fetch``.
+        """
+        user = location.user_of(call.url) if call.method not in FTP_METHODS else ""
+        if not user:
+            return await self._perform(call, session)
+        login = (location.origin_url(call.url), user)
+        digest = msgspec.structs.replace(call, uses_digest=True)
+        answer = await self._perform(digest if login in self._digest else call, session)
+        if answer.status == _UNAUTHORISED and answer.wants_digest and login not in self._digest:
+            if len(self._digest) >= _REMEMBERED_LOGINS:
+                self._digest.clear()
+            self._digest.add(login)  # so that the password does not go out as it is each time
+            left_s = max(0.001, call.timeout_s - answer.seconds)
+            answer = await self._perform(msgspec.structs.replace(digest, timeout_s=left_s), session)
+        return answer
+
+    async def _perform(self, call: Call, session: Session | None) -> Answer:
+        """What a connection of an earlier exchange was dead for is done again over a fresh one."""
         place = location.origin(call.url)
+        if not place.host.isascii():
+            raise Broken(f"The host of {place} is not written in ASCII", "write an international name in its xn-- form")
         refusal = self._guard.blind_refusal(place.host, place.port)
         if refusal is not None:
             raise Broken(refusal.detail, refusal.hint, is_refused=True)
@@ -83,8 +121,15 @@ class Client:
             except TimeoutError as error:
                 raise Broken(f"No transfer slot to {place} was free in time", is_busy=True) from error
         try:
-            timeout_s = max(0.001, deadline - loop.time()) if call.method in WRITES else call.timeout_s
-            return await self._exchange(call, session, place, timeout_s)
+            started_at = loop.time()
+            timeout_s = max(0.001, deadline - started_at) if call.method in WRITES else call.timeout_s
+            try:
+                return await self._exchange(call, session, place, timeout_s)
+            except Broken as broken:
+                if not broken.is_stale:
+                    raise
+            left_s = max(0.001, timeout_s - (loop.time() - started_at))
+            return await self._exchange(msgspec.structs.replace(call, is_fresh=True), session, place, left_s)
         except TimeoutError:
             raise Broken(f"{place} did not answer in time", is_retryable=True) from None
         finally:
@@ -100,23 +145,32 @@ class Client:
         for curl in self._idle:
             curl.close()
         self._idle.clear()
+        await self._ftp.aclose()
         self._authorities.close()
 
     async def _exchange(self, call: Call, session: Session | None, place: location.Origin, timeout_s: float) -> Answer:
+        patience_s = min(_SILENCE_S, timeout_s * _SILENCE_SHARE)
+        try:
+            if call.method in FTP_METHODS:
+                return await self._by_thread(call, place, timeout_s, patience_s)
+            return await self._by_loop(call, session, place, timeout_s, patience_s)
+        except _GivenUp as ended:
+            raise ended.reason from None
+
+    async def _by_loop(
+        self, call: Call, session: Session | None, place: location.Origin, timeout_s: float, patience_s: float
+    ) -> Answer:
         curl = session.curl if session else self._idle.pop() if self._idle else pycurl.Curl()
         is_free = True
+        exchange = Exchange(curl, dressed(call, place.host, self._referers), self._guard)
         try:
-            exchange = Exchange(curl, _traced(call), self._guard)
-            self._configure(curl, call, timeout_s)
-            self._route(curl, place)
-            if call.fetch is None:
-                return await self._run(exchange, place)
-            async with asyncio.timeout(timeout_s) as clock:
-                exchange.clock = clock
-                return await self._run(exchange, place)
-        except (asyncio.CancelledError, TimeoutError):
+            self._set_up(curl, call, call.url, place, timeout_s)
+            return await self._outcome(exchange, self._watched(exchange, patience_s), place, timeout_s)
+        except (asyncio.CancelledError, TimeoutError, _GivenUp):
             # The multi lets go of a cancelled handle only at the loop's next turn, so nobody may use it again.
             is_free = False
+            if session is not None:
+                session.renew()
             raise
         finally:
             if is_free:
@@ -124,10 +178,42 @@ class Client:
                 if session is None:
                     self._idle.append(curl)
 
-    async def _run(self, exchange: Exchange, place: location.Origin) -> Answer:
+    async def _by_thread(self, call: Call, place: location.Origin, timeout_s: float, patience_s: float) -> Answer:
+        session = self._ftp.take(call.url, is_fresh=call.is_fresh)
+        exchange = Exchange(session.curl, call, self._guard)
+        exchange.patience_s = patience_s if session.is_used else None
+        url = location.with_empty_segments(location.for_libcurl(call.url), session.other_spelling())
+        self._set_up(session.curl, call, url, place, timeout_s)
+        done = in_thread(session.curl.perform)
         try:
-            await self._multi.perform(exchange.curl)
+            return await self._outcome(exchange, asyncio.wrap_future(done), place, timeout_s)
+        except (asyncio.CancelledError, TimeoutError):
+            if call.method in WRITES:
+                # What is still under way may yet put a file in its place: a later write must not begin before.
+                await asyncio.wait([asyncio.wrap_future(done)], timeout=_ENDING_S)
+            raise
+        finally:
+            if done.done() and not exchange.is_lost_in_directories:
+                self._ftp.give_back(session)
+            else:
+                done.add_done_callback(lambda _: self._ftp.drop(session))
+
+    async def _outcome(
+        self, exchange: Exchange, transfer: Awaitable[None], place: location.Origin, timeout_s: float
+    ) -> Answer:
+        """Raises Broken, _GivenUp, TimeoutError, or the fetch's own faults."""
+        try:
+            if exchange.call.fetch is None:
+                await transfer
+            else:
+                async with asyncio.timeout(timeout_s) as limit:
+                    exchange.clock.limit = limit
+                    await transfer
+            exchange.finish()
         except pycurl.error as error:
+            if exchange.is_silent:
+                reason = Broken(f"{place} did not answer in time", is_retryable=True, is_stale=True)
+                raise _GivenUp(reason) from None
             if exchange.fault is not None:
                 raise exchange.fault from None
             if not exchange.is_answered:
@@ -138,37 +224,18 @@ class Client:
             exchange.end()
         return exchange.answer()
 
-    def _configure(self, curl: pycurl.Curl, call: Call, timeout_s: float) -> None:
-        setopt = curl.setopt
-        setopt(pycurl.URL, location.for_libcurl(call.url).encode())
-        setopt(pycurl.PROTOCOLS, _HTTP | _FTP)
-        setopt(pycurl.REDIR_PROTOCOLS, _HTTP)
-        setopt(pycurl.NOSIGNAL, 1)
-        setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-        setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(min(self._pace.connect_timeout_s, timeout_s) * 1000)))
-        setopt(pycurl.CAINFO, self._authorities.path)
-        # libcurl's clock runs on while a fetch waits for memory; ``perform`` has one that does not.
-        waiting_s = _MEMORY_WAIT_S if call.fetch is not None else 0.0
-        setopt(pycurl.TIMEOUT_MS, max(1, int((timeout_s + waiting_s) * 1000)))
-        if call.fetch is not None:
-            setopt(pycurl.BUFFERSIZE, _BUFFER_BYTES)
-            setopt(pycurl.LOW_SPEED_LIMIT, self._pace.low_speed_bytes_s)
-            setopt(pycurl.LOW_SPEED_TIME, self._pace.low_speed_time_s)
-        if call.follows_redirects:
-            setopt(pycurl.FOLLOWLOCATION, 1)
-            setopt(pycurl.MAXREDIRS, _MAX_REDIRECTS)
+    async def _watched(self, exchange: Exchange, patience_s: float) -> None:
+        """Raises _GivenUp when a connection of an earlier exchange does not answer, or what comes is no body."""
+        limit = asyncio.timeout(None)
+        watch = Watch(exchange, limit, patience_s)
+        try:
+            async with limit:
+                with watch:
+                    await self._multi.perform(exchange.curl)
+        except TimeoutError:
+            assert watch.reason is not None
+            raise _GivenUp(watch.reason) from None
 
-    def _route(self, curl: pycurl.Curl, place: location.Origin) -> None:
-        for option, value in setopts(self._proxy, self._authorities.path, is_ftp=place.scheme in FTP_FAMILY):
-            curl.setopt(option, value)
-        if place.scheme in ("ftps", "ftpes"):
-            curl.setopt(pycurl.USE_SSL, pycurl.USESSL_ALL)  # for the data connection too, or not at all
-            curl.setopt(pycurl.FTPSSLAUTH, pycurl.FTPAUTH_TLS)
-
-
-def _traced(call: Call) -> Call:
-    """The call with the header that lets an HTTP peer go on with our trace, when we trace."""
-    traceparent = tracing.traceparent()
-    if not traceparent or call.url[:4].lower() != "http":
-        return call
-    return msgspec.structs.replace(call, headers=(*call.headers, f"traceparent: {traceparent}"))
+    def _set_up(self, curl: pycurl.Curl, call: Call, url: str, place: location.Origin, timeout_s: float) -> None:
+        configure(curl, call, url, timeout_s, self._pace, self._authorities.path)
+        route(curl, place, self._proxy, self._authorities.path)

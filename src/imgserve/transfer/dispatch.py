@@ -17,11 +17,13 @@ from imgserve.spec.source import Source, source_key
 from imgserve.spec.url import FTP_FAMILY
 from imgserve.states import LOOK_EVERY_S, State
 from imgserve.transfer import authorities, file, ftp, http, upload
-from imgserve.transfer.curl import Client, Pace
+from imgserve.transfer.curl import Client
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.form import ReadPage, no_reader
+from imgserve.transfer.ftp_servers import Servers
 from imgserve.transfer.guard import DEFAULT_PORTS, Guard, Refusal, parse_network, parse_ports
+from imgserve.transfer.handle import Pace, parse_referer
 from imgserve.transfer.proxy import SCHEMES, parse_proxy
 from imgserve.transfer.roots import Place, Roots
 from imgserve.transfer.spool import Budget
@@ -34,7 +36,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Networks are CIDRs, roots directories, ports numbers or ranges; ``max_per_host`` is per host and port.
 
     ``ca_file`` holds certificates (PEM) of authorities that TLS peers may have beside certifi's. ``proxy`` is a URL and
-    may hold a password.
+    may hold a password. ``referers`` are HOST=URL.
     """
 
     allow_networks: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_roots: tuple[str, ...] = ()
     ca_file: str = ""
     proxy: str = ""
+    referers: tuple[str, ...] = ()
     connect_timeout_s: float = 5.0
     source_timeout_s: float = 30.0
     low_speed_bytes_s: int = 1024
@@ -70,6 +73,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             found.append(f"ca_file: expected a file of PEM certificates, there is none at {self.ca_file!r}")
         if self.proxy and not _is_read_by(parse_proxy, self.proxy):
             found.append(f"proxy: expected scheme://host:port, the scheme one of {', '.join(SCHEMES)}")
+        found += [
+            f"referers: expected HOST=URL such as pics.example.com=https://shop.example.com/, got {text!r}"
+            for text in self.referers
+            if not _is_read_by(parse_referer, text)
+        ]
         return tuple(found)
 
     def __repr__(self) -> str:
@@ -93,7 +101,9 @@ class Transfers:
             tuple(parse_ports(text) for text in config.ports),
             self.proxy.port if self.proxy else 0,
         )
-        self._client = Client(self._guard, _pace(config), config.ca_file, self.proxy)
+        referers = tuple(parse_referer(text) for text in config.referers)
+        self._client = Client(self._guard, _pace(config), config.ca_file, self.proxy, referers)
+        self._ftp_servers = Servers()
         self._threads = file.Threads()
         self._read_roots = Roots(config.read_roots)
         self._write_roots = Roots(config.write_roots)
@@ -144,7 +154,7 @@ class Transfers:
             place = self._source_place(source)
             fetch.start(lambda into: file.fetch(self._threads, place, into, timeout_s))
         elif source.scheme in FTP_FAMILY:
-            fetch.start(lambda into: ftp.fetch(self._client, source.url, into, timeout_s))
+            fetch.start(lambda into: ftp.fetch(self._client, self._ftp_servers, source.url, into, timeout_s))
         else:
             fetch.start(lambda into: http.fetch(self._client, source.url, into, timeout_s))
         self._fetches.add(fetch)
@@ -157,9 +167,9 @@ class Transfers:
             case "file":
                 return await file.deliver(self._threads, self._destination_place(destination), blob, write)
             case "ftp":
-                return await ftp.deliver(self._client, destination.url, blob, write)
+                return await ftp.deliver(self._client, self._ftp_servers, destination.url, blob, write)
             case "put":
-                return await http.put(self._client, destination.url, blob, write)
+                return await http.put(self._client, destination, blob, write)
             case "form":
                 return await upload.post(self._client, self._read_page, destination, blob, write)
 
@@ -169,7 +179,7 @@ class Transfers:
             case "file":
                 await file.delete(self._threads, self._destination_place(destination), write)
             case "ftp":
-                await ftp.delete(self._client, destination.url, write.timeout_s)
+                await ftp.delete(self._client, self._ftp_servers, destination.url, write)
             case "put":
                 await http.delete(self._client, destination.url, write.timeout_s)
             case "form":

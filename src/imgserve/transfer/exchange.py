@@ -4,10 +4,9 @@ libcurl calls these from inside the event loop; an exception must not leave them
 transfer aborted. They run up to once for each 16 KB, so they do little.
 """
 
-import asyncio
 import os
 import socket
-from collections.abc import Callable
+import time
 from typing import Any  # libcurl's callback arguments are untyped
 
 import pycurl
@@ -15,44 +14,50 @@ import pycurl
 from imgserve.descriptors import NONE_LEFT, OutOfDescriptors
 from imgserve.errors import ImgserveError
 from imgserve.transfer import location
-from imgserve.transfer.call import WRITES, Answer, Call, Field, Method
+from imgserve.transfer.call import FTP_METHODS, WRITES, Answer, Call, Field
 from imgserve.transfer.faults import Broken
+from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import Guard, Refusal
+from imgserve.transfer.head import Head, text_of
+from imgserve.transfer.receiving import FromLoop, FromThread, StoppedClock
+from imgserve.transfer.replies import Replies
 
 _ABORT = 0
 _HEADER_ABORT = -1
-_RENAMING = "350 "  # the answer to RNFR; RNTO follows it at once
+_MAKE_AND_RETRY = 2  # CURLFTP_CREATE_DIR_RETRY
 _DISCARD_BYTES = 1_000_000
-_FTP: frozenset[Method] = frozenset({"RETR", "STOR", "COMMANDS"})
 
 
 class Exchange:
-    """``clock`` is the time-out around a fetch; it stands still while the fetch waits for memory."""
+    """``patience_s``: how long a connection of an earlier FTP exchange may stay silent before it is taken for dead."""
+
+    patience_s: float | None = None
 
     def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard) -> None:
         self.curl = curl
         self.call = call
         self.fault: ImgserveError | Broken | None = None
-        self.clock: asyncio.Timeout | None = None
+        self.clock = StoppedClock()
         self._guard = guard
         self._refusal: Refusal | None = None
         self._is_permitted = False
-        self._url = call.url
-        self._next_url = ""
-        self._is_ftp = call.method in _FTP
-        self._keep: Callable[[bytes], None] | None = None
+        self._has_opened = False
+        self._begun_at = time.monotonic()
+        self.is_silent = False
+        self.body_bytes = 0
+        self._head = Head()
+        self.replies = Replies()
+        self._is_ftp = call.method in FTP_METHODS
         self._is_cut = False
         self._is_over = False
         self._is_body_read = False
-        self._memory: asyncio.Future[None] | None = None
-        self._time_left_s = 0.0
         self._body = bytearray()
         self._discarded = 0
-        self._replies: list[str] = []
-        self._status = 0
-        self._length: int | None = None
         self._position = 0
         self._mime: pycurl.CurlMime | None = None
+        self._into: FromLoop | FromThread | None = None
+        if call.fetch is not None:
+            self._into = FromThread(call.fetch, self.clock) if self._is_ftp else self._from_loop(call.fetch)
         self._bind()
 
     @property
@@ -68,56 +73,87 @@ class Exchange:
         has_status = self.curl.getinfo(pycurl.RESPONSE_CODE) >= 200
         return has_status and (self._is_cut or self.call.method in WRITES)
 
+    @property
+    def is_reused(self) -> bool:
+        """Whether it went over a connection that an earlier exchange had opened."""
+        return not self._has_opened and bool(self.curl.getinfo_raw(pycurl.PRIMARY_IP))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the body may be used as it came, because it could not be decoded from its first byte on."""
+        return not self.body_bytes and not self._head.is_compressed
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the peer has shown no sign of having heard anything of this exchange."""
+        return self.replies.are_none and not self._head.status and not self._is_body_read
+
+    @property
+    def is_lost_in_directories(self) -> bool:
+        """Whether the FTP server would not say where a session begins: then libcurl does not find back to there."""
+        return self.replies.has_begun and self._has_opened and not self.curl.getinfo_raw(pycurl.FTP_ENTRY_PATH)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be done again after a connection was lost: a STOR until bytes of the file have left."""
+        return self.call.method == "STOR" or self.is_untouched
+
     def is_sent(self) -> bool:
         """Whether bytes of a write, or the command that puts them in their place, may have reached the peer."""
         if self._is_ftp:
-            return self._is_body_read or any(line.startswith(_RENAMING) for line in self._replies)
+            return self._is_body_read or self.replies.is_renaming
         return self.call.method in WRITES and self.curl.getinfo(pycurl.REQUEST_SIZE) > 0
-
-    def last_reply(self) -> int:
-        """The number of the FTP server's last reply, 0 without one."""
-        finals = [line for line in self._replies if line[:3].isdigit() and line[3:4] == " "]
-        return int(finals[-1][:3]) if finals else 0
-
-    def replies(self) -> tuple[str, ...]:
-        return tuple(self._replies)
 
     def answer(self) -> Answer:
         info = self.curl.getinfo
         if self._is_ftp:
-            return Answer(status=self.last_reply(), url=self.call.url, replies=tuple(self._replies))
+            return Answer(
+                status=self.replies.last, url=self.call.url, replies=self.replies.finals, is_reused=self.is_reused
+            )
         length = info(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
         return Answer(
             status=info(pycurl.RESPONSE_CODE),
-            url=info(pycurl.EFFECTIVE_URL),
-            redirect=info(pycurl.REDIRECT_URL) or "",
-            media_type=info(pycurl.CONTENT_TYPE) or "",
-            length=int(length) if length >= 0 else None,
+            url=text_of(self.curl.getinfo_raw(pycurl.EFFECTIVE_URL)),
+            location=self._head.location,
+            media_type=text_of(self.curl.getinfo_raw(pycurl.CONTENT_TYPE) or b""),
+            length=int(length) if length >= 0 and not self._head.is_encoded else None,
             retry_after_s=float(info(pycurl.RETRY_AFTER)) or None,
             body=bytes(self._body),
             is_cut=self._is_cut,
+            seconds=info(pycurl.TOTAL_TIME),
+            wants_digest=bool(info(pycurl.HTTPAUTH_AVAIL) & pycurl.HTTPAUTH_DIGEST),
         )
 
     def end(self) -> None:
         """Nothing may touch the handle any more."""
         self._is_over = True
-        if self._memory is not None:
-            self._memory.cancel()
+        if self._into is not None:
+            self._into.end()
         if self._mime is not None:
             self.curl.unsetopt(pycurl.MIMEPOST)
             self._mime.close()
+
+    def finish(self) -> None:
+        """All of the body has come. Raises the fetch's own faults."""
+        if self._into is not None:
+            self._into.finish()
+
+    def _from_loop(self, fetch: Fetch) -> FromLoop:
+        return FromLoop(fetch, self.clock, self._resume)
 
     def _bind(self) -> None:
         setopt, call = self.curl.setopt, self.call
         setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         setopt(pycurl.PREREQFUNCTION, self._before_request)
         setopt(pycurl.WRITEFUNCTION, self._take)
+        if call.decodes:
+            setopt(pycurl.ACCEPT_ENCODING, "")  # all that libcurl knows; what is asked for is in the headers
         if call.headers:
             setopt(pycurl.HTTPHEADER, list(call.headers))
         if self._is_ftp:
             self._bind_ftp()
-        elif call.fetch is not None or call.follows_redirects:
-            setopt(pycurl.HEADERFUNCTION, self._hear_header)
+        else:
+            setopt(pycurl.HEADERFUNCTION, self._head.hear)
         if call.method in ("PUT", "STOR"):
             assert call.body is not None
             setopt(pycurl.UPLOAD, 1)
@@ -126,17 +162,22 @@ class Exchange:
             setopt(pycurl.SEEKFUNCTION, self._seek)
         elif call.method == "POST":
             self._bind_parts()
-        elif call.method == "DELETE":
-            setopt(pycurl.CUSTOMREQUEST, "DELETE")
+        elif call.method in ("DELETE", "MKCOL"):
+            setopt(pycurl.CUSTOMREQUEST, call.method)
         elif call.method in ("HEAD", "COMMANDS"):
             setopt(pycurl.NOBODY, 1)
 
     def _bind_ftp(self) -> None:
         setopt = self.curl.setopt
         setopt(pycurl.HEADERFUNCTION, self._hear_reply)
+        setopt(pycurl.NOPROGRESS, 0)
+        setopt(pycurl.XFERINFOFUNCTION, self._look_up)
         setopt(pycurl.FTP_SKIP_PASV_IP, 1)
         if self.call.method == "STOR":
-            setopt(pycurl.FTP_CREATE_MISSING_DIRS, 1)
+            # Somebody else may make the directory at the same moment: after a refused MKD, CWD is tried once more.
+            setopt(pycurl.FTP_CREATE_MISSING_DIRS, _MAKE_AND_RETRY)
+        if self.call.is_path_whole:
+            setopt(pycurl.FTP_FILEMETHOD, pycurl.FTPMETHOD_SINGLECWD)
         if self.call.before:
             setopt(pycurl.PREQUOTE, list(self.call.before))
         if self.call.after:
@@ -161,6 +202,7 @@ class Exchange:
     def _open_socket(self, _purpose: int, address: Any) -> Any:
         if address.family not in (socket.AF_INET, socket.AF_INET6):
             return pycurl.SOCKET_BAD
+        self._has_opened = self._has_opened or self.replies.are_none  # after replies come FTP's data connections
         refusal = self._guard.refusal(address.addr[0], address.addr[1])
         if refusal is not None:
             self._refusal = refusal
@@ -179,37 +221,17 @@ class Exchange:
         self._refusal, self._is_permitted = self._guard.refusal(ip, port), False
         return int(pycurl.PREREQFUNC_OK if self._refusal is None else pycurl.PREREQFUNC_ABORT)
 
-    def _hear_reply(self, line: bytes) -> None:
-        self._replies.append(line.decode("utf-8", "replace").rstrip("\r\n"))
-        if line.startswith(b"213 ") and line[4:].strip().isdigit():
-            self._length = int(line[4:])
-
-    def _hear_header(self, line: bytes) -> int | None:
-        # libcurl's own figures cannot be asked for while it runs; redirects bring a set of headers each.
-        if line.startswith(b"HTTP/"):
-            self._status, self._length = int(line.split(maxsplit=2)[1]), None
-            self._url, self._next_url = self._next_url or self._url, ""
-        elif line[:15].lower() == b"content-length:" and line[15:].strip().isdigit():
-            self._length = int(line[15:])
-        elif line[:9].lower() == b"location:" and 300 <= self._status < 400 and self.call.follows_redirects:
-            return self._hear_location(line[9:].decode("latin-1").strip())
-        return None
-
-    def _hear_location(self, reference: str) -> int | None:
-        # REDIR_PROTOCOLS knows only the first URL's scheme: http -> https -> http would pass it.
-        try:
-            self._next_url = location.resolve(self._url, reference)
-            place = location.origin(self._next_url)
-            refusal = self._guard.blind_refusal(place.host, place.port)
-            if refusal is not None:
-                self.fault = Broken(refusal.detail, refusal.hint, is_refused=True)
-                return _HEADER_ABORT
-            if not location.is_downgrade(self._url, self._next_url):
-                return None
-            self.fault = Broken(f"{location.origin(self._url)} redirects from https to a scheme without TLS")
-        except ValueError:
-            self.fault = Broken(f"{location.origin(self._url)} redirects to a place that cannot be used")
+    def _hear_reply(self, line: bytes) -> int | None:
+        if self.replies.hear(line):
+            return None
+        self.fault = Broken(f"{location.origin(self.call.url)} says more than any FTP server has to")
         return _HEADER_ABORT
+
+    def _look_up(self, *_progress: int) -> int:
+        # Called about once a second, also where libcurl waits: the only place where a thread can be ended.
+        is_late = self.patience_s is not None and time.monotonic() > self._begun_at + self.patience_s
+        self.is_silent = self.is_silent or (is_late and not self._has_opened and self.is_untouched)
+        return int(self._is_over or self.is_silent)
 
     def _give(self, size: int) -> bytes:
         assert self.call.body is not None
@@ -231,44 +253,26 @@ class Exchange:
         return self._seek(offset, origin)
 
     def _take(self, data: bytes) -> int | None:
+        self.body_bytes += len(data)
+        if self._into is None:
+            return self._take_small(data)
+        if not self._is_ftp and not 200 <= self._head.status < 300:
+            return self._take_other(data)
         try:
-            if self._keep is None:
-                return self._take_first(data)
-            self._keep(data)
+            return self._into.take(data, self.replies.size_bytes if self._is_ftp else self._head.length_bytes)
         except ImgserveError as fault:
             self.fault = fault
             return _ABORT
-        return None
 
-    def _take_first(self, data: bytes) -> int | None:
-        fetch = self.call.fetch
-        if fetch is None:
+    def _resume(self) -> None:
+        self.curl.pause(pycurl.PAUSE_CONT)
+
+    def _take_other(self, data: bytes) -> int | None:
+        # A redirect's body is read to its end, so that its connection can be used again; an error's is not wanted.
+        if 300 <= self._head.status < 400:
             return self._take_small(data)
-        if not self._is_ftp and not 200 <= self._status < 300:
-            self._is_cut = True
-            return _ABORT
-        if self._memory is None:
-            self._memory = fetch.reserve(self._length)
-            if not self._memory.done():
-                self._stop_clock()
-                self._memory.add_done_callback(self._resume)
-        if not self._memory.done():
-            return int(pycurl.WRITEFUNC_PAUSE)
-        self._keep = fetch.write
-        fetch.write(data)
-        return None
-
-    def _resume(self, memory: asyncio.Future[None]) -> None:
-        if not self._is_over and not memory.cancelled():
-            if self.clock is not None and not self.clock.expired():
-                self.clock.reschedule(asyncio.get_running_loop().time() + self._time_left_s)
-            self.curl.pause(pycurl.PAUSE_CONT)
-
-    def _stop_clock(self) -> None:
-        until = self.clock.when() if self.clock is not None else None
-        if self.clock is not None and until is not None and not self.clock.expired():
-            self._time_left_s = until - asyncio.get_running_loop().time()
-            self.clock.reschedule(None)
+        self._is_cut = True
+        return _ABORT
 
     def _take_small(self, data: bytes) -> int | None:
         limit = self.call.body_limit_bytes

@@ -1,8 +1,11 @@
 """What can go wrong on the way in and out. Third-party exceptions end here; details hold no credentials."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from imgserve.errors import ImgserveError
+
+# What an FTP server refused: to enter or make the directory, to take the file, or a command such as RNFR.
+Step = Literal["", "directory", "file", "command"]
 
 
 class TransferError(ImgserveError):
@@ -104,8 +107,10 @@ class Broken(Exception):
     """An exchange that got no answer, as the client saw it; each protocol turns it into one of the faults above.
 
     ``detail``: one sentence. ``is_refused``: our own policy ended it. ``is_sent``: bytes of a write had left.
-    ``is_busy``: it never had its turn.
-    ``reply`` is the number of an FTP refusal; ``replies`` is all that the FTP server said.
+    ``is_busy``: it never had its turn. ``is_reused``: it used a connection of an earlier exchange; ``is_stale``: that
+    had died meanwhile, so nothing was done. ``is_plain``: the body has not the encoding that it is said to have.
+    ``reply`` is the number of an FTP refusal, ``step`` what it refused, and ``replies`` are the last lines of what the
+    FTP server said.
     """
 
     def __init__(
@@ -117,6 +122,10 @@ class Broken(Exception):
         is_refused: bool = False,
         is_sent: bool = False,
         is_busy: bool = False,
+        is_reused: bool = False,
+        is_stale: bool = False,
+        is_plain: bool = False,
+        step: Step = "",
         reply: int = 0,
         replies: tuple[str, ...] = (),
     ) -> None:
@@ -127,6 +136,10 @@ class Broken(Exception):
         self.is_refused = is_refused
         self.is_sent = is_sent
         self.is_busy = is_busy
+        self.is_reused = is_reused
+        self.is_stale = is_stale
+        self.is_plain = is_plain
+        self.step = step
         self.reply = reply
         self.replies = replies
 

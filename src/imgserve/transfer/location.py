@@ -4,10 +4,16 @@ In and out: URL texts, as libcurl will use them. A second parser would disagree 
 is used. Called by ``http``, ``upload``, ``ftp`` and ``curl``.
 """
 
+import re
 from functools import lru_cache
 
 import msgspec
 import pycurl
+
+_AROUND = "".join(map(chr, range(0x21)))
+_DROPPED = re.compile("[\t\n\r]")
+# A scheme that is not http or https keeps its own rules, and is not followed.
+_SPECIAL = re.compile(r"(?:(?P<scheme>https?):|(?![A-Za-z][A-Za-z0-9+.-]*:))(?P<rest>.*)", re.DOTALL | re.IGNORECASE)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -44,6 +50,12 @@ def origin(url: str) -> Origin:
     return Origin(scheme=scheme, host=(parts.host or "").lower(), port=int(port or 0))
 
 
+def with_empty_segments(url: str, count: int) -> str:
+    """The same FTP file, its directory spelled with so many slashes more at its end, which libcurl passes over."""
+    directory, _, name = url.rpartition("/")
+    return f"{directory}/{'/' * count}{name}" if directory.count("/") > 2 else url
+
+
 def origin_url(url: str) -> str:
     """``scheme://host[:port]`` as browsers write an origin: without the scheme's own port. Raises ValueError."""
     place = origin(url)
@@ -51,21 +63,60 @@ def origin_url(url: str) -> str:
     return f"{place.scheme}://{place.host}" + (f":{port}" if port else "")
 
 
+def user_of(url: str) -> str:
+    return str(_parsed(url).user or "")
+
+
 def has_query(url: str) -> bool:
     return bool(_parsed(url).query)
 
 
+def parents(url: str) -> tuple[str, ...]:
+    """The directories that an HTTP URL's path names, the nearest first, without the root and without query."""
+    parts = _parsed(url)
+    path = str(parts.path or "/")
+    found = []
+    while (path := path[: path.rstrip("/").rfind("/") + 1]).strip("/"):
+        parts.path, parts.query = path, None
+        found.append(str(parts.url))
+    return tuple(found)
+
+
 def resolve(base: str, reference: str) -> str:
-    """What a link on a page leads to, without userinfo and fragment. Raises ValueError when it leads nowhere."""
+    """What a Location or a link on a page leads to, without userinfo and fragment, read as browsers read it.
+
+    Raises ValueError when it leads nowhere.
+    """
     parts = _parsed(base)
+    reference = _as_browsers_read(reference, str(parts.scheme).lower())
     try:
-        parts.setpart(pycurl.UPART_URL, reference.strip().encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
+        parts.setpart(pycurl.UPART_URL, reference.encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
     except pycurl.error as error:
         raise ValueError("no URL that can be used") from error
     parts.user = None
     parts.password = None
     parts.fragment = None
     return str(parts.url)
+
+
+def _as_browsers_read(reference: str, base_scheme: str) -> str:
+    """A reference on an http(s) page in the one spelling that both parsers read alike.
+
+    WHATWG URL, 4.4: white space and controls around it go, tabs and line ends in it too; for http(s) a backslash is a
+    slash, and any number of slashes from two on begins a host.
+    """
+    reference = _DROPPED.sub("", reference.strip(_AROUND))
+    found = _SPECIAL.match(reference)
+    if found is None:
+        return reference
+    scheme, rest = (found["scheme"] or "").lower(), found["rest"]
+    cut_at = next((index for index, sign in enumerate(rest) if sign in "?#"), len(rest))
+    rest = rest[:cut_at].replace("\\", "/") + rest[cut_at:]
+    path = rest.lstrip("/")
+    slashes = len(rest) - len(path)
+    if slashes >= 2:
+        return f"{scheme or base_scheme}://{path}"
+    return rest if scheme in ("", base_scheme) else f"{scheme}://{path}"
 
 
 def is_downgrade(before: str, after: str) -> bool:

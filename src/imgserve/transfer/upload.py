@@ -15,7 +15,7 @@ from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.spec.destination import Destination
 from imgserve.spec.page import Page
-from imgserve.transfer import confirmation, form, http, location
+from imgserve.transfer import confirmation, follow, form, http, location
 from imgserve.transfer.call import Answer, Call
 from imgserve.transfer.curl import Client, Session
 from imgserve.transfer.faults import Broken, DeliveryFailed, delivery_fault
@@ -135,12 +135,12 @@ class _Upload:
             method="GET",
             url=url,
             timeout_s=http.time_left(self._deadline),
-            headers=(http.AGENT, "Accept: text/html,*/*;q=0.5"),
+            headers=(http.AGENT, http.PLAIN, "Accept: text/html,*/*;q=0.5"),
             body_limit_bytes=_PAGE_LIMIT_BYTES,
-            follows_redirects=True,
+            decodes=True,
         )
         try:
-            return await self._client.perform(call, session)
+            return await follow.get(self._client, call, session)
         except Broken as broken:
             raise delivery_fault(broken) from None
 
@@ -149,10 +149,11 @@ class _Upload:
             method="POST",
             url=order.url,
             timeout_s=http.time_left(self._deadline),
-            headers=(http.AGENT, "Expect:", *order.headers, *self._write.http_headers()),
+            headers=(http.AGENT, http.PLAIN, "Expect:", *order.headers, *self._write.http_headers()),
             body=self._blob,
             parts=order.parts,
             body_limit_bytes=_PAGE_LIMIT_BYTES,
+            decodes=True,
         )
         try:
             return await self._client.perform(call, session)
