@@ -1,10 +1,11 @@
-"""Which addresses and ports a transfer may touch. Pure: the client asks at connect time, intake asks for literal hosts.
+"""Which addresses and ports a transfer may touch: the client asks at connect time, intake asks for literal hosts.
 
 In: an address as the resolver gave it, a port. Out: None, or a ``Refusal`` that says why not. Called by ``curl``
 (for every socket and again for every pooled connection) and by ``dispatch`` (for the text of a request).
 
 The deny lists follow IANA's special-purpose registries (RFC 6890 and its updates); ``ipaddress.is_global`` is not
-used, because it calls multicast, IPv6 forms that embed IPv4 and some newer ranges global.
+used, because it calls multicast, IPv6 forms that embed IPv4 and some newer ranges global. An address of this machine
+counts as not public whatever it is: services that trust the machine itself listen there.
 """
 
 from functools import lru_cache
@@ -12,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import msgspec
 
+from imgserve.transfer.own_addresses import is_own
 from imgserve.transfer.proxy import is_local_name
 
 Address = IPv4Address | IPv6Address
@@ -120,7 +122,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Guard(msgspec.Struct, frozen=True, eq=False):
-    """The policy: everything global, and what ``allowed`` opens besides; of these the ports named.
+    """The policy: everything global but this machine, and what ``allowed`` opens besides; of these the ports named.
 
     With a ``proxy_port`` a proxy connects in our place: connections go to it alone, and of a peer only the text of its
     URL can be judged.
@@ -132,7 +134,8 @@ class Guard(msgspec.Struct, frozen=True, eq=False):
 
     def text_refusal(self, host: str, port: int) -> Refusal | None:
         """Why a URL's host and port are refused by their text alone; None when they may go on."""
-        return _text_judged(self, host, port)
+        judged = _text_judged(self, host, port)
+        return judged or self._own_refusal(host)
 
     def blind_refusal(self, host: str, port: int) -> Refusal | None:
         """``text_refusal`` where it is all that there is; None where the connection itself will be judged."""
@@ -156,7 +159,14 @@ class Guard(msgspec.Struct, frozen=True, eq=False):
         if self.proxy_port:
             is_proxy = port == self.proxy_port
             return None if is_proxy else Refusal("Only the proxy is connected to", "leave --proxy out")
-        return _judged(self, address, port)
+        return _judged(self, address, port) or self._own_refusal(address)
+
+    def _own_refusal(self, host: str) -> Refusal | None:
+        """Asked each time, because a machine's addresses change."""
+        for address in _public_addresses(self, host):
+            if is_own(address):
+                return Refusal(f"The address {host} is this machine's own", f"--allow-network {host} opens it")
+        return None
 
     def _is_allowed(self, address: Address) -> bool:
         if any(address in network for network in self.allowed):
@@ -172,6 +182,15 @@ def _text_judged(guard: Guard, host: str, port: int) -> Refusal | None:
     if address is None and guard.proxy_port and is_local_name(host):
         address = _LOOPBACK
     return guard.port_refusal(port) or (guard.address_refusal(address) if address else None)
+
+
+@lru_cache(maxsize=4096)
+def _public_addresses(guard: Guard, host: str) -> tuple[Address, ...]:
+    """What a literal host leads to, unless an operator has opened it."""
+    address = literal_address(host)
+    if address is None or guard._is_allowed(address):
+        return ()
+    return (address, *embedded_addresses(address)) if isinstance(address, IPv6Address) else (address,)
 
 
 @lru_cache(maxsize=4096)
