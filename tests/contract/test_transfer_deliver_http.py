@@ -88,12 +88,14 @@ async def test_a_307_is_sent_again_once(transfers: Transfers, http: HttpReceiver
     assert len(http.log.of("PUT")) == 4
 
 
-async def test_a_wrong_size_found_afterwards_is_a_failure(transfers: Transfers, http: HttpReceiver) -> None:
-    http.behave("/", Behaviour(status=204, kinds=("PUT",)))
+async def test_a_wrong_size_found_afterwards_is_a_reason_to_send_once_more(
+    transfers: Transfers, http: HttpReceiver
+) -> None:
+    http.behave("/", Behaviour(status=204, kinds=("PUT",), times=1))
     (http.directory / "x.png").write_bytes(b"old and longer")
-    with pytest.raises(DeliveryFailed, match="14 bytes") as caught:
-        await transfers.deliver(destination("put", http.url + "/x.png"), Blob.of(b"new"), write())
-    assert caught.value.is_retryable
+    delivery = await transfers.deliver(destination("put", http.url + "/x.png"), Blob.of(b"new"), write())
+    assert delivery.is_verified
+    assert len(http.log.of("PUT")) == 2
 
 
 async def test_what_a_redirect_leads_to_says_nothing_about_a_delivery(

@@ -12,7 +12,7 @@ from imgserve.blob import Blob
 from imgserve.spec.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
-from tests.contract.transfers import LOOPBACK, Listener, destination, source, write
+from tests.contract.transfers import LOOPBACK, Listener, destination, read_page, source, write
 
 PICTURE = bytes(range(256)) * 400
 LIMIT = 200_000
@@ -67,7 +67,7 @@ def server() -> Iterator[tuple[Server, str]]:
 @pytest.fixture
 async def transfers() -> AsyncIterator[Transfers]:
     config = Config(allow_networks=LOOPBACK, source_timeout_s=5.0, memory_bytes=LIMIT)
-    made = Transfers(config, Limits(source_bytes=LIMIT))
+    made = Transfers(config, Limits(source_bytes=LIMIT), read_page)
     yield made
     await made.aclose()
 

@@ -2,6 +2,7 @@
 and of the XML and SVG specifications."""
 
 import base64
+import gzip
 
 from tests.hostile.bombs_raster import Maker, png, zeros
 from tests.pictures import slow_svg, svg
@@ -128,6 +129,8 @@ LIGHT = '<feDiffuseLighting><fePointLight z="9"/></feDiffuseLighting>'
 # SIGKILL, "memory" and "measure" are the worker's own watch.
 SVG: dict[str, tuple[str, Maker]] = {
     "5 MB and a byte": ("svg_bytes", lambda: comments(5_000_001)),
+    "5 MB and a byte, compressed": ("svg_bytes", lambda: gzip.compress(comments(5_000_001))),
+    "250,000 members of gzip": ("decoder", lambda: gzip.compress(b"") * 250_000),
     "a thousand million pixels wide": ("librsvg", lambda: svg("", 'width="1000000000" height="1000000000"')),
     "10,000 groups in each other": ("librsvg", lambda: nested('g opacity=".99"', 10_000)),
     "5,000 switches in each other": ("librsvg", lambda: nested("switch", 5000)),

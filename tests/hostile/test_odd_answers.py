@@ -13,7 +13,7 @@ from imgserve.blob import Blob
 from imgserve.spec.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import TransferError
-from tests.contract.transfers import LOOPBACK, Listener, destination, source, write
+from tests.contract.transfers import LOOPBACK, Listener, destination, read_page, source, write
 
 ODD = {
     "latin": b"caf\xe9",
@@ -109,7 +109,7 @@ def answers() -> Iterator[tuple[Answers, str]]:
 
 @pytest.fixture
 async def transfers() -> AsyncIterator[Transfers]:
-    made = Transfers(Config(allow_networks=LOOPBACK, source_timeout_s=3.0), Limits())
+    made = Transfers(Config(allow_networks=LOOPBACK, source_timeout_s=3.0), Limits(), read_page)
     yield made
     await made.aclose()
 

@@ -56,6 +56,7 @@ SHOWN_BY = {
     "read_root": ("service/test_classic.py", "test_each_code"),
     "write_root": ("service/test_classic.py", "test_each_code"),
     "proxy": ("contract/test_transfer_proxy.py", "test_http_and_https_in_and_out"),
+    "referer": ("contract/test_transfer_logins.py", "test_a_referer_goes_to_its_host_alone"),
     "ca_file": ("contract/test_transfer_tls.py", "test_https_in_and_out"),
     "connect_timeout_s": (TRANSFERS, "test_a_connection_that_does_not_come_is_given_up"),
     "source_timeout_s": (FETCH, "test_a_silent_server_is_given_up"),
@@ -154,6 +155,8 @@ def unusual(option: Option, tmp_path: Path) -> object:
         "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),
         "cors_origin": ("https://a.test", "http://b.test:8080"), "proxy": "http://user:s3cret@proxy.test:3128",
     }  # fmt: skip
+    if option.name == "referer":
+        return ("pics.example.com=https://shop.example.com/",)
     if option.name == "ca_file":
         return str(Authority(tmp_path).ca_file)
     if option.name in TLS_PAIR:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgserve.imaging.faults import SourceUnreadable, SvgInvalid
+from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
 from imgserve.imaging.worker.probe import probe
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize, Resize
@@ -119,12 +119,53 @@ def test_pictures_inside_a_drawing(render: Render, name: str, attribute: str) ->
     assert sheet(render(data, Rasterize(), (200, 200))) == (0, 50, 200, 150)
 
 
-def test_a_compressed_svg_is_refused_by_name(render: Render) -> None:
-    data = gzip.compress(PLAIN)
-    with pytest.raises(SourceUnreadable, match="gzip"):
+PACKED = {
+    "plain": gzip.compress(PLAIN),
+    "two members": gzip.compress(PLAIN[:50]) + gzip.compress(PLAIN[50:]),
+    "zeros behind": gzip.compress(PLAIN) + bytes(512),
+    "utf-16": gzip.compress(b"\xff\xfe" + PLAIN.decode().encode("utf-16-le")),
+}
+
+
+@pytest.mark.parametrize("data", PACKED.values(), ids=PACKED)
+def test_a_compressed_svg_is_drawn(render: Render, data: bytes) -> None:
+    facts = probe(data, Limits(), is_complete=True)
+    assert facts is not None
+    assert facts.is_svg
+    assert sheet(render(data, Rasterize(), (200, 200))) == (0, 50, 200, 150)
+    assert sheet(render(data, Resize(), (200, 100))) == (0, 0, 200, 100)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (gzip.compress(pictures.encoded(pictures.scene(40, 20), "png")), "no SVG"),
+        (gzip.compress(b"hello"), "not a picture"),
+        (gzip.compress(gzip.compress(PLAIN)), "more than once"),
+        (gzip.compress(PLAIN)[:-20], "cut off"),
+        (b"\x1f\x8b\x08" + bytes(90), "cannot be unpacked"),
+        (gzip.compress(b"") * 100, "empty"),
+    ],
+)
+def test_what_is_compressed_and_no_svg_is_named(render: Render, data: bytes, what: str) -> None:
+    with pytest.raises(SourceUnreadable, match=what):
         probe(data, Limits(), is_complete=True)
     with pytest.raises(SvgInvalid):
         render(data, Rasterize(), (20, 10))
+
+
+def test_a_compressed_svg_is_unpacked_up_to_the_limit() -> None:
+    limits = Limits(svg_bytes=len(PLAIN) + 10_000)
+    for spare, is_refused in ((9_000, False), (11_000, True)):
+        data = gzip.compress(PLAIN.replace(b"</svg>", b" " * spare + b"</svg>"))
+        assert probe(data, limits, is_complete=False) is None
+        if is_refused:
+            with pytest.raises(PictureTooLarge, match="svg_bytes"):
+                probe(data, limits, is_complete=True)
+        else:
+            assert probe(data, limits, is_complete=True) is not None
+    with pytest.raises(PictureTooLarge, match="svg_bytes"):
+        probe(b"\x1f\x8b\x08" + bytes(limits.svg_bytes), limits, is_complete=False)
 
 
 @pytest.mark.parametrize("attribute", [b"inkscape:label", b"xlink:href"])

@@ -31,7 +31,7 @@ _UNREADABLE: tuple[tuple[bytes, str], ...] = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture, which this build cannot read"),
     (b"\0\0\x01\0", "an icon file, which this build cannot read"),
     (b"%PDF", "a PDF document, which this build cannot read"),
-    (b"\x1f\x8b", "compressed with gzip, and compressed SVG is not read because its true size cannot be known"),
+    (b"\x1f\x8b", "compressed with gzip more than once"),
 )
 _READABLE_HINT = "send JPEG, PNG, WebP, GIF, TIFF, AVIF or SVG"
 _MARKUP_STARTS = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0<", b"\0\0\xfe\xff", b"\0\0\0<")

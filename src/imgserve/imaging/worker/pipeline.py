@@ -10,7 +10,7 @@ import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import RenderTask, Written
-from imgserve.imaging.worker import bounds, colour, load, probe, save, svgsize
+from imgserve.imaging.worker import bounds, colour, load, probe, save, svgsize, svgz
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.steps import rasterize, resize
 from imgserve.imaging.worker.watch import Watch, unwatched
@@ -37,7 +37,7 @@ def render(
     if output_format is None:
         raise RenderFailed("the recipe reached the worker without an output format")
     bounds.check_output(task.size, limits)
-    picture = _recognised(data, operation, is_strict=task.recipe.load.strict)
+    picture = _recognised(data, operation, limits, is_strict=task.recipe.load.strict)
     facts = probe.measure(picture, limits, watched)
     frames = formats.frames_kept(facts, output_format)
     bounds.check_output(task.size, limits, frames)
@@ -59,9 +59,10 @@ def _first(task: RenderTask) -> Operation:
     return operations[0] if operations else Resize()
 
 
-def _recognised(data: bytes | mmap.mmap, operation: Operation, *, is_strict: bool) -> load.Picture:
+def _recognised(data: bytes | mmap.mmap, operation: Operation, limits: Limits, *, is_strict: bool) -> load.Picture:
     """The source's type. For rasterize everything that is no SVG is an invalid SVG, whatever else it may be."""
     try:
+        data = svgz.unpacked(data, limits) if svgz.is_packed(data) else data
         source_format = detect(data)
     except SourceUnreadable as error:
         if isinstance(operation, Rasterize):

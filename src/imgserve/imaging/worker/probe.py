@@ -7,7 +7,7 @@ counted through, and an SVG is one document: they answer when they are complete.
 import mmap
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import avif, bounds, load, svgsize, webp
+from imgserve.imaging.worker import avif, bounds, load, svgsize, svgz, webp
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.watch import Watch, unwatched
 from imgserve.spec.facts import Facts
@@ -29,6 +29,11 @@ def probe(
 
     ``source_bytes``: how much of an incomplete source is there, of which ``data`` may be the beginning only.
     """
+    if svgz.is_packed(data):
+        bounds.check_svg_bytes(len(data), limits)
+        if not is_complete:
+            return None
+        data = svgz.unpacked(data, limits)
     source_format = detect(data, is_complete=is_complete)
     if source_format is None:
         return None
