@@ -130,6 +130,9 @@ def run(settings: Settings, door: Door) -> int:
 
 
 def _run(settings: Settings, door: Door) -> int:
+    if settings.ignored_variables:
+        detail = "set by Kubernetes or Docker for a service called imgserve, and no settings"
+        logs.event("variables_ignored", names=",".join(settings.ignored_variables), detail=detail)
     if settings.test is not None:
         logs.event("test_switches", switches=repr(settings.test))
         if settings.test.failpoint:

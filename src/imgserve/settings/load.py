@@ -26,7 +26,7 @@ from imgserve.logs import Config as LogLinesConfig
 from imgserve.placeholder import Config as PlaceholderConfig
 from imgserve.runner import Config as RunnerConfig
 from imgserve.settings.options import BY_NAME, BY_TARGET
-from imgserve.settings.read import TEST_SWITCH, Given, gather
+from imgserve.settings.read import TEST_SWITCH, Given, gather, of_a_service
 from imgserve.spec.limits import Limits
 from imgserve.tracing import Config as TracingConfig
 from imgserve.transfer.dispatch import Config as TransferConfig
@@ -84,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True):
     tracing: TracingConfig = TracingConfig()
     drain_s: float = 30.0
     notify_socket: str = ""
+    ignored_variables: tuple[str, ...] = ()
     test: TestSwitches | None = None
 
 
@@ -104,6 +105,7 @@ def load(flags: Namespace, environ: Mapping[str, str], *, is_look: bool = False)
         values.setdefault(section, {})[field] = value.value
     _choose_by_workers(values)
     values[""]["notify_socket"] = environ.get("NOTIFY_SOCKET", "")
+    values[""]["ignored_variables"] = of_a_service(environ)
     tree = {**values.pop(""), **values, "test": _test_switches(environ, problems)}
     settings = msgspec.convert(tree, Settings, dec_hook=lambda kind, value: kind(value))
     shut = [name for name in SECRET_FILES if is_look and name in given and _is_shut(str(given[name].value))]

@@ -4,6 +4,7 @@ A flag goes before a variable, a variable before the file. An empty variable cou
 is parted by commas.
 """
 
+import re
 import tomllib
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +16,12 @@ import msgspec
 from imgserve.settings.options import BY_NAME, CONFIG, OPTIONS, VARIABLE_PREFIX, Option, expected
 
 TEST_SWITCH = "IMGSERVE_TEST"
+_VARIABLES = tuple(option.variable for option in OPTIONS)
+# Kubernetes sets them for a Service, Docker for a linked container, that is called imgserve or imgserve-something.
+_OF_A_SERVICE = re.compile(
+    r"IMGSERVE(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|ENV_\w+|NAME)"
+)
+_SERVICE_PORT, _SERVICE_URL = re.compile(r"IMGSERVE(_\w+)?_PORT"), re.compile(r"(tcp|udp|sctp)://\S+")
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -24,6 +31,16 @@ class Given(msgspec.Struct, frozen=True):
     origin: str
 
 
+def of_a_service(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of variables that look like settings and were set by Kubernetes or Docker."""
+    return tuple(
+        name
+        for name, value in sorted(environ.items())
+        if (name not in _VARIABLES and _OF_A_SERVICE.fullmatch(name))
+        or (_SERVICE_PORT.fullmatch(name) and _SERVICE_URL.fullmatch(value))
+    )
+
+
 def gather(
     flags: Namespace, environ: Mapping[str, str], default_file: Path, problems: list[str], names: Iterable[str] = ()
 ) -> dict[str, Given]:
@@ -31,6 +48,7 @@ def gather(
 
     Each fault becomes a sentence in ``problems``. Only who asks for all is told of names that do not exist.
     """
+    environ = {name: environ[name] for name in environ.keys() - set(of_a_service(environ))}
     wanted = [BY_NAME[name] for name in names or BY_NAME if name != CONFIG.name]
     by_flag = _from_flags(flags, [CONFIG, *wanted], problems)
     by_variable = _from_environment(environ, [CONFIG, *wanted], problems)
@@ -93,10 +111,9 @@ def _table(path: Path, origin: str, problems: list[str]) -> dict[str, object]:
 
 
 def _unknown(environ: Mapping[str, str], table: Mapping[str, object], path: Path) -> Iterator[str]:
-    variables = [option.variable for option in OPTIONS]
     for name in sorted(environ):
-        if name.startswith(VARIABLE_PREFIX) and name not in (*variables, TEST_SWITCH):
-            yield f"{name}: there is no such setting{_meant(name, variables)}"
+        if name.startswith(VARIABLE_PREFIX) and name not in (*_VARIABLES, TEST_SWITCH):
+            yield f"{name}: there is no such setting{_meant(name, _VARIABLES)}"
     keys = [name for name in BY_NAME if name != CONFIG.name]
     for key in table:
         if key not in keys:
