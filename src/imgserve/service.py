@@ -27,6 +27,7 @@ from imgserve.api.config import Config as DoorsConfig
 from imgserve.api.connection import BACKLOG, Server, TimedProtocol
 from imgserve.api.jobs import job_handlers
 from imgserve.api.protected import Protected
+from imgserve.api.refusals import Refusals
 from imgserve.api.seats import Seats
 from imgserve.api.server import Itself, StartedAs, server_handler
 from imgserve.api.tls import Certificate, CertificateInvalid
@@ -115,6 +116,7 @@ class Parts:
             clock,
         )  # fmt: skip
         self.protected = Protected(settings.api.origins())
+        self.refusals = Refusals()
         self.states = States(
             self.protected.states, self.intake.states, queue.states, self.transfers.states, self.pool.states
         )
@@ -151,8 +153,9 @@ async def _serve(settings: Settings, door: Door, shares: Shares) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     async with _parts(settings, keys.are_several, shares) as parts:
         application = app.build(
-            settings.api, keys, parts.protected, parts.intake, parts.queue, parts.pool, parts.transfers, parts.states
-        )
+            settings.api, keys, parts.protected, parts.refusals, parts.intake, parts.queue, parts.pool, parts.transfers,
+            parts.states,
+        )  # fmt: skip
         seats = Seats(*settings.api.connections(shares.connections))
         server = _server(application, TimedProtocol, settings, door.certificate, seats)
         host, port = door.listener.getsockname()[:2]
@@ -203,7 +206,7 @@ def _server(
 async def _operated(settings: Settings, parts: Parts, itself: Itself) -> AsyncIterator[None]:
     """Serve the operator's door, and tell the log of changes of state."""
     handlers = [
-        *job_handlers(parts.intake, parts.desk),
+        *job_handlers(parts.intake, parts.desk, parts.refusals),
         server_handler(parts.states, parts.queue, parts.pool, itself),
     ]
     with control.listening(settings.data_dir) as listener:

@@ -36,7 +36,8 @@ def test_variables_of_a_service_called_imgserve_are_no_settings(variables: dict[
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("IMGSERVE_PORT", "tcp:8602"), ("IMGSERVE_PORT", "http://x:1"), ("IMGSERVE_SERVICE", "x"), ("IMGSERVE_SERVICES", "1"),
+    [("IMGSERVE_PORT", "tcp:8602"),
+     ("IMGSERVE_PORT", "http://x:1"), ("IMGSERVE_SERVICE", "x"), ("IMGSERVE_SERVICES", "1"),
      ("IMGSERVE_HOST_PORT", "8602"), ("IMGSERVE_PORT_HTTP", "80")],
 )  # fmt: skip
 def test_what_no_service_sets_is_still_told(name: str, value: str) -> None:
@@ -48,5 +49,5 @@ def test_the_server_starts_and_tells_once(tmp_path: Path) -> None:
     with Daemon(tmp_path / "data", environment=KUBERNETES) as server:
         assert server.log.count("variables_ignored") == 1
         assert "IMGSERVE_PORT,IMGSERVE_PORT_53_UDP," in server.log
-        status = command("status", "--data-dir", server.data_dir, **KUBERNETES)
+        status = command("status", "--data-dir", server.data_dir, stdin=b"", **KUBERNETES)
         assert status.returncode == 0, status.stderr

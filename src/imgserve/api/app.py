@@ -12,7 +12,7 @@ from typing import Any
 from litestar import Litestar, MediaType, Request, get
 
 from imgserve.api.auth import App, Guarded, Keys, Receive, Scope, Send
-from imgserve.api.classic import Classic, deny_unread
+from imgserve.api.classic import Classic, Refuser
 from imgserve.api.config import Config
 from imgserve.api.cors import Cors
 from imgserve.api.headers import page
@@ -20,6 +20,7 @@ from imgserve.api.health import health_handler
 from imgserve.api.problems import HANDLERS
 from imgserve.api.protected import Protected
 from imgserve.api.rate import Rates
+from imgserve.api.refusals import Refusals
 from imgserve.api.scrape import metrics_handler
 from imgserve.imaging.pool import Pool
 from imgserve.intake import Intake
@@ -32,6 +33,7 @@ def build(
     config: Config,
     keys: Keys,
     protected: Protected,
+    refusals: Refusals,
     intake: Intake,
     queue: Queue,
     pool: Pool,
@@ -48,12 +50,13 @@ def build(
     handlers = [index, health_handler(states, pool), metrics_handler(queue, pool, transfers, states)]
     pages: Any = Litestar(handlers, exception_handlers=HANDLERS, openapi_config=None, logging_config=None)
     rates = Rates(config.rate_per_minute, config.rate_burst)
-    classic = Classic(intake, rates, config.max_body_bytes, config.body_timeout_s)
+    refuser = Refuser(refusals)
+    classic = Classic(intake, rates, refuser, config.max_body_bytes, config.body_timeout_s)
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         is_classic = scope["path"] == "/" and scope["method"] == "POST"
         await (classic if is_classic else pages)(scope, receive, send)
 
-    guarded = Guarded(route, keys, deny_unread, protected)
+    guarded = Guarded(route, keys, refuser.deny_unread, protected)
     origins = config.origins()
     return Cors(guarded, origins) if origins else guarded

@@ -9,13 +9,14 @@ import msgspec
 
 from imgserve import failpoint, logs, metrics, tracing
 from imgserve.api.auth import Receive, Scope, Send
-from imgserve.api.rate import RateLimited, Rates
+from imgserve.api.rate import Rates
+from imgserve.api.refusals import Refusals, told
 from imgserve.callers import Caller
 from imgserve.errors import ImgserveError
 from imgserve.intake import Answer, Intake
 from imgserve.jobs.queue import StorageFailing
 from imgserve.spec.classic import ParseError, parse
-from imgserve.spec.request import FixedOutput, RequestInvalid
+from imgserve.spec.request import FixedOutput, JobRequest, RequestInvalid
 
 PARSE_ERROR = b'{"msg":"request parse error"}'
 RETRY_AFTER_S = 5  # where nobody knows better
@@ -38,45 +39,43 @@ class BodyTooLarge(Exception):
 
 
 class Classic:
-    def __init__(self, intake: Intake, rates: Rates, max_body_bytes: int, body_timeout_s: float) -> None:
+    """``refuser`` answers what is refused."""
+
+    def __init__(
+        self, intake: Intake, rates: Rates, refuser: "Refuser", max_body_bytes: int, body_timeout_s: float
+    ) -> None:
         self._intake = intake
         self._rates = rates
+        self._refuser = refuser
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._intake.is_draining:
-            await deny_unread(self._intake.draining(), scope, receive, send)
+            await self._refuser.deny_unread(self._intake.draining(), scope, receive, send)
             return
         caller: Caller = scope["caller"]
+        request: JobRequest | None = None
         try:
-            async with asyncio.timeout(self._body_timeout_s):
-                body = await self._read(receive)
+            body = await self._body(receive)
             self._rates.take(caller)
             request = parse(body)
-        except BodyTooLarge:
-            await _cannot_parse(send, 413, f"the body is longer than {self._max_body_bytes:,} bytes", close=True)
-            return
-        except (TimeoutError, BodyCutOff):
-            detail = f"the body was not complete after {self._body_timeout_s:g} s, or broke off"
-            await _cannot_parse(send, 200, detail, close=True)
-            return
-        except ParseError as error:
-            await _cannot_parse(send, 200, str(error))
-            return
-        except (RequestInvalid, RateLimited) as error:
-            await deny(error, send, caller)
-            return
-        try:
             answer = await self._intake.take_in(request, caller, good_reply, _traceparent(scope))
+        except BodyTooLarge:
+            sentence = f"the body is longer than {self._max_body_bytes:,} bytes"
+            await self._refuser.cannot_parse(sentence, scope, send, 413, close=True)
+        except BodyCutOff as error:
+            await self._refuser.cannot_parse(str(error), scope, send, close=True)
+        except ParseError as error:
+            await self._refuser.cannot_parse(str(error), scope, send)
         except ImgserveError as error:
-            await deny(error, send, caller)
-            return
+            await self._refuser.deny(error, scope, send, request)
         except Exception:  # noqa: BLE001 - the boundary: a bug of ours still gets an answer of the protocol's shape
             logs.bug("intake_bug")
-            await deny(IntakeBug("a fault inside imgserve; its log has the details"), send, caller)
-            return
-        await self._answer(answer, send)
+            bug = IntakeBug("a fault inside imgserve; its log has the details")
+            await self._refuser.deny(bug, scope, send, request)
+        else:
+            await self._answer(answer, send)
 
     async def _answer(self, answer: Answer, send: Send) -> None:
         await reply(send, 200, answer.body, (b"x-imgserve-job", answer.id.encode()))
@@ -86,6 +85,14 @@ class Classic:
         except StorageFailing as error:
             logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
 
+    async def _body(self, receive: Receive) -> bytes:
+        """Raises BodyTooLarge, BodyCutOff."""
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                return await self._read(receive)
+        except TimeoutError:
+            raise BodyCutOff(f"the body was not complete after {self._body_timeout_s:g} s") from None
+
     async def _read(self, receive: Receive) -> bytes:
         """Raises BodyTooLarge, BodyCutOff."""
         chunks: list[bytes] = []
@@ -93,7 +100,7 @@ class Classic:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise BodyCutOff
+                raise BodyCutOff("the body broke off")
             chunk = message.get("body", b"")
             chunks.append(chunk)
             size += len(chunk)
@@ -114,34 +121,46 @@ def good_reply(outputs: tuple[FixedOutput, ...]) -> bytes:
     return msgspec.json.encode({"dstURL": outputs[0].destination.shown})
 
 
-async def _cannot_parse(send: Send, status: int, detail: str, *, close: bool = False) -> None:
-    metrics.POSTS.labels("refused", "parse_error").inc()
-    logs.event("refused", code="parse_error", detail=detail)
-    # The body has this one key since 2011.
-    await reply(send, status, PARSE_ERROR, (b"x-imgserve-detail", detail.encode("ascii", "replace")), close=close)
+class Refuser:
+    """The classic shape of a fault. Codes 301 and 302 also speak through the status."""
+
+    def __init__(self, refusals: Refusals) -> None:
+        self._refusals = refusals
+
+    async def cannot_parse(
+        self, detail: str, scope: Scope, send: Send, status: int = 200, *, close: bool = False
+    ) -> None:
+        metrics.POSTS.labels("refused", "parse_error").inc()
+        self._refusals.note(self._refusals.of(scope, "parse_error", detail, None))
+        # The body has this one key since 2011.
+        told = (b"x-imgserve-detail", detail.encode("ascii", "replace"))
+        await reply(send, status, PARSE_ERROR, told, close=close)
+
+    async def deny_unread(self, error: ImgserveError, scope: Scope, _receive: Receive, send: Send) -> None:
+        """``deny`` before the body was read: what is left of it must not keep the connection."""
+        await self.deny(error, scope, send, close=True)
+
+    async def deny(
+        self, error: ImgserveError, scope: Scope, send: Send, request: JobRequest | None = None, *, close: bool = False
+    ) -> None:
+        number = (error.number if isinstance(error, RequestInvalid) else error.classic_code) or 301
+        field = "" if isinstance(error, RequestInvalid) else FIELD.get(number, "")
+        status = {301: 503, 302: 401}.get(number, 200)
+        metrics.POSTS.labels("refused", number).inc()
+        if status != 200:
+            metrics.TURNED_AWAY.labels(error.code).inc()
+        refusal = self._refusals.of(scope, error.code, _with_field(field, told(error)), number, request)
+        self._refusals.note(refusal, is_job=scope["path"] == "/" and scope["method"] == "POST")
+        detail = _with_field(field, error.sentence())
+        body = msgspec.json.encode({"msg": "request invalid", "code": number, "detail": detail})
+        headers = [(b"retry-after", str(round(error.retry_after_s or RETRY_AFTER_S)).encode())] if status == 503 else []
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await reply(send, status, body, *headers, close=close)
 
 
-async def deny_unread(error: ImgserveError, scope: Scope, _receive: Receive, send: Send) -> None:
-    """``deny`` before the body was read: what is left of it must not keep the connection."""
-    await deny(error, send, scope.get("caller"), close=True)
-
-
-async def deny(error: ImgserveError, send: Send, caller: Caller | None, *, close: bool = False) -> None:
-    """The classic shape of a fault. Codes 301 and 302 also speak through the status. ``caller``: if it is known."""
-    number = error.number if isinstance(error, RequestInvalid) else error.classic_code
-    status = {301: 503, 302: 401}.get(number or 301, 200)
-    field = "" if isinstance(error, RequestInvalid) else FIELD.get(number or 0, "")
-    sentence = error.sentence()
-    detail = f"{field}: {sentence}" if field and not sentence.startswith(field) else sentence
-    body = msgspec.json.encode({"msg": "request invalid", "code": number or 301, "detail": detail})
-    metrics.POSTS.labels("refused", number or 301).inc()
-    if status != 200:
-        metrics.TURNED_AWAY.labels(error.code).inc()
-    logs.event("refused", code=error.code, classic_code=number or 301, caller=caller.name if caller else None)
-    headers = [(b"retry-after", str(round(error.retry_after_s or RETRY_AFTER_S)).encode())] if status == 503 else []
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await reply(send, status, body, *headers, close=close)
+def _with_field(field: str, sentence: str) -> str:
+    return f"{field}: {sentence}" if field and not sentence.startswith(field) else sentence
 
 
 async def reply(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes], close: bool = False) -> None:

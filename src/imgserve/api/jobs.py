@@ -1,4 +1,4 @@
-"""/v1/jobs: list, show, post, cancel and retry. Faults leave as problem details (``problems.py``).
+"""/v1/jobs and /v1/refusals: list, show, post, cancel and retry. Faults leave as problem details (``problems.py``).
 
 What comes back shows no credential: a job's source and destinations without user names, passwords and queries.
 """
@@ -12,17 +12,25 @@ from litestar.params import Parameter
 
 from imgserve.api.classic import good_reply
 from imgserve.api.problems import BodyNoJob
+from imgserve.api.refusals import Refusals, told
 from imgserve.callers import Caller
 from imgserve.desk import Desk
+from imgserve.errors import ImgserveError
 from imgserve.intake import Intake
 from imgserve.jobs.job import OPERATOR, JobStatus
-from imgserve.jobs.view import MAX_LISTED, JobPage, JobQuery, JobView
+from imgserve.jobs.view import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, JobView, RefusalPage
 from imgserve.spec.classic import ParseError, parse
+from imgserve.spec.faults import RequestInvalid
 
 OPERATOR_CALLER = Caller(OPERATOR, "operator")
 
 
-def job_handlers(intake: Intake, desk: Desk) -> list[HTTPRouteHandler]:
+def job_handlers(intake: Intake, desk: Desk, refusals: Refusals) -> list[HTTPRouteHandler]:
+    @get("/v1/refusals", sync_to_thread=False)
+    def refused(limit: Annotated[int, Parameter(ge=1, le=MAX_REFUSALS)] = 50) -> RefusalPage:
+        """Jobs that were refused since the server's start, the newest first."""
+        return RefusalPage(refusals.newest(limit))
+
     @get("/v1/jobs")
     async def page(
         status: list[JobStatus] | None = None,
@@ -53,7 +61,12 @@ def job_handlers(intake: Intake, desk: Desk) -> list[HTTPRouteHandler]:
             checked = parse(await request.body())
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
-        answer = await intake.take_in(checked, OPERATOR_CALLER, good_reply)
+        try:
+            answer = await intake.take_in(checked, OPERATOR_CALLER, good_reply)
+        except ImgserveError as error:
+            number = error.number if isinstance(error, RequestInvalid) else error.classic_code
+            refusals.note(refusals.of({"caller": OPERATOR_CALLER}, error.code, told(error), number, checked))
+            raise
         return Response(
             await desk.job(answer.id),
             status_code=202,
@@ -61,4 +74,4 @@ def job_handlers(intake: Intake, desk: Desk) -> list[HTTPRouteHandler]:
             background=BackgroundTask(intake.answered, answer.number),
         )
 
-    return [page, show, cancel, retry, submit]
+    return [page, show, cancel, retry, submit, refused]

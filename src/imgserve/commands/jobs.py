@@ -1,4 +1,4 @@
-"""``imgserve jobs list|show|retry|cancel``: an operator's look at the running server's jobs."""
+"""``imgserve jobs list|refused|show|retry|cancel``: an operator's look at the running server's jobs."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from imgserve.commands import words
 from imgserve.commands.words import Commands, Run
 from imgserve.errors import counted
 from imgserve.jobs.job import JobStatus
-from imgserve.jobs.view import MAX_LISTED, JobPage, JobView
+from imgserve.jobs.view import MAX_LISTED, MAX_REFUSALS, JobPage, JobView, RefusalPage
 
 # What a filter means when it names no status.
 TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("queued", "running")}
@@ -38,6 +38,9 @@ def add(commands: Commands) -> None:
     _add_filters(lister)
     lister.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
     _finish(lister, _list)
+    refuser = actions.add_parser("refused", help="posts that became no jobs, newest first", allow_abbrev=False)
+    refuser.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
+    _finish(refuser, _refused)
     shower = actions.add_parser("show", help="all there is to know of one job", allow_abbrev=False)
     shower.add_argument("id", metavar="ID", help="the X-Imgserve-Job of its reply, or how it begins")
     _finish(shower, _show)
@@ -86,6 +89,23 @@ def _list(flags: argparse.Namespace) -> int:
         places = ", ".join(output.destination for output in job.outputs)
         words.say(f"{job.id}  {job.status:<10}  {_age(job):>5}  {job.attempts:>8}  {job.error or '-':<20}  {places}")
     return words.DONE
+
+
+def _refused(flags: argparse.Namespace) -> int:
+    """The server remembers the last thousand since its start."""
+    page = words.client_of(flags).get("/v1/refusals", RefusalPage, {"limit": min(flags.limit, MAX_REFUSALS)})
+    for refusal in page.refusals:
+        if flags.json:
+            words.say_json(refusal)
+            continue
+        who = " ".join(filter(None, (refusal.caller, refusal.client, refusal.host)))
+        words.say(f"{refusal.at:%Y-%m-%d %H:%M:%S}  {refusal.classic_code or '-':>3}  {refusal.code}  {who}")
+        words.say(f"{'':<19}  {'':>3}  {refusal.detail}")
+        if refusal.source:
+            words.say(f"{'':<19}  {'':>3}  {refusal.source} -> {', '.join(refusal.destinations)}")
+    if not page.refusals:
+        words.complain("no job was refused since the server was started")
+    return words.DONE if page.refusals else words.FAILED
 
 
 def _show(flags: argparse.Namespace) -> int:

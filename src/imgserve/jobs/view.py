@@ -14,6 +14,7 @@ from imgserve.spec import url
 from imgserve.spec.recipe import Format
 
 MAX_LISTED = 200
+MAX_REFUSALS = 1000  # that are remembered
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)]
 
 
@@ -84,6 +85,27 @@ class JobPage(msgspec.Struct, frozen=True):
 
     jobs: tuple[JobView, ...]
     next: int | None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A post that became no job. ``client`` is an address, ``host`` what the Host header says.
+
+    Source and destinations are empty when the body could not be read as a job.
+    """
+
+    at: datetime
+    code: str
+    classic_code: int | None
+    detail: str
+    client: str = ""
+    host: str = ""
+    caller: str = ""
+    source: str = ""
+    destinations: tuple[str, ...] = ()
+
+
+class RefusalPage(msgspec.Struct, frozen=True):
+    refusals: tuple[Refusal, ...]
 
 
 HIDDEN_QUERY = "?..."

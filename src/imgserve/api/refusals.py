@@ -1,0 +1,73 @@
+"""What was refused, and why: each refusal of a job is a log line, a count, and one of the last thousand in memory.
+
+The doors (``classic``, ``jobs``) note them; ``jobs`` lists them for the operator. Nothing of a URL but its place is in
+them, and nothing that a request says for itself: its values may be passwords in the wrong field.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from imgserve import logs
+from imgserve.callers import Caller
+from imgserve.errors import ImgserveError
+from imgserve.jobs.view import MAX_REFUSALS, Refusal, shown_place
+from imgserve.spec import tags
+from imgserve.spec.faults import RequestInvalid
+from imgserve.spec.request import JobRequest
+from imgserve.spec.source import source_key
+
+MOST_TEXT = 500
+_VALUE = re.compile(r'\bgot "(?:[^"\\]|\\.)*"')
+_NAME = re.compile(r"\b[A-Za-z_][A-Za-z0-9_-]*: unknown\b(?!, did you mean)")  # one that means no field of ours
+
+
+class Refusals:
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._last: deque[Refusal] = deque(maxlen=MAX_REFUSALS)
+
+    def note(self, refusal: Refusal, *, is_job: bool = True) -> None:
+        """``is_job``: it was to be a job, and not another page."""
+        logs.event(
+            "refused", code=refusal.code, classic_code=refusal.classic_code, caller=refusal.caller,
+            client=refusal.client, host=refusal.host, detail=refusal.detail,
+        )  # fmt: skip
+        if is_job:
+            self._last.append(refusal)
+
+    def of(
+        self, scope: dict[str, Any], code: str, detail: str, number: int | None, request: JobRequest | None = None
+    ) -> Refusal:
+        caller: Caller | None = scope.get("caller")
+        hosts = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
+        client = scope.get("client")
+        return Refusal(
+            at=self._clock(),
+            code=code,
+            classic_code=number,
+            detail=detail[:MOST_TEXT],
+            client=client[0] if client else "",
+            host=hosts[0][:MOST_TEXT] if hosts else "",
+            caller=caller.name if caller else "",
+            source=shown_place(source_key(request.source)) if request else "",
+            destinations=_places(request) if request else (),
+        )
+
+    def newest(self, limit: int) -> tuple[Refusal, ...]:
+        """The newest first."""
+        return tuple(reversed(self._last))[:limit]
+
+
+def told(error: ImgserveError) -> str:
+    """The sentence without what the request itself says: for the log and for the list."""
+    sentence = error.sentence()
+    if not isinstance(error, RequestInvalid):
+        return sentence
+    return _NAME.sub("another name: unknown", _VALUE.sub("got another text", sentence))
+
+
+def _places(request: JobRequest) -> tuple[str, ...]:
+    return tuple(shown_place(output.destination.fill(tags.EXAMPLE).key) for output in request.outputs)
