@@ -3,12 +3,14 @@
 Whatever is imported here is there wherever Python is, so that a package that is missing can be named in a sentence.
 """
 
+import os
 import sys
 
 CHECK_FAULTS = 2
 
 
 def main() -> int:
+    fill_standard_streams()
     try:
         from imgserve import cli
 
@@ -21,6 +23,18 @@ def main() -> int:
             "anew, with make setup, or with pip into a virtual environment of its own\n"
         )
         return CHECK_FAULTS if sys.argv[1:2] == ["check"] else 1
+
+
+def fill_standard_streams() -> None:
+    """Open /dev/null as each of descriptors 0 to 2 that is closed. Else the next file or socket would get that number,
+    and what is written to stderr would go into it. Before everything else, for imports may open files that stay.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # as Python leaves them
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - stays open
 
 
 if __name__ == "__main__":
