@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-N = TypeVar("N", int, float)
+N = TypeVar("N")
 
 # A wait that is longer has failed. No measure of speed: at a load of 30 all takes fifteen times as long.
 PATIENCE_S = 120.0

@@ -17,7 +17,7 @@ from typing import TextIO
 
 import msgspec
 
-from imgserve import logfile, logs, readiness, service
+from imgserve import lifecycle, logfile, logs, readiness, service
 from imgserve.api.server import StartedAs
 from imgserve.errors import ImgserveError, sentence_of, using
 from imgserve.logfile import LogFile
@@ -35,16 +35,20 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 def start(settings: Settings, *, is_foreground: bool) -> int:
-    """Serve, here or in a process of its own; then 0 means that it listens. Raises ImgserveError, OSError."""
+    """Serve, here or in a process of its own; then 0 means that it listens. Raises ImgserveError, OSError.
+
+    Returns in the process that was asked; the one that served ends here.
+    """
     identity = _identity(settings.user)
     if is_foreground:
         logs.start(settings.log_lines)
         try:
-            return _serve(
+            status = _serve(
                 settings, identity, _foreground(settings), lambda url: _say_ready(settings, url), lambda: None
             )
         finally:
             logs.stop()
+        return lifecycle.leave(status)
     reader, writer = os.pipe()
     first = os.fork()
     if first:
@@ -55,7 +59,7 @@ def start(settings: Settings, *, is_foreground: bool) -> int:
     if os.fork():
         os._exit(0)
     os.close(reader)
-    return _detached(settings, identity, writer)
+    return lifecycle.leave(_detached(settings, identity, writer))
 
 
 def _detached(settings: Settings, identity: Identity | None, writer: int) -> int:

@@ -129,6 +129,11 @@ class Intake:
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
+    @property
+    def under_way(self) -> int:
+        """How many requests are being taken in."""
+        return len(self._under_way)
+
     def states(self) -> Iterator[State]:
         if self.is_draining:
             yield State("draining")

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import select
+import signal
 import threading
 import time
 import traceback
@@ -32,7 +33,7 @@ Write = Callable[[bytes], object]
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 MAX_WAITING = 20_000
 GATHER_S = 0.05
-STOP_S = 2.0
+STOP_S = 0.8  # of the 5 s that the server has after drain_s
 
 job: contextvars.ContextVar[str] = contextvars.ContextVar("imgserve_job", default="")
 
@@ -181,6 +182,7 @@ class _Writer:
         self._thread.join(STOP_S)
 
     def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for others to hear
         while not self._ending.is_set():
             self._wake.wait()
             self._ending.wait(GATHER_S)

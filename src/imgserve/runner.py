@@ -27,7 +27,7 @@ PRUNE_EVERY_S = 3600.0
 FULL_PAUSE_S = 0.05
 KEPT_PART = 4
 LOOK_AGAIN_S = 0.5
-GIVE_BACK_S = 5.0
+GIVE_BACK_S = 1.2  # of the 5 s that the server has after drain_s
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class Runner:
         self._clock = clock
         self._running: dict[asyncio.Task[None], Claim | DebtClaim] = {}
         self._count: Counter[type[Claim | DebtClaim]] = Counter()
-        self._settling: set[asyncio.Task[None]] = set()
+        self._settling: dict[asyncio.Task[None], int] = {}
         self._room = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
@@ -86,10 +86,16 @@ class Runner:
         rest = list(self._running)
         for task in rest:
             task.cancel()
+        ends_at = time.monotonic() + GIVE_BACK_S
         if rest:
             await asyncio.wait(rest, timeout=GIVE_BACK_S)
         if self._settling:
-            await asyncio.wait(list(self._settling), timeout=GIVE_BACK_S)
+            await asyncio.wait(list(self._settling), timeout=max(ends_at - time.monotonic(), 0.0))
+
+    @property
+    def unsettled(self) -> tuple[int, ...]:
+        """Numbers of the jobs whose attempt has ended, which is not stored yet."""
+        return tuple(self._settling.values())
 
     def break_off(self, number: int) -> None:
         """End this job's attempt now, if there is one; a worker that renders for it is killed. Its claim is lost."""
@@ -201,8 +207,8 @@ class Runner:
     async def _store(self, settlement: Settlement) -> None:
         """Settle, whoever breaks the attempt off meanwhile: a lost settlement would hold its destinations for ever."""
         settling = asyncio.create_task(self._settle(settlement))
-        self._settling.add(settling)
-        settling.add_done_callback(self._settling.discard)
+        self._settling[settling] = settlement.number
+        settling.add_done_callback(self._settling.pop)
         await asyncio.shield(settling)
 
     async def _settle(self, settlement: Settlement) -> None:

@@ -11,8 +11,7 @@ import gc
 import logging
 import signal
 import socket
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from typing import NamedTuple
 import uvicorn
 import uvloop
 
-from imgserve import descriptors, failpoint, logs, metrics, pages, tracing
+from imgserve import descriptors, failpoint, lifecycle, logs, metrics, pages, tracing
 from imgserve.api import app, control, headers
 from imgserve.api.auth import App, KeyFileInvalid, Keys, read_keys
 from imgserve.api.config import Config as DoorsConfig
@@ -44,6 +43,7 @@ from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.intake import Intake
 from imgserve.jobs.job import Ended
 from imgserve.jobs.sqlite import SqliteQueue
+from imgserve.lifecycle import Ending
 from imgserve.placeholder import Placeholders
 from imgserve.render import Renderer
 from imgserve.runner import Runner
@@ -57,6 +57,10 @@ BEGUN_BYTES = 64_000_000
 COLLECT_AFTER = 20_000
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 KEEP_BYTES = 64 * 1024 * 1024
+# Of the time that all closing has: for what comes after the servers, and for the queue, which comes last.
+PARTS_RESERVE_S, QUEUE_RESERVE_S = 1.0, 0.7
+TRACES_S = 0.4
+QUEUE = "the queue"
 
 
 LISTENING = {
@@ -123,15 +127,28 @@ class Parts:
 
 
 def run(settings: Settings, door: Door) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after a drain. Raises CannotStart, StorageFailing, OSError."""
+    """Serve until SIGTERM or SIGINT; 0 when every end of a job has been stored. What hangs is left behind: the caller
+    leaves by ``lifecycle.leave``. Raises CannotStart, StorageFailing, OSError.
+    """
+    loop = uvloop.new_event_loop()  # never closed: that would wait for what is left behind
+    ending = Ending(settings.drain_s, loop)
+    ending.listen()  # before there is any other thread
     try:
         tracing.start(settings.tracing)
-        return _run(settings, door)
+        _begin(settings)
+        shares = descriptors.shares(descriptors.raise_limit())
+        loop.run_until_complete(_serve(settings, door, shares, ending))
+    except asyncio.CancelledError:
+        logs.event("stopped", detail="while it was starting")
+    else:
+        logs.event("stopped", threads=lifecycle.busy_threads())
     finally:
-        tracing.stop()
+        lifecycle.in_time(tracing.stop, TRACES_S)
+    return 0 if ending.is_complete else 1
 
 
-def _run(settings: Settings, door: Door) -> int:
+def _begin(settings: Settings) -> None:
+    """Log what is odd about the settings, and arm what tests switch on."""
     if settings.ignored_variables:
         detail = "set by Kubernetes or Docker for a service called imgserve, and no settings"
         logs.event("variables_ignored", names=",".join(settings.ignored_variables), detail=detail)
@@ -141,17 +158,16 @@ def _run(settings: Settings, door: Door) -> int:
             failpoint.arm(settings.test.failpoint, settings.test.nth)
         if settings.test.failpoint_file:
             failpoint.arm_by(Path(settings.test.failpoint_file))
-    return uvloop.run(_serve(settings, door, descriptors.shares(descriptors.raise_limit())))
 
 
-async def _serve(settings: Settings, door: Door, shares: Shares) -> int:
-    stop = asyncio.Event()
-    hurry = asyncio.Event()
-    _on_signals(stop, hurry)
+async def _serve(settings: Settings, door: Door, shares: Shares, ending: Ending) -> None:
+    starting = asyncio.current_task()
+    assert starting is not None
+    ending.starting(starting.cancel)
     keys = Keys(settings.api.keys)
     reload = partial(_reload, keys, settings.api.key_file, door)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-    async with _parts(settings, keys.are_several, shares) as parts:
+    async with _parts(settings, keys.are_several, shares, ending) as parts:
         application = app.build(
             settings.api, keys, parts.protected, parts.refusals, parts.intake, parts.queue, parts.pool, parts.transfers,
             parts.states,
@@ -163,16 +179,15 @@ async def _serve(settings: Settings, door: Door, shares: Shares) -> int:
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         itself = Itself(address, str(settings.data_dir.absolute()), door.started_as, settings.drain_s)
         _tune_memory()
-        async with _operated(settings, parts, itself):  # until all has ended: a stop can be watched
+        async with _operated(settings, parts, itself, ending):  # until all has ended: a stop can be watched
             serving = asyncio.create_task(server.serve([door.listener]))
             parts.runner.start()
+            ending.started()
             door.on_listening(address)
-            await _until(stop, serving)
-            await _drain(parts, settings.drain_s, hurry)
+            await ending.until(serving)
+            await lifecycle.drain(parts.intake, parts.runner, ending)
             server.should_exit = True
-            await serving
-    logs.event("stopped")
-    return 0
+            await ending.close({"the HTTP server": serving}, PARTS_RESERVE_S)
 
 
 def _server(
@@ -194,7 +209,7 @@ def _server(
             server_header=False,
             headers=headers.fixed(),
             timeout_keep_alive=10,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=1,
         ),
         certificate,
         settings.api.header_timeout_s,
@@ -203,7 +218,7 @@ def _server(
 
 
 @contextlib.asynccontextmanager
-async def _operated(settings: Settings, parts: Parts, itself: Itself) -> AsyncIterator[None]:
+async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: Ending) -> AsyncIterator[None]:
     """Serve the operator's door, and tell the log of changes of state."""
     handlers = [
         *job_handlers(parts.intake, parts.desk, parts.refusals),
@@ -218,9 +233,12 @@ async def _operated(settings: Settings, parts: Parts, itself: Itself) -> AsyncIt
         finally:
             for task in watching:
                 task.cancel()
-            await asyncio.wait(watching)
             server.should_exit = True
-            await serving
+            closing: dict[str, Awaitable[object]] = {
+                "the control socket": serving,
+                "the watch over states": asyncio.gather(*watching, return_exceptions=True),
+            }
+            await ending.close(closing, PARTS_RESERVE_S)
 
 
 def _tune_memory() -> None:
@@ -237,34 +255,10 @@ def _tune_memory() -> None:
     gc.set_threshold(COLLECT_AFTER, 10, 10)
 
 
-async def _until(stop: asyncio.Event, serving: asyncio.Task[None]) -> None:
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait([stopped, serving], return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-
-
-async def _drain(parts: Parts, patience_s: float, hurry: asyncio.Event) -> None:
-    """Answer what is being taken in, let attempts finish, give the rest back; a second signal cuts it short."""
-    logs.event("draining")
-    ends_at = time.monotonic() + patience_s
-
-    async def finish() -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                await parts.intake.drain()
-        await parts.runner.stop(max(ends_at - time.monotonic(), 0.0))
-
-    finishing = asyncio.create_task(finish())
-    hurried = asyncio.create_task(hurry.wait())
-    await asyncio.wait([finishing, hurried], return_when=asyncio.FIRST_COMPLETED)
-    hurried.cancel()
-    if not finishing.done():
-        finishing.cancel()
-        await parts.runner.stop(0.0)
-
-
 @contextlib.asynccontextmanager
-async def _parts(settings: Settings, is_shared: Callable[[], bool], shares: Shares) -> AsyncIterator[Parts]:
+async def _parts(
+    settings: Settings, is_shared: Callable[[], bool], shares: Shares, ending: Ending
+) -> AsyncIterator[Parts]:
     clock = Clock()
     queue = await SqliteQueue.open(settings.data_dir, settings.queue, clock, _count_end)
     parts = Parts(settings, queue, clock, is_shared, shares.pictures)
@@ -278,9 +272,10 @@ async def _parts(settings: Settings, is_shared: Callable[[], bool], shares: Shar
     except PoolCannotStart as error:
         raise CannotStart(str(error)) from error
     finally:
-        await parts.transfers.aclose()
-        await parts.pool.aclose()
-        await queue.aclose()
+        closing = {"transfers": parts.transfers.break_off(), "render workers": parts.pool.aclose()}
+        await ending.close(closing, QUEUE_RESERVE_S)
+        await ending.close({QUEUE: queue.aclose()})
+        ending.is_complete &= QUEUE not in ending.left_behind
 
 
 def _count_end(ended: Ended) -> None:
@@ -316,12 +311,3 @@ def _reload(keys: Keys, key_file: str, door: Door) -> None:
         logs.event("reload_failed", level=logging.ERROR, detail=sentence_of(error))
     else:
         logs.event("reloaded", keys=len(keys.known))
-
-
-def _on_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
-    def signalled() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled)

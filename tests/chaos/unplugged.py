@@ -4,13 +4,15 @@ A shim between SQLite and the disk. Beside each of the queue's files it keeps a 
 synced; what has been written since waits in a ``.pending`` file. ``after_power_loss`` makes of both what a disk may
 hold that lost its power: all that was synced, and of the rest whatever the drive had got round to.
 
-A file in SHADOW called ``fsync_fails`` or ``read_only`` makes the disk do so.
+A file in SHADOW called ``fsync_fails`` or ``read_only`` makes the disk do so; with one called ``stalled`` no write
+ends.
 """
 
 import random
 import shutil
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +30,7 @@ class _File(apsw.VFSFile):
         self._pending: BinaryIO = (shadow / f"{plain.name}.pending").open("ab", buffering=0)
 
     def xWrite(self, data: bytes, offset: int) -> None:
+        self._stall()
         self._refuse("read_only", apsw.ReadOnlyError("the disk is read-only"))
         super().xWrite(data, offset)
         self._pending.write(_HEAD.pack(offset, len(data)) + data)
@@ -37,11 +40,16 @@ class _File(apsw.VFSFile):
         self._pending.write(_HEAD.pack(size, -1))
 
     def xSync(self, flags: int) -> None:
+        self._stall()
         if (self._shadow / "fsync_fails").exists():
             raise _fsync_failed()
         super().xSync(flags)
         apply(Path(self._pending.name).read_bytes(), self._synced)
         self._pending.truncate(0)
+
+    def _stall(self) -> None:
+        while (self._shadow / "stalled").exists():
+            time.sleep(0.01)
 
     def _refuse(self, name: str, error: apsw.Error) -> None:
         if (self._shadow / name).exists():

@@ -104,8 +104,12 @@ class Committer:
         while self._is_busy:
             self._idle.clear()
             await self._idle.wait()
-        if self._connection is not None:
-            await self._thread.call(self._connection.close)
+
+        def close_file() -> None:
+            if self._connection is not None:
+                self._connection.close()
+
+        await self._thread.call(close_file)  # behind an ``open`` that is not done, too
         self._thread.stop()
 
     def _start(self) -> None:

@@ -143,8 +143,7 @@ class SqliteQueue:
             self._on_end(end)
 
     async def aclose(self) -> None:
-        await self._listing.aclose()
-        await self._committer.aclose()
+        await asyncio.gather(self._listing.aclose(), self._committer.aclose())
         os.close(self._lock_fd)
 
     def states(self) -> Iterator[State]:

@@ -83,6 +83,7 @@ class Listing:
 
     async def aclose(self) -> None:
         if self._connection is not None:
+            self._connection.interrupt()  # a long search
             await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown()
 

@@ -202,12 +202,18 @@ class Transfers:
         """Exchanges that run, and that wait for their turn."""
         return self._client.under_way
 
-    async def aclose(self) -> None:
-        """End running downloads, close connections."""
+    async def break_off(self) -> None:
+        """End running downloads, in a process that is about to end. Its connections end with it: to close them,
+        libcurl would wait for its threads that ask name servers, and hold up the event loop meanwhile.
+        """
         running = tuple(self._fetches)
         for fetch in running:
             fetch.cancel()
         await asyncio.gather(*(fetch.ended() for fetch in running))
+
+    async def aclose(self) -> None:
+        """End running downloads, close connections."""
+        await self.break_off()
         await self._client.aclose()
         await self._threads.aclose()
 

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _CHUNK_BYTES = 1_000_000
 _THREADS = 8
+_LOOK_S = 10.0  # a file system that needs longer to tell what a path names does not answer
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO or device without a peer must not hold the thread
 # What ends without anybody's touching the job: a full or read-only disk, a server or a machine that is away.
 _CAN_HEAL = frozenset({
@@ -53,9 +54,10 @@ class Threads:
 async def fetch(threads: Threads, place: Place, into: Fetch, timeout_s: float) -> None:
     """Copy a regular file into ``into``. Raises SourceUnavailable, SourceTooLarge."""
     gate = Gate()
-    size = await threads.run(lambda: _size(place))
-    await into.reserve(size)
     try:
+        async with asyncio.timeout(timeout_s):
+            size = await threads.run(lambda: _size(place))
+        await into.reserve(size)
         async with asyncio.timeout(timeout_s):
             await threads.run(lambda: _copy_in(place, into, gate))
     except TimeoutError:
@@ -96,17 +98,25 @@ async def delete(threads: Threads, place: Place, write: Write) -> None:
 
 
 async def real_key(threads: Threads, place: Place) -> str:
-    """What tells this place from others: the real path of its directory, and its name."""
+    """What tells this place from others: the real path of its directory, and its name. Raises DeliveryFailed."""
     directory, name = os.path.split(place.path)
-    return f"file://{await threads.run(lambda: os.path.realpath(directory))}/{name}"
+    return f"file://{await _looked(threads, lambda: os.path.realpath(directory))}/{name}"
 
 
 async def is_same_file(threads: Threads, one: Place, other: Place) -> bool:
-    """The same path, or the same device and inode."""
+    """The same path, or the same device and inode. Raises DeliveryFailed."""
     if one.path == other.path:
         return True
-    identities = await threads.run(lambda: (_identity(one), _identity(other)))
+    identities = await _looked(threads, lambda: (_identity(one), _identity(other)))
     return identities[0] is not None and identities[0] == identities[1]
+
+
+async def _looked(threads: Threads, look: Callable[[], T]) -> T:
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            return await threads.run(look)
+    except TimeoutError:
+        raise DeliveryFailed("The destination's file system does not answer", is_retryable=True) from None
 
 
 def _open_source(place: Place) -> int:
