@@ -31,6 +31,10 @@ _CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
 _CUT_OFF_HINT = "check that the file is complete"
 _LENIENT_HINT = f"{_CUT_OFF_HINT}, or set args.strict to false to take what is there"
 _LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others give all or nothing
+# libvips would take a film of AVIF for something else, decode a WebP down to the very size, and take a TIFF's page that
+# happens to have half the size of the first for a smaller copy of it.
+_OPENED_HERE = {"avif", "webp", "tiff"}
+_LEFT_TO_RESAMPLE = 2
 _MARKER, _SCAN = 0xFF, 0xDA
 _FIRST_TURNED_ORIENTATION = 5  # EXIF: 5 to 8 swap width and height
 
@@ -85,9 +89,8 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     transform = {"output_profile": "srgb"} if has_profile(picture) else {}
     wanted = {"height": size.height_px, "size": "both", "crop": crop, **transform}
     try:
-        if picture.format == "avif" or _spare_bands(picture.header):
-            # An AVIF film would not be recognised; a printer's spare bands would be taken for alpha.
-            image = _without_spare_bands(picture.header).thumbnail_image(size.width_px, **wanted)
+        if picture.format in _OPENED_HERE or _spare_bands(picture.header):
+            image = _without_spare_bands(_shrunk(picture, size)).thumbnail_image(size.width_px, **wanted)
         else:
             # the operation's own fail_on does not reach the loader (8.18.7)
             option = f"[fail_on={picture.fail_on}]"
@@ -99,6 +102,21 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     if not loader.startswith(_LOADER[picture.format]):
         raise SourceUnreadable("the source begins like one kind of picture and goes on like another")
     return image
+
+
+def _shrunk(picture: Picture, size: Size) -> pyvips.Image:
+    """As stored; a WebP decoded at a whole fraction of its size, which is a plain mean of each block of pixels.
+
+    At least a factor of two is left to the resampler: a mean alone lets through patterns that come out as moire.
+    """
+    header = picture.header
+    sides = _upright_sides(header, orientation(header))
+    spare = min(sides[0] / size.width_px, sides[1] / size.height_px)
+    shrink = int(spare / _LEFT_TO_RESAMPLE)
+    if picture.format != "webp" or shrink < 2:
+        return header
+    option = {"scale": 1 / shrink, "fail_on": picture.fail_on, "access": "sequential"}
+    return pyvips.Image.webpload_source(_source(picture), **option)
 
 
 def has_profile(picture: Picture) -> bool:
