@@ -145,3 +145,28 @@ def exif_with_thumbnail(thumbnail: bytes) -> bytes:
     first = struct.pack("<HHHIII", 1, 0x0112, 3, 1, 1, 26)
     second = struct.pack("<HHHIIHHIII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(thumbnail), 0)
     return b"Exif\0\0" + b"II*\0" + struct.pack("<I", 8) + first + second + thumbnail
+
+
+WHOLE_BUT_BROKEN: dict[str, tuple[bytes, int, int]] = {  # where, from a mark on, the bytes are spoilt
+    "png": (b"IDAT", 60, 40),
+    "webp": (b"VP8 ", 12, 30),
+    "avif": (b"mdat", 8, 400),
+    "tiff": (b"II*\0", 40, 300),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE_BUT_BROKEN)
+def test_a_whole_file_is_not_said_to_be_cut_off(render: Render, name: Format) -> None:
+    mark, behind, length = WHOLE_BUT_BROKEN[name]
+    image, out = pictures.detailed(300, 200), io.BytesIO()
+    image.save(out, pictures.PILLOW_NAME[name], **({"compression": "tiff_lzw"} if name == "tiff" else {}))
+    data = bytearray(out.getvalue())
+    at = data.index(mark) + behind
+    data[at : at + length] = b"\xff" * length
+    with pytest.raises(SourceUnreadable, match="cannot be decoded") as refusal:
+        render(bytes(data), Resize(), (150, 100))
+    assert "save it anew" in refusal.value.hint
+    assert "complete" not in refusal.value.hint
+    with pytest.raises(SourceUnreadable) as refusal:
+        render(bytes(out.getvalue()[:-200]), Resize(), (150, 100))
+    assert "check that the file is complete" in refusal.value.hint

@@ -1,36 +1,130 @@
-"""The blocks of a GIF, walked without decoding them, to see whether the file goes on to its end. Called by load.
+"""The blocks of a GIF, walked without decoding them: whether the file goes on to its end, and what its frames cover.
 
-libvips takes a file that ends between two frames for a shorter film. GIF89a, sections 17 to 27 and appendix A.
+libvips takes a file that ends between two frames for a shorter film, and gives what no frame covers, or what is cleared
+after a frame, the background colour unless that frame has a transparent one; browsers leave both transparent. Called by
+load and animation. GIF89a, sections 17 to 27 and appendix A.
 """
 
 import mmap
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pyvips
+
+from imgserve.spec.facts import Size
+
+Data = bytes | mmap.mmap
 
 _HEADER_BYTES = 13
 _IMAGE, _EXTENSION, _TRAILER = 0x2C, 0x21, 0x3B
 _IMAGE_BYTES, _EXTENSION_BYTES = 10, 2  # up to the first colour table or sub-block
 _HAS_TABLE, _TABLE_SIZE = 0x80, 0x07
+_CONTROL = 0xF9
+_DISPOSAL, _DISPOSAL_SHIFT = 0x1C, 2
+_KEEP, _CLEAR, _RESTORE = 0, 2, 3
+_OTHER_RESTORE = 4  # as some old programs write it, and libvips reads it
+_COVERED = 255
 
 
-def has_trailer(data: bytes | mmap.mmap) -> bool:
+class Frame(NamedTuple):
+    """A frame's place on the canvas, what becomes of it afterwards, and where the file says so (0: nowhere)."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    disposal: int
+    control_at: int
+
+
+def has_trailer(data: Data) -> bool:
     """Whether whole blocks lead to the trailer. False too where a block is of no known kind."""
+    return any(data[at] == _TRAILER for at in _blocks(data))
+
+
+def frames(data: Data) -> list[Frame]:
+    found: list[Frame] = []
+    control_at = 0
+    for at in _blocks(data):
+        if data[at] == _EXTENSION and data[at + 1] == _CONTROL:
+            control_at = at + 3
+        elif data[at] == _IMAGE:
+            left, top, width, height = (int.from_bytes(data[at + n : at + n + 2], "little") for n in (1, 3, 5, 7))
+            disposal = (data[control_at] & _DISPOSAL) >> _DISPOSAL_SHIFT if control_at else _KEEP
+            disposal = _RESTORE if disposal == _OTHER_RESTORE else disposal
+            found.append(Frame(left, top, width, height, disposal, control_at))
+            control_at = 0
+    return found
+
+
+def cleared_by_restoring(data: Data) -> Data:
+    """The same film: frames that clear an empty canvas restore it instead, which libvips does without a colour."""
+    changed: bytearray | None = None
+    for frame in frames(data):
+        if frame.disposal == _CLEAR:
+            changed = bytearray(data) if changed is None else changed
+            flags = data[frame.control_at] & ~_DISPOSAL
+            changed[frame.control_at] = flags | _RESTORE << _DISPOSAL_SHIFT
+        elif frame.disposal != _RESTORE:
+            break  # from here on the canvas may hold something
+    return data if changed is None else bytes(changed)
+
+
+def masks(found: Sequence[Frame], canvas: Size) -> Iterator[pyvips.Image | None]:
+    """What is covered when each frame is shown: 255 there and 0 elsewhere, one band; None for the whole canvas."""
+    empty = pyvips.Image.black(canvas.width_px, canvas.height_px)
+    covered: pyvips.Image | None = empty
+    for frame in found:
+        before = covered
+        covered = _painted(before, frame, canvas, _COVERED)
+        yield covered
+        if frame.disposal == _RESTORE:
+            covered = before
+        elif frame.disposal == _CLEAR:
+            covered = _painted(covered if covered is not None else empty + _COVERED, frame, canvas, 0)
+
+
+def _painted(mask: pyvips.Image | None, frame: Frame, canvas: Size, value: int) -> pyvips.Image | None:
+    if mask is None:
+        return None
+    is_whole = frame.left == frame.top == 0 and frame.width >= canvas.width_px and frame.height >= canvas.height_px
+    if is_whole and value == _COVERED:
+        return None
+    place = (frame.left, frame.top, frame.width, frame.height)
+    return mask.cast("uchar").draw_rect(value, *place, fill=True) if frame.width and frame.height else mask
+
+
+def masked(image: pyvips.Image, mask: pyvips.Image | None) -> pyvips.Image:
+    """Transparent where the mask is 0."""
+    if mask is None:
+        return image
+    if not image.hasalpha():
+        return image.bandjoin(mask)
+    colours, alpha = image.extract_band(0, n=image.bands - 1), image.extract_band(image.bands - 1)
+    return colours.bandjoin((mask == 0).ifthenelse(0, alpha))
+
+
+def _blocks(data: Data) -> Iterator[int]:
+    """Where each whole block begins, the trailer last; the walk ends where the file does, or makes no sense."""
     if len(data) < _HEADER_BYTES:
-        return False
+        return
     at = _HEADER_BYTES + _table_bytes(data[10])
     while at < len(data):
-        kind = data[at]
-        if kind == _TRAILER:
-            return True
+        kind, begin = data[at], at
         if kind == _EXTENSION:
             at += _EXTENSION_BYTES
         elif kind == _IMAGE and at + _IMAGE_BYTES < len(data):
             at += _IMAGE_BYTES + _table_bytes(data[at + 9]) + 1  # and the smallest code's size
-        else:
-            return False
-        at = _behind_sub_blocks(data, at)
-    return False
+        elif kind != _TRAILER:
+            return
+        at = _behind_sub_blocks(data, at) if kind != _TRAILER else at
+        if kind == _TRAILER or at <= len(data):
+            yield begin
+        if kind == _TRAILER:
+            return
 
 
-def _behind_sub_blocks(data: bytes | mmap.mmap, at: int) -> int:
+def _behind_sub_blocks(data: Data, at: int) -> int:
     end = len(data)
     while at < end and (size := data[at]):
         at += size + 1

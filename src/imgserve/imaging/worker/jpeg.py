@@ -10,7 +10,7 @@ import sys
 
 import pyvips
 
-from imgserve.imaging.worker import load, turbojpeg
+from imgserve.imaging.worker import ending, load, turbojpeg
 from imgserve.imaging.worker.jpegheader import Header
 from imgserve.imaging.worker.turbojpeg import Decoded
 from imgserve.spec.facts import Size
@@ -55,7 +55,7 @@ def covering(picture: load.Picture, size: Size, crop: str) -> pyvips.Image | Non
 def _covering(picture: load.Picture, header: Header, size: Size, crop: str) -> Decoded | None:
     """Of ``size``, as stored. Only what is complete as far as its end mark tells."""
     scale = min(header.width / size.width_px, header.height / size.height_px)
-    if resizer is None or crop not in _SHARE or scale < 1 or not load.has_its_end(picture):
+    if resizer is None or crop not in _SHARE or scale < 1 or not ending.has_end_mark(picture.data, picture.format):
         return None
     shrink = next((step for step in _SHRINKS if scale >= step * _LEFT_TO_RESAMPLE), 1)
     if header.width * header.height / shrink**2 > _MAX_DECODED_PIXELS:

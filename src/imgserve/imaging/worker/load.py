@@ -6,12 +6,24 @@ shown.
 """
 
 import mmap
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import pyvips
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import gif, jpegheader, profile, tiff, vips
+from imgserve.imaging.worker import (
+    colour,
+    colournumbers,
+    ending,
+    gif,
+    jpegheader,
+    profile,
+    tiff,
+    tiffcolour,
+    transparent,
+    vips,
+)
 from imgserve.imaging.worker.jpegheader import Header
 from imgserve.spec.facts import Facts, Size, SourceFormat
 from imgserve.spec.formats import ANIMATED
@@ -25,17 +37,22 @@ _LOADER: dict[SourceFormat, str] = {
     "avif": "heifload",
     "svg": "svgload",
 }
+_MENDED: dict[SourceFormat, Callable[[bytes | mmap.mmap], bytes | mmap.mmap]] = {
+    "tiff": tiff.without_a_flood_of_pages,
+    "gif": gif.cleared_by_restoring,
+}
 _PROFILE = "icc-profile-data"
+_BY_NUMBERS = "imgserve-colours-by-numbers"
+_RGB_OR_GREY = {"srgb", "rgb", "rgb16", "b-w", "grey16"}
 _SAMPLES = {"uchar", "ushort"}
 _CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
-_CUT_OFF_HINT = "check that the file is complete"
-_LENIENT_HINT = f"{_CUT_OFF_HINT}, or set args.strict to false to take what is there"
+_CUT_OFF_HINT, _DAMAGED_HINT = "check that the file is complete", "save it anew with an image editor"
+_OR_LENIENT = ", or set args.strict to false to take what can be read"
 _LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others give all or nothing
 # libvips would take a film of AVIF for something else, decode a WebP down to the very size, and take a TIFF's page that
 # happens to have half the size of the first for a smaller copy of it.
 _OPENED_HERE = {"avif", "webp", "tiff"}
 _LEFT_TO_RESAMPLE = 2
-_MARKER, _SCAN = 0xFF, 0xDA
 _FIRST_TURNED_ORIENTATION = 5  # EXIF: 5 to 8 swap width and height
 
 
@@ -43,8 +60,12 @@ class Picture:
     """A source on the worker's table. Not strict: what is left of a damaged file is shown."""
 
     def __init__(self, data: bytes | mmap.mmap, source_format: SourceFormat, *, is_strict: bool = True) -> None:
-        self.data = tiff.without_a_flood_of_pages(data) if source_format == "tiff" else data
+        mend = _MENDED.get(source_format)
+        self.data = mend(data) if mend else data
         self.format = source_format
+        self.tiff_model = tiffcolour.model(self.data) if source_format == "tiff" else None
+        if self.tiff_model is not None and self.tiff_model.is_opened_as_rgb:
+            self.data = tiffcolour.as_rgb(self.data)
         self.is_strict = is_strict
         self.fail_on = "error" if is_strict else "none"
 
@@ -58,9 +79,18 @@ class Picture:
         """The picture with nothing but its header read. Raises SourceUnreadable."""
         load = getattr(pyvips.Image, f"{_LOADER[self.format]}_source")
         try:
-            return load(_source(self), fail_on=self.fail_on, access="sequential")
+            image = load(_source(self), fail_on=self.fail_on, access="sequential")
         except pyvips.Error as error:
             raise unreadable(self, error) from error
+        if self.tiff_model is not None:
+            image = tiffcolour.read(image, self.tiff_model)
+        return _with_numbers_as_profile(image, self)
+
+    def masks(self) -> Iterator[pyvips.Image | None]:
+        """What each frame of a GIF leaves uncovered, as ``gif.masks``; nothing for other formats."""
+        if self.format == "gif":
+            canvas = Size(self.header.width, self.header.get_page_height())
+            yield from gif.masks(gif.frames(self.data), canvas)
 
 
 def facts(picture: Picture) -> Facts:
@@ -89,8 +119,16 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     transform = {"output_profile": "srgb"} if has_profile(picture) else {}
     wanted = {"height": size.height_px, "size": "both", "crop": crop, **transform}
     try:
-        if picture.format in _OPENED_HERE or _spare_bands(picture.header):
-            image = _without_spare_bands(_shrunk(picture, size)).thumbnail_image(size.width_px, **wanted)
+        header = picture.header
+        mask = next(picture.masks(), None)
+        is_changed = mask is not None or header.hasalpha() or _BY_NUMBERS in header.get_fields()
+        if picture.format in _OPENED_HERE or is_changed:
+            image = gif.masked(_without_spare_bands(_shrunk(picture, size)), mask)
+            if image.hasalpha() and image.interpretation in _RGB_OR_GREY:
+                image = colour.from_profile(image) if has_profile(picture) else image
+                image = transparent.covering(colour.to_srgb(image), size, crop, orientation(header))
+            else:
+                image = image.thumbnail_image(size.width_px, **wanted)
         else:
             # the operation's own fail_on does not reach the loader (8.18.7)
             option = f"[fail_on={picture.fail_on}]"
@@ -113,10 +151,22 @@ def _shrunk(picture: Picture, size: Size) -> pyvips.Image:
     sides = _upright_sides(header, orientation(header))
     spare = min(sides[0] / size.width_px, sides[1] / size.height_px)
     shrink = int(spare / _LEFT_TO_RESAMPLE)
-    if picture.format != "webp" or shrink < 2:
+    if picture.format != "webp" or shrink < 2 or header.hasalpha():  # libwebp would round colours by their alpha
         return header
     option = {"scale": 1 / shrink, "fail_on": picture.fail_on, "access": "sequential"}
     return pyvips.Image.webpload_source(_source(picture), **option)
+
+
+def _with_numbers_as_profile(image: pyvips.Image, picture: Picture) -> pyvips.Image:
+    told = None
+    if image.interpretation in _RGB_OR_GREY:
+        told = colournumbers.profile(picture.data, picture.format, image.bands)
+    if told is None:
+        return image
+    image = image.copy()
+    image.set_type(pyvips.GValue.blob_type, _PROFILE, told)
+    image.set_type(pyvips.GValue.gint_type, _BY_NUMBERS, 1)
+    return image
 
 
 def has_profile(picture: Picture) -> bool:
@@ -157,7 +207,7 @@ def frames(picture: Picture) -> pyvips.Image:
 
 def check_end(picture: Picture) -> None:
     """Raises SourceUnreadable for a strict picture without its end mark; decoding does not always come that far."""
-    if picture.is_strict and not has_its_end(picture):
+    if picture.is_strict and not ending.has_end_mark(picture.data, picture.format):
         raise SourceUnreadable(f"the source is a {picture.format.upper()} that is cut off", _hint(picture))
 
 
@@ -181,35 +231,14 @@ def _without_spare_bands(image: pyvips.Image) -> pyvips.Image:
 
 
 def _hint(picture: Picture) -> str:
-    return _LENIENT_HINT if picture.is_strict and picture.format in _LENIENT_FORMATS else _CUT_OFF_HINT
+    """What mends it: for a whole file it is no use to look for its end."""
+    hint = _DAMAGED_HINT if ending.is_whole(picture.data, picture.format) else _CUT_OFF_HINT
+    return hint + _OR_LENIENT if picture.is_strict and picture.format in _LENIENT_FORMATS else hint
 
 
 def orientation(image: pyvips.Image) -> int:
     """EXIF's number, 1 to 8; 1 where there is none."""
     return int(image.get("orientation")) if "orientation" in image.get_fields() else 1
-
-
-def has_its_end(picture: Picture) -> bool:
-    """False for a JPEG, PNG or GIF without its end mark, which decoding misses when it needs no last row or frame.
-
-    The search starts behind a JPEG's headers, for a thumbnail in them has an end mark of its own.
-    """
-    if picture.format == "png":
-        return picture.data.rfind(b"IEND") > 0
-    if picture.format == "jpeg":
-        return picture.data.rfind(b"\xff\xd9", _start_of_scan(picture.data)) > 0
-    if picture.format == "gif":
-        return gif.has_trailer(picture.data)
-    return True
-
-
-def _start_of_scan(data: bytes | mmap.mmap) -> int:
-    """Walk a JPEG's segments (ITU T.81, annex B) to the first scan; where the walk fails the decoder will judge."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == _MARKER and data[at + 1] != _SCAN:
-        is_fill_byte = data[at + 1] == _MARKER
-        at += 1 if is_fill_byte else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return min(at, len(data))
 
 
 def _source(picture: Picture) -> pyvips.Source:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed
-from imgserve.imaging.worker import turbojpeg, vips
+from imgserve.imaging.worker import transparent, turbojpeg, vips, webp
 from imgserve.imaging.worker.colour import parse_hex
 from imgserve.spec.facts import Size, SourceFormat
 from imgserve.spec.recipe import DEFAULT_QUALITY, Format, OutputOptions
@@ -98,10 +98,12 @@ def encode(image: pyvips.Image, output_format: Format, settings: Mapping[str, st
     """Encode with these settings and no metadata. Raises pyvips.Error."""
     target = pyvips.Target.new_to_descriptor(result_fd)
     getattr(image, _SAVER[output_format])(target, **_WITHOUT_METADATA, **settings)
+    if output_format == "webp" and image.hasalpha():
+        webp.tell_transparency(result_fd)
 
 
 def _flattened(image: pyvips.Image, background: str) -> pyvips.Image:
     colour = parse_hex(background)
     if image.bands == 2:  # grey with alpha: the background may have a colour
         image = image.colourspace("srgb")
-    return image.flatten(background=list(colour))
+    return transparent.flattened(image, list(colour))

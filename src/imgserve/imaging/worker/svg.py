@@ -6,6 +6,7 @@ SVGs are read from memory only: from a file librsvg would read its neighbours to
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 import pyvips
@@ -16,6 +17,7 @@ from imgserve.spec.facts import Size
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _PLACEMENT = re.compile(rb"\s*(?:defer\s+)?(?:(none)|x(Min|Mid|Max)Y(Min|Mid|Max))(?:\s+(meet|slice))?\s*$")
+_ALPHA = 3  # its band
 _FRACTION = {b"Min": 0.0, b"Mid": 0.5, b"Max": 1.0}
 
 
@@ -48,8 +50,26 @@ def draw(data: bytes, size: Size, *, is_stretched: bool, dpi: float = svgsize.NE
     image = svgsize.load(_rewritten(root, changes), dpi=dpi)
     if (image.width, image.height) != (size.width_px, size.height_px):
         image = image.thumbnail_image(size.width_px, height=size.height_px, size="force")
+    image = _rounded(image)
     ground = svgstyle.background(root)
     return image if ground is None else colour.over(image, ground)
+
+
+def _rounded(image: pyvips.Image) -> pyvips.Image:
+    """What cairo has drawn, whose colours libvips divides by their alpha and rounds down: the same, rounded."""
+    alpha = image.extract_band(_ALPHA)
+    places = (image.extract_band(0, n=_ALPHA) + alpha * 256).cast("ushort")
+    return places.maplut(_nearest()).bandjoin(alpha).copy(interpretation="srgb")
+
+
+@lru_cache(maxsize=1)
+def _nearest() -> pyvips.Image:
+    """By alpha * 256 + colour, 65,536 wide. The product of both that was divided is the next whole number above."""
+    place = pyvips.Image.identity(ushort=True)
+    alpha = (place / 256).floor()
+    product = ((place - alpha * 256) * alpha / 255).ceil()
+    whole = (alpha == 0).ifthenelse(1, alpha)
+    return (product * 255 / whole).rint().cast("uchar").copy_memory()
 
 
 def _rewritten(root: Root, changes: dict[bytes, bytes]) -> bytes:

@@ -1,9 +1,12 @@
-"""The first page of a TIFF without the thousands behind it, through which libvips would go. For ``load``.
+"""The first page of a TIFF: without the thousands behind it, through which libvips would go, and what its tags tell.
+
+Called by load and colournumbers.
 
 TIFF 6.0, section 2; BigTIFF (Adobe's TIFF Technical Note 3) as libtiff documents it.
 """
 
 import mmap
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 _MOST_PAGES = 200  # pages are no frames here, but the smaller copies of a picture may stand in some
@@ -21,12 +24,58 @@ class _Layout(NamedTuple):
 
 _CLASSIC, _BIG = _Layout(4, 2, 12, 4), _Layout(8, 8, 20, 8)
 _BIG_VERSION = 43
+_RATIONAL = 5
+_NUMBER_BYTES = {3: 2, 4: 4, _RATIONAL: 8}
+_MOST_ENTRIES = 1000
+_MOST_NUMBER_BYTES = 3 * 2 * 65536  # the longest: three tables of 16 bits
+
+
+def tags(data: bytes | mmap.mmap, wanted: tuple[int, ...]) -> dict[int, list[float]]:
+    """The numbers that the first page's directory tells under these tags; empty lists for other kinds than numbers."""
+    order, layout = _order_and_layout(data)
+    return {tag: _numbers(data, at + 2, layout, order) for tag, at in _entries(data) if tag in wanted}
+
+
+def value_at(data: bytes | mmap.mmap, wanted: int) -> int:
+    """Where the short value of this tag, which is there, stands in the first page's directory."""
+    _, layout = _order_and_layout(data)
+    return next(at for tag, at in _entries(data) if tag == wanted) + 4 + layout.address_bytes
+
+
+def _order_and_layout(data: bytes | mmap.mmap) -> tuple[Literal["little", "big"], _Layout]:
+    order = _BYTE_ORDERS[data[:2]]
+    return order, _BIG if int.from_bytes(data[2:4], order) == _BIG_VERSION else _CLASSIC
+
+
+def _entries(data: bytes | mmap.mmap) -> Iterator[tuple[int, int]]:
+    """The tags of the first page, and where the entry of each begins."""
+    order, layout = _order_and_layout(data)
+    page = int.from_bytes(data[layout.first : layout.first + layout.address_bytes], order)
+    entries = int.from_bytes(data[page : page + layout.count_bytes], order)
+    for number in range(min(entries, _MOST_ENTRIES)):
+        at = page + layout.count_bytes + number * layout.entry_bytes
+        yield int.from_bytes(data[at : at + 2], order), at
+
+
+def _numbers(data: bytes | mmap.mmap, at: int, layout: _Layout, order: Literal["little", "big"]) -> list[float]:
+    kind = int.from_bytes(data[at : at + 2], order)
+    count = int.from_bytes(data[at + 2 : at + 2 + layout.address_bytes], order)
+    size = _NUMBER_BYTES.get(kind, 0)
+    if not 0 < count * size <= _MOST_NUMBER_BYTES:
+        return []
+    value_at = at + 2 + layout.address_bytes
+    if count * size > layout.address_bytes:
+        value_at = int.from_bytes(data[value_at : value_at + layout.address_bytes], order)
+    parts = [data[place : place + size] for place in range(value_at, value_at + count * size, size)]
+    if kind != _RATIONAL:
+        return [float(int.from_bytes(part, order)) for part in parts]
+    pairs = [(int.from_bytes(part[:4], order), int.from_bytes(part[4:], order)) for part in parts]
+    return [above / below if below else 0.0 for above, below in pairs]
 
 
 def without_a_flood_of_pages(data: bytes | mmap.mmap) -> bytes | mmap.mmap:
     """The same bytes; of more than a few hundred pages a copy that ends with the first."""
-    order = _BYTE_ORDERS[data[:2]]
-    layout = _BIG if int.from_bytes(data[2:4], order) == _BIG_VERSION else _CLASSIC
+    order, layout = _order_and_layout(data)
     at = layout.first
     ends = [at]
     while len(ends) <= _MOST_PAGES + 1:

@@ -1,13 +1,17 @@
-"""The chunks of a WebP, walked to count frames before libwebp does, whose time grows with their square. For ``probe``.
+"""The chunks of a WebP: walked to count frames before libwebp does, whose time grows with their square; and the flag of
+a film's transparency. Called by probe and save.
 
 RFC 9649, sections 2.3 to 2.7.
 """
 
 import mmap
+import os
 
 _HEADER_BYTES, _CHUNK_HEADER_BYTES = 12, 8
 _FRAME = b"ANMF"
 _MOST_OTHERS = 10_000
+_EXTENDED, _FLAGS_AT = b"VP8X", 20
+_ANIMATED, _ALPHA = 0x02, 0x10
 
 
 def frames_up_to(most: int, data: bytes | mmap.mmap) -> int | None:
@@ -23,3 +27,10 @@ def frames_up_to(most: int, data: bytes | mmap.mmap) -> int | None:
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         at += _CHUNK_HEADER_BYTES + size + size % 2
     return frames
+
+
+def tell_transparency(descriptor: int) -> None:
+    """Set the flag of a film that libwebp cut to its opaque parts: else viewers may show what is around as black."""
+    head = os.pread(descriptor, _FLAGS_AT + 1, 0)
+    if head[_HEADER_BYTES : _HEADER_BYTES + 4] == _EXTENDED and head[_FLAGS_AT] & _ANIMATED:
+        os.pwrite(descriptor, bytes([head[_FLAGS_AT] | _ALPHA]), _FLAGS_AT)
