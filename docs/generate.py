@@ -25,7 +25,7 @@ from imgserve.spec.operations import Rasterize, Resize
 DOCS = Path(__file__).resolve().parent
 PLACE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-TOOLS = ("submit", "jobs", "render", "completion")
+TOOLS = ("submit", "jobs", "queue", "render", "completion")
 
 
 def codes() -> Iterator[str]:

@@ -148,6 +148,14 @@ async def claimed(queue: Queue, now: float = START) -> Claim:
     return work.claims[0]
 
 
+async def pruned(queue: Queue, now: float) -> int:
+    """How many jobs a whole pass deletes."""
+    jobs = 0
+    while not (step := await queue.prune(now)).is_done:
+        jobs += step.jobs
+    return jobs + step.jobs
+
+
 async def due_debts(queue: Queue, now: float = START) -> tuple[DebtClaim, ...]:
     return (await queue.take_work(0, 100, now)).debts
 
@@ -180,6 +188,24 @@ async def failed(queue: Queue, *outputs: FixedOutput, now: float = START) -> Acc
     assert claim.number == entry.number
     assert await queue.settle(ended(claim, "failed"), now)
     return entry
+
+
+def add_ended(db: apsw.Connection, count: int, status: str, ended_at: float, debt: str = "none") -> None:
+    """So many ended jobs at once, written into the file of a queue that no server has; microseconds apart."""
+    with db:
+        db.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
+            " INSERT INTO job (id, status, source, facts, digest, reply, is_answered, is_released, epoch, created_at,"
+            " deadline_at, run_at, caller, ended_at) SELECT lower(hex(randomblob(16))), ?2, zeroblob(300), x'', x'',"
+            " zeroblob(200), 1, 1, 1, 1, 1, 1, 'a', ?3 + i / 1e6 FROM n",
+            (count, status, ended_at),
+        )
+        db.execute(
+            "INSERT INTO output (job, spec, destination, is_form, status, debt)"
+            " SELECT number, zeroblob(900), 'http://place.test:80/' || number, 0, 'delivered', ?2 FROM job"
+            " WHERE number > (SELECT max(number) FROM job) - ?1",
+            (count, debt),
+        )
 
 
 GRANTED, BUSY, OVERTAKEN, LOST = Granted(), Busy(), Denied("overtaken"), Denied("lost")

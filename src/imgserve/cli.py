@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from imgserve.commands import completion, jobs, render, server, submit
+from imgserve.commands import completion, jobs, queue, render, server, submit
 from imgserve.commands.parser import Parser
 from imgserve.commands.words import INTERRUPTED, Commands
 from imgserve.errors import ImgserveError, sentence_of
@@ -118,7 +118,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     for name in ("status", "check"):
         each[name].add_argument("--json", action="store_true", help="print one JSON object, for programs")
     each["help"].add_argument("about", nargs="*", metavar="COMMAND")
-    for module in (submit, jobs, render):
+    for module in (submit, jobs, queue, render):
         module.add(places)
     completion.add(places, parser)
     return parser, each

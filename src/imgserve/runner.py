@@ -24,6 +24,8 @@ from imgserve.stage import stage
 
 STORAGE_PAUSE_S = 1.0
 PRUNE_EVERY_S = 3600.0
+# Several times as long as a step takes: the queue's thread is the others' meanwhile.
+PRUNE_PAUSE_S = 0.05
 FULL_PAUSE_S = 0.05
 KEPT_PART = 4
 LOOK_AGAIN_S = 0.5
@@ -233,8 +235,17 @@ class Runner:
     async def _prune(self) -> None:
         while True:
             try:
-                while pruned := await self._queue.prune(self._clock()):
-                    logs.event("pruned", jobs=pruned)
+                await self._prune_all()
             except ImgserveError as error:
                 logs.event("pruning_failed", level=logs.WARNING, code=error.code, detail=error.detail)
             await asyncio.sleep(PRUNE_EVERY_S)
+
+    async def _prune_all(self) -> None:
+        jobs, is_done = 0, False
+        while not is_done:
+            step = await self._queue.prune(self._clock())
+            jobs, is_done = jobs + step.jobs, step.is_done
+            if not is_done:
+                await asyncio.sleep(PRUNE_PAUSE_S)
+        if jobs:
+            logs.event("pruned", jobs=jobs)

@@ -3,7 +3,7 @@
 import pytest
 
 from imgserve.jobs.queue import Config
-from tests.queues import START, SqliteHouse, claimed, due_debts, ended, failed, output, released
+from tests.queues import START, SqliteHouse, claimed, due_debts, ended, failed, output, pruned, released
 
 SHORT = Config(min_free_disk_bytes=0, keep_ended_s=10, keep_failed_s=20, lease_s=8, heartbeat_s=2, debt_s=30)
 
@@ -13,7 +13,7 @@ async def test_how_long_ended_and_failed_jobs_are_kept(house: SqliteHouse) -> No
     await released(queue)
     await queue.settle(ended(await claimed(queue), "delivered"), START)
     await failed(queue, output(is_bare=True))
-    assert [await queue.prune(START + later) for later in (9, 11, 19, 21)] == [0, 1, 0, 1]
+    assert [await pruned(queue, START + later) for later in (9, 11, 19, 21)] == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize(("later", "is_due"), [(7, False), (9, True)])

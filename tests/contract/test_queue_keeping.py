@@ -19,6 +19,7 @@ from tests.queues import (
     failed,
     new_job,
     output,
+    pruned,
     released,
 )
 
@@ -30,43 +31,43 @@ OTHER = "http://place.test:80/b.png"
 async def test_ended_jobs_are_kept_for_a_day(queue: Queue) -> None:
     await released(queue)
     await queue.settle(ended(await claimed(queue), "delivered"), START)
-    assert await queue.prune(START + DAY_S - 1) == 0
-    assert await queue.prune(START + DAY_S + 1) == 1
-    assert await queue.prune(START + DAY_S + 1) == 0
+    assert await pruned(queue, START + DAY_S - 1) == 0
+    assert await pruned(queue, START + DAY_S + 1) == 1
+    assert await pruned(queue, START + DAY_S + 1) == 0
 
 
 async def test_failed_jobs_are_kept_for_two_weeks(queue: Queue) -> None:
     await failed(queue, output(is_bare=True))
-    assert await queue.prune(START + 14 * DAY_S - 1) == 0
-    assert await queue.prune(START + 14 * DAY_S + 1) == 1
+    assert await pruned(queue, START + 14 * DAY_S - 1) == 0
+    assert await pruned(queue, START + 14 * DAY_S + 1) == 1
 
 
 async def test_superseded_jobs_are_kept_for_a_day(queue: Queue) -> None:
     await released(queue)
     await released(queue)
-    assert await queue.prune(START + DAY_S + 1) == 1
+    assert await pruned(queue, START + DAY_S + 1) == 1
 
 
 async def test_open_jobs_are_never_pruned(queue: Queue) -> None:
     await accepted(queue, output(KEY))
     await released(queue, output(OTHER))
-    assert await queue.prune(START + 1e9) == 0
+    assert await pruned(queue, START + 1e9) == 0
     assert len((await queue.take_work(10, 0, START + 1e9)).claims) == 1
 
 
 async def test_a_job_that_still_owes_is_not_pruned(queue: Queue) -> None:
     await failed(queue)
-    assert await queue.prune(START + 1e9) == 0
+    assert await pruned(queue, START + 1e9) == 0
     debt = (await due_debts(queue, START + 1e9))[0]
     await queue.settle_debt(debt, "given_up", START + 1e9)
-    assert await queue.prune(START + 1e9) == 1
+    assert await pruned(queue, START + 1e9) == 1
 
 
 async def test_pruned_numbers_and_outputs_do_not_come_back(queue: Queue) -> None:
     """Kept renditions and temporary files go by the output's id."""
     old = await released(queue)
     await queue.settle(ended(await claimed(queue), "delivered"), START)
-    await queue.prune(START + 1e9)
+    await pruned(queue, START + 1e9)
     new = await accepted(queue)
     assert new.number > old.number
     assert new.output_ids[0] > old.output_ids[0]
@@ -102,7 +103,7 @@ async def test_each_end_is_told_once(house: SqliteHouse) -> None:
     failure = Settlement(again.number, again.token, (OutputResult(again.outputs[0].id, "failed"),), error="poison")
     await queue.settle(failure, START + 4)
     await queue.settle(failure, START + 5)
-    await queue.prune(START + 1e9)
+    await pruned(queue, START + 1e9)
     assert told[1:] == [Ended("failed", "poison", START + 1, START + 4)]
     queue = await house.open(on_end=told.append)
     assert len(told) == 2
@@ -152,7 +153,7 @@ async def test_the_day_begins_with_the_last_write(house: SqliteHouse, again_afte
     await queue.note_placeholder(b"one", 100, START)
     await queue.note_placeholder(b"one", 100, START + again_after_s)
     last = START + again_after_s + DAY_S - 1
-    await queue.prune(last)
+    await pruned(queue, last)
     if is_reopened:
         queue = await house.open(last)
     assert await queue.placeholder_digests(100, last) == {b"one"}
@@ -161,7 +162,7 @@ async def test_the_day_begins_with_the_last_write(house: SqliteHouse, again_afte
 async def test_digests_are_forgotten_on_disk_too(house: SqliteHouse) -> None:
     queue = await house.open()
     await queue.note_placeholder(b"one", 100, START)
-    await queue.prune(START + 2 * DAY_S)
+    await pruned(queue, START + 2 * DAY_S)
     assert await queue.placeholder_digests(100, START) == frozenset()
     queue = await house.open()
     assert await queue.placeholder_digests(100, START) == frozenset()

@@ -23,6 +23,7 @@ from tests.queues import (
     final_of,
     output,
     placeholder_of,
+    pruned,
     released,
 )
 from tests.states import OTHER, one_of_each, only
@@ -123,7 +124,7 @@ async def test_retry_is_refused_where_a_newer_job_has_written_and_is_forgotten(q
     claim = await claimed(queue)
     assert await queue.acquire(final_of(claim), START) == GRANTED
     await queue.settle(ended(claim, "delivered"), START)
-    assert await queue.prune(START + 2 * DAY_S) == 1
+    assert await pruned(queue, START + 2 * DAY_S) == 1
     with pytest.raises(NotRetryable, match="newer job"):
         await queue.retry(old.id, DAY_S, START + 2 * DAY_S)
 

@@ -185,7 +185,14 @@ def connect(path: Path) -> apsw.Connection:
     path.chmod(0o600)
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(2000)
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "journal_size_limit=16777216", "temp_store=MEMORY"):
+    # A new file gives the room of deleted jobs back (sqlite_prune); one with tables stays as it is.
+    for pragma in (
+        "auto_vacuum=INCREMENTAL",
+        "journal_mode=WAL",
+        "foreign_keys=ON",
+        "journal_size_limit=16777216",
+        "temp_store=MEMORY",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute(SYNCED)
     # Else SQLite, as this wheel builds it, plans a statement anew for each value that is bound: a third of our time.

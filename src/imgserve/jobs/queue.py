@@ -136,6 +136,13 @@ class Work(msgspec.Struct, frozen=True):
 ANY_HOST = HostRoom()
 
 
+class Pruned(msgspec.Struct, frozen=True):
+    """``jobs``: how many were deleted; ``is_done``: no more are to be deleted now."""
+
+    jobs: int
+    is_done: bool
+
+
 class Counts(msgspec.Struct, frozen=True):
     """What is not over. ``owed`` and ``given_up``: placeholders of failed jobs that still lie where they were put.
 
@@ -267,8 +274,8 @@ class Queue(Protocol):
         """
         ...
 
-    async def prune(self, now: float) -> int:
-        """Delete ended jobs past their time; how many."""
+    async def prune(self, now: float) -> Pruned:
+        """Delete some of the ended jobs that are past their time, so few that nobody notices."""
         ...
 
     async def aclose(self) -> None: ...

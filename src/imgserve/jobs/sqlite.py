@@ -24,6 +24,7 @@ from imgserve.jobs import sqlite_clock as clocks
 from imgserve.jobs import sqlite_destinations as destinations
 from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_operator as operator
+from imgserve.jobs import sqlite_prune as pruning
 from imgserve.jobs.committer import Committer, transaction
 from imgserve.jobs.drain import DrainRate
 from imgserve.jobs.job import (
@@ -47,6 +48,7 @@ from imgserve.jobs.queue import (
     DiskFull,
     Granted,
     HostRoom,
+    Pruned,
     QueueFull,
     ShareFull,
     StorageFailing,
@@ -84,6 +86,7 @@ class SqliteQueue:
         self._is_work_waiting = False  # written in the committer's thread, read between two of its commits
         self._freed: dict[str, asyncio.Future[None]] = {}
         self._placeholders: dict[int, dict[bytes, float]] = {}
+        self._prune_place = pruning.Place()
 
     @classmethod
     async def open(
@@ -254,7 +257,7 @@ class SqliteQueue:
 
     async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
         known = self._placeholders.setdefault(size_bytes, {})
-        if known.get(digest, 0.0) > now - attempts.NOTE_AGAIN_S:
+        if known.get(digest, 0.0) > now - pruning.NOTE_AGAIN_S:
             return
         await self._committer.run(
             lambda db: (
@@ -266,7 +269,7 @@ class SqliteQueue:
 
     async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
         known = self._placeholders.get(size_bytes, {})
-        return frozenset(digest for digest, seen_at in known.items() if seen_at > now - attempts.PLACEHOLDER_MEMORY_S)
+        return frozenset(digest for digest, seen_at in known.items() if seen_at > now - pruning.PLACEHOLDER_MEMORY_S)
 
     async def wait_for_work(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -293,13 +296,20 @@ class SqliteQueue:
             lambda db: operator.cancel(db, job_id, self._config, now), lambda _: self._work.set()
         )
 
-    async def prune(self, now: float) -> int:
+    async def prune(self, now: float) -> Pruned:
+        # Lost with the power, they are deleted again.
+        done = await self._committer.run(
+            lambda db: pruning.step(db, self._prune_place, self._config, now), survives_power_loss=False
+        )
+        self._prune_place = done.place or pruning.Place()
+        if done.place is None:
+            self._forget_placeholders(now - pruning.PLACEHOLDER_MEMORY_S)
+        return Pruned(done.jobs, done.place is None)
+
+    def _forget_placeholders(self, before: float) -> None:
         for known in self._placeholders.values():
-            for digest in [
-                digest for digest, seen_at in known.items() if seen_at <= now - attempts.PLACEHOLDER_MEMORY_S
-            ]:
+            for digest in [digest for digest, seen_at in known.items() if seen_at <= before]:
                 del known[digest]
-        return await self._committer.run(lambda db: attempts.prune(db, self._config, now))
 
     def _wake_if_waiting(self, freed: list[str]) -> None:
         """As ``_wake``, unless what was released has been taken in the same commit."""

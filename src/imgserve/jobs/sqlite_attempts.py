@@ -24,10 +24,6 @@ _decode_facts = msgspec.json.Decoder(Facts).decode
 _decode_output = msgspec.json.Decoder(FixedOutput).decode
 
 DEBT_LEASE_S = 120.0
-PRUNE_ROWS = 1000
-# A placeholder that is written again is noted again after an hour only, so 24 hours need one more.
-NOTE_AGAIN_S = 3600.0
-PLACEHOLDER_MEMORY_S = 24 * 3600.0 + NOTE_AGAIN_S
 
 
 def take_work(
@@ -215,18 +211,3 @@ def settle_debt(db: apsw.Connection, debt: DebtClaim, outcome: DebtOutcome) -> l
         ("owed" if is_retry else outcome, outcome if is_retry else None, debt.output.id, debt.token),
     )
     return freed
-
-
-def prune(db: apsw.Connection, config: Config, now: float) -> int:
-    """Delete up to ``PRUNE_ROWS`` jobs of each kind; fewer than that means that all are gone."""
-    pruned = 0
-    for is_failed, before in ((True, now - config.keep_failed_s), (False, now - config.keep_ended_s)):
-        db.execute(
-            "DELETE FROM job WHERE number IN (SELECT number FROM job WHERE ended_at < ?"
-            " AND (status = 'failed') = ? AND NOT EXISTS"
-            " (SELECT 1 FROM output WHERE output.job = job.number AND debt = 'owed') LIMIT ?)",
-            (before, is_failed, PRUNE_ROWS),
-        )
-        pruned += db.changes()
-    db.execute("DELETE FROM placeholder WHERE seen_at <= ?", (now - PLACEHOLDER_MEMORY_S,))
-    return pruned
