@@ -206,6 +206,17 @@ async def test_other_file_fields_send_an_empty_file_in_their_place(transfers: Tr
     assert empty in sent.body
 
 
+async def test_names_cannot_break_out_of_their_part(transfers: Transfers) -> None:
+    """As the standard has it for multipart/form-data: quotes and line ends are percent-encoded, and nothing else."""
+    page = f"""<form action=/take><input name='a"b&#10;c%20;' value=1><input type=file name='d"&#13;e'>{FILE}</form>"""
+    with OddSite(page.encode()) as site:
+        await post(transfers, site.url + "/page", name='x";\u2028.png')
+        [sent] = site.posts()
+    assert b'name="a%22b%0D%0Ac%20;"\r\n' in sent.body
+    assert b'name="d%22%0D%0Ae"; filename=""\r\n' in sent.body
+    assert 'name="image_file"; filename="x%22;\u2028.png"\r\n'.encode() in sent.body
+
+
 @pytest.mark.parametrize(
     ("action", "path"),
     [

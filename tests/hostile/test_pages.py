@@ -18,7 +18,7 @@ from imgserve.imaging.pool import Config, Pool
 from imgserve.spec.limits import Limits
 from imgserve.spec.page import Page
 from imgserve.transfer.faults import DeliveryFailed
-from imgserve.transfer.write import Write
+from imgserve.transfer.write import Write, WriteState
 from tests import pictures
 from tests.chaos.gauges import Spent, cpu_s
 from tests.daemon import LOOPBACK, Daemon, wait_until
@@ -163,3 +163,18 @@ async def test_hostile_pages_cost_the_server_nothing(tmp_path: Path) -> None:
             assert used_s - before_s < 1.0 + sized(3, 40) * 0.1
             assert server.stop() == 0
         assert not bad.posts()
+
+
+@pytest.mark.parametrize("state", ["placeholder", "final"])
+async def test_pages_of_two_principals_are_read_by_two_processes(state: WriteState) -> None:
+    page = SHAPES["forms, inputs of one"](LONGEST // 4)
+    pool = Pool(Config(workers=1, probe_timeout_s=PATIENCE_S), Limits(), lambda: True)
+    await pool.start()
+    seen: dict[int, set[str]] = {}
+    for principal in ("a", "b", "a", "b"):
+        before = {pid: cpu_s(pid) or 0.0 for pid in pool.worker_pids}
+        await read(pool, page, write=Write(state, "image/png", "o1", 1, PATIENCE_S, whose=principal))
+        reader = max(before, key=lambda pid: (cpu_s(pid) or 0.0) - before[pid])
+        seen.setdefault(reader, set()).add(principal)
+    await pool.aclose()
+    assert all(len(principals) == 1 for principals in seen.values()), seen

@@ -54,11 +54,11 @@ def start_input(building: Building, name: str, attributes: Attributes) -> None:
 
 def start_button(building: Building, name: str, attributes: Attributes) -> None:
     building.open.end("button")
-    if building.open.top.context.select is None:
-        kind = attributes.get("type", "").lower()
-        is_command = "command" in attributes or "commandfor" in attributes
-        is_submitter = kind == "submit" or (kind not in ("reset", "button") and not is_command)
-        building.add("submit" if is_submitter else "button", attributes, attributes.get("value"))
+    kind = attributes.get("type", "").lower()
+    # One that stands in a select element itself is what the select shows.
+    is_other = "command" in attributes or "commandfor" in attributes or building.open.top.name == "select"
+    is_submitter = kind == "submit" or (kind not in ("reset", "button") and not is_other)
+    building.add("submit" if is_submitter else "button", attributes, attributes.get("value"))
     building.push(name, attributes)
 
 
@@ -79,7 +79,7 @@ def start_select(building: Building, name: str, attributes: Attributes) -> None:
 
 
 def start_group(building: Building, name: str, attributes: Attributes) -> None:
-    _end_option(building)
+    end_option(building)
     context = msgspec.structs.replace(
         building.open.top.context, is_group_disabled="disabled" in attributes, option=None
     )
@@ -87,7 +87,7 @@ def start_group(building: Building, name: str, attributes: Attributes) -> None:
 
 
 def start_option(building: Building, name: str, attributes: Attributes) -> None:
-    _end_option(building, but="optgroup")
+    end_option(building, but="optgroup")
     context = building.open.top.context
     value = attributes.get("value")
     option = Option(
@@ -110,7 +110,8 @@ def end_form(building: Building, name: str) -> None:
         building.open.take_out(element)
 
 
-def _end_option(building: Building, but: str = "") -> None:
+def end_option(building: Building, but: str = "") -> None:
+    """An option, and a group but for ``but``, end where another begins."""
     if building.open.has("select"):
         building.open.imply_ends(but)
     elif building.open.top.name == "option":

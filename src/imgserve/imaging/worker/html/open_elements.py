@@ -34,6 +34,7 @@ _BOUNDARIES: dict[Boundary, tuple[str, ...]] = {
     "special": (*_SCOPE, *_BLOCKS),
     "item": tuple(name for name in (*_SCOPE, *_BLOCKS) if name not in ("address", "div", "p")),
 }
+_MOST_ADOPTIONS = 8
 _IMPLIED = frozenset({"dd", "dt", "li", "optgroup", "option", "p", "rb", "rp", "rt", "rtc"})
 
 
@@ -143,13 +144,21 @@ class OpenElements:
             self.pop()
 
     def end_formatting(self, name: str) -> None:
-        """The adoption agency, as far as open elements go: with a block inside, only the formatting element goes."""
+        """The adoption agency, as far as open elements go. It takes a formatting element out of the block in it and
+        puts it into that block, again and again, and ends it there, with all that is open in the last of the blocks.
+        """
         if not self.has(name):
             return
-        if self._bound("special") > self._named[name][-1].serial:
-            self.take_out(self._named[name][-1])
-        else:
+        element = self._named[name][-1]
+        special = self._boundaries["special"]
+        blocks = len(special) - bisect_left(special, element.serial)
+        if not blocks:
             self.pop_to(name)
+            return
+        self.take_out(element)
+        if blocks < _MOST_ADOPTIONS:
+            while self.top.serial != special[-1]:
+                self.pop()
 
     def is_innermost(self, element: Element) -> bool:
         """Whether it is open, and no other of its name in it."""

@@ -18,7 +18,7 @@ from imgserve.imaging.worker.html.tokens import Tokens
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _RAW = frozenset({"iframe", "noembed", "noframes", "script", "style", "title", "xmp"})
 _VOID = frozenset({
-    "area", "basefont", "bgsound", "br", "embed", "frame", "hr", "image", "img", "keygen", "link", "param", "source",
+    "area", "basefont", "bgsound", "br", "embed", "frame", "image", "img", "keygen", "link", "param", "source",
     "track", "wbr",
 })  # fmt: skip
 _BLOCKS = frozenset({
@@ -82,6 +82,8 @@ class Tree:
         elif name in _VOID:
             self._building.note(name, attributes)
         elif name in _RAW:
+            if name == "xmp":
+                self._building.end_paragraph()
             self._building.note(name, attributes)
             self._building.tokens.raw_text(name)
         elif name in ("svg", "math"):
@@ -156,6 +158,12 @@ def _start_meta(building: Building, name: str, attributes: Attributes) -> None:
 def _start_block(building: Building, name: str, attributes: Attributes) -> None:
     building.end_paragraph()
     building.push(name, attributes)
+
+
+def _start_rule(building: Building, name: str, attributes: Attributes) -> None:
+    building.end_paragraph()
+    form_tags.end_option(building)
+    building.note(name, attributes)
 
 
 def _start_heading(building: Building, name: str, attributes: Attributes) -> None:
@@ -255,6 +263,7 @@ _STARTERS: dict[str, _Starter] = {
     **dict.fromkeys(("caption", "tr", *GROUPS, *CELLS), _start_in_table),
     **dict.fromkeys(("html", "body"), _start_root),
     "base": _start_base,
+    "hr": _start_rule,
     "meta": _start_meta,
     "plaintext": _start_plaintext,
     "template": _start_template,

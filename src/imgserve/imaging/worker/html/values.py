@@ -7,9 +7,11 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
+from imgserve.spec import color
+
 _WHITE_SPACE = "\t\n\f\r "
 _FLOAT = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
-_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_WITH_ALPHA = re.compile(r"#(?:[0-9a-f]{4}|[0-9a-f]{8})")
 _DATE = re.compile(r"(\d{4,9})-(\d\d)-(\d\d)", re.ASCII)
 _MONTH = re.compile(r"(\d{4,9})-(\d\d)", re.ASCII)
 _WEEK = re.compile(r"(\d{4,9})-W(\d\d)", re.ASCII)
@@ -56,7 +58,11 @@ def _number(value: str) -> str:
 
 
 def _color(value: str) -> str:
-    return value.lower() if _COLOR.fullmatch(value) else "#000000"
+    """Of CSS's colours those in hexadecimal, their alpha dropped, and the basic names."""
+    word = value.strip(_WHITE_SPACE).lower()
+    if _WITH_ALPHA.fullmatch(word):
+        word = word[: 4 if len(word) == 5 else 7]
+    return color.canonical(word) or "#000000"
 
 
 def _date(value: str) -> str:
