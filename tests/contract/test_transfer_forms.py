@@ -234,6 +234,14 @@ async def test_the_action_is_read_as_browsers_do(transfers: Transfers, action: s
     assert sent.path == path
 
 
+@pytest.mark.parametrize("page", ["<base href='/{}'><form>{}</form>", "<form action='?{}'>{}</form>"])
+async def test_an_action_of_any_length_is_not_sent(transfers: Transfers, page: str) -> None:
+    with OddSite(page.format("Ж" * 400_000, FILE).encode()) as site:
+        with pytest.raises(DeliveryFailed, match="8000 characters"):
+            await post(transfers, site.url + "/page")
+        assert not site.posts()
+
+
 async def test_a_form_with_too_many_fields_is_not_sent(transfers: Transfers) -> None:
     page = f"<form action=/take>{FILE}{'<input name=a>' * 1000}</form>"
     with OddSite(page.encode()) as site:

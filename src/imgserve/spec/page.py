@@ -18,6 +18,7 @@ CHARSETS: frozenset[str] = frozenset(get_args(Charset))
 # PHP (max_input_vars) and Django (DATA_UPLOAD_MAX_NUMBER_FIELDS) take no more, and each is a part to build.
 MOST_FIELDS = 1000
 MOST_FORMS = 100
+MOST_ENTRIES = 2000  # of all forms of a page together: each is an object in the server too
 MOST_BYTES = 2_000_000  # of all forms of a page together
 
 

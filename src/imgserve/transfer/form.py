@@ -19,6 +19,7 @@ from imgserve.transfer.write import Write
 ReadPage = Callable[[bytes, str, Write, float], Awaitable[Page]]
 """A page's bytes, the media type of its header, for which write, and how many seconds there are."""
 
+_LONGEST_URL = 8000
 _EMPTY_FILE = "application/octet-stream"
 _AROUND = "".join(map(chr, range(0x21)))
 _DROPPED = re.compile("[\t\n\r]")
@@ -84,6 +85,8 @@ def sender(page_url: str, target: str) -> tuple[str, ...]:
 
 
 def _target(page_url: str, page: Page, form: Form) -> str:
+    if len(page.base) > _LONGEST_URL or len(form.action) > _LONGEST_URL:
+        raise DeliveryFailed(f"The action of the upload form is longer than {_LONGEST_URL} characters")
     base, action = _reference(page.base, page.charset), _reference(form.action, page.charset)
     try:
         base = location.resolve(page_url, base) if base else page_url

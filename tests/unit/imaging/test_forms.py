@@ -202,6 +202,24 @@ def test_whose_control_it_is(name: str, text: str, expected: Fields) -> None:
     assert (form.action, fields(form)) == ("/b", expected)
 
 
+def test_forms_have_their_share_of_what_is_kept() -> None:
+    """However many forms a page has; those that find no room are known by their file fields."""
+    forms = [f"<form>{'<input name=a>' * 900}<input type=file name=f{number}></form>" for number in range(5)]
+    found = read("".join(forms))
+    assert [len(form.entries) for form in found.forms] == [901, 901, 1, 1, 1]
+    assert [form.is_too_large for form in found.forms] == [False, False, True, True, True]
+    assert found.form_with("f4") is found.forms[4]
+    assert len(read("<form><input type=file name=a></form>" * 1000).forms) == 100
+
+
+def test_long_values_are_kept_up_to_a_limit() -> None:
+    """A megabyte of page may be two of what is sent, where its charset lacks the characters."""
+    field = "<textarea name=t>" + "\U0001f600" * 120_000 + "</textarea>"
+    one, two = (form_in(f"<form accept-charset=latin1>{FILE}{field * count}</form>") for count in (1, 2))
+    assert (len(one.entries), one.is_too_large) == (2, False)
+    assert (len(two.entries), two.is_too_large) == (1, True)
+
+
 def test_radio_buttons_of_two_forms_are_two_groups() -> None:
     text = f"<form>{FILE}<input type=radio name=r value=1 checked></form><form><input type=radio name=r checked></form>"
     assert fields(form_in(text)) == (("r", "1"),)

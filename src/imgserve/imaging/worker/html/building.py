@@ -7,13 +7,15 @@ from collections.abc import Callable
 import msgspec
 
 from imgserve.imaging.worker.html import references
-from imgserve.imaging.worker.html.controls import Control, Found
+from imgserve.imaging.worker.html.controls import NOTED, Control, Found
 from imgserve.imaging.worker.html.open_elements import Context, Element, OpenElements
 from imgserve.imaging.worker.html.tokens import Tokens
 
 Attributes = dict[str, str]
 CELLS = ("td", "th")
 GROUPS = ("tbody", "thead", "tfoot")
+
+_NONE: Attributes = {}
 
 
 class Building:
@@ -54,14 +56,14 @@ class Building:
 
     def add(self, kind: str, attributes: Attributes, value: str | None) -> Control:
         context = self.open.top.context
-        replaced = {name: references.in_attribute(text) for name, text in attributes.items()}
+        replaced = {name: references.in_attribute(attributes[name]) for name in attributes.keys() & NOTED}
         control = Control(
             kind=kind,
-            name=replaced.get("name", ""),
-            value=None if value is None else replaced["value"],
-            attributes=replaced,
+            name=references.in_attribute(attributes.get("name", "")),
+            value=None if value is None else references.in_attribute(value),
+            attributes=replaced or _NONE,
             form=self.form if self.form is not None else context.form,
-            form_id=replaced.get("form"),
+            form_id=references.in_attribute(attributes["form"]) if "form" in attributes else None,
             is_disabled="disabled" in attributes or context.is_disabled,
             is_datalist=context.is_datalist,
             direction=context.direction,

@@ -9,6 +9,9 @@ INPUT_TYPES = frozenset({
 })  # fmt: skip
 
 
+NOTED = frozenset({"checked", "dir", "dirname", "formaction", "max", "min", "multiple", "size", "step"})
+
+
 class Option(msgspec.Struct):
     """``value`` None: the text is the value. ``text`` fills up, piece by piece, until the option ends."""
 
@@ -19,8 +22,8 @@ class Option(msgspec.Struct):
 
 
 class Control(msgspec.Struct):
-    """A submittable element. ``kind`` is an input's type, or the element's name; ``attributes`` have their references
-    replaced.
+    """A submittable element. ``kind`` is an input's type, or the element's name; ``attributes`` are those in
+    ``NOTED``, with their references replaced.
 
     ``form`` is the number of the form that it belongs to by its place, ``form_id`` the form attribute.
     """

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from imgserve.imaging.worker.html import charset as charsets
 from imgserve.imaging.worker.html import references, values
 from imgserve.imaging.worker.html.controls import Control, Found
-from imgserve.spec.page import MOST_BYTES, MOST_FIELDS, MOST_FORMS, Charset, Entry, Form
+from imgserve.spec.page import MOST_BYTES, MOST_ENTRIES, MOST_FIELDS, MOST_FORMS, Charset, Entry, Form
 
 _SUBMITTERS = frozenset({"submit", "image"})
 _BUTTONS = _SUBMITTERS | {"reset", "button"}
@@ -38,7 +38,7 @@ def forms(found: Found, charset: Charset) -> tuple[Form, ...]:
     still_checked = {id(control) for control in checked.values()}
     invalid = {found.owner(form, form_id) for form, form_id in found.invalid}
     forms: list[Form] = []
-    left_bytes = MOST_BYTES
+    left_bytes, left_entries = MOST_BYTES, MOST_ENTRIES
     for number in sorted(controls):
         live = [
             control
@@ -47,8 +47,10 @@ def forms(found: Found, charset: Charset) -> tuple[Form, ...]:
             and (control.kind != "radio" or id(control) in still_checked)
         ]
         if any(control.kind == "file" and control.name for control in live):
-            form = _form(found.forms[number], live, charset, left_bytes, is_invalid=number in invalid)
+            room = (left_bytes, min(left_entries, MOST_FIELDS))
+            form = _form(found.forms[number], live, charset, room, is_invalid=number in invalid)
             left_bytes -= sum(map(_size, form.entries))
+            left_entries -= len(form.entries)
             forms.append(form)
         if len(forms) == MOST_FORMS:
             break
@@ -56,8 +58,10 @@ def forms(found: Found, charset: Charset) -> tuple[Form, ...]:
 
 
 def _form(
-    attributes: dict[str, str], controls: list[Control], charset: Charset, most_bytes: int, *, is_invalid: bool
+    attributes: dict[str, str], controls: list[Control], charset: Charset, room: tuple[int, int], *, is_invalid: bool
 ) -> Form:
+    """``room`` is how many bytes and entries there may be."""
+    most_bytes, most_entries = room
     submitter = next((control for control in controls if control.kind in _SUBMITTERS), None)
     action = submitter.attributes.get("formaction") if submitter is not None else None
     if action is None:
@@ -69,7 +73,7 @@ def _form(
     for entry in _entries(controls, submitter, charset):
         entries.append(entry)
         size_bytes += _size(entry)
-        if len(entries) > MOST_FIELDS or size_bytes > most_bytes:
+        if len(entries) > most_entries or size_bytes > most_bytes:
             files = [_file(control, charset) for control in controls if control.kind == "file" and control.name]
             return Form("", charset, tuple(files[:_MOST_NAMED]), is_invalid, is_too_large=True)
     return Form(action, charset, tuple(entries), is_invalid)

@@ -38,6 +38,7 @@ _ENDS_FOREIGN = frozenset({
 })  # fmt: skip
 _MATHML_TEXT = frozenset({"math mi", "math mo", "math mn", "math ms", "math mtext"})
 _HTML_IN_FOREIGN = frozenset({"svg foreignobject", "svg desc", "svg title", "math annotation-xml html"})
+_IN_TEMPLATE = Context(is_template=True)
 _WHITE_SPACE = "\t\n\f\r "
 
 
@@ -201,7 +202,7 @@ def _start_ruby(building: Building, name: str, attributes: Attributes) -> None:
 
 def _start_template(building: Building, name: str, attributes: Attributes) -> None:
     building.push(name, attributes)
-    building.open.top.context = Context(is_template=True)
+    building.open.top.context = _IN_TEMPLATE
 
 
 def _start_table(building: Building, name: str, attributes: Attributes) -> None:
