@@ -206,6 +206,10 @@ def _fill_form(template: DestinationTemplate, values: TagValues) -> Destination:
 
 def _filled(text: str, values: TagValues, *, is_name: bool) -> str:
     used = tags.used_in(text)
+    if not values.ext and not used.isdisjoint(("ext", "extension")):
+        raise url.UrlInvalid(
+            "{$ext} is empty, for the source's name has no extension: end dstURL with .jpg or the like"
+        )
     if is_name:
         for tag in used:
             if values.of(tag):

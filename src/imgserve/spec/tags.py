@@ -19,6 +19,9 @@ BEGIN = "{$"
 _MOST_NAMED = 10
 _LONGEST_GUESSED = 24
 _TAG = re.compile(r"\{\$([^{}]*)(\}?)")
+_MISSPELT = re.compile(r"[$%]?\{\s*([\w-]+)\s*\}|\{\{\s*\$?([\w-]+)\s*\}\}|[$%]\(\s*([\w-]+)\s*\)", re.ASCII)
+# A misspelt tag in odd braces still counts as one; another word there is left alone.
+_NEAR = 0.8
 _RESERVED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9\-._~!'()*,@$]")
 
 
@@ -55,7 +58,16 @@ def split_name(name: str) -> tuple[str, str]:
 def faults_in(text: str, field: str) -> tuple[Fault, ...]:
     """Code 114 for each tag that is unknown or not closed. Pieces of the URL are not repeated: they may be secret."""
     wrong = {found[0] for found in _TAG.finditer(text) if found[1] not in TAGS or not found[2]}
-    return tuple(Fault(114, f"{field}: {_trouble(tag)}") for tag in sorted(wrong)[:_MOST_NAMED])
+    troubles = {_trouble(tag) for tag in sorted(wrong)[:_MOST_NAMED]}
+    troubles |= {f"a tag is written {{${tag}}}, did you mean that?" for tag in _misspelt(text)}
+    return tuple(Fault(114, f"{field}: {trouble}") for trouble in sorted(troubles))
+
+
+def _misspelt(text: str) -> frozenset[str]:
+    """The tags that other template languages' spellings stand for: ``${width}``, ``{{width}}``, ``%(width)s``."""
+    words = {next(word for word in found.groups() if word).lower() for found in _MISSPELT.finditer(text)}
+    near = [get_close_matches(word, TAGS, n=1, cutoff=_NEAR) for word in words if len(word) <= _LONGEST_GUESSED]
+    return frozenset(tag for tags in near for tag in tags)
 
 
 def used_in(text: str) -> frozenset[str]:
