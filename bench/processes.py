@@ -8,7 +8,10 @@ _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 class Cpu(NamedTuple):
-    """CPU seconds so far. ``children_s`` counts children alive, and those that have been waited for."""
+    """CPU seconds so far. ``children_s`` counts what lives below, and children that have been waited for.
+
+    Workers that a template has forked are waited for by nobody: what one had used is not counted once it has ended.
+    """
 
     own_s: float
     children_s: float
@@ -18,9 +21,9 @@ class Cpu(NamedTuple):
 
 
 def cpu(pid: int) -> Cpu:
-    """Of a process and its children (not theirs in turn). Ticks of 10 ms: measure over seconds."""
+    """Of a process and all below it. Ticks of 10 ms: measure over seconds."""
     own, reaped = _times(pid)
-    return Cpu(own, reaped + sum(sum(_times(child)) for child in children(pid)))
+    return Cpu(own, reaped + sum(sum(cpu(child)) for child in children(pid)))
 
 
 def children(pid: int) -> list[int]:

@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from tests.chaos.gauges import Gauge, Spent
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.receiving import RED
 from tests.daemon import wait_until
+from tests.processes import workers
 from tests.sizes import PATIENCE_S, Figures, sized
 
 SEED = 77
@@ -29,12 +29,8 @@ LARGE = "large.png"  # long enough under way to be hit
 
 
 def ready_workers(server_pid: int) -> list[int]:
-    """The children that have locked themselves in, which is the last thing a worker does before it works."""
-    children: list[int] = []
-    for task in Path(f"/proc/{server_pid}/task").iterdir():
-        with suppress(OSError):
-            children += map(int, (task / "children").read_text().split())
-    return [pid for pid in children if is_locked_in(pid)]
+    """Those that have locked themselves in, which is the last thing a worker does before it works."""
+    return [pid for pid in workers(server_pid) if is_locked_in(pid)]
 
 
 def is_locked_in(pid: int) -> bool:

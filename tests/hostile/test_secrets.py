@@ -13,6 +13,7 @@ from examples.receivers import Behaviour, FtpReceiver, HttpReceiver
 
 from tests.daemon import LOOPBACK, Daemon, wait_until
 from tests.hostile.test_live_worker import run_inside
+from tests.processes import below
 from tests.service.conftest import put_pictures
 from tests.service.test_doors import get
 
@@ -85,7 +86,7 @@ def test_no_secret_is_shown(tmp_path: Path, lines: str) -> None:
         wait_until(lambda: server.log.count("settled") + server.log.count("ends") >= 4)
         for path in ("/metrics", "/health", "/", f"/{S['path']}"):
             found += hits(path, get(server.url + path, headers)[1], but=("path",))
-        tree = [str(server.pid), *Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
+        tree = [server.pid, *below(server.pid)]
         for pid in tree:
             for name in ("cmdline", "environ"):
                 found += hits(name, Path(f"/proc/{pid}/{name}").read_text(errors="replace"))

@@ -78,7 +78,7 @@ def test_the_server_tells_about_itself(world: World) -> None:
     assert (seen["pid"], seen["status"]) == (world.server.pid, "ok")
     assert seen["data_dir"] == str(world.server.data_dir)
     assert set(seen["queue"]) == {"accepting", "queued", "running", "placeholders_left", "oldest_at"}
-    assert len(seen["workers"]) == 3
+    assert len(seen["workers"]) == 4
     assert all(Path(f"/proc/{pid}").exists() for pid in seen["workers"])
     assert seen["uptime_s"] > 0
     assert seen["sandbox"]

@@ -22,6 +22,7 @@ from imgserve.cli import main
 from tests.chaos.judge import entries_of
 from tests.chaos.sources import Sources
 from tests.daemon import LOOPBACK, wait_until
+from tests.processes import below
 from tests.service.conftest import opened, put_pictures
 from tests.service.test_doors import get
 from tests.sizes import PATIENCE_S
@@ -67,8 +68,8 @@ class House:
     def log(self) -> str:
         return self.log_file.read_text()
 
-    def children(self) -> list[str]:
-        return Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+    def children(self) -> list[int]:
+        return below(self.pid)
 
     def kill(self) -> None:
         pid = self.pid
@@ -114,10 +115,10 @@ def test_a_whole_life(house: House) -> None:
     assert (lines["pid"], lines["address"], lines["state"]) == (str(house.pid), house.url, "ok")
     hours, minutes, seconds = map(int, lines["uptime"].split(":"))
     assert 0 <= 3600 * hours + 60 * minutes + seconds <= time.time() - began
-    assert lines["workers"].startswith("1 render (+1 intake, 1 spare), sandbox ")
+    assert lines["workers"].startswith("1 render (+1 intake, 2 spare), sandbox ")
     assert lines["run"] == "by   imgserve start"
     pid, children = house.pid, house.children()
-    assert len(children) == 3
+    assert len(children) == 5  # the template, and those it has forked
     told = house.run("stop")
     assert told.startswith(f"imgserve (pid {pid}) takes no more jobs")
     assert not [one for one in (pid, *children) if is_there(one)]

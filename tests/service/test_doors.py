@@ -17,6 +17,7 @@ import pytest
 from tests.daemon import Daemon, wait_until
 from tests.fronts import FRONTS, Front
 from tests.operating import Operator, ask
+from tests.processes import below
 from tests.service.conftest import World, put_pictures
 
 KEY = "a-key-of-some-length-01"
@@ -310,8 +311,8 @@ def test_all_faults_of_the_settings_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it_with_0_and_no_child_is_left(tmp_path: Path, number: signal.Signals) -> None:
     with Daemon(tmp_path / "data") as server:
-        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-        assert len(children) == 3
+        children = below(server.pid)
+        assert len(children) == 5
         server._process.send_signal(number)  # type: ignore[union-attr]
         assert server.wait() == 0
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
@@ -319,7 +320,7 @@ def test_signals_end_it_with_0_and_no_child_is_left(tmp_path: Path, number: sign
 
 def test_no_child_outlives_a_killed_server(tmp_path: Path) -> None:
     with Daemon(tmp_path / "data") as server:
-        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        children = below(server.pid)
         server.kill()
         wait_until(lambda: not [pid for pid in children if Path(f"/proc/{pid}").exists()])
 

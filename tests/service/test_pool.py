@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -21,7 +22,7 @@ from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import NoWorker, PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid, WorkerDied
 from imgserve.imaging.messages import Drawing, RenderTask
-from imgserve.imaging.pool import Config, Pool, PoolCannotStart
+from imgserve.imaging.pool import Config, Isolation, Pool, PoolCannotStart
 from imgserve.imaging.process import Child
 from imgserve.imaging.worker import turbojpeg
 from imgserve.spec.facts import Facts, Size
@@ -38,18 +39,24 @@ PHOTO = pictures.encoded(pictures.detailed(800, 600), "jpeg")
 SLOW = pictures.slow_svg()
 
 
-def patient(**changes: int) -> Config:
+def patient(**changes: object) -> Config:
     """One render worker, and deadlines that no busy machine runs into."""
     times = {"render_timeout_s": PATIENCE_S, "svg_timeout_s": PATIENCE_S, "probe_timeout_s": PATIENCE_S}
     return Config(workers=1, **times, **changes)  # type: ignore[arg-type]
 
 
+@pytest.fixture(params=["principal", "shared"], ids=["forked", "executed"])
+def isolation(request: pytest.FixtureRequest) -> Isolation:
+    """Both ways to start a worker."""
+    return cast(Isolation, request.param)
+
+
 @pytest_asyncio.fixture
-async def pool() -> AsyncIterator[Pool]:
-    pool = Pool(patient(), Limits())
+async def pool(isolation: Isolation) -> AsyncIterator[Pool]:
+    pool = Pool(patient(isolation=isolation), Limits())
     await pool.start()
     yield pool
-    pids = pool.worker_pids
+    pids = (*pool.worker_pids, *pool.template_pids)
     await pool.aclose()
     assert not any(exists(pid) for pid in pids), "a worker was not reaped"
 
@@ -130,11 +137,12 @@ async def test_a_worker_that_decoded_a_broken_picture_is_replaced(
     with pytest.raises(expected):
         await pool.render(Blob.of(data), task)
     await works(pool)
-    await until(lambda: len(pool.worker_pids) == 3, "no new spare")
+    await until(lambda: len(pool.worker_pids) == len(before), "no new spare")
     assert len(before - set(pool.worker_pids)) == 1
 
 
 async def test_kill_9_in_the_middle_of_a_render(pool: Pool) -> None:
+    count = len(pool.worker_pids)
     render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
     pid = await busy_worker(pool)
     os.kill(pid, signal.SIGKILL)
@@ -142,7 +150,7 @@ async def test_kill_9_in_the_middle_of_a_render(pool: Pool) -> None:
         await render
     assert caught.value.is_retryable
     await works(pool)
-    await until(lambda: len(pool.worker_pids) == 3, "no new spare")
+    await until(lambda: len(pool.worker_pids) == count, "no new spare")
     assert pid not in pool.worker_pids
 
 
@@ -160,6 +168,7 @@ def sleeper() -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 
 
+@pytest.mark.parametrize("isolation", ["shared"], indirect=True)
 async def test_a_fresh_worker_that_cannot_start_is_no_crash(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(NoWorker) as caught:
@@ -176,8 +185,8 @@ async def test_kill_9_of_every_idle_worker(pool: Pool) -> None:
     assert await pool.probe(Blob.of(PHOTO), is_complete=True) is not None
 
 
-async def test_the_deadline_ends_in_a_kill_and_the_spare_takes_over() -> None:
-    pool = Pool(Config(workers=1, svg_timeout_s=0.5), Limits())
+async def test_the_deadline_ends_in_a_kill_and_the_spare_takes_over(isolation: Isolation) -> None:
+    pool = Pool(Config(workers=1, svg_timeout_s=0.5, isolation=isolation), Limits())
     await pool.start()
     try:
         before, spent = pool.worker_pids, Spent(pool.worker_pids)
@@ -244,8 +253,8 @@ async def test_alone_means_a_fresh_worker_that_ends_afterwards(pool: Pool) -> No
     assert set(pool.worker_pids) == before
 
 
-async def test_a_worker_is_retired_after_its_share() -> None:
-    pool = Pool(patient(recycle_after=3), Limits())
+async def test_a_worker_is_retired_after_its_share(isolation: Isolation) -> None:
+    pool = Pool(patient(recycle_after=3, isolation=isolation), Limits())
     await pool.start()
     try:
         before = set(pool.worker_pids)
@@ -261,8 +270,8 @@ async def test_a_worker_is_retired_after_its_share() -> None:
         await pool.aclose()
 
 
-async def test_stopping_lets_nobody_wait_for_ever() -> None:
-    pool = Pool(patient(), Limits())
+async def test_stopping_lets_nobody_wait_for_ever(isolation: Isolation) -> None:
+    pool = Pool(patient(isolation=isolation), Limits())
     await pool.start()
     renders = [asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK)) for _ in range(3)]
     await busy_worker(pool)
@@ -274,8 +283,8 @@ async def test_stopping_lets_nobody_wait_for_ever() -> None:
         await pool.render(Blob.of(PHOTO), TASK)
 
 
-async def test_workers_that_cannot_start_say_why() -> None:
-    pool = Pool(Config(workers=1, memory_limit_bytes=60_000_000), Limits())
+async def test_workers_that_cannot_start_say_why(isolation: Isolation) -> None:
+    pool = Pool(Config(workers=1, memory_limit_bytes=60_000_000, isolation=isolation), Limits())
     with pytest.raises(PoolCannotStart, match=r"cannot start: .+"):
         await pool.start()
     assert pool.worker_pids == ()
@@ -322,22 +331,22 @@ def test_the_parent_never_loads_libvips() -> None:
     assert ended.stdout.strip() == "[]"
 
 
-def test_workers_end_with_their_parent() -> None:
+def test_workers_end_with_their_parent(isolation: Isolation) -> None:
     program = (
         "import asyncio, os\n"
         "from imgserve.imaging.pool import Config, Pool\n"
         "from imgserve.spec.limits import Limits\n"
         "async def main():\n"
-        "    pool = Pool(Config(workers=1), Limits())\n"
+        f"    pool = Pool(Config(workers=1, isolation={isolation!r}), Limits())\n"
         "    await pool.start()\n"
-        "    print(*pool.worker_pids, flush=True)\n"
+        "    print(*pool.worker_pids, *pool.template_pids, flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
         "asyncio.run(main())\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == -signal.SIGKILL
     pids = [int(word) for word in ended.stdout.split()]
-    assert len(pids) == 3
+    assert len(pids) == (5 if isolation == "principal" else 3)
     end = time.monotonic() + PATIENCE_S
     while any(alive(pid) for pid in pids):
         assert time.monotonic() < end, "a worker has outlived its parent"
@@ -351,9 +360,9 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_works_on_uvloop() -> None:
+def test_works_on_uvloop(isolation: Isolation) -> None:
     async def main() -> None:
-        pool = Pool(Config(workers=1, svg_timeout_s=0.3), Limits())
+        pool = Pool(Config(workers=1, svg_timeout_s=0.3, isolation=isolation), Limits())
         await pool.start()
         await works(pool)
         with pytest.raises(RenderTimeout):

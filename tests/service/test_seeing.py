@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from imgserve import metrics
 from tests.daemon import LOOPBACK, Daemon, wait_until
+from tests.processes import workers
 from tests.service.conftest import put_pictures
 from tests.service.test_daemon import VERSION
 from tests.service.test_doors import get
@@ -65,7 +66,8 @@ def test_metrics_tell_what_became_of_each_job(tmp_path: Path, web: HttpReceiver)
         fresh = scraped(server)
         assert fresh["jobs_ended_total", "", "succeeded"] == 0
         assert fresh["build_info", sys.version.split()[0], VERSION] == 1
-        assert fresh["workers", "render", "idle"] == fresh["workers", "spare", "idle"] == 1
+        assert fresh["workers", "render", "idle"] == 1
+        assert fresh["workers", "spare", "idle"] == 2
         assert server.post(put(web, "a.png")).status == 200
         assert server.post(put(web, "b.png", "cut.jpg")).status == 200
         assert server.post(put(web, "c.png", "nowhere.png")).body["code"] == 201
@@ -120,10 +122,10 @@ def test_what_waits_shows(tmp_path: Path, web: HttpReceiver) -> None:
 
 def test_a_killed_worker_is_counted_and_logged(tmp_path: Path) -> None:
     with Daemon(tmp_path / "data") as server:
-        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
+        worker = workers(server.pid)[0]
+        os.kill(worker, signal.SIGKILL)
         until_seen(server, lambda seen: seen["worker_ends_total", "died"] == 1)
-        wait_until(lambda: f"worker_ended pid={children[0]} cause=died" in server.log)
+        wait_until(lambda: f"worker_ended pid={worker} cause=died" in server.log)
 
 
 def test_metrics_need_a_key_where_there_are_keys(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import Format, Recipe
 
 SYSTEM_LIBVIPS, OWN_LIBVIPS = "system", "own"  # a worker's argument: which libvips it may use
+WORKER, TEMPLATE = "worker", "template"  # and whether it works itself, or forks those who do
 
 
 class RenderTask(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ import msgspec
 
 from imgserve import descriptors, logs
 from imgserve.blob import Blob
-from imgserve.imaging.faults import NoWorker, WorkerDied, stopping
+from imgserve.imaging.faults import NoWorker, RenderFailed, WorkerDied, stopping
 from imgserve.imaging.lane import Lane
 from imgserve.imaging.messages import (
     Drawing,
@@ -35,7 +35,7 @@ from imgserve.imaging.messages import (
     Request,
     Written,
 )
-from imgserve.imaging.process import CannotStartWorker, Child, Sandbox, WorkerOptions, start_child
+from imgserve.imaging.process import CannotStartWorker, Child, Sandbox, WorkerOptions
 from imgserve.imaging.replies import Distrusted, checked_facts, died, expect, fault_of, take_page, take_result
 from imgserve.imaging.stock import Owner, Sizes, Stock
 from imgserve.spec.facts import Facts, Size
@@ -46,6 +46,7 @@ from imgserve.states import State
 
 Isolation = Literal["principal", "picture", "shared"]
 _RENDER, _INTAKE, _DRAWING = "render", "intake", "drawing"
+_KEPT_FORKED = 16  # forked workers share most of their memory, so eight principals may keep one of each kind
 _MOST_COPIED_BYTES = 1 << 20  # of a download that goes on; a header that is longer is read when all of it is there
 _MOST_MEDIA_TYPE = 200  # a header may be longer than a frame
 
@@ -98,22 +99,35 @@ class Pool:
     def __init__(self, config: Config, limits: Limits, is_shared: Callable[[], bool] = lambda: False) -> None:
         self._config = config
         self._limits = limits
-        self._options = WorkerOptions(config.sandbox, config.memory_limit_bytes, config.allow_system_libvips)
+        options = WorkerOptions(config.sandbox, config.memory_limit_bytes, config.allow_system_libvips)
         self._is_shared = is_shared
         self._render = Lane(_RENDER, config.workers, is_shared)
         self._intake = Lane(_INTAKE, 1)
-        self._stock = Stock(self._start_child, self._sizes)
+        self._stock = Stock(options, self._sizes, has_template=config.isolation != "shared")
         self._is_closed = False
-        self.sandbox = ""
-        self.system_libvips = ""
 
     def states(self) -> Iterator[State]:
         if self.system_libvips:
             yield State("system_libvips", f"pictures are read by libvips {self.system_libvips}, not by the tested one")
 
     @property
+    def sandbox(self) -> str:
+        """How the workers are locked in, or why not."""
+        return self._stock.sandbox
+
+    @property
+    def system_libvips(self) -> str:
+        """Version and path of a libvips that is not the wheel's; empty for the wheel's."""
+        return self._stock.system_libvips
+
+    @property
     def worker_pids(self) -> tuple[int, ...]:
         return self._stock.pids
+
+    @property
+    def template_pids(self) -> tuple[int, ...]:
+        """The processes that fork workers and never see a picture."""
+        return self._stock.starter.template_pids
 
     def staffing(self) -> tuple[Staffing, ...]:
         """Who works, who is idle, who is missed, who waits: lane by lane, those that stand ready last."""
@@ -172,7 +186,8 @@ class Pool:
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
         output_format = task.recipe.output.format
-        assert output_format is not None, "a rendition's format is settled before it is asked for"
+        if output_format is None:
+            raise RenderFailed("the recipe reached the workers without an output format")
         request = RenderRequest(source.size, task, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
         worker = self._lone_worker() if is_alone else self._worker(self._render, whose)
@@ -288,13 +303,10 @@ class Pool:
         return self._config.isolation == "picture" or (self._config.isolation == "principal" and self._is_shared())
 
     def _sizes(self) -> Sizes:
-        working = self._config.workers + 1 + self._draws_apart
-        return Sizes(working, kept=working if self._is_shared() else 0, fresh=1)
-
-    async def _start_child(self) -> Child:
-        child = await start_child(self._options)
-        self.sandbox, self.system_libvips = child.sandbox, child.system_libvips
-        return child
+        working, is_shared = self._config.workers + 1 + self._draws_apart, self._is_shared()
+        if self._stock.starter.is_forking:
+            return Sizes(working, kept=_KEPT_FORKED if is_shared else 0, fresh=2)
+        return Sizes(working, kept=working if is_shared else 0, fresh=1)
 
 
 @contextlib.contextmanager

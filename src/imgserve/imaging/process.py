@@ -12,15 +12,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from imgserve.imaging import wire
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
-from imgserve.imaging.messages import OWN_LIBVIPS, SYSTEM_LIBVIPS, CannotStart, Ready, Reply, Request
+from imgserve.imaging.messages import OWN_LIBVIPS, SYSTEM_LIBVIPS, WORKER, CannotStart, Ready, Reply, Request
 from imgserve.metrics import WorkerEnd
 
+_Adopted = TypeVar("_Adopted")
 Sandbox = Literal["auto", "require", "off"]
 START_TIMEOUT_S = 30.0
 _STDERR_TAIL_BYTES = 2000
@@ -33,6 +34,21 @@ class CannotStartWorker(Exception):
     """A worker ended before it was ready, or refused to start. The text says why, for the log and the operator."""
 
 
+class Forked:
+    """A worker that a template has forked, as far as it is like a ``Popen``: the kernel buries it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def wait(self) -> int:
+        # Where the template ended first and this server is process 1, or a subreaper, it has become our child.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+        self.returncode = 0
+        return 0
+
+
 class WorkerOptions(msgspec.Struct, frozen=True):
     sandbox: Sandbox
     memory_limit_bytes: int
@@ -40,14 +56,20 @@ class WorkerOptions(msgspec.Struct, frozen=True):
 
 
 class Child:
-    """A worker process that is ready for requests. Made by :func:`start_child`."""
+    """A worker process that is ready for requests. Made by :func:`start_child`, or forked by a template.
 
-    def __init__(self, process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
+    ``is_retired``: it shall not get another picture. It owns ``connection`` and ``pidfd``.
+    """
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes] | Forked", connection: socket.socket, pidfd: int | None = None
+    ) -> None:
         self.pid = process.pid
         self.renders = 0
         self.sandbox = ""
         self.system_libvips = ""
         self.is_alive = True
+        self.is_retired = False
         self.end: WorkerEnd = "died"
         self.on_death: Callable[[Child], None] | None = None
         self.on_reaped: Callable[[Child], None] | None = None
@@ -57,7 +79,7 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Future[Reply] | None = None
         self._reaped = self._loop.create_future()
-        self._pidfd = os.pidfd_open(process.pid)
+        self._pidfd = os.pidfd_open(process.pid) if pidfd is None else pidfd
         self._loop.add_reader(self._pidfd, self._reap)
         self._loop.add_reader(connection.fileno(), self._read)
 
@@ -165,27 +187,32 @@ class Child:
 
 
 async def start_child(options: WorkerOptions) -> Child:
-    """Start a worker and wait until it has locked itself in. Raises CannotStartWorker.
+    """Start a worker by exec and wait until it has locked itself in. Raises CannotStartWorker.
 
     Must run in the main thread: a worker ends with the thread that started it (PR_SET_PDEATHSIG).
     """
     try:
         stderr = os.memfd_create("imgserve-stderr", os.MFD_CLOEXEC)
     except OSError as error:
-        raise _cannot_start(error) from error
+        raise cannot_start(error) from error
     try:
-        child = _spawn(options, stderr)
-        try:
-            reply = await child.first_word(START_TIMEOUT_S)
-        except (WorkerDied, RenderTimeout):
-            await child.reaped()
-            raise CannotStartWorker(_last_words(stderr)) from None
-        except asyncio.CancelledError:
-            child.kill("stopped")
-            await child.reaped()
-            raise
+        child = spawn(options, WORKER, socket.SOCK_STREAM, stderr, Child)
+        return await made_ready(child, lambda: last_words(stderr))
     finally:
         os.close(stderr)
+
+
+async def made_ready(child: Child, why: Callable[[], str]) -> Child:
+    """The child, once it has said that it is locked in; ``why`` tells why it says nothing. Raises CannotStartWorker."""
+    try:
+        reply = await child.first_word(START_TIMEOUT_S)
+    except (WorkerDied, RenderTimeout):
+        await child.reaped()
+        raise CannotStartWorker(why()) from None
+    except asyncio.CancelledError:
+        child.kill("stopped")
+        await child.reaped()
+        raise
     if isinstance(reply, Ready):
         child.sandbox = reply.sandbox
         child.system_libvips = reply.system_libvips
@@ -195,14 +222,21 @@ async def start_child(options: WorkerOptions) -> Child:
     raise CannotStartWorker(reply.reason if isinstance(reply, CannotStart) else "it said something unexpected")
 
 
-def _spawn(options: WorkerOptions, stderr: int) -> Child:
+def spawn(
+    options: WorkerOptions,
+    role: str,
+    kind: socket.SocketKind,
+    stderr: int,
+    adopt: "Callable[[subprocess.Popen[bytes], socket.socket], _Adopted]",
+) -> "_Adopted":
+    """Start the program as worker or template; ``adopt`` owns it and the socket to it. Raises CannotStartWorker."""
     try:
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
     except OSError as error:
-        raise _cannot_start(error) from error
+        raise cannot_start(error) from error
     ours.setblocking(False)
     libvips = SYSTEM_LIBVIPS if options.allow_system_libvips else OWN_LIBVIPS
-    arguments = [str(theirs.fileno()), options.sandbox, str(options.memory_limit_bytes), libvips]
+    arguments = [str(theirs.fileno()), options.sandbox, str(options.memory_limit_bytes), libvips, role]
     try:
         process = subprocess.Popen(  # noqa: S603 - our own program and arguments
             [sys.executable, "-I", "-m", "imgserve.imaging.worker", *arguments],
@@ -214,23 +248,23 @@ def _spawn(options: WorkerOptions, stderr: int) -> Child:
         )
     except OSError as error:
         ours.close()
-        raise _cannot_start(error) from error
+        raise cannot_start(error) from error
     finally:
         theirs.close()
     try:
-        return Child(process, ours)
+        return adopt(process, ours)
     except OSError as error:  # no descriptor for its end: a child that nobody hears of must not live on
         ours.close()
         process.kill()
         process.wait()
-        raise _cannot_start(error) from error
+        raise cannot_start(error) from error
 
 
-def _cannot_start(error: OSError) -> CannotStartWorker:
+def cannot_start(error: OSError) -> CannotStartWorker:
     return CannotStartWorker(f"{sys.executable} cannot be started: {error.strerror}")
 
 
-def _last_words(stderr: int) -> str:
+def last_words(stderr: int) -> str:
     size = os.fstat(stderr).st_size
     tail = os.pread(stderr, _STDERR_TAIL_BYTES, max(0, size - _STDERR_TAIL_BYTES)).decode(errors="replace")
     lines = [line.strip() for line in tail.splitlines() if line.strip()]

@@ -7,14 +7,15 @@ stand ready; where there would be too many processes, the one ends whose princip
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
 
 from imgserve import logs, metrics
 from imgserve.errors import ImgserveError
-from imgserve.imaging.process import CannotStartWorker, Child
+from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
+from imgserve.imaging.starter import Starter
 from imgserve.turns import waiting
 
 _FIRST_BACKOFF_S = 0.5
@@ -45,10 +46,12 @@ class Sizes(msgspec.Struct, frozen=True):
 
 
 class Stock:
-    """``start`` makes a process; ``sizes`` is asked each time, for principals come and go."""
+    """``sizes`` is asked each time, for principals come and go."""
 
-    def __init__(self, start: Callable[[], Awaitable[Child]], sizes: Callable[[], Sizes]) -> None:
-        self._start = start
+    def __init__(self, options: WorkerOptions, sizes: Callable[[], Sizes], *, has_template: bool) -> None:
+        self.starter = Starter(options, self._retire, has_template=has_template)
+        self.sandbox = ""
+        self.system_libvips = ""
         self._sizes = sizes
         self._fresh: deque[Child] = deque()
         self._idle: dict[Child, Owner] = {}  # in the order in which they became free
@@ -99,18 +102,20 @@ class Stock:
             child.kill("stopped")
         for child in unreaped:
             await child.reaped()
+        await self.starter.aclose()
 
     async def start_one(self) -> Child:
         """A process beside the others, which whoever asked for it ends. Raises CannotStartWorker."""
-        child = await self._start()
+        child = await self.starter.start()
         if self._is_closed or not child.is_alive:
             child.kill("stopped")
             await child.reaped()
             raise CannotStartWorker("the server is stopping" if self._is_closed else "it died as soon as it was ready")
+        self.sandbox, self.system_libvips = child.sandbox, child.system_libvips
         self._living.add(child)
         self._unreaped.add(child)
         child.on_death = self._bury
-        child.on_reaped = self._unreaped.discard
+        child.on_reaped = self._reaped
         return child
 
     async def take(self, owner: Owner) -> Child:
@@ -121,6 +126,8 @@ class Stock:
                 return child
 
     def give_back(self, child: Child, owner: Owner) -> None:
+        if child.is_retired:
+            child.kill("retired")
         if not child.is_alive:
             return
         for at, (wanted, waiter) in enumerate(self._waiters):
@@ -185,12 +192,24 @@ class Stock:
         metrics.worker_ended(child.end)
         if child.end in ("died", "deadline"):
             logs.event("worker_ended", level=logs.WARNING, pid=child.pid, cause=child.end)
+        self.starter.died(child)
         self._members.discard(child)
         self._idle.pop(child, None)
         if child in self._fresh:
             self._fresh.remove(child)
         if not self._is_closed:
             self._shortage.set()
+
+    def _reaped(self, child: Child) -> None:
+        self._unreaped.discard(child)
+        self.starter.reaped(child)
+
+    def _retire(self, children: Iterable[Child]) -> None:
+        """Those that wait for work end, the others after their picture."""
+        for child in children:
+            child.is_retired = True
+            if child in self._idle or child in self._fresh:
+                child.kill("retired")
 
     async def _supervise(self) -> None:
         """Start workers one after the other while any is missing; wait longer after each failure."""

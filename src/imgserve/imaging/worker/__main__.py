@@ -1,14 +1,16 @@
 """The worker: lock the door, then draw what comes through the socket until the socket closes.
 
-Started by ``imaging/process.py`` with the socket's number, the sandbox mode and the memory limit. It has no network,
-no credentials, and no files but fonts; pictures come and go as descriptors. Everything is imported before the lock, but
-what reads upload pages: that is imported with the first one.
+Started by ``imaging/process.py`` with the socket's number, the sandbox mode, the memory limit, whose libvips it may use
+and whether it is a worker itself or a template (``template.py``) that forks them. It has no network, no credentials,
+and no files but fonts; pictures come and go as descriptors. Everything is imported before the lock, but what reads
+upload pages: that is imported with the first one, or by the template.
 """
 
 import functools
 import gc
 import mmap
 import os
+import select
 import socket
 import sys
 import traceback
@@ -25,6 +27,7 @@ from imgserve.imaging import wire
 from imgserve.imaging.faults import PageUnreadable, PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import (
     SYSTEM_LIBVIPS,
+    TEMPLATE,
     CannotStart,
     DrawRequest,
     Failed,
@@ -39,7 +42,7 @@ from imgserve.imaging.messages import (
     Request,
     Written,
 )
-from imgserve.imaging.worker import draw, library, pipeline, probe, sandbox, vips, watch
+from imgserve.imaging.worker import draw, library, pipeline, probe, sandbox, template, vips, watch
 
 _CODES: dict[type[ImgserveError], FaultCode] = {
     SourceUnreadable: "source_unreadable",
@@ -51,6 +54,7 @@ _CODES: dict[type[ImgserveError], FaultCode] = {
 
 COLLECT_AFTER = 20_000
 PROBE_CPU_S = 0.2
+TRIM_AFTER_S = 1.0  # what a picture leaves is of use to the next one, and not for longer than it takes to come
 SVG_MEMORY_BYTES = 800_000_000  # a raster picture at the limits may need more, and says so in its header
 
 
@@ -59,11 +63,34 @@ def main(arguments: list[str]) -> None:
     connection = socket.socket(fileno=descriptor)
     try:
         system_libvips = library.describe(is_system_allowed=arguments[3] == SYSTEM_LIBVIPS)
-        state = _lock_in(mode, memory_limit_bytes)
+        sandbox.give_up_privileges(memory_limit_bytes)
+        vips.configure()
+        if arguments[4] == TEMPLATE:
+            template.run(
+                connection,
+                mode,
+                lambda state: _say(connection, Ready(state, system_libvips)),
+                lambda own, state: _serve(own, Ready(state, system_libvips)),
+            )
+        else:
+            _serve(connection, Ready(_lock_in(mode), system_libvips))
     except (library.LibraryRefused, sandbox.SandboxImpossible, pyvips.Error) as error:
         _say(connection, CannotStart(str(error)))
-        return
-    _say(connection, Ready(state, system_libvips))
+
+
+def _lock_in(mode: sandbox.Mode) -> str:
+    sandbox.offer_to_die_first()
+    watch.own_memory.open()
+    files = sandbox.close_files(mode, sandbox.rules_for_files(mode))
+    vips.warm_up()
+    system_calls = sandbox.close_system_calls(mode)
+    sandbox.silence()
+    return sandbox.state(files, system_calls)
+
+
+def _serve(connection: socket.socket, ready: Ready) -> None:
+    """Say that the door is locked, then answer one request after the other until the server hangs up."""
+    _say(connection, ready)
     gc.freeze()  # what is loaded stays; pictures leave no cycles worth a search after each
     gc.set_threshold(COLLECT_AFTER)
     while (received := wire.receive_request(connection)) is not None:
@@ -74,19 +101,8 @@ def main(arguments: list[str]) -> None:
             for descriptor in descriptors:
                 os.close(descriptor)
         _say(connection, reply)
-
-
-def _lock_in(mode: sandbox.Mode, memory_limit_bytes: int) -> str:
-    sandbox.give_up_privileges(memory_limit_bytes)
-    watch.own_memory.open()
-    vips.configure()
-    files = sandbox.close_files(mode)
-    vips.warm_up()
-    system_calls = sandbox.close_system_calls(mode)
-    # From here on nothing is said on stderr: its text would be a stranger's.
-    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - opened by number, not by path
-        os.dup2(nothing.fileno(), 2)
-    return sandbox.state(files, system_calls)
+        if not select.select([connection], [], [], TRIM_AFTER_S)[0]:
+            vips.give_memory_back()
 
 
 def _answer(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> Reply:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _VERSION_FLAG = 1
 _RULE_PATH_BENEATH = 1
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+_WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _FILE_RIGHTS_OF_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 _NETWORK_RIGHTS = 0b11  # bind and connect of TCP, since ABI 4
 _SCOPES = 0b11  # abstract UNIX sockets and signals, since ABI 6
@@ -32,31 +32,38 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
 
 
-def restrict(readable: Sequence[str]) -> None:
-    """Deny this thread every file but those beneath ``readable``, which it may read. NO_NEW_PRIVS must be set.
-
-    Raises LandlockUnavailable.
+def ruleset(readable: Sequence[str], changeable: Sequence[str] = ()) -> int:
+    """A descriptor of rules that deny every file but those beneath ``readable``, which may be read, and ``changeable``,
+    which may be written too. Raises LandlockUnavailable.
     """
     abi = _call(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
-    ruleset = _Ruleset(_FILE_RIGHTS_OF_ABI[min(abi, 5)], _NETWORK_RIGHTS, _SCOPES)
+    attributes = _Ruleset(_FILE_RIGHTS_OF_ABI[min(abi, 5)], _NETWORK_RIGHTS, _SCOPES)
     known_bytes = 8 if abi < 4 else 16 if abi < 6 else 24
-    ruleset_fd = _call(_CREATE_RULESET, ctypes.byref(ruleset), ctypes.c_size_t(known_bytes), 0)
+    ruleset_fd = _call(_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(known_bytes), 0)
     try:
         for path in readable:
-            _allow(ruleset_fd, path)
-        _call(_RESTRICT_SELF, ruleset_fd, 0)
-    finally:
+            _allow(ruleset_fd, path, 0)
+        for path in changeable:
+            _allow(ruleset_fd, path, _WRITE_FILE)
+    except LandlockUnavailable:
         os.close(ruleset_fd)
+        raise
+    return ruleset_fd
 
 
-def _allow(ruleset_fd: int, path: str) -> None:
+def restrict(ruleset_fd: int) -> None:
+    """Bind this thread to the rules, for good. NO_NEW_PRIVS must be set. Raises LandlockUnavailable."""
+    _call(_RESTRICT_SELF, ruleset_fd, 0)
+
+
+def _allow(ruleset_fd: int, path: str, more: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
         rights = _READ_FILE | _READ_DIR if os.path.isdir(path) else _READ_FILE  # noqa: PTH112 - worker stays light
-        rule = _PathBeneath(rights, descriptor)
+        rule = _PathBeneath(rights | more, descriptor)
         _call(_ADD_RULE, ruleset_fd, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
         os.close(descriptor)

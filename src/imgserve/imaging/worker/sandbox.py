@@ -10,8 +10,9 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from imgserve.imaging.worker import landlock, seccomp
 
@@ -40,15 +41,20 @@ class SandboxImpossible(Exception):
     """``sandbox = require``, and this kernel or container does not let a process lock itself in."""
 
 
+class Files(NamedTuple):
+    """The rules for files, ready to be bound to; -1 and the reason where there are none."""
+
+    ruleset_fd: int
+    reason: str = ""
+
+
 def give_up_privileges(memory_limit_bytes: int) -> None:
-    """Limits, no new privileges, no capabilities, death with the parent, first in line when memory runs out."""
+    """Limits, no new privileges, no capabilities, death with the parent."""
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, signal.SIG_IGN)
-    _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    die_with_parent()
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0) != 0:
         raise SandboxImpossible("the kernel does not let a process give up new privileges")
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
     _drop_capabilities()
     _lower(resource.RLIMIT_AS, memory_limit_bytes)
     _lower(resource.RLIMIT_FSIZE, MAX_FILE_BYTES)
@@ -56,38 +62,74 @@ def give_up_privileges(memory_limit_bytes: int) -> None:
     _lower(resource.RLIMIT_CORE, 0)
 
 
+def die_with_parent() -> None:
+    """With the thread that started this process, to be exact. A forked child asks for it anew."""
+    _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+
+
+def offer_to_die_first() -> None:
+    """When memory runs out: whoever holds the picture that took it, and not the server."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "w") as file:
+            file.write("1000")
+
+
 def _drop_capabilities() -> None:
     """The workers of a server that runs as root have root's files by their owner only, and no other power of root."""
     _libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_AMBIENT_CLEAR_ALL), 0, 0, 0)
     for number in range(_MOST_CAPABILITIES):  # fails for those that do not exist, and for all where none is held
         _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    header, held = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    if _libc.capget(header, held) == 0 and not any(held):
+        return  # a unit of systemd may forbid to ask for what is so already
     if _libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
         raise SandboxImpossible("the kernel does not let a process drop its capabilities")
 
 
-def close_files(mode: Mode) -> str:
-    """Deny every file but :data:`READABLE`. Returns ``landlock`` or ``off: reason``; raises SandboxImpossible."""
+def rules_for_files(mode: Mode, changeable: Sequence[str] = ()) -> Files:
+    """Rules that deny every file but :data:`READABLE` and ``changeable``. Raises SandboxImpossible."""
     if mode == "off":
-        return "off: switched off by the server"
+        return Files(-1, "off: switched off by the server")
+    try:
+        return Files(landlock.ruleset(READABLE, changeable))
+    except landlock.LandlockUnavailable as error:
+        return Files(-1, _weaker(mode, "landlock", str(error)))
+
+
+def close_files(mode: Mode, files: Files) -> str:
+    """Bind this process to the rules. Returns ``landlock`` or ``off: reason``; raises SandboxImpossible."""
+    if files.ruleset_fd < 0:
+        return files.reason
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - names are all that is wanted
         return _weaker(mode, "landlock", "the worker has started threads too early")
     try:
-        landlock.restrict(READABLE)
+        landlock.restrict(files.ruleset_fd)
     except landlock.LandlockUnavailable as error:
         return _weaker(mode, "landlock", str(error))
+    finally:
+        os.close(files.ruleset_fd)
     return "landlock"
 
 
-def close_system_calls(mode: Mode) -> str:
-    """Deny sockets, processes, signals. Returns ``seccomp`` or ``off: reason``; raises SandboxImpossible."""
+def close_system_calls(mode: Mode, *, is_template: bool = False) -> str:
+    """Deny sockets, processes, signals. Returns ``seccomp`` or ``off: reason``; raises SandboxImpossible.
+
+    A template may still fork, and lock its children in.
+    """
     if mode == "off":
         return "off: switched off by the server"
     try:
-        seccomp.restrict()
+        seccomp.restrict(is_template=is_template)
     except seccomp.SeccompUnavailable as error:
         return _weaker(mode, "seccomp", str(error))
     return "seccomp"
+
+
+def silence() -> None:
+    """From here on nothing is said on stderr: its text would be a stranger's."""
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - opened by number, not by path
+        os.dup2(nothing.fileno(), 2)
 
 
 def state(files: str, system_calls: str) -> str:

@@ -10,7 +10,7 @@ import errno
 import os
 import platform
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from imgserve.imaging.worker import systemcalls
 
@@ -30,6 +30,10 @@ _IOCTL = (0x5401, 0x5421, 0x5451, 0x5450)
 # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and of memory. Not PR_SET_PDEATHSIG: a worker dies with its
 # parent.
 _PRCTL = (15, 16, 0x53564D41)
+# Fork where it is no clone, the descriptor of a child and its way to the server, and the child's own lock.
+_TEMPLATE = frozenset({
+    "fork", "pidfd_open", "sendmsg", "getsockname", "getsockopt", "seccomp", "landlock_restrict_self",
+})  # fmt: skip
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,12 +46,12 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def restrict() -> None:
+def restrict(*, is_template: bool = False) -> None:
     """Install the filter in every thread of this process. NO_NEW_PRIVS must be set. Raises SeccompUnavailable."""
     machine = platform.machine()
     if machine not in systemcalls.MACHINES:
         raise SeccompUnavailable(f"the system call numbers of {machine} are not known")
-    code = program(machine, os.getpid())
+    code = outer_program(machine) if is_template else program(machine, os.getpid())
     filter_ = _Program(len(code) // 8, code)
     number = ctypes.c_long(systemcalls.SECCOMP[machine])
     result: int = _libc.syscall(number, _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(filter_))
@@ -58,6 +62,23 @@ def restrict() -> None:
 
 def program(machine: str, pid: int) -> bytes:
     """The filter in the kernel's form: eight bytes an instruction (code u16, jump-if u8, jump-else u8, operand u32)."""
+    lines = _refusals(machine, systemcalls.denied(machine))
+    lines += _unless(systemcalls.PRCTL[machine], 0, _is_one_of(_PRCTL))
+    # a thread may be made, a process may not
+    lines += _unless(systemcalls.CLONE[machine], 0, [_line(_HAS_BITS, _CLONE_THREAD, 1, 0)])
+    # abort() signals its own process; nobody else is to be reached
+    lines += _unless(systemcalls.TGKILL[machine], 0, _is_one_of((pid,)))
+    lines += _unless(systemcalls.PRLIMIT[machine], 0, _is_one_of((0, pid)))
+    return b"".join([*lines, _line(_RETURN, _ALLOW)])
+
+
+def outer_program(machine: str) -> bytes:
+    """What binds a template and its children: all that would bar it from forking and locking them in is left out."""
+    denied = systemcalls.denied(machine)
+    return b"".join([*_refusals(machine, {n: denied[n] for n in denied if n not in _TEMPLATE}), _line(_RETURN, _ALLOW)])
+
+
+def _refusals(machine: str, denied: Mapping[str, int]) -> list[bytes]:
     lines = [
         _line(_LOAD, _OFFSET_ARCH),
         _line(_EQUAL, _AUDIT_ARCH[machine], 1, 0),
@@ -69,18 +90,12 @@ def program(machine: str, pid: int) -> bytes:
     lines += [_line(_AT_LEAST, systemcalls.FIRST_UNKNOWN, 0, 1), _line(_RETURN, _NOT_THERE)]
     for gap in systemcalls.UNASSIGNED[machine]:
         lines += [_line(_AT_LEAST, gap.stop, 2, 0), _line(_AT_LEAST, gap.start, 0, 1), _line(_RETURN, _NOT_THERE)]
-    for number in systemcalls.denied(machine).values():
+    for number in denied.values():
         lines += [_line(_EQUAL, number, 0, 1), _line(_RETURN, _REFUSE)]
     lines += [_line(_EQUAL, systemcalls.CLONE3, 0, 1), _line(_RETURN, _NOT_THERE)]
     lines += _unless(systemcalls.FCNTL[machine], 1, _is_one_of(_FCNTL))
     lines += _unless(systemcalls.IOCTL[machine], 1, _is_one_of(_IOCTL))
-    lines += _unless(systemcalls.PRCTL[machine], 0, _is_one_of(_PRCTL))
-    # a thread may be made, a process may not
-    lines += _unless(systemcalls.CLONE[machine], 0, [_line(_HAS_BITS, _CLONE_THREAD, 1, 0)])
-    # abort() signals its own process; nobody else is to be reached
-    lines += _unless(systemcalls.TGKILL[machine], 0, _is_one_of((pid,)))
-    lines += _unless(systemcalls.PRLIMIT[machine], 0, _is_one_of((0, pid)))
-    return b"".join([*lines, _line(_RETURN, _ALLOW)])
+    return lines
 
 
 def _is_one_of(values: Sequence[int]) -> list[bytes]:

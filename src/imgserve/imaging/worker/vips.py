@@ -1,22 +1,33 @@
 """libvips as this worker wants it: few loaders, one thread, no cache. Called by ``__main__.py``."""
 
 import ctypes
+import threading
 
 import pyvips
 
+from imgserve.imaging.worker import turbojpeg
+from imgserve.imaging.worker.samples import SAMPLES
+
 _LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif", "Svg")
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _FEW_LETTERS = 5  # a line with fewer is a number that means nothing to a user
 _KEEP_BYTES = 256 << 20
+_SIZELESS = b'<svg xmlns="http://www.w3.org/2000/svg"><text y="9" font-family="%s">Aa</text></svg>'
 _WARM_UP = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9">Aa</text></svg>'
+
+
+_libc = ctypes.CDLL(None)
+_mallopt, _malloc_trim = (getattr(_libc, name, None) for name in ("mallopt", "malloc_trim"))  # glibc only
 
 
 def configure() -> None:
     """Block every loader but those of the formats that are read; docs/security.md ("Layers", Workers) says why."""
     # Big buffers come and go with every picture: keep their pages instead of asking the kernel anew.
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
-    libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+    if _mallopt is not None:
+        _mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
+        _mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+        # libvips starts threads for each picture, and each would leave an arena that keeps its peak.
+        _mallopt(_M_ARENA_MAX, 1)
     pyvips.block_untrusted_set(True)
     pyvips.operation_block_set("VipsForeignLoad", True)
     for name in _LOADERS:
@@ -25,9 +36,36 @@ def configure() -> None:
     pyvips.concurrency_set(1)
 
 
+def warm_up_template() -> None:
+    """Load what is loaded late, and leave no thread behind: whoever forks beside one has children that hang.
+
+    Pixels are evaluated by libvips' threads, which stay for 15 s, so only headers are read; but for fonts, in a thread
+    of our own and by ``fetch``, for a font map that was made in the main thread makes text hang in children.
+    """
+    fonts = threading.Thread(target=_warm_up_fonts)
+    fonts.start()
+    fonts.join()
+    for source_format, data in SAMPLES.items():
+        pyvips.Image.new_from_buffer(data, "", access="sequential")
+        if source_format == "jpeg" and (shape := turbojpeg.shape(data)) is not None:
+            turbojpeg.decode(data, shape, 1)
+
+
+def _warm_up_fonts() -> None:
+    for family in ("serif", "sans-serif", "monospace"):
+        image = pyvips.Image.svgload_buffer(_SIZELESS % family.encode())
+        pyvips.Region.new(image).fetch(0, 0, image.width, image.height)
+
+
 def warm_up() -> None:
     """Draw one text SVG, which fills the font cache and loads what is loaded late."""
     pyvips.Image.svgload_buffer(_WARM_UP).copy_memory()
+
+
+def give_memory_back() -> None:
+    """Let go of what pictures have left; it takes some milliseconds."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)
 
 
 def reason(error: pyvips.Error) -> str:

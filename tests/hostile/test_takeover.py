@@ -1,0 +1,221 @@
+"""SAFETY of the others while a worker is in a stranger's hands: it has served principal a, and code of a's picture runs
+in it. b's pictures never reach it, its results are never b's, nothing that it does to a's keeps the server busy.
+"""
+
+import asyncio
+import gc
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from imgserve.blob import Blob
+from imgserve.errors import ImgserveError
+from imgserve.imaging import starter
+from imgserve.imaging.faults import RenderTimeout, WorkerDied
+from imgserve.imaging.pool import Config, Pool
+from imgserve.imaging.process import CannotStartWorker, WorkerOptions
+from imgserve.imaging.template import Template
+from imgserve.spec.limits import Limits
+from tests.chaos.gauges import resident_bytes
+from tests.hostile.takeover import take_over
+from tests.hostile.test_live_worker import READ_FOUND, run_inside
+from tests.service.test_pool import PHOTO, TASK, patient
+from tests.service.test_pool_isolation import DRAWING, complete, served_by
+from tests.sizes import IS_FULL, sized
+
+pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed; apt-get install gdb")
+
+SECRET = b"<!-- a secret of b -->"
+WAYS = ("forked", "executed") if IS_FULL else ("forked",)
+ROUNDS = sized(1, 10)
+HELD_BACK_S = 0.5
+SLACK = 6  # descriptors: those of a worker more, or of a template that is replaced
+
+
+@pytest_asyncio.fixture(params=WAYS)
+async def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
+    """Both kinds of worker."""
+    if request.param == "executed":
+        monkeypatch.setattr(starter, "start_template", _no_template)
+    pool = Pool(patient(), Limits(), lambda: True)
+    await pool.start()
+    yield pool
+    await pool.aclose()
+
+
+async def _no_template(_options: WorkerOptions) -> Template:
+    raise CannotStartWorker("a test wants workers of the other kind")
+
+
+async def hostage(pool: Pool, code: str) -> int:
+    """The worker that renders for a, taken over."""
+    (pid,) = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, whose="a"))
+    await take_over(pid, code)
+    return pid
+
+
+def descriptors() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def b_is_served(pool: Pool) -> set[int]:
+    """By whom. Everything that may be asked."""
+    page = b"<form method=post enctype=multipart/form-data><input type=file name=f></form>" + SECRET
+    served = await served_by(pool, pool.probe(Blob.of(PHOTO + SECRET), is_complete=True, whose="b"))
+    served |= await served_by(pool, pool.render(Blob.of(PHOTO + SECRET), TASK, whose="b"))
+    served |= await served_by(pool, pool.draw(DRAWING, whose="b"))
+    served |= await served_by(pool, pool.read_page(page, "text/html", 20.0, is_reply_awaited=False, whose="b"))
+    return served
+
+
+LISTENS = """
+main.found = "0 of 0"
+def answer(request, descriptors, give_up):
+    memory.append(os.pread(descriptors[0], 1 << 22, 0))
+    main.found = "%d of %d" % (sum(b"a secret of b" in one for one in memory), len(memory))
+    return old(request, descriptors, give_up)
+"""
+
+
+async def test_it_reads_what_comes_and_nothing_of_b_comes(pool: Pool) -> None:
+    pid = await hostage(pool, LISTENS)
+    for _ in range(ROUNDS):
+        await pool.render(Blob.of(PHOTO), TASK, whose="a")
+        assert pid not in await b_is_served(pool)
+    said = await asyncio.to_thread(run_inside, pid, "", READ_FOUND)
+    assert f"0 of {ROUNDS}" in said
+
+
+async def test_the_same_code_hears_b_where_workers_are_shared() -> None:
+    pool = Pool(patient(isolation="shared"), Limits(), lambda: True)
+    await pool.start()
+    try:
+        pid = await hostage(pool, LISTENS)
+        assert pid in await b_is_served(pool)
+        assert re.search(r"[1-9] of ", await asyncio.to_thread(run_inside, pid, "", READ_FOUND))
+    finally:
+        await pool.aclose()
+
+
+KEEPS = """
+def answer(request, descriptors, give_up):
+    for fd in memory:
+        for harm in (
+            lambda: os.ftruncate(fd, 1), lambda: os.ftruncate(fd, 1 << 30), lambda: os.pwrite(fd, b"evil", 0),
+            lambda: mmap.mmap(fd, 4)[:4], lambda: fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 1),
+        ):
+            try:
+                harm()
+            except (OSError, ValueError):
+                pass
+    reply = old(request, descriptors, give_up)
+    memory.extend(os.open("/proc/self/fd/%d" % one, os.O_RDWR) for one in descriptors)
+    return reply
+"""
+
+
+async def test_it_keeps_result_and_source_and_can_change_neither(pool: Pool) -> None:
+    await hostage(pool, KEEPS)
+    source = Blob.of(PHOTO)
+    kept = [(await pool.render(source, TASK, whose="a")).blob for _ in range(3)]
+    expected = kept[-1].read()
+    await pool.render(source, TASK, whose="a")
+    for blob in kept:
+        assert os.fstat(blob.fd).st_size == blob.size == len(expected)
+        assert blob.read() == expected
+    assert source.read() == PHOTO
+    assert os.fstat(source.fd).st_size == len(PHOTO)
+
+
+# What comes of each, if not that the worker is ended: it dies of the picture, as any that crashes.
+LIES = {
+    "no seal": "old(request, [descriptors[0], os.dup(descriptors[1])], give_up) and forged(900)",
+    "a mapping": "forged(900, lambda: memory.append(mmap.mmap(descriptors[1], 900)))",
+    "a result of 1 GiB": "forged(1 << 30, lambda: fcntl.fcntl(descriptors[1], fcntl.F_ADD_SEALS, 14))",
+    "an empty result": "forged(0, lambda: fcntl.fcntl(descriptors[1], fcntl.F_ADD_SEALS, 14))",
+    "another size": "main.Written(main.pipeline.Size(1, 1), 'jpeg')",
+    "another kind": "main.Probed(None)",
+    "ready": "main.Ready('landlock+seccomp', '')",
+    "garbage": "os.write(out, b'\\xff' * 64) and time.sleep(60)",
+    "no end": "[os.write(out, struct.pack('!I', 60000) + b'x' * 60000) for _ in range(100000)]",
+    "a frame that never comes": "os.write(out, struct.pack('!I', 60000)) and os._exit(0)",
+    "two answers": "os.write(out, main.wire.frame(main.Probed(None)) * 2) and time.sleep(60)",
+    "an end": "os._exit(0)",
+    "a fault by itself": "ctypes.string_at(0)",
+}
+LIES_TRIED = (
+    LIES if IS_FULL else {name: LIES[name] for name in ("no seal", "a result of 1 GiB", "no end", "two answers")}
+)
+LIAR = """
+out = {out}
+def answer(request, descriptors, give_up):
+    def forged(size, then=lambda: None):
+        os.ftruncate(descriptors[1], size)
+        then()
+        return main.Written(request.task.size, "jpeg")
+    return {lie}
+"""
+
+
+def socket_of(pid: int) -> int:
+    found = [int(n) for n in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{n}").startswith("socket")]
+    (number,) = found
+    return number
+
+
+@pytest.mark.parametrize("lie", LIES_TRIED)
+async def test_it_lies_and_is_ended(pool: Pool, lie: str) -> None:
+    (pid,) = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, whose="a"))
+    await take_over(pid, LIAR.format(lie=LIES[lie], out=socket_of(pid)))
+    held, threads = descriptors(), threading.active_count()
+    before, spent = resident_bytes(os.getpid()), time.process_time()
+    with pytest.raises((WorkerDied, RenderTimeout)):
+        await pool.render(Blob.of(PHOTO), TASK, whose="a")
+    assert pid not in pool.worker_pids
+    assert resident_bytes(os.getpid()) - before < 20_000_000
+    assert time.process_time() - spent < 2
+    assert threading.active_count() == threads
+    assert pid not in await b_is_served(pool)
+    await complete(pool)
+    assert abs(descriptors() - held) <= SLACK
+
+
+async def test_it_holds_back_and_is_ended_at_its_deadline() -> None:
+    pool = Pool(Config(workers=1, render_timeout_s=HELD_BACK_S), Limits(), lambda: True)
+    await pool.start()
+    try:
+        (pid,) = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, whose="a"))
+        await take_over(pid, "def answer(request, descriptors, give_up): time.sleep(600)")
+        with pytest.raises(RenderTimeout):
+            await pool.render(Blob.of(PHOTO), TASK, whose="a")
+        assert pid not in pool.worker_pids
+    finally:
+        await pool.aclose()
+
+
+async def test_it_lets_go_of_nothing_and_what_it_holds_is_bounded(pool: Pool) -> None:
+    """Its limit of descriptors ends what it may keep; then it dies of its own greed, and others take over."""
+    pid = await hostage(
+        pool,
+        """
+        def answer(request, descriptors, give_up):
+            memory.extend(os.dup(one) for one in descriptors)
+            return old(request, descriptors, give_up)
+        """,
+    )
+    for _ in range(40):
+        try:
+            await pool.render(Blob.of(PHOTO), TASK, whose="a")
+        except ImgserveError:
+            break
+        assert len(os.listdir(f"/proc/{pid}/fd")) <= 32
+    else:
+        pytest.fail("it kept more than its limit")
+    assert (await pool.render(Blob.of(PHOTO), TASK, whose="a")).blob.size > 0

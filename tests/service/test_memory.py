@@ -1,0 +1,66 @@
+"""What the server's processes hold together, at work on what takes most memory and at rest afterwards.
+
+Counted is the proportional set size of the tree (pages that n processes share count 1/n for each).
+"""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench.processes import tree_pss_mb
+from examples.receivers import HttpReceiver
+from PIL import Image
+
+from tests import pictures
+from tests.chaos.gauges import Gauge
+from tests.daemon import LOOPBACK, Daemon, wait_until
+from tests.sizes import Figures, sized
+
+JOBS = sized(6, 60)
+MOST_AT_WORK_MB, MOST_AT_REST_MB = 300, 160
+
+
+def large() -> bytes:
+    """12 megapixels."""
+    tile = pictures.detailed(1000, 750)
+    picture = Image.new("RGB", (4000, 3000))
+    for nth in range(16):
+        picture.paste(tile, (nth % 4 * 1000, nth // 4 * 750))
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=88)
+    return out.getvalue()
+
+
+def test_memory_at_work_and_at_rest(tmp_path: Path, figures: Figures) -> None:
+    middling = pictures.detailed(2040, 1356)
+    sources = {
+        "a.avif": pictures.encoded(middling, "avif"),
+        "a.png": pictures.encoded(middling, "png"),
+        "a.jpg": large(),
+    }
+    root = tmp_path / "http"
+    root.mkdir()
+    for name, data in sources.items():
+        (root / name).write_bytes(data)
+    with (
+        HttpReceiver(root) as web,
+        Daemon(tmp_path / "data", *LOOPBACK, "--workers", "2") as server,
+        Gauge(lambda: tree_pss_mb(server.pid), 0.2) as gauge,
+        ThreadPoolExecutor(4) as threads,
+    ):
+
+        def post(number: int) -> None:
+            name = list(sources)[number % len(sources)]
+            target = f"{web.url}/out-{number}.{('avif', 'png', 'jpg')[number // 3 % 3]}"
+            args = {"width": 512, "height": 340, "method": "PUT"}
+            job = {"operationType": "resize", "srcURL": f"{web.url}/{name}", "dstURL": target, "args": args}
+            assert server.post(job).status == 200
+
+        fresh = tree_pss_mb(server.pid)
+        list(threads.map(post, range(JOBS)))
+        wait_until(lambda: server.log.count("settled") >= JOBS)
+        most = max(reading for _, reading in gauge.readings)
+        wait_until(lambda: tree_pss_mb(server.pid) <= MOST_AT_REST_MB, 20, 0.5)
+        rest = tree_pss_mb(server.pid)
+        figures("MB fresh, most, at rest", [round(value) for value in (fresh, most, rest)])
+        assert most <= MOST_AT_WORK_MB
