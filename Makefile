@@ -101,12 +101,13 @@ test: .venv/.test system-packages
 
 # One file of docs/chaos for each of these; make chaos CHAOS=soak runs one alone. A group that fails does not keep the others
 # from running, but make chaos fails in the end.
-CHAOS := matrix kills power workers poison flaky pauses overload silent prune clocks order slow bombs fuzz soak
+CHAOS := matrix kills power workers poison flaky pauses overload silent prune clocks order slow bombs fuzz soak takeover
 CHAOS_TARGETS := $(CHAOS:%=chaos-%)
 $(CHAOS_TARGETS): TESTS = tests/chaos/test_$(@:chaos-%=%).py
 chaos-fuzz: TESTS = tests/hostile/test_fuzz.py
 chaos-slow: TESTS = tests/hostile/test_slow.py tests/hostile/test_crowded.py tests/hostile/test_framing.py
 chaos-bombs: TESTS = tests/hostile/test_bombs.py tests/hostile/test_probed.py tests/hostile/test_bombed.py
+chaos-takeover: TESTS = tests/hostile/test_takeover.py tests/service/test_pool_template.py
 chaos-matrix: TESTS = tests/chaos/test_matrix.py tests/chaos/test_principals.py tests/service/test_drain.py tests/service/test_hangs.py
 chaos-pauses: TESTS = tests/chaos/test_pauses.py tests/chaos/test_disk.py
 $(CHAOS_TARGETS): OUT = docs/chaos/$(@:chaos-%=%).txt
