@@ -146,13 +146,15 @@ def _forms() -> Iterator[Case]:
     for number, target in enumerate(TARGETS):
         lands = REDIRECT_TARGETS.get(target, "")
         code = REFUSED_DESTINATION if lands else 205
-        for way in ("action", "base", "post"):  # the form leads there, or answers the post with 307
+        # The form leads there, or answers the post with 307; or with 303, and then what is there is looked at.
+        seen = f"{HOME}/seen-other/{number}/x.png:a.png"
+        field = {"field_name": "f"}
+        yield Case(f"303 after the post of a form to {target}", f"{HOME}/Ex.png", seen, dict(field), None, lands)
+        for way in ("action", "base", "post"):
             if way == "base" and not target.startswith("http"):
                 continue
             form = f"{HOME}/{way}/{number}/x.png:a.png"
             yield Case(f"{way} of a form to {target}", f"{HOME}/Ex.png", form, {"field_name": "f"}, code, lands)
-    form = f"{HOME}/seen-other/0/x.png:a.png"
-    yield Case("a form that answers 303", f"{HOME}/Ex.png", form, {"field_name": "f"}, None)
 
 
 def _bounces() -> Iterator[Case]:
