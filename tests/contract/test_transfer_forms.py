@@ -172,6 +172,14 @@ async def test_no_such_form_gets_a_bare_post(transfers: Transfers, page: bytes, 
     assert fields(sent) == [(b"image_file", b"picture")]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\n ", b"\xef\xbb\xbf"])
+async def test_a_page_without_a_media_type_is_html_if_it_looks_like_it(transfers: Transfers, mark: bytes) -> None:
+    with OddSite(mark + FORM, {"X-Nothing": "said"}) as site:
+        await post(transfers, site.url + "/page")
+        [sent] = site.posts()
+    assert sent.path == "/take"
+
+
 async def test_a_page_that_fails_gets_no_post(transfers: Transfers) -> None:
     with OddSite(FORM) as site:
         site.page_status = 503

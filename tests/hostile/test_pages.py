@@ -31,11 +31,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 WRITE = Write("final", "image/png", "o1", 1, PATIENCE_S)
 MOST_CPU_S = 1.0
 LONGEST = 1_000_000
-SHORT = 64_000
-# The dearest of a megabyte, and the one that the row of FAULTS began with; ``make chaos`` tries all.
-DEAREST = (
-    "forms, inputs of one", "fieldsets, inputs", "option text in pieces", "tables", "buttons", "rows", "datalists",
-)  # fmt: skip
+SHORT = sized(16_000, 64_000)
+# The dearest, and the one that stopped a server; ``make chaos`` tries all.
+DEAREST = ("forms, inputs of one", "option text in pieces", "tables", "buttons")
 
 
 async def a_pool(config: Config) -> AsyncIterator[Pool]:
@@ -77,7 +75,7 @@ async def test_a_megabyte_of_any_shape_costs_less_than_a_second(pool: Pool, figu
     assert cost_s < MOST_CPU_S
 
 
-async def test_a_sixteenth_of_it_is_read_to_its_end(pool: Pool) -> None:
+async def test_shorter_pages_are_read_to_their_end(pool: Pool) -> None:
     spent = Spent(pool.worker_pids)
     for name, shape in SHAPES.items():
         assert (await read(pool, FORM + shape(SHORT))).form_with("image_file") is not None, name
@@ -148,7 +146,7 @@ async def test_hostile_pages_cost_the_server_nothing(tmp_path: Path) -> None:
     with OddSite(page.encode()) as good, OddSite(hostile.encode()) as bad:
         with Daemon(tmp_path / "data", *LOOPBACK, *roots) as server:
             before_s = cpu_s(server.pid)
-            for number in range(sized(3, 40)):
+            for number in range(sized(2, 40)):
                 refused = server.post({**job, "dstURL": f"{bad.url}/page:{number}.png"}).body
                 assert refused["code"] == 205, refused
                 assert "100,000 tags" in str(refused["detail"])
@@ -160,14 +158,14 @@ async def test_hostile_pages_cost_the_server_nothing(tmp_path: Path) -> None:
             used_s = cpu_s(server.pid)
             assert used_s is not None
             assert before_s is not None
-            assert used_s - before_s < 1.0 + sized(3, 40) * 0.1
+            assert used_s - before_s < 1.0 + sized(2, 40) * 0.1
             assert server.stop() == 0
         assert not bad.posts()
 
 
 @pytest.mark.parametrize("state", ["placeholder", "final"])
 async def test_pages_of_two_principals_are_read_by_two_processes(state: WriteState) -> None:
-    page = SHAPES["forms, inputs of one"](LONGEST // 4)
+    page = SHAPES["forms, inputs of one"](LONGEST // 8)
     pool = Pool(Config(workers=1, probe_timeout_s=PATIENCE_S), Limits(), lambda: True)
     await pool.start()
     seen: dict[int, set[str]] = {}

@@ -23,6 +23,7 @@ from imgserve.transfer.form import Post, ReadPage
 from imgserve.transfer.write import Delivery, Write
 
 _PAGE_LIMIT_BYTES = 1_000_000
+_BEFORE_TAG = b"\xef\xbb\xbf\t\n\f\r "  # a byte order mark, and white space
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -167,4 +168,4 @@ def _note_unseen(error: ImgserveError) -> None:
 
 
 def _is_html(page: Answer) -> bool:
-    return "html" in page.media_type.lower() or (not page.media_type and page.body.lstrip()[:1] == b"<")
+    return "html" in page.media_type.lower() or (not page.media_type and page.body.lstrip(_BEFORE_TAG)[:1] == b"<")
