@@ -166,9 +166,10 @@ class Given(NamedTuple):
     """What a site answers."""
 
     status: int
-    body: str = ""
+    body: str | bytes = ""
     media_type: str = "text/html"
     location: str | None = None
+    encoding: str | None = None
 
 
 class PagesSite(Serving):
@@ -197,7 +198,9 @@ class PagesSite(Serving):
                 if given.location is not None:
                     self.send_header("Location", given.location)
                 self.send_header("Content-Type", given.media_type)
-                answer = given.body.encode()
+                if given.encoding is not None:
+                    self.send_header("Content-Encoding", given.encoding)
+                answer = given.body if isinstance(given.body, bytes) else given.body.encode()
                 if given.status != 204:
                     self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()

@@ -1,6 +1,7 @@
 """What upload pages and answers mean: which form is used, what counts as taken, what is a refusal. The table in
 docs/howto/forms.md has it; each of its rows is here."""
 
+import gzip
 import logging
 from collections.abc import AsyncIterator, Iterator
 
@@ -208,6 +209,24 @@ async def test_the_form_with_its_errors_is_a_refusal(
     site.pages["/page"] = Given(200, FORM)
     site.answers["/take"] = Given(200, answer)
     assert "answered" in await refused(transfers, site.url + "/page", success=success)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "aws-chunked", "x"])
+async def test_an_answer_that_cannot_be_decoded_was_an_answer(
+    transfers: Transfers, site: PagesSite, encoding: str
+) -> None:
+    site.pages["/page"] = Given(200, FORM)
+    site.answers["/take"] = Given(200, "thanks", encoding=encoding)
+    await post(transfers, site.url + "/page")
+    site.answers["/take"] = Given(302, "thanks", location="/page", encoding=encoding)
+    await post(transfers, site.url + "/page")
+    assert len(site.posts()) == 2
+
+
+async def test_an_encoded_answer_is_read(transfers: Transfers, site: PagesSite) -> None:
+    site.pages["/page"] = Given(200, FORM)
+    site.answers["/take"] = Given(200, gzip.compress(DJANGO.encode()), encoding="gzip")
+    assert "marks a field" in await refused(transfers, site.url + "/page")
 
 
 TAKEN = [

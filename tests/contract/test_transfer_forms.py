@@ -232,6 +232,8 @@ async def test_names_cannot_break_out_of_their_part(transfers: Transfers) -> Non
         ("/take?q=Жук 图#x", "/take?q=%C6%F3%EA+%26%2322270%3B"),
         ("/Ж?q=&#1046;", "/%D0%96?q=%C6"),
         ("#Ж?Ж", "/page?id=7"),
+        ("\\take", "/take"),
+        (" \t", "/page?id=7"),
     ],
 )
 async def test_the_action_is_read_as_browsers_do(transfers: Transfers, action: str, path: str) -> None:

@@ -22,9 +22,7 @@ ReadPage = Callable[[bytes, str, Write, float], Awaitable[Page]]
 _LONGEST_URL = 8000
 _EMPTY_FILE = "application/octet-stream"
 _AROUND = "".join(map(chr, range(0x21)))
-_DROPPED = re.compile("[\t\n\r]")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
-_ASCII = "".join(map(chr, range(0x80)))
 
 
 class Post(msgspec.Struct, frozen=True):
@@ -101,9 +99,8 @@ def _target(page_url: str, page: Page, form: Form) -> str:
 
 
 def _reference(text: str, charset: str) -> str:
-    """A URL as the page writes it, spelled as browsers do: no tabs and line ends, and a query in the page's charset
-    (https://url.spec.whatwg.org/#query-state)."""
-    text = _DROPPED.sub("", text.strip(_AROUND))
+    """A URL as the page writes it, its query in the page's charset (https://url.spec.whatwg.org/#query-state)."""
+    text = text.strip(_AROUND)
     before, mark, rest = text.partition("?")
     if "#" in before or not mark:
         return text
