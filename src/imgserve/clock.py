@@ -5,6 +5,7 @@ which counts while the machine sleeps and which nobody can set, so a step of the
 that starts goes on where the last one was: ``resume`` turns what was stored into the time that it is now.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +29,7 @@ class Mark(msgspec.Struct, frozen=True):
     boot_s: float
 
 
-def since_boot() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+since_boot = functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 def boot_id() -> str:

@@ -3,11 +3,9 @@
 Connections, kept pictures, transfers and workers need some each. ``service`` asks for the shares at the start.
 """
 
-import contextlib
 import errno
 import os
 import resource
-from collections.abc import Iterator
 from typing import ClassVar
 
 import msgspec
@@ -60,12 +58,22 @@ def are_used_up() -> bool:
     return False
 
 
-@contextlib.contextmanager
-def needed() -> Iterator[None]:
-    """Raises OutOfDescriptors for an OSError that means that."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in NONE_LEFT:
+class _Needed:
+    """Several times a picture, so no generator."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError) and error.errno in NONE_LEFT:
             raise OutOfDescriptors from error
-        raise
+
+
+_NEEDED = _Needed()
+
+
+def needed() -> _Needed:
+    """Around what takes a descriptor: raises OutOfDescriptors for an OSError that means that."""
+    return _NEEDED

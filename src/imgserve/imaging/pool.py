@@ -47,7 +47,8 @@ from imgserve.states import State
 Isolation = Literal["principal", "picture", "shared"]
 _RENDER, _INTAKE, _DRAWING = "render", "intake", "drawing"
 _KEPT_FORKED = 16  # forked workers share most of their memory, so eight principals may keep one of each kind
-_MOST_COPIED_BYTES = 1 << 20  # of a download that goes on; a header that is longer is read when all of it is there
+# Of a download that goes on: nearly all headers are that short; a longer one than the second is read when all is there.
+_FEW_BYTES, _MOST_COPIED_BYTES = 16_384, 1 << 20
 _MOST_MEDIA_TYPE = 200  # a header may be longer than a frame
 
 
@@ -160,8 +161,18 @@ class Pool:
 
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
-        sealed = source if is_complete else source.copy(_MOST_COPIED_BYTES)
-        request = ProbeRequest(sealed.size, is_complete, self._limits, is_strict, source.size)
+        if is_complete:
+            return await self._probe(source, None, is_strict=is_strict, whose=whose)
+        # A download that goes on is copied, for only what is sealed goes to a worker.
+        facts = await self._probe(source.copy(_FEW_BYTES), source.size, is_strict=is_strict, whose=whose)
+        if facts is None and source.size > _FEW_BYTES:
+            facts = await self._probe(source.copy(_MOST_COPIED_BYTES), source.size, is_strict=is_strict, whose=whose)
+        return facts
+
+    async def _probe(self, sealed: Blob, of_bytes: int | None, *, is_strict: bool, whose: str) -> Facts | None:
+        """``of_bytes``: it is the beginning of so many that are there; None: it is the source."""
+        is_complete = of_bytes is None
+        request = ProbeRequest(sealed.size, is_complete, self._limits, is_strict, of_bytes or sealed.size)
         with _read_only(sealed) as descriptor:
             async with self._worker(self._lane_of_intake(whose), whose) as child:
                 reply = await self._ask(child, request, [descriptor], self._config.probe_timeout_s)
@@ -255,23 +266,11 @@ class Pool:
         helps = self._is_shared() and not self._intake.idle and self._render.is_ready_for(whose)
         return self._render if helps else self._intake
 
-    @contextlib.asynccontextmanager
-    async def _worker(self, lane: Lane, whose: str, *, is_drawing: bool = False) -> AsyncIterator[Child]:
-        """A place in the lane, and a process that this principal may have for it."""
+    def _worker(self, lane: Lane, whose: str, *, is_drawing: bool = False) -> "_Held":
         self._check_open()
-        await lane.acquire(whose)
-        try:
-            owner = self._owner(lane, whose, is_drawing=is_drawing)
-            child = await self._stock.take(owner)
-            try:
-                yield child
-            finally:
-                is_used_up = self._config.isolation == "picture" and not is_drawing
-                if is_used_up or child.renders >= self._config.recycle_after:
-                    child.kill("retired")
-                self._stock.give_back(child, owner)
-        finally:
-            lane.release(whose)
+        is_used_up = self._config.isolation == "picture" and not is_drawing
+        most_renders = 0 if is_used_up else self._config.recycle_after
+        return _Held(lane, self._stock, self._owner(lane, whose, is_drawing=is_drawing), whose, most_renders)
 
     @contextlib.asynccontextmanager
     async def _lone_worker(self) -> AsyncIterator[Child]:
@@ -309,29 +308,74 @@ class Pool:
         return Sizes(working, kept=working if is_shared else 0, fresh=1)
 
 
-@contextlib.contextmanager
-def _distrust(child: Child) -> Iterator[None]:
+class _Held:
+    """A place in the lane, and a process that this principal may have for it, as long as the block runs.
+
+    These three are classes, since each picture goes through several of them, and a generator costs twice as much.
+    """
+
+    __slots__ = ("_child", "_lane", "_most_renders", "_owner", "_stock", "_whose")
+
+    def __init__(self, lane: Lane, stock: Stock, owner: Owner, whose: str, most_renders: int) -> None:
+        self._lane = lane
+        self._stock = stock
+        self._owner = owner
+        self._whose = whose
+        self._most_renders = most_renders
+
+    async def __aenter__(self) -> Child:
+        await self._lane.acquire(self._whose)
+        try:
+            self._child = await self._stock.take(self._owner)
+        except BaseException:
+            self._lane.release(self._whose)
+            raise
+        return self._child
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._child.renders >= self._most_renders:
+            self._child.kill("retired")
+        self._stock.give_back(self._child, self._owner)
+        self._lane.release(self._whose)
+
+
+class _distrust:
     """End a worker that says what none of ours says; the picture has cost a worker its life. Raises WorkerDied."""
-    try:
-        yield
-    except Distrusted as error:
-        child.kill("fault")
-        raise died(error) from error
+
+    __slots__ = ("_child",)
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Distrusted):
+            self._child.kill("fault")
+            raise died(error) from error
 
 
-@contextlib.contextmanager
-def _read_only(source: Blob) -> Iterator[int]:
+class _read_only:
     """A descriptor for a worker, with an offset of its own; the blob is sealed, or not shown to any worker.
 
     Through /proc a worker may open what it may only read for writing too, so the descriptor alone protects nothing.
+    Raises NoWorker.
     """
-    try:
-        source.seal()
-    except OSError as error:
-        raise NoWorker(f"the source cannot be sealed: {error.strerror}", "use a kernel of 5.1 or newer") from error
-    with descriptors.needed():
-        descriptor = os.open(f"/proc/self/fd/{source.fd}", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+
+    __slots__ = ("_descriptor", "_source")
+
+    def __init__(self, source: Blob) -> None:
+        self._source = source
+
+    def __enter__(self) -> int:
+        try:
+            self._source.seal()
+        except OSError as error:
+            raise NoWorker(f"the source cannot be sealed: {error.strerror}", "use a kernel of 5.1 or newer") from error
+        with descriptors.needed():
+            self._descriptor = os.open(f"/proc/self/fd/{self._source.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)

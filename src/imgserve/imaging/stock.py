@@ -166,15 +166,15 @@ class Stock:
         sizes = self._sizes()
         wanted = sizes.fresh + len(self._waiters) - len(self._fresh)
         room = sizes.most - len(self._members)
-        for child in list(self._idle)[: max(wanted - room, 0)]:
-            child.kill("switched")
-        if not self._is_closed and self._is_short():
+        if wanted > room:
+            for child in list(self._idle)[: wanted - room]:
+                child.kill("switched")
+        if not self._is_closed and self._is_short(sizes):
             self._shortage.set()
 
-    def _is_short(self) -> bool:
-        sizes = self._sizes()
+    def _is_short(self, sizes: Sizes) -> bool:
         wanted = sizes.fresh + len(self._waiters) - len(self._fresh)
-        return self.lacking > 0 or (wanted > 0 and len(self._members) < sizes.most)
+        return len(self._members) < sizes.least or (wanted > 0 and len(self._members) < sizes.most)
 
     def _add(self, child: Child) -> None:
         """A fresh one: for whoever waits the longest, else to stand ready."""
@@ -217,7 +217,7 @@ class Stock:
         while True:
             await self._shortage.wait()
             self._shortage.clear()
-            while self._is_short():
+            while self._is_short(self._sizes()):
                 try:
                     self._add(await self.start_one())
                     backoff_s = _FIRST_BACKOFF_S

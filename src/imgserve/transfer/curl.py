@@ -55,6 +55,10 @@ class Session:
         self.curl = pycurl.Curl()
         self.curl.setopt(pycurl.COOKIEFILE, "")
 
+    def forget(self) -> None:
+        """No cookies any more."""
+        self.curl.setopt(pycurl.COOKIELIST, "ALL")
+
 
 class Client:
     """Lives in the event loop that first uses it. ``aclose`` ends all transfers.
@@ -78,6 +82,7 @@ class Client:
         self._multi.setopt(pycurl.M_MAXCONNECTS, _POOLED_CONNECTIONS)
         self._ftp = FtpSessions()
         self._idle: list[pycurl.Curl] = []
+        self._sessions: list[Session] = []
         self._authorities = Authorities(ca_file)
         self._proxy = proxy
         self._referers = referers
@@ -135,6 +140,14 @@ class Client:
         finally:
             self._slots.release(peer)
 
+    def take_session(self) -> Session:
+        """One without cookies; to be followed by ``give_back``."""
+        return self._sessions.pop() if self._sessions else Session()
+
+    def give_back(self, session: Session) -> None:
+        session.forget()
+        self._sessions.append(session)
+
     @property
     def under_way(self) -> tuple[int, int]:
         """Exchanges that run, and that wait for their turn."""
@@ -145,6 +158,7 @@ class Client:
         for curl in self._idle:
             curl.close()
         self._idle.clear()
+        self._sessions.clear()
         await self._ftp.aclose()
         self._authorities.close()
 
@@ -165,7 +179,8 @@ class Client:
         exchange = Exchange(curl, dressed(call, place.host, self._referers), self._guard)
         try:
             self._set_up(curl, call, call.url, place, timeout_s)
-            return await self._outcome(exchange, self._watched(exchange, patience_s), place, timeout_s)
+            watch = Watch(exchange, patience_s)
+            return await self._outcome(exchange, self._multi.perform(curl), place, timeout_s, watch)
         except (asyncio.CancelledError, TimeoutError, _GivenUp):
             # The multi lets go of a cancelled handle only at the loop's next turn, so nobody may use it again.
             is_free = False
@@ -199,43 +214,47 @@ class Client:
                 done.add_done_callback(lambda _: self._ftp.drop(session))
 
     async def _outcome(
-        self, exchange: Exchange, transfer: Awaitable[None], place: location.Origin, timeout_s: float
+        self,
+        exchange: Exchange,
+        transfer: Awaitable[None],
+        place: location.Origin,
+        timeout_s: float,
+        watch: Watch | None = None,
     ) -> Answer:
         """Raises Broken, _GivenUp, TimeoutError, or the fetch's own faults."""
+        is_fetch = exchange.call.fetch is not None
         try:
-            if exchange.call.fetch is None:
-                await transfer
-            else:
-                async with asyncio.timeout(timeout_s) as limit:
+            async with asyncio.timeout(timeout_s if is_fetch else None) as limit:
+                if is_fetch:
                     exchange.clock.limit = limit
-                    await transfer
+                if watch is not None:
+                    watch.start(limit)
+                await transfer
             exchange.finish()
+        except TimeoutError:
+            if watch is None or watch.reason is None:
+                raise
+            raise _GivenUp(watch.reason) from None
         except pycurl.error as error:
-            if exchange.is_silent:
-                reason = Broken(f"{place} did not answer in time", is_retryable=True, is_stale=True)
-                raise _GivenUp(reason) from None
-            if exchange.fault is not None:
-                raise exchange.fault from None
-            if not exchange.is_answered:
-                if not exchange.is_sent() and descriptors.are_used_up():  # a resolver's, say: libcurl names no reason
-                    raise OutOfDescriptors from None
-                raise broken_by(error.args[0], exchange, place) from None
+            if not exchange.is_answered or exchange.is_silent or exchange.fault is not None:
+                raise _fault(exchange, error, place) from None
         finally:
+            if watch is not None:
+                watch.stop()
             exchange.end()
         return exchange.answer()
-
-    async def _watched(self, exchange: Exchange, patience_s: float) -> None:
-        """Raises _GivenUp when a connection of an earlier exchange does not answer, or what comes is no body."""
-        limit = asyncio.timeout(None)
-        watch = Watch(exchange, limit, patience_s)
-        try:
-            async with limit:
-                with watch:
-                    await self._multi.perform(exchange.curl)
-        except TimeoutError:
-            assert watch.reason is not None
-            raise _GivenUp(watch.reason) from None
 
     def _set_up(self, curl: pycurl.Curl, call: Call, url: str, place: location.Origin, timeout_s: float) -> None:
         configure(curl, call, url, timeout_s, self._pace, self._authorities.path)
         route(curl, place, self._proxy, self._authorities.path)
+
+
+def _fault(exchange: Exchange, error: pycurl.error, place: location.Origin) -> Exception:
+    """What an exchange that libcurl broke off means."""
+    if exchange.is_silent:
+        return _GivenUp(Broken(f"{place} did not answer in time", is_retryable=True, is_stale=True))
+    if exchange.fault is not None:
+        return exchange.fault
+    if not exchange.is_sent() and descriptors.are_used_up():  # a resolver's, say: libcurl names no reason
+        return OutOfDescriptors()
+    return broken_by(error.args[0], exchange, place)

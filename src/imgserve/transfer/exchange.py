@@ -7,6 +7,7 @@ transfer aborted. They run up to once for each 16 KB, so they do little.
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any  # libcurl's callback arguments are untyped
 
 import pycurl
@@ -26,6 +27,7 @@ _ABORT = 0
 _HEADER_ABORT = -1
 _MAKE_AND_RETRY = 2  # CURLFTP_CREATE_DIR_RETRY
 _DISCARD_BYTES = 1_000_000
+_UNAUTHORISED = 401
 
 
 class Exchange:
@@ -56,6 +58,7 @@ class Exchange:
         self._position = 0
         self._mime: pycurl.CurlMime | None = None
         self._into: FromLoop | FromThread | None = None
+        self._keep: Callable[[bytes], None] | None = None
         if call.fetch is not None:
             self._into = FromThread(call.fetch, self.clock) if self._is_ftp else self._from_loop(call.fetch)
         self._bind()
@@ -110,9 +113,9 @@ class Exchange:
             return Answer(
                 status=self.replies.last, url=self.call.url, replies=self.replies.finals, is_reused=self.is_reused
             )
-        length = info(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
+        status, length = info(pycurl.RESPONSE_CODE), info(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
         return Answer(
-            status=info(pycurl.RESPONSE_CODE),
+            status=status,
             url=text_of(self.curl.getinfo_raw(pycurl.EFFECTIVE_URL)),
             location=self._head.location,
             media_type=text_of(self.curl.getinfo_raw(pycurl.CONTENT_TYPE) or b""),
@@ -121,12 +124,13 @@ class Exchange:
             body=bytes(self._body),
             is_cut=self._is_cut,
             seconds=info(pycurl.TOTAL_TIME),
-            wants_digest=bool(info(pycurl.HTTPAUTH_AVAIL) & pycurl.HTTPAUTH_DIGEST),
+            wants_digest=status == _UNAUTHORISED and bool(info(pycurl.HTTPAUTH_AVAIL) & pycurl.HTTPAUTH_DIGEST),
         )
 
     def end(self) -> None:
         """Nothing may touch the handle any more."""
         self._is_over = True
+        self._keep = None
         if self._into is not None:
             self._into.end()
         if self._mime is not None:
@@ -254,15 +258,26 @@ class Exchange:
 
     def _take(self, data: bytes) -> int | None:
         self.body_bytes += len(data)
-        if self._into is None:
-            return self._take_small(data)
-        if not self._is_ftp and not 200 <= self._head.status < 300:
-            return self._take_other(data)
         try:
-            return self._into.take(data, self.replies.size_bytes if self._is_ftp else self._head.length_bytes)
+            if self._keep is not None:
+                self._keep(data)
+                return None
+            return self._take_first(data)
         except ImgserveError as fault:
             self.fault = fault
             return _ABORT
+
+    def _take_first(self, data: bytes) -> int | None:
+        if self._into is None:
+            return self._take_small(data)
+        if self._is_ftp:
+            return self._into.take(data, self.replies.size_bytes)
+        if not 200 <= self._head.status < 300:
+            return self._take_other(data)
+        is_refused = self._into.take(data, self._head.length_bytes)
+        if is_refused is None and self.call.fetch is not None:
+            self._keep = self.call.fetch.write  # there is memory now: what follows needs no more questions
+        return is_refused
 
     def _resume(self) -> None:
         self.curl.pause(pycurl.PAUSE_CONT)

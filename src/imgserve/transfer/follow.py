@@ -16,7 +16,16 @@ _MAX_REDIRECTS = 5
 
 async def get(client: Client, call: Call, session: Session | None = None) -> Answer:
     """The answer at the end of all redirects. ``call.timeout_s`` covers them all. Raises what ``perform`` raises."""
-    session = session or Session()
+    if session is not None:
+        return await _followed(client, call, session)
+    session = client.take_session()
+    try:
+        return await _followed(client, call, session)
+    finally:
+        client.give_back(session)
+
+
+async def _followed(client: Client, call: Call, session: Session) -> Answer:
     left_s = call.timeout_s
     for _ in range(_MAX_REDIRECTS + 1):
         answer = await _decoded(client, call, session)

@@ -7,6 +7,7 @@ import re
 
 _STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ +([0-9]{3})(?![0-9])")
 _LONGEST_LENGTH = 19  # digits of 2**63 - 1
+_FIRST_LETTERS = frozenset({b"c", b"C", b"l", b"L"})  # of the fields that are read: most lines need no more
 _PLAIN = frozenset({b"", b"identity"})
 _BEYOND_US = (b"zstd", b"compress", b"dcb", b"dcz")  # compressions that libcurl is built without
 
@@ -30,13 +31,13 @@ class Head:
         """One line. A trailer behind the body comes the same way; it opens no head and counts for nothing."""
         if not self._is_open:
             self._begin(line)
+        elif line[:1] in _FIRST_LETTERS:
+            name, _, value = line.partition(b":")
+            self._field(name.strip().lower(), value.strip())
         elif not line.strip(b"\r\n"):
             self._is_open = False
             if self.is_encoded:
                 self.length_bytes = None
-        else:
-            name, _, value = line.partition(b":")
-            self._field(name.strip().lower(), value.strip())
 
     def _begin(self, line: bytes) -> None:
         status = _STATUS_LINE.match(line)

@@ -64,11 +64,11 @@ def origin_url(url: str) -> str:
 
 
 def user_of(url: str) -> str:
-    return str(_parsed(url).user or "")
+    return str(_parsed(url).user or "") if "@" in url else ""
 
 
 def has_query(url: str) -> bool:
-    return bool(_parsed(url).query)
+    return "?" in url and bool(_parsed(url).query)
 
 
 def parents(url: str) -> tuple[str, ...]:

@@ -23,22 +23,27 @@ _MOST_PER_BODY_BYTE = 8
 
 
 class Watch:
-    """A context around the exchange, inside ``limit``, which it lets expire for ``reason``."""
+    """From ``start`` to ``stop``. Lets the exchange's ``limit`` expire for ``reason``: a connection of an earlier
+    exchange does not answer, or what comes is no body.
+    """
 
-    def __init__(self, exchange: Exchange, limit: asyncio.Timeout, patience_s: float) -> None:
+    def __init__(self, exchange: Exchange, patience_s: float) -> None:
         self.reason: Broken | None = None
         self._exchange = exchange
-        self._limit = limit
+        self._limit: asyncio.Timeout | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._silent_at = self._loop.time() + patience_s
         self._received = -1
         self._body = 0
 
-    def __enter__(self) -> None:
+    def start(self, limit: asyncio.Timeout) -> None:
+        self._limit = limit
         self._timer = self._loop.call_later(_LOOK_S, self._look)
 
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _look(self) -> None:
         exchange = self._exchange
@@ -48,7 +53,7 @@ class Watch:
             self.reason = Broken(f"{place} did not answer in time", is_retryable=True, is_stale=True)
         elif self._is_flood():
             self.reason = Broken(f"{place} sends much that is no part of an answer", is_sent=exchange.is_sent())
-        if self.reason is not None:
+        if self.reason is not None and self._limit is not None:
             self._limit.reschedule(self._loop.time())
         else:
             self._timer = self._loop.call_later(_LOOK_S, self._look)
