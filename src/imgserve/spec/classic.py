@@ -213,7 +213,7 @@ def _check_source(operation_type: str, source: Source, found: Findings) -> None:
     extension = tags.split_name(encoded_name(source))[1]
     if not extension:
         return
-    if not formats.is_picture(extension):
+    if formats.is_no_picture(extension):
         found.add(108, "srcURL: the extension is no picture's; give the picture's own URL, or one without an extension")
     elif operation_type == "rasterize" and formats.is_raster(extension):
         found.add(108, 'srcURL: rasterize expects an SVG; for other pictures use operationType "resize"')
@@ -228,11 +228,22 @@ def _format(destination: DestinationTemplate, source: Source | None, asked: obje
         return wanted
     chosen = formats.format_of(trial.extension)
     if chosen is None:
-        listed = ", ".join(formats.FORMAT_OF_EXTENSION)
-        found.add(113, f"dstURL: the extension is not a format that can be written; expected one of {listed}")
+        found.add(113, f"dstURL: {_why_not_written(destination, source, trial.extension)}")
     elif wanted not in (None, chosen):
         found.add(107, f"args.format: {wanted} contradicts the extension of dstURL, which means {chosen}")
     return chosen
+
+
+def _why_not_written(destination: DestinationTemplate, source: Source | None, extension: str) -> str:
+    """For an extension that came by a tag: what the source's is, and that it is not dstURL's fault."""
+    instead = "give .jpg, or no extension and args.format"
+    is_the_sources = source is not None and extension == tags.split_name(encoded_name(source))[1]
+    if not is_the_sources or {"ext", "extension"}.isdisjoint(tags.used_in(destination.shown)):
+        listed = ", ".join(formats.FORMAT_OF_EXTENSION)
+        return f"the extension is not a format that can be written; expected one of {listed}; {instead}"
+    if formats.is_well_known(extension):
+        return f"the source's extension is {extension}, and {extension.upper()} cannot be written; {instead}"
+    return f"the source's extension is not a format that can be written; {instead}"
 
 
 def _placeholder(value: object) -> Placeholder:

@@ -1,4 +1,4 @@
-"""Formats: which extension stands for one, which can be written, which hold frames, which are pictures at all."""
+"""Formats: which extension stands for one, which can be written, which hold frames, which are surely no pictures."""
 
 from imgserve.spec.facts import Facts
 from imgserve.spec.recipe import Format
@@ -13,6 +13,18 @@ UNREADABLE_RASTER = frozenset({
     "apng", "bmp", "dib", "heic", "heif", "ico", "jp2", "j2k", "jxl", "pjp", "pjpeg", "ppm", "psd", "tga",
 })  # fmt: skip
 VECTOR = frozenset({"svg", "svgz"})
+
+# Well-known kinds that are no pictures. Whatever is not named here may be one, and its bytes decide: scripts (.php,
+# .ashx), sizes (.jpg:large), numbers (5.1).
+OTHER_KINDS = frozenset({
+    "txt", "text", "md", "rtf", "log", "csv", "tsv", "ini", "conf", "cfg", "yaml", "yml", "toml", "json", "jsonl",
+    "xml", "html", "htm", "xhtml", "css", "scss", "js", "mjs", "map", "wasm", "sql", "db", "sqlite", "ics", "vcf",
+    "zip", "gz", "tgz", "tar", "bz2", "xz", "zst", "7z", "rar", "jar", "apk", "iso", "dmg", "exe", "msi", "dll", "deb",
+    "rpm", "eml", "torrent", "ttf", "otf", "woff", "woff2", "eot",
+    "mp3", "wav", "flac", "ogg", "oga", "opus", "m4a", "aac", "wma", "mid", "midi",
+    "mp4", "m4v", "mov", "avi", "mkv", "webm", "wmv", "flv", "mpg", "mpeg", "3gp", "ogv",
+    "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "epub", "mobi",
+})  # fmt: skip
 
 MAX_SIDE_OF_FORMAT: dict[Format, int] = {"webp": 16_383}
 """Pixels; only formats whose own limit is below the server's widest side (WebP: RFC 9649, 14 bits)."""
@@ -35,5 +47,10 @@ def is_raster(extension: str) -> bool:
     return extension.lower() in FORMAT_OF_EXTENSION or extension.lower() in UNREADABLE_RASTER
 
 
-def is_picture(extension: str) -> bool:
-    return is_raster(extension) or extension.lower() in VECTOR
+def is_no_picture(extension: str) -> bool:
+    return extension.lower() in OTHER_KINDS
+
+
+def is_well_known(extension: str) -> bool:
+    """Whether it names a kind of file, and so may be shown: what else follows a dot may be a secret."""
+    return is_raster(extension) or extension.lower() in VECTOR | OTHER_KINDS

@@ -152,7 +152,8 @@ REFUSED: list[tuple[int, dict[str, object]]] = [
     (107, {"on_failure": "delete", "dstURL": PUT + "?X-Amz-Signature=1", "args": SIZED | {"method": "PUT"}}),
     (107, {"on_failure": "delete", "dstURL": PUT + "?sv=1&sig=1", "args": SIZED | {"method": "PUT"}}),
     (108, {"srcURL": "http://h/a.pdf", "dstURL": "file:///out/a.png"}),
-    (108, {"srcURL": "http://h/a.php?x=a.png", "dstURL": "file:///out/a.png"}),
+    (108, {"srcURL": "http://h/a.TXT?x=a.png", "dstURL": "file:///out/a.png"}),
+    (108, {"operationType": "rasterize", "srcURL": "http://h/a.json", "dstURL": "file:///out/a.png"}),
     (108, {"operationType": "rasterize", "srcURL": "http://h/a.PNG", "dstURL": "file:///out/a.png"}),
     (104, {"srcURL": "ftpes://h/dir/"}),
     (104, {"srcURL": "ftps://h/a.png?x"}),
@@ -183,11 +184,21 @@ REFUSED: list[tuple[int, dict[str, object]]] = [
     (113, {"dstURL": "file:///out/a.{$width}"}),
     (113, {"dstURL": "http://h/up:a.svg", "args": SIZED | {"field_name": "f"}}),
     (113, {"srcURL": SVG, "dstURL": "file:///out/a.{$ext}"}),
+    (113, {"srcURL": "http://h/image.ashx", "dstURL": "file:///out/a.{$ext}"}),
+    (113, {"srcURL": "http://h/photo.jpg:large", "dstURL": "file:///out/a.{$extension}"}),
     (114, {"dstURL": "file:///out/{$foo}.png"}),
     (114, {"dstURL": "file:///out/{$Width}.png"}),
     (114, {"dstURL": "file:///out/{$width.png"}),
     (114, {"dstURL": "file:///out/{$}.png"}),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", ["resize", "rasterize"])
+@pytest.mark.parametrize(
+    "name", ["image.ashx", "img.php", "photo.jpg:large", "photo.jpg!thumb", "5.1", "a.b.unknown", "x"]
+)
+def test_what_may_be_a_picture_is_judged_by_its_bytes(name: str, operation: str) -> None:
+    assert refused(operationType=operation, srcURL=f"http://h/{name}", dstURL="file:///out/a.png") is None
 
 
 @pytest.mark.parametrize(("code", "changes"), REFUSED)

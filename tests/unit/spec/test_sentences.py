@@ -8,6 +8,7 @@ PUT = "https://h/out.png"
 SIZED = {"width": 20, "height": 10}
 SPOKEN = "http://, https://, ftp://, ftps://, ftpes:// or file://"
 NOT_YET = "not available in this version yet"
+INSTEAD = "give .jpg, or no extension and args.format"
 CONTRADICTS = "contradicts the extension of dstURL"
 
 
@@ -44,6 +45,19 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
         ({"srcURL": "sftp://h/x"}, f"srcURL: this version does not speak sftp yet; use {SPOKEN}"),
         ({"dstURL": "file:///{$basname}.png"}, "dstURL: an unknown tag, did you mean {$basename}?"),
         ({"args": SIZED | {"fit": "fill"}}, f'args.fit: expected "cover", got "fill", which is {NOT_YET}'),
+        (
+            {"srcURL": "http://h/a.HEIC", "dstURL": "file:///out/{$basename}.{$ext}"},
+            f"dstURL: the source's extension is HEIC, and HEIC cannot be written; {INSTEAD}",
+        ),
+        (
+            {"srcURL": "http://h/a.s3cret", "dstURL": "file:///out/a.{$extension}"},
+            f"dstURL: the source's extension is not a format that can be written; {INSTEAD}",
+        ),
+        (
+            {"srcURL": "http://h/a.heic", "dstURL": "file:///out/{$ext}.bmp"},
+            "dstURL: the extension is not a format that can be written; expected one of jpg, jpeg, jpe, jfif, png, "
+            f"webp, gif, tif, tiff, avif; {INSTEAD}",
+        ),
         ({"args": SIZED | {"format": "jpeg"}}, f"args.format: jpeg {CONTRADICTS}, which means png"),
     ],
 )  # fmt: skip

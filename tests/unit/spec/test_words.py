@@ -26,7 +26,7 @@ def test_basic_names_have_the_values_of_css() -> None:
 
 
 @pytest.mark.parametrize(
-    ("extension", "written", "raster", "picture"),
+    ("extension", "written", "raster", "may_be_one"),
     [
         ("jpg", "jpeg", True, True), ("JPEG", "jpeg", True, True), ("jpe", "jpeg", True, True),
         ("jfif", "jpeg", True, True),
@@ -34,12 +34,20 @@ def test_basic_names_have_the_values_of_css() -> None:
         ("tif", "tiff", True, True),
         ("TIFF", "tiff", True, True), ("avif", "avif", True, True), ("svg", None, False, True),
         ("SVGZ", None, False, True),
-        ("heic", None, True, True), ("pdf", None, False, False), ("", None, False, False), ("200", None, False, False),
+        ("heic", None, True, True), ("pdf", None, False, False), ("", None, False, True), ("200", None, False, True),
+        ("php", None, False, True), ("ashx", None, False, True), ("jpg:large", None, False, True),
+        ("jpg!thumb", None, False, True), ("1", None, False, True), ("TXT", None, False, False),
+        ("gz", None, False, False), ("docx", None, False, False), ("mp4", None, False, False),
     ],
 )  # fmt: skip
-def test_extensions(extension: str, written: str | None, raster: bool, picture: bool) -> None:
+def test_extensions(extension: str, written: str | None, raster: bool, may_be_one: bool) -> None:
     assert formats.format_of(extension) == written
-    assert (formats.is_raster(extension), formats.is_picture(extension)) == (raster, picture)
+    assert (formats.is_raster(extension), not formats.is_no_picture(extension)) == (raster, may_be_one)
+
+
+def test_nothing_that_is_read_counts_as_another_kind() -> None:
+    readable = set(formats.FORMAT_OF_EXTENSION) | formats.VECTOR | formats.UNREADABLE_RASTER
+    assert not readable & formats.OTHER_KINDS
 
 
 def test_the_code_table_is_whole_and_in_order() -> None:
