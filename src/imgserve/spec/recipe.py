@@ -17,7 +17,7 @@ MEDIA_TYPE: dict[Format, str] = {
     "tiff": "image/tiff",
     "avif": "image/avif",
 }
-DEFAULT_QUALITY: dict[Format, int] = {"jpeg": 80, "webp": 79, "avif": 63}
+DEFAULT_QUALITY: dict[Format, int] = {"jpeg": 80, "webp": 79, "avif": 58}
 
 
 class OutputOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

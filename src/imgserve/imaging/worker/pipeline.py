@@ -48,7 +48,7 @@ def render(
             save.write_bytes(made, result_fd)
             return Written(task.size, output_format)
     image = _evaluated(picture, facts, operation, task.size, frames, watched)
-    save.write(image, output_format, task.recipe.output, result_fd, is_photo=picture.format in save.PHOTO_SOURCES)
+    save.write(image, output_format, task.recipe.output, result_fd)
     return Written(Size(image.width, image.get_page_height()), output_format)
 
 

@@ -11,10 +11,9 @@ import pyvips
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed
 from imgserve.imaging.worker import transparent, turbojpeg, vips, webp
 from imgserve.imaging.worker.colour import parse_hex
-from imgserve.spec.facts import Size, SourceFormat
+from imgserve.spec.facts import Size
 from imgserve.spec.recipe import DEFAULT_QUALITY, Format, OutputOptions
 
-PHOTO_SOURCES: frozenset[SourceFormat] = frozenset({"jpeg", "webp", "avif", "tiff"})
 _MAX_SIDE_PX: dict[Format, int] = {"webp": 16_383, "avif": 16_384, "gif": 65_535, "jpeg": 65_535}
 _WITHOUT_ALPHA: frozenset[Format] = frozenset({"jpeg"})
 _SETTINGS: Mapping[Format, Mapping[str, str | int]] = {
@@ -23,7 +22,7 @@ _SETTINGS: Mapping[Format, Mapping[str, str | int]] = {
     "webp": {"effort": 2},
     "gif": {"effort": 3},
     "tiff": {"compression": "lzw", "predictor": "horizontal"},
-    "avif": {"compression": "av1", "effort": 1, "bitdepth": 8},
+    "avif": {"compression": "av1", "effort": 0, "bitdepth": 8},
 }
 _SAVER: dict[Format, str] = {
     "jpeg": "jpegsave_target",
@@ -36,21 +35,23 @@ _SAVER: dict[Format, str] = {
 # 8.15 has a new name for it; Debian 12 has 8.14, which allow_system_libvips lets in
 _WITHOUT_METADATA = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"strip": True}
 _PLAIN_BANDS = {1, 3}
+_TRUE = 255  # as libvips writes it
 _MAX_QUICK_PIXELS = 8_000_000  # of a larger result libvips needs no copy
-# 21 % fewer bytes for photographs at no cost in time; drawings grow by 25 %, so they keep the plain setting
-_PHOTO_PNG: Mapping[str, str | int] = {"filter": "sub", "compression": 3}
+# A quarter fewer bytes for photographs, in less time; drawings grow by a tenth to a third: they keep the plain setting.
+_PHOTO_PNG: Mapping[str, str | int] = {"filter": "avg", "compression": 3}
+# The share of pixels that are like their neighbour: up to 0.5 in photographs (0.6 on white), from 0.8 on in drawings.
+_DRAWN_FROM = 0.7
+_ROWS_LOOKED_AT = 64
 
 
-def write(
-    image: pyvips.Image, output_format: Format, options: OutputOptions, result_fd: int, *, is_photo: bool = True
-) -> None:
-    """Encode an 8-bit sRGB or grey image, or a roll of frames. Raises PictureTooLarge, RenderFailed."""
+def write(image: pyvips.Image, output_format: Format, options: OutputOptions, result_fd: int) -> None:
+    """Encode an 8-bit sRGB or grey image in memory, or a roll of frames. Raises PictureTooLarge, RenderFailed."""
     check_side(Size(image.width, image.get_page_height()), output_format)
     settings: dict[str, str | int] = dict(_SETTINGS[output_format])
     quality = quality_of(options, output_format)
     if quality is not None and output_format in DEFAULT_QUALITY:
         settings["Q"] = quality
-    if output_format == "png" and is_photo:
+    if output_format == "png" and not _is_drawing(image):
         settings.update(_PHOTO_PNG)
     try:
         if image.hasalpha() and output_format in _WITHOUT_ALPHA:
@@ -62,6 +63,15 @@ def write(
             write_bytes(quickly, result_fd)
     except pyvips.Error as error:
         raise RenderFailed(f"the result cannot be written as {output_format.upper()}: {vips.reason(error)}") from error
+
+
+def _is_drawing(image: pyvips.Image) -> bool:
+    """Whether most pixels are like their left neighbour, as in flat colours and lines."""
+    if image.width == 1:
+        return True
+    rows = image.subsample(1, max(1, image.height // _ROWS_LOOKED_AT))
+    left, right = rows.crop(0, 0, rows.width - 1, rows.height), rows.crop(1, 0, rows.width - 1, rows.height)
+    return bool((left == right).bandand().avg() >= _DRAWN_FROM * _TRUE)
 
 
 def write_bytes(data: bytes, result_fd: int) -> None:

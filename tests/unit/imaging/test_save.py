@@ -1,0 +1,63 @@
+"""How a PNG is filtered: by what the picture shows, not by the kind of file it came from."""
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from imgserve.spec.operations import Resize
+from tests import pictures
+from tests.unit.imaging.conftest import opened, render_bytes
+
+SIZE = (300, 225)
+
+
+def diagram() -> Image.Image:
+    image = Image.new("RGB", (600, 450), "white")
+    pen = ImageDraw.Draw(image)
+    for n in range(12):
+        pen.rectangle((20 + 45 * n, 400 - 30 * n, 50 + 45 * n, 420), fill=(20 * n, 90, 255 - 20 * n))
+        pen.line((0, 35 * n, 600, 35 * n), fill="black", width=2)
+    return image
+
+
+def product() -> Image.Image:
+    """A photograph on a white ground."""
+    image = Image.new("RGB", (600, 450), "white")
+    image.paste(pictures.detailed(300, 440), (150, 5))
+    return image
+
+
+def plain(image: Image.Image) -> int:
+    """The bytes of these pixels by zlib at its usual effort, without a filter (PNG third edition, 9)."""
+    rows = np.asarray(image.convert("RGB"))
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows), 6)
+    return len(packed)
+
+
+@pytest.mark.parametrize("source", ["png", "jpeg", "webp", "tiff"])
+def test_a_photograph_is_filtered_whatever_it_came_as(source: str) -> None:
+    for scene in (pictures.scene(600, 450), product()):
+        data = render_bytes(pictures.encoded(scene, source), Resize(), SIZE)
+        assert len(data) < 0.8 * plain(opened(data))
+
+
+def test_a_drawing_is_not() -> None:
+    for source in ("png", "gif"):
+        data = render_bytes(pictures.encoded(diagram(), source), Resize(), SIZE)
+        assert len(data) < 1.25 * plain(opened(data))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 2)])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_pictures_of_hardly_any_pixels(size: tuple[int, int], mode: str) -> None:
+    data = pictures.encoded(Image.new(mode, (80, 80)), "png")
+    assert opened(render_bytes(data, Resize(), size)).size == size
+
+
+def test_a_filtered_png_shows_the_same() -> None:
+    scene = pictures.detailed(300, 225)
+    data = render_bytes(pictures.encoded(scene, "png"), Resize(), SIZE)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), np.asarray(scene))
