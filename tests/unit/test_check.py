@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from xml.parsers import expat
 
 import msgspec
 import pytest
 
 from imgserve import owner
 from imgserve.api.config import Config as ApiConfig
-from imgserve.check import certificates, exposure, files, installation, machine, mounts, storage
+from imgserve.check import certificates, exposure, files, installation, libraries, machine, mounts, storage
 from imgserve.check.finding import Finding
 from imgserve.jobs.committer import connect
 from imgserve.jobs.sqlite import FILE_NAME
@@ -24,6 +25,26 @@ from tests.unit.test_settings import loaded
 
 Look = Callable[[Settings], Iterator[Finding]]
 KEY = "a-key-of-some-length-01\n"
+
+
+def test_versions_with_known_holes_are_named() -> None:
+    assert libraries.known("expat", (99, 0)) == []
+    assert libraries.known("libturbojpeg", (2, 1, 5)) == []
+    assert libraries.known("libturbojpeg", (3, 1, 4, 1)) == []
+    assert libraries.known("libturbojpeg", (3, 1, 3)) == ["lossless JPEG written beyond its buffer (mended in 3.1.4)"]
+    assert "CVE-2020-13790 (mended in 2.0.5)" in libraries.known("libturbojpeg", (2, 0, 4))
+    old, new = libraries.known("expat", (2, 5, 0)), libraries.known("expat", (2, 6, 4))
+    assert "CVE-2024-50602 (mended in 2.6.4)" in old
+    assert set(new) < set(old)
+
+
+def test_libraries_are_named_with_their_owners() -> None:
+    found = {one.about: one for one in libraries.look()}
+    assert set(found) == {"expat", "fast JPEG", "fontconfig"}
+    version = expat.EXPAT_VERSION.removeprefix("expat_")
+    assert found["expat"].detail.startswith(f"expat {version}, ")
+    assert (found["expat"].state == "warning") is bool(libraries.known("expat", expat.version_info))
+    assert "CVE-" in found["expat"].detail or found["expat"].state == "ok"
 
 
 def said(look: Look, settings: Settings, about: str) -> list[tuple[str, str]]:
@@ -284,5 +305,6 @@ def test_the_clock(tmp_path: Path, wall_ahead_s: float, written_ahead_s: float, 
 
 
 def test_the_installation() -> None:
-    assert {one.about for one in installation.look()} == {"python", "packages", "fast JPEG", "fonts"}
+    expected = {"python", "packages", "expat", "fast JPEG", "fontconfig", "fonts"}
+    assert {one.about for one in installation.look()} == expected
     assert {one.state for one in installation.look()} <= {"ok", "warning"}

@@ -3,16 +3,15 @@
 pyvips is not imported here, as nowhere outside a worker: that a worker starts says that it can be.
 """
 
-import ctypes
 import importlib
 import platform
 import re
 import sys
 from collections.abc import Iterator
 from importlib import metadata, resources
-from importlib.util import find_spec
 from pathlib import Path
 
+from imgserve.check import libraries
 from imgserve.check.finding import Finding, fault, ok, warning
 
 PYTHON = (3, 11)
@@ -31,7 +30,7 @@ def look() -> Iterator[Finding]:
     else:
         yield ok("python", python)
     yield from _packages()
-    yield _fast_jpeg()
+    yield from libraries.look()
     yield from _fonts()
 
 
@@ -67,19 +66,6 @@ def _import_fault(name: str) -> str:
     except ImportError as error:
         return str(error)
     return ""
-
-
-def _fast_jpeg() -> Finding:
-    if find_spec("cykooz_resizer") is None:
-        return ok("fast JPEG", f"not on this kind of machine ({platform.machine()}): libvips does all the work")
-    try:
-        ctypes.CDLL("libturbojpeg.so.0")
-    except OSError:
-        return warning("fast JPEG", "libturbojpeg is not there, JPEGs cost a quarter more", _TURBOJPEG)
-    return ok("fast JPEG", "libturbojpeg and cykooz-resizer are there")
-
-
-_TURBOJPEG = "on Debian: apt-get install libturbojpeg0"
 
 
 def _fonts() -> Iterator[Finding]:

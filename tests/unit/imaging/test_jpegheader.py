@@ -43,6 +43,20 @@ def exif(*entries: tuple[int, int, int, int], order: str = "<", count: int | Non
     return b"Exif\0\0" + start + listed + struct.pack(f"{order}I", 0)
 
 
+def as_frame(kind: int, data: bytes, bits: int = 8) -> bytes:
+    """The same, with another kind of frame."""
+    at = data.index(b"\xff\xc0")
+    return data[: at + 1] + bytes([kind]) + data[at + 2 : at + 4] + bytes([bits]) + data[at + 5 :]
+
+
+@pytest.mark.parametrize("kind", [0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF])
+def test_lossless_and_other_odd_frames_are_libvips_to_judge(kind: int) -> None:
+    for mode in ("L", "RGB"):
+        assert jpegheader.read(jpeg(mode)) is not None
+        assert jpegheader.read(as_frame(kind, jpeg(mode))) is None
+        assert jpegheader.read(as_frame(0xC1, jpeg(mode), bits=12)) is None
+
+
 def by_libvips(data: bytes) -> Header:
     image = pyvips.Image.jpegload_buffer(data)
     return Header(image.width, image.height, image.bands, load.orientation(image))

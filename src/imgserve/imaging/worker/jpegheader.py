@@ -12,6 +12,10 @@ from imgserve.imaging.worker import profile, turbojpeg
 
 _MARKER, _SCAN, _APP1, _APP2 = 0xFF, 0xDA, 0xE1, 0xE2
 _FIRST_WITH_LENGTH = 0xC0
+# Frames that are neither baseline, extended nor progressive: lossless ones libjpeg-turbo 3.0 to 3.1.3 decodes at their
+# full size, whatever size it was asked for, and so beyond our buffer (its ChangeLog, 3.1.4).
+_ODD_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
+_FRAMES, _EIGHT_BITS = frozenset({0xC0, 0xC1, 0xC2}), b"\x08"
 _ALONE = range(0xD0, 0xDA)  # restarts, start and end of the picture: not among the headers
 _EXIF, _ICC, _ONLY_CHUNK = b"Exif\0\0", b"ICC_PROFILE\0", b"\1\1"
 _BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
@@ -48,7 +52,9 @@ def _orientation(data: bytes | mmap.mmap) -> int | None:
         kind = data[at + 1]
         if kind == _SCAN:
             return found or _UPRIGHT
-        if kind < _FIRST_WITH_LENGTH or kind in _ALONE:
+        if kind < _FIRST_WITH_LENGTH or kind in _ALONE or kind in _ODD_FRAMES:
+            return None
+        if kind in _FRAMES and data[at + 4 : at + 5] != _EIGHT_BITS:
             return None
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if kind == _APP2 and data[at + 4 : at + 16] == _ICC and not _is_srgb(data[at + 16 : end]):
