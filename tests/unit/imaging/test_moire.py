@@ -3,6 +3,7 @@
 A zone plate holds every frequency up to the finest; its expected contrast is Pillow's, by Lanczos over all pixels.
 """
 
+import functools
 import io
 
 import numpy as np
@@ -63,12 +64,15 @@ def contrast(image: Image.Image) -> float:
 
 PATTERNS = {
     "zone plate": zone_plate(600, 400),
-    "odd sides": zone_plate(601, 397),
-    "stripes of 2": stripes(600, 200, 2),
     "stripes of 3": stripes(600, 200, 3),
     "stripes of 5": stripes(600, 200, 5),
     "lines of 3": stripes(300, 400, 3, across=True),
 }
+
+
+@functools.cache  # AVIF takes longer to write than all that is done with it
+def source(pattern: str, name: str) -> bytes:
+    return encoded(PATTERNS[pattern], name)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
@@ -76,7 +80,7 @@ PATTERNS = {
 def test_every_format_gives_the_same(render: Render, pattern: str, factor: int) -> None:
     image = PATTERNS[pattern]
     size = (image.width // factor, image.height // factor)
-    found = {name: contrast(render(encoded(image, name), Resize(), size)) for name in FORMATS}
+    found = {name: contrast(render(source(pattern, name), Resize(), size)) for name in FORMATS}
     assert found == pytest.approx(dict.fromkeys(FORMATS, found["png"]), abs=LEVELS)
     if "stripes of 5" not in pattern:  # libvips takes means of blocks first, which lets some of these through
         expected = contrast(image.convert("L").resize(size, Image.Resampling.LANCZOS))
