@@ -79,7 +79,8 @@ QUEUE_OLDEST_SECONDS = _gauge("queue_oldest_seconds", "Age of the oldest job tha
 QUEUE_DELAY_SECONDS = _gauge("queue_delay_seconds", "How long the next job to be claimed has been due; 0 without one")
 PLACEHOLDERS_LEFT = _gauge(
     "placeholders_left",
-    "Placeholders of failed jobs that no failure picture has replaced. `state`: owed (still tried), given_up",
+    "Placeholders of failed jobs that no failure picture has replaced. `state`: owed (still tried), given_up,"
+    " abandoned (the stored output cannot be read)",
     "state",
 )
 STATE = _gauge(

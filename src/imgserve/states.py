@@ -20,6 +20,7 @@ Name = Literal[
     "storage_failing",
     "disk_full",
     "root_unavailable",
+    "placeholders_abandoned",
     "clock_stepped",
     "system_libvips",
     "possible_proxy",
@@ -50,6 +51,11 @@ KINDS: dict[Name, Kind] = {
         "warning",
         "the directory of a read_root or write_root is away",
         "mount or make it again; its jobs go on by themselves",
+    ),
+    "placeholders_abandoned": Kind(
+        "warning",
+        "placeholders of stored jobs that cannot be read will not be replaced",
+        "look in the log for placeholder_abandoned, and replace them by hand; the state ends with their jobs",
     ),
     "clock_stepped": Kind(
         "notice",

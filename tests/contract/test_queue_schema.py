@@ -11,6 +11,7 @@ from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Accepted
 from imgserve.jobs.queue import Config, StorageFailing
 from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
+from imgserve.jobs.sqlite_inspect import inspect
 from imgserve.jobs.sqlite_schema import SCHEMA_VERSION
 from imgserve.spec import tags
 from imgserve.spec.destination import hosts_of, parse_destination
@@ -20,6 +21,7 @@ from tests.queues import (
     OVERTAKEN,
     START,
     SqliteHouse,
+    accepted,
     claimed,
     due_debts,
     ended,
@@ -174,9 +176,65 @@ async def test_a_step_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     db.execute("CREATE INDEX output_given_up ON output (debt)")  # somebody's own; ours of that name cannot be made
     db.close()
     before = shape(tmp_path)
-    with pytest.raises(apsw.SQLError, match="output_given_up"):
+    with pytest.raises(StorageFailing, match="says schema 1, but cannot be led to 2: index output_given_up"):
         await SqliteQueue.open(tmp_path, CONFIG, START)
     assert shape(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ("ALTER TABLE output DROP COLUMN is_covered", "output.is_covered is missing"),
+        ("ALTER TABLE output ADD COLUMN mood TEXT NOT NULL DEFAULT ''", "output.mood is unknown"),
+        ("DROP TABLE placeholder", "placeholder.digest is missing"),
+        ("DROP INDEX job_due", "job_due is missing"),
+        ("DROP INDEX job_due; CREATE INDEX job_due ON job (run_at)", "job_due is other than that version's"),
+    ],
+)
+async def test_a_file_of_an_unreleased_version_is_refused(
+    house: SqliteHouse, tmp_path: Path, change: str, wrong: str
+) -> None:
+    await house.open()
+    await house.close()
+    db = apsw.Connection(str(tmp_path / FILE_NAME))
+    db.execute(change)
+    db.close()
+    before = shape(tmp_path)
+    with pytest.raises(StorageFailing) as refused:
+        await house.open()
+    assert (
+        refused.value.detail == f"the queue file says schema {SCHEMA_VERSION}, but is of no released version: {wrong}"
+    )
+    assert "start the version that wrote it" in refused.value.hint
+    assert shape(tmp_path) == before
+    with pytest.raises(StorageFailing, match="of no released version"):
+        inspect(tmp_path)
+
+
+async def test_an_unreleased_version_before_the_last_is_refused(tmp_path: Path) -> None:
+    version_1(tmp_path)
+    db = apsw.Connection(str(tmp_path / FILE_NAME))
+    db.execute("PRAGMA user_version = 5")
+    db.close()
+    with pytest.raises(StorageFailing, match="says schema 5, but cannot be led to 6: "):
+        await SqliteQueue.open(tmp_path, CONFIG, START)
+
+
+async def test_another_programs_database_is_refused_and_its_tables_beside_ours_are_not(
+    house: SqliteHouse, tmp_path: Path
+) -> None:
+    db = apsw.Connection(str(tmp_path / FILE_NAME))
+    db.execute("CREATE TABLE recipes (cake TEXT)")
+    db.close()
+    with pytest.raises(StorageFailing, match="a database of another program"):
+        await house.open()
+    (tmp_path / FILE_NAME).unlink()
+    await house.open()
+    await house.close()
+    db = apsw.Connection(str(tmp_path / FILE_NAME))
+    db.execute("CREATE TABLE _replica (position INTEGER); CREATE INDEX _replicated ON _replica (position)")
+    db.close()
+    assert isinstance(await accepted(await house.open()), Accepted)
 
 
 async def test_a_later_file_is_refused_and_left_alone(house: SqliteHouse, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ async def _look_at_queue(queue: Queue) -> None:
         metrics.JOBS.labels(status).set(count)
     metrics.PLACEHOLDERS_LEFT.labels("owed").set(seen.owed)
     metrics.PLACEHOLDERS_LEFT.labels("given_up").set(seen.given_up)
+    metrics.PLACEHOLDERS_LEFT.labels("abandoned").set(seen.abandoned)
     metrics.QUEUE_OLDEST_SECONDS.set(max(0.0, now - seen.oldest_at) if seen.oldest_at is not None else 0.0)
     metrics.QUEUE_DELAY_SECONDS.set(max(0.0, now - seen.due_at) if seen.due_at is not None else 0.0)
 
@@ -72,7 +73,7 @@ def _queue_is_silent() -> None:
     metrics.STORAGE_FAILING.set(1)
     for status in ("accepting", "queued", "running"):
         metrics.JOBS.labels(status).set(math.nan)
-    for state in ("owed", "given_up"):
+    for state in ("owed", "given_up", "abandoned"):
         metrics.PLACEHOLDERS_LEFT.labels(state).set(math.nan)
     metrics.QUEUE_OLDEST_SECONDS.set(math.nan)
     metrics.QUEUE_DELAY_SECONDS.set(math.nan)

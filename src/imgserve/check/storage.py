@@ -163,7 +163,7 @@ def _queue(place: Path) -> Iterator[Finding]:
     yield _queue_file(told)
     if told.schema == told.newest_schema and not told.damage:
         yield _waiting(told, time.time(), is_served=_is_served(place))
-        yield _debts(told)
+        yield from _debts(told)
 
 
 def _is_served(place: Path) -> bool:
@@ -196,10 +196,14 @@ def _waiting(told: Inspected, now: float, *, is_served: bool) -> Finding:
     return ok("queue", said)
 
 
-def _debts(told: Inspected) -> Finding:
+def _debts(told: Inspected) -> Iterator[Finding]:
+    if told.abandoned:
+        detail = f"{counted(told.abandoned, 'placeholder')} of stored jobs that cannot be read will not be replaced"
+        yield warning("debts", detail, "look in the log for placeholder_abandoned, and replace them by hand")
     if told.given_up or told.owed:
         verb = "is" if told.owed == 1 else "are"
         tried = f"{counted(told.owed, 'failure picture')} {verb} still tried"
         detail = f"placeholders left: {tried}, {told.given_up:,} were given up"
-        return warning("debts", detail, "look in the log for placeholder_left and its destination")
-    return ok("debts", "no destination is owed a failure picture")
+        yield warning("debts", detail, "look in the log for placeholder_left and its destination")
+    if not (told.abandoned or told.given_up or told.owed):
+        yield ok("debts", "no destination is owed a failure picture")

@@ -19,6 +19,7 @@ import msgspec
 from imgserve import logs
 from imgserve.errors import ImgserveError
 from imgserve.jobs.breakage import STORAGE_ERRORS, storage_failing
+from imgserve.jobs.datadir import OpenFiles
 from imgserve.jobs.loopthread import LoopThread
 from imgserve.jobs.queue import StorageFailing
 
@@ -59,6 +60,15 @@ class Committer:
         self._is_broken = False
         self.failure: StorageFailing | None = None
         self._is_synced = True
+        self._files: OpenFiles | None = None
+
+    def watch(self, files: OpenFiles) -> None:
+        """Nothing is stored any more while these are not where they were."""
+        self._files = files
+
+    def look(self) -> StorageFailing | None:
+        """What has become of the files that are watched."""
+        return self._files.look() if self._files is not None else None
 
     async def open(self, prepare: Callable[[apsw.Connection], None]) -> None:
         """Open the file and run ``prepare`` on it. Raises StorageFailing."""
@@ -134,7 +144,7 @@ class Committer:
 
     def _stored(self, batch: "list[_Entry]", result: "list[object] | Exception") -> None:
         """Tell the batch's callers; or, when a fault of ours has undone a batch of several, try them one by one."""
-        self.failure = self._failure(result) if isinstance(result, STORAGE_ERRORS) else None
+        self.failure = self._failure(result)
         if not isinstance(result, Exception):
             outcomes = result
             self._on_commit()
@@ -149,7 +159,11 @@ class Committer:
             entry.resolve(outcome)
         self._send()
 
-    def _failure(self, error: Exception) -> StorageFailing:
+    def _failure(self, error: "list[object] | Exception") -> StorageFailing | None:
+        if isinstance(error, StorageFailing):
+            return error
+        if not isinstance(error, STORAGE_ERRORS):
+            return None
         if self._is_broken:
             return StorageFailing(f"the queue cannot be written: {error}", BROKEN_REMEDY)
         return storage_failing(error, "the queue cannot be written", self._path)
@@ -158,6 +172,8 @@ class Committer:
         connection = self._connection
         if connection is None or self._is_broken:
             raise apsw.IOError("the disk refused to keep an earlier commit")
+        if is_synced and (moved := self.look()) is not None:
+            raise moved
         if is_synced != self._is_synced:
             connection.execute(SYNCED if is_synced else UNSYNCED)
             self._is_synced = is_synced

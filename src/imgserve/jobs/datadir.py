@@ -1,15 +1,27 @@
-"""The directory of the queue file: one server owns it, and there must be room in it. Called by ``sqlite.py``."""
+"""The directory of the queue file: one server owns it, there must be room in it, and its files must stay in it.
+
+Called by ``sqlite.py`` and the committer.
+"""
 
 import fcntl
 import os
 import time
 from pathlib import Path
+from typing import Self
+
+import msgspec
 
 from imgserve.jobs.breakage import FREE, GOES_ON, storage_failing
 from imgserve.jobs.queue import DiskFull, StorageFailing
 
 # ``owner`` holds the lock for a moment too when it looks whether anybody does.
 _TRIES, _PAUSE_S = 5, 0.02
+
+
+SAVE = (
+    "put it back, and the server goes on by itself; if it is gone, copy what the server still holds open"
+    " (docs/operations.md, Backup and restore) before you restart it"
+)
 
 
 class DataDirectoryInUse(StorageFailing):
@@ -48,6 +60,52 @@ def check_free(data_dir: Path, min_free_bytes: int) -> None:
         raise DiskFull(
             f"less than {min_free_bytes // 1_000_000} MB are free where the queue is kept", f"{FREE}; {GOES_ON}"
         )
+
+
+class OpenFiles(msgspec.Struct, frozen=True):
+    """The files that a server holds open in its data directory, by device and inode.
+
+    A file that was moved or removed can still be written, but nobody will find what is in it; a lock that was removed
+    keeps no second server out.
+    """
+
+    data_dir: Path
+    identities: tuple[tuple[str, tuple[int, int]], ...]
+
+    @classmethod
+    def of(cls, data_dir: Path, file_name: str) -> Self:
+        """As they are now."""
+        names = ("lock", file_name, f"{file_name}-wal")
+        found = ((name, _identity(data_dir / name)) for name in names)
+        return cls(data_dir.absolute(), tuple((name, one) for name, one in found if one is not None))
+
+    def look(self) -> StorageFailing | None:
+        """What is wrong with them; a few microseconds."""
+        for name, before in self.identities:
+            path = self.data_dir / name
+            if (now := _identity(path)) == before:
+                continue
+            if not self.data_dir.is_dir():
+                return StorageFailing(
+                    f"the data directory {self.data_dir} was moved or removed under the server",
+                    f"put it back there, and {GOES_ON}",
+                )
+            if now is None:
+                return StorageFailing(f"{path} was removed under the server", SAVE)
+            return StorageFailing(
+                f"{path} was replaced under the server: another file is there now",
+                f"put the old one back, and {GOES_ON}; or restart the server, which then takes the new one",
+            )
+        return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """None: it is not there, or cannot be seen."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
 
 
 def sync(data_dir: Path) -> None:

@@ -144,7 +144,8 @@ class Pruned(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What is not over. ``owed`` and ``given_up``: placeholders of failed jobs that still lie where they were put.
+    """What is not over. ``owed``, ``given_up`` and ``abandoned``: placeholders of failed jobs that still lie where they
+    were put. Of the abandoned ones too little can be read to replace them.
 
     ``oldest_at``: when the oldest open job came in; ``due_at``: when the next one to be claimed fell due; both as the
     wall clock shows them.
@@ -157,6 +158,7 @@ class Counts(msgspec.Struct, frozen=True):
     given_up: int
     oldest_at: float | None
     due_at: float | None
+    abandoned: int = 0
 
     @property
     def waiting(self) -> int:
@@ -164,7 +166,7 @@ class Counts(msgspec.Struct, frozen=True):
 
     @property
     def placeholders_left(self) -> int:
-        return self.owed + self.given_up
+        return self.owed + self.given_up + self.abandoned
 
 
 class Queue(Protocol):

@@ -10,12 +10,12 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import apsw
 
 from imgserve import logs
 from imgserve.clock import Clock
+from imgserve.errors import counted
 from imgserve.jobs import datadir
 from imgserve.jobs import sqlite_admission as admission
 from imgserve.jobs import sqlite_attempts as attempts
@@ -26,6 +26,7 @@ from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_operator as operator
 from imgserve.jobs import sqlite_prune as pruning
 from imgserve.jobs.committer import Committer, transaction
+from imgserve.jobs.datadir import OpenFiles
 from imgserve.jobs.drain import DrainRate
 from imgserve.jobs.job import (
     Accepted,
@@ -55,6 +56,7 @@ from imgserve.jobs.queue import (
     Work,
 )
 from imgserve.jobs.sqlite_listing import Listing
+from imgserve.jobs.sqlite_notes import Notes
 from imgserve.jobs.sqlite_schema import migrate
 from imgserve.jobs.view import JobPage, JobQuery, JobView
 from imgserve.states import Name, State
@@ -74,11 +76,12 @@ class SqliteQueue:
         self._data_dir = data_dir
         self._config = config
         self._lock_fd = lock_fd
-        self._committer = Committer(data_dir / FILE_NAME, self._tell_ends)
+        self._committer = Committer(data_dir / FILE_NAME, self._committed)
         self._clock = clock
         self._listing = Listing(data_dir / FILE_NAME, clock.wall_of if clock else float)
         self._on_end = on_end
-        self._ends: list[Ended] = []
+        self._notes = Notes()
+        self._abandoned = 0
         self._drain = DrainRate(0.0)  # anew when the file is taken over
         self._epoch = 0
         self.id = ""
@@ -115,35 +118,28 @@ class SqliteQueue:
                 clocks.spare_the_overdue(db, now)
                 backlog.watch(db)
                 heads.watch(db)
-                self._watch_ends(db)
+                self._notes.watch(db)
                 self.id = db.execute("SELECT id FROM owner").get
                 self._epoch = admission.take_over(db, self._config, now)
                 for digest, size, seen_at in db.execute("SELECT digest, size_bytes, seen_at FROM placeholder"):
                     self._placeholders.setdefault(size, {})[digest] = seen_at
 
         await self._committer.open(prepare)
-        self._tell_ends()
+        self._committer.watch(OpenFiles.of(self._data_dir, FILE_NAME))
+        self._committed()
         datadir.sync(self._data_dir)
 
-    def _watch_ends(self, db: apsw.Connection) -> None:
-        """Note each end where it is written, however it comes about; what is rolled back has not ended."""
-
-        def note(*row: Any) -> None:
-            self._ends.append(Ended(*row))
-
-        db.create_scalar_function("note_end", note, 4)
-        db.set_rollback_hook(self._ends.clear)
-        db.execute(
-            "CREATE TEMP TRIGGER job_ended AFTER UPDATE OF ended_at ON main.job"
-            " WHEN old.ended_at IS NULL AND new.ended_at IS NOT NULL"
-            " BEGIN SELECT note_end(new.status, new.error, new.created_at, new.ended_at); END"
-        )
-
-    def _tell_ends(self) -> None:
-        ends, self._ends[:] = self._ends[:], []
-        for end in ends:
+    def _committed(self) -> None:
+        for end in self._notes.take_ends():
             self._drain.ended(end.ended_at)
             self._on_end(end)
+        if self._notes.is_abandoned_changed:
+            self._notes.is_abandoned_changed = False
+            self._committer.run_later(self._count_abandoned)
+
+    def _count_abandoned(self, db: apsw.Connection) -> None:
+        sql = "SELECT count(*) FROM output INDEXED BY output_abandoned WHERE debt = 'abandoned'"
+        self._abandoned = db.execute(sql).get
 
     async def aclose(self) -> None:
         await asyncio.gather(self._listing.aclose(), self._committer.aclose())
@@ -152,7 +148,8 @@ class SqliteQueue:
     def states(self) -> Iterator[State]:
         if self._clock is not None:
             yield from self._clock_states(self._clock)
-        error = self._committer.failure
+        yield from self._abandoned_states()
+        error = self._committer.failure or self._committer.look()
         if error is None:
             try:
                 datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
@@ -161,6 +158,11 @@ class SqliteQueue:
         if error is not None:
             name: Name = "disk_full" if isinstance(error, DiskFull) else "storage_failing"
             yield State(name, error.detail, error.hint)
+
+    def _abandoned_states(self) -> Iterator[State]:
+        if self._abandoned:
+            many = f"{counted(self._abandoned, 'placeholder')} of stored jobs that cannot be read"
+            yield State("placeholders_abandoned", f"{many} will not be replaced")
 
     def _clock_states(self, clock: Clock) -> Iterator[State]:
         if step_s := clock.look():
@@ -172,6 +174,9 @@ class SqliteQueue:
             yield State("clock_stepped", f"the wall clock was set by {clock.last_step_s:+.0f} s, {ago_s} s ago")
 
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
+        moved = self._committer.look()
+        if moved is not None:
+            raise moved
         datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
         try:
             return await self._committer.run(lambda db: admission.enqueue(db, job, self._epoch, self._config, now))

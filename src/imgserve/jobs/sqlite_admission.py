@@ -1,19 +1,24 @@
 """Transactions of intake: a job comes in, is released or refused. Each function is one transaction."""
 
+from typing import Literal
+
 import apsw
 import msgspec
 
+from imgserve import logs
 from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs.committer import rows
-from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, PlaceholderResult, owes
+from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, OutputStatus, PlaceholderResult, PlaceholderState
 from imgserve.jobs.queue import Config, Granted, QueueFull, ShareFull
 from imgserve.jobs.sqlite_destinations import acquire, free
 from imgserve.jobs.sqlite_order import Writer, end_if_concluded, overtake_older, supersede_older
+from imgserve.jobs.stored import debt_of
 from imgserve.spec.destination import hosts_of
 from imgserve.spec.request import FixedOutput
 
 _encode = msgspec.json.Encoder().encode
-_decode_output = msgspec.json.Decoder(FixedOutput).decode
+# What nobody can lay a failure picture over.
+ABANDONED = "its placeholder stays: the stored output cannot be read, not even as far as a failure picture needs"
 
 # A caller asks again within minutes; later the same request may well mean a picture that has changed.
 ADOPT_ENDED_S = 600.0
@@ -100,19 +105,48 @@ def refuse(
         "UPDATE job SET status = 'failed', error = ?, detail = ?, ended_at = ?, is_answered = 1 WHERE number = ?",
         (error, detail, now, number),
     )
-    for output_id, spec, state in rows(
-        db, "SELECT id, spec, placeholder FROM output WHERE job = ? AND status IN ('queued', 'placeholder')", (number,)
-    ):
-        fail_output(db, output_id, is_owing=owes(_decode_output(spec), state), config=config, now=now)
+    for output in open_outputs(db, number):
+        end_without_picture(db, output, "failed", config, now)
     return freed
 
 
-def fail_output(db: apsw.Connection, output_id: int, *, is_owing: bool, config: Config, now: float) -> None:
-    """The output has ended without a picture; what its destination is owed becomes due at once."""
-    db.execute(
-        "UPDATE output SET status = 'failed', debt = ?, debt_at = ?, debt_until = ? WHERE id = ?",
-        ("owed" if is_owing else "none", now, now + config.debt_s, output_id),
+class OpenOutput(msgspec.Struct, frozen=True):
+    """An output that has not ended, as its row has it. ``placeholder`` is what it would have to replace."""
+
+    id: int
+    spec: bytes
+    placeholder: PlaceholderState
+    is_repeat: bool
+
+
+def open_outputs(db: apsw.Connection, number: int) -> list[OpenOutput]:
+    found = rows(
+        db,
+        "SELECT id, spec, iif(is_covered, 'none', placeholder), is_repeat FROM output"
+        " WHERE job = ? AND status IN ('queued', 'placeholder') ORDER BY id",
+        (number,),
     )
+    return [OpenOutput(row[0], row[1], row[2], bool(row[3])) for row in found]
+
+
+def end_without_picture(
+    db: apsw.Connection, output: OpenOutput, status: Literal["failed", "cancelled"], config: Config, now: float
+) -> OutputStatus:
+    """How the output has ended; what its destination is owed becomes due at once.
+
+    One whose final was taken once, and was to be sent again, is delivered: once is enough.
+    """
+    if output.is_repeat:
+        db.execute("UPDATE output SET status = 'delivered' WHERE id = ?", (output.id,))
+        return "delivered"
+    debt = debt_of(output.spec, output.placeholder)
+    db.execute(
+        "UPDATE output SET status = ?, debt = ?, debt_at = ?, debt_until = ? WHERE id = ?",
+        (status, debt, now, now + config.debt_s, output.id),
+    )
+    if debt == "abandoned":
+        logs.event("placeholder_abandoned", level=logs.WARNING, output=output.id, detail=ABANDONED)
+    return status
 
 
 def take_over(db: apsw.Connection, config: Config, now: float) -> int:

@@ -10,18 +10,17 @@ from imgserve.blob import Fingerprint
 from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_turns as turns
 from imgserve.jobs.committer import rows
-from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, Settlement, conclude, owes
+from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, Settlement, conclude
 from imgserve.jobs.queue import Config, HostRoom, Work
-from imgserve.jobs.sqlite_admission import fail_output
+from imgserve.jobs.sqlite_admission import ABANDONED, OpenOutput, end_without_picture, open_outputs
 from imgserve.jobs.sqlite_destinations import free
 from imgserve.jobs.sqlite_order import final_taken, refresh_hosts
+from imgserve.jobs.stored import UNREADABLE, decode_output, for_failure
 from imgserve.spec.facts import Facts
-from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source
 
 _decode_source = msgspec.json.Decoder(Source).decode
 _decode_facts = msgspec.json.Decoder(Facts).decode
-_decode_output = msgspec.json.Decoder(FixedOutput).decode
 
 DEBT_LEASE_S = 120.0
 
@@ -63,20 +62,22 @@ def _claim(
     for row in sorted(claimed):
         try:
             claims.append(_as_claim(db, row))
-        except msgspec.DecodeError as error:
-            _give_up(db, row[0], str(error), now)
+        except UNREADABLE as error:
+            _give_up(db, row[0], str(error), config, now)
     return tuple(claims)
 
 
-def _give_up(db: apsw.Connection, number: int, reason: str, now: float) -> None:
-    """A row that this version cannot read must not hold up all the others."""
+def _give_up(db: apsw.Connection, number: int, reason: str, config: Config, now: float) -> None:
+    """A row that this version cannot read must not hold up all the others, nor leave what it can still replace."""
     logs.event("row_unreadable", level=logs.WARNING, number=number, detail=reason)
     detail = f"the stored job cannot be read by this version of imgserve: {reason}"
+    for output in open_outputs(db, number):
+        end_without_picture(db, output, "failed", config, now)
     db.execute(
-        "UPDATE job SET status = 'failed', error = 'internal', detail = ?, ended_at = ? WHERE number = ?",
+        "UPDATE job SET status = 'failed', error = 'internal', detail = ?, ended_at = ?, lease_until = NULL"
+        " WHERE number = ?",
         (detail, now, number),
     )
-    db.execute("UPDATE output SET status = 'failed' WHERE job = ? AND status IN ('queued', 'placeholder')", (number,))
 
 
 def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
@@ -90,20 +91,20 @@ def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
         deadline_at=deadline_at,
         source=_decode_source(source),
         facts=_decode_facts(facts),
-        outputs=_open_outputs(db, number),
+        outputs=_outputs(db, number),
         traceparent=traceparent or "",
         caller=caller,
     )
 
 
-def _open_outputs(db: apsw.Connection, number: int) -> tuple[Output, ...]:
+def _outputs(db: apsw.Connection, number: int) -> tuple[Output, ...]:
     found = rows(
         db,
         "SELECT id, spec, placeholder, is_repeat FROM output"
         " WHERE job = ? AND status IN ('queued', 'placeholder') ORDER BY id",
         (number,),
     )
-    return tuple(Output(row[0], _decode_output(row[1]), row[2], bool(row[3])) for row in found)
+    return tuple(Output(row[0], decode_output(row[1]), row[2], bool(row[3])) for row in found)
 
 
 def heartbeat(db: apsw.Connection, claims: tuple[Claim, ...], config: Config, now: float) -> frozenset[int]:
@@ -162,7 +163,8 @@ def _end_output(db: apsw.Connection, result: OutputResult, config: Config, now: 
     if row is None:
         return  # superseded meanwhile
     if result.status == "failed":
-        fail_output(db, result.output_id, is_owing=owes(_decode_output(row[0]), row[1]), config=config, now=now)
+        output = OpenOutput(result.output_id, row[0], row[1], is_repeat=False)
+        end_without_picture(db, output, "failed", config, now)
     elif result.status == "repeat":
         db.execute("UPDATE output SET is_repeat = 1 WHERE id = ?", (result.output_id,))
         final_taken(db, result.output_id, now)
@@ -187,11 +189,10 @@ def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim
         output_id, spec, placeholder, is_repeat, digest, size_bytes, number, job_id, attempts, until, traceparent,
         caller,
     ) in due:  # fmt: skip
-        try:
-            fixed = _decode_output(spec)
-        except msgspec.DecodeError as error:
-            logs.event("row_unreadable", level=logs.WARNING, number=number, detail=str(error))
-            db.execute("UPDATE output SET debt = 'given_up' WHERE id = ?", (output_id,))
+        fixed = for_failure(spec)
+        if fixed is None:
+            logs.event("placeholder_abandoned", level=logs.WARNING, output=output_id, number=number, detail=ABANDONED)
+            db.execute("UPDATE output SET debt = 'abandoned' WHERE id = ?", (output_id,))
             continue
         token = db.execute("UPDATE job SET token = token + 1 WHERE number = ? RETURNING token", (number,)).get
         db.execute("UPDATE output SET debt_at = ?, debt_token = ? WHERE id = ?", (now + DEBT_LEASE_S, token, output_id))

@@ -12,7 +12,7 @@ import msgspec
 
 from imgserve.jobs.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.sqlite import FILE_NAME
-from imgserve.jobs.sqlite_schema import SCHEMA_VERSION
+from imgserve.jobs.sqlite_schema import SCHEMA_VERSION, check_shape
 
 _BUSY_MS = 2000
 
@@ -33,6 +33,7 @@ class Inspected(msgspec.Struct, frozen=True):
     newest_at: float | None = None
     owed: int = 0
     given_up: int = 0
+    abandoned: int = 0
 
 
 def inspect(data_dir: Path) -> Inspected | None:
@@ -63,6 +64,8 @@ def _read(path: Path, *, is_immutable: bool) -> Inspected:
         damage = tuple(str(row[0]) for row in db.execute("PRAGMA quick_check(5)") if row[0] != "ok")
         if damage:
             return Inspected(schema, SCHEMA_VERSION, damage)
+        if schema == SCHEMA_VERSION:
+            check_shape(db)
         ahead_s = _ahead_of_wall(db, schema)
         open_jobs = "FROM job WHERE ended_at IS NULL AND status <> 'running'"
         waiting, oldest_at, due_at = db.execute(f"SELECT count(*), min(created_at), min(run_at) {open_jobs}").get
@@ -77,6 +80,7 @@ def _read(path: Path, *, is_immutable: bool) -> Inspected:
             newest_at=None if newest_at is None else newest_at - ahead_s,
             owed=db.execute("SELECT count(*) FROM output WHERE debt = 'owed'").get,
             given_up=db.execute("SELECT count(*) FROM output WHERE debt = 'given_up'").get,
+            abandoned=db.execute("SELECT count(*) FROM output WHERE debt = 'abandoned'").get,
         )
     finally:
         db.close()

@@ -144,6 +144,7 @@ def _counts(db: apsw.Connection) -> Counts:
         running=running,
         owed=one("SELECT count(*) FROM output INDEXED BY output_debt WHERE debt = 'owed'"),
         given_up=one("SELECT count(*) FROM output INDEXED BY output_given_up WHERE debt = 'given_up'"),
+        abandoned=one("SELECT count(*) FROM output INDEXED BY output_abandoned WHERE debt = 'abandoned'"),
         oldest_at=one("SELECT created_at FROM job WHERE ended_at IS NULL ORDER BY number LIMIT 1"),
         due_at=one("SELECT min(run_at) FROM job INDEXED BY job_due WHERE status = 'queued'"),
     )

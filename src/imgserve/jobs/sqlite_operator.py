@@ -6,17 +6,13 @@ A retried job keeps its number, and with it its place in the order of its destin
 from typing import Any
 
 import apsw
-import msgspec
 
 from imgserve.jobs import sqlite_backlog as backlog
-from imgserve.jobs.committer import rows
-from imgserve.jobs.job import OPERATOR, JobStatus, owes
+from imgserve.jobs.job import OPERATOR, JobStatus
 from imgserve.jobs.queue import Config, QueueFull
+from imgserve.jobs.sqlite_admission import end_without_picture, open_outputs
 from imgserve.jobs.sqlite_order import end_if_concluded, refresh_hosts
 from imgserve.jobs.view import NoSuchJob, NotCancellable, NotRetryable
-from imgserve.spec.request import FixedOutput
-
-_decode_output = msgspec.json.Decoder(FixedOutput).decode
 
 
 def retry(db: apsw.Connection, job_id: str, deadline_s: float, config: Config, now: float) -> int:
@@ -74,21 +70,8 @@ def cancel(db: apsw.Connection, job_id: str, config: Config, now: float) -> int:
     if _is_writing_a_final(db, number):
         raise NotCancellable("the finished picture is on its way to its destination already")
     cancelled = 0
-    for output_id, spec, placeholder, is_repeat in rows(
-        db,
-        "SELECT id, spec, iif(is_covered, 'none', placeholder), is_repeat FROM output"
-        " WHERE job = ? AND status IN ('queued', 'placeholder')",
-        (number,),
-    ):
-        if is_repeat:  # its final has been taken once, which is enough
-            db.execute("UPDATE output SET status = 'delivered' WHERE id = ?", (output_id,))
-            continue
-        cancelled += 1
-        debt = "owed" if owes(_decode_output(spec), placeholder) else "none"
-        db.execute(
-            "UPDATE output SET status = 'cancelled', debt = ?, debt_at = ?, debt_until = ? WHERE id = ?",
-            (debt, now, now + config.debt_s, output_id),
-        )
+    for output in open_outputs(db, number):
+        cancelled += end_without_picture(db, output, "cancelled", config, now) == "cancelled"
     if cancelled == 0:
         raise NotCancellable("the finished picture has been delivered already; it is sent once more to be sure")
     db.execute("UPDATE job SET error = 'cancelled', detail = 'cancelled by an operator' WHERE number = ?", (number,))

@@ -71,7 +71,8 @@ class Destination(msgspec.Struct, frozen=True):
 
 def peer_of(key: str) -> str:
     """The part of a destination's key that names whom to speak to."""
-    return key[: key.index("/", key.index("://") + 3)]
+    scheme, colons, rest = key.partition("://")
+    return f"{scheme}{colons}{rest.partition('/')[0]}"
 
 
 def hosts_of(keys: Iterable[str]) -> str:

@@ -1,0 +1,84 @@
+"""Outputs as rows hold them: JSON of ``spec.FixedOutput``, written by this version or by another one.
+
+A row that cannot be read must hold up nobody, and its placeholder must not lie for ever where enough can be read to
+replace it: where, how large, in which format, and what the caller wanted for this case.
+"""
+
+import msgspec
+
+from imgserve.jobs.job import Debt, PlaceholderState, owes
+from imgserve.spec.destination import Destination
+from imgserve.spec.facts import Size
+from imgserve.spec.recipe import Format, OutputOptions, Quality, Recipe
+from imgserve.spec.request import FixedOutput, OnFailure, Placeholder
+
+# A text that is nested too deep is no error of the decoder's.
+UNREADABLE = (msgspec.DecodeError, RecursionError)
+
+decode_output = msgspec.json.Decoder(FixedOutput).decode
+
+
+def for_failure(stored: bytes) -> FixedOutput | None:
+    """What is known of an output whose failure has to be shown; None when that is too little."""
+    try:
+        return decode_output(stored)
+    except UNREADABLE:
+        return _salvaged(stored)
+
+
+def debt_of(stored: bytes, placeholder: PlaceholderState) -> Debt:
+    """What becomes of the placeholder of an output that has failed."""
+    output = for_failure(stored)
+    if output is not None:
+        return "owed" if owes(output, placeholder) else "none"
+    return "abandoned" if placeholder in ("written", "unknown") else "none"
+
+
+class _Parts(msgspec.Struct, frozen=True):
+    """The least that a failure picture needs. What else stands there may be as it likes."""
+
+    destination: Destination
+    size: Size
+    recipe: "_Recipe"
+    on_failure: OnFailure = "error_image"
+
+
+class _Recipe(msgspec.Struct, frozen=True):
+    output: "_Written"
+
+
+class _Written(msgspec.Struct, frozen=True):
+    format: Format
+    quality: Quality | None = None
+
+
+class _Deleted(msgspec.Struct, frozen=True):
+    """The least that a deletion needs."""
+
+    destination: Destination
+    on_failure: OnFailure
+
+
+_decode_parts = msgspec.json.Decoder(_Parts).decode
+_decode_deleted = msgspec.json.Decoder(_Deleted).decode
+
+
+def _salvaged(stored: bytes) -> FixedOutput | None:
+    try:
+        parts = _decode_parts(stored)
+    except UNREADABLE:
+        return _deletion(stored)
+    options = OutputOptions(format=parts.recipe.output.format, quality=parts.recipe.output.quality)
+    return FixedOutput(Recipe((), options), parts.size, parts.destination, Placeholder(), parts.on_failure)
+
+
+def _deletion(stored: bytes) -> FixedOutput | None:
+    try:
+        parts = _decode_deleted(stored)
+    except UNREADABLE:
+        return None
+    if parts.on_failure == "error_image":
+        return None
+    return FixedOutput(
+        Recipe((), OutputOptions(format="png")), Size(1, 1), parts.destination, Placeholder(), parts.on_failure
+    )

@@ -1,0 +1,50 @@
+"""An operator moves the data directory, or removes a file in it, under a server that runs."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from imgserve.jobs.sqlite import FILE_NAME
+from tests.daemon import LOOPBACK, Daemon, wait_until
+from tests.service.conftest import put_pictures
+
+
+def health(server: Daemon) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"{server.url}/health", timeout=10) as answer:
+            return answer.status, json.load(answer)["status"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)["status"]
+
+
+@pytest.mark.parametrize("name", ["", FILE_NAME])
+def test_no_job_is_accepted_until_it_is_back(tmp_path: Path, name: str) -> None:
+    put_pictures(tmp_path / "read")
+    (tmp_path / "write").mkdir()
+    roots = ("--read-root", str(tmp_path / "read"), "--write-root", str(tmp_path / "write"))
+    job = {
+        "operationType": "resize",
+        "srcURL": f"file://{tmp_path}/read/Ex.png",
+        "dstURL": f"file://{tmp_path}/write/good.png",
+        "args": {"width": 20, "height": 15},
+    }
+    with Daemon(tmp_path / "data", *LOOPBACK, *roots) as server:
+        assert "dstURL" in server.post(job).body
+        wait_until(lambda: "settled" in server.log)
+        place = tmp_path / "data" / name
+        away = place.with_name(f"{place.name}.away")
+        place.rename(away)
+        refused = server.post(job)
+        assert (refused.status, refused.body["code"]) == (503, 301)
+        assert "under the server" in str(refused.body["detail"])
+        assert health(server) == (503, "storage_failing")
+        wait_until(lambda: "state_entered state=storage_failing" in server.log.replace("job= ", ""))
+        away.rename(place)
+        assert "dstURL" in server.post(job).body
+        wait_until(lambda: health(server) == (200, "ok"))
+        assert "Traceback" not in server.log
+        assert server.stop() == 0
