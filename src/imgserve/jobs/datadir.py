@@ -70,19 +70,19 @@ class OpenFiles(msgspec.Struct, frozen=True):
     """
 
     data_dir: Path
-    identities: tuple[tuple[str, tuple[int, int]], ...]
+    identities: tuple[tuple[str, tuple[int, int]], ...]  # by path, as text: it is looked at with each commit
 
     @classmethod
     def of(cls, data_dir: Path, file_name: str) -> Self:
         """As they are now."""
-        names = ("lock", file_name, f"{file_name}-wal")
-        found = ((name, _identity(data_dir / name)) for name in names)
-        return cls(data_dir.absolute(), tuple((name, one) for name, one in found if one is not None))
+        place = data_dir.absolute()
+        paths = [str(place / name) for name in ("lock", file_name, f"{file_name}-wal")]
+        found = ((path, _identity(path)) for path in paths)
+        return cls(place, tuple((path, one) for path, one in found if one is not None))
 
     def look(self) -> StorageFailing | None:
         """What is wrong with them; a few microseconds."""
-        for name, before in self.identities:
-            path = self.data_dir / name
+        for path, before in self.identities:
             if (now := _identity(path)) == before:
                 continue
             if not self.data_dir.is_dir():
@@ -99,10 +99,10 @@ class OpenFiles(msgspec.Struct, frozen=True):
         return None
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     """None: it is not there, or cannot be seen."""
     try:
-        seen = path.stat()
+        seen = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long
     except OSError:
         return None
     return seen.st_dev, seen.st_ino

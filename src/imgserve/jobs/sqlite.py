@@ -174,10 +174,10 @@ class SqliteQueue:
             yield State("clock_stepped", f"the wall clock was set by {clock.last_step_s:+.0f} s, {ago_s} s ago")
 
     async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
-        moved = self._committer.look()
-        if moved is not None:
-            raise moved
-        datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
+        try:
+            datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
+        except StorageFailing as error:
+            raise self._committer.look() or error from None
         try:
             return await self._committer.run(lambda db: admission.enqueue(db, job, self._epoch, self._config, now))
         except QueueFull as error:

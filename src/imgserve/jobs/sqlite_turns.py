@@ -63,14 +63,14 @@ def choose(db: apsw.Connection, places: int, now: float, kept: int, room: Room) 
     seen: list[tuple[str, str]] = []
     if len(callers) == 1 and not kept:
         chosen: list[int] = []
-        for _, number, hosts in _due_of(db, callers[0], now, room, seen):
+        for _, number, hosts in _due_of(db, callers[0], min(places, PAGE_ROWS), now, room, seen):
             room.take(hosts)
             chosen.append(number)
             if len(chosen) == places:
                 break
         return Chosen(chosen, seen)
     under_way: dict[str, int] = dict(rows(db, UNDER_WAY))
-    due = [_due_of(db, caller, now, room, seen) for caller in callers]
+    due = [_due_of(db, caller, min(places, PAGE_ROWS), now, room, seen) for caller in callers]
     turns = [
         _Turn(under_way.get(caller, 0), *first, index)
         for index, caller in enumerate(callers)
@@ -117,7 +117,7 @@ class _Turn(msgspec.Struct, frozen=True, order=True):
 
 
 def _due_of(
-    db: apsw.Connection, caller: str, now: float, room: Room, seen: list[tuple[str, str]]
+    db: apsw.Connection, caller: str, page_rows: int, now: float, room: Room, seen: list[tuple[str, str]]
 ) -> Iterator[tuple[float, int, str]]:
     """One caller's due jobs whose hosts have room, the oldest first: the rows of several hosts, merged."""
     heads = _heads(db, caller)
@@ -127,7 +127,7 @@ def _due_of(
         while head is not None and head[0] <= now and (not fronts or head[0] <= fronts[0][0]):
             if not room.is_full(head[1]):
                 seen.append((caller, head[1]))
-                _push(fronts, head[1], _jobs(db, caller, head[1], now), room)
+                _push(fronts, head[1], _jobs(db, caller, head[1], page_rows, now), room)
             head = next(heads, None)
         if not fronts:
             return
@@ -150,8 +150,8 @@ def _heads(db: apsw.Connection, caller: str) -> Iterator[tuple[float, str]]:
         last = page[-1]
 
 
-def _jobs(db: apsw.Connection, caller: str, hosts: str, now: float) -> _Row:
+def _jobs(db: apsw.Connection, caller: str, hosts: str, page_rows: int, now: float) -> _Row:
     last: tuple[float, int] = (_BEFORE_ALL, 0)
-    while page := rows(db, JOBS, (caller, hosts, now, *last, PAGE_ROWS)):
+    while page := rows(db, JOBS, (caller, hosts, now, *last, page_rows)):
         yield from page
         last = page[-1]
