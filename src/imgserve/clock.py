@@ -35,7 +35,7 @@ since_boot = functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 def boot_id() -> str:
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:  # a unit with ProcSubset=pid has no /proc/sys
+    except OSError:  # with ProcSubset=pid there is no /proc/sys; deploy/imgserve.service gives the id as a variable
         return ""
 
 

@@ -259,7 +259,7 @@ def _tune_memory() -> None:
 async def _parts(
     settings: Settings, is_shared: Callable[[], bool], shares: Shares, ending: Ending
 ) -> AsyncIterator[Parts]:
-    clock = Clock()
+    clock = Clock(boot_name=settings.boot_id)
     queue = await SqliteQueue.open(settings.data_dir, settings.queue, clock, _count_end)
     parts = Parts(settings, queue, clock, is_shared, shares.pictures)
     try:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import READY, Daemon, wait_until
+from tests.pictures import encoded, scene, svg
 from tests.service.conftest import opened, put_pictures
 from tests.service.test_daemon import needs_root, where_everybody_can_read_python
 from tests.unit.test_deploy import health_command, needs_systemd, unit
@@ -85,6 +87,87 @@ def test_a_read_only_root_nobody_and_process_1(open_top: Path) -> None:
             assert outer.wait(40) == 0, log.read_text()
         finally:
             outer.kill()
+
+
+ENVIRONMENT = {"IMGSERVE_BOOT_ID": "0123456789abcdef0123456789abcdef"}
+REFUSE_EXEC_GAIN = (
+    "import ctypes, runpy; assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0;"  # PR_SET_MDWE, Linux 6.3
+    " runpy.run_module('imgserve', run_name='__main__')"
+)
+FORMATS = ("png", "jpeg", "webp", "gif", "tiff", "avif")
+
+
+@needs_root
+def test_no_writable_code_and_nothing_of_proc_but_processes(tmp_path: Path) -> None:
+    """MemoryDenyWriteExecute= and ProcSubset=pid of the unit: every format is read and written under them."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    for kind in FORMATS:
+        (tmp_path / "in" / f"a.{kind}").write_bytes(encoded(scene(40, 30), kind))
+    (tmp_path / "in" / "a.svg").write_bytes(svg('<text x="5" y="20" font-size="20">words</text>'))
+    hidden = 'mount -t proc -o subset=pid,hidepid=invisible proc /proc; ! test -e /proc/sys; exec "$@"'
+    apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", hidden, "sh")
+    words = ("start", "--foreground", "--host", "127.0.0.1", "--port", "0", "--workers", "1", "--sandbox", "require")
+    roots = ("--read-root", tmp_path / "in", "--write-root", tmp_path / "out", "--data-dir", tmp_path / "data")
+    log = tmp_path / "log"
+    command = [*apart, sys.executable, "-c", REFUSE_EXEC_GAIN, *words, *map(str, roots)]
+    with (
+        log.open("w") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **ENVIRONMENT}) as outer,
+    ):
+        try:
+            wait_until(lambda: READY.search(log.read_text()) or outer.poll() is not None)
+            found = READY.search(log.read_text())
+            assert found, log.read_text()
+            server = Daemon(tmp_path / "data")
+            server.url = found[1]
+            for number, kind in enumerate((*FORMATS, "svg")):
+                written = "jpg" if number % 2 else FORMATS[number % len(FORMATS)]
+                operation = "rasterize" if kind == "svg" else "resize"
+                body = json.loads(job(tmp_path / f"in/a.{kind}", tmp_path / f"out/{number}.{written}"))
+                reply = server.post({**body, "operationType": operation})
+                assert "dstURL" in reply.body, reply
+            for written in ("png", "jpg", "webp", "avif"):
+                assert "dstURL" in server.post(job(tmp_path / "in/a.png", tmp_path / f"out/b.{written}")).body
+            wait_until(lambda: log.read_text().count("ends=delivered") == len(FORMATS) + 5)
+            queue = sqlite3.connect(tmp_path / "data" / "queue.sqlite")
+            assert "01234567-89ab-cdef-0123-456789abcdef" in "\n".join(queue.iterdump())
+            queue.close()
+        finally:
+            outer.kill()
+
+
+WITHOUT_CAPSET = """
+import ctypes, os, struct, sys
+from imgserve.imaging.worker import sandbox
+libc = ctypes.CDLL(None, use_errno=True)
+if sys.argv[1] == "nobody":
+    os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+number = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
+lines = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+code = b"".join(struct.pack("HBBI", *line) for line in lines)
+class Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+assert libc.prctl(22, 2, ctypes.byref(Program(len(lines), code)), 0, 0) == 0
+try:
+    sandbox.give_up_privileges(3_000_000_000)
+except sandbox.SandboxImpossible as error:
+    print(error)
+else:
+    print("given up")
+"""
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [("nobody", "given up"), ("root", "the kernel does not let a process drop its capabilities")],
+)
+def test_a_unit_that_forbids_capset_needs_no_capset(who: str, told: str) -> None:
+    """As units of before 0.5.0 do: their workers hold nothing that could be dropped."""
+    run = subprocess.run([sys.executable, "-c", WITHOUT_CAPSET, who], capture_output=True, text=True, timeout=60)
+    assert (run.stdout.strip(), run.returncode) == (told, 0), run.stderr
 
 
 def test_systemd_is_told_when_it_listens(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from imgserve.jobs.job import JobStatus, OutputStatus
 from imgserve.spec import classic
 from imgserve.spec.codes import MEANING
 from imgserve.spec.request import RequestInvalid
+from imgserve.transfer.call import Method
 from tests.pages import jobs_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,3 +182,10 @@ def test_a_stale_table_is_noticed(tmp_path: Path) -> None:
     assert (run.returncode, run.stdout) == (1, "docs/security.md is out of date: run make docs\n")
     subprocess.run([sys.executable, docs / "generate.py"], capture_output=True, check=True)
     assert page.read_text() == (ROOT / "docs/security.md").read_text()
+
+
+def test_the_page_on_security_names_every_request_that_a_job_can_cause() -> None:
+    page = (ROOT / "docs/security.md").read_text()
+    section = page[page.index("Open with `--allow-network`") :]
+    for method in set(get_args(Method)) - {"COMMANDS"}:
+        assert re.search(rf"\b{method}\b", section), method

@@ -6,6 +6,7 @@ nothing else.
 
 import os
 import pwd
+import uuid
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -26,7 +27,7 @@ from imgserve.logs import Config as LogLinesConfig
 from imgserve.placeholder import Config as PlaceholderConfig
 from imgserve.runner import Config as RunnerConfig
 from imgserve.settings.options import BY_NAME, BY_TARGET
-from imgserve.settings.read import TEST_SWITCH, Given, gather, of_a_service
+from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Given, gather, of_a_service
 from imgserve.spec.limits import Limits
 from imgserve.tracing import Config as TracingConfig
 from imgserve.transfer.dispatch import Config as TransferConfig
@@ -85,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True):
     drain_s: float = 30.0
     notify_socket: str = ""
     ignored_variables: tuple[str, ...] = ()
+    boot_id: str | None = None
     test: TestSwitches | None = None
 
 
@@ -105,6 +107,7 @@ def load(flags: Namespace, environ: Mapping[str, str], *, is_look: bool = False)
         values.setdefault(section, {})[field] = value.value
     _choose_by_workers(values)
     values[""]["notify_socket"] = environ.get("NOTIFY_SOCKET", "")
+    values[""]["boot_id"] = _boot_id(environ, problems)
     values[""]["ignored_variables"] = of_a_service(environ)
     tree = {**values.pop(""), **values, "test": _test_switches(environ, problems)}
     settings = msgspec.convert(tree, Settings, dec_hook=lambda kind, value: kind(value))
@@ -207,6 +210,16 @@ def _with_keys(settings: Settings, given: Mapping[str, Given], problems: list[st
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return msgspec.structs.replace(settings, api=msgspec.structs.replace(settings.api, keys=keys))
+
+
+def _boot_id(environ: Mapping[str, str], problems: list[str]) -> str | None:
+    """As /proc/sys/kernel/random/boot_id writes it; systemd leaves the hyphens out."""
+    text = environ.get(BOOT_ID)
+    try:
+        return str(uuid.UUID(text)) if text else None
+    except ValueError:
+        problems.append(f"{BOOT_ID}: expected the machine's boot id, which is %b in a unit of systemd")
+        return None
 
 
 def _test_switches(environ: Mapping[str, str], problems: list[str]) -> TestSwitches | None:

@@ -16,6 +16,7 @@ import msgspec
 from imgserve.settings.options import BY_NAME, CONFIG, OPTIONS, VARIABLE_PREFIX, Option, expected
 
 TEST_SWITCH = "IMGSERVE_TEST"
+BOOT_ID = "IMGSERVE_BOOT_ID"  # for units that hide /proc/sys
 _VARIABLES = tuple(option.variable for option in OPTIONS)
 # Kubernetes sets them for a Service, Docker for a linked container, that is called imgserve or imgserve-something.
 _OF_A_SERVICE = re.compile(
@@ -112,7 +113,7 @@ def _table(path: Path, origin: str, problems: list[str]) -> dict[str, object]:
 
 def _unknown(environ: Mapping[str, str], table: Mapping[str, object], path: Path) -> Iterator[str]:
     for name in sorted(environ):
-        if name.startswith(VARIABLE_PREFIX) and name not in (*_VARIABLES, TEST_SWITCH):
+        if name.startswith(VARIABLE_PREFIX) and name not in (*_VARIABLES, TEST_SWITCH, BOOT_ID):
             yield f"{name}: there is no such setting{_meant(name, _VARIABLES)}"
     keys = [name for name in BY_NAME if name != CONFIG.name]
     for key in table:
