@@ -225,6 +225,7 @@ def _odd(smuggled: bytes) -> Iterator[Framing]:
         whole = request(counted(smuggled), smuggled, line + b"/health HTTP/1.1")
         yield Framing(f"{line.decode()} with a body", (whole,), 200, b"ok", True)
     yield Framing("GET with chunks", (request(TE, chunked(smuggled), b"GET /health HTTP/1.1"),), 200, b"ok", True)
+    yield Framing("an empty host", (request(length, NO_JOB, host=b"Host:\r\n"),), 401)
     old = request(length, NO_JOB, b"POST / HTTP/1.0")
     for name, whole in {
         "HTTP/1.0": old,

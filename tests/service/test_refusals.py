@@ -54,7 +54,7 @@ def test_a_refusal_says_who_asked_and_why(server: Daemon) -> None:
         (job(server, args={"width": "x", "height": 3}), "request_invalid", 107, "args.width: expected an integer"),
         (job(server, srcURL=absent), "source_unavailable", 201, "srcURL: There is no such source file"),
         (job(server, **outside), "request_invalid", 115, "srcURL: "),
-        (b"x" * 1_100_000, "parse_error", None, "1000000 bytes"),
+        (b"x" * 1_100_000, "parse_error", None, "longer than 1,000,000 bytes"),
     ):
         post(server, body)
         seen = newest(server)

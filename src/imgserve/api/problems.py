@@ -86,7 +86,7 @@ def _framework_fault(request: Request[Any, Any, Any], error: HTTPException) -> R
     )
     title, detail, hint = _FRAMEWORK.get(error.status_code, ("The request is invalid", "the request is invalid", ""))
     allowed = _allowed(request) if error.status_code == HTTP_METHOD_NOT_ALLOWED else ""
-    said = told or detail.format(path=_shown_path(request.url.path), method=request.method)
+    said = told or detail.format(path=_shown_path(request.scope["path"]), method=request.method)
     where = f"{hint}: {allowed}" if allowed else hint
     answer = _answer(Problem(f"urn:imgserve:problem:{code}", title, error.status_code, said, code, where))
     if allowed:
@@ -97,9 +97,9 @@ def _framework_fault(request: Request[Any, Any, Any], error: HTTPException) -> R
 def _allowed(request: Request[Any, Any, Any]) -> str:
     """For the header that RFC 9110 (15.5.6) wants. ``POST /`` stands beside the framework (``app.py``)."""
     methods = {
-        str(method) for route in request.app.routes if route.path == request.url.path for method in route.methods
+        str(method) for route in request.app.routes if route.path == request.scope["path"] for method in route.methods
     }
-    return ", ".join(sorted(methods | ({"POST"} if request.url.path == "/" else set()))) or "GET"
+    return ", ".join(sorted(methods | ({"POST"} if request.scope["path"] == "/" else set()))) or "GET"
 
 
 def _shown_path(path: str) -> str:
@@ -108,7 +108,7 @@ def _shown_path(path: str) -> str:
 
 
 def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    logs.bug("api_bug", error=error, path=request.url.path)
+    logs.bug("api_bug", error=error, path=request.scope["path"])
     return _answer(problem_of(ImgserveError("a fault inside imgserve; its log has the details")))
 
 
