@@ -229,6 +229,7 @@ def test_without_a_descriptor_the_server_is_busy_and_nothing_is_charged(tmp_path
             late.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             source.go.set()
             wait_until(lambda: "ends=retry code=out_of_descriptors" in server.log)
+            wait_until(lambda: server.log.count("error out_of_descriptors") > 2)  # a line a second: roots are looked at
         assert late.recv(12) == b"HTTP/1.1 200"
         late.close()
         known.close()
@@ -236,6 +237,9 @@ def test_without_a_descriptor_the_server_is_busy_and_nothing_is_charged(tmp_path
         told = ask(server.data_dir, "GET", f"/v1/jobs/{number}").body
         assert (told["status"], told["attempts"]) == ("succeeded", 0)
         assert "bug" not in server.log
+        assert "root_unavailable" not in server.log
+        (tmp_path / "out").rename(tmp_path / "away")
+        wait_until(lambda: "state_entered state=root_unavailable" in server.log)
 
 
 def test_many_small_pictures_wait_within_the_limit(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from imgserve import descriptors
 from imgserve.blob import Blob
 from imgserve.descriptors import NONE_LEFT, OutOfDescriptors
 from imgserve.transfer.beneath import open_beneath
@@ -169,7 +170,7 @@ def _unlink(place: Place, write: Write) -> None:
 
 def _identity(place: Place) -> tuple[int, int] | None:
     try:
-        with place.root.opened() as root:
+        with place.root.opened() as root, descriptors.needed():
             descriptor = open_beneath(root, place.relative, os.O_PATH)
     except OSError:
         return None

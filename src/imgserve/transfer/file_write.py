@@ -10,7 +10,7 @@ import stat
 import threading
 from contextlib import suppress
 
-from imgserve import failpoint
+from imgserve import descriptors, failpoint
 from imgserve.blob import Blob, Fingerprint
 from imgserve.transfer.beneath import open_beneath
 from imgserve.transfer.faults import DeliveryFailed, NotOurs, RootUnavailable
@@ -132,9 +132,11 @@ def _check_still_there(place: Place, directory: str, parent: int) -> None:
     """
     with place.root.opened() as root:
         try:
-            now = open_beneath(root, directory, os.O_PATH | DIRECTORY)
+            with descriptors.needed():
+                now = open_beneath(root, directory, os.O_PATH | DIRECTORY)
             try:
-                is_same = identity(now) == identity(parent)
+                with descriptors.needed():
+                    is_same = identity(now) == identity(parent)
             finally:
                 os.close(now)
         except OSError:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from imgserve import descriptors
+from imgserve.descriptors import OutOfDescriptors
 from imgserve.transfer.faults import RootUnavailable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -37,7 +38,7 @@ class Root:
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """A descriptor for as long as the block runs. Blocks. Raises RootUnavailable.
+        """A descriptor for as long as the block runs. Blocks. Raises RootUnavailable, OutOfDescriptors.
 
         A root that was a mount point and is none now is not used: the file system with the pictures is away, and what
         is written beneath would be hidden when it comes back. A root that becomes a mount point is followed.
@@ -58,12 +59,13 @@ class Root:
         try:
             with self.opened():
                 pass
-        except RootUnavailable:
+        except (RootUnavailable, OutOfDescriptors):
             return
 
     def _judge(self, descriptor: int) -> None:
         try:
-            is_mount_point = _is_mount_point(descriptor)
+            with descriptors.needed():
+                is_mount_point = _is_mount_point(descriptor)
         except OSError as error:
             raise self._unavailable(f"{self.path} cannot be read: {os.strerror(error.errno or 0)}") from None
         if self._is_mount_point and not is_mount_point:
