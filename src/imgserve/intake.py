@@ -112,7 +112,7 @@ class Intake:
         }
         self._crowd = Crowd(config.max_waiting)
         self._sharing = sharing
-        self._under_way: set[asyncio.Task[Answer]] = set()
+        self._under_way: dict[asyncio.Task[Answer], asyncio.Future[Answer]] = {}
         self._storage = PatientStorage(queue, config.storage_timeout_s, clock)
         self.is_draining = False
 
@@ -125,9 +125,14 @@ class Intake:
             raise self.draining()
         self._crowd.check(len(self._under_way) - self._config.max_at_once, self._clock())
         task = asyncio.create_task(self._traced(request, caller, reply, traceparent))
-        self._under_way.add(task)
+        self._under_way[task] = answer = asyncio.shield(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self.is_draining:  # see turn_away
+                raise self.draining() from None
+            raise
 
     @property
     def under_way(self) -> int:
@@ -145,13 +150,18 @@ class Intake:
         """Take in no more; return when what is under way has been answered."""
         self.is_draining = True
         if self._under_way:
-            await asyncio.wait(self._under_way)
+            await asyncio.wait(list(self._under_way))
+
+    def turn_away(self) -> None:
+        """Let nobody wait any longer. A caller who asks again after the next start finds the job, if there is one."""
+        for answer in self._under_way.values():
+            answer.cancel()
 
     async def answered(self, number: int) -> None:
         await self._queue.answered(number)
 
     def _ended(self, task: asyncio.Task[Answer]) -> None:
-        self._under_way.discard(task)
+        self._under_way.pop(task)
         if not task.cancelled():
             task.exception()  # the caller may have hung up; then nobody else asks
 

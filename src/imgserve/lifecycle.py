@@ -110,6 +110,7 @@ async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
                 await intake.drain()
         except TimeoutError:
             logs.event("intake_cut_short", level=logs.WARNING, requests=intake.under_way)
+            intake.turn_away()
         await runner.stop(max(ends_at - time.monotonic(), 0.0))
 
     finishing = asyncio.create_task(finish())

@@ -83,15 +83,15 @@ def a_silent_source(lane: Lane) -> Iterator[Hang]:
 
 @contextmanager
 def a_silent_placeholder(lane: Lane) -> Iterator[Hang]:
-    """Nobody has been answered, so it may be that there is no job."""
+    """The caller is told to ask again, and the next start goes on with the job all the same."""
     lane.web.behave("/waiting/", Behaviour(never=True))
-    posting = threading.Thread(
-        target=lane.post, args=(lane.job(4, lane.place("put", "waiting"), "plain/good-4.png"),), daemon=True
-    )
-    posting.start()
-    wait_until(lambda: any(entry.job == 4 for entry in lane.entries([4])))
-    yield Hang((4,), "intake_cut_short requests=1")
-    posting.join()
+    with ThreadPoolExecutor(1) as threads:
+        posting = threads.submit(lane.post, lane.job(4, lane.place("put", "waiting"), "plain/good-4.png"))
+        wait_until(lambda: any(entry.job == 4 for entry in lane.entries([4])))
+        yield Hang((4,), "intake_cut_short requests=1")
+        reply = posting.result()
+        assert reply is not None
+        assert (reply.status, reply.body["code"]) == (503, 301)
     lane.web.behave("/waiting/", Behaviour())
 
 
