@@ -32,6 +32,7 @@ from imgserve.spec.recipe import OutputOptions, Recipe
 from tests import pictures
 from tests.chaos.gauges import Spent
 from tests.sizes import PATIENCE_S
+from tests.twin import Twin
 
 TASK = RenderTask(Recipe((Resize(),), OutputOptions(format="jpeg")), Size(200, 120))
 SVG_TASK = RenderTask(Recipe((Rasterize(),), OutputOptions(format="png")), Size(900, 900))
@@ -189,11 +190,13 @@ async def test_the_deadline_ends_in_a_kill_and_the_spare_takes_over(isolation: I
     pool = Pool(Config(workers=1, svg_timeout_s=0.5, isolation=isolation), Limits())
     await pool.start()
     try:
-        before, spent = pool.worker_pids, Spent(pool.worker_pids)
+        before, spent, twin = pool.worker_pids, Spent(pool.worker_pids), Twin(2.0)
         render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK, is_svg=True))
         while not render.done():
             await asyncio.wait([render], timeout=0.02)
             spent.look()
+            assert not await twin.is_first(render)
+        twin.stop()
         with pytest.raises(RenderTimeout, match=r"0\.5 seconds"):
             await render
         assert spent.most_s < 1.0, "it worked on; the whole picture takes 15"
