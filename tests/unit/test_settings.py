@@ -111,7 +111,9 @@ SHOWN_BY = {
 }
 TLS_PAIR = {"tls_cert", "tls_key"}
 USUAL = Settings(Path(), Path(), LogConfig())
-NO_SETTINGS = {"api.keys", "notify_socket", "ignored_variables", "boot_id", "test"}
+NO_SETTINGS = {
+    "api.keys", "intake.storage_timeout_s", "notify_socket", "ignored_variables", "boot_id", "test",
+}  # fmt: skip
 SETTINGS = [option for option in OPTIONS if option is not CONFIG]
 NAMES = [option.name for option in SETTINGS]
 
