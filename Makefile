@@ -64,7 +64,9 @@ install:
 	$(PYTHON) -m venv $(PREFIX)
 	$(PREFIX)/bin/python -m pip uninstall -qq --yes pyvips pyvips-binary
 	$(PIP_THERE) $(PIP_RUN)
-	$(PIP_THERE) --no-deps --no-build-isolation --force-reinstall .
+	@# From a copy: else root's build/ stays here, and modules that are gone by the next time get into its wheel.
+	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp -R LICENSE README.md pyproject.toml src "$$copy" && rm -rf "$$copy"/src/*.egg-info \
+	&& $(PIP_THERE) --no-deps --no-build-isolation --force-reinstall "$$copy"
 	ln -sf $(PREFIX)/bin/imgserve /usr/local/bin/imgserve
 	id imgserve >/dev/null 2>&1 || useradd --system --home-dir /var/lib/imgserve --shell /usr/sbin/nologin imgserve
 	install -d -m 0755 $(ETC) /srv/imgserve/originals
@@ -148,4 +150,4 @@ lock: .venv/.run
 	cd requirements && for name in build run demo test; do ../$(LOCK) --output-file $$name.txt $$name.in || exit 1; done
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache demo-out
+	rm -rf .venv .mypy_cache .ruff_cache build demo-out

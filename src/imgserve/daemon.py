@@ -74,6 +74,10 @@ def _detached(settings: Settings, identity: Identity | None, writer: int) -> int
             log = _open_log(settings, identity)
             held.callback(logs.stop)  # before the pid file is released, which ends the waiting of ``stop``
 
+            if log.is_shared:
+                hint = "give each its own --log-file, or their lines cannot be told apart"
+                logs.event("log_shared", level=logs.WARNING, detail="another server writes to this log", hint=hint)
+
             def listening(url: str) -> None:
                 pid_file.write(msgspec.structs.replace(note, url=url))
                 logs.event("listening", version=version("imgserve"), url=url, pid=os.getpid())

@@ -5,6 +5,7 @@ stdout and stderr lead to it too, so that the last words of a library are not lo
 """
 
 import contextlib
+import fcntl
 import os
 import sys
 import threading
@@ -36,6 +37,7 @@ class LogFile:
     def write(self, data: bytes) -> None:
         """Whole lines, all of them. Raises OSError."""
         with self._lock:
+            self._follow()
             ready: list[bytes] = []
             for line in data.splitlines(keepends=True):
                 if self._max_bytes and self._size_bytes and self._size_bytes + len(line) > self._max_bytes:
@@ -46,10 +48,32 @@ class LogFile:
                 self._size_bytes += len(line)
             self._put(b"".join(ready))
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether another server has the file open too."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            self._share()
+        return False
+
+    def _share(self) -> None:
+        with contextlib.suppress(OSError):  # not every file system has locks
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
     def reopen(self) -> None:
         """Raises OSError, and then goes on with the file that is open."""
         with self._lock:
             self._open()
+
+    def _follow(self) -> None:
+        """Another server may write to the same file, and have renamed it: go on in the one that it has begun."""
+        with contextlib.suppress(OSError):
+            if not os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
+                self._open()
+        self._size_bytes = os.fstat(self._descriptor).st_size
 
     def _put(self, data: bytes) -> None:
         left = memoryview(data)
@@ -77,6 +101,7 @@ class LogFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = descriptor
+        self._share()
         self._size_bytes = os.fstat(descriptor).st_size
 
 

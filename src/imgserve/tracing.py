@@ -74,7 +74,7 @@ def start(config: Config) -> None:
     except ImportError as error:
         raise TracingUnavailable(
             f"--otel-endpoint needs OpenTelemetry, which is not installed ({error.name} is missing)",
-            "pip install 'imgserve[otel]'",
+            "from the sources, with the server's own pip: pip install '.[otel]'",
         ) from error
     provider = TracerProvider(
         resource=Resource.create({"service.name": "imgserve", "service.version": version("imgserve")})

@@ -273,6 +273,35 @@ def test_the_log_is_renamed_when_it_is_large_and_few_are_kept(house: House) -> N
     assert os.readlink(f"/proc/{house.pid}/fd/2") == str(house.log_file)
 
 
+def test_two_servers_may_share_a_log(house: House, tmp_path: Path) -> None:
+    """Each goes on in the file that the other has begun when it renamed theirs; the second says that they are two."""
+    second = {"data_dir": str(tmp_path / "data2"), "pid_file": str(tmp_path / "pid2")}
+    few = {"log_max_bytes": "700", "log_keep": "1"}
+    house.run("start", status=0, **few)
+    assert " log_shared" not in house.log
+    house.run("start", status=0, **second, **few)
+    other = pidfile.look(Path(second["pid_file"])).pid
+    try:
+        older = house.log_file.with_name("imgserve.log.1")
+
+        def whole() -> str:
+            return (older.read_text() if older.exists() else "") + house.log
+
+        wait_until(lambda: " log_shared" in whole())
+        for pid in (house.pid, other) * 8:
+            before = whole()
+            os.kill(pid, signal.SIGHUP)
+            wait_until(lambda before=before: whole() != before and " reloaded" in whole())  # type: ignore[misc]
+        assert older.exists()
+        assert older.stat().st_size <= 800
+        assert house.log_file.stat().st_size <= 800
+        for pid in (house.pid, other):
+            held = {os.readlink(place) for place in Path(f"/proc/{pid}/fd").iterdir() if place.exists()}
+            assert str(house.log_file) in held
+    finally:
+        house.run("stop", "--kill", status=0, **second)
+
+
 def test_hangup_reads_the_keys_anew_and_keeps_them_if_it_cannot(house: House, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(KEY)

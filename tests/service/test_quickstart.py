@@ -110,6 +110,8 @@ def test_from_the_sources_to_a_reboot(open_top: Path) -> None:
     with booted(open_top) as machine:
         environment = f"export PATH=/usr/local/bin:{sys.base_prefix}/bin:$PATH; "
         machine.run(f"{environment}export PIP_CACHE_DIR={open_top}/cache; {install}", with_network=True)
+        assert not (open_top / "sources/build").exists(), "root's, and the next wheel would have its old modules"
+        assert not list((open_top / "sources").rglob("*.egg-info"))
         assert machine.run("systemd-analyze verify --man=no " + UNIT) == ""
         machine.run(environment + enable)
         told = machine.run(environment + check, status=(0, 1))

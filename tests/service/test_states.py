@@ -23,7 +23,7 @@ def told(server: Daemon) -> dict[str, object]:
     view = ask(server.data_dir, "GET", "/v1/server").body
     return {
         "http": status,
-        "health": (json.loads(health)["status"], json.loads(health)["states"]),
+        "health": (json.loads(health)["status"], json.loads(health).get("states", [])),
         "metrics": (metrics["state", "disk_full"], metrics["storage_failing",]),
         "control": (view["status"], [state["name"] for state in view["states"]]),
     }

@@ -16,6 +16,7 @@ import pytest
 from imgserve.settings import load
 from imgserve.settings.options import BY_NAME, VARIABLE_PREFIX
 from imgserve.settings.read import BOOT_ID
+from imgserve.spec.classic import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -147,6 +148,22 @@ def test_the_health_check_fails_without_a_server() -> None:
     command = [sys.executable, *health_command()[1:]]
     command[-1] = command[-1].replace("8602", "1")
     assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode != 0
+
+
+def test_the_page_of_the_container_leads_to_a_first_job() -> None:
+    """What it makes is what compose mounts, by the names that its job has."""
+    page = (ROOT / "docs/operations.md").read_text().partition("### In a container")[2].partition("\n### ")[0]
+    text = (DEPLOY / "compose.yaml").read_text()
+    for host, inside in (("originals", "/originals"), ("results", "/results")):
+        assert f"deploy/{host}" in page
+        assert f"- ./{host}:{inside}" in text
+        assert f'"file://{inside}/' in page
+    assert "IMGSERVE_READ_ROOT: /originals" in text
+    assert "IMGSERVE_WRITE_ROOT: /results" in text
+    assert "file: ./keys" in text
+    assert "> deploy/keys" in page
+    [job] = re.findall(r"-d '(\{.*?\})'", page, re.DOTALL)
+    parse(job.encode())
 
 
 def test_compose_takes_what_the_image_needs_not() -> None:

@@ -14,6 +14,7 @@ from typing import get_args
 
 import pytest
 
+from imgserve import metrics
 from imgserve.cli import parsers
 from imgserve.jobs.job import JobStatus, OutputStatus
 from imgserve.spec import classic
@@ -59,6 +60,11 @@ def test_paths_on_the_page_exist(page: Path) -> None:
 def test_generated_tables_are_up_to_date() -> None:
     run = subprocess.run([sys.executable, ROOT / "docs/generate.py", "--check"], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_each_metric_is_described_once() -> None:
+    names = [metric.name for metric in metrics.described()]
+    assert len(names) == len(set(names)) > 20
 
 
 def test_reference_names_every_code() -> None:

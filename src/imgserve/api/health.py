@@ -9,11 +9,14 @@ from imgserve.states import States, is_refusing, status_of
 
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``status``: the most severe of the ``states``, or ``ok``. ``system_libvips``: its version, in that state only."""
+    """``status``: the most severe of the ``states``, or ``ok``. ``states`` is left out when there is none.
+
+    ``system_libvips``: its version, in that state only.
+    """
 
     status: str
-    states: tuple[str, ...]
     sandbox: str
+    states: tuple[str, ...] = ()
     system_libvips: str = ""
 
 
@@ -21,7 +24,7 @@ def health_handler(states: States, pool: Pool) -> HTTPRouteHandler:
     @get("/health", sync_to_thread=False)
     def health() -> Response[Health]:
         now = states.look()
-        body = Health(status_of(now), tuple(state.name for state in now), pool.sandbox, pool.system_libvips)
+        body = Health(status_of(now), pool.sandbox, tuple(state.name for state in now), pool.system_libvips)
         return Response(body, status_code=503 if is_refusing(now) else 200)
 
     return health
