@@ -61,11 +61,15 @@ async def test_https_in_and_out(transfers: Transfers, secure: HttpReceiver) -> N
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
-    [("authority", "authority that is not trusted"), ("name", "another name"), ("date", "expired")],
+    ("fault", "told", "mends"),
+    [
+        ("authority", "authority that is not trusted", "--ca-file"),
+        ("name", "another name", "use the name"),
+        ("date", "expired", "renew it"),
+    ],
 )
 async def test_a_certificate_that_does_not_hold_is_definite(
-    transfers: Transfers, authority: Authority, tmp_path: Path, fault: str, told: str
+    transfers: Transfers, authority: Authority, tmp_path: Path, fault: str, told: str, mends: str
 ) -> None:
     contexts = {
         "authority": lambda: Authority(tmp_path, "another authority").server("127.0.0.1"),
@@ -76,11 +80,13 @@ async def test_a_certificate_that_does_not_hold_is_definite(
         with pytest.raises(SourceUnavailable, match=told) as caught:
             await transfers.open(source(receiver.url + "/a.png")).finish()
         assert not caught.value.is_retryable
+        assert mends in caught.value.hint
         for kind in ("put", "form"):
             place = destination(kind, _login_url(receiver, "/upload.html"), name="x.png")
             with pytest.raises(DeliveryFailed, match=told) as refused:
                 await transfers.deliver(place, Blob.of(b"x"), write())
             assert not refused.value.is_retryable
+            assert mends in refused.value.hint
             assert "s3cret" not in refused.value.sentence()
         assert not receiver.log.all()
 

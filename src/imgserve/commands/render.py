@@ -16,7 +16,7 @@ from msgspec import inspect
 from imgserve.blob import Blob
 from imgserve.commands import words
 from imgserve.commands.words import Commands
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, using
 from imgserve.imaging import pool
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.render import Renderer
@@ -101,6 +101,8 @@ def _number(text: str) -> int | float:
 
 
 def _render(flags: argparse.Namespace) -> int:
+    if flags.source != STANDARD:
+        _check_source(flags.source)
     try:
         request = classic.parse(_as_job(flags))
         asyncio.run(_carry_out(flags, request))
@@ -110,6 +112,16 @@ def _render(flags: argparse.Namespace) -> int:
     except ImgserveError as error:
         raise RenderRefused(_in_our_words(error.detail), _in_our_words(error.hint)) from error
     return words.DONE
+
+
+def _check_source(name: str) -> None:
+    """Before a worker is started for nothing. Raises RenderRefused, FileUnusable."""
+    with using(f"the picture {name}"):
+        try:
+            Path(name).open("rb").close()
+        except FileNotFoundError:
+            hint = "expected a picture's path, or - for standard input"
+            raise RenderRefused(f"SRC: There is no such source file: {name}", hint) from None
 
 
 def _as_job(flags: argparse.Namespace) -> bytes:

@@ -5,6 +5,7 @@ Where the FTP server said no, its last reply says more than libcurl's number: 4y
 
 import pycurl
 
+from imgserve.transfer import remedies
 from imgserve.transfer.exchange import Exchange
 from imgserve.transfer.faults import Broken, Step
 from imgserve.transfer.location import Origin
@@ -90,17 +91,20 @@ def broken_by(number: int, exchange: Exchange, place: Origin) -> Broken:
     sentence, is_retryable = _SENTENCES.get(number, _UNEXPECTED)
     detail = sentence.format(place=place, number=number)
     if number == pycurl.E_PEER_FAILED_VERIFICATION:
-        fault = _CERTIFICATE_FAULTS.get(exchange.curl.getinfo(pycurl.SSL_VERIFYRESULT), "cannot be verified")
-        return Broken(f"The TLS certificate of {place} {fault}")
+        result = exchange.curl.getinfo(pycurl.SSL_VERIFYRESULT)
+        fault = _CERTIFICATE_FAULTS.get(result, "cannot be verified")
+        return Broken(f"The TLS certificate of {place} {fault}", remedies.by_verify_result(result))
     connected = exchange.curl.getinfo(pycurl.HTTP_CONNECTCODE)
     if connected >= 300:
-        return Broken(f"The proxy does not connect to {place} (it answered {connected})", is_retryable=connected >= 500)
+        detail = f"The proxy does not connect to {place} (it answered {connected})"
+        return Broken(detail, remedies.by_status(connected), is_retryable=connected >= 500)
     reply = exchange.replies.last
     is_reused, is_sent = exchange.is_reused, exchange.is_sent()
     is_undone = is_reused and not is_sent and exchange.is_repeatable
     if reply >= 400 and (number in _SAID_NO or reply == _CLOSING):
         return Broken(
             f"{detail} (it answered {reply})",
+            remedies.by_number(number),
             is_retryable=reply < 500,
             is_reused=is_reused,
             is_stale=reply == _CLOSING and is_undone,
@@ -110,6 +114,7 @@ def broken_by(number: int, exchange: Exchange, place: Origin) -> Broken:
         )
     return Broken(
         detail,
+        remedies.by_number(number),
         is_retryable=is_retryable,
         is_sent=is_sent,
         is_reused=is_reused,

@@ -13,7 +13,7 @@ import pycurl
 from imgserve import descriptors
 from imgserve.descriptors import OutOfDescriptors
 from imgserve.spec.url import FTP_FAMILY
-from imgserve.transfer import location
+from imgserve.transfer import location, remedies
 from imgserve.transfer.authorities import Authorities
 from imgserve.transfer.breakage import broken_by
 from imgserve.transfer.call import FTP_METHODS, WRITES, Answer, Call
@@ -136,7 +136,7 @@ class Client:
             left_s = max(0.001, timeout_s - (loop.time() - started_at))
             return await self._exchange(msgspec.structs.replace(call, is_fresh=True), session, place, left_s)
         except TimeoutError:
-            raise Broken(f"{place} did not answer in time", is_retryable=True) from None
+            raise Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True) from None
         finally:
             self._slots.release(peer)
 
@@ -252,7 +252,9 @@ class Client:
 def _fault(exchange: Exchange, error: pycurl.error, place: location.Origin) -> Exception:
     """What an exchange that libcurl broke off means."""
     if exchange.is_silent:
-        return _GivenUp(Broken(f"{place} did not answer in time", is_retryable=True, is_stale=True))
+        return _GivenUp(
+            Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True)
+        )
     if exchange.fault is not None:
         return exchange.fault
     if not exchange.is_sent() and descriptors.are_used_up():  # a resolver's, say: libcurl names no reason

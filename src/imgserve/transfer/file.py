@@ -16,6 +16,7 @@ from typing import TypeVar
 from imgserve import descriptors
 from imgserve.blob import Blob
 from imgserve.descriptors import NONE_LEFT, OutOfDescriptors
+from imgserve.transfer import remedies
 from imgserve.transfer.beneath import open_beneath
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceTooLarge, SourceUnavailable
 from imgserve.transfer.fetch import Fetch
@@ -25,6 +26,7 @@ from imgserve.transfer.write import Delivery, Write
 
 T = TypeVar("T")
 
+OUTSIDE = "a symbolic link leads there: name a file beneath a read_root or write_root"
 _CHUNK_BYTES = 1_000_000
 _THREADS = 8
 _LOOK_S = 10.0  # a file system that needs longer to tell what a path names does not answer
@@ -128,7 +130,7 @@ def _open_source(place: Place) -> int:
             raise _read_fault(error) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise SourceUnavailable("The source is not a regular file")
+        raise SourceUnavailable("The source is not a regular file", "name a file, no directory or device")
     return descriptor
 
 
@@ -185,18 +187,22 @@ def _read_fault(error: OSError) -> SourceUnavailable | OutOfDescriptors:
     if error.errno in NONE_LEFT:
         return OutOfDescriptors()
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return SourceUnavailable("There is no such source file")
+        return SourceUnavailable(
+            "There is no such source file", "check its path: it begins at the root of the machine that runs the server"
+        )
     if error.errno == errno.EXDEV:
-        return SourceUnavailable("The source file's path leads out of its root")
-    return SourceUnavailable(_reason("The source file cannot be opened", error), is_retryable=_heals(error))
+        return SourceUnavailable("The source file's path leads out of its root", OUTSIDE)
+    reason, hint = _reason("The source file cannot be opened", error), remedies.by_errno(error.errno)
+    return SourceUnavailable(reason, hint, is_retryable=_heals(error))
 
 
 def _write_fault(error: OSError) -> DeliveryFailed | OutOfDescriptors:
     if error.errno in NONE_LEFT:
         return OutOfDescriptors()
     if error.errno == errno.EXDEV:
-        return DeliveryFailed("The destination's path leads out of its root")
-    return DeliveryFailed(_reason("The destination file cannot be written", error), is_retryable=_heals(error))
+        return DeliveryFailed("The destination's path leads out of its root", OUTSIDE)
+    reason, hint = _reason("The destination file cannot be written", error), remedies.by_errno(error.errno)
+    return DeliveryFailed(reason, hint, is_retryable=_heals(error))
 
 
 def _heals(error: OSError) -> bool:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from imgserve import logs
 from imgserve.blob import Blob
 from imgserve.spec.destination import Destination
-from imgserve.transfer import follow, location, webdav
+from imgserve.transfer import follow, location, remedies, webdav
 from imgserve.transfer.call import Answer, Call
 from imgserve.transfer.curl import Client
 from imgserve.transfer.faults import (
@@ -50,6 +50,7 @@ async def fetch(client: Client, url: str, into: Fetch, timeout_s: float) -> None
     if not is_good(answer.status):
         raise SourceUnavailable(
             f"{location.origin(url)} answered {answer.status} for the source",
+            remedies.by_status(answer.status),
             is_retryable=can_heal(answer.status),
             retry_after_s=answer.retry_after_s,
         )
@@ -86,6 +87,7 @@ async def delete(client: Client, url: str, timeout_s: float) -> None:
 def refused_write(url: str, answer: Answer) -> DeliveryFailed:
     return DeliveryFailed(
         f"{location.origin(url)} answered {answer.status} to the {'delivery' if answer.status else 'connection'}",
+        remedies.by_status(answer.status),
         is_retryable=can_heal(answer.status),
         retry_after_s=answer.retry_after_s,
     )

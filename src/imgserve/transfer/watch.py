@@ -10,7 +10,7 @@ import struct
 
 import pycurl
 
-from imgserve.transfer import location
+from imgserve.transfer import location, remedies
 from imgserve.transfer.exchange import Exchange
 from imgserve.transfer.faults import Broken
 
@@ -50,7 +50,7 @@ class Watch:
         place = location.origin(exchange.call.url)
         is_late = self._loop.time() >= self._silent_at and exchange.is_untouched and exchange.is_repeatable
         if is_late and exchange.is_reused:
-            self.reason = Broken(f"{place} did not answer in time", is_retryable=True, is_stale=True)
+            self.reason = Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True)
         elif self._is_flood():
             self.reason = Broken(f"{place} sends much that is no part of an answer", is_sent=exchange.is_sent())
         if self.reason is not None and self._limit is not None:
