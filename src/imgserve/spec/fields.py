@@ -18,6 +18,7 @@ NOT_YET_VALUES = frozenset({"contain", "cover", "fill", "inside", "outside"})
 
 _COLORS = frozenset({"background", "color"})
 _LONGEST_SHOWN = 40
+_QUOTED = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -121,4 +122,6 @@ def _hint(value: object, kind: inspect.Type) -> str:
     words = words_of(kind)
     if isinstance(value, str) and value in NOT_YET_VALUES and NOT_YET_VALUES.intersection(words):
         return ", which is not available in this version yet"
+    if isinstance(value, str) and isinstance(kind, inspect.IntType | inspect.FloatType) and _QUOTED.fullmatch(value):
+        return f"; write it without quotes: {value}"
     return did_you_mean(value, words)

@@ -252,9 +252,7 @@ class Client:
 def _fault(exchange: Exchange, error: pycurl.error, place: location.Origin) -> Exception:
     """What an exchange that libcurl broke off means."""
     if exchange.is_silent:
-        return _GivenUp(
-            Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True)
-        )
+        return _GivenUp(Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True))
     if exchange.fault is not None:
         return exchange.fault
     if not exchange.is_sent() and descriptors.are_used_up():  # a resolver's, say: libcurl names no reason

@@ -53,6 +53,7 @@ _BY_STATUS = {
     507: "free disk space there",
 }
 _BY_ERRNO = {
+    errno.ENOENT: "check the path: a directory of it can neither be found nor made",
     errno.EACCES: "give the server's user the right to it",
     errno.EPERM: "give the server's user the right to it",
     errno.ENOSPC: "free disk space there",

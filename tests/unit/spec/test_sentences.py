@@ -28,6 +28,10 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
     ("changes", "sentence"),
     [
         ({"args": {"width": "abc"}}, 'args.width: expected an integer from 1 to 16384, got "abc"'),
+        (
+            {"args": {"width": "320"}},
+            'args.width: expected an integer from 1 to 16384, got "320"; write it without quotes: 320',
+        ),
         ({"args": {"width": 200.5}}, "args.width: expected an integer from 1 to 16384, got 200.5"),
         ({"args": {"width": "x" * 99}}, "args.width: expected an integer from 1 to 16384, got a text of 99 characters"),
         ({"args": {"width": {}}}, "args.width: expected an integer from 1 to 16384, got an object"),
