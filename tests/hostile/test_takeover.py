@@ -150,9 +150,7 @@ LIES = {
     "an end": "os._exit(0)",
     "a fault by itself": "ctypes.string_at(0)",
 }
-LIES_TRIED = (
-    LIES if IS_FULL else {name: LIES[name] for name in ("no seal", "a result of 1 GiB", "no end", "two answers")}
-)
+LIES_TRIED = LIES if IS_FULL else {name: LIES[name] for name in ("no seal", "no end")}
 LIAR = """
 out = {out}
 def answer(request, descriptors, give_up):

@@ -63,9 +63,11 @@ def _is_alone(tasks: int) -> bool:
 
 
 def _wait_until_alone(tasks: int) -> None:
-    """A thread that has been joined is still there for a moment."""
+    """A thread that has been joined is still there for a moment. Raises SandboxImpossible for one that stays."""
     until = time.monotonic() + _WAIT_FOR_THREADS_S
-    while not _is_alone(tasks) and time.monotonic() < until:
+    while not _is_alone(tasks):
+        if time.monotonic() > until:
+            raise sandbox.SandboxImpossible("a library keeps a thread in the template, so it cannot fork")
         time.sleep(0.001)
 
 
