@@ -27,7 +27,7 @@ from tests.hostile.takeover import take_over
 from tests.hostile.test_live_worker import READ_FOUND, run_inside
 from tests.service.test_pool import PHOTO, TASK, patient
 from tests.service.test_pool_isolation import DRAWING, complete, served_by
-from tests.sizes import IS_FULL, sized
+from tests.sizes import IS_FULL, PATIENCE_S, sized
 
 pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed; apt-get install gdb")
 
@@ -186,13 +186,15 @@ async def test_it_lies_and_is_ended(pool: Pool, lie: str) -> None:
 
 
 async def test_it_holds_back_and_is_ended_at_its_deadline() -> None:
-    pool = Pool(Config(workers=1, render_timeout_s=HELD_BACK_S), Limits(), lambda: True)
+    """The short deadline is an SVG's, and the one picture before it has a long one."""
+    config = Config(workers=1, render_timeout_s=PATIENCE_S, svg_timeout_s=HELD_BACK_S)
+    pool = Pool(config, Limits(), lambda: True)
     await pool.start()
     try:
         (pid,) = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, whose="a"))
         await take_over(pid, "def answer(request, descriptors, give_up): time.sleep(600)")
         with pytest.raises(RenderTimeout):
-            await pool.render(Blob.of(PHOTO), TASK, whose="a")
+            await pool.render(Blob.of(PHOTO), TASK, is_svg=True, whose="a")
         assert pid not in pool.worker_pids
     finally:
         await pool.aclose()
