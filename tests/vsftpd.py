@@ -47,6 +47,7 @@ class Vsftpd:
         tls: Tls = "",
         certificate: Path | None = None,
         is_tls_required: bool = True,
+        more: dict[str, str] | None = None,
     ) -> None:
         work.mkdir(parents=True, exist_ok=True)
         self._program = program()
@@ -60,6 +61,7 @@ class Vsftpd:
         if tls:
             options |= _TLS_OPTIONS | {"rsa_cert_file": str(certificate), "implicit_ssl": _yes(tls == "implicit")}
             options |= dict.fromkeys(("force_anon_logins_ssl", "force_anon_data_ssl"), _yes(is_tls_required))
+        options |= more or {}
         self._configuration = work / "vsftpd.conf"
         self._configuration.write_text("".join(f"{name}={value}\n" for name, value in options.items()))
         self._configuration.chmod(0o600)

@@ -444,6 +444,20 @@ async def test_a_server_that_takes_the_final_name_alone_gets_it(
 
 
 @pytest.mark.parametrize(
+    "more",
+    [{"deny_file": "{.imgserve*}"}, {"cmds_denied": "RNFR"}, {"deny_file": "{.imgserve*}", "cmds_denied": "RNFR,DELE"}],
+    ids=["hidden names", "renames", "both, and deletions"],
+)
+async def test_vsftpd_that_refuses_it(transfers: Transfers, shelf: Path, tmp_path: Path, more: dict[str, str]) -> None:
+    with Vsftpd(shelf, tmp_path / "vsftpd", more=more) as server:
+        for token in (1, 2):
+            place = destination("ftp", f"{server.url}/a/b.png")
+            assert (await transfers.deliver(place, Blob.of(PICTURE), write(token=token))).is_verified
+    left = ["a/b.png", "a/imgserve-o7-1.png"] if "DELE" in more.get("cmds_denied", "") else ["a/b.png"]
+    assert names(shelf) == left
+
+
+@pytest.mark.parametrize(
     ("refused", "sentence"),
     [
         (("STOR",), "does not allow the file to be stored .*550"),

@@ -19,7 +19,7 @@ from imgserve.transfer.breakage import broken_by
 from imgserve.transfer.call import FTP_METHODS, WRITES, Answer, Call
 from imgserve.transfer.exchange import Exchange
 from imgserve.transfer.faults import Broken
-from imgserve.transfer.ftp_sessions import FtpSessions, in_thread
+from imgserve.transfer.ftp_sessions import FtpSessions
 from imgserve.transfer.guard import Guard
 from imgserve.transfer.handle import Pace, Referer, configure, dressed, route
 from imgserve.transfer.proxy import Proxy
@@ -199,7 +199,7 @@ class Client:
         exchange.patience_s = patience_s if session.is_used else None
         url = location.with_empty_segments(location.for_libcurl(call.url), session.other_spelling())
         self._set_up(session.curl, call, url, place, timeout_s)
-        done = in_thread(session.curl.perform)
+        done = self._ftp.run(session.curl.perform)
         try:
             return await self._outcome(exchange, asyncio.wrap_future(done), place, timeout_s)
         except (asyncio.CancelledError, TimeoutError):

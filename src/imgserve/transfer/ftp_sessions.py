@@ -41,6 +41,7 @@ class FtpSessions:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._resting: OrderedDict[int, FtpSession] = OrderedDict()
+        self._running: set[Future[None]] = set()
 
     def take(self, url: str, *, is_fresh: bool) -> FtpSession:
         """The one that has rested for the shortest time, or a new one."""
@@ -59,15 +60,23 @@ class FtpSessions:
         self._resting[id(session)] = session
         self._forget_old()
 
-    def drop(self, session: FtpSession) -> "Future[None]":
-        return in_thread(session.curl.close)
+    def drop(self, session: FtpSession) -> None:
+        self.run(session.curl.close)
+
+    def run(self, work: Callable[[], None]) -> "Future[None]":
+        """In a thread of its own."""
+        outcome = _in_thread(work)
+        self._running.add(outcome)
+        outcome.add_done_callback(self._running.discard)
+        return outcome
 
     async def aclose(self) -> None:
-        """Say QUIT to all, and wait a moment for it."""
-        closing = [asyncio.wrap_future(self.drop(session)) for session in self._resting.values()]
-        self._resting.clear()
-        if closing:
-            await asyncio.wait(closing, timeout=_CLOSING_S)
+        """Say QUIT to all, and wait a moment for it, and for exchanges that have been given up."""
+        while self._resting:
+            self.drop(self._resting.popitem()[1])
+        running = [asyncio.wrap_future(outcome) for outcome in tuple(self._running)]
+        if running:
+            await asyncio.wait(running, timeout=_CLOSING_S)
 
     def _forget_old(self) -> None:
         while self._resting:
@@ -77,7 +86,7 @@ class FtpSessions:
             self.drop(self._resting.pop(id(oldest)))
 
 
-def in_thread(work: Callable[[], None]) -> "Future[None]":
+def _in_thread(work: Callable[[], None]) -> "Future[None]":
     """A daemon: what hangs in it must not keep the server from ending."""
     outcome: Future[None] = Future()
 
