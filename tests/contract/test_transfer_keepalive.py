@@ -1,17 +1,18 @@
 """HTTP connections that are kept between transfers and die meanwhile: no job is refused for that."""
 
+import asyncio
 import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from imgserve.blob import Blob
 from imgserve.spec.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
-from imgserve.transfer.faults import DeliveryUnknown
+from imgserve.transfer.faults import DeliveryUnknown, SourceUnavailable
 from tests.contract.transfers import LOOPBACK, destination, read_page, source, write
 
 PICTURE = b"picture" * 1000
@@ -143,3 +144,21 @@ async def test_a_server_that_is_slow_on_a_fresh_connection_has_all_its_time(tran
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/a.png"
         assert (await transfers.open(source(url)).finish()).read() == b"hello"
     assert len(asked) == 1
+
+
+async def test_a_server_that_cannot_be_connected_to_is_watched_without_a_socket() -> None:
+    """Its queue of connections is full, so that the kernel answers nobody."""
+    seen: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context))
+    patient = Transfers(Config(allow_networks=LOOPBACK, connect_timeout_s=0.6), Limits())
+    with socket.socket() as listener, ExitStack() as others:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(listener.getsockname())
+        with pytest.raises(SourceUnavailable, match="in time"):
+            await patient.open(source(f"http://127.0.0.1:{listener.getsockname()[1]}/a.png")).finish()
+    await patient.aclose()
+    assert not seen

@@ -60,8 +60,9 @@ class Watch:
 
     def _is_flood(self) -> bool:
         """Counting begins with the first look, for a connection may have been used before."""
+        fd = self._exchange.curl.getinfo(pycurl.ACTIVESOCKET)
         try:
-            received = _received(self._exchange.curl.getinfo(pycurl.ACTIVESOCKET))
+            received = _received(fd) if fd >= 0 else 0  # none while a name is looked up
         except OSError:
             return False
         body = self._exchange.body_bytes
