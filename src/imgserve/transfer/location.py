@@ -63,6 +63,7 @@ def origin_url(url: str) -> str:
     return f"{place.scheme}://{place.host}" + (f":{port}" if port else "")
 
 
+@lru_cache(maxsize=256)
 def user_of(url: str) -> str:
     return str(_parsed(url).user or "") if "@" in url else ""
 
