@@ -39,12 +39,11 @@ class PatientStorage:
 
     async def enqueue(self, job: NewJob) -> Accepted | Adopted:
         """Raises QueueFull, ShareFull, StorageFailing."""
-        storing = asyncio.ensure_future(self._queue.enqueue(job, self._clock()))
-        done, _ = await asyncio.wait([storing], timeout=self._timeout_s)
-        if not done:
-            self._start(self._forget(storing))
-            raise self._silent()
-        return storing.result()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._queue.enqueue(job, self._clock(), self._forget)
+        except TimeoutError:
+            raise self._silent() from None
 
     async def note_placeholder(self, digest: bytes, size_bytes: int) -> None:
         """Raises StorageFailing."""
@@ -65,11 +64,9 @@ class PatientStorage:
         is_sent = any(result.state in ("written", "unknown") for result in placeholders)
         await asyncio.wait([refusing], timeout=None if is_sent else self._timeout_s)
 
-    async def _forget(self, storing: asyncio.Future[Accepted | Adopted]) -> None:
+    def _forget(self, entry: Accepted) -> None:
         """Take back a job that was stored after its caller had been told that it was not."""
-        await asyncio.wait([storing])
-        if storing.exception() is None and isinstance(entry := storing.result(), Accepted):
-            await until_stored(lambda: self._queue.refuse(entry.number, (), "storage_failing", "", self._clock()))
+        self._start(until_stored(lambda: self._queue.refuse(entry.number, (), "storage_failing", "", self._clock())))
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -5,7 +5,7 @@ as arguments. A transaction that ends a write frees the destination it held; who
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, Literal, Protocol
 
 import msgspec
@@ -182,8 +182,11 @@ class Queue(Protocol):
         """What an operator has to know now, such as that the last change could not be stored. Looks, never waits."""
         ...
 
-    async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
-        """Store as ``accepting``, or adopt the unanswered twin of a dead intake.
+    async def enqueue(
+        self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
+    ) -> Accepted | Adopted:
+        """Store as ``accepting``, or adopt the unanswered twin of a dead intake. ``on_late`` hears of a job that was
+        stored after this call had been cancelled.
 
         Raises QueueFull and ShareFull, which tell when a tenth of the queue or of the caller's share will be free, and
         StorageFailing.

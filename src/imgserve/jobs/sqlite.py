@@ -173,13 +173,26 @@ class SqliteQueue:
             ago_s = round(clock() - clock.stepped_at)
             yield State("clock_stepped", f"the wall clock was set by {clock.last_step_s:+.0f} s, {ago_s} s ago")
 
-    async def enqueue(self, job: NewJob, now: float) -> Accepted | Adopted:
+    async def enqueue(
+        self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
+    ) -> Accepted | Adopted:
+        is_awaited = True
+
+        def announce(entry: Accepted | Adopted) -> None:
+            if not is_awaited and isinstance(entry, Accepted):
+                on_late(entry)
+
         try:
             datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
         except StorageFailing as error:
             raise self._committer.look() or error from None
         try:
-            return await self._committer.run(lambda db: admission.enqueue(db, job, self._epoch, self._config, now))
+            return await self._committer.run(
+                lambda db: admission.enqueue(db, job, self._epoch, self._config, now), announce
+            )
+        except asyncio.CancelledError:
+            is_awaited = False
+            raise
         except QueueFull as error:
             # Not at the first free place: whoever was turned away at the same time would come for it too.
             error.retry_after_s = self._drain.retry_after_s(max(self._config.max_waiting // FREED_PART, 1), now)
