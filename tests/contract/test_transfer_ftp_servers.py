@@ -552,3 +552,13 @@ async def test_a_deletion_takes_what_was_left_behind_with_it(
         (shelf / name).write_bytes(PICTURE)
     await transfers.delete(destination("ftp", ftp.url + "/a.png"), write("failed", token=2))
     assert not names(shelf)
+
+
+async def test_a_refusal_that_time_heals_is_left_to_the_next_attempt(transfers: Transfers, ftp: FtpReceiver) -> None:
+    place = destination("ftp", ftp.url + "/a.png")
+    await transfers.deliver(place, Blob.of(PICTURE), write(token=1))
+    ftp.busy_times = 1
+    with pytest.raises(DeliveryFailed) as caught:
+        await transfers.deliver(place, Blob.of(PICTURE), write(token=2))
+    assert caught.value.is_retryable
+    assert ftp.connections == 1

@@ -119,7 +119,7 @@ async def _entered(client: Client, server: Server, call: Call, *, is_first: bool
     deadline = asyncio.get_running_loop().time() + call.timeout_s
     is_whole = server.is_path_whole
     refusal = await _refusal_or_answer(client, call, deadline, is_whole=is_whole, is_fresh=is_whole)
-    if isinstance(refusal, Broken) and is_first and refusal.is_reused and refusal.step in ("directory", "file"):
+    if isinstance(refusal, Broken) and is_first and _may_be_stale(refusal):
         refusal = await _refusal_or_answer(client, call, deadline, is_whole=is_whole, is_fresh=True)
     if isinstance(refusal, Broken) and refusal.step == "directory" and refusal.reply >= 500:
         other = await _refusal_or_answer(client, call, deadline, is_whole=not is_whole, is_fresh=True)
@@ -139,6 +139,11 @@ async def _refusal_or_answer(
         )
     except Broken as broken:
         return broken
+
+
+def _may_be_stale(refusal: Broken) -> bool:
+    """Whether the session may be why; what time heals, the job's next attempt finds out."""
+    return refusal.is_reused and refusal.reply >= 500 and refusal.step in ("directory", "file")
 
 
 def _has_begun(refusal: Broken) -> bool:
