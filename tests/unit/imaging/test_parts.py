@@ -47,6 +47,18 @@ def test_the_count_ends_with_the_first_too_many() -> None:
     assert webp.frames_up_to(10, webp_of_chunks(11_000)) is None
 
 
+@pytest.mark.parametrize("byte", range(4, 24))
+@pytest.mark.parametrize("value", [0, 1, 40, 88, 144, 255])
+def test_a_frame_that_tells_a_wrong_length_hides_none(byte: int, value: int) -> None:
+    data = bytearray(FILM)
+    data[FILM.index(b"ANMF") + byte] = value
+    try:
+        expected = pages(bytes(data))
+    except pyvips.Error:
+        return
+    assert (webp.frames_up_to(1000, bytes(data)) or 0) >= expected
+
+
 @given(st.data())
 def test_no_damaged_webp_has_more_frames_than_were_counted(draw: st.DataObject) -> None:
     data = bytearray(FILM[: draw.draw(st.integers(len(FILM) // 2, len(FILM)))])

@@ -7,7 +7,7 @@ RFC 9649, sections 2.3 to 2.7.
 import mmap
 import os
 
-_HEADER_BYTES, _CHUNK_HEADER_BYTES = 12, 8
+_HEADER_BYTES, _CHUNK_HEADER_BYTES, _FRAME_HEADER_BYTES = 12, 8, 16
 _FRAME = b"ANMF"
 _MOST_OTHERS = 10_000
 _EXTENDED, _FLAGS_AT = b"VP8X", 20
@@ -20,10 +20,12 @@ def frames_up_to(most: int, data: bytes | mmap.mmap) -> int | None:
     while at + _CHUNK_HEADER_BYTES <= len(data) and frames <= most:
         if data[at : at + 4] == _FRAME:
             frames += 1
-        else:
-            others += 1
-            if others > _MOST_OTHERS:
-                return None
+            # libwebp goes on behind the picture in the frame, whatever length the frame tells: so into it, not over it.
+            at += _CHUNK_HEADER_BYTES + _FRAME_HEADER_BYTES
+            continue
+        others += 1
+        if others > _MOST_OTHERS:
+            return None
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         at += _CHUNK_HEADER_BYTES + size + size % 2
     return frames
