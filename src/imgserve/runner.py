@@ -71,6 +71,7 @@ class Runner:
         self._clock = clock
         self._running: dict[asyncio.Task[None], Claim | DebtClaim] = {}
         self._count: Counter[type[Claim | DebtClaim]] = Counter()
+        self._claims_of: Counter[str] = Counter()  # by host
         self._settling: dict[asyncio.Task[None], int] = {}
         self._room = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
@@ -144,10 +145,8 @@ class Runner:
         of_slow = self._config.max_slow_per_host if slow.total() < self._config.max_attempts else 0
         known = self._attempts.silent() | {host for host, count in slow.items() if count >= of_slow}
         left = dict.fromkeys(known, of_slow)
-        for held in self._running.values():
-            if isinstance(held, Claim):
-                for host in {output.spec.destination.peer for output in held.outputs}:
-                    left[host] = left.get(host, most) - 1
+        for host, count in self._claims_of.items():
+            left[host] = left.get(host, most) - count
         return HostRoom(most, left)
 
     async def _wait_for_work_or_room(self, pause_s: float) -> None:
@@ -170,10 +169,16 @@ class Runner:
         task = asyncio.create_task(work)
         self._running[task] = held
         self._count[type(held)] += 1
+        self._claims_of.update(_hosts_of(held))
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._count[type(self._running.pop(task))] -= 1
+        held = self._running.pop(task)
+        self._count[type(held)] -= 1
+        for host in _hosts_of(held):
+            self._claims_of[host] -= 1
+            if not self._claims_of[host]:
+                del self._claims_of[host]
         self._room.set()
 
     async def _attempt(self, claim: Claim) -> None:
@@ -249,3 +254,10 @@ class Runner:
                 await asyncio.sleep(PRUNE_PAUSE_S)
         if jobs:
             logs.event("pruned", jobs=jobs)
+
+
+def _hosts_of(held: Claim | DebtClaim) -> frozenset[str]:
+    """Where a claim writes; a debt is bounded by its own rule."""
+    if isinstance(held, DebtClaim):
+        return frozenset()
+    return frozenset(output.spec.destination.peer for output in held.outputs)

@@ -20,14 +20,11 @@ class Lane:
         self.name = name
         self.places = places
         self._is_shared = is_shared
+        self.busy = 0
         self._busy: Counter[str] = Counter()
         self._waiters: dict[str, deque[asyncio.Future[None]]] = {}
         self._last_turn: dict[str, int] = {}
         self._turns = 0
-
-    @property
-    def busy(self) -> int:
-        return self._busy.total()
 
     @property
     def idle(self) -> int:
@@ -57,9 +54,12 @@ class Lane:
             raise
 
     def release(self, whose: str) -> None:
+        self.busy -= 1
         self._busy[whose] -= 1
-        self._busy += Counter()  # drops who has none
-        self._hand_out()
+        if not self._busy[whose]:
+            del self._busy[whose]
+        if self._waiters:
+            self._hand_out()
 
     def refuse_all(self, error: ImgserveError) -> None:
         while self._waiters:
@@ -87,6 +87,7 @@ class Lane:
         return self.places < 2 or not self._is_shared() or self._busy[whose] < self.places - 1
 
     def _take(self, whose: str) -> None:
+        self.busy += 1
         self._busy[whose] += 1
         self._turns += 1
         self._last_turn[whose] = self._turns

@@ -222,17 +222,18 @@ class Client:
         watch: Watch | None = None,
     ) -> Answer:
         """Raises Broken, _GivenUp, TimeoutError, or the fetch's own faults."""
-        is_fetch = exchange.call.fetch is not None
         try:
-            async with asyncio.timeout(timeout_s if is_fetch else None) as limit:
-                if is_fetch:
-                    exchange.clock.limit = limit
-                if watch is not None:
-                    watch.start(limit)
+            if watch is not None:
+                watch.start()
+            if exchange.call.fetch is None:
                 await transfer
+            else:
+                async with asyncio.timeout(timeout_s) as limit:
+                    exchange.clock.limit = limit
+                    await transfer
             exchange.finish()
-        except TimeoutError:
-            if watch is None or watch.reason is None:
+        except asyncio.CancelledError:
+            if watch is None or watch.reason is None or not watch.takes_back():
                 raise
             raise _GivenUp(watch.reason) from None
         except pycurl.error as error:

@@ -85,8 +85,10 @@ def dressed(call: Call, host: str, referers: tuple[Referer, ...]) -> Call:
 
     A page's own Referer, which belongs to the post of its form, goes before.
     """
-    more = []
     traceparent = tracing.traceparent()
+    if not traceparent and not referers:
+        return call
+    more = []
     if traceparent:
         more.append(f"traceparent: {traceparent}")
     if not any(header.startswith("Referer:") for header in call.headers):

@@ -23,27 +23,32 @@ _MOST_PER_BODY_BYTE = 8
 
 
 class Watch:
-    """From ``start`` to ``stop``. Lets the exchange's ``limit`` expire for ``reason``: a connection of an earlier
-    exchange does not answer, or what comes is no body.
+    """From ``start`` to ``stop``. Breaks the exchange off for ``reason``: a connection of an earlier exchange does not
+    answer, or what comes is no body. It cancels the task, which ``takes_back`` the cancellation, as asyncio's time-outs
+    do.
     """
 
     def __init__(self, exchange: Exchange, patience_s: float) -> None:
         self.reason: Broken | None = None
         self._exchange = exchange
-        self._limit: asyncio.Timeout | None = None
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task is not None else 0
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._silent_at = self._loop.time() + patience_s
         self._received = -1
         self._body = 0
 
-    def start(self, limit: asyncio.Timeout) -> None:
-        self._limit = limit
+    def start(self) -> None:
         self._timer = self._loop.call_later(_LOOK_S, self._look)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+    def takes_back(self) -> bool:
+        """Whether the cancellation was this watch's and nobody else's."""
+        return self._task is not None and self._task.uncancel() <= self._cancelling
 
     def _look(self) -> None:
         exchange = self._exchange
@@ -53,8 +58,8 @@ class Watch:
             self.reason = Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True)
         elif self._is_flood():
             self.reason = Broken(f"{place} sends much that is no part of an answer", is_sent=exchange.is_sent())
-        if self.reason is not None and self._limit is not None:
-            self._limit.reschedule(self._loop.time())
+        if self.reason is not None and self._task is not None:
+            self._task.cancel()
         else:
             self._timer = self._loop.call_later(_LOOK_S, self._look)
 
