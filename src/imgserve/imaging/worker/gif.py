@@ -6,7 +6,8 @@ load and animation. GIF89a, sections 17 to 27 and appendix A.
 """
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import pyvips
@@ -24,6 +25,8 @@ _DISPOSAL, _DISPOSAL_SHIFT = 0x1C, 2
 _KEEP, _CLEAR, _RESTORE = 0, 2, 3
 _OTHER_RESTORE = 4  # as some old programs write it, and libvips reads it
 _COVERED = 255
+# A film that begins with more frames that only clear is left as it is: this is done before the frames are counted.
+_MOST_CLEARED = 10_000
 
 
 class Frame(NamedTuple):
@@ -42,8 +45,7 @@ def has_trailer(data: Data) -> bool:
     return any(data[at] == _TRAILER for at in _blocks(data))
 
 
-def frames(data: Data) -> list[Frame]:
-    found: list[Frame] = []
+def frames(data: Data) -> Iterator[Frame]:
     control_at = 0
     for at in _blocks(data):
         if data[at] == _EXTENSION and data[at + 1] == _CONTROL:
@@ -52,15 +54,14 @@ def frames(data: Data) -> list[Frame]:
             left, top, width, height = (int.from_bytes(data[at + n : at + n + 2], "little") for n in (1, 3, 5, 7))
             disposal = (data[control_at] & _DISPOSAL) >> _DISPOSAL_SHIFT if control_at else _KEEP
             disposal = _RESTORE if disposal == _OTHER_RESTORE else disposal
-            found.append(Frame(left, top, width, height, disposal, control_at))
+            yield Frame(left, top, width, height, disposal, control_at)
             control_at = 0
-    return found
 
 
 def cleared_by_restoring(data: Data) -> Data:
     """The same film: frames that clear an empty canvas restore it instead, which libvips does without a colour."""
     changed: bytearray | None = None
-    for frame in frames(data):
+    for frame in islice(frames(data), _MOST_CLEARED):
         if frame.disposal == _CLEAR:
             changed = bytearray(data) if changed is None else changed
             flags = data[frame.control_at] & ~_DISPOSAL
@@ -70,7 +71,7 @@ def cleared_by_restoring(data: Data) -> Data:
     return data if changed is None else bytes(changed)
 
 
-def masks(found: Sequence[Frame], canvas: Size) -> Iterator[pyvips.Image | None]:
+def masks(found: Iterable[Frame], canvas: Size) -> Iterator[pyvips.Image | None]:
     """What is covered when each frame is shown: 255 there and 0 elsewhere, one band; None for the whole canvas."""
     empty = pyvips.Image.black(canvas.width_px, canvas.height_px)
     covered: pyvips.Image | None = empty

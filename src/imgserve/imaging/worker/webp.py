@@ -9,7 +9,7 @@ import os
 
 _HEADER_BYTES, _CHUNK_HEADER_BYTES, _FRAME_HEADER_BYTES = 12, 8, 16
 _FRAME = b"ANMF"
-_MOST_OTHERS = 10_000
+_MOST_OTHERS, _CHUNKS_OF_FRAME = 10_000, 2  # a frame holds its transparency and its picture
 _EXTENDED, _FLAGS_AT = b"VP8X", 20
 _ANIMATED, _ALPHA = 0x02, 0x10
 
@@ -24,7 +24,7 @@ def frames_up_to(most: int, data: bytes | mmap.mmap) -> int | None:
             at += _CHUNK_HEADER_BYTES + _FRAME_HEADER_BYTES
             continue
         others += 1
-        if others > _MOST_OTHERS:
+        if others > _MOST_OTHERS + _CHUNKS_OF_FRAME * frames:
             return None
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         at += _CHUNK_HEADER_BYTES + size + size % 2
