@@ -167,6 +167,57 @@ def test_a_file_system_mounted_over_a_directory_on_the_way_is_written_to(house: 
         assert [path.name for path in (root / "sub").iterdir()] == ["b.png"]
 
 
+@as_root
+@pytest.mark.parametrize(("mount", "directory"), [(".", "in"), (".", "in/deeper"), ("in/sub", "in/sub/deeper")])
+def test_a_mount_point_above_or_beneath_a_root_that_is_none_any_more(
+    tmp_path: Path, root: Path, mount: str, directory: str
+) -> None:
+    """What comes to light beneath it has the same directories."""
+    top = root / "a b"
+    (top / directory).mkdir(parents=True)
+    with mounted(top / mount) as take_away:
+        (top / directory).mkdir(parents=True, exist_ok=True)
+        house = House(top / "in")
+        house.deliver(top / directory / "a.png")
+        assert house.fetched(top / directory / "a.png") == b"picture"
+        take_away()
+        for _ in range(2):
+            with pytest.raises(RootUnavailable):
+                house.deliver(top / directory / "b.png")
+            with pytest.raises(RootUnavailable):
+                house.fetched(top / directory / "a.png")
+            with pytest.raises(RootUnavailable):
+                house.write(top / directory / "a.png", write("failed"), is_deletion=True)
+            assert house.states() == [f"nothing is mounted at {(top / mount).resolve()} any more"]
+        assert list((top / directory).iterdir()) == []
+        if mount != ".":
+            house.deliver(top / "in/elsewhere/b.png")
+    with mounted(top / mount):
+        (top / directory).mkdir(parents=True, exist_ok=True)
+        house.deliver(top / directory / "b.png")
+        assert house.states() == []
+    house.close()
+
+
+@as_root
+def test_a_root_that_is_a_link_is_followed_wherever_it_is_made_to_lead(tmp_path: Path, root: Path) -> None:
+    releases = [tmp_path / name for name in ("one", "two", "three")]
+    for release in releases:
+        release.mkdir()
+    link = tmp_path / "current"
+    link.symlink_to(releases[0])
+    house = House(link)
+    with mounted(releases[1]):
+        for release in releases:
+            link.unlink()
+            link.symlink_to(release)
+            house.deliver(link / "a.png")
+            assert house.fetched(link / "a.png") == b"picture"
+            assert (release / "a.png").exists()
+            assert house.states() == []
+    house.close()
+
+
 @pytest.mark.parametrize("directory", ["", "sub", "sub/deeper"])
 def test_what_is_renamed_away_during_the_write_is_no_success(
     house: House, root: Path, directory: str, monkeypatch: pytest.MonkeyPatch

@@ -186,7 +186,7 @@ class Transfers:
                 raise DeliveryFailed("An upload form cannot delete what it took", "use another on_failure")
 
     def states(self) -> Iterator[State]:
-        troubles = self._read_roots.troubles + self._write_roots.troubles
+        troubles = dict.fromkeys(self._read_roots.troubles + self._write_roots.troubles)
         if troubles:
             yield State("root_unavailable", "; ".join(troubles))
 

@@ -123,7 +123,7 @@ async def _looked(threads: Threads, look: Callable[[], T]) -> T:
 
 
 def _open_source(place: Place) -> int:
-    with place.root.opened() as root:
+    with place.opened_root() as root:
         try:
             descriptor = open_beneath(root, place.relative, _READ)
         except OSError as error:
@@ -159,7 +159,7 @@ def _copy_in(place: Place, into: Fetch, gate: Gate) -> None:
 
 def _unlink(place: Place, write: Write) -> None:
     directory, _, name = place.relative.rpartition("/")
-    with place.root.opened() as root:
+    with place.opened_root() as root:
         parent = open_beneath(root, directory, DIRECTORY)
     try:
         if write.only_over is not None:
@@ -172,7 +172,7 @@ def _unlink(place: Place, write: Write) -> None:
 
 def _identity(place: Place) -> tuple[int, int] | None:
     try:
-        with place.root.opened() as root, descriptors.needed():
+        with place.opened_root() as root, descriptors.needed():
             descriptor = open_beneath(root, place.relative, os.O_PATH)
     except OSError:
         return None

@@ -49,7 +49,7 @@ class Gate:
 def store(place: Place, blob: Blob, write: Write, gate: Gate) -> None:
     """Raises OSError, RootUnavailable, DeliveryFailed, NotOurs; TimeoutError when the caller has given up."""
     directory, _, name = place.relative.rpartition("/")
-    with place.root.opened() as root:
+    with place.opened_root() as root:
         parent = _directory(root, directory)
     try:
         for leftover in (*write.leftover_names, write.temporary_name):
@@ -130,7 +130,7 @@ def _check_still_there(place: Place, directory: str, parent: int) -> None:
 
     Raises RootUnavailable.
     """
-    with place.root.opened() as root:
+    with place.opened_root() as root:
         try:
             with descriptors.needed():
                 now = open_beneath(root, directory, os.O_PATH | DIRECTORY)

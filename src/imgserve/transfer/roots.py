@@ -6,8 +6,9 @@ descriptor that is kept would go on writing into the directory of yesterday.
 """
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from imgserve.transfer.faults import RootUnavailable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PATH_ONLY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -29,19 +31,20 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Root:
-    """One directory. ``trouble`` is a sentence while it cannot be used, else empty."""
+    """One directory. ``trouble`` is a sentence while it, or a file system beneath it, cannot be used, else empty."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.trouble = ""
-        self._is_mount_point = False
+        self._mount_points: frozenset[str] = frozenset()  # on the way to what was opened so far
 
     @contextmanager
-    def opened(self) -> Iterator[int]:
-        """A descriptor for as long as the block runs. Blocks. Raises RootUnavailable, OutOfDescriptors.
+    def opened(self, directory: str = "") -> Iterator[int]:
+        """A descriptor for as long as the block runs, for work in this directory of it. Blocks.
 
-        A root that was a mount point and is none now is not used: the file system with the pictures is away, and what
-        is written beneath would be hidden when it comes back. A root that becomes a mount point is followed.
+        Nothing is read or written where a mount point on the way is none now: the file system with the pictures is
+        away, and what is written would be hidden when it comes back. One that becomes a mount point is followed, and so
+        is a symbolic link that is made to lead elsewhere. Raises RootUnavailable, OutOfDescriptors.
         """
         try:
             with descriptors.needed():
@@ -49,7 +52,7 @@ class Root:
         except OSError as error:
             raise self._unavailable(f"{self.path} cannot be opened: {os.strerror(error.errno or 0)}") from None
         try:
-            self._judge(descriptor)
+            self._judge(directory)
             yield descriptor
         finally:
             os.close(descriptor)
@@ -62,16 +65,20 @@ class Root:
         except (RootUnavailable, OutOfDescriptors):
             return
 
-    def _judge(self, descriptor: int) -> None:
+    def _judge(self, directory: str) -> None:
         try:
             with descriptors.needed():
-                is_mount_point = _is_mount_point(descriptor)
+                mounted = _mount_points()
         except OSError as error:
-            raise self._unavailable(f"{self.path} cannot be read: {os.strerror(error.errno or 0)}") from None
-        if self._is_mount_point and not is_mount_point:
-            raise self._unavailable(f"nothing is mounted at {self.path} any more")
-        self._is_mount_point = is_mount_point
-        self.trouble = ""
+            raise self._unavailable(f"the mount points cannot be read: {os.strerror(error.errno or 0)}") from None
+        top, here = os.path.realpath(self.path), os.path.realpath(f"{self.path}/{directory}")
+        lost = self._mount_points - mounted
+        concerned = sorted(point for point in lost if _is_on_the_way(point, top) or _is_on_the_way(top, point))
+        self.trouble = f"nothing is mounted at {concerned[0]} any more" if concerned else ""
+        lost_here = sorted(point for point in lost if _is_on_the_way(point, here))
+        if lost_here:
+            raise self._unavailable(f"nothing is mounted at {lost_here[0]} any more")
+        self._mount_points |= {point for point in mounted if _is_on_the_way(point, here)}
 
     def _unavailable(self, trouble: str) -> RootUnavailable:
         self.trouble = trouble
@@ -86,6 +93,10 @@ class Place(msgspec.Struct, frozen=True):
     root: Root
     relative: str
     path: str
+
+    def opened_root(self) -> AbstractContextManager[int]:
+        """For work in the directory of this place. See ``Root.opened``."""
+        return self.root.opened(self.relative.rpartition("/")[0])
 
 
 class Roots:
@@ -131,13 +142,18 @@ def identity(descriptor: int) -> Identity:
     return Identity(status.st_dev, status.st_ino, _mount_id(descriptor))
 
 
-def _is_mount_point(descriptor: int) -> bool:
-    above = os.open("..", _PATH_ONLY, dir_fd=descriptor)
-    try:
-        # The root of all has itself above it, and is the one mount point that cannot go away.
-        return _mount_id(above) != _mount_id(descriptor)
-    finally:
-        os.close(above)
+def _mount_points() -> frozenset[str]:
+    """proc(5): the fifth word of each line of /proc/self/mountinfo, in which blanks are octal numbers."""
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    return frozenset(os.fsdecode(_OCTAL.sub(_byte, line.split(b" ", 5)[4])) for line in lines)
+
+
+def _byte(number: "re.Match[bytes]") -> bytes:
+    return bytes((int(number[1], 8),))
+
+
+def _is_on_the_way(point: str, path: str) -> bool:
+    return path == point or path.startswith(point.rstrip("/") + "/")
 
 
 def _mount_id(descriptor: int) -> int:
