@@ -70,6 +70,24 @@ def test_page_and_health(world: World) -> None:
         {"Fastly-Client-IP": "127.0.0.1"},
         {"Fly-Client-IP": "127.0.0.1"},
         {"Client-IP": "127.0.0.1"},
+        {"Forwarded-For": "127.0.0.1"},
+        {"X-Forwarder-For": "127.0.0.1"},
+        {"X-Originating-IP": "127.0.0.1"},
+        {"X-Remote-Host": "localhost"},
+        {"X-Varnish": "1"},
+        {"X-NF-Client-Connection-IP": "127.0.0.1"},
+        {"X-Kong-Request-Id": "1"},
+        {"X-Consumer-ID": "1"},
+        {"l5d-client-id": "1"},
+        {"Ngrok-Auth-User-Id": "1"},
+        {"Tailscale-User-Login": "me"},
+        {"X-Goog-IAP-JWT-Assertion": "1"},
+        {"X-MS-CLIENT-PRINCIPAL": "1"},
+        {"X-Auth-Request-User": "me"},
+        {"Remote-User": "me"},
+        {"EagleId": "1"},
+        {"X-Iinfo": "1"},
+        {"Early-Data": "1"},
         {"Host": "evil.example"},
         {"Host": "127.0.0.1.evil.example"},
     ],
@@ -94,6 +112,8 @@ def test_headers_of_programs_are_no_proxy(world: World) -> None:
     for headers in (
         {"X-Requested-With": "XMLHttpRequest"}, {"X-Request-Id": "1"}, {"traceparent": "00-0-0-00"}, {"X-Host-Id": "1"},
         {"Proxy-Connection": "keep-alive"}, {"Cache-Control": "no-cache"}, {"Viable": "1"}, {"CFD": "1"},
+        {"X-B3-TraceId": "1"}, {"X-Goog-Api-Client": "1"}, {"X-Correlation-Id": "1"},
+        {"Forward": "1"}, {"X-Client-Id": "1"},
     ):  # fmt: skip
         assert world.server.post({}, headers=headers).status == 200, headers
 

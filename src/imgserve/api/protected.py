@@ -19,17 +19,26 @@ KEY_HINT = "start the server with --api-key-file and send Authorization: Bearer 
 _FORWARDING = re.compile(
     "|".join(
         (
-            "forwarded",
-            "via",
-            r"x-forwarded(-.+)?",
-            r"x-original-(forwarded-.+|for|host|url|uri|method)",
-            r"x-(real|client|cluster-client|proxyuser|remote|end-client|forward)-(ip|addr|for)",
-            "x-(host|scheme|rewrite-url|nginx-proxy|proxy-id|via|backend-server|request-start|queue-start)",
-            r"x-(envoy|varnish|arr|appengine|azure|akamai|amz-cf|amzn|vercel|haproxy|traefik|sucuri|zeit|railway)-.+",
-            r"(true-client|client|proxy-client|wl-proxy-client|remote|fastly-client|ali-cdn-real|do-connecting)-ip",
-            r"(cf|cdn|fastly|fly|akamai|incap|ali-cdn|eo|tencent|cloudfront)-.+",
-            r"client-ip|remote-addr|http-x-forwarded-for|x-cloud-trace-context|surrogate-capability|x-accel-.+",
-            r"ssl-client-.+|x-ssl-.+|x-client-(cert|verify|dn|scheme|port)|front-end-https",
+            r"forwarded|x-forwarded|via|http-via|early-data|x-imforwards|x-coming-?from",
+            r"([xz]-)?(http-)?forward(ed|er)?-(for|by)|x-forward|x-forwarded-.+",
+            r"x-original-.+|x-originating-.+|x-real-.+|x-cluster-.+|x-proxy(user)?-.+|x-lb-.+|x-ha-.+|x-backend-.+",
+            r"x-(client|remote|end-client|edge|forward)-(ip|addr|for|host|user)",
+            r"x-(host|scheme|url-scheme|https|rewrite-url|replaced-path|nginx-proxy|via|request-start|queue-start)",
+            r"(true-client|client|http-client|z-client|ns-client|proxy-client|remote|ali-cdn-real|do-connecting)-ip",
+            r"remote-addr|http-x-forwarded-for|front-end-https|surrogate-capability|x-accel-.+",
+            r"ssl-client-.+|x-(ssl|tls)-.+|x-client-(cert|verify|dn|scheme|port)",
+            # Reverse proxies, gateways, meshes and tunnels.
+            r"x-(envoy|istio|haproxy|traefik|kong|tyk|apigateway|gateway|citrix|netscaler|f5|bluecoat|zscaler)(-.+)?",
+            r"x-consumer-(id|username|custom-id)|x-credential-identifier|x-varnish(-.+)?|(x-)?wl-proxy-.+|l5d-.+|x-linkerd-.+",
+            r"(x-)?ngrok-.+|tailscale-.+",
+            # Clouds and content delivery networks.
+            r"(cf|cdn|fastly|fly|akamai|incap|ali-cdn|eo|tencent|cloudfront|heroku)-.+",
+            r"x-(cf|cdn|arr|appengine|azure|akamai|amz-cf|amzn|vercel|sucuri|zeit|railway|nf|render|heroku|bunny|gcore)-.+",
+            r"x-(vcap|waws|appservice|replit|imperva|nws|ms-(edge|forwarded)|fd)-.+|x-iinfo|x-cdn|eagleid|rndr-id|disguised-host",
+            r"was-default-hostname|x-cloud-trace-context",
+            # Proxies that ask for a login.
+            r"x-(auth-request|authentik|pomerium|goog-iap|goog-authenticated|ms-client-principal|webauth)(-.+)?",
+            r"remote-(user|email|groups|name)",
         )
     )
 )
