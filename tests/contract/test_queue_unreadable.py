@@ -14,7 +14,19 @@ from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
 from imgserve.jobs.sqlite_inspect import inspect
 from imgserve.jobs.view import JobQuery
 from imgserve.spec.facts import Size
-from tests.queues import START, SqliteHouse, due_debts, ended, failed, output, pruned, released
+from tests.queues import (
+    KEY,
+    START,
+    SqliteHouse,
+    accepted,
+    due_debts,
+    ended,
+    failed,
+    hold,
+    output,
+    pruned,
+    released,
+)
 
 DAY_S = 24 * 3600.0
 OTHER = "http://place.test:80/other.png"
@@ -173,3 +185,62 @@ async def test_a_destination_that_cannot_be_read_holds_up_nobody(house: SqliteHo
     for claim in claims:
         await queue.settle(ended(claim, "retry", retry_at=START), START)
     assert len((await queue.take_work(9, 0, START)).claims) == 2
+
+
+TEXTS = [
+    *(("job", column) for column in ("id", "status", "error", "detail", "traceparent", "caller", "hosts")),
+    *(("output", column) for column in ("destination", "status", "placeholder", "user")),
+]
+
+
+def damage(directory: Path, table: str, column: str) -> None:
+    """A bit of a text is another one now, which makes it no UTF-8."""
+    db = apsw.Connection(str(directory / FILE_NAME))
+    db.execute(f"UPDATE {table} SET {column} = CAST(X'78C378' AS TEXT) WHERE rowid = 1")
+    db.close()
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+@pytest.mark.parametrize(("table", "column"), TEXTS)
+async def test_a_damaged_text_holds_up_nobody(house: SqliteHouse, table: str, column: str, *, is_running: bool) -> None:
+    queue = await house.open()
+    for key in (KEY, OTHER):
+        await released(queue, output(key))
+    if not is_running:
+        await house.close()
+    damage(house.data_dir, table, column)
+    if not is_running:
+        queue = await house.open()
+    assert len((await queue.page(JobQuery())).jobs) >= 1
+    work = await queue.take_work(9, 9, START)
+    keys = {place.spec.destination.key for claim in work.claims for place in claim.outputs}
+    assert OTHER in keys
+    if not is_running:
+        assert keys == {KEY, OTHER}
+    for claim in work.claims:
+        assert await queue.settle(ended(claim, "delivered"), START)
+    assert len((await queue.page(JobQuery())).jobs) == (1 if is_running and (table, column) == ("job", "status") else 2)
+
+
+async def test_a_damaged_text_of_a_failed_job_keeps_its_debt(house: SqliteHouse) -> None:
+    queue = await house.open()
+    await failed(queue)
+    await house.close()
+    damage(house.data_dir, "job", "traceparent")
+    damage(house.data_dir, "job", "detail")
+    (debt,) = await due_debts(await house.open())
+    assert debt.output.spec == output()
+
+
+async def test_a_damaged_lock_and_owner_keep_no_server_from_its_start(house: SqliteHouse) -> None:
+    queue = await house.open()
+    await hold(queue, await accepted(queue))
+    await house.close()
+    db = apsw.Connection(str(house.data_dir / FILE_NAME))
+    db.execute("UPDATE destination SET key = CAST(X'78C378' AS TEXT)")
+    db.execute("UPDATE owner SET id = CAST(X'78C378' AS TEXT)")
+    db.close()
+    queue = await house.open()
+    assert queue.id == "78C378"
+    await released(queue, output(OTHER))
+    assert len((await queue.take_work(9, 0, START + 100)).claims) == 2

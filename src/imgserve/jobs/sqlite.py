@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 
@@ -25,7 +26,8 @@ from imgserve.jobs import sqlite_destinations as destinations
 from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_operator as operator
 from imgserve.jobs import sqlite_prune as pruning
-from imgserve.jobs.committer import Committer, transaction
+from imgserve.jobs import sqlite_texts as texts
+from imgserve.jobs.committer import Committer, QueueFault, transaction
 from imgserve.jobs.datadir import OpenFiles
 from imgserve.jobs.drain import DrainRate
 from imgserve.jobs.job import (
@@ -60,6 +62,8 @@ from imgserve.jobs.sqlite_notes import Notes
 from imgserve.jobs.sqlite_schema import migrate
 from imgserve.jobs.view import JobPage, JobQuery, JobView
 from imgserve.states import Name, State
+
+T = TypeVar("T")
 
 FILE_NAME = "queue.sqlite"
 FREED_PART = 10
@@ -115,6 +119,7 @@ class SqliteQueue:
                     clocks.resume(db, start, self._config)
                 now = start() if isinstance(start, Clock) else start
                 self._drain = DrainRate(now)
+                texts.mend(db)
                 clocks.spare_the_overdue(db, now)
                 backlog.watch(db)
                 heads.watch(db)
@@ -230,7 +235,7 @@ class SqliteQueue:
             self._is_work_waiting = False
             return attempts.take_work(db, jobs, debts, self._config, now, kept, hosts)
 
-        return await self._committer.run(transaction, survives_power_loss=False)
+        return await self._mending(lambda: self._committer.run(transaction, survives_power_loss=False))
 
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
         def transaction(db: apsw.Connection) -> frozenset[int]:
@@ -265,8 +270,10 @@ class SqliteQueue:
     async def settle(self, settlement: Settlement, now: float) -> bool:
         has_work = any(result.status in ("retry", "repeat", "failed") for result in settlement.results)
         announce = self._wake if has_work else self._free
-        is_ours, _ = await self._committer.run(
-            lambda db: attempts.settle(db, settlement, self._config, now), lambda done: announce(done[1])
+        is_ours, _ = await self._mending(
+            lambda: self._committer.run(
+                lambda db: attempts.settle(db, settlement, self._config, now), lambda done: announce(done[1])
+            )
         )
         return is_ours
 
@@ -323,6 +330,15 @@ class SqliteQueue:
         if done.place is None:
             self._forget_placeholders(now - pruning.PLACEHOLDER_MEMORY_S)
         return Pruned(done.jobs, done.place is None)
+
+    async def _mending(self, change: Callable[[], Awaitable[T]]) -> T:
+        """The change, once more where damaged texts were found after its fault. Else one row would hold up all."""
+        try:
+            return await change()
+        except QueueFault:
+            if not await self._committer.run(texts.mend):
+                raise
+            return await change()
 
     def _forget_placeholders(self, before: float) -> None:
         for known in self._placeholders.values():

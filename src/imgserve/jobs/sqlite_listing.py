@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from imgserve.jobs.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import JobStatus
 from imgserve.jobs.queue import Counts
+from imgserve.jobs.sqlite_texts import as_text
 from imgserve.jobs.view import (
     HIDDEN_QUERY,
     JobPage,
@@ -27,6 +27,7 @@ from imgserve.jobs.view import (
     as_time,
     posted_place,
     shown_place,
+    time_of,
 )
 from imgserve.spec.request import FixedOutput
 from imgserve.spec.source import Source
@@ -95,6 +96,7 @@ class Listing:
                 self._connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
                 self._connection.set_busy_timeout(2000)
                 self._connection.create_scalar_function("is_shown", lambda *row: _is_shown(*row), 2)
+                self._connection.create_scalar_function("as_text", lambda *row: as_text(*row), 1)
             with self._connection as snapshot:
                 result = read(snapshot)
             return result  # noqa: RET504 - the end of the snapshot may raise, and mypy knows it may swallow
@@ -165,22 +167,26 @@ def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> JobView:
 
 def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
     row: tuple[Any, ...] | None = db.execute(
-        "SELECT id, status, source, created_at, deadline_at, run_at, ended_at, attempts, crashes, error, detail"
+        "SELECT as_text(CAST(id AS BLOB)), as_text(CAST(status AS BLOB)), source, created_at, deadline_at, run_at,"
+        " ended_at, attempts, crashes, as_text(CAST(error AS BLOB)), as_text(CAST(detail AS BLOB))"
         " FROM job WHERE number = ?",
         (number,),
     ).fetchone()
     assert row is not None
     job_id, status, source, created_at, deadline_at, run_at, ended_at, attempts, crashes, error, detail = row
     outputs = rows(
-        db, "SELECT destination, status, placeholder, debt, spec FROM output WHERE job = ? ORDER BY id", (number,)
+        db,
+        "SELECT as_text(CAST(destination AS BLOB)), as_text(CAST(status AS BLOB)), as_text(CAST(placeholder AS BLOB)),"
+        " as_text(CAST(debt AS BLOB)), spec FROM output WHERE job = ? ORDER BY id",
+        (number,),
     )
     return JobView(
         id=job_id,
         number=number,
         status=status,
         source=_shown_source(source),
-        created_at=datetime.fromtimestamp(wall_of(created_at), UTC),
-        deadline_at=datetime.fromtimestamp(wall_of(deadline_at), UTC),
+        created_at=time_of(wall_of(created_at)),
+        deadline_at=time_of(wall_of(deadline_at)),
         due_at=as_time(wall_of(run_at) if status == "queued" else None),
         ended_at=as_time(None if ended_at is None else wall_of(ended_at)),
         attempts=attempts,

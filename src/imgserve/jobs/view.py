@@ -16,6 +16,7 @@ from imgserve.spec.recipe import Format
 MAX_LISTED = 200
 MAX_REFUSALS = 1000  # that are remembered
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)]
+_LAST_S = 253_402_300_799.0  # of the year 9999
 
 
 class NoSuchJob(ImgserveError):
@@ -132,4 +133,9 @@ def shown_place(key: str) -> str:
 
 
 def as_time(epoch_s: float | None) -> datetime | None:
-    return None if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC)
+    return None if epoch_s is None else time_of(epoch_s)
+
+
+def time_of(epoch_s: float) -> datetime:
+    """A damaged row's may be any number."""
+    return datetime.fromtimestamp(min(max(epoch_s, 0.0), _LAST_S), UTC)
