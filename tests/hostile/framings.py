@@ -221,6 +221,12 @@ def _odd(smuggled: bytes) -> Iterator[Framing]:
         "an absolute target without a path": request(length, NO_JOB, b"POST http://localhost HTTP/1.1"),
     }.items():
         yield Framing(name, (whole,), 200, b"request invalid", True)
+    for name, rest in {
+        "LF": b"\n", "a blank": b" \r\n", "a form feed": b"\x0c", "a TLS hello": b"\x16\x03\x01",
+        "no line": b"a b c\r\n",
+        "a request with two lengths": request(length + length, NO_JOB),
+    }.items():  # fmt: skip
+        yield Framing(f"{name} behind it, which ends it", (request(length, NO_JOB) + rest,), 200, b"request invalid")
     for line in (b"GET ", b"GET http://localhost"):
         whole = request(counted(smuggled), smuggled, line + b"/health HTTP/1.1")
         yield Framing(f"{line.decode()} with a body", (whole,), 200, b"ok", True)

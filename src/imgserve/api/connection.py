@@ -81,6 +81,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._framing = Framing()
         self._is_in_request = False  # by httptools' reading
+        self._is_over = False  # nothing more is read; answers are still to come
         self.on_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -88,7 +89,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_over:
             return
         self._unset_keepalive_if_required()
         # Bytes that begin no request (a blank line, the rest of a refused body) stop uvicorn's own idle timer.
@@ -123,11 +124,14 @@ class TimedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _refuse(self, status: int) -> None:
-        """Answer, unless an earlier request's answer is still to come; hang up."""
+        """Answer and hang up; or, when an earlier request's answer is still to come, hang up behind that."""
         if self.cycle is None or self.cycle.response_complete or self._is_body_unread():
             lines = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
             rest = b"content-length: 0\r\nconnection: close\r\n\r\n"
             self.transport.write(b"".join((STATUS_LINE[status], *lines, rest)))
+        elif not self.cycle.more_body:
+            self._is_over, self.cycle.keep_alive = True, False
+            return
         self.transport.close()
 
     def _is_body_unread(self) -> bool:
