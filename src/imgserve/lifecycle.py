@@ -119,6 +119,7 @@ async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
     hurried.cancel()
     if not finishing.done():
         finishing.cancel()
+        intake.turn_away()
         await runner.stop(0.0)
     for number in runner.unsettled:
         ending.is_complete = False

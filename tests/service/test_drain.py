@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.lane import KINDS, Lane
-from tests.daemon import Reply, wait_until
+from tests.daemon import LOOPBACK, Daemon, Reply, wait_until
 
 JOBS = 60
 HELD = 6
@@ -103,3 +104,22 @@ def test_a_second_signal_ends_it_now(lane: Lane) -> None:
     lane.daemon.start()
     lane.until_ended([0])
     assert lane.faults([0]) == []
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_who_waits_for_an_answer_is_told_to_ask_again(tmp_path: Path, signals: int) -> None:
+    """The source says nothing, so the answer would come long after the end."""
+    job: dict[str, object] = {"operationType": "resize", "dstURL": f"file://{tmp_path}/a.png", "args": {"width": 9}}
+    switches = {"drain_s": 0.5 if signals == 1 else 60}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as source,
+        ThreadPoolExecutor(1) as threads,
+        Daemon(tmp_path / "data", "--write-root", str(tmp_path), *LOOPBACK, switches=switches) as server,
+    ):
+        job["srcURL"] = f"http://127.0.0.1:{source.getsockname()[1]}/a.png"
+        reply = threads.submit(server.post, job)
+        with source.accept()[0]:
+            os.kill(server.pid, signal.SIGTERM)
+            wait_until(lambda: " draining" in server.log)
+            assert (server.stop() if signals == 2 else server.wait()) == 0
+        assert not is_accepted(reply.result())
