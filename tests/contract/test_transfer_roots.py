@@ -6,8 +6,9 @@ import os
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -197,6 +198,31 @@ def test_a_mount_point_above_or_beneath_a_root_that_is_none_any_more(
         house.deliver(top / directory / "b.png")
         assert house.states() == []
     house.close()
+
+
+@as_root
+def test_what_an_automounter_took_away_is_looked_into(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It mounts again when the kernel goes into the directory; a look at the directory's name does not do."""
+    (root / "sub").mkdir()
+    with mounted(root / "sub") as take_away:
+        house = House(root)
+        house.deliver(root / "sub/a.png")
+        take_away()
+    with ExitStack() as stack:
+        look, inside = os.stat, f"{root.resolve()}/sub/."
+        looks: list[str] = []
+
+        def automounting(path: Any, **how: Any) -> os.stat_result:
+            if path == inside and not looks:
+                looks.append(path)
+                stack.enter_context(mounted(root / "sub"))
+            return look(path, **how)
+
+        monkeypatch.setattr(os, "stat", automounting)
+        house.deliver(root / "sub/b.png")
+        assert [path.name for path in (root / "sub").iterdir()] == ["b.png"]
+        assert house.states() == []
+        house.close()
 
 
 @as_root

@@ -8,7 +8,7 @@ descriptor that is kept would go on writing into the directory of yesterday.
 import os
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -69,10 +69,12 @@ class Root:
         try:
             with descriptors.needed():
                 mounted = _mount_points()
+                lost = self._mount_points - mounted
+                if lost:
+                    lost -= _mounted_again(lost)
         except OSError as error:
             raise self._unavailable(f"the mount points cannot be read: {os.strerror(error.errno or 0)}") from None
         top, here = os.path.realpath(self.path), os.path.realpath(f"{self.path}/{directory}")
-        lost = self._mount_points - mounted
         concerned = sorted(point for point in lost if _is_on_the_way(point, top) or _is_on_the_way(top, point))
         self.trouble = f"nothing is mounted at {concerned[0]} any more" if concerned else ""
         lost_here = sorted(point for point in lost if _is_on_the_way(point, here))
@@ -146,6 +148,14 @@ def _mount_points() -> frozenset[str]:
     """proc(5): the fifth word of each line of /proc/self/mountinfo, in which blanks are octal numbers."""
     lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
     return frozenset(os.fsdecode(_OCTAL.sub(_byte, line.split(b" ", 5)[4])) for line in lines)
+
+
+def _mounted_again(points: frozenset[str]) -> frozenset[str]:
+    """What is mounted once somebody has looked into these: an automounter takes away what rests. Raises OSError."""
+    for point in points:
+        with suppress(OSError):
+            os.stat(f"{point}/.")  # noqa: PTH116 - pathlib leaves the dot out, which makes the kernel go in
+    return _mount_points()
 
 
 def _byte(number: "re.Match[bytes]") -> bytes:
