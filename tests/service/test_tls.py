@@ -188,8 +188,8 @@ def test_what_cannot_be_served_with_is_told_at_the_start(authority: Authority, t
         (empty, key): f"tls_cert: {empty} holds no certificate in PEM form",
         (certificate, empty): f"tls_key: {empty} holds no private key in PEM form",
         (certificate, is_sealed): f"tls_key: {is_sealed} is encrypted; a key without a password is expected",
-        (certificate, ""): "tls_cert: expected tls_key beside it",
-        ("", key): "tls_key: expected tls_cert beside it",
+        (certificate, ""): "tls_cert: expected tls_key (--tls-key) beside it",
+        ("", key): "tls_key: expected tls_cert (--tls-cert) beside it",
     }
     for (cert_file, key_file), sentence in cases.items():
         assert Config(tls_cert=cert_file, tls_key=key_file).problems() == (sentence,)

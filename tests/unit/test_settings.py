@@ -232,7 +232,7 @@ def test_all_faults_at_once_each_with_its_origin(tmp_path: Path) -> None:
         f"{where}: sandbox: expected one of auto, off, require",
         f"IMGSERVE_TEST: expected one of {', '.join(failpoint.NAMES)}",
         "IMGSERVE_ALLOW_NETWORK: expected a network such as 10.0.0.0/8",
-        "--read-root: there is no directory '/no/such/directory'",
+        "--read-root: there is no directory '/no/such/directory' (make it, or name another)",
     ]
 
 

@@ -47,7 +47,8 @@ class Config(msgspec.Struct, frozen=True):
         found = []
         if bool(self.tls_cert) != bool(self.tls_key):
             given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
-            found.append(f"{given}: expected {missing} beside it")
+            flag = f"--{missing.replace('_', '-')}"
+            found.append(f"{given}: expected {missing} ({flag}) beside it")
         try:
             self.certificate()
         except CertificateInvalid as error:

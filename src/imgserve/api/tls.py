@@ -7,7 +7,7 @@ still read the key, read anew by ``service`` at SIGHUP.
 import ssl
 from pathlib import Path
 
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, cause_of
 
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good (RFC 9325, 4.2)
 
@@ -41,7 +41,8 @@ def _context(certificate_file: str, key_file: str) -> ssl.SSLContext:
         try:
             Path(name).read_bytes()
         except OSError as error:
-            raise CertificateInvalid(field, f"{name} cannot be read: {error.strerror}") from error
+            cause, remedy = cause_of(error)
+            raise CertificateInvalid(field, f"{name} cannot be read: {cause} ({remedy or 'name another'})") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)

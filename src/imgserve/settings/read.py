@@ -107,7 +107,9 @@ def _table(path: Path, origin: str, problems: list[str]) -> dict[str, object]:
     except UnicodeDecodeError:
         problems.append(f"{where} is not UTF-8, expected a TOML file in UTF-8")
     except tomllib.TOMLDecodeError as error:
-        problems.append(f'{where} is not TOML: {error} (texts stand in quotes: key = "value")')
+        problems.append(
+            f'{where} is not TOML: {error} (a text stands in quotes, as in key = "value", and each key stands once)'
+        )
     return {}
 
 
@@ -154,6 +156,8 @@ def _shown(value: object, *, is_text: bool) -> str:
         return "a table"
     if isinstance(value, str):
         return value if is_text and value else f'the text "{value}"'
+    if isinstance(value, float):
+        return str(value)  # JSON knows no inf
     return str(msgspec.json.encode(value, enc_hook=str), "utf-8")
 
 
@@ -170,10 +174,12 @@ def _mistake(option: Option, value: object, is_text: bool) -> str:
             return ""
         return f" (write it without quotes: {option.name} = {value})"
     if isinstance(value, int | float) and option.type is not bool:
-        return f' (write it in quotes: {option.name} = "{value}")' if "text" in expected(option) else ""
+        text = f'["{value}"]' if option.is_list else f'"{value}"'
+        return f" (write it in quotes: {option.name} = {text})" if "text" in expected(option) else ""
     return ""
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
+    spelt = {known_name.lower(): known_name for known_name in known}
+    close = [spelt[found] for found in get_close_matches(name.lower(), list(spelt), n=1)]
     return f" (did you mean {close[0]}?)" if close else ""
