@@ -6,6 +6,7 @@ import pytest
 
 from imgserve.cli import main
 from imgserve.spec.classic import ParseError, parse
+from imgserve.spec.faults import RequestInvalid
 from tests.unit.test_settings import faults
 
 
@@ -85,6 +86,7 @@ def test_a_mistyped_setting(tmp_path: Path, toml: str, sentence: str) -> None:
         (b'{"a": "b', "line 1, column 7: unterminated string starting"),
         (b'{"a": 1} x', "line 1, column 10: extra data"),
         (b'{"a": \xff}', "not UTF-8 (byte 7)"),
+        (b"\xef\xbb\xbf{}", "begins with a byte order mark, expected JSON without one"),
         (b"[1]", "the body is a list, expected a JSON object"),
         (b'"text"', "the body is a text, expected a JSON object"),
         (b"3", "the body is a number, expected a JSON object"),
@@ -100,3 +102,21 @@ def test_broken_json_is_told_with_its_place(body: bytes, sentence: str) -> None:
         parse(body)
     assert sentence in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ('"srcurl": "file:///r/a.png"', 'srcurl: unknown, did you mean "srcURL"?'),
+        ('"operationType": "RESIZE"', 'did you mean "resize"?'),
+        ('"args": {"width": 3, "enlarge": "false"}', 'got "false"; write it without quotes: false'),
+        ('"args": {"width": 3, "format": "JPEG"}', 'did you mean "jpeg"?'),
+    ],
+)
+def test_a_mistyped_field_of_a_job(field: str, sentence: str) -> None:
+    right = '"operationType": "resize", "srcURL": "file:///r/a.png", "dstURL": "file:///o/a", "args": {"width": 3}'
+    name = field.partition(":")[0]
+    parts = [part for part in right.split(", ") if not part.startswith(name)]
+    with pytest.raises(RequestInvalid) as caught:
+        parse(f"{{{', '.join([*parts, field])}}}".encode())
+    assert sentence in caught.value.detail

@@ -107,9 +107,8 @@ def _table(path: Path, origin: str, problems: list[str]) -> dict[str, object]:
     except UnicodeDecodeError:
         problems.append(f"{where} is not UTF-8, expected a TOML file in UTF-8")
     except tomllib.TOMLDecodeError as error:
-        problems.append(
-            f'{where} is not TOML: {error} (a text stands in quotes, as in key = "value", and each key stands once)'
-        )
+        hint = 'a text stands in quotes, as in key = "value", and each key stands once'
+        problems.append(f"{where} is not TOML: {error} ({hint})")
     return {}
 
 

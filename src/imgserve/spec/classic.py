@@ -3,10 +3,12 @@
 Nothing is fetched or opened here: what can only be judged by the picture itself waits for ``request.fix``.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Mapping
 from typing import cast
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import inspect
@@ -81,6 +83,8 @@ def parse(body: bytes) -> JobRequest:
 def _json_object(body: bytes) -> dict[str, object]:
     if not body.strip():
         raise ParseError("the body is empty, expected a JSON object")
+    if body.startswith(codecs.BOM_UTF8):
+        raise ParseError("the body begins with a byte order mark, expected JSON without one: save it as plain UTF-8")
     try:
         decoded: object = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -237,7 +241,8 @@ def _format(destination: DestinationTemplate, source: Source | None, asked: obje
 def _why_not_written(destination: DestinationTemplate, source: Source | None, extension: str) -> str:
     """For an extension that came by a tag: what the source's is, and that it is not dstURL's fault."""
     instead = "give .jpg, or no extension and args.format"
-    is_the_sources = source is not None and extension == tags.split_name(encoded_name(source))[1]
+    own = "" if source is None else unquote(tags.split_name(encoded_name(source))[1])
+    is_the_sources = unquote(extension).lower() == own.lower()
     if not is_the_sources or {"ext", "extension"}.isdisjoint(tags.used_in(destination.shown)):
         listed = ", ".join(formats.FORMAT_OF_EXTENSION)
         return f"the extension is not a format that can be written; expected one of {listed}; {instead}"

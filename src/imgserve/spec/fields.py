@@ -19,6 +19,7 @@ NOT_YET_VALUES = frozenset({"contain", "cover", "fill", "inside", "outside"})
 _COLORS = frozenset({"background", "color"})
 _LONGEST_SHOWN = 40
 _QUOTED = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_QUOTED_BOOLS = ("true", "false")
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -59,8 +60,11 @@ def is_text(value: object) -> bool:
 
 def did_you_mean(word: object, known: tuple[str, ...]) -> str:
     """``, did you mean "width"?`` or nothing."""
-    close = get_close_matches(word, known, n=1) if isinstance(word, str) and len(word) <= _LONGEST_SHOWN else []
-    return f', did you mean "{close[0]}"?' if close else ""
+    if not isinstance(word, str) or len(word) > _LONGEST_SHOWN:
+        return ""
+    spelt = {known_word.lower(): known_word for known_word in known}
+    close = get_close_matches(word.lower(), list(spelt), n=1)
+    return f', did you mean "{spelt[close[0]]}"?' if close else ""
 
 
 def one_of(words: tuple[str, ...]) -> str:
@@ -123,5 +127,7 @@ def _hint(value: object, kind: inspect.Type) -> str:
     if isinstance(value, str) and value in NOT_YET_VALUES and NOT_YET_VALUES.intersection(words):
         return ", which is not available in this version yet"
     if isinstance(value, str) and isinstance(kind, inspect.IntType | inspect.FloatType) and _QUOTED.fullmatch(value):
+        return f"; write it without quotes: {value}"
+    if isinstance(kind, inspect.BoolType) and value in _QUOTED_BOOLS:
         return f"; write it without quotes: {value}"
     return did_you_mean(value, words)

@@ -19,7 +19,14 @@ BEGIN = "{$"
 _MOST_NAMED = 10
 _LONGEST_GUESSED = 24
 _TAG = re.compile(r"\{\$([^{}]*)(\}?)")
-_MISSPELT = re.compile(r"[$%]?\{\s*([\w-]+)\s*\}|\{\{\s*\$?([\w-]+)\s*\}\}|[$%]\(\s*([\w-]+)\s*\)", re.ASCII)
+_MISSPELT = re.compile(
+    r"[$%]?\{\s*([\w-]+)\s*\}"
+    r"|\{\{\s*\$?([\w-]+)\s*\}\}"
+    r"|[$%]\(\s*([\w-]+)\s*\)"
+    r"|\{\s+\$([\w-]+)\s*\}"
+    r"|(?:%7B(?:\$|%24)|\{%24)([\w-]+)(?:%7D|\})",  # a URL encoder went over it
+    re.ASCII | re.IGNORECASE,
+)
 # A misspelt tag in odd braces still counts as one; another word there is left alone.
 _NEAR = 0.8
 _RESERVED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9\-._~!'()*,@$]")

@@ -68,11 +68,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not _is_read_by(parse_ports, text)
         ]
         for field, roots in (("read_roots", self.read_roots), ("write_roots", self.write_roots)):
-            found += [
-                f"{field}: there is no directory {root!r} (make it, or name another)"
-                for root in roots
-                if not Path(root).is_dir()
-            ]
+            absent = [root for root in roots if not Path(root).is_dir()]
+            found += [f"{field}: there is no directory {root!r} (make it, or name another)" for root in absent]
         if self.ca_file and not _is_read_by(authorities.check, self.ca_file):
             found.append(f"ca_file: expected a file of PEM certificates, there is none at {self.ca_file!r}")
         if self.proxy and not _is_read_by(parse_proxy, self.proxy):

@@ -58,6 +58,10 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
             f"dstURL: the source's extension is not a format that can be written; {INSTEAD}",
         ),
         (
+            {"srcURL": "http://h/photo.jpg%3Alarge", "dstURL": "file:///out/{$basename}.{$ext}"},
+            f"dstURL: the source's extension is not a format that can be written; {INSTEAD}",
+        ),
+        (
             {"srcURL": "http://h/a.heic", "dstURL": "file:///out/{$ext}.bmp"},
             "dstURL: the extension is not a format that can be written; expected one of jpg, jpeg, jpe, jfif, png, "
             f"webp, gif, tif, tiff, avif; {INSTEAD}",

@@ -17,8 +17,14 @@ def refused(dst: str, src: str = "file:///r/photo.png", **args: object) -> str:
     return ""
 
 
+OTHERS = ["${%s}", "{%s}", "{{%s}}", "{{ %s }}", "{{$%s}}", "%%{%s}", "$(%s)", "%%(%s)s"]
+ENCODED = ["%%7B$%s%%7D", "%%7b%%24%s%%7d", "{%%24%s}", "{ $%s }"]
+
+
 @pytest.mark.parametrize("tag", ["width", "height", "basename", "ext", "extension"])
-@pytest.mark.parametrize("spelling", ["${%s}", "{%s}", "{{%s}}", "{{ %s }}", "{{$%s}}", "%%{%s}", "$(%s)", "%%(%s)s"])
+@pytest.mark.parametrize(
+    "spelling", ["${%s}", "{%s}", "{{%s}}", "{{ %s }}", "{{$%s}}", "%%{%s}", "$(%s)", "%%(%s)s", *ENCODED]
+)
 def test_a_tag_in_another_spelling_is_told_how_it_is_written(tag: str, spelling: str) -> None:
     for word in (tag, tag.upper()):
         told = refused("file:///o/a-" + spelling % word + ".png")
