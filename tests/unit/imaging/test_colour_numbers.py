@@ -201,3 +201,10 @@ def test_tiff(render: Render) -> None:
     stored = chart_for(profiles.SRGB)
     result = middles(render(tiff_of(stored, {318: D65, 319: tuple(points)}), Resize(), (64, 48)))
     assert result == pytest.approx(stored.round(), abs=1)
+
+
+def test_white_of_the_cinema_leaves_room_above(render: Render) -> None:
+    """SMPTE ST 428-1: 48 cd/m2 of 52.37."""
+    white = 255 * (48 / 52.37) ** (1 / 2.6)
+    image = render(png_of(np.full((1, 1, 3), white), cicp(1, 17)), Resize(), (16, 16)).convert("RGB")
+    assert image.getpixel((8, 8)) == pytest.approx((255, 255, 255), abs=1)

@@ -34,6 +34,12 @@ def drawing(style: str = "", sheet: str = "", *, on_sheet: str = "", root: str =
         ('background: url("a.png") no-repeat hsl(0, 100%, 50%)', RED),
         ("background:#ff000080", (255, 0, 0, 128)),
         ("background-color:rgba(255,0,0,.2)", (255, 0, 0, 51)),
+        ("background:red;background:color-mix(in srgb, red, blue)", RED),
+        ("background:red;background:var(--page)", RED),
+        ("/* page */background:/* red */#f00", RED),
+        ("background:red !important;background:blue", RED),
+        ("color:red;background:currentColor", RED),
+        ("background:red;background:none", NONE),
         ("background:transparent", NONE),
         ("background:none", NONE),
         ("background:linear-gradient(red, red)", NONE),
@@ -61,6 +67,9 @@ def test_the_roots_own_background(render: Render, style: str, expected: tuple[in
         ("*{background:red}", RED),
         ("<![CDATA[ svg{background:red} ]]>", RED),
         ("@import url(a); svg{background:red}", RED),
+        ("svg{background:red !important} #it{background:blue}", RED),
+        ("svg{background:red} svg{background:oklch(0.5 0.1 20)}", RED),
+        ("svg{BACKGROUND:red}", RED),
         ("@media screen{svg{background:red}}", RED),
         ("@media print{svg{background:red}}", NONE),
         ("svg rect{background:red} rect{background:red} .other{background:red}", NONE),
@@ -69,6 +78,11 @@ def test_the_roots_own_background(render: Render, style: str, expected: tuple[in
 )
 def test_a_background_from_a_style_sheet(render: Render, sheet: str, expected: tuple[int, ...]) -> None:
     assert render(drawing("", sheet), Resize(), (40, 20)).convert("RGBA").getpixel((30, 10)) == expected
+
+
+def test_an_important_rule_is_stronger_than_the_attribute(render: Render) -> None:
+    image = render(drawing("background:blue", "svg{background:red!important}"), Resize(), (40, 20)).convert("RGBA")
+    assert image.getpixel((30, 10)) == RED
 
 
 def test_the_inline_background_is_stronger_and_covers_the_whole_canvas(render: Render) -> None:

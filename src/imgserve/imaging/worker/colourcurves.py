@@ -73,6 +73,11 @@ def _log(decades: float) -> Curve:
     return lambda value: 10 ** ((value - 1) * decades) if value > 0 else 0.0
 
 
+def _cinema(value: float) -> float:
+    """SMPTE ST 428-1: white is 48 of the 52.37 cd/m2 that the values reach to."""
+    return min(1.0, float(max(0.0, value) ** 2.6) * 52.37 / 48)
+
+
 _CURVES: dict[int, Curve] = {
-    4: Power(2.2), 5: Power(2.8), 8: Power(1.0), 9: _log(2.0), 10: _log(2.5), 16: _pq, 17: Power(2.6), 18: _hlg,
+    4: Power(2.2), 5: Power(2.8), 8: Power(1.0), 9: _log(2.0), 10: _log(2.5), 16: _pq, 17: _cinema, 18: _hlg,
 }  # fmt: skip

@@ -34,9 +34,25 @@ _BACKGROUND = re.compile(r"(?:^|;)\s*background(?:-color)?\s*:((?:[^;(]|\([^)]{0
 _LONGEST_DECLARATIONS, _LONGEST_SHEETS = 10_000, 250_000
 _PART = re.compile(r"(?:[^\s(]+(?:\([^)]*\))?)")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]{3,30}|(?:rgb|hsl|hwb)a?\([\w\s.,%/+-]{1,80}\)", re.IGNORECASE)
-_NO_COLOURS = {"none", "inherit", "initial", "unset", "revert", "currentcolor"}
+# What else "background" may hold (CSS Backgrounds Level 3, section 2.10).
+_NO_COLOUR = re.compile(
+    r"none|transparent|inherit|initial|unset|revert|(no-)?repeat(-[xy])?|space|round|scroll|fixed|local|top|bottom|left"
+    r"|right|center|cover|contain|auto|(border|padding|content)-box|/|[+-]?[\d.]{1,20}(%|[a-z]{0,4})"
+    r"|(url|[a-z-]{0,30}gradient|image-set)\([^)]*\)\)*"
+)
+_MOST_TRIED = 20
+_OWN_COLOUR = re.compile(r"(?:^|;)\s*color\s*:([^;!]*+)", re.IGNORECASE)
 _SIMPLE = re.compile(r"(\*|svg)?((?:[.#][\w-]+|:root)*)")
 _SELECTED = re.compile(r"[.#][\w-]+|:root")
+
+
+class Declared(NamedTuple):
+    """A value of ``background``; compared by importance, place and weight, the later one of equals is the stronger."""
+
+    value: str
+    is_important: bool
+    is_inline: bool = False
+    weight: tuple[int, int] = (0, 0)
 
 
 class Sheet(NamedTuple):
@@ -142,35 +158,59 @@ def _has(name: str, value: str, size: Size | None) -> bool:
 
 def background(root: Root) -> Rgba | None:
     """The colour that a browser paints behind the whole drawing; None where there is none to be seen."""
-    value = _declared(root.attributes.get(b"style", b"").decode(errors="replace"))
-    if value is None and b"background" in root.data:
-        value = _of_sheets(root)
-    if value is None:
-        return None
-    for part in _PART.findall(value.partition("!")[0]):
-        if _COLOUR.fullmatch(part) and part.lower() not in _NO_COLOURS and (colour := _read_colour(part)):
+    inline = root.attributes.get(b"style", b"").decode(errors="replace")
+    declared = [Declared(*found, is_inline=True) for found in _backgrounds(inline)]
+    if b"background" in root.data.lower():
+        declared += _of_sheets(root)
+    current = _current_colour(root, inline)
+    for one in sorted(reversed(declared), key=lambda one: one[1:], reverse=True)[:_MOST_TRIED]:
+        is_understood, colour = _understood(one.value, current)
+        if is_understood:
             return colour
     return None
 
 
-def _declared(declarations: str) -> str | None:
-    found = _BACKGROUND.findall(declarations[:_LONGEST_DECLARATIONS])
-    return found[-1].strip() if found else None
+def _backgrounds(declarations: str) -> Iterator[tuple[str, bool]]:
+    """The values of the property, and which are important, in their order."""
+    for text in _BACKGROUND.findall(_COMMENT.sub("", declarations[:_LONGEST_DECLARATIONS])):
+        value, _, mark = text.partition("!")
+        yield value, mark.strip().lower() == "important"
 
 
-def _of_sheets(root: Root) -> str | None:
-    """The value of the strongest rule, the last one of equals, whose selector is of the root alone."""
+def _understood(value: str, current: str) -> tuple[bool, Rgba | None]:
+    """Whether each part is a colour that librsvg knows, or a word or a picture of the property's, and the colour."""
+    colour = None
+    parts = _PART.findall(value)
+    for part in parts:
+        if _NO_COLOUR.fullmatch(part.lower()):
+            continue
+        text = current if part.lower() == "currentcolor" else part
+        if not _COLOUR.fullmatch(text):
+            return False, None
+        rgba = _read_colour(text)
+        if rgba is None:
+            return False, None
+        colour = rgba
+    return bool(parts), colour
+
+
+def _current_colour(root: Root, inline: str) -> str:
+    own = _OWN_COLOUR.findall(_COMMENT.sub("", inline[:_LONGEST_DECLARATIONS]))
+    text = own[-1] if own else root.attributes.get(b"color", b"").decode(errors="replace")
+    return str(text).strip() or "black"
+
+
+def _of_sheets(root: Root) -> Iterator[Declared]:
+    """What the rules say whose selector is of the root alone."""
     text = b"\n".join(root.data[sheet.text_start : sheet.text_end] for sheet in sheets(root.data, root.tag_end))
     plain = _COMMENT.sub("", text[:_LONGEST_SHEETS].decode(errors="replace"))
-    strongest, best = (-1, -1), None
     for rule in plain.replace("<![CDATA[", "").replace("]]>", "").split("}"):
         before, _, declarations = rule.rpartition("{")
-        value = _declared(declarations)
-        weights = [_weight(one.strip(), root) for one in before.rpartition(";")[2].split(",")] if value else []
-        weight = max((weight for weight in weights if weight is not None), default=(-1, -1))
-        if weight > (-1, -1) and weight >= strongest:
-            strongest, best = weight, value
-    return best
+        found = list(_backgrounds(declarations))
+        weights = [_weight(one.strip(), root) for one in before.rpartition(";")[2].split(",")] if found else []
+        weight = max((weight for weight in weights if weight is not None), default=None)
+        if weight is not None:
+            yield from (Declared(value, is_important, weight=weight) for value, is_important in found)
 
 
 def _weight(selector: str, root: Root) -> tuple[int, int] | None:
@@ -187,7 +227,7 @@ def _weight(selector: str, root: Root) -> tuple[int, int] | None:
 
 
 def _read_colour(text: str) -> Rgba | None:
-    """librsvg's opinion of a colour; None for a word that is none, and for what cannot be seen."""
+    """librsvg's opinion of a colour; None for a word that is none."""
     patch = (
         '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1">'
         f'<rect width="1" height="1" style="fill:transparent;fill:{text}"/></svg>'
