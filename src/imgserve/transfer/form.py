@@ -92,7 +92,8 @@ def _target(page_url: str, page: Page, form: Form) -> str:
         is_allowed = location.origin(target).scheme in ("http", "https")
         is_allowed = is_allowed and not location.is_downgrade(page_url, target)
     except ValueError:
-        raise DeliveryFailed("The action of the upload form is no URL that can be used") from None
+        what = "The action of the upload form is no URL that can be used"
+        raise DeliveryFailed(what, "point dstURL at a page whose form works without scripts") from None
     if not is_allowed:
         raise DeliveryFailed("The upload form's action is not http or https, or leads from https to http")
     return target

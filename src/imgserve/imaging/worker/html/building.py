@@ -54,6 +54,11 @@ class Building:
         if not context.is_template:
             self.found.invalid.append((self.form if self.form is not None else context.form, form_id))
 
+    def hear_error(self, context: Context) -> None:
+        """A message in a list of errors; outside of all forms it may be about any of them."""
+        self.found.has_errors_outside |= self.form is None and context.form is None and not context.is_template
+        self.mark_invalid(context, None)
+
     def add(self, kind: str, attributes: Attributes, value: str | None) -> Control:
         context = self.open.top.context
         replaced = {name: references.in_attribute(attributes[name]) for name in attributes.keys() & NOTED}

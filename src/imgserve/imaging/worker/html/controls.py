@@ -45,7 +45,7 @@ class Found(msgspec.Struct):
     element of each id, with its number if it is a form.
 
     ``invalid`` are marks for the user that something is wrong, by the form that they stand in: its number and a form
-    attribute.
+    attribute. ``has_errors_outside``: there is a list of errors that stands in no form.
     """
 
     base: str = ""
@@ -53,6 +53,7 @@ class Found(msgspec.Struct):
     controls: list[Control] = []
     ids: dict[str, int | None] = {}
     invalid: list[tuple[int | None, str | None]] = []
+    has_errors_outside: bool = False
 
     def owner(self, form: int | None, form_id: str | None) -> int | None:
         return form if form_id is None else self.ids.get(form_id)

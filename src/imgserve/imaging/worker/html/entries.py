@@ -48,7 +48,9 @@ def forms(found: Found, charset: Charset) -> tuple[Form, ...]:
         ]
         if any(control.kind == "file" and control.name for control in live):
             room = (left_bytes, min(left_entries, MOST_FIELDS))
-            form = _form(found.forms[number], live, charset, room, is_invalid=number in invalid)
+            form = _form(
+                found.forms[number], live, charset, room, is_invalid=found.has_errors_outside or number in invalid
+            )
             left_bytes -= sum(map(_size, form.entries))
             left_entries -= len(form.entries)
             forms.append(form)

@@ -72,7 +72,7 @@ class Tree:
             if context.option is not None:
                 context.option.text.append(references.in_text(piece))
             elif piece.strip(_WHITE_SPACE):
-                self._building.mark_invalid(context, None)
+                self._building.hear_error(context)
 
     def _start(self, name: str, attributes: Attributes, top: Element, *, is_self_closing: bool) -> None:
         if " " in top.name and self._start_in_foreign(name, attributes, top, is_self_closing=is_self_closing):
