@@ -49,11 +49,14 @@ def test_a_refusal_says_who_asked_and_why(server: Daemon) -> None:
     top = server.data_dir.parent
     absent = f"file://{top}/in/absent.png"
     outside = {"srcURL": "http://me:word@10.0.0.1/a.png?token=t", "dstURL": f"file://{top}/y-{{$width}}.png"}
+    form = "http://me:word@10.0.0.1/up?token=t:{$basename}.png"
+    inside = {"dstURL": form, "args": {"width": 3, "field_name": "file"}}
     for body, code, classic_code, detail in (
         (b"no JSON", "parse_error", None, "JSON"),
         (job(server, args={"width": "x", "height": 3}), "request_invalid", 107, "args.width: expected an integer"),
         (job(server, srcURL=absent), "source_unavailable", 201, "srcURL: There is no such source file"),
         (job(server, **outside), "request_invalid", 115, "srcURL: "),
+        (job(server, **inside), "request_invalid", 116, "dstURL: "),
         (b"x" * 1_100_000, "parse_error", None, "longer than 1,000,000 bytes"),
     ):
         post(server, body)
@@ -66,8 +69,10 @@ def test_a_refusal_says_who_asked_and_why(server: Daemon) -> None:
         if code == "source_unavailable":
             assert (seen["source"], seen["destinations"]) == (absent, [f"file://{top}/x.png"])
         if classic_code == 115:
-            assert seen["source"] == "http://10.0.0.1:80/a.png?..."
-            assert str(seen["destinations"]).startswith(f"['file://{top}/y-")
+            assert seen["source"] == "http://10.0.0.1/a.png?..."
+            assert seen["destinations"] == [f"file://{top}/y-{{$width}}.png"]
+        if classic_code == 116:
+            assert seen["destinations"] == ["http://10.0.0.1/up?...:{$basename}.png"]
 
 
 def test_who_has_no_key_is_told_of_too_and_other_pages_are_no_jobs(server: Daemon) -> None:
@@ -91,7 +96,7 @@ def test_what_a_request_says_itself_is_not_repeated(server: Daemon) -> None:
         post(server, body)
     told = str(ask(server.data_dir, "GET", "/v1/refusals?limit=8").body)
     assert told.count("request_invalid") == 8
-    place = f"http://127.0.0.1:80/{SECRET}"  # a path is no secret, as in the list of jobs
+    place = f"http://127.0.0.1/{SECRET}"  # a path is no secret, as in the list of jobs
     assert SECRET not in told.replace(place, "")
     assert SECRET not in server.log
 

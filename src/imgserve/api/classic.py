@@ -62,7 +62,7 @@ class Classic:
             request = parse(body)
             answer = await self._intake.take_in(request, caller, good_reply, _traceparent(scope))
         except BodyTooLarge:
-            sentence = f"the body is longer than {self._max_body_bytes} bytes"
+            sentence = f"the body is longer than {self._max_body_bytes:,} bytes, expected a job"
             await self._refuser.cannot_parse(sentence, scope, send, 413, close=True)
         except BodyCutOff as error:
             await self._refuser.cannot_parse(str(error), scope, send, close=True)

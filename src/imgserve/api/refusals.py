@@ -13,11 +13,9 @@ from typing import Any
 from imgserve import logs
 from imgserve.callers import Caller
 from imgserve.errors import ImgserveError
-from imgserve.jobs.view import MAX_REFUSALS, Refusal, shown_place
-from imgserve.spec import tags
+from imgserve.jobs.view import MAX_REFUSALS, Refusal, posted_place
 from imgserve.spec.faults import RequestInvalid
 from imgserve.spec.request import JobRequest
-from imgserve.spec.source import source_key
 
 MOST_TEXT = 500
 _VALUE = re.compile(r'\bgot "(?:[^"\\]|\\.)*"')
@@ -52,7 +50,7 @@ class Refusals:
             client=client[0] if client else "",
             host=hosts[0][:MOST_TEXT] if hosts else "",
             caller=caller.name if caller else "",
-            source=shown_place(source_key(request.source)) if request else "",
+            source=posted_place(request.source.url) if request else "",
             destinations=_places(request) if request else (),
         )
 
@@ -70,4 +68,6 @@ def told(error: ImgserveError) -> str:
 
 
 def _places(request: JobRequest) -> tuple[str, ...]:
-    return tuple(shown_place(output.destination.fill(tags.EXAMPLE).key) for output in request.outputs)
+    """As they were posted: no size is known that could fill their tags."""
+    places = (output.destination for output in request.outputs)
+    return tuple(posted_place(place.shown, is_form=place.kind == "form") for place in places)

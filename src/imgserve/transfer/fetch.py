@@ -127,7 +127,7 @@ class Fetch:
         self._news.set()
 
     def _too_large(self) -> SourceTooLarge:
-        return SourceTooLarge(f"The source is larger than {self.limit_bytes} bytes", "use a smaller picture")
+        return SourceTooLarge(f"The source is larger than {self.limit_bytes:,} bytes", "use a smaller picture")
 
 
 def _no_memory() -> SourceUnavailable:

@@ -151,7 +151,7 @@ def _copy_in(place: Place, into: Fetch, gate: Gate) -> None:
             if copied == 0:
                 return
             if blob.size + copied > into.limit_bytes:
-                raise SourceTooLarge(f"The source is larger than {into.limit_bytes} bytes")
+                raise SourceTooLarge(f"The source is larger than {into.limit_bytes:,} bytes", "use a smaller picture")
             blob.size += copied
     finally:
         os.close(descriptor)
