@@ -98,11 +98,19 @@ async def test_what_is_called_encoded_and_is_not_is_taken_as_it_is(
     assert (await transfers.open(source(url)).finish()).read() == PICTURE
 
 
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (b"\x28\xb5\x2f\xfd" + PICTURE, b"zstd"),
+        (gzip.compress(PICTURE[:5000]) + gzip.compress(PICTURE[5000:]), b"gzip"),
+    ],
+    ids=["an encoding that is not known", "two members of gzip"],
+)
 async def test_an_encoding_that_cannot_be_undone_is_the_sources_fault(
-    server: tuple[Server, str], transfers: Transfers
+    server: tuple[Server, str], transfers: Transfers, body: bytes, encoding: bytes
 ) -> None:
     given, url = server
-    given.body, given.fields = b"\x28\xb5\x2f\xfd" + PICTURE, b"Content-Encoding: zstd\r\n"
+    given.body, given.fields = body, b"Content-Encoding: " + encoding + b"\r\n"
     with pytest.raises(SourceUnavailable, match="Content-Encoding") as caught:
         await transfers.open(source(url)).finish()
     assert not caught.value.is_retryable

@@ -11,6 +11,7 @@ from imgserve.transfer.faults import Broken, Step
 from imgserve.transfer.location import Origin
 
 _TOO_LARGE = 100  # CURLE_TOO_LARGE, which pycurl has no name for
+_UNDECODABLE = ("{place} sends a body that cannot be decoded as its Content-Encoding says", False)
 # number -> (what happened, whether time can heal it)
 _SENTENCES: dict[int, tuple[str, bool]] = {
     pycurl.E_UNSUPPORTED_PROTOCOL: ("{place} does not answer by HTTP", False),
@@ -33,7 +34,8 @@ _SENTENCES: dict[int, tuple[str, bool]] = {
     pycurl.E_UPLOAD_FAILED: ("{place} does not allow the file to be stored", True),
     pycurl.E_QUOTE_ERROR: ("{place} does not allow files to be renamed", True),
     _TOO_LARGE: ("{place} answers with a line that is longer than any has to be", False),
-    pycurl.E_BAD_CONTENT_ENCODING: ("{place} sends a body that cannot be decoded as its Content-Encoding says", False),
+    pycurl.E_BAD_CONTENT_ENCODING: _UNDECODABLE,
+    pycurl.E_WRITE_ERROR: _UNDECODABLE,  # bytes behind the encoded ones; what our side refuses says so itself
 }
 # OpenSSL's verify result (X509_V_*) -> what is wrong; 1 is where libcurl leaves it when only the name does not fit
 _CERTIFICATE_FAULTS = {

@@ -76,7 +76,7 @@ def by_verify_result(result: int) -> str:
 
 def by_status(status: int) -> str:
     """``status``: HTTP's."""
-    usual = _LOG if status >= 500 else "use the URL that it redirects to" if 300 <= status < 400 else ""
+    usual = _LOG if status >= 500 else "use the picture's own URL" if 300 <= status < 400 else ""
     return _BY_STATUS.get(status, usual)
 
 
