@@ -111,6 +111,8 @@ def test_broken_json_is_told_with_its_place(body: bytes, sentence: str) -> None:
         ('"operationType": "RESIZE"', 'did you mean "resize"?'),
         ('"args": {"width": 3, "enlarge": "false"}', 'got "false"; write it without quotes: false'),
         ('"args": {"width": 3, "format": "JPEG"}', 'did you mean "jpeg"?'),
+        ('"args": {"width": 3, "fieldname": "f"}', 'args.fieldname: unknown, did you mean "field_name"?'),
+        ('"args": {"width": 3, "on_failure": "delete"}', "args.on_failure: stands beside args, not in it"),
     ],
 )
 def test_a_mistyped_field_of_a_job(field: str, sentence: str) -> None:

@@ -199,7 +199,8 @@ def _read(
             values |= {} if value is None else {name: value}
     if owner in OPERATIONS and not {"width", "height"} & given.keys():
         found.add(106, f"{path}.width: {owner} needs width, height or both")
-    _check_unknown([name for name in given if name not in fields and name not in ignored], path, tuple(fields), found)
+    known = (*fields, *ignored)
+    _check_unknown([name for name in given if name not in known], path, known, found)
     found.settle()
     return values
 
@@ -208,6 +209,7 @@ def _check_unknown(names: list[str], path: str, known: tuple[str, ...], found: F
     for name in names[:_MOST_NAMED]:
         owners = [owner for owner, fields in _OPERATION_FIELDS.items() if name in fields] if path == "args" else []
         why = f"belongs to {owners[0]}" if owners else _why_unknown(name, known)
+        why = "stands beside args, not in it" if path == "args" and name in OPTIONAL else why
         found.add(107, f"{path}.{name}: {why}" if _PLAIN_NAME.fullmatch(name) else f"{path}: a field's name is unknown")
     if len(names) > _MOST_NAMED:
         found.add(107, f"{path}: {len(names) - _MOST_NAMED} more fields are unknown")
