@@ -88,7 +88,7 @@ _CAUSES = {
     errno.ENOENT: ("No such file or directory", "check the path"),
     errno.ENOTDIR: ("a file stands where a directory is expected", "check the path, or remove that file"),
     errno.EEXIST: ("a file stands where a directory is expected", "check the path, or remove that file"),
-    errno.EISDIR: ("it is a directory, expected a file", "add the name of a file"),
+    errno.EISDIR: ("it is a directory, expected a file", "name a file, or move that directory away"),
     errno.ELOOP: ("it is a symbolic link, expected a file", "name the file itself"),
     errno.ENAMETOOLONG: ("its name is too long for the file system", "choose a shorter one"),
     errno.EMFILE: ("too many files are open", "raise the limit of open files (ulimit -n)"),

@@ -100,7 +100,7 @@ def test_render_options_of_rasterize(pictures: Path) -> None:
         (("photo.jpg", "x.png", "--width", "700"), "smaller"),
         (("words.png", "x.png", "--width", "9"), ""),
         (("nothing.png", "x.png", "--width", "9"), "nothing.png (expected a picture's path"),
-        (("", "x.png", "--width", "9"), "cannot be used: it is a directory, expected a file (add the name of a file)"),
+        (("", "x.png", "--width", "9"), "it is a directory, expected a file (name a file, or"),
         (("nothing.png", "x.png", "--width", "9"), "There is no such source file"),
     ],
 )
