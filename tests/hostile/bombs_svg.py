@@ -144,7 +144,7 @@ SVG: dict[str, tuple[str, Maker]] = {
     "use of use, five levels": ("deadline", lambda: doubled(5)),
     "masks": ("deadline", lambda: stacked('<mask id="p{n}">{inside}</mask>', 12)),
     "clips": ("deadline", lambda: stacked('<clipPath id="p{n}">{inside}</clipPath>', 12)),
-    "2,000 blurs in a row": ("deadline", lambda: filtered(BLUR * 2000)),
+    "8,000 blurs in a row": ("deadline", lambda: filtered(BLUR * 8000)),
     "20,000 things to merge": ("deadline", lambda: filtered(f"<feMerge>{'<feMergeNode/>' * 20_000}</feMerge>")),
     "1,000 displacements": ("deadline", lambda: filtered('<feDisplacementMap in2="SourceGraphic" scale="9"/>' * 2000)),
     "markers": ("deadline", lambda: marked(20_000)),

@@ -36,7 +36,6 @@ WATCHED = {
     "markup": (SvgInvalid, "cost too much"),
 }
 DEADLINE_S, SLACK_S = 0.5, 0.5
-WORKERS = 3  # for renders, for intake, the spare
 WORKER_BYTES, PARENT_BYTES = 1_000_000_000, 50_000_000
 UNLIMITED = Limits(
     svg_bytes=10**9, frame_pixels=10**12, frames=10**9, total_pixels=10**12, source_bytes=10**9
@@ -91,7 +90,7 @@ async def explode(pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = Tr
         await pool.probe(blob, is_complete=True, is_strict=is_strict)
         await pool.render(blob, RenderTask(recipe, Size(64, 48)), is_svg=is_svg)
 
-    await until(lambda: len(pool.worker_pids) == WORKERS, "a dead worker was not replaced")
+    await until(lambda: not any(lane.missing for lane in pool.staffing()), "a dead worker was not replaced")
     before, peak, started, spent = memory(os.getpid(), "RssAnon"), 0, time.monotonic(), Spent(pool.worker_pids)
     twin, is_late = Twin(4 * DEADLINE_S), False  # the probe has a deadline of its own
     task = asyncio.ensure_future(carried_out())

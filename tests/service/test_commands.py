@@ -221,4 +221,4 @@ def test_completion_is_understood_by_the_shells(tmp_path: Path) -> None:
         '_shtab_imgserve imgserve re jobs; echo "${COMPREPLY[@]}"'
     )
     run = subprocess.run(["bash", "--norc"], input=ask, capture_output=True, text=True, timeout=20)
-    assert run.stdout.split() == ["retry"], run.stderr
+    assert run.stdout.split() == ["refused", "retry"], run.stderr

@@ -15,7 +15,7 @@ MODULES = {
     "msgspec": "msgspec", "prometheus-client": "prometheus_client", "pycurl": "pycurl", "shtab": "shtab",
     "uvicorn": "uvicorn", "uvloop": "uvloop",
 }  # fmt: skip
-NOT_AT_ONCE = {"pyvips", "justhtml", "rich"}  # workers', and a progress bar's
+NOT_AT_ONCE = {"pyvips", "rich"}  # workers', and a progress bar's
 HEAVY = ("litestar", "uvicorn", "uvloop", "pyvips", "rich", "shtab", "opentelemetry")
 
 

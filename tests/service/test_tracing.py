@@ -202,5 +202,5 @@ def test_without_the_extra_the_server_says_what_to_install(tmp_path: Path) -> No
     server = Daemon(
         tmp_path / "data", "--otel-endpoint", "http://127.0.0.1:4318", environment={"PYTHONPATH": str(tmp_path)}
     )
-    with pytest.raises(AssertionError, match=r"ended with 1.*\n.*pip install 'imgserve\[otel\]'"):
+    with pytest.raises(AssertionError, match=r"ended with 1.*\n.*pip install '\.\[otel\]'"):
         server.start()
