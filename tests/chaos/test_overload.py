@@ -141,6 +141,9 @@ def silent(lane: Lane) -> Iterator[str]:
         yield receiver.url
 
 
+MOST_OF_A_HOST = 12  # three quarters of the 16 jobs that run at once by default
+
+
 def test_a_destination_that_never_answers_holds_up_only_its_own_jobs(tmp_path: Path, figures: Figures) -> None:
     """Its jobs would fill all attempts for as long as a delivery may take, and then be charged."""
     switches = {"max_slow_per_host": 4, "delivery_timeout_s": PATIENCE_S}
@@ -152,7 +155,7 @@ def test_a_destination_that_never_answers_holds_up_only_its_own_jobs(tmp_path: P
         def running() -> int:
             return sum(entry.status == "running" for entry in lane.entries(range(40)))
 
-        wait_until(lambda: running() >= 16)
+        wait_until(lambda: running() == MOST_OF_A_HOST)
         others = range(40, 60)
         started = time.monotonic()
         for number in others:
@@ -163,7 +166,7 @@ def test_a_destination_that_never_answers_holds_up_only_its_own_jobs(tmp_path: P
         held = lane.entries(range(40))
         assert {entry.status for entry in held} == {"queued", "running"}
         assert {entry.attempts for entry in held} == {0}, "a job was charged for its neighbours"
-        assert running() <= 32
+        assert running() <= MOST_OF_A_HOST
     figures("seconds for the others", round(took_s, 1))
 
 

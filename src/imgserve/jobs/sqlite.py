@@ -147,7 +147,7 @@ class SqliteQueue:
         self._abandoned = db.execute(sql).get
 
     async def aclose(self) -> None:
-        await self._listing.aclose()  # first, since only a writer that is closed last empties SQLite's log into the file
+        await self._listing.aclose()  # first: only a writer that is closed last empties SQLite's log into the file
         await self._committer.aclose()
         os.close(self._lock_fd)
 
