@@ -107,7 +107,7 @@ def first_job(web: HttpReceiver, ftp: FtpReceiver) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("lines", "field", "value", "fault"),
     [
-        ("text", "$.destination.key", "nowhere", ("attempt_bug", "ValueError")),
+        ("text", "$.destination.url", "nowhere", ("attempt_bug", "Error")),
         ("json", "$.recipe.output.format", None, ("debt_bug", "AssertionError")),
     ],
     ids=["attempt", "debt"],
