@@ -183,8 +183,8 @@ def test_what_cannot_be_served_with_is_told_at_the_start(authority: Authority, t
     empty, gone, is_sealed = str(tmp_path / "empty"), str(tmp_path / "gone"), str(tmp_path / "sealed")
     cases = {
         (certificate, other_key): f"tls_key: {other_key} is not the key of the certificate in {certificate}",
-        (certificate, gone): f"tls_key: {gone} cannot be read: No such file or directory",
-        (gone, key): f"tls_cert: {gone} cannot be read: No such file or directory",
+        (certificate, gone): f"tls_key: {gone} cannot be read: No such file or directory (check the path)",
+        (gone, key): f"tls_cert: {gone} cannot be read: No such file or directory (check the path)",
         (empty, key): f"tls_cert: {empty} holds no certificate in PEM form",
         (certificate, empty): f"tls_key: {empty} holds no private key in PEM form",
         (certificate, is_sealed): f"tls_key: {is_sealed} is encrypted; a key without a password is expected",
