@@ -18,16 +18,22 @@ from pathlib import Path
 NOTE = Path("/run/imgserve-test.pid")
 
 
-def read(unit: Path) -> dict[str, str]:
+def assignments(unit: Path) -> list[tuple[str, str]]:
     lines = (line.partition("=") for line in unit.read_text().splitlines() if not line.startswith("#"))
-    return {name: value for name, equals, value in lines if equals}
+    return [(name, value) for name, equals, value in lines if equals]
 
 
-def environment(told: dict[str, str]) -> dict[str, str]:
-    name, _, value = told["Environment"].partition("=")
-    file = Path(told["EnvironmentFile"].removeprefix("-"))
-    given = [line.partition("=") for line in file.read_text().splitlines() if line and not line.startswith("#")]
-    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", name: value, **{key: text for key, _, text in given}}
+def read(unit: Path) -> dict[str, str]:
+    return dict(assignments(unit))
+
+
+def environment(unit: Path) -> dict[str, str]:
+    """All lines ``Environment=`` count; ``%b`` is the boot's id (systemd.unit(5)), in 32 digits."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    given = [value.replace("%b", boot).partition("=") for name, value in assignments(unit) if name == "Environment"]
+    file = Path(read(unit)["EnvironmentFile"].removeprefix("-"))
+    given += [line.partition("=") for line in file.read_text().splitlines() if line and not line.startswith("#")]
+    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **{key: text for key, _, text in given}}
 
 
 def start(unit: Path) -> None:
@@ -43,7 +49,7 @@ def start(unit: Path) -> None:
         words = ["setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
         words += ["--bounding-set=-all", "--no-new-privs", *told["ExecStart"].split()]
         log = Path("/run/imgserve-test.log").open("ab")  # noqa: SIM115 - the server's
-        environ = {**environment(told), "NOTIFY_SOCKET": f"@{address}"}
+        environ = {**environment(unit), "NOTIFY_SOCKET": f"@{address}"}
         server = subprocess.Popen(words, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
         NOTE.write_text(str(server.pid))
         ear.settimeout(int(told["TimeoutStartSec"]))
