@@ -22,6 +22,7 @@ from imgserve.transfer.faults import Broken
 from imgserve.transfer.ftp_sessions import FtpSessions
 from imgserve.transfer.guard import Guard
 from imgserve.transfer.handle import Pace, Referer, configure, dressed, route
+from imgserve.transfer.multi import Multi
 from imgserve.transfer.proxy import Proxy
 from imgserve.transfer.slots import Slots
 from imgserve.transfer.watch import Watch
@@ -36,22 +37,10 @@ _REMEMBERED_LOGINS = 1024
 _ENDING_S = 3.0  # libcurl looks up once a second
 
 
-class _GivenUp(Exception):
-    """We ended it while libcurl would have gone on."""
-
-    def __init__(self, reason: Broken) -> None:
-        super().__init__(reason.detail)
-        self.reason = reason
-
-
 class Session:
     """A handle of its own with a cookie engine, for exchanges that belong together."""
 
     def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        """Another handle, without cookies: the one before may be in use for a moment longer."""
         self.curl = pycurl.Curl()
         self.curl.setopt(pycurl.COOKIEFILE, "")
 
@@ -78,8 +67,8 @@ class Client:
         self._guard = guard
         self._pace = pace
         self._slots = Slots(pace.max_transfers)
-        self._multi = pycurl.AsyncCurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, _POOLED_CONNECTIONS)
+        self._multi = Multi(_POOLED_CONNECTIONS)
+        self._watch = Watch(self._multi.break_off)
         self._ftp = FtpSessions()
         self._idle: list[pycurl.Curl] = []
         self._sessions: list[Session] = []
@@ -164,34 +153,26 @@ class Client:
 
     async def _exchange(self, call: Call, session: Session | None, place: location.Origin, timeout_s: float) -> Answer:
         patience_s = min(_SILENCE_S, timeout_s * _SILENCE_SHARE)
-        try:
-            if call.method in FTP_METHODS:
-                return await self._by_thread(call, place, timeout_s, patience_s)
-            return await self._by_loop(call, session, place, timeout_s, patience_s)
-        except _GivenUp as ended:
-            raise ended.reason from None
+        if call.method in FTP_METHODS:
+            return await self._by_thread(call, place, timeout_s, patience_s)
+        return await self._by_loop(call, session, place, timeout_s, patience_s)
 
     async def _by_loop(
         self, call: Call, session: Session | None, place: location.Origin, timeout_s: float, patience_s: float
     ) -> Answer:
         curl = session.curl if session else self._idle.pop() if self._idle else pycurl.Curl()
-        is_free = True
         exchange = Exchange(curl, dressed(call, place.host, self._referers), self._guard)
         try:
             self._set_up(curl, call, call.url, place, timeout_s)
-            watch = Watch(exchange, patience_s)
-            return await self._outcome(exchange, self._multi.perform(curl), place, timeout_s, watch)
-        except (asyncio.CancelledError, TimeoutError, _GivenUp):
-            # The multi lets go of a cancelled handle only at the loop's next turn, so nobody may use it again.
-            is_free = False
-            if session is not None:
-                session.renew()
-            raise
+            self._watch.begin(exchange, patience_s)
+            try:
+                return await self._outcome(exchange, self._multi.perform(curl), place, timeout_s)
+            finally:
+                self._watch.end(exchange)
         finally:
-            if is_free:
-                curl.reset()
-                if session is None:
-                    self._idle.append(curl)
+            curl.reset()
+            if session is None:
+                self._idle.append(curl)
 
     async def _by_thread(self, call: Call, place: location.Origin, timeout_s: float, patience_s: float) -> Answer:
         session = self._ftp.take(call.url, is_fresh=call.is_fresh)
@@ -214,17 +195,10 @@ class Client:
                 done.add_done_callback(lambda _: self._ftp.drop(session))
 
     async def _outcome(
-        self,
-        exchange: Exchange,
-        transfer: Awaitable[None],
-        place: location.Origin,
-        timeout_s: float,
-        watch: Watch | None = None,
+        self, exchange: Exchange, transfer: Awaitable[None], place: location.Origin, timeout_s: float
     ) -> Answer:
-        """Raises Broken, _GivenUp, TimeoutError, or the fetch's own faults."""
+        """Raises Broken, TimeoutError, or the fetch's own faults."""
         try:
-            if watch is not None:
-                watch.start()
             if exchange.call.fetch is None:
                 await transfer
             else:
@@ -232,16 +206,10 @@ class Client:
                     exchange.clock.limit = limit
                     await transfer
             exchange.finish()
-        except asyncio.CancelledError:
-            if watch is None or watch.reason is None or not watch.takes_back():
-                raise
-            raise _GivenUp(watch.reason) from None
         except pycurl.error as error:
             if not exchange.is_answered or exchange.is_silent or exchange.fault is not None:
                 raise _fault(exchange, error, place) from None
         finally:
-            if watch is not None:
-                watch.stop()
             exchange.end()
         return exchange.answer()
 
@@ -253,7 +221,7 @@ class Client:
 def _fault(exchange: Exchange, error: pycurl.error, place: location.Origin) -> Exception:
     """What an exchange that libcurl broke off means."""
     if exchange.is_silent:
-        return _GivenUp(Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True))
+        return Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True)
     if exchange.fault is not None:
         return exchange.fault
     if not exchange.is_sent() and descriptors.are_used_up():  # a resolver's, say: libcurl names no reason

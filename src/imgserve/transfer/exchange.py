@@ -44,7 +44,7 @@ class Exchange:
         self._refusal: Refusal | None = None
         self._is_permitted = False
         self._has_opened = False
-        self._begun_at = time.monotonic()
+        self.begun_at_s = time.monotonic()
         self.is_silent = False
         self.body_bytes = 0
         self._head = Head()
@@ -84,12 +84,12 @@ class Exchange:
     @property
     def is_plain(self) -> bool:
         """Whether the body may be used as it came, because it could not be decoded from its first byte on."""
-        return not self.body_bytes and not self._head.is_compressed
+        return not self.body_bytes and not self._head.read().is_compressed
 
     @property
     def is_untouched(self) -> bool:
         """Whether the peer has shown no sign of having heard anything of this exchange."""
-        return self.replies.are_none and not self._head.status and not self._is_body_read
+        return self.replies.are_none and self._head.is_none and not self._is_body_read
 
     @property
     def is_lost_in_directories(self) -> bool:
@@ -113,13 +113,14 @@ class Exchange:
             return Answer(
                 status=self.replies.last, url=self.call.url, replies=self.replies.finals, is_reused=self.is_reused
             )
+        head = self._head.read()
         status, length = info(pycurl.RESPONSE_CODE), info(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
         return Answer(
             status=status,
-            url=text_of(self.curl.getinfo_raw(pycurl.EFFECTIVE_URL)),
-            location=self._head.location,
+            url=self.call.url,
+            location=head.location,
             media_type=text_of(self.curl.getinfo_raw(pycurl.CONTENT_TYPE) or b""),
-            length=int(length) if length >= 0 and not self._head.is_encoded else None,
+            length=int(length) if length >= 0 and not head.is_encoded else None,
             retry_after_s=float(info(pycurl.RETRY_AFTER)) or None,
             body=bytes(self._body),
             is_cut=self._is_cut,
@@ -233,7 +234,7 @@ class Exchange:
 
     def _look_up(self, *_progress: int) -> int:
         # Called about once a second, also where libcurl waits: the only place where a thread can be ended.
-        is_late = self.patience_s is not None and time.monotonic() > self._begun_at + self.patience_s
+        is_late = self.patience_s is not None and time.monotonic() > self.begun_at_s + self.patience_s
         self.is_silent = self.is_silent or (is_late and not self._has_opened and self.is_untouched)
         return int(self._is_over or self.is_silent)
 
@@ -272,9 +273,10 @@ class Exchange:
             return self._take_small(data)
         if self._is_ftp:
             return self._into.take(data, self.replies.size_bytes)
-        if not 200 <= self._head.status < 300:
-            return self._take_other(data)
-        is_refused = self._into.take(data, self._head.length_bytes)
+        head = self._head.read()
+        if not 200 <= head.status < 300:
+            return self._take_other(data, head.status)
+        is_refused = self._into.take(data, head.length_bytes)
         if is_refused is None and self.call.fetch is not None:
             self._keep = self.call.fetch.write  # there is memory now: what follows needs no more questions
         return is_refused
@@ -282,9 +284,9 @@ class Exchange:
     def _resume(self) -> None:
         self.curl.pause(pycurl.PAUSE_CONT)
 
-    def _take_other(self, data: bytes) -> int | None:
+    def _take_other(self, data: bytes, status: int) -> int | None:
         # A redirect's body is read to its end, so that its connection can be used again; an error's is not wanted.
-        if 300 <= self._head.status < 400:
+        if 300 <= status < 400:
             return self._take_small(data)
         self._is_cut = True
         return _ABORT

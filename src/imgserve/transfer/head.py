@@ -4,6 +4,7 @@ Called by ``exchange``. The lines are a stranger's bytes: whatever they hold, no
 """
 
 import re
+from typing import Self
 
 _STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ +([0-9]{3})(?![0-9])")
 _LONGEST_LENGTH = 19  # digits of 2**63 - 1
@@ -15,6 +16,7 @@ _BEYOND_US = (b"zstd", b"compress", b"dcb", b"dcz")  # compressions that libcurl
 class Head:
     """Of the answer that came last: interim answers (1xx) bring a head each.
 
+    libcurl calls ``hear`` with each line; they are read when somebody asks (``read``), which is once for most answers.
     ``length_bytes`` is how long the body will be; None when that is not told, or told of its encoded form.
     ``location`` is the first of that name, as text. ``is_compressed``: in a way that cannot be undone here.
     """
@@ -26,18 +28,28 @@ class Head:
         self.is_encoded = False
         self.is_compressed = False
         self._is_open = False
+        self._lines: list[bytes] = []
+        self.hear = self._lines.append
 
-    def hear(self, line: bytes) -> None:
-        """One line. A trailer behind the body comes the same way; it opens no head and counts for nothing."""
-        if not self._is_open:
-            self._begin(line)
-        elif line[:1] in _FIRST_LETTERS:
-            name, _, value = line.partition(b":")
-            self._field(name.strip().lower(), value.strip())
-        elif not line.strip(b"\r\n"):
-            self._is_open = False
-            if self.is_encoded:
-                self.length_bytes = None
+    @property
+    def is_none(self) -> bool:
+        """Nothing has come."""
+        return not self.status and not self._lines
+
+    def read(self) -> Self:
+        """All lines so far. A trailer behind the body comes the same way; it opens no head and counts for nothing."""
+        for line in self._lines:
+            if not self._is_open:
+                self._begin(line)
+            elif line[:1] in _FIRST_LETTERS:
+                name, _, value = line.partition(b":")
+                self._field(name.strip().lower(), value.strip())
+            elif not line.strip(b"\r\n"):
+                self._is_open = False
+                if self.is_encoded:
+                    self.length_bytes = None
+        self._lines.clear()
+        return self
 
     def _begin(self, line: bytes) -> None:
         status = _STATUS_LINE.match(line)

@@ -7,6 +7,8 @@ that is no body, such as chunk extensions without end: the kernel counts what th
 import asyncio
 import socket
 import struct
+import time
+from collections.abc import Callable
 
 import pycurl
 
@@ -23,57 +25,53 @@ _MOST_PER_BODY_BYTE = 8
 
 
 class Watch:
-    """From ``start`` to ``stop``. Breaks the exchange off for ``reason``: a connection of an earlier exchange does not
-    answer, or what comes is no body. It cancels the task, which ``takes_back`` the cancellation, as asyncio's time-outs
-    do.
+    """Over all exchanges of one client, from ``begin`` to ``end`` of each. Breaks one off when a connection of an
+    earlier exchange does not answer, or when what comes is no body.
     """
 
-    def __init__(self, exchange: Exchange, patience_s: float) -> None:
-        self.reason: Broken | None = None
-        self._exchange = exchange
-        self._task = asyncio.current_task()
-        self._cancelling = self._task.cancelling() if self._task is not None else 0
+    def __init__(self, break_off: Callable[[pycurl.Curl, Broken], None]) -> None:
+        self._break_off = break_off
+        self._silent_at_s: dict[Exchange, float] = {}  # by the clock of ``time.monotonic``
+        self._counts: dict[Exchange, tuple[int, int]] = {}  # bytes of the socket and of the body at the first look
         self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
-        self._silent_at = self._loop.time() + patience_s
-        self._received = -1
-        self._body = 0
 
-    def start(self) -> None:
-        self._timer = self._loop.call_later(_LOOK_S, self._look)
+    def begin(self, exchange: Exchange, patience_s: float) -> None:
+        self._silent_at_s[exchange] = exchange.begun_at_s + patience_s
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def takes_back(self) -> bool:
-        """Whether the cancellation was this watch's and nobody else's."""
-        return self._task is not None and self._task.uncancel() <= self._cancelling
+    def end(self, exchange: Exchange) -> None:
+        del self._silent_at_s[exchange]
+        self._counts.pop(exchange, None)
 
     def _look(self) -> None:
-        exchange = self._exchange
-        place = location.origin(exchange.call.url)
-        is_late = self._loop.time() >= self._silent_at and exchange.is_untouched and exchange.is_repeatable
-        if is_late and exchange.is_reused:
-            self.reason = Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True)
-        elif self._is_flood():
-            self.reason = Broken(f"{place} sends much that is no part of an answer", is_sent=exchange.is_sent())
-        if self.reason is not None and self._task is not None:
-            self._task.cancel()
-        else:
-            self._timer = self._loop.call_later(_LOOK_S, self._look)
+        for exchange in list(self._silent_at_s):
+            reason = self._reason(exchange)
+            if reason is not None:
+                self._break_off(exchange.curl, reason)
+        is_needed = bool(self._silent_at_s)
+        self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look) if is_needed else None
 
-    def _is_flood(self) -> bool:
+    def _reason(self, exchange: Exchange) -> Broken | None:
+        place = location.origin(exchange.call.url)
+        is_late = time.monotonic() >= self._silent_at_s[exchange] and exchange.is_untouched and exchange.is_repeatable
+        if is_late and exchange.is_reused:
+            return Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True)
+        if self._is_flood(exchange):
+            return Broken(f"{place} sends much that is no part of an answer", is_sent=exchange.is_sent())
+        return None
+
+    def _is_flood(self, exchange: Exchange) -> bool:
         """Counting begins with the first look, for a connection may have been used before."""
-        fd = self._exchange.curl.getinfo(pycurl.ACTIVESOCKET)
+        fd = exchange.curl.getinfo(pycurl.ACTIVESOCKET)
         try:
             received = _received(fd) if fd >= 0 else 0  # none while a name is looked up
         except OSError:
             return False
-        body = self._exchange.body_bytes
-        if self._received < 0 or received < self._received:
-            self._received, self._body = received, body
-        return received - self._received > _SPARE_BYTES + _MOST_PER_BODY_BYTE * (body - self._body)
+        count = self._counts.get(exchange)
+        if count is None or received < count[0]:
+            count = self._counts[exchange] = received, exchange.body_bytes
+        return received - count[0] > _SPARE_BYTES + _MOST_PER_BODY_BYTE * (exchange.body_bytes - count[1])
 
 
 def _received(fd: int) -> int:

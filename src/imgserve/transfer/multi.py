@@ -1,0 +1,163 @@
+"""libcurl's transfers on the event loop: its sockets, its timer and the ends of its transfers. Called by ``curl``.
+
+In: handles that are set up. Out: the end of each, as libcurl tells it. libcurl asks to watch a socket anew for each
+exchange, and uvloop makes and ends a watcher each time: seven system calls. Here an epoll instance of its own, which
+the loop watches, needs two (epoll(7): it can be nested, and a descriptor that is closed leaves it by itself).
+"""
+
+import asyncio
+import contextlib
+import math
+import select
+
+import pycurl
+
+_EVENTS = {
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+_BROKEN = select.EPOLLERR | select.EPOLLHUP
+
+
+class Multi:
+    """Lives in the event loop that first uses it. ``aclose`` ends all transfers."""
+
+    def __init__(self, max_connections: int) -> None:
+        """``max_connections`` are kept for later exchanges."""
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self._running: dict[pycurl.Curl, asyncio.Future[None]] = {}
+        self._wanted: dict[int, int] = {}  # what libcurl waits for, by descriptor
+        self._known: set[int] = set()  # descriptors that may be in the epoll instance
+        self._epoll = select.epoll()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._due_s: float | None = None  # libcurl's one timer, by the loop's clock
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at_s = math.inf
+        self._is_called = False
+
+    async def perform(self, curl: pycurl.Curl) -> None:
+        """Carry out what the handle is set up for. Nothing uses the handle any more when this ends, however it ends.
+
+        Raises pycurl.error.
+        """
+        future: asyncio.Future[None] = self._own_loop().create_future()
+        self._running[curl] = future
+        self._multi.add_handle(curl)
+        try:
+            await future
+        finally:
+            if self._running.pop(curl, None) is not None:
+                self._multi.remove_handle(curl)
+
+    async def aclose(self) -> None:
+        while self._running:
+            curl, future = self._running.popitem()
+            self._multi.remove_handle(curl)
+            future.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._multi.close()
+        if self._loop is not None:
+            self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def break_off(self, curl: pycurl.Curl, error: Exception) -> None:
+        """End the handle's transfer, if it has one: its ``perform`` raises the error."""
+        future = self._running.pop(curl, None)
+        if future is not None:
+            self._multi.remove_handle(curl)
+            if not future.done():
+                future.set_exception(error)
+
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self._epoll.fileno(), self._look)
+        return self._loop
+
+    def _watch(self, what: int, fd: int, _multi: pycurl.CurlMulti, _data: object) -> None:
+        """libcurl's CURLMOPT_SOCKETFUNCTION."""
+        events = _EVENTS.get(what)
+        if events is None:
+            # It stays in the instance: the next exchange over this connection needs it again.
+            self._wanted.pop(fd, None)
+            return
+        self._wanted[fd] = events
+        if fd in self._known:
+            with contextlib.suppress(FileNotFoundError):  # the number is another socket's now
+                self._epoll.modify(fd, events)
+                return
+        with contextlib.suppress(FileExistsError):
+            self._epoll.register(fd, events)
+        self._known.add(fd)
+
+    def _set_timer(self, timeout_ms: int) -> None:
+        """libcurl's CURLMOPT_TIMERFUNCTION. A timer that rings too early is set again, which costs less than each
+        change of it.
+        """
+        loop = self._own_loop()
+        if timeout_ms == 0:
+            if not self._is_called:
+                self._is_called = True
+                loop.call_soon(self._call)  # libcurl must not be called from its own callback
+            return
+        self._due_s = loop.time() + timeout_ms / 1000 if timeout_ms > 0 else None
+        if self._due_s is not None and self._due_s < self._rings_at_s:
+            self._ring_at(loop, self._due_s)
+
+    def _ring_at(self, loop: asyncio.AbstractEventLoop, when_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_at_s = when_s
+        self._timer = loop.call_at(when_s, self._ring)
+
+    def _ring(self) -> None:
+        self._rings_at_s = math.inf
+        if self._due_s is None:
+            return
+        loop = self._own_loop()
+        if self._due_s > loop.time():
+            self._ring_at(loop, self._due_s)
+        else:
+            self._call()
+
+    def _call(self) -> None:
+        self._is_called = False
+        if not self._multi.closed:
+            self._due_s = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            self._end_finished()
+
+    def _look(self) -> None:
+        """Tell libcurl of all sockets that are ready."""
+        for fd, events in self._epoll.poll(0):
+            wanted = self._wanted.get(fd)
+            if wanted is None:
+                self._forget(fd)
+                continue
+            if events & _BROKEN:
+                events |= wanted
+            is_readable, is_writable = events & select.EPOLLIN, events & select.EPOLLOUT
+            mask = (pycurl.CSELECT_IN if is_readable else 0) | (pycurl.CSELECT_OUT if is_writable else 0)
+            self._multi.socket_action(fd, mask)
+        self._end_finished()
+
+    def _forget(self, fd: int) -> None:
+        """A connection that is kept for later says something, mostly that it has ended: libcurl finds out itself."""
+        self._known.discard(fd)
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(fd)
+
+    def _end_finished(self) -> None:
+        _, done, failed = self._multi.info_read()
+        for curl in done:
+            future = self._running.pop(curl)
+            self._multi.remove_handle(curl)
+            if not future.done():
+                future.set_result(None)
+        for curl, code, text in failed:
+            self.break_off(curl, pycurl.error(code, text))
