@@ -172,7 +172,7 @@ class Committer:
         connection = self._connection
         if connection is None or self._is_broken:
             raise apsw.IOError("the disk refused to keep an earlier commit")
-        if is_synced and (moved := self.look()) is not None:
+        if is_synced and self._files is not None and (moved := self._files.look_again()) is not None:
             raise moved
         if is_synced != self._is_synced:
             connection.execute(SYNCED if is_synced else UNSYNCED)

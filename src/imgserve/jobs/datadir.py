@@ -7,9 +7,6 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import Self
-
-import msgspec
 
 from imgserve.jobs.breakage import FREE, GOES_ON, storage_failing
 from imgserve.jobs.queue import DiskFull, StorageFailing
@@ -62,27 +59,41 @@ def check_free(data_dir: Path, min_free_bytes: int) -> None:
         )
 
 
-class OpenFiles(msgspec.Struct, frozen=True):
+class OpenFiles:
     """The files that a server holds open in its data directory, by device and inode.
 
     A file that was moved or removed can still be written, but nobody will find what is in it; a lock that was removed
     keeps no second server out.
     """
 
-    data_dir: Path
-    identities: tuple[tuple[str, tuple[int, int]], ...]  # by path, as text: it is looked at with each commit
-
-    @classmethod
-    def of(cls, data_dir: Path, file_name: str) -> Self:
+    def __init__(self, data_dir: Path, file_name: str) -> None:
         """As they are now."""
-        place = data_dir.absolute()
-        paths = [str(place / name) for name in ("lock", file_name, f"{file_name}-wal")]
+        self.data_dir = data_dir.absolute()
+        paths = [str(self.data_dir / name) for name in ("lock", file_name, f"{file_name}-wal")]
         found = ((path, _identity(path)) for path in paths)
-        return cls(place, tuple((path, one) for path, one in found if one is not None))
+        self._identities = tuple((path, one) for path, one in found if one is not None)
+        self._directory = str(self.data_dir)
+        self._directory_then: tuple[int, int, int] | None = None
+
+    def look_again(self) -> StorageFailing | None:
+        """As ``look``, but one system call while nothing in the directory was made, moved or removed.
+
+        For the committer's thread alone, with each commit.
+        """
+        try:
+            seen = os.stat(self._directory)  # noqa: PTH116 - Path.stat takes twice as long
+        except OSError:
+            return self.look()
+        directory = (seen.st_dev, seen.st_ino, seen.st_mtime_ns)
+        if directory == self._directory_then:
+            return None
+        failure = self.look()
+        self._directory_then = directory if failure is None else None
+        return failure
 
     def look(self) -> StorageFailing | None:
         """What is wrong with them; a few microseconds."""
-        for path, before in self.identities:
+        for path, before in self._identities:
             if (now := _identity(path)) == before:
                 continue
             if not self.data_dir.is_dir():

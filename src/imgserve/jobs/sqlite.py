@@ -130,7 +130,7 @@ class SqliteQueue:
                     self._placeholders.setdefault(size, {})[digest] = seen_at
 
         await self._committer.open(prepare)
-        self._committer.watch(OpenFiles.of(self._data_dir, FILE_NAME))
+        self._committer.watch(OpenFiles(self._data_dir, FILE_NAME))
         self._committed()
         datadir.sync(self._data_dir)
 

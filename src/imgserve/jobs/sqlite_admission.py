@@ -1,6 +1,6 @@
 """Transactions of intake: a job comes in, is released or refused. Each function is one transaction."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import apsw
 import msgspec
@@ -10,7 +10,7 @@ from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs.committer import rows
 from imgserve.jobs.job import Accepted, Adopted, Intent, NewJob, OutputStatus, PlaceholderResult, PlaceholderState
 from imgserve.jobs.queue import Config, Granted, QueueFull, ShareFull
-from imgserve.jobs.sqlite_destinations import acquire, free
+from imgserve.jobs.sqlite_destinations import acquire_first, free
 from imgserve.jobs.sqlite_order import Writer, end_if_concluded, overtake_older, supersede_older
 from imgserve.jobs.stored import debt_of
 from imgserve.spec.destination import hosts_of
@@ -49,7 +49,7 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
         for output_id, output in zip(ids, job.outputs, strict=True)
         if output.placeholder.style != "none"
     )
-    granted = (intent.output_id for intent in intents if isinstance(acquire(db, intent, epoch, now), Granted))
+    granted = (intent.output_id for intent in intents if isinstance(acquire_first(db, intent, now), Granted))
     return Accepted(number, job.id, ids, frozenset(granted))
 
 
@@ -77,13 +77,19 @@ def _adopt(db: apsw.Connection, job: NewJob, epoch: int, now: float) -> Adopted 
 
 def release(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
     """The keys that are free now."""
-    db.execute(
-        "UPDATE job SET is_released = 1, status = 'queued', run_at = ?1 WHERE number = ?2 AND status = 'accepting'",
+    row: tuple[Any, ...] | None = db.execute(
+        "UPDATE job SET is_released = 1, status = 'queued', run_at = ?1 WHERE number = ?2 AND status = 'accepting'"
+        " RETURNING EXISTS (SELECT 1 FROM output JOIN output AS older ON older.destination = output.destination"
+        "  WHERE output.job = number AND older.job < number),"
+        " EXISTS (SELECT 1 FROM output WHERE job = number AND status IN ('queued', 'placeholder'))",
         (now, number),
-    )
+    ).fetchone()
+    has_older, is_open = (True, False) if row is None else row
     freed = _note(db, number, placeholders)
-    supersede_older(db, number, now)
-    end_if_concluded(db, number, now)
+    if has_older:
+        supersede_older(db, number, now)
+    if not is_open:
+        end_if_concluded(db, number, now)
     return freed
 
 
@@ -194,4 +200,4 @@ def _note(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResul
             " status = iif(status = 'queued' AND ?1 IN ('written', 'unknown'), 'placeholder', status) WHERE id = ?2",
             (result.state, result.output_id, laid and laid.digest, laid and laid.size_bytes),
         )
-    return free(db, number, token=0)
+    return [one.key for one in free(db, number, token=0)]

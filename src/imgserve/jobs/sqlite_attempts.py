@@ -7,13 +7,14 @@ import msgspec
 
 from imgserve import logs
 from imgserve.blob import Fingerprint
+from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_turns as turns
 from imgserve.jobs.committer import rows
-from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, Settlement, conclude
+from imgserve.jobs.job import Claim, DebtClaim, DebtOutcome, Output, OutputResult, OutputStatus, Settlement, conclude
 from imgserve.jobs.queue import Config, HostRoom, Work
 from imgserve.jobs.sqlite_admission import ABANDONED, OpenOutput, end_without_picture, open_outputs
-from imgserve.jobs.sqlite_destinations import free
+from imgserve.jobs.sqlite_destinations import Freed, free
 from imgserve.jobs.sqlite_order import final_taken, refresh_hosts
 from imgserve.jobs.stored import UNREADABLE, decode_output, for_failure
 from imgserve.spec.facts import Facts
@@ -29,9 +30,10 @@ def take_work(
     db: apsw.Connection, jobs: int, debts: int, config: Config, now: float, kept: int, hosts: HostRoom
 ) -> Work:
     room = turns.Room(hosts)
-    claims = _claim(db, jobs, config, now, kept, room)
+    callers = backlog.callers(db)
+    claims = _claim(db, callers, jobs, config, now, kept, room)
     debt_claims = _claim_debts(db, debts, now)
-    job_at, is_held_back = turns.next_at(db, room)
+    job_at, is_held_back = turns.next_at(db, callers, room)
     due_at: float | None = db.execute(
         "SELECT min(due) FROM (SELECT ? AS due UNION ALL SELECT min(lease_until) FROM job WHERE status = 'running'"
         " UNION ALL SELECT min(debt_at) FROM output JOIN job ON job.number = output.job"
@@ -42,13 +44,13 @@ def take_work(
 
 
 def _claim(
-    db: apsw.Connection, limit: int, config: Config, now: float, kept: int, room: turns.Room
+    db: apsw.Connection, callers: list[str], limit: int, config: Config, now: float, kept: int, room: turns.Room
 ) -> tuple[Claim, ...]:
     db.execute(
         "UPDATE job SET status = 'queued', run_at = ?1 WHERE status = 'running' AND lease_until < ?1",
         (now,),
     )
-    chosen = turns.choose(db, limit, now, kept, room)
+    chosen = turns.choose(db, callers, limit, now, kept, room)
     claimed = rows(
         db,
         "UPDATE job SET status = 'running', token = token + 1, lease_until = ?"
@@ -122,27 +124,23 @@ def heartbeat(db: apsw.Connection, claims: tuple[Claim, ...], config: Config, no
 def record(db: apsw.Connection, done: Settlement, config: Config, now: float) -> tuple[bool, list[str]]:
     """As ``settle``, of the outputs named only: the others may still be in the middle of their writes."""
     freed = free(db, done.number, done.token, frozenset(result.output_id for result in done.results))
-    return _note(db, done, config, now), freed
-
-
-def _note(db: apsw.Connection, done: Settlement, config: Config, now: float) -> bool:
-    """Whether the claim was still ours; only then is anything noted."""
-    row = db.execute("SELECT status, token FROM job WHERE number = ?", (done.number,)).fetchone()
-    if row != ("running", done.token):
-        return False
-    for result in done.results:
-        _end_output(db, result, config, now)
-    return True
+    is_ours = _outputs_of_claim(db, done) is not None
+    if is_ours:
+        _end_outputs(db, done, freed, config, now)
+    return is_ours, [one.key for one in freed]
 
 
 def settle(db: apsw.Connection, done: Settlement, config: Config, now: float) -> tuple[bool, list[str]]:
     """Whether the claim was still ours, and the keys that are free now."""
     freed = free(db, done.number, done.token)
-    if not _note(db, done, config, now):
-        return False, freed
-    statuses = [row[0] for row in rows(db, "SELECT status FROM output WHERE job = ?", (done.number,))]
+    outputs = _outputs_of_claim(db, done)
+    if outputs is None:
+        return False, [one.key for one in freed]
+    statuses = _end_outputs(db, done, freed, config, now)
+    if len(statuses) < outputs:
+        statuses = [row[0] for row in rows(db, "SELECT status FROM output WHERE job = ?", (done.number,))]
     end = conclude(statuses)
-    if end is None and len(statuses) > 1:
+    if end is None and outputs > 1:
         refresh_hosts(db, done.number)
     run_at = now if done.retry_at is None else done.retry_at
     db.execute(
@@ -151,27 +149,56 @@ def settle(db: apsw.Connection, done: Settlement, config: Config, now: float) ->
         " WHERE number = ?8",
         (done.charge == "attempt", done.charge == "crash", done.error, done.detail, end, now, run_at, done.number),
     )
-    return True, freed
+    return True, [one.key for one in freed]
 
 
-def _end_output(db: apsw.Connection, result: OutputResult, config: Config, now: float) -> None:
+def _outputs_of_claim(db: apsw.Connection, done: Settlement) -> int | None:
+    """How many outputs the job has; None: the claim is not ours any more, and nothing may be noted."""
+    found: int | None = db.execute(
+        "SELECT (SELECT count(*) FROM output WHERE job = number) FROM job"
+        " WHERE number = ? AND token = ? AND status = 'running'",
+        (done.number, done.token),
+    ).get
+    return found
+
+
+def _end_outputs(
+    db: apsw.Connection, done: Settlement, freed: tuple[Freed, ...], config: Config, now: float
+) -> list[OutputStatus]:
+    """The ends of those that have ended now; the others are open still, or were superseded meanwhile."""
+    alone = {one.output_id for one in freed if one.is_alone}
+    ends = [_end_output(db, result, result.output_id in alone, config, now) for result in done.results]
+    return [end for end in ends if end is not None]
+
+
+def _end_output(
+    db: apsw.Connection, result: OutputResult, is_alone: bool, config: Config, now: float
+) -> OutputStatus | None:
+    if result.status == "retry":
+        return None
+    if result.status == "failed":
+        return _fail_output(db, result.output_id, config, now)
+    db.execute(
+        "UPDATE output SET status = iif(?2 = 'repeat', status, ?2), is_repeat = is_repeat OR ?2 = 'repeat'"
+        " WHERE id = ?1 AND status IN ('queued', 'placeholder')",
+        (result.output_id, result.status),
+    )
+    if not db.changes():
+        return None
+    if not is_alone and result.status in ("repeat", "delivered"):
+        final_taken(db, result.output_id, now)
+    return None if result.status == "repeat" else result.status
+
+
+def _fail_output(db: apsw.Connection, output_id: int, config: Config, now: float) -> OutputStatus | None:
     row = db.execute(
         "SELECT spec, iif(is_covered, 'none', placeholder) FROM output"
         " WHERE id = ? AND status IN ('queued', 'placeholder')",
-        (result.output_id,),
+        (output_id,),
     ).fetchone()
     if row is None:
-        return  # superseded meanwhile
-    if result.status == "failed":
-        output = OpenOutput(result.output_id, row[0], row[1], is_repeat=False)
-        end_without_picture(db, output, "failed", config, now)
-    elif result.status == "repeat":
-        db.execute("UPDATE output SET is_repeat = 1 WHERE id = ?", (result.output_id,))
-        final_taken(db, result.output_id, now)
-    elif result.status != "retry":
-        db.execute("UPDATE output SET status = ? WHERE id = ?", (result.status, result.output_id))
-        if result.status == "delivered":
-            final_taken(db, result.output_id, now)
+        return None
+    return end_without_picture(db, OpenOutput(output_id, row[0], row[1], is_repeat=False), "failed", config, now)
 
 
 def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim, ...]:
@@ -204,7 +231,7 @@ def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim
 
 def settle_debt(db: apsw.Connection, debt: DebtClaim, outcome: DebtOutcome) -> list[str]:
     """The keys that are free now."""
-    freed = free(db, debt.number, debt.token)
+    freed = [one.key for one in free(db, debt.number, debt.token)]
     is_retry = not isinstance(outcome, str)
     db.execute(
         "UPDATE output SET debt = ?1, debt_at = ?2, debt_attempts = debt_attempts + 1"

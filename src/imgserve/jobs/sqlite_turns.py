@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import apsw
 import msgspec
 
-from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs.committer import rows
 from imgserve.jobs.queue import HostRoom
 
@@ -55,11 +54,10 @@ class Chosen(msgspec.Struct, frozen=True):
     seen: list[tuple[str, str]]
 
 
-def choose(db: apsw.Connection, places: int, now: float, kept: int, room: Room) -> Chosen:
-    """The jobs to be claimed, as ``Queue.take_work`` has it; they take their part of ``room``."""
+def choose(db: apsw.Connection, callers: list[str], places: int, now: float, kept: int, room: Room) -> Chosen:
+    """The jobs of ``callers`` to be claimed, as ``Queue.take_work`` has it; they take their part of ``room``."""
     if places <= 0:
         return Chosen([], [])
-    callers = backlog.callers(db)
     seen: list[tuple[str, str]] = []
     if len(callers) == 1 and not kept:
         chosen: list[int] = []
@@ -93,11 +91,11 @@ def choose(db: apsw.Connection, places: int, now: float, kept: int, room: Room) 
     return Chosen(chosen, seen)
 
 
-def next_at(db: apsw.Connection, room: Room) -> tuple[float | None, bool]:
+def next_at(db: apsw.Connection, callers: list[str], room: Room) -> tuple[float | None, bool]:
     """When the next queued job falls due whose hosts have room; and whether others are passed over for want of it."""
     times: list[float] = []
     is_held_back = False
-    for caller in backlog.callers(db):
+    for caller in callers:
         for run_at, hosts in _heads(db, caller):
             if not room.is_full(hosts):
                 times.append(run_at)
@@ -147,6 +145,8 @@ def _heads(db: apsw.Connection, caller: str) -> Iterator[tuple[float, str]]:
     last: tuple[float, str] = (_BEFORE_ALL, "")
     while page := rows(db, HEADS, (caller, *last, PAGE_ROWS)):
         yield from page
+        if len(page) < PAGE_ROWS:
+            return
         last = page[-1]
 
 
@@ -154,4 +154,6 @@ def _jobs(db: apsw.Connection, caller: str, hosts: str, page_rows: int, now: flo
     last: tuple[float, int] = (_BEFORE_ALL, 0)
     while page := rows(db, JOBS, (caller, hosts, now, *last, page_rows)):
         yield from page
+        if len(page) < page_rows:
+            return
         last = page[-1]
