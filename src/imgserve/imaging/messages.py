@@ -1,4 +1,4 @@
-"""What parent and worker say to each other. Plain frozen values; the pictures themselves travel as descriptors.
+"""What parent and worker say to each other. Plain frozen values; whole pictures travel as descriptors.
 
 The parent sends one ``Request``, the worker answers with one ``Reply``, and only then comes the next request. The
 first frame of a worker's life is ``Ready`` or ``CannotStart``.
@@ -34,13 +34,17 @@ class Drawing(msgspec.Struct, frozen=True):
 
 
 class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
-    """``size_bytes`` are to be read; ``is_complete``: they are the source, else its beginning, of ``source_bytes``."""
+    """``size_bytes`` are to be read; ``is_complete``: they are the source, else its beginning, of ``source_bytes``.
+
+    ``head`` has them where they are few and will be more; else they come as a descriptor.
+    """
 
     size_bytes: int
     is_complete: bool
     limits: Limits
     is_strict: bool = True
     source_bytes: int = 0
+    head: bytes = b""
 
 
 class RenderRequest(msgspec.Struct, frozen=True, tag="render"):

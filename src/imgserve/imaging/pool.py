@@ -161,23 +161,27 @@ class Pool:
 
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
+        request = ProbeRequest(source.size, is_complete, self._limits, is_strict, source.size)
         if is_complete:
-            return await self._probe(source, None, is_strict=is_strict, whose=whose)
-        # A download that goes on is copied, for only what is sealed goes to a worker.
-        facts = await self._probe(source.copy(_FEW_BYTES), source.size, is_strict=is_strict, whose=whose)
-        if facts is None and source.size > _FEW_BYTES:
-            facts = await self._probe(source.copy(_MOST_COPIED_BYTES), source.size, is_strict=is_strict, whose=whose)
+            return await self._probe(request, source, whose)
+        # Only what is sealed goes to a worker: the beginning of a download that goes on is copied, mostly into a frame.
+        head = source.read(_FEW_BYTES)
+        few = msgspec.structs.replace(request, size_bytes=len(head), head=head)
+        facts = await self._facts(few, [], whose)
+        if facts is None and request.size_bytes > _FEW_BYTES:
+            more = source.copy(_MOST_COPIED_BYTES)
+            facts = await self._probe(msgspec.structs.replace(request, size_bytes=more.size), more, whose)
         return facts
 
-    async def _probe(self, sealed: Blob, of_bytes: int | None, *, is_strict: bool, whose: str) -> Facts | None:
-        """``of_bytes``: it is the beginning of so many that are there; None: it is the source."""
-        is_complete = of_bytes is None
-        request = ProbeRequest(sealed.size, is_complete, self._limits, is_strict, of_bytes or sealed.size)
+    async def _probe(self, request: ProbeRequest, sealed: Blob, whose: str) -> Facts | None:
         with _read_only(sealed) as descriptor:
-            async with self._worker(self._lane_of_intake(whose), whose) as child:
-                reply = await self._ask(child, request, [descriptor], self._config.probe_timeout_s)
-                with _distrust(child):
-                    return checked_facts(expect(Probed, reply).facts, self._limits)
+            return await self._facts(request, [descriptor], whose)
+
+    async def _facts(self, request: ProbeRequest, descriptors: list[int], whose: str) -> Facts | None:
+        async with self._worker(self._lane_of_intake(whose), whose) as child:
+            reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
+            with _distrust(child):
+                return checked_facts(expect(Probed, reply).facts, self._limits)
 
     async def draw(self, drawing: Drawing, *, whose: str = "") -> Blob:
         """A placeholder or failure picture.

@@ -1,6 +1,6 @@
 """Frames between parent and worker: four bytes of length (big endian), then msgpack; descriptors ride along.
 
-A frame is small, for pictures travel as descriptors (SCM_RIGHTS). Both ends use this module: the parent through
+A frame is small, for whole pictures travel as descriptors (SCM_RIGHTS). Both ends use this module: the parent through
 ``process.py`` without blocking, the worker with a blocking socket. A frame that cannot be read ends the worker.
 """
 

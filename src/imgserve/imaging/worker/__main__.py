@@ -123,9 +123,9 @@ def _give_up(connection: socket.socket, fault: ImgserveError) -> None:
 def _carry_out(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> Reply:
     match request:
         case ProbeRequest():
-            data = _mapped(descriptors[0], request.size_bytes, is_read_whole=False)
+            is_mapped = bool(descriptors)
             found = probe.probe(
-                data,
+                _mapped(descriptors[0], request.size_bytes, is_read_whole=False) if is_mapped else request.head,
                 request.limits,
                 is_complete=request.is_complete,
                 source_bytes=request.source_bytes,
