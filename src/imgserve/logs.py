@@ -104,7 +104,7 @@ def as_json(seen: _Event) -> str:
 
 
 def as_text(seen: _Event) -> str:
-    shown = "".join(f" {name}={_quoted(value)}" for name, value in _told(seen))
+    shown = "".join([f" {name}={_quoted(value)}" for name, value in _told(seen)])
     return f"{_time(seen.at)} {_names.get(seen.level, 'info')} {seen.action}{shown}"
 
 
@@ -123,7 +123,8 @@ def _quoted(value: Field) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = f"{value:.1f}" if isinstance(value, float) else str(value)
-    return text if text.isprintable() and not any(mark in text for mark in ' "=') else json.dumps(text)
+    is_plain = text.isprintable() and " " not in text and '"' not in text and "=" not in text
+    return text if is_plain else json.dumps(text)
 
 
 def _time(at: float) -> str:
