@@ -199,6 +199,7 @@ DJANGO = (
     [
         FORM.replace("</form>", '<input name="title" aria-invalid="true"></form>'),
         DJANGO,
+        FORM.replace("</form>", '<input name="title" aria-invalid="spelling"></form>'),
         f'<form id="up">{FILE}</form><textarea form="up" aria-invalid="true"></textarea>',
     ],
 )
@@ -234,9 +235,10 @@ TAKEN = [
     (200, '<form><input name=q aria-invalid="true"></form>thanks'),
     (200, f'<form>{FILE}</form><form><input name=q aria-invalid="true"></form>'),
     (200, f'<form>{FILE}<ul class="errorlist"></ul></form>'),
+    (200, f'<form>{FILE}<input name=q aria-invalid="false"></form>'),
     (200, FORM),
-    (200, LOGIN),
     (201, DJANGO),
+    (201, LOGIN),
     (204, ""),
 ]
 

@@ -16,6 +16,8 @@ CELLS = ("td", "th")
 GROUPS = ("tbody", "thead", "tfoot")
 
 _NONE: Attributes = {}
+# Values of aria-invalid; "grammar", "spelling" and unknown ones mean true (WAI-ARIA 1.2, aria-invalid).
+_VALID = frozenset({"", "false", "undefined"})
 
 
 class Building:
@@ -47,7 +49,7 @@ class Building:
         if attributes.get("id"):
             number = len(self.found.forms) - 1 if name == "form" else None
             self.found.ids.setdefault(references.in_attribute(attributes["id"]), number)
-        if "aria-invalid" in attributes and attributes["aria-invalid"].strip().lower() == "true":
+        if "aria-invalid" in attributes and _is_wrong(attributes["aria-invalid"]):
             self.mark_invalid(context, attributes.get("form"))
 
     def mark_invalid(self, context: Context, form_id: str | None) -> None:
@@ -83,3 +85,7 @@ class Building:
     def is_between_cells(self) -> bool:
         """In a table, but in none of its cells."""
         return self.open.last((*GROUPS, "tr", "table")) > self.open.last((*CELLS, "caption", "template"))
+
+
+def _is_wrong(aria_invalid: str) -> bool:
+    return references.in_attribute(aria_invalid).strip().lower() not in _VALID
