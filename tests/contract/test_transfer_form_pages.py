@@ -230,6 +230,47 @@ async def test_an_encoded_answer_is_read(transfers: Transfers, site: PagesSite) 
     assert "marks a field" in await refused(transfers, site.url + "/page")
 
 
+@pytest.mark.parametrize("answer", [LOGIN, LOGIN + FORM.replace("image_file", "avatar"), "<input type=PASSWORD>"])
+@pytest.mark.parametrize("status", [200, 307, 308])
+async def test_a_login_page_as_the_answer_is_a_refusal(
+    transfers: Transfers, site: PagesSite, answer: str, status: int
+) -> None:
+    site.pages["/page"] = Given(200, FORM)
+    site.answers |= {"/take": Given(status, answer, location="/there?k=s3cret"), "/there": Given(200, answer)}
+    sentence = await refused(transfers, site.url + "/page")
+    assert "asks for a password" in sentence
+    assert "s3cret" not in sentence
+
+
+async def test_a_login_page_refuses_the_bare_file_too(transfers: Transfers, site: PagesSite) -> None:
+    site.pages["/up"] = Given(200, "post files here")
+    site.answers["/up"] = Given(200, LOGIN)
+    assert "asks for a password" in await refused(transfers, site.url + "/up")
+
+
+@pytest.mark.parametrize(
+    "answer", [Given(200, LOGIN, "text/plain"), Given(200, "log in: " + "x" * 1_100_000 + LOGIN), Given(201, LOGIN)]
+)
+async def test_a_login_page_that_cannot_be_read_takes_nothing_back(
+    transfers: Transfers, site: PagesSite, answer: Given
+) -> None:
+    site.pages["/page"] = Given(200, FORM)
+    site.answers["/take"] = answer
+    await post(transfers, site.url + "/page")
+    assert len(site.posts()) == 1
+
+
+@pytest.mark.parametrize("answer", ["thanks" + LOGIN, FORM + LOGIN])
+async def test_a_login_on_every_page_of_a_site_says_nothing(
+    transfers: Transfers, site: PagesSite, caplog: pytest.LogCaptureFixture, answer: str
+) -> None:
+    site.pages["/page"] = Given(200, LOGIN + FORM)
+    site.answers["/take"] = Given(200, answer)
+    with caplog.at_level(logging.INFO):
+        await post(transfers, site.url + "/page")
+    assert "taken, not confirmed" in caplog.text
+
+
 TAKEN = [
     (200, "thanks"),
     (200, '<form><input name=q aria-invalid="true"></form>thanks'),
@@ -237,6 +278,7 @@ TAKEN = [
     (200, f'<form>{FILE}<ul class="errorlist"></ul></form>'),
     (200, f'<form>{FILE}<input name=q aria-invalid="false"></form>'),
     (200, FORM),
+    (200, FORM + LOGIN),
     (201, DJANGO),
     (201, LOGIN),
     (204, ""),

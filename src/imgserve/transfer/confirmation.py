@@ -13,6 +13,7 @@ REDIRECTS = frozenset({301, 302, 303})
 _MOST_NAMES = 10
 _LONGEST_NAME = 40
 _LONGEST_PLACE = 200
+_MEMBERS_ONLY = "the site takes uploads from members only, or has refused this one"
 
 
 def no_page(destination: Destination, page: Answer) -> DeliveryFailed:
@@ -40,7 +41,7 @@ def wants_password(destination: Destination, led_to: str) -> DeliveryFailed:
     return DeliveryFailed(
         f"{location.origin(destination.url)} answered the upload with a redirect to {_place(led_to)}, "
         "which asks for a password",
-        "the site takes uploads from members only, or has refused this one",
+        _MEMBERS_ONLY,
     )
 
 
@@ -53,15 +54,27 @@ def check_success(destination: Destination, answer: Answer) -> None:
         )
 
 
-def is_same_form(destination: Destination, page: Page) -> bool:
-    """Whether a 200 shows the form again. Raises DeliveryFailed if it also says that something in it is wrong."""
-    form = page.form_with(destination.field)
+def doubt(destination: Destination, answer: Page, upload_page: Page | None) -> str:
+    """Why a 200 with this page is no sure success; empty if nothing in it says so. Raises DeliveryFailed for a refusal.
+
+    A login box on the upload page too is part of the site's layout, and no answer to the upload.
+    """
+    form = answer.form_with(destination.field)
     if form is not None and form.is_invalid:
         raise DeliveryFailed(
             f"{location.origin(destination.url)} answered the upload with its form, and marks a field in it as wrong",
             "fill the form in by hand, in a browser without scripts, to see what it says",
         )
-    return form is not None
+    if form is not None:
+        return "the answer is the upload form again"
+    if not answer.has_password:
+        return ""
+    if upload_page is None or not upload_page.has_password:
+        raise DeliveryFailed(
+            f"{location.origin(destination.url)} answered the upload with a page that asks for a password",
+            _MEMBERS_ONLY,
+        )
+    return "the answer asks for a password, as the upload page does"
 
 
 def _place(url: str) -> str:

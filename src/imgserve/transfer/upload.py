@@ -102,8 +102,8 @@ class _Upload:
         elif http.is_good(answer.status):
             confirmation.check_success(self._destination, answer)
             shown = await self._shown(answer) if answer.status == 200 else None
-            if shown is not None and confirmation.is_same_form(self._destination, shown):
-                detail = "taken, not confirmed: the answer is the upload form again"
+            if shown is not None and (doubt := confirmation.doubt(self._destination, shown, seen.contents)):
+                detail = f"taken, not confirmed: {doubt}"
                 logs.event("form_taken", detail=detail, host=str(location.origin(answer.url)), state=self._write.state)
 
     async def _led(self, session: Session, seen: _Seen, answer: Answer) -> _Seen | None:
