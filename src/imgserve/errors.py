@@ -23,7 +23,7 @@
     ├─ api/problems.py       BodyNoJob, BodyTooSlow
     ├─ client.py             NoServer, NotAllowed, Silent, Refused
     ├─ commands/             NotEnded, RunByAnother, RenderRefused
-    ├─ api/auth.py           KeyFileInvalid
+    ├─ api/keyfile.py        KeyFileInvalid
     ├─ api/protected.py      NotAuthorised (302)
     └─ api/rate.py           RateLimited (301)
 

@@ -21,10 +21,11 @@ import uvloop
 
 from imgserve import descriptors, failpoint, lifecycle, logs, metrics, pages, tracing
 from imgserve.api import app, control, headers
-from imgserve.api.auth import App, KeyFileInvalid, Keys, read_keys
+from imgserve.api.auth import App, Keys
 from imgserve.api.config import Config as DoorsConfig
 from imgserve.api.connection import BACKLOG, Server, TimedProtocol
 from imgserve.api.jobs import job_handlers
+from imgserve.api.keyfile import KeyFileInvalid, read_keys
 from imgserve.api.protected import Protected
 from imgserve.api.refusals import Refusals
 from imgserve.api.seats import Seats

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from examples.receivers import FtpReceiver, HttpReceiver
 
-from imgserve.api.auth import read_keys
+from imgserve.api.keyfile import read_keys
 from tests.certificates import Authority
 from tests.daemon import LOOPBACK, Daemon, wait_until
 from tests.pages import commands_in

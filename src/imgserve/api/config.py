@@ -2,8 +2,8 @@
 
 import msgspec
 
-from imgserve.api.auth import Key
 from imgserve.api.cors import parse_origin
+from imgserve.api.keyfile import Key
 from imgserve.api.tls import Certificate, CertificateInvalid
 
 

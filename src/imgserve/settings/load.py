@@ -15,8 +15,8 @@ from typing import Annotated
 import msgspec
 
 from imgserve import failpoint
-from imgserve.api.auth import Key, KeyFileInvalid, read_keys
 from imgserve.api.config import Config as ApiConfig
+from imgserve.api.keyfile import Key, KeyFileInvalid, read_keys
 from imgserve.attempt import Config as AttemptConfig
 from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Config as PoolConfig
