@@ -310,11 +310,12 @@ def test_hangup_reads_the_keys_anew_and_keeps_them_if_it_cannot(house: House, tm
     keys.write_text(OTHER_KEY)
     house.hang_up()
     assert [answered(house, key) for key in (KEY, OTHER_KEY)] == [401, 200]
-    for text in ("short", "# none\n", None):
+    for text in ("short", "# none\n", f"a:{KEY}\nb:{KEY}\n", None):
         keys.unlink() if text is None else keys.write_text(text)
         house.hang_up()
         assert [answered(house, key) for key in (KEY, OTHER_KEY)] == [401, 200]
-    assert house.log.count("error reload_failed") == 3
+    assert house.log.count("error reload_failed") == 4
+    assert f"lines 1 and 2 of {keys} hold the same key" in house.log
     assert OTHER_KEY not in house.log
 
 

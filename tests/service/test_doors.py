@@ -196,6 +196,11 @@ def test_a_bad_line_of_the_key_file_is_named_and_not_shown(tmp_path: Path) -> No
         Daemon(tmp_path / "data", "--api-key-file", str(keys)).start()
     assert f"line 2 of {keys}: each key must be" in str(refused.value)
     assert "too-short" not in str(refused.value)
+    keys.write_text("shop:the-key-of-the-shop-1\nblog:the-key-of-the-shop-1\n")
+    with pytest.raises(AssertionError, match="ended with 1") as refused:
+        Daemon(tmp_path / "data", "--api-key-file", str(keys)).start()
+    assert f"lines 1 and 2 of {keys} hold the same key" in str(refused.value)
+    assert "the-key-of-the-shop" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

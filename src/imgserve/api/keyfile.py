@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from imgserve.errors import ImgserveError, cause_of
 
 MIN_KEY_LENGTH = 16
 _NAMED = re.compile(r"(?P<name>[\w.-]{1,32})(?::|\s+)(?P<key>\S{16,})", re.ASCII)
+_NAME_ALONE = re.compile(r"[\w.-]{1,32}:", re.ASCII)
 
 
 class KeyFileInvalid(ImgserveError):
@@ -41,13 +43,17 @@ def read_keys(path: str) -> tuple[Key, ...]:
     except UnicodeDecodeError as error:
         raise KeyFileInvalid(f"{path} is not UTF-8, expected a key a line") from error
     lines = [line.strip() for line in text.splitlines()]
-    keys = tuple(_key(line, path, number) for number, line in enumerate(lines, 1) if line and not line.startswith("#"))
+    keys = {number: _key(line, path, number) for number, line in enumerate(lines, 1) if line and line[0] != "#"}
     if not keys:
         raise KeyFileInvalid(f"{path} holds no key, expected one a line")
-    return keys
+    _check_owners(keys, path)
+    _check_names(keys, path)
+    return tuple(keys.values())
 
 
 def _key(line: str, path: str, number: int) -> Key:
+    if _NAME_ALONE.fullmatch(line):
+        raise KeyFileInvalid(f"line {number} of {path} has a name and no key, expected name:key")
     named = _NAMED.fullmatch(line)
     name, key = (named["name"], named["key"]) if named else (f"line-{number}", line)
     if len(key) < MIN_KEY_LENGTH or not key.isascii() or not key.isprintable() or " " in key:
@@ -57,3 +63,32 @@ def _key(line: str, path: str, number: int) -> Key:
     # A key without a name may look like one with a name; its owner sends the whole line.
     digests = tuple(hashlib.sha256(text.encode()).digest() for text in dict.fromkeys((key, line)))
     return Key(name if named else f"#{digests[0].hex()[:16]}", name, digests)
+
+
+def _check_owners(keys: Mapping[int, Key], path: str) -> None:
+    """A key of two callers would be the first one's, without a word. Raises KeyFileInvalid."""
+    lines_of: dict[bytes, list[int]] = {}
+    for number, key in keys.items():
+        for digest in key.digests:
+            lines_of.setdefault(digest, []).append(number)
+    for numbers in lines_of.values():
+        if len({keys[number].caller for number in numbers}) > 1:
+            raise KeyFileInvalid(f"{_lines(numbers)} of {path} hold the same key", "give each caller a key of its own")
+
+
+def _check_names(keys: Mapping[int, Key], path: str) -> None:
+    """Callers are told apart by their names: "Shop" and "shop" would share neither quota nor jobs. Raises likewise."""
+    lines_of: dict[str, dict[str, int]] = {}
+    for number, key in keys.items():
+        lines_of.setdefault(key.caller.lower(), {}).setdefault(key.caller, number)
+    for numbers in lines_of.values():
+        if len(numbers) > 1:
+            names = " and ".join(f'"{name}"' for name in numbers)
+            raise KeyFileInvalid(
+                f"{_lines(list(numbers.values()))} of {path} name {names}, which differ by case only",
+                "spell them alike if they are one caller, else choose another name",
+            )
+
+
+def _lines(numbers: list[int]) -> str:
+    return f"lines {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
