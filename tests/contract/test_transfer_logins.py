@@ -203,6 +203,16 @@ def test_a_referer_that_cannot_be_sent_is_a_problem(text: str) -> None:
     assert [problem.partition(":")[0] for problem in Config(referers=(text,)).problems()] == ["referers"]
 
 
+def test_a_host_with_two_referers_is_a_problem() -> None:
+    texts = ("Pics.test=https://a.test/", "*.pics.test=https://b.test/", "pics.test=https://c.test/")
+    assert Config(referers=(*texts, "x")).problems() == (
+        "referers: expected HOST=URL such as pics.example.com=https://shop.example.com/, got 'x'",
+        "referers: pics.test stands there twice, expected one URL for each host",
+    )
+    assert not Config(referers=texts[1:]).problems()
+    assert not Config(referers=(texts[2], texts[2])).problems()
+
+
 def test_a_domain_covers_its_hosts() -> None:
     domain = parse_referer("*.Pics.test=https://shop.test/a=b")
     assert domain.url == "https://shop.test/a=b"

@@ -5,6 +5,7 @@ Called by intake, the runner and the GET road; ``service`` builds one for the wh
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,11 +75,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             found.append(f"ca_file: expected a file of PEM certificates, there is none at {self.ca_file!r}")
         if self.proxy and not _is_read_by(parse_proxy, self.proxy):
             found.append(f"proxy: expected scheme://host:port, the scheme one of {', '.join(SCHEMES)}")
-        found += [
-            f"referers: expected HOST=URL such as pics.example.com=https://shop.example.com/, got {text!r}"
-            for text in self.referers
-            if not _is_read_by(parse_referer, text)
-        ]
+        found += _referer_problems(self.referers)
         return tuple(found)
 
     def __repr__(self) -> str:
@@ -236,6 +233,16 @@ class Transfers:
         if place is None:
             raise DestinationRefused("The file is beneath no --write-root", "--write-root DIR opens a directory")
         return place
+
+
+def _referer_problems(texts: tuple[str, ...]) -> Iterator[str]:
+    readable = [text for text in texts if _is_read_by(parse_referer, text)]
+    for text in texts:
+        if text not in readable:
+            yield f"referers: expected HOST=URL such as pics.example.com=https://shop.example.com/, got {text!r}"
+    times = Counter(referer.host for referer in set(map(parse_referer, readable)))
+    for host in sorted(host for host in times if times[host] > 1):
+        yield f"referers: {host} stands there twice, expected one URL for each host"
 
 
 def _is_read_by(parse: Callable[[str], object], text: str) -> bool:
