@@ -26,8 +26,9 @@ from bench.peers import Peers
 from bench.picture import RESULT_HEIGHT_PX, RESULT_WIDTH_PX, photo
 from tests.daemon import LOOPBACK, Daemon
 
+from imgserve.imaging.config import Config
 from imgserve.imaging.messages import Drawing
-from imgserve.imaging.pool import Config, Pool
+from imgserve.imaging.pool import Pool
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 

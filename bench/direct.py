@@ -19,8 +19,9 @@ from bench import processes
 from bench.picture import RESULT_HEIGHT_PX, RESULT_WIDTH_PX
 
 from imgserve.blob import Blob
+from imgserve.imaging.config import Config
 from imgserve.imaging.messages import RenderTask
-from imgserve.imaging.pool import Config, Pool
+from imgserve.imaging.pool import Pool
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Resize

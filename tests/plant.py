@@ -13,7 +13,7 @@ from imgserve.blob import Blob
 from imgserve.callers import Sharing
 from imgserve.debts import Debts
 from imgserve.delivery import Deliveries
-from imgserve.imaging import pool as pools
+from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool
 from imgserve.intake import Intake
 from imgserve.jobs.job import Accepted, PlaceholderResult, PlaceholderState
@@ -117,7 +117,7 @@ async def plant(directory: Path) -> AsyncIterator[Plant]:
     (directory / "in" / "a.png").write_bytes(pictures.encoded(pictures.scene(64, 48), "png"))
     house = SqliteHouse(directory / "data")
     queue = await house.open(time.time())
-    pool = Pool(pools.Config(workers=1), Limits())
+    pool = Pool(PoolConfig(workers=1), Limits())
     config = TransferConfig(
         allow_networks=("127.0.0.0/8",),
         read_roots=(str(directory / "in"),),

@@ -12,9 +12,10 @@ import pytest_asyncio
 
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
+from imgserve.imaging.config import Config
 from imgserve.imaging.faults import PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import RenderTask
-from imgserve.imaging.pool import Config, Pool
+from imgserve.imaging.pool import Pool
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize, Resize

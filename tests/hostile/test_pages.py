@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from imgserve import pages
-from imgserve.imaging.pool import Config, Pool
+from imgserve.imaging.config import Config
+from imgserve.imaging.pool import Pool
 from imgserve.spec.limits import Limits
 from imgserve.spec.page import Page
 from imgserve.transfer.faults import DeliveryFailed

@@ -12,9 +12,10 @@ import pytest_asyncio
 
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
+from imgserve.imaging.config import Config
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import RenderTask
-from imgserve.imaging.pool import Config, Pool
+from imgserve.imaging.pool import Pool
 from imgserve.imaging.worker import svgsize, vips
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import Blob
+from imgserve.imaging.config import Config
 from imgserve.imaging.messages import RenderTask
-from imgserve.imaging.pool import Config, Pool
+from imgserve.imaging.pool import Pool
 from imgserve.imaging.worker import sandbox
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits

@@ -17,8 +17,9 @@ import pytest_asyncio
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.imaging import starter
+from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
-from imgserve.imaging.pool import Config, Pool
+from imgserve.imaging.pool import Pool
 from imgserve.imaging.process import CannotStartWorker, WorkerOptions
 from imgserve.imaging.template import Template
 from imgserve.spec.limits import Limits

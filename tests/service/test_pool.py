@@ -20,9 +20,10 @@ from PIL import Image
 
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
+from imgserve.imaging.config import Config, Isolation
 from imgserve.imaging.faults import NoWorker, PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid, WorkerDied
 from imgserve.imaging.messages import Drawing, RenderTask
-from imgserve.imaging.pool import Config, Isolation, Pool, PoolCannotStart
+from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.imaging.process import Child
 from imgserve.imaging.worker import turbojpeg
 from imgserve.spec.facts import Facts, Size
@@ -337,7 +338,8 @@ def test_the_parent_never_loads_libvips() -> None:
 def test_workers_end_with_their_parent(isolation: Isolation) -> None:
     program = (
         "import asyncio, os\n"
-        "from imgserve.imaging.pool import Config, Pool\n"
+        "from imgserve.imaging.config import Config\n"
+        "from imgserve.imaging.pool import Pool\n"
         "from imgserve.spec.limits import Limits\n"
         "async def main():\n"
         f"    pool = Pool(Config(workers=1, isolation={isolation!r}), Limits())\n"

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import Blob
+from imgserve.imaging.config import Config, Isolation
 from imgserve.imaging.messages import Drawing
-from imgserve.imaging.pool import Config, Isolation, Pool
+from imgserve.imaging.pool import Pool
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from tests.service.test_pool import PHOTO, TASK, until

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from imgserve.blob import Blob
+from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout
 from imgserve.imaging.messages import Drawing
-from imgserve.imaging.pool import Config, Pool
+from imgserve.imaging.pool import Pool
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from tests.service.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, until

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from imgserve.imaging.pool import Config as PoolConfig
+from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool
 from imgserve.placeholder import Config, Placeholders
 from imgserve.spec.limits import Limits

@@ -17,7 +17,7 @@ import msgspec
 from imgserve.check import certificates, exposure, files, installation, machine, storage, workers
 from imgserve.check.finding import Finding, State, fault, ok
 from imgserve.errors import counted
-from imgserve.imaging.pool import Config as PoolConfig
+from imgserve.imaging.config import Config as PoolConfig
 from imgserve.settings.load import Settings
 
 STATES: tuple[State, ...] = get_args(State)  # from good to bad

@@ -11,8 +11,9 @@ import msgspec
 from imgserve.blob import Blob
 from imgserve.check.finding import Finding, fault, ok, warning
 from imgserve.errors import ImgserveError
+from imgserve.imaging.config import Config
 from imgserve.imaging.messages import Drawing, RenderTask
-from imgserve.imaging.pool import Config, Pool, PoolCannotStart
+from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize, Resize

@@ -17,7 +17,7 @@ from imgserve.blob import Blob
 from imgserve.commands import words
 from imgserve.commands.words import Commands
 from imgserve.errors import ImgserveError, using
-from imgserve.imaging import pool
+from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.render import Renderer
 from imgserve.settings import load
@@ -145,7 +145,7 @@ async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
     limits = Limits()
     everywhere = dispatch.Config(read_roots=("/",), write_roots=("/",))
     is_system_allowed = load.allows_system_libvips(load.process_environment())
-    config = pool.Config(workers=1, allow_system_libvips=is_system_allowed)
+    config = PoolConfig(workers=1, allow_system_libvips=is_system_allowed)
     transfers, workers = Transfers(everywhere, limits), Pool(config, limits)
     renderer = Renderer(transfers, workers)
     try:

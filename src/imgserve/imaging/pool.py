@@ -11,14 +11,14 @@ which none that has read one principal's bytes is ever given to another.
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Literal
 
 import msgspec
 
-from imgserve import descriptors, logs
+from imgserve import logs
 from imgserve.blob import Blob
+from imgserve.imaging.assignment import Assignment
+from imgserve.imaging.config import Config
 from imgserve.imaging.faults import NoWorker, RenderFailed, WorkerDied, stopping
 from imgserve.imaging.lane import Lane
 from imgserve.imaging.messages import (
@@ -35,8 +35,9 @@ from imgserve.imaging.messages import (
     Request,
     Written,
 )
-from imgserve.imaging.process import CannotStartWorker, Child, Sandbox, WorkerOptions
-from imgserve.imaging.replies import Distrusted, checked_facts, died, expect, fault_of, take_page, take_result
+from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
+from imgserve.imaging.replies import checked_facts, distrust, expect, fault_of, take_page, take_result
+from imgserve.imaging.sealed import read_only
 from imgserve.imaging.stock import Owner, Sizes, Stock
 from imgserve.spec.facts import Facts, Size
 from imgserve.spec.limits import Limits
@@ -44,29 +45,11 @@ from imgserve.spec.page import Page
 from imgserve.spec.recipe import Format
 from imgserve.states import State
 
-Isolation = Literal["principal", "picture", "shared"]
 _RENDER, _INTAKE, _DRAWING = "render", "intake", "drawing"
 _KEPT_FORKED = 16  # forked workers share most of their memory, so eight principals may keep one of each kind
 # Of a download that goes on: nearly all headers are that short; a longer one than the second is read when all is there.
 _FEW_BYTES, _MOST_COPIED_BYTES = 16_384, 1 << 20
 _MOST_MEDIA_TYPE = 200  # a header may be longer than a frame
-
-
-class Config(msgspec.Struct, frozen=True):
-    """``workers`` render at the same time; the intake worker and those that stand ready come on top.
-
-    ``isolation``: whose pictures one process may read: one principal's, a single one, everybody's.
-    """
-
-    workers: int = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
-    render_timeout_s: float = 15.0
-    svg_timeout_s: float = 5.0
-    probe_timeout_s: float = 5.0
-    recycle_after: int = 1000
-    memory_limit_bytes: int = 2_500_000_000
-    sandbox: Sandbox = "auto"
-    isolation: Isolation = "principal"
-    allow_system_libvips: bool = False
 
 
 class Rendition(msgspec.Struct, frozen=True):
@@ -174,13 +157,13 @@ class Pool:
         return facts
 
     async def _probe(self, request: ProbeRequest, sealed: Blob, whose: str) -> Facts | None:
-        with _read_only(sealed) as descriptor:
+        with read_only(sealed) as descriptor:
             return await self._facts(request, [descriptor], whose)
 
     async def _facts(self, request: ProbeRequest, descriptors: list[int], whose: str) -> Facts | None:
         async with self._worker(self._lane_of_intake(whose), whose) as child:
             reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
-            with _distrust(child):
+            with distrust(child):
                 return checked_facts(expect(Probed, reply).facts, self._limits)
 
     async def draw(self, drawing: Drawing, *, whose: str = "") -> Blob:
@@ -206,7 +189,7 @@ class Pool:
         request = RenderRequest(source.size, task, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
         worker = self._lone_worker() if is_alone else self._worker(self._render, whose)
-        with _read_only(source) as descriptor:
+        with read_only(source) as descriptor:
             async with worker as child:
                 return await self._write(child, request, [descriptor], timeout_s, task.size, output_format)
 
@@ -221,14 +204,14 @@ class Pool:
         source, result = Blob.of(page), Blob()
         request = PageRequest(source.size, media_type[:_MOST_MEDIA_TYPE])
         lane = self._lane_of_intake(whose) if is_reply_awaited else self._render
-        with _read_only(source) as descriptor:
+        with read_only(source) as descriptor:
             async with contextlib.AsyncExitStack() as held:
                 async with asyncio.timeout_at(ends_at):
                     child = await held.enter_async_context(self._worker(lane, whose))
                 left_s = max(ends_at - asyncio.get_running_loop().time(), 0.001)
                 timeout_s = min(self._config.probe_timeout_s, left_s)
                 reply = await self._ask(child, request, [descriptor, result.fd], timeout_s)
-                with _distrust(child):
+                with distrust(child):
                     expect(PageRead, reply)
                     return take_page(result)
 
@@ -243,7 +226,7 @@ class Pool:
     ) -> Rendition:
         result = Blob()
         reply = await self._ask(child, request, [*descriptors, result.fd], timeout_s)
-        with _distrust(child):
+        with distrust(child):
             take_result(result, expect(Written, reply), size, output_format, self._limits)
         return Rendition(result, size, output_format)
 
@@ -270,11 +253,11 @@ class Pool:
         helps = self._is_shared() and not self._intake.idle and self._render.is_ready_for(whose)
         return self._render if helps else self._intake
 
-    def _worker(self, lane: Lane, whose: str, *, is_drawing: bool = False) -> "_Held":
+    def _worker(self, lane: Lane, whose: str, *, is_drawing: bool = False) -> Assignment:
         self._check_open()
         is_used_up = self._config.isolation == "picture" and not is_drawing
         most_renders = 0 if is_used_up else self._config.recycle_after
-        return _Held(lane, self._stock, self._owner(lane, whose, is_drawing=is_drawing), whose, most_renders)
+        return Assignment(lane, self._stock, self._owner(lane, whose, is_drawing=is_drawing), whose, most_renders)
 
     @contextlib.asynccontextmanager
     async def _lone_worker(self) -> AsyncIterator[Child]:
@@ -310,76 +293,3 @@ class Pool:
         if self._stock.starter.is_forking:
             return Sizes(working, kept=_KEPT_FORKED if is_shared else 0, fresh=2)
         return Sizes(working, kept=working if is_shared else 0, fresh=1)
-
-
-class _Held:
-    """A place in the lane, and a process that this principal may have for it, as long as the block runs.
-
-    These three are classes, since each picture goes through several of them, and a generator costs twice as much.
-    """
-
-    __slots__ = ("_child", "_lane", "_most_renders", "_owner", "_stock", "_whose")
-
-    def __init__(self, lane: Lane, stock: Stock, owner: Owner, whose: str, most_renders: int) -> None:
-        self._lane = lane
-        self._stock = stock
-        self._owner = owner
-        self._whose = whose
-        self._most_renders = most_renders
-
-    async def __aenter__(self) -> Child:
-        await self._lane.acquire(self._whose)
-        try:
-            self._child = await self._stock.take(self._owner)
-        except BaseException:
-            self._lane.release(self._whose)
-            raise
-        return self._child
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._child.renders >= self._most_renders:
-            self._child.kill("retired")
-        self._stock.give_back(self._child, self._owner)
-        self._lane.release(self._whose)
-
-
-class _distrust:
-    """End a worker that says what none of ours says; the picture has cost a worker its life. Raises WorkerDied."""
-
-    __slots__ = ("_child",)
-
-    def __init__(self, child: Child) -> None:
-        self._child = child
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, Distrusted):
-            self._child.kill("fault")
-            raise died(error) from error
-
-
-class _read_only:
-    """A descriptor for a worker, with an offset of its own; the blob is sealed, or not shown to any worker.
-
-    Through /proc a worker may open what it may only read for writing too, so the descriptor alone protects nothing.
-    Raises NoWorker.
-    """
-
-    __slots__ = ("_descriptor", "_source")
-
-    def __init__(self, source: Blob) -> None:
-        self._source = source
-
-    def __enter__(self) -> int:
-        try:
-            self._source.seal()
-        except OSError as error:
-            raise NoWorker(f"the source cannot be sealed: {error.strerror}", "use a kernel of 5.1 or newer") from error
-        with descriptors.needed():
-            self._descriptor = os.open(f"/proc/self/fd/{self._source.fd}", os.O_RDONLY | os.O_CLOEXEC)
-        return self._descriptor
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)

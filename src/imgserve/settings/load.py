@@ -19,7 +19,7 @@ from imgserve.api.config import Config as ApiConfig
 from imgserve.api.keyfile import Key, KeyFileInvalid, read_keys
 from imgserve.attempt import Config as AttemptConfig
 from imgserve.errors import ImgserveError
-from imgserve.imaging.pool import Config as PoolConfig
+from imgserve.imaging.config import Config as PoolConfig
 from imgserve.intake import Config as IntakeConfig
 from imgserve.jobs.queue import Config as QueueConfig
 from imgserve.logfile import Config as LogConfig

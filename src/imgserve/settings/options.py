@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from imgserve.imaging.pool import Isolation
+from imgserve.imaging.config import Isolation
 from imgserve.imaging.process import Sandbox
 from imgserve.logs import Format as LogFormat
 from imgserve.logs import Level as LogLevel
