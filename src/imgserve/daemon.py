@@ -18,6 +18,7 @@ from typing import TextIO
 import msgspec
 
 from imgserve import lifecycle, logfile, logs, readiness, service
+from imgserve.api.listener import listen
 from imgserve.api.server import StartedAs
 from imgserve.errors import ImgserveError, sentence_of, using
 from imgserve.logfile import LogFile
@@ -140,7 +141,7 @@ def _serve(
     on_hangup: Callable[[], None],
 ) -> int:
     _make_data_dir(settings.data_dir, identity)
-    with service.listen(settings.api) as listener:
+    with listen(settings.api) as listener:
         certificate = settings.api.certificate()  # now, because the key may be root's alone
         if identity is not None:
             _become(identity)

@@ -24,6 +24,7 @@
     ├─ client.py             NoServer, NotAllowed, Silent, Refused
     ├─ commands/             NotEnded, RunByAnother, RenderRefused
     ├─ api/keyfile.py        KeyFileInvalid
+    ├─ api/listener.py       CannotListen
     ├─ api/protected.py      NotAuthorised (302)
     └─ api/rate.py           RateLimited (301)
 

@@ -6,7 +6,6 @@ The HTTP server runs inside our own event loop, so that start, drain and signals
 import asyncio
 import contextlib
 import ctypes
-import errno
 import gc
 import logging
 import signal
@@ -16,14 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import uvicorn
 import uvloop
 
 from imgserve import descriptors, failpoint, lifecycle, logs, metrics, pages, tracing
-from imgserve.api import app, control, headers
-from imgserve.api.auth import App, Keys
-from imgserve.api.config import Config as DoorsConfig
-from imgserve.api.connection import BACKLOG, Server, TimedProtocol
+from imgserve.api import app, control, listener
+from imgserve.api.auth import Keys
+from imgserve.api.connection import TimedProtocol
 from imgserve.api.jobs import job_handlers
 from imgserve.api.keyfile import KeyFileInvalid, read_keys
 from imgserve.api.protected import Protected
@@ -62,14 +59,6 @@ KEEP_BYTES = 64 * 1024 * 1024
 PARTS_RESERVE_S, QUEUE_RESERVE_S = 1.0, 0.7
 TRACES_S = 0.4
 QUEUE = "the queue"
-
-
-LISTENING = {
-    errno.EADDRINUSE: ("another program listens there", "choose another --port, or end that program"),
-    errno.EADDRNOTAVAIL: ("this machine has no such address", "choose another --host"),
-    errno.EACCES: ("ports below 1024 are root's", "choose another --port, or start it as root with --user"),
-    socket.EAI_NONAME: ("there is no such host", "choose another --host"),
-}
 
 
 class CannotStart(ImgserveError):
@@ -174,7 +163,8 @@ async def _serve(settings: Settings, door: Door, shares: Shares, ending: Ending)
             parts.states,
         )  # fmt: skip
         seats = Seats(*settings.api.connections(shares.connections))
-        server = _server(application, TimedProtocol, settings, door.certificate, seats)
+        timeout_s = settings.api.header_timeout_s
+        server = listener.server(application, TimedProtocol, timeout_s, door.certificate, seats)
         host, port = door.listener.getsockname()[:2]
         scheme = "https" if door.certificate else "http"
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
@@ -191,33 +181,6 @@ async def _serve(settings: Settings, door: Door, shares: Shares, ending: Ending)
             await ending.close({"the HTTP server": serving}, PARTS_RESERVE_S)
 
 
-def _server(
-    application: App,
-    protocol: type[TimedProtocol],
-    settings: Settings,
-    certificate: Certificate | None = None,
-    seats: Seats | None = None,
-) -> Server:
-    return Server(
-        uvicorn.Config(
-            application,
-            http=partial(protocol, header_timeout_s=settings.api.header_timeout_s),  # type: ignore[arg-type]
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,  # a header must not say who the client is
-            ws="none",
-            server_header=False,
-            headers=headers.fixed(),
-            timeout_keep_alive=10,
-            timeout_graceful_shutdown=1,
-        ),
-        certificate,
-        settings.api.header_timeout_s,
-        seats,
-    )
-
-
 @contextlib.asynccontextmanager
 async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: Ending) -> AsyncIterator[None]:
     """Serve the operator's door, and tell the log of changes of state."""
@@ -225,9 +188,10 @@ async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: En
         *job_handlers(parts.intake, parts.desk, parts.refusals),
         server_handler(parts.states, parts.queue, parts.pool, itself),
     ]
-    with control.listening(settings.data_dir) as listener:
-        server = _server(control.build_control(handlers, settings.api.body_timeout_s), control.OwnersProtocol, settings)
-        serving = asyncio.create_task(server.serve([listener]))
+    with control.listening(settings.data_dir) as own_socket:
+        application = control.build_control(handlers, settings.api.body_timeout_s)
+        server = listener.server(application, control.OwnersProtocol, settings.api.header_timeout_s)
+        serving = asyncio.create_task(server.serve([own_socket]))
         watching = [asyncio.create_task(watch) for watch in (parts.states.watch(), parts.transfers.watch_roots())]
         try:
             yield
@@ -281,23 +245,6 @@ async def _parts(
 
 def _count_end(ended: Ended) -> None:
     metrics.job_ended(ended.status, ended.error, ended.ended_at - ended.created_at)
-
-
-def listen(config: DoorsConfig) -> socket.socket:
-    """The listening socket, for ``run``. Raises CannotStart when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((config.host, config.port))
-        listener.listen(BACKLOG)  # now, so that the ready line is true when it is printed
-    except OSError as error:
-        listener.close()
-        reason, hint = LISTENING.get(
-            error.errno or 0, (error.strerror or str(error), "choose another --host or --port")
-        )
-        raise CannotStart(f"cannot listen on {config.host}:{config.port}: {reason}", hint) from error
-    return listener
 
 
 def _reload(keys: Keys, key_file: str, door: Door) -> None:
