@@ -26,10 +26,11 @@ OPERATOR_CALLER = Caller(OPERATOR, "operator")
 
 
 def job_handlers(intake: Intake, desk: Desk, refusals: Refusals) -> list[HTTPRouteHandler]:
-    @get("/v1/refusals", sync_to_thread=False)
-    def refused(limit: Annotated[int, Parameter(ge=1, le=MAX_REFUSALS)] = 50) -> RefusalPage:
-        """Jobs that were refused since the server's start, the newest first."""
-        return RefusalPage(refusals.newest(limit))
+    return [*_stored(desk), _submit(intake, desk, refusals), _refused(refusals)]
+
+
+def _stored(desk: Desk) -> list[HTTPRouteHandler]:
+    """For the jobs in the queue."""
 
     @get("/v1/jobs")
     async def page(
@@ -54,6 +55,10 @@ def job_handlers(intake: Intake, desk: Desk, refusals: Refusals) -> list[HTTPRou
     async def retry(job_id: str) -> JobView:
         return await desk.retry(job_id)
 
+    return [page, show, cancel, retry]
+
+
+def _submit(intake: Intake, desk: Desk, refusals: Refusals) -> HTTPRouteHandler:
     @post("/v1/jobs")
     async def submit(request: Request[Any, Any, Any]) -> Response[JobView]:
         """The body is a job of the classic protocol; 202 once its placeholder is out."""
@@ -74,4 +79,13 @@ def job_handlers(intake: Intake, desk: Desk, refusals: Refusals) -> list[HTTPRou
             background=BackgroundTask(intake.answered, answer.number),
         )
 
-    return [page, show, cancel, retry, submit, refused]
+    return submit
+
+
+def _refused(refusals: Refusals) -> HTTPRouteHandler:
+    @get("/v1/refusals", sync_to_thread=False)
+    def refused(limit: Annotated[int, Parameter(ge=1, le=MAX_REFUSALS)] = 50) -> RefusalPage:
+        """Jobs that were refused since the server's start, the newest first."""
+        return RefusalPage(refusals.newest(limit))
+
+    return refused
