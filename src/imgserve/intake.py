@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -24,18 +24,16 @@ from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.queue import Queue, QueueFull, ShareFull
 from imgserve.placeholder import Placeholders
 from imgserve.probe import facts_of
+from imgserve.resolve import Resolver
 from imgserve.spec import tags
-from imgserve.spec.destination import Destination
 from imgserve.spec.facts import Facts
-from imgserve.spec.faults import Fault, RequestInvalid
 from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import DEFAULT_QUALITY, MEDIA_TYPE, Format
-from imgserve.spec.request import FixedOutput, JobRequest, OutputRequest, check_places, check_shape, fix
-from imgserve.spec.source import Source
+from imgserve.spec.request import FixedOutput, JobRequest, check_shape
 from imgserve.stage import stage
 from imgserve.states import State
 from imgserve.transfer.dispatch import Transfers, Write
-from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused, SourceRefused
+from imgserve.transfer.faults import DeliveryUnknown
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.spool import Store
 
@@ -60,6 +58,9 @@ class Config(msgspec.Struct, frozen=True):
     jpeg_quality: int = DEFAULT_QUALITY["jpeg"]
     webp_quality: int = DEFAULT_QUALITY["webp"]
     avif_quality: int = DEFAULT_QUALITY["avif"]
+
+    def qualities(self) -> dict[Format, int]:
+        return {"jpeg": self.jpeg_quality, "webp": self.webp_quality, "avif": self.avif_quality}
 
 
 class Draining(ImgserveError):
@@ -101,15 +102,10 @@ class Intake:
         self._placeholders = placeholders
         self._deliveries = deliveries
         self._begun = begun
-        self._limits = limits
         self._config = config
         self._clock = clock
         self._new_id = new_id
-        self._quality: dict[Format, int] = {
-            "jpeg": config.jpeg_quality,
-            "webp": config.webp_quality,
-            "avif": config.avif_quality,
-        }
+        self._resolver = Resolver(transfers, limits, config.qualities())
         self._crowd = Crowd(config.max_waiting)
         self._sharing = sharing
         self._under_way: dict[asyncio.Task[Answer], asyncio.Future[Answer]] = {}
@@ -180,7 +176,7 @@ class Intake:
         places = [output.destination.fill(tags.EXAMPLE) for output in request.outputs]
         peers = {place.peer for place in places if place.kind != "file"}
         async with self._sharing.turn(caller, request.source.peer, peers) as turn:
-            self._check(request.source, places)
+            self._resolver.check(request.source, places)
             fetch = self._transfers.open(request.source)
             is_kept = False
             try:
@@ -188,7 +184,7 @@ class Intake:
                     facts = await facts_of(fetch, request, self._pool, caller.id)
                 turn.source_is_read()
                 failpoint.reach("intake_probed")
-                outputs = await self._settle_outputs(request, facts)
+                outputs = await self._resolver.resolve(request, facts)
                 job = self._new_job(job_id, request, caller, facts, outputs, reply(outputs))
                 entry = await self._enqueue(job, caller)
                 failpoint.reach("intake_enqueued")
@@ -232,43 +228,6 @@ class Intake:
         except QueueFull as error:
             self._crowd.is_full(error, self._clock())
             raise
-
-    async def _settle_outputs(self, request: JobRequest, facts: Facts) -> tuple[FixedOutput, ...]:
-        """Size, format and place of each output."""
-        outputs = tuple(self._fix(output, request.source, facts) for output in request.outputs)
-        placed = tuple([await self._placed(request.source, output) for output in outputs])
-        check_places(placed)
-        return placed
-
-    def _fix(self, output: OutputRequest, source: Source, facts: Facts) -> FixedOutput:
-        """The output without open ends; the quality too is settled here, so that a later setting changes no job."""
-        fixed = fix(output, source, facts, self._limits)
-        options = fixed.recipe.output
-        quality = self._quality.get(options.format) if options.format and options.quality is None else options.quality
-        recipe = msgspec.structs.replace(fixed.recipe, output=msgspec.structs.replace(options, quality=quality))
-        return msgspec.structs.replace(fixed, recipe=recipe)
-
-    def _check(self, source: Source, places: Iterable[Destination]) -> None:
-        """Policy, as far as the text tells; addresses are judged when they are connected to. Raises RequestInvalid."""
-        faults = []
-        try:
-            self._transfers.check_source(source)
-        except SourceRefused as error:
-            faults.append(Fault(115, f"srcURL: {error.sentence()}"))
-        for place in places:
-            try:
-                self._transfers.check_destination(place)
-            except DestinationRefused as error:
-                faults.append(Fault(116, f"dstURL: {error.sentence()}"))
-        if faults:
-            raise RequestInvalid(tuple(faults))
-
-    async def _placed(self, source: Source, output: FixedOutput) -> FixedOutput:
-        """The output with its place judged, now that all tags are filled in, and resolved."""
-        self._transfers.check_destination(output.destination)
-        if await self._transfers.is_same_place(source, output.destination):
-            raise DestinationRefused("names the source itself, expected another place")
-        return msgspec.structs.replace(output, destination=await self._transfers.resolved(output.destination))
 
     async def _put_placeholders(
         self, entry: Accepted, outputs: tuple[FixedOutput, ...], whose: str
