@@ -110,14 +110,14 @@ async def test_a_release_and_the_claim_that_it_wakes_share_a_commit(queue: Sqlit
     await queue.release(entry.number, (), START)
     assert await runner == [entry.number]
     assert commits_in_wal(tmp_path) == before + 1
-    assert not queue._work.is_set(), "a runner would be woken once more for nothing"
+    assert not queue._wakeups.is_awake, "a runner would be woken once more for nothing"
 
 
 async def test_who_takes_too_little_is_woken_again(queue: SqliteQueue) -> None:
     entry = await accepted(queue)
     assert (await queue.take_work(1, 0, START)).claims == ()
     await queue.release(entry.number, (), START)
-    assert queue._work.is_set()
+    assert queue._wakeups.is_awake
 
 
 async def test_a_second_owner_is_refused(queue: Queue, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ async def test_who_waits_for_work_can_be_stopped_when_it_comes(queue: SqliteQueu
     """A runner that overheard it would go on for ever, and its server never end."""
     waiting = asyncio.create_task(queue.wait_for_work(60))
     await asyncio.sleep(0)
-    queue._work.set()
+    queue._wakeups.work()
     waiting.cancel()
     await asyncio.wait([waiting])
     assert waiting.cancelled()

@@ -3,11 +3,16 @@
 The queue's engine notes each end, and asks when it has to turn a job away.
 """
 
+import math
 from collections import deque
+
+from imgserve.jobs.queue import Config, QueueFull, ShareFull
 
 WINDOW_S = 60
 UNMEASURED_RETRY_S = 5
 MIN_RETRY_S, MAX_RETRY_S = 1, 600
+# Not at the first free place: all who were refused at the same time would come for it too.
+_FREED_PART = 10
 
 
 class DrainRate:
@@ -35,6 +40,13 @@ class DrainRate:
         if rate > 0:
             return round(min(max(places / rate, MIN_RETRY_S), MAX_RETRY_S))
         return UNMEASURED_RETRY_S if now - self._since < WINDOW_S else MAX_RETRY_S
+
+    def retry_after_refusal_s(self, error: QueueFull | ShareFull, config: Config, now: float) -> int:
+        """Seconds until a part of the queue, or of the caller's share, will be free."""
+        if isinstance(error, QueueFull):
+            return self.retry_after_s(max(config.max_waiting // _FREED_PART, 1), now)
+        places = max(config.max_per_caller // _FREED_PART, 1)
+        return self.retry_after_s(math.ceil(places / error.part), now)  # its jobs end in turns with the others'
 
     def _forget(self, now: float) -> None:
         while self._ends and self._ends[0][0] <= now - WINDOW_S:

@@ -6,7 +6,6 @@ the event loop: group commit, wake-ups, the lock on the data directory.
 
 import asyncio
 import contextlib
-import math
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -14,20 +13,17 @@ from typing import TypeVar
 
 import apsw
 
-from imgserve import logs
-from imgserve.clock import Clock
+from imgserve.clock import Clock, Mark
 from imgserve.errors import counted
 from imgserve.jobs import datadir
 from imgserve.jobs import sqlite_admission as admission
 from imgserve.jobs import sqlite_attempts as attempts
-from imgserve.jobs import sqlite_backlog as backlog
 from imgserve.jobs import sqlite_clock as clocks
 from imgserve.jobs import sqlite_destinations as destinations
-from imgserve.jobs import sqlite_heads as heads
 from imgserve.jobs import sqlite_operator as operator
 from imgserve.jobs import sqlite_prune as pruning
 from imgserve.jobs import sqlite_texts as texts
-from imgserve.jobs.committer import Committer, QueueFault, transaction
+from imgserve.jobs.committer import Committer, QueueFault
 from imgserve.jobs.datadir import OpenFiles
 from imgserve.jobs.drain import DrainRate
 from imgserve.jobs.job import (
@@ -59,16 +55,15 @@ from imgserve.jobs.queue import (
 )
 from imgserve.jobs.sqlite_listing import Listing
 from imgserve.jobs.sqlite_notes import Notes
-from imgserve.jobs.sqlite_schema import migrate
+from imgserve.jobs.sqlite_opening import take_over
+from imgserve.jobs.sqlite_placeholders import KnownPlaceholders, store
 from imgserve.jobs.view import JobPage, JobQuery, JobView
+from imgserve.jobs.wakeups import Wakeups
 from imgserve.states import Name, State
 
 T = TypeVar("T")
 
 FILE_NAME = "queue.sqlite"
-FREED_PART = 10
-# An operator who looks within this time learns that the wall clock was set.
-TELL_STEP_S = 3600.0
 
 
 class SqliteQueue:
@@ -89,10 +84,8 @@ class SqliteQueue:
         self._drain = DrainRate(0.0)  # anew when the file is taken over
         self._epoch = 0
         self.id = ""
-        self._work = asyncio.Event()
-        self._is_work_waiting = False  # written in the committer's thread, read between two of its commits
-        self._freed: dict[str, asyncio.Future[None]] = {}
-        self._placeholders: dict[int, dict[bytes, float]] = {}
+        self._wakeups = Wakeups()
+        self._placeholders = KnownPlaceholders()
         self._prune_place = pruning.Place()
 
     @classmethod
@@ -113,21 +106,9 @@ class SqliteQueue:
 
     async def _take_over(self, start: float | Clock) -> None:
         def prepare(db: apsw.Connection) -> None:
-            with transaction(db):
-                migrate(db)
-                if isinstance(start, Clock):
-                    clocks.resume(db, start, self._config)
-                now = start() if isinstance(start, Clock) else start
-                self._drain = DrainRate(now)
-                texts.mend(db)
-                clocks.spare_the_overdue(db, now)
-                backlog.watch(db)
-                heads.watch(db)
-                self._notes.watch(db)
-                self.id = db.execute("SELECT id FROM owner").get
-                self._epoch = admission.take_over(db, self._config, now)
-                for digest, size, seen_at in db.execute("SELECT digest, size_bytes, seen_at FROM placeholder"):
-                    self._placeholders.setdefault(size, {})[digest] = seen_at
+            taken = take_over(db, start, self._config, self._notes, self._placeholders)
+            self.id, self._epoch = taken.id, taken.epoch
+            self._drain = DrainRate(taken.now)
 
         await self._committer.open(prepare)
         self._committer.watch(OpenFiles(self._data_dir, FILE_NAME))
@@ -153,7 +134,7 @@ class SqliteQueue:
 
     def states(self) -> Iterator[State]:
         if self._clock is not None:
-            yield from self._clock_states(self._clock)
+            yield from clocks.states(self._clock, self._note)
         yield from self._abandoned_states()
         error = self._committer.failure or self._committer.look()
         if error is None:
@@ -170,14 +151,8 @@ class SqliteQueue:
             many = f"{counted(self._abandoned, 'placeholder')} of stored jobs that cannot be read"
             yield State("placeholders_abandoned", f"{many} will not be replaced")
 
-    def _clock_states(self, clock: Clock) -> Iterator[State]:
-        if step_s := clock.look():
-            logs.event("clock_stepped", level=logs.WARNING, by_s=round(step_s))
-            mark = clock.mark()
-            self._committer.run_later(lambda db: clocks.note(db, mark))
-        if clock.stepped_at is not None and clock() < clock.stepped_at + TELL_STEP_S:
-            ago_s = round(clock() - clock.stepped_at)
-            yield State("clock_stepped", f"the wall clock was set by {clock.last_step_s:+.0f} s, {ago_s} s ago")
+    def _note(self, mark: Mark) -> None:
+        self._committer.run_later(lambda db: clocks.note(db, mark))
 
     async def enqueue(
         self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
@@ -199,31 +174,26 @@ class SqliteQueue:
         except asyncio.CancelledError:
             is_awaited = False
             raise
-        except QueueFull as error:
-            # Not at the first free place: whoever was turned away at the same time would come for it too.
-            error.retry_after_s = self._drain.retry_after_s(max(self._config.max_waiting // FREED_PART, 1), now)
-            raise
-        except ShareFull as error:
-            # Its jobs end in turns with the others'.
-            places = max(self._config.max_per_caller // FREED_PART, 1)
-            error.retry_after_s = self._drain.retry_after_s(math.ceil(places / error.part), now)
+        except (QueueFull, ShareFull) as error:
+            error.retry_after_s = self._drain.retry_after_refusal_s(error, self._config, now)
             raise
 
     async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
         def transaction(db: apsw.Connection) -> list[str]:
             freed = admission.release(db, number, placeholders, now)
-            self._is_work_waiting = True
+            self._wakeups.is_work_waiting = True
             return freed
 
-        self._work.set()  # who takes work when woken now asks behind this, in the same commit
+        self._wakeups.work()  # who takes work when woken now asks behind this, in the same commit
         # Lost with the power, the row is found accepting, and released then.
-        await self._committer.run(transaction, self._wake_if_waiting, survives_power_loss=False)
+        await self._committer.run(transaction, self._wakeups.released, survives_power_loss=False)
 
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
     ) -> None:
         await self._committer.run(
-            lambda db: admission.refuse(db, number, placeholders, error, detail, self._config, now), self._wake
+            lambda db: admission.refuse(db, number, placeholders, error, detail, self._config, now),
+            self._wakeups.work_and_free,
         )
 
     async def answered(self, number: int) -> None:
@@ -233,7 +203,7 @@ class SqliteQueue:
 
     async def take_work(self, jobs: int, debts: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
         def transaction(db: apsw.Connection) -> Work:
-            self._is_work_waiting = False
+            self._wakeups.is_work_waiting = False
             return attempts.take_work(db, jobs, debts, self._config, now, kept, hosts)
 
         return await self._mending(lambda: self._committer.run(transaction, survives_power_loss=False))
@@ -249,8 +219,8 @@ class SqliteQueue:
     async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
         def note(answer: Granted | Busy | Denied) -> None:
             """Before the next outcome of this commit is told, which may be that the destination is free again."""
-            if isinstance(answer, Busy) and intent.key not in self._freed:
-                self._freed[intent.key] = asyncio.get_running_loop().create_future()
+            if isinstance(answer, Busy):
+                self._wakeups.is_busy(intent.key)
 
         # A lock guards against this process's own bytes; a machine without power sends none.
         return await self._committer.run(
@@ -258,19 +228,17 @@ class SqliteQueue:
         )
 
     async def until_free(self, key: str, timeout_s: float) -> None:
-        freed = self._freed.get(key)
-        if freed is not None:
-            await asyncio.wait([freed], timeout=timeout_s)
+        await self._wakeups.until_free(key, timeout_s)
 
     async def record(self, settlement: Settlement, now: float) -> bool:
         is_ours, _ = await self._committer.run(
-            lambda db: attempts.record(db, settlement, self._config, now), lambda done: self._free(done[1])
+            lambda db: attempts.record(db, settlement, self._config, now), lambda done: self._wakeups.free(done[1])
         )
         return is_ours
 
     async def settle(self, settlement: Settlement, now: float) -> bool:
         has_work = any(result.status in ("retry", "repeat", "failed") for result in settlement.results)
-        announce = self._wake if has_work else self._free
+        announce = self._wakeups.work_and_free if has_work else self._wakeups.free
         is_ours, _ = await self._mending(
             lambda: self._committer.run(
                 lambda db: attempts.settle(db, settlement, self._config, now), lambda done: announce(done[1])
@@ -279,29 +247,19 @@ class SqliteQueue:
         return is_ours
 
     async def settle_debt(self, debt: DebtClaim, outcome: DebtOutcome, now: float) -> None:
-        await self._committer.run(lambda db: attempts.settle_debt(db, debt, outcome), self._wake)
+        await self._committer.run(lambda db: attempts.settle_debt(db, debt, outcome), self._wakeups.work_and_free)
 
     async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
-        known = self._placeholders.setdefault(size_bytes, {})
-        if known.get(digest, 0.0) > now - pruning.NOTE_AGAIN_S:
+        if self._placeholders.is_noted(digest, size_bytes, now):
             return
-        await self._committer.run(
-            lambda db: (
-                db.execute("INSERT OR REPLACE INTO placeholder VALUES (?, ?, ?)", (digest, size_bytes, now)) and None
-            ),
-            survives_power_loss=False,
-        )
-        known[digest] = now
+        await self._committer.run(lambda db: store(db, digest, size_bytes, now), survives_power_loss=False)
+        self._placeholders.add(digest, size_bytes, now)
 
     async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
-        known = self._placeholders.get(size_bytes, {})
-        return frozenset(digest for digest, seen_at in known.items() if seen_at > now - pruning.PLACEHOLDER_MEMORY_S)
+        return self._placeholders.digests(size_bytes, now)
 
     async def wait_for_work(self, timeout_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):  # Python 3.11's wait_for can lose a cancel that comes with the work
-                await self._work.wait()
-        self._work.clear()
+        await self._wakeups.until_work(timeout_s)
 
     async def counts(self) -> Counts:
         return await self._listing.counts()
@@ -314,12 +272,12 @@ class SqliteQueue:
 
     async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
         return await self._committer.run(
-            lambda db: operator.retry(db, job_id, deadline_s, self._config, now), lambda _: self._work.set()
+            lambda db: operator.retry(db, job_id, deadline_s, self._config, now), lambda _: self._wakeups.work()
         )
 
     async def cancel(self, job_id: str, now: float) -> int:
         return await self._committer.run(
-            lambda db: operator.cancel(db, job_id, self._config, now), lambda _: self._work.set()
+            lambda db: operator.cancel(db, job_id, self._config, now), lambda _: self._wakeups.work()
         )
 
     async def prune(self, now: float) -> Pruned:
@@ -329,7 +287,7 @@ class SqliteQueue:
         )
         self._prune_place = done.place or pruning.Place()
         if done.place is None:
-            self._forget_placeholders(now - pruning.PLACEHOLDER_MEMORY_S)
+            self._placeholders.forget_old(now)
         return Pruned(done.jobs, done.place is None)
 
     async def _mending(self, change: Callable[[], Awaitable[T]]) -> T:
@@ -340,24 +298,3 @@ class SqliteQueue:
             if not await self._committer.run(texts.mend):
                 raise
             return await change()
-
-    def _forget_placeholders(self, before: float) -> None:
-        for known in self._placeholders.values():
-            for digest in [digest for digest, seen_at in known.items() if seen_at <= before]:
-                del known[digest]
-
-    def _wake_if_waiting(self, freed: list[str]) -> None:
-        """As ``_wake``, unless what was released has been taken in the same commit."""
-        if self._is_work_waiting:
-            self._work.set()
-        self._free(freed)
-
-    def _wake(self, freed: list[str]) -> None:
-        """A change of state may have made a job or debt due, and has freed these destinations."""
-        self._work.set()
-        self._free(freed)
-
-    def _free(self, freed: list[str]) -> None:
-        for key in freed:
-            if key in self._freed:
-                self._freed.pop(key).set_result(None)

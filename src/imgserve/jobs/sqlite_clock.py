@@ -1,4 +1,9 @@
-"""How a queue's own time (``clock``) goes on from one server to the next. Called while the file is taken over."""
+"""How a queue's own time (``clock``) goes on from one server to the next, and its steps as states. For ``sqlite``.
+
+``resume`` and ``spare_the_overdue`` are called while the file is taken over.
+"""
+
+from collections.abc import Callable, Iterator
 
 import apsw
 
@@ -6,9 +11,12 @@ from imgserve import logs
 from imgserve.clock import Clock, Mark
 from imgserve.jobs.queue import Config
 from imgserve.jobs.retry import LONGEST_DELAY_S
+from imgserve.states import State
 
 # What was owed when the server was switched off is tried for so long after it is back.
 LAST_TRIES_S = 3600.0
+# An operator who looks within this time learns that the wall clock was set.
+_TELL_STEP_S = 3600.0
 
 
 def resume(db: apsw.Connection, clock: Clock, config: Config) -> None:
@@ -29,6 +37,16 @@ def note(db: apsw.Connection, mark: Mark) -> None:
         "UPDATE owner SET queue_s = ?, wall_s = ?, boot = ?, boot_s = ?",
         (mark.queue_s, mark.wall_s, mark.boot, mark.boot_s),
     )
+
+
+def states(clock: Clock, on_step: Callable[[Mark], None]) -> Iterator[State]:
+    """``on_step`` gets the mark to store when the wall clock was set since the last look."""
+    if step_s := clock.look():
+        logs.event("clock_stepped", level=logs.WARNING, by_s=round(step_s))
+        on_step(clock.mark())
+    if clock.stepped_at is not None and clock() < clock.stepped_at + _TELL_STEP_S:
+        ago_s = round(clock() - clock.stepped_at)
+        yield State("clock_stepped", f"the wall clock was set by {clock.last_step_s:+.0f} s, {ago_s} s ago")
 
 
 def spare_the_overdue(db: apsw.Connection, now: float) -> None:

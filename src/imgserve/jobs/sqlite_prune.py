@@ -10,6 +10,7 @@ import time
 import apsw
 import msgspec
 
+from imgserve.jobs import sqlite_placeholders as placeholders
 from imgserve.jobs.committer import rows
 from imgserve.jobs.queue import Config
 
@@ -20,9 +21,6 @@ VACUUM_PAGES = 16
 # So many free pages are left for what comes next: a tenth of the file, and 4 MB.
 KEPT_SHARE = 10
 KEPT_PAGES = 1000
-# A placeholder that is written again is noted again after an hour only, so 24 hours need one more.
-NOTE_AGAIN_S = 3600.0
-PLACEHOLDER_MEMORY_S = 24 * 3600.0 + NOTE_AGAIN_S
 
 _NEXT = (
     "SELECT ended_at, number, EXISTS (SELECT 1 FROM output WHERE job = number AND debt = 'owed')"
@@ -61,7 +59,7 @@ def step(db: apsw.Connection, place: Place, config: Config, now: float) -> Step:
                 return Step(jobs, place)
     if not place.is_failed:
         return Step(jobs, Place(is_failed=True))
-    db.execute("DELETE FROM placeholder WHERE seen_at <= ?", (now - PLACEHOLDER_MEMORY_S,))
+    placeholders.delete_old(db, now)
     return Step(jobs, None if _shrink(db, ends_at) else place)
 
 
