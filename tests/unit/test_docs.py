@@ -126,6 +126,27 @@ def test_glossary_has_every_status() -> None:
         assert f"`{status}`" in text, status
 
 
+def is_broad(handler: ast.ExceptHandler) -> bool:
+    """Whether it catches everything and keeps it."""
+    if any(isinstance(node, ast.Raise) and node.exc is None for node in handler.body):
+        return False
+    names = {node.id for node in ast.walk(handler.type or ast.Name("Exception")) if isinstance(node, ast.Name)}
+    return bool(names & {"Exception", "BaseException"})
+
+
+def test_broad_excepts_are_those_of_the_architecture() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    listed = text[text.index("A broad `except`") : text.index("The native API's boundary")]
+    src = ROOT / "src/imgserve"
+    found = [
+        str(path.relative_to(src))
+        for path in src.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler) and is_broad(node)
+    ]
+    assert sorted(found) == sorted(re.findall(r"`([\w/]+\.py)`", listed))
+
+
 def test_every_module_has_its_line_in_the_architecture() -> None:
     text = (ROOT / "docs/architecture.md").read_text()
     for path in (ROOT / "src/imgserve").iterdir():
