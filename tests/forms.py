@@ -1,13 +1,10 @@
-"""Upload pages as they are in the wild: a Django site with all its checks on, and a bare server for odd pages."""
+"""An upload page as they are in the wild: a Django site with all its checks on."""
 
 import ssl
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import django
@@ -15,6 +12,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, HttpResponseRedirect
 from django.template import engines
 from django.urls import path as route
+
+from tests.sites import Serving
 
 PAGE = """<!doctype html><title>Upload</title>
 <form action="/search"><input name="q"></form>
@@ -77,138 +76,8 @@ class _Threading(ThreadingMixIn, WSGIServer):
         """A peer that hangs up is no news."""
 
 
-class _ThreadingHttp(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A peer that hangs up is no news."""
-
-
-class Seen(NamedTuple):
-    """One request, as it came. ``headers`` have lower-case names."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class Serving:
-    """Any of the two in a thread of its own."""
-
-    def __init__(self, server: Any, tls: ssl.SSLContext | None = None) -> None:
-        self._server = server
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        self.port = int(server.server_address[1])
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
 class DjangoSite(Serving):
     def __init__(self, media: Path, tls: ssl.SSLContext | None = None) -> None:
         server = _Threading(("127.0.0.1", 0), _Quiet)
         server.set_app(django_application(media))
         super().__init__(server, tls)
-
-
-class OddSite(Serving):
-    """Answers a GET of ``/page`` with ``page`` and ``headers``, everything else with ``status``; keeps what came."""
-
-    def __init__(self, page: bytes = b"", headers: Mapping[str, str] | None = None, status: int = 200) -> None:
-        self.page = page
-        self.headers = dict(headers or {"Content-Type": "text/html"})
-        self.page_status = 200
-        self.answer_headers: dict[str, str] = {}
-        self.seen: list[Seen] = []
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                site.seen.append(Seen(self.command, self.path, headers, body))
-                is_page = self.command == "GET"
-                self.send_response(site.page_status if is_page else status)
-                for name, value in (site.headers if is_page else site.answer_headers).items():
-                    self.send_header(name, value)
-                answer = site.page if is_page else b""
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            do_POST = do_GET
-
-        super().__init__(_ThreadingHttp(("127.0.0.1", 0), Handler))
-
-    def posts(self) -> list[Seen]:
-        return [one for one in self.seen if one.method == "POST"]
-
-
-class Given(NamedTuple):
-    """What a site answers."""
-
-    status: int
-    body: str | bytes = ""
-    media_type: str = "text/html"
-    location: str | None = None
-    encoding: str | None = None
-
-
-class PagesSite(Serving):
-    """A site of many pages: ``pages`` are answered to a GET of their path, ``answers`` to a POST; else 404."""
-
-    def __init__(self) -> None:
-        self.pages: dict[str, Given] = {}
-        self.answers: dict[str, Given] = {}
-        self.seen: list[Seen] = []
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                site.seen.append(Seen(self.command, self.path, headers, body))
-                known = site.pages if self.command == "GET" else site.answers
-                given = known.get(self.path.partition("?")[0], Given(404))
-                self.send_response(given.status)
-                if given.location is not None:
-                    self.send_header("Location", given.location)
-                self.send_header("Content-Type", given.media_type)
-                if given.encoding is not None:
-                    self.send_header("Content-Encoding", given.encoding)
-                answer = given.body if isinstance(given.body, bytes) else given.body.encode()
-                if given.status != 204:
-                    self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            do_POST = do_GET
-
-        super().__init__(_ThreadingHttp(("127.0.0.1", 0), Handler))
-
-    def posts(self) -> list[Seen]:
-        return [one for one in self.seen if one.method == "POST"]

@@ -13,7 +13,7 @@ from imgserve.spec.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed
 from tests.contract.transfers import LOOPBACK, destination, read_page, write
-from tests.forms import Given, PagesSite
+from tests.sites import Given, PagesSite
 
 FILE = '<input type="file" name="image_file">'
 FORM = f'<form method="post" action="/take">{FILE}</form>'

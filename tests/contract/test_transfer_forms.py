@@ -11,7 +11,8 @@ from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed
 from tests.certificates import Authority
 from tests.contract.transfers import LOOPBACK, destination, read_page, write
-from tests.forms import DjangoSite, OddSite, Seen
+from tests.forms import DjangoSite
+from tests.sites import OddSite, Seen
 
 FILE = '<input type="file" name="image_file">'
 FORM = f'<form method="post" action="/take">{FILE}<input type="hidden" name="token" value="t0k"></form>'.encode()

@@ -23,8 +23,8 @@ from imgserve.transfer.write import Write, WriteState
 from tests import pictures
 from tests.chaos.gauges import Spent, cpu_s
 from tests.daemon import LOOPBACK, Daemon, wait_until
-from tests.forms import OddSite
 from tests.hostile.pages import FORM, SHAPES
+from tests.sites import OddSite
 from tests.sizes import IS_FULL, PATIENCE_S, Figures, sized
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

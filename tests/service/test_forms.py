@@ -7,8 +7,8 @@ import pytest
 
 from tests import pictures
 from tests.daemon import LOOPBACK, Daemon, wait_until
-from tests.forms import Given, PagesSite
 from tests.operating import ask
+from tests.sites import Given, PagesSite
 
 FORM = '<form action="/take" method="post"><input type="file" name="pic"></form>'
 LOGIN = '<form><input type="password" name="p"></form>'
