@@ -1,4 +1,4 @@
-"""What the render pool is set to, in a module of its own as each package has one. Used by ``settings`` and ``pool``."""
+"""The render pool's settings. Read by ``settings``, used by ``pool``."""
 
 import os
 from typing import Literal

@@ -1,8 +1,8 @@
-"""How many pictures are worked at at the same time, and whose turn it is. Used by ``pool.py`` only; does no I/O.
+"""A bound on concurrent work, with fair scheduling between principals. Used by ``pool.py`` only; does no I/O.
 
-A lane has places; who has one gets a process from the stock (``stock.py``). Principals take turns: a place goes to
-whoever has the fewest of them, of such principals to the one whose last turn is the longest ago. What one principal
-asks is served in the order in which it came.
+A lane has places. The holder of a place gets a process from the stock (``stock.py``). A free place goes to the
+principal with the fewest places; among equals, to the one whose last turn is the longest ago. The requests of one
+principal are served in the order in which they came.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class Lane:
         return self.idle > 0 and self._has_room(whose)
 
     async def acquire(self, whose: str) -> None:
-        """Wait for a place; followed by one ``release``. Raises what ``refuse_all`` was given."""
+        """Wait for a place; followed by one ``release``. Raises the error of ``refuse_all``."""
         if self.is_ready_for(whose):
             self._take(whose)
             return
@@ -79,7 +79,7 @@ class Lane:
                 waiter.set_result(None)
 
     def _next(self) -> str | None:
-        """Whose turn it is; None when nobody waits who may have another place."""
+        """The principal whose turn it is; None when no waiting principal may have another place."""
         candidates = [whose for whose in self._waiters if self._has_room(whose)]
         return min(candidates, key=lambda whose: (self._busy[whose], self._last_turn.get(whose, 0)), default=None)
 

@@ -13,7 +13,7 @@ from imgserve.spec.limits import Limits
 from imgserve.spec.recipe import Format, Recipe
 
 SYSTEM_LIBVIPS, OWN_LIBVIPS = "system", "own"  # a worker's argument: which libvips it may use
-WORKER, TEMPLATE = "worker", "template"  # and whether it works itself, or forks those who do
+WORKER, TEMPLATE = "worker", "template"  # and its role: to work, or to fork workers
 
 
 class RenderTask(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class DrawRequest(msgspec.Struct, frozen=True, tag="draw"):
 
 
 class PageRequest(msgspec.Struct, frozen=True, tag="page"):
-    """Read an upload page. ``media_type`` is what its header says."""
+    """Read an upload page. ``media_type`` comes from its Content-Type header."""
 
     size_bytes: int
     media_type: str

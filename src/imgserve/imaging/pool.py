@@ -1,12 +1,12 @@
-"""The render pool: what intake and the runner ask of workers, and how a worker's word is taken.
+"""The render pool: sends the orders of intake and runner to worker processes, and checks the workers' replies.
 
 Pictures go in and come out as blobs (memfds); this process never parses a picture byte and never imports pyvips.
 Called by intake (``probe``, ``draw``) and by ``render.py`` (``render``); built by ``service.py``.
 
 There are two lanes (``lane.py``), one for renders and one with a single place for probes and placeholders, so that
-long renders block no reply. In both principals take turns (``whose`` says for whom it is), and where they are several
-an idle place for renders helps with probes and placeholders. The processes come from the stock (``stock.py``), in
-which none that has read one principal's bytes is ever given to another.
+long renders block no reply. In both lanes principals take turns (``whose`` names the principal). With several
+principals an idle place for renders also serves probes and placeholders. The processes come from the stock
+(``stock.py``), which never gives a process that has read one principal's bytes to another principal.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Rendition(msgspec.Struct, frozen=True):
 
 
 class Staffing(msgspec.Struct, frozen=True):
-    """A lane's places by what they do, how many have no worker, and how many pictures wait for one."""
+    """A lane's idle and busy places, how many of them have no worker, and how many pictures wait for a place."""
 
     lane: str
     idle: int
@@ -114,7 +114,7 @@ class Pool:
         return self._stock.starter.template_pids
 
     def staffing(self) -> tuple[Staffing, ...]:
-        """Who works, who is idle, who is missed, who waits: lane by lane, those that stand ready last."""
+        """The staffing of each lane; the last entry counts the workers that stand ready."""
         lacking, ready = self._stock.lacking, self._sizes().fresh
         missing = min(lacking, ready)
         staffings = [Staffing("spare", min(self._stock.fresh, ready), 0, missing, 0)]
@@ -133,7 +133,7 @@ class Pool:
             raise PoolCannotStart(f"the render workers cannot start: {error}") from error
 
     async def aclose(self) -> None:
-        """Kill every worker and wait until all are reaped. Whoever still waits gets NoWorker."""
+        """Kill every worker and wait until all are reaped. Callers that still wait get NoWorker."""
         self._is_closed = True
         for lane in (self._render, self._intake):
             lane.refuse_all(stopping())
@@ -147,7 +147,7 @@ class Pool:
         request = ProbeRequest(source.size, is_complete, self._limits, is_strict, source.size)
         if is_complete:
             return await self._probe(request, source, whose)
-        # Only what is sealed goes to a worker: the beginning of a download that goes on is copied, mostly into a frame.
+        # A worker gets sealed bytes only: the beginning of a download that goes on is copied, mostly into a frame.
         head = source.read(_FEW_BYTES)
         few = msgspec.structs.replace(request, size_bytes=len(head), head=head)
         facts = await self._facts(few, [], whose)
@@ -196,7 +196,7 @@ class Pool:
     async def read_page(
         self, page: bytes, media_type: str, timeout_s: float, *, is_reply_awaited: bool, whose: str = ""
     ) -> Page:
-        """What an upload page's forms would send. ``is_reply_awaited``: by the intake worker.
+        """Have a worker read an upload page's forms. ``is_reply_awaited``: by the intake worker.
 
         Raises PageUnreadable, RenderFailed, RenderTimeout, WorkerDied, NoWorker; TimeoutError if no worker was free.
         """
@@ -231,7 +231,7 @@ class Pool:
         return Rendition(result, size, output_format)
 
     async def _ask(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Reply:
-        """The reply, or the fault that it tells of. Who met a fault of its own, or decoded what is broken, ends."""
+        """Returns the reply or raises its error. A worker that hit a bug or decoded a broken picture is killed."""
         try:
             reply = await child.ask(request, descriptors, timeout_s)
         except WorkerDied:
@@ -261,7 +261,7 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def _lone_worker(self) -> AsyncIterator[Child]:
-        """A process for one picture, whatever places there are."""
+        """A process for one picture, beyond the lanes' places."""
         self._check_open()
         try:
             child = await self._stock.start_one()

@@ -203,7 +203,7 @@ async def start_child(options: WorkerOptions) -> Child:
 
 
 async def made_ready(child: Child, why: Callable[[], str]) -> Child:
-    """The child, once it has said that it is locked in; ``why`` tells why it says nothing. Raises CannotStartWorker."""
+    """The child, once it reports that it is locked in; ``why`` explains its silence. Raises CannotStartWorker."""
     try:
         reply = await child.first_word(START_TIMEOUT_S)
     except (WorkerDied, RenderTimeout):
@@ -253,7 +253,7 @@ def spawn(
         theirs.close()
     try:
         return adopt(process, ours)
-    except OSError as error:  # no descriptor for its end: a child that nobody hears of must not live on
+    except OSError as error:  # no descriptor to watch its end: an unwatched child must not live on
         ours.close()
         process.kill()
         process.wait()

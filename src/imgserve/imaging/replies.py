@@ -1,7 +1,7 @@
-"""What a worker's reply means to who asked: what was expected, or the fault it tells of. For ``pool``.
+"""Checks a worker's reply: returns its value or makes the error that it reports. For ``pool``.
 
-A worker may have been taken over by the picture that it read, so nothing that it says is believed unchecked: neither
-the kind of the reply, nor numbers that were known before, nor that a result is whole.
+A picture may have taken its worker over, so every part of a reply is checked: its kind, the numbers that the server
+knew before, and that the result can change no more.
 """
 
 import math
@@ -36,7 +36,7 @@ _FAULTS: dict[FaultCode, type[ImgserveError]] = {
     "page_unreadable": PageUnreadable,
 }
 _LONGEST_DETAIL = 500
-# What an encoder may need at the worst: the pixels (four bytes each), once more for what does not compress, and tables.
+# An encoder's worst case: four bytes for each pixel, as many again for data that does not compress, and tables.
 _BYTES_OF_PIXEL, _BYTES_OF_FRAME, _BYTES_OF_FILE = 8, 2_048, 65_536
 
 _MOST_PAGE_BYTES = 3 * MOST_BYTES
@@ -44,7 +44,7 @@ _PAGES = msgspec.msgpack.Decoder(Page)
 
 
 class Distrusted(Exception):
-    """The worker has said what no worker of ours says. The pool ends it."""
+    """The worker sent a reply that our own code never sends. The pool kills it."""
 
 
 def fault_of(reply: Failed) -> ImgserveError:
@@ -59,7 +59,7 @@ def expect(kind: type[_Kind], reply: Reply) -> _Kind:
 
 
 def checked_facts(facts: Facts | None, limits: Limits) -> Facts | None:
-    """What a probe told, if a worker that keeps to the limits can have told it. Raises Distrusted."""
+    """The facts of a probe, checked against the limits that the worker was given. Raises Distrusted."""
     if facts is None:
         return None
     sides = (facts.width_px, facts.height_px)
@@ -71,7 +71,7 @@ def checked_facts(facts: Facts | None, limits: Limits) -> Facts | None:
 
 
 def take_result(result: Blob, written: Written, size: Size, output_format: Format, limits: Limits) -> None:
-    """Measure what was written. Raises Distrusted where it could still change, or is not what was asked for."""
+    """Measure the result. Raises Distrusted if it could still change, or is not the picture that was ordered."""
     if (written.size, written.format) != (size, output_format):
         raise Distrusted("wrote another picture than it was asked for")
     if not result.measure():
@@ -100,7 +100,7 @@ def most_bytes(size: Size, output_format: Format, limits: Limits) -> int:
 
 
 class distrust:
-    """End a worker that says what none of ours says; the picture has cost a worker its life. Raises WorkerDied.
+    """Kills the worker when the block raises Distrusted, and raises WorkerDied instead.
 
     A class, since each picture goes through one, and a generator costs twice as much.
     """

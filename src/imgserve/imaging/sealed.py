@@ -8,9 +8,9 @@ from imgserve.imaging.faults import NoWorker
 
 
 class read_only:
-    """A descriptor for a worker, with an offset of its own; the blob is sealed, or not shown to any worker.
+    """A descriptor for a worker, with an offset of its own. The blob is sealed first.
 
-    Through /proc a worker may open what it may only read for writing too, so the descriptor alone protects nothing.
+    Through /proc a worker can reopen a read-only descriptor for writing, so the descriptor alone protects nothing.
     A class, since each picture needs one, and a generator costs twice as much. Raises NoWorker.
     """
 

@@ -1,7 +1,7 @@
-"""Starts workers, one way or the other: forked by a template, or by exec where there is none. For ``stock.py``.
+"""Starts workers: forked by a template, or by exec where there is no template. For ``stock.py``.
 
-A template is replaced after so many workers or so long, and after a worker that died of itself: its children share
-their layout in memory, so whoever guesses wrong in one must not go on guessing in the next.
+A template is replaced after a number of forks, after a time, and after a worker that died of itself: its children
+share their layout in memory, so an attacker who guessed wrong in one must not go on guessing in the next.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ RETRY_AFTER_S = 60.0
 
 
 class Starter:
-    """``retire`` is given the workers of a template that was replaced: they shall take no more pictures.
+    """``retire`` receives the workers of a replaced template: they shall take no more pictures.
 
     ``is_forking``: whether the next worker will be forked, and so will share most of its memory with the others.
     """

@@ -1,8 +1,8 @@
-"""The worker processes that there are: who is free, for whom, and who takes the place of the dead. For ``pool.py``.
+"""The worker processes: which are free, whose each is, and how lost ones are replaced. For ``pool.py``.
 
 A process that has read a picture belongs to that picture's principal, and to one kind of work, for the rest of its
-life; a fresh one belongs to nobody yet. Who wants one gets a free one of its own, else a fresh one. A few fresh ones
-stand ready; where there would be too many processes, the one ends whose principal was served the longest ago.
+life; a fresh one belongs to nobody yet. A principal gets a free process of its own, else a fresh one. A few fresh ones
+stand ready. When there would be too many processes, the stock ends the one whose principal was served the longest ago.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _LONGEST_BACKOFF_S = 30.0
 
 
 class Owner(NamedTuple):
-    """For whom a worker works, and at what: ``kind`` is a lane's name, or what only one process shall do."""
+    """The principal that a worker works for. ``kind`` is its lane, or ``drawing`` for the one that draws for all."""
 
     principal: str
     kind: str
@@ -89,7 +89,7 @@ class Stock:
         self._supervisor = asyncio.create_task(self._supervise(), name="pool supervisor")
 
     async def aclose(self, error: ImgserveError) -> None:
-        """Kill every worker and wait until all are reaped. Whoever waits for one gets the error."""
+        """Kill every worker and wait until all are reaped. Callers that wait for a worker get the error."""
         self._is_closed = True
         if self._supervisor is not None:
             self._supervisor.cancel()
@@ -105,7 +105,7 @@ class Stock:
         await self.starter.aclose()
 
     async def start_one(self) -> Child:
-        """A process beside the others, which whoever asked for it ends. Raises CannotStartWorker."""
+        """A process beyond the stock; the caller ends it. Raises CannotStartWorker."""
         child = await self.starter.start()
         if self._is_closed or not child.is_alive:
             child.kill("stopped")
@@ -162,7 +162,7 @@ class Stock:
             raise
 
     def _balance(self) -> None:
-        """Order what is missing, and make room for it where there are as many processes as there may be."""
+        """Order the missing processes, and end one to make room where the limit is reached."""
         sizes = self._sizes()
         wanted = sizes.fresh + len(self._waiters) - len(self._fresh)
         room = sizes.most - len(self._members)
@@ -177,7 +177,7 @@ class Stock:
         return len(self._members) < sizes.least or (wanted > 0 and len(self._members) < sizes.most)
 
     def _add(self, child: Child) -> None:
-        """A fresh one: for whoever waits the longest, else to stand ready."""
+        """A fresh process: for the longest waiting caller, else to stand ready."""
         self._members.add(child)
         while self._waiters:
             _, waiter = self._waiters.popleft()

@@ -1,7 +1,7 @@
 """The server's side of a template: a process that forks workers in 3 ms, where exec takes 85. For ``starter.py``.
 
-A template never sees a picture, so what its children have in common with it tells nothing of anybody's. When it ends,
-its children end with it. What it does with an order is in ``worker/template.py``.
+A template never sees a picture, so the memory that its children share with it holds nobody's data. When it ends, its
+children end with it. ``worker/template.py`` is the template's own side.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Template:
         self._loop.add_reader(orders.fileno(), self._read)
 
     async def first_word(self) -> Reply | None:
-        """What it says once it is ready, or cannot be. Raises TemplateFailed, BrokenFrame."""
+        """Its first message: that it is ready, or why it cannot be. Raises TemplateFailed, BrokenFrame."""
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 return wire.take(await self._word, wire.REPLIES)

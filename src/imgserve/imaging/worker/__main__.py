@@ -1,9 +1,9 @@
 """The worker: lock the door, then draw what comes through the socket until the socket closes.
 
-Started by ``imaging/process.py`` with the socket's number, the sandbox mode, the memory limit, whose libvips it may use
-and whether it is a worker itself or a template (``template.py``) that forks them. It has no network, no credentials,
-and no files but fonts; pictures come and go as descriptors. Everything is imported before the lock, but what reads
-upload pages: that is imported with the first one, or by the template.
+Started by ``imaging/process.py`` with the socket's number, the sandbox mode, the memory limit, which libvips it may use
+and its role: worker, or template (``template.py``) that forks workers. It has no network, no credentials, and no files
+but fonts; pictures come and go as descriptors. Everything is imported before the lock, except the reader of upload
+pages: the first page imports it, or the template.
 """
 
 import functools
@@ -54,8 +54,8 @@ _CODES: dict[type[ImgserveError], FaultCode] = {
 
 COLLECT_AFTER = 20_000
 PROBE_CPU_S = 0.2
-TRIM_AFTER_S = 1.0  # what a picture leaves is of use to the next one, and not for longer than it takes to come
-SVG_MEMORY_BYTES = 800_000_000  # a raster picture at the limits may need more, and says so in its header
+TRIM_AFTER_S = 1.0  # the next picture can use freed memory again, if it comes within this time
+SVG_MEMORY_BYTES = 800_000_000  # a raster picture at the limits may need more, but its header gives its size
 
 
 def main(arguments: list[str]) -> None:

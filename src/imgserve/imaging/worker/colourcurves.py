@@ -1,7 +1,7 @@
 """From stored values to light, by the code numbers of ITU-T H.273, table 3. Called by colournumbers and iccmatrix.
 
-In and out: 0 to 1; 1 is the white of an ordinary screen. What shines brighter (PQ: SMPTE ST 2084; HLG: ARIB STD-B67,
-both in ITU-R BT.2100) is bent under it: BT.2408 puts the white of a page at 203 cd/m2.
+In and out: 0 to 1; 1 is the white of an ordinary screen. Brighter light (PQ: SMPTE ST 2084; HLG: ARIB STD-B67,
+both in ITU-R BT.2100) is compressed below it: BT.2408 puts the white of a page at 203 cd/m2.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Colours told by numbers and not by an ICC profile, turned into one that libvips reads. Called by load.
+"""Turns colour numbers of a file into an ICC profile that libvips reads. Called by load.
 
 PNG: cICP, iCCP, sRGB, then gAMA with cHRM, the first that is there (PNG third edition, section 4.3). AVIF: a ``colr``
 box of the kind nclx, where there is none with a profile (ISO 14496-12, section 12.1.5). TIFF: TransferFunction,
@@ -49,7 +49,7 @@ _PRIMARIES: dict[int, Primaries] = {
     12: _P3,
     22: Primaries((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
 }
-_NEAR = 0.002  # of a chromaticity: what rounding makes of it
+_NEAR = 0.002  # of a chromaticity: the error of rounding
 _NEAR_GAMMA = 0.05  # libpng's threshold: closer than that the eye sees no difference
 _SRGB_GAMMA = 45455
 _HIGHEST, _LOWEST = 1_000_000, 1000  # of gAMA: beyond, the number is a mistake

@@ -1,4 +1,4 @@
-"""Whether a picture's file goes on to its end. For load, which refuses what is cut off and says so in its hints."""
+"""Whether a picture's file is complete. For load, which refuses a file that is cut off and gives a hint about it."""
 
 import mmap
 

@@ -1,8 +1,8 @@
-"""The blocks of a GIF, walked without decoding them: whether the file goes on to its end, and what its frames cover.
+"""Walks the blocks of a GIF without decoding them: whether the file is complete, and which pixels its frames cover.
 
-libvips takes a file that ends between two frames for a shorter film, and gives what no frame covers, or what is cleared
-after a frame, the background colour unless that frame has a transparent one; browsers leave both transparent. Called by
-load and animation. GIF89a, sections 17 to 27 and appendix A.
+libvips takes a file that ends between two frames for a shorter film. It paints pixels that no frame covers, or that are
+cleared after a frame, in the background colour unless that frame has a transparent one; browsers leave both
+transparent. Called by load and animation. GIF89a, sections 17 to 27 and appendix A.
 """
 
 import mmap
@@ -30,7 +30,7 @@ _MOST_CLEARED = 10_000
 
 
 class Frame(NamedTuple):
-    """A frame's place on the canvas, what becomes of it afterwards, and where the file says so (0: nowhere)."""
+    """A frame's place on the canvas, its disposal, and the offset of the disposal in the file (0: it has none)."""
 
     left: int
     top: int
@@ -72,7 +72,7 @@ def cleared_by_restoring(data: Data) -> Data:
 
 
 def masks(found: Iterable[Frame], canvas: Size) -> Iterator[pyvips.Image | None]:
-    """What is covered when each frame is shown: 255 there and 0 elsewhere, one band; None for the whole canvas."""
+    """A mask of the covered pixels for each frame: 255 there and 0 elsewhere, one band; None for the whole canvas."""
     empty = pyvips.Image.black(canvas.width_px, canvas.height_px)
     covered: pyvips.Image | None = empty
     for frame in found:

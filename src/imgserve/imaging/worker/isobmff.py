@@ -1,4 +1,4 @@
-"""The boxes of an AVIF that tell its colours, which libheif keeps to itself, and its end. For colournumbers and ending.
+"""The boxes of an AVIF with its colours, which libheif does not pass on, and its end. For colournumbers and ending.
 
 ISO 14496-12, sections 4.2, 8.11 and 12.1.5; ISO 23008-12, section 9.3 (which property belongs to which item).
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 Data = bytes | mmap.mmap
 
 _MOST_BOXES = 1000
-_MOST_BYTES = 1_000_000  # of ``meta``: what describes a picture is short, only a profile in it may be long
+_MOST_BYTES = 1_000_000  # of ``meta``: a picture's description is short, only a profile in it may be long
 _HEADER_BYTES, _LONG_HEADER_BYTES, _VERSION_BYTES = 8, 16, 4
 _LONG_IDS, _LONG_INDICES = 1, 1
 

@@ -12,8 +12,8 @@ from imgserve.imaging.worker import profile, turbojpeg
 
 _MARKER, _SCAN, _APP1, _APP2 = 0xFF, 0xDA, 0xE1, 0xE2
 _FIRST_WITH_LENGTH = 0xC0
-# Frames that are neither baseline, extended nor progressive: lossless ones libjpeg-turbo 3.0 to 3.1.3 decodes at their
-# full size, whatever size it was asked for, and so beyond our buffer (its ChangeLog, 3.1.4).
+# Frames that are neither baseline, extended nor progressive. libjpeg-turbo 3.0 to 3.1.3 decodes lossless ones at full
+# size even when asked for a smaller one, and so writes beyond our buffer (its ChangeLog, 3.1.4).
 _ODD_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
 _FRAMES, _EIGHT_BITS = frozenset({0xC0, 0xC1, 0xC2}), b"\x08"
 _ALONE = range(0xD0, 0xDA)  # restarts, start and end of the picture: not among the headers

@@ -87,7 +87,7 @@ class Picture:
         return _with_numbers_as_profile(image, self)
 
     def masks(self) -> Iterator[pyvips.Image | None]:
-        """What each frame of a GIF leaves uncovered, as ``gif.masks``; nothing for other formats."""
+        """The masks of a GIF's frames, as ``gif.masks``; nothing for other formats."""
         if self.format == "gif":
             canvas = Size(self.header.width, self.header.get_page_height())
             yield from gif.masks(gif.frames(self.data), canvas)
@@ -231,7 +231,7 @@ def _without_spare_bands(image: pyvips.Image) -> pyvips.Image:
 
 
 def _hint(picture: Picture) -> str:
-    """What mends it: for a whole file it is no use to look for its end."""
+    """The remedy. For a complete file it is no use to look for a missing end."""
     hint = _DAMAGED_HINT if ending.is_whole(picture.data, picture.format) else _CUT_OFF_HINT
     return hint + _OR_LENIENT if picture.is_strict and picture.format in _LENIENT_FORMATS else hint
 

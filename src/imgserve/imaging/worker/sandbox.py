@@ -20,9 +20,9 @@ Mode = Literal["auto", "require", "off"]
 
 _PACKAGE = str(Path(__file__).parents[2])
 _STANDARD_LIBRARY = str(Path(os.__file__).parent)
-# Fonts for the text in SVGs, and what libc may still want to load (character sets, libgcc for aborting threads).
-# Nothing of /proc: a worker opens what it reads of it (its memory's size) before the lock.
-# Python's own: what reads upload pages, and its codecs, are imported when the first page comes.
+# Fonts for the text in SVGs, and files that libc may still load (character sets, libgcc for aborting threads).
+# Nothing of /proc: a worker opens the file with its memory's size before the lock.
+# Python's own library: the reader of upload pages, and its codecs, are imported when the first page comes.
 READABLE = (
     "/etc/fonts", "/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/fontconfig", "/var/cache/fontconfig",
     "/usr/lib", "/lib", "/lib64", "/dev/null", "/dev/urandom", "/sys/devices/system/cpu", _PACKAGE,
@@ -68,7 +68,7 @@ def die_with_parent() -> None:
 
 
 def offer_to_die_first() -> None:
-    """When memory runs out: whoever holds the picture that took it, and not the server."""
+    """Have the kernel kill this worker, not the server, when memory runs out."""
     with contextlib.suppress(OSError):
         descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         with os.fdopen(descriptor, "w") as file:
@@ -82,7 +82,7 @@ def _drop_capabilities() -> None:
         _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0)
     header, held = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
     if _libc.capget(header, held) == 0 and not any(held):
-        return  # a unit of systemd may forbid to ask for what is so already
+        return  # a systemd unit may forbid the call even where nothing would change
     if _libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
         raise SandboxImpossible("the kernel does not let a process drop its capabilities")
 

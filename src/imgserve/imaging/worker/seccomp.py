@@ -1,7 +1,7 @@
 """A seccomp filter that takes from the whole process the system calls that a codec has no use for.
 
-Called by ``sandbox.py``. A list of denials, for lists of allowed calls break with the next libc; but of what came after
-the list nothing is there (``systemcalls.py``). Where a call does many things, the few that are in use are allowed.
+Called by ``sandbox.py``. The filter denies listed calls, since lists of allowed calls break with the next libc. Calls
+newer than the list are answered ENOSYS (``systemcalls.py``). Of a call with many functions only those in use pass.
 Layout: linux/seccomp.h, linux/filter.h.
 """
 
@@ -73,7 +73,7 @@ def program(machine: str, pid: int) -> bytes:
 
 
 def outer_program(machine: str) -> bytes:
-    """What binds a template and its children: all that would bar it from forking and locking them in is left out."""
+    """The filter of a template and its children: without the denials that would keep it from making them."""
     denied = systemcalls.denied(machine)
     return b"".join([*_refusals(machine, {n: denied[n] for n in denied if n not in _TEMPLATE}), _line(_RETURN, _ALLOW)])
 

@@ -56,7 +56,7 @@ def draw(data: bytes, size: Size, *, is_stretched: bool, dpi: float = svgsize.NE
 
 
 def _rounded(image: pyvips.Image) -> pyvips.Image:
-    """What cairo has drawn, whose colours libvips divides by their alpha and rounds down: the same, rounded."""
+    """The drawing with rounded colours: libvips divides cairo's colours by their alpha and rounds down."""
     alpha = image.extract_band(_ALPHA)
     places = (image.extract_band(0, n=_ALPHA) + alpha * 256).cast("ushort")
     return places.maplut(_nearest()).bandjoin(alpha).copy(interpretation="srgb")

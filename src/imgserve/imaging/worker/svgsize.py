@@ -1,8 +1,8 @@
 """How large an SVG says it is. Called by probe and svg; librsvg gives every answer.
 
-librsvg may need seconds for a whole document, and an intake that waits for it keeps everybody waiting. So it is shown
-the root's start tag and those style sheets that could size the root, and nothing of the drawing; whether the rest is
-XML at all ``xmlcheck`` tells. Only what a drawing without any size of its own covers must be measured from all of it.
+librsvg may need seconds for a whole document, and all callers would wait for it. So it gets the root's start tag and
+those style sheets that could size the root, and nothing of the drawing; ``xmlcheck`` checks that the rest is XML. Only
+a drawing without any size of its own must be measured as a whole.
 """
 
 import contextlib
@@ -74,7 +74,7 @@ def _unmeasured() -> SvgInvalid:
 
 
 def _check_xml(data: bytes) -> None:
-    """Raises SvgInvalid for what no XML parser takes, or takes too long for."""
+    """Raises SvgInvalid for a document that no XML parser takes, or that would take too long to parse."""
     try:
         xmlcheck.check(data)
     except xmlcheck.NoXml as error:

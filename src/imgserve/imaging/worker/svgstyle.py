@@ -1,6 +1,6 @@
 """Style that librsvg leaves out: ``@media`` rules, and the root's background. Called by svg and svgsize.
 
-In: the document in UTF-8. A screen of the picture's own size is what a browser would show it on. Media Queries Level 4,
+In: the document in UTF-8. Media queries are answered for a screen of the picture's own size. Media Queries Level 4,
 sections 2 and 3; CSS Backgrounds Level 3, section 2.11.2 (the root's background covers the canvas).
 """
 
@@ -34,7 +34,7 @@ _BACKGROUND = re.compile(r"(?:^|;)\s*background(?:-color)?\s*:((?:[^;(]|\([^)]{0
 _LONGEST_DECLARATIONS, _LONGEST_SHEETS = 10_000, 250_000
 _PART = re.compile(r"(?:[^\s(]+(?:\([^)]*\))?)")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]{3,30}|(?:rgb|hsl|hwb)a?\([\w\s.,%/+-]{1,80}\)", re.IGNORECASE)
-# What else "background" may hold (CSS Backgrounds Level 3, section 2.10).
+# Other values that "background" may hold (CSS Backgrounds Level 3, section 2.10).
 _NO_COLOUR = re.compile(
     r"none|transparent|inherit|initial|unset|revert|(no-)?repeat(-[xy])?|space|round|scroll|fixed|local|top|bottom|left"
     r"|right|center|cover|contain|auto|(border|padding|content)-box|/|[+-]?[\d.]{1,20}(%|[a-z]{0,4})"
@@ -201,7 +201,7 @@ def _current_colour(root: Root, inline: str) -> str:
 
 
 def _of_sheets(root: Root) -> Iterator[Declared]:
-    """What the rules say whose selector is of the root alone."""
+    """The declarations of the rules whose selector matches the root alone."""
     text = b"\n".join(root.data[sheet.text_start : sheet.text_end] for sheet in sheets(root.data, root.tag_end))
     plain = _COMMENT.sub("", text[:_LONGEST_SHEETS].decode(errors="replace"))
     for rule in plain.replace("<![CDATA[", "").replace("]]>", "").split("}"):

@@ -13,7 +13,7 @@ from imgserve.spec.limits import Limits
 
 _MAGIC = b"\x1f\x8b"
 _GZIP = 31  # zlib's wbits for a gzip member
-_MOST_MEMBERS = 16  # a file may have several (RFC 1952, 2.2); each step copies what is left
+_MOST_MEMBERS = 16  # a file may have several (RFC 1952, 2.2); each step copies the rest
 _HINT = "send the picture as it is; of what is compressed only SVG is read"
 
 

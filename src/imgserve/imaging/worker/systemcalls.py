@@ -1,4 +1,4 @@
-"""Numbers of system calls, for ``seccomp.py``: what a worker may not do at all, and what depends on the arguments.
+"""Numbers of system calls, for ``seccomp.py``: the calls that are always denied, and those judged by their arguments.
 
 From the kernel's tables: arch/x86/entry/syscalls/syscall_64.tbl, and include/uapi/asm-generic/unistd.h for arm64. From
 424 on a call has the same number on both.
@@ -82,7 +82,7 @@ landlock_restrict_self 446 446
 
 
 def denied(machine: str) -> dict[str, int]:
-    """The calls that are refused whatever their arguments, by name."""
+    """The calls that are denied with any arguments, by name."""
     words = [word for line in _DENIED.splitlines() if not line.startswith("#") for word in line.split()]
     numbers = words[1 + MACHINES.index(machine) :: 3]
     return {name: int(number) for name, number in zip(words[::3], numbers, strict=True) if number != "-"}

@@ -1,4 +1,4 @@
-"""The first page of a TIFF: without the thousands behind it, through which libvips would go, and what its tags tell.
+"""The first page of a TIFF and its tags, without the thousands of pages behind it, all of which libvips would read.
 
 Called by load and colournumbers.
 
@@ -31,7 +31,7 @@ _MOST_NUMBER_BYTES = 3 * 2 * 65536  # the longest: three tables of 16 bits
 
 
 def tags(data: bytes | mmap.mmap, wanted: tuple[int, ...]) -> dict[int, list[float]]:
-    """The numbers that the first page's directory tells under these tags; empty lists for other kinds than numbers."""
+    """The numbers under these tags in the first page's directory; empty lists for values that are no numbers."""
     order, layout = _order_and_layout(data)
     return {tag: _numbers(data, at + 2, layout, order) for tag, at in _entries(data) if tag in wanted}
 

@@ -99,7 +99,7 @@ def _from_ycbcr(image: pyvips.Image, found: Model) -> pyvips.Image:
 
 
 def _joined(image: pyvips.Image, planes: list[pyvips.Image], interpretation: str) -> pyvips.Image:
-    """In their order, with what stood behind the colours in the file."""
+    """The planes in their order, followed by the file's extra samples."""
     first, *others = planes
     if image.bands > _COLOURS:
         others.append(image.extract_band(_COLOURS, n=image.bands - _COLOURS))

@@ -1,6 +1,6 @@
-"""Pictures with transparency in another size: each pixel's colour counts by its alpha, and what comes out is rounded.
+"""Resizes pictures with transparency: each pixel's colour counts by its alpha, and the results are rounded.
 
-libvips' own thumbnail multiplies in 8 bits and rounds down, which darkens what is nearly transparent by a dozen levels.
+libvips' own thumbnail multiplies in 8 bits and rounds down, which darkens nearly transparent pixels by a dozen levels.
 Called by load and animation. In and out: 8 bits, sRGB or grey, alpha last.
 """
 

@@ -37,10 +37,10 @@ def configure() -> None:
 
 
 def warm_up_template() -> None:
-    """Load what is loaded late, and leave no thread behind: whoever forks beside one has children that hang.
+    """Load the lazily loaded parts, and leave no thread behind: children forked beside a thread hang.
 
-    Pixels are evaluated by libvips' threads, which stay for 15 s, so only headers are read; but for fonts, in a thread
-    of our own and by ``fetch``, for a font map that was made in the main thread makes text hang in children.
+    libvips evaluates pixels in threads that stay for 15 s, so only headers are read. Fonts are the exception: they are
+    loaded by ``fetch`` in a thread of our own, since a font map made in the main thread makes text hang in children.
     """
     fonts = threading.Thread(target=_warm_up_fonts)
     fonts.start()
@@ -63,7 +63,7 @@ def warm_up() -> None:
 
 
 def give_memory_back() -> None:
-    """Let go of what pictures have left; it takes some milliseconds."""
+    """Return the memory of earlier pictures to the system; takes some milliseconds."""
     if _malloc_trim is not None:
         _malloc_trim(0)
 

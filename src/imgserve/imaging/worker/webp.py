@@ -20,7 +20,7 @@ def frames_up_to(most: int, data: bytes | mmap.mmap) -> int | None:
     while at + _CHUNK_HEADER_BYTES <= len(data) and frames <= most:
         if data[at : at + 4] == _FRAME:
             frames += 1
-            # libwebp goes on behind the picture in the frame, whatever length the frame tells: so into it, not over it.
+            # libwebp ignores the frame's length and goes on behind the picture in it: so enter it, do not skip it.
             at += _CHUNK_HEADER_BYTES + _FRAME_HEADER_BYTES
             continue
         others += 1
@@ -32,7 +32,7 @@ def frames_up_to(most: int, data: bytes | mmap.mmap) -> int | None:
 
 
 def tell_transparency(descriptor: int) -> None:
-    """Set the flag of a film that libwebp cut to its opaque parts: else viewers may show what is around as black."""
+    """Set the alpha flag of a film that libwebp cut to its opaque parts: else viewers may show the rest as black."""
     head = os.pread(descriptor, _FLAGS_AT + 1, 0)
     if head[_HEADER_BYTES : _HEADER_BYTES + 4] == _EXTENDED and head[_FLAGS_AT] & _ANIMATED:
         os.pwrite(descriptor, bytes([head[_FLAGS_AT] | _ALPHA]), _FLAGS_AT)

@@ -1,8 +1,8 @@
-"""Whether a document is XML, told by expat, at a cost that grows with its length alone. Called by svgsize.
+"""Checks by expat whether a document is XML, at a cost that grows with its length alone. Called by svgsize.
 
 expat cannot be interrupted, and a document type may make it work for hours: default attributes for every element,
-entities in entities, a namespace's name copied for every attribute. So it gets the document in small pieces, the
-declarations are counted when each piece is done, and what they could do to the drawing is judged before it is read.
+entities in entities, a namespace's name copied for every attribute. So it gets the document in small pieces. The
+declarations are counted after each piece, and their possible cost is judged before the drawing is read.
 """
 
 import re
@@ -42,15 +42,15 @@ _FIRST_BEYOND_ASCII = 0x80
 
 
 class NoXml(Exception):
-    """What no XML parser takes."""
+    """A document that no XML parser takes."""
 
 
 class TooDear(Exception):
-    """Markup for which a parser works far longer than its length says. The text names what there is too much of."""
+    """Markup for which a parser works far longer than its length says. The text names the excess."""
 
 
 def check(data: bytes) -> None:
-    """``data`` is UTF-8. Raises NoXml, TooDear. What else may be wrong with it librsvg will judge when it draws."""
+    """``data`` is UTF-8. Raises NoXml, TooDear. librsvg finds all other faults when it draws."""
     _check_namespaces(data, {})
     reader = _Reader(data)
     try:
@@ -77,9 +77,9 @@ class _Reader:
         return min(self._parser.ErrorByteIndex, len(self._data) - 1)
 
     def read(self) -> None:
-        """To the end, in pieces. What is left of a token that is longer comes as one piece.
+        """Read to the end, in pieces. The rest of a token that is longer than a piece comes as one piece.
 
-        Else it would be read anew for every piece of it.
+        Else expat would read the token anew for every piece of it.
         """
         at, token = 0, -1
         while at < len(self._data):
@@ -96,7 +96,7 @@ class _Reader:
             self._parser.AttlistDeclHandler = self._count_attribute
             self._parser.EntityDeclHandler = self._keep_entity
             self._parser.EndDoctypeDeclHandler = self._judge
-            # With a handler of ours expat comes back for each element, so that the watch is heard in between.
+            # With a handler of ours expat returns to Python for each element, so that the watchdog thread gets to run.
             self._parser.specified_attributes = True
             self._parser.StartElementHandler = _pass
 

@@ -1,7 +1,7 @@
 """An XML document in any encoding that browsers know, as UTF-8. Called by svgmarkup and svgsize.
 
-libxml2 and expat know few encodings by themselves, and the lock keeps from them what they would load for others. So
-they are given UTF-8 only, and every codec is loaded here, before the lock. The encoding is found as in XML 1.0,
+libxml2 and expat know few encodings by themselves, and in the sandbox they cannot load others. So they get UTF-8 only,
+and every codec is loaded here, before the lock. The encoding is detected as in XML 1.0,
 appendix F; a label stands for the codec of the WHATWG Encoding Standard, section 4.2.
 """
 
@@ -47,7 +47,7 @@ _CODECS = frozenset({
 
 for _name in (*_CODECS, *(name for _, name in _MARKS)):
     codecs.lookup(_name)
-    b"<\0\0\0".decode(_name, errors="replace")  # what it needs at its first use
+    b"<\0\0\0".decode(_name, errors="replace")  # loads the tables of its first use
 
 
 def as_utf8(data: bytes) -> bytes:

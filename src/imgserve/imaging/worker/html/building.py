@@ -1,4 +1,4 @@
-"""What is known while a page is read: the open elements, the form pointer, and all that was found. The tags' rules in
+"""The state of reading a page: the open elements, the form pointer, and the controls so far. The tags' rules in
 ``tree`` and ``form_tags`` change it.
 """
 
@@ -21,7 +21,7 @@ _VALID = frozenset({"", "false", "undefined"})
 
 
 class Building:
-    """``on_charset`` is told of each charset that the page names in a meta element. ``form`` is the form pointer."""
+    """``on_charset`` is called with each charset of a meta element. ``form`` is the form pointer."""
 
     def __init__(self, tokens: Tokens, on_charset: Callable[[str], None]) -> None:
         self.found = Found()
@@ -42,7 +42,7 @@ class Building:
         return self.open.push(name, context)
 
     def note(self, name: str, attributes: Attributes) -> None:
-        """What any element may say for forms: its id, and that what was entered is wrong."""
+        """Record the attributes of any element that matter to forms: its id, and ``aria-invalid``."""
         context = self.open.top.context
         if not attributes or context.is_template:
             return

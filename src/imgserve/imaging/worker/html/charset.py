@@ -1,4 +1,4 @@
-"""What a page is written in, and what its forms are sent in (https://encoding.spec.whatwg.org/).
+"""The charset of a page, and the charset that its forms are sent in (https://encoding.spec.whatwg.org/).
 
 In: bytes and labels. Out: Python's name of a codec that ``spec.page.Charset`` lists, or the decoded text.
 """
@@ -37,7 +37,7 @@ _WIDER: dict[str, Charset] = {
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "gb2312": "gbk", "shift_jis": "cp932",
     "euc_kr": "cp949", "big5": "big5hkscs", "cp950": "big5hkscs",
 }  # fmt: skip
-# What a form's _charset_ field says.
+# The value of a form's _charset_ field.
 _WEB_NAMES: dict[Charset, str] = {
     "utf-8": "UTF-8", "cp866": "IBM866", "koi8-r": "KOI8-R", "koi8-u": "KOI8-U", "mac-roman": "macintosh",
     "mac-cyrillic": "x-mac-cyrillic", "cp874": "windows-874", "gbk": "GBK", "big5hkscs": "Big5", "euc_jp": "EUC-JP",

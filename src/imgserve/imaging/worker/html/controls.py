@@ -1,4 +1,4 @@
-"""What ``tree`` finds in a page and ``entries`` makes an entry list of: forms, controls, options. Plain values."""
+"""The forms, controls and options of a page, as plain values. Made by ``tree``, read by ``entries``."""
 
 import msgspec
 

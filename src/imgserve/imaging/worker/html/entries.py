@@ -1,7 +1,7 @@
 """Constructing the entry list (https://html.spec.whatwg.org/multipage/form-control-infrastructure.html), for a user who
 chooses one file and presses the first submit button.
 
-In: what ``tree`` found. Out: ``spec.page.Form`` values, encoded. Called by ``page``.
+In: the ``Found`` of ``tree``. Out: ``spec.page.Form`` values, encoded. Called by ``page``.
 """
 
 import re
@@ -107,7 +107,7 @@ def _file(control: Control, charset: Charset) -> Entry:
 
 
 def _encoded(text: str, charset: Charset) -> bytes:
-    """As it is sent: a line ends with CR LF, what the charset lacks is a character reference."""
+    """As it is sent: lines end with CR LF, and characters that the charset lacks become character references."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
     return text.encode(charset, "xmlcharrefreplace")
 

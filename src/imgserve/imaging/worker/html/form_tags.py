@@ -55,7 +55,7 @@ def start_input(building: Building, name: str, attributes: Attributes) -> None:
 def start_button(building: Building, name: str, attributes: Attributes) -> None:
     building.open.end("button")
     kind = attributes.get("type", "").lower()
-    # One that stands in a select element itself is what the select shows.
+    # A button directly in a select element is the face of the select.
     is_other = "command" in attributes or "commandfor" in attributes or building.open.top.name == "select"
     is_submitter = kind == "submit" or (kind not in ("reset", "button") and not is_other)
     building.add("submit" if is_submitter else "button", attributes, attributes.get("value"))

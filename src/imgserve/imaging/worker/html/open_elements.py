@@ -1,8 +1,8 @@
 """The stack of open elements (https://html.spec.whatwg.org/multipage/parsing.html#the-stack-of-open-elements).
 
-Used by ``tree``. There is no document: each open element carries the ``Context`` that what stands in it inherits. HTML
-asks all the time whether an element is open above some boundary; here the answer takes no walk, since for each name and
-each kind of boundary there is a list of the serial numbers of those that are open.
+Used by ``tree``. There is no document: each open element carries the ``Context`` that its children inherit. HTML asks
+all the time whether an element is open above some boundary. The answer takes no walk here: for each name and each kind
+of boundary there is a list of the serial numbers of the open elements.
 """
 
 from bisect import bisect_left
@@ -39,8 +39,8 @@ _IMPLIED = frozenset({"dd", "dt", "li", "optgroup", "option", "p", "rb", "rp", "
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What an element hands down. ``form`` is the number of the form around it; ``is_errors``: it is in a list of
-    errors."""
+    """Inherited by all elements inside. ``form`` is the number of the form around them; ``is_errors``: they are in a
+    list of errors."""
 
     form: int | None = None
     is_disabled: bool = False
@@ -54,7 +54,7 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Element:
-    """``outer_disabled`` is a fieldset's: whether what stands in its first legend is disabled."""
+    """``outer_disabled`` is a fieldset's: whether the controls in its first legend are disabled."""
 
     __slots__ = ("context", "has_legend", "name", "outer_disabled", "serial")
 
@@ -133,7 +133,7 @@ class OpenElements:
             self.pop()
 
     def end(self, name: str, boundary: Boundary = "scope") -> bool:
-        """What most end tags do. False: there is nothing to end."""
+        """The rule of most end tags: close the element and all inside it. False: no such element is open."""
         if not self.has(name, boundary):
             return False
         self.pop_to(name)

@@ -49,6 +49,6 @@ def _numbered(name: str) -> str:
     number = int(digits or "0", 16 if is_hexadecimal else 10) if len(digits) <= _MOST_DIGITS else 0
     if number == 0 or number > _LAST or 0xD800 <= number <= 0xDFFF:
         return _UNKNOWN
-    if 0x80 <= number <= 0x9F:  # what pages mean by these are the characters of Windows-1252
+    if 0x80 <= number <= 0x9F:  # pages mean the characters of Windows-1252 by these
         return bytes([number]).decode("cp1252", "ignore") or chr(number)
     return chr(number)

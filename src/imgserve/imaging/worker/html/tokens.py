@@ -62,7 +62,7 @@ class Tokens:
         return None
 
     def raw_text(self, name: str) -> str:
-        """What stands before the end tag of a ``textarea``, ``title``, ``style`` …; the end tag is passed."""
+        """The text before the end tag of a ``textarea``, ``title``, ``style`` …; skips the end tag."""
         start = self._position
         end = self._script_end() if name == "script" else _end_tag(name).search(self.text, start)
         if end is None:

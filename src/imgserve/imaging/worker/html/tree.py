@@ -1,8 +1,8 @@
 """HTML's tree construction (https://html.spec.whatwg.org/multipage/parsing.html#tree-construction) without a tree:
 which element stands in which, and which form a control belongs to, as a browser without scripts sees the page.
 
-In: a page's tokens. Out: ``Found``. Called by ``page``. Left out is what no form can show: the document's modes before
-and after its body, the reopening of formatting elements, where a table's stray content goes.
+In: a page's tokens. Out: ``Found``. Called by ``page``. Left out are the rules that change no
+form: the document's modes before and after its body, the reopening of formatting elements, foster parenting.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ _WHITE_SPACE = "\t\n\f\r "
 
 
 class Tree:
-    """``on_charset`` is told of each charset that the page names in a meta element."""
+    """``on_charset`` is called with each charset of a meta element."""
 
     def __init__(self, tokens: Tokens, on_charset: Callable[[str], None]) -> None:
         self._building = Building(tokens, on_charset)
@@ -213,7 +213,7 @@ def _start_table(building: Building, name: str, attributes: Attributes) -> None:
 
 
 def _start_in_table(building: Building, name: str, attributes: Attributes) -> None:
-    """Rows, cells and what they stand in; outside of a table they are nothing."""
+    """Rows, cells, sections and captions; ignored outside of a table."""
     elements = building.open
     if not elements.has("table", "table"):
         return

@@ -1,4 +1,4 @@
-"""What an input's default value is once its type has cleaned it (the value sanitization algorithms of
+"""An input's default value, cleaned by the rules of its type (the value sanitization algorithms of
 https://html.spec.whatwg.org/multipage/input.html). Called by ``entries``; text in and out.
 """
 
