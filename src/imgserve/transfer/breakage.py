@@ -35,7 +35,7 @@ _SENTENCES: dict[int, tuple[str, bool]] = {
     pycurl.E_QUOTE_ERROR: ("{place} does not allow files to be renamed", True),
     _TOO_LARGE: ("{place} answers with a line that is longer than any has to be", False),
     pycurl.E_BAD_CONTENT_ENCODING: _UNDECODABLE,
-    pycurl.E_WRITE_ERROR: _UNDECODABLE,  # bytes behind the encoded ones; what our side refuses says so itself
+    pycurl.E_WRITE_ERROR: _UNDECODABLE,  # bytes behind the encoded ones; our own refusals have faults of their own
 }
 # OpenSSL's verify result (X509_V_*) -> what is wrong; 1 is where libcurl leaves it when only the name does not fit
 _CERTIFICATE_FAULTS = {
@@ -66,7 +66,7 @@ _SAID_NO = frozenset(
     }
 )
 _CLOSING = 421  # libcurl calls it a time-out
-# What a command on a connection comes to that the other side has given up, by TCP or by TLS.
+# Errors of a command on a connection that the other side has closed, by TCP or by TLS.
 _LOST = frozenset(
     {
         pycurl.E_SEND_ERROR,

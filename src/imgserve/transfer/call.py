@@ -30,13 +30,13 @@ class FilePart(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One exchange. ``timeout_s`` covers all of it; a write's also the wait for its turn.
+    """One exchange. ``timeout_s`` covers all of it, for a write the wait for a transfer slot too.
 
     ``parts`` are those of a multipart POST. ``fetch`` takes a 2xx answer's body; without it at most
     ``body_limit_bytes`` of one are returned, and a longer one ends the exchange. ``before`` and ``after`` are FTP
     commands, sent in the target's directory around the transfer; one that starts with ``*`` may fail.
     ``is_path_whole``: the FTP directory is entered by one command, not level by level. ``is_fresh``: no connection of
-    an earlier exchange is used. ``decodes``: what Content-Encoding says was done to the body is undone.
+    an earlier exchange is used. ``decodes``: the body is decoded as its Content-Encoding says.
     """
 
     method: Method
@@ -56,12 +56,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """``status`` is HTTP's, or the last FTP reply's. ``url`` is where redirects led, ``location`` where one would lead,
-    as the peer wrote it.
+    """``status`` is HTTP's, or the last FTP reply's. ``url`` is the one at the end of all redirects, ``location`` the
+    target of a redirect that was not followed, as the server wrote it.
 
-    ``replies`` are the last lines of the FTP server's. ``is_cut``: the body was longer than wanted.
-    ``length`` is the Content-Length, None when not told, or told of an encoded body. ``seconds`` is how long it took.
-    ``wants_digest``: the peer wants a login by Digest.
+    ``replies`` are the last lines of the FTP server's replies. ``is_cut``: the body was longer than allowed. ``length``
+    is the Content-Length; None without one, or when the body is encoded. ``seconds`` is the time of the exchange.
+    ``wants_digest``: the server asks for Digest authentication.
     """
 
     status: int

@@ -1,6 +1,6 @@
-"""What a site's pages and answers say about an upload, beyond their status: the table in docs/howto/forms.md.
+"""Judges a site's pages and answers to an upload, beyond their status, by the table in docs/howto/forms.md.
 
-Called by ``upload``. In: destination, answer, page. Out: a DeliveryFailed where nothing was taken, returned or raised.
+Called by ``upload``. In: destination, answer, page. Out: a DeliveryFailed, returned or raised, where the site refused.
 """
 
 from imgserve.spec.destination import Destination
@@ -55,7 +55,7 @@ def check_success(destination: Destination, answer: Answer) -> None:
 
 
 def doubt(destination: Destination, answer: Page, upload_page: Page | None) -> str:
-    """Why a 200 with this page is no sure success; empty if nothing in it says so. Raises DeliveryFailed for a refusal.
+    """The reason why a 200 with this page is no sure success, or an empty text. Raises DeliveryFailed for a refusal.
 
     A login box on the upload page too is part of the site's layout, and no answer to the upload.
     """

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from imgserve.errors import ImgserveError
 
-# What an FTP server refused: to enter or make the directory, to take the file, or a command such as RNFR.
+# The step that an FTP server refused: to enter or make the directory, to take the file, or a command such as RNFR.
 Step = Literal["", "directory", "file", "command"]
 
 
@@ -64,7 +64,7 @@ class RootUnavailable(TransferError):
 
 
 class NotOurs(TransferError):
-    """What lies at the destination is not what imgserve wrote there, so it stays."""
+    """The file at the destination is not the one that imgserve wrote, so it stays."""
 
     code = "not_ours"
     title = "The destination holds something else"
@@ -107,10 +107,10 @@ class Broken(Exception):
     """An exchange that got no answer, as the client saw it; each protocol turns it into one of the faults above.
 
     ``detail``: one sentence. ``is_refused``: our own policy ended it. ``is_sent``: bytes of a write had left.
-    ``is_busy``: it never had its turn. ``is_reused``: it used a connection of an earlier exchange; ``is_stale``: that
-    had died meanwhile, so nothing was done. ``is_plain``: the body has not the encoding that it is said to have.
-    ``reply`` is the number of an FTP refusal, ``step`` what it refused, and ``replies`` are the last lines of what the
-    FTP server said.
+    ``is_busy``: no transfer slot was free in time. ``is_reused``: it used a connection of an earlier exchange;
+    ``is_stale``: that connection had died, so nothing was done. ``is_plain``: the body is not encoded as its header
+    says. ``reply`` is the number of an FTP refusal, ``step`` the refused step, and ``replies`` are the last lines of
+    the FTP server's replies.
     """
 
     def __init__(

@@ -29,9 +29,9 @@ T = TypeVar("T")
 OUTSIDE = "a symbolic link leads there: name a file beneath a read_root or write_root"
 _CHUNK_BYTES = 1_000_000
 _THREADS = 8
-_LOOK_S = 10.0  # a file system that needs longer to tell what a path names does not answer
+_LOOK_S = 10.0  # a file system that needs longer to look up a path counts as not answering
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO or device without a peer must not hold the thread
-# What ends without anybody's touching the job: a full or read-only disk, a server or a machine that is away.
+# Faults that can pass while the job waits: a full or read-only disk, a server or a machine that is away.
 _CAN_HEAL = frozenset({
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EBUSY, errno.ETXTBSY, errno.EAGAIN, errno.EINTR,
     errno.ENOMEM, errno.ENOBUFS, errno.ENOLCK, errno.EDEADLK,
@@ -88,7 +88,7 @@ async def deliver(threads: Threads, place: Place, blob: Blob, write: Write) -> D
 
 
 async def delete(threads: Threads, place: Place, write: Write) -> None:
-    """Unlink; what is not there counts as deleted. Raises DeliveryFailed, NotOurs."""
+    """Unlink; a missing file counts as deleted. Raises DeliveryFailed, NotOurs."""
     try:
         async with asyncio.timeout(write.timeout_s):
             await threads.run(lambda: _unlink(place, write))
@@ -101,7 +101,7 @@ async def delete(threads: Threads, place: Place, write: Write) -> None:
 
 
 async def real_key(threads: Threads, place: Place) -> str:
-    """What tells this place from others: the real path of its directory, and its name. Raises DeliveryFailed."""
+    """The identity of this place: the real path of its directory, and its name. Raises DeliveryFailed."""
     directory, name = os.path.split(place.path)
     return f"file://{await _looked(threads, lambda: os.path.realpath(directory))}/{name}"
 

@@ -22,7 +22,7 @@ _MOST_MISSING = 64
 
 
 class Gate:
-    """Decides between a thread that is about to rename and a caller who gives up: whoever comes first wins."""
+    """Decides between a thread that is about to rename and a caller whose time is over: the first one wins."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -113,7 +113,7 @@ def _fill(parent: int, name: str, blob: Blob, old: os.stat_result | None) -> Non
         if old is not None:
             with suppress(PermissionError):
                 os.fchown(descriptor, old.st_uid, old.st_gid)
-            os.fchmod(descriptor, mode)  # the umask took away from it what the old file allows
+            os.fchmod(descriptor, mode)  # the umask may have removed rights that the old file has
         position = 0
         while position < blob.size:
             sent = os.sendfile(descriptor, blob.fd, position, blob.size - position)

@@ -15,7 +15,7 @@ _MAX_REDIRECTS = 5
 
 
 async def get(client: Client, call: Call, session: Session | None = None) -> Answer:
-    """The answer at the end of all redirects. ``call.timeout_s`` covers them all. Raises what ``perform`` raises."""
+    """The answer at the end of all redirects. ``call.timeout_s`` covers them all. Raises the same as ``perform``."""
     if session is not None:
         return await _followed(client, call, session)
     session = client.take_session()

@@ -1,6 +1,6 @@
-"""An upload page's form as a post: which form, where to, and what in it. Called by ``upload``; no I/O.
+"""Turns an upload page's form into a post: its URL and its parts. Called by ``upload``; no I/O.
 
-What a form sends by itself a worker has found out (``imaging/worker/html``): here the file takes its place among it.
+A worker has read the form's own fields (``imaging/worker/html``); here the file is put among them.
 """
 
 import re
@@ -54,7 +54,7 @@ def is_elsewhere(url: str, other: str) -> bool:
 
 
 def filled(page_url: str, page: Page, form: Form, destination: Destination, media_type: str) -> Post:
-    """What a browser would send. Raises DeliveryFailed for a form that cannot be sent."""
+    """The post that a browser would send. Raises DeliveryFailed for a form that cannot be sent."""
     if form.is_too_large:
         raise DeliveryFailed("The upload form has more fields than are sent", "point dstURL at a smaller form")
     target = _target(page_url, page, form)

@@ -1,9 +1,9 @@
 """FTP, with and without TLS: fetch a source; deliver under a temporary name and rename; delete. Called by ``dispatch``.
 
 The target is never half written: the bytes go to a temporary name in its directory, then RNFR and RNTO put it in
-place. A server that refuses this gets what it allows: ``ftp_ways`` has the order.
-Directories are CWDed into one by one (RFC 1738, 3.2.2), missing ones are made; ``ftp://host//x`` is absolute. Where a
-parent may not be entered, the whole path is.
+place. For a server that refuses this there are other ways: ``ftp_ways`` has their order.
+Directories are entered one by one by CWD (RFC 1738, 3.2.2), missing ones are made; ``ftp://host//x`` is absolute. A
+directory whose parent may not be entered is entered by its whole path.
 """
 
 import asyncio
@@ -114,7 +114,7 @@ async def _command(
 async def _entered(client: Client, server: Server, call: Call, *, is_first: bool = True) -> Answer:
     """Perform in the way in which this server's directories can be entered. Raises Broken.
 
-    A session may stand in a directory that is there no more: what it refuses first is asked of a fresh one too.
+    The current directory of a kept session may be gone: after its refusal a fresh session is tried too.
     """
     deadline = asyncio.get_running_loop().time() + call.timeout_s
     is_whole = server.is_path_whole
@@ -142,7 +142,7 @@ async def _refusal_or_answer(
 
 
 def _may_be_stale(refusal: Broken) -> bool:
-    """Whether the session may be why; what time heals, the job's next attempt finds out."""
+    """Whether the session may be the cause. Temporary refusals are left to the job's next attempt."""
     return refusal.is_reused and refusal.reply >= 500 and refusal.step in ("directory", "file")
 
 

@@ -1,7 +1,6 @@
-"""What is known of FTP servers: what each was seen to refuse, so that not every delivery has to find it out again.
+"""Remembers what each FTP server has refused, so that not every delivery has to try it again.
 
-``dispatch`` builds one ``Servers``; ``ftp`` asks it. Nothing of it is kept beyond the process: what a server refuses
-it refuses again.
+``dispatch`` builds one ``Servers``; ``ftp`` asks it. The memory ends with the process: a server repeats its refusals.
 """
 
 import time
@@ -34,9 +33,9 @@ class Server:
         self._wrong_times = 0
 
     def is_size_right(self, told_bytes: int, size_bytes: int) -> bool | None:
-        """Whether the size it tells after a delivery is right. None: what it tells says nothing.
+        """Whether the server's size of a delivered file is right. None: its sizes mean nothing.
 
-        One that tells the same wrong size three times counts otherwise than we do, and is not asked again.
+        A server that reports the same wrong size three times counts otherwise than we do, and is not asked again.
         """
         if told_bytes == size_bytes:
             self._wrong_times = 0

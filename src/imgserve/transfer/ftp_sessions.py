@@ -87,11 +87,11 @@ class FtpSessions:
 
 
 def _in_thread(work: Callable[[], None]) -> "Future[None]":
-    """A daemon: what hangs in it must not keep the server from ending."""
+    """Runs ``work`` in a daemon thread, which cannot keep the server from ending when it hangs."""
     outcome: Future[None] = Future()
 
     def run() -> None:
-        outcome.set_running_or_notify_cancel()  # from now on who waits may give up, and the work goes on
+        outcome.set_running_or_notify_cancel()  # from now on a cancelled wait does not stop the work
         try:
             work()
         except pycurl.error as error:

@@ -1,4 +1,4 @@
-"""How an FTP server can be made to take a file: the names it gets on its way, and what comes after a refusal.
+"""The ways of delivering a file by FTP: the names it gets on its way, and the next way after a refusal.
 
 A hidden temporary name and a rename; where the server takes no such name, a visible one with the final's extension;
 where it allows no rename, or no other name, the final name at once. Called by ``ftp``; ``ftp_servers`` remembers.
@@ -44,9 +44,9 @@ class Target(msgspec.Struct, frozen=True):
         return (size,) if naming == "final" else (b"RNFR " + self._temporary(naming), b"RNTO " + self.name, size)
 
     def removal(self, naming: Naming, *, is_own: bool = False) -> tuple[bytes, ...]:
-        """The commands that delete what earlier writes may have left; ``is_own``: and what this one has.
+        """The commands that delete the leftovers of earlier writes; ``is_own``: and this write's file.
 
-        A server that takes hidden names has no visible ones: only beyond that are both spellings looked for.
+        A server that takes hidden names has no visible ones. For all others both spellings are deleted.
         """
         names = [*self.write.leftover_names, *([self.write.temporary_name] if is_own else [])]
         hidden = [name.encode() for name in names]
@@ -63,7 +63,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def after(naming: Naming, refusal: Broken) -> Naming | None:
-    """What to try next; None when the refusal is about something else, or nothing is left."""
+    """The next way to try; None when the refusal is about something else, or no way is left."""
     if naming == "final" or refusal.reply < 500:
         return None
     if refusal.step == "command":
@@ -80,7 +80,7 @@ def is_rename_over_refused(refusal: Broken) -> bool:
 
 
 def both(first: Broken, last: Broken) -> Broken:
-    """One sentence for a delivery that was refused in every way; ``first`` is what the usual way met."""
+    """One sentence for a delivery that was refused in every way; ``first`` is the usual way's refusal."""
     if last is first or last.reply < 500:
         return last
     if first.step == "command":

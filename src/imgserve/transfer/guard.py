@@ -1,11 +1,11 @@
 """Which addresses and ports a transfer may touch: the client asks at connect time, intake asks for literal hosts.
 
-In: an address as the resolver gave it, a port. Out: None, or a ``Refusal`` that says why not. Called by ``curl``
+In: an address as the resolver gave it, a port. Out: None, or a ``Refusal`` with the reason. Called by ``curl``
 (for every socket and again for every pooled connection) and by ``dispatch`` (for the text of a request).
 
 The deny lists follow IANA's special-purpose registries (RFC 6890 and its updates); ``ipaddress.is_global`` is not
 used, because it calls multicast, IPv6 forms that embed IPv4 and some newer ranges global. An address of this machine
-counts as not public whatever it is: services that trust the machine itself listen there.
+never counts as public: services that trust the machine itself listen there.
 """
 
 from functools import lru_cache
@@ -122,10 +122,10 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Guard(msgspec.Struct, frozen=True, eq=False):
-    """The policy: everything global but this machine, and what ``allowed`` opens besides; of these the ports named.
+    """The policy: all global addresses but this machine's own, and the ``allowed`` networks; on the named ports only.
 
-    With a ``proxy_port`` a proxy connects in our place: connections go to it alone, and of a peer only the text of its
-    URL can be judged.
+    With a ``proxy_port`` a proxy connects for us: connections go to it alone, and a peer is judged by the text of its
+    URL only.
     """
 
     allowed: tuple[Network, ...] = ()
@@ -186,7 +186,7 @@ def _text_judged(guard: Guard, host: str, port: int) -> Refusal | None:
 
 @lru_cache(maxsize=4096)
 def _public_addresses(guard: Guard, host: str) -> tuple[Address, ...]:
-    """What a literal host leads to, unless an operator has opened it."""
+    """The addresses that a literal host stands for, unless an operator has opened it."""
     address = literal_address(host)
     if address is None or guard._is_allowed(address):
         return ()

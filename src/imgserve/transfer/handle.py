@@ -33,7 +33,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Referer(msgspec.Struct, frozen=True):
-    """What requests to ``host`` (exact, or ``*.`` and a domain) say they come from."""
+    """The ``Referer`` header of requests to ``host`` (exact, or ``*.`` and a domain)."""
 
     host: str
     url: str

@@ -134,7 +134,7 @@ class _Put:
             raise delivery_fault(broken) from None
 
     async def verified(self, url: str) -> Delivery:
-        """The answer to the PUT counts: what HEAD tells can confirm it, or be a reason to send once more, no fault."""
+        """The answer to the PUT counts. A HEAD can confirm it, or cause one more PUT; it never causes a fault."""
         size_bytes, place = self._blob.size, str(location.origin(url))
         length = await self._length(url)
         if length is not None and length not in (0, size_bytes):

@@ -84,7 +84,7 @@ def parents(url: str) -> tuple[str, ...]:
 
 
 def resolve(base: str, reference: str) -> str:
-    """What a Location or a link on a page leads to, without userinfo and fragment, read as browsers read it.
+    """The target of a Location or of a link on a page, without userinfo and fragment, read as browsers read it.
 
     Raises ValueError when it leads nowhere.
     """

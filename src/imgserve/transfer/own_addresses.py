@@ -51,7 +51,7 @@ def _route_type(address: IPv4Address | IPv6Address) -> int:
 
 
 def _is_source(address: IPv4Address | IPv6Address) -> bool:
-    """Whether what is sent there would come from there: true of own addresses, but for secondary ones."""
+    """Whether the kernel would send packets to this address from the same address: true of own primary addresses."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as nobody:

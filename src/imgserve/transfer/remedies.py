@@ -1,6 +1,6 @@
-"""What mends a transfer that a server or this machine refused: for whoever reads the reply or the log.
+"""Remedies for transfers that a server or this machine refused, for readers of the reply and the log.
 
-Called by the protocols' files where they turn an answer into a fault; empty where only that server's own log knows.
+Called by the protocols' files where they turn an answer into a fault; empty where only that server's own log has more.
 """
 
 import errno

@@ -1,6 +1,6 @@
-"""What an FTP server said during one exchange, bounded: the client keeps the ends of replies, never a stranger's text.
+"""The replies of an FTP server during one exchange, bounded: only the last line of each reply is kept.
 
-In: lines, as libcurl hears them. Out: the last lines that ended a reply (RFC 959, 4.2), and what they mean for the
+In: lines, as libcurl reads them. Out: the last lines that ended a reply (RFC 959, 4.2), and their meaning for the
 exchange. Called by ``exchange``.
 """
 
@@ -56,7 +56,7 @@ class Replies:
 
 
 def size_in(reply: str) -> int | None:
-    """The number of bytes that a 213 reply tells; None when it tells none."""
+    """The number of bytes in a 213 reply; None when it has none."""
     digits = reply[4:].strip()
     is_number = reply.startswith("213") and digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_SIZE
     return int(digits) if is_number else None

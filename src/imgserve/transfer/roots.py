@@ -23,7 +23,7 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """What tells one directory from another, a mount point from what lies beneath it included."""
+    """The identity of a directory; a mount point differs from the directory that it covers."""
 
     device: int
     inode: int
@@ -36,15 +36,15 @@ class Root:
     def __init__(self, path: str) -> None:
         self.path = path
         self.trouble = ""
-        self._mount_points: frozenset[str] = frozenset()  # on the way to what was opened so far
+        self._mount_points: frozenset[str] = frozenset()  # on the paths that were opened so far
 
     @contextmanager
     def opened(self, directory: str = "") -> Iterator[int]:
         """A descriptor for as long as the block runs, for work in this directory of it. Blocks.
 
-        Nothing is read or written where a mount point on the way is none now: the file system with the pictures is
-        away, and what is written would be hidden when it comes back. One that becomes a mount point is followed, and so
-        is a symbolic link that is made to lead elsewhere. Raises RootUnavailable, OutOfDescriptors.
+        Nothing is read or written where nothing is mounted any more at an earlier mount point on the way: the file
+        system with the pictures is away, and new files would be hidden when it comes back. A new mount is followed, and
+        so is a symbolic link that now leads elsewhere. Raises RootUnavailable, OutOfDescriptors.
         """
         try:
             with descriptors.needed():
@@ -151,7 +151,7 @@ def _mount_points() -> frozenset[str]:
 
 
 def _mounted_again(points: frozenset[str]) -> frozenset[str]:
-    """What is mounted once somebody has looked into these: an automounter takes away what rests. Raises OSError."""
+    """The mount points after a look into these: an automounter unmounts idle file systems. Raises OSError."""
     for point in points:
         with suppress(OSError):
             os.stat(f"{point}/.")  # noqa: PTH116 - pathlib leaves the dot out, which makes the kernel go in

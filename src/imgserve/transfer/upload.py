@@ -1,6 +1,6 @@
-"""HTTP(S) upload forms: get the page, fill in its form, post, see what came of it. Called by ``dispatch``.
+"""HTTP(S) upload forms: get the page, fill in its form, post, judge the answer. Called by ``dispatch``.
 
-What page and answer mean is ``form``'s and ``confirmation``'s.
+``form`` fills in the form, ``confirmation`` judges the answer.
 
 The exchanges of one post share a cookie engine, and share it with no other. A page without any form is posted to
 directly, so that a plain upload endpoint works too.
@@ -27,7 +27,7 @@ _BEFORE_TAG = b"\xef\xbb\xbf\t\n\f\r "  # a byte order mark, and white space
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    """The upload page: where it stands once redirects are followed, and what is in it, if it is HTML."""
+    """The upload page: its URL at the end of all redirects, and its contents if it is HTML."""
 
     url: str
     contents: Page | None
@@ -81,7 +81,7 @@ class _Upload:
         return _Seen(page.url, await self._contents(page))
 
     def _order(self, page: Answer, seen: _Seen) -> Post:
-        """What to post and where: the page's form, or the bare file where there is no form at all."""
+        """The post: the page's form, or the bare file where there is no form at all."""
         destination, media_type = self._destination, self._write.media_type
         is_led = form.is_elsewhere(destination.url, page.url)
         if is_led and 400 <= page.status < 500:
@@ -119,7 +119,7 @@ class _Upload:
             return None
 
     async def _shown(self, answer: Answer) -> Page | None:
-        """What an answer's body shows; None for what is no HTML or cannot be read."""
+        """The page in an answer's body; None if it is no HTML or cannot be read."""
         if not http.is_good(answer.status) or answer.is_cut or not answer.body or not _is_html(answer):
             return None
         try:
@@ -163,7 +163,7 @@ class _Upload:
 
 
 def _note_unseen(error: ImgserveError) -> None:
-    """The upload was taken; what the site showed afterwards could not be looked at."""
+    """The upload was taken, but the page after it could not be read."""
     logs.event("form_unconfirmed", code=error.code, detail=error.detail)
 
 

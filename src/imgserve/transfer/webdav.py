@@ -12,9 +12,9 @@ _MOST_LEVELS = 16
 
 
 async def make_parents(url: str, make: Callable[[str], Awaitable[int]]) -> bool:
-    """Make what is missing above ``url``, the nearest first, and upwards only as far as need be.
+    """Make the missing collections above ``url``: the nearest first, and only as far up as necessary.
 
-    ``make`` sends one MKCOL and returns its status. False: there is nothing to be made, or it is refused.
+    ``make`` sends one MKCOL and returns its status. False: there is none to make, or the server refuses.
     """
     parents = location.parents(url)[:_MOST_LEVELS]
     missing: list[str] = []
