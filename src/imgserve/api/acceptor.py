@@ -1,6 +1,6 @@
 """Takes connections from one listening socket, as long as there are seats. Made by ``connection.Server``.
 
-asyncio's own servers accept without asking, and tell of a connection by TLS only after its handshake.
+asyncio's own servers accept all connections, and report one by TLS only after its handshake.
 """
 
 import asyncio
@@ -96,7 +96,7 @@ class Acceptor:
         with connection, contextlib.suppress(OSError):
             if self._context is None:
                 connection.send(self._refusal)
-                connection.recv(65_536)  # what was sent and not read would have the answer thrown away
+                connection.recv(65_536)  # unread bytes would make the kernel reset the connection and drop the answer
 
     async def _begin(self, connection: socket.socket, seat: Seat) -> None:
         try:

@@ -39,7 +39,7 @@ class BodyTooLarge(Exception):
 
 
 class Classic:
-    """``refuser`` answers what is refused."""
+    """``refuser`` answers refused posts."""
 
     def __init__(
         self, intake: Intake, rates: Rates, refuser: "Refuser", max_body_bytes: int, body_timeout_s: float
@@ -137,7 +137,7 @@ class Refuser:
         await reply(send, status, PARSE_ERROR, told, close=close)
 
     async def deny_unread(self, error: ImgserveError, scope: Scope, _receive: Receive, send: Send) -> None:
-        """``deny`` before the body was read: what is left of it must not keep the connection."""
+        """``deny`` before the body was read: closes the connection, so that the rest of the body need not be read."""
         await self.deny(error, scope, send, close=True)
 
     async def deny(

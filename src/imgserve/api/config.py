@@ -1,4 +1,4 @@
-"""What the doors are set to: a module of its own, so that commands that need no server load no web framework."""
+"""The settings of the HTTP API, in a module of its own, so that commands without a server load no web framework."""
 
 import msgspec
 
@@ -10,8 +10,8 @@ from imgserve.api.tls import Certificate, CertificateInvalid
 class Config(msgspec.Struct, frozen=True):
     """``keys`` are read from ``key_file``; an empty tuple means protected mode.
 
-    ``max_connections`` 0: what the limit of descriptors allows; ``max_connections_per_address`` 0: half of that.
-    ``tls_cert`` and ``tls_key`` are PEM files, both or none. ``cors_origins``: whose pages browsers may let in.
+    ``max_connections`` 0: as many as the limit of descriptors allows; ``max_connections_per_address`` 0: half of that.
+    ``tls_cert`` and ``tls_key`` are PEM files, both or none. ``cors_origins``: origins whose pages may use the server.
     """
 
     host: str = "0.0.0.0"  # noqa: S104 - as ever; protected mode serves loopback clients only until there are keys
@@ -34,7 +34,7 @@ class Config(msgspec.Struct, frozen=True):
         return Certificate(self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
 
     def connections(self, most: int) -> tuple[int, int]:
-        """In all, and from one address. ``most``: what there are descriptors for."""
+        """The most in all, and from one address. ``most``: as many as there are descriptors for."""
         in_all = min(self.max_connections or most, most)
         return in_all, min(self.max_connections_per_address or max(in_all // 2, 1), in_all)
 

@@ -2,7 +2,7 @@
 
 uvicorn leaves a half-sent header open for ever (measured), and any byte stops its idle timer. httptools takes headers
 of any length, HTTP/0.9 and RTSP, ends a request with Upgrade before its body, and gives trailers as headers:
-``framing`` hands it only what can be read in one way.
+``framing`` passes on only requests that can be read in one way.
 """
 
 import asyncio

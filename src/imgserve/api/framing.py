@@ -11,7 +11,7 @@ from imgserve.api.request_head import MAX_HEADER_BYTES, RequestRefused, check_li
 from imgserve.api.request_head import read_request_line as check_request_line
 
 MAX_CHUNK_LINE_BYTES = 1024  # the size of a chunk, and extensions, which nobody sends
-MAX_CHUNKS = 10_000  # of one request: each costs the event loop 2 us, whatever its size
+MAX_CHUNKS = 10_000  # of one request: each costs the event loop 2 us, even an empty one
 
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;.*)?")
 
@@ -21,7 +21,7 @@ class Framing:
 
     def __init__(self) -> None:
         self._data = b""
-        self._at = 0  # what comes before has been read
+        self._at = 0  # all before this position has been read
         self._searched = 0  # up to here an unfinished header has no end
         self._left = 0  # bytes of the body or the chunk that are still to come
         self._chunks = self._trailer_bytes = 0
@@ -64,7 +64,7 @@ class Framing:
         return head.text
 
     def _nothing(self) -> None:
-        """What comes after the last request is no request (RFC 9112, 9.6)."""
+        """Bytes after the last request are ignored (RFC 9112, 9.6)."""
         self._at = len(self._data)
 
     def _skip_blank_lines(self) -> None:
@@ -74,7 +74,7 @@ class Framing:
         self._searched = max(self._searched, self._at)
 
     def _check_unfinished_header(self) -> None:
-        """What can become no header is refused now, not when the header's time is over."""
+        """Refuse at once, not at the header time-out, an unfinished header that can never become a valid one."""
         new = max(self._searched - 1, self._at)  # a CR may have come before its LF
         text = self._data[new:].removesuffix(b"\r")
         check_lines(text.removeprefix(b"\n") if new > self._at else text)
@@ -101,7 +101,7 @@ class Framing:
         return piece
 
     def _chunked(self) -> bytes | None:
-        """What is there of a chunked body, as one chunk."""
+        """The chunks that have arrived, as one chunk."""
         parts = []
         while self._read == self._chunked and (part := self._read_chunked()) is not None:
             parts.append(part)

@@ -20,7 +20,7 @@ class KeyFileInvalid(ImgserveError):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """``digests`` (SHA-256) are of what opens the door: the key itself is not kept. ``name`` is for the log.
+    """``digests`` (SHA-256) are those of the accepted texts; the key itself is not stored. ``name`` is for the log.
 
     ``caller``: keys of one name are one caller's, the old one and the new.
     """

@@ -56,7 +56,7 @@ def server(
             lifespan="off",
             log_config=None,
             access_log=False,
-            proxy_headers=False,  # a header must not say who the client is
+            proxy_headers=False,  # a header must not replace the client's address
             ws="none",
             server_header=False,
             headers=headers.fixed(),

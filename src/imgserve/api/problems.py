@@ -103,7 +103,7 @@ def _allowed(request: Request[Any, Any, Any]) -> str:
 
 
 def _shown_path(path: str) -> str:
-    """As far as it can be one of ours: what else a caller writes is not repeated."""
+    """The path if it could be one of ours; nothing else that a caller sent is repeated."""
     return path if len(path) <= _LONGEST_PATH and _PATH.fullmatch(path) else "of this name"
 
 

@@ -1,7 +1,7 @@
 """Protected mode: without keys only programs on this machine are served. Called by ``auth``.
 
-A web page or a proxy is not one of them, whatever address it comes from, so the headers that give them away are
-refused. A proxy that adds no header cannot be told from a program: it is reported as a state as soon as one shows.
+A web page or a proxy is not such a program, even on a local address, so requests with the headers of browsers and
+proxies are refused. A proxy that adds no header looks like a program; signs of one are reported as a state.
 """
 
 import ipaddress

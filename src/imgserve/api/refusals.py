@@ -1,7 +1,7 @@
-"""What was refused, and why: each refusal of a job is a log line, a count, and one of the last thousand in memory.
+"""Refused posts and the reasons: each is a log line, a count, and one of the last thousand in memory.
 
-The doors (``classic``, ``jobs``) note them; ``jobs`` lists them for the operator. Nothing of a URL but its place is in
-them, and nothing that a request says for itself: its values may be passwords in the wrong field.
+The doors (``classic``, ``jobs``) note them; ``jobs`` lists them for the operator. A refusal holds no more of a URL
+than its place, and repeats no values of the request, which may be passwords in the wrong field.
 """
 
 import re
@@ -60,7 +60,7 @@ class Refusals:
 
 
 def told(error: ImgserveError) -> str:
-    """The sentence without what the request itself says: for the log and for the list."""
+    """The sentence without the request's own values: for the log and for the list."""
     sentence = error.sentence()
     if not isinstance(error, RequestInvalid):
         return sentence

@@ -1,7 +1,7 @@
 """One request's header section: read strictly, written anew in the one form that httptools is given. For ``framing``.
 
-What two readers could read in two ways is refused (RFC 9112, 2.2, 3, 5 and 6). Upgrade is ignored (RFC 9110, 7.8): the
-body belongs to its request. An absolute target becomes a path, and its host is the Host (RFC 9112, 3.2.2).
+A request that two readers could read in two ways is refused (RFC 9112, 2.2, 3, 5 and 6). Upgrade is ignored (RFC 9110,
+7.8): the body belongs to its request. An absolute target becomes a path, and its host is the Host (RFC 9112, 3.2.2).
 """
 
 import re
@@ -39,7 +39,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 def read_head(header: bytes) -> Head:
-    """``header`` is what stands before the empty line. Raises RequestRefused."""
+    """``header`` ends before the empty line. Raises RequestRefused."""
     check_lines(header)
     first, *lines = header.split(b"\r\n")
     if len(lines) > MAX_HEADERS:

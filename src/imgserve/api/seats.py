@@ -40,7 +40,7 @@ class Seats:
         self._told_at = -TELL_EVERY_S
 
     def take(self, address: str) -> Seat | None:
-        """None: there is none for this address; the log tells of it, a line a minute."""
+        """None: there is none for this address; then the log has a line, at most one a minute."""
         group = _group(address)
         if self._taken >= self._limit:
             self._refuse(address, "all", self._limit)
@@ -73,7 +73,7 @@ class Seats:
 
 @lru_cache(maxsize=4096)
 def _group(address: str) -> str:
-    """Whom it is counted with: nobody, on this machine; of IPv6 the whole /64, which one host may have."""
+    """The key that its connections count under: none for this machine; for IPv6 the /64, which one host may own."""
     if is_loopback(address):
         return ""
     try:

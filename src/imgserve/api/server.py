@@ -17,8 +17,8 @@ from imgserve.jobs.queue import Counts, Queue, StorageFailing
 from imgserve.jobs.view import as_time
 from imgserve.states import States, status_of
 
-# Who keeps the server: itself, systemd (or what speaks its protocol), a container whose first process it is, or
-# whatever it was started by without detaching.
+# What supervises the server: nothing but itself, systemd (or another program with its protocol), a container whose
+# first process it is, or the program that started it in the foreground.
 StartedAs = Literal["daemon", "systemd", "container", "foreground"]
 QUEUE_TIMEOUT_S = 2.0
 
@@ -70,7 +70,7 @@ class ServerView(msgspec.Struct, frozen=True):
 
 
 class Itself(NamedTuple):
-    """What the daemon knows of the server."""
+    """Facts about the server that the daemon knows."""
 
     address: str
     data_dir: str

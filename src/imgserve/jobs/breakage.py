@@ -1,6 +1,6 @@
-"""Why the queue's file cannot be used, and what mends that: SQLite's and the system's errors as ``StorageFailing``.
+"""Turns SQLite's and the system's errors into ``StorageFailing``, with the cause and the remedy.
 
-Called by the engine's files wherever they meet one.
+Called by the engine's files.
 """
 
 import errno
@@ -12,7 +12,7 @@ import apsw
 from imgserve.errors import cause_of, user_name
 from imgserve.jobs.queue import DiskFull, StorageFailing
 
-# What a disk or another process can cause. Anything else that SQLite raises is a fault of ours.
+# Errors that a disk or another process can cause. All other errors of SQLite are bugs of ours.
 STORAGE_ERRORS = (
     apsw.BusyError,
     apsw.CantOpenError,

@@ -62,8 +62,8 @@ def check_free(data_dir: Path, min_free_bytes: int) -> None:
 class OpenFiles:
     """The files that a server holds open in its data directory, by device and inode.
 
-    A file that was moved or removed can still be written, but nobody will find what is in it; a lock that was removed
-    keeps no second server out.
+    A file that was moved or removed can still be written, but nobody will find its contents; a removed lock keeps no
+    second server out.
     """
 
     def __init__(self, data_dir: Path, file_name: str) -> None:
@@ -92,7 +92,7 @@ class OpenFiles:
         return failure
 
     def look(self) -> StorageFailing | None:
-        """What is wrong with them; a few microseconds."""
+        """The fault, if one of them is not in its place any more; takes a few microseconds."""
         for path, before in self._identities:
             if (now := _identity(path)) == before:
                 continue

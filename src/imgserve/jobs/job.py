@@ -78,7 +78,7 @@ class Adopted(msgspec.Struct, frozen=True):
 
 
 class PlaceholderResult(msgspec.Struct, frozen=True):
-    """``laid``: what a file destination holds now."""
+    """``laid``: the fingerprint of the file that now is at a file destination."""
 
     output_id: int
     state: PlaceholderState

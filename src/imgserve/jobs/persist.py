@@ -27,8 +27,10 @@ async def until_stored(change: Callable[[], Awaitable[T]]) -> T:
 
 
 class PatientStorage:
-    """What intake stores while a caller waits for its reply: a disk that hangs is given ``timeout_s``, as long as
-    nothing has been sent to a destination. After that only the truth counts, and the wait has no bound.
+    """Intake's writes to the queue, while a caller waits for its reply.
+
+    As long as nothing has been sent to a destination, a disk that hangs gets ``timeout_s``. After that the reply must
+    be true, and the wait has no bound.
     """
 
     def __init__(self, queue: Queue, timeout_s: float, clock: Callable[[], float]) -> None:
@@ -65,7 +67,7 @@ class PatientStorage:
         await asyncio.wait([refusing], timeout=None if is_sent else self._timeout_s)
 
     def _forget(self, entry: Accepted) -> None:
-        """Take back a job that was stored after its caller had been told that it was not."""
+        """Cancel a job that was stored after its caller got the reply that it was not."""
         self._start(until_stored(lambda: self._queue.refuse(entry.number, (), "storage_failing", "", self._clock())))
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

@@ -144,11 +144,11 @@ class Pruned(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What is not over. ``owed``, ``given_up`` and ``abandoned``: placeholders of failed jobs that still lie where they
-    were put. Of the abandoned ones too little can be read to replace them.
+    """Open jobs and outputs. ``owed``, ``given_up`` and ``abandoned``: placeholders of failed jobs, still at their
+    destinations. The rows of abandoned ones cannot be read well enough to replace them.
 
-    ``oldest_at``: when the oldest open job came in; ``due_at``: when the next one to be claimed fell due; both as the
-    wall clock shows them.
+    ``oldest_at``: arrival of the oldest open job; ``due_at``: when the next job to be claimed fell due; both by the
+    wall clock.
     """
 
     accepting: int
@@ -179,17 +179,17 @@ class Queue(Protocol):
     id: str
 
     def states(self) -> Iterable[State]:
-        """What an operator has to know now, such as that the last change could not be stored. Looks, never waits."""
+        """Conditions that an operator has to know now, such as a failed write. Looks, never waits."""
         ...
 
     async def enqueue(
         self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
     ) -> Accepted | Adopted:
-        """Store as ``accepting``, or adopt the unanswered twin of a dead intake. ``on_late`` hears of a job that was
-        stored after this call had been cancelled.
+        """Store as ``accepting``, or adopt the unanswered twin of a dead intake. ``on_late`` gets a job that was stored
+        after this call had been cancelled.
 
-        Raises QueueFull and ShareFull, which tell when a tenth of the queue or of the caller's share will be free, and
-        StorageFailing.
+        Raises QueueFull and ShareFull, whose ``retry_after_s`` is the time until a tenth of the queue or of the
+        caller's share will be free, and StorageFailing.
         """
         ...
 

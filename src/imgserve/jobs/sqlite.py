@@ -184,7 +184,7 @@ class SqliteQueue:
             self._wakeups.is_work_waiting = True
             return freed
 
-        self._wakeups.work()  # who takes work when woken now asks behind this, in the same commit
+        self._wakeups.work()  # a runner that is woken now asks for work behind this change, in the same commit
         # Lost with the power, the row is found accepting, and released then.
         await self._committer.run(transaction, self._wakeups.released, survives_power_loss=False)
 
@@ -211,7 +211,7 @@ class SqliteQueue:
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
         def transaction(db: apsw.Connection) -> frozenset[int]:
             if self._clock is not None and claims:
-                clocks.note(db, self._clock.mark())  # a server that works can tell the next one how late it was
+                clocks.note(db, self._clock.mark())  # so that the next server knows how late it was
             return attempts.heartbeat(db, claims, self._config, now)
 
         return await self._committer.run(transaction, survives_power_loss=False)
@@ -291,7 +291,7 @@ class SqliteQueue:
         return Pruned(done.jobs, done.place is None)
 
     async def _mending(self, change: Callable[[], Awaitable[T]]) -> T:
-        """The change, once more where damaged texts were found after its fault. Else one row would hold up all."""
+        """The change, repeated once if its fault came from damaged texts. Else one row would hold up all."""
         try:
             return await change()
         except QueueFault:

@@ -17,7 +17,7 @@ from imgserve.spec.destination import hosts_of
 from imgserve.spec.request import FixedOutput
 
 _encode = msgspec.json.Encoder().encode
-# What nobody can lay a failure picture over.
+# The note of an output whose placeholder nothing can replace.
 ABANDONED = "its placeholder stays: the stored output cannot be read, not even as far as a failure picture needs"
 
 # A caller asks again within minutes; later the same request may well mean a picture that has changed.
@@ -117,7 +117,7 @@ def refuse(
 
 
 class OpenOutput(msgspec.Struct, frozen=True):
-    """An output that has not ended, as its row has it. ``placeholder`` is what it would have to replace."""
+    """An output that has not ended, as its row has it. ``placeholder``: the state of the one that it would replace."""
 
     id: int
     spec: bytes
@@ -138,9 +138,9 @@ def open_outputs(db: apsw.Connection, number: int) -> list[OpenOutput]:
 def end_without_picture(
     db: apsw.Connection, output: OpenOutput, status: Literal["failed", "cancelled"], config: Config, now: float
 ) -> OutputStatus:
-    """How the output has ended; what its destination is owed becomes due at once.
+    """End the output, and return its status. A failure picture or deletion that it owes becomes due at once.
 
-    One whose final was taken once, and was to be sent again, is delivered: once is enough.
+    An output whose final was delivered once, and was to be sent again, counts as delivered.
     """
     if output.is_repeat:
         db.execute("UPDATE output SET status = 'delivered' WHERE id = ?", (output.id,))
@@ -156,7 +156,7 @@ def end_without_picture(
 
 
 def take_over(db: apsw.Connection, config: Config, now: float) -> int:
-    """A new owner: leases are void, what was being written is left alone for a while. The new epoch."""
+    """Make this process the owner: leases are void, open writes are left alone for a while. Returns the new epoch."""
     db.execute("UPDATE owner SET epoch = epoch + 1")
     quiet_until = now + config.quiet_s
     for cut_off in rows(

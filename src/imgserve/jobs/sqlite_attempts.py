@@ -70,7 +70,7 @@ def _claim(
 
 
 def _give_up(db: apsw.Connection, number: int, reason: str, config: Config, now: float) -> None:
-    """A row that this version cannot read must not hold up all the others, nor leave what it can still replace."""
+    """A row that this version cannot read must not hold up the others, nor leave a placeholder that can be replaced."""
     logs.event("row_unreadable", level=logs.WARNING, number=number, detail=reason)
     detail = f"the stored job cannot be read by this version of imgserve: {reason}"
     for output in open_outputs(db, number):

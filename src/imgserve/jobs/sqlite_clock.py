@@ -13,7 +13,7 @@ from imgserve.jobs.queue import Config
 from imgserve.jobs.retry import LONGEST_DELAY_S
 from imgserve.states import State
 
-# What was owed when the server was switched off is tried for so long after it is back.
+# Owed failure pictures are tried for so long after a start, however long the server was off.
 LAST_TRIES_S = 3600.0
 # An operator who looks within this time learns that the wall clock was set.
 _TELL_STEP_S = 3600.0

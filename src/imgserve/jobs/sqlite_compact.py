@@ -26,7 +26,7 @@ class Compacted(msgspec.Struct, frozen=True):
 def compact(data_dir: Path) -> Compacted | None:
     """None: there is no queue file. Raises DataDirectoryInUse, StorageFailing.
 
-    The new file is written and synced beside the old one, then takes its name: what happens before leaves the old one.
+    The new file is written and synced beside the old one, then takes its name: until then the old one stays as it is.
     """
     path = data_dir / FILE_NAME
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Transactions around a destination: who may write there now, and who has been overtaken by a newer job's write."""
+"""Transactions around a destination: which job may write there now, and which a newer job's write has overtaken."""
 
 from typing import Any
 
@@ -102,7 +102,7 @@ def free(db: apsw.Connection, number: int, token: int, output_ids: frozenset[int
         if is_ordered and not is_alone and (not is_placeholder or placeholder in ("written", "unknown")):
             is_taken = is_placeholder and placeholder == "written"
             overtake_older(db, Writer(number, key, caller, user), is_taken=is_taken)
-        if quiet_until and is_placeholder:  # the next final tidies up what the killed server left behind
+        if quiet_until and is_placeholder:  # the next final removes the killed server's temporary files
             db.execute("UPDATE destination SET holder = NULL, token = NULL, kind = NULL WHERE key = ?", (key,))
         else:
             db.execute("DELETE FROM destination WHERE key = ?", (key,))

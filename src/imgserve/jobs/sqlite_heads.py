@@ -34,7 +34,7 @@ def watch(db: apsw.Connection) -> None:
 
 
 def put_right(db: apsw.Connection, caller: str, hosts: str) -> None:
-    """The head of what is queued now; none when nothing is."""
+    """Set the head of this caller's queued jobs for these hosts; delete it when none is queued."""
     run_at: float | None = db.execute(
         "SELECT run_at FROM job INDEXED BY job_due WHERE status = 'queued' AND caller = ? AND hosts = ?"
         " ORDER BY run_at LIMIT 1",

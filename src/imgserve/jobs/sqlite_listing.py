@@ -120,7 +120,7 @@ def _numbers(db: apsw.Connection, query: JobQuery) -> list[int]:
     before = float("inf") if query.created_before is None else query.created_before
     bounds = (NEWEST if query.after is None else query.after, before, query.limit + 1)
     if query.destination:
-        # Few specs hold these bytes; only they are decoded. A login and a query stand between what is shown.
+        # Few specs hold these bytes; only they are decoded. A login and a query stand between the parts that are shown.
         piece = max(_PARTS.split(query.destination), key=len)
         values = (msgspec.json.encode(wanted).decode(), *bounds, query.destination, msgspec.json.encode(piece)[1:-1])
         found = rows(db, _JOBS_OF_PLACE, values)

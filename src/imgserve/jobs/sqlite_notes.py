@@ -1,7 +1,7 @@
-"""What the engine hears of its own transactions, however a change comes about: jobs that have ended, and whether the
-number of abandoned placeholders has changed. What is rolled back has not happened.
+"""Notes of ended jobs, and of changes in the number of abandoned placeholders, written by triggers of the database.
 
-Written in the committer's thread, taken on the event loop between two commits.
+So no transaction can forget them, and a rollback removes them. Written in the committer's thread, taken on the event
+loop between two commits.
 """
 
 from typing import Any

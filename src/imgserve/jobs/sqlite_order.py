@@ -1,9 +1,9 @@
-"""The order of jobs at one destination: who supersedes, overtakes and covers whom. Called inside the transactions that
-release a job, end a write, or settle it.
+"""The order of jobs at one destination: which supersedes, overtakes or covers which. Called inside the transactions
+that release a job, end a write, or settle it.
 
 A newer job has the same right over an older one as today's caller has over its own jobs when both are one principal's,
-or when the newer one is the operator's. Between principals only what the destination has taken counts, and only
-between URLs with the same user name: whoever knows a destination's URL, but not how to write there, overtakes nobody.
+or when the newer one is the operator's. Between principals only successful writes count, and only between
+URLs with the same user name: a caller that knows a destination's URL, but cannot write there, overtakes nobody.
 Forms are never superseded. docs/guarantees.md has the rules.
 """
 
@@ -55,7 +55,7 @@ _PLACEHOLDER_OF_OLDER = _sql(
     _OLDER,
     "ORDER BY job DESC LIMIT 1",
 )
-# What was refused at intake has no place in the order: a final of any age has replaced its placeholder.
+# A job that was refused at intake has no place in the order: a final of any age has replaced its placeholder.
 _LIFT_REFUSED = (
     "UPDATE output AS refused SET debt = 'overtaken' FROM job WHERE refused.destination = :key"
     " AND refused.debt = 'owed' AND job.number = refused.job AND job.is_released = 0"

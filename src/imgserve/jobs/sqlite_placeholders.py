@@ -1,4 +1,4 @@
-"""Which placeholders were written in the last day: by digest, so that none is ever taken for a source.
+"""The digests of all placeholders of the last day, so that none is ever taken for a source.
 
 The table lasts, a copy in memory answers. For ``sqlite``; ``sqlite_prune`` deletes old rows.
 """
@@ -19,7 +19,7 @@ class KnownPlaceholders:
             self.add(digest, size_bytes, seen_at)
 
     def is_noted(self, digest: bytes, size_bytes: int, now: float) -> bool:
-        """Whether a row tells of it that is recent enough."""
+        """Whether a recent row has it."""
         return self._seen_at.get(size_bytes, {}).get(digest, 0.0) > now - NOTE_AGAIN_S
 
     def add(self, digest: bytes, size_bytes: int, seen_at: float) -> None:

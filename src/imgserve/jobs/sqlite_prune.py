@@ -18,7 +18,7 @@ from imgserve.jobs.queue import Config
 STEP_S = 0.008
 PAGE_ROWS = 50
 VACUUM_PAGES = 16
-# So many free pages are left for what comes next: a tenth of the file, and 4 MB.
+# So many free pages are left for new jobs: a tenth of the file, and 4 MB.
 KEPT_SHARE = 10
 KEPT_PAGES = 1000
 

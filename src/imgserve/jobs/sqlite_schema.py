@@ -1,6 +1,6 @@
 """The queue file's schema: ``schema.sql`` begins a new file, ``schema_N.sql`` leads an older one from N-1 to N.
 
-What has been released is never changed. Called once, when the file is opened, and by ``imgserve check``.
+A released script is never changed. Called once, when the file is opened, and by ``imgserve check``.
 """
 
 from functools import cache
@@ -72,7 +72,7 @@ def _sql(name: str) -> str:
 
 
 def _shape(db: apsw.Connection) -> dict[str, str]:
-    """Columns by table.name with their type, and indexes by name with what they are made of."""
+    """Columns by table.name with their type, and indexes by name with their columns."""
     columns = rows(
         db,
         "SELECT entry.name || '.' || field.name, field.type FROM sqlite_schema AS entry"

@@ -1,8 +1,8 @@
 """Texts in the queue's file that are no UTF-8 any more, because a disk has changed them. Called by ``sqlite``.
 
-SQLite hands them on as they are, and whoever asks for such a row with others gets none of them: one damaged name would
-hold up every job. What was damaged is replaced: a word by the one that repeats at worst what was done, a name by what
-can be read of it.
+SQLite hands them on as they are, and a query that meets such a row fails as a whole: one damaged name would hold up
+every job. Damaged texts are replaced: a word by the one that at worst repeats work, a name by the part of it that can
+be read.
 """
 
 import apsw

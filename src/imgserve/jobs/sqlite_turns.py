@@ -31,7 +31,7 @@ _Row = Iterator[tuple[float, int]]
 
 
 class Room:
-    """What each host may still have while jobs are chosen."""
+    """The attempts that each host may still get while jobs are chosen."""
 
     def __init__(self, hosts: HostRoom) -> None:
         self._most = hosts.most
@@ -105,7 +105,7 @@ def next_at(db: apsw.Connection, callers: list[str], room: Room) -> tuple[float 
 
 
 class _Turn(msgspec.Struct, frozen=True, order=True):
-    """A caller's oldest job that may be taken; who has the fewest under way goes first."""
+    """A caller's oldest job that may be taken. The caller with the fewest jobs under way goes first."""
 
     under_way: int
     run_at: float

@@ -1,7 +1,7 @@
 """Outputs as rows hold them: JSON of ``spec.FixedOutput``, written by this version or by another one.
 
-A row that cannot be read must hold up nobody, and its placeholder must not lie for ever where enough can be read to
-replace it: where, how large, in which format, and what the caller wanted for this case.
+A row that cannot be read must not hold up other jobs. Its placeholder is still replaced if place, size, format and
+``on_failure`` can be read.
 """
 
 import msgspec
@@ -19,7 +19,7 @@ decode_output = msgspec.json.Decoder(FixedOutput).decode
 
 
 def for_failure(stored: bytes) -> FixedOutput | None:
-    """What is known of an output whose failure has to be shown; None when that is too little."""
+    """The output as far as a failure picture needs it; None when too little can be read."""
     try:
         return decode_output(stored)
     except UNREADABLE:
@@ -27,7 +27,7 @@ def for_failure(stored: bytes) -> FixedOutput | None:
 
 
 def debt_of(stored: bytes, placeholder: PlaceholderState) -> Debt:
-    """What becomes of the placeholder of an output that has failed."""
+    """Whether a failed output's placeholder is owed a replacement, abandoned, or neither."""
     output = for_failure(stored)
     if output is not None:
         return "owed" if owes(output, placeholder) else "none"
@@ -35,7 +35,7 @@ def debt_of(stored: bytes, placeholder: PlaceholderState) -> Debt:
 
 
 class _Parts(msgspec.Struct, frozen=True):
-    """The least that a failure picture needs. What else stands there may be as it likes."""
+    """The fields that a failure picture needs. All others are ignored."""
 
     destination: Destination
     size: Size

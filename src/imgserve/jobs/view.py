@@ -89,7 +89,7 @@ class JobPage(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A post that became no job. ``client`` is an address, ``host`` what the Host header says.
+    """A post that became no job. ``client`` is an address, ``host`` the value of the Host header.
 
     Source and destinations are empty when the body could not be read as a job.
     """
@@ -113,9 +113,9 @@ HIDDEN_QUERY = "?..."
 
 
 def posted_place(text: str, *, is_form: bool = False) -> str:
-    """A source or destination as its caller wrote it, tags filled in, without what may be secret.
+    """A source or destination as its caller wrote it, tags filled in, without its possible secrets.
 
-    User name and password are left out, of a query it is said only that there is one. The file name of a form's
+    User name and password are left out, and a query is replaced by a mark. The file name of a form's
     destination stays.
     """
     authority, rest = url.cut(text)

@@ -1,4 +1,4 @@
-"""What waits in this process for the queue: the runner for work, writers for a destination. For ``sqlite``; no I/O."""
+"""Wake-ups in this process: of the runner for work, of writers for a free destination. For ``sqlite``; no I/O."""
 
 import asyncio
 import contextlib
