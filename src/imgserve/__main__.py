@@ -27,7 +27,7 @@ def main() -> int:
 
 def fill_standard_streams() -> None:
     """Open /dev/null as each of descriptors 0 to 2 that is closed. Else the next file or socket would get that number,
-    and what is written to stderr would go into it. Before everything else, for imports may open files that stay.
+    and output to stderr would go into it. Called before everything else, since imports may open files that stay open.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)

@@ -24,7 +24,7 @@ _FUTURE_WRITE = 0x10
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
-    """What tells a picture's bytes from others: their number and their BLAKE2b-128."""
+    """The identity of a picture's bytes: their number and their BLAKE2b-128."""
 
     size_bytes: int
     digest: bytes
@@ -87,13 +87,13 @@ class Blob:
         return copy
 
     def seal(self) -> None:
-        """Nobody can change the bytes any more. For what is whole and was written by this process. Raises OSError."""
+        """Make the bytes unchangeable. For a complete blob that this process has written. Raises OSError."""
         if not self._is_sealed:
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _LENGTH | _FUTURE_WRITE)
             self._is_sealed = True
 
     def measure(self) -> bool:
-        """Take the size of what another process has written. False: it has not sealed it, so the size means nothing.
+        """Take the size of a blob that another process has written. False: it is not sealed, so its size means nothing.
 
         That process may have mapped it, which F_SEAL_WRITE alone rules out.
         """

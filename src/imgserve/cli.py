@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = run(flags)
         sys.stdout.flush()
-        return status  # noqa: TRY300 - what is still to be written may fail too
-    except BrokenPipeError:  # as with ``| head``: whoever read has had enough
+        return status  # noqa: TRY300 - the flush may fail too
+    except BrokenPipeError:  # as with ``| head``: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own last flush
         return BROKEN_PIPE
     except KeyboardInterrupt:

@@ -1,8 +1,8 @@
-"""The queue's own time: seconds since the epoch that never jump, whatever is done to the machine's wall clock.
+"""The queue's own time: seconds since the epoch, which do not jump when the machine's wall clock is set.
 
 Due times, leases, deadlines and quiet times are stored in it. It runs with the time since boot (``CLOCK_BOOTTIME``),
 which counts while the machine sleeps and which nobody can set, so a step of the wall clock moves none of them. A server
-that starts goes on where the last one was: ``resume`` turns what was stored into the time that it is now.
+that starts goes on where the last one was: ``resume`` computes today's queue time from the stored mark.
 """
 
 import functools
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-# Smaller differences are what NTP does all day long.
+# NTP makes smaller steps all day long.
 STEP_S = 1.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -42,7 +42,7 @@ def boot_id() -> str:
 def elapsed_s(last: Mark, now: Mark) -> float:
     """Seconds from one server's last mark to the next server's first. Exact within one boot.
 
-    Across boots only the wall clock can tell, and a clock that was set back says that no time has passed.
+    Across boots only the wall clock is left, and after it was set back the result is that no time has passed.
     """
     if last.boot and last.boot == now.boot and now.boot_s >= last.boot_s:
         return now.boot_s - last.boot_s
@@ -73,7 +73,7 @@ class Clock:
         return Mark(self(), self._wall(), self._boot_name, self._boot())
 
     def resume(self, last: Mark) -> float:
-        """Go on where ``last`` was made. How far the wall clock was set meanwhile, as far as can be told."""
+        """Go on from ``last``. Returns the step of the wall clock since then, as far as it can be known."""
         now = self.mark()
         passed_s = elapsed_s(last, now)
         self._queue_minus_boot = last.queue_s + passed_s - now.boot_s

@@ -86,7 +86,7 @@ class Debts:
         return "paid"
 
     def _unpaid(self, debt: DebtClaim) -> DebtOutcome:
-        """When to try again. What is past its time has had a try all the same, and is given up."""
+        """The time of the next try. A failure picture past its time has had this last try, and is given up."""
         now = self._clock()
         if now > debt.owed_until:
             logs.event("placeholder_left", level=logs.WARNING, output=debt.output.id)

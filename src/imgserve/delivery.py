@@ -118,7 +118,7 @@ class Deliveries:
     ) -> Delivery:
         """Deliver ``blob``; ``is_held``: the destination is ours already.
 
-        Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy and what the transfer raises.
+        Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy and the faults of the transfer.
 
         DeliveryUnknown also when a newer job's write broke this one off.
         """

@@ -75,5 +75,5 @@ _NEEDED = _Needed()
 
 
 def needed() -> _Needed:
-    """Around what takes a descriptor: raises OutOfDescriptors for an OSError that means that."""
+    """A block that takes a descriptor: turns the OSErrors for too many open files into OutOfDescriptors."""
     return _NEEDED

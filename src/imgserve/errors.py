@@ -77,7 +77,7 @@ class FileUnusable(ImgserveError):
     title = "A file cannot be used"
 
 
-# What the system's numbers mean to a person, and what mends it.
+# The meaning of the system's error numbers, and the remedy.
 _DENIED = ("the user {user} has no permission", "give that user the right to it")
 _FULL = ("the disk is full", "free disk space")
 _CAUSES = {
@@ -99,7 +99,7 @@ _CAUSES = {
 
 
 def cause_of(error: OSError) -> tuple[str, str]:
-    """What happened, and what mends it; the latter is empty for what only the system knows."""
+    """The cause and its remedy; the remedy is empty for an error number that is not in the table."""
     cause, remedy = _CAUSES.get(error.errno or 0, (error.strerror or str(error), ""))
     return cause.format(user=user_name(os.geteuid())), remedy
 
@@ -118,7 +118,7 @@ def user_name(uid: int) -> str:
 
 @contextlib.contextmanager
 def using(thing: str, option: str = "") -> Iterator[None]:
-    """What the system refuses inside the block becomes a sentence about ``thing``, a noun with its path.
+    """Turns an OSError inside the block into a sentence about ``thing``, a noun with its path.
 
     ``option``: the flag that names another one. Raises FileUnusable.
     """

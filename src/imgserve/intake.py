@@ -149,7 +149,7 @@ class Intake:
             await asyncio.wait(list(self._under_way))
 
     def turn_away(self) -> None:
-        """Let nobody wait any longer. A caller who asks again after the next start finds the job, if there is one."""
+        """Answer all waiting callers with Draining. A post repeated after the next start finds its job, if any."""
         for answer in self._under_way.values():
             answer.cancel()
 

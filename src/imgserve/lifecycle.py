@@ -1,8 +1,8 @@
-"""How the server process ends: who hears SIGTERM, how long each step of the way down may take, what is left behind.
+"""Shutdown of the server process: the thread that waits for SIGTERM, a bound for each step, the log of hanging steps.
 
-``service`` takes the steps, ``daemon`` leaves. What can hang is a disk, a name server, a peer, a process or the event
-loop itself. None of them is waited for without a bound, and a thread that does nothing else ends the process when the
-time is over, even if the event loop stands still.
+``service`` takes the steps, ``daemon`` leaves. A disk, a name server, a peer, a process or the event loop itself can
+hang. No wait is without a bound, and a thread of its own ends the process when the time is over, even if the event loop
+stands still.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class Ending:
 
 
 async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
-    """Answer what is being taken in, let attempts finish, give the rest back; a second signal cuts it short."""
+    """Answer the open requests, let attempts finish, give the rest back; a second signal cuts it short."""
     logs.event("draining")
     ends_at = time.monotonic() + ending.drain_s
 
@@ -127,7 +127,7 @@ async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
 
 
 def in_time(work: Callable[[], object], within_s: float) -> None:
-    """Do what blocks, in a thread that is not waited for any longer."""
+    """Run a blocking call in a thread, and wait for it this long at most."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(within_s)

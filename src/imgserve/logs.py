@@ -183,7 +183,7 @@ class _Writer:
         self._thread.join(STOP_S)
 
     def _run(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for others to hear
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # other threads handle them
         while not self._ending.is_set():
             self._wake.wait()
             self._ending.wait(GATHER_S)

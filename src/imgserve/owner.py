@@ -1,6 +1,6 @@
-"""Which server owns a data directory: its control socket is asked, and the directory's lock where no socket answers.
+"""Finds the server that owns a data directory, by its control socket, or by the directory's lock if none answers.
 
-Called by the commands and by ``check``. A process id is what the kernel says of the socket's other end, so that the
+Called by the commands and by ``check``. A process id comes from the kernel, for the socket's other end, so that the
 number of a process in a container is never taken for one on this machine.
 """
 
@@ -40,7 +40,7 @@ class Lane(msgspec.Struct, frozen=True):
 
 
 class Server(msgspec.Struct, frozen=True):
-    """What is wanted here of ``GET /v1/server``. The defaults are for a server that is older than this command."""
+    """The fields of ``GET /v1/server`` that commands use. The defaults are for a server older than the command."""
 
     address: str
     status: str
@@ -109,8 +109,8 @@ def _is_locked(lock: Path) -> bool:
 def _holder(lock: Path) -> int:
     """The process that has flock'ed the file (proc(5), locks); 0 when it cannot be seen.
 
-    The kernel's list names the device of the file system beneath an overlay, so it is searched by inode, and who is
-    found there has to have the file open.
+    The kernel's list names the device of the file system beneath an overlay, so it is searched by inode, and a process
+    found there must have the file open.
     """
     with contextlib.suppress(OSError):
         inode = lock.stat().st_ino

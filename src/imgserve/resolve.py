@@ -1,6 +1,6 @@
-"""What a request asks for, judged by policy and resolved: size, format, quality and place of each output.
+"""Judges a request by policy, and resolves size, format, quality and place of each output.
 
-Called by ``intake``. In: a checked request and what the probe found of its source. Out: outputs without open ends.
+Called by ``intake``. In: a checked request and its source's ``Facts``. Out: outputs without open ends.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ class Resolver:
         self._quality = quality
 
     def check(self, source: Source, places: Iterable[Destination]) -> None:
-        """Policy, as far as the text tells; addresses are judged when they are connected to. Raises RequestInvalid."""
+        """Judge the URLs' text by policy; addresses are judged when they are connected to. Raises RequestInvalid."""
         faults = []
         try:
             self._transfers.check_source(source)
@@ -42,7 +42,7 @@ class Resolver:
             raise RequestInvalid(tuple(faults))
 
     async def resolve(self, request: JobRequest, facts: Facts) -> tuple[FixedOutput, ...]:
-        """Raises what ``fix`` raises, DestinationRefused, and RequestInvalid where two outputs have one place."""
+        """Raises DestinationRefused, RequestInvalid where two outputs have one place, and all that ``fix`` raises."""
         outputs = tuple(self._fix(output, request.source, facts) for output in request.outputs)
         placed = tuple([await self._placed(request.source, output) for output in outputs])
         check_places(placed)

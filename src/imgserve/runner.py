@@ -136,9 +136,9 @@ class Runner:
                 await self._queue.wait_for_work(max(pause_s, FULL_PAUSE_S if debts <= 0 else 0.001))
 
     def _host_room(self, slow: Counter[str]) -> HostRoom:
-        """How many more attempts each host may have, so that one that takes connections and says nothing holds up
-        nobody else's jobs: not all places at first, ``max_slow_per_host`` once it is known to be slow, and none while
-        slow ones have used up what they may have in all."""
+        """How many more attempts each host may get, so that a host that accepts connections and never answers holds
+        up no other host's jobs: at first not all places, ``max_slow_per_host`` once it is known to be slow, and none
+        while the slow hosts together have reached their limit."""
         # Less is kept from hosts where callers share: the last quarter of a host's places must be there for the others.
         kept_part = KEPT_PART * 2 if self._is_shared() else KEPT_PART
         most = self._config.max_attempts - self._config.max_attempts // kept_part

@@ -55,7 +55,7 @@ BEGUN_BYTES = 64_000_000
 COLLECT_AFTER = 20_000
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 KEEP_BYTES = 64 * 1024 * 1024
-# Of the time that all closing has: for what comes after the servers, and for the queue, which comes last.
+# Of the time for all closing: reserved for the steps after the servers, and for the queue, which is closed last.
 PARTS_RESERVE_S, QUEUE_RESERVE_S = 1.0, 0.7
 TRACES_S = 0.4
 QUEUE = "the queue"
@@ -77,7 +77,7 @@ class Door(NamedTuple):
 
 
 class Parts:
-    """What one server process is made of."""
+    """The parts of one server process."""
 
     def __init__(
         self, settings: Settings, queue: SqliteQueue, clock: Clock, is_shared: Callable[[], bool], max_kept: int
@@ -117,10 +117,10 @@ class Parts:
 
 
 def run(settings: Settings, door: Door) -> int:
-    """Serve until SIGTERM or SIGINT; 0 when every end of a job has been stored. What hangs is left behind: the caller
-    leaves by ``lifecycle.leave``. Raises CannotStart, StorageFailing, OSError.
+    """Serve until SIGTERM or SIGINT; 0 when every end of a job has been stored. Hanging steps are left behind: the
+    caller leaves by ``lifecycle.leave``. Raises CannotStart, StorageFailing, OSError.
     """
-    loop = uvloop.new_event_loop()  # never closed: that would wait for what is left behind
+    loop = uvloop.new_event_loop()  # never closed: that would wait for the hanging steps
     ending = Ending(settings.drain_s, loop)
     ending.listen()  # before there is any other thread
     try:
@@ -138,7 +138,7 @@ def run(settings: Settings, door: Door) -> int:
 
 
 def _begin(settings: Settings) -> None:
-    """Log what is odd about the settings, and arm what tests switch on."""
+    """Log oddities of the settings, and arm the failpoints that tests switch on."""
     if settings.ignored_variables:
         detail = "set by Kubernetes or Docker for a service called imgserve, and no settings"
         logs.event("variables_ignored", names=",".join(settings.ignored_variables), detail=detail)
@@ -183,7 +183,7 @@ async def _serve(settings: Settings, door: Door, shares: Shares, ending: Ending)
 
 @contextlib.asynccontextmanager
 async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: Ending) -> AsyncIterator[None]:
-    """Serve the operator's door, and tell the log of changes of state."""
+    """Serve the control socket, and log changes of state."""
     handlers = [
         *job_handlers(parts.intake, parts.desk, parts.refusals),
         server_handler(parts.states, parts.queue, parts.pool, itself),
@@ -207,7 +207,7 @@ async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: En
 
 
 def _tune_memory() -> None:
-    """What is loaded now stays for good, and what a job leaves behind is freed by counting: look seldom for cycles.
+    """Collect seldom: loaded code stays for good, and a job's objects are freed by reference counting.
 
     Transfer buffers come and go with every job: keep their pages instead of asking the kernel anew.
     """
@@ -248,7 +248,7 @@ def _count_end(ended: Ended) -> None:
 
 
 def _reload(keys: Keys, key_file: str, door: Door) -> None:
-    """What SIGHUP asks for. What cannot be read anew stays as it was, and the log says so."""
+    """Handle SIGHUP. A file that cannot be read again keeps its earlier contents, and the log says so."""
     try:
         door.on_hangup()
         if key_file:

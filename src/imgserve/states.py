@@ -26,12 +26,12 @@ Name = Literal[
     "possible_proxy",
 ]
 
-# The log tells each change this soon, even while nobody asks.
+# Each change is logged this soon, even while nobody asks for the states.
 LOOK_EVERY_S = 1.0
 
 
 class Kind(NamedTuple):
-    """What a state means wherever it comes from. ``sentence`` and ``remedy`` stand where the state says no more."""
+    """The level of a state, and the sentence and remedy for states that bring none of their own."""
 
     severity: Severity
     sentence: str
@@ -97,7 +97,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class States:
-    """What the parts of one server tell, together. Sources are called on the event loop and must not block."""
+    """The states of all parts of one server. Sources are called on the event loop and must not block."""
 
     def __init__(self, *sources: Callable[[], Iterable[State]]) -> None:
         self._sources = sources

@@ -81,7 +81,7 @@ def _identity(settings: Settings) -> Finding:
 
 
 def _user_of_the_server(data_dir: Path) -> int:
-    """Whose the control socket is; 0 for root, and where there is none, or none that can be seen."""
+    """The owner of the control socket; 0 for root, and where no socket can be seen."""
     try:
         return (data_dir / SOCKET_NAME).stat().st_uid
     except OSError:

@@ -42,7 +42,7 @@ def unknown(about: str, detail: str, hint: str) -> Finding:
 
 
 def tried(about: str, look: Callable[[], Iterable[Finding]], owner: str) -> Iterator[Finding]:
-    """The findings of ``look``; what this user may not see is one that names who may."""
+    """The findings of ``look``. Where this user may not look, the finding names the user who may."""
     try:
         yield from look()
     except PermissionError as error:
@@ -63,7 +63,7 @@ def owner_of(place: Path) -> str:
 
 
 def is_anothers(place: Path) -> bool:
-    """Whether permissions as this user sees them say nothing of what the server's user may do."""
+    """Whether this user's permissions say nothing about those of the server's user."""
     try:
         return os.geteuid() not in (0, place.stat().st_uid)
     except FileNotFoundError:

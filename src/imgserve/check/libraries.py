@@ -1,7 +1,7 @@
 """Libraries that see pictures and come neither with imgserve nor in its pinned wheels. Called by ``installation``.
 
-expat is the interpreter's or its distribution's, libturbojpeg the system's. What each version is known to suffer from
-stands in one table here, taken from the projects' own lists of changes.
+expat is the interpreter's or its distribution's, libturbojpeg the system's. One table here has the known holes of each
+version, taken from the projects' own lists of changes.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ _MAPS = Path("/proc/self/maps")
 
 
 class Weakness(NamedTuple):
-    """Mended in ``mended_in``; in no version before ``since``. ``what``: its CVE, or what it is where it has none."""
+    """Mended in ``mended_in``; in no version before ``since``. ``what``: its CVE, or a description without one."""
 
     mended_in: tuple[int, ...]
     what: str
@@ -31,7 +31,7 @@ class Weakness(NamedTuple):
 
 
 # Sources, as of November 2026: https://github.com/libexpat/libexpat/blob/master/expat/Changes and
-# https://github.com/libjpeg-turbo/libjpeg-turbo/blob/main/ChangeLog.md. What needs calls that nobody makes is left out.
+# https://github.com/libjpeg-turbo/libjpeg-turbo/blob/main/ChangeLog.md. Holes in unused calls are left out.
 WEAKNESSES: dict[str, tuple[Weakness, ...]] = {
     "expat": (
         Weakness((2, 6, 0), "CVE-2023-52425"),
@@ -59,7 +59,7 @@ def look() -> Iterator[Finding]:
 
 
 def known(library: str, version: tuple[int, ...]) -> list[str]:
-    """What this version suffers from, with the version that mends it."""
+    """The holes of this version, each with the version that mends it."""
     return [
         f"{weakness.what} (mended in {'.'.join(map(str, weakness.mended_in))})"
         for weakness in WEAKNESSES[library]

@@ -34,7 +34,7 @@ def limits(settings: Settings) -> Iterator[Finding]:
 
 
 def _memory(settings: Settings) -> Finding:
-    workers = settings.pool.workers + 2  # the intake worker, and what those that stand ready hold
+    workers = settings.pool.workers + 2  # the intake worker, and the memory of the workers that stand ready
     needed = (
         SERVER_BYTES + settings.transfer.memory_bytes + workers * min(WORKER_BYTES, settings.pool.memory_limit_bytes)
     )

@@ -1,4 +1,4 @@
-"""What the kernel tells of a place: its file system. Called by ``storage``."""
+"""The file system of a place, as the kernel names it. Called by ``storage``."""
 
 from pathlib import Path
 

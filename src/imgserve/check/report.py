@@ -21,7 +21,7 @@ from imgserve.imaging.config import Config as PoolConfig
 from imgserve.settings.load import Settings
 
 STATES: tuple[State, ...] = get_args(State)  # from good to bad
-# What monitoring plugins expect.
+# The exit statuses that monitoring plugins expect.
 EXIT_STATUS: dict[State, int] = {"ok": 0, "warning": 1, "fault": 2, "unknown": 3}
 
 
@@ -34,7 +34,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def check(settings: Settings | None, trouble: str, *, is_json: bool) -> int:
-    """Look, print, and tell the worst: 0 all is well, 1 warnings, 3 something that this user may not see, 2 faults."""
+    """Look and print; returns the worst: 0 all is well, 1 warnings, 3 places that this user may not see, 2 faults."""
     findings = tuple(_all(settings, trouble))
     worst = max((finding.state for finding in findings), key=STATES.index)
     report = Report(version("imgserve"), worst, findings)

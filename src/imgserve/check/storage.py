@@ -128,7 +128,7 @@ def _sync(place: Path) -> Finding:
 
 
 def _server(place: Path) -> Iterator[Finding]:
-    """Who owns the directory, and the states that the server itself tells."""
+    """The server that owns the directory, and the states that it reports."""
     try:
         seen = owner.look(place)
     except NotAllowed as error:

@@ -1,6 +1,6 @@
-"""The command line's parser: argparse, with faults of one sentence that names the word and what was meant.
+"""The command line's parser: argparse, with faults of one sentence that names the word and its likely meaning.
 
-``cli`` builds the whole from it; subparsers are of the same class by themselves.
+``cli`` builds the commands from it; subparsers are of the same class by themselves.
 """
 
 import argparse
@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(status)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As argparse's, but a word that no option or argument takes is told by the command it was given to."""
+        """As argparse's, but an unknown word is reported by the command that got it."""
         given = list(sys.argv[1:] if args is None else args)
         if given and given[0].startswith("-") and given[0].partition("=")[0] not in self._option_string_actions:
             self._refuse_first(given[0].partition("=")[0])

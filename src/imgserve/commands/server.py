@@ -1,4 +1,4 @@
-"""``imgserve stop`` and ``status``, and what ``restart`` must know first. Called by ``cli`` with a server's places."""
+"""``imgserve stop`` and ``status``, and the checks of ``restart``. Called by ``cli`` with a server's places."""
 
 import os
 import select
@@ -35,7 +35,7 @@ class RunByAnother(ImgserveError):
 
 
 class Absent(msgspec.Struct, frozen=True):
-    """What ``status --json`` prints when there is no server to speak for itself."""
+    """The output of ``status --json`` when no server answers."""
 
     status: str
     data_dir: str
@@ -43,7 +43,7 @@ class Absent(msgspec.Struct, frozen=True):
 
 
 def status(places: Places, *, is_json: bool) -> int:
-    """Print what is known of the server. 0: it runs, 1: it died, 3: it does not run, 4: only another user may know."""
+    """Print the state of the server. 0: it runs, 1: it died, 3: it does not run, 4: only another user may know."""
     data_dir = _data_dir(places)
     try:
         seen = owner.look(data_dir)
@@ -155,7 +155,7 @@ def _ends(descriptor: int, timeout_s: float) -> bool:
 
 
 def _keeper(seen: Owner, server: Server, verb: str) -> tuple[str, str]:
-    """Who runs the server, and what has it done there; both are empty for a server of ``imgserve start``."""
+    """The supervisor of the server, and its command for ``verb``; both are empty for a server of ``imgserve start``."""
     if server.started_as == "daemon":
         return "", ""
     if server.started_as == "systemd":
@@ -167,7 +167,7 @@ def _keeper(seen: Owner, server: Server, verb: str) -> tuple[str, str]:
 
 
 def _unit(pid: int) -> str:
-    """The systemd unit of a process, by its control group (cgroups(7)); empty when that does not tell."""
+    """The systemd unit of a process, by its control group (cgroups(7)); empty when that names none."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
             name = line.rpartition("/")[2]

@@ -45,9 +45,9 @@ def of_a_service(environ: Mapping[str, str]) -> tuple[str, ...]:
 def gather(
     flags: Namespace, environ: Mapping[str, str], default_file: Path, problems: list[str], names: Iterable[str] = ()
 ) -> dict[str, Given]:
-    """What was given for the settings of these names, without names for all of them.
+    """The values of the settings with these names; without names, of all settings.
 
-    Each fault becomes a sentence in ``problems``. Only who asks for all is told of names that do not exist.
+    Each fault becomes a sentence in ``problems``. Unknown names are faults only when all settings are gathered.
     """
     environ = {name: environ[name] for name in environ.keys() - set(of_a_service(environ))}
     wanted = [BY_NAME[name] for name in names or BY_NAME if name != CONFIG.name]
@@ -150,7 +150,7 @@ def _take(
 
 
 def _shown(value: object, *, is_text: bool) -> str:
-    """Flags and variables as they were typed; a value of TOML so that a text in quotes can be told from a number."""
+    """Flags and variables as they were typed; values of TOML so that a text in quotes differs from a number."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, str):
@@ -161,7 +161,7 @@ def _shown(value: object, *, is_text: bool) -> str:
 
 
 def _mistake(option: Option, value: object, is_text: bool) -> str:
-    """What TOML's quotes and brackets may have to do with it."""
+    """A hint where TOML's quotes or brackets are the likely mistake."""
     if is_text:
         return ""
     if option.is_list and isinstance(value, str):

@@ -101,7 +101,7 @@ def _json_object(body: bytes) -> dict[str, object]:
 
 
 def _why(error: json.JSONDecodeError) -> str:
-    """The parser's own words; of what stands there, only whether it is the end."""
+    """The parser's own words, without the text at that place; they say only whether the body ends there."""
     reason = error.msg[:1].lower() + error.msg[1:]
     reason = reason.removesuffix(" at") if reason.endswith(" at") else reason
     return f"{reason}, but the body ends" if error.pos >= len(error.doc.rstrip()) else reason
@@ -241,7 +241,7 @@ def _format(destination: DestinationTemplate, source: Source | None, asked: obje
 
 
 def _why_not_written(destination: DestinationTemplate, source: Source | None, extension: str) -> str:
-    """For an extension that came by a tag: what the source's is, and that it is not dstURL's fault."""
+    """The sentence for an extension that came by a tag: it names the source's, and does not blame dstURL."""
     instead = "give .jpg, or no extension and args.format"
     own = "" if source is None else unquote(tags.split_name(encoded_name(source))[1])
     is_the_sources = unquote(extension).lower() == own.lower()

@@ -14,7 +14,7 @@ UNREADABLE_RASTER = frozenset({
 })  # fmt: skip
 VECTOR = frozenset({"svg", "svgz"})
 
-# Well-known kinds that are no pictures. Whatever is not named here may be one, and its bytes decide: scripts (.php,
+# Well-known kinds that are no pictures. Any other extension may be a picture's, and the bytes decide: scripts (.php,
 # .ashx), sizes (.jpg:large), numbers (5.1).
 OTHER_KINDS = frozenset({
     "txt", "text", "md", "rtf", "log", "csv", "tsv", "ini", "conf", "cfg", "yaml", "yml", "toml", "json", "jsonl",
@@ -52,5 +52,5 @@ def is_no_picture(extension: str) -> bool:
 
 
 def is_well_known(extension: str) -> bool:
-    """Whether it names a kind of file, and so may be shown: what else follows a dot may be a secret."""
+    """Whether it names a kind of file, and so may be shown: any other text behind a dot may be a secret."""
     return is_raster(extension) or extension.lower() in VECTOR | OTHER_KINDS

@@ -1,4 +1,4 @@
-"""An upload page as the transfers see it: its forms, and what a browser would send from each. Read by a worker
+"""An upload page as the transfers see it: its forms, and the fields that a browser would send. Read by a worker
 (``imaging/worker/html``), used by ``transfer/upload``; frozen values without I/O.
 """
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-# By Python's names. What pages are written in and forms are sent in: the Encoding Standard's, but for a few Mac ones.
+# The charsets of pages and forms, by Python's names: those of the Encoding Standard, without a few Mac ones.
 Charset = Literal[
     "utf-8", "cp866", "iso8859-2", "iso8859-3", "iso8859-4", "iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8",
     "iso8859-10", "iso8859-13", "iso8859-14", "iso8859-15", "iso8859-16", "koi8-r", "koi8-u", "mac-roman",
@@ -46,7 +46,7 @@ class Form(msgspec.Struct, frozen=True, array_like=True):
     is_too_large: bool = False
 
     def encoded(self, text: str) -> bytes:
-        """As browsers send it: what the charset lacks becomes a character reference."""
+        """As browsers send it: characters that the charset lacks become character references."""
         return text.encode(self.charset, "xmlcharrefreplace")
 
     def has_file_field(self, name: str) -> bool:
@@ -59,7 +59,7 @@ class Form(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Page(msgspec.Struct, frozen=True, array_like=True):
-    """``base`` is the base element's, as the page writes it; ``charset`` is what queries of its URLs are encoded in.
+    """``base`` is the base element's, as the page writes it; ``charset`` encodes the queries of its URLs.
 
     ``has_form`` counts forms without a file field too, which are not in ``forms``.
     """
