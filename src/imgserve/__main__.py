@@ -1,6 +1,6 @@
 """The ``imgserve`` command, as the script of that name and as ``python -m imgserve``: all of it is in ``cli``.
 
-Whatever is imported here is there wherever Python is, so that a package that is missing can be named in a sentence.
+Imports only the standard library, so that one sentence can name a missing package.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""Who asks, and how those who ask at the same time share the server's intake.
+"""Callers, and their shares of the server's intake.
 
-The doors (``api``) say who a caller is; ``intake`` gives each of several callers, and what comes from one host or goes
-to one, a part of its turns only: neither a flood nor a host that does not answer keeps the others waiting. Who has just
-heard that its share of the queue is full is turned away unread.
+``api`` identifies the caller. ``intake`` gives each of several callers, and each source and destination host, a part of
+its slots only: neither a flood nor a host that does not answer keeps the others waiting. A caller whose share of the
+queue was full a moment ago is rejected before its source is read.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ FULL_FOR_S = 0.25
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """``id`` tells callers apart; ``name`` is for the log and tells nothing of a key.
+    """``id`` identifies the caller; ``name`` is for the log and holds no part of a key.
 
     ``is_sharing``: others may ask too, so it must leave them room.
     """
@@ -62,7 +62,7 @@ class Turn:
         self._end()
 
     def source_is_read(self) -> None:
-        """The source has told what had to be known; whoever waits for its host may go on."""
+        """The source's header has been read: release its host's slot."""
         self._shares.give_back(self._source)
         self._parts = tuple(part for part in self._parts if part not in self._source)
         self._source = ()

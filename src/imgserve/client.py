@@ -58,7 +58,7 @@ class Refused(ImgserveError):
 
 
 class _Told(msgspec.Struct, frozen=True):
-    """What a problem of ``api/problems.py`` says to people."""
+    """The fields of a problem of ``api/problems.py`` that are for people."""
 
     detail: str
     hint: str = ""

@@ -1,13 +1,13 @@
-"""Who is turned away at the door because of the crowd, before anything is fetched for them. Asked by intake.
+"""Load shedding: rejects a request before any work is done for it. Called by intake.
 
-In: how many requests wait, what the queue last said. Out: ``QueueFull`` or ``IntakeFull``, both 301 with the time after
-which it is worth asking again.
+In: the number of waiting requests, and the queue's last refusal. Out: ``QueueFull`` or ``IntakeFull``, both 301 with
+a ``Retry-After``.
 """
 
 from imgserve.errors import ImgserveError
 from imgserve.jobs.queue import QueueFull
 
-# A full queue is believed to be full for so long: a probe for each who is refused would cost more than the jobs.
+# A full queue counts as full for so long: a probe for each refused request would cost more than the jobs.
 FULL_FOR_S = 0.25
 
 

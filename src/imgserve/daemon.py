@@ -1,4 +1,4 @@
-"""The server as a daemon: it detaches, holds pid file, log file and port, and becomes the user it shall be.
+"""The server as a daemon: it detaches, holds pid file, log file and port, and changes to its user.
 
 Called by ``cli`` with settings; hands a listening socket to ``service.run``. Nothing here may start a thread or an
 event loop before the last fork.
@@ -28,7 +28,7 @@ from imgserve.settings.load import Settings
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whom the server becomes once it holds its port, log and pid file."""
+    """The user that the server becomes once it holds its port, log and pid file."""
 
     name: str
     uid: int
@@ -158,7 +158,7 @@ def _make_data_dir(path: Path, identity: Identity | None) -> None:
 
 
 def _identity(name: str) -> Identity | None:
-    """None: the server stays who it is. Raises CannotStart."""
+    """None: the server keeps its user. Raises CannotStart."""
     if not name:
         return None
     try:

@@ -1,7 +1,7 @@
-"""What a failed job owes its destinations: a failure picture (or nothing at all) where its placeholder lies.
+"""Debts of failed jobs: each replaces a placeholder by a failure picture, or deletes it.
 
 The runner claims due debts and hands them here one by one. A debt is tried again until it is paid or 72 h have passed.
-A peer to which several debts take long gets no more of them for now: it must not hold up what is owed to others.
+A host with several slow debts gets no more of them for now, so that it cannot hold up the debts to other hosts.
 """
 
 import random

@@ -1,5 +1,5 @@
-"""One write to one destination, under that destination's lock: the road that placeholders, finals and failure pictures
-share. Intake and runner call it; the queue decides who may write, the transfers write.
+"""One write to one destination, under that destination's lock, of a placeholder, a final or a failure picture.
+Intake and runner call it; the queue decides which job may write, the transfers write.
 
 The lock stays held when a write has ended: the transaction that reports its result frees it.
 """
@@ -64,7 +64,7 @@ class _Flight(msgspec.Struct, frozen=True):
 
 
 class Underway:
-    """Who is being written to, and since when: a peer that does not answer is known by its silence."""
+    """The hosts of running writes, and their start times, by which slow hosts are recognised."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -86,7 +86,7 @@ class Underway:
                 self._last_slow_at.pop(peer, None)
 
     def slow(self) -> Counter[str]:
-        """How many have been on their way for more than ``SLOW_AFTER_S``, or wait to be, by peer."""
+        """The number of writes by peer that have taken more than ``SLOW_AFTER_S``, waits included."""
         before = self._clock() - SLOW_AFTER_S
         return Counter(peer for peer, since in self._since.values() if since < before)
 
@@ -98,7 +98,7 @@ class Underway:
 
 
 class Deliveries:
-    """This process's writes in flight, one a destination. ``patience_s``: what a newer job gives an older write."""
+    """The writes in flight, one a destination. ``patience_s``: how long a newer job waits for an older write."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What an operator may do with jobs: look, cancel, try again. ``api/jobs.py`` calls it; queue and runner act."""
+"""The operator's actions on jobs: list, show, cancel, retry. Called by ``api/jobs.py``; queue and runner act."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from imgserve.transfer.spool import Store
 
 
 class Desk:
-    """``begun``: downloads that intake's probes began; ``deadline_s``: what a retried job is given anew."""
+    """``begun``: downloads that intake's probes began; ``deadline_s``: the new deadline of a retried job."""
 
     def __init__(
         self,

@@ -28,8 +28,8 @@
     ├─ api/protected.py      NotAuthorised (302)
     └─ api/rate.py           RateLimited (301)
 
-A class says what kind of fault it is, once; an instance says what happened (``detail``, one sentence for the
-user, never with a credential in it) and what would mend it (``hint``).
+A class names the kind of fault, once; an instance has the event (``detail``, one sentence for the user, never with a
+credential in it) and the remedy (``hint``).
 """
 
 import contextlib
@@ -44,8 +44,8 @@ class ImgserveError(Exception):
     """Base of all faults with a public face.
 
     ``code`` is stable and used in logs and metrics; ``classic_code`` is the number of the original protocol;
-    ``status`` is the HTTP status of the native API; ``is_retryable`` tells whether time alone can heal it, and
-    ``retry_after_s`` how long it may take, where that is known.
+    ``status`` is the HTTP status of the native API; ``is_retryable``: time alone can heal it;
+    ``retry_after_s``: how long that may take, if it is known.
     """
 
     code: ClassVar[str] = "internal"
@@ -66,7 +66,7 @@ class ImgserveError(Exception):
         return self
 
     def sentence(self) -> str:
-        """What happened and what would mend it, for a reply or a log line."""
+        """Detail and hint in one sentence, for a reply or a log line."""
         return f"{self.detail} ({self.hint})" if self.hint else self.detail
 
 
@@ -132,7 +132,7 @@ def using(thing: str, option: str = "") -> Iterator[None]:
 
 
 def sentence_of(error: ImgserveError | OSError) -> str:
-    """What to tell a person at a terminal, or who reads the log."""
+    """One sentence for a terminal or the log."""
     if isinstance(error, ImgserveError):
         return error.sentence()
     cause, remedy = cause_of(error)

@@ -1,6 +1,6 @@
 """One job in: check -> probe -> enqueue (accepting) -> placeholder -> release -> answer.
 
-Called by the doors (``api``) with a checked request; what it answers may be sent as it is. From ``enqueue`` on the job
+Called by ``api`` with a checked request; its answer may be sent as it is. From ``enqueue`` on the job
 outlives this process; before it, nothing has left the machine. A caller who hangs up does not stop it.
 """
 
@@ -115,7 +115,7 @@ class Intake:
     async def take_in(self, request: JobRequest, caller: Caller, reply: Reply, traceparent: str = "") -> Answer:
         """``reply`` makes the answer's body from the outputs as fixed; ``traceparent`` is the caller's, if it traces.
 
-        Raises whatever has a classic code.
+        Raises faults with a classic code.
         """
         if self.is_draining:
             raise self.draining()
@@ -143,7 +143,7 @@ class Intake:
         return Draining("the server is stopping", "send the request again in a moment")
 
     async def drain(self) -> None:
-        """Take in no more; return when what is under way has been answered."""
+        """Take in no more; return when all open requests have been answered."""
         self.is_draining = True
         if self._under_way:
             await asyncio.wait(list(self._under_way))
@@ -168,7 +168,7 @@ class Intake:
             with stage("intake", parent=traceparent, is_outer=True):
                 return await self._take_in(job_id, request, caller, reply)
         except ImgserveError as error:
-            raise error.as_value() from None  # whoever keeps it must not keep the source
+            raise error.as_value() from None  # a kept error must not keep the source
 
     async def _take_in(self, job_id: str, request: JobRequest, caller: Caller, reply: Reply) -> Answer:
         came_at = time.perf_counter()
@@ -232,7 +232,7 @@ class Intake:
     async def _put_placeholders(
         self, entry: Accepted, outputs: tuple[FixedOutput, ...], whose: str
     ) -> tuple[PlaceholderResult, ...]:
-        """Write them all. A definite refusal by one destination refuses the job, with what it owes the others."""
+        """Write them all. A definite refusal by one destination refuses the job; the others become debts."""
         wanted = [(i, o) for i, o in zip(entry.output_ids, outputs, strict=True) if o.placeholder.style != "none"]
         puts = (self._put(entry, output_id, output, whose) for output_id, output in wanted)
         ends = await asyncio.gather(*puts, return_exceptions=True)
@@ -254,7 +254,7 @@ class Intake:
         raise (refusals or bugs)[0]
 
     async def _put(self, entry: Accepted, output_id: int, output: FixedOutput, whose: str) -> PlaceholderResult:
-        """Raises what makes the destination refuse the job."""
+        """Raises the fault for which the destination refuses the job."""
         place = output.destination
         assert output.recipe.output.format is not None
         media_type = MEDIA_TYPE[output.recipe.output.format]

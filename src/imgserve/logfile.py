@@ -93,7 +93,7 @@ class LogFile:
         return self._path.with_name(f"{self._path.name}.{number}")
 
     def _open(self) -> None:
-        # Not for everybody to read: what was posted, and where it went, is in it.
+        # Not readable by everybody: the posts and their destinations are in it.
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         for standard in (sys.stdout, sys.stderr):
             standard.flush()

@@ -3,9 +3,9 @@
     2026-11-22T20:24:01.512Z info render job=5f0c… ms=12.3
     {"time":"2026-11-22T20:24:01.512Z","level":"info","action":"render","job":"5f0c…","ms":12.3}
 
-Everybody calls ``event``; whoever works for one job sets ``job`` once in its task, and all events of that task and of
-those it starts carry it. A thread of its own formats and writes, so that a full pipe or a slow disk holds up no job;
-when it cannot keep up, events are lost, counted and told of. Only ``service`` starts and stops it.
+All parts call ``event``. A task that works for one job sets ``job`` once, and all events of that task and of those it
+starts carry it. A thread of its own formats and writes, so that a full pipe or a slow disk holds up no job; when it
+cannot keep up, events are lost, counted and reported. Only ``service`` starts and stops it.
 """
 
 import collections
@@ -86,7 +86,7 @@ def start(config: Config, write: Write | None = None) -> None:
 
 
 def stop() -> None:
-    """Write what is waiting; what cannot be written within ``STOP_S`` is given up."""
+    """Write the waiting events; those that cannot be written within ``STOP_S`` are lost."""
     writer, _Writer.running = _Writer.running, None
     if writer is not None:
         writer.stop()
@@ -119,7 +119,7 @@ def _plain(value: Field) -> Field:
 
 
 def _quoted(value: Field) -> str:
-    """logfmt's rule; what could look like another field or another line is quoted as JSON does."""
+    """logfmt's rule: a value that could look like another field or line is quoted as in JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
     text = f"{value:.1f}" if isinstance(value, float) else str(value)
@@ -201,7 +201,7 @@ class _Writer:
             return
         try:
             self._write(lines.encode(errors="backslashreplace"))
-        except OSError:  # a full disk, a reader that has gone: there is nobody to tell but the metrics
+        except OSError:  # a full disk, a closed pipe: only the metrics can report it
             self.lost += len(batch)
         else:
             self._told_lost += newly_lost

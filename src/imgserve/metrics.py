@@ -1,6 +1,6 @@
-"""What is counted, for Prometheus: every metric of ``GET /metrics`` is declared here and nowhere else.
+"""The metrics for Prometheus: every metric of ``GET /metrics`` is declared here and nowhere else.
 
-The parts count what happens to them; what can be looked up is set by ``api/scrape.py`` before ``text`` is called.
+The parts count events as they happen; ``api/scrape.py`` sets the gauges before ``text`` is called.
 Labels are codes and names of ours, never anything that a caller sent. docs/reference/metrics.md is made from this page.
 """
 

@@ -16,7 +16,7 @@ import msgspec
 from imgserve.errors import ImgserveError
 
 _TRIES = 5
-_PAUSE_S = 0.02  # whoever looks holds the lock for a moment too
+_PAUSE_S = 0.02  # a process that looks holds the lock for a moment too
 
 
 class AlreadyRunning(ImgserveError):
@@ -25,7 +25,7 @@ class AlreadyRunning(ImgserveError):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What a server says of itself. ``url`` is empty until it listens; ``started_at`` in seconds since 1970."""
+    """A server's entry in its pid file. ``url`` is empty until it listens; ``started_at`` in seconds since 1970."""
 
     url: str = ""
     started_at: float = 0.0
@@ -98,7 +98,7 @@ def look(path: Path) -> Seen:
 
 
 def remove_stale(path: Path) -> None:
-    """What a killed server left. Raises AlreadyRunning, OSError."""
+    """Remove the pid file of a killed server. Raises AlreadyRunning, OSError."""
     PidFile.take(path).release()
 
 

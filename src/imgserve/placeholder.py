@@ -1,5 +1,5 @@
-"""What stands in until the picture is there, and what stays when it never comes. Drawn by the intake worker, kept by
-what it depends on (size, format, colour, words, quality), so that a thousand thumbnails of one size are drawn once.
+"""Placeholders and failure pictures. The intake worker draws them; a cache keeps them by size, format, colour, words
+and quality, so that a thousand thumbnails of one size are drawn once.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class Drawn(msgspec.Struct, frozen=True):
-    """A drawn picture; its digest (BLAKE2b, 16 bytes) tells it from a real source."""
+    """A drawn picture; its digest (BLAKE2b, 16 bytes) distinguishes it from a real source."""
 
     blob: Blob
     digest: bytes
@@ -44,7 +44,7 @@ class Placeholders:
         return await self._draw(_drawing(output, FAILURE_COLOR, FAILURE_TEXT), whose)
 
     async def _draw(self, drawing: Drawing, whose: str) -> Drawn:
-        """One drawing at a time for all who want the same; a drawing that failed is not kept."""
+        """One drawing serves all equal requests; a failed one is not kept."""
         known = self._drawn.get(drawing)
         if known is None:
             known = asyncio.ensure_future(self._make(drawing, whose))
@@ -71,7 +71,7 @@ class Placeholders:
 
 
 def _charge(drawn: Drawn) -> int:
-    """What a picture counts in the cache: it holds a descriptor too, of which there are not many."""
+    """The cost of a picture in the cache, with a charge for its descriptor, since descriptors are scarce."""
     return max(drawn.blob.size, SMALLEST_CHARGE_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""What a job has to know of its source before it is taken: asked of the intake worker, of as few bytes as it needs.
+"""Has the intake worker read the facts of a job's source, from as few bytes as it needs.
 
 Called by ``intake.py`` with a download that goes on meanwhile.
 """

@@ -1,6 +1,6 @@
-"""The runner: claims what is due, has it carried out (``attempt.py``), settles how it ended, keeps the leases alive.
+"""The runner: claims due jobs, has ``attempt.py`` carry them out, settles the results, and renews the leases.
 
-The queue decides what is due and whose it is; debts of failed jobs are paid on the way (``debts.py``).
+The queue decides which jobs are due and in which order. The runner pays debts of failed jobs too (``debts.py``).
 """
 
 import asyncio
@@ -47,9 +47,9 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class Runner:
-    """Claims what is due as long as it has room; ``stop`` lets attempts finish, then gives the rest back uncharged.
+    """Claims due jobs as long as it has room; ``stop`` lets attempts finish, then gives the rest back uncharged.
 
-    ``is_shared``: whether callers are several; then a part of the room is kept for those who have little under way.
+    ``is_shared``: there are several callers; then a part of the room is reserved for those with few jobs under way.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Runner:
         self._loops = [asyncio.create_task(loop()) for loop in (self._claim_forever, self._beat, self._prune)]
 
     async def stop(self, patience_s: float) -> None:
-        """Claim no more; after ``patience_s`` break off what still runs. Nothing is charged to any job."""
+        """Claim no more; after ``patience_s`` cancel the attempts that still run. Nothing is charged to any job."""
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -150,7 +150,7 @@ class Runner:
         return HostRoom(most, left)
 
     async def _wait_for_work_or_room(self, pause_s: float) -> None:
-        """What is due may have none of the room that is left, but what comes in may."""
+        """The due jobs may not use the room that is left, but a new job may."""
         work = asyncio.create_task(self._queue.wait_for_work(pause_s))
         room = asyncio.create_task(self._room.wait())
         try:
@@ -191,7 +191,7 @@ class Runner:
         failpoint.reach("settled")
 
     async def _settlement(self, claim: Claim) -> Settlement:
-        """How the attempt ended, whatever happens to it; one that is broken off is given back first."""
+        """The attempt's settlement, whatever ends it. A cancelled attempt is given back first."""
         try:
             async with turns.limit(self._config.attempt_timeout_s):
                 return await self._attempts.carry_out(claim)
@@ -202,7 +202,7 @@ class Runner:
             raise
         except ClaimLost:
             logs.event("claim_lost", level=logs.WARNING)
-            return self._give_back(claim)  # what it still holds must be freed all the same
+            return self._give_back(claim)  # its destinations must be freed all the same
         except Exception:  # noqa: BLE001 - one job's bug must not end the others; the line has the traceback
             logs.bug("attempt_bug")
             return self._attempts.failed(claim, AttemptBug("a fault inside imgserve ended the attempt"))
@@ -212,7 +212,7 @@ class Runner:
         return Settlement(claim.number, claim.token, results, "none", self._clock())
 
     async def _store(self, settlement: Settlement) -> None:
-        """Settle, whoever breaks the attempt off meanwhile: a lost settlement would hold its destinations for ever."""
+        """Settle, even if cancelled meanwhile: a lost settlement would hold its destinations for ever."""
         settling = asyncio.create_task(self._settle(settlement))
         self._settling[settling] = settlement.number
         settling.add_done_callback(self._settling.pop)

@@ -67,7 +67,7 @@ class CannotStart(ImgserveError):
 
 
 class Door(NamedTuple):
-    """What the daemon hands over, open and ready; ``on_listening`` is told the URL, ``on_hangup`` called at SIGHUP."""
+    """The daemon's open listener and callbacks: ``on_listening`` gets the URL, ``on_hangup`` is called at SIGHUP."""
 
     listener: socket.socket
     certificate: Certificate | None

@@ -1,7 +1,7 @@
-"""How those who want the same share it: each names what it wants a part of, and waits until all of its parts have room.
+"""Keyed concurrency limits. A request acquires all of its keys at once, or waits until it can.
 
-``callers`` counts with it who asks, where from and where to. Nobody holds one part while waiting for another, so that
-what waits for one host keeps nobody from the others.
+``callers`` uses it for callers, source hosts and destination hosts. No request holds one key while it waits for
+another, so that requests for one host do not keep those for other hosts waiting.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from imgserve.crowd import IntakeFull
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Of what ``key`` names ``turns`` are had at once; ``places`` counts those who wait too. ``what`` is for people."""
+    """``turns`` requests may hold ``key`` at once; ``places`` bounds holders and waiters. ``what`` is for people."""
 
     key: str
     turns: int
@@ -30,7 +30,7 @@ class _Waiter(msgspec.Struct, frozen=True):
 
 
 class Shares:
-    """Lives in one event loop. Who waits is parked at the first of its parts that is full, until one of those ends."""
+    """Lives in one event loop. A request waits at the first of its keys that is full, until a holder ends."""
 
     def __init__(self) -> None:
         self._present: dict[str, int] = {}
@@ -97,7 +97,7 @@ class Shares:
 
 
 def _count(counts: dict[str, int], key: str, by: int) -> None:
-    """What is at nought is forgotten: hosts come and go."""
+    """Removes keys that reach zero: hosts come and go."""
     count = counts.get(key, 0) + by
     if count:
         counts[key] = count

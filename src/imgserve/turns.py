@@ -1,7 +1,7 @@
-"""Waiting for one's turn: what an attempt waits for because of its neighbours is not charged to its time.
+"""A time-out that stands still while an attempt waits for others.
 
-The runner opens a ``limit`` around an attempt; whoever makes it wait further down says so with ``waiting``, which
-does nothing where there is no limit.
+The runner opens a ``limit`` around an attempt; code further down marks its waits with ``waiting``, which does nothing
+where there is no limit.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _clock: ContextVar[_Clock | None] = ContextVar("attempt clock", default=None)
 
 
 class limit:
-    """Raises TimeoutError when what happens inside, waits aside, takes longer."""
+    """Raises TimeoutError when the block takes longer, not counting its waits."""
 
     __slots__ = ("_timeout", "_token")
 
@@ -53,7 +53,7 @@ class limit:
 
 
 class waiting:
-    """What happens inside takes no time."""
+    """Time spent in this block does not count towards the limit."""
 
     __slots__ = ("_clock",)
 

@@ -1,4 +1,4 @@
-"""Who may ask: protected mode without keys, a key on every request with them.
+"""Authentication: protected mode without keys, a key on every request with them.
 
 A pure ASGI middleware.
 """
@@ -38,7 +38,7 @@ class Keys:
         return self._are_several
 
     def owner(self, key: str) -> Caller | None:
-        """Whose key it is. Takes as long for a wrong one as for a right one."""
+        """The owner of a key, or None. Takes as long for a wrong key as for a right one."""
         digest = hashlib.sha256(key.encode("latin-1")).digest()
         matches = [known for known in self.known for held in known.digests if hmac.compare_digest(digest, held)]
         return Caller(matches[0].caller, matches[0].name, self._are_several) if matches else None

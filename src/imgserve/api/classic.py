@@ -22,7 +22,7 @@ PARSE_ERROR = b'{"msg":"request parse error"}'
 RETRY_AFTER_S = 5  # where nobody knows better
 
 
-# Faults that are found outside the request's text are told of a source or of a destination.
+# Faults outside the request's text are those of a source or of a destination.
 FIELD = {115: "srcURL", 116: "dstURL", 201: "srcURL", 202: "srcURL", 204: "srcURL", 205: "dstURL", 206: "srcURL"}
 
 
@@ -31,7 +31,7 @@ class IntakeBug(ImgserveError):
 
 
 class BodyCutOff(Exception):
-    """The caller has hung up, or what follows is no HTTP: a part of a request is no request."""
+    """The caller has hung up, or the rest is no HTTP: a part of a request is no request."""
 
 
 class BodyTooLarge(Exception):
@@ -111,7 +111,7 @@ class Classic:
 
 
 def _traceparent(scope: Scope) -> str:
-    """The caller's W3C trace context, when we trace at all; what it is worth is judged by who reads it."""
+    """The caller's W3C trace context, unchecked; empty when tracing is off."""
     if not tracing.is_on():
         return ""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), "")

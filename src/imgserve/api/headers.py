@@ -1,7 +1,7 @@
-"""Headers that every answer carries, whatever door it comes from: browsers shall neither guess, frame, keep nor tell.
+"""Headers of every answer, from all endpoints: browsers shall not guess types, frame, cache, or pass on the referrer.
 
-They are the HTTP server's own, so that what it answers by itself has them too. Nothing that imgserve answers is worth a
-cache, and its page needs one style sheet and nothing more.
+The HTTP server sets them, so that its own error answers have them too. No answer of imgserve is worth a cache, and its
+page needs one style sheet and nothing more.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """/v1/jobs and /v1/refusals: list, show, post, cancel and retry. Faults leave as problem details (``problems.py``).
 
-What comes back shows no credential: a job's source and destinations without user names, passwords and queries.
+Answers show no credential: a job's source and destinations come without user names, passwords and queries.
 """
 
 from typing import Annotated, Any

@@ -78,7 +78,7 @@ def _fault(_request: Request[Any, Any, Any], error: ImgserveError) -> Response[P
 
 
 def _framework_fault(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
-    """What Litestar refuses by itself: no such route, a parameter of the wrong type."""
+    """For Litestar's own refusals: no such route, a parameter of the wrong type."""
     extra = error.extra if isinstance(error.extra, list) else []
     told = "; ".join(f"{each['key']}: {each['message']}" for each in extra if isinstance(each, dict) and "key" in each)
     code = {404: "no_such_page", 405: "method_not_allowed", 413: "body_too_large"}.get(

@@ -1,7 +1,7 @@
-"""``GET /metrics``: looks up what is not counted where it happens, then writes everything in Prometheus's text format.
+"""``GET /metrics``: reads the gauges from their parts, then writes all metrics in Prometheus's text format.
 
-Guarded like ``POST /``. What the queue knows costs one small transaction in its own thread; when the disk hangs or
-fails, those values are NaN and the rest is told all the same.
+Guarded like ``POST /``. The queue's values cost one small transaction in its own thread; when the disk hangs or fails,
+they are NaN, and the other metrics are still there.
 """
 
 import asyncio

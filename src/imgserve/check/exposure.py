@@ -1,4 +1,4 @@
-"""Settings that open the server further than most would want. Called by ``report``; what ``files`` sees is left out."""
+"""Settings that open the server further than most would want. Called by ``report``; files are checked by ``files``."""
 
 import os
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def _network(network: Network, *, has_keys: bool) -> Finding | None:
         return fault("allow_network", detail, "name the hosts that jobs need")
     if network.is_loopback:
         if not has_keys:
-            return None  # only who is on this machine may post jobs, and reaches it anyway
+            return None  # only programs on this machine may post jobs, and they reach it anyway
         detail = f"{network} lets whoever holds a key reach what listens on this machine"
         return warning("allow_network", detail, "name the hosts that jobs need")
     if network.prefixlen < WIDEST_PREFIX[network.version]:

@@ -1,4 +1,4 @@
-"""What the settings name on disk: who can read or write it, and what it opens to jobs. Called by ``report``."""
+"""The files and directories of the settings: who can read or write them, and which are open to jobs. For ``report``."""
 
 import os
 import stat
@@ -32,7 +32,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _private(settings: Settings) -> tuple[Path, ...]:
-    """What no job may read or write."""
+    """The places that no job may read or write."""
     package = Path(__file__).parents[1]
     named = [settings.data_dir, settings.pid_file, Path(settings.log.file), package]
     named += [Path(name) for name in (settings.api.key_file, settings.api.tls_key) if name]

@@ -1,6 +1,6 @@
-"""What is installed: Python, the packages this one needs, the fast way for JPEG, fonts. Called by ``report``.
+"""The installation: Python, the required packages, libturbojpeg, fonts. Called by ``report``.
 
-pyvips is not imported here, as nowhere outside a worker: that a worker starts says that it can be.
+pyvips is not imported here, as nowhere outside a worker: a worker that starts shows that it can be.
 """
 
 import importlib

@@ -26,7 +26,7 @@ EXIT_STATUS: dict[State, int] = {"ok": 0, "warning": 1, "fault": 2, "unknown": 3
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What ``--json`` prints."""
+    """The output of ``--json``."""
 
     version: str
     state: State

@@ -1,6 +1,6 @@
 """Real workers, started as the server starts them: do they start, are they locked in, does each format work?
 
-Called by ``report``. No picture is parsed here: what a worker wrote goes back to a worker.
+Called by ``report``. No picture is parsed here: a worker's result goes back to a worker.
 """
 
 from importlib.metadata import version

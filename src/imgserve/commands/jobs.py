@@ -13,7 +13,7 @@ from imgserve.errors import counted
 from imgserve.jobs.job import JobStatus
 from imgserve.jobs.view import MAX_LISTED, MAX_REFUSALS, JobPage, JobView, RefusalPage
 
-# What a filter means when it names no status.
+# The status of a filter that names none.
 TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("queued", "running")}
 SHOWN = {
     "id": "id", "status": "status", "source": "source", "created_at": "created at", "due_at": "due at",
@@ -127,7 +127,7 @@ def _show(flags: argparse.Namespace) -> int:
 
 
 def _change(flags: argparse.Namespace) -> int:
-    """Retry or cancel, one job after the other: each is a change of its own, and each refusal is told."""
+    """Retry or cancel, one job after the other: each is a change of its own, and each refusal is printed."""
     has_filter = flags.all or _has_filter(flags)
     if bool(flags.ids) == has_filter:
         words.complain(f"jobs {flags.action}: expected either ids or a filter (--all, --destination, --older-than)")

@@ -1,4 +1,4 @@
-"""What the commands have in common: their exit status, their options, what they print. Each returns its status."""
+"""Shared by the commands: exit statuses, options, output. Each command returns its status."""
 
 import argparse
 import re

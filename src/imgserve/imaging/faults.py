@@ -1,4 +1,4 @@
-"""What can go wrong with a picture, as the pool tells it."""
+"""The faults that the pool raises for a picture."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""What parent and worker say to each other. Plain frozen values; whole pictures travel as descriptors.
+"""The messages between parent and worker: plain frozen values; whole pictures travel as descriptors.
 
 The parent sends one ``Request``, the worker answers with one ``Reply``, and only then comes the next request. The
 first frame of a worker's life is ``Ready`` or ``CannotStart``.

@@ -71,7 +71,7 @@ class Staffing(msgspec.Struct, frozen=True):
 
 
 class PoolCannotStart(Exception):
-    """No worker could be started at all: the message tells the operator why."""
+    """No worker could be started at all. The message gives the reason."""
 
 
 class Pool:
@@ -140,7 +140,7 @@ class Pool:
         await self._stock.aclose(stopping())
 
     async def probe(self, source: Blob, *, is_complete: bool, is_strict: bool = True, whose: str = "") -> Facts | None:
-        """What the source's header tells; None: more bytes are needed. The same growing blob may be asked again.
+        """The facts in the source's header; None: more bytes are needed. The same growing blob may be probed again.
 
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """

@@ -84,7 +84,7 @@ class Child:
         self._loop.add_reader(connection.fileno(), self._read)
 
     async def ask(self, request: Request, descriptors: list[int], timeout_s: float) -> Reply:
-        """Send one request and wait for its answer; a caller who stops waiting kills the worker.
+        """Send one request and wait for its answer; a cancelled wait kills the worker.
 
         Raises WorkerDied and RenderTimeout.
         """
@@ -95,7 +95,7 @@ class Child:
         return await self._answer(reply, timeout_s)
 
     async def first_word(self, timeout_s: float) -> Reply:
-        """What a new worker says once it is ready, or cannot be. Raises WorkerDied and RenderTimeout."""
+        """A new worker's first message: that it is ready, or why it cannot be. Raises WorkerDied and RenderTimeout."""
         return await self._answer(self._expect(), timeout_s)
 
     def kill(self, cause: WorkerEnd) -> None:
@@ -162,7 +162,7 @@ class Child:
             self._waiting.set_result(reply)
 
     def _die(self, how: str) -> None:
-        """End the worker: its process is killed, nobody waits for it any more, the pool hears of it. Happens once."""
+        """End the worker, once: kill its process, fail the waiting call, notify the pool."""
         if not self.is_alive:
             return
         self.is_alive = False

@@ -1,4 +1,4 @@
-"""A job's life as plain values: what the queue stores, what the runner gets, and how a job ends.
+"""A job's life as plain values: as the queue stores it, as the runner gets it, and its end.
 
     accepting ─a─> queued ─b─> running ─c─> succeeded | failed | superseded
         │            ^  │         │
@@ -39,7 +39,7 @@ OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 
 
 class NewJob(msgspec.Struct, frozen=True):
-    """What intake hands over. ``digest`` names caller and request, ``reply`` is the body that will answer it.
+    """A job as intake hands it over. ``digest`` names caller and request, ``reply`` is the body that will answer it.
 
     ``traceparent`` (W3C) names the span that took it in; empty without tracing. ``caller``: whose part of the queue it
     fills; ``is_sharing``: that part is bounded.
@@ -150,7 +150,7 @@ class OutputResult(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
-    """A job that is over, for those who count."""
+    """A job that is over, for the metrics and the drain rate."""
 
     status: JobStatus
     error: str
@@ -182,5 +182,5 @@ def conclude(statuses: Iterable[OutputStatus]) -> JobStatus | None:
 
 
 def owes(output: FixedOutput, placeholder: PlaceholderState) -> bool:
-    """Whether an output that fails must replace what stands in for it."""
+    """Whether an output that fails must replace its placeholder."""
     return placeholder in ("written", "unknown") and output.on_failure != "keep_placeholder"

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs functions one after the other; what each has returned or raised is told on the loop."""
+    """Runs functions one after the other, and delivers each one's value or exception on the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self._loop = loop
@@ -23,20 +23,20 @@ class LoopThread:
         self._thread.start()
 
     def send(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
-        """``done`` hears the value of ``work``, or the exception that ended it."""
+        """``done`` gets the value of ``work``, or the exception that ended it."""
 
         def carry_out() -> None:
             try:
                 end: T | Exception = work()
-            except Exception as error:  # noqa: BLE001 - it is for who asked
+            except Exception as error:  # noqa: BLE001 - it is handed to the caller
                 end = error
-            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody is left to hear it
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: no caller is left
                 self._loop.call_soon_threadsafe(done, end)
 
         self._work.put(carry_out)
 
     async def call(self, work: Callable[[], T]) -> T:
-        """The value of ``work``. Raises what it raised."""
+        """The value of ``work``, or its exception."""
         future: asyncio.Future[T | Exception] = self._loop.create_future()
         self.send(work, lambda end: None if future.done() else future.set_result(end))
         end = await future

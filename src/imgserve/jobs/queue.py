@@ -1,7 +1,7 @@
-"""What any queue engine must promise. tests/contract/test_queue_*.py run over every engine as it stands.
+"""The promises of every queue engine. tests/contract/test_queue_*.py run over each engine unchanged.
 
 Every method is one transaction: when it returns, its effect is on disk. Times are seconds since the epoch and come in
-as arguments. A transaction that ends a write frees the destination it held; whoever waits for it wakes up.
+as arguments. A transaction that ends a write frees the destination it held, and wakes the writers that wait for it.
 """
 
 import sys
@@ -96,7 +96,7 @@ class DiskFull(StorageFailing):
 class Granted(msgspec.Struct, frozen=True):
     """The destination is held for this write until the transaction that reports its result.
 
-    ``abandoned``: (output, last token) of overtaken jobs that a crash kept from removing what they had begun here.
+    ``abandoned``: (output, last token) of overtaken jobs that a crash kept from removing their temporary files.
     """
 
     abandoned: tuple[tuple[int, int], ...] = ()
@@ -172,8 +172,8 @@ class Counts(msgspec.Struct, frozen=True):
 class Queue(Protocol):
     """Durable jobs in the order of their numbers, and the locks of their destinations.
 
-    Whoever opens one may give it an ``on_end``, which hears of each job's end once, when it is stored.
-    ``id`` (letters and digits) tells this queue from others whose servers may write to the same destinations.
+    Its opener may give it an ``on_end``, which gets each job's end once, when it is stored. ``id`` (letters and digits)
+    distinguishes this queue from others whose servers may write to the same destinations.
     """
 
     id: str
@@ -273,7 +273,7 @@ class Queue(Protocol):
         ...
 
     async def cancel(self, job_id: str, now: float) -> int:
-        """queued or running -> cancelled, owing what a failed job owes; the number. Its claim is lost at once.
+        """queued or running -> cancelled, with the debts of a failed job; the number. Its claim is lost at once.
 
         Raises NoSuchJob, and NotCancellable: accepting, ended, or a final holds its destination.
         """

@@ -1,8 +1,8 @@
-"""(error, failures so far) -> what happens next. Pure; the rules are DESIGN section 8's.
+"""(error, failures so far) -> the next step. Pure; docs/guarantees.md has the rules.
 
-Only what time can heal is tried again: 2*2^n seconds (n = failures so far) capped at 600, a fifth of jitter to either
-side, never beyond the deadline. A dead worker is charged to ``crashes``: the second death quarantines, the third is the
-end.
+Only faults that time can heal are tried again: 2*2^n seconds (n = failures so far) capped at 600, a fifth of jitter to
+either side, never beyond the deadline. A dead worker is charged to ``crashes``: the second death quarantines the job,
+the third ends it.
 """
 
 import msgspec
@@ -56,7 +56,7 @@ def decide(
     jitter: float,
     first_delay_s: float = FIRST_DELAY_S,
 ) -> Decision:
-    """What follows ``error``, with ``left_s`` seconds to the job's deadline."""
+    """The step after ``error``, with ``left_s`` seconds to the job's deadline."""
     if isinstance(error, WorkerDied):
         if crashes + 1 >= MAX_CRASHES:
             return Fail("poison", "crash")

@@ -42,5 +42,5 @@ def count_of(db: apsw.Connection, caller: str) -> int:
 
 
 def callers(db: apsw.Connection) -> list[str]:
-    """Who has jobs that have not ended."""
+    """The callers with jobs that have not ended."""
     return [row[0] for row in rows(db, "SELECT caller FROM backlog WHERE open > 0")]

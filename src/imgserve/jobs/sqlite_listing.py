@@ -1,5 +1,5 @@
 """Reads for people: lists of jobs, single ones. On a connection and a thread of their own, so that a long search holds
-up no commit; what it sees is what has been committed.
+up no commit; it sees committed rows only.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Jobs as people see them: what listing answers with, and the faults of retry and cancel. No credential is in here.
+"""Jobs as people see them: the answers of listing, and the faults of retry and cancel. No credential is in here.
 
 The engines fill these in, the doors send them as they are. Times are UTC.
 """
@@ -52,7 +52,7 @@ class JobQuery(msgspec.Struct, frozen=True):
 
 
 class OutputView(msgspec.Struct, frozen=True):
-    """``debt``: what becomes of the failure picture that its destination is owed."""
+    """``debt``: the state of the failure picture that its destination is owed."""
 
     destination: str
     status: OutputStatus

@@ -47,7 +47,7 @@ class SettingsInvalid(ImgserveError):
 
 
 class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What only tests may change, as JSON in IMGSERVE_TEST; the server says so in its log when it is set."""
+    """Switches for tests only, as JSON in IMGSERVE_TEST; the server logs it when the variable is set."""
 
     __test__ = False
 
@@ -117,7 +117,7 @@ def load(flags: Namespace, environ: Mapping[str, str], *, is_look: bool = False)
 
 
 def locate(flags: Namespace, environ: Mapping[str, str]) -> Places:
-    """Where the server is, whatever else its settings say. Raises SettingsInvalid."""
+    """The server's places, without looking at its other settings. Raises SettingsInvalid."""
     problems: list[str] = []
     own_dir = _own_dir(environ)
     given = gather(flags, environ, config_file(own_dir), problems, PLACES)
@@ -149,7 +149,7 @@ def add_flags(parser: ArgumentParser, names: Iterable[str] = BY_NAME) -> None:
 
 
 def default(target: str) -> object:
-    """What the field of Settings is when nothing is given. Not for fields whose option says ``default`` in words."""
+    """The default of a field of Settings. Not for fields whose option has ``default`` in words."""
     value: object = Settings(Path(), Path(), LogConfig())
     for name in target.split("."):
         value = getattr(value, name)
@@ -165,7 +165,7 @@ def config_file(own_dir: Path) -> Path:
 
 
 def _own_dir(environ: Mapping[str, str]) -> Path:
-    """Where this user's server keeps its things unless it is told otherwise."""
+    """The default directory of this user's server."""
     if os.geteuid() == 0:
         return ROOT_DATA_DIR
     home = environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
@@ -190,7 +190,7 @@ def _is_shut(path: str) -> bool:
 
 
 def _contradictions(settings: Settings, given: Mapping[str, Given], shut: Iterable[str]) -> Iterator[str]:
-    """What the packages themselves find wrong with their slices, each under the name by which it was given."""
+    """The problems that packages find in their own settings, each under the name of the setting as it was given."""
     for section in ("api", "transfer", "queue", "tracing"):
         for problem in getattr(settings, section).problems():
             field, _, sentence = problem.partition(": ")

@@ -35,7 +35,7 @@ VARIABLE_PREFIX = "IMGSERVE_"
 class Option(msgspec.Struct, frozen=True):
     """``target`` is the field of Settings, ``section.field`` or ``field``; ``doc`` a phrase without a full stop.
 
-    ``default`` is for people, where the field's own default does not tell it. Relative paths count from the working
+    ``default`` is for people, if the field's own default does not show it. Relative paths count from the working
     directory, in the TOML file from the file's. A secret is never repeated in a fault.
     """
 
@@ -228,7 +228,7 @@ BY_TARGET = {option.target: option for option in OPTIONS}
 
 
 def expected(option: Option) -> str:
-    """What a value must be, in words: for faults and for the reference page."""
+    """The expected value in words: for faults and for the reference page."""
     schema = msgspec.json.schema(option.type)
     if option.is_list:
         return "a list of texts"

@@ -1,6 +1,6 @@
 """The original protocol: the body of ``POST /`` in, a ``JobRequest`` or all of its faults out; for ``api/classic.py``.
 
-Nothing is fetched or opened here: what can only be judged by the picture itself waits for ``request.fix``.
+Nothing is fetched or opened here: checks that need the picture itself are in ``request.fix``.
 """
 
 import codecs

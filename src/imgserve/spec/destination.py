@@ -1,7 +1,7 @@
-"""Where a result belongs: dstURL and its args in, a template out; with the tag values, the ``Destination`` itself.
+"""The destination of a result: dstURL and its args in, a template out; with the tag values, the ``Destination`` itself.
 
-The doors parse; ``request.fix`` fills; transfers and the queue build on the result. The split of a form's URL follows
-docs/reference: authority first, then the last colon of what is left parts the page's URL from the file name.
+The API parses; ``request.fix`` fills in the tags; transfers and the queue use the result. The split of a form's URL
+follows docs/reference: authority first, then the last colon of the rest separates the page's URL from the file name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -52,7 +52,7 @@ class Destination(msgspec.Struct, frozen=True):
 
     @property
     def peer(self) -> str:
-        """Who is written to: scheme, host and port; the same for all files."""
+        """The server that is written to: scheme, host and port; the same for all files."""
         return peer_of(self.key)
 
     @property

@@ -1,4 +1,4 @@
-"""What is known of a picture: measured by a worker, carried as plain values everywhere else."""
+"""The facts of a picture: measured by a worker, carried as plain values everywhere else."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ SourceFormat = Literal["jpeg", "png", "webp", "gif", "tiff", "avif", "svg"]
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """A source as its header tells. Width and height are pixels *after* EXIF orientation (an SVG's: fractions)."""
+    """A source, by its header. Width and height are pixels *after* EXIF orientation (an SVG's: fractions)."""
 
     format: SourceFormat
     width_px: float
@@ -21,7 +21,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Size(msgspec.Struct, frozen=True):
-    """The final size of a rendition in pixels, fixed before the reply and delivered whatever happens since."""
+    """The final size of a rendition in pixels, fixed before the reply and delivered even if the source changes."""
 
     width_px: int
     height_px: int

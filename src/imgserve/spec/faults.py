@@ -1,4 +1,4 @@
-"""How a request's faults are told: every parser of this package raises ``RequestInvalid``, the doors answer with it."""
+"""The faults of a request: every parser of this package raises ``RequestInvalid``, and the API answers with it."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -36,7 +36,7 @@ class RequestInvalid(ImgserveError):
 
 
 class Findings:
-    """The faults of one step, gathered so that the caller hears of all of them at once."""
+    """The faults of one step, gathered so that the caller gets all of them at once."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -45,7 +45,7 @@ class Findings:
         self.faults.append(Fault(classic_code, detail))
 
     def attempt(self, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """What ``parse`` returns, or None with its faults kept here."""
+        """The value of ``parse``, or None with its faults stored here."""
         try:
             return parse(*args, **kwargs)
         except RequestInvalid as invalid:

@@ -1,4 +1,4 @@
-"""What a picture may cost. The API checks requests against these, the worker checks again what it decodes."""
+"""The limits of pictures. The API checks requests against them, the worker checks the actual pictures again."""
 
 import msgspec
 

@@ -1,6 +1,6 @@
-"""The request as given, checked once, and the output as fixed after the probe: what every door hands to intake.
+"""The request, checked once, as the API hands it to intake, and the output as fixed after the probe.
 
-``fix`` turns an output request into values that depend on nothing any more; the queue stores them as JSON.
+``fix`` turns an output request into values that depend on nothing else; the queue stores them as JSON.
 """
 
 from typing import Annotated, Literal
@@ -23,7 +23,7 @@ OnFailure = Literal["error_image", "keep_placeholder", "delete"]
 
 
 class Placeholder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands in until the picture is there. ``color`` is ``#rrggbb``."""
+    """The picture shown until the result is there. ``color`` is ``#rrggbb``."""
 
     style: Literal["text", "solid", "none"] = "text"
     color: str = "#8c8c8c"

@@ -27,7 +27,7 @@ class Source(msgspec.Struct, frozen=True):
 
     @property
     def peer(self) -> str:
-        """Who is asked for it: scheme, host and port; empty for a file."""
+        """The server that has it: scheme, host and port; empty for a file."""
         return "" if self.scheme == "file" else f"{self.scheme}://{self.host}:{self.port}"
 
 

@@ -33,7 +33,7 @@ _RESERVED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9\-._~!'()*,@$]")
 
 
 class TagValues(msgspec.Struct, frozen=True):
-    """What stands in for each tag, percent-encoded. ``ext`` speaks for ``{$extension}`` too."""
+    """The value of each tag, percent-encoded. ``ext`` is the value of ``{$extension}`` too."""
 
     width: str
     height: str

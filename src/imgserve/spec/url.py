@@ -23,7 +23,7 @@ NOT_YET = frozenset({"sftp", "scp", "s3", "gs", "gcs", "az", "azure"})
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:\d+(?:[/?#]|$)")
-# The possessive "?+": what stands before an "@" must never be read as a host and its rest as a file name.
+# The possessive "?+": userinfo before an "@" must never be read as a host and a file name.
 _AUTHORITY = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?+"
     r"(?P<host>\[[^\]/?#]*\]|[^:/?#\[\]]*)(?::\d*)?(?=[/?#:]|$)"
@@ -44,7 +44,7 @@ class UrlInvalid(ValueError):
 
 
 class Cut(NamedTuple):
-    """``authority``: scheme, userinfo, host and port as written; ``rest``: what follows, tags and all."""
+    """``authority``: scheme, userinfo, host and port as written; ``rest``: all behind it, tags included."""
 
     authority: str
     rest: str

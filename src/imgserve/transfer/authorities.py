@@ -1,4 +1,4 @@
-"""Whom TLS peers are certified by: certifi's authorities, and those of the operator's file beside them.
+"""The certificate authorities for TLS: certifi's, and those of the operator's file.
 
 In: the setting's path. Out: one PEM file that libcurl reads, in memory. Called by ``dispatch`` and ``curl``.
 """

@@ -12,7 +12,7 @@ from imgserve.transfer.location import Origin
 
 _TOO_LARGE = 100  # CURLE_TOO_LARGE, which pycurl has no name for
 _UNDECODABLE = ("{place} sends a body that cannot be decoded as its Content-Encoding says", False)
-# number -> (what happened, whether time can heal it)
+# number -> (the sentence, whether time can heal the fault)
 _SENTENCES: dict[int, tuple[str, bool]] = {
     pycurl.E_UNSUPPORTED_PROTOCOL: ("{place} does not answer by HTTP", False),
     pycurl.E_URL_MALFORMAT: ("{place} is not part of a URL that can be used", False),
@@ -37,7 +37,7 @@ _SENTENCES: dict[int, tuple[str, bool]] = {
     pycurl.E_BAD_CONTENT_ENCODING: _UNDECODABLE,
     pycurl.E_WRITE_ERROR: _UNDECODABLE,  # bytes behind the encoded ones; our own refusals have faults of their own
 }
-# OpenSSL's verify result (X509_V_*) -> what is wrong; 1 is where libcurl leaves it when only the name does not fit
+# OpenSSL's verify result (X509_V_*) -> the fault; libcurl leaves 1 when only the name does not match
 _CERTIFICATE_FAULTS = {
     1: "is made out to another name",
     9: "is not valid yet",
@@ -46,7 +46,7 @@ _CERTIFICATE_FAULTS = {
     19: "is by an authority that is not trusted",
     20: "is by an authority that is not trusted",
 }
-# After any other number the last reply is an older one, that libcurl was told to ignore, and no reason.
+# With any other number the last reply is an older one, which libcurl was to ignore, and not the reason.
 _SAID_NO = frozenset(
     {
         pycurl.E_FTP_WEIRD_SERVER_REPLY,
@@ -86,7 +86,7 @@ _UNEXPECTED = ("{place} does not behave as expected (libcurl error {number})", T
 
 
 def broken_by(number: int, exchange: Exchange, place: Origin) -> Broken:
-    """What a failed exchange means."""
+    """Turns a failed exchange into ``Broken``."""
     refusal = exchange.refusal
     if refusal is not None and number != pycurl.E_OPERATION_TIMEDOUT:
         return Broken(refusal.detail, refusal.hint, is_refused=True)

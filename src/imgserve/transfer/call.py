@@ -1,4 +1,4 @@
-"""What is asked of the libcurl client and what it answers: plain frozen values between the protocols and ``curl``."""
+"""The libcurl client's calls and answers: plain frozen values between the protocols and ``curl``."""
 
 from typing import Literal
 

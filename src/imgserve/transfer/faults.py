@@ -1,4 +1,4 @@
-"""What can go wrong on the way in and out. Third-party exceptions end here; details hold no credentials."""
+"""The faults of transfers. Third-party exceptions end here; details hold no credentials."""
 
 from typing import ClassVar, Literal
 

@@ -30,7 +30,7 @@ class Fetch:
 
     @property
     def reserved_bytes(self) -> int:
-        """What this download holds of the budget: its size once complete, before that what it may become."""
+        """This download's part of the budget: its size once complete, before that its possible size."""
         return self._reservation.size_bytes
 
     @property
@@ -78,7 +78,7 @@ class Fetch:
             await asyncio.wait([self._task])
 
     def reserve(self, length: int | None) -> asyncio.Future[None]:
-        """Called once by the protocol before the body, with its length in bytes if the peer told it.
+        """Called once by the protocol before the body, with its length in bytes if the server gave one.
 
         The future is done when there is memory. Raises SourceTooLarge.
         """
@@ -94,7 +94,7 @@ class Fetch:
             self._keep()
 
     def _keep(self) -> None:
-        """Lay down what libcurl brought in small pieces. Raises SourceTooLarge, SourceUnavailable."""
+        """Write the gathered small pieces to the blob. Raises SourceTooLarge, SourceUnavailable."""
         if self._size > self.limit_bytes:
             raise self._too_large()
         if self._gathered:

@@ -58,7 +58,7 @@ async def deliver(client: Client, servers: Servers, url: str, blob: Blob, write:
 
 
 async def delete(client: Client, servers: Servers, url: str, write: Write) -> None:
-    """DELE; what is not there counts as deleted. Raises DeliveryFailed, DestinationRefused."""
+    """DELE; a missing file counts as deleted. Raises DeliveryFailed, DestinationRefused."""
     target = Target.of(url, write)
     removal = target.removal("visible", is_own=True)
     commands = (b"TYPE I", *removal, b"*DELE " + target.name, b"*SIZE " + target.name)

@@ -1,6 +1,6 @@
 """HTTP(S): fetch a source by GET; deliver by PUT; delete. Called by ``dispatch``.
 
-What an answer means: a 4xx is for good, save 408, 425 and 429; a 5xx may heal. A write is done on 2xx only.
+A 4xx is permanent, except 408, 425 and 429; a 5xx may heal. A write is done on 2xx only.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ async def put(client: Client, destination: Destination, blob: Blob, write: Write
 
 
 async def delete(client: Client, url: str, timeout_s: float) -> None:
-    """DELETE; what is not there counts as deleted. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+    """DELETE; a missing file counts as deleted. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
     try:
         answer = await client.perform(Call(method="DELETE", url=url, timeout_s=timeout_s, headers=(AGENT,)))
     except Broken as broken:

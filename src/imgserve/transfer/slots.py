@@ -1,6 +1,6 @@
-"""How many transfers may run at once, in all and per peer; who comes first goes first.
+"""A bound on concurrent transfers, in all and per peer; first come, first served.
 
-Called by ``curl`` around each exchange. A peer that is full holds back only those who want the same peer.
+Called by ``curl`` around each exchange. A peer at its limit holds back only transfers to the same peer.
 """
 
 import asyncio

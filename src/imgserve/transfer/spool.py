@@ -1,4 +1,4 @@
-"""Bounded memory for picture bytes: what transfers may reserve, and what is kept for later.
+"""Bounded memory for picture bytes: a budget for transfers, and stores for later use.
 
 ``Budget`` is asked by ``fetch`` before a source's body is read. ``Store`` keeps probed sources for intake and
 renditions for the runner, so that neither is made twice. Both live in one event loop; only ``Reservation.release``
@@ -110,7 +110,7 @@ class _Kept(NamedTuple, Generic[T]):
 class Store(Generic[T]):
     """Values kept by name until taken, at most so many of them and so many bytes; the oldest goes first.
 
-    ``on_drop`` hears of each value that goes untaken, to end what may still run behind it.
+    ``on_drop`` gets each value that is dropped untaken, to end its download if that still runs.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a delivery is asked for and what it tells. Made by intake and runner, read by every protocol."""
+"""The order for a delivery, and its result. Made by intake and runner, read by every protocol."""
 
 import re
 from typing import Literal
@@ -41,7 +41,7 @@ class Write(msgspec.Struct, frozen=True):
 
     @property
     def leftover_names(self) -> tuple[str, ...]:
-        """What earlier tokens may have left behind."""
+        """The names of temporary files that earlier tokens may have left behind."""
         first = max(0, self.token - _REMEMBERED_TOKENS)
         own = tuple(f".imgserve-{self.name}-{token}" for token in range(first, self.token))
         # A placeholder's, the newest attempt's, and the one before, if the newest wrote nothing.

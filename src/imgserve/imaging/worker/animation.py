@@ -2,7 +2,7 @@
 
 libvips holds an animation as one tall image, a "roll" of frames; scaled as a whole, each frame would bleed into its
 neighbours. In: the picture, its facts and the size. Out: a roll again; delays and loop count travel as its metadata.
-Frames arrive composed: what disposal and blending make of each, a viewer would show just so.
+Frames arrive composed, as a viewer shows them after disposal and blending.
 """
 
 import itertools
@@ -49,7 +49,7 @@ def covering(picture: load.Picture, facts: Facts, size: Size, crop: str) -> pyvi
 
 
 def _fitted(frame: pyvips.Image, mask: pyvips.Image | None, whole: Size, corner: Corner, size: Size) -> pyvips.Image:
-    """Done at once: what a frame took is free again before the next one, and the decoder may forget it."""
+    """Computed at once: a frame's memory is free again before the next one, and the decoder need not keep it."""
     frame = gif.masked(frame.copy_memory(), mask)
     if load.is_turned(frame):
         frame = frame.autorot()

@@ -1,7 +1,7 @@
-"""What a picture may cost, checked in the worker before anything is decoded.
+"""The limits of a picture, checked in the worker before anything is decoded.
 
-The API has checked the request against the same limits; here they are checked again as security, against the bytes
-that are really there. Called by probe, pipeline and draw.
+The API has checked the request against the same limits; here the actual bytes are checked, as security. Called by
+probe, pipeline and draw.
 """
 
 from imgserve.imaging.faults import PictureTooLarge

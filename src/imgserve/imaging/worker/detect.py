@@ -1,4 +1,4 @@
-"""What kind of picture the first bytes say it is. libvips is never asked: its guess chooses the code that runs.
+"""The format of a picture, by its first bytes. libvips is never asked: its guess would choose the code that runs.
 
 Called by probe and load. Magic numbers: each format's specification; ISO 14496-12 for the ``ftyp`` box of AVIF.
 """
@@ -38,7 +38,7 @@ _MARKUP_STARTS = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0<", b"\0\
 
 
 def detect(data: bytes | mmap.mmap, *, is_complete: bool = True) -> SourceFormat | None:
-    """The format; None when more bytes may yet tell. Raises SourceUnreadable, which says what it is instead."""
+    """The format; None when more bytes may still show it. Raises SourceUnreadable, which names the other format."""
     head = bytes(data[:ENOUGH_BYTES])
     if len(head) < ENOUGH_BYTES and not is_complete:
         return None

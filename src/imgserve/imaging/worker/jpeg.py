@@ -2,8 +2,8 @@
 is a JPEG too and libvips has no part in it, and by ``steps/resize.py``.
 
 A scaled decode (libjpeg's own DCT scaling) and one Lanczos pass over the crop, without libvips' pipeline around them.
-What is odd in any respect takes libvips' way, and so does whatever cannot be decoded here: libvips judges, and its
-fault is the one that is told. libvips is the oracle in the tests too.
+An unusual JPEG is left to libvips, and so is one that cannot be decoded here: libvips judges it, and its fault is the
+one that is raised. libvips is the oracle in the tests too.
 """
 
 import sys
@@ -53,7 +53,7 @@ def covering(picture: load.Picture, size: Size, crop: str) -> pyvips.Image | Non
 
 
 def _covering(picture: load.Picture, header: Header, size: Size, crop: str) -> Decoded | None:
-    """Of ``size``, as stored. Only what is complete as far as its end mark tells."""
+    """Of ``size``, as stored. Only a JPEG with its end mark."""
     scale = min(header.width / size.width_px, header.height / size.height_px)
     if resizer is None or crop not in _SHARE or scale < 1 or not ending.has_end_mark(picture.data, picture.format):
         return None
@@ -65,7 +65,7 @@ def _covering(picture: load.Picture, header: Header, size: Size, crop: str) -> D
 
 
 def _resized(decoded: Decoded, size: Size, share: float) -> Decoded:
-    """``share`` of what hangs over is cut off on the low side."""
+    """``share`` of the overhang is cut off on the low side."""
     scale = min(decoded.width / size.width_px, decoded.height / size.height_px)
     width, height = size.width_px * scale, size.height_px * scale
     left, top = max(decoded.width - width, 0.0) * share, max(decoded.height - height, 0.0) * share

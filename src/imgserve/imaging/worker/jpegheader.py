@@ -1,8 +1,7 @@
-"""What a plain JPEG says of itself, read in a tenth of the time that an image of libvips takes to open. For ``load``.
+"""The header of a plain JPEG, read in a tenth of the time that libvips takes to open an image. For ``load``.
 
-libjpeg-turbo reads the shape; the segments before the scan (ITU T.81, annex B) are walked for what it does not tell:
-EXIF's orientation (Exif 2.3, 4.6.2 and 4.6.4) and a colour profile (ICC.1:2010, annex B.4). What is odd in any respect,
-or not all there, is left to libvips.
+libjpeg-turbo reads the shape; the segments before the scan (ITU T.81, annex B) are walked for EXIF's orientation (Exif
+2.3, 4.6.2 and 4.6.4) and a colour profile (ICC.1:2010, annex B.4). An unusual or incomplete JPEG is left to libvips.
 """
 
 import mmap
@@ -44,7 +43,7 @@ def read(data: bytes | mmap.mmap) -> Header | None:
 
 
 def _orientation(data: bytes | mmap.mmap) -> int | None:
-    """What the segments before the scan say; None where one of them is more than plain."""
+    """The orientation in the segments before the scan; None where a segment is not plain."""
     at, found = 2, None
     for _ in range(_MOST_SEGMENTS):
         if at + 4 > len(data) or data[at] != _MARKER:
@@ -74,7 +73,7 @@ def _is_srgb(chunk: bytes) -> bool:
 
 
 def _exif_orientation(tiff: bytes) -> int | None:
-    """1 where there is none; None for what cannot be read or means nothing."""
+    """1 where there is none; None if it cannot be read or is no orientation."""
     order = _BYTE_ORDERS.get(tiff[:4])
     if order is None:
         return None

@@ -57,7 +57,7 @@ _FIRST_TURNED_ORIENTATION = 5  # EXIF: 5 to 8 swap width and height
 
 
 class Picture:
-    """A source on the worker's table. Not strict: what is left of a damaged file is shown."""
+    """A source in a worker. Not strict: the readable part of a damaged file is shown."""
 
     def __init__(self, data: bytes | mmap.mmap, source_format: SourceFormat, *, is_strict: bool = True) -> None:
         mend = _MENDED.get(source_format)
@@ -71,7 +71,7 @@ class Picture:
 
     @cached_property
     def plain_jpeg(self) -> Header | None:
-        """What a plain JPEG says of itself; None for everything that only libvips understands."""
+        """The header of a plain JPEG; None for all files that need libvips."""
         return jpegheader.read(self.data) if self.format == "jpeg" else None
 
     @cached_property
@@ -111,7 +111,7 @@ def _upright_sides(stored: pyvips.Image | Header, orientation: int) -> tuple[int
 
 
 def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
-    """The first load of a resize: shrunk while decoding, upright, sRGB, cropped to ``size`` (uint8 or what it was).
+    """The first load of a resize: shrunk while decoding, upright, sRGB, cropped to ``size`` (uint8 or as the source).
 
     ``crop`` is libvips' word: low, centre, high, attention, entropy. Raises SourceUnreadable.
     """
@@ -212,7 +212,7 @@ def check_end(picture: Picture) -> None:
 
 
 def _check_samples(image: pyvips.Image) -> None:
-    """Raises SourceUnreadable for measurements: what is black and what is white in them only their maker knows."""
+    """Raises SourceUnreadable for measurements: only their maker knows which values are black and white."""
     if image.format not in _SAMPLES and image.interpretation not in _CIE:
         raise SourceUnreadable(
             f"the source's samples are of the kind {image.format}, which says neither what is black nor what is white",

@@ -60,7 +60,7 @@ def _first(task: RenderTask) -> Operation:
 
 
 def _recognised(data: bytes | mmap.mmap, operation: Operation, limits: Limits, *, is_strict: bool) -> load.Picture:
-    """The source's type. For rasterize everything that is no SVG is an invalid SVG, whatever else it may be."""
+    """The source's type. For rasterize everything that is no SVG is an invalid SVG, pictures too."""
     try:
         data = svgz.unpacked(data, limits) if svgz.is_packed(data) else data
         source_format = detect(data)

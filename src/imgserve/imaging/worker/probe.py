@@ -1,4 +1,4 @@
-"""What a source's header tells, and whether it may be decoded at all. Called by ``__main__.py`` and pipeline.
+"""Reads the facts in a source's header, and checks that it may be decoded. Called by ``__main__.py`` and pipeline.
 
 A JPEG or PNG may answer from its first bytes; TIFF and AVIF may keep their tables at the end, GIF and WebP must be
 counted through, and an SVG is one document: they answer when they are complete.

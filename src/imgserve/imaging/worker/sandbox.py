@@ -1,4 +1,4 @@
-"""The locked door: what a worker gives up before it sees the first byte of a stranger's picture.
+"""The sandbox: a worker gives up its rights before it sees the first byte of a stranger's picture.
 
 Called by ``__main__.py``. ``give_up_privileges`` comes first; then ``close_files``, while the process has one thread
 (Landlock binds threads one by one); then the warm-up, which may start codec threads; then ``close_system_calls``,
@@ -133,7 +133,7 @@ def silence() -> None:
 
 
 def state(files: str, system_calls: str) -> str:
-    """One line for log and /health: ``landlock+seccomp``, or what is missing and why."""
+    """One line for log and /health: ``landlock+seccomp``, or the missing part and the reason."""
     if files == system_calls:
         return files
     return "+".join((files, system_calls)) if "off" not in files + system_calls else f"{files}; {system_calls}"

@@ -1,6 +1,6 @@
 """From an image to the bytes of a file, written straight into the result's memfd. Called by pipeline and draw.
 
-All metadata is dropped; what is left is sRGB, which every viewer assumes where no profile says otherwise. Efforts are
+All metadata is dropped; the pixels are sRGB, which every viewer assumes without a profile. Efforts are
 those of docs/decisions.md: the next level costs many times the time for one or two per cent of the bytes.
 """
 
@@ -81,7 +81,7 @@ def write_bytes(data: bytes, result_fd: int) -> None:
 
 
 def quality_of(options: OutputOptions, output_format: Format) -> int | None:
-    """What was asked for, or the format's own; None for a format without."""
+    """The job's quality, or the format's default; None for a format without quality."""
     return options.quality or DEFAULT_QUALITY.get(output_format)
 
 

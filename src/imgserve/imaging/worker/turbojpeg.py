@@ -77,7 +77,7 @@ def is_there() -> bool:
 
 
 def shape(data: bytes | mmap.mmap) -> tuple[int, int, int] | None:
-    """Width, height and bands as stored; None for what is not plain, or whose headers are not in order or not there."""
+    """Width, height and bands as stored; None if the file is not plain, or its headers are invalid or missing."""
     if _TURBO is None:
         return None
     kept, source = _address(data)
@@ -91,7 +91,7 @@ def shape(data: bytes | mmap.mmap) -> tuple[int, int, int] | None:
 
 
 def decode(data: bytes | mmap.mmap, shape: tuple[int, int, int], shrink: int) -> Decoded | None:
-    """None for what is not in order, or larger than its ``shape``, which the limits were asked about.
+    """None for an invalid file, or one larger than ``shape``, which was checked against the limits.
 
     ``shrink`` is 1, 2, 4 or 8.
     """
@@ -109,7 +109,7 @@ def decode(data: bytes | mmap.mmap, shape: tuple[int, int, int], shrink: int) ->
 
 
 def _address(data: bytes | mmap.mmap) -> tuple[pyvips.ffi.CData, int]:
-    """What keeps the bytes where they are, and where that is: ctypes takes no address of what may only be read."""
+    """An object that pins the bytes, and their address: ctypes takes no address of read-only memory."""
     kept = pyvips.ffi.from_buffer(data)
     return kept, int(pyvips.ffi.cast("uintptr_t", kept))
 
