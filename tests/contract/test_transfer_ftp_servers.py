@@ -427,6 +427,34 @@ async def test_a_server_that_allows_no_rename_gets_the_final_name(
     assert stored == [".imgserve-o7-1", "a.png", "a.png"], "it is remembered"
 
 
+@pytest.mark.parametrize("is_onto_files", [True, False], ids=["where a file is in the way", "always"])
+@pytest.mark.parametrize("state", ["placeholder", "final"])
+async def test_a_rename_that_does_not_happen_is_seen(
+    transfers: Transfers, ftp: FtpReceiver, shelf: Path, state: str, is_onto_files: bool
+) -> None:
+    commands = Commands(ftp)
+    commands.refuse("RNTO", "250 Renamed.", lambda name: not is_onto_files or (shelf / name).exists())
+    if is_onto_files:
+        (shelf / "a.png").write_bytes(b"old")
+    for token in (1, 2):
+        await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write(state, token))
+        assert names(shelf) == ["a.png"]
+        assert (shelf / "a.png").read_bytes() == PICTURE
+    stored = [argument for verb, argument in commands.seen if verb == "STOR"]
+    assert stored == [".imgserve-o7-1", "a.png", "a.png"], "it is remembered"
+
+
+async def test_a_server_that_only_says_that_it_renames_is_told_so(
+    transfers: Transfers, ftp: FtpReceiver, shelf: Path
+) -> None:
+    commands = Commands(ftp)
+    commands.refuse("RNTO", "250 Renamed.")
+    commands.refuse("STOR", "553 No.", lambda name: not is_temporary(name))
+    with pytest.raises(DeliveryFailed, match=r"renamed.*says that it did.*final name .*553"):
+        await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write())
+    assert not names(shelf), "nothing is left behind"
+
+
 async def test_names_and_renames_may_both_be_refused(transfers: Transfers, ftp: FtpReceiver, shelf: Path) -> None:
     commands = Commands(ftp)
     commands.refuse("STOR", "553 Only pictures.", is_hidden)

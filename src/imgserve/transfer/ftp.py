@@ -48,8 +48,11 @@ async def deliver(client: Client, servers: Servers, url: str, blob: Blob, write:
             refusals.append(broken)
             naming = ftp_ways.after(naming, broken)
         else:
-            server.naming = naming
-            return _verified(server, answer, blob, target)
+            if naming == "final" or not await _is_unrenamed(client, server, target, naming, answer, blob, deadline):
+                server.naming = naming
+                return _verified(server, answer, blob, target)
+            refusals.append(ftp_ways.unrenamed(str(location.origin(url))))
+            naming = "final"
     if any(map(_has_begun, refusals)):
         with suppress(Broken):
             removal = (b"TYPE I", *target.removal("visible", is_own=True))
@@ -149,6 +152,21 @@ def _may_be_stale(refusal: Broken) -> bool:
 def _has_begun(refusal: Broken) -> bool:
     """Whether the server opened a temporary file: only a transfer brings a 1yz reply (RFC 959, 4.2)."""
     return refusal.step == "command" or any(line.startswith("1") for line in refusal.replies)
+
+
+async def _is_unrenamed(
+    client: Client, server: Server, target: Target, naming: Naming, answer: Answer, blob: Blob, deadline: float
+) -> bool:
+    """Whether the server said 250 to RNTO and did nothing: the temporary file is still there, with all its bytes."""
+    told = answer.replies[-1] if answer.replies else ""
+    if size_in(told) == blob.size or not told.startswith(("213", "550")):
+        return False
+    timeout_s = min(_CLEANING_TIMEOUT_S, time_left(deadline))
+    try:
+        left = await _command(client, server, target, (b"TYPE I", target.looking(naming)), timeout_s)
+    except Broken:
+        return False
+    return size_in(left.replies[-1]) == blob.size
 
 
 def _verified(server: Server, answer: Answer, blob: Blob, target: Target) -> Delivery:

@@ -43,6 +43,10 @@ class Target(msgspec.Struct, frozen=True):
         size = b"*SIZE " + self.name
         return (size,) if naming == "final" else (b"RNFR " + self._temporary(naming), b"RNTO " + self.name, size)
 
+    def looking(self, naming: Naming) -> bytes:
+        """The command that asks whether the temporary file is still there."""
+        return b"*SIZE " + self._temporary(naming)
+
     def removal(self, naming: Naming, *, is_own: bool = False) -> tuple[bytes, ...]:
         """The commands that delete the leftovers of earlier writes; ``is_own``: and this write's file.
 
@@ -71,6 +75,11 @@ def after(naming: Naming, refusal: Broken) -> Naming | None:
     if refusal.step == "file" and refusal.reply in _NAME_REFUSED:
         return "visible" if naming == "hidden" else "final"
     return None
+
+
+def unrenamed(place: str) -> Broken:
+    """For a server that answers a rename as if it had done it."""
+    return Broken(f"{place} does not allow files to be renamed (it says that it did, and did not)", step="command")
 
 
 def is_rename_over_refused(refusal: Broken) -> bool:
