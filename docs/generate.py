@@ -84,7 +84,7 @@ def usual(option: Option) -> str:
     if option.default:
         return option.default
     value = load.default(option.target)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | bool):
         return f"`{msgspec.json.encode(value).decode()}`"
     return f"{value:,.10g}" if isinstance(value, int | float) else f"`{value}`"
 

@@ -44,6 +44,16 @@ async def test_an_answer_that_refuses_is_definite(
     assert len(http.log.of("PUT")) == 1
 
 
+@pytest.mark.parametrize(("status", "remedy"), [(302, "the URL that it redirects to"), (415, "server's log")])
+async def test_an_answer_that_refuses_has_a_remedy(
+    transfers: Transfers, http: HttpReceiver, status: int, remedy: str
+) -> None:
+    http.behave("/", Behaviour(status=status, kinds=("PUT",)))
+    with pytest.raises(DeliveryFailed, match=f"answered {status} to the delivery") as caught:
+        await transfers.deliver(destination("put", http.url + "/x.png"), Blob.of(b"picture"), write())
+    assert remedy in caught.value.hint
+
+
 async def test_a_placeholder_is_tried_twice_on_5xx(transfers: Transfers, http: HttpReceiver) -> None:
     http.behave("/", Behaviour(status=503, times=1, kinds=("PUT",)))
     await transfers.deliver(destination("put", http.url + "/x.png"), Blob.of(b"p"), write("placeholder"))

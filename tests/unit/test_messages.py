@@ -60,7 +60,7 @@ def test_a_mistyped_command(capsys: pytest.CaptureFixture[str], words: str, sent
         ("host = 127", 'expected a text, got 127 (write it in quotes: host = "127")'),
         ('write_root = "/tmp"', '(write write_root = ["/tmp"])'),
         ("write_root = 5", '(write it in quotes: write_root = ["5"])'),
-        ("workers = inf", "expected a whole number from 1, got inf"),
+        ("workers = inf", "expected a whole number from 1 to 1,024, got inf"),
         ("PORT = 1", "PORT: there is no such setting (did you mean port?)"),
         ("port = 1\nport = 2", "each key stands once"),
         ("[server]\nport = 1", "server: there is no such setting, got a table (settings stand above all tables"),
@@ -68,11 +68,33 @@ def test_a_mistyped_command(capsys: pytest.CaptureFixture[str], words: str, sent
         ("server.port = 1", "server: there is no such setting, got a table (settings stand above all tables"),
         ("read-root = []", "read-root: there is no such setting (did you mean read_root?)"),
         ("port = 86 02", "is not TOML: "),
+        ("port = 2026-01-01", "from 0 to 65,535, got the date 2026-01-01"),
+        ("drain_s = 12:00:00", "expected a number from 0, got the time 12:00:00"),
+        ("drain_s = 2026-01-01T12:00:00Z", "expected a number from 0, got the time 2026-01-01 12:00:00+00:00"),
+        ("ports = [80, 443]", 'got [80,443] (write it in quotes: ports = ["80", "443"])'),
+        ('ports = [80, "443"]', '(write it in quotes: ports = ["80", "443"])'),
+        ('host = ""', "expected a text, got an empty text (leave the setting out, or give it one)"),
+        ('read_root = ["/", ""]', "got an empty text in it (leave it out)"),
+        ("workers = 100_000", "expected a whole number from 1 to 1,024, got 100000"),
     ],
 )  # fmt: skip
 def test_a_mistyped_setting(tmp_path: Path, toml: str, sentence: str) -> None:
     told = faults(config=toml, tmp_path=tmp_path)
     assert any(sentence in fault for fault in told), told
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("IMGSERVE_WORKER", "2", "IMGSERVE_WORKER: there is no such setting (did you mean IMGSERVE_WORKERS?)"),
+        ("IMGSERVE_LOGLEVEL", "info", "IMGSERVE_LOGLEVEL: there is no such setting (did you mean IMGSERVE_LOG_LEVEL?)"),
+        ("IMGSERVE_FOO", "1", "IMGSERVE_FOO: there is no such setting"),
+        ("IMGSERVE_WORKERS", " 2", 'expected a whole number from 1 to 1,024, got the text " 2"'),
+    ],
+)
+def test_a_mistyped_variable(tmp_path: Path, variable: str, value: str, sentence: str) -> None:
+    (fault,) = faults(tmp_path=tmp_path, **{variable: value})
+    assert fault.endswith(sentence)
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_all_faults_at_once_each_with_its_origin(tmp_path: Path) -> None:
     )  # fmt: skip
     where = f"{tmp_path}/given.toml"
     assert [fault.partition(", got")[0] for fault in found] == [
-        "--workers: expected a whole number from 1",
+        "--workers: expected a whole number from 1 to 1,024",
         "IMGSERVE_RENDER_TIMEOUT_S: expected a number above 0",
         "IMGSERVE_HTOS: there is no such setting (did you mean IMGSERVE_HOST?)",
         f"{where}: wrokers: there is no such setting (did you mean workers?)",

@@ -20,6 +20,8 @@ from imgserve.spec.recipe import Quality
 Text = Annotated[str, Meta(min_length=1)]
 Texts = tuple[Text, ...]
 Count = Annotated[int, Meta(ge=1)]
+# More processes than any machine has CPUs; a mistyped million would fill it.
+Workers = Annotated[int, Meta(ge=1, le=1024)]
 Amount = Annotated[int, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Side = Annotated[int, Meta(ge=1, le=MAX_SIDE_PX)]
@@ -170,7 +172,7 @@ TOPICS: dict[str, tuple[Option, ...]] = {
         Option("avif_quality", "intake.avif_quality", Quality, "of AVIF results whose job names none"),
     ),
     "Workers": (
-        Option("workers", "pool.workers", Count, "render processes", default="one per CPU", flags=("--workers",),
+        Option("workers", "pool.workers", Workers, "render processes", default="one per CPU", flags=("--workers",),
                metavar="N"),
         Option("sandbox", "pool.sandbox", Sandbox, "`require`: do not start where the kernel cannot lock workers in",
                flags=("--sandbox",), metavar="MODE"),

@@ -8,6 +8,7 @@ import re
 import tomllib
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -115,7 +116,9 @@ def _table(path: Path, origin: str, problems: list[str]) -> dict[str, object]:
 def _unknown(environ: Mapping[str, str], table: Mapping[str, object], path: Path) -> Iterator[str]:
     for name in sorted(environ):
         if name.startswith(VARIABLE_PREFIX) and name not in (*_VARIABLES, TEST_SWITCH, BOOT_ID):
-            yield f"{name}: there is no such setting{_meant(name, _VARIABLES)}"
+            # Without the prefix, which would make any two variables alike.
+            meant = _meant(name.removeprefix(VARIABLE_PREFIX), BY_NAME, VARIABLE_PREFIX)
+            yield f"{name}: there is no such setting{meant}"
     keys = [name for name in BY_NAME if name != CONFIG.name]
     for key in table:
         if key not in keys:
@@ -153,10 +156,14 @@ def _shown(value: object, *, is_text: bool) -> str:
     """Flags and variables as they were typed; values of TOML so that a text in quotes differs from a number."""
     if isinstance(value, dict):
         return "a table"
+    if value == "" or (isinstance(value, list) and "" in value):
+        return "an empty text" if value == "" else "an empty text in it"
     if isinstance(value, str):
-        return value if is_text and value else f'the text "{value}"'
+        return value if is_text and value == value.strip() else f'the text "{value}"'
     if isinstance(value, float):
         return str(value)  # JSON knows no inf
+    if isinstance(value, date | time):
+        return f"the {'date' if type(value) is date else 'time'} {value}"
     return str(msgspec.json.encode(value, enc_hook=str), "utf-8")
 
 
@@ -164,6 +171,11 @@ def _mistake(option: Option, value: object, is_text: bool) -> str:
     """A hint where TOML's quotes or brackets are the likely mistake."""
     if is_text:
         return ""
+    if value == "" or (isinstance(value, list) and "" in value):
+        return " (leave it out)" if option.is_list else " (leave the setting out, or give it one)"
+    if isinstance(value, list) and value and all(isinstance(part, str | int | float) for part in value):
+        texts = ", ".join(f'"{part}"' for part in value)
+        return f" (write it in quotes: {option.name} = [{texts}])" if option.is_list else ""
     if option.is_list and isinstance(value, str):
         return f' (write {option.name} = ["{value}"])'
     if isinstance(value, str):
@@ -178,7 +190,7 @@ def _mistake(option: Option, value: object, is_text: bool) -> str:
     return ""
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    spelt = {known_name.lower(): known_name for known_name in known}
-    close = [spelt[found] for found in get_close_matches(name.lower(), list(spelt), n=1)]
-    return f" (did you mean {close[0]}?)" if close else ""
+def _meant(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """``prefix``: of the variables that the known names are meant as."""
+    close = get_close_matches(name.lower(), list(known), n=1)
+    return f" (did you mean {prefix + close[0].upper() if prefix else close[0]}?)" if close else ""

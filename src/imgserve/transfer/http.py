@@ -87,7 +87,7 @@ async def delete(client: Client, url: str, timeout_s: float) -> None:
 def refused_write(url: str, answer: Answer) -> DeliveryFailed:
     return DeliveryFailed(
         f"{location.origin(url)} answered {answer.status} to the {'delivery' if answer.status else 'connection'}",
-        remedies.by_status(answer.status),
+        remedies.by_status(answer.status, is_write=True),
         is_retryable=can_heal(answer.status),
         retry_after_s=answer.retry_after_s,
     )

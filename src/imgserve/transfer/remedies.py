@@ -74,9 +74,10 @@ def by_verify_result(result: int) -> str:
     return _BY_VERIFY_RESULT.get(result, "see with openssl s_client what it shows")
 
 
-def by_status(status: int) -> str:
+def by_status(status: int, *, is_write: bool = False) -> str:
     """``status``: HTTP's."""
-    usual = _LOG if status >= 500 else "use the picture's own URL" if 300 <= status < 400 else ""
+    led = "use the URL that it redirects to" if is_write else "use the picture's own URL"
+    usual = led if 300 <= status < 400 else _LOG if status >= 400 else ""
     return _BY_STATUS.get(status, usual)
 
 
