@@ -5,6 +5,7 @@ event loop before the last fork.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import pwd
@@ -21,6 +22,7 @@ from imgserve import lifecycle, logfile, logs, readiness, service
 from imgserve.api.listener import listen
 from imgserve.api.server import StartedAs
 from imgserve.errors import ImgserveError, sentence_of, using
+from imgserve.jobs.breakage import storage_failing
 from imgserve.logfile import LogFile
 from imgserve.pidfile import Note, PidFile
 from imgserve.service import CannotStart, Door
@@ -96,6 +98,7 @@ def _detached(settings: Settings, identity: Identity | None, writer: int) -> int
 
 def _take_pid_file(settings: Settings, identity: Identity | None) -> PidFile:
     _make_data_dir(settings.data_dir, identity)  # it may be there that the pid file belongs
+    _check_owner(settings.data_dir)
     with using(f"the pid file {settings.pid_file}", "--pid-file"):
         settings.pid_file.parent.mkdir(parents=True, exist_ok=True)
         return PidFile.take(settings.pid_file)
@@ -155,6 +158,14 @@ def _make_data_dir(path: Path, identity: Identity | None) -> None:
         path.mkdir(mode=0o700, parents=True)
         if identity is not None:
             os.chown(path, identity.uid, identity.gid)
+
+
+def _check_owner(data_dir: Path) -> None:
+    """Raises StorageFailing where the directory is another user's: that is why, whatever file of it comes first."""
+    if os.path.isdir(data_dir) and not os.access(data_dir, os.W_OK | os.X_OK):  # noqa: PTH112 - Path.is_dir raises
+        denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        what = f"the data directory {data_dir} cannot be used"
+        raise storage_failing(denied, what, data_dir / "lock", is_start=True)
 
 
 def _identity(name: str) -> Identity | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import certifi
 import pytest
 
 from tests.daemon import Daemon
@@ -120,6 +121,39 @@ def test_another_user_sees_what_he_may_and_is_told_who_sees_the_rest(open_house:
     assert {states[about] for about in ("python", "packages", "settings", "workers", "jpeg", "host")} == {"ok"}
     assert told.status == 3
     assert "run imgserve check as root" in told.text
+
+
+@needs_root
+def test_what_lies_behind_a_closed_directory_is_unknown(open_house: House) -> None:
+    """As a server's files do in the home of its user."""
+    home = open_house.top / "home"
+    for name in ("data", "in", "out"):
+        (home / name).mkdir(parents=True)
+    (home / "ca.pem").write_bytes(Path(certifi.where()).read_bytes())
+    home.chmod(0o700)
+    roots = ("--read-root", str(home / "in"), "--write-root", str(home / "out"), "--ca-file", str(home / "ca.pem"))
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    before = (*where_everybody_can_read_python(open_house.top), *nobody)
+    told = check("--json", "--data-dir", str(home / "data"), *roots, before=before, HOME="/")
+    states = {about: state for about, (state, _) in told.findings.items()}
+    assert {about for about, state in states.items() if state == "unknown"} >= {"data_dir", "read_root", "write_root"}
+    assert "fault" not in states.values(), told.text
+    assert states["settings"] == states["clock"] == "ok"
+    assert told.status == 3
+
+
+@needs_root
+def test_roots_that_the_server_cannot_use_are_told(open_house: House) -> None:
+    for name in ("in", "out"):
+        (open_house.top / name).mkdir(mode=0o700)
+    (open_house.top / "data2").mkdir(mode=0o700)
+    os.chown(open_house.top / "data2", 65534, 65534)
+    roots = ("--read-root", str(open_house.top / "in"), "--write-root", str(open_house.top / "out"))
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    before = (*where_everybody_can_read_python(open_house.top), *nobody)
+    told = check("--json", "--data-dir", str(open_house.top / "data2"), *roots, before=before, HOME="/")
+    assert told.findings["read_root"] == ("warning", f"{open_house.top / 'in'} cannot be read by the user nobody")
+    assert told.findings["write_root"] == ("warning", f"{open_house.top / 'out'} cannot be written by the user nobody")
 
 
 @needs_root

@@ -42,6 +42,32 @@ def fill(at: Path, free_bytes: int) -> None:
 
 
 @needs_root
+@pytest.mark.parametrize("detaching", [(), ("--foreground",)], ids=["detached", "in the foreground"])
+def test_another_users_data_directory_is_told_first(open_house: House, detaching: tuple[str, ...]) -> None:
+    """And not the pid file or the log in it, which another place would not help."""
+    house = open_house
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    house.run("start")
+    house.run("stop")
+    before = (*where_everybody_can_read_python(house.top), *nobody)
+    told = refusal(house, *detaching, before=before)
+    assert f"{house.data} belongs to root, and this server runs as nobody" in told
+
+
+@needs_root
+@pytest.mark.parametrize(("option", "noun"), [("--read-root", "--read-root"), ("--ca-file", "--ca-file")])
+def test_what_a_setting_names_behind_a_closed_directory(open_house: House, option: str, noun: str) -> None:
+    closed = open_house.top / "closed"
+    (closed / "in").mkdir(parents=True)
+    closed.chmod(0o700)
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    before = (*where_everybody_can_read_python(open_house.top), *nobody)
+    told = refusal(open_house, option, str(closed / "in"), before=before)
+    assert told.startswith(f"imgserve: {noun}: ")
+    assert "the user nobody has no permission" in told
+
+
+@needs_root
 @pytest.mark.parametrize("what", ["everything", "the queue", "the log of the queue"])
 def test_a_user_who_follows_root_is_told_whose_the_files_are(open_house: House, what: str) -> None:
     house = open_house

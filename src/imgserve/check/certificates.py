@@ -4,6 +4,7 @@ The standard library shows the end of a certificate only to who has verified it,
 in this process, over memory instead of a network.
 """
 
+import os
 import ssl
 import time
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ import certifi
 
 from imgserve.api.config import Config as ApiConfig
 from imgserve.api.tls import CertificateInvalid
-from imgserve.check.finding import Finding, fault, ok, unknown, warning
+from imgserve.check.finding import Finding, as_whom, fault, ok, unknown, warning
+from imgserve.errors import user_name
 
 SOON_S = 14 * 86_400.0
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
+_AS_WHOM = as_whom("the server's user")
 
 
 def authorities(ca_file: str) -> Iterator[Finding]:
@@ -26,6 +29,9 @@ def authorities(ca_file: str) -> Iterator[Finding]:
         before = context.cert_store_stats()["x509"]
         try:
             context.load_verify_locations(cafile=path)
+        except PermissionError:
+            yield unknown(about, f"{path} cannot be read by the user {user_name(os.geteuid())}", _AS_WHOM)
+            continue
         except OSError as error:  # ssl.SSLError is one
             yield fault(
                 about, f"{path} cannot be read: {error.strerror or error}", "install certifi anew, or mend the file"
@@ -44,7 +50,7 @@ def own(config: ApiConfig) -> Iterator[Finding]:
         certificate = config.certificate()
     except CertificateInvalid as error:
         if isinstance(error.__cause__, PermissionError):
-            yield unknown(error.field, error.sentence(), "run imgserve check as the server's user, or as root")
+            yield unknown(error.field, error.sentence(), _AS_WHOM)
             return
         yield fault(error.field, error.sentence(), "name a certificate and its key, both PEM")
         return

@@ -19,14 +19,19 @@ def look(settings: Settings) -> Iterator[Finding]:
     private = _private(settings)
     reads = [Path(root).resolve() for root in settings.transfer.read_roots]
     writes = [Path(root).resolve() for root in settings.transfer.write_roots]
-    found = [finding for root in writes if (finding := _write_root(root, private, reads))]
-    found += [finding for root in reads if (finding := _read_root(root, private))]
     whose = owner_of(settings.data_dir)
-    if writes and is_anothers(settings.data_dir):
-        detail = f"whether {whose} can write there cannot be seen by the user {user_name(os.geteuid())}"
-        found.append(unknown("write_root", detail, as_whom(whose)))
-    else:
-        found += [finding for root in writes if (finding := _shut(root))]
+    found = [finding for root in reads if (finding := _read_root(root, private))]
+    for root in writes:
+        found += tried("write_root", lambda root=root: _write_root(root, private, reads), whose)
+    for about, roots, rights, verb in (
+        ("read_root", reads, os.R_OK | os.X_OK, "read"),
+        ("write_root", writes, os.W_OK | os.X_OK, "written"),
+    ):
+        if roots and is_anothers(settings.data_dir):
+            detail = f"whether it can be {verb} by {whose} cannot be seen by the user {user_name(os.geteuid())}"
+            found.append(unknown(about, detail, as_whom(whose)))
+        else:
+            found += [_shut(about, root, verb) for root in roots if not os.access(root, rights)]
     found += tried("files", lambda: _secrets(settings), whose)
     yield from found or [ok("files", "roots, keys and log open nothing to others")]
 
@@ -39,29 +44,25 @@ def _private(settings: Settings) -> tuple[Path, ...]:
     return tuple(place.resolve() for place in named)
 
 
-def _write_root(root: Path, private: tuple[Path, ...], reads: list[Path]) -> Finding | None:
+def _write_root(root: Path, private: tuple[Path, ...], reads: list[Path]) -> Iterator[Finding]:
     hint = "name a directory that holds nothing but results"
-    if _is_of_the_system(root):
-        return fault("write_root", f"{root} is the system's own", hint)
     held = [place for place in private if place.is_relative_to(root) or root.is_relative_to(place)]
-    if held:
-        return fault("write_root", f"jobs could overwrite {held[0]} beneath {root}", hint)
     shared = [one for one in reads if one.is_relative_to(root) or root.is_relative_to(one)]
-    if shared:
+    if _is_of_the_system(root):
+        yield fault("write_root", f"{root} is the system's own", hint)
+    elif held:
+        yield fault("write_root", f"jobs could overwrite {held[0]} beneath {root}", hint)
+    elif shared:
         detail = f"{root} and the read_root {shared[0]} overlap: a job can overwrite originals"
-        return warning("write_root", detail, "keep results and originals apart")
-    if _mode(root) & stat.S_IWOTH:
-        return warning("write_root", f"every user of this machine can write to {root}", hint)
-    return None
+        yield warning("write_root", detail, "keep results and originals apart")
+    elif _mode(root) & stat.S_IWOTH:
+        yield warning("write_root", f"every user of this machine can write to {root}", hint)
 
 
-def _shut(root: Path) -> Finding | None:
-    if os.access(root, os.W_OK | os.X_OK):
-        return None
+def _shut(about: str, root: Path, verb: str) -> Finding:
     user = user_name(os.geteuid())
-    return warning(
-        "write_root", f"{root} cannot be written by the user {user}", f"chown {user} {root}, or name another"
-    )
+    hint = f"chown {user} {root}, or name another" if about == "write_root" else f"let {user} read it, or name another"
+    return warning(about, f"{root} cannot be {verb} by the user {user}", hint)
 
 
 def _read_root(root: Path, private: tuple[Path, ...]) -> Finding | None:

@@ -7,6 +7,7 @@ import os
 import resource
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def clock(wall: float, steady: float, data_dir: Path | None) -> Iterator[Finding
     now = time.time()
     shown = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     jump = (now - wall) - (time.monotonic() - steady)
-    newest = max((path.stat().st_mtime for path in _known_files(data_dir)), default=now)
+    newest = max(_written(data_dir), default=now) if data_dir else now
     hint = "set the clock, by NTP for example: leases, retries and certificates count on it"
     if abs(jump) > JUMP_S:
         yield warning("clock", f"{shown}: it jumped by {jump:+.1f} s during this check", hint)
@@ -84,5 +85,8 @@ def clock(wall: float, steady: float, data_dir: Path | None) -> Iterator[Finding
         yield ok("clock", shown)
 
 
-def _known_files(data_dir: Path | None) -> tuple[Path, ...]:
-    return tuple(data_dir.glob("queue.sqlite*")) if data_dir else ()
+def _written(data_dir: Path) -> Iterator[float]:
+    """When the queue was written; nothing for a user who may not see it, which ``storage`` tells."""
+    with suppress(OSError):
+        for path in data_dir.glob("queue.sqlite*"):
+            yield path.stat().st_mtime

@@ -33,7 +33,10 @@ def look(settings: Settings) -> Iterator[Finding]:
 
     def directory() -> Iterator[Finding]:
         nonlocal there
-        there = stat.S_ISDIR(place.stat().st_mode) if os.path.lexists(place) else False
+        try:
+            there = stat.S_ISDIR(place.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
         yield from [_directory(settings)] if there else _not_yet(place)
 
     yield from tried("data_dir", directory, whose)
@@ -119,8 +122,8 @@ def _sync(place: Path) -> Finding:
             file.write(b"imgserve check")
             file.flush()
             os.fsync(file.fileno())
-    except PermissionError:
-        raise
+    except PermissionError as error:
+        raise PermissionError(error.errno, error.strerror, str(place)) from error  # not the name that was tried
     except OSError as error:
         cause, remedy = cause_of(error)
         return fault("fsync", f"{place} cannot be written: {cause}", remedy or "mend the disk")

@@ -13,7 +13,7 @@ import msgspec
 from imgserve import owner, pidfile
 from imgserve.client import NotAllowed
 from imgserve.commands.words import complain, say
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, using
 from imgserve.owner import Lane, Owner, Server
 from imgserve.pidfile import AlreadyRunning
 from imgserve.settings.load import Places
@@ -48,6 +48,8 @@ def status(places: Places, *, is_json: bool) -> int:
     try:
         seen = owner.look(data_dir)
     except NotAllowed as error:
+        if is_json:
+            _tell_absent(Absent("unknown", str(data_dir)), is_json=True)
         complain(error.sentence())
         return UNKNOWN
     code = {"dead": DIED, "absent": NOT_RUNNING}.get(seen.state, RUNS)
@@ -85,7 +87,7 @@ def check_restart(places: Places) -> None:
     if seen.server is not None and seen.server.started_as != "daemon":
         who, remedy = _keeper(seen, seen.server, "restart")
         raise RunByAnother(f"the server on {data_dir} (pid {seen.pid}) is run by {who}", remedy)
-    held = pidfile.look(places.pid_file)
+    held = _held(places)
     if held.state == "running" and held.pid != seen.pid:
         raise AlreadyRunning(
             f"{places.pid_file} is held by the server on {held.note.data_dir} (pid {held.pid})",
@@ -96,14 +98,20 @@ def check_restart(places: Places) -> None:
 def _data_dir(places: Places) -> Path:
     """The named data directory; where none is named, that of the server which holds the pid file."""
     if not places.is_data_dir_named:
-        seen = pidfile.look(places.pid_file)
+        seen = _held(places)
         if seen.state == "running" and seen.note.data_dir:
             return Path(seen.note.data_dir)
     return places.data_dir
 
 
+def _held(places: Places) -> pidfile.Seen:
+    """Raises FileUnusable, AlreadyRunning."""
+    with using(f"the pid file {places.pid_file}", "--pid-file"):
+        return pidfile.look(places.pid_file)
+
+
 def _is_stale(places: Places, data_dir: Path) -> bool:
-    seen = pidfile.look(places.pid_file)
+    seen = _held(places)
     return seen.state == "dead" and seen.note.data_dir in ("", str(data_dir.absolute()))
 
 

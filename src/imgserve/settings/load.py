@@ -38,7 +38,7 @@ ROOT_PID_FILE = Path("/var/run/imgserve.pid")
 ROOT_LOG_FILE = Path("/var/log/imgserve/imgserve.log")
 CONFIG_FILE_NAME = "imgserve.toml"
 PLACES = ("data_dir", "pid_file")
-SECRET_FILES = ("api_key_file", "tls_key")
+OWN_FILES = ("api_key_file", "tls_key", "ca_file", "read_root", "write_root")  # another user may not see them
 
 
 class SettingsInvalid(ImgserveError):
@@ -111,7 +111,7 @@ def load(flags: Namespace, environ: Mapping[str, str], *, is_look: bool = False)
     values[""]["ignored_variables"] = of_a_service(environ)
     tree = {**values.pop(""), **values, "test": _test_switches(environ, problems)}
     settings = msgspec.convert(tree, Settings, dec_hook=lambda kind, value: kind(value))
-    shut = [name for name in SECRET_FILES if is_look and name in given and _is_shut(str(given[name].value))]
+    shut = [name for name in OWN_FILES if is_look and name in given and _is_shut(given[name].value)]
     problems += _contradictions(settings, given, shut)
     return _with_keys(settings, given, problems, shut)
 
@@ -185,8 +185,18 @@ def _choose_by_workers(values: dict[str, dict[str, object]]) -> None:
     values.setdefault("runner", {}).setdefault("max_attempts", min(64, 16 * workers))
 
 
-def _is_shut(path: str) -> bool:
-    return os.access(path, os.F_OK) and not os.access(path, os.R_OK)
+def _is_shut(value: object) -> bool:
+    """Whether this user may not read a file or directory, or not see whether it is there."""
+    for path in value if isinstance(value, tuple) else (value,):
+        try:
+            Path(str(path)).stat()
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+        if not os.access(str(path), os.R_OK):
+            return True
+    return False
 
 
 def _contradictions(settings: Settings, given: Mapping[str, Given], shut: Iterable[str]) -> Iterator[str]:

@@ -8,10 +8,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from stat import S_ISDIR
 
 import msgspec
 
 from imgserve.blob import Blob
+from imgserve.errors import cause_of
 from imgserve.spec.destination import Destination
 from imgserve.spec.limits import Limits
 from imgserve.spec.source import Source, source_key
@@ -69,10 +71,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not _is_read_by(parse_ports, text)
         ]
         for field, roots in (("read_roots", self.read_roots), ("write_roots", self.write_roots)):
-            absent = [root for root in roots if not Path(root).is_dir()]
-            found += [f"{field}: there is no directory {root!r} (make it, or name another)" for root in absent]
-        if self.ca_file and not _is_read_by(authorities.check, self.ca_file):
-            found.append(f"ca_file: expected a file of PEM certificates, there is none at {self.ca_file!r}")
+            found += [f"{field}: {fault}" for root in roots if (fault := _root_fault(root))]
+        if self.ca_file and (fault := _authorities_fault(self.ca_file)):
+            found.append(f"ca_file: {fault}")
         if self.proxy and not _is_read_by(parse_proxy, self.proxy):
             found.append(f"proxy: expected scheme://host:port, the scheme one of {', '.join(SCHEMES)}")
         found += _referer_problems(self.referers)
@@ -243,6 +244,28 @@ def _referer_problems(texts: tuple[str, ...]) -> Iterator[str]:
     times = Counter(referer.host for referer in set(map(parse_referer, readable)))
     for host in sorted(host for host in times if times[host] > 1):
         yield f"referers: {host} stands there twice, expected one URL for each host"
+
+
+def _root_fault(root: str) -> str:
+    try:
+        is_directory = S_ISDIR(Path(root).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return f"there is no directory {root!r} (make it, or name another)"
+    except OSError as error:
+        cause, remedy = cause_of(error)
+        return f"{root!r} cannot be used: {cause} ({remedy or 'name another'})"
+    return "" if is_directory else f"there is no directory {root!r} (make it, or name another)"
+
+
+def _authorities_fault(ca_file: str) -> str:
+    try:
+        authorities.check(ca_file)
+    except OSError as error:
+        cause, remedy = cause_of(error)
+        return f"expected a file of PEM certificates, {ca_file!r} cannot be read: {cause} ({remedy or 'name another'})"
+    except ValueError:
+        return f"expected a file of PEM certificates, there is none in {ca_file!r}"
+    return ""
 
 
 def _is_read_by(parse: Callable[[str], object], text: str) -> bool:
