@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from imgserve.check.finding import Finding, as_whom, fault, is_anothers, ok, owner_of, tried, unknown, warning
@@ -21,8 +22,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     writes = [Path(root).resolve() for root in settings.transfer.write_roots]
     whose = owner_of(settings.data_dir)
     found = [finding for root in reads if (finding := _read_root(root, private))]
-    for root in writes:
-        found += tried("write_root", lambda root=root: _write_root(root, private, reads), whose)
+    found += tried("write_root", lambda: chain(*(_write_root(root, private, reads) for root in writes)), whose)
     for about, roots, rights, verb in (
         ("read_root", reads, os.R_OK | os.X_OK, "read"),
         ("write_root", writes, os.W_OK | os.X_OK, "written"),

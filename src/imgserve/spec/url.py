@@ -183,6 +183,8 @@ def _parts(plain: str, flags: int) -> Url:
             scheme, plain = "ftpes", "ftpes" + plain[len("ftps") :]
         return Url(plain, scheme, (parsed.host or "").lower(), port, parsed.path or "/", parsed.query or "")
     except pycurl.error as error:
+        if scheme_of(plain) == "file":
+            raise UrlInvalid("a file's URL has three slashes and the whole path: file:///directory/name") from None
         raise UrlInvalid(f"not a URL: {str(error.args[1]).lower()}") from None
     except ValueError:
         raise UrlInvalid("not a URL: a part of it is not readable text") from None

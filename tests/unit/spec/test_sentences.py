@@ -46,6 +46,8 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
         ({"srcUrl": ""}, 'srcUrl: unknown, did you mean "srcURL"?'),
         ({"webhook": ""}, "webhook: not available in this version yet"),
         ({"operationType": "x"}, 'operationType: expected "resize" or "rasterize", got "x"'),
+        ({"srcURL": "file://srv/a.png"}, "srcURL: a file's URL has three slashes and the whole path: file:///directory/name"),
+        ({"dstURL": "file://srv/a.png"}, "dstURL: a file's URL has three slashes and the whole path: file:///directory/name"),
         ({"srcURL": "sftp://h/x"}, f"srcURL: this version does not speak sftp yet; use {SPOKEN}"),
         ({"dstURL": "file:///{$basname}.png"}, "dstURL: an unknown tag, did you mean {$basename}?"),
         ({"args": SIZED | {"fit": "fill"}}, f'args.fit: expected "cover", got "fill", which is {NOT_YET}'),
