@@ -135,7 +135,12 @@ class Client:
             raise Silent(f"the server on {self._data_dir} gives no answer", hint) from error
         finally:
             connection.close()
-        if status >= 400:
-            told = msgspec.json.decode(data, type=_Told)
-            raise Refused(told.detail, told.hint)
-        return msgspec.json.decode(data, type=answer)
+        try:
+            if status >= 400:
+                told = msgspec.json.decode(data, type=_Told)
+                raise Refused(told.detail, told.hint)
+            return msgspec.json.decode(data, type=answer)
+        except msgspec.DecodeError as error:
+            hint = "ask with the imgserve that the server was started with"
+            detail = f"the server on {self._data_dir} answers {status} with something that this imgserve cannot read"
+            raise Refused(detail, hint) from error

@@ -39,6 +39,8 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("render a.png", "imgserve render: expected DST"),
         ("render a b --width wide", "imgserve render: --width: expected a number, got 'wide'"),
         ("jobs list --status fail", "imgserve jobs list: --status: expected one of accepting, queued, running,"),
+        ("jobs show a/b", "imgserve jobs show: ID: expected a job's id, or how it begins, got 'a/b'"),
+        ("jobs retry " + "x" * 99, "imgserve jobs retry: ID: expected a job's id, or how it begins, got a text of 99"),
         ("completion bsh", "SHELL: expected one of bash, zsh, fish, got 'bsh', did you mean bash?"),
         ("--port 3 start", "imgserve: there is no option --port before the command; options of a command stand behind"),
         ("--vresion", "imgserve: there is no option --vresion before the command, did you mean --version?"),
@@ -49,6 +51,12 @@ def test_a_mistyped_command(capsys: pytest.CaptureFixture[str], words: str, sent
     told = said(capsys, *words.split())
     assert sentence in told
     assert "(usage: imgserve help" in told
+
+
+def test_an_empty_id_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a script's variable that nothing has set."""
+    for action in ("show", "retry", "cancel"):
+        assert f"jobs {action}: ID: expected a job's id, or how it begins, got ''" in said(capsys, "jobs", action, "")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``imgserve jobs list|refused|show|retry|cancel``: an operator's look at the running server's jobs."""
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ SHOWN = {
     "ended_at": "ended at", "deadline_at": "deadline at", "attempts": "failures", "crashes": "crashes",
 }  # fmt: skip
 ID_LENGTH = 32
+_ID = re.compile(r"[0-9a-z]{1,32}")
 DONE = {"retry": "queued again", "cancel": "cancelled"}
 
 
@@ -42,12 +44,16 @@ def add(commands: Commands) -> None:
     refuser.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
     _finish(refuser, _refused)
     shower = actions.add_parser("show", help="all there is to know of one job", allow_abbrev=False)
-    shower.add_argument("id", metavar="ID", help="the X-Imgserve-Job of its reply, or how it begins")
+    shower.add_argument("id", type=_id, metavar="ID", help="the X-Imgserve-Job of its reply, or how it begins")
     _finish(shower, _show)
     for action, doing in (("retry", "queue failed jobs again"), ("cancel", "cancel jobs that have not delivered yet")):
         changer = actions.add_parser(action, help=doing, allow_abbrev=False)
         changer.add_argument(
-            "ids", nargs="*", metavar="ID", help="these jobs, or how their ids begin; or one of the filters below"
+            "ids",
+            nargs="*",
+            type=_id,
+            metavar="ID",
+            help="these jobs, or how their ids begin; or one of the filters below",
         )
         changer.add_argument("--all", action="store_true", help=f"all that are {' or '.join(TARGETS[action])}")
         _add_filters(changer)
@@ -64,6 +70,13 @@ def _finish(parser: argparse.ArgumentParser, run: Run) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object a job")
     words.add_place(parser)
     parser.set_defaults(run=words.asking(run))
+
+
+def _id(text: str) -> str:
+    if not _ID.fullmatch(text.lower()):
+        shown = repr(text) if len(text) <= ID_LENGTH else f"a text of {len(text):,} characters"
+        raise argparse.ArgumentTypeError(f"expected a job's id, or how it begins, got {shown}")
+    return text.lower()
 
 
 def _count(text: str) -> int:
