@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 D65, D50 = np.array([0.95047, 1.0, 1.08883]), np.array([0.9642, 1.0, 0.8249])
-_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
 class Space(NamedTuple):
@@ -27,8 +27,8 @@ class Space(NamedTuple):
         """Linear RGB to XYZ under D50: 3 x 3, a column for each primary."""
         columns = np.array([[x / y, 1.0, (1 - x - y) / y] for x, y in self.primaries]).T
         scaled = columns * np.linalg.solve(columns, D65)
-        cone = np.diag((_BRADFORD @ D50) / (_BRADFORD @ D65))
-        adapted: Floats = np.linalg.inv(_BRADFORD) @ cone @ _BRADFORD @ scaled
+        cone = np.diag((BRADFORD @ D50) / (BRADFORD @ D65))
+        adapted: Floats = np.linalg.inv(BRADFORD) @ cone @ BRADFORD @ scaled
         return adapted
 
     def encoded(self, linear: Floats) -> Floats:

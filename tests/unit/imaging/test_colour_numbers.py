@@ -1,4 +1,7 @@
-"""Colours told by numbers: PNG's chunks in their order, AVIF's nclx, TIFF's tags. Expected colours by arithmetic."""
+"""Colours told by numbers: PNG's chunks in their order, AVIF's nclx and sequence header, TIFF's tags.
+
+Expected colours by arithmetic.
+"""
 
 import io
 import struct
@@ -9,7 +12,7 @@ import pytest
 from PIL import Image
 
 from imgserve.spec.operations import Resize
-from tests import pictures, profiles
+from tests import h273, pictures, profiles
 from tests.profiles import Floats, Space
 from tests.unit.imaging.conftest import Render
 from tests.unit.imaging.test_colour import CLOSE_DELTA_E, colors, middles, shown_in, squares
@@ -79,6 +82,10 @@ PNGS: dict[str, tuple[Space, tuple[tuple[bytes, bytes], ...]]] = {
     "cICP of BT.709": (profiles.SRGB, (cicp(1, 1),)),
     "cICP that says nothing": (profiles.SRGB, (cicp(2, 2),)),
     "cICP of unknown numbers": (profiles.SRGB, (cicp(200, 99),)),
+    "cICP that says nothing above iCCP": (profiles.ADOBE_RGB, (cicp(2, 2), iccp(profiles.ADOBE_RGB))),
+    "cICP of unknown primaries above gAMA": (LINEAR, (cicp(3, 13), gama(1.0))),
+    "cICP of an unknown curve above gAMA": (LINEAR, (cicp(12, 19), gama(1.0))),
+    "cICP of an unknown curve alone": (profiles.DISPLAY_P3, (cicp(12, 2),)),
     "cICP above iCCP": (profiles.DISPLAY_P3, (cicp(12, 13), iccp(profiles.ADOBE_RGB))),
     "cICP of sRGB above iCCP": (profiles.SRGB, (cicp(1, 13), iccp(profiles.ADOBE_RGB))),
     "cICP above sRGB and gAMA": (profiles.DISPLAY_P3, (cicp(12, 13), SRGB_CHUNK, gama(1.0))),
@@ -130,6 +137,58 @@ def test_a_png_of_narrow_range(render: Render) -> None:
     stored = np.array([[[16.0] * 3, [125.5] * 3, [235.0] * 3]])
     result = middles(render(png_of(stored, cicp(1, 13, 0)), Resize(), (48, 16)))
     assert result[0, :, 0] == pytest.approx([0, 128, 255], abs=2)
+
+
+def stored_colours() -> Floats:
+    """Muted ones: such as most primaries can show and sRGB too."""
+    return np.random.default_rng(2).integers(90, 190, (3, 4, 3)).astype(float)
+
+
+def in_gamut(primaries: int) -> Floats:
+    """Of X, Y and Z such as lie near grey; anything else would be no colour at all."""
+    stored = stored_colours()
+    return stored if primaries != 10 else 150 + (stored - 140) / 8
+
+
+@pytest.mark.parametrize("kind", ["png", "avif", "avif without colr"])
+@pytest.mark.parametrize("primaries", h273.PRIMARIES)
+def test_every_kind_of_primaries(render: Render, primaries: int, kind: str) -> None:
+    assert_shown(render, kind, in_gamut(primaries), primaries, 13)
+
+
+@pytest.mark.parametrize("kind", ["png", "avif", "avif without colr"])
+@pytest.mark.parametrize("transfer", h273.CURVES)
+def test_every_curve(render: Render, transfer: int, kind: str) -> None:
+    assert_shown(render, kind, stored_colours(), 1, transfer)
+
+
+def assert_shown(render: Render, kind: str, stored: Floats, primaries: int, transfer: int) -> None:
+    if kind == "png":
+        data, coded = png_of(stored, cicp(primaries, transfer)), stored
+    else:
+        data = avif_of(stored, primaries, transfer)
+        coded = middles(Image.open(io.BytesIO(data)))
+        data = data if kind == "avif" else without_colr(data, primaries, transfer)
+    expected = h273.shown(coded, primaries, transfer)
+    assert profiles.delta_e(middles(render(data, Resize(), (64, 48))), expected) < CLOSE_DELTA_E
+
+
+def test_the_cinemas_own_colours_are_x_y_and_z(render: Render) -> None:
+    """White of equal parts is white, in ST 428-1's own curve as well."""
+    white = 255 * (48 / 52.37) ** (1 / 2.6)
+    for transfer, level, expected in ((17, white, 255), (8, 127.5, 188)):
+        data = png_of(np.full((1, 1, 3), level), cicp(10, transfer))
+        assert render(data, Resize(), (16, 16)).convert("RGB").getpixel((8, 8)) == pytest.approx((expected,) * 3, abs=1)
+
+
+def without_colr(avif: bytes, primaries: int, transfer: int) -> bytes:
+    """The numbers in the sequence header alone: there 24 bits somewhere, as Pillow's encoder writes 1, 13, 6."""
+    at = avif.index(b"mdat") + 4
+    header = int.from_bytes(avif[at : at + 16], "big")
+    before, after = (1 << 16 | 13 << 8 | 6), primaries << 16 | transfer << 8 | 6
+    shift = next(n for n in range(104, 0, -1) if header >> n & 0xFFFFFF == before)
+    header += (after - before) << shift
+    return avif[:at].replace(b"colr", b"free") + header.to_bytes(16, "big") + avif[at + 16 :]
 
 
 def pq(nits: float) -> float:

@@ -37,6 +37,10 @@ def by_code(transfer: int) -> Curve:
     return _CURVES.get(transfer, srgb)
 
 
+def is_known(transfer: int) -> bool:
+    return transfer in _TELEVISION or transfer in _CURVES
+
+
 def narrow(curve: Curve) -> Curve:
     """The same for values that leave room below black and above white."""
     return lambda value: curve(min(1.0, max(0.0, (value - _NARROW_LOW) / (_NARROW_HIGH - _NARROW_LOW))))
@@ -78,6 +82,7 @@ def _cinema(value: float) -> float:
     return min(1.0, float(max(0.0, value) ** 2.6) * 52.37 / 48)
 
 
+_TELEVISION = frozenset({1, 6, 7, 11, 12, 13, 14, 15})  # 13 is sRGB's own
 _CURVES: dict[int, Curve] = {
     4: Power(2.2), 5: Power(2.8), 8: Power(1.0), 9: _log(2.0), 10: _log(2.5), 16: _pq, 17: _cinema, 18: _hlg,
 }  # fmt: skip

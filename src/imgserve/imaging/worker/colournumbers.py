@@ -1,7 +1,8 @@
 """Turns colour numbers of a file into an ICC profile that libvips reads. Called by load.
 
 PNG: cICP, iCCP, sRGB, then gAMA with cHRM, the first that is there (PNG third edition, section 4.3). AVIF: a ``colr``
-box of the kind nclx, where there is none with a profile (ISO 14496-12, section 12.1.5). TIFF: TransferFunction,
+box of the kind nclx, where there is none with a profile (ISO 14496-12, section 12.1.5); without any such box the
+sequence header of the coded picture (AV1 Image File Format, section 2.1). TIFF: TransferFunction,
 WhitePoint and PrimaryChromaticities (TIFF 6.0, section 20). The code numbers: ITU-T H.273, tables 2 and 3. GIF has
 none; JPEG and WebP have none but in EXIF, which browsers do not ask for it.
 """
@@ -11,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from imgserve.imaging.worker import colourcurves, iccmatrix, isobmff, tiff
+from imgserve.imaging.worker import av1, colourcurves, iccmatrix, isobmff, tiff
 from imgserve.imaging.worker.colourcurves import Curve, Power
 from imgserve.spec.facts import SourceFormat
 
@@ -33,7 +34,7 @@ class Colours(NamedTuple):
     curve: Curve
 
 
-_D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
+_D65, _C, _DCI, _E = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351), (1 / 3, 1 / 3)
 SRGB = Primaries((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65)
 _SMPTE_170M = Primaries((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), _D65)
 _P3 = Primaries((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _D65)
@@ -45,6 +46,7 @@ _PRIMARIES: dict[int, Primaries] = {
     7: _SMPTE_170M,
     8: Primaries((0.681, 0.319), (0.243, 0.692), (0.145, 0.049), _C),
     9: Primaries((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), _D65),
+    10: Primaries((1.0, 0.0), (0.0, 1.0), (0.0, 0.0), _E),  # X, Y and Z themselves
     11: _P3._replace(white=_DCI),
     12: _P3,
     22: Primaries((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
@@ -56,6 +58,7 @@ _HIGHEST, _LOWEST = 1_000_000, 1000  # of gAMA: beyond, the number is a mistake
 _PNG_START = 8
 _TRANSFER_FUNCTION, _WHITE_POINT, _PRIMARY_CHROMATICITIES, _ICC_PROFILE = 301, 318, 319, 34675
 _MOST_CHUNKS = 1000
+_OTHER_COLOUR_CHUNKS = {b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 
 
 def profile(data: Data, source_format: SourceFormat, bands: int) -> bytes | None:
@@ -75,9 +78,14 @@ def _by_code(primaries: int, transfer: int, *, is_full_range: bool = True) -> Co
     return Colours(_PRIMARIES.get(primaries, SRGB), curve if is_full_range else colourcurves.narrow(curve))
 
 
+def _is_known(primaries: int, transfer: int) -> bool:
+    return primaries in _PRIMARIES and colourcurves.is_known(transfer)
+
+
 def _of_png(data: Data) -> Colours | None:
     chunks = dict(_chunks(data))
-    if len(cicp := chunks.get(b"cICP", b"")) == 4:
+    cicp = chunks.get(b"cICP", b"")
+    if len(cicp) == 4 and (_is_known(cicp[0], cicp[1]) or chunks.keys().isdisjoint(_OTHER_COLOUR_CHUNKS)):
         primaries, transfer, _, full_range = cicp
         return _by_code(primaries, transfer, is_full_range=bool(full_range))
     if b"iCCP" in chunks or b"sRGB" in chunks:
@@ -126,7 +134,8 @@ def _of_avif(data: Data) -> Colours | None:
     for box in boxes:
         if box[:4] == b"nclx" and len(box) >= 11:
             return _by_code(*struct.unpack(">HH", box[4:8]))
-    return None
+    numbers = av1.colour_numbers(isobmff.coded_beginning(data))
+    return None if numbers is None else _by_code(*numbers)
 
 
 def _of_tiff(data: Data) -> Colours | None:

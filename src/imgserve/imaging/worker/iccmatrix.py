@@ -33,7 +33,7 @@ def grey(curve: Curve) -> bytes:
 
 
 def is_possible(red: Point, green: Point, blue: Point, white: Point) -> bool:
-    """Whether these can make up colours: none with y = 0, a white within them, numbers that a profile holds."""
+    """Whether these can make up colours: a white within them and not of y = 0, numbers that a profile holds."""
     try:
         lights, rows = _lights(red, green, blue, white), _colorants(red, green, blue, white)
     except ZeroDivisionError:
@@ -47,7 +47,8 @@ def _colorants(red: Point, green: Point, blue: Point, white: Point) -> Matrix:
     columns = [
         tuple(part * light for part in _as_xyz(point)) for point, light in zip((red, green, blue), lights, strict=True)
     ]
-    source, target = _apply(_BRADFORD, _as_xyz(white)), _apply(_BRADFORD, _D50)
+    white_xyz = _of_white(white)
+    source, target = _apply(_BRADFORD, white_xyz), _apply(_BRADFORD, _D50)
     scaled = tuple(tuple(row[n] * target[at] / source[at] for n in range(3)) for at, row in enumerate(_BRADFORD))
     adaptation = _product(_inverse(_BRADFORD), scaled)
     return _product(adaptation, _transposed(columns))
@@ -55,10 +56,17 @@ def _colorants(red: Point, green: Point, blue: Point, white: Point) -> Matrix:
 
 def _lights(red: Point, green: Point, blue: Point, white: Point) -> Row:
     """How much of each primary makes up white. Raises ZeroDivisionError."""
-    return _apply(_inverse(_transposed([_as_xyz(red), _as_xyz(green), _as_xyz(blue)])), _as_xyz(white))
+    return _apply(_inverse(_transposed([_as_xyz(red), _as_xyz(green), _as_xyz(blue)])), _of_white(white))
 
 
 def _as_xyz(point: Point) -> Row:
+    """As bright as it may be: X and Z themselves have y = 0."""
+    x, y = point
+    return x, y, 1 - x - y
+
+
+def _of_white(point: Point) -> Row:
+    """As bright as white, Y = 1. Raises ZeroDivisionError."""
     x, y = point
     return x / y, 1.0, (1 - x - y) / y
 

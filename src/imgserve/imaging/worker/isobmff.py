@@ -1,8 +1,10 @@
 """The boxes of an AVIF with its colours, which libheif does not pass on, and its end. For colournumbers and ending.
 
-ISO 14496-12, sections 4.2, 8.11 and 12.1.5; ISO 23008-12, section 9.3 (which property belongs to which item).
+ISO 14496-12, sections 4.2, 8.11 (where an item's bytes are: 8.11.3) and 12.1.5; ISO 23008-12, sections 6.6.2.3 (grids)
+and 9.3 (which property belongs to which item); AV1 Codec ISO Media File Format Binding, section 2.3 (``av1C``).
 """
 
+import io
 import mmap
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,6 +15,9 @@ _MOST_BOXES = 1000
 _MOST_BYTES = 1_000_000  # of ``meta``: a picture's description is short, only a profile in it may be long
 _HEADER_BYTES, _LONG_HEADER_BYTES, _VERSION_BYTES = 8, 16, 4
 _LONG_IDS, _LONG_INDICES = 1, 1
+_CONFIGURATION_BYTES = 4  # of av1C, before the OBUs
+_MOST_CODED_BYTES = 1024  # of a picture: no sequence header is longer
+_IN_FILE, _IN_META = 0, 1  # construction methods of an item
 
 
 class Box(NamedTuple):
@@ -21,14 +26,20 @@ class Box(NamedTuple):
 
 
 def colour_boxes(data: Data) -> list[bytes]:
-    """The bodies of the ``colr`` boxes of the primary picture; none where the boxes make no sense."""
-    meta = next((box.body[_VERSION_BYTES:] for box in _boxes(data) if box.kind == b"meta"), b"")
-    within = {box.kind: box.body for box in _boxes(meta)}
-    properties = {box.kind: box.body for box in _boxes(within.get(b"iprp", b""))}
-    known = list(_boxes(properties.get(b"ipco", b"")))
-    pitm = within.get(b"pitm", b"")
-    wanted = _owned(properties.get(b"ipma", b""), int.from_bytes(pitm[_VERSION_BYTES:], "big"))
-    return [known[at - 1].body for at in wanted if 0 < at <= len(known) and known[at - 1].kind == b"colr"]
+    """The bodies of the ``colr`` boxes of the primary picture, else of a grid's first tile; none in a broken file."""
+    meta = _meta(data)
+    item = _primary(meta)
+    candidates = (_properties(meta, one) for one in (item, _first_tile(meta, item)))
+    found = ([box.body for box in properties if box.kind == b"colr"] for properties in candidates)
+    return next((boxes for boxes in found if boxes), [])
+
+
+def coded_beginning(data: Data) -> bytes:
+    """How the primary picture, or the first tile of a grid, begins: its configuration's OBUs, then its own."""
+    meta = _meta(data)
+    item = _first_tile(meta, _primary(meta))
+    configured = (box.body[_CONFIGURATION_BYTES:] for box in _properties(meta, item) if box.kind == b"av1C")
+    return b"".join([*configured, _first_bytes(data, meta, item)])[:_MOST_CODED_BYTES]
 
 
 def is_whole(data: Data) -> bool:
@@ -56,6 +67,64 @@ def _boxes(data: Data) -> Iterator[Box]:
             return
         yield Box(bytes(data[at + 4 : at + 8]), bytes(data[at + header : at + min(size, _MOST_BYTES)]))
         at += size
+
+
+def _meta(data: Data) -> dict[bytes, bytes]:
+    meta = next((box.body[_VERSION_BYTES:] for box in _boxes(data) if box.kind == b"meta"), b"")
+    return {box.kind: box.body for box in _boxes(meta)}
+
+
+def _primary(meta: dict[bytes, bytes]) -> int:
+    return int.from_bytes(meta.get(b"pitm", b"")[_VERSION_BYTES:], "big")
+
+
+def _properties(meta: dict[bytes, bytes], item: int) -> list[Box]:
+    properties = {box.kind: box.body for box in _boxes(meta.get(b"iprp", b""))}
+    known = list(_boxes(properties.get(b"ipco", b"")))
+    wanted = _owned(properties.get(b"ipma", b""), item)
+    return [known[at - 1] for at in wanted if 0 < at <= len(known)]
+
+
+def _first_tile(meta: dict[bytes, bytes], item: int) -> int:
+    """The item itself where it is made of no others."""
+    iref = meta.get(b"iref", b"")
+    id_bytes = 4 if iref[:1] >= bytes([_LONG_IDS]) else 2
+    for kind, body in _boxes(iref[_VERSION_BYTES:]):
+        if kind == b"dimg" and int.from_bytes(body[:id_bytes], "big") == item:
+            return int.from_bytes(body[id_bytes + 2 : 2 * id_bytes + 2], "big")
+    return item
+
+
+def _first_bytes(data: Data, meta: dict[bytes, bytes], item: int) -> bytes:
+    """Of the item's first extent; none where it is in another file or made of other items."""
+    method, offset, length = _extent(meta.get(b"iloc", b""), item)
+    count = min(length or _MOST_CODED_BYTES, _MOST_CODED_BYTES)
+    source = {_IN_FILE: data, _IN_META: meta.get(b"idat", b"")}.get(method, b"")
+    return bytes(source[offset : offset + count])
+
+
+def _extent(iloc: bytes, item: int) -> tuple[int, int, int]:
+    """Construction method, offset and length of the item's first extent."""
+    version = int.from_bytes(iloc[:1], "big")
+    sizes = int.from_bytes(iloc[4:6], "big")
+    offset_bytes, length_bytes, base_bytes, index_bytes = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    id_bytes, method_bytes = 4 if version == 2 else 2, 2 if version else 0
+    index_bytes = index_bytes if version else 0
+    reader = io.BytesIO(iloc)
+    reader.seek(6)
+    for _ in range(min(_number(reader, id_bytes), _MOST_BOXES)):
+        number, method = _number(reader, id_bytes), _number(reader, method_bytes) & 15
+        reader.seek(2, io.SEEK_CUR)  # which file
+        base, extents = _number(reader, base_bytes), _number(reader, 2)
+        if number == item and extents:
+            reader.seek(index_bytes, io.SEEK_CUR)
+            return method, base + _number(reader, offset_bytes), _number(reader, length_bytes)
+        reader.seek(extents * (index_bytes + offset_bytes + length_bytes), io.SEEK_CUR)
+    return _IN_FILE, 0, 0
+
+
+def _number(reader: io.BytesIO, count: int) -> int:
+    return int.from_bytes(reader.read(count), "big")
 
 
 def _owned(ipma: bytes, item: int) -> list[int]:

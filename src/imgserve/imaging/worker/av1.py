@@ -1,0 +1,138 @@
+"""The colour numbers in an AV1 sequence header: an AVIF without a ``colr`` box tells its colours there alone.
+
+Called by colournumbers. AV1 Bitstream & Decoding Process Specification, sections 5.3 (OBU header), 5.5 (sequence
+header) and 4.10.5 (leb128); which header counts: AV1 Image File Format, section 2.1.
+"""
+
+from typing import NamedTuple
+
+_SEQUENCE_HEADER = 1
+_MOST_OBUS = 4  # a temporal delimiter may stand before it
+_LONGEST_SIZE = 8  # bytes of a leb128
+_SELECTED_LATER = 2  # seq_force_screen_content_tools
+_FIRST_LEVEL_WITH_TIERS = 8
+_FULL_PROFILE, _PROFESSIONAL_PROFILE = 1, 2
+
+
+class Numbers(NamedTuple):
+    """Of ITU-T H.273, tables 2 and 3."""
+
+    primaries: int
+    transfer: int
+
+
+def colour_numbers(obus: bytes) -> Numbers | None:
+    """None where no sequence header tells any. ``obus``: the beginning of a picture; its length bounds the work."""
+    try:
+        header = _sequence_header(obus)
+        return None if header is None else _read(_Bits(header))
+    except _Ended:
+        return None
+
+
+class _Ended(Exception):
+    """The bytes end before the header does."""
+
+
+class _Bits:
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data, "big")
+        self._left = 8 * len(data)
+
+    def take(self, count: int) -> int:
+        self._left -= count
+        if self._left < 0:
+            raise _Ended
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def flag(self) -> bool:
+        return self.take(1) == 1
+
+    def skip_uvlc(self) -> None:
+        zeros = 0
+        while not self.flag():
+            zeros += 1
+        self.take(min(zeros, 32))
+
+
+def _sequence_header(obus: bytes) -> bytes | None:
+    at = 0
+    for _ in range(_MOST_OBUS):
+        if at >= len(obus):
+            return None
+        first = obus[at]
+        kind, has_extension, has_size = first >> 3 & 15, first >> 2 & 1, first >> 1 & 1
+        at += 1 + has_extension
+        size = len(obus) - at
+        if has_size:
+            size, at = _leb128(obus, at)
+        if kind == _SEQUENCE_HEADER:
+            return obus[at : at + size]
+        at += size
+    return None
+
+
+def _leb128(data: bytes, at: int) -> tuple[int, int]:
+    """The number, and where it ends."""
+    value = 0
+    for n, byte in enumerate(data[at : at + _LONGEST_SIZE]):
+        value |= (byte & 0x7F) << (7 * n)
+        if byte < 0x80:
+            return value, at + n + 1
+    raise _Ended
+
+
+def _read(bits: _Bits) -> Numbers | None:
+    profile = bits.take(3)
+    bits.take(1)  # still_picture
+    is_reduced = bits.flag()
+    if is_reduced:
+        bits.take(5)  # the level
+    else:
+        _skip_operating_points(bits)
+    widths = bits.take(4) + 1, bits.take(4) + 1
+    bits.take(widths[0])
+    bits.take(widths[1])
+    if not is_reduced and bits.flag():
+        bits.take(7)  # lengths of frame ids
+    bits.take(3)  # superblocks, intra filters
+    if not is_reduced:
+        _skip_tools(bits)
+    bits.take(3)  # superres, cdef, restoration
+    if bits.flag() and profile == _PROFESSIONAL_PROFILE:
+        bits.take(1)  # twelve_bit
+    if profile != _FULL_PROFILE:
+        bits.take(1)  # mono_chrome
+    return Numbers(bits.take(8), bits.take(8)) if bits.flag() else None
+
+
+def _skip_operating_points(bits: _Bits) -> None:
+    delay_bits = 0
+    if bits.flag():  # timing_info
+        bits.take(64)
+        if bits.flag():
+            bits.skip_uvlc()
+        if bits.flag():  # decoder_model_info
+            delay_bits = bits.take(5) + 1
+            bits.take(32 + 5 + 5)
+    has_display_delay = bits.flag()
+    for _ in range(bits.take(5) + 1):
+        bits.take(12)
+        if bits.take(5) >= _FIRST_LEVEL_WITH_TIERS:
+            bits.take(1)
+        if delay_bits and bits.flag():
+            bits.take(2 * delay_bits + 1)
+        if has_display_delay and bits.flag():
+            bits.take(4)
+
+
+def _skip_tools(bits: _Bits) -> None:
+    bits.take(4)  # compounds, warped motion, dual filter
+    has_order_hint = bits.flag()
+    if has_order_hint:
+        bits.take(2)
+    forced = _SELECTED_LATER if bits.flag() else bits.take(1)
+    if forced > 0 and not bits.flag():
+        bits.take(1)  # seq_force_integer_mv
+    if has_order_hint:
+        bits.take(3)
