@@ -2,10 +2,12 @@
 
 libvips takes a file that ends between two frames for a shorter film. It paints pixels that no frame covers, or that are
 cleared after a frame, in the background colour unless that frame has a transparent one; browsers leave both
-transparent. Called by load and animation. GIF89a, sections 17 to 27 and appendix A.
+transparent. The canvas is the logical screen, made larger for the first frame; later frames are clipped to it, as in
+browsers. Called by load and animation. GIF89a, sections 17 to 27 and appendix A.
 """
 
 import mmap
+import struct
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -27,6 +29,8 @@ _OTHER_RESTORE = 4  # as some old programs write it, and libvips reads it
 _COVERED = 255
 # A film that begins with more frames that only clear is left as it is: this is done before the frames are counted.
 _MOST_CLEARED = 10_000
+_FARTHEST = 65_535
+_NO_PIXELS = b"\x02\x00"  # the smallest code's size, and no sub-block
 
 
 class Frame(NamedTuple):
@@ -69,6 +73,25 @@ def cleared_by_restoring(data: Data) -> Data:
         elif frame.disposal != _RESTORE:
             break  # from here on the canvas may hold something
     return data if changed is None else bytes(changed)
+
+
+def on_its_screen(data: Data) -> tuple[Data, int]:
+    """The same film, and the number of its first frame.
+
+    libvips forgets a logical screen of a monitor's size, as 800 x 600, or of more than 2,048, unless the first frame
+    reaches to its corner. An empty frame there, before all others, makes the canvas what it should be.
+    """
+    first = next(frames(data), None)
+    if first is None:
+        return data, 0
+    reached = first.left + first.width, first.top + first.height
+    screen = (int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"))
+    corner = max(reached[0], screen[0]), max(reached[1], screen[1])
+    if corner == reached or max(corner) > _FARTHEST:
+        return data, 0
+    at = _HEADER_BYTES + _table_bytes(data[10])
+    empty = struct.pack("<B4HB", _IMAGE, *corner, 0, 0, 0) + _NO_PIXELS
+    return b"".join((data[:at], empty, data[at:])), 1
 
 
 def masks(found: Iterable[Frame], canvas: Size) -> Iterator[pyvips.Image | None]:

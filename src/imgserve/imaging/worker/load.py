@@ -8,6 +8,7 @@ shown.
 import mmap
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import islice
 
 import pyvips
 
@@ -62,12 +63,21 @@ class Picture:
     def __init__(self, data: bytes | mmap.mmap, source_format: SourceFormat, *, is_strict: bool = True) -> None:
         mend = _MENDED.get(source_format)
         self.data = mend(data) if mend else data
+        self.first_frame = 0
+        if source_format == "gif":
+            self.data, self.first_frame = gif.on_its_screen(self.data)
         self.format = source_format
         self.tiff_model = tiffcolour.model(self.data) if source_format == "tiff" else None
         if self.tiff_model is not None and self.tiff_model.is_opened_as_rgb:
             self.data = tiffcolour.as_rgb(self.data)
         self.is_strict = is_strict
         self.fail_on = "error" if is_strict else "none"
+
+    @property
+    def options(self) -> dict[str, str | int]:
+        """Of the loader."""
+        options: dict[str, str | int] = {"fail_on": self.fail_on, "access": "sequential"}
+        return options | {"page": self.first_frame} if self.first_frame else options
 
     @cached_property
     def plain_jpeg(self) -> Header | None:
@@ -79,9 +89,10 @@ class Picture:
         """The picture with nothing but its header read. Raises SourceUnreadable."""
         load = getattr(pyvips.Image, f"{_LOADER[self.format]}_source")
         try:
-            image = load(_source(self), fail_on=self.fail_on, access="sequential")
+            image = load(_source(self), **self.options)
         except pyvips.Error as error:
             raise unreadable(self, error) from error
+        image = _from_first_frame(image, self)
         if self.tiff_model is not None:
             image = tiffcolour.read(image, self.tiff_model)
         return _with_numbers_as_profile(image, self)
@@ -90,7 +101,7 @@ class Picture:
         """The masks of a GIF's frames, as ``gif.masks``; nothing for other formats."""
         if self.format == "gif":
             canvas = Size(self.header.width, self.header.get_page_height())
-            yield from gif.masks(gif.frames(self.data), canvas)
+            yield from islice(gif.masks(gif.frames(self.data), canvas), self.first_frame, None)
 
 
 def facts(picture: Picture) -> Facts:
@@ -157,6 +168,16 @@ def _shrunk(picture: Picture, size: Size) -> pyvips.Image:
     return pyvips.Image.webpload_source(_source(picture), **option)
 
 
+def _from_first_frame(image: pyvips.Image, picture: Picture) -> pyvips.Image:
+    """Without what is told of the frame that ``gif.on_its_screen`` has put before."""
+    if not picture.first_frame:
+        return image
+    image = image.copy()
+    image.set("n-pages", image.get("n-pages") - picture.first_frame)
+    image.set("delay", image.get("delay")[picture.first_frame :])
+    return image
+
+
 def _with_numbers_as_profile(image: pyvips.Image, picture: Picture) -> pyvips.Image:
     told = None
     if image.interpretation in _RGB_OR_GREY:
@@ -200,7 +221,7 @@ def frames(picture: Picture) -> pyvips.Image:
     check_end(picture)
     try:
         load = getattr(pyvips.Image, f"{_LOADER[picture.format]}_source")
-        return load(_source(picture), n=-1, fail_on=picture.fail_on, access="sequential")
+        return _from_first_frame(load(_source(picture), n=-1, **picture.options), picture)
     except pyvips.Error as error:
         raise unreadable(picture, error) from error
 
