@@ -1,17 +1,19 @@
 """What browsers paint and librsvg alone does not: the root's background, and rules for a screen."""
 
+import contextlib
 import time
 
 import pytest
 
-from imgserve.imaging.worker import svgmarkup, svgstyle
+from imgserve.imaging.faults import SvgInvalid
+from imgserve.imaging.worker import svgbackground, svgmarkup, svgstyle
 from imgserve.imaging.worker.probe import probe
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize, Resize
 from tests.unit.imaging.conftest import Render
 
-RED, NONE, BLACK = (255, 0, 0, 255), (0, 0, 0, 0), (0, 0, 0, 255)
+RED, NONE, BLACK, BLUE = (255, 0, 0, 255), (0, 0, 0, 0), (0, 0, 0, 255), (0, 0, 255, 255)
 MOST_CPU_S = 0.3
 
 
@@ -46,13 +48,22 @@ def drawing(style: str = "", sheet: str = "", *, on_sheet: str = "", root: str =
         ("background-image:url(red)", NONE),
         ("fill:red", NONE),
         ("background:nonsense", NONE),
+        ("background&#58;red", RED),
+        ("back&#x67;round:&#114;ed", RED),
+        (r"b\61 ckground:r\65 d", RED),
+        ("background:url(&quot;a;b&quot;) red", RED),
+        ("background:red /* it;s */", RED),
+        ("background:url(a.png), url(b.png) 0 0 / 5px red", RED),
+        ("background:red blue", NONE),
+        ("fill:red;background:none", NONE),
+        ("opacity:.5;background:red", RED),
     ],
 )
 def test_the_roots_own_background(render: Render, style: str, expected: tuple[int, ...]) -> None:
     for operation in (Resize(), Rasterize()):
         image = render(drawing(style), operation, (80, 40))
         assert image.convert("RGBA").getpixel((60, 20)) == expected
-        if "fill" not in style:
+        if "fill" not in style and "opacity" not in style:
             assert image.convert("RGBA").getpixel((20, 20)) == BLACK
 
 
@@ -72,6 +83,33 @@ def test_the_roots_own_background(render: Render, style: str, expected: tuple[in
         ("svg{BACKGROUND:red}", RED),
         ("@media screen{svg{background:red}}", RED),
         ("@media print{svg{background:red}}", NONE),
+        ("svg[id]{background:red}", RED),
+        ('[class~="big"]{background:red}', RED),
+        ("svg[data-x]{background:red}", NONE),
+        ("svg:is(rect,.big){background:red}", RED),
+        (":is(#it){background:red} svg.big{background:blue}", RED),
+        (":is(rect,:is(svg,a)){background:red}", RED),
+        (":is(rect,text){background:red}", NONE),
+        ("svg:not(.x){background:red}", RED),
+        ("svg:not(.big){background:red}", NONE),
+        (r"\73vg{background:red}", RED),
+        (r"#\69t{b\61ckground:r\65 d}", RED),
+        ("#it{background&#58;red}", RED),
+        ("@namespace url(http://www.w3.org/2000/svg);*|svg{background:red}", RED),
+        ("svg > svg{background:red} svg svg{background:red} * svg{background:red}", NONE),
+        ("svg:first-child{background:red}", RED),
+        ("svg:hover,svg::before{background:red}", NONE),
+        ("SVG{background:red}", NONE),
+        ("svg,rect>{background:red}", NONE),
+        ('svg{background:url("}") red}', RED),
+        ('a{content:"svg{background:red}"}', NONE),
+        ('a{content:"/*"} svg{background:red} a{content:"*/"}', RED),
+        ("svg{background:red;background:blue !important;background:red}", BLUE),
+        ("svg{background:blue}*{fill:red !important;display:none !important}", BLUE),
+        ("svg{fill:red;color:blue;background:currentColor}rect{color:red}", BLUE),
+        ("svg{--background:red;x-background:red;background-image:none}", NONE),
+        ("@keyframes a{svg{background:red}}", NONE),
+        ("<![CDATA[svg{background:blue]]>", BLUE),
         ("svg rect{background:red} rect{background:red} .other{background:red}", NONE),
         ("/* svg{background:red} */", NONE),
     ],
@@ -119,6 +157,37 @@ def test_what_is_half_there_lies_over_the_background(render: Render) -> None:
         ("@media screen{@media (min-height:1px){.a{fill:red}}} .b{fill:blue}", RED),
         ('@media screen{.b{font-family:"}"} /* } */ .a{fill:red}} @media print{.a{fill:blue}}', RED),
         ("@media (min-device-pixel-ratio:9){.a{fill:red}}", BLACK),
+        ("@media (min-width:1px) or (min-width:9999px){.a{fill:red}}", RED),
+        ("@media (min-width:41px) or (max-height:19px){.a{fill:red}}", BLACK),
+        ("@media not (min-width:9999px){.a{fill:red}}", RED),
+        ("@media not (min-width:1px){.a{fill:red}}", BLACK),
+        ("@media not (bogus){.a{fill:red}}", BLACK),
+        ("@media (bogus), (min-width:1px){.a{fill:red}}", RED),
+        ("@media (bogus:a,b), print{.a{fill:red}}", BLACK),
+        ("@media (bogus) or (min-width:1px){.a{fill:red}}", RED),
+        ("@media not all and (min-width:9999px){.a{fill:red}}", RED),
+        ("@media ((min-width:1px) and (not (min-width:41px))) or print{.a{fill:red}}", BLACK),
+        ("@media ((min-width:1px) and (not (min-width:41px))){.a{fill:red}}", RED),
+        ("@media (min-width:1px) and (min-width:2px) or (min-width:3px){.a{fill:red}}", BLACK),
+        ("@media screen and (min-width:1px) or (min-width:3px){.a{fill:red}}", BLACK),
+        ("@media screen and (not (min-width:41px)){.a{fill:red}}", RED),
+        ("@media (width &gt; 10px){.a{fill:red}}", RED),
+        ("@media (10px &lt;= width &lt; 40px){.a{fill:red}}", BLACK),
+        ("<![CDATA[@media (10px <= width <= 40px){.a{fill:red}}]]>", RED),
+        ("@media (40px = width){.a{fill:red}}", RED),
+        ("@media (width:40px) and (height:20px){.a{fill:red}}", RED),
+        ("@media (width) and (hover) and (color) and (orientation){.a{fill:red}}", RED),
+        ("@media (prefers-reduced-motion){.a{fill:red}}", BLACK),
+        ("@media (aspect-ratio:2/1) and (min-aspect-ratio:3/2){.a{fill:red}}", RED),
+        ("@media (max-width:1in) and (min-width:10mm){.a{fill:red}}", RED),
+        ("@media (-webkit-min-device-pixel-ratio:2),(min-resolution:192dpi){.a{fill:red}}", BLACK),
+        ("@media (resolution:1dppx){.a{fill:red}}", RED),
+        ("@media/**/screen/* and print */{.a{fill:red}}", RED),
+        ("@media{.a{fill:red}}", RED),
+        ("@media screen print{.a{fill:red}}", BLACK),
+        ("@media and (min-width:1px){.a{fill:red}}", BLACK),
+        ("@media (min-width:1px{.a{fill:red}}", BLACK),
+        (".b:not(.a){fill:red} .a:is(rect){fill:red}", RED),
     ],
 )
 def test_rules_for_media(render: Render, sheet: str, expected: tuple[int, ...]) -> None:
@@ -131,22 +200,54 @@ def test_the_media_of_a_whole_style_sheet(render: Render) -> None:
         assert render(data, Resize(), (40, 20)).convert("RGBA").getpixel((10, 10)) == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_css"),
+    [("text/css", True), ("", True), ("TEXT/CSS", True), ("text/css; charset=utf-8", True), ("text/less", False),
+     ("text/javascript", False), ("text", False)],
+)  # fmt: skip
+def test_what_is_no_css_is_ignored(render: Render, kind: str, is_css: bool) -> None:
+    data = drawing("", "svg{background:red}.a{fill:blue}", on_sheet=f' id="s" type="{kind}"')
+    image = render(data, Resize(), (40, 20)).convert("RGBA")
+    expected = (RED, BLUE) if is_css else (NONE, BLACK)
+    assert (image.getpixel((30, 10)), image.getpixel((10, 10))) == expected
+
+
+def test_a_root_with_a_prefix_and_attributes_of_its_own(render: Render) -> None:
+    data = (
+        b'<!DOCTYPE s:svg [<!ENTITY c "it">]><s:svg xmlns:s="http://www.w3.org/2000/svg" id="&c;" fill="blue" '
+        b'width="4cm" height="2cm" preserveAspectRatio="none" transform="rotate(9)" mask="url(#no)">'
+        b"<s:style>#it{background:red}</s:style></s:svg>"
+    )
+    assert render(data, Resize(), (40, 20)).convert("RGBA").getpixel((30, 10)) == RED
+
+
+@pytest.mark.parametrize("part", [":not(", ":is(", ":not(a", "(", ":lang(x):not("])
+def test_a_style_sheet_that_would_overflow_librsvgs_stack(part: str) -> None:
+    with pytest.raises(SvgInvalid, match="parentheses within each other"):
+        probe(drawing("", part * 50_000), Limits(), is_complete=True)
+    assert probe(drawing("", "".join(f"{part}a)" for _ in range(9_000)) + "{}"), Limits(), is_complete=True)
+
+
 def test_a_size_for_the_screen() -> None:
     facts = probe(drawing("", "@media screen{svg{width:70px;height:30px}}", root=""), Limits(), is_complete=True)
     assert facts is not None
     assert (facts.width_px, facts.height_px) == (70, 30)
 
 
+@pytest.mark.parametrize("length", [240_000, 2_000_000])  # within what is read of style, and beyond
 @pytest.mark.parametrize(
     "part",
     ["@media ", "@media{", "@media screen and (", "( ) ", "/*", "'", "{", "}", ";background:(", ";background:", "svg,",
-     ",svg", "a", " ", "svg{background:red}", "#a#a", "<style>", "<style "],
+     ",svg", "a", " ", "background:", "background:(\"", "background:('a", "background:(a(b", "background:/*",
+     "background:a ", "b\\61 ", ":is(a", ":is((", ":not(:is(", "@media (", "@media not(", "<![CDATA[", "]]>", "&#58;",
+     "&", "fill", "svg{background:red}", "#a#a", "<style>", "<style ", "<style>@media(", "<style>:is(</style>"],
 )  # fmt: skip
-def test_hostile_style_is_read_in_linear_time(part: str) -> None:
-    text = part * (2_000_000 // len(part))
+def test_hostile_style_is_read_in_linear_time(part: str, length: int) -> None:
+    text = part * (length // len(part))
     for data in (drawing("", text), drawing(text.replace("'", "")), drawing("", f"@media {text}{{}}")):
         root = svgmarkup.find_root(data)
         if root is not None:
             started = time.process_time()
-            svgstyle.background(svgstyle.for_screen(root, Size(40, 20)))
+            with contextlib.suppress(SvgInvalid):
+                svgbackground.background(svgstyle.for_screen(root, Size(40, 20)))
             assert time.process_time() - started < MOST_CPU_S

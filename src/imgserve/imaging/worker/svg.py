@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyvips
 
-from imgserve.imaging.worker import colour, svgsize, svgstyle
+from imgserve.imaging.worker import colour, svgbackground, svgsize, svgstyle
 from imgserve.imaging.worker.svgmarkup import Root, find_root
 from imgserve.spec.facts import Size
 
@@ -47,11 +47,11 @@ def draw(data: bytes, size: Size, *, is_stretched: bool, dpi: float = svgsize.NE
         changes[b"viewBox"] = b"%.9g %.9g %.9g %.9g" % box
     if is_stretched:
         changes[b"preserveAspectRatio"] = b"none"
-    image = svgsize.load(_rewritten(root, changes), dpi=dpi)
+    image = svgsize.load(root.start_with(changes) + root.data[root.tag_end :], dpi=dpi)
     if (image.width, image.height) != (size.width_px, size.height_px):
         image = image.thumbnail_image(size.width_px, height=size.height_px, size="force")
     image = _rounded(image)
-    ground = svgstyle.background(root)
+    ground = svgbackground.background(root)
     return image if ground is None else colour.over(image, ground)
 
 
@@ -70,16 +70,6 @@ def _nearest() -> pyvips.Image:
     product = ((place - alpha * 256) * alpha / 255).ceil()
     whole = (alpha == 0).ifthenelse(1, alpha)
     return (product * 255 / whole).rint().cast("uchar").copy_memory()
-
-
-def _rewritten(root: Root, changes: dict[bytes, bytes]) -> bytes:
-    merged = {**root.attributes, **changes}
-    written = [b" %s=%s" % (name, _quoted(value)) for name, value in merged.items()]
-    return b"".join([root.data[: root.names_end], *written, root.data[root.tag_end :]])
-
-
-def _quoted(value: bytes) -> bytes:
-    return b"'%s'" % value if b'"' in value else b'"%s"' % value
 
 
 def _style(root: Root, size: Size) -> bytes:

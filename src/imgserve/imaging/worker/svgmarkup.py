@@ -24,6 +24,20 @@ class Root(NamedTuple):
     tag_end: int
     attributes: dict[bytes, bytes]
 
+    @property
+    def name(self) -> bytes:
+        """With its prefix."""
+        return self.data[self.data.rindex(b"<", 0, self.names_end) + 1 : self.names_end]
+
+    def start_with(self, changes: dict[bytes, bytes]) -> bytes:
+        """All up to the end of the start tag, which is left open, with these attributes in place of its own."""
+        written = [b" %s=%s" % (name, _quoted(value)) for name, value in {**self.attributes, **changes}.items()]
+        return b"".join([self.data[: self.names_end], *written])
+
+
+def _quoted(value: bytes) -> bytes:
+    return b"'%s'" % value if b'"' in value else b'"%s"' % value
+
 
 def find_root(data: bytes) -> Root | None:
     """The root element if the document is an SVG, else None. Reads no further than its start tag."""

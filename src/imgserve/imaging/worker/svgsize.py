@@ -86,9 +86,7 @@ def _check_xml(data: bytes) -> None:
 
 
 def _without_drawing(root: Root) -> bytes:
-    start = root.data[: root.tag_end]
-    name = start[start.rindex(b"<", 0, root.names_end) + 1 : root.names_end]
-    return b"%s>%s</%s>" % (start, _style_sheets(root), name)
+    return b"%s>%s</%s>" % (root.data[: root.tag_end], _style_sheets(root), root.name)
 
 
 def _style_sheets(root: Root) -> bytes:
