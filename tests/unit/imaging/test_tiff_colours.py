@@ -4,8 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+import pyvips
+from PIL import Image, ImageCms
 
+from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.probe import probe
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Resize
@@ -39,7 +41,11 @@ def shown(render: Render, data: bytes) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("coding", ["CIELAB 8", "CIELAB 16", "ICCLAB 8", "ICCLAB 16", "ITULAB 8", "CIELAB float"])
+@pytest.mark.parametrize(
+    "coding",
+    ["CIELAB 8", "CIELAB 16", "ICCLAB 8", "ICCLAB 16", "ITULAB 8", "ITULAB 16", "CIELAB 8, told to be signed",
+     "CIELAB 16, told to be signed", "CIELAB float"],
+)  # fmt: skip
 def test_lab(render: Render, coding: str, colour: tuple[float, float, float]) -> None:
     light, a, b = colour
     samples, dtype, photometric = {
@@ -47,7 +53,10 @@ def test_lab(render: Render, coding: str, colour: tuple[float, float, float]) ->
         "CIELAB 16": ((light * 655.35, a * 256, b * 256), np.uint16, rasters.LAB),
         "ICCLAB 8": ((light * 2.55, a + 128, b + 128), np.uint8, ICCLAB),
         "ICCLAB 16": ((light * 652.8, (a + 128) * 256, (b + 128) * 256), np.uint16, ICCLAB),
-        "ITULAB 8": ((light * 2.55, (a + 85) * 1.5, (b + 75) * 1.275), np.uint8, ITULAB),
+        "ITULAB 8": ((light * 2.55, a * 1.5 + 128, b * 1.275 + 96), np.uint8, ITULAB),
+        "ITULAB 16": ((light * 655.35, a * 65535 / 170 + 32768, b * 65535 / 200 + 24576), np.uint16, ITULAB),
+        "CIELAB 8, told to be signed": ((light * 2.55, a, b), np.int8, rasters.LAB),
+        "CIELAB 16, told to be signed": ((light * 655.35, a * 256, b * 256), np.int16, rasters.LAB),
         "CIELAB float": (colour, np.float32, rasters.LAB),
     }[coding]
     expected = profiles.from_lab(np.array(colour)) * 255
@@ -56,11 +65,74 @@ def test_lab(render: Render, coding: str, colour: tuple[float, float, float]) ->
     assert got[:3] == pytest.approx(tuple(expected), abs=3)
 
 
-def test_lab_with_alpha(render: Render) -> None:
-    expected = profiles.from_lab(np.array((50.0, -30.0, 40.0))) * 255
-    got = shown(render, flat((127.5, -30, 40, 255), np.uint8, rasters.LAB, alpha=2))
-    assert got == pytest.approx((*expected, 255), abs=3)
-    assert shown(render, flat((127.5, -30, 40, 0), np.uint8, rasters.LAB, alpha=2))[3] == 0
+LAB_COLOUR = (50.0, -30.0, 40.0)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("photometric", [rasters.LAB, ICCLAB, ITULAB])
+def test_lab_with_alpha(render: Render, photometric: int, bits: int) -> None:
+    step = 256 if bits == 16 else 1
+    whole = 2**bits - 1
+    samples = {
+        rasters.LAB: (whole / 2, -30 * step, 40 * step),
+        ICCLAB: (127.5 * step, 98 * step, 168 * step),
+        ITULAB: (whole / 2, 128 * step - 30 * whole / 170, 96 * step + 40 * whole / 200),
+    }[photometric]
+    dtype = np.uint16 if bits == 16 else np.uint8
+    expected = profiles.from_lab(np.array(LAB_COLOUR)) * 255
+    for share in (1.0, 0.5, 0.0):
+        got = shown(render, flat((*samples, whole * share), dtype, photometric, alpha=2))
+        assert got[3] == pytest.approx(255 * share, abs=1)
+        assert not got[3] or got[:3] == pytest.approx(tuple(expected), abs=3)
+    with_spare = flat((*samples, whole, whole / 3), dtype, photometric, alpha=2)
+    assert shown(render, with_spare) == pytest.approx((*expected, 255), abs=3)
+
+
+@pytest.mark.parametrize("light", [0.0, 20.0, 50.2, 100.0])
+@pytest.mark.parametrize("coding", ["CIELAB 8", "CIELAB 16", "ICCLAB 8", "ICCLAB 16", "ITULAB 8", "CIELAB float"])
+def test_lightness_alone(render: Render, coding: str, light: float) -> None:
+    """TIFF 6.0, section 23: of one sample it is L*, which is no grey of sRGB's."""
+    value, dtype, photometric = {
+        "CIELAB 8": (light * 2.55, np.uint8, rasters.LAB),
+        "CIELAB 16": (light * 655.35, np.uint16, rasters.LAB),
+        "ICCLAB 8": (light * 2.55, np.uint8, ICCLAB),
+        "ICCLAB 16": (light * 652.8, np.uint16, ICCLAB),
+        "ITULAB 8": (light * 2.55, np.uint8, ITULAB),
+        "CIELAB float": (light, np.float32, rasters.LAB),
+    }[coding]
+    grey = profiles.from_lab(np.array((light, 0.0, 0.0)))[0] * 255
+    data = flat((value,), dtype, photometric)
+    assert shown(render, data) == pytest.approx((grey, grey, grey, 255), abs=2)
+    assert render(data, Resize(), (12, 12)).mode == "L"
+    if dtype is not np.float32:
+        half = 32768 if dtype is np.uint16 else 128
+        assert shown(render, flat((value, half), dtype, photometric, alpha=2)) == pytest.approx(
+            (grey, grey, grey, 128), abs=2
+        )
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize(
+    ("photometric", "kind"), [(rasters.LAB, np.uint32), (ICCLAB, np.float32), (ITULAB, np.float32), (ICCLAB, np.uint32)]
+)
+def test_lab_in_samples_that_no_rule_is_for(render: Render, photometric: int, kind: type, bands: int) -> None:
+    for use in (shown, lambda render, data: render(data, Resize(), (12, 12))):
+        with pytest.raises(SourceUnreadable, match="samples are of the kind"):
+            use(render, flat((50.0,) * bands, kind, photometric))
+
+
+def test_lab_as_libvips_and_pillow_write_it(render: Render) -> None:
+    colour = (120, 160, 120)
+    image = pyvips.Image.black(24, 24, bands=3) + list(colour)
+    for space in ("lab", "labs", "labq"):
+        data = image.cast("uchar").copy(interpretation="srgb").colourspace(space).tiffsave_buffer()
+        assert shown(render, data) == pytest.approx((*colour, 255), abs=4)  # its white is D65
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    out = io.BytesIO()
+    lab = ImageCms.applyTransform(Image.new("RGB", (24, 24), colour), to_lab)
+    assert lab is not None
+    lab.save(out, "TIFF")
+    assert shown(render, out.getvalue()) == pytest.approx((*colour, 255), abs=2)
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "jpeg"])

@@ -1,8 +1,8 @@
 """Colour models of TIFF that libvips takes for another one. Called by load, before and after it opens the file.
 
-8-bit CIE L*a*b*, which libvips would pack its own way, is opened as if it were RGB; the signs and offsets of the models
-are put right here: TIFF 6.0, sections 21 and 23; ICCLab: Adobe Photoshop TIFF Technical Notes (2002); ITULab: RFC 2301,
-section 6.2.3.
+CIE L*a*b* of 8 and 16 bits, which libvips packs its own way, refuses without a* and b* and makes transparent, is opened
+as if it were RGB; the signs and offsets of the models are put right here: TIFF 6.0, sections 21 and 23; ICCLab: Adobe
+Photoshop TIFF Technical Notes (2002); ITULab: RFC 2301, section 6.2.3.
 """
 
 import mmap
@@ -19,6 +19,12 @@ _RGB, _YCBCR, _CIELAB, _ICCLAB, _ITULAB = 2, 6, 8, 9, 10
 _JPEG = {6.0, 7.0}
 _BT_601 = (0.299, 0.587, 0.114)
 _COLOURS = 3
+_LAB_BITS = (8, 16)
+# The largest sample, and one step of 8 bits in it. What the file says of signs does not count: each model has its own.
+_WHOLE = {"uchar": (255.0, 1.0), "char": (255.0, 1.0), "ushort": (65535.0, 256.0), "short": (65535.0, 256.0)}
+_SIGNED = {"char": 256.0, "short": 65536.0}
+_REAL = ("float", "double")
+_PROFILE = "icc-profile-data"
 
 
 class Model(NamedTuple):
@@ -31,7 +37,7 @@ class Model(NamedTuple):
 
     @property
     def is_opened_as_rgb(self) -> bool:
-        return self.photometric == _CIELAB and self.bits == 8
+        return self.photometric == _CIELAB and self.bits in _LAB_BITS
 
 
 def model(data: Data) -> Model | None:
@@ -61,27 +67,54 @@ def read(image: pyvips.Image, found: Model) -> pyvips.Image:
     """The image in a colour space that libvips knows."""
     if found.photometric == _YCBCR:
         return _from_ycbcr(image, found)
-    if image.bands < _COLOURS:
-        return image
-    is_ours = image.format in ("uchar", "ushort") and (found.photometric != _CIELAB or found.is_opened_as_rgb)
-    lab = _joined(image, _planes(image, found.photometric), "lab") if is_ours else image
+    if image.format not in _WHOLE and not (image.format in _REAL and found.photometric == _CIELAB):
+        return image.copy(interpretation="multiband")  # measurements, for load to refuse
+    is_grey = image.bands < _COLOURS  # L* alone, or with alpha
+    lab = _with_alpha(_planes(image, found.photometric, is_grey=is_grey), image, 1 if is_grey else _COLOURS)
     # Lab in TIFF is under D50, as in ICC profiles and in Photoshop; libvips' own conversion would take D65.
-    return lab.icc_export(output_profile="srgb", pcs="lab", intent="relative", depth=8)
+    srgb = lab.copy(interpretation="lab").icc_export(output_profile="srgb", pcs="lab", intent="relative", depth=8)
+    if not is_grey:
+        return srgb
+    grey = srgb[1] if srgb.bands == _COLOURS else srgb[1].bandjoin(srgb[_COLOURS])
+    grey = grey.copy(interpretation="b-w")
+    grey.remove(_PROFILE)
+    return grey
 
 
-def _planes(image: pyvips.Image, photometric: int) -> list[pyvips.Image]:
-    """L*, a* and b* of 8 or 16 bits."""
-    whole, step = (255.0, 1.0) if image.format == "uchar" else (65535.0, 256.0)
-    light, first, second = (image.extract_band(n).cast("float") for n in range(_COLOURS))
+def _planes(image: pyvips.Image, photometric: int, *, is_grey: bool) -> pyvips.Image:
+    """L*, a* and b* of 8 or 16 bits, or of real numbers."""
+    light, *others = (_unsigned(image, n) for n in range(1 if is_grey else _COLOURS))
+    if image.format in _REAL:
+        return light.bandjoin(others or [0, 0])
+    whole, step = _WHOLE[image.format]
+    white = 255 * step if photometric == _ICCLAB else whole
+    light = light * (100 / white)
+    if is_grey:
+        return light.bandjoin([0, 0])
+    first, second = others
     if photometric == _CIELAB:
-        return [light * (100 / whole), *(_signed(plane) for plane in (first, second))]
+        return light.bandjoin([_below_zero(plane, step) / step for plane in others])
     if photometric == _ICCLAB:
-        return [light * (100 / (255 * step)), first / step - 128, second / step - 128]
-    return [light * (100 / whole), first * (170 / whole) - 85, second * (200 / whole) - 75]
+        return light.bandjoin([plane / step - 128 for plane in others])
+    return light.bandjoin([(first - 128 * step) * (170 / whole), (second - 96 * step) * (200 / whole)])
 
 
-def _signed(plane: pyvips.Image) -> pyvips.Image:
-    return (plane > 127).ifthenelse(plane - 256, plane)
+def _unsigned(image: pyvips.Image, band: int) -> pyvips.Image:
+    plane = image.extract_band(band).cast("float")
+    return (plane < 0).ifthenelse(plane + _SIGNED[image.format], plane) if image.format in _SIGNED else plane
+
+
+def _below_zero(plane: pyvips.Image, step: float) -> pyvips.Image:
+    """Two's complement of 8 or 16 bits."""
+    return (plane > 128 * step - 1).ifthenelse(plane - 256 * step, plane)
+
+
+def _with_alpha(lab: pyvips.Image, image: pyvips.Image, band: int) -> pyvips.Image:
+    """What stands behind the colours in the file, 0 to 255."""
+    if image.bands <= band:
+        return lab
+    whole, _ = _WHOLE.get(image.format, (255.0, 1.0))
+    return lab.bandjoin((_unsigned(image, band) * (255 / whole)).rint())
 
 
 def _from_ycbcr(image: pyvips.Image, found: Model) -> pyvips.Image:
@@ -94,13 +127,7 @@ def _from_ycbcr(image: pyvips.Image, found: Model) -> pyvips.Image:
     red = (red_off - 128) * (2 - 2 * in_red) + light
     blue = (blue_off - 128) * (2 - 2 * in_blue) + light
     green = (light - blue * in_blue - red * in_red) / in_green
-    planes = [plane.rint().cast("uchar") for plane in (red, green, blue)]
-    return _joined(image, planes, "srgb")
-
-
-def _joined(image: pyvips.Image, planes: list[pyvips.Image], interpretation: str) -> pyvips.Image:
-    """The planes in their order, followed by the file's extra samples."""
-    first, *others = planes
+    planes = [plane.rint().cast("uchar") for plane in (green, blue)]
     if image.bands > _COLOURS:
-        others.append(image.extract_band(_COLOURS, n=image.bands - _COLOURS))
-    return first.bandjoin(others).copy(interpretation=interpretation)
+        planes.append(image.extract_band(_COLOURS, n=image.bands - _COLOURS))
+    return red.rint().cast("uchar").bandjoin(planes).copy(interpretation="srgb")
