@@ -186,7 +186,9 @@ class Client:
         except (asyncio.CancelledError, TimeoutError):
             if call.method in WRITES:
                 # What is still under way may yet put a file in its place: a later write must not begin before.
-                await asyncio.wait([asyncio.wrap_future(done)], timeout=_ENDING_S)
+                ended = asyncio.wrap_future(done)
+                ended.add_done_callback(_mark_as_seen)
+                await asyncio.wait([ended], timeout=_ENDING_S)
             raise
         finally:
             if done.done() and not exchange.is_lost_in_directories:
@@ -216,6 +218,12 @@ class Client:
     def _set_up(self, curl: pycurl.Curl, call: Call, url: str, place: location.Origin, timeout_s: float) -> None:
         configure(curl, call, url, timeout_s, self._pace, self._authorities.path)
         route(curl, place, self._proxy, self._authorities.path)
+
+
+def _mark_as_seen(ended: asyncio.Future[None]) -> None:
+    """An exchange that was broken off ends with an error of libcurl's, which tells nothing new."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 def _fault(exchange: Exchange, error: pycurl.error, place: location.Origin) -> Exception:
