@@ -1,7 +1,7 @@
 """The runner's side of a server without its doors: real queue, pool, transfers. For test_runner and test_attempt."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -69,12 +69,13 @@ class Plant:
         max_attempts: int = 64,
         *,
         is_shared: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> Runner:
         placeholders = Placeholders(self.pool, PlaceholderConfig())
         debts = Debts(self.queue, self.deliveries, placeholders, 20.0, 4)
         config = runner.Config(attempt_timeout_s=attempt_timeout_s, max_debts=max_debts, max_attempts=max_attempts)
         leases = QueueConfig(heartbeat_s=heartbeat_s)
-        return Runner(self.queue, self.attempts, debts, config, leases, lambda: is_shared)
+        return Runner(self.queue, self.attempts, debts, config, leases, lambda: is_shared, clock)
 
     def intake(self) -> Intake:
         return Intake(

@@ -74,13 +74,16 @@ class Runner:
         self._claims_of: Counter[str] = Counter()  # by host
         self._settling: dict[asyncio.Task[None], int] = {}
         self._room = asyncio.Event()
-        self._loops: list[asyncio.Task[None]] = []
+        self._loops: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
 
     def start(self) -> None:
-        self._loops = [asyncio.create_task(loop()) for loop in (self._claim_forever, self._beat, self._prune)]
+        for loop in (self._claim_forever, self._beat, self._prune):
+            self._keep(loop)
 
     async def stop(self, patience_s: float) -> None:
         """Claim no more; after ``patience_s`` cancel the attempts that still run. Nothing is charged to any job."""
+        self._is_stopping = True
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -105,6 +108,21 @@ class Runner:
         for task, held in self._running.items():
             if isinstance(held, Claim) and held.number == number:
                 task.cancel()
+
+    def _keep(self, loop: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run a loop, and again after a bug has ended it: without one of the three, jobs would wait for a restart."""
+        if self._is_stopping:
+            return
+        task = asyncio.create_task(loop())
+        self._loops.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._loops.discard(task)
+            if not task.cancelled():
+                logs.bug("runner_bug", error=task.exception())
+                asyncio.get_running_loop().call_later(STORAGE_PAUSE_S, self._keep, loop)
+
+        task.add_done_callback(ended)
 
     async def _claim_forever(self) -> None:
         while True:

@@ -42,6 +42,23 @@ async def test_released_jobs_succeed(made: Plant) -> None:
     assert sorted(path.name for path in made.out.iterdir()) == ["0.png", "1.png", "2.png"]
 
 
+async def test_a_bug_in_the_claiming_ends_it_for_a_moment_only(made: Plant) -> None:
+    calls = 0
+
+    def clock() -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ArithmeticError("a bug of ours")
+        return time.time()
+
+    runner = made.runner(clock=clock)
+    runner.start()
+    entry = await made.released(made.file("a.png"))
+    await until(lambda: made.house.statuses() == {entry.number: "succeeded"})
+    await runner.stop(1.0)
+
+
 async def test_a_failed_job_pays_with_a_failure_picture(made: Plant) -> None:
     made.source.unlink()
     entry = await made.released(made.file("a.png"))
