@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pyvips
 
-from imgserve.imaging.worker import colour, gif, load, transparent
+from imgserve.imaging.worker import colour, gif, load, scale, transparent
 from imgserve.spec.facts import Facts, Size
 
 _PAGE_HEIGHT = "page-height"
@@ -27,10 +27,10 @@ class Corner(NamedTuple):
 
 def covering(picture: load.Picture, facts: Facts, size: Size, crop: str) -> pyvips.Image:
     """All frames, upright, sRGB, each exactly ``size``; ``crop`` as for load.covering. Raises SourceUnreadable."""
-    scale = max(size.width_px / facts.width_px, size.height_px / facts.height_px)
+    factor = max(size.width_px / facts.width_px, size.height_px / facts.height_px)
     whole = Size(
-        max(size.width_px, round(facts.width_px * scale)),
-        max(size.height_px, round(facts.height_px * scale)),
+        max(size.width_px, round(facts.width_px * factor)),
+        max(size.height_px, round(facts.height_px * factor)),
     )
     corner = _corner(picture, whole, size, crop)
     roll = load.frames(picture)
@@ -53,12 +53,8 @@ def _fitted(frame: pyvips.Image, mask: pyvips.Image | None, whole: Size, corner:
     frame = gif.masked(frame.copy_memory(), mask)
     if load.is_turned(frame):
         frame = frame.autorot()
-    scaled = transparent.resized(frame, whole) if frame.hasalpha() else _scaled(frame, whole)
+    scaled = transparent.resized(frame, whole) if frame.hasalpha() else scale.resized(frame, whole)
     return scaled.crop(corner.left, corner.top, size.width_px, size.height_px).copy_memory()
-
-
-def _scaled(frame: pyvips.Image, whole: Size) -> pyvips.Image:
-    return frame.resize(whole.width_px / frame.width, vscale=whole.height_px / frame.height)
 
 
 def _corner(picture: load.Picture, whole: Size, size: Size, crop: str) -> Corner:

@@ -16,13 +16,13 @@ from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import (
     colour,
     colournumbers,
+    cover,
     ending,
     gif,
     jpegheader,
     profile,
     tiff,
     tiffcolour,
-    transparent,
     vips,
 )
 from imgserve.imaging.worker.jpegheader import Header
@@ -43,17 +43,13 @@ _MENDED: dict[SourceFormat, Callable[[bytes | mmap.mmap], bytes | mmap.mmap]] = 
     "gif": gif.cleared_by_restoring,
 }
 _PROFILE = "icc-profile-data"
-_BY_NUMBERS = "imgserve-colours-by-numbers"
 _RGB_OR_GREY = {"srgb", "rgb", "rgb16", "b-w", "grey16"}
 _SAMPLES = {"uchar", "ushort"}
 _CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
 _CUT_OFF_HINT, _DAMAGED_HINT = "check that the file is complete", "save it anew with an image editor"
 _OR_LENIENT = ", or set args.strict to false to take what can be read"
 _LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others give all or nothing
-# libvips would take a film of AVIF for something else, decode a WebP down to the very size, and take a TIFF's page that
-# happens to have half the size of the first for a smaller copy of it.
-_OPENED_HERE = {"avif", "webp", "tiff"}
-_LEFT_TO_RESAMPLE = 2
+_LEFT_TO_RESAMPLE = 4  # of a WebP, as scale leaves; with 3 its stripes of 7 pixels at a sixth are still seen
 _FIRST_TURNED_ORIENTATION = 5  # EXIF: 5 to 8 swap width and height
 
 
@@ -126,24 +122,12 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
 
     ``crop`` is libvips' word: low, centre, high, attention, entropy. Raises SourceUnreadable.
     """
-    # Building a colour transform costs half as much as the whole render of a photograph: only where there is a profile.
-    transform = {"output_profile": "srgb"} if has_profile(picture) else {}
-    wanted = {"height": size.height_px, "size": "both", "crop": crop, **transform}
     try:
-        header = picture.header
-        mask = next(picture.masks(), None)
-        is_changed = mask is not None or header.hasalpha() or _BY_NUMBERS in header.get_fields()
-        if picture.format in _OPENED_HERE or is_changed:
-            image = gif.masked(_without_spare_bands(_shrunk(picture, size)), mask)
-            if image.hasalpha() and image.interpretation in _RGB_OR_GREY:
-                image = colour.from_profile(image) if has_profile(picture) else image
-                image = transparent.covering(colour.to_srgb(image), size, crop, orientation(header))
-            else:
-                image = image.thumbnail_image(size.width_px, **wanted)
+        if picture.format == "jpeg":
+            image = _by_its_decoder(picture, size, crop)
         else:
-            # the operation's own fail_on does not reach the loader (8.18.7)
-            option = f"[fail_on={picture.fail_on}]"
-            image = pyvips.Image.thumbnail_source(_source(picture), size.width_px, option_string=option, **wanted)
+            mask = next(picture.masks(), None)
+            image = _by_us(picture, gif.masked(_without_spare_bands(_shrunk(picture, size)), mask), size, crop)
     except pyvips.Error as error:
         raise unreadable(picture, error) from error
     check_end(picture)
@@ -153,10 +137,34 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     return image
 
 
+def _by_its_decoder(picture: Picture, size: Size, crop: str) -> pyvips.Image:
+    """What libjpeg scales while it decodes, libvips takes on from there."""
+    # the operation's own fail_on does not reach the loader (8.18.7)
+    option = f"[fail_on={picture.fail_on}]"
+    wanted = _wanted(picture, size, crop)
+    return pyvips.Image.thumbnail_source(_source(picture), size.width_px, option_string=option, **wanted)
+
+
+def _by_us(picture: Picture, image: pyvips.Image, size: Size, crop: str) -> pyvips.Image:
+    if image.interpretation not in _RGB_OR_GREY:
+        return image.thumbnail_image(size.width_px, **_wanted(picture, size, crop))
+    if image.hasalpha():
+        image = colour.from_profile(image) if has_profile(picture) else image
+        return cover.covering(colour.to_srgb(image), size, crop, orientation(picture.header))
+    image = cover.covering(image, size, crop, orientation(picture.header))
+    return colour.from_profile(image) if has_profile(picture) else image
+
+
+def _wanted(picture: Picture, size: Size, crop: str) -> dict[str, str | int]:
+    # Building a colour transform costs half as much as the whole render of a photograph: only where there is a profile.
+    transform = {"output_profile": "srgb"} if has_profile(picture) else {}
+    return {"height": size.height_px, "size": "both", "crop": crop, **transform}
+
+
 def _shrunk(picture: Picture, size: Size) -> pyvips.Image:
     """As stored; a WebP decoded at a whole fraction of its size, which is a plain mean of each block of pixels.
 
-    At least a factor of two is left to the resampler: a mean alone lets through patterns that come out as moire.
+    At least a factor of four is left to the resampler: a mean alone lets through patterns that come out as moire.
     """
     header = picture.header
     sides = _upright_sides(header, orientation(header))
@@ -186,7 +194,6 @@ def _with_numbers_as_profile(image: pyvips.Image, picture: Picture) -> pyvips.Im
         return image
     image = image.copy()
     image.set_type(pyvips.GValue.blob_type, _PROFILE, told)
-    image.set_type(pyvips.GValue.gint_type, _BY_NUMBERS, 1)
     return image
 
 

@@ -1,0 +1,36 @@
+"""A picture made to cover a size: scaled, turned upright and cropped. Called by load.
+
+In and out: RGB or grey, with alpha or without; what has an alpha in 8 bits.
+"""
+
+import pyvips
+
+from imgserve.imaging.worker import scale, transparent
+from imgserve.spec.facts import Size
+
+_FIRST_TURNED = 5  # EXIF: 5 to 8 swap width and height
+_CHOSEN_BY_CONTENT = {"attention", "entropy"}
+_SHARE = {"low": 0.0, "centre": 0.5, "high": 1.0}
+
+
+def covering(image: pyvips.Image, size: Size, crop: str, orientation: int) -> pyvips.Image:
+    """Upright and exactly ``size``, as ``load.covering``."""
+    is_turned = orientation >= _FIRST_TURNED
+    width, height = (image.height, image.width) if is_turned else (image.width, image.height)
+    factor = max(size.width_px / width, size.height_px / height)
+    whole = Size(max(size.width_px, round(width * factor)), max(size.height_px, round(height * factor)))
+    # In memory, so that all rows are read and a file that is cut off fails, even in what the crop leaves out.
+    scaled = _scaled(image, Size(whole.height_px, whole.width_px) if is_turned else whole).copy_memory()
+    upright = scaled.autorot() if orientation > 1 else scaled
+    if whole == size:
+        return upright  # and not cropped in vain: that would be a second copy
+    if crop in _CHOSEN_BY_CONTENT:
+        return upright.smartcrop(size.width_px, size.height_px, interesting=crop)
+    left, top = (
+        int(spare * _SHARE[crop]) for spare in (whole.width_px - size.width_px, whole.height_px - size.height_px)
+    )
+    return upright.crop(left, top, size.width_px, size.height_px)
+
+
+def _scaled(image: pyvips.Image, whole: Size) -> pyvips.Image:
+    return transparent.resized(image.copy_memory(), whole) if image.hasalpha() else scale.resized(image, whole)
