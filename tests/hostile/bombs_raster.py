@@ -241,5 +241,5 @@ RASTER: dict[str, tuple[str, Maker]] = {
     "tiny tiles": ("nothing", lambda: tiff(3000, 3000, (322, _LONG, 16), (323, _LONG, 16))),
     "exif that holds itself": ("nothing", exif_loop),
     "exif of 4,294,967,295 values": ("nothing", exif_giant),
-    "screen without a picture": ("nothing", lambda: gif(65_535, 65_535, 1)),
+    "screen without a picture": ("frame_pixels", lambda: gif(65_535, 65_535, 1)),
 }
