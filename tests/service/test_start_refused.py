@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.test_daemon import House, open_house, where_everybody_can_read_python
+from tests.sizes import sized
 
 __all__ = ["open_house"]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, or mount a small disk")
@@ -93,7 +94,8 @@ def test_a_damaged_queue_file_is_told_as_such(tmp_path: Path) -> None:
     house.run("stop")
     queue = house.data / "queue.sqlite"
     whole = queue.read_bytes()
-    for damaged in (b"no database" * 1000, whole[:100] + os.urandom(len(whole) - 100), whole[: len(whole) // 2]):
+    damages = (b"no database" * 1000, whole[: len(whole) // 2], whole[:100] + os.urandom(len(whole) - 100))
+    for damaged in sized(damages[:2], damages):
         queue.write_bytes(damaged)
         told = refusal(house)
         assert f"{queue}" in told
@@ -102,10 +104,14 @@ def test_a_damaged_queue_file_is_told_as_such(tmp_path: Path) -> None:
         assert "disk space" not in told
 
 
+# Bytes that are free, and whether the queue file is new.
+FULL_DISKS = ((0, True), (20_000, True), (60_000, True), (0, False), (20_000, False))
+
+
 @needs_root
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     """SQLite fails in another way at each of these sizes; with the last one an older file can be opened."""
-    for free_bytes, is_new in ((0, True), (20_000, True), (60_000, True), (0, False), (20_000, False)):
+    for free_bytes, is_new in sized(FULL_DISKS[::4], FULL_DISKS):
         house = House(tmp_path / f"{free_bytes}-{is_new}")
         with small_disk(house.data):
             if not is_new:
