@@ -13,6 +13,7 @@ from imgserve.blob import Blob
 from imgserve.spec.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryUnknown, SourceUnavailable
+from imgserve.transfer.watch import LOOK_S
 from tests.contract.transfers import LOOPBACK, destination, read_page, source, write
 
 PICTURE = b"picture" * 1000
@@ -144,6 +145,47 @@ async def test_a_server_that_is_slow_on_a_fresh_connection_has_all_its_time(tran
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/a.png"
         assert (await transfers.open(source(url)).finish()).read() == b"hello"
     assert len(asked) == 1
+
+
+async def test_what_another_connection_has_received_before_is_no_part_of_this_answer() -> None:
+    """The kept connection dies after the first look at it, and libcurl asks again over one that has brought much."""
+    big, asked = b"x" * 5_000_000, list[tuple[int, bytes]]()
+    is_big_there, over = threading.Event(), threading.Event()
+
+    def serve(peer: socket.socket, number: int) -> None:
+        with peer, peer.makefile("rb") as lines:
+            while first := lines.readline():
+                while lines.readline().strip():
+                    pass
+                path = first.split()[1]
+                asked.append((number, path))
+                if path == b"/small":
+                    is_big_there.wait(30)
+                elif path == b"/again":
+                    over.wait(2.5 * LOOK_S)
+                    if number == 0:
+                        return
+                body = big if path == b"/big" else PICTURE
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    def accept(listener: socket.socket) -> None:
+        with suppress(OSError):
+            for number in range(2):
+                threading.Thread(target=serve, args=(listener.accept()[0], number), daemon=True).start()
+
+    patient = Transfers(Config(allow_networks=LOOPBACK, source_timeout_s=30), Limits())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        small = patient.open(source(f"{url}/small"))
+        while not asked:  # noqa: ASYNC110 - the server is a thread
+            await asyncio.sleep(0.01)
+        await patient.open(source(f"{url}/big")).finish()
+        is_big_there.set()
+        await small.finish()
+        assert (await patient.open(source(f"{url}/again")).finish()).read() == PICTURE
+        assert asked == [(0, b"/small"), (1, b"/big"), (0, b"/again"), (1, b"/again")]
+    await patient.aclose()
 
 
 async def test_a_server_that_cannot_be_connected_to_is_watched_without_a_socket() -> None:

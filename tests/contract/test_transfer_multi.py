@@ -153,3 +153,16 @@ async def test_closing_ends_what_runs() -> None:
         await multi.aclose()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_what_is_asked_after_the_end_is_refused_and_leaves_nothing() -> None:
+    site = Site()
+    async with site.serve() as url:
+        multi = Multi(8)
+        await multi.perform(get(url)[0])
+        await multi.aclose()
+        for _ in range(2):
+            with pytest.raises(pycurl.error, match="closed"):
+                await multi.perform(get(url)[0])
+            await multi.aclose()
+        assert site.connections == 1

@@ -45,8 +45,8 @@ class Multi:
         Raises pycurl.error.
         """
         future: asyncio.Future[None] = self._own_loop().create_future()
-        self._running[curl] = future
         self._multi.add_handle(curl)
+        self._running[curl] = future
         try:
             await future
         finally:
@@ -54,6 +54,8 @@ class Multi:
                 self._multi.remove_handle(curl)
 
     async def aclose(self) -> None:
+        if self._multi.closed:
+            return
         while self._running:
             curl, future = self._running.popitem()
             self._multi.remove_handle(curl)

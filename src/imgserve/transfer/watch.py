@@ -16,7 +16,7 @@ from imgserve.transfer import location, remedies
 from imgserve.transfer.exchange import Exchange
 from imgserve.transfer.faults import Broken
 
-_LOOK_S = 0.2
+LOOK_S = 0.2
 _BYTES_RECEIVED_AT = 128  # offsetof(struct tcp_info, tcpi_bytes_received)
 _TCP_INFO_BYTES = 192
 # A head has at most 300 KB (libcurl), and 512 KB may lie in a buffer. Chunks of a byte each take six for one.
@@ -32,13 +32,14 @@ class Watch:
     def __init__(self, break_off: Callable[[pycurl.Curl, Broken], None]) -> None:
         self._break_off = break_off
         self._silent_at_s: dict[Exchange, float] = {}  # by the clock of ``time.monotonic``
-        self._counts: dict[Exchange, tuple[int, int]] = {}  # bytes of the socket and of the body at the first look
+        # The connection's descriptor, what it had received, and the bytes of the body, at the first look at it.
+        self._counts: dict[Exchange, tuple[int, int, int]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, exchange: Exchange, patience_s: float) -> None:
         self._silent_at_s[exchange] = exchange.begun_at_s + patience_s
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+            self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
     def end(self, exchange: Exchange) -> None:
         del self._silent_at_s[exchange]
@@ -50,7 +51,7 @@ class Watch:
             if reason is not None:
                 self._break_off(exchange.curl, reason)
         is_needed = bool(self._silent_at_s)
-        self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look) if is_needed else None
+        self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look) if is_needed else None
 
     def _reason(self, exchange: Exchange) -> Broken | None:
         place = location.origin(exchange.call.url)
@@ -62,16 +63,18 @@ class Watch:
         return None
 
     def _is_flood(self, exchange: Exchange) -> bool:
-        """Counting begins with the first look, for a connection may have been used before."""
+        """Counting begins with the first look at a connection, for it may have been used before. An exchange may go
+        on over another one: when a server closes a kept connection without an answer, libcurl asks again.
+        """
         fd = exchange.curl.getinfo(pycurl.ACTIVESOCKET)
         try:
             received = _received(fd) if fd >= 0 else 0  # none while a name is looked up
         except OSError:
             return False
         count = self._counts.get(exchange)
-        if count is None or received < count[0]:
-            count = self._counts[exchange] = received, exchange.body_bytes
-        return received - count[0] > _SPARE_BYTES + _MOST_PER_BODY_BYTE * (exchange.body_bytes - count[1])
+        if count is None or fd != count[0] or received < count[1]:
+            count = self._counts[exchange] = fd, received, exchange.body_bytes
+        return received - count[1] > _SPARE_BYTES + _MOST_PER_BODY_BYTE * (exchange.body_bytes - count[2])
 
 
 def _received(fd: int) -> int:
