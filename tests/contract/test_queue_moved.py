@@ -1,10 +1,12 @@
 """The data directory or a file in it is moved, removed or replaced under the server: no job is accepted and lost."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from imgserve.jobs.datadir import OpenFiles
 from imgserve.jobs.queue import StorageFailing
 from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
 from tests.queues import SqliteHouse, accepted, claimed, ended, output, released
@@ -67,3 +69,43 @@ async def test_it_is_told_without_anybody_asking_for_a_commit(house: SqliteHouse
     assert isinstance(queue, SqliteQueue)
     (house.data_dir / "lock").unlink()
     assert [state.name for state in queue.states()] == ["storage_failing"]
+
+
+async def test_a_move_in_the_same_tick_as_another_change_is_found(tmp_path: Path) -> None:
+    """The kernel's clock for files goes on every few milliseconds: two changes may leave the same time."""
+    for turn in range(20):
+        place = tmp_path / str(turn)
+        place.mkdir()
+        for name in ("lock", FILE_NAME):
+            (place / name).touch()
+        files = OpenFiles(place, FILE_NAME)
+        (place / "other").touch()
+        assert files.look_again() is None
+        (place / FILE_NAME).rename(tmp_path / f"{turn}.away")
+        assert files.look_again() is not None
+
+
+async def test_a_move_is_found_although_the_directorys_time_was_put_back(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).touch()
+    long_ago = 1_000_000_000
+    os.utime(tmp_path, ns=(long_ago, long_ago))
+    files = OpenFiles(tmp_path, FILE_NAME)
+    assert files.look_again() is None
+    move(tmp_path / FILE_NAME)
+    os.utime(tmp_path, ns=(long_ago, long_ago))
+    assert files.look_again() is not None
+
+
+@pytest.mark.parametrize("name", ["lock", FILE_NAME])
+async def test_a_move_of_what_a_link_leads_to_is_found(tmp_path: Path, name: str) -> None:
+    """Nothing changes in the data directory itself."""
+    place, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    place.mkdir()
+    elsewhere.touch()
+    (place / name).symlink_to(elsewhere)
+    files = OpenFiles(place, FILE_NAME)
+    assert files.look_again() is None
+    move(elsewhere)
+    assert files.look_again() is not None
+    back(elsewhere)
+    assert files.look_again() is None

@@ -13,6 +13,8 @@ from imgserve.jobs.queue import DiskFull, StorageFailing
 
 # ``owner`` holds the lock for a moment too when it looks whether anybody does.
 _TRIES, _PAUSE_S = 5, 0.02
+# Two changes of a directory within one tick of the file system's clock leave the same time; FAT's tick is the longest.
+_TICK_NS = 2_000_000_000
 
 
 SAVE = (
@@ -72,11 +74,13 @@ class OpenFiles:
         paths = [str(self.data_dir / name) for name in ("lock", file_name, f"{file_name}-wal")]
         found = ((path, _identity(path)) for path in paths)
         self._identities = tuple((path, one) for path, one in found if one is not None)
+        self._has_links = any(Path(path).is_symlink() for path, _ in self._identities)
         self._directory = str(self.data_dir)
         self._directory_then: tuple[int, int, int] | None = None
 
     def look_again(self) -> StorageFailing | None:
-        """As ``look``, but one system call while nothing in the directory was made, moved or removed.
+        """As ``look``, but one system call while nothing in the directory was made, moved or removed. Where links lead
+        elsewhere the directory tells nothing.
 
         For the committer's thread alone, with each commit.
         """
@@ -84,11 +88,12 @@ class OpenFiles:
             seen = os.stat(self._directory)  # noqa: PTH116 - Path.stat takes twice as long
         except OSError:
             return self.look()
-        directory = (seen.st_dev, seen.st_ino, seen.st_mtime_ns)
+        directory = (seen.st_dev, seen.st_ino, seen.st_ctime_ns)
         if directory == self._directory_then:
             return None
         failure = self.look()
-        self._directory_then = directory if failure is None else None
+        is_settled = failure is None and time.time_ns() - seen.st_ctime_ns > _TICK_NS
+        self._directory_then = directory if is_settled and not self._has_links else None
         return failure
 
     def look(self) -> StorageFailing | None:
