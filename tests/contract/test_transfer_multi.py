@@ -8,7 +8,12 @@ from collections.abc import AsyncIterator
 import pycurl
 import pytest
 
+from imgserve.transfer.call import Call
+from imgserve.transfer.exchange import Exchange
+from imgserve.transfer.faults import Broken
+from imgserve.transfer.guard import Guard
 from imgserve.transfer.multi import Multi
+from imgserve.transfer.watch import Watch
 from tests.sizes import PATIENCE_S
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -166,3 +171,28 @@ async def test_what_is_asked_after_the_end_is_refused_and_leaves_nothing() -> No
                 await multi.perform(get(url)[0])
             await multi.aclose()
         assert site.connections == 1
+
+
+async def test_a_bug_in_one_look_does_not_end_the_watch(multi: Multi) -> None:
+    """All exchanges of a client are looked at by one timer."""
+    found: list[Broken] = []
+
+    def break_off(_: pycurl.Curl, reason: Broken) -> None:
+        found.append(reason)
+        if len(found) == 1:
+            raise ArithmeticError("a bug of ours")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    site = Site()
+    async with site.serve() as url:
+        curl, _ = get(url)
+        await multi.perform(curl)
+        # The handle has a connection that this exchange did not open, and no answer: what is looked for.
+        exchange = Exchange(curl, Call(method="GET", url=url, timeout_s=1.0), Guard())
+        watch = Watch(break_off)
+        watch.begin(exchange, 0.0)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(found) < 2:  # noqa: ASYNC110 - the watch tells nobody
+                await asyncio.sleep(0.01)
+        watch.end(exchange)
+    assert {reason.is_stale for reason in found} == {True}

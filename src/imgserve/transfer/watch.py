@@ -46,12 +46,12 @@ class Watch:
         self._counts.pop(exchange, None)
 
     def _look(self) -> None:
+        is_needed = bool(self._silent_at_s)
+        self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look) if is_needed else None
         for exchange in list(self._silent_at_s):
             reason = self._reason(exchange)
             if reason is not None:
                 self._break_off(exchange.curl, reason)
-        is_needed = bool(self._silent_at_s)
-        self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look) if is_needed else None
 
     def _reason(self, exchange: Exchange) -> Broken | None:
         place = location.origin(exchange.call.url)
