@@ -149,6 +149,33 @@ async def test_after_the_wait_for_memory_the_clock_goes_on(tmp_path: Path) -> No
             await transfers.aclose()
 
 
+async def test_what_was_held_back_for_want_of_memory_can_be_refused() -> None:
+    """libcurl hands it over inside the call that goes on, and nothing more comes that could wake it again."""
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+    def serve(peer: socket.socket) -> None:
+        peer.recv(4096)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n32\r\n" + b"a" * 50 + b"\r\n")
+        peer.recv(1)
+
+    config = Config(allow_networks=LOOPBACK, source_timeout_s=3.0, memory_bytes=20)
+    transfers = Transfers(config, Limits(source_bytes=20))
+    holder = transfers.budget.reservation()
+    await holder.take(20)
+    with Listener(serve) as listener:
+        fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
+        try:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(fetch.more(0), 0.3)
+            holder.release()
+            with pytest.raises(SourceTooLarge):
+                await fetch.finish()
+        finally:
+            await transfers.aclose()
+    assert not faults
+
+
 async def test_what_is_not_there_is_permanent(base: str, transfers: Transfers) -> None:
     with pytest.raises(SourceUnavailable) as caught:
         await transfers.open(source(base + "/no.jpg")).finish()

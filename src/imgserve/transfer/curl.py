@@ -5,6 +5,7 @@ and ``ftp``. libcurl's errors end here. One client has one guard, because pooled
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable
 
 import msgspec
@@ -162,6 +163,7 @@ class Client:
     ) -> Answer:
         curl = session.curl if session else self._idle.pop() if self._idle else pycurl.Curl()
         exchange = Exchange(curl, dressed(call, place.host, self._referers), self._guard)
+        exchange.break_off = functools.partial(self._multi.break_off, curl)
         try:
             self._set_up(curl, call, call.url, place, timeout_s)
             self._watch.begin(exchange, patience_s)

@@ -31,9 +31,12 @@ _UNAUTHORISED = 401
 
 
 class Exchange:
-    """``patience_s``: how long a connection of an earlier FTP exchange may stay silent before it is taken for dead."""
+    """``patience_s``: how long a connection of an earlier FTP exchange may stay silent before it is taken for dead.
+    ``break_off`` ends an exchange in the event loop.
+    """
 
     patience_s: float | None = None
+    break_off: Callable[[Exception], None] | None = None
 
     def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard) -> None:
         self.curl = curl
@@ -282,7 +285,11 @@ class Exchange:
         return is_refused
 
     def _resume(self) -> None:
-        self.curl.pause(pycurl.PAUSE_CONT)
+        try:
+            self.curl.pause(pycurl.PAUSE_CONT)
+        except pycurl.error as error:  # libcurl would tell what refuses the held bytes only when more of them come
+            assert self.break_off is not None
+            self.break_off(error)
 
     def _take_other(self, data: bytes, status: int) -> int | None:
         # A redirect's body is read to its end, so that its connection can be used again; an error's is not wanted.
