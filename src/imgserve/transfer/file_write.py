@@ -14,6 +14,7 @@ from imgserve import descriptors, failpoint
 from imgserve.blob import Blob, Fingerprint
 from imgserve.transfer.beneath import open_beneath
 from imgserve.transfer.faults import DeliveryFailed, NotOurs, RootUnavailable
+from imgserve.transfer.file_rights import Rights
 from imgserve.transfer.roots import DIRECTORY, Place, identity
 from imgserve.transfer.write import Write
 
@@ -56,7 +57,7 @@ def store(place: Place, blob: Blob, write: Write, gate: Gate) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(leftover, dir_fd=parent)
         try:
-            _fill(parent, write.temporary_name, blob, _file_at(parent, name))
+            _fill(parent, write.temporary_name, blob, Rights.of(parent, name))
             failpoint.reach("file_written")
             _check_replaceable(parent, name, blob, write)
             if not gate.pass_through():
@@ -95,25 +96,13 @@ def _check_replaceable(parent: int, name: str, blob: Blob, write: Write) -> None
         raise NotOurs("Imgserve's placeholder is no longer at the destination") from None
 
 
-def _file_at(parent: int, name: str) -> os.stat_result | None:
-    """The regular file that will be replaced, if there is one."""
-    try:
-        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    return status if stat.S_ISREG(status.st_mode) else None
-
-
-def _fill(parent: int, name: str, blob: Blob, old: os.stat_result | None) -> None:
-    """Write and sync a new file. It gets the old one's mode, and its owner where the server may give files away."""
+def _fill(parent: int, name: str, blob: Blob, old: Rights | None) -> None:
+    """Write and sync a new file. It gets the rights of the old one, and its owner where the server may give it away."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    mode = 0o666 if old is None else old.st_mode & 0o777
-    descriptor = os.open(name, flags, mode, dir_fd=parent)
+    descriptor = os.open(name, flags, 0o666 if old is None else 0o600, dir_fd=parent)
     try:
         if old is not None:
-            with suppress(PermissionError):
-                os.fchown(descriptor, old.st_uid, old.st_gid)
-            os.fchmod(descriptor, mode)  # the umask may have removed rights that the old file has
+            old.give(descriptor)
         position = 0
         while position < blob.size:
             sent = os.sendfile(descriptor, blob.fd, position, blob.size - position)
