@@ -7,8 +7,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := src tests examples bench docs
 
 # pip builds pyvips on this machine. If pkg-config shows it a libvips of the system, it builds an extension against that one,
-# which then replaces the tested one of pyvips-binary. So pkg-config gets an empty list of places to look in, and pip's cache,
-# which keeps such builds, is left alone. What an older version has installed so goes first: pip would take it for good.
+# which then replaces the tested one of pyvips-binary. So pkg-config is not asked, and has an empty list of places to look in;
+# and pip's cache, which keeps such builds, is left alone. What an older version has installed so goes first: pip would take it for good.
+export PKG_CONFIG := false
 export PKG_CONFIG_LIBDIR :=
 export PKG_CONFIG_PATH :=
 PIP_RUN := --no-cache-dir --require-hashes -r requirements/build.txt -r requirements/run.txt

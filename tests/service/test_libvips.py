@@ -95,6 +95,17 @@ def test_make_hides_libvips_from_pip(tmp_path: Path) -> None:
         assert subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False).returncode != 0
 
 
+def test_make_hides_libvips_of_a_pkg_config_that_looks_elsewhere(tmp_path: Path) -> None:
+    """As one of a cross compiler or of Nix, which has places of its own."""
+    wrapper = tmp_path / "pkg-config"
+    wrapper.write_text("#!/bin/sh\nexit 0\n")
+    wrapper.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PKG_CONFIG": str(wrapper)}
+    # As the package pkgconfig calls it, by which pyvips looks.
+    command = ["make", "-s", "--eval=look: ; @$${PKG_CONFIG:-pkg-config} --exists vips", "look"]
+    assert subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False).returncode != 0
+
+
 @pytest.mark.parametrize("target", ["setup", "install"])
 def test_make_takes_no_build_from_pips_cache(target: str) -> None:
     command = ["make", "-n", "--always-make", target]
