@@ -199,5 +199,7 @@ def _say_ready(settings: Settings, url: str) -> None:
 
 
 def _say(stream: TextIO, where: str) -> None:
-    stream.write(f"imgserve {version('imgserve')} listening on {where}\n")
-    stream.flush()
+    """It listens whether anybody can be told or not: the stream may lead to a full disk."""
+    with contextlib.suppress(OSError):
+        stream.write(f"imgserve {version('imgserve')} listening on {where}\n")
+        stream.flush()

@@ -85,16 +85,20 @@ def test_a_detached_server(house: House) -> None:
     assert house.log.endswith("info stopped\n")
 
 
-def test_a_server_in_the_foreground(house: House) -> None:
+@pytest.mark.parametrize("redirected", ["0<&- 1>&- 2>&-", "1>/dev/full 2>/dev/full"])
+def test_a_server_in_the_foreground(house: House, redirected: str) -> None:
+    """Without streams, and with a log on a full disk."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     words = ("start", "--foreground", "--host", "127.0.0.1", "--port", port, "--workers", "1")
-    command = [*closing(ALL), sys.executable, "-m", "imgserve", *words, *roots(house.top)]
+    before = ("sh", "-c", f'exec "$@" {redirected}', "sh")
+    command = [*before, sys.executable, "-m", "imgserve", *words, *roots(house.top)]
     with subprocess.Popen([*command, "--data-dir", str(house.data)]) as server:
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: answers(url) or server.poll() is not None)
         render_twice(url, house.top)
-        assert streams(server.pid) == ["/dev/null"] * 3
+        if redirected.startswith("0"):
+            assert streams(server.pid) == ["/dev/null"] * 3
         server.terminate()
         assert server.wait(PATIENCE_S) == 0
 
