@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 import shlex
 import shutil
@@ -127,6 +128,22 @@ def test_the_image_is_small_and_not_root() -> None:
     [packages] = [value for name, value in last if name == "RUN"]
     assert {"libturbojpeg0", "fonts-dejavu-core", "--no-install-recommends"} <= set(packages.split())
     assert {name for name, _ in last} >= {"HEALTHCHECK", "VOLUME", "ENTRYPOINT"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users, in a directory of the test too")
+def test_the_images_user_and_group_are_the_ones_it_runs_as(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    for name in ("passwd", "group", "shadow", "gshadow"):
+        (tmp_path / "etc" / name).touch()
+    [steps] = [value for name, value in lines_of_dockerfile() if name == "RUN" and "useradd" in value]
+    for step in steps.split("&&"):
+        if (words := shlex.split(step))[0] in ("groupadd", "useradd"):
+            subprocess.run([words[0], "--prefix", tmp_path, *words[1:]], capture_output=True, timeout=30, check=True)
+    [user] = (tmp_path / "etc/passwd").read_text().splitlines()
+    [group] = (tmp_path / "etc/group").read_text().splitlines()
+    [runs_as] = [value for name, value in lines_of_dockerfile() if name == "USER"]
+    assert ":".join(user.split(":")[2:4]) == runs_as
+    assert group.split(":")[:3] == ["imgserve", "x", runs_as.partition(":")[2]]
 
 
 def test_what_the_image_copies_is_there_and_is_sent() -> None:
