@@ -1,7 +1,7 @@
 """Redirects of sources: read as browsers read them, cookies kept for the one transfer, each hop judged."""
 
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -160,6 +160,30 @@ async def test_a_cookie_goes_to_no_other_host(
     given.redirect("/a.png", f"http://localhost:{port}/b.png".encode(), b"Set-Cookie: " + cookie + b"; Path=/")
     assert await fetch(transfers, f"http://127.0.0.1:{port}/a.png") == b"picture"
     assert given.cookies() == [b"", b""]
+
+
+async def test_the_host_that_refuses_is_named(transfers: Transfers) -> None:
+    """And not the one whose redirect led there; what it may want is told."""
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+    def saying(answer: bytes) -> Callable[[socket.socket], None]:
+        def serve(peer: socket.socket) -> None:
+            peer.recv(65_536)
+            peer.sendall(answer)
+
+        return serve
+
+    with Listener(saying(refusal)) as refusing:
+        head = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/s3cret.png\r\n" % refusing.port
+        head += b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+        with (
+            Listener(saying(head)) as leading,
+            pytest.raises(SourceUnavailable) as caught,
+        ):
+            await fetch(transfers, f"http://127.0.0.1:{leading.port}/a.png")
+    assert f"127.0.0.1:{refusing.port}, where 127.0.0.1:{leading.port} redirects, answered 403" in caught.value.detail
+    assert "s3cret" not in caught.value.sentence()
+    assert "setting referer" in caught.value.hint
 
 
 async def test_a_login_stays_with_its_origin(answers: tuple[Answers, int], transfers: Transfers) -> None:

@@ -48,8 +48,10 @@ async def fetch(client: Client, url: str, into: Fetch, timeout_s: float) -> None
     except Broken as broken:
         raise source_fault(broken) from None
     if not is_good(answer.status):
+        first, last = str(location.origin(url)), str(location.origin(answer.url))
+        place = last if last == first else f"{last}, where {first} redirects,"
         raise SourceUnavailable(
-            f"{location.origin(url)} answered {answer.status} for the source",
+            f"{place} answered {answer.status} for the source",
             remedies.by_status(answer.status),
             is_retryable=can_heal(answer.status),
             retry_after_s=answer.retry_after_s,

@@ -52,6 +52,7 @@ _BY_STATUS = {
     429: "it asks for fewer requests: lower max_transfers_per_host",
     507: "free disk space there",
 }
+_FORBIDDEN = 403
 _BY_ERRNO = {
     errno.ENOENT: "check the path: a directory of it can neither be found nor made",
     errno.EACCES: "give the server's user the right to it",
@@ -77,6 +78,8 @@ def by_verify_result(result: int) -> str:
 def by_status(status: int, *, is_write: bool = False) -> str:
     """``status``: HTTP's."""
     led = "use the URL that it redirects to" if is_write else "use the picture's own URL"
+    if status == _FORBIDDEN and not is_write:
+        return f"{_BY_STATUS[status]}; if it wants a Referer, the setting referer gives it one"
     usual = led if 300 <= status < 400 else _LOG if status >= 400 else ""
     return _BY_STATUS.get(status, usual)
 
