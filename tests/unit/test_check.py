@@ -222,6 +222,17 @@ async def test_a_damaged_and_a_newer_queue_file(house: Path) -> None:
     assert [state for state, _ in said(storage.look, settings_in(house), "queue file")] == ["fault"]
 
 
+@pytest.mark.parametrize("version", [0, 3, 5])
+def test_another_programs_database_is_a_fault_as_it_is_at_a_start(house: Path, version: int) -> None:
+    db = connect(house / "data" / FILE_NAME)
+    db.execute(f"CREATE TABLE notes (text TEXT); PRAGMA user_version = {version}")
+    db.close()
+    (house / "data" / FILE_NAME).chmod(0o600)
+    [(state, detail)] = said(storage.look, settings_in(house), "queue file")
+    assert state == "fault"
+    assert ("a database of another program" if version == 0 else "is of no released version") in detail
+
+
 async def test_damage_where_no_count_would_meet_it(house: Path) -> None:
     queues = SqliteHouse(house / "data")
     queue = await queues.open()

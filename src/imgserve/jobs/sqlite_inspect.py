@@ -11,8 +11,9 @@ import apsw
 import msgspec
 
 from imgserve.jobs.breakage import STORAGE_ERRORS, storage_failing
+from imgserve.jobs.queue import StorageFailing
 from imgserve.jobs.sqlite import FILE_NAME
-from imgserve.jobs.sqlite_schema import SCHEMA_VERSION, check_shape
+from imgserve.jobs.sqlite_schema import SCHEMA_VERSION, UNRELEASED, check_empty, check_shape
 
 _BUSY_MS = 2000
 
@@ -55,10 +56,13 @@ def inspect(data_dir: Path) -> Inspected | None:
 
 def _read(path: Path, *, is_immutable: bool) -> Inspected:
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    schema = 0
     db = apsw.Connection(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_immutable else ''}", flags=flags)
     try:
         db.set_busy_timeout(_BUSY_MS)
         schema = db.execute("PRAGMA user_version").get
+        if schema == 0:
+            check_empty(db)
         if schema == 0 or schema > SCHEMA_VERSION:
             return Inspected(schema, SCHEMA_VERSION)
         damage = tuple(str(row[0]) for row in db.execute("PRAGMA quick_check(5)") if row[0] != "ok")
@@ -66,24 +70,32 @@ def _read(path: Path, *, is_immutable: bool) -> Inspected:
             return Inspected(schema, SCHEMA_VERSION, damage)
         if schema == SCHEMA_VERSION:
             check_shape(db)
-        ahead_s = _ahead_of_wall(db, schema)
-        open_jobs = "FROM job WHERE ended_at IS NULL AND status <> 'running'"
-        waiting, oldest_at, due_at = db.execute(f"SELECT count(*), min(created_at), min(run_at) {open_jobs}").get
-        newest_at: float | None = db.execute("SELECT max(created_at) FROM job").get
-        return Inspected(
-            schema,
-            SCHEMA_VERSION,
-            waiting=waiting,
-            oldest_at=None if oldest_at is None else oldest_at - ahead_s,
-            due_at=None if due_at is None else due_at - ahead_s,
-            running=db.execute("SELECT count(*) FROM job WHERE status = 'running'").get,
-            newest_at=None if newest_at is None else newest_at - ahead_s,
-            owed=db.execute("SELECT count(*) FROM output WHERE debt = 'owed'").get,
-            given_up=db.execute("SELECT count(*) FROM output WHERE debt = 'given_up'").get,
-            abandoned=db.execute("SELECT count(*) FROM output WHERE debt = 'abandoned'").get,
-        )
+        return _counted(db, schema)
+    except apsw.SQLError as error:  # a table or a column is missing
+        raise StorageFailing(
+            f"the queue file says schema {schema}, but is of no released version: {error}", UNRELEASED
+        ) from error
     finally:
         db.close()
+
+
+def _counted(db: apsw.Connection, schema: int) -> Inspected:
+    ahead_s = _ahead_of_wall(db, schema)
+    open_jobs = "FROM job WHERE ended_at IS NULL AND status <> 'running'"
+    waiting, oldest_at, due_at = db.execute(f"SELECT count(*), min(created_at), min(run_at) {open_jobs}").get
+    newest_at: float | None = db.execute("SELECT max(created_at) FROM job").get
+    return Inspected(
+        schema,
+        SCHEMA_VERSION,
+        waiting=waiting,
+        oldest_at=None if oldest_at is None else oldest_at - ahead_s,
+        due_at=None if due_at is None else due_at - ahead_s,
+        running=db.execute("SELECT count(*) FROM job WHERE status = 'running'").get,
+        newest_at=None if newest_at is None else newest_at - ahead_s,
+        owed=db.execute("SELECT count(*) FROM output WHERE debt = 'owed'").get,
+        given_up=db.execute("SELECT count(*) FROM output WHERE debt = 'given_up'").get,
+        abandoned=db.execute("SELECT count(*) FROM output WHERE debt = 'abandoned'").get,
+    )
 
 
 def _ahead_of_wall(db: apsw.Connection, schema: int) -> float:

@@ -30,14 +30,19 @@ def migrate(db: apsw.Connection) -> None:
             "start the newer imgserve that wrote it, or give this one its own --data-dir",
         )
     if version == 0:
-        if _shape(db):
-            raise StorageFailing("the queue file is a database of another program", OWN_DIRECTORY)
+        check_empty(db)
         db.execute(_sql("schema.sql"))
         db.execute("INSERT INTO owner (epoch, id) VALUES (0, lower(hex(randomblob(4))))")
     else:
         _lead_forward(db, version)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     check_shape(db)
+
+
+def check_empty(db: apsw.Connection) -> None:
+    """Raises StorageFailing for a file without a schema of ours that holds something."""
+    if _shape(db):
+        raise StorageFailing("the queue file is a database of another program", OWN_DIRECTORY)
 
 
 def check_shape(db: apsw.Connection) -> None:
