@@ -15,6 +15,7 @@ from imgserve.imaging import starter, template
 from imgserve.imaging.faults import WorkerDied
 from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
+from imgserve.imaging.process import WorkerOptions
 from imgserve.spec.facts import Size
 from imgserve.spec.limits import Limits
 from imgserve.spec.operations import Rasterize, Resize
@@ -64,6 +65,18 @@ async def test_workers_are_forked_by_a_locked_in_template(pool: Pool) -> None:
     for worker in pool.worker_pids:
         assert read(worker, "oom_score_adj") == "1000\n"
     assert read(pid, "oom_score_adj") != "1000\n", "with it all workers would go"
+
+
+async def test_many_workers_are_ordered_at_once() -> None:
+    """As a machine of 40 processors does; the template's own descriptors are few."""
+    forking = await template.start_template(WorkerOptions("auto", 1_000_000_000))
+    try:
+        children = await asyncio.gather(*(forking.fork() for _ in range(40)))
+        assert {parent(child.pid) for child in children} == {forking.pid}
+    finally:
+        forking.close()
+        await forking.reaped()
+    await asyncio.gather(*(child.reaped() for child in children))
 
 
 async def test_when_it_ends_its_workers_end_and_others_take_over(pool: Pool) -> None:

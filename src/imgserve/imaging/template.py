@@ -30,6 +30,8 @@ from imgserve.imaging.process import (
 _ORDER = b"f"
 _ANSWER = struct.Struct("!I")
 _ANSWER_TIMEOUT_S = 5.0
+# The kernel counts the descriptors that are on their way against the template's own limit of them, which is 32.
+_MOST_ORDERS = 8
 
 
 class TemplateFailed(Exception):
@@ -48,6 +50,7 @@ class Template:
         self._loop = asyncio.get_running_loop()
         self._word: asyncio.Future[bytearray] = self._loop.create_future()
         self._answers: deque[asyncio.Future[tuple[int, int]]] = deque()
+        self._room = asyncio.Semaphore(_MOST_ORDERS)
         self._reaped: asyncio.Future[None] = self._loop.create_future()
         self._pidfd = os.pidfd_open(process.pid)
         self._loop.add_reader(self._pidfd, self._reap)
@@ -73,7 +76,8 @@ class Template:
             raise cannot_start(error) from error
         ours.setblocking(False)
         try:
-            pid, pidfd = await self._order(theirs)
+            async with self._room:
+                pid, pidfd = await self._order(theirs)
         except BaseException:
             ours.close()
             raise
