@@ -519,6 +519,22 @@ async def test_a_refusal_that_time_heals_changes_no_ways(transfers: Transfers, f
     assert names(shelf) == ["a.png"]
 
 
+async def test_a_server_that_knows_no_binary_type_gets_no_text(
+    transfers: Transfers, ftp: FtpReceiver, shelf: Path
+) -> None:
+    """libcurl takes the type for set, whatever the answer: over the same session the next file would go as text."""
+    commands = Commands(ftp)
+    commands.refuse("TYPE", "504 Command not implemented for that parameter.", lambda argument: argument == "I")
+    picture = Blob.of(b"line\nline\r\n" * 9)
+    for number in range(3):
+        with pytest.raises(DeliveryFailed):
+            await transfers.deliver(destination("ftp", f"{ftp.url}/{number}.png"), picture, write())
+    assert names(shelf) == []
+    del commands.deals["TYPE"]
+    await transfers.deliver(destination("ftp", f"{ftp.url}/a.png"), picture, write())
+    assert (shelf / "a.png").read_bytes() == picture.read()
+
+
 async def test_what_one_login_may_not_another_may(transfers: Transfers, ftp: FtpReceiver) -> None:
     commands = Commands(ftp)
 

@@ -193,7 +193,7 @@ class Client:
                 await asyncio.wait([ended], timeout=_ENDING_S)
             raise
         finally:
-            if done.done() and not exchange.is_lost_in_directories:
+            if done.done() and not exchange.is_lost_in_directories and not exchange.has_wrong_type:
                 self._ftp.give_back(session)
             else:
                 done.add_done_callback(lambda _: self._ftp.drop(session))
@@ -211,6 +211,7 @@ class Client:
                     await transfer
             exchange.finish()
         except pycurl.error as error:
+            exchange.has_wrong_type = error.args[0] == pycurl.E_FTP_COULDNT_SET_TYPE
             if not exchange.is_answered or exchange.is_silent or exchange.fault is not None:
                 raise _fault(exchange, error, place) from None
         finally:

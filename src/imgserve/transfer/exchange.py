@@ -32,11 +32,13 @@ _UNAUTHORISED = 401
 
 class Exchange:
     """``patience_s``: how long a connection of an earlier FTP exchange may stay silent before it is taken for dead.
-    ``break_off`` ends an exchange in the event loop.
+    ``break_off`` ends an exchange in the event loop. ``has_wrong_type``: the FTP server refused TYPE, and libcurl takes
+    it for set.
     """
 
     patience_s: float | None = None
     break_off: Callable[[Exception], None] | None = None
+    has_wrong_type = False
 
     def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard) -> None:
         self.curl = curl
