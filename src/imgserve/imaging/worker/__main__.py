@@ -16,10 +16,12 @@ import sys
 import traceback
 from typing import cast
 
+from imgserve.imaging.worker.repair import WHEEL, repair_command
+
 try:
     import pyvips
 except (ImportError, OSError) as error:  # no extension that can be loaded, and no libvips of the system either
-    sys.exit(f"the package pyvips-binary is missing or broken ({error}): install imgserve anew")
+    sys.exit(f"the package {WHEEL} is missing or broken ({error}): install it anew with {repair_command()}")
 
 from imgserve.blob import seal_result
 from imgserve.errors import ImgserveError
