@@ -21,6 +21,7 @@ from imgserve.imaging.worker import (
     gif,
     jpegheader,
     profile,
+    scale,
     tiff,
     tiffcolour,
     vips,
@@ -49,7 +50,6 @@ _CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
 _CUT_OFF_HINT, _DAMAGED_HINT = "check that the file is complete", "save it anew with an image editor"
 _OR_LENIENT = ", or set args.strict to false to take what can be read"
 _LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others give all or nothing
-_LEFT_TO_RESAMPLE = 4  # of a WebP, as scale leaves; with 3 its stripes of 7 pixels at a sixth are still seen
 _FIRST_TURNED_ORIENTATION = 5  # EXIF: 5 to 8 swap width and height
 
 
@@ -164,12 +164,12 @@ def _wanted(picture: Picture, size: Size, crop: str) -> dict[str, str | int]:
 def _shrunk(picture: Picture, size: Size) -> pyvips.Image:
     """As stored; a WebP decoded at a whole fraction of its size, which is a plain mean of each block of pixels.
 
-    At least a factor of four is left to the resampler: a mean alone lets through patterns that come out as moire.
+    What is left to the resampler is as in ``scale``: a mean alone lets through patterns that come out as moire.
     """
     header = picture.header
     sides = _upright_sides(header, orientation(header))
     spare = min(sides[0] / size.width_px, sides[1] / size.height_px)
-    shrink = int(spare / _LEFT_TO_RESAMPLE)
+    shrink = scale.shrink(spare)
     if picture.format != "webp" or shrink < 2 or header.hasalpha():  # libwebp would round colours by their alpha
         return header
     option = {"scale": 1 / shrink, "fail_on": picture.fail_on, "access": "sequential"}
