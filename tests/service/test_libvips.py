@@ -40,7 +40,10 @@ def test_the_systems_libvips_is_refused_with_the_command_that_mends_it(tmp_path:
     state, detail = told.findings["workers"]
     assert (told.status, state) == (2, "fault")
     assert f"({_SYSTEM}/libvips.so.42) was loaded, which is not the tested one" in detail
-    assert f"with {sys.executable} -m pip uninstall --yes pyvips pyvips-binary && PKG_CONFIG=false PKG_CONFIG_LIBDIR= " in detail
+    assert (
+        f"with {sys.executable} -m pip uninstall --yes pyvips pyvips-binary && PKG_CONFIG=false PKG_CONFIG_LIBDIR= "
+        in detail
+    )
     assert "pip install --no-cache-dir --no-deps pyvips==" in detail
     assert "allow_system_libvips = true" in detail
 
