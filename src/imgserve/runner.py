@@ -127,7 +127,7 @@ class Runner:
     async def _claim_forever(self) -> None:
         while True:
             self._room.clear()
-            slow = self._attempts.slow()
+            slow = self._slow()
             jobs = self._config.max_attempts - self._count[Claim] + min(slow.total(), self._config.max_attempts)
             slow_debts = min(self._debts.slow().total(), self._config.max_debts)
             debts = self._config.max_debts - self._count[DebtClaim] + slow_debts
@@ -152,6 +152,15 @@ class Runner:
                 await self._wait_for_work_or_room(max(pause_s, FULL_PAUSE_S))
             else:
                 await self._queue.wait_for_work(max(pause_s, FULL_PAUSE_S if debts <= 0 else 0.001))
+
+    def _slow(self) -> Counter[str]:
+        """Attempts that take long, by host. All of a silent host's do, from their claim on: else each wave of its
+        retries would have the others' places until it is known to be slow.
+        """
+        slow = self._attempts.slow()
+        for host in self._attempts.silent():
+            slow[host] = max(slow[host], self._claims_of[host])
+        return slow
 
     def _host_room(self, slow: Counter[str]) -> HostRoom:
         """How many more attempts each host may get, so that a host that accepts connections and never answers holds

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from imgserve import delivery
 from imgserve.jobs.job import Intent
 from tests.plant import Plant, plant, put_to
 from tests.queues import GRANTED, accepted, claimed
@@ -122,6 +123,36 @@ async def test_no_host_has_all_places(made: Plant, receiver: Receiver) -> None:
     receiver.go()
     await until(lambda: all(made.house.statuses()[entry.number] == "succeeded" for entry in flood))
     await runner.stop(1.0)
+
+
+async def test_hosts_known_to_be_slow_never_have_the_others_places(
+    made: Plant, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for the moment until their new writes have taken long: together they would have all of them."""
+    monkeypatch.setattr(delivery, "SLOW_AFTER_S", 0.05)
+    async with Receiver.listening() as other:
+        hosts = (receiver, other)
+        for host in hosts:
+            host.stall()
+        runner = made.runner(max_attempts=4)
+        runner.start()
+        wave = [await made.released(put_to(host.port, name)) for host in hosts for name in ("a.png", "b.png")]
+        for host in hosts:
+            await host.until_came(2)
+        await asyncio.sleep(0.1)
+        for host in hosts:
+            host.go()
+        await until(lambda: all(made.house.statuses()[job.number] == "succeeded" for job in wave))
+        monkeypatch.setattr(delivery, "SLOW_AFTER_S", 1000.0)
+        for host in hosts:
+            host.stall()
+            for name in ("c.png", "d.png"):
+                await made.released(put_to(host.port, name))
+        for host in hosts:
+            await host.until_came(4)
+        calm = await made.released(made.file("calm.png"))
+        await until(lambda: made.house.statuses()[calm.number] == "succeeded")
+        await runner.stop(0.0)
 
 
 async def test_stop_gives_back_what_runs_uncharged(made: Plant, receiver: Receiver) -> None:
