@@ -144,3 +144,12 @@ def test_a_page_of_half_the_size_is_no_smaller_copy_of_the_first(render: Render)
     assert (facts.width_px, facts.height_px) == (400, 200)
     for size in ((200, 100), (180, 90), (40, 20)):
         assert render(out.getvalue(), Resize(), size).convert("RGB").getpixel((9, 9)) == (200, 0, 0)
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 1.1, 1.49, 1.5, 1.99])
+def test_pictures_of_nearly_the_size_and_smaller_ones(render: Render, factor: float) -> None:
+    image = zone_plate(300, 200)
+    size = (round(300 / factor), round(200 / factor))
+    found = [render(encoded(image, name), Resize(enlarge=True), size) for name in ("png", "jpeg")]
+    assert [picture.size for picture in found] == [size] * 2
+    assert contrast(found[0]) == pytest.approx(contrast(found[1]), abs=LEVELS)

@@ -21,4 +21,4 @@ def resized(image: pyvips.Image, whole: Size) -> pyvips.Image:
     across, down = whole.width_px / image.width, whole.height_px / image.height
     factor = 1 / max(across, down)
     # libvips takes the whole part of the factor divided by the gap. A half more keeps both sides clear of rounding.
-    return image.resize(across, vscale=down, gap=factor / (shrink(factor) + 0.5))
+    return image.resize(across, vscale=down, gap=max(1.0, factor / (shrink(factor) + 0.5)))
