@@ -24,8 +24,9 @@ from imgserve.stage import stage
 
 STORAGE_PAUSE_S = 1.0
 PRUNE_EVERY_S = 3600.0
-# Several times as long as a step takes: the queue's thread is the others' meanwhile.
-PRUNE_PAUSE_S = 0.05
+# Many times as long as a step takes: the queue's thread is the others' meanwhile. With half of it SQLite's checkpoints,
+# which what the steps wrote brings on, came so often that one post in twenty met one.
+PRUNE_PAUSE_S = 0.1
 FULL_PAUSE_S = 0.05
 KEPT_PART = 4
 LOOK_AGAIN_S = 0.5

@@ -15,7 +15,7 @@ from imgserve.jobs.committer import rows
 from imgserve.jobs.queue import Config
 
 # A step is one transaction of the thread that all others wait for; a caller should not notice it.
-STEP_S = 0.008
+STEP_S = 0.004
 PAGE_ROWS = 50
 VACUUM_PAGES = 16
 # So many free pages are left for new jobs: a tenth of the file, and 4 MB.
