@@ -14,7 +14,7 @@ from imgserve.jobs.datadir import DataDirectoryInUse
 from imgserve.jobs.queue import Config, StorageFailing
 from imgserve.jobs.sqlite import FILE_NAME
 from imgserve.jobs.sqlite_compact import NEW_NAME, compact
-from imgserve.jobs.sqlite_prune import Place, step
+from imgserve.jobs.sqlite_prune import STEP_S, Place, step
 from imgserve.jobs.sqlite_schema import migrate
 from tests.queues import START, SqliteHouse, accepted, add_ended, due_debts, failed, output, pruned, released
 
@@ -95,9 +95,9 @@ def test_a_step_ends_when_its_time_is_over(db: apsw.Connection, monkeypatch: pyt
     add_ended(db, 100, "succeeded", START)
     with db:
         first = step(db, Place(), CONFIG, LATER)
-    assert first.jobs == 9
+    assert first.jobs == STEP_S * 1000 + 1
     assert first.place is not None
-    assert run(db, LATER)[0] == 91
+    assert run(db, LATER)[0] == 100 - first.jobs
 
 
 def test_a_new_file_gives_its_room_back(db: apsw.Connection, tmp_path: Path) -> None:
