@@ -81,7 +81,7 @@ def _check(row: tuple[Any, ...], intent: Intent, epoch: int, now: float) -> Deni
 
 
 def free(db: apsw.Connection, number: int, token: int, output_ids: frozenset[int] | None = None) -> tuple[Freed, ...]:
-    """End the writes of a job's claim (of these outputs), and note them for the order. What is free now.
+    """End the writes of a job's claim (of these outputs), and note them for the order. Returns the freed destinations.
 
     A failed write may have reached the destination as well, so it counts; an unreleased job's never does.
     """

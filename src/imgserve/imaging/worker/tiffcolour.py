@@ -20,7 +20,7 @@ _JPEG = {6.0, 7.0}
 _BT_601 = (0.299, 0.587, 0.114)
 _COLOURS = 3
 _LAB_BITS = (8, 16)
-# The largest sample, and one step of 8 bits in it. What the file says of signs does not count: each model has its own.
+# The largest sample, and one step of 8 bits in it. The file's own word on signs does not count: each model has its own.
 _WHOLE = {"uchar": (255.0, 1.0), "char": (255.0, 1.0), "ushort": (65535.0, 256.0), "short": (65535.0, 256.0)}
 _SIGNED = {"char": 256.0, "short": 65536.0}
 _REAL = ("float", "double")
