@@ -21,6 +21,7 @@ from imgserve.transfer.faults import (
     SourceTooLarge,
     SourceUnavailable,
 )
+from imgserve.transfer.watch import LOOK_S
 from tests.certificates import Authority
 from tests.contract.transfers import LOOPBACK, Listener, destination, source
 from tests.daemon import wait_until
@@ -145,6 +146,33 @@ async def test_after_the_wait_for_memory_the_clock_goes_on(tmp_path: Path) -> No
             with pytest.raises(SourceUnavailable, match="in time") as caught:
                 await asyncio.wait_for(fetch.finish(), 10)
             assert caught.value.is_retryable
+        finally:
+            await transfers.aclose()
+
+
+async def test_what_waits_in_the_kernel_for_memory_is_no_flood() -> None:
+    """The second of two pictures on one connection: its receive buffer has grown, and holds what nobody reads yet."""
+    picture = bytes(32_000_000)
+
+    def serve(peer: socket.socket) -> None:
+        with suppress(OSError):
+            for pause_s in (0.0, 3 * LOOK_S):
+                peer.recv(4096)
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 32000000\r\n\r\n" + picture[:1000])
+                threading.Event().wait(pause_s)  # the watch counts from its first look
+                peer.sendall(picture[1000:])
+
+    config = Config(allow_networks=LOOPBACK, memory_bytes=len(picture))
+    transfers = Transfers(config, Limits(source_bytes=len(picture)))
+    with Listener(serve) as listener:
+        try:
+            first = await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
+            second = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(second.more(0), 8 * LOOK_S)
+            del first
+            assert (await second.finish()).size == len(picture)
+            assert listener.connections == 1, "the buffer of a new connection is small"
         finally:
             await transfers.aclose()
 

@@ -1,12 +1,15 @@
 """Looks at an HTTP exchange a few times a second, for what libcurl neither limits nor tells. Called by ``curl``.
 
 A connection of an earlier exchange that has been forgotten on its way says nothing any more. And a peer may send much
-that is no body, such as chunk extensions without end: the kernel counts what the socket received (tcp(7), TCP_INFO).
+that is no body, such as chunk extensions without end: the kernel counts what the socket received (tcp(7), TCP_INFO) and
+what of it nobody has read yet.
 """
 
 import asyncio
+import fcntl
 import socket
 import struct
+import termios
 import time
 from collections.abc import Callable
 
@@ -32,7 +35,7 @@ class Watch:
     def __init__(self, break_off: Callable[[pycurl.Curl, Broken], None]) -> None:
         self._break_off = break_off
         self._silent_at_s: dict[Exchange, float] = {}  # by the clock of ``time.monotonic``
-        # The connection's descriptor, what it had received, and the bytes of the body, at the first look at it.
+        # The connection's descriptor, the bytes read from it, and the bytes of the body, at the first look at it.
         self._counts: dict[Exchange, tuple[int, int, int]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -68,21 +71,25 @@ class Watch:
         """
         fd = exchange.curl.getinfo(pycurl.ACTIVESOCKET)
         try:
-            received = _received(fd) if fd >= 0 else 0  # none while a name is looked up
+            read = _read(fd) if fd >= 0 else 0  # none while a name is looked up
         except OSError:
             return False
         count = self._counts.get(exchange)
-        if count is None or fd != count[0] or received < count[1]:
-            count = self._counts[exchange] = fd, received, exchange.body_bytes
-        return received - count[1] > _SPARE_BYTES + _MOST_PER_BODY_BYTE * (exchange.body_bytes - count[2])
+        if count is None or fd != count[0] or read < count[1]:
+            count = self._counts[exchange] = fd, read, exchange.body_bytes
+        return read - count[1] > _SPARE_BYTES + _MOST_PER_BODY_BYTE * (exchange.body_bytes - count[2])
 
 
-def _received(fd: int) -> int:
-    """Raises OSError for what is no TCP socket."""
+def _read(fd: int) -> int:
+    """The bytes that libcurl has read from the socket: of a transfer that waits for memory, megabytes may lie unread in
+    the kernel. Raises OSError for what is no TCP socket.
+    """
     connection = socket.socket(fileno=fd)
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        unread = struct.unpack("=i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0]  # tcp(7): SIOCINQ
     finally:
         connection.detach()
     is_counted = len(info) >= _BYTES_RECEIVED_AT + 8  # since Linux 4.1
-    return int(struct.unpack_from("=Q", info, _BYTES_RECEIVED_AT)[0]) if is_counted else 0
+    received = int(struct.unpack_from("=Q", info, _BYTES_RECEIVED_AT)[0]) if is_counted else 0
+    return max(0, received - int(unread))
