@@ -29,8 +29,8 @@ from tests.daemon import LOOPBACK, Daemon
 from imgserve.imaging.config import Config
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
 
 TARGET_RATIO, TARGET_IDLE_MB = 3.0, 160.0
 SOAK_JOBS = 20_000

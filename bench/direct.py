@@ -22,10 +22,10 @@ from imgserve.blob import Blob
 from imgserve.imaging.config import Config
 from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Resize
-from imgserve.spec.recipe import OutputOptions, Recipe
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Resize
+from imgserve.request.recipe import OutputOptions, Recipe
 
 _WARM_UP = 10
 _PID = os.getpid()

@@ -12,8 +12,8 @@ import sys
 import time
 from multiprocessing.connection import Connection
 
-from imgserve.spec.limits import Limits
-from imgserve.spec.source import Source
+from imgserve.request.limits import Limits
+from imgserve.request.source import Source
 from imgserve.transfer.dispatch import Config, Transfers
 
 _ROUNDS = 9

@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-from imgserve import metrics, states
-from imgserve.cli import parsers
+from imgserve.cli.main import parsers
+from imgserve.request.codes import MEANING
+from imgserve.request.operations import Rasterize, Resize
 from imgserve.settings import load
 from imgserve.settings.options import TOPICS, Option, expected
-from imgserve.spec.codes import MEANING
-from imgserve.spec.operations import Rasterize, Resize
+from imgserve.telemetry import metrics, states
 
 DOCS = Path(__file__).resolve().parent
 PLACE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -75,12 +75,12 @@ def spin(_: object) -> NoReturn:
 
 def main() -> int:
     from imgserve import __main__
-    from imgserve.api import scrape
+    from imgserve.api import metrics
 
     if sys.argv.pop(1) == "thread":
-        setattr(scrape, "_written", spin)  # noqa: B010 - as mypy wants it
+        setattr(metrics, "_written", spin)  # noqa: B010 - as mypy wants it
     else:
-        setattr(scrape, "_look_at_pool", lambda _: time.sleep(3600))  # noqa: B010
+        setattr(metrics, "_look_at_pool", lambda _: time.sleep(3600))  # noqa: B010
     return __main__.main()
 
 

@@ -7,31 +7,31 @@ from pathlib import Path
 
 import msgspec
 
-from imgserve import attempt, intake, runner
-from imgserve.attempt import Attempts
 from imgserve.blob import Blob
-from imgserve.callers import Sharing
-from imgserve.debts import Debts
-from imgserve.delivery import Deliveries
+from imgserve.engine import attempt, intake, runner
+from imgserve.engine.attempt import Attempts
+from imgserve.engine.callers import Sharing
+from imgserve.engine.delivery import Deliveries
+from imgserve.engine.intake import Intake
+from imgserve.engine.outbox import Debts
+from imgserve.engine.placeholder import Config as PlaceholderConfig
+from imgserve.engine.placeholder import Placeholders
+from imgserve.engine.render import Renderer
+from imgserve.engine.runner import Runner
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool
-from imgserve.intake import Intake
-from imgserve.jobs.job import Accepted, PlaceholderResult, PlaceholderState
-from imgserve.jobs.queue import Config as QueueConfig
-from imgserve.jobs.queue import Queue
-from imgserve.placeholder import Config as PlaceholderConfig
-from imgserve.placeholder import Placeholders
-from imgserve.render import Renderer
-from imgserve.runner import Runner
-from imgserve.spec import tags
-from imgserve.spec.destination import Destination, parse_destination
-from imgserve.spec.limits import Limits
-from imgserve.spec.request import FixedOutput
-from imgserve.spec.source import parse_source
+from imgserve.jobs.model import Accepted, PlaceholderResult, PlaceholderState
+from imgserve.jobs.protocol import Config as QueueConfig
+from imgserve.jobs.protocol import Queue
+from imgserve.request import tags
+from imgserve.request.destination import Destination, parse_destination
+from imgserve.request.job import FixedOutput
+from imgserve.request.limits import Limits
+from imgserve.request.source import parse_source
 from imgserve.transfer.dispatch import Config as TransferConfig
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.spool import Store
+from imgserve.transfer.memory import Store
 from tests import pictures
 from tests.queues import SqliteHouse, new_job, output
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import apsw
 
-from imgserve.jobs.committer import rows
-from imgserve.jobs.job import (
+from imgserve.jobs.model import (
     Accepted,
     Claim,
     DebtClaim,
@@ -20,14 +19,15 @@ from imgserve.jobs.job import (
     ResultStatus,
     Settlement,
 )
-from imgserve.jobs.queue import Busy, Config, Denied, Granted, Queue
-from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
-from imgserve.spec.destination import Destination, DestinationKind
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.operations import Resize
-from imgserve.spec.recipe import OutputOptions, Recipe
-from imgserve.spec.request import FixedOutput, OnFailure, Placeholder
-from imgserve.spec.source import Source
+from imgserve.jobs.protocol import Busy, Config, Denied, Granted, Queue
+from imgserve.jobs.sqlite.committer import rows
+from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
+from imgserve.request.destination import Destination, DestinationKind
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.job import FixedOutput, OnFailure, Placeholder
+from imgserve.request.operations import Resize
+from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.source import Source
 
 SOURCE = Source("http://source.test/a.png", "http", "source.test", 80, "/a.png")
 START = 1_000_000.0

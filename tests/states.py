@@ -1,8 +1,8 @@
 """Jobs in every state at once, for the tests of what operators ask of a queue."""
 
-from imgserve.jobs.job import JobStatus
-from imgserve.jobs.queue import Queue
-from imgserve.jobs.view import JobQuery, JobView
+from imgserve.jobs.model import JobStatus
+from imgserve.jobs.protocol import Queue
+from imgserve.jobs.views import JobQuery, JobView
 from tests.queues import KEY, START, accepted, claimed, ended, failed, output, released
 
 OTHER = "http://place.test:80/b.png"

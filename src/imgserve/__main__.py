@@ -12,7 +12,7 @@ CHECK_FAULTS = 2
 def main() -> int:
     fill_standard_streams()
     try:
-        from imgserve import cli
+        from imgserve.cli import main as cli
 
         return cli.main()
     except ImportError as error:

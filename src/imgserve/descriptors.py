@@ -1,6 +1,6 @@
 """File descriptors: how the process's limit is divided, and the fault when none is left.
 
-Connections, kept pictures, transfers and workers need some each. ``service`` asks for the shares at the start.
+Connections, kept pictures, transfers and workers need some each. ``build`` asks for the shares at the start.
 """
 
 import errno

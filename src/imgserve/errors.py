@@ -1,32 +1,32 @@
 """The root of every error that a user may see.
 
     ImgserveError
-    ├─ errors.py             FileUnusable
-    ├─ spec/faults.py        RequestInvalid (101-116)
-    ├─ spec/geometry.py      SourceTooSmall (203), NotSvg (204)
-    ├─ imaging/faults.py     SourceUnreadable (202), SvgInvalid (204), PictureTooLarge (206), RenderTimeout,
-    │                        WorkerDied, NoWorker (301), RenderFailed
-    ├─ transfer/faults.py    SourceUnavailable (201), SourceTooLarge (206), SourceRefused (115),
-    │                        DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown,
-    │                        TransfersBusy, RootUnavailable (301)
-    ├─ descriptors.py        OutOfDescriptors (301)
-    ├─ jobs/queue.py         QueueFull, ShareFull, StorageFailing, DiskFull (301)
-    ├─ jobs/view.py          NoSuchJob, NotRetryable, NotCancellable
-    ├─ delivery.py           Overtaken, ClaimLost, DestinationBusy (301)
-    ├─ attempt.py            SourceIsPlaceholder, AttemptTimeout, AttemptBug
-    ├─ intake.py             Draining (301)
-    ├─ crowd.py              IntakeFull (301)
-    ├─ settings/load.py      SettingsInvalid
-    ├─ service.py            CannotStart
-    ├─ pidfile.py            AlreadyRunning
-    ├─ tracing.py            TracingUnavailable
-    ├─ api/problems.py       BodyNoJob, BodyTooSlow
-    ├─ client.py             NoServer, NotAllowed, Silent, Refused
-    ├─ commands/             NotEnded, RunByAnother, RenderRefused
-    ├─ api/keyfile.py        KeyFileInvalid
-    ├─ api/listener.py       CannotListen
-    ├─ api/protected.py      NotAuthorised (302)
-    └─ api/rate.py           RateLimited (301)
+    ├─ errors.py               FileUnusable
+    ├─ request/faults.py       RequestInvalid (101-116)
+    ├─ request/geometry.py     SourceTooSmall (203), NotSvg (204)
+    ├─ imaging/faults.py       SourceUnreadable (202), SvgInvalid (204), PictureTooLarge (206), RenderTimeout,
+    │                          WorkerDied, NoWorker (301), RenderFailed
+    ├─ transfer/faults.py      SourceUnavailable (201), SourceTooLarge (206), SourceRefused (115),
+    │                          DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown,
+    │                          TransfersBusy, RootUnavailable (301)
+    ├─ descriptors.py          OutOfDescriptors (301)
+    ├─ jobs/protocol.py        QueueFull, ShareFull, StorageFailing, DiskFull (301)
+    ├─ jobs/views.py           NoSuchJob, NotRetryable, NotCancellable
+    ├─ engine/delivery.py      Overtaken, ClaimLost, DestinationBusy (301)
+    ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
+    ├─ engine/intake.py        Draining (301)
+    ├─ engine/admission.py     IntakeFull (301)
+    ├─ settings/load.py        SettingsInvalid
+    ├─ server/build.py         CannotStart
+    ├─ server/pidfile.py       AlreadyRunning
+    ├─ telemetry/tracing.py    TracingUnavailable
+    ├─ api/problems.py         BodyNoJob, BodyTooSlow
+    ├─ cli/control.py          NoServer, NotAllowed, Silent, Refused
+    ├─ cli/                    NotEnded, RunByAnother, RenderRefused
+    ├─ api/keyfile.py          KeyFileInvalid
+    ├─ api/http/listener.py    CannotListen
+    ├─ api/protected.py        NotAuthorised (302)
+    └─ api/rate.py             RateLimited (301)
 
 A class names the kind of fault, once; an instance has the event (``detail``, one sentence for the user, never with a
 credential in it) and the remedy (``hint``).

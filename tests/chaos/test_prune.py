@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from imgserve.jobs.committer import connect
-from imgserve.jobs.sqlite import FILE_NAME
-from imgserve.jobs.sqlite_schema import migrate
+from imgserve.jobs.sqlite.committer import connect
+from imgserve.jobs.sqlite.queue import FILE_NAME
+from imgserve.jobs.sqlite.schema import migrate
 from tests.chaos.lane import Lane
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
 from tests.queues import add_ended

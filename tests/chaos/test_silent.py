@@ -14,12 +14,12 @@ import msgspec
 import pytest
 from examples.receivers import Behaviour, HttpReceiver
 
-from imgserve.jobs.job import Accepted
-from imgserve.jobs.queue import Config
-from imgserve.jobs.sqlite import SqliteQueue
-from imgserve.spec import tags
-from imgserve.spec.destination import parse_destination
-from imgserve.spec.source import parse_source
+from imgserve.jobs.model import Accepted
+from imgserve.jobs.protocol import Config
+from imgserve.jobs.sqlite.queue import SqliteQueue
+from imgserve.request import tags
+from imgserve.request.destination import parse_destination
+from imgserve.request.source import parse_source
 from tests.chaos.judge import entries_of
 from tests.chaos.lane import Lane
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare

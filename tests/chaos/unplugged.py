@@ -113,7 +113,7 @@ def after_power_loss(shadow: Path, data_dir: Path, rng: random.Random) -> int:
 def main() -> int:
     shadow = Path(sys.argv.pop(1))
     disk = _Disk(shadow)
-    from imgserve.cli import main as start  # after the shim, so that no connection goes past it
+    from imgserve.cli.main import main as start  # after the shim, so that no connection goes past it
 
     assert "unplugged" in apsw.vfs_names()
     status = start()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from imgserve.jobs.queue import Queue
+from imgserve.jobs.protocol import Queue
 from tests.queues import SqliteHouse
 
 ENGINES = {"sqlite": SqliteHouse}

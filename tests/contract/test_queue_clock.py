@@ -6,11 +6,11 @@ import apsw
 import pytest
 
 from imgserve.blob import Fingerprint
-from imgserve.jobs.job import PlaceholderResult
-from imgserve.jobs.queue import Config
-from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
-from imgserve.jobs.sqlite_clock import LAST_TRIES_S
-from imgserve.jobs.view import JobQuery
+from imgserve.jobs.model import PlaceholderResult
+from imgserve.jobs.protocol import Config
+from imgserve.jobs.sqlite.clock import LAST_TRIES_S
+from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
+from imgserve.jobs.views import JobQuery
 from tests.queues import START, SqliteHouse, accepted, claimed, due_debts, ended, failed, hold, output, released
 from tests.unit.test_clock import HOUR, Machine
 

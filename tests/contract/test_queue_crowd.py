@@ -7,9 +7,9 @@ import random
 import msgspec
 import pytest
 
-from imgserve.jobs.job import Accepted, Claim, ResultStatus
-from imgserve.jobs.queue import Config, HostRoom, Queue, QueueFull, Work
-from imgserve.spec.request import FixedOutput
+from imgserve.jobs.model import Accepted, Claim, ResultStatus
+from imgserve.jobs.protocol import Config, HostRoom, Queue, QueueFull, Work
+from imgserve.request.job import FixedOutput
 from tests.queues import KEY, START, SqliteHouse, accepted, claimed, ended, new_job, output, released, states_of
 
 SLOW, FAST = "http://slow.test:80", "http://fast.test:80"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from imgserve.jobs.job import DebtOutcome, PlaceholderState, ResultStatus
-from imgserve.jobs.queue import Queue
-from imgserve.spec.request import OnFailure
+from imgserve.jobs.model import DebtOutcome, PlaceholderState, ResultStatus
+from imgserve.jobs.protocol import Queue
+from imgserve.request.job import OnFailure
 from tests.queues import (
     GRANTED,
     KEY,

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from imgserve.jobs.job import Claim
-from imgserve.jobs.queue import Busy, Config, Queue
+from imgserve.jobs.model import Claim
+from imgserve.jobs.protocol import Busy, Config, Queue
 from tests.queues import (
     BUSY,
     GRANTED,

@@ -5,8 +5,8 @@ import asyncio
 import msgspec
 import pytest
 
-from imgserve.jobs.job import Accepted, Adopted, PlaceholderResult
-from imgserve.jobs.queue import Config, Queue, QueueFull
+from imgserve.jobs.model import Accepted, Adopted, PlaceholderResult
+from imgserve.jobs.protocol import Config, Queue, QueueFull
 from tests.queues import (
     BUSY,
     GRANTED,

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from msgspec import structs
 
-from imgserve.jobs.committer import QueueFault
-from imgserve.jobs.job import Accepted, Ended, OutputResult, PlaceholderResult, Settlement
-from imgserve.jobs.queue import Counts, Queue
+from imgserve.jobs.model import Accepted, Ended, OutputResult, PlaceholderResult, Settlement
+from imgserve.jobs.protocol import Counts, Queue
+from imgserve.jobs.sqlite.committer import QueueFault
 from tests.queues import (
     KEY,
     START,

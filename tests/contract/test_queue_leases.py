@@ -2,7 +2,7 @@
 
 import msgspec
 
-from imgserve.jobs.queue import Queue
+from imgserve.jobs.protocol import Queue
 from tests.queues import (
     GRANTED,
     KEY,

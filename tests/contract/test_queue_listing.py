@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from imgserve.jobs.job import JobStatus, OutputResult, Settlement
-from imgserve.jobs.queue import Queue
-from imgserve.jobs.view import JobQuery, NoSuchJob
-from imgserve.spec.destination import DestinationKind
-from imgserve.spec.source import Source
+from imgserve.jobs.model import JobStatus, OutputResult, Settlement
+from imgserve.jobs.protocol import Queue
+from imgserve.jobs.views import JobQuery, NoSuchJob
+from imgserve.request.destination import DestinationKind
+from imgserve.request.source import Source
 from tests.queues import (
     KEY,
     START,

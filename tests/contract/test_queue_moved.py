@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.jobs.datadir import OpenFiles
-from imgserve.jobs.queue import StorageFailing
-from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
+from imgserve.jobs.protocol import StorageFailing
+from imgserve.jobs.sqlite.datadir import OpenFiles
+from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from tests.queues import SqliteHouse, accepted, claimed, ended, output, released
 
 OTHER = output("http://place.test:80/b.png")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from imgserve.jobs.job import JobStatus, OutputResult, Settlement
-from imgserve.jobs.queue import Config, Queue, QueueFull
-from imgserve.jobs.view import NoSuchJob, NotCancellable, NotRetryable
-from imgserve.spec.request import FixedOutput
+from imgserve.jobs.model import JobStatus, OutputResult, Settlement
+from imgserve.jobs.protocol import Config, Queue, QueueFull
+from imgserve.jobs.views import NoSuchJob, NotCancellable, NotRetryable
+from imgserve.request.job import FixedOutput
 from tests.queues import (
     BUSY,
     GRANTED,

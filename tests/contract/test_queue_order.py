@@ -2,8 +2,8 @@
 
 import pytest
 
-from imgserve.jobs.job import Intent, PlaceholderState
-from imgserve.jobs.queue import Busy, Queue
+from imgserve.jobs.model import Intent, PlaceholderState
+from imgserve.jobs.protocol import Busy, Queue
 from tests.queues import (
     GRANTED,
     KEY,

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from imgserve.jobs.job import OPERATOR, Accepted, Claim, PlaceholderState
-from imgserve.jobs.queue import Busy, Config, Granted, Queue
-from imgserve.jobs.view import JobQuery, NotRetryable
-from imgserve.spec.request import FixedOutput, OnFailure
+from imgserve.jobs.model import OPERATOR, Accepted, Claim, PlaceholderState
+from imgserve.jobs.protocol import Busy, Config, Granted, Queue
+from imgserve.jobs.views import JobQuery, NotRetryable
+from imgserve.request.job import FixedOutput, OnFailure
 from tests.queues import (
     GRANTED,
     KEY,

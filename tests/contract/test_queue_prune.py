@@ -9,13 +9,13 @@ from pathlib import Path
 import apsw
 import pytest
 
-from imgserve.jobs.committer import connect, rows
-from imgserve.jobs.datadir import DataDirectoryInUse
-from imgserve.jobs.queue import Config, StorageFailing
-from imgserve.jobs.sqlite import FILE_NAME
-from imgserve.jobs.sqlite_compact import NEW_NAME, compact
-from imgserve.jobs.sqlite_prune import STEP_S, Place, step
-from imgserve.jobs.sqlite_schema import migrate
+from imgserve.jobs.protocol import Config, StorageFailing
+from imgserve.jobs.sqlite.committer import connect, rows
+from imgserve.jobs.sqlite.compact import NEW_NAME, compact
+from imgserve.jobs.sqlite.datadir import DataDirectoryInUse
+from imgserve.jobs.sqlite.prune import STEP_S, Place, step
+from imgserve.jobs.sqlite.queue import FILE_NAME
+from imgserve.jobs.sqlite.schema import migrate
 from tests.queues import START, SqliteHouse, accepted, add_ended, due_debts, failed, output, pruned, released
 
 CONFIG = Config(min_free_disk_bytes=0)
@@ -91,7 +91,7 @@ def test_a_pass_looks_once_at_those_that_still_owe(db: apsw.Connection) -> None:
 def test_a_step_ends_when_its_time_is_over(db: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at the clock finds it a millisecond later."""
     now = iter(range(1_000_000))
-    monkeypatch.setattr("imgserve.jobs.sqlite_prune.time.perf_counter", lambda: next(now) / 1000)
+    monkeypatch.setattr("imgserve.jobs.sqlite.prune.time.perf_counter", lambda: next(now) / 1000)
     add_ended(db, 100, "succeeded", START)
     with db:
         first = step(db, Place(), CONFIG, LATER)

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from imgserve.jobs.job import Accepted, Claim, DebtClaim, Intent, OutputResult, PlaceholderResult, Settlement
-from imgserve.jobs.queue import Busy, Denied, Granted, Queue
-from imgserve.jobs.view import NotCancellable, NotRetryable
-from imgserve.spec.request import FixedOutput
+from imgserve.jobs.model import Accepted, Claim, DebtClaim, Intent, OutputResult, PlaceholderResult, Settlement
+from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
+from imgserve.jobs.views import NotCancellable, NotRetryable
+from imgserve.request.job import FixedOutput
 from tests.queues import START, SqliteHouse, failure_of, final_of, new_job, output, placeholder_of
 
 PLACES = ("http://place.test:80/a.png", "http://place.test:80/b.png")

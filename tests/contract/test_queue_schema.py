@@ -7,15 +7,15 @@ import apsw
 import msgspec
 import pytest
 
-from imgserve.jobs.committer import rows
-from imgserve.jobs.job import Accepted
-from imgserve.jobs.queue import Config, StorageFailing
-from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
-from imgserve.jobs.sqlite_inspect import inspect
-from imgserve.jobs.sqlite_schema import SCHEMA_VERSION
-from imgserve.spec import tags
-from imgserve.spec.destination import hosts_of, parse_destination
-from imgserve.spec.request import FixedOutput
+from imgserve.jobs.model import Accepted
+from imgserve.jobs.protocol import Config, StorageFailing
+from imgserve.jobs.sqlite.committer import rows
+from imgserve.jobs.sqlite.inspect import inspect
+from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
+from imgserve.jobs.sqlite.schema import SCHEMA_VERSION
+from imgserve.request import tags
+from imgserve.request.destination import hosts_of, parse_destination
+from imgserve.request.job import FixedOutput
 from tests.queues import (
     GRANTED,
     OVERTAKEN,
@@ -61,7 +61,7 @@ def version_5(directory: Path, *outputs: tuple[FixedOutput, bytes], written: int
     version_1(directory)
     db = apsw.Connection(str(directory / FILE_NAME))
     for step in range(2, 6):
-        db.execute((resources.files("imgserve.jobs") / f"schema_{step}.sql").read_text())
+        db.execute((resources.files("imgserve.jobs.sqlite") / f"schema_{step}.sql").read_text())
     db.execute("PRAGMA user_version = 5")
     db.execute("DELETE FROM output")
     for number, (place, stored) in enumerate(outputs, 2):

@@ -11,11 +11,11 @@ import apsw
 import msgspec
 import pytest
 
-from imgserve.jobs.committer import QueueFault
-from imgserve.jobs.datadir import DataDirectoryInUse
-from imgserve.jobs.job import Accepted
-from imgserve.jobs.queue import Config, Queue, QueueFull, StorageFailing
-from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
+from imgserve.jobs.model import Accepted
+from imgserve.jobs.protocol import Config, Queue, QueueFull, StorageFailing
+from imgserve.jobs.sqlite.committer import QueueFault
+from imgserve.jobs.sqlite.datadir import DataDirectoryInUse
+from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from tests.queues import KEY, START, SqliteHouse, accepted, claimed, ended, new_job, output, released
 
 ROOMY = Config(min_free_disk_bytes=0)

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from imgserve.jobs.job import Accepted, Claim
-from imgserve.jobs.queue import Config, HostRoom, Queue
+from imgserve.jobs.model import Accepted, Claim
+from imgserve.jobs.protocol import Config, HostRoom, Queue
 from tests.queues import START, SqliteHouse, due_debts, ended, new_job, output, states_of
 
 HOST = "http://place.test:80"

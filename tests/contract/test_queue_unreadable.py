@@ -9,11 +9,11 @@ import apsw
 import msgspec
 import pytest
 
-from imgserve.jobs.queue import Config, Queue
-from imgserve.jobs.sqlite import FILE_NAME, SqliteQueue
-from imgserve.jobs.sqlite_inspect import inspect
-from imgserve.jobs.view import JobQuery
-from imgserve.spec.facts import Size
+from imgserve.jobs.protocol import Config, Queue
+from imgserve.jobs.sqlite.inspect import inspect
+from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
+from imgserve.jobs.views import JobQuery
+from imgserve.request.imageinfo import Size
 from tests.queues import (
     KEY,
     START,

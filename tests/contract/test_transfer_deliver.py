@@ -14,8 +14,8 @@ from examples.ftp_receiver import FtpReceiver
 from examples.receivers import HttpReceiver
 
 from imgserve.blob import Blob
-from imgserve.spec.destination import Destination
-from imgserve.spec.limits import Limits
+from imgserve.request.destination import Destination
+from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import (
     DeliveryFailed,

@@ -8,7 +8,7 @@ import pytest
 from examples.receivers import Behaviour, HttpReceiver
 
 from imgserve.blob import Blob
-from imgserve.spec.limits import Limits
+from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import (
     DeliveryFailed,

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.spec.limits import Limits
+from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
 from tests.contract.transfers import LOOPBACK, Listener, destination, read_page, source, write

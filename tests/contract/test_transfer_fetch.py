@@ -13,15 +13,15 @@ import pytest
 from examples.ftp_receiver import FtpReceiver
 from examples.receivers import Behaviour, HttpReceiver
 
-from imgserve.spec.limits import Limits
-from imgserve.spec.url import parse
+from imgserve.request.limits import Limits
+from imgserve.request.url import parse
+from imgserve.transfer.client.watch import LOOK_S
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import (
     SourceRefused,
     SourceTooLarge,
     SourceUnavailable,
 )
-from imgserve.transfer.watch import LOOK_S
 from tests.certificates import Authority
 from tests.contract.transfers import LOOPBACK, Listener, destination, source
 from tests.daemon import wait_until

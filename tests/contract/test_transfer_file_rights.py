@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.transfer import file_write
-from imgserve.transfer.roots import Roots
+from imgserve.transfer.protocols import file_write
+from imgserve.transfer.protocols.roots import Roots
 from tests.contract.transfers import write
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.spec.limits import Limits
+from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed
 from tests.contract.transfers import LOOPBACK, destination, read_page, write

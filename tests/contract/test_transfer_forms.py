@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.spec.limits import Limits
+from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed
 from tests.certificates import Authority

@@ -17,7 +17,7 @@ import pytest
 from examples.ftp_receiver import FtpReceiver
 
 from imgserve.blob import Blob
-from imgserve.spec.limits import Limits
+from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
 from tests.certificates import Authority

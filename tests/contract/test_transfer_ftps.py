@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.spec.destination import parse_destination
-from imgserve.spec.limits import Limits
-from imgserve.spec.source import parse_source
-from imgserve.spec.tags import EXAMPLE
+from imgserve.request.destination import parse_destination
+from imgserve.request.limits import Limits
+from imgserve.request.source import parse_source
+from imgserve.request.tags import EXAMPLE
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceUnavailable
 from tests.certificates import Authority

@@ -10,13 +10,13 @@ import pytest
 from examples.receivers import Behaviour, HttpReceiver
 
 from imgserve.blob import Blob
-from imgserve.spec.limits import Limits
-from imgserve.transfer.call import Call
-from imgserve.transfer.curl import Client
+from imgserve.request.limits import Limits
+from imgserve.transfer.client.call import Call
+from imgserve.transfer.client.curl import Client
+from imgserve.transfer.client.handle import Pace
 from imgserve.transfer.dispatch import Config, Transfers, Write
 from imgserve.transfer.faults import Broken, DestinationRefused, SourceRefused, SourceUnavailable
 from imgserve.transfer.guard import Guard, Refusal, parse_network
-from imgserve.transfer.handle import Pace
 from tests.contract.transfers import Listener, destination, say_hello, source
 
 PICTURE = bytes(range(256)) * 3000

@@ -10,10 +10,10 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.spec.limits import Limits
+from imgserve.request.limits import Limits
+from imgserve.transfer.client.watch import LOOK_S
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryUnknown, SourceUnavailable
-from imgserve.transfer.watch import LOOK_S
 from tests.contract.transfers import LOOPBACK, destination, read_page, source, write
 
 PICTURE = b"picture" * 1000

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.spec.destination import parse_destination
-from imgserve.spec.faults import RequestInvalid
-from imgserve.spec.limits import Limits
-from imgserve.spec.tags import EXAMPLE
+from imgserve.request.destination import parse_destination
+from imgserve.request.faults import RequestInvalid
+from imgserve.request.limits import Limits
+from imgserve.request.tags import EXAMPLE
+from imgserve.transfer.client.handle import parse_referer
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
-from imgserve.transfer.handle import parse_referer
 from tests.contract.transfers import LOOPBACK, destination, source, write
 
 PICTURE = b"picture" * 1000

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import pycurl
 import pytest
 
-from imgserve.transfer.call import Call
-from imgserve.transfer.exchange import Exchange
+from imgserve.transfer.client.call import Call
+from imgserve.transfer.client.exchange import Exchange
+from imgserve.transfer.client.multi import Multi
+from imgserve.transfer.client.watch import Watch
 from imgserve.transfer.faults import Broken
 from imgserve.transfer.guard import Guard
-from imgserve.transfer.multi import Multi
-from imgserve.transfer.watch import Watch
 from tests.sizes import PATIENCE_S
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from imgserve.spec import tags
-from imgserve.spec.destination import Destination, parse_destination
-from imgserve.spec.limits import Limits
+from imgserve.request import tags
+from imgserve.request.destination import Destination, parse_destination
+from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 
 

@@ -9,10 +9,10 @@ from examples.ftp_receiver import FtpReceiver
 from examples.receivers import Behaviour, HttpReceiver
 
 from imgserve.blob import Blob
-from imgserve.spec.limits import Limits
+from imgserve.request.limits import Limits
+from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused, SourceUnavailable
-from imgserve.transfer.proxy import parse_proxy
 from tests.certificates import Authority
 from tests.contract.transfers import LOOPBACK, destination, read_page, source, write
 from tests.proxying import LittleProxy

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.spec.limits import Limits
-from imgserve.transfer import location
+from imgserve.request.limits import Limits
+from imgserve.transfer.client import location
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import SourceRefused, SourceUnavailable
 from tests.contract.transfers import LOOPBACK, Listener, source

@@ -14,14 +14,14 @@ import msgspec
 import pytest
 
 from imgserve.blob import Blob, Fingerprint
-from imgserve.spec import tags
-from imgserve.spec.destination import Destination, parse_destination
-from imgserve.spec.faults import RequestInvalid
-from imgserve.spec.limits import Limits
-from imgserve.spec.source import parse_source
-from imgserve.transfer import file
+from imgserve.request import tags
+from imgserve.request.destination import Destination, parse_destination
+from imgserve.request.faults import RequestInvalid
+from imgserve.request.limits import Limits
+from imgserve.request.source import parse_source
 from imgserve.transfer.dispatch import Config, Transfers, Write
 from imgserve.transfer.faults import DeliveryFailed, NotOurs, RootUnavailable, SourceUnavailable
+from imgserve.transfer.protocols import file
 from tests.contract.transfers import source, write
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")

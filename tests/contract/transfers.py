@@ -7,10 +7,10 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from imgserve.imaging.worker.html import page as html
-from imgserve.spec.destination import Destination
-from imgserve.spec.page import Page
-from imgserve.spec.source import Source
-from imgserve.transfer import location
+from imgserve.request.destination import Destination
+from imgserve.request.page import Page
+from imgserve.request.source import Source
+from imgserve.transfer.client import location
 from imgserve.transfer.dispatch import Write
 
 LOOPBACK = ("127.0.0.0/8",)

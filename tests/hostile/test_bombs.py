@@ -16,10 +16,10 @@ from imgserve.imaging.config import Config
 from imgserve.imaging.faults import PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize, Resize
-from imgserve.spec.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import RASTER, cut, flat, gif, webp_film
 from tests.hostile.bombs_svg import SVG, comments, doubled

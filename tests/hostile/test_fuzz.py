@@ -20,10 +20,10 @@ from imgserve.blob import Blob
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
 from imgserve.imaging.messages import Failed, Probed, ProbeRequest, RenderRequest, RenderTask, Written
 from imgserve.imaging.process import Child, WorkerOptions, start_child
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize, Resize
-from imgserve.spec.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
 from tests.daemon import Daemon
 from tests.hostile import mutants
 from tests.sizes import Figures, sized

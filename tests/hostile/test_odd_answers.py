@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.spec.limits import Limits
+from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import TransferError
 from tests.contract.transfers import LOOPBACK, Listener, destination, read_page, source, write

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from imgserve import pages
+from imgserve.engine import pages
 from imgserve.imaging.config import Config
 from imgserve.imaging.pool import Pool
-from imgserve.spec.limits import Limits
-from imgserve.spec.page import Page
+from imgserve.request.limits import Limits
+from imgserve.request.page import Page
 from imgserve.transfer.faults import DeliveryFailed
 from imgserve.transfer.write import Write, WriteState
 from tests import pictures

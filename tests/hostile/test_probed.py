@@ -16,11 +16,12 @@ from imgserve.imaging.config import Config
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
-from imgserve.imaging.worker import svgsize, vips
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize
-from imgserve.spec.recipe import OutputOptions, Recipe
+from imgserve.imaging.worker import vips
+from imgserve.imaging.worker.svg import sizing
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize
+from imgserve.request.recipe import OutputOptions, Recipe
 from tests import pictures
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import webp_film
@@ -96,7 +97,7 @@ async def test_without_the_watch_a_drawing_is_measured_to_the_end(pool: Pool) ->
     vips.configure()
     data = sizeless(doubled(5))
     started = time.process_time()
-    assert svgsize.natural_size(data) == (900, 900)
+    assert sizing.natural_size(data) == (900, 900)
     assert time.process_time() - started > MOST_CPU_S
     cost, refused = await least_cost_of_probe(pool, data)
     assert cost < MOST_CPU_S
@@ -156,10 +157,10 @@ UNWATCHED = """
 import sys
 from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.worker import pipeline, vips
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize
-from imgserve.spec.recipe import OutputOptions, Recipe
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize
+from imgserve.request.recipe import OutputOptions, Recipe
 vips.configure()
 recipe = Recipe((Rasterize(),), OutputOptions(format="png"))
 pipeline.render(sys.stdin.buffer.read(), RenderTask(recipe, Size(64, 48)), Limits(), 1)

@@ -148,7 +148,7 @@ def test_a_fault_at_intake_shows_none(tmp_path: Path) -> None:
         Daemon(tmp_path / "data", *LOOPBACK, "--log-level", "debug") as server,
     ):
         assert "dstURL" in server.post(first_job(web, ftp)).body, "without the fault it is taken"
-        run_inside(server.pid, "import imgserve.spec.recipe as recipe\nrecipe.MEDIA_TYPE.clear()")
+        run_inside(server.pid, "import imgserve.request.recipe as recipe\nrecipe.MEDIA_TYPE.clear()")
         reply = server.post({**first_job(web, ftp), "args": {"width": 21, "height": 15, "method": "PUT"}})
         wait_until(lambda: "intake_bug" in server.log)
         server.stop()

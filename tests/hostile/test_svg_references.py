@@ -13,10 +13,10 @@ from imgserve.imaging.config import Config
 from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.worker import sandbox
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize
-from imgserve.spec.recipe import OutputOptions, Recipe
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize
+from imgserve.request.recipe import OutputOptions, Recipe
 from tests.contract.transfers import Listener
 from tests.pictures import encoded, scene, svg
 from tests.service.conftest import opened

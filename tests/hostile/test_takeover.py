@@ -22,7 +22,7 @@ from imgserve.imaging.faults import RenderTimeout, WorkerDied
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.process import CannotStartWorker, WorkerOptions
 from imgserve.imaging.template import Template
-from imgserve.spec.limits import Limits
+from imgserve.request.limits import Limits
 from tests.chaos.gauges import resident_bytes
 from tests.hostile.takeover import take_over
 from tests.hostile.test_live_worker import READ_FOUND, run_inside

@@ -7,7 +7,7 @@ import pytest
 from examples.receivers import Behaviour, HttpReceiver
 from PIL import Image
 
-from imgserve.spec.codes import MEANING
+from imgserve.request.codes import MEANING
 from tests.daemon import wait_until
 from tests.pictures import scene
 from tests.service.conftest import World, opened

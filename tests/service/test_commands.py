@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.cli import main
+from imgserve.cli.main import main
 from tests.chaos.sources import BROKEN
 from tests.operating import Operator, command
 from tests.service.conftest import World, opened

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from imgserve import pidfile
-from imgserve.cli import main
+from imgserve.cli.main import main
+from imgserve.server import pidfile
 from tests.chaos.judge import entries_of
 from tests.chaos.sources import Sources
 from tests.daemon import LOOPBACK, wait_until

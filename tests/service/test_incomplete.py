@@ -56,7 +56,7 @@ def test_every_requirement_is_tried() -> None:
     assert names == set(MODULES) | NOT_AT_ONCE
 
 
-@pytest.mark.parametrize("module", ["imgserve.settings.load", "imgserve.cli", "imgserve.check.report"])
+@pytest.mark.parametrize("module", ["imgserve.settings.load", "imgserve.cli.main", "imgserve.cli.check.report"])
 def test_commands_load_no_server(module: str) -> None:
     """Each of these costs as much as all the rest of a command."""
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"

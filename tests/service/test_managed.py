@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve import pidfile
+from imgserve.server import pidfile
 from tests.daemon import Daemon, wait_until
 from tests.operating import Operator, command
 from tests.service.test_daemon import House
@@ -136,7 +136,7 @@ def test_a_server_that_hangs_is_told_and_killed(tmp_path: Path) -> None:
 
 @needs_root
 def test_another_users_server_is_unknown_to_us(tmp_path: Path) -> None:
-    code = "import os, sys; from imgserve.cli import main; os.setgid(65534); os.setuid(65534); sys.exit(main())"
+    code = "import os, sys; from imgserve.cli.main import main; os.setgid(65534); os.setuid(65534); sys.exit(main())"
     with Daemon(tmp_path / "data") as server:
         tmp_path.chmod(0o755)
         for place in server.data_dir.parents[:-2]:
@@ -161,7 +161,7 @@ def test_a_starting_server_is_no_stranger(tmp_path: Path) -> None:
     data = tmp_path / "data"
     lookers: Sequence[subprocess.Popen[bytes]] = [
         subprocess.Popen(
-            [sys.executable, "-c", f"from pathlib import Path\nfrom imgserve import owner\n"
+            [sys.executable, "-c", f"from pathlib import Path\nfrom imgserve.cli import owner\n"
              f"while owner.look(Path({str(data)!r})).state != 'running': pass"]
         )
         for _ in range(2)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.jobs.sqlite import FILE_NAME
+from imgserve.jobs.sqlite.queue import FILE_NAME
 from tests.daemon import LOOPBACK, Daemon, wait_until
 from tests.service.conftest import put_pictures
 

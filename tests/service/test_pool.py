@@ -25,11 +25,11 @@ from imgserve.imaging.faults import NoWorker, PictureTooLarge, RenderTimeout, So
 from imgserve.imaging.messages import Drawing, RenderTask
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.imaging.process import Child
-from imgserve.imaging.worker import turbojpeg
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize, Resize
-from imgserve.spec.recipe import OutputOptions, Recipe
+from imgserve.imaging.worker.formats import turbojpeg
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.recipe import OutputOptions, Recipe
 from tests import pictures
 from tests.chaos.gauges import Spent
 from tests.sizes import PATIENCE_S
@@ -340,7 +340,7 @@ def test_workers_end_with_their_parent(isolation: Isolation) -> None:
         "import asyncio, os\n"
         "from imgserve.imaging.config import Config\n"
         "from imgserve.imaging.pool import Pool\n"
-        "from imgserve.spec.limits import Limits\n"
+        "from imgserve.request.limits import Limits\n"
         "async def main():\n"
         f"    pool = Pool(Config(workers=1, isolation={isolation!r}), Limits())\n"
         "    await pool.start()\n"

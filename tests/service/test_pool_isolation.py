@@ -14,8 +14,8 @@ from imgserve.blob import Blob
 from imgserve.imaging.config import Config, Isolation
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
 from tests.service.test_pool import PHOTO, TASK, until
 
 MOST = 22  # processes, of one worker and any number of principals

@@ -16,10 +16,10 @@ from imgserve.imaging.faults import WorkerDied
 from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.process import WorkerOptions
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize, Resize
-from imgserve.spec.recipe import OutputOptions, Recipe
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.recipe import OutputOptions, Recipe
 from tests import pictures
 from tests.hostile.test_live_worker import run_inside
 from tests.service.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, exists, patient, until, works

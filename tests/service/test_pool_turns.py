@@ -11,8 +11,8 @@ from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
 from tests.service.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, until
 from tests.sizes import PATIENCE_S
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.cli import main
-from imgserve.jobs.committer import connect
-from imgserve.jobs.sqlite import FILE_NAME
+from imgserve.cli.main import main
+from imgserve.jobs.sqlite.committer import connect
+from imgserve.jobs.sqlite.queue import FILE_NAME
 from tests.daemon import LOOPBACK, Daemon
 
 

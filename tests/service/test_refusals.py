@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from imgserve.api.refusals import Refusals, told
-from imgserve.jobs.view import MAX_REFUSALS
-from imgserve.spec.faults import RequestInvalid
+from imgserve.jobs.views import MAX_REFUSALS
+from imgserve.request.faults import RequestInvalid
 from tests.daemon import Daemon, wait_until
 from tests.operating import Operator, ask
 from tests.service.conftest import put_pictures

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.cli import main
+from imgserve.cli.main import main
 from tests.operating import command
 from tests.pictures import encoded, scene, svg
 from tests.service.conftest import opened

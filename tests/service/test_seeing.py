@@ -12,7 +12,7 @@ import pytest
 from examples.receivers import Behaviour, HttpReceiver
 from prometheus_client.parser import text_string_to_metric_families
 
-from imgserve import metrics
+from imgserve.telemetry import metrics
 from tests.daemon import LOOPBACK, Daemon, wait_until
 from tests.processes import workers
 from tests.service.conftest import put_pictures

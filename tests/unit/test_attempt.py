@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imgserve.attempt import Config
 from imgserve.blob import Blob
-from imgserve.jobs.job import Intent
-from imgserve.placeholder import digest
+from imgserve.engine.attempt import Config
+from imgserve.engine.placeholder import digest
+from imgserve.jobs.model import Intent
 from tests.plant import Plant, plant, put_to
 from tests.queues import GRANTED, accepted, claimed
 from tests.stalling import LONG_S, Receiver

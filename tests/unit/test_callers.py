@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from imgserve.callers import FULL_FOR_S, Caller, Sharing, Turn
-from imgserve.crowd import IntakeFull
-from imgserve.jobs.queue import ShareFull
+from imgserve.engine.admission import IntakeFull
+from imgserve.engine.callers import FULL_FOR_S, Caller, Sharing, Turn
+from imgserve.jobs.protocol import ShareFull
 
 FLOOD, CALM = Caller("flood", "flood", is_sharing=True), Caller("calm", "calm", is_sharing=True)
 ALONE = Caller("@local", "local")

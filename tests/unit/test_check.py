@@ -11,13 +11,13 @@ from xml.parsers import expat
 import msgspec
 import pytest
 
-from imgserve import owner
 from imgserve.api.config import Config as ApiConfig
-from imgserve.check import certificates, exposure, files, installation, libraries, machine, mounts, storage
-from imgserve.check.finding import Finding
-from imgserve.jobs.committer import connect
-from imgserve.jobs.sqlite import FILE_NAME
-from imgserve.jobs.sqlite_inspect import inspect
+from imgserve.cli import owner
+from imgserve.cli.check import certificates, exposure, files, installation, libraries, machine, mounts, storage
+from imgserve.cli.check.finding import Finding
+from imgserve.jobs.sqlite.committer import connect
+from imgserve.jobs.sqlite.inspect import inspect
+from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.settings.load import Settings
 from tests.certificates import Authority
 from tests.queues import START, SqliteHouse, accepted, claimed, ended, failed, released

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.client import SOCKET_NAME, Client, Refused, job_path
-from imgserve.jobs.view import JobView
+from imgserve.cli.control import SOCKET_NAME, Client, Refused, job_path
+from imgserve.jobs.views import JobView
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.delivery import REMEMBER_S, SLOW_AFTER_S, ClaimLost, Deliveries, Overtaken, Underway
-from imgserve.jobs.job import OPERATOR, Accepted, Intent, OutputResult, PlaceholderResult, Settlement
-from imgserve.jobs.queue import Config as QueueConfig
-from imgserve.jobs.queue import Queue
-from imgserve.spec import tags
-from imgserve.spec.destination import Destination, parse_destination
-from imgserve.spec.limits import Limits
-from imgserve.spec.request import FixedOutput
+from imgserve.engine.delivery import REMEMBER_S, SLOW_AFTER_S, ClaimLost, Deliveries, Overtaken, Underway
+from imgserve.jobs.model import OPERATOR, Accepted, Intent, OutputResult, PlaceholderResult, Settlement
+from imgserve.jobs.protocol import Config as QueueConfig
+from imgserve.jobs.protocol import Queue
+from imgserve.request import tags
+from imgserve.request.destination import Destination, parse_destination
+from imgserve.request.job import FixedOutput
+from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused
 from tests.queues import GRANTED, SqliteHouse, accepted, claimed, due_debts, ended, failure_of, final_of, output

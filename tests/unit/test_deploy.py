@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from imgserve.request.classic import parse
 from imgserve.settings import load
 from imgserve.settings.options import BY_NAME, VARIABLE_PREFIX
 from imgserve.settings.read import BOOT_ID
-from imgserve.spec.classic import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from imgserve.intake import _digest
-from imgserve.spec.classic import parse
+from imgserve.engine.intake import _digest
+from imgserve.request.classic import parse
 
 EX = "http://192.168.1.10/wikipedia/en/7/70/Ex.png"
 SIZE = {"width": 200, "height": 120}

@@ -14,13 +14,13 @@ from typing import get_args
 
 import pytest
 
-from imgserve import metrics
-from imgserve.cli import parsers
-from imgserve.jobs.job import JobStatus, OutputStatus
-from imgserve.spec import classic
-from imgserve.spec.codes import MEANING
-from imgserve.spec.request import RequestInvalid
-from imgserve.transfer.call import Method
+from imgserve.cli.main import parsers
+from imgserve.jobs.model import JobStatus, OutputStatus
+from imgserve.request import classic
+from imgserve.request.codes import MEANING
+from imgserve.request.job import RequestInvalid
+from imgserve.telemetry import metrics
+from imgserve.transfer.client.call import Method
 from tests.pages import jobs_in
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from imgserve.callers import Caller
-from imgserve.intake import Answer
-from imgserve.spec.destination import parse_destination
-from imgserve.spec.operations import Operation, Rasterize, Resize
-from imgserve.spec.recipe import OutputOptions, Recipe
-from imgserve.spec.request import JobRequest, OutputRequest, RequestInvalid
-from imgserve.spec.source import parse_source
+from imgserve.engine.callers import Caller
+from imgserve.engine.intake import Answer
+from imgserve.request.destination import parse_destination
+from imgserve.request.job import JobRequest, OutputRequest, RequestInvalid
+from imgserve.request.operations import Operation, Rasterize, Resize
+from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.source import parse_source
 from tests.plant import Plant, plant
 from tests.stalling import LONG_S, Receiver
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from imgserve import logs
+from imgserve.telemetry import logs
 from tests.daemon import wait_until
 
 

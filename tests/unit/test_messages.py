@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.cli import main
-from imgserve.spec.classic import ParseError, parse
-from imgserve.spec.faults import RequestInvalid
+from imgserve.cli.main import main
+from imgserve.request.classic import ParseError, parse
+from imgserve.request.faults import RequestInvalid
 from tests.unit.test_settings import faults
 
 

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from imgserve.engine.placeholder import Config, Placeholders
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool
-from imgserve.placeholder import Config, Placeholders
-from imgserve.spec.limits import Limits
+from imgserve.request.limits import Limits
 from tests.queues import output
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imgserve import delivery
-from imgserve.jobs.job import Intent
+from imgserve.engine import delivery
+from imgserve.jobs.model import Intent
 from tests.plant import Plant, plant, put_to
 from tests.queues import GRANTED, accepted, claimed
 from tests.stalling import LONG_S, Receiver

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from imgserve import failpoint
-from imgserve.logfile import Config as LogConfig
+from imgserve.server.logfile import Config as LogConfig
 from imgserve.settings import read
 from imgserve.settings.load import Settings, SettingsInvalid, add_flags, config_file, load
 from imgserve.settings.options import BY_NAME, BY_TARGET, CONFIG, OPTIONS, Option

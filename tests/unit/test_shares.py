@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from imgserve.crowd import IntakeFull
-from imgserve.shares import Part, Parts, Shares
+from imgserve.engine.admission import IntakeFull
+from imgserve.engine.shares import Part, Parts, Shares
 
 
 def part(key: str, turns: int = 1, places: int = 100) -> Part:

@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from imgserve import states
-from imgserve.metrics import STATE
-from imgserve.states import KINDS, State, States, is_refusing, status_of
+from imgserve.telemetry import states
+from imgserve.telemetry.metrics import STATE
+from imgserve.telemetry.states import KINDS, State, States, is_refusing, status_of
 
 FULL = State("disk_full", "less than 5 MB are free")
 

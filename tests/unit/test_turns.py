@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from imgserve.turns import limit, waiting
+from imgserve.timeout import limit, waiting
 
 
 async def test_a_wait_is_not_charged() -> None:

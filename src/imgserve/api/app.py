@@ -14,18 +14,18 @@ from litestar import Litestar, MediaType, Request, get
 from imgserve.api.auth import App, Guarded, Keys, Receive, Scope, Send
 from imgserve.api.classic import Classic, Refuser
 from imgserve.api.config import Config
-from imgserve.api.cors import Cors
-from imgserve.api.headers import page
 from imgserve.api.health import health_handler
+from imgserve.api.http.cors import Cors
+from imgserve.api.http.headers import page
+from imgserve.api.metrics import metrics_handler
 from imgserve.api.problems import HANDLERS
 from imgserve.api.protected import Protected
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
-from imgserve.api.scrape import metrics_handler
+from imgserve.engine.intake import Intake
 from imgserve.imaging.pool import Pool
-from imgserve.intake import Intake
-from imgserve.jobs.queue import Queue
-from imgserve.states import States
+from imgserve.jobs.protocol import Queue
+from imgserve.telemetry.states import States
 from imgserve.transfer.dispatch import Transfers
 
 

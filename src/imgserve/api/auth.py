@@ -10,7 +10,7 @@ from typing import Any
 
 from imgserve.api.keyfile import Key
 from imgserve.api.protected import NotAuthorised, Protected
-from imgserve.callers import Caller
+from imgserve.engine.callers import Caller
 from imgserve.errors import ImgserveError
 
 Scope = dict[str, Any]  # ASGI's own shape

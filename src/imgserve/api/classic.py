@@ -7,16 +7,17 @@ import asyncio
 
 import msgspec
 
-from imgserve import failpoint, logs, metrics, tracing
+from imgserve import failpoint
 from imgserve.api.auth import Receive, Scope, Send
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals, told
-from imgserve.callers import Caller
+from imgserve.engine.callers import Caller
+from imgserve.engine.intake import Answer, Intake
 from imgserve.errors import ImgserveError
-from imgserve.intake import Answer, Intake
-from imgserve.jobs.queue import StorageFailing
-from imgserve.spec.classic import ParseError, parse
-from imgserve.spec.request import FixedOutput, JobRequest, RequestInvalid
+from imgserve.jobs.protocol import StorageFailing
+from imgserve.request.classic import ParseError, parse
+from imgserve.request.job import FixedOutput, JobRequest, RequestInvalid
+from imgserve.telemetry import logs, metrics, tracing
 
 PARSE_ERROR = b'{"msg":"request parse error"}'
 RETRY_AFTER_S = 5  # where nobody knows better

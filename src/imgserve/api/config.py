@@ -2,9 +2,9 @@
 
 import msgspec
 
-from imgserve.api.cors import parse_origin
+from imgserve.api.http.cors import parse_origin
+from imgserve.api.http.tls import Certificate, CertificateInvalid
 from imgserve.api.keyfile import Key
-from imgserve.api.tls import Certificate, CertificateInvalid
 
 
 class Config(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from imgserve.imaging.pool import Pool
-from imgserve.states import States, is_refusing, status_of
+from imgserve.telemetry.states import States, is_refusing, status_of
 
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):

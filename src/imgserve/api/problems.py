@@ -7,9 +7,9 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from imgserve import logs
 from imgserve.errors import ImgserveError
-from imgserve.spec.faults import RequestInvalid
+from imgserve.request.faults import RequestInvalid
+from imgserve.telemetry import logs
 
 HTTP_METHOD_NOT_ALLOWED = 405
 CONTENT_TYPE = "application/problem+json"

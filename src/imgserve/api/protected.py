@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from imgserve.errors import ImgserveError
-from imgserve.states import State
+from imgserve.telemetry.states import State
 
 KEY_HINT = "start the server with --api-key-file and send Authorization: Bearer KEY"
 

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 
-from imgserve.callers import Caller
+from imgserve.engine.callers import Caller
 from imgserve.errors import ImgserveError
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from imgserve import logs
-from imgserve.callers import Caller
+from imgserve.engine.callers import Caller
 from imgserve.errors import ImgserveError
-from imgserve.jobs.view import MAX_REFUSALS, Refusal, posted_place
-from imgserve.spec.faults import RequestInvalid
-from imgserve.spec.request import JobRequest
+from imgserve.jobs.views import MAX_REFUSALS, Refusal, posted_place
+from imgserve.request.faults import RequestInvalid
+from imgserve.request.job import JobRequest
+from imgserve.telemetry import logs
 
 MOST_TEXT = 500
 _VALUE = re.compile(r'\bgot "(?:[^"\\]|\\.)*"')

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from imgserve.errors import ImgserveError
-from imgserve.turns import waiting
+from imgserve.timeout import waiting
 
 
 class Lane:

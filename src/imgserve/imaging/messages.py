@@ -8,9 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.recipe import Format, Recipe
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.limits import Limits
+from imgserve.request.recipe import Format, Recipe
 
 SYSTEM_LIBVIPS, OWN_LIBVIPS = "system", "own"  # a worker's argument: which libvips it may use
 WORKER, TEMPLATE = "worker", "template"  # and its role: to work, or to fork workers
@@ -93,7 +93,7 @@ class Written(msgspec.Struct, frozen=True, tag="written"):
 
 
 class PageRead(msgspec.Struct, frozen=True, tag="page_read"):
-    """The page, as ``spec.page.Page`` in msgpack, is in the result's memfd: it may be longer than a frame."""
+    """The page, as ``request.page.Page`` in msgpack, is in the result's memfd: it may be longer than a frame."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -1,7 +1,7 @@
 """The render pool: sends the orders of intake and runner to worker processes, and checks the workers' replies.
 
 Pictures go in and come out as blobs (memfds); this process never parses a picture byte and never imports pyvips.
-Called by intake (``probe``, ``draw``) and by ``render.py`` (``render``); built by ``service.py``.
+Called by intake (``probe``, ``draw``) and by ``engine/render.py`` (``render``); built by `server/build.py``.
 
 There are two lanes (``lane.py``), one for renders and one with a single place for probes and placeholders, so that
 long renders block no reply. In both lanes principals take turns (``whose`` names the principal). With several
@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
 
-from imgserve import logs
 from imgserve.blob import Blob
 from imgserve.imaging.assignment import Assignment
 from imgserve.imaging.config import Config
@@ -39,11 +38,12 @@ from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
 from imgserve.imaging.replies import checked_facts, distrust, expect, fault_of, take_page, take_result
 from imgserve.imaging.sealed import read_only
 from imgserve.imaging.stock import Owner, Sizes, Stock
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.page import Page
-from imgserve.spec.recipe import Format
-from imgserve.states import State
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.limits import Limits
+from imgserve.request.page import Page
+from imgserve.request.recipe import Format
+from imgserve.telemetry import logs
+from imgserve.telemetry.states import State
 
 _RENDER, _INTAKE, _DRAWING = "render", "intake", "drawing"
 _KEPT_FORKED = 16  # forked workers share most of their memory, so eight principals may keep one of each kind

@@ -19,7 +19,7 @@ import msgspec
 from imgserve.imaging import wire
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
 from imgserve.imaging.messages import OWN_LIBVIPS, SYSTEM_LIBVIPS, WORKER, CannotStart, Ready, Reply, Request
-from imgserve.metrics import WorkerEnd
+from imgserve.telemetry.metrics import WorkerEnd
 
 _Adopted = TypeVar("_Adopted")
 Sandbox = Literal["auto", "require", "off"]

@@ -21,11 +21,11 @@ from imgserve.imaging.faults import (
 )
 from imgserve.imaging.messages import Failed, FaultCode, PageRead, Probed, Reply, Written
 from imgserve.imaging.process import Child
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.formats import ANIMATED
-from imgserve.spec.limits import Limits
-from imgserve.spec.page import MOST_BYTES, Page
-from imgserve.spec.recipe import Format
+from imgserve.request.formats import ANIMATED
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.limits import Limits
+from imgserve.request.page import MOST_BYTES, Page
+from imgserve.request.recipe import Format
 
 _Kind = TypeVar("_Kind", Probed, Written, PageRead)
 _FAULTS: dict[FaultCode, type[ImgserveError]] = {

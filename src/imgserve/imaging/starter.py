@@ -8,9 +8,9 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
-from imgserve import logs
 from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions, start_child
 from imgserve.imaging.template import Template, TemplateFailed, start_template
+from imgserve.telemetry import logs
 
 MOST_FORKS = 10_000
 LONGEST_LIFE_S = 3600.0

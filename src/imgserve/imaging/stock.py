@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from imgserve import logs, metrics
 from imgserve.errors import ImgserveError
 from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
 from imgserve.imaging.starter import Starter
-from imgserve.turns import waiting
+from imgserve.telemetry import logs, metrics
+from imgserve.timeout import waiting
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
-from imgserve import logs
 from imgserve.errors import ImgserveError
-from imgserve.jobs.job import Accepted, Adopted, NewJob, PlaceholderResult
-from imgserve.jobs.queue import Queue, StorageFailing
+from imgserve.jobs.model import Accepted, Adopted, NewJob, PlaceholderResult
+from imgserve.jobs.protocol import Queue, StorageFailing
+from imgserve.telemetry import logs
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ import msgspec
 from imgserve.descriptors import OutOfDescriptors
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import NoWorker, WorkerDied
-from imgserve.jobs.job import Charge
-from imgserve.jobs.queue import StorageFailing
+from imgserve.jobs.model import Charge
+from imgserve.jobs.protocol import StorageFailing
 from imgserve.transfer.faults import TransfersBusy
 
 FIRST_DELAY_S = 2.0

@@ -1,4 +1,4 @@
-"""Outputs as rows hold them: JSON of ``spec.FixedOutput``, written by this version or by another one.
+"""Outputs as rows hold them: JSON of ``request.job.FixedOutput``, written by this version or by another one.
 
 A row that cannot be read must not hold up other jobs. Its placeholder is still replaced if place, size, format and
 ``on_failure`` can be read.
@@ -6,11 +6,11 @@ A row that cannot be read must not hold up other jobs. Its placeholder is still 
 
 import msgspec
 
-from imgserve.jobs.job import Debt, PlaceholderState, owes
-from imgserve.spec.destination import Destination
-from imgserve.spec.facts import Size
-from imgserve.spec.recipe import Format, OutputOptions, Quality, Recipe
-from imgserve.spec.request import FixedOutput, OnFailure, Placeholder
+from imgserve.jobs.model import Debt, PlaceholderState, owes
+from imgserve.request.destination import Destination
+from imgserve.request.imageinfo import Size
+from imgserve.request.job import FixedOutput, OnFailure, Placeholder
+from imgserve.request.recipe import Format, OutputOptions, Quality, Recipe
 
 # A text that is nested too deep is no error of the decoder's.
 UNREADABLE = (msgspec.DecodeError, RecursionError)

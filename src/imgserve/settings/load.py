@@ -1,6 +1,6 @@
 """Settings from flags, environment and TOML file, checked all at once.
 
-``load`` is called by the command line, its result taken apart by ``service``: each package receives its own Config and
+``load`` is called by the command line, its result taken apart by ``build``: each package receives its own Config and
 nothing else.
 """
 
@@ -17,19 +17,19 @@ import msgspec
 from imgserve import failpoint
 from imgserve.api.config import Config as ApiConfig
 from imgserve.api.keyfile import Key, KeyFileInvalid, read_keys
-from imgserve.attempt import Config as AttemptConfig
+from imgserve.engine.attempt import Config as AttemptConfig
+from imgserve.engine.intake import Config as IntakeConfig
+from imgserve.engine.placeholder import Config as PlaceholderConfig
+from imgserve.engine.runner import Config as RunnerConfig
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
-from imgserve.intake import Config as IntakeConfig
-from imgserve.jobs.queue import Config as QueueConfig
-from imgserve.logfile import Config as LogConfig
-from imgserve.logs import Config as LogLinesConfig
-from imgserve.placeholder import Config as PlaceholderConfig
-from imgserve.runner import Config as RunnerConfig
+from imgserve.jobs.protocol import Config as QueueConfig
+from imgserve.request.limits import Limits
+from imgserve.server.logfile import Config as LogConfig
 from imgserve.settings.options import BY_NAME, BY_TARGET
 from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Given, gather, of_a_service
-from imgserve.spec.limits import Limits
-from imgserve.tracing import Config as TracingConfig
+from imgserve.telemetry.logs import Config as LogLinesConfig
+from imgserve.telemetry.tracing import Config as TracingConfig
 from imgserve.transfer.dispatch import Config as TransferConfig
 
 ROOT_DATA_DIR = Path("/var/lib/imgserve")

@@ -12,10 +12,10 @@ from msgspec import Meta
 
 from imgserve.imaging.config import Isolation
 from imgserve.imaging.process import Sandbox
-from imgserve.logs import Format as LogFormat
-from imgserve.logs import Level as LogLevel
-from imgserve.spec.limits import MAX_SIDE_PX
-from imgserve.spec.recipe import Quality
+from imgserve.request.limits import MAX_SIDE_PX
+from imgserve.request.recipe import Quality
+from imgserve.telemetry.logs import Format as LogFormat
+from imgserve.telemetry.logs import Level as LogLevel
 
 Text = Annotated[str, Meta(min_length=1)]
 Texts = tuple[Text, ...]

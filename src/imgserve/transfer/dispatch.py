@@ -1,7 +1,7 @@
 """The front of all transfers: which protocol serves a source or destination, and what policy says before it starts.
 
 In: finished ``Source`` and ``Destination`` values, blobs. Out: a ``Fetch``, a ``Delivery``, or one of ``faults``.
-Called by intake, the runner and the GET road; ``service`` builds one for the whole server.
+Called by intake, the runner and the GET road; ``build`` builds one for the whole server.
 """
 
 import asyncio
@@ -14,22 +14,23 @@ import msgspec
 
 from imgserve.blob import Blob
 from imgserve.errors import cause_of
-from imgserve.spec.destination import Destination
-from imgserve.spec.limits import Limits
-from imgserve.spec.source import Source, source_key
-from imgserve.spec.url import FTP_FAMILY
-from imgserve.states import LOOK_EVERY_S, State
-from imgserve.transfer import authorities, file, ftp, http, upload
-from imgserve.transfer.curl import Client
+from imgserve.request.destination import Destination
+from imgserve.request.limits import Limits
+from imgserve.request.source import Source, source_key
+from imgserve.request.url import FTP_FAMILY
+from imgserve.telemetry.states import LOOK_EVERY_S, State
+from imgserve.transfer.client import authorities
+from imgserve.transfer.client.curl import Client
+from imgserve.transfer.client.handle import Pace, parse_referer
+from imgserve.transfer.client.proxy import SCHEMES, parse_proxy
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.form import ReadPage, no_reader
-from imgserve.transfer.ftp_servers import Servers
 from imgserve.transfer.guard import DEFAULT_PORTS, Guard, Refusal, parse_network, parse_ports
-from imgserve.transfer.handle import Pace, parse_referer
-from imgserve.transfer.proxy import SCHEMES, parse_proxy
-from imgserve.transfer.roots import Place, Roots
-from imgserve.transfer.spool import Budget
+from imgserve.transfer.memory import Budget
+from imgserve.transfer.protocols import file, ftp, http, upload
+from imgserve.transfer.protocols.form import ReadPage, no_reader
+from imgserve.transfer.protocols.ftp_servers import Servers
+from imgserve.transfer.protocols.roots import Place, Roots
 from imgserve.transfer.write import Delivery, Write
 
 __all__ = ["Config", "Delivery", "Fetch", "Transfers", "Write"]

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from imgserve.blob import Blob
 from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
-from imgserve.transfer.spool import Budget
+from imgserve.transfer.memory import Budget
 
 _GATHERED_BYTES = 128 * 1024
 

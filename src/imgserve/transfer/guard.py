@@ -13,8 +13,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import msgspec
 
+from imgserve.transfer.client.proxy import is_local_name
 from imgserve.transfer.own_addresses import is_own
-from imgserve.transfer.proxy import is_local_name
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgserve.api.framing import MAX_CHUNKS, Framing
-from imgserve.api.request_head import RequestRefused
+from imgserve.api.http.framing import MAX_CHUNKS, Framing
+from imgserve.api.http.request_head import RequestRefused
 from tests.hostile.framings import TE, chunked, counted, framings, request
 from tests.hostile.framings import Framing as Case
 

@@ -7,8 +7,8 @@ from functools import partial
 import uvicorn
 
 from imgserve.api.auth import Receive, Scope, Send
-from imgserve.api.connection import Server, TimedProtocol
-from imgserve.api.headers import fixed
+from imgserve.api.http.connection import Server, TimedProtocol
+from imgserve.api.http.headers import fixed
 
 
 async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from imgserve.api.rate import RateLimited, Rates
-from imgserve.callers import Caller
+from imgserve.engine.callers import Caller
 
 ONE, OTHER = Caller("one", "one"), Caller("other", "other")
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from imgserve.api.config import Config
-from imgserve.api.seats import TELL_EVERY_S, Seats
+from imgserve.api.http.seats import TELL_EVERY_S, Seats
 
 
 def test_seats_in_all_and_by_address() -> None:

@@ -9,10 +9,10 @@ from PIL import Image
 from imgserve.blob import Blob
 from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.worker import pipeline, vips
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Operation
-from imgserve.spec.recipe import Format, LoadOptions, OutputOptions, Recipe
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Operation
+from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Recipe
 
 Render = Callable[..., Image.Image]
 

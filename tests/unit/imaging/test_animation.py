@@ -9,10 +9,10 @@ from PIL import ExifTags, Image, ImageDraw, ImageOps
 
 from imgserve.imaging.faults import PictureTooLarge
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.facts import Facts, SourceFormat
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Gravity, Resize
-from imgserve.spec.recipe import Format
+from imgserve.request.imageinfo import Facts, SourceFormat
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Gravity, Resize
+from imgserve.request.recipe import Format
 from tests import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 

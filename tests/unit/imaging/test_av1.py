@@ -8,7 +8,7 @@ import time
 import pytest
 from PIL import Image
 
-from imgserve.imaging.worker import av1, isobmff
+from imgserve.imaging.worker.formats import av1, isobmff
 
 Field = tuple[int, int]  # a value and its bits
 

@@ -8,9 +8,9 @@ from PIL import Image
 
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Resize
-from imgserve.spec.recipe import Format
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Resize
+from imgserve.request.recipe import Format
 from tests import pictures, profiles, rasters
 from tests.profiles import Floats, Space
 from tests.unit.imaging.conftest import Render

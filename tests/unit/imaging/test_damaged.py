@@ -9,12 +9,12 @@ import pytest
 from PIL import ExifTags, Image
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import gif
+from imgserve.imaging.worker.formats import gif
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.facts import Facts, SourceFormat
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Resize
-from imgserve.spec.recipe import Format
+from imgserve.request.imageinfo import Facts, SourceFormat
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Resize
+from imgserve.request.recipe import Format
 from tests import pictures
 from tests.unit.imaging.conftest import Render
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgserve.imaging.worker.html import charset, page
-from imgserve.spec.page import Form, Page
+from imgserve.request.page import Form, Page
 
 FILE = '<input type="file" name="pic">'
 Fields = tuple[tuple[str, str], ...]

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
-from imgserve.imaging.worker import gif as blocks
+from imgserve.imaging.worker.formats import gif as blocks
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Resize
-from imgserve.spec.recipe import Format
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Resize
+from imgserve.request.recipe import Format
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 
 SIDE = 48

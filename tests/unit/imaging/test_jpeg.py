@@ -10,9 +10,10 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import get_sampling
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import jpeg, load, turbojpeg
-from imgserve.spec.facts import Size
-from imgserve.spec.operations import Resize
+from imgserve.imaging.worker import load
+from imgserve.imaging.worker.formats import jpeg, turbojpeg
+from imgserve.request.imageinfo import Size
+from imgserve.request.operations import Resize
 from tests import pictures
 from tests.unit.imaging.conftest import Render
 

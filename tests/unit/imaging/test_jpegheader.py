@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgserve.imaging.worker import jpegheader, load, turbojpeg
-from imgserve.imaging.worker.jpegheader import Header
+from imgserve.imaging.worker import load
+from imgserve.imaging.worker.formats import jpegheader, turbojpeg
+from imgserve.imaging.worker.formats.jpegheader import Header
 from tests import pictures, profiles
 
 pytestmark = pytest.mark.skipif(not turbojpeg.is_there(), reason="needs libturbojpeg (Debian: libturbojpeg0)")

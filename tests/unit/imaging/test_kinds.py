@@ -10,10 +10,10 @@ from PIL import Image, ImageOps
 
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.facts import Facts
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Gravity, Resize
-from imgserve.spec.recipe import Format
+from imgserve.request.imageinfo import Facts
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Gravity, Resize
+from imgserve.request.recipe import Format
 from tests import pictures, rasters
 from tests.unit.imaging.conftest import Render
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Resize
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Resize
 from tests import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 

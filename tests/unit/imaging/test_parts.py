@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgserve.imaging.worker import avif, tiff, webp
+from imgserve.imaging.worker.formats import avif, tiff, webp
 from tests import pictures
 from tests.hostile.bombs_raster import avif_of_boxes, tiff_of_pages, webp_film, webp_of_chunks
 

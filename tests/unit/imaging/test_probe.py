@@ -6,8 +6,8 @@ import pytest
 
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.facts import Facts, SourceFormat
-from imgserve.spec.limits import Limits
+from imgserve.request.imageinfo import Facts, SourceFormat
+from imgserve.request.limits import Limits
 from tests import pictures
 
 LIMITS = Limits()

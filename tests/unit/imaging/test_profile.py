@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from imgserve.imaging.worker import load, profile
-from imgserve.spec.operations import Resize
+from imgserve.imaging.worker import load
+from imgserve.imaging.worker.colour import profile
+from imgserve.request.operations import Resize
 from tests import pictures, profiles
 from tests.unit.imaging.conftest import Render
 

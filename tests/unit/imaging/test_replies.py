@@ -8,8 +8,8 @@ import pytest
 from imgserve.blob import Blob, seal_result
 from imgserve.imaging.messages import Failed, Probed, Ready, Reply, Written
 from imgserve.imaging.replies import Distrusted, checked_facts, expect, fault_of, most_bytes, take_result
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.limits import Limits
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.limits import Limits
 
 SIZE = Size(40, 30)
 LIMITS = Limits(output_pixels=12_000, frames=20)

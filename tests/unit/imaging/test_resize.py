@@ -10,10 +10,10 @@ from PIL import Image, ImageCms, ImageOps
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable
 from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.worker import pipeline
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Gravity, Resize
-from imgserve.spec.recipe import Format, OutputOptions, Recipe
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Gravity, Resize
+from imgserve.request.recipe import Format, OutputOptions, Recipe
 from tests import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 

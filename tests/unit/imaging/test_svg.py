@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from imgserve.imaging.faults import PictureTooLarge, SvgInvalid
-from imgserve.imaging.worker import svgmarkup, svgsize
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize
+from imgserve.imaging.worker.svg import markup, sizing
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize
 from tests import pictures
 from tests.unit.imaging.conftest import Render
 
@@ -112,13 +112,13 @@ def test_a_long_svg_is_not_even_opened(render: Render) -> None:
 
 
 def test_natural_size_is_precise() -> None:
-    assert svgsize.natural_size(pictures.svg(FULL, 'viewBox="0 0 1 3.3333"')) == pytest.approx((1, 3.3333), abs=0.001)
+    assert sizing.natural_size(pictures.svg(FULL, 'viewBox="0 0 1 3.3333"')) == pytest.approx((1, 3.3333), abs=0.001)
     inches = pictures.svg(FULL, 'width="1in" height="2in"')
-    assert svgsize.natural_size(inches, 96) == pytest.approx((96, 192), abs=0.01)
-    assert svgsize.natural_size(pictures.svg(FULL, 'width="200000" height="3"')) == (200000, 3)
+    assert sizing.natural_size(inches, 96) == pytest.approx((96, 192), abs=0.01)
+    assert sizing.natural_size(pictures.svg(FULL, 'width="200000" height="3"')) == (200000, 3)
 
 
 @pytest.mark.parametrize("count", [200_000])
 def test_hostile_markup_is_read_in_linear_time(count: int) -> None:
     for start in (b"<!--", b"<!DOCTYPE x [" + b"<!--", b"<!DOCTYPE x " + b'"', b"<svg " + b"a=", b"<svg" + b" a='"):
-        assert svgmarkup.find_root(start * count) is None
+        assert markup.find_root(start * count) is None

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from imgserve.imaging.faults import SvgInvalid
-from imgserve.imaging.worker import svgmarkup
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize, Resize
+from imgserve.imaging.worker.svg import markup
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize, Resize
 from tests import pictures
 from tests.unit.imaging.conftest import Render
 
@@ -40,7 +40,7 @@ def sheet(label: str, codec: str, text: str) -> bytes:
 @pytest.mark.parametrize(("label", "codec", "text"), ENCODINGS)
 def test_every_encoding_that_browsers_know(render: Render, label: str, codec: str, text: str) -> None:
     data = sheet(label, codec, text)
-    root = svgmarkup.find_root(data)
+    root = markup.find_root(data)
     assert root is not None
     assert text.encode() in root.data
     facts = probe(data, Limits(), is_complete=True)
@@ -79,11 +79,12 @@ import gc, os, sys
 from pathlib import Path
 from imgserve.imaging.messages import DrawRequest, Drawing, ProbeRequest, RenderRequest, RenderTask
 from imgserve.imaging.worker import __main__ as worker
-from imgserve.imaging.worker import turbojpeg, vips
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize, Resize
-from imgserve.spec.recipe import OutputOptions, Recipe
+from imgserve.imaging.worker import vips
+from imgserve.imaging.worker.formats import turbojpeg
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.recipe import OutputOptions, Recipe
 
 vips.configure()
 vips.warm_up()

@@ -6,11 +6,11 @@ import time
 import pytest
 
 from imgserve.imaging.faults import SvgInvalid
-from imgserve.imaging.worker import svgbackground, svgmarkup, svgstyle
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize, Resize
+from imgserve.imaging.worker.svg import background, markup, stylesheet
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize, Resize
 from tests.unit.imaging.conftest import Render
 
 RED, NONE, BLACK, BLUE = (255, 0, 0, 255), (0, 0, 0, 0), (0, 0, 0, 255), (0, 0, 255, 255)
@@ -245,9 +245,9 @@ def test_a_size_for_the_screen() -> None:
 def test_hostile_style_is_read_in_linear_time(part: str, length: int) -> None:
     text = part * (length // len(part))
     for data in (drawing("", text), drawing(text.replace("'", "")), drawing("", f"@media {text}{{}}")):
-        root = svgmarkup.find_root(data)
+        root = markup.find_root(data)
         if root is not None:
             started = time.process_time()
             with contextlib.suppress(SvgInvalid):
-                svgbackground.background(svgstyle.for_screen(root, Size(40, 20)))
+                background.background(stylesheet.for_screen(root, Size(40, 20)))
             assert time.process_time() - started < MOST_CPU_S

@@ -9,8 +9,8 @@ from PIL import Image
 
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Rasterize, Resize
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize, Resize
 from tests import pictures
 from tests.unit.imaging.conftest import Render
 

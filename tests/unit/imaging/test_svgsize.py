@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgserve.imaging.faults import SvgInvalid
-from imgserve.imaging.worker import svgmarkup, svgsize
+from imgserve.imaging.worker.svg import markup, sizing
 from tests import pictures
 
 SHEET = '<rect width="40" height="20" fill="#ff0000"/>'
@@ -60,7 +60,7 @@ def test_the_root_alone_tells_what_the_whole_document_does(prologue: str, root: 
     data = prologue.encode() + pictures.svg(sheet + SHEET, attributes)
     expected = by_librsvg(data)
     try:
-        told = svgsize.natural_size(data)
+        told = sizing.natural_size(data)
     except SvgInvalid:
         told = None
     if expected is None or told is None:
@@ -76,7 +76,7 @@ def test_nothing_of_the_drawing_is_read(root: str) -> None:
     deep = "<g>" * 3000 + "</g>" * 3000
     data = f'<{root} {space}="http://www.w3.org/2000/svg" width="7" height="9">{deep}</{root}>'.encode()
     assert by_librsvg(data) is None
-    assert svgsize.natural_size(data) == (7, 9)
+    assert sizing.natural_size(data) == (7, 9)
 
 
 @pytest.mark.parametrize(
@@ -101,19 +101,19 @@ def test_what_is_no_xml_is_refused_by_both(broken: str) -> None:
     data = pictures.svg(SHEET + broken)
     assert by_librsvg(data) is None
     with pytest.raises(SvgInvalid):
-        svgsize.natural_size(data)
+        sizing.natural_size(data)
 
 
 @pytest.mark.parametrize("odd", ["<g\u203f/>", "<\u20ac/>", "<\U00010000/>", "<g xml:id='1'/>"])
 def test_what_librsvg_takes_expat_does_not_forbid(odd: str) -> None:
     data = pictures.svg(SHEET + odd)
-    assert by_librsvg(data) == svgsize.natural_size(data) == (40, 20)
+    assert by_librsvg(data) == sizing.natural_size(data) == (40, 20)
 
 
 @pytest.mark.parametrize("count", [200_000])
 def test_hostile_style_sheets_are_read_in_linear_time(count: int) -> None:
     for part in (b"<style ", b"<style>", b"<!--", b"<![CDATA[", b"</style>", b"<a:style ", b"<style/>"):
         data = b'<?xml version="1.0" encoding="what"?>' + pictures.svg("") + part * count
-        root = svgmarkup.find_root(data)
+        root = markup.find_root(data)
         assert root is not None
-        assert len(svgsize._without_drawing(root)) < 300_000
+        assert len(sizing._without_drawing(root)) < 300_000

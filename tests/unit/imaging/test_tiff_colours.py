@@ -9,8 +9,8 @@ from PIL import Image, ImageCms
 
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.probe import probe
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Resize
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Resize
 from tests import profiles, rasters
 from tests.unit.imaging.conftest import Render
 

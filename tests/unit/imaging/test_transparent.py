@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgserve.spec.operations import Rasterize, Resize
+from imgserve.request.operations import Rasterize, Resize
 from tests import pictures, rasters
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 

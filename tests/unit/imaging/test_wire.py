@@ -8,8 +8,8 @@ import pytest
 
 from imgserve.imaging import wire
 from imgserve.imaging.messages import Drawing, DrawRequest, Failed, Probed, Ready, Reply, Written
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.limits import Limits
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.limits import Limits
 
 
 @pytest.mark.parametrize(

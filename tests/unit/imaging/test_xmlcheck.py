@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from imgserve.imaging.faults import SvgInvalid
-from imgserve.imaging.worker import svgsize, xmlcheck
+from imgserve.imaging.worker.svg import sizing, xmlcheck
 from tests import pictures
 
 START = b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"'
@@ -89,7 +89,7 @@ def test_what_would_keep_a_parser_busy_is_refused_before_it_does(name: str) -> N
     data = make()
     started = time.process_time()
     with pytest.raises(SvgInvalid, match=f"cost too much: .*{expected}"):
-        svgsize.natural_size(data)
+        sizing.natural_size(data)
     assert time.process_time() - started < MOST_CPU_S
 
 
@@ -97,7 +97,7 @@ def test_what_would_keep_a_parser_busy_is_refused_before_it_does(name: str) -> N
 def test_what_is_only_long_is_read(name: str) -> None:
     data = START + b">" + LONG_BUT_PLAIN[name] + b"</svg>"
     started = time.process_time()
-    assert svgsize.natural_size(data) == (40, 20)
+    assert sizing.natural_size(data) == (40, 20)
     assert time.process_time() - started < MOST_CPU_S
 
 
@@ -114,7 +114,7 @@ def test_what_is_only_long_is_read(name: str) -> None:
     ],
 )
 def test_document_types_as_programs_write_them(data: bytes) -> None:
-    assert svgsize.natural_size(data) == (40, 20)
+    assert sizing.natural_size(data) == (40, 20)
 
 
 @pytest.mark.parametrize("length", [1, 1023, 1024, 1025, 5000])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imgserve.jobs.drain import MAX_RETRY_S, UNMEASURED_RETRY_S, DrainRate
+from imgserve.jobs.sqlite.drain import MAX_RETRY_S, UNMEASURED_RETRY_S, DrainRate
 
 START = 1_000_000.0
 

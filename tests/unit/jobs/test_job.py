@@ -4,8 +4,8 @@ from itertools import permutations
 
 import pytest
 
-from imgserve.jobs.job import JobStatus, OutputStatus, PlaceholderState, conclude, owes
-from imgserve.spec.request import OnFailure
+from imgserve.jobs.model import JobStatus, OutputStatus, PlaceholderState, conclude, owes
+from imgserve.request.job import OnFailure
 from tests.queues import output
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.jobs.job import Accepted, PlaceholderResult
+from imgserve.jobs.model import Accepted, PlaceholderResult
 from imgserve.jobs.persist import PatientStorage
-from imgserve.jobs.queue import Config, StorageFailing
-from imgserve.jobs.sqlite import SqliteQueue
+from imgserve.jobs.protocol import Config, StorageFailing
+from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.transfer.faults import DeliveryFailed
 from tests.queues import START, SqliteHouse, hold, new_job
 

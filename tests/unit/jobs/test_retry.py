@@ -13,7 +13,7 @@ from imgserve.imaging.faults import (
     SvgInvalid,
     WorkerDied,
 )
-from imgserve.jobs.queue import StorageFailing
+from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.retry import Decision, Fail, Retry, backoff, decide
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceUnavailable, TransfersBusy
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from imgserve.spec.limits import Limits
-from imgserve.spec.source import parse_source
+from imgserve.request.limits import Limits
+from imgserve.request.source import parse_source
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import SourceRefused, SourceUnavailable
 

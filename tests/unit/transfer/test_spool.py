@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.transfer.slots import Slots
-from imgserve.transfer.spool import SMALLEST_CHARGE_BYTES, Budget, Store
+from imgserve.transfer.client.slots import Slots
+from imgserve.transfer.memory import SMALLEST_CHARGE_BYTES, Budget, Store
 
 
 async def test_the_budget_serves_waiters_in_order() -> None:

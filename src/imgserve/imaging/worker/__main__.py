@@ -44,7 +44,8 @@ from imgserve.imaging.messages import (
     Request,
     Written,
 )
-from imgserve.imaging.worker import draw, library, pipeline, probe, sandbox, template, vips, watch
+from imgserve.imaging.worker import draw, library, pipeline, probe, sandbox, template, vips
+from imgserve.imaging.worker.svg import watch
 
 _CODES: dict[type[ImgserveError], FaultCode] = {
     SourceUnreadable: "source_unreadable",

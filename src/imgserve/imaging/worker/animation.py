@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import pyvips
 
-from imgserve.imaging.worker import colour, gif, load, scale, transparent
-from imgserve.spec.facts import Facts, Size
+from imgserve.imaging.worker import load, scale, transparent
+from imgserve.imaging.worker.colour import convert
+from imgserve.imaging.worker.formats import gif
+from imgserve.request.imageinfo import Facts, Size
 
 _PAGE_HEIGHT = "page-height"
 _OPAQUE = 255
@@ -35,7 +37,7 @@ def covering(picture: load.Picture, facts: Facts, size: Size, crop: str) -> pyvi
     corner = _corner(picture, whole, size, crop)
     roll = load.frames(picture)
     height = roll.get(_PAGE_HEIGHT)
-    coloured = colour.from_profile(roll) if load.has_profile(picture) else roll
+    coloured = convert.from_profile(roll) if load.has_profile(picture) else roll
     tops = range(0, coloured.height - height + 1, height)
     frames = [
         _fitted(coloured.crop(0, top, coloured.width, height), mask, whole, corner, size)

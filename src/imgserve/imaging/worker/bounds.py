@@ -5,8 +5,8 @@ probe, pipeline and draw.
 """
 
 from imgserve.imaging.faults import PictureTooLarge
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.limits import Limits
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.limits import Limits
 
 
 def check_svg_bytes(size_bytes: int, limits: Limits) -> None:

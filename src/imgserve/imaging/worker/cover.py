@@ -6,7 +6,7 @@ In and out: RGB or grey, with alpha or without; what has an alpha in 8 bits.
 import pyvips
 
 from imgserve.imaging.worker import scale, transparent
-from imgserve.spec.facts import Size
+from imgserve.request.imageinfo import Size
 
 _FIRST_TURNED = 5  # EXIF: 5 to 8 swap width and height
 _CHOSEN_BY_CONTENT = {"attention", "entropy"}

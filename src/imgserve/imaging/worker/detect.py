@@ -7,8 +7,8 @@ import mmap
 from typing import Literal
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import svgmarkup
-from imgserve.spec.facts import SourceFormat
+from imgserve.imaging.worker.svg import markup
+from imgserve.request.imageinfo import SourceFormat
 
 ENOUGH_BYTES = 64
 _MARKUP_BYTES = 250_000  # the root tag of an SVG is expected within these; librsvg takes them at every look
@@ -59,7 +59,7 @@ def detect(data: bytes | mmap.mmap, *, is_complete: bool = True) -> SourceFormat
 
 
 def _from_markup(start: bytes, *, is_complete: bool) -> Literal["svg"] | None:
-    if svgmarkup.find_root(start) is not None:
+    if markup.find_root(start) is not None:
         return "svg"
     if not is_complete and len(start) < _MARKUP_BYTES:
         return None

@@ -13,10 +13,10 @@ import pyvips
 from imgserve.imaging.faults import RenderFailed
 from imgserve.imaging.messages import Drawing, Written
 from imgserve.imaging.worker import bounds, save, vips
-from imgserve.imaging.worker.colour import parse_hex
-from imgserve.spec.facts import Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.recipe import DEFAULT_QUALITY, Format
+from imgserve.imaging.worker.colour.convert import parse_hex
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.recipe import DEFAULT_QUALITY, Format
 
 _FONT_FILE = str(Path(__file__).parents[2] / "fonts" / "NotoSans-Regular.ttf")
 _FONT = "Noto Sans"

@@ -2,8 +2,8 @@
 
 import mmap
 
-from imgserve.imaging.worker import gif, isobmff, tiff
-from imgserve.spec.facts import SourceFormat
+from imgserve.imaging.worker.formats import gif, isobmff, tiff
+from imgserve.request.imageinfo import SourceFormat
 
 Data = bytes | mmap.mmap
 

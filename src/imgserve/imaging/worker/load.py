@@ -13,22 +13,12 @@ from itertools import islice
 import pyvips
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import (
-    colour,
-    colournumbers,
-    cover,
-    ending,
-    gif,
-    jpegheader,
-    profile,
-    scale,
-    tiff,
-    tiffcolour,
-    vips,
-)
-from imgserve.imaging.worker.jpegheader import Header
-from imgserve.spec.facts import Facts, Size, SourceFormat
-from imgserve.spec.formats import ANIMATED
+from imgserve.imaging.worker import cover, ending, scale, vips
+from imgserve.imaging.worker.colour import convert, numbers, profile
+from imgserve.imaging.worker.formats import gif, jpegheader, tiff, tiffcolour
+from imgserve.imaging.worker.formats.jpegheader import Header
+from imgserve.request.formats import ANIMATED
+from imgserve.request.imageinfo import Facts, Size, SourceFormat
 
 _LOADER: dict[SourceFormat, str] = {
     "jpeg": "jpegload",
@@ -149,10 +139,10 @@ def _by_us(picture: Picture, image: pyvips.Image, size: Size, crop: str) -> pyvi
     if image.interpretation not in _RGB_OR_GREY:
         return image.thumbnail_image(size.width_px, **_wanted(picture, size, crop))
     if image.hasalpha():
-        image = colour.from_profile(image) if has_profile(picture) else image
-        return cover.covering(colour.to_srgb(image), size, crop, orientation(picture.header))
+        image = convert.from_profile(image) if has_profile(picture) else image
+        return cover.covering(convert.to_srgb(image), size, crop, orientation(picture.header))
     image = cover.covering(image, size, crop, orientation(picture.header))
-    return colour.from_profile(image) if has_profile(picture) else image
+    return convert.from_profile(image) if has_profile(picture) else image
 
 
 def _wanted(picture: Picture, size: Size, crop: str) -> dict[str, str | int]:
@@ -189,7 +179,7 @@ def _from_first_frame(image: pyvips.Image, picture: Picture) -> pyvips.Image:
 def _with_numbers_as_profile(image: pyvips.Image, picture: Picture) -> pyvips.Image:
     told = None
     if image.interpretation in _RGB_OR_GREY:
-        told = colournumbers.profile(picture.data, picture.format, image.bands)
+        told = numbers.profile(picture.data, picture.format, image.bands)
     if told is None:
         return image
     image = image.copy()

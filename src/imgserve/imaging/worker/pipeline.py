@@ -10,18 +10,20 @@ import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import RenderTask, Written
-from imgserve.imaging.worker import bounds, colour, load, probe, save, svgsize, svgz
+from imgserve.imaging.worker import bounds, load, probe, save
+from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.steps import rasterize, resize
-from imgserve.imaging.worker.watch import Watch, unwatched
-from imgserve.spec import formats
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.limits import Limits
-from imgserve.spec.operations import Operation, Rasterize, Resize
+from imgserve.imaging.worker.svg import sizing, svgz
+from imgserve.imaging.worker.svg.watch import Watch, unwatched
+from imgserve.request import formats
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Operation, Rasterize, Resize
 
 STEPS = (
-    colour.to_srgb,
-    colour.evaluate,
+    convert.to_srgb,
+    convert.evaluate,
 )
 
 
@@ -66,7 +68,7 @@ def _recognised(data: bytes | mmap.mmap, operation: Operation, limits: Limits, *
         source_format = detect(data)
     except SourceUnreadable as error:
         if isinstance(operation, Rasterize):
-            raise svgsize.not_svg() from error
+            raise sizing.not_svg() from error
         raise
     assert source_format is not None, "a complete source is always decided"
     return load.Picture(data, source_format, is_strict=is_strict)

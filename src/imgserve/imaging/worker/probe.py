@@ -7,11 +7,13 @@ counted through, and an SVG is one document: they answer when they are complete.
 import mmap
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import avif, bounds, load, svgsize, svgz, webp
+from imgserve.imaging.worker import bounds, load
 from imgserve.imaging.worker.detect import detect
-from imgserve.imaging.worker.watch import Watch, unwatched
-from imgserve.spec.facts import Facts
-from imgserve.spec.limits import Limits
+from imgserve.imaging.worker.formats import avif, webp
+from imgserve.imaging.worker.svg import sizing, svgz
+from imgserve.imaging.worker.svg.watch import Watch, unwatched
+from imgserve.request.imageinfo import Facts
+from imgserve.request.limits import Limits
 
 _EARLY_FORMATS = frozenset({"jpeg", "png"})
 
@@ -54,7 +56,7 @@ def measure(picture: load.Picture, limits: Limits, watched: Watch = unwatched) -
     """The facts of a complete source, within the limits. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
     if picture.format == "svg":
         bounds.check_svg_bytes(len(picture.data), limits)
-        return Facts("svg", *svgsize.natural_size(bytes(picture.data), watched=watched))
+        return Facts("svg", *sizing.natural_size(bytes(picture.data), watched=watched))
     _check_parts(picture, limits)
     facts = load.facts(picture)
     bounds.check_source(facts, limits)

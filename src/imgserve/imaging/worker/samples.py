@@ -2,7 +2,7 @@
 
 from base64 import b64decode
 
-from imgserve.spec.facts import SourceFormat
+from imgserve.request.imageinfo import SourceFormat
 
 SAMPLES: dict[SourceFormat, bytes] = {
     "jpeg": b64decode(

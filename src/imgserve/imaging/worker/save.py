@@ -9,10 +9,11 @@ from collections.abc import Mapping
 import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed
-from imgserve.imaging.worker import transparent, turbojpeg, vips, webp
-from imgserve.imaging.worker.colour import parse_hex
-from imgserve.spec.facts import Size
-from imgserve.spec.recipe import DEFAULT_QUALITY, Format, OutputOptions
+from imgserve.imaging.worker import transparent, vips
+from imgserve.imaging.worker.colour.convert import parse_hex
+from imgserve.imaging.worker.formats import turbojpeg, webp
+from imgserve.request.imageinfo import Size
+from imgserve.request.recipe import DEFAULT_QUALITY, Format, OutputOptions
 
 _MAX_SIDE_PX: dict[Format, int] = {"webp": 16_383, "avif": 16_384, "gif": 65_535, "jpeg": 65_535}
 _WITHOUT_ALPHA: frozenset[Format] = frozenset({"jpeg"})

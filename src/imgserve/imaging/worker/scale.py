@@ -2,7 +2,7 @@
 
 import pyvips
 
-from imgserve.spec.facts import Size
+from imgserve.request.imageinfo import Size
 
 # At least this much is left to the kernel after means of whole blocks, which let fine patterns through as moire.
 _LEFT_TO_KERNEL = 2

@@ -16,7 +16,8 @@ from collections.abc import Callable
 
 from imgserve.imaging import wire
 from imgserve.imaging.messages import CannotStart
-from imgserve.imaging.worker import sandbox, vips, watch
+from imgserve.imaging.worker import sandbox, vips
+from imgserve.imaging.worker.svg import watch
 
 _WAIT_FOR_THREADS_S = 5.0
 _ANSWER = struct.Struct("!I")

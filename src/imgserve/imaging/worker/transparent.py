@@ -7,7 +7,7 @@ Called by cover, animation and save. In and out: 8 bits, sRGB or grey, alpha las
 import pyvips
 
 from imgserve.imaging.worker import scale
-from imgserve.spec.facts import Size
+from imgserve.request.imageinfo import Size
 
 _OPAQUE = 255
 

@@ -5,7 +5,7 @@ import threading
 
 import pyvips
 
-from imgserve.imaging.worker import turbojpeg
+from imgserve.imaging.worker.formats import turbojpeg
 from imgserve.imaging.worker.samples import SAMPLES
 
 _LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif", "Svg")

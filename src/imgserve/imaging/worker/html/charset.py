@@ -1,6 +1,6 @@
 """The charset of a page, and the charset that its forms are sent in (https://encoding.spec.whatwg.org/).
 
-In: bytes and labels. Out: Python's name of a codec that ``spec.page.Charset`` lists, or the decoded text.
+In: bytes and labels. Out: Python's name of a codec that ``request.page.Charset`` lists, or the decoded text.
 """
 
 import codecs
@@ -8,7 +8,7 @@ import re
 from typing import cast
 
 from imgserve.imaging.worker.html.tokens import Tokens, TooMuchMarkup
-from imgserve.spec.page import CHARSETS, Charset
+from imgserve.request.page import CHARSETS, Charset
 
 _PRESCAN_BYTES = 1024
 _LABEL = re.compile(r"""charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|([^\t\n\f\r ;"']+))""", re.IGNORECASE)

@@ -1,7 +1,7 @@
 """Constructing the entry list (https://html.spec.whatwg.org/multipage/form-control-infrastructure.html), for a user who
 chooses one file and presses the first submit button.
 
-In: the ``Found`` of ``tree``. Out: ``spec.page.Form`` values, encoded. Called by ``page``.
+In: the ``Found`` of ``tree``. Out: ``request.page.Form`` values, encoded. Called by ``page``.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from imgserve.imaging.worker.html import charset as charsets
 from imgserve.imaging.worker.html import references, values
 from imgserve.imaging.worker.html.controls import Control, Found
-from imgserve.spec.page import MOST_BYTES, MOST_ENTRIES, MOST_FIELDS, MOST_FORMS, Charset, Entry, Form
+from imgserve.request.page import MOST_BYTES, MOST_ENTRIES, MOST_FIELDS, MOST_FORMS, Charset, Entry, Form
 
 _SUBMITTERS = frozenset({"submit", "image"})
 _BUTTONS = _SUBMITTERS | {"reset", "button"}

@@ -1,4 +1,4 @@
-"""An upload page's bytes to ``spec.page.Page``. Called by the worker's loop; imported when the first page comes, since
+"""An upload page's bytes to ``request.page.Page``. Called by the worker's loop; imported for the first page, since
 most workers never see one.
 
 A library would be preferred, but none reads a megabyte of any shape in bounded time: docs/decisions.md has the figures.
@@ -12,7 +12,7 @@ from imgserve.imaging.worker.html import entries
 from imgserve.imaging.worker.html.controls import Found
 from imgserve.imaging.worker.html.tokens import MOST_MARKUP, Tokens, TooMuchMarkup
 from imgserve.imaging.worker.html.tree import Tree
-from imgserve.spec.page import Charset, Page
+from imgserve.request.page import Charset, Page
 
 
 class _OtherCharset(Exception):

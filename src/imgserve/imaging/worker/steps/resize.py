@@ -6,9 +6,11 @@ Called by ``pipeline.py``.
 
 import pyvips
 
-from imgserve.imaging.worker import animation, jpeg, load, svg
-from imgserve.spec.facts import Facts, Size
-from imgserve.spec.operations import Gravity, Resize
+from imgserve.imaging.worker import animation, load
+from imgserve.imaging.worker.formats import jpeg
+from imgserve.imaging.worker.svg import draw
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.operations import Gravity, Resize
 
 _CROP_BY_ITSELF = {"center": "centre", "attention": "attention", "entropy": "entropy"}
 
@@ -41,7 +43,7 @@ def _draw(picture: load.Picture, facts: Facts, operation: Resize, size: Size) ->
         max(size.width_px, round(facts.width_px * scale)),
         max(size.height_px, round(facts.height_px * scale)),
     )
-    image = svg.draw(bytes(picture.data), whole, is_stretched=True)
+    image = draw.draw(bytes(picture.data), whole, is_stretched=True)
     if whole == size:
         return image
     return image.smartcrop(size.width_px, size.height_px, interesting=_crop(operation.gravity, facts, size))

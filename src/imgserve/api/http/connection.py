@@ -1,0 +1,158 @@
+"""The HTTP server: uvicorn with a header time-out and a strict reader of requests before its own. For ``build``.
+
+uvicorn leaves a half-sent header open for ever (measured), and any byte stops its idle timer. httptools takes headers
+of any length, HTTP/0.9 and RTSP, ends a request with Upgrade before its body, and gives trailers as headers:
+``framing`` passes on only requests that can be read in one way.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from imgserve.api.http.acceptor import Acceptor
+from imgserve.api.http.framing import Framing
+from imgserve.api.http.request_head import RequestRefused
+from imgserve.api.http.seats import Seat, Seats
+from imgserve.api.http.tls import Certificate
+
+BACKLOG = 2048
+_FULL = b'{"msg":"request invalid","code":301,"detail":"too many connections are open (try again later)"}'
+_FULL_HEAD = b"content-type: application/json\r\ncontent-length: %d\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
+
+
+class Server(uvicorn.Server):
+    """Without signal handlers of its own: ours drain first. ``seats`` bound its connections; None: any number."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        certificate: Certificate | None,
+        handshake_timeout_s: float,
+        seats: Seats | None = None,
+    ) -> None:
+        super().__init__(config)
+        self._certificate = certificate
+        self._handshake_timeout_s = handshake_timeout_s
+        self._seats = seats
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup([])
+        for listener in sockets or ():
+            self.servers.append(await self._listen(listener))
+
+    async def _listen(self, listener: socket.socket) -> Any:
+        if self._seats is None:
+            return await asyncio.get_running_loop().create_server(self._protocol, sock=listener, backlog=BACKLOG)
+        context = self._certificate.context if self._certificate else None
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in self.config.encoded_headers)
+        refusal = b"".join((STATUS_LINE[503], lines, _FULL_HEAD % len(_FULL), _FULL))
+        return Acceptor(listener, self._seated, self._seats, refusal, context, self._handshake_timeout_s)
+
+    def _seated(self, seat: Seat) -> asyncio.Protocol:
+        protocol = self._protocol()
+        protocol.on_lost = seat.leave
+        return protocol
+
+    def _protocol(self) -> "TimedProtocol":
+        make: Any = self.config.http_protocol_class
+        protocol: TimedProtocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class TimedProtocol(HttpToolsProtocol):
+    """Ends a connection whose next header is not complete in ``header_timeout_s``. uvicorn gives what it makes its own
+    arguments only, so ``functools.partial`` adds ours."""
+
+    def __init__(self, *arguments: Any, header_timeout_s: float, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._header_timeout_s = header_timeout_s
+        self._timer: asyncio.TimerHandle | None = None
+        self._framing = Framing()
+        self._is_in_request = False  # by httptools' reading
+        self._is_over = False  # nothing more is read; answers are still to come
+        self.on_lost: Callable[[], None] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._start_timer()
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing() or self._is_over:
+            return
+        self._unset_keepalive_if_required()
+        # Bytes that begin no request (a blank line, the rest of a refused body) stop uvicorn's own idle timer.
+        if self._timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._start_timer()
+        try:
+            for piece in self._framing.split(data):
+                self._feed(piece)
+        except RequestRefused as error:
+            self._refuse(error.status)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._refuse(400)
+        else:
+            if self._timer is None and self._framing.is_in_header:
+                self._start_timer()
+
+    def _feed(self, piece: bytes) -> None:
+        self.parser.feed_data(piece)
+        if self._is_in_request == self._framing.is_between_requests:
+            raise RequestRefused  # httptools has another opinion of where the request ends
+
+    def on_message_begin(self) -> None:
+        self._is_in_request = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_in_request = False
+        super().on_message_complete()
+
+    def _refuse(self, status: int) -> None:
+        """Answer and hang up; or, when an earlier request's answer is still to come, hang up behind that."""
+        if self.cycle is None or self.cycle.response_complete or self._is_body_unread():
+            lines = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
+            rest = b"content-length: 0\r\nconnection: close\r\n\r\n"
+            self.transport.write(b"".join((STATUS_LINE[status], *lines, rest)))
+        elif not self.cycle.more_body:
+            self._is_over, self.cycle.keep_alive = True, False
+            return
+        self.transport.close()
+
+    def _is_body_unread(self) -> bool:
+        return self.cycle.more_body and not self.cycle.response_started and not self.pipeline
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        if self.on_lost is not None:
+            self.on_lost()
+        super().connection_lost(exc)
+
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(self._header_timeout_s, self._end)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end(self) -> None:
+        self._timer = None
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()

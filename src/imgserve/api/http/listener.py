@@ -1,0 +1,69 @@
+"""How the server listens: the socket at its address, and the HTTP server over it. For ``detach`` and ``build``."""
+
+import errno
+import socket
+from functools import partial
+
+import uvicorn
+
+from imgserve.api.auth import App
+from imgserve.api.config import Config
+from imgserve.api.http import headers
+from imgserve.api.http.connection import BACKLOG, Server, TimedProtocol
+from imgserve.api.http.seats import Seats
+from imgserve.api.http.tls import Certificate
+from imgserve.errors import ImgserveError
+
+_REASONS = {
+    errno.EADDRINUSE: ("another program listens there", "choose another --port, or end that program"),
+    errno.EADDRNOTAVAIL: ("this machine has no such address", "choose another --host"),
+    errno.EACCES: ("ports below 1024 are root's", "choose another --port, or start it as root with --user"),
+    socket.EAI_NONAME: ("there is no such host", "choose another --host"),
+}
+
+
+class CannotListen(ImgserveError):
+    code = "cannot_listen"
+    title = "The server cannot listen on its address"
+
+
+def listen(config: Config) -> socket.socket:
+    """The listening socket. Raises CannotListen when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host, config.port))
+        listener.listen(BACKLOG)  # now, so that the ready line is true when it is printed
+    except OSError as error:
+        listener.close()
+        reason, hint = _REASONS.get(error.errno or 0, (error.strerror or str(error), "choose another --host or --port"))
+        raise CannotListen(f"cannot listen on {config.host}:{config.port}: {reason}", hint) from error
+    return listener
+
+
+def server(
+    application: App,
+    protocol: type[TimedProtocol],
+    header_timeout_s: float,
+    certificate: Certificate | None = None,
+    seats: Seats | None = None,
+) -> Server:
+    return Server(
+        uvicorn.Config(
+            application,
+            http=partial(protocol, header_timeout_s=header_timeout_s),  # type: ignore[arg-type]
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # a header must not replace the client's address
+            ws="none",
+            server_header=False,
+            headers=headers.fixed(),
+            timeout_keep_alive=10,
+            timeout_graceful_shutdown=1,
+        ),
+        certificate,
+        header_timeout_s,
+        seats,
+    )

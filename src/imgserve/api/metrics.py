@@ -1,0 +1,91 @@
+"""``GET /metrics``: reads the gauges from their parts, then writes all metrics in Prometheus's text format.
+
+Guarded like ``POST /``. The queue's values cost one small transaction in its own thread; when the disk hangs or fails,
+they are NaN, and the other metrics are still there.
+"""
+
+import asyncio
+import math
+import os
+import time
+from pathlib import Path
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from imgserve.api.v1.info import counts_in_time
+from imgserve.imaging.pool import Pool
+from imgserve.jobs.protocol import Queue
+from imgserve.telemetry import logs, metrics
+from imgserve.telemetry.states import States
+from imgserve.transfer.dispatch import Transfers
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def metrics_handler(queue: Queue, pool: Pool, transfers: Transfers, states: States) -> HTTPRouteHandler:
+    @get("/metrics")
+    async def scrape() -> Response[bytes]:
+        _look_at_pool(pool)
+        _look_at_transfers(transfers)
+        metrics.LOG_EVENTS_LOST.set(logs.lost())
+        names = {state.name for state in states.look()}
+        metrics.STORAGE_FAILING.set(not names.isdisjoint(("storage_failing", "disk_full")))
+        await _look_at_queue(queue)
+        body = await asyncio.to_thread(_written, pool.worker_pids)
+        return Response(body, media_type=metrics.CONTENT_TYPE)
+
+    return scrape
+
+
+def _look_at_pool(pool: Pool) -> None:
+    for lane in pool.staffing():
+        for state, count in (("idle", lane.idle), ("busy", lane.busy), ("missing", lane.missing)):
+            metrics.WORKERS.labels(lane.lane, state).set(count)
+        metrics.WAITING_FOR_WORKER.labels(lane.lane).set(lane.waiting)
+
+
+def _look_at_transfers(transfers: Transfers) -> None:
+    budget = transfers.budget
+    metrics.SPOOL_LIMIT_BYTES.set(budget.capacity_bytes)
+    metrics.SPOOL_BYTES.set(budget.capacity_bytes - budget.free_bytes)
+    running, waiting = transfers.under_way
+    metrics.TRANSFERS.labels("running").set(running)
+    metrics.TRANSFERS.labels("waiting").set(waiting)
+
+
+async def _look_at_queue(queue: Queue) -> None:
+    seen = await counts_in_time(queue)
+    if seen is None:
+        _queue_is_silent()
+        return
+    now = time.time()
+    for status, count in (("accepting", seen.accepting), ("queued", seen.queued), ("running", seen.running)):
+        metrics.JOBS.labels(status).set(count)
+    metrics.PLACEHOLDERS_LEFT.labels("owed").set(seen.owed)
+    metrics.PLACEHOLDERS_LEFT.labels("given_up").set(seen.given_up)
+    metrics.PLACEHOLDERS_LEFT.labels("abandoned").set(seen.abandoned)
+    metrics.QUEUE_OLDEST_SECONDS.set(max(0.0, now - seen.oldest_at) if seen.oldest_at is not None else 0.0)
+    metrics.QUEUE_DELAY_SECONDS.set(max(0.0, now - seen.due_at) if seen.due_at is not None else 0.0)
+
+
+def _queue_is_silent() -> None:
+    metrics.STORAGE_FAILING.set(1)
+    for status in ("accepting", "queued", "running"):
+        metrics.JOBS.labels(status).set(math.nan)
+    for state in ("owed", "given_up", "abandoned"):
+        metrics.PLACEHOLDERS_LEFT.labels(state).set(math.nan)
+    metrics.QUEUE_OLDEST_SECONDS.set(math.nan)
+    metrics.QUEUE_DELAY_SECONDS.set(math.nan)
+
+
+def _written(pids: tuple[int, ...]) -> bytes:
+    metrics.WORKERS_RESIDENT_BYTES.set(sum(map(_resident_bytes, pids)))
+    return metrics.text()
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError):  # it has ended meanwhile
+        return 0

@@ -1,0 +1,91 @@
+"""/v1/jobs and /v1/refusals: list, show, post, cancel and retry. Faults leave as problem details (``problems.py``).
+
+Answers show no credential: a job's source and destinations come without user names, passwords and queries.
+"""
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, get, post
+from litestar.background_tasks import BackgroundTask
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import Parameter
+
+from imgserve.api.classic import good_reply
+from imgserve.api.problems import BodyNoJob
+from imgserve.api.refusals import Refusals, told
+from imgserve.engine.callers import Caller
+from imgserve.engine.intake import Intake
+from imgserve.engine.operator import Desk
+from imgserve.errors import ImgserveError
+from imgserve.jobs.model import OPERATOR, JobStatus
+from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, JobView, RefusalPage
+from imgserve.request.classic import ParseError, parse
+from imgserve.request.faults import RequestInvalid
+
+OPERATOR_CALLER = Caller(OPERATOR, "operator")
+
+
+def job_handlers(intake: Intake, desk: Desk, refusals: Refusals) -> list[HTTPRouteHandler]:
+    return [*_stored(desk), _submit(intake, desk, refusals), _refused(refusals)]
+
+
+def _stored(desk: Desk) -> list[HTTPRouteHandler]:
+    """For the jobs in the queue."""
+
+    @get("/v1/jobs")
+    async def page(
+        status: list[JobStatus] | None = None,
+        destination: str = "",
+        older_than: Annotated[float | None, Parameter(ge=0)] = None,
+        limit: Annotated[int, Parameter(ge=1, le=MAX_LISTED)] = 50,
+        after: int | None = None,
+    ) -> JobPage:
+        """Newest first. ``destination`` is a piece of one, ``older_than`` seconds, ``after`` an answer's ``next``."""
+        return await desk.page(JobQuery(tuple(status or ()), destination, None, after, limit), older_than)
+
+    @get("/v1/jobs/{job_id:str}")
+    async def show(job_id: str) -> JobView:
+        return await desk.job(job_id)
+
+    @post("/v1/jobs/{job_id:str}/cancel", status_code=200)
+    async def cancel(job_id: str) -> JobView:
+        return await desk.cancel(job_id)
+
+    @post("/v1/jobs/{job_id:str}/retry", status_code=200)
+    async def retry(job_id: str) -> JobView:
+        return await desk.retry(job_id)
+
+    return [page, show, cancel, retry]
+
+
+def _submit(intake: Intake, desk: Desk, refusals: Refusals) -> HTTPRouteHandler:
+    @post("/v1/jobs")
+    async def submit(request: Request[Any, Any, Any]) -> Response[JobView]:
+        """The body is a job of the classic protocol; 202 once its placeholder is out."""
+        try:
+            checked = parse(await request.body())
+        except ParseError as error:
+            raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
+        try:
+            answer = await intake.take_in(checked, OPERATOR_CALLER, good_reply)
+        except ImgserveError as error:
+            number = error.number if isinstance(error, RequestInvalid) else error.classic_code
+            refusals.note(refusals.of({"caller": OPERATOR_CALLER}, error.code, told(error), number, checked))
+            raise
+        return Response(
+            await desk.job(answer.id),
+            status_code=202,
+            headers={"location": f"/v1/jobs/{answer.id}"},
+            background=BackgroundTask(intake.answered, answer.number),
+        )
+
+    return submit
+
+
+def _refused(refusals: Refusals) -> HTTPRouteHandler:
+    @get("/v1/refusals", sync_to_thread=False)
+    def refused(limit: Annotated[int, Parameter(ge=1, le=MAX_REFUSALS)] = 50) -> RefusalPage:
+        """Jobs that were refused since the server's start, the newest first."""
+        return RefusalPage(refusals.newest(limit))
+
+    return refused

@@ -1,0 +1,76 @@
+"""``imgserve check``: everything that is looked at, in one order, as lines or as JSON. Called by ``cli``.
+
+In: the settings, or the sentence that says why there are none. Out: stdout, and an exit status for monitoring. Nothing
+is changed and no lock is taken, so it may run beside the server and before the first start.
+"""
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import get_args
+
+import msgspec
+
+from imgserve.cli.check import certificates, exposure, files, installation, machine, storage, workers
+from imgserve.cli.check.finding import Finding, State, fault, ok
+from imgserve.errors import counted
+from imgserve.imaging.config import Config as PoolConfig
+from imgserve.settings.load import Settings
+
+STATES: tuple[State, ...] = get_args(State)  # from good to bad
+# The exit statuses that monitoring plugins expect.
+EXIT_STATUS: dict[State, int] = {"ok": 0, "warning": 1, "fault": 2, "unknown": 3}
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The output of ``--json``."""
+
+    version: str
+    state: State
+    findings: tuple[Finding, ...]
+
+
+def check(settings: Settings | None, trouble: str, *, is_json: bool) -> int:
+    """Look and print; returns the worst: 0 all is well, 1 warnings, 3 places that this user may not see, 2 faults."""
+    findings = tuple(_all(settings, trouble))
+    worst = max((finding.state for finding in findings), key=STATES.index)
+    report = Report(version("imgserve"), worst, findings)
+    sys.stdout.write(msgspec.json.encode(report).decode() + "\n" if is_json else "".join(_lines(report)))
+    return EXIT_STATUS[worst]
+
+
+def _all(settings: Settings | None, trouble: str) -> Iterator[Finding]:
+    wall, steady = time.time(), time.monotonic()
+    yield from installation.look()
+    if settings is None:
+        yield fault("settings", trouble, "mend them; what depends on settings was not looked at")
+    else:
+        yield ok("settings", "every setting can be used")
+    pool = settings.pool if settings else PoolConfig()
+    yield from asyncio.run(workers.look(pool))
+    if settings is not None:
+        yield from storage.look(settings)
+        yield from files.look(settings)
+        yield from exposure.look(settings)
+        yield from machine.limits(settings)
+        yield from certificates.own(settings.api)
+    yield from certificates.authorities(settings.transfer.ca_file if settings else "")
+    yield from machine.clock(wall, steady, settings.data_dir if settings else None)
+
+
+def _lines(report: Report) -> Iterator[str]:
+    for finding in report.findings:
+        hint = f" ({finding.hint})" if finding.hint else ""
+        yield _line(f"{finding.state:<8} {finding.about:<14} {finding.detail}{hint}")
+    counts = Counter(finding.state for finding in report.findings)
+    unknown = f", {counts['unknown']} unknown" if counts["unknown"] else ""
+    told = f"{counted(counts['warning'], 'warning')}, {counted(counts['fault'], 'fault')}{unknown}"
+    yield f"imgserve {report.version}: {counts['ok']} ok, {told}\n"
+
+
+def _line(text: str) -> str:
+    """A path may hold anything, a finding has one line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text) + "\n"

@@ -1,0 +1,91 @@
+"""Real workers, started as the server starts them: do they start, are they locked in, does each format work?
+
+Called by ``report``. No picture is parsed here: a worker's result goes back to a worker.
+"""
+
+from importlib.metadata import version
+from typing import get_args
+
+import msgspec
+
+from imgserve.blob import Blob
+from imgserve.cli.check.finding import Finding, fault, ok, warning
+from imgserve.errors import ImgserveError
+from imgserve.imaging.config import Config
+from imgserve.imaging.messages import Drawing, RenderTask
+from imgserve.imaging.pool import Pool, PoolCannotStart
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.recipe import Format, OutputOptions, Recipe
+
+_SIZE = Size(64, 40)
+_SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="40"><text y="30" font-size="30">{}</text></svg>'
+_MEND = "install imgserve anew, into a virtual environment of its own"
+
+
+async def look(config: Config) -> list[Finding]:
+    """Start one worker of each kind, ask them, end them."""
+    pool = Pool(msgspec.structs.replace(config, workers=1), Limits())
+    try:
+        await pool.start()
+    except PoolCannotStart as error:
+        return [fault("workers", str(error), "see docs/operations.md, When it does not start")]
+    try:
+        findings = [ok("workers", "a render worker starts and answers"), _sandbox(pool.sandbox, config)]
+        findings += [_libvips(pool.system_libvips), await _svg(pool)]
+        findings += [await _codec(pool, name) for name in get_args(Format)]
+        return findings
+    finally:
+        await pool.aclose()
+
+
+def _sandbox(state: str, config: Config) -> Finding:
+    if config.sandbox == "off":
+        return warning(
+            "sandbox", "sandbox is off: a picture that takes over a decoder has the server's rights", "use auto"
+        )
+    if "off" in state:
+        hint = "use a kernel with Landlock (5.13) and seccomp, and a container that allows both"
+        return warning("sandbox", f"workers are not locked in: {state}", hint)
+    return ok("sandbox", f"workers are locked in by {state.replace('+', ' and ')}")
+
+
+def _libvips(system: str) -> Finding:
+    if not system:
+        return ok("libvips", f"{version('pyvips-binary')}, the wheel's own")
+    return warning("libvips", f"{system}, which is not the tested one", f"{_MEND}, and leave allow_system_libvips out")
+
+
+async def _svg(pool: Pool) -> Finding:
+    try:
+        one, other = [await _rendered(pool, Blob.of(_SVG.format(text).encode())) for text in ("ab", "cd")]
+    except ImgserveError as error:
+        return fault("SVG", error.sentence(), _MEND)
+    if one == other:  # without a font nothing is drawn, or the same empty boxes
+        return warning(
+            "SVG",
+            "text in SVGs cannot be read: there is no font for it",
+            "on Debian: apt-get install fonts-dejavu-core",
+        )
+    return ok("SVG", "is read, and text in it is drawn")
+
+
+async def _rendered(pool: Pool, svg: Blob) -> bytes:
+    recipe = Recipe((Rasterize(width=_SIZE.width_px, height=_SIZE.height_px),), OutputOptions("png"))
+    return (await pool.render(svg, RenderTask(recipe, _SIZE), is_svg=True)).blob.read()
+
+
+async def _codec(pool: Pool, name: Format) -> Finding:
+    """Write a picture, read it and write it again."""
+    half = Size(_SIZE.width_px // 2, _SIZE.height_px // 2)
+    recipe = Recipe((Resize(width=half.width_px, height=half.height_px),), OutputOptions(name))
+    try:
+        drawn = await pool.draw(Drawing(_SIZE, name, "#808080", "ok"))
+        facts = await pool.probe(drawn, is_complete=True)
+        rendition = await pool.render(drawn, RenderTask(recipe, half))
+    except ImgserveError as error:
+        return fault(name, error.sentence(), _MEND)
+    if facts is None or facts.format != name or rendition.size != half or rendition.blob.size == 0:
+        return fault(name, "a picture that was written cannot be read again", _MEND)
+    return ok(name, "is written and read")

@@ -1,0 +1,210 @@
+"""``imgserve jobs list|refused|show|retry|cancel``: an operator's look at the running server's jobs."""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import get_args
+
+from imgserve.cli import output
+from imgserve.cli.control import Client, Refused, job_path
+from imgserve.cli.output import Commands, Run
+from imgserve.errors import counted
+from imgserve.jobs.model import JobStatus
+from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobView, RefusalPage
+
+# The status of a filter that names none.
+TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("queued", "running")}
+SHOWN = {
+    "id": "id", "status": "status", "source": "source", "created_at": "created at", "due_at": "due at",
+    "ended_at": "ended at", "deadline_at": "deadline at", "attempts": "failures", "crashes": "crashes",
+}  # fmt: skip
+ID_LENGTH = 32
+_ID = re.compile(r"[0-9a-z]{1,32}")
+DONE = {"retry": "queued again", "cancel": "cancelled"}
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("jobs", help="list, show, retry or cancel jobs", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    lister = actions.add_parser("list", help="jobs, newest first", allow_abbrev=False)
+    lister.add_argument(
+        "--status",
+        action="append",
+        choices=get_args(JobStatus),
+        default=[],
+        metavar="STATUS",
+        help="only these; repeatable",
+    )
+    _add_filters(lister)
+    lister.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
+    _finish(lister, _list)
+    refuser = actions.add_parser("refused", help="posts that became no jobs, newest first", allow_abbrev=False)
+    refuser.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
+    _finish(refuser, _refused)
+    shower = actions.add_parser("show", help="all there is to know of one job", allow_abbrev=False)
+    shower.add_argument("id", type=_id, metavar="ID", help="the X-Imgserve-Job of its reply, or how it begins")
+    _finish(shower, _show)
+    for action, doing in (("retry", "queue failed jobs again"), ("cancel", "cancel jobs that have not delivered yet")):
+        changer = actions.add_parser(action, help=doing, allow_abbrev=False)
+        changer.add_argument(
+            "ids",
+            nargs="*",
+            type=_id,
+            metavar="ID",
+            help="these jobs, or how their ids begin; or one of the filters below",
+        )
+        changer.add_argument("--all", action="store_true", help=f"all that are {' or '.join(TARGETS[action])}")
+        _add_filters(changer)
+        changer.add_argument("--yes", action="store_true", help="do not ask")
+        _finish(changer, _change)
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--destination", metavar="TEXT", default="", help="only with TEXT in a destination")
+    parser.add_argument("--older-than", type=output.duration, metavar="TIME", help="only older: 90s, 15m, 2h, 3d")
+
+
+def _finish(parser: argparse.ArgumentParser, run: Run) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object a job")
+    output.add_place(parser)
+    parser.set_defaults(run=output.asking(run))
+
+
+def _id(text: str) -> str:
+    if not _ID.fullmatch(text.lower()):
+        shown = repr(text) if len(text) <= ID_LENGTH else f"a text of {len(text):,} characters"
+        raise argparse.ArgumentTypeError(f"expected a job's id, or how it begins, got {shown}")
+    return text.lower()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _list(flags: argparse.Namespace) -> int:
+    found = list(_found(output.client_of(flags), tuple(flags.status), flags, flags.limit))
+    if not found and (flags.status or _has_filter(flags)):
+        output.complain("no job matches")
+        return output.FAILED
+    if not found:
+        output.complain("there are no jobs")
+        return output.DONE
+    if flags.json:
+        for job in found:
+            output.say_json(job)
+        return output.DONE
+    output.say(f"{'ID':<32}  {'STATUS':<10}  {'AGE':>5}  {'FAILURES':>8}  {'ERROR':<20}  DESTINATION")
+    for job in found:
+        places = ", ".join(place.destination for place in job.outputs)
+        output.say(f"{job.id}  {job.status:<10}  {_age(job):>5}  {job.attempts:>8}  {job.error or '-':<20}  {places}")
+    return output.DONE
+
+
+def _refused(flags: argparse.Namespace) -> int:
+    """The server remembers the last thousand since its start."""
+    page = output.client_of(flags).get("/v1/refusals", RefusalPage, {"limit": min(flags.limit, MAX_REFUSALS)})
+    for refusal in page.refusals:
+        if flags.json:
+            output.say_json(refusal)
+            continue
+        who = " ".join(filter(None, (refusal.caller, refusal.client, refusal.host)))
+        output.say(f"{refusal.at:%Y-%m-%d %H:%M:%S}  {refusal.classic_code or '-':>3}  {refusal.code}  {who}")
+        output.say(f"{'':<19}  {'':>3}  {refusal.detail}")
+        if refusal.source:
+            output.say(f"{'':<19}  {'':>3}  {refusal.source} -> {', '.join(refusal.destinations)}")
+    if not page.refusals:
+        output.complain("no job was refused since the server was started")
+    return output.DONE if page.refusals else output.FAILED
+
+
+def _show(flags: argparse.Namespace) -> int:
+    job = output.client_of(flags).get(job_path(flags.id), JobView)
+    if flags.json:
+        output.say_json(job)
+        return output.DONE
+    for name, label in SHOWN.items():
+        value = getattr(job, name)
+        shown = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else value
+        output.say(f"{label:<12} {'-' if shown is None else shown}")
+    if job.error:
+        output.say(f"{'error':<12} {job.error}: {job.detail}")
+    for place in job.outputs:
+        size = f"{place.width_px}x{place.height_px} {place.format}" if place.format else "-"
+        output.say(f"{'output':<12} {place.destination}")
+        output.say(f"{'':<12} {size}, {place.status}, placeholder {place.placeholder}, debt {place.debt}")
+    return output.DONE
+
+
+def _change(flags: argparse.Namespace) -> int:
+    """Retry or cancel, one job after the other: each is a change of its own, and each refusal is printed."""
+    has_filter = flags.all or _has_filter(flags)
+    if bool(flags.ids) == has_filter:
+        output.complain(f"jobs {flags.action}: expected either ids or a filter (--all, --destination, --older-than)")
+        return output.USAGE
+    client = output.client_of(flags)
+    ids = flags.ids or [job.id for job in _found(client, TARGETS[flags.action], flags, None)]
+    if not ids:
+        output.complain(f"no job matches: none of these is {' or '.join(TARGETS[flags.action])}")
+        return output.DONE
+    jobs = counted(len(ids), "job")
+    if has_filter and not flags.yes and not _confirmed(f"{flags.action} {jobs}?"):
+        output.complain(f"nothing was done: to {flags.action} {jobs} without being asked add --yes")
+        return output.USAGE
+    done = 0
+    for job_id in output.progress(ids, len(ids), flags.action):
+        try:
+            job = client.post(job_path(_whole(client, job_id), flags.action), JobView)
+        except Refused as error:
+            output.complain(f"{job_id}: {error.sentence()}")
+            continue
+        done += 1
+        if flags.json:
+            output.say_json(job)
+        else:
+            output.say(f"{job.id}  {DONE[flags.action]}")
+    return output.DONE if done == len(ids) else output.FAILED
+
+
+def _has_filter(flags: argparse.Namespace) -> bool:
+    return bool(flags.destination) or flags.older_than is not None
+
+
+def _whole(client: Client, job_id: str) -> str:
+    """The id that begins like this. Raises Refused when there is none, or more than one."""
+    return job_id if len(job_id) >= ID_LENGTH else client.get(job_path(job_id), JobView).id
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _found(
+    client: Client, statuses: tuple[JobStatus, ...], flags: argparse.Namespace, limit: int | None
+) -> Iterator[JobView]:
+    """All that match, page by page."""
+    after: int | None = None
+    left = limit
+    while left is None or left > 0:
+        params: dict[str, str | int | float | list[str]] = {"limit": min(left or MAX_LISTED, MAX_LISTED)}
+        params |= {"status": list(statuses)} if statuses else {}
+        params |= {"destination": flags.destination} if flags.destination else {}
+        params |= {} if flags.older_than is None else {"older_than": flags.older_than}
+        params |= {} if after is None else {"after": after}
+        page = client.get("/v1/jobs", JobPage, params)
+        yield from page.jobs
+        left = None if left is None else left - len(page.jobs)
+        after = page.next
+        if after is None:
+            return
+
+
+def _age(job: JobView) -> str:
+    return output.age((datetime.now(UTC) - job.created_at).total_seconds())

@@ -1,0 +1,86 @@
+"""Shared by the commands: exit statuses, options, output. Each command returns its status."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from imgserve.cli.control import Client, NoServer
+from imgserve.settings import load
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Run = Callable[[argparse.Namespace], int]
+
+T = TypeVar("T")
+
+DONE, FAILED, USAGE, NO_SERVER, INTERRUPTED = 0, 1, 2, 3, 130
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_UNIT_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def client_of(flags: argparse.Namespace) -> Client:
+    return Client(load.locate(flags, load.process_environment()).data_dir)
+
+
+def asking(run: Run) -> Run:
+    """``run``, which asks a server, with a status of its own for the want of one. All other faults are main's."""
+
+    def asking_run(flags: argparse.Namespace) -> int:
+        try:
+            return run(flags)
+        except NoServer as error:
+            complain(error.sentence())
+            return NO_SERVER
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+    return asking_run
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    load.add_flags(parser, ("config", "data_dir"))
+
+
+def duration(text: str) -> float:
+    """Seconds from ``90``, ``15m``, ``2h``, ``3d``."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"expected a time such as 90s, 15m, 2h or 3d, got {text!r}")
+    return float(found[1]) * _UNIT_S[found[2]]
+
+
+def age(seconds: float) -> str:
+    """``42s``, ``7m``, ``3h``, ``12d``: the largest unit that is whole."""
+    for unit in ("d", "h", "m"):
+        if seconds >= _UNIT_S[unit]:
+            return f"{seconds / _UNIT_S[unit]:.0f}{unit}"
+    return f"{max(seconds, 0.0):.0f}s"
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def say_json(value: msgspec.Struct) -> None:
+    say(msgspec.json.encode(value).decode())
+
+
+def complain(sentence: str) -> None:
+    sys.stderr.write(f"imgserve: {sentence}\n")
+
+
+def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """``items``, with a bar on stderr when it is a terminal and there is more than one."""
+    if total < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console  # only where a bar is drawn
+    from rich.progress import Progress
+
+    # Lines for the same terminal go above the bar; those for a file or a pipe stay theirs.
+    bar = Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
+    with bar:
+        yield from bar.track(items, total=total, description=what)

@@ -1,0 +1,33 @@
+"""``imgserve queue compact``: an operator's work on the queue file of a server that is stopped."""
+
+import argparse
+
+from imgserve.cli import output
+from imgserve.cli.output import Commands
+from imgserve.settings import load
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("queue", help="look after the queue file of a stopped server", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    compacter = actions.add_parser(
+        "compact", help="shrink the file: the room of deleted jobs goes back to the disk", allow_abbrev=False
+    )
+    output.add_place(compacter)
+    compacter.set_defaults(run=_compact)
+
+
+def _compact(flags: argparse.Namespace) -> int:
+    from imgserve.jobs.sqlite.compact import compact
+
+    data_dir = load.locate(flags, load.process_environment()).data_dir
+    done = compact(data_dir)
+    if done is None:
+        output.complain(f"there is no queue file in {data_dir}; --data-dir names another place")
+        return output.FAILED
+    output.say(f"{data_dir}: the queue file had {_megabytes(done.before)}, and has {_megabytes(done.after)} now")
+    return output.DONE
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"

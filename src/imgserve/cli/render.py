@@ -1,0 +1,183 @@
+"""``imgserve render``: one picture, no server. A job is made of the words, and takes the road of the server's jobs:
+the same checks, the same sandboxed worker, the same writing of files (beside it, synced, renamed over it).
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import uuid
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+from msgspec import inspect
+
+from imgserve.blob import Blob
+from imgserve.cli import output
+from imgserve.cli.output import Commands
+from imgserve.engine.render import Renderer
+from imgserve.errors import ImgserveError, using
+from imgserve.imaging.config import Config as PoolConfig
+from imgserve.imaging.pool import Pool, PoolCannotStart
+from imgserve.request import classic
+from imgserve.request.fields import fields_of, words_of
+from imgserve.request.job import FixedOutput, JobRequest, fix
+from imgserve.request.limits import Limits
+from imgserve.request.recipe import MEDIA_TYPE, LoadOptions, OutputOptions
+from imgserve.settings import load
+from imgserve.transfer import dispatch
+from imgserve.transfer.dispatch import Transfers, Write
+
+STANDARD = "-"
+WRITE_TIMEOUT_S = 60.0
+# How the classic protocol's words are called here.
+_CALLED = (
+    ("set args.strict to false", "say --no-strict"),
+    ("args.", "--"),
+    ("srcURL", "SRC"),
+    ("dstURL", "DST"),
+    ('operationType "resize"', "--operation resize"),
+)
+
+
+class RenderRefused(ImgserveError):
+    """A fault of the request or the picture, in the words of this command."""
+
+    code = "render_refused"
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("render", help="render one picture, without a server", allow_abbrev=False)
+    parser.add_argument("source", metavar="SRC", help="a picture's path; - reads standard input")
+    parser.add_argument("destination", metavar="DST", help="a path, tags allowed; - writes standard output")
+    parser.add_argument(
+        "--operation",
+        choices=tuple(classic.OPERATIONS),
+        default="resize",
+        metavar="WORD",
+        help="what to do (default: %(default)s)",
+    )
+    for name, kind in _fields().items():
+        _add_field(parser, name, kind)
+    parser.set_defaults(run=_render)
+
+
+def _fields() -> dict[str, inspect.Type]:
+    found: dict[str, inspect.Type] = {}
+    for struct in (*classic.OPERATIONS.values(), LoadOptions, OutputOptions):
+        for name, kind in fields_of(struct).items():
+            found.setdefault(name, kind)
+    return found
+
+
+def _add_field(parser: argparse.ArgumentParser, name: str, kind: inspect.Type) -> None:
+    """A flag for one field; whether its value fits is judged later, where a job's is."""
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(kind, inspect.BoolType):
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=_owners(name))
+    elif isinstance(kind, inspect.IntType | inspect.FloatType):
+        parser.add_argument(flag, type=_number, metavar="N", help=_owners(name))
+    else:
+        parser.add_argument(flag, metavar="WORD" if words_of(kind) else "VALUE", help=_owners(name))
+
+
+def _owners(name: str) -> str:
+    owners = [owner for owner, struct in classic.OPERATIONS.items() if name in fields_of(struct)]
+    if name in fields_of(LoadOptions):
+        return "of the source"
+    return f"of {' and '.join(owners)}" if owners else "of the result"
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+
+
+def _render(flags: argparse.Namespace) -> int:
+    if flags.source != STANDARD:
+        _check_source(flags.source)
+    try:
+        request = classic.parse(_as_job(flags))
+        asyncio.run(_carry_out(flags, request))
+    except PoolCannotStart as error:
+        output.complain(str(error))
+        return output.FAILED
+    except ImgserveError as error:
+        raise RenderRefused(_in_our_words(error.detail), _in_our_words(error.hint)) from error
+    return output.DONE
+
+
+def _check_source(name: str) -> None:
+    """Before a worker is started for nothing. Raises RenderRefused, FileUnusable."""
+    with using(f"the picture {name}"):
+        try:
+            Path(name).open("rb").close()
+        except FileNotFoundError:
+            hint = "expected a picture's path, or - for standard input"
+            raise RenderRefused(f"SRC: There is no such source file: {name}", hint) from None
+
+
+def _as_job(flags: argparse.Namespace) -> bytes:
+    """The classic protocol's JSON: its checks, tags and formats hold here too."""
+    args = {name: value for name in _fields() if (value := getattr(flags, name)) is not None}
+    job = {
+        "operationType": flags.operation,
+        "srcURL": _file_url(flags.source, safe="/"),
+        "dstURL": _file_url(flags.destination, safe="/{$}"),
+        "args": args,
+    }
+    return msgspec.json.encode(job)
+
+
+def _file_url(path: str, safe: str) -> str:
+    """Symbolic links are followed here, since the transfers follow none that lead out of a root."""
+    return "file:///-" if path == STANDARD else "file://" + quote(os.path.realpath(path), safe=safe)
+
+
+async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
+    limits = Limits()
+    everywhere = dispatch.Config(read_roots=("/",), write_roots=("/",))
+    is_system_allowed = load.allows_system_libvips(load.process_environment())
+    config = PoolConfig(workers=1, allow_system_libvips=is_system_allowed)
+    transfers, workers = Transfers(everywhere, limits), Pool(config, limits)
+    renderer = Renderer(transfers, workers)
+    try:
+        await workers.start()
+        if flags.source == STANDARD:
+            source = Blob.of(sys.stdin.buffer.read(limits.source_bytes + 1))
+        else:
+            source = await renderer.source(request.source, None)
+        is_strict = request.outputs[0].recipe.load.strict
+        facts = await workers.probe(source, is_complete=True, is_strict=is_strict)
+        assert facts is not None  # all bytes are there
+        fixed = fix(request.outputs[0], request.source, facts, limits)
+        picture = await renderer.rendition(source, facts, fixed, is_alone=False)
+        if flags.destination == STANDARD:
+            sys.stdout.buffer.write(picture.read())
+            sys.stdout.buffer.flush()
+        else:
+            await _store(transfers, fixed, picture)
+    finally:
+        await transfers.aclose()
+        await workers.aclose()
+
+
+async def _store(transfers: Transfers, fixed: FixedOutput, picture: Blob) -> None:
+    assert fixed.recipe.output.format is not None
+    media_type = MEDIA_TYPE[fixed.recipe.output.format]
+    write = Write("final", media_type, f"render-{uuid.uuid4().hex}", 0, WRITE_TIMEOUT_S)
+    await transfers.deliver(fixed.destination, picture, write)
+    output.say(f"{Path(fixed.destination.path)}  {fixed.size.width_px}x{fixed.size.height_px}")
+
+
+def _in_our_words(sentence: str) -> str:
+    for theirs, ours in _CALLED:
+        sentence = sentence.replace(theirs, ours)
+    return sentence

@@ -1,0 +1,83 @@
+"""``imgserve submit``: jobs from files to the running server, and, if wanted, the wait for their ends."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from imgserve.cli import output
+from imgserve.cli.control import Client, Refused, job_path
+from imgserve.cli.output import Commands
+from imgserve.errors import FileUnusable, cause_of
+from imgserve.jobs.views import JobView
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("submit", help="post jobs to the running server", allow_abbrev=False)
+    parser.add_argument("files", nargs="+", metavar="JOB.json", help="a job as POST / takes it; - reads standard input")
+    parser.add_argument("--wait", action="store_true", help="wait until all have ended; exit with 0 if all succeeded")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a job")
+    output.add_place(parser)
+    parser.set_defaults(run=output.asking(_submit))
+
+
+def _submit(flags: argparse.Namespace) -> int:
+    client = output.client_of(flags)
+    is_good = True
+    posted: list[JobView] = []
+    for name in output.progress(flags.files, len(flags.files), "posting"):
+        try:
+            job = client.post("/v1/jobs", JobView, _read(name))
+        except (Refused, FileUnusable) as error:
+            output.complain(error.sentence() if isinstance(error, FileUnusable) else f"{name}: {error.sentence()}")
+            is_good = False
+            continue
+        posted.append(job)
+        if not flags.wait:
+            _show(job, flags)
+    if flags.wait:
+        for job in output.progress(_ends(client, posted), len(posted), "waiting"):
+            _show(job, flags)
+            is_good = is_good and job.status == "succeeded"
+    return output.DONE if is_good else output.FAILED
+
+
+def _read(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        cause, _ = cause_of(error)
+        hint = "expected a file that holds a job, or - for standard input"
+        raise FileUnusable(f"{name}: {cause}", hint) from error
+
+
+def _ends(client: Client, jobs: list[JobView]) -> Iterator[JobView]:
+    """Each job once it has ended. Asked for again and again, ever more seldom while nothing happens."""
+    waiting, pause_s = jobs, FIRST_PAUSE_S
+    while waiting:
+        still: list[JobView] = []
+        for job in waiting:
+            now = client.get(job_path(job.id), JobView)
+            if now.ended_at is None:
+                still.append(now)
+            else:
+                pause_s = FIRST_PAUSE_S
+                yield now
+        waiting = still
+        if waiting:
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
+
+
+def _show(job: JobView, flags: argparse.Namespace) -> None:
+    if flags.json:
+        output.say_json(job)
+        return
+    for place in job.outputs:
+        output.say(f"{job.id}  {job.status:<10}  {place.destination}")
+    if job.detail:
+        output.say(f"{job.id}  {job.error}: {job.detail}")

@@ -1,0 +1,228 @@
+"""One attempt of one job, as a story: fetch once -> render each output -> deliver it -> say how it ended.
+
+In: a claim. Out: the settlement that the runner stores. An output that is done frees its destination at once when
+others of the job are still under way.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from imgserve.blob import Blob
+from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
+from imgserve.engine.placeholder import digest
+from imgserve.engine.render import Renderer
+from imgserve.errors import ImgserveError
+from imgserve.jobs.model import Charge, Claim, Intent, Output, OutputResult, Settlement
+from imgserve.jobs.persist import until_stored
+from imgserve.jobs.protocol import Queue
+from imgserve.jobs.retry import FIRST_DELAY_S, Decision, Retry, decide
+from imgserve.request.recipe import MEDIA_TYPE
+from imgserve.telemetry import logs
+from imgserve.transfer.dispatch import Write
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.memory import Store
+
+QUARANTINE_AFTER_CRASHES = 2
+
+
+class Config(msgspec.Struct, frozen=True):
+    """``repeat_after_s``: when a final is sent again because its placeholder's fate is unknown.
+
+    ``retry_delay_s``: before the second attempt; each later one waits twice as long.
+    """
+
+    delivery_timeout_s: float = 60.0
+    repeat_after_s: float = 60.0
+    retry_delay_s: float = FIRST_DELAY_S
+    kept_renditions_bytes: int = 64_000_000
+
+
+class SourceIsPlaceholder(ImgserveError):
+    code = "source_is_placeholder"
+    is_retryable = True
+    title = "The source is a placeholder that imgserve wrote"
+
+
+class AttemptTimeout(ImgserveError):
+    code = "attempt_timeout"
+    is_retryable = True
+    title = "The attempt took too long"
+
+
+class AttemptBug(ImgserveError):
+    code = "internal"
+    is_retryable = True
+
+
+class _Shared:
+    """A source while outputs still have to be rendered from it: a delivery that takes long must not keep its memory."""
+
+    def __init__(self, blob: Blob | None, users: int) -> None:
+        self._blob = blob
+        self._users = users
+
+    def __enter__(self) -> Blob:
+        assert self._blob is not None
+        return self._blob
+
+    def __exit__(self, *_: object) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self._blob = None
+
+
+class Attempts:
+    """Carries out claims. ``begun`` holds the downloads that intake's probes began, by job number; ``renditions`` what
+    could not be delivered, by output."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        renderer: Renderer,
+        deliveries: Deliveries,
+        begun: Store[Fetch],
+        renditions: Store[Blob],
+        config: Config,
+        clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._queue = queue
+        self._renderer = renderer
+        self._deliveries = deliveries
+        self._begun = begun
+        self._config = config
+        self._clock = clock
+        self._jitter = jitter
+        self._renditions = renditions
+        self._under_way = Underway()
+
+    async def carry_out(self, claim: Claim) -> Settlement:
+        """Raises ClaimLost; its destinations are still held then, until the claim is settled."""
+        ready = {output.id: self._renditions.take(str(output.id)) for output in claim.outputs}
+        source: Blob | None = None
+        if None in ready.values():
+            try:
+                source = await self._source(claim)
+            except ImgserveError as error:
+                return self.failed(claim, error.as_value())
+        shared = _Shared(source, sum(blob is None for blob in ready.values()))
+        del source
+        async with asyncio.TaskGroup() as group:  # a bug in one must not leave the others writing
+            under_way = [
+                group.create_task(self._end(claim, output, shared, ready[output.id])) for output in claim.outputs
+            ]
+        ends = [task.result() for task in under_way]
+        for end in ends:
+            if isinstance(end, ClaimLost):
+                raise end
+        return self._settlement(claim, ends)
+
+    def slow(self) -> Counter[str]:
+        """How many finals take long, by peer."""
+        return self._under_way.slow()
+
+    def silent(self) -> frozenset[str]:
+        """The hosts whose last final took long."""
+        return self._under_way.silent()
+
+    def failed(self, claim: Claim, error: ImgserveError) -> Settlement:
+        """The settlement of an attempt that ``error`` ended for all its outputs."""
+        return self._settlement(claim, [error] * len(claim.outputs))
+
+    async def _source(self, claim: Claim) -> Blob:
+        blob = await self._renderer.source(claim.source, self._begun.take(str(claim.number)))
+        written = await self._queue.placeholder_digests(blob.size, self._clock())
+        if written and digest(blob) in written:
+            raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")
+        return blob
+
+    async def _end(
+        self, claim: Claim, output: Output, source: "_Shared", ready: Blob | None
+    ) -> OutputResult | ImgserveError:
+        """How one output's attempt ended; an error is a value here, because the job's other outputs go on."""
+        error: ImgserveError | None = None
+        try:
+            result = await self._output(claim, output, source, ready)
+        except Overtaken:
+            result = OutputResult(output.id, "superseded")
+        except ImgserveError as caught:
+            error, result = caught.as_value(), OutputResult(output.id, "retry")
+        if len(claim.outputs) > 1:
+            done = Settlement(claim.number, claim.token, (result,))
+            await until_stored(lambda: self._queue.record(done, self._clock()))
+        return error or result
+
+    async def _output(self, claim: Claim, output: Output, source: "_Shared", ready: Blob | None) -> OutputResult:
+        if ready is None:
+            is_alone = claim.crashes >= QUARANTINE_AFTER_CRASHES
+            with source as blob:
+                ready = await self._renderer.rendition(
+                    blob, claim.facts, output.spec, is_alone=is_alone, whose=claim.caller
+                )
+            del blob
+        place = output.spec.destination
+        assert output.spec.recipe.output.format is not None
+        media_type = MEDIA_TYPE[output.spec.recipe.output.format]
+        write = Write(
+            "final", media_type, f"o{output.id}", claim.token, self._config.delivery_timeout_s, whose=claim.caller
+        )
+        intent = Intent(claim.number, output.id, claim.token, place.key, "final", claim.caller)
+        needs_repeat = output.placeholder == "unknown" and place.kind == "put" and not output.is_repeat
+        try:
+            with self._under_way.to(place.peer):
+                delivery = await self._deliveries.write(intent, place, ready, write)
+        except ImgserveError:
+            self._renditions.keep(str(output.id), ready, ready.size)
+            raise
+        logs.event("delivered", level=logs.DEBUG, output=output.id, bytes=ready.size, is_verified=delivery.is_verified)
+        if needs_repeat:
+            self._renditions.keep(str(output.id), ready, ready.size)
+            return OutputResult(output.id, "repeat")
+        return OutputResult(output.id, "delivered")
+
+    def _settlement(self, claim: Claim, ends: "list[ImgserveError] | list[OutputResult | ImgserveError]") -> Settlement:
+        """One settlement of all outputs' ends: the job waits for the latest retry, the first error speaks for it."""
+        now = self._clock()
+        results: list[OutputResult] = []
+        pauses_s: list[float] = []
+        charges: set[Charge] = set()
+        errors: list[tuple[str, str]] = []
+        for output, end in zip(claim.outputs, ends, strict=True):
+            if isinstance(end, OutputResult):
+                results.append(end)
+                if end.status == "repeat":
+                    pauses_s.append(self._config.repeat_after_s)
+                continue
+            decision = self._decide(claim, end, now)
+            charges.add(decision.charge)
+            if output.is_repeat and not isinstance(decision, Retry):
+                results.append(OutputResult(output.id, "delivered"))  # its final has been taken once, which is enough
+                continue
+            if isinstance(decision, Retry):
+                pauses_s.append(decision.delay_s)
+                results.append(OutputResult(output.id, "retry"))
+                errors.append((end.code, end.sentence()))
+            else:
+                self._renditions.drop(str(output.id))
+                results.append(OutputResult(output.id, "failed"))
+                errors.append((decision.error, end.sentence()))
+        charge: Charge = "crash" if "crash" in charges else "attempt" if "attempt" in charges else "none"
+        retry_at = now + max(pauses_s) if pauses_s else None
+        error, detail = errors[0] if errors else ("", "")
+        return Settlement(claim.number, claim.token, tuple(results), charge, retry_at, error, detail)
+
+    def _decide(self, claim: Claim, error: ImgserveError, now: float) -> Decision:
+        left_s = claim.deadline_at - now
+        return decide(
+            error,
+            attempts=claim.attempts,
+            crashes=claim.crashes,
+            left_s=left_s,
+            jitter=self._jitter(),
+            first_delay_s=self._config.retry_delay_s,
+        )

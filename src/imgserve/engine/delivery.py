@@ -1,0 +1,216 @@
+"""One write to one destination, under that destination's lock, of a placeholder, a final or a failure picture.
+Intake and runner call it; the queue decides which job may write, the transfers write.
+
+The lock stays held when a write has ended: the transaction that reports its result frees it.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+
+import msgspec
+
+from imgserve import failpoint
+from imgserve.blob import Blob
+from imgserve.errors import ImgserveError
+from imgserve.jobs.model import OPERATOR, Intent, WriteKind
+from imgserve.jobs.protocol import Busy, Granted, Queue
+from imgserve.request.destination import Destination
+from imgserve.telemetry import logs, metrics
+from imgserve.telemetry.stage import stage
+from imgserve.timeout import waiting
+from imgserve.transfer.dispatch import Delivery, Transfers, Write
+from imgserve.transfer.faults import DeliveryUnknown
+
+PATIENCE_S = 5.0
+SLOW_AFTER_S = 2.0
+# Longer than any wait before a retry, so that a host that is silent still is known to be when its jobs come back.
+REMEMBER_S = 900.0
+# How often a destination is asked for whose holder is a form, a newer job, or has not yet reported its breaking off.
+ASK_AGAIN_S = 1.0
+STAGES: dict[WriteKind, metrics.Stage] = {
+    "placeholder": "deliver_placeholder", "final": "deliver_final", "failed": "deliver_failed",
+}  # fmt: skip
+
+
+class Overtaken(ImgserveError):
+    """A newer job has the destination; nothing was written."""
+
+    code = "overtaken"
+    title = "A newer job has the destination"
+
+
+class ClaimLost(ImgserveError):
+    """Token or lease are no longer ours; nothing was written."""
+
+    code = "claim_lost"
+    title = "The attempt is no longer this runner's"
+
+
+class DestinationBusy(ImgserveError):
+    """A placeholder waited for its destination as long as a caller can be expected to."""
+
+    code = "destination_busy"
+    classic_code = 301
+    status = 503
+    is_retryable = True
+    title = "The destination is being written to"
+
+
+class _Flight(msgspec.Struct, frozen=True):
+    intent: Intent
+    task: asyncio.Task[Delivery | None]
+
+
+class Underway:
+    """The hosts of running writes, and their start times, by which slow hosts are recognised."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: dict[object, tuple[str, float]] = {}
+        self._last_slow_at: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def to(self, peer: str) -> Iterator[None]:
+        mark, since = object(), self._clock()
+        self._since[mark] = (peer, since)
+        try:
+            yield
+        finally:
+            del self._since[mark]
+            now = self._clock()
+            if now - since > SLOW_AFTER_S:
+                self._last_slow_at[peer] = now
+            else:
+                self._last_slow_at.pop(peer, None)
+
+    def slow(self) -> Counter[str]:
+        """The number of writes by peer that have taken more than ``SLOW_AFTER_S``, waits included."""
+        before = self._clock() - SLOW_AFTER_S
+        return Counter(peer for peer, since in self._since.values() if since < before)
+
+    def silent(self) -> frozenset[str]:
+        """The peers whose last write took long: the next ones will do so too, until one does not."""
+        before = self._clock() - REMEMBER_S
+        self._last_slow_at = {peer: at for peer, at in self._last_slow_at.items() if at > before}
+        return frozenset(self._last_slow_at)
+
+
+class Deliveries:
+    """The writes in flight, one a destination. ``patience_s``: how long a newer job waits for an older write."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        transfers: Transfers,
+        clock: Callable[[], float] = time.time,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._queue = queue
+        self._transfers = transfers
+        self._clock = clock
+        self._patience_s = patience_s
+        self._in_flight: dict[str, _Flight] = {}
+
+    async def write(
+        self, intent: Intent, destination: Destination, blob: Blob, write: Write, *, is_held: bool = False
+    ) -> Delivery:
+        """Deliver ``blob``; ``is_held``: the destination is ours already.
+
+        Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy and the faults of the transfer.
+
+        DeliveryUnknown also when a newer job's write broke this one off.
+        """
+        abandoned: tuple[tuple[str, int], ...] = ()
+        if not is_held:
+            granted = await self._hold(intent, destination, write.timeout_s)
+            abandoned = tuple((self._name(output_id), token) for output_id, token in granted.abandoned)
+        write = msgspec.structs.replace(write, name=self._name(intent.output_id), abandoned=abandoned)
+        failpoint.reach(f"{intent.kind}_locked")
+        delivered = await self._fly(intent, self._transfers.deliver(destination, blob, write))
+        assert delivered is not None
+        return delivered
+
+    async def delete(self, intent: Intent, destination: Destination, write: Write) -> None:
+        await self._hold(intent, destination, write.timeout_s)
+        failpoint.reach(f"{intent.kind}_locked")
+        await self._fly(intent, self._transfers.delete(destination, write))
+
+    def _name(self, output_id: int) -> str:
+        """For temporary files: two servers may write to one directory, each with an output of this number."""
+        return f"{self._queue.id}-o{output_id}"
+
+    async def _hold(self, intent: Intent, destination: Destination, timeout_s: float) -> Granted:
+        """Somebody waits for a placeholder's reply, so it waits ``timeout_s`` at most; other writes as long as needed.
+
+        Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy.
+        """
+        if intent.kind != "placeholder":
+            return await self._hold_patiently(intent, destination)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._hold_patiently(intent, destination)
+        except TimeoutError:
+            raise DestinationBusy(
+                "the destination is being written to, or was when its server died", "send the request again"
+            ) from None
+
+    async def _hold_patiently(self, intent: Intent, destination: Destination) -> Granted:
+        impatient_at: float | None = None
+        while True:
+            now = self._clock()
+            answer = await self._queue.acquire(intent, now)
+            if isinstance(answer, Granted):
+                return answer
+            if not isinstance(answer, Busy):
+                if answer.why == "overtaken":
+                    raise Overtaken("a newer job writes to this destination")
+                raise ClaimLost("the attempt was given to another runner")
+            if answer.until is not None:
+                with waiting():
+                    await asyncio.sleep(max(answer.until - now, 0.0) + 0.001)
+                continue
+            if impatient_at is None:
+                impatient_at = now + self._patience_s
+            left_s = impatient_at - now
+            if left_s <= 0.0:
+                left_s = ASK_AGAIN_S
+                if destination.kind != "form":
+                    self._break_off(intent)
+            with waiting():
+                await self._queue.until_free(intent.key, left_s)
+
+    def _break_off(self, newcomer: Intent) -> None:
+        """End an older write, once: a second cancellation would hit it while it cleans up.
+
+        Another principal's goes on: the newcomer may not even be able to write there.
+        """
+        flight = self._in_flight.get(newcomer.key)
+        if flight is not None and newcomer.caller not in (flight.intent.caller, OPERATOR):
+            return
+        if flight is None or flight.task.done() or flight.task.cancelling():
+            return
+        if (flight.intent.number, flight.intent.token) < (newcomer.number, newcomer.token):
+            logs.event("write_broken_off", output=flight.intent.output_id, by=newcomer.number)
+            flight.task.cancel()
+
+    async def _fly(self, intent: Intent, transfer: Coroutine[None, None, Delivery | None]) -> Delivery | None:
+        with stage(STAGES[intent.kind], output=intent.output_id):
+            flight = asyncio.create_task(transfer)  # inside the stage, so that it belongs to its trace
+            entry = self._in_flight[intent.key] = _Flight(intent, flight)
+            try:
+                await asyncio.wait([flight])
+                if flight.cancelled():
+                    raise DeliveryUnknown("the write was broken off for a newer job's")
+                outcome = flight.result()
+            finally:
+                if not flight.done():
+                    flight.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, ImgserveError):
+                        await flight
+                if self._in_flight.get(intent.key) is entry:
+                    del self._in_flight[intent.key]
+        failpoint.reach(f"{intent.kind}_sent")
+        return outcome

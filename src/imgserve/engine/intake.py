@@ -1,0 +1,289 @@
+"""One job in: check -> probe -> enqueue (accepting) -> placeholder -> release -> answer.
+
+Called by ``api`` with a checked request; its answer may be sent as it is. From ``enqueue`` on the job
+outlives this process; before it, nothing has left the machine. A caller who hangs up does not stop it.
+"""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from imgserve import failpoint
+from imgserve.blob import Fingerprint
+from imgserve.engine.admission import Crowd
+from imgserve.engine.callers import Caller, Sharing
+from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
+from imgserve.engine.placeholder import Placeholders
+from imgserve.engine.probe import facts_of
+from imgserve.engine.resolve import Resolver
+from imgserve.errors import ImgserveError
+from imgserve.imaging.pool import Pool
+from imgserve.jobs.model import Accepted, Adopted, Intent, NewJob, PlaceholderResult
+from imgserve.jobs.persist import PatientStorage, until_stored
+from imgserve.jobs.protocol import Queue, QueueFull, ShareFull
+from imgserve.request import tags
+from imgserve.request.imageinfo import Facts
+from imgserve.request.job import FixedOutput, JobRequest, check_shape
+from imgserve.request.limits import Limits
+from imgserve.request.recipe import DEFAULT_QUALITY, MEDIA_TYPE, Format
+from imgserve.telemetry import logs, metrics, tracing
+from imgserve.telemetry.stage import stage
+from imgserve.telemetry.states import State
+from imgserve.transfer.dispatch import Transfers, Write
+from imgserve.transfer.faults import DeliveryUnknown
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.memory import Store
+
+Reply = Callable[[tuple[FixedOutput, ...]], bytes]
+
+
+class Config(msgspec.Struct, frozen=True):
+    """``storage_timeout_s``: how long a caller of whose job nothing was sent yet waits for the queue's disk.
+
+    ``max_at_once``: requests being taken in at a time; others wait their turn unanswered, ``max_waiting`` at most.
+
+    ``host_share``: the part of these turns that one destination host may have; ``callers`` has the rest of it.
+    The qualities are for results whose job names none.
+    """
+
+    max_at_once: int = 32
+    max_waiting: int = 2000
+    host_share: float = 0.5
+    placeholder_timeout_s: float = 5.0
+    storage_timeout_s: float = 30.0
+    deadline_s: float = 24 * 3600.0
+    jpeg_quality: int = DEFAULT_QUALITY["jpeg"]
+    webp_quality: int = DEFAULT_QUALITY["webp"]
+    avif_quality: int = DEFAULT_QUALITY["avif"]
+
+    def qualities(self) -> dict[Format, int]:
+        return {"jpeg": self.jpeg_quality, "webp": self.webp_quality, "avif": self.avif_quality}
+
+
+class Draining(ImgserveError):
+    code = "draining"
+    classic_code = 301
+    status = 503
+    is_retryable = True
+    title = "The server is stopping"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """``body`` goes to the caller as it is; ``number`` is for ``answered``."""
+
+    body: bytes
+    id: str
+    number: int
+
+
+class Intake:
+    """``begun`` takes the downloads that probes began, for the runner to finish."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        transfers: Transfers,
+        pool: Pool,
+        placeholders: Placeholders,
+        deliveries: Deliveries,
+        begun: Store[Fetch],
+        sharing: Sharing,
+        limits: Limits,
+        config: Config,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._queue = queue
+        self._transfers = transfers
+        self._pool = pool
+        self._placeholders = placeholders
+        self._deliveries = deliveries
+        self._begun = begun
+        self._config = config
+        self._clock = clock
+        self._new_id = new_id
+        self._resolver = Resolver(transfers, limits, config.qualities())
+        self._crowd = Crowd(config.max_waiting)
+        self._sharing = sharing
+        self._under_way: dict[asyncio.Task[Answer], asyncio.Future[Answer]] = {}
+        self._storage = PatientStorage(queue, config.storage_timeout_s, clock)
+        self.is_draining = False
+
+    async def take_in(self, request: JobRequest, caller: Caller, reply: Reply, traceparent: str = "") -> Answer:
+        """``reply`` makes the answer's body from the outputs as fixed; ``traceparent`` is the caller's, if it traces.
+
+        Raises faults with a classic code.
+        """
+        if self.is_draining:
+            raise self.draining()
+        self._crowd.check(len(self._under_way) - self._config.max_at_once, self._clock())
+        task = asyncio.create_task(self._traced(request, caller, reply, traceparent))
+        self._under_way[task] = answer = asyncio.shield(task)
+        task.add_done_callback(self._ended)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self.is_draining:  # see turn_away
+                raise self.draining() from None
+            raise
+
+    @property
+    def under_way(self) -> int:
+        """How many requests are being taken in."""
+        return len(self._under_way)
+
+    def states(self) -> Iterator[State]:
+        if self.is_draining:
+            yield State("draining")
+
+    def draining(self) -> Draining:
+        return Draining("the server is stopping", "send the request again in a moment")
+
+    async def drain(self) -> None:
+        """Take in no more; return when all open requests have been answered."""
+        self.is_draining = True
+        if self._under_way:
+            await asyncio.wait(list(self._under_way))
+
+    def turn_away(self) -> None:
+        """Answer all waiting callers with Draining. A post repeated after the next start finds its job, if any."""
+        for answer in self._under_way.values():
+            answer.cancel()
+
+    async def answered(self, number: int) -> None:
+        await self._queue.answered(number)
+
+    def _ended(self, task: asyncio.Task[Answer]) -> None:
+        self._under_way.pop(task)
+        if not task.cancelled():
+            task.exception()  # the caller may have hung up; then nobody else asks
+
+    async def _traced(self, request: JobRequest, caller: Caller, reply: Reply, traceparent: str) -> Answer:
+        job_id = self._new_id()
+        logs.job.set(job_id)
+        try:
+            with stage("intake", parent=traceparent, is_outer=True):
+                return await self._take_in(job_id, request, caller, reply)
+        except ImgserveError as error:
+            raise error.as_value() from None  # a kept error must not keep the source
+
+    async def _take_in(self, job_id: str, request: JobRequest, caller: Caller, reply: Reply) -> Answer:
+        came_at = time.perf_counter()
+        check_shape(request)
+        places = [output.destination.fill(tags.EXAMPLE) for output in request.outputs]
+        peers = {place.peer for place in places if place.kind != "file"}
+        async with self._sharing.turn(caller, request.source.peer, peers) as turn:
+            self._resolver.check(request.source, places)
+            fetch = self._transfers.open(request.source)
+            is_kept = False
+            try:
+                with stage("probe"):
+                    facts = await facts_of(fetch, request, self._pool, caller.id)
+                turn.source_is_read()
+                failpoint.reach("intake_probed")
+                outputs = await self._resolver.resolve(request, facts)
+                job = self._new_job(job_id, request, caller, facts, outputs, reply(outputs))
+                entry = await self._enqueue(job, caller)
+                failpoint.reach("intake_enqueued")
+                if isinstance(entry, Adopted):
+                    return _answer_again(entry)
+                states = await self._put_placeholders(entry, outputs, caller.id)
+                if states:
+                    metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
+                self._begun.keep(str(entry.number), fetch, fetch.reserved_bytes, _places(outputs))
+                is_kept = True
+                await until_stored(lambda: self._queue.release(entry.number, states, self._clock()))
+                failpoint.reach("intake_released")
+            finally:
+                if not is_kept:
+                    fetch.cancel()
+        metrics.accepted()
+        logs.event("accepted", number=entry.number, caller=caller.name, ms=(time.perf_counter() - came_at) * 1000)
+        return Answer(job.reply, entry.id, entry.number)
+
+    def _new_job(
+        self,
+        id_: str,
+        request: JobRequest,
+        caller: Caller,
+        facts: Facts,
+        outputs: tuple[FixedOutput, ...],
+        reply: bytes,
+    ) -> NewJob:
+        return NewJob(
+            id=id_, digest=_digest(caller.id, request), reply=reply, source=request.source, facts=facts,
+            outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(), caller=caller.id,
+            is_sharing=caller.is_sharing,
+        )  # fmt: skip
+
+    async def _enqueue(self, job: NewJob, caller: Caller) -> Accepted | Adopted:
+        try:
+            return await self._storage.enqueue(job)
+        except ShareFull as error:
+            self._sharing.is_full(error, caller)
+            raise
+        except QueueFull as error:
+            self._crowd.is_full(error, self._clock())
+            raise
+
+    async def _put_placeholders(
+        self, entry: Accepted, outputs: tuple[FixedOutput, ...], whose: str
+    ) -> tuple[PlaceholderResult, ...]:
+        """Write them all. A definite refusal by one destination refuses the job; the others become debts."""
+        wanted = [(i, o) for i, o in zip(entry.output_ids, outputs, strict=True) if o.placeholder.style != "none"]
+        puts = (self._put(entry, output_id, output, whose) for output_id, output in wanted)
+        ends = await asyncio.gather(*puts, return_exceptions=True)
+        states: list[PlaceholderResult] = []
+        refusals: list[ImgserveError] = []
+        bugs: list[BaseException] = []
+        for (output_id, _), end in zip(wanted, ends, strict=True):
+            if isinstance(end, PlaceholderResult):
+                states.append(end)
+            elif isinstance(end, ImgserveError):
+                refusals.append(end)
+            else:
+                bugs.append(end)
+                states.append(PlaceholderResult(output_id, "unknown"))
+        if not refusals and not bugs:
+            return tuple(states)
+        refusals.sort(key=lambda error: error.classic_code or 0)
+        await self._storage.refuse(entry, tuple(states), refusals[0] if refusals else None)
+        raise (refusals or bugs)[0]
+
+    async def _put(self, entry: Accepted, output_id: int, output: FixedOutput, whose: str) -> PlaceholderResult:
+        """Raises the fault for which the destination refuses the job."""
+        place = output.destination
+        assert output.recipe.output.format is not None
+        media_type = MEDIA_TYPE[output.recipe.output.format]
+        write = Write("placeholder", media_type, f"o{output_id}", 0, self._config.placeholder_timeout_s, whose=whose)
+        drawn = await self._placeholders.waiting(output, whose)
+        await self._storage.note_placeholder(drawn.digest, drawn.blob.size)
+        intent = Intent(entry.number, output_id, 0, place.key, "placeholder", whose)
+        try:
+            await self._deliveries.write(intent, place, drawn.blob, write, is_held=output_id in entry.held)
+        except DeliveryUnknown:
+            return PlaceholderResult(output_id, "unknown")
+        except (Overtaken, ClaimLost):
+            return PlaceholderResult(output_id, "none")
+        laid = Fingerprint(drawn.blob.size, drawn.digest) if place.kind == "file" else None
+        return PlaceholderResult(output_id, "written", laid)
+
+
+def _places(outputs: tuple[FixedOutput, ...]) -> str:
+    """A newer job for the same ones supersedes this job, which then needs its source no more."""
+    return " ".join(sorted(output.destination.key for output in outputs))
+
+
+def _answer_again(entry: Adopted) -> Answer:
+    logs.event("adopted", as_job=entry.id)
+    metrics.POSTS.labels("adopted", "").inc()
+    return Answer(entry.reply, entry.id, entry.number)
+
+
+def _digest(caller: str, request: JobRequest) -> bytes:
+    """Names caller and parsed request, so that a repeated POST finds the job whose answer was lost."""
+    return hashlib.blake2b(msgspec.json.encode((caller, request)), digest_size=16).digest()

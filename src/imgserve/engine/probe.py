@@ -1,0 +1,50 @@
+"""Has the intake worker read the facts of a job's source, from as few bytes as it needs.
+
+Called by ``intake.py`` with a download that goes on meanwhile.
+"""
+
+from imgserve.blob import Blob
+from imgserve.imaging.faults import SourceUnreadable, WorkerDied
+from imgserve.imaging.pool import Pool
+from imgserve.request.geometry import NotSvg
+from imgserve.request.imageinfo import Facts
+from imgserve.request.job import JobRequest
+from imgserve.request.operations import Rasterize
+from imgserve.transfer.fetch import Fetch
+
+FIRST_BYTES = 16_384
+
+
+async def facts_of(fetch: Fetch, request: JobRequest, pool: Pool, whose: str) -> Facts:
+    """Type, size, orientation, frames. Raises NotSvg, and the faults of transfers and pool."""
+    is_strict = _is_strict(request)
+    beyond = FIRST_BYTES
+    while True:
+        await fetch.more(beyond)
+        is_complete = fetch.is_complete
+        try:
+            facts = await _ask(pool, fetch.blob, whose, is_complete=is_complete, is_strict=is_strict)
+        except SourceUnreadable as error:
+            if _wants_svg(request):
+                raise NotSvg("srcURL: its bytes are no SVG, which rasterize needs") from error
+            raise
+        if facts is not None:
+            return facts
+        beyond = max(beyond, fetch.blob.size) * 2
+
+
+async def _ask(pool: Pool, blob: Blob, whose: str, *, is_complete: bool, is_strict: bool) -> Facts | None:
+    """A worker may die of its own accord; one that dies of the same picture again has died of the picture."""
+    try:
+        return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict, whose=whose)
+    except WorkerDied:
+        return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict, whose=whose)
+
+
+def _wants_svg(request: JobRequest) -> bool:
+    return any(isinstance(change, Rasterize) for output in request.outputs for change in output.recipe.operations)
+
+
+def _is_strict(request: JobRequest) -> bool:
+    """Whether a damaged source is refused at once; one output that takes it is enough to go on."""
+    return all(output.recipe.load.strict for output in request.outputs)

@@ -1,0 +1,100 @@
+"""Draws an SVG: its root element is rewritten so that librsvg draws into exactly the size that is wanted.
+
+Called by the steps. In: the bytes of the file. Out: a lazy image, of which nothing is resampled, for width, height,
+viewBox and preserveAspectRatio of the root are replaced. Placement follows SVG 2, section 8 (preserveAspectRatio).
+SVGs are read from memory only: from a file librsvg would read its neighbours too.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+import pyvips
+
+from imgserve.imaging.worker.colour import convert
+from imgserve.imaging.worker.svg import background, sizing, stylesheet
+from imgserve.imaging.worker.svg.markup import Root, find_root
+from imgserve.request.imageinfo import Size
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_PLACEMENT = re.compile(rb"\s*(?:defer\s+)?(?:(none)|x(Min|Mid|Max)Y(Min|Mid|Max))(?:\s+(meet|slice))?\s*$")
+_ALPHA = 3  # its band
+_FRACTION = {b"Min": 0.0, b"Mid": 0.5, b"Max": 1.0}
+
+
+class Box(NamedTuple):
+    """A viewBox: user units."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def draw(data: bytes, size: Size, *, is_stretched: bool, dpi: float = sizing.NEUTRAL_DPI) -> pyvips.Image:
+    """RGBA, exactly ``size``. Stretched: its natural shape is given up; else its own preserveAspectRatio places it.
+
+    The image is lazy: a broken SVG may fail here or later. Raises SvgInvalid.
+    """
+    found = find_root(data)
+    if found is None:
+        raise sizing.not_svg()
+    root = stylesheet.for_screen(found, size)
+    changes = {b"width": b"%d" % size.width_px, b"height": b"%d" % size.height_px, b"style": _style(root, size)}
+    box = _view_box(root)
+    if box is None or is_stretched:
+        width, height = sizing.natural_size(root.data, dpi)
+        box = _whole_view(root, box, width, height) if box else Box(0, 0, width, height)
+        changes[b"viewBox"] = b"%.9g %.9g %.9g %.9g" % box
+    if is_stretched:
+        changes[b"preserveAspectRatio"] = b"none"
+    image = sizing.load(root.start_with(changes) + root.data[root.tag_end :], dpi=dpi)
+    if (image.width, image.height) != (size.width_px, size.height_px):
+        image = image.thumbnail_image(size.width_px, height=size.height_px, size="force")
+    image = _rounded(image)
+    ground = background.background(root)
+    return image if ground is None else convert.over(image, ground)
+
+
+def _rounded(image: pyvips.Image) -> pyvips.Image:
+    """The drawing with rounded colours: libvips divides cairo's colours by their alpha and rounds down."""
+    alpha = image.extract_band(_ALPHA)
+    places = (image.extract_band(0, n=_ALPHA) + alpha * 256).cast("ushort")
+    return places.maplut(_nearest()).bandjoin(alpha).copy(interpretation="srgb")
+
+
+@lru_cache(maxsize=1)
+def _nearest() -> pyvips.Image:
+    """By alpha * 256 + colour, 65,536 wide. The product of both that was divided is the next whole number above."""
+    place = pyvips.Image.identity(ushort=True)
+    alpha = (place / 256).floor()
+    product = ((place - alpha * 256) * alpha / 255).ceil()
+    whole = (alpha == 0).ifthenelse(1, alpha)
+    return (product * 255 / whole).rint().cast("uchar").copy_memory()
+
+
+def _style(root: Root, size: Size) -> bytes:
+    """Style sheets may size the root too; only an important inline rule is above them all."""
+    own = root.attributes.get(b"style", b"").rstrip(b"; ")
+    return own + b";width:%dpx !important;height:%dpx !important" % (size.width_px, size.height_px)
+
+
+def _view_box(root: Root) -> Box | None:
+    numbers = [float(text) for text in _NUMBER.findall(root.attributes.get(b"viewBox", b"").decode(errors="replace"))]
+    if len(numbers) != 4 or numbers[2] <= 0 or numbers[3] <= 0:
+        return None
+    return Box(*numbers)
+
+
+def _whole_view(root: Root, box: Box, width: float, height: float) -> Box:
+    """The part of user space that the natural size shows: the viewBox and the margins that placement leaves."""
+    placement = _PLACEMENT.match(root.attributes.get(b"preserveAspectRatio", b"xMidYMid meet"))
+    none, across, down, fit = placement.groups() if placement else (None, b"Mid", b"Mid", b"meet")
+    if none:
+        return box
+    scales = (width / box.width, height / box.height)
+    scale = max(scales) if fit == b"slice" else min(scales)
+    whole_width, whole_height = width / scale, height / scale
+    x = box.x - (whole_width - box.width) * _FRACTION[across]
+    y = box.y - (whole_height - box.height) * _FRACTION[down]
+    return Box(x, y, whole_width, whole_height)

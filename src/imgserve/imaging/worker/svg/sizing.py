@@ -1,0 +1,122 @@
+"""How large an SVG says it is. Called by probe and svg; librsvg gives every answer.
+
+librsvg may need seconds for a whole document, and all callers would wait for it. So it gets the root's start tag and
+those style sheets that could size the root, and nothing of the drawing; ``xmlcheck`` checks that the rest is XML. Only
+a drawing without any size of its own must be measured as a whole.
+"""
+
+import contextlib
+import re
+
+import pyvips
+
+from imgserve.imaging.faults import SvgInvalid
+from imgserve.imaging.worker.svg import stylesheet, xmlcheck, xmltext
+from imgserve.imaging.worker.svg.markup import Root, find_root
+from imgserve.imaging.worker.svg.watch import Watch, unwatched
+
+NEUTRAL_DPI = 72.0
+_LARGEST_SIDE_PX = 10_000_000  # libvips cannot count further and would answer 1
+_LEADING_NUMBER = re.compile(rb"\s*(\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
+
+_MAY_SIZE = re.compile(rb"width|height|font|[\\@&]", re.IGNORECASE)  # or an escape, an import, an entity
+_MOST_STYLE_BYTES = 250_000
+
+
+def natural_size(data: bytes, dpi: float = NEUTRAL_DPI, watched: Watch = unwatched) -> tuple[float, float]:
+    """Width and height in CSS pixels as librsvg sees them, to a hundredth or better. Raises SvgInvalid.
+
+    ``watched`` is over all that is read of it, with the fault that it is when that takes long.
+    """
+    encoding = xmltext.unknown_encoding(data)
+    if encoding is not None:
+        raise SvgInvalid(f"the SVG is in the encoding {encoding}, which is not known here", "save it in UTF-8")
+    root = find_root(data)
+    if root is None:
+        raise not_svg()
+    if max(_leading_number(root.attributes.get(side, b"")) for side in (b"width", b"height")) > _LARGEST_SIDE_PX:
+        raise SvgInvalid(f"the SVG is wider or higher than {_LARGEST_SIDE_PX} pixels", "give it a sensible size")
+    with watched(_unread()):
+        _check_xml(root.data)
+        root = stylesheet.for_screen(root, None)
+        with contextlib.suppress(SvgInvalid):
+            return _size_of(_without_drawing(root), dpi, is_precise=True)
+    with watched(_unmeasured()):
+        return _size_of(root.data, dpi, is_precise=False)
+
+
+def load(data: bytes, dpi: float, scale: float = 1.0) -> pyvips.Image:
+    """The drawing, lazy; ``dpi`` is for absolute units only. Raises SvgInvalid."""
+    try:
+        # libvips' dpi sets librsvg's and scales the whole drawing by dpi / 72 besides: undo the second
+        return pyvips.Image.svgload_buffer(data, dpi=dpi, scale=scale * NEUTRAL_DPI / dpi, access="sequential")
+    except pyvips.Error as error:
+        raise _unreadable() from error
+
+
+def not_svg() -> SvgInvalid:
+    return SvgInvalid("the source is no SVG", "send a file whose root element is <svg>, or use resize")
+
+
+def _unreadable() -> SvgInvalid:
+    return SvgInvalid("the SVG cannot be read: it is broken or empty", "open it in a browser to see why")
+
+
+def _unread() -> SvgInvalid:
+    return SvgInvalid("reading the SVG costs too much", "simplify it, or save it anew with a drawing program")
+
+
+def _unmeasured() -> SvgInvalid:
+    return SvgInvalid(
+        "the SVG has no size of its own, and to measure what it draws costs too much",
+        "give its root element a viewBox, or a width and a height",
+    )
+
+
+def _check_xml(data: bytes) -> None:
+    """Raises SvgInvalid for a document that no XML parser takes, or that would take too long to parse."""
+    try:
+        xmlcheck.check(data)
+    except xmlcheck.NoXml as error:
+        raise _unreadable() from error
+    except xmlcheck.TooDear as error:
+        raise SvgInvalid(
+            f"reading the SVG would cost too much: {error}", "save it anew with a drawing program"
+        ) from error
+
+
+def _without_drawing(root: Root) -> bytes:
+    return b"%s>%s</%s>" % (root.data[: root.tag_end], _style_sheets(root), root.name)
+
+
+def _style_sheets(root: Root) -> bytes:
+    """The style elements that could size the root; none where they are too long to be read quickly."""
+    found = [
+        root.data[sheet.start : sheet.end]
+        for sheet in stylesheet.sheets(root.data, root.tag_end)
+        if _MAY_SIZE.search(root.data, sheet.text_start, sheet.text_end) is not None
+    ]
+    sheets = b"".join(found)
+    return sheets if len(sheets) <= _MOST_STYLE_BYTES else b""
+
+
+def _size_of(data: bytes, dpi: float, *, is_precise: bool) -> tuple[float, float]:
+    scale = 100.0
+    width, height = _measured(data, dpi, scale)
+    if 1 in (width, height):
+        scale = 1.0
+        width, height = _measured(data, dpi, scale)
+    elif is_precise and max(width, height) < 100_000:
+        scale = 10_000.0
+        width, height = _measured(data, dpi, scale)
+    return width / scale, height / scale
+
+
+def _measured(data: bytes, dpi: float, scale: float) -> tuple[int, int]:
+    image = load(data, dpi=dpi, scale=scale)
+    return image.width, image.height
+
+
+def _leading_number(value: bytes) -> float:
+    number = _LEADING_NUMBER.match(value)
+    return float(number[1]) if number else 0.0

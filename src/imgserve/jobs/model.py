@@ -1,0 +1,186 @@
+"""A job's life as plain values: as the queue stores it, as the runner gets it, and its end.
+
+    accepting ─a─> queued ─b─> running ─c─> succeeded | failed | superseded
+        │            ^  │         │
+        │            └──┼────d────┘             queued ─f─> superseded
+        └──e──> (row deleted) | failed          queued, running ─g─> cancelled        failed ─h─> queued
+
+    a  every placeholder is out (or waived)     d  retry, a lost lease, the end of the server
+    b  claimed under a lease with a new token   e  a destination refused its placeholder
+    c  every output has ended                   f  a newer job for the same destination was released
+    g  an operator, before a final holds its destination
+    h  an operator, as long as no newer job has its destinations
+
+Nothing here touches a disk or a clock.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from imgserve.blob import Fingerprint
+from imgserve.request.imageinfo import Facts
+from imgserve.request.job import FixedOutput
+from imgserve.request.source import Source
+
+JobStatus = Literal["accepting", "queued", "running", "succeeded", "failed", "cancelled", "superseded"]
+OutputStatus = Literal["queued", "placeholder", "delivered", "failed", "cancelled", "superseded"]
+PlaceholderState = Literal["none", "pending", "written", "unknown", "refused"]
+WriteKind = Literal["placeholder", "final", "failed"]
+Debt = Literal["none", "owed", "paid", "given_up", "overtaken", "abandoned"]  # abandoned: cannot be read
+Charge = Literal["attempt", "crash", "none"]
+DebtOutcome = Literal["paid", "overtaken", "given_up"] | float  # a number: try again at that time
+ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
+
+# The principal of jobs that come over the control socket; no key has such a name.
+OPERATOR = "@operator"
+OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
+
+
+class NewJob(msgspec.Struct, frozen=True):
+    """A job as intake hands it over. ``digest`` names caller and request, ``reply`` is the body that will answer it.
+
+    ``traceparent`` (W3C) names the span that took it in; empty without tracing. ``caller``: whose part of the queue it
+    fills; ``is_sharing``: that part is bounded.
+    """
+
+    id: str
+    digest: bytes
+    reply: bytes
+    source: Source
+    facts: Facts
+    outputs: tuple[FixedOutput, ...]
+    deadline_s: float
+    traceparent: str = ""
+    caller: str = ""
+    is_sharing: bool = False
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The row is on disk; ``output_ids`` stand in the order of the outputs.
+
+    ``held`` are those whose destinations were free: they are held for the placeholder already.
+    """
+
+    number: int
+    id: str
+    output_ids: tuple[int, ...]
+    held: frozenset[int] = frozenset()
+
+
+class Adopted(msgspec.Struct, frozen=True):
+    """An earlier POST of the same request lost its answer with its server; this is that job and that answer."""
+
+    number: int
+    id: str
+    reply: bytes
+
+
+class PlaceholderResult(msgspec.Struct, frozen=True):
+    """``laid``: the fingerprint of the file that now is at a file destination."""
+
+    output_id: int
+    state: PlaceholderState
+    laid: Fingerprint | None = None
+
+
+class Output(msgspec.Struct, frozen=True):
+    """One output as a runner sees it. ``is_repeat``: its final went out once after an unanswered placeholder.
+
+    ``laid``: the placeholder that a file destination took, where that is known.
+    """
+
+    id: int
+    spec: FixedOutput
+    placeholder: PlaceholderState
+    is_repeat: bool
+    laid: Fingerprint | None = None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to run one attempt until the lease ends. ``attempts`` and ``crashes`` count failures so far.
+
+    ``caller``: for whom.
+    """
+
+    number: int
+    id: str
+    token: int
+    attempts: int
+    crashes: int
+    deadline_at: float
+    source: Source
+    facts: Facts
+    outputs: tuple[Output, ...]
+    traceparent: str = ""
+    caller: str = ""
+
+
+class DebtClaim(msgspec.Struct, frozen=True):
+    """The right to try once to lay a failure picture over a placeholder that no final will replace."""
+
+    number: int
+    id: str
+    token: int
+    attempts: int
+    owed_until: float
+    output: Output
+    traceparent: str = ""
+    caller: str = ""
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """One write to one destination, before it happens. ``token`` is the claim's; for a placeholder 0.
+
+    ``caller``: for whom.
+    """
+
+    number: int
+    output_id: int
+    token: int
+    key: str
+    kind: WriteKind
+    caller: str = ""
+
+
+class OutputResult(msgspec.Struct, frozen=True):
+    output_id: int
+    status: ResultStatus
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """A job that is over, for the metrics and the drain rate."""
+
+    status: JobStatus
+    error: str
+    created_at: float
+    ended_at: float
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """How an attempt ended. ``retry_at`` is set when any result is ``retry`` or ``repeat``."""
+
+    number: int
+    token: int
+    results: tuple[OutputResult, ...]
+    charge: Charge = "none"
+    retry_at: float | None = None
+    error: str = ""
+    detail: str = ""
+
+
+def conclude(statuses: Iterable[OutputStatus]) -> JobStatus | None:
+    """The job's end from its outputs' ends; None while one of them is open. An operator's word goes first."""
+    seen = set(statuses)
+    if seen & OPEN:
+        return None
+    for status in ("cancelled", "failed", "superseded"):
+        if status in seen:
+            return status
+    return "succeeded"
+
+
+def owes(output: FixedOutput, placeholder: PlaceholderState) -> bool:
+    """Whether an output that fails must replace its placeholder."""
+    return placeholder in ("written", "unknown") and output.on_failure != "keep_placeholder"

@@ -1,0 +1,286 @@
+"""The promises of every queue engine. tests/contract/test_queue_*.py run over each engine unchanged.
+
+Every method is one transaction: when it returns, its effect is on disk. Times are seconds since the epoch and come in
+as arguments. A transaction that ends a write frees the destination it held, and wakes the writers that wait for it.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar, Literal, Protocol
+
+import msgspec
+
+from imgserve.errors import ImgserveError
+from imgserve.jobs.model import (
+    Accepted,
+    Adopted,
+    Claim,
+    DebtClaim,
+    DebtOutcome,
+    Intent,
+    NewJob,
+    PlaceholderResult,
+    Settlement,
+)
+from imgserve.jobs.views import JobPage, JobQuery, JobView
+from imgserve.telemetry.states import State
+
+
+class Config(msgspec.Struct, frozen=True):
+    """``quiet_s``: how long a killed server's bytes may still arrive, so how long its destinations are left alone.
+
+    ``share``: the part of ``max_waiting`` that one of several callers may fill.
+    """
+
+    max_waiting: int = 10_000
+    share: float = 0.5
+    lease_s: float = 60.0
+    heartbeat_s: float = 15.0
+    quiet_s: float = 15.0
+    debt_s: float = 72 * 3600.0
+    keep_ended_s: float = 24 * 3600.0
+    keep_failed_s: float = 14 * 24 * 3600.0
+    min_free_disk_bytes: int = 64_000_000
+
+    @property
+    def max_per_caller(self) -> int:
+        return max(int(self.max_waiting * self.share), 1)
+
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each value that cannot work; it begins with the field's name and a colon."""
+        if self.heartbeat_s * 2 <= self.lease_s:
+            return ()
+        return (f"heartbeat_s: expected at most half of lease_s ({self.lease_s:g}), got {self.heartbeat_s:g}",)
+
+
+class QueueFull(ImgserveError):
+    code = "queue_full"
+    classic_code: ClassVar[int | None] = 301
+    status = 503
+    is_retryable = True
+    title = "Too many jobs are waiting"
+
+
+class ShareFull(ImgserveError):
+    """``part``: of all jobs that end, how many are this caller's as long as it has some waiting."""
+
+    code = "queue_share_full"
+    classic_code: ClassVar[int | None] = 301
+    status = 503
+    is_retryable = True
+    title = "Too many jobs of this caller are waiting"
+
+    def __init__(self, detail: str, hint: str, part: float, retry_after_s: float | None = None) -> None:
+        super().__init__(detail, hint)
+        self.part = part
+        self.retry_after_s = retry_after_s
+
+
+class StorageFailing(ImgserveError):
+    """The queue's file cannot be written now; nothing was accepted."""
+
+    code = "storage_failing"
+    classic_code: ClassVar[int | None] = 301
+    status = 503
+    is_retryable = True
+    title = "The queue cannot be written"
+
+
+class DiskFull(StorageFailing):
+    """The disk of the data directory is full, or nearly."""
+
+    code = "disk_full"
+    title = "The disk of the queue is full"
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """The destination is held for this write until the transaction that reports its result.
+
+    ``abandoned``: (output, last token) of overtaken jobs that a crash kept from removing their temporary files.
+    """
+
+    abandoned: tuple[tuple[int, int], ...] = ()
+
+
+class Busy(msgspec.Struct, frozen=True):
+    """Somebody else writes there, or wrote when its server died (``until``: wait so long, then ask again)."""
+
+    until: float | None = None
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """``overtaken``: a newer job has the destination. ``lost``: the claim is no longer ours."""
+
+    why: Literal["overtaken", "lost"]
+
+
+class HostRoom(msgspec.Struct, frozen=True):
+    """How many more jobs each host may have: so many as ``left`` says, and any other ``most``."""
+
+    most: int = sys.maxsize
+    left: Mapping[str, int] = {}
+
+
+class Work(msgspec.Struct, frozen=True):
+    """``due_at``: when the next job, lease or debt that was not taken falls due, jobs for full hosts aside.
+
+    ``is_held_back``: there are jobs for full hosts.
+    """
+
+    claims: tuple[Claim, ...]
+    debts: tuple[DebtClaim, ...]
+    due_at: float | None
+    is_held_back: bool = False
+
+
+ANY_HOST = HostRoom()
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """``jobs``: how many were deleted; ``is_done``: no more are to be deleted now."""
+
+    jobs: int
+    is_done: bool
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Open jobs and outputs. ``owed``, ``given_up`` and ``abandoned``: placeholders of failed jobs, still at their
+    destinations. The rows of abandoned ones cannot be read well enough to replace them.
+
+    ``oldest_at``: arrival of the oldest open job; ``due_at``: when the next job to be claimed fell due; both by the
+    wall clock.
+    """
+
+    accepting: int
+    queued: int
+    running: int
+    owed: int
+    given_up: int
+    oldest_at: float | None
+    due_at: float | None
+    abandoned: int = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.accepting + self.queued
+
+    @property
+    def placeholders_left(self) -> int:
+        return self.owed + self.given_up + self.abandoned
+
+
+class Queue(Protocol):
+    """Durable jobs in the order of their numbers, and the locks of their destinations.
+
+    Its opener may give it an ``on_end``, which gets each job's end once, when it is stored. ``id`` (letters and digits)
+    distinguishes this queue from others whose servers may write to the same destinations.
+    """
+
+    id: str
+
+    def states(self) -> Iterable[State]:
+        """Conditions that an operator has to know now, such as a failed write. Looks, never waits."""
+        ...
+
+    async def enqueue(
+        self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
+    ) -> Accepted | Adopted:
+        """Store as ``accepting``, or adopt the unanswered twin of a dead intake. ``on_late`` gets a job that was stored
+        after this call had been cancelled.
+
+        Raises QueueFull and ShareFull, whose ``retry_after_s`` is the time until a tenth of the queue or of the
+        caller's share will be free, and StorageFailing.
+        """
+        ...
+
+    async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
+        """accepting -> queued; from here on older jobs of the same destinations are superseded."""
+        ...
+
+    async def refuse(
+        self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
+    ) -> None:
+        """Forget an accepting job if nothing was put anywhere, else fail it with its debts."""
+        ...
+
+    async def answered(self, number: int) -> None:
+        """The reply is on its way; this row will not be adopted."""
+        ...
+
+    async def take_work(self, jobs: int, debts: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
+        """Claim due jobs and debts, each with a new token. Expired leases count as due, uncharged.
+
+        Callers take turns: next is the oldest due job of the caller with the fewest jobs under way, of such callers the
+        one whose job is older. The last ``kept`` of the ``jobs`` are for callers with fewer than that under way. Debts
+        are claimed oldest first.
+
+        A job that writes to a host without room is passed over; it keeps its place, and nobody waits behind it.
+        """
+        ...
+
+    async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
+        """Prolong the leases; the numbers that are still ours."""
+        ...
+
+    async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
+        """Hold a destination for one write, after checking token, lease and order."""
+        ...
+
+    async def until_free(self, key: str, timeout_s: float) -> None:
+        """Return when the destination, Busy by ``acquire``, may be free; at the latest after ``timeout_s``."""
+        ...
+
+    async def record(self, settlement: Settlement, now: float) -> bool:
+        """Note single outputs of an attempt that goes on, and free their destinations."""
+        ...
+
+    async def settle(self, settlement: Settlement, now: float) -> bool:
+        """End an attempt; False (and no change but freed locks) when the claim was no longer ours."""
+        ...
+
+    async def settle_debt(self, debt: DebtClaim, outcome: DebtOutcome, now: float) -> None:
+        """A number instead of an outcome: try again at that time."""
+        ...
+
+    async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
+        """Remember for 24 h that a picture of these bytes is one of ours."""
+        ...
+
+    async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
+        """Digests of placeholders of this size that were written in the last 24 h."""
+        ...
+
+    async def wait_for_work(self, timeout_s: float) -> None:
+        """Return when a job or debt may have become due, at the latest after ``timeout_s``."""
+        ...
+
+    async def counts(self) -> Counts: ...
+
+    async def page(self, query: JobQuery) -> JobPage:
+        """Jobs for people, newest first. Never holds up the other calls, however many jobs there are."""
+        ...
+
+    async def job(self, job_id: str) -> JobView:
+        """Raises NoSuchJob."""
+        ...
+
+    async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
+        """failed -> queued with fresh attempts and its old number, and so its old place in the order; the number.
+
+        What its outputs owe is owed anew only if it fails again. Outputs whose destination a newer released job has
+        are superseded. Raises NoSuchJob, QueueFull, and NotRetryable: not failed, refused at intake, or all overtaken.
+        """
+        ...
+
+    async def cancel(self, job_id: str, now: float) -> int:
+        """queued or running -> cancelled, with the debts of a failed job; the number. Its claim is lost at once.
+
+        Raises NoSuchJob, and NotCancellable: accepting, ended, or a final holds its destination.
+        """
+        ...
+
+    async def prune(self, now: float) -> Pruned:
+        """Delete some of the ended jobs that are past their time, so few that nobody notices."""
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,133 @@
+"""The directory of the queue file: one server owns it, there must be room in it, and its files must stay in it.
+
+Called by ``queue`` and the committer.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from imgserve.jobs.protocol import DiskFull, StorageFailing
+from imgserve.jobs.sqlite.breakage import FREE, GOES_ON, storage_failing
+
+# ``owner`` holds the lock for a moment too when it looks whether anybody does.
+_TRIES, _PAUSE_S = 5, 0.02
+# Two changes of a directory within one tick of the file system's clock leave the same time; FAT's tick is the longest.
+_TICK_NS = 2_000_000_000
+
+
+SAVE = (
+    "put it back, and the server goes on by itself; if it is gone, copy what the server still holds open"
+    " (docs/operations.md, Backup and restore) before you restart it"
+)
+
+
+class DataDirectoryInUse(StorageFailing):
+    """Another server owns the data directory."""
+
+
+def lock(data_dir: Path) -> int:
+    """A descriptor that holds the directory until it is closed. Raises DataDirectoryInUse, StorageFailing."""
+    place = data_dir / "lock"
+    try:
+        fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        what = f"the data directory {data_dir} cannot be used"
+        raise storage_failing(error, what, place, is_start=True) from error
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_S)
+        else:
+            return fd
+    os.close(fd)
+    raise DataDirectoryInUse(
+        f"the data directory {data_dir} belongs to another running imgserve",
+        "stop that server, or give this one its own --data-dir",
+    )
+
+
+def check_free(data_dir: Path, min_free_bytes: int) -> None:
+    """Raises DiskFull, StorageFailing."""
+    try:
+        stat = os.statvfs(data_dir)
+    except OSError as error:
+        raise storage_failing(error, "the data directory cannot be looked at", data_dir) from error
+    if stat.f_bavail * stat.f_frsize < min_free_bytes:
+        raise DiskFull(
+            f"less than {min_free_bytes // 1_000_000} MB are free where the queue is kept", f"{FREE}; {GOES_ON}"
+        )
+
+
+class OpenFiles:
+    """The files that a server holds open in its data directory, by device and inode.
+
+    A file that was moved or removed can still be written, but nobody will find its contents; a removed lock keeps no
+    second server out.
+    """
+
+    def __init__(self, data_dir: Path, file_name: str) -> None:
+        """As they are now."""
+        self.data_dir = data_dir.absolute()
+        paths = [str(self.data_dir / name) for name in ("lock", file_name, f"{file_name}-wal")]
+        found = ((path, _identity(path)) for path in paths)
+        self._identities = tuple((path, one) for path, one in found if one is not None)
+        self._has_links = any(Path(path).is_symlink() for path, _ in self._identities)
+        self._directory = str(self.data_dir)
+        self._directory_then: tuple[int, int, int] | None = None
+
+    def look_again(self) -> StorageFailing | None:
+        """As ``look``, but one system call while nothing in the directory was made, moved or removed. Where links lead
+        elsewhere the directory tells nothing.
+
+        For the committer's thread alone, with each commit.
+        """
+        try:
+            seen = os.stat(self._directory)  # noqa: PTH116 - Path.stat takes twice as long
+        except OSError:
+            return self.look()
+        directory = (seen.st_dev, seen.st_ino, seen.st_ctime_ns)
+        if directory == self._directory_then:
+            return None
+        failure = self.look()
+        is_settled = failure is None and time.time_ns() - seen.st_ctime_ns > _TICK_NS
+        self._directory_then = directory if is_settled and not self._has_links else None
+        return failure
+
+    def look(self) -> StorageFailing | None:
+        """The fault, if one of them is not in its place any more; takes a few microseconds."""
+        for path, before in self._identities:
+            if (now := _identity(path)) == before:
+                continue
+            if not self.data_dir.is_dir():
+                return StorageFailing(
+                    f"the data directory {self.data_dir} was moved or removed under the server",
+                    f"put it back there, and {GOES_ON}",
+                )
+            if now is None:
+                return StorageFailing(f"{path} was removed under the server", SAVE)
+            return StorageFailing(
+                f"{path} was replaced under the server: another file is there now",
+                f"put the old one back, and {GOES_ON}; or restart the server, which then takes the new one",
+            )
+        return None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """None: it is not there, or cannot be seen."""
+    try:
+        seen = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
+
+
+def sync(data_dir: Path) -> None:
+    """Make the new file names durable too, not only what the files hold."""
+    fd = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,53 @@
+"""How fast jobs end, and so when it is worth asking again. Pure; times in seconds come in as arguments.
+
+The queue's engine notes each end, and asks when it has to turn a job away.
+"""
+
+import math
+from collections import deque
+
+from imgserve.jobs.protocol import Config, QueueFull, ShareFull
+
+WINDOW_S = 60
+UNMEASURED_RETRY_S = 5
+MIN_RETRY_S, MAX_RETRY_S = 1, 600
+# Not at the first free place: all who were refused at the same time would come for it too.
+_FREED_PART = 10
+
+
+class DrainRate:
+    """Ends of the last minute, second by second."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+        self._ends: deque[tuple[int, int]] = deque()
+        self._total = 0
+
+    def ended(self, now: float, jobs: int = 1) -> None:
+        self._forget(now)
+        second = int(now)
+        earlier = self._ends.pop()[1] if self._ends and self._ends[-1][0] == second else 0
+        self._ends.append((second, earlier + jobs))
+        self._total += jobs
+
+    def per_second(self, now: float) -> float:
+        self._forget(now)
+        return self._total / max(min(now - self._since, WINDOW_S), 1.0)
+
+    def retry_after_s(self, places: int, now: float) -> int:
+        """Seconds until so many jobs will have ended if it goes on like this; from 1 to 600."""
+        rate = self.per_second(now)
+        if rate > 0:
+            return round(min(max(places / rate, MIN_RETRY_S), MAX_RETRY_S))
+        return UNMEASURED_RETRY_S if now - self._since < WINDOW_S else MAX_RETRY_S
+
+    def retry_after_refusal_s(self, error: QueueFull | ShareFull, config: Config, now: float) -> int:
+        """Seconds until a part of the queue, or of the caller's share, will be free."""
+        if isinstance(error, QueueFull):
+            return self.retry_after_s(max(config.max_waiting // _FREED_PART, 1), now)
+        places = max(config.max_per_caller // _FREED_PART, 1)
+        return self.retry_after_s(math.ceil(places / error.part), now)  # its jobs end in turns with the others'
+
+    def _forget(self, now: float) -> None:
+        while self._ends and self._ends[0][0] <= now - WINDOW_S:
+            self._total -= self._ends.popleft()[1]

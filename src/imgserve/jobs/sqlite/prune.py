@@ -1,0 +1,77 @@
+"""Ended jobs past their time go, and the file shrinks: in steps that hold up no other change.
+
+A pass walks down the index of ended jobs, first of those that are kept a short time, then of failed ones. A job takes
+its outputs along; nothing else is looked at, since a destination has no row of its own while nobody writes there.
+Afterwards a file that was made with incremental vacuum gives free pages back.
+"""
+
+import time
+
+import apsw
+import msgspec
+
+from imgserve.jobs.protocol import Config
+from imgserve.jobs.sqlite import placeholders
+from imgserve.jobs.sqlite.committer import rows
+
+# A step is one transaction of the thread that all others wait for; a caller should not notice it.
+STEP_S = 0.004
+PAGE_ROWS = 50
+VACUUM_PAGES = 16
+# So many free pages are left for new jobs: a tenth of the file, and 4 MB.
+KEPT_SHARE = 10
+KEPT_PAGES = 1000
+
+_NEXT = (
+    "SELECT ended_at, number, EXISTS (SELECT 1 FROM output WHERE job = number AND debt = 'owed')"
+    " FROM job INDEXED BY job_ended WHERE ended_at IS NOT NULL AND (status = 'failed') = ? AND ended_at < ?"
+    " AND (ended_at, number) > (?, ?) ORDER BY ended_at, number LIMIT ?"
+)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """How far a pass has come."""
+
+    is_failed: bool = False
+    ended_at: float = float("-inf")
+    number: int = 0
+
+
+class Step(msgspec.Struct, frozen=True):
+    """``place``: where the pass goes on; None when all that may go is gone, and the file has shrunk."""
+
+    jobs: int
+    place: Place | None
+
+
+def step(db: apsw.Connection, place: Place, config: Config, now: float) -> Step:
+    """Delete for ``STEP_S`` at most."""
+    ends_at = time.perf_counter() + STEP_S
+    before = now - (config.keep_failed_s if place.is_failed else config.keep_ended_s)
+    jobs = 0
+    while page := rows(db, _NEXT, (place.is_failed, before, place.ended_at, place.number, PAGE_ROWS)):
+        for ended_at, number, is_owing in page:
+            place = Place(place.is_failed, ended_at, number)
+            if not is_owing:
+                db.execute("DELETE FROM job WHERE number = ?", (number,))
+                jobs += 1
+            if time.perf_counter() > ends_at:
+                return Step(jobs, place)
+    if not place.is_failed:
+        return Step(jobs, Place(is_failed=True))
+    placeholders.delete_old(db, now)
+    return Step(jobs, None if _shrink(db, ends_at) else place)
+
+
+def _shrink(db: apsw.Connection, ends_at: float) -> bool:
+    """Give pages back until the time is over; whether there are few enough."""
+    if db.execute("PRAGMA auto_vacuum").get != 2:  # made by an older version: `imgserve queue compact` changes it
+        return True
+    while True:
+        free: int = db.execute("PRAGMA freelist_count").get
+        pages: int = db.execute("PRAGMA page_count").get
+        if free <= max(KEPT_PAGES, pages // KEPT_SHARE):
+            return True
+        if time.perf_counter() > ends_at:
+            return False
+        db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()

@@ -1,0 +1,295 @@
+"""The queue of one machine: a SQLite file that survives power loss, owned by one server process.
+
+The transactions stand in ``admission``, ``attempts`` and ``destinations``; this file gives them
+the event loop: group commit, wake-ups, the lock on the data directory.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from imgserve.clock import Clock, Mark
+from imgserve.errors import counted
+from imgserve.jobs.model import (
+    Accepted,
+    Adopted,
+    Claim,
+    DebtClaim,
+    DebtOutcome,
+    Ended,
+    Intent,
+    NewJob,
+    PlaceholderResult,
+    Settlement,
+)
+from imgserve.jobs.protocol import (
+    ANY_HOST,
+    Busy,
+    Config,
+    Counts,
+    Denied,
+    DiskFull,
+    Granted,
+    HostRoom,
+    Pruned,
+    QueueFull,
+    ShareFull,
+    StorageFailing,
+    Work,
+)
+from imgserve.jobs.sqlite import admission, attempts, datadir, destinations, operator, texts
+from imgserve.jobs.sqlite import clock as clocks
+from imgserve.jobs.sqlite import prune as pruning
+from imgserve.jobs.sqlite.committer import Committer, QueueFault
+from imgserve.jobs.sqlite.datadir import OpenFiles
+from imgserve.jobs.sqlite.drain import DrainRate
+from imgserve.jobs.sqlite.listing import Listing
+from imgserve.jobs.sqlite.notes import Notes
+from imgserve.jobs.sqlite.opening import take_over
+from imgserve.jobs.sqlite.placeholders import KnownPlaceholders, store
+from imgserve.jobs.sqlite.wakeups import Wakeups
+from imgserve.jobs.views import JobPage, JobQuery, JobView
+from imgserve.telemetry.states import Name, State
+
+T = TypeVar("T")
+
+FILE_NAME = "queue.sqlite"
+
+
+class SqliteQueue:
+    """Build with ``open``. All methods are DESIGN's Queue protocol (queue.py)."""
+
+    def __init__(
+        self, data_dir: Path, config: Config, lock_fd: int, on_end: Callable[[Ended], None], clock: Clock | None
+    ) -> None:
+        self._data_dir = data_dir
+        self._config = config
+        self._lock_fd = lock_fd
+        self._committer = Committer(data_dir / FILE_NAME, self._committed)
+        self._clock = clock
+        self._listing = Listing(data_dir / FILE_NAME, clock.wall_of if clock else float)
+        self._on_end = on_end
+        self._notes = Notes()
+        self._abandoned = 0
+        self._drain = DrainRate(0.0)  # anew when the file is taken over
+        self._epoch = 0
+        self.id = ""
+        self._wakeups = Wakeups()
+        self._placeholders = KnownPlaceholders()
+        self._prune_place = pruning.Place()
+
+    @classmethod
+    async def open(
+        cls, data_dir: Path, config: Config, now: float | Clock, on_end: Callable[[Ended], None] = lambda _: None
+    ) -> "SqliteQueue":
+        """Take the data directory over. A clock goes on where the last server's ended, and is looked at for steps.
+
+        Raises DataDirectoryInUse, StorageFailing.
+        """
+        clock = now if isinstance(now, Clock) else None
+        queue = cls(data_dir, config, datadir.lock(data_dir), on_end, clock)
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(queue.aclose)
+            await queue._take_over(now)
+            undo.pop_all()
+        return queue
+
+    async def _take_over(self, start: float | Clock) -> None:
+        def prepare(db: apsw.Connection) -> None:
+            taken = take_over(db, start, self._config, self._notes, self._placeholders)
+            self.id, self._epoch = taken.id, taken.epoch
+            self._drain = DrainRate(taken.now)
+
+        await self._committer.open(prepare)
+        self._committer.watch(OpenFiles(self._data_dir, FILE_NAME))
+        self._committed()
+        datadir.sync(self._data_dir)
+
+    def _committed(self) -> None:
+        for end in self._notes.take_ends():
+            self._drain.ended(end.ended_at)
+            self._on_end(end)
+        if self._notes.is_abandoned_changed:
+            self._notes.is_abandoned_changed = False
+            self._committer.run_later(self._count_abandoned)
+
+    def _count_abandoned(self, db: apsw.Connection) -> None:
+        sql = "SELECT count(*) FROM output INDEXED BY output_abandoned WHERE debt = 'abandoned'"
+        self._abandoned = db.execute(sql).get
+
+    async def aclose(self) -> None:
+        await self._listing.aclose()  # first: only a writer that is closed last empties SQLite's log into the file
+        await self._committer.aclose()
+        os.close(self._lock_fd)
+
+    def states(self) -> Iterator[State]:
+        if self._clock is not None:
+            yield from clocks.states(self._clock, self._note)
+        yield from self._abandoned_states()
+        error = self._committer.failure or self._committer.look()
+        if error is None:
+            try:
+                datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
+            except StorageFailing as failure:
+                error = failure
+        if error is not None:
+            name: Name = "disk_full" if isinstance(error, DiskFull) else "storage_failing"
+            yield State(name, error.detail, error.hint)
+
+    def _abandoned_states(self) -> Iterator[State]:
+        if self._abandoned:
+            many = f"{counted(self._abandoned, 'placeholder')} of stored jobs that cannot be read"
+            yield State("placeholders_abandoned", f"{many} will not be replaced")
+
+    def _note(self, mark: Mark) -> None:
+        self._committer.run_later(lambda db: clocks.note(db, mark))
+
+    async def enqueue(
+        self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
+    ) -> Accepted | Adopted:
+        is_awaited = True
+
+        def announce(entry: Accepted | Adopted) -> None:
+            if not is_awaited and isinstance(entry, Accepted):
+                on_late(entry)
+
+        try:
+            datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
+        except StorageFailing as error:
+            raise self._committer.look() or error from None
+        try:
+            return await self._committer.run(
+                lambda db: admission.enqueue(db, job, self._epoch, self._config, now), announce
+            )
+        except asyncio.CancelledError:
+            is_awaited = False
+            raise
+        except (QueueFull, ShareFull) as error:
+            error.retry_after_s = self._drain.retry_after_refusal_s(error, self._config, now)
+            raise
+
+    async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
+        def transaction(db: apsw.Connection) -> list[str]:
+            freed = admission.release(db, number, placeholders, now)
+            self._wakeups.is_work_waiting = True
+            return freed
+
+        self._wakeups.work()  # a runner that is woken now asks for work behind this change, in the same commit
+        # Lost with the power, the row is found accepting, and released then.
+        await self._committer.run(transaction, self._wakeups.released, survives_power_loss=False)
+
+    async def refuse(
+        self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
+    ) -> None:
+        await self._committer.run(
+            lambda db: admission.refuse(db, number, placeholders, error, detail, self._config, now),
+            self._wakeups.work_and_free,
+        )
+
+    async def answered(self, number: int) -> None:
+        self._committer.run_later(
+            lambda db: db.execute("UPDATE job SET is_answered = 1 WHERE number = ?", (number,)).get
+        )
+
+    async def take_work(self, jobs: int, debts: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
+        def transaction(db: apsw.Connection) -> Work:
+            self._wakeups.is_work_waiting = False
+            return attempts.take_work(db, jobs, debts, self._config, now, kept, hosts)
+
+        return await self._mending(lambda: self._committer.run(transaction, survives_power_loss=False))
+
+    async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
+        def transaction(db: apsw.Connection) -> frozenset[int]:
+            if self._clock is not None and claims:
+                clocks.note(db, self._clock.mark())  # so that the next server knows how late it was
+            return attempts.heartbeat(db, claims, self._config, now)
+
+        return await self._committer.run(transaction, survives_power_loss=False)
+
+    async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
+        def note(answer: Granted | Busy | Denied) -> None:
+            """Before the next outcome of this commit is told, which may be that the destination is free again."""
+            if isinstance(answer, Busy):
+                self._wakeups.is_busy(intent.key)
+
+        # A lock guards against this process's own bytes; a machine without power sends none.
+        return await self._committer.run(
+            lambda db: destinations.acquire(db, intent, self._epoch, now), note, survives_power_loss=False
+        )
+
+    async def until_free(self, key: str, timeout_s: float) -> None:
+        await self._wakeups.until_free(key, timeout_s)
+
+    async def record(self, settlement: Settlement, now: float) -> bool:
+        is_ours, _ = await self._committer.run(
+            lambda db: attempts.record(db, settlement, self._config, now), lambda done: self._wakeups.free(done[1])
+        )
+        return is_ours
+
+    async def settle(self, settlement: Settlement, now: float) -> bool:
+        has_work = any(result.status in ("retry", "repeat", "failed") for result in settlement.results)
+        announce = self._wakeups.work_and_free if has_work else self._wakeups.free
+        is_ours, _ = await self._mending(
+            lambda: self._committer.run(
+                lambda db: attempts.settle(db, settlement, self._config, now), lambda done: announce(done[1])
+            )
+        )
+        return is_ours
+
+    async def settle_debt(self, debt: DebtClaim, outcome: DebtOutcome, now: float) -> None:
+        await self._committer.run(lambda db: attempts.settle_debt(db, debt, outcome), self._wakeups.work_and_free)
+
+    async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
+        if self._placeholders.is_noted(digest, size_bytes, now):
+            return
+        await self._committer.run(lambda db: store(db, digest, size_bytes, now), survives_power_loss=False)
+        self._placeholders.add(digest, size_bytes, now)
+
+    async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
+        return self._placeholders.digests(size_bytes, now)
+
+    async def wait_for_work(self, timeout_s: float) -> None:
+        await self._wakeups.until_work(timeout_s)
+
+    async def counts(self) -> Counts:
+        return await self._listing.counts()
+
+    async def page(self, query: JobQuery) -> JobPage:
+        return await self._listing.page(query)
+
+    async def job(self, job_id: str) -> JobView:
+        return await self._listing.job(job_id)
+
+    async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
+        return await self._committer.run(
+            lambda db: operator.retry(db, job_id, deadline_s, self._config, now), lambda _: self._wakeups.work()
+        )
+
+    async def cancel(self, job_id: str, now: float) -> int:
+        return await self._committer.run(
+            lambda db: operator.cancel(db, job_id, self._config, now), lambda _: self._wakeups.work()
+        )
+
+    async def prune(self, now: float) -> Pruned:
+        # Lost with the power, they are deleted again.
+        done = await self._committer.run(
+            lambda db: pruning.step(db, self._prune_place, self._config, now), survives_power_loss=False
+        )
+        self._prune_place = done.place or pruning.Place()
+        if done.place is None:
+            self._placeholders.forget_old(now)
+        return Pruned(done.jobs, done.place is None)
+
+    async def _mending(self, change: Callable[[], Awaitable[T]]) -> T:
+        """The change, repeated once if its fault came from damaged texts. Else one row would hold up all."""
+        try:
+            return await change()
+        except QueueFault:
+            if not await self._committer.run(texts.mend):
+                raise
+            return await change()

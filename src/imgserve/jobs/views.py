@@ -1,0 +1,141 @@
+"""Jobs as people see them: the answers of listing, and the faults of retry and cancel. No credential is in here.
+
+The engines fill these in, the doors send them as they are. Times are UTC.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+from imgserve.errors import ImgserveError
+from imgserve.jobs.model import Debt, JobStatus, OutputStatus, PlaceholderState
+from imgserve.request import url
+from imgserve.request.recipe import Format
+
+MAX_LISTED = 200
+MAX_REFUSALS = 1000  # that are remembered
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)]
+_LAST_S = 253_402_300_799.0  # of the year 9999
+
+
+class NoSuchJob(ImgserveError):
+    code = "no_such_job"
+    status = 404
+    title = "There is no such job"
+
+
+class NotRetryable(ImgserveError):
+    """Only a failed job can be retried, and only while it is the newest of its destinations."""
+
+    code = "not_retryable"
+    status = 409
+    title = "The job cannot be retried"
+
+
+class NotCancellable(ImgserveError):
+    """It has ended, is being taken in, or its final picture is on its way."""
+
+    code = "not_cancellable"
+    status = 409
+    title = "The job cannot be cancelled"
+
+
+class JobQuery(msgspec.Struct, frozen=True):
+    """Which jobs, newest first. ``destination``: a piece of it; ``after``: numbers below this one only."""
+
+    statuses: tuple[JobStatus, ...] = ()
+    destination: str = ""
+    created_before: float | None = None
+    after: int | None = None
+    limit: Limit = 50
+
+
+class OutputView(msgspec.Struct, frozen=True):
+    """``debt``: the state of the failure picture that its destination is owed."""
+
+    destination: str
+    status: OutputStatus
+    placeholder: PlaceholderState
+    debt: Debt
+    width_px: int | None = None
+    height_px: int | None = None
+    format: Format | None = None
+
+
+class JobView(msgspec.Struct, frozen=True):
+    """``due_at`` is set while the job waits: for its turn, or for the next attempt."""
+
+    id: str
+    number: int
+    status: JobStatus
+    source: str
+    created_at: datetime
+    deadline_at: datetime
+    due_at: datetime | None
+    ended_at: datetime | None
+    attempts: int
+    crashes: int
+    error: str
+    detail: str
+    outputs: tuple[OutputView, ...]
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """``next``: the ``after`` of the page that follows; None on the last one."""
+
+    jobs: tuple[JobView, ...]
+    next: int | None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A post that became no job. ``client`` is an address, ``host`` the value of the Host header.
+
+    Source and destinations are empty when the body could not be read as a job.
+    """
+
+    at: datetime
+    code: str
+    classic_code: int | None
+    detail: str
+    client: str = ""
+    host: str = ""
+    caller: str = ""
+    source: str = ""
+    destinations: tuple[str, ...] = ()
+
+
+class RefusalPage(msgspec.Struct, frozen=True):
+    refusals: tuple[Refusal, ...]
+
+
+HIDDEN_QUERY = "?..."
+
+
+def posted_place(text: str, *, is_form: bool = False) -> str:
+    """A source or destination as its caller wrote it, tags filled in, without its possible secrets.
+
+    User name and password are left out, and a query is replaced by a mark. The file name of a form's
+    destination stays.
+    """
+    authority, rest = url.cut(text)
+    scheme, _, host = authority.partition("://")
+    page, colon, name = rest.rpartition(":") if is_form else (rest, "", "")
+    place, question_mark, _ = page.partition("#")[0].partition("?")
+    return f"{scheme}://{host.rpartition('@')[2]}{place}{HIDDEN_QUERY if question_mark else ''}{colon}{name}"
+
+
+def shown_place(key: str) -> str:
+    """A destination's or source's key for people: of a query only that there is one, since it may hold a secret."""
+    page, hash_sign, name = key.partition("#")
+    place, question_mark, _ = page.partition("?")
+    return f"{place}{HIDDEN_QUERY if question_mark else ''}{hash_sign}{name}"
+
+
+def as_time(epoch_s: float | None) -> datetime | None:
+    return None if epoch_s is None else time_of(epoch_s)
+
+
+def time_of(epoch_s: float) -> datetime:
+    """A damaged row's may be any number."""
+    return datetime.fromtimestamp(min(max(epoch_s, 0.0), _LAST_S), UTC)

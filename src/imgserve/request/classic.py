@@ -1,0 +1,268 @@
+"""The original protocol: the body of ``POST /`` in, a ``JobRequest`` or all of its faults out; for ``api/classic.py``.
+
+Nothing is fetched or opened here: checks that need the picture itself are in ``request.fix``.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Mapping
+from typing import cast
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import inspect
+
+from imgserve.request import formats, tags
+from imgserve.request.destination import HTTP_ARGS, DestinationTemplate, parse_destination
+from imgserve.request.faults import Findings, RequestInvalid
+from imgserve.request.fields import FieldValue, did_you_mean, fields_of, one_of, read_field, shown, words_of
+from imgserve.request.imageinfo import Size
+from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
+from imgserve.request.operations import Operation, Rasterize, Resize
+from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Recipe
+from imgserve.request.source import Source, encoded_name, parse_source
+
+REQUIRED = ("operationType", "srcURL", "dstURL", "args")
+OPTIONAL = ("placeholder", "on_failure")
+OPERATIONS: dict[str, type[Resize] | type[Rasterize]] = {"resize": Resize, "rasterize": Rasterize}
+
+_OPERATION_FIELDS = {name: fields_of(struct) for name, struct in OPERATIONS.items()}
+_OUTPUT_FIELDS = fields_of(OutputOptions)
+_FORMATS = words_of(_OUTPUT_FIELDS["format"])
+_LOAD_FIELDS = fields_of(LoadOptions)
+_PLACEHOLDER_FIELDS = fields_of(Placeholder)
+_ON_FAILURE = fields_of(OutputRequest)["on_failure"]
+_NOT_YET = frozenset({
+    "blur", "brightness", "chroma", "contrast", "crop", "dpr", "effort", "extend", "flatten", "flip", "flop", "focal",
+    "frames", "gamma", "grayscale", "hue", "if_exists", "kernel", "lossless", "mask", "max_bytes", "metadata",
+    "modulate", "orient", "pad", "page", "pixelate", "progressive", "rotate", "round", "saturation", "scale",
+    "sharpen", "strip", "text", "tint", "trim", "watermark", "webhook",
+})  # fmt: skip
+
+# Bounds the time and the reply that a body full of unknown names can cost.
+_MOST_NAMED = 10
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+
+
+_KINDS: dict[type, str] = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
+
+class ParseError(Exception):
+    """The body is no JSON object: empty, cut off, not UTF-8, a key twice, NaN, or nested beyond reason.
+
+    The message says where, and holds nothing of the body but plain names.
+    """
+
+
+def parse(body: bytes) -> JobRequest:
+    """A checked request. Raises ParseError, or RequestInvalid with every fault that the text alone shows."""
+    request = _json_object(body)
+    found = Findings()
+    _check_keys(request, found)
+    args = _args(request, found)
+    operation_type = _operation_type(request, found)
+    source = found.attempt(parse_source, request["srcURL"]) if "srcURL" in request else None
+    destination = _destination(request, args, found)
+    recipe = _recipe(operation_type, args, found)
+    if source is not None and operation_type is not None:
+        _check_source(operation_type, source, found)
+    chosen = None if destination is None else _format(destination, source, (args or {}).get("format"), found)
+    placeholder = found.attempt(_placeholder, request.get("placeholder", {}))
+    on_failure = found.attempt(_on_failure, request.get("on_failure", "error_image"), destination)
+    found.settle()
+    assert source is not None
+    assert destination is not None
+    assert recipe is not None
+    assert placeholder is not None
+    assert on_failure is not None
+    recipe = msgspec.structs.replace(recipe, output=msgspec.structs.replace(recipe.output, format=chosen))
+    return JobRequest(source, (OutputRequest(recipe, destination, placeholder, on_failure),))
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    if not body.strip():
+        raise ParseError("the body is empty, expected a JSON object")
+    if body.startswith(codecs.BOM_UTF8):
+        raise ParseError("the body begins with a byte order mark, expected JSON without one: save it as plain UTF-8")
+    try:
+        decoded: object = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise ParseError(f"the body is not UTF-8 (byte {error.start + 1:,}), expected JSON in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ParseError(f"the body is not JSON: line {error.lineno}, column {error.colno}: {_why(error)}") from None
+    except RecursionError:
+        raise ParseError("the body is nested too deeply, expected a job") from None
+    except ValueError as error:
+        raise ParseError(f"the body is not JSON: {error}") from None
+    if not isinstance(decoded, dict):
+        raise ParseError(f"the body is {_KINDS.get(type(decoded), 'a number')}, expected a JSON object")
+    return decoded
+
+
+def _why(error: json.JSONDecodeError) -> str:
+    """The parser's own words, without the text at that place; they say only whether the body ends there."""
+    reason = error.msg[:1].lower() + error.msg[1:]
+    reason = reason.removesuffix(" at") if reason.endswith(" at") else reason
+    return f"{reason}, but the body ends" if error.pos >= len(error.doc.rstrip()) else reason
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # Two readers of a doubled key may each take another value; the one that was checked must be the one that is used.
+    known = dict(pairs)
+    if len(known) != len(pairs):
+        names = [key for key, _ in pairs]
+        name = next(key for key in names if names.count(key) > 1)
+        raise ValueError(f'the key "{name}" appears twice' if _PLAIN_NAME.fullmatch(name) else "a key appears twice")
+    return known
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_keys(request: Mapping[str, object], found: Findings) -> None:
+    for key in REQUIRED:
+        if key not in request:
+            found.add(101, f"{key}: this key is missing")
+    unknown = [key for key in request if key not in REQUIRED + OPTIONAL]
+    for key in unknown[:_MOST_NAMED]:
+        name = key if _PLAIN_NAME.fullmatch(key) else "a key"
+        found.add(101, f"{name}: {_why_unknown(key, REQUIRED + OPTIONAL)}")
+    if len(unknown) > _MOST_NAMED:
+        found.add(101, f"{len(unknown) - _MOST_NAMED} more keys are unknown")
+
+
+def _why_unknown(key: str, known: tuple[str, ...]) -> str:
+    return "not available in this version yet" if key in _NOT_YET else f"unknown{did_you_mean(key, known)}"
+
+
+def _args(request: Mapping[str, object], found: Findings) -> dict[str, object] | None:
+    args = request.get("args", {})
+    if isinstance(args, dict):
+        return args if "args" in request else None
+    found.add(103, f"args: expected an object, got {shown(args)}")
+    return None
+
+
+def _destination(
+    request: Mapping[str, object], args: dict[str, object] | None, found: Findings
+) -> DestinationTemplate | None:
+    if "dstURL" not in request:
+        return None
+    try:
+        return parse_destination(request["dstURL"], args or {})
+    except RequestInvalid as invalid:
+        # Without args at all, the arg that a destination needs is not worth a second sentence.
+        found.faults.extend(fault for fault in invalid.faults if args is not None or fault.classic_code != 111)
+        return None
+
+
+def _operation_type(request: Mapping[str, object], found: Findings) -> str | None:
+    name = request.get("operationType")
+    if isinstance(name, str) and name in OPERATIONS:
+        return name
+    if "operationType" in request:
+        words = tuple(OPERATIONS)
+        found.add(102, f"operationType: expected {one_of(words)}, got {shown(name)}{did_you_mean(name, words)}")
+    return None
+
+
+def _recipe(name: str | None, args: dict[str, object] | None, found: Findings) -> Recipe | None:
+    if name is None or args is None:
+        return None
+    return found.attempt(_read_recipe, name, OPERATIONS[name], args)
+
+
+def _read_recipe(name: str, struct: type[Resize] | type[Rasterize], args: dict[str, object]) -> Recipe:
+    operation_fields = _OPERATION_FIELDS[name]
+    values = _read(args, "args", operation_fields | _OUTPUT_FIELDS | _LOAD_FIELDS, owner=name, ignored=HTTP_ARGS)
+    operation: Operation = msgspec.convert({key: values[key] for key in values if key in operation_fields}, struct)
+    output = msgspec.convert({key: values[key] for key in values if key in _OUTPUT_FIELDS}, OutputOptions)
+    loading = msgspec.convert({key: values[key] for key in values if key in _LOAD_FIELDS}, LoadOptions)
+    return Recipe((operation,), output, loading)
+
+
+def _read(
+    given: Mapping[str, object],
+    path: str,
+    fields: Mapping[str, inspect.Type],
+    *,
+    owner: str,
+    ignored: tuple[str, ...] = (),
+) -> dict[str, FieldValue]:
+    found = Findings()
+    values: dict[str, FieldValue] = {}
+    for name in given:
+        if name in fields:
+            value = found.attempt(read_field, f"{path}.{name}", given[name], fields[name])
+            values |= {} if value is None else {name: value}
+    if owner in OPERATIONS and not {"width", "height"} & given.keys():
+        found.add(106, f"{path}.width: {owner} needs width, height or both")
+    known = (*fields, *ignored)
+    _check_unknown([name for name in given if name not in known], path, known, found)
+    found.settle()
+    return values
+
+
+def _check_unknown(names: list[str], path: str, known: tuple[str, ...], found: Findings) -> None:
+    for name in names[:_MOST_NAMED]:
+        owners = [owner for owner, fields in _OPERATION_FIELDS.items() if name in fields] if path == "args" else []
+        why = f"belongs to {owners[0]}" if owners else _why_unknown(name, known)
+        why = "stands beside args, not in it" if path == "args" and name in OPTIONAL else why
+        found.add(107, f"{path}.{name}: {why}" if _PLAIN_NAME.fullmatch(name) else f"{path}: a field's name is unknown")
+    if len(names) > _MOST_NAMED:
+        found.add(107, f"{path}: {len(names) - _MOST_NAMED} more fields are unknown")
+
+
+def _check_source(operation_type: str, source: Source, found: Findings) -> None:
+    extension = tags.split_name(encoded_name(source))[1]
+    if not extension:
+        return
+    if formats.is_no_picture(extension):
+        found.add(108, "srcURL: the extension is no picture's; give the picture's own URL, or one without an extension")
+    elif operation_type == "rasterize" and formats.is_raster(extension):
+        found.add(108, 'srcURL: rasterize expects an SVG; for other pictures use operationType "resize"')
+
+
+def _format(destination: DestinationTemplate, source: Source | None, asked: object, found: Findings) -> Format | None:
+    """The extension's format, else the one asked for, else None: the source's. Size tags are tried with 1."""
+    wanted = cast(Format, asked) if asked in _FORMATS else None
+    values = tags.EXAMPLE if source is None else tags.values_of(source, Size(1, 1))
+    trial = found.attempt(destination.fill, values)
+    if trial is None or not trial.extension:
+        return wanted
+    chosen = formats.format_of(trial.extension)
+    if chosen is None:
+        found.add(113, f"dstURL: {_why_not_written(destination, source, trial.extension)}")
+    elif wanted not in (None, chosen):
+        found.add(107, f"args.format: {wanted} contradicts the extension of dstURL, which means {chosen}")
+    return chosen
+
+
+def _why_not_written(destination: DestinationTemplate, source: Source | None, extension: str) -> str:
+    """The sentence for an extension that came by a tag: it names the source's, and does not blame dstURL."""
+    instead = "give .jpg, or no extension and args.format"
+    own = "" if source is None else unquote(tags.split_name(encoded_name(source))[1])
+    is_the_sources = unquote(extension).lower() == own.lower()
+    if not is_the_sources or {"ext", "extension"}.isdisjoint(tags.used_in(destination.shown)):
+        listed = ", ".join(formats.FORMAT_OF_EXTENSION)
+        return f"the extension is not a format that can be written; expected one of {listed}; {instead}"
+    if formats.is_well_known(extension):
+        return f"the source's extension is {extension}, and {extension.upper()} cannot be written; {instead}"
+    return f"the source's extension is not a format that can be written; {instead}"
+
+
+def _placeholder(value: object) -> Placeholder:
+    given = {"style": value} if isinstance(value, str) else value
+    if not isinstance(given, dict):
+        styles = one_of(words_of(_PLACEHOLDER_FIELDS["style"]))
+        raise RequestInvalid.of(107, f"placeholder: expected an object or {styles}, got {shown(value)}")
+    return msgspec.convert(_read(given, "placeholder", _PLACEHOLDER_FIELDS, owner="placeholder"), Placeholder)
+
+
+def _on_failure(value: object, destination: DestinationTemplate | None) -> OnFailure:
+    word = cast(OnFailure, read_field("on_failure", value, _ON_FAILURE))
+    if word == "delete" and destination is not None and not destination.can_delete:
+        raise RequestInvalid.of(107, "on_failure: a form or presigned URL cannot delete; use error_image")
+    return word

@@ -1,0 +1,229 @@
+"""The destination of a result: dstURL and its args in, a template out; with the tag values, the ``Destination`` itself.
+
+The API parses; ``request.fix`` fills in the tags; transfers and the queue use the result. The split of a form's URL
+follows docs/reference: authority first, then the last colon of the rest separates the page's URL from the file name.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
+
+from imgserve.request import tags, url
+from imgserve.request.faults import Findings, RequestInvalid
+from imgserve.request.fields import is_text
+from imgserve.request.source import spoken_url
+from imgserve.request.tags import TagValues
+
+DestinationKind = Literal["file", "ftp", "put", "form"]
+FormSuccess = Literal["any", "redirect"]
+HTTP_ARGS = ("field_name", "field_file", "method", "form_success", "content_type")
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """One place to write to, tags filled in.
+
+    ``shown`` is dstURL as the caller wrote it with its tags filled in: it goes back to that caller and nowhere else.
+    ``url`` is what the transfer uses: the file's, the FTP target's, the PUT target's, or the form's page.
+    ``path`` is percent-decoded for file and stays encoded for the others (a form's: the page's).
+    ``name`` and ``field`` are a form's file name (decoded) and file field. ``key`` identifies the place: scheme,
+    lower-case host, real port, normalised path, no userinfo and no signature parameters; a form's adds field and name.
+    ``form_success``: which answers of a form's site count as taken, all that are good or redirects only.
+    ``has_no_type``: a PUT goes without Content-Type.
+    Both URLs may hold a password and are never logged; ``repr`` shows kind and host.
+    """
+
+    kind: DestinationKind
+    shown: str
+    url: str
+    host: str
+    port: int
+    path: str
+    key: str
+    name: str = ""
+    field: str = ""
+    form_success: FormSuccess = "any"
+    has_no_type: bool = False
+
+    def __repr__(self) -> str:
+        return f"Destination({self.kind} {self.host})"
+
+    @property
+    def peer(self) -> str:
+        """The server that is written to: scheme, host and port; the same for all files."""
+        return peer_of(self.key)
+
+    @property
+    def user(self) -> str:
+        """The user name that it is written with; empty for none, and for a file."""
+        return "" if self.kind == "file" else url.user_of(self.url)
+
+    @property
+    def extension(self) -> str:
+        """The extension of the file to be written, without its dot; empty when there is none."""
+        if self.kind == "form":
+            return tags.split_name(self.name)[1]
+        segment = self.path.rpartition("/")[2]
+        return tags.split_name(segment if self.kind == "file" else url.with_dots(segment))[1]
+
+
+def peer_of(key: str) -> str:
+    """The part of a destination's key that names whom to speak to."""
+    scheme, colons, rest = key.partition("://")
+    return f"{scheme}{colons}{rest.partition('/')[0]}"
+
+
+def hosts_of(keys: Iterable[str]) -> str:
+    """The hosts of destinations in one text: sorted, one space between."""
+    return " ".join(sorted({peer_of(key) for key in keys}))
+
+
+class DestinationTemplate(msgspec.Struct, frozen=True):
+    """A destination whose tags are still open: split, judged by its text, not yet a place.
+
+    ``field`` is a form's file field; ``shown`` is dstURL as written.
+    """
+
+    kind: DestinationKind
+    shown: str
+    field: str = ""
+    # Not in the JSON unless they are asked for: earlier versions named the same request by the same digest.
+    form_success: Literal["redirect"] | msgspec.UnsetType = msgspec.UNSET
+    has_no_type: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+
+    def __repr__(self) -> str:
+        return f"DestinationTemplate({self.kind})"
+
+    @property
+    def can_delete(self) -> bool:
+        """False for a form and for a presigned URL, which allows this one PUT and no DELETE."""
+        return self.kind != "form" and not (self.kind == "put" and url.has_signature(self.shown))
+
+    def fill(self, values: TagValues) -> Destination:
+        """The place for one result. Raises RequestInvalid (105) when the filled text is no place to write to."""
+        if tags.BEGIN not in self.shown:
+            values = tags.EXAMPLE  # the place is the same for all of them, and known from the first check
+        try:
+            return _fill_form(self, values) if self.kind == "form" else _fill_plain(self, values)
+        except url.UrlInvalid as error:
+            raise RequestInvalid.of(105, f"dstURL: {error}") from None
+
+
+def parse_destination(value: object, args: Mapping[str, object]) -> DestinationTemplate:
+    """A template from dstURL and the args that a destination needs.
+
+    Raises RequestInvalid with all faults: 105, 110 (protocol), 111, 112 (args), 114 (tags).
+    """
+    text = spoken_url(value, "dstURL", invalid_code=105, unknown_code=110)
+    found = Findings()
+    scheme = url.scheme_of(text)
+    if scheme in ("http", "https"):
+        template = found.attempt(_http_template, text, args)
+    else:
+        template = DestinationTemplate("file" if scheme == "file" else "ftp", text)
+    found.attempt(_check_tags, text)
+    if template is not None:
+        found.attempt(template.fill, tags.EXAMPLE)
+    found.settle()
+    assert template is not None
+    return template
+
+
+def _check_tags(text: str) -> None:
+    try:
+        faults = tags.faults_in(url.cut(text).rest, "dstURL")
+    except url.UrlInvalid:
+        return
+    if faults:
+        raise RequestInvalid(faults)
+
+
+def _http_template(text: str, args: Mapping[str, object]) -> DestinationTemplate:
+    found = Findings()
+    names = [name for name in ("field_name", "field_file") if name in args]
+    if "method" in args and args["method"] != "PUT":
+        found.add(112, 'args.method: expected "PUT"; for an upload form leave it out and give args.field_name')
+    fields = [field for name in names if (field := found.attempt(_field, name, args[name])) is not None]
+    if len(set(fields)) > 1:
+        found.add(112, "args.field_name: contradicts args.field_file; give one of the two")
+    if names and "method" in args:
+        found.add(112, f"args.method: contradicts args.{names[0]}; PUT and an upload form exclude each other")
+    if "form_success" in args and args["form_success"] != "redirect":
+        found.add(112, 'args.form_success: expected "redirect"; without it any 2xx, 301, 302 and 303 count as taken')
+    if "form_success" in args and "method" in args:
+        found.add(112, "args.form_success: belongs to an upload form, which PUT is not")
+    if not names and "method" not in args:
+        found.add(
+            111, 'args.field_name: expected for an http(s) destination; or args.method = "PUT" for a plain upload'
+        )
+    if "content_type" in args and (args["content_type"] != "none" or names):
+        found.add(112, 'args.content_type: expected "none", which a PUT knows, or nothing')
+    found.settle()
+    if not fields:
+        return DestinationTemplate("put", text, has_no_type=True if "content_type" in args else msgspec.UNSET)
+    return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else msgspec.UNSET)
+
+
+def _field(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value or not is_text(value):
+        raise RequestInvalid.of(112, f"args.{name}: expected the name of the form's file field as text")
+    return value
+
+
+@lru_cache(maxsize=256)  # each check on a job's way in fills the same template
+def _fill_plain(template: DestinationTemplate, values: TagValues) -> Destination:
+    authority, rest = url.cut(template.shown)
+    filled = _filled(rest, values, is_name=template.kind != "put")
+    parsed = url.parse(authority + filled)
+    path = url.decode_path(parsed.path) if template.kind == "file" else parsed.path
+    if template.kind != "put" and path.endswith("/"):
+        raise url.UrlInvalid("expected a file name at the end, got a directory")
+    return Destination(
+        template.kind, authority + filled, parsed.text, parsed.host, parsed.port, path, parsed.key,
+        has_no_type=bool(template.has_no_type),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _fill_form(template: DestinationTemplate, values: TagValues) -> Destination:
+    authority, rest = url.cut(template.shown)
+    page, colon, name = rest.rpartition(":")
+    if not colon:
+        raise url.UrlInvalid("expected <page URL>:<file name> for an upload form, got no file name")
+    if "/" in name:
+        raise url.UrlInvalid("expected <page URL>:<file name>, got a slash in the file name or no file name at all")
+    page, name = _filled(page, values, is_name=False), _filled(name, values, is_name=True)
+    parsed, decoded = url.parse(authority + page), url.decode_name(name)
+    if not decoded:
+        raise url.UrlInvalid("expected a file name after the last colon")
+    key = f"{parsed.key}#{quote(template.field, safe='')}:{quote(decoded, safe='')}"
+    return Destination(
+        template.kind, f"{authority}{page}:{name}", parsed.text, parsed.host, parsed.port, parsed.path, key,
+        name=decoded, field=template.field, form_success=template.form_success or "any",
+    )  # fmt: skip
+
+
+def _filled(text: str, values: TagValues, *, is_name: bool) -> str:
+    used = tags.used_in(text)
+    if not values.ext and not used.isdisjoint(("ext", "extension")):
+        raise url.UrlInvalid(
+            "{$ext} is empty, for the source's name has no extension: end dstURL with .jpg or the like"
+        )
+    if is_name:
+        for tag in used:
+            if values.of(tag):
+                _check_value(values.of(tag))
+    filled = tags.fill(text, values)
+    path = filled.partition("?")[0].partition("#")[0]
+    if used and any(url.with_dots(segment) in (".", "..") for segment in path.split("/")):
+        raise url.UrlInvalid("a tag's value makes a path segment . or ..")
+    return filled
+
+
+def _check_value(value: str) -> None:
+    """A value alone may be dots (``..`` of ``...png``): the segments are judged once they are whole."""
+    decoded = unquote_to_bytes(value)
+    if b"/" in decoded or b"\0" in decoded:
+        raise url.UrlInvalid("the source's name holds an encoded slash or NUL, which cannot be part of a file name")

@@ -1,0 +1,133 @@
+"""One field of a request: a JSON value and the type it should have in, the checked value or a sentence out.
+
+Ranges and words are read from the Structs themselves (``msgspec.inspect``), so that they stand in one place only.
+"""
+
+import json
+import re
+from difflib import get_close_matches
+
+import msgspec
+from msgspec import inspect
+
+from imgserve.request import color
+from imgserve.request.faults import RequestInvalid
+
+FieldValue = int | float | bool | str
+NOT_YET_VALUES = frozenset({"contain", "cover", "fill", "inside", "outside"})
+
+_COLORS = frozenset({"background", "color"})
+_LONGEST_SHOWN = 40
+_QUOTED = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_QUOTED_BOOLS = ("true", "false")
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def fields_of(struct: type[msgspec.Struct]) -> dict[str, inspect.Type]:
+    """The fields of a Struct and their types; ``X | None`` counts as X: "not given" is never written as null."""
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    return {field.encode_name: _without_none(field.type) for field in info.fields}
+
+
+def read_field(path: str, value: object, kind: inspect.Type) -> FieldValue:
+    """``value`` if it is what ``kind`` asks for; colours come back as ``#rrggbb``. Raises RequestInvalid (107)."""
+    checked = _color(value) if path.rpartition(".")[2] in _COLORS else _matching(value, kind)
+    if checked is None:
+        raise RequestInvalid.of(
+            107, f"{path}: expected {_expected(path, kind)}, got {shown(value)}{_hint(value, kind)}"
+        )
+    return checked
+
+
+def shown(value: object) -> str:
+    """A value for a message: short, printable, and never anything that could be a URL or a secret."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        is_plain = len(value) <= _LONGEST_SHOWN and value.isprintable() and "//" not in value and "@" not in value
+        return json.dumps(value, ensure_ascii=False) if is_plain else f"a text of {len(value)} characters"
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"a number of {len(text)} digits"
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a string without control characters and halves of surrogate pairs."""
+    return isinstance(value, str) and not _NO_TEXT.search(value)
+
+
+def did_you_mean(word: object, known: tuple[str, ...]) -> str:
+    """``, did you mean "width"?`` or nothing."""
+    if not isinstance(word, str) or len(word) > _LONGEST_SHOWN:
+        return ""
+    spelt = {known_word.lower(): known_word for known_word in known}
+    close = get_close_matches(word.lower(), list(spelt), n=1)
+    return f', did you mean "{spelt[close[0]]}"?' if close else ""
+
+
+def one_of(words: tuple[str, ...]) -> str:
+    quoted = [f'"{word}"' for word in words]
+    return " or ".join(part for part in (", ".join(quoted[:-1]), quoted[-1]) if part)
+
+
+def words_of(kind: inspect.Type) -> tuple[str, ...]:
+    return tuple(str(word) for word in kind.values) if isinstance(kind, inspect.LiteralType) else ()
+
+
+def _without_none(kind: inspect.Type) -> inspect.Type:
+    if isinstance(kind, inspect.UnionType):
+        (kind,) = (part for part in kind.types if not isinstance(part, inspect.NoneType))
+    return kind.type if isinstance(kind, inspect.Metadata) else kind
+
+
+def _color(value: object) -> str | None:
+    return color.canonical(value) if isinstance(value, str) else None
+
+
+def _matching(value: object, kind: inspect.Type) -> FieldValue | None:
+    if isinstance(kind, inspect.BoolType):
+        return value if isinstance(value, bool) else None
+    if isinstance(kind, inspect.LiteralType):
+        return value if isinstance(value, str) and value in kind.values else None
+    if isinstance(kind, inspect.StrType):
+        return _text(value, kind)
+    return _number(value, kind)
+
+
+def _text(value: object, kind: inspect.StrType) -> str | None:
+    if not isinstance(value, str) or len(value) > (kind.max_length or len(value)):
+        return None
+    return value if is_text(value.replace("\n", "")) else None
+
+
+def _number(value: object, kind: inspect.Type) -> int | float | None:
+    assert isinstance(kind, inspect.IntType | inspect.FloatType)
+    accepted = int if isinstance(kind, inspect.IntType) else int | float
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        return None
+    is_inside = (kind.ge is None or value >= kind.ge) and (kind.le is None or value <= kind.le)
+    return value if is_inside else None
+
+
+def _expected(path: str, kind: inspect.Type) -> str:
+    if path.rpartition(".")[2] in _COLORS:
+        return color.EXPECTED
+    if isinstance(kind, inspect.IntType | inspect.FloatType):
+        noun = "an integer" if isinstance(kind, inspect.IntType) else "a number"
+        return f"{noun} from {kind.ge:g} to {kind.le}" if kind.ge is not None else noun
+    if isinstance(kind, inspect.StrType):
+        return f"printable text of at most {kind.max_length} characters"
+    return "true or false" if isinstance(kind, inspect.BoolType) else one_of(words_of(kind))
+
+
+def _hint(value: object, kind: inspect.Type) -> str:
+    words = words_of(kind)
+    if isinstance(value, str) and value in NOT_YET_VALUES and NOT_YET_VALUES.intersection(words):
+        return ", which is not available in this version yet"
+    if isinstance(value, str) and isinstance(kind, inspect.IntType | inspect.FloatType) and _QUOTED.fullmatch(value):
+        return f"; write it without quotes: {value}"
+    if isinstance(kind, inspect.BoolType) and value in _QUOTED_BOOLS:
+        return f"; write it without quotes: {value}"
+    return did_you_mean(value, words)

@@ -1,0 +1,56 @@
+"""Formats: which extension stands for one, which can be written, which hold frames, which are surely no pictures."""
+
+from imgserve.request.imageinfo import Facts
+from imgserve.request.recipe import Format
+
+FORMAT_OF_EXTENSION: dict[str, Format] = {
+    "jpg": "jpeg", "jpeg": "jpeg", "jpe": "jpeg", "jfif": "jpeg", "png": "png", "webp": "webp", "gif": "gif",
+    "tif": "tiff", "tiff": "tiff", "avif": "avif",
+}  # fmt: skip
+
+# Pictures too, though they cannot be read: their bytes are refused with the sentence that says so (202).
+UNREADABLE_RASTER = frozenset({
+    "apng", "bmp", "dib", "heic", "heif", "ico", "jp2", "j2k", "jxl", "pjp", "pjpeg", "ppm", "psd", "tga",
+})  # fmt: skip
+VECTOR = frozenset({"svg", "svgz"})
+
+# Well-known kinds that are no pictures. Any other extension may be a picture's, and the bytes decide: scripts (.php,
+# .ashx), sizes (.jpg:large), numbers (5.1).
+OTHER_KINDS = frozenset({
+    "txt", "text", "md", "rtf", "log", "csv", "tsv", "ini", "conf", "cfg", "yaml", "yml", "toml", "json", "jsonl",
+    "xml", "html", "htm", "xhtml", "css", "scss", "js", "mjs", "map", "wasm", "sql", "db", "sqlite", "ics", "vcf",
+    "zip", "gz", "tgz", "tar", "bz2", "xz", "zst", "7z", "rar", "jar", "apk", "iso", "dmg", "exe", "msi", "dll", "deb",
+    "rpm", "eml", "torrent", "ttf", "otf", "woff", "woff2", "eot",
+    "mp3", "wav", "flac", "ogg", "oga", "opus", "m4a", "aac", "wma", "mid", "midi",
+    "mp4", "m4v", "mov", "avi", "mkv", "webm", "wmv", "flv", "mpg", "mpeg", "3gp", "ogv",
+    "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "epub", "mobi",
+})  # fmt: skip
+
+MAX_SIDE_OF_FORMAT: dict[Format, int] = {"webp": 16_383}
+"""Pixels; only formats whose own limit is below the server's widest side (WebP: RFC 9649, 14 bits)."""
+
+ANIMATED: frozenset[str] = frozenset({"gif", "webp"})
+"""The formats whose frames are read and written. Pages of a TIFF are no frames; AVIF films are read as a picture."""
+
+
+def frames_kept(facts: Facts, output_format: Format) -> int:
+    """How many frames a result has: all of them where the format can hold them, else the first."""
+    return facts.frames if output_format in ANIMATED else 1
+
+
+def format_of(extension: str) -> Format | None:
+    """The format that is written for an extension (no dot, any case); None when it cannot be written."""
+    return FORMAT_OF_EXTENSION.get(extension.lower())
+
+
+def is_raster(extension: str) -> bool:
+    return extension.lower() in FORMAT_OF_EXTENSION or extension.lower() in UNREADABLE_RASTER
+
+
+def is_no_picture(extension: str) -> bool:
+    return extension.lower() in OTHER_KINDS
+
+
+def is_well_known(extension: str) -> bool:
+    """Whether it names a kind of file, and so may be shown: any other text behind a dot may be a secret."""
+    return is_raster(extension) or extension.lower() in VECTOR | OTHER_KINDS

@@ -1,0 +1,40 @@
+"""A recipe: how the source is read, ordered operations, and how the result is written."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from imgserve.request.operations import Operation
+
+Format = Literal["jpeg", "png", "webp", "gif", "tiff", "avif"]
+Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
+
+MEDIA_TYPE: dict[Format, str] = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+}
+DEFAULT_QUALITY: dict[Format, int] = {"jpeg": 80, "webp": 79, "avif": 58}
+
+
+class OutputOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``format`` None means: the source's. ``background`` is ``#rrggbb``, used where the format has no alpha."""
+
+    format: Format | None = None
+    quality: Quality | None = None
+    background: str = "#ffffff"
+
+
+class LoadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the source is read. ``strict`` refuses what is cut off or damaged; without it what can be read is shown."""
+
+    strict: bool = True
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    operations: tuple[Operation, ...]
+    output: OutputOptions = OutputOptions()
+    load: LoadOptions = LoadOptions()

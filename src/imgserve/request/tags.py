@@ -1,0 +1,98 @@
+"""The tags of dstURL: ``{$width}`` and its sisters. Text after the authority in, filled text out; for destination.py.
+
+Values are percent-encoded, so that a source's name can add neither a path, a query parameter nor another tag.
+"""
+
+import re
+from difflib import get_close_matches
+from urllib.parse import quote
+
+import msgspec
+
+from imgserve.request.faults import Fault
+from imgserve.request.imageinfo import Size
+from imgserve.request.source import Source, encoded_name
+
+TAGS = ("width", "height", "basename", "ext", "extension")
+BEGIN = "{$"
+
+_MOST_NAMED = 10
+_LONGEST_GUESSED = 24
+_TAG = re.compile(r"\{\$([^{}]*)(\}?)")
+_MISSPELT = re.compile(
+    r"[$%]?\{\s*([\w-]+)\s*\}"
+    r"|\{\{\s*\$?([\w-]+)\s*\}\}"
+    r"|[$%]\(\s*([\w-]+)\s*\)"
+    r"|\{\s+\$([\w-]+)\s*\}"
+    r"|(?:%7B(?:\$|%24)|\{%24)([\w-]+)(?:%7D|\})",  # a URL encoder went over it
+    re.ASCII | re.IGNORECASE,
+)
+# A misspelt tag in odd braces still counts as one; another word there is left alone.
+_NEAR = 0.8
+_RESERVED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9\-._~!'()*,@$]")
+
+
+class TagValues(msgspec.Struct, frozen=True):
+    """The value of each tag, percent-encoded. ``ext`` is the value of ``{$extension}`` too."""
+
+    width: str
+    height: str
+    basename: str
+    ext: str
+
+    def of(self, tag: str) -> str:
+        """The value of a known tag; an unknown one, reported elsewhere, stays harmless text."""
+        known = {"width": self.width, "height": self.height, "basename": self.basename}
+        return known.get(tag, self.ext)
+
+
+EXAMPLE = TagValues("1", "1", "name", "png")
+"""For judging a template before its source is known."""
+
+
+def values_of(source: Source, size: Size) -> TagValues:
+    """The values for one result: its size, and the source's last path segment split at its last dot."""
+    basename, ext = split_name(encoded_name(source))
+    return TagValues(str(size.width_px), str(size.height_px), _encode(basename), _encode(ext))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A file name split at its last dot: ``("photo.old", "png")``; without a dot the extension is empty."""
+    basename, dot, extension = name.rpartition(".")
+    return (basename, extension) if dot else (name, "")
+
+
+def faults_in(text: str, field: str) -> tuple[Fault, ...]:
+    """Code 114 for each tag that is unknown or not closed. Pieces of the URL are not repeated: they may be secret."""
+    wrong = {found[0] for found in _TAG.finditer(text) if found[1] not in TAGS or not found[2]}
+    troubles = {_trouble(tag) for tag in sorted(wrong)[:_MOST_NAMED]}
+    troubles |= {f"a tag is written {{${tag}}}, did you mean that?" for tag in _misspelt(text)}
+    return tuple(Fault(114, f"{field}: {trouble}") for trouble in sorted(troubles))
+
+
+def _misspelt(text: str) -> frozenset[str]:
+    """The tags that other template languages' spellings stand for: ``${width}``, ``{{width}}``, ``%(width)s``."""
+    words = {next(word for word in found.groups() if word).lower() for found in _MISSPELT.finditer(text)}
+    near = [get_close_matches(word, TAGS, n=1, cutoff=_NEAR) for word in words if len(word) <= _LONGEST_GUESSED]
+    return frozenset(tag for tags in near for tag in tags)
+
+
+def used_in(text: str) -> frozenset[str]:
+    return frozenset(found[1] for found in _TAG.finditer(text) if found[1] in TAGS)
+
+
+def fill(text: str, values: TagValues) -> str:
+    """One pass: a value that looks like a tag is not filled again."""
+    return _TAG.sub(lambda found: values.of(found[1]), text)
+
+
+def _trouble(tag: str) -> str:
+    listed = ", ".join("{$" + tag + "}" for tag in TAGS)
+    if not tag.endswith("}"):
+        return f"a tag is not closed; the tags are {listed}"
+    close = get_close_matches(tag[2:-1].lower(), TAGS, n=1) if len(tag) <= _LONGEST_GUESSED else []
+    return f"an unknown tag, did you mean {{${close[0]}}}?" if close else f"an unknown tag; the tags are {listed}"
+
+
+def _encode(value: str) -> str:
+    return _RESERVED.sub(lambda found: quote(found[0], safe=""), value)

@@ -1,0 +1,206 @@
+"""The server as a daemon: it detaches, holds pid file, log file and port, and changes to its user.
+
+Called by ``cli`` with settings; hands a listening socket to ``build.run``. Nothing here may start a thread or an
+event loop before the last fork.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import pwd
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from imgserve.api.http.listener import listen
+from imgserve.api.v1.info import StartedAs
+from imgserve.errors import ImgserveError, sentence_of, using
+from imgserve.jobs.sqlite.breakage import storage_failing
+from imgserve.server import build, lifecycle, logfile, readiness
+from imgserve.server.build import CannotStart, Door
+from imgserve.server.logfile import LogFile
+from imgserve.server.pidfile import Note, PidFile
+from imgserve.settings.load import Settings
+from imgserve.telemetry import logs
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """The user that the server becomes once it holds its port, log and pid file."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def start(settings: Settings, *, is_foreground: bool) -> int:
+    """Serve, here or in a process of its own; then 0 means that it listens. Raises ImgserveError, OSError.
+
+    Returns in the process that was asked; the one that served ends here.
+    """
+    identity = _identity(settings.user)
+    if is_foreground:
+        logs.start(settings.log_lines)
+        try:
+            status = _serve(
+                settings, identity, _foreground(settings), lambda url: _say_ready(settings, url), lambda: None
+            )
+        finally:
+            logs.stop()
+        return lifecycle.leave(status)
+    reader, writer = os.pipe()
+    first = os.fork()
+    if first:
+        os.close(writer)
+        os.waitpid(first, 0)
+        return _told(reader, settings)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.close(reader)
+    return lifecycle.leave(_detached(settings, identity, writer))
+
+
+def _detached(settings: Settings, identity: Identity | None, writer: int) -> int:
+    """In the last child: the starting command waits for one message on ``writer``, whose end is its answer."""
+    with contextlib.ExitStack() as held, os.fdopen(writer, "w") as answer:
+        try:
+            pid_file = _take_pid_file(settings, identity)
+            held.callback(pid_file.release)
+            note = Note(started_at=time.time(), data_dir=str(settings.data_dir.absolute()))
+            with using(f"the pid file {settings.pid_file}", "--pid-file"):
+                pid_file.write(note)
+            log = _open_log(settings, identity)
+            held.callback(logs.stop)  # before the pid file is released, which ends the waiting of ``stop``
+
+            if log.is_shared:
+                hint = "give each its own --log-file, or their lines cannot be told apart"
+                logs.event("log_shared", level=logs.WARNING, detail="another server writes to this log", hint=hint)
+
+            def listening(url: str) -> None:
+                pid_file.write(msgspec.structs.replace(note, url=url))
+                logs.event("listening", version=version("imgserve"), url=url, pid=os.getpid())
+                answer.write(f"+{url} (pid {os.getpid()}, log {settings.log.file})")
+                answer.close()
+
+            return _serve(settings, identity, "daemon", listening, log.reopen)
+        except (ImgserveError, OSError) as error:
+            if answer.closed:
+                logs.event("ended_by_fault", level=logging.ERROR, detail=sentence_of(error))
+            else:
+                answer.write(sentence_of(error))
+            return 1
+
+
+def _take_pid_file(settings: Settings, identity: Identity | None) -> PidFile:
+    _make_data_dir(settings.data_dir, identity)  # it may be there that the pid file belongs
+    _check_owner(settings.data_dir)
+    with using(f"the pid file {settings.pid_file}", "--pid-file"):
+        settings.pid_file.parent.mkdir(parents=True, exist_ok=True)
+        return PidFile.take(settings.pid_file)
+
+
+def _open_log(settings: Settings, identity: Identity | None) -> LogFile:
+    """From here on stdin is empty, stdout and stderr are the log."""
+    os.chdir("/")
+    with using(f"the log {settings.log.file}", "--log-file"):
+        logfile.prepare(Path(settings.log.file), (identity.uid, identity.gid) if identity else None)
+        log = LogFile(settings.log)
+    logs.start(settings.log_lines, log.write)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return log
+
+
+def _told(reader: int, settings: Settings) -> int:
+    with os.fdopen(reader) as answer:
+        told = answer.read()
+    if told.startswith("+"):
+        _say(sys.stdout, told[1:])
+        return 0
+    raise (
+        CannotStart(told)
+        if told
+        else CannotStart("the server ended before it listened", f"its log says why: {settings.log.file}")
+    )
+
+
+def _foreground(settings: Settings) -> StartedAs:
+    if settings.notify_socket:
+        return "systemd"
+    return "container" if os.getpid() == 1 else "foreground"
+
+
+def _serve(
+    settings: Settings,
+    identity: Identity | None,
+    started_as: StartedAs,
+    on_listening: Callable[[str], None],
+    on_hangup: Callable[[], None],
+) -> int:
+    _make_data_dir(settings.data_dir, identity)
+    with listen(settings.api) as listener:
+        certificate = settings.api.certificate()  # now, because the key may be root's alone
+        if identity is not None:
+            _become(identity)
+        return build.run(settings, Door(listener, certificate, started_as, on_listening, on_hangup))
+
+
+def _make_data_dir(path: Path, identity: Identity | None) -> None:
+    if os.path.lexists(path):
+        return
+    with using(f"the data directory {path}", "--data-dir"):
+        path.mkdir(mode=0o700, parents=True)
+        if identity is not None:
+            os.chown(path, identity.uid, identity.gid)
+
+
+def _check_owner(data_dir: Path) -> None:
+    """Raises StorageFailing where the directory is another user's: that is why, whatever file of it comes first."""
+    if os.path.isdir(data_dir) and not os.access(data_dir, os.W_OK | os.X_OK):  # noqa: PTH112 - Path.is_dir raises
+        denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        what = f"the data directory {data_dir} cannot be used"
+        raise storage_failing(denied, what, data_dir / "lock", is_start=True)
+
+
+def _identity(name: str) -> Identity | None:
+    """None: the server keeps its user. Raises CannotStart."""
+    if not name:
+        return None
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError as error:
+        raise CannotStart(f"--user: there is no user {name!r}", "make that user (useradd), or name another") from error
+    if entry.pw_uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        raise CannotStart(f"--user: only root can become {name!r}", "start it as root, or as that user without --user")
+    return Identity(name, entry.pw_uid, entry.pw_gid)
+
+
+def _become(identity: Identity) -> None:
+    os.initgroups(identity.name, identity.gid)
+    os.setgid(identity.gid)
+    os.setuid(identity.uid)
+    for needed in (sys.executable, __file__):
+        if not os.access(needed, os.R_OK):
+            raise CannotStart(f"the user {identity.name} cannot read {needed}", "install imgserve where that user can")
+
+
+def _say_ready(settings: Settings, url: str) -> None:
+    _say(sys.stderr, url)
+    with using(f"the socket {settings.notify_socket} of NOTIFY_SOCKET"):
+        readiness.tell(settings.notify_socket, "READY=1")
+
+
+def _say(stream: TextIO, where: str) -> None:
+    """It listens whether anybody can be told or not: the stream may lead to a full disk."""
+    with contextlib.suppress(OSError):
+        stream.write(f"imgserve {version('imgserve')} listening on {where}\n")
+        stream.flush()

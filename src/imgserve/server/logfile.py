@@ -1,0 +1,115 @@
+"""The log file of a detached server: grows to a size, is renamed to ``.1``, and can be opened anew for logrotate.
+
+stdout and stderr lead to it too, so that the last words of a library are not lost. Made by ``detach``, written by
+``logs``.
+"""
+
+import contextlib
+import fcntl
+import os
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+
+class Config(msgspec.Struct, frozen=True):
+    """``keep`` old files beside the one that is written; with 0 of them, or ``max_bytes`` 0, it grows without end."""
+
+    file: str = ""
+    max_bytes: int = 10_000_000
+    keep: int = 5
+
+
+class LogFile:
+    """``write`` is for ``logs.start``; ``reopen`` after somebody else has renamed the file."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises OSError."""
+        self._path = Path(config.file)
+        self._keep = config.keep
+        self._max_bytes = config.max_bytes if config.keep else 0
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        self._open()
+
+    def write(self, data: bytes) -> None:
+        """Whole lines, all of them. Raises OSError."""
+        with self._lock:
+            self._follow()
+            ready: list[bytes] = []
+            for line in data.splitlines(keepends=True):
+                if self._max_bytes and self._size_bytes and self._size_bytes + len(line) > self._max_bytes:
+                    self._put(b"".join(ready))
+                    ready.clear()
+                    self._roll_over()
+                ready.append(line)
+                self._size_bytes += len(line)
+            self._put(b"".join(ready))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another server has the file open too."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            self._share()
+        return False
+
+    def _share(self) -> None:
+        with contextlib.suppress(OSError):  # not every file system has locks
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def reopen(self) -> None:
+        """Raises OSError, and then goes on with the file that is open."""
+        with self._lock:
+            self._open()
+
+    def _follow(self) -> None:
+        """Another server may write to the same file, and have renamed it: go on in the one that it has begun."""
+        with contextlib.suppress(OSError):
+            if not os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
+                self._open()
+        self._size_bytes = os.fstat(self._descriptor).st_size
+
+    def _put(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+
+    def _roll_over(self) -> None:
+        """A directory that we may not write to (any more) must not cost us the log: then the file grows."""
+        with contextlib.suppress(OSError):
+            for number in range(self._keep - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    self._older(number).rename(self._older(number + 1))
+            self._path.rename(self._older(1))
+            self._open()
+
+    def _older(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+    def _open(self) -> None:
+        # Not readable by everybody: the posts and their destinations are in it.
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        for standard in (sys.stdout, sys.stderr):
+            standard.flush()
+            os.dup2(descriptor, standard.fileno())
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._share()
+        self._size_bytes = os.fstat(descriptor).st_size
+
+
+def prepare(path: Path, owner: tuple[int, int] | None) -> None:
+    """Make the directory; file and directory belong to ``owner`` (uid, gid), if they are made here. Raises OSError."""
+    made = [place for place in (path.parent, path) if not place.exists()]
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    path.touch(mode=0o640)
+    if owner is not None:
+        for place in made:
+            os.chown(place, *owner)

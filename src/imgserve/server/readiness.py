@@ -1,0 +1,15 @@
+"""Tells the service manager that started us what we are up to: sd_notify(3), one datagram to the socket it named.
+
+Called by ``detach`` for a server in the foreground. Without a socket nobody has asked, and nothing is sent.
+"""
+
+import socket
+
+
+def tell(address: str, state: str) -> None:
+    """Send ``READY=1`` or the like. ``address`` is $NOTIFY_SOCKET. Raises OSError."""
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.connect("\0" + address[1:] if address.startswith("@") else address)
+        channel.sendall(state.encode())

@@ -1,0 +1,161 @@
+"""The metrics for Prometheus: every metric of ``GET /metrics`` is declared here and nowhere else.
+
+The parts count events as they happen; ``api/metrics.py`` sets the gauges before ``text`` is called.
+Labels are codes and names of ours, never anything that a caller sent. docs/reference/metrics.md is made from this page.
+"""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from platform import python_version
+from typing import Literal, get_args
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics import disable_created_metrics
+
+Stage = Literal[
+    "intake", "probe", "deliver_placeholder", "attempt", "fetch", "render", "deliver_final", "debt", "deliver_failed"
+]
+WorkerEnd = Literal["died", "deadline", "cancelled", "fault", "retired", "switched", "surplus", "stopped"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4"  # the framework adds the charset
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+LONG_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 21600.0, 86400.0)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+
+def _counter(name: str, doc: str, *labels: str) -> Counter:
+    return Counter(f"imgserve_{name}", doc, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, doc: str, *labels: str) -> Gauge:
+    return Gauge(f"imgserve_{name}", doc, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, doc: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    return Histogram(f"imgserve_{name}", doc, labels, buckets=buckets, registry=REGISTRY)
+
+
+POSTS = _counter(
+    "posts_total",
+    "Answers to `POST /`. `result`: accepted, adopted (an earlier job's lost answer), refused; `code`: the classic code"
+    " of a refusal, or parse_error",
+    "result", "code",
+)  # fmt: skip
+CONNECTIONS_REFUSED = _counter(
+    "connections_refused_total",
+    "Connections closed unread, by `reason`: `all` that there may be are open, or those of the `address`",
+    "reason",
+)
+TURNED_AWAY = _counter(
+    "turned_away_total",
+    "Refusals with code 301 or 302, by `reason`: not_authorised, rate_limited, queue_share_full, queue_full, draining,"
+    " storage_failing, disk_full and whatever else an error's code can be",
+    "reason",
+)  # fmt: skip
+JOBS_ENDED = _counter(
+    "jobs_ended_total", "Jobs that have ended. `end`: their status; `code`: the error of a failed one", "end", "code"
+)
+STAGE_SECONDS = _histogram("stage_seconds", "Time spent in a stage, however it ended", SECONDS, "stage")
+STAGE_FAILURES = _counter("stage_failures_total", "Stages that ended with an error, by its code", "stage", "code")
+PLACEHOLDER_SECONDS = _histogram("placeholder_seconds", "From a job's arrival until its placeholders are out", SECONDS)
+RESULT_SECONDS = _histogram(
+    "result_seconds", "From the acceptance of a job until it has succeeded, retries included", LONG_SECONDS
+)
+WORKER_ENDS = _counter(
+    "worker_ends_total",
+    "Workers that have ended. `cause`: died (by itself, or killed by the system), deadline, cancelled (its job was"
+    " broken off), fault (it had met a broken picture), retired (after its share), switched (another"
+    " key needed its place), surplus, stopped",
+    "cause",
+)  # fmt: skip
+LOG_EVENTS_LOST = _gauge("log_events_lost", "Log events that could not be written since the start")
+
+JOBS = _gauge("jobs", "Jobs that have not ended. `status`: accepting, queued (retries included), running", "status")
+QUEUE_OLDEST_SECONDS = _gauge("queue_oldest_seconds", "Age of the oldest job that has not ended; 0 without one")
+QUEUE_DELAY_SECONDS = _gauge("queue_delay_seconds", "How long the next job to be claimed has been due; 0 without one")
+PLACEHOLDERS_LEFT = _gauge(
+    "placeholders_left",
+    "Placeholders of failed jobs that no failure picture has replaced. `state`: owed (still tried), given_up,"
+    " abandoned (the stored output cannot be read)",
+    "state",
+)
+STATE = _gauge(
+    "state",
+    "1 as long as the server is in this `state`; `/health` and `imgserve status` name the same ones",
+    "state",
+)  # fmt: skip
+STORAGE_FAILING = _gauge(
+    "storage_failing", "1 when no job can be stored: the states storage_failing and disk_full, or no answer in time"
+)
+WORKERS = _gauge("workers", "Workers. `lane`: render, intake, spare; `state`: idle, busy, missing", "lane", "state")
+WAITING_FOR_WORKER = _gauge("waiting_for_worker", "Pictures that wait for a worker", "lane")
+WORKERS_RESIDENT_BYTES = _gauge(
+    "workers_resident_bytes", "Resident memory of all workers, shared pages counted in each"
+)
+SPOOL_BYTES = _gauge("spool_bytes", "Memory that sources hold or have reserved")
+SPOOL_LIMIT_BYTES = _gauge("spool_limit_bytes", "Memory that sources may hold; claims wait when it is gone")
+TRANSFERS = _gauge("transfers", "Exchanges with sources and destinations. `state`: running, waiting", "state")
+BUILD_INFO = _gauge("build_info", "Always 1; the labels tell what runs", "version", "python")
+
+BUILD_INFO.labels(version("imgserve"), python_version()).set(1)
+_stages = {stage: STAGE_SECONDS.labels(stage) for stage in get_args(Stage)}
+_accepted = POSTS.labels("accepted", "")
+_worker_ends = {cause: WORKER_ENDS.labels(cause) for cause in get_args(WorkerEnd)}
+_succeeded = JOBS_ENDED.labels("succeeded", "")
+
+
+class Described(msgspec.Struct, frozen=True):
+    """A metric as the reference shows it."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    doc: str
+
+
+def accepted() -> None:
+    _accepted.inc()
+
+
+def stage_ended(stage: Stage, seconds: float, code: str) -> None:
+    _stages[stage].observe(seconds)
+    if code:
+        STAGE_FAILURES.labels(stage, code).inc()
+
+
+def job_ended(end: str, code: str, seconds: float) -> None:
+    """``code`` counts for failed jobs only: a superseded one may carry the error of an earlier attempt."""
+    if end == "succeeded":
+        _succeeded.inc()
+        RESULT_SECONDS.observe(seconds)
+    else:
+        JOBS_ENDED.labels(end, code if end == "failed" else "").inc()
+
+
+def worker_ended(cause: WorkerEnd) -> None:
+    _worker_ends[cause].inc()
+
+
+def text() -> bytes:
+    """All of it in Prometheus's text format. Takes milliseconds: call it in a thread."""
+    return generate_latest(REGISTRY)
+
+
+def described() -> Iterator[Described]:
+    for declared in _DECLARED:
+        [family] = declared.describe()
+        suffix = "_total" if family.type == "counter" else ""
+        yield Described(family.name + suffix, family.type, declared._labelnames, family.documentation)
+
+
+# The names in capitals: a child of one, kept for speed, is a counter too.
+_DECLARED = tuple(
+    value
+    for name, value in dict(globals()).items()
+    if name.isupper() and isinstance(value, Counter | Gauge | Histogram)
+)
+ProcessCollector(registry=REGISTRY)

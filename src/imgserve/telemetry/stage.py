@@ -1,0 +1,57 @@
+"""One stage of a job's way: a log line, a histogram and a span from one ``with``.
+
+    with stage("fetch"):
+        ...
+
+The job's id comes from ``logs.job``, which intake, runner and debts set in their tasks.
+"""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+from imgserve.errors import ImgserveError
+from imgserve.telemetry import logs, metrics, tracing
+
+
+class stage:
+    """Times what happens inside and tells how it ended, with the error's code.
+
+    ``parent`` is the traceparent that the stage continues, where it is not simply inside another stage.
+    ``is_outer``: a stage of stages, which is logged only when it fails or everything is.
+    """
+
+    __slots__ = ("_fields", "_is_outer", "_name", "_parent", "_span", "_started", "code")
+
+    def __init__(self, name: metrics.Stage, *, parent: str = "", is_outer: bool = False, **fields: str | int) -> None:
+        self._name: metrics.Stage = name
+        self._parent = parent
+        self._is_outer = is_outer
+        self._fields = fields
+        self._span: tracing.Running | None = None
+        self._started = 0.0
+        self.code = ""
+
+    def __enter__(self) -> Self:
+        self._span = tracing.begin(self._name, self._parent, {"imgserve.job": logs.job.get(), **self._fields})
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        seconds = time.perf_counter() - self._started
+        if error is not None:
+            self.code = _code(error)
+        metrics.stage_ended(self._name, seconds, self.code)
+        level = logs.DEBUG if self._is_outer and not self.code else logs.INFO
+        logs.event(self._name, level=level, **self._fields, ms=seconds * 1000, code=self.code)
+        if self._span is not None:
+            self._span.end(self.code)
+
+
+def _code(error: BaseException) -> str:
+    if isinstance(error, ImgserveError):
+        return error.code
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal"

@@ -1,0 +1,213 @@
+"""Local files beneath the configured roots: read a source, write a result, delete. Called by ``dispatch``.
+
+In and out: paths of file: URLs, and blobs. Nothing is opened by path outside ``beneath`` and ``roots``; only regular
+files are read. All of it blocks, so all of it runs in threads; a thread that outlives its deadline is kept from
+renaming.
+"""
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from imgserve import descriptors
+from imgserve.blob import Blob
+from imgserve.descriptors import NONE_LEFT, OutOfDescriptors
+from imgserve.transfer.client import remedies
+from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceTooLarge, SourceUnavailable
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.protocols.beneath import open_beneath
+from imgserve.transfer.protocols.file_write import Gate, check_ours, store
+from imgserve.transfer.protocols.roots import DIRECTORY, Place
+from imgserve.transfer.write import Delivery, Write
+
+T = TypeVar("T")
+
+OUTSIDE = "a symbolic link leads there: name a file beneath a read_root or write_root"
+_CHUNK_BYTES = 1_000_000
+_THREADS = 8
+_LOOK_S = 10.0  # a file system that needs longer to look up a path counts as not answering
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO or device without a peer must not hold the thread
+# Faults that can pass while the job waits: a full or read-only disk, a server or a machine that is away.
+_CAN_HEAL = frozenset({
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EBUSY, errno.ETXTBSY, errno.EAGAIN, errno.EINTR,
+    errno.ENOMEM, errno.ENOBUFS, errno.ENOLCK, errno.EDEADLK,
+    errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.ENOLINK, errno.ECOMM, errno.EPROTO,
+    errno.ETIMEDOUT, errno.ETIME, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH,
+    errno.ENETRESET, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ESHUTDOWN, errno.EPIPE,
+})  # fmt: skip
+
+
+class Threads:
+    """Runs blocking file work beside the event loop."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, "imgserve-file")
+
+    async def run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+
+
+async def fetch(threads: Threads, place: Place, into: Fetch, timeout_s: float) -> None:
+    """Copy a regular file into ``into``. Raises SourceUnavailable, SourceTooLarge."""
+    gate = Gate()
+    try:
+        async with asyncio.timeout(timeout_s):
+            size = await threads.run(lambda: _size(place))
+        await into.reserve(size)
+        async with asyncio.timeout(timeout_s):
+            await threads.run(lambda: _copy_in(place, into, gate))
+    except TimeoutError:
+        raise SourceUnavailable("The source file could not be read in time", is_retryable=True) from None
+    finally:
+        gate.give_up()
+
+
+async def deliver(threads: Threads, place: Place, blob: Blob, write: Write) -> Delivery:
+    """Write, sync, rename, sync. Raises DeliveryFailed, DeliveryUnknown."""
+    gate = Gate()
+    try:
+        async with asyncio.timeout(write.timeout_s):
+            await threads.run(lambda: store(place, blob, write, gate))
+    except TimeoutError:
+        sentence = "The destination's file system did not finish in time"
+        if gate.give_up():
+            raise DeliveryFailed(sentence, is_retryable=True) from None
+        raise DeliveryUnknown(sentence) from None
+    except OSError as error:
+        raise _write_fault(error) from None
+    finally:
+        gate.give_up()
+    return Delivery(is_verified=True)
+
+
+async def delete(threads: Threads, place: Place, write: Write) -> None:
+    """Unlink; a missing file counts as deleted. Raises DeliveryFailed, NotOurs."""
+    try:
+        async with asyncio.timeout(write.timeout_s):
+            await threads.run(lambda: _unlink(place, write))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except TimeoutError:
+        raise DeliveryFailed("The destination's file system did not finish in time", is_retryable=True) from None
+    except OSError as error:
+        raise _write_fault(error) from None
+
+
+async def real_key(threads: Threads, place: Place) -> str:
+    """The identity of this place: the real path of its directory, and its name. Raises DeliveryFailed."""
+    directory, name = os.path.split(place.path)
+    return f"file://{await _looked(threads, lambda: os.path.realpath(directory))}/{name}"
+
+
+async def is_same_file(threads: Threads, one: Place, other: Place) -> bool:
+    """The same path, or the same device and inode. Raises DeliveryFailed."""
+    if one.path == other.path:
+        return True
+    identities = await _looked(threads, lambda: (_identity(one), _identity(other)))
+    return identities[0] is not None and identities[0] == identities[1]
+
+
+async def _looked(threads: Threads, look: Callable[[], T]) -> T:
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            return await threads.run(look)
+    except TimeoutError:
+        raise DeliveryFailed("The destination's file system does not answer", is_retryable=True) from None
+
+
+def _open_source(place: Place) -> int:
+    with place.opened_root() as root:
+        try:
+            descriptor = open_beneath(root, place.relative, _READ)
+        except OSError as error:
+            raise _read_fault(error) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SourceUnavailable("The source is not a regular file", "name a file, no directory or device")
+    return descriptor
+
+
+def _size(place: Place) -> int:
+    descriptor = _open_source(place)
+    try:
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
+def _copy_in(place: Place, into: Fetch, gate: Gate) -> None:
+    blob = into.blob
+    descriptor = _open_source(place)
+    try:
+        while not gate.is_given_up:
+            copied = os.sendfile(blob.fd, descriptor, blob.size, _CHUNK_BYTES)
+            if copied == 0:
+                return
+            if blob.size + copied > into.limit_bytes:
+                raise SourceTooLarge(f"The source is larger than {into.limit_bytes:,} bytes", "use a smaller picture")
+            blob.size += copied
+    finally:
+        os.close(descriptor)
+
+
+def _unlink(place: Place, write: Write) -> None:
+    directory, _, name = place.relative.rpartition("/")
+    with place.opened_root() as root:
+        parent = open_beneath(root, directory, DIRECTORY)
+    try:
+        if write.only_over is not None:
+            check_ours(parent, name, write.only_over)
+        os.unlink(name, dir_fd=parent)
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def _identity(place: Place) -> tuple[int, int] | None:
+    try:
+        with place.opened_root() as root, descriptors.needed():
+            descriptor = open_beneath(root, place.relative, os.O_PATH)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(descriptor)
+        return found.st_dev, found.st_ino
+    finally:
+        os.close(descriptor)
+
+
+def _read_fault(error: OSError) -> SourceUnavailable | OutOfDescriptors:
+    if error.errno in NONE_LEFT:
+        return OutOfDescriptors()
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return SourceUnavailable(
+            "There is no such source file", "check its path: it begins at the root of the machine that runs the server"
+        )
+    if error.errno == errno.EXDEV:
+        return SourceUnavailable("The source file's path leads out of its root", OUTSIDE)
+    reason, hint = _reason("The source file cannot be opened", error), remedies.by_errno(error.errno)
+    return SourceUnavailable(reason, hint, is_retryable=_heals(error))
+
+
+def _write_fault(error: OSError) -> DeliveryFailed | OutOfDescriptors:
+    if error.errno in NONE_LEFT:
+        return OutOfDescriptors()
+    if error.errno == errno.EXDEV:
+        return DeliveryFailed("The destination's path leads out of its root", OUTSIDE)
+    reason, hint = _reason("The destination file cannot be written", error), remedies.by_errno(error.errno)
+    return DeliveryFailed(reason, hint, is_retryable=_heals(error))
+
+
+def _heals(error: OSError) -> bool:
+    return error.errno in _CAN_HEAL
+
+
+def _reason(sentence: str, error: OSError) -> str:
+    return f"{sentence}: {os.strerror(error.errno or 0)}"

@@ -1,0 +1,115 @@
+"""Turns an upload page's form into a post: its URL and its parts. Called by ``upload``; no I/O.
+
+A worker has read the form's own fields (``imaging/worker/html``); here the file is put among them.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+import msgspec
+
+from imgserve.request.destination import Destination
+from imgserve.request.page import Form, Page
+from imgserve.transfer.client import location
+from imgserve.transfer.client.call import Field, FilePart
+from imgserve.transfer.faults import DeliveryFailed
+from imgserve.transfer.write import Write
+
+ReadPage = Callable[[bytes, str, Write, float], Awaitable[Page]]
+"""A page's bytes, the media type of its header, for which write, and how many seconds there are."""
+
+_LONGEST_URL = 8000
+_EMPTY_FILE = "application/octet-stream"
+_AROUND = "".join(map(chr, range(0x21)))
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+
+class Post(msgspec.Struct, frozen=True):
+    """``headers`` say which page posts; there are none when no page does."""
+
+    url: str
+    parts: tuple[Field | FilePart, ...]
+    headers: tuple[str, ...] = ()
+
+
+async def no_reader(_page: bytes, _media_type: str, _write: Write, _timeout_s: float) -> Page:
+    """Raises DeliveryFailed: a program that delivers to no forms needs no workers to read their pages."""
+    raise DeliveryFailed("Upload pages cannot be read here")
+
+
+def bare(page_url: str, destination: Destination, media_type: str) -> Post:
+    """The file alone, posted to the page's own URL, or to where that redirects."""
+    url = (
+        location.with_login_of(destination.url, page_url)
+        if is_elsewhere(destination.url, page_url)
+        else destination.url
+    )
+    return Post(url, (FilePart(destination.field.encode(), destination.name.encode(), media_type),))
+
+
+def is_elsewhere(url: str, other: str) -> bool:
+    """Whether these are two pages: logins and fragments do not count."""
+    return location.resolve(url, "") != location.resolve(other, "")
+
+
+def filled(page_url: str, page: Page, form: Form, destination: Destination, media_type: str) -> Post:
+    """The post that a browser would send. Raises DeliveryFailed for a form that cannot be sent."""
+    if form.is_too_large:
+        raise DeliveryFailed("The upload form has more fields than are sent", "point dstURL at a smaller form")
+    target = _target(page_url, page, form)
+    field = form.encoded(destination.field)
+    parts: list[Field | FilePart] = []
+    is_placed = False
+    for entry in form.entries:
+        if not entry.is_file:
+            parts.append(Field(entry.name, entry.value))
+        elif entry.name == field and not is_placed:
+            parts.append(FilePart(field, form.encoded(destination.name), media_type))
+            is_placed = True
+        else:
+            parts.append(FilePart(entry.name, b"", _EMPTY_FILE, is_empty=True))
+    return Post(location.with_login_of(destination.url, target), tuple(parts), sender(page_url, target))
+
+
+def sender(page_url: str, target: str) -> tuple[str, ...]:
+    """Which page posts, as browsers say it: frameworks refuse a post by https that does not (Django's CSRF check).
+
+    Another origin learns the page's origin only (Referrer Policy, strict-origin-when-cross-origin).
+    """
+    origin = location.origin_url(page_url)
+    is_same = location.origin(page_url) == location.origin(target)
+    return f"Origin: {origin}", f"Referer: {location.resolve(page_url, '') if is_same else origin + '/'}"
+
+
+def _target(page_url: str, page: Page, form: Form) -> str:
+    if len(page.base) > _LONGEST_URL or len(form.action) > _LONGEST_URL:
+        raise DeliveryFailed(f"The action of the upload form is longer than {_LONGEST_URL} characters")
+    base, action = _reference(page.base, page.charset), _reference(form.action, page.charset)
+    try:
+        base = location.resolve(page_url, base) if base else page_url
+        target = location.resolve(base, action) if action else location.resolve(page_url, "")
+        is_allowed = location.origin(target).scheme in ("http", "https")
+        is_allowed = is_allowed and not location.is_downgrade(page_url, target)
+    except ValueError:
+        what = "The action of the upload form is no URL that can be used"
+        raise DeliveryFailed(what, "point dstURL at a page whose form works without scripts") from None
+    if not is_allowed:
+        raise DeliveryFailed("The upload form's action is not http or https, or leads from https to http")
+    return target
+
+
+def _reference(text: str, charset: str) -> str:
+    """A URL as the page writes it, its query in the page's charset (https://url.spec.whatwg.org/#query-state)."""
+    text = text.strip(_AROUND)
+    before, mark, rest = text.partition("?")
+    if "#" in before or not mark:
+        return text
+    query, number_sign, fragment = rest.partition("#")
+    query = _NOT_ASCII.sub(lambda found: _percent_encoded(found[0], charset), query)
+    return f"{before}?{query}{number_sign}{fragment}"
+
+
+def _percent_encoded(text: str, charset: str) -> str:
+    characters = (character.encode(charset, "ignore") or f"&#{ord(character)};".encode() for character in text)
+    return quote(b"".join(characters), safe="")

@@ -1,0 +1,75 @@
+"""A claim is one look into an index for each caller, each set of full hosts and each job, however long the queue is."""
+
+import time
+from pathlib import Path
+
+import apsw
+import pytest
+
+from imgserve.jobs.protocol import HostRoom
+from imgserve.jobs.sqlite import backlog, heads, turns
+from imgserve.jobs.sqlite.committer import connect, rows
+from imgserve.jobs.sqlite.schema import migrate
+from imgserve.jobs.sqlite.turns import Room
+from tests.sizes import sized
+
+SILENT, FAST = "http://silent.test:80", "http://fast.test:80"
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> apsw.Connection:
+    connection = connect(tmp_path / "queue.sqlite")
+    migrate(connection)
+    backlog.watch(connection)
+    heads.watch(connection)
+    return connection
+
+
+def plan(db: apsw.Connection, sql: str, *values: object) -> list[str]:
+    return [str(row[3]) for row in rows(db, f"EXPLAIN QUERY PLAN {sql}", values)]
+
+
+def test_jobs_and_heads_are_read_in_order(db: apsw.Connection) -> None:
+    (step,) = plan(db, turns.JOBS, "a", "h", 9.0, 0.0, 0, 1)
+    assert step.startswith("SEARCH job USING COVERING INDEX job_due (caller=? AND hosts=?")
+    (step,) = plan(db, turns.HEADS, "a", 0.0, "", 1)
+    assert step.startswith("SEARCH head USING COVERING INDEX head_order (caller=?")
+
+
+def test_only_running_jobs_are_counted(db: apsw.Connection) -> None:
+    assert "SCAN job USING INDEX job_leased" in plan(db, turns.UNDER_WAY)
+
+
+def add(db: apsw.Connection, count: int, hosts: str) -> None:
+    """Jobs that are due, as many as named."""
+    db.execute(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
+        " INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at, caller,"
+        " hosts) SELECT lower(hex(randomblob(8))), 'accepting', x'', x'', x'', x'', 1, 1, 1, i / 1e6, 'a', ?2 FROM n",
+        (count, hosts),
+    )
+    db.execute("UPDATE job SET status = 'queued' WHERE status = 'accepting'")
+
+
+def claims_cost_s(db: apsw.Connection) -> float:
+    """CPU time of twenty claims of four jobs, of a caller whose oldest jobs are the silent host's."""
+    started = time.thread_time()
+    for _ in range(20):
+        room = Room(HostRoom(99, {SILENT: 0}))
+        chosen = turns.choose(db, ["a"], 4, 9.0, 0, room)
+        assert (len(chosen.numbers), chosen.seen) == (4, [("a", FAST)])
+        db.executemany("UPDATE job SET status = 'running' WHERE number = ?", [(number,) for number in chosen.numbers])
+        heads.put_right(db, "a", FAST)
+        run_at, is_held_back = turns.next_at(db, ["a"], room)
+        assert run_at is not None
+        assert is_held_back
+    return time.thread_time() - started
+
+
+def test_a_claim_costs_the_same_however_many_jobs_wait_for_a_full_host(db: apsw.Connection) -> None:
+    costs = []
+    for more in (10, sized(9_000, 90_000)):
+        add(db, more, SILENT)
+        add(db, 400, FAST)
+        costs.append(min(claims_cost_s(db) for _ in range(3)))
+    assert max(costs) < 3 * costs[0] + 0.01, costs

@@ -1,0 +1,51 @@
+"""Requests that the tests of this package start from."""
+
+import json
+
+from imgserve.request.classic import parse
+from imgserve.request.imageinfo import Facts
+from imgserve.request.job import JobRequest, RequestInvalid
+from imgserve.request.source import Source, parse_source
+
+PHOTO = Facts("png", 640, 480)
+DRAWING = Facts("svg", 30.5, 20)
+
+FTP_REQUEST: dict[str, object] = {
+    "operationType": "resize",
+    "srcURL": "http://upload.wikimedia.org/wikipedia/en/7/70/Ex.png",
+    "dstURL": "ftp://upload.wikimedia.org/wikipedia/en/7/70/{$width}-{$basename}.{$ext}",
+    "args": {"width": 200, "height": 120},
+}
+FORM_REQUEST: dict[str, object] = {
+    "operationType": "resize",
+    "srcURL": "http://upload.wikimedia.org/wikipedia/en/7/70/Ex.png",
+    "dstURL": "http://example.com/upload.html:{$width}-{$basename}.{$ext}",
+    "args": {"width": 200, "height": 120, "field_name": "image_file"},
+}
+
+
+def request(**changes: object) -> dict[str, object]:
+    """The page's first example with some keys changed."""
+    return FTP_REQUEST | changes
+
+
+def parsed(**changes: object) -> JobRequest:
+    return parse(json.dumps(request(**changes)).encode())
+
+
+def refused(**changes: object) -> RequestInvalid | None:
+    """The refusal of a changed request, or None when it is accepted."""
+    try:
+        parsed(**changes)
+    except RequestInvalid as invalid:
+        return invalid
+    return None
+
+
+def codes(**changes: object) -> list[int]:
+    invalid = refused(**changes)
+    return [] if invalid is None else [fault.classic_code for fault in invalid.faults]
+
+
+def source(text: str) -> Source:
+    return parse_source(text)

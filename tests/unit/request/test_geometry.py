@@ -1,0 +1,92 @@
+"""Final sizes against hand-made figures."""
+
+import pytest
+
+from imgserve.request.geometry import NotSvg, SourceTooSmall, final_size
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.job import RequestInvalid
+from imgserve.request.limits import Limits
+from imgserve.request.operations import Operation, Rasterize, Resize
+
+LIMITS = Limits()
+
+
+@pytest.mark.parametrize(
+    ("operation", "facts", "expected"),
+    [
+        (Resize(width=200, height=120), Facts("png", 640, 480), (200, 120)),
+        (Resize(width=640, height=480), Facts("png", 640, 480), (640, 480)),
+        (Resize(width=320), Facts("png", 640, 480), (320, 240)),
+        (Resize(height=240), Facts("png", 640, 480), (320, 240)),
+        (Resize(width=1), Facts("png", 1000, 10), (1, 1)),
+        (Resize(width=10), Facts("jpeg", 100, 25), (10, 3)),
+        (Resize(width=10), Facts("jpeg", 100, 24), (10, 2)),
+        (Resize(height=10), Facts("jpeg", 33, 100), (3, 10)),
+        (Resize(width=800, height=600, enlarge=True), Facts("png", 10, 10), (800, 600)),
+        (Resize(width=20, enlarge=True), Facts("png", 10, 5), (20, 10)),
+        (Resize(width=90), Facts("svg", 30.0, 20.0), (90, 60)),
+        (Rasterize(width=90, height=10), Facts("svg", 30.0, 20.0), (90, 10)),
+        (Rasterize(width=61), Facts("svg", 30.5, 20.25), (61, 41)),
+        (Rasterize(height=16384), Facts("svg", 1, 10_000), (2, 16384)),
+    ],
+)
+def test_sizes(operation: Operation, facts: Facts, expected: tuple[int, int]) -> None:
+    assert final_size(operation, facts, LIMITS) == Size(*expected)
+
+
+@pytest.mark.parametrize(
+    ("operation", "is_small"),
+    [
+        (Resize(width=101, height=50), True),
+        (Resize(width=50, height=81), True),
+        (Resize(width=100, height=80), False),
+        (Resize(width=101), True),
+        (Resize(width=100), False),
+        (Resize(height=81), True),
+        (Resize(height=80), False),
+        (Resize(width=101, height=81, enlarge=True), False),
+    ],
+)
+def test_203_when_narrower_or_lower(operation: Resize, is_small: bool) -> None:
+    facts = Facts("jpeg", 100, 80)
+    if is_small:
+        with pytest.raises(SourceTooSmall) as caught:
+            final_size(operation, facts, LIMITS)
+        assert caught.value.classic_code == 203
+        assert "100 x 80 px" in caught.value.detail
+    else:
+        assert final_size(operation, facts, LIMITS)
+
+
+def test_204_when_rasterize_meets_a_raster() -> None:
+    with pytest.raises(NotSvg) as caught:
+        final_size(Rasterize(width=1), Facts("webp", 100, 80), LIMITS)
+    assert caught.value.classic_code == 204
+
+
+@pytest.mark.parametrize(
+    ("operation", "limits"),
+    [
+        (Resize(width=100, height=101), Limits(output_pixels=10_000)),
+        (Resize(width=101, height=10), Limits(output_side_px=100)),
+        (Resize(width=200), Limits(output_side_px=399)),
+    ],
+)
+def test_107_when_the_result_is_too_large(operation: Resize, limits: Limits) -> None:
+    facts = Facts("png", 1000, 2000)
+    assert final_size(operation, facts, Limits())
+    with pytest.raises(RequestInvalid) as caught:
+        final_size(operation, facts, limits)
+    assert caught.value.number == 107
+
+
+def test_106_without_a_side() -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        final_size(Resize(), Facts("png", 1, 1), LIMITS)
+    assert caught.value.number == 106
+
+
+def test_a_source_without_size_needs_both_sides() -> None:
+    with pytest.raises(SourceTooSmall):
+        final_size(Rasterize(width=5), Facts("svg", 0, 0), LIMITS)
+    assert final_size(Rasterize(width=5, height=6), Facts("svg", 0, 0), LIMITS) == Size(5, 6)

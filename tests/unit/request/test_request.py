@@ -1,0 +1,94 @@
+"""Fixing an output once the source's facts are known."""
+
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from imgserve.request.geometry import NotSvg, SourceTooSmall
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.job import FixedOutput, RequestInvalid, fix
+from imgserve.request.limits import Limits
+from imgserve.request.recipe import Recipe
+from imgserve.request.source import Source
+from tests.unit.request.samples import DRAWING, PHOTO, parsed
+
+
+def fixed(facts: Facts, **changes: object) -> FixedOutput:
+    job = parsed(**changes)
+    return fix(job.outputs[0], job.source, facts, Limits())
+
+
+def test_tags_carry_the_size_of_the_result() -> None:
+    output = fixed(PHOTO, dstURL="file:///o/{$width}x{$height}.webp", args={"width": 320}, on_failure="delete")
+    assert output.size == Size(320, 240)
+    assert output.destination.path == "/o/320x240.webp"
+    assert (output.recipe.output.format, output.on_failure) == ("webp", "delete")
+
+
+@pytest.mark.parametrize("found", ["jpeg", "png", "webp", "gif", "tiff", "avif"])
+def test_without_extension_and_format_the_source_decides(found: str) -> None:
+    facts = msgspec.convert({"format": found, "width_px": 640, "height_px": 480}, Facts)
+    assert fixed(facts, dstURL="file:///o/a").recipe.output.format == found
+
+
+def test_an_svg_without_extension_and_format_is_113() -> None:
+    changes: dict[str, object] = {"srcURL": "http://h/logo", "dstURL": "file:///o/a"}
+    with pytest.raises(RequestInvalid) as caught:
+        fixed(DRAWING, **changes)
+    assert caught.value.number == 113
+    assert "args.format" in caught.value.detail
+    args = {"width": 20, "format": "png"}
+    assert fixed(DRAWING, args=args, **changes).recipe.output.format == "png"
+
+
+def test_the_facts_can_refuse() -> None:
+    with pytest.raises(SourceTooSmall):
+        fixed(Facts("png", 199, 480))
+    with pytest.raises(NotSvg):
+        fixed(PHOTO, operationType="rasterize", srcURL="http://h/x", dstURL="file:///o/a.png")
+
+
+def test_webp_has_a_limit_of_its_own() -> None:
+    args = {"width": 16384, "height": 10}
+    facts = Facts("png", 20_000, 20_000)
+    with pytest.raises(RequestInvalid) as caught:
+        fixed(facts, dstURL="file:///o/a.webp", args=args)
+    assert caught.value.number == 107
+    assert fixed(facts, dstURL="file:///o/a.png", args=args).size == Size(16384, 10)
+
+
+def test_the_frames_of_a_result_count_together() -> None:
+    film = Facts("gif", 2000, 2000, 100)
+    args = {"width": 1000, "height": 500}
+    assert fixed(film, dstURL="file:///o/a.webp", args=args).size == Size(1000, 500)
+    with pytest.raises(RequestInvalid, match="100 frames of 1000 x 501 px, expected at most 50000000") as caught:
+        fixed(film, dstURL="file:///o/a.webp", args=args | {"height": 501})
+    assert caught.value.number == 107
+    assert fixed(film, dstURL="file:///o/a.jpg", args=args | {"height": 501}).size == Size(1000, 501)
+
+
+def test_strict_is_on_unless_it_is_said_otherwise() -> None:
+    assert fixed(PHOTO).recipe.load.strict
+    assert not fixed(PHOTO, args={"width": 20, "strict": False}).recipe.load.strict
+
+
+@pytest.mark.parametrize("operation", ["resize", "rasterize"])
+def test_the_queue_can_keep_it_as_json(operation: str) -> None:
+    job = parsed(
+        operationType=operation, srcURL="ftp://u:p@h/%C3%A9.svg", dstURL="file:///o/{$basename}.png",
+        args={"width": 20}, placeholder={"text": "ä\n"},
+    )  # fmt: skip
+    output = fix(job.outputs[0], job.source, DRAWING, Limits())
+    assert msgspec.json.decode(msgspec.json.encode(output), type=FixedOutput) == output
+    assert msgspec.json.decode(msgspec.json.encode(job.source), type=Source) == job.source
+    assert isinstance(output.recipe, Recipe)
+
+
+def test_what_the_worker_loads_knows_no_libcurl() -> None:
+    names = "operations recipe limits imageinfo geometry formats color faults fields codes"
+    load = "".join(f"import imgserve.request.{name}\n" for name in names.split())
+    program = f"import sys\n{load}print('pycurl' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
