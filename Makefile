@@ -111,7 +111,7 @@ $(CHAOS_TARGETS): TESTS = tests/chaos/test_$(@:chaos-%=%).py
 chaos-fuzz: TESTS = tests/hostile/test_fuzz.py
 chaos-slow: TESTS = tests/hostile/test_slow.py tests/hostile/test_crowded.py tests/hostile/test_framing.py
 chaos-bombs: TESTS = tests/hostile/test_bombs.py tests/hostile/test_probed.py tests/hostile/test_bombed.py tests/hostile/test_listed.py
-chaos-takeover: TESTS = tests/hostile/test_takeover.py tests/service/test_pool_template.py
+chaos-takeover: TESTS = tests/hostile/test_takeover.py tests/integration/test_pool_template.py
 chaos-matrix: TESTS = tests/chaos/test_matrix.py tests/chaos/test_principals.py tests/service/test_drain.py tests/service/test_hangs.py
 chaos-pauses: TESTS = tests/chaos/test_pauses.py tests/chaos/test_disk.py tests/service/test_start_refused.py
 $(CHAOS_TARGETS): OUT = docs/chaos/$(@:chaos-%=%).txt

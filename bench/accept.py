@@ -24,7 +24,7 @@ from bench.figures import percentile, slope, spread, verdict
 from bench.load import Load
 from bench.peers import Peers
 from bench.picture import RESULT_HEIGHT_PX, RESULT_WIDTH_PX, photo
-from tests.daemon import LOOPBACK, Daemon
+from tests.support.daemon import LOOPBACK, Daemon
 
 from imgserve.imaging.config import Config
 from imgserve.imaging.messages import Drawing

@@ -25,7 +25,7 @@ import uvloop
 from bench.load import Load, Measured
 from bench.peers import Peers
 from bench.picture import photo
-from tests.daemon import LOOPBACK, Daemon
+from tests.support.daemon import LOOPBACK, Daemon
 
 LEAST_ROUNDS, ENOUGH_ROUNDS = 10, 30
 MOST_WORSE = 1.02

@@ -24,7 +24,7 @@ from bench.figures import percentile, spread, verdict
 from bench.load import Load, Measured
 from bench.peers import Peers
 from bench.picture import photo
-from tests.daemon import LOOPBACK, Daemon
+from tests.support.daemon import LOOPBACK, Daemon
 
 BARE_PROCESSES = 2
 TARGET_WITH, TARGET_WITHOUT, TARGET_EXTRA_MS = 0.65, 0.70, 5.0

@@ -11,7 +11,7 @@ from pathlib import PurePath
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from tests.sizes import IS_FULL, Figures
+from tests.support.sizes import IS_FULL, Figures
 
 MOST_LINES = 30
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos.receiving import COLUMNS, UNSEEN, Write
-from tests.sizes import PATIENCE_S
+from tests.support.sizes import PATIENCE_S
 
 ENDS = {"succeeded", "failed", "cancelled", "superseded"}
 

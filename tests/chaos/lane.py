@@ -14,8 +14,8 @@ from examples.receivers import Behaviour, FtpReceiver, HttpReceiver
 from tests.chaos.judge import ENDS, Entry, entries_of, judge
 from tests.chaos.receiving import Arrivals, FileWatch, Write, shown, size_of
 from tests.chaos.sources import Sources
-from tests.daemon import LOOPBACK, Daemon, Reply, wait_until
-from tests.sizes import PATIENCE_S
+from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.support.sizes import PATIENCE_S
 
 Kind = Literal["file", "ftp", "put", "form"]
 KINDS: tuple[Kind, ...] = ("file", "ftp", "put", "form")

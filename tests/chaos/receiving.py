@@ -20,7 +20,7 @@ from typing import NamedTuple, Self
 from examples.receivers import Event, Log, digest_of
 from PIL import Image, UnidentifiedImageError
 
-from tests.sizes import PATIENCE_S
+from tests.support.sizes import PATIENCE_S
 
 RED, YELLOW, GREY = (200, 16, 16), (224, 224, 0), (140, 140, 140)
 KINDS = {RED: "final", YELLOW: "placeholder", GREY: "failed"}

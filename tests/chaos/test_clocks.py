@@ -10,10 +10,10 @@ import pytest
 from examples.receivers import Behaviour
 
 from tests.chaos.lane import Lane
-from tests.daemon import wait_until
-from tests.operating import ask
-from tests.sizes import IS_FULL
+from tests.support.daemon import wait_until
 from tests.support.faketime import WallClock, needs_faketime
+from tests.support.operating import ask
+from tests.support.sizes import IS_FULL
 
 pytestmark = needs_faketime
 

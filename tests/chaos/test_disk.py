@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.lane import Lane
-from tests.daemon import Reply, wait_until
+from tests.support.daemon import Reply, wait_until
 
 DISK_BYTES = 3_000_000
 

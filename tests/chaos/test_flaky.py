@@ -13,8 +13,8 @@ import pytest
 from examples.receivers import Behaviour, Event
 
 from tests.chaos.lane import Kind, Lane
-from tests.daemon import wait_until
-from tests.sizes import Figures, sized
+from tests.support.daemon import wait_until
+from tests.support.sizes import Figures, sized
 
 JOBS = sized(24, 400)
 RETRY_DELAY_S = 0.4

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos.lane import KINDS, Lane
-from tests.daemon import wait_until
-from tests.sizes import PATIENCE_S, Figures, sized
+from tests.support.daemon import wait_until
+from tests.support.sizes import PATIENCE_S, Figures, sized
 
 SEED = 2011
 JOBS = sized(500, 2000)

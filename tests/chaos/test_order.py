@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.chaos.lane import KINDS, Lane, Place
-from tests.sizes import Figures, sized
+from tests.support.sizes import Figures, sized
 
 CALLS = "trace=fdatasync,fsync,write,writev,pwrite64,sendto,sendmsg,rename,renameat,renameat2,openat"
 JOBS = sized(24, 1000)

@@ -14,12 +14,12 @@ import numpy as np
 from examples.receivers import Behaviour, HttpReceiver
 from PIL import Image
 
-from tests import pictures
 from tests.chaos.gauges import Gauge, picture_bytes, resident_bytes
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.receiving import RED
-from tests.daemon import Reply, wait_until
-from tests.sizes import PATIENCE_S, Figures, p95, sized
+from tests.support import pictures
+from tests.support.daemon import Reply, wait_until
+from tests.support.sizes import PATIENCE_S, Figures, p95, sized
 
 FLOOD_S = sized(4.0, 60.0)
 CALLERS = 16

@@ -12,8 +12,8 @@ import pytest
 
 from tests.chaos.lane import KINDS, Kind, Lane
 from tests.chaos.test_workers import ready_workers
-from tests.daemon import wait_until
-from tests.sizes import IS_FULL
+from tests.support.daemon import wait_until
+from tests.support.sizes import IS_FULL
 
 LEASE = {"lease_s": 0.6, "heartbeat_s": 0.25}
 PLACES: tuple[Kind, ...] = KINDS if IS_FULL else ("file", "put")

@@ -9,10 +9,10 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from tests import pictures
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.test_workers import ready_workers
-from tests.sizes import Figures, sized
+from tests.support import pictures
+from tests.support.sizes import Figures, sized
 
 POISONS = sized(3, 50)
 JOBS = sized(40, 1000)

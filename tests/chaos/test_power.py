@@ -13,8 +13,8 @@ import pytest
 
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.unplugged import after_power_loss
-from tests.daemon import wait_until
-from tests.sizes import Figures, sized
+from tests.support.daemon import wait_until
+from tests.support.sizes import Figures, sized
 
 ROUNDS = sized(3, 40)
 JOBS_A_ROUND = 16

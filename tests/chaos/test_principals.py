@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.lane import Kind, Lane
 from tests.chaos.receiving import shown
-from tests.sizes import IS_FULL
+from tests.support.sizes import IS_FULL
 
 ANN, BOB = "the-key-of-ann-0001", "the-key-of-bob-0001"
 KINDS: tuple[Kind, ...] = ("file", "ftp", "put") if IS_FULL else ("put",)

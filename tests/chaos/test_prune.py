@@ -12,8 +12,8 @@ from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import migrate
 from tests.chaos.lane import Lane
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
-from tests.queues import add_ended
-from tests.sizes import Figures, sized
+from tests.support.queues import add_ended
+from tests.support.sizes import Figures, sized
 
 KEPT = sized(3_000, 500_000)
 PRUNED = sized(600, 20_000)

@@ -23,8 +23,8 @@ from imgserve.request.source import parse_source
 from tests.chaos.judge import entries_of
 from tests.chaos.lane import Lane
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
-from tests.queues import new_job, output
-from tests.sizes import IS_FULL, Figures, sized
+from tests.support.queues import new_job, output
+from tests.support.sizes import IS_FULL, Figures, sized
 
 JOBS = sized(600, 9_000)
 ROUND_S = sized(1.5, 75.0)  # the first writes to a silent host are given up after a minute

@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.chaos.gauges import Gauge, descriptors, resident_bytes
 from tests.chaos.judge import ENDS, entries_of
 from tests.chaos.lane import KINDS, Lane
-from tests.daemon import wait_until
-from tests.sizes import IS_FULL, Figures, sized, slope
+from tests.support.daemon import wait_until
+from tests.support.sizes import IS_FULL, Figures, sized, slope
 
 SOAK_S = sized(8.0, 1800.0)
 WARM_UP_S = sized(3.0, 300.0)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests import pictures
 from tests.chaos.gauges import Gauge, Spent
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.receiving import RED
-from tests.daemon import wait_until
-from tests.processes import workers
-from tests.sizes import PATIENCE_S, Figures, sized
+from tests.support import pictures
+from tests.support.daemon import wait_until
+from tests.support.processes import workers
+from tests.support.sizes import PATIENCE_S, Figures, sized
 
 SEED = 77
 MOST_JOBS = sized(500, 3000)

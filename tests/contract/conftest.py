@@ -8,13 +8,13 @@ import pytest
 import uvloop
 
 from imgserve.jobs.protocol import Queue
-from tests.queues import SqliteHouse
+from tests.support.queues import SqliteHouse
 
 ENGINES = {"sqlite": SqliteHouse}
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    if item.path.name.startswith("test_transfer"):  # libcurl's sockets and timers are driven by the loop
+    if item.path.parent.name == "transfer":  # libcurl's sockets and timers are driven by the loop
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 

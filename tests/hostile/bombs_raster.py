@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from tests.pictures import encoded, scene
+from tests.support.pictures import encoded, scene
 
 Maker = Callable[[], bytes]
 _WORD, _LONG = 3, 4

@@ -5,7 +5,7 @@ import base64
 import gzip
 
 from tests.hostile.bombs_raster import Maker, png, zeros
-from tests.pictures import slow_svg, svg
+from tests.support.pictures import slow_svg, svg
 
 PLANE = 'width="900" height="900" xmlns:xlink="http://www.w3.org/1999/xlink"'
 ALL = '<rect width="900" height="900" fill="red"'

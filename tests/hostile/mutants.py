@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from tests.pictures import animation, encoded, oriented_jpeg, scene, svg, tagged_jpeg, wide_gamut_profile
+from tests.support.pictures import animation, encoded, oriented_jpeg, scene, svg, tagged_jpeg, wide_gamut_profile
 
 WORDS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF)
 MARKUP = (

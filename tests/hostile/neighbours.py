@@ -14,7 +14,7 @@ from typing import NamedTuple
 from examples.receivers import Event, Log
 
 from tests.chaos.lane import Lane
-from tests.sizes import Figures, p95
+from tests.support.sizes import Figures, p95
 
 EVERY_S = 0.1
 MOST_WAITING = 64  # of its jobs at once; beyond that they are late, and that counts

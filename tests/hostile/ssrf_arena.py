@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tests.daemon import Daemon
 from tests.hostile.ssrf_cases import HOME, PUBLIC, Case, cases
 from tests.hostile.ssrf_peers import PROXY_PORT, Hit, Peers
+from tests.support.daemon import Daemon
 
 ROUTES = ("ip link set lo up", "ip route add local default dev lo", "ip -6 route add local ::/0 dev lo")
 PROXY = f"http://127.0.0.1:{PROXY_PORT}"

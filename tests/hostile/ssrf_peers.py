@@ -15,7 +15,7 @@ from typing import Self, cast
 import msgspec
 
 from tests.hostile.ssrf_cases import CLOSED_PORT, FTP_PORT, PICTURE_PORT, PUBLIC, TARGETS
-from tests.pictures import encoded, scene
+from tests.support.pictures import encoded, scene
 
 HTTP_PORTS = (80, 6379)
 PROXY_PORT = 3128

@@ -14,7 +14,7 @@ from tests.chaos.test_workers import ready_workers
 from tests.hostile.bombs_svg import SVG
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
 from tests.hostile.test_bombs import BOMBS, PARENT_BYTES, WORKER_BYTES
-from tests.sizes import IS_FULL, Figures, sized
+from tests.support.sizes import IS_FULL, Figures, sized
 
 ATTACKERS = 4
 ROUNDS, ROUND_S = sized(1, 6), sized(1.0, 15.0)

@@ -23,9 +23,9 @@ from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import RASTER, cut, flat, gif, webp_film
 from tests.hostile.bombs_svg import SVG, comments, doubled
-from tests.service.test_pool import until
-from tests.sizes import IS_FULL, PATIENCE_S
-from tests.twin import Twin
+from tests.integration.test_pool import until
+from tests.support.sizes import IS_FULL, PATIENCE_S
+from tests.support.twin import Twin
 
 BOMBS = RASTER | SVG
 LATEST = [name for name, (stop, _) in BOMBS.items() if stop == "deadline"]

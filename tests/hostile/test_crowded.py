@@ -17,10 +17,10 @@ from typing import Self
 
 import pytest
 
-from tests.certificates import Authority
-from tests.daemon import LOOPBACK, Daemon, wait_until
-from tests.operating import ask
-from tests.sizes import PATIENCE_S, sized
+from tests.support.certificates import Authority
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.operating import ask
+from tests.support.sizes import PATIENCE_S, sized
 
 PICTURE = Path(__file__).resolve().parents[2] / "examples" / "pictures" / "hills.jpg"
 HALF = b"POST / HTTP/1.1\r\nHost: localhost\r\nX: "
@@ -125,7 +125,7 @@ def test_a_seat_is_free_again_when_its_connection_ends(tmp_path: Path, *, is_tls
 ARENA = """
 import socket, sys
 from pathlib import Path
-from tests.daemon import wait_until
+from tests.support.daemon import wait_until
 from tests.hostile.test_crowded import HALF, daemon, job
 
 top = Path(sys.argv[1])

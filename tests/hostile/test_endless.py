@@ -18,8 +18,8 @@ from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceTooLarge, SourceUnavailable
 from tests.chaos.gauges import memory
-from tests.contract.transfers import LOOPBACK, destination, source, write
 from tests.hostile.endless_peers import FTP_PLACES, FTP_SHAPES, HTTP_SHAPES
+from tests.support.transfers import LOOPBACK, destination, source, write
 
 MOST_CPU_S, MOST_BYTES = 1.0, 10_000_000
 # Long enough that a limit, and not the clock, has to end it.

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
-from tests.daemon import Daemon, Reply, wait_until
-from tests.pictures import encoded
 from tests.service.conftest import opened, put_pictures
+from tests.support.daemon import Daemon, Reply, wait_until
+from tests.support.pictures import encoded
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 

@@ -18,12 +18,12 @@ from typing import NamedTuple
 import pycurl
 import pytest
 
-from tests.certificates import Authority
-from tests.daemon import Daemon
-from tests.fronts import FRONTS, Front, Name
 from tests.hostile.framings import HOST, TE, Framing, chunked, counted, framings, request
-from tests.operating import ask
-from tests.sizes import sized
+from tests.support.certificates import Authority
+from tests.support.daemon import Daemon
+from tests.support.fronts import FRONTS, Front, Name
+from tests.support.operating import ask
+from tests.support.sizes import sized
 
 PICTURE = Path(__file__).resolve().parents[2] / "examples" / "pictures" / "hills.jpg"
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")

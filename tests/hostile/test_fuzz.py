@@ -24,9 +24,9 @@ from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Rasterize, Resize
 from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
-from tests.daemon import Daemon
 from tests.hostile import mutants
-from tests.sizes import Figures, sized
+from tests.support.daemon import Daemon
+from tests.support.sizes import Figures, sized
 
 PICTURES, JOBS, DOOR_KNOCKS, SEED = sized(2000, 20_000), sized(1000, 10_000), sized(150, 1500), 2011
 CRASHERS = Path(__file__).parent / "crashers"

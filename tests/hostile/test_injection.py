@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.contract.transfers import Listener
-from tests.daemon import LOOPBACK, Daemon
-from tests.pictures import encoded, scene
+from tests.support.daemon import LOOPBACK, Daemon
+from tests.support.pictures import encoded, scene
+from tests.support.transfers import Listener
 
 EVIL = {
     "line ends": "a\r\nX-Injected: 1\r\n\r\nGET /injected HTTP/1.1\r\n\r\n",

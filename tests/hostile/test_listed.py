@@ -12,7 +12,7 @@ from tests.chaos.gauges import Spent
 from tests.chaos.lane import Lane
 from tests.chaos.test_workers import ready_workers
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
-from tests.sizes import Figures, sized
+from tests.support.sizes import Figures, sized
 
 DOCUMENTS = 20
 ROUNDS, ROUND_S = sized(1, 10), sized(1.5, 6.0)

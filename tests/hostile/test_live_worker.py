@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon
-from tests.processes import workers
+from tests.support.daemon import Daemon
+from tests.support.processes import workers
 
 ESCAPES = {
     "read": "open('/etc/passwd').read()",

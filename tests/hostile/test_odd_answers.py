@@ -13,7 +13,7 @@ from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import TransferError
-from tests.contract.transfers import LOOPBACK, Listener, destination, read_page, source, write
+from tests.support.transfers import LOOPBACK, Listener, destination, read_page, source, write
 
 ODD = {
     "latin": b"caf\xe9",

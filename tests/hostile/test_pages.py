@@ -20,12 +20,12 @@ from imgserve.request.limits import Limits
 from imgserve.request.page import Page
 from imgserve.transfer.faults import DeliveryFailed
 from imgserve.transfer.write import Write, WriteState
-from tests import pictures
 from tests.chaos.gauges import Spent, cpu_s
-from tests.daemon import LOOPBACK, Daemon, wait_until
 from tests.hostile.pages import FORM, SHAPES
-from tests.sites import OddSite
-from tests.sizes import IS_FULL, PATIENCE_S, Figures, sized
+from tests.support import pictures
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.sites import OddSite
+from tests.support.sizes import IS_FULL, PATIENCE_S, Figures, sized
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -22,12 +22,12 @@ from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Rasterize
 from imgserve.request.recipe import OutputOptions, Recipe
-from tests import pictures
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import webp_film
 from tests.hostile.bombs_svg import SVG, declared, doubled, drawn, flood_of_text, sizeless
 from tests.hostile.test_bombs import BOMBS, WORKER_BYTES
-from tests.sizes import PATIENCE_S
+from tests.support import pictures
+from tests.support.sizes import PATIENCE_S
 
 MOST_CPU_S = 0.4  # the aim is half of it, on the machine of docs/chaos
 PATIENT = Config(workers=1, svg_timeout_s=PATIENCE_S, probe_timeout_s=PATIENCE_S)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.daemon import Daemon
-from tests.operating import ask
+from tests.support.daemon import Daemon
+from tests.support.operating import ask
 
 PICTURE = Path(__file__).resolve().parents[2] / "examples" / "pictures" / "hills.jpg"
 TIMES = {"request_header_timeout_s": 0.4, "request_body_timeout_s": 0.4}

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from examples.receivers import Behaviour, FtpReceiver, HttpReceiver
 
-from tests.daemon import LOOPBACK, Daemon, wait_until
 from tests.hostile.test_live_worker import run_inside
-from tests.processes import below
 from tests.service.conftest import put_pictures
 from tests.service.test_doors import get
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.processes import below
 
 KEY = "s3cr3t-of-the-api-key"
 WORDS = (

@@ -16,12 +16,12 @@ import pytest
 
 from tests.chaos.gauges import descriptors, memory
 from tests.chaos.lane import Lane
-from tests.contract.transfers import Listener
-from tests.daemon import LOOPBACK, Daemon, Reply
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
 from tests.hostile.slow_clients import START, STARTS
 from tests.service.conftest import put_pictures
-from tests.sizes import Figures, sized
+from tests.support.daemon import LOOPBACK, Daemon, Reply
+from tests.support.sizes import Figures, sized
+from tests.support.transfers import Listener
 
 CLIENTS = sized(150, 500)
 ROUNDS, ROUND_S = sized(1, 4), sized(1.0, 15.0)

@@ -1,7 +1,7 @@
 """No job reaches what the guard forbids: each hostile URL, as source and as destination, and its allowed twin.
 
 All of it happens in one run of ``ssrf_arena``, in namespaces of its own. That a pooled connection is judged again is
-held by ``tests/contract/test_transfer_guard.py``.
+held by ``tests/contract/transfer/test_guard.py``.
 """
 
 import os

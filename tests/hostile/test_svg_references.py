@@ -17,9 +17,9 @@ from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Rasterize
 from imgserve.request.recipe import OutputOptions, Recipe
-from tests.contract.transfers import Listener
-from tests.pictures import encoded, scene, svg
 from tests.service.conftest import opened
+from tests.support.pictures import encoded, scene, svg
+from tests.support.transfers import Listener
 
 pytestmark = pytest.mark.skipif(
     shutil.which("strace") is None, reason="strace is not installed; to run this: apt-get install strace"

@@ -26,9 +26,9 @@ from imgserve.request.limits import Limits
 from tests.chaos.gauges import resident_bytes
 from tests.hostile.takeover import take_over
 from tests.hostile.test_live_worker import READ_FOUND, run_inside
-from tests.service.test_pool import PHOTO, TASK, patient
-from tests.service.test_pool_isolation import DRAWING, complete, served_by
-from tests.sizes import IS_FULL, PATIENCE_S, sized
+from tests.integration.test_pool import PHOTO, TASK, patient
+from tests.integration.test_pool_isolation import DRAWING, complete, served_by
+from tests.support.sizes import IS_FULL, PATIENCE_S, sized
 
 pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed; apt-get install gdb")
 

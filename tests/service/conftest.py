@@ -9,8 +9,8 @@ import pytest
 from examples.receivers import FtpReceiver, HttpReceiver
 from PIL import Image
 
-from tests.daemon import LOOPBACK, Daemon
-from tests.pictures import encoded, scene, svg
+from tests.support.daemon import LOOPBACK, Daemon
+from tests.support.pictures import encoded, scene, svg
 
 ICON = svg('<rect width="40" height="20" fill="#00ff00"/>')
 

@@ -11,9 +11,9 @@ from examples.events import Event
 from examples.receivers import Behaviour, HttpReceiver
 
 from tests.chaos.sources import Sources
-from tests.daemon import LOOPBACK, Daemon, wait_until
-from tests.operating import Answer, Operator, ask
-from tests.pictures import slow_svg
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.operating import Answer, Operator, ask
+from tests.support.pictures import slow_svg
 
 
 class Scene:

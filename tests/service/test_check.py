@@ -11,9 +11,9 @@ from typing import NamedTuple
 import certifi
 import pytest
 
-from tests.daemon import Daemon
 from tests.service.test_daemon import House, open_house, where_everybody_can_read_python
-from tests.sizes import PATIENCE_S
+from tests.support.daemon import Daemon
+from tests.support.sizes import PATIENCE_S
 
 __all__ = ["open_house"]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, or mount")

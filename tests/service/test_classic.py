@@ -8,9 +8,9 @@ from examples.receivers import Behaviour, HttpReceiver
 from PIL import Image
 
 from imgserve.request.codes import MEANING
-from tests.daemon import wait_until
-from tests.pictures import scene
 from tests.service.conftest import World, opened
+from tests.support.daemon import wait_until
+from tests.support.pictures import scene
 
 KNOWN_ELSEWHERE = {
     203: "here below, with enlarge",

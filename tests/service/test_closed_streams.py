@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import wait_until
 from tests.service.conftest import opened, put_pictures
 from tests.service.test_daemon import House
-from tests.sizes import PATIENCE_S
+from tests.support.daemon import wait_until
+from tests.support.sizes import PATIENCE_S
 
 ALL = (0, 1, 2)
 COMBINATIONS = [some for count in ALL for some in itertools.combinations(ALL, count + 1)]

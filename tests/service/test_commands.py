@@ -14,8 +14,8 @@ import pytest
 
 from imgserve.cli.main import main
 from tests.chaos.sources import BROKEN
-from tests.operating import Operator, command
 from tests.service.conftest import World, opened
+from tests.support.operating import Operator, command
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,9 +15,9 @@ from urllib.request import urlopen
 import pytest
 
 from tests.chaos.sources import Sources
-from tests.daemon import LOOPBACK, Daemon, wait_until
-from tests.operating import Operator, ask
 from tests.service.conftest import World
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.operating import Operator, ask
 
 KNOCK = """
 import os, socket, sys

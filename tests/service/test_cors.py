@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.api.config import Config
-from tests.daemon import Daemon
+from tests.support.daemon import Daemon
 
 LISTED = "https://app.example.com"
 KEY = "a-key-of-some-length-01"

@@ -21,11 +21,11 @@ from imgserve.cli.main import main
 from imgserve.server import pidfile
 from tests.chaos.judge import entries_of
 from tests.chaos.sources import Sources
-from tests.daemon import LOOPBACK, wait_until
-from tests.processes import below
 from tests.service.conftest import opened, put_pictures
 from tests.service.test_doors import get
-from tests.sizes import PATIENCE_S
+from tests.support.daemon import LOOPBACK, wait_until
+from tests.support.processes import below
+from tests.support.sizes import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import READY, Daemon, wait_until
-from tests.pictures import encoded, scene, svg
 from tests.service.conftest import opened, put_pictures
 from tests.service.test_daemon import needs_root, where_everybody_can_read_python
+from tests.support.daemon import READY, Daemon, wait_until
+from tests.support.pictures import encoded, scene, svg
 from tests.unit.test_deploy import health_command, needs_systemd, unit
 
 NOBODY = 65534

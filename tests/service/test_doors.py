@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, wait_until
-from tests.fronts import FRONTS, Front
-from tests.operating import Operator, ask
-from tests.processes import below
 from tests.service.conftest import World, put_pictures
+from tests.support.daemon import Daemon, wait_until
+from tests.support.fronts import FRONTS, Front
+from tests.support.operating import Operator, ask
+from tests.support.processes import below
 
 KEY = "a-key-of-some-length-01"
 

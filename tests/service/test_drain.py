@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.lane import KINDS, Lane
-from tests.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
 
 JOBS = 60
 HELD = 6

@@ -11,7 +11,7 @@ from examples.demo import Job, imgserve, judge, post
 from examples.receivers import FtpReceiver, HttpReceiver
 from PIL import Image
 
-from tests.pages import jobs_in
+from tests.support.pages import jobs_in
 
 ROOT = Path(__file__).resolve().parents[2]
 

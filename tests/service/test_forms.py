@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import pictures
-from tests.daemon import LOOPBACK, Daemon, wait_until
-from tests.operating import ask
-from tests.sites import Given, PagesSite
+from tests.support import pictures
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.operating import ask
+from tests.support.sites import Given, PagesSite
 
 FORM = '<form action="/take" method="post"><input type="file" name="pic"></form>'
 LOGIN = '<form><input type="password" name="p"></form>'

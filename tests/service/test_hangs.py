@@ -22,9 +22,9 @@ from examples.receivers import Behaviour
 from tests.chaos.gauges import Gauge, Spent
 from tests.chaos.lane import Lane
 from tests.chaos.test_workers import ready_workers
-from tests.daemon import LOOPBACK, READY, Daemon, wait_until
-from tests.hanging import HungMount
-from tests.sizes import PATIENCE_S, sized
+from tests.support.daemon import LOOPBACK, READY, Daemon, wait_until
+from tests.support.hanging import HungMount
+from tests.support.sizes import PATIENCE_S, sized
 
 DRAIN_S, MARGIN_S = 0.5, 5.0
 SLACK_S = sized(5.0, 0.2)  # beside other tests the machine has other work
@@ -43,8 +43,8 @@ def lane(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lane]:
     hang = request.node.callspec.params["hang"]
     shadow = tmp_path / "shadow"
     shadow.mkdir()
-    programs = {a_stuck_loop: ("tests.hanging", "loop"), a_stalled_disk: ("tests.chaos.unplugged", str(shadow))}
-    program = ("-m", *programs.get(hang, ("tests.hanging", "thread")))
+    programs = {a_stuck_loop: ("tests.support.hanging", "loop"), a_stalled_disk: ("tests.chaos.unplugged", str(shadow))}
+    program = ("-m", *programs.get(hang, ("tests.support.hanging", "thread")))
     with Lane(tmp_path / "lane", workers=2, switches={"drain_s": DRAIN_S}, program=program) as lane:
         yield lane
 

@@ -11,10 +11,10 @@ import pytest
 from examples.receivers import FtpReceiver, HttpReceiver
 
 from imgserve.api.keyfile import read_keys
-from tests.certificates import Authority
-from tests.daemon import LOOPBACK, Daemon, wait_until
-from tests.pages import commands_in
 from tests.service.conftest import opened, put_pictures
+from tests.support.certificates import Authority
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.pages import commands_in
 
 HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
 RUN_ELSEWHERE = {"operators.md"}  # tests/service/test_commands.py

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.sources import Sources
-from tests.daemon import LOOPBACK, Daemon, Reply, wait_until
-from tests.operating import ask
-from tests.pictures import encoded, scene
+from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.support.operating import ask
+from tests.support.pictures import encoded, scene
 
 FLOOD, CALM = "the-key-of-the-flood-1", "the-key-of-the-calm-1"
 SPARE = "the-other-key-of-the-flood-2"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from imgserve.imaging.worker import library
-from tests.daemon import Daemon, wait_until
 from tests.service.test_check import check
+from tests.support.daemon import Daemon, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = Path(sysconfig.get_path("platlib"))

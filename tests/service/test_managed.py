@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from imgserve.server import pidfile
-from tests.daemon import Daemon, wait_until
-from tests.operating import Operator, command
 from tests.service.test_daemon import House
+from tests.support.daemon import Daemon, wait_until
+from tests.support.operating import Operator, command
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a namespace or become another user")
 

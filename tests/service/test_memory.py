@@ -11,10 +11,10 @@ from bench.processes import tree_pss_mb
 from examples.receivers import HttpReceiver
 from PIL import Image
 
-from tests import pictures
 from tests.chaos.gauges import Gauge
-from tests.daemon import LOOPBACK, Daemon, wait_until
-from tests.sizes import Figures, sized
+from tests.support import pictures
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.sizes import Figures, sized
 
 JOBS = sized(6, 60)
 MOST_AT_WORK_MB, MOST_AT_REST_MB = 300, 160

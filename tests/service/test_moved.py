@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from imgserve.jobs.sqlite.queue import FILE_NAME
-from tests.daemon import LOOPBACK, Daemon, wait_until
 from tests.service.conftest import put_pictures
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
 
 
 def health(server: Daemon) -> tuple[int, str]:

@@ -6,9 +6,9 @@ import numpy as np
 from examples.receivers import HttpReceiver
 from PIL import Image
 
-from tests import pictures
-from tests.daemon import Reply, wait_until
 from tests.service.conftest import World
+from tests.support import pictures
+from tests.support.daemon import Reply, wait_until
 
 
 def post(world: World, source: str, target: str, **args: object) -> Reply:

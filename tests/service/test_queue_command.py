@@ -8,7 +8,7 @@ import pytest
 from imgserve.cli.main import main
 from imgserve.jobs.sqlite.committer import connect
 from imgserve.jobs.sqlite.queue import FILE_NAME
-from tests.daemon import LOOPBACK, Daemon
+from tests.support.daemon import LOOPBACK, Daemon
 
 
 def test_compact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

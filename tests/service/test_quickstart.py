@@ -1,6 +1,6 @@
 """docs/quickstart.md, command by command, on a view of this machine that is thrown away, and then a reboot.
 
-No systemd runs there: ``systemctl`` is a few lines of shell over tests/manager.py, and enables a unit by the real one.
+No systemd runs there: ``systemctl`` is a few lines of shell over tests/support/manager.py; it enables by the real one.
 """
 
 import json
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.daemon import wait_until
-from tests.pages import commands_in
 from tests.service.test_daemon import needs_root, where_everybody_can_read_python
 from tests.service.test_deployed import first_child, open_top
-from tests.sizes import PATIENCE_S
+from tests.support.daemon import wait_until
+from tests.support.pages import commands_in
+from tests.support.sizes import PATIENCE_S
 
 __all__ = ["open_top"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +29,8 @@ SYSTEMCTL = f"""#!/bin/sh
 set -e
 case "$1" in
 daemon-reload) ;;
-enable) /usr/bin/systemctl --root=/ --quiet enable "$3"; exec {{python}} {ROOT}/tests/manager.py start {UNIT} ;;
-restart | boot) exec {{python}} {ROOT}/tests/manager.py "$1" {UNIT} ;;
+enable) /usr/bin/systemctl --root=/ --quiet enable "$3"; exec {{python}} {ROOT}/tests/support/manager.py start {UNIT} ;;
+restart | boot) exec {{python}} {ROOT}/tests/support/manager.py "$1" {UNIT} ;;
 *) exit 9 ;;
 esac
 """

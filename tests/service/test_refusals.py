@@ -11,9 +11,9 @@ import pytest
 from imgserve.api.refusals import Refusals, told
 from imgserve.jobs.views import MAX_REFUSALS
 from imgserve.request.faults import RequestInvalid
-from tests.daemon import Daemon, wait_until
-from tests.operating import Operator, ask
 from tests.service.conftest import put_pictures
+from tests.support.daemon import Daemon, wait_until
+from tests.support.operating import Operator, ask
 
 KEY = "the-key-of-the-shop-1"
 SECRET = "s3cr3t-0f-the-user"

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from imgserve.cli.main import main
-from tests.operating import command
-from tests.pictures import encoded, scene, svg
 from tests.service.conftest import opened
+from tests.support.operating import command
+from tests.support.pictures import encoded, scene, svg
 
 SQUARE = svg('<rect width="40" height="20" fill="#00ff00"/>')
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.daemon import Daemon, wait_until
-from tests.operating import ask
 from tests.service.conftest import put_pictures
+from tests.support.daemon import Daemon, wait_until
+from tests.support.operating import ask
 
 
 def test_jobs_wait_for_a_root_that_is_away(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from examples.receivers import Behaviour, HttpReceiver
 from prometheus_client.parser import text_string_to_metric_families
 
 from imgserve.telemetry import metrics
-from tests.daemon import LOOPBACK, Daemon, wait_until
-from tests.processes import workers
 from tests.service.conftest import put_pictures
 from tests.service.test_daemon import VERSION
 from tests.service.test_doors import get
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.processes import workers
 
 KEY = "a-key-of-some-length-01"
 SECRET = "s3cr3t"

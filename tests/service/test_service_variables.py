@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from imgserve.settings.load import SettingsInvalid, load, locate
-from tests.daemon import Daemon
-from tests.operating import command
+from tests.support.daemon import Daemon
+from tests.support.operating import command
 
 KUBERNETES = {
     "IMGSERVE_SERVICE_HOST": "10.96.12.7", "IMGSERVE_SERVICE_PORT": "8602", "IMGSERVE_SERVICE_PORT_HTTP": "8602",

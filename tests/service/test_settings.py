@@ -15,8 +15,8 @@ from PIL import Image
 
 from tests.chaos.judge import entries_of
 from tests.chaos.sources import Sources
-from tests.daemon import LOOPBACK, Daemon, Reply, wait_until
-from tests.pictures import encoded, scene, svg
+from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.support.pictures import encoded, scene, svg
 
 LIMITS = {
     "max_job_bytes": 2000, "max_source_bytes": 30_000, "max_svg_bytes": 1000, "max_frame_pixels": 100_000,

@@ -12,10 +12,10 @@ from typing import NamedTuple, Self
 import pytest
 from examples.receivers import HttpReceiver
 
-from tests.daemon import LOOPBACK, Daemon, Reply, wait_until
 from tests.service.conftest import put_pictures
-from tests.sizes import PATIENCE_S
-from tests.stalling import Receiver
+from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.support.sizes import PATIENCE_S
+from tests.support.stalling import Receiver
 
 TURNS = 8
 SILENCE_S = PATIENCE_S  # what a silent host costs those who wait for it

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.test_daemon import House, open_house, where_everybody_can_read_python
-from tests.sizes import sized
+from tests.support.sizes import sized
 
 __all__ = ["open_house"]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, or mount a small disk")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, wait_until
-from tests.operating import ask
 from tests.service.conftest import put_pictures
 from tests.service.test_doors import get
 from tests.service.test_seeing import scraped
+from tests.support.daemon import Daemon, wait_until
+from tests.support.operating import ask
 
 MORE_THAN_ANY_DISK = 10**18
 

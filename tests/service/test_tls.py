@@ -17,8 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from imgserve.api.config import Config
-from tests.certificates import Authority
-from tests.daemon import Daemon, wait_until
+from tests.support.certificates import Authority
+from tests.support.daemon import Daemon, wait_until
 
 
 def split(pem: Path, directory: Path) -> tuple[str, str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.lane import Lane, bearer
-from tests.daemon import wait_until
 from tests.hostile.neighbours import Ends
-from tests.pictures import slow_svg
+from tests.support.daemon import wait_until
+from tests.support.pictures import slow_svg
 
 FLOOD, CALM = "the-key-of-the-flood-1", "the-key-of-the-calm-1"
 FLOODS = 30

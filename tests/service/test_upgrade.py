@@ -13,9 +13,9 @@ import pytest
 
 from tests.chaos.lane import Lane
 from tests.chaos.receiving import shown
-from tests.daemon import wait_until
-from tests.operating import ask
+from tests.support.daemon import wait_until
 from tests.support.faketime import WallClock, needs_faketime
+from tests.support.operating import ask
 from tests.support.released import ADDRESS, DATA, KEPT, KEYS, Record, place, record_of, releases, write_keys
 
 pytestmark = needs_faketime

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from examples.receivers import HttpReceiver
 
-from tests.certificates import Authority
-from tests.daemon import LOOPBACK, Daemon, wait_until
-from tests.proxying import LittleProxy
 from tests.service.conftest import opened, put_pictures
-from tests.vsftpd import Vsftpd
+from tests.support.certificates import Authority
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.proxying import LittleProxy
+from tests.support.vsftpd import Vsftpd
 
 
 def job(source: str, destination: str) -> dict[str, object]:

@@ -19,8 +19,8 @@ from examples.receivers import Behaviour
 
 from tests.chaos.judge import Entry
 from tests.chaos.lane import KINDS, Kind, Lane, Place
-from tests.daemon import Reply, wait_until
-from tests.operating import ask
+from tests.support.daemon import Reply, wait_until
+from tests.support.operating import ask
 from tests.support.released import ADDRESS, DATA, KEPT, KEYS, TOP, Job, Record, place, write_keys
 
 # What fails waits until long after the recording.

@@ -21,7 +21,7 @@ from imgserve.request.codes import MEANING
 from imgserve.request.job import RequestInvalid
 from imgserve.telemetry import metrics
 from imgserve.transfer.client.call import Method
-from tests.pages import jobs_in
+from tests.support.pages import jobs_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(

@@ -1,4 +1,4 @@
-"""The promises of every queue engine. tests/contract/test_queue_*.py run over each engine unchanged.
+"""The promises of every queue engine. tests/contract/queue runs over each engine unchanged.
 
 Every method is one transaction: when it returns, its effect is on disk. Times are seconds since the epoch and come in
 as arguments. A transaction that ends a write frees the destination it held, and wakes the writers that wait for it.

@@ -13,7 +13,7 @@ from imgserve.request.imageinfo import Facts, SourceFormat
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Gravity, Resize
 from imgserve.request.recipe import Format
-from tests import pictures
+from tests.support import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -11,8 +11,8 @@ from imgserve.imaging.worker.probe import probe
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Resize
 from imgserve.request.recipe import Format
-from tests import pictures, profiles, rasters
-from tests.profiles import Floats, Space
+from tests.support import pictures, profiles, rasters
+from tests.support.profiles import Floats, Space
 from tests.unit.imaging.conftest import Render
 
 CLOSE_DELTA_E = 2.0  # side by side, hardly anybody can tell such colours apart

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from imgserve.request.operations import Resize
-from tests import h273, pictures, profiles
-from tests.profiles import Floats, Space
+from tests.support import h273, pictures, profiles
+from tests.support.profiles import Floats, Space
 from tests.unit.imaging.conftest import Render
 from tests.unit.imaging.test_colour import CLOSE_DELTA_E, colors, middles, shown_in, squares
 

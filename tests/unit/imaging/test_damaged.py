@@ -15,7 +15,7 @@ from imgserve.request.imageinfo import Facts, SourceFormat
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Resize
 from imgserve.request.recipe import Format
-from tests import pictures
+from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 
 FORMATS: tuple[Format, ...] = get_args(Format)

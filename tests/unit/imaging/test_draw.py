@@ -13,7 +13,7 @@ from imgserve.imaging.worker import draw
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Format
-from tests import pictures
+from tests.support import pictures
 from tests.unit.imaging.conftest import opened
 
 FORMATS: tuple[Format, ...] = get_args(Format)

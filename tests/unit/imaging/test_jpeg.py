@@ -14,7 +14,7 @@ from imgserve.imaging.worker import load
 from imgserve.imaging.worker.formats import jpeg, turbojpeg
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations import Resize
-from tests import pictures
+from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 
 pytestmark = pytest.mark.skipif(not turbojpeg.is_there(), reason="needs libturbojpeg (Debian: libturbojpeg0)")

@@ -12,7 +12,7 @@ from PIL import Image
 from imgserve.imaging.worker import load
 from imgserve.imaging.worker.formats import jpegheader, turbojpeg
 from imgserve.imaging.worker.formats.jpegheader import Header
-from tests import pictures, profiles
+from tests.support import pictures, profiles
 
 pytestmark = pytest.mark.skipif(not turbojpeg.is_there(), reason="needs libturbojpeg (Debian: libturbojpeg0)")
 

@@ -14,7 +14,7 @@ from imgserve.request.imageinfo import Facts
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Gravity, Resize
 from imgserve.request.recipe import Format
-from tests import pictures, rasters
+from tests.support import pictures, rasters
 from tests.unit.imaging.conftest import Render
 
 FORMATS: tuple[Format, ...] = get_args(Format)

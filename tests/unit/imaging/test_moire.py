@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Resize
-from tests import pictures
+from tests.support import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 
 FORMATS = ("png", "webp", "jpeg", "avif", "tiff", "gif")

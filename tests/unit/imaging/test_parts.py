@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgserve.imaging.worker.formats import avif, tiff, webp
-from tests import pictures
 from tests.hostile.bombs_raster import avif_of_boxes, tiff_of_pages, webp_film, webp_of_chunks
+from tests.support import pictures
 
 
 def film(count: int) -> bytes:

@@ -8,7 +8,7 @@ from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvali
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.imageinfo import Facts, SourceFormat
 from imgserve.request.limits import Limits
-from tests import pictures
+from tests.support import pictures
 
 LIMITS = Limits()
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 from imgserve.imaging.worker import load
 from imgserve.imaging.worker.colour import profile
 from imgserve.request.operations import Resize
-from tests import pictures, profiles
+from tests.support import pictures, profiles
 from tests.unit.imaging.conftest import Render
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

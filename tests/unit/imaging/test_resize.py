@@ -14,7 +14,7 @@ from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Gravity, Resize
 from imgserve.request.recipe import Format, OutputOptions, Recipe
-from tests import pictures
+from tests.support import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 
 FORMATS: tuple[Format, ...] = get_args(Format)

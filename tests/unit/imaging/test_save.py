@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from imgserve.request.operations import Resize
-from tests import pictures
+from tests.support import pictures
 from tests.unit.imaging.conftest import opened, render_bytes
 
 SIZE = (300, 225)

@@ -9,7 +9,7 @@ from imgserve.imaging.faults import PictureTooLarge, SvgInvalid
 from imgserve.imaging.worker.svg import markup, sizing
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Rasterize
-from tests import pictures
+from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 
 FULL = '<rect width="100%" height="100%" fill="#ff0000"/>'

@@ -12,7 +12,7 @@ from imgserve.imaging.worker.probe import probe
 from imgserve.imaging.worker.svg import markup
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Rasterize, Resize
-from tests import pictures
+from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 
 # Label, Python's codec that writes it, a text that only comes through where the encoding is read rightly.

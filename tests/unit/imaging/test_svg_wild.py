@@ -11,7 +11,7 @@ from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvali
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Rasterize, Resize
-from tests import pictures
+from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 
 SHEET = '<rect width="40" height="20" fill="#ff0000"/>'

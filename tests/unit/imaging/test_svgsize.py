@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from imgserve.imaging.faults import SvgInvalid
 from imgserve.imaging.worker.svg import markup, sizing
-from tests import pictures
+from tests.support import pictures
 
 SHEET = '<rect width="40" height="20" fill="#ff0000"/>'
 UNITS = ["", "px", "pt", "pc", "in", "cm", "mm", "em", "ex", "%", "rem", "PX", " ", "junk"]

@@ -11,7 +11,7 @@ from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Resize
-from tests import profiles, rasters
+from tests.support import profiles, rasters
 from tests.unit.imaging.conftest import Render
 
 ICCLAB, ITULAB, YCBCR = 9, 10, 6

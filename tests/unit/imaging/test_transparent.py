@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from imgserve.request.operations import Rasterize, Resize
-from tests import pictures, rasters
+from tests.support import pictures, rasters
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 
 ALPHAS = (255, 254, 200, 128, 127, 64, 40, 20, 3)

@@ -7,7 +7,7 @@ import pytest
 
 from imgserve.imaging.faults import SvgInvalid
 from imgserve.imaging.worker.svg import sizing, xmlcheck
-from tests import pictures
+from tests.support import pictures
 
 START = b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"'
 MOST_CPU_S = 0.3  # that a call may take without coming back to Python, where the watch ends the picture after 0.2

@@ -6,7 +6,7 @@ import pytest
 
 from imgserve.jobs.model import JobStatus, OutputStatus, PlaceholderState, conclude, owes
 from imgserve.request.job import OnFailure
-from tests.queues import output
+from tests.support.queues import output
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from imgserve.jobs.sqlite import backlog, heads, turns
 from imgserve.jobs.sqlite.committer import connect, rows
 from imgserve.jobs.sqlite.schema import migrate
 from imgserve.jobs.sqlite.turns import Room
-from tests.sizes import sized
+from tests.support.sizes import sized
 
 SILENT, FAST = "http://silent.test:80", "http://fast.test:80"
 

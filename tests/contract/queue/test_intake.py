@@ -1,0 +1,229 @@
+"""What the queue promises to intake: numbers, release, refusal, adoption, the limit."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from imgserve.jobs.model import Accepted, Adopted, PlaceholderResult
+from imgserve.jobs.protocol import Config, Queue, QueueFull
+from tests.support.queues import (
+    BUSY,
+    GRANTED,
+    KEY,
+    SOURCE,
+    START,
+    SqliteHouse,
+    accepted,
+    claimed,
+    due_debts,
+    ended,
+    failure_of,
+    final_of,
+    hold,
+    new_job,
+    output,
+    placeholder_of,
+    released,
+    states_of,
+)
+
+OTHER = "http://place.test:80/b.png"
+
+
+async def test_numbers_and_output_ids_only_grow(house: SqliteHouse) -> None:
+    queue = await house.open()
+    first = await accepted(queue, output(), output(OTHER))
+    assert first.output_ids == tuple(sorted(first.output_ids))
+    await queue.refuse(first.number, (), "delivery_failed", "no", START)
+    queue = await house.open()
+    second = await accepted(queue)
+    assert second.number > first.number
+    assert min(second.output_ids) > max(first.output_ids)
+
+
+async def test_a_job_is_claimed_only_after_its_release(queue: Queue) -> None:
+    entry = await accepted(queue)
+    assert (await queue.take_work(10, 10, START)).claims == ()
+    await hold(queue, entry)
+    await queue.release(entry.number, states_of(entry), START)
+    claim = await claimed(queue)
+    assert (claim.number, claim.id, claim.source) == (entry.number, entry.id, SOURCE)
+    assert claim.deadline_at == START + 86_400.0
+    assert [(each.id, each.spec, each.placeholder) for each in claim.outputs] == [
+        (entry.output_ids[0], output(), "written")
+    ]
+
+
+async def test_a_job_without_placeholder_says_so(queue: Queue) -> None:
+    entry = await accepted(queue, output(is_bare=True))
+    await queue.release(entry.number, (), START)
+    assert (await claimed(queue)).outputs[0].placeholder == "none"
+
+
+async def test_jobs_are_claimed_in_the_order_of_their_numbers(queue: Queue) -> None:
+    entries = [await released(queue, output(f"{KEY}{i}")) for i in range(5)]
+    some = await queue.take_work(3, 0, START)
+    rest = await queue.take_work(3, 0, START)
+    assert [claim.number for claim in some.claims + rest.claims] == [entry.number for entry in entries]
+
+
+async def test_release_wakes_the_runner(queue: Queue) -> None:
+    await released(queue)
+    await queue.wait_for_work(60.0)
+
+
+@pytest.mark.parametrize("ticks", range(5))
+async def test_who_waits_for_work_can_be_told_to_stop_when_some_comes(queue: Queue, ticks: int) -> None:
+    """A runner that misses this goes on claiming, and its server never ends."""
+    waiter = asyncio.create_task(queue.wait_for_work(60.0))
+    await asyncio.sleep(0.01)
+    await released(queue)
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    if waiter.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+
+
+async def test_a_refused_job_that_put_nothing_is_forgotten(queue: Queue) -> None:
+    entry = await accepted(queue)
+    await hold(queue, entry)
+    await queue.refuse(entry.number, (), "delivery_failed", "refused", START)
+    assert (await queue.counts()).waiting == 0
+    assert await due_debts(queue) == ()
+    newer = await accepted(queue)
+    assert await queue.acquire(placeholder_of(newer), START) == GRANTED
+
+
+async def test_a_refused_job_owes_what_it_put(queue: Queue) -> None:
+    places = (output(), output(OTHER))
+    entry = await accepted(queue, *places)
+    await hold(queue, entry, *places)
+    await queue.refuse(
+        entry.number, (PlaceholderResult(entry.output_ids[0], "written"),), "delivery_failed", "refused", START
+    )
+    assert (await queue.take_work(10, 0, START)).claims == ()
+    debts = await due_debts(queue)
+    assert [debt.output.id for debt in debts] == [entry.output_ids[0]]
+
+
+async def test_a_refused_job_is_not_adopted(house: SqliteHouse) -> None:
+    queue = await house.open()
+    job = new_job()
+    entry = await queue.enqueue(job, START)
+    assert isinstance(entry, Accepted)
+    await queue.refuse(entry.number, states_of(entry), "delivery_failed", "refused", START)
+    queue = await house.open()
+    assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="again"), START), Accepted)
+
+
+async def test_a_refused_job_supersedes_nobody(queue: Queue) -> None:
+    older = await released(queue)
+    newer = await accepted(queue)
+    await hold(queue, newer)
+    await queue.refuse(newer.number, states_of(newer), "delivery_failed", "refused", START)
+    debt = (await due_debts(queue))[0]
+    await queue.settle_debt(debt, "paid", START)
+    claim = await claimed(queue)
+    assert claim.number == older.number
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+    assert await queue.settle(ended(claim, "delivered"), START)
+
+
+async def test_the_failure_picture_of_a_refused_job_leaves_the_older_its_turn(queue: Queue) -> None:
+    """It was never released, so its debt has no place in the order either."""
+    older = await released(queue)
+    newer = await accepted(queue)
+    await hold(queue, newer)
+    await queue.refuse(newer.number, states_of(newer), "delivery_failed", "refused", START)
+    debt = (await due_debts(queue))[0]
+    claim = await claimed(queue)
+    assert await queue.acquire(failure_of(debt), START) == GRANTED
+    assert await queue.acquire(final_of(claim), START) == BUSY
+    await queue.settle_debt(debt, "paid", START)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+    assert claim.number == older.number
+
+
+async def test_a_final_lifts_the_debt_of_a_job_refused_after_it(queue: Queue) -> None:
+    await released(queue)
+    newer = await accepted(queue)
+    await hold(queue, newer)
+    await queue.refuse(newer.number, states_of(newer), "delivery_failed", "refused", START)
+    claim = await claimed(queue)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+    await queue.settle(ended(claim, "delivered"), START)
+    assert await due_debts(queue) == ()
+
+
+async def test_an_unanswered_job_is_adopted_once_by_each_new_owner(house: SqliteHouse) -> None:
+    queue = await house.open()
+    job = new_job(reply=b'{"dstURL": "x"}')
+    twin = msgspec.structs.replace(job, id="twin", reply=b"other")
+    entry = await queue.enqueue(job, START)
+    for owner in range(2):
+        queue = await house.open()
+        assert await queue.enqueue(twin, START) == Adopted(entry.number, entry.id, job.reply)
+        second = await queue.enqueue(msgspec.structs.replace(twin, id=f"twin-{owner}", outputs=(output(OTHER),)), START)
+        assert isinstance(second, Accepted)
+        await queue.answered(second.number)
+
+
+async def test_the_running_owners_jobs_are_not_adopted(queue: Queue) -> None:
+    job = new_job()
+    await queue.enqueue(job, START)
+    assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="twin"), START), Accepted)
+
+
+async def test_another_request_adopts_nothing(house: SqliteHouse) -> None:
+    queue = await house.open()
+    job = new_job()
+    await queue.enqueue(job, START)
+    queue = await house.open()
+    assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="b", digest=b"b"), START), Accepted)
+
+
+async def test_an_answered_job_is_not_adopted(house: SqliteHouse) -> None:
+    queue = await house.open()
+    job = new_job()
+    entry = await queue.enqueue(job, START)
+    await queue.answered(entry.number)
+    queue = await house.open()
+    assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="b"), START), Accepted)
+
+
+async def test_a_job_that_succeeded_unanswered_is_adopted_for_ten_minutes(house: SqliteHouse) -> None:
+    queue = await house.open()
+    job = new_job()
+    entry = await queue.enqueue(job, START)
+    assert isinstance(entry, Accepted)
+    await queue.release(entry.number, states_of(entry), START)
+    assert await queue.settle(ended(await claimed(queue), "delivered"), START)
+    queue = await house.open()
+    late = await queue.enqueue(msgspec.structs.replace(job, id="late"), START + 601)
+    assert isinstance(late, Accepted)
+    await queue.refuse(late.number, (), "", "", START)
+    assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="soon"), START + 599), Adopted)
+
+
+async def test_the_limit_of_waiting_jobs(house: SqliteHouse) -> None:
+    queue = await house.open(config=Config(max_waiting=2, min_free_disk_bytes=0))
+    await released(queue, output(KEY))
+    await accepted(queue, output(OTHER))
+    with pytest.raises(QueueFull) as full:
+        await accepted(queue)
+    assert (full.value.classic_code, full.value.status) == (301, 503)
+    await queue.settle(ended(await claimed(queue), "delivered"), START)
+    await accepted(queue)
+
+
+async def test_a_repeated_release_changes_nothing(queue: Queue) -> None:
+    """A commit may have reached the disk although its answer did not; then intake releases once more."""
+    entry = await released(queue)
+    claim = await claimed(queue)
+    await queue.release(entry.number, states_of(entry), START)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+    assert await queue.settle(ended(claim, "delivered"), START)
+    await queue.release(entry.number, states_of(entry), START)
+    assert (await queue.take_work(10, 10, START + 1e6)).claims == ()

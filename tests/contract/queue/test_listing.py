@@ -1,0 +1,109 @@
+"""What operators see of a queue: lists, pages, single jobs; never a secret."""
+
+import msgspec
+import pytest
+
+from imgserve.jobs.model import JobStatus, OutputResult, Settlement
+from imgserve.jobs.protocol import Queue
+from imgserve.jobs.views import JobQuery, NoSuchJob
+from imgserve.request.destination import DestinationKind
+from imgserve.request.source import Source
+from tests.support.queues import KEY, START, claimed, ended, new_job, output, released
+from tests.support.states import one_of_each, only
+
+
+async def listed(queue: Queue, *statuses: JobStatus, destination: str = "", before: float | None = None) -> list[int]:
+    page = await queue.page(JobQuery(statuses, destination, before))
+    assert page.next is None
+    return [job.number for job in page.jobs]
+
+
+async def test_newest_first_and_by_status(queue: Queue) -> None:
+    jobs = await one_of_each(queue)
+    assert await listed(queue) == sorted(jobs.values(), reverse=True)
+    for status, number in jobs.items():
+        assert await listed(queue, status) == [number]
+        assert (await only(queue, number)).status == status
+    assert await listed(queue, "failed", "queued") == [jobs["queued"], jobs["failed"]]
+
+
+async def test_by_age_and_by_destination(queue: Queue) -> None:
+    jobs = await one_of_each(queue)
+    assert await listed(queue, before=START + 2) == [jobs["failed"], jobs["succeeded"], jobs["superseded"]]
+    assert await listed(queue, "succeeded", before=START + 0.5) == []
+    assert await listed(queue, destination="/b.png") == [jobs["failed"]]
+    assert await listed(queue, "cancelled", "running", destination="png1") == [jobs["cancelled"]]
+    assert await listed(queue, destination="%") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "posted", "shown"),
+    [
+        ("put", "http://me:hush@PLACE.test/a/%7Eb.png?key=hush", "http://PLACE.test/a/%7Eb.png?..."),
+        ("put", "https://place.test:443/b.png", "https://place.test:443/b.png"),
+        ("ftp", "ftp://me:hush@place.test/%2Fsrv/b.png", "ftp://place.test/%2Fsrv/b.png"),
+        ("file", "file:///srv/out//b c.png", "file:///srv/out//b c.png"),
+        ("form", "http://me:hush@place.test/up?key=hush:b.png", "http://place.test/up?...:b.png"),
+        ("form", "http://place.test:b.png", "http://place.test:b.png"),
+    ],
+)
+async def test_a_destination_is_shown_and_found_as_it_was_posted(
+    queue: Queue, kind: DestinationKind, posted: str, shown: str
+) -> None:
+    """Not by the key that tells whether two are one place; and a secret is neither shown nor found."""
+    usual = output(f"{KEY}b.png", kind)
+    spelt = msgspec.structs.replace(usual, destination=msgspec.structs.replace(usual.destination, shown=posted))
+    entry = await released(queue, spelt)
+    await released(queue, output(f"{KEY}other.png"))
+    assert (await only(queue, entry.number)).outputs[0].destination == shown
+    for piece in (shown, shown[3:-3], f"{KEY}b.png"):
+        assert await listed(queue, destination=piece) == [entry.number], piece
+    assert await listed(queue, destination="hush") == []
+
+
+async def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(queue: Queue) -> None:
+    for job_id in ("ab01" + "0" * 28, "ab02" + "f" * 28):
+        await queue.enqueue(msgspec.structs.replace(new_job(output(f"{KEY}{job_id}")), id=job_id), START)
+    assert (await queue.job("ab02")).id == "ab02" + "f" * 28
+    assert (await queue.job("ab01" + "0" * 28)).id == "ab01" + "0" * 28
+    for job_id, words in (("ab", "several jobs have ids that begin"), ("ab03", "no job has an id"), ("", "no job")):
+        with pytest.raises(NoSuchJob, match=words):
+            await queue.job(job_id)
+
+
+async def test_pages_follow_one_another(queue: Queue) -> None:
+    numbers = [(await released(queue, output(f"{KEY}{i}"))).number for i in range(7)]
+    await queue.settle(ended(await claimed(queue), "failed"), START)
+    seen: list[int] = []
+    after: int | None = None
+    for size in (3, 3, 1):
+        page = await queue.page(JobQuery(after=after, limit=3))
+        assert len(page.jobs) == size
+        seen += [job.number for job in page.jobs]
+        after = page.next
+    assert (seen, after) == (numbers[::-1], None)
+
+
+async def test_a_job_shows_no_secret(queue: Queue) -> None:
+    source = Source("http://me:hush@s.test/a.png?token=hush&X-Amz-Signature=hush", "http", "s.test", 80, "/a.png")
+    job = msgspec.structs.replace(new_job(output("http://place.test:80/up?key=hush#file:a.png", "form")), source=source)
+    await queue.enqueue(job, START)
+    seen = await queue.job(job.id)
+    assert "hush" not in repr(seen)
+    assert seen.source == "http://s.test/a.png?..."
+    assert seen.outputs[0].destination == "http://place.test:80/up?...:a.png"
+    assert (seen.outputs[0].width_px, seen.outputs[0].height_px, seen.outputs[0].format) == (8, 8, "png")
+
+
+async def test_a_job_tells_what_went_wrong_and_when_it_is_tried_again(queue: Queue) -> None:
+    entry = await released(queue)
+    claim = await claimed(queue)
+    again = Settlement(
+        claim.number, claim.token, (OutputResult(claim.outputs[0].id, "retry"),), "attempt", START + 9, "x", "sentence"
+    )
+    await queue.settle(again, START)
+    seen = await queue.job(entry.id)
+    assert (seen.status, seen.attempts, seen.error, seen.detail) == ("queued", 1, "x", "sentence")
+    assert seen.due_at is not None
+    assert seen.due_at.timestamp() == START + 9
+    assert seen.outputs[0].status == "placeholder"

@@ -1,0 +1,265 @@
+"""What operators ask of a queue: another try, an end."""
+
+import pytest
+
+from imgserve.jobs.model import JobStatus, OutputResult, Settlement
+from imgserve.jobs.protocol import Config, Queue, QueueFull
+from imgserve.jobs.views import NoSuchJob, NotCancellable, NotRetryable
+from imgserve.request.job import FixedOutput
+from tests.support.queues import (
+    BUSY,
+    GRANTED,
+    KEY,
+    LOST,
+    OVERTAKEN,
+    START,
+    SqliteHouse,
+    accepted,
+    claimed,
+    due_debts,
+    ended,
+    failed,
+    failure_of,
+    final_of,
+    output,
+    placeholder_of,
+    pruned,
+    released,
+)
+from tests.support.states import OTHER, one_of_each, only
+
+FORM = "http://place.test:80/up#file:a.png"
+DAY_S = 86_400.0
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "x" * 10_000])
+async def test_an_unknown_job(queue: Queue, name: str) -> None:
+    for call in (queue.job(name), queue.retry(name, DAY_S, START), queue.cancel(name, START)):
+        with pytest.raises(NoSuchJob):
+            await call
+
+
+async def test_retry_begins_anew_under_the_old_number(queue: Queue) -> None:
+    entry = await released(queue)
+    claim = await claimed(queue)
+    poison = Settlement(
+        claim.number, claim.token, (OutputResult(claim.outputs[0].id, "failed"),), "crash", error="poison", detail="it"
+    )
+    await queue.settle(poison, START)
+    assert await queue.retry(entry.id, DAY_S, START + 50) == entry.number
+    seen = await queue.job(entry.id)
+    assert (seen.status, seen.error, seen.detail, seen.ended_at) == ("queued", "", "", None)
+    again = await claimed(queue, START + 50)
+    assert (again.number, again.attempts, again.crashes) == (entry.number, 0, 0)
+    assert again.deadline_at == START + 50 + DAY_S
+    assert again.token > claim.token
+    assert await queue.acquire(final_of(again), START + 50) == GRANTED
+    assert await queue.settle(ended(again, "delivered"), START + 50)
+    assert (await queue.job(entry.id)).status == "succeeded"
+    assert await due_debts(queue, START + 1e6) == ()
+
+
+async def test_retry_lifts_a_debt_that_is_owed_and_a_second_failure_owes_again(queue: Queue) -> None:
+    entry = await failed(queue)
+    await queue.retry(entry.id, DAY_S, START)
+    assert await due_debts(queue) == ()
+    await queue.settle(ended(await claimed(queue), "failed"), START + 1)
+    [debt] = await due_debts(queue, START + 1)
+    assert debt.owed_until == START + 1 + 72 * 3600
+    assert debt.attempts == 0
+
+
+async def test_retry_after_the_failure_picture_lies_there(queue: Queue) -> None:
+    entry = await failed(queue)
+    [debt] = await due_debts(queue)
+    assert await queue.acquire(failure_of(debt), START) == GRANTED
+    await queue.settle_debt(debt, "paid", START)
+    await queue.retry(entry.id, DAY_S, START)
+    claim = await claimed(queue)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+
+
+async def test_retry_waits_for_a_failure_picture_that_is_on_its_way(queue: Queue) -> None:
+    entry = await failed(queue)
+    [debt] = await due_debts(queue)
+    assert await queue.acquire(failure_of(debt), START) == GRANTED
+    await queue.retry(entry.id, DAY_S, START)
+    claim = await claimed(queue)
+    assert await queue.acquire(final_of(claim), START) == BUSY
+    await queue.settle_debt(debt, "paid", START)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+    await queue.settle(ended(claim, "delivered"), START)
+    assert (await queue.job(entry.id)).outputs[0].debt == "none"
+
+
+async def test_a_failure_picture_that_has_not_begun_stays_away_after_retry(queue: Queue) -> None:
+    entry = await failed(queue)
+    [debt] = await due_debts(queue)
+    await queue.retry(entry.id, DAY_S, START)
+    assert await queue.acquire(failure_of(debt), START) == LOST
+
+
+@pytest.mark.parametrize("newer_end", ["queued", "delivered", "failed"])
+async def test_retry_is_refused_where_a_newer_job_was_released(queue: Queue, newer_end: str) -> None:
+    old = await failed(queue)
+    newer = await released(queue)
+    if newer_end != "queued":
+        await queue.settle(ended(await claimed(queue), "delivered" if newer_end == "delivered" else "failed"), START)
+    with pytest.raises(NotRetryable, match="newer job"):
+        await queue.retry(old.id, DAY_S, START)
+    assert (await queue.job(old.id)).status == "failed"
+    assert (await queue.job(newer.id)).number > old.number
+
+
+async def test_retry_is_refused_where_a_newer_job_waits_that_has_not_written_yet(queue: Queue) -> None:
+    old = await failed(queue)
+    await released(queue, output(is_bare=True))
+    with pytest.raises(NotRetryable, match="newer job"):
+        await queue.retry(old.id, DAY_S, START)
+
+
+async def test_retry_is_refused_where_a_newer_job_has_written_and_is_forgotten(queue: Queue) -> None:
+    old = await failed(queue, output(is_bare=True))
+    await released(queue)
+    claim = await claimed(queue)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+    await queue.settle(ended(claim, "delivered"), START)
+    assert await pruned(queue, START + 2 * DAY_S) == 1
+    with pytest.raises(NotRetryable, match="newer job"):
+        await queue.retry(old.id, DAY_S, START + 2 * DAY_S)
+
+
+async def test_a_newer_job_still_in_intake_supersedes_a_retried_one_when_it_is_released(queue: Queue) -> None:
+    old = await failed(queue, output(is_bare=True))
+    newer = await accepted(queue)
+    await queue.retry(old.id, DAY_S, START)
+    await queue.release(newer.number, (), START)
+    assert (await queue.job(old.id)).status == "superseded"
+
+
+async def test_retry_reopens_only_the_outputs_that_nobody_has_overtaken(queue: Queue) -> None:
+    old = await failed(queue, output(), output(OTHER))
+    await released(queue, output(OTHER))
+    await queue.settle(ended(await claimed(queue), "delivered"), START)
+    await queue.retry(old.id, DAY_S, START)
+    claim = await claimed(queue)
+    assert [place.spec.destination.key for place in claim.outputs] == [KEY]
+    assert [place.status for place in (await queue.job(old.id)).outputs] == ["placeholder", "superseded"]
+
+
+async def test_a_form_may_always_be_posted_again(queue: Queue) -> None:
+    old = await failed(queue, output(FORM, "form"))
+    await released(queue, output(FORM, "form"))
+    assert await queue.retry(old.id, DAY_S, START) == old.number
+
+
+@pytest.mark.parametrize("status", ["superseded", "succeeded", "cancelled", "running", "queued", "accepting"])
+async def test_only_failed_jobs_are_retried(queue: Queue, status: JobStatus) -> None:
+    job = await only(queue, (await one_of_each(queue))[status])
+    with pytest.raises(NotRetryable, match=f"is {status}"):
+        await queue.retry(job.id, DAY_S, START)
+
+
+async def test_a_job_that_was_refused_is_not_retried(queue: Queue) -> None:
+    entry = await accepted(queue, output(), output(OTHER))
+    await queue.refuse(entry.number, (), "delivery_failed", "no", START)
+    with pytest.raises(NoSuchJob):
+        await queue.retry(entry.id, DAY_S, START)
+
+
+async def test_retry_keeps_to_the_limit_of_waiting_jobs(house: SqliteHouse) -> None:
+    queue = await house.open(config=Config(max_waiting=1, min_free_disk_bytes=0))
+    old = await failed(queue)
+    other = await accepted(queue, output(OTHER))
+    with pytest.raises(QueueFull):
+        await queue.retry(old.id, DAY_S, START)
+    assert (await queue.job(old.id)).outputs[0].debt == "owed"
+    await queue.refuse(other.number, (), "x", "", START)
+    await queue.retry(old.id, DAY_S, START)
+
+
+async def test_cancel_before_it_runs(queue: Queue) -> None:
+    entry = await released(queue)
+    assert await queue.cancel(entry.id, START + 1) == entry.number
+    seen = await queue.job(entry.id)
+    assert (seen.status, seen.error, seen.outputs[0].status) == ("cancelled", "cancelled", "cancelled")
+    assert (await queue.take_work(10, 0, START + 1e6)).claims == ()
+    [debt] = await due_debts(queue, START + 1)
+    assert await queue.acquire(failure_of(debt), START + 1) == GRANTED
+    await queue.settle_debt(debt, "paid", START + 1)
+    counts = await queue.counts()
+    assert (counts.queued, counts.running, counts.owed, counts.given_up) == (0, 0, 0, 0)
+
+
+async def test_cancel_while_it_runs_takes_the_claim_away(queue: Queue) -> None:
+    entry = await released(queue)
+    claim = await claimed(queue)
+    await queue.cancel(entry.id, START)
+    assert await queue.heartbeat((claim,), START) == frozenset()
+    assert await queue.acquire(final_of(claim), START) == LOST
+    assert not await queue.settle(ended(claim, "retry", retry_at=START), START)
+    assert (await queue.job(entry.id)).status == "cancelled"
+    assert len(await due_debts(queue)) == 1
+
+
+async def test_cancel_is_too_late_once_the_final_has_its_destination(queue: Queue) -> None:
+    entry = await released(queue)
+    claim = await claimed(queue)
+    assert await queue.acquire(final_of(claim), START) == GRANTED
+    with pytest.raises(NotCancellable, match="on its way"):
+        await queue.cancel(entry.id, START)
+    assert await queue.heartbeat((claim,), START) == {entry.number}
+    assert await queue.settle(ended(claim, "retry", retry_at=START + 1), START)
+    assert await queue.cancel(entry.id, START) == entry.number
+
+
+async def test_cancel_is_too_late_when_only_the_repeat_is_left(queue: Queue) -> None:
+    entry = await released(queue, state="unknown")
+    await queue.settle(ended(await claimed(queue), "repeat", retry_at=START + 60), START)
+    with pytest.raises(NotCancellable, match="delivered already"):
+        await queue.cancel(entry.id, START)
+    assert (await queue.job(entry.id)).status == "queued"
+
+
+async def test_cancel_leaves_what_was_delivered(queue: Queue) -> None:
+    entry = await released(queue, output(), output(OTHER))
+    await queue.settle(ended(await claimed(queue), "delivered", "retry", retry_at=START + 60), START)
+    await queue.cancel(entry.id, START)
+    seen = await queue.job(entry.id)
+    assert (seen.status, [place.status for place in seen.outputs]) == ("cancelled", ["delivered", "cancelled"])
+    assert [debt.output.spec.destination.key for debt in await due_debts(queue)] == [OTHER]
+
+
+@pytest.mark.parametrize("place", [output(is_bare=True), output(on_failure="keep_placeholder")])
+async def test_cancel_owes_nothing_where_a_failure_would_not(queue: Queue, place: FixedOutput) -> None:
+    entry = await released(queue, place)
+    await queue.cancel(entry.id, START)
+    assert await due_debts(queue) == ()
+
+
+@pytest.mark.parametrize("status", ["superseded", "succeeded", "failed", "cancelled", "accepting"])
+async def test_what_cannot_be_cancelled(queue: Queue, status: JobStatus) -> None:
+    job = await only(queue, (await one_of_each(queue))[status])
+    with pytest.raises(NotCancellable):
+        await queue.cancel(job.id, START)
+    assert (await queue.job(job.id)).status == status
+
+
+async def test_a_newer_job_lifts_what_a_cancelled_one_owes(queue: Queue) -> None:
+    entry = await released(queue)
+    await queue.cancel(entry.id, START)
+    [debt] = await due_debts(queue)
+    newer = await accepted(queue)
+    assert await queue.acquire(placeholder_of(newer), START) == GRANTED
+    await queue.release(newer.number, (), START)
+    assert await queue.acquire(failure_of(debt), START) in (OVERTAKEN, GRANTED)
+    assert (await queue.job(newer.id)).status == "queued"
+
+
+async def test_retry_and_cancel_survive_the_server(house: SqliteHouse) -> None:
+    queue = await house.open()
+    old, other = await failed(queue), await released(queue, output(OTHER))
+    await queue.retry(old.id, DAY_S, START)
+    await queue.cancel(other.id, START)
+    await house.open(START + 100)
+    assert house.statuses() == {old.number: "queued", other.number: "cancelled"}

@@ -1,0 +1,348 @@
+"""Jobs, crashes and time at random, with fixed seeds, judged by what the destinations would have seen.
+
+``World`` is the receiver and the servers around the queue: it writes when the queue grants it, keeps each place's log,
+and holds every grant and every end against the promise of docs/guarantees.md.
+"""
+
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+
+from imgserve.jobs.model import Accepted, Claim, DebtClaim, Intent, OutputResult, PlaceholderResult, Settlement
+from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
+from imgserve.jobs.views import NotCancellable, NotRetryable
+from imgserve.request.job import FixedOutput
+from tests.support.queues import START, SqliteHouse, failure_of, final_of, new_job, output, placeholder_of
+
+PLACES = ("http://place.test:80/a.png", "http://place.test:80/b.png")
+FORM = "http://place.test:80/up#file:a.png"
+ENDS = {"succeeded", "failed", "cancelled", "superseded"}
+QUIET_S = 15.0
+# Principals and the user names in their URLs: two that write to the same files, and one that has files of its own.
+USERS = {"ann": "x", "bob": "x", "carl": "y"}
+
+
+class Taken(msgspec.Struct):
+    """A job in intake, and what became of its placeholders so far."""
+
+    entry: Accepted
+    outputs: tuple[FixedOutput, ...]
+    states: dict[int, PlaceholderResult]
+
+
+class World:
+    def __init__(self, house: SqliteHouse, seed: int) -> None:
+        self.house = house
+        self.random = random.Random(seed)
+        self.now = START
+        self.queue: Queue
+        self.taken: list[Taken] = []
+        self.claims: list[tuple[Claim, dict[int, Granted | Denied]]] = []
+        self.debts: list[tuple[DebtClaim, Granted | Denied | None]] = []
+        self.in_flight: dict[str, Intent] = {}
+        self.quiet_until: dict[str, float] = {}
+        self.log: dict[str, list[Intent]] = defaultdict(list)
+        self.released: set[int] = set()
+        self.forgotten: set[int] = set()
+        self.accepted: set[int] = set()
+        self.ids: dict[int, str] = {}
+        self.principals: dict[int, str] = {}
+        self.taken_at: set[tuple[int, str]] = set()
+        self.tokens: dict[int, int] = defaultdict(int)
+        self.ended: dict[int, str] = {}
+        self.happened: set[str] = set()
+
+    async def enqueue(self) -> None:
+        chosen = self.random.sample([*PLACES, FORM], self.random.choice([1, 1, 2]))
+        is_bare = self.random.random() < 0.2
+        principal = self.random.choice(["ann", "ann", "bob", "carl"])
+        outputs = tuple(
+            with_user(output(key, "form" if key == FORM else "put", is_bare=is_bare), USERS[principal])
+            for key in chosen
+        )
+        job = msgspec.structs.replace(new_job(*outputs), caller=principal)
+        entry = await self.queue.enqueue(job, self.now)
+        assert isinstance(entry, Accepted)
+        assert entry.number > max(self.accepted, default=0)
+        self.accepted.add(entry.number)
+        self.ids[entry.number] = entry.id
+        self.principals[entry.number] = principal
+        self.taken.append(Taken(entry, outputs, {}))
+
+    async def place(self) -> None:
+        """Try one placeholder that has not been tried."""
+        for job in self.random.sample(self.taken, len(self.taken)):
+            for output_id, spec in zip(job.entry.output_ids, job.outputs, strict=True):
+                if spec.placeholder.style != "none" and output_id not in job.states:
+                    answer = await self.ask(placeholder_of(job.entry, output_id, spec))
+                    if isinstance(answer, Granted):
+                        state = self.random.choice(["written", "written", "unknown"])
+                        job.states[output_id] = PlaceholderResult(
+                            output_id, "unknown" if state == "unknown" else "written"
+                        )
+                    elif isinstance(answer, Denied):
+                        assert answer.why == "overtaken"
+                        job.states[output_id] = PlaceholderResult(output_id, "none")
+                    return
+
+    async def finish_intake(self) -> None:
+        if not self.taken:
+            return
+        job = self.random.choice(self.taken)
+        wanted = [
+            i for i, spec in zip(job.entry.output_ids, job.outputs, strict=True) if spec.placeholder.style != "none"
+        ]
+        is_complete = set(wanted) == set(job.states)
+        number, states = job.entry.number, tuple(job.states.values())
+        if is_complete and self.random.random() < 0.8:
+            await self.queue.release(number, states, self.now)
+            self.released.add(number)
+            for output_id, spec in zip(job.entry.output_ids, job.outputs, strict=True):
+                if output_id in job.states and job.states[output_id].state == "written":
+                    self.taken_at.add((number, spec.destination.key))
+        elif not is_complete and self.random.random() < 0.3:
+            await self.queue.refuse(number, states, "delivery_failed", "no", self.now)
+            if any(state.state in ("written", "unknown") for state in states):
+                self.happened.add("refused with debt")
+            else:
+                self.forgotten.add(number)
+        else:
+            return
+        self.taken.remove(job)
+        self.land(number, 0)
+
+    async def take_work(self) -> None:
+        work = await self.queue.take_work(self.random.randint(0, 2), self.random.randint(0, 2), self.now)
+        everything: list[Claim | DebtClaim] = [*work.claims, *work.debts]
+        for held in everything:
+            assert held.token > self.tokens[held.number]
+            assert held.number not in self.ended or isinstance(held, DebtClaim)
+            self.tokens[held.number] = held.token
+        self.claims += [(claim, {}) for claim in work.claims]
+        self.debts += [(debt, None) for debt in work.debts]
+
+    async def write_final(self) -> None:
+        if not self.claims:
+            return
+        claim, answers = self.random.choice(self.claims)
+        for place in claim.outputs:
+            if place.id not in answers:
+                answer = await self.ask(final_of(claim, place))
+                if not isinstance(answer, Busy):
+                    answers[place.id] = answer
+                return
+
+    async def settle(self) -> None:
+        if not self.claims:
+            return
+        claim, answers = self.claims.pop(self.random.randrange(len(self.claims)))
+        results = []
+        for place in claim.outputs:
+            match answers.get(place.id):
+                case Granted():
+                    results.append(OutputResult(place.id, self.random.choice(("delivered", "failed", "retry"))))
+                case Denied(why="overtaken"):
+                    results.append(OutputResult(place.id, "superseded"))
+                case _:
+                    results.append(OutputResult(place.id, self.random.choice(("failed", "retry"))))
+        done = Settlement(claim.number, claim.token, tuple(results), "attempt", self.now + self.random.randint(0, 5))
+        is_ours = await self.queue.settle(done, self.now)
+        assert not is_ours or claim.token == self.tokens[claim.number]
+        if not is_ours:
+            self.happened.add("lost claim")
+        for place, result in zip(claim.outputs, results, strict=True):
+            if is_ours and result.status == "delivered":
+                self.taken_at.add((claim.number, place.spec.destination.key))
+                self.note_covered(claim.number, place.spec.destination.key)
+        self.land(claim.number, claim.token)
+
+    async def pay(self) -> None:
+        if not self.debts:
+            return
+        debt, _ = self.debts.pop(self.random.randrange(len(self.debts)))
+        answer = await self.ask(failure_of(debt))
+        if isinstance(answer, Busy):
+            await self.queue.settle_debt(debt, self.now + 1, self.now)
+        elif isinstance(answer, Granted):
+            outcome = self.random.choice(["paid", "paid", "again"])
+            await self.queue.settle_debt(debt, "paid" if outcome == "paid" else self.now + 1, self.now)
+            self.happened.add("debt paid")
+        elif answer.why == "overtaken":
+            await self.queue.settle_debt(debt, "overtaken", self.now)
+        self.land(debt.number, debt.token)
+
+    async def cancel(self) -> None:
+        """An operator picks a job, whatever its state; what is refused must have changed nothing."""
+        number = self.pick({"queued", "running"})
+        if number is None:
+            return
+        is_writing = any(
+            (intent.number, intent.kind) == (number, "final") and intent.token == self.tokens[number]
+            for intent in self.in_flight.values()
+        )
+        before = self.house.statuses()
+        try:
+            await self.queue.cancel(self.ids[number], self.now)
+        except NotCancellable:
+            assert self.house.statuses() == before
+            self.happened.add("cancel refused")
+        else:
+            assert not is_writing, "cancelled in the middle of its final"
+            assert self.house.statuses()[number] == "cancelled"
+            self.happened.add("cancelled")
+
+    async def retry(self) -> None:
+        number = self.pick({"failed"})
+        if number is None:
+            return
+        try:
+            await self.queue.retry(self.ids[number], 86_400.0, self.now)
+        except NotRetryable:
+            assert self.house.statuses()[number] == "failed"
+            self.happened.add("retry refused")
+        else:
+            self.ended.pop(number, None)
+            self.happened.add("retried")
+
+    def pick(self, wanted: set[str]) -> int | None:
+        self.check_ends()
+        found = [number for number, status in self.house.statuses().items() if status in wanted]
+        return self.random.choice(found) if found else None
+
+    async def let_time_pass(self) -> None:
+        self.now += self.random.choice([1, 1, 5, 20, 61])
+        await self.queue.heartbeat(tuple(claim for claim, _ in self.claims if self.random.random() < 0.7), self.now)
+
+    async def crash(self) -> None:
+        self.check_ends()
+        self.released |= {job.entry.number for job in self.taken}
+        for key, intent in self.in_flight.items():
+            self.log[key].append(intent)
+            self.quiet_until[key] = self.now + QUIET_S
+            self.happened.add("cut off")
+        self.in_flight.clear()
+        self.taken, self.claims, self.debts = [], [], []
+        self.queue = await self.house.open(self.now)
+
+    async def ask(self, intent: Intent) -> Granted | Busy | Denied:
+        answer = await self.queue.acquire(intent, self.now)
+        if isinstance(answer, Granted):
+            assert intent.key not in self.in_flight, "two writes at once"
+            assert self.now >= self.quiet_until.get(intent.key, 0.0), "a write while the dead server's may still arrive"
+            self.check_order(intent)
+            self.in_flight[intent.key] = intent
+        elif isinstance(answer, Denied):
+            self.happened.add(answer.why)
+            assert answer.why == "lost" or self.goes_before(intent), f"{intent} was overtaken by nobody"
+        return answer
+
+    def goes_before(self, intent: Intent) -> list[int]:
+        """Whose write or word forbids this one: newer jobs of its principal, and what was taken from another's.
+
+        A failure picture gives way to any final that was taken, however old.
+        """
+        principal = self.principals[intent.number]
+        files = USERS[principal]
+        own = [n for n in self.released if n > intent.number and self.principals[n] == principal]
+        taken = [
+            number
+            for number, key in self.taken_at
+            if key == intent.key
+            and USERS[self.principals[number]] == files
+            and (number > intent.number or intent.kind == "failed")
+        ]
+        return own + taken
+
+    def note_covered(self, number: int, key: str) -> None:
+        """An older job's final has come over another principal's placeholder that may have arrived."""
+        for intent in self.log[key]:
+            if intent.number > number and self.principals[intent.number] != self.principals[number]:
+                self.happened.add("older final after another's write")
+
+    def check_order(self, intent: Intent) -> None:
+        if intent.key == FORM:
+            return
+        seen = self.log[intent.key]
+        newer = [each for each in seen if each.number > intent.number and each.number in self.released]
+        own = [each for each in newer if self.principals[each.number] == self.principals[intent.number]]
+        taken = [each for each in newer if (each.number, each.key) in self.taken_at and self.is_same_file(each, intent)]
+        assert not own, f"{intent} after {own}"
+        assert not taken, f"{intent} after {taken}"
+        if newer:
+            self.happened.add("after another's untaken write")
+
+    def is_same_file(self, one: Intent, other: Intent) -> bool:
+        return USERS[self.principals[one.number]] == USERS[self.principals[other.number]]
+
+    def land(self, number: int, token: int) -> None:
+        """The writes of a claim have ended; the worst case is that they all arrived."""
+        for key, intent in list(self.in_flight.items()):
+            if (intent.number, intent.token) == (number, token):
+                self.log[key].append(self.in_flight.pop(key))
+
+    def check_ends(self) -> None:
+        for number, status in self.house.statuses().items():
+            before = self.ended.get(number)
+            assert before in (None, status), f"{number} was {before}, is {status}"
+            if status in ENDS:
+                self.ended[number] = status
+
+    async def drive_to_rest(self) -> None:
+        steps = (self.place, self.finish_intake, self.take_work, self.write_final, self.settle, self.pay)
+        for _ in range(2000):
+            for step in steps:
+                await step()
+            self.now += 1
+            counts = await self.queue.counts()
+            if not (self.taken or self.claims or self.debts or counts.waiting or counts.placeholders_left):
+                return
+        raise AssertionError("it does not come to rest")
+
+    def check_rest(self) -> None:
+        self.check_ends()
+        assert set(self.ended) == self.accepted - self.forgotten
+        for key, user in itertools.product(PLACES, {*USERS.values()}):
+            writes = [intent for intent in self.log[key] if USERS[self.principals[intent.number]] == user]
+            if not writes:
+                continue
+            last = writes[-1]
+            newer = {each.number for each in writes if each.number > last.number and each.number in self.released}
+            own = [number for number in newer if self.principals[number] == self.principals[last.number]]
+            assert not own or last.number not in self.released
+            assert last.kind != "placeholder", f"a placeholder is left at {key}"
+            if last.kind == "failed":
+                assert self.ended[last.number] in ("failed", "cancelled")
+
+
+def with_user(place: FixedOutput, user: str) -> FixedOutput:
+    url = place.destination.url.replace("://", f"://{user}@")
+    return msgspec.structs.replace(place, destination=msgspec.structs.replace(place.destination, url=url))
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_at_random(house: SqliteHouse, seed: int) -> None:
+    world = World(house, seed)
+    world.queue = await house.open(START)
+    steps: list[Callable[[], Awaitable[None]]] = [
+        world.enqueue, world.place, world.finish_intake, world.take_work, world.write_final, world.settle, world.pay,
+        world.let_time_pass, world.crash, world.cancel, world.retry,
+    ]  # fmt: skip
+    for step in world.random.choices(steps, (6, 8, 8, 8, 8, 7, 6, 3, 1, 2, 2), k=200):
+        await step()
+    await world.drive_to_rest()
+    world.check_rest()
+    MET.update(world.happened)
+
+
+MET: set[str] = set()
+
+
+def test_what_the_random_runs_met() -> None:
+    """A run in which nothing goes wrong proves nothing."""
+    assert {"lost claim", "overtaken", "lost", "cut off", "debt paid", "refused with debt"} <= MET
+    assert {"cancelled", "cancel refused", "retried", "retry refused"} <= MET
+    assert {"after another's untaken write", "older final after another's write"} <= MET

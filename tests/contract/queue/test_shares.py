@@ -1,0 +1,144 @@
+"""What the queue promises to several callers: each may fill its part, and no more, whatever becomes of its jobs."""
+
+import asyncio
+from contextlib import suppress
+
+import msgspec
+import pytest
+
+from imgserve.jobs.model import Accepted, NewJob
+from imgserve.jobs.protocol import Config, Queue, QueueFull, ShareFull
+from tests.support.queues import START, SqliteHouse, accepted, claimed, ended, new_job, output, states_of
+
+CONFIG = Config(max_waiting=10, share=0.4, min_free_disk_bytes=0)
+
+
+def job_of(caller: str, *, is_sharing: bool = True) -> NewJob:
+    job = new_job()
+    return msgspec.structs.replace(
+        job, outputs=(output(f"http://place.test:80/{job.id}"),), caller=caller, is_sharing=is_sharing
+    )
+
+
+async def enqueued(queue: Queue, caller: str) -> Accepted:
+    entry = await queue.enqueue(job_of(caller), START)
+    assert isinstance(entry, Accepted)
+    return entry
+
+
+async def queued(queue: Queue, caller: str) -> Accepted:
+    entry = await enqueued(queue, caller)
+    await queue.release(entry.number, states_of(entry, state="unknown"), START)
+    return entry
+
+
+async def room(queue: Queue, caller: str) -> int:
+    """How many more jobs of this caller are taken; they are forgotten again."""
+    entries = []
+    with suppress(ShareFull):
+        while True:
+            entries.append(await enqueued(queue, caller))
+    for entry in entries:
+        await queue.refuse(entry.number, (), "delivery_failed", "only a question", START)
+    return len(entries)
+
+
+async def test_one_fills_its_part_and_the_other_has_room(house: SqliteHouse) -> None:
+    queue = await house.open(config=CONFIG)
+    for _ in range(4):
+        await enqueued(queue, "flood")
+    with pytest.raises(ShareFull) as full:
+        await enqueued(queue, "flood")
+    assert (full.value.classic_code, full.value.status, full.value.code) == (301, 503, "queue_share_full")
+    assert await room(queue, "other") == 4
+
+
+async def test_the_whole_queue_is_still_the_limit(house: SqliteHouse) -> None:
+    queue = await house.open(config=CONFIG)
+    for caller in "aaaabbbbcc":
+        await enqueued(queue, caller)
+    with pytest.raises(QueueFull):
+        await enqueued(queue, "c")
+
+
+async def test_who_shares_with_nobody_has_the_whole_queue(house: SqliteHouse) -> None:
+    queue = await house.open(config=CONFIG)
+    for _ in range(10):
+        await queue.enqueue(job_of("alone", is_sharing=False), START)
+    with pytest.raises(QueueFull):
+        await queue.enqueue(job_of("alone", is_sharing=False), START)
+
+
+async def test_a_small_share_is_one_job(house: SqliteHouse) -> None:
+    queue = await house.open(config=msgspec.structs.replace(CONFIG, share=0.01))
+    assert await room(queue, "a") == 1
+
+
+async def test_each_end_makes_room_and_a_retry_takes_it(house: SqliteHouse) -> None:
+    queue = await house.open(config=CONFIG)
+    refused = await enqueued(queue, "a")
+    done = await queued(queue, "a")
+    failing = await queued(queue, "a")
+    cancelled = await queued(queue, "a")
+    assert await room(queue, "a") == 0
+    await queue.refuse(refused.number, (), "delivery_failed", "no", START)
+    assert await room(queue, "a") == 1
+    claim = await claimed(queue)
+    assert claim.number == done.number
+    assert await room(queue, "a") == 1, "a running job still counts"
+    await queue.settle(ended(claim, "delivered"), START)
+    claim = await claimed(queue)
+    assert claim.number == failing.number
+    await queue.settle(ended(claim, "failed"), START)
+    assert await room(queue, "a") == 3
+    await queue.cancel(cancelled.id, START)
+    assert await room(queue, "a") == 4
+    await queue.retry(failing.id, 1000.0, START)
+    assert await room(queue, "a") == 3
+
+
+async def test_a_superseded_job_makes_room(house: SqliteHouse) -> None:
+    queue = await house.open(config=CONFIG)
+    older = await queued(queue, "a")
+    place = output(f"http://place.test:80/{older.id}")
+    newer = await accepted(queue, place)
+    await queue.release(newer.number, states_of(newer, place), START)
+    assert await room(queue, "a") == 4
+
+
+async def test_a_new_owner_knows_the_shares(house: SqliteHouse) -> None:
+    queue = await house.open(config=CONFIG)
+    await queued(queue, "a")
+    await enqueued(queue, "a")
+    await queued(queue, "b")
+    claim = await claimed(queue)
+    await queue.settle(ended(claim, "delivered"), START)
+    queue = await house.open(config=CONFIG)
+    assert (await room(queue, "a"), await room(queue, "b")) == (3, 3)
+
+
+async def test_an_undone_batch_is_not_counted(house: SqliteHouse) -> None:
+    """Jobs of several callers commit together; who is refused in it leaves the others' counts as they are."""
+    queue = await house.open(config=CONFIG)
+    ends = await asyncio.gather(
+        *(queue.enqueue(job_of(caller), START) for caller in "aaaaaabb"), return_exceptions=True
+    )
+    assert [isinstance(end, ShareFull) for end in ends] == [False] * 4 + [True] * 2 + [False] * 2
+    assert (await room(queue, "a"), await room(queue, "b")) == (0, 2)
+
+
+async def test_the_wait_is_what_a_tenth_of_the_share_takes(house: SqliteHouse) -> None:
+    """Twenty jobs have ended in twenty seconds; of forty open ones half are the caller's."""
+    config = Config(max_waiting=200, share=0.1, min_free_disk_bytes=0)
+    queue = await house.open(config=config)
+    for _ in range(20):
+        entry = await queued(queue, "b")
+        claim = await claimed(queue)
+        assert claim.number == entry.number
+        await queue.settle(ended(claim, "delivered"), START + 20)
+    for _ in range(20):
+        await enqueued(queue, "a")
+        await queue.enqueue(job_of("", is_sharing=False), START + 20)
+    with pytest.raises(ShareFull) as full:
+        await queue.enqueue(job_of("a"), START + 20)
+    assert full.value.retry_after_s == 4, "two places, every second of one job a second"

@@ -1,0 +1,277 @@
+"""The SQLite engine and its disk: group commit, the lock on the directory, a disk that will not have it."""
+
+import asyncio
+import resource
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+
+from imgserve.jobs.model import Accepted
+from imgserve.jobs.protocol import Config, Queue, QueueFull, StorageFailing
+from imgserve.jobs.sqlite.committer import QueueFault
+from imgserve.jobs.sqlite.datadir import DataDirectoryInUse
+from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
+from tests.support.queues import KEY, START, SqliteHouse, accepted, claimed, ended, new_job, output, released
+
+ROOMY = Config(min_free_disk_bytes=0)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> SqliteHouse:
+    return SqliteHouse(tmp_path)
+
+
+@pytest.fixture
+async def queue(house: SqliteHouse) -> AsyncIterator[Queue]:
+    yield await house.open()
+    await house.close()
+
+
+def commits_in_wal(data_dir: Path) -> int:
+    """Frames that end a commit (https://sqlite.org/fileformat2.html#walformat): their fifth to eighth byte is not 0."""
+    wal = (data_dir / f"{FILE_NAME}-wal").read_bytes()
+    page_bytes = struct.unpack_from(">I", wal, 8)[0]
+    salts = wal[16:24]
+    found = 0
+    for at in range(32, len(wal) - 24, 24 + page_bytes):
+        is_current = wal[at + 8 : at + 16] == salts
+        found += is_current and struct.unpack_from(">I", wal, at + 4)[0] != 0
+    return found
+
+
+async def test_two_hundred_at_once_share_a_few_commits(queue: Queue, tmp_path: Path) -> None:
+    before = commits_in_wal(tmp_path)
+    entries = await asyncio.gather(*(accepted(queue, output(f"{KEY}{i}")) for i in range(200)))
+    assert len({entry.number for entry in entries}) == 200
+    assert len({entry.output_ids for entry in entries}) == 200
+    assert 1 <= commits_in_wal(tmp_path) - before <= 4
+
+
+async def test_what_was_answered_is_on_disk_for_everybody(queue: Queue, house: SqliteHouse) -> None:
+    entry = await accepted(queue)
+    assert house.statuses() == {entry.number: "accepting"}
+
+
+async def test_one_that_is_refused_does_not_take_its_batch_along(house: SqliteHouse) -> None:
+    queue = await house.open(config=Config(max_waiting=30, min_free_disk_bytes=0))
+    ends = await asyncio.gather(*(queue.enqueue(new_job(), START) for _ in range(50)), return_exceptions=True)
+    assert [type(end) for end in ends] == [Accepted] * 30 + [QueueFull] * 20
+    assert len(house.statuses()) == 30
+    await house.close()
+
+
+async def test_one_that_cannot_work_does_not_take_its_batch_along(
+    queue: Queue, house: SqliteHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ids are unique: the second of that name is a fault of ours, not of the disk's."""
+    double = new_job()
+    jobs = [new_job(), double, new_job(), msgspec.structs.replace(double, digest=b"x"), new_job()]
+    ends = await asyncio.gather(*(queue.enqueue(job, START) for job in jobs), return_exceptions=True)
+    assert [type(end) for end in ends] == [Accepted, Accepted, Accepted, QueueFault, Accepted]
+    assert len(house.statuses()) == 4
+    assert "ConstraintError" in caplog.text
+
+
+async def test_a_fault_leaves_the_queue_working(queue: Queue) -> None:
+    job = new_job()
+    await queue.enqueue(job, START)
+    with pytest.raises(QueueFault):
+        await queue.enqueue(msgspec.structs.replace(job, digest=b"x"), START)
+    await released(queue, output(f"{KEY}2"))
+    assert await queue.settle(ended(await claimed(queue), "delivered"), START)
+
+
+async def test_a_change_whose_caller_was_cancelled_stands(queue: Queue) -> None:
+    entry = await accepted(queue)
+    releasing = asyncio.create_task(queue.release(entry.number, (), START))
+    await asyncio.sleep(0)
+    releasing.cancel()
+    await asyncio.wait([releasing])
+    assert releasing.cancelled()
+    await queue.wait_for_work(60.0)
+    assert (await claimed(queue)).number == entry.number
+
+
+async def test_a_release_and_the_claim_that_it_wakes_share_a_commit(queue: SqliteQueue, tmp_path: Path) -> None:
+    entry = await accepted(queue)
+    before = commits_in_wal(tmp_path)
+
+    async def take_what_comes() -> list[int]:
+        await queue.wait_for_work(60.0)
+        return [claim.number for claim in (await queue.take_work(1, 0, START)).claims]
+
+    runner = asyncio.create_task(take_what_comes())
+    await asyncio.sleep(0)
+    await queue.release(entry.number, (), START)
+    assert await runner == [entry.number]
+    assert commits_in_wal(tmp_path) == before + 1
+    assert not queue._wakeups.is_awake, "a runner would be woken once more for nothing"
+
+
+async def test_who_takes_too_little_is_woken_again(queue: SqliteQueue) -> None:
+    entry = await accepted(queue)
+    assert (await queue.take_work(1, 0, START)).claims == ()
+    await queue.release(entry.number, (), START)
+    assert queue._wakeups.is_awake
+
+
+async def test_a_second_owner_is_refused(queue: Queue, tmp_path: Path) -> None:
+    with pytest.raises(DataDirectoryInUse) as refused:
+        await SqliteQueue.open(tmp_path, ROOMY, START)
+    assert "--data-dir" in refused.value.hint
+    await accepted(queue)
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(house: SqliteHouse, tmp_path: Path) -> None:
+    await house.open()
+    await house.close()
+    with apsw.Connection(str(tmp_path / FILE_NAME)) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    for _ in range(2):  # a refusal gives the directory back
+        with pytest.raises(StorageFailing, match="schema 99"):
+            await house.open()
+
+
+@pytest.mark.parametrize("trouble", ["no database", "a directory", "nowhere"])
+async def test_a_file_that_cannot_be_opened(tmp_path: Path, trouble: str) -> None:
+    data_dir = tmp_path / "data"
+    if trouble != "nowhere":
+        data_dir.mkdir()
+    if trouble == "no database":
+        (data_dir / FILE_NAME).write_bytes(b"no database at all" * 100)
+    elif trouble == "a directory":
+        (data_dir / FILE_NAME).mkdir()
+    with pytest.raises(StorageFailing):
+        await SqliteQueue.open(data_dir, ROOMY, START)
+
+
+async def test_below_the_disk_floor_nothing_is_accepted_but_work_ends(house: SqliteHouse) -> None:
+    queue = await house.open()
+    await released(queue)
+    queue = await house.open(config=Config(min_free_disk_bytes=1 << 62))
+    with pytest.raises(StorageFailing, match="free") as refused:
+        await queue.enqueue(new_job(), START)
+    assert (refused.value.classic_code, refused.value.status) == (301, 503)
+    assert await queue.settle(ended(await claimed(queue), "delivered"), START)
+    await house.close()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    other = apsw.Connection(str(path / FILE_NAME))
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        other.close()
+
+
+@contextmanager
+def no_room(path: Path) -> Iterator[None]:
+    """No file of this process can grow, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size_bytes = (path / f"{FILE_NAME}-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("trouble", [locked, no_room])
+async def test_a_disk_in_trouble_accepts_nothing_and_recovers(
+    queue: Queue, house: SqliteHouse, tmp_path: Path, trouble: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    entry = await released(queue)
+    claim = await claimed(queue)
+    before = house.statuses()
+    with trouble(tmp_path):
+        ends = await asyncio.gather(
+            *(queue.enqueue(new_job(), START) for _ in range(3)),
+            queue.settle(ended(claim, "delivered"), START),
+            return_exceptions=True,
+        )
+        assert [type(end) for end in ends] == [StorageFailing] * 4
+        assert house.statuses() == before
+    assert await queue.settle(ended(claim, "delivered"), START)
+    later = await accepted(queue)
+    assert house.statuses() == {entry.number: "succeeded", later.number: "accepting"}
+
+
+async def test_the_durable_settings_are_in_force(queue: SqliteQueue) -> None:
+    def ask(db: apsw.Connection) -> tuple[object, ...]:
+        return tuple(db.execute(f"PRAGMA {name}").get for name in ("journal_mode", "synchronous", "foreign_keys"))
+
+    assert await queue._committer.run(ask) == ("wal", 2, 1)
+
+
+async def test_a_statement_is_planned_once(queue: SqliteQueue) -> None:
+    """Else the plan is made anew for each value that is bound, and the queue costs half as much again."""
+    assert await queue._committer.run(lambda db: db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, -1)) == 1
+
+
+async def test_closing_finishes_what_is_pending(house: SqliteHouse) -> None:
+    queue = await house.open()
+    pending = [asyncio.create_task(queue.enqueue(new_job(), START)) for _ in range(20)]
+    await asyncio.sleep(0)
+    await house.close()
+    entries = await asyncio.gather(*pending)
+    assert set(house.statuses()) == {entry.number for entry in entries}
+
+
+async def test_a_transaction_that_raises_is_undone_alone(queue: SqliteQueue, house: SqliteHouse) -> None:
+    """What one of a batch wrote before it failed must be gone; what the others wrote must be there."""
+
+    def half(db: apsw.Connection) -> None:
+        db.execute("UPDATE job SET status = 'succeeded'")
+        raise QueueFull("changed its mind")
+
+    entry = await accepted(queue)
+    ends = await asyncio.gather(accepted(queue), queue._committer.run(half), accepted(queue), return_exceptions=True)
+    assert isinstance(ends[1], QueueFull)
+    assert len(house.statuses()) == 3
+    assert set(house.statuses().values()) == {"accepting"}
+    assert entry.number in house.statuses()
+
+
+async def test_a_row_that_cannot_be_read_holds_up_nobody(house: SqliteHouse, tmp_path: Path) -> None:
+    queue = await house.open()
+    odd, good = await released(queue, output(f"{KEY}1")), await released(queue, output(f"{KEY}2"))
+    await house.close()
+    db = apsw.Connection(str(tmp_path / FILE_NAME))
+    db.execute("UPDATE output SET spec = CAST(? AS BLOB) WHERE job = ?", ('{"of": "another version"}', odd.number))
+    db.close()
+    queue = await house.open()
+    assert [claim.number for claim in (await queue.take_work(10, 0, START)).claims] == [good.number]
+    assert house.statuses() == {odd.number: "failed", good.number: "running"}
+
+
+async def test_a_queue_tells_that_it_cannot_be_written(queue: Queue, tmp_path: Path) -> None:
+    assert not list(queue.states())
+    other = apsw.Connection(str(tmp_path / FILE_NAME))
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StorageFailing):
+        await queue.enqueue(new_job(), START)
+    [state] = queue.states()
+    assert (state.name, state.severity) == ("storage_failing", "refusing")
+    assert "another program holds the file" in state.detail
+    other.execute("ROLLBACK")
+    other.close()
+    await accepted(queue)
+    assert not list(queue.states())
+
+
+async def test_who_waits_for_work_can_be_stopped_when_it_comes(queue: SqliteQueue) -> None:
+    """A runner that overheard it would go on for ever, and its server never end."""
+    waiting = asyncio.create_task(queue.wait_for_work(60))
+    await asyncio.sleep(0)
+    queue._wakeups.work()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()

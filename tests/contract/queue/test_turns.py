@@ -1,0 +1,135 @@
+"""What the queue promises to several callers whose jobs are due: turns, so that nobody waits behind a whole flood."""
+
+import msgspec
+import pytest
+
+from imgserve.jobs.model import Accepted, Claim
+from imgserve.jobs.protocol import Config, HostRoom, Queue
+from tests.support.queues import START, SqliteHouse, due_debts, ended, new_job, output, states_of
+
+HOST = "http://place.test:80"
+
+
+async def queued(queue: Queue, caller: str, now: float = START, host: str = "place.test") -> int:
+    job = new_job()
+    place = output(f"http://{host}:80/{job.id}")
+    entry = await queue.enqueue(msgspec.structs.replace(job, outputs=(place,), caller=caller), now)
+    assert isinstance(entry, Accepted)
+    await queue.release(entry.number, states_of(entry, state="written"), now)
+    return entry.number
+
+
+async def taken(queue: Queue, jobs: int, now: float = START, kept: int = 0) -> tuple[Claim, ...]:
+    return (await queue.take_work(jobs, 0, now, kept=kept)).claims
+
+
+def whose(claims: tuple[Claim, ...]) -> str:
+    return "".join(sorted(claim.caller for claim in claims))
+
+
+async def test_two_callers_get_half_each(queue: Queue) -> None:
+    for caller in "aaaaaabbb":
+        await queued(queue, caller)
+    assert whose(await taken(queue, 4)) == "aabb"
+    assert whose(await taken(queue, 4)) == "aaab", "b had one more"
+    assert whose(await taken(queue, 4)) == "a"
+
+
+async def test_who_has_fewest_under_way_is_next(queue: Queue) -> None:
+    """However long the others have waited."""
+    for _ in range(6):
+        await queued(queue, "a")
+    assert whose(await taken(queue, 3)) == "aaa"
+    for caller in "bbbbc":
+        await queued(queue, caller, START + 1)
+    assert whose(await taken(queue, 2, START + 1)) == "bc"
+    assert whose(await taken(queue, 2, START + 1)) == "bb"
+    assert whose(await taken(queue, 2, START + 1)) == "ab"
+
+
+async def test_an_end_gives_the_turn_back(queue: Queue) -> None:
+    for caller in "aaabbb":
+        await queued(queue, caller)
+    claims = await taken(queue, 4)
+    for claim in claims:
+        if claim.caller == "a":
+            await queue.settle(ended(claim, "delivered"), START)
+    assert [claim.caller for claim in await taken(queue, 1)] == ["a"]
+
+
+async def test_of_equals_the_oldest_job_is_next(queue: Queue) -> None:
+    late, early = await queued(queue, "a", START + 2), await queued(queue, "b", START + 1)
+    assert [claim.number for claim in await taken(queue, 1, START + 3)] == [early]
+    assert [claim.number for claim in await taken(queue, 1, START + 3)] == [late]
+
+
+async def test_one_callers_jobs_keep_their_order(queue: Queue) -> None:
+    """By when they fell due, then by number."""
+    third = await queued(queue, "a", START + 2)
+    first, second = [await queued(queue, "a", START + 1) for _ in range(2)]
+    await queued(queue, "b", START + 9)
+    order = [(await taken(queue, 1, START + 3))[0].number for _ in range(3)]
+    assert order == [first, second, third]
+
+
+async def test_what_is_not_due_has_no_turn(queue: Queue) -> None:
+    await queued(queue, "a")
+    await queued(queue, "b", START + 5)
+    work = await queue.take_work(9, 0, START)
+    assert (whose(work.claims), work.due_at) == ("a", START + 5)
+
+
+async def test_due_at_is_the_least_of_all_callers(queue: Queue) -> None:
+    for caller, at_s in (("a", 8), ("b", 5), ("", 7), ("b", 6)):
+        await queued(queue, caller, START + at_s)
+    assert (await queue.take_work(9, 0, START)).due_at == START + 5
+    await taken(queue, 9, START + 6)
+    assert (await queue.take_work(9, 0, START + 6)).due_at == START + 7
+
+
+async def test_kept_places_are_for_those_with_fewer_under_way(queue: Queue) -> None:
+    for caller in "aaaaaaaa":
+        await queued(queue, caller)
+    assert whose(await taken(queue, 6, kept=2)) == "aaaa"
+    assert await taken(queue, 2, kept=2) == ()
+    for caller in "bbb":
+        await queued(queue, caller)
+    assert whose(await taken(queue, 2, kept=2)) == "bb"
+    assert whose(await taken(queue, 3, kept=2)) == "b", "fewer under way than a, and one place beside the kept ones"
+    assert whose(await taken(queue, 3, kept=2)) == "a"
+
+
+async def test_a_caller_that_is_alone_leaves_what_is_kept(queue: Queue) -> None:
+    for _ in range(3):
+        await queued(queue, "a")
+    assert len(await taken(queue, 3, kept=1)) == 2
+    assert len(await taken(queue, 3)) == 1
+
+
+async def test_jobs_for_a_full_host_take_no_turn_of_others(queue: Queue) -> None:
+    """Those for the host are those of either caller that would be next."""
+    for caller, host in (("a", "place.test"), ("a", "place.test"), ("a", "good.test"), ("b", "place.test")):
+        await queued(queue, caller, host=host)
+    good = await queued(queue, "b", START + 1, host="good.test")
+    claims = (await queue.take_work(2, 0, START + 1, hosts=HostRoom(left={HOST: 0}))).claims
+    assert whose(claims) == "ab"
+    assert good in {claim.number for claim in claims}
+    assert whose(await taken(queue, 9, START + 60)) == "aab"
+
+
+@pytest.mark.parametrize("has_lease", [True, False])
+async def test_lost_leases_and_dead_servers_leave_nobody_charged(house: SqliteHouse, has_lease: bool) -> None:
+    queue = await house.open()
+    for caller in "aaab":
+        await queued(queue, caller)
+    await taken(queue, 3)
+    if not has_lease:
+        queue = await house.open(config=Config(min_free_disk_bytes=0))
+    assert whose(await taken(queue, 2, START + 61)) == "ab"
+
+
+async def test_a_debt_tells_whose_it_is(queue: Queue) -> None:
+    await queued(queue, "a")
+    (claim,) = await taken(queue, 1)
+    await queue.settle(ended(claim, "failed"), START)
+    assert [debt.caller for debt in await due_debts(queue)] == ["a"]

@@ -1,0 +1,246 @@
+"""Rows that this version cannot read: they hold up nobody, and what can be read of them is paid."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+import pytest
+
+from imgserve.jobs.protocol import Config, Queue
+from imgserve.jobs.sqlite.inspect import inspect
+from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
+from imgserve.jobs.views import JobQuery
+from imgserve.request.imageinfo import Size
+from tests.support.queues import (
+    KEY,
+    START,
+    SqliteHouse,
+    accepted,
+    due_debts,
+    ended,
+    failed,
+    hold,
+    output,
+    pruned,
+    released,
+)
+
+DAY_S = 24 * 3600.0
+OTHER = "http://place.test:80/other.png"
+Changes = dict[str, Any]
+
+
+def spoil(directory: Path, table: str, column: str, stored: bytes) -> None:
+    """Put a text into the oldest row's column; no server has the file."""
+    db = apsw.Connection(str(directory / FILE_NAME))
+    db.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = (SELECT min(rowid) FROM {table})", (stored,))
+    db.close()
+
+
+def changed(**changes: Any) -> bytes:
+    """An output as another version might have written it: what is None is not there."""
+    stored: Changes = json.loads(msgspec.json.encode(output()))
+    stored |= {name: value for name, value in changes.items() if value is not None}
+    for name in [name for name, value in changes.items() if value is None]:
+        del stored[name]
+    return json.dumps(stored).encode()
+
+
+UNKNOWN_RECIPE = {"operations": [{"operation": "sharpen", "sigma": 2}], "output": {"format": "png", "quality": None}}
+GARBAGE = (b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"destination": 7}', b"[" * 100_000)
+
+
+async def spoiled(house: SqliteHouse, table: str, column: str, stored: bytes, *, has_failed: bool = False) -> Queue:
+    """The oldest of two jobs, with its placeholder out, and spoiled."""
+    queue = await house.open()
+    await (failed(queue) if has_failed else released(queue))
+    await released(queue, output(OTHER))
+    await house.close()
+    spoil(house.data_dir, table, column, stored)
+    return await house.open()
+
+
+async def works_after(queue: Queue) -> None:
+    work = await queue.take_work(9, 0, START)
+    assert [place.spec.destination.key for claim in work.claims for place in claim.outputs] == [OTHER]
+    assert await queue.settle(ended(work.claims[0], "delivered"), START)
+
+
+@pytest.mark.parametrize(("table", "column"), [("job", "source"), ("job", "facts")])
+@pytest.mark.parametrize("stored", GARBAGE[:3])
+async def test_a_job_that_cannot_be_read_owes_what_its_outputs_say(
+    house: SqliteHouse, table: str, column: str, stored: bytes
+) -> None:
+    queue = await spoiled(house, table, column, stored)
+    await works_after(queue)
+    (debt,) = await due_debts(queue)
+    assert debt.output.spec == output()
+    assert (await queue.counts()).owed == 1
+
+
+@pytest.mark.parametrize("has_failed", [False, True])
+@pytest.mark.parametrize(
+    ("stored", "on_failure"),
+    [
+        (changed(recipe=UNKNOWN_RECIPE), "error_image"),
+        (changed(recipe=UNKNOWN_RECIPE, on_failure=None), "error_image"),
+        (changed(placeholder={"style": "blurred"}), "error_image"),
+        (changed(recipe=UNKNOWN_RECIPE, on_failure="delete"), "delete"),
+        (changed(size=None, recipe="new", on_failure="delete"), "delete"),
+    ],
+)
+async def test_what_can_be_read_of_an_output_is_owed(
+    house: SqliteHouse, stored: bytes, on_failure: str, has_failed: bool
+) -> None:
+    """Size and format for a failure picture; the destination alone for a deletion."""
+    queue = await spoiled(house, "output", "spec", stored, has_failed=has_failed)
+    await works_after(queue)
+    (debt,) = await due_debts(queue)
+    assert (debt.output.spec.destination, debt.output.spec.on_failure) == (output().destination, on_failure)
+    if on_failure == "error_image":
+        assert debt.output.spec.size == Size(8, 8)
+    assert debt.output.spec.recipe.output.format == "png"
+    await queue.settle_debt(debt, "paid", START)
+    assert (await queue.counts()).placeholders_left == 0
+
+
+async def test_a_placeholder_that_may_stay_stays(house: SqliteHouse) -> None:
+    stored = changed(recipe=UNKNOWN_RECIPE, on_failure="keep_placeholder")
+    queue = await spoiled(house, "output", "spec", stored)
+    await works_after(queue)
+    assert await due_debts(queue) == ()
+    assert (await queue.counts()).placeholders_left == 0
+
+
+@pytest.mark.parametrize("has_failed", [False, True])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *GARBAGE,
+        changed(size=None),
+        changed(destination=None),
+        changed(recipe={"output": {"format": "jxl"}}),
+        changed(destination=None, on_failure="delete"),
+    ],
+)
+async def test_the_rest_is_kept_as_abandoned_and_told(house: SqliteHouse, stored: bytes, has_failed: bool) -> None:
+    queue = await spoiled(house, "output", "spec", stored, has_failed=has_failed)
+    assert isinstance(queue, SqliteQueue)
+    await works_after(queue)
+    assert await due_debts(queue) == ()
+    counts = await queue.counts()
+    assert (counts.abandoned, counts.placeholders_left, counts.queued) == (1, 1, 0)
+    assert [job.error for job in (await queue.page(JobQuery(("failed",)))).jobs] == ["" if has_failed else "internal"]
+    await until_told(queue, ["placeholders_abandoned"])
+    seen = inspect(house.data_dir)
+    assert seen is not None
+    assert seen.abandoned == 1
+    assert await pruned(queue, START + 13 * DAY_S) == 1, "the other one"
+    assert await pruned(queue, START + 15 * DAY_S) == 1
+    await until_told(queue, [])
+
+
+async def until_told(queue: SqliteQueue, names: list[str]) -> None:
+    for _ in range(1000):
+        if [state.name for state in queue.states()] == names:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"the states never were {names}")
+
+
+async def test_one_without_a_placeholder_leaves_nothing(house: SqliteHouse) -> None:
+    queue = await house.open()
+    entry = await released(queue, output(is_bare=True))
+    await house.close()
+    spoil(house.data_dir, "output", "spec", b"{")
+    queue = await house.open()
+    assert (await queue.take_work(9, 0, START)).claims == ()
+    assert house.statuses() == {entry.number: "failed"}
+    assert (await queue.counts()).placeholders_left == 0
+
+
+async def test_cancelling_one_that_cannot_be_read(house: SqliteHouse) -> None:
+    queue = await spoiled(house, "output", "spec", b"{")
+    db = apsw.Connection(str(house.data_dir / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
+    job_id: str = db.execute("SELECT id FROM job ORDER BY number LIMIT 1").get
+    db.close()
+    await queue.cancel(job_id, START)
+    assert sorted(house.statuses().values()) == ["cancelled", "queued"]
+    assert (await queue.counts()).abandoned == 1
+
+
+async def test_a_destination_that_cannot_be_read_holds_up_nobody(house: SqliteHouse) -> None:
+    queue = await house.open()
+    await released(queue, output(), output("http://place.test:80/b.png"))
+    await released(queue, output(OTHER))
+    await house.close()
+    db = apsw.Connection(str(house.data_dir / FILE_NAME))
+    db.execute("UPDATE output SET destination = 'no place' WHERE id = 1")
+    db.close()
+    queue = await house.open(config=Config(min_free_disk_bytes=0))
+    claims = (await queue.take_work(9, 0, START)).claims
+    for claim in claims:
+        await queue.settle(ended(claim, "retry", retry_at=START), START)
+    assert len((await queue.take_work(9, 0, START)).claims) == 2
+
+
+TEXTS = [
+    *(("job", column) for column in ("id", "status", "error", "detail", "traceparent", "caller", "hosts")),
+    *(("output", column) for column in ("destination", "status", "placeholder", "user")),
+]
+
+
+def damage(directory: Path, table: str, column: str) -> None:
+    """A bit of a text is another one now, which makes it no UTF-8."""
+    db = apsw.Connection(str(directory / FILE_NAME))
+    db.execute(f"UPDATE {table} SET {column} = CAST(X'78C378' AS TEXT) WHERE rowid = 1")
+    db.close()
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+@pytest.mark.parametrize(("table", "column"), TEXTS)
+async def test_a_damaged_text_holds_up_nobody(house: SqliteHouse, table: str, column: str, *, is_running: bool) -> None:
+    queue = await house.open()
+    for key in (KEY, OTHER):
+        await released(queue, output(key))
+    if not is_running:
+        await house.close()
+    damage(house.data_dir, table, column)
+    if not is_running:
+        queue = await house.open()
+    assert len((await queue.page(JobQuery())).jobs) >= 1
+    work = await queue.take_work(9, 9, START)
+    keys = {place.spec.destination.key for claim in work.claims for place in claim.outputs}
+    assert OTHER in keys
+    if not is_running:
+        assert keys == {KEY, OTHER}
+    for claim in work.claims:
+        assert await queue.settle(ended(claim, "delivered"), START)
+    assert len((await queue.page(JobQuery())).jobs) == (1 if is_running and (table, column) == ("job", "status") else 2)
+
+
+async def test_a_damaged_text_of_a_failed_job_keeps_its_debt(house: SqliteHouse) -> None:
+    queue = await house.open()
+    await failed(queue)
+    await house.close()
+    damage(house.data_dir, "job", "traceparent")
+    damage(house.data_dir, "job", "detail")
+    (debt,) = await due_debts(await house.open())
+    assert debt.output.spec == output()
+
+
+async def test_a_damaged_lock_and_owner_keep_no_server_from_its_start(house: SqliteHouse) -> None:
+    queue = await house.open()
+    await hold(queue, await accepted(queue))
+    await house.close()
+    db = apsw.Connection(str(house.data_dir / FILE_NAME))
+    db.execute("UPDATE destination SET key = CAST(X'78C378' AS TEXT)")
+    db.execute("UPDATE owner SET id = CAST(X'78C378' AS TEXT)")
+    db.close()
+    queue = await house.open()
+    assert queue.id == "78C378"
+    await released(queue, output(OTHER))
+    assert len((await queue.take_work(9, 0, START + 100)).claims) == 2

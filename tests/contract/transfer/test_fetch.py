@@ -1,0 +1,360 @@
+"""One suite for every way to fetch: HTTP, FTP(S), local file. Real servers."""
+
+import asyncio
+import gc
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from examples.ftp_receiver import FtpReceiver
+from examples.receivers import Behaviour, HttpReceiver
+
+from imgserve.request.limits import Limits
+from imgserve.request.url import parse
+from imgserve.transfer.client.watch import LOOK_S
+from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.faults import (
+    SourceRefused,
+    SourceTooLarge,
+    SourceUnavailable,
+)
+from tests.support.certificates import Authority
+from tests.support.daemon import wait_until
+from tests.support.transfers import LOOPBACK, Listener, destination, source
+from tests.support.vsftpd import Tls, Vsftpd
+
+PICTURE = bytes(range(256)) * 3000
+TLS: dict[str, Tls] = {"ftpes": "explicit", "ftps": "implicit"}
+
+
+@pytest.fixture
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+async def transfers(tmp_path: Path, authority: Authority) -> AsyncIterator[Transfers]:
+    config = Config(
+        allow_networks=("127.0.0.0/8",), read_roots=(str(tmp_path),), write_roots=(str(tmp_path),),
+        source_timeout_s=2.0, memory_bytes=2_000_000, ca_file=str(authority.ca_file),
+    )  # fmt: skip
+    made = Transfers(config, Limits(source_bytes=1_000_000))
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def http(tmp_path: Path) -> Iterator[HttpReceiver]:
+    (tmp_path / "a.jpg").write_bytes(PICTURE)
+    with HttpReceiver(tmp_path) as receiver:
+        yield receiver
+
+
+@pytest.fixture(params=["http", "ftp", "ftpes", "ftps", "file"])
+def base(
+    request: pytest.FixtureRequest,
+    http: HttpReceiver,
+    authority: Authority,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    if request.param in ("ftpes", "ftps"):
+        work, pem = tmp_path_factory.mktemp("vsftpd"), authority.server_file("127.0.0.1")
+        with Vsftpd(tmp_path, work, tls=TLS[request.param], certificate=pem) as vsftpd:
+            yield vsftpd.url
+        return
+    if request.param == "ftp":
+        with FtpReceiver(tmp_path) as ftp:
+            yield ftp.url
+    else:
+        yield http.url if request.param == "http" else f"file://{tmp_path}"
+
+
+async def test_a_source_arrives_whole(base: str, transfers: Transfers) -> None:
+    fetch = transfers.open(source(base + "/a.jpg"))
+    blob = await fetch.finish()
+    assert blob.read() == PICTURE
+    assert fetch.is_complete
+
+
+async def test_memory_is_given_back(base: str, transfers: Transfers) -> None:
+    blob = await transfers.open(source(base + "/a.jpg")).finish()
+    assert transfers.budget.free_bytes == 2_000_000 - len(PICTURE)
+    del blob
+    # a thread that read for it may let go of it a moment later
+    await asyncio.wait_for(transfers.budget.reservation().take(2_000_000), 5)
+
+
+async def test_no_ring_of_references_keeps_a_picture(base: str, transfers: Transfers) -> None:
+    """Else its memory would come back only when Python looks for rings."""
+    gc.collect()
+    gc.disable()
+    try:
+        blob = await transfers.open(source(base + "/a.jpg")).finish()
+        del blob
+        await asyncio.wait_for(transfers.budget.reservation().take(2_000_000), 5)
+    finally:
+        gc.enable()
+
+
+async def test_fetches_wait_for_memory(base: str, transfers: Transfers) -> None:
+    held = [await transfers.open(source(base + "/a.jpg")).finish() for _ in range(2)]
+    third = transfers.open(source(base + "/a.jpg"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(third.more(0), 0.3)
+    held.clear()
+    assert (await third.finish()).read() == PICTURE
+
+
+@pytest.mark.parametrize("base", ["http", "ftp", "ftpes", "file"], indirect=True)
+async def test_waiting_for_memory_is_not_counted(base: str, tmp_path: Path, authority: Authority) -> None:
+    config = Config(
+        allow_networks=LOOPBACK, read_roots=(str(tmp_path),), source_timeout_s=1.5, memory_bytes=len(PICTURE),
+        ca_file=str(authority.ca_file),
+    )  # fmt: skip
+    transfers = Transfers(config, Limits(source_bytes=len(PICTURE)))
+    holder = transfers.budget.reservation()
+    await holder.take(len(PICTURE))
+    fetch = transfers.open(source(base + "/a.jpg"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(fetch.more(0), 2.2)
+    holder.release()
+    assert (await fetch.finish()).read() == PICTURE
+    await transfers.aclose()
+
+
+async def test_after_the_wait_for_memory_the_clock_goes_on(tmp_path: Path) -> None:
+    def serve(peer: socket.socket) -> None:
+        peer.recv(4096)
+        with suppress(OSError):
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + b"a" * 10)
+            peer.recv(1)
+
+    transfers = Transfers(Config(allow_networks=LOOPBACK, source_timeout_s=1.5, memory_bytes=20), Limits())
+    holder = transfers.budget.reservation()
+    await holder.take(20)
+    with Listener(serve) as listener:
+        fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
+        try:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(fetch.more(0), 2.2)
+            holder.release()
+            with pytest.raises(SourceUnavailable, match="in time") as caught:
+                await asyncio.wait_for(fetch.finish(), 10)
+            assert caught.value.is_retryable
+        finally:
+            await transfers.aclose()
+
+
+async def test_what_waits_in_the_kernel_for_memory_is_no_flood() -> None:
+    """The second of two pictures on one connection: its receive buffer has grown, and holds what nobody reads yet."""
+    picture = bytes(32_000_000)
+
+    def serve(peer: socket.socket) -> None:
+        with suppress(OSError):
+            for pause_s in (0.0, 3 * LOOK_S):
+                peer.recv(4096)
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 32000000\r\n\r\n" + picture[:1000])
+                threading.Event().wait(pause_s)  # the watch counts from its first look
+                peer.sendall(picture[1000:])
+
+    config = Config(allow_networks=LOOPBACK, memory_bytes=len(picture))
+    transfers = Transfers(config, Limits(source_bytes=len(picture)))
+    with Listener(serve) as listener:
+        try:
+            first = await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
+            second = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(second.more(0), 8 * LOOK_S)
+            del first
+            assert (await second.finish()).size == len(picture)
+            assert listener.connections == 1, "the buffer of a new connection is small"
+        finally:
+            await transfers.aclose()
+
+
+async def test_what_was_held_back_for_want_of_memory_can_be_refused() -> None:
+    """libcurl hands it over inside the call that goes on, and nothing more comes that could wake it again."""
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+    def serve(peer: socket.socket) -> None:
+        peer.recv(4096)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n32\r\n" + b"a" * 50 + b"\r\n")
+        peer.recv(1)
+
+    config = Config(allow_networks=LOOPBACK, source_timeout_s=3.0, memory_bytes=20)
+    transfers = Transfers(config, Limits(source_bytes=20))
+    holder = transfers.budget.reservation()
+    await holder.take(20)
+    with Listener(serve) as listener:
+        fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
+        try:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(fetch.more(0), 0.3)
+            holder.release()
+            with pytest.raises(SourceTooLarge):
+                await fetch.finish()
+        finally:
+            await transfers.aclose()
+    assert not faults
+
+
+async def test_what_is_not_there_is_permanent(base: str, transfers: Transfers) -> None:
+    with pytest.raises(SourceUnavailable) as caught:
+        await transfers.open(source(base + "/no.jpg")).finish()
+    assert not caught.value.is_retryable
+
+
+async def test_a_source_above_the_limit_is_refused(base: str, transfers: Transfers, tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(b"x" * 1_000_001)
+    with pytest.raises(SourceTooLarge):
+        await transfers.open(source(base + "/big")).finish()
+    (tmp_path / "just").write_bytes(b"x" * 1_000_000)
+    assert (await transfers.open(source(base + "/just")).finish()).size == 1_000_000
+    wait_until(lambda: transfers.budget.free_bytes == 2_000_000)  # a file's thread may hold the blob a moment longer
+
+
+@pytest.mark.parametrize(("status", "heals"), [(401, False), (403, False), (410, False), (408, True), (503, True)])
+async def test_http_answers(transfers: Transfers, http: HttpReceiver, status: int, heals: bool) -> None:
+    http.behave("/a.jpg", Behaviour(status=status, headers={"Retry-After": "3"}))
+    with pytest.raises(SourceUnavailable) as caught:
+        await transfers.open(source(http.url + "/a.jpg")).finish()
+    assert caught.value.is_retryable == heals
+    assert caught.value.retry_after_s == 3
+
+
+async def test_a_silent_server_is_given_up(transfers: Transfers, http: HttpReceiver) -> None:
+    http.behave("/a.jpg", Behaviour(never=True))
+    with pytest.raises(SourceUnavailable, match="in time") as caught:
+        await transfers.open(source(http.url + "/a.jpg")).finish()
+    assert caught.value.is_retryable
+
+
+async def test_redirects_are_followed_and_loops_end(transfers: Transfers, http: HttpReceiver) -> None:
+    http.behave("/old", Behaviour(status=302, redirect="/a.jpg"))
+    assert (await transfers.open(source(http.url + "/old")).finish()).read() == PICTURE
+    http.behave("/loop", Behaviour(status=302, redirect="/loop"))
+    with pytest.raises(SourceUnavailable):
+        await transfers.open(source(http.url + "/loop")).finish()
+    http.behave("/file", Behaviour(status=302, redirect=f"file://{http.directory}/a.jpg"))
+    http.behave("/ftp", Behaviour(status=302, redirect="ftp://127.0.0.1/a.jpg"))
+    for path in ("/file", "/ftp"):
+        with pytest.raises(SourceUnavailable):
+            await transfers.open(source(http.url + path)).finish()
+
+
+async def test_connections_are_reused_and_bounded(transfers: Transfers, http: HttpReceiver) -> None:
+    for _ in range(5):
+        await transfers.open(source(http.url + "/a.jpg")).finish()
+    assert http.connections == 1
+
+
+async def test_a_cancelled_fetch_says_so(transfers: Transfers, http: HttpReceiver) -> None:
+    http.behave("/a.jpg", Behaviour(never=True))
+    fetch = transfers.open(source(http.url + "/a.jpg"))
+    assert await asyncio.to_thread(http.log.wait_for, lambda events: bool(events))
+    fetch.cancel()
+    with pytest.raises(SourceUnavailable, match="cancelled"):
+        await fetch.finish()
+
+
+async def test_more_returns_while_the_rest_is_still_under_way(transfers: Transfers) -> None:
+    go_on = threading.Event()
+
+    def serve(peer: socket.socket) -> None:
+        peer.recv(4096)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + b"a" * 10)
+        go_on.wait(10)
+        peer.sendall(b"b" * 10)
+
+    with Listener(serve) as listener:
+        fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
+        await fetch.more(0)
+        assert fetch.blob.read() == b"a" * 10
+        assert not fetch.is_complete
+        go_on.set()
+        await fetch.more(10)
+        assert (await fetch.finish()).read() == b"a" * 10 + b"b" * 10
+
+
+async def test_unknown_length_is_counted(transfers: Transfers) -> None:
+    def serve(peer: socket.socket) -> None:
+        peer.recv(4096)
+        with suppress(OSError):
+            peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"a" * 3_000_000)
+
+    with Listener(serve) as listener, pytest.raises(SourceTooLarge):
+        await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
+
+
+async def test_a_length_that_was_not_known_is_paid_back(transfers: Transfers) -> None:
+    def serve(peer: socket.socket) -> None:
+        peer.recv(4096)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+
+    with Listener(serve) as listener:
+        blob = await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
+    assert blob.read() == b"hello"
+    wait_until(lambda: transfers.budget.free_bytes == 2_000_000 - 5)
+
+
+async def test_only_regular_files_are_read(transfers: Transfers, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "proc").symlink_to("/proc/self/environ")
+    (tmp_path / "out").symlink_to("/etc")
+    for name in ("fifo", "device", "proc", "out/passwd", "."):
+        with pytest.raises((SourceUnavailable, SourceRefused)):
+            await asyncio.wait_for(transfers.open(source(f"file://{tmp_path}/{name}")).finish(), 5)
+
+
+async def test_the_same_file_by_another_name_is_the_same_place(transfers: Transfers, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    os.link(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "c").write_bytes(b"x")
+    one = source(f"file://{tmp_path}/a")
+    expected = {"a": True, "b": True, "c": False, "not-yet": False}
+    for name, same in expected.items():
+        place = destination("file", "file:///", f"{tmp_path}/{name}")
+        assert await transfers.is_same_place(one, place) == same
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "is_same"),
+    [
+        ("put", "http://EXAMPLE.com:80/x.png?id=1", True),
+        ("put", "http://example.com./y/../x%2Epng?id=1&X-Amz-Signature=2", True),
+        ("put", "http://example.com/x.png?id=2", False),
+        ("put", "http://example.com:81/x.png?id=1", False),
+        ("ftp", "ftp://example.com/x.png", False),
+    ],
+)
+async def test_the_same_place_by_another_spelling(transfers: Transfers, kind: str, url: str, is_same: bool) -> None:
+    place = destination(kind, url, key=parse(url).key)
+    assert await transfers.is_same_place(source("http://example.com/x.png?id=1"), place) == is_same
+
+
+async def test_a_root_may_be_named_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pics", "here"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pics" / "a").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path / "here")
+    transfers = Transfers(Config(read_roots=("../pics",)), Limits())
+    assert (await transfers.open(source(f"file://{tmp_path}/pics/a")).finish()).read() == b"x"
+    await transfers.aclose()
+
+
+def test_the_configuration_names_its_faults(tmp_path: Path, authority: Authority) -> None:
+    config = Config(
+        allow_networks=("10.0.0.0/8", "nonsense"), read_roots=(str(tmp_path), "/no/such"), ca_file="/no/such.pem"
+    )
+    assert [problem.partition(":")[0] for problem in config.problems()] == ["allow_networks", "read_roots", "ca_file"]
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
+    for unusable in (tmp_path / "ca.pem", tmp_path):
+        assert len(Config(ca_file=str(unusable)).problems()) == 1
+    assert not Config(ca_file=str(authority.ca_file)).problems()

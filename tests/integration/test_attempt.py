@@ -1,0 +1,192 @@
+"""One attempt with everything real around it: what it writes, when it frees, and which settlement it hands back."""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imgserve.blob import Blob
+from imgserve.engine.attempt import Config
+from imgserve.engine.placeholder import digest
+from imgserve.jobs.model import Intent
+from tests.support.plant import Plant, plant, put_to
+from tests.support.queues import GRANTED, accepted, claimed
+from tests.support.stalling import LONG_S, Receiver
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Plant]:
+    async with plant(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver.listening() as opened:
+        yield opened
+
+
+def closed_port() -> int:
+    """A port of loopback where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_outputs_are_rendered_and_delivered(made: Plant) -> None:
+    await made.released(made.file("a.png"), made.file("b.png"))
+    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    assert [result.status for result in done.results] == ["delivered", "delivered"]
+    assert (done.charge, done.retry_at, done.error) == ("none", None, "")
+    assert await made.queue.settle(done, time.time())
+    for name in ("a.png", "b.png"):
+        with Image.open(made.out / name) as picture:
+            assert (picture.format, picture.size) == ("PNG", (8, 8))
+
+
+async def test_a_source_that_is_gone_fails_all_outputs(made: Plant) -> None:
+    await made.released(made.file("a.png"), made.file("b.png"))
+    made.source.unlink()
+    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    assert [result.status for result in done.results] == ["failed", "failed"]
+    assert (done.charge, done.error) == ("attempt", "source_unavailable")
+
+
+async def test_a_placeholder_as_source_is_tried_again(made: Plant) -> None:
+    blob = Blob.of(made.source.read_bytes())
+    await made.queue.note_placeholder(digest(blob), blob.size, time.time())
+    await made.released(made.file("a.png"))
+    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    assert [result.status for result in done.results] == ["retry"]
+    assert (done.charge, done.error) == ("attempt", "source_is_placeholder")
+    assert not (made.out / "a.png").exists()
+
+
+async def test_a_final_after_an_unanswered_placeholder_goes_out_twice(made: Plant, receiver: Receiver) -> None:
+    await made.released(put_to(receiver.port, "a.png"), state="unknown")
+    claim = await claimed(made.queue, time.time())
+    done = await made.attempts.carry_out(claim)
+    assert [result.status for result in done.results] == ["repeat"]
+    assert done.retry_at == pytest.approx(time.time() + 60, abs=10)
+    await made.queue.settle(done, time.time())
+    made.source.unlink()  # the repeat needs neither source nor worker
+    again = await claimed(made.queue, time.time() + 61)
+    last = await made.attempts.carry_out(again)
+    assert [result.status for result in last.results] == ["delivered"]
+    assert receiver.log == ["put final", "put final"]
+
+
+async def test_a_repeat_that_fails_for_good_leaves_the_final_that_was_taken(made: Plant, receiver: Receiver) -> None:
+    await made.released(put_to(receiver.port, "a.png"), state="unknown")
+    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    await made.queue.settle(done, time.time())
+    made.source.unlink()
+    restarted = made.new_attempts()  # whose predecessor took the kept rendition along
+    last = await restarted.carry_out(await claimed(made.queue, time.time() + 61))
+    assert [result.status for result in last.results] == ["delivered"]
+    assert receiver.log == ["put final"]
+
+
+async def test_a_delivery_that_failed_is_repeated_without_the_source(made: Plant) -> None:
+    port = closed_port()
+    await made.released(put_to(port, "a.png"))
+    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    assert [result.status for result in done.results] == ["retry"]
+    await made.queue.settle(done, time.time())
+    made.source.unlink()
+    async with Receiver.listening(port) as receiver:
+        again = await made.attempts.carry_out(await claimed(made.queue, time.time() + 30))
+        assert [result.status for result in again.results] == ["delivered"]
+        assert receiver.log == ["put final"]
+
+
+async def test_without_room_a_rendition_is_not_kept(made: Plant) -> None:
+    made.attempts = made.new_attempts(Config(kept_renditions_bytes=0))
+    port = closed_port()
+    await made.released(put_to(port, "a.png"))
+    await made.queue.settle(await made.attempts.carry_out(await claimed(made.queue, time.time())), time.time())
+    made.source.unlink()
+    async with Receiver.listening(port) as receiver:
+        again = await made.attempts.carry_out(await claimed(made.queue, time.time() + 30))
+        assert [result.status for result in again.results] == ["failed"]
+        assert receiver.log == []
+
+
+async def test_a_delivery_that_takes_too_long_is_tried_again(made: Plant, receiver: Receiver) -> None:
+    made.attempts = made.new_attempts(Config(delivery_timeout_s=0.3))
+    await made.released(put_to(receiver.port, "a.png"))
+    receiver.stall()
+    async with asyncio.timeout(LONG_S):
+        done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    assert [result.status for result in done.results] == ["retry"]
+
+
+async def test_an_output_that_failed_frees_its_place_while_others_are_under_way(
+    made: Plant, receiver: Receiver
+) -> None:
+    quick, slow = put_to(closed_port(), "a.png"), put_to(receiver.port, "b.png")
+    await made.released(quick, slow)
+    receiver.stall()
+    attempt = asyncio.create_task(made.attempts.carry_out(await claimed(made.queue, time.time())))
+    await receiver.until_came(1)
+    newer = await accepted(made.queue, quick, now=time.time())
+    intent = Intent(newer.number, newer.output_ids[0], 0, quick.destination.key, "placeholder")
+    async with asyncio.timeout(LONG_S):
+        while await made.queue.acquire(intent, time.time()) != GRANTED:
+            await made.queue.until_free(intent.key, 1.0)
+    assert not attempt.done()
+    receiver.go()
+    done = await asyncio.wait_for(attempt, LONG_S)
+    assert [result.status for result in done.results] == ["retry", "delivered"]
+
+
+async def test_a_superseded_output_ends_quietly(made: Plant, receiver: Receiver) -> None:
+    place = put_to(receiver.port, "a.png")
+    await made.released(place)
+    claim = await claimed(made.queue, time.time())
+    await made.released(place)
+    done = await made.attempts.carry_out(claim)
+    assert [result.status for result in done.results] == ["superseded"]
+    assert (done.charge, done.error, done.retry_at) == ("none", "", None)
+    assert receiver.log == []
+
+
+async def test_a_delivery_that_takes_long_keeps_no_source(made: Plant, receiver: Receiver) -> None:
+    """Sixteen of them to one silent peer would hold all the memory that sources have."""
+    await made.released(put_to(receiver.port, "a.png"))
+    receiver.stall()
+    attempt = asyncio.create_task(made.attempts.carry_out(await claimed(made.queue, time.time())))
+    await receiver.until_came(1)
+    budget = made.transfers.budget
+    assert budget.free_bytes == budget.capacity_bytes
+    receiver.go()
+    assert [result.status for result in (await attempt).results] == ["delivered"]
+
+
+async def test_an_attempt_whose_worker_died_keeps_no_source(made: Plant) -> None:
+    """Not even until the next search for cycles, which may never come when all wait for that memory."""
+    await made.released(made.file("a.png"))
+    gc.disable()
+    try:
+        for pid in made.pool.worker_pids:
+            os.kill(pid, signal.SIGSTOP)
+        attempt = asyncio.create_task(made.attempts.carry_out(await claimed(made.queue, time.time())))
+        budget = made.transfers.budget
+        async with asyncio.timeout(LONG_S):
+            while budget.free_bytes == budget.capacity_bytes:  # noqa: ASYNC110 - a budget has no event for this
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        for pid in made.pool.worker_pids:
+            os.kill(pid, signal.SIGKILL)
+        assert (await attempt).charge == "crash"
+        del attempt
+        assert budget.free_bytes == budget.capacity_bytes
+    finally:
+        gc.enable()

@@ -1,0 +1,103 @@
+"""What intake refuses before anything is stored or sent, over real parts."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from imgserve.engine.callers import Caller
+from imgserve.engine.intake import Answer
+from imgserve.request.destination import parse_destination
+from imgserve.request.job import JobRequest, OutputRequest, RequestInvalid
+from imgserve.request.operations import Operation, Rasterize, Resize
+from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.source import parse_source
+from tests.support.plant import Plant, plant
+from tests.support.stalling import LONG_S, Receiver
+
+ANYBODY = Caller("@local", "local")
+SMALL = Resize(width=8, height=8)
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Plant]:
+    async with plant(tmp_path) as opened:
+        yield opened
+
+
+def wanted(url: str, *operations: Operation, method: str = "", field: str = "") -> OutputRequest:
+    args = {"method": method} if method else {"field_name": field} if field else {}
+    return OutputRequest(Recipe(operations or (SMALL,), OutputOptions(format="png")), parse_destination(url, args))
+
+
+async def take_in(made: Plant, *outputs: OutputRequest) -> Answer:
+    request = JobRequest(parse_source(f"file://{made.source}"), outputs)
+    async with asyncio.timeout(LONG_S):
+        return await made.intake().take_in(request, ANYBODY, lambda _: b"{}")
+
+
+async def refusal(made: Plant, *outputs: OutputRequest) -> tuple[int, str]:
+    with pytest.raises(RequestInvalid) as caught:
+        await take_in(made, *outputs)
+    assert made.house.statuses() == {}
+    assert list(made.out.iterdir()) == []
+    return caught.value.number, caught.value.detail
+
+
+async def test_two_outputs_at_one_file_are_refused(made: Plant) -> None:
+    (made.out.parent / "alias").symlink_to(made.out)
+    spellings = (f"{made.out}/a.png", f"{made.out}//a.png", f"{made.out}/%61.png", f"{made.out}/{{$width}}.png")
+    for one, other in itertools.product(spellings, repeat=2):
+        if ("{" in one) == ("{" in other):
+            number, detail = await refusal(made, wanted(f"file://{one}"), wanted(f"file://{other}"))
+            assert number == 105
+            assert detail.startswith("outputs[1].destination: expected another place than that of outputs[0];")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://127.0.0.1:{port}/a.png", "http://127.0.0.1:{port}/a.png"),
+        ("http://127.0.0.1:{port}/a.png", "http://ann:pass@127.0.0.1:{port}/./a.png"),
+        ("http://127.0.0.1:{port}/a.png", "http://127.0.0.1:{port}/a.png?X-Amz-Signature=7"),
+        ("http://127.0.0.1:{port}/8x8.png", "http://127.0.0.1:{port}/{{$width}}x{{$height}}.png"),
+    ],
+)
+async def test_two_outputs_at_one_url_are_refused(made: Plant, one: str, other: str) -> None:
+    async with Receiver.listening() as receiver:
+        places = [wanted(url.format(port=receiver.port), method="PUT") for url in (one, other)]
+        assert (await refusal(made, *places))[0] == 105
+        assert receiver.log == []
+
+
+async def test_the_third_of_three_is_named(made: Plant) -> None:
+    forms = [wanted(f"http://127.0.0.1:9999/page:{name}", field="file") for name in ("a.png", "b.png", "b.png")]
+    assert "outputs[2].destination: expected another place than that of outputs[1];" in (await refusal(made, *forms))[1]
+
+
+async def test_two_outputs_at_two_places_are_taken_in(made: Plant) -> None:
+    await take_in(made, wanted(f"file://{made.out}/a.png"), wanted(f"file://{made.out}/b.png"))
+    assert sorted(path.name for path in made.out.iterdir()) == ["a.png", "b.png"]
+    assert list(made.house.statuses().values()) == ["queued"]
+
+
+@pytest.mark.parametrize("operations", [(SMALL, SMALL), (SMALL, Rasterize(width=8)), (SMALL,) * 3])
+async def test_more_than_one_operation_is_refused_with_its_path(made: Plant, operations: tuple[Operation, ...]) -> None:
+    """At once: the source is not even read."""
+    made.source.unlink()
+    outputs = (wanted(f"file://{made.out}/a.png"), wanted(f"file://{made.out}/b.png", *operations))
+    count = len(operations)
+    assert await refusal(made, *outputs) == (
+        107,
+        f"outputs[1].operations[1]: this version carries out one operation an output, got {count}",
+    )
+
+
+async def test_no_operation_and_no_output_are_refused(made: Plant) -> None:
+    whole = wanted(f"file://{made.out}/a.png")
+    bare = msgspec.structs.replace(whole, recipe=msgspec.structs.replace(whole.recipe, operations=()))
+    assert await refusal(made, bare) == (107, "outputs[0].operations: expected one operation, got none")
+    assert await refusal(made) == (107, "outputs: expected at least one, got none")

@@ -1,0 +1,27 @@
+"""Placeholders are drawn once for all who want the same, as long as there is room."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from imgserve.engine.placeholder import Config, Placeholders
+from imgserve.imaging.config import Config as PoolConfig
+from imgserve.imaging.pool import Pool
+from imgserve.request.limits import Limits
+from tests.support.queues import output
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[Pool]:
+    made = Pool(PoolConfig(workers=1), Limits())
+    await made.start()
+    yield made
+    await made.aclose()
+
+
+async def test_drawn_once_where_there_is_room(pool: Pool) -> None:
+    for config, is_kept in ((Config(), True), (Config(cache_bytes=0), False)):
+        placeholders = Placeholders(pool, config)
+        one, other = [await placeholders.waiting(output()) for _ in range(2)]
+        assert one.digest == other.digest
+        assert (one is other) == is_kept

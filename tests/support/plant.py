@@ -1,0 +1,134 @@
+"""The runner's side of a server without its doors: real queue, pool, transfers. For test_runner and test_attempt."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from imgserve.blob import Blob
+from imgserve.engine import attempt, intake, runner
+from imgserve.engine.attempt import Attempts
+from imgserve.engine.callers import Sharing
+from imgserve.engine.delivery import Deliveries
+from imgserve.engine.intake import Intake
+from imgserve.engine.outbox import Debts
+from imgserve.engine.placeholder import Config as PlaceholderConfig
+from imgserve.engine.placeholder import Placeholders
+from imgserve.engine.render import Renderer
+from imgserve.engine.runner import Runner
+from imgserve.imaging.config import Config as PoolConfig
+from imgserve.imaging.pool import Pool
+from imgserve.jobs.model import Accepted, PlaceholderResult, PlaceholderState
+from imgserve.jobs.protocol import Config as QueueConfig
+from imgserve.jobs.protocol import Queue
+from imgserve.request import tags
+from imgserve.request.destination import Destination, parse_destination
+from imgserve.request.job import FixedOutput
+from imgserve.request.limits import Limits
+from imgserve.request.source import parse_source
+from imgserve.transfer.dispatch import Config as TransferConfig
+from imgserve.transfer.dispatch import Transfers
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.memory import Store
+from tests.support import pictures
+from tests.support.queues import SqliteHouse, new_job, output
+
+
+class Plant:
+    """``source`` is a PNG of 64 x 48; results go beneath ``out``."""
+
+    def __init__(self, directory: Path, house: SqliteHouse, queue: Queue, pool: Pool, transfers: Transfers) -> None:
+        self.source = directory / "in" / "a.png"
+        self.out = directory / "out"
+        self.house = house
+        self.queue = queue
+        self.pool = pool
+        self.transfers = transfers
+        self.deliveries = Deliveries(queue, transfers, patience_s=0.2)
+        self.attempts = self.new_attempts()
+
+    def new_attempts(self, config: attempt.Config = attempt.Config()) -> Attempts:  # noqa: B008 - it is frozen
+        """As after a restart: with nothing kept."""
+        return Attempts(
+            self.queue,
+            Renderer(self.transfers, self.pool),
+            self.deliveries,
+            Store[Fetch](1_000_000, on_drop=Fetch.cancel),
+            Store[Blob](config.kept_renditions_bytes),
+            config,
+            jitter=lambda: 0.5,
+        )
+
+    def runner(
+        self,
+        heartbeat_s: float = 15.0,
+        attempt_timeout_s: float = 60.0,
+        max_debts: int = 8,
+        max_attempts: int = 64,
+        *,
+        is_shared: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> Runner:
+        placeholders = Placeholders(self.pool, PlaceholderConfig())
+        debts = Debts(self.queue, self.deliveries, placeholders, 20.0, 4)
+        config = runner.Config(attempt_timeout_s=attempt_timeout_s, max_debts=max_debts, max_attempts=max_attempts)
+        leases = QueueConfig(heartbeat_s=heartbeat_s)
+        return Runner(self.queue, self.attempts, debts, config, leases, lambda: is_shared, clock)
+
+    def intake(self) -> Intake:
+        return Intake(
+            self.queue,
+            self.transfers,
+            self.pool,
+            Placeholders(self.pool, PlaceholderConfig()),
+            self.deliveries,
+            Store[Fetch](1_000_000, on_drop=Fetch.cancel),
+            Sharing(32, 100, 0.5, 0.5),
+            Limits(),
+            intake.Config(),
+        )
+
+    def file(self, name: str) -> FixedOutput:
+        return at(parse_destination(f"file://{self.out / name}", {}).fill(tags.EXAMPLE))
+
+    async def released(self, *outputs: FixedOutput, state: PlaceholderState = "written", caller: str = "") -> Accepted:
+        """A job of this plant's source whose placeholders are said to be out."""
+        job = msgspec.structs.replace(new_job(*outputs), source=parse_source(f"file://{self.source}"), caller=caller)
+        entry = await self.queue.enqueue(job, time.time())
+        assert isinstance(entry, Accepted)
+        states = tuple(PlaceholderResult(output_id, state) for output_id in entry.output_ids)
+        await self.queue.release(entry.number, states, time.time())
+        return entry
+
+
+def put_to(port: int, name: str) -> FixedOutput:
+    return at(parse_destination(f"http://127.0.0.1:{port}/{name}", {"method": "PUT"}).fill(tags.EXAMPLE))
+
+
+def at(place: Destination) -> FixedOutput:
+    return msgspec.structs.replace(output(place.key, place.kind), destination=place)
+
+
+@asynccontextmanager
+async def plant(directory: Path) -> AsyncIterator[Plant]:
+    for name in ("in", "out", "data"):
+        (directory / name).mkdir()
+    (directory / "in" / "a.png").write_bytes(pictures.encoded(pictures.scene(64, 48), "png"))
+    house = SqliteHouse(directory / "data")
+    queue = await house.open(time.time())
+    pool = Pool(PoolConfig(workers=1), Limits())
+    config = TransferConfig(
+        allow_networks=("127.0.0.0/8",),
+        read_roots=(str(directory / "in"),),
+        write_roots=(str(directory / "out"),),
+    )
+    transfers = Transfers(config, Limits())
+    try:
+        await pool.start()
+        yield Plant(directory, house, queue, pool, transfers)
+    finally:
+        await transfers.aclose()
+        await pool.aclose()
+        await house.close()

@@ -1,0 +1,321 @@
+"""What ``imgserve check`` says of settings, files and machine: one row for each thing it must notice."""
+
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from xml.parsers import expat
+
+import msgspec
+import pytest
+
+from imgserve.api.config import Config as ApiConfig
+from imgserve.cli import owner
+from imgserve.cli.check import certificates, exposure, files, installation, libraries, machine, mounts, storage
+from imgserve.cli.check.finding import Finding
+from imgserve.jobs.sqlite.committer import connect
+from imgserve.jobs.sqlite.inspect import inspect
+from imgserve.jobs.sqlite.queue import FILE_NAME
+from imgserve.settings.load import Settings
+from tests.support.certificates import Authority
+from tests.support.queues import START, SqliteHouse, accepted, claimed, ended, failed, released
+from tests.unit.settings.test_settings import loaded
+
+Look = Callable[[Settings], Iterator[Finding]]
+KEY = "a-key-of-some-length-01\n"
+
+
+def test_versions_with_known_holes_are_named() -> None:
+    assert libraries.known("expat", (99, 0)) == []
+    assert libraries.known("libturbojpeg", (2, 1, 5)) == []
+    assert libraries.known("libturbojpeg", (3, 1, 4, 1)) == []
+    assert libraries.known("libturbojpeg", (3, 1, 3)) == ["lossless JPEG written beyond its buffer (mended in 3.1.4)"]
+    assert "CVE-2020-13790 (mended in 2.0.5)" in libraries.known("libturbojpeg", (2, 0, 4))
+    old, new = libraries.known("expat", (2, 5, 0)), libraries.known("expat", (2, 6, 4))
+    assert "CVE-2024-50602 (mended in 2.6.4)" in old
+    assert set(new) < set(old)
+
+
+def test_libraries_are_named_with_their_owners() -> None:
+    found = {one.about: one for one in libraries.look()}
+    assert set(found) == {"expat", "fast JPEG", "fontconfig"}
+    version = expat.EXPAT_VERSION.removeprefix("expat_")
+    assert found["expat"].detail.startswith(f"expat {version}, ")
+    assert (found["expat"].state == "warning") is bool(libraries.known("expat", expat.version_info))
+    assert "CVE-" in found["expat"].detail or found["expat"].state == "ok"
+
+
+def said(look: Look, settings: Settings, about: str) -> list[tuple[str, str]]:
+    return [(one.state, one.detail) for one in look(settings) if one.about == about]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A directory with ``data`` (0700), ``read``, ``write`` and ``keys`` (0600)."""
+    for name in ("data", "read", "write"):
+        (tmp_path / name).mkdir(mode=0o700)
+    (tmp_path / "keys").touch(0o600)
+    (tmp_path / "keys").write_text(KEY)
+    return tmp_path
+
+
+def settings_in(house: Path, *flags: str) -> Settings:
+    return loaded("--data-dir", str(house / "data"), "--log-file", str(house / "data/log"), *flags)
+
+
+@pytest.mark.parametrize(
+    ("network", "with_keys", "state"),
+    [
+        ("0.0.0.0/0", False, "fault"),
+        ("::/0", False, "fault"),
+        ("169.254.0.0/16", False, "fault"),
+        ("169.254.169.254", False, "fault"),
+        ("168.63.129.16/32", False, "fault"),
+        ("fd00:ec2::/32", False, "fault"),
+        ("10.0.0.0/8", False, "warning"),
+        ("fd00::/16", False, "fault"),
+        ("fd12::/32", False, "warning"),
+        ("127.0.0.0/8", True, "warning"),
+        ("127.0.0.0/8", False, "ok"),
+        ("10.1.0.0/16", True, "ok"),
+        ("fd12:3456:789a::/48", False, "ok"),
+    ],
+)
+def test_networks(house: Path, network: str, with_keys: bool, state: str) -> None:
+    keys = ("--api-key-file", str(house / "keys")) if with_keys else ()
+    [(got, detail)] = said(exposure.look, settings_in(house, "--allow-network", network, *keys), "allow_network")
+    assert (got, network.partition("/")[0] in detail) == (state, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "with_keys", "state"),
+    [("0.0.0.0", True, "warning"), ("::", True, "warning"), ("192.0.2.7", True, "warning"), ("0.0.0.0", False, "ok"),
+     ("127.0.0.1", True, "ok"), ("::1", True, "ok"), ("localhost", True, "ok")],
+)  # fmt: skip
+def test_keys_over_plain_http(house: Path, host: str, with_keys: bool, state: str) -> None:
+    keys = ("--api-key-file", str(house / "keys")) if with_keys else ()
+    [(got, _)] = said(exposure.look, settings_in(house, "--host", host, *keys), "host")
+    assert got == state
+
+
+def test_root_needs_a_user(house: Path) -> None:
+    is_root = os.geteuid() == 0
+    assert [state for state, _ in said(exposure.look, settings_in(house), "user")] == ["warning" if is_root else "ok"]
+    assert [state for state, _ in said(exposure.look, settings_in(house, "--user", "nobody"), "user")] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("write", "read", "about", "state", "words"),
+    [
+        ("write", "read", "files", "ok", "open nothing"),
+        ("write", "write", "write_root", "warning", "overwrite originals"),
+        (".", "read", "write_root", "fault", "could overwrite"),
+        ("data/inside", "read", "write_root", "fault", "could overwrite"),
+        ("/", "read", "write_root", "fault", "system's own"),
+        ("/etc", "read", "write_root", "fault", "system's own"),
+        ("/usr/share", "read", "write_root", "fault", "system's own"),
+        ("open", "read", "write_root", "warning", "every user"),
+        ("write", "/etc", "read_root", "warning", "system's own"),
+        ("write", "data", "read_root", "warning", "lies beneath"),
+    ],
+)
+def test_roots(house: Path, write: str, read: str, about: str, state: str, words: str) -> None:
+    (house / "data/inside").mkdir()
+    (house / "open").mkdir()
+    (house / "open").chmod(0o777)
+    roots = ("--write-root", str(house / write), "--read-root", str(house / read))
+    found = said(files.look, settings_in(house, *roots), about)
+    assert [(got, words in detail) for got, detail in found] == [(state, True)]
+
+
+@pytest.mark.parametrize(("mode", "state"), [(0o600, "ok"), (0o640, "ok"), (0o644, "fault"), (0o660, "fault")])
+def test_who_can_read_the_keys(house: Path, mode: int, state: str) -> None:
+    (house / "keys").chmod(mode)
+    found = said(files.look, settings_in(house, "--api-key-file", str(house / "keys")), "api_key_file")
+    assert [got for got, _ in found] == ([] if state == "ok" else [state])
+
+
+def test_who_can_read_the_log(house: Path) -> None:
+    (house / "data/log").touch()
+    (house / "data/log").chmod(0o640)
+    assert said(files.look, settings_in(house), "log_file") == []
+    (house / "data/log").chmod(0o644)
+    assert [state for state, _ in said(files.look, settings_in(house), "log_file")] == ["warning"]
+
+
+def test_a_data_directory_that_others_can_read(house: Path) -> None:
+    assert [state for state, _ in said(storage.look, settings_in(house), "data_dir")] == ["ok"]
+    (house / "data").chmod(0o750)
+    assert [state for state, _ in said(storage.look, settings_in(house), "data_dir")] == ["fault"]
+    (house / "data").chmod(0o700)
+    (house / "data" / FILE_NAME).touch(0o644)
+    assert [state for state, _ in said(storage.look, settings_in(house), "data_dir")] == ["fault"]
+
+
+def test_a_data_directory_that_is_not_there_is_not_made(house: Path) -> None:
+    (house / "data").rmdir()
+    assert [state for state, _ in said(storage.look, settings_in(house), "data_dir")] == ["ok"]
+    assert not (house / "data").exists()
+    [(state, _)] = said(storage.look, loaded("--data-dir", str(house / "keys/data")), "data_dir")
+    assert state == "fault"
+
+
+def test_what_a_reboot_forgets() -> None:
+    assert mounts.file_system(Path("/dev/shm")) in mounts.FLEETING
+    settings = loaded("--data-dir", "/dev/shm/imgserve-is-not-there")
+    assert ("fault", True) in [("fault", "reboot" in detail) for _, detail in said(storage.look, settings, "data_dir")]
+
+
+def test_the_floor_of_the_disk(house: Path) -> None:
+    free = os.statvfs(house).f_bavail * os.statvfs(house).f_frsize
+    for floor, state in ((1, "ok"), (free // 2, "warning"), (free * 2, "fault")):
+        settings = settings_in(house)
+        tight = msgspec.structs.replace(settings.queue, min_free_disk_bytes=floor)
+        found = said(storage.look, msgspec.structs.replace(settings, queue=tight), "disk")
+        assert [got for got, _ in found] == [state]
+
+
+async def test_the_queue_file_is_read_beside_its_owner_and_left_as_it_was(house: Path) -> None:
+    queues = SqliteHouse(house / "data")
+    assert inspect(house / "data") is None
+    queue = await queues.open()
+    assert owner.look(house / "data").pid == os.getpid()
+    await released(queue)
+    told = inspect(house / "data")
+    assert told is not None
+    assert (told.waiting, told.running, told.oldest_at, told.due_at) == (1, 0, START, START)
+    [(state, detail)] = said(storage.look, settings_in(house), "queue")
+    assert (state, "late" in detail) == ("warning", True)
+    assert await queue.settle(ended(await claimed(queue), "delivered"), START)
+    await queues.close()
+    before = sorted(os.listdir(house / "data"))
+    assert owner.look(house / "data").state == "absent"
+    assert said(storage.look, settings_in(house), "queue") == [("ok", "0 jobs waiting, 0 running")]
+    assert sorted(os.listdir(house / "data")) == before, "a look made files"
+
+
+async def test_waiting_jobs_without_a_server_and_debts(house: Path) -> None:
+    queues = SqliteHouse(house / "data")
+    queue = await queues.open()
+    await failed(queue)
+    await accepted(queue, now=time.time())
+    await queues.close()
+    [(state, detail)] = said(storage.look, settings_in(house), "queue")
+    assert (state, "no server runs" in detail) == ("warning", True)
+    [(state, detail)] = said(storage.look, settings_in(house), "debts")
+    assert (state, "1 failure picture is still tried, 0 were given up" in detail) == ("warning", True)
+
+
+async def test_a_damaged_and_a_newer_queue_file(house: Path) -> None:
+    queues = SqliteHouse(house / "data")
+    await queues.open()
+    await queues.close()
+    path = house / "data" / FILE_NAME
+    db = connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    [(state, detail)] = said(storage.look, settings_in(house), "queue file")
+    assert (state, "schema 99" in detail) == ("fault", True)
+    path.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
+    assert [state for state, _ in said(storage.look, settings_in(house), "queue file")] == ["fault"]
+
+
+@pytest.mark.parametrize("version", [0, 3, 5])
+def test_another_programs_database_is_a_fault_as_it_is_at_a_start(house: Path, version: int) -> None:
+    db = connect(house / "data" / FILE_NAME)
+    db.execute(f"CREATE TABLE notes (text TEXT); PRAGMA user_version = {version}")
+    db.close()
+    (house / "data" / FILE_NAME).chmod(0o600)
+    [(state, detail)] = said(storage.look, settings_in(house), "queue file")
+    assert state == "fault"
+    assert ("a database of another program" if version == 0 else "is of no released version") in detail
+
+
+async def test_damage_where_no_count_would_meet_it(house: Path) -> None:
+    queues = SqliteHouse(house / "data")
+    queue = await queues.open()
+    await queue.note_placeholder(b"digest", 100, START)
+    await queues.close()
+    path = house / "data" / FILE_NAME
+    db = connect(path)
+    page = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'placeholder'").get
+    size = db.execute("PRAGMA page_size").get
+    db.close()
+    data = bytearray(path.read_bytes())
+    data[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(data)
+    assert [state for state, _ in said(storage.look, settings_in(house), "queue file")] == ["fault"]
+
+
+def test_limits(house: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few, many = (
+        msgspec.structs.replace(settings_in(house), pool=msgspec.structs.replace(settings_in(house).pool, workers=n))
+        for n in (1, 10_000)
+    )
+    assert [state for state, _ in said(machine.limits, few, "memory")] == ["ok"]
+    assert [state for state, _ in said(machine.limits, many, "memory")] == ["warning"]
+    assert (soft, hard) == resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert [state for state, _ in said(machine.limits, few, "open files")] == ["ok" if hard >= 4096 else "warning"]
+
+
+def test_control_groups(tmp_path: Path) -> None:
+    for place in ("", "memory"):
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / place / "memory.max").write_text("300000000\n")
+    assert set(machine.control_group_bytes(tmp_path)) == {300_000_000}
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory/memory.max").unlink()
+    assert list(machine.control_group_bytes(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "state", "words"), [(90, "ok", "ends 20"), (3, "warning", "ends 20"), (-1, "fault", "has expired")]
+)
+def test_the_servers_certificate(tmp_path: Path, days: int, state: str, words: str) -> None:
+    both = str(Authority(tmp_path).server_file("pictures.test", expires_in=timedelta(days=days)))
+    [found] = certificates.own(ApiConfig(tls_cert=both, tls_key=both))
+    assert (found.about, found.state, words in found.detail) == ("tls_cert", state, True)
+    assert list(certificates.own(ApiConfig())) == []
+
+
+def test_keys_by_tls_and_who_can_read_its_key(house: Path) -> None:
+    both = Authority(house).server_file("pictures.test")
+    flags = ("--tls-cert", str(both), "--tls-key", str(both), "--api-key-file", str(house / "keys"))
+    assert [state for state, _ in said(exposure.look, settings_in(house, *flags), "host")] == ["ok"]
+    both.chmod(0o644)
+    assert [state for state, _ in said(files.look, settings_in(house, *flags), "tls_key")] == ["fault"]
+    both.chmod(0o600)
+    assert said(files.look, settings_in(house, *flags), "tls_key") == []
+
+
+def test_a_proxy_has_to_guard(house: Path) -> None:
+    assert said(exposure.look, settings_in(house), "proxy") == []
+    found = said(exposure.look, settings_in(house, "--proxy", "http://me:secret@127.0.0.1:3128"), "proxy")
+    assert [state for state, _ in found] == ["warning"]
+    assert "secret" not in str(found)
+
+
+def test_certificates(tmp_path: Path) -> None:
+    assert [one.state for one in certificates.authorities("")] == ["ok"]
+    (tmp_path / "empty.pem").write_text("nothing\n")
+    assert [one.state for one in certificates.authorities(str(tmp_path / "empty.pem"))] == ["ok", "fault"]
+    assert [one.state for one in certificates.authorities(str(tmp_path / "absent.pem"))] == ["ok", "fault"]
+
+
+@pytest.mark.parametrize(
+    ("wall_ahead_s", "written_ahead_s", "state"), [(0.0, 0.0, "ok"), (-30.0, 0.0, "warning"), (0.0, 600.0, "warning")]
+)
+def test_the_clock(tmp_path: Path, wall_ahead_s: float, written_ahead_s: float, state: str) -> None:
+    (tmp_path / FILE_NAME).touch()
+    os.utime(tmp_path / FILE_NAME, (time.time() + written_ahead_s,) * 2)
+    found = machine.clock(time.time() + wall_ahead_s, time.monotonic(), tmp_path)
+    assert [one.state for one in found] == [state]
+
+
+def test_the_installation() -> None:
+    expected = {"python", "packages", "expat", "fast JPEG", "fontconfig", "fonts"}
+    assert {one.about for one in installation.look()} == expected
+    assert {one.state for one in installation.look()} <= {"ok", "warning"}
