@@ -24,6 +24,8 @@ class OutOfDescriptors(ImgserveError):
     classic_code: ClassVar[int | None] = 301
     status = 503
     is_retryable = True
+    charge = "none"
+    overdue_s = 3600.0  # as TransfersBusy
     title = "The server has no file descriptor left"
 
     def __init__(self) -> None:

@@ -34,10 +34,14 @@ credential in it) and the remedy (``hint``).
 
 import contextlib
 import errno
+import math
 import os
 import pwd
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
+
+# The count of a job that a failed attempt is charged to: the server's own trouble is charged to none.
+Charge = Literal["none", "attempt", "crash"]
 
 
 class ImgserveError(Exception):
@@ -46,6 +50,9 @@ class ImgserveError(Exception):
     ``code`` is stable and used in logs and metrics; ``classic_code`` is the number of the original protocol;
     ``status`` is the HTTP status of the native API; ``is_retryable``: time alone can heal it;
     ``retry_after_s``: how long that may take, if it is known.
+
+    ``charge``: the count that a failed attempt goes to; ``retry_delay_s``: the fixed pause before the next attempt, for
+    errors without back-off; ``overdue_s``: how long after the deadline such an error may still be followed by one.
     """
 
     code: ClassVar[str] = "internal"
@@ -53,6 +60,9 @@ class ImgserveError(Exception):
     status: ClassVar[int] = 500
     is_retryable: bool = False
     retry_after_s: float | None = None
+    charge: ClassVar[Charge] = "attempt"
+    retry_delay_s: ClassVar[float] = 1.0
+    overdue_s: ClassVar[float] = math.inf
     title: ClassVar[str] = "Something went wrong inside imgserve"
 
     def __init__(self, detail: str, hint: str = "") -> None:

@@ -16,8 +16,8 @@ from imgserve.blob import Blob
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.engine.placeholder import digest
 from imgserve.engine.render import Renderer
-from imgserve.errors import ImgserveError
-from imgserve.jobs.model import Charge, Claim, Intent, Output, OutputResult, Settlement
+from imgserve.errors import Charge, ImgserveError
+from imgserve.jobs.model import Claim, Intent, Output, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import Queue
 from imgserve.jobs.retry import FIRST_DELAY_S, Decision, Retry, decide

@@ -44,6 +44,7 @@ class WorkerDied(ImgserveError):
     classic_code: ClassVar[int | None] = 202
     status = 502
     is_retryable = True
+    charge = "crash"
     title = "The render worker died"
 
 
@@ -54,6 +55,7 @@ class NoWorker(ImgserveError):
     classic_code: ClassVar[int | None] = 301
     status = 503
     is_retryable = True
+    charge = "none"
     title = "No render worker can be had now"
 
 

@@ -20,6 +20,7 @@ from typing import Literal
 import msgspec
 
 from imgserve.blob import Fingerprint
+from imgserve.errors import Charge
 from imgserve.request.imageinfo import Facts
 from imgserve.request.job import FixedOutput
 from imgserve.request.source import Source
@@ -29,7 +30,6 @@ OutputStatus = Literal["queued", "placeholder", "delivered", "failed", "cancelle
 PlaceholderState = Literal["none", "pending", "written", "unknown", "refused"]
 WriteKind = Literal["placeholder", "final", "failed"]
 Debt = Literal["none", "owed", "paid", "given_up", "overtaken", "abandoned"]  # abandoned: cannot be read
-Charge = Literal["attempt", "crash", "none"]
 DebtOutcome = Literal["paid", "overtaken", "given_up"] | float  # a number: try again at that time
 ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
 

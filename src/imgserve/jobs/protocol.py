@@ -83,6 +83,7 @@ class StorageFailing(ImgserveError):
     classic_code: ClassVar[int | None] = 301
     status = 503
     is_retryable = True
+    charge = "none"
     title = "The queue cannot be written"
 
 

@@ -2,26 +2,17 @@
 
 Only faults that time can heal are tried again: 2*2^n seconds (n = failures so far) capped at 600, a fifth of jitter to
 either side, never beyond the deadline. A dead worker is charged to ``crashes``: the second death quarantines the job,
-the third ends it.
+the third ends it. Each error says its charge (``errors``).
 """
 
 import msgspec
 
-from imgserve.descriptors import OutOfDescriptors
-from imgserve.errors import ImgserveError
-from imgserve.imaging.faults import NoWorker, WorkerDied
-from imgserve.jobs.model import Charge
-from imgserve.jobs.protocol import StorageFailing
-from imgserve.transfer.faults import TransfersBusy
+from imgserve.errors import Charge, ImgserveError
 
 FIRST_DELAY_S = 2.0
 MAX_DELAY_S = 600.0
-OWN_TROUBLE_DELAY_S = 1.0
-CRASH_DELAY_S = 1.0
 JITTER = 0.2
 LONGEST_DELAY_S = MAX_DELAY_S * (1.0 + JITTER)
-# A job whose deadline passes while all transfer slots are taken still gets its attempt, within an hour.
-OVERDUE_S = 3600.0
 MAX_ATTEMPTS = 10
 MAX_CRASHES = 3
 
@@ -57,17 +48,15 @@ def decide(
     first_delay_s: float = FIRST_DELAY_S,
 ) -> Decision:
     """The step after ``error``, with ``left_s`` seconds to the job's deadline."""
-    if isinstance(error, WorkerDied):
-        if crashes + 1 >= MAX_CRASHES:
-            return Fail("poison", "crash")
-        return Retry(CRASH_DELAY_S, "crash")
-    if isinstance(error, (TransfersBusy, OutOfDescriptors)) and left_s <= -OVERDUE_S:
-        return Fail("deadline", "none")
-    if isinstance(error, (StorageFailing, NoWorker, TransfersBusy, OutOfDescriptors)):
-        return Retry(OWN_TROUBLE_DELAY_S, "none")
+    if error.charge == "crash" and crashes + 1 >= MAX_CRASHES:
+        return Fail("poison", "crash")
+    if error.charge != "attempt" and left_s <= -error.overdue_s:
+        return Fail("deadline", error.charge)
+    if error.charge != "attempt":
+        return Retry(error.retry_delay_s, error.charge)
     if not error.is_retryable:
         return Fail(error.code, "attempt")
-    delay = max(backoff(attempts, jitter, first_delay_s), getattr(error, "retry_after_s", None) or 0.0)
+    delay = max(backoff(attempts, jitter, first_delay_s), error.retry_after_s or 0.0)
     if attempts + 1 >= MAX_ATTEMPTS:
         return Fail(error.code, "attempt")
     if delay >= left_s:

@@ -11,21 +11,13 @@ import sys
 import threading
 from pathlib import Path
 
-import msgspec
-
-
-class Config(msgspec.Struct, frozen=True):
-    """``keep`` old files beside the one that is written; with 0 of them, or ``max_bytes`` 0, it grows without end."""
-
-    file: str = ""
-    max_bytes: int = 10_000_000
-    keep: int = 5
+from imgserve.telemetry.config import LogFileConfig
 
 
 class LogFile:
     """``write`` is for ``logs.start``; ``reopen`` after somebody else has renamed the file."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: LogFileConfig) -> None:
         """Raises OSError."""
         self._path = Path(config.file)
         self._keep = config.keep

@@ -25,9 +25,9 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.jobs.protocol import Config as QueueConfig
 from imgserve.request.limits import Limits
-from imgserve.server.logfile import Config as LogConfig
 from imgserve.settings.options import BY_NAME, BY_TARGET
 from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Given, gather, of_a_service
+from imgserve.telemetry.config import LogFileConfig as LogConfig
 from imgserve.telemetry.logs import Config as LogLinesConfig
 from imgserve.telemetry.tracing import Config as TracingConfig
 from imgserve.transfer.dispatch import Config as TransferConfig

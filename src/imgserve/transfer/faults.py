@@ -97,6 +97,9 @@ class TransfersBusy(TransferError):
     code = "transfers_busy"
     classic_code: ClassVar[int | None] = 301
     status = 503
+    charge = "none"
+    # A job whose deadline passes while all transfer slots are taken still gets its attempt, within an hour.
+    overdue_s = 3600.0
     title = "Too many transfers are under way"
 
     def __init__(self, detail: str, hint: str = "") -> None:

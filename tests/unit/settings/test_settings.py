@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from imgserve import failpoint
-from imgserve.server.logfile import Config as LogConfig
 from imgserve.settings import read
 from imgserve.settings.load import Settings, SettingsInvalid, add_flags, config_file, load
 from imgserve.settings.options import BY_NAME, BY_TARGET, CONFIG, OPTIONS, Option
+from imgserve.telemetry.config import LogFileConfig as LogConfig
 from tests.support.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
