@@ -1,4 +1,6 @@
-"""What the contract suites run over: the queue's over every engine, the transfers' over both kinds of event loop."""
+"""What the contract suites run over: the queue's over every engine, the transfers' over the server's event loop, and
+those that are about libcurl's sockets and timers over asyncio's own too.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,11 +13,17 @@ from imgserve.jobs.protocol import Queue
 from tests.support.queues import SqliteHouse
 
 ENGINES = {"sqlite": SqliteHouse}
+# The server runs on uvloop alone; `imgserve render` runs on asyncio's own loop, but transfers nothing but files. A loop
+# drives what these are about: libcurl's sockets and timers, whole fetches, and whole writes of every kind. All else
+# is done above that, or in threads (FTP, files), and is the same on both.
+ON_BOTH_LOOPS = ("test_multi.py", "test_fetch.py", "test_deliver.py")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    if item.path.parent.name == "transfer":  # libcurl's sockets and timers are driven by the loop
+    if item.path.parent.name == "transfer" and item.path.name in ON_BOTH_LOOPS:
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    if item.path.parent.name == "transfer":
+        return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 
 
