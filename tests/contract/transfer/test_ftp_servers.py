@@ -17,6 +17,7 @@ import pytest
 from examples.ftp_receiver import FtpReceiver
 
 from imgserve.blob import Blob
+from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.transfer.dispatch import Config, Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
@@ -153,20 +154,29 @@ async def test_a_dead_session_costs_no_source_and_no_deletion(
     assert ftp.connections == 3
 
 
-@pytest.mark.parametrize("verb", ["deliver", "fetch", "delete"])
-async def test_a_session_that_fell_silent_leaves_time_for_another(ftp: FtpReceiver, shelf: Path, verb: str) -> None:
-    transfers = Transfers(Config(allow_networks=LOOPBACK, source_timeout_s=5.0), Limits())
-    place = destination("ftp", ftp.url + "/a.png")
+async def test_sessions_that_fell_silent_leave_time_for_others(ftp: FtpReceiver, shelf: Path) -> None:
+    """One for each verb, all at once."""
+    transfers = Transfers(Config(allow_networks=LOOPBACK, source_timeout_s=5.0, max_per_host_ftp=3), Limits())
+    again, there, gone = (destination("ftp", f"{ftp.url}/{name}.png") for name in ("again", "there", "gone"))
+
+    async def deliver(*places: Destination) -> None:
+        quick = [write("placeholder", token, timeout_s=5.0) for token in range(len(places))]
+        await asyncio.gather(
+            *(transfers.deliver(place, Blob.of(PICTURE), one) for place, one in zip(places, quick, strict=True))
+        )
+
     kill_sessions = dying(ftp, say_nothing)
-    await transfers.deliver(place, Blob.of(PICTURE), write("placeholder", timeout_s=5.0))
+    await deliver(again, there, gone)
+    assert ftp.connections == 3
     kill_sessions()
-    if verb == "deliver":
-        await transfers.deliver(place, Blob.of(PICTURE), write("placeholder", timeout_s=5.0))
-    elif verb == "fetch":
-        assert (await transfers.open(source(place.url)).finish()).read() == PICTURE
-    else:
-        await transfers.delete(place, write("failed", timeout_s=5.0))
-    assert names(shelf) == ([] if verb == "delete" else ["a.png"])
+    fetched, *_ = await asyncio.gather(
+        transfers.open(source(there.url)).finish(),
+        deliver(again),
+        transfers.delete(gone, write("failed", timeout_s=5.0)),
+    )
+    assert fetched.read() == PICTURE
+    assert names(shelf) == ["again.png", "there.png"]
+    assert ftp.connections == 6
     await transfers.aclose()
 
 
