@@ -15,6 +15,7 @@ from imgserve.server import pidfile
 from tests.service.test_daemon import House
 from tests.support.daemon import Daemon, wait_until
 from tests.support.operating import Operator, command
+from tests.support.sizes import PATIENCE_S
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a namespace or become another user")
 
@@ -123,14 +124,29 @@ def test_the_dead_and_the_absent_are_told_as_json_too(tmp_path: Path) -> None:
     assert (told.returncode, json.loads(told.stdout)["status"]) == (3, "not_running")
 
 
+# A server that hangs answers no sooner in 5 s than in half a second.
+IMPATIENT = """
+import sys
+from imgserve.cli import owner
+from imgserve.cli.main import main
+
+owner.ANSWER_TIMEOUT_S = 0.5
+sys.exit(main())
+"""
+
+
 def test_a_server_that_hangs_is_told_and_killed(tmp_path: Path) -> None:
     with Daemon(tmp_path / "data") as server:
         os.kill(server.pid, signal.SIGSTOP)
-        told = Operator(server)("status")
-        assert told.returncode == 0
-        assert f"(pid {server.pid}) holds" in told.stdout.decode()
-        assert "does not answer" in told.stdout.decode()
-        assert Operator(server)("stop", "--kill").returncode == 0
+
+        def tell(*words: str) -> str:
+            line = [sys.executable, "-c", IMPATIENT, *words, "--data-dir", str(server.data_dir)]
+            return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout
+
+        told = tell("status")
+        assert f"(pid {server.pid}) holds" in told
+        assert "does not answer" in told
+        tell("stop", "--kill")
         assert server.wait() == -signal.SIGKILL
 
 
