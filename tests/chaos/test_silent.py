@@ -26,8 +26,8 @@ from tests.hostile.neighbours import Ends, Neighbour, Times, compare
 from tests.support.queues import new_job, output
 from tests.support.sizes import IS_FULL, Figures, sized
 
-JOBS = sized(600, 9_000)
-ROUND_S = sized(1.5, 75.0)  # the first writes to a silent host are given up after a minute
+JOBS = sized(300, 9_000)
+ROUND_S = sized(0.5, 75.0)  # the first writes to a silent host are given up after a minute
 ROUNDS = sized(1, 2)
 
 

@@ -14,8 +14,8 @@ from tests.chaos.test_workers import ready_workers
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
 from tests.support.sizes import Figures, sized
 
-DOCUMENTS = 20
-ROUNDS, ROUND_S = sized(1, 10), sized(1.5, 6.0)
+DOCUMENTS = sized(8, 20)
+ROUNDS, ROUND_S = sized(1, 10), sized(0.5, 6.0)
 WORKER_CPU_S = 0.5  # for each document: 0.2 s of parsing, and what comes before
 
 
