@@ -20,7 +20,7 @@ pytestmark = needs_faketime
 HOUR = 3600.0
 EVERY = list(itertools.product(("running", "killed", "stopped"), (5 * HOUR, -5 * HOUR, 73 * HOUR, -73 * HOUR)))
 CASES = EVERY if IS_FULL else [("running", -5 * HOUR)]
-SOON = {"retry_delay_s": 2, "keep_ended_s": 10**6}
+SOON = {"retry_delay_s": 1, "keep_ended_s": 10**6}
 
 
 @pytest.fixture

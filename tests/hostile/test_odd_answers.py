@@ -96,6 +96,7 @@ class Answers:
             peer.recv(65_536)
             peer.sendall(self.raw)
             peer.shutdown(socket.SHUT_WR)
+            peer.settimeout(0.1)  # a client that keeps the connection sends no more
             while peer.recv(65_536):
                 pass
 

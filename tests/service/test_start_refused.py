@@ -138,16 +138,16 @@ def a_directory(top: Path) -> Path:
     return top / "directory"
 
 
-@pytest.mark.parametrize(
-    ("setting", "make", "noun"),
-    [
-        ("data_dir", file_in_the_way, "the data directory"),
-        ("pid_file", file_in_the_way, "the pid file"),
-        ("log_file", file_in_the_way, "the log"),
-        ("pid_file", a_directory, "the pid file"),
-        ("log_file", a_directory, "the log"),
-    ],
+PLACES = (
+    ("data_dir", file_in_the_way, "the data directory"),
+    ("pid_file", file_in_the_way, "the pid file"),
+    ("log_file", file_in_the_way, "the log"),
+    ("log_file", a_directory, "the log"),
+    ("pid_file", a_directory, "the pid file"),
 )
+
+
+@pytest.mark.parametrize(("setting", "make", "noun"), sized(PLACES[::2], PLACES))
 def test_a_place_that_cannot_be_used_is_named_with_its_flag(
     tmp_path: Path, setting: str, make: Callable[[Path], Path], noun: str
 ) -> None:

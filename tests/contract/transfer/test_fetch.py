@@ -91,7 +91,6 @@ async def test_memory_is_given_back(base: str, transfers: Transfers) -> None:
 
 async def test_no_ring_of_references_keeps_a_picture(base: str, transfers: Transfers) -> None:
     """Else its memory would come back only when Python looks for rings."""
-    gc.collect()
     gc.disable()
     try:
         blob = await transfers.open(source(base + "/a.jpg")).finish()
