@@ -17,7 +17,6 @@ from tests.support.daemon import wait_until
 from tests.support.faketime import WallClock, needs_faketime
 from tests.support.operating import ask
 from tests.support.released import ADDRESS, DATA, KEPT, KEYS, Record, place, record_of, releases, write_keys
-from tests.support.sizes import sized
 
 pytestmark = needs_faketime
 ENDS = {"succeeded", "failed", "cancelled", "superseded"}
@@ -29,7 +28,7 @@ class Upgraded(NamedTuple):
     answers: dict[str, dict[str, object]]
 
 
-@pytest.fixture(scope="module", params=sized(releases()[:1], releases()))
+@pytest.fixture(scope="module", params=releases())
 def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     record = record_of(request.param)
     clock = WallClock(tmp_path_factory.mktemp("clock") / "now")
