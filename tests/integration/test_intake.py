@@ -8,17 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from imgserve.engine.callers import Caller
 from imgserve.engine.intake import Answer
 from imgserve.request.destination import parse_destination
 from imgserve.request.job import JobRequest, OutputRequest, RequestInvalid
 from imgserve.request.operations import Operation, Rasterize, Resize
+from imgserve.request.principal import Principal
 from imgserve.request.recipe import OutputOptions, Recipe
 from imgserve.request.source import parse_source
 from tests.support.plant import Plant, plant
 from tests.support.stalling import LONG_S, Receiver
 
-ANYBODY = Caller("@local", "local")
+ANYBODY = Principal("@local", "local")
 SMALL = Resize(width=8, height=8)
 
 

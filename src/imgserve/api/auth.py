@@ -10,8 +10,9 @@ from typing import Any
 
 from imgserve.api.keyfile import Key
 from imgserve.api.protected import NotAuthorised, Protected
-from imgserve.engine.callers import Caller
 from imgserve.errors import ImgserveError
+from imgserve.jobs import model
+from imgserve.request.principal import Principal
 
 Scope = dict[str, Any]  # ASGI's own shape
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -19,7 +20,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Deny = Callable[[ImgserveError, Scope, Receive, Send], Awaitable[None]]
 
-LOCAL = Caller("@local", "local")  # no key has such a name
+# No key has such names.
+LOCAL = Principal("@local", "local")
+OPERATOR = Principal(model.OPERATOR, "operator")
 OPEN_PATHS = frozenset({"/health"})
 
 
@@ -31,17 +34,17 @@ class Keys:
 
     def replace(self, keys: tuple[Key, ...]) -> None:
         self.known = keys
-        self._are_several = len({key.caller for key in keys}) > 1
+        self._are_several = len({key.principal for key in keys}) > 1
 
     def are_several(self) -> bool:
-        """Whether the keys are those of two callers or more."""
+        """Whether the keys are those of two principals or more."""
         return self._are_several
 
-    def owner(self, key: str) -> Caller | None:
+    def owner(self, key: str) -> Principal | None:
         """The owner of a key, or None. Takes as long for a wrong key as for a right one."""
         digest = hashlib.sha256(key.encode("latin-1")).digest()
         matches = [known for known in self.known for held in known.digests if hmac.compare_digest(digest, held)]
-        return Caller(matches[0].caller, matches[0].name, self._are_several) if matches else None
+        return Principal(matches[0].principal, matches[0].name, self._are_several) if matches else None
 
 
 class Guarded:
@@ -59,22 +62,22 @@ class Guarded:
         if scope["path"] not in OPEN_PATHS:
             headers = _joined(scope["headers"])
             try:
-                scope["caller"] = self._caller(scope, headers)
+                scope["principal"] = self._principal(scope, headers)
             except NotAuthorised as error:
                 await self._deny(error, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _caller(self, scope: Scope, headers: dict[str, str]) -> Caller:
+    def _principal(self, scope: Scope, headers: dict[str, str]) -> Principal:
         """Raises NotAuthorised."""
         if not self._keys.known:
             self._protected.check(scope, headers)
             return LOCAL
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        caller = self._keys.owner(key.strip())
-        if scheme.lower() != "bearer" or caller is None:
+        principal = self._keys.owner(key.strip())
+        if scheme.lower() != "bearer" or principal is None:
             raise NotAuthorised("a known API key is required", "send Authorization: Bearer KEY")
-        return caller
+        return principal
 
 
 def _joined(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:

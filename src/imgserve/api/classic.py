@@ -11,12 +11,12 @@ from imgserve import failpoint
 from imgserve.api.auth import Receive, Scope, Send
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals, told
-from imgserve.engine.callers import Caller
 from imgserve.engine.intake import Answer, Intake
 from imgserve.errors import ImgserveError
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.request.classic import ParseError, parse
 from imgserve.request.job import FixedOutput, JobRequest, RequestInvalid
+from imgserve.request.principal import Principal
 from imgserve.telemetry import logs, metrics, tracing
 
 PARSE_ERROR = b'{"msg":"request parse error"}'
@@ -55,13 +55,13 @@ class Classic:
         if self._intake.is_draining:
             await self._refuser.deny_unread(self._intake.draining(), scope, receive, send)
             return
-        caller: Caller = scope["caller"]
+        principal: Principal = scope["principal"]
         request: JobRequest | None = None
         try:
             body = await self._body(receive)
-            self._rates.take(caller)
+            self._rates.take(principal)
             request = parse(body)
-            answer = await self._intake.take_in(request, caller, good_reply, _traceparent(scope))
+            answer = await self._intake.take_in(request, principal, good_reply, _traceparent(scope))
         except BodyTooLarge:
             sentence = f"the body is longer than {self._max_body_bytes:,} bytes, expected a job"
             await self._refuser.cannot_parse(sentence, scope, send, 413, close=True)

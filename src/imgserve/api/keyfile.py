@@ -22,10 +22,10 @@ class KeyFileInvalid(ImgserveError):
 class Key(msgspec.Struct, frozen=True):
     """``digests`` (SHA-256) are those of the accepted texts; the key itself is not stored. ``name`` is for the log.
 
-    ``caller``: keys of one name are one caller's, the old one and the new.
+    ``principal``: keys of one name are one principal's, the old one and the new.
     """
 
-    caller: str
+    principal: str
     name: str
     digests: tuple[bytes, ...]
 
@@ -66,21 +66,21 @@ def _key(line: str, path: str, number: int) -> Key:
 
 
 def _check_owners(keys: Mapping[int, Key], path: str) -> None:
-    """A key of two callers would be the first one's, without a word. Raises KeyFileInvalid."""
+    """A key of two principals would be the first one's, without a word. Raises KeyFileInvalid."""
     lines_of: dict[bytes, list[int]] = {}
     for number, key in keys.items():
         for digest in key.digests:
             lines_of.setdefault(digest, []).append(number)
     for numbers in lines_of.values():
-        if len({keys[number].caller for number in numbers}) > 1:
+        if len({keys[number].principal for number in numbers}) > 1:
             raise KeyFileInvalid(f"{_lines(numbers)} of {path} hold the same key", "give each caller a key of its own")
 
 
 def _check_names(keys: Mapping[int, Key], path: str) -> None:
-    """Callers are told apart by their names: "Shop" and "shop" would share neither quota nor jobs. Raises likewise."""
+    """Names identify principals: "Shop" and "shop" would share neither quota nor jobs. Raises KeyFileInvalid."""
     lines_of: dict[str, dict[str, int]] = {}
     for number, key in keys.items():
-        lines_of.setdefault(key.caller.lower(), {}).setdefault(key.caller, number)
+        lines_of.setdefault(key.principal.lower(), {}).setdefault(key.principal, number)
     for numbers in lines_of.values():
         if len(numbers) > 1:
             names = " and ".join(f'"{name}"' for name in numbers)

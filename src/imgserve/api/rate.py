@@ -7,8 +7,8 @@ import math
 import time
 from collections.abc import Callable
 
-from imgserve.engine.callers import Caller
 from imgserve.errors import ImgserveError
+from imgserve.request.principal import Principal
 
 
 class RateLimited(ImgserveError):
@@ -27,12 +27,12 @@ class Rates:
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when there were so many
 
-    def take(self, caller: Caller) -> None:
+    def take(self, principal: Principal) -> None:
         """Raises RateLimited."""
         if not self._per_minute:
             return
         now, per_second = self._clock(), self._per_minute / 60
-        had, then = self._buckets.get(caller.id, (float(self._burst), now))
+        had, then = self._buckets.get(principal.id, (float(self._burst), now))
         tokens = min(had + (now - then) * per_second, float(self._burst))
         if tokens < 1:
             wait_s = math.ceil((1 - tokens) / per_second)
@@ -41,4 +41,4 @@ class Rates:
             )
             error.retry_after_s = wait_s
             raise error
-        self._buckets[caller.id] = (tokens - 1, now)
+        self._buckets[principal.id] = (tokens - 1, now)

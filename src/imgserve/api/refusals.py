@@ -10,11 +10,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from imgserve.engine.callers import Caller
 from imgserve.errors import ImgserveError
 from imgserve.jobs.views import MAX_REFUSALS, Refusal, posted_place
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import JobRequest
+from imgserve.request.principal import Principal
 from imgserve.telemetry import logs
 
 MOST_TEXT = 500
@@ -39,7 +39,7 @@ class Refusals:
     def of(
         self, scope: dict[str, Any], code: str, detail: str, number: int | None, request: JobRequest | None = None
     ) -> Refusal:
-        caller: Caller | None = scope.get("caller")
+        principal: Principal | None = scope.get("principal")
         hosts = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
         client = scope.get("client")
         return Refusal(
@@ -49,7 +49,7 @@ class Refusals:
             detail=detail[:MOST_TEXT],
             client=client[0] if client else "",
             host=hosts[0][:MOST_TEXT] if hosts else "",
-            caller=caller.name if caller else "",
+            caller=principal.name if principal else "",
             source=posted_place(request.source.url) if request else "",
             destinations=_places(request) if request else (),
         )

@@ -11,24 +11,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Self
 
-import msgspec
-
 from imgserve.engine.shares import Part, Parts, Shares
 from imgserve.jobs.protocol import ShareFull
+from imgserve.request.principal import Principal
 
 # A full share is believed to be full for so long: a probe for each job that is refused would cost more than the jobs.
 FULL_FOR_S = 0.25
-
-
-class Caller(msgspec.Struct, frozen=True):
-    """``id`` identifies the caller; ``name`` is for the log and holds no part of a key.
-
-    ``is_sharing``: others may ask too, so it must leave them room.
-    """
-
-    id: str
-    name: str
-    is_sharing: bool = False
 
 
 class Turn:
@@ -94,25 +82,25 @@ class Sharing:
         self._full: dict[str, tuple[ShareFull, float]] = {}
         self._clock = clock
 
-    def turn(self, caller: Caller, source: str = "", destinations: Iterable[str] = ()) -> Turn:
+    def turn(self, principal: Principal, source: str = "", destinations: Iterable[str] = ()) -> Turn:
         """Hosts are named as ``peer`` names them."""
         from_host = (Part(f"from {source}", *self._of_source, "for pictures of this host"),) if source else ()
         parts = (
-            *((Part(f"of {caller.id}", *self._of_caller, "of this caller"),) if caller.is_sharing else ()),
+            *((Part(f"of {principal.id}", *self._of_caller, "of this caller"),) if principal.is_sharing else ()),
             *(Part(f"to {peer}", *self._of_destination, "for results to this host") for peer in destinations),
             *from_host,
         )
-        return Turn(self._shares, self._all, parts, from_host, lambda: self._check(caller))
+        return Turn(self._shares, self._all, parts, from_host, lambda: self._check(principal))
 
-    def _check(self, caller: Caller) -> None:
+    def _check(self, principal: Principal) -> None:
         """Raises ShareFull."""
-        told = self._full.get(caller.id)
+        told = self._full.get(principal.id)
         if told is not None and self._clock() < told[1]:
             raise ShareFull(told[0].detail, told[0].hint, told[0].part, told[0].retry_after_s)
 
-    def is_full(self, error: ShareFull, caller: Caller) -> None:
+    def is_full(self, error: ShareFull, principal: Principal) -> None:
         """The queue has refused this caller's job."""
-        self._full[caller.id] = (error, self._clock() + FULL_FOR_S)
+        self._full[principal.id] = (error, self._clock() + FULL_FOR_S)
 
 
 def _sizes(turns: float, waiting: float) -> tuple[int, int]:

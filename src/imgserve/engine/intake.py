@@ -15,7 +15,7 @@ import msgspec
 from imgserve import failpoint
 from imgserve.blob import Fingerprint
 from imgserve.engine.admission import Crowd
-from imgserve.engine.callers import Caller, Sharing
+from imgserve.engine.callers import Sharing
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.probe import facts_of
@@ -29,6 +29,7 @@ from imgserve.request import tags
 from imgserve.request.imageinfo import Facts
 from imgserve.request.job import FixedOutput, JobRequest, check_shape
 from imgserve.request.limits import Limits
+from imgserve.request.principal import Principal
 from imgserve.request.recipe import DEFAULT_QUALITY, MEDIA_TYPE, Format
 from imgserve.telemetry import logs, metrics, tracing
 from imgserve.telemetry.stage import stage
@@ -113,7 +114,7 @@ class Intake:
         self._storage = PatientStorage(queue, config.storage_timeout_s, clock)
         self.is_draining = False
 
-    async def take_in(self, request: JobRequest, caller: Caller, reply: Reply, traceparent: str = "") -> Answer:
+    async def take_in(self, request: JobRequest, principal: Principal, reply: Reply, traceparent: str = "") -> Answer:
         """``reply`` makes the answer's body from the outputs as fixed; ``traceparent`` is the caller's, if it traces.
 
         Raises faults with a classic code.
@@ -121,7 +122,7 @@ class Intake:
         if self.is_draining:
             raise self.draining()
         self._crowd.check(len(self._under_way) - self._config.max_at_once, self._clock())
-        task = asyncio.create_task(self._traced(request, caller, reply, traceparent))
+        task = asyncio.create_task(self._traced(request, principal, reply, traceparent))
         self._under_way[task] = answer = asyncio.shield(task)
         task.add_done_callback(self._ended)
         try:
@@ -162,36 +163,36 @@ class Intake:
         if not task.cancelled():
             task.exception()  # the caller may have hung up; then nobody else asks
 
-    async def _traced(self, request: JobRequest, caller: Caller, reply: Reply, traceparent: str) -> Answer:
+    async def _traced(self, request: JobRequest, principal: Principal, reply: Reply, traceparent: str) -> Answer:
         job_id = self._new_id()
         logs.job.set(job_id)
         try:
             with stage("intake", parent=traceparent, is_outer=True):
-                return await self._take_in(job_id, request, caller, reply)
+                return await self._take_in(job_id, request, principal, reply)
         except ImgserveError as error:
             raise error.as_value() from None  # a kept error must not keep the source
 
-    async def _take_in(self, job_id: str, request: JobRequest, caller: Caller, reply: Reply) -> Answer:
+    async def _take_in(self, job_id: str, request: JobRequest, principal: Principal, reply: Reply) -> Answer:
         came_at = time.perf_counter()
         check_shape(request)
         places = [output.destination.fill(tags.EXAMPLE) for output in request.outputs]
         peers = {place.peer for place in places if place.kind != "file"}
-        async with self._sharing.turn(caller, request.source.peer, peers) as turn:
+        async with self._sharing.turn(principal, request.source.peer, peers) as turn:
             self._resolver.check(request.source, places)
             fetch = self._transfers.open(request.source)
             is_kept = False
             try:
                 with stage("probe"):
-                    facts = await facts_of(fetch, request, self._pool, caller.id)
+                    facts = await facts_of(fetch, request, self._pool, principal.id)
                 turn.source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._resolver.resolve(request, facts)
-                job = self._new_job(job_id, request, caller, facts, outputs, reply(outputs))
-                entry = await self._enqueue(job, caller)
+                job = self._new_job(job_id, request, principal, facts, outputs, reply(outputs))
+                entry = await self._enqueue(job, principal)
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
                     return _answer_again(entry)
-                states = await self._put_placeholders(entry, outputs, caller.id)
+                states = await self._put_placeholders(entry, outputs, principal.id)
                 if states:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
                 self._begun.keep(str(entry.number), fetch, fetch.reserved_bytes, _places(outputs))
@@ -202,29 +203,29 @@ class Intake:
                 if not is_kept:
                     fetch.cancel()
         metrics.accepted()
-        logs.event("accepted", number=entry.number, caller=caller.name, ms=(time.perf_counter() - came_at) * 1000)
+        logs.event("accepted", number=entry.number, caller=principal.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(job.reply, entry.id, entry.number)
 
     def _new_job(
         self,
         id_: str,
         request: JobRequest,
-        caller: Caller,
+        principal: Principal,
         facts: Facts,
         outputs: tuple[FixedOutput, ...],
         reply: bytes,
     ) -> NewJob:
         return NewJob(
-            id=id_, digest=_digest(caller.id, request), reply=reply, source=request.source, facts=facts,
-            outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(), caller=caller.id,
-            is_sharing=caller.is_sharing,
+            id=id_, digest=_digest(principal.id, request), reply=reply, source=request.source, facts=facts,
+            outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(), caller=principal.id,
+            is_sharing=principal.is_sharing,
         )  # fmt: skip
 
-    async def _enqueue(self, job: NewJob, caller: Caller) -> Accepted | Adopted:
+    async def _enqueue(self, job: NewJob, principal: Principal) -> Accepted | Adopted:
         try:
             return await self._storage.enqueue(job)
         except ShareFull as error:
-            self._sharing.is_full(error, caller)
+            self._sharing.is_full(error, principal)
             raise
         except QueueFull as error:
             self._crowd.is_full(error, self._clock())
@@ -284,6 +285,6 @@ def _answer_again(entry: Adopted) -> Answer:
     return Answer(entry.reply, entry.id, entry.number)
 
 
-def _digest(caller: str, request: JobRequest) -> bytes:
-    """Names caller and parsed request, so that a repeated POST finds the job whose answer was lost."""
-    return hashlib.blake2b(msgspec.json.encode((caller, request)), digest_size=16).digest()
+def _digest(principal: str, request: JobRequest) -> bytes:
+    """Names principal and parsed request, so that a repeated POST finds the job whose answer was lost."""
+    return hashlib.blake2b(msgspec.json.encode((principal, request)), digest_size=16).digest()

@@ -48,7 +48,7 @@ def test_a_key_of_two_callers_is_refused(tmp_path: Path, lines: tuple[str, ...],
     ],
 )
 def test_one_callers_keys_may_be_several(tmp_path: Path, lines: tuple[str, ...], callers: int) -> None:
-    assert len({key.caller for key in read_keys(written(tmp_path, *lines))}) == callers
+    assert len({key.principal for key in read_keys(written(tmp_path, *lines))}) == callers
 
 
 def test_names_that_differ_by_case_only_are_refused(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 import pytest
 
 from imgserve.api.rate import RateLimited, Rates
-from imgserve.engine.callers import Caller
+from imgserve.request.principal import Principal
 
-ONE, OTHER = Caller("one", "one"), Caller("other", "other")
+ONE, OTHER = Principal("one", "one"), Principal("other", "other")
 
 
 class Clock:
@@ -15,11 +15,11 @@ class Clock:
         return self.now
 
 
-def taken(rates: Rates, caller: Caller = ONE) -> int:
+def taken(rates: Rates, principal: Principal = ONE) -> int:
     """How many requests are let through now."""
     for count in range(1000):
         try:
-            rates.take(caller)
+            rates.take(principal)
         except RateLimited:
             return count
     return 1000

@@ -6,24 +6,27 @@ from contextlib import AsyncExitStack
 import pytest
 
 from imgserve.engine.admission import IntakeFull
-from imgserve.engine.callers import FULL_FOR_S, Caller, Sharing, Turn
+from imgserve.engine.callers import FULL_FOR_S, Sharing, Turn
 from imgserve.jobs.protocol import ShareFull
+from imgserve.request.principal import Principal
 
-FLOOD, CALM = Caller("flood", "flood", is_sharing=True), Caller("calm", "calm", is_sharing=True)
-ALONE = Caller("@local", "local")
+FLOOD, CALM = Principal("flood", "flood", is_sharing=True), Principal("calm", "calm", is_sharing=True)
+ALONE = Principal("@local", "local")
 
 
 async def held(
-    sharing: Sharing, caller: Caller, stack: AsyncExitStack, source: str = "", destination: str = ""
+    sharing: Sharing, principal: Principal, stack: AsyncExitStack, source: str = "", destination: str = ""
 ) -> bool:
     """Whether a turn is to be had at once."""
-    return await _turn(sharing, caller, stack, source, destination) is not None
+    return await _turn(sharing, principal, stack, source, destination) is not None
 
 
-async def _turn(sharing: Sharing, caller: Caller, stack: AsyncExitStack, source: str, destination: str) -> Turn | None:
+async def _turn(
+    sharing: Sharing, principal: Principal, stack: AsyncExitStack, source: str, destination: str
+) -> Turn | None:
     try:
         async with asyncio.timeout(0.01):
-            return await stack.enter_async_context(sharing.turn(caller, source, {destination} - {""}))
+            return await stack.enter_async_context(sharing.turn(principal, source, {destination} - {""}))
     except TimeoutError:
         return None
 
@@ -31,8 +34,8 @@ async def _turn(sharing: Sharing, caller: Caller, stack: AsyncExitStack, source:
 async def test_one_has_its_part_of_the_turns() -> None:
     sharing = Sharing(4, 100, 0.5, 1)
     async with AsyncExitStack() as stack:
-        assert [await held(sharing, caller, stack) for caller in (FLOOD, FLOOD, FLOOD)] == [True, True, False]
-        assert [await held(sharing, caller, stack) for caller in (CALM, CALM, CALM)] == [True, True, False]
+        assert [await held(sharing, principal, stack) for principal in (FLOOD, FLOOD, FLOOD)] == [True, True, False]
+        assert [await held(sharing, principal, stack) for principal in (CALM, CALM, CALM)] == [True, True, False]
 
 
 async def test_who_is_alone_has_them_all() -> None:

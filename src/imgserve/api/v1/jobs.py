@@ -10,19 +10,17 @@ from litestar.background_tasks import BackgroundTask
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
 
+from imgserve.api.auth import OPERATOR
 from imgserve.api.classic import good_reply
 from imgserve.api.problems import BodyNoJob
 from imgserve.api.refusals import Refusals, told
-from imgserve.engine.callers import Caller
 from imgserve.engine.intake import Intake
 from imgserve.engine.operator import Desk
 from imgserve.errors import ImgserveError
-from imgserve.jobs.model import OPERATOR, JobStatus
+from imgserve.jobs.model import JobStatus
 from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, JobView, RefusalPage
 from imgserve.request.classic import ParseError, parse
 from imgserve.request.faults import RequestInvalid
-
-OPERATOR_CALLER = Caller(OPERATOR, "operator")
 
 
 def job_handlers(intake: Intake, desk: Desk, refusals: Refusals) -> list[HTTPRouteHandler]:
@@ -67,10 +65,10 @@ def _submit(intake: Intake, desk: Desk, refusals: Refusals) -> HTTPRouteHandler:
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
         try:
-            answer = await intake.take_in(checked, OPERATOR_CALLER, good_reply)
+            answer = await intake.take_in(checked, OPERATOR, good_reply)
         except ImgserveError as error:
             number = error.number if isinstance(error, RequestInvalid) else error.classic_code
-            refusals.note(refusals.of({"caller": OPERATOR_CALLER}, error.code, told(error), number, checked))
+            refusals.note(refusals.of({"principal": OPERATOR}, error.code, told(error), number, checked))
             raise
         return Response(
             await desk.job(answer.id),

@@ -1,0 +1,14 @@
+"""The principal of a request: a key's owner, this machine's programs, or the operator. ``api/auth`` identifies it."""
+
+import msgspec
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """``id`` identifies the principal; ``name`` is for the log and holds no part of a key.
+
+    ``is_sharing``: others may ask too, so it must leave them room.
+    """
+
+    id: str
+    name: str
+    is_sharing: bool = False
