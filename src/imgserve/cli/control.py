@@ -1,13 +1,9 @@
-"""Calls to the running server over ``control.sock`` in its data directory. For the commands and ``owner``.
-
-The data directory is named by a descriptor, for its path may be longer than a socket's address holds (107 bytes).
-"""
+"""Calls to the running server over ``control.sock`` in its data directory. For the commands and ``owner``."""
 
 import contextlib
 import http.client
 import os
 import socket
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,13 +11,12 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from imgserve.api.control_socket import address_in, peer_of
 from imgserve.errors import ImgserveError
 
 T = TypeVar("T")
 
-SOCKET_NAME = "control.sock"
 TIMEOUT_S = 60.0
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 Params = Mapping[str, str | int | float | Sequence[str]]
 
 
@@ -70,18 +65,10 @@ class _Connection(http.client.HTTPConnection):
         self._data_dir = data_dir
 
     def connect(self) -> None:
-        directory = os.open(self._data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(f"/proc/self/fd/{directory}/{SOCKET_NAME}")
-        finally:
-            os.close(directory)
-
-    def peer_pid(self) -> int:
-        credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid: int = _CREDENTIALS.unpack(credentials)[0]
-        return pid
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        with address_in(self._data_dir) as address:
+            self.sock.connect(address)
 
 
 class Client:
@@ -100,7 +87,7 @@ class Client:
         connection = _Connection(self._data_dir, self._timeout_s)
         with contextlib.suppress(OSError), contextlib.closing(connection):
             connection.connect()
-            return connection.peer_pid()
+            return peer_of(connection.sock).pid
         return 0
 
     def get(self, path: str, answer: type[T], params: Params | None = None) -> T:
@@ -116,7 +103,7 @@ class Client:
         connection = _Connection(self._data_dir, self._timeout_s)
         try:
             connection.connect()
-            self.peer_pid = connection.peer_pid()
+            self.peer_pid = peer_of(connection.sock).pid
             connection.request(method, target, body)
             response = connection.getresponse()
             status, data = response.status, response.read()

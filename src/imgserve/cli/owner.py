@@ -12,46 +12,10 @@ from typing import Literal
 
 import msgspec
 
-from imgserve.cli.control import SOCKET_NAME, Client, NoServer, NotAllowed, Refused, Silent
+from imgserve.api.control_socket import SOCKET_NAME, ServerView
+from imgserve.cli.control import Client, NoServer, NotAllowed, Refused, Silent
 
 ANSWER_TIMEOUT_S = 5.0
-StartedAs = Literal["daemon", "systemd", "container", "foreground"]
-
-
-class Queue(msgspec.Struct, frozen=True):
-    accepting: int
-    queued: int
-    running: int
-    placeholders_left: int
-
-
-class StateSeen(msgspec.Struct, frozen=True):
-    name: str
-    severity: str
-    detail: str
-    hint: str
-
-
-class Lane(msgspec.Struct, frozen=True):
-    lane: str
-    idle: int
-    busy: int
-    missing: int
-
-
-class Server(msgspec.Struct, frozen=True):
-    """The fields of ``GET /v1/server`` that commands use. The defaults are for a server older than the command."""
-
-    address: str
-    status: str
-    uptime_s: float
-    sandbox: str
-    queue: Queue | None
-    workers: tuple[int, ...]
-    states: tuple[StateSeen, ...] = ()
-    lanes: tuple[Lane, ...] = ()
-    started_as: StartedAs = "daemon"
-    drain_s: float = 30.0
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -64,7 +28,7 @@ class Owner(msgspec.Struct, frozen=True):
 
     state: Literal["running", "silent", "starting", "dead", "absent"]
     pid: int = 0
-    server: Server | None = None
+    server: ServerView | None = None
     raw: bytes = b""
 
 
@@ -81,7 +45,7 @@ def look(data_dir: Path) -> Owner:
         if _is_locked(data_dir / "lock"):
             return Owner("starting", _holder(data_dir / "lock"))
         return Owner("dead" if (data_dir / SOCKET_NAME).exists() else "absent")
-    return Owner("running", client.peer_pid, msgspec.json.decode(raw, type=Server), raw)
+    return Owner("running", client.peer_pid, msgspec.json.decode(raw, type=ServerView), raw)
 
 
 def pid_of(data_dir: Path) -> int:

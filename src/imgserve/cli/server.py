@@ -10,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 
+from imgserve.api.control_socket import LaneView, ServerView
 from imgserve.cli import owner
 from imgserve.cli.control import NotAllowed
 from imgserve.cli.output import complain, say
-from imgserve.cli.owner import Lane, Owner, Server
+from imgserve.cli.owner import Owner
 from imgserve.errors import ImgserveError, using
 from imgserve.server import pidfile
 from imgserve.server.pidfile import AlreadyRunning
@@ -163,7 +164,7 @@ def _ends(descriptor: int, timeout_s: float) -> bool:
     return bool(poll.poll(timeout_s * 1000))
 
 
-def _keeper(seen: Owner, server: Server, verb: str) -> tuple[str, str]:
+def _keeper(seen: Owner, server: ServerView, verb: str) -> tuple[str, str]:
     """The supervisor of the server, and its command for ``verb``; both are empty for a server of ``imgserve start``."""
     if server.started_as == "daemon":
         return "", ""
@@ -207,7 +208,7 @@ def _tell_absent(absent: Absent, *, is_json: bool) -> None:
     say(sentence[absent.status])
 
 
-def _tell(seen: Owner, server: Server) -> None:
+def _tell(seen: Owner, server: ServerView) -> None:
     who, _ = _keeper(seen, server, "stop")
     say(f"pid      {seen.pid or 'hidden, as in a container'}")
     say(f"address  {server.address}")
@@ -224,7 +225,7 @@ def _tell(seen: Owner, server: Server) -> None:
     say(f"queue    {server.queue.accepting + server.queue.queued} waiting, {server.queue.running} running{left}")
 
 
-def _workers(server: Server) -> str:
+def _workers(server: ServerView) -> str:
     lanes = {lane.lane: lane for lane in server.lanes}
     if "render" not in lanes:
         return str(len(server.workers))
@@ -233,5 +234,5 @@ def _workers(server: Server) -> str:
     return f"{_there(lanes['render'])} render (+{more})" + (f", {missing} missing" if missing else "")
 
 
-def _there(lane: Lane) -> int:
+def _there(lane: LaneView) -> int:
     return lane.idle + lane.busy

@@ -20,6 +20,7 @@ import uvloop
 from imgserve import descriptors, failpoint
 from imgserve.api import app, control
 from imgserve.api.auth import Keys
+from imgserve.api.control_socket import StartedAs
 from imgserve.api.http import listener
 from imgserve.api.http.connection import TimedProtocol
 from imgserve.api.http.seats import Seats
@@ -27,7 +28,7 @@ from imgserve.api.http.tls import Certificate, CertificateInvalid
 from imgserve.api.keyfile import KeyFileInvalid, read_keys
 from imgserve.api.protected import Protected
 from imgserve.api.refusals import Refusals
-from imgserve.api.v1.info import Itself, StartedAs, server_handler
+from imgserve.api.v1.info import Itself, server_handler
 from imgserve.api.v1.jobs import job_handlers
 from imgserve.blob import Blob
 from imgserve.clock import Clock

@@ -18,8 +18,8 @@ from typing import TextIO
 
 import msgspec
 
+from imgserve.api.control_socket import StartedAs
 from imgserve.api.http.listener import listen
-from imgserve.api.v1.info import StartedAs
 from imgserve.errors import ImgserveError, sentence_of, using
 from imgserve.jobs.sqlite.breakage import storage_failing
 from imgserve.server import build, lifecycle, logfile, readiness

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.cli.control import SOCKET_NAME, Client, Refused, job_path
+from imgserve.api.control_socket import SOCKET_NAME
+from imgserve.cli.control import Client, Refused, job_path
 from imgserve.jobs.views import JobView
 
 

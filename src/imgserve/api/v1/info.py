@@ -4,69 +4,19 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from datetime import datetime
 from importlib.metadata import version
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
+from imgserve.api.control_socket import LaneView, QueueView, ServerView, StartedAs, StateView
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.protocol import Counts, Queue, StorageFailing
 from imgserve.jobs.views import as_time
 from imgserve.telemetry.states import States, status_of
 
-# What supervises the server: nothing but itself, systemd (or another program with its protocol), a container whose
-# first process it is, or the program that started it in the foreground.
-StartedAs = Literal["daemon", "systemd", "container", "foreground"]
 QUEUE_TIMEOUT_S = 2.0
-
-
-class QueueView(msgspec.Struct, frozen=True):
-    """Jobs that are not over; ``oldest_at``: when the oldest of them came in. And the placeholders of failed ones."""
-
-    accepting: int
-    queued: int
-    running: int
-    placeholders_left: int
-    oldest_at: datetime | None
-
-
-class LaneView(msgspec.Struct, frozen=True):
-    lane: str
-    idle: int
-    busy: int
-    missing: int
-
-
-class StateView(msgspec.Struct, frozen=True):
-    name: str
-    severity: str
-    detail: str
-    hint: str
-
-
-class ServerView(msgspec.Struct, frozen=True):
-    """``address``: the URL of the door for clients; ``workers``: process ids, intake and spare included.
-
-    ``drain_s``: how long it lets jobs finish when it is stopped. ``status``: the most severe of the ``states``, or
-    ``ok``. ``queue`` is null when it cannot be read.
-    """
-
-    version: str
-    pid: int
-    status: str
-    states: tuple[StateView, ...]
-    address: str
-    data_dir: str
-    uptime_s: float
-    queue: QueueView | None
-    workers: tuple[int, ...]
-    lanes: tuple[LaneView, ...]
-    sandbox: str
-    started_as: StartedAs
-    drain_s: float
 
 
 class Itself(NamedTuple):

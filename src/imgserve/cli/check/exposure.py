@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
+from imgserve.api.control_socket import SOCKET_NAME
 from imgserve.cli.check.finding import Finding, fault, ok, warning
-from imgserve.cli.control import SOCKET_NAME
 from imgserve.errors import user_name
 from imgserve.settings.load import Settings
 from imgserve.transfer.guard import Network, literal_address, parse_network

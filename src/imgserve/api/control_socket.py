@@ -1,0 +1,92 @@
+"""The control socket as both of its ends know it: its address, the process at the other end, ``GET /v1/server``.
+
+Imported by ``control`` and ``v1/info`` in the server and by the commands, so it loads no web framework.
+"""
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+SOCKET_NAME = "control.sock"
+_CREDENTIALS = struct.Struct("3i")  # unix(7), SO_PEERCRED
+
+# What supervises the server: nothing but itself, systemd (or another program with its protocol), a container whose
+# first process it is, or the program that started it in the foreground.
+StartedAs = Literal["daemon", "systemd", "container", "foreground"]
+
+
+class Peer(NamedTuple):
+    """A process as the kernel names it. ``pid`` 0: it has no number in this namespace, as one in a container."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class QueueView(msgspec.Struct, frozen=True):
+    """Jobs that are not over; ``oldest_at``: when the oldest of them came in. And the placeholders of failed ones."""
+
+    accepting: int
+    queued: int
+    running: int
+    placeholders_left: int
+    oldest_at: datetime | None = None
+
+
+class LaneView(msgspec.Struct, frozen=True):
+    lane: str
+    idle: int
+    busy: int
+    missing: int
+
+
+class StateView(msgspec.Struct, frozen=True):
+    name: str
+    severity: str
+    detail: str
+    hint: str
+
+
+class ServerView(msgspec.Struct, frozen=True, kw_only=True):
+    """``address``: the URL for clients; ``workers``: process ids, intake and spare included.
+
+    ``drain_s``: how long it lets jobs finish when it is stopped. ``status``: the most severe of the ``states``, or
+    ``ok``. ``queue`` is null when it cannot be read. The defaults are for a server older than the command that asks.
+    """
+
+    version: str = ""
+    pid: int = 0
+    status: str
+    states: tuple[StateView, ...] = ()
+    address: str
+    data_dir: str = ""
+    uptime_s: float
+    queue: QueueView | None
+    workers: tuple[int, ...]
+    lanes: tuple[LaneView, ...] = ()
+    sandbox: str
+    started_as: StartedAs = "daemon"
+    drain_s: float = 30.0
+
+
+@contextlib.contextmanager
+def address_in(data_dir: Path) -> Iterator[str]:
+    """The socket's path by a descriptor of its directory, which is open inside: it is always short enough for an
+    address (107 bytes), and stays right when the directory is renamed. Raises OSError.
+    """
+    directory = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{SOCKET_NAME}"
+    finally:
+        os.close(directory)
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    return Peer(*_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)))
