@@ -148,6 +148,17 @@ async def test_one_that_does_not_answer_is_done_without(pool: Pool, monkeypatch:
     assert parents(pool) == {os.getpid()}
 
 
+async def test_one_that_has_been_replaced_is_waited_for_at_the_end(pool: Pool) -> None:
+    begun = pool._stock.starter
+    ended = begun._template
+    assert ended is not None
+    ended.close()
+    assert begun._is_due()
+    assert begun._template is None
+    await pool.aclose()
+    assert ended.is_reaped
+
+
 @needs_gdb
 async def test_one_with_a_second_thread_does_not_fork(pool: Pool) -> None:
     """A child would wait for ever for what the other thread holds."""

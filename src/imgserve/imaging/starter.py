@@ -40,6 +40,7 @@ class Starter:
         self._lock = asyncio.Lock()
         self._template: Template | None = None
         self._old: set[Template] = set()
+        self._unreaped: set[Template] = set()
         self._parents: dict[Child, Template] = {}
         self._is_worn = False
         self._started_at = 0.0
@@ -78,10 +79,9 @@ class Starter:
 
     async def aclose(self) -> None:
         """After all workers have ended."""
-        templates = {*self._old, *([self._template] if self._template is not None else [])}
-        for template in templates:
+        for template in self._unreaped:
             template.close()
-        for template in templates:
+        for template in self._unreaped:
             await template.reaped()
 
     async def _current(self) -> Template | None:
@@ -94,6 +94,7 @@ class Starter:
             logs.event("template_cannot_start", level=logs.ERROR, detail=str(error))
             self._done_without()
             return None
+        self._unreaped = {template for template in self._unreaped if not template.is_reaped} | {fresh}
         old, self._template = self._template, fresh
         self._is_worn, self._started_at, self.is_forking = False, self._clock(), True
         if old is not None and old.is_alive:

@@ -64,6 +64,10 @@ class Template:
         except TimeoutError:
             raise TemplateFailed("it does not get ready") from None
 
+    @property
+    def is_reaped(self) -> bool:
+        return self._reaped.done()
+
     async def reaped(self) -> None:
         """Wait until the process is gone and its entry in the process table too."""
         await asyncio.shield(self._reaped)
