@@ -58,6 +58,7 @@ class FtpReceiver:
             owner = receiver
             may_rename_over = rename_over
             authorizer = DummyAuthorizer()
+            auth_failed_timeout = 0  # no need here to slow down guessers
 
         if not knows_rnfr:
             Handler.proto_cmds = {name: how for name, how in FTPHandler.proto_cmds.items() if name != "RNFR"}

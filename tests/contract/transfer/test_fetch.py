@@ -5,8 +5,8 @@ import gc
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -54,24 +54,27 @@ def http(tmp_path: Path) -> Iterator[HttpReceiver]:
         yield receiver
 
 
+@pytest.fixture
+def serve(
+    http: HttpReceiver, authority: Authority, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """Starts what serves the pictures by a scheme; returns the URL of their directory."""
+    with ExitStack() as running:
+
+        def started(scheme: str) -> str:
+            if scheme in TLS:
+                work, pem = tmp_path_factory.mktemp("vsftpd"), authority.server_file("127.0.0.1")
+                return running.enter_context(Vsftpd(tmp_path, work, tls=TLS[scheme], certificate=pem)).url
+            if scheme == "ftp":
+                return running.enter_context(FtpReceiver(tmp_path)).url
+            return http.url if scheme == "http" else f"file://{tmp_path}"
+
+        yield started
+
+
 @pytest.fixture(params=["http", "ftp", "ftpes", "ftps", "file"])
-def base(
-    request: pytest.FixtureRequest,
-    http: HttpReceiver,
-    authority: Authority,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[str]:
-    if request.param in ("ftpes", "ftps"):
-        work, pem = tmp_path_factory.mktemp("vsftpd"), authority.server_file("127.0.0.1")
-        with Vsftpd(tmp_path, work, tls=TLS[request.param], certificate=pem) as vsftpd:
-            yield vsftpd.url
-        return
-    if request.param == "ftp":
-        with FtpReceiver(tmp_path) as ftp:
-            yield ftp.url
-    else:
-        yield http.url if request.param == "http" else f"file://{tmp_path}"
+def base(request: pytest.FixtureRequest, serve: Callable[[str], str]) -> str:
+    return serve(str(request.param))
 
 
 async def test_a_source_arrives_whole(base: str, transfers: Transfers) -> None:
@@ -109,25 +112,35 @@ async def test_fetches_wait_for_memory(base: str, transfers: Transfers) -> None:
     assert (await third.finish()).read() == PICTURE
 
 
-@pytest.mark.parametrize("base", ["http", "ftp", "ftpes", "file"], indirect=True)
-async def test_waiting_for_memory_is_not_counted(base: str, tmp_path: Path, authority: Authority) -> None:
+async def test_waiting_for_memory_is_not_counted(
+    serve: Callable[[str], str], tmp_path: Path, authority: Authority
+) -> None:
     config = Config(
         allow_networks=LOOPBACK, read_roots=(str(tmp_path),), source_timeout_s=1.5, memory_bytes=len(PICTURE),
         ca_file=str(authority.ca_file),
     )  # fmt: skip
-    transfers = Transfers(config, Limits(source_bytes=len(PICTURE)))
-    holder = transfers.budget.reservation()
-    await holder.take(len(PICTURE))
-    fetch = transfers.open(source(base + "/a.jpg"))
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(fetch.more(0), 2.2)
-    holder.release()
-    assert (await fetch.finish()).read() == PICTURE
-    await transfers.aclose()
+
+    async def fetched_late(base: str) -> bytes:
+        transfers = Transfers(config, Limits(source_bytes=len(PICTURE)))
+        holder = transfers.budget.reservation()
+        await holder.take(len(PICTURE))
+        fetch = transfers.open(source(base + "/a.jpg"))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(fetch.more(0), 2.2)
+        holder.release()
+        picture = (await fetch.finish()).read()
+        await transfers.aclose()
+        return picture
+
+    schemes = ("http", "ftp", "ftpes", "file")
+    pictures = await asyncio.gather(*(fetched_late(serve(scheme)) for scheme in schemes))
+    assert {scheme: picture == PICTURE for scheme, picture in zip(schemes, pictures, strict=True)} == dict.fromkeys(
+        schemes, True
+    )
 
 
 async def test_after_the_wait_for_memory_the_clock_goes_on(tmp_path: Path) -> None:
-    def serve(peer: socket.socket) -> None:
+    def answer(peer: socket.socket) -> None:
         peer.recv(4096)
         with suppress(OSError):
             peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + b"a" * 10)
@@ -136,7 +149,7 @@ async def test_after_the_wait_for_memory_the_clock_goes_on(tmp_path: Path) -> No
     transfers = Transfers(Config(allow_networks=LOOPBACK, source_timeout_s=1.5, memory_bytes=20), Limits())
     holder = transfers.budget.reservation()
     await holder.take(20)
-    with Listener(serve) as listener:
+    with Listener(answer) as listener:
         fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
         try:
             with pytest.raises(TimeoutError):
@@ -153,7 +166,7 @@ async def test_what_waits_in_the_kernel_for_memory_is_no_flood() -> None:
     """The second of two pictures on one connection: its receive buffer has grown, and holds what nobody reads yet."""
     picture = bytes(32_000_000)
 
-    def serve(peer: socket.socket) -> None:
+    def answer(peer: socket.socket) -> None:
         with suppress(OSError):
             for pause_s in (0.0, 3 * LOOK_S):
                 peer.recv(4096)
@@ -163,7 +176,7 @@ async def test_what_waits_in_the_kernel_for_memory_is_no_flood() -> None:
 
     config = Config(allow_networks=LOOPBACK, memory_bytes=len(picture))
     transfers = Transfers(config, Limits(source_bytes=len(picture)))
-    with Listener(serve) as listener:
+    with Listener(answer) as listener:
         try:
             first = await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
             second = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
@@ -181,7 +194,7 @@ async def test_what_was_held_back_for_want_of_memory_can_be_refused() -> None:
     faults: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
 
-    def serve(peer: socket.socket) -> None:
+    def answer(peer: socket.socket) -> None:
         peer.recv(4096)
         peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n32\r\n" + b"a" * 50 + b"\r\n")
         peer.recv(1)
@@ -190,7 +203,7 @@ async def test_what_was_held_back_for_want_of_memory_can_be_refused() -> None:
     transfers = Transfers(config, Limits(source_bytes=20))
     holder = transfers.budget.reservation()
     await holder.take(20)
-    with Listener(serve) as listener:
+    with Listener(answer) as listener:
         fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
         try:
             with pytest.raises(TimeoutError):
@@ -265,13 +278,13 @@ async def test_a_cancelled_fetch_says_so(transfers: Transfers, http: HttpReceive
 async def test_more_returns_while_the_rest_is_still_under_way(transfers: Transfers) -> None:
     go_on = threading.Event()
 
-    def serve(peer: socket.socket) -> None:
+    def answer(peer: socket.socket) -> None:
         peer.recv(4096)
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + b"a" * 10)
         go_on.wait(10)
         peer.sendall(b"b" * 10)
 
-    with Listener(serve) as listener:
+    with Listener(answer) as listener:
         fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
         await fetch.more(0)
         assert fetch.blob.read() == b"a" * 10
@@ -282,21 +295,21 @@ async def test_more_returns_while_the_rest_is_still_under_way(transfers: Transfe
 
 
 async def test_unknown_length_is_counted(transfers: Transfers) -> None:
-    def serve(peer: socket.socket) -> None:
+    def answer(peer: socket.socket) -> None:
         peer.recv(4096)
         with suppress(OSError):
             peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"a" * 3_000_000)
 
-    with Listener(serve) as listener, pytest.raises(SourceTooLarge):
+    with Listener(answer) as listener, pytest.raises(SourceTooLarge):
         await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
 
 
 async def test_a_length_that_was_not_known_is_paid_back(transfers: Transfers) -> None:
-    def serve(peer: socket.socket) -> None:
+    def answer(peer: socket.socket) -> None:
         peer.recv(4096)
         peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
 
-    with Listener(serve) as listener:
+    with Listener(answer) as listener:
         blob = await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
     assert blob.read() == b"hello"
     wait_until(lambda: transfers.budget.free_bytes == 2_000_000 - 5)
