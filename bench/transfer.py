@@ -14,7 +14,8 @@ from multiprocessing.connection import Connection
 
 from imgserve.request.limits import Limits
 from imgserve.request.source import Source
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 
 _ROUNDS = 9
 

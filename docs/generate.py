@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from imgserve.cli.main import parsers
+from imgserve.cli.main import whole
 from imgserve.request.codes import MEANING
 from imgserve.request.operations import Rasterize, Resize
 from imgserve.settings import load
@@ -99,7 +99,7 @@ def all_metrics() -> Iterator[str]:
 
 def tools() -> Iterator[str]:
     """The operator's commands, from the parsers themselves."""
-    for name, parser in _parsers(parsers()[0], "imgserve"):
+    for name, parser in _parsers(whole(), "imgserve"):
         if name.split()[1] not in TOOLS or any(
             isinstance(each, argparse._SubParsersAction) for each in parser._actions
         ):

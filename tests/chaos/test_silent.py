@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from examples.receivers import Behaviour, HttpReceiver
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted
-from imgserve.jobs.protocol import Config
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.request import tags
 from imgserve.request.destination import parse_destination

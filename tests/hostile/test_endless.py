@@ -15,7 +15,8 @@ import pytest
 
 from imgserve.blob import Blob
 from imgserve.request.limits import Limits
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceTooLarge, SourceUnavailable
 from tests.chaos.gauges import memory
 from tests.hostile.endless_peers import FTP_PLACES, FTP_SHAPES, HTTP_SHAPES

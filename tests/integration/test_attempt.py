@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from imgserve.blob import Blob
-from imgserve.engine.attempt import Config
+from imgserve.engine.config import AttemptConfig
 from imgserve.engine.placeholder import digest
 from imgserve.jobs.model import Intent
 from tests.support.plant import Plant, plant, put_to
@@ -108,7 +108,7 @@ async def test_a_delivery_that_failed_is_repeated_without_the_source(made: Plant
 
 
 async def test_without_room_a_rendition_is_not_kept(made: Plant) -> None:
-    made.attempts = made.new_attempts(Config(kept_renditions_bytes=0))
+    made.attempts = made.new_attempts(AttemptConfig(kept_renditions_bytes=0))
     port = closed_port()
     await made.released(put_to(port, "a.png"))
     await made.queue.settle(await made.attempts.carry_out(await claimed(made.queue, time.time())), time.time())
@@ -120,7 +120,7 @@ async def test_without_room_a_rendition_is_not_kept(made: Plant) -> None:
 
 
 async def test_a_delivery_that_takes_too_long_is_tried_again(made: Plant, receiver: Receiver) -> None:
-    made.attempts = made.new_attempts(Config(delivery_timeout_s=0.3))
+    made.attempts = made.new_attempts(AttemptConfig(delivery_timeout_s=0.3))
     await made.released(put_to(receiver.port, "a.png"))
     receiver.stall()
     async with asyncio.timeout(LONG_S):

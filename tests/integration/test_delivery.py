@@ -10,14 +10,15 @@ import pytest
 
 from imgserve.blob import Blob
 from imgserve.engine.delivery import REMEMBER_S, SLOW_AFTER_S, ClaimLost, Deliveries, Overtaken, Underway
+from imgserve.jobs.config import Config as QueueConfig
 from imgserve.jobs.model import OPERATOR, Accepted, Intent, OutputResult, PlaceholderResult, Settlement
-from imgserve.jobs.protocol import Config as QueueConfig
 from imgserve.jobs.protocol import Queue
 from imgserve.request import tags
 from imgserve.request.destination import Destination, parse_destination
 from imgserve.request.job import FixedOutput
 from imgserve.request.limits import Limits
-from imgserve.transfer.dispatch import Config, Transfers, Write
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused
 from tests.support.queues import GRANTED, SqliteHouse, accepted, claimed, due_debts, ended, failure_of, final_of, output
 from tests.support.stalling import LONG_S, Receiver

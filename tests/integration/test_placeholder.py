@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from imgserve.engine.placeholder import Config, Placeholders
+from imgserve.engine.config import PlaceholderConfig
+from imgserve.engine.placeholder import Placeholders
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool
 from imgserve.request.limits import Limits
@@ -20,7 +21,7 @@ async def pool() -> AsyncIterator[Pool]:
 
 
 async def test_drawn_once_where_there_is_room(pool: Pool) -> None:
-    for config, is_kept in ((Config(), True), (Config(cache_bytes=0), False)):
+    for config, is_kept in ((PlaceholderConfig(), True), (PlaceholderConfig(cache_bytes=0), False)):
         placeholders = Placeholders(pool, config)
         one, other = [await placeholders.waiting(output()) for _ in range(2)]
         assert one.digest == other.digest

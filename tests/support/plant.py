@@ -8,27 +8,26 @@ from pathlib import Path
 import msgspec
 
 from imgserve.blob import Blob
-from imgserve.engine import attempt, intake, runner
 from imgserve.engine.attempt import Attempts
 from imgserve.engine.callers import Sharing
+from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.intake import Intake
 from imgserve.engine.outbox import Debts
-from imgserve.engine.placeholder import Config as PlaceholderConfig
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.render import Renderer
 from imgserve.engine.runner import Runner
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool
+from imgserve.jobs.config import Config as QueueConfig
 from imgserve.jobs.model import Accepted, PlaceholderResult, PlaceholderState
-from imgserve.jobs.protocol import Config as QueueConfig
 from imgserve.jobs.protocol import Queue
 from imgserve.request import tags
 from imgserve.request.destination import Destination, parse_destination
 from imgserve.request.job import FixedOutput
 from imgserve.request.limits import Limits
 from imgserve.request.source import parse_source
-from imgserve.transfer.dispatch import Config as TransferConfig
+from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.memory import Store
@@ -49,7 +48,7 @@ class Plant:
         self.deliveries = Deliveries(queue, transfers, patience_s=0.2)
         self.attempts = self.new_attempts()
 
-    def new_attempts(self, config: attempt.Config = attempt.Config()) -> Attempts:  # noqa: B008 - it is frozen
+    def new_attempts(self, config: AttemptConfig = AttemptConfig()) -> Attempts:  # noqa: B008 - it is frozen
         """As after a restart: with nothing kept."""
         return Attempts(
             self.queue,
@@ -73,7 +72,7 @@ class Plant:
     ) -> Runner:
         placeholders = Placeholders(self.pool, PlaceholderConfig())
         debts = Debts(self.queue, self.deliveries, placeholders, 20.0, 4)
-        config = runner.Config(attempt_timeout_s=attempt_timeout_s, max_debts=max_debts, max_attempts=max_attempts)
+        config = RunnerConfig(attempt_timeout_s=attempt_timeout_s, max_debts=max_debts, max_attempts=max_attempts)
         leases = QueueConfig(heartbeat_s=heartbeat_s)
         return Runner(self.queue, self.attempts, debts, config, leases, lambda: is_shared, clock)
 
@@ -87,7 +86,7 @@ class Plant:
             Store[Fetch](1_000_000, on_drop=Fetch.cancel),
             Sharing(32, 100, 0.5, 0.5),
             Limits(),
-            intake.Config(),
+            IntakeConfig(),
         )
 
     def file(self, name: str) -> FixedOutput:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import apsw
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import (
     Accepted,
     Claim,
@@ -19,7 +20,7 @@ from imgserve.jobs.model import (
     ResultStatus,
     Settlement,
 )
-from imgserve.jobs.protocol import Busy, Config, Denied, Granted, Queue
+from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
 from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.request.destination import Destination, DestinationKind

@@ -14,7 +14,7 @@ from typing import get_args
 
 import pytest
 
-from imgserve.cli.main import parsers
+from imgserve.cli.main import whole
 from imgserve.jobs.model import JobStatus, OutputStatus
 from imgserve.request import classic
 from imgserve.request.codes import MEANING
@@ -110,7 +110,7 @@ def each_parser(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentPa
 
 
 def test_flags_on_the_pages_exist_and_all_are_named() -> None:
-    help_text = "".join(parser.format_help() for parser in each_parser(parsers()[0]))
+    help_text = "".join(parser.format_help() for parser in each_parser(whole()))
     exist = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     texts = [

@@ -1,10 +1,14 @@
 """The settings of the HTTP API, in a module of its own, so that commands without a server load no web framework."""
 
+import re
+
 import msgspec
 
-from imgserve.api.http.cors import parse_origin
 from imgserve.api.http.tls import Certificate, CertificateInvalid
 from imgserve.api.keyfile import Key
+
+_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", re.IGNORECASE | re.ASCII)
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -61,3 +65,12 @@ class Config(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Config(host={self.host!r}, port={self.port}, key_file={self.key_file!r}, keys=<{len(self.keys)}>)"
+
+
+def parse_origin(text: str) -> str:
+    """An origin as browsers send it. Raises ValueError for anything else, ``*`` and ``null`` among it."""
+    found = _ORIGIN.fullmatch(text)
+    if found is None:
+        raise ValueError("no origin")
+    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
+    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{int(port)}"

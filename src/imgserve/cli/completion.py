@@ -3,30 +3,28 @@
 import argparse
 from collections.abc import Iterator
 
-from imgserve.cli import output
-from imgserve.cli.output import Commands
+import shtab
+
+from imgserve.cli import main, output
 
 SHELLS = ("bash", "zsh", "fish")
 FILES = frozenset({"FILE", "SRC", "DST", "JOB.json"})
 DIRECTORIES = frozenset({"DIR"})
 
 
-def add(commands: Commands, whole: argparse.ArgumentParser) -> None:
-    """``whole`` is the parser of all commands."""
-    parser = commands.add_parser("completion", help="print a script for the shell", allow_abbrev=False)
+def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help="whose")
-    parser.set_defaults(run=lambda flags: _print(whole, flags.shell))
+    parser.set_defaults(run=_print)
 
 
-def _print(whole: argparse.ArgumentParser, shell: str) -> int:
-    import shtab  # only here
-
-    for action in _actions(whole):
+def _print(flags: argparse.Namespace) -> int:
+    parser = main.whole()
+    for action in _actions(parser):
         if action.metavar in FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.metavar in DIRECTORIES:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-    output.say(shtab.complete(whole, shell))
+    output.say(shtab.complete(parser, flags.shell))
     return output.DONE
 
 

@@ -9,7 +9,7 @@ from typing import get_args
 
 from imgserve.cli import output
 from imgserve.cli.control import Client, Refused, job_path
-from imgserve.cli.output import Commands, Run
+from imgserve.cli.output import Run
 from imgserve.errors import counted
 from imgserve.jobs.model import JobStatus
 from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobView, RefusalPage
@@ -25,8 +25,7 @@ _ID = re.compile(r"[0-9a-z]{1,32}")
 DONE = {"retry": "queued again", "cancel": "cancelled"}
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser("jobs", help="list, show, retry or cancel jobs", allow_abbrev=False)
+def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     lister = actions.add_parser("list", help="jobs, newest first", allow_abbrev=False)
     lister.add_argument(

@@ -1,13 +1,15 @@
-"""Words to calls: the ``imgserve`` command."""
+"""Words to calls: the ``imgserve`` command.
+
+A command's modules are loaded when it is given, so that ``status`` and ``stop`` load no server.
+"""
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import version
 from typing import NamedTuple
 
-from imgserve.cli import completion, jobs, queue, render, server, submit
 from imgserve.cli.output import INTERRUPTED, Commands
 from imgserve.cli.parser import Parser
 from imgserve.errors import ImgserveError, sentence_of
@@ -27,9 +29,11 @@ class Command(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0: done; 1: could not be done, with one sentence on stderr; 2: wrong usage; 3, 4: see ``status``."""
-    parser, _ = parsers()
-    flags: argparse.Namespace = parser.parse_args(argv)
-    run = getattr(flags, "run", None) or COMMANDS[flags.command or "help"].run
+    given = list(sys.argv[1:] if argv is None else argv)
+    parser = whole(next((word for word in given if not word.startswith("-")), ""))
+    flags: argparse.Namespace = parser.parse_args(given)
+    name = "version" if flags.version else flags.command or "help"
+    run = getattr(flags, "run", None) or COMMANDS[name].run
     try:
         status = run(flags)
         sys.stdout.flush()
@@ -45,16 +49,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _start(flags: argparse.Namespace) -> int:
-    from imgserve.server import detach  # `imgserve help` needs no server
+    from imgserve.server import detach
 
     return detach.start(load.load(flags, load.process_environment()), is_foreground=flags.foreground)
 
 
 def _stop(flags: argparse.Namespace) -> int:
+    from imgserve.cli import server
+
     return server.stop(load.locate(flags, load.process_environment()), is_kill=flags.kill)
 
 
 def _restart(flags: argparse.Namespace) -> int:
+    from imgserve.cli import server
     from imgserve.server import detach
 
     places = load.locate(flags, load.process_environment())
@@ -64,6 +71,8 @@ def _restart(flags: argparse.Namespace) -> int:
 
 
 def _status(flags: argparse.Namespace) -> int:
+    from imgserve.cli import server
+
     return server.status(load.locate(flags, load.process_environment()), is_json=flags.json)
 
 
@@ -77,13 +86,15 @@ def _check(flags: argparse.Namespace) -> int:
 
 
 def _version(_: argparse.Namespace) -> int:
+    from importlib.metadata import version
+
     sys.stdout.write(f"imgserve {version('imgserve')}\n")
     return 0
 
 
 def _help(flags: argparse.Namespace) -> int:
-    parser, _ = parsers()
-    parser.named(getattr(flags, "about", None) or []).print_help()
+    about = getattr(flags, "about", None) or []
+    whole(about[0] if about else "").named(about).print_help()
     return 0
 
 
@@ -99,26 +110,38 @@ COMMANDS = {
     "version": Command("print the version", _version),
     "help": Command("print this help, or that of a command such as: jobs list", _help),
 }
+# Each in a module of its name.
+TOOLS = {
+    "submit": "post jobs to the running server",
+    "jobs": "list, show, retry or cancel jobs",
+    "queue": "look after the queue file of a stopped server",
+    "render": "render one picture, without a server",
+    "completion": "print a script for the shell",
+}
 
 
-def parsers() -> tuple[Parser, dict[str, Parser]]:
-    """The whole command's, and each subcommand's by its name."""
+def whole(wanted: str | None = None) -> Parser:
+    """The parser of all commands. ``wanted``: the only one whose options are needed, so that no other is loaded."""
     parser = Parser("imgserve", description="An image-processing server.", allow_abbrev=False)
-    parser.add_argument(
-        "--version", action="version", version=f"imgserve {version('imgserve')}", help="print the version"
-    )
+    parser.add_argument("--version", action="store_true", help="print the version")
     places: Commands = parser.add_subparsers(dest="command", metavar="COMMAND")  # type: ignore[assignment]
-    each: dict[str, Parser] = places.choices  # type: ignore[assignment]
-    for name, command in COMMANDS.items():
-        places.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
-        load.add_flags(each[name], command.settings)
-    each["start"].add_argument("--foreground", action="store_true", help="do not detach; log to stderr, no pid file")
-    for name in ("stop", "restart"):
-        each[name].add_argument("--kill", "-KILL", action="store_true", help="end it at once; no job is lost")
-    for name in ("status", "check"):
-        each[name].add_argument("--json", action="store_true", help="print one JSON object, for programs")
-    each["help"].add_argument("about", nargs="*", metavar="COMMAND")
-    for module in (submit, jobs, queue, render):
-        module.add(places)
-    completion.add(places, parser)
-    return parser, each
+    for name, help_ in {**{name: command.help for name, command in COMMANDS.items()}, **TOOLS}.items():
+        one = places.add_parser(name, help=help_, description=help_, allow_abbrev=False)
+        if wanted is None or wanted == name:
+            _add_options(name, one)
+    return parser
+
+
+def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
+    if name in TOOLS:
+        importlib.import_module(f"imgserve.cli.{name}").add(parser)
+        return
+    load.add_flags(parser, COMMANDS[name].settings)
+    if name == "start":
+        parser.add_argument("--foreground", action="store_true", help="do not detach; log to stderr, no pid file")
+    elif name in ("stop", "restart"):
+        parser.add_argument("--kill", "-KILL", action="store_true", help="end it at once; no job is lost")
+    elif name in ("status", "check"):
+        parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    elif name == "help":
+        parser.add_argument("about", nargs="*", metavar="COMMAND")

@@ -3,12 +3,10 @@
 import argparse
 
 from imgserve.cli import output
-from imgserve.cli.output import Commands
 from imgserve.settings import load
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser("queue", help="look after the queue file of a stopped server", allow_abbrev=False)
+def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     compacter = actions.add_parser(
         "compact", help="shrink the file: the room of deleted jobs goes back to the disk", allow_abbrev=False

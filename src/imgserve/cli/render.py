@@ -15,7 +15,6 @@ from msgspec import inspect
 
 from imgserve.blob import Blob
 from imgserve.cli import output
-from imgserve.cli.output import Commands
 from imgserve.engine.render import Renderer
 from imgserve.errors import ImgserveError, using
 from imgserve.imaging.config import Config as PoolConfig
@@ -26,7 +25,7 @@ from imgserve.request.job import FixedOutput, JobRequest, fix
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import MEDIA_TYPE, LoadOptions, OutputOptions
 from imgserve.settings import load
-from imgserve.transfer import dispatch
+from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers, Write
 
 STANDARD = "-"
@@ -47,8 +46,7 @@ class RenderRefused(ImgserveError):
     code = "render_refused"
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser("render", help="render one picture, without a server", allow_abbrev=False)
+def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SRC", help="a picture's path; - reads standard input")
     parser.add_argument("destination", metavar="DST", help="a path, tags allowed; - writes standard output")
     parser.add_argument(
@@ -143,7 +141,7 @@ def _file_url(path: str, safe: str) -> str:
 
 async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
     limits = Limits()
-    everywhere = dispatch.Config(read_roots=("/",), write_roots=("/",))
+    everywhere = Config(read_roots=("/",), write_roots=("/",))
     is_system_allowed = load.allows_system_libvips(load.process_environment())
     config = PoolConfig(workers=1, allow_system_libvips=is_system_allowed)
     transfers, workers = Transfers(everywhere, limits), Pool(config, limits)

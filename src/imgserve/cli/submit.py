@@ -8,7 +8,6 @@ from pathlib import Path
 
 from imgserve.cli import output
 from imgserve.cli.control import Client, Refused, job_path
-from imgserve.cli.output import Commands
 from imgserve.errors import FileUnusable, cause_of
 from imgserve.jobs.views import JobView
 
@@ -16,8 +15,7 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser("submit", help="post jobs to the running server", allow_abbrev=False)
+def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="JOB.json", help="a job as POST / takes it; - reads standard input")
     parser.add_argument("--wait", action="store_true", help="wait until all have ended; exit with 0 if all succeeded")
     parser.add_argument("--json", action="store_true", help="print one JSON object a job")

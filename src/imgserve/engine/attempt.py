@@ -10,9 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import msgspec
-
 from imgserve.blob import Blob
+from imgserve.engine.config import AttemptConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.engine.placeholder import digest
 from imgserve.engine.render import Renderer
@@ -20,7 +19,7 @@ from imgserve.errors import Charge, ImgserveError
 from imgserve.jobs.model import Claim, Intent, Output, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import Queue
-from imgserve.jobs.retry import FIRST_DELAY_S, Decision, Retry, decide
+from imgserve.jobs.retry import Decision, Retry, decide
 from imgserve.request.recipe import MEDIA_TYPE
 from imgserve.telemetry import logs
 from imgserve.transfer.dispatch import Write
@@ -28,18 +27,6 @@ from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.memory import Store
 
 QUARANTINE_AFTER_CRASHES = 2
-
-
-class Config(msgspec.Struct, frozen=True):
-    """``repeat_after_s``: when a final is sent again because its placeholder's fate is unknown.
-
-    ``retry_delay_s``: before the second attempt; each later one waits twice as long.
-    """
-
-    delivery_timeout_s: float = 60.0
-    repeat_after_s: float = 60.0
-    retry_delay_s: float = FIRST_DELAY_S
-    kept_renditions_bytes: int = 64_000_000
 
 
 class SourceIsPlaceholder(ImgserveError):
@@ -87,7 +74,7 @@ class Attempts:
         deliveries: Deliveries,
         begun: Store[Fetch],
         renditions: Store[Blob],
-        config: Config,
+        config: AttemptConfig,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:

@@ -16,6 +16,7 @@ from imgserve import failpoint
 from imgserve.blob import Fingerprint
 from imgserve.engine.admission import Crowd
 from imgserve.engine.callers import Sharing
+from imgserve.engine.config import IntakeConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.probe import facts_of
@@ -30,7 +31,7 @@ from imgserve.request.imageinfo import Facts
 from imgserve.request.job import FixedOutput, JobRequest, check_shape
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
-from imgserve.request.recipe import DEFAULT_QUALITY, MEDIA_TYPE, Format
+from imgserve.request.recipe import MEDIA_TYPE
 from imgserve.telemetry import logs, metrics, tracing
 from imgserve.telemetry.stage import stage
 from imgserve.telemetry.states import State
@@ -40,29 +41,6 @@ from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.memory import Store
 
 Reply = Callable[[tuple[FixedOutput, ...]], bytes]
-
-
-class Config(msgspec.Struct, frozen=True):
-    """``storage_timeout_s``: how long a caller of whose job nothing was sent yet waits for the queue's disk.
-
-    ``max_at_once``: requests being taken in at a time; others wait their turn unanswered, ``max_waiting`` at most.
-
-    ``host_share``: the part of these turns that one destination host may have; ``callers`` has the rest of it.
-    The qualities are for results whose job names none.
-    """
-
-    max_at_once: int = 32
-    max_waiting: int = 2000
-    host_share: float = 0.5
-    placeholder_timeout_s: float = 5.0
-    storage_timeout_s: float = 30.0
-    deadline_s: float = 24 * 3600.0
-    jpeg_quality: int = DEFAULT_QUALITY["jpeg"]
-    webp_quality: int = DEFAULT_QUALITY["webp"]
-    avif_quality: int = DEFAULT_QUALITY["avif"]
-
-    def qualities(self) -> dict[Format, int]:
-        return {"jpeg": self.jpeg_quality, "webp": self.webp_quality, "avif": self.avif_quality}
 
 
 class Draining(ImgserveError):
@@ -94,7 +72,7 @@ class Intake:
         begun: Store[Fetch],
         sharing: Sharing,
         limits: Limits,
-        config: Config,
+        config: IntakeConfig,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:

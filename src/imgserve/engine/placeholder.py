@@ -8,6 +8,7 @@ from collections import OrderedDict
 import msgspec
 
 from imgserve.blob import Blob, Fingerprint
+from imgserve.engine.config import PlaceholderConfig
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool
 from imgserve.request.job import FixedOutput
@@ -18,10 +19,6 @@ FAILURE_TEXT = "Image processing failed"
 SMALLEST_CHARGE_BYTES = 65_536
 
 
-class Config(msgspec.Struct, frozen=True):
-    cache_bytes: int = 16_000_000
-
-
 class Drawn(msgspec.Struct, frozen=True):
     """A drawn picture; its digest (BLAKE2b, 16 bytes) distinguishes it from a real source."""
 
@@ -30,7 +27,7 @@ class Drawn(msgspec.Struct, frozen=True):
 
 
 class Placeholders:
-    def __init__(self, pool: Pool, config: Config) -> None:
+    def __init__(self, pool: Pool, config: PlaceholderConfig) -> None:
         self._pool = pool
         self._config = config
         self._drawn: OrderedDict[Drawing, asyncio.Future[Drawn]] = OrderedDict()

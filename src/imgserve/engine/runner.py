@@ -9,16 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 
-import msgspec
-
 from imgserve import failpoint, timeout
 from imgserve.engine.attempt import AttemptBug, Attempts, AttemptTimeout
+from imgserve.engine.config import RunnerConfig
 from imgserve.engine.delivery import ClaimLost
 from imgserve.engine.outbox import Debts
 from imgserve.errors import ImgserveError
+from imgserve.jobs.config import Config as QueueConfig
 from imgserve.jobs.model import Claim, DebtClaim, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
-from imgserve.jobs.protocol import Config as QueueConfig
 from imgserve.jobs.protocol import HostRoom, Queue
 from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage
@@ -34,20 +33,6 @@ LOOK_AGAIN_S = 0.5
 GIVE_BACK_S = 1.2  # of the 5 s that the server has after drain_s
 
 
-class Config(msgspec.Struct, frozen=True):
-    """``max_attempts`` under way: few enough that each one's turn for a worker comes within ``attempt_timeout_s``.
-
-    Those whose delivery takes long do not count, so that the others go on; as many again may do so in all, and
-    ``max_slow_per_host`` to one host, whose other jobs then are passed over. Likewise with ``max_debts``, and half of
-    it. No host has the last quarter of the places, slow or not.
-    """
-
-    max_attempts: int = 64
-    max_slow_per_host: int = 16
-    max_debts: int = 8
-    attempt_timeout_s: float = 300.0
-
-
 class Runner:
     """Claims due jobs as long as it has room; ``stop`` lets attempts finish, then gives the rest back uncharged.
 
@@ -59,7 +44,7 @@ class Runner:
         queue: Queue,
         attempts: Attempts,
         debts: Debts,
-        config: Config,
+        config: RunnerConfig,
         queue_config: QueueConfig,
         is_shared: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,

@@ -5,8 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from imgserve.imaging.process import Sandbox
-
+Sandbox = Literal["auto", "require", "off"]
 Isolation = Literal["principal", "picture", "shared"]
 
 

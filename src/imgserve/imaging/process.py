@@ -12,17 +12,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from imgserve.imaging import wire
+from imgserve.imaging.config import Sandbox
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
 from imgserve.imaging.messages import OWN_LIBVIPS, SYSTEM_LIBVIPS, WORKER, CannotStart, Ready, Reply, Request
 from imgserve.telemetry.metrics import WorkerEnd
 
 _Adopted = TypeVar("_Adopted")
-Sandbox = Literal["auto", "require", "off"]
 START_TIMEOUT_S = 30.0
 _STDERR_TAIL_BYTES = 2000
 # A clean environment: the worker has no use for the server's variables, and some of them may be secrets.

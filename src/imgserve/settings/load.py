@@ -17,20 +17,17 @@ import msgspec
 from imgserve import failpoint
 from imgserve.api.config import Config as ApiConfig
 from imgserve.api.keyfile import Key, KeyFileInvalid, read_keys
-from imgserve.engine.attempt import Config as AttemptConfig
-from imgserve.engine.intake import Config as IntakeConfig
-from imgserve.engine.placeholder import Config as PlaceholderConfig
-from imgserve.engine.runner import Config as RunnerConfig
+from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
-from imgserve.jobs.protocol import Config as QueueConfig
+from imgserve.jobs.config import Config as QueueConfig
 from imgserve.request.limits import Limits
 from imgserve.settings.options import BY_NAME, BY_TARGET
 from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Given, gather, of_a_service
 from imgserve.telemetry.config import LogFileConfig as LogConfig
-from imgserve.telemetry.logs import Config as LogLinesConfig
-from imgserve.telemetry.tracing import Config as TracingConfig
-from imgserve.transfer.dispatch import Config as TransferConfig
+from imgserve.telemetry.config import LogsConfig as LogLinesConfig
+from imgserve.telemetry.config import TracingConfig
+from imgserve.transfer.config import Config as TransferConfig
 
 ROOT_DATA_DIR = Path("/var/lib/imgserve")
 ROOT_CONFIG_FILE = Path("/etc/imgserve.toml")

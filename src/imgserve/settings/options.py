@@ -10,12 +10,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from imgserve.imaging.config import Isolation
-from imgserve.imaging.process import Sandbox
+from imgserve.imaging.config import Isolation, Sandbox
 from imgserve.request.limits import MAX_SIDE_PX
 from imgserve.request.recipe import Quality
-from imgserve.telemetry.logs import Format as LogFormat
-from imgserve.telemetry.logs import Level as LogLevel
+from imgserve.telemetry.config import Format as LogFormat
+from imgserve.telemetry.config import Level as LogLevel
 
 Text = Annotated[str, Meta(min_length=1)]
 Texts = tuple[Text, ...]

@@ -21,13 +21,12 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal
 
 import msgspec
 
+from imgserve.telemetry.config import LogsConfig
+
 Field = str | int | float | bool | None
-Format = Literal["text", "json"]
-Level = Literal["debug", "info", "warning", "error"]
 Write = Callable[[bytes], object]
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
@@ -39,13 +38,6 @@ job: contextvars.ContextVar[str] = contextvars.ContextVar("imgserve_job", defaul
 
 _names = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error", logging.CRITICAL: "error"}
 _fallback = logging.getLogger("imgserve")  # for parts that are used without a server, as tests do
-
-
-class Config(msgspec.Struct, frozen=True):
-    """``level``: the least that is written."""
-
-    format: Format = "text"
-    level: Level = "info"
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False):
@@ -74,7 +66,7 @@ def bug(action: str, *, error: BaseException | None = None, **fields: Field) -> 
     event(action, level=ERROR, **fields, trace=trace)
 
 
-def start(config: Config, write: Write | None = None) -> None:
+def start(config: LogsConfig, write: Write | None = None) -> None:
     """Write from now on, by ``write`` (all of the bytes, or OSError; from a thread) or to stderr.
 
     What libraries log comes as ``action=log``, from warnings on. In a process that forks, call it after the fork.

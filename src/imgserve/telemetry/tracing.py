@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from imgserve.errors import ImgserveError
+from imgserve.telemetry.config import TracingConfig
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -19,17 +20,6 @@ if TYPE_CHECKING:
 
 EXPORT_TIMEOUT_S = 5
 FLUSH_MS = 3000
-
-
-class Config(msgspec.Struct, frozen=True):
-    """``endpoint``: base URL of an OTLP/HTTP receiver such as http://127.0.0.1:4318; empty means no tracing."""
-
-    endpoint: str = ""
-
-    def problems(self) -> tuple[str, ...]:
-        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
-            return (f"endpoint: expected a URL such as http://127.0.0.1:4318, got {self.endpoint!r}",)
-        return ()
 
 
 class TracingUnavailable(ImgserveError):
@@ -62,7 +52,7 @@ class Running(msgspec.Struct, frozen=True):
         self.scope.__exit__(None, None, None)
 
 
-def start(config: Config) -> None:
+def start(config: TracingConfig) -> None:
     """Send spans from now on, if there is an endpoint. Raises TracingUnavailable."""
     if not config.endpoint:
         return

@@ -5,27 +5,23 @@ Called by intake, the runner and the GET road; ``build`` builds one for the whol
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from stat import S_ISDIR
+from collections.abc import Iterator
 
 import msgspec
 
 from imgserve.blob import Blob
-from imgserve.errors import cause_of
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.request.source import Source, source_key
 from imgserve.request.url import FTP_FAMILY
 from imgserve.telemetry.states import LOOK_EVERY_S, State
-from imgserve.transfer.client import authorities
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.handle import Pace, parse_referer
-from imgserve.transfer.client.proxy import SCHEMES, parse_proxy
+from imgserve.transfer.client.proxy import parse_proxy
+from imgserve.transfer.config import Config
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.guard import DEFAULT_PORTS, Guard, Refusal, parse_network, parse_ports
+from imgserve.transfer.guard import Guard, Refusal, parse_network, parse_ports
 from imgserve.transfer.memory import Budget
 from imgserve.transfer.protocols import file, ftp, http, upload
 from imgserve.transfer.protocols.form import ReadPage, no_reader
@@ -33,55 +29,7 @@ from imgserve.transfer.protocols.ftp_servers import Servers
 from imgserve.transfer.protocols.roots import Place, Roots
 from imgserve.transfer.write import Delivery, Write
 
-__all__ = ["Config", "Delivery", "Fetch", "Transfers", "Write"]
-
-
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Networks are CIDRs, roots directories, ports numbers or ranges; ``max_per_host`` is per host and port.
-
-    ``ca_file`` holds certificates (PEM) of authorities that TLS peers may have beside certifi's. ``proxy`` is a URL and
-    may hold a password. ``referers`` are HOST=URL.
-    """
-
-    allow_networks: tuple[str, ...] = ()
-    ports: tuple[str, ...] = DEFAULT_PORTS
-    read_roots: tuple[str, ...] = ()
-    write_roots: tuple[str, ...] = ()
-    ca_file: str = ""
-    proxy: str = ""
-    referers: tuple[str, ...] = ()
-    connect_timeout_s: float = 5.0
-    source_timeout_s: float = 30.0
-    low_speed_bytes_s: int = 1024
-    low_speed_time_s: int = 10
-    max_transfers: int = 64
-    max_per_host: int = 8
-    max_per_host_ftp: int = 2
-    memory_bytes: int = 256_000_000
-
-    def problems(self) -> tuple[str, ...]:
-        """One sentence for each value that cannot work; it begins with the field's name and a colon."""
-        found = [
-            f"allow_networks: expected a network such as 10.0.0.0/8, got {text!r}"
-            for text in self.allow_networks
-            if not _is_read_by(parse_network, text)
-        ]
-        found += [
-            f"ports: expected a port such as 443 or a range such as 1024-65535, got {text!r}"
-            for text in self.ports
-            if not _is_read_by(parse_ports, text)
-        ]
-        for field, roots in (("read_roots", self.read_roots), ("write_roots", self.write_roots)):
-            found += [f"{field}: {fault}" for root in roots if (fault := _root_fault(root))]
-        if self.ca_file and (fault := _authorities_fault(self.ca_file)):
-            found.append(f"ca_file: {fault}")
-        if self.proxy and not _is_read_by(parse_proxy, self.proxy):
-            found.append(f"proxy: expected scheme://host:port, the scheme one of {', '.join(SCHEMES)}")
-        found += _referer_problems(self.referers)
-        return tuple(found)
-
-    def __repr__(self) -> str:
-        return f"Config(allow_networks={self.allow_networks}, read_roots={self.read_roots})"
+__all__ = ["Delivery", "Fetch", "Transfers", "Write"]
 
 
 class Transfers:
@@ -235,46 +183,6 @@ class Transfers:
         if place is None:
             raise DestinationRefused("The file is beneath no --write-root", "--write-root DIR opens a directory")
         return place
-
-
-def _referer_problems(texts: tuple[str, ...]) -> Iterator[str]:
-    readable = [text for text in texts if _is_read_by(parse_referer, text)]
-    for text in texts:
-        if text not in readable:
-            yield f"referers: expected HOST=URL such as pics.example.com=https://shop.example.com/, got {text!r}"
-    times = Counter(referer.host for referer in set(map(parse_referer, readable)))
-    for host in sorted(host for host in times if times[host] > 1):
-        yield f"referers: {host} stands there twice, expected one URL for each host"
-
-
-def _root_fault(root: str) -> str:
-    try:
-        is_directory = S_ISDIR(Path(root).stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return f"there is no directory {root!r} (make it, or name another)"
-    except OSError as error:
-        cause, remedy = cause_of(error)
-        return f"{root!r} cannot be used: {cause} ({remedy or 'name another'})"
-    return "" if is_directory else f"there is no directory {root!r} (make it, or name another)"
-
-
-def _authorities_fault(ca_file: str) -> str:
-    try:
-        authorities.check(ca_file)
-    except OSError as error:
-        cause, remedy = cause_of(error)
-        return f"expected a file of PEM certificates, {ca_file!r} cannot be read: {cause} ({remedy or 'name another'})"
-    except ValueError:
-        return f"expected a file of PEM certificates, there is none in {ca_file!r}"
-    return ""
-
-
-def _is_read_by(parse: Callable[[str], object], text: str) -> bool:
-    try:
-        parse(text)
-    except (ValueError, OSError):
-        return False
-    return True
 
 
 def _pace(config: Config) -> Pace:

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import msgspec
 
 from imgserve.transfer.client.proxy import is_local_name
+from imgserve.transfer.config import DEFAULT_PORTS
 from imgserve.transfer.own_addresses import is_own
 
 Address = IPv4Address | IPv6Address
@@ -21,7 +22,6 @@ Network = IPv4Network | IPv6Network
 
 Ports = tuple[int, int]  # the first and the last
 
-DEFAULT_PORTS = ("80", "443", "21", "22", "990", "1024-65535")
 _LAST_PORT = 65_535
 
 _DENIED_V4 = tuple(

@@ -6,8 +6,8 @@ import apsw
 import pytest
 
 from imgserve.blob import Fingerprint
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import PlaceholderResult
-from imgserve.jobs.protocol import Config
 from imgserve.jobs.sqlite.clock import LAST_TRIES_S
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.views import JobQuery

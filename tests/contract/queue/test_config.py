@@ -2,7 +2,7 @@
 
 import pytest
 
-from imgserve.jobs.protocol import Config
+from imgserve.jobs.config import Config
 from tests.support.queues import START, SqliteHouse, claimed, due_debts, ended, failed, output, pruned, released
 
 SHORT = Config(min_free_disk_bytes=0, keep_ended_s=10, keep_failed_s=20, lease_s=8, heartbeat_s=2, debt_s=30)

@@ -7,8 +7,9 @@ import random
 import msgspec
 import pytest
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Claim, ResultStatus
-from imgserve.jobs.protocol import Config, HostRoom, Queue, QueueFull, Work
+from imgserve.jobs.protocol import HostRoom, Queue, QueueFull, Work
 from imgserve.request.job import FixedOutput
 from tests.support.queues import KEY, START, SqliteHouse, accepted, claimed, ended, new_job, output, released, states_of
 

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import Claim
-from imgserve.jobs.protocol import Busy, Config, Queue
+from imgserve.jobs.protocol import Busy, Queue
 from tests.support.queues import (
     BUSY,
     GRANTED,

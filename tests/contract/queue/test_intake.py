@@ -5,8 +5,9 @@ import asyncio
 import msgspec
 import pytest
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Adopted, PlaceholderResult
-from imgserve.jobs.protocol import Config, Queue, QueueFull
+from imgserve.jobs.protocol import Queue, QueueFull
 from tests.support.queues import (
     BUSY,
     GRANTED,

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import OPERATOR, Accepted, Claim, PlaceholderState
-from imgserve.jobs.protocol import Busy, Config, Granted, Queue
+from imgserve.jobs.protocol import Busy, Granted, Queue
 from imgserve.jobs.views import JobQuery, NotRetryable
 from imgserve.request.job import FixedOutput, OnFailure
 from tests.support.queues import (

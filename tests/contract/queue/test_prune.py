@@ -9,7 +9,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from imgserve.jobs.protocol import Config, StorageFailing
+from imgserve.jobs.config import Config
+from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.committer import connect, rows
 from imgserve.jobs.sqlite.compact import NEW_NAME, compact
 from imgserve.jobs.sqlite.datadir import DataDirectoryInUse

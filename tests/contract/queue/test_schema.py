@@ -7,8 +7,9 @@ import apsw
 import msgspec
 import pytest
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted
-from imgserve.jobs.protocol import Config, StorageFailing
+from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue

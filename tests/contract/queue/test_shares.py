@@ -6,8 +6,9 @@ from contextlib import suppress
 import msgspec
 import pytest
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, NewJob
-from imgserve.jobs.protocol import Config, Queue, QueueFull, ShareFull
+from imgserve.jobs.protocol import Queue, QueueFull, ShareFull
 from tests.support.queues import START, SqliteHouse, accepted, claimed, ended, new_job, output, states_of
 
 CONFIG = Config(max_waiting=10, share=0.4, min_free_disk_bytes=0)

@@ -11,8 +11,9 @@ import apsw
 import msgspec
 import pytest
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted
-from imgserve.jobs.protocol import Config, Queue, QueueFull, StorageFailing
+from imgserve.jobs.protocol import Queue, QueueFull, StorageFailing
 from imgserve.jobs.sqlite.committer import QueueFault
 from imgserve.jobs.sqlite.datadir import DataDirectoryInUse
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue

@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Claim
-from imgserve.jobs.protocol import Config, HostRoom, Queue
+from imgserve.jobs.protocol import HostRoom, Queue
 from tests.support.queues import START, SqliteHouse, due_debts, ended, new_job, output, states_of
 
 HOST = "http://place.test:80"

@@ -9,7 +9,8 @@ import apsw
 import msgspec
 import pytest
 
-from imgserve.jobs.protocol import Config, Queue
+from imgserve.jobs.config import Config
+from imgserve.jobs.protocol import Queue
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.views import JobQuery

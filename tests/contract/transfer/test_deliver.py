@@ -16,7 +16,8 @@ from examples.receivers import HttpReceiver
 from imgserve.blob import Blob
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import (
     DeliveryFailed,
     DeliveryUnknown,

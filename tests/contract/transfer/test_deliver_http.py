@@ -9,7 +9,8 @@ from examples.receivers import Behaviour, HttpReceiver
 
 from imgserve.blob import Blob
 from imgserve.request.limits import Limits
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import (
     DeliveryFailed,
     DeliveryUnknown,

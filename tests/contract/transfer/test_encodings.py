@@ -10,7 +10,8 @@ import pytest
 
 from imgserve.blob import Blob
 from imgserve.request.limits import Limits
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
 from tests.support.transfers import LOOPBACK, Listener, destination, read_page, source, write
 

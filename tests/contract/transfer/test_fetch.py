@@ -16,7 +16,8 @@ from examples.receivers import Behaviour, HttpReceiver
 from imgserve.request.limits import Limits
 from imgserve.request.url import parse
 from imgserve.transfer.client.watch import LOOK_S
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import (
     SourceRefused,
     SourceTooLarge,

@@ -10,7 +10,8 @@ import pytest
 
 from imgserve.blob import Blob
 from imgserve.request.limits import Limits
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed
 from tests.support.sites import Given, PagesSite
 from tests.support.transfers import LOOPBACK, destination, read_page, write

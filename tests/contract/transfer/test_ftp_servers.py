@@ -19,7 +19,8 @@ from examples.ftp_receiver import FtpReceiver
 from imgserve.blob import Blob
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
 from tests.support.certificates import Authority
 from tests.support.transfers import LOOPBACK, destination, source, write

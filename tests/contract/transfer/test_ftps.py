@@ -14,7 +14,8 @@ from imgserve.request.destination import parse_destination
 from imgserve.request.limits import Limits
 from imgserve.request.source import parse_source
 from imgserve.request.tags import EXAMPLE
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceUnavailable
 from tests.support.certificates import Authority
 from tests.support.transfers import LOOPBACK, Listener, destination, source, write

@@ -14,7 +14,8 @@ from imgserve.request.limits import Limits
 from imgserve.transfer.client.call import Call
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.handle import Pace
-from imgserve.transfer.dispatch import Config, Transfers, Write
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import Broken, DestinationRefused, SourceRefused, SourceUnavailable
 from imgserve.transfer.guard import Guard, Refusal, parse_network
 from tests.support.transfers import Listener, destination, say_hello, source

@@ -12,7 +12,8 @@ import pytest
 from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.client.watch import LOOK_S
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryUnknown, SourceUnavailable
 from tests.support.transfers import LOOPBACK, destination, read_page, source, write
 

@@ -16,7 +16,8 @@ from imgserve.request.faults import RequestInvalid
 from imgserve.request.limits import Limits
 from imgserve.request.tags import EXAMPLE
 from imgserve.transfer.client.handle import parse_referer
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
 from tests.support.transfers import LOOPBACK, destination, source, write
 

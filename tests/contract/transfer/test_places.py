@@ -5,7 +5,8 @@ from pathlib import Path
 from imgserve.request import tags
 from imgserve.request.destination import Destination, parse_destination
 from imgserve.request.limits import Limits
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 
 
 def at(path: Path) -> Destination:

@@ -11,7 +11,8 @@ from examples.receivers import Behaviour, HttpReceiver
 from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.client.proxy import parse_proxy
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused, SourceUnavailable
 from tests.support.certificates import Authority
 from tests.support.proxying import LittleProxy

@@ -9,7 +9,8 @@ import pytest
 
 from imgserve.request.limits import Limits
 from imgserve.transfer.client import location
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceRefused, SourceUnavailable
 from tests.support.transfers import LOOPBACK, Listener, source
 

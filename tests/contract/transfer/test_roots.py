@@ -19,7 +19,8 @@ from imgserve.request.destination import Destination, parse_destination
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.limits import Limits
 from imgserve.request.source import parse_source
-from imgserve.transfer.dispatch import Config, Transfers, Write
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import DeliveryFailed, NotOurs, RootUnavailable, SourceUnavailable
 from imgserve.transfer.protocols import file
 from tests.support.transfers import source, write

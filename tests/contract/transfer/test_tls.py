@@ -10,7 +10,8 @@ from examples.receivers import Behaviour, HttpReceiver
 
 from imgserve.blob import Blob
 from imgserve.request.limits import Limits
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
 from tests.support.certificates import Authority
 from tests.support.transfers import LOOPBACK, destination, read_page, source, write

@@ -11,6 +11,7 @@ from datetime import datetime
 import pytest
 
 from imgserve.telemetry import logs
+from imgserve.telemetry.config import Format, Level, LogsConfig
 from tests.support.daemon import wait_until
 
 
@@ -47,7 +48,7 @@ def sink() -> Iterator[Sink]:
 
 
 def test_a_line_of_text(sink: Sink) -> None:
-    logs.start(logs.Config(), sink)
+    logs.start(LogsConfig(), sink)
     logs.event("render", output=3, ms=12.345, is_ours=True, code="", reason=None)
     logs.stop()
     at, rest = sink.lines[0].split(" ", 1)
@@ -56,7 +57,7 @@ def test_a_line_of_text(sink: Sink) -> None:
 
 
 def test_a_line_of_json(sink: Sink) -> None:
-    logs.start(logs.Config(format="json"), sink)
+    logs.start(LogsConfig(format="json"), sink)
     logs.event("render", output=3, ms=12.345, is_ours=True, code="")
     logs.stop()
     seen = json.loads(sink.lines[0])
@@ -66,8 +67,8 @@ def test_a_line_of_json(sink: Sink) -> None:
 
 @pytest.mark.parametrize("shape", ["text", "json"])
 @pytest.mark.parametrize("evil", ["a\nb", "a b", "a=c", '"', "\x1b[2J", "\x9b2J", "\u2028x", "\u202etxt", "\udc80"])
-def test_no_value_can_look_like_another_line_or_field(sink: Sink, shape: logs.Format, evil: str) -> None:
-    logs.start(logs.Config(format=shape), sink)
+def test_no_value_can_look_like_another_line_or_field(sink: Sink, shape: Format, evil: str) -> None:
+    logs.start(LogsConfig(format=shape), sink)
     logs.event("x", detail=evil, last=1)
     logs.stop()
     text = sink.data.decode()
@@ -81,8 +82,8 @@ def test_no_value_can_look_like_another_line_or_field(sink: Sink, shape: logs.Fo
 
 
 @pytest.mark.parametrize(("level", "expected"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
-def test_the_level_is_the_least_that_is_written(sink: Sink, level: logs.Level, expected: int) -> None:
-    logs.start(logs.Config(level=level), sink)
+def test_the_level_is_the_least_that_is_written(sink: Sink, level: Level, expected: int) -> None:
+    logs.start(LogsConfig(level=level), sink)
     for number in (logs.DEBUG, logs.INFO, logs.WARNING, logs.ERROR):
         logs.event("x", level=number)
     logs.stop()
@@ -90,7 +91,7 @@ def test_the_level_is_the_least_that_is_written(sink: Sink, level: logs.Level, e
 
 
 def test_events_carry_the_job_of_their_task(sink: Sink) -> None:
-    logs.start(logs.Config(), sink)
+    logs.start(LogsConfig(), sink)
     token = logs.job.set("j1")
     logs.event("one")
     logs.event("two", job="j2")
@@ -101,7 +102,7 @@ def test_events_carry_the_job_of_their_task(sink: Sink) -> None:
 
 
 def test_a_bug_has_its_traceback_on_its_line(sink: Sink) -> None:
-    logs.start(logs.Config(format="json"), sink)
+    logs.start(LogsConfig(format="json"), sink)
     try:
         _ = 1 / 0
     except ZeroDivisionError:
@@ -113,7 +114,7 @@ def test_a_bug_has_its_traceback_on_its_line(sink: Sink) -> None:
 
 
 def test_libraries_come_as_events(sink: Sink) -> None:
-    logs.start(logs.Config(format="json"), sink)
+    logs.start(LogsConfig(format="json"), sink)
     logging.getLogger("some.library").warning("went %s", "wrong")
     logging.getLogger("some.library").info("not told")
     logs.stop()
@@ -126,7 +127,7 @@ def test_libraries_come_as_events(sink: Sink) -> None:
 
 def test_nobody_waits_for_a_writer_that_is_stuck(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MAX_WAITING", 100)
-    logs.start(logs.Config(), sink)
+    logs.start(LogsConfig(), sink)
     sink.open.clear()
     logs.event("first")
     wait_until(lambda: sink.writes == 1)
@@ -144,7 +145,7 @@ def test_nobody_waits_for_a_writer_that_is_stuck(sink: Sink, monkeypatch: pytest
 
 
 def test_a_full_disk_loses_lines_and_says_so_later(sink: Sink) -> None:
-    logs.start(logs.Config(), sink)
+    logs.start(LogsConfig(), sink)
     sink.is_broken = True
     logs.event("gone")
     wait_until(lambda: logs.lost() == 1)
@@ -155,7 +156,7 @@ def test_a_full_disk_loses_lines_and_says_so_later(sink: Sink) -> None:
 
 
 def test_many_events_are_one_write(sink: Sink) -> None:
-    logs.start(logs.Config(), sink)
+    logs.start(LogsConfig(), sink)
     for number in range(1000):
         logs.event("x", number=number)
     logs.stop()
@@ -171,7 +172,7 @@ def test_a_full_pipe_holds_up_nobody() -> None:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
-        logs.start(logs.Config())
+        logs.start(LogsConfig())
         began = time.perf_counter()
         for _ in range(5000):
             logs.event("x", detail="y" * 100)  # 600 KB into a pipe of 64 KB

@@ -11,7 +11,8 @@ import pytest
 
 from imgserve.request.limits import Limits
 from imgserve.request.source import parse_source
-from imgserve.transfer.dispatch import Config, Transfers
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceRefused, SourceUnavailable
 
 OPEN = Config(allow_networks=("127.0.0.0/8",))

@@ -4,27 +4,14 @@ A pure ASGI middleware around everything, refusals too, because a page that is l
 in Authorization and there are no cookies, so credentials are never allowed.
 """
 
-import re
-
 from imgserve.api.auth import App, Receive, Scope, Send
 
-_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", re.IGNORECASE | re.ASCII)
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
 _METHODS = b"GET, HEAD, POST"
 _REQUEST_HEADERS = b"authorization, content-type"
 _SHOWN_HEADERS = b"x-imgserve-job, retry-after"
 _REMEMBERED_S = b"600"
 
 Headers = list[tuple[bytes, bytes]]
-
-
-def parse_origin(text: str) -> str:
-    """An origin as browsers send it. Raises ValueError for anything else, ``*`` and ``null`` among it."""
-    found = _ORIGIN.fullmatch(text)
-    if found is None:
-        raise ValueError("no origin")
-    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
-    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{int(port)}"
 
 
 class Cors:

@@ -5,8 +5,9 @@ from typing import Any, Literal
 import apsw
 import msgspec
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Adopted, Intent, NewJob, OutputStatus, PlaceholderResult, PlaceholderState
-from imgserve.jobs.protocol import Config, Granted, QueueFull, ShareFull
+from imgserve.jobs.protocol import Granted, QueueFull, ShareFull
 from imgserve.jobs.sqlite import backlog
 from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free

@@ -6,8 +6,9 @@ import apsw
 import msgspec
 
 from imgserve.blob import Fingerprint
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import Claim, DebtClaim, DebtOutcome, Output, OutputResult, OutputStatus, Settlement, conclude
-from imgserve.jobs.protocol import Config, HostRoom, Work
+from imgserve.jobs.protocol import HostRoom, Work
 from imgserve.jobs.sqlite import backlog, heads, turns
 from imgserve.jobs.sqlite.admission import ABANDONED, OpenOutput, end_without_picture, open_outputs
 from imgserve.jobs.sqlite.committer import rows

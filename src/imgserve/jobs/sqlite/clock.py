@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import apsw
 
 from imgserve.clock import Clock, Mark
-from imgserve.jobs.protocol import Config
+from imgserve.jobs.config import Config
 from imgserve.jobs.retry import LONGEST_DELAY_S
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State

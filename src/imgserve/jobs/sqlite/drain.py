@@ -6,7 +6,8 @@ The queue's engine notes each end, and asks when it has to turn a job away.
 import math
 from collections import deque
 
-from imgserve.jobs.protocol import Config, QueueFull, ShareFull
+from imgserve.jobs.config import Config
+from imgserve.jobs.protocol import QueueFull, ShareFull
 
 WINDOW_S = 60
 UNMEASURED_RETRY_S = 5

@@ -4,7 +4,7 @@ import apsw
 import msgspec
 
 from imgserve.clock import Clock
-from imgserve.jobs.protocol import Config
+from imgserve.jobs.config import Config
 from imgserve.jobs.sqlite import admission, backlog, heads, texts
 from imgserve.jobs.sqlite import clock as clocks
 from imgserve.jobs.sqlite.committer import transaction

@@ -7,8 +7,9 @@ from typing import Any
 
 import apsw
 
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import OPERATOR, JobStatus
-from imgserve.jobs.protocol import Config, QueueFull
+from imgserve.jobs.protocol import QueueFull
 from imgserve.jobs.sqlite import backlog
 from imgserve.jobs.sqlite.admission import end_without_picture, open_outputs
 from imgserve.jobs.sqlite.order import end_if_concluded, refresh_hosts

@@ -10,7 +10,7 @@ import time
 import apsw
 import msgspec
 
-from imgserve.jobs.protocol import Config
+from imgserve.jobs.config import Config
 from imgserve.jobs.sqlite import placeholders
 from imgserve.jobs.sqlite.committer import rows
 

@@ -15,6 +15,7 @@ import apsw
 
 from imgserve.clock import Clock, Mark
 from imgserve.errors import counted
+from imgserve.jobs.config import Config
 from imgserve.jobs.model import (
     Accepted,
     Adopted,
@@ -30,7 +31,6 @@ from imgserve.jobs.model import (
 from imgserve.jobs.protocol import (
     ANY_HOST,
     Busy,
-    Config,
     Counts,
     Denied,
     DiskFull,
