@@ -1,17 +1,20 @@
 """The log file of a detached server: grows to a size, is renamed to ``.1``, and can be opened anew for logrotate.
 
-stdout and stderr lead to it too, so that the last words of a library are not lost. Made by ``detach``, written by
-``logs``.
+stdout and stderr lead to it too, so that the last words of a library are not lost. ``detach`` makes it, the thread of
+``logs`` writes it. ``RotatingFileHandler`` formats each line twice, writes line by line, loses the log where it may not
+rename it, and does not notice that another server has renamed it.
 """
 
 import contextlib
 import fcntl
+import itertools
 import os
 import sys
 import threading
 from pathlib import Path
 
 from imgserve.telemetry.config import LogFileConfig
+from imgserve.telemetry.logs import write_all
 
 
 class LogFile:
@@ -33,12 +36,12 @@ class LogFile:
             ready: list[bytes] = []
             for line in data.splitlines(keepends=True):
                 if self._max_bytes and self._size_bytes and self._size_bytes + len(line) > self._max_bytes:
-                    self._put(b"".join(ready))
+                    write_all(self._descriptor, b"".join(ready))
                     ready.clear()
                     self._roll_over()
                 ready.append(line)
                 self._size_bytes += len(line)
-            self._put(b"".join(ready))
+            write_all(self._descriptor, b"".join(ready))
 
     @property
     def is_shared(self) -> bool:
@@ -67,22 +70,14 @@ class LogFile:
                 self._open()
         self._size_bytes = os.fstat(self._descriptor).st_size
 
-    def _put(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._descriptor, left) :]
-
     def _roll_over(self) -> None:
         """A directory that we may not write to (any more) must not cost us the log: then the file grows."""
+        names = [self._path, *(self._path.with_name(f"{self._path.name}.{n}") for n in range(1, self._keep + 1))]
         with contextlib.suppress(OSError):
-            for number in range(self._keep - 1, 0, -1):
+            for newer, older in reversed([*itertools.pairwise(names)]):
                 with contextlib.suppress(FileNotFoundError):
-                    self._older(number).rename(self._older(number + 1))
-            self._path.rename(self._older(1))
+                    newer.rename(older)
             self._open()
-
-    def _older(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}")
 
     def _open(self) -> None:
         # Not readable by everybody: the posts and their destinations are in it.

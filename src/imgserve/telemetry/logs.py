@@ -1,18 +1,19 @@
-"""Log lines: one event a line, fields not prose, never a credential.
+"""Log lines over ``logging``: one event a line, fields not prose, never a credential.
 
     2026-11-22T20:24:01.512Z info render job=5f0c… ms=12.3
     {"time":"2026-11-22T20:24:01.512Z","level":"info","action":"render","job":"5f0c…","ms":12.3}
 
 All parts call ``event``. A task that works for one job sets ``job`` once, and all events of that task and of those it
-starts carry it. A thread of its own formats and writes, so that a full pipe or a slow disk holds up no job; when it
-cannot keep up, events are lost, counted and reported. Only ``build`` starts and stops it.
+starts carry it. ``start`` gives the root logger one handler, whose thread writes, so that a full pipe or a slow disk
+holds up no job; when it cannot keep up, events are lost, counted and reported. A process that has not called ``start``
+logs as any library does.
 """
 
-import collections
 import contextvars
 import json
 import logging
 import os
+import queue
 import select
 import signal
 import threading
@@ -20,7 +21,8 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
+from logging.handlers import QueueHandler
 
 import msgspec
 
@@ -31,33 +33,22 @@ Write = Callable[[bytes], object]
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 MAX_WAITING = 20_000
-GATHER_S = 0.05
+GATHER_S = 0.05  # many lines are one write and wake the thread once
 STOP_S = 0.8  # of the 5 s that the server has after drain_s
 
 job: contextvars.ContextVar[str] = contextvars.ContextVar("imgserve_job", default="")
 
+_logger = logging.getLogger("imgserve")
 _names = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error", logging.CRITICAL: "error"}
-_fallback = logging.getLogger("imgserve")  # for parts that are used without a server, as tests do
-
-
-class _Event(msgspec.Struct, frozen=True, gc=False):
-    at: float
-    level: int
-    action: str
-    fields: dict[str, Field]
 
 
 def event(action: str, *, level: int = INFO, **fields: Field) -> None:
     """One line. Fields that are None or empty are left out."""
-    writer = _Writer.running
-    if writer is None:
-        if _fallback.isEnabledFor(level):
-            _fallback.log(level, "%s %s", action, fields)
-        return
-    if level >= writer.level:
-        if "job" not in fields:
-            fields = {"job": job.get(), **fields}
-        writer.put(_Event(time.time(), level, action, fields))
+    if _logger.isEnabledFor(level):
+        # Half the cost of ``log``, which looks for the line that called it.
+        known = {"name": _logger.name, "levelno": level, "levelname": logging.getLevelName(level)}
+        extra = {"action": action, "fields": fields}
+        _logger.handle(logging.makeLogRecord({**known, "msg": "%s %s", "args": (action, fields), **extra}))
 
 
 def bug(action: str, *, error: BaseException | None = None, **fields: Field) -> None:
@@ -69,19 +60,23 @@ def bug(action: str, *, error: BaseException | None = None, **fields: Field) -> 
 def start(config: LogsConfig, write: Write | None = None) -> None:
     """Write from now on, by ``write`` (all of the bytes, or OSError; from a thread) or to stderr.
 
-    What libraries log comes as ``action=log``, from warnings on. In a process that forks, call it after the fork.
+    Lines of libraries are events with the action ``log``, from warnings on. In a process that forks, call it after the
+    fork.
     """
     stop()
-    level = next(number for number, name in _names.items() if name == config.level)
-    _Writer.running = _Writer(level, as_json if config.format == "json" else as_text, write or _to_stderr)
-    logging.basicConfig(level=logging.WARNING, handlers=[_FromLibraries()], force=True)
+    formatter = JsonFormatter() if config.format == "json" else TextFormatter()
+    _Writer.running = _Writer(formatter, write or partial(write_all, 2))
+    logging.basicConfig(level=WARNING, handlers=[_Writer.running], force=True)
+    _logger.setLevel(config.level.upper())
 
 
 def stop() -> None:
     """Write the waiting events; those that cannot be written within ``STOP_S`` are lost."""
     writer, _Writer.running = _Writer.running, None
     if writer is not None:
-        writer.stop()
+        logging.getLogger().removeHandler(writer)
+        _logger.setLevel(logging.NOTSET)
+        writer.close()
 
 
 def lost() -> int:
@@ -89,19 +84,29 @@ def lost() -> int:
     return _Writer.running.lost if _Writer.running is not None else 0
 
 
-def as_json(seen: _Event) -> str:
-    shown = {"time": _time(seen.at), "level": _names.get(seen.level, "info"), "action": seen.action}
-    line = msgspec.json.encode({**shown, **{name: _plain(value) for name, value in _told(seen)}}).decode()
-    return line if line.isprintable() else json.dumps(json.loads(line))  # no control character of Unicode's either
+class TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        action, fields = _told(record)
+        shown = "".join([f" {name}={_quoted(value)}" for name, value in fields])
+        return f"{_time(record.created)} {_names.get(record.levelno, 'info')} {action}{shown}"
 
 
-def as_text(seen: _Event) -> str:
-    shown = "".join([f" {name}={_quoted(value)}" for name, value in _told(seen)])
-    return f"{_time(seen.at)} {_names.get(seen.level, 'info')} {seen.action}{shown}"
+class JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        action, fields = _told(record)
+        shown = {"time": _time(record.created), "level": _names.get(record.levelno, "info"), "action": action}
+        line = msgspec.json.encode({**shown, **{name: _plain(value) for name, value in fields}}).decode()
+        return line if line.isprintable() else json.dumps(json.loads(line))  # no control character of Unicode's either
 
 
-def _told(seen: _Event) -> list[tuple[str, Field]]:
-    return [(name, value) for name, value in seen.fields.items() if value is not None and value != ""]
+def _told(record: logging.LogRecord) -> tuple[str, list[tuple[str, Field]]]:
+    """Action and fields. A record that did not come by ``event`` is a library's."""
+    action, fields = record.__dict__.get("action", "log"), record.__dict__.get("fields")
+    if fields is None:
+        trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+        fields = {"logger": record.name, "message": record.getMessage(), "trace": trace}
+    everything = {"job": job.get(), **fields}
+    return action, [(name, value) for name, value in everything.items() if value is not None and value != ""]
 
 
 def _plain(value: Field) -> Field:
@@ -129,71 +134,68 @@ def _second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
-def _to_stderr(data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Raises OSError."""
     left = memoryview(data)
     while left:
         try:
-            left = left[os.write(2, left) :]
+            left = left[os.write(descriptor, left) :]
         except BlockingIOError:  # somebody else has made our stderr non-blocking
-            select.select([], [2], [])
+            select.select([], [descriptor], [])
 
 
-class _FromLibraries(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
-        event("log", level=record.levelno, logger=record.name, message=record.getMessage(), trace=trace)
+class _Writer(QueueHandler):
+    """Takes lines from any thread, and has a thread that writes all that wait at once.
 
-
-class _Writer:
-    """Takes events from any thread, a deque's append being atomic; wakes its own thread once for many of them."""
+    ``QueueListener`` would wake for each line, and at its end wait for ever for a pipe that nobody reads.
+    """
 
     running: "_Writer | None" = None
 
-    def __init__(self, level: int, show: Callable[[_Event], str], write: Write) -> None:
-        self.level = level
+    def __init__(self, formatter: logging.Formatter, write: Write) -> None:
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        super().__init__(self._lines)
+        self.setFormatter(formatter)
         self.lost = 0
-        self._show = show
-        self._write = write
         self._told_lost = 0
-        self._events: collections.deque[_Event] = collections.deque()
-        self._wake = threading.Event()
-        self._ending = threading.Event()
+        self._write = write
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def put(self, seen: _Event) -> None:
-        if len(self._events) >= MAX_WAITING:
-            self.lost += 1
-            return
-        self._events.append(seen)
-        if not self._wake.is_set():
-            self._wake.set()
+    def prepare(self, record: logging.LogRecord) -> str:
+        return self.format(record)
 
-    def stop(self) -> None:
-        self._ending.set()
-        self._wake.set()
+    def enqueue(self, line: str) -> None:  # type: ignore[override]
+        if self._lines.qsize() < MAX_WAITING:
+            self._lines.put(line)
+        else:
+            self.lost += 1
+
+    def close(self) -> None:
+        self._lines.put(None)
         self._thread.join(STOP_S)
+        super().close()
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # other threads handle them
-        while not self._ending.is_set():
-            self._wake.wait()
-            self._ending.wait(GATHER_S)
-            self._wake.clear()
-            self._write_waiting()
-        self._write_waiting()
+        is_open = True
+        while is_open:
+            waiting = [self._lines.get()]
+            time.sleep(GATHER_S)
+            waiting += [self._lines.get() for _ in range(self._lines.qsize())]
+            is_open = waiting[-1] is not None
+            self._write_lines([line for line in waiting if line is not None])
 
-    def _write_waiting(self) -> None:
-        batch = [self._events.popleft() for _ in range(len(self._events))]
+    def _write_lines(self, lines: list[str]) -> None:
         newly_lost = self.lost - self._told_lost
         if newly_lost:
-            batch.append(_Event(time.time(), WARNING, "log_lost", {"events": newly_lost}))
-        lines = "".join(f"{self._show(seen)}\n" for seen in batch)
+            fields = {"levelno": WARNING, "action": "log_lost", "fields": {"events": newly_lost}}
+            lines.append(self.format(logging.makeLogRecord(fields)))
         if not lines:
             return
         try:
-            self._write(lines.encode(errors="backslashreplace"))
+            self._write("\n".join([*lines, ""]).encode(errors="backslashreplace"))
         except OSError:  # a full disk, a closed pipe: only the metrics can report it
-            self.lost += len(batch)
+            self.lost += len(lines)
         else:
             self._told_lost += newly_lost

@@ -125,6 +125,31 @@ def test_libraries_come_as_events(sink: Sink) -> None:
     )  # fmt: skip
 
 
+def test_a_library_tells_its_traceback_and_the_job_of_the_task(sink: Sink) -> None:
+    logs.start(LogsConfig(format="json"), sink)
+    token = logs.job.set("j1")
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        logging.getLogger("some.library").exception("went wrong")
+    logs.job.reset(token)
+    logs.stop()
+    seen = json.loads(sink.lines[0])
+    assert (seen["level"], seen["job"], seen["message"]) == ("error", "j1", "went wrong")
+    assert "ZeroDivisionError" in seen["trace"]
+
+
+def test_the_end_does_not_wait_for_a_writer_that_is_stuck(sink: Sink) -> None:
+    logs.start(LogsConfig(), sink)
+    sink.open.clear()
+    logs.event("first")
+    wait_until(lambda: sink.writes == 1)
+    began = time.perf_counter()
+    logs.stop()
+    assert time.perf_counter() - began < 20  # the write itself takes 30 s
+    sink.open.set()
+
+
 def test_nobody_waits_for_a_writer_that_is_stuck(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MAX_WAITING", 100)
     logs.start(LogsConfig(), sink)
