@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from imgserve.cli.main import whole
-from imgserve.request.codes import MEANING
+from imgserve.request.classic.codes import MEANING
 from imgserve.request.operations import Rasterize, Resize
 from imgserve.settings import load
 from imgserve.settings.options import TOPICS, Option, expected

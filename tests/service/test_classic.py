@@ -7,7 +7,7 @@ import pytest
 from examples.receivers import Behaviour, HttpReceiver
 from PIL import Image
 
-from imgserve.request.codes import MEANING
+from imgserve.request.classic.codes import MEANING
 from tests.service.conftest import World, opened
 from tests.support.daemon import wait_until
 from tests.support.pictures import scene

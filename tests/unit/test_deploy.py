@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.request.classic import parse
+from imgserve.request.classic.parse import parse
 from imgserve.settings import load
 from imgserve.settings.options import BY_NAME, VARIABLE_PREFIX
 from imgserve.settings.read import BOOT_ID

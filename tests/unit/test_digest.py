@@ -5,7 +5,7 @@ import json
 import pytest
 
 from imgserve.engine.intake import _digest
-from imgserve.request.classic import parse
+from imgserve.request.classic.parse import parse
 
 EX = "http://192.168.1.10/wikipedia/en/7/70/Ex.png"
 SIZE = {"width": 200, "height": 120}

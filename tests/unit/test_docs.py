@@ -16,8 +16,8 @@ import pytest
 
 from imgserve.cli.main import whole
 from imgserve.jobs.model import JobStatus, OutputStatus
-from imgserve.request import classic
-from imgserve.request.codes import MEANING
+from imgserve.request.classic import parse as classic
+from imgserve.request.classic.codes import MEANING
 from imgserve.request.job import RequestInvalid
 from imgserve.telemetry import metrics
 from imgserve.transfer.client.call import Method

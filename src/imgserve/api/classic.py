@@ -14,7 +14,7 @@ from imgserve.api.refusals import Refusals, told
 from imgserve.engine.intake import Answer, Intake
 from imgserve.errors import ImgserveError
 from imgserve.jobs.protocol import StorageFailing
-from imgserve.request.classic import ParseError, parse
+from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.job import FixedOutput, JobRequest, RequestInvalid
 from imgserve.request.principal import Principal
 from imgserve.telemetry import logs, metrics, tracing

@@ -19,7 +19,7 @@ from imgserve.engine.render import Renderer
 from imgserve.errors import ImgserveError, using
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool, PoolCannotStart
-from imgserve.request import classic
+from imgserve.request.classic import parse as classic
 from imgserve.request.fields import fields_of, words_of
 from imgserve.request.job import FixedOutput, JobRequest, fix
 from imgserve.request.limits import Limits

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.cli.main import main
-from imgserve.request.classic import ParseError, parse
+from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.faults import RequestInvalid
 from tests.unit.settings.test_settings import faults
 

@@ -2,7 +2,7 @@
 
 import json
 
-from imgserve.request.classic import parse
+from imgserve.request.classic.parse import parse
 from imgserve.request.imageinfo import Facts
 from imgserve.request.job import JobRequest, RequestInvalid
 from imgserve.request.source import Source, parse_source

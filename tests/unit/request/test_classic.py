@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from imgserve.request.classic import ParseError, parse
-from imgserve.request.codes import MEANING
+from imgserve.request.classic.codes import MEANING
+from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.job import Placeholder, RequestInvalid, fix
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Rasterize, Resize

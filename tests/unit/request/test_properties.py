@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imgserve.request import tags
-from imgserve.request.classic import ParseError, parse
+from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.destination import parse_destination
 from imgserve.request.geometry import final_size
 from imgserve.request.imageinfo import Facts, Size

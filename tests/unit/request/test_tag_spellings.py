@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from imgserve.request import classic
+from imgserve.request.classic import parse as classic
 from imgserve.request.faults import RequestInvalid
 
 

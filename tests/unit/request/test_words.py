@@ -4,7 +4,7 @@ import pytest
 from PIL import ImageColor
 
 from imgserve.request import color, formats
-from imgserve.request.codes import MEANING
+from imgserve.request.classic.codes import MEANING
 from imgserve.request.fields import fields_of, one_of, read_field, shown
 from imgserve.request.job import RequestInvalid
 from imgserve.request.operations import Rasterize, Resize

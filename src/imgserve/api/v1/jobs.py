@@ -19,7 +19,7 @@ from imgserve.engine.operator import Desk
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import JobStatus
 from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, JobView, RefusalPage
-from imgserve.request.classic import ParseError, parse
+from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.faults import RequestInvalid
 
 
