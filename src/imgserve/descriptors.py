@@ -6,7 +6,6 @@ Connections, kept pictures, transfers and workers need some each. ``build`` asks
 import errno
 import os
 import resource
-from typing import ClassVar
 
 import msgspec
 
@@ -21,7 +20,6 @@ class OutOfDescriptors(ImgserveError):
     """Our own trouble, which passes: nothing that a job, its source or its destination is charged with."""
 
     code = "out_of_descriptors"
-    classic_code: ClassVar[int | None] = 301
     status = 503
     is_retryable = True
     charge = "none"

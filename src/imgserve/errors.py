@@ -2,20 +2,20 @@
 
     ImgserveError
     ├─ errors.py               FileUnusable
-    ├─ request/faults.py       RequestInvalid (101-116)
-    ├─ request/geometry.py     SourceTooSmall (203), NotSvg (204)
-    ├─ imaging/faults.py       SourceUnreadable (202), SvgInvalid (204), PictureTooLarge (206), RenderTimeout,
-    │                          WorkerDied, NoWorker (301), RenderFailed
-    ├─ transfer/faults.py      SourceUnavailable (201), SourceTooLarge (206), SourceRefused (115),
-    │                          DestinationRefused (116), DeliveryFailed (205 for a placeholder), DeliveryUnknown,
-    │                          TransfersBusy, RootUnavailable (301)
-    ├─ descriptors.py          OutOfDescriptors (301)
-    ├─ jobs/protocol.py        QueueFull, ShareFull, StorageFailing, DiskFull (301)
+    ├─ request/faults.py       RequestInvalid
+    ├─ request/geometry.py     SourceTooSmall, NotSvg
+    ├─ imaging/faults.py       SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout,
+    │                          WorkerDied, NoWorker, RenderFailed
+    ├─ transfer/faults.py      SourceUnavailable, SourceTooLarge, SourceRefused,
+    │                          DestinationRefused, DeliveryFailed, DeliveryUnknown,
+    │                          TransfersBusy, RootUnavailable
+    ├─ descriptors.py          OutOfDescriptors
+    ├─ jobs/protocol.py        QueueFull, ShareFull, StorageFailing, DiskFull
     ├─ jobs/views.py           NoSuchJob, NotRetryable, NotCancellable
-    ├─ engine/delivery.py      Overtaken, ClaimLost, DestinationBusy (301)
+    ├─ engine/delivery.py      Overtaken, ClaimLost, DestinationBusy
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
-    ├─ engine/intake.py        Draining (301)
-    ├─ engine/admission.py     IntakeFull (301)
+    ├─ engine/intake.py        Draining
+    ├─ engine/admission.py     IntakeFull
     ├─ settings/load.py        SettingsInvalid
     ├─ server/build.py         CannotStart
     ├─ server/pidfile.py       AlreadyRunning
@@ -25,8 +25,8 @@
     ├─ cli/                    NotEnded, RunByAnother, RenderRefused
     ├─ api/keyfile.py          KeyFileInvalid
     ├─ api/http/listener.py    CannotListen
-    ├─ api/protected.py        NotAuthorised (302)
-    └─ api/rate.py             RateLimited (301)
+    ├─ api/protected.py        NotAuthorised
+    └─ api/rate.py             RateLimited
 
 A class names the kind of fault, once; an instance has the event (``detail``, one sentence for the user, never with a
 credential in it) and the remedy (``hint``).
@@ -47,7 +47,7 @@ Charge = Literal["none", "attempt", "crash"]
 class ImgserveError(Exception):
     """Base of all faults with a public face.
 
-    ``code`` is stable and used in logs and metrics; ``classic_code`` is the number of the original protocol;
+    ``code`` is stable and used in logs and metrics; a protocol that has numbers of its own looks them up by it;
     ``status`` is the HTTP status of the native API; ``is_retryable``: time alone can heal it;
     ``retry_after_s``: how long that may take, if it is known.
 
@@ -56,7 +56,6 @@ class ImgserveError(Exception):
     """
 
     code: ClassVar[str] = "internal"
-    classic_code: ClassVar[int | None] = None
     status: ClassVar[int] = 500
     is_retryable: bool = False
     retry_after_s: float | None = None

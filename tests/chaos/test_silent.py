@@ -18,7 +18,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.request import tags
-from imgserve.request.destination import parse_destination
+from imgserve.request.classic.destination import parse_destination
 from imgserve.request.source import parse_source
 from tests.chaos.judge import entries_of
 from tests.chaos.lane import Lane

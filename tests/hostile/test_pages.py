@@ -16,6 +16,7 @@ import pytest_asyncio
 from imgserve.engine import pages
 from imgserve.imaging.config import Config
 from imgserve.imaging.pool import Pool
+from imgserve.request.classic.spelling import number_of
 from imgserve.request.limits import Limits
 from imgserve.request.page import Page
 from imgserve.transfer.faults import DeliveryFailed
@@ -106,7 +107,7 @@ async def test_a_page_that_takes_too_long_ends_its_worker_and_is_the_destination
         with pytest.raises(DeliveryFailed, match="took too long") as caught:
             await read(pool, SHAPES["forms, inputs of one"](LONGEST))
         assert not caught.value.is_retryable
-        assert caught.value.classic_code == 205
+        assert number_of(caught.value) == 205
 
 
 async def test_a_page_that_kills_two_workers_is_the_destinations_fault(pool: Pool) -> None:

@@ -14,7 +14,8 @@ from imgserve.jobs.config import Config as QueueConfig
 from imgserve.jobs.model import OPERATOR, Accepted, Intent, OutputResult, PlaceholderResult, Settlement
 from imgserve.jobs.protocol import Queue
 from imgserve.request import tags
-from imgserve.request.destination import Destination, parse_destination
+from imgserve.request.classic.destination import parse_destination
+from imgserve.request.destination import Destination
 from imgserve.request.job import FixedOutput
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config

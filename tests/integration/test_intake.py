@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from imgserve.engine.intake import Answer
-from imgserve.request.destination import parse_destination
+from imgserve.request.classic.destination import parse_destination
+from imgserve.request.classic.spelling import number_of
 from imgserve.request.job import JobRequest, OutputRequest, RequestInvalid
 from imgserve.request.operations import Operation, Rasterize, Resize
 from imgserve.request.principal import Principal
@@ -39,12 +40,12 @@ async def take_in(made: Plant, *outputs: OutputRequest) -> Answer:
         return await made.intake().take_in(request, ANYBODY, lambda _: b"{}")
 
 
-async def refusal(made: Plant, *outputs: OutputRequest) -> tuple[int, str]:
+async def refusal(made: Plant, *outputs: OutputRequest) -> tuple[int | None, str]:
     with pytest.raises(RequestInvalid) as caught:
         await take_in(made, *outputs)
     assert made.house.statuses() == {}
     assert list(made.out.iterdir()) == []
-    return caught.value.number, caught.value.detail
+    return number_of(caught.value), caught.value.detail
 
 
 async def test_two_outputs_at_one_file_are_refused(made: Plant) -> None:

@@ -124,7 +124,12 @@ def test_faults_are_problem_details(
 
 def test_all_faults_of_a_job_are_told_with_their_codes(world: World) -> None:
     answer = ask(world.server.data_dir, "POST", "/v1/jobs", b'{"operationType": "blow", "args": 3}')
-    assert {fault["classic_code"] for fault in answer.body["faults"]} == {101, 102, 103}
+    assert [(error["path"], error["code"]) for error in answer.body["errors"]] == [
+        ("dstURL", "key_missing"), ("srcURL", "key_missing"), ("operationType", "operation_unknown"),
+        ("args", "args_invalid"),
+    ]  # fmt: skip
+    assert answer.body["errors"][3]["detail"] == "expected an object, got 3"
+    assert answer.body["detail"].endswith("; args: expected an object, got 3")
 
 
 def test_draining_is_told_and_new_jobs_are_turned_away(stalled: tuple[Daemon, bytes]) -> None:

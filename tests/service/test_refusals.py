@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.api.refusals import Refusals, told
+from imgserve.api.refusals import Refusals
 from imgserve.jobs.views import MAX_REFUSALS
+from imgserve.request.classic.parse import parse
+from imgserve.request.classic.spelling import sentence_of
 from imgserve.request.faults import RequestInvalid
 from tests.service.conftest import put_pictures
 from tests.support.daemon import Daemon, wait_until
 from tests.support.operating import Operator, ask
+from tests.unit.request.samples import FTP_REQUEST
 
 KEY = "the-key-of-the-shop-1"
 SECRET = "s3cr3t-0f-the-user"
@@ -122,6 +125,9 @@ def test_the_command(server: Daemon, tmp_path: Path) -> None:
     submitted = operator("submit", "-", stdin=json.dumps(job(server, srcURL="file:///etc/passwd")).encode())
     assert submitted.returncode == 1
     assert json.loads(operator("jobs", "refused", "--json").stdout.splitlines()[0])["caller"] == "operator"
+    assert operator("submit", "-", stdin=json.dumps(job(server, args={"width": "x"})).encode()).returncode == 1
+    seen = newest(server)
+    assert (seen["caller"], seen["classic_code"]) == ("operator", 107)
     with Daemon(tmp_path / "data") as fresh:
         empty = Operator(fresh)("jobs", "refused")
         assert (empty.returncode, empty.stdout) == (1, b"")
@@ -137,9 +143,14 @@ def test_no_more_than_a_thousand_are_kept() -> None:
 
 
 def test_quoted_values_are_left_out() -> None:
-    for sentence, shown in {
-        'a: expected "b" or "c", got "d\\" e; f"; g: got 7': 'a: expected "b" or "c", got another text; g: got 7',
-        'args.widht: unknown, did you mean "width"?': 'args.widht: unknown, did you mean "width"?',
-        "args.word-1: unknown; x: unknown": "args.another name: unknown; another name: unknown",
-    }.items():
-        assert told(RequestInvalid.of(107, sentence)) == shown
+    for args, shown in (
+        ({"width": 'd" e; f', "height": 0}, (
+            "args.height: expected an integer from 1 to 16384, got 0; "
+            "args.width: expected an integer from 1 to 16384, got another text"
+        )),
+        ({"width": 1, "widht": 1}, 'args.widht: unknown, did you mean "width"?'),
+        ({"width": 1, "word-1": 1}, "args.another name: unknown"),
+    ):  # fmt: skip
+        with pytest.raises(RequestInvalid) as caught:
+            parse(json.dumps(FTP_REQUEST | {"args": args}).encode())
+        assert sentence_of(caught.value, is_discreet=True) == shown

@@ -23,7 +23,8 @@ from imgserve.jobs.config import Config as QueueConfig
 from imgserve.jobs.model import Accepted, PlaceholderResult, PlaceholderState
 from imgserve.jobs.protocol import Queue
 from imgserve.request import tags
-from imgserve.request.destination import Destination, parse_destination
+from imgserve.request.classic.destination import parse_destination
+from imgserve.request.destination import Destination
 from imgserve.request.job import FixedOutput
 from imgserve.request.limits import Limits
 from imgserve.request.source import parse_source

@@ -10,25 +10,18 @@ import msgspec
 from imgserve import failpoint
 from imgserve.api.auth import Receive, Scope, Send
 from imgserve.api.rate import Rates
-from imgserve.api.refusals import Refusals, told
+from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Answer, Intake
 from imgserve.errors import ImgserveError
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.request.classic.parse import ParseError, parse
-from imgserve.request.job import FixedOutput, JobRequest, RequestInvalid
+from imgserve.request.classic.spelling import number_of, sentence_of
+from imgserve.request.job import FixedOutput, JobRequest
 from imgserve.request.principal import Principal
 from imgserve.telemetry import logs, metrics, tracing
 
 PARSE_ERROR = b'{"msg":"request parse error"}'
 RETRY_AFTER_S = 5  # where nobody knows better
-
-
-# Faults outside the request's text are those of a source or of a destination.
-FIELD = {115: "srcURL", 116: "dstURL", 201: "srcURL", 202: "srcURL", 204: "srcURL", 205: "dstURL", 206: "srcURL"}
-
-
-class IntakeBug(ImgserveError):
-    classic_code = 301
 
 
 class BodyCutOff(Exception):
@@ -73,7 +66,7 @@ class Classic:
             await self._refuser.deny(error, scope, send, request)
         except Exception:  # noqa: BLE001 - the boundary: a bug of ours still gets an answer of the protocol's shape
             logs.bug("intake_bug")
-            bug = IntakeBug("a fault inside imgserve; its log has the details")
+            bug = ImgserveError("a fault inside imgserve; its log has the details")
             await self._refuser.deny(bug, scope, send, request)
         else:
             await self._answer(answer, send)
@@ -144,24 +137,18 @@ class Refuser:
     async def deny(
         self, error: ImgserveError, scope: Scope, send: Send, request: JobRequest | None = None, *, close: bool = False
     ) -> None:
-        number = (error.number if isinstance(error, RequestInvalid) else error.classic_code) or 301
-        field = "" if isinstance(error, RequestInvalid) else FIELD.get(number, "")
+        number = number_of(error) or 301
         status = {301: 503, 302: 401}.get(number, 200)
         metrics.POSTS.labels("refused", number).inc()
         if status != 200:
             metrics.TURNED_AWAY.labels(error.code).inc()
-        refusal = self._refusals.of(scope, error.code, _with_field(field, told(error)), number, request)
+        refusal = self._refusals.of(scope, error.code, sentence_of(error, is_discreet=True), number, request)
         self._refusals.note(refusal, is_job=scope["path"] == "/" and scope["method"] == "POST")
-        detail = _with_field(field, error.sentence())
-        body = msgspec.json.encode({"msg": "request invalid", "code": number, "detail": detail})
+        body = msgspec.json.encode({"msg": "request invalid", "code": number, "detail": sentence_of(error)})
         headers = [(b"retry-after", str(round(error.retry_after_s or RETRY_AFTER_S)).encode())] if status == 503 else []
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         await reply(send, status, body, *headers, close=close)
-
-
-def _with_field(field: str, sentence: str) -> str:
-    return f"{field}: {sentence}" if field and not sentence.startswith(field) else sentence
 
 
 async def reply(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes], close: bool = False) -> None:

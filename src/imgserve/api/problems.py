@@ -8,7 +8,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from imgserve.errors import ImgserveError
-from imgserve.request.faults import RequestInvalid
+from imgserve.request.faults import RequestInvalid, dotted
 from imgserve.telemetry import logs
 
 HTTP_METHOD_NOT_ALLOWED = 405
@@ -27,9 +27,10 @@ _FRAMEWORK = {
 
 
 class FieldFault(msgspec.Struct, frozen=True):
-    """One thing that is wrong with a request; ``classic_code`` is the original protocol's number for it."""
+    """One thing that is wrong with a request, and the field that it stands in."""
 
-    classic_code: int
+    path: str
+    code: str
     detail: str
 
 
@@ -42,7 +43,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str
     code: str
     hint: str = ""
-    faults: tuple[FieldFault, ...] = ()
+    errors: tuple[FieldFault, ...] = ()
 
 
 class BodyNoJob(ImgserveError):
@@ -58,11 +59,10 @@ class BodyTooSlow(ImgserveError):
 
 
 def problem_of(error: ImgserveError) -> Problem:
-    faults: tuple[FieldFault, ...] = ()
-    if isinstance(error, RequestInvalid):
-        faults = tuple(FieldFault(fault.classic_code, fault.detail) for fault in error.faults)
+    found = error.faults if isinstance(error, RequestInvalid) else ()
+    errors = tuple(FieldFault(dotted(fault.path), fault.code, fault.reason()) for fault in found)
     kind = f"urn:imgserve:problem:{error.code}"
-    return Problem(kind, error.title, error.status, error.detail, error.code, error.hint, faults)
+    return Problem(kind, error.title, error.status, error.detail, error.code, error.hint, errors)
 
 
 def _answer(problem: Problem, retry_after_s: float | None = None) -> Response[Problem]:

@@ -8,7 +8,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 from imgserve.errors import ImgserveError
 from imgserve.telemetry.states import State
@@ -46,7 +46,6 @@ _FORWARDING = re.compile(
 
 class NotAuthorised(ImgserveError):
     code = "not_authorised"
-    classic_code: ClassVar[int | None] = 302
     status = 401
     title = "The caller is not known"
 

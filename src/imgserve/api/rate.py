@@ -13,7 +13,6 @@ from imgserve.request.principal import Principal
 
 class RateLimited(ImgserveError):
     code = "rate_limited"
-    classic_code = 301
     status = 503
     is_retryable = True
     title = "This caller asks too often"

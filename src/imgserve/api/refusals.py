@@ -4,22 +4,17 @@ The doors (``classic``, ``jobs``) note them; ``jobs`` lists them for the operato
 than its place, and repeats no values of the request, which may be passwords in the wrong field.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from imgserve.errors import ImgserveError
 from imgserve.jobs.views import MAX_REFUSALS, Refusal, posted_place
-from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import JobRequest
 from imgserve.request.principal import Principal
 from imgserve.telemetry import logs
 
 MOST_TEXT = 500
-_VALUE = re.compile(r'\bgot "(?:[^"\\]|\\.)*"')
-_NAME = re.compile(r"\b[A-Za-z_][A-Za-z0-9_-]*: unknown\b(?!, did you mean)")  # one that means no field of ours
 
 
 class Refusals:
@@ -57,14 +52,6 @@ class Refusals:
     def newest(self, limit: int) -> tuple[Refusal, ...]:
         """The newest first."""
         return tuple(reversed(self._last))[:limit]
-
-
-def told(error: ImgserveError) -> str:
-    """The sentence without the request's own values: for the log and for the list."""
-    sentence = error.sentence()
-    if not isinstance(error, RequestInvalid):
-        return sentence
-    return _NAME.sub("another name: unknown", _VALUE.sub("got another text", sentence))
 
 
 def _places(request: JobRequest) -> tuple[str, ...]:

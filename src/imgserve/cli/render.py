@@ -20,6 +20,8 @@ from imgserve.errors import ImgserveError, using
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.request.classic import parse as classic
+from imgserve.request.faults import Path as FieldPath
+from imgserve.request.faults import RequestInvalid, beneath
 from imgserve.request.fields import fields_of, words_of
 from imgserve.request.job import FixedOutput, JobRequest, fix
 from imgserve.request.limits import Limits
@@ -30,18 +32,10 @@ from imgserve.transfer.dispatch import Transfers, Write
 
 STANDARD = "-"
 WRITE_TIMEOUT_S = 60.0
-# How the classic protocol's words are called here.
-_CALLED = (
-    ("set args.strict to false", "say --no-strict"),
-    ("args.", "--"),
-    ("srcURL", "SRC"),
-    ("dstURL", "DST"),
-    ('operationType "resize"', "--operation resize"),
-)
 
 
 class RenderRefused(ImgserveError):
-    """A fault of the request or the picture, in the words of this command."""
+    """A fault of the request, in the words of this command."""
 
     code = "render_refused"
 
@@ -71,13 +65,17 @@ def _fields() -> dict[str, inspect.Type]:
 
 def _add_field(parser: argparse.ArgumentParser, name: str, kind: inspect.Type) -> None:
     """A flag for one field; whether its value fits is judged later, where a job's is."""
-    flag = f"--{name.replace('_', '-')}"
+    flag = _flag(name)
     if isinstance(kind, inspect.BoolType):
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=_owners(name))
     elif isinstance(kind, inspect.IntType | inspect.FloatType):
         parser.add_argument(flag, type=_number, metavar="N", help=_owners(name))
     else:
         parser.add_argument(flag, metavar="WORD" if words_of(kind) else "VALUE", help=_owners(name))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _owners(name: str) -> str:
@@ -107,8 +105,8 @@ def _render(flags: argparse.Namespace) -> int:
     except PoolCannotStart as error:
         output.complain(str(error))
         return output.FAILED
-    except ImgserveError as error:
-        raise RenderRefused(_in_our_words(error.detail), _in_our_words(error.hint)) from error
+    except RequestInvalid as invalid:
+        raise RenderRefused(invalid.sentences(_spelt)) from invalid
     return output.DONE
 
 
@@ -155,7 +153,8 @@ async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
         is_strict = request.outputs[0].recipe.load.strict
         facts = await workers.probe(source, is_complete=True, is_strict=is_strict)
         assert facts is not None  # all bytes are there
-        fixed = fix(request.outputs[0], request.source, facts, limits)
+        with beneath("outputs", 0):
+            fixed = fix(request.outputs[0], request.source, facts, limits)
         picture = await renderer.rendition(source, facts, fixed, is_alone=False)
         if flags.destination == STANDARD:
             sys.stdout.buffer.write(picture.read())
@@ -175,7 +174,16 @@ async def _store(transfers: Transfers, fixed: FixedOutput, picture: Blob) -> Non
     output.say(f"{Path(fixed.destination.path)}  {fixed.size.width_px}x{fixed.size.height_px}")
 
 
-def _in_our_words(sentence: str) -> str:
-    for theirs, ours in _CALLED:
-        sentence = sentence.replace(theirs, ours)
-    return sentence
+def _spelt(path: FieldPath) -> str:
+    """A field of the job as this command calls it."""
+    match path:
+        case ("source", *_):
+            return "SRC"
+        case ("outputs", 0, "destination"):
+            return "DST"
+        case ("outputs", 0, "operations", 0):
+            return f"{_flag('width')}, {_flag('height')}"
+        case (*_, name):
+            return _flag(str(name))
+        case _:
+            return ""

@@ -13,7 +13,6 @@ FULL_FOR_S = 0.25
 
 class IntakeFull(ImgserveError):
     code = "intake_full"
-    classic_code = 301
     status = 503
     is_retryable = True
     title = "Too many requests wait for their reply"

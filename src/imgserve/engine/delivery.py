@@ -53,7 +53,6 @@ class DestinationBusy(ImgserveError):
     """A placeholder waited for its destination as long as a caller can be expected to."""
 
     code = "destination_busy"
-    classic_code = 301
     status = 503
     is_retryable = True
     title = "The destination is being written to"

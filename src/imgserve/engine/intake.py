@@ -45,7 +45,6 @@ Reply = Callable[[tuple[FixedOutput, ...]], bytes]
 
 class Draining(ImgserveError):
     code = "draining"
-    classic_code = 301
     status = 503
     is_retryable = True
     title = "The server is stopping"
@@ -95,7 +94,7 @@ class Intake:
     async def take_in(self, request: JobRequest, principal: Principal, reply: Reply, traceparent: str = "") -> Answer:
         """``reply`` makes the answer's body from the outputs as fixed; ``traceparent`` is the caller's, if it traces.
 
-        Raises faults with a classic code.
+        Raises ImgserveError.
         """
         if self.is_draining:
             raise self.draining()
@@ -153,7 +152,8 @@ class Intake:
     async def _take_in(self, job_id: str, request: JobRequest, principal: Principal, reply: Reply) -> Answer:
         came_at = time.perf_counter()
         check_shape(request)
-        places = [output.destination.fill(tags.EXAMPLE) for output in request.outputs]
+        trial = tags.trial_of(request.source)
+        places = [output.destination.fill(trial) for output in request.outputs]
         peers = {place.peer for place in places if place.kind != "file"}
         async with self._sharing.turn(principal, request.source.peer, peers) as turn:
             self._resolver.check(request.source, places)
@@ -229,7 +229,7 @@ class Intake:
                 states.append(PlaceholderResult(output_id, "unknown"))
         if not refusals and not bugs:
             return tuple(states)
-        refusals.sort(key=lambda error: error.classic_code or 0)
+        refusals.sort(key=lambda error: error.status)  # its own fault comes before the server's trouble
         await self._storage.refuse(entry, tuple(states), refusals[0] if refusals else None)
         raise (refusals or bugs)[0]
 

@@ -14,7 +14,7 @@ from imgserve.transfer.faults import DeliveryFailed, TransfersBusy
 from imgserve.transfer.protocols.form import ReadPage
 from imgserve.transfer.write import Write
 
-_SMALLER = "point dstURL at a smaller page"
+_SMALLER = "point the destination at a smaller page"
 
 
 def reader(pool: Pool) -> ReadPage:

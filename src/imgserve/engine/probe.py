@@ -26,7 +26,7 @@ async def facts_of(fetch: Fetch, request: JobRequest, pool: Pool, whose: str) ->
             facts = await _ask(pool, fetch.blob, whose, is_complete=is_complete, is_strict=is_strict)
         except SourceUnreadable as error:
             if _wants_svg(request):
-                raise NotSvg("srcURL: its bytes are no SVG, which rasterize needs") from error
+                raise NotSvg("the source's bytes are no SVG, which rasterize needs") from error
             raise
         if facts is not None:
             return facts

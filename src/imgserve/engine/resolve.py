@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from imgserve.request.destination import Destination
-from imgserve.request.faults import Fault, RequestInvalid
+from imgserve.request.faults import Fault, Findings
 from imgserve.request.imageinfo import Facts
 from imgserve.request.job import FixedOutput, JobRequest, OutputRequest, check_places, fix
 from imgserve.request.limits import Limits
@@ -28,22 +28,27 @@ class Resolver:
 
     def check(self, source: Source, places: Iterable[Destination]) -> None:
         """Judge the URLs' text by policy; addresses are judged when they are connected to. Raises RequestInvalid."""
-        faults = []
+        found = Findings()
         try:
             self._transfers.check_source(source)
         except SourceRefused as error:
-            faults.append(Fault(115, f"srcURL: {error.sentence()}"))
-        for place in places:
+            found.add(Fault("source_refused", ("source",), error.sentence()))
+        for index, place in enumerate(places):
             try:
                 self._transfers.check_destination(place)
             except DestinationRefused as error:
-                faults.append(Fault(116, f"dstURL: {error.sentence()}"))
-        if faults:
-            raise RequestInvalid(tuple(faults))
+                found.add(Fault("destination_refused", ("outputs", index, "destination"), error.sentence()))
+        found.settle()
 
     async def resolve(self, request: JobRequest, facts: Facts) -> tuple[FixedOutput, ...]:
         """Raises DestinationRefused, RequestInvalid where two outputs have one place, and all that ``fix`` raises."""
-        outputs = tuple(self._fix(output, request.source, facts) for output in request.outputs)
+        found = Findings()
+        fixed = (
+            found.attempt(("outputs", index), self._fix, output, request.source, facts)
+            for index, output in enumerate(request.outputs)
+        )
+        outputs = tuple(output for output in fixed if output is not None)
+        found.settle()
         placed = tuple([await self._placed(request.source, output) for output in outputs])
         check_places(placed)
         return placed

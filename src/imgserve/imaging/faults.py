@@ -1,20 +1,16 @@
 """The faults that the pool raises for a picture."""
 
-from typing import ClassVar
-
 from imgserve.errors import ImgserveError
 
 
 class SourceUnreadable(ImgserveError):
     code = "source_unreadable"
-    classic_code: ClassVar[int | None] = 202
     status = 422
     title = "The source is not a readable image"
 
 
 class SvgInvalid(ImgserveError):
     code = "svg_invalid"
-    classic_code: ClassVar[int | None] = 204
     status = 422
     title = "The SVG is invalid"
 
@@ -23,7 +19,6 @@ class PictureTooLarge(ImgserveError):
     """More pixels, frames or bytes than the limits allow; ``detail`` names the limit."""
 
     code = "picture_too_large"
-    classic_code: ClassVar[int | None] = 206
     status = 422
     title = "The picture is too large"
 
@@ -32,7 +27,6 @@ class RenderTimeout(ImgserveError):
     """The worker was killed at the render deadline; the job fails at once."""
 
     code = "render_timeout"
-    classic_code: ClassVar[int | None] = 202
     status = 422
     title = "The picture took too long to render"
 
@@ -41,7 +35,6 @@ class WorkerDied(ImgserveError):
     """The worker ended while it held this picture (codec crash, out of memory). Charged to crashes, not attempts."""
 
     code = "worker_died"
-    classic_code: ClassVar[int | None] = 202
     status = 502
     is_retryable = True
     charge = "crash"
@@ -52,7 +45,6 @@ class NoWorker(ImgserveError):
     """The picture was given to no worker, or taken back because the server stops: it is not to blame."""
 
     code = "no_worker"
-    classic_code: ClassVar[int | None] = 301
     status = 503
     is_retryable = True
     charge = "none"
@@ -63,7 +55,6 @@ class RenderFailed(ImgserveError):
     """libvips refused an operation on a picture it had opened."""
 
     code = "render_failed"
-    classic_code: ClassVar[int | None] = 202
     status = 422
     title = "The picture could not be rendered"
 

@@ -6,7 +6,7 @@ as arguments. A transaction that ends a write frees the destination it held, and
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -28,7 +28,6 @@ from imgserve.telemetry.states import State
 
 class QueueFull(ImgserveError):
     code = "queue_full"
-    classic_code: ClassVar[int | None] = 301
     status = 503
     is_retryable = True
     title = "Too many jobs are waiting"
@@ -38,7 +37,6 @@ class ShareFull(ImgserveError):
     """``part``: of all jobs that end, how many are this caller's as long as it has some waiting."""
 
     code = "queue_share_full"
-    classic_code: ClassVar[int | None] = 301
     status = 503
     is_retryable = True
     title = "Too many jobs of this caller are waiting"
@@ -53,7 +51,6 @@ class StorageFailing(ImgserveError):
     """The queue's file cannot be written now; nothing was accepted."""
 
     code = "storage_failing"
-    classic_code: ClassVar[int | None] = 301
     status = 503
     is_retryable = True
     charge = "none"

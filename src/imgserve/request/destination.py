@@ -1,10 +1,11 @@
-"""The destination of a result: dstURL and its args in, a template out; with the tag values, the ``Destination`` itself.
+"""The destination of a result: a template whose tags are open, and with the tag values, the ``Destination`` itself.
 
-The API parses; ``request.fix`` fills in the tags; transfers and the queue use the result. The split of a form's URL
-follows docs/reference: authority first, then the last colon of the rest separates the page's URL from the file name.
+The APIs make templates; ``request.fix`` fills in the tags; transfers and the queue use the result. The split of a
+form's URL follows docs/reference: authority first, then the last colon of the rest separates the page's URL from the
+file name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote_to_bytes
@@ -12,20 +13,17 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 
 from imgserve.request import tags, url
-from imgserve.request.faults import Findings, RequestInvalid
-from imgserve.request.fields import is_text
-from imgserve.request.source import spoken_url
+from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.tags import TagValues
 
 DestinationKind = Literal["file", "ftp", "put", "form"]
 FormSuccess = Literal["any", "redirect"]
-HTTP_ARGS = ("field_name", "field_file", "method", "form_success", "content_type")
 
 
 class Destination(msgspec.Struct, frozen=True):
     """One place to write to, tags filled in.
 
-    ``shown`` is dstURL as the caller wrote it with its tags filled in: it goes back to that caller and nowhere else.
+    ``shown`` is the URL as the caller wrote it with its tags filled in: it goes back to that caller and nowhere else.
     ``url`` is what the transfer uses: the file's, the FTP target's, the PUT target's, or the form's page.
     ``path`` is percent-decoded for file and stays encoded for the others (a form's: the page's).
     ``name`` and ``field`` are a form's file name (decoded) and file field. ``key`` identifies the place: scheme,
@@ -83,7 +81,7 @@ def hosts_of(keys: Iterable[str]) -> str:
 class DestinationTemplate(msgspec.Struct, frozen=True):
     """A destination whose tags are still open: split, judged by its text, not yet a place.
 
-    ``field`` is a form's file field; ``shown`` is dstURL as written.
+    ``field`` is a form's file field; ``shown`` is the URL as written.
     """
 
     kind: DestinationKind
@@ -102,74 +100,23 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
         return self.kind != "form" and not (self.kind == "put" and url.has_signature(self.shown))
 
     def fill(self, values: TagValues) -> Destination:
-        """The place for one result. Raises RequestInvalid (105) when the filled text is no place to write to."""
+        """The place for one result. Raises RequestInvalid when the filled text is no place to write to."""
         if tags.BEGIN not in self.shown:
             values = tags.EXAMPLE  # the place is the same for all of them, and known from the first check
         try:
             return _fill_form(self, values) if self.kind == "form" else _fill_plain(self, values)
         except url.UrlInvalid as error:
-            raise RequestInvalid.of(105, f"dstURL: {error}") from None
+            raise RequestInvalid(Fault("destination_invalid", note=str(error))) from None
 
 
-def parse_destination(value: object, args: Mapping[str, object]) -> DestinationTemplate:
-    """A template from dstURL and the args that a destination needs.
-
-    Raises RequestInvalid with all faults: 105, 110 (protocol), 111, 112 (args), 114 (tags).
-    """
-    text = spoken_url(value, "dstURL", invalid_code=105, unknown_code=110)
-    found = Findings()
-    scheme = url.scheme_of(text)
-    if scheme in ("http", "https"):
-        template = found.attempt(_http_template, text, args)
-    else:
-        template = DestinationTemplate("file" if scheme == "file" else "ftp", text)
-    found.attempt(_check_tags, text)
-    if template is not None:
-        found.attempt(template.fill, tags.EXAMPLE)
-    found.settle()
-    assert template is not None
-    return template
-
-
-def _check_tags(text: str) -> None:
+def check_text(text: str) -> None:
+    """Judge the tags in a destination's URL. Raises RequestInvalid with a fault for each wrong one."""
     try:
-        faults = tags.faults_in(url.cut(text).rest, "dstURL")
+        faults = tags.faults_in(url.cut(text).rest)
     except url.UrlInvalid:
-        return
+        return  # filling the template finds it
     if faults:
-        raise RequestInvalid(faults)
-
-
-def _http_template(text: str, args: Mapping[str, object]) -> DestinationTemplate:
-    found = Findings()
-    names = [name for name in ("field_name", "field_file") if name in args]
-    if "method" in args and args["method"] != "PUT":
-        found.add(112, 'args.method: expected "PUT"; for an upload form leave it out and give args.field_name')
-    fields = [field for name in names if (field := found.attempt(_field, name, args[name])) is not None]
-    if len(set(fields)) > 1:
-        found.add(112, "args.field_name: contradicts args.field_file; give one of the two")
-    if names and "method" in args:
-        found.add(112, f"args.method: contradicts args.{names[0]}; PUT and an upload form exclude each other")
-    if "form_success" in args and args["form_success"] != "redirect":
-        found.add(112, 'args.form_success: expected "redirect"; without it any 2xx, 301, 302 and 303 count as taken')
-    if "form_success" in args and "method" in args:
-        found.add(112, "args.form_success: belongs to an upload form, which PUT is not")
-    if not names and "method" not in args:
-        found.add(
-            111, 'args.field_name: expected for an http(s) destination; or args.method = "PUT" for a plain upload'
-        )
-    if "content_type" in args and (args["content_type"] != "none" or names):
-        found.add(112, 'args.content_type: expected "none", which a PUT knows, or nothing')
-    found.settle()
-    if not fields:
-        return DestinationTemplate("put", text, has_no_type=True if "content_type" in args else msgspec.UNSET)
-    return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else msgspec.UNSET)
-
-
-def _field(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value or not is_text(value):
-        raise RequestInvalid.of(112, f"args.{name}: expected the name of the form's file field as text")
-    return value
+        raise RequestInvalid(*faults)
 
 
 @lru_cache(maxsize=256)  # each check on a job's way in fills the same template
@@ -208,9 +155,7 @@ def _fill_form(template: DestinationTemplate, values: TagValues) -> Destination:
 def _filled(text: str, values: TagValues, *, is_name: bool) -> str:
     used = tags.used_in(text)
     if not values.ext and not used.isdisjoint(("ext", "extension")):
-        raise url.UrlInvalid(
-            "{$ext} is empty, for the source's name has no extension: end dstURL with .jpg or the like"
-        )
+        raise url.UrlInvalid("{$ext} is empty, for the source's name has no extension: end it with .jpg or the like")
     if is_name:
         for tag in used:
             if values.of(tag):

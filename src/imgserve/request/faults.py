@@ -1,7 +1,12 @@
-"""The faults of a request: every parser of this package raises ``RequestInvalid``, and the API answers with it."""
+"""The faults of a request as values: every parser of this package raises ``RequestInvalid``, each API spells it.
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+A parser names its faults by paths from the value that it reads; its caller puts them beneath the place of that value.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, ParamSpec, TypeVar
 
 import msgspec
 
@@ -10,29 +15,76 @@ from imgserve.errors import ImgserveError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# Stable names. Those of the classic protocol alone begin with key_, operation_ and args_.
+Code = Literal[
+    "key_missing", "key_unknown", "operation_unknown", "args_invalid",
+    "source_invalid", "source_scheme_unknown", "source_extension", "source_refused",
+    "destination_invalid", "destination_scheme_unknown", "destination_field_missing", "destination_field_invalid",
+    "destination_refused", "format_not_writable", "tag_unknown",
+    "size_missing", "field_unknown", "field_invalid", "result_too_large", "output_count",
+]  # fmt: skip
+Path = tuple[str | int, ...]
+Spelling = Callable[[Path], str]
 
-class Fault(msgspec.Struct, frozen=True, order=True):
-    """One thing that is wrong with a request: the classic code and one sentence that names the field."""
+_LONGEST_SHOWN = 40
 
-    classic_code: int
-    detail: str
+
+def dotted(path: Path) -> str:
+    """The native spelling: ``outputs[1].operations[0].width``."""
+    return "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in path).removeprefix(".")
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a request.
+
+    ``path`` leads to the field. The sentence is "expected ..., got ..." and ``note``; either half may be missing.
+    ``got`` is the value as it was sent, where it may be shown. ``is_foreign``: the path's last name is the sender's
+    word and means nothing here.
+    """
+
+    code: Code
+    path: Path = ()
+    note: str = ""
+    expected: str = ""
+    got: object = msgspec.UNSET
+    is_foreign: bool = False
+
+    def reason(self, *, is_discreet: bool = False) -> str:
+        """The sentence behind the path. ``is_discreet``: for a log, without the text that was sent."""
+        if not self.expected:
+            return self.note
+        got = "another text" if is_discreet and isinstance(self.got, str) else shown(self.got)
+        return f"expected {self.expected}, got {got}{self.note}"
+
+    def sentence(self, spelling: Spelling = dotted, *, is_discreet: bool = False) -> str:
+        path = (*self.path[:-1], "another name") if is_discreet and self.is_foreign else self.path
+        place, reason = spelling(path), self.reason(is_discreet=is_discreet)
+        return f"{place}: {reason}" if place else reason
 
 
 class RequestInvalid(ImgserveError):
-    """A request that cannot be carried out as it stands; the lowest code speaks, ``detail`` names all faults."""
+    """A request that cannot be carried out as it stands, with all faults that one step found; ``detail`` is native."""
 
     code = "request_invalid"
     status = 422
     title = "The request is invalid"
 
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
-        self.faults = tuple(sorted(faults))
-        self.number = self.faults[0].classic_code
-        super().__init__("; ".join(fault.detail for fault in self.faults))
+    def __init__(self, *faults: Fault) -> None:
+        self.faults = faults
+        super().__init__(self.sentences())
 
-    @classmethod
-    def of(cls, classic_code: int, detail: str) -> "RequestInvalid":
-        return cls((Fault(classic_code, detail),))
+    def sentences(self, spelling: Spelling = dotted, *, is_discreet: bool = False) -> str:
+        return "; ".join(fault.sentence(spelling, is_discreet=is_discreet) for fault in self.faults)
+
+
+@contextmanager
+def beneath(*path: str | int) -> Iterator[None]:
+    """Puts the faults of a parser inside the block beneath ``path``."""
+    try:
+        yield
+    except RequestInvalid as invalid:
+        faults = (msgspec.structs.replace(fault, path=path + fault.path) for fault in invalid.faults)
+        raise RequestInvalid(*faults) from None
 
 
 class Findings:
@@ -41,13 +93,14 @@ class Findings:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
 
-    def add(self, classic_code: int, detail: str) -> None:
-        self.faults.append(Fault(classic_code, detail))
+    def add(self, fault: Fault) -> None:
+        self.faults.append(fault)
 
-    def attempt(self, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """The value of ``parse``, or None with its faults stored here."""
+    def attempt(self, path: Path, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """The value of ``parse``, or None with its faults stored here, beneath ``path``."""
         try:
-            return parse(*args, **kwargs)
+            with beneath(*path):
+                return parse(*args, **kwargs)
         except RequestInvalid as invalid:
             self.faults.extend(invalid.faults)
             return None
@@ -55,4 +108,17 @@ class Findings:
     def settle(self) -> None:
         """Raise RequestInvalid if anything was found."""
         if self.faults:
-            raise RequestInvalid(tuple(self.faults))
+            raise RequestInvalid(*self.faults)
+
+
+def shown(value: object) -> str:
+    """A value for a message: short, printable, and never anything that could be a URL or a secret."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        is_plain = len(value) <= _LONGEST_SHOWN and value.isprintable() and "//" not in value and "@" not in value
+        return json.dumps(value, ensure_ascii=False) if is_plain else f"a text of {len(value)} characters"
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"a number of {len(text)} digits"

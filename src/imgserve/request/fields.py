@@ -3,7 +3,6 @@
 Ranges and words are read from the Structs themselves (``msgspec.inspect``), so that they stand in one place only.
 """
 
-import json
 import re
 from difflib import get_close_matches
 
@@ -11,13 +10,13 @@ import msgspec
 from msgspec import inspect
 
 from imgserve.request import color
-from imgserve.request.faults import RequestInvalid
+from imgserve.request.faults import Fault, RequestInvalid
 
 FieldValue = int | float | bool | str
 NOT_YET_VALUES = frozenset({"contain", "cover", "fill", "inside", "outside"})
 
 _COLORS = frozenset({"background", "color"})
-_LONGEST_SHOWN = 40
+_LONGEST_GUESSED = 40
 _QUOTED = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _QUOTED_BOOLS = ("true", "false")
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -30,27 +29,13 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, inspect.Type]:
     return {field.encode_name: _without_none(field.type) for field in info.fields}
 
 
-def read_field(path: str, value: object, kind: inspect.Type) -> FieldValue:
-    """``value`` if it is what ``kind`` asks for; colours come back as ``#rrggbb``. Raises RequestInvalid (107)."""
-    checked = _color(value) if path.rpartition(".")[2] in _COLORS else _matching(value, kind)
+def read_field(name: str, value: object, kind: inspect.Type) -> FieldValue:
+    """``value`` if it is what ``kind`` asks for; colours come back as ``#rrggbb``. Raises RequestInvalid."""
+    checked = _color(value) if name in _COLORS else _matching(value, kind)
     if checked is None:
-        raise RequestInvalid.of(
-            107, f"{path}: expected {_expected(path, kind)}, got {shown(value)}{_hint(value, kind)}"
-        )
+        fault = Fault("field_invalid", (name,), _hint(value, kind), _expected(name, kind), value)
+        raise RequestInvalid(fault)
     return checked
-
-
-def shown(value: object) -> str:
-    """A value for a message: short, printable, and never anything that could be a URL or a secret."""
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, str):
-        is_plain = len(value) <= _LONGEST_SHOWN and value.isprintable() and "//" not in value and "@" not in value
-        return json.dumps(value, ensure_ascii=False) if is_plain else f"a text of {len(value)} characters"
-    text = json.dumps(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"a number of {len(text)} digits"
 
 
 def is_text(value: object) -> bool:
@@ -60,7 +45,7 @@ def is_text(value: object) -> bool:
 
 def did_you_mean(word: object, known: tuple[str, ...]) -> str:
     """``, did you mean "width"?`` or nothing."""
-    if not isinstance(word, str) or len(word) > _LONGEST_SHOWN:
+    if not isinstance(word, str) or len(word) > _LONGEST_GUESSED:
         return ""
     spelt = {known_word.lower(): known_word for known_word in known}
     close = get_close_matches(word.lower(), list(spelt), n=1)
@@ -111,8 +96,8 @@ def _number(value: object, kind: inspect.Type) -> int | float | None:
     return value if is_inside else None
 
 
-def _expected(path: str, kind: inspect.Type) -> str:
-    if path.rpartition(".")[2] in _COLORS:
+def _expected(name: str, kind: inspect.Type) -> str:
+    if name in _COLORS:
         return color.EXPECTED
     if isinstance(kind, inspect.IntType | inspect.FloatType):
         noun = "an integer" if isinstance(kind, inspect.IntType) else "a number"

@@ -5,7 +5,6 @@ The side that is not given follows the source's shape: given side times the rati
 
 from fractions import Fraction
 from math import floor
-from typing import ClassVar
 
 from imgserve.errors import ImgserveError
 from imgserve.request.faults import Fault, RequestInvalid
@@ -16,7 +15,6 @@ from imgserve.request.operations import Operation, Rasterize, Resize
 
 class SourceTooSmall(ImgserveError):
     code = "source_too_small"
-    classic_code: ClassVar[int | None] = 203
     status = 422
     title = "The source is smaller than the result"
 
@@ -25,7 +23,6 @@ class NotSvg(ImgserveError):
     """rasterize was asked for bytes that are a raster picture."""
 
     code = "not_svg"
-    classic_code: ClassVar[int | None] = 204
     status = 422
     title = "The source is not an SVG"
 
@@ -33,12 +30,12 @@ class NotSvg(ImgserveError):
 def final_size(operation: Operation, facts: Facts, limits: Limits) -> Size:
     """The size that is promised and delivered, in pixels.
 
-    Raises SourceTooSmall, NotSvg, or RequestInvalid (106 no side given, 107 the result exceeds the limits).
+    Raises SourceTooSmall, NotSvg, or RequestInvalid: no side given, or the result exceeds the limits.
     """
     if isinstance(operation, Rasterize) and not facts.is_svg:
-        raise NotSvg(f"rasterize expects an SVG, the source is {facts.format}", 'use operationType "resize"')
+        raise NotSvg(f"rasterize expects an SVG, the source is {facts.format}", "use the operation resize")
     if operation.width is None and operation.height is None:
-        raise RequestInvalid.of(106, "args.width: width, height or both are required")
+        raise RequestInvalid(Fault("size_missing", ("width",), "width, height or both are required"))
     if isinstance(operation, Resize):
         _check_source(operation, facts)
     size = _size(operation, facts)
@@ -55,7 +52,7 @@ def _check_source(operation: Resize, facts: Facts) -> None:
     if is_narrow or is_low:
         raise SourceTooSmall(
             f"the source is {facts.width_px:g} x {facts.height_px:g} px, smaller than the result",
-            "ask for a smaller size, or set args.enlarge to true",
+            "ask for a smaller size, or set enlarge to true",
         )
 
 
@@ -63,7 +60,7 @@ def _size(operation: Operation, facts: Facts) -> Size:
     if operation.width is not None and operation.height is not None:
         return Size(operation.width, operation.height)
     if not (facts.width_px > 0 and facts.height_px > 0):
-        raise SourceTooSmall("the source has no size of its own", "give both args.width and args.height")
+        raise SourceTooSmall("the source has no size of its own", "give both width and height")
     shape = Fraction(facts.width_px) / Fraction(facts.height_px)
     if operation.width is not None:
         return Size(operation.width, _rounded(operation.width / shape))
@@ -79,8 +76,8 @@ def _check_limits(size: Size, limits: Limits) -> None:
     result = f"the result would be {size.width_px} x {size.height_px} px"
     faults = []
     if max(size.width_px, size.height_px) > limits.output_side_px:
-        faults.append(Fault(107, f"args.width, args.height: {result}, a side may have {limits.output_side_px}"))
+        faults.append(Fault("result_too_large", note=f"{result}, a side may have {limits.output_side_px}"))
     if size.width_px * size.height_px > limits.output_pixels:
-        faults.append(Fault(107, f"args.width, args.height: {result}, expected at most {limits.output_pixels} in all"))
+        faults.append(Fault("result_too_large", note=f"{result}, expected at most {limits.output_pixels} in all"))
     if faults:
-        raise RequestInvalid(tuple(faults))
+        raise RequestInvalid(*faults)

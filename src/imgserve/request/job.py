@@ -9,8 +9,7 @@ import msgspec
 
 from imgserve.request import tags
 from imgserve.request.destination import Destination, DestinationTemplate
-from imgserve.request.faults import Fault as Fault
-from imgserve.request.faults import Findings
+from imgserve.request.faults import Fault, Findings, beneath
 from imgserve.request.faults import RequestInvalid as RequestInvalid
 from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.geometry import final_size
@@ -59,15 +58,18 @@ class FixedOutput(msgspec.Struct, frozen=True):
 def fix(output: OutputRequest, source: Source, facts: Facts, limits: Limits) -> FixedOutput:
     """Settle one output by the facts of its source.
 
-    Raises SourceTooSmall (203), NotSvg (204), or RequestInvalid: 105 a tag's value is no file name, 107 the result is
-    larger than limits or format allow (with all its frames), 113 the source's format cannot be written.
+    Raises SourceTooSmall, NotSvg, or RequestInvalid, its paths from the output: a tag's value is no file name, the
+    result is larger than limits or format allow (with all its frames), the source's format cannot be written.
     """
-    size = final_size(output.recipe.operations[0], facts, limits)
+    with beneath("operations", 0):
+        size = final_size(output.recipe.operations[0], facts, limits)
     chosen = output.recipe.output.format or _source_format(facts)
-    _check_side(chosen, size)
-    _check_frames(size, frames_kept(facts, chosen), limits)
+    with beneath("operations", 0):
+        _check_side(chosen, size)
+        _check_frames(size, frames_kept(facts, chosen), limits)
     options = msgspec.structs.replace(output.recipe.output, format=chosen)
-    destination = output.destination.fill(tags.values_of(source, size))
+    with beneath("destination"):
+        destination = output.destination.fill(tags.values_of(source, size))
     return FixedOutput(
         recipe=msgspec.structs.replace(output.recipe, output=options),
         size=size,
@@ -78,56 +80,50 @@ def fix(output: OutputRequest, source: Source, facts: Facts, limits: Limits) -> 
 
 
 def check_shape(request: JobRequest) -> None:
-    """Whether this version can carry out so many outputs and operations. Raises RequestInvalid (107)."""
+    """Whether this version can carry out so many outputs and operations. Raises RequestInvalid."""
     found = Findings()
     if not request.outputs:
-        found.add(107, "outputs: expected at least one, got none")
+        found.add(Fault("output_count", ("outputs",), "expected at least one, got none"))
     for index, output in enumerate(request.outputs):
-        count = len(output.recipe.operations)
+        path, count = ("outputs", index), len(output.recipe.operations)
         if count == 0:
-            found.add(107, f"outputs[{index}].operations: expected one operation, got none")
+            found.add(Fault("output_count", (*path, "operations"), "expected one operation, got none"))
         elif count > 1:
-            found.add(
-                107, f"outputs[{index}].operations[1]: this version carries out one operation an output, got {count}"
-            )
+            note = f"this version carries out one operation an output, got {count}"
+            found.add(Fault("output_count", (*path, "operations", 1), note))
     found.settle()
 
 
 def check_places(outputs: tuple[FixedOutput, ...]) -> None:
-    """Each output has a destination of its own: two could not be written one at a time. Raises RequestInvalid (105)."""
+    """Each output has a destination of its own: two could not be written one at a time. Raises RequestInvalid."""
     found = Findings()
     first: dict[str, int] = {}
     for index, output in enumerate(outputs):
         other = first.setdefault(output.destination.key, index)
         if other != index:
-            found.add(
-                105,
-                f"outputs[{index}].destination: expected another place than that of outputs[{other}];"
-                " for two pictures at one place post two jobs",
-            )
+            note = f"expected another place than that of outputs[{other}]; for two pictures at one place post two jobs"
+            found.add(Fault("destination_invalid", ("outputs", index, "destination"), note))
     found.settle()
 
 
 def _source_format(facts: Facts) -> Format:
     if facts.format == "svg":
-        raise RequestInvalid.of(
-            113, "dstURL: an SVG source and no format: end dstURL with an extension such as .png, or set args.format"
-        )
+        note = "an SVG source and no format: end it with an extension such as .png, or set format"
+        raise RequestInvalid(Fault("format_not_writable", ("destination",), note))
     return facts.format
 
 
 def _check_side(chosen: Format, size: Size) -> None:
     most = MAX_SIDE_OF_FORMAT.get(chosen)
     if most is not None and max(size.width_px, size.height_px) > most:
-        raise RequestInvalid.of(
-            107, f"args.width, args.height: {chosen} holds at most {most} px a side, ask for less or another format"
-        )
+        note = f"{chosen} holds at most {most} px a side, ask for less or another format"
+        raise RequestInvalid(Fault("result_too_large", note=note))
 
 
 def _check_frames(size: Size, frames: int, limits: Limits) -> None:
     if size.width_px * size.height_px * frames > limits.output_pixels:
-        raise RequestInvalid.of(
-            107,
-            f"args.width, args.height: the result would be {frames} frames of {size.width_px} x {size.height_px} px, "
-            f"expected at most {limits.output_pixels} in all; ask for less, or for a format without frames",
+        note = (
+            f"the result would be {frames} frames of {size.width_px} x {size.height_px} px, "
+            f"expected at most {limits.output_pixels} in all; ask for less, or for a format without frames"
         )
+        raise RequestInvalid(Fault("result_too_large", note=note))

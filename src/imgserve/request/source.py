@@ -1,11 +1,11 @@
-"""Where a picture comes from: srcURL in, a checked ``Source`` out. The doors call; transfers build on the result."""
+"""Where a picture comes from: its URL in, a checked ``Source`` out. The APIs call; transfers build on the result."""
 
 from typing import Literal, cast
 
 import msgspec
 
 from imgserve.request import url
-from imgserve.request.faults import RequestInvalid
+from imgserve.request.faults import Code, Fault, RequestInvalid
 
 SourceScheme = Literal["http", "https", "ftp", "ftps", "ftpes", "file"]
 
@@ -31,9 +31,9 @@ class Source(msgspec.Struct, frozen=True):
         return "" if self.scheme == "file" else f"{self.scheme}://{self.host}:{self.port}"
 
 
-def parse_source(value: object, field: str = "srcURL") -> Source:
-    """A source from the request's own text. Raises RequestInvalid: 109 unknown protocol, 104 everything else."""
-    text = spoken_url(value, field, invalid_code=104, unknown_code=109)
+def parse_source(value: object) -> Source:
+    """A source from the request's own text. Raises RequestInvalid: unknown protocol, or no URL of a file."""
+    text = spoken_url(value, invalid="source_invalid", unknown="source_scheme_unknown")
     try:
         parsed = url.parse(text)
         is_file = parsed.scheme == "file"
@@ -41,7 +41,7 @@ def parse_source(value: object, field: str = "srcURL") -> Source:
         if path.endswith("/") and (is_file or parsed.scheme in url.FTP_FAMILY):
             raise url.UrlInvalid("expected a file, got a directory")  # noqa: TRY301 - one map for all of them
     except url.UrlInvalid as error:
-        raise RequestInvalid.of(104, f"{field}: {error}") from None
+        raise RequestInvalid(Fault("source_invalid", note=str(error))) from None
     return Source(parsed.text, cast(SourceScheme, parsed.scheme), parsed.host, parsed.port, path)
 
 
@@ -55,22 +55,22 @@ def encoded_name(source: Source) -> str:
     return url.with_dots(url.parse(source.url).last_segment)
 
 
-def spoken_url(value: object, field: str, *, invalid_code: int, unknown_code: int) -> str:
+def spoken_url(value: object, *, invalid: Code, unknown: Code) -> str:
     """``value`` as text whose scheme this version speaks; judged by the scheme alone.
 
-    Raises RequestInvalid with ``invalid_code`` (no text, empty, no scheme) or ``unknown_code``.
+    Raises RequestInvalid with the code ``invalid`` (no text, empty, no scheme) or ``unknown``.
     """
     if not isinstance(value, str) or not value:
-        raise RequestInvalid.of(invalid_code, f"{field}: expected a URL, got {'nothing' if value == '' else 'no text'}")
+        raise RequestInvalid(Fault(invalid, note=f"expected a URL, got {'nothing' if value == '' else 'no text'}"))
     scheme = url.scheme_of(value)
     if scheme is None:
-        raise RequestInvalid.of(invalid_code, f"{field}: expected a URL that begins with {_listed()}")
+        raise RequestInvalid(Fault(invalid, note=f"expected a URL that begins with {_listed()}"))
     if scheme in url.NOT_YET:
-        raise RequestInvalid.of(unknown_code, f"{field}: this version does not speak {scheme} yet; use {_listed()}")
+        raise RequestInvalid(Fault(unknown, note=f"this version does not speak {scheme} yet; use {_listed()}"))
     if scheme not in url.SPOKEN:
-        raise RequestInvalid.of(unknown_code, f"{field}: the protocol is unknown; use {_listed()}")
+        raise RequestInvalid(Fault(unknown, note=f"the protocol is unknown; use {_listed()}"))
     if len(value) > url.MAX_LENGTH:
-        raise RequestInvalid.of(invalid_code, f"{field}: expected a URL of at most {url.MAX_LENGTH} characters")
+        raise RequestInvalid(Fault(invalid, note=f"expected a URL of at most {url.MAX_LENGTH} characters"))
     return value
 
 

@@ -1,4 +1,5 @@
-"""The tags of dstURL: ``{$width}`` and its sisters. Text after the authority in, filled text out; for destination.py.
+"""The tags of a destination: ``{$width}`` and its sisters. For ``destination``: text after the authority in, filled
+text out.
 
 Values are percent-encoded, so that a source's name can add neither a path, a query parameter nor another tag.
 """
@@ -47,7 +48,7 @@ class TagValues(msgspec.Struct, frozen=True):
 
 
 EXAMPLE = TagValues("1", "1", "name", "png")
-"""For judging a template before its source is known."""
+"""For a template without tags, or without a source."""
 
 
 def values_of(source: Source, size: Size) -> TagValues:
@@ -56,18 +57,23 @@ def values_of(source: Source, size: Size) -> TagValues:
     return TagValues(str(size.width_px), str(size.height_px), _encode(basename), _encode(ext))
 
 
+def trial_of(source: Source | None) -> TagValues:
+    """The values for judging a template before the size of its result is known."""
+    return EXAMPLE if source is None else values_of(source, Size(1, 1))
+
+
 def split_name(name: str) -> tuple[str, str]:
     """A file name split at its last dot: ``("photo.old", "png")``; without a dot the extension is empty."""
     basename, dot, extension = name.rpartition(".")
     return (basename, extension) if dot else (name, "")
 
 
-def faults_in(text: str, field: str) -> tuple[Fault, ...]:
-    """Code 114 for each tag that is unknown or not closed. Pieces of the URL are not repeated: they may be secret."""
+def faults_in(text: str) -> tuple[Fault, ...]:
+    """One for each tag that is unknown or not closed. Pieces of the URL are not repeated: they may be secret."""
     wrong = {found[0] for found in _TAG.finditer(text) if found[1] not in TAGS or not found[2]}
     troubles = {_trouble(tag) for tag in sorted(wrong)[:_MOST_NAMED]}
     troubles |= {f"a tag is written {{${tag}}}, did you mean that?" for tag in _misspelt(text)}
-    return tuple(Fault(114, f"{field}: {trouble}") for trouble in sorted(troubles))
+    return tuple(Fault("tag_unknown", note=trouble) for trouble in sorted(troubles))
 
 
 def _misspelt(text: str) -> frozenset[str]:

@@ -40,7 +40,7 @@ _SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "sig", "signatur
 
 
 class UrlInvalid(ValueError):
-    """Text that is no URL we can use. The message completes "srcURL: ..." and never holds a piece of the URL."""
+    """Text that is no URL we can use. The message stands behind the field's name and never holds a piece of the URL."""
 
 
 class Cut(NamedTuple):

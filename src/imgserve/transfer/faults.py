@@ -1,6 +1,6 @@
 """The faults of transfers. Third-party exceptions end here; details hold no credentials."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from imgserve.errors import ImgserveError
 
@@ -21,14 +21,12 @@ class TransferError(ImgserveError):
 
 class SourceUnavailable(TransferError):
     code = "source_unavailable"
-    classic_code: ClassVar[int | None] = 201
     status = 422
     title = "The source cannot be retrieved"
 
 
 class SourceTooLarge(TransferError):
     code = "source_too_large"
-    classic_code: ClassVar[int | None] = 206
     status = 422
     title = "The source is too large"
 
@@ -37,7 +35,6 @@ class SourceRefused(TransferError):
     """Refused by policy: scheme off, address, port, root."""
 
     code = "source_refused"
-    classic_code: ClassVar[int | None] = 115
     status = 422
     title = "The source is refused by policy"
 
@@ -46,7 +43,6 @@ class DestinationRefused(TransferError):
     """Refused by policy: scheme off, address, port, root."""
 
     code = "destination_refused"
-    classic_code: ClassVar[int | None] = 116
     status = 422
     title = "The destination is refused by policy"
 
@@ -55,7 +51,6 @@ class RootUnavailable(TransferError):
     """The directory that file: URLs lead into is away: unmounted, renamed, or on a server that does not answer."""
 
     code = "root_unavailable"
-    classic_code: ClassVar[int | None] = 301
     status = 503
     title = "The directory for files is not there"
 
@@ -74,7 +69,6 @@ class DeliveryFailed(TransferError):
     """A definite refusal: no address, connection refused or timed out, TLS or login failed, a bad answer."""
 
     code = "delivery_failed"
-    classic_code: ClassVar[int | None] = 205
     status = 502
     title = "The destination did not take the picture"
 
@@ -83,7 +77,6 @@ class DeliveryUnknown(TransferError):
     """Bytes were sent and no answer came: the destination may or may not hold them."""
 
     code = "delivery_unknown"
-    classic_code: ClassVar[int | None] = 205
     status = 502
     title = "The destination did not say whether it took the picture"
 
@@ -95,7 +88,6 @@ class TransfersBusy(TransferError):
     """No transfer slot was free in time: our own crowd, nothing that the peer has said."""
 
     code = "transfers_busy"
-    classic_code: ClassVar[int | None] = 301
     status = 503
     charge = "none"
     # A job whose deadline passes while all transfer slots are taken still gets its attempt, within an hour.

@@ -8,6 +8,7 @@ import pytest
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Adopted, PlaceholderResult
 from imgserve.jobs.protocol import Queue, QueueFull
+from imgserve.request.classic.spelling import number_of
 from tests.support.queues import (
     BUSY,
     GRANTED,
@@ -214,7 +215,7 @@ async def test_the_limit_of_waiting_jobs(house: SqliteHouse) -> None:
     await accepted(queue, output(OTHER))
     with pytest.raises(QueueFull) as full:
         await accepted(queue)
-    assert (full.value.classic_code, full.value.status) == (301, 503)
+    assert (number_of(full.value), full.value.status) == (301, 503)
     await queue.settle(ended(await claimed(queue), "delivered"), START)
     await accepted(queue)
 

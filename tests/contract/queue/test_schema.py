@@ -15,7 +15,8 @@ from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.sqlite.schema import SCHEMA_VERSION
 from imgserve.request import tags
-from imgserve.request.destination import hosts_of, parse_destination
+from imgserve.request.classic.destination import parse_destination
+from imgserve.request.destination import hosts_of
 from imgserve.request.job import FixedOutput
 from tests.support.queues import (
     GRANTED,

@@ -9,6 +9,7 @@ import pytest
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, NewJob
 from imgserve.jobs.protocol import Queue, QueueFull, ShareFull
+from imgserve.request.classic.spelling import number_of
 from tests.support.queues import START, SqliteHouse, accepted, claimed, ended, new_job, output, states_of
 
 CONFIG = Config(max_waiting=10, share=0.4, min_free_disk_bytes=0)
@@ -50,7 +51,7 @@ async def test_one_fills_its_part_and_the_other_has_room(house: SqliteHouse) -> 
         await enqueued(queue, "flood")
     with pytest.raises(ShareFull) as full:
         await enqueued(queue, "flood")
-    assert (full.value.classic_code, full.value.status, full.value.code) == (301, 503, "queue_share_full")
+    assert (number_of(full.value), full.value.status, full.value.code) == (301, 503, "queue_share_full")
     assert await room(queue, "other") == 4
 
 

@@ -17,6 +17,7 @@ from imgserve.jobs.protocol import Queue, QueueFull, StorageFailing
 from imgserve.jobs.sqlite.committer import QueueFault
 from imgserve.jobs.sqlite.datadir import DataDirectoryInUse
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
+from imgserve.request.classic.spelling import number_of
 from tests.support.queues import KEY, START, SqliteHouse, accepted, claimed, ended, new_job, output, released
 
 ROOMY = Config(min_free_disk_bytes=0)
@@ -158,7 +159,7 @@ async def test_below_the_disk_floor_nothing_is_accepted_but_work_ends(house: Sql
     queue = await house.open(config=Config(min_free_disk_bytes=1 << 62))
     with pytest.raises(StorageFailing, match="free") as refused:
         await queue.enqueue(new_job(), START)
-    assert (refused.value.classic_code, refused.value.status) == (301, 503)
+    assert (number_of(refused.value), refused.value.status) == (301, 503)
     assert await queue.settle(ended(await claimed(queue), "delivered"), START)
     await house.close()
 

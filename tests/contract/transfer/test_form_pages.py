@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from imgserve.blob import Blob
+from imgserve.request.classic.spelling import number_of
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
@@ -44,7 +45,7 @@ async def refused(transfers: Transfers, url: str, *, success: str = "any") -> st
     with pytest.raises(DeliveryFailed) as caught:
         await post(transfers, url, success=success)
     assert not caught.value.is_retryable
-    assert caught.value.classic_code == 205
+    assert number_of(caught.value) == 205
     return caught.value.sentence()
 
 

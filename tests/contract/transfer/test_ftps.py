@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.request.destination import parse_destination
+from imgserve.request.classic.destination import parse_destination
 from imgserve.request.limits import Limits
 from imgserve.request.source import parse_source
 from imgserve.request.tags import EXAMPLE

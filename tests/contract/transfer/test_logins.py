@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.request.destination import parse_destination
+from imgserve.request.classic.destination import parse_destination
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.limits import Limits
 from imgserve.request.tags import EXAMPLE

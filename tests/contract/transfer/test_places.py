@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from imgserve.request import tags
-from imgserve.request.destination import Destination, parse_destination
+from imgserve.request.classic.destination import parse_destination
+from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers

@@ -15,7 +15,8 @@ import pytest
 
 from imgserve.blob import Blob, Fingerprint
 from imgserve.request import tags
-from imgserve.request.destination import Destination, parse_destination
+from imgserve.request.classic.destination import parse_destination
+from imgserve.request.destination import Destination
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.limits import Limits
 from imgserve.request.source import parse_source
@@ -330,10 +331,10 @@ def test_a_path_as_long_as_linux_allows_needs_no_stack(house: House, root: Path)
 def test_a_path_longer_than_linux_allows_is_no_path(path: str) -> None:
     with pytest.raises(RequestInvalid, match="at most") as refused:
         at(Path(path))
-    assert [fault.classic_code for fault in refused.value.faults] == [105]
+    assert [fault.code for fault in refused.value.faults] == ["destination_invalid"]
     with pytest.raises(RequestInvalid, match="at most") as refused:
         parse_source(f"file://{path}")
-    assert [fault.classic_code for fault in refused.value.faults] == [104]
+    assert [fault.code for fault in refused.value.faults] == ["source_invalid"]
 
 
 @pytest.mark.parametrize(

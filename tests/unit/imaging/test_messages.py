@@ -6,6 +6,7 @@ import pytest
 
 from imgserve.cli.main import main
 from imgserve.request.classic.parse import ParseError, parse
+from imgserve.request.classic.spelling import sentence_of
 from imgserve.request.faults import RequestInvalid
 from tests.unit.settings.test_settings import faults
 
@@ -151,4 +152,4 @@ def test_a_mistyped_field_of_a_job(field: str, sentence: str) -> None:
     parts = [part for part in right.split(", ") if not part.startswith(name)]
     with pytest.raises(RequestInvalid) as caught:
         parse(f"{{{', '.join([*parts, field])}}}".encode())
-    assert sentence in caught.value.detail
+    assert sentence in sentence_of(caught.value)

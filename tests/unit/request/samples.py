@@ -2,6 +2,7 @@
 
 import json
 
+from imgserve.request.classic.codes import NUMBER
 from imgserve.request.classic.parse import parse
 from imgserve.request.imageinfo import Facts
 from imgserve.request.job import JobRequest, RequestInvalid
@@ -43,8 +44,13 @@ def refused(**changes: object) -> RequestInvalid | None:
 
 
 def codes(**changes: object) -> list[int]:
+    """The number of each fault, in the order of the answer."""
     invalid = refused(**changes)
-    return [] if invalid is None else [fault.classic_code for fault in invalid.faults]
+    return [] if invalid is None else numbers(invalid)
+
+
+def numbers(invalid: RequestInvalid) -> list[int]:
+    return sorted(NUMBER[fault.code] for fault in invalid.faults)
 
 
 def source(text: str) -> Source:

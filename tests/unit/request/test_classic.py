@@ -6,11 +6,12 @@ import pytest
 
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.classic.parse import ParseError, parse
+from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.job import Placeholder, RequestInvalid, fix
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Rasterize, Resize
 from imgserve.request.recipe import OutputOptions, Recipe
-from tests.unit.request.samples import FORM_REQUEST, FTP_REQUEST, PHOTO, codes, parsed, refused, request
+from tests.unit.request.samples import FORM_REQUEST, FTP_REQUEST, PHOTO, codes, numbers, parsed, refused, request
 
 SVG = "http://h/logo.svg"
 PUT = "https://h/out.png"
@@ -54,7 +55,7 @@ def test_what_is_no_json_object_is_a_parse_error(body: bytes) -> None:
 def test_an_empty_object_lacks_all_four_keys() -> None:
     with pytest.raises(RequestInvalid) as caught:
         parse(b"{}")
-    assert [fault.classic_code for fault in caught.value.faults] == [101] * 4
+    assert numbers(caught.value) == [101] * 4
     for key in ("operationType", "srcURL", "dstURL", "args"):
         assert f"{key}: this key is missing" in caught.value.detail
 
@@ -205,9 +206,9 @@ def test_what_may_be_a_picture_is_judged_by_its_bytes(name: str, operation: str)
 def test_each_code_has_its_requests(code: int, changes: dict[str, object]) -> None:
     invalid = refused(**changes)
     assert invalid is not None
-    assert {fault.classic_code for fault in invalid.faults} == {code}
-    assert invalid.number == code
-    assert invalid.detail
+    assert set(numbers(invalid)) == {code}
+    assert number_of(invalid) == code
+    assert sentence_of(invalid)
 
 
 @pytest.mark.parametrize("key", ["operationType", "srcURL", "dstURL", "args"])
@@ -215,7 +216,7 @@ def test_each_key_is_required(key: str) -> None:
     body = {name: value for name, value in FTP_REQUEST.items() if name != key}
     with pytest.raises(RequestInvalid) as caught:
         parse(json.dumps(body).encode())
-    assert (caught.value.number, caught.value.detail) == (101, f"{key}: this key is missing")
+    assert (number_of(caught.value), caught.value.detail) == (101, f"{key}: this key is missing")
 
 
 def test_every_code_of_the_text_is_met_here() -> None:

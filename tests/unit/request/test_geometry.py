@@ -2,6 +2,7 @@
 
 import pytest
 
+from imgserve.request.classic.spelling import number_of
 from imgserve.request.geometry import NotSvg, SourceTooSmall, final_size
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.job import RequestInvalid
@@ -52,7 +53,7 @@ def test_203_when_narrower_or_lower(operation: Resize, is_small: bool) -> None:
     if is_small:
         with pytest.raises(SourceTooSmall) as caught:
             final_size(operation, facts, LIMITS)
-        assert caught.value.classic_code == 203
+        assert number_of(caught.value) == 203
         assert "100 x 80 px" in caught.value.detail
     else:
         assert final_size(operation, facts, LIMITS)
@@ -61,7 +62,7 @@ def test_203_when_narrower_or_lower(operation: Resize, is_small: bool) -> None:
 def test_204_when_rasterize_meets_a_raster() -> None:
     with pytest.raises(NotSvg) as caught:
         final_size(Rasterize(width=1), Facts("webp", 100, 80), LIMITS)
-    assert caught.value.classic_code == 204
+    assert number_of(caught.value) == 204
 
 
 @pytest.mark.parametrize(
@@ -77,13 +78,13 @@ def test_107_when_the_result_is_too_large(operation: Resize, limits: Limits) -> 
     assert final_size(operation, facts, Limits())
     with pytest.raises(RequestInvalid) as caught:
         final_size(operation, facts, limits)
-    assert caught.value.number == 107
+    assert number_of(caught.value) == 107
 
 
 def test_106_without_a_side() -> None:
     with pytest.raises(RequestInvalid) as caught:
         final_size(Resize(), Facts("png", 1, 1), LIMITS)
-    assert caught.value.number == 106
+    assert number_of(caught.value) == 106
 
 
 def test_a_source_without_size_needs_both_sides() -> None:

@@ -10,8 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imgserve.request import tags
+from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.parse import ParseError, parse
-from imgserve.request.destination import parse_destination
+from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.geometry import final_size
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.job import JobRequest, RequestInvalid
@@ -87,8 +88,8 @@ def test_any_json_is_parsed_or_refused(request: object, is_ascii: bool) -> None:
     body = json.dumps(request, ensure_ascii=is_ascii).encode(errors="surrogatepass")
     error = refusal(body)
     if isinstance(error, RequestInvalid):
-        assert error.number in range(101, 115)
-        assert error.detail.encode()
+        assert number_of(error) in range(101, 115)
+        assert sentence_of(error).encode()
 
 
 @steady
@@ -171,5 +172,5 @@ def test_no_secret_is_ever_repeated(scheme: str, before: str, after: str, extra:
     body = {"operationType": "resize", "srcURL": url, "dstURL": url, "args": {"height": url} | extra, "on_failure": url}
     error = refusal(json.dumps(body | {url: url, "placeholder": {url: url}}).encode())
     assert isinstance(error, RequestInvalid)
-    assert secret not in error.detail
+    assert secret not in error.detail + sentence_of(error)
     assert secret not in repr(error)

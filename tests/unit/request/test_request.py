@@ -6,6 +6,7 @@ import sys
 import msgspec
 import pytest
 
+from imgserve.request.classic.spelling import number_of
 from imgserve.request.geometry import NotSvg, SourceTooSmall
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.job import FixedOutput, RequestInvalid, fix
@@ -37,8 +38,8 @@ def test_an_svg_without_extension_and_format_is_113() -> None:
     changes: dict[str, object] = {"srcURL": "http://h/logo", "dstURL": "file:///o/a"}
     with pytest.raises(RequestInvalid) as caught:
         fixed(DRAWING, **changes)
-    assert caught.value.number == 113
-    assert "args.format" in caught.value.detail
+    assert number_of(caught.value) == 113
+    assert "set format" in caught.value.detail
     args = {"width": 20, "format": "png"}
     assert fixed(DRAWING, args=args, **changes).recipe.output.format == "png"
 
@@ -55,7 +56,7 @@ def test_webp_has_a_limit_of_its_own() -> None:
     facts = Facts("png", 20_000, 20_000)
     with pytest.raises(RequestInvalid) as caught:
         fixed(facts, dstURL="file:///o/a.webp", args=args)
-    assert caught.value.number == 107
+    assert number_of(caught.value) == 107
     assert fixed(facts, dstURL="file:///o/a.png", args=args).size == Size(16384, 10)
 
 
@@ -65,7 +66,7 @@ def test_the_frames_of_a_result_count_together() -> None:
     assert fixed(film, dstURL="file:///o/a.webp", args=args).size == Size(1000, 500)
     with pytest.raises(RequestInvalid, match="100 frames of 1000 x 501 px, expected at most 50000000") as caught:
         fixed(film, dstURL="file:///o/a.webp", args=args | {"height": 501})
-    assert caught.value.number == 107
+    assert number_of(caught.value) == 107
     assert fixed(film, dstURL="file:///o/a.jpg", args=args | {"height": 501}).size == Size(1000, 501)
 
 

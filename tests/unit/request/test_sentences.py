@@ -2,14 +2,15 @@
 
 import pytest
 
-from tests.unit.request.samples import codes, refused
+from imgserve.request.classic.spelling import number_of, sentence_of
+from tests.unit.request.samples import codes, numbers, refused
 
 PUT = "https://h/out.png"
 SIZED = {"width": 20, "height": 10}
 SPOKEN = "http://, https://, ftp://, ftps://, ftpes:// or file://"
 NOT_YET = "not available in this version yet"
-INSTEAD = "give .jpg, or no extension and args.format"
-CONTRADICTS = "contradicts the extension of dstURL"
+INSTEAD = "give .jpg, or no extension and a format"
+CONTRADICTS = "contradicts the destination's extension"
 
 
 def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
@@ -18,10 +19,10 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
         args={"width": "abc", "trim": 1}, on_failure="x", placeholder="x",
     )  # fmt: skip
     assert invalid is not None
-    assert [fault.classic_code for fault in invalid.faults] == [101, 107, 107, 107, 107, 108, 114]
-    assert invalid.number == 101
+    assert numbers(invalid) == [101, 107, 107, 107, 107, 108, 114]
+    assert number_of(invalid) == 101
     for name in ("foo", "args.width", "args.trim", "on_failure", "placeholder.style", "srcURL", "dstURL"):
-        assert f"{name}: " in invalid.detail
+        assert f"{name}: " in sentence_of(invalid)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
 def test_sentences(changes: dict[str, object], sentence: str) -> None:
     invalid = refused(**changes)
     assert invalid is not None
-    assert invalid.detail == sentence
+    assert sentence_of(invalid) == sentence
 
 
 def test_a_bad_tag_hides_no_other_fault_of_the_url() -> None:
@@ -90,8 +91,8 @@ def test_a_flood_of_unknown_names_is_summed_up() -> None:
     invalid = refused(args=SIZED | flood, **flood)
     assert invalid is not None
     assert len(invalid.faults) == 22
-    assert "4990 more fields are unknown" in invalid.detail
-    assert "4990 more keys are unknown" in invalid.detail
+    assert "4990 more fields are unknown" in sentence_of(invalid)
+    assert "4990 more keys are unknown" in sentence_of(invalid)
 
 
 def test_a_url_beyond_the_limit_is_looked_at_no_further() -> None:

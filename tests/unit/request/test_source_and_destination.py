@@ -3,7 +3,9 @@
 import pytest
 
 from imgserve.request import tags
-from imgserve.request.destination import Destination, DestinationTemplate, parse_destination
+from imgserve.request.classic.destination import parse_destination
+from imgserve.request.classic.spelling import number_of
+from imgserve.request.destination import Destination, DestinationTemplate
 from imgserve.request.imageinfo import Size
 from imgserve.request.job import RequestInvalid
 from imgserve.request.source import source_key
@@ -110,7 +112,7 @@ def test_what_counts_as_success_is_the_places_own() -> None:
 def test_forms_that_cannot_be_split(dst: str) -> None:
     with pytest.raises(RequestInvalid) as caught:
         place(dst, args=FORM)
-    assert caught.value.number == 105
+    assert number_of(caught.value) == 105
 
 
 def test_put_is_never_split() -> None:
@@ -146,7 +148,7 @@ def test_values_that_are_no_file_name(dst: str, src: str, args: dict[str, object
     template = parse_destination(dst, args)
     with pytest.raises(RequestInvalid) as caught:
         template.fill(tags.values_of(source(src), SIZE))
-    assert caught.value.number == 105
+    assert number_of(caught.value) == 105
 
 
 def test_a_put_keeps_an_encoded_slash() -> None:

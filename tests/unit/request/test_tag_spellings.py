@@ -5,6 +5,7 @@ import json
 import pytest
 
 from imgserve.request.classic import parse as classic
+from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.faults import RequestInvalid
 
 
@@ -13,7 +14,7 @@ def refused(dst: str, src: str = "file:///r/photo.png", **args: object) -> str:
     try:
         classic.parse(json.dumps(job).encode())
     except RequestInvalid as invalid:
-        return f"{invalid.number} {invalid.detail}"
+        return f"{number_of(invalid)} {sentence_of(invalid)}"
     return ""
 
 

@@ -5,7 +5,8 @@ from PIL import ImageColor
 
 from imgserve.request import color, formats
 from imgserve.request.classic.codes import MEANING
-from imgserve.request.fields import fields_of, one_of, read_field, shown
+from imgserve.request.faults import shown
+from imgserve.request.fields import fields_of, one_of, read_field
 from imgserve.request.job import RequestInvalid
 from imgserve.request.operations import Rasterize, Resize
 
@@ -58,9 +59,9 @@ def test_the_code_table_is_whole_and_in_order() -> None:
 def test_ranges_are_read_from_the_structs() -> None:
     assert set(fields_of(Resize)) == {"width", "height", "fit", "gravity", "enlarge"}
     dpi = fields_of(Rasterize)["dpi"]
-    assert read_field("args.dpi", 300, dpi) == 300
-    with pytest.raises(RequestInvalid, match=r"args\.dpi: expected a number from 1 to 2400, got 0\.5"):
-        read_field("args.dpi", 0.5, dpi)
+    assert read_field("dpi", 300, dpi) == 300
+    with pytest.raises(RequestInvalid, match=r"dpi: expected a number from 1 to 2400, got 0\.5"):
+        read_field("dpi", 0.5, dpi)
 
 
 @pytest.mark.parametrize(

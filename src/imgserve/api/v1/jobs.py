@@ -13,14 +13,16 @@ from litestar.params import Parameter
 from imgserve.api.auth import OPERATOR
 from imgserve.api.classic import good_reply
 from imgserve.api.problems import BodyNoJob
-from imgserve.api.refusals import Refusals, told
+from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Intake
 from imgserve.engine.operator import Desk
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import JobStatus
 from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, JobView, RefusalPage
 from imgserve.request.classic.parse import ParseError, parse
+from imgserve.request.classic.spelling import in_classic_words, number_of, sentence_of
 from imgserve.request.faults import RequestInvalid
+from imgserve.request.job import JobRequest
 
 
 def job_handlers(intake: Intake, desk: Desk, refusals: Refusals) -> list[HTTPRouteHandler]:
@@ -60,16 +62,16 @@ def _submit(intake: Intake, desk: Desk, refusals: Refusals) -> HTTPRouteHandler:
     @post("/v1/jobs")
     async def submit(request: Request[Any, Any, Any]) -> Response[JobView]:
         """The body is a job of the classic protocol; 202 once its placeholder is out."""
+        checked: JobRequest | None = None
         try:
             checked = parse(await request.body())
+            answer = await intake.take_in(checked, OPERATOR, good_reply)
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
-        try:
-            answer = await intake.take_in(checked, OPERATOR, good_reply)
         except ImgserveError as error:
-            number = error.number if isinstance(error, RequestInvalid) else error.classic_code
-            refusals.note(refusals.of({"principal": OPERATOR}, error.code, told(error), number, checked))
-            raise
+            sentence = sentence_of(error, is_discreet=True)
+            refusals.note(refusals.of({"principal": OPERATOR}, error.code, sentence, number_of(error), checked))
+            raise (in_classic_words(error) if isinstance(error, RequestInvalid) else error) from None
         return Response(
             await desk.job(answer.id),
             status_code=202,

@@ -38,7 +38,7 @@ _RGB_OR_GREY = {"srgb", "rgb", "rgb16", "b-w", "grey16"}
 _SAMPLES = {"uchar", "ushort"}
 _CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
 _CUT_OFF_HINT, _DAMAGED_HINT = "check that the file is complete", "save it anew with an image editor"
-_OR_LENIENT = ", or set args.strict to false to take what can be read"
+_OR_LENIENT = ", or set strict to false to take what can be read"
 _LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others give all or nothing
 _FIRST_TURNED_ORIENTATION = 5  # EXIF: 5 to 8 swap width and height
 

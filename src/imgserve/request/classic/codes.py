@@ -1,4 +1,7 @@
-"""The numbers of the original protocol and what each means; README, reference page and tests read this table."""
+"""The numbers of the original protocol: what each means, and which faults and errors it stands for.
+
+README, reference page and tests read ``MEANING``; ``spelling`` looks numbers up.
+"""
 
 MEANING: dict[int, str] = {
     101: "a key is missing or unknown",
@@ -27,3 +30,33 @@ MEANING: dict[int, str] = {
     " of something, or its storage fails",
     302: "not authorised",
 }
+
+_CODES: dict[int, str] = {
+    101: "key_missing key_unknown",
+    102: "operation_unknown",
+    103: "args_invalid",
+    104: "source_invalid",
+    105: "destination_invalid",
+    106: "size_missing",
+    107: "field_unknown field_invalid result_too_large output_count",
+    108: "source_extension",
+    109: "source_scheme_unknown",
+    110: "destination_scheme_unknown",
+    111: "destination_field_missing",
+    112: "destination_field_invalid",
+    113: "format_not_writable",
+    114: "tag_unknown",
+    115: "source_refused",
+    116: "destination_refused",
+    201: "source_unavailable",
+    202: "source_unreadable render_failed render_timeout worker_died",
+    203: "source_too_small",
+    204: "not_svg svg_invalid",
+    205: "delivery_failed delivery_unknown",
+    206: "source_too_large picture_too_large",
+    301: "destination_busy disk_full draining intake_full no_worker out_of_descriptors queue_full queue_share_full"
+    " rate_limited root_unavailable storage_failing transfers_busy",
+    302: "not_authorised",
+}
+NUMBER: dict[str, int] = {code: number for number, codes in _CODES.items() for code in codes.split()}
+"""The number of a fault's or an error's code. An error without one, a bug, is answered as 301."""

@@ -14,14 +14,15 @@ import msgspec
 from msgspec import inspect
 
 from imgserve.request import formats, tags
-from imgserve.request.destination import HTTP_ARGS, DestinationTemplate, parse_destination
-from imgserve.request.faults import Findings, RequestInvalid
-from imgserve.request.fields import FieldValue, did_you_mean, fields_of, one_of, read_field, shown, words_of
-from imgserve.request.imageinfo import Size
+from imgserve.request.classic.destination import HTTP_ARGS, parse_destination
+from imgserve.request.destination import DestinationTemplate
+from imgserve.request.faults import Code, Fault, Findings, Path, RequestInvalid
+from imgserve.request.fields import FieldValue, did_you_mean, fields_of, one_of, read_field, words_of
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.operations import Operation, Rasterize, Resize
 from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Recipe
 from imgserve.request.source import Source, encoded_name, parse_source
+from imgserve.request.tags import TagValues
 
 REQUIRED = ("operationType", "srcURL", "dstURL", "args")
 OPTIONAL = ("placeholder", "on_failure")
@@ -39,6 +40,11 @@ _NOT_YET = frozenset({
     "modulate", "orient", "pad", "page", "pixelate", "progressive", "rotate", "round", "saturation", "scale",
     "sharpen", "strip", "text", "tint", "trim", "watermark", "webhook",
 })  # fmt: skip
+
+_SOURCE: Path = ("source",)
+_OUTPUT: Path = ("outputs", 0)
+_OPERATION: Path = (*_OUTPUT, "operations", 0)
+_DESTINATION: Path = (*_OUTPUT, "destination")
 
 # Bounds the time and the reply that a body full of unknown names can cost.
 _MOST_NAMED = 10
@@ -62,14 +68,15 @@ def parse(body: bytes) -> JobRequest:
     _check_keys(request, found)
     args = _args(request, found)
     operation_type = _operation_type(request, found)
-    source = found.attempt(parse_source, request["srcURL"]) if "srcURL" in request else None
-    destination = _destination(request, args, found)
+    source = found.attempt(_SOURCE, parse_source, request["srcURL"]) if "srcURL" in request else None
+    values = tags.trial_of(source)
+    destination = _destination(request, args, values, found)
     recipe = _recipe(operation_type, args, found)
     if source is not None and operation_type is not None:
         _check_source(operation_type, source, found)
-    chosen = None if destination is None else _format(destination, source, (args or {}).get("format"), found)
-    placeholder = found.attempt(_placeholder, request.get("placeholder", {}))
-    on_failure = found.attempt(_on_failure, request.get("on_failure", "error_image"), destination)
+    chosen = None if destination is None else _format(destination, source, values, (args or {}).get("format"), found)
+    placeholder = found.attempt((*_OUTPUT, "placeholder"), _placeholder, request.get("placeholder", {}))
+    on_failure = found.attempt(_OUTPUT, _on_failure, request.get("on_failure", "error_image"), destination)
     found.settle()
     assert source is not None
     assert destination is not None
@@ -124,38 +131,38 @@ def _refuse_constant(name: str) -> float:
 def _check_keys(request: Mapping[str, object], found: Findings) -> None:
     for key in REQUIRED:
         if key not in request:
-            found.add(101, f"{key}: this key is missing")
+            found.add(Fault("key_missing", (key,), "this key is missing"))
     unknown = [key for key in request if key not in REQUIRED + OPTIONAL]
     for key in unknown[:_MOST_NAMED]:
-        name = key if _PLAIN_NAME.fullmatch(key) else "a key"
-        found.add(101, f"{name}: {_why_unknown(key, REQUIRED + OPTIONAL)}")
+        found.add(_unknown("key_unknown", (key if _PLAIN_NAME.fullmatch(key) else "a key",), key, REQUIRED + OPTIONAL))
     if len(unknown) > _MOST_NAMED:
-        found.add(101, f"{len(unknown) - _MOST_NAMED} more keys are unknown")
+        found.add(Fault("key_unknown", (), f"{len(unknown) - _MOST_NAMED} more keys are unknown"))
 
 
-def _why_unknown(key: str, known: tuple[str, ...]) -> str:
-    return "not available in this version yet" if key in _NOT_YET else f"unknown{did_you_mean(key, known)}"
+def _unknown(code: Code, path: Path, name: str, known: tuple[str, ...]) -> Fault:
+    if name in _NOT_YET:
+        return Fault(code, path, "not available in this version yet")
+    near = did_you_mean(name, known)
+    return Fault(code, path, f"unknown{near}", is_foreign=not near)
 
 
 def _args(request: Mapping[str, object], found: Findings) -> dict[str, object] | None:
     args = request.get("args", {})
     if isinstance(args, dict):
         return args if "args" in request else None
-    found.add(103, f"args: expected an object, got {shown(args)}")
+    found.add(Fault("args_invalid", ("args",), expected="an object", got=args))
     return None
 
 
 def _destination(
-    request: Mapping[str, object], args: dict[str, object] | None, found: Findings
+    request: Mapping[str, object], args: dict[str, object] | None, values: TagValues, found: Findings
 ) -> DestinationTemplate | None:
     if "dstURL" not in request:
         return None
-    try:
-        return parse_destination(request["dstURL"], args or {})
-    except RequestInvalid as invalid:
-        # Without args at all, the arg that a destination needs is not worth a second sentence.
-        found.faults.extend(fault for fault in invalid.faults if args is not None or fault.classic_code != 111)
-        return None
+    template = found.attempt(_DESTINATION, parse_destination, request["dstURL"], args or {}, values)
+    if args is None:  # then the arg that a destination needs is not worth a second sentence
+        found.faults = [fault for fault in found.faults if fault.code != "destination_field_missing"]
+    return template
 
 
 def _operation_type(request: Mapping[str, object], found: Findings) -> str | None:
@@ -164,19 +171,27 @@ def _operation_type(request: Mapping[str, object], found: Findings) -> str | Non
         return name
     if "operationType" in request:
         words = tuple(OPERATIONS)
-        found.add(102, f"operationType: expected {one_of(words)}, got {shown(name)}{did_you_mean(name, words)}")
+        path, note = (*_OPERATION, "operation"), did_you_mean(name, words)
+        found.add(Fault("operation_unknown", path, note, one_of(words), name))
     return None
 
 
 def _recipe(name: str | None, args: dict[str, object] | None, found: Findings) -> Recipe | None:
     if name is None or args is None:
         return None
-    return found.attempt(_read_recipe, name, OPERATIONS[name], args)
+    return found.attempt((), _read_recipe, name, OPERATIONS[name], args)
 
 
 def _read_recipe(name: str, struct: type[Resize] | type[Rasterize], args: dict[str, object]) -> Recipe:
     operation_fields = _OPERATION_FIELDS[name]
-    values = _read(args, "args", operation_fields | _OUTPUT_FIELDS | _LOAD_FIELDS, owner=name, ignored=HTTP_ARGS)
+    found = Findings()
+    values = _read(args, _OPERATION, operation_fields, found)
+    values |= _read(args, (*_OUTPUT, "encode"), _OUTPUT_FIELDS, found)
+    values |= _read(args, (*_OUTPUT, "load"), _LOAD_FIELDS, found)
+    if not {"width", "height"} & args.keys():
+        found.add(Fault("size_missing", (*_OPERATION, "width"), f"{name} needs width, height or both"))
+    _check_args(args, (*operation_fields, *_OUTPUT_FIELDS, *_LOAD_FIELDS, *HTTP_ARGS), found)
+    found.settle()
     operation: Operation = msgspec.convert({key: values[key] for key in values if key in operation_fields}, struct)
     output = msgspec.convert({key: values[key] for key in values if key in _OUTPUT_FIELDS}, OutputOptions)
     loading = msgspec.convert({key: values[key] for key in values if key in _LOAD_FIELDS}, LoadOptions)
@@ -184,35 +199,37 @@ def _read_recipe(name: str, struct: type[Resize] | type[Rasterize], args: dict[s
 
 
 def _read(
-    given: Mapping[str, object],
-    path: str,
-    fields: Mapping[str, inspect.Type],
-    *,
-    owner: str,
-    ignored: tuple[str, ...] = (),
+    given: Mapping[str, object], path: Path, fields: Mapping[str, inspect.Type], found: Findings
 ) -> dict[str, FieldValue]:
-    found = Findings()
     values: dict[str, FieldValue] = {}
-    for name in given:
-        if name in fields:
-            value = found.attempt(read_field, f"{path}.{name}", given[name], fields[name])
-            values |= {} if value is None else {name: value}
-    if owner in OPERATIONS and not {"width", "height"} & given.keys():
-        found.add(106, f"{path}.width: {owner} needs width, height or both")
-    known = (*fields, *ignored)
-    _check_unknown([name for name in given if name not in known], path, known, found)
-    found.settle()
+    for name in [name for name in given if name in fields]:
+        value = found.attempt(path, read_field, name, given[name], fields[name])
+        values |= {} if value is None else {name: value}
     return values
 
 
-def _check_unknown(names: list[str], path: str, known: tuple[str, ...], found: Findings) -> None:
+def _check_args(args: Mapping[str, object], known: tuple[str, ...], found: Findings) -> None:
+    """Names that stand in the wrong place, then those that are unknown."""
+    strays = {name: f"belongs to {owner}" for owner, fields in _OPERATION_FIELDS.items() for name in fields}
+    strays |= dict.fromkeys(OPTIONAL, "stands beside args, not in it")
+    _check_unknown(args, known, strays, _OPERATION, found)
+
+
+def _check_unknown(
+    given: Mapping[str, object], known: tuple[str, ...], strays: Mapping[str, str], path: Path, found: Findings
+) -> None:
+    """``strays``: known names that stand in the wrong place, each with the reason."""
+    names = [name for name in given if name not in known]
+    whole = ("args",) if path else path
     for name in names[:_MOST_NAMED]:
-        owners = [owner for owner, fields in _OPERATION_FIELDS.items() if name in fields] if path == "args" else []
-        why = f"belongs to {owners[0]}" if owners else _why_unknown(name, known)
-        why = "stands beside args, not in it" if path == "args" and name in OPTIONAL else why
-        found.add(107, f"{path}.{name}: {why}" if _PLAIN_NAME.fullmatch(name) else f"{path}: a field's name is unknown")
+        if name in strays:
+            found.add(Fault("field_unknown", (*path, name), strays[name]))
+        elif _PLAIN_NAME.fullmatch(name):
+            found.add(_unknown("field_unknown", (*path, name), name, known))
+        else:
+            found.add(Fault("field_unknown", whole, "a field's name is unknown"))
     if len(names) > _MOST_NAMED:
-        found.add(107, f"{path}: {len(names) - _MOST_NAMED} more fields are unknown")
+        found.add(Fault("field_unknown", whole, f"{len(names) - _MOST_NAMED} more fields are unknown"))
 
 
 def _check_source(operation_type: str, source: Source, found: Findings) -> None:
@@ -220,29 +237,33 @@ def _check_source(operation_type: str, source: Source, found: Findings) -> None:
     if not extension:
         return
     if formats.is_no_picture(extension):
-        found.add(108, "srcURL: the extension is no picture's; give the picture's own URL, or one without an extension")
+        note = "the extension is no picture's; give the picture's own URL, or one without an extension"
+        found.add(Fault("source_extension", _SOURCE, note))
     elif operation_type == "rasterize" and formats.is_raster(extension):
-        found.add(108, 'srcURL: rasterize expects an SVG; for other pictures use operationType "resize"')
+        note = "rasterize expects an SVG; for other pictures use the operation resize"
+        found.add(Fault("source_extension", _SOURCE, note))
 
 
-def _format(destination: DestinationTemplate, source: Source | None, asked: object, found: Findings) -> Format | None:
-    """The extension's format, else the one asked for, else None: the source's. Size tags are tried with 1."""
+def _format(
+    destination: DestinationTemplate, source: Source | None, values: TagValues, asked: object, found: Findings
+) -> Format | None:
+    """The extension's format, else the one asked for, else None: the source's."""
     wanted = cast(Format, asked) if asked in _FORMATS else None
-    values = tags.EXAMPLE if source is None else tags.values_of(source, Size(1, 1))
-    trial = found.attempt(destination.fill, values)
-    if trial is None or not trial.extension:
+    extension = destination.fill(values).extension
+    if not extension:
         return wanted
-    chosen = formats.format_of(trial.extension)
+    chosen = formats.format_of(extension)
     if chosen is None:
-        found.add(113, f"dstURL: {_why_not_written(destination, source, trial.extension)}")
+        found.add(Fault("format_not_writable", _DESTINATION, _why_not_written(destination, source, extension)))
     elif wanted not in (None, chosen):
-        found.add(107, f"args.format: {wanted} contradicts the extension of dstURL, which means {chosen}")
+        note = f"{wanted} contradicts the destination's extension, which means {chosen}"
+        found.add(Fault("field_invalid", (*_OUTPUT, "encode", "format"), note))
     return chosen
 
 
 def _why_not_written(destination: DestinationTemplate, source: Source | None, extension: str) -> str:
-    """The sentence for an extension that came by a tag: it names the source's, and does not blame dstURL."""
-    instead = "give .jpg, or no extension and args.format"
+    """The sentence for an extension that came by a tag: it names the source's, and does not blame the destination."""
+    instead = "give .jpg, or no extension and a format"
     own = "" if source is None else unquote(tags.split_name(encoded_name(source))[1])
     is_the_sources = unquote(extension).lower() == own.lower()
     if not is_the_sources or {"ext", "extension"}.isdisjoint(tags.used_in(destination.shown)):
@@ -257,12 +278,17 @@ def _placeholder(value: object) -> Placeholder:
     given = {"style": value} if isinstance(value, str) else value
     if not isinstance(given, dict):
         styles = one_of(words_of(_PLACEHOLDER_FIELDS["style"]))
-        raise RequestInvalid.of(107, f"placeholder: expected an object or {styles}, got {shown(value)}")
-    return msgspec.convert(_read(given, "placeholder", _PLACEHOLDER_FIELDS, owner="placeholder"), Placeholder)
+        raise RequestInvalid(Fault("field_invalid", (), "", f"an object or {styles}", value))
+    found = Findings()
+    values = _read(given, (), _PLACEHOLDER_FIELDS, found)
+    _check_unknown(given, tuple(_PLACEHOLDER_FIELDS), {}, (), found)
+    found.settle()
+    return msgspec.convert(values, Placeholder)
 
 
 def _on_failure(value: object, destination: DestinationTemplate | None) -> OnFailure:
     word = cast(OnFailure, read_field("on_failure", value, _ON_FAILURE))
     if word == "delete" and destination is not None and not destination.can_delete:
-        raise RequestInvalid.of(107, "on_failure: a form or presigned URL cannot delete; use error_image")
+        note = "a form or presigned URL cannot delete; use error_image"
+        raise RequestInvalid(Fault("field_invalid", ("on_failure",), note))
     return word

@@ -21,7 +21,7 @@ def no_page(destination: Destination, page: Answer) -> DeliveryFailed:
     return DeliveryFailed(
         f"{location.origin(destination.url)} redirects the upload page to {_place(page.url)}, "
         f"which answers {page.status}",
-        "point dstURL at the page with the form",
+        "point the destination at the page with the form",
     )
 
 
@@ -30,9 +30,9 @@ def no_field(destination: Destination, page: Page, led_to: str) -> DeliveryFaile
     names = dict.fromkeys(name for form in page.forms for name in form.file_fields())
     which = f"its file fields are {_listed(list(names))}" if names else "there is no file field on it"
     where = f"The page {_place(led_to)}, where the upload page redirects," if led_to else "The upload page"
-    hint = "name one of them in args.field_name" if names else "point dstURL at the page with the form"
+    hint = "name one of them in field_name" if names else "point the destination at the page with the form"
     if led_to and page.has_password:
-        hint = "it asks for a login; user:password@ in dstURL gives one by HTTP's Basic authentication"
+        hint = "it asks for a login; user:password@ in the destination's URL gives one by HTTP's Basic authentication"
     return DeliveryFailed(f'{where} has no file field "{_shown(destination.field)}"; {which}', hint)
 
 
@@ -50,7 +50,7 @@ def check_success(destination: Destination, answer: Answer) -> None:
     if destination.form_success == "redirect":
         raise DeliveryFailed(
             f"{location.origin(answer.url)} answered {answer.status} to the upload, and no redirect",
-            'args.form_success = "redirect" counts only 301, 302 and 303 as taken',
+            'form_success = "redirect" counts only 301, 302 and 303 as taken',
         )
 
 

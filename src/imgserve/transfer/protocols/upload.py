@@ -77,7 +77,7 @@ class _Upload:
             return _Seen(page.url, None)
         if page.is_cut:
             raise DeliveryFailed(
-                f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", "point dstURL at the form"
+                f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", "point the destination at the form"
             )
         return _Seen(page.url, await self._contents(page))
 

@@ -35,7 +35,8 @@ def read(body: bytes, media_type: str) -> Page:
             found = _found(Tokens(body.decode(charset, "replace"), other.seen), charset, is_certain=True)
     except TooMuchMarkup:
         raise PageUnreadable(
-            f"The upload page has more than {MOST_MARKUP:,} tags and attributes", "point dstURL at a smaller page"
+            f"The upload page has more than {MOST_MARKUP:,} tags and attributes",
+            "point the destination at a smaller page",
         ) from None
     has_password = any(control.kind == "password" for control in found.controls)
     return Page(found.base, charset, entries.forms(found, charset), bool(found.forms), has_password)

@@ -1,0 +1,74 @@
+"""The destinations of the original protocol: dstURL and the args that choose between an upload form and a PUT.
+
+Called by ``parse``. Paths of faults are from the destination: () is dstURL, an arg's name is that arg.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from imgserve.request import tags, url
+from imgserve.request.destination import DestinationTemplate, check_text
+from imgserve.request.faults import Fault, Findings, RequestInvalid
+from imgserve.request.fields import is_text
+from imgserve.request.source import spoken_url
+from imgserve.request.tags import TagValues
+
+HTTP_ARGS = ("field_name", "field_file", "method", "form_success", "content_type")
+
+
+def parse_destination(
+    value: object, args: Mapping[str, object], values: TagValues = tags.EXAMPLE
+) -> DestinationTemplate:
+    """A template that ``values`` make a place of: those known before the source is read. Raises RequestInvalid."""
+    text = spoken_url(value, invalid="destination_invalid", unknown="destination_scheme_unknown")
+    found = Findings()
+    scheme = url.scheme_of(text)
+    if scheme in ("http", "https"):
+        template = found.attempt((), _http_template, text, args)
+    else:
+        template = DestinationTemplate("file" if scheme == "file" else "ftp", text)
+    found.attempt((), check_text, text)
+    if template is not None:
+        found.attempt((), template.fill, values)
+    found.settle()
+    assert template is not None
+    return template
+
+
+def _http_template(text: str, args: Mapping[str, object]) -> DestinationTemplate:
+    found = Findings()
+    names = [name for name in ("field_name", "field_file") if name in args]
+    fields = [field for name in names if (field := found.attempt((name,), _field, args[name])) is not None]
+    for name, note in _troubles(names, fields, args):
+        found.add(Fault("destination_field_invalid", (name,), note))
+    if not names and "method" not in args:
+        note = 'expected for an http(s) destination; or args.method = "PUT" for a plain upload'
+        found.add(Fault("destination_field_missing", ("field_name",), note))
+    found.settle()
+    if not fields:
+        return DestinationTemplate("put", text, has_no_type=True if "content_type" in args else msgspec.UNSET)
+    return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else msgspec.UNSET)
+
+
+def _troubles(names: list[str], fields: list[str], args: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Args that are wrong or contradict another: the name and the reason."""
+    if "method" in args and args["method"] != "PUT":
+        yield "method", 'expected "PUT"; for an upload form leave it out and give args.field_name'
+    if len(set(fields)) > 1:
+        yield "field_name", "contradicts args.field_file; give one of the two"
+    if names and "method" in args:
+        yield "method", f"contradicts args.{names[0]}; PUT and an upload form exclude each other"
+    if "form_success" in args and args["form_success"] != "redirect":
+        yield "form_success", 'expected "redirect"; without it any 2xx, 301, 302 and 303 count as taken'
+    if "form_success" in args and "method" in args:
+        yield "form_success", "belongs to an upload form, which PUT is not"
+    if "content_type" in args and (args["content_type"] != "none" or names):
+        yield "content_type", 'expected "none", which a PUT knows, or nothing'
+
+
+def _field(value: object) -> str:
+    if not isinstance(value, str) or not value or not is_text(value):
+        note = "expected the name of the form's file field as text"
+        raise RequestInvalid(Fault("destination_field_invalid", note=note))
+    return value

@@ -1,0 +1,120 @@
+"""One fault, spelt by each API and command; and no word of the classic protocol outside of it."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import imgserve
+from imgserve.cli import render
+from imgserve.errors import ImgserveError
+from imgserve.request import faults
+from imgserve.request.classic.codes import MEANING, NUMBER
+from imgserve.request.classic.spelling import number_of, sentence_of, spelt
+from imgserve.request.faults import Fault, Findings, RequestInvalid, beneath, dotted
+from imgserve.request.fields import fields_of, read_field
+from imgserve.request.operations import Resize
+from imgserve.transfer.faults import DeliveryFailed, SourceTooLarge
+
+FIRST = ("outputs", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "native", "classic", "command"),
+    [
+        (("source",), "source", "srcURL", "SRC"),
+        ((*FIRST, "destination"), "outputs[0].destination", "dstURL", "DST"),
+        (
+            (*FIRST, "destination", "field_name"), "outputs[0].destination.field_name",
+            "args.field_name", "--field-name",
+        ),
+        (
+            (*FIRST, "operations", 0, "operation"), "outputs[0].operations[0].operation",
+            "operationType", "--operation",
+        ),
+        ((*FIRST, "operations", 0, "width"), "outputs[0].operations[0].width", "args.width", "--width"),
+        ((*FIRST, "operations", 0), "outputs[0].operations[0]", "args.width, args.height", "--width, --height"),
+        ((*FIRST, "encode", "format"), "outputs[0].encode.format", "args.format", "--format"),
+        ((*FIRST, "load", "strict"), "outputs[0].load.strict", "args.strict", "--strict"),
+        ((*FIRST, "placeholder", "color"), "outputs[0].placeholder.color", "placeholder.color", "--color"),
+        ((*FIRST, "on_failure"), "outputs[0].on_failure", "on_failure", "--on-failure"),
+        (("outputs", 1, "operations", 0, "width"), *["outputs[1].operations[0].width"] * 2, "--width"),
+        (("args",), "args", "args", "--args"),
+        ((), "", "", ""),
+    ],
+)  # fmt: skip
+def test_a_path_as_each_one_spells_it(path: faults.Path, native: str, classic: str, command: str) -> None:
+    assert (dotted(path), spelt(path), render._spelt(path)) == (native, classic, command)
+
+
+def test_one_fault_in_three_spellings() -> None:
+    with pytest.raises(RequestInvalid) as caught, beneath("outputs", 0, "operations", 0):
+        read_field("width", "abc", fields_of(Resize)["width"])
+    sentence = 'expected an integer from 1 to 16384, got "abc"'
+    assert caught.value.detail == f"outputs[0].operations[0].width: {sentence}"
+    assert sentence_of(caught.value) == f"args.width: {sentence}"
+    assert caught.value.sentences(render._spelt) == f"--width: {sentence}"
+    assert caught.value.faults == (
+        Fault(
+            "field_invalid", (*FIRST, "operations", 0, "width"), expected="an integer from 1 to 16384", got="abc",
+        ),
+    )  # fmt: skip
+
+
+def test_findings_keep_the_order_and_the_classic_protocol_sorts() -> None:
+    found = Findings()
+    found.add(Fault("tag_unknown", (*FIRST, "destination"), "an unknown tag"))
+    found.add(Fault("source_invalid", ("source",), "expected a URL, got nothing"))
+    with pytest.raises(RequestInvalid) as caught:
+        found.settle()
+    assert caught.value.detail == "outputs[0].destination: an unknown tag; source: expected a URL, got nothing"
+    assert sentence_of(caught.value) == "srcURL: expected a URL, got nothing; dstURL: an unknown tag"
+    assert number_of(caught.value) == 104
+
+
+def test_an_error_of_source_or_destination_stands_behind_its_field() -> None:
+    assert sentence_of(DeliveryFailed("it is full", "wait")) == "dstURL: it is full (wait)"
+    assert sentence_of(SourceTooLarge("it is too large")) == "srcURL: it is too large"
+    assert sentence_of(ImgserveError("a bug")) == "a bug"
+    assert number_of(ImgserveError("a bug")) is None
+
+
+def test_a_log_repeats_no_text_and_no_name_of_the_sender() -> None:
+    fault = Fault("field_invalid", ("args", "key"), expected="true or false", got="s3cret")
+    foreign = Fault("field_unknown", ("args", "s3cret"), "unknown", is_foreign=True)
+    assert RequestInvalid(fault, foreign).sentences(is_discreet=True) == (
+        "args.key: expected true or false, got another text; args.another name: unknown"
+    )
+
+
+def test_each_number_is_that_of_something_and_each_fault_has_one() -> None:
+    errors = {error.code for error in all_errors()}
+    fault_codes = set(get_args(faults.Code))
+    assert fault_codes - NUMBER.keys() == set()
+    assert NUMBER.keys() - errors - fault_codes == set()
+    assert set(NUMBER.values()) == set(MEANING)
+
+
+def all_errors() -> Iterator[type[ImgserveError]]:
+    for module in pkgutil.walk_packages(imgserve.__path__, "imgserve."):
+        if not module.name.startswith(("imgserve.imaging.worker", "imgserve.__main__")):
+            importlib.import_module(module.name)
+    left = [ImgserveError]
+    while left:
+        error = left.pop()
+        left += error.__subclasses__()
+        yield error
+
+
+def test_its_words_stand_in_the_classic_protocol_alone() -> None:
+    top = Path(imgserve.__file__).parent
+    # ``render`` writes a classic job; that protocol's parser reads it.
+    own = ("request/classic/", "api/classic.py", "cli/render.py")
+    words = re.compile(r"(?<!\.)\bargs\.|srcURL|dstURL|operationType")
+    places = {path.relative_to(top).as_posix(): path for path in top.rglob("*.py")}
+    assert [name for name, path in places.items() if not name.startswith(own) and words.search(path.read_text())] == []
+    assert any(words.search(path.read_text()) for name, path in places.items() if name.startswith(own))
