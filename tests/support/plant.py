@@ -31,7 +31,7 @@ from imgserve.request.source import parse_source
 from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.memory import Store
+from imgserve.transfer.store import Store
 from tests.support import pictures
 from tests.support.queues import SqliteHouse, new_job, output
 

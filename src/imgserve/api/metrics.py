@@ -47,8 +47,8 @@ def _look_at_pool(pool: Pool) -> None:
 
 def _look_at_transfers(transfers: Transfers) -> None:
     budget = transfers.budget
-    metrics.SPOOL_LIMIT_BYTES.set(budget.capacity_bytes)
-    metrics.SPOOL_BYTES.set(budget.capacity_bytes - budget.free_bytes)
+    metrics.SPOOL_LIMIT_BYTES.set(budget.total)
+    metrics.SPOOL_BYTES.set(budget.held)
     running, waiting = transfers.under_way
     metrics.TRANSFERS.labels("running").set(running)
     metrics.TRANSFERS.labels("waiting").set(waiting)

@@ -24,7 +24,7 @@ from imgserve.request.recipe import MEDIA_TYPE
 from imgserve.telemetry import logs
 from imgserve.transfer.dispatch import Write
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.memory import Store
+from imgserve.transfer.store import Store
 
 QUARANTINE_AFTER_CRASHES = 2
 

@@ -38,7 +38,7 @@ from imgserve.telemetry.states import State
 from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import DeliveryUnknown
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.memory import Store
+from imgserve.transfer.store import Store
 
 Reply = Callable[[tuple[FixedOutput, ...]], bytes]
 

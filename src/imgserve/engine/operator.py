@@ -8,7 +8,7 @@ from imgserve.jobs.protocol import Queue
 from imgserve.jobs.views import JobPage, JobQuery, JobView
 from imgserve.telemetry import logs
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.memory import Store
+from imgserve.transfer.store import Store
 
 
 class Desk:

@@ -54,7 +54,7 @@ from imgserve.telemetry import logs, metrics, tracing
 from imgserve.telemetry.states import States
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.memory import Store
+from imgserve.transfer.store import Store
 
 BEGUN_BYTES = 64_000_000
 COLLECT_AFTER = 20_000

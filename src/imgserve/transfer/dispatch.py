@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from imgserve.blob import Blob
+from imgserve.limiter import Limiter
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.request.source import Source, source_key
@@ -22,7 +23,6 @@ from imgserve.transfer.config import Config
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import Guard, Refusal, parse_network, parse_ports
-from imgserve.transfer.memory import Budget
 from imgserve.transfer.protocols import file, ftp, http, upload
 from imgserve.transfer.protocols.form import ReadPage, no_reader
 from imgserve.transfer.protocols.ftp_servers import Servers
@@ -55,7 +55,7 @@ class Transfers:
         self._threads = file.Threads()
         self._read_roots = Roots(config.read_roots)
         self._write_roots = Roots(config.write_roots)
-        self.budget = Budget(config.memory_bytes)
+        self.budget = Limiter(config.memory_bytes)
         self._fetches: set[Fetch] = set()
 
     def check_source(self, source: Source) -> None:

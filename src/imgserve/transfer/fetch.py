@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from imgserve.blob import Blob
+from imgserve.limiter import Limiter
 from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
-from imgserve.transfer.memory import Budget
+from imgserve.transfer.memory import Reservation
 
 _GATHERED_BYTES = 128 * 1024
 
@@ -17,8 +18,8 @@ _GATHERED_BYTES = 128 * 1024
 class Fetch:
     """One source on its way in. Lives in the event loop that made it."""
 
-    def __init__(self, budget: Budget, limit_bytes: int) -> None:
-        self._reservation = budget.reservation()
+    def __init__(self, budget: Limiter, limit_bytes: int) -> None:
+        self._reservation = Reservation(budget)
         self.blob = Blob(on_close=self._reservation.release)
         self.limit_bytes = limit_bytes
         self._gathered: list[bytes] = []

@@ -23,8 +23,8 @@ from imgserve.transfer.faults import (
     SourceTooLarge,
     SourceUnavailable,
 )
+from imgserve.transfer.memory import Reservation
 from tests.support.certificates import Authority
-from tests.support.daemon import wait_until
 from tests.support.transfers import LOOPBACK, Listener, destination, source
 from tests.support.vsftpd import Tls, Vsftpd
 
@@ -87,10 +87,10 @@ async def test_a_source_arrives_whole(base: str, transfers: Transfers) -> None:
 
 async def test_memory_is_given_back(base: str, transfers: Transfers) -> None:
     blob = await transfers.open(source(base + "/a.jpg")).finish()
-    assert transfers.budget.free_bytes == 2_000_000 - len(PICTURE)
+    assert transfers.budget.held == len(PICTURE)
     del blob
     # a thread that read for it may let go of it a moment later
-    await asyncio.wait_for(transfers.budget.reservation().take(2_000_000), 5)
+    await asyncio.wait_for(Reservation(transfers.budget).take(2_000_000), 5)
 
 
 async def test_no_ring_of_references_keeps_a_picture(base: str, transfers: Transfers) -> None:
@@ -99,7 +99,7 @@ async def test_no_ring_of_references_keeps_a_picture(base: str, transfers: Trans
     try:
         blob = await transfers.open(source(base + "/a.jpg")).finish()
         del blob
-        await asyncio.wait_for(transfers.budget.reservation().take(2_000_000), 5)
+        await asyncio.wait_for(Reservation(transfers.budget).take(2_000_000), 5)
     finally:
         gc.enable()
 
@@ -123,7 +123,7 @@ async def test_waiting_for_memory_is_not_counted(
 
     async def fetched_late(base: str) -> bytes:
         transfers = Transfers(config, Limits(source_bytes=len(PICTURE)))
-        holder = transfers.budget.reservation()
+        holder = Reservation(transfers.budget)
         await holder.take(len(PICTURE))
         fetch = transfers.open(source(base + "/a.jpg"))
         with pytest.raises(TimeoutError):
@@ -148,7 +148,7 @@ async def test_after_the_wait_for_memory_the_clock_goes_on(tmp_path: Path) -> No
             peer.recv(1)
 
     transfers = Transfers(Config(allow_networks=LOOPBACK, source_timeout_s=1.5, memory_bytes=20), Limits())
-    holder = transfers.budget.reservation()
+    holder = Reservation(transfers.budget)
     await holder.take(20)
     with Listener(answer) as listener:
         fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
@@ -202,7 +202,7 @@ async def test_what_was_held_back_for_want_of_memory_can_be_refused() -> None:
 
     config = Config(allow_networks=LOOPBACK, source_timeout_s=3.0, memory_bytes=20)
     transfers = Transfers(config, Limits(source_bytes=20))
-    holder = transfers.budget.reservation()
+    holder = Reservation(transfers.budget)
     await holder.take(20)
     with Listener(answer) as listener:
         fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
@@ -229,7 +229,8 @@ async def test_a_source_above_the_limit_is_refused(base: str, transfers: Transfe
         await transfers.open(source(base + "/big")).finish()
     (tmp_path / "just").write_bytes(b"x" * 1_000_000)
     assert (await transfers.open(source(base + "/just")).finish()).size == 1_000_000
-    wait_until(lambda: transfers.budget.free_bytes == 2_000_000)  # a file's thread may hold the blob a moment longer
+    # a file's thread may hold the blob a moment longer
+    await asyncio.wait_for(Reservation(transfers.budget).take(2_000_000), 5)
 
 
 @pytest.mark.parametrize(("status", "heals"), [(401, False), (403, False), (410, False), (408, True), (503, True)])
@@ -313,7 +314,7 @@ async def test_a_length_that_was_not_known_is_paid_back(transfers: Transfers) ->
     with Listener(answer) as listener:
         blob = await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
     assert blob.read() == b"hello"
-    wait_until(lambda: transfers.budget.free_bytes == 2_000_000 - 5)
+    assert transfers.budget.held == 5
 
 
 async def test_only_regular_files_are_read(transfers: Transfers, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pycurl
 
 from imgserve import descriptors
 from imgserve.descriptors import OutOfDescriptors
+from imgserve.limiter import Key, Limiter
 from imgserve.request.url import FTP_FAMILY
 from imgserve.transfer.client import location, remedies
 from imgserve.transfer.client.authorities import Authorities
@@ -23,7 +24,6 @@ from imgserve.transfer.client.ftp_sessions import FtpSessions
 from imgserve.transfer.client.handle import Pace, Referer, configure, dressed, route
 from imgserve.transfer.client.multi import Multi
 from imgserve.transfer.client.proxy import Proxy
-from imgserve.transfer.client.slots import Slots
 from imgserve.transfer.client.watch import Watch
 from imgserve.transfer.faults import Broken
 from imgserve.transfer.guard import Guard
@@ -67,7 +67,7 @@ class Client:
         """Raises OSError, ValueError for a ``ca_file`` that cannot be used."""
         self._guard = guard
         self._pace = pace
-        self._slots = Slots(pace.max_transfers)
+        self._slots = Limiter(pace.max_transfers)
         self._multi = Multi(_POOLED_CONNECTIONS)
         self._watch = Watch(self._multi.break_off)
         self._ftp = FtpSessions()
@@ -108,13 +108,12 @@ class Client:
         per_host = self._pace.max_per_host_ftp if place.scheme in FTP_FAMILY else self._pace.max_per_host
         loop = asyncio.get_running_loop()
         deadline = loop.time() + call.timeout_s
-        peer = str(place)
-        if not self._slots.try_acquire(peer, per_host):
-            try:
-                async with asyncio.timeout_at(deadline if call.method in WRITES else None):
-                    await self._slots.acquire(peer, per_host)
-            except TimeoutError as error:
-                raise Broken(f"No transfer slot to {place} was free in time", is_busy=True) from error
+        host = Key(str(place), per_host)
+        try:
+            async with asyncio.timeout_at(deadline if call.method in WRITES else None):
+                await self._slots.acquire(host)
+        except TimeoutError as error:
+            raise Broken(f"No transfer slot to {place} was free in time", is_busy=True) from error
         try:
             started_at = loop.time()
             timeout_s = max(0.001, deadline - started_at) if call.method in WRITES else call.timeout_s
@@ -128,7 +127,7 @@ class Client:
         except TimeoutError:
             raise Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True) from None
         finally:
-            self._slots.release(peer)
+            self._slots.release(host)
 
     def take_session(self) -> Session:
         """One without cookies; to be followed by ``give_back``."""
@@ -141,7 +140,7 @@ class Client:
     @property
     def under_way(self) -> tuple[int, int]:
         """Exchanges that run, and that wait for their turn."""
-        return self._slots.busy, self._slots.waiting
+        return self._slots.held, self._slots.waiting
 
     async def aclose(self) -> None:
         await self._multi.aclose()

@@ -1,0 +1,135 @@
+"""Keyed concurrency limits: so much in all, and so many holders of each key. For slots, workers and memory.
+
+A request names all its keys, holds none while it waits, and is granted at once or when there is room. Room goes to the
+request whose first key has the fewest holders; of equals to the key that was served the longest ago; then to the
+oldest request. A request without room for its weight holds up all later ones, or a large one would wait for ever.
+"""
+
+import asyncio
+import itertools
+from collections import deque
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+# First keys whose last grant is remembered. They may be hosts, which come and go.
+_REMEMBERED = 1024
+
+
+class Key(NamedTuple):
+    """At most ``limit`` requests may hold the key ``name``, whatever their weights."""
+
+    name: str
+    limit: int
+
+
+_NO_KEY = Key("", 1)  # nobody holds it
+
+
+class _Request(msgspec.Struct, frozen=True, eq=False):
+    keys: tuple[Key, ...]
+    weight: int
+    number: int
+    grant: asyncio.Future[None]
+
+    @property
+    def first(self) -> Key:
+        return self.keys[0] if self.keys else _NO_KEY
+
+
+class Limiter:
+    """``total`` bounds the sum of all weights. Lives in one event loop."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.held = 0
+        self._holders: dict[str, int] = {}
+        self._lines: dict[Key, deque[_Request]] = {}  # by first key
+        self._served: dict[str, int] = {}  # first key -> number of its last grant, the oldest first
+        self._numbers = itertools.count(1)
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    def is_free(self, *keys: Key, weight: int = 1) -> bool:
+        """Whether a request would be granted at once."""
+        return self.held + weight <= self.total and self._has_room(keys) and self._next() is None
+
+    async def acquire(self, *keys: Key, weight: int = 1) -> None:
+        """Wait until granted; every return is followed by one ``release`` of the same."""
+        grant = self.request(*keys, weight=weight)
+        try:
+            await grant
+        except asyncio.CancelledError:
+            if not grant.cancelled():
+                self.release(*keys, weight=weight)
+            raise
+
+    def request(self, *keys: Key, weight: int = 1) -> asyncio.Future[None]:
+        """A future that is done when granted, perhaps already. Cancel it to give up."""
+        request = _Request(keys, weight, next(self._numbers), asyncio.get_running_loop().create_future())
+        if not self._lines and self.is_free(*keys, weight=weight):
+            self._grant(request)
+        else:
+            self._lines.setdefault(request.first, deque()).append(request)
+            request.grant.add_done_callback(partial(self._ended, request))
+            self._admit()
+        return request.grant
+
+    def release(self, *keys: Key, weight: int = 1) -> None:
+        """Give back what was acquired. A weight of 0 gives back some of the keys before the rest."""
+        self.held -= weight
+        for name, _ in keys:
+            self._holders[name] -= 1
+            if not self._holders[name]:
+                del self._holders[name]
+        self._admit()
+
+    def _admit(self) -> None:
+        while self.held < self.total and (request := self._next()) is not None:
+            if self.held + request.weight > self.total:
+                return
+            self._remove(request)
+            if not request.grant.cancelled():
+                self._grant(request)
+
+    def _next(self) -> _Request | None:
+        """The request that is to be granted next, of those whose keys have room."""
+        for first in sorted((first for first in self._lines if self._has_room((first,))), key=self._rank):
+            for request in self._lines[first]:
+                if self._has_room(request.keys):
+                    return request
+        return None
+
+    def _rank(self, first: Key) -> tuple[int, int, int]:
+        return self._holders.get(first.name, 0), self._served.get(first.name, 0), self._lines[first][0].number
+
+    def _has_room(self, keys: tuple[Key, ...]) -> bool:
+        for name, limit in keys:  # noqa: SIM110 - a generator takes three times as long
+            if self._holders.get(name, 0) >= limit:
+                return False
+        return True
+
+    def _grant(self, request: _Request) -> None:
+        self.held += request.weight
+        for name, _ in request.keys:
+            self._holders[name] = self._holders.get(name, 0) + 1
+        first = request.first.name
+        self._served.pop(first, None)
+        self._served[first] = next(self._numbers)
+        if len(self._served) > _REMEMBERED:
+            del self._served[next(iter(self._served))]
+        request.grant.set_result(None)
+
+    def _remove(self, request: _Request) -> None:
+        line = self._lines[request.first]
+        line.remove(request)
+        if not line:
+            del self._lines[request.first]
+
+    def _ended(self, request: _Request, grant: asyncio.Future[None]) -> None:
+        if grant.cancelled() and request in self._lines.get(request.first, ()):
+            self._remove(request)
+            self._admit()

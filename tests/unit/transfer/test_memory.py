@@ -1,0 +1,83 @@
+"""The memory budget: who waits, who comes first, what comes back."""
+
+import asyncio
+import threading
+
+from imgserve.blob import Blob
+from imgserve.limiter import Limiter
+from imgserve.transfer.memory import Reservation
+
+
+async def test_the_budget_serves_waiters_in_order() -> None:
+    budget = Limiter(100)
+    first, second, third = (Reservation(budget) for _ in range(3))
+    assert first.take(80).done()
+    large, small = second.take(90), third.take(10)
+    assert not large.done()
+    assert not small.done(), "a small wish must not overtake a large one"
+    first.release()
+    await large
+    await small
+    assert budget.held == 100
+    second.release()
+    second.release()
+    await asyncio.sleep(0)
+    assert budget.held == 10
+
+
+async def test_a_wish_above_the_whole_budget_waits_for_all_of_it() -> None:
+    budget = Limiter(100)
+    holder, greedy = Reservation(budget), Reservation(budget)
+    holder.take(1)
+    wish = greedy.take(1000)
+    assert not wish.done()
+    holder.release()
+    await wish
+    assert budget.held == greedy.size_bytes == 100
+
+
+async def test_a_cancelled_wish_takes_nothing() -> None:
+    budget = Limiter(100)
+    holder, waiting = Reservation(budget), Reservation(budget)
+    holder.take(100)
+    waiting.take(50).cancel()
+    holder.release()
+    await Reservation(budget).take(100)
+    assert budget.held == 100
+
+
+async def test_a_wish_of_one_that_is_gone_comes_back() -> None:
+    budget = Limiter(100)
+    holder, gone = Reservation(budget), Reservation(budget)
+    holder.take(100)
+    wish = gone.take(50)
+    gone.release()
+    await asyncio.sleep(0)
+    holder.release()
+    await wish
+    await Reservation(budget).take(100)
+
+
+async def test_shrinking_gives_the_rest_to_the_next() -> None:
+    budget = Limiter(100)
+    one, other = Reservation(budget), Reservation(budget)
+    one.take(100)
+    wish = other.take(70)
+    one.shrink(30)
+    await wish
+    one.release()
+    other.release()
+    await asyncio.sleep(0)
+    assert budget.held == 0
+
+
+async def test_a_blob_that_goes_in_another_thread_wakes_a_waiter() -> None:
+    budget = Limiter(10)
+    reservation = Reservation(budget)
+    reservation.take(10)
+    blobs = [Blob(on_close=reservation.release)]
+    wish = Reservation(budget).take(10)
+    thread = threading.Thread(target=blobs.clear)
+    thread.start()
+    await asyncio.wait_for(wish, 5)
+    thread.join()
