@@ -2,12 +2,11 @@
 
 import mmap
 
-from imgserve.imaging.worker.formats import gif, isobmff, tiff
+from imgserve.imaging.worker.formats import gif, isobmff, jpegheader, tiff
 from imgserve.request.imageinfo import SourceFormat
 
 Data = bytes | mmap.mmap
 
-_MARKER, _SCAN = 0xFF, 0xDA
 _RIFF_HEADER_BYTES = 8
 _STRIPS, _TILES = (273, 279), (324, 325)  # TIFF: where they begin and how long they are
 
@@ -20,7 +19,7 @@ def has_end_mark(data: Data, source_format: SourceFormat) -> bool:
     if source_format == "png":
         return data.rfind(b"IEND") > 0
     if source_format == "jpeg":
-        return data.rfind(b"\xff\xd9", _start_of_scan(data)) > 0
+        return data.rfind(b"\xff\xd9", _scan_at(data)) > 0
     if source_format == "gif":
         return gif.has_trailer(data)
     return True
@@ -46,10 +45,6 @@ def _has_its_strips(data: Data) -> bool:
     return bool(found)
 
 
-def _start_of_scan(data: Data) -> int:
-    """Walk a JPEG's segments (ITU T.81, annex B) to the first scan; where the walk fails the decoder will judge."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == _MARKER and data[at + 1] != _SCAN:
-        is_fill_byte = data[at + 1] == _MARKER
-        at += 1 if is_fill_byte else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return min(at, len(data))
+def _scan_at(data: Data) -> int:
+    """Where a JPEG's first scan begins; where its segments are broken the decoder will judge."""
+    return max((end for _, _, end in jpegheader.segments(data)), default=0)

@@ -5,18 +5,21 @@ libjpeg-turbo reads the shape; the segments before the scan (ITU T.81, annex B) 
 """
 
 import mmap
+from collections.abc import Iterator
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from imgserve.imaging.worker.colour import profile
 from imgserve.imaging.worker.formats import turbojpeg
 
-_MARKER, _SCAN, _APP1, _APP2 = 0xFF, 0xDA, 0xE1, 0xE2
+SCAN = 0xDA
+_MARKER, _FILL, _APP1, _APP2 = 0xFF, 0xFF, 0xE1, 0xE2
 _FIRST_WITH_LENGTH = 0xC0
 # Frames that are neither baseline, extended nor progressive. libjpeg-turbo 3.0 to 3.1.3 decodes lossless ones at full
 # size even when asked for a smaller one, and so writes beyond our buffer (its ChangeLog, 3.1.4).
 _ODD_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
 _FRAMES, _EIGHT_BITS = frozenset({0xC0, 0xC1, 0xC2}), b"\x08"
-_ALONE = range(0xD0, 0xDA)  # restarts, start and end of the picture: not among the headers
+_ALONE = frozenset({*range(0xD0, 0xDA), _FILL})  # restarts, start and end of the picture: not among the headers
 _EXIF, _ICC, _ONLY_CHUNK = b"Exif\0\0", b"ICC_PROFILE\0", b"\1\1"
 _BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 _ORIENTATION, _ONE_SHORT = 0x0112, (3, 1)
@@ -43,28 +46,32 @@ def read(data: bytes | mmap.mmap) -> Header | None:
     return Header(*shape, orientation)
 
 
+def segments(data: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
+    """The marker of each segment up to the first scan, where its contents begin, and where it ends."""
+    at, kind = 2, 0
+    while kind != SCAN and at + 4 <= len(data) and data[at] == _MARKER:
+        kind, begins = data[at + 1], at + 4
+        at += 1 if kind == _FILL else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield kind, begins, at
+
+
 def _orientation(data: bytes | mmap.mmap) -> int | None:
     """The orientation in the segments before the scan; None where a segment is not plain."""
-    at, found = 2, None
-    for _ in range(_MOST_SEGMENTS):
-        if at + 4 > len(data) or data[at] != _MARKER:
-            return None
-        kind = data[at + 1]
-        if kind == _SCAN:
+    found = None
+    for kind, at, end in islice(segments(data), _MOST_SEGMENTS):
+        if kind == SCAN:
             return found or _UPRIGHT
         if kind < _FIRST_WITH_LENGTH or kind in _ALONE or kind in _ODD_FRAMES:
             return None
-        if kind in _FRAMES and data[at + 4 : at + 5] != _EIGHT_BITS:
+        if kind in _FRAMES and data[at : at + 1] != _EIGHT_BITS:
             return None
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if kind == _APP2 and data[at + 4 : at + 16] == _ICC and not _is_srgb(data[at + 16 : end]):
+        if kind == _APP2 and data[at : at + 12] == _ICC and not _is_srgb(data[at + 12 : end]):
             return None
-        if kind == _APP1 and data[at + 4 : at + 10] == _EXIF:
-            told = _exif_orientation(bytes(data[at + 10 : end]))
+        if kind == _APP1 and data[at : at + 6] == _EXIF:
+            told = _exif_orientation(bytes(data[at + 6 : end]))
             if told is None or found is not None:
                 return None
             found = told
-        at = end
     return None
 
 
