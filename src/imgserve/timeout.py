@@ -1,7 +1,7 @@
-"""A time-out that stands still while an attempt waits for others.
+"""A time-out that stands still while its block waits for others.
 
-The runner opens a ``limit`` around an attempt; code further down marks its waits with ``waiting``, which does nothing
-where there is no limit.
+The runner opens a ``limit`` around an attempt, the client around a fetch. Code further down marks its waits with
+``waiting``, which does nothing where there is no limit; libcurl's callbacks call ``stop`` and ``go_on`` themselves.
 """
 
 import asyncio
@@ -9,15 +9,28 @@ from contextvars import ContextVar
 from types import TracebackType
 
 
-class _Clock:
-    """A time-out that stands still while anything below it waits."""
+class limit:
+    """Raises TimeoutError when the block takes longer, not counting its waits."""
 
-    def __init__(self, timeout: asyncio.Timeout) -> None:
-        self._timeout = timeout
+    __slots__ = ("_left_s", "_timeout", "_token", "_waits")
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = asyncio.timeout(seconds)
         self._waits = 0
         self._left_s = 0.0
 
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        self._token = _innermost.set(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _innermost.reset(self._token)
+        await self._timeout.__aexit__(kind, error, trace)
+
     def stop(self) -> None:
+        """The time stands still until each ``stop`` has had its ``go_on``."""
         when = self._timeout.when()
         if self._waits == 0 and when is not None and not self._timeout.expired():
             self._left_s = when - asyncio.get_running_loop().time()
@@ -30,38 +43,19 @@ class _Clock:
             self._timeout.reschedule(asyncio.get_running_loop().time() + self._left_s)
 
 
-_clock: ContextVar[_Clock | None] = ContextVar("attempt clock", default=None)
-
-
-class limit:
-    """Raises TimeoutError when the block takes longer, not counting its waits."""
-
-    __slots__ = ("_timeout", "_token")
-
-    def __init__(self, seconds: float) -> None:
-        self._timeout = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-        self._token = _clock.set(_Clock(self._timeout))
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _clock.reset(self._token)
-        await self._timeout.__aexit__(kind, error, trace)
+_innermost: ContextVar[limit | None] = ContextVar("innermost limit", default=None)
 
 
 class waiting:
-    """Time spent in this block does not count towards the limit."""
+    """Time spent in this block does not count towards the innermost limit."""
 
-    __slots__ = ("_clock",)
+    __slots__ = ("_limit",)
 
     def __enter__(self) -> None:
-        self._clock = _clock.get()
-        if self._clock is not None:
-            self._clock.stop()
+        self._limit = _innermost.get()
+        if self._limit is not None:
+            self._limit.stop()
 
     def __exit__(self, *_: object) -> None:
-        if self._clock is not None:
-            self._clock.go_on()
+        if self._limit is not None:
+            self._limit.go_on()

@@ -188,7 +188,7 @@ async def test_a_bug_in_one_look_does_not_end_the_watch(multi: Multi) -> None:
         curl, _ = get(url)
         await multi.perform(curl)
         # The handle has a connection that this exchange did not open, and no answer: what is looked for.
-        exchange = Exchange(curl, Call(method="GET", url=url, timeout_s=1.0), Guard())
+        exchange = Exchange(curl, Call(method="GET", url=url, timeout_s=1.0), Guard(), 1.0)
         watch = Watch(break_off)
         watch.begin(exchange, 0.0)
         async with asyncio.timeout(PATIENCE_S):

@@ -161,13 +161,13 @@ class Client:
         self, call: Call, session: Session | None, place: location.Origin, timeout_s: float, patience_s: float
     ) -> Answer:
         curl = session.curl if session else self._idle.pop() if self._idle else pycurl.Curl()
-        exchange = Exchange(curl, dressed(call, place.host, self._referers), self._guard)
+        exchange = Exchange(curl, dressed(call, place.host, self._referers), self._guard, timeout_s)
         exchange.break_off = functools.partial(self._multi.break_off, curl)
         try:
             self._set_up(curl, call, call.url, place, timeout_s)
             self._watch.begin(exchange, patience_s)
             try:
-                return await self._outcome(exchange, self._multi.perform(curl), place, timeout_s)
+                return await self._outcome(exchange, self._multi.perform(curl), place)
             finally:
                 self._watch.end(exchange)
         finally:
@@ -177,13 +177,13 @@ class Client:
 
     async def _by_thread(self, call: Call, place: location.Origin, timeout_s: float, patience_s: float) -> Answer:
         session = self._ftp.take(call.url, is_fresh=call.is_fresh)
-        exchange = Exchange(session.curl, call, self._guard)
+        exchange = Exchange(session.curl, call, self._guard, timeout_s)
         exchange.patience_s = patience_s if session.is_used else None
         url = location.with_empty_segments(location.for_libcurl(call.url), session.other_spelling())
         self._set_up(session.curl, call, url, place, timeout_s)
         done = self._ftp.run(session.curl.perform)
         try:
-            return await self._outcome(exchange, asyncio.wrap_future(done), place, timeout_s)
+            return await self._outcome(exchange, asyncio.wrap_future(done), place)
         except (asyncio.CancelledError, TimeoutError):
             if call.method in WRITES:
                 # What is still under way may yet put a file in its place: a later write must not begin before.
@@ -197,16 +197,13 @@ class Client:
             else:
                 done.add_done_callback(lambda _: self._ftp.drop(session))
 
-    async def _outcome(
-        self, exchange: Exchange, transfer: Awaitable[None], place: location.Origin, timeout_s: float
-    ) -> Answer:
+    async def _outcome(self, exchange: Exchange, transfer: Awaitable[None], place: location.Origin) -> Answer:
         """Raises Broken, TimeoutError, or the fetch's own faults."""
         try:
             if exchange.call.fetch is None:
                 await transfer
             else:
-                async with asyncio.timeout(timeout_s) as limit:
-                    exchange.clock.limit = limit
+                async with exchange.limit:
                     await transfer
             exchange.finish()
         except pycurl.error as error:

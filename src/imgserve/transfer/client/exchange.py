@@ -4,7 +4,6 @@ libcurl calls these from inside the event loop; an exception must not leave them
 transfer aborted. They run up to once for each 16 KB, so they do little.
 """
 
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -14,13 +13,14 @@ import pycurl
 
 from imgserve.descriptors import NONE_LEFT, OutOfDescriptors
 from imgserve.errors import ImgserveError
+from imgserve.timeout import limit
 from imgserve.transfer.client import location
-from imgserve.transfer.client.call import FTP_METHODS, WRITES, Answer, Call, Field
+from imgserve.transfer.client.call import FTP_METHODS, WRITES, Answer, Call
 from imgserve.transfer.client.head import Head, text_of
-from imgserve.transfer.client.receiving import FromLoop, FromThread, StoppedClock
+from imgserve.transfer.client.receiving import FromLoop, FromThread
 from imgserve.transfer.client.replies import Replies
+from imgserve.transfer.client.sending import Sending
 from imgserve.transfer.faults import Broken
-from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import Guard, Refusal
 
 _ABORT = 0
@@ -31,20 +31,20 @@ _UNAUTHORISED = 401
 
 
 class Exchange:
-    """``patience_s``: how long a connection of an earlier FTP exchange may stay silent before it is taken for dead.
-    ``break_off`` ends an exchange in the event loop. ``has_wrong_type``: the FTP server refused TYPE, and libcurl takes
-    it for set.
+    """``limit`` is the time-out of a fetch. ``patience_s``: how long a connection of an earlier FTP exchange may stay
+    silent before it is taken for dead. ``break_off`` ends an exchange in the event loop. ``has_wrong_type``: the FTP
+    server refused TYPE, and libcurl takes it for set.
     """
 
     patience_s: float | None = None
     break_off: Callable[[Exception], None] | None = None
     has_wrong_type = False
 
-    def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard) -> None:
+    def __init__(self, curl: pycurl.Curl, call: Call, guard: Guard, timeout_s: float) -> None:
         self.curl = curl
         self.call = call
         self.fault: ImgserveError | Broken | None = None
-        self.clock = StoppedClock()
+        self.limit = limit(timeout_s)
         self._guard = guard
         self._refusal: Refusal | None = None
         self._is_permitted = False
@@ -57,16 +57,16 @@ class Exchange:
         self._is_ftp = call.method in FTP_METHODS
         self._is_cut = False
         self._is_over = False
-        self._is_body_read = False
         self._body = bytearray()
         self._discarded = 0
-        self._position = 0
-        self._mime: pycurl.CurlMime | None = None
         self._into: FromLoop | FromThread | None = None
         self._keep: Callable[[bytes], None] | None = None
-        if call.fetch is not None:
-            self._into = FromThread(call.fetch, self.clock) if self._is_ftp else self._from_loop(call.fetch)
+        if call.fetch is not None and self._is_ftp:
+            self._into = FromThread(call.fetch, self.limit)
+        elif call.fetch is not None:
+            self._into = FromLoop(call.fetch, self.limit, self._resume)
         self._bind()
+        self._sending = Sending(curl, call)
 
     @property
     def refusal(self) -> Refusal | None:
@@ -94,7 +94,7 @@ class Exchange:
     @property
     def is_untouched(self) -> bool:
         """Whether the peer has shown no sign of having heard anything of this exchange."""
-        return self.replies.are_none and self._head.is_none and not self._is_body_read
+        return self.replies.are_none and self._head.is_none and not self._sending.has_begun
 
     @property
     def is_lost_in_directories(self) -> bool:
@@ -109,7 +109,7 @@ class Exchange:
     def is_sent(self) -> bool:
         """Whether bytes of a write, or the command that puts them in their place, may have reached the peer."""
         if self._is_ftp:
-            return self._is_body_read or self.replies.is_renaming
+            return self._sending.has_begun or self.replies.is_renaming
         return self.call.method in WRITES and self.curl.getinfo(pycurl.REQUEST_SIZE) > 0
 
     def answer(self) -> Answer:
@@ -139,17 +139,12 @@ class Exchange:
         self._keep = None
         if self._into is not None:
             self._into.end()
-        if self._mime is not None:
-            self.curl.unsetopt(pycurl.MIMEPOST)
-            self._mime.close()
+        self._sending.end()
 
     def finish(self) -> None:
         """All of the body has come. Raises the fetch's own faults."""
         if self._into is not None:
             self._into.finish()
-
-    def _from_loop(self, fetch: Fetch) -> FromLoop:
-        return FromLoop(fetch, self.clock, self._resume)
 
     def _bind(self) -> None:
         setopt, call = self.curl.setopt, self.call
@@ -164,15 +159,7 @@ class Exchange:
             self._bind_ftp()
         else:
             setopt(pycurl.HEADERFUNCTION, self._head.hear)
-        if call.method in ("PUT", "STOR"):
-            assert call.body is not None
-            setopt(pycurl.UPLOAD, 1)
-            setopt(pycurl.INFILESIZE_LARGE, call.body.size)
-            setopt(pycurl.READFUNCTION, self._give)
-            setopt(pycurl.SEEKFUNCTION, self._seek)
-        elif call.method == "POST":
-            self._bind_parts()
-        elif call.method in ("DELETE", "MKCOL"):
+        if call.method in ("DELETE", "MKCOL"):
             setopt(pycurl.CUSTOMREQUEST, call.method)
         elif call.method in ("HEAD", "COMMANDS"):
             setopt(pycurl.NOBODY, 1)
@@ -192,22 +179,6 @@ class Exchange:
             setopt(pycurl.PREQUOTE, list(self.call.before))
         if self.call.after:
             setopt(pycurl.POSTQUOTE, list(self.call.after))
-
-    def _bind_parts(self) -> None:
-        call = self.call
-        # libcurl repeats a request by itself when a connection that was used before dies: a form would be posted twice.
-        self.curl.setopt(pycurl.FRESH_CONNECT, 1)
-        self._mime = pycurl.CurlMime(self.curl)
-        for part in call.parts:
-            if isinstance(part, Field):
-                self._mime.add(name=part.name, data=part.value)
-                continue
-            file = self._mime.add(name=part.field, filename=part.name, content_type=part.media_type)
-            if part.is_empty or call.body is None:
-                file.data(b"")
-            else:
-                file.data_cb(call.body.size, self._give_part, self._seek_part)
-        self.curl.setopt(pycurl.MIMEPOST, self._mime)
 
     def _open_socket(self, _purpose: int, address: Any) -> Any:
         if address.family not in (socket.AF_INET, socket.AF_INET6):
@@ -242,25 +213,6 @@ class Exchange:
         is_late = self.patience_s is not None and time.monotonic() > self.begun_at_s + self.patience_s
         self.is_silent = self.is_silent or (is_late and not self._has_opened and self.is_untouched)
         return int(self._is_over or self.is_silent)
-
-    def _give(self, size: int) -> bytes:
-        assert self.call.body is not None
-        self._is_body_read = True
-        data = os.pread(self.call.body.fd, min(size, self.call.body.size - self._position), self._position)
-        self._position += len(data)
-        return data
-
-    def _seek(self, offset: int, origin: int) -> int:
-        if origin != os.SEEK_SET:
-            return int(pycurl.SEEKFUNC_CANTSEEK)
-        self._position = offset
-        return int(pycurl.SEEKFUNC_OK)
-
-    def _give_part(self, _context: object, size: int) -> bytes:
-        return self._give(size)
-
-    def _seek_part(self, _context: object, offset: int, origin: int) -> int:
-        return self._seek(offset, origin)
 
     def _take(self, data: bytes) -> int | None:
         self.body_bytes += len(data)

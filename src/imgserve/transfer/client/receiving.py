@@ -11,35 +11,17 @@ from concurrent.futures import CancelledError, Future
 
 import pycurl
 
+from imgserve.timeout import limit
 from imgserve.transfer.fetch import Fetch
 
 _GATHERED_BYTES = 128 * 1024
 _GATHERED_S = 0.005
 
 
-class StoppedClock:
-    """The time-out around a fetch, once it has one; it stands still while the fetch waits for memory."""
-
-    def __init__(self) -> None:
-        self.limit: asyncio.Timeout | None = None
-        self._left_s: float | None = None
-
-    def stop(self) -> None:
-        until = self.limit.when() if self.limit is not None else None
-        if self.limit is not None and until is not None and not self.limit.expired():
-            self._left_s = until - asyncio.get_running_loop().time()
-            self.limit.reschedule(None)
-
-    def go_on(self) -> None:
-        if self.limit is not None and self._left_s is not None and not self.limit.expired():
-            self.limit.reschedule(asyncio.get_running_loop().time() + self._left_s)
-            self._left_s = None
-
-
 class FromLoop:
     """While there is no memory the transfer is paused; ``resume`` lets it go on."""
 
-    def __init__(self, fetch: Fetch, clock: StoppedClock, resume: Callable[[], None]) -> None:
+    def __init__(self, fetch: Fetch, clock: limit, resume: Callable[[], None]) -> None:
         self._fetch = fetch
         self._clock = clock
         self._resume: Callable[[], None] | None = resume
@@ -73,7 +55,7 @@ class FromLoop:
 class FromThread:
     """Hands over to the event loop and waits for it. Small pieces are gathered while they come fast."""
 
-    def __init__(self, fetch: Fetch, clock: StoppedClock) -> None:
+    def __init__(self, fetch: Fetch, clock: limit) -> None:
         self._fetch = fetch
         self._clock = clock
         self._loop = asyncio.get_running_loop()

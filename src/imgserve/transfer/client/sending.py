@@ -1,0 +1,68 @@
+"""The body of a request on its way from a blob to libcurl. ``exchange`` makes one for each PUT, STOR and POST.
+
+libcurl calls it from inside the event loop, or in the thread of an FTP exchange.
+"""
+
+import os
+
+import pycurl
+
+from imgserve.transfer.client.call import Call, Field
+
+
+class Sending:
+    """``has_begun``: libcurl has asked for bytes of the blob, which may have reached the peer."""
+
+    def __init__(self, curl: pycurl.Curl, call: Call) -> None:
+        self.has_begun = False
+        self._curl = curl
+        self._body = call.body
+        self._position = 0
+        self._mime: pycurl.CurlMime | None = None
+        if call.method == "POST":
+            self._mime = self._parts(call)
+        elif call.body is not None:
+            curl.setopt(pycurl.UPLOAD, 1)
+            curl.setopt(pycurl.INFILESIZE_LARGE, call.body.size)
+            curl.setopt(pycurl.READFUNCTION, self._give)
+            curl.setopt(pycurl.SEEKFUNCTION, self._seek)
+
+    def end(self) -> None:
+        if self._mime is not None:
+            self._curl.unsetopt(pycurl.MIMEPOST)
+            self._mime.close()
+
+    def _parts(self, call: Call) -> pycurl.CurlMime:
+        # libcurl repeats a request by itself when a connection that was used before dies: a form would be posted twice.
+        self._curl.setopt(pycurl.FRESH_CONNECT, 1)
+        mime = pycurl.CurlMime(self._curl)
+        for part in call.parts:
+            if isinstance(part, Field):
+                mime.add(name=part.name, data=part.value)
+                continue
+            file = mime.add(name=part.field, filename=part.name, content_type=part.media_type)
+            if part.is_empty or call.body is None:
+                file.data(b"")
+            else:
+                file.data_cb(call.body.size, self._give_part, self._seek_part)
+        self._curl.setopt(pycurl.MIMEPOST, mime)
+        return mime
+
+    def _give(self, size: int) -> bytes:
+        assert self._body is not None
+        self.has_begun = True
+        data = os.pread(self._body.fd, min(size, self._body.size - self._position), self._position)
+        self._position += len(data)
+        return data
+
+    def _seek(self, offset: int, origin: int) -> int:
+        if origin != os.SEEK_SET:
+            return int(pycurl.SEEKFUNC_CANTSEEK)
+        self._position = offset
+        return int(pycurl.SEEKFUNC_OK)
+
+    def _give_part(self, _context: object, size: int) -> bytes:
+        return self._give(size)
+
+    def _seek_part(self, _context: object, offset: int, origin: int) -> int:
+        return self._seek(offset, origin)
