@@ -15,9 +15,9 @@ from imgserve import descriptors
 from imgserve.descriptors import OutOfDescriptors
 from imgserve.limiter import Key, Limiter
 from imgserve.request.url import FTP_FAMILY
-from imgserve.transfer.client import location, remedies
+from imgserve.transfer.client import location
 from imgserve.transfer.client.authorities import Authorities
-from imgserve.transfer.client.breakage import broken_by
+from imgserve.transfer.client.breakage import broken_by, late
 from imgserve.transfer.client.call import FTP_METHODS, WRITES, Answer, Call
 from imgserve.transfer.client.exchange import Exchange
 from imgserve.transfer.client.ftp_sessions import FtpSessions
@@ -125,7 +125,7 @@ class Client:
             left_s = max(0.001, timeout_s - (loop.time() - started_at))
             return await self._exchange(msgspec.structs.replace(call, is_fresh=True), session, place, left_s)
         except TimeoutError:
-            raise Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True) from None
+            raise late(place) from None
         finally:
             self._slots.release(host)
 
@@ -228,7 +228,7 @@ def _mark_as_seen(ended: asyncio.Future[None]) -> None:
 def _fault(exchange: Exchange, error: pycurl.error, place: location.Origin) -> Exception:
     """What an exchange that libcurl broke off means."""
     if exchange.is_silent:
-        return Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True)
+        return late(place, is_stale=True)
     if exchange.fault is not None:
         return exchange.fault
     if not exchange.is_sent() and descriptors.are_used_up():  # a resolver's, say: libcurl names no reason

@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 import pycurl
 
-from imgserve.transfer.client import location, remedies
+from imgserve.transfer.client import location
+from imgserve.transfer.client.breakage import late
 from imgserve.transfer.client.exchange import Exchange
 from imgserve.transfer.faults import Broken
 
@@ -60,7 +61,7 @@ class Watch:
         place = location.origin(exchange.call.url)
         is_late = time.monotonic() >= self._silent_at_s[exchange] and exchange.is_untouched and exchange.is_repeatable
         if is_late and exchange.is_reused:
-            return Broken(f"{place} did not answer in time", remedies.SLOW, is_retryable=True, is_stale=True)
+            return late(place, is_stale=True)
         if self._is_flood(exchange):
             return Broken(f"{place} sends much that is no part of an answer", is_sent=exchange.is_sent())
         return None

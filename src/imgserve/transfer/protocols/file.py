@@ -16,7 +16,6 @@ from typing import TypeVar
 from imgserve import descriptors
 from imgserve.blob import Blob
 from imgserve.descriptors import NONE_LEFT, OutOfDescriptors
-from imgserve.transfer.client import remedies
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceTooLarge, SourceUnavailable
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.protocols.beneath import open_beneath
@@ -39,6 +38,19 @@ _CAN_HEAL = frozenset({
     errno.ETIMEDOUT, errno.ETIME, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH,
     errno.ENETRESET, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ESHUTDOWN, errno.EPIPE,
 })  # fmt: skip
+_RIGHT, _SPACE = "give the server's user the right to it", "free disk space there"
+_REMEDIES = {
+    errno.ENOENT: "check the path: a directory of it can neither be found nor made",
+    errno.EACCES: _RIGHT,
+    errno.EPERM: _RIGHT,
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EROFS: "mount it for writing",
+    errno.ENOTDIR: "a file stands in the path where a directory is needed",
+    errno.EISDIR: "it is a directory, expected a file",
+    errno.ELOOP: "a symbolic link stands in the path; name what it leads to",
+    errno.EIO: "mend the disk",
+}
 
 
 class Threads:
@@ -192,8 +204,8 @@ def _read_fault(error: OSError) -> SourceUnavailable | OutOfDescriptors:
         )
     if error.errno == errno.EXDEV:
         return SourceUnavailable("The source file's path leads out of its root", OUTSIDE)
-    reason, hint = _reason("The source file cannot be opened", error), remedies.by_errno(error.errno)
-    return SourceUnavailable(reason, hint, is_retryable=_heals(error))
+    reason, remedy = _reason("The source file cannot be opened", error)
+    return SourceUnavailable(reason, remedy, is_retryable=error.errno in _CAN_HEAL)
 
 
 def _write_fault(error: OSError) -> DeliveryFailed | OutOfDescriptors:
@@ -201,13 +213,11 @@ def _write_fault(error: OSError) -> DeliveryFailed | OutOfDescriptors:
         return OutOfDescriptors()
     if error.errno == errno.EXDEV:
         return DeliveryFailed("The destination's path leads out of its root", OUTSIDE)
-    reason, hint = _reason("The destination file cannot be written", error), remedies.by_errno(error.errno)
-    return DeliveryFailed(reason, hint, is_retryable=_heals(error))
+    reason, remedy = _reason("The destination file cannot be written", error)
+    return DeliveryFailed(reason, remedy, is_retryable=error.errno in _CAN_HEAL)
 
 
-def _heals(error: OSError) -> bool:
-    return error.errno in _CAN_HEAL
-
-
-def _reason(sentence: str, error: OSError) -> str:
-    return f"{sentence}: {os.strerror(error.errno or 0)}"
+def _reason(sentence: str, error: OSError) -> tuple[str, str]:
+    """The sentence with the system's reason, and the remedy."""
+    number = error.errno or 0
+    return f"{sentence}: {os.strerror(number)}", _REMEDIES.get(number, "")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from imgserve.blob import Blob
 from imgserve.request.destination import Destination
 from imgserve.telemetry import logs
-from imgserve.transfer.client import follow, location, remedies
+from imgserve.transfer.client import follow, location, statuses
 from imgserve.transfer.client.call import Answer, Call
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.faults import (
@@ -27,7 +27,6 @@ from imgserve.transfer.write import Delivery, Write
 AGENT = "User-Agent: imgserve"
 PLAIN = "Accept-Encoding: identity"
 REPEATS = frozenset({307, 308})
-_PASSING = frozenset({408, 425, 429})
 _CONFLICT = 409
 _ABSENT = frozenset({404, 410})
 _VERIFY_TIMEOUT_S = 5.0
@@ -35,10 +34,6 @@ _VERIFY_TIMEOUT_S = 5.0
 
 def is_good(status: int) -> bool:
     return 200 <= status < 300
-
-
-def can_heal(status: int) -> bool:
-    return status >= 500 or status in _PASSING
 
 
 async def fetch(client: Client, url: str, into: Fetch, timeout_s: float) -> None:
@@ -53,8 +48,8 @@ async def fetch(client: Client, url: str, into: Fetch, timeout_s: float) -> None
         place = last if last == first else f"{last}, where {first} redirects,"
         raise SourceUnavailable(
             f"{place} answered {answer.status} for the source",
-            remedies.by_status(answer.status),
-            is_retryable=can_heal(answer.status),
+            statuses.remedy(answer.status),
+            is_retryable=statuses.can_heal(answer.status),
             retry_after_s=answer.retry_after_s,
         )
 
@@ -90,8 +85,8 @@ async def delete(client: Client, url: str, timeout_s: float) -> None:
 def refused_write(url: str, answer: Answer) -> DeliveryFailed:
     return DeliveryFailed(
         f"{location.origin(url)} answered {answer.status} to the {'delivery' if answer.status else 'connection'}",
-        remedies.by_status(answer.status, is_write=True),
-        is_retryable=can_heal(answer.status),
+        statuses.remedy(answer.status, is_write=True),
+        is_retryable=statuses.can_heal(answer.status),
         retry_after_s=answer.retry_after_s,
     )
 

@@ -1,0 +1,34 @@
+"""HTTP's statuses in our words: the one map from them to remedies. Called by ``breakage`` and ``protocols/http``.
+
+Remedies are for readers of the reply and the log.
+"""
+
+LOG = "look at that server's log"  # only that has more
+LOGIN = "check user name and password in the URL; special characters in them are written %XX"
+_REMEDIES = {
+    401: LOGIN,
+    403: "give the login, or this machine's address, the right to it",
+    404: "check the path of the URL",
+    405: "check that this URL takes such a request",
+    407: "check user name and password in the setting proxy",
+    409: "make the directory above it first",
+    410: "check the path of the URL",
+    411: LOG,
+    413: "raise the largest body that it takes",
+    429: "it asks for fewer requests: lower max_transfers_per_host",
+    507: "free disk space there",
+}
+_FORBIDDEN = 403
+_PASSING = frozenset({408, 425, 429})
+
+
+def can_heal(status: int) -> bool:
+    return status >= 500 or status in _PASSING
+
+
+def remedy(status: int, *, is_write: bool = False) -> str:
+    led = "use the URL that it redirects to" if is_write else "use the picture's own URL"
+    if status == _FORBIDDEN and not is_write:
+        return f"{_REMEDIES[status]}; if it wants a Referer, the setting referer gives it one"
+    usual = led if 300 <= status < 400 else LOG if status >= 400 else ""
+    return _REMEDIES.get(status, usual)
