@@ -36,3 +36,25 @@ def test_jobs_wait_for_a_root_that_is_away(tmp_path: Path) -> None:
         assert server.post(job("b.png")).status == 200
         assert (out / "b.png").exists()
         assert "bug" not in server.log
+
+
+def test_a_tag_may_name_the_root(tmp_path: Path) -> None:
+    """A path is judged once it is filled in, and not by what stands for its tags before."""
+    put_pictures(tmp_path / "in")
+    (tmp_path / "20").mkdir()
+    roots = ("--read-root", str(tmp_path / "in"), "--write-root", str(tmp_path / "20"))
+    with Daemon(tmp_path / "data", *roots) as server:
+        job = {"operationType": "resize", "srcURL": f"file://{tmp_path}/in/Ex.png"}
+        place = f"file://{tmp_path}/{{$width}}/a.png"
+        assert server.post(job | {"dstURL": place, "args": {"width": 20}}).body == {
+            "dstURL": f"file://{tmp_path}/20/a.png",
+        }  # fmt: skip
+        refused = server.post(job | {"dstURL": place, "args": {"width": 21}})
+        assert (refused.status, refused.body["code"]) == (200, 116)
+        assert str(refused.body["detail"]).startswith("dstURL: ")
+        absent = server.post(job | {"srcURL": f"file://{tmp_path}/x.png", "dstURL": f"file://{tmp_path}/x/a.png"} | {
+            "args": {"width": 20},
+        })  # fmt: skip
+        assert absent.body["code"] == 115
+        assert "dstURL: " in str(absent.body["detail"])
+    assert not (tmp_path / "21").exists()

@@ -156,7 +156,7 @@ class Intake:
         places = [output.destination.fill(trial) for output in request.outputs]
         peers = {place.peer for place in places if place.kind != "file"}
         async with self._sharing.turn(principal, request.source.peer, peers) as turn:
-            self._resolver.check(request.source, places)
+            self._resolver.check(request, places)
             fetch = self._transfers.open(request.source)
             is_kept = False
             try:

@@ -26,32 +26,38 @@ class Resolver:
         self._limits = limits
         self._quality = quality
 
-    def check(self, source: Source, places: Iterable[Destination]) -> None:
-        """Judge the URLs' text by policy; addresses are judged when they are connected to. Raises RequestInvalid."""
+    def check(self, request: JobRequest, places: Iterable[Destination]) -> None:
+        """Judge source and destinations by policy before anything is read. Raises RequestInvalid.
+
+        Addresses are judged when they are connected to, a path that awaits the result's size in ``resolve``.
+        """
         found = Findings()
         try:
-            self._transfers.check_source(source)
+            self._transfers.check_source(request.source)
         except SourceRefused as error:
             found.add(Fault("source_refused", ("source",), error.sentence()))
-        for index, place in enumerate(places):
+        for index, (output, place) in enumerate(zip(request.outputs, places, strict=True)):
+            if output.destination.awaits_size:
+                continue
             try:
                 self._transfers.check_destination(place)
             except DestinationRefused as error:
-                found.add(Fault("destination_refused", ("outputs", index, "destination"), error.sentence()))
+                found.add(_refused(index, error))
         found.settle()
 
     async def resolve(self, request: JobRequest, facts: Facts) -> tuple[FixedOutput, ...]:
-        """Raises DestinationRefused, RequestInvalid where two outputs have one place, and all that ``fix`` raises."""
+        """Raises RequestInvalid: a place is refused, or two outputs have the same; and all that ``fix`` raises."""
         found = Findings()
-        fixed = (
-            found.attempt(("outputs", index), self._fix, output, request.source, facts)
-            for index, output in enumerate(request.outputs)
-        )
-        outputs = tuple(output for output in fixed if output is not None)
+        placed = []
+        for index, output in enumerate(request.outputs):
+            fixed = found.attempt(("outputs", index), self._fix, output, request.source, facts)
+            try:
+                placed += [] if fixed is None else [await self._placed(request.source, fixed)]
+            except DestinationRefused as error:
+                found.add(_refused(index, error))
         found.settle()
-        placed = tuple([await self._placed(request.source, output) for output in outputs])
-        check_places(placed)
-        return placed
+        check_places(tuple(placed))
+        return tuple(placed)
 
     def _fix(self, output: OutputRequest, source: Source, facts: Facts) -> FixedOutput:
         """The output without open ends; the quality too is settled here, so that a later setting changes no job."""
@@ -62,8 +68,11 @@ class Resolver:
         return msgspec.structs.replace(fixed, recipe=recipe)
 
     async def _placed(self, source: Source, output: FixedOutput) -> FixedOutput:
-        """The output with its place judged, now that all tags are filled in, and resolved."""
-        self._transfers.check_destination(output.destination)
+        """The output with its place resolved, which judges a file's path."""
         if await self._transfers.is_same_place(source, output.destination):
             raise DestinationRefused("names the source itself, expected another place")
         return msgspec.structs.replace(output, destination=await self._transfers.resolved(output.destination))
+
+
+def _refused(index: int, error: DestinationRefused) -> Fault:
+    return Fault("destination_refused", ("outputs", index, "destination"), error.sentence())

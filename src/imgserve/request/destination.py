@@ -99,6 +99,11 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
         """False for a form and for a presigned URL, which allows this one PUT and no DELETE."""
         return self.kind != "form" and not (self.kind == "put" and url.has_signature(self.shown))
 
+    @property
+    def awaits_size(self) -> bool:
+        """Whether policy cannot judge it before the result's size is known: a file's whole path decides."""
+        return self.kind == "file" and not tags.used_in(self.shown).isdisjoint(tags.SIZES)
+
     def fill(self, values: TagValues) -> Destination:
         """The place for one result. Raises RequestInvalid when the filled text is no place to write to."""
         if tags.BEGIN not in self.shown:

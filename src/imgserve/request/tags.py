@@ -15,6 +15,7 @@ from imgserve.request.imageinfo import Size
 from imgserve.request.source import Source, encoded_name
 
 TAGS = ("width", "height", "basename", "ext", "extension")
+SIZES = ("width", "height")
 BEGIN = "{$"
 
 _MOST_NAMED = 10
