@@ -118,7 +118,39 @@ def test_natural_size_is_precise() -> None:
     assert sizing.natural_size(pictures.svg(FULL, 'width="200000" height="3"')) == (200000, 3)
 
 
+@pytest.mark.parametrize(
+    ("prolog", "is_found"),
+    [
+        (b"", True),
+        (b"\xef\xbb\xbf \r\n\t<?xml version='1.0'?><!-- <svg> --><?a <svg> ?>", True),
+        (b"<!DOCTYPE svg>", True),
+        (b"<!doctype svg PUBLIC \"-//W3C//DTD SVG 1.1//EN\" 'a>b'><!-- -->", True),
+        (b"<!DOCTYPE svg [<!ENTITY a '<svg>]>'> <!-- ]> --> <?a ]> ?> <!ELEMENT svg (#PCDATA)>] >", True),
+        (b"<!DOCTYPE svg [<!ENTITY a 'b'>", False),
+        (b"<!DOCTYPE svg '>", False),
+        (b"<!DOCTYPE svg [<!-- ]>", False),
+        (b"<!-->", False),
+        (b"<?xml >", False),
+        (b"<g>", False),
+        (b"text", False),
+    ],
+)
+def test_the_root_stands_behind_any_prolog(prolog: bytes, is_found: bool) -> None:
+    root = markup.find_root(prolog + b"<svg width='3'>")
+    assert (root is not None) == is_found
+    if root is not None:
+        assert (root.names_end, root.attributes) == (len(prolog) + 4, {b"width": b"3"})
+
+
 @pytest.mark.parametrize("count", [200_000])
 def test_hostile_markup_is_read_in_linear_time(count: int) -> None:
-    for start in (b"<!--", b"<!DOCTYPE x [" + b"<!--", b"<!DOCTYPE x " + b'"', b"<svg " + b"a=", b"<svg" + b" a='"):
+    for start in (
+        b"<!--",
+        b"<!DOCTYPE x [" + b"<!--",
+        b"<!DOCTYPE x [",
+        b"<!DOCTYPE x>",
+        b"<!DOCTYPE x " + b'"',
+        b"<svg " + b"a=",
+        b"<svg" + b" a='",
+    ):
         assert markup.find_root(start * count) is None

@@ -1,4 +1,4 @@
-"""An SVG's root element, found by text and not by a parser. Called by detect, svgsize and svg.
+"""An SVG's root element, found by text and not by a parser. Called by detect, sizing and draw.
 
 In: the bytes of the file. Out: where the root's start tag lies and what its attributes say, as they are written.
 """
@@ -8,12 +8,17 @@ from typing import NamedTuple
 
 from imgserve.imaging.worker.svg import xmltext
 
-_SPACE = re.compile(rb"[ \t\r\n]*")
+_QUOTED, _UNREAD = rb"\"[^\"]*+\"|'[^']*+'", rb"<!--.*?-->|<\?.*?\?>"
+_IN_DOCTYPE = rb"%b|%b|<(?!!--|\?)|" % (_QUOTED, _UNREAD)
+# Before the root: a byte order mark, white space, comments, instructions, a document type with its internal subset.
+_PROLOG = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:[ \t\r\n]++|%b|(?i:<!DOCTYPE)(?:%b\[(?:%b[^\"'\]<]++)*+\]|[^\"'\[<>]++)*+>)*+"
+    % (_UNREAD, _IN_DOCTYPE, _IN_DOCTYPE),
+    re.DOTALL,
+)
 _ROOT_NAME = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?svg(?=[\s/>])")
 _ATTRIBUTE = re.compile(rb"\s+([^\s=/>\"'<]+)\s*=\s*(\"[^\"<]*\"|'[^'<]*')")
 _TAG_END = re.compile(rb"\s*/?>")
-_SUBSET_TOKEN = re.compile(rb"[\"'\[\]>]|<!--|<\?")
-_CLOSED_BY = {b'"': b'"', b"'": b"'", b"<!--": b"-->", b"<?": b"?>"}
 
 
 class Root(NamedTuple):
@@ -42,46 +47,8 @@ def _quoted(value: bytes) -> bytes:
 def find_root(data: bytes) -> Root | None:
     """The root element if the document is an SVG, else None. Reads no further than its start tag."""
     data = xmltext.as_utf8(data)
-    at = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-    while True:
-        at = _behind_space(data, at)
-        if data.startswith(b"<?", at):
-            at = _behind(data, b"?>", at)
-        elif data.startswith(b"<!--", at):
-            at = _behind(data, b"-->", at)
-        elif data[at : at + 9].upper() == b"<!DOCTYPE":
-            at = _behind_doctype(data, at + 9)
-        else:
-            return _read_tag(data, at)
-        if at < 0:
-            return None
-
-
-def _behind_space(data: bytes, at: int) -> int:
-    space = _SPACE.match(data, at)
-    return space.end() if space else at
-
-
-def _behind(data: bytes, mark: bytes, at: int) -> int:
-    found = data.find(mark, at + 2)
-    return found + len(mark) if found >= 0 else -1
-
-
-def _behind_doctype(data: bytes, at: int) -> int:
-    is_in_subset = False
-    while (token := _SUBSET_TOKEN.search(data, at)) is not None:
-        mark = token.group()
-        at = token.end()
-        if mark in _CLOSED_BY:
-            at = data.find(_CLOSED_BY[mark], at)
-            if at < 0:
-                return -1
-            at += len(_CLOSED_BY[mark])
-        elif mark == b">" and not is_in_subset:
-            return at
-        elif mark != b">":
-            is_in_subset = mark == b"["
-    return -1
+    prolog = _PROLOG.match(data)
+    return _read_tag(data, prolog.end() if prolog else 0)
 
 
 def _read_tag(data: bytes, at: int) -> Root | None:
