@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -191,13 +191,20 @@ async def start_child(options: WorkerOptions) -> Child:
 
     Must run in the main thread: a worker ends with the thread that started it (PR_SET_PDEATHSIG).
     """
+    with stderr_kept() as stderr:
+        child = spawn(options, WORKER, socket.SOCK_STREAM, stderr, Child)
+        return await made_ready(child, lambda: last_words(stderr))
+
+
+@contextlib.contextmanager
+def stderr_kept() -> Iterator[int]:
+    """A file in memory for what a process says before it is ready. Raises CannotStartWorker."""
     try:
         stderr = os.memfd_create("imgserve-stderr", os.MFD_CLOEXEC)
     except OSError as error:
         raise cannot_start(error) from error
     try:
-        child = spawn(options, WORKER, socket.SOCK_STREAM, stderr, Child)
-        return await made_ready(child, lambda: last_words(stderr))
+        yield stderr
     finally:
         os.close(stderr)
 

@@ -25,6 +25,7 @@ from imgserve.imaging.process import (
     last_words,
     made_ready,
     spawn,
+    stderr_kept,
 )
 
 _ORDER = b"f"
@@ -177,11 +178,7 @@ async def start_template(options: WorkerOptions) -> Template:
 
     Must run in the main thread, as :func:`imgserve.imaging.process.start_child`.
     """
-    try:
-        stderr = os.memfd_create("imgserve-stderr", os.MFD_CLOEXEC)
-    except OSError as error:
-        raise cannot_start(error) from error
-    try:
+    with stderr_kept() as stderr:
         template = spawn(options, TEMPLATE, socket.SOCK_SEQPACKET, stderr, Template)
         try:
             reply = await template.first_word()
@@ -197,5 +194,3 @@ async def start_template(options: WorkerOptions) -> Template:
         template.close()
         await template.reaped()
         raise CannotStartWorker(why)
-    finally:
-        os.close(stderr)

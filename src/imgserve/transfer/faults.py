@@ -15,7 +15,7 @@ class TransferError(ImgserveError):
         self, detail: str, hint: str = "", *, is_retryable: bool = False, retry_after_s: float | None = None
     ) -> None:
         super().__init__(detail, hint)
-        self.is_retryable = is_retryable
+        self.is_retryable = self.is_retryable or is_retryable
         self.retry_after_s = retry_after_s
 
 
@@ -53,9 +53,7 @@ class RootUnavailable(TransferError):
     code = "root_unavailable"
     status = 503
     title = "The directory for files is not there"
-
-    def __init__(self, detail: str, hint: str = "") -> None:
-        super().__init__(detail, hint, is_retryable=True)
+    is_retryable = True
 
 
 class NotOurs(TransferError):
@@ -79,9 +77,7 @@ class DeliveryUnknown(TransferError):
     code = "delivery_unknown"
     status = 502
     title = "The destination did not say whether it took the picture"
-
-    def __init__(self, detail: str, hint: str = "") -> None:
-        super().__init__(detail, hint, is_retryable=True)
+    is_retryable = True
 
 
 class TransfersBusy(TransferError):
@@ -93,9 +89,7 @@ class TransfersBusy(TransferError):
     # A job whose deadline passes while all transfer slots are taken still gets its attempt, within an hour.
     overdue_s = 3600.0
     title = "Too many transfers are under way"
-
-    def __init__(self, detail: str, hint: str = "") -> None:
-        super().__init__(detail, hint, is_retryable=True)
+    is_retryable = True
 
 
 class Broken(Exception):
