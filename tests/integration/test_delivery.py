@@ -11,7 +11,7 @@ import pytest
 from imgserve.blob import Blob
 from imgserve.engine.delivery import REMEMBER_S, SLOW_AFTER_S, ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.jobs.config import Config as QueueConfig
-from imgserve.jobs.model import OPERATOR, Accepted, Intent, OutputResult, PlaceholderResult, Settlement
+from imgserve.jobs.model import OPERATOR, Accepted, Intent, Output, OutputResult, PlaceholderResult, Settlement
 from imgserve.jobs.protocol import Queue
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
@@ -19,9 +19,9 @@ from imgserve.request.destination import Destination
 from imgserve.request.job import FixedOutput
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
-from imgserve.transfer.dispatch import Transfers, Write
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused
-from tests.support.queues import GRANTED, SqliteHouse, accepted, claimed, due_debts, ended, failure_of, final_of, output
+from tests.support.queues import GRANTED, SqliteHouse, accepted, claimed, due_debts, ended, final_of, output
 from tests.support.stalling import LONG_S, Receiver
 
 PATIENCE_S = 0.2
@@ -74,12 +74,10 @@ def placeholder(entry: Accepted, place: Destination) -> Intent:
     return Intent(entry.number, entry.output_ids[0], 0, place.key, "placeholder")
 
 
-def write_of(intent: Intent, timeout_s: float = 3 * LONG_S) -> Write:
-    return Write(intent.kind, "image/png", f"o{intent.output_id}", intent.token, timeout_s)
-
-
 async def written(deliveries: Deliveries, intent: Intent, place: Destination) -> None:
-    await deliveries.write(intent, place, Blob.of(b"picture"), write_of(intent))
+    spec = msgspec.structs.replace(at(place), destination=place)
+    written_to = Output(intent.output_id, intent.number, intent.caller, spec)
+    await deliveries.write(written_to, intent.kind, intent.token, Blob.of(b"picture"), 3 * LONG_S)
 
 
 async def running_final(queue: Queue, place: Destination) -> Intent:
@@ -297,7 +295,8 @@ async def test_write_and_delete_a_file(
     claim = await claimed(queue, time.time())
     await queue.settle(ended(claim, "failed"), time.time())
     debt = (await due_debts(queue, time.time()))[0]
-    await deliveries.delete(failure_of(debt), place, write_of(failure_of(debt)))
+    spec = msgspec.structs.replace(debt.output.spec, destination=place)
+    await deliveries.delete(msgspec.structs.replace(debt.output, spec=spec), debt.token, 3 * LONG_S)
     assert not target.exists()
 
 

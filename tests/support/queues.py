@@ -83,13 +83,12 @@ class Maker:
     def __init__(self) -> None:
         self._made = 0
 
-    def __call__(self, *outputs: FixedOutput, digest: bytes = b"", reply: bytes = b"{}") -> NewJob:
+    def __call__(self, *outputs: FixedOutput, digest: bytes = b"") -> NewJob:
         self._made += 1
         name = f"job-{self._made}"
         return NewJob(
             id=name,
             digest=digest or name.encode(),
-            reply=reply,
             source=SOURCE,
             facts=Facts("png", 16, 16),
             outputs=outputs or (output(),),
@@ -196,9 +195,9 @@ def add_ended(db: apsw.Connection, count: int, status: str, ended_at: float, deb
     with db:
         db.execute(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
-            " INSERT INTO job (id, status, source, facts, digest, reply, is_answered, is_released, epoch, created_at,"
+            " INSERT INTO job (id, status, source, facts, digest, is_answered, is_released, epoch, created_at,"
             " deadline_at, run_at, caller, ended_at) SELECT lower(hex(randomblob(16))), ?2, zeroblob(300), x'', x'',"
-            " zeroblob(200), 1, 1, 1, 1, 1, 1, 'a', ?3 + i / 1e6 FROM n",
+            " 1, 1, 1, 1, 1, 1, 'a', ?3 + i / 1e6 FROM n",
             (count, status, ended_at),
         )
         db.execute(

@@ -54,7 +54,7 @@ class Classic:
             body = await self._body(receive)
             self._rates.take(principal)
             request = parse(body)
-            answer = await self._intake.take_in(request, principal, good_reply, _traceparent(scope))
+            answer = await self._intake.take_in(request, principal, _traceparent(scope))
         except BodyTooLarge:
             sentence = f"the body is longer than {self._max_body_bytes:,} bytes, expected a job"
             await self._refuser.cannot_parse(sentence, scope, send, 413, close=True)
@@ -72,7 +72,7 @@ class Classic:
             await self._answer(answer, send)
 
     async def _answer(self, answer: Answer, send: Send) -> None:
-        await reply(send, 200, answer.body, (b"x-imgserve-job", answer.id.encode()))
+        await reply(send, 200, good_reply(answer.outputs), (b"x-imgserve-job", answer.id.encode()))
         failpoint.reach("intake_answered")
         try:
             await self._intake.answered(answer.number)

@@ -16,13 +16,11 @@ from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.engine.placeholder import digest
 from imgserve.engine.render import Renderer
 from imgserve.errors import Charge, ImgserveError
-from imgserve.jobs.model import Claim, Intent, Output, OutputResult, Settlement
+from imgserve.jobs.model import Claim, Output, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import Queue
 from imgserve.jobs.retry import Decision, Retry, decide
-from imgserve.request.recipe import MEDIA_TYPE
 from imgserve.telemetry import logs
-from imgserve.transfer.dispatch import Write
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 
@@ -152,17 +150,11 @@ class Attempts:
                     blob, claim.facts, output.spec, is_alone=is_alone, whose=claim.caller
                 )
             del blob
-        place = output.spec.destination
-        assert output.spec.recipe.output.format is not None
-        media_type = MEDIA_TYPE[output.spec.recipe.output.format]
-        write = Write(
-            "final", media_type, f"o{output.id}", claim.token, self._config.delivery_timeout_s, whose=claim.caller
-        )
-        intent = Intent(claim.number, output.id, claim.token, place.key, "final", claim.caller)
+        place, timeout_s = output.spec.destination, self._config.delivery_timeout_s
         needs_repeat = output.placeholder == "unknown" and place.kind == "put" and not output.is_repeat
         try:
             with self._under_way.to(place.peer):
-                delivery = await self._deliveries.write(intent, place, ready, write)
+                delivery = await self._deliveries.write(output, "final", claim.token, ready, timeout_s)
         except ImgserveError:
             self._renditions.keep(str(output.id), ready, ready.size)
             raise

@@ -15,9 +15,10 @@ import msgspec
 from imgserve import failpoint
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
-from imgserve.jobs.model import OPERATOR, Intent, WriteKind
+from imgserve.jobs.model import OPERATOR, Intent, Output, WriteKind, intent_of
 from imgserve.jobs.protocol import Busy, Granted, Queue
 from imgserve.request.destination import Destination
+from imgserve.request.recipe import MEDIA_TYPE
 from imgserve.telemetry import logs, metrics
 from imgserve.telemetry.stage import stage
 from imgserve.timeout import waiting
@@ -114,28 +115,45 @@ class Deliveries:
         self._in_flight: dict[str, _Flight] = {}
 
     async def write(
-        self, intent: Intent, destination: Destination, blob: Blob, write: Write, *, is_held: bool = False
+        self, output: Output, kind: WriteKind, token: int, blob: Blob, timeout_s: float, *, is_held: bool = False
     ) -> Delivery:
         """Deliver ``blob``; ``is_held``: the destination is ours already.
+
+        A failure picture goes only over the placeholder that a file destination took, where that is known.
 
         Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy and the faults of the transfer.
 
         DeliveryUnknown also when a newer job's write broke this one off.
         """
-        abandoned: tuple[tuple[str, int], ...] = ()
-        if not is_held:
-            granted = await self._hold(intent, destination, write.timeout_s)
-            abandoned = tuple((self._name(output_id), token) for output_id, token in granted.abandoned)
-        write = msgspec.structs.replace(write, name=self._name(intent.output_id), abandoned=abandoned)
-        failpoint.reach(f"{intent.kind}_locked")
-        delivered = await self._fly(intent, self._transfers.deliver(destination, blob, write))
+        intent = intent_of(output, kind, token)
+        granted = Granted() if is_held else await self._hold(intent, output.spec.destination, timeout_s)
+        write = self._write(output, intent, timeout_s, granted.abandoned)
+        failpoint.reach(f"{kind}_locked")
+        delivered = await self._fly(intent, self._transfers.deliver(output.spec.destination, blob, write))
         assert delivered is not None
         return delivered
 
-    async def delete(self, intent: Intent, destination: Destination, write: Write) -> None:
-        await self._hold(intent, destination, write.timeout_s)
-        failpoint.reach(f"{intent.kind}_locked")
-        await self._fly(intent, self._transfers.delete(destination, write))
+    async def delete(self, output: Output, token: int, timeout_s: float) -> None:
+        """Delete a failed job's placeholder. Raises as ``write`` does."""
+        intent = intent_of(output, "failed", token)
+        await self._hold(intent, output.spec.destination, timeout_s)
+        failpoint.reach("failed_locked")
+        await self._fly(intent, self._transfers.delete(output.spec.destination, self._write(output, intent, timeout_s)))
+
+    def _write(
+        self, output: Output, intent: Intent, timeout_s: float, abandoned: tuple[tuple[int, int], ...] = ()
+    ) -> Write:
+        assert output.spec.recipe.output.format is not None
+        return Write(
+            state=intent.kind,
+            media_type=MEDIA_TYPE[output.spec.recipe.output.format],
+            name=self._name(output.id),
+            token=intent.token,
+            timeout_s=timeout_s,
+            abandoned=tuple((self._name(output_id), token) for output_id, token in abandoned),
+            only_over=output.laid if intent.kind == "failed" else None,
+            whose=output.caller,
+        )
 
     def _name(self, output_id: int) -> str:
         """For temporary files: two servers may write to one directory, each with an output of this number."""

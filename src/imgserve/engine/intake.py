@@ -5,7 +5,6 @@ outlives this process; before it, nothing has left the machine. A caller who han
 """
 
 import asyncio
-import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,24 +22,22 @@ from imgserve.engine.probe import facts_of
 from imgserve.engine.resolve import Resolver
 from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Pool
-from imgserve.jobs.model import Accepted, Adopted, Intent, NewJob, PlaceholderResult
+from imgserve.jobs.model import Accepted, Adopted, NewJob, Output, PlaceholderResult
 from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.protocol import Queue, QueueFull, ShareFull
+from imgserve.jobs.stored import digest_of
 from imgserve.request import tags
 from imgserve.request.imageinfo import Facts
 from imgserve.request.job import FixedOutput, JobRequest, check_shape
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
-from imgserve.request.recipe import MEDIA_TYPE
 from imgserve.telemetry import logs, metrics, tracing
 from imgserve.telemetry.stage import stage
 from imgserve.telemetry.states import State
-from imgserve.transfer.dispatch import Transfers, Write
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryUnknown
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
-
-Reply = Callable[[tuple[FixedOutput, ...]], bytes]
 
 
 class Draining(ImgserveError):
@@ -51,11 +48,11 @@ class Draining(ImgserveError):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """``body`` goes to the caller as it is; ``number`` is for ``answered``."""
+    """A stored job, for the protocol that makes the reply of it. ``number`` is for ``answered``."""
 
-    body: bytes
     id: str
     number: int
+    outputs: tuple[FixedOutput, ...]
 
 
 class Intake:
@@ -91,15 +88,12 @@ class Intake:
         self._storage = PatientStorage(queue, config.storage_timeout_s, clock)
         self.is_draining = False
 
-    async def take_in(self, request: JobRequest, principal: Principal, reply: Reply, traceparent: str = "") -> Answer:
-        """``reply`` makes the answer's body from the outputs as fixed; ``traceparent`` is the caller's, if it traces.
-
-        Raises ImgserveError.
-        """
+    async def take_in(self, request: JobRequest, principal: Principal, traceparent: str = "") -> Answer:
+        """``traceparent`` is the caller's, if it traces. Raises ImgserveError."""
         if self.is_draining:
             raise self.draining()
         self._crowd.check(len(self._under_way) - self._config.max_at_once, self._clock())
-        task = asyncio.create_task(self._traced(request, principal, reply, traceparent))
+        task = asyncio.create_task(self._traced(request, principal, traceparent))
         self._under_way[task] = answer = asyncio.shield(task)
         task.add_done_callback(self._ended)
         try:
@@ -140,16 +134,16 @@ class Intake:
         if not task.cancelled():
             task.exception()  # the caller may have hung up; then nobody else asks
 
-    async def _traced(self, request: JobRequest, principal: Principal, reply: Reply, traceparent: str) -> Answer:
+    async def _traced(self, request: JobRequest, principal: Principal, traceparent: str) -> Answer:
         job_id = self._new_id()
         logs.job.set(job_id)
         try:
             with stage("intake", parent=traceparent, is_outer=True):
-                return await self._take_in(job_id, request, principal, reply)
+                return await self._take_in(job_id, request, principal)
         except ImgserveError as error:
             raise error.as_value() from None  # a kept error must not keep the source
 
-    async def _take_in(self, job_id: str, request: JobRequest, principal: Principal, reply: Reply) -> Answer:
+    async def _take_in(self, job_id: str, request: JobRequest, principal: Principal) -> Answer:
         came_at = time.perf_counter()
         check_shape(request)
         trial = tags.trial_of(request.source)
@@ -165,12 +159,11 @@ class Intake:
                 turn.source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._resolver.resolve(request, facts)
-                job = self._new_job(job_id, request, principal, facts, outputs, reply(outputs))
-                entry = await self._enqueue(job, principal)
+                entry = await self._enqueue(self._new_job(job_id, request, principal, facts, outputs), principal)
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
                     return _answer_again(entry)
-                states = await self._put_placeholders(entry, outputs, principal.id)
+                states = await self._put_placeholders(entry)
                 if states:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
                 self._begun.keep(str(entry.number), fetch, fetch.reserved_bytes, _places(outputs))
@@ -182,19 +175,13 @@ class Intake:
                     fetch.cancel()
         metrics.accepted()
         logs.event("accepted", number=entry.number, caller=principal.name, ms=(time.perf_counter() - came_at) * 1000)
-        return Answer(job.reply, entry.id, entry.number)
+        return Answer(entry.id, entry.number, outputs)
 
     def _new_job(
-        self,
-        id_: str,
-        request: JobRequest,
-        principal: Principal,
-        facts: Facts,
-        outputs: tuple[FixedOutput, ...],
-        reply: bytes,
+        self, id_: str, request: JobRequest, principal: Principal, facts: Facts, outputs: tuple[FixedOutput, ...]
     ) -> NewJob:
         return NewJob(
-            id=id_, digest=_digest(principal.id, request), reply=reply, source=request.source, facts=facts,
+            id=id_, digest=digest_of(principal.id, request), source=request.source, facts=facts,
             outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(), caller=principal.id,
             is_sharing=principal.is_sharing,
         )  # fmt: skip
@@ -209,47 +196,41 @@ class Intake:
             self._crowd.is_full(error, self._clock())
             raise
 
-    async def _put_placeholders(
-        self, entry: Accepted, outputs: tuple[FixedOutput, ...], whose: str
-    ) -> tuple[PlaceholderResult, ...]:
+    async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
         """Write them all. A definite refusal by one destination refuses the job; the others become debts."""
-        wanted = [(i, o) for i, o in zip(entry.output_ids, outputs, strict=True) if o.placeholder.style != "none"]
-        puts = (self._put(entry, output_id, output, whose) for output_id, output in wanted)
+        wanted = [output for output in entry.outputs if output.placeholder == "pending"]
+        puts = (self._put(output, is_held=output.id in entry.held) for output in wanted)
         ends = await asyncio.gather(*puts, return_exceptions=True)
         states: list[PlaceholderResult] = []
         refusals: list[ImgserveError] = []
         bugs: list[BaseException] = []
-        for (output_id, _), end in zip(wanted, ends, strict=True):
+        for output, end in zip(wanted, ends, strict=True):
             if isinstance(end, PlaceholderResult):
                 states.append(end)
             elif isinstance(end, ImgserveError):
                 refusals.append(end)
             else:
                 bugs.append(end)
-                states.append(PlaceholderResult(output_id, "unknown"))
+                states.append(PlaceholderResult(output.id, "unknown"))
         if not refusals and not bugs:
             return tuple(states)
         refusals.sort(key=lambda error: error.status)  # its own fault comes before the server's trouble
         await self._storage.refuse(entry, tuple(states), refusals[0] if refusals else None)
         raise (refusals or bugs)[0]
 
-    async def _put(self, entry: Accepted, output_id: int, output: FixedOutput, whose: str) -> PlaceholderResult:
+    async def _put(self, output: Output, *, is_held: bool) -> PlaceholderResult:
         """Raises the fault for which the destination refuses the job."""
-        place = output.destination
-        assert output.recipe.output.format is not None
-        media_type = MEDIA_TYPE[output.recipe.output.format]
-        write = Write("placeholder", media_type, f"o{output_id}", 0, self._config.placeholder_timeout_s, whose=whose)
-        drawn = await self._placeholders.waiting(output, whose)
+        timeout_s = self._config.placeholder_timeout_s
+        drawn = await self._placeholders.waiting(output.spec, output.caller)
         await self._storage.note_placeholder(drawn.digest, drawn.blob.size)
-        intent = Intent(entry.number, output_id, 0, place.key, "placeholder", whose)
         try:
-            await self._deliveries.write(intent, place, drawn.blob, write, is_held=output_id in entry.held)
+            await self._deliveries.write(output, "placeholder", 0, drawn.blob, timeout_s, is_held=is_held)
         except DeliveryUnknown:
-            return PlaceholderResult(output_id, "unknown")
+            return PlaceholderResult(output.id, "unknown")
         except (Overtaken, ClaimLost):
-            return PlaceholderResult(output_id, "none")
-        laid = Fingerprint(drawn.blob.size, drawn.digest) if place.kind == "file" else None
-        return PlaceholderResult(output_id, "written", laid)
+            return PlaceholderResult(output.id, "none")
+        is_file = output.spec.destination.kind == "file"
+        return PlaceholderResult(output.id, "written", Fingerprint(drawn.blob.size, drawn.digest) if is_file else None)
 
 
 def _places(outputs: tuple[FixedOutput, ...]) -> str:
@@ -260,9 +241,4 @@ def _places(outputs: tuple[FixedOutput, ...]) -> str:
 def _answer_again(entry: Adopted) -> Answer:
     logs.event("adopted", as_job=entry.id)
     metrics.POSTS.labels("adopted", "").inc()
-    return Answer(entry.reply, entry.id, entry.number)
-
-
-def _digest(principal: str, request: JobRequest) -> bytes:
-    """Names principal and parsed request, so that a repeated POST finds the job whose answer was lost."""
-    return hashlib.blake2b(msgspec.json.encode((principal, request)), digest_size=16).digest()
+    return Answer(entry.id, entry.number, entry.outputs)

@@ -13,14 +13,12 @@ from imgserve import failpoint
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.engine.placeholder import Placeholders
 from imgserve.errors import ImgserveError
-from imgserve.jobs.model import DebtClaim, DebtOutcome, Intent
+from imgserve.jobs.model import DebtClaim, DebtOutcome
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import Queue, StorageFailing
 from imgserve.jobs.retry import FIRST_DELAY_S, backoff
-from imgserve.request.recipe import MEDIA_TYPE
 from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage
-from imgserve.transfer.dispatch import Write
 from imgserve.transfer.faults import NotOurs
 
 
@@ -95,17 +93,9 @@ class Debts:
         return now + backoff(debt.attempts, self._jitter(), self._retry_delay_s)
 
     async def _replace(self, debt: DebtClaim) -> None:
-        output = debt.output
-        place = output.spec.destination
-        assert output.spec.recipe.output.format is not None
-        media_type = MEDIA_TYPE[output.spec.recipe.output.format]
-        intent = Intent(debt.number, output.id, debt.token, place.key, "failed", debt.caller)
-        write = Write(
-            "failed", media_type, f"o{output.id}", debt.token, self._delivery_timeout_s, only_over=output.laid,
-            whose=debt.caller,
-        )  # fmt: skip
+        output, timeout_s = debt.output, self._delivery_timeout_s
         if output.spec.on_failure == "delete":
-            await self._deliveries.delete(intent, place, write)
+            await self._deliveries.delete(output, debt.token, timeout_s)
             return
-        drawn = await self._placeholders.failed(output.spec, debt.caller)
-        await self._deliveries.write(intent, place, drawn.blob, write)
+        drawn = await self._placeholders.failed(output.spec, output.caller)
+        await self._deliveries.write(output, "failed", debt.token, drawn.blob, timeout_s)

@@ -39,7 +39,7 @@ OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 
 
 class NewJob(msgspec.Struct, frozen=True):
-    """A job as intake hands it over. ``digest`` names caller and request, ``reply`` is the body that will answer it.
+    """A job as intake hands it over. ``digest`` names caller and request.
 
     ``traceparent`` (W3C) names the span that took it in; empty without tracing. ``caller``: whose part of the queue it
     fills; ``is_sharing``: that part is bounded.
@@ -47,7 +47,6 @@ class NewJob(msgspec.Struct, frozen=True):
 
     id: str
     digest: bytes
-    reply: bytes
     source: Source
     facts: Facts
     outputs: tuple[FixedOutput, ...]
@@ -57,24 +56,41 @@ class NewJob(msgspec.Struct, frozen=True):
     is_sharing: bool = False
 
 
-class Accepted(msgspec.Struct, frozen=True):
-    """The row is on disk; ``output_ids`` stand in the order of the outputs.
+class Output(msgspec.Struct, frozen=True):
+    """One stored output. ``number`` is its job's, ``caller`` the one whose job that is.
 
-    ``held`` are those whose destinations were free: they are held for the placeholder already.
+    ``is_repeat``: its final went out once after an unanswered placeholder. ``laid``: the placeholder that a file
+    destination took, where that is known.
     """
+
+    id: int
+    number: int
+    caller: str
+    spec: FixedOutput
+    placeholder: PlaceholderState = "pending"
+    is_repeat: bool = False
+    laid: Fingerprint | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The row is on disk. ``held`` are the outputs whose destinations were free: held for the placeholder already."""
 
     number: int
     id: str
-    output_ids: tuple[int, ...]
+    outputs: tuple[Output, ...]
     held: frozenset[int] = frozenset()
+
+    @property
+    def output_ids(self) -> tuple[int, ...]:
+        return tuple(output.id for output in self.outputs)
 
 
 class Adopted(msgspec.Struct, frozen=True):
-    """An earlier POST of the same request lost its answer with its server; this is that job and that answer."""
+    """An earlier POST of the same request lost its answer with its server; this is that job."""
 
     number: int
     id: str
-    reply: bytes
+    outputs: tuple[FixedOutput, ...]
 
 
 class PlaceholderResult(msgspec.Struct, frozen=True):
@@ -82,19 +98,6 @@ class PlaceholderResult(msgspec.Struct, frozen=True):
 
     output_id: int
     state: PlaceholderState
-    laid: Fingerprint | None = None
-
-
-class Output(msgspec.Struct, frozen=True):
-    """One output as a runner sees it. ``is_repeat``: its final went out once after an unanswered placeholder.
-
-    ``laid``: the placeholder that a file destination took, where that is known.
-    """
-
-    id: int
-    spec: FixedOutput
-    placeholder: PlaceholderState
-    is_repeat: bool
     laid: Fingerprint | None = None
 
 
@@ -127,7 +130,6 @@ class DebtClaim(msgspec.Struct, frozen=True):
     owed_until: float
     output: Output
     traceparent: str = ""
-    caller: str = ""
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -142,6 +144,10 @@ class Intent(msgspec.Struct, frozen=True):
     key: str
     kind: WriteKind
     caller: str = ""
+
+
+def intent_of(output: Output, kind: WriteKind, token: int) -> Intent:
+    return Intent(output.number, output.id, token, output.spec.destination.key, kind, output.caller)
 
 
 class OutputResult(msgspec.Struct, frozen=True):

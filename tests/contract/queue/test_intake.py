@@ -161,12 +161,12 @@ async def test_a_final_lifts_the_debt_of_a_job_refused_after_it(queue: Queue) ->
 
 async def test_an_unanswered_job_is_adopted_once_by_each_new_owner(house: SqliteHouse) -> None:
     queue = await house.open()
-    job = new_job(reply=b'{"dstURL": "x"}')
-    twin = msgspec.structs.replace(job, id="twin", reply=b"other")
+    job = new_job()
+    twin = msgspec.structs.replace(job, id="twin")
     entry = await queue.enqueue(job, START)
     for owner in range(2):
         queue = await house.open()
-        assert await queue.enqueue(twin, START) == Adopted(entry.number, entry.id, job.reply)
+        assert await queue.enqueue(twin, START) == Adopted(entry.number, entry.id, job.outputs)
         second = await queue.enqueue(msgspec.structs.replace(twin, id=f"twin-{owner}", outputs=(output(OTHER),)), START)
         assert isinstance(second, Accepted)
         await queue.answered(second.number)

@@ -133,4 +133,4 @@ async def test_a_debt_tells_whose_it_is(queue: Queue) -> None:
     await queued(queue, "a")
     (claim,) = await taken(queue, 1)
     await queue.settle(ended(claim, "failed"), START)
-    assert [debt.caller for debt in await due_debts(queue)] == ["a"]
+    assert [debt.output.caller for debt in await due_debts(queue)] == ["a"]

@@ -44,8 +44,8 @@ def add(db: apsw.Connection, count: int, hosts: str) -> None:
     """Jobs that are due, as many as named."""
     db.execute(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
-        " INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at, caller,"
-        " hosts) SELECT lower(hex(randomblob(8))), 'accepting', x'', x'', x'', x'', 1, 1, 1, i / 1e6, 'a', ?2 FROM n",
+        " INSERT INTO job (id, status, source, facts, digest, epoch, created_at, deadline_at, run_at, caller,"
+        " hosts) SELECT lower(hex(randomblob(8))), 'accepting', x'', x'', x'', 1, 1, 1, i / 1e6, 'a', ?2 FROM n",
         (count, hosts),
     )
     db.execute("UPDATE job SET status = 'queued' WHERE status = 'accepting'")

@@ -11,7 +11,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
 
 from imgserve.api.auth import OPERATOR
-from imgserve.api.classic import good_reply
 from imgserve.api.problems import BodyNoJob
 from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Intake
@@ -65,7 +64,7 @@ def _submit(intake: Intake, desk: Desk, refusals: Refusals) -> HTTPRouteHandler:
         checked: JobRequest | None = None
         try:
             checked = parse(await request.body())
-            answer = await intake.take_in(checked, OPERATOR, good_reply)
+            answer = await intake.take_in(checked, OPERATOR)
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
         except ImgserveError as error:

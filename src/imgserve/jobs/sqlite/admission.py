@@ -6,18 +6,26 @@ import apsw
 import msgspec
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.model import Accepted, Adopted, Intent, NewJob, OutputStatus, PlaceholderResult, PlaceholderState
+from imgserve.jobs.model import (
+    Accepted,
+    Adopted,
+    NewJob,
+    Output,
+    OutputStatus,
+    PlaceholderResult,
+    PlaceholderState,
+    intent_of,
+)
 from imgserve.jobs.protocol import Granted, QueueFull, ShareFull
 from imgserve.jobs.sqlite import backlog
 from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free
 from imgserve.jobs.sqlite.order import Writer, end_if_concluded, overtake_older, supersede_older
-from imgserve.jobs.stored import debt_of
+from imgserve.jobs.stored import UNREADABLE, debt_of, decode_output, encode_facts, encode_output, encode_source
 from imgserve.request.destination import hosts_of
 from imgserve.request.job import FixedOutput
 from imgserve.telemetry import logs
 
-_encode = msgspec.json.Encoder().encode
 # The note of an output whose placeholder nothing can replace.
 ABANDONED = "its placeholder stays: the stored output cannot be read, not even as far as a failure picture needs"
 
@@ -37,43 +45,45 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
         detail = f"{own} jobs of this caller are waiting, which is its share of the queue"
         raise ShareFull(detail, "try again later", max(own / max(waiting, 1), 1 / len(backlog.callers(db))))
     db.execute(
-        "INSERT INTO job (id, status, source, facts, digest, reply, epoch, created_at, deadline_at, run_at,"
+        "INSERT INTO job (id, status, source, facts, digest, epoch, created_at, deadline_at, run_at,"
         " traceparent, caller, hosts)"
-        " VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7, ?7 + ?8, ?7, nullif(?9, ''), ?10, ?11)",
-        (job.id, _encode(job.source), _encode(job.facts), job.digest, job.reply, epoch, now, job.deadline_s,
+        " VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?6 + ?7, ?6, nullif(?8, ''), ?9, ?10)",
+        (job.id, encode_source(job.source), encode_facts(job.facts), job.digest, epoch, now, job.deadline_s,
          job.traceparent, job.caller, hosts_of(output.destination.key for output in job.outputs)),
     )  # fmt: skip
     number = db.last_insert_rowid()
-    ids = tuple(_add_output(db, number, output) for output in job.outputs)
-    intents = (
-        Intent(number, output_id, 0, output.destination.key, "placeholder")
-        for output_id, output in zip(ids, job.outputs, strict=True)
-        if output.placeholder.style != "none"
-    )
+    outputs = tuple(_add_output(db, number, job.caller, output) for output in job.outputs)
+    intents = (intent_of(output, "placeholder", 0) for output in outputs if output.placeholder == "pending")
     granted = (intent.output_id for intent in intents if isinstance(acquire_first(db, intent, now), Granted))
-    return Accepted(number, job.id, ids, frozenset(granted))
+    return Accepted(number, job.id, outputs, frozenset(granted))
 
 
-def _add_output(db: apsw.Connection, number: int, output: FixedOutput) -> int:
+def _add_output(db: apsw.Connection, number: int, caller: str, output: FixedOutput) -> Output:
     place = output.destination
-    state = "none" if output.placeholder.style == "none" else "pending"
+    state: PlaceholderState = "none" if output.placeholder.style == "none" else "pending"
     db.execute(
         "INSERT INTO output (job, spec, destination, is_form, placeholder, user) VALUES (?, ?, ?, ?, ?, ?)",
-        (number, _encode(output), place.key, place.kind == "form", state, place.user),
+        (number, encode_output(output), place.key, place.kind == "form", state, place.user),
     )
-    return db.last_insert_rowid()
+    return Output(db.last_insert_rowid(), number, caller, output, state)
 
 
 def _adopt(db: apsw.Connection, job: NewJob, epoch: int, now: float) -> Adopted | None:
     row = db.execute(
-        "SELECT number, id, reply FROM job WHERE digest = ? AND is_answered = 0 AND epoch < ?"
+        "SELECT number, id FROM job WHERE digest = ? AND is_answered = 0 AND epoch < ?"
         " AND (ended_at IS NULL OR status = 'succeeded' AND created_at > ?) ORDER BY number DESC LIMIT 1",
         (job.digest, epoch, now - ADOPT_ENDED_S),
     ).fetchone()
     if row is None:
         return None
+    try:
+        outputs = tuple(
+            decode_output(spec) for (spec,) in rows(db, "SELECT spec FROM output WHERE job = ? ORDER BY id", (row[0],))
+        )
+    except UNREADABLE:
+        return None  # it fails at its claim; the request becomes a job that this version can read
     db.execute("UPDATE job SET epoch = ? WHERE number = ?", (epoch, row[0]))
-    return Adopted(*row)
+    return Adopted(row[0], row[1], outputs)
 
 
 def release(db: apsw.Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:

@@ -14,13 +14,8 @@ from imgserve.jobs.sqlite.admission import ABANDONED, OpenOutput, end_without_pi
 from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.destinations import Freed, free
 from imgserve.jobs.sqlite.order import final_taken, refresh_hosts
-from imgserve.jobs.stored import UNREADABLE, decode_output, for_failure
-from imgserve.request.imageinfo import Facts
-from imgserve.request.source import Source
+from imgserve.jobs.stored import UNREADABLE, decode_facts, decode_output, decode_source, for_failure
 from imgserve.telemetry import logs
-
-_decode_source = msgspec.json.Decoder(Source).decode
-_decode_facts = msgspec.json.Decoder(Facts).decode
 
 DEBT_LEASE_S = 120.0
 
@@ -90,22 +85,22 @@ def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
         attempts=attempts,
         crashes=crashes,
         deadline_at=deadline_at,
-        source=_decode_source(source),
-        facts=_decode_facts(facts),
-        outputs=_outputs(db, number),
+        source=decode_source(source),
+        facts=decode_facts(facts),
+        outputs=_outputs(db, number, caller),
         traceparent=traceparent or "",
         caller=caller,
     )
 
 
-def _outputs(db: apsw.Connection, number: int) -> tuple[Output, ...]:
+def _outputs(db: apsw.Connection, number: int, caller: str) -> tuple[Output, ...]:
     found = rows(
         db,
         "SELECT id, spec, placeholder, is_repeat FROM output"
         " WHERE job = ? AND status IN ('queued', 'placeholder') ORDER BY id",
         (number,),
     )
-    return tuple(Output(row[0], decode_output(row[1]), row[2], bool(row[3])) for row in found)
+    return tuple(Output(row[0], number, caller, decode_output(row[1]), row[2], bool(row[3])) for row in found)
 
 
 def heartbeat(db: apsw.Connection, claims: tuple[Claim, ...], config: Config, now: float) -> frozenset[int]:
@@ -223,8 +218,8 @@ def _claim_debts(db: apsw.Connection, limit: int, now: float) -> tuple[DebtClaim
         token = db.execute("UPDATE job SET token = token + 1 WHERE number = ? RETURNING token", (number,)).get
         db.execute("UPDATE output SET debt_at = ?, debt_token = ? WHERE id = ?", (now + DEBT_LEASE_S, token, output_id))
         laid = None if digest is None else Fingerprint(size_bytes, digest)
-        output = Output(output_id, fixed, placeholder, bool(is_repeat), laid)
-        claims.append(DebtClaim(number, job_id, token, attempts, until, output, traceparent or "", caller))
+        output = Output(output_id, number, caller, fixed, placeholder, bool(is_repeat), laid)
+        claims.append(DebtClaim(number, job_id, token, attempts, until, output, traceparent or ""))
     return tuple(claims)
 
 

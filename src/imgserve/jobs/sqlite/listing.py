@@ -17,6 +17,7 @@ from imgserve.jobs.protocol import Counts
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.texts import as_text
+from imgserve.jobs.stored import UNREADABLE, decode_output, decode_source
 from imgserve.jobs.views import (
     HIDDEN_QUERY,
     JobPage,
@@ -29,8 +30,6 @@ from imgserve.jobs.views import (
     shown_place,
     time_of,
 )
-from imgserve.request.job import FixedOutput
-from imgserve.request.source import Source
 
 T = TypeVar("T")
 WallOf = Callable[[float], float]
@@ -39,10 +38,7 @@ OPEN: tuple[JobStatus, ...] = ("accepting", "queued", "running")
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled", "superseded")
 NEWEST = 2**63 - 1
 _PARTS = re.compile(f"://|{re.escape(HIDDEN_QUERY)}")
-UNREADABLE = "(written by another version)"
-
-_decode_source = msgspec.json.Decoder(Source).decode
-_decode_output = msgspec.json.Decoder(FixedOutput).decode
+NOT_READ = "(written by another version)"
 
 # Each walks down one index and stops at the limit. ?1 status or statuses, ?2 numbers below, ?3 made before.
 _OPEN_JOBS = (
@@ -199,23 +195,23 @@ def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
 
 def _shown_source(stored: bytes) -> str:
     try:
-        return posted_place(_decode_source(stored).url)
-    except msgspec.DecodeError:
-        return UNREADABLE
+        return posted_place(decode_source(stored).url)
+    except UNREADABLE:
+        return NOT_READ
 
 
 def _is_shown(spec: Any, piece: Any) -> bool:
     try:
-        place = _decode_output(spec).destination
-    except msgspec.DecodeError:
+        place = decode_output(spec).destination
+    except UNREADABLE:
         return False
     return piece in posted_place(place.shown, is_form=place.kind == "form")
 
 
 def _output(destination: str, status: Any, placeholder: Any, debt: Any, spec: bytes) -> OutputView:
     try:
-        fixed = _decode_output(spec)
-    except msgspec.DecodeError:
+        fixed = decode_output(spec)
+    except UNREADABLE:
         return OutputView(shown_place(destination), status, placeholder, debt)
     place = posted_place(fixed.destination.shown, is_form=fixed.destination.kind == "form")
     size, chosen = fixed.size, fixed.recipe.output.format

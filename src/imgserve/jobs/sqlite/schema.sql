@@ -16,7 +16,6 @@ CREATE TABLE job (
     source      BLOB    NOT NULL,          -- JSON of spec.Source
     facts       BLOB    NOT NULL,          -- JSON of spec.Facts, as probed
     digest      BLOB    NOT NULL,          -- caller and request, for adoption
-    reply       BLOB    NOT NULL,
     is_answered INTEGER NOT NULL DEFAULT 0,
     is_released INTEGER NOT NULL DEFAULT 0, -- a refused job never was: it has no place in the order
     epoch       INTEGER NOT NULL,          -- the owner whose intake took or adopted it

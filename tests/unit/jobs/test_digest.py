@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from imgserve.engine.intake import _digest
+from imgserve.jobs.stored import digest_of
 from imgserve.request.classic.parse import parse
 
 EX = "http://192.168.1.10/wikipedia/en/7/70/Ex.png"
@@ -42,4 +42,4 @@ SIZE = {"width": 200, "height": 120}
     ],
 )  # fmt: skip
 def test_a_request_has_the_digest_that_it_always_had(job: dict[str, object], digest: str) -> None:
-    assert _digest("@shop", parse(json.dumps(job).encode())).hex() == digest
+    assert digest_of("@shop", parse(json.dumps(job).encode())).hex() == digest

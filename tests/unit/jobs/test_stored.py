@@ -1,0 +1,83 @@
+"""The spelling of rows: it stays as it is, whatever the code calls its Structs and fields."""
+
+import json
+
+import msgspec
+import pytest
+
+from imgserve.jobs import stored
+from imgserve.request import tags
+from imgserve.request.classic.destination import parse_destination
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.job import FixedOutput, Placeholder
+from imgserve.request.operations import Operation, Rasterize, Resize
+from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.source import parse_source
+
+SOURCE = parse_source("ftp://u:p@host.test/dir/a%20b.png")
+SOURCE_ROW = (
+    b'{"url":"ftp://u:p@host.test/dir/a%20b.png","scheme":"ftp","host":"host.test","port":21,'
+    b'"path":"/dir/a%20b.png","$format":1}'
+)
+FACTS_ROW = b'{"format":"gif","width_px":12.0,"height_px":9.5,"frames":3,"$format":1}'
+OUTPUT_ROW = (
+    b'{"recipe":{"operations":[{"operation":"resize","width":64,"height":null,"fit":"cover","gravity":"north",'
+    b'"enlarge":true}],"output":{"format":"webp","quality":70,"background":"#ffffff"},"load":{"strict":false}},'
+    b'"size":{"width_px":64,"height_px":48},"destination":{"kind":"form","shown":"http://host.test/up:a.webp",'
+    b'"url":"http://host.test/up","host":"host.test","port":80,"path":"/up",'
+    b'"key":"http://host.test:80/up#file:a.webp","name":"a.webp","field":"file","form_success":"redirect",'
+    b'"has_no_type":false},"placeholder":{"style":"solid","color":"#8c8c8c","text":"Image being processed"},'
+    b'"on_failure":"delete","$format":1}'
+)
+
+
+def output(operation: Operation) -> FixedOutput:
+    args = {"field_name": "file", "form_success": "redirect"}
+    return FixedOutput(
+        Recipe((operation,), OutputOptions("webp", 70), LoadOptions(strict=False)),
+        Size(64, 48),
+        parse_destination("http://host.test/up:a.webp", args).fill(tags.EXAMPLE),
+        Placeholder("solid"),
+        "delete",
+    )
+
+
+RESIZED = output(Resize(width=64, gravity="north", enlarge=True))
+FACTS = Facts("gif", 12.0, 9.5, 3)
+
+
+def test_rows_are_spelt_so() -> None:
+    assert stored.encode_source(SOURCE) == SOURCE_ROW
+    assert stored.encode_facts(FACTS) == FACTS_ROW
+    assert stored.encode_output(RESIZED) == OUTPUT_ROW
+
+
+@pytest.mark.parametrize("placed", [RESIZED, output(Rasterize(height=48, fit="fill", dpi=96.0))])
+def test_what_is_stored_is_read_again(placed: FixedOutput) -> None:
+    assert stored.decode_source(stored.encode_source(SOURCE)) == SOURCE
+    assert stored.decode_facts(stored.encode_facts(FACTS)) == FACTS
+    assert stored.decode_output(stored.encode_output(placed)) == placed
+
+
+def without_number(row: bytes) -> bytes:
+    fields = json.loads(row)
+    del fields["$format"]
+    return json.dumps(fields).encode()
+
+
+def test_rows_of_earlier_versions_have_no_number() -> None:
+    assert stored.decode_source(without_number(SOURCE_ROW)) == SOURCE
+    assert stored.decode_facts(without_number(FACTS_ROW)) == FACTS
+    assert stored.decode_output(without_number(OUTPUT_ROW)) == RESIZED
+
+
+def test_a_higher_number_is_not_read_but_what_it_owes_is() -> None:
+    newer = OUTPUT_ROW.replace(b'"$format":1', b'"$format":2')
+    with pytest.raises(msgspec.ValidationError):
+        stored.decode_output(newer)
+    with pytest.raises(msgspec.ValidationError):
+        stored.decode_source(SOURCE_ROW.replace(b'"$format":1', b'"$format":2'))
+    salvaged = stored.for_failure(newer)
+    assert salvaged is not None
+    assert (salvaged.destination, salvaged.size) == (RESIZED.destination, RESIZED.size)
+    assert (salvaged.recipe.output.format, salvaged.on_failure) == ("webp", "delete")
