@@ -8,12 +8,16 @@ from collections import Counter
 from collections.abc import Generator, Iterable
 from pathlib import PurePath
 
+import hypothesis
 import pytest
 from _pytest.terminal import TerminalReporter
 
 from tests.support.sizes import IS_FULL, Figures
 
 MOST_LINES = 30
+
+hypothesis.settings.register_profile("steady", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.limiter import Key, Limiter
@@ -99,7 +99,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(STEPS)
 def test_each_step_grants_what_the_model_grants(steps: list[tuple[str, object, int]]) -> None:
     async def walk() -> None:

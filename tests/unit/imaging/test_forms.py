@@ -1,7 +1,7 @@
 """Forms in pages, and what a browser without scripts would send from them: the HTML standard, clause by clause."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.imaging.worker.html import charset, page
@@ -288,7 +288,6 @@ def test_an_open_textarea_swallows_no_field_before_it() -> None:
     assert fields(form_in(f"<form>{FILE}<textarea name=x>rest of the page")) == (("x", "rest of the page"),)
 
 
-@settings(deadline=None)  # a busy machine is no fault of the code
 @given(st.text(max_size=300))
 def test_any_text_is_read_without_an_error(text: str) -> None:
     read((text + "<form><input type=file name=pic>").encode("utf-8", "surrogatepass"))
@@ -301,7 +300,6 @@ TAGS = [
 ]  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(TAGS))))
 def test_any_order_of_tags_is_read_without_an_error(tags: list[tuple[bool, str]]) -> None:
     read("".join(f"</{name}>" if is_end else f"<{name} name=x>" for is_end, name in tags))

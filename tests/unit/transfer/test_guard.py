@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.transfer.guard import Guard, is_global, literal_address, parse_network
@@ -47,7 +47,6 @@ def test_closed_ports_stay_closed_even_in_an_allowed_network(port: int) -> None:
     assert guard.refusal("8.8.8.8", port) is not None
 
 
-@settings(deadline=None)  # a busy machine is no fault of the code
 @given(st.ip_addresses(v=4))
 def test_an_embedded_address_is_judged_as_the_plain_one(inner: IPv4Address) -> None:
     number = int(inner)
@@ -59,14 +58,12 @@ def test_an_embedded_address_is_judged_as_the_plain_one(inner: IPv4Address) -> N
     assert is_global(IPv6Address(isatap)) == verdict
 
 
-@settings(deadline=None)  # a busy machine is no fault of the code
 @given(st.ip_addresses())
 def test_what_python_calls_private_is_never_global(address: IPv4Address | IPv6Address) -> None:
     if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
         assert not is_global(address)
 
 
-@settings(deadline=None)  # a busy machine is no fault of the code
 @given(st.ip_addresses())
 def test_an_allowed_network_opens_its_addresses_only(address: IPv4Address | IPv6Address) -> None:
     guard = Guard((parse_network(str(address)),))
