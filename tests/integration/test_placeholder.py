@@ -1,5 +1,6 @@
 """Placeholders are drawn once for all who want the same, as long as there is room."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -26,3 +27,12 @@ async def test_drawn_once_where_there_is_room(pool: Pool) -> None:
         one, other = [await placeholders.waiting(output()) for _ in range(2)]
         assert one.digest == other.digest
         assert (one is other) == is_kept
+
+
+async def test_equal_ones_are_drawn_once_at_a_time_even_without_room(pool: Pool) -> None:
+    placeholders = Placeholders(pool, PlaceholderConfig(cache_bytes=0))
+    one, other, failure = await asyncio.gather(
+        placeholders.waiting(output()), placeholders.waiting(output()), placeholders.failed(output())
+    )
+    assert one is other
+    assert failure is not one

@@ -3,7 +3,6 @@ and quality, so that a thousand thumbnails of one size are drawn once.
 """
 
 import asyncio
-from collections import OrderedDict
 
 import msgspec
 
@@ -12,11 +11,10 @@ from imgserve.engine.config import PlaceholderConfig
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool
 from imgserve.request.job import FixedOutput
+from imgserve.transfer.store import Store
 
 FAILURE_COLOR = "#8c8c8c"
 FAILURE_TEXT = "Image processing failed"
-
-SMALLEST_CHARGE_BYTES = 65_536
 
 
 class Drawn(msgspec.Struct, frozen=True):
@@ -29,9 +27,8 @@ class Drawn(msgspec.Struct, frozen=True):
 class Placeholders:
     def __init__(self, pool: Pool, config: PlaceholderConfig) -> None:
         self._pool = pool
-        self._config = config
-        self._drawn: OrderedDict[Drawing, asyncio.Future[Drawn]] = OrderedDict()
-        self._size_bytes = 0
+        self._drawn: Store[Drawn] = Store(config.cache_bytes)
+        self._under_way: dict[Drawing, asyncio.Task[Drawn]] = {}
 
     async def waiting(self, output: FixedOutput, whose: str = "") -> Drawn:
         wanted = output.placeholder
@@ -42,34 +39,24 @@ class Placeholders:
 
     async def _draw(self, drawing: Drawing, whose: str) -> Drawn:
         """One drawing serves all equal requests; a failed one is not kept."""
-        known = self._drawn.get(drawing)
-        if known is None:
-            known = asyncio.ensure_future(self._make(drawing, whose))
-            self._drawn[drawing] = known
-            known.add_done_callback(lambda done: self._keep(drawing, done))
-        self._drawn.move_to_end(drawing)
-        return await asyncio.shield(known)
+        drawn = self._drawn.get(drawing)
+        if drawn is not None:
+            return drawn
+        making = self._under_way.get(drawing)
+        if making is None:
+            making = self._under_way[drawing] = asyncio.create_task(self._make(drawing, whose))
+            making.add_done_callback(lambda ended: self._ended(drawing, ended))
+        return await asyncio.shield(making)
 
     async def _make(self, drawing: Drawing, whose: str) -> Drawn:
         blob = await self._pool.draw(drawing, whose=whose)
         return Drawn(blob, digest(blob))
 
-    def _keep(self, drawing: Drawing, done: asyncio.Future[Drawn]) -> None:
-        if done.cancelled() or done.exception() is not None:
-            self._drawn.pop(drawing, None)
-            return
-        self._size_bytes += _charge(done.result())
-        for old, drawn in list(self._drawn.items()):
-            if self._size_bytes <= self._config.cache_bytes:
-                break
-            if drawn.done():
-                self._size_bytes -= _charge(drawn.result())
-                del self._drawn[old]
-
-
-def _charge(drawn: Drawn) -> int:
-    """The cost of a picture in the cache, with a charge for its descriptor, since descriptors are scarce."""
-    return max(drawn.blob.size, SMALLEST_CHARGE_BYTES)
+    def _ended(self, drawing: Drawing, made: asyncio.Task[Drawn]) -> None:
+        del self._under_way[drawing]
+        # ``exception`` marks it as seen, for nobody may wait for it any more.
+        if not made.cancelled() and made.exception() is None:
+            self._drawn.keep(drawing, made.result(), made.result().blob.size)
 
 
 def digest(blob: Blob) -> bytes:

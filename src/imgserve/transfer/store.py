@@ -1,9 +1,9 @@
-"""Bounded stores of picture bytes for later use: probed sources from intake and renditions for a next attempt, so that
-neither is made twice. Live in one event loop.
+"""Bounded stores of picture bytes for later use: probed sources from intake, renditions for a next attempt, and drawn
+placeholders, so that none is made twice. Live in one event loop.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -30,10 +30,10 @@ class Store(Generic[T]):
         self.capacity = capacity
         self._on_drop = on_drop
         self.size_bytes = 0
-        self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
-        self._newest: dict[str, str] = {}  # place -> name
+        self._kept: OrderedDict[Hashable, _Kept[T]] = OrderedDict()
+        self._newest: dict[str, Hashable] = {}  # place -> name
 
-    def keep(self, name: str, value: T, size_bytes: int, place: str = "") -> None:
+    def keep(self, name: Hashable, value: T, size_bytes: int, place: str = "") -> None:
         """Hold ``value``; one larger than the whole store is not kept. A small one is charged for its descriptor.
 
         Of the values for one ``place`` only the newest is kept.
@@ -51,7 +51,15 @@ class Store(Generic[T]):
         while self.size_bytes > self.capacity_bytes or len(self._kept) > self.capacity:
             self.drop(next(iter(self._kept)))
 
-    def take(self, name: str) -> T | None:
+    def get(self, name: Hashable) -> T | None:
+        """The value, which stays, and from now on counts as the newest."""
+        kept = self._kept.get(name)
+        if kept is None:
+            return None
+        self._kept.move_to_end(name)
+        return kept.value
+
+    def take(self, name: Hashable) -> T | None:
         """Hand the value over; it is no longer kept."""
         kept = self._kept.pop(name, None)
         if kept is None:
@@ -61,7 +69,7 @@ class Store(Generic[T]):
             del self._newest[kept.place]
         return kept.value
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: Hashable) -> None:
         value = self.take(name)
         if value is not None:
             self._dropped(value)

@@ -39,3 +39,14 @@ def test_the_store_keeps_no_more_than_so_many_and_the_newest_for_a_place() -> No
     assert dropped == ["A", "B", "E", "G", "C"]
     assert [store.take(name) for name in "cdgh"] == [None, "D", "G2", "H"]
     assert store.size_bytes == 0
+
+
+def test_a_value_that_was_looked_at_goes_last() -> None:
+    store: Store[str] = Store(10**9, 2)
+    store.keep("a", "A", 1)
+    store.keep("b", "B", 1)
+    assert store.get("a") == "A"
+    store.keep("c", "C", 1)
+    assert [store.get(name) for name in "abc"] == ["A", None, "C"]
+    assert store.take("a") == "A"
+    assert store.get("a") is None
