@@ -17,12 +17,12 @@ from imgserve.request.source import Source, source_key
 from imgserve.request.url import FTP_FAMILY
 from imgserve.telemetry.states import LOOK_EVERY_S, State
 from imgserve.transfer.client.curl import Client
-from imgserve.transfer.client.handle import Pace, parse_referer
+from imgserve.transfer.client.handle import parse_referer
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.guard import Guard, Refusal, parse_network, parse_ports
+from imgserve.transfer.guard import Guard, parse_network, parse_ports
 from imgserve.transfer.protocols import file, ftp, http, upload
 from imgserve.transfer.protocols.form import ReadPage, no_reader
 from imgserve.transfer.protocols.ftp_servers import Servers
@@ -50,7 +50,7 @@ class Transfers:
             self.proxy.port if self.proxy else 0,
         )
         referers = tuple(parse_referer(text) for text in config.referers)
-        self._client = Client(self._guard, _pace(config), config.ca_file, self.proxy, referers)
+        self._client = Client(self._guard, config, self.proxy, referers)
         self._ftp_servers = Servers()
         self._threads = file.Threads()
         self._read_roots = Roots(config.read_roots)
@@ -63,7 +63,7 @@ class Transfers:
         if source.scheme == "file":
             self._source_place(source)
             return
-        refusal = self._refusal(source.host, source.port)
+        refusal = self._guard.text_refusal(source.host, source.port)
         if refusal is not None:
             raise SourceRefused(refusal.detail, refusal.hint)
 
@@ -72,7 +72,7 @@ class Transfers:
         if destination.kind == "file":
             self._destination_place(destination)
             return
-        refusal = self._refusal(destination.host, destination.port)
+        refusal = self._guard.text_refusal(destination.host, destination.port)
         if refusal is not None:
             raise DestinationRefused(refusal.detail, refusal.hint)
 
@@ -165,32 +165,16 @@ class Transfers:
         await self._client.aclose()
         await self._threads.aclose()
 
-    def _refusal(self, host: str, port: int) -> Refusal | None:
-        return self._guard.text_refusal(host, port)
-
     def _source_place(self, source: Source) -> Place:
-        if not self._read_roots:
-            raise SourceRefused("file: sources are off", "--read-root DIR opens a directory")
         place = self._read_roots.place(source.path)
         if place is None:
-            raise SourceRefused("The source file is beneath no --read-root", "--read-root DIR opens a directory")
+            reason = "The source file is beneath no --read-root" if self._read_roots else "file: sources are off"
+            raise SourceRefused(reason, "--read-root DIR opens a directory")
         return place
 
     def _destination_place(self, destination: Destination) -> Place:
-        if not self._write_roots:
-            raise DestinationRefused("file: destinations are off", "--write-root DIR opens a directory")
         place = self._write_roots.place(destination.path)
         if place is None:
-            raise DestinationRefused("The file is beneath no --write-root", "--write-root DIR opens a directory")
+            reason = "The file is beneath no --write-root" if self._write_roots else "file: destinations are off"
+            raise DestinationRefused(reason, "--write-root DIR opens a directory")
         return place
-
-
-def _pace(config: Config) -> Pace:
-    return Pace(
-        connect_timeout_s=config.connect_timeout_s,
-        low_speed_bytes_s=config.low_speed_bytes_s,
-        low_speed_time_s=config.low_speed_time_s,
-        max_transfers=config.max_transfers,
-        max_per_host=config.max_per_host,
-        max_per_host_ftp=config.max_per_host_ftp,
-    )

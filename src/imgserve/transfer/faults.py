@@ -1,5 +1,7 @@
 """The faults of transfers. Third-party exceptions end here; details hold no credentials."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from imgserve.errors import ImgserveError
@@ -137,6 +139,15 @@ def source_fault(broken: Broken) -> TransferError:
     if broken.is_refused:
         return SourceRefused(broken.detail, broken.hint)
     return SourceUnavailable(broken.detail, broken.hint, is_retryable=broken.is_retryable)
+
+
+@contextmanager
+def delivering() -> Iterator[None]:
+    """Turns a broken exchange of the block into the fault of a delivery."""
+    try:
+        yield
+    except Broken as broken:
+        raise delivery_fault(broken) from None
 
 
 def delivery_fault(broken: Broken) -> TransferError:

@@ -13,7 +13,6 @@ from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.client.call import Call
 from imgserve.transfer.client.curl import Client
-from imgserve.transfer.client.handle import Pace
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import Broken, DestinationRefused, SourceRefused, SourceUnavailable
@@ -21,10 +20,6 @@ from imgserve.transfer.guard import Guard, Refusal, parse_network
 from tests.support.transfers import Listener, destination, say_hello, source
 
 PICTURE = bytes(range(256)) * 3000
-PACE = Pace(
-    connect_timeout_s=5.0, low_speed_bytes_s=1024, low_speed_time_s=10, max_transfers=64, max_per_host=8,
-    max_per_host_ftp=2,
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -177,7 +172,7 @@ class Shifting(Guard, frozen=True):
 
 async def test_a_pooled_connection_is_judged_again(http: HttpReceiver) -> None:
     guard = Shifting(policies=[Guard((parse_network("127.0.0.0/8"),))])
-    client = Client(guard, PACE)
+    client = Client(guard, Config())
     call = Call(method="GET", url=http.url + "/a.jpg", timeout_s=5.0, body_limit_bytes=1_000_000)
     assert (await client.perform(call)).body == PICTURE
     assert (await client.perform(call)).body == PICTURE

@@ -21,10 +21,11 @@ from imgserve.transfer.client.breakage import broken_by, late
 from imgserve.transfer.client.call import FTP_METHODS, WRITES, Answer, Call
 from imgserve.transfer.client.exchange import Exchange
 from imgserve.transfer.client.ftp_sessions import FtpSessions
-from imgserve.transfer.client.handle import Pace, Referer, configure, dressed, route
+from imgserve.transfer.client.handle import Referer, configure, dressed, route
 from imgserve.transfer.client.multi import Multi
 from imgserve.transfer.client.proxy import Proxy
 from imgserve.transfer.client.watch import Watch
+from imgserve.transfer.config import Config
 from imgserve.transfer.faults import Broken
 from imgserve.transfer.guard import Guard
 
@@ -51,29 +52,21 @@ class Session:
 
 
 class Client:
-    """Lives in the event loop that first uses it. ``aclose`` ends all transfers.
-
-    ``ca_file`` holds certificates (PEM) of authorities that TLS peers may have beside certifi's.
-    """
+    """Lives in the event loop that first uses it. ``aclose`` ends all transfers."""
 
     def __init__(
-        self,
-        guard: Guard,
-        pace: Pace,
-        ca_file: str = "",
-        proxy: Proxy | None = None,
-        referers: tuple[Referer, ...] = (),
+        self, guard: Guard, config: Config, proxy: Proxy | None = None, referers: tuple[Referer, ...] = ()
     ) -> None:
         """Raises OSError, ValueError for a ``ca_file`` that cannot be used."""
         self._guard = guard
-        self._pace = pace
-        self._slots = Limiter(pace.max_transfers)
+        self._config = config
+        self._slots = Limiter(config.max_transfers)
         self._multi = Multi(_POOLED_CONNECTIONS)
         self._watch = Watch(self._multi.break_off)
         self._ftp = FtpSessions()
         self._idle: list[pycurl.Curl] = []
         self._sessions: list[Session] = []
-        self._authorities = Authorities(ca_file)
+        self._authorities = Authorities(config.ca_file)
         self._proxy = proxy
         self._referers = referers
         self._digest: set[tuple[str, str]] = set()
@@ -105,7 +98,7 @@ class Client:
         refusal = self._guard.blind_refusal(place.host, place.port)
         if refusal is not None:
             raise Broken(refusal.detail, refusal.hint, is_refused=True)
-        per_host = self._pace.max_per_host_ftp if place.scheme in FTP_FAMILY else self._pace.max_per_host
+        per_host = self._config.max_per_host_ftp if place.scheme in FTP_FAMILY else self._config.max_per_host
         loop = asyncio.get_running_loop()
         deadline = loop.time() + call.timeout_s
         host = Key(str(place), per_host)
@@ -215,7 +208,7 @@ class Client:
         return exchange.answer()
 
     def _set_up(self, curl: pycurl.Curl, call: Call, url: str, place: location.Origin, timeout_s: float) -> None:
-        configure(curl, call, url, timeout_s, self._pace, self._authorities.path)
+        configure(curl, call, url, timeout_s, self._config, self._authorities.path)
         route(curl, place, self._proxy, self._authorities.path)
 
 

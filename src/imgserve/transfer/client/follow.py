@@ -48,15 +48,7 @@ async def _decoded(client: Client, call: Call, session: Session) -> Answer:
 
 def _next(url: str, reference: str) -> str:
     """Raises Broken for a place that is not followed."""
-    here = location.origin(url)
     try:
-        target = location.resolve(url, reference)
-        is_followed = location.origin(target).scheme in ("http", "https")
-        is_downgrade = location.is_downgrade(url, target)
-    except ValueError:
-        raise Broken(f"{here} redirects to a place that cannot be used") from None
-    if not is_followed:
-        raise Broken(f"{here} redirects to a scheme that is not followed")
-    if is_downgrade:
-        raise Broken(f"{here} redirects from https to a scheme without TLS")
-    return location.with_login_of(url, target)
+        return location.redirected(url, reference)
+    except ValueError as error:
+        raise Broken(f"{location.origin(url)} redirects to {error}") from None

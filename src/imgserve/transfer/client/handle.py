@@ -13,23 +13,13 @@ from imgserve.telemetry import tracing
 from imgserve.transfer.client.call import FTP_METHODS, Call
 from imgserve.transfer.client.location import Origin
 from imgserve.transfer.client.proxy import Proxy, setopts
+from imgserve.transfer.config import Config
 
 _BUFFER_BYTES = 512 * 1024
 MEMORY_WAIT_S = 600.0
 _HTTP = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9][A-Za-z0-9.-]*")
 _FTP = pycurl.PROTO_FTP | pycurl.PROTO_FTPS
-
-
-class Pace(msgspec.Struct, frozen=True):
-    """How patient and how parallel the client is."""
-
-    connect_timeout_s: float
-    low_speed_bytes_s: int
-    low_speed_time_s: int
-    max_transfers: int
-    max_per_host: int
-    max_per_host_ftp: int
 
 
 class Referer(msgspec.Struct, frozen=True):
@@ -51,21 +41,21 @@ def parse_referer(text: str) -> Referer:
     return Referer(host.lower(), url)
 
 
-def configure(curl: pycurl.Curl, call: Call, url: str, timeout_s: float, pace: Pace, ca_path: str) -> None:
+def configure(curl: pycurl.Curl, call: Call, url: str, timeout_s: float, config: Config, ca_path: str) -> None:
     setopt = curl.setopt
     setopt(pycurl.URL, url.encode())
     setopt(pycurl.PROTOCOLS, _FTP if call.method in FTP_METHODS else _HTTP)
     setopt(pycurl.NOSIGNAL, 1)
     setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-    setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(min(pace.connect_timeout_s, timeout_s) * 1000)))
+    setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(min(config.connect_timeout_s, timeout_s) * 1000)))
     setopt(pycurl.CAINFO, ca_path)
     # libcurl's clock runs on while a fetch waits for memory; ``curl`` has one that does not.
     waiting_s = MEMORY_WAIT_S if call.fetch is not None else 0.0
     setopt(pycurl.TIMEOUT_MS, max(1, int((timeout_s + waiting_s) * 1000)))
     if call.fetch is not None:
         setopt(pycurl.BUFFERSIZE, _BUFFER_BYTES)
-        setopt(pycurl.LOW_SPEED_LIMIT, pace.low_speed_bytes_s)
-        setopt(pycurl.LOW_SPEED_TIME, pace.low_speed_time_s)
+        setopt(pycurl.LOW_SPEED_LIMIT, config.low_speed_bytes_s)
+        setopt(pycurl.LOW_SPEED_TIME, config.low_speed_time_s)
     if call.is_fresh:
         setopt(pycurl.FRESH_CONNECT, 1)
     if call.uses_digest:

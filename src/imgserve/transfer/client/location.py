@@ -38,7 +38,7 @@ def _parsed(url: str) -> pycurl.CurlUrl:
     try:
         return pycurl.CurlUrl(for_libcurl(url).encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
     except pycurl.error as error:
-        raise ValueError("no URL that can be used") from error
+        raise ValueError("a place that cannot be used") from error
 
 
 @lru_cache(maxsize=256)  # each exchange asks for its URL's several times
@@ -93,7 +93,7 @@ def resolve(base: str, reference: str) -> str:
     try:
         parts.setpart(pycurl.UPART_URL, reference.encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
     except pycurl.error as error:
-        raise ValueError("no URL that can be used") from error
+        raise ValueError("a place that cannot be used") from error
     parts.user = None
     parts.password = None
     parts.fragment = None
@@ -123,6 +123,19 @@ def _as_browsers_read(reference: str, base_scheme: str) -> str:
 def is_downgrade(before: str, after: str) -> bool:
     """Whether going from one URL to the other gives up TLS. Raises ValueError."""
     return origin(before).scheme == "https" and origin(after).scheme != "https"
+
+
+def redirected(url: str, reference: str) -> str:
+    """Where a redirect leads, with the login of ``url`` if both are of one origin.
+
+    Raises ValueError, which names a place that is not followed.
+    """
+    target = resolve(url, reference)
+    if origin(target).scheme not in ("http", "https"):
+        raise ValueError("a scheme that is not followed")
+    if is_downgrade(url, target):
+        raise ValueError("a scheme without TLS from https, which is not followed")
+    return with_login_of(url, target)
 
 
 def with_login_of(owner: str, url: str) -> str:

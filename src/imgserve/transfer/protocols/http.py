@@ -17,7 +17,7 @@ from imgserve.transfer.faults import (
     DeliveryFailed,
     SourceUnavailable,
     TransferError,
-    delivery_fault,
+    delivering,
     source_fault,
 )
 from imgserve.transfer.fetch import Fetch
@@ -74,10 +74,8 @@ async def put(client: Client, destination: Destination, blob: Blob, write: Write
 
 async def delete(client: Client, url: str, timeout_s: float) -> None:
     """DELETE; a missing file counts as deleted. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
-    try:
+    with delivering():
         answer = await client.perform(Call(method="DELETE", url=url, timeout_s=timeout_s, headers=(AGENT,)))
-    except Broken as broken:
-        raise delivery_fault(broken) from None
     if not is_good(answer.status) and answer.status not in _ABSENT:
         raise refused_write(url, answer)
 
@@ -94,14 +92,9 @@ def refused_write(url: str, answer: Answer) -> DeliveryFailed:
 def repeat_target(url: str, answer: Answer) -> str:
     """Where a 307 or 308 wants the write sent again. Raises DeliveryFailed for a place that is not followed."""
     try:
-        target = location.resolve(url, answer.location)
-        is_followed = location.origin(target).scheme in ("http", "https")
-        is_followed = is_followed and not location.is_downgrade(url, target)
-    except ValueError:
-        raise refused_write(url, answer) from None
-    if not is_followed:
-        raise DeliveryFailed(f"{location.origin(url)} redirects the delivery to a scheme that is not followed")
-    return location.with_login_of(url, target)
+        return location.redirected(url, answer.location)
+    except ValueError as error:
+        raise DeliveryFailed(f"{location.origin(url)} redirects the delivery to {error}") from None
 
 
 def time_left(deadline: float) -> float:
@@ -126,10 +119,8 @@ class _Put:
     async def make(self, url: str) -> int:
         """MKCOL; the status."""
         call = Call(method="MKCOL", url=url, timeout_s=time_left(self._deadline), headers=(AGENT,))
-        try:
+        with delivering():
             return (await self._client.perform(call)).status
-        except Broken as broken:
-            raise delivery_fault(broken) from None
 
     async def verified(self, url: str) -> Delivery:
         """The answer to the PUT counts. A HEAD can confirm it, or cause one more PUT; it never causes a fault."""
@@ -144,10 +135,8 @@ class _Put:
 
     async def _once(self, url: str) -> Answer:
         call = Call(method="PUT", url=url, timeout_s=time_left(self._deadline), headers=self._headers, body=self._blob)
-        try:
+        with delivering():
             return await self._client.perform(call)
-        except Broken as broken:
-            raise delivery_fault(broken) from None
 
     async def _length(self, url: str) -> int | None:
         """How many bytes the server says are there; None when it does not say, or says it of an encoded form."""

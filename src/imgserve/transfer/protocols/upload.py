@@ -18,7 +18,7 @@ from imgserve.telemetry import logs
 from imgserve.transfer.client import follow, location
 from imgserve.transfer.client.call import Answer, Call
 from imgserve.transfer.client.curl import Client, Session
-from imgserve.transfer.faults import Broken, DeliveryFailed, delivery_fault
+from imgserve.transfer.faults import DeliveryFailed, delivering
 from imgserve.transfer.protocols import confirmation, form, http
 from imgserve.transfer.protocols.form import Post, ReadPage
 from imgserve.transfer.write import Delivery, Write
@@ -141,10 +141,8 @@ class _Upload:
             body_limit_bytes=_PAGE_LIMIT_BYTES,
             decodes=True,
         )
-        try:
+        with delivering():
             return await follow.get(self._client, call, session)
-        except Broken as broken:
-            raise delivery_fault(broken) from None
 
     async def _send(self, session: Session, order: Post) -> Answer:
         call = Call(
@@ -157,10 +155,8 @@ class _Upload:
             body_limit_bytes=_PAGE_LIMIT_BYTES,
             decodes=True,
         )
-        try:
+        with delivering():
             return await self._client.perform(call, session)
-        except Broken as broken:
-            raise delivery_fault(broken) from None
 
 
 def _note_unseen(error: ImgserveError) -> None:
