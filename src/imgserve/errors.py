@@ -20,7 +20,8 @@
     ├─ server/build.py         CannotStart
     ├─ server/pidfile.py       AlreadyRunning
     ├─ telemetry/tracing.py    TracingUnavailable
-    ├─ api/problems.py         BodyNoJob, BodyTooSlow
+    ├─ api/problems.py         BodyNoJob, NoSuchPage, MethodNotAllowed
+    ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff
     ├─ cli/control.py          NoServer, NotAllowed, Silent, Refused
     ├─ cli/                    NotEnded, RunByAnother, RenderRefused
     ├─ api/keyfile.py          KeyFileInvalid

@@ -19,7 +19,7 @@ class Answer(NamedTuple):
     body: Any
 
 
-class _Connection(http.client.HTTPConnection):
+class SocketConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=20)
         self._path = path
@@ -31,7 +31,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 def ask(data_dir: Path, method: str, target: str, body: bytes | None = None) -> Answer:
-    connection = _Connection(data_dir / "control.sock")
+    connection = SocketConnection(data_dir / "control.sock")
     try:
         connection.request(method, target, body)
         response = connection.getresponse()

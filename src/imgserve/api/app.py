@@ -1,9 +1,6 @@
-"""The doors for programs on one screen: routes, and who may pass.
+"""The TCP listener serves the original protocol, and the handlers of all other ``routes`` that are not local.
 
-POST /        classic.py   the original protocol (raw ASGI: no framework answer can leak into it)
-GET  /        page.html    a job with curl
-GET  /health  health.py    open
-GET  /metrics scrape.py    for Prometheus
+``POST /`` is raw ASGI: no framework answer can leak into it.
 """
 
 from importlib.metadata import version
@@ -11,17 +8,19 @@ from typing import Any
 
 from litestar import Litestar, MediaType, Request, get
 
-from imgserve.api.auth import App, Guarded, Keys, Receive, Scope, Send
+from imgserve.api.auth import Auth, Keys
 from imgserve.api.classic import Classic, Refuser
 from imgserve.api.config import Config
+from imgserve.api.entrance import Entrance
 from imgserve.api.health import health_handler
-from imgserve.api.http.cors import Cors
+from imgserve.api.http.asgi import App, Receive, Scope, Send
 from imgserve.api.http.headers import page
 from imgserve.api.metrics import metrics_handler
 from imgserve.api.problems import HANDLERS
 from imgserve.api.protected import Protected
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
+from imgserve.api.routes import Routes, table
 from imgserve.engine.intake import Intake
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.protocol import Queue
@@ -51,12 +50,11 @@ def build(
     pages: Any = Litestar(handlers, exception_handlers=HANDLERS, openapi_config=None, logging_config=None)
     rates = Rates(config.rate_per_minute, config.rate_burst)
     refuser = Refuser(refusals)
-    classic = Classic(intake, rates, refuser, config.max_body_bytes, config.body_timeout_s)
+    classic = Classic(intake, rates, refuser)
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        is_classic = scope["path"] == "/" and scope["method"] == "POST"
+        is_classic = scope["route"].path == "/" and scope["method"] == "POST"
         await (classic if is_classic else pages)(scope, receive, send)
 
-    guarded = Guarded(route, keys, refuser.deny_unread, protected)
-    origins = config.origins()
-    return Cors(guarded, origins) if origins else guarded
+    routes = Routes(row for row in table(config) if row.right != "local")
+    return Entrance(routes, Auth(keys, protected).principal, route, refuser.deny_unread, config.origins())

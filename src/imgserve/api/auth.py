@@ -1,29 +1,24 @@
-"""Authentication: protected mode without keys, a key on every request with them.
+"""Identifies the principal of each request, by the right of its route. Nothing else does.
 
-A pure ASGI middleware.
+On the TCP listener: a key, or protected mode while there are none. The control socket's listener has asked the kernel.
 """
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
+from imgserve.api.http.asgi import Scope
 from imgserve.api.keyfile import Key
 from imgserve.api.protected import NotAuthorised, Protected
-from imgserve.errors import ImgserveError
+from imgserve.api.routes import Right
 from imgserve.jobs import model
 from imgserve.request.principal import Principal
 
-Scope = dict[str, Any]  # ASGI's own shape
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Deny = Callable[[ImgserveError, Scope, Receive, Send], Awaitable[None]]
+Identify = Callable[[Right, Scope], Principal | None]  # None: the route is open. Raises NotAuthorised.
 
 # No key has such names.
 LOCAL = Principal("@local", "local")
 OPERATOR = Principal(model.OPERATOR, "operator")
-OPEN_PATHS = frozenset({"/health"})
 
 
 class Keys:
@@ -47,29 +42,18 @@ class Keys:
         return Principal(matches[0].principal, matches[0].name, self._are_several) if matches else None
 
 
-class Guarded:
-    """Lets a request through to ``app``, or has ``deny`` answer it."""
+class Auth:
+    """For the TCP listener."""
 
-    def __init__(self, app: App, keys: Keys, deny: Deny, protected: Protected) -> None:
-        self._app = app
-        self._protected = protected
+    def __init__(self, keys: Keys, protected: Protected) -> None:
         self._keys = keys
-        self._deny = deny
+        self._protected = protected
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        if scope["path"] not in OPEN_PATHS:
-            headers = _joined(scope["headers"])
-            try:
-                scope["principal"] = self._principal(scope, headers)
-            except NotAuthorised as error:
-                await self._deny(error, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    def _principal(self, scope: Scope, headers: dict[str, str]) -> Principal:
-        """Raises NotAuthorised."""
+    def principal(self, right: Right, scope: Scope) -> Principal | None:
+        """None: everybody may call the route. Raises NotAuthorised."""
+        if right == "open":
+            return None
+        headers = _joined(scope["headers"])
         if not self._keys.known:
             self._protected.check(scope, headers)
             return LOCAL
@@ -78,6 +62,11 @@ class Guarded:
         if scheme.lower() != "bearer" or principal is None:
             raise NotAuthorised("a known API key is required", "send Authorization: Bearer KEY")
         return principal
+
+
+def operator(_right: Right, _scope: Scope) -> Principal:
+    """For the control socket, whose listener hangs up on all but the server's own user and root."""
+    return OPERATOR
 
 
 def _joined(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -3,12 +3,12 @@
 JSON in, JSON out; status 200 for every code but 302 (401), 301 (503) and an oversized body (413).
 """
 
-import asyncio
-
 import msgspec
 
 from imgserve import failpoint
-from imgserve.api.auth import Receive, Scope, Send
+from imgserve.api.http import body
+from imgserve.api.http.asgi import Receive, Scope, Send
+from imgserve.api.http.body import BodyCutOff, BodyTooLarge, BodyTooSlow
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Answer, Intake
@@ -24,25 +24,13 @@ PARSE_ERROR = b'{"msg":"request parse error"}'
 RETRY_AFTER_S = 5  # where nobody knows better
 
 
-class BodyCutOff(Exception):
-    """The caller has hung up, or the rest is no HTTP: a part of a request is no request."""
-
-
-class BodyTooLarge(Exception):
-    """More bytes than a job may have."""
-
-
 class Classic:
     """``refuser`` answers refused posts."""
 
-    def __init__(
-        self, intake: Intake, rates: Rates, refuser: "Refuser", max_body_bytes: int, body_timeout_s: float
-    ) -> None:
+    def __init__(self, intake: Intake, rates: Rates, refuser: "Refuser") -> None:
         self._intake = intake
         self._rates = rates
         self._refuser = refuser
-        self._max_body_bytes = max_body_bytes
-        self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._intake.is_draining:
@@ -51,15 +39,14 @@ class Classic:
         principal: Principal = scope["principal"]
         request: JobRequest | None = None
         try:
-            body = await self._body(receive)
+            text = await body.read(receive, scope["route"].body)
             self._rates.take(principal)
-            request = parse(body)
+            request = parse(text)
             answer = await self._intake.take_in(request, principal, _traceparent(scope))
-        except BodyTooLarge:
-            sentence = f"the body is longer than {self._max_body_bytes:,} bytes, expected a job"
-            await self._refuser.cannot_parse(sentence, scope, send, 413, close=True)
-        except BodyCutOff as error:
-            await self._refuser.cannot_parse(str(error), scope, send, close=True)
+        except BodyTooLarge as error:
+            await self._refuser.cannot_parse(f"{error.detail}, expected a job", scope, send, 413, close=True)
+        except (BodyTooSlow, BodyCutOff) as error:
+            await self._refuser.cannot_parse(error.detail, scope, send, close=True)
         except ParseError as error:
             await self._refuser.cannot_parse(str(error), scope, send)
         except ImgserveError as error:
@@ -78,30 +65,6 @@ class Classic:
             await self._intake.answered(answer.number)
         except StorageFailing as error:
             logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
-
-    async def _body(self, receive: Receive) -> bytes:
-        """Raises BodyTooLarge, BodyCutOff."""
-        try:
-            async with asyncio.timeout(self._body_timeout_s):
-                return await self._read(receive)
-        except TimeoutError:
-            raise BodyCutOff(f"the body was not complete after {self._body_timeout_s:g} s") from None
-
-    async def _read(self, receive: Receive) -> bytes:
-        """Raises BodyTooLarge, BodyCutOff."""
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise BodyCutOff("the body broke off")
-            chunk = message.get("body", b"")
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._max_body_bytes:
-                raise BodyTooLarge
-            if not message.get("more_body", False):
-                return b"".join(chunks)
 
 
 def _traceparent(scope: Scope) -> str:

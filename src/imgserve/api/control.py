@@ -4,7 +4,6 @@ The file is 0600, and each connection's peer is asked for its user besides: a so
 with, even when its directory is opened to others later. Built and served by `server/build.py`` beside the TCP door.
 """
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -15,37 +14,22 @@ from typing import Any
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 
-from imgserve.api.auth import App, Receive, Scope, Send
+from imgserve.api import problems
+from imgserve.api.auth import operator
+from imgserve.api.config import Config
 from imgserve.api.control_socket import address_in, peer_of
+from imgserve.api.entrance import Entrance
+from imgserve.api.http.asgi import App
 from imgserve.api.http.connection import TimedProtocol
-from imgserve.api.problems import HANDLERS, BodyTooSlow
+from imgserve.api.problems import HANDLERS
+from imgserve.api.routes import Routes, table
 from imgserve.errors import using
 
-MAX_BODY_BYTES = 1_000_000
 
-
-def build_control(handlers: list[HTTPRouteHandler], body_timeout_s: float) -> App:
-    calls: Any = Litestar(
-        handlers,
-        exception_handlers=HANDLERS,
-        request_max_body_size=MAX_BODY_BYTES,
-        openapi_config=None,
-        logging_config=None,
-    )
-
-    async def timed(scope: Scope, receive: Receive, send: Send) -> None:
-        ends_at = asyncio.get_running_loop().time() + body_timeout_s
-
-        async def receive_in_time() -> dict[str, Any]:
-            try:
-                async with asyncio.timeout_at(ends_at):
-                    return await receive()
-            except TimeoutError:
-                raise BodyTooSlow(f"the body was not complete after {body_timeout_s:g} s") from None
-
-        await calls(scope, receive_in_time, send)
-
-    return timed
+def build_control(handlers: list[HTTPRouteHandler], config: Config) -> App:
+    calls: Any = Litestar(handlers, exception_handlers=HANDLERS, openapi_config=None, logging_config=None)
+    routes = Routes(row for row in table(config) if row.right == "local")
+    return Entrance(routes, operator, calls, problems.deny)
 
 
 @contextlib.contextmanager

@@ -7,23 +7,18 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from imgserve.api.http import asgi
+from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.errors import ImgserveError
 from imgserve.request.faults import RequestInvalid, dotted
 from imgserve.telemetry import logs
 
-HTTP_METHOD_NOT_ALLOWED = 405
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 
 
 _LONGEST_PATH = 60
 _PATH = re.compile(r"[A-Za-z0-9/._-]*", re.ASCII)
-# status -> title, detail, hint
-_FRAMEWORK = {
-    404: ("There is no such page", "there is no page {path}", "jobs are posted to /; docs/reference names all pages"),
-    405: ("The method is not allowed here", "{method} is not allowed at {path}", "expected another method"),
-    413: ("The body is too large", "the body is too large", "send less"),
-}
 
 
 class FieldFault(msgspec.Struct, frozen=True):
@@ -52,10 +47,16 @@ class BodyNoJob(ImgserveError):
     title = "The body is no job"
 
 
-class BodyTooSlow(ImgserveError):
-    code = "body_too_slow"
-    status = 408
-    title = "The body did not come in time"
+class NoSuchPage(ImgserveError):
+    code = "no_such_page"
+    status = 404
+    title = "There is no such page"
+
+
+class MethodNotAllowed(ImgserveError):
+    code = "method_not_allowed"
+    status = 405
+    title = "The method is not allowed here"
 
 
 def problem_of(error: ImgserveError) -> Problem:
@@ -72,34 +73,32 @@ def _answer(problem: Problem, retry_after_s: float | None = None) -> Response[Pr
 
 def _fault(_request: Request[Any, Any, Any], error: ImgserveError) -> Response[Problem]:
     answer = _answer(problem_of(error), error.retry_after_s)
-    if error.status == 408:  # the rest of the body must not keep the connection
+    if error.status in (408, 413):  # the rest of the body must not keep the connection
         answer.headers["connection"] = "close"
     return answer
 
 
-def _framework_fault(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
-    """For Litestar's own refusals: no such route, a parameter of the wrong type."""
+def _framework_fault(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """For Litestar's own refusals: a parameter that is missing or of the wrong type."""
     extra = error.extra if isinstance(error.extra, list) else []
     told = "; ".join(f"{each['key']}: {each['message']}" for each in extra if isinstance(each, dict) and "key" in each)
-    code = {404: "no_such_page", 405: "method_not_allowed", 413: "body_too_large"}.get(
-        error.status_code, "request_invalid"
-    )
-    title, detail, hint = _FRAMEWORK.get(error.status_code, ("The request is invalid", "the request is invalid", ""))
-    allowed = _allowed(request) if error.status_code == HTTP_METHOD_NOT_ALLOWED else ""
-    said = told or detail.format(path=_shown_path(request.scope["path"]), method=request.method)
-    where = f"{hint}: {allowed}" if allowed else hint
-    answer = _answer(Problem(f"urn:imgserve:problem:{code}", title, error.status_code, said, code, where))
-    if allowed:
-        answer.headers["allow"] = allowed
-    return answer
+    title, detail = "The request is invalid", told or "the request is invalid"
+    return _answer(Problem("urn:imgserve:problem:request_invalid", title, error.status_code, detail, "request_invalid"))
 
 
-def _allowed(request: Request[Any, Any, Any]) -> str:
-    """For the header that RFC 9110 (15.5.6) wants. ``POST /`` stands beside the framework (``app.py``)."""
-    methods = {
-        str(method) for route in request.app.routes if route.path == request.scope["path"] for method in route.methods
-    }
-    return ", ".join(sorted(methods | ({"POST"} if request.scope["path"] == "/" else set()))) or "GET"
+def no_such_page(path: str) -> NoSuchPage:
+    return NoSuchPage(f"there is no page {_shown_path(path)}", "jobs are posted to /; docs/reference names all pages")
+
+
+def not_allowed(scope: Scope, allowed: str) -> MethodNotAllowed:
+    detail = f"{scope['method']} is not allowed at {_shown_path(scope['path'])}"
+    return MethodNotAllowed(detail, f"expected another method: {allowed}")
+
+
+async def answer(error: ImgserveError, send: Send, *headers: tuple[bytes, bytes]) -> None:
+    """For a request that reaches no handler."""
+    body = msgspec.json.encode(problem_of(error))
+    await asgi.answer(send, error.status, ((b"content-type", CONTENT_TYPE.encode()), *headers), body)
 
 
 def _shown_path(path: str) -> str:
@@ -107,9 +106,17 @@ def _shown_path(path: str) -> str:
     return path if len(path) <= _LONGEST_PATH and _PATH.fullmatch(path) else "of this name"
 
 
+async def deny(error: ImgserveError, _scope: Scope, _receive: Receive, send: Send) -> None:
+    await answer(error, send)
+
+
+def bug(error: Exception, path: str) -> ImgserveError:
+    logs.bug("api_bug", error=error, path=path)
+    return ImgserveError("a fault inside imgserve; its log has the details")
+
+
 def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    logs.bug("api_bug", error=error, path=request.scope["path"])
-    return _answer(problem_of(ImgserveError("a fault inside imgserve; its log has the details")))
+    return _answer(problem_of(bug(error, request.scope["path"])))
 
 
 HANDLERS: dict[int | type[Exception], Any] = {ImgserveError: _fault, HTTPException: _framework_fault, Exception: _bug}

@@ -194,7 +194,7 @@ async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: En
         server_handler(parts.states, parts.queue, parts.pool, itself),
     ]
     with control.listening(settings.data_dir) as own_socket:
-        application = control.build_control(handlers, settings.api.body_timeout_s)
+        application = control.build_control(handlers, settings.api)
         server = listener.server(application, control.OwnersProtocol, settings.api.header_timeout_s)
         serving = asyncio.create_task(server.serve([own_socket]))
         watching = [asyncio.create_task(watch) for watch in (parts.states.watch(), parts.transfers.watch_roots())]

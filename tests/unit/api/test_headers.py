@@ -1,38 +1,47 @@
-"""The fixed headers are on what the HTTP server answers by itself too, when an application has failed it."""
+"""The strict headers are on what the HTTP server answers by itself too, when an application has failed it."""
 
 import asyncio
 import socket
-from functools import partial
 
-import uvicorn
+import pytest
 
-from imgserve.api.auth import Receive, Scope, Send
-from imgserve.api.http.connection import Server, TimedProtocol
-from imgserve.api.http.headers import fixed
+from imgserve.api import problems
+from imgserve.api.auth import operator
+from imgserve.api.config import Config
+from imgserve.api.entrance import Entrance
+from imgserve.api.http import listener
+from imgserve.api.http.asgi import Receive, Scope, Send
+from imgserve.api.http.connection import TimedProtocol
+from imgserve.api.http.headers import STRICT
+from imgserve.api.routes import Routes, table
 
 
 async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise LookupError("a bug")
 
 
-async def test_a_500_of_the_server_itself_has_them() -> None:
-    config = uvicorn.Config(
-        broken,
-        http=partial(TimedProtocol, header_timeout_s=5.0),  # type: ignore[arg-type]
-        lifespan="off",
-        log_config=None,
-        headers=fixed(),
-    )
-    server = Server(config, None, 5.0)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(server.serve([listener]))
-        reader, writer = await asyncio.open_connection(*listener.getsockname())
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "500"),
+        (b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "404"),
+        (b"GET / HTTP/1.1\r\n\r\n", "400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 70_000, "431"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "501"),
+    ],
+)
+async def test_answers_without_a_handler_have_them(request_bytes: bytes, status: str) -> None:
+    entrance = Entrance(Routes(table(Config())), operator, broken, problems.deny)
+    server = listener.server(entrance, TimedProtocol, 5.0)
+    with socket.create_server(("127.0.0.1", 0)) as opened:
+        serving = asyncio.create_task(server.serve([opened]))
+        reader, writer = await asyncio.open_connection(*opened.getsockname())
+        writer.write(request_bytes)
         answer = (await reader.read()).decode()
         writer.close()
         server.should_exit = True
         await serving
-    assert answer.startswith("HTTP/1.1 500 ")
-    assert "cache-control" in dict(fixed())
-    for name, value in fixed():
-        assert f"\r\n{name}: {value}\r\n" in answer
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert b"cache-control" in dict(STRICT)
+    for name, value in STRICT:
+        assert answer.count(f"\r\n{name.decode()}: {value.decode()}\r\n") == 1

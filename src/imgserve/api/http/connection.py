@@ -17,12 +17,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from imgserve.api.http.acceptor import Acceptor
 from imgserve.api.http.framing import Framing
+from imgserve.api.http.headers import STRICT
 from imgserve.api.http.request_head import RequestRefused
 from imgserve.api.http.seats import Seat, Seats
 from imgserve.api.http.tls import Certificate
 
 BACKLOG = 2048
+_STRICT_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in STRICT)
 _FULL = b'{"msg":"request invalid","code":301,"detail":"too many connections are open (try again later)"}'
+_REFUSED = b"content-length: 0\r\nconnection: close\r\n\r\n"
 _FULL_HEAD = b"content-type: application/json\r\ncontent-length: %d\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
 
 
@@ -50,8 +53,7 @@ class Server(uvicorn.Server):
         if self._seats is None:
             return await asyncio.get_running_loop().create_server(self._protocol, sock=listener, backlog=BACKLOG)
         context = self._certificate.context if self._certificate else None
-        lines = b"".join(name + b": " + value + b"\r\n" for name, value in self.config.encoded_headers)
-        refusal = b"".join((STATUS_LINE[503], lines, _FULL_HEAD % len(_FULL), _FULL))
+        refusal = b"".join((STATUS_LINE[503], _STRICT_LINES, _FULL_HEAD % len(_FULL), _FULL))
         return Acceptor(listener, self._seated, self._seats, refusal, context, self._handshake_timeout_s)
 
     def _seated(self, seat: Seat) -> asyncio.Protocol:
@@ -126,9 +128,7 @@ class TimedProtocol(HttpToolsProtocol):
     def _refuse(self, status: int) -> None:
         """Answer and hang up; or, when an earlier request's answer is still to come, hang up behind that."""
         if self.cycle is None or self.cycle.response_complete or self._is_body_unread():
-            lines = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
-            rest = b"content-length: 0\r\nconnection: close\r\n\r\n"
-            self.transport.write(b"".join((STATUS_LINE[status], *lines, rest)))
+            self.transport.write(b"".join((STATUS_LINE[status], _STRICT_LINES, _REFUSED)))
         elif not self.cycle.more_body:
             self._is_over, self.cycle.keep_alive = True, False
             return

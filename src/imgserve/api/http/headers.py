@@ -1,13 +1,15 @@
-"""Headers of every answer, from all endpoints: browsers shall not guess types, frame, cache, or pass on the referrer.
+"""The strict headers: browsers shall not guess types, frame, cache, or pass on the referrer.
 
-The HTTP server sets them, so that its own error answers have them too. No answer of imgserve is worth a cache, and its
-page needs one style sheet and nothing more.
+They are on every answer whose route names no others, and on all that the HTTP server answers by itself. The page of
+imgserve needs one style sheet and nothing more.
 """
 
 import base64
 import hashlib
 import re
 from importlib import resources
+
+from imgserve.api.http.asgi import Headers
 
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
@@ -23,11 +25,10 @@ def policy(text: str) -> str:
     return f"default-src 'none'; style-src {styles}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def fixed() -> list[tuple[str, str]]:
-    return [
-        ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "DENY"),
-        ("referrer-policy", "no-referrer"),
-        ("cache-control", "no-store"),
-        ("content-security-policy", policy(page())),
-    ]
+STRICT: Headers = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", policy(page()).encode()),
+)

@@ -6,9 +6,8 @@ from functools import partial
 
 import uvicorn
 
-from imgserve.api.auth import App
 from imgserve.api.config import Config
-from imgserve.api.http import headers
+from imgserve.api.http.asgi import App
 from imgserve.api.http.connection import BACKLOG, Server, TimedProtocol
 from imgserve.api.http.seats import Seats
 from imgserve.api.http.tls import Certificate
@@ -59,7 +58,6 @@ def server(
             proxy_headers=False,  # a header must not replace the client's address
             ws="none",
             server_header=False,
-            headers=headers.fixed(),
             timeout_keep_alive=10,
             timeout_graceful_shutdown=1,
         ),

@@ -3,14 +3,15 @@
 Answers show no credential: a job's source and destinations come without user names, passwords and queries.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from litestar import Request, Response, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
 
-from imgserve.api.auth import OPERATOR
+from imgserve.api.http import body
+from imgserve.api.http.asgi import Receive, Scope
 from imgserve.api.problems import BodyNoJob
 from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Intake
@@ -22,6 +23,7 @@ from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.classic.spelling import in_classic_words, number_of, sentence_of
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import JobRequest
+from imgserve.request.principal import Principal
 
 
 def job_handlers(intake: Intake, desk: Desk, refusals: Refusals) -> list[HTTPRouteHandler]:
@@ -61,15 +63,18 @@ def _submit(intake: Intake, desk: Desk, refusals: Refusals) -> HTTPRouteHandler:
     @post("/v1/jobs")
     async def submit(request: Request[Any, Any, Any]) -> Response[JobView]:
         """The body is a job of the classic protocol; 202 once its placeholder is out."""
+        scope = cast(Scope, request.scope)
+        principal: Principal = scope["principal"]
+        text = await body.read(cast(Receive, request.receive), scope["route"].body)
         checked: JobRequest | None = None
         try:
-            checked = parse(await request.body())
-            answer = await intake.take_in(checked, OPERATOR)
+            checked = parse(text)
+            answer = await intake.take_in(checked, principal)
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
         except ImgserveError as error:
             sentence = sentence_of(error, is_discreet=True)
-            refusals.note(refusals.of({"principal": OPERATOR}, error.code, sentence, number_of(error), checked))
+            refusals.note(refusals.of({"principal": principal}, error.code, sentence, number_of(error), checked))
             raise (in_classic_words(error) if isinstance(error, RequestInvalid) else error) from None
         return Response(
             await desk.job(answer.id),

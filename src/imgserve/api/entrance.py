@@ -1,0 +1,61 @@
+"""The first application behind each listener: takes one request under the row of its route.
+
+In: ASGI from ``http/connection``. The row's headers are on every answer. The principal is identified before a handler
+is called, and before a path is said to be none. A handler finds ``scope["route"]`` and ``scope["principal"]``.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from imgserve.api import problems
+from imgserve.api.auth import Identify
+from imgserve.api.http import cors
+from imgserve.api.http.asgi import NO_CONTENT, App, Receive, Scope, Send, adding, answer
+from imgserve.api.protected import NotAuthorised
+from imgserve.api.routes import ELSEWHERE, Route, Routes
+from imgserve.errors import ImgserveError
+
+Deny = Callable[[ImgserveError, Scope, Receive, Send], Awaitable[None]]
+
+
+class Entrance:
+    """``app`` has the handlers of all ``routes``; ``deny`` answers a request whose principal is not known."""
+
+    def __init__(
+        self, routes: Routes, identify: Identify, app: App, deny: Deny, origins: frozenset[str] = frozenset()
+    ) -> None:
+        self._routes = routes
+        self._identify = identify
+        self._app = app
+        self._deny = deny
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        rows = self._routes.at(scope["path"])
+        # The first row of a path says who may learn that it does not allow a method.
+        route = rows.get(scope["method"]) or next(iter(rows.values()), ELSEWHERE)
+        lines, is_preflight = cors.lines(scope, self._origins if route.has_cors else frozenset())
+        send = adding(send, (*route.headers, *lines))
+        try:
+            if is_preflight:  # it never carries a key: the answer says what may be asked, and nothing is done
+                await answer(send, 200, ())
+                return
+            scope["route"], scope["principal"] = route, self._identify(route.right, scope)
+            await self._pass(scope, receive, send, rows)
+        except NotAuthorised as error:
+            await self._deny(error, scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - the boundary: the answer to a bug of ours has the headers too
+            await problems.answer(problems.bug(error, scope["path"]), send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, rows: Mapping[str, Route]) -> None:
+        if scope["method"] in rows:
+            await self._app(scope, receive, send)
+            return
+        allow = (b"allow", ", ".join(sorted({*rows, "OPTIONS"})).encode())
+        if not rows:
+            await problems.answer(problems.no_such_page(scope["path"]), send)
+        elif scope["method"] == "OPTIONS":
+            await answer(send, NO_CONTENT, (allow,))
+        else:
+            await problems.answer(problems.not_allowed(scope, allow[1].decode()), send, allow)

@@ -1,0 +1,29 @@
+"""The shapes of ASGI 3, and what all applications here do with them."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+NO_CONTENT = 204
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+async def answer(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes = b"") -> None:
+    """A whole response. Its length is added, where there may be one (RFC 9110, 8.6)."""
+    length = ((b"content-length", str(len(body)).encode()),) if status != NO_CONTENT else ()
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def adding(send: Send, headers: Headers) -> Send:
+    """``send``, with these headers before each response's own."""
+
+    async def with_headers(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*headers, *message["headers"]]
+        await send(message)
+
+    return with_headers

@@ -1,0 +1,70 @@
+"""The one table of routes: for each its right, its body's limits, its headers, and whether other origins may call it.
+
+``entrance`` reads it for each request, before anything else does: a path that has no row is no page.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from imgserve.api.config import Config
+from imgserve.api.http.asgi import Headers
+from imgserve.api.http.body import Body
+from imgserve.api.http.headers import STRICT
+
+# open: everybody. key: a known key or, while there are none, the programs of this machine. local: the control socket.
+Right = Literal["open", "key", "local"]
+CALL_BYTES = 1_000_000
+
+
+class Route(msgspec.Struct, frozen=True):
+    """``body`` None: the route reads none. ``has_cors``: pages of the listed origins may call it."""
+
+    method: str
+    path: str
+    right: Right
+    body: Body | None = None
+    headers: Headers = STRICT
+    has_cors: bool = False
+
+
+def table(config: Config) -> tuple[Route, ...]:
+    job = Body(config.max_body_bytes, config.body_timeout_s)
+    call = Body(CALL_BYTES, config.body_timeout_s)
+    return (
+        Route("POST", "/", "key", job, STRICT, has_cors=True),
+        Route("GET", "/", "key", None, STRICT, has_cors=True),
+        Route("GET", "/health", "open", None, STRICT, has_cors=True),
+        Route("GET", "/metrics", "key", None, STRICT, has_cors=True),
+        Route("GET", "/v1/server", "local", None, STRICT),
+        Route("GET", "/v1/jobs", "local", None, STRICT),
+        Route("POST", "/v1/jobs", "local", call, STRICT),
+        Route("GET", "/v1/jobs/{job_id:str}", "local", None, STRICT),
+        Route("POST", "/v1/jobs/{job_id:str}/cancel", "local", None, STRICT),
+        Route("POST", "/v1/jobs/{job_id:str}/retry", "local", None, STRICT),
+        Route("GET", "/v1/refusals", "local", None, STRICT),
+    )
+
+
+# A path without a row: that there is no such page is told to those only who may ask for pages.
+ELSEWHERE = Route("", "", "key", None, STRICT, has_cors=True)
+
+
+class Routes:
+    """The rows of one listener, to be found by path and method."""
+
+    def __init__(self, rows: Iterable[Route]) -> None:
+        self._by_path: dict[str, dict[str, Route]] = {}
+        for row in rows:
+            self._by_path.setdefault(row.path, {})[row.method] = row
+        self._patterns = [
+            (re.compile(re.sub(r"\{\w+:str\}", "[^/]+", path)), at) for path, at in self._by_path.items() if "{" in path
+        ]
+
+    def at(self, path: str) -> Mapping[str, Route]:
+        """The rows of one path by their methods; none when there is no such page."""
+        path = "/" + path.strip("/")
+        known = self._by_path.get(path)
+        return known or next((at for pattern, at in self._patterns if pattern.fullmatch(path)), {})

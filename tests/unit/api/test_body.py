@@ -1,0 +1,85 @@
+"""Bodies under their limits, from a client that the test plays chunk by chunk."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imgserve.api.http.body import Body, BodyCutOff, BodyTooLarge, BodyTooSlow, read
+
+
+class TurnedLoop(asyncio.SelectorEventLoop):
+    """Its clock is ``turned_s`` ahead."""
+
+    turned_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.turned_s
+
+
+class Client:
+    """Sends a chunk whenever it is asked to; after the last of ``chunks`` it is silent, or has gone."""
+
+    def __init__(self, *chunks: bytes, is_whole: bool = True, hangs_up: bool = False) -> None:
+        self._chunks: Iterator[bytes] = iter(chunks)
+        self._left = len(chunks)
+        self._is_whole = is_whole
+        self._hangs_up = hangs_up
+
+    async def receive(self) -> dict[str, Any]:
+        if not self._left:
+            if not self._hangs_up:
+                await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+        self._left -= 1
+        has_more = bool(self._left) or not self._is_whole
+        return {"type": "http.request", "body": next(self._chunks), "more_body": has_more}
+
+
+async def test_a_body_of_the_most_bytes_is_read() -> None:
+    assert await read(Client(b"ab", b"", b"cd").receive, Body(4, 5.0)) == b"abcd"
+    with pytest.raises(BodyTooLarge, match="longer than 3 bytes"):
+        await read(Client(b"ab", b"", b"cd").receive, Body(3, 5.0))
+
+
+async def test_a_body_that_breaks_off_is_none() -> None:
+    with pytest.raises(BodyCutOff):
+        await read(Client(b"ab", is_whole=False, hangs_up=True).receive, Body(9, 5.0))
+
+
+async def test_a_silent_client_is_not_waited_for() -> None:
+    for limits in (Body(9, 0.01), Body(9, 0.01, lowest_bytes=2)):
+        with pytest.raises(BodyTooSlow, match=r"after 0\.01 s"):
+            await read(Client(b"ab", is_whole=False).receive, limits)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "limits", "is_in_time"),
+    [
+        ([b"ab"], Body(99, 10.0), True),
+        ([b"ab"] * 5, Body(99, 10.0), False),
+        ([b"ab"] * 5, Body(99, 10.0, lowest_bytes=2), True),
+        ([b"a"] * 5, Body(99, 10.0, lowest_bytes=2), False),
+    ],
+)
+def test_a_lowest_speed_is_for_each_so_many_bytes(chunks: list[bytes], limits: Body, is_in_time: bool) -> None:
+    """A chunk every 6 seconds."""
+
+    async def trickle() -> bytes:
+        loop, client = asyncio.get_running_loop(), Client(*chunks)
+        assert isinstance(loop, TurnedLoop)
+
+        async def receive() -> dict[str, Any]:
+            loop.turned_s += 6.0
+            await asyncio.sleep(0.001)  # for the timers that have become due
+            return await client.receive()
+
+        return await read(receive, limits)
+
+    with asyncio.Runner(loop_factory=TurnedLoop) as runner:
+        if is_in_time:
+            assert runner.run(trickle()) == b"".join(chunks)
+        else:
+            with pytest.raises(BodyTooSlow):
+                runner.run(trickle())
