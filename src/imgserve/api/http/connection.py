@@ -22,6 +22,12 @@ from imgserve.api.http.request_head import RequestRefused
 from imgserve.api.http.seats import Seat, Seats
 from imgserve.api.http.tls import Certificate
 
+# uvicorn promises nothing of these, so pyproject.toml pins it below the next minor version; look at each before that is
+# raised. Overridden, of Server: startup, capture_signals; of HttpToolsProtocol: connection_made, connection_lost,
+# data_received, on_message_begin, on_headers_complete, on_message_complete. Used: STATUS_LINE; servers, server_state,
+# lifespan.state; loop, transport, parser, pipeline, _unset_keepalive_if_required, and keep_alive, more_body,
+# response_started and response_complete of cycle.
+
 BACKLOG = 2048
 _STRICT_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in STRICT)
 _FULL = b'{"msg":"request invalid","code":301,"detail":"too many connections are open (try again later)"}'
