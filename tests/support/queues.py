@@ -23,10 +23,11 @@ from imgserve.jobs.model import (
 from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
 from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
-from imgserve.request.destination import Destination, DestinationKind
+from imgserve.request.destination import Destination
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.job import FixedOutput, OnFailure, Placeholder
 from imgserve.request.operations import Resize
+from imgserve.request.protocols import DestinationKind
 from imgserve.request.recipe import OutputOptions, Recipe
 from imgserve.request.source import Source
 

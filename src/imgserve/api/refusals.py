@@ -12,6 +12,7 @@ from typing import Any
 from imgserve.jobs.views import MAX_REFUSALS, Refusal, posted_place
 from imgserve.request.job import JobRequest
 from imgserve.request.principal import Principal
+from imgserve.request.protocols import WRITING
 from imgserve.telemetry import logs
 
 MOST_TEXT = 500
@@ -57,4 +58,4 @@ class Refusals:
 def _places(request: JobRequest) -> tuple[str, ...]:
     """As they were posted: no size is known that could fill their tags."""
     places = (output.destination for output in request.outputs)
-    return tuple(posted_place(place.shown, is_form=place.kind == "form") for place in places)
+    return tuple(posted_place(place.shown, is_page=WRITING[place.kind].is_page) for place in places)

@@ -151,7 +151,8 @@ class Attempts:
                 )
             del blob
         place, timeout_s = output.spec.destination, self._config.delivery_timeout_s
-        needs_repeat = output.placeholder == "unknown" and place.kind == "put" and not output.is_repeat
+        may_come_later = place.writing.is_repeatable and not place.writing.keeps_order
+        needs_repeat = output.placeholder == "unknown" and may_come_later and not output.is_repeat
         try:
             with self._under_way.to(place.peer):
                 delivery = await self._deliveries.write(output, "final", claim.token, ready, timeout_s)

@@ -194,7 +194,7 @@ class Deliveries:
             left_s = impatient_at - now
             if left_s <= 0.0:
                 left_s = ASK_AGAIN_S
-                if destination.kind != "form":
+                if destination.writing.is_repeatable:
                     self._break_off(intent)
             with waiting():
                 await self._queue.until_free(intent.key, left_s)

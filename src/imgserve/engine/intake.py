@@ -148,7 +148,7 @@ class Intake:
         check_shape(request)
         trial = tags.trial_of(request.source)
         places = [output.destination.fill(trial) for output in request.outputs]
-        peers = {place.peer for place in places if place.kind != "file"}
+        peers = {place.peer for place in places if place.host}
         async with self._sharing.turn(principal, request.source.peer, peers) as turn:
             self._resolver.check(request, places)
             fetch = self._transfers.open(request.source)
@@ -229,8 +229,8 @@ class Intake:
             return PlaceholderResult(output.id, "unknown")
         except (Overtaken, ClaimLost):
             return PlaceholderResult(output.id, "none")
-        is_file = output.spec.destination.kind == "file"
-        return PlaceholderResult(output.id, "written", Fingerprint(drawn.blob.size, drawn.digest) if is_file else None)
+        laid = Fingerprint(drawn.blob.size, drawn.digest) if output.spec.destination.writing.verifies else None
+        return PlaceholderResult(output.id, "written", laid)
 
 
 def _places(outputs: tuple[FixedOutput, ...]) -> str:

@@ -12,12 +12,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from imgserve.jobs.model import Debt, PlaceholderState, owes
-from imgserve.request.destination import Destination, DestinationKind, DestinationTemplate, FormSuccess
+from imgserve.request.destination import Destination, DestinationTemplate, FormSuccess
 from imgserve.request.imageinfo import Facts, Size, SourceFormat
 from imgserve.request.job import FixedOutput, JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.operations import Dpi, Gravity, Operation, Rasterize, Resize, Side
+from imgserve.request.protocols import DestinationKind, SchemeName
 from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Quality, Recipe
-from imgserve.request.source import Source, SourceScheme
+from imgserve.request.source import Source
 
 FORMAT = 1
 # Rows of earlier versions have no number; they are of format 1. A higher one than this version's is not read.
@@ -30,7 +31,7 @@ UNREADABLE = (msgspec.DecodeError, RecursionError)
 
 class _Source(msgspec.Struct, frozen=True):
     url: str
-    scheme: SourceScheme
+    scheme: SchemeName
     host: str
     port: int
     path: str

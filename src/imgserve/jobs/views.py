@@ -112,7 +112,7 @@ class RefusalPage(msgspec.Struct, frozen=True):
 HIDDEN_QUERY = "?..."
 
 
-def posted_place(text: str, *, is_form: bool = False) -> str:
+def posted_place(text: str, *, is_page: bool = False) -> str:
     """A source or destination as its caller wrote it, tags filled in, without its possible secrets.
 
     User name and password are left out, and a query is replaced by a mark. The file name of a form's
@@ -120,7 +120,7 @@ def posted_place(text: str, *, is_form: bool = False) -> str:
     """
     authority, rest = url.cut(text)
     scheme, _, host = authority.partition("://")
-    page, colon, name = rest.rpartition(":") if is_form else (rest, "", "")
+    page, colon, name = rest.rpartition(":") if is_page else (rest, "", "")
     place, question_mark, _ = page.partition("#")[0].partition("?")
     return f"{scheme}://{host.rpartition('@')[2]}{place}{HIDDEN_QUERY if question_mark else ''}{colon}{name}"
 

@@ -14,9 +14,9 @@ import msgspec
 
 from imgserve.request import tags, url
 from imgserve.request.faults import Fault, RequestInvalid
+from imgserve.request.protocols import WRITING, DestinationKind, Writing
 from imgserve.request.tags import TagValues
 
-DestinationKind = Literal["file", "ftp", "put", "form"]
 FormSuccess = Literal["any", "redirect"]
 
 
@@ -49,6 +49,10 @@ class Destination(msgspec.Struct, frozen=True):
         return f"Destination({self.kind} {self.host})"
 
     @property
+    def writing(self) -> Writing:
+        return WRITING[self.kind]
+
+    @property
     def peer(self) -> str:
         """The server that is written to: scheme, host and port; the same for all files."""
         return peer_of(self.key)
@@ -56,15 +60,13 @@ class Destination(msgspec.Struct, frozen=True):
     @property
     def user(self) -> str:
         """The user name that it is written with; empty for none, and for a file."""
-        return "" if self.kind == "file" else url.user_of(self.url)
+        return url.user_of(self.url)
 
     @property
     def extension(self) -> str:
         """The extension of the file to be written, without its dot; empty when there is none."""
-        if self.kind == "form":
-            return tags.split_name(self.name)[1]
-        segment = self.path.rpartition("/")[2]
-        return tags.split_name(segment if self.kind == "file" else url.with_dots(segment))[1]
+        name = self.name or self.path.rpartition("/")[2]
+        return tags.split_name(name if self.writing.is_name_decoded else url.with_dots(name))[1]
 
 
 def peer_of(key: str) -> str:
@@ -97,19 +99,19 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
     @property
     def can_delete(self) -> bool:
         """False for a form and for a presigned URL, which allows this one PUT and no DELETE."""
-        return self.kind != "form" and not (self.kind == "put" and url.has_signature(self.shown))
+        return WRITING[self.kind].can_delete and not url.has_signature(self.shown)
 
     @property
     def awaits_size(self) -> bool:
         """Whether policy cannot judge it before the result's size is known: a file's whole path decides."""
-        return self.kind == "file" and not tags.used_in(self.shown).isdisjoint(tags.SIZES)
+        return url.protocol_of(self.shown).is_local and not tags.used_in(self.shown).isdisjoint(tags.SIZES)
 
     def fill(self, values: TagValues) -> Destination:
         """The place for one result. Raises RequestInvalid when the filled text is no place to write to."""
         if tags.BEGIN not in self.shown:
             values = tags.EXAMPLE  # the place is the same for all of them, and known from the first check
         try:
-            return _fill_form(self, values) if self.kind == "form" else _fill_plain(self, values)
+            return _fill_form(self, values) if WRITING[self.kind].is_page else _fill_plain(self, values)
         except url.UrlInvalid as error:
             raise RequestInvalid(Fault("destination_invalid", note=str(error))) from None
 
@@ -127,13 +129,10 @@ def check_text(text: str) -> None:
 @lru_cache(maxsize=256)  # each check on a job's way in fills the same template
 def _fill_plain(template: DestinationTemplate, values: TagValues) -> Destination:
     authority, rest = url.cut(template.shown)
-    filled = _filled(rest, values, is_name=template.kind != "put")
+    filled = _filled(rest, values, is_name=url.protocol_of(authority).names_file)
     parsed = url.parse(authority + filled)
-    path = url.decode_path(parsed.path) if template.kind == "file" else parsed.path
-    if template.kind != "put" and path.endswith("/"):
-        raise url.UrlInvalid("expected a file name at the end, got a directory")
     return Destination(
-        template.kind, authority + filled, parsed.text, parsed.host, parsed.port, path, parsed.key,
+        template.kind, authority + filled, parsed.text, parsed.host, parsed.port, parsed.target, parsed.key,
         has_no_type=bool(template.has_no_type),
     )  # fmt: skip
 

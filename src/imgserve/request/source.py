@@ -1,13 +1,12 @@
 """Where a picture comes from: its URL in, a checked ``Source`` out. The APIs call; transfers build on the result."""
 
-from typing import Literal, cast
+from typing import cast
 
 import msgspec
 
 from imgserve.request import url
 from imgserve.request.faults import Code, Fault, RequestInvalid
-
-SourceScheme = Literal["http", "https", "ftp", "ftps", "ftpes", "file"]
+from imgserve.request.protocols import NOT_YET, SCHEMES, SchemeName
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -17,7 +16,7 @@ class Source(msgspec.Struct, frozen=True):
     """
 
     url: str
-    scheme: SourceScheme
+    scheme: SchemeName
     host: str
     port: int
     path: str
@@ -28,7 +27,7 @@ class Source(msgspec.Struct, frozen=True):
     @property
     def peer(self) -> str:
         """The server that has it: scheme, host and port; empty for a file."""
-        return "" if self.scheme == "file" else f"{self.scheme}://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}" if self.host else ""
 
 
 def parse_source(value: object) -> Source:
@@ -36,13 +35,9 @@ def parse_source(value: object) -> Source:
     text = spoken_url(value, invalid="source_invalid", unknown="source_scheme_unknown")
     try:
         parsed = url.parse(text)
-        is_file = parsed.scheme == "file"
-        path = url.decode_path(parsed.path) if is_file else parsed.path
-        if path.endswith("/") and (is_file or parsed.scheme in url.FTP_FAMILY):
-            raise url.UrlInvalid("expected a file, got a directory")  # noqa: TRY301 - one map for all of them
+        return Source(parsed.text, cast(SchemeName, parsed.scheme), parsed.host, parsed.port, parsed.target)
     except url.UrlInvalid as error:
         raise RequestInvalid(Fault("source_invalid", note=str(error))) from None
-    return Source(parsed.text, cast(SourceScheme, parsed.scheme), parsed.host, parsed.port, path)
 
 
 def source_key(source: Source) -> str:
@@ -65,9 +60,9 @@ def spoken_url(value: object, *, invalid: Code, unknown: Code) -> str:
     scheme = url.scheme_of(value)
     if scheme is None:
         raise RequestInvalid(Fault(invalid, note=f"expected a URL that begins with {_listed()}"))
-    if scheme in url.NOT_YET:
+    if scheme in NOT_YET:
         raise RequestInvalid(Fault(unknown, note=f"this version does not speak {scheme} yet; use {_listed()}"))
-    if scheme not in url.SPOKEN:
+    if scheme not in SCHEMES:
         raise RequestInvalid(Fault(unknown, note=f"the protocol is unknown; use {_listed()}"))
     if len(value) > url.MAX_LENGTH:
         raise RequestInvalid(Fault(invalid, note=f"expected a URL of at most {url.MAX_LENGTH} characters"))
@@ -75,4 +70,5 @@ def spoken_url(value: object, *, invalid: Code, unknown: Code) -> str:
 
 
 def _listed() -> str:
-    return "http://, https://, ftp://, ftps://, ftpes:// or file://"
+    *words, last = (f"{scheme}://" for scheme in SCHEMES)
+    return f"{', '.join(words)} or {last}"

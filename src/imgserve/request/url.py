@@ -12,14 +12,12 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 import pycurl
 
-SPOKEN = ("http", "https", "ftp", "ftps", "ftpes", "file")
-FTP_FAMILY = frozenset({"ftp", "ftps", "ftpes"})
-"""``ftps``: TLS from the first byte, port 990; ``ftpes``, and ``ftps`` on port 21: by AUTH TLS, port 21."""
+from imgserve.request.protocols import SCHEMES, Scheme, for_libcurl
+
 MAX_LENGTH = 8_192
 """Characters. A short request must not grow without bound when a long name fills many tags."""
 MAX_PATH_BYTES, MAX_NAME_BYTES = 4_095, 255
 """Linux's PATH_MAX without its final NUL, and NAME_MAX (limits.h)."""
-NOT_YET = frozenset({"sftp", "scp", "s3", "gs", "gcs", "az", "azure"})
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:\d+(?:[/?#]|$)")
@@ -28,7 +26,6 @@ _AUTHORITY = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?+"
     r"(?P<host>\[[^\]/?#]*\]|[^:/?#\[\]]*)(?::\d*)?(?=[/?#:]|$)"
 )
-_FTP_PORT = 21
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
 _NOT_IN_URLS = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
@@ -70,13 +67,23 @@ class Url(msgspec.Struct, frozen=True):
         return self.path.rpartition("/")[2]
 
     @property
+    def target(self) -> str:
+        """The path for the transfer: decoded on this machine. Raises UrlInvalid for one that cannot be a file's."""
+        protocol = SCHEMES[self.scheme]
+        path = decode_path(self.path) if protocol.is_local else self.path
+        if protocol.names_file and path.endswith("/"):
+            raise UrlInvalid("expected a file name at the end, got a directory")
+        return path
+
+    @property
     def key(self) -> str:
         """The place itself: equal for two spellings of one place. Without userinfo and signature parameters."""
-        if self.scheme == "file":
-            return "file://" + re.sub("/+", "/", _normal_path(self.path))
-        path = re.sub("%2[Ff]", "/", self.path) if self.scheme in FTP_FAMILY else self.path
+        protocol = SCHEMES[self.scheme]
+        if protocol.is_local:
+            return f"{self.scheme}://" + re.sub("/+", "/", _normal_path(self.path))
+        path = re.sub("%2[Ff]", "/", self.path) if protocol.is_path_decoded else self.path
         # AUTH TLS is asked for on the port of plain FTP: one server, one file, whether its line is encrypted or not.
-        scheme = "ftp" if self.scheme == "ftpes" else self.scheme
+        scheme = protocol.libcurl or self.scheme
         query = "&".join(pair for pair in self.query.split("&") if pair and not _is_signing(pair.partition("=")[0]))
         place = f"{scheme}://{self.host.removesuffix('.')}:{self.port}{_normal_path(path)}"
         return f"{place}?{query}" if query else place
@@ -85,9 +92,14 @@ class Url(msgspec.Struct, frozen=True):
 def scheme_of(text: str) -> str | None:
     """The scheme by the text alone, lower-case; None when there is none (``example.com:80/x`` has none)."""
     found = _SCHEME.match(text)
-    if found is None or (_HOST_AND_PORT.match(text) and found[1].lower() not in SPOKEN):
+    if found is None or (_HOST_AND_PORT.match(text) and found[1].lower() not in SCHEMES):
         return None
     return found[1].lower()
+
+
+def protocol_of(text: str) -> Scheme:
+    """The row of a URL whose scheme is known to be spoken."""
+    return SCHEMES[scheme_of(text) or ""]
 
 
 def cut(text: str) -> Cut:
@@ -100,23 +112,22 @@ def cut(text: str) -> Cut:
         raise UrlInvalid("expected scheme://host/path; special characters in user name or password are written %XX")
     if not found["host"].isascii():
         raise UrlInvalid("a host name in ASCII is expected; write an international one in its xn-- form")
-    if not found["host"] and scheme_of(text) != "file":
+    if not found["host"] and not _is_local(text):
         raise UrlInvalid("expected a host name after the scheme")
     return Cut(text[: found.end()], text[found.end() :])
 
 
 @lru_cache(maxsize=256)  # one job asks for its source's parts three times
 def parse(text: str) -> Url:
-    """The parts of one URL whose scheme is among ``SPOKEN``. Raises UrlInvalid."""
+    """The parts of one URL whose scheme is among ``SCHEMES``. Raises UrlInvalid."""
     _refuse_odd_characters(text)
     authority, rest = cut(text)
-    scheme = scheme_of(text)
-    if (scheme == "file" or scheme in FTP_FAMILY) and re.search("[?#]", rest):
-        raise UrlInvalid(f"{scheme} knows no query or fragment: write ? as %3F and # as %23")
-    plain = _ascii(authority) + _ascii(rest.partition("#")[0])
-    url = _parts(plain, pycurl.U_PATH_AS_IS if scheme == "file" else 0)
-    if url.scheme in FTP_FAMILY:
-        _check_ftp(url.path)
+    protocol = protocol_of(text)
+    if protocol.names_file and re.search("[?#]", rest):
+        raise UrlInvalid(f"{scheme_of(text)} knows no query or fragment: write ? as %3F and # as %23")
+    url = _parts(_ascii(authority) + _ascii(rest.partition("#")[0]), protocol)
+    if protocol.is_path_decoded:
+        _check_decoded(url.path)
     return url
 
 
@@ -126,7 +137,7 @@ def user_of(text: str) -> str:
         return ""
     info, at, _ = cut(text).authority.partition("://")[2].rpartition("@")
     user = unquote_to_bytes(info.partition(":")[0]).decode(errors="replace") if at else ""
-    return "" if user.lower() == "anonymous" and scheme_of(text) in FTP_FAMILY else user
+    return "" if user.lower() == protocol_of(text).anonymous else user
 
 
 def has_signature(text: str) -> bool:
@@ -172,18 +183,22 @@ def decode_path(path: str) -> str:
     return decoded
 
 
-def _parts(plain: str, flags: int) -> Url:
+def _is_local(text: str) -> bool:
+    scheme = scheme_of(text)
+    return scheme in SCHEMES and SCHEMES[scheme].is_local
+
+
+def _parts(plain: str, protocol: Scheme) -> Url:
     try:
-        # libcurl has no word for FTP with AUTH TLS: its URL is FTP's.
-        is_explicit = scheme_of(plain) == "ftpes"
-        parsed = pycurl.CurlUrl("ftp" + plain[len("ftpes") :] if is_explicit else plain, flags)
-        scheme = "ftpes" if is_explicit else str(parsed.scheme)
-        port = 0 if scheme == "file" else int(parsed.getpart(pycurl.UPART_PORT, pycurl.U_DEFAULT_PORT))
-        if scheme == "ftps" and port == _FTP_PORT:
-            scheme, plain = "ftpes", "ftpes" + plain[len("ftps") :]
-        return Url(plain, scheme, (parsed.host or "").lower(), port, parsed.path or "/", parsed.query or "")
+        parsed = pycurl.CurlUrl(for_libcurl(plain), pycurl.U_PATH_AS_IS if protocol.is_local else 0)
+        scheme, colon, rest = plain.partition(":")
+        port = int(parsed.getpart(pycurl.UPART_PORT, 0) or protocol.port or 0)
+        if protocol.explicit and port == SCHEMES[protocol.explicit].port:
+            scheme = protocol.explicit
+            plain = f"{scheme}{colon}{rest}"
+        return Url(plain, scheme.lower(), (parsed.host or "").lower(), port, parsed.path or "/", parsed.query or "")
     except pycurl.error as error:
-        if scheme_of(plain) == "file":
+        if protocol.is_local:
             raise UrlInvalid("a file's URL has three slashes and the whole path: file:///directory/name") from None
         raise UrlInvalid(f"not a URL: {str(error.args[1]).lower()}") from None
     except ValueError:
@@ -204,7 +219,7 @@ def _refuse_odd_characters(text: str) -> None:
         raise UrlInvalid("control characters are not allowed in user name, password or host")
 
 
-def _check_ftp(path: str) -> None:
+def _check_decoded(path: str) -> None:
     if ";type=" in path.lower():
         raise UrlInvalid("leave ;type= out: pictures always travel as binary files")
     if _ENCODED_CONTROL.search(path):

@@ -6,6 +6,7 @@ Called by intake, the runner and the GET road; ``build`` builds one for the whol
 
 import asyncio
 from collections.abc import Iterator
+from typing import Protocol
 
 import msgspec
 
@@ -13,23 +14,35 @@ from imgserve.blob import Blob
 from imgserve.limiter import Limiter
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
+from imgserve.request.protocols import SCHEMES, DestinationKind, SourceKind
 from imgserve.request.source import Source, source_key
-from imgserve.request.url import FTP_FAMILY
-from imgserve.telemetry.states import LOOK_EVERY_S, State
+from imgserve.telemetry.states import State
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.handle import parse_referer
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
-from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused
+from imgserve.transfer.faults import DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import Guard, parse_network, parse_ports
-from imgserve.transfer.protocols import file, ftp, http, upload
+from imgserve.transfer.protocols.file import Files
 from imgserve.transfer.protocols.form import ReadPage, no_reader
-from imgserve.transfer.protocols.ftp_servers import Servers
-from imgserve.transfer.protocols.roots import Place, Roots
+from imgserve.transfer.protocols.ftp import Ftp
+from imgserve.transfer.protocols.http import Http
+from imgserve.transfer.protocols.roots import Roots
+from imgserve.transfer.protocols.upload import Forms
 from imgserve.transfer.write import Delivery, Write
 
 __all__ = ["Delivery", "Fetch", "Transfers", "Write"]
+
+
+class Reader(Protocol):
+    async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None: ...
+
+
+class Writer(Protocol):
+    async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery: ...
+
+    async def delete(self, destination: Destination, write: Write) -> None: ...
 
 
 class Transfers:
@@ -40,9 +53,8 @@ class Transfers:
 
     def __init__(self, config: Config, limits: Limits, read_page: ReadPage = no_reader) -> None:
         """Raises ValueError or OSError for what ``config.problems`` would have named."""
-        self._config = config
+        self._source_timeout_s = config.source_timeout_s
         self._limit_bytes = limits.source_bytes
-        self._read_page = read_page
         self.proxy = parse_proxy(config.proxy) if config.proxy else None
         self._guard = Guard(
             tuple(parse_network(text) for text in config.allow_networks),
@@ -51,99 +63,68 @@ class Transfers:
         )
         referers = tuple(parse_referer(text) for text in config.referers)
         self._client = Client(self._guard, config, self.proxy, referers)
-        self._ftp_servers = Servers()
-        self._threads = file.Threads()
-        self._read_roots = Roots(config.read_roots)
-        self._write_roots = Roots(config.write_roots)
+        http, ftp = Http(self._client), Ftp(self._client)
+        self._files = Files(Roots(config.read_roots), Roots(config.write_roots))
+        self._readers: dict[SourceKind, Reader] = {"file": self._files, "ftp": ftp, "http": http}
+        self._writers: dict[DestinationKind, Writer] = {
+            "file": self._files,
+            "ftp": ftp,
+            "put": http,
+            "form": Forms(self._client, read_page),
+        }
         self.budget = Limiter(config.memory_bytes)
         self._fetches: set[Fetch] = set()
 
     def check_source(self, source: Source) -> None:
         """Judge the text alone: port, literal address, root. Raises SourceRefused."""
-        if source.scheme == "file":
-            self._source_place(source)
-            return
-        refusal = self._guard.text_refusal(source.host, source.port)
-        if refusal is not None:
+        if not source.host:
+            self._files.source_place(source)
+        elif refusal := self._guard.text_refusal(source.host, source.port):
             raise SourceRefused(refusal.detail, refusal.hint)
 
     def check_destination(self, destination: Destination) -> None:
         """Judge the text alone: port, literal address, root. Raises DestinationRefused."""
-        if destination.kind == "file":
-            self._destination_place(destination)
-            return
-        refusal = self._guard.text_refusal(destination.host, destination.port)
-        if refusal is not None:
+        if not destination.host:
+            self._files.destination_place(destination)
+        elif refusal := self._guard.text_refusal(destination.host, destination.port):
             raise DestinationRefused(refusal.detail, refusal.hint)
 
     async def is_same_place(self, source: Source, destination: Destination) -> bool:
         """Whether a delivery would overwrite the source. Raises SourceRefused, DestinationRefused."""
-        if destination.kind == "form":
-            return False
-        if source.scheme == "file" or destination.kind == "file":
-            if source.scheme != "file" or destination.kind != "file":
-                return False
-            one, other = self._source_place(source), self._destination_place(destination)
-            return await file.is_same_file(self._threads, one, other)
-        return source_key(source) == destination.key
+        if source.host or destination.host:
+            return destination.writing.is_repeatable and source_key(source) == destination.key
+        return await self._files.is_same_file(source, destination)
 
     async def resolved(self, destination: Destination) -> Destination:
         """The destination under the key by which others are compared with it. Raises DestinationRefused."""
-        if destination.kind != "file":
+        if destination.host:
             return destination
-        key = await file.real_key(self._threads, self._destination_place(destination))
-        return msgspec.structs.replace(destination, key=key)
+        return msgspec.structs.replace(destination, key=await self._files.real_key(destination))
 
     def open(self, source: Source) -> Fetch:
         """Start a download. Raises SourceRefused; all other faults come from the Fetch."""
+        if not source.host:
+            self._files.source_place(source)
+        reader = self._readers[SCHEMES[source.scheme].source]
         fetch = Fetch(self.budget, self._limit_bytes)
-        timeout_s = self._config.source_timeout_s
-        if source.scheme == "file":
-            place = self._source_place(source)
-            fetch.start(lambda into: file.fetch(self._threads, place, into, timeout_s))
-        elif source.scheme in FTP_FAMILY:
-            fetch.start(lambda into: ftp.fetch(self._client, self._ftp_servers, source.url, into, timeout_s))
-        else:
-            fetch.start(lambda into: http.fetch(self._client, source.url, into, timeout_s))
+        fetch.start(lambda into: reader.fetch(source, into, self._source_timeout_s))
         self._fetches.add(fetch)
         fetch.on_end(self._fetches.discard)
         return fetch
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """Write ``blob`` to its place. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
-        match destination.kind:
-            case "file":
-                return await file.deliver(self._threads, self._destination_place(destination), blob, write)
-            case "ftp":
-                return await ftp.deliver(self._client, self._ftp_servers, destination.url, blob, write)
-            case "put":
-                return await http.put(self._client, destination, blob, write)
-            case "form":
-                return await upload.post(self._client, self._read_page, destination, blob, write)
+        return await self._writers[destination.kind].deliver(destination, blob, write)
 
     async def delete(self, destination: Destination, write: Write) -> None:
         """Remove what is there, if anything. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
-        match destination.kind:
-            case "file":
-                await file.delete(self._threads, self._destination_place(destination), write)
-            case "ftp":
-                await ftp.delete(self._client, self._ftp_servers, destination.url, write)
-            case "put":
-                await http.delete(self._client, destination.url, write.timeout_s)
-            case "form":
-                raise DeliveryFailed("An upload form cannot delete what it took", "use another on_failure")
+        await self._writers[destination.kind].delete(destination, write)
 
     def states(self) -> Iterator[State]:
-        troubles = dict.fromkeys(self._read_roots.troubles + self._write_roots.troubles)
-        if troubles:
-            yield State("root_unavailable", "; ".join(troubles))
+        return self._files.states()
 
     async def watch_roots(self) -> None:
-        """Keep ``states`` up to date while no job comes by. Nothing wakes a server whose directory is unmounted."""
-        while self._read_roots or self._write_roots:
-            for roots in (self._read_roots, self._write_roots):
-                await self._threads.run(roots.look)
-            await asyncio.sleep(LOOK_EVERY_S)
+        await self._files.watch_roots()
 
     @property
     def under_way(self) -> tuple[int, int]:
@@ -163,18 +144,4 @@ class Transfers:
         """End running downloads, close connections."""
         await self.break_off()
         await self._client.aclose()
-        await self._threads.aclose()
-
-    def _source_place(self, source: Source) -> Place:
-        place = self._read_roots.place(source.path)
-        if place is None:
-            reason = "The source file is beneath no --read-root" if self._read_roots else "file: sources are off"
-            raise SourceRefused(reason, "--read-root DIR opens a directory")
-        return place
-
-    def _destination_place(self, destination: Destination) -> Place:
-        place = self._write_roots.place(destination.path)
-        if place is None:
-            reason = "The file is beneath no --write-root" if self._write_roots else "file: destinations are off"
-            raise DestinationRefused(reason, "--write-root DIR opens a directory")
-        return place
+        await self._files.aclose()

@@ -63,7 +63,7 @@ def _add_output(db: apsw.Connection, number: int, caller: str, output: FixedOutp
     state: PlaceholderState = "none" if output.placeholder.style == "none" else "pending"
     db.execute(
         "INSERT INTO output (job, spec, destination, is_form, placeholder, user) VALUES (?, ?, ?, ?, ?, ?)",
-        (number, encode_output(output), place.key, place.kind == "form", state, place.user),
+        (number, encode_output(output), place.key, not place.writing.is_repeatable, state, place.user),
     )
     return Output(db.last_insert_rowid(), number, caller, output, state)
 

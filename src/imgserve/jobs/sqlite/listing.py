@@ -205,7 +205,7 @@ def _is_shown(spec: Any, piece: Any) -> bool:
         place = decode_output(spec).destination
     except UNREADABLE:
         return False
-    return piece in posted_place(place.shown, is_form=place.kind == "form")
+    return piece in posted_place(place.shown, is_page=place.writing.is_page)
 
 
 def _output(destination: str, status: Any, placeholder: Any, debt: Any, spec: bytes) -> OutputView:
@@ -213,6 +213,6 @@ def _output(destination: str, status: Any, placeholder: Any, debt: Any, spec: by
         fixed = decode_output(spec)
     except UNREADABLE:
         return OutputView(shown_place(destination), status, placeholder, debt)
-    place = posted_place(fixed.destination.shown, is_form=fixed.destination.kind == "form")
+    place = posted_place(fixed.destination.shown, is_page=fixed.destination.writing.is_page)
     size, chosen = fixed.size, fixed.recipe.output.format
     return OutputView(place, status, placeholder, debt, size.width_px, size.height_px, chosen)

@@ -23,11 +23,8 @@ def parse_destination(
     """A template that ``values`` make a place of: those known before the source is read. Raises RequestInvalid."""
     text = spoken_url(value, invalid="destination_invalid", unknown="destination_scheme_unknown")
     found = Findings()
-    scheme = url.scheme_of(text)
-    if scheme in ("http", "https"):
-        template = found.attempt((), _http_template, text, args)
-    else:
-        template = DestinationTemplate("file" if scheme == "file" else "ftp", text)
+    kind = url.protocol_of(text).destination
+    template = DestinationTemplate(kind, text) if kind else found.attempt((), _http_template, text, args)
     found.attempt((), check_text, text)
     if template is not None:
         found.attempt((), template.fill, values)

@@ -14,7 +14,7 @@ import pycurl
 from imgserve import descriptors
 from imgserve.descriptors import OutOfDescriptors
 from imgserve.limiter import Key, Limiter
-from imgserve.request.url import FTP_FAMILY
+from imgserve.request.protocols import for_libcurl
 from imgserve.transfer.client import location
 from imgserve.transfer.client.authorities import Authorities
 from imgserve.transfer.client.breakage import broken_by, late
@@ -98,7 +98,7 @@ class Client:
         refusal = self._guard.blind_refusal(place.host, place.port)
         if refusal is not None:
             raise Broken(refusal.detail, refusal.hint, is_refused=True)
-        per_host = self._config.max_per_host_ftp if place.scheme in FTP_FAMILY else self._config.max_per_host
+        per_host = self._config.max_per_host_ftp if call.method in FTP_METHODS else self._config.max_per_host
         loop = asyncio.get_running_loop()
         deadline = loop.time() + call.timeout_s
         host = Key(str(place), per_host)
@@ -172,7 +172,7 @@ class Client:
         session = self._ftp.take(call.url, is_fresh=call.is_fresh)
         exchange = Exchange(session.curl, call, self._guard, timeout_s)
         exchange.patience_s = patience_s if session.is_used else None
-        url = location.with_empty_segments(location.for_libcurl(call.url), session.other_spelling())
+        url = location.with_empty_segments(for_libcurl(call.url), session.other_spelling())
         self._set_up(session.curl, call, url, place, timeout_s)
         done = self._ftp.run(session.curl.perform)
         try:
@@ -209,7 +209,7 @@ class Client:
 
     def _set_up(self, curl: pycurl.Curl, call: Call, url: str, place: location.Origin, timeout_s: float) -> None:
         configure(curl, call, url, timeout_s, self._config, self._authorities.path)
-        route(curl, place, self._proxy, self._authorities.path)
+        route(curl, call, place, self._proxy, self._authorities.path)
 
 
 def _mark_as_seen(ended: asyncio.Future[None]) -> None:

@@ -8,7 +8,7 @@ import re
 import msgspec
 import pycurl
 
-from imgserve.request.url import FTP_FAMILY
+from imgserve.request.protocols import SCHEMES
 from imgserve.telemetry import tracing
 from imgserve.transfer.client.call import FTP_METHODS, Call
 from imgserve.transfer.client.location import Origin
@@ -62,10 +62,11 @@ def configure(curl: pycurl.Curl, call: Call, url: str, timeout_s: float, config:
         setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST)
 
 
-def route(curl: pycurl.Curl, place: Origin, proxy: Proxy | None, ca_path: str) -> None:
-    for option, value in setopts(proxy, ca_path, is_ftp=place.scheme in FTP_FAMILY):
+def route(curl: pycurl.Curl, call: Call, place: Origin, proxy: Proxy | None, ca_path: str) -> None:
+    is_ftp = call.method in FTP_METHODS
+    for option, value in setopts(proxy, ca_path, is_ftp=is_ftp):
         curl.setopt(option, value)
-    if place.scheme in ("ftps", "ftpes"):
+    if is_ftp and SCHEMES[place.scheme].has_tls:
         curl.setopt(pycurl.USE_SSL, pycurl.USESSL_ALL)  # for the data connection too, or not at all
         curl.setopt(pycurl.FTPSSLAUTH, pycurl.FTPAUTH_TLS)
 

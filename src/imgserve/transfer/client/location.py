@@ -10,6 +10,8 @@ from functools import lru_cache
 import msgspec
 import pycurl
 
+from imgserve.request.protocols import SCHEMES, for_libcurl
+
 _AROUND = "".join(map(chr, range(0x21)))
 _DROPPED = re.compile("[\t\n\r]")
 # A scheme that is not http or https keeps its own rules, and is not followed.
@@ -25,15 +27,6 @@ class Origin(msgspec.Struct, frozen=True):
         return f"{self.host}:{self.port}"
 
 
-def is_explicit(url: str) -> bool:
-    """Whether TLS is asked for by AUTH TLS, which libcurl has no scheme for."""
-    return url[:6].lower() == "ftpes:"
-
-
-def for_libcurl(url: str) -> str:
-    return "ftp" + url[len("ftpes") :] if is_explicit(url) else url
-
-
 def _parsed(url: str) -> pycurl.CurlUrl:
     try:
         return pycurl.CurlUrl(for_libcurl(url).encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
@@ -46,7 +39,8 @@ def origin(url: str) -> Origin:
     """Scheme, host and real port. Raises ValueError."""
     parts = _parsed(url)
     port = parts.getpart(pycurl.UPART_PORT, pycurl.U_DEFAULT_PORT)
-    scheme = "ftpes" if is_explicit(url) else parts.scheme
+    word = url.partition(":")[0].lower()
+    scheme = word if word in SCHEMES else str(parts.scheme)
     return Origin(scheme=scheme, host=(parts.host or "").lower(), port=int(port or 0))
 
 
@@ -122,7 +116,18 @@ def _as_browsers_read(reference: str, base_scheme: str) -> str:
 
 def is_downgrade(before: str, after: str) -> bool:
     """Whether going from one URL to the other gives up TLS. Raises ValueError."""
-    return origin(before).scheme == "https" and origin(after).scheme != "https"
+    return _has_tls(before) and not _has_tls(after)
+
+
+def is_web(url: str) -> bool:
+    """Whether it is a page's or a file's of a web server. Raises ValueError."""
+    scheme = SCHEMES.get(origin(url).scheme)
+    return scheme is not None and scheme.source == "http"
+
+
+def _has_tls(url: str) -> bool:
+    scheme = SCHEMES.get(origin(url).scheme)
+    return scheme is not None and scheme.has_tls
 
 
 def redirected(url: str, reference: str) -> str:
@@ -131,7 +136,7 @@ def redirected(url: str, reference: str) -> str:
     Raises ValueError, which names a place that is not followed.
     """
     target = resolve(url, reference)
-    if origin(target).scheme not in ("http", "https"):
+    if not is_web(target):
         raise ValueError("a scheme that is not followed")
     if is_downgrade(url, target):
         raise ValueError("a scheme without TLS from https, which is not followed")

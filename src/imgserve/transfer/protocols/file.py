@@ -9,18 +9,28 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from imgserve import descriptors
 from imgserve.blob import Blob
 from imgserve.descriptors import NONE_LEFT, OutOfDescriptors
-from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceTooLarge, SourceUnavailable
+from imgserve.request.destination import Destination
+from imgserve.request.source import Source
+from imgserve.telemetry.states import LOOK_EVERY_S, State
+from imgserve.transfer.faults import (
+    DeliveryFailed,
+    DeliveryUnknown,
+    DestinationRefused,
+    SourceRefused,
+    SourceTooLarge,
+    SourceUnavailable,
+)
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.protocols.beneath import open_beneath
 from imgserve.transfer.protocols.file_write import Gate, check_ours, store
-from imgserve.transfer.protocols.roots import DIRECTORY, Place
+from imgserve.transfer.protocols.roots import DIRECTORY, Place, Roots
 from imgserve.transfer.write import Delivery, Write
 
 T = TypeVar("T")
@@ -66,64 +76,108 @@ class Threads:
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
 
 
-async def fetch(threads: Threads, place: Place, into: Fetch, timeout_s: float) -> None:
-    """Copy a regular file into ``into``. Raises SourceUnavailable, SourceTooLarge."""
-    gate = Gate()
-    try:
-        async with asyncio.timeout(timeout_s):
-            size = await threads.run(lambda: _size(place))
-        await into.reserve(size)
-        async with asyncio.timeout(timeout_s):
-            await threads.run(lambda: _copy_in(place, into, gate))
-    except TimeoutError:
-        raise SourceUnavailable("The source file could not be read in time", is_retryable=True) from None
-    finally:
-        gate.give_up()
+class Files:
+    """The files of this machine: sources beneath the read roots, destinations beneath the write roots."""
 
+    def __init__(self, read_roots: Roots, write_roots: Roots) -> None:
+        self._read_roots = read_roots
+        self._write_roots = write_roots
+        self._threads = Threads()
 
-async def deliver(threads: Threads, place: Place, blob: Blob, write: Write) -> Delivery:
-    """Write, sync, rename, sync. Raises DeliveryFailed, DeliveryUnknown."""
-    gate = Gate()
-    try:
-        async with asyncio.timeout(write.timeout_s):
-            await threads.run(lambda: store(place, blob, write, gate))
-    except TimeoutError:
-        sentence = "The destination's file system did not finish in time"
-        if gate.give_up():
-            raise DeliveryFailed(sentence, is_retryable=True) from None
-        raise DeliveryUnknown(sentence) from None
-    except OSError as error:
-        raise _write_fault(error) from None
-    finally:
-        gate.give_up()
-    return Delivery(is_verified=True)
+    def source_place(self, source: Source) -> Place:
+        """Judge the path by its text. Raises SourceRefused."""
+        if not self._read_roots:
+            raise SourceRefused("file: sources are off", "--read-root DIR opens a directory")
+        place = self._read_roots.place(source.path)
+        if place is None:
+            raise SourceRefused("The source file is beneath no --read-root", "--read-root DIR opens a directory")
+        return place
 
+    def destination_place(self, destination: Destination) -> Place:
+        """Judge the path by its text. Raises DestinationRefused."""
+        if not self._write_roots:
+            raise DestinationRefused("file: destinations are off", "--write-root DIR opens a directory")
+        place = self._write_roots.place(destination.path)
+        if place is None:
+            raise DestinationRefused("The file is beneath no --write-root", "--write-root DIR opens a directory")
+        return place
 
-async def delete(threads: Threads, place: Place, write: Write) -> None:
-    """Unlink; a missing file counts as deleted. Raises DeliveryFailed, NotOurs."""
-    try:
-        async with asyncio.timeout(write.timeout_s):
-            await threads.run(lambda: _unlink(place, write))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except TimeoutError:
-        raise DeliveryFailed("The destination's file system did not finish in time", is_retryable=True) from None
-    except OSError as error:
-        raise _write_fault(error) from None
+    async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
+        """Copy a regular file into ``into``. Raises SourceRefused, SourceUnavailable, SourceTooLarge."""
+        place = self.source_place(source)
+        gate = Gate()
+        try:
+            async with asyncio.timeout(timeout_s):
+                size = await self._threads.run(lambda: _size(place))
+            await into.reserve(size)
+            async with asyncio.timeout(timeout_s):
+                await self._threads.run(lambda: _copy_in(place, into, gate))
+        except TimeoutError:
+            raise SourceUnavailable("The source file could not be read in time", is_retryable=True) from None
+        finally:
+            gate.give_up()
 
+    async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
+        """Write, sync, rename, sync. Raises DestinationRefused, DeliveryFailed, DeliveryUnknown."""
+        place = self.destination_place(destination)
+        gate = Gate()
+        try:
+            async with asyncio.timeout(write.timeout_s):
+                await self._threads.run(lambda: store(place, blob, write, gate))
+        except TimeoutError:
+            sentence = "The destination's file system did not finish in time"
+            if gate.give_up():
+                raise DeliveryFailed(sentence, is_retryable=True) from None
+            raise DeliveryUnknown(sentence) from None
+        except OSError as error:
+            raise _write_fault(error) from None
+        finally:
+            gate.give_up()
+        return Delivery(is_verified=True)
 
-async def real_key(threads: Threads, place: Place) -> str:
-    """The identity of this place: the real path of its directory, and its name. Raises DeliveryFailed."""
-    directory, name = os.path.split(place.path)
-    return f"file://{await _looked(threads, lambda: os.path.realpath(directory))}/{name}"
+    async def delete(self, destination: Destination, write: Write) -> None:
+        """Unlink; a missing file counts as deleted. Raises DestinationRefused, DeliveryFailed, NotOurs."""
+        place = self.destination_place(destination)
+        try:
+            async with asyncio.timeout(write.timeout_s):
+                await self._threads.run(lambda: _unlink(place, write))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except TimeoutError:
+            raise DeliveryFailed("The destination's file system did not finish in time", is_retryable=True) from None
+        except OSError as error:
+            raise _write_fault(error) from None
 
+    async def real_key(self, destination: Destination) -> str:
+        """The identity of this place: the real path of its directory, and its name.
 
-async def is_same_file(threads: Threads, one: Place, other: Place) -> bool:
-    """The same path, or the same device and inode. Raises DeliveryFailed."""
-    if one.path == other.path:
-        return True
-    identities = await _looked(threads, lambda: (_identity(one), _identity(other)))
-    return identities[0] is not None and identities[0] == identities[1]
+        Raises DestinationRefused, DeliveryFailed.
+        """
+        directory, name = os.path.split(self.destination_place(destination).path)
+        return f"file://{await _looked(self._threads, lambda: os.path.realpath(directory))}/{name}"
+
+    async def is_same_file(self, source: Source, destination: Destination) -> bool:
+        """The same path, or the same device and inode. Raises DeliveryFailed, SourceRefused, DestinationRefused."""
+        one, other = self.source_place(source), self.destination_place(destination)
+        if one.path == other.path:
+            return True
+        identities = await _looked(self._threads, lambda: (_identity(one), _identity(other)))
+        return identities[0] is not None and identities[0] == identities[1]
+
+    def states(self) -> Iterator[State]:
+        troubles = dict.fromkeys(self._read_roots.troubles + self._write_roots.troubles)
+        if troubles:
+            yield State("root_unavailable", "; ".join(troubles))
+
+    async def watch_roots(self) -> None:
+        """Keep ``states`` up to date while no job comes by. Nothing wakes a server whose directory is unmounted."""
+        while self._read_roots or self._write_roots:
+            for roots in (self._read_roots, self._write_roots):
+                await self._threads.run(roots.look)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def aclose(self) -> None:
+        await self._threads.aclose()
 
 
 async def _looked(threads: Threads, look: Callable[[], T]) -> T:

@@ -89,8 +89,7 @@ def _target(page_url: str, page: Page, form: Form) -> str:
     try:
         base = location.resolve(page_url, base) if base else page_url
         target = location.resolve(base, action) if action else location.resolve(page_url, "")
-        is_allowed = location.origin(target).scheme in ("http", "https")
-        is_allowed = is_allowed and not location.is_downgrade(page_url, target)
+        is_allowed = location.is_web(target) and not location.is_downgrade(page_url, target)
     except ValueError:
         what = "The action of the upload form is no URL that can be used"
         raise DeliveryFailed(what, "point the destination at a page whose form works without scripts") from None

@@ -12,6 +12,8 @@ from contextlib import suppress
 import msgspec
 
 from imgserve.blob import Blob
+from imgserve.request.destination import Destination
+from imgserve.request.source import Source
 from imgserve.transfer.client import location
 from imgserve.transfer.client.call import Answer, Call
 from imgserve.transfer.client.curl import Client
@@ -27,57 +29,64 @@ from imgserve.transfer.write import Delivery, Write
 _CLEANING_TIMEOUT_S = 5.0
 
 
-async def fetch(client: Client, servers: Servers, url: str, into: Fetch, timeout_s: float) -> None:
-    """RETR into ``into``. Raises SourceUnavailable, SourceTooLarge, SourceRefused."""
-    call = Call(method="RETR", url=url, timeout_s=timeout_s, fetch=into)
-    try:
-        await _entered(client, servers.of(url), call)
-    except Broken as broken:
-        raise source_fault(broken) from None
+class Ftp:
+    """Remembers for a day what each server can do (``ftp_servers``)."""
 
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._servers = Servers()
 
-async def deliver(client: Client, servers: Servers, url: str, blob: Blob, write: Write) -> Delivery:
-    """Store and rename. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
-    deadline = asyncio.get_running_loop().time() + write.timeout_s
-    target, server = Target.of(url, write), servers.of(url)
-    naming: Naming | None = server.naming
-    refusals: list[Broken] = []
-    while naming is not None:
+    async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
+        """RETR into ``into``. Raises SourceUnavailable, SourceTooLarge, SourceRefused."""
+        call = Call(method="RETR", url=source.url, timeout_s=timeout_s, fetch=into)
         try:
-            answer = await _stored(client, server, target, naming, blob, deadline, is_first=not refusals)
+            await _entered(self._client, self._servers.of(source.url), call)
         except Broken as broken:
-            refusals.append(broken)
-            naming = ftp_ways.after(naming, broken)
-        else:
-            if naming == "final" or not await _is_unrenamed(client, server, target, naming, answer, blob, deadline):
-                server.naming = naming
-                return _verified(server, answer, blob, target)
-            refusals.append(ftp_ways.unrenamed(str(location.origin(url))))
-            naming = "final"
-    if any(map(_has_begun, refusals)):
-        with suppress(Broken):
-            removal = (b"TYPE I", *target.removal("visible", is_own=True))
-            await _command(client, server, target, removal, min(_CLEANING_TIMEOUT_S, time_left(deadline)))
-    raise delivery_fault(ftp_ways.both(refusals[0], refusals[-1]))
+            raise source_fault(broken) from None
 
+    async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
+        """Store and rename. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+        deadline = asyncio.get_running_loop().time() + write.timeout_s
+        client, url = self._client, destination.url
+        target, server = Target.of(url, write), self._servers.of(url)
+        naming: Naming | None = server.naming
+        refusals: list[Broken] = []
+        while naming is not None:
+            try:
+                answer = await _stored(client, server, target, naming, blob, deadline, is_first=not refusals)
+            except Broken as broken:
+                refusals.append(broken)
+                naming = ftp_ways.after(naming, broken)
+            else:
+                if naming == "final" or not await _is_unrenamed(client, server, target, naming, answer, blob, deadline):
+                    server.naming = naming
+                    return _verified(server, answer, blob, target)
+                refusals.append(ftp_ways.unrenamed(str(location.origin(url))))
+                naming = "final"
+        if any(map(_has_begun, refusals)):
+            with suppress(Broken):
+                removal = (b"TYPE I", *target.removal("visible", is_own=True))
+                await _command(client, server, target, removal, min(_CLEANING_TIMEOUT_S, time_left(deadline)))
+        raise delivery_fault(ftp_ways.both(refusals[0], refusals[-1]))
 
-async def delete(client: Client, servers: Servers, url: str, write: Write) -> None:
-    """DELE; a missing file counts as deleted. Raises DeliveryFailed, DestinationRefused."""
-    target = Target.of(url, write)
-    removal = target.removal("visible", is_own=True)
-    commands = (b"TYPE I", *removal, b"*DELE " + target.name, b"*SIZE " + target.name)
-    try:
-        answer = await _command(client, servers.of(url), target, commands, write.timeout_s)
-    except Broken as broken:
-        if broken.reply == 550:
-            return
-        raise delivery_fault(broken) from None
-    deleted, size = answer.replies[-2:]
-    # A 550 says "no such file" as well as "not allowed": only a file that still has a size is still there.
-    if not deleted.startswith("2") and size.startswith("213"):
-        raise DeliveryFailed(f"{location.origin(url)} answered {deleted[:3]} to the deletion")
-    if deleted.startswith("4"):
-        raise DeliveryFailed(f"{location.origin(url)} answered {deleted[:3]} to the deletion", is_retryable=True)
+    async def delete(self, destination: Destination, write: Write) -> None:
+        """DELE; a missing file counts as deleted. Raises DeliveryFailed, DestinationRefused."""
+        url = destination.url
+        target = Target.of(url, write)
+        removal = target.removal("visible", is_own=True)
+        commands = (b"TYPE I", *removal, b"*DELE " + target.name, b"*SIZE " + target.name)
+        try:
+            answer = await _command(self._client, self._servers.of(url), target, commands, write.timeout_s)
+        except Broken as broken:
+            if broken.reply == 550:
+                return
+            raise delivery_fault(broken) from None
+        deleted, size = answer.replies[-2:]
+        # A 550 says "no such file" as well as "not allowed": only a file that still has a size is still there.
+        if not deleted.startswith("2") and size.startswith("213"):
+            raise DeliveryFailed(f"{location.origin(url)} answered {deleted[:3]} to the deletion")
+        if deleted.startswith("4"):
+            raise DeliveryFailed(f"{location.origin(url)} answered {deleted[:3]} to the deletion", is_retryable=True)
 
 
 async def _stored(

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from imgserve.blob import Blob
 from imgserve.request.destination import Destination
+from imgserve.request.source import Source
 from imgserve.telemetry import logs
 from imgserve.transfer.client import follow, location, statuses
 from imgserve.transfer.client.call import Answer, Call
@@ -36,48 +37,57 @@ def is_good(status: int) -> bool:
     return 200 <= status < 300
 
 
-async def fetch(client: Client, url: str, into: Fetch, timeout_s: float) -> None:
-    """GET into ``into``. Raises SourceUnavailable, SourceTooLarge, SourceRefused."""
-    call = Call(method="GET", url=url, timeout_s=timeout_s, headers=(AGENT, PLAIN), fetch=into, decodes=True)
-    try:
-        answer = await follow.get(client, call)
-    except Broken as broken:
-        raise source_fault(broken) from None
-    if not is_good(answer.status):
-        first, last = str(location.origin(url)), str(location.origin(answer.url))
-        place = last if last == first else f"{last}, where {first} redirects,"
-        raise SourceUnavailable(
-            f"{place} answered {answer.status} for the source",
-            statuses.remedy(answer.status),
-            is_retryable=statuses.can_heal(answer.status),
-            retry_after_s=answer.retry_after_s,
+class Http:
+    """GET for sources, PUT and DELETE for destinations."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
+        """GET into ``into``. Raises SourceUnavailable, SourceTooLarge, SourceRefused."""
+        url = source.url
+        call = Call(method="GET", url=url, timeout_s=timeout_s, headers=(AGENT, PLAIN), fetch=into, decodes=True)
+        try:
+            answer = await follow.get(self._client, call)
+        except Broken as broken:
+            raise source_fault(broken) from None
+        if not is_good(answer.status):
+            first, last = str(location.origin(url)), str(location.origin(answer.url))
+            place = last if last == first else f"{last}, where {first} redirects,"
+            raise SourceUnavailable(
+                f"{place} answered {answer.status} for the source",
+                statuses.remedy(answer.status),
+                is_retryable=statuses.can_heal(answer.status),
+                retry_after_s=answer.retry_after_s,
+            )
+
+    async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
+        """PUT with Content-Length. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+        url = destination.url
+        put = _Put(
+            self._client, blob, asyncio.get_running_loop().time() + write.timeout_s, _headers(destination, write)
         )
-
-
-async def put(client: Client, destination: Destination, blob: Blob, write: Write) -> Delivery:
-    """PUT with Content-Length. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
-    url = destination.url
-    put = _Put(client, blob, asyncio.get_running_loop().time() + write.timeout_s, _headers(destination, write))
-    answer = await put.followed(url)
-    if answer.status == _CONFLICT and not location.has_query(url):  # a signed URL is for PUT alone
-        if await webdav.make_parents(url, put.make):
-            answer = await put.followed(url)
-    elif answer.status >= 500 and write.state == "placeholder":
         answer = await put.followed(url)
-    if not is_good(answer.status):
-        raise refused_write(url, answer)
-    # A presigned URL is signed for PUT alone.
-    if write.state != "final" or location.has_query(url):
-        return Delivery(is_verified=False)
-    return await put.verified(url)
+        if answer.status == _CONFLICT and not location.has_query(url):  # a signed URL is for PUT alone
+            if await webdav.make_parents(url, put.make):
+                answer = await put.followed(url)
+        elif answer.status >= 500 and write.state == "placeholder":
+            answer = await put.followed(url)
+        if not is_good(answer.status):
+            raise refused_write(url, answer)
+        # A presigned URL is signed for PUT alone.
+        if write.state != "final" or location.has_query(url):
+            return Delivery(is_verified=False)
+        return await put.verified(url)
 
-
-async def delete(client: Client, url: str, timeout_s: float) -> None:
-    """DELETE; a missing file counts as deleted. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
-    with delivering():
-        answer = await client.perform(Call(method="DELETE", url=url, timeout_s=timeout_s, headers=(AGENT,)))
-    if not is_good(answer.status) and answer.status not in _ABSENT:
-        raise refused_write(url, answer)
+    async def delete(self, destination: Destination, write: Write) -> None:
+        """DELETE; a missing file counts as deleted. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+        url = destination.url
+        call = Call(method="DELETE", url=url, timeout_s=write.timeout_s, headers=(AGENT,))
+        with delivering():
+            answer = await self._client.perform(call)
+        if not is_good(answer.status) and answer.status not in _ABSENT:
+            raise refused_write(url, answer)
 
 
 def refused_write(url: str, answer: Answer) -> DeliveryFailed:

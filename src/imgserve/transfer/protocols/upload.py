@@ -34,15 +34,25 @@ class _Seen(msgspec.Struct, frozen=True):
     contents: Page | None
 
 
-async def post(client: Client, read_page: ReadPage, destination: Destination, blob: Blob, write: Write) -> Delivery:
-    """Upload through the form. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused, and as ``read_page``."""
-    upload = _Upload(client, read_page, destination, blob, write)
-    answer = await upload.through_page()
-    if answer.status >= 500 and write.state == "placeholder":
+class Forms:
+    """``read_page`` reads upload pages."""
+
+    def __init__(self, client: Client, read_page: ReadPage) -> None:
+        self._client = client
+        self._read_page = read_page
+
+    async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
+        """Upload through the form. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused, and as ``read_page``."""
+        upload = _Upload(self._client, self._read_page, destination, blob, write)
         answer = await upload.through_page()
-    if not http.is_good(answer.status) and answer.status not in confirmation.REDIRECTS:
-        raise http.refused_write(answer.url, answer)
-    return Delivery(is_verified=False)
+        if answer.status >= 500 and write.state == "placeholder":
+            answer = await upload.through_page()
+        if not http.is_good(answer.status) and answer.status not in confirmation.REDIRECTS:
+            raise http.refused_write(answer.url, answer)
+        return Delivery(is_verified=False)
+
+    async def delete(self, _destination: Destination, _write: Write) -> None:
+        raise DeliveryFailed("An upload form cannot delete what it took", "use another on_failure")
 
 
 class _Upload:

@@ -1,0 +1,86 @@
+"""What the schemes of URLs and the kinds of destinations mean to the rest of the server.
+
+A new protocol is a row here, a file in ``transfer/protocols`` and its line in ``transfer/dispatch``: nothing else asks
+for a scheme or a kind by its name.
+"""
+
+from typing import Literal
+
+import msgspec
+
+SchemeName = Literal["http", "https", "ftp", "ftps", "ftpes", "file"]
+DestinationKind = Literal["file", "ftp", "put", "form"]
+SourceKind = Literal["file", "ftp", "http"]
+
+
+class Scheme(msgspec.Struct, frozen=True, kw_only=True):
+    """``source``: the protocol that reads it. ``destination``: the one kind that writes it; None: the request chooses.
+
+    ``port`` is the default; a scheme of this machine has none. ``explicit``: the scheme that it is on that one's port.
+    ``libcurl``: libcurl's word, if it is another. ``anonymous``: the user name that stands for no login.
+    ``names_file``: a path has neither query nor fragment and ends with a file's name. ``is_path_decoded``: the path
+    goes to the server decoded, so that %2F is a slash and a control character would be part of a command.
+    """
+
+    source: SourceKind
+    destination: DestinationKind | None = None
+    port: int | None = None
+    libcurl: str = ""
+    explicit: str = ""
+    anonymous: str = ""
+    has_tls: bool = False
+    names_file: bool = False
+    is_path_decoded: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        return self.port is None
+
+
+class Writing(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of destination. ``can_delete``: what was written can be taken away again.
+
+    ``keeps_order``: what arrives last was sent last, even after a write that was not answered. ``is_repeatable``: the
+    same write once more does no harm, and a later one takes an earlier one's place; without it writes go in turn, and
+    none is broken off or superseded. ``verifies``: a later write can make sure that what lies there is imgserve's.
+    ``is_page``: the URL is a page's, and the file's name stands behind its last colon. ``is_name_decoded``: the
+    file's name is no part of a URL, percent-decoded.
+    """
+
+    can_delete: bool = True
+    keeps_order: bool = True
+    is_repeatable: bool = True
+    verifies: bool = False
+    is_page: bool = False
+    is_name_decoded: bool = False
+
+
+def _ftp(port: int, libcurl: str = "", explicit: str = "", *, has_tls: bool = False) -> Scheme:
+    return Scheme(
+        source="ftp", destination="ftp", port=port, libcurl=libcurl, explicit=explicit, anonymous="anonymous",
+        has_tls=has_tls, names_file=True, is_path_decoded=True,
+    )  # fmt: skip
+
+
+SCHEMES: dict[str, Scheme] = {
+    "http": Scheme(source="http", port=80),
+    "https": Scheme(source="http", port=443, has_tls=True),
+    "ftp": _ftp(21),
+    "ftps": _ftp(990, explicit="ftpes", has_tls=True),  # TLS from the first byte
+    "ftpes": _ftp(21, libcurl="ftp", has_tls=True),  # asked for with AUTH TLS
+    "file": Scheme(source="file", destination="file", names_file=True),
+}
+WRITING: dict[DestinationKind, Writing] = {
+    "file": Writing(verifies=True, is_name_decoded=True),
+    "ftp": Writing(),
+    "put": Writing(keeps_order=False),
+    "form": Writing(can_delete=False, keeps_order=False, is_repeatable=False, is_page=True, is_name_decoded=True),
+}
+NOT_YET = frozenset({"sftp", "scp", "s3", "gs", "gcs", "az", "azure"})
+
+
+def for_libcurl(url: str) -> str:
+    """The URL with a scheme that libcurl knows."""
+    word, colon, rest = url.partition(":")
+    scheme = SCHEMES.get(word.lower())
+    return f"{scheme.libcurl}{colon}{rest}" if scheme and scheme.libcurl else url
