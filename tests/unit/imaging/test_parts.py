@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgserve.imaging.worker.formats import avif, tiff, webp
+from imgserve.imaging.worker.formats import isobmff, tiff, webp
 from tests.hostile.bombs_raster import avif_of_boxes, tiff_of_pages, webp_film, webp_of_chunks
 from tests.support import pictures
 
@@ -124,12 +124,12 @@ def test_what_is_hardly_a_tiff_passes_as_it_is(rest: bytes) -> None:
 
 
 def test_boxes_are_a_flood_when_no_picture_has_so_many() -> None:
-    assert not avif.is_flood_of_boxes(pictures.encoded(pictures.scene(40, 30), "avif"))
-    assert not avif.is_flood_of_boxes(avif_of_boxes(9000))
-    assert avif.is_flood_of_boxes(avif_of_boxes(11_000))
+    assert not isobmff.is_flood_of_boxes(pictures.encoded(pictures.scene(40, 30), "avif"))
+    assert not isobmff.is_flood_of_boxes(avif_of_boxes(9000))
+    assert isobmff.is_flood_of_boxes(avif_of_boxes(11_000))
 
 
 @given(st.binary(max_size=100))
 def test_any_bytes_are_walked_to_an_end(data: bytes) -> None:
-    avif.is_flood_of_boxes(data)
+    isobmff.is_flood_of_boxes(data)
     webp.frames_up_to(9, data)

@@ -9,7 +9,7 @@ import mmap
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import bounds, load
 from imgserve.imaging.worker.detect import detect
-from imgserve.imaging.worker.formats import avif, webp
+from imgserve.imaging.worker.formats import isobmff, webp
 from imgserve.imaging.worker.svg import sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request.imageinfo import Facts
@@ -70,5 +70,5 @@ def _check_parts(picture: load.Picture, limits: Limits) -> None:
         if frames is None:
             raise load.too_many_parts(picture)
         bounds.check_frames(frames, limits)
-    if picture.format == "avif" and avif.is_flood_of_boxes(picture.data):
+    if picture.format == "avif" and isobmff.is_flood_of_boxes(picture.data):
         raise load.too_many_parts(picture)

@@ -1,4 +1,5 @@
-"""The boxes of an AVIF with its colours, which libheif does not pass on, and its end. For colournumbers and ending.
+"""The boxes of an AVIF with its colours, which libheif does not pass on, and its end. Called by colour.numbers,
+ending and probe.
 
 ISO 14496-12, sections 4.2, 8.11 (where an item's bytes are: 8.11.3) and 12.1.5; ISO 23008-12, sections 6.6.2.3 (grids)
 and 9.3 (which property belongs to which item); AV1 Codec ISO Media File Format Binding, section 2.3 (``av1C``).
@@ -7,11 +8,12 @@ and 9.3 (which property belongs to which item); AV1 Codec ISO Media File Format 
 import io
 import mmap
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 Data = bytes | mmap.mmap
 
-_MOST_BOXES = 1000
+_MOST_BOXES, _FLOOD_OF_BOXES = 1000, 10_000
 _MOST_BYTES = 1_000_000  # of ``meta``: a picture's description is short, only a profile in it may be long
 _HEADER_BYTES, _LONG_HEADER_BYTES, _VERSION_BYTES = 8, 16, 4
 _LONG_IDS, _LONG_INDICES = 1, 1
@@ -44,29 +46,33 @@ def coded_beginning(data: Data) -> bytes:
 
 def is_whole(data: Data) -> bool:
     """Whether the outermost boxes end where the file does, or before."""
-    at = 0
-    for _ in range(_MOST_BOXES):
-        if at + _HEADER_BYTES > len(data):
-            break
-        size = int.from_bytes(data[at : at + 4], "big")
-        at += int.from_bytes(data[at + 8 : at + 16], "big") if size == 1 else size or len(data) - at
-    return at <= len(data)
+    return all(end <= len(data) for _, _, end in islice(_places(data), _MOST_BOXES))
 
 
-def _boxes(data: Data) -> Iterator[Box]:
+def is_flood_of_boxes(data: Data) -> bool:
+    """Whether there are more outermost boxes than libheif should read, which reads every one of them."""
+    return any(islice(_places(data), _FLOOD_OF_BOXES, None))
+
+
+def _places(data: Data) -> Iterator[tuple[int, int, int]]:
+    """Where each box begins, where its body does, and where it ends."""
     at = 0
-    for _ in range(_MOST_BOXES):
-        if at + _HEADER_BYTES > len(data):
-            return
+    while at + _HEADER_BYTES <= len(data):
         size, header = int.from_bytes(data[at : at + 4], "big"), _HEADER_BYTES
         if size == 1:
             size, header = int.from_bytes(data[at + 8 : at + 16], "big"), _LONG_HEADER_BYTES
         elif size == 0:
             size = len(data) - at
-        if size < header:
+        end = at + size
+        yield at, at + header, end
+        at = max(end, at + header)
+
+
+def _boxes(data: Data) -> Iterator[Box]:
+    for at, body, end in islice(_places(data), _MOST_BOXES):
+        if end < body:
             return
-        yield Box(bytes(data[at + 4 : at + 8]), bytes(data[at + header : at + min(size, _MOST_BYTES)]))
-        at += size
+        yield Box(bytes(data[at + 4 : at + 8]), bytes(data[body : min(end, at + _MOST_BYTES)]))
 
 
 def _meta(data: Data) -> dict[bytes, bytes]:
