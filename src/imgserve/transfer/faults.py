@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from imgserve.errors import ImgserveError
@@ -94,6 +95,7 @@ class TransfersBusy(TransferError):
     is_retryable = True
 
 
+@dataclass(eq=False, repr=False)
 class Broken(Exception):
     """An exchange that got no answer, as the client saw it; each protocol turns it into one of the faults above.
 
@@ -104,35 +106,19 @@ class Broken(Exception):
     the FTP server's replies.
     """
 
-    def __init__(
-        self,
-        detail: str,
-        hint: str = "",
-        *,
-        is_retryable: bool = False,
-        is_refused: bool = False,
-        is_sent: bool = False,
-        is_busy: bool = False,
-        is_reused: bool = False,
-        is_stale: bool = False,
-        is_plain: bool = False,
-        step: Step = "",
-        reply: int = 0,
-        replies: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.hint = hint
-        self.is_retryable = is_retryable
-        self.is_refused = is_refused
-        self.is_sent = is_sent
-        self.is_busy = is_busy
-        self.is_reused = is_reused
-        self.is_stale = is_stale
-        self.is_plain = is_plain
-        self.step = step
-        self.reply = reply
-        self.replies = replies
+    detail: str
+    hint: str = ""
+    _: KW_ONLY
+    is_retryable: bool = False
+    is_refused: bool = False
+    is_sent: bool = False
+    is_busy: bool = False
+    is_reused: bool = False
+    is_stale: bool = False
+    is_plain: bool = False
+    step: Step = ""
+    reply: int = 0
+    replies: tuple[str, ...] = ()
 
 
 def source_fault(broken: Broken) -> TransferError:

@@ -5,7 +5,9 @@ Called by ``load.py``. Judged by what the profile says (primaries and curve), no
 """
 
 import struct
-from collections.abc import Callable
+
+from imgserve.imaging.worker.colour import curves
+from imgserve.imaging.worker.colour.curves import Curve
 
 _HEADER_BYTES = 128
 _PRIMARIES = {
@@ -19,8 +21,6 @@ _NEAR_XYZ = 0.002
 _NEAR_LIGHT = 0.002  # half a step of 8 bits
 _STEPS = 16
 _SRGB_FORM = 3  # a parametric curve of this form has five numbers
-
-Curve = Callable[[float], float]
 
 
 def is_srgb(profile: bytes) -> bool:
@@ -52,7 +52,7 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
 
 def _is_srgb_curve(data: bytes) -> bool:
     curve = _table(data) if data[:4] == b"curv" else _formula(data)
-    return all(abs(curve(step / _STEPS) - _light(step / _STEPS)) <= _NEAR_LIGHT for step in range(_STEPS + 1))
+    return all(abs(curve(step / _STEPS) - curves.srgb(step / _STEPS)) <= _NEAR_LIGHT for step in range(_STEPS + 1))
 
 
 def _table(data: bytes) -> Curve:
@@ -73,7 +73,3 @@ def _formula(data: bytes) -> Curve:
         raise KeyError(form)
     gamma, a, b, c, d = (number / 65536 for number in struct.unpack_from(">5i", data, 12))
     return lambda value: float((a * value + b) ** gamma if value >= d else c * value)
-
-
-def _light(value: float) -> float:
-    return float(((value + 0.055) / 1.055) ** 2.4 if value > 0.04045 else value / 12.92)
