@@ -33,7 +33,7 @@ async def _followed(client: Client, call: Call, session: Session) -> Answer:
             return answer
         left_s = max(0.001, left_s - answer.seconds)
         call = msgspec.structs.replace(call, url=_next(call.url, answer.location), timeout_s=left_s)
-    raise Broken(f"{location.origin(call.url)} redirects too often")
+    raise Broken(f"{location.origin(call.url)} redirects too often", "use the URL that the redirects lead to")
 
 
 async def _decoded(client: Client, call: Call, session: Session) -> Answer:
@@ -51,4 +51,4 @@ def _next(url: str, reference: str) -> str:
     try:
         return location.redirected(url, reference)
     except ValueError as error:
-        raise Broken(f"{location.origin(url)} redirects to {error}") from None
+        raise Broken(f"{location.origin(url)} redirects to {error}", "use a URL that does not redirect") from None

@@ -104,7 +104,8 @@ def repeat_target(url: str, answer: Answer) -> str:
     try:
         return location.redirected(url, answer.location)
     except ValueError as error:
-        raise DeliveryFailed(f"{location.origin(url)} redirects the delivery to {error}") from None
+        reason = f"{location.origin(url)} redirects the delivery to {error}"
+        raise DeliveryFailed(reason, "use a URL that does not redirect") from None
 
 
 def time_left(deadline: float) -> float:
