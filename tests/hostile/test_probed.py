@@ -57,6 +57,9 @@ async def lifted() -> AsyncIterator[Pool]:
 
 async def cost_of_probe(pool: Pool, data: bytes) -> tuple[float, ImgserveError | Facts | None]:
     """CPU seconds of the worker that probed, and what it found. One that ended with it is read while it lives."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not pool.worker_pids:  # noqa: ASYNC110 - the one before may have ended, and the pool tells nobody
+            await asyncio.sleep(0.01)
     spent = Spent(pool.worker_pids)
     task = asyncio.ensure_future(pool.probe(Blob.of(data), is_complete=True))
     while not task.done():
