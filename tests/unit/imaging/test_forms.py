@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgserve.imaging.worker.html import charset, page
+from imgserve.imaging.worker import charsets
+from imgserve.imaging.worker.html import page
 from imgserve.request.page import Form, Page
 
 FILE = '<input type="file" name="pic">'
@@ -353,10 +354,10 @@ def test_a_page_in_utf_16_sends_utf_8(codec: str, has_header: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "label", ["windows-31j", "ks_c_5601-1987", "tis-620", "iso88592", "x-cp1251", "big5", "euc-jp"]
+    "label", ["windows-31j", "ks_c_5601-1987", "tis-620", "iso88592", "x-cp1251", "big5", "euc-jp", "x-mac-japanese"]
 )
 def test_labels_of_the_web_are_known(label: str) -> None:
-    assert charset.of_label(label.upper()) is not None
+    assert charsets.of_label(label.upper()) is not None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ In: the ``Found`` of ``tree``. Out: ``request.page.Form`` values, encoded. Calle
 import re
 from collections.abc import Iterator
 
+from imgserve.imaging.worker.charsets import of_label
 from imgserve.imaging.worker.html import charset as charsets
 from imgserve.imaging.worker.html import references, values
 from imgserve.imaging.worker.html.controls import Control, Found
@@ -69,7 +70,7 @@ def _form(
     if action is None:
         action = references.in_attribute(attributes.get("action", ""))
     labels = attributes.get("accept-charset", "").split()
-    charset = next((known for label in labels if (known := charsets.of_label(label)) is not None), charset)
+    charset = next((known for label in labels if (known := of_label(label)) is not None), charset)
     entries: list[Entry] = []
     size_bytes = 0
     for entry in _entries(controls, submitter, charset):

@@ -7,6 +7,7 @@ A library would be preferred, but none reads a megabyte of any shape in bounded 
 import msgspec
 
 from imgserve.imaging.faults import PageUnreadable
+from imgserve.imaging.worker.charsets import of_label
 from imgserve.imaging.worker.html import charset as charsets
 from imgserve.imaging.worker.html import entries
 from imgserve.imaging.worker.html.controls import Found
@@ -50,7 +51,7 @@ def encoded(page: Page) -> bytes:
 def _found(tokens: Tokens, charset: Charset, *, is_certain: bool) -> Found:
     def on_charset(label: str) -> None:
         nonlocal is_certain
-        other = charsets.of_label(label)
+        other = of_label(label)
         if is_certain or other is None:
             return
         if other != charset:
