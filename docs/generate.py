@@ -18,8 +18,7 @@ import msgspec
 from imgserve.cli.main import whole
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.operations import Rasterize, Resize
-from imgserve.settings import load
-from imgserve.settings.options import TOPICS, Option, expected
+from imgserve.settings.options import DECLARED, Declared, Option, Table, declared_in, expected
 from imgserve.telemetry import metrics, states
 
 DOCS = Path(__file__).resolve().parent
@@ -60,30 +59,44 @@ def in_words(schema: dict[str, Any]) -> str:
 def limits() -> Iterator[str]:
     yield "| of | at most | setting |"
     yield "|---|---|---|"
-    for option in TOPICS["Limits of pictures"]:
-        limit = f"{load.default(option.target):,} {option.unit}".strip()
-        yield f"| {option.doc} | {limit} | `{option.name}` |"
+    for option in DECLARED.options:
+        if option.title == "Limits of pictures":
+            limit = f"{option.default:,} {option.setting.unit}".strip()
+            yield f"| {option.setting.doc} | {limit} | `{option.name}` |"
 
 
 def settings() -> Iterator[str]:
-    for topic, options in TOPICS.items():
-        yield f"\n### {topic}\n"
+    yield from settings_of(DECLARED)
+
+
+def settings_of(declared: Declared) -> Iterator[str]:
+    """A table for each title, in the order of the tree; one for each kind of tables with names."""
+    options = [*declared.options]
+    for table in declared.tables:
+        if table.is_named:
+            named = Table(f"{table.name}.NAME", table.target, table.config, table.title)
+            options += declared_in(named).options
+    for title in dict.fromkeys(option.title for option in options):
+        yield f"\n### {title}\n"
         yield "| setting | what it is | values | default |"
         yield "|---|---|---|---|"
-        for option in options:
-            flag = f"<br>`{option.flags[0]} {option.metavar}`" if option.flags else ""
-            yield f"| `{option.name}`{flag} | {option.doc} | {values(option)} | {usual(option)} |"
+        for option in (one for one in options if one.title == title):
+            flag = f"<br>`{option.flags[0]} {option.setting.metavar}`" if option.flags else ""
+            yield f"| `{option.called}`{flag} | {option.setting.doc} | {values(option)} | {usual(option)} |"
     yield ""
 
 
 def values(option: Option) -> str:
-    return expected(option).replace("a list of texts", "list") + (f", {option.unit}" if option.unit else "")
+    unit = f", {option.setting.unit}" if option.setting.unit else ""
+    return expected(option).replace("a list of texts", "list") + unit
 
 
 def usual(option: Option) -> str:
-    if option.default:
-        return option.default
-    value = load.default(option.target)
+    value = option.default
+    if option.is_required and not option.setting.default:
+        return "must be given"
+    if option.setting.default or value in ("", ()):
+        return option.usual
     if isinstance(value, tuple | bool):
         return f"`{msgspec.json.encode(value).decode()}`"
     return f"{value:,.10g}" if isinstance(value, int | float) else f"`{value}`"

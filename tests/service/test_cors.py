@@ -92,4 +92,5 @@ def test_without_a_list_there_is_no_such_header(tmp_path: Path) -> None:
 )
 def test_what_is_no_origin(text: str) -> None:
     [problem] = Config(cors_origins=(text,)).problems()
-    assert problem.startswith("cors_origins: expected origins such as")
+    assert problem.field == "cors_origins"
+    assert problem.sentence.startswith("expected origins such as")

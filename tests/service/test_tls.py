@@ -155,6 +155,40 @@ def test_a_new_certificate_counts_after_sighup_and_a_broken_one_never(authority:
         kept.close()
 
 
+def test_a_reload_takes_all_files_or_none(authority: Authority, tmp_path: Path) -> None:
+    keys, old, new = tmp_path / "keys", "the-old-key-of-somebody", "the-new-key-of-somebody"
+    keys.write_text(old)
+    certificate, key = split(authority.server_file("127.0.0.1"), tmp_path)
+    words = "--api-key-file", str(keys), "--tls-cert", certificate, "--tls-key", key
+
+    def answered(server: Daemon) -> list[int]:
+        found = []
+        for shown in (old, new):
+            asking = HTTPSConnection("127.0.0.1", port_of(server), timeout=10, context=trusting(authority))
+            asking.request("GET", "/", headers={"Authorization": f"Bearer {shown}"})
+            found.append(asking.getresponse().status)
+            asking.close()
+        return found
+
+    with Daemon(tmp_path / "data", *words) as server:
+        first = serial(server, authority)
+        keys.write_text(new)
+        Path(certificate).write_text("nothing")
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: "reload_failed" in server.log)
+        assert answered(server) == [200, 401], "good keys beside a broken certificate"
+        keys.write_text("short")
+        split(authority.server_file("127.0.0.1"), tmp_path)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: server.log.count("reload_failed") == 2)
+        assert serial(server, authority) == first, "a good certificate beside broken keys"
+        keys.write_text(new)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: " reloaded " in server.log)
+        assert answered(server) == [401, 200]
+        assert serial(server, authority) != first
+
+
 def test_status_asks_by_tls(authority: Authority, tmp_path: Path) -> None:
     certificate, key = split(authority.server_file("imgserve.test"), tmp_path)
     own = ["--data-dir", str(tmp_path / "d"), "--pid-file", str(tmp_path / "pid")]
@@ -192,7 +226,7 @@ def test_what_cannot_be_served_with_is_told_at_the_start(authority: Authority, t
         ("", key): "tls_key: expected tls_cert (--tls-cert) beside it",
     }
     for (cert_file, key_file), sentence in cases.items():
-        assert Config(tls_cert=cert_file, tls_key=key_file).problems() == (sentence,)
+        assert Config(tls_cert=cert_file, tls_key=key_file).problems() == (tuple(sentence.split(": ", 1)),)
     command = [sys.executable, "-m", "imgserve", "start", "--foreground", "--data-dir", str(tmp_path / "d")]
     ended = subprocess.run(
         [*command, "--tls-cert", certificate, "--tls-key", is_sealed], capture_output=True, text=True, timeout=20,

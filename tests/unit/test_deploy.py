@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from imgserve.request.classic.parse import parse
-from imgserve.settings import load
 from imgserve.settings.options import BY_NAME, VARIABLE_PREFIX
 from imgserve.settings.read import BOOT_ID
 
@@ -74,7 +73,7 @@ def test_systemd_finds_little_exposed(tmp_path: Path) -> None:
 
 def test_the_unit_gives_the_server_time_and_keeps_it() -> None:
     told = unit()
-    drain_s = load.default("drain_s")
+    drain_s = BY_NAME["drain_s"].default
     assert isinstance(drain_s, float)
     assert int(told["TimeoutStopSec"][0]) > drain_s
     assert (told["Restart"], told["KillMode"], told["Type"]) == (["always"], ["mixed"], ["notify"])
@@ -188,7 +187,7 @@ def test_compose_takes_what_the_image_needs_not() -> None:
     for line in ("read_only: true", "cap_drop: [ALL]", 'security_opt: ["no-new-privileges:true"]'):
         assert line in text
     [patience] = re.findall(r"stop_grace_period: (\d+)s", text)
-    assert int(patience) > float(str(load.default("drain_s")))
+    assert int(patience) > float(str(BY_NAME["drain_s"].default))
     assert '- "127.0.0.1:8602:8602"' in text, "open to the network before there is TLS"
 
 

@@ -1,11 +1,13 @@
 """The settings of the HTTP API, in a module of its own, so that commands without a server load no web framework."""
 
 import re
+from typing import Annotated
 
 import msgspec
 
 from imgserve.api.http.tls import Certificate, CertificateInvalid
 from imgserve.api.keyfile import Key
+from imgserve.setting import Amount, Count, Port, Problem, Seconds, Setting, Text, Texts
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", re.IGNORECASE | re.ASCII)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -18,20 +20,56 @@ class Config(msgspec.Struct, frozen=True):
     ``tls_cert`` and ``tls_key`` are PEM files, both or none. ``cors_origins``: origins whose pages may use the server.
     """
 
-    host: str = "0.0.0.0"  # noqa: S104 - as ever; protected mode serves loopback clients only until there are keys
-    port: int = 8602
-    tls_cert: str = ""
-    tls_key: str = ""
-    cors_origins: tuple[str, ...] = ()
-    key_file: str = ""
+    # As ever; protected mode serves loopback clients only until there are keys.
+    host: Annotated[Text, Setting("address to listen on", metavar="ADDRESS", flags=("-host",))] = "0.0.0.0"  # noqa: S104
+    port: Annotated[Port, Setting("port; 0 takes a free one", metavar="N", flags=("-port",))] = 8602
+    tls_cert: Annotated[
+        Text,
+        Setting(
+            "serve by TLS with this certificate and its intermediate ones (PEM)",
+            default="none: plain HTTP",
+            metavar="FILE",
+        ),
+    ] = ""
+    tls_key: Annotated[Text, Setting("its private key (PEM, without a password)", metavar="FILE")] = ""
+    cors_origins: Annotated[
+        Texts, Setting("pages of this origin may use the server from a browser", name="cors_origin", metavar="ORIGIN")
+    ] = ()
+    key_file: Annotated[
+        Text,
+        Setting(
+            "serve clients that show a key of this file, and only them",
+            name="api_key_file",
+            default="none: protected mode",
+            metavar="FILE",
+        ),
+    ] = ""
     keys: tuple[Key, ...] = ()
-    max_body_bytes: int = 1_000_000
-    header_timeout_s: float = 10.0
-    body_timeout_s: float = 10.0
-    rate_per_minute: int = 0
-    rate_burst: int = 60
-    max_connections: int = 0
-    max_connections_per_address: int = 0
+    max_body_bytes: Annotated[Count, Setting("a job's JSON", "bytes", name="max_job_bytes")] = 1_000_000
+    header_timeout_s: Annotated[
+        Seconds, Setting("a request's header must be complete in this time", "seconds", name="request_header_timeout_s")
+    ] = 10.0
+    body_timeout_s: Annotated[
+        Seconds, Setting("a job's JSON must be complete in this time", "seconds", name="request_body_timeout_s")
+    ] = 10.0
+    rate_per_minute: Annotated[
+        Amount, Setting("jobs that one caller may post; 0: any number", "a minute", name="rate_limit_per_minute")
+    ] = 0
+    rate_burst: Annotated[Count, Setting("of these at once, after a pause", name="rate_limit_burst")] = 60
+    max_connections: Annotated[
+        Amount,
+        Setting(
+            "connections at once, no more than there are descriptors for",
+            default="a quarter of the limit of open files, at most 8,192",
+        ),
+    ] = 0
+    max_connections_per_address: Annotated[
+        Amount,
+        Setting(
+            "of these from one address (of IPv6: one /64); this machine's own are not counted",
+            default="half of `max_connections`",
+        ),
+    ] = 0
 
     def certificate(self) -> Certificate | None:
         """None: no TLS. Raises CertificateInvalid."""
@@ -46,21 +84,21 @@ class Config(msgspec.Struct, frozen=True):
         """Raises ValueError for what ``problems`` would have named."""
         return frozenset(parse_origin(text) for text in self.cors_origins)
 
-    def problems(self) -> tuple[str, ...]:
-        """One sentence for each value that cannot work; it begins with the field's name and a colon."""
+    def problems(self) -> tuple[Problem, ...]:
         found = []
         if bool(self.tls_cert) != bool(self.tls_key):
             given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
             flag = f"--{missing.replace('_', '-')}"
-            found.append(f"{given}: expected {missing} ({flag}) beside it")
+            found.append(Problem(given, f"expected {missing} ({flag}) beside it"))
         try:
             self.certificate()
         except CertificateInvalid as error:
-            found.append(f"{error.field}: {error.detail}")
+            found.append(Problem(error.field, error.detail))
         try:
             self.origins()
         except ValueError:
-            found.append("cors_origins: expected origins such as https://example.com:8443, exact and without a path")
+            sentence = "expected origins such as https://example.com:8443, exact and without a path"
+            found.append(Problem("cors_origins", sentence))
         return tuple(found)
 
     def __repr__(self) -> str:

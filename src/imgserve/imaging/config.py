@@ -1,12 +1,18 @@
 """The render pool's settings. Read by ``settings``, used by ``pool``."""
 
 import os
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from imgserve.setting import Count, Seconds, Setting
+
 Sandbox = Literal["auto", "require", "off"]
 Isolation = Literal["principal", "picture", "shared"]
+# More processes than any machine has CPUs; a mistyped million would fill it.
+Workers = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+# A worker maps the libraries before its first picture; with less it cannot start at all.
+WorkerMemory = Annotated[int, msgspec.Meta(ge=500_000_000)]
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -15,12 +21,27 @@ class Config(msgspec.Struct, frozen=True):
     ``isolation``: whose pictures one process may read: one principal's, a single one, everybody's.
     """
 
-    workers: int = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
-    render_timeout_s: float = 15.0
-    svg_timeout_s: float = 5.0
-    probe_timeout_s: float = 5.0
-    recycle_after: int = 1000
-    memory_limit_bytes: int = 2_500_000_000
-    sandbox: Sandbox = "auto"
-    isolation: Isolation = "principal"
-    allow_system_libvips: bool = False
+    workers: Annotated[Workers, Setting("render processes", default="one per CPU", metavar="N")] = msgspec.field(
+        default_factory=lambda: os.cpu_count() or 1
+    )
+    render_timeout_s: Annotated[Seconds, Setting("a render that takes longer is killed", "seconds")] = 15.0
+    svg_timeout_s: Annotated[Seconds, Setting("the same for an SVG", "seconds")] = 5.0
+    probe_timeout_s: Annotated[
+        Seconds, Setting("the same for reading a header and for drawing a placeholder", "seconds")
+    ] = 5.0
+    recycle_after: Annotated[Count, Setting("renders after which a worker is replaced")] = 1000
+    memory_limit_bytes: Annotated[
+        WorkerMemory, Setting("address space of a worker", "bytes", name="worker_memory_bytes")
+    ] = 2_500_000_000
+    sandbox: Annotated[
+        Sandbox, Setting("`require`: do not start where the kernel cannot lock workers in", metavar="MODE")
+    ] = "auto"
+    isolation: Annotated[
+        Isolation,
+        Setting(
+            "whose pictures one worker may read: one key's (`principal`), a single one (`picture`), all (`shared`)"
+        ),
+    ] = "principal"
+    allow_system_libvips: Annotated[
+        bool, Setting("`true`: take a libvips that is not the tested one of the package `pyvips-binary`")
+    ] = False

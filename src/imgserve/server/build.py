@@ -49,7 +49,7 @@ from imgserve.jobs.model import Ended
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.server import lifecycle
 from imgserve.server.lifecycle import Ending
-from imgserve.settings.load import Settings
+from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs, metrics, tracing
 from imgserve.telemetry.states import States
 from imgserve.transfer.dispatch import Transfers
@@ -147,6 +147,8 @@ def _begin(settings: Settings) -> None:
     if settings.ignored_variables:
         detail = "set by Kubernetes or Docker for a service called imgserve, and no settings"
         logs.event("variables_ignored", names=",".join(settings.ignored_variables), detail=detail)
+    for old, new in settings.renamed:
+        logs.event("setting_renamed", level=logs.WARNING, old=old, new=new, detail="the old name is taken until 1.0")
     if settings.test is not None:
         logs.event("test_switches", switches=repr(settings.test))
         if settings.test.failpoint:
@@ -253,13 +255,14 @@ def _count_end(ended: Ended) -> None:
 
 
 def _reload(keys: Keys, key_file: str, door: Door) -> None:
-    """Handle SIGHUP. A file that cannot be read again keeps its earlier contents, and the log says so."""
+    """Handle SIGHUP. All files are taken anew, or none where one cannot be read; then the log says so."""
     try:
         door.on_hangup()
-        if key_file:
-            keys.replace(read_keys(key_file))
+        read = read_keys(key_file) if key_file else None
         if door.certificate is not None:
             door.certificate.reload()
+        if read is not None:  # what cannot fail comes last
+            keys.replace(read)
     except (KeyFileInvalid, CertificateInvalid, OSError) as error:
         logs.event("reload_failed", level=logging.ERROR, detail=sentence_of(error))
     else:

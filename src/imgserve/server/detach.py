@@ -26,7 +26,7 @@ from imgserve.server import build, lifecycle, logfile, readiness
 from imgserve.server.build import CannotStart, Door
 from imgserve.server.logfile import LogFile
 from imgserve.server.pidfile import Note, PidFile
-from imgserve.settings.load import Settings
+from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs
 
 

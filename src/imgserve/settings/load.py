@@ -7,27 +7,20 @@ nothing else.
 import os
 import pwd
 import uuid
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TypeVar
 
 import msgspec
 
 from imgserve import failpoint
-from imgserve.api.config import Config as ApiConfig
 from imgserve.api.keyfile import Key, KeyFileInvalid, read_keys
-from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
-from imgserve.jobs.config import Config as QueueConfig
-from imgserve.request.limits import Limits
-from imgserve.settings.options import BY_NAME, BY_TARGET
-from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Given, gather, of_a_service
-from imgserve.telemetry.config import LogFileConfig as LogConfig
-from imgserve.telemetry.config import LogsConfig as LogLinesConfig
-from imgserve.telemetry.config import TracingConfig
-from imgserve.transfer.config import Config as TransferConfig
+from imgserve.settings.options import BY_NAME, DECLARED, RENAMED
+from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Gathered, gather, of_a_service, with_old_names
+from imgserve.settings.tree import Settings, TestSwitches
 
 ROOT_DATA_DIR = Path("/var/lib/imgserve")
 ROOT_CONFIG_FILE = Path("/etc/imgserve.toml")
@@ -35,22 +28,15 @@ ROOT_PID_FILE = Path("/var/run/imgserve.pid")
 ROOT_LOG_FILE = Path("/var/log/imgserve/imgserve.log")
 CONFIG_FILE_NAME = "imgserve.toml"
 PLACES = ("data_dir", "pid_file")
-OWN_FILES = ("api_key_file", "tls_key", "ca_file", "read_root", "write_root")  # another user may not see them
+# Few enough attempts that each one's turn for a worker comes before it times out.
+ATTEMPTS, ATTEMPTS_PER_WORKER = 64, 16
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class SettingsInvalid(ImgserveError):
     code = "settings_invalid"
     title = "The settings cannot be used"
-
-
-class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Switches for tests only, as JSON in IMGSERVE_TEST; the server logs it when the variable is set."""
-
-    __test__ = False
-
-    failpoint: str = ""
-    nth: Annotated[int, msgspec.Meta(ge=1)] = 1
-    failpoint_file: str = ""
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -64,29 +50,6 @@ class Places(msgspec.Struct, frozen=True):
     is_data_dir_named: bool = False
 
 
-class Settings(msgspec.Struct, frozen=True):
-    data_dir: Path
-    pid_file: Path
-    log: LogConfig
-    user: str = ""
-    api: ApiConfig = ApiConfig()
-    limits: Limits = Limits()
-    pool: PoolConfig = PoolConfig()
-    transfer: TransferConfig = TransferConfig()
-    queue: QueueConfig = QueueConfig()
-    intake: IntakeConfig = IntakeConfig()
-    attempt: AttemptConfig = AttemptConfig()
-    runner: RunnerConfig = RunnerConfig()
-    placeholder: PlaceholderConfig = PlaceholderConfig()
-    log_lines: LogLinesConfig = LogLinesConfig()
-    tracing: TracingConfig = TracingConfig()
-    drain_s: float = 30.0
-    notify_socket: str = ""
-    ignored_variables: tuple[str, ...] = ()
-    boot_id: str | None = None
-    test: TestSwitches | None = None
-
-
 def load(flags: Namespace, environ: Mapping[str, str], *, is_look: bool = False) -> Settings:
     """All settings. ``is_look``: for a user who is not the server's, and may not read its keys.
 
@@ -94,63 +57,70 @@ def load(flags: Namespace, environ: Mapping[str, str], *, is_look: bool = False)
     """
     problems: list[str] = []
     own_dir = _own_dir(environ)
-    given = gather(flags, environ, config_file(own_dir), problems)
-    places = _places(given, own_dir)
+    gathered = gather(DECLARED, flags, environ, config_file(own_dir), problems)
+    places = _places(gathered, own_dir)
     log_file = ROOT_LOG_FILE if own_dir == ROOT_DATA_DIR else places.data_dir / "imgserve.log"
-    values: dict[str, dict[str, object]] = {"": {"pid_file": str(places.pid_file)}, "log": {"file": str(log_file)}}
-    values[""]["data_dir"] = str(own_dir)
-    for name, value in given.items():
-        section, _, field = BY_NAME[name].target.rpartition(".")
-        values.setdefault(section, {})[field] = value.value
-    _choose_by_workers(values)
-    values[""]["notify_socket"] = environ.get("NOTIFY_SOCKET", "")
-    values[""]["boot_id"] = _boot_id(environ, problems)
-    values[""]["ignored_variables"] = of_a_service(environ)
-    tree = {**values.pop(""), **values, "test": _test_switches(environ, problems)}
-    settings = msgspec.convert(tree, Settings, dec_hook=lambda kind, value: kind(value))
-    shut = [name for name in OWN_FILES if is_look and name in given and _is_shut(given[name].value)]
-    problems += _contradictions(settings, given, shut)
-    return _with_keys(settings, given, problems, shut)
+    workers = gathered.value("workers") or PoolConfig().workers
+    usual = {
+        "data_dir": str(places.data_dir),
+        "pid_file": str(places.pid_file),
+        "log.file": str(log_file),
+        "runner.max_attempts": min(ATTEMPTS, ATTEMPTS_PER_WORKER * int(str(workers))),
+        "notify_socket": environ.get("NOTIFY_SOCKET", ""),
+        "boot_id": _boot_id(environ, problems),
+        "ignored_variables": of_a_service(environ, DECLARED.options),
+        "renamed": gathered.renamed,
+        "test": _test_switches(environ, problems),
+    }
+    shut = [one.name for one in gathered.options if is_look and one.is_path and _is_shut(gathered.value(one.name))]
+    settings = settle(Settings, gathered, usual, problems, shut)
+    return _with_keys(settings, gathered, problems, shut)
+
+
+def settle(
+    root: type[T], gathered: Gathered, usual: Mapping[str, object], problems: list[str], shut: Iterable[str] = ()
+) -> T:
+    """The tree of Configs. Their own faults become ``problems``. Raises SettingsInvalid where it cannot be made."""
+    try:
+        settled = msgspec.convert(gathered.tree(usual), root, dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        if not problems:  # a setting is missing, and has been named
+            raise
+        raise SettingsInvalid("; ".join(problems)) from error
+    problems += _found_in(settled, gathered, shut)
+    return settled
 
 
 def locate(flags: Namespace, environ: Mapping[str, str]) -> Places:
     """The server's places, without looking at its other settings. Raises SettingsInvalid."""
-    problems: list[str] = []
-    own_dir = _own_dir(environ)
-    given = gather(flags, environ, config_file(own_dir), problems, PLACES)
-    if problems:
-        raise SettingsInvalid("; ".join(problems))
-    return _places(given, own_dir)
+    return _places(_some(PLACES, flags, environ), _own_dir(environ))
 
 
 def allows_system_libvips(environ: Mapping[str, str]) -> bool:
     """By the server's file and variables; for a command that has no other settings. Raises SettingsInvalid."""
+    return bool(_some(("allow_system_libvips",), Namespace(), environ).value("allow_system_libvips"))
+
+
+def _some(names: Iterable[str], flags: Namespace, environ: Mapping[str, str]) -> Gathered:
     problems: list[str] = []
-    given = gather(Namespace(), environ, config_file(_own_dir(environ)), problems, ("allow_system_libvips",))
+    gathered = gather(DECLARED, flags, environ, config_file(_own_dir(environ)), problems, names)
     if problems:
         raise SettingsInvalid("; ".join(problems))
-    return bool(given and given["allow_system_libvips"].value)
+    return gathered
 
 
 def add_flags(parser: ArgumentParser, names: Iterable[str] = BY_NAME) -> None:
     """The flags of these settings, as far as they have one; ``load`` reads them."""
-    for option in (BY_NAME[name] for name in names if BY_NAME[name].flags):
-        usual = option.default or str(default(option.target))
-        parser.add_argument(
-            *option.flags,
-            dest=option.name,
-            metavar=option.metavar,
-            action="append" if option.is_list else "store",
-            help=f"{option.doc}{'; repeatable' if option.is_list else ''} (default: {usual})".replace("`", ""),
-        )
-
-
-def default(target: str) -> object:
-    """The default of a field of Settings. Not for fields whose option has ``default`` in words."""
-    value: object = Settings(Path(), Path(), LogConfig())
-    for name in target.split("."):
-        value = getattr(value, name)
-    return value
+    for option in with_old_names(BY_NAME[name] for name in names):
+        words = f"{option.setting.doc}{'; repeatable' if option.is_list else ''} (default: {option.usual})"
+        if option.flags:
+            parser.add_argument(
+                *option.flags,
+                dest=option.name,
+                metavar=option.setting.metavar,
+                action="append" if option.is_list else "store",
+                help=SUPPRESS if option.name in RENAMED else words.replace("`", ""),
+            )
 
 
 def process_environment() -> Mapping[str, str]:
@@ -169,22 +139,16 @@ def _own_dir(environ: Mapping[str, str]) -> Path:
     return Path(home) / ".imgserve"
 
 
-def _places(given: Mapping[str, Given], own_dir: Path) -> Places:
-    data_dir = Path(str(given["data_dir"].value)) if "data_dir" in given else own_dir
+def _places(gathered: Gathered, own_dir: Path) -> Places:
+    named = gathered.value("data_dir")
+    data_dir = Path(str(named or own_dir))
     usual = ROOT_PID_FILE if own_dir == ROOT_DATA_DIR else data_dir / "imgserve.pid"
-    pid_file = Path(str(given["pid_file"].value)) if "pid_file" in given else usual
-    return Places(data_dir, pid_file, "data_dir" in given)
-
-
-def _choose_by_workers(values: dict[str, dict[str, object]]) -> None:
-    """Few enough attempts that each one's turn for a worker comes before it times out."""
-    workers = msgspec.convert(values.get("pool", {}), PoolConfig).workers
-    values.setdefault("runner", {}).setdefault("max_attempts", min(64, 16 * workers))
+    return Places(data_dir, Path(str(gathered.value("pid_file") or usual)), named is not None)
 
 
 def _is_shut(value: object) -> bool:
     """Whether this user may not read a file or directory, or not see whether it is there."""
-    for path in value if isinstance(value, tuple) else (value,):
+    for path in value if isinstance(value, tuple) else (value,) if value else ():
         try:
             Path(str(path)).stat()
         except PermissionError:
@@ -196,24 +160,27 @@ def _is_shut(value: object) -> bool:
     return False
 
 
-def _contradictions(settings: Settings, given: Mapping[str, Given], shut: Iterable[str]) -> Iterator[str]:
-    """The problems that packages find in their own settings, each under the name of the setting as it was given."""
-    for section in ("api", "transfer", "queue", "tracing"):
-        for problem in getattr(settings, section).problems():
-            field, _, sentence = problem.partition(": ")
-            name = BY_TARGET[f"{section}.{field}"].name
-            if name in shut:
-                continue
-            yield f"{given[name].origin if name in given else name}: {sentence}"
+def _found_in(config: msgspec.Struct, gathered: Gathered, shut: Iterable[str], above: str = "") -> Iterator[str]:
+    """The problems that Configs find in themselves, each under the name of the setting as it was given."""
+    for name, value in msgspec.structs.asdict(config).items():
+        for key, inner in value.items() if isinstance(value, dict) else [("", value)]:
+            if isinstance(inner, msgspec.Struct):
+                yield from _found_in(inner, gathered, shut, f"{above}{name}.{key}{key and '.'}")
+    problems = getattr(config, "problems", tuple)
+    for problem in problems():
+        option = gathered.of_target(f"{above}{problem.field}")
+        if option.name not in shut:
+            where = gathered.values[option.name].origin if option.name in gathered.values else option.called
+            yield f"{where}: {problem.sentence}"
 
 
-def _with_keys(settings: Settings, given: Mapping[str, Given], problems: list[str], shut: Iterable[str]) -> Settings:
+def _with_keys(settings: Settings, gathered: Gathered, problems: list[str], shut: Iterable[str]) -> Settings:
     """The settings with the keys of their key file. Raises SettingsInvalid for this and all earlier problems."""
     keys: tuple[Key, ...] = ()
     try:
         keys = read_keys(settings.api.key_file) if settings.api.key_file and "api_key_file" not in shut else ()
     except KeyFileInvalid as error:
-        problems.append(f"{given['api_key_file'].origin}: {error.sentence()}")
+        problems.append(f"{gathered.values['api_key_file'].origin}: {error.sentence()}")
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return msgspec.structs.replace(settings, api=msgspec.structs.replace(settings.api, keys=keys))

@@ -1,8 +1,10 @@
 """The settings of what the server tells of itself."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+from imgserve.setting import Amount, Problem, Setting, Text
 
 Format = Literal["text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -11,24 +13,42 @@ Level = Literal["debug", "info", "warning", "error"]
 class LogFileConfig(msgspec.Struct, frozen=True):
     """``keep`` old files beside the one that is written; with 0 of them, or ``max_bytes`` 0, it grows without end."""
 
-    file: str = ""
-    max_bytes: int = 10_000_000
-    keep: int = 5
+    file: Annotated[
+        Text,
+        Setting(
+            "the server's log; with `--foreground` it goes to stderr instead",
+            name="log_file",
+            default="`imgserve.log` in the data directory, for root `/var/log/imgserve/imgserve.log`",
+            metavar="FILE",
+        ),
+    ] = ""
+    max_bytes: Annotated[
+        Amount, Setting("a log that would grow larger is renamed to `.1`; 0: never", "bytes", name="log_max_bytes")
+    ] = 10_000_000
+    keep: Annotated[Amount, Setting("renamed logs that are kept; 0: none is renamed", name="log_keep")] = 5
 
 
 class LogsConfig(msgspec.Struct, frozen=True):
     """``level``: the least that is written."""
 
-    format: Format = "text"
-    level: Level = "info"
+    format: Annotated[Format, Setting("how log lines look", name="log_format", metavar="FORMAT")] = "text"
+    level: Annotated[Level, Setting("the least that is logged", name="log_level", metavar="LEVEL")] = "info"
 
 
 class TracingConfig(msgspec.Struct, frozen=True):
     """``endpoint``: base URL of an OTLP/HTTP receiver such as http://127.0.0.1:4318; empty means no tracing."""
 
-    endpoint: str = ""
+    endpoint: Annotated[
+        Text,
+        Setting(
+            "OTLP/HTTP receiver of traces, as `http://127.0.0.1:4318`; needs the extra `otel`",
+            name="otel_endpoint",
+            metavar="URL",
+        ),
+    ] = ""
 
-    def problems(self) -> tuple[str, ...]:
+    def problems(self) -> tuple[Problem, ...]:
         if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
-            return (f"endpoint: expected a URL such as http://127.0.0.1:4318, got {self.endpoint!r}",)
+            sentence = f"expected a URL such as http://127.0.0.1:4318, got {self.endpoint!r}"
+            return (Problem("endpoint", sentence),)
         return ()

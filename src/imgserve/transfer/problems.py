@@ -9,6 +9,7 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from imgserve.errors import cause_of
+from imgserve.setting import Problem
 from imgserve.transfer.client import authorities
 from imgserve.transfer.client.handle import parse_referer
 from imgserve.transfer.client.proxy import SCHEMES, parse_proxy
@@ -16,36 +17,30 @@ from imgserve.transfer.config import Config
 from imgserve.transfer.guard import parse_network, parse_ports
 
 
-def of(config: Config) -> tuple[str, ...]:
-    """One sentence for each value that cannot work; it begins with the field's name and a colon."""
-    found = [
-        f"allow_networks: expected a network such as 10.0.0.0/8, got {text!r}"
-        for text in config.allow_networks
-        if not _is_read_by(parse_network, text)
-    ]
-    found += [
-        f"ports: expected a port such as 443 or a range such as 1024-65535, got {text!r}"
-        for text in config.ports
-        if not _is_read_by(parse_ports, text)
-    ]
+def found_in(config: Config) -> Iterator[Problem]:
+    for text in config.allow_networks:
+        if not _is_read_by(parse_network, text):
+            yield Problem("allow_networks", f"expected a network such as 10.0.0.0/8, got {text!r}")
+    for text in config.ports:
+        if not _is_read_by(parse_ports, text):
+            yield Problem("ports", f"expected a port such as 443 or a range such as 1024-65535, got {text!r}")
     for field, roots in (("read_roots", config.read_roots), ("write_roots", config.write_roots)):
-        found += [f"{field}: {fault}" for root in roots if (fault := _root_fault(root))]
+        yield from (Problem(field, fault) for root in roots if (fault := _root_fault(root)))
     if config.ca_file and (fault := _authorities_fault(config.ca_file)):
-        found.append(f"ca_file: {fault}")
+        yield Problem("ca_file", fault)
     if config.proxy and not _is_read_by(parse_proxy, config.proxy):
-        found.append(f"proxy: expected scheme://host:port, the scheme one of {', '.join(SCHEMES)}")
-    found += _referer_problems(config.referers)
-    return tuple(found)
+        yield Problem("proxy", f"expected scheme://host:port, the scheme one of {', '.join(SCHEMES)}")
+    yield from (Problem("referers", fault) for fault in _referer_faults(config.referers))
 
 
-def _referer_problems(texts: tuple[str, ...]) -> Iterator[str]:
+def _referer_faults(texts: tuple[str, ...]) -> Iterator[str]:
     readable = [text for text in texts if _is_read_by(parse_referer, text)]
     for text in texts:
         if text not in readable:
-            yield f"referers: expected HOST=URL such as pics.example.com=https://shop.example.com/, got {text!r}"
+            yield f"expected HOST=URL such as pics.example.com=https://shop.example.com/, got {text!r}"
     times = Counter(referer.host for referer in set(map(parse_referer, readable)))
     for host in sorted(host for host in times if times[host] > 1):
-        yield f"referers: {host} stands there twice, expected one URL for each host"
+        yield f"{host} stands there twice, expected one URL for each host"
 
 
 def _root_fault(root: str) -> str:

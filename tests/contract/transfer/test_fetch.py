@@ -367,7 +367,7 @@ def test_the_configuration_names_its_faults(tmp_path: Path, authority: Authority
     config = Config(
         allow_networks=("10.0.0.0/8", "nonsense"), read_roots=(str(tmp_path), "/no/such"), ca_file="/no/such.pem"
     )
-    assert [problem.partition(":")[0] for problem in config.problems()] == ["allow_networks", "read_roots", "ca_file"]
+    assert [problem.field for problem in config.problems()] == ["allow_networks", "read_roots", "ca_file"]
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
     for unusable in (tmp_path / "ca.pem", tmp_path):
         assert len(Config(ca_file=str(unusable)).problems()) == 1

@@ -201,15 +201,15 @@ async def test_a_referer_goes_to_its_host_alone(server: Server) -> None:
     "text", ["shop.test", "=https://x.test/", "a b=https://x.test/", "x.test=ftp://y", "x=http://a\r\nb: c"]
 )
 def test_a_referer_that_cannot_be_sent_is_a_problem(text: str) -> None:
-    assert [problem.partition(":")[0] for problem in Config(referers=(text,)).problems()] == ["referers"]
+    assert [problem.field for problem in Config(referers=(text,)).problems()] == ["referers"]
 
 
 def test_a_host_with_two_referers_is_a_problem() -> None:
     texts = ("Pics.test=https://a.test/", "*.pics.test=https://b.test/", "pics.test=https://c.test/")
-    assert Config(referers=(*texts, "x")).problems() == (
+    assert [": ".join(problem) for problem in Config(referers=(*texts, "x")).problems()] == [
         "referers: expected HOST=URL such as pics.example.com=https://shop.example.com/, got 'x'",
         "referers: pics.test stands there twice, expected one URL for each host",
-    )
+    ]
     assert not Config(referers=texts[1:]).problems()
     assert not Config(referers=(texts[2], texts[2])).problems()
 

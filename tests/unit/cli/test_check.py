@@ -18,7 +18,7 @@ from imgserve.cli.check.finding import Finding
 from imgserve.jobs.sqlite.committer import connect
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME
-from imgserve.settings.load import Settings
+from imgserve.settings.tree import Settings
 from tests.support.certificates import Authority
 from tests.support.queues import START, SqliteHouse, accepted, claimed, ended, failed, released
 from tests.unit.settings.test_settings import loaded

@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from imgserve import failpoint
+from imgserve.setting import Setting
 from imgserve.settings import read
-from imgserve.settings.load import Settings, SettingsInvalid, add_flags, config_file, load
-from imgserve.settings.options import BY_NAME, BY_TARGET, CONFIG, OPTIONS, Option
-from imgserve.telemetry.config import LogFileConfig as LogConfig
+from imgserve.settings.load import SettingsInvalid, add_flags, config_file, load
+from imgserve.settings.options import BY_NAME, DECLARED, Option
+from imgserve.settings.tree import Settings
+from imgserve.telemetry.config import LogFileConfig
 from tests.support.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -110,11 +112,11 @@ SHOWN_BY = {
     "min_free_disk_bytes": (KEEPING, "test_below_the_disk_floor_nothing_is_accepted_but_work_ends"),
 }
 TLS_PAIR = {"tls_cert", "tls_key"}
-USUAL = Settings(Path(), Path(), LogConfig())
+USUAL = Settings(Path(), Path(), LogFileConfig())
 NO_SETTINGS = {
-    "api.keys", "intake.storage_timeout_s", "notify_socket", "ignored_variables", "boot_id", "test",
+    "api.keys", "intake.storage_timeout_s", "notify_socket", "ignored_variables", "renamed", "boot_id", "test",
 }  # fmt: skip
-SETTINGS = [option for option in OPTIONS if option is not CONFIG]
+SETTINGS = DECLARED.options
 NAMES = [option.name for option in SETTINGS]
 
 
@@ -175,8 +177,8 @@ def unusual(option: Option, tmp_path: Path) -> object:
 
 
 def test_every_field_has_a_setting_and_every_setting_a_field() -> None:
-    assert set(leaves(USUAL)) - NO_SETTINGS == set(BY_TARGET) - {""}
-    assert len(BY_TARGET) == len(OPTIONS)
+    assert sorted(set(leaves(USUAL)) - NO_SETTINGS) == sorted(option.target for option in SETTINGS)
+    assert len(set(NAMES)) == len(NAMES)
 
 
 @pytest.mark.parametrize("option", SETTINGS, ids=NAMES)
@@ -199,7 +201,7 @@ def test_each_arrives_from_file_variable_and_flag(option: Option, tmp_path: Path
 @pytest.mark.parametrize("option", SETTINGS, ids=NAMES)
 def test_each_is_refused_when_it_makes_no_sense(option: Option, tmp_path: Path) -> None:
     (fault,) = faults(config=f"{option.name} = {{}}", tmp_path=tmp_path)
-    assert fault.startswith(f"{tmp_path}/given.toml: {option.name}: expected ")
+    assert fault.startswith(f"{tmp_path}/given.toml, line 1: {option.name}: expected ")
 
 
 def test_flag_before_variable_before_file_before_default(tmp_path: Path) -> None:
@@ -226,10 +228,10 @@ def test_all_faults_at_once_each_with_its_origin(tmp_path: Path) -> None:
         "--workers: expected a whole number from 1 to 1,024",
         "IMGSERVE_RENDER_TIMEOUT_S: expected a number above 0",
         "IMGSERVE_HTOS: there is no such setting (did you mean IMGSERVE_HOST?)",
-        f"{where}: wrokers: there is no such setting (did you mean workers?)",
-        f"{where}: limits: there is no such setting",
-        f"{where}: port: expected a whole number from 0 to 65,535",
-        f"{where}: sandbox: expected one of auto, off, require",
+        f"{where}, line 1: wrokers: there is no such setting (did you mean workers?)",
+        f"{where}, line 4: limits: there is no such setting",
+        f"{where}, line 2: port: expected a whole number from 0 to 65,535",
+        f"{where}, line 3: sandbox: expected one of auto, off, require",
         f"IMGSERVE_TEST: expected one of {', '.join(failpoint.NAMES)}",
         "IMGSERVE_ALLOW_NETWORK: expected a network such as 10.0.0.0/8",
         "--read-root: there is no directory '/no/such/directory' (make it, or name another)",
@@ -314,8 +316,8 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     assert "a-key-of" not in repr(settings)
     problems: list[str] = []
     for is_secret in (False, True):
-        option = Option("token", "", int, "a secret", is_secret=is_secret)
-        read._take({}, option, read.Given("s3cret", "--token"), tmp_path, problems, is_text=True)
+        option = Option("token", "", int, Setting("a secret", is_secret=is_secret))
+        read._taken([(option, read.Given("s3cret", "--token"))], problems)
     assert problems == ["--token: expected a whole number, got s3cret", "--token: expected a whole number"]
 
 
@@ -326,6 +328,6 @@ def test_every_setting_has_its_line_in_the_reference() -> None:
 
 
 def test_a_test_shows_what_each_setting_changes() -> None:
-    assert list(SHOWN_BY) == NAMES
+    assert sorted(SHOWN_BY) == sorted(NAMES)
     for name, (file, test) in SHOWN_BY.items():
         assert re.search(rf"^(async )?def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), name

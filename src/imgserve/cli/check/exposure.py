@@ -8,7 +8,7 @@ from pathlib import Path
 from imgserve.api.control_socket import SOCKET_NAME
 from imgserve.cli.check.finding import Finding, fault, ok, warning
 from imgserve.errors import user_name
-from imgserve.settings.load import Settings
+from imgserve.settings.tree import Settings
 from imgserve.transfer.guard import Network, literal_address, parse_network
 
 METADATA = tuple(ip_address(text) for text in ("169.254.169.254", "168.63.129.16", "fd00:ec2::254"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imgserve.cli.check.finding import Finding, as_whom, fault, is_anothers, ok, owner_of, tried, unknown, warning
 from imgserve.errors import user_name
-from imgserve.settings.load import Settings
+from imgserve.settings.tree import Settings
 
 SYSTEM = tuple(
     Path(name) for name in ("/etc", "/usr", "/boot", "/proc", "/sys", "/dev", "/root", "/lib", "/bin", "/sbin")

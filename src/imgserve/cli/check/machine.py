@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imgserve.cli.check.finding import Finding, fault, ok, warning
-from imgserve.settings.load import Settings
+from imgserve.settings.tree import Settings
 
 FEW_DESCRIPTORS = 4096
 # The most that one worker took in 7,810 files of nine public corpora: 472 MB. The server itself: about 60 MB.

@@ -15,10 +15,10 @@ from typing import get_args
 import msgspec
 
 from imgserve.cli.check import certificates, exposure, files, installation, machine, storage, workers
-from imgserve.cli.check.finding import Finding, State, fault, ok
+from imgserve.cli.check.finding import Finding, State, fault, ok, warning
 from imgserve.errors import counted
 from imgserve.imaging.config import Config as PoolConfig
-from imgserve.settings.load import Settings
+from imgserve.settings.tree import Settings
 
 STATES: tuple[State, ...] = get_args(State)  # from good to bad
 # The exit statuses that monitoring plugins expect.
@@ -49,6 +49,8 @@ def _all(settings: Settings | None, trouble: str) -> Iterator[Finding]:
         yield fault("settings", trouble, "mend them; what depends on settings was not looked at")
     else:
         yield ok("settings", "every setting can be used")
+        for old, new in settings.renamed:
+            yield warning("settings", f"{old} is called {new} now", f"write {new}: {old} is taken until 1.0")
     pool = settings.pool if settings else PoolConfig()
     yield from asyncio.run(workers.look(pool))
     if settings is not None:

@@ -18,7 +18,7 @@ from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.breakage import RESTORE
 from imgserve.jobs.sqlite.inspect import Inspected, inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME
-from imgserve.settings.load import Settings
+from imgserve.settings.tree import Settings
 
 LATE_S = 600.0
 # Notices that no setting shows, and that somebody should look after.

@@ -1,0 +1,75 @@
+"""All settings as one tree of the packages' Configs.
+
+Filled by ``load``, taken apart by ``build``: each package gets its own Config and nothing else.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from imgserve.api.config import Config as ApiConfig
+from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
+from imgserve.imaging.config import Config as PoolConfig
+from imgserve.jobs.config import Config as QueueConfig
+from imgserve.request.limits import Limits
+from imgserve.setting import Pause, Section, Setting, Text
+from imgserve.telemetry.config import LogFileConfig, LogsConfig, TracingConfig
+from imgserve.transfer.config import Config as TransferConfig
+
+
+class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Switches for tests only, as JSON in IMGSERVE_TEST; the server logs it when the variable is set."""
+
+    __test__ = False
+
+    failpoint: str = ""
+    nth: Annotated[int, msgspec.Meta(ge=1)] = 1
+    failpoint_file: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """``renamed``: names of settings that are given by an earlier name, and the names of today."""
+
+    data_dir: Annotated[
+        Path,
+        Setting(
+            "where the queue is; made if missing, mode 0700; one server at a time",
+            default="`~/.imgserve`, for root `/var/lib/imgserve`",
+            metavar="DIR",
+        ),
+    ]
+    pid_file: Annotated[
+        Path,
+        Setting(
+            "names the running server; not with `--foreground`",
+            default="`imgserve.pid` in the data directory, for root `/var/run/imgserve.pid`",
+            metavar="FILE",
+        ),
+    ]
+    log: Annotated[LogFileConfig, Section("The server")]
+    user: Annotated[
+        Text,
+        Setting(
+            "whom a server started by root becomes when port, log and pid file are open",
+            default="stays who it is",
+            metavar="NAME",
+        ),
+    ] = ""
+    drain_s: Annotated[Pause, Setting("how long a stopping server lets running jobs finish", "seconds")] = 30.0
+    log_lines: Annotated[LogsConfig, Section("The server")] = LogsConfig()
+    tracing: Annotated[TracingConfig, Section("The server")] = TracingConfig()
+    api: Annotated[ApiConfig, Section("The server")] = ApiConfig()
+    transfer: Annotated[TransferConfig, Section("Transfers, and what jobs may reach")] = TransferConfig()
+    limits: Annotated[Limits, Section("Limits of pictures")] = Limits()
+    pool: Annotated[PoolConfig, Section("Workers")] = PoolConfig()
+    queue: Annotated[QueueConfig, Section("The queue")] = QueueConfig()
+    intake: Annotated[IntakeConfig, Section("Jobs")] = IntakeConfig()
+    attempt: Annotated[AttemptConfig, Section("Jobs")] = AttemptConfig()
+    runner: Annotated[RunnerConfig, Section("Jobs")] = RunnerConfig()
+    placeholder: Annotated[PlaceholderConfig, Section("Jobs")] = PlaceholderConfig()
+    notify_socket: str = ""
+    ignored_variables: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+    boot_id: str | None = None
+    test: TestSwitches | None = None

@@ -1,0 +1,72 @@
+"""An earlier name of a setting counts until 1.0 as the new one does. The table is empty, so these tests fill it."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from imgserve.settings.load import SettingsInvalid, add_flags, load, locate
+from imgserve.settings.options import BY_NAME, RENAMED
+from imgserve.settings.tree import Settings
+
+UPGRADING = Path(__file__).resolve().parents[3] / "docs/upgrading.md"
+OLD = {"listen_port": "port", "data_directory": "data_dir", "open_network": "allow_network"}
+
+
+@pytest.fixture(autouse=True)
+def _renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for old, new in OLD.items():
+        monkeypatch.setitem(RENAMED, old, new)
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    return parser.parse_args(words)
+
+
+def loaded(*words: str, **environ: str) -> Settings:
+    return load(parsed(*words), {"HOME": "/nonexistent", **environ})
+
+
+def test_an_old_name_is_taken_in_file_variable_and_flag(tmp_path: Path) -> None:
+    file = tmp_path / "imgserve.toml"
+    file.write_text("listen_port = 7")
+    for settings in (
+        loaded("--config", str(file)), loaded(IMGSERVE_LISTEN_PORT="7"), loaded("--listen-port", "7")
+    ):  # fmt: skip
+        assert (settings.api.port, settings.renamed) == (7, (("listen_port", "port"),))
+    by_list = loaded(IMGSERVE_OPEN_NETWORK="10.0.0.0/8, 10.0.0.0/9")
+    assert by_list.transfer.allow_networks == ("10.0.0.0/8", "10.0.0.0/9")
+    assert loaded("--port", "7").renamed == ()
+
+
+def test_a_server_is_found_by_an_old_name() -> None:
+    environ = {"HOME": "/nonexistent", "IMGSERVE_DATA_DIRECTORY": "/srv/old"}
+    assert locate(argparse.Namespace(), environ).data_dir == Path("/srv/old")
+
+
+def test_both_names_are_a_fault() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        loaded("--listen-port", "7", IMGSERVE_PORT="8")
+    assert str(caught.value) == "--listen-port: expected only one of it and port, both are given"
+
+
+def test_only_the_new_name_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    told = capsys.readouterr().out
+    assert "--port" in told
+    assert "listen" not in told.replace("address to listen on", "")
+
+
+def unlisted(page: str) -> list[str]:
+    """Renamed settings without their row in the page's tables."""
+    return [old for old, new in RENAMED.items() if f"| `{old}` | `{new}` |" not in page]
+
+
+def test_upgrading_lists_every_renamed_setting() -> None:
+    page = UPGRADING.read_text()
+    assert unlisted(page) == list(OLD)
+    assert unlisted(page + "| `listen_port` | `port` |") == list(OLD)[1:]
+    assert all(new in BY_NAME for new in RENAMED.values())
