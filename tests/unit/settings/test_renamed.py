@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from imgserve.cli.check import report
+from imgserve.server import build
 from imgserve.settings.load import SettingsInvalid, add_flags, load, locate
 from imgserve.settings.options import BY_NAME, RENAMED
 from imgserve.settings.tree import Settings
@@ -50,6 +52,16 @@ def test_both_names_are_a_fault() -> None:
     with pytest.raises(SettingsInvalid) as caught:
         loaded("--listen-port", "7", IMGSERVE_PORT="8")
     assert str(caught.value) == "--listen-port: expected only one of it and port, both are given"
+
+
+def test_the_log_and_check_name_the_new_one(caplog: pytest.LogCaptureFixture) -> None:
+    settings = loaded("--listen-port", "7")
+    build._begin(settings)
+    [line] = caplog.messages
+    assert line.startswith("setting_renamed")
+    assert {"old": "listen_port", "new": "port"}.items() <= vars(caplog.records[0])["fields"].items()
+    [_, found] = report.of_settings(settings, "")
+    assert (found.state, found.detail) == ("warning", "listen_port is called port now")
 
 
 def test_only_the_new_name_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,58 +1,28 @@
-"""Certificates: those by which peers are known, and the server's own. Called by ``report``.
+"""The server's own certificate: when does it end? Called by ``report``.
 
 The standard library shows the end of a certificate only to who has verified it, so the server's is shown to a client
 in this process, over memory instead of a network.
 """
 
-import os
 import ssl
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import certifi
-
 from imgserve.api.config import Config as ApiConfig
 from imgserve.api.http.tls import CertificateInvalid
 from imgserve.cli.check.finding import Finding, as_whom, fault, ok, unknown, warning
-from imgserve.errors import user_name
 
 SOON_S = 14 * 86_400.0
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
-_AS_WHOM = as_whom("the server's user")
-
-
-def authorities(ca_file: str) -> Iterator[Finding]:
-    """The certificates by which TLS peers are known."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    for about, path in (("certificates", certifi.where()), *((("ca_file", ca_file),) if ca_file else ())):
-        before = context.cert_store_stats()["x509"]
-        try:
-            context.load_verify_locations(cafile=path)
-        except PermissionError:
-            yield unknown(about, f"{path} cannot be read by the user {user_name(os.geteuid())}", _AS_WHOM)
-            continue
-        except OSError as error:  # ssl.SSLError is one
-            yield fault(
-                about, f"{path} cannot be read: {error.strerror or error}", "install certifi anew, or mend the file"
-            )
-            continue
-        count = context.cert_store_stats()["x509"] - before
-        if count:
-            yield ok(about, f"{count} in {path}")
-        else:
-            yield warning(about, f"{path} adds none", "expected a file of PEM certificates")
 
 
 def own(config: ApiConfig) -> Iterator[Finding]:
     """The certificate that the server shows, if it has one."""
     try:
         certificate = config.certificate()
-    except CertificateInvalid as error:
-        if isinstance(error.__cause__, PermissionError):
-            yield unknown(error.field, error.sentence(), _AS_WHOM)
-            return
-        yield fault(error.field, error.sentence(), "name a certificate and its key, both PEM")
+    except CertificateInvalid as error:  # another user's: for its own user it would be a fault of the settings
+        yield unknown(error.field, error.sentence(), as_whom("the server's user"))
         return
     if certificate is None:
         return

@@ -67,8 +67,7 @@ def _network(network: Network, *, has_keys: bool) -> Finding | None:
 
 def _proxy(settings: Settings) -> Iterator[Finding]:
     if settings.transfer.proxy:
-        detail = "names are resolved behind the proxy, so that only it can refuse addresses that are not public"
-        yield warning("proxy", detail, "have it refuse private addresses, and a cloud's metadata address above all")
+        yield ok("proxy", "it resolves names, and so has to refuse private addresses and a cloud's metadata address")
 
 
 def _identity(settings: Settings) -> Finding:

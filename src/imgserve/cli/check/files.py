@@ -1,12 +1,13 @@
 """The files and directories of the settings: who can read or write them, and which are open to jobs. For ``report``."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from imgserve.cli.check.finding import Finding, as_whom, fault, is_anothers, ok, owner_of, tried, unknown, warning
+from imgserve.cli.check.finding import Finding, as_whom, fault, is_anothers, ok, owner_of, unknown, warning
 from imgserve.errors import user_name
 from imgserve.settings.tree import Settings
 
@@ -20,20 +21,31 @@ def look(settings: Settings) -> Iterator[Finding]:
     private = _private(settings)
     reads = [Path(root).resolve() for root in settings.transfer.read_roots]
     writes = [Path(root).resolve() for root in settings.transfer.write_roots]
-    whose = owner_of(settings.data_dir)
     found = [finding for root in reads if (finding := _read_root(root, private))]
-    found += tried("write_root", lambda: chain(*(_write_root(root, private, reads) for root in writes)), whose)
-    for about, roots, rights, verb in (
-        ("read_root", reads, os.R_OK | os.X_OK, "read"),
-        ("write_root", writes, os.W_OK | os.X_OK, "written"),
-    ):
-        if roots and is_anothers(settings.data_dir):
-            detail = f"whether it can be {verb} by {whose} cannot be seen by the user {user_name(os.geteuid())}"
-            found.append(unknown(about, detail, as_whom(whose)))
-        else:
-            found += [_shut(about, root, verb) for root in roots if not os.access(root, rights)]
-    found += tried("files", lambda: _secrets(settings), whose)
+    found += chain(*(_write_root(root, private, reads) for root in writes))
+    found += [*_unusable(settings), *_secrets(settings)]
     yield from found or [ok("files", "roots, keys and log open nothing to others")]
+
+
+def _unusable(settings: Settings) -> Iterator[Finding]:
+    """Those that this user cannot use, which says nothing of the server's user where that is another one."""
+    transfer, api, user = settings.transfer, settings.api, user_name(os.geteuid())
+    whose = owner_of(settings.data_dir)
+    for about, paths, rights, verb in (
+        ("read_root", transfer.read_roots, os.R_OK | os.X_OK, "read"),
+        ("write_root", transfer.write_roots, os.W_OK | os.X_OK, "written"),
+        ("ca_file", (transfer.ca_file,), os.R_OK, "read"),
+        ("api_key_file", (api.key_file,), os.R_OK, "read"),
+    ):
+        for path in paths:
+            if not path or os.access(path, rights):
+                continue
+            if is_anothers(settings.data_dir):
+                detail = f"whether {path} can be {verb} by {whose} cannot be seen by the user {user}"
+                yield unknown(about, detail, as_whom(whose))
+            else:
+                hint = f"give {user} the right to it, or name another"
+                yield warning(about, f"{path} cannot be {verb} by the user {user}", hint)
 
 
 def _private(settings: Settings) -> tuple[Path, ...]:
@@ -59,12 +71,6 @@ def _write_root(root: Path, private: tuple[Path, ...], reads: list[Path]) -> Ite
         yield warning("write_root", f"every user of this machine can write to {root}", hint)
 
 
-def _shut(about: str, root: Path, verb: str) -> Finding:
-    user = user_name(os.geteuid())
-    hint = f"chown {user} {root}, or name another" if about == "write_root" else f"let {user} read it, or name another"
-    return warning(about, f"{root} cannot be {verb} by the user {user}", hint)
-
-
 def _read_root(root: Path, private: tuple[Path, ...]) -> Finding | None:
     hint = "name a directory that holds nothing but pictures"
     if _is_of_the_system(root):
@@ -85,10 +91,13 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
             detail = f"{name} has mode {_mode(Path(name)):04o}: others have what is in it"
             yield fault(about, detail, f"chmod 0600 {name}")
     log = Path(settings.log.file)
-    if log.exists() and _mode(log) & (stat.S_IROTH | stat.S_IWOTH):
+    if os.access(log, os.F_OK) and _mode(log) & (stat.S_IROTH | stat.S_IWOTH):
         detail = f"every user of this machine can read {log}: what was posted is in it"
         yield warning("log_file", detail, f"chmod 0640 {log}")
 
 
 def _mode(place: Path) -> int:
-    return stat.S_IMODE(place.stat().st_mode)
+    """0 where this user may not see it: that is told of by itself."""
+    with contextlib.suppress(PermissionError):
+        return stat.S_IMODE(place.stat().st_mode)
+    return 0

@@ -9,7 +9,6 @@ import ctypes.util
 import platform
 import re
 from collections.abc import Iterator
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -55,7 +54,6 @@ WEAKNESSES: dict[str, tuple[Weakness, ...]] = {
 def look() -> Iterator[Finding]:
     yield _expat()
     yield _fast_jpeg()
-    yield _fontconfig()
 
 
 def known(library: str, version: tuple[int, ...]) -> list[str]:
@@ -88,16 +86,6 @@ def _fast_jpeg() -> Finding:
     if found is None:
         return ok("fast JPEG", "cykooz-resizer and a libturbojpeg that does not tell its version are there")
     return _judged("libturbojpeg", found[1].decode(), f"the system's {place}", "update that package", "fast JPEG")
-
-
-def _fontconfig() -> Finding:
-    has_settings = Path("/etc/fonts/fonts.conf").exists()
-    settings = "the system's settings and fonts" if has_settings else "no settings of the system"
-    try:
-        owner = f"in the wheel pyvips-binary {metadata.version('pyvips-binary')}"
-    except metadata.PackageNotFoundError:
-        owner = "the system's"
-    return ok("fontconfig", f"{owner}, with {settings}")
 
 
 def _judged(library: str, version: str, owner: str, mend: str, about: str = "") -> Finding:

@@ -6,7 +6,6 @@ is changed and no lock is taken, so it may run beside the server and before the 
 
 import asyncio
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -43,14 +42,8 @@ def check(settings: Settings | None, trouble: str, *, is_json: bool) -> int:
 
 
 def _all(settings: Settings | None, trouble: str) -> Iterator[Finding]:
-    wall, steady = time.time(), time.monotonic()
     yield from installation.look()
-    if settings is None:
-        yield fault("settings", trouble, "mend them; what depends on settings was not looked at")
-    else:
-        yield ok("settings", "every setting can be used")
-        for old, new in settings.renamed:
-            yield warning("settings", f"{old} is called {new} now", f"write {new}: {old} is taken until 1.0")
+    yield from of_settings(settings, trouble)
     pool = settings.pool if settings else PoolConfig()
     yield from asyncio.run(workers.look(pool))
     if settings is not None:
@@ -59,8 +52,16 @@ def _all(settings: Settings | None, trouble: str) -> Iterator[Finding]:
         yield from exposure.look(settings)
         yield from machine.limits(settings)
         yield from certificates.own(settings.api)
-    yield from certificates.authorities(settings.transfer.ca_file if settings else "")
-    yield from machine.clock(wall, steady, settings.data_dir if settings else None)
+        yield machine.clock(settings.data_dir)
+
+
+def of_settings(settings: Settings | None, trouble: str) -> Iterator[Finding]:
+    if settings is None:
+        yield fault("settings", trouble, "mend them; what depends on settings was not looked at")
+        return
+    yield ok("settings", "every setting can be used")
+    for old, new in settings.renamed:
+        yield warning("settings", f"{old} is called {new} now", f"write {new}: {old} is taken until 1.0")
 
 
 def _lines(report: Report) -> Iterator[str]:

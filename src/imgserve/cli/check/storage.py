@@ -45,8 +45,14 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield from tried("file system", lambda: _file_system(place), whose)
     yield from tried("disk", lambda: _disk(place, settings.queue.min_free_disk_bytes), whose)
     yield from tried("fsync", lambda: [_sync(place)], whose)
-    yield from _server(place)
-    yield from tried("queue file", lambda: _queue(place), whose)
+    is_served = True
+    try:
+        seen = owner.look(place)
+        is_served = seen.state not in ("absent", "dead")
+        yield from _server(place, seen)
+    except NotAllowed as error:
+        yield unknown("server", error.detail, as_whom(whose))
+    yield from tried("queue file", lambda: _queue(place, is_served=is_served), whose)
 
 
 def _not_yet(place: Path) -> Iterator[Finding]:
@@ -130,13 +136,8 @@ def _sync(place: Path) -> Finding:
     return ok("fsync", f"a write reaches the disk in {(time.monotonic() - started) * 1000:.1f} ms")
 
 
-def _server(place: Path) -> Iterator[Finding]:
+def _server(place: Path, seen: owner.Owner) -> Iterator[Finding]:
     """The server that owns the directory, and the states that it reports."""
-    try:
-        seen = owner.look(place)
-    except NotAllowed as error:
-        yield unknown("server", error.detail, as_whom(owner_of(place)))
-        return
     pid = f"pid {seen.pid}" if seen.pid else "a process that cannot be seen from here"
     if seen.state in ("absent", "dead"):
         yield ok("server", f"none owns {place} now")
@@ -151,7 +152,7 @@ def _server(place: Path) -> Iterator[Finding]:
             yield judged("server", f"{state.name}: {state.detail}", state.hint)
 
 
-def _queue(place: Path) -> Iterator[Finding]:
+def _queue(place: Path, *, is_served: bool) -> Iterator[Finding]:
     try:
         told = inspect(place)
     except PermissionError:
@@ -165,15 +166,8 @@ def _queue(place: Path) -> Iterator[Finding]:
         return
     yield _queue_file(told)
     if told.schema == told.newest_schema and not told.damage:
-        yield _waiting(told, time.time(), is_served=_is_served(place))
+        yield _waiting(told, time.time(), is_served=is_served)
         yield from _debts(told)
-
-
-def _is_served(place: Path) -> bool:
-    try:
-        return owner.look(place).state not in ("absent", "dead")
-    except NotAllowed:
-        return True
 
 
 def _queue_file(told: Inspected) -> Finding:
