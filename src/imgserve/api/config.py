@@ -20,56 +20,36 @@ class Config(msgspec.Struct, frozen=True):
     ``tls_cert`` and ``tls_key`` are PEM files, both or none. ``cors_origins``: origins whose pages may use the server.
     """
 
+    # fmt: off
     # As ever; protected mode serves loopback clients only until there are keys.
-    host: Annotated[Text, Setting("address to listen on", metavar="ADDRESS", flags=("-host",))] = "0.0.0.0"  # noqa: S104
+    host: Annotated[Text, Setting(
+        "address to listen on", metavar="ADDRESS", flags=("-host",))] = "0.0.0.0"  # noqa: S104
     port: Annotated[Port, Setting("port; 0 takes a free one", metavar="N", flags=("-port",))] = 8602
-    tls_cert: Annotated[
-        Text,
-        Setting(
-            "serve by TLS with this certificate and its intermediate ones (PEM)",
-            default="none: plain HTTP",
-            metavar="FILE",
-        ),
-    ] = ""
+    tls_cert: Annotated[Text, Setting(
+        "serve by TLS with this certificate and its intermediate ones (PEM)", default="none: plain HTTP",
+        metavar="FILE")] = ""
     tls_key: Annotated[Text, Setting("its private key (PEM, without a password)", metavar="FILE")] = ""
-    cors_origins: Annotated[
-        Texts, Setting("pages of this origin may use the server from a browser", name="cors_origin", metavar="ORIGIN")
-    ] = ()
-    key_file: Annotated[
-        Text,
-        Setting(
-            "serve clients that show a key of this file, and only them",
-            name="api_key_file",
-            default="none: protected mode",
-            metavar="FILE",
-        ),
-    ] = ""
+    cors_origins: Annotated[Texts, Setting(
+        "pages of this origin may use the server from a browser", name="cors_origin", metavar="ORIGIN")] = ()
+    key_file: Annotated[Text, Setting(
+        "serve clients that show a key of this file, and only them", name="api_key_file",
+        default="none: protected mode", metavar="FILE")] = ""
     keys: tuple[Key, ...] = ()
     max_body_bytes: Annotated[Count, Setting("a job's JSON", "bytes", name="max_job_bytes")] = 1_000_000
-    header_timeout_s: Annotated[
-        Seconds, Setting("a request's header must be complete in this time", "seconds", name="request_header_timeout_s")
-    ] = 10.0
-    body_timeout_s: Annotated[
-        Seconds, Setting("a job's JSON must be complete in this time", "seconds", name="request_body_timeout_s")
-    ] = 10.0
-    rate_per_minute: Annotated[
-        Amount, Setting("jobs that one caller may post; 0: any number", "a minute", name="rate_limit_per_minute")
-    ] = 0
+    header_timeout_s: Annotated[Seconds, Setting(
+        "a request's header must be complete in this time", "seconds", name="request_header_timeout_s")] = 10.0
+    body_timeout_s: Annotated[Seconds, Setting(
+        "a job's JSON must be complete in this time", "seconds", name="request_body_timeout_s")] = 10.0
+    rate_per_minute: Annotated[Amount, Setting(
+        "jobs that one caller may post; 0: any number", "a minute", name="rate_limit_per_minute")] = 0
     rate_burst: Annotated[Count, Setting("of these at once, after a pause", name="rate_limit_burst")] = 60
-    max_connections: Annotated[
-        Amount,
-        Setting(
-            "connections at once, no more than there are descriptors for",
-            default="a quarter of the limit of open files, at most 8,192",
-        ),
-    ] = 0
-    max_connections_per_address: Annotated[
-        Amount,
-        Setting(
-            "of these from one address (of IPv6: one /64); this machine's own are not counted",
-            default="half of `max_connections`",
-        ),
-    ] = 0
+    max_connections: Annotated[Amount, Setting(
+        "connections at once, no more than there are descriptors for",
+        default="a quarter of the limit of open files, at most 8,192")] = 0
+    max_connections_per_address: Annotated[Amount, Setting(
+        "of these from one address (of IPv6: one /64); this machine's own are not counted",
+        default="half of `max_connections`")] = 0
+    # fmt: on
 
     def certificate(self) -> Certificate | None:
         """None: no TLS. Raises CertificateInvalid."""

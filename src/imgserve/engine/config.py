@@ -18,26 +18,22 @@ class IntakeConfig(msgspec.Struct, frozen=True):
     The qualities are for results whose job names none.
     """
 
-    max_at_once: Annotated[
-        Count, Setting("jobs being taken in at once; others wait for their reply", name="max_intake")
-    ] = 32
-    max_waiting: Annotated[Count, Setting("of these others; then new jobs get code 301", name="max_intake_waiting")] = (
-        2000
-    )
-    host_share: Annotated[
-        Share,
-        Setting(
-            "the part of `max_intake` for results to one host (half of it for pictures of one), and "
-            "of `max_intake_waiting` for pictures of one host (one and a half times that for results)",
-            name="intake_host_share",
-        ),
-    ] = 0.5
+    # fmt: off
+    max_at_once: Annotated[Count, Setting(
+        "jobs being taken in at once; others wait for their reply", name="max_intake")] = 32
+    max_waiting: Annotated[Count, Setting(
+        "of these others; then new jobs get code 301", name="max_intake_waiting")] = 2000
+    host_share: Annotated[Share, Setting(
+        "the part of `max_intake` for results to one host (half of it for pictures of one), and of "
+        "`max_intake_waiting` for pictures of one host (one and a half times that for results)",
+        name="intake_host_share")] = 0.5
     placeholder_timeout_s: Annotated[Seconds, Setting("a placeholder must be delivered in this time", "seconds")] = 5.0
     storage_timeout_s: float = 30.0
     deadline_s: Annotated[Seconds, Setting("all attempts at a job together", "seconds")] = 24 * 3600.0
     jpeg_quality: Annotated[Quality, Setting("of JPEG results whose job names none")] = DEFAULT_QUALITY["jpeg"]
     webp_quality: Annotated[Quality, Setting("of WebP results whose job names none")] = DEFAULT_QUALITY["webp"]
     avif_quality: Annotated[Quality, Setting("of AVIF results whose job names none")] = DEFAULT_QUALITY["avif"]
+    # fmt: on
 
     def qualities(self) -> dict[Format, int]:
         return {"jpeg": self.jpeg_quality, "webp": self.webp_quality, "avif": self.avif_quality}
@@ -49,20 +45,16 @@ class AttemptConfig(msgspec.Struct, frozen=True):
     ``retry_delay_s``: before the second attempt; each later one waits twice as long.
     """
 
+    # fmt: off
     delivery_timeout_s: Annotated[Seconds, Setting("a result must be delivered in this time", "seconds")] = 60.0
-    repeat_after_s: Annotated[
-        Pause, Setting("when a result is sent once more because its placeholder was never answered", "seconds")
-    ] = 60.0
-    retry_delay_s: Annotated[
-        Seconds,
-        Setting(
-            "how long the second attempt waits after the first; each later one waits twice as long, 600 s at most",
-            "seconds",
-        ),
-    ] = FIRST_DELAY_S
-    kept_renditions_bytes: Annotated[
-        Amount, Setting("memory for results whose delivery has to be tried again", "bytes")
-    ] = 64_000_000
+    repeat_after_s: Annotated[Pause, Setting(
+        "when a result is sent once more because its placeholder was never answered", "seconds")] = 60.0
+    retry_delay_s: Annotated[Seconds, Setting(
+        "how long the second attempt waits after the first; each later one waits twice as long, 600 s at most",
+        "seconds")] = FIRST_DELAY_S
+    kept_renditions_bytes: Annotated[Amount, Setting(
+        "memory for results whose delivery has to be tried again", "bytes")] = 64_000_000
+    # fmt: on
 
 
 class RunnerConfig(msgspec.Struct, frozen=True):
@@ -73,18 +65,18 @@ class RunnerConfig(msgspec.Struct, frozen=True):
     it. No host has the last quarter of the places, slow or not.
     """
 
-    max_attempts: Annotated[
-        Count, Setting("jobs under way at once", name="max_attempts_at_once", default="16 per worker, at most 64")
-    ] = 64
-    max_slow_per_host: Annotated[
-        Count,
-        Setting("deliveries of more than 2 s to one host and port; more of its jobs then wait, so that others go on"),
-    ] = 16
+    # fmt: off
+    max_attempts: Annotated[Count, Setting(
+        "jobs under way at once", name="max_attempts_at_once", default="16 per worker, at most 64")] = 64
+    max_slow_per_host: Annotated[Count, Setting(
+        "deliveries of more than 2 s to one host and port; more of its jobs then wait, so that others go on")] = 16
     max_debts: Annotated[Count, Setting("failure pictures under way at once", name="max_debts_at_once")] = 8
     attempt_timeout_s: Annotated[Seconds, Setting("one attempt at a job", "seconds")] = 300.0
+    # fmt: on
 
 
 class PlaceholderConfig(msgspec.Struct, frozen=True):
-    cache_bytes: Annotated[
-        Amount, Setting("memory for placeholders already drawn", "bytes", name="placeholder_cache_bytes")
-    ] = 16_000_000
+    # fmt: off
+    cache_bytes: Annotated[Amount, Setting(
+        "memory for placeholders already drawn", "bytes", name="placeholder_cache_bytes")] = 16_000_000
+    # fmt: on

@@ -21,27 +21,22 @@ class Config(msgspec.Struct, frozen=True):
     ``isolation``: whose pictures one process may read: one principal's, a single one, everybody's.
     """
 
-    workers: Annotated[Workers, Setting("render processes", default="one per CPU", metavar="N")] = msgspec.field(
-        default_factory=lambda: os.cpu_count() or 1
-    )
+    # fmt: off
+    workers: Annotated[Workers, Setting(
+        "render processes", default="one per CPU",
+        metavar="N")] = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
     render_timeout_s: Annotated[Seconds, Setting("a render that takes longer is killed", "seconds")] = 15.0
     svg_timeout_s: Annotated[Seconds, Setting("the same for an SVG", "seconds")] = 5.0
-    probe_timeout_s: Annotated[
-        Seconds, Setting("the same for reading a header and for drawing a placeholder", "seconds")
-    ] = 5.0
+    probe_timeout_s: Annotated[Seconds, Setting(
+        "the same for reading a header and for drawing a placeholder", "seconds")] = 5.0
     recycle_after: Annotated[Count, Setting("renders after which a worker is replaced")] = 1000
-    memory_limit_bytes: Annotated[
-        WorkerMemory, Setting("address space of a worker", "bytes", name="worker_memory_bytes")
-    ] = 2_500_000_000
-    sandbox: Annotated[
-        Sandbox, Setting("`require`: do not start where the kernel cannot lock workers in", metavar="MODE")
-    ] = "auto"
-    isolation: Annotated[
-        Isolation,
-        Setting(
-            "whose pictures one worker may read: one key's (`principal`), a single one (`picture`), all (`shared`)"
-        ),
-    ] = "principal"
-    allow_system_libvips: Annotated[
-        bool, Setting("`true`: take a libvips that is not the tested one of the package `pyvips-binary`")
-    ] = False
+    memory_limit_bytes: Annotated[WorkerMemory, Setting(
+        "address space of a worker", "bytes", name="worker_memory_bytes")] = 2_500_000_000
+    sandbox: Annotated[Sandbox, Setting(
+        "`require`: do not start where the kernel cannot lock workers in", metavar="MODE")] = "auto"
+    isolation: Annotated[Isolation, Setting(
+        "whose pictures one worker may read: one key's (`principal`), a single one (`picture`), all "
+        "(`shared`)")] = "principal"
+    allow_system_libvips: Annotated[bool, Setting(
+        "`true`: take a libvips that is not the tested one of the package `pyvips-binary`")] = False
+    # fmt: on

@@ -13,29 +13,23 @@ class Config(msgspec.Struct, frozen=True):
     ``share``: the part of ``max_waiting`` that one of several callers may fill.
     """
 
+    # fmt: off
     max_waiting: Annotated[Count, Setting("waiting jobs; then new ones get code 301")] = 10_000
-    share: Annotated[
-        Share,
-        Setting(
-            "the part of `max_waiting`, `max_intake` and `max_intake_waiting` that one of several keys may fill",
-            name="queue_share",
-        ),
-    ] = 0.5
+    share: Annotated[Share, Setting(
+        "the part of `max_waiting`, `max_intake` and `max_intake_waiting` that one of several keys may fill",
+        name="queue_share")] = 0.5
     lease_s: Annotated[Seconds, Setting("how long a claim on a job lasts unless renewed", "seconds")] = 60.0
     heartbeat_s: Annotated[Seconds, Setting("how often claims are renewed", "seconds")] = 15.0
-    quiet_s: Annotated[
-        Pause, Setting("how long the destinations of a killed server's unanswered jobs are left alone", "seconds")
-    ] = 15.0
+    quiet_s: Annotated[Pause, Setting(
+        "how long the destinations of a killed server's unanswered jobs are left alone", "seconds")] = 15.0
     debt_s: Annotated[Seconds, Setting("how long a failure picture is retried", "seconds")] = 72 * 3600.0
-    keep_ended_s: Annotated[
-        Pause, Setting("how long jobs are listed after they have succeeded, or were cancelled or superseded", "seconds")
-    ] = 24 * 3600.0
-    keep_failed_s: Annotated[Pause, Setting("how long failed jobs are listed, and can be retried", "seconds")] = (
-        14 * 24 * 3600.0
-    )
-    min_free_disk_bytes: Annotated[
-        Amount, Setting("with less free space in the data directory no job is taken", "bytes")
-    ] = 64_000_000
+    keep_ended_s: Annotated[Pause, Setting(
+        "how long jobs are listed after they have succeeded, or were cancelled or superseded", "seconds")] = 24 * 3600.0
+    keep_failed_s: Annotated[Pause, Setting(
+        "how long failed jobs are listed, and can be retried", "seconds")] = 14 * 24 * 3600.0
+    min_free_disk_bytes: Annotated[Amount, Setting(
+        "with less free space in the data directory no job is taken", "bytes")] = 64_000_000
+    # fmt: on
 
     @property
     def max_per_caller(self) -> int:

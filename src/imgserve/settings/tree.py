@@ -31,31 +31,17 @@ class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True):
     """``renamed``: names of settings that are given by an earlier name, and the names of today."""
 
-    data_dir: Annotated[
-        Path,
-        Setting(
-            "where the queue is; made if missing, mode 0700; one server at a time",
-            default="`~/.imgserve`, for root `/var/lib/imgserve`",
-            metavar="DIR",
-        ),
-    ]
-    pid_file: Annotated[
-        Path,
-        Setting(
-            "names the running server; not with `--foreground`",
-            default="`imgserve.pid` in the data directory, for root `/var/run/imgserve.pid`",
-            metavar="FILE",
-        ),
-    ]
+    # fmt: off
+    data_dir: Annotated[Path, Setting(
+        "where the queue is; made if missing, mode 0700; one server at a time",
+        default="`~/.imgserve`, for root `/var/lib/imgserve`", metavar="DIR")]
+    pid_file: Annotated[Path, Setting(
+        "names the running server; not with `--foreground`",
+        default="`imgserve.pid` in the data directory, for root `/var/run/imgserve.pid`", metavar="FILE")]
     log: Annotated[LogFileConfig, Section("The server")]
-    user: Annotated[
-        Text,
-        Setting(
-            "whom a server started by root becomes when port, log and pid file are open",
-            default="stays who it is",
-            metavar="NAME",
-        ),
-    ] = ""
+    user: Annotated[Text, Setting(
+        "whom a server started by root becomes when port, log and pid file are open", default="stays who it is",
+        metavar="NAME")] = ""
     drain_s: Annotated[Pause, Setting("how long a stopping server lets running jobs finish", "seconds")] = 30.0
     log_lines: Annotated[LogsConfig, Section("The server")] = LogsConfig()
     tracing: Annotated[TracingConfig, Section("The server")] = TracingConfig()
@@ -73,3 +59,4 @@ class Settings(msgspec.Struct, frozen=True):
     renamed: tuple[tuple[str, str], ...] = ()
     boot_id: str | None = None
     test: TestSwitches | None = None
+    # fmt: on

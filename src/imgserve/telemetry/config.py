@@ -13,19 +13,14 @@ Level = Literal["debug", "info", "warning", "error"]
 class LogFileConfig(msgspec.Struct, frozen=True):
     """``keep`` old files beside the one that is written; with 0 of them, or ``max_bytes`` 0, it grows without end."""
 
-    file: Annotated[
-        Text,
-        Setting(
-            "the server's log; with `--foreground` it goes to stderr instead",
-            name="log_file",
-            default="`imgserve.log` in the data directory, for root `/var/log/imgserve/imgserve.log`",
-            metavar="FILE",
-        ),
-    ] = ""
-    max_bytes: Annotated[
-        Amount, Setting("a log that would grow larger is renamed to `.1`; 0: never", "bytes", name="log_max_bytes")
-    ] = 10_000_000
+    # fmt: off
+    file: Annotated[Text, Setting(
+        "the server's log; with `--foreground` it goes to stderr instead", name="log_file",
+        default="`imgserve.log` in the data directory, for root `/var/log/imgserve/imgserve.log`", metavar="FILE")] = ""
+    max_bytes: Annotated[Amount, Setting(
+        "a log that would grow larger is renamed to `.1`; 0: never", "bytes", name="log_max_bytes")] = 10_000_000
     keep: Annotated[Amount, Setting("renamed logs that are kept; 0: none is renamed", name="log_keep")] = 5
+    # fmt: on
 
 
 class LogsConfig(msgspec.Struct, frozen=True):
@@ -38,14 +33,11 @@ class LogsConfig(msgspec.Struct, frozen=True):
 class TracingConfig(msgspec.Struct, frozen=True):
     """``endpoint``: base URL of an OTLP/HTTP receiver such as http://127.0.0.1:4318; empty means no tracing."""
 
-    endpoint: Annotated[
-        Text,
-        Setting(
-            "OTLP/HTTP receiver of traces, as `http://127.0.0.1:4318`; needs the extra `otel`",
-            name="otel_endpoint",
-            metavar="URL",
-        ),
-    ] = ""
+    # fmt: off
+    endpoint: Annotated[Text, Setting(
+        "OTLP/HTTP receiver of traces, as `http://127.0.0.1:4318`; needs the extra `otel`", name="otel_endpoint",
+        metavar="URL")] = ""
+    # fmt: on
 
     def problems(self) -> tuple[Problem, ...]:
         if self.endpoint and not self.endpoint.startswith(("http://", "https://")):

@@ -16,34 +16,21 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may hold a password. ``referers`` are HOST=URL.
     """
 
-    allow_networks: Annotated[
-        Texts,
-        Setting("opens a network that is not public to sources and destinations", name="allow_network", metavar="CIDR"),
-    ] = ()
+    # fmt: off
+    allow_networks: Annotated[Texts, Setting(
+        "opens a network that is not public to sources and destinations", name="allow_network", metavar="CIDR")] = ()
     ports: Annotated[Texts, Setting("ports and ranges of ports that transfers may connect to")] = DEFAULT_PORTS
     read_roots: Annotated[Texts, Setting("opens a directory to `file:` sources", name="read_root", metavar="DIR")] = ()
-    write_roots: Annotated[
-        Texts, Setting("opens a directory to `file:` destinations", name="write_root", metavar="DIR")
-    ] = ()
-    ca_file: Annotated[
-        Text, Setting("certificates (PEM) of authorities that are trusted beside the usual ones", metavar="FILE")
-    ] = ""
-    proxy: Annotated[
-        Text,
-        Setting(
-            "all transfers but `file:` go through this proxy, which then has to judge addresses: `http`, `https`, "
-            "`socks5` or `socks5h`, with its port",
-            metavar="URL",
-            is_secret=True,
-        ),
-    ] = ""
-    referers: Annotated[
-        Texts,
-        Setting(
-            "what HTTP requests to a host say they come from, as `HOST=URL`; `*.` stands for all hosts of a domain",
-            name="referer",
-        ),
-    ] = ()
+    write_roots: Annotated[Texts, Setting(
+        "opens a directory to `file:` destinations", name="write_root", metavar="DIR")] = ()
+    ca_file: Annotated[Text, Setting(
+        "certificates (PEM) of authorities that are trusted beside the usual ones", metavar="FILE")] = ""
+    proxy: Annotated[Text, Setting(
+        "all transfers but `file:` go through this proxy, which then has to judge addresses: `http`, `https`, "
+        "`socks5` or `socks5h`, with its port", metavar="URL", is_secret=True)] = ""
+    referers: Annotated[Texts, Setting(
+        "what HTTP requests to a host say they come from, as `HOST=URL`; `*.` stands for all hosts of a domain",
+        name="referer")] = ()
     connect_timeout_s: Annotated[Seconds, Setting("a connection must stand in this time", "seconds")] = 5.0
     source_timeout_s: Annotated[Seconds, Setting("a source must be there in this time", "seconds")] = 30.0
     low_speed_bytes_s: Annotated[Count, Setting("a transfer slower than this is ended", "bytes a second")] = 1024
@@ -51,10 +38,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_transfers: Annotated[Count, Setting("transfers at once")] = 64
     max_per_host: Annotated[Count, Setting("of these to one host and port", name="max_transfers_per_host")] = 8
     max_per_host_ftp: Annotated[Count, Setting("of these to one FTP server", name="max_transfers_per_ftp_host")] = 2
-    memory_bytes: Annotated[
-        Count,
-        Setting("memory for sources on their way; jobs wait while it is taken", "bytes", name="source_memory_bytes"),
-    ] = 256_000_000
+    memory_bytes: Annotated[Count, Setting(
+        "memory for sources on their way; jobs wait while it is taken", "bytes",
+        name="source_memory_bytes")] = 256_000_000
+    # fmt: on
 
     def problems(self) -> tuple[Problem, ...]:
         from imgserve.transfer import problems  # with libcurl: only commands that check all settings load it
