@@ -9,7 +9,6 @@ from typing import get_args
 
 from imgserve.cli import output
 from imgserve.cli.control import Client, Refused, job_path
-from imgserve.cli.output import Run
 from imgserve.errors import counted
 from imgserve.jobs.model import JobStatus
 from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobView, RefusalPage
@@ -37,14 +36,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="only these; repeatable",
     )
     _add_filters(lister)
-    lister.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
-    _finish(lister, _list)
+    output.asks(lister, _list)
     refuser = actions.add_parser("refused", help="posts that became no jobs, newest first", allow_abbrev=False)
-    refuser.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
-    _finish(refuser, _refused)
+    output.asks(refuser, _refused)
+    for one in (lister, refuser):
+        one.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
     shower = actions.add_parser("show", help="all there is to know of one job", allow_abbrev=False)
     shower.add_argument("id", type=_id, metavar="ID", help="the X-Imgserve-Job of its reply, or how it begins")
-    _finish(shower, _show)
+    output.asks(shower, _show)
     for action, doing in (("retry", "queue failed jobs again"), ("cancel", "cancel jobs that have not delivered yet")):
         changer = actions.add_parser(action, help=doing, allow_abbrev=False)
         changer.add_argument(
@@ -57,18 +56,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         changer.add_argument("--all", action="store_true", help=f"all that are {' or '.join(TARGETS[action])}")
         _add_filters(changer)
         changer.add_argument("--yes", action="store_true", help="do not ask")
-        _finish(changer, _change)
+        output.asks(changer, _change)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--destination", metavar="TEXT", default="", help="only with TEXT in a destination")
     parser.add_argument("--older-than", type=output.duration, metavar="TIME", help="only older: 90s, 15m, 2h, 3d")
-
-
-def _finish(parser: argparse.ArgumentParser, run: Run) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON object a job")
-    output.add_place(parser)
-    parser.set_defaults(run=output.asking(run))
 
 
 def _id(text: str) -> str:

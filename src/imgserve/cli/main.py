@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from imgserve.cli.output import INTERRUPTED, Commands
+from imgserve.cli.output import Commands
 from imgserve.cli.parser import Parser
 from imgserve.errors import ImgserveError, sentence_of
 from imgserve.settings import load
 from imgserve.settings.options import BY_NAME
 
-BROKEN_PIPE = 141  # 128 and the number of SIGPIPE, as for a program that it ends
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 and the signal's number, as for a program that it ends
 
 
 class Command(NamedTuple):
@@ -51,21 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _start(flags: argparse.Namespace) -> int:
     from imgserve.server import detach
 
-    return detach.start(load.load(flags, load.process_environment()), is_foreground=flags.foreground)
+    return detach.start(load.load(flags), is_foreground=flags.foreground)
 
 
 def _stop(flags: argparse.Namespace) -> int:
     from imgserve.cli import server
 
-    return server.stop(load.locate(flags, load.process_environment()), is_kill=flags.kill)
+    return server.stop(load.locate(flags), is_kill=flags.kill)
 
 
 def _restart(flags: argparse.Namespace) -> int:
     from imgserve.cli import server
     from imgserve.server import detach
 
-    places = load.locate(flags, load.process_environment())
-    settings = load.load(flags, load.process_environment())  # before the old server is stopped for nothing
+    places = load.locate(flags)
+    settings = load.load(flags)  # before the old server is stopped for nothing
     server.check_restart(places)
     return server.stop(places, is_kill=flags.kill) or detach.start(settings, is_foreground=False)
 
@@ -73,14 +73,14 @@ def _restart(flags: argparse.Namespace) -> int:
 def _status(flags: argparse.Namespace) -> int:
     from imgserve.cli import server
 
-    return server.status(load.locate(flags, load.process_environment()), is_json=flags.json)
+    return server.status(load.locate(flags), is_json=flags.json)
 
 
 def _check(flags: argparse.Namespace) -> int:
     from imgserve.cli.check import report
 
     try:
-        return report.check(load.load(flags, load.process_environment(), is_look=True), "", is_json=flags.json)
+        return report.check(load.load(flags, is_look=True), "", is_json=flags.json)
     except load.SettingsInvalid as error:
         return report.check(None, error.sentence(), is_json=flags.json)
 

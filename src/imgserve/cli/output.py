@@ -16,28 +16,28 @@ Run = Callable[[argparse.Namespace], int]
 
 T = TypeVar("T")
 
-DONE, FAILED, USAGE, NO_SERVER, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, USAGE, NO_SERVER = 0, 1, 2, 3
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 _UNIT_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def client_of(flags: argparse.Namespace) -> Client:
-    return Client(load.locate(flags, load.process_environment()).data_dir)
+    return Client(load.locate(flags).data_dir)
 
 
-def asking(run: Run) -> Run:
-    """``run``, which asks a server, with a status of its own for the want of one. All other faults are main's."""
+def asks(parser: argparse.ArgumentParser, run: Run) -> None:
+    """The command asks a server about jobs. It has a status of its own for the want of one."""
 
-    def asking_run(flags: argparse.Namespace) -> int:
+    def asking(flags: argparse.Namespace) -> int:
         try:
             return run(flags)
         except NoServer as error:
             complain(error.sentence())
             return NO_SERVER
-        except KeyboardInterrupt:
-            return INTERRUPTED
 
-    return asking_run
+    parser.add_argument("--json", action="store_true", help="print one JSON object a job")
+    add_place(parser)
+    parser.set_defaults(run=asking)
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:

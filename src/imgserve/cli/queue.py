@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _compact(flags: argparse.Namespace) -> int:
     from imgserve.jobs.sqlite.compact import compact
 
-    data_dir = load.locate(flags, load.process_environment()).data_dir
+    data_dir = load.locate(flags).data_dir
     done = compact(data_dir)
     if done is None:
         output.complain(f"there is no queue file in {data_dir}; --data-dir names another place")

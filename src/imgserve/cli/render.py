@@ -140,7 +140,7 @@ def _file_url(path: str, safe: str) -> str:
 async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
     limits = Limits()
     everywhere = Config(read_roots=("/",), write_roots=("/",))
-    is_system_allowed = load.allows_system_libvips(load.process_environment())
+    is_system_allowed = load.allows_system_libvips()
     config = PoolConfig(workers=1, allow_system_libvips=is_system_allowed)
     transfers, workers = Transfers(everywhere, limits), Pool(config, limits)
     renderer = Renderer(transfers, workers)

@@ -18,9 +18,7 @@ LONGEST_PAUSE_S = 1.0
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="JOB.json", help="a job as POST / takes it; - reads standard input")
     parser.add_argument("--wait", action="store_true", help="wait until all have ended; exit with 0 if all succeeded")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a job")
-    output.add_place(parser)
-    parser.set_defaults(run=output.asking(_submit))
+    output.asks(parser, _submit)
 
 
 def _submit(flags: argparse.Namespace) -> int:

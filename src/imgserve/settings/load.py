@@ -27,6 +27,7 @@ ROOT_CONFIG_FILE = Path("/etc/imgserve.toml")
 ROOT_PID_FILE = Path("/var/run/imgserve.pid")
 ROOT_LOG_FILE = Path("/var/log/imgserve/imgserve.log")
 CONFIG_FILE_NAME = "imgserve.toml"
+ENVIRONMENT: Mapping[str, str] = os.environ  # noqa: TID251 - this is the one place
 PLACES = ("data_dir", "pid_file")
 # Few enough attempts that each one's turn for a worker comes before it times out.
 ATTEMPTS, ATTEMPTS_PER_WORKER = 64, 16
@@ -50,7 +51,7 @@ class Places(msgspec.Struct, frozen=True):
     is_data_dir_named: bool = False
 
 
-def load(flags: Namespace, environ: Mapping[str, str], *, is_look: bool = False) -> Settings:
+def load(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, *, is_look: bool = False) -> Settings:
     """All settings. ``is_look``: for a user who is not the server's, and may not read its keys.
 
     Raises SettingsInvalid, which names every fault.
@@ -91,12 +92,12 @@ def settle(
     return settled
 
 
-def locate(flags: Namespace, environ: Mapping[str, str]) -> Places:
+def locate(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT) -> Places:
     """The server's places, without looking at its other settings. Raises SettingsInvalid."""
     return _places(_some(PLACES, flags, environ), _own_dir(environ))
 
 
-def allows_system_libvips(environ: Mapping[str, str]) -> bool:
+def allows_system_libvips(environ: Mapping[str, str] = ENVIRONMENT) -> bool:
     """By the server's file and variables; for a command that has no other settings. Raises SettingsInvalid."""
     return bool(_some(("allow_system_libvips",), Namespace(), environ).value("allow_system_libvips"))
 
@@ -121,10 +122,6 @@ def add_flags(parser: ArgumentParser, names: Iterable[str] = BY_NAME) -> None:
                 action="append" if option.is_list else "store",
                 help=SUPPRESS if option.name in RENAMED else words.replace("`", ""),
             )
-
-
-def process_environment() -> Mapping[str, str]:
-    return os.environ  # noqa: TID251 - this is the one place
 
 
 def config_file(own_dir: Path) -> Path:

@@ -204,7 +204,8 @@ def _missing(table: Table, wanted: Iterable[Option], values: Mapping[str, Given]
     for options in names.values():
         if not any(option.name in values for option in options):
             keys = " or ".join(option.key for option in options)
-            yield f"{file.origin(table.name)}: expected {keys} in it: {options[0].setting.doc}"
+            where = f"[{table.name}]" if file.value(table.name) is None else file.origin(table.name)
+            yield f"{where}: expected {keys} in it: {options[0].setting.doc}"
 
 
 def _replace_secrets(

@@ -103,6 +103,8 @@ def test_a_fixed_table_has_variables_and_a_named_one_has_none(tmp_path: Path) ->
     assert settled(tmp_path, "", IMGSERVE_GET_IMGPROXY_PATH="/alone").get.imgproxy == Imgproxy("/alone")
     (fault,) = faults(tmp_path, WHOLE, SHOP_TOKEN="t", IMGSERVE_CREDENTIAL_SHOP_FOR="https://evil.test/")
     assert fault.startswith("IMGSERVE_CREDENTIAL_SHOP_FOR: there is no such setting")
+    (fault,) = faults(tmp_path, "", IMGSERVE_GET_IMGPROXY_SOURCES="https://a.test/")
+    assert fault == "[get.imgproxy]: expected path in it: where it is mounted"
     (key,) = [option for option in DECLARED.options if option.name == "get.imgproxy.key_file"]
     assert (key.variable, key.flags) == ("IMGSERVE_GET_IMGPROXY_KEY_FILE", ())
 
