@@ -4,27 +4,36 @@
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 USAGE = 2
-_REQUIRED = re.compile(r"the following arguments are required: (.*)")
-_NAMED = re.compile(r"argument (\S+?)(?:/\S+)?: (.*)", re.DOTALL)
-# argparse's words for an option without its value.
-_COUNTS = {"expected one argument": "expected a value behind it", "expected at least one argument": "expected a value"}
 
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{self.prog}: {self._sentence(message)} (usage: {self._help()})\n")
+        self.exit(USAGE, f"{self.prog}: {message} (usage: {self._help()})\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         if message:
             sys.stderr.write(message)
         raise SystemExit(status)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.exit_on_error = False  # so that a fault comes with the name of its argument
+        try:
+            return super().parse_known_args(args, namespace)
+        except argparse.ArgumentError as fault:
+            name = (fault.argument_name or "").partition("/")[0]
+            self.error(f"{name}: {fault.message}" if name else fault.message)
+
+    def _match_argument(self, action: argparse.Action, arg_strings_pattern: str) -> int:
+        try:
+            return super()._match_argument(action, arg_strings_pattern)
+        except argparse.ArgumentError as fault:
+            raise argparse.ArgumentError(action, "expected a value behind it") from fault
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse's, but an unknown word is reported by the command that got it."""
@@ -81,13 +90,6 @@ class Parser(argparse.ArgumentParser):
             inner = chosen.choices.get(word)
             parser = inner if isinstance(inner, Parser) else parser
         return parser
-
-    def _sentence(self, message: str) -> str:
-        required = _REQUIRED.fullmatch(message)
-        if required:
-            return f"expected {required[1]}"
-        named = _NAMED.fullmatch(message)
-        return f"{named[1]}: {_COUNTS.get(named[2], named[2])}" if named else message
 
     def _help(self) -> str:
         name, _, command = self.prog.partition(" ")
