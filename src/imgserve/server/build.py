@@ -47,8 +47,8 @@ from imgserve.errors import ImgserveError, sentence_of
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.jobs.model import Ended
 from imgserve.jobs.sqlite.queue import SqliteQueue
-from imgserve.server import lifecycle
-from imgserve.server.lifecycle import Ending
+from imgserve.server.ending import Ending, busy_threads, drain, in_time
+from imgserve.settings.load import Settings
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs, metrics, tracing
 from imgserve.telemetry.states import States
@@ -123,7 +123,7 @@ class Parts:
 
 def run(settings: Settings, door: Door) -> int:
     """Serve until SIGTERM or SIGINT; 0 when every end of a job has been stored. Hanging steps are left behind: the
-    caller leaves by ``lifecycle.leave``. Raises CannotStart, StorageFailing, OSError.
+    caller leaves by ``ending.leave``. Raises CannotStart, StorageFailing, OSError.
     """
     loop = uvloop.new_event_loop()  # never closed: that would wait for the hanging steps
     ending = Ending(settings.drain_s, loop)
@@ -136,9 +136,9 @@ def run(settings: Settings, door: Door) -> int:
     except asyncio.CancelledError:
         logs.event("stopped", detail="while it was starting")
     else:
-        logs.event("stopped", threads=lifecycle.busy_threads())
+        logs.event("stopped", threads=busy_threads())
     finally:
-        lifecycle.in_time(tracing.stop, TRACES_S)
+        in_time(tracing.stop, TRACES_S)
     return 0 if ending.is_complete else 1
 
 
@@ -183,7 +183,7 @@ async def _serve(settings: Settings, door: Door, shares: Shares, ending: Ending)
             ending.started()
             door.on_listening(address)
             await ending.until(serving)
-            await lifecycle.drain(parts.intake, parts.runner, ending)
+            await drain(parts.intake, parts.runner, ending)
             server.should_exit = True
             await ending.close({"the HTTP server": serving}, PARTS_RESERVE_S)
 

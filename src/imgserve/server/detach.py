@@ -22,7 +22,7 @@ from imgserve.api.control_socket import StartedAs
 from imgserve.api.http.listener import listen
 from imgserve.errors import ImgserveError, sentence_of, using
 from imgserve.jobs.sqlite.breakage import storage_failing
-from imgserve.server import build, lifecycle, logfile, readiness
+from imgserve.server import build, ending, logfile, readiness
 from imgserve.server.build import CannotStart, Door
 from imgserve.server.logfile import LogFile
 from imgserve.server.pidfile import Note, PidFile
@@ -52,7 +52,7 @@ def start(settings: Settings, *, is_foreground: bool) -> int:
             )
         finally:
             logs.stop()
-        return lifecycle.leave(status)
+        return ending.leave(status)
     reader, writer = os.pipe()
     first = os.fork()
     if first:
@@ -63,7 +63,7 @@ def start(settings: Settings, *, is_foreground: bool) -> int:
     if os.fork():
         os._exit(0)
     os.close(reader)
-    return lifecycle.leave(_detached(settings, identity, writer))
+    return ending.leave(_detached(settings, identity, writer))
 
 
 def _detached(settings: Settings, identity: Identity | None, writer: int) -> int:
