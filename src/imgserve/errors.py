@@ -17,7 +17,7 @@
     ├─ engine/intake.py        Draining
     ├─ engine/admission.py     IntakeFull
     ├─ settings/load.py        SettingsInvalid
-    ├─ server/build.py         CannotStart
+    ├─ server/lifecycle.py     CannotStart
     ├─ server/pidfile.py       AlreadyRunning
     ├─ telemetry/tracing.py    TracingUnavailable
     ├─ api/problems.py         BodyNoJob, NoSuchPage, MethodNotAllowed

@@ -1,6 +1,6 @@
 """The server as a daemon: it detaches, holds pid file, log file and port, and changes to its user.
 
-Called by ``cli`` with settings; hands a listening socket to ``build.run``. Nothing here may start a thread or an
+Called by ``cli`` with settings; hands a listening socket to ``lifecycle.run``. Nothing here may start a thread or an
 event loop before the last fork.
 """
 
@@ -22,8 +22,8 @@ from imgserve.api.control_socket import StartedAs
 from imgserve.api.http.listener import listen
 from imgserve.errors import ImgserveError, sentence_of, using
 from imgserve.jobs.sqlite.breakage import storage_failing
-from imgserve.server import build, ending, logfile, readiness
-from imgserve.server.build import CannotStart, Door
+from imgserve.server import ending, lifecycle, logfile, readiness
+from imgserve.server.lifecycle import CannotStart, Endpoint
 from imgserve.server.logfile import LogFile
 from imgserve.server.pidfile import Note, PidFile
 from imgserve.settings.tree import Settings
@@ -149,7 +149,7 @@ def _serve(
         certificate = settings.api.certificate()  # now, because the key may be root's alone
         if identity is not None:
             _become(identity)
-        return build.run(settings, Door(listener, certificate, started_as, on_listening, on_hangup))
+        return lifecycle.run(settings, Endpoint(listener, certificate, started_as, on_listening, on_hangup))
 
 
 def _make_data_dir(path: Path, identity: Identity | None) -> None:

@@ -1,6 +1,6 @@
 """Shutdown of the server process: the thread that waits for SIGTERM, a bound for each step, the log of hanging steps.
 
-``build`` takes the steps, ``detach`` leaves. A disk, a name server, a peer, a process or the event loop itself can
+``lifecycle`` takes the steps, ``detach`` leaves. A disk, a name server, a peer, a process or the event loop itself can
 hang. No wait is without a bound, and a thread of its own ends the process when the time is over, even if the event loop
 stands still.
 """
@@ -17,12 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from imgserve.engine.intake import Intake
-from imgserve.engine.runner import Runner
 from imgserve.telemetry import logs
 
 # The promise is drain_s + 5 s. The bounds of the steps after drain_s add up to 4.4 s: GIVE_BACK_S (runner), CLOSING_S,
-# TRACES_S (service), STOP_S (logs).
+# TRACES_S (lifecycle), STOP_S (logs).
 FORCED_S = 4.5
 CLOSING_S = 2.0
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -97,33 +95,6 @@ class Ending:
     def _tell(self, call: Callable[[], object]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed, and so all has ended
             self._loop.call_soon_threadsafe(call)
-
-
-async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
-    """Answer the open requests, let attempts finish, give the rest back; a second signal cuts it short."""
-    logs.event("draining")
-    ends_at = time.monotonic() + ending.drain_s
-
-    async def finish() -> None:
-        try:
-            async with asyncio.timeout(ending.drain_s):
-                await intake.drain()
-        except TimeoutError:
-            logs.event("intake_cut_short", level=logs.WARNING, requests=intake.under_way)
-            intake.turn_away()
-        await runner.stop(max(ends_at - time.monotonic(), 0.0))
-
-    finishing = asyncio.create_task(finish())
-    hurried = asyncio.create_task(ending.hurry.wait())
-    await asyncio.wait([finishing, hurried], return_when=asyncio.FIRST_COMPLETED)
-    hurried.cancel()
-    if not finishing.done():
-        finishing.cancel()
-        intake.turn_away()
-        await runner.stop(0.0)
-    for number in runner.unsettled:
-        ending.is_complete = False
-        logs.event("end_not_stored", level=logs.ERROR, number=number, detail="the next start carries the job on")
 
 
 def in_time(work: Callable[[], object], within_s: float) -> None:

@@ -13,7 +13,7 @@ from importlib import metadata
 from imgserve.cli.check import libraries
 from imgserve.cli.check.finding import Finding, fault, ok
 
-MODULES = ("shtab", "imgserve.server.build")  # with all that they import
+MODULES = ("shtab", "imgserve.server.lifecycle")  # with all that they import
 _MEND = "install imgserve anew, with make setup, or with pip into a virtual environment of its own"
 
 

@@ -1,0 +1,212 @@
+"""One server process from start to end: the order in which its parts start, serve, drain and close.
+
+``detach`` calls ``run``; ``build`` makes the parts, ``ending`` hears the signals and bounds each step. The HTTP server
+runs inside our own event loop, so that start, drain and signals are ours.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import uvloop
+
+from imgserve import descriptors, failpoint
+from imgserve.api import control
+from imgserve.api.auth import Keys
+from imgserve.api.control_socket import StartedAs
+from imgserve.api.http import listener
+from imgserve.api.http.connection import TimedProtocol
+from imgserve.api.http.seats import Seats
+from imgserve.api.http.tls import Certificate
+from imgserve.api.v1.info import Itself
+from imgserve.clock import Clock
+from imgserve.descriptors import Shares
+from imgserve.engine.intake import Intake
+from imgserve.engine.runner import Runner
+from imgserve.errors import ImgserveError
+from imgserve.imaging.pool import PoolCannotStart
+from imgserve.server import build, reload
+from imgserve.server.build import Parts
+from imgserve.server.ending import Ending, busy_threads, in_time
+from imgserve.settings.load import Settings
+from imgserve.telemetry import logs, tracing
+
+COLLECT_AFTER = 20_000
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+KEEP_BYTES = 64 * 1024 * 1024
+# Of the time for all closing: reserved for the steps after the servers, and for the queue, which is closed last.
+PARTS_RESERVE_S, QUEUE_RESERVE_S = 1.0, 0.7
+TRACES_S = 0.4
+QUEUE = "the queue"
+
+
+class CannotStart(ImgserveError):
+    code = "cannot_start"
+    title = "The server cannot start"
+
+
+class Endpoint(NamedTuple):
+    """The daemon's open listener and callbacks: ``on_listening`` gets the URL, ``on_hangup`` is called at SIGHUP."""
+
+    listener: socket.socket
+    certificate: Certificate | None
+    started_as: StartedAs
+    on_listening: Callable[[str], None]
+    on_hangup: Callable[[], None]
+
+
+def run(settings: Settings, endpoint: Endpoint) -> int:
+    """Serve until SIGTERM or SIGINT; 0 when every end of a job has been stored. Hanging steps are left behind: the
+    caller leaves by ``ending.leave``. Raises CannotStart, StorageFailing, OSError.
+    """
+    loop = uvloop.new_event_loop()  # never closed: that would wait for the hanging steps
+    ending = Ending(settings.drain_s, loop)
+    ending.listen()  # before there is any other thread
+    try:
+        tracing.start(settings.tracing)
+        _begin(settings)
+        shares = descriptors.shares(descriptors.raise_limit())
+        loop.run_until_complete(_serve(settings, endpoint, shares, ending))
+    except asyncio.CancelledError:
+        logs.event("stopped", detail="while it was starting")
+    else:
+        logs.event("stopped", threads=busy_threads())
+    finally:
+        in_time(tracing.stop, TRACES_S)
+    return 0 if ending.is_complete else 1
+
+
+def _begin(settings: Settings) -> None:
+    """Log oddities of the settings, and arm the failpoints that tests switch on."""
+    if settings.ignored_variables:
+        detail = "set by Kubernetes or Docker for a service called imgserve, and no settings"
+        logs.event("variables_ignored", names=",".join(settings.ignored_variables), detail=detail)
+    for old, new in settings.renamed:
+        logs.event("setting_renamed", level=logs.WARNING, old=old, new=new, detail="the old name is taken until 1.0")
+    if settings.test is not None:
+        logs.event("test_switches", switches=repr(settings.test))
+        if settings.test.failpoint:
+            failpoint.arm(settings.test.failpoint, settings.test.nth)
+        if settings.test.failpoint_file:
+            failpoint.arm_by(Path(settings.test.failpoint_file))
+
+
+async def _serve(settings: Settings, endpoint: Endpoint, shares: Shares, ending: Ending) -> None:
+    starting = asyncio.current_task()
+    assert starting is not None
+    ending.starting(starting.cancel)
+    keys = Keys(settings.api.keys)
+    on_hangup = partial(reload.reload, keys, settings.api.key_file, endpoint.certificate, endpoint.on_hangup)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
+    async with _running(settings, keys.are_several, shares, ending) as parts:
+        application = parts.for_clients(settings.api, keys)
+        seats = Seats(*settings.api.connections(shares.connections))
+        timeout_s = settings.api.header_timeout_s
+        server = listener.server(application, TimedProtocol, timeout_s, endpoint.certificate, seats)
+        host, port = endpoint.listener.getsockname()[:2]
+        scheme = "https" if endpoint.certificate else "http"
+        address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        itself = Itself(address, str(settings.data_dir.absolute()), endpoint.started_as, settings.drain_s)
+        _tune_memory()
+        async with _operated(settings, parts, itself, ending):  # until all has ended: a stop can be watched
+            serving = asyncio.create_task(server.serve([endpoint.listener]))
+            parts.runner.start()
+            ending.started()
+            endpoint.on_listening(address)
+            await ending.until(serving)
+            await drain(parts.intake, parts.runner, ending)
+            server.should_exit = True
+            await ending.close({"the HTTP server": serving}, PARTS_RESERVE_S)
+
+
+@contextlib.asynccontextmanager
+async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: Ending) -> AsyncIterator[None]:
+    """Serve the control socket, and log changes of state."""
+    with control.listening(settings.data_dir) as own_socket:
+        application = parts.for_operator(settings.api, itself)
+        server = listener.server(application, control.OwnersProtocol, settings.api.header_timeout_s)
+        serving = asyncio.create_task(server.serve([own_socket]))
+        watching = [asyncio.create_task(watch) for watch in (parts.states.watch(), parts.transfers.watch_roots())]
+        try:
+            yield
+        finally:
+            for task in watching:
+                task.cancel()
+            server.should_exit = True
+            closing: dict[str, Awaitable[object]] = {
+                "the control socket": serving,
+                "the watch over states": asyncio.gather(*watching, return_exceptions=True),
+            }
+            await ending.close(closing, PARTS_RESERVE_S)
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    settings: Settings, is_shared: Callable[[], bool], shares: Shares, ending: Ending
+) -> AsyncIterator[Parts]:
+    clock = Clock(boot_name=settings.boot_id)
+    queue = await build.open_queue(settings, clock)
+    parts = Parts(settings, queue, clock, is_shared, shares.pictures)
+    try:
+        await parts.pool.start()
+        if parts.transfers.proxy is not None:
+            detail = "it must keep jobs from addresses that are not public; only the text of their URLs is judged here"
+            logs.event("proxy_in_use", proxy=str(parts.transfers.proxy), detail=detail)
+        logs.event("workers_started", sandbox=parts.pool.sandbox, pids=",".join(map(str, parts.pool.worker_pids)))
+        yield parts
+    except PoolCannotStart as error:
+        raise CannotStart(str(error)) from error
+    finally:
+        closing = {"transfers": parts.transfers.break_off(), "render workers": parts.pool.aclose()}
+        await ending.close(closing, QUEUE_RESERVE_S)
+        await ending.close({QUEUE: queue.aclose()})
+        ending.is_complete &= QUEUE not in ending.left_behind
+
+
+async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
+    """Answer the open requests, let attempts finish, give the rest back; a second signal cuts it short."""
+    logs.event("draining")
+    ends_at = time.monotonic() + ending.drain_s
+
+    async def finish() -> None:
+        try:
+            async with asyncio.timeout(ending.drain_s):
+                await intake.drain()
+        except TimeoutError:
+            logs.event("intake_cut_short", level=logs.WARNING, requests=intake.under_way)
+            intake.turn_away()
+        await runner.stop(max(ends_at - time.monotonic(), 0.0))
+
+    finishing = asyncio.create_task(finish())
+    hurried = asyncio.create_task(ending.hurry.wait())
+    await asyncio.wait([finishing, hurried], return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    if not finishing.done():
+        finishing.cancel()
+        intake.turn_away()
+        await runner.stop(0.0)
+    for number in runner.unsettled:
+        ending.is_complete = False
+        logs.event("end_not_stored", level=logs.ERROR, number=number, detail="the next start carries the job on")
+
+
+def _tune_memory() -> None:
+    """Collect seldom: loaded code stays for good, and a job's objects are freed by reference counting.
+
+    Transfer buffers come and go with every job: keep their pages instead of asking the kernel anew.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl has not
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+        mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 10)
