@@ -11,7 +11,7 @@
     │                          TransfersBusy, RootUnavailable
     ├─ descriptors.py          OutOfDescriptors
     ├─ jobs/protocol.py        QueueFull, ShareFull, StorageFailing, DiskFull
-    ├─ jobs/views.py           NoSuchJob, NotRetryable, NotCancellable
+    ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable
     ├─ engine/delivery.py      Overtaken, ClaimLost, DestinationBusy
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ engine/intake.py        Draining
@@ -20,7 +20,8 @@
     ├─ server/lifecycle.py     CannotStart
     ├─ server/pidfile.py       AlreadyRunning
     ├─ telemetry/tracing.py    TracingUnavailable
-    ├─ api/problems.py         BodyNoJob, NoSuchPage, MethodNotAllowed
+    ├─ api/problems.py         NoSuchPage, MethodNotAllowed
+    ├─ api/v1/jobs.py          BodyNoJob
     ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff
     ├─ cli/control.py          NoServer, NotAllowed, Silent, Refused
     ├─ cli/                    NotEnded, RunByAnother, RenderRefused

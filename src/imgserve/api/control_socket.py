@@ -1,6 +1,6 @@
-"""The control socket as both of its ends know it: its address, the process at the other end, ``GET /v1/server``.
+"""The control socket as both of its ends know it: its address, the process at the other end, its common answers.
 
-Imported by ``control`` and ``v1/info`` in the server and by the commands, so it loads no web framework.
+Imported by ``control``, ``problems`` and ``v1/info`` in the server and by the commands, so it loads no web framework.
 """
 
 import contextlib
@@ -30,6 +30,26 @@ class Peer(NamedTuple):
     gid: int
 
 
+class FieldFault(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a request, and the field that it stands in."""
+
+    path: str
+    code: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``type`` and ``code`` are stable; ``detail`` and ``hint`` are for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str = ""
+    errors: tuple[FieldFault, ...] = ()
+
+
 class QueueView(msgspec.Struct, frozen=True):
     """Jobs that are not over; ``oldest_at``: when the oldest of them came in. And the placeholders of failed ones."""
 
@@ -55,7 +75,7 @@ class StateView(msgspec.Struct, frozen=True):
 
 
 class ServerView(msgspec.Struct, frozen=True, kw_only=True):
-    """``address``: the URL for clients; ``workers``: process ids, intake and spare included.
+    """``GET /v1/server``. ``address``: the URL for clients; ``workers``: process ids, intake and spare included.
 
     ``drain_s``: how long it lets jobs finish when it is stopped. ``status``: the most severe of the ``states``, or
     ``ok``. ``queue`` is null when it cannot be read. The defaults are for a server older than the command that asks.

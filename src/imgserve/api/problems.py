@@ -7,6 +7,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from imgserve.api.control_socket import FieldFault, Problem
 from imgserve.api.http import asgi
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.errors import ImgserveError
@@ -19,32 +20,6 @@ RETRY_AFTER_S = 5
 
 _LONGEST_PATH = 60
 _PATH = re.compile(r"[A-Za-z0-9/._-]*", re.ASCII)
-
-
-class FieldFault(msgspec.Struct, frozen=True):
-    """One thing that is wrong with a request, and the field that it stands in."""
-
-    path: str
-    code: str
-    detail: str
-
-
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``type`` and ``code`` are stable; ``detail`` and ``hint`` are for people."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    hint: str = ""
-    errors: tuple[FieldFault, ...] = ()
-
-
-class BodyNoJob(ImgserveError):
-    code = "body_no_job"
-    status = 400
-    title = "The body is no job"
 
 
 class NoSuchPage(ImgserveError):

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from imgserve.api.control_socket import address_in, peer_of
+from imgserve.api.control_socket import Problem, address_in, peer_of
 from imgserve.errors import ImgserveError
 
 T = TypeVar("T")
@@ -50,13 +50,6 @@ class Refused(ImgserveError):
 
     code = "refused"
     title = "The server refused"
-
-
-class _Told(msgspec.Struct, frozen=True):
-    """The fields of a problem of ``api/problems.py`` that are for people."""
-
-    detail: str
-    hint: str = ""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -124,8 +117,8 @@ class Client:
             connection.close()
         try:
             if status >= 400:
-                told = msgspec.json.decode(data, type=_Told)
-                raise Refused(told.detail, told.hint)
+                problem = msgspec.json.decode(data, type=Problem)
+                raise Refused(problem.detail, problem.hint)
             return msgspec.json.decode(data, type=answer)
         except msgspec.DecodeError as error:
             hint = "ask with the imgserve that the server was started with"

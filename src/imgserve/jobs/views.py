@@ -1,4 +1,4 @@
-"""Jobs as people see them: the answers of listing, and the faults of retry and cancel. No credential is in here.
+"""Jobs as people see them: the answers of listing. No credential is in here.
 
 The engines fill these in, the doors send them as they are. Times are UTC.
 """
@@ -8,7 +8,6 @@ from typing import Annotated
 
 import msgspec
 
-from imgserve.errors import ImgserveError
 from imgserve.jobs.model import Debt, JobStatus, OutputStatus, PlaceholderState
 from imgserve.request import url
 from imgserve.request.recipe import Format
@@ -17,28 +16,6 @@ MAX_LISTED = 200
 MAX_REFUSALS = 1000  # that are remembered
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)]
 _LAST_S = 253_402_300_799.0  # of the year 9999
-
-
-class NoSuchJob(ImgserveError):
-    code = "no_such_job"
-    status = 404
-    title = "There is no such job"
-
-
-class NotRetryable(ImgserveError):
-    """Only a failed job can be retried, and only while it is the newest of its destinations."""
-
-    code = "not_retryable"
-    status = 409
-    title = "The job cannot be retried"
-
-
-class NotCancellable(ImgserveError):
-    """It has ended, is being taken in, or its final picture is on its way."""
-
-    code = "not_cancellable"
-    status = 409
-    title = "The job cannot be cancelled"
 
 
 class JobQuery(msgspec.Struct, frozen=True):

@@ -3,9 +3,9 @@
 import pytest
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import NoSuchJob, NotCancellable, NotRetryable
 from imgserve.jobs.model import JobStatus, OutputResult, Settlement
 from imgserve.jobs.protocol import Queue, QueueFull
-from imgserve.jobs.views import NoSuchJob, NotCancellable, NotRetryable
 from imgserve.request.job import FixedOutput
 from tests.support.queues import (
     BUSY,

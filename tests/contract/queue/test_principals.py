@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import NotRetryable
 from imgserve.jobs.model import OPERATOR, Accepted, Claim, PlaceholderState
 from imgserve.jobs.protocol import Busy, Granted, Queue
-from imgserve.jobs.views import JobQuery, NotRetryable
+from imgserve.jobs.views import JobQuery
 from imgserve.request.job import FixedOutput, OnFailure
 from tests.support.queues import (
     GRANTED,

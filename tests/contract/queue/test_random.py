@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
+from imgserve.jobs.faults import NotCancellable, NotRetryable
 from imgserve.jobs.model import Accepted, Claim, DebtClaim, Intent, OutputResult, PlaceholderResult, Settlement
 from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
-from imgserve.jobs.views import NotCancellable, NotRetryable
 from imgserve.request.job import FixedOutput
 from tests.support.queues import START, SqliteHouse, failure_of, final_of, new_job, output, placeholder_of
 

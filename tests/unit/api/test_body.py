@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imgserve.api.http.body import Body, BodyCutOff, BodyTooLarge, BodyTooSlow, read
+from imgserve.api.http.body import Body, BodyCutOff, BodyTooLarge, BodyTooSlow, read, stream
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):
@@ -41,6 +41,15 @@ async def test_a_body_of_the_most_bytes_is_read() -> None:
     assert await read(Client(b"ab", b"", b"cd").receive, Body(4, 5.0)) == b"abcd"
     with pytest.raises(BodyTooLarge, match="longer than 3 bytes"):
         await read(Client(b"ab", b"", b"cd").receive, Body(3, 5.0))
+
+
+async def test_a_streamed_body_is_handed_on_chunk_by_chunk_and_never_beyond_its_limit() -> None:
+    taken: list[bytes] = []
+    await stream(Client(b"ab", b"cd").receive, Body(4, 5.0), taken.append)
+    assert taken == [b"ab", b"cd"]
+    with pytest.raises(BodyTooLarge):
+        await stream(Client(b"ab", b"cd").receive, Body(3, 5.0), taken.append)
+    assert taken == [b"ab", b"cd", b"ab"]
 
 
 async def test_a_body_that_breaks_off_is_none() -> None:

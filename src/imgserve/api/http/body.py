@@ -1,6 +1,7 @@
 """The body of a request, read under the limits of its route. Called by the handlers of the routes that take one."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
@@ -37,8 +38,14 @@ class BodyCutOff(ImgserveError):
 
 
 async def read(receive: Receive, limits: Body) -> bytes:
-    """Raises BodyTooLarge, BodyTooSlow, BodyCutOff."""
+    """The whole body in memory. Raises BodyTooLarge, BodyTooSlow, BodyCutOff."""
     chunks: list[bytes] = []
+    await stream(receive, limits, chunks.append)
+    return b"".join(chunks)
+
+
+async def stream(receive: Receive, limits: Body, take: Callable[[bytes], object]) -> None:
+    """Hands each chunk to ``take``, which must not block. Raises as ``read`` does, after some have been taken."""
     size = counted = 0
     now = asyncio.get_running_loop().time
     try:
@@ -48,12 +55,12 @@ async def read(receive: Receive, limits: Body) -> bytes:
                 if message["type"] == "http.disconnect":
                     raise BodyCutOff("the body broke off")
                 chunk = message.get("body", b"")
-                chunks.append(chunk)
                 size += len(chunk)
                 if size > limits.max_bytes:
                     raise BodyTooLarge(f"the body is longer than {limits.max_bytes:,} bytes", "send less")
+                take(chunk)
                 if not message.get("more_body", False):
-                    return b"".join(chunks)
+                    return
                 if limits.lowest_bytes is not None and size - counted >= limits.lowest_bytes:
                     counted = size
                     deadline.reschedule(now() + limits.within_s)

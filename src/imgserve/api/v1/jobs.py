@@ -12,7 +12,6 @@ from litestar.params import Parameter
 
 from imgserve.api.http import body
 from imgserve.api.http.asgi import Receive, Scope
-from imgserve.api.problems import BodyNoJob
 from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Intake
 from imgserve.engine.operator import Desk
@@ -24,6 +23,12 @@ from imgserve.request.classic.spelling import in_classic_words, number_of, sente
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import JobRequest
 from imgserve.request.principal import Principal
+
+
+class BodyNoJob(ImgserveError):
+    code = "body_no_job"
+    status = 400
+    title = "The body is no job"
 
 
 def job_handlers(intake: Intake, desk: Desk, refusals: Refusals) -> list[HTTPRouteHandler]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import apsw
 import msgspec
 
+from imgserve.jobs.faults import NoSuchJob
 from imgserve.jobs.model import JobStatus
 from imgserve.jobs.protocol import Counts
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
@@ -23,7 +24,6 @@ from imgserve.jobs.views import (
     JobPage,
     JobQuery,
     JobView,
-    NoSuchJob,
     OutputView,
     as_time,
     posted_place,

@@ -8,12 +8,12 @@ from typing import Any
 import apsw
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import NoSuchJob, NotCancellable, NotRetryable
 from imgserve.jobs.model import OPERATOR, JobStatus
 from imgserve.jobs.protocol import QueueFull
 from imgserve.jobs.sqlite import backlog
 from imgserve.jobs.sqlite.admission import end_without_picture, open_outputs
 from imgserve.jobs.sqlite.order import end_if_concluded, refresh_hosts
-from imgserve.jobs.views import NoSuchJob, NotCancellable, NotRetryable
 
 
 def retry(db: apsw.Connection, job_id: str, deadline_s: float, config: Config, now: float) -> int:
