@@ -1,4 +1,4 @@
-"""The operator's door: the native calls over ``control.sock`` in the data directory, for its owner and root alone.
+"""The operator's listener: the native calls over ``control.sock`` in the data directory, for its owner and root alone.
 
 The file is 0600, and each connection's peer is asked for its user besides: a socket keeps the rights that it was made
 with, even when its directory is opened to others later. Served by ``server/lifecycle.py`` beside the TCP listener.

@@ -40,15 +40,18 @@ class Entrance:
         try:
             if is_preflight:  # it never carries a key: the answer says what may be asked, and nothing is done
                 await answer(send, 200, ())
-                return
-            scope["route"], scope["principal"] = route, self._identify(route.right, scope)
-            await self._pass(scope, receive, send, rows)
-        except NotAuthorised as error:
-            await self._deny(error, scope, receive, send)
+            else:
+                await self._pass(scope, receive, send, rows, route)
         except Exception as error:  # noqa: BLE001 - the boundary: the answer to a bug of ours has the headers too
             await problems.answer(problems.bug(error, scope["path"]), send)
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send, rows: Mapping[str, Route]) -> None:
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, rows: Mapping[str, Route], route: Route) -> None:
+        try:
+            scope["principal"] = self._identify(route.right, scope)
+        except NotAuthorised as error:
+            await self._deny(error, scope, receive, send)
+            return
+        scope["route"] = route
         if scope["method"] in rows:
             await self._app(scope, receive, send)
             return

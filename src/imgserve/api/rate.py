@@ -1,4 +1,4 @@
-"""How often one caller may post: a token bucket for each, in memory. Asked by the doors that take jobs.
+"""How often one principal may post: a token bucket for each, in memory. Asked by ``classic``.
 
 A bucket fills evenly, up to ``burst``. A request takes one token; where there is none it is told when there will be.
 """

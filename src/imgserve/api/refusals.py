@@ -1,6 +1,6 @@
 """Refused posts and the reasons: each is a log line, a count, and one of the last thousand in memory.
 
-The doors (``classic``, ``jobs``) note them; ``jobs`` lists them for the operator. A refusal holds no more of a URL
+``classic`` and ``v1/jobs`` note them; ``v1/jobs`` lists them for the operator. A refusal holds no more of a URL
 than its place, and repeats no values of the request, which may be passwords in the wrong field.
 """
 

@@ -25,9 +25,8 @@ from imgserve.engine.runner import Runner
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Ended
 from imgserve.jobs.sqlite.queue import SqliteQueue
-from imgserve.settings.load import Settings
 from imgserve.settings.tree import Settings
-from imgserve.telemetry import logs, metrics, tracing
+from imgserve.telemetry import metrics
 from imgserve.telemetry.states import States
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch

@@ -36,7 +36,7 @@ from imgserve.imaging.pool import PoolCannotStart
 from imgserve.server import build, reload
 from imgserve.server.build import Parts
 from imgserve.server.ending import Ending, busy_threads, in_time
-from imgserve.settings.load import Settings
+from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs, tracing
 
 COLLECT_AFTER = 20_000

@@ -7,7 +7,6 @@ from imgserve.jobs.faults import NoSuchJob
 from imgserve.jobs.model import JobStatus, OutputResult, Settlement
 from imgserve.jobs.protocol import Queue
 from imgserve.jobs.views import JobQuery
-from imgserve.request.destination import DestinationKind
 from imgserve.request.protocols import DestinationKind
 from imgserve.request.source import Source
 from tests.support.queues import KEY, START, claimed, ended, new_job, output, released

@@ -13,7 +13,10 @@ from imgserve.api.http import listener
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.connection import TimedProtocol
 from imgserve.api.http.headers import STRICT
-from imgserve.api.routes import Routes, table
+from imgserve.api.protected import NotAuthorised
+from imgserve.api.routes import Right, Routes, table
+from imgserve.errors import ImgserveError
+from imgserve.request.principal import Principal
 
 
 async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -31,7 +34,25 @@ async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
     ],
 )
 async def test_answers_without_a_handler_have_them(request_bytes: bytes, status: str) -> None:
-    entrance = Entrance(Routes(table(Config())), operator, broken, problems.deny)
+    answer = await answered(Entrance(Routes(table(Config())), operator, broken, problems.deny), request_bytes)
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert_strict(answer)
+
+
+async def test_a_refusal_that_fails_has_them() -> None:
+    def nobody(_right: Right, _scope: Scope) -> Principal:
+        raise NotAuthorised("nobody is known")
+
+    async def deny(_error: ImgserveError, _scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise LookupError("a bug")
+
+    entrance = Entrance(Routes(table(Config())), nobody, broken, deny)
+    answer = await answered(entrance, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith("HTTP/1.1 500 ")
+    assert_strict(answer)
+
+
+async def answered(entrance: Entrance, request_bytes: bytes) -> str:
     server = listener.server(entrance, TimedProtocol, 5.0)
     with socket.create_server(("127.0.0.1", 0)) as opened:
         serving = asyncio.create_task(server.serve([opened]))
@@ -41,7 +62,10 @@ async def test_answers_without_a_handler_have_them(request_bytes: bytes, status:
         writer.close()
         server.should_exit = True
         await serving
-    assert answer.startswith(f"HTTP/1.1 {status} ")
+    return answer
+
+
+def assert_strict(answer: str) -> None:
     assert b"cache-control" in dict(STRICT)
     for name, value in STRICT:
         assert answer.count(f"\r\n{name.decode()}: {value.decode()}\r\n") == 1

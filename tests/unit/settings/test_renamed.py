@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.cli.check import report
-from imgserve.server import build
+from imgserve.server import lifecycle
 from imgserve.settings.load import SettingsInvalid, add_flags, load, locate
 from imgserve.settings.options import BY_NAME, RENAMED
 from imgserve.settings.tree import Settings
@@ -56,7 +56,7 @@ def test_both_names_are_a_fault() -> None:
 
 def test_the_log_and_check_name_the_new_one(caplog: pytest.LogCaptureFixture) -> None:
     settings = loaded("--listen-port", "7")
-    build._begin(settings)
+    lifecycle._begin(settings)
     [line] = caplog.messages
     assert line.startswith("setting_renamed")
     assert {"old": "listen_port", "new": "port"}.items() <= vars(caplog.records[0])["fields"].items()
