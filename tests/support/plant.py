@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from imgserve.blob import Blob
+from imgserve.engine.admission import Admission
 from imgserve.engine.attempt import Attempts
-from imgserve.engine.callers import Sharing
 from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.intake import Intake
@@ -85,7 +85,7 @@ class Plant:
             Placeholders(self.pool, PlaceholderConfig()),
             self.deliveries,
             Store[Fetch](1_000_000, on_drop=Fetch.cancel),
-            Sharing(32, 100, 0.5, 0.5),
+            Admission(32, 100, 0.5, 0.5),
             Limits(),
             IntakeConfig(),
         )

@@ -1,13 +1,21 @@
-"""Load shedding: rejects a request before any work is done for it. Called by intake.
+"""Admission to intake: load shedding, quotas of principals, caps of hosts. ``intake`` asks for a slot for each request.
 
-In: the number of waiting requests, and the queue's last refusal. Out: ``QueueFull`` or ``IntakeFull``, both 301 with
-a ``Retry-After``.
+A request that is not admitted is refused before any work is done for it. So neither a flood by one principal, nor a
+host that does not answer, keeps the others waiting. Of several principals the one with the fewest slots is next.
 """
 
-from imgserve.errors import ImgserveError
-from imgserve.jobs.protocol import QueueFull
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import NamedTuple
 
-# A full queue counts as full for so long: a probe for each refused request would cost more than the jobs.
+from imgserve.errors import ImgserveError
+from imgserve.jobs.protocol import QueueFull, ShareFull
+from imgserve.limiter import Key, Limiter
+from imgserve.request.principal import Principal
+
+# For so long a queue that has refused a job counts as full: else the probes of the refused cost more than the jobs.
 FULL_FOR_S = 0.25
 
 
@@ -18,21 +26,99 @@ class IntakeFull(ImgserveError):
     title = "Too many requests wait for their reply"
 
 
-class Crowd:
-    def __init__(self, max_waiting: int) -> None:
+class _Quota(NamedTuple):
+    """``key`` bounds the slots; ``requests``, those that have a slot or wait for one. ``of`` is for people."""
+
+    key: Key
+    requests: int
+    of: str
+
+
+class Admission:
+    """``max_at_once`` slots, and ``max_waiting`` requests that wait for one.
+
+    ``share``: the part of both that each of several principals may have. ``host_share``: the part that one host may
+    have as a destination. As a source it has half of that, or a silent one would take all that there is for the one
+    destination that many have.
+    """
+
+    def __init__(
+        self,
+        max_at_once: int,
+        max_waiting: int,
+        share: float,
+        host_share: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._slots = Limiter(max_at_once)
         self._max_waiting = max_waiting
-        self._full: QueueFull | None = None
-        self._until = 0.0
+        self._share = share
+        self._host_share = host_share
+        self._clock = clock
+        self._present: dict[str, int] = {}
+        self._refusals: dict[str, tuple[QueueFull | ShareFull, float]] = {}  # by principal; of all of them under ""
 
-    def check(self, waiting: int, now: float) -> None:
-        """Raises QueueFull, IntakeFull."""
-        if self._full is not None and now < self._until:
-            again = QueueFull(self._full.detail, self._full.hint)
-            again.retry_after_s = self._full.retry_after_s
-            raise again
-        if waiting >= self._max_waiting:
-            raise IntakeFull(f"{waiting} requests wait for their reply, which is the limit", "try again later")
+    @contextlib.asynccontextmanager
+    async def slot(
+        self, principal: Principal, source: str = "", destinations: Iterable[str] = ()
+    ) -> AsyncIterator[Callable[[], None]]:
+        """Wait for a slot and hold it. Call the result when the source's header is read: its host has a slot again.
 
-    def is_full(self, error: QueueFull, now: float) -> None:
-        """The queue has refused a job."""
-        self._full, self._until = error, now + FULL_FOR_S
+        Hosts are named as ``peer`` names them. Raises IntakeFull, QueueFull, ShareFull.
+        """
+        own_share, own = (self._share, " of this caller") if principal.is_sharing else (1.0, "")
+        quotas = [
+            self._quota(f"of {principal.id}", own_share, own),
+            self._quota("", 1, ""),
+            *(self._quota(f"to {host}", self._host_share, " for results to this host") for host in destinations),
+        ]
+        if source:
+            quotas.append(self._quota(f"from {source}", self._host_share / 2, " for pictures of this host"))
+
+        def source_is_read() -> None:
+            if source:
+                quota = quotas.pop()
+                self._leave([quota])
+                self._slots.release(quota.key, weight=0)
+
+        self._check_queue(principal)
+        self._enter(quotas)
+        try:
+            await self._slots.acquire(*(quota.key for quota in quotas))
+            try:
+                self._check_queue(principal)
+                yield source_is_read
+            finally:
+                self._slots.release(*(quota.key for quota in quotas))
+        finally:
+            self._leave(quotas)
+
+    def refused(self, error: QueueFull | ShareFull, principal: Principal) -> None:
+        """The queue has refused a job. The next ones, of this principal or of all, are refused without a probe."""
+        whose = principal.id if isinstance(error, ShareFull) else ""
+        self._refusals[whose] = error, self._clock() + FULL_FOR_S
+
+    def _check_queue(self, principal: Principal) -> None:
+        for whose in ("", principal.id):
+            error, until = self._refusals.get(whose, (None, 0.0))
+            if error is not None and self._clock() < until:
+                raise error.as_value()
+
+    def _quota(self, name: str, share: float, of: str) -> _Quota:
+        """One slot and one place to wait for it are always to be had."""
+        slots = max(int(self._slots.total * share), 1)
+        return _Quota(Key(name, slots), slots + math.ceil(self._max_waiting * share), of)
+
+    def _enter(self, quotas: Iterable[_Quota]) -> None:
+        for quota in quotas:
+            if (present := self._present.get(quota.key.name, 0)) >= quota.requests:
+                detail = f"{present} requests{quota.of} wait for their reply, which is the limit"
+                raise IntakeFull(detail, "try again later")
+        for quota in quotas:
+            self._present[quota.key.name] = self._present.get(quota.key.name, 0) + 1
+
+    def _leave(self, quotas: Iterable[_Quota]) -> None:
+        for quota in quotas:
+            self._present[quota.key.name] -= 1
+            if not self._present[quota.key.name]:
+                del self._present[quota.key.name]

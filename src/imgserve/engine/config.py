@@ -12,9 +12,9 @@ from imgserve.setting import Amount, Count, Pause, Seconds, Setting, Share
 class IntakeConfig(msgspec.Struct, frozen=True):
     """``storage_timeout_s``: how long a caller of whose job nothing was sent yet waits for the queue's disk.
 
-    ``max_at_once``: requests being taken in at a time; others wait their turn unanswered, ``max_waiting`` at most.
+    ``max_at_once``: requests being taken in at a time; others wait unanswered, ``max_waiting`` at most.
 
-    ``host_share``: the part of these turns that one destination host may have; ``callers`` has the rest of it.
+    ``host_share``: the part of both that one destination host may have; ``admission`` has the rest of it.
     The qualities are for results whose job names none.
     """
 
@@ -24,8 +24,7 @@ class IntakeConfig(msgspec.Struct, frozen=True):
     max_waiting: Annotated[Count, Setting(
         "of these others; then new jobs get code 301", name="max_intake_waiting")] = 2000
     host_share: Annotated[Share, Setting(
-        "the part of `max_intake` for results to one host (half of it for pictures of one), and of "
-        "`max_intake_waiting` for pictures of one host (one and a half times that for results)",
+        "the part of `max_intake` and `max_intake_waiting` for results to one host; half for pictures of one",
         name="intake_host_share")] = 0.5
     placeholder_timeout_s: Annotated[Seconds, Setting("a placeholder must be delivered in this time", "seconds")] = 5.0
     storage_timeout_s: float = 30.0

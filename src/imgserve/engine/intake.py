@@ -13,8 +13,7 @@ import msgspec
 
 from imgserve import failpoint
 from imgserve.blob import Fingerprint
-from imgserve.engine.admission import Crowd
-from imgserve.engine.callers import Sharing
+from imgserve.engine.admission import Admission
 from imgserve.engine.config import IntakeConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.engine.placeholder import Placeholders
@@ -66,7 +65,7 @@ class Intake:
         placeholders: Placeholders,
         deliveries: Deliveries,
         begun: Store[Fetch],
-        sharing: Sharing,
+        admission: Admission,
         limits: Limits,
         config: IntakeConfig,
         clock: Callable[[], float] = time.time,
@@ -82,8 +81,7 @@ class Intake:
         self._clock = clock
         self._new_id = new_id
         self._resolver = Resolver(transfers, limits, config.qualities())
-        self._crowd = Crowd(config.max_waiting)
-        self._sharing = sharing
+        self._admission = admission
         self._under_way: dict[asyncio.Task[Answer], asyncio.Future[Answer]] = {}
         self._storage = PatientStorage(queue, config.storage_timeout_s, clock)
         self.is_draining = False
@@ -92,7 +90,6 @@ class Intake:
         """``traceparent`` is the caller's, if it traces. Raises ImgserveError."""
         if self.is_draining:
             raise self.draining()
-        self._crowd.check(len(self._under_way) - self._config.max_at_once, self._clock())
         task = asyncio.create_task(self._traced(request, principal, traceparent))
         self._under_way[task] = answer = asyncio.shield(task)
         task.add_done_callback(self._ended)
@@ -149,14 +146,14 @@ class Intake:
         trial = tags.trial_of(request.source)
         places = [output.destination.fill(trial) for output in request.outputs]
         peers = {place.peer for place in places if place.host}
-        async with self._sharing.turn(principal, request.source.peer, peers) as turn:
+        async with self._admission.slot(principal, request.source.peer, peers) as source_is_read:
             self._resolver.check(request, places)
             fetch = self._transfers.open(request.source)
             is_kept = False
             try:
                 with stage("probe"):
                     facts = await facts_of(fetch, request, self._pool, principal.id)
-                turn.source_is_read()
+                source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._resolver.resolve(request, facts)
                 entry = await self._enqueue(self._new_job(job_id, request, principal, facts, outputs), principal)
@@ -189,11 +186,8 @@ class Intake:
     async def _enqueue(self, job: NewJob, principal: Principal) -> Accepted | Adopted:
         try:
             return await self._storage.enqueue(job)
-        except ShareFull as error:
-            self._sharing.is_full(error, principal)
-            raise
-        except QueueFull as error:
-            self._crowd.is_full(error, self._clock())
+        except (QueueFull, ShareFull) as error:
+            self._admission.refused(error, principal)
             raise
 
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:

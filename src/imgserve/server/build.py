@@ -13,8 +13,8 @@ from imgserve.api.v1.jobs import job_handlers
 from imgserve.blob import Blob
 from imgserve.clock import Clock
 from imgserve.engine import pages
+from imgserve.engine.admission import Admission
 from imgserve.engine.attempt import Attempts
-from imgserve.engine.callers import Sharing
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.intake import Intake
 from imgserve.engine.operator import Desk
@@ -63,9 +63,9 @@ class Parts:
         self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue, is_shared, clock)
         self.desk = Desk(queue, self.runner, begun, settings.intake.deadline_s, clock)
         intake = settings.intake
-        sharing = Sharing(intake.max_at_once, intake.max_waiting, settings.queue.share, intake.host_share)
+        admission = Admission(intake.max_at_once, intake.max_waiting, settings.queue.share, intake.host_share)
         self.intake = Intake(
-            queue, self.transfers, self.pool, placeholders, deliveries, begun, sharing, settings.limits, intake,
+            queue, self.transfers, self.pool, placeholders, deliveries, begun, admission, settings.limits, intake,
             clock,
         )  # fmt: skip
         self.protected = Protected(settings.api.origins())
