@@ -3,9 +3,9 @@
 Pictures go in and come out as blobs (memfds); this process never parses a picture byte and never imports pyvips.
 Called by intake (``probe``, ``draw``) and by ``engine/render.py`` (``render``); built by `server/build.py``.
 
-There are two lanes (``lane.py``), one for renders and one with a single place for probes and placeholders, so that
-long renders block no reply. In both lanes principals take turns (``whose`` names the principal). With several
-principals an idle place for renders also serves probes and placeholders. The processes come from the stock
+There are two limits, one for renders and one, of a single worker, for probes and placeholders, so that long renders
+block no reply. In both the principal with the fewest workers is next (``whose`` names the principal). With several
+principals an idle worker for renders also serves probes and placeholders. The processes come from the stock
 (``stock.py``), which never gives a process that has read one principal's bytes to another principal.
 """
 
@@ -19,7 +19,6 @@ from imgserve.blob import Blob
 from imgserve.imaging.assignment import Assignment
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import NoWorker, RenderFailed, WorkerDied, stopping
-from imgserve.imaging.lane import Lane
 from imgserve.imaging.messages import (
     Drawing,
     DrawRequest,
@@ -38,6 +37,7 @@ from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
 from imgserve.imaging.replies import checked_facts, distrust, expect, fault_of, take_page, take_result
 from imgserve.imaging.sealed import read_only
 from imgserve.imaging.stock import Owner, Sizes, Stock
+from imgserve.limiter import Key, Limiter
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import Page
@@ -85,8 +85,7 @@ class Pool:
         self._limits = limits
         options = WorkerOptions(config.sandbox, config.memory_limit_bytes, config.allow_system_libvips)
         self._is_shared = is_shared
-        self._render = Lane(_RENDER, config.workers, is_shared)
-        self._intake = Lane(_INTAKE, 1)
+        self._workers = {_INTAKE: Limiter(1), _RENDER: Limiter(config.workers)}
         self._stock = Stock(options, self._sizes, has_template=config.isolation != "shared")
         self._is_closed = False
 
@@ -118,10 +117,11 @@ class Pool:
         lacking, ready = self._stock.lacking, self._sizes().fresh
         missing = min(lacking, ready)
         staffings = [Staffing("spare", min(self._stock.fresh, ready), 0, missing, 0)]
-        for lane in (self._intake, self._render):
+        for kind, workers in self._workers.items():
             lacking -= missing
-            missing = min(lacking, lane.idle)
-            staffings.insert(0, Staffing(lane.name, lane.idle - missing, lane.busy, missing, lane.waiting))
+            idle = workers.total - workers.held
+            missing = min(lacking, idle)
+            staffings.insert(0, Staffing(kind, idle - missing, workers.held, missing, workers.waiting))
         return tuple(staffings)
 
     async def start(self) -> None:
@@ -135,9 +135,7 @@ class Pool:
     async def aclose(self) -> None:
         """Kill every worker and wait until all are reaped. Callers that still wait get NoWorker."""
         self._is_closed = True
-        for lane in (self._render, self._intake):
-            lane.refuse_all(stopping())
-        await self._stock.aclose(stopping())
+        await self._stock.aclose()
 
     async def probe(self, source: Blob, *, is_complete: bool, is_strict: bool = True, whose: str = "") -> Facts | None:
         """The facts in the source's header; None: more bytes are needed. The same growing blob may be probed again.
@@ -161,7 +159,7 @@ class Pool:
             return await self._facts(request, [descriptor], whose)
 
     async def _facts(self, request: ProbeRequest, descriptors: list[int], whose: str) -> Facts | None:
-        async with self._worker(self._lane_of_intake(whose), whose) as child:
+        async with self._worker(self._kind_for_intake(whose), whose) as child:
             reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
             with distrust(child):
                 return checked_facts(expect(Probed, reply).facts, self._limits)
@@ -172,7 +170,7 @@ class Pool:
         Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
         request, timeout_s = DrawRequest(drawing, self._limits), self._config.probe_timeout_s
-        async with self._worker(self._lane_of_intake(whose), whose, is_drawing=True) as child:
+        async with self._worker(self._kind_for_intake(whose), whose, is_drawing=True) as child:
             return (await self._write(child, request, [], timeout_s, drawing.size, drawing.format)).blob
 
     async def render(
@@ -188,7 +186,7 @@ class Pool:
             raise RenderFailed("the recipe reached the workers without an output format")
         request = RenderRequest(source.size, task, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
-        worker = self._lone_worker() if is_alone else self._worker(self._render, whose)
+        worker = self._lone_worker() if is_alone else self._worker(_RENDER, whose)
         with read_only(source) as descriptor:
             async with worker as child:
                 return await self._write(child, request, [descriptor], timeout_s, task.size, output_format)
@@ -203,11 +201,11 @@ class Pool:
         ends_at = asyncio.get_running_loop().time() + timeout_s
         source, result = Blob.of(page), Blob()
         request = PageRequest(source.size, media_type[:_MOST_MEDIA_TYPE])
-        lane = self._lane_of_intake(whose) if is_reply_awaited else self._render
+        kind = self._kind_for_intake(whose) if is_reply_awaited else _RENDER
         with read_only(source) as descriptor:
             async with contextlib.AsyncExitStack() as held:
                 async with asyncio.timeout_at(ends_at):
-                    child = await held.enter_async_context(self._worker(lane, whose))
+                    child = await held.enter_async_context(self._worker(kind, whose))
                 left_s = max(ends_at - asyncio.get_running_loop().time(), 0.001)
                 timeout_s = min(self._config.probe_timeout_s, left_s)
                 reply = await self._ask(child, request, [descriptor, result.fd], timeout_s)
@@ -248,20 +246,27 @@ class Pool:
             logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)
         raise fault_of(reply)
 
-    def _lane_of_intake(self, whose: str) -> Lane:
-        """Of several principals one may keep the intake worker busy; an idle place for renders helps out meanwhile."""
-        helps = self._is_shared() and not self._intake.idle and self._render.is_ready_for(whose)
-        return self._render if helps else self._intake
+    def _kind_for_intake(self, whose: str) -> str:
+        """Of several principals one may keep the intake worker busy; an idle worker for renders helps out meanwhile."""
+        is_busy = self._workers[_INTAKE].held > 0
+        helps = self._is_shared() and is_busy and self._workers[_RENDER].is_free(self._key(_RENDER, whose))
+        return _RENDER if helps else _INTAKE
 
-    def _worker(self, lane: Lane, whose: str, *, is_drawing: bool = False) -> Assignment:
+    def _key(self, kind: str, whose: str) -> Key:
+        """Of two render workers and more, one of several principals leaves one to the others."""
+        workers = self._workers[kind].total
+        return Key(whose, workers - 1 if workers > 1 and self._is_shared() else workers)
+
+    def _worker(self, kind: str, whose: str, *, is_drawing: bool = False) -> Assignment:
         self._check_open()
         is_used_up = self._config.isolation == "picture" and not is_drawing
         most_renders = 0 if is_used_up else self._config.recycle_after
-        return Assignment(lane, self._stock, self._owner(lane, whose, is_drawing=is_drawing), whose, most_renders)
+        owner = self._owner(kind, whose, is_drawing=is_drawing)
+        return Assignment(self._workers[kind], self._key(kind, whose), self._stock, owner, most_renders)
 
     @contextlib.asynccontextmanager
     async def _lone_worker(self) -> AsyncIterator[Child]:
-        """A process for one picture, beyond the lanes' places."""
+        """A process for one picture, beyond the limits."""
         self._check_open()
         try:
             child = await self._stock.start_one()
@@ -276,12 +281,12 @@ class Pool:
         if self._is_closed:
             raise stopping()
 
-    def _owner(self, lane: Lane, whose: str, *, is_drawing: bool) -> Owner:
+    def _owner(self, kind: str, whose: str, *, is_drawing: bool) -> Owner:
         if self._config.isolation == "shared":
-            return Owner("", lane.name)
+            return Owner("", kind)
         if is_drawing and self._draws_apart:
             return Owner("", _DRAWING)
-        return Owner(whose, lane.name)
+        return Owner(whose, kind)
 
     @property
     def _draws_apart(self) -> bool:
@@ -289,7 +294,7 @@ class Pool:
         return self._config.isolation == "picture" or (self._config.isolation == "principal" and self._is_shared())
 
     def _sizes(self) -> Sizes:
-        working, is_shared = self._config.workers + 1 + self._draws_apart, self._is_shared()
-        if self._stock.starter.is_forking:
-            return Sizes(working, kept=_KEPT_FORKED if is_shared else 0, fresh=2)
-        return Sizes(working, kept=working if is_shared else 0, fresh=1)
+        """Of several principals each may keep some workers, beside those that work and those that stand ready."""
+        working = self._config.workers + 1 + self._draws_apart
+        fresh, kept = (2, _KEPT_FORKED) if self._stock.starter.is_forking else (1, working)
+        return Sizes(fresh, least=working + fresh, most=working + fresh + kept * self._is_shared())

@@ -12,37 +12,28 @@ from typing import NamedTuple
 
 import msgspec
 
-from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import stopping
 from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
 from imgserve.imaging.starter import Starter
 from imgserve.telemetry import logs, metrics
-from imgserve.timeout import waiting
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
 
 
 class Owner(NamedTuple):
-    """The principal that a worker works for. ``kind`` is its lane, or ``drawing`` for the one that draws for all."""
+    """The principal that a worker works for. ``kind`` is the work that it is limited to, or ``drawing`` for all."""
 
     principal: str
     kind: str
 
 
 class Sizes(msgspec.Struct, frozen=True):
-    """``working``: as many as may be busy at once. ``kept``: more that stay for their principals. ``fresh``: ready."""
+    """``fresh``: processes that stand ready; ``least`` and ``most``: all of them."""
 
-    working: int
-    kept: int
     fresh: int
-
-    @property
-    def least(self) -> int:
-        return self.working + self.fresh
-
-    @property
-    def most(self) -> int:
-        return self.working + self.kept + self.fresh
+    least: int
+    most: int
 
 
 class Stock:
@@ -56,16 +47,16 @@ class Stock:
         self._fresh: deque[Child] = deque()
         self._idle: dict[Child, Owner] = {}  # in the order in which they became free
         self._members: set[Child] = set()
-        self._waiters: deque[tuple[Owner, asyncio.Future[Child]]] = deque()
         self._unreaped: set[Child] = set()
-        self._living: set[Child] = set()
+        self._waiting = 0
+        self._is_one_free = asyncio.Event()
         self._shortage = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._is_closed = False
 
     @property
     def pids(self) -> tuple[int, ...]:
-        return tuple(sorted(child.pid for child in self._living))
+        return tuple(sorted(child.pid for child in self._unreaped if child.is_alive))
 
     @property
     def fresh(self) -> int:
@@ -88,15 +79,13 @@ class Stock:
             raise failures[0]
         self._supervisor = asyncio.create_task(self._supervise(), name="pool supervisor")
 
-    async def aclose(self, error: ImgserveError) -> None:
-        """Kill every worker and wait until all are reaped. Callers that wait for a worker get the error."""
+    async def aclose(self) -> None:
+        """Kill every worker and wait until all are reaped. Callers that wait for a worker get NoWorker."""
         self._is_closed = True
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.wait([self._supervisor])
-        for _, waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
+        self._wake()
         unreaped = tuple(self._unreaped)
         for child in unreaped:
             child.kill("stopped")
@@ -112,31 +101,32 @@ class Stock:
             await child.reaped()
             raise CannotStartWorker("the server is stopping" if self._is_closed else "it died as soon as it was ready")
         self.sandbox, self.system_libvips = child.sandbox, child.system_libvips
-        self._living.add(child)
         self._unreaped.add(child)
         child.on_death = self._bury
         child.on_reaped = self._reaped
         return child
 
     async def take(self, owner: Owner) -> Child:
-        """A process that works for this owner only, alive when this returns; followed by one ``give_back``."""
-        while True:
-            child = self._free_one(owner) or await self._wait(owner)
-            if child.is_alive:
-                return child
+        """A process that works for this owner only; followed by one ``give_back``. Raises NoWorker."""
+        self._waiting += 1
+        try:
+            while not self._is_closed:
+                child = self._free_one(owner)
+                if child is not None:
+                    return child
+                self._balance()
+                await self._is_one_free.wait()
+            raise stopping()
+        finally:
+            self._waiting -= 1
+            self._balance()
 
     def give_back(self, child: Child, owner: Owner) -> None:
         if child.is_retired:
             child.kill("retired")
-        if not child.is_alive:
-            return
-        for at, (wanted, waiter) in enumerate(self._waiters):
-            if wanted == owner and not waiter.done():
-                del self._waiters[at]
-                waiter.set_result(child)
-                return
-        self._idle[child] = owner
-        self._balance()
+        if child.is_alive:
+            self._idle[child] = owner
+            self._wake()
 
     def _free_one(self, owner: Owner) -> Child | None:
         """Of its own the one that became free last, whose memory is still warm."""
@@ -145,50 +135,40 @@ class Stock:
             del self._idle[child]
         elif self._fresh:
             child = self._fresh.popleft()
-            self._balance()
         return child
 
-    async def _wait(self, owner: Owner) -> Child:
-        waiter: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
-        self._waiters.append((owner, waiter))
-        self._balance()
-        try:
-            with waiting():
-                return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                waiter.result().kill("surplus")  # it may be fresh or have an owner: another one costs little
-            self._waiters = deque(entry for entry in self._waiters if entry[1] is not waiter)
-            raise
+    def _wake(self) -> None:
+        """A process is free: those that wait look for one, in the order in which they came."""
+        self._is_one_free.set()
+        self._is_one_free.clear()
+        if not self._waiting:
+            self._balance()
 
     def _balance(self) -> None:
-        """Order the missing processes, and end one to make room where the limit is reached."""
+        """Order the missing processes, and end some to make room where the limit is reached."""
         sizes = self._sizes()
-        wanted = sizes.fresh + len(self._waiters) - len(self._fresh)
-        room = sizes.most - len(self._members)
-        if wanted > room:
-            for child in list(self._idle)[: wanted - room]:
-                child.kill("switched")
-        if not self._is_closed and self._is_short(sizes):
+        surplus = self._wanted(sizes) - (sizes.most - len(self._members))
+        for child in list(self._idle)[: max(surplus, 0)]:
+            child.kill("switched")
+        if self._is_short(sizes):
             self._shortage.set()
 
+    def _wanted(self, sizes: Sizes) -> int:
+        """How many fresh processes there should be more."""
+        return sizes.fresh + self._waiting - len(self._fresh)
+
     def _is_short(self, sizes: Sizes) -> bool:
-        wanted = sizes.fresh + len(self._waiters) - len(self._fresh)
-        return len(self._members) < sizes.least or (wanted > 0 and len(self._members) < sizes.most)
+        members = len(self._members)
+        is_short = members < sizes.least or (self._wanted(sizes) > 0 and members < sizes.most)
+        return is_short and not self._is_closed
 
     def _add(self, child: Child) -> None:
-        """A fresh process: for the longest waiting caller, else to stand ready."""
         self._members.add(child)
-        while self._waiters:
-            _, waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(child)
-                return
         self._fresh.append(child)
+        self._wake()
 
     def _bury(self, child: Child) -> None:
         """A worker has died: another one is ordered."""
-        self._living.discard(child)
         metrics.worker_ended(child.end)
         if child.end in ("died", "deadline"):
             logs.event("worker_ended", level=logs.WARNING, pid=child.pid, cause=child.end)
@@ -197,8 +177,7 @@ class Stock:
         self._idle.pop(child, None)
         if child in self._fresh:
             self._fresh.remove(child)
-        if not self._is_closed:
-            self._shortage.set()
+        self._balance()
 
     def _reaped(self, child: Child) -> None:
         self._unreaped.discard(child)
