@@ -45,6 +45,7 @@ class Limiter:
         self.total = total
         self.held = 0
         self._holders: dict[str, int] = {}
+        self._asked: dict[str, int] = {}
         self._lines: dict[Key, deque[_Request]] = {}  # by first key
         self._served: dict[str, int] = {}  # first key -> number of its last grant, the oldest first
         self._numbers = itertools.count(1)
@@ -52,6 +53,10 @@ class Limiter:
     @property
     def waiting(self) -> int:
         return sum(map(len, self._lines.values()))
+
+    def asked(self, key: Key) -> int:
+        """How many requests hold the key or wait for it."""
+        return self._asked.get(key.name, 0)
 
     def is_free(self, *keys: Key, weight: int = 1) -> bool:
         """Whether a request would be granted at once."""
@@ -70,21 +75,20 @@ class Limiter:
     def request(self, *keys: Key, weight: int = 1) -> asyncio.Future[None]:
         """A future that is done when granted, perhaps already. Cancel it to give up."""
         request = _Request(keys, weight, next(self._numbers), asyncio.get_running_loop().create_future())
+        _count(self._asked, keys, 1)
         if not self._lines and self.is_free(*keys, weight=weight):
             self._grant(request)
         else:
             self._lines.setdefault(request.first, deque()).append(request)
-            request.grant.add_done_callback(partial(self._ended, request))
+            request.grant.add_done_callback(partial(self._given_up, request))
             self._admit()
         return request.grant
 
     def release(self, *keys: Key, weight: int = 1) -> None:
         """Give back what was acquired. A weight of 0 gives back some of the keys before the rest."""
         self.held -= weight
-        for name, _ in keys:
-            self._holders[name] -= 1
-            if not self._holders[name]:
-                del self._holders[name]
+        _count(self._asked, keys, -1)
+        _count(self._holders, keys, -1)
         self._admit()
 
     def _admit(self) -> None:
@@ -92,19 +96,22 @@ class Limiter:
             if self.held + request.weight > self.total:
                 return
             self._remove(request)
-            if not request.grant.cancelled():
-                self._grant(request)
+            self._grant(request)
 
     def _next(self) -> _Request | None:
         """The request that is to be granted next, of those whose keys have room."""
-        for first in sorted((first for first in self._lines if self._has_room((first,))), key=self._rank):
-            for request in self._lines[first]:
-                if self._has_room(request.keys):
-                    return request
+        ready = (self._head(line) for first, line in self._lines.items() if self._has_room((first,)))
+        return min(filter(None, ready), key=self._rank, default=None)
+
+    def _head(self, line: deque[_Request]) -> _Request | None:
+        for request in line:
+            if self._has_room(request.keys) and not request.grant.cancelled():
+                return request
         return None
 
-    def _rank(self, first: Key) -> tuple[int, int, int]:
-        return self._holders.get(first.name, 0), self._served.get(first.name, 0), self._lines[first][0].number
+    def _rank(self, request: _Request) -> tuple[int, int, int]:
+        first = request.first.name
+        return self._holders.get(first, 0), self._served.get(first, 0), request.number
 
     def _has_room(self, keys: tuple[Key, ...]) -> bool:
         for name, limit in keys:  # noqa: SIM110 - a generator takes three times as long
@@ -114,8 +121,7 @@ class Limiter:
 
     def _grant(self, request: _Request) -> None:
         self.held += request.weight
-        for name, _ in request.keys:
-            self._holders[name] = self._holders.get(name, 0) + 1
+        _count(self._holders, request.keys, 1)
         first = request.first.name
         self._served.pop(first, None)
         self._served[first] = next(self._numbers)
@@ -123,13 +129,22 @@ class Limiter:
             del self._served[next(iter(self._served))]
         request.grant.set_result(None)
 
+    def _given_up(self, request: _Request, grant: asyncio.Future[None]) -> None:
+        if grant.cancelled():
+            _count(self._asked, request.keys, -1)
+            self._remove(request)
+            self._admit()
+
     def _remove(self, request: _Request) -> None:
         line = self._lines[request.first]
         line.remove(request)
         if not line:
             del self._lines[request.first]
 
-    def _ended(self, request: _Request, grant: asyncio.Future[None]) -> None:
-        if grant.cancelled() and request in self._lines.get(request.first, ()):
-            self._remove(request)
-            self._admit()
+
+def _count(counts: dict[str, int], keys: tuple[Key, ...], by: int) -> None:
+    """Forgets a key at zero: hosts come and go."""
+    for name, _ in keys:
+        counts[name] = counts.get(name, 0) + by
+        if not counts[name]:
+            del counts[name]

@@ -55,7 +55,6 @@ class Admission:
         self._share = share
         self._host_share = host_share
         self._clock = clock
-        self._present: dict[str, int] = {}
         self._refusals: dict[str, tuple[QueueFull | ShareFull, float]] = {}  # by principal; of all of them under ""
 
     @contextlib.asynccontextmanager
@@ -77,21 +76,16 @@ class Admission:
 
         def source_is_read() -> None:
             if source:
-                quota = quotas.pop()
-                self._leave([quota])
-                self._slots.release(quota.key, weight=0)
+                self._slots.release(quotas.pop().key, weight=0)
 
         self._check_queue(principal)
-        self._enter(quotas)
+        self._check(quotas)
+        await self._slots.acquire(*(quota.key for quota in quotas))
         try:
-            await self._slots.acquire(*(quota.key for quota in quotas))
-            try:
-                self._check_queue(principal)
-                yield source_is_read
-            finally:
-                self._slots.release(*(quota.key for quota in quotas))
+            self._check_queue(principal)
+            yield source_is_read
         finally:
-            self._leave(quotas)
+            self._slots.release(*(quota.key for quota in quotas))
 
     def refused(self, error: QueueFull | ShareFull, principal: Principal) -> None:
         """The queue has refused a job. The next ones, of this principal or of all, are refused without a probe."""
@@ -109,16 +103,8 @@ class Admission:
         slots = max(int(self._slots.total * share), 1)
         return _Quota(Key(name, slots), slots + math.ceil(self._max_waiting * share), of)
 
-    def _enter(self, quotas: Iterable[_Quota]) -> None:
+    def _check(self, quotas: Iterable[_Quota]) -> None:
         for quota in quotas:
-            if (present := self._present.get(quota.key.name, 0)) >= quota.requests:
-                detail = f"{present} requests{quota.of} wait for their reply, which is the limit"
+            if (asked := self._slots.asked(quota.key)) >= quota.requests:
+                detail = f"{asked} requests{quota.of} wait for their reply, which is the limit"
                 raise IntakeFull(detail, "try again later")
-        for quota in quotas:
-            self._present[quota.key.name] = self._present.get(quota.key.name, 0) + 1
-
-    def _leave(self, quotas: Iterable[_Quota]) -> None:
-        for quota in quotas:
-            self._present[quota.key.name] -= 1
-            if not self._present[quota.key.name]:
-                del self._present[quota.key.name]
