@@ -11,7 +11,8 @@ import pytest
 from imgserve.engine.intake import Answer
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.spelling import number_of
-from imgserve.request.job import JobRequest, OutputRequest, RequestInvalid
+from imgserve.request.faults import RequestInvalid
+from imgserve.request.job import JobRequest, OutputRequest
 from imgserve.request.operations import Operation, Rasterize, Resize
 from imgserve.request.principal import Principal
 from imgserve.request.recipe import OutputOptions, Recipe

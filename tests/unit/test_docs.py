@@ -18,7 +18,7 @@ from imgserve.cli.main import whole
 from imgserve.jobs.model import JobStatus, OutputStatus
 from imgserve.request.classic import parse as classic
 from imgserve.request.classic.codes import MEANING
-from imgserve.request.job import RequestInvalid
+from imgserve.request.faults import RequestInvalid
 from imgserve.telemetry import metrics
 from imgserve.transfer.client.call import Method
 from tests.support.pages import jobs_in

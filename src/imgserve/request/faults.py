@@ -76,6 +76,9 @@ class RequestInvalid(ImgserveError):
     def sentences(self, spelling: Spelling = dotted, *, is_discreet: bool = False) -> str:
         return "; ".join(fault.sentence(spelling, is_discreet=is_discreet) for fault in self.faults)
 
+    def beneath(self, path: Path) -> tuple[Fault, ...]:
+        return tuple(msgspec.structs.replace(fault, path=path + fault.path) for fault in self.faults)
+
 
 @contextmanager
 def beneath(*path: str | int) -> Iterator[None]:
@@ -83,8 +86,7 @@ def beneath(*path: str | int) -> Iterator[None]:
     try:
         yield
     except RequestInvalid as invalid:
-        faults = (msgspec.structs.replace(fault, path=path + fault.path) for fault in invalid.faults)
-        raise RequestInvalid(*faults) from None
+        raise RequestInvalid(*invalid.beneath(path)) from None
 
 
 class Findings:
@@ -99,10 +101,9 @@ class Findings:
     def attempt(self, path: Path, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """The value of ``parse``, or None with its faults stored here, beneath ``path``."""
         try:
-            with beneath(*path):
-                return parse(*args, **kwargs)
+            return parse(*args, **kwargs)
         except RequestInvalid as invalid:
-            self.faults.extend(invalid.faults)
+            self.faults.extend(invalid.beneath(path))
             return None
 
     def settle(self) -> None:

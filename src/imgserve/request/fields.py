@@ -4,14 +4,18 @@ Ranges and words are read from the Structs themselves (``msgspec.inspect``), so 
 """
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
+from typing import TypeVar
 
 import msgspec
 from msgspec import inspect
 
 from imgserve.request import color
-from imgserve.request.faults import Fault, RequestInvalid
+from imgserve.request.faults import Fault, Findings, Path, RequestInvalid
 
+S = TypeVar("S", bound=msgspec.Struct)
 FieldValue = int | float | bool | str
 NOT_YET_VALUES = frozenset({"contain", "cover", "fill", "inside", "outside"})
 
@@ -22,6 +26,7 @@ _QUOTED_BOOLS = ("true", "false")
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+@cache
 def fields_of(struct: type[msgspec.Struct]) -> dict[str, inspect.Type]:
     """The fields of a Struct and their types; ``X | None`` counts as X: "not given" is never written as null."""
     info = inspect.type_info(struct)
@@ -36,6 +41,13 @@ def read_field(name: str, value: object, kind: inspect.Type) -> FieldValue:
         fault = Fault("field_invalid", (name,), _hint(value, kind), _expected(name, kind), value)
         raise RequestInvalid(fault)
     return checked
+
+
+def read_struct(given: Mapping[str, object], struct: type[S], path: Path, found: Findings) -> S | None:
+    """The fields of ``struct`` among those given; None with the faults in ``found``."""
+    kinds = {name: kind for name, kind in fields_of(struct).items() if name in given}
+    values = {name: found.attempt(path, read_field, name, given[name], kind) for name, kind in kinds.items()}
+    return None if None in values.values() else msgspec.convert(values, struct)
 
 
 def is_text(value: object) -> bool:

@@ -9,8 +9,7 @@ import msgspec
 
 from imgserve.request import tags
 from imgserve.request.destination import Destination, DestinationTemplate
-from imgserve.request.faults import Fault, Findings, beneath
-from imgserve.request.faults import RequestInvalid as RequestInvalid
+from imgserve.request.faults import Fault, Findings, RequestInvalid, beneath
 from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.geometry import final_size
 from imgserve.request.imageinfo import Facts, Size

@@ -14,8 +14,9 @@ from imgserve.request.faults import Fault
 from imgserve.request.imageinfo import Size
 from imgserve.request.source import Source, encoded_name
 
-TAGS = ("width", "height", "basename", "ext", "extension")
 SIZES = ("width", "height")
+EXTENSIONS = ("ext", "extension")
+TAGS = (*SIZES, "basename", *EXTENSIONS)
 BEGIN = "{$"
 
 _MOST_NAMED = 10

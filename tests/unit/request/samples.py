@@ -4,8 +4,9 @@ import json
 
 from imgserve.request.classic.codes import NUMBER
 from imgserve.request.classic.parse import parse
+from imgserve.request.faults import RequestInvalid
 from imgserve.request.imageinfo import Facts
-from imgserve.request.job import JobRequest, RequestInvalid
+from imgserve.request.job import JobRequest
 from imgserve.request.source import Source, parse_source
 
 PHOTO = Facts("png", 640, 480)

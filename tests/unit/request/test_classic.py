@@ -7,7 +7,8 @@ import pytest
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.classic.spelling import number_of, sentence_of
-from imgserve.request.job import Placeholder, RequestInvalid, fix
+from imgserve.request.faults import RequestInvalid
+from imgserve.request.job import Placeholder, fix
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Rasterize, Resize
 from imgserve.request.recipe import OutputOptions, Recipe

@@ -3,9 +3,9 @@
 import pytest
 
 from imgserve.request.classic.spelling import number_of
+from imgserve.request.faults import RequestInvalid
 from imgserve.request.geometry import NotSvg, SourceTooSmall, final_size
 from imgserve.request.imageinfo import Facts, Size
-from imgserve.request.job import RequestInvalid
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Operation, Rasterize, Resize
 

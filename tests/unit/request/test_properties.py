@@ -13,9 +13,10 @@ from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.classic.spelling import number_of, sentence_of
+from imgserve.request.faults import RequestInvalid
 from imgserve.request.geometry import final_size
 from imgserve.request.imageinfo import Facts, Size
-from imgserve.request.job import JobRequest, RequestInvalid
+from imgserve.request.job import JobRequest
 from imgserve.request.limits import Limits
 from imgserve.request.operations import Operation, Rasterize, Resize
 from tests.unit.request.samples import FORM_REQUEST, source

@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from imgserve.request.classic.spelling import number_of
+from imgserve.request.faults import RequestInvalid
 from imgserve.request.geometry import NotSvg, SourceTooSmall
 from imgserve.request.imageinfo import Facts, Size
-from imgserve.request.job import FixedOutput, RequestInvalid, fix
+from imgserve.request.job import FixedOutput, fix
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Recipe
 from imgserve.request.source import Source

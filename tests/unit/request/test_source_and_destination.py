@@ -6,8 +6,8 @@ from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.spelling import number_of
 from imgserve.request.destination import Destination, DestinationTemplate
+from imgserve.request.faults import RequestInvalid
 from imgserve.request.imageinfo import Size
-from imgserve.request.job import RequestInvalid
 from imgserve.request.source import source_key
 from tests.unit.request.samples import source
 

@@ -5,9 +5,8 @@ from PIL import ImageColor
 
 from imgserve.request import color, formats
 from imgserve.request.classic.codes import MEANING
-from imgserve.request.faults import shown
+from imgserve.request.faults import RequestInvalid, shown
 from imgserve.request.fields import fields_of, one_of, read_field
-from imgserve.request.job import RequestInvalid
 from imgserve.request.operations import Rasterize, Resize
 
 

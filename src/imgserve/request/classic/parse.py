@@ -11,15 +11,14 @@ from typing import cast
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import inspect
 
 from imgserve.request import formats, tags
 from imgserve.request.classic.destination import HTTP_ARGS, parse_destination
 from imgserve.request.destination import DestinationTemplate
 from imgserve.request.faults import Code, Fault, Findings, Path, RequestInvalid
-from imgserve.request.fields import FieldValue, did_you_mean, fields_of, one_of, read_field, words_of
+from imgserve.request.fields import did_you_mean, fields_of, one_of, read_field, read_struct, words_of
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
-from imgserve.request.operations import Operation, Rasterize, Resize
+from imgserve.request.operations import Rasterize, Resize
 from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Recipe
 from imgserve.request.source import Source, encoded_name, parse_source
 from imgserve.request.tags import TagValues
@@ -28,11 +27,7 @@ REQUIRED = ("operationType", "srcURL", "dstURL", "args")
 OPTIONAL = ("placeholder", "on_failure")
 OPERATIONS: dict[str, type[Resize] | type[Rasterize]] = {"resize": Resize, "rasterize": Rasterize}
 
-_OPERATION_FIELDS = {name: fields_of(struct) for name, struct in OPERATIONS.items()}
-_OUTPUT_FIELDS = fields_of(OutputOptions)
-_FORMATS = words_of(_OUTPUT_FIELDS["format"])
-_LOAD_FIELDS = fields_of(LoadOptions)
-_PLACEHOLDER_FIELDS = fields_of(Placeholder)
+_FORMATS = words_of(fields_of(OutputOptions)["format"])
 _ON_FAILURE = fields_of(OutputRequest)["on_failure"]
 _NOT_YET = frozenset({
     "blur", "brightness", "chroma", "contrast", "crop", "dpr", "effort", "extend", "flatten", "flip", "flop", "focal",
@@ -40,6 +35,10 @@ _NOT_YET = frozenset({
     "modulate", "orient", "pad", "page", "pixelate", "progressive", "rotate", "round", "saturation", "scale",
     "sharpen", "strip", "text", "tint", "trim", "watermark", "webhook",
 })  # fmt: skip
+
+# Args that stand in the wrong place, each with the reason.
+_STRAYS = {name: f"belongs to {owner}" for owner, struct in OPERATIONS.items() for name in fields_of(struct)}
+_STRAYS |= dict.fromkeys(OPTIONAL, "stands beside args, not in it")
 
 _SOURCE: Path = ("source",)
 _OUTPUT: Path = ("outputs", 0)
@@ -179,46 +178,19 @@ def _operation_type(request: Mapping[str, object], found: Findings) -> str | Non
 def _recipe(name: str | None, args: dict[str, object] | None, found: Findings) -> Recipe | None:
     if name is None or args is None:
         return None
-    return found.attempt((), _read_recipe, name, OPERATIONS[name], args)
-
-
-def _read_recipe(name: str, struct: type[Resize] | type[Rasterize], args: dict[str, object]) -> Recipe:
-    operation_fields = _OPERATION_FIELDS[name]
-    found = Findings()
-    values = _read(args, _OPERATION, operation_fields, found)
-    values |= _read(args, (*_OUTPUT, "encode"), _OUTPUT_FIELDS, found)
-    values |= _read(args, (*_OUTPUT, "load"), _LOAD_FIELDS, found)
-    if not {"width", "height"} & args.keys():
+    operation = read_struct(args, OPERATIONS[name], _OPERATION, found)
+    output = read_struct(args, OutputOptions, (*_OUTPUT, "encode"), found)
+    load = read_struct(args, LoadOptions, (*_OUTPUT, "load"), found)
+    if "width" not in args and "height" not in args:
         found.add(Fault("size_missing", (*_OPERATION, "width"), f"{name} needs width, height or both"))
-    _check_args(args, (*operation_fields, *_OUTPUT_FIELDS, *_LOAD_FIELDS, *HTTP_ARGS), found)
-    found.settle()
-    operation: Operation = msgspec.convert({key: values[key] for key in values if key in operation_fields}, struct)
-    output = msgspec.convert({key: values[key] for key in values if key in _OUTPUT_FIELDS}, OutputOptions)
-    loading = msgspec.convert({key: values[key] for key in values if key in _LOAD_FIELDS}, LoadOptions)
-    return Recipe((operation,), output, loading)
-
-
-def _read(
-    given: Mapping[str, object], path: Path, fields: Mapping[str, inspect.Type], found: Findings
-) -> dict[str, FieldValue]:
-    values: dict[str, FieldValue] = {}
-    for name in [name for name in given if name in fields]:
-        value = found.attempt(path, read_field, name, given[name], fields[name])
-        values |= {} if value is None else {name: value}
-    return values
-
-
-def _check_args(args: Mapping[str, object], known: tuple[str, ...], found: Findings) -> None:
-    """Names that stand in the wrong place, then those that are unknown."""
-    strays = {name: f"belongs to {owner}" for owner, fields in _OPERATION_FIELDS.items() for name in fields}
-    strays |= dict.fromkeys(OPTIONAL, "stands beside args, not in it")
-    _check_unknown(args, known, strays, _OPERATION, found)
+    known = (*fields_of(OPERATIONS[name]), *fields_of(OutputOptions), *fields_of(LoadOptions), *HTTP_ARGS)
+    _check_unknown(args, known, _STRAYS, _OPERATION, found)
+    return Recipe((operation,), output, load) if operation and output and load else None
 
 
 def _check_unknown(
     given: Mapping[str, object], known: tuple[str, ...], strays: Mapping[str, str], path: Path, found: Findings
 ) -> None:
-    """``strays``: known names that stand in the wrong place, each with the reason."""
     names = [name for name in given if name not in known]
     whole = ("args",) if path else path
     for name in names[:_MOST_NAMED]:
@@ -266,7 +238,7 @@ def _why_not_written(destination: DestinationTemplate, source: Source | None, ex
     instead = "give .jpg, or no extension and a format"
     own = "" if source is None else unquote(tags.split_name(encoded_name(source))[1])
     is_the_sources = unquote(extension).lower() == own.lower()
-    if not is_the_sources or {"ext", "extension"}.isdisjoint(tags.used_in(destination.shown)):
+    if not is_the_sources or tags.used_in(destination.shown).isdisjoint(tags.EXTENSIONS):
         listed = ", ".join(formats.FORMAT_OF_EXTENSION)
         return f"the extension is not a format that can be written; expected one of {listed}; {instead}"
     if formats.is_well_known(extension):
@@ -277,13 +249,14 @@ def _why_not_written(destination: DestinationTemplate, source: Source | None, ex
 def _placeholder(value: object) -> Placeholder:
     given = {"style": value} if isinstance(value, str) else value
     if not isinstance(given, dict):
-        styles = one_of(words_of(_PLACEHOLDER_FIELDS["style"]))
+        styles = one_of(words_of(fields_of(Placeholder)["style"]))
         raise RequestInvalid(Fault("field_invalid", (), "", f"an object or {styles}", value))
     found = Findings()
-    values = _read(given, (), _PLACEHOLDER_FIELDS, found)
-    _check_unknown(given, tuple(_PLACEHOLDER_FIELDS), {}, (), found)
+    placeholder = read_struct(given, Placeholder, (), found)
+    _check_unknown(given, tuple(fields_of(Placeholder)), {}, (), found)
     found.settle()
-    return msgspec.convert(values, Placeholder)
+    assert placeholder is not None
+    return placeholder
 
 
 def _on_failure(value: object, destination: DestinationTemplate | None) -> OnFailure:
