@@ -4,11 +4,10 @@
     ├─ errors.py               FileUnusable
     ├─ request/faults.py       RequestInvalid
     ├─ request/geometry.py     SourceTooSmall, NotSvg
-    ├─ imaging/faults.py       SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout,
-    │                          WorkerDied, NoWorker, RenderFailed
-    ├─ transfer/faults.py      SourceUnavailable, SourceTooLarge, SourceRefused,
-    │                          DestinationRefused, DeliveryFailed, DeliveryUnknown,
-    │                          TransfersBusy, RootUnavailable
+    ├─ imaging/faults.py       SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker,
+    │                          RenderFailed
+    ├─ transfer/faults.py      SourceUnavailable, SourceTooLarge, SourceRefused, DestinationRefused, DeliveryFailed,
+    │                          DeliveryUnknown, TransfersBusy, RootUnavailable
     ├─ descriptors.py          OutOfDescriptors
     ├─ jobs/protocol.py        QueueFull, ShareFull, StorageFailing, DiskFull
     ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable

@@ -53,8 +53,9 @@ class Fault(msgspec.Struct, frozen=True):
         """The sentence behind the path. ``is_discreet``: for a log, without the text that was sent."""
         if not self.expected:
             return self.note
-        got = "another text" if is_discreet and isinstance(self.got, str) else shown(self.got)
-        return f"expected {self.expected}, got {got}{self.note}"
+        if is_discreet and isinstance(self.got, str):
+            return f"expected {self.expected}, got another text"  # the note may repeat it
+        return f"expected {self.expected}, got {shown(self.got)}{self.note}"
 
     def sentence(self, spelling: Spelling = dotted, *, is_discreet: bool = False) -> str:
         path = (*self.path[:-1], "another name") if is_discreet and self.is_foreign else self.path

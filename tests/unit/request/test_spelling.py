@@ -84,7 +84,8 @@ def test_an_error_of_source_or_destination_stands_behind_its_field() -> None:
 
 
 def test_a_log_repeats_no_text_and_no_name_of_the_sender() -> None:
-    fault = Fault("field_invalid", ("args", "key"), expected="true or false", got="s3cret")
+    note = "; write it without quotes: s3cret"
+    fault = Fault("field_invalid", ("args", "key"), note, expected="true or false", got="s3cret")
     foreign = Fault("field_unknown", ("args", "s3cret"), "unknown", is_foreign=True)
     assert RequestInvalid(fault, foreign).sentences(is_discreet=True) == (
         "args.key: expected true or false, got another text; args.another name: unknown"
