@@ -24,7 +24,7 @@ from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Resize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import OutputOptions, Recipe
 
 _WARM_UP = 10

@@ -17,7 +17,8 @@ import msgspec
 
 from imgserve.cli.main import whole
 from imgserve.request.classic.codes import MEANING
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from imgserve.settings.options import DECLARED, Declared, Option, Table, declared_in, expected
 from imgserve.telemetry import metrics, states
 

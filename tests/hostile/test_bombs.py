@@ -18,7 +18,8 @@ from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import RASTER, cut, flat, gif, webp_film

@@ -22,7 +22,8 @@ from imgserve.imaging.messages import Failed, Probed, ProbeRequest, RenderReques
 from imgserve.imaging.process import Child, WorkerOptions, start_child
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
 from tests.hostile import mutants
 from tests.support.daemon import Daemon

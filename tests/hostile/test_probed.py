@@ -20,7 +20,7 @@ from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.svg import sizing
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize
+from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import OutputOptions, Recipe
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import webp_film
@@ -162,7 +162,7 @@ from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.worker import pipeline, vips
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize
+from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import OutputOptions, Recipe
 vips.configure()
 recipe = Recipe((Rasterize(),), OutputOptions(format="png"))

@@ -15,7 +15,7 @@ from imgserve.imaging.pool import Pool
 from imgserve.imaging.worker import sandbox
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize
+from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import OutputOptions, Recipe
 from tests.service.conftest import opened
 from tests.support.pictures import encoded, scene, svg

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from PIL import Image
 
 from imgserve.engine.intake import Answer
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.spelling import number_of
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import JobRequest, OutputRequest
-from imgserve.request.operations import Operation, Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.principal import Principal
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.recipe import Operation, OutputOptions, Recipe
 from imgserve.request.source import parse_source
 from tests.support.plant import Plant, plant
 from tests.support.stalling import LONG_S, Receiver
@@ -86,20 +88,35 @@ async def test_two_outputs_at_two_places_are_taken_in(made: Plant) -> None:
     assert list(made.house.statuses().values()) == ["queued"]
 
 
-@pytest.mark.parametrize("operations", [(SMALL, SMALL), (SMALL, Rasterize(width=8)), (SMALL,) * 3])
-async def test_more_than_one_operation_is_refused_with_its_path(made: Plant, operations: tuple[Operation, ...]) -> None:
+@pytest.mark.parametrize(
+    ("operations", "path", "note"),
+    [
+        (
+            (SMALL, Rasterize(width=8)),
+            "[1]",
+            "rasterize draws the source itself, so it can only be the first operation",
+        ),
+        ((SMALL,) * 33, "", "expected from 1 to 32 operations, got 33"),
+    ],
+)
+async def test_operations_in_a_wrong_order_or_number_are_refused_with_their_path(
+    made: Plant, operations: tuple[Operation, ...], path: str, note: str
+) -> None:
     """At once: the source is not even read."""
     made.source.unlink()
     outputs = (wanted(f"file://{made.out}/a.png"), wanted(f"file://{made.out}/b.png", *operations))
-    count = len(operations)
-    assert await refusal(made, *outputs) == (
-        107,
-        f"outputs[1].operations[1]: this version carries out one operation an output, got {count}",
-    )
+    assert await refusal(made, *outputs) == (107, f"outputs[1].operations{path}: {note}")
+
+
+async def test_two_resizes_give_both_sizes_in_turn(made: Plant) -> None:
+    """The placeholder has the last one's size."""
+    await take_in(made, wanted(f"file://{made.out}/{{$width}}.png", Resize(width=32, height=32), Resize(width=10)))
+    with Image.open(made.out / "10.png") as placeholder:
+        assert placeholder.size == (10, 10)
 
 
 async def test_no_operation_and_no_output_are_refused(made: Plant) -> None:
     whole = wanted(f"file://{made.out}/a.png")
     bare = msgspec.structs.replace(whole, recipe=msgspec.structs.replace(whole.recipe, operations=()))
-    assert await refusal(made, bare) == (107, "outputs[0].operations: expected one operation, got none")
+    assert await refusal(made, bare) == (107, "outputs[0].operations: expected from 1 to 32 operations, got 0")
     assert await refusal(made) == (107, "outputs: expected at least one, got none")

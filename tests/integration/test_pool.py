@@ -28,7 +28,8 @@ from imgserve.imaging.process import Child
 from imgserve.imaging.worker.formats import turbojpeg
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import OutputOptions, Recipe
 from tests.chaos.gauges import Spent
 from tests.support import pictures

@@ -18,7 +18,8 @@ from imgserve.imaging.pool import Pool
 from imgserve.imaging.process import WorkerOptions
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import OutputOptions, Recipe
 from tests.hostile.test_live_worker import run_inside
 from tests.integration.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, exists, patient, until, works

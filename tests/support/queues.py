@@ -26,7 +26,7 @@ from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.request.destination import Destination
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.job import FixedOutput, OnFailure, Placeholder
-from imgserve.request.operations import Resize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.protocols import DestinationKind
 from imgserve.request.recipe import OutputOptions, Recipe
 from imgserve.request.source import Source

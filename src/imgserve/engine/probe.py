@@ -9,7 +9,7 @@ from imgserve.imaging.pool import Pool
 from imgserve.request.geometry import NotSvg
 from imgserve.request.imageinfo import Facts
 from imgserve.request.job import JobRequest
-from imgserve.request.operations import Rasterize
+from imgserve.request.operations.rasterize import Rasterize
 from imgserve.transfer.fetch import Fetch
 
 FIRST_BYTES = 16_384

@@ -13,11 +13,13 @@ import msgspec
 
 from imgserve.jobs.model import Debt, PlaceholderState, owes
 from imgserve.request.destination import Destination, DestinationTemplate, FormSuccess
+from imgserve.request.geometry import Gravity, Side
 from imgserve.request.imageinfo import Facts, Size, SourceFormat
 from imgserve.request.job import FixedOutput, JobRequest, OnFailure, OutputRequest, Placeholder
-from imgserve.request.operations import Dpi, Gravity, Operation, Rasterize, Resize, Side
+from imgserve.request.operations.rasterize import Dpi, Rasterize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.protocols import DestinationKind, SchemeName
-from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Quality, Recipe
+from imgserve.request.recipe import Format, LoadOptions, Operation, OutputOptions, Quality, Recipe
 from imgserve.request.source import Source
 
 FORMAT = 1

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from imgserve.request import tags
+from imgserve.request import rendering, tags
 from imgserve.request.destination import Destination, DestinationTemplate
-from imgserve.request.faults import Fault, Findings, RequestInvalid, beneath
+from imgserve.request.faults import Fault, Findings, RequestInvalid as RequestInvalid, RequestInvalid, beneath
 from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
-from imgserve.request.geometry import final_size
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format, Recipe
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.recipe import MAX_OPERATIONS, Operation, Recipe
 from imgserve.request.source import Source
 
 OnFailure = Literal["error_image", "keep_placeholder", "delete"]
@@ -57,21 +57,14 @@ class FixedOutput(msgspec.Struct, frozen=True):
 def fix(output: OutputRequest, source: Source, facts: Facts, limits: Limits) -> FixedOutput:
     """Settle one output by the facts of its source.
 
-    Raises SourceTooSmall, NotSvg, or RequestInvalid, its paths from the output: a tag's value is no file name, the
-    result is larger than limits or format allow (with all its frames), the source's format cannot be written.
+    Raises all that ``rendering.resolve`` raises, and RequestInvalid for a tag whose value is no file name.
     """
-    with beneath("operations", 0):
-        size = final_size(output.recipe.operations[0], facts, limits)
-    chosen = output.recipe.output.format or _source_format(facts)
-    with beneath("operations", 0):
-        _check_side(chosen, size)
-        _check_frames(size, frames_kept(facts, chosen), limits)
-    options = msgspec.structs.replace(output.recipe.output, format=chosen)
+    resolved = rendering.resolve(output.recipe, facts, limits)
     with beneath("destination"):
-        destination = output.destination.fill(tags.values_of(source, size))
+        destination = output.destination.fill(tags.values_of(source, resolved.size))
     return FixedOutput(
-        recipe=msgspec.structs.replace(output.recipe, output=options),
-        size=size,
+        recipe=resolved.recipe,
+        size=resolved.size,
         destination=destination,
         placeholder=output.placeholder,
         on_failure=output.on_failure,
@@ -79,17 +72,24 @@ def fix(output: OutputRequest, source: Source, facts: Facts, limits: Limits) -> 
 
 
 def check_shape(request: JobRequest) -> None:
-    """Whether this version can carry out so many outputs and operations. Raises RequestInvalid."""
+    """Judge number and order of outputs and operations, before the source is read. Raises RequestInvalid."""
     found = Findings()
     if not request.outputs:
         found.add(Fault("output_count", ("outputs",), "expected at least one, got none"))
     for index, output in enumerate(request.outputs):
-        path, count = ("outputs", index), len(output.recipe.operations)
-        if count == 0:
-            found.add(Fault("output_count", (*path, "operations"), "expected one operation, got none"))
-        elif count > 1:
-            note = f"this version carries out one operation an output, got {count}"
-            found.add(Fault("output_count", (*path, "operations", 1), note))
+        found.attempt(("outputs", index, "operations"), _check_operations, output.recipe.operations)
+    found.settle()
+
+
+def _check_operations(operations: tuple[Operation, ...]) -> None:
+    found = Findings()
+    if not 1 <= len(operations) <= MAX_OPERATIONS:
+        note = f"expected from 1 to {MAX_OPERATIONS} operations, got {len(operations)}"
+        found.add(Fault("output_count", (), note))
+    for index, operation in enumerate(operations):
+        if index > 0 and isinstance(operation, Rasterize):
+            note = "rasterize draws the source itself, so it can only be the first operation"
+            found.add(Fault("field_invalid", (index,), note))
     found.settle()
 
 
@@ -103,26 +103,3 @@ def check_places(outputs: tuple[FixedOutput, ...]) -> None:
             note = f"expected another place than that of outputs[{other}]; for two pictures at one place post two jobs"
             found.add(Fault("destination_invalid", ("outputs", index, "destination"), note))
     found.settle()
-
-
-def _source_format(facts: Facts) -> Format:
-    if facts.format == "svg":
-        note = "an SVG source and no format: end it with an extension such as .png, or set format"
-        raise RequestInvalid(Fault("format_not_writable", ("destination",), note))
-    return facts.format
-
-
-def _check_side(chosen: Format, size: Size) -> None:
-    most = MAX_SIDE_OF_FORMAT.get(chosen)
-    if most is not None and max(size.width_px, size.height_px) > most:
-        note = f"{chosen} holds at most {most} px a side, ask for less or another format"
-        raise RequestInvalid(Fault("result_too_large", note=note))
-
-
-def _check_frames(size: Size, frames: int, limits: Limits) -> None:
-    if size.width_px * size.height_px * frames > limits.output_pixels:
-        note = (
-            f"the result would be {frames} frames of {size.width_px} x {size.height_px} px, "
-            f"expected at most {limits.output_pixels} in all; ask for less, or for a format without frames"
-        )
-        raise RequestInvalid(Fault("result_too_large", note=note))

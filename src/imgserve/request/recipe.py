@@ -4,9 +4,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from imgserve.request.operations import Operation
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
+
+Operation = Resize | Rasterize
 
 Format = Literal["jpeg", "png", "webp", "gif", "tiff", "avif"]
+MAX_OPERATIONS = 32  # bounds the time that one result can cost
 Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 MEDIA_TYPE: dict[Format, str] = {

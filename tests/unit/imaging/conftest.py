@@ -11,8 +11,7 @@ from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.worker import pipeline, vips
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Operation
-from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Recipe
+from imgserve.request.recipe import Format, LoadOptions, Operation, OutputOptions, Recipe
 
 Render = Callable[..., Image.Image]
 

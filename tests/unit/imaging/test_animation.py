@@ -9,9 +9,10 @@ from PIL import ExifTags, Image, ImageDraw, ImageOps
 
 from imgserve.imaging.faults import PictureTooLarge
 from imgserve.imaging.worker.probe import probe
+from imgserve.request.geometry import Gravity
 from imgserve.request.imageinfo import Facts, SourceFormat
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Gravity, Resize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Format
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes

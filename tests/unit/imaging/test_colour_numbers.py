@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgserve.request.operations import Resize
+from imgserve.request.operations.resize import Resize
 from tests.support import h273, pictures, profiles
 from tests.support.profiles import Floats, Space
 from tests.unit.imaging.conftest import Render

@@ -13,7 +13,7 @@ from imgserve.imaging.worker.formats import gif
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.imageinfo import Facts, SourceFormat
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Resize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Format
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render

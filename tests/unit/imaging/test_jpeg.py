@@ -13,7 +13,7 @@ from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import load
 from imgserve.imaging.worker.formats import jpeg, turbojpeg
 from imgserve.request.imageinfo import Size
-from imgserve.request.operations import Resize
+from imgserve.request.operations.resize import Resize
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageSequence
 
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Resize
+from imgserve.request.operations.resize import Resize
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from imgserve.imaging.worker import load
 from imgserve.imaging.worker.colour import profile
-from imgserve.request.operations import Resize
+from imgserve.request.operations.resize import Resize
 from tests.support import pictures, profiles
 from tests.unit.imaging.conftest import Render
 

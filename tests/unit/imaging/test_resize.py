@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable
-from imgserve.imaging.messages import RenderTask
-from imgserve.imaging.worker import pipeline
-from imgserve.request.imageinfo import Size
+from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable
+from imgserve.request.geometry import Gravity
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Gravity, Resize
-from imgserve.request.recipe import Format, OutputOptions, Recipe
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import Format
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 
@@ -180,12 +178,6 @@ def test_limits_are_checked_again(render: Render, limits: Limits, name: str) -> 
     assert render(data, Resize(), (10, 10), limits=Limits()).size == (10, 10)
     with pytest.raises(PictureTooLarge, match=name):
         render(data, Resize(), (10, 10), limits=limits)
-
-
-def test_one_operation_in_a_recipe() -> None:
-    task = RenderTask(Recipe((Resize(), Resize()), OutputOptions(format="png")), Size(10, 10))
-    with pytest.raises(RenderFailed, match="one operation"):
-        pipeline.render(b"", task, Limits(), -1)
 
 
 def test_webp_has_a_largest_side(render: Render) -> None:

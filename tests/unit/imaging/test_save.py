@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from imgserve.request.operations import Resize
+from imgserve.request.operations.resize import Resize
 from tests.support import pictures
 from tests.unit.imaging.conftest import opened, render_bytes
 

@@ -8,7 +8,7 @@ import pytest
 from imgserve.imaging.faults import PictureTooLarge, SvgInvalid
 from imgserve.imaging.worker.svg import markup, sizing
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize
+from imgserve.request.operations.rasterize import Rasterize
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 

@@ -11,7 +11,8 @@ from imgserve.imaging.faults import SvgInvalid
 from imgserve.imaging.worker.probe import probe
 from imgserve.imaging.worker.svg import markup
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 
@@ -83,7 +84,8 @@ from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.formats import turbojpeg
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import OutputOptions, Recipe
 
 vips.configure()

@@ -10,7 +10,8 @@ from imgserve.imaging.worker.probe import probe
 from imgserve.imaging.worker.svg import background, markup, stylesheet
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from tests.unit.imaging.conftest import Render
 
 RED, NONE, BLACK, BLUE = (255, 0, 0, 255), (0, 0, 0, 0), (0, 0, 0, 255), (0, 0, 255, 255)

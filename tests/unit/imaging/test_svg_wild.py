@@ -10,7 +10,8 @@ from PIL import Image
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Resize
+from imgserve.request.operations.resize import Resize
 from tests.support import profiles, rasters
 from tests.unit.imaging.conftest import Render
 

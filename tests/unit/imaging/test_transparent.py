@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from tests.support import pictures, rasters
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 

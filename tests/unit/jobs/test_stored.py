@@ -10,8 +10,9 @@ from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.job import FixedOutput, Placeholder
-from imgserve.request.operations import Operation, Rasterize, Resize
-from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import LoadOptions, Operation, OutputOptions, Recipe
 from imgserve.request.source import parse_source
 
 SOURCE = parse_source("ftp://u:p@host.test/dir/a%20b.png")

@@ -10,7 +10,8 @@ from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import Placeholder, fix
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import OutputOptions, Recipe
 from tests.unit.request.samples import FORM_REQUEST, FTP_REQUEST, PHOTO, codes, numbers, parsed, refused, request
 

@@ -1,15 +1,28 @@
 """Final sizes against hand-made figures."""
 
+from typing import Literal
+
 import pytest
 
 from imgserve.request.classic.spelling import number_of
 from imgserve.request.faults import RequestInvalid
-from imgserve.request.geometry import NotSvg, SourceTooSmall, final_size
+from imgserve.request.geometry import NotSvg, SourceTooSmall
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Operation, Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import Operation, OutputOptions, Recipe
+from imgserve.request.rendering import resolve, steps_of
 
 LIMITS = Limits()
+
+
+def final_size(operation: Operation, facts: Facts, limits: Limits) -> Size:
+    return size_of((operation,), facts, limits)
+
+
+def size_of(operations: tuple[Operation, ...], facts: Facts, limits: Limits = LIMITS) -> Size:
+    return resolve(Recipe(operations, OutputOptions("png")), facts, limits).size
 
 
 @pytest.mark.parametrize(
@@ -91,3 +104,59 @@ def test_a_source_without_size_needs_both_sides() -> None:
     with pytest.raises(SourceTooSmall):
         final_size(Rasterize(width=5), Facts("svg", 0, 0), LIMITS)
     assert final_size(Rasterize(width=5, height=6), Facts("svg", 0, 0), LIMITS) == Size(5, 6)
+
+
+@pytest.mark.parametrize(
+    ("operations", "facts", "expected"),
+    [
+        ((Resize(width=200, height=120), Resize(width=50)), Facts("png", 640, 480), [(200, 120), (50, 30)]),
+        ((Resize(width=100), Resize(height=30)), Facts("png", 640, 480), [(100, 75), (40, 30)]),
+        ((Resize(width=3), Resize(width=300, enlarge=True)), Facts("png", 640, 480), [(3, 2), (300, 200)]),
+        ((Rasterize(width=61), Resize(height=20)), Facts("svg", 30.5, 20.25), [(61, 41), (30, 20)]),
+        ((Resize(width=90), Resize(width=45)), Facts("svg", 30, 20), [(90, 60), (45, 30)]),
+    ],
+)
+def test_a_recipe_is_the_fold_of_its_operations(
+    operations: tuple[Operation, ...], facts: Facts, expected: list[tuple[int, int]]
+) -> None:
+    """Each side that is not given follows the picture as it is there, not the source."""
+    sizes = [step.size for step in steps_of(operations, facts)]
+    assert sizes == [Size(*size) for size in expected]
+    assert size_of(operations, facts) == sizes[-1]
+
+
+def test_the_promised_size_stays_whatever_the_source_has_become() -> None:
+    operations = (Resize(width=100), Resize(width=50))
+    steps = steps_of(operations, Facts("png", 10, 30), Size(50, 40))
+    assert [step.size for step in steps] == [Size(100, 300), Size(50, 40)]
+
+
+@pytest.mark.parametrize("source", ["png", "svg"])
+def test_a_later_resize_may_not_enlarge_what_an_earlier_one_made(source: Literal["png", "svg"]) -> None:
+    facts = Facts(source, 640, 480)
+    with pytest.raises(SourceTooSmall, match="the operation before leaves is 100 x 75 px"):
+        size_of((Resize(width=100), Resize(width=101)), facts)
+    assert size_of((Resize(width=100), Resize(width=101, enlarge=True)), facts) == Size(101, 76)
+
+
+def test_a_later_rasterize_has_no_svg_left() -> None:
+    with pytest.raises(NotSvg, match="drawn already"):
+        size_of((Resize(width=100), Rasterize(width=50)), Facts("svg", 640, 480))
+
+
+def test_limits_hold_for_every_picture_on_the_way() -> None:
+    operations = (Resize(width=300, height=300, enlarge=True), Resize(width=10))
+    assert size_of(operations, Facts("gif", 100, 100)) == Size(10, 10)
+    for limits in (Limits(output_pixels=89_999), Limits(output_side_px=299)):
+        with pytest.raises(RequestInvalid) as caught:
+            size_of(operations, Facts("gif", 100, 100), limits)
+        assert [fault.path for fault in caught.value.faults] == [("operations", 0)]
+
+
+def test_the_frames_of_every_picture_on_the_way_count_together() -> None:
+    recipe = Recipe((Resize(width=100), Resize(width=10)), OutputOptions("gif"))
+    film = Facts("gif", 100, 100, 5)
+    assert resolve(recipe, film, Limits(output_pixels=50_000)).size == Size(10, 10)
+    with pytest.raises(RequestInvalid, match="5 frames of 100 x 100 px") as caught:
+        resolve(recipe, film, Limits(output_pixels=49_999))
+    assert [fault.path for fault in caught.value.faults] == [("operations", 0)]

@@ -14,11 +14,13 @@ from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.faults import RequestInvalid
-from imgserve.request.geometry import final_size
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.job import JobRequest
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Operation, Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import Operation
+from imgserve.request.rendering import steps_of
 from tests.unit.request.samples import FORM_REQUEST, source
 
 steady = settings(derandomize=True, deadline=None, max_examples=200, database=None)
@@ -145,7 +147,8 @@ def test_the_other_side_is_within_half_a_pixel(side: int, width: int, height: in
     operation: Operation = Resize(width=given_width, height=given_height, enlarge=True)
     if is_svg:
         operation = Rasterize(width=given_width, height=given_height)
-    size = final_size(operation, Facts("svg" if is_svg else "png", width, height), Limits(output_pixels=1 << 28))
+    [step] = steps_of([operation], Facts("svg" if is_svg else "png", width, height))
+    size = step.size
     same, other = (size.width_px, size.height_px) if wide else (size.height_px, size.width_px)
     assert same == side
     assert abs(other - exact) <= Fraction(1, 2) or (other == 1 and exact < 1)

@@ -89,7 +89,8 @@ def test_the_queue_can_keep_it_as_json(operation: str) -> None:
 
 
 def test_what_the_worker_loads_knows_no_libcurl() -> None:
-    names = "operations recipe limits imageinfo geometry formats color faults fields classic.codes"
+    names = "operations.resize operations.rasterize rendering recipe limits imageinfo geometry formats color faults"
+    names += " fields classic.codes"
     load = "".join(f"import imgserve.request.{name}\n" for name in names.split())
     program = f"import sys\n{load}print('pycurl' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ from imgserve.request.classic.codes import MEANING, NUMBER
 from imgserve.request.classic.spelling import number_of, sentence_of, spelt
 from imgserve.request.faults import Fault, Findings, RequestInvalid, beneath, dotted
 from imgserve.request.fields import fields_of, read_field
-from imgserve.request.operations import Resize
+from imgserve.request.operations.resize import Resize
 from imgserve.transfer.faults import DeliveryFailed, SourceTooLarge
 
 FIRST = ("outputs", 0)

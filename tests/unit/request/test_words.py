@@ -7,7 +7,8 @@ from imgserve.request import color, formats
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.faults import RequestInvalid, shown
 from imgserve.request.fields import fields_of, one_of, read_field
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 
 
 @pytest.mark.parametrize(

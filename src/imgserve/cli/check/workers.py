@@ -16,7 +16,8 @@ from imgserve.imaging.messages import Drawing, RenderTask
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Format, OutputOptions, Recipe
 
 _SIZE = Size(64, 40)

@@ -5,6 +5,7 @@ probe, pipeline and draw.
 """
 
 from imgserve.imaging.faults import PictureTooLarge
+from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
 
@@ -50,14 +51,15 @@ def check_output(size: Size, limits: Limits, frames: int = 1) -> None:
         )
 
 
-def check_covering(facts: Facts, size: Size, limits: Limits) -> None:
-    """Raises PictureTooLarge when a very narrow source would become enormous before it is cropped."""
-    scale = max(size.width_px / facts.width_px, size.height_px / facts.height_px)
-    if facts.width_px * scale * facts.height_px * scale > max(limits.total_pixels, facts.width_px * facts.height_px):
+def check_covering(before: Shape, size: Size, limits: Limits) -> None:
+    """Raises PictureTooLarge when a very narrow picture would become enormous before it is cropped."""
+    scale = max(size.width_px / before.width_px, size.height_px / before.height_px)
+    pixels = before.width_px * before.height_px
+    if pixels * scale**2 > max(limits.total_pixels, pixels):
         raise PictureTooLarge(
-            f"a source of {facts.width_px:g} x {facts.height_px:g} pixels would have to be enlarged beyond the limit "
-            f"total_pixels = {limits.total_pixels} to cover {size.width_px} x {size.height_px}",
-            "ask for a shape that is nearer to the source's",
+            f"a picture of {before.width_px:g} x {before.height_px:g} pixels would have to be enlarged beyond the "
+            f"limit total_pixels = {limits.total_pixels} to cover {size.width_px} x {size.height_px}",
+            "ask for a shape that is nearer to the picture's",
         )
 
 

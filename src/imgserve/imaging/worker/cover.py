@@ -1,4 +1,4 @@
-"""A picture made to cover a size: scaled, turned upright and cropped. Called by load.
+"""A picture made to cover a size: scaled, turned upright and cropped. Called by load and steps/resize.
 
 In and out: RGB or grey, with alpha or without; what has an alpha in 8 bits.
 """
@@ -13,12 +13,11 @@ _CHOSEN_BY_CONTENT = {"attention", "entropy"}
 _SHARE = {"low": 0.0, "centre": 0.5, "high": 1.0}
 
 
-def covering(image: pyvips.Image, size: Size, crop: str, orientation: int) -> pyvips.Image:
+def covering(image: pyvips.Image, size: Size, crop: str, orientation: int = 1) -> pyvips.Image:
     """Upright and exactly ``size``, as ``load.covering``."""
     is_turned = orientation >= _FIRST_TURNED
     width, height = (image.height, image.width) if is_turned else (image.width, image.height)
-    factor = max(size.width_px / width, size.height_px / height)
-    whole = Size(max(size.width_px, round(width * factor)), max(size.height_px, round(height * factor)))
+    whole = scale.covering(width, height, size)
     # In memory, so that all rows are read and a file that is cut off fails, even in what the crop leaves out.
     scaled = _scaled(image, Size(whole.height_px, whole.width_px) if is_turned else whole).copy_memory()
     upright = scaled.autorot() if orientation > 1 else scaled

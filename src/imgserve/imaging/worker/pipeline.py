@@ -1,30 +1,44 @@
-"""One rendition, start to end: judge, open, the steps, save. Called by ``__main__.py`` for a RenderRequest.
+"""One rendition, start to end: judge, the steps, save. Called by ``__main__.py`` for a RenderRequest.
 
-The first operation opens the picture, fused with its decoding; every later step takes an image and returns one.
+The steps stand in a literal list. The first one opens the picture, fused with its decoding; each later one takes a
+canvas and returns one.
 """
 
 import contextlib
 import mmap
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import RenderTask, Written
 from imgserve.imaging.worker import bounds, load, probe, save
+from imgserve.imaging.worker.canvas import Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.steps import rasterize, resize
 from imgserve.imaging.worker.svg import sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request import formats
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.operations import Operation, Rasterize, Resize
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import Format, Operation, OutputOptions
+from imgserve.request.rendering import Step, steps_of
 
-STEPS = (
-    convert.to_srgb,
-    convert.evaluate,
-)
+
+class _Plan(NamedTuple):
+    """A task, judged by the source's header."""
+
+    picture: load.Picture
+    steps: tuple[Step, ...]
+    frames: int
+    format: Format
+    options: OutputOptions
+    watched: Watch
 
 
 def render(
@@ -34,75 +48,101 @@ def render(
 
     Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed.
     """
-    operation = _first(task)
+    plan = _plan(data, task, limits, watched)
+    file = _jpeg_of_jpeg(plan)
+    if file is not None:
+        save.write_bytes(file, result_fd)
+        return Written(task.size, plan.format)
+    image = _finished(plan).image
+    save.write(image, plan.format, plan.options, result_fd)
+    return Written(Size(image.width, image.get_page_height()), plan.format)
+
+
+def _plan(data: bytes | mmap.mmap, task: RenderTask, limits: Limits, watched: Watch) -> _Plan:
+    """Judged again, as security: every intermediate picture, before a pixel is decoded."""
     output_format = task.recipe.output.format
     if output_format is None:
         raise RenderFailed("the recipe reached the worker without an output format")
+    operations = task.recipe.operations or (Resize(),)
     bounds.check_output(task.size, limits)
-    picture = _recognised(data, operation, limits, is_strict=task.recipe.load.strict)
+    picture = _recognised(data, operations[0], limits, is_strict=task.recipe.load.strict)
     facts = probe.measure(picture, limits, watched)
     frames = formats.frames_kept(facts, output_format)
-    bounds.check_output(task.size, limits, frames)
-    if isinstance(operation, Resize):
-        bounds.check_covering(facts, task.size, limits)
-        made = _again(picture, facts, operation, task) if output_format == "jpeg" else None
-        if made is not None:
-            save.write_bytes(made, result_fd)
-            return Written(task.size, output_format)
-    image = _evaluated(picture, facts, operation, task.size, frames, watched)
-    save.write(image, output_format, task.recipe.output, result_fd)
-    return Written(Size(image.width, image.get_page_height()), output_format)
+    steps = steps_of(operations, facts, task.size)
+    for step in steps:
+        bounds.check_output(step.size, limits, frames)
+        if isinstance(step.operation, Resize):
+            bounds.check_covering(step.before, step.size, limits)
+    return _Plan(picture, steps, frames, output_format, task.recipe.output, watched)
 
 
-def _first(task: RenderTask) -> Operation:
-    operations = task.recipe.operations
-    if len(operations) > 1:
-        raise RenderFailed("this version carries out one operation in a recipe", "send one operation")
-    return operations[0] if operations else Resize()
-
-
-def _recognised(data: bytes | mmap.mmap, operation: Operation, limits: Limits, *, is_strict: bool) -> load.Picture:
+def _recognised(data: bytes | mmap.mmap, first: Operation, limits: Limits, *, is_strict: bool) -> load.Picture:
     """The source's type. For rasterize everything that is no SVG is an invalid SVG, pictures too."""
     try:
         data = svgz.unpacked(data, limits) if svgz.is_packed(data) else data
         source_format = detect(data)
     except SourceUnreadable as error:
-        if isinstance(operation, Rasterize):
+        if isinstance(first, Rasterize):
             raise sizing.not_svg() from error
         raise
     assert source_format is not None, "a complete source is always decided"
     return load.Picture(data, source_format, is_strict=is_strict)
 
 
-def _again(picture: load.Picture, facts: Facts, operation: Resize, task: RenderTask) -> bytes | None:
-    """The file itself, where a plain JPEG becomes another one."""
-    quality = save.quality_of(task.recipe.output, "jpeg")
-    return None if quality is None else resize.again(picture, facts, operation, task.size, quality)
+def _jpeg_of_jpeg(plan: _Plan) -> bytes | None:
+    """The short road in front of the pipeline: the file itself, where one resize makes a plain JPEG of another."""
+    operation, before, size = plan.steps[0]
+    quality = save.quality_of(plan.options, plan.format)
+    if plan.format != "jpeg" or quality is None or len(plan.steps) > 1 or not isinstance(operation, Resize):
+        return None
+    return resize.jpeg_of_jpeg(plan.picture, operation, before, size, quality)
 
 
-def _evaluated(
-    picture: load.Picture, facts: Facts, operation: Operation, size: Size, frames: int, watched: Watch
-) -> pyvips.Image:
-    is_svg = picture.format == "svg"
+def _finished(plan: _Plan) -> Canvas:
+    is_svg = plan.picture.format == "svg"
+    first, *later = plan.steps
+    steps: tuple[Callable[[Canvas], Canvas], ...] = (
+        _in_srgb,
+        *(partial(_changed, step=step) for step in later),
+        _in_memory,
+    )
     try:
-        with watched(_too_much_memory()) if is_svg else contextlib.nullcontext():
-            image = _open(picture, facts, operation, size, frames)
-            for step in STEPS:
-                image = step(image)
-            return image
+        with plan.watched(_too_much_memory()) if is_svg else contextlib.nullcontext():
+            canvas = _opened(plan, first)
+            for step in steps:
+                canvas = step(canvas)
+            return canvas
     except pyvips.Error as error:
         if is_svg:
             raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
-        raise load.unreadable(picture, error) from error
+        raise load.unreadable(plan.picture, error) from error
 
 
 def _too_much_memory() -> PictureTooLarge:
     return PictureTooLarge("drawing the SVG takes more memory than a worker has for it", "simplify the SVG")
 
 
-def _open(picture: load.Picture, facts: Facts, operation: Operation, size: Size, frames: int) -> pyvips.Image:
-    match operation:
-        case Resize():
-            return resize.open_picture(picture, facts, operation, size, frames)
+def _opened(plan: _Plan, step: Step) -> Canvas:
+    """The first operation, which decodes no more of the picture than it needs."""
+    match step.operation:
+        case Resize() as operation:
+            return resize.opened(plan.picture, operation, step.before, step.size, plan.frames)
+        case Rasterize() as operation:
+            return rasterize.opened(plan.picture, operation, step.size)
+
+
+def _in_srgb(canvas: Canvas) -> Canvas:
+    return canvas._replace(image=convert.to_srgb(canvas.image))
+
+
+def _changed(canvas: Canvas, *, step: Step) -> Canvas:
+    match step.operation:
+        case Resize() as operation:
+            return resize.applied(canvas, operation, step.before, step.size)
         case Rasterize():
-            return rasterize.open_picture(picture, facts, operation, size)
+            raise RenderFailed("the recipe reached the worker with a rasterize behind another operation")
+
+
+def _in_memory(canvas: Canvas) -> Canvas:
+    """Decode now, so that a corrupt source fails here, and what fails later is the saver's fault alone."""
+    return canvas._replace(image=canvas.image.copy_memory())

@@ -16,6 +16,12 @@ def shrink(factor: float) -> int:
     return side
 
 
+def covering(width_px: float, height_px: float, size: Size) -> Size:
+    """The size that covers ``size`` and keeps the shape of these sides, but for rounding."""
+    factor = max(size.width_px / width_px, size.height_px / height_px)
+    return Size(max(size.width_px, round(width_px * factor)), max(size.height_px, round(height_px * factor)))
+
+
 def resized(image: pyvips.Image, whole: Size) -> pyvips.Image:
     """Of exactly this size, by Lanczos."""
     across, down = whole.width_px / image.width, whole.height_px / image.height

@@ -18,8 +18,9 @@ from imgserve.request.destination import DestinationTemplate
 from imgserve.request.faults import Code, Fault, Findings, Path, RequestInvalid
 from imgserve.request.fields import did_you_mean, fields_of, one_of, read_field, read_struct, words_of
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
-from imgserve.request.operations import Rasterize, Resize
-from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Recipe
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import Format, LoadOptions, Operation, OutputOptions, Recipe
 from imgserve.request.source import Source, encoded_name, parse_source
 from imgserve.request.tags import TagValues
 

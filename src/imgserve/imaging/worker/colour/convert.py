@@ -1,4 +1,4 @@
-"""Colours as every saver wants them: 8 bits, sRGB or grey, alpha kept. Called by pipeline as steps."""
+"""Colours as every saver wants them: 8 bits, sRGB or grey, alpha kept. Called by load, pipeline and svg."""
 
 import pyvips
 
@@ -22,11 +22,6 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
 def from_profile(image: pyvips.Image) -> pyvips.Image:
     """sRGB by the embedded profile; one that is broken or of another kind of picture counts as sRGB (libvips)."""
     return image.icc_transform("srgb", embedded=True)
-
-
-def evaluate(image: pyvips.Image) -> pyvips.Image:
-    """Decode now, so that a corrupt source fails here, and what fails later is the saver's fault alone."""
-    return image.copy_memory()
 
 
 def over(image: pyvips.Image, ground: Rgba) -> pyvips.Image:

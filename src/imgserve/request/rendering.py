@@ -1,0 +1,110 @@
+"""A rendering: a recipe whose size and format are settled by its source's header. For jobs and for GETs; no I/O.
+
+The size of a recipe is the fold of its operations' size rules. ``resolve`` judges it in the server; the worker folds
+the same rules over the header that it reads itself.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from imgserve.request.faults import Fault, RequestInvalid, beneath
+from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
+from imgserve.request.geometry import Shape
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.limits import Limits
+from imgserve.request.recipe import Format, Operation, Recipe
+
+
+class Rendering(msgspec.Struct, frozen=True):
+    """Carry out the recipe into exactly ``size``, which is promised even if the source changes.
+
+    The recipe's own format is ``format`` too.
+    """
+
+    recipe: Recipe
+    size: Size
+    format: Format
+
+
+class Step(NamedTuple):
+    """An operation, the picture before it, and the size after it."""
+
+    operation: Operation
+    before: Shape
+    size: Size
+
+
+def steps_of(operations: Sequence[Operation], facts: Facts, promised: Size | None = None) -> tuple[Step, ...]:
+    """The fold. ``promised`` is the last size if that is settled already.
+
+    Raises SourceTooSmall for a drawing without size, RequestInvalid for an operation without a side.
+    """
+    steps: list[Step] = []
+    before = Shape(facts.width_px, facts.height_px, facts.format)
+    for index, operation in enumerate(operations):
+        if promised is not None and index == len(operations) - 1:
+            size = promised
+        else:
+            with beneath("operations", index):
+                size = operation.size_after(before)
+        steps.append(Step(operation, before, size))
+        before = Shape(size.width_px, size.height_px)
+    return tuple(steps)
+
+
+def resolve(recipe: Recipe, facts: Facts, limits: Limits) -> Rendering:
+    """Settle size and format.
+
+    Raises SourceTooSmall, NotSvg, or RequestInvalid, its paths from the output: a picture is larger than limits or
+    format allow (with all its frames), the source's format cannot be written.
+    """
+    steps = steps_of(recipe.operations, facts)
+    for index, step in enumerate(steps):
+        with beneath("operations", index):
+            step.operation.check(step.before)
+            _check_limits(step.size, limits)
+    chosen = recipe.output.format or _source_format(facts)
+    frames = frames_kept(facts, chosen)
+    with beneath("operations", len(steps) - 1):
+        _check_side(chosen, steps[-1].size)
+    for index, step in enumerate(steps):
+        with beneath("operations", index):
+            _check_frames(step.size, frames, limits)
+    output = msgspec.structs.replace(recipe.output, format=chosen)
+    return Rendering(msgspec.structs.replace(recipe, output=output), steps[-1].size, chosen)
+
+
+def _source_format(facts: Facts) -> Format:
+    if facts.format == "svg":
+        note = "an SVG source and no format: end it with an extension such as .png, or set format"
+        raise RequestInvalid(Fault("format_not_writable", ("destination",), note))
+    return facts.format
+
+
+def _check_limits(size: Size, limits: Limits) -> None:
+    result = f"the result would be {size.width_px} x {size.height_px} px"
+    faults = []
+    if max(size.width_px, size.height_px) > limits.output_side_px:
+        faults.append(Fault("result_too_large", note=f"{result}, a side may have {limits.output_side_px}"))
+    if size.width_px * size.height_px > limits.output_pixels:
+        faults.append(Fault("result_too_large", note=f"{result}, expected at most {limits.output_pixels} in all"))
+    if faults:
+        raise RequestInvalid(*faults)
+
+
+def _check_side(chosen: Format, size: Size) -> None:
+    most = MAX_SIDE_OF_FORMAT.get(chosen)
+    if most is not None and max(size.width_px, size.height_px) > most:
+        note = f"{chosen} holds at most {most} px a side, ask for less or another format"
+        raise RequestInvalid(Fault("result_too_large", note=note))
+
+
+def _check_frames(size: Size, frames: int, limits: Limits) -> None:
+    if size.width_px * size.height_px * frames > limits.output_pixels:
+        note = (
+            f"the result would be {frames} frames of {size.width_px} x {size.height_px} px, "
+            f"expected at most {limits.output_pixels} in all; ask for less, or for a format without frames"
+        )
+        raise RequestInvalid(Fault("result_too_large", note=note))
