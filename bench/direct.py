@@ -20,12 +20,12 @@ from bench.picture import RESULT_HEIGHT_PX, RESULT_WIDTH_PX
 
 from imgserve.blob import Blob
 from imgserve.imaging.config import Config
-from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 
 _WARM_UP = 10
 _PID = os.getpid()
@@ -68,18 +68,18 @@ async def engine(picture: bytes, seconds: float, workers: int) -> Done:
     await pool.start()
     source = Blob.of(picture)
     size = Size(RESULT_WIDTH_PX, RESULT_HEIGHT_PX)
-    task = RenderTask(Recipe((Resize(size.width_px, size.height_px),), OutputOptions(format="jpeg")), size)
+    rendering = Rendering(Recipe((Resize(size.width_px, size.height_px),), OutputOptions(format="jpeg")), size, "jpeg")
     pictures = 0
     ends_at = time.monotonic() + 3600
 
     async def render() -> None:
         nonlocal pictures
         while time.monotonic() < ends_at:
-            await pool.render(source, task)
+            await pool.render(source, rendering)
             pictures += 1
 
     for _ in range(_WARM_UP):
-        await pool.render(source, task)
+        await pool.render(source, rendering)
     _wait_for_go()
     before, started = processes.cpu(_PID), time.monotonic()
     ends_at = started + seconds

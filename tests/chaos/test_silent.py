@@ -23,7 +23,7 @@ from imgserve.request.source import parse_source
 from tests.chaos.judge import entries_of
 from tests.chaos.lane import Lane
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
-from tests.support.queues import new_job, output
+from tests.support.queues import moved, new_job, output
 from tests.support.sizes import IS_FULL, Figures, sized
 
 JOBS = sized(300, 9_000)
@@ -50,7 +50,7 @@ async def fill(lane: Lane, hosts: list[str], source: str) -> None:
     async def put(number: int) -> None:
         url = f"{hosts[number % len(hosts)]}/{number}.png"
         place = parse_destination(url, {"method": "PUT"}).fill(tags.EXAMPLE)
-        bare = msgspec.structs.replace(output(is_bare=True), destination=place)
+        bare = moved(output(is_bare=True), place)
         entry = await queue.enqueue(msgspec.structs.replace(new_job(bare), source=parse_source(source)), now)
         assert isinstance(entry, Accepted)
         await queue.release(entry.number, (), now)

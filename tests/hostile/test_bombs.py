@@ -14,13 +14,13 @@ from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid
-from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import RASTER, cut, flat, gif, webp_film
 from tests.hostile.bombs_svg import SVG, comments, doubled
@@ -90,7 +90,7 @@ async def explode(pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = Tr
 
     async def carried_out() -> None:
         await pool.probe(blob, is_complete=True, is_strict=is_strict)
-        await pool.render(blob, RenderTask(recipe, Size(64, 48)), is_svg=is_svg)
+        await pool.render(blob, Rendering(recipe, Size(64, 48), "png"), is_svg=is_svg)
 
     await until(lambda: not any(lane.missing for lane in pool.staffing()), "a dead worker was not replaced")
     before, peak, started, spent = memory(os.getpid(), "RssAnon"), 0, time.monotonic(), Spent(pool.worker_pids)

@@ -18,13 +18,14 @@ import pytest
 
 from imgserve.blob import Blob
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
-from imgserve.imaging.messages import Failed, Probed, ProbeRequest, RenderRequest, RenderTask, Written
+from imgserve.imaging.messages import Failed, Probed, ProbeRequest, RenderRequest, Written
 from imgserve.imaging.process import Child, WorkerOptions, start_child
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 from tests.hostile import mutants
 from tests.support.daemon import Daemon
 from tests.support.sizes import Figures, sized
@@ -48,7 +49,7 @@ async def outcome(child: Child, data: bytes, number: int) -> str:
     assert reply.facts is not None
     operation = Rasterize() if reply.facts.is_svg else Resize()
     recipe = Recipe((operation,), OutputOptions(format="png"), LoadOptions(strict=is_strict))
-    request = RenderRequest(len(data), RenderTask(recipe, Size(24, 18)), limits)
+    request = RenderRequest(len(data), Rendering(recipe, Size(24, 18), "png"), limits)
     reply = await child.ask(request, [source.fd, result.fd], DEADLINE_S)
     if isinstance(reply, Failed):
         assert not reply.trace, reply.trace

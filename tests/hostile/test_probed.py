@@ -14,7 +14,6 @@ from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
-from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.svg import sizing
@@ -22,6 +21,7 @@ from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import webp_film
 from tests.hostile.bombs_svg import SVG, declared, doubled, drawn, flood_of_text, sizeless
@@ -31,7 +31,7 @@ from tests.support.sizes import PATIENCE_S
 
 MOST_CPU_S = 0.4  # the aim is half of it, on the machine of docs/chaos
 PATIENT = Config(workers=1, svg_timeout_s=PATIENCE_S, probe_timeout_s=PATIENCE_S)
-TASK = RenderTask(Recipe((Rasterize(),), OutputOptions(format="png")), Size(64, 48))
+TASK = Rendering(Recipe((Rasterize(),), OutputOptions(format="png")), Size(64, 48), "png")
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -158,7 +158,7 @@ async def test_a_webp_and_an_avif_of_many_parts_say_so(pool: Pool) -> None:
 
 UNWATCHED = """
 import sys
-from imgserve.imaging.messages import RenderTask
+from imgserve.request.rendering import Rendering
 from imgserve.imaging.worker import pipeline, vips
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
@@ -166,7 +166,7 @@ from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import OutputOptions, Recipe
 vips.configure()
 recipe = Recipe((Rasterize(),), OutputOptions(format="png"))
-pipeline.render(sys.stdin.buffer.read(), RenderTask(recipe, Size(64, 48)), Limits(), 1)
+pipeline.render(sys.stdin.buffer.read(), Rendering(recipe, Size(64, 48), "png"), Limits(), 1)
 """
 
 
@@ -195,5 +195,5 @@ def grows_beyond(size_bytes: int, data: bytes) -> bool:
 async def test_the_largest_result_leaves_room(pool: Pool) -> None:
     """With a group that is drawn apart. What filters and masks take at this size no deadline waits for."""
     data = drawn('<g opacity=".5"><rect width="800" height="800" fill="red" opacity=".5"/></g>')
-    made = await pool.render(Blob.of(data), RenderTask(TASK.recipe, Size(7000, 7000)), is_svg=True)
+    made = await pool.render(Blob.of(data), Rendering(TASK.recipe, Size(7000, 7000), "png"), is_svg=True)
     assert made.size == Size(7000, 7000)

@@ -105,16 +105,14 @@ def first_job(web: HttpReceiver, ftp: FtpReceiver) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("lines", "field", "value", "fault"),
+    ("lines", "fields", "fault"),
     [
-        ("text", "$.destination.url", "nowhere", ("attempt_bug", "Error")),
-        ("json", "$.recipe.output.format", None, ("debt_bug", "AssertionError")),
+        ("text", ["$.destination.url"], "attempt_bug"),
+        ("json", ["$.destination.url", "$.recipe.operations"], "debt_bug"),  # nothing but a failure picture is left
     ],
     ids=["attempt", "debt"],
 )
-def test_a_fault_in_the_runner_shows_none(
-    tmp_path: Path, lines: str, field: str, value: object, fault: tuple[str, str]
-) -> None:
+def test_a_fault_in_the_runner_shows_none(tmp_path: Path, lines: str, fields: list[str], fault: str) -> None:
     """A stored job that became another in the file, which nothing foresees."""
     put_pictures(tmp_path / "http")
     switches = ("--log-level", "debug", "--log-format", lines)
@@ -124,16 +122,17 @@ def test_a_fault_in_the_runner_shows_none(
             server.post(first_job(web, ftp))
         assert server.wait(20) == 137
         with sqlite3.connect(tmp_path / "data" / "queue.sqlite") as database:
-            change = "UPDATE output SET spec = CAST(json_set(CAST(spec AS TEXT), ?, ?) AS BLOB)"
-            assert database.execute(change, (field, value)).rowcount == 1
+            change = "UPDATE output SET spec = CAST(json_set(CAST(spec AS TEXT), ?, 'nowhere') AS BLOB)"
+            for field in fields:
+                assert database.execute(change, (field,)).rowcount == 1
         database.close()
         server.switches = {}
         server.start()
-        wait_until(lambda: fault[0] in server.log)
+        wait_until(lambda: fault in server.log)
         server.stop()
         log = server.log
     assert "Traceback (most recent call last)" in log
-    assert fault[1] in log
+    assert "Error" in log
     assert hits("log", log) == []
     assert any(event.login for event in web.log.all()), "the secrets were under way"
 

@@ -10,13 +10,13 @@ import pytest
 
 from imgserve.blob import Blob
 from imgserve.imaging.config import Config
-from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.worker import sandbox
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 from tests.service.conftest import opened
 from tests.support.pictures import encoded, scene, svg
 from tests.support.transfers import Listener
@@ -57,7 +57,7 @@ def drawings(url: str) -> list[bytes]:
 
 async def test_nothing_is_opened_and_everything_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(encoded(scene(9, 9), "png"))
-    task = RenderTask(Recipe((Rasterize(),), OutputOptions(format="png")), Size(40, 20))
+    task = Rendering(Recipe((Rasterize(),), OutputOptions(format="png")), Size(40, 20), "png")
     pool = Pool(Config(workers=1), Limits())
     await pool.start()
     trace = tmp_path / "trace"

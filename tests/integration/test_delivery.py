@@ -16,12 +16,12 @@ from imgserve.jobs.protocol import Queue
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.destination import Destination
-from imgserve.request.job import FixedOutput
+from imgserve.request.job import ResolvedOutput
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused
-from tests.support.queues import GRANTED, SqliteHouse, accepted, claimed, due_debts, ended, final_of, output
+from tests.support.queues import GRANTED, SqliteHouse, accepted, claimed, due_debts, ended, final_of, moved, output
 from tests.support.stalling import LONG_S, Receiver
 
 PATIENCE_S = 0.2
@@ -66,7 +66,7 @@ def form_place(receiver: Receiver) -> Destination:
     return parse_destination(f"http://127.0.0.1:{receiver.port}/up:a.png", {"field_name": "file"}).fill(tags.EXAMPLE)
 
 
-def at(place: Destination, *, is_bare: bool = False) -> FixedOutput:
+def at(place: Destination, *, is_bare: bool = False) -> ResolvedOutput:
     return output(place.key, place.kind, is_bare=is_bare)
 
 
@@ -75,7 +75,7 @@ def placeholder(entry: Accepted, place: Destination) -> Intent:
 
 
 async def written(deliveries: Deliveries, intent: Intent, place: Destination) -> None:
-    spec = msgspec.structs.replace(at(place), destination=place)
+    spec = moved(at(place), place)
     written_to = Output(intent.output_id, intent.number, intent.caller, spec)
     await deliveries.write(written_to, intent.kind, intent.token, Blob.of(b"picture"), 3 * LONG_S)
 
@@ -295,7 +295,7 @@ async def test_write_and_delete_a_file(
     claim = await claimed(queue, time.time())
     await queue.settle(ended(claim, "failed"), time.time())
     debt = (await due_debts(queue, time.time()))[0]
-    spec = msgspec.structs.replace(debt.output.spec, destination=place)
+    spec = moved(debt.output.spec, place)
     await deliveries.delete(msgspec.structs.replace(debt.output, spec=spec), debt.token, 3 * LONG_S)
     assert not target.exists()
 

@@ -32,7 +32,7 @@ async def test_drawn_once_where_there_is_room(pool: Pool) -> None:
 async def test_equal_ones_are_drawn_once_at_a_time_even_without_room(pool: Pool) -> None:
     placeholders = Placeholders(pool, PlaceholderConfig(cache_bytes=0))
     one, other, failure = await asyncio.gather(
-        placeholders.waiting(output()), placeholders.waiting(output()), placeholders.failed(output())
+        placeholders.waiting(output()), placeholders.waiting(output()), placeholders.failed(output().rendering)
     )
     assert one is other
     assert failure is not one

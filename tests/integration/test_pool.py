@@ -22,7 +22,7 @@ from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config, Isolation
 from imgserve.imaging.faults import NoWorker, PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid, WorkerDied
-from imgserve.imaging.messages import Drawing, RenderTask
+from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.imaging.process import Child
 from imgserve.imaging.worker.formats import turbojpeg
@@ -31,13 +31,14 @@ from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent
 from tests.support import pictures
 from tests.support.sizes import PATIENCE_S
 from tests.support.twin import Twin
 
-TASK = RenderTask(Recipe((Resize(),), OutputOptions(format="jpeg")), Size(200, 120))
-SVG_TASK = RenderTask(Recipe((Rasterize(),), OutputOptions(format="png")), Size(900, 900))
+TASK = Rendering(Recipe((Resize(),), OutputOptions(format="jpeg")), Size(200, 120), "jpeg")
+SVG_TASK = Rendering(Recipe((Rasterize(),), OutputOptions(format="png")), Size(900, 900), "png")
 PHOTO = pictures.encoded(pictures.detailed(800, 600), "jpeg")
 SLOW = pictures.slow_svg()
 
@@ -134,7 +135,7 @@ async def test_clean_faults_come_back_and_leave_the_worker_alone(pool: Pool) -> 
     [(b"nonsense" * 20, TASK, SourceUnreadable), (b"", TASK, SourceUnreadable), (PHOTO, SVG_TASK, SvgInvalid)],
 )
 async def test_a_worker_that_decoded_a_broken_picture_is_replaced(
-    pool: Pool, data: bytes, task: RenderTask, expected: type[ImgserveError]
+    pool: Pool, data: bytes, task: Rendering, expected: type[ImgserveError]
 ) -> None:
     before = set(pool.worker_pids)
     with pytest.raises(expected):

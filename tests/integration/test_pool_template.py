@@ -13,7 +13,6 @@ import pytest_asyncio
 from imgserve.blob import Blob
 from imgserve.imaging import starter, template
 from imgserve.imaging.faults import WorkerDied
-from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.process import WorkerOptions
 from imgserve.request.imageinfo import Size
@@ -21,6 +20,7 @@ from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 from tests.hostile.test_live_worker import run_inside
 from tests.integration.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, exists, patient, until, works
 from tests.support import pictures
@@ -189,7 +189,7 @@ async def test_fresh_workers_draw_every_kind_as_warm_ones_do(pool: Pool) -> None
     try:
         for name, data in kinds.items():
             operation = Resize() if name in ("jpeg", "png", "webp", "gif", "tiff", "avif") else Rasterize()
-            task = RenderTask(Recipe((operation,), OutputOptions(format="png")), Size(60, 45))
+            task = Rendering(Recipe((operation,), OutputOptions(format="png")), Size(60, 45), "png")
             expected = (await warm.render(Blob.of(data), task)).blob.read()
             for _ in range(sized(2, 45)):
                 drawn = await pool.render(Blob.of(data), task, is_alone=True)

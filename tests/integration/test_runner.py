@@ -168,7 +168,7 @@ async def test_stop_gives_back_what_runs_uncharged(made: Plant, receiver: Receiv
     assert (again.attempts, again.crashes) == (0, 0)
     assert (
         await made.queue.acquire(
-            _final(again.number, again.outputs[0].id, again.token, place.destination.key), time.time()
+            _final(again.number, again.outputs[0].id, again.token, place.placement.destination.key), time.time()
         )
         == GRANTED
     )
@@ -205,7 +205,7 @@ async def test_a_lost_lease_ends_the_write(made: Plant, receiver: Receiver) -> N
     await receiver.until_came(1)
     fresh = await claimed(made.queue, time.time() + 100)  # somebody with another clock
     await receiver.until_cut_off()
-    key = put_to(receiver.port, "a.png").destination.key
+    key = put_to(receiver.port, "a.png").placement.destination.key
     intent = _final(fresh.number, fresh.outputs[0].id, fresh.token, key)
     async with asyncio.timeout(LONG_S):
         while await made.queue.acquire(intent, time.time()) != GRANTED:
@@ -219,7 +219,7 @@ async def test_a_claim_found_lost_leaves_no_place_held(made: Plant, receiver: Re
     slow, late = put_to(receiver.port, "a.png"), put_to(receiver.port, "b.png")
     blocker = await accepted(made.queue, late, now=time.time())
     await made.queue.acquire(
-        Intent(blocker.number, blocker.output_ids[0], 0, late.destination.key, "placeholder"), time.time()
+        Intent(blocker.number, blocker.output_ids[0], 0, late.placement.destination.key, "placeholder"), time.time()
     )
     receiver.stall()
     await made.released(slow, late)
@@ -230,7 +230,7 @@ async def test_a_claim_found_lost_leaves_no_place_held(made: Plant, receiver: Re
     await made.queue.refuse(blocker.number, (), "", "", time.time())
     receiver.go()
     for place in fresh.outputs:
-        intent = _final(fresh.number, place.id, fresh.token, place.spec.destination.key)
+        intent = _final(fresh.number, place.id, fresh.token, place.spec.placement.destination.key)
         async with asyncio.timeout(LONG_S):
             while await made.queue.acquire(intent, time.time()) != GRANTED:
                 await made.queue.until_free(intent.key, 1.0)

@@ -25,7 +25,7 @@ from imgserve.jobs.protocol import Queue
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.destination import Destination
-from imgserve.request.job import FixedOutput
+from imgserve.request.job import ResolvedOutput
 from imgserve.request.limits import Limits
 from imgserve.request.source import parse_source
 from imgserve.transfer.config import Config as TransferConfig
@@ -33,7 +33,7 @@ from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 from tests.support import pictures
-from tests.support.queues import SqliteHouse, new_job, output
+from tests.support.queues import SqliteHouse, moved, new_job, output
 
 
 class Plant:
@@ -90,10 +90,12 @@ class Plant:
             IntakeConfig(),
         )
 
-    def file(self, name: str) -> FixedOutput:
+    def file(self, name: str) -> ResolvedOutput:
         return at(parse_destination(f"file://{self.out / name}", {}).fill(tags.EXAMPLE))
 
-    async def released(self, *outputs: FixedOutput, state: PlaceholderState = "written", caller: str = "") -> Accepted:
+    async def released(
+        self, *outputs: ResolvedOutput, state: PlaceholderState = "written", caller: str = ""
+    ) -> Accepted:
         """A job of this plant's source whose placeholders are said to be out."""
         job = msgspec.structs.replace(new_job(*outputs), source=parse_source(f"file://{self.source}"), caller=caller)
         entry = await self.queue.enqueue(job, time.time())
@@ -103,12 +105,12 @@ class Plant:
         return entry
 
 
-def put_to(port: int, name: str) -> FixedOutput:
+def put_to(port: int, name: str) -> ResolvedOutput:
     return at(parse_destination(f"http://127.0.0.1:{port}/{name}", {"method": "PUT"}).fill(tags.EXAMPLE))
 
 
-def at(place: Destination) -> FixedOutput:
-    return msgspec.structs.replace(output(place.key, place.kind), destination=place)
+def at(place: Destination) -> ResolvedOutput:
+    return moved(output(place.key, place.kind), place)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import (
@@ -25,10 +26,11 @@ from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.request.destination import Destination
 from imgserve.request.imageinfo import Facts, Size
-from imgserve.request.job import FixedOutput, OnFailure, Placeholder
+from imgserve.request.job import OnFailure, Placeholder, Placement, ResolvedOutput
 from imgserve.request.operations.resize import Resize
 from imgserve.request.protocols import DestinationKind
 from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 
 SOURCE = Source("http://source.test/a.png", "http", "source.test", 80, "/a.png")
@@ -67,15 +69,17 @@ class SqliteHouse:
 
 def output(
     key: str = KEY, kind: DestinationKind = "put", *, is_bare: bool = False, on_failure: OnFailure = "error_image"
-) -> FixedOutput:
+) -> ResolvedOutput:
     """``is_bare``: without a placeholder."""
-    return FixedOutput(
-        recipe=Recipe((Resize(width=8, height=8),), OutputOptions(format="png")),
-        size=Size(8, 8),
-        destination=Destination(kind, key, key, "place.test", 80, "/a.png", key),
-        placeholder=Placeholder(style="none" if is_bare else "text"),
-        on_failure=on_failure,
-    )
+    recipe = Recipe((Resize(width=8, height=8),), OutputOptions(format="png"))
+    place = Destination(kind, key, key, "place.test", 80, "/a.png", key)
+    placement = Placement(place, Placeholder(style="none" if is_bare else "text"), on_failure)
+    return ResolvedOutput(Rendering(recipe, Size(8, 8), "png"), placement)
+
+
+def moved(usual: ResolvedOutput, place: Destination) -> ResolvedOutput:
+    """The same output at another place."""
+    return msgspec.structs.replace(usual, placement=msgspec.structs.replace(usual.placement, destination=place))
 
 
 class Maker:
@@ -84,7 +88,7 @@ class Maker:
     def __init__(self) -> None:
         self._made = 0
 
-    def __call__(self, *outputs: FixedOutput, digest: bytes = b"") -> NewJob:
+    def __call__(self, *outputs: ResolvedOutput, digest: bytes = b"") -> NewJob:
         self._made += 1
         name = f"job-{self._made}"
         return NewJob(
@@ -100,7 +104,7 @@ class Maker:
 new_job = Maker()
 
 
-async def accepted(queue: Queue, *outputs: FixedOutput, now: float = START) -> Accepted:
+async def accepted(queue: Queue, *outputs: ResolvedOutput, now: float = START) -> Accepted:
     entry = await queue.enqueue(new_job(*outputs), now)
     assert isinstance(entry, Accepted)
     return entry
@@ -115,15 +119,15 @@ async def waiting(queue: Queue, now: float = START) -> Accepted:
     return entry
 
 
-async def hold(queue: Queue, entry: Accepted, *outputs: FixedOutput, now: float = START) -> None:
+async def hold(queue: Queue, entry: Accepted, *outputs: ResolvedOutput, now: float = START) -> None:
     """Take the destinations for the placeholders."""
     for output_id, place in zip(entry.output_ids, outputs or (output(),), strict=True):
-        if place.placeholder.style != "none":
+        if place.placement.placeholder.style != "none":
             assert await queue.acquire(placeholder_of(entry, output_id, place), now) == Granted()
 
 
 async def released(
-    queue: Queue, *outputs: FixedOutput, state: PlaceholderState = "written", now: float = START
+    queue: Queue, *outputs: ResolvedOutput, state: PlaceholderState = "written", now: float = START
 ) -> Accepted:
     """A job that went all the way through intake."""
     entry = await accepted(queue, *outputs, now=now)
@@ -133,12 +137,12 @@ async def released(
 
 
 def states_of(
-    entry: Accepted, *outputs: FixedOutput, state: PlaceholderState = "written"
+    entry: Accepted, *outputs: ResolvedOutput, state: PlaceholderState = "written"
 ) -> tuple[PlaceholderResult, ...]:
     return tuple(
         PlaceholderResult(output_id, state)
         for output_id, place in zip(entry.output_ids, outputs or (output(),), strict=True)
-        if place.placeholder.style != "none"
+        if place.placement.placeholder.style != "none"
     )
 
 
@@ -161,18 +165,18 @@ async def due_debts(queue: Queue, now: float = START) -> tuple[DebtClaim, ...]:
     return (await queue.take_work(0, 100, now)).debts
 
 
-def placeholder_of(entry: Accepted, output_id: int | None = None, place: FixedOutput | None = None) -> Intent:
-    key = (place or output()).destination.key
+def placeholder_of(entry: Accepted, output_id: int | None = None, place: ResolvedOutput | None = None) -> Intent:
+    key = (place or output()).placement.destination.key
     return Intent(entry.number, entry.output_ids[0] if output_id is None else output_id, 0, key, "placeholder")
 
 
 def final_of(claim: Claim, place: Output | None = None) -> Intent:
     chosen = place or claim.outputs[0]
-    return Intent(claim.number, chosen.id, claim.token, chosen.spec.destination.key, "final")
+    return Intent(claim.number, chosen.id, claim.token, chosen.spec.placement.destination.key, "final")
 
 
 def failure_of(debt: DebtClaim) -> Intent:
-    return Intent(debt.number, debt.output.id, debt.token, debt.output.spec.destination.key, "failed")
+    return Intent(debt.number, debt.output.id, debt.token, debt.output.spec.placement.destination.key, "failed")
 
 
 def ended(claim: Claim, *statuses: ResultStatus, retry_at: float | None = None) -> Settlement:
@@ -182,7 +186,7 @@ def ended(claim: Claim, *statuses: ResultStatus, retry_at: float | None = None) 
     return Settlement(claim.number, claim.token, results, retry_at=retry_at)
 
 
-async def failed(queue: Queue, *outputs: FixedOutput, now: float = START) -> Accepted:
+async def failed(queue: Queue, *outputs: ResolvedOutput, now: float = START) -> Accepted:
     """A job that has failed, its placeholders written."""
     entry = await released(queue, *outputs, now=now)
     claim = await claimed(queue, now)

@@ -16,7 +16,7 @@ from imgserve.errors import ImgserveError
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.classic.spelling import number_of, sentence_of
-from imgserve.request.job import FixedOutput, JobRequest
+from imgserve.request.job import JobRequest, ResolvedOutput
 from imgserve.request.principal import Principal
 from imgserve.telemetry import logs, metrics, tracing
 
@@ -74,8 +74,8 @@ def _traceparent(scope: Scope) -> str:
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), "")
 
 
-def good_reply(outputs: tuple[FixedOutput, ...]) -> bytes:
-    return msgspec.json.encode({"dstURL": outputs[0].destination.shown})
+def good_reply(outputs: tuple[ResolvedOutput, ...]) -> bytes:
+    return msgspec.json.encode({"dstURL": outputs[0].placement.destination.shown})
 
 
 class Refuser:

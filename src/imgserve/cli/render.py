@@ -23,7 +23,7 @@ from imgserve.request.classic import parse as classic
 from imgserve.request.faults import Path as FieldPath
 from imgserve.request.faults import RequestInvalid, beneath
 from imgserve.request.fields import fields_of, words_of
-from imgserve.request.job import FixedOutput, JobRequest, fix
+from imgserve.request.job import JobRequest, ResolvedOutput, resolve
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import MEDIA_TYPE, LoadOptions, OutputOptions
 from imgserve.settings import load
@@ -154,24 +154,24 @@ async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
         facts = await workers.probe(source, is_complete=True, is_strict=is_strict)
         assert facts is not None  # all bytes are there
         with beneath("outputs", 0):
-            fixed = fix(request.outputs[0], request.source, facts, limits)
-        picture = await renderer.rendition(source, facts, fixed, is_alone=False)
+            resolved = resolve(request.outputs[0], request.source, facts, limits)
+        picture = await renderer.rendition(source, facts, resolved.rendering, is_alone=False)
         if flags.destination == STANDARD:
             sys.stdout.buffer.write(picture.read())
             sys.stdout.buffer.flush()
         else:
-            await _store(transfers, fixed, picture)
+            await _store(transfers, resolved, picture)
     finally:
         await transfers.aclose()
         await workers.aclose()
 
 
-async def _store(transfers: Transfers, fixed: FixedOutput, picture: Blob) -> None:
-    assert fixed.recipe.output.format is not None
-    media_type = MEDIA_TYPE[fixed.recipe.output.format]
+async def _store(transfers: Transfers, resolved: ResolvedOutput, picture: Blob) -> None:
+    size, destination = resolved.rendering.size, resolved.placement.destination
+    media_type = MEDIA_TYPE[resolved.rendering.format]
     write = Write("final", media_type, f"render-{uuid.uuid4().hex}", 0, WRITE_TIMEOUT_S)
-    await transfers.deliver(fixed.destination, picture, write)
-    output.say(f"{Path(fixed.destination.path)}  {fixed.size.width_px}x{fixed.size.height_px}")
+    await transfers.deliver(destination, picture, write)
+    output.say(f"{Path(destination.path)}  {size.width_px}x{size.height_px}")
 
 
 def _spelt(path: FieldPath) -> str:

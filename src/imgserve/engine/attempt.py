@@ -147,10 +147,10 @@ class Attempts:
             is_alone = claim.crashes >= QUARANTINE_AFTER_CRASHES
             with source as blob:
                 ready = await self._renderer.rendition(
-                    blob, claim.facts, output.spec, is_alone=is_alone, whose=claim.caller
+                    blob, claim.facts, output.spec.rendering, is_alone=is_alone, whose=claim.caller
                 )
             del blob
-        place, timeout_s = output.spec.destination, self._config.delivery_timeout_s
+        place, timeout_s = output.spec.placement.destination, self._config.delivery_timeout_s
         may_come_later = place.writing.is_repeatable and not place.writing.keeps_order
         needs_repeat = output.placeholder == "unknown" and may_come_later and not output.is_repeat
         try:

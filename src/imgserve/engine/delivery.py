@@ -126,27 +126,26 @@ class Deliveries:
         DeliveryUnknown also when a newer job's write broke this one off.
         """
         intent = intent_of(output, kind, token)
-        granted = Granted() if is_held else await self._hold(intent, output.spec.destination, timeout_s)
+        granted = Granted() if is_held else await self._hold(intent, output.spec.placement.destination, timeout_s)
         write = self._write(output, intent, timeout_s, granted.abandoned)
         failpoint.reach(f"{kind}_locked")
-        delivered = await self._fly(intent, self._transfers.deliver(output.spec.destination, blob, write))
+        delivered = await self._fly(intent, self._transfers.deliver(output.spec.placement.destination, blob, write))
         assert delivered is not None
         return delivered
 
     async def delete(self, output: Output, token: int, timeout_s: float) -> None:
         """Delete a failed job's placeholder. Raises as ``write`` does."""
-        intent = intent_of(output, "failed", token)
-        await self._hold(intent, output.spec.destination, timeout_s)
+        intent, place = intent_of(output, "failed", token), output.spec.placement.destination
+        await self._hold(intent, place, timeout_s)
         failpoint.reach("failed_locked")
-        await self._fly(intent, self._transfers.delete(output.spec.destination, self._write(output, intent, timeout_s)))
+        await self._fly(intent, self._transfers.delete(place, self._write(output, intent, timeout_s)))
 
     def _write(
         self, output: Output, intent: Intent, timeout_s: float, abandoned: tuple[tuple[int, int], ...] = ()
     ) -> Write:
-        assert output.spec.recipe.output.format is not None
         return Write(
             state=intent.kind,
-            media_type=MEDIA_TYPE[output.spec.recipe.output.format],
+            media_type=MEDIA_TYPE[output.spec.rendering.format],
             name=self._name(output.id),
             token=intent.token,
             timeout_s=timeout_s,

@@ -27,7 +27,7 @@ from imgserve.jobs.protocol import Queue, QueueFull, ShareFull
 from imgserve.jobs.stored import digest_of
 from imgserve.request import tags
 from imgserve.request.imageinfo import Facts
-from imgserve.request.job import FixedOutput, JobRequest, check_shape
+from imgserve.request.job import JobRequest, ResolvedOutput, check_shape
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
 from imgserve.telemetry import logs, metrics, tracing
@@ -51,7 +51,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     id: str
     number: int
-    outputs: tuple[FixedOutput, ...]
+    outputs: tuple[ResolvedOutput, ...]
 
 
 class Intake:
@@ -175,7 +175,7 @@ class Intake:
         return Answer(entry.id, entry.number, outputs)
 
     def _new_job(
-        self, id_: str, request: JobRequest, principal: Principal, facts: Facts, outputs: tuple[FixedOutput, ...]
+        self, id_: str, request: JobRequest, principal: Principal, facts: Facts, outputs: tuple[ResolvedOutput, ...]
     ) -> NewJob:
         return NewJob(
             id=id_, digest=digest_of(principal.id, request), source=request.source, facts=facts,
@@ -223,13 +223,14 @@ class Intake:
             return PlaceholderResult(output.id, "unknown")
         except (Overtaken, ClaimLost):
             return PlaceholderResult(output.id, "none")
-        laid = Fingerprint(drawn.blob.size, drawn.digest) if output.spec.destination.writing.verifies else None
+        is_verified = output.spec.placement.destination.writing.verifies
+        laid = Fingerprint(drawn.blob.size, drawn.digest) if is_verified else None
         return PlaceholderResult(output.id, "written", laid)
 
 
-def _places(outputs: tuple[FixedOutput, ...]) -> str:
+def _places(outputs: tuple[ResolvedOutput, ...]) -> str:
     """A newer job for the same ones supersedes this job, which then needs its source no more."""
-    return " ".join(sorted(output.destination.key for output in outputs))
+    return " ".join(sorted(output.placement.destination.key for output in outputs))
 
 
 def _answer_again(entry: Adopted) -> Answer:

@@ -63,7 +63,7 @@ class Debts:
 
     async def _try(self, debt: DebtClaim) -> DebtOutcome | None:
         try:
-            peer = debt.output.spec.destination.peer
+            peer = debt.output.spec.placement.destination.peer
             if self.slow()[peer] >= self._max_slow_per_host:
                 logs.event("debt_put_off", level=logs.DEBUG, output=debt.output.id)
                 return None
@@ -94,8 +94,8 @@ class Debts:
 
     async def _replace(self, debt: DebtClaim) -> None:
         output, timeout_s = debt.output, self._delivery_timeout_s
-        if output.spec.on_failure == "delete":
+        if output.spec.placement.on_failure == "delete":
             await self._deliveries.delete(output, debt.token, timeout_s)
             return
-        drawn = await self._placeholders.failed(output.spec, output.caller)
+        drawn = await self._placeholders.failed(output.spec.rendering, output.caller)
         await self._deliveries.write(output, "failed", debt.token, drawn.blob, timeout_s)

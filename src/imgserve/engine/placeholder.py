@@ -10,7 +10,8 @@ from imgserve.blob import Blob, Fingerprint
 from imgserve.engine.config import PlaceholderConfig
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool
-from imgserve.request.job import FixedOutput
+from imgserve.request.job import ResolvedOutput
+from imgserve.request.rendering import Rendering
 from imgserve.transfer.store import Store
 
 FAILURE_COLOR = "#8c8c8c"
@@ -30,12 +31,13 @@ class Placeholders:
         self._drawn: Store[Drawn] = Store(config.cache_bytes)
         self._under_way: dict[Drawing, asyncio.Task[Drawn]] = {}
 
-    async def waiting(self, output: FixedOutput, whose: str = "") -> Drawn:
-        wanted = output.placeholder
-        return await self._draw(_drawing(output, wanted.color, wanted.text if wanted.style == "text" else ""), whose)
+    async def waiting(self, output: ResolvedOutput, whose: str = "") -> Drawn:
+        wanted = output.placement.placeholder
+        text = wanted.text if wanted.style == "text" else ""
+        return await self._draw(_drawing(output.rendering, wanted.color, text), whose)
 
-    async def failed(self, output: FixedOutput, whose: str = "") -> Drawn:
-        return await self._draw(_drawing(output, FAILURE_COLOR, FAILURE_TEXT), whose)
+    async def failed(self, rendering: Rendering, whose: str = "") -> Drawn:
+        return await self._draw(_drawing(rendering, FAILURE_COLOR, FAILURE_TEXT), whose)
 
     async def _draw(self, drawing: Drawing, whose: str) -> Drawn:
         """One drawing serves all equal requests; a failed one is not kept."""
@@ -64,7 +66,5 @@ def digest(blob: Blob) -> bytes:
     return Fingerprint.of(blob.read()).digest
 
 
-def _drawing(output: FixedOutput, color: str, text: str) -> Drawing:
-    options = output.recipe.output
-    assert options.format is not None
-    return Drawing(output.size, options.format, color, text, options.quality)
+def _drawing(rendering: Rendering, color: str, text: str) -> Drawing:
+    return Drawing(rendering.size, rendering.format, color, text, rendering.recipe.output.quality)

@@ -2,10 +2,9 @@
 
 from imgserve import failpoint
 from imgserve.blob import Blob
-from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.pool import Pool
 from imgserve.request.imageinfo import Facts
-from imgserve.request.job import FixedOutput
+from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 from imgserve.telemetry.stage import stage
 from imgserve.timeout import waiting
@@ -31,11 +30,10 @@ class Renderer:
         return blob
 
     async def rendition(
-        self, source: Blob, facts: Facts, output: FixedOutput, *, is_alone: bool, whose: str = ""
+        self, source: Blob, facts: Facts, rendering: Rendering, *, is_alone: bool, whose: str = ""
     ) -> Blob:
         """The finished picture. Raises the pool's faults."""
-        task = RenderTask(output.recipe, output.size)
         with stage("render"):
-            rendition = await self._pool.render(source, task, is_svg=facts.is_svg, is_alone=is_alone, whose=whose)
+            rendition = await self._pool.render(source, rendering, is_svg=facts.is_svg, is_alone=is_alone, whose=whose)
         failpoint.reach("rendered")
         return rendition.blob

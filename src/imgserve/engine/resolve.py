@@ -10,7 +10,7 @@ import msgspec
 from imgserve.request.destination import Destination
 from imgserve.request.faults import Fault, Findings
 from imgserve.request.imageinfo import Facts
-from imgserve.request.job import FixedOutput, JobRequest, OutputRequest, check_places, fix
+from imgserve.request.job import JobRequest, ResolvedOutput, check_places, resolve
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Format
 from imgserve.request.source import Source
@@ -45,33 +45,29 @@ class Resolver:
                 found.add(_refused(index, error))
         found.settle()
 
-    async def resolve(self, request: JobRequest, facts: Facts) -> tuple[FixedOutput, ...]:
-        """Raises RequestInvalid: a place is refused, or two outputs have the same; and all that ``fix`` raises."""
+    async def resolve(self, request: JobRequest, facts: Facts) -> tuple[ResolvedOutput, ...]:
+        """Raises RequestInvalid: a place is refused, or two outputs have the same; and as ``job.resolve`` does."""
         found = Findings()
         placed = []
         for index, output in enumerate(request.outputs):
-            fixed = found.attempt(("outputs", index), self._fix, output, request.source, facts)
+            resolved = found.attempt(
+                ("outputs", index), resolve, output, request.source, facts, self._limits, self._quality
+            )
             try:
-                placed += [] if fixed is None else [await self._placed(request.source, fixed)]
+                placed += [] if resolved is None else [await self._placed(request.source, resolved)]
             except DestinationRefused as error:
                 found.add(_refused(index, error))
         found.settle()
         check_places(tuple(placed))
         return tuple(placed)
 
-    def _fix(self, output: OutputRequest, source: Source, facts: Facts) -> FixedOutput:
-        """The output without open ends; the quality too is settled here, so that a later setting changes no job."""
-        fixed = fix(output, source, facts, self._limits)
-        options = fixed.recipe.output
-        quality = self._quality.get(options.format) if options.format and options.quality is None else options.quality
-        recipe = msgspec.structs.replace(fixed.recipe, output=msgspec.structs.replace(options, quality=quality))
-        return msgspec.structs.replace(fixed, recipe=recipe)
-
-    async def _placed(self, source: Source, output: FixedOutput) -> FixedOutput:
+    async def _placed(self, source: Source, output: ResolvedOutput) -> ResolvedOutput:
         """The output with its place resolved, which judges a file's path."""
-        if await self._transfers.is_same_place(source, output.destination):
+        place = output.placement.destination
+        if await self._transfers.is_same_place(source, place):
             raise DestinationRefused("names the source itself, expected another place")
-        return msgspec.structs.replace(output, destination=await self._transfers.resolved(output.destination))
+        placement = msgspec.structs.replace(output.placement, destination=await self._transfers.resolved(place))
+        return msgspec.structs.replace(output, placement=placement)
 
 
 def _refused(index: int, error: DestinationRefused) -> Fault:

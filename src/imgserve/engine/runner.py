@@ -274,4 +274,4 @@ def _hosts_of(held: Claim | DebtClaim) -> frozenset[str]:
     """Where a claim writes; a debt is bounded by its own rule."""
     if isinstance(held, DebtClaim):
         return frozenset()
-    return frozenset(output.spec.destination.peer for output in held.outputs)
+    return frozenset(output.spec.placement.destination.peer for output in held.outputs)

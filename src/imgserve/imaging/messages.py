@@ -10,17 +10,11 @@ import msgspec
 
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format, Recipe
+from imgserve.request.recipe import Format
+from imgserve.request.rendering import Rendering
 
 SYSTEM_LIBVIPS, OWN_LIBVIPS = "system", "own"  # a worker's argument: which libvips it may use
 WORKER, TEMPLATE = "worker", "template"  # and its role: to work, or to fork workers
-
-
-class RenderTask(msgspec.Struct, frozen=True):
-    """Carry out a recipe into exactly ``size``. ``recipe.output.format`` is always set here."""
-
-    recipe: Recipe
-    size: Size
 
 
 class Drawing(msgspec.Struct, frozen=True):
@@ -49,7 +43,7 @@ class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
 
 class RenderRequest(msgspec.Struct, frozen=True, tag="render"):
     size_bytes: int
-    task: RenderTask
+    rendering: Rendering
     limits: Limits
 
 

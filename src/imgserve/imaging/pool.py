@@ -28,7 +28,6 @@ from imgserve.imaging.messages import (
     Probed,
     ProbeRequest,
     RenderRequest,
-    RenderTask,
     Reply,
     Request,
     Written,
@@ -42,6 +41,7 @@ from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import Page
 from imgserve.request.recipe import Format
+from imgserve.request.rendering import Rendering
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
 
@@ -174,22 +174,19 @@ class Pool:
             return (await self._write(child, request, [], timeout_s, drawing.size, drawing.format)).blob
 
     async def render(
-        self, source: Blob, task: RenderTask, *, is_svg: bool = False, is_alone: bool = False, whose: str = ""
+        self, source: Blob, rendering: Rendering, *, is_svg: bool = False, is_alone: bool = False, whose: str = ""
     ) -> Rendition:
-        """Carry out the task on a worker that is idle, waiting for one if need be.
+        """Carry it out on a worker that is idle, waiting for one if need be.
 
         ``is_svg`` sets the shorter deadline. ``is_alone`` starts a worker for this picture only and ends it afterwards.
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
-        output_format = task.recipe.output.format
-        if output_format is None:
-            raise RenderFailed("the recipe reached the workers without an output format")
-        request = RenderRequest(source.size, task, self._limits)
+        request = RenderRequest(source.size, rendering, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
         worker = self._lone_worker() if is_alone else self._worker(_RENDER, whose)
         with read_only(source) as descriptor:
             async with worker as child:
-                return await self._write(child, request, [descriptor], timeout_s, task.size, output_format)
+                return await self._write(child, request, [descriptor], timeout_s, rendering.size, rendering.format)
 
     async def read_page(
         self, page: bytes, media_type: str, timeout_s: float, *, is_reply_awaited: bool, whose: str = ""

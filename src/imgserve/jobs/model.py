@@ -22,7 +22,7 @@ import msgspec
 from imgserve.blob import Fingerprint
 from imgserve.errors import Charge
 from imgserve.request.imageinfo import Facts
-from imgserve.request.job import FixedOutput
+from imgserve.request.job import ResolvedOutput
 from imgserve.request.source import Source
 
 JobStatus = Literal["accepting", "queued", "running", "succeeded", "failed", "cancelled", "superseded"]
@@ -49,7 +49,7 @@ class NewJob(msgspec.Struct, frozen=True):
     digest: bytes
     source: Source
     facts: Facts
-    outputs: tuple[FixedOutput, ...]
+    outputs: tuple[ResolvedOutput, ...]
     deadline_s: float
     traceparent: str = ""
     caller: str = ""
@@ -66,7 +66,7 @@ class Output(msgspec.Struct, frozen=True):
     id: int
     number: int
     caller: str
-    spec: FixedOutput
+    spec: ResolvedOutput
     placeholder: PlaceholderState = "pending"
     is_repeat: bool = False
     laid: Fingerprint | None = None
@@ -90,7 +90,7 @@ class Adopted(msgspec.Struct, frozen=True):
 
     number: int
     id: str
-    outputs: tuple[FixedOutput, ...]
+    outputs: tuple[ResolvedOutput, ...]
 
 
 class PlaceholderResult(msgspec.Struct, frozen=True):
@@ -147,7 +147,7 @@ class Intent(msgspec.Struct, frozen=True):
 
 
 def intent_of(output: Output, kind: WriteKind, token: int) -> Intent:
-    return Intent(output.number, output.id, token, output.spec.destination.key, kind, output.caller)
+    return Intent(output.number, output.id, token, output.spec.placement.destination.key, kind, output.caller)
 
 
 class OutputResult(msgspec.Struct, frozen=True):
@@ -187,6 +187,6 @@ def conclude(statuses: Iterable[OutputStatus]) -> JobStatus | None:
     return "succeeded"
 
 
-def owes(output: FixedOutput, placeholder: PlaceholderState) -> bool:
+def owes(output: ResolvedOutput, placeholder: PlaceholderState) -> bool:
     """Whether an output that fails must replace its placeholder."""
-    return placeholder in ("written", "unknown") and output.on_failure != "keep_placeholder"
+    return placeholder in ("written", "unknown") and output.placement.on_failure != "keep_placeholder"

@@ -15,11 +15,12 @@ from imgserve.jobs.model import Debt, PlaceholderState, owes
 from imgserve.request.destination import Destination, DestinationTemplate, FormSuccess
 from imgserve.request.geometry import Gravity, Side
 from imgserve.request.imageinfo import Facts, Size, SourceFormat
-from imgserve.request.job import FixedOutput, JobRequest, OnFailure, OutputRequest, Placeholder
+from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder, Placement, ResolvedOutput
 from imgserve.request.operations.rasterize import Dpi, Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.protocols import DestinationKind, SchemeName
 from imgserve.request.recipe import Format, LoadOptions, Operation, OutputOptions, Quality, Recipe
+from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 
 FORMAT = 1
@@ -130,18 +131,18 @@ def encode_facts(facts: Facts) -> bytes:
     return _encode(_FactsRow(facts.format, facts.width_px, facts.height_px, facts.frames))
 
 
-def encode_output(output: FixedOutput) -> bytes:
-    place = output.destination
+def encode_output(output: ResolvedOutput) -> bytes:
+    rendering, place = output.rendering, output.placement.destination
     return _encode(
         _OutputRow(
-            _stored_recipe(output.recipe),
-            _Size(output.size.width_px, output.size.height_px),
+            _stored_recipe(rendering.recipe),
+            _Size(rendering.size.width_px, rendering.size.height_px),
             _Destination(
                 place.kind, place.shown, place.url, place.host, place.port, place.path, place.key, place.name,
                 place.field, place.form_success, place.has_no_type,
             ),
-            _stored_placeholder(output.placeholder),
-            output.on_failure,
+            _stored_placeholder(output.placement.placeholder),
+            output.placement.on_failure,
         )
     )  # fmt: skip
 
@@ -157,26 +158,25 @@ def decode_facts(stored: bytes) -> Facts:
     return Facts(row.picture, row.width_px, row.height_px, row.frames)
 
 
-def decode_output(stored: bytes) -> FixedOutput:
+def decode_output(stored: bytes) -> ResolvedOutput:
     row = _decode_output(stored)
     written = OutputOptions(row.recipe.output.format, row.recipe.output.quality, row.recipe.output.background)
-    return FixedOutput(
-        Recipe(tuple(map(_operation, row.recipe.operations)), written, LoadOptions(row.recipe.load.strict)),
-        _size(row.size),
-        _destination(row.destination),
-        Placeholder(row.placeholder.style, row.placeholder.color, row.placeholder.text),
-        row.on_failure,
-    )
+    recipe = Recipe(tuple(map(_operation, row.recipe.operations)), written, LoadOptions(row.recipe.load.strict))
+    placeholder = Placeholder(row.placeholder.style, row.placeholder.color, row.placeholder.text)
+    return _output(recipe, row.size, Placement(_destination(row.destination), placeholder, row.on_failure))
+
+
+def _output(recipe: Recipe, size: _Size, placement: Placement) -> ResolvedOutput:
+    if recipe.output.format is None:
+        raise msgspec.ValidationError("the stored recipe names no format")
+    rendering = Rendering(recipe, Size(size.width_px, size.height_px), recipe.output.format)
+    return ResolvedOutput(rendering, placement)
 
 
 def _operation(stored: _Resize | _Rasterize) -> Operation:
     if isinstance(stored, _Resize):
         return Resize(stored.width, stored.height, stored.fit, stored.gravity, stored.enlarge)
     return Rasterize(stored.width, stored.height, stored.fit, stored.dpi)
-
-
-def _size(stored: _Size) -> Size:
-    return Size(stored.width_px, stored.height_px)
 
 
 def _destination(stored: _Destination) -> Destination:
@@ -248,7 +248,7 @@ def _asked_template(place: DestinationTemplate) -> _Template:
     return _Template(place.kind, place.shown, place.field, place.form_success, place.has_no_type)
 
 
-def for_failure(stored: bytes) -> FixedOutput | None:
+def for_failure(stored: bytes) -> ResolvedOutput | None:
     """The output as far as a failure picture needs it; None when too little can be read."""
     try:
         return decode_output(stored)
@@ -293,24 +293,22 @@ _decode_parts = msgspec.json.Decoder(_Parts).decode
 _decode_deleted = msgspec.json.Decoder(_Deleted).decode
 
 
-def _salvaged(stored: bytes) -> FixedOutput | None:
+def _salvaged(stored: bytes) -> ResolvedOutput | None:
     try:
         parts = _decode_parts(stored)
     except UNREADABLE:
         return _deletion(stored)
     options = OutputOptions(format=parts.recipe.output.format, quality=parts.recipe.output.quality)
-    place = _destination(parts.destination)
-    return FixedOutput(Recipe((), options), _size(parts.size), place, Placeholder(), parts.on_failure)
+    placement = Placement(_destination(parts.destination), Placeholder(), parts.on_failure)
+    return _output(Recipe((), options), parts.size, placement)
 
 
-def _deletion(stored: bytes) -> FixedOutput | None:
+def _deletion(stored: bytes) -> ResolvedOutput | None:
     try:
         parts = _decode_deleted(stored)
     except UNREADABLE:
         return None
     if parts.on_failure == "error_image":
         return None
-    options = OutputOptions(format="png")
-    return FixedOutput(
-        Recipe((), options), Size(1, 1), _destination(parts.destination), Placeholder(), parts.on_failure
-    )
+    placement = Placement(_destination(parts.destination), Placeholder(), parts.on_failure)
+    return _output(Recipe((), OutputOptions(format="png")), _Size(1, 1), placement)

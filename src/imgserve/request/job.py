@@ -1,8 +1,9 @@
-"""The request, checked once, as the API hands it to intake, and the output as fixed after the probe.
+"""The request, checked once, as the API hands it to intake, and the output as resolved after the probe.
 
-``fix`` turns an output request into values that depend on nothing else; the queue stores them as JSON.
+``resolve`` turns an output request into values that depend on nothing else; the queue stores them as JSON.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,7 +15,8 @@ from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.imageinfo import Facts, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
-from imgserve.request.recipe import MAX_OPERATIONS, Operation, Recipe
+from imgserve.request.recipe import MAX_OPERATIONS, Format, Operation, Recipe
+from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 
 OnFailure = Literal["error_image", "keep_placeholder", "delete"]
@@ -44,31 +46,32 @@ class JobRequest(msgspec.Struct, frozen=True):
     outputs: tuple[OutputRequest, ...]
 
 
-class FixedOutput(msgspec.Struct, frozen=True):
-    """An output whose format, size and place are settled: delivered so, even if the source changes meanwhile."""
+class Placement(msgspec.Struct, frozen=True):
+    """What a job adds to a rendering: its place, and what stands there until it comes, or if it never does."""
 
-    recipe: Recipe
-    size: Size
     destination: Destination
     placeholder: Placeholder
     on_failure: OnFailure
 
 
-def fix(output: OutputRequest, source: Source, facts: Facts, limits: Limits) -> FixedOutput:
-    """Settle one output by the facts of its source.
+class ResolvedOutput(msgspec.Struct, frozen=True):
+    """An output whose format, size and place are settled: delivered so, even if the source changes meanwhile."""
+
+    rendering: Rendering
+    placement: Placement
+
+
+def resolve(
+    output: OutputRequest, source: Source, facts: Facts, limits: Limits, quality: Mapping[Format, int] | None = None
+) -> ResolvedOutput:
+    """Settle one output by the facts of its source. ``quality`` is that of a result whose job names none.
 
     Raises all that ``rendering.resolve`` raises, and RequestInvalid for a tag whose value is no file name.
     """
-    resolved = rendering.resolve(output.recipe, facts, limits)
+    resolved = rendering.resolve(output.recipe, facts, limits, quality)
     with beneath("destination"):
         destination = output.destination.fill(tags.values_of(source, resolved.size))
-    return FixedOutput(
-        recipe=resolved.recipe,
-        size=resolved.size,
-        destination=destination,
-        placeholder=output.placeholder,
-        on_failure=output.on_failure,
-    )
+    return ResolvedOutput(resolved, Placement(destination, output.placeholder, output.on_failure))
 
 
 def check_shape(request: JobRequest) -> None:
@@ -93,12 +96,12 @@ def _check_operations(operations: tuple[Operation, ...]) -> None:
     found.settle()
 
 
-def check_places(outputs: tuple[FixedOutput, ...]) -> None:
+def check_places(outputs: tuple[ResolvedOutput, ...]) -> None:
     """Each output has a destination of its own: two could not be written one at a time. Raises RequestInvalid."""
     found = Findings()
     first: dict[str, int] = {}
     for index, output in enumerate(outputs):
-        other = first.setdefault(output.destination.key, index)
+        other = first.setdefault(output.placement.destination.key, index)
         if other != index:
             note = f"expected another place than that of outputs[{other}]; for two pictures at one place post two jobs"
             found.add(Fault("destination_invalid", ("outputs", index, "destination"), note))

@@ -4,7 +4,7 @@ The size of a recipe is the fold of its operations' size rules. ``resolve`` judg
 the same rules over the header that it reads itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -54,8 +54,8 @@ def steps_of(operations: Sequence[Operation], facts: Facts, promised: Size | Non
     return tuple(steps)
 
 
-def resolve(recipe: Recipe, facts: Facts, limits: Limits) -> Rendering:
-    """Settle size and format.
+def resolve(recipe: Recipe, facts: Facts, limits: Limits, quality: Mapping[Format, int] | None = None) -> Rendering:
+    """Settle size, format and quality, so that a later setting changes nothing. ``quality`` is for recipes without one.
 
     Raises SourceTooSmall, NotSvg, or RequestInvalid, its paths from the output: a picture is larger than limits or
     format allow (with all its frames), the source's format cannot be written.
@@ -72,7 +72,8 @@ def resolve(recipe: Recipe, facts: Facts, limits: Limits) -> Rendering:
     for index, step in enumerate(steps):
         with beneath("operations", index):
             _check_frames(step.size, frames, limits)
-    output = msgspec.structs.replace(recipe.output, format=chosen)
+    chosen_quality = recipe.output.quality or (quality or {}).get(chosen)
+    output = msgspec.structs.replace(recipe.output, format=chosen, quality=chosen_quality)
     return Rendering(msgspec.structs.replace(recipe, output=output), steps[-1].size, chosen)
 
 

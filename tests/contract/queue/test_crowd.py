@@ -10,7 +10,7 @@ import pytest
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Claim, ResultStatus
 from imgserve.jobs.protocol import HostRoom, Queue, QueueFull, Work
-from imgserve.request.job import FixedOutput
+from imgserve.request.job import ResolvedOutput
 from tests.support.queues import KEY, START, SqliteHouse, accepted, claimed, ended, new_job, output, released, states_of
 
 SLOW, FAST = "http://slow.test:80", "http://fast.test:80"
@@ -20,7 +20,7 @@ LEASE_S = Config().lease_s
 FEW = Config(max_waiting=3, min_free_disk_bytes=0)
 
 
-def to(host: str, name: object) -> FixedOutput:
+def to(host: str, name: object) -> ResolvedOutput:
     return output(f"{host}/{name}.png")
 
 
@@ -150,7 +150,10 @@ class Model:
 
     def back(self, claim: Claim, run_at: float) -> None:
         del self.running[claim.number]
-        self.waiting[claim.number] = (run_at, frozenset(place.spec.destination.peer for place in claim.outputs))
+        self.waiting[claim.number] = (
+            run_at,
+            frozenset(place.spec.placement.destination.peer for place in claim.outputs),
+        )
 
     async def settle(self) -> None:
         if not self.running:

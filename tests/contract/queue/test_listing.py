@@ -9,7 +9,7 @@ from imgserve.jobs.protocol import Queue
 from imgserve.jobs.views import JobQuery
 from imgserve.request.protocols import DestinationKind
 from imgserve.request.source import Source
-from tests.support.queues import KEY, START, claimed, ended, new_job, output, released
+from tests.support.queues import KEY, START, claimed, ended, moved, new_job, output, released
 from tests.support.states import one_of_each, only
 
 
@@ -53,7 +53,7 @@ async def test_a_destination_is_shown_and_found_as_it_was_posted(
 ) -> None:
     """Not by the key that tells whether two are one place; and a secret is neither shown nor found."""
     usual = output(f"{KEY}b.png", kind)
-    spelt = msgspec.structs.replace(usual, destination=msgspec.structs.replace(usual.destination, shown=posted))
+    spelt = moved(usual, msgspec.structs.replace(usual.placement.destination, shown=posted))
     entry = await released(queue, spelt)
     await released(queue, output(f"{KEY}other.png"))
     assert (await only(queue, entry.number)).outputs[0].destination == shown

@@ -6,7 +6,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.faults import NoSuchJob, NotCancellable, NotRetryable
 from imgserve.jobs.model import JobStatus, OutputResult, Settlement
 from imgserve.jobs.protocol import Queue, QueueFull
-from imgserve.request.job import FixedOutput
+from imgserve.request.job import ResolvedOutput
 from tests.support.queues import (
     BUSY,
     GRANTED,
@@ -144,7 +144,7 @@ async def test_retry_reopens_only_the_outputs_that_nobody_has_overtaken(queue: Q
     await queue.settle(ended(await claimed(queue), "delivered"), START)
     await queue.retry(old.id, DAY_S, START)
     claim = await claimed(queue)
-    assert [place.spec.destination.key for place in claim.outputs] == [KEY]
+    assert [place.spec.placement.destination.key for place in claim.outputs] == [KEY]
     assert [place.status for place in (await queue.job(old.id)).outputs] == ["placeholder", "superseded"]
 
 
@@ -228,11 +228,11 @@ async def test_cancel_leaves_what_was_delivered(queue: Queue) -> None:
     await queue.cancel(entry.id, START)
     seen = await queue.job(entry.id)
     assert (seen.status, [place.status for place in seen.outputs]) == ("cancelled", ["delivered", "cancelled"])
-    assert [debt.output.spec.destination.key for debt in await due_debts(queue)] == [OTHER]
+    assert [debt.output.spec.placement.destination.key for debt in await due_debts(queue)] == [OTHER]
 
 
 @pytest.mark.parametrize("place", [output(is_bare=True), output(on_failure="keep_placeholder")])
-async def test_cancel_owes_nothing_where_a_failure_would_not(queue: Queue, place: FixedOutput) -> None:
+async def test_cancel_owes_nothing_where_a_failure_would_not(queue: Queue, place: ResolvedOutput) -> None:
     entry = await released(queue, place)
     await queue.cancel(entry.id, START)
     assert await due_debts(queue) == ()

@@ -14,7 +14,7 @@ from imgserve.jobs.faults import NotRetryable
 from imgserve.jobs.model import OPERATOR, Accepted, Claim, PlaceholderState
 from imgserve.jobs.protocol import Busy, Granted, Queue
 from imgserve.jobs.views import JobQuery
-from imgserve.request.job import FixedOutput, OnFailure
+from imgserve.request.job import OnFailure, ResolvedOutput
 from tests.support.queues import (
     GRANTED,
     KEY,
@@ -25,6 +25,7 @@ from tests.support.queues import (
     ended,
     failure_of,
     final_of,
+    moved,
     new_job,
     output,
     placeholder_of,
@@ -67,10 +68,10 @@ each_newer = pytest.mark.parametrize(
 )
 
 
-def at(user: str, *, is_bare: bool = False, on_failure: OnFailure = "error_image") -> FixedOutput:
+def at(user: str, *, is_bare: bool = False, on_failure: OnFailure = "error_image") -> ResolvedOutput:
     place = output(is_bare=is_bare, on_failure=on_failure)
     url = KEY.replace("://", f"://{user}:pass@")
-    return msgspec.structs.replace(place, destination=msgspec.structs.replace(place.destination, url=url))
+    return moved(place, msgspec.structs.replace(place.placement.destination, url=url))
 
 
 class Scene:

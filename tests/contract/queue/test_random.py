@@ -15,8 +15,8 @@ import pytest
 from imgserve.jobs.faults import NotCancellable, NotRetryable
 from imgserve.jobs.model import Accepted, Claim, DebtClaim, Intent, OutputResult, PlaceholderResult, Settlement
 from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
-from imgserve.request.job import FixedOutput
-from tests.support.queues import START, SqliteHouse, failure_of, final_of, new_job, output, placeholder_of
+from imgserve.request.job import ResolvedOutput
+from tests.support.queues import START, SqliteHouse, failure_of, final_of, moved, new_job, output, placeholder_of
 
 PLACES = ("http://place.test:80/a.png", "http://place.test:80/b.png")
 FORM = "http://place.test:80/up#file:a.png"
@@ -30,7 +30,7 @@ class Taken(msgspec.Struct):
     """A job in intake, and what became of its placeholders so far."""
 
     entry: Accepted
-    outputs: tuple[FixedOutput, ...]
+    outputs: tuple[ResolvedOutput, ...]
     states: dict[int, PlaceholderResult]
 
 
@@ -77,7 +77,7 @@ class World:
         """Try one placeholder that has not been tried."""
         for job in self.random.sample(self.taken, len(self.taken)):
             for output_id, spec in zip(job.entry.output_ids, job.outputs, strict=True):
-                if spec.placeholder.style != "none" and output_id not in job.states:
+                if spec.placement.placeholder.style != "none" and output_id not in job.states:
                     answer = await self.ask(placeholder_of(job.entry, output_id, spec))
                     if isinstance(answer, Granted):
                         state = self.random.choice(["written", "written", "unknown"])
@@ -94,7 +94,9 @@ class World:
             return
         job = self.random.choice(self.taken)
         wanted = [
-            i for i, spec in zip(job.entry.output_ids, job.outputs, strict=True) if spec.placeholder.style != "none"
+            i
+            for i, spec in zip(job.entry.output_ids, job.outputs, strict=True)
+            if spec.placement.placeholder.style != "none"
         ]
         is_complete = set(wanted) == set(job.states)
         number, states = job.entry.number, tuple(job.states.values())
@@ -103,7 +105,7 @@ class World:
             self.released.add(number)
             for output_id, spec in zip(job.entry.output_ids, job.outputs, strict=True):
                 if output_id in job.states and job.states[output_id].state == "written":
-                    self.taken_at.add((number, spec.destination.key))
+                    self.taken_at.add((number, spec.placement.destination.key))
         elif not is_complete and self.random.random() < 0.3:
             await self.queue.refuse(number, states, "delivery_failed", "no", self.now)
             if any(state.state in ("written", "unknown") for state in states):
@@ -156,8 +158,8 @@ class World:
             self.happened.add("lost claim")
         for place, result in zip(claim.outputs, results, strict=True):
             if is_ours and result.status == "delivered":
-                self.taken_at.add((claim.number, place.spec.destination.key))
-                self.note_covered(claim.number, place.spec.destination.key)
+                self.taken_at.add((claim.number, place.spec.placement.destination.key))
+                self.note_covered(claim.number, place.spec.placement.destination.key)
         self.land(claim.number, claim.token)
 
     async def pay(self) -> None:
@@ -318,9 +320,10 @@ class World:
                 assert self.ended[last.number] in ("failed", "cancelled")
 
 
-def with_user(place: FixedOutput, user: str) -> FixedOutput:
-    url = place.destination.url.replace("://", f"://{user}@")
-    return msgspec.structs.replace(place, destination=msgspec.structs.replace(place.destination, url=url))
+def with_user(place: ResolvedOutput, user: str) -> ResolvedOutput:
+    where = place.placement.destination
+    url = where.url.replace("://", f"://{user}@")
+    return moved(place, msgspec.structs.replace(where, url=url))
 
 
 @pytest.mark.parametrize("seed", range(20))

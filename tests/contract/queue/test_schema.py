@@ -14,10 +14,11 @@ from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.sqlite.schema import SCHEMA_VERSION
+from imgserve.jobs.stored import encode_output
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.destination import hosts_of
-from imgserve.request.job import FixedOutput
+from imgserve.request.job import ResolvedOutput
 from tests.support.queues import (
     GRANTED,
     OVERTAKEN,
@@ -28,6 +29,7 @@ from tests.support.queues import (
     due_debts,
     ended,
     final_of,
+    moved,
     new_job,
     output,
     released,
@@ -53,12 +55,12 @@ def version_1(directory: Path) -> None:
     db.execute(
         "INSERT INTO output (job, spec, destination, is_form, status, placeholder)"
         " VALUES (1, ?, ?, 0, 'placeholder', 'written')",
-        (encode(job.outputs[0]), job.outputs[0].destination.key),
+        (encode_output(job.outputs[0]), job.outputs[0].placement.destination.key),
     )
     db.close()
 
 
-def version_5(directory: Path, *outputs: tuple[FixedOutput, bytes], written: int = 0) -> None:
+def version_5(directory: Path, *outputs: tuple[ResolvedOutput, bytes], written: int = 0) -> None:
     """A file as 0.4.0 left it: one job a pair of an output and the text that is stored of it, all queued."""
     version_1(directory)
     db = apsw.Connection(str(directory / FILE_NAME))
@@ -75,19 +77,19 @@ def version_5(directory: Path, *outputs: tuple[FixedOutput, bytes], written: int
         )
         db.execute(
             "INSERT INTO output (job, spec, destination, is_form, status, placeholder) VALUES (?, ?, ?, 0, ?, ?)",
-            (number, stored, place.destination.key, "placeholder", "written"),
+            (number, stored, place.placement.destination.key, "placeholder", "written"),
         )
         db.execute(
             "INSERT OR REPLACE INTO destination (key, quiet_until, written) VALUES (?, 0, ?)",
-            (place.destination.key, written),
+            (place.placement.destination.key, written),
         )
     db.execute("DELETE FROM job WHERE number = 1")
     db.close()
 
 
-def to(url: str) -> FixedOutput:
+def to(url: str) -> ResolvedOutput:
     place = parse_destination(url, {"method": "PUT"} if url.startswith("http") else {}).fill(tags.EXAMPLE)
-    return msgspec.structs.replace(output(), destination=place)
+    return moved(output(), place)
 
 
 def stored_rows(directory: Path, sql: str) -> list[tuple[object, ...]]:
@@ -142,8 +144,10 @@ async def test_it_has_the_shape_of_a_new_file_then(tmp_path: Path) -> None:
 )
 async def test_version_5_jobs_get_their_hosts_and_users(tmp_path: Path, url: str, hosts: str, user: str) -> None:
     place = to(url)
-    assert (hosts_of([place.destination.key]), place.destination.user) == (hosts, user), "as a new job has them"
-    version_5(tmp_path, (place, msgspec.json.encode(place)))
+    assert (hosts_of([place.placement.destination.key]), place.placement.destination.user) == (hosts, user), (
+        "as a new job has them"
+    )
+    version_5(tmp_path, (place, encode_output(place)))
     await (await SqliteQueue.open(tmp_path, CONFIG, START)).aclose()
     assert stored_rows(tmp_path, "SELECT hosts, user FROM output JOIN job ON number = job") == [(hosts, user)]
 
@@ -162,7 +166,7 @@ async def test_a_version_5_output_that_cannot_be_read_is_led_forward(tmp_path: P
 @pytest.mark.parametrize(("written", "is_overtaken"), [(0, [0, 0]), (2, [0, 0]), (3, [1, 0])])
 async def test_who_had_written_at_version_5_stays_known(tmp_path: Path, written: int, is_overtaken: list[int]) -> None:
     place = output()
-    pair = (place, msgspec.json.encode(place))
+    pair = (place, encode_output(place))
     version_5(tmp_path, pair, pair, written=written)
     queue = await SqliteQueue.open(tmp_path, CONFIG, START)
     older, newer = (await queue.take_work(2, 0, START)).claims

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.protocol import Queue
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
+from imgserve.jobs.stored import encode_output
 from imgserve.jobs.views import JobQuery
 from imgserve.request.imageinfo import Size
 from tests.support.queues import (
@@ -43,7 +43,7 @@ def spoil(directory: Path, table: str, column: str, stored: bytes) -> None:
 
 def changed(**changes: Any) -> bytes:
     """An output as another version might have written it: what is None is not there."""
-    stored: Changes = json.loads(msgspec.json.encode(output()))
+    stored: Changes = json.loads(encode_output(output()))
     stored |= {name: value for name, value in changes.items() if value is not None}
     for name in [name for name, value in changes.items() if value is None]:
         del stored[name]
@@ -66,7 +66,7 @@ async def spoiled(house: SqliteHouse, table: str, column: str, stored: bytes, *,
 
 async def works_after(queue: Queue) -> None:
     work = await queue.take_work(9, 0, START)
-    assert [place.spec.destination.key for claim in work.claims for place in claim.outputs] == [OTHER]
+    assert [place.spec.placement.destination.key for claim in work.claims for place in claim.outputs] == [OTHER]
     assert await queue.settle(ended(work.claims[0], "delivered"), START)
 
 
@@ -100,10 +100,11 @@ async def test_what_can_be_read_of_an_output_is_owed(
     queue = await spoiled(house, "output", "spec", stored, has_failed=has_failed)
     await works_after(queue)
     (debt,) = await due_debts(queue)
-    assert (debt.output.spec.destination, debt.output.spec.on_failure) == (output().destination, on_failure)
+    placement = debt.output.spec.placement
+    assert (placement.destination, placement.on_failure) == (output().placement.destination, on_failure)
     if on_failure == "error_image":
-        assert debt.output.spec.size == Size(8, 8)
-    assert debt.output.spec.recipe.output.format == "png"
+        assert debt.output.spec.rendering.size == Size(8, 8)
+    assert debt.output.spec.rendering.format == "png"
     await queue.settle_debt(debt, "paid", START)
     assert (await queue.counts()).placeholders_left == 0
 
@@ -214,7 +215,7 @@ async def test_a_damaged_text_holds_up_nobody(house: SqliteHouse, table: str, co
         queue = await house.open()
     assert len((await queue.page(JobQuery())).jobs) >= 1
     work = await queue.take_work(9, 9, START)
-    keys = {place.spec.destination.key for claim in work.claims for place in claim.outputs}
+    keys = {place.spec.placement.destination.key for claim in work.claims for place in claim.outputs}
     assert OTHER in keys
     if not is_running:
         assert keys == {KEY, OTHER}

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from imgserve.blob import Blob
-from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.worker import pipeline, vips
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Format, LoadOptions, Operation, OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 
 Render = Callable[..., Image.Image]
 
@@ -34,7 +34,7 @@ def render_bytes(
     output = OutputOptions(format=output_format, background=background)
     recipe = Recipe((operation,), output, LoadOptions(strict=strict))
     result = Blob()
-    written = pipeline.render(data, RenderTask(recipe, Size(*size)), limits or Limits(), result.fd)
+    written = pipeline.render(data, Rendering(recipe, Size(*size), output_format), limits or Limits(), result.fd)
     assert written.size == Size(*size)
     with open(f"/proc/self/fd/{result.fd}", "rb") as file:
         return file.read()

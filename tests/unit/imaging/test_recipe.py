@@ -6,13 +6,13 @@ from PIL import Image, ImageOps
 
 from imgserve.blob import Blob
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable
-from imgserve.imaging.messages import RenderTask
 from imgserve.imaging.worker import pipeline
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Format, Operation, OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 from tests.support import pictures
 from tests.unit.imaging.conftest import opened
 
@@ -27,7 +27,7 @@ def rendered(
     limits: Limits | None = None,
 ) -> Image.Image:
     result = Blob()
-    task = RenderTask(Recipe(operations, OutputOptions(format=output_format)), Size(*size))
+    task = Rendering(Recipe(operations, OutputOptions(format=output_format)), Size(*size), output_format)
     written = pipeline.render(data, task, limits or Limits(), result.fd)
     assert (written.size, written.format) == (task.size, output_format)
     with open(f"/proc/self/fd/{result.fd}", "rb") as file:

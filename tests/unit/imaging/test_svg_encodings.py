@@ -78,7 +78,8 @@ def test_bytes_that_are_not_of_the_encoding_do_no_harm(render: Render, label: st
 PROGRAM = """
 import gc, os, sys
 from pathlib import Path
-from imgserve.imaging.messages import DrawRequest, Drawing, ProbeRequest, RenderRequest, RenderTask
+from imgserve.imaging.messages import DrawRequest, Drawing, ProbeRequest, RenderRequest
+from imgserve.request.rendering import Rendering
 from imgserve.imaging.worker import __main__ as worker
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.formats import turbojpeg
@@ -112,10 +113,10 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         for operation in (Resize(), Resize(gravity="attention"), Rasterize()):
             for name in ("png",) if path.suffix == ".svg" else ("jpeg", "png", "webp", "gif", "tiff", "avif"):
                 recipe = Recipe((operation,), OutputOptions(name))
-                ask(RenderRequest(len(cut), RenderTask(recipe, size), Limits()), cut)
+                ask(RenderRequest(len(cut), Rendering(recipe, size, name), Limits()), cut)
 for name in ("jpeg", "png", "webp", "gif", "tiff", "avif"):
     ask(DrawRequest(Drawing(Size(200, 80), name, "#808080", "Image being processed"), Limits()))
-ask(RenderRequest(4, RenderTask(None, size), Limits()), b"GIF8")
+ask(RenderRequest(4, Rendering(None, size, "png"), Limits()), b"GIF8")
 print(sorted(answers), sorted(set(sys.modules) - loaded))
 """
 

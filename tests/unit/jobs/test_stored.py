@@ -9,10 +9,11 @@ from imgserve.jobs import stored
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.imageinfo import Facts, Size
-from imgserve.request.job import FixedOutput, Placeholder
+from imgserve.request.job import Placeholder, Placement, ResolvedOutput
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions, Operation, OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 from imgserve.request.source import parse_source
 
 SOURCE = parse_source("ftp://u:p@host.test/dir/a%20b.png")
@@ -32,15 +33,11 @@ OUTPUT_ROW = (
 )
 
 
-def output(operation: Operation) -> FixedOutput:
+def output(operation: Operation) -> ResolvedOutput:
     args = {"field_name": "file", "form_success": "redirect"}
-    return FixedOutput(
-        Recipe((operation,), OutputOptions("webp", 70), LoadOptions(strict=False)),
-        Size(64, 48),
-        parse_destination("http://host.test/up:a.webp", args).fill(tags.EXAMPLE),
-        Placeholder("solid"),
-        "delete",
-    )
+    recipe = Recipe((operation,), OutputOptions("webp", 70), LoadOptions(strict=False))
+    place = parse_destination("http://host.test/up:a.webp", args).fill(tags.EXAMPLE)
+    return ResolvedOutput(Rendering(recipe, Size(64, 48), "webp"), Placement(place, Placeholder("solid"), "delete"))
 
 
 RESIZED = output(Resize(width=64, gravity="north", enlarge=True))
@@ -54,7 +51,7 @@ def test_rows_are_spelt_so() -> None:
 
 
 @pytest.mark.parametrize("placed", [RESIZED, output(Rasterize(height=48, fit="fill", dpi=96.0))])
-def test_what_is_stored_is_read_again(placed: FixedOutput) -> None:
+def test_what_is_stored_is_read_again(placed: ResolvedOutput) -> None:
     assert stored.decode_source(stored.encode_source(SOURCE)) == SOURCE
     assert stored.decode_facts(stored.encode_facts(FACTS)) == FACTS
     assert stored.decode_output(stored.encode_output(placed)) == placed
@@ -80,5 +77,17 @@ def test_a_higher_number_is_not_read_but_what_it_owes_is() -> None:
         stored.decode_source(SOURCE_ROW.replace(b'"$format":1', b'"$format":2'))
     salvaged = stored.for_failure(newer)
     assert salvaged is not None
-    assert (salvaged.destination, salvaged.size) == (RESIZED.destination, RESIZED.size)
-    assert (salvaged.recipe.output.format, salvaged.on_failure) == ("webp", "delete")
+    assert salvaged.placement.destination == RESIZED.placement.destination
+    assert (salvaged.rendering.size, salvaged.rendering.format) == (RESIZED.rendering.size, "webp")
+    assert salvaged.placement.on_failure == "delete"
+
+
+def test_a_row_without_format_is_not_read() -> None:
+    """Not even for a failure picture; one that asks for a deletion still has its destination."""
+    bare = OUTPUT_ROW.replace(b'"format":"webp"', b'"format":null')
+    with pytest.raises(msgspec.ValidationError, match="names no format"):
+        stored.decode_output(bare)
+    salvaged = stored.for_failure(bare)
+    assert salvaged is not None
+    assert salvaged.placement == msgspec.structs.replace(RESIZED.placement, placeholder=Placeholder())
+    assert stored.for_failure(bare.replace(b'"delete"', b'"error_image"')) is None

@@ -8,7 +8,7 @@ from imgserve.request.classic.codes import MEANING
 from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.faults import RequestInvalid
-from imgserve.request.job import Placeholder, fix
+from imgserve.request.job import Placeholder, resolve
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
@@ -27,14 +27,14 @@ def test_the_ftp_example_of_2011() -> None:
     (output,) = job.outputs
     assert output.recipe == Recipe((Resize(width=200, height=120),), OutputOptions(format="png"))
     assert (output.placeholder, output.on_failure) == (Placeholder(), "error_image")
-    place = fix(output, job.source, PHOTO, Limits()).destination
+    place = resolve(output, job.source, PHOTO, Limits()).placement.destination
     assert place.shown == place.url == "ftp://upload.wikimedia.org/wikipedia/en/7/70/200-Ex.png"
     assert (place.kind, place.host, place.port) == ("ftp", "upload.wikimedia.org", 21)
 
 
 def test_the_form_example_of_2011() -> None:
     job = parse(json.dumps(FORM_REQUEST).encode())
-    place = fix(job.outputs[0], job.source, PHOTO, Limits()).destination
+    place = resolve(job.outputs[0], job.source, PHOTO, Limits()).placement.destination
     assert place.shown == "http://example.com/upload.html:200-Ex.png"
     assert (place.kind, place.url) == ("form", "http://example.com/upload.html")
     assert (place.name, place.field, place.path) == ("200-Ex.png", "image_file", "/upload.html")

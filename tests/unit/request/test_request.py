@@ -1,4 +1,4 @@
-"""Fixing an output once the source's facts are known."""
+"""Resolving an output once the source's facts are known."""
 
 import subprocess
 import sys
@@ -6,33 +6,34 @@ import sys
 import msgspec
 import pytest
 
+from imgserve.jobs.stored import decode_output, encode_output
 from imgserve.request.classic.spelling import number_of
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.geometry import NotSvg, SourceTooSmall
 from imgserve.request.imageinfo import Facts, Size
-from imgserve.request.job import FixedOutput, fix
+from imgserve.request.job import ResolvedOutput, resolve
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Recipe
 from imgserve.request.source import Source
 from tests.unit.request.samples import DRAWING, PHOTO, parsed
 
 
-def fixed(facts: Facts, **changes: object) -> FixedOutput:
+def fixed(facts: Facts, **changes: object) -> ResolvedOutput:
     job = parsed(**changes)
-    return fix(job.outputs[0], job.source, facts, Limits())
+    return resolve(job.outputs[0], job.source, facts, Limits())
 
 
 def test_tags_carry_the_size_of_the_result() -> None:
     output = fixed(PHOTO, dstURL="file:///o/{$width}x{$height}.webp", args={"width": 320}, on_failure="delete")
-    assert output.size == Size(320, 240)
-    assert output.destination.path == "/o/320x240.webp"
-    assert (output.recipe.output.format, output.on_failure) == ("webp", "delete")
+    assert output.rendering.size == Size(320, 240)
+    assert output.placement.destination.path == "/o/320x240.webp"
+    assert (output.rendering.format, output.placement.on_failure) == ("webp", "delete")
 
 
 @pytest.mark.parametrize("found", ["jpeg", "png", "webp", "gif", "tiff", "avif"])
 def test_without_extension_and_format_the_source_decides(found: str) -> None:
     facts = msgspec.convert({"format": found, "width_px": 640, "height_px": 480}, Facts)
-    assert fixed(facts, dstURL="file:///o/a").recipe.output.format == found
+    assert fixed(facts, dstURL="file:///o/a").rendering.format == found
 
 
 def test_an_svg_without_extension_and_format_is_113() -> None:
@@ -42,7 +43,7 @@ def test_an_svg_without_extension_and_format_is_113() -> None:
     assert number_of(caught.value) == 113
     assert "set format" in caught.value.detail
     args = {"width": 20, "format": "png"}
-    assert fixed(DRAWING, args=args, **changes).recipe.output.format == "png"
+    assert fixed(DRAWING, args=args, **changes).rendering.format == "png"
 
 
 def test_the_facts_can_refuse() -> None:
@@ -58,22 +59,22 @@ def test_webp_has_a_limit_of_its_own() -> None:
     with pytest.raises(RequestInvalid) as caught:
         fixed(facts, dstURL="file:///o/a.webp", args=args)
     assert number_of(caught.value) == 107
-    assert fixed(facts, dstURL="file:///o/a.png", args=args).size == Size(16384, 10)
+    assert fixed(facts, dstURL="file:///o/a.png", args=args).rendering.size == Size(16384, 10)
 
 
 def test_the_frames_of_a_result_count_together() -> None:
     film = Facts("gif", 2000, 2000, 100)
     args = {"width": 1000, "height": 500}
-    assert fixed(film, dstURL="file:///o/a.webp", args=args).size == Size(1000, 500)
+    assert fixed(film, dstURL="file:///o/a.webp", args=args).rendering.size == Size(1000, 500)
     with pytest.raises(RequestInvalid, match="100 frames of 1000 x 501 px, expected at most 50000000") as caught:
         fixed(film, dstURL="file:///o/a.webp", args=args | {"height": 501})
     assert number_of(caught.value) == 107
-    assert fixed(film, dstURL="file:///o/a.jpg", args=args | {"height": 501}).size == Size(1000, 501)
+    assert fixed(film, dstURL="file:///o/a.jpg", args=args | {"height": 501}).rendering.size == Size(1000, 501)
 
 
 def test_strict_is_on_unless_it_is_said_otherwise() -> None:
-    assert fixed(PHOTO).recipe.load.strict
-    assert not fixed(PHOTO, args={"width": 20, "strict": False}).recipe.load.strict
+    assert fixed(PHOTO).rendering.recipe.load.strict
+    assert not fixed(PHOTO, args={"width": 20, "strict": False}).rendering.recipe.load.strict
 
 
 @pytest.mark.parametrize("operation", ["resize", "rasterize"])
@@ -82,10 +83,10 @@ def test_the_queue_can_keep_it_as_json(operation: str) -> None:
         operationType=operation, srcURL="ftp://u:p@h/%C3%A9.svg", dstURL="file:///o/{$basename}.png",
         args={"width": 20}, placeholder={"text": "ä\n"},
     )  # fmt: skip
-    output = fix(job.outputs[0], job.source, DRAWING, Limits())
-    assert msgspec.json.decode(msgspec.json.encode(output), type=FixedOutput) == output
+    output = resolve(job.outputs[0], job.source, DRAWING, Limits())
+    assert decode_output(encode_output(output)) == output
     assert msgspec.json.decode(msgspec.json.encode(job.source), type=Source) == job.source
-    assert isinstance(output.recipe, Recipe)
+    assert isinstance(output.rendering.recipe, Recipe)
 
 
 def test_what_the_worker_loads_knows_no_libcurl() -> None:

@@ -12,13 +12,14 @@ from imgserve.blob import Blob
 from imgserve.cli.check.finding import Finding, fault, ok, warning
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config
-from imgserve.imaging.messages import Drawing, RenderTask
+from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Format, OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
 
 _SIZE = Size(64, 40)
 _SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="40"><text y="30" font-size="30">{}</text></svg>'
@@ -74,7 +75,7 @@ async def _svg(pool: Pool) -> Finding:
 
 async def _rendered(pool: Pool, svg: Blob) -> bytes:
     recipe = Recipe((Rasterize(width=_SIZE.width_px, height=_SIZE.height_px),), OutputOptions("png"))
-    return (await pool.render(svg, RenderTask(recipe, _SIZE), is_svg=True)).blob.read()
+    return (await pool.render(svg, Rendering(recipe, _SIZE, "png"), is_svg=True)).blob.read()
 
 
 async def _codec(pool: Pool, name: Format) -> Finding:
@@ -84,7 +85,7 @@ async def _codec(pool: Pool, name: Format) -> Finding:
     try:
         drawn = await pool.draw(Drawing(_SIZE, name, "#808080", "ok"))
         facts = await pool.probe(drawn, is_complete=True)
-        rendition = await pool.render(drawn, RenderTask(recipe, half))
+        rendition = await pool.render(drawn, Rendering(recipe, half, name))
     except ImgserveError as error:
         return fault(name, error.sentence(), _MEND)
     if facts is None or facts.format != name or rendition.size != half or rendition.blob.size == 0:

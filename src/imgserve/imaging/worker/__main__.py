@@ -140,7 +140,7 @@ def _carry_out(request: Request, descriptors: list[int], give_up: watch.GiveUp) 
             source, result = descriptors
             data = _mapped(source, request.size_bytes, is_read_whole=True)
             watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
-            return _sealed(pipeline.render(data, request.task, request.limits, result, watched), result)
+            return _sealed(pipeline.render(data, request.rendering, request.limits, result, watched), result)
         case DrawRequest():
             return _sealed(draw.draw(request.drawing, request.limits, descriptors[0]), descriptors[0])
         case PageRequest():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
-from imgserve.imaging.messages import RenderTask, Written
+from imgserve.imaging.messages import Written
 from imgserve.imaging.worker import bounds, load, probe, save
 from imgserve.imaging.worker.canvas import Canvas
 from imgserve.imaging.worker.colour import convert
@@ -26,54 +26,50 @@ from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format, Operation, OutputOptions
-from imgserve.request.rendering import Step, steps_of
+from imgserve.request.recipe import Operation
+from imgserve.request.rendering import Rendering, Step, steps_of
 
 
 class _Plan(NamedTuple):
-    """A task, judged by the source's header."""
+    """A rendering, judged by the source's header."""
 
+    rendering: Rendering
     picture: load.Picture
     steps: tuple[Step, ...]
     frames: int
-    format: Format
-    options: OutputOptions
     watched: Watch
 
 
 def render(
-    data: bytes | mmap.mmap, task: RenderTask, limits: Limits, result_fd: int, watched: Watch = unwatched
+    data: bytes | mmap.mmap, rendering: Rendering, limits: Limits, result_fd: int, watched: Watch = unwatched
 ) -> Written:
-    """Carry out the task and write the picture to ``result_fd``. ``watched`` is over the drawing of an SVG.
+    """Carry it out and write the picture to ``result_fd``. ``watched`` is over the drawing of an SVG.
 
     Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed.
     """
-    plan = _plan(data, task, limits, watched)
+    plan = _plan(data, rendering, limits, watched)
     file = _jpeg_of_jpeg(plan)
     if file is not None:
         save.write_bytes(file, result_fd)
-        return Written(task.size, plan.format)
+        return Written(rendering.size, rendering.format)
     image = _finished(plan).image
-    save.write(image, plan.format, plan.options, result_fd)
-    return Written(Size(image.width, image.get_page_height()), plan.format)
+    save.write(image, rendering.format, rendering.recipe.output, result_fd)
+    return Written(Size(image.width, image.get_page_height()), rendering.format)
 
 
-def _plan(data: bytes | mmap.mmap, task: RenderTask, limits: Limits, watched: Watch) -> _Plan:
+def _plan(data: bytes | mmap.mmap, rendering: Rendering, limits: Limits, watched: Watch) -> _Plan:
     """Judged again, as security: every intermediate picture, before a pixel is decoded."""
-    output_format = task.recipe.output.format
-    if output_format is None:
-        raise RenderFailed("the recipe reached the worker without an output format")
-    operations = task.recipe.operations or (Resize(),)
-    bounds.check_output(task.size, limits)
-    picture = _recognised(data, operations[0], limits, is_strict=task.recipe.load.strict)
+    operations = rendering.recipe.operations or (Resize(),)
+    bounds.check_output(rendering.size, limits)
+    picture = _recognised(data, operations[0], limits, is_strict=rendering.recipe.load.strict)
     facts = probe.measure(picture, limits, watched)
-    frames = formats.frames_kept(facts, output_format)
-    steps = steps_of(operations, facts, task.size)
+    frames = formats.frames_kept(facts, rendering.format)
+    steps = steps_of(operations, facts, rendering.size)
     for step in steps:
         bounds.check_output(step.size, limits, frames)
         if isinstance(step.operation, Resize):
             bounds.check_covering(step.before, step.size, limits)
-    return _Plan(picture, steps, frames, output_format, task.recipe.output, watched)
+    return _Plan(rendering, picture, steps, frames, watched)
 
 
 def _recognised(data: bytes | mmap.mmap, first: Operation, limits: Limits, *, is_strict: bool) -> load.Picture:
@@ -92,8 +88,8 @@ def _recognised(data: bytes | mmap.mmap, first: Operation, limits: Limits, *, is
 def _jpeg_of_jpeg(plan: _Plan) -> bytes | None:
     """The short road in front of the pipeline: the file itself, where one resize makes a plain JPEG of another."""
     operation, before, size = plan.steps[0]
-    quality = save.quality_of(plan.options, plan.format)
-    if plan.format != "jpeg" or quality is None or len(plan.steps) > 1 or not isinstance(operation, Resize):
+    quality = save.quality_of(plan.rendering.recipe.output, plan.rendering.format)
+    if plan.rendering.format != "jpeg" or quality is None or len(plan.steps) > 1 or not isinstance(operation, Resize):
         return None
     return resize.jpeg_of_jpeg(plan.picture, operation, before, size, quality)
 

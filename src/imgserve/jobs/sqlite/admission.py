@@ -23,7 +23,7 @@ from imgserve.jobs.sqlite.destinations import acquire_first, free
 from imgserve.jobs.sqlite.order import Writer, end_if_concluded, overtake_older, supersede_older
 from imgserve.jobs.stored import UNREADABLE, debt_of, decode_output, encode_facts, encode_output, encode_source
 from imgserve.request.destination import hosts_of
-from imgserve.request.job import FixedOutput
+from imgserve.request.job import ResolvedOutput
 from imgserve.telemetry import logs
 
 # The note of an output whose placeholder nothing can replace.
@@ -49,7 +49,7 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
         " traceparent, caller, hosts)"
         " VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?6 + ?7, ?6, nullif(?8, ''), ?9, ?10)",
         (job.id, encode_source(job.source), encode_facts(job.facts), job.digest, epoch, now, job.deadline_s,
-         job.traceparent, job.caller, hosts_of(output.destination.key for output in job.outputs)),
+         job.traceparent, job.caller, hosts_of(output.placement.destination.key for output in job.outputs)),
     )  # fmt: skip
     number = db.last_insert_rowid()
     outputs = tuple(_add_output(db, number, job.caller, output) for output in job.outputs)
@@ -58,9 +58,9 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
     return Accepted(number, job.id, outputs, frozenset(granted))
 
 
-def _add_output(db: apsw.Connection, number: int, caller: str, output: FixedOutput) -> Output:
-    place = output.destination
-    state: PlaceholderState = "none" if output.placeholder.style == "none" else "pending"
+def _add_output(db: apsw.Connection, number: int, caller: str, output: ResolvedOutput) -> Output:
+    place = output.placement.destination
+    state: PlaceholderState = "none" if output.placement.placeholder.style == "none" else "pending"
     db.execute(
         "INSERT INTO output (job, spec, destination, is_form, placeholder, user) VALUES (?, ?, ?, ?, ?, ?)",
         (number, encode_output(output), place.key, not place.writing.is_repeatable, state, place.user),

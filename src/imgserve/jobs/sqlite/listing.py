@@ -202,17 +202,18 @@ def _shown_source(stored: bytes) -> str:
 
 def _is_shown(spec: Any, piece: Any) -> bool:
     try:
-        place = decode_output(spec).destination
+        place = decode_output(spec).placement.destination
     except UNREADABLE:
         return False
     return piece in posted_place(place.shown, is_page=place.writing.is_page)
 
 
-def _output(destination: str, status: Any, placeholder: Any, debt: Any, spec: bytes) -> OutputView:
+def _output(key: str, status: Any, placeholder: Any, debt: Any, spec: bytes) -> OutputView:
     try:
-        fixed = decode_output(spec)
+        resolved = decode_output(spec)
     except UNREADABLE:
-        return OutputView(shown_place(destination), status, placeholder, debt)
-    place = posted_place(fixed.destination.shown, is_page=fixed.destination.writing.is_page)
-    size, chosen = fixed.size, fixed.recipe.output.format
+        return OutputView(shown_place(key), status, placeholder, debt)
+    destination = resolved.placement.destination
+    place = posted_place(destination.shown, is_page=destination.writing.is_page)
+    size, chosen = resolved.rendering.size, resolved.rendering.format
     return OutputView(place, status, placeholder, debt, size.width_px, size.height_px, chosen)
