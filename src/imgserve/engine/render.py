@@ -1,4 +1,6 @@
-"""source + recipe -> rendition: fetch once, hand to the pool. The one road to a finished picture."""
+"""A source and a rendering in, the finished picture out. The one road to it, for jobs and for GETs."""
+
+import asyncio
 
 from imgserve import failpoint
 from imgserve.blob import Blob
@@ -12,10 +14,25 @@ from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 
 
+class _Shared:
+    """A render under way, and how many wait for it."""
+
+    def __init__(self, task: asyncio.Task[Blob]) -> None:
+        self.task = task
+        self.waiters = 0
+
+
 class Renderer:
+    """Equal renders that are under way at the same time are one: equal recipe, size and format of the same bytes.
+
+    The same bytes means the same download. Two downloads from one URL may differ, and the newer job would get the
+    older picture.
+    """
+
     def __init__(self, transfers: Transfers, pool: Pool) -> None:
         self._transfers = transfers
         self._pool = pool
+        self._under_way: dict[tuple[Blob, Rendering, bool, str], _Shared] = {}
 
     async def source(self, source: Source, begun: Fetch | None) -> Blob:
         """The whole source, from a download that intake began or from a new one. Raises the transfer's faults."""
@@ -32,7 +49,26 @@ class Renderer:
     async def rendition(
         self, source: Blob, facts: Facts, rendering: Rendering, *, is_alone: bool, whose: str = ""
     ) -> Blob:
-        """The finished picture. Raises the pool's faults."""
+        """The finished picture. Raises the pool's faults. The last waiter to be cancelled ends the render."""
+        key = (source, rendering, is_alone, whose)
+        shared = self._under_way.get(key)
+        if shared is None:
+            shared = _Shared(
+                asyncio.create_task(self._render(source, facts, rendering, is_alone=is_alone, whose=whose))
+            )
+            self._under_way[key] = shared
+        shared.waiters += 1
+        try:
+            return await asyncio.shield(shared.task)
+        finally:
+            shared.waiters -= 1
+            if shared.waiters == 0:
+                del self._under_way[key]
+                shared.task.cancel()
+                await asyncio.wait([shared.task])  # until its worker has been ended
+            del shared, key  # an error's traceback holds this frame, and would be held by it
+
+    async def _render(self, source: Blob, facts: Facts, rendering: Rendering, *, is_alone: bool, whose: str) -> Blob:
         with stage("render"):
             rendition = await self._pool.render(source, rendering, is_svg=facts.is_svg, is_alone=is_alone, whose=whose)
         failpoint.reach("rendered")

@@ -1,0 +1,115 @@
+"""Renders with a real pool: which are shared, and what becomes of them when callers give up."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from imgserve.blob import Blob
+from imgserve.engine.render import Renderer
+from imgserve.imaging.faults import SourceUnreadable, WorkerDied
+from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
+from imgserve.request.source import parse_source
+from tests.support import pictures
+from tests.support.plant import Plant, plant
+from tests.support.stalling import LONG_S
+
+PNG = pictures.encoded(pictures.scene(64, 48), "png")
+FACTS = Facts("png", 64, 48)
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Plant]:
+    async with plant(tmp_path) as opened, asyncio.timeout(LONG_S):
+        yield opened
+
+
+@pytest.fixture
+def renderer(made: Plant) -> Renderer:
+    return Renderer(made.transfers, made.pool)
+
+
+def rendering(width: int = 32) -> Rendering:
+    """A new value each time: equal ones need not be the same."""
+    return Rendering(Recipe((Resize(width=width),), OutputOptions(format="png")), Size(width, width * 3 // 4), "png")
+
+
+async def test_equal_renders_under_way_are_one(renderer: Renderer) -> None:
+    source = Blob.of(PNG)
+    one, other, smaller = await asyncio.gather(
+        *(renderer.rendition(source, FACTS, rendering(width), is_alone=False) for width in (32, 32, 16))
+    )
+    assert one is other
+    assert smaller is not one
+    assert await renderer.rendition(source, FACTS, rendering(), is_alone=False) is not one, "it is over, and not kept"
+
+
+async def test_two_downloads_share_no_render(renderer: Renderer, made: Plant) -> None:
+    """The bytes at one URL may have changed in between."""
+    source = parse_source(f"file://{made.source}")
+    older = await renderer.source(source, None)
+    made.source.write_bytes(pictures.encoded(pictures.scene(64, 48).rotate(180), "png"))
+    newer = await renderer.source(source, None)
+    one, other = await asyncio.gather(
+        *(renderer.rendition(blob, FACTS, rendering(), is_alone=False) for blob in (older, newer))
+    )
+    assert one.read() != other.read()
+
+
+async def test_a_fault_is_every_waiters(renderer: Renderer) -> None:
+    source = Blob.of(PNG[: len(PNG) // 2])
+    ends = await asyncio.gather(
+        *(renderer.rendition(source, FACTS, rendering(), is_alone=False) for _ in range(3)), return_exceptions=True
+    )
+    assert [type(end) for end in ends] == [SourceUnreadable] * 3
+
+
+async def stopped(made: Plant, renderer: Renderer, *sources: Blob) -> list[asyncio.Task[Blob]]:
+    """Renders that wait for workers that stand still."""
+    for pid in made.pool.worker_pids:
+        os.kill(pid, signal.SIGSTOP)
+    renders = [
+        asyncio.create_task(renderer.rendition(source, FACTS, rendering(), is_alone=False)) for source in sources
+    ]
+    while not any(lane.busy for lane in made.pool.staffing()):  # noqa: ASYNC110 - a pool has no event for this
+        await asyncio.sleep(0)
+    return renders
+
+
+async def test_a_waiter_that_gives_up_ends_no_others_render(renderer: Renderer, made: Plant) -> None:
+    source = Blob.of(PNG)
+    first, second = await stopped(made, renderer, source, source)
+    first.cancel()
+    await asyncio.wait([first])
+    for pid in made.pool.worker_pids:
+        os.kill(pid, signal.SIGCONT)
+    assert (await second).size > 0
+    assert first.cancelled()
+
+
+async def test_the_last_waiter_to_give_up_ends_the_render(renderer: Renderer, made: Plant) -> None:
+    source, pids = Blob.of(PNG), set(made.pool.worker_pids)
+    renders = await stopped(made, renderer, source, source)
+    for render in renders:
+        render.cancel()
+    again = asyncio.create_task(renderer.rendition(source, FACTS, rendering(), is_alone=False))
+    await asyncio.wait(renders)
+    assert len(pids & set(made.pool.worker_pids)) == len(pids) - 1, "its worker was not ended"
+    for pid in made.pool.worker_pids:
+        os.kill(pid, signal.SIGCONT)
+    assert (await again).size > 0, "who comes while the old one ends starts a new one"
+
+
+async def test_a_worker_that_dies_fails_all_who_wait_for_it(renderer: Renderer, made: Plant) -> None:
+    source = Blob.of(PNG)
+    renders = await stopped(made, renderer, source, source)
+    for pid in made.pool.worker_pids:
+        os.kill(pid, signal.SIGKILL)
+    ends = await asyncio.gather(*renders, return_exceptions=True)
+    assert [type(end) for end in ends] == [WorkerDied] * 2
