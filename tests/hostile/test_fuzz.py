@@ -46,8 +46,8 @@ async def outcome(child: Child, data: bytes, number: int) -> str:
         assert not reply.trace, reply.trace
         return reply.code
     assert isinstance(reply, Probed)
-    assert reply.facts is not None
-    operation = Rasterize() if reply.facts.is_svg else Resize()
+    assert reply.info is not None
+    operation = Rasterize() if reply.info.is_svg else Resize()
     recipe = Recipe((operation,), OutputOptions(format="png"), LoadOptions(strict=is_strict))
     request = RenderRequest(len(data), Rendering(recipe, Size(24, 18), "png"), limits)
     reply = await child.ask(request, [source.fd, result.fd], DEADLINE_S)

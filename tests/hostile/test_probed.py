@@ -17,7 +17,7 @@ from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvali
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.svg import sizing
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import OutputOptions, Recipe
@@ -55,7 +55,7 @@ async def lifted() -> AsyncIterator[Pool]:
         yield made
 
 
-async def cost_of_probe(pool: Pool, data: bytes) -> tuple[float, ImgserveError | Facts | None]:
+async def cost_of_probe(pool: Pool, data: bytes) -> tuple[float, ImgserveError | ImageInfo | None]:
     """CPU seconds of the worker that probed, and what it found. One that ended with it is read while it lives."""
     async with asyncio.timeout(PATIENCE_S):
         while not pool.worker_pids:  # noqa: ASYNC110 - the one before may have ended, and the pool tells nobody
@@ -70,7 +70,7 @@ async def cost_of_probe(pool: Pool, data: bytes) -> tuple[float, ImgserveError |
     return spent.most_s, error or task.result()
 
 
-async def least_cost_of_probe(pool: Pool, data: bytes) -> tuple[float, ImgserveError | Facts | None]:
+async def least_cost_of_probe(pool: Pool, data: bytes) -> tuple[float, ImgserveError | ImageInfo | None]:
     """Of up to three tries: what others do to the machine's caches makes a try dearer, never cheaper."""
     least, found = await cost_of_probe(pool, data)
     for _ in range(2):
@@ -91,7 +91,7 @@ async def test_with_the_limit_on_frames_lifted_they_are_counted_by_libwebp(pool:
     quick, refused = await least_cost_of_probe(pool, data)
     long, found = await cost_of_probe(lifted, data)
     assert isinstance(refused, PictureTooLarge)
-    assert isinstance(found, Facts)
+    assert isinstance(found, ImageInfo)
     assert found.frames == 50_000
     assert long > MOST_CPU_S > quick
 
@@ -117,7 +117,7 @@ async def test_whoever_comes_next_finds_a_worker(pool: Pool) -> None:
             return_exceptions=True,
         )
         assert isinstance(answers[0], SvgInvalid)
-        assert answers[1] == answers[2] == Facts("svg", 40.0, 20.0)
+        assert answers[1] == answers[2] == ImageInfo("svg", 40.0, 20.0)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.imaging.process import Child
 from imgserve.imaging.worker.formats import turbojpeg
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
@@ -99,7 +99,7 @@ async def works(pool: Pool) -> None:
 
 async def test_probe_draw_and_render(pool: Pool) -> None:
     source = Blob.of(PHOTO)
-    assert await pool.probe(source, is_complete=True) == Facts("jpeg", 800, 600, 1)
+    assert await pool.probe(source, is_complete=True) == ImageInfo("jpeg", 800, 600, 1)
     rendition = await pool.render(source, TASK)
     assert (rendition.size, rendition.format) == (Size(200, 120), "jpeg")
     shown = Image.open(io.BytesIO(rendition.blob.read()))
@@ -113,7 +113,7 @@ async def test_a_growing_source_is_probed_again(pool: Pool) -> None:
     source = Blob.of(PHOTO[:100])
     assert await pool.probe(source, is_complete=False) is None
     source.append(PHOTO[100:4000])
-    assert await pool.probe(source, is_complete=False) == Facts("jpeg", 800, 600, 1)
+    assert await pool.probe(source, is_complete=False) == ImageInfo("jpeg", 800, 600, 1)
 
 
 async def test_clean_faults_come_back_and_leave_the_worker_alone(pool: Pool) -> None:

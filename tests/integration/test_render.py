@@ -11,7 +11,7 @@ import pytest
 from imgserve.blob import Blob
 from imgserve.engine.render import Renderer
 from imgserve.imaging.faults import SourceUnreadable, WorkerDied
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import OutputOptions, Recipe
 from imgserve.request.rendering import Rendering
@@ -21,7 +21,7 @@ from tests.support.plant import Plant, plant
 from tests.support.stalling import LONG_S
 
 PNG = pictures.encoded(pictures.scene(64, 48), "png")
-FACTS = Facts("png", 64, 48)
+INFO = ImageInfo("png", 64, 48)
 
 
 @pytest.fixture
@@ -43,11 +43,11 @@ def rendering(width: int = 32) -> Rendering:
 async def test_equal_renders_under_way_are_one(renderer: Renderer) -> None:
     source = Blob.of(PNG)
     one, other, smaller = await asyncio.gather(
-        *(renderer.rendition(source, FACTS, rendering(width), is_alone=False) for width in (32, 32, 16))
+        *(renderer.rendition(source, INFO, rendering(width), is_alone=False) for width in (32, 32, 16))
     )
     assert one is other
     assert smaller is not one
-    assert await renderer.rendition(source, FACTS, rendering(), is_alone=False) is not one, "it is over, and not kept"
+    assert await renderer.rendition(source, INFO, rendering(), is_alone=False) is not one, "it is over, and not kept"
 
 
 async def test_two_downloads_share_no_render(renderer: Renderer, made: Plant) -> None:
@@ -57,7 +57,7 @@ async def test_two_downloads_share_no_render(renderer: Renderer, made: Plant) ->
     made.source.write_bytes(pictures.encoded(pictures.scene(64, 48).rotate(180), "png"))
     newer = await renderer.source(source, None)
     one, other = await asyncio.gather(
-        *(renderer.rendition(blob, FACTS, rendering(), is_alone=False) for blob in (older, newer))
+        *(renderer.rendition(blob, INFO, rendering(), is_alone=False) for blob in (older, newer))
     )
     assert one.read() != other.read()
 
@@ -65,7 +65,7 @@ async def test_two_downloads_share_no_render(renderer: Renderer, made: Plant) ->
 async def test_a_fault_is_every_waiters(renderer: Renderer) -> None:
     source = Blob.of(PNG[: len(PNG) // 2])
     ends = await asyncio.gather(
-        *(renderer.rendition(source, FACTS, rendering(), is_alone=False) for _ in range(3)), return_exceptions=True
+        *(renderer.rendition(source, INFO, rendering(), is_alone=False) for _ in range(3)), return_exceptions=True
     )
     assert [type(end) for end in ends] == [SourceUnreadable] * 3
 
@@ -74,9 +74,7 @@ async def stopped(made: Plant, renderer: Renderer, *sources: Blob) -> list[async
     """Renders that wait for workers that stand still."""
     for pid in made.pool.worker_pids:
         os.kill(pid, signal.SIGSTOP)
-    renders = [
-        asyncio.create_task(renderer.rendition(source, FACTS, rendering(), is_alone=False)) for source in sources
-    ]
+    renders = [asyncio.create_task(renderer.rendition(source, INFO, rendering(), is_alone=False)) for source in sources]
     while not any(lane.busy for lane in made.pool.staffing()):  # noqa: ASYNC110 - a pool has no event for this
         await asyncio.sleep(0)
     return renders
@@ -98,7 +96,7 @@ async def test_the_last_waiter_to_give_up_ends_the_render(renderer: Renderer, ma
     renders = await stopped(made, renderer, source, source)
     for render in renders:
         render.cancel()
-    again = asyncio.create_task(renderer.rendition(source, FACTS, rendering(), is_alone=False))
+    again = asyncio.create_task(renderer.rendition(source, INFO, rendering(), is_alone=False))
     await asyncio.wait(renders)
     assert len(pids & set(made.pool.worker_pids)) == len(pids) - 1, "its worker was not ended"
     for pid in made.pool.worker_pids:

@@ -25,7 +25,7 @@ from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
 from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.request.destination import Destination
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.job import OnFailure, Placeholder, Placement, ResolvedOutput
 from imgserve.request.operations.resize import Resize
 from imgserve.request.protocols import DestinationKind
@@ -95,7 +95,7 @@ class Maker:
             id=name,
             digest=digest or name.encode(),
             source=SOURCE,
-            facts=Facts("png", 16, 16),
+            info=ImageInfo("png", 16, 16),
             outputs=outputs or (output(),),
             deadline_s=86_400.0,
         )

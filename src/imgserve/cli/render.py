@@ -151,11 +151,11 @@ async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
         else:
             source = await renderer.source(request.source, None)
         is_strict = request.outputs[0].recipe.load.strict
-        facts = await workers.probe(source, is_complete=True, is_strict=is_strict)
-        assert facts is not None  # all bytes are there
+        info = await workers.probe(source, is_complete=True, is_strict=is_strict)
+        assert info is not None  # all bytes are there
         with beneath("outputs", 0):
-            resolved = resolve(request.outputs[0], request.source, facts, limits)
-        picture = await renderer.rendition(source, facts, resolved.rendering, is_alone=False)
+            resolved = resolve(request.outputs[0], request.source, info, limits)
+        picture = await renderer.rendition(source, info, resolved.rendering, is_alone=False)
         if flags.destination == STANDARD:
             sys.stdout.buffer.write(picture.read())
             sys.stdout.buffer.flush()

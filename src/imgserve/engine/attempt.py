@@ -147,7 +147,7 @@ class Attempts:
             is_alone = claim.crashes >= QUARANTINE_AFTER_CRASHES
             with source as blob:
                 ready = await self._renderer.rendition(
-                    blob, claim.facts, output.spec.rendering, is_alone=is_alone, whose=claim.caller
+                    blob, claim.info, output.spec.rendering, is_alone=is_alone, whose=claim.caller
                 )
             del blob
         place, timeout_s = output.spec.placement.destination, self._config.delivery_timeout_s

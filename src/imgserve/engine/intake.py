@@ -17,7 +17,7 @@ from imgserve.engine.admission import Admission
 from imgserve.engine.config import IntakeConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.engine.placeholder import Placeholders
-from imgserve.engine.probe import facts_of
+from imgserve.engine.probe import info_of
 from imgserve.engine.resolve import Resolver
 from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Pool
@@ -26,7 +26,7 @@ from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.protocol import Queue, QueueFull, ShareFull
 from imgserve.jobs.stored import digest_of
 from imgserve.request import tags
-from imgserve.request.imageinfo import Facts
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_shape
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
@@ -152,11 +152,11 @@ class Intake:
             is_kept = False
             try:
                 with stage("probe"):
-                    facts = await facts_of(fetch, request, self._pool, principal.id)
+                    info = await info_of(fetch, request, self._pool, principal.id)
                 source_is_read()
                 failpoint.reach("intake_probed")
-                outputs = await self._resolver.resolve(request, facts)
-                entry = await self._enqueue(self._new_job(job_id, request, principal, facts, outputs), principal)
+                outputs = await self._resolver.resolve(request, info)
+                entry = await self._enqueue(self._new_job(job_id, request, principal, info, outputs), principal)
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
                     return _answer_again(entry)
@@ -175,10 +175,10 @@ class Intake:
         return Answer(entry.id, entry.number, outputs)
 
     def _new_job(
-        self, id_: str, request: JobRequest, principal: Principal, facts: Facts, outputs: tuple[ResolvedOutput, ...]
+        self, id_: str, request: JobRequest, principal: Principal, info: ImageInfo, outputs: tuple[ResolvedOutput, ...]
     ) -> NewJob:
         return NewJob(
-            id=id_, digest=digest_of(principal.id, request), source=request.source, facts=facts,
+            id=id_, digest=digest_of(principal.id, request), source=request.source, info=info,
             outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(), caller=principal.id,
             is_sharing=principal.is_sharing,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Has the intake worker read the facts of a job's source, from as few bytes as it needs.
+"""Has the intake worker read the header of a job's source, from as few bytes as it needs.
 
 Called by ``intake.py`` with a download that goes on meanwhile.
 """
@@ -7,7 +7,7 @@ from imgserve.blob import Blob
 from imgserve.imaging.faults import SourceUnreadable, WorkerDied
 from imgserve.imaging.pool import Pool
 from imgserve.request.geometry import NotSvg
-from imgserve.request.imageinfo import Facts
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.transfer.fetch import Fetch
@@ -15,7 +15,7 @@ from imgserve.transfer.fetch import Fetch
 FIRST_BYTES = 16_384
 
 
-async def facts_of(fetch: Fetch, request: JobRequest, pool: Pool, whose: str) -> Facts:
+async def info_of(fetch: Fetch, request: JobRequest, pool: Pool, whose: str) -> ImageInfo:
     """Type, size, orientation, frames. Raises NotSvg, and the faults of transfers and pool."""
     is_strict = _is_strict(request)
     beyond = FIRST_BYTES
@@ -23,17 +23,17 @@ async def facts_of(fetch: Fetch, request: JobRequest, pool: Pool, whose: str) ->
         await fetch.more(beyond)
         is_complete = fetch.is_complete
         try:
-            facts = await _ask(pool, fetch.blob, whose, is_complete=is_complete, is_strict=is_strict)
+            info = await _ask(pool, fetch.blob, whose, is_complete=is_complete, is_strict=is_strict)
         except SourceUnreadable as error:
             if _wants_svg(request):
                 raise NotSvg("the source's bytes are no SVG, which rasterize needs") from error
             raise
-        if facts is not None:
-            return facts
+        if info is not None:
+            return info
         beyond = max(beyond, fetch.blob.size) * 2
 
 
-async def _ask(pool: Pool, blob: Blob, whose: str, *, is_complete: bool, is_strict: bool) -> Facts | None:
+async def _ask(pool: Pool, blob: Blob, whose: str, *, is_complete: bool, is_strict: bool) -> ImageInfo | None:
     """A worker may die of its own accord; one that dies of the same picture again has died of the picture."""
     try:
         return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict, whose=whose)

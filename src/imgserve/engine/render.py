@@ -5,7 +5,7 @@ import asyncio
 from imgserve import failpoint
 from imgserve.blob import Blob
 from imgserve.imaging.pool import Pool
-from imgserve.request.imageinfo import Facts
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 from imgserve.telemetry.stage import stage
@@ -47,15 +47,13 @@ class Renderer:
         return blob
 
     async def rendition(
-        self, source: Blob, facts: Facts, rendering: Rendering, *, is_alone: bool, whose: str = ""
+        self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, whose: str = ""
     ) -> Blob:
         """The finished picture. Raises the pool's faults. The last waiter to be cancelled ends the render."""
         key = (source, rendering, is_alone, whose)
         shared = self._under_way.get(key)
         if shared is None:
-            shared = _Shared(
-                asyncio.create_task(self._render(source, facts, rendering, is_alone=is_alone, whose=whose))
-            )
+            shared = _Shared(asyncio.create_task(self._render(source, info, rendering, is_alone=is_alone, whose=whose)))
             self._under_way[key] = shared
         shared.waiters += 1
         try:
@@ -68,8 +66,8 @@ class Renderer:
                 await asyncio.wait([shared.task])  # until its worker has been ended
             del shared, key  # an error's traceback holds this frame, and would be held by it
 
-    async def _render(self, source: Blob, facts: Facts, rendering: Rendering, *, is_alone: bool, whose: str) -> Blob:
+    async def _render(self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, whose: str) -> Blob:
         with stage("render"):
-            rendition = await self._pool.render(source, rendering, is_svg=facts.is_svg, is_alone=is_alone, whose=whose)
+            rendition = await self._pool.render(source, rendering, is_svg=info.is_svg, is_alone=is_alone, whose=whose)
         failpoint.reach("rendered")
         return rendition.blob

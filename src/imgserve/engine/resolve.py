@@ -1,6 +1,6 @@
 """Judges a request by policy, and resolves size, format, quality and place of each output.
 
-Called by ``intake``. In: a checked request and its source's ``Facts``. Out: outputs without open ends.
+Called by ``intake``. In: a checked request and its source's ``ImageInfo``. Out: outputs without open ends.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ import msgspec
 
 from imgserve.request.destination import Destination
 from imgserve.request.faults import Fault, Findings
-from imgserve.request.imageinfo import Facts
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_places, resolve
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Format
@@ -45,13 +45,13 @@ class Resolver:
                 found.add(_refused(index, error))
         found.settle()
 
-    async def resolve(self, request: JobRequest, facts: Facts) -> tuple[ResolvedOutput, ...]:
+    async def resolve(self, request: JobRequest, info: ImageInfo) -> tuple[ResolvedOutput, ...]:
         """Raises RequestInvalid: a place is refused, or two outputs have the same; and as ``job.resolve`` does."""
         found = Findings()
         placed = []
         for index, output in enumerate(request.outputs):
             resolved = found.attempt(
-                ("outputs", index), resolve, output, request.source, facts, self._limits, self._quality
+                ("outputs", index), resolve, output, request.source, info, self._limits, self._quality
             )
             try:
                 placed += [] if resolved is None else [await self._placed(request.source, resolved)]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Format
 from imgserve.request.rendering import Rendering
@@ -74,9 +74,9 @@ class CannotStart(msgspec.Struct, frozen=True, tag="cannot_start"):
 
 
 class Probed(msgspec.Struct, frozen=True, tag="probed"):
-    """``facts`` None: the header is not all there yet."""
+    """``info`` None: the header is not all there yet."""
 
-    facts: Facts | None
+    info: ImageInfo | None
 
 
 class Written(msgspec.Struct, frozen=True, tag="written"):

@@ -18,7 +18,7 @@ import msgspec
 from imgserve.blob import Blob
 from imgserve.imaging.assignment import Assignment
 from imgserve.imaging.config import Config
-from imgserve.imaging.faults import NoWorker, RenderFailed, WorkerDied, stopping
+from imgserve.imaging.faults import NoWorker, WorkerDied, stopping
 from imgserve.imaging.messages import (
     Drawing,
     DrawRequest,
@@ -33,11 +33,11 @@ from imgserve.imaging.messages import (
     Written,
 )
 from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
-from imgserve.imaging.replies import checked_facts, distrust, expect, fault_of, take_page, take_result
+from imgserve.imaging.replies import checked_info, distrust, expect, fault_of, take_page, take_result
 from imgserve.imaging.sealed import read_only
 from imgserve.imaging.stock import Owner, Sizes, Stock
 from imgserve.limiter import Key, Limiter
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import Page
 from imgserve.request.recipe import Format
@@ -137,8 +137,10 @@ class Pool:
         self._is_closed = True
         await self._stock.aclose()
 
-    async def probe(self, source: Blob, *, is_complete: bool, is_strict: bool = True, whose: str = "") -> Facts | None:
-        """The facts in the source's header; None: more bytes are needed. The same growing blob may be probed again.
+    async def probe(
+        self, source: Blob, *, is_complete: bool, is_strict: bool = True, whose: str = ""
+    ) -> ImageInfo | None:
+        """The source's header; None: more bytes are needed. The same growing blob may be probed again.
 
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
@@ -148,21 +150,21 @@ class Pool:
         # A worker gets sealed bytes only: the beginning of a download that goes on is copied, mostly into a frame.
         head = source.read(_FEW_BYTES)
         few = msgspec.structs.replace(request, size_bytes=len(head), head=head)
-        facts = await self._facts(few, [], whose)
-        if facts is None and request.size_bytes > _FEW_BYTES:
+        info = await self._info(few, [], whose)
+        if info is None and request.size_bytes > _FEW_BYTES:
             more = source.copy(_MOST_COPIED_BYTES)
-            facts = await self._probe(msgspec.structs.replace(request, size_bytes=more.size), more, whose)
-        return facts
+            info = await self._probe(msgspec.structs.replace(request, size_bytes=more.size), more, whose)
+        return info
 
-    async def _probe(self, request: ProbeRequest, sealed: Blob, whose: str) -> Facts | None:
+    async def _probe(self, request: ProbeRequest, sealed: Blob, whose: str) -> ImageInfo | None:
         with read_only(sealed) as descriptor:
-            return await self._facts(request, [descriptor], whose)
+            return await self._info(request, [descriptor], whose)
 
-    async def _facts(self, request: ProbeRequest, descriptors: list[int], whose: str) -> Facts | None:
+    async def _info(self, request: ProbeRequest, descriptors: list[int], whose: str) -> ImageInfo | None:
         async with self._worker(self._kind_for_intake(whose), whose) as child:
             reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
             with distrust(child):
-                return checked_facts(expect(Probed, reply).facts, self._limits)
+                return checked_info(expect(Probed, reply).info, self._limits)
 
     async def draw(self, drawing: Drawing, *, whose: str = "") -> Blob:
         """A placeholder or failure picture.

@@ -22,7 +22,7 @@ from imgserve.imaging.faults import (
 from imgserve.imaging.messages import Failed, FaultCode, PageRead, Probed, Reply, Written
 from imgserve.imaging.process import Child
 from imgserve.request.formats import ANIMATED
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import MOST_BYTES, Page
 from imgserve.request.recipe import Format
@@ -58,16 +58,16 @@ def expect(kind: type[_Kind], reply: Reply) -> _Kind:
     return reply
 
 
-def checked_facts(facts: Facts | None, limits: Limits) -> Facts | None:
-    """The facts of a probe, checked against the limits that the worker was given. Raises Distrusted."""
-    if facts is None:
+def checked_info(info: ImageInfo | None, limits: Limits) -> ImageInfo | None:
+    """The result of a probe, checked against the limits that the worker was given. Raises Distrusted."""
+    if info is None:
         return None
-    sides = (facts.width_px, facts.height_px)
+    sides = (info.width_px, info.height_px)
     is_size = all(math.isfinite(side) and side > 0 for side in sides)
-    is_within = facts.is_svg or math.prod(sides) <= limits.frame_pixels
-    if not is_size or not is_within or not 1 <= facts.frames <= limits.frames:
+    is_within = info.is_svg or math.prod(sides) <= limits.frame_pixels
+    if not is_size or not is_within or not 1 <= info.frames <= limits.frames:
         raise Distrusted("told a size that no picture has")
-    return facts
+    return info
 
 
 def take_result(result: Blob, written: Written, size: Size, output_format: Format, limits: Limits) -> None:

@@ -21,7 +21,7 @@ import msgspec
 
 from imgserve.blob import Fingerprint
 from imgserve.errors import Charge
-from imgserve.request.imageinfo import Facts
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.source import Source
 
@@ -48,7 +48,7 @@ class NewJob(msgspec.Struct, frozen=True):
     id: str
     digest: bytes
     source: Source
-    facts: Facts
+    info: ImageInfo
     outputs: tuple[ResolvedOutput, ...]
     deadline_s: float
     traceparent: str = ""
@@ -114,7 +114,7 @@ class Claim(msgspec.Struct, frozen=True):
     crashes: int
     deadline_at: float
     source: Source
-    facts: Facts
+    info: ImageInfo
     outputs: tuple[Output, ...]
     traceparent: str = ""
     caller: str = ""

@@ -14,7 +14,7 @@ import msgspec
 from imgserve.jobs.model import Debt, PlaceholderState, owes
 from imgserve.request.destination import Destination, DestinationTemplate, FormSuccess
 from imgserve.request.geometry import Gravity, Side
-from imgserve.request.imageinfo import Facts, Size, SourceFormat
+from imgserve.request.imageinfo import ImageInfo, Size, SourceFormat
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder, Placement, ResolvedOutput
 from imgserve.request.operations.rasterize import Dpi, Rasterize
 from imgserve.request.operations.resize import Resize
@@ -44,7 +44,7 @@ class _SourceRow(_Source, frozen=True):
     format: FormatNumber = msgspec.field(default=FORMAT, name=FORMAT_NAME)
 
 
-class _FactsRow(msgspec.Struct, frozen=True):
+class _InfoRow(msgspec.Struct, frozen=True):
     picture: SourceFormat = msgspec.field(name="format")
     width_px: float
     height_px: float
@@ -119,7 +119,7 @@ class _OutputRow(msgspec.Struct, frozen=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode_source = msgspec.json.Decoder(_SourceRow).decode
-_decode_facts = msgspec.json.Decoder(_FactsRow).decode
+_decode_info = msgspec.json.Decoder(_InfoRow).decode
 _decode_output = msgspec.json.Decoder(_OutputRow).decode
 
 
@@ -127,8 +127,8 @@ def encode_source(source: Source) -> bytes:
     return _encode(_SourceRow(source.url, source.scheme, source.host, source.port, source.path))
 
 
-def encode_facts(facts: Facts) -> bytes:
-    return _encode(_FactsRow(facts.format, facts.width_px, facts.height_px, facts.frames))
+def encode_info(info: ImageInfo) -> bytes:
+    return _encode(_InfoRow(info.format, info.width_px, info.height_px, info.frames))
 
 
 def encode_output(output: ResolvedOutput) -> bytes:
@@ -153,9 +153,9 @@ def decode_source(stored: bytes) -> Source:
     return Source(row.url, row.scheme, row.host, row.port, row.path)
 
 
-def decode_facts(stored: bytes) -> Facts:
-    row = _decode_facts(stored)
-    return Facts(row.picture, row.width_px, row.height_px, row.frames)
+def decode_info(stored: bytes) -> ImageInfo:
+    row = _decode_info(stored)
+    return ImageInfo(row.picture, row.width_px, row.height_px, row.frames)
 
 
 def decode_output(stored: bytes) -> ResolvedOutput:

@@ -1,6 +1,6 @@
 """The destination of a result: a template whose tags are open, and with the tag values, the ``Destination`` itself.
 
-The APIs make templates; ``request.fix`` fills in the tags; transfers and the queue use the result. The split of a
+The APIs make templates; ``job.resolve`` fills in the tags; transfers and the queue use the result. The split of a
 form's URL follows docs/reference: authority first, then the last colon of the rest separates the page's URL from the
 file name.
 """

@@ -1,6 +1,6 @@
 """Formats: which extension stands for one, which can be written, which hold frames, which are surely no pictures."""
 
-from imgserve.request.imageinfo import Facts
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.recipe import Format
 
 FORMAT_OF_EXTENSION: dict[str, Format] = {
@@ -33,9 +33,9 @@ ANIMATED: frozenset[str] = frozenset({"gif", "webp"})
 """The formats whose frames are read and written. Pages of a TIFF are no frames; AVIF films are read as a picture."""
 
 
-def frames_kept(facts: Facts, output_format: Format) -> int:
+def frames_kept(info: ImageInfo, output_format: Format) -> int:
     """How many frames a result has: all of them where the format can hold them, else the first."""
-    return facts.frames if output_format in ANIMATED else 1
+    return info.frames if output_format in ANIMATED else 1
 
 
 def format_of(extension: str) -> Format | None:

@@ -1,4 +1,4 @@
-"""The facts of a picture: measured by a worker, carried as plain values everywhere else."""
+"""What a picture's header says: read by a worker, carried as plain values everywhere else."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ import msgspec
 SourceFormat = Literal["jpeg", "png", "webp", "gif", "tiff", "avif", "svg"]
 
 
-class Facts(msgspec.Struct, frozen=True):
+class ImageInfo(msgspec.Struct, frozen=True):
     """A source, by its header. Width and height are pixels *after* EXIF orientation (an SVG's: fractions)."""
 
     format: SourceFormat

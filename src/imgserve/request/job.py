@@ -10,9 +10,8 @@ import msgspec
 
 from imgserve.request import rendering, tags
 from imgserve.request.destination import Destination, DestinationTemplate
-from imgserve.request.faults import Fault, Findings, RequestInvalid as RequestInvalid, RequestInvalid, beneath
-from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.faults import Fault, Findings, beneath
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import MAX_OPERATIONS, Format, Operation, Recipe
@@ -62,13 +61,13 @@ class ResolvedOutput(msgspec.Struct, frozen=True):
 
 
 def resolve(
-    output: OutputRequest, source: Source, facts: Facts, limits: Limits, quality: Mapping[Format, int] | None = None
+    output: OutputRequest, source: Source, info: ImageInfo, limits: Limits, quality: Mapping[Format, int] | None = None
 ) -> ResolvedOutput:
-    """Settle one output by the facts of its source. ``quality`` is that of a result whose job names none.
+    """Settle one output by its source's header. ``quality`` is that of a result whose job names none.
 
     Raises all that ``rendering.resolve`` raises, and RequestInvalid for a tag whose value is no file name.
     """
-    resolved = rendering.resolve(output.recipe, facts, limits, quality)
+    resolved = rendering.resolve(output.recipe, info, limits, quality)
     with beneath("destination"):
         destination = output.destination.fill(tags.values_of(source, resolved.size))
     return ResolvedOutput(resolved, Placement(destination, output.placeholder, output.on_failure))

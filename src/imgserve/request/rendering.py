@@ -12,7 +12,7 @@ import msgspec
 from imgserve.request.faults import Fault, RequestInvalid, beneath
 from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.geometry import Shape
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Format, Operation, Recipe
 
@@ -36,13 +36,13 @@ class Step(NamedTuple):
     size: Size
 
 
-def steps_of(operations: Sequence[Operation], facts: Facts, promised: Size | None = None) -> tuple[Step, ...]:
+def steps_of(operations: Sequence[Operation], info: ImageInfo, promised: Size | None = None) -> tuple[Step, ...]:
     """The fold. ``promised`` is the last size if that is settled already.
 
     Raises SourceTooSmall for a drawing without size, RequestInvalid for an operation without a side.
     """
     steps: list[Step] = []
-    before = Shape(facts.width_px, facts.height_px, facts.format)
+    before = Shape(info.width_px, info.height_px, info.format)
     for index, operation in enumerate(operations):
         if promised is not None and index == len(operations) - 1:
             size = promised
@@ -54,19 +54,19 @@ def steps_of(operations: Sequence[Operation], facts: Facts, promised: Size | Non
     return tuple(steps)
 
 
-def resolve(recipe: Recipe, facts: Facts, limits: Limits, quality: Mapping[Format, int] | None = None) -> Rendering:
+def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Format, int] | None = None) -> Rendering:
     """Settle size, format and quality, so that a later setting changes nothing. ``quality`` is for recipes without one.
 
     Raises SourceTooSmall, NotSvg, or RequestInvalid, its paths from the output: a picture is larger than limits or
     format allow (with all its frames), the source's format cannot be written.
     """
-    steps = steps_of(recipe.operations, facts)
+    steps = steps_of(recipe.operations, info)
     for index, step in enumerate(steps):
         with beneath("operations", index):
             step.operation.check(step.before)
             _check_limits(step.size, limits)
-    chosen = recipe.output.format or _source_format(facts)
-    frames = frames_kept(facts, chosen)
+    chosen = recipe.output.format or _source_format(info)
+    frames = frames_kept(info, chosen)
     with beneath("operations", len(steps) - 1):
         _check_side(chosen, steps[-1].size)
     for index, step in enumerate(steps):
@@ -77,11 +77,11 @@ def resolve(recipe: Recipe, facts: Facts, limits: Limits, quality: Mapping[Forma
     return Rendering(msgspec.structs.replace(recipe, output=output), steps[-1].size, chosen)
 
 
-def _source_format(facts: Facts) -> Format:
-    if facts.format == "svg":
+def _source_format(info: ImageInfo) -> Format:
+    if info.format == "svg":
         note = "an SVG source and no format: end it with an extension such as .png, or set format"
         raise RequestInvalid(Fault("format_not_writable", ("destination",), note))
-    return facts.format
+    return info.format
 
 
 def _check_limits(size: Size, limits: Limits) -> None:

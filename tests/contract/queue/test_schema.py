@@ -50,7 +50,7 @@ def version_1(directory: Path) -> None:
     db.execute(
         "INSERT INTO job (id, status, source, facts, digest, reply, is_answered, is_released, epoch, created_at,"
         " deadline_at, run_at) VALUES ('old-job', 'queued', ?, ?, ?, ?, 1, 1, 4, ?, ?, ?)",
-        (encode(job.source), encode(job.facts), job.digest, b"{}", START, START + 86_400, START),
+        (encode(job.source), encode(job.info), job.digest, b"{}", START, START + 86_400, START),
     )
     db.execute(
         "INSERT INTO output (job, spec, destination, is_form, status, placeholder)"

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image, ImageDraw, ImageOps
 from imgserve.imaging.faults import PictureTooLarge
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.geometry import Gravity
-from imgserve.request.imageinfo import Facts, SourceFormat
+from imgserve.request.imageinfo import ImageInfo, SourceFormat
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Format
@@ -171,7 +171,7 @@ def test_a_turned_webp_film_comes_out_upright(orientation: int) -> None:
     exif[ExifTags.Base.Orientation] = orientation
     stored = [pictures.stored(frame, orientation) for frame in upright]
     data = pictures.film(stored, "webp", DELAYS_MS, exif=exif.tobytes())
-    assert probe(data, Limits(), is_complete=True) == Facts("webp", 120, 60, 4)
+    assert probe(data, Limits(), is_complete=True) == ImageInfo("webp", 120, 60, 4)
     frames = shown(render_bytes(data, Resize(), (60, 20), "webp"))
     for frame, original in zip(frames, upright, strict=True):
         assert pictures.distance(frame.convert("RGB"), fitted(original, (60, 20))) < 6
@@ -217,7 +217,7 @@ def test_a_film_of_avif_and_the_pages_of_a_tiff_are_read_as_their_first_picture(
         out = io.BytesIO()
         first.save(out, pictures.PILLOW_NAME[name], save_all=True, append_images=others)
         assert getattr(Image.open(out), "n_frames", 1) == 4
-        assert probe(out.getvalue(), Limits(frames=1), is_complete=True) == Facts(name, 120, 80, 1)
+        assert probe(out.getvalue(), Limits(frames=1), is_complete=True) == ImageInfo(name, 120, 80, 1)
         result = render(out.getvalue(), Resize(), (60, 40), "gif")
         assert getattr(result, "n_frames", 1) == 1
         assert pictures.distance(result.convert("RGB"), fitted(first, (60, 40))) < 8

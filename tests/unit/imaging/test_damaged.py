@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.formats import gif
 from imgserve.imaging.worker.probe import probe
-from imgserve.request.imageinfo import Facts, SourceFormat
+from imgserve.request.imageinfo import ImageInfo, SourceFormat
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Format
@@ -66,7 +66,7 @@ def test_the_probe_lets_through_what_the_render_will() -> None:
     half = data[: len(data) // 2]
     with pytest.raises(SourceUnreadable):
         probe(half, Limits(), is_complete=True)
-    assert probe(half, Limits(), is_complete=True, is_strict=False) == Facts("gif", 300, 200, 1)
+    assert probe(half, Limits(), is_complete=True, is_strict=False) == ImageInfo("gif", 300, 200, 1)
 
 
 def test_a_gif_s_blocks_are_walked() -> None:
@@ -84,7 +84,7 @@ def test_a_gif_s_blocks_are_walked() -> None:
 def test_what_follows_the_picture_does_no_harm(render: Render, name: SourceFormat, garbage: bytes) -> None:
     scene = pictures.scene(90, 60)
     data = pictures.encoded(scene, name) + garbage
-    assert probe(data, Limits(), is_complete=True) == Facts(name, 90, 60, 1)
+    assert probe(data, Limits(), is_complete=True) == ImageInfo(name, 90, 60, 1)
     assert pictures.distance(render(data, Resize(), (90, 60)).convert("RGB"), scene) < 6
 
 
@@ -96,7 +96,7 @@ def test_a_thumbnail_inside_a_jpeg_is_not_the_picture(render: Render) -> None:
     with Image.open(io.BytesIO(data)) as image:
         ifd = image.getexif().get_ifd(ExifTags.IFD.IFD1)
         assert ifd[ExifTags.Base.JpegIFByteCount] == len(thumbnail), "Pillow sees it too"
-    assert probe(data, Limits(), is_complete=True) == Facts("jpeg", 400, 300, 1)
+    assert probe(data, Limits(), is_complete=True) == ImageInfo("jpeg", 400, 300, 1)
     expected = scene.resize((100, 75), Image.Resampling.LANCZOS)
     assert pictures.distance(render(data, Resize(), (100, 75)), expected) < 4
     with pytest.raises(SourceUnreadable, match=r"cut off|premature"):

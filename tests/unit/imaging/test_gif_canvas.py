@@ -230,9 +230,9 @@ def test_no_screen_is_made_where_it_is_right() -> None:
 
 
 def canvas(data: bytes) -> tuple[float, float, int]:
-    facts = probe(data, Limits(), is_complete=True)
-    assert facts is not None
-    return facts.width_px, facts.height_px, facts.frames
+    info = probe(data, Limits(), is_complete=True)
+    assert info is not None
+    return info.width_px, info.height_px, info.frames
 
 
 @pytest.mark.parametrize("cut", range(13, 60, 3))

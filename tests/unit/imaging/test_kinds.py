@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.geometry import Gravity
-from imgserve.request.imageinfo import Facts
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Format
@@ -44,7 +44,7 @@ def test_every_orientation_of_every_format_once(render: Render, name: Format, or
     data = pictures.oriented(upright, orientation, name)
     if name == "avif":
         assert (b"irot" in data or b"imir" in data) == (orientation > 1), "turned by its boxes, not by EXIF"
-    assert probe(data, Limits(), is_complete=True) == Facts(name, 120, 60, 1)
+    assert probe(data, Limits(), is_complete=True) == ImageInfo(name, 120, 60, 1)
     result = render(data, Resize(gravity="west"), (40, 40))
     expected = ImageOps.fit(upright, (40, 40), Image.Resampling.LANCZOS, centering=(0, 0.5))
     assert pictures.distance(result, expected) < 4
@@ -156,7 +156,7 @@ def test_an_animated_png_is_read_as_its_first_picture(render: Render) -> None:
     first, second = pictures.scene(60, 40), Image.new("RGB", (60, 40), (0, 0, 255))
     data = saved(first, "PNG", save_all=True, append_images=[second], duration=100)
     assert b"acTL" in data
-    assert probe(data, Limits(), is_complete=True) == Facts("png", 60, 40, 1)
+    assert probe(data, Limits(), is_complete=True) == ImageInfo("png", 60, 40, 1)
     assert pictures.distance(render(data, Resize(), (60, 40), "gif").convert("RGB"), first) < 6
 
 

@@ -139,9 +139,9 @@ def test_a_page_of_half_the_size_is_no_smaller_copy_of_the_first(render: Render)
     first, second = Image.new("RGB", (400, 200), (200, 0, 0)), Image.new("RGB", (200, 100), (0, 0, 200))
     out = io.BytesIO()
     first.save(out, "TIFF", save_all=True, append_images=[second])
-    facts = probe(out.getvalue(), Limits(), is_complete=True)
-    assert facts is not None
-    assert (facts.width_px, facts.height_px) == (400, 200)
+    info = probe(out.getvalue(), Limits(), is_complete=True)
+    assert info is not None
+    assert (info.width_px, info.height_px) == (400, 200)
     for size in ((200, 100), (180, 90), (40, 20)):
         assert render(out.getvalue(), Resize(), size).convert("RGB").getpixel((9, 9)) == (200, 0, 0)
 

@@ -6,7 +6,7 @@ import pytest
 
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
 from imgserve.imaging.worker.probe import probe
-from imgserve.request.imageinfo import Facts, SourceFormat
+from imgserve.request.imageinfo import ImageInfo, SourceFormat
 from imgserve.request.limits import Limits
 from tests.support import pictures
 
@@ -16,7 +16,7 @@ LIMITS = Limits()
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp", "gif", "tiff", "avif"])
 def test_size_and_format(name: SourceFormat) -> None:
     data = pictures.encoded(pictures.scene(123, 45), name)
-    assert probe(data, LIMITS, is_complete=True) == Facts(name, 123, 45, 1)
+    assert probe(data, LIMITS, is_complete=True) == ImageInfo(name, 123, 45, 1)
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png"])
@@ -24,7 +24,7 @@ def test_jpeg_and_png_answer_early_and_never_wrongly(name: SourceFormat) -> None
     data = pictures.encoded(pictures.detailed(640, 480), name, profile=pictures.wide_gamut_profile())
     answers = [probe(data[:length], LIMITS, is_complete=False) for length in range(0, 4000, 13)]
     assert answers[0] is None
-    assert answers[-1] == Facts(name, 640, 480, 1)
+    assert answers[-1] == ImageInfo(name, 640, 480, 1)
     assert {answer for answer in answers if answer is not None} == {answers[-1]}
 
 
@@ -37,21 +37,21 @@ def test_the_others_wait_for_the_end(name: SourceFormat) -> None:
 @pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)
 def test_the_size_is_the_upright_one(orientation: int) -> None:
     data = pictures.oriented_jpeg(pictures.scene(120, 40), orientation)
-    assert probe(data, LIMITS, is_complete=True) == Facts("jpeg", 120, 40, 1)
+    assert probe(data, LIMITS, is_complete=True) == ImageInfo("jpeg", 120, 40, 1)
 
 
 def test_an_svg_answers_when_complete_and_precisely() -> None:
     data = pictures.svg("<rect/>", 'viewBox="0 0 3 2.5"')
     assert probe(data[:-3], LIMITS, is_complete=False) is None
-    facts = probe(data, LIMITS, is_complete=True)
-    assert facts is not None
-    assert facts.is_svg
-    assert (facts.width_px, facts.height_px) == pytest.approx((3, 2.5), abs=0.001)
+    info = probe(data, LIMITS, is_complete=True)
+    assert info is not None
+    assert info.is_svg
+    assert (info.width_px, info.height_px) == pytest.approx((3, 2.5), abs=0.001)
 
 
 def test_frames_are_counted() -> None:
-    facts = probe(pictures.animation(12), LIMITS, is_complete=True)
-    assert facts == Facts("gif", 40, 30, 12)
+    info = probe(pictures.animation(12), LIMITS, is_complete=True)
+    assert info == ImageInfo("gif", 40, 30, 12)
 
 
 @pytest.mark.parametrize(

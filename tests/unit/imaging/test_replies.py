@@ -7,8 +7,8 @@ import pytest
 
 from imgserve.blob import Blob, seal_result
 from imgserve.imaging.messages import Failed, Probed, Ready, Reply, Written
-from imgserve.imaging.replies import Distrusted, checked_facts, expect, fault_of, most_bytes, take_result
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.imaging.replies import Distrusted, checked_info, expect, fault_of, most_bytes, take_result
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 
 SIZE = Size(40, 30)
@@ -24,20 +24,22 @@ def result(size_bytes: int, *, is_sealed: bool = True) -> Blob:
 
 
 @pytest.mark.parametrize(
-    "facts",
+    "info",
     [
-        Facts("png", float("nan"), 3), Facts("svg", 3, float("inf")), Facts("png", -3, -3), Facts("jpeg", 0, 3),
-        Facts("gif", 3, 3, 0), Facts("gif", 3, 3, 10**9), Facts("png", 1e9, 1e9),
+        ImageInfo("png", float("nan"), 3), ImageInfo("svg", 3, float("inf")), ImageInfo("png", -3, -3),
+        ImageInfo("jpeg", 0, 3), ImageInfo("gif", 3, 3, 0), ImageInfo("gif", 3, 3, 10**9), ImageInfo("png", 1e9, 1e9),
     ],
 )  # fmt: skip
-def test_facts_that_no_picture_has(facts: Facts) -> None:
+def test_a_header_that_no_picture_has(info: ImageInfo) -> None:
     with pytest.raises(Distrusted):
-        checked_facts(facts, Limits())
+        checked_info(info, Limits())
 
 
-@pytest.mark.parametrize("facts", [None, Facts("svg", 0.01, 9e6), Facts("gif", 1, 1, 256), Facts("tiff", 5000, 10_000)])
-def test_facts_that_one_has(facts: Facts | None) -> None:
-    assert checked_facts(facts, Limits()) == facts
+@pytest.mark.parametrize(
+    "info", [None, ImageInfo("svg", 0.01, 9e6), ImageInfo("gif", 1, 1, 256), ImageInfo("tiff", 5000, 10_000)]
+)
+def test_a_header_that_one_has(info: ImageInfo | None) -> None:
+    assert checked_info(info, Limits()) == info
 
 
 FORGED: dict[str, Callable[[], tuple[Blob, Written]]] = {

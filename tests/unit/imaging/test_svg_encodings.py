@@ -44,9 +44,9 @@ def test_every_encoding_that_browsers_know(render: Render, label: str, codec: st
     root = markup.find_root(data)
     assert root is not None
     assert text.encode() in root.data
-    facts = probe(data, Limits(), is_complete=True)
-    assert facts is not None
-    assert (facts.width_px, facts.height_px) == (40, 20)
+    info = probe(data, Limits(), is_complete=True)
+    assert info is not None
+    assert (info.width_px, info.height_px) == (40, 20)
     for operation in (Resize(), Rasterize()):
         image = render(data, operation, (40, 20))
         assert image.getbbox() == BOX[0]

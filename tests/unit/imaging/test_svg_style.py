@@ -230,9 +230,9 @@ def test_a_style_sheet_that_would_overflow_librsvgs_stack(part: str) -> None:
 
 
 def test_a_size_for_the_screen() -> None:
-    facts = probe(drawing("", "@media screen{svg{width:70px;height:30px}}", root=""), Limits(), is_complete=True)
-    assert facts is not None
-    assert (facts.width_px, facts.height_px) == (70, 30)
+    info = probe(drawing("", "@media screen{svg{width:70px;height:30px}}", root=""), Limits(), is_complete=True)
+    assert info is not None
+    assert (info.width_px, info.height_px) == (70, 30)
 
 
 @pytest.mark.parametrize("length", [240_000, 2_000_000])  # within what is read of style, and beyond

@@ -102,9 +102,9 @@ def test_what_programs_put_around_a_drawing(render: Render, data: bytes) -> None
 @pytest.mark.parametrize(("attributes", "natural"), SIZES)
 def test_sizes_in_every_unit_or_none(render: Render, attributes: str, natural: tuple[float, float]) -> None:
     data = pictures.svg(SHEET, attributes)
-    facts = probe(data, Limits(), is_complete=True)
-    assert facts is not None
-    assert (facts.width_px, facts.height_px) == pytest.approx(natural, abs=0.01)
+    info = probe(data, Limits(), is_complete=True)
+    assert info is not None
+    assert (info.width_px, info.height_px) == pytest.approx(natural, abs=0.01)
     assert sheet(render(data, Rasterize(), (200, 200))) == (0, 50, 200, 150)
     assert sheet(render(data, Resize(), (200, 100))) == (0, 0, 200, 100)
 
@@ -130,9 +130,9 @@ PACKED = {
 
 @pytest.mark.parametrize("data", PACKED.values(), ids=PACKED)
 def test_a_compressed_svg_is_drawn(render: Render, data: bytes) -> None:
-    facts = probe(data, Limits(), is_complete=True)
-    assert facts is not None
-    assert facts.is_svg
+    info = probe(data, Limits(), is_complete=True)
+    assert info is not None
+    assert info.is_svg
     assert sheet(render(data, Rasterize(), (200, 200))) == (0, 50, 200, 150)
     assert sheet(render(data, Resize(), (200, 100))) == (0, 0, 200, 100)
 

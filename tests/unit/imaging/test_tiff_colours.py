@@ -32,9 +32,9 @@ def flat(samples: tuple[float, ...], dtype: type, photometric: int, alpha: int |
 
 
 def shown(render: Render, data: bytes) -> tuple[int, ...]:
-    facts = probe(data, Limits(), is_complete=True)
-    assert facts is not None
-    assert (facts.width_px, facts.height_px) == (24, 24)
+    info = probe(data, Limits(), is_complete=True)
+    assert info is not None
+    assert (info.width_px, info.height_px) == (24, 24)
     pixel = render(data, Resize(), (12, 12)).convert("RGBA").getpixel((6, 6))
     assert isinstance(pixel, tuple)
     return pixel

@@ -8,13 +8,13 @@ import pytest
 
 from imgserve.imaging import wire
 from imgserve.imaging.messages import Drawing, DrawRequest, Failed, Probed, Ready, Reply, Written
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 
 
 @pytest.mark.parametrize(
     "reply",
-    [Ready("landlock+seccomp"), Probed(None), Probed(Facts("svg", 1.5, 2.25)), Written(Size(3, 4), "avif"),
+    [Ready("landlock+seccomp"), Probed(None), Probed(ImageInfo("svg", 1.5, 2.25)), Written(Size(3, 4), "avif"),
      Failed("svg_invalid", "no", "mend it")],
 )  # fmt: skip
 def test_a_reply_survives_any_cut(reply: Reply) -> None:

@@ -8,7 +8,7 @@ import pytest
 from imgserve.jobs import stored
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.job import Placeholder, Placement, ResolvedOutput
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
@@ -21,7 +21,7 @@ SOURCE_ROW = (
     b'{"url":"ftp://u:p@host.test/dir/a%20b.png","scheme":"ftp","host":"host.test","port":21,'
     b'"path":"/dir/a%20b.png","$format":1}'
 )
-FACTS_ROW = b'{"format":"gif","width_px":12.0,"height_px":9.5,"frames":3,"$format":1}'
+INFO_ROW = b'{"format":"gif","width_px":12.0,"height_px":9.5,"frames":3,"$format":1}'
 OUTPUT_ROW = (
     b'{"recipe":{"operations":[{"operation":"resize","width":64,"height":null,"fit":"cover","gravity":"north",'
     b'"enlarge":true}],"output":{"format":"webp","quality":70,"background":"#ffffff"},"load":{"strict":false}},'
@@ -41,19 +41,19 @@ def output(operation: Operation) -> ResolvedOutput:
 
 
 RESIZED = output(Resize(width=64, gravity="north", enlarge=True))
-FACTS = Facts("gif", 12.0, 9.5, 3)
+INFO = ImageInfo("gif", 12.0, 9.5, 3)
 
 
 def test_rows_are_spelt_so() -> None:
     assert stored.encode_source(SOURCE) == SOURCE_ROW
-    assert stored.encode_facts(FACTS) == FACTS_ROW
+    assert stored.encode_info(INFO) == INFO_ROW
     assert stored.encode_output(RESIZED) == OUTPUT_ROW
 
 
 @pytest.mark.parametrize("placed", [RESIZED, output(Rasterize(height=48, fit="fill", dpi=96.0))])
 def test_what_is_stored_is_read_again(placed: ResolvedOutput) -> None:
     assert stored.decode_source(stored.encode_source(SOURCE)) == SOURCE
-    assert stored.decode_facts(stored.encode_facts(FACTS)) == FACTS
+    assert stored.decode_info(stored.encode_info(INFO)) == INFO
     assert stored.decode_output(stored.encode_output(placed)) == placed
 
 
@@ -65,7 +65,7 @@ def without_number(row: bytes) -> bytes:
 
 def test_rows_of_earlier_versions_have_no_number() -> None:
     assert stored.decode_source(without_number(SOURCE_ROW)) == SOURCE
-    assert stored.decode_facts(without_number(FACTS_ROW)) == FACTS
+    assert stored.decode_info(without_number(INFO_ROW)) == INFO
     assert stored.decode_output(without_number(OUTPUT_ROW)) == RESIZED
 
 

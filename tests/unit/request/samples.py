@@ -5,12 +5,12 @@ import json
 from imgserve.request.classic.codes import NUMBER
 from imgserve.request.classic.parse import parse
 from imgserve.request.faults import RequestInvalid
-from imgserve.request.imageinfo import Facts
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest
 from imgserve.request.source import Source, parse_source
 
-PHOTO = Facts("png", 640, 480)
-DRAWING = Facts("svg", 30.5, 20)
+PHOTO = ImageInfo("png", 640, 480)
+DRAWING = ImageInfo("svg", 30.5, 20)
 
 FTP_REQUEST: dict[str, object] = {
     "operationType": "resize",

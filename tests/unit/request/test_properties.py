@@ -14,9 +14,8 @@ from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.faults import RequestInvalid
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.job import JobRequest
-from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Operation
@@ -147,7 +146,7 @@ def test_the_other_side_is_within_half_a_pixel(side: int, width: int, height: in
     operation: Operation = Resize(width=given_width, height=given_height, enlarge=True)
     if is_svg:
         operation = Rasterize(width=given_width, height=given_height)
-    [step] = steps_of([operation], Facts("svg" if is_svg else "png", width, height))
+    [step] = steps_of([operation], ImageInfo("svg" if is_svg else "png", width, height))
     size = step.size
     same, other = (size.width_px, size.height_px) if wide else (size.height_px, size.width_px)
     assert same == side

@@ -1,4 +1,4 @@
-"""Resolving an output once the source's facts are known."""
+"""Resolving an output once the source's header is known."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from imgserve.jobs.stored import decode_output, encode_output
 from imgserve.request.classic.spelling import number_of
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.geometry import NotSvg, SourceTooSmall
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.job import ResolvedOutput, resolve
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Recipe
@@ -18,9 +18,9 @@ from imgserve.request.source import Source
 from tests.unit.request.samples import DRAWING, PHOTO, parsed
 
 
-def fixed(facts: Facts, **changes: object) -> ResolvedOutput:
+def fixed(info: ImageInfo, **changes: object) -> ResolvedOutput:
     job = parsed(**changes)
-    return resolve(job.outputs[0], job.source, facts, Limits())
+    return resolve(job.outputs[0], job.source, info, Limits())
 
 
 def test_tags_carry_the_size_of_the_result() -> None:
@@ -32,8 +32,8 @@ def test_tags_carry_the_size_of_the_result() -> None:
 
 @pytest.mark.parametrize("found", ["jpeg", "png", "webp", "gif", "tiff", "avif"])
 def test_without_extension_and_format_the_source_decides(found: str) -> None:
-    facts = msgspec.convert({"format": found, "width_px": 640, "height_px": 480}, Facts)
-    assert fixed(facts, dstURL="file:///o/a").rendering.format == found
+    info = msgspec.convert({"format": found, "width_px": 640, "height_px": 480}, ImageInfo)
+    assert fixed(info, dstURL="file:///o/a").rendering.format == found
 
 
 def test_an_svg_without_extension_and_format_is_113() -> None:
@@ -46,24 +46,24 @@ def test_an_svg_without_extension_and_format_is_113() -> None:
     assert fixed(DRAWING, args=args, **changes).rendering.format == "png"
 
 
-def test_the_facts_can_refuse() -> None:
+def test_the_header_can_refuse() -> None:
     with pytest.raises(SourceTooSmall):
-        fixed(Facts("png", 199, 480))
+        fixed(ImageInfo("png", 199, 480))
     with pytest.raises(NotSvg):
         fixed(PHOTO, operationType="rasterize", srcURL="http://h/x", dstURL="file:///o/a.png")
 
 
 def test_webp_has_a_limit_of_its_own() -> None:
     args = {"width": 16384, "height": 10}
-    facts = Facts("png", 20_000, 20_000)
+    info = ImageInfo("png", 20_000, 20_000)
     with pytest.raises(RequestInvalid) as caught:
-        fixed(facts, dstURL="file:///o/a.webp", args=args)
+        fixed(info, dstURL="file:///o/a.webp", args=args)
     assert number_of(caught.value) == 107
-    assert fixed(facts, dstURL="file:///o/a.png", args=args).rendering.size == Size(16384, 10)
+    assert fixed(info, dstURL="file:///o/a.png", args=args).rendering.size == Size(16384, 10)
 
 
 def test_the_frames_of_a_result_count_together() -> None:
-    film = Facts("gif", 2000, 2000, 100)
+    film = ImageInfo("gif", 2000, 2000, 100)
     args = {"width": 1000, "height": 500}
     assert fixed(film, dstURL="file:///o/a.webp", args=args).rendering.size == Size(1000, 500)
     with pytest.raises(RequestInvalid, match="100 frames of 1000 x 501 px, expected at most 50000000") as caught:

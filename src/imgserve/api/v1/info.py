@@ -20,7 +20,7 @@ QUEUE_TIMEOUT_S = 2.0
 
 
 class Itself(NamedTuple):
-    """Facts about the server that the daemon knows."""
+    """ImageInfo about the server that the daemon knows."""
 
     address: str
     data_dir: str

@@ -84,10 +84,10 @@ async def _codec(pool: Pool, name: Format) -> Finding:
     recipe = Recipe((Resize(width=half.width_px, height=half.height_px),), OutputOptions(name))
     try:
         drawn = await pool.draw(Drawing(_SIZE, name, "#808080", "ok"))
-        facts = await pool.probe(drawn, is_complete=True)
+        info = await pool.probe(drawn, is_complete=True)
         rendition = await pool.render(drawn, Rendering(recipe, half, name))
     except ImgserveError as error:
         return fault(name, error.sentence(), _MEND)
-    if facts is None or facts.format != name or rendition.size != half or rendition.blob.size == 0:
+    if info is None or info.format != name or rendition.size != half or rendition.blob.size == 0:
         return fault(name, "a picture that was written cannot be read again", _MEND)
     return ok(name, "is written and read")

@@ -6,7 +6,7 @@ probe, pipeline and draw.
 
 from imgserve.imaging.faults import PictureTooLarge
 from imgserve.request.geometry import Shape
-from imgserve.request.imageinfo import Facts, Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 
 
@@ -16,17 +16,17 @@ def check_svg_bytes(size_bytes: int, limits: Limits) -> None:
         raise PictureTooLarge(f"the SVG is longer than the limit svg_bytes = {limits.svg_bytes}", "simplify the SVG")
 
 
-def check_source(facts: Facts, limits: Limits) -> None:
+def check_source(info: ImageInfo, limits: Limits) -> None:
     """Raises PictureTooLarge, which names the limit. An SVG has no pixels of its own."""
-    if facts.is_svg:
+    if info.is_svg:
         return
-    pixels = int(facts.width_px * facts.height_px)
-    shape = f"{facts.width_px:g} x {facts.height_px:g} pixels"
+    pixels = int(info.width_px * info.height_px)
+    shape = f"{info.width_px:g} x {info.height_px:g} pixels"
     if pixels > limits.frame_pixels:
         raise _too_large(f"{shape}, above the limit frame_pixels = {limits.frame_pixels}")
-    check_frames(facts.frames, limits)
-    if pixels * facts.frames > limits.total_pixels:
-        raise _too_large(f"{facts.frames} frames of {shape}, above the limit total_pixels = {limits.total_pixels}")
+    check_frames(info.frames, limits)
+    if pixels * info.frames > limits.total_pixels:
+        raise _too_large(f"{info.frames} frames of {shape}, above the limit total_pixels = {limits.total_pixels}")
 
 
 def check_frames(frames: int, limits: Limits) -> None:

@@ -18,7 +18,7 @@ from imgserve.imaging.worker.colour import convert, numbers, profile
 from imgserve.imaging.worker.formats import gif, jpegheader, tiff, tiffcolour
 from imgserve.imaging.worker.formats.jpegheader import Header
 from imgserve.request.formats import ANIMATED
-from imgserve.request.imageinfo import Facts, Size, SourceFormat
+from imgserve.request.imageinfo import ImageInfo, Size, SourceFormat
 
 _LOADER: dict[SourceFormat, str] = {
     "jpeg": "jpegload",
@@ -90,16 +90,16 @@ class Picture:
             yield from islice(gif.masks(gif.frames(self.data), canvas), self.first_frame, None)
 
 
-def facts(picture: Picture) -> Facts:
+def info(picture: Picture) -> ImageInfo:
     """Size after orientation, and frames, of anything but an SVG. Raises SourceUnreadable."""
     if picture.plain_jpeg is not None:
-        return Facts("jpeg", *_upright_sides(picture.plain_jpeg, picture.plain_jpeg.orientation))
+        return ImageInfo("jpeg", *_upright_sides(picture.plain_jpeg, picture.plain_jpeg.orientation))
     image = picture.header
     _check_samples(image)
     names = image.get_fields()
     width, height = _upright_sides(image, orientation(image))
     frames = image.get("n-pages") if picture.format in ANIMATED and "n-pages" in names else 1
-    return Facts(picture.format, width, height, frames)
+    return ImageInfo(picture.format, width, height, frames)
 
 
 def _upright_sides(stored: pyvips.Image | Header, orientation: int) -> tuple[int, int]:

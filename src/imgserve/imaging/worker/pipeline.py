@@ -62,9 +62,9 @@ def _plan(data: bytes | mmap.mmap, rendering: Rendering, limits: Limits, watched
     operations = rendering.recipe.operations or (Resize(),)
     bounds.check_output(rendering.size, limits)
     picture = _recognised(data, operations[0], limits, is_strict=rendering.recipe.load.strict)
-    facts = probe.measure(picture, limits, watched)
-    frames = formats.frames_kept(facts, rendering.format)
-    steps = steps_of(operations, facts, rendering.size)
+    info = probe.measure(picture, limits, watched)
+    frames = formats.frames_kept(info, rendering.format)
+    steps = steps_of(operations, info, rendering.size)
     for step in steps:
         bounds.check_output(step.size, limits, frames)
         if isinstance(step.operation, Resize):

@@ -1,4 +1,4 @@
-"""Reads the facts in a source's header, and checks that it may be decoded. Called by ``__main__.py`` and pipeline.
+"""Reads a source's header, and checks that it may be decoded. Called by ``__main__.py`` and pipeline.
 
 A JPEG or PNG may answer from its first bytes; TIFF and AVIF may keep their tables at the end, GIF and WebP must be
 counted through, and an SVG is one document: they answer when they are complete.
@@ -12,7 +12,7 @@ from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.formats import isobmff, webp
 from imgserve.imaging.worker.svg import sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
-from imgserve.request.imageinfo import Facts
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 
 _EARLY_FORMATS = frozenset({"jpeg", "png"})
@@ -26,8 +26,8 @@ def probe(
     source_bytes: int = 0,
     is_strict: bool = True,
     watched: Watch = unwatched,
-) -> Facts | None:
-    """The facts, or None while more bytes are needed. Raises SourceUnreadable, SvgInvalid, PictureTooLarge.
+) -> ImageInfo | None:
+    """None while more bytes are needed. Raises SourceUnreadable, SvgInvalid, PictureTooLarge.
 
     ``source_bytes``: how much of an incomplete source is there, of which ``data`` may be the beginning only.
     """
@@ -52,15 +52,15 @@ def probe(
         return None
 
 
-def measure(picture: load.Picture, limits: Limits, watched: Watch = unwatched) -> Facts:
-    """The facts of a complete source, within the limits. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
+def measure(picture: load.Picture, limits: Limits, watched: Watch = unwatched) -> ImageInfo:
+    """The header of a complete source, within the limits. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
     if picture.format == "svg":
         bounds.check_svg_bytes(len(picture.data), limits)
-        return Facts("svg", *sizing.natural_size(bytes(picture.data), watched=watched))
+        return ImageInfo("svg", *sizing.natural_size(bytes(picture.data), watched=watched))
     _check_parts(picture, limits)
-    facts = load.facts(picture)
-    bounds.check_source(facts, limits)
-    return facts
+    info = load.info(picture)
+    bounds.check_source(info, limits)
+    return info
 
 
 def _check_parts(picture: load.Picture, limits: Limits) -> None:

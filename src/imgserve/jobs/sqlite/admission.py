@@ -21,7 +21,7 @@ from imgserve.jobs.sqlite import backlog
 from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free
 from imgserve.jobs.sqlite.order import Writer, end_if_concluded, overtake_older, supersede_older
-from imgserve.jobs.stored import UNREADABLE, debt_of, decode_output, encode_facts, encode_output, encode_source
+from imgserve.jobs.stored import UNREADABLE, debt_of, decode_output, encode_info, encode_output, encode_source
 from imgserve.request.destination import hosts_of
 from imgserve.request.job import ResolvedOutput
 from imgserve.telemetry import logs
@@ -48,7 +48,7 @@ def enqueue(db: apsw.Connection, job: NewJob, epoch: int, config: Config, now: f
         "INSERT INTO job (id, status, source, facts, digest, epoch, created_at, deadline_at, run_at,"
         " traceparent, caller, hosts)"
         " VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?6 + ?7, ?6, nullif(?8, ''), ?9, ?10)",
-        (job.id, encode_source(job.source), encode_facts(job.facts), job.digest, epoch, now, job.deadline_s,
+        (job.id, encode_source(job.source), encode_info(job.info), job.digest, epoch, now, job.deadline_s,
          job.traceparent, job.caller, hosts_of(output.placement.destination.key for output in job.outputs)),
     )  # fmt: skip
     number = db.last_insert_rowid()

@@ -14,7 +14,7 @@ from imgserve.jobs.sqlite.admission import ABANDONED, OpenOutput, end_without_pi
 from imgserve.jobs.sqlite.committer import rows
 from imgserve.jobs.sqlite.destinations import Freed, free
 from imgserve.jobs.sqlite.order import final_taken, refresh_hosts
-from imgserve.jobs.stored import UNREADABLE, decode_facts, decode_output, decode_source, for_failure
+from imgserve.jobs.stored import UNREADABLE, decode_info, decode_output, decode_source, for_failure
 from imgserve.telemetry import logs
 
 DEBT_LEASE_S = 120.0
@@ -77,7 +77,7 @@ def _give_up(db: apsw.Connection, number: int, reason: str, config: Config, now:
 
 
 def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
-    number, job_id, token, attempts, crashes, deadline_at, source, facts, traceparent, caller = row
+    number, job_id, token, attempts, crashes, deadline_at, source, info, traceparent, caller = row
     return Claim(
         number=number,
         id=job_id,
@@ -86,7 +86,7 @@ def _as_claim(db: apsw.Connection, row: tuple[Any, ...]) -> Claim:
         crashes=crashes,
         deadline_at=deadline_at,
         source=decode_source(source),
-        facts=decode_facts(facts),
+        info=decode_info(info),
         outputs=_outputs(db, number, caller),
         traceparent=traceparent or "",
         caller=caller,

@@ -1,6 +1,6 @@
 """The original protocol: the body of ``POST /`` in, a ``JobRequest`` or all of its faults out; for ``api/classic.py``.
 
-Nothing is fetched or opened here: checks that need the picture itself are in ``request.fix``.
+Nothing is fetched or opened here: checks that need the picture itself are in ``request.job.resolve``.
 """
 
 import codecs
@@ -20,7 +20,7 @@ from imgserve.request.fields import did_you_mean, fields_of, one_of, read_field,
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format, LoadOptions, Operation, OutputOptions, Recipe
+from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Recipe
 from imgserve.request.source import Source, encoded_name, parse_source
 from imgserve.request.tags import TagValues
 
