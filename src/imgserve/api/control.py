@@ -21,13 +21,12 @@ from imgserve.api.control_socket import address_in, peer_of
 from imgserve.api.entrance import Entrance
 from imgserve.api.http.asgi import App
 from imgserve.api.http.connection import TimedProtocol
-from imgserve.api.problems import HANDLERS
 from imgserve.api.routes import Routes, table
 from imgserve.errors import using
 
 
 def build_control(handlers: list[HTTPRouteHandler], config: Config) -> App:
-    calls: Any = Litestar(handlers, exception_handlers=HANDLERS, openapi_config=None, logging_config=None)
+    calls: Any = Litestar(handlers, exception_handlers=problems.HANDLERS, openapi_config=None, logging_config=None)
     routes = Routes(row for row in table(config) if row.right == "local")
     return Entrance(routes, operator, calls, problems.deny)
 

@@ -10,6 +10,7 @@ import os
 import time
 from pathlib import Path
 
+import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
@@ -57,26 +58,18 @@ def _look_at_transfers(transfers: Transfers) -> None:
 async def _look_at_queue(queue: Queue) -> None:
     seen = await counts_in_time(queue)
     if seen is None:
-        _queue_is_silent()
-        return
-    now = time.time()
-    for status, count in (("accepting", seen.accepting), ("queued", seen.queued), ("running", seen.running)):
-        metrics.JOBS.labels(status).set(count)
-    metrics.PLACEHOLDERS_LEFT.labels("owed").set(seen.owed)
-    metrics.PLACEHOLDERS_LEFT.labels("given_up").set(seen.given_up)
-    metrics.PLACEHOLDERS_LEFT.labels("abandoned").set(seen.abandoned)
-    metrics.QUEUE_OLDEST_SECONDS.set(max(0.0, now - seen.oldest_at) if seen.oldest_at is not None else 0.0)
-    metrics.QUEUE_DELAY_SECONDS.set(max(0.0, now - seen.due_at) if seen.due_at is not None else 0.0)
-
-
-def _queue_is_silent() -> None:
-    metrics.STORAGE_FAILING.set(1)
+        metrics.STORAGE_FAILING.set(1)
+    counts = {} if seen is None else msgspec.structs.asdict(seen)
     for status in ("accepting", "queued", "running"):
-        metrics.JOBS.labels(status).set(math.nan)
+        metrics.JOBS.labels(status).set(counts.get(status, math.nan))
     for state in ("owed", "given_up", "abandoned"):
-        metrics.PLACEHOLDERS_LEFT.labels(state).set(math.nan)
-    metrics.QUEUE_OLDEST_SECONDS.set(math.nan)
-    metrics.QUEUE_DELAY_SECONDS.set(math.nan)
+        metrics.PLACEHOLDERS_LEFT.labels(state).set(counts.get(state, math.nan))
+    metrics.QUEUE_OLDEST_SECONDS.set(math.nan if seen is None else _age_s(seen.oldest_at))
+    metrics.QUEUE_DELAY_SECONDS.set(math.nan if seen is None else _age_s(seen.due_at))
+
+
+def _age_s(at: float | None) -> float:
+    return 0.0 if at is None else max(0.0, time.time() - at)
 
 
 def _written(pids: tuple[int, ...]) -> bytes:
