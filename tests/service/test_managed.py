@@ -152,7 +152,11 @@ def test_a_server_that_hangs_is_told_and_killed(tmp_path: Path) -> None:
 
 @needs_root
 def test_another_users_server_is_unknown_to_us(tmp_path: Path) -> None:
-    code = "import os, sys; from imgserve.cli.main import main; os.setgid(65534); os.setuid(65534); sys.exit(main())"
+    # Python may be installed where only root may read: what a command imports late is imported before.
+    code = (
+        "import os, shutil, sys; import imgserve.cli.jobs, imgserve.cli.server; from imgserve.cli.main import main;"
+        "os.setgid(65534); os.setuid(65534); sys.exit(main())"
+    )
     with Daemon(tmp_path / "data") as server:
         tmp_path.chmod(0o755)
         for place in server.data_dir.parents[:-2]:
