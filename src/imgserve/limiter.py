@@ -64,6 +64,10 @@ class Limiter:
 
     async def acquire(self, *keys: Key, weight: int = 1) -> None:
         """Wait until granted; every return is followed by one ``release`` of the same."""
+        if not self._lines and self.is_free(*keys, weight=weight):  # the usual case needs no future
+            _count(self._asked, keys, 1)
+            self._hold(keys, weight)
+            return
         grant = self.request(*keys, weight=weight)
         try:
             await grant
@@ -76,12 +80,9 @@ class Limiter:
         """A future that is done when granted, perhaps already. Cancel it to give up."""
         request = _Request(keys, weight, next(self._numbers), asyncio.get_running_loop().create_future())
         _count(self._asked, keys, 1)
-        if not self._lines and self.is_free(*keys, weight=weight):
-            self._grant(request)
-        else:
-            self._lines.setdefault(request.first, deque()).append(request)
-            request.grant.add_done_callback(partial(self._given_up, request))
-            self._admit()
+        self._lines.setdefault(request.first, deque()).append(request)
+        request.grant.add_done_callback(partial(self._given_up, request))
+        self._admit()
         return request.grant
 
     def release(self, *keys: Key, weight: int = 1) -> None:
@@ -89,14 +90,16 @@ class Limiter:
         self.held -= weight
         _count(self._asked, keys, -1)
         _count(self._holders, keys, -1)
-        self._admit()
+        if self._lines:
+            self._admit()
 
     def _admit(self) -> None:
         while self.held < self.total and (request := self._next()) is not None:
             if self.held + request.weight > self.total:
                 return
             self._remove(request)
-            self._grant(request)
+            self._hold(request.keys, request.weight)
+            request.grant.set_result(None)
 
     def _next(self) -> _Request | None:
         """The request that is to be granted next, of those whose keys have room."""
@@ -119,15 +122,14 @@ class Limiter:
                 return False
         return True
 
-    def _grant(self, request: _Request) -> None:
-        self.held += request.weight
-        _count(self._holders, request.keys, 1)
-        first = request.first.name
+    def _hold(self, keys: tuple[Key, ...], weight: int) -> None:
+        self.held += weight
+        _count(self._holders, keys, 1)
+        first = keys[0].name if keys else ""
         self._served.pop(first, None)
         self._served[first] = next(self._numbers)
         if len(self._served) > _REMEMBERED:
             del self._served[next(iter(self._served))]
-        request.grant.set_result(None)
 
     def _given_up(self, request: _Request, grant: asyncio.Future[None]) -> None:
         if grant.cancelled():
