@@ -64,6 +64,10 @@ class Option(Struct, frozen=True):
         return get_origin(kind) is tuple and _kind_of(get_args(kind)[0]) is str
 
     @property
+    def is_text(self) -> bool:
+        return _kind_of(self.type) is str
+
+    @property
     def is_path(self) -> bool:
         return self.setting.metavar in ("FILE", "DIR")
 

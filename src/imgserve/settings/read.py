@@ -273,9 +273,10 @@ def _no_such(key: str, above: str, value: object, names: set[str]) -> str:
 
 def _got(option: Option, given: Given) -> str:
     """The value and, where TOML's quotes or brackets are the likely mistake, a hint; nothing of a secret."""
+    if option.setting.is_secret:
+        return ""
     is_text = given.file is None
-    got = "" if option.setting.is_secret else f", got {_shown(given.value, is_text=is_text)}"
-    return f"{got}{'' if is_text else _mistake(option, given.value)}"
+    return f", got {_shown(given.value, is_text=is_text)}{'' if is_text else _mistake(option, given.value)}"
 
 
 def _branch(grown: dict[str, object], target: str) -> dict[str, object]:
@@ -315,9 +316,9 @@ def _mistake(option: Option, value: object) -> str:
         except msgspec.ValidationError:
             return ""
         return f" (write it without quotes: {option.key} = {value})"
-    if isinstance(value, int | float) and option.type is not bool:
+    if isinstance(value, int | float) and (option.is_list or option.is_text):
         text = f'["{value}"]' if option.is_list else f'"{value}"'
-        return f" (write it in quotes: {option.key} = {text})" if "text" in expected(option) else ""
+        return f" (write it in quotes: {option.key} = {text})"
     return ""
 
 

@@ -319,6 +319,8 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
         option = Option("token", "", int, Setting("a secret", is_secret=is_secret))
         read._taken([(option, read.Given("s3cret", "--token"))], problems)
     assert problems == ["--token: expected a whole number, got s3cret", "--token: expected a whole number"]
+    (fault,) = faults(config="proxy = 31337", tmp_path=tmp_path)
+    assert "31337" not in fault
 
 
 def test_every_setting_has_its_line_in_the_reference() -> None:
