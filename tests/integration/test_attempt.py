@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 
@@ -16,6 +17,9 @@ from imgserve.blob import Blob
 from imgserve.engine.config import AttemptConfig
 from imgserve.engine.placeholder import digest
 from imgserve.jobs.model import Intent
+from imgserve.request.imageinfo import Size
+from imgserve.request.operations.resize import Resize
+from tests.support import pictures
 from tests.support.plant import Plant, plant, put_to
 from tests.support.queues import GRANTED, accepted, claimed
 from tests.support.stalling import LONG_S, Receiver
@@ -49,6 +53,21 @@ async def test_outputs_are_rendered_and_delivered(made: Plant) -> None:
     for name in ("a.png", "b.png"):
         with Image.open(made.out / name) as picture:
             assert (picture.format, picture.size) == ("PNG", (8, 8))
+
+
+async def test_two_operations_are_carried_out_one_after_the_other(made: Plant) -> None:
+    """The upper left quarter of the source, which no single resize cuts out; beside an output of one operation."""
+    usual = made.file("a.png")
+    operations = (Resize(width=32, height=48, gravity="west"), Resize(width=32, height=24, gravity="north"))
+    recipe = msgspec.structs.replace(usual.rendering.recipe, operations=operations)
+    rendering = msgspec.structs.replace(usual.rendering, recipe=recipe, size=Size(32, 24))
+    await made.released(msgspec.structs.replace(usual, rendering=rendering), made.file("b.png"))
+    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    assert [result.status for result in done.results] == ["delivered", "delivered"]
+    with Image.open(made.out / "a.png") as picture, Image.open(made.source) as source:
+        assert pictures.distance(picture.convert("RGB"), source.convert("RGB").crop((0, 0, 32, 24))) < 2
+    with Image.open(made.out / "b.png") as picture:
+        assert picture.size == (8, 8)
 
 
 async def test_a_source_that_is_gone_fails_all_outputs(made: Plant) -> None:

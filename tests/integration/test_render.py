@@ -1,9 +1,11 @@
 """Renders with a real pool: which are shared, and what becomes of them when callers give up."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,21 @@ async def test_a_fault_is_every_waiters(renderer: Renderer) -> None:
         *(renderer.rendition(source, INFO, rendering(), is_alone=False) for _ in range(3)), return_exceptions=True
     )
     assert [type(end) for end in ends] == [SourceUnreadable] * 3
+
+
+async def test_a_fault_keeps_no_source(renderer: Renderer) -> None:
+    """Not even until the next search for cycles."""
+    closed = asyncio.Event()
+    source = Blob(on_close=closed.set)
+    source.append(PNG[: len(PNG) // 2])
+    gc.disable()
+    try:
+        with suppress(SourceUnreadable):
+            await renderer.rendition(source, INFO, rendering(), is_alone=False)
+        del source
+        assert closed.is_set()
+    finally:
+        gc.enable()
 
 
 async def stopped(made: Plant, renderer: Renderer, *sources: Blob) -> list[asyncio.Task[Blob]]:

@@ -21,7 +21,7 @@ class ImageInfo(msgspec.Struct, frozen=True):
 
 
 class Size(msgspec.Struct, frozen=True):
-    """The final size of a rendition in pixels, fixed before the reply and delivered even if the source changes."""
+    """The final size of a rendition in pixels, resolved before the reply and delivered even if the source changes."""
 
     width_px: int
     height_px: int
