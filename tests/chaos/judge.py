@@ -26,8 +26,8 @@ class Entry(NamedTuple):
     attempts: int
     crashes: int
     placeholder: str
-    debt: str
-    debt_attempts: int
+    outbox: str
+    outbox_attempts: int
 
 
 def entries_of(data_dir: Path) -> tuple[Entry, ...]:
@@ -36,8 +36,9 @@ def entries_of(data_dir: Path) -> tuple[Entry, ...]:
     try:
         found = database.execute(
             "SELECT number, json_extract(CAST(spec AS TEXT), '$.size.width_px'),"
-            " json_extract(CAST(spec AS TEXT), '$.size.height_px'), job.status, error, attempts, crashes,"
-            " placeholder, debt, debt_attempts FROM job JOIN output ON output.job = job.number ORDER BY number"
+            " json_extract(CAST(spec AS TEXT), '$.size.height_px'), job.status, error, output.attempts, crashes,"
+            " placeholder, coalesce(outbox.state, 'none'), coalesce(outbox.attempts, 0) FROM job"
+            " JOIN output ON output.job = job.number LEFT JOIN outbox ON outbox.output = output.id ORDER BY number"
         ).fetchall()
     finally:
         database.close()
@@ -74,7 +75,7 @@ def _ends(entries: Sequence[Entry], writes: Sequence[Write], *, is_form: bool) -
     for entry in entries:
         if entry.status not in ENDS:
             yield f"job {entry.job} is still {entry.status}"
-        if entry.debt in ("owed", "given_up"):
+        if entry.outbox in ("pending", "abandoned"):
             yield f"job {entry.job} still owes a failure picture"
         if entry.status == "superseded" and (is_form or entry is entries[-1]):
             yield f"job {entry.job} is superseded by nobody"
@@ -91,8 +92,8 @@ def _missing(entries: Sequence[Entry], writes: Sequence[Write]) -> Iterator[str]
     for entry in entries:
         if entry.status == "succeeded" and (entry.job, "final") not in kinds:
             yield f"job {entry.job} succeeded, its picture never came"
-        if entry.debt == "paid" and (entry.job, "failed") not in kinds:
-            yield f"job {entry.job} has paid, its failure picture never came"
+        if entry.outbox == "done" and (entry.job, "failed") not in kinds:
+            yield f"job {entry.job} is done, its failure picture never came"
 
 
 def _order(ranks: dict[int, int], posted: Counter[int], writes: Sequence[Write], *, is_form: bool) -> Iterator[str]:

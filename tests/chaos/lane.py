@@ -186,7 +186,7 @@ class Lane:
         wanted = tuple(numbers)
 
         def is_over() -> bool:
-            return all(entry.status in ENDS and entry.debt != "owed" for entry in self.entries(wanted))
+            return all(entry.status in ENDS and entry.outbox != "pending" for entry in self.entries(wanted))
 
         ends_at = time.monotonic() + timeout_s
         while not is_over():

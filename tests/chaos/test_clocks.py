@@ -45,7 +45,7 @@ def at_every_stage(lane: Lane) -> None:
     lane.accept(lane.job(2, owed, "held/broken-2.png"))
     lane.web.behave("/owed", Behaviour(status=503, times=1, kinds=("PUT",)))
     lane.sources.release("broken-2.png")
-    lane.until(2, lambda entry: entry.debt_attempts == 1)
+    lane.until(2, lambda entry: entry.outbox_attempts == 1)
     lane.accept(lane.job(0, waiting, "held/good-0.png"))
     lane.refuse_once(waiting)
     lane.sources.release("good-0.png")
@@ -57,9 +57,9 @@ def check_all(lane: Lane) -> None:
     lane.accept(lane.job(4, lane.place("ftp", "new"), "plain/good.png"))
     lane.until_ended(range(5))
     assert lane.faults(range(5)) == []
-    ends = {entry.job: (entry.status, entry.debt) for entry in lane.entries(range(5))}
+    ends = {entry.job: (entry.status, entry.outbox) for entry in lane.entries(range(5))}
     done = ("succeeded", "none")
-    assert ends == {0: done, 1: done, 2: ("failed", "paid"), 3: done, 4: done}
+    assert ends == {0: done, 1: done, 2: ("failed", "done"), 3: done, 4: done}
 
 
 def states(lane: Lane) -> list[str]:
@@ -100,7 +100,7 @@ def test_a_late_failure_picture_leaves_somebodys_file_alone(lane: Lane) -> None:
     place.path.write_bytes(b"the operator's own")
     lane.sources.release("broken-0.png")
     lane.daemon.start()
-    lane.until(0, lambda entry: entry.debt == "overtaken")
+    lane.until(0, lambda entry: (entry.status, entry.outbox) == ("failed", "none"))
     assert place.path.read_bytes() == b"the operator's own"
 
 

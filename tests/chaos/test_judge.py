@@ -10,8 +10,8 @@ from tests.chaos.judge import Entry, judge
 from tests.chaos.receiving import GREY, RED, UNSEEN, YELLOW, FileWatch, Write, shown, size_of
 
 
-def entry(job: int, status: str, debt: str = "none") -> Entry:
-    return Entry(job + 1, job, status, "", 0, 0, "written", debt, 0)
+def entry(job: int, status: str, outbox: str = "none") -> Entry:
+    return Entry(job + 1, job, status, "", 0, 0, "written", outbox, 0)
 
 
 def sent(*steps: str) -> list[Write]:
@@ -24,7 +24,7 @@ def verdict(entries: list[Entry], writes: list[Write], *, is_form: bool = False)
 
 
 DONE = [entry(0, "succeeded")]
-FAILED = [entry(0, "failed", "paid")]
+FAILED = [entry(0, "failed", "done")]
 POSTED_AGAIN = [*FAILED, FAILED[0]._replace(number=2)]
 TWO = [entry(0, "superseded"), entry(1, "succeeded")]
 BOTH = [entry(0, "succeeded"), entry(1, "succeeded")]
@@ -50,7 +50,7 @@ def test_accepts(entries: list[Entry], writes: list[Write], is_form: bool) -> No
     ("entries", "writes", "is_form", "sentence"),
     [
         ([entry(0, "running")], sent("0 placeholder"), False, "job 0 is still running"),
-        ([entry(0, "failed", "owed")], sent("0 placeholder"), False, "still owes"),
+        ([entry(0, "failed", "pending")], sent("0 placeholder"), False, "still owes"),
         (DONE, sent("0 placeholder"), False, "its picture never came"),
         (FAILED, sent("0 placeholder"), False, "its failure picture never came"),
         (

@@ -48,13 +48,13 @@ class Case(NamedTuple):
         return self.point.startswith(("intake_", "placeholder_"))
 
     @property
-    def is_debt(self) -> bool:
+    def is_owing(self) -> bool:
         return self.point.startswith("failed_")
 
     @property
     def word(self) -> str:
         """Whether the job that dies is one that succeeds in the end."""
-        return "broken" if self.is_debt else "good"
+        return "broken" if self.is_owing else "good"
 
 
 def reason_against(case: Case) -> str:
@@ -181,13 +181,13 @@ def retry_of_job(lane: Lane, case: Case, place: Place) -> None:
     number = len(lane.posted)
     source = f"{case.word}-{number}.png"
     lane.accept(lane.job(number, place, f"held/{source}"))
-    if not case.is_debt and (place.kind == "file" or case.point in ("fetched", "rendered")):
+    if not case.is_owing and (place.kind == "file" or case.point in ("fetched", "rendered")):
         lane.sources.break_off(source)
     else:
         lane.refuse_once(place)
         lane.sources.release(source)
-    if case.is_debt:
-        lane.until(number, lambda entry: entry.debt_attempts == 1)
+    if case.is_owing:
+        lane.until(number, lambda entry: entry.outbox_attempts == 1)
         lane.heal(place)
     else:
         lane.until(number, lambda entry: entry.attempts == 1)

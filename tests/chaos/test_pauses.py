@@ -92,7 +92,8 @@ def stop_beyond_its_lease(lane: Lane) -> None:
 def take_the_job(lane: Lane, lease_s: float) -> int:
     """The new token."""
     with closing(sqlite3.connect(lane.daemon.data_dir / "queue.sqlite", timeout=10)) as database, database:
-        database.execute("UPDATE job SET token = token + 1, lease_until = ?", (time.time() + lease_s,))
+        until = time.time() + lease_s
+        database.execute("UPDATE job SET token = token + 1, claim = token + 1, lease_until = ?", (until,))
         return int(database.execute("SELECT token FROM job").fetchone()[0])
 
 

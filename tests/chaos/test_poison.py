@@ -71,7 +71,7 @@ def test_a_picture_that_kills_its_worker_hurts_nobody_else(tmp_path: Path, figur
         lane.until_ended(range(JOBS), timeout_s=60 + 3 * POISONS)
         poisoned = lane.entries(bad)
         assert [(entry.status, entry.error, entry.crashes) for entry in poisoned] == [("failed", "poison", 3)] * POISONS
-        assert {entry.debt for entry in poisoned} == {"paid"}
+        assert {entry.outbox for entry in poisoned} == {"done"}
         good = lane.entries(set(range(JOBS)) - set(bad))
         assert {(entry.status, entry.attempts, entry.crashes) for entry in good} == {("succeeded", 0, 0)}
         assert lane.faults(range(JOBS)) == []

@@ -39,7 +39,7 @@ def test_the_first_ones_final_comes(tmp_path: Path, kind: Kind) -> None:
             known = [entry.job for entry in lane.entries([first, second])]
             assert first in known
             lane.until_ended(known)
-            ends = {entry.job: (entry.status, entry.debt) for entry in lane.entries(known)}
+            ends = {entry.job: (entry.status, entry.outbox) for entry in lane.entries(known)}
             assert ends.pop(first) == ("succeeded", "none"), point
             assert set(ends.values()) <= {("failed", "none")}, point
             lasting = shown(place.name, place.path.read_bytes())

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from imgserve.jobs.sqlite.committer import connect
+from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import migrate
 from tests.chaos.lane import Lane
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
-from tests.support.queues import add_ended
 from tests.support.sizes import Figures, sized
+from tests.support.sqlite import add_ended
 
 KEPT = sized(3_000, 500_000)
 PRUNED = sized(600, 20_000)

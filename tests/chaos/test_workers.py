@@ -135,6 +135,6 @@ def test_a_render_deadline_costs_only_its_own_job(tmp_path: Path, deadline_s: fl
         if deadline_s == PATIENCE_S:
             assert end.status == "running", "the others waited for it"
             return
-        assert (end.status, end.error, end.debt) == ("failed", "render_timeout", "paid")
+        assert (end.status, end.error, end.outbox) == ("failed", "render_timeout", "done")
         assert spent.most_s < 2 * deadline_s, "its worker went on"
         wait_until(lambda: not lane.faults(range(9)))

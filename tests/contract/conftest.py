@@ -10,9 +10,10 @@ import pytest
 import uvloop
 
 from imgserve.jobs.protocol import Queue
-from tests.support.queues import SqliteHouse
+from tests.support.queues import House
+from tests.support.sqlite import SqliteHouse
 
-ENGINES = {"sqlite": SqliteHouse}
+ENGINES: dict[str, Callable[[Path], House]] = {"sqlite": SqliteHouse}
 # The server runs on uvloop alone; `imgserve render` runs on asyncio's own loop, but transfers nothing but files. A loop
 # drives what these are about: libcurl's sockets and timers, whole fetches, and whole writes of every kind. All else
 # is done above that, or in threads (FTP, files), and is the same on both.
@@ -28,12 +29,12 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
 
 
 @pytest.fixture(params=list(ENGINES))
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteHouse]:
+async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
     opened = ENGINES[str(request.param)](tmp_path)
     yield opened
-    await opened.close()
+    await opened.crash()
 
 
 @pytest.fixture
-async def queue(house: SqliteHouse) -> Queue:
+async def queue(house: House) -> Queue:
     return await house.open()

@@ -108,9 +108,9 @@ def first_job(web: HttpReceiver, ftp: FtpReceiver) -> dict[str, object]:
     ("lines", "fields", "fault"),
     [
         ("text", ["$.destination.url"], "attempt_bug"),
-        ("json", ["$.destination.url", "$.recipe.operations"], "debt_bug"),  # nothing but a failure picture is left
+        ("json", ["$.destination.url", "$.recipe.operations"], "outbox_bug"),  # nothing but a failure picture is left
     ],
-    ids=["attempt", "debt"],
+    ids=["attempt", "outbox"],
 )
 def test_a_fault_in_the_runner_shows_none(tmp_path: Path, lines: str, fields: list[str], fault: str) -> None:
     """A stored job that became another in the file, which nothing foresees."""

@@ -48,7 +48,7 @@ async def test_outputs_are_rendered_and_delivered(made: Plant) -> None:
     await made.released(made.file("a.png"), made.file("b.png"))
     done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["delivered", "delivered"]
-    assert (done.charge, done.retry_at, done.error) == ("none", None, "")
+    assert {(result.charge, result.due_at, result.error) for result in done.results} == {("none", None, "")}
     assert await made.queue.settle(done, time.time())
     for name in ("a.png", "b.png"):
         with Image.open(made.out / name) as picture:
@@ -75,7 +75,7 @@ async def test_a_source_that_is_gone_fails_all_outputs(made: Plant) -> None:
     made.source.unlink()
     done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["failed", "failed"]
-    assert (done.charge, done.error) == ("attempt", "source_unavailable")
+    assert {(result.charge, result.error) for result in done.results} == {("attempt", "source_unavailable")}
 
 
 async def test_a_placeholder_as_source_is_tried_again(made: Plant) -> None:
@@ -84,7 +84,7 @@ async def test_a_placeholder_as_source_is_tried_again(made: Plant) -> None:
     await made.released(made.file("a.png"))
     done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["retry"]
-    assert (done.charge, done.error) == ("attempt", "source_is_placeholder")
+    assert {(result.charge, result.error) for result in done.results} == {("attempt", "source_is_placeholder")}
     assert not (made.out / "a.png").exists()
 
 
@@ -93,7 +93,7 @@ async def test_a_final_after_an_unanswered_placeholder_goes_out_twice(made: Plan
     claim = await claimed(made.queue, time.time())
     done = await made.attempts.carry_out(claim)
     assert [result.status for result in done.results] == ["repeat"]
-    assert done.retry_at == pytest.approx(time.time() + 60, abs=10)
+    assert done.results[0].due_at == pytest.approx(time.time() + 60, abs=10)
     await made.queue.settle(done, time.time())
     made.source.unlink()  # the repeat needs neither source nor worker
     again = await claimed(made.queue, time.time() + 61)
@@ -173,7 +173,7 @@ async def test_a_superseded_output_ends_quietly(made: Plant, receiver: Receiver)
     await made.released(place)
     done = await made.attempts.carry_out(claim)
     assert [result.status for result in done.results] == ["superseded"]
-    assert (done.charge, done.error, done.retry_at) == ("none", "", None)
+    assert {(result.charge, result.error, result.due_at) for result in done.results} == {("none", "", None)}
     assert receiver.log == []
 
 
@@ -204,7 +204,7 @@ async def test_an_attempt_whose_worker_died_keeps_no_source(made: Plant) -> None
         await asyncio.sleep(0.05)
         for pid in made.pool.worker_pids:
             os.kill(pid, signal.SIGKILL)
-        assert (await attempt).charge == "crash"
+        assert (await attempt).results[0].charge == "crash"
         del attempt
         await asyncio.sleep(0)
         assert budget.held == 0

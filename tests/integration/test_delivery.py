@@ -21,7 +21,8 @@ from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused
-from tests.support.queues import GRANTED, SqliteHouse, accepted, claimed, due_debts, ended, final_of, moved, output
+from tests.support.queues import GRANTED, accepted, claimed, due_entries, ended, final_of, moved, output
+from tests.support.sqlite import SqliteHouse
 from tests.support.stalling import LONG_S, Receiver
 
 PATIENCE_S = 0.2
@@ -45,7 +46,7 @@ async def transfers(tmp_path: Path) -> AsyncIterator[Transfers]:
 async def house(tmp_path: Path) -> AsyncIterator[SqliteHouse]:
     opened = SqliteHouse(tmp_path)
     yield opened
-    await opened.close()
+    await opened.crash()
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ async def test_another_principals_write_is_waited_for(
 
 async def report_retry(queue: Queue, intent: Intent) -> None:
     now = time.time()
-    done = Settlement(intent.number, intent.token, (OutputResult(intent.output_id, "retry"),), retry_at=now)
+    done = Settlement(intent.number, intent.token, (OutputResult(intent.output_id, "retry", due_at=now),))
     assert await queue.settle(done, now)
 
 
@@ -294,9 +295,9 @@ async def test_write_and_delete_a_file(
     await queue.release(entry.number, (PlaceholderResult(entry.output_ids[0], "written"),), time.time())
     claim = await claimed(queue, time.time())
     await queue.settle(ended(claim, "failed"), time.time())
-    debt = (await due_debts(queue, time.time()))[0]
-    spec = moved(debt.output.spec, place)
-    await deliveries.delete(msgspec.structs.replace(debt.output, spec=spec), debt.token, 3 * LONG_S)
+    owed = (await due_entries(queue, time.time()))[0]
+    spec = moved(owed.output.spec, place)
+    await deliveries.delete(msgspec.structs.replace(owed.output, spec=spec), owed.token, 3 * LONG_S)
     assert not target.exists()
 
 

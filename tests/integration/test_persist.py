@@ -14,7 +14,8 @@ from imgserve.jobs.persist import PatientStorage
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.transfer.faults import DeliveryFailed
-from tests.support.queues import START, SqliteHouse, hold, new_job
+from tests.support.queues import START, hold, new_job
+from tests.support.sqlite import SqliteHouse
 
 SOON_S = 0.05
 

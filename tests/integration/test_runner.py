@@ -73,13 +73,13 @@ async def test_a_failed_job_pays_with_a_failure_picture(made: Plant) -> None:
         assert picture.size == (8, 8)
 
 
-@pytest.mark.parametrize(("max_debts", "at_once"), [(1, 1), (8, 2)])
-async def test_debts_at_once(made: Plant, receiver: Receiver, max_debts: int, at_once: int) -> None:
+@pytest.mark.parametrize(("max_outbox", "at_once"), [(1, 1), (8, 2)])
+async def test_entries_at_once(made: Plant, receiver: Receiver, max_outbox: int, at_once: int) -> None:
     made.source.unlink()
     for name in ("a.png", "b.png"):
         await made.released(put_to(receiver.port, name))
     receiver.stall()
-    runner = made.runner(max_debts=max_debts)
+    runner = made.runner(max_outbox=max_outbox)
     runner.start()
     await receiver.until_came(1)
     await asyncio.sleep(0.3)  # time for one too many
@@ -165,7 +165,7 @@ async def test_stop_gives_back_what_runs_uncharged(made: Plant, receiver: Receiv
     await runner.stop(0.0)
     assert made.house.statuses() == {entry.number: "queued"}
     again = await claimed(made.queue, time.time())
-    assert (again.attempts, again.crashes) == (0, 0)
+    assert (again.outputs[0].attempts, again.outputs[0].crashes) == (0, 0)
     assert (
         await made.queue.acquire(
             _final(again.number, again.outputs[0].id, again.token, place.placement.destination.key), time.time()
@@ -194,7 +194,7 @@ async def test_an_attempt_that_takes_too_long_is_tried_again(made: Plant, receiv
     await receiver.until_came(1)
     await until(lambda: made.house.statuses() == {entry.number: "queued"})
     await runner.stop(1.0)
-    assert (await claimed(made.queue, time.time() + 30)).attempts >= 1
+    assert (await claimed(made.queue, time.time() + 30)).outputs[0].attempts >= 1
 
 
 async def test_a_lost_lease_ends_the_write(made: Plant, receiver: Receiver) -> None:

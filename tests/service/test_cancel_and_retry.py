@@ -73,7 +73,7 @@ def test_cancel_while_it_waits_for_its_next_attempt(scene: Scene) -> None:
     assert scene.states("waits.png") == ["placeholder", "final", "failed"]
     seen = scene.seen(job)
     assert (seen["status"], seen["error"]) == ("cancelled", "cancelled")
-    wait_until(lambda: scene.seen(job)["outputs"][0]["debt"] == "paid")
+    wait_until(lambda: scene.seen(job)["outputs"][0]["outbox"] == [{"kind": "error_image", "state": "done"}])
 
 
 def test_cancel_while_the_source_stalls(scene: Scene) -> None:
@@ -131,7 +131,7 @@ def test_retry_of_a_failed_job_that_then_succeeds(scene: Scene) -> None:
     scene.receiver.behave("/again", Behaviour(status=403, times=1))
     scene.sources.release("good-again.png")
     scene.until_state("again.png", "failed")
-    wait_until(lambda: scene.seen(job)["outputs"][0]["debt"] == "paid")
+    wait_until(lambda: scene.seen(job)["outputs"][0]["outbox"] == [{"kind": "error_image", "state": "done"}])
     assert scene.operate.status_of(job) == "failed"
     told = scene.operate("jobs", "retry", job)
     assert (told.returncode, told.stdout.decode()) == (0, f"{job}  queued again\n"), told.stderr

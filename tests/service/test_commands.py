@@ -113,7 +113,14 @@ def test_list_and_show(world: World) -> None:
     [line] = operate("jobs", "list", "--destination", "/list-3", "--json").stdout.splitlines()
     failed = json.loads(line)
     shown = operate("jobs", "show", failed["id"]).stdout.decode()
-    for piece in (failed["id"], "failed", "source_unreadable: ", "20x15 png, failed", "placeholder written", "debt "):
+    for piece in (
+        failed["id"],
+        "failed",
+        "source_unreadable: ",
+        "20x15 png, failed",
+        "placeholder written",
+        "error_image ",
+    ):
         assert piece in shown
     assert operate.shown(failed["id"])["id"] == failed["id"]
     assert operate.shown(failed["id"][:20])["id"] == failed["id"]

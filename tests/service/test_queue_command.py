@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.cli.main import main
-from imgserve.jobs.sqlite.committer import connect
+from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from tests.support.daemon import LOOPBACK, Daemon
 

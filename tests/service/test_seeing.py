@@ -98,7 +98,7 @@ def test_metrics_tell_what_became_of_each_job(tmp_path: Path, web: HttpReceiver)
         assert SECRET not in server.log
 
 
-def test_an_unpaid_debt_shows(tmp_path: Path, web: HttpReceiver) -> None:
+def test_a_failed_try_shows(tmp_path: Path, web: HttpReceiver) -> None:
     web.behave("/left.png", Behaviour(times=1, kinds=("PUT",)))
     web.behave("/left", Behaviour(status=503, kinds=("PUT",)))
     with web, Daemon(tmp_path / "data", *LOOPBACK) as server:
@@ -106,7 +106,7 @@ def test_an_unpaid_debt_shows(tmp_path: Path, web: HttpReceiver) -> None:
         seen = until_seen(server, lambda seen: ("stage_failures_total", "delivery_failed", "deliver_failed") in seen)
         assert seen["placeholders_left", "owed"] == 1
         assert seen["jobs_ended_total", "source_unreadable", "failed"] == 1
-        assert seen["stage_failures_total", "delivery_failed", "debt"] == 1
+        assert seen["stage_failures_total", "delivery_failed", "outbox"] == 1
 
 
 def test_what_waits_shows(tmp_path: Path, web: HttpReceiver) -> None:

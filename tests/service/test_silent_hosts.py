@@ -141,7 +141,7 @@ def test_more_for_one_host_than_may_wait_are_turned_away(tmp_path: Path) -> None
         assert len(replies) == 3, "the silence was over"
 
 
-async def test_debts_to_others_are_paid_meanwhile(tmp_path: Path) -> None:
+async def test_entries_for_others_are_sent_meanwhile(tmp_path: Path) -> None:
     """Placeholders are taken; the failure pictures that are owed later are not answered."""
     cut = {"srcURL": f"file://{tmp_path}/read/cut.png"}
     with scene(tmp_path, max_debts_at_once=2) as made:
@@ -155,7 +155,7 @@ async def test_debts_to_others_are_paid_meanwhile(tmp_path: Path) -> None:
                 assert "dstURL" in (await asyncio.to_thread(made.server.post, job)).body
             await receiver.until_came(8 + 2)
             assert "dstURL" in (await asyncio.to_thread(made.server.post, made.job(**cut))).body
-            await asyncio.to_thread(wait_until, lambda: "debt_paid" in made.server.log)
+            await asyncio.to_thread(wait_until, lambda: "outbox_done" in made.server.log)
             assert receiver.log.count("put failed") <= 4, "no more than two that are slow, and two that are not yet"
             made.server.kill()
 

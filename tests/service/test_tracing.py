@@ -148,14 +148,14 @@ def test_a_fault_marks_its_spans_and_tells_no_secret(tmp_path: Path, files: Path
         url = collector.url.replace("//", "//user:s3cr3t@")
         with Daemon(tmp_path / "data", *LOOPBACK, "--otel-endpoint", collector.url + "/") as server:
             server.post(job(url, "cut.jpg"))
-            wait_until(lambda: "debt_paid" in server.log)
+            wait_until(lambda: "outbox_done" in server.log)
             assert server.stop() == 0
         for name in ("render", "attempt"):
             span = collector.named(name)
             assert span.status.code == Status.STATUS_CODE_ERROR
             assert texts(span.attributes)["error.type"] == "source_unreadable"
-        assert collector.named("deliver_failed").parent_span_id == collector.named("debt").span_id
-        assert collector.named("debt").trace_id == collector.named("attempt").trace_id
+        assert collector.named("deliver_failed").parent_span_id == collector.named("outbox").span_id
+        assert collector.named("outbox").trace_id == collector.named("attempt").trace_id
         assert "s3cr3t" not in str(collector.spans)
 
 

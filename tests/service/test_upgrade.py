@@ -16,9 +16,11 @@ from tests.chaos.receiving import shown
 from tests.support.daemon import wait_until
 from tests.support.faketime import WallClock, needs_faketime
 from tests.support.operating import ask
-from tests.support.released import ADDRESS, DATA, KEPT, KEYS, Record, place, record_of, releases, write_keys
+from tests.support.released import ADDRESS, DATA, KEPT, KEYS, Job, Record, place, record_of, releases, write_keys
 
 pytestmark = needs_faketime
+# The words of recordings before 0.6.0.
+OLD_WORDS = {"owed": "pending", "paid": "done", "given_up": "abandoned", "overtaken": "none"}
 ENDS = {"succeeded", "failed", "cancelled", "superseded"}
 
 
@@ -51,6 +53,11 @@ def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             yield Upgraded(record, lane, answers)
 
 
+def state_of(job: Job) -> str:
+    status, _, owed = job.state.partition(" ")
+    return f"{status} {OLD_WORDS.get(owed, owed)}"
+
+
 def place_name(url: str) -> str:
     """What the recording called the destination."""
     path = url.partition("upload.html:")[2].removesuffix(".png")
@@ -70,7 +77,9 @@ def jobs_of(lane: Lane) -> dict[str, dict[str, Any]]:
 
 def open_jobs(lane: Lane) -> Iterator[str]:
     for name, job in jobs_of(lane).items():
-        if job["status"] not in ENDS or any(output["debt"] == "owed" for output in job["outputs"]):
+        if job["status"] not in ENDS or any(
+            entry["state"] == "pending" for output in job["outputs"] for entry in output["outbox"]
+        ):
             yield name
 
 
@@ -101,8 +110,8 @@ def test_a_job_that_nobody_answered_is_answered_when_it_is_posted_again(upgraded
 
 def test_what_had_ended_keeps_its_end(upgraded: Upgraded) -> None:
     """Nothing is written anew where nothing was owed."""
-    settled = ("succeeded none", "failed paid", "failed none", "failed given_up", "superseded none")
-    quiet = [job for job in upgraded.record.jobs if job.state in settled]
+    settled = ("succeeded none", "failed done", "failed none", "failed abandoned", "superseded none")
+    quiet = [job for job in upgraded.record.jobs if state_of(job) in settled]
     assert len(quiet) >= 15
     for job in quiet:
         assert upgraded.lane.writes_to(upgraded.lane.posted[job.number]) == [], job.name
@@ -110,8 +119,8 @@ def test_what_had_ended_keeps_its_end(upgraded: Upgraded) -> None:
 
 def test_a_recording_has_jobs_in_every_state() -> None:
     for version in releases():
-        states = {job.state for job in record_of(version).jobs}
+        states = {state_of(job) for job in record_of(version).jobs}
         assert {state.partition(" ")[0] for state in states} == ENDS | {"accepting", "queued", "running"}
-        assert {"failed owed", "failed paid", "failed given_up", "failed overtaken", "cancelled owed"} <= states
-        kinds = {job.kind for job in record_of(version).jobs if job.state == "failed owed"}
+        assert {"failed pending", "failed done", "failed abandoned", "failed none", "cancelled pending"} <= states
+        kinds = {job.kind for job in record_of(version).jobs if state_of(job) == "failed pending"}
         assert kinds == {"file", "ftp", "put", "form"}

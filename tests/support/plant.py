@@ -13,7 +13,8 @@ from imgserve.engine.attempt import Attempts
 from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.intake import Intake
-from imgserve.engine.outbox import Debts
+from imgserve.engine.outbox import Config as OutboxConfig
+from imgserve.engine.outbox import Outbox, senders
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.render import Renderer
 from imgserve.engine.runner import Runner
@@ -33,7 +34,8 @@ from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 from tests.support import pictures
-from tests.support.queues import SqliteHouse, moved, new_job, output
+from tests.support.queues import moved, new_job, output
+from tests.support.sqlite import SqliteHouse
 
 
 class Plant:
@@ -65,17 +67,18 @@ class Plant:
         self,
         heartbeat_s: float = 15.0,
         attempt_timeout_s: float = 60.0,
-        max_debts: int = 8,
+        max_outbox: int = 8,
         max_attempts: int = 64,
         *,
         is_shared: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> Runner:
         placeholders = Placeholders(self.pool, PlaceholderConfig())
-        debts = Debts(self.queue, self.deliveries, placeholders, 20.0, 4)
-        config = RunnerConfig(attempt_timeout_s=attempt_timeout_s, max_debts=max_debts, max_attempts=max_attempts)
+        sending = senders(self.deliveries, placeholders, 20.0)
+        outbox = Outbox(self.queue, sending, OutboxConfig(max_outbox, 4), clock)
+        config = RunnerConfig(attempt_timeout_s=attempt_timeout_s, max_outbox=max_outbox, max_attempts=max_attempts)
         leases = QueueConfig(heartbeat_s=heartbeat_s)
-        return Runner(self.queue, self.attempts, debts, config, leases, lambda: is_shared, clock)
+        return Runner(self.queue, self.attempts, outbox, config, leases, lambda: is_shared, clock)
 
     def intake(self) -> Intake:
         return Intake(
@@ -133,4 +136,4 @@ async def plant(directory: Path) -> AsyncIterator[Plant]:
     finally:
         await transfers.aclose()
         await pool.aclose()
-        await house.close()
+        await house.crash()

@@ -1,19 +1,18 @@
 """Jobs to put into a queue and the steps that take them through it: for the contract suite and the tests above it."""
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import Protocol
 
-import apsw
 import msgspec
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import (
     Accepted,
     Claim,
-    DebtClaim,
     Ended,
     Intent,
     NewJob,
+    OutboxEntry,
     Output,
     OutputResult,
     PlaceholderResult,
@@ -22,8 +21,6 @@ from imgserve.jobs.model import (
     Settlement,
 )
 from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
-from imgserve.jobs.sqlite.committer import rows
-from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.request.destination import Destination
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.job import OnFailure, Placeholder, Placement, ResolvedOutput
@@ -38,33 +35,22 @@ START = 1_000_000.0
 KEY = "http://place.test:80/a.png"
 
 
-class SqliteHouse:
-    """One data directory and the servers that come and go on it, one at a time."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        self._queue: SqliteQueue | None = None
+class House(Protocol):
+    """One queue's place and the servers that come and go on it, one at a time: what each engine gives the suite."""
 
     async def open(
         self, now: float = START, config: Config | None = None, on_end: Callable[[Ended], None] = lambda _: None
     ) -> Queue:
         """A new owner; the one before is gone without having finished anything."""
-        await self.close()
-        self._queue = await SqliteQueue.open(self.data_dir, config or Config(min_free_disk_bytes=0), now, on_end)
-        return self._queue
+        ...
+
+    async def crash(self) -> None:
+        """The owner is gone without having finished anything."""
+        ...
 
     def statuses(self) -> dict[int, str]:
         """Every job's status as another reader of the disk sees it."""
-        reader = apsw.Connection(str(self.data_dir / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            return {int(row[0]): str(row[1]) for row in rows(reader, "SELECT number, status FROM job")}
-        finally:
-            reader.close()
-
-    async def close(self) -> None:
-        if self._queue is not None:
-            await self._queue.aclose()
-            self._queue = None
+        ...
 
 
 def output(
@@ -148,7 +134,7 @@ def states_of(
 
 async def claimed(queue: Queue, now: float = START) -> Claim:
     """The one job that is due."""
-    work = await queue.take_work(1, 0, now)
+    work = await queue.take_work(1, now)
     assert len(work.claims) == 1
     return work.claims[0]
 
@@ -161,8 +147,8 @@ async def pruned(queue: Queue, now: float) -> int:
     return jobs + step.jobs
 
 
-async def due_debts(queue: Queue, now: float = START) -> tuple[DebtClaim, ...]:
-    return (await queue.take_work(0, 100, now)).debts
+async def due_entries(queue: Queue, now: float = START) -> tuple[OutboxEntry, ...]:
+    return (await queue.take_outbox(100, now)).entries
 
 
 def placeholder_of(entry: Accepted, output_id: int | None = None, place: ResolvedOutput | None = None) -> Intent:
@@ -175,15 +161,18 @@ def final_of(claim: Claim, place: Output | None = None) -> Intent:
     return Intent(claim.number, chosen.id, claim.token, chosen.spec.placement.destination.key, "final")
 
 
-def failure_of(debt: DebtClaim) -> Intent:
-    return Intent(debt.number, debt.output.id, debt.token, debt.output.spec.placement.destination.key, "failed")
+def failure_of(entry: OutboxEntry) -> Intent:
+    return Intent(entry.number, entry.output.id, entry.token, entry.output.spec.placement.destination.key, "failed")
 
 
 def ended(claim: Claim, *statuses: ResultStatus, retry_at: float | None = None) -> Settlement:
     """One status for all outputs, or one each."""
     each = statuses * len(claim.outputs) if len(statuses) == 1 else statuses
-    results = tuple(OutputResult(place.id, status) for place, status in zip(claim.outputs, each, strict=True))
-    return Settlement(claim.number, claim.token, results, retry_at=retry_at)
+    results = tuple(
+        OutputResult(place.id, status, due_at=retry_at if status in ("retry", "repeat") else None)
+        for place, status in zip(claim.outputs, each, strict=True)
+    )
+    return Settlement(claim.number, claim.token, results)
 
 
 async def failed(queue: Queue, *outputs: ResolvedOutput, now: float = START) -> Accepted:
@@ -193,24 +182,6 @@ async def failed(queue: Queue, *outputs: ResolvedOutput, now: float = START) -> 
     assert claim.number == entry.number
     assert await queue.settle(ended(claim, "failed"), now)
     return entry
-
-
-def add_ended(db: apsw.Connection, count: int, status: str, ended_at: float, debt: str = "none") -> None:
-    """So many ended jobs at once, written into the file of a queue that no server has; microseconds apart."""
-    with db:
-        db.execute(
-            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
-            " INSERT INTO job (id, status, source, facts, digest, is_answered, is_released, epoch, created_at,"
-            " deadline_at, run_at, caller, ended_at) SELECT lower(hex(randomblob(16))), ?2, zeroblob(300), x'', x'',"
-            " 1, 1, 1, 1, 1, 1, 'a', ?3 + i / 1e6 FROM n",
-            (count, status, ended_at),
-        )
-        db.execute(
-            "INSERT INTO output (job, spec, destination, is_form, status, debt)"
-            " SELECT number, zeroblob(900), 'http://place.test:80/' || number, 0, 'delivered', ?2 FROM job"
-            " WHERE number > (SELECT max(number) FROM job) - ?1",
-            (count, debt),
-        )
 
 
 GRANTED, BUSY, OVERTAKEN, LOST = Granted(), Busy(), Denied("overtaken"), Denied("lost")

@@ -78,7 +78,7 @@ class Recorder:
             job = self.post(f"given-up-{kind}", kind, f"held/broken-given-up-{kind}.png")
             self.lane.web.behave(self.prefix(job), REFUSED)
             self.lane.sources.release(f"broken-given-up-{kind}.png")
-            self.until(job, "failed given_up")
+            self.until(job, "failed abandoned")
             self.lane.web.behave(self.prefix(job), Behaviour(times=0))
             self.change(job, ends="failed", shows=("placeholder", job.number))
 
@@ -110,7 +110,7 @@ class Recorder:
         older = self._owed("overtaken-put", "put", "held/broken-overtaken.png")
         self.lane.web.behave(self.prefix(older), Behaviour(times=0))
         newer = self.post("overtaking-put", "put", "plain/good.png", at=self.place_of(older))
-        self.until(older, "failed overtaken")
+        self.until(older, "failed none")
         self.change(older, shows=("final", newer.number))
 
     def owed(self) -> None:
@@ -124,8 +124,8 @@ class Recorder:
         job = self.post(name, kind, source, at=None, key="shop", **extra)
         self._refuse(job)
         self.lane.sources.release(source.partition("/")[2])
-        self.until(job, "failed owed")
-        wait_until(lambda: self.entry(job).debt_attempts == 1)
+        self.until(job, "failed pending")
+        wait_until(lambda: self.entry(job).outbox_attempts == 1)
         self._heal(job)
         self.change(job, ends="failed", shows=("failed", job.number))
         return job
@@ -145,9 +145,9 @@ class Recorder:
         job = self.post("cancelled-put", "put", "held/good-cancelled.png")
         self._refuse(job)
         ask(self.lane.daemon.data_dir, "POST", f"/v1/jobs/{job.id}/cancel")
-        self.until(job, "cancelled owed")
+        self.until(job, "cancelled pending")
         self.lane.sources.release("good-cancelled.png")
-        wait_until(lambda: self.entry(job).debt_attempts == 1)
+        wait_until(lambda: self.entry(job).outbox_attempts == 1)
         self._heal(job)
         self.change(job, ends="cancelled", shows=("failed", job.number))
 
@@ -204,7 +204,7 @@ class Recorder:
 
 
 def state_of(entry: Entry) -> str:
-    return f"{entry.status} {entry.debt}"
+    return f"{entry.status} {entry.outbox}"
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from imgserve.api.refusals import Refusals
 from imgserve.api.routes import Routes, table
 from imgserve.engine.intake import Intake
 from imgserve.imaging.pool import Pool
-from imgserve.jobs.protocol import Queue
+from imgserve.jobs.protocol import OperatorQueue
 from imgserve.telemetry.states import States
 from imgserve.transfer.dispatch import Transfers
 
@@ -34,7 +34,7 @@ def build(
     protected: Protected,
     refusals: Refusals,
     intake: Intake,
-    queue: Queue,
+    queue: OperatorQueue,
     pool: Pool,
     transfers: Transfers,
     states: States,

@@ -16,7 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from imgserve.api.v1.info import counts_in_time
 from imgserve.imaging.pool import Pool
-from imgserve.jobs.protocol import Queue
+from imgserve.jobs.protocol import OperatorQueue
 from imgserve.telemetry import logs, metrics
 from imgserve.telemetry.states import States
 from imgserve.transfer.dispatch import Transfers
@@ -24,7 +24,7 @@ from imgserve.transfer.dispatch import Transfers
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def metrics_handler(queue: Queue, pool: Pool, transfers: Transfers, states: States) -> HTTPRouteHandler:
+def metrics_handler(queue: OperatorQueue, pool: Pool, transfers: Transfers, states: States) -> HTTPRouteHandler:
     @get("/metrics")
     async def scrape() -> Response[bytes]:
         _look_at_pool(pool)
@@ -55,7 +55,7 @@ def _look_at_transfers(transfers: Transfers) -> None:
     metrics.TRANSFERS.labels("waiting").set(waiting)
 
 
-async def _look_at_queue(queue: Queue) -> None:
+async def _look_at_queue(queue: OperatorQueue) -> None:
     seen = await counts_in_time(queue)
     if seen is None:
         metrics.STORAGE_FAILING.set(1)

@@ -126,8 +126,9 @@ def _show(flags: argparse.Namespace) -> int:
         output.say(f"{'error':<12} {job.error}: {job.detail}")
     for place in job.outputs:
         size = f"{place.width_px}x{place.height_px} {place.format}" if place.format else "-"
+        owed = "".join(f", {entry.kind} {entry.state}" for entry in place.outbox)
         output.say(f"{'output':<12} {place.destination}")
-        output.say(f"{'':<12} {size}, {place.status}, placeholder {place.placeholder}, debt {place.debt}")
+        output.say(f"{'':<12} {size}, {place.status}, placeholder {place.placeholder}{owed}")
     return output.DONE
 
 

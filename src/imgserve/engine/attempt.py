@@ -8,18 +8,18 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from imgserve.blob import Blob
 from imgserve.engine.config import AttemptConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.engine.placeholder import digest
 from imgserve.engine.render import Renderer
-from imgserve.errors import Charge, ImgserveError
+from imgserve.errors import ImgserveError
 from imgserve.jobs.model import Claim, Output, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
-from imgserve.jobs.protocol import Queue
-from imgserve.jobs.retry import Decision, Retry, decide
+from imgserve.jobs.protocol import RunnerQueue
+from imgserve.jobs.retry import Retry, decide
 from imgserve.telemetry import logs
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
@@ -67,7 +67,7 @@ class Attempts:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: RunnerQueue,
         renderer: Renderer,
         deliveries: Deliveries,
         begun: Store[Fetch],
@@ -144,7 +144,7 @@ class Attempts:
 
     async def _output(self, claim: Claim, output: Output, source: "_Shared", ready: Blob | None) -> OutputResult:
         if ready is None:
-            is_alone = claim.crashes >= QUARANTINE_AFTER_CRASHES
+            is_alone = output.crashes >= QUARANTINE_AFTER_CRASHES
             with source as blob:
                 ready = await self._renderer.rendition(
                     blob, claim.info, output.spec.rendering, is_alone=is_alone, whose=claim.caller
@@ -165,44 +165,33 @@ class Attempts:
             return OutputResult(output.id, "repeat")
         return OutputResult(output.id, "delivered")
 
-    def _settlement(self, claim: Claim, ends: "list[ImgserveError] | list[OutputResult | ImgserveError]") -> Settlement:
-        """One settlement of all outputs' ends: the job waits for the latest retry, the first error speaks for it."""
-        now = self._clock()
-        results: list[OutputResult] = []
-        pauses_s: list[float] = []
-        charges: set[Charge] = set()
-        errors: list[tuple[str, str]] = []
-        for output, end in zip(claim.outputs, ends, strict=True):
-            if isinstance(end, OutputResult):
-                results.append(end)
-                if end.status == "repeat":
-                    pauses_s.append(self._config.repeat_after_s)
-                continue
-            decision = self._decide(claim, end, now)
-            charges.add(decision.charge)
-            if output.is_repeat and not isinstance(decision, Retry):
-                results.append(OutputResult(output.id, "delivered"))  # its final has been taken once, which is enough
-                continue
-            if isinstance(decision, Retry):
-                pauses_s.append(decision.delay_s)
-                results.append(OutputResult(output.id, "retry"))
-                errors.append((end.code, end.sentence()))
-            else:
-                self._renditions.drop(str(output.id))
-                results.append(OutputResult(output.id, "failed"))
-                errors.append((decision.error, end.sentence()))
-        charge: Charge = "crash" if "crash" in charges else "attempt" if "attempt" in charges else "none"
-        retry_at = now + max(pauses_s) if pauses_s else None
-        error, detail = errors[0] if errors else ("", "")
-        return Settlement(claim.number, claim.token, tuple(results), charge, retry_at, error, detail)
+    def _settlement(self, claim: Claim, ends: Sequence[ImgserveError | OutputResult]) -> Settlement:
+        """Outputs that wait equally long get the same time, so that one download serves them again."""
+        now, jitter = self._clock(), self._jitter()
+        results = (
+            self._result(claim, output, end, now, jitter) for output, end in zip(claim.outputs, ends, strict=True)
+        )
+        return Settlement(claim.number, claim.token, tuple(results))
 
-    def _decide(self, claim: Claim, error: ImgserveError, now: float) -> Decision:
-        left_s = claim.deadline_at - now
-        return decide(
-            error,
-            attempts=claim.attempts,
-            crashes=claim.crashes,
-            left_s=left_s,
-            jitter=self._jitter(),
+    def _result(
+        self, claim: Claim, output: Output, end: ImgserveError | OutputResult, now: float, jitter: float
+    ) -> OutputResult:
+        """What follows the end of an attempt at one output."""
+        if isinstance(end, OutputResult):
+            due_at = now + self._config.repeat_after_s if end.status == "repeat" else None
+            return OutputResult(output.id, end.status, due_at=due_at)
+        decision = decide(
+            end,
+            attempts=output.attempts,
+            crashes=output.crashes,
+            left_s=claim.deadline_at - now,
+            jitter=jitter,
             first_delay_s=self._config.retry_delay_s,
         )
+        if isinstance(decision, Retry):
+            due_at = now + decision.delay_s
+            return OutputResult(output.id, "retry", decision.charge, due_at, end.code, end.sentence())
+        if output.is_repeat:
+            return OutputResult(output.id, "delivered")  # its final has been taken once, which is enough
+        self._renditions.drop(str(output.id))
+        return OutputResult(output.id, "failed", decision.charge, None, decision.error, end.sentence())

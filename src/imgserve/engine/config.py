@@ -60,8 +60,8 @@ class RunnerConfig(msgspec.Struct, frozen=True):
     """``max_attempts`` under way: few enough that each one's turn for a worker comes within ``attempt_timeout_s``.
 
     Those whose delivery takes long do not count, so that the others go on; as many again may do so in all, and
-    ``max_slow_per_host`` to one host, whose other jobs then are passed over. Likewise with ``max_debts``, and half of
-    it. No host has the last quarter of the places, slow or not.
+    ``max_slow_per_host`` to one host, whose other jobs then are passed over. No host has the last quarter of the
+    places, slow or not. ``max_outbox``: outbox entries under way, and likewise half of it to one host.
     """
 
     # fmt: off
@@ -69,7 +69,7 @@ class RunnerConfig(msgspec.Struct, frozen=True):
         "jobs under way at once", name="max_attempts_at_once", default="16 per worker, at most 64")] = 64
     max_slow_per_host: Annotated[Count, Setting(
         "deliveries of more than 2 s to one host and port; more of its jobs then wait, so that others go on")] = 16
-    max_debts: Annotated[Count, Setting("failure pictures under way at once", name="max_debts_at_once")] = 8
+    max_outbox: Annotated[Count, Setting("failure pictures under way at once", name="max_debts_at_once")] = 8
     attempt_timeout_s: Annotated[Seconds, Setting("one attempt at a job", "seconds")] = 300.0
     # fmt: on
 

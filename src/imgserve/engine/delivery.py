@@ -16,7 +16,7 @@ from imgserve import failpoint
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import OPERATOR, Intent, Output, WriteKind, intent_of
-from imgserve.jobs.protocol import Busy, Granted, Queue
+from imgserve.jobs.protocol import Busy, DeliveryQueue, Granted
 from imgserve.request.destination import Destination
 from imgserve.request.recipe import MEDIA_TYPE
 from imgserve.telemetry import logs, metrics
@@ -103,7 +103,7 @@ class Deliveries:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: DeliveryQueue,
         transfers: Transfers,
         clock: Callable[[], float] = time.time,
         patience_s: float = PATIENCE_S,

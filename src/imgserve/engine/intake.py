@@ -23,7 +23,7 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Accepted, Adopted, NewJob, Output, PlaceholderResult
 from imgserve.jobs.persist import PatientStorage, until_stored
-from imgserve.jobs.protocol import Queue, QueueFull, ShareFull
+from imgserve.jobs.protocol import IntakeQueue, QueueFull, ShareFull
 from imgserve.jobs.stored import digest_of
 from imgserve.request import tags
 from imgserve.request.imageinfo import ImageInfo
@@ -59,7 +59,7 @@ class Intake:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: IntakeQueue,
         transfers: Transfers,
         pool: Pool,
         placeholders: Placeholders,
@@ -191,7 +191,7 @@ class Intake:
             raise
 
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
-        """Write them all. A definite refusal by one destination refuses the job; the others become debts."""
+        """Write them all. A definite refusal by one destination refuses the job; the outbox has the others."""
         wanted = [output for output in entry.outputs if output.placeholder == "pending"]
         puts = (self._put(output, is_held=output.id in entry.held) for output in wanted)
         ends = await asyncio.gather(*puts, return_exceptions=True)

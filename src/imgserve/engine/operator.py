@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from imgserve.engine.runner import Runner
-from imgserve.jobs.protocol import Queue
+from imgserve.jobs.protocol import OperatorQueue
 from imgserve.jobs.views import JobPage, JobQuery, JobView
 from imgserve.telemetry import logs
 from imgserve.transfer.fetch import Fetch
@@ -16,7 +16,7 @@ class Desk:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: OperatorQueue,
         runner: Runner,
         begun: Store[Fetch],
         deadline_s: float,

@@ -1,6 +1,7 @@
 """The runner: claims due jobs, has ``attempt.py`` carry them out, settles the results, and renews the leases.
 
-The queue decides which jobs are due and in which order. The runner pays debts of failed jobs too (``outbox``).
+The queue decides which jobs are due and in which order. The outbox has a loop of its own (``outbox``), which the runner
+keeps running and ends with its own.
 """
 
 import asyncio
@@ -13,12 +14,12 @@ from imgserve import failpoint, timeout
 from imgserve.engine.attempt import AttemptBug, Attempts, AttemptTimeout
 from imgserve.engine.config import RunnerConfig
 from imgserve.engine.delivery import ClaimLost
-from imgserve.engine.outbox import Debts
+from imgserve.engine.outbox import Outbox
 from imgserve.errors import ImgserveError
 from imgserve.jobs.config import Config as QueueConfig
-from imgserve.jobs.model import Claim, DebtClaim, OutputResult, Settlement
+from imgserve.jobs.model import Claim, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
-from imgserve.jobs.protocol import HostRoom, Queue
+from imgserve.jobs.protocol import HostRoom, RunnerQueue
 from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage
 
@@ -41,9 +42,9 @@ class Runner:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: RunnerQueue,
         attempts: Attempts,
-        debts: Debts,
+        outbox: Outbox,
         config: RunnerConfig,
         queue_config: QueueConfig,
         is_shared: Callable[[], bool] = lambda: False,
@@ -51,13 +52,12 @@ class Runner:
     ) -> None:
         self._queue = queue
         self._attempts = attempts
-        self._debts = debts
+        self._outbox = outbox
         self._config = config
         self._queue_config = queue_config
         self._is_shared = is_shared
         self._clock = clock
-        self._running: dict[asyncio.Task[None], Claim | DebtClaim] = {}
-        self._count: Counter[type[Claim | DebtClaim]] = Counter()
+        self._running: dict[asyncio.Task[None], Claim] = {}
         self._claims_of: Counter[str] = Counter()  # by host
         self._settling: dict[asyncio.Task[None], int] = {}
         self._room = asyncio.Event()
@@ -65,7 +65,7 @@ class Runner:
         self._is_stopping = False
 
     def start(self) -> None:
-        for loop in (self._claim_forever, self._beat, self._prune):
+        for loop in (self._claim_forever, self._outbox.run, self._beat, self._prune):
             self._keep(loop)
 
     async def stop(self, patience_s: float) -> None:
@@ -74,9 +74,9 @@ class Runner:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        if self._running:
-            await asyncio.wait(list(self._running), timeout=patience_s)
-        rest = list(self._running)
+        if under_way := [*self._running, *self._outbox.under_way]:
+            await asyncio.wait(under_way, timeout=patience_s)
+        rest = [*self._running, *self._outbox.under_way]
         for task in rest:
             task.cancel()
         ends_at = time.monotonic() + GIVE_BACK_S
@@ -93,11 +93,11 @@ class Runner:
     def break_off(self, number: int) -> None:
         """End this job's attempt now, if there is one; a worker that renders for it is killed. Its claim is lost."""
         for task, held in self._running.items():
-            if isinstance(held, Claim) and held.number == number:
+            if held.number == number:
                 task.cancel()
 
     def _keep(self, loop: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Run a loop, and again after a bug has ended it: without one of the three, jobs would wait for a restart."""
+        """Run a loop, and again after a bug has ended it: without one of them, jobs would wait for a restart."""
         if self._is_stopping:
             return
         task = asyncio.create_task(loop())
@@ -115,30 +115,26 @@ class Runner:
         while True:
             self._room.clear()
             slow = self._slow()
-            jobs = self._config.max_attempts - self._count[Claim] + min(slow.total(), self._config.max_attempts)
-            slow_debts = min(self._debts.slow().total(), self._config.max_debts)
-            debts = self._config.max_debts - self._count[DebtClaim] + slow_debts
+            jobs = self._config.max_attempts - len(self._running) + min(slow.total(), self._config.max_attempts)
             if jobs <= 0:
                 await self._wait_for_room()
                 continue
             kept = self._config.max_attempts // KEPT_PART if self._is_shared() else 0
             try:
-                work = await self._queue.take_work(jobs, debts, self._clock(), kept, self._host_room(slow))
+                work = await self._queue.take_work(jobs, self._clock(), kept, self._host_room(slow))
             except ImgserveError as error:  # a fault in one claim must not end all claiming
                 logs.event("claiming_failed", level=logs.WARNING, code=error.code, detail=error.detail)
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
             for claim in work.claims:
-                self._spawn(self._attempt(claim), claim)
-            for debt in work.debts:
-                self._spawn(self._debts.pay(debt), debt)
+                self._spawn(claim)
             pause_s = PRUNE_EVERY_S if work.due_at is None else work.due_at - self._clock()
             if pause_s <= 0 and 0 < jobs - len(work.claims) <= kept:
                 await self._wait_for_work_or_room(LOOK_AGAIN_S)
             elif work.is_held_back:
                 await self._wait_for_work_or_room(max(pause_s, FULL_PAUSE_S))
             else:
-                await self._queue.wait_for_work(max(pause_s, FULL_PAUSE_S if debts <= 0 else 0.001))
+                await self._queue.wait_for_work(max(pause_s, 0.001))
 
     def _slow(self) -> Counter[str]:
         """Attempts that take long, by host. All of a silent host's do, from their claim on: else each wave of its
@@ -179,16 +175,14 @@ class Runner:
             async with asyncio.timeout(LOOK_AGAIN_S):
                 await self._room.wait()
 
-    def _spawn(self, work: Coroutine[None, None, None], held: Claim | DebtClaim) -> None:
-        task = asyncio.create_task(work)
-        self._running[task] = held
-        self._count[type(held)] += 1
-        self._claims_of.update(_hosts_of(held))
+    def _spawn(self, claim: Claim) -> None:
+        task = asyncio.create_task(self._attempt(claim))
+        self._running[task] = claim
+        self._claims_of.update(_hosts_of(claim))
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         held = self._running.pop(task)
-        self._count[type(held)] -= 1
         for host in _hosts_of(held):
             self._claims_of[host] -= 1
             if not self._claims_of[host]:
@@ -222,8 +216,9 @@ class Runner:
             return self._attempts.failed(claim, AttemptBug("a fault inside imgserve ended the attempt"))
 
     def _give_back(self, claim: Claim) -> Settlement:
-        results = tuple(OutputResult(output.id, "retry") for output in claim.outputs)
-        return Settlement(claim.number, claim.token, results, "none", self._clock())
+        now = self._clock()
+        results = tuple(OutputResult(output.id, "retry", due_at=now) for output in claim.outputs)
+        return Settlement(claim.number, claim.token, results)
 
     async def _store(self, settlement: Settlement) -> None:
         """Settle, even if cancelled meanwhile: a lost settlement would hold its destinations for ever."""
@@ -241,7 +236,7 @@ class Runner:
         """Prolong leases; an attempt whose lease is lost is broken off before it writes."""
         while True:
             await asyncio.sleep(self._queue_config.heartbeat_s)
-            held = {task: claim for task, claim in self._running.items() if isinstance(claim, Claim)}
+            held = dict(self._running)
             try:
                 ours = await self._queue.heartbeat(tuple(held.values()), self._clock())
             except ImgserveError as error:
@@ -270,8 +265,5 @@ class Runner:
             logs.event("pruned", jobs=jobs)
 
 
-def _hosts_of(held: Claim | DebtClaim) -> frozenset[str]:
-    """Where a claim writes; a debt is bounded by its own rule."""
-    if isinstance(held, DebtClaim):
-        return frozenset()
-    return frozenset(output.spec.placement.destination.peer for output in held.outputs)
+def _hosts_of(claim: Claim) -> frozenset[str]:
+    return frozenset(output.spec.placement.destination.peer for output in claim.outputs)

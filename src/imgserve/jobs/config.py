@@ -22,7 +22,8 @@ class Config(msgspec.Struct, frozen=True):
     heartbeat_s: Annotated[Seconds, Setting("how often claims are renewed", "seconds")] = 15.0
     quiet_s: Annotated[Pause, Setting(
         "how long the destinations of a killed server's unanswered jobs are left alone", "seconds")] = 15.0
-    debt_s: Annotated[Seconds, Setting("how long a failure picture is retried", "seconds")] = 72 * 3600.0
+    outbox_s: Annotated[Seconds, Setting(
+        "how long a failure picture is retried", "seconds", name="debt_s")] = 72 * 3600.0
     keep_ended_s: Annotated[Pause, Setting(
         "how long jobs are listed after they have succeeded, or were cancelled or superseded", "seconds")] = 24 * 3600.0
     keep_failed_s: Annotated[Pause, Setting(

@@ -14,7 +14,6 @@
 Nothing here touches a disk or a clock.
 """
 
-from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -29,8 +28,10 @@ JobStatus = Literal["accepting", "queued", "running", "succeeded", "failed", "ca
 OutputStatus = Literal["queued", "placeholder", "delivered", "failed", "cancelled", "superseded"]
 PlaceholderState = Literal["none", "pending", "written", "unknown", "refused"]
 WriteKind = Literal["placeholder", "final", "failed"]
-Debt = Literal["none", "owed", "paid", "given_up", "overtaken", "abandoned"]  # abandoned: cannot be read
-DebtOutcome = Literal["paid", "overtaken", "given_up"] | float  # a number: try again at that time
+# Replace a placeholder by a failure picture, or delete it; or the stored output cannot be read, so neither can be done.
+OutboxKind = Literal["error_image", "deletion", "unreadable"]
+OutboxState = Literal["pending", "done", "abandoned"]
+OutboxOutcome = Literal["done", "cancelled", "abandoned"] | float  # a number: try again at that time
 ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
 
 # The principal of jobs that come over the control socket; no key has such a name.
@@ -60,7 +61,7 @@ class Output(msgspec.Struct, frozen=True):
     """One stored output. ``number`` is its job's, ``caller`` the one whose job that is.
 
     ``is_repeat``: its final went out once after an unanswered placeholder. ``laid``: the placeholder that a file
-    destination took, where that is known.
+    destination took, where that is known. ``attempts`` and ``crashes`` count failures so far.
     """
 
     id: int
@@ -70,6 +71,8 @@ class Output(msgspec.Struct, frozen=True):
     placeholder: PlaceholderState = "pending"
     is_repeat: bool = False
     laid: Fingerprint | None = None
+    attempts: int = 0
+    crashes: int = 0
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -102,16 +105,11 @@ class PlaceholderResult(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right to run one attempt until the lease ends. ``attempts`` and ``crashes`` count failures so far.
-
-    ``caller``: for whom.
-    """
+    """The right to run one attempt at those outputs that are due, until the lease ends. ``caller``: for whom."""
 
     number: int
     id: str
     token: int
-    attempts: int
-    crashes: int
     deadline_at: float
     source: Source
     info: ImageInfo
@@ -120,14 +118,36 @@ class Claim(msgspec.Struct, frozen=True):
     caller: str = ""
 
 
-class DebtClaim(msgspec.Struct, frozen=True):
-    """The right to try once to lay a failure picture over a placeholder that no final will replace."""
+class OutboxRules(msgspec.Struct, frozen=True):
+    """``holds_destination``: its sender writes under the destination's lock. ``gives_way``: a newer job's write there
+    cancels it. ``keeps_job``: its job is not pruned while it is pending.
+    """
 
+    holds_destination: bool
+    gives_way: bool
+    keeps_job: bool
+
+
+OUTBOX: dict[OutboxKind, OutboxRules] = {
+    "error_image": OutboxRules(holds_destination=True, gives_way=True, keeps_job=True),
+    "deletion": OutboxRules(holds_destination=True, gives_way=True, keeps_job=True),
+    "unreadable": OutboxRules(holds_destination=False, gives_way=False, keeps_job=False),
+}
+
+
+class OutboxEntry(msgspec.Struct, frozen=True):
+    """The right to try once to do what is owed after a job's end. ``number``, ``id`` and ``traceparent`` are the job's.
+
+    ``attempts`` counts failures so far; one after ``until`` is the last.
+    """
+
+    entry_id: int
+    kind: OutboxKind
     number: int
     id: str
     token: int
     attempts: int
-    owed_until: float
+    until: float
     output: Output
     traceparent: str = ""
 
@@ -151,8 +171,14 @@ def intent_of(output: Output, kind: WriteKind, token: int) -> Intent:
 
 
 class OutputResult(msgspec.Struct, frozen=True):
+    """How an attempt at one output ended. ``due_at`` is when a ``retry`` or ``repeat`` follows."""
+
     output_id: int
     status: ResultStatus
+    charge: Charge = "none"
+    due_at: float | None = None
+    error: str = ""
+    detail: str = ""
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
@@ -165,28 +191,13 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """How an attempt ended. ``retry_at`` is set when any result is ``retry`` or ``repeat``."""
+    """How an attempt ended, output by output."""
 
     number: int
     token: int
     results: tuple[OutputResult, ...]
-    charge: Charge = "none"
-    retry_at: float | None = None
-    error: str = ""
-    detail: str = ""
 
-
-def conclude(statuses: Iterable[OutputStatus]) -> JobStatus | None:
-    """The job's end from its outputs' ends; None while one of them is open. An operator's word goes first."""
-    seen = set(statuses)
-    if seen & OPEN:
-        return None
-    for status in ("cancelled", "failed", "superseded"):
-        if status in seen:
-            return status
-    return "succeeded"
-
-
-def owes(output: ResolvedOutput, placeholder: PlaceholderState) -> bool:
-    """Whether an output that fails must replace its placeholder."""
-    return placeholder in ("written", "unknown") and output.placement.on_failure != "keep_placeholder"
+    @property
+    def error(self) -> str:
+        """The first error, which speaks for the attempt in logs and traces."""
+        return next((result.error for result in self.results if result.error), "")

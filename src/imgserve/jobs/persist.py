@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import Accepted, Adopted, NewJob, PlaceholderResult
-from imgserve.jobs.protocol import Queue, StorageFailing
+from imgserve.jobs.protocol import IntakeQueue, StorageFailing
 from imgserve.telemetry import logs
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class PatientStorage:
     be true, and the wait has no bound.
     """
 
-    def __init__(self, queue: Queue, timeout_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, queue: IntakeQueue, timeout_s: float, clock: Callable[[], float]) -> None:
         self._queue = queue
         self._timeout_s = timeout_s
         self._clock = clock

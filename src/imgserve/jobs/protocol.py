@@ -15,10 +15,10 @@ from imgserve.jobs.model import (
     Accepted,
     Adopted,
     Claim,
-    DebtClaim,
-    DebtOutcome,
     Intent,
     NewJob,
+    OutboxEntry,
+    OutboxOutcome,
     PlaceholderResult,
     Settlement,
 )
@@ -64,6 +64,13 @@ class DiskFull(StorageFailing):
     title = "The disk of the queue is full"
 
 
+class QueueFault(ImgserveError):
+    """A transaction that cannot work; the traceback is in the log."""
+
+    code = "internal"
+    title = "The queue has a fault"
+
+
 class Granted(msgspec.Struct, frozen=True):
     """The destination is held for this write until the transaction that reports its result.
 
@@ -93,15 +100,21 @@ class HostRoom(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """``due_at``: when the next job, lease or debt that was not taken falls due, jobs for full hosts aside.
+    """``due_at``: when the next job or lease that was not taken falls due, jobs for full hosts aside.
 
     ``is_held_back``: there are jobs for full hosts.
     """
 
     claims: tuple[Claim, ...]
-    debts: tuple[DebtClaim, ...]
     due_at: float | None
     is_held_back: bool = False
+
+
+class OutboxWork(msgspec.Struct, frozen=True):
+    """``due_at``: when the next entry falls due that was not taken."""
+
+    entries: tuple[OutboxEntry, ...]
+    due_at: float | None
 
 
 ANY_HOST = HostRoom()
@@ -140,18 +153,8 @@ class Counts(msgspec.Struct, frozen=True):
         return self.owed + self.given_up + self.abandoned
 
 
-class Queue(Protocol):
-    """Durable jobs in the order of their numbers, and the locks of their destinations.
-
-    Its opener may give it an ``on_end``, which gets each job's end once, when it is stored. ``id`` (letters and digits)
-    distinguishes this queue from others whose servers may write to the same destinations.
-    """
-
-    id: str
-
-    def states(self) -> Iterable[State]:
-        """Conditions that an operator has to know now, such as a failed write. Looks, never waits."""
-        ...
+class IntakeQueue(Protocol):
+    """For intake: a job comes in, is released or refused, and answered."""
 
     async def enqueue(
         self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
@@ -171,34 +174,38 @@ class Queue(Protocol):
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
     ) -> None:
-        """Forget an accepting job if nothing was put anywhere, else fail it with its debts."""
+        """Forget an accepting job if nothing was put anywhere, else fail it with what it owes."""
         ...
 
     async def answered(self, number: int) -> None:
         """The reply is on its way; this row will not be adopted."""
         ...
 
-    async def take_work(self, jobs: int, debts: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
-        """Claim due jobs and debts, each with a new token. Expired leases count as due, uncharged.
+    async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
+        """Remember for 24 h that a picture of these bytes is one of ours."""
+        ...
+
+
+class RunnerQueue(Protocol):
+    """For the runner and its attempts: due jobs, their leases, and how they end."""
+
+    async def take_work(self, jobs: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
+        """Claim due jobs, each with a new token and those of its outputs that are due. Expired leases count as due,
+        uncharged.
 
         Callers take turns: next is the oldest due job of the caller with the fewest jobs under way, of such callers the
-        one whose job is older. The last ``kept`` of the ``jobs`` are for callers with fewer than that under way. Debts
-        are claimed oldest first.
+        one whose job is older. The last ``kept`` of the ``jobs`` are for callers with fewer than that under way.
 
         A job that writes to a host without room is passed over; it keeps its place, and nobody waits behind it.
         """
         ...
 
+    async def wait_for_work(self, timeout_s: float) -> None:
+        """Return when a job may have become due, at the latest after ``timeout_s``."""
+        ...
+
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
         """Prolong the leases; the numbers that are still ours."""
-        ...
-
-    async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
-        """Hold a destination for one write, after checking token, lease and order."""
-        ...
-
-    async def until_free(self, key: str, timeout_s: float) -> None:
-        """Return when the destination, Busy by ``acquire``, may be free; at the latest after ``timeout_s``."""
         ...
 
     async def record(self, settlement: Settlement, now: float) -> bool:
@@ -209,20 +216,53 @@ class Queue(Protocol):
         """End an attempt; False (and no change but freed locks) when the claim was no longer ours."""
         ...
 
-    async def settle_debt(self, debt: DebtClaim, outcome: DebtOutcome, now: float) -> None:
-        """A number instead of an outcome: try again at that time."""
-        ...
-
-    async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
-        """Remember for 24 h that a picture of these bytes is one of ours."""
-        ...
-
     async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
         """Digests of placeholders of this size that were written in the last 24 h."""
         ...
 
-    async def wait_for_work(self, timeout_s: float) -> None:
-        """Return when a job or debt may have become due, at the latest after ``timeout_s``."""
+    async def prune(self, now: float) -> Pruned:
+        """Delete some of the ended jobs that are past their time, so few that nobody notices."""
+        ...
+
+
+class OutboxQueue(Protocol):
+    """For the outbox: what is owed, when it is due."""
+
+    async def take_outbox(self, entries: int, now: float) -> OutboxWork:
+        """Claim due entries, oldest first, each with a new token. A claim of the same job stays its holder's."""
+        ...
+
+    async def wait_for_outbox(self, timeout_s: float) -> None:
+        """Return when an entry may have become due, at the latest after ``timeout_s``."""
+        ...
+
+    async def settle_entry(self, entry: OutboxEntry, outcome: OutboxOutcome, now: float) -> None:
+        """A number instead of an outcome: try again at that time."""
+        ...
+
+
+class DeliveryQueue(Protocol):
+    """For deliveries: the locks of the destinations.
+
+    ``id`` (letters and digits) distinguishes this queue from others whose servers may write to the same destinations.
+    """
+
+    id: str
+
+    async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
+        """Hold a destination for one write, after checking token, lease and order."""
+        ...
+
+    async def until_free(self, key: str, timeout_s: float) -> None:
+        """Return when the destination, Busy by ``acquire``, may be free; at the latest after ``timeout_s``."""
+        ...
+
+
+class OperatorQueue(Protocol):
+    """For people: what there is, and their changes of it."""
+
+    def states(self) -> Iterable[State]:
+        """Conditions that an operator has to know now, such as a failed write. Looks, never waits."""
         ...
 
     async def counts(self) -> Counts: ...
@@ -244,14 +284,17 @@ class Queue(Protocol):
         ...
 
     async def cancel(self, job_id: str, now: float) -> int:
-        """queued or running -> cancelled, with the debts of a failed job; the number. Its claim is lost at once.
+        """queued or running -> cancelled, and owes what a failed job owes; the number. Its claim is lost at once.
 
         Raises NoSuchJob, and NotCancellable: accepting, ended, or a final holds its destination.
         """
         ...
 
-    async def prune(self, now: float) -> Pruned:
-        """Delete some of the ended jobs that are past their time, so few that nobody notices."""
-        ...
+
+class Queue(IntakeQueue, RunnerQueue, OutboxQueue, DeliveryQueue, OperatorQueue, Protocol):
+    """Durable jobs in the order of their numbers, and the locks of their destinations: what an engine is.
+
+    Its opener may give it an ``on_end``, which gets each job's end once, when it is stored.
+    """
 
     async def aclose(self) -> None: ...

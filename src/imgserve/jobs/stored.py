@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from imgserve.jobs.model import Debt, PlaceholderState, owes
+from imgserve.jobs.model import OutboxKind, PlaceholderState
+from imgserve.jobs.rules import owed
 from imgserve.request.destination import Destination, DestinationTemplate, FormSuccess
 from imgserve.request.geometry import Gravity, Side
 from imgserve.request.imageinfo import ImageInfo, Size, SourceFormat
@@ -256,12 +257,12 @@ def for_failure(stored: bytes) -> ResolvedOutput | None:
         return _salvaged(stored)
 
 
-def debt_of(stored: bytes, placeholder: PlaceholderState) -> Debt:
-    """Whether a failed output's placeholder is owed a replacement, abandoned, or neither."""
+def owed_by(stored: bytes, placeholder: PlaceholderState) -> OutboxKind | None:
+    """What a failed output owes for its placeholder."""
     output = for_failure(stored)
     if output is not None:
-        return "owed" if owes(output, placeholder) else "none"
-    return "abandoned" if placeholder in ("written", "unknown") else "none"
+        return owed(output, placeholder)
+    return "unreadable" if placeholder in ("written", "unknown") else None
 
 
 class _Parts(msgspec.Struct, frozen=True):

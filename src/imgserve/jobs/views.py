@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from imgserve.jobs.model import Debt, JobStatus, OutputStatus, PlaceholderState
+from imgserve.jobs.model import JobStatus, OutboxKind, OutboxState, OutputStatus, PlaceholderState
 from imgserve.request import url
 from imgserve.request.recipe import Format
 
@@ -19,29 +19,47 @@ _LAST_S = 253_402_300_799.0  # of the year 9999
 
 
 class JobQuery(msgspec.Struct, frozen=True):
-    """Which jobs, newest first. ``destination``: a piece of it; ``after``: numbers below this one only."""
+    """Which jobs, newest first. ``destination``: a piece of it; ``after``: numbers below this one only; ``principal``:
+    those of one caller, everybody's if it is None.
+    """
 
     statuses: tuple[JobStatus, ...] = ()
     destination: str = ""
     created_before: float | None = None
     after: int | None = None
     limit: Limit = 50
+    principal: str | None = None
+
+
+class OutboxView(msgspec.Struct, frozen=True):
+    """What a destination is, was, or will stay owed after the job's end."""
+
+    kind: OutboxKind
+    state: OutboxState
 
 
 class OutputView(msgspec.Struct, frozen=True):
-    """``debt``: the state of the failure picture that its destination is owed."""
+    """``due_at`` is set while the output waits for its next attempt."""
 
     destination: str
     status: OutputStatus
     placeholder: PlaceholderState
-    debt: Debt
+    outbox: tuple[OutboxView, ...]
+    attempts: int
+    crashes: int
+    due_at: datetime | None
+    error: str
+    detail: str
     width_px: int | None = None
     height_px: int | None = None
     format: Format | None = None
 
 
 class JobView(msgspec.Struct, frozen=True):
-    """``due_at`` is set while the job waits: for its turn, or for the next attempt."""
+    """``due_at`` is set while the job waits: for its turn, or for the next attempt.
+
+    ``attempts`` and ``crashes`` are those of the output with most, ``error`` and ``detail`` the first output's.
+    """
 
     id: str
     number: int

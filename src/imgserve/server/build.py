@@ -18,7 +18,8 @@ from imgserve.engine.attempt import Attempts
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.intake import Intake
 from imgserve.engine.operator import Desk
-from imgserve.engine.outbox import Debts
+from imgserve.engine.outbox import Config as OutboxConfig
+from imgserve.engine.outbox import Outbox, senders
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.render import Renderer
 from imgserve.engine.runner import Runner
@@ -51,16 +52,14 @@ class Parts:
         renderer = Renderer(self.transfers, self.pool)
         renditions: Store[Blob] = Store(settings.attempt.kept_renditions_bytes, max_kept)
         attempts = Attempts(queue, renderer, deliveries, begun, renditions, settings.attempt, clock)
-        debts = Debts(
+        most = settings.runner.max_outbox
+        outbox = Outbox(
             queue,
-            deliveries,
-            placeholders,
-            settings.attempt.delivery_timeout_s,
-            max(settings.runner.max_debts // 2, 1),
-            settings.attempt.retry_delay_s,
+            senders(deliveries, placeholders, settings.attempt.delivery_timeout_s),
+            OutboxConfig(most, max(most // 2, 1), settings.attempt.retry_delay_s),
             clock,
         )
-        self.runner = Runner(queue, attempts, debts, settings.runner, settings.queue, is_shared, clock)
+        self.runner = Runner(queue, attempts, outbox, settings.runner, settings.queue, is_shared, clock)
         self.desk = Desk(queue, self.runner, begun, settings.intake.deadline_s, clock)
         intake = settings.intake
         admission = Admission(intake.max_at_once, intake.max_waiting, settings.queue.share, intake.host_share)

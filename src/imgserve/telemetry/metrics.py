@@ -15,7 +15,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import disable_created_metrics
 
 Stage = Literal[
-    "intake", "probe", "deliver_placeholder", "attempt", "fetch", "render", "deliver_final", "debt", "deliver_failed"
+    "intake", "probe", "deliver_placeholder", "attempt", "fetch", "render", "deliver_final", "outbox", "deliver_failed"
 ]
 WorkerEnd = Literal["died", "deadline", "cancelled", "fault", "retired", "switched", "surplus", "stopped"]
 

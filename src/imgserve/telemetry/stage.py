@@ -3,7 +3,7 @@
     with stage("fetch"):
         ...
 
-The job's id comes from ``logs.job``, which intake, runner and debts set in their tasks.
+The job's id comes from ``logs.job``, which intake, runner and outbox set in their tasks.
 """
 
 import asyncio

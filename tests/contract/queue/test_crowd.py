@@ -11,7 +11,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Claim, ResultStatus
 from imgserve.jobs.protocol import HostRoom, Queue, QueueFull, Work
 from imgserve.request.job import ResolvedOutput
-from tests.support.queues import KEY, START, SqliteHouse, accepted, claimed, ended, new_job, output, released, states_of
+from tests.support.queues import KEY, START, House, accepted, claimed, ended, new_job, output, released, states_of
 
 SLOW, FAST = "http://slow.test:80", "http://fast.test:80"
 INFINITY = float("inf")
@@ -27,7 +27,7 @@ def to(host: str, name: object) -> ResolvedOutput:
 async def taken(queue: Queue, jobs: int, now: float = START, most: int = 99, **left: int) -> Work:
     """``left`` says what the two hosts may still have."""
     hosts = {{"slow": SLOW, "fast": FAST}[name]: count for name, count in left.items()}
-    return await queue.take_work(jobs, 0, now, hosts=HostRoom(most, hosts))
+    return await queue.take_work(jobs, now, hosts=HostRoom(most, hosts))
 
 
 def numbers(*found: Claim | Accepted) -> list[int]:
@@ -124,7 +124,7 @@ class Model:
                 self.back(claim, self.now)
         most, places = self.chance.choice((1, 2, 9)), self.chance.randrange(5)
         left = {host: self.chance.randrange(3) for host in self.chance.sample(self.HOSTS, 2)}
-        work = await self.queue.take_work(places, 0, self.now, hosts=HostRoom(most, left))
+        work = await self.queue.take_work(places, self.now, hosts=HostRoom(most, left))
         room = {host: left.get(host, most) for host in self.HOSTS}
         assert numbers(*work.claims) == sorted(self.expected(places, room))
         for claim in work.claims:
@@ -179,7 +179,7 @@ async def test_whatever_happens_the_oldest_with_room_are_next(queue: Queue, seed
         await step()
 
 
-async def test_a_full_queue_has_room_again_for_each_that_ends(house: SqliteHouse) -> None:
+async def test_a_full_queue_has_room_again_for_each_that_ends(house: House) -> None:
     queue = await house.open(config=FEW)
     entries = [await released(queue, output(f"{KEY}{n}")) for n in range(3)]
     with pytest.raises(QueueFull):
@@ -194,10 +194,10 @@ async def test_a_full_queue_has_room_again_for_each_that_ends(house: SqliteHouse
     await released(queue, output(f"{KEY}1"))  # it supersedes the older job of its place
     await released(queue, output(f"{KEY}1"))
     assert entries
-    await house.close()
+    await house.crash()
 
 
-async def test_what_was_undone_does_not_count(house: SqliteHouse) -> None:
+async def test_what_was_undone_does_not_count(house: House) -> None:
     queue = await house.open(config=FEW)
     ends = await asyncio.gather(
         *(queue.enqueue(new_job(output(f"{KEY}{n}")), START) for n in range(9)), return_exceptions=True
@@ -206,4 +206,4 @@ async def test_what_was_undone_does_not_count(house: SqliteHouse) -> None:
     queue = await house.open(START + 100, FEW)
     with pytest.raises(QueueFull):
         await queue.enqueue(new_job(), START)
-    await house.close()
+    await house.crash()

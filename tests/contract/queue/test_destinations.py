@@ -15,10 +15,10 @@ from tests.support.queues import (
     KEY,
     LOST,
     START,
-    SqliteHouse,
+    House,
     accepted,
     claimed,
-    due_debts,
+    due_entries,
     ended,
     failed,
     failure_of,
@@ -49,7 +49,7 @@ async def test_the_holder_may_ask_again(queue: Queue) -> None:
         assert await queue.acquire(placeholder_of(entry), START) == GRANTED
 
 
-async def test_a_placeholder_belongs_to_the_intake_that_took_the_job(house: SqliteHouse) -> None:
+async def test_a_placeholder_belongs_to_the_intake_that_took_the_job(house: House) -> None:
     queue = await house.open()
     entry = await accepted(queue)
     queue = await house.open()
@@ -123,7 +123,7 @@ async def test_recording_one_output_leaves_the_others_in_their_writes(queue: Que
     assert await queue.acquire(placeholder_of(second, place=output(OTHER)), START) == BUSY
 
 
-@pytest.mark.parametrize("end", ["release", "refuse", "refuse with debt"])
+@pytest.mark.parametrize("end", ["release", "refuse", "refuse and owe"])
 async def test_the_end_of_intake_frees(queue: Queue, end: str) -> None:
     entry = await accepted(queue)
     newer = await accepted(queue)
@@ -138,14 +138,14 @@ async def test_the_end_of_intake_frees(queue: Queue, end: str) -> None:
     assert await queue.acquire(placeholder_of(newer), START) == GRANTED
 
 
-async def test_the_end_of_a_debts_try_frees(queue: Queue) -> None:
+async def test_the_end_of_an_entrys_try_frees(queue: Queue) -> None:
     await failed(queue)
-    debt = (await due_debts(queue))[0]
-    assert await queue.acquire(failure_of(debt), START) == GRANTED
+    owed = (await due_entries(queue))[0]
+    assert await queue.acquire(failure_of(owed), START) == GRANTED
     newer = await accepted(queue)
     assert await queue.acquire(placeholder_of(newer), START) == BUSY
     waiting = asyncio.create_task(queue.until_free(KEY, 60.0))
-    await queue.settle_debt(debt, START + 5, START)
+    await queue.settle_entry(owed, START + 5, START)
     await asyncio.wait_for(waiting, 10.0)
     assert await queue.acquire(placeholder_of(newer), START) == GRANTED
 
@@ -207,14 +207,14 @@ async def test_those_who_wait_wake_although_the_reporter_was_cancelled(queue: Qu
     assert (await claimed(queue)).number == claim.number
 
 
-async def test_held_destinations_are_left_alone_after_a_takeover(house: SqliteHouse) -> None:
+async def test_held_destinations_are_left_alone_after_a_takeover(house: House) -> None:
     queue = await house.open()
     await released(queue, output(KEY))
     await released(queue, output(OTHER))
-    held, unheld = (await queue.take_work(2, 0, START)).claims
+    held, unheld = (await queue.take_work(2, START)).claims
     assert await queue.acquire(final_of(held), START) == GRANTED
     queue = await house.open(START + 1)
-    again, other = (await queue.take_work(2, 0, START + 1)).claims
+    again, other = (await queue.take_work(2, START + 1)).claims
     assert (again.number, other.number) == (held.number, unheld.number)
     assert await queue.acquire(final_of(other), START + 1) == GRANTED
     assert await queue.acquire(final_of(again), START + 1) == Busy(until=START + 1 + QUIET_S)
@@ -222,7 +222,7 @@ async def test_held_destinations_are_left_alone_after_a_takeover(house: SqliteHo
     assert await queue.acquire(final_of(again), START + 1 + QUIET_S) == GRANTED
 
 
-async def test_the_quiet_time_is_a_setting(house: SqliteHouse) -> None:
+async def test_the_quiet_time_is_a_setting(house: House) -> None:
     config = Config(quiet_s=0.0, min_free_disk_bytes=0)
     queue = await house.open(config=config)
     await released(queue)

@@ -15,10 +15,10 @@ from tests.support.queues import (
     KEY,
     SOURCE,
     START,
-    SqliteHouse,
+    House,
     accepted,
     claimed,
-    due_debts,
+    due_entries,
     ended,
     failure_of,
     final_of,
@@ -33,7 +33,7 @@ from tests.support.queues import (
 OTHER = "http://place.test:80/b.png"
 
 
-async def test_numbers_and_output_ids_only_grow(house: SqliteHouse) -> None:
+async def test_numbers_and_output_ids_only_grow(house: House) -> None:
     queue = await house.open()
     first = await accepted(queue, output(), output(OTHER))
     assert first.output_ids == tuple(sorted(first.output_ids))
@@ -46,7 +46,7 @@ async def test_numbers_and_output_ids_only_grow(house: SqliteHouse) -> None:
 
 async def test_a_job_is_claimed_only_after_its_release(queue: Queue) -> None:
     entry = await accepted(queue)
-    assert (await queue.take_work(10, 10, START)).claims == ()
+    assert (await queue.take_work(10, START)).claims == ()
     await hold(queue, entry)
     await queue.release(entry.number, states_of(entry), START)
     claim = await claimed(queue)
@@ -65,8 +65,8 @@ async def test_a_job_without_placeholder_says_so(queue: Queue) -> None:
 
 async def test_jobs_are_claimed_in_the_order_of_their_numbers(queue: Queue) -> None:
     entries = [await released(queue, output(f"{KEY}{i}")) for i in range(5)]
-    some = await queue.take_work(3, 0, START)
-    rest = await queue.take_work(3, 0, START)
+    some = await queue.take_work(3, START)
+    rest = await queue.take_work(3, START)
     assert [claim.number for claim in some.claims + rest.claims] == [entry.number for entry in entries]
 
 
@@ -93,7 +93,7 @@ async def test_a_refused_job_that_put_nothing_is_forgotten(queue: Queue) -> None
     await hold(queue, entry)
     await queue.refuse(entry.number, (), "delivery_failed", "refused", START)
     assert (await queue.counts()).waiting == 0
-    assert await due_debts(queue) == ()
+    assert await due_entries(queue) == ()
     newer = await accepted(queue)
     assert await queue.acquire(placeholder_of(newer), START) == GRANTED
 
@@ -105,12 +105,12 @@ async def test_a_refused_job_owes_what_it_put(queue: Queue) -> None:
     await queue.refuse(
         entry.number, (PlaceholderResult(entry.output_ids[0], "written"),), "delivery_failed", "refused", START
     )
-    assert (await queue.take_work(10, 0, START)).claims == ()
-    debts = await due_debts(queue)
-    assert [debt.output.id for debt in debts] == [entry.output_ids[0]]
+    assert (await queue.take_work(10, START)).claims == ()
+    all_owed = await due_entries(queue)
+    assert [owed.output.id for owed in all_owed] == [entry.output_ids[0]]
 
 
-async def test_a_refused_job_is_not_adopted(house: SqliteHouse) -> None:
+async def test_a_refused_job_is_not_adopted(house: House) -> None:
     queue = await house.open()
     job = new_job()
     entry = await queue.enqueue(job, START)
@@ -125,8 +125,8 @@ async def test_a_refused_job_supersedes_nobody(queue: Queue) -> None:
     newer = await accepted(queue)
     await hold(queue, newer)
     await queue.refuse(newer.number, states_of(newer), "delivery_failed", "refused", START)
-    debt = (await due_debts(queue))[0]
-    await queue.settle_debt(debt, "paid", START)
+    owed = (await due_entries(queue))[0]
+    await queue.settle_entry(owed, "done", START)
     claim = await claimed(queue)
     assert claim.number == older.number
     assert await queue.acquire(final_of(claim), START) == GRANTED
@@ -134,21 +134,21 @@ async def test_a_refused_job_supersedes_nobody(queue: Queue) -> None:
 
 
 async def test_the_failure_picture_of_a_refused_job_leaves_the_older_its_turn(queue: Queue) -> None:
-    """It was never released, so its debt has no place in the order either."""
+    """It was never released, so what it owes has no place in the order either."""
     older = await released(queue)
     newer = await accepted(queue)
     await hold(queue, newer)
     await queue.refuse(newer.number, states_of(newer), "delivery_failed", "refused", START)
-    debt = (await due_debts(queue))[0]
+    owed = (await due_entries(queue))[0]
     claim = await claimed(queue)
-    assert await queue.acquire(failure_of(debt), START) == GRANTED
+    assert await queue.acquire(failure_of(owed), START) == GRANTED
     assert await queue.acquire(final_of(claim), START) == BUSY
-    await queue.settle_debt(debt, "paid", START)
+    await queue.settle_entry(owed, "done", START)
     assert await queue.acquire(final_of(claim), START) == GRANTED
     assert claim.number == older.number
 
 
-async def test_a_final_lifts_the_debt_of_a_job_refused_after_it(queue: Queue) -> None:
+async def test_a_final_lifts_the_entry_of_a_job_refused_after_it(queue: Queue) -> None:
     await released(queue)
     newer = await accepted(queue)
     await hold(queue, newer)
@@ -156,10 +156,10 @@ async def test_a_final_lifts_the_debt_of_a_job_refused_after_it(queue: Queue) ->
     claim = await claimed(queue)
     assert await queue.acquire(final_of(claim), START) == GRANTED
     await queue.settle(ended(claim, "delivered"), START)
-    assert await due_debts(queue) == ()
+    assert await due_entries(queue) == ()
 
 
-async def test_an_unanswered_job_is_adopted_once_by_each_new_owner(house: SqliteHouse) -> None:
+async def test_an_unanswered_job_is_adopted_once_by_each_new_owner(house: House) -> None:
     queue = await house.open()
     job = new_job()
     twin = msgspec.structs.replace(job, id="twin")
@@ -178,7 +178,7 @@ async def test_the_running_owners_jobs_are_not_adopted(queue: Queue) -> None:
     assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="twin"), START), Accepted)
 
 
-async def test_another_request_adopts_nothing(house: SqliteHouse) -> None:
+async def test_another_request_adopts_nothing(house: House) -> None:
     queue = await house.open()
     job = new_job()
     await queue.enqueue(job, START)
@@ -186,7 +186,7 @@ async def test_another_request_adopts_nothing(house: SqliteHouse) -> None:
     assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="b", digest=b"b"), START), Accepted)
 
 
-async def test_an_answered_job_is_not_adopted(house: SqliteHouse) -> None:
+async def test_an_answered_job_is_not_adopted(house: House) -> None:
     queue = await house.open()
     job = new_job()
     entry = await queue.enqueue(job, START)
@@ -195,7 +195,7 @@ async def test_an_answered_job_is_not_adopted(house: SqliteHouse) -> None:
     assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="b"), START), Accepted)
 
 
-async def test_a_job_that_succeeded_unanswered_is_adopted_for_ten_minutes(house: SqliteHouse) -> None:
+async def test_a_job_that_succeeded_unanswered_is_adopted_for_ten_minutes(house: House) -> None:
     queue = await house.open()
     job = new_job()
     entry = await queue.enqueue(job, START)
@@ -209,7 +209,7 @@ async def test_a_job_that_succeeded_unanswered_is_adopted_for_ten_minutes(house:
     assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="soon"), START + 599), Adopted)
 
 
-async def test_the_limit_of_waiting_jobs(house: SqliteHouse) -> None:
+async def test_the_limit_of_waiting_jobs(house: House) -> None:
     queue = await house.open(config=Config(max_waiting=2, min_free_disk_bytes=0))
     await released(queue, output(KEY))
     await accepted(queue, output(OTHER))
@@ -228,4 +228,4 @@ async def test_a_repeated_release_changes_nothing(queue: Queue) -> None:
     assert await queue.acquire(final_of(claim), START) == GRANTED
     assert await queue.settle(ended(claim, "delivered"), START)
     await queue.release(entry.number, states_of(entry), START)
-    assert (await queue.take_work(10, 10, START + 1e6)).claims == ()
+    assert (await queue.take_work(10, START + 1e6)).claims == ()

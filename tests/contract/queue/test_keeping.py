@@ -6,15 +6,14 @@ import pytest
 from msgspec import structs
 
 from imgserve.jobs.model import Accepted, Ended, OutputResult, PlaceholderResult, Settlement
-from imgserve.jobs.protocol import Counts, Queue
-from imgserve.jobs.sqlite.committer import QueueFault
+from imgserve.jobs.protocol import Counts, Queue, QueueFault
 from tests.support.queues import (
     KEY,
     START,
-    SqliteHouse,
+    House,
     accepted,
     claimed,
-    due_debts,
+    due_entries,
     ended,
     failed,
     new_job,
@@ -52,14 +51,14 @@ async def test_open_jobs_are_never_pruned(queue: Queue) -> None:
     await accepted(queue, output(KEY))
     await released(queue, output(OTHER))
     assert await pruned(queue, START + 1e9) == 0
-    assert len((await queue.take_work(10, 0, START + 1e9)).claims) == 1
+    assert len((await queue.take_work(10, START + 1e9)).claims) == 1
 
 
 async def test_a_job_that_still_owes_is_not_pruned(queue: Queue) -> None:
     await failed(queue)
     assert await pruned(queue, START + 1e9) == 0
-    debt = (await due_debts(queue, START + 1e9))[0]
-    await queue.settle_debt(debt, "given_up", START + 1e9)
+    owed = (await due_entries(queue, START + 1e9))[0]
+    await queue.settle_entry(owed, "abandoned", START + 1e9)
     assert await pruned(queue, START + 1e9) == 1
 
 
@@ -85,12 +84,12 @@ async def test_counts(queue: Queue) -> None:
     await queue.settle(ended(claim, "failed"), START + 2)
     assert await queue.counts() == Counts(1, 0, 0, 1, 0, START, None)
     await queue.refuse(first.number, (), "delivery_failed", "", START + 2)
-    [debt] = await due_debts(queue, START + 2)
-    await queue.settle_debt(debt, "given_up", START + 2)
+    [owed] = await due_entries(queue, START + 2)
+    await queue.settle_entry(owed, "abandoned", START + 2)
     assert await queue.counts() == structs.replace(nothing, given_up=1)
 
 
-async def test_each_end_is_told_once(house: SqliteHouse) -> None:
+async def test_each_end_is_told_once(house: House) -> None:
     told: list[Ended] = []
     queue = await house.open(on_end=told.append)
     await released(queue)
@@ -100,7 +99,8 @@ async def test_each_end_is_told_once(house: SqliteHouse) -> None:
     await queue.settle(ended(claim, "retry", retry_at=START + 3), START + 2)
     assert told == [Ended("superseded", "", START, START + 1)]
     again = await claimed(queue, START + 3)
-    failure = Settlement(again.number, again.token, (OutputResult(again.outputs[0].id, "failed"),), error="poison")
+    poisoned = OutputResult(again.outputs[0].id, "failed", "crash", error="poison")
+    failure = Settlement(again.number, again.token, (poisoned,))
     await queue.settle(failure, START + 4)
     await queue.settle(failure, START + 5)
     await pruned(queue, START + 1e9)
@@ -109,7 +109,7 @@ async def test_each_end_is_told_once(house: SqliteHouse) -> None:
     assert len(told) == 2
 
 
-async def test_an_end_that_was_undone_is_not_told(house: SqliteHouse) -> None:
+async def test_an_end_that_was_undone_is_not_told(house: House) -> None:
     """What one caller does wrong undoes the whole batch; then each is done again by itself."""
     told: list[Ended] = []
     queue = await house.open(on_end=told.append)
@@ -131,7 +131,7 @@ async def test_a_trace_goes_on_with_its_job(queue: Queue) -> None:
     claim = await claimed(queue)
     assert claim.traceparent == parent
     await queue.settle(ended(claim, "failed"), START)
-    assert [debt.traceparent for debt in await due_debts(queue)] == [parent]
+    assert [owed.traceparent for owed in await due_entries(queue)] == [parent]
     await released(queue, output(OTHER))
     assert (await claimed(queue)).traceparent == ""
 
@@ -148,7 +148,7 @@ async def test_digests_of_placeholders_are_known_by_size_for_a_day(queue: Queue)
 
 @pytest.mark.parametrize("is_reopened", [False, True])
 @pytest.mark.parametrize("again_after_s", [60.0, HOUR_S - 1, HOUR_S + 1, 23 * HOUR_S])
-async def test_the_day_begins_with_the_last_write(house: SqliteHouse, again_after_s: float, is_reopened: bool) -> None:
+async def test_the_day_begins_with_the_last_write(house: House, again_after_s: float, is_reopened: bool) -> None:
     queue = await house.open()
     await queue.note_placeholder(b"one", 100, START)
     await queue.note_placeholder(b"one", 100, START + again_after_s)
@@ -159,7 +159,7 @@ async def test_the_day_begins_with_the_last_write(house: SqliteHouse, again_afte
     assert await queue.placeholder_digests(100, last) == {b"one"}
 
 
-async def test_digests_are_forgotten_on_disk_too(house: SqliteHouse) -> None:
+async def test_digests_are_forgotten_on_disk_too(house: House) -> None:
     queue = await house.open()
     await queue.note_placeholder(b"one", 100, START)
     await pruned(queue, START + 2 * DAY_S)

@@ -99,12 +99,26 @@ async def test_a_job_shows_no_secret(queue: Queue) -> None:
 async def test_a_job_tells_what_went_wrong_and_when_it_is_tried_again(queue: Queue) -> None:
     entry = await released(queue)
     claim = await claimed(queue)
-    again = Settlement(
-        claim.number, claim.token, (OutputResult(claim.outputs[0].id, "retry"),), "attempt", START + 9, "x", "sentence"
-    )
-    await queue.settle(again, START)
+    again = OutputResult(claim.outputs[0].id, "retry", "attempt", START + 9, "x", "sentence")
+    await queue.settle(Settlement(claim.number, claim.token, (again,)), START)
     seen = await queue.job(entry.id)
     assert (seen.status, seen.attempts, seen.error, seen.detail) == ("queued", 1, "x", "sentence")
     assert seen.due_at is not None
     assert seen.due_at.timestamp() == START + 9
-    assert seen.outputs[0].status == "placeholder"
+    place = seen.outputs[0]
+    assert (place.status, place.attempts, place.error, place.detail) == ("placeholder", 1, "x", "sentence")
+    assert place.due_at == seen.due_at
+
+
+@pytest.mark.parametrize("destination", ["", "place.test"])
+async def test_by_principal(queue: Queue, destination: str) -> None:
+    numbers: dict[str, list[int]] = {"ann": [], "bob": [], "": []}
+    for principal in ("ann", "bob", "ann", ""):
+        job = msgspec.structs.replace(new_job(), caller=principal)
+        numbers[principal].insert(0, (await queue.enqueue(job, START)).number)
+    for principal, expected in numbers.items():
+        page = await queue.page(JobQuery(destination=destination, principal=principal))
+        assert [job.number for job in page.jobs] == expected
+        first = await queue.page(JobQuery(destination=destination, principal=principal, limit=1))
+        assert ([job.number for job in first.jobs], first.next is None) == (expected[:1], len(expected) == 1)
+    assert len((await queue.page(JobQuery(destination=destination))).jobs) == 4

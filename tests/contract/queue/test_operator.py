@@ -6,6 +6,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.faults import NoSuchJob, NotCancellable, NotRetryable
 from imgserve.jobs.model import JobStatus, OutputResult, Settlement
 from imgserve.jobs.protocol import Queue, QueueFull
+from imgserve.jobs.views import OutboxView
 from imgserve.request.job import ResolvedOutput
 from tests.support.queues import (
     BUSY,
@@ -14,10 +15,10 @@ from tests.support.queues import (
     LOST,
     OVERTAKEN,
     START,
-    SqliteHouse,
+    House,
     accepted,
     claimed,
-    due_debts,
+    due_entries,
     ended,
     failed,
     failure_of,
@@ -43,38 +44,36 @@ async def test_an_unknown_job(queue: Queue, name: str) -> None:
 async def test_retry_begins_anew_under_the_old_number(queue: Queue) -> None:
     entry = await released(queue)
     claim = await claimed(queue)
-    poison = Settlement(
-        claim.number, claim.token, (OutputResult(claim.outputs[0].id, "failed"),), "crash", error="poison", detail="it"
-    )
-    await queue.settle(poison, START)
+    poison = OutputResult(claim.outputs[0].id, "failed", "crash", error="poison", detail="it")
+    await queue.settle(Settlement(claim.number, claim.token, (poison,)), START)
     assert await queue.retry(entry.id, DAY_S, START + 50) == entry.number
     seen = await queue.job(entry.id)
     assert (seen.status, seen.error, seen.detail, seen.ended_at) == ("queued", "", "", None)
     again = await claimed(queue, START + 50)
-    assert (again.number, again.attempts, again.crashes) == (entry.number, 0, 0)
+    assert (again.number, again.outputs[0].attempts, again.outputs[0].crashes) == (entry.number, 0, 0)
     assert again.deadline_at == START + 50 + DAY_S
     assert again.token > claim.token
     assert await queue.acquire(final_of(again), START + 50) == GRANTED
     assert await queue.settle(ended(again, "delivered"), START + 50)
     assert (await queue.job(entry.id)).status == "succeeded"
-    assert await due_debts(queue, START + 1e6) == ()
+    assert await due_entries(queue, START + 1e6) == ()
 
 
-async def test_retry_lifts_a_debt_that_is_owed_and_a_second_failure_owes_again(queue: Queue) -> None:
+async def test_retry_lifts_an_entry_that_is_owed_and_a_second_failure_owes_again(queue: Queue) -> None:
     entry = await failed(queue)
     await queue.retry(entry.id, DAY_S, START)
-    assert await due_debts(queue) == ()
+    assert await due_entries(queue) == ()
     await queue.settle(ended(await claimed(queue), "failed"), START + 1)
-    [debt] = await due_debts(queue, START + 1)
-    assert debt.owed_until == START + 1 + 72 * 3600
-    assert debt.attempts == 0
+    [owed] = await due_entries(queue, START + 1)
+    assert owed.until == START + 1 + 72 * 3600
+    assert owed.attempts == 0
 
 
 async def test_retry_after_the_failure_picture_lies_there(queue: Queue) -> None:
     entry = await failed(queue)
-    [debt] = await due_debts(queue)
-    assert await queue.acquire(failure_of(debt), START) == GRANTED
-    await queue.settle_debt(debt, "paid", START)
+    [owed] = await due_entries(queue)
+    assert await queue.acquire(failure_of(owed), START) == GRANTED
+    await queue.settle_entry(owed, "done", START)
     await queue.retry(entry.id, DAY_S, START)
     claim = await claimed(queue)
     assert await queue.acquire(final_of(claim), START) == GRANTED
@@ -82,22 +81,22 @@ async def test_retry_after_the_failure_picture_lies_there(queue: Queue) -> None:
 
 async def test_retry_waits_for_a_failure_picture_that_is_on_its_way(queue: Queue) -> None:
     entry = await failed(queue)
-    [debt] = await due_debts(queue)
-    assert await queue.acquire(failure_of(debt), START) == GRANTED
+    [owed] = await due_entries(queue)
+    assert await queue.acquire(failure_of(owed), START) == GRANTED
     await queue.retry(entry.id, DAY_S, START)
     claim = await claimed(queue)
     assert await queue.acquire(final_of(claim), START) == BUSY
-    await queue.settle_debt(debt, "paid", START)
+    await queue.settle_entry(owed, "done", START)
     assert await queue.acquire(final_of(claim), START) == GRANTED
     await queue.settle(ended(claim, "delivered"), START)
-    assert (await queue.job(entry.id)).outputs[0].debt == "none"
+    assert (await queue.job(entry.id)).outputs[0].outbox == ()
 
 
 async def test_a_failure_picture_that_has_not_begun_stays_away_after_retry(queue: Queue) -> None:
     entry = await failed(queue)
-    [debt] = await due_debts(queue)
+    [owed] = await due_entries(queue)
     await queue.retry(entry.id, DAY_S, START)
-    assert await queue.acquire(failure_of(debt), START) == LOST
+    assert await queue.acquire(failure_of(owed), START) == LOST
 
 
 @pytest.mark.parametrize("newer_end", ["queued", "delivered", "failed"])
@@ -168,13 +167,13 @@ async def test_a_job_that_was_refused_is_not_retried(queue: Queue) -> None:
         await queue.retry(entry.id, DAY_S, START)
 
 
-async def test_retry_keeps_to_the_limit_of_waiting_jobs(house: SqliteHouse) -> None:
+async def test_retry_keeps_to_the_limit_of_waiting_jobs(house: House) -> None:
     queue = await house.open(config=Config(max_waiting=1, min_free_disk_bytes=0))
     old = await failed(queue)
     other = await accepted(queue, output(OTHER))
     with pytest.raises(QueueFull):
         await queue.retry(old.id, DAY_S, START)
-    assert (await queue.job(old.id)).outputs[0].debt == "owed"
+    assert (await queue.job(old.id)).outputs[0].outbox == (OutboxView("error_image", "pending"),)
     await queue.refuse(other.number, (), "x", "", START)
     await queue.retry(old.id, DAY_S, START)
 
@@ -184,10 +183,10 @@ async def test_cancel_before_it_runs(queue: Queue) -> None:
     assert await queue.cancel(entry.id, START + 1) == entry.number
     seen = await queue.job(entry.id)
     assert (seen.status, seen.error, seen.outputs[0].status) == ("cancelled", "cancelled", "cancelled")
-    assert (await queue.take_work(10, 0, START + 1e6)).claims == ()
-    [debt] = await due_debts(queue, START + 1)
-    assert await queue.acquire(failure_of(debt), START + 1) == GRANTED
-    await queue.settle_debt(debt, "paid", START + 1)
+    assert (await queue.take_work(10, START + 1e6)).claims == ()
+    [owed] = await due_entries(queue, START + 1)
+    assert await queue.acquire(failure_of(owed), START + 1) == GRANTED
+    await queue.settle_entry(owed, "done", START + 1)
     counts = await queue.counts()
     assert (counts.queued, counts.running, counts.owed, counts.given_up) == (0, 0, 0, 0)
 
@@ -200,7 +199,7 @@ async def test_cancel_while_it_runs_takes_the_claim_away(queue: Queue) -> None:
     assert await queue.acquire(final_of(claim), START) == LOST
     assert not await queue.settle(ended(claim, "retry", retry_at=START), START)
     assert (await queue.job(entry.id)).status == "cancelled"
-    assert len(await due_debts(queue)) == 1
+    assert len(await due_entries(queue)) == 1
 
 
 async def test_cancel_is_too_late_once_the_final_has_its_destination(queue: Queue) -> None:
@@ -228,14 +227,14 @@ async def test_cancel_leaves_what_was_delivered(queue: Queue) -> None:
     await queue.cancel(entry.id, START)
     seen = await queue.job(entry.id)
     assert (seen.status, [place.status for place in seen.outputs]) == ("cancelled", ["delivered", "cancelled"])
-    assert [debt.output.spec.placement.destination.key for debt in await due_debts(queue)] == [OTHER]
+    assert [owed.output.spec.placement.destination.key for owed in await due_entries(queue)] == [OTHER]
 
 
 @pytest.mark.parametrize("place", [output(is_bare=True), output(on_failure="keep_placeholder")])
 async def test_cancel_owes_nothing_where_a_failure_would_not(queue: Queue, place: ResolvedOutput) -> None:
     entry = await released(queue, place)
     await queue.cancel(entry.id, START)
-    assert await due_debts(queue) == ()
+    assert await due_entries(queue) == ()
 
 
 @pytest.mark.parametrize("status", ["superseded", "succeeded", "failed", "cancelled", "accepting"])
@@ -249,15 +248,15 @@ async def test_what_cannot_be_cancelled(queue: Queue, status: JobStatus) -> None
 async def test_a_newer_job_lifts_what_a_cancelled_one_owes(queue: Queue) -> None:
     entry = await released(queue)
     await queue.cancel(entry.id, START)
-    [debt] = await due_debts(queue)
+    [owed] = await due_entries(queue)
     newer = await accepted(queue)
     assert await queue.acquire(placeholder_of(newer), START) == GRANTED
     await queue.release(newer.number, (), START)
-    assert await queue.acquire(failure_of(debt), START) in (OVERTAKEN, GRANTED)
+    assert await queue.acquire(failure_of(owed), START) in (OVERTAKEN, GRANTED)
     assert (await queue.job(newer.id)).status == "queued"
 
 
-async def test_retry_and_cancel_survive_the_server(house: SqliteHouse) -> None:
+async def test_retry_and_cancel_survive_the_server(house: House) -> None:
     queue = await house.open()
     old, other = await failed(queue), await released(queue, output(OTHER))
     await queue.retry(old.id, DAY_S, START)

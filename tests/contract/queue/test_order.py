@@ -9,10 +9,10 @@ from tests.support.queues import (
     KEY,
     OVERTAKEN,
     START,
-    SqliteHouse,
+    House,
     accepted,
     claimed,
-    due_debts,
+    due_entries,
     ended,
     failed,
     failure_of,
@@ -34,7 +34,7 @@ async def test_a_released_job_supersedes_the_older_ones(queue: Queue) -> None:
     await released(queue)
     await released(queue)
     newest = await released(queue)
-    assert [claim.number for claim in (await queue.take_work(10, 10, START)).claims] == [newest.number]
+    assert [claim.number for claim in (await queue.take_work(10, START)).claims] == [newest.number]
 
 
 async def test_nothing_is_superseded_before_the_release(queue: Queue) -> None:
@@ -57,7 +57,7 @@ async def test_an_older_placeholder_is_overtaken_once_a_newer_job_was_released(q
     newer = await released(queue)
     assert await queue.acquire(placeholder_of(older), START) == OVERTAKEN
     await queue.release(older.number, states_of(older, state="none"), START)
-    assert [claim.number for claim in (await queue.take_work(10, 10, START)).claims] == [newer.number]
+    assert [claim.number for claim in (await queue.take_work(10, START)).claims] == [newer.number]
 
 
 async def test_an_older_job_released_later_ends_superseded(queue: Queue) -> None:
@@ -67,15 +67,15 @@ async def test_an_older_job_released_later_ends_superseded(queue: Queue) -> None
     newer = await accepted(queue, output(is_bare=True))
     await queue.release(newer.number, (), START)
     await queue.release(older.number, states_of(older), START)
-    assert [claim.number for claim in (await queue.take_work(10, 0, START)).claims] == [newer.number]
-    assert await due_debts(queue) == ()
+    assert [claim.number for claim in (await queue.take_work(10, START)).claims] == [newer.number]
+    assert await due_entries(queue) == ()
     assert (await queue.counts()).waiting == 0
 
 
 async def test_superseding_is_by_output(queue: Queue) -> None:
     older = await released(queue, output(KEY), output(OTHER))
     newer = await released(queue, output(KEY))
-    claims = (await queue.take_work(10, 10, START)).claims
+    claims = (await queue.take_work(10, START)).claims
     assert {claim.number: [place.id for place in claim.outputs] for claim in claims} == {
         older.number: [older.output_ids[1]],
         newer.number: [newer.output_ids[0]],
@@ -95,7 +95,7 @@ async def test_a_superseded_job_owes_nothing(queue: Queue) -> None:
     claim = await claimed(queue)
     await released(queue)
     await queue.settle(ended(claim, "failed"), START)
-    assert await due_debts(queue) == ()
+    assert await due_entries(queue) == ()
 
 
 async def test_a_newer_job_does_not_undo_an_older_one_that_has_ended(queue: Queue) -> None:
@@ -110,7 +110,7 @@ async def test_a_newer_job_does_not_undo_an_older_one_that_has_ended(queue: Queu
 async def test_forms_are_never_superseded_nor_overtaken(queue: Queue) -> None:
     older = await released(queue, FORM)
     newer = await released(queue, FORM)
-    claims = (await queue.take_work(10, 10, START)).claims
+    claims = (await queue.take_work(10, START)).claims
     assert [claim.number for claim in claims] == [older.number, newer.number]
     assert await queue.acquire(final_of(claims[1]), START) == GRANTED
     await queue.settle(ended(claims[1], "delivered"), START)
@@ -124,18 +124,18 @@ async def test_a_write_of_unknown_fate_counts_for_the_order(queue: Queue, state:
     assert await queue.acquire(placeholder_of(older), START) == OVERTAKEN
 
 
-async def test_a_failed_debt_does_not_follow_a_newer_final(queue: Queue) -> None:
+async def test_a_failed_entry_does_not_follow_a_newer_final(queue: Queue) -> None:
     """The newer job had no placeholder: its final is its first write."""
     older = await failed(queue)
     await released(queue, output(is_bare=True))
-    debt = (await due_debts(queue))[0]
+    owed = (await due_entries(queue))[0]
     claim = await claimed(queue)
-    assert await queue.acquire(failure_of(debt), START) == GRANTED  # nothing of the newer job is there yet
-    await queue.settle_debt(debt, START + 1, START)
+    assert await queue.acquire(failure_of(owed), START) == GRANTED  # nothing of the newer job is there yet
+    await queue.settle_entry(owed, START + 1, START)
     assert await queue.acquire(final_of(claim), START) == GRANTED
     await queue.settle(ended(claim, "delivered"), START)
     assert older.number < claim.number
-    assert await due_debts(queue, START + 1) == ()
+    assert await due_entries(queue, START + 1) == ()
 
 
 async def test_a_final_that_failed_counts_for_the_order(queue: Queue) -> None:
@@ -145,26 +145,26 @@ async def test_a_final_that_failed_counts_for_the_order(queue: Queue) -> None:
     claim = await claimed(queue)
     assert await queue.acquire(final_of(claim), START) == GRANTED
     await queue.settle(ended(claim, "retry", retry_at=START + 60), START)
-    debt = (await due_debts(queue))[0]
-    assert await queue.acquire(failure_of(debt), START) == OVERTAKEN
+    owed = (await due_entries(queue))[0]
+    assert await queue.acquire(failure_of(owed), START) == OVERTAKEN
 
 
-async def test_a_final_cut_off_by_the_end_of_its_server_counts_for_the_order(house: SqliteHouse) -> None:
+async def test_a_final_cut_off_by_the_end_of_its_server_counts_for_the_order(house: House) -> None:
     queue = await house.open()
     await failed(queue)
     await released(queue, output(is_bare=True))
     assert await queue.acquire(final_of(await claimed(queue)), START) == GRANTED
     queue = await house.open(START)
-    debt = (await due_debts(queue, START))[0]
-    assert await queue.acquire(failure_of(debt), START + QUIET_S) == OVERTAKEN
+    owed = (await due_entries(queue, START))[0]
+    assert await queue.acquire(failure_of(owed), START + QUIET_S) == OVERTAKEN
 
 
-async def test_a_job_found_accepting_runs_after_the_quiet_time(house: SqliteHouse) -> None:
+async def test_a_job_found_accepting_runs_after_the_quiet_time(house: House) -> None:
     queue = await house.open()
     entry = await accepted(queue)
     await hold(queue, entry)
     queue = await house.open(START + 5)
-    work = await queue.take_work(10, 10, START + 5)
+    work = await queue.take_work(10, START + 5)
     assert (work.claims, work.due_at) == ((), START + 5 + QUIET_S)
     claim = await claimed(queue, START + 5 + QUIET_S)
     assert claim.number == entry.number
@@ -172,7 +172,7 @@ async def test_a_job_found_accepting_runs_after_the_quiet_time(house: SqliteHous
     assert await queue.acquire(final_of(claim), START + 5 + QUIET_S) == GRANTED
 
 
-async def test_a_job_found_accepting_owes_for_what_it_may_have_put(house: SqliteHouse) -> None:
+async def test_a_job_found_accepting_owes_for_what_it_may_have_put(house: House) -> None:
     queue = await house.open()
     places = (output(KEY), output(OTHER, is_bare=True))
     entry = await accepted(queue, *places)
@@ -180,26 +180,26 @@ async def test_a_job_found_accepting_owes_for_what_it_may_have_put(house: Sqlite
     claim = await claimed(queue, START + QUIET_S)
     assert [place.placeholder for place in claim.outputs] == ["unknown", "none"]
     await queue.settle(ended(claim, "failed"), START + QUIET_S)
-    assert [debt.output.id for debt in await due_debts(queue, START + QUIET_S)] == [entry.output_ids[0]]
+    assert [owed.output.id for owed in await due_entries(queue, START + QUIET_S)] == [entry.output_ids[0]]
 
 
-async def test_a_job_found_accepting_supersedes_the_older_ones(house: SqliteHouse) -> None:
+async def test_a_job_found_accepting_supersedes_the_older_ones(house: House) -> None:
     queue = await house.open()
     await released(queue)
     await accepted(queue)
     newest = await accepted(queue)
     queue = await house.open(START)
-    claims = (await queue.take_work(10, 10, START + QUIET_S)).claims
+    claims = (await queue.take_work(10, START + QUIET_S)).claims
     assert [claim.number for claim in claims] == [newest.number]
 
 
-async def test_a_job_superseded_while_accepting_has_ended_after_a_crash(house: SqliteHouse) -> None:
+async def test_a_job_superseded_while_accepting_has_ended_after_a_crash(house: House) -> None:
     queue = await house.open()
     await waiting(queue)
     newer = await released(queue)
     queue = await house.open(START)
     assert (await queue.counts()).waiting == 1
-    claims = (await queue.take_work(10, 10, START + QUIET_S)).claims
+    claims = (await queue.take_work(10, START + QUIET_S)).claims
     assert [claim.number for claim in claims] == [newer.number]
 
 
@@ -217,16 +217,16 @@ async def test_a_job_without_placeholder_answers_for_those_it_superseded(queue: 
     claim = await claimed(queue)
     assert claim.number == newer.number
     await queue.settle(ended(claim, "failed"), START)
-    assert [debt.number for debt in await due_debts(queue)] == [newer.number]
+    assert [owed.number for owed in await due_entries(queue)] == [newer.number]
 
 
-async def test_the_order_survives_reopening(house: SqliteHouse) -> None:
+async def test_the_order_survives_reopening(house: House) -> None:
     queue = await house.open()
     await failed(queue, output(KEY))
-    debt = (await due_debts(queue))[0]
+    owed = (await due_entries(queue))[0]
     await released(queue, output(KEY))
     queue = await house.open(START)
-    intent = Intent(debt.number, debt.output.id, debt.token, KEY, "failed")
+    intent = Intent(owed.number, owed.output.id, owed.token, KEY, "failed")
     assert await queue.acquire(intent, START + 100) == OVERTAKEN
 
 

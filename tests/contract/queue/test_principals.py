@@ -20,8 +20,8 @@ from tests.support.queues import (
     KEY,
     OVERTAKEN,
     START,
-    SqliteHouse,
-    due_debts,
+    House,
+    due_entries,
     ended,
     failure_of,
     final_of,
@@ -77,7 +77,7 @@ def at(user: str, *, is_bare: bool = False, on_failure: OnFailure = "error_image
 class Scene:
     """One destination. ``kill`` ends the server and opens the queue anew, later."""
 
-    def __init__(self, house: SqliteHouse) -> None:
+    def __init__(self, house: House) -> None:
         self.house = house
         self.queue: Queue
         self.now = START
@@ -101,7 +101,7 @@ class Scene:
     async def claim(self, entry: Accepted) -> Claim | None:
         """None: it is not due. What else was due is given back."""
         mine = None
-        for claim in (await self.queue.take_work(9, 0, self.now)).claims:
+        for claim in (await self.queue.take_work(9, self.now)).claims:
             if claim.number == entry.number:
                 mine = claim
             else:
@@ -122,11 +122,11 @@ class Scene:
         return self.house.statuses()[entry.number]
 
     async def owing(self) -> set[int]:
-        return {debt.number for debt in await due_debts(self.queue, self.now + 500)}
+        return {owed.number for owed in await due_entries(self.queue, self.now + 500)}
 
 
 @pytest.fixture
-async def scene(house: SqliteHouse) -> Scene:
+async def scene(house: House) -> Scene:
     opened = Scene(house)
     opened.queue = await house.open()
     return opened
@@ -272,7 +272,7 @@ async def test_a_newer_job_that_is_refused_changes_nothing(scene: Scene, caller:
 async def test_two_jobs_that_both_go_on_are_written_one_at_a_time(scene: Scene, newer: Newer) -> None:
     older = await scene.post(ANN, "x", "written")
     other = await scene.post(*newer)
-    claims = {claim.number: claim for claim in (await scene.queue.take_work(9, 0, scene.now)).claims}
+    claims = {claim.number: claim for claim in (await scene.queue.take_work(9, scene.now)).claims}
     assert await scene.queue.acquire(final_of(claims[other.number]), scene.now) == GRANTED
     assert await scene.queue.acquire(final_of(claims[older.number]), scene.now) == Busy()
 
@@ -292,11 +292,11 @@ async def test_a_failure_picture_in_flight_gives_way_to_what_was_taken(scene: Sc
     older = await scene.post(ANN, "x", "written")
     await scene.fail(older)
     other = await scene.post(BOB, "x", "none")
-    (debt,) = await due_debts(scene.queue, scene.now)
+    (owed,) = await due_entries(scene.queue, scene.now)
     claim = await scene.claim(other)
     assert claim is not None
     await scene.write(claim)
-    assert await scene.queue.acquire(failure_of(debt), scene.now) == OVERTAKEN
+    assert await scene.queue.acquire(failure_of(owed), scene.now) == OVERTAKEN
 
 
 async def test_a_placeholder_does_not_follow_what_was_taken(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, NewJob
 from imgserve.jobs.protocol import Queue, QueueFull, ShareFull
 from imgserve.request.classic.spelling import number_of
-from tests.support.queues import START, SqliteHouse, accepted, claimed, ended, new_job, output, states_of
+from tests.support.queues import START, House, accepted, claimed, ended, new_job, output, states_of
 
 CONFIG = Config(max_waiting=10, share=0.4, min_free_disk_bytes=0)
 
@@ -45,7 +45,7 @@ async def room(queue: Queue, caller: str) -> int:
     return len(entries)
 
 
-async def test_one_fills_its_part_and_the_other_has_room(house: SqliteHouse) -> None:
+async def test_one_fills_its_part_and_the_other_has_room(house: House) -> None:
     queue = await house.open(config=CONFIG)
     for _ in range(4):
         await enqueued(queue, "flood")
@@ -55,7 +55,7 @@ async def test_one_fills_its_part_and_the_other_has_room(house: SqliteHouse) -> 
     assert await room(queue, "other") == 4
 
 
-async def test_the_whole_queue_is_still_the_limit(house: SqliteHouse) -> None:
+async def test_the_whole_queue_is_still_the_limit(house: House) -> None:
     queue = await house.open(config=CONFIG)
     for caller in "aaaabbbbcc":
         await enqueued(queue, caller)
@@ -63,7 +63,7 @@ async def test_the_whole_queue_is_still_the_limit(house: SqliteHouse) -> None:
         await enqueued(queue, "c")
 
 
-async def test_who_shares_with_nobody_has_the_whole_queue(house: SqliteHouse) -> None:
+async def test_who_shares_with_nobody_has_the_whole_queue(house: House) -> None:
     queue = await house.open(config=CONFIG)
     for _ in range(10):
         await queue.enqueue(job_of("alone", is_sharing=False), START)
@@ -71,12 +71,12 @@ async def test_who_shares_with_nobody_has_the_whole_queue(house: SqliteHouse) ->
         await queue.enqueue(job_of("alone", is_sharing=False), START)
 
 
-async def test_a_small_share_is_one_job(house: SqliteHouse) -> None:
+async def test_a_small_share_is_one_job(house: House) -> None:
     queue = await house.open(config=msgspec.structs.replace(CONFIG, share=0.01))
     assert await room(queue, "a") == 1
 
 
-async def test_each_end_makes_room_and_a_retry_takes_it(house: SqliteHouse) -> None:
+async def test_each_end_makes_room_and_a_retry_takes_it(house: House) -> None:
     queue = await house.open(config=CONFIG)
     refused = await enqueued(queue, "a")
     done = await queued(queue, "a")
@@ -99,7 +99,7 @@ async def test_each_end_makes_room_and_a_retry_takes_it(house: SqliteHouse) -> N
     assert await room(queue, "a") == 3
 
 
-async def test_a_superseded_job_makes_room(house: SqliteHouse) -> None:
+async def test_a_superseded_job_makes_room(house: House) -> None:
     queue = await house.open(config=CONFIG)
     older = await queued(queue, "a")
     place = output(f"http://place.test:80/{older.id}")
@@ -108,7 +108,7 @@ async def test_a_superseded_job_makes_room(house: SqliteHouse) -> None:
     assert await room(queue, "a") == 4
 
 
-async def test_a_new_owner_knows_the_shares(house: SqliteHouse) -> None:
+async def test_a_new_owner_knows_the_shares(house: House) -> None:
     queue = await house.open(config=CONFIG)
     await queued(queue, "a")
     await enqueued(queue, "a")
@@ -119,7 +119,7 @@ async def test_a_new_owner_knows_the_shares(house: SqliteHouse) -> None:
     assert (await room(queue, "a"), await room(queue, "b")) == (3, 3)
 
 
-async def test_an_undone_batch_is_not_counted(house: SqliteHouse) -> None:
+async def test_an_undone_batch_is_not_counted(house: House) -> None:
     """Jobs of several callers commit together; who is refused in it leaves the others' counts as they are."""
     queue = await house.open(config=CONFIG)
     ends = await asyncio.gather(
@@ -129,7 +129,7 @@ async def test_an_undone_batch_is_not_counted(house: SqliteHouse) -> None:
     assert (await room(queue, "a"), await room(queue, "b")) == (0, 2)
 
 
-async def test_the_wait_is_what_a_tenth_of_the_share_takes(house: SqliteHouse) -> None:
+async def test_the_wait_is_what_a_tenth_of_the_share_takes(house: House) -> None:
     """Twenty jobs have ended in twenty seconds; of forty open ones half are the caller's."""
     config = Config(max_waiting=200, share=0.1, min_free_disk_bytes=0)
     queue = await house.open(config=config)

@@ -6,7 +6,7 @@ import pytest
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Claim
 from imgserve.jobs.protocol import HostRoom, Queue
-from tests.support.queues import START, SqliteHouse, due_debts, ended, new_job, output, states_of
+from tests.support.queues import START, House, due_entries, ended, new_job, output, states_of
 
 HOST = "http://place.test:80"
 
@@ -21,7 +21,7 @@ async def queued(queue: Queue, caller: str, now: float = START, host: str = "pla
 
 
 async def taken(queue: Queue, jobs: int, now: float = START, kept: int = 0) -> tuple[Claim, ...]:
-    return (await queue.take_work(jobs, 0, now, kept=kept)).claims
+    return (await queue.take_work(jobs, now, kept=kept)).claims
 
 
 def whose(claims: tuple[Claim, ...]) -> str:
@@ -76,16 +76,16 @@ async def test_one_callers_jobs_keep_their_order(queue: Queue) -> None:
 async def test_what_is_not_due_has_no_turn(queue: Queue) -> None:
     await queued(queue, "a")
     await queued(queue, "b", START + 5)
-    work = await queue.take_work(9, 0, START)
+    work = await queue.take_work(9, START)
     assert (whose(work.claims), work.due_at) == ("a", START + 5)
 
 
 async def test_due_at_is_the_least_of_all_callers(queue: Queue) -> None:
     for caller, at_s in (("a", 8), ("b", 5), ("", 7), ("b", 6)):
         await queued(queue, caller, START + at_s)
-    assert (await queue.take_work(9, 0, START)).due_at == START + 5
+    assert (await queue.take_work(9, START)).due_at == START + 5
     await taken(queue, 9, START + 6)
-    assert (await queue.take_work(9, 0, START + 6)).due_at == START + 7
+    assert (await queue.take_work(9, START + 6)).due_at == START + 7
 
 
 async def test_kept_places_are_for_those_with_fewer_under_way(queue: Queue) -> None:
@@ -112,14 +112,14 @@ async def test_jobs_for_a_full_host_take_no_turn_of_others(queue: Queue) -> None
     for caller, host in (("a", "place.test"), ("a", "place.test"), ("a", "good.test"), ("b", "place.test")):
         await queued(queue, caller, host=host)
     good = await queued(queue, "b", START + 1, host="good.test")
-    claims = (await queue.take_work(2, 0, START + 1, hosts=HostRoom(left={HOST: 0}))).claims
+    claims = (await queue.take_work(2, START + 1, hosts=HostRoom(left={HOST: 0}))).claims
     assert whose(claims) == "ab"
     assert good in {claim.number for claim in claims}
     assert whose(await taken(queue, 9, START + 60)) == "aab"
 
 
 @pytest.mark.parametrize("has_lease", [True, False])
-async def test_lost_leases_and_dead_servers_leave_nobody_charged(house: SqliteHouse, has_lease: bool) -> None:
+async def test_lost_leases_and_dead_servers_leave_nobody_charged(house: House, has_lease: bool) -> None:
     queue = await house.open()
     for caller in "aaab":
         await queued(queue, caller)
@@ -129,8 +129,8 @@ async def test_lost_leases_and_dead_servers_leave_nobody_charged(house: SqliteHo
     assert whose(await taken(queue, 2, START + 61)) == "ab"
 
 
-async def test_a_debt_tells_whose_it_is(queue: Queue) -> None:
+async def test_an_entry_tells_whose_it_is(queue: Queue) -> None:
     await queued(queue, "a")
     (claim,) = await taken(queue, 1)
     await queue.settle(ended(claim, "failed"), START)
-    assert [debt.output.caller for debt in await due_debts(queue)] == ["a"]
+    assert [owed.output.caller for owed in await due_entries(queue)] == ["a"]

@@ -15,12 +15,13 @@ from imgserve.api.config import Config as ApiConfig
 from imgserve.cli import owner
 from imgserve.cli.check import certificates, exposure, files, installation, libraries, machine, mounts, storage
 from imgserve.cli.check.finding import Finding
-from imgserve.jobs.sqlite.committer import connect
+from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.settings.tree import Settings
 from tests.support.certificates import Authority
-from tests.support.queues import START, SqliteHouse, accepted, claimed, ended, failed, released
+from tests.support.queues import START, accepted, claimed, ended, failed, released
+from tests.support.sqlite import SqliteHouse
 from tests.unit.settings.test_settings import loaded
 
 Look = Callable[[Settings], Iterator[Finding]]
@@ -188,7 +189,7 @@ async def test_the_queue_file_is_read_beside_its_owner_and_left_as_it_was(house:
     [(state, detail)] = said(storage.look, settings_in(house), "queue")
     assert (state, "late" in detail) == ("warning", True)
     assert await queue.settle(ended(await claimed(queue), "delivered"), START)
-    await queues.close()
+    await queues.crash()
     before = sorted(os.listdir(house / "data"))
     assert owner.look(house / "data").state == "absent"
     assert said(storage.look, settings_in(house), "queue") == [("ok", "0 jobs waiting, 0 running")]
@@ -200,7 +201,7 @@ async def test_waiting_jobs_without_a_server_and_debts(house: Path) -> None:
     queue = await queues.open()
     await failed(queue)
     await accepted(queue, now=time.time())
-    await queues.close()
+    await queues.crash()
     [(state, detail)] = said(storage.look, settings_in(house), "queue")
     assert (state, "no server runs" in detail) == ("warning", True)
     [(state, detail)] = said(storage.look, settings_in(house), "debts")
@@ -210,7 +211,7 @@ async def test_waiting_jobs_without_a_server_and_debts(house: Path) -> None:
 async def test_a_damaged_and_a_newer_queue_file(house: Path) -> None:
     queues = SqliteHouse(house / "data")
     await queues.open()
-    await queues.close()
+    await queues.crash()
     path = house / "data" / FILE_NAME
     db = connect(path)
     db.execute("PRAGMA user_version = 99")
@@ -236,7 +237,7 @@ async def test_damage_where_no_count_would_meet_it(house: Path) -> None:
     queues = SqliteHouse(house / "data")
     queue = await queues.open()
     await queue.note_placeholder(b"digest", 100, START)
-    await queues.close()
+    await queues.crash()
     path = house / "data" / FILE_NAME
     db = connect(path)
     page = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'placeholder'").get

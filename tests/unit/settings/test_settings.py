@@ -24,7 +24,7 @@ OVERLOAD = "chaos/test_overload.py"
 TRANSFERS, FETCH, POOL = "unit/transfer/test_config.py", "contract/transfer/test_fetch.py", "integration/test_pool.py"
 KEYS = "service/test_keys.py"
 CROWDED = "hostile/test_crowded.py"
-QUEUE, KEEPING = "contract/queue/test_config.py", "contract/queue/test_storage.py"
+QUEUE, KEEPING = "contract/queue/test_config.py", "engines/sqlite/test_storage.py"
 # Which test shows what a setting changes; that its value arrives is shown below for all of them.
 SHOWN_BY = {
     "host": (DAEMON, "test_restart_starts_what_does_not_run"),
@@ -98,12 +98,12 @@ SHOWN_BY = {
     "intake_host_share": ("service/test_silent_hosts.py", "test_more_for_one_host_than_may_wait_are_turned_away"),
     "max_attempts_at_once": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
     "max_slow_per_host": (OVERLOAD, "test_a_destination_that_never_answers_holds_up_only_its_own_jobs"),
-    "max_debts_at_once": ("integration/test_runner.py", "test_debts_at_once"),
+    "max_debts_at_once": ("integration/test_runner.py", "test_entries_at_once"),
     "attempt_timeout_s": ("integration/test_runner.py", "test_an_attempt_that_takes_too_long_is_tried_again"),
     "deadline_s": (E2E, "test_no_attempt_after_the_deadline"),
     "retry_delay_s": ("chaos/test_flaky.py", "test_a_destination_that_fails_half_the_time_gets_everything"),
     "repeat_after_s": ("service/test_classic.py", "test_an_unanswered_placeholder_sends_the_final_twice"),
-    "debt_s": (QUEUE, "test_how_long_a_debt_is_owed"),
+    "debt_s": (QUEUE, "test_how_long_an_entry_is_owed"),
     "lease_s": (QUEUE, "test_how_long_a_lease_lasts"),
     "heartbeat_s": ("integration/test_runner.py", "test_a_lost_lease_ends_the_write"),
     "quiet_s": ("contract/queue/test_destinations.py", "test_the_quiet_time_is_a_setting"),

@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from imgserve.api.control_socket import LaneView, QueueView, ServerView, StartedAs, StateView
 from imgserve.imaging.pool import Pool
-from imgserve.jobs.protocol import Counts, Queue, StorageFailing
+from imgserve.jobs.protocol import Counts, OperatorQueue, StorageFailing
 from imgserve.jobs.views import as_time
 from imgserve.telemetry.states import States, status_of
 
@@ -30,7 +30,7 @@ class Itself(NamedTuple):
 
 def server_handler(
     states: States,
-    queue: Queue,
+    queue: OperatorQueue,
     pool: Pool,
     itself: Itself,
     clock: Callable[[], float] = time.monotonic,
@@ -64,7 +64,7 @@ def _queue_view(counts: Counts) -> QueueView:
     return QueueView(counts.accepting, counts.queued, counts.running, counts.placeholders_left, oldest_at)
 
 
-async def counts_in_time(queue: Queue) -> Counts | None:
+async def counts_in_time(queue: OperatorQueue) -> Counts | None:
     """None when the queue's disk fails, or hangs."""
     try:
         async with asyncio.timeout(QUEUE_TIMEOUT_S):

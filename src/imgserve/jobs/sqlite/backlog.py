@@ -6,7 +6,7 @@ are undone with it.
 
 import apsw
 
-from imgserve.jobs.sqlite.committer import rows
+from imgserve.jobs.sqlite.connection import rows
 
 _ADD = "INSERT INTO backlog VALUES (new.caller, 1) ON CONFLICT (caller) DO UPDATE SET open = open + 1"
 _TAKE = "UPDATE backlog SET open = open - 1 WHERE caller = old.caller"

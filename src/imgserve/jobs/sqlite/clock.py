@@ -55,11 +55,12 @@ def spare_the_overdue(db: apsw.Connection, now: float) -> None:
     A failure picture gets another hour of tries. A job past its deadline gets one attempt: its deadline is now, so that
     the first failure ends it.
     """
-    db.execute("UPDATE output SET debt_until = max(debt_until, ?) WHERE debt = 'owed'", (now + LAST_TRIES_S,))
+    db.execute("UPDATE outbox SET until = max(until, ?) WHERE state = 'pending'", (now + LAST_TRIES_S,))
     db.execute("UPDATE job SET deadline_at = max(deadline_at, ?) WHERE ended_at IS NULL", (now,))
 
 
 def _cap(db: apsw.Connection, config: Config, now: float) -> None:
     """An earlier version stored times of the wall clock, which may have been set back since."""
     db.execute("UPDATE job SET run_at = min(run_at, ?) WHERE status = 'queued'", (now + LONGEST_DELAY_S,))
+    db.execute("UPDATE output SET due_at = min(due_at, ?)", (now + LONGEST_DELAY_S,))
     db.execute("UPDATE destination SET quiet_until = min(quiet_until, ?)", (now + config.quiet_s,))

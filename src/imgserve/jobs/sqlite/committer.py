@@ -6,39 +6,29 @@ A caller goes on only after the commit that holds its change has reached the dis
 """
 
 import asyncio
-import contextlib
 import contextvars
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apsw
 import msgspec
 
 from imgserve.errors import ImgserveError
-from imgserve.jobs.protocol import StorageFailing
+from imgserve.jobs.protocol import QueueFault, StorageFailing
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
+from imgserve.jobs.sqlite.connection import SYNCED, UNSYNCED, Connection, connect
 from imgserve.jobs.sqlite.datadir import OpenFiles
 from imgserve.jobs.sqlite.loopthread import LoopThread
 from imgserve.telemetry import logs
 
 T = TypeVar("T")
-Transaction = Callable[[apsw.Connection], object]
+Transaction = Callable[[Connection], object]
 Announce = Callable[[object], None]
 
 MAX_BATCH = 256
 LATER_S = 0.05
-SYNCED = "PRAGMA synchronous=FULL"  # in WAL mode: fsync at each commit
-UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
 BROKEN_REMEDY = "mend the disk, then restart the server: after a failed fsync nothing it reads can be trusted"
-
-
-class QueueFault(ImgserveError):
-    """A transaction that cannot work; the traceback is in the log."""
-
-    code = "internal"
-    title = "The queue has a fault"
 
 
 class Committer:
@@ -47,7 +37,7 @@ class Committer:
     One commit is under way at a time. What comes meanwhile waits for the next one, in its order.
     """
 
-    def __init__(self, path: Path, on_commit: Callable[[], None]) -> None:
+    def __init__(self, path: Path, on_commit: Callable[[Connection], None]) -> None:
         self._path = path
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
@@ -56,7 +46,7 @@ class Committer:
         self._apart: list[_Entry] = []
         self._is_busy = False
         self._idle = asyncio.Event()
-        self._connection: apsw.Connection | None = None
+        self._connection: Connection | None = None
         self._is_broken = False
         self.failure: StorageFailing | None = None
         self._is_synced = True
@@ -70,7 +60,7 @@ class Committer:
         """What has become of the files that are watched."""
         return self._files.look() if self._files is not None else None
 
-    async def open(self, prepare: Callable[[apsw.Connection], None]) -> None:
+    async def open(self, prepare: Callable[[Connection], None]) -> None:
         """Open the file and run ``prepare`` on it. Raises StorageFailing."""
 
         def open_file() -> None:
@@ -85,7 +75,7 @@ class Committer:
 
     async def run(
         self,
-        transaction: Callable[[apsw.Connection], T],
+        transaction: Callable[[Connection], T],
         announce: Callable[[T], None] | None = None,
         *,
         survives_power_loss: bool = True,
@@ -101,7 +91,7 @@ class Committer:
         self._start()
         return await future  # type: ignore[return-value]
 
-    def run_later(self, transaction: Callable[[apsw.Connection], object]) -> None:
+    def run_later(self, transaction: Callable[[Connection], object]) -> None:
         """Store a change that nobody waits for: with the next commit, at the latest after ``LATER_S``."""
         future: asyncio.Future[object] = self._loop.create_future()
         future.add_done_callback(_log_failure)
@@ -147,7 +137,8 @@ class Committer:
         self.failure = self._failure(result)
         if not isinstance(result, Exception):
             outcomes = result
-            self._on_commit()
+            assert self._connection is not None
+            self._on_commit(self._connection)
         elif self.failure is not None:
             outcomes = [type(self.failure)(self.failure.detail, self.failure.hint) for _ in batch]
         elif len(batch) > 1:
@@ -195,49 +186,11 @@ class Committer:
         return outcomes
 
 
-def connect(path: Path) -> apsw.Connection:
-    """A connection whose commits survive power loss. The file is its owner's alone: it holds URLs with passwords."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
-    connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(2000)
-    # A new file gives the room of deleted jobs back (sqlite_prune); one with tables stays as it is.
-    for pragma in (
-        "auto_vacuum=INCREMENTAL",
-        "journal_mode=WAL",
-        "foreign_keys=ON",
-        "journal_size_limit=16777216",
-        "temp_store=MEMORY",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    connection.execute(SYNCED)
-    # Else SQLite, as this wheel builds it, plans a statement anew for each value that is bound: a third of our time.
-    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    return connection
-
-
-@contextlib.contextmanager
-def transaction(db: apsw.Connection) -> Iterator[None]:
-    """All or nothing. SQLite itself undoes one that meets a full disk; apsw's own ``with`` then fails at its end."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-
-
-def rows(db: apsw.Connection, sql: str, values: tuple[object, ...] | dict[str, object] = ()) -> list[tuple[Any, ...]]:
-    """All rows of one statement. Columns have the types of the schema, which only its reader knows."""
-    return db.execute(sql, values).fetchall()
-
-
 class _HalfDone(Exception):
     """A transaction has failed after it had changed something."""
 
 
-def _outcome(connection: apsw.Connection, work: Transaction) -> object:
+def _outcome(connection: Connection, work: Transaction) -> object:
     """What it returns, or the error that it raised. Raises _HalfDone."""
     changes = connection.total_changes()
     try:

@@ -10,7 +10,7 @@ import msgspec
 
 from imgserve.jobs.sqlite import datadir
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
-from imgserve.jobs.sqlite.committer import connect
+from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.queue import FILE_NAME
 
 NEW_NAME = FILE_NAME + ".compact"

@@ -2,13 +2,16 @@
 
 from typing import Any
 
-import apsw
 import msgspec
 
-from imgserve.jobs.model import Intent
+from imgserve.jobs.model import OPEN, Intent
 from imgserve.jobs.protocol import Busy, Denied, Granted
-from imgserve.jobs.sqlite.committer import rows
+from imgserve.jobs.sqlite.connection import Connection, rows
+from imgserve.jobs.sqlite.kinds import HOLDING
 from imgserve.jobs.sqlite.order import Writer, overtake_older
+from imgserve.jobs.sqlite.queries import load
+
+SQL = load("destinations")
 
 
 class Freed(msgspec.Struct, frozen=True):
@@ -19,81 +22,58 @@ class Freed(msgspec.Struct, frozen=True):
     is_alone: bool
 
 
-def acquire(db: apsw.Connection, intent: Intent, epoch: int, now: float) -> Granted | Busy | Denied:
+def acquire(db: Connection, intent: Intent, epoch: int, now: float) -> Granted | Busy | Denied:
     """Whether the writer still has the right to write: its claim, its lease, its output; and whether it may now."""
-    row: tuple[Any, ...] | None = db.execute(
-        "SELECT job.status, job.epoch, job.token, job.lease_until, output.status, output.debt, output.debt_token,"
-        " output.is_overtaken, holder, destination.token, quiet_until"
-        " FROM output JOIN job ON job.number = output.job LEFT JOIN destination ON key = ?2 WHERE output.id = ?1",
-        (intent.output_id, intent.key),
-    ).fetchone()
+    row: tuple[Any, ...] | None = db.execute(SQL["right_to_write"], (intent.output_id, intent.key, HOLDING)).fetchone()
     if row is None:
         return Denied("lost")
     denied = _check(row, intent, epoch, now)
     return denied if denied is not None else _hold(db, intent, row[8:], now)
 
 
-def acquire_first(db: apsw.Connection, intent: Intent, now: float) -> Granted | Busy:
+def acquire_first(db: Connection, intent: Intent, now: float) -> Granted | Busy:
     """As ``acquire``, for an output that this transaction has made: nothing can have taken its right away."""
-    row: tuple[Any, ...] | None = db.execute(
-        "SELECT holder, token, quiet_until FROM destination WHERE key = ?", (intent.key,)
-    ).fetchone()
+    row: tuple[Any, ...] | None = db.execute(SQL["lock"], (intent.key,)).fetchone()
     return _hold(db, intent, row or (None, None, None), now)
 
 
-def _hold(db: apsw.Connection, intent: Intent, row: tuple[Any, ...], now: float) -> Granted | Busy:
+def _hold(db: Connection, intent: Intent, row: tuple[Any, ...], now: float) -> Granted | Busy:
     """``row``: holder, token and quiet time of the destination; all None where it has none."""
     holder, token, quiet_until = row
     if holder is not None and (holder, token) != (intent.output_id, intent.token):
         return Busy()
     if quiet_until is not None and quiet_until > now:
         return Busy(until=quiet_until)
-    db.execute(
-        "INSERT INTO destination (key, holder, token, kind) VALUES (?1, ?2, ?3, ?4)"
-        " ON CONFLICT (key) DO UPDATE SET holder = ?2, token = ?3, kind = ?4",
-        (intent.key, intent.output_id, intent.token, intent.kind),
-    )
+    db.execute(SQL["hold"], (intent.key, intent.output_id, intent.token, intent.kind))
     return Granted(_abandoned(db, intent.key) if quiet_until else ())
 
 
-def _abandoned(db: apsw.Connection, key: str) -> tuple[tuple[int, int], ...]:
+def _abandoned(db: Connection, key: str) -> tuple[tuple[int, int], ...]:
     """The newest outputs that were overtaken here: their own next attempt, which would tidy up, never comes."""
-    found = rows(
-        db,
-        "SELECT output.id, token FROM output JOIN job ON job.number = output.job WHERE destination = ?"
-        " AND (output.status = 'superseded' OR debt = 'overtaken') ORDER BY output.id DESC LIMIT 10",
-        (key,),
-    )
+    found = rows(db, SQL["overtaken_outputs"], (key,))
     return tuple((row[0], row[1]) for row in found)
 
 
 def _check(row: tuple[Any, ...], intent: Intent, epoch: int, now: float) -> Denied | None:
-    job_status, job_epoch, token, lease_until, output_status, debt, debt_token, is_overtaken, *_ = row
+    job_status, job_epoch, claim, lease_until, output_status, entry_state, entry_token, is_overtaken, *_ = row
     if intent.kind == "placeholder":
         is_ours = job_status == "accepting" and job_epoch == epoch
     elif intent.kind == "final":
-        is_ours = job_status == "running" and token == intent.token and lease_until > now
+        is_ours = job_status == "running" and claim == intent.token and lease_until > now
     else:
-        is_ours = debt == "owed" and debt_token == intent.token
-    if is_overtaken or output_status == "superseded" or debt == "overtaken":
+        is_ours = entry_state == "pending" and entry_token == intent.token
+        is_overtaken = is_overtaken or (entry_state is None and output_status not in OPEN)  # it was cancelled
+    if is_overtaken or output_status == "superseded":
         return Denied("overtaken")
     return None if is_ours else Denied("lost")
 
 
-def free(db: apsw.Connection, number: int, token: int, output_ids: frozenset[int] | None = None) -> tuple[Freed, ...]:
+def free(db: Connection, number: int, token: int, output_ids: frozenset[int] | None = None) -> tuple[Freed, ...]:
     """End the writes of a job's claim (of these outputs), and note them for the order. Returns the freed destinations.
 
     A failed write may have reached the destination as well, so it counts; an unreleased job's never does.
     """
-    held = rows(
-        db,
-        "SELECT output.id, destination.kind, quiet_until, output.placeholder, job.is_released AND NOT is_form, caller,"
-        " user, destination.key, NOT EXISTS (SELECT 1 FROM output AS other"
-        "  WHERE other.destination = destination.key AND other.job <> ?1) FROM output"
-        " JOIN destination ON destination.holder = output.id AND destination.token = ?2"
-        " JOIN job ON job.number = output.job WHERE output.job = ?1",
-        (number, token),
-    )
+    held = rows(db, SQL["held_by_claim"], (number, token))
     freed = []
     for output_id, kind, quiet_until, placeholder, is_ordered, caller, user, key, is_alone in held:
         if output_ids is not None and output_id not in output_ids:
@@ -103,8 +83,8 @@ def free(db: apsw.Connection, number: int, token: int, output_ids: frozenset[int
             is_taken = is_placeholder and placeholder == "written"
             overtake_older(db, Writer(number, key, caller, user), is_taken=is_taken)
         if quiet_until and is_placeholder:  # the next final removes the killed server's temporary files
-            db.execute("UPDATE destination SET holder = NULL, token = NULL, kind = NULL WHERE key = ?", (key,))
+            db.execute(SQL["free_but_quiet"], (key,))
         else:
-            db.execute("DELETE FROM destination WHERE key = ?", (key,))
+            db.execute(SQL["free"], (key,))
         freed.append(Freed(key, output_id, bool(is_alone)))
     return tuple(freed)

@@ -12,10 +12,17 @@ import msgspec
 
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
+from imgserve.jobs.sqlite.listing import COUNT_OUTBOX
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import SCHEMA_VERSION, UNRELEASED, check_empty, check_shape
 
 _BUSY_MS = 2000
+# As ``COUNT_OUTBOX``, until schema 7.
+COUNT_DEBTS = (
+    "SELECT count(*) FROM output WHERE debt = 'owed'",
+    "SELECT count(*) FROM output WHERE debt = 'given_up'",
+    "SELECT count(*) FROM output WHERE debt = 'abandoned'",
+)
 
 
 class Inspected(msgspec.Struct, frozen=True):
@@ -83,6 +90,7 @@ def _counted(db: apsw.Connection, schema: int) -> Inspected:
     ahead_s = _ahead_of_wall(db, schema)
     open_jobs = "FROM job WHERE ended_at IS NULL AND status <> 'running'"
     waiting, oldest_at, due_at = db.execute(f"SELECT count(*), min(created_at), min(run_at) {open_jobs}").get
+    owed, given_up, abandoned = COUNT_OUTBOX if schema >= 8 else COUNT_DEBTS
     newest_at: float | None = db.execute("SELECT max(created_at) FROM job").get
     return Inspected(
         schema,
@@ -92,9 +100,9 @@ def _counted(db: apsw.Connection, schema: int) -> Inspected:
         due_at=None if due_at is None else due_at - ahead_s,
         running=db.execute("SELECT count(*) FROM job WHERE status = 'running'").get,
         newest_at=None if newest_at is None else newest_at - ahead_s,
-        owed=db.execute("SELECT count(*) FROM output WHERE debt = 'owed'").get,
-        given_up=db.execute("SELECT count(*) FROM output WHERE debt = 'given_up'").get,
-        abandoned=db.execute("SELECT count(*) FROM output WHERE debt = 'abandoned'").get,
+        owed=db.execute(owed).get,
+        given_up=db.execute(given_up).get,
+        abandoned=db.execute(abandoned).get,
     )
 
 

@@ -3,6 +3,7 @@ up no commit; it sees committed rows only.
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,12 @@ import apsw
 import msgspec
 
 from imgserve.jobs.faults import NoSuchJob
+from imgserve.jobs.model import OPEN as OPEN_OUTPUT
 from imgserve.jobs.model import JobStatus
 from imgserve.jobs.protocol import Counts
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
-from imgserve.jobs.sqlite.committer import rows
+from imgserve.jobs.sqlite.connection import rows
+from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.sqlite.texts import as_text
 from imgserve.jobs.stored import UNREADABLE, decode_output, decode_source
 from imgserve.jobs.views import (
@@ -24,12 +27,15 @@ from imgserve.jobs.views import (
     JobPage,
     JobQuery,
     JobView,
+    OutboxView,
     OutputView,
     as_time,
     posted_place,
     shown_place,
     time_of,
 )
+
+SQL = load("listing")
 
 T = TypeVar("T")
 WallOf = Callable[[float], float]
@@ -40,21 +46,13 @@ NEWEST = 2**63 - 1
 _PARTS = re.compile(f"://|{re.escape(HIDDEN_QUERY)}")
 NOT_READ = "(written by another version)"
 
+# Pending, abandoned after ``outbox_s``, and abandoned because the stored output cannot be read.
+COUNT_OUTBOX = (SQL["pending_entries"], SQL["given_up_entries"], SQL["unreadable_entries"])
 # Each walks down one index and stops at the limit. ?1 status or statuses, ?2 numbers below, ?3 made before.
-_OPEN_JOBS = (
-    "SELECT number FROM job WHERE ended_at IS NULL AND status IN (SELECT value FROM json_each(?1))"
-    " AND number < ?2 AND created_at <= ?3 ORDER BY number DESC LIMIT ?4"
-)
-_ENDED_JOBS = (
-    "SELECT number FROM job INDEXED BY job_end WHERE ended_at IS NOT NULL AND status = ?1"
-    " AND number < ?2 AND created_at <= ?3 ORDER BY number DESC LIMIT ?4"
-)
-_JOBS_OF_PLACE = (
-    "SELECT DISTINCT output.job FROM output INDEXED BY output_of_job CROSS JOIN job ON job.number = output.job"
-    " WHERE (instr(destination, ?5) OR (instr(spec, ?6) AND is_shown(spec, ?5)))"
-    " AND job.status IN (SELECT value FROM json_each(?1))"
-    " AND output.job < ?2 AND created_at <= ?3 ORDER BY output.job DESC LIMIT ?4"
-)
+_OPEN_JOBS = SQL["open_jobs"]
+_ENDED_JOBS = SQL["ended_jobs"]
+_JOBS_OF_PLACE = SQL["jobs_of_place"]
+_JOBS_OF_PRINCIPAL = SQL["jobs_of_principal"]
 
 
 class Listing:
@@ -118,8 +116,16 @@ def _numbers(db: apsw.Connection, query: JobQuery) -> list[int]:
     if query.destination:
         # Few specs hold these bytes; only they are decoded. A login and a query stand between the parts that are shown.
         piece = max(_PARTS.split(query.destination), key=len)
-        values = (msgspec.json.encode(wanted).decode(), *bounds, query.destination, msgspec.json.encode(piece)[1:-1])
+        values = (
+            msgspec.json.encode(wanted).decode(),
+            *bounds,
+            query.destination,
+            msgspec.json.encode(piece)[1:-1],
+            query.principal,
+        )
         found = rows(db, _JOBS_OF_PLACE, values)
+    elif query.principal is not None:
+        found = rows(db, _JOBS_OF_PRINCIPAL, (msgspec.json.encode(wanted).decode(), *bounds, query.principal))
     else:
         found = rows(db, _OPEN_JOBS, (msgspec.json.encode([s for s in OPEN if s in wanted]).decode(), *bounds))
         for status in ENDED:
@@ -134,25 +140,26 @@ def _counts(db: apsw.Connection) -> Counts:
     def one(sql: str) -> Any:
         return db.execute(sql).get
 
-    queued = one("SELECT count(*) FROM job INDEXED BY job_due WHERE status = 'queued'")
-    running = one("SELECT count(*) FROM job INDEXED BY job_leased WHERE status = 'running'")
+    owed, given_up, abandoned = map(one, COUNT_OUTBOX)
+    queued = one(SQL["count_queued"])
+    running = one(SQL["count_running"])
     return Counts(
-        accepting=one("SELECT count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL") - queued - running,
+        accepting=one(SQL["count_open"]) - queued - running,
         queued=queued,
         running=running,
-        owed=one("SELECT count(*) FROM output INDEXED BY output_debt WHERE debt = 'owed'"),
-        given_up=one("SELECT count(*) FROM output INDEXED BY output_given_up WHERE debt = 'given_up'"),
-        abandoned=one("SELECT count(*) FROM output INDEXED BY output_abandoned WHERE debt = 'abandoned'"),
-        oldest_at=one("SELECT created_at FROM job WHERE ended_at IS NULL ORDER BY number LIMIT 1"),
-        due_at=one("SELECT min(run_at) FROM job INDEXED BY job_due WHERE status = 'queued'"),
+        owed=owed,
+        given_up=given_up,
+        abandoned=abandoned,
+        oldest_at=one(SQL["oldest_at"]),
+        due_at=one(SQL["due_at"]),
     )
 
 
 def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> JobView:
     """Raises NoSuchJob."""
     # No id goes on with "g" or higher: its letters are hexadecimal.
-    beginning = "SELECT number FROM job WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"
-    found = rows(db, "SELECT number FROM job WHERE id = ?", (job_id,)) or (job_id and rows(db, beginning, (job_id,)))
+    beginning = SQL["begins_with"]
+    found = rows(db, SQL["find"], (job_id,)) or (job_id and rows(db, beginning, (job_id,)))
     if not found:
         hint = "jobs list shows what there is; ended jobs are listed for keep_ended_s, failed ones for keep_failed_s"
         raise NoSuchJob(f"no job has an id that begins with {job_id[:64]!r}", hint)
@@ -162,20 +169,14 @@ def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> JobView:
 
 
 def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
-    row: tuple[Any, ...] | None = db.execute(
-        "SELECT as_text(CAST(id AS BLOB)), as_text(CAST(status AS BLOB)), source, created_at, deadline_at, run_at,"
-        " ended_at, attempts, crashes, as_text(CAST(error AS BLOB)), as_text(CAST(detail AS BLOB))"
-        " FROM job WHERE number = ?",
-        (number,),
-    ).fetchone()
+    row: tuple[Any, ...] | None = db.execute(SQL["job"], (number,)).fetchone()
     assert row is not None
-    job_id, status, source, created_at, deadline_at, run_at, ended_at, attempts, crashes, error, detail = row
-    outputs = rows(
-        db,
-        "SELECT as_text(CAST(destination AS BLOB)), as_text(CAST(status AS BLOB)), as_text(CAST(placeholder AS BLOB)),"
-        " as_text(CAST(debt AS BLOB)), spec FROM output WHERE job = ? ORDER BY id",
-        (number,),
-    )
+    job_id, status, source, created_at, deadline_at, run_at, ended_at = row
+    outputs = rows(db, SQL["outputs"], (number,))
+    entries = rows(db, SQL["entries"], (number,))
+    owed = [(output_id, OutboxView(kind, state)) for output_id, kind, state in entries]
+    shown = tuple(_output(tuple(row), owed, wall_of, is_waiting=status == "queued") for row in outputs)
+    error, detail = next(((each.error, each.detail) for each in shown if each.error), ("", ""))
     return JobView(
         id=job_id,
         number=number,
@@ -185,11 +186,11 @@ def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
         deadline_at=time_of(wall_of(deadline_at)),
         due_at=as_time(wall_of(run_at) if status == "queued" else None),
         ended_at=as_time(None if ended_at is None else wall_of(ended_at)),
-        attempts=attempts,
-        crashes=crashes,
+        attempts=max((each.attempts for each in shown), default=0),
+        crashes=max((each.crashes for each in shown), default=0),
         error=error,
         detail=detail,
-        outputs=tuple(_output(*output) for output in outputs),
+        outputs=shown,
     )
 
 
@@ -208,12 +209,27 @@ def _is_shown(spec: Any, piece: Any) -> bool:
     return piece in posted_place(place.shown, is_page=place.writing.is_page)
 
 
-def _output(key: str, status: Any, placeholder: Any, debt: Any, spec: bytes) -> OutputView:
-    try:
+def _output(
+    row: tuple[Any, ...], owed: list[tuple[int, OutboxView]], wall_of: WallOf, *, is_waiting: bool
+) -> OutputView:
+    destination, status, placeholder, spec, output_id, attempts, crashes, due_at, error, detail = row
+    place, width_px, height_px, chosen = shown_place(destination), None, None, None
+    with contextlib.suppress(*UNREADABLE):
         resolved = decode_output(spec)
-    except UNREADABLE:
-        return OutputView(shown_place(key), status, placeholder, debt)
-    destination = resolved.placement.destination
-    place = posted_place(destination.shown, is_page=destination.writing.is_page)
-    size, chosen = resolved.rendering.size, resolved.rendering.format
-    return OutputView(place, status, placeholder, debt, size.width_px, size.height_px, chosen)
+        written_to, size, chosen = resolved.placement.destination, resolved.rendering.size, resolved.rendering.format
+        place = posted_place(written_to.shown, is_page=written_to.writing.is_page)
+        width_px, height_px = size.width_px, size.height_px
+    return OutputView(
+        destination=place,
+        status=status,
+        placeholder=placeholder,
+        outbox=tuple(entry for owner, entry in owed if owner == output_id),
+        attempts=attempts,
+        crashes=crashes,
+        due_at=as_time(wall_of(due_at) if is_waiting and status in OPEN_OUTPUT else None),
+        error=error,
+        detail=detail,
+        width_px=width_px,
+        height_px=height_px,
+        format=chosen,
+    )

@@ -1,14 +1,12 @@
 """A queue's file taken over by one server process: brought up to date, mended, watched. For ``queue``."""
 
-import apsw
 import msgspec
 
 from imgserve.clock import Clock
 from imgserve.jobs.config import Config
 from imgserve.jobs.sqlite import admission, backlog, heads, texts
 from imgserve.jobs.sqlite import clock as clocks
-from imgserve.jobs.sqlite.committer import transaction
-from imgserve.jobs.sqlite.notes import Notes
+from imgserve.jobs.sqlite.connection import Connection, transaction
 from imgserve.jobs.sqlite.placeholders import KnownPlaceholders
 from imgserve.jobs.sqlite.schema import migrate
 
@@ -21,9 +19,7 @@ class TakenOver(msgspec.Struct, frozen=True):
     now: float
 
 
-def take_over(
-    db: apsw.Connection, start: float | Clock, config: Config, notes: Notes, placeholders: KnownPlaceholders
-) -> TakenOver:
+def take_over(db: Connection, start: float | Clock, config: Config, placeholders: KnownPlaceholders) -> TakenOver:
     """One transaction. ``start`` is the time, or a clock, which then goes on where the last server's ended."""
     with transaction(db):
         migrate(db)
@@ -34,6 +30,5 @@ def take_over(
         clocks.spare_the_overdue(db, now)
         backlog.watch(db)
         heads.watch(db)
-        notes.watch(db)
         placeholders.load(db)
         return TakenOver(db.execute("SELECT id FROM owner").get, admission.take_over(db, config, now), now)

@@ -9,12 +9,12 @@ Forms are never superseded. docs/guarantees.md has the rules.
 
 from typing import Any
 
-import apsw
 import msgspec
 
-from imgserve.jobs.model import OPERATOR, conclude
-from imgserve.jobs.sqlite.committer import rows
-from imgserve.request.destination import hosts_of
+from imgserve.jobs.model import OPERATOR, Ended, JobStatus
+from imgserve.jobs.rules import OutputState, fold
+from imgserve.jobs.sqlite.connection import Connection, rows
+from imgserve.jobs.sqlite.kinds import GIVING_WAY
 
 
 class Writer(msgspec.Struct, frozen=True):
@@ -26,7 +26,7 @@ class Writer(msgspec.Struct, frozen=True):
     user: str
 
     def values(self, *, is_taken: bool) -> dict[str, object]:
-        return {**msgspec.structs.asdict(self), "is_taken": is_taken, "operator": OPERATOR}
+        return {**msgspec.structs.asdict(self), "is_taken": is_taken, "operator": OPERATOR, "giving_way": GIVING_WAY}
 
 
 def _sql(*parts: str) -> str:
@@ -40,7 +40,10 @@ _OLDER = (
     "  OR :is_taken AND older.user = :user)"
 )
 _OPEN = "status IN ('queued', 'placeholder')"
-_LIFT_OLDER = _sql("UPDATE output AS older SET debt = 'overtaken' WHERE debt = 'owed' AND", _OLDER)
+_LIFT = (
+    "DELETE FROM outbox WHERE state = 'pending' AND kind IN (SELECT value FROM json_each(:giving_way)) AND output IN"
+)
+_LIFT_OLDER = _sql(_LIFT, "(SELECT id FROM output AS older WHERE", _OLDER, ")")
 _SUPERSEDE = _sql("UPDATE output AS older SET status = 'superseded' WHERE", _OPEN, "AND", _OLDER, "RETURNING job")
 _OVERTAKE = _sql(
     "UPDATE output AS older SET is_overtaken = 1 WHERE is_overtaken = 0 AND status NOT IN ('delivered', 'superseded')",
@@ -56,10 +59,10 @@ _PLACEHOLDER_OF_OLDER = _sql(
     "ORDER BY job DESC LIMIT 1",
 )
 # A job that was refused at intake has no place in the order: a final of any age has replaced its placeholder.
-_LIFT_REFUSED = (
-    "UPDATE output AS refused SET debt = 'overtaken' FROM job WHERE refused.destination = :key"
-    " AND refused.debt = 'owed' AND job.number = refused.job AND job.is_released = 0"
-    " AND (job.caller = :caller OR refused.user = :user)"
+_LIFT_REFUSED = _sql(
+    _LIFT,
+    "(SELECT refused.id FROM output AS refused JOIN job ON number = refused.job WHERE refused.destination = :key",
+    "AND job.is_released = 0 AND (job.caller = :caller OR refused.user = :user))",
 )
 # Newer jobs of other principals whose placeholder may lie there, or may have been replaced by this final.
 _NEWER = (
@@ -67,11 +70,11 @@ _NEWER = (
     " AND (SELECT caller FROM job WHERE job.number = newer.job) <> :caller"
 )
 _COVER = _sql("UPDATE output AS newer SET is_covered = 1 WHERE", _OPEN, "AND", _NEWER)
-_LIFT_NEWER = _sql("UPDATE output AS newer SET debt = 'overtaken' WHERE debt = 'owed' AND", _NEWER)
+_LIFT_NEWER = _sql(_LIFT, "(SELECT id FROM output AS newer WHERE", _NEWER, ")")
 
 
-def supersede_older(db: apsw.Connection, number: int, now: float) -> None:
-    """A released job takes its destinations from older jobs that it goes before, and lifts their debts where it wrote.
+def supersede_older(db: Connection, number: int, now: float) -> None:
+    """A released job takes its destinations from older jobs that it goes before; where it wrote they owe nothing.
 
     Where it put no placeholder itself it answers for those of its own principal, as if it had written one: they owe
     nothing any more.
@@ -100,12 +103,12 @@ def supersede_older(db: apsw.Connection, number: int, now: float) -> None:
         _supersede(db, values, now)
 
 
-def overtake_older(db: apsw.Connection, writer: Writer, *, is_taken: bool) -> None:
+def overtake_older(db: Connection, writer: Writer, *, is_taken: bool) -> None:
     """A released job has written: older ones that it goes before write no more, not even when they are retried."""
     db.execute(_OVERTAKE, writer.values(is_taken=is_taken))
 
 
-def final_taken(db: apsw.Connection, output_id: int, now: float) -> None:
+def final_taken(db: Connection, output_id: int, now: float) -> None:
     """The destination has taken this output's final by a definite answer."""
     row: tuple[Any, ...] | None = db.execute(
         "SELECT output.job, destination, caller, user FROM output JOIN job ON number = job WHERE output.id = ?1"
@@ -121,26 +124,33 @@ def final_taken(db: apsw.Connection, output_id: int, now: float) -> None:
     _supersede(db, values, now)
 
 
-def _supersede(db: apsw.Connection, values: dict[str, object], now: float) -> None:
+def _supersede(db: Connection, values: dict[str, object], now: float) -> None:
     for job in {row[0] for row in rows(db, _SUPERSEDE, values)}:
         end_if_concluded(db, job, now)
 
 
-def end_if_concluded(db: apsw.Connection, number: int, now: float) -> None:
-    """Write the job's end once all its outputs have ended. An accepting job ends at its release."""
-    statuses = [row[0] for row in rows(db, "SELECT status FROM output WHERE job = ?", (number,))]
-    end = conclude(statuses)
-    if end is not None:
+def end_if_concluded(db: Connection, number: int, now: float) -> None:
+    """Write the job's end once all its outputs have ended, else what it waits for. An accepting job ends at its
+    release.
+    """
+    found = rows(db, "SELECT status, due_at, destination FROM output WHERE job = ?", (number,))
+    job = fold(OutputState(*row) for row in found)
+    if job.end is not None:
+        write_end(db, number, job.end, now)
+    elif len(found) > 1:
         db.execute(
-            "UPDATE job SET status = ?, ended_at = ?, lease_until = NULL"
-            " WHERE number = ? AND status IN ('queued', 'running')",
-            (end, now, number),
+            "UPDATE job SET hosts = ?, run_at = ? WHERE number = ? AND status = 'queued'",
+            (job.hosts, job.due_at, number),
         )
-    elif len(statuses) > 1:
-        refresh_hosts(db, number)
 
 
-def refresh_hosts(db: apsw.Connection, number: int) -> None:
-    """A job waits for the hosts of its open outputs only."""
-    keys = rows(db, "SELECT destination FROM output WHERE job = ? AND status IN ('queued', 'placeholder')", (number,))
-    db.execute("UPDATE job SET hosts = ? WHERE number = ?", (hosts_of(row[0] for row in keys), number))
+def write_end(db: Connection, number: int, status: JobStatus, now: float, *, is_intake: bool = False) -> None:
+    """End a job that has not ended, and tell it once it is stored. An accepting one is intake's to end."""
+    ended = rows(
+        db,
+        "UPDATE job SET status = ?1, ended_at = ?2, lease_until = NULL"
+        " WHERE number = ?3 AND ended_at IS NULL AND (status <> 'accepting' OR ?4) RETURNING"
+        " coalesce((SELECT error FROM output WHERE job = number AND error <> '' ORDER BY id LIMIT 1), ''), created_at",
+        (status, now, number, is_intake),
+    )
+    db.ends += (Ended(status, error, created_at, now) for error, created_at in ended)

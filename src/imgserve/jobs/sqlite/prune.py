@@ -7,12 +7,15 @@ Afterwards a file that was made with incremental vacuum gives free pages back.
 
 import time
 
-import apsw
 import msgspec
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.sqlite import placeholders
-from imgserve.jobs.sqlite.committer import rows
+from imgserve.jobs.sqlite.connection import Connection, rows
+from imgserve.jobs.sqlite.kinds import KEEPING
+from imgserve.jobs.sqlite.queries import load
+
+SQL = load("prune")
 
 # A step is one transaction of the thread that all others wait for; a caller should not notice it.
 STEP_S = 0.004
@@ -22,11 +25,7 @@ VACUUM_PAGES = 16
 KEPT_SHARE = 10
 KEPT_PAGES = 1000
 
-_NEXT = (
-    "SELECT ended_at, number, EXISTS (SELECT 1 FROM output WHERE job = number AND debt = 'owed')"
-    " FROM job INDEXED BY job_ended WHERE ended_at IS NOT NULL AND (status = 'failed') = ? AND ended_at < ?"
-    " AND (ended_at, number) > (?, ?) ORDER BY ended_at, number LIMIT ?"
-)
+_NEXT = SQL["next_ended"]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -44,16 +43,17 @@ class Step(msgspec.Struct, frozen=True):
     place: Place | None
 
 
-def step(db: apsw.Connection, place: Place, config: Config, now: float) -> Step:
+def step(db: Connection, place: Place, config: Config, now: float) -> Step:
     """Delete for ``STEP_S`` at most."""
     ends_at = time.perf_counter() + STEP_S
     before = now - (config.keep_failed_s if place.is_failed else config.keep_ended_s)
     jobs = 0
-    while page := rows(db, _NEXT, (place.is_failed, before, place.ended_at, place.number, PAGE_ROWS)):
+    db.is_abandoned_changed = True
+    while page := rows(db, _NEXT, (KEEPING, place.is_failed, before, place.ended_at, place.number, PAGE_ROWS)):
         for ended_at, number, is_owing in page:
             place = Place(place.is_failed, ended_at, number)
             if not is_owing:
-                db.execute("DELETE FROM job WHERE number = ?", (number,))
+                db.execute(SQL["delete"], (number,))
                 jobs += 1
             if time.perf_counter() > ends_at:
                 return Step(jobs, place)
@@ -63,7 +63,7 @@ def step(db: apsw.Connection, place: Place, config: Config, now: float) -> Step:
     return Step(jobs, None if _shrink(db, ends_at) else place)
 
 
-def _shrink(db: apsw.Connection, ends_at: float) -> bool:
+def _shrink(db: Connection, ends_at: float) -> bool:
     """Give pages back until the time is over; whether there are few enough."""
     if db.execute("PRAGMA auto_vacuum").get != 2:  # made by an older version: `imgserve queue compact` changes it
         return True

@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import apsw
-
 from imgserve.clock import Clock, Mark
 from imgserve.errors import counted
 from imgserve.jobs.config import Config
@@ -20,11 +18,11 @@ from imgserve.jobs.model import (
     Accepted,
     Adopted,
     Claim,
-    DebtClaim,
-    DebtOutcome,
     Ended,
     Intent,
     NewJob,
+    OutboxEntry,
+    OutboxOutcome,
     PlaceholderResult,
     Settlement,
 )
@@ -36,20 +34,22 @@ from imgserve.jobs.protocol import (
     DiskFull,
     Granted,
     HostRoom,
+    OutboxWork,
     Pruned,
+    QueueFault,
     QueueFull,
     ShareFull,
     StorageFailing,
     Work,
 )
-from imgserve.jobs.sqlite import admission, attempts, datadir, destinations, operator, texts
+from imgserve.jobs.sqlite import admission, attempts, datadir, destinations, operator, outbox, texts
 from imgserve.jobs.sqlite import clock as clocks
 from imgserve.jobs.sqlite import prune as pruning
-from imgserve.jobs.sqlite.committer import Committer, QueueFault
+from imgserve.jobs.sqlite.committer import Committer
+from imgserve.jobs.sqlite.connection import Connection
 from imgserve.jobs.sqlite.datadir import OpenFiles
 from imgserve.jobs.sqlite.drain import DrainRate
-from imgserve.jobs.sqlite.listing import Listing
-from imgserve.jobs.sqlite.notes import Notes
+from imgserve.jobs.sqlite.listing import COUNT_OUTBOX, Listing
 from imgserve.jobs.sqlite.opening import take_over
 from imgserve.jobs.sqlite.placeholders import KnownPlaceholders, store
 from imgserve.jobs.sqlite.wakeups import Wakeups
@@ -74,7 +74,6 @@ class SqliteQueue:
         self._clock = clock
         self._listing = Listing(data_dir / FILE_NAME, clock.wall_of if clock else float)
         self._on_end = on_end
-        self._notes = Notes()
         self._abandoned = 0
         self._drain = DrainRate(0.0)  # anew when the file is taken over
         self._epoch = 0
@@ -100,26 +99,28 @@ class SqliteQueue:
         return queue
 
     async def _take_over(self, start: float | Clock) -> None:
-        def prepare(db: apsw.Connection) -> None:
-            taken = take_over(db, start, self._config, self._notes, self._placeholders)
+        def prepare(db: Connection) -> None:
+            taken = take_over(db, start, self._config, self._placeholders)
             self.id, self._epoch = taken.id, taken.epoch
             self._drain = DrainRate(taken.now)
 
         await self._committer.open(prepare)
         self._committer.watch(OpenFiles(self._data_dir, FILE_NAME))
-        self._committed()
+        self._committer.run_later(self._count_abandoned)
         datadir.sync(self._data_dir)
 
-    def _committed(self) -> None:
-        for end in self._notes.take_ends():
+    def _committed(self, db: Connection) -> None:
+        for end in db.take_ends():
             self._drain.ended(end.ended_at)
             self._on_end(end)
-        if self._notes.is_abandoned_changed:
-            self._notes.is_abandoned_changed = False
+            if end.status != "succeeded":
+                self._wakeups.outbox.set()  # its outputs may owe something from now on
+        if db.is_abandoned_changed:
+            db.is_abandoned_changed = False
             self._committer.run_later(self._count_abandoned)
 
-    def _count_abandoned(self, db: apsw.Connection) -> None:
-        sql = "SELECT count(*) FROM output INDEXED BY output_abandoned WHERE debt = 'abandoned'"
+    def _count_abandoned(self, db: Connection) -> None:
+        *_, sql = COUNT_OUTBOX
         self._abandoned = db.execute(sql).get
 
     async def aclose(self) -> None:
@@ -174,12 +175,12 @@ class SqliteQueue:
             raise
 
     async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
-        def transaction(db: apsw.Connection) -> list[str]:
+        def transaction(db: Connection) -> list[str]:
             freed = admission.release(db, number, placeholders, now)
             self._wakeups.is_work_waiting = True
             return freed
 
-        self._wakeups.work()  # a runner that is woken now asks for work behind this change, in the same commit
+        self._wakeups.work.set()  # a runner that is woken now asks for work behind this change, in the same commit
         # Lost with the power, the row is found accepting, and released then.
         await self._committer.run(transaction, self._wakeups.released, survives_power_loss=False)
 
@@ -196,18 +197,18 @@ class SqliteQueue:
             lambda db: db.execute("UPDATE job SET is_answered = 1 WHERE number = ?", (number,)).get
         )
 
-    async def take_work(self, jobs: int, debts: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
-        def transaction(db: apsw.Connection) -> Work:
+    async def take_work(self, jobs: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
+        def transaction(db: Connection) -> Work:
             self._wakeups.is_work_waiting = False
-            return attempts.take_work(db, jobs, debts, self._config, now, kept, hosts)
+            return attempts.take_work(db, jobs, self._config, now, kept, hosts)
 
         return await self._mending(lambda: self._committer.run(transaction, survives_power_loss=False))
 
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
-        def transaction(db: apsw.Connection) -> frozenset[int]:
+        def transaction(db: Connection) -> frozenset[int]:
             if self._clock is not None and claims:
                 clocks.note(db, self._clock.mark())  # so that the next server knows how late it was
-            return attempts.heartbeat(db, claims, self._config, now)
+            return attempts.heartbeat(db, claims, self._epoch, self._config, now)
 
         return await self._committer.run(transaction, survives_power_loss=False)
 
@@ -232,17 +233,26 @@ class SqliteQueue:
         return is_ours
 
     async def settle(self, settlement: Settlement, now: float) -> bool:
-        has_work = any(result.status in ("retry", "repeat", "failed") for result in settlement.results)
-        announce = self._wakeups.work_and_free if has_work else self._wakeups.free
-        is_ours, _ = await self._mending(
-            lambda: self._committer.run(
-                lambda db: attempts.settle(db, settlement, self._config, now), lambda done: announce(done[1])
-            )
-        )
-        return is_ours
+        def announce(done: attempts.Settled) -> None:
+            self._wakeups.free(done.freed)
+            if done.is_open:
+                self._wakeups.work.set()
+            if any(result.status == "failed" for result in settlement.results):
+                self._wakeups.outbox.set()
 
-    async def settle_debt(self, debt: DebtClaim, outcome: DebtOutcome, now: float) -> None:
-        await self._committer.run(lambda db: attempts.settle_debt(db, debt, outcome), self._wakeups.work_and_free)
+        done = await self._mending(
+            lambda: self._committer.run(lambda db: attempts.settle(db, settlement, self._config, now), announce)
+        )
+        return done.is_ours
+
+    async def take_outbox(self, entries: int, now: float) -> OutboxWork:
+        return await self._mending(
+            lambda: self._committer.run(lambda db: outbox.take(db, entries, now), survives_power_loss=False)
+        )
+
+    async def settle_entry(self, entry: OutboxEntry, outcome: OutboxOutcome, now: float) -> None:
+        await self._committer.run(lambda db: outbox.settle(db, entry, outcome), self._wakeups.free)
+        self._wakeups.outbox.set()
 
     async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
         if self._placeholders.is_noted(digest, size_bytes, now):
@@ -254,7 +264,10 @@ class SqliteQueue:
         return self._placeholders.digests(size_bytes, now)
 
     async def wait_for_work(self, timeout_s: float) -> None:
-        await self._wakeups.until_work(timeout_s)
+        await self._wakeups.until(self._wakeups.work, timeout_s)
+
+    async def wait_for_outbox(self, timeout_s: float) -> None:
+        await self._wakeups.until(self._wakeups.outbox, timeout_s)
 
     async def counts(self) -> Counts:
         return await self._listing.counts()
@@ -267,12 +280,12 @@ class SqliteQueue:
 
     async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
         return await self._committer.run(
-            lambda db: operator.retry(db, job_id, deadline_s, self._config, now), lambda _: self._wakeups.work()
+            lambda db: operator.retry(db, job_id, deadline_s, self._config, now), lambda _: self._wakeups.work.set()
         )
 
     async def cancel(self, job_id: str, now: float) -> int:
         return await self._committer.run(
-            lambda db: operator.cancel(db, job_id, self._config, now), lambda _: self._wakeups.work()
+            lambda db: operator.cancel(db, job_id, self._config, now), lambda _: self._wakeups.work.set()
         )
 
     async def prune(self, now: float) -> Pruned:

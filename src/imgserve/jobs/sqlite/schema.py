@@ -9,13 +9,13 @@ from importlib import resources
 import apsw
 
 from imgserve.jobs.protocol import StorageFailing
-from imgserve.jobs.sqlite.committer import rows
+from imgserve.jobs.sqlite.connection import rows
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 10
 OWN_DIRECTORY = "move the file away, or give this server its own --data-dir"
 UNRELEASED = f"start the version that wrote it, so that its jobs end; or {OWN_DIRECTORY}"
 
-TABLES = frozenset({"owner", "job", "output", "destination", "placeholder"})
+TABLES = frozenset({"owner", "process", "job", "output", "outbox", "destination", "placeholder"})
 
 
 def migrate(db: apsw.Connection) -> None:

@@ -9,6 +9,15 @@ CREATE TABLE owner (
     boot_s  REAL                           -- and the seconds since that boot
 ) STRICT;
 
+-- The servers that have had the file, of those that are gone the last one alone.
+CREATE TABLE process (
+    epoch      INTEGER PRIMARY KEY,        -- as owner.epoch when it took the file
+    version    TEXT    NOT NULL,           -- imgserve's
+    format     INTEGER NOT NULL,           -- the highest that it reads and writes (jobs.stored)
+    started_at REAL    NOT NULL,
+    seen_at    REAL    NOT NULL            -- its last heartbeat
+) STRICT;
+
 CREATE TABLE job (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
     id          TEXT    NOT NULL UNIQUE,
@@ -21,23 +30,21 @@ CREATE TABLE job (
     epoch       INTEGER NOT NULL,          -- the owner whose intake took or adopted it
     created_at  REAL    NOT NULL,
     deadline_at REAL    NOT NULL,
-    run_at      REAL    NOT NULL,
-    attempts    INTEGER NOT NULL DEFAULT 0,
-    crashes     INTEGER NOT NULL DEFAULT 0,
-    token       INTEGER NOT NULL DEFAULT 0, -- grows with each claim; a write must show the newest
-    lease_until REAL,
-    error       TEXT    NOT NULL DEFAULT '',
-    detail      TEXT    NOT NULL DEFAULT '',
+    run_at      REAL    NOT NULL,          -- the first of its open outputs' due times
+    token       INTEGER NOT NULL DEFAULT 0, -- grows with each claim, of the job's or of an outbox entry's
+    lease_until REAL,                      -- of a running job's claim; of an accepting job's intake
     ended_at    REAL,
     traceparent TEXT,                      -- W3C: the span that took it in; NULL without tracing
     caller      TEXT,                      -- whose part of the queue it fills; '': nobody's, as those that an older version took in
-    hosts       TEXT    NOT NULL DEFAULT '' -- of its open outputs: scheme://host:port, sorted, one space between
+    hosts       TEXT    NOT NULL DEFAULT '', -- that it waits for, those of its next outputs: scheme://host:port, sorted, one space between
+    claim       INTEGER                    -- the token of its newest claim; a final must show it
 ) STRICT;
 CREATE INDEX job_due ON job (caller, hosts, run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
 CREATE INDEX job_open ON job (number) WHERE ended_at IS NULL;
 CREATE INDEX job_unanswered ON job (digest) WHERE is_answered = 0;
 CREATE INDEX job_ended ON job ((status = 'failed'), ended_at, number) WHERE ended_at IS NOT NULL;
+CREATE INDEX job_of_principal ON job (caller, number);
 CREATE INDEX job_end ON job (status, number, created_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE output (
@@ -49,22 +56,37 @@ CREATE TABLE output (
     status        TEXT    NOT NULL DEFAULT 'queued',
     placeholder   TEXT    NOT NULL DEFAULT 'pending',
     is_repeat     INTEGER NOT NULL DEFAULT 0,
-    debt          TEXT    NOT NULL DEFAULT 'none',
-    debt_at       REAL,
-    debt_until    REAL,
-    debt_attempts INTEGER NOT NULL DEFAULT 0,
-    debt_token    INTEGER,                 -- the newest payer's
     user          TEXT    NOT NULL DEFAULT '', -- the user name in the destination's URL
     is_overtaken  INTEGER NOT NULL DEFAULT 0, -- a newer job has written here: this output writes no more
     is_covered    INTEGER NOT NULL DEFAULT 0, -- an older job's final came over its placeholder: it owes nothing for that
     placeholder_digest BLOB,               -- of the placeholder that a file destination took, and its size
-    placeholder_bytes INTEGER
+    placeholder_bytes INTEGER,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    crashes       INTEGER NOT NULL DEFAULT 0,
+    due_at        REAL    NOT NULL DEFAULT 0,
+    error         TEXT    NOT NULL DEFAULT '', -- of the last attempt
+    detail        TEXT    NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX output_of_job ON output (job, destination);
 CREATE INDEX output_of_destination ON output (destination, job);
-CREATE INDEX output_debt ON output (debt_at) WHERE debt = 'owed';
-CREATE INDEX output_given_up ON output (id) WHERE debt = 'given_up';
-CREATE INDEX output_abandoned ON output (id) WHERE debt = 'abandoned';
+
+-- What is still owed after a job's end, to a destination or elsewhere; ``model.OUTBOX`` has the kinds.
+CREATE TABLE outbox (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    job      INTEGER NOT NULL REFERENCES job (number) ON DELETE CASCADE,
+    output   INTEGER,                      -- NULL: it is the whole job's
+    kind     TEXT    NOT NULL,
+    payload  BLOB,                         -- what its sender needs beside the output's row
+    due_at   REAL    NOT NULL,
+    until    REAL    NOT NULL,             -- a failure after this time is the last
+    attempts INTEGER NOT NULL DEFAULT 0,
+    token    INTEGER NOT NULL DEFAULT 0,   -- the newest claim's
+    state    TEXT    NOT NULL DEFAULT 'pending' -- pending, done, abandoned
+) STRICT;
+CREATE INDEX outbox_of_job ON outbox (job);
+CREATE INDEX outbox_of_output ON outbox (output);
+CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'pending';
+CREATE INDEX outbox_abandoned ON outbox (kind) WHERE state = 'abandoned';
 
 -- A destination that is being written to, or was when its server died.
 CREATE TABLE destination (

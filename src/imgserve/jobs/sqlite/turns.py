@@ -12,7 +12,7 @@ import apsw
 import msgspec
 
 from imgserve.jobs.protocol import HostRoom
-from imgserve.jobs.sqlite.committer import rows
+from imgserve.jobs.sqlite.connection import rows
 
 PAGE_ROWS = 16
 # Each walks down one index only, on from the row that was read last.

@@ -1,4 +1,4 @@
-"""Wake-ups in this process: of the runner for work, of writers for a free destination. For ``queue``; no I/O."""
+"""Wake-ups in this process: of runner and outbox for work, of writers for a free destination. For ``queue``; no I/O."""
 
 import asyncio
 import contextlib
@@ -9,27 +9,19 @@ class Wakeups:
 
     def __init__(self) -> None:
         self.is_work_waiting = False
-        self._work = asyncio.Event()
+        self.work = asyncio.Event()  # a job may be due
+        self.outbox = asyncio.Event()  # an entry may be due
         self._freed: dict[str, asyncio.Future[None]] = {}
 
-    @property
-    def is_awake(self) -> bool:
-        """Whether ``until_work`` would return at once."""
-        return self._work.is_set()
-
-    def work(self) -> None:
-        """There may be work."""
-        self._work.set()
-
     def work_and_free(self, freed: list[str]) -> None:
-        """A change of state may have made a job or debt due, and has freed these destinations."""
-        self._work.set()
+        """A change of state may have made a job due, and has freed these destinations."""
+        self.work.set()
         self.free(freed)
 
     def released(self, freed: list[str]) -> None:
         """As ``work_and_free``, unless the job that was released has been taken in the same commit."""
         if self.is_work_waiting:
-            self._work.set()
+            self.work.set()
         self.free(freed)
 
     def free(self, freed: list[str]) -> None:
@@ -47,8 +39,9 @@ class Wakeups:
         if freed is not None:
             await asyncio.wait([freed], timeout=timeout_s)
 
-    async def until_work(self, timeout_s: float) -> None:
+    async def until(self, event: asyncio.Event, timeout_s: float) -> None:
+        """Return when ``work`` or ``outbox`` is set, at the latest after ``timeout_s``."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):  # Python 3.11's wait_for can lose a cancel that comes with the work
-                await self._work.wait()
-        self._work.clear()
+                await event.wait()
+        event.clear()

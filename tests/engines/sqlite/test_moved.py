@@ -9,7 +9,8 @@ import pytest
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.datadir import OpenFiles
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
-from tests.support.queues import SqliteHouse, accepted, claimed, ended, output, released
+from tests.support.queues import accepted, claimed, ended, output, released
+from tests.support.sqlite import SqliteHouse
 
 OTHER = output("http://place.test:80/b.png")
 
@@ -61,7 +62,7 @@ async def test_nothing_is_accepted_until_it_is_back(
     back(place)
     assert (await accepted(queue, OTHER)).number == entry.number + 1
     assert list(queue.states()) == []
-    await house.close()
+    await house.crash()
 
 
 async def test_it_is_told_without_anybody_asking_for_a_commit(house: SqliteHouse) -> None:

@@ -6,18 +6,18 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-import apsw
 import pytest
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.protocol import StorageFailing
-from imgserve.jobs.sqlite.committer import connect, rows
 from imgserve.jobs.sqlite.compact import NEW_NAME, compact
+from imgserve.jobs.sqlite.connection import Connection, connect, rows
 from imgserve.jobs.sqlite.datadir import DataDirectoryInUse
 from imgserve.jobs.sqlite.prune import STEP_S, Place, step
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import migrate
-from tests.support.queues import START, SqliteHouse, accepted, add_ended, due_debts, failed, output, pruned, released
+from tests.support.queues import START, accepted, due_entries, failed, output, pruned, released
+from tests.support.sqlite import SqliteHouse, add_ended
 
 CONFIG = Config(min_free_disk_bytes=0)
 DAY_S = 24 * 3600.0
@@ -25,18 +25,18 @@ LATER = START + 1e8
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> apsw.Connection:
+def db(tmp_path: Path) -> Connection:
     connection = connect(tmp_path / FILE_NAME)
     migrate(connection)
     return connection
 
 
-def numbers_left(db: apsw.Connection) -> int:
+def numbers_left(db: Connection) -> int:
     found: int = db.execute("SELECT count(*) FROM job").get
     return found
 
 
-def run(db: apsw.Connection, now: float) -> tuple[int, int]:
+def run(db: Connection, now: float) -> tuple[int, int]:
     """Jobs and steps of a whole pass."""
     place: Place | None = Place()
     jobs = steps = 0
@@ -50,7 +50,7 @@ def run(db: apsw.Connection, now: float) -> tuple[int, int]:
 class Work:
     """How many of SQLite's own steps were taken: the same on a busy machine as on an idle one."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         self._db = db
         self.count = 0
 
@@ -66,7 +66,7 @@ class Work:
         return False
 
 
-def test_the_work_is_that_of_what_is_deleted(db: apsw.Connection) -> None:
+def test_the_work_is_that_of_what_is_deleted(db: Connection) -> None:
     """However many are kept: those of today, failed ones of last week, and those that still owe."""
     add_ended(db, 200, "succeeded", START)
     alone = Work(db).of(lambda: run(db, LATER))
@@ -79,17 +79,17 @@ def test_the_work_is_that_of_what_is_deleted(db: apsw.Connection) -> None:
     assert beside < 1.5 * alone + 10, (alone, beside)
 
 
-def test_a_pass_looks_once_at_those_that_still_owe(db: apsw.Connection) -> None:
+def test_a_pass_looks_once_at_those_that_still_owe(db: Connection) -> None:
     add_ended(db, 1000, "succeeded", START)
     alone = Work(db).of(lambda: run(db, LATER))
-    add_ended(db, 3000, "cancelled", START, debt="owed")
+    add_ended(db, 3000, "cancelled", START, is_owing=True)
     looked = Work(db).of(lambda: run(db, LATER))
     add_ended(db, 1000, "succeeded", START + 10)
     assert Work(db).of(lambda: run(db, LATER)) < looked + 1.5 * alone
     assert numbers_left(db) == 3000
 
 
-def test_a_step_ends_when_its_time_is_over(db: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_ends_when_its_time_is_over(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at the clock finds it a millisecond later."""
     now = iter(range(1_000_000))
     monkeypatch.setattr("imgserve.jobs.sqlite.prune.time.perf_counter", lambda: next(now) / 1000)
@@ -101,7 +101,7 @@ def test_a_step_ends_when_its_time_is_over(db: apsw.Connection, monkeypatch: pyt
     assert run(db, LATER)[0] == 100 - first.jobs
 
 
-def test_a_new_file_gives_its_room_back(db: apsw.Connection, tmp_path: Path) -> None:
+def test_a_new_file_gives_its_room_back(db: Connection, tmp_path: Path) -> None:
     add_ended(db, 10_000, "succeeded", START)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     before = (tmp_path / FILE_NAME).stat().st_size
@@ -128,7 +128,7 @@ async def test_an_older_file_uses_its_room_again_and_can_be_compacted(house: Sql
     before = path.stat().st_size
     queue = await house.open()
     entry = await released(queue)
-    await house.close()
+    await house.crash()
     assert path.stat().st_size == before
     path.chmod(0o640)
     done = compact(tmp_path)
@@ -140,7 +140,7 @@ async def test_an_older_file_uses_its_room_again_and_can_be_compacted(house: Sql
     queue = await house.open(START + 100)
     assert house.statuses() == {entry.number: "queued"}
     assert (await accepted(queue, output("http://place.test:80/b"))).number == entry.number + 1
-    await house.close()
+    await house.crash()
     db = connect(path)
     assert db.execute("PRAGMA auto_vacuum").get == 2, "from now on it shrinks by itself"
     assert rows(db, "PRAGMA integrity_check") == [("ok",)]
@@ -163,7 +163,7 @@ def test_compact_of_nothing_and_of_a_damaged_file(tmp_path: Path) -> None:
 
 async def test_a_pass_goes_on_between_other_changes(house: SqliteHouse, tmp_path: Path) -> None:
     queue = await house.open()
-    await house.close()
+    await house.crash()
     db = connect(tmp_path / FILE_NAME)
     add_ended(db, 3000, "succeeded", START)
     add_ended(db, 2000, "failed", START)
@@ -172,5 +172,5 @@ async def test_a_pass_goes_on_between_other_changes(house: SqliteHouse, tmp_path
     await failed(queue, now=START)
     jobs, _ = await asyncio.gather(pruned(queue, LATER), released(queue, output("http://place.test:80/b"), now=LATER))
     assert jobs == 5000
-    assert len(await due_debts(queue, LATER)) == 1
+    assert len(await due_entries(queue, LATER)) == 1
     assert sorted(house.statuses().values()) == ["failed", "queued"]

@@ -10,7 +10,7 @@ import pytest
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted
 from imgserve.jobs.protocol import StorageFailing
-from imgserve.jobs.sqlite.committer import rows
+from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.sqlite.schema import SCHEMA_VERSION
@@ -23,10 +23,9 @@ from tests.support.queues import (
     GRANTED,
     OVERTAKEN,
     START,
-    SqliteHouse,
     accepted,
     claimed,
-    due_debts,
+    due_entries,
     ended,
     final_of,
     moved,
@@ -34,6 +33,7 @@ from tests.support.queues import (
     output,
     released,
 )
+from tests.support.sqlite import SqliteHouse
 
 OLD = Path(__file__).with_name("schema_1.sql")
 CONFIG = Config(min_free_disk_bytes=0)
@@ -117,7 +117,7 @@ async def test_a_file_of_version_1_goes_on_with_its_jobs(tmp_path: Path) -> None
     assert (claim.id, claim.traceparent) == ("old-job", "")
     assert queue.id == "abcd1234"
     await queue.settle(ended(claim, "failed"), START)
-    assert len(await due_debts(queue)) == 1
+    assert len(await due_entries(queue)) == 1
     await queue.aclose()
 
 
@@ -169,7 +169,7 @@ async def test_who_had_written_at_version_5_stays_known(tmp_path: Path, written:
     pair = (place, encode_output(place))
     version_5(tmp_path, pair, pair, written=written)
     queue = await SqliteQueue.open(tmp_path, CONFIG, START)
-    older, newer = (await queue.take_work(2, 0, START)).claims
+    older, newer = (await queue.take_work(2, START)).claims
     assert await queue.acquire(final_of(older), START) == (OVERTAKEN if is_overtaken[0] else GRANTED)
     await queue.settle(ended(older, "superseded" if is_overtaken[0] else "delivered"), START)
     assert await queue.acquire(final_of(newer), START) == GRANTED
@@ -201,7 +201,7 @@ async def test_a_file_of_an_unreleased_version_is_refused(
     house: SqliteHouse, tmp_path: Path, change: str, wrong: str
 ) -> None:
     await house.open()
-    await house.close()
+    await house.crash()
     db = apsw.Connection(str(tmp_path / FILE_NAME))
     db.execute(change)
     db.close()
@@ -236,7 +236,7 @@ async def test_another_programs_database_is_refused_and_its_tables_beside_ours_a
         await house.open()
     (tmp_path / FILE_NAME).unlink()
     await house.open()
-    await house.close()
+    await house.crash()
     db = apsw.Connection(str(tmp_path / FILE_NAME))
     db.execute("CREATE TABLE _replica (position INTEGER); CREATE INDEX _replicated ON _replica (position)")
     db.close()
@@ -246,7 +246,7 @@ async def test_another_programs_database_is_refused_and_its_tables_beside_ours_a
 async def test_a_later_file_is_refused_and_left_alone(house: SqliteHouse, tmp_path: Path) -> None:
     queue = await house.open()
     assert isinstance(await released(queue), Accepted)
-    await house.close()
+    await house.crash()
     db = apsw.Connection(str(tmp_path / FILE_NAME))
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     db.close()

@@ -11,7 +11,18 @@ from imgserve.jobs.model import PlaceholderResult
 from imgserve.jobs.sqlite.clock import LAST_TRIES_S
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.views import JobQuery
-from tests.support.queues import START, SqliteHouse, accepted, claimed, due_debts, ended, failed, hold, output, released
+from tests.support.queues import (
+    START,
+    accepted,
+    claimed,
+    due_entries,
+    ended,
+    failed,
+    hold,
+    output,
+    released,
+)
+from tests.support.sqlite import SqliteHouse
 from tests.unit.test_clock import HOUR, Machine
 
 CONFIG = Config(min_free_disk_bytes=0)
@@ -59,7 +70,7 @@ async def test_a_job_is_due_when_it_was(servers: Servers, step_s: float, *, is_r
     if is_restarted:
         queue = await servers.start()
     servers.machine.pass_time(7)
-    assert (await queue.take_work(1, 0, servers.clock())).claims == ()
+    assert (await queue.take_work(1, servers.clock())).claims == ()
     servers.machine.pass_time(2)
     claim = await claimed(queue, servers.clock())
     assert claim.deadline_at == pytest.approx(servers.clock() - 9 + 86_400.0)
@@ -108,8 +119,8 @@ async def test_what_is_owed_past_its_time_gets_another_hour(servers: Servers) ->
     await servers.stop()
     servers.machine.reboot(73 * HOUR)
     queue = await servers.start()
-    [debt] = await due_debts(queue, servers.clock())
-    assert debt.owed_until == servers.clock() + LAST_TRIES_S
+    [owed] = await due_entries(queue, servers.clock())
+    assert owed.until == servers.clock() + LAST_TRIES_S
     await servers.stop()
 
 
@@ -129,7 +140,7 @@ async def test_times_of_an_earlier_version_are_capped(tmp_path: Path) -> None:
     await released(queue, now=START + 5 * HOUR)
     claim = await claimed(queue, START + 5 * HOUR)
     await queue.settle(ended(claim, "retry", retry_at=START + 5 * HOUR + 8), START + 5 * HOUR)
-    await house.close()
+    await house.crash()
     db = apsw.Connection(str(tmp_path / FILE_NAME))
     db.execute("UPDATE owner SET queue_s = NULL")
     db.close()
@@ -142,15 +153,15 @@ async def test_times_of_an_earlier_version_are_capped(tmp_path: Path) -> None:
     await later.aclose()
 
 
-async def test_what_a_file_took_for_a_placeholder_is_known_to_its_debt(house: SqliteHouse) -> None:
+async def test_what_a_file_took_for_a_placeholder_is_known_to_its_entry(house: SqliteHouse) -> None:
     queue = await house.open()
     laid = Fingerprint.of(b"a placeholder")
     entry = await accepted(queue, output(kind="file"))
     await hold(queue, entry)
     await queue.release(entry.number, (PlaceholderResult(entry.output_ids[0], "written", laid),), START)
     await queue.settle(ended(await claimed(queue), "failed"), START)
-    [debt] = await due_debts(queue)
-    assert debt.output.laid == laid
+    [owed] = await due_entries(queue)
+    assert owed.output.laid == laid
 
 
 async def test_a_job_that_answers_for_another_ones_placeholder_knows_it_too(house: SqliteHouse) -> None:
@@ -162,5 +173,5 @@ async def test_a_job_that_answers_for_another_ones_placeholder_knows_it_too(hous
     bare = await accepted(queue, output(kind="file", is_bare=True))
     await queue.release(bare.number, (), START)
     await queue.settle(ended(await claimed(queue), "failed"), START)
-    [debt] = await due_debts(queue)
-    assert (debt.number, debt.output.laid) == (bare.number, laid)
+    [owed] = await due_entries(queue)
+    assert (owed.number, owed.output.laid) == (bare.number, laid)

@@ -8,7 +8,7 @@ import pytest
 
 from imgserve.jobs.protocol import HostRoom
 from imgserve.jobs.sqlite import backlog, heads, turns
-from imgserve.jobs.sqlite.committer import connect, rows
+from imgserve.jobs.sqlite.connection import connect, rows
 from imgserve.jobs.sqlite.schema import migrate
 from imgserve.jobs.sqlite.turns import Room
 from tests.support.sizes import sized

@@ -18,9 +18,8 @@ from imgserve.request.imageinfo import Size
 from tests.support.queues import (
     KEY,
     START,
-    SqliteHouse,
     accepted,
-    due_debts,
+    due_entries,
     ended,
     failed,
     hold,
@@ -28,6 +27,7 @@ from tests.support.queues import (
     pruned,
     released,
 )
+from tests.support.sqlite import SqliteHouse
 
 DAY_S = 24 * 3600.0
 OTHER = "http://place.test:80/other.png"
@@ -59,13 +59,13 @@ async def spoiled(house: SqliteHouse, table: str, column: str, stored: bytes, *,
     queue = await house.open()
     await (failed(queue) if has_failed else released(queue))
     await released(queue, output(OTHER))
-    await house.close()
+    await house.crash()
     spoil(house.data_dir, table, column, stored)
     return await house.open()
 
 
 async def works_after(queue: Queue) -> None:
-    work = await queue.take_work(9, 0, START)
+    work = await queue.take_work(9, START)
     assert [place.spec.placement.destination.key for claim in work.claims for place in claim.outputs] == [OTHER]
     assert await queue.settle(ended(work.claims[0], "delivered"), START)
 
@@ -77,8 +77,8 @@ async def test_a_job_that_cannot_be_read_owes_what_its_outputs_say(
 ) -> None:
     queue = await spoiled(house, table, column, stored)
     await works_after(queue)
-    (debt,) = await due_debts(queue)
-    assert debt.output.spec == output()
+    (owed,) = await due_entries(queue)
+    assert owed.output.spec == output()
     assert (await queue.counts()).owed == 1
 
 
@@ -99,13 +99,13 @@ async def test_what_can_be_read_of_an_output_is_owed(
     """Size and format for a failure picture; the destination alone for a deletion."""
     queue = await spoiled(house, "output", "spec", stored, has_failed=has_failed)
     await works_after(queue)
-    (debt,) = await due_debts(queue)
-    placement = debt.output.spec.placement
+    (owed,) = await due_entries(queue)
+    placement = owed.output.spec.placement
     assert (placement.destination, placement.on_failure) == (output().placement.destination, on_failure)
     if on_failure == "error_image":
-        assert debt.output.spec.rendering.size == Size(8, 8)
-    assert debt.output.spec.rendering.format == "png"
-    await queue.settle_debt(debt, "paid", START)
+        assert owed.output.spec.rendering.size == Size(8, 8)
+    assert owed.output.spec.rendering.format == "png"
+    await queue.settle_entry(owed, "done", START)
     assert (await queue.counts()).placeholders_left == 0
 
 
@@ -113,7 +113,7 @@ async def test_a_placeholder_that_may_stay_stays(house: SqliteHouse) -> None:
     stored = changed(recipe=UNKNOWN_RECIPE, on_failure="keep_placeholder")
     queue = await spoiled(house, "output", "spec", stored)
     await works_after(queue)
-    assert await due_debts(queue) == ()
+    assert await due_entries(queue) == ()
     assert (await queue.counts()).placeholders_left == 0
 
 
@@ -132,7 +132,7 @@ async def test_the_rest_is_kept_as_abandoned_and_told(house: SqliteHouse, stored
     queue = await spoiled(house, "output", "spec", stored, has_failed=has_failed)
     assert isinstance(queue, SqliteQueue)
     await works_after(queue)
-    assert await due_debts(queue) == ()
+    assert await due_entries(queue) == ()
     counts = await queue.counts()
     assert (counts.abandoned, counts.placeholders_left, counts.queued) == (1, 1, 0)
     assert [job.error for job in (await queue.page(JobQuery(("failed",)))).jobs] == ["" if has_failed else "internal"]
@@ -156,10 +156,10 @@ async def until_told(queue: SqliteQueue, names: list[str]) -> None:
 async def test_one_without_a_placeholder_leaves_nothing(house: SqliteHouse) -> None:
     queue = await house.open()
     entry = await released(queue, output(is_bare=True))
-    await house.close()
+    await house.crash()
     spoil(house.data_dir, "output", "spec", b"{")
     queue = await house.open()
-    assert (await queue.take_work(9, 0, START)).claims == ()
+    assert (await queue.take_work(9, START)).claims == ()
     assert house.statuses() == {entry.number: "failed"}
     assert (await queue.counts()).placeholders_left == 0
 
@@ -178,20 +178,20 @@ async def test_a_destination_that_cannot_be_read_holds_up_nobody(house: SqliteHo
     queue = await house.open()
     await released(queue, output(), output("http://place.test:80/b.png"))
     await released(queue, output(OTHER))
-    await house.close()
+    await house.crash()
     db = apsw.Connection(str(house.data_dir / FILE_NAME))
     db.execute("UPDATE output SET destination = 'no place' WHERE id = 1")
     db.close()
     queue = await house.open(config=Config(min_free_disk_bytes=0))
-    claims = (await queue.take_work(9, 0, START)).claims
+    claims = (await queue.take_work(9, START)).claims
     for claim in claims:
         await queue.settle(ended(claim, "retry", retry_at=START), START)
-    assert len((await queue.take_work(9, 0, START)).claims) == 2
+    assert len((await queue.take_work(9, START)).claims) == 2
 
 
 TEXTS = [
-    *(("job", column) for column in ("id", "status", "error", "detail", "traceparent", "caller", "hosts")),
-    *(("output", column) for column in ("destination", "status", "placeholder", "user")),
+    *(("job", column) for column in ("id", "status", "traceparent", "caller", "hosts")),
+    *(("output", column) for column in ("destination", "status", "placeholder", "user", "error", "detail")),
 ]
 
 
@@ -209,12 +209,12 @@ async def test_a_damaged_text_holds_up_nobody(house: SqliteHouse, table: str, co
     for key in (KEY, OTHER):
         await released(queue, output(key))
     if not is_running:
-        await house.close()
+        await house.crash()
     damage(house.data_dir, table, column)
     if not is_running:
         queue = await house.open()
     assert len((await queue.page(JobQuery())).jobs) >= 1
-    work = await queue.take_work(9, 9, START)
+    work = await queue.take_work(9, START)
     keys = {place.spec.placement.destination.key for claim in work.claims for place in claim.outputs}
     assert OTHER in keys
     if not is_running:
@@ -224,20 +224,20 @@ async def test_a_damaged_text_holds_up_nobody(house: SqliteHouse, table: str, co
     assert len((await queue.page(JobQuery())).jobs) == (1 if is_running and (table, column) == ("job", "status") else 2)
 
 
-async def test_a_damaged_text_of_a_failed_job_keeps_its_debt(house: SqliteHouse) -> None:
+async def test_a_damaged_text_of_a_failed_job_keeps_its_entry(house: SqliteHouse) -> None:
     queue = await house.open()
     await failed(queue)
-    await house.close()
+    await house.crash()
     damage(house.data_dir, "job", "traceparent")
-    damage(house.data_dir, "job", "detail")
-    (debt,) = await due_debts(await house.open())
-    assert debt.output.spec == output()
+    damage(house.data_dir, "output", "detail")
+    (owed,) = await due_entries(await house.open())
+    assert owed.output.spec == output()
 
 
 async def test_a_damaged_lock_and_owner_keep_no_server_from_its_start(house: SqliteHouse) -> None:
     queue = await house.open()
     await hold(queue, await accepted(queue))
-    await house.close()
+    await house.crash()
     db = apsw.Connection(str(house.data_dir / FILE_NAME))
     db.execute("UPDATE destination SET key = CAST(X'78C378' AS TEXT)")
     db.execute("UPDATE owner SET id = CAST(X'78C378' AS TEXT)")
@@ -245,4 +245,4 @@ async def test_a_damaged_lock_and_owner_keep_no_server_from_its_start(house: Sql
     queue = await house.open()
     assert queue.id == "78C378"
     await released(queue, output(OTHER))
-    assert len((await queue.take_work(9, 0, START + 100)).claims) == 2
+    assert len((await queue.take_work(9, START + 100)).claims) == 2

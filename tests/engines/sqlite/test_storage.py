@@ -13,12 +13,12 @@ import pytest
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted
-from imgserve.jobs.protocol import Queue, QueueFull, StorageFailing
-from imgserve.jobs.sqlite.committer import QueueFault
+from imgserve.jobs.protocol import Queue, QueueFault, QueueFull, StorageFailing
 from imgserve.jobs.sqlite.datadir import DataDirectoryInUse
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.request.classic.spelling import number_of
-from tests.support.queues import KEY, START, SqliteHouse, accepted, claimed, ended, new_job, output, released
+from tests.support.queues import KEY, START, accepted, claimed, ended, new_job, output, released
+from tests.support.sqlite import SqliteHouse
 
 ROOMY = Config(min_free_disk_bytes=0)
 
@@ -31,7 +31,7 @@ def house(tmp_path: Path) -> SqliteHouse:
 @pytest.fixture
 async def queue(house: SqliteHouse) -> AsyncIterator[Queue]:
     yield await house.open()
-    await house.close()
+    await house.crash()
 
 
 def commits_in_wal(data_dir: Path) -> int:
@@ -64,7 +64,7 @@ async def test_one_that_is_refused_does_not_take_its_batch_along(house: SqliteHo
     ends = await asyncio.gather(*(queue.enqueue(new_job(), START) for _ in range(50)), return_exceptions=True)
     assert [type(end) for end in ends] == [Accepted] * 30 + [QueueFull] * 20
     assert len(house.statuses()) == 30
-    await house.close()
+    await house.crash()
 
 
 async def test_one_that_cannot_work_does_not_take_its_batch_along(
@@ -105,21 +105,21 @@ async def test_a_release_and_the_claim_that_it_wakes_share_a_commit(queue: Sqlit
 
     async def take_what_comes() -> list[int]:
         await queue.wait_for_work(60.0)
-        return [claim.number for claim in (await queue.take_work(1, 0, START)).claims]
+        return [claim.number for claim in (await queue.take_work(1, START)).claims]
 
     runner = asyncio.create_task(take_what_comes())
     await asyncio.sleep(0)
     await queue.release(entry.number, (), START)
     assert await runner == [entry.number]
     assert commits_in_wal(tmp_path) == before + 1
-    assert not queue._wakeups.is_awake, "a runner would be woken once more for nothing"
+    assert not queue._wakeups.work.is_set(), "a runner would be woken once more for nothing"
 
 
 async def test_who_takes_too_little_is_woken_again(queue: SqliteQueue) -> None:
     entry = await accepted(queue)
-    assert (await queue.take_work(1, 0, START)).claims == ()
+    assert (await queue.take_work(1, START)).claims == ()
     await queue.release(entry.number, (), START)
-    assert queue._wakeups.is_awake
+    assert queue._wakeups.work.is_set()
 
 
 async def test_a_second_owner_is_refused(queue: Queue, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ async def test_a_second_owner_is_refused(queue: Queue, tmp_path: Path) -> None:
 
 async def test_a_newer_schema_is_refused_and_left_alone(house: SqliteHouse, tmp_path: Path) -> None:
     await house.open()
-    await house.close()
+    await house.crash()
     with apsw.Connection(str(tmp_path / FILE_NAME)) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
@@ -161,7 +161,7 @@ async def test_below_the_disk_floor_nothing_is_accepted_but_work_ends(house: Sql
         await queue.enqueue(new_job(), START)
     assert (number_of(refused.value), refused.value.status) == (301, 503)
     assert await queue.settle(ended(await claimed(queue), "delivered"), START)
-    await house.close()
+    await house.crash()
 
 
 @contextmanager
@@ -222,7 +222,7 @@ async def test_closing_finishes_what_is_pending(house: SqliteHouse) -> None:
     queue = await house.open()
     pending = [asyncio.create_task(queue.enqueue(new_job(), START)) for _ in range(20)]
     await asyncio.sleep(0)
-    await house.close()
+    await house.crash()
     entries = await asyncio.gather(*pending)
     assert set(house.statuses()) == {entry.number for entry in entries}
 
@@ -245,12 +245,12 @@ async def test_a_transaction_that_raises_is_undone_alone(queue: SqliteQueue, hou
 async def test_a_row_that_cannot_be_read_holds_up_nobody(house: SqliteHouse, tmp_path: Path) -> None:
     queue = await house.open()
     odd, good = await released(queue, output(f"{KEY}1")), await released(queue, output(f"{KEY}2"))
-    await house.close()
+    await house.crash()
     db = apsw.Connection(str(tmp_path / FILE_NAME))
     db.execute("UPDATE output SET spec = CAST(? AS BLOB) WHERE job = ?", ('{"of": "another version"}', odd.number))
     db.close()
     queue = await house.open()
-    assert [claim.number for claim in (await queue.take_work(10, 0, START)).claims] == [good.number]
+    assert [claim.number for claim in (await queue.take_work(10, START)).claims] == [good.number]
     assert house.statuses() == {odd.number: "failed", good.number: "running"}
 
 
@@ -273,7 +273,7 @@ async def test_who_waits_for_work_can_be_stopped_when_it_comes(queue: SqliteQueu
     """A runner that overheard it would go on for ever, and its server never end."""
     waiting = asyncio.create_task(queue.wait_for_work(60))
     await asyncio.sleep(0)
-    queue._wakeups.work()
+    queue._wakeups.work.set()
     waiting.cancel()
     await asyncio.wait([waiting])
     assert waiting.cancelled()

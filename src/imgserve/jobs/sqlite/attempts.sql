@@ -1,0 +1,40 @@
+-- name: next_due
+SELECT min(due) FROM (SELECT ? AS due UNION ALL SELECT min(lease_until) FROM job WHERE status = 'running')
+
+-- name: requeue_expired
+UPDATE job SET status = 'queued', run_at = ?1 WHERE status = 'running' AND lease_until < ?1
+
+-- name: claim
+UPDATE job SET status = 'running', token = token + 1, claim = token + 1, lease_until = ?
+    WHERE number IN (SELECT value FROM json_each(?))
+    RETURNING number, id, token, deadline_at, source, facts, traceparent, caller, hosts
+
+-- name: note_unreadable
+UPDATE output SET error = 'internal', detail = ? WHERE id = ?
+
+-- name: due_outputs
+SELECT id, destination, spec, placeholder, is_repeat, attempts, crashes FROM output
+    WHERE job = ? AND status IN ('queued', 'placeholder') AND due_at <= ? ORDER BY id
+
+-- name: note_seen
+UPDATE process SET seen_at = ? WHERE epoch = ?
+
+-- name: prolong_intake
+UPDATE job SET lease_until = ? WHERE ended_at IS NULL AND status = 'accepting' AND epoch = ?
+
+-- name: prolong_claim
+UPDATE job SET lease_until = ? WHERE number = ? AND claim = ? AND status = 'running'
+
+-- name: requeue
+UPDATE job SET status = 'queued', lease_until = NULL, run_at = ?, hosts = ? WHERE number = ?
+
+-- name: states_of_claim
+SELECT output.id, output.status, due_at, destination FROM job JOIN output ON output.job = number
+    WHERE number = ? AND claim = ? AND job.status = 'running'
+
+-- name: note_result
+UPDATE output SET status = ?, is_repeat = is_repeat OR ?, attempts = attempts + ?, crashes = crashes + ?,
+    due_at = ?, error = ?, detail = ? WHERE id = ?
+
+-- name: failed_output
+SELECT id, job, spec, iif(is_covered, 'none', placeholder), is_repeat FROM output WHERE id = ?

@@ -1,0 +1,14 @@
+"""The kinds of outbox entries by their rules (``model.OUTBOX``), each as the JSON that a statement binds."""
+
+import msgspec
+
+from imgserve.jobs.model import OUTBOX
+
+
+def _json(kinds: list[str]) -> str:
+    return msgspec.json.encode(kinds).decode()
+
+
+HOLDING = _json([kind for kind, rules in OUTBOX.items() if rules.holds_destination])
+GIVING_WAY = _json([kind for kind, rules in OUTBOX.items() if rules.gives_way])
+KEEPING = _json([kind for kind, rules in OUTBOX.items() if rules.keeps_job])

@@ -1,0 +1,60 @@
+-- name: pending_entries
+SELECT count(*) FROM outbox INDEXED BY outbox_due WHERE state = 'pending'
+
+-- name: given_up_entries
+SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind <> 'unreadable'
+
+-- name: unreadable_entries
+SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind = 'unreadable'
+
+-- name: open_jobs
+SELECT number FROM job WHERE ended_at IS NULL AND status IN (SELECT value FROM json_each(?1))
+    AND number < ?2 AND created_at <= ?3 ORDER BY number DESC LIMIT ?4
+
+-- name: ended_jobs
+SELECT number FROM job INDEXED BY job_end WHERE ended_at IS NOT NULL AND status = ?1
+    AND number < ?2 AND created_at <= ?3 ORDER BY number DESC LIMIT ?4
+
+-- name: jobs_of_place
+SELECT DISTINCT output.job FROM output INDEXED BY output_of_job CROSS JOIN job ON job.number = output.job
+    WHERE (instr(destination, ?5) OR (instr(spec, ?6) AND is_shown(spec, ?5)))
+    AND job.status IN (SELECT value FROM json_each(?1))
+    AND output.job < ?2 AND created_at <= ?3 AND (?7 IS NULL OR job.caller = ?7) ORDER BY output.job DESC LIMIT ?4
+
+-- name: jobs_of_principal
+SELECT number FROM job INDEXED BY job_of_principal WHERE caller = ?5
+    AND status IN (SELECT value FROM json_each(?1)) AND number < ?2 AND created_at <= ?3
+    ORDER BY number DESC LIMIT ?4
+
+-- name: count_queued
+SELECT count(*) FROM job INDEXED BY job_due WHERE status = 'queued'
+
+-- name: count_running
+SELECT count(*) FROM job INDEXED BY job_leased WHERE status = 'running'
+
+-- name: count_open
+SELECT count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL
+
+-- name: oldest_at
+SELECT created_at FROM job WHERE ended_at IS NULL ORDER BY number LIMIT 1
+
+-- name: due_at
+SELECT min(run_at) FROM job INDEXED BY job_due WHERE status = 'queued'
+
+-- name: begins_with
+SELECT number FROM job WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2
+
+-- name: find
+SELECT number FROM job WHERE id = ?
+
+-- name: job
+SELECT as_text(CAST(id AS BLOB)), as_text(CAST(status AS BLOB)), source, created_at, deadline_at, run_at,
+    ended_at FROM job WHERE number = ?
+
+-- name: outputs
+SELECT as_text(CAST(destination AS BLOB)), as_text(CAST(status AS BLOB)), as_text(CAST(placeholder AS BLOB)),
+    spec, id, attempts, crashes, due_at, as_text(CAST(error AS BLOB)), as_text(CAST(detail AS BLOB))
+    FROM output WHERE job = ? ORDER BY id
+
+-- name: entries
+SELECT output, as_text(CAST(kind AS BLOB)), state FROM outbox WHERE job = ? ORDER BY id

@@ -1,0 +1,33 @@
+-- name: add
+INSERT INTO outbox (job, output, kind, due_at, until, state) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: due
+SELECT entry.id, entry.kind, entry.attempts, until, number, job.id, traceparent, caller, output.id, spec,
+    placeholder, is_repeat, placeholder_digest, placeholder_bytes
+    FROM outbox AS entry JOIN job ON number = entry.job LEFT JOIN output ON output.id = entry.output
+    WHERE entry.state = 'pending' AND entry.due_at <= ? ORDER BY entry.due_at LIMIT ?
+
+-- name: abandon
+UPDATE outbox SET kind = 'unreadable', state = 'abandoned' WHERE id = ?
+
+-- name: claim
+UPDATE outbox SET due_at = ?, token = ? WHERE id = ?
+
+-- name: next_due
+SELECT min(due_at) FROM outbox WHERE state = 'pending'
+
+-- name: next_token_of_entry
+UPDATE outbox SET token = token + 1 WHERE id = ? RETURNING token
+
+-- name: next_token_of_job
+UPDATE job SET token = token + 1 WHERE number = ? RETURNING token
+
+-- name: cancel
+DELETE FROM outbox WHERE id = ? AND state = 'pending' AND token = ?
+
+-- name: finish
+UPDATE outbox SET state = 'done', attempts = attempts + 1 WHERE id = ? AND state = 'pending'
+
+-- name: fail
+UPDATE outbox SET state = ?3, due_at = coalesce(?4, due_at), attempts = attempts + 1
+    WHERE id = ?1 AND state = 'pending' AND token = ?2
