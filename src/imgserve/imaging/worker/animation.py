@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyvips
 
-from imgserve.imaging.worker import load, scale, transparent
+from imgserve.imaging.worker import cover, load, scale
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.formats import gif
 from imgserve.request.geometry import Shape
@@ -19,7 +19,6 @@ from imgserve.request.imageinfo import Size
 
 _PAGE_HEIGHT = "page-height"
 _OPAQUE = 255
-_CHOSEN_BY_CONTENT = {"attention", "entropy"}
 
 
 class Corner(NamedTuple):
@@ -32,7 +31,7 @@ class Corner(NamedTuple):
 def covering(picture: load.Picture, before: Shape, size: Size, crop: str) -> pyvips.Image:
     """All frames, upright, sRGB, each exactly ``size``; ``crop`` as for load.covering. Raises SourceUnreadable."""
     whole = scale.covering(before.width_px, before.height_px, size)
-    first = load.covering(picture, whole, "centre").copy_memory() if crop in _CHOSEN_BY_CONTENT else None
+    first = load.covering(picture, whole, "centre").copy_memory() if crop in cover.CHOSEN_BY_CONTENT else None
     corner = _corner(first, whole, size, crop)
     roll = load.frames(picture)
     coloured = convert.from_profile(roll) if load.has_profile(picture) else roll
@@ -48,7 +47,7 @@ def covering(picture: load.Picture, before: Shape, size: Size, crop: str) -> pyv
 def covering_again(roll: pyvips.Image, size: Size, crop: str) -> pyvips.Image:
     """Each frame of a roll exactly ``size``."""
     whole = scale.covering(roll.width, roll.get(_PAGE_HEIGHT), size)
-    first = _scaled(next(_frames(roll)), whole).copy_memory() if crop in _CHOSEN_BY_CONTENT else None
+    first = cover.scaled(next(_frames(roll)), whole).copy_memory() if crop in cover.CHOSEN_BY_CONTENT else None
     corner = _corner(first, whole, size, crop)
     return _roll([_fitted(frame, whole, corner, size) for frame in _frames(roll)], size)
 
@@ -70,11 +69,7 @@ def _fitted(frame: pyvips.Image, whole: Size, corner: Corner, size: Size) -> pyv
     """Computed at once: a frame's memory is free again before the next one."""
     if load.is_turned(frame):
         frame = frame.autorot()
-    return _scaled(frame, whole).crop(corner.left, corner.top, size.width_px, size.height_px).copy_memory()
-
-
-def _scaled(frame: pyvips.Image, whole: Size) -> pyvips.Image:
-    return transparent.resized(frame, whole) if frame.hasalpha() else scale.resized(frame, whole)
+    return cover.scaled(frame, whole).crop(corner.left, corner.top, size.width_px, size.height_px).copy_memory()
 
 
 def _corner(first: pyvips.Image | None, whole: Size, size: Size, crop: str) -> Corner:
@@ -86,5 +81,4 @@ def _corner(first: pyvips.Image | None, whole: Size, size: Size, crop: str) -> C
     if first is not None:
         found = first.smartcrop(min(size.width_px, first.width), min(size.height_px, first.height), interesting=crop)
         return Corner(min(-found.xoffset, spare.left), min(-found.yoffset, spare.top))
-    share = {"low": 0.0, "high": 1.0}.get(crop, 0.5)
-    return Corner(int(spare.left * share), int(spare.top * share))
+    return Corner(int(spare.left * cover.SHARE[crop]), int(spare.top * cover.SHARE[crop]))
