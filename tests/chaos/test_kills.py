@@ -17,7 +17,7 @@ JOBS = sized(250, 2000)
 KILLS = sized(10, 100)
 CALLERS = 8
 BROKEN_PER_CENT = 6
-PLACES_OF_A_KIND = 40
+PLACES_OF_A_KIND = sized(12, 40)
 
 
 class Order(NamedTuple):

@@ -17,7 +17,6 @@ import queue
 import select
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -159,6 +158,7 @@ class _Writer(QueueHandler):
         self.lost = 0
         self._told_lost = 0
         self._write = write
+        self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -172,6 +172,7 @@ class _Writer(QueueHandler):
             self.lost += 1
 
     def close(self) -> None:
+        self._is_closing.set()
         self._lines.put(None)
         self._thread.join(STOP_S)
         super().close()
@@ -181,7 +182,7 @@ class _Writer(QueueHandler):
         is_open = True
         while is_open:
             waiting = [self._lines.get()]
-            time.sleep(GATHER_S)
+            self._is_closing.wait(GATHER_S)
             waiting += [self._lines.get() for _ in range(self._lines.qsize())]
             is_open = waiting[-1] is not None
             self._write_lines([line for line in waiting if line is not None])
