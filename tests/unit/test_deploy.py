@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -162,8 +163,10 @@ def health_command() -> list[str]:
 
 def test_the_health_check_fails_without_a_server() -> None:
     command = [sys.executable, *health_command()[1:]]
-    command[-1] = command[-1].replace("8602", "1")
-    assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode != 0
+    with socket.socket() as taken:  # so that nobody can listen there
+        taken.bind(("127.0.0.1", 0))
+        command[-1] = command[-1].replace("8602", str(taken.getsockname()[1]))
+        assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode != 0
 
 
 def test_the_page_of_the_container_leads_to_a_first_job() -> None:
