@@ -235,7 +235,7 @@ class SqliteQueue:
     async def settle(self, settlement: Settlement, now: float) -> bool:
         def announce(done: attempts.Settled) -> None:
             self._wakeups.free(done.freed)
-            if done.is_open:
+            if done.is_open or not done.is_ours:  # of a lost claim nobody here knows how long the other's lease is
                 self._wakeups.work.set()
             if any(result.status == "failed" for result in settlement.results):
                 self._wakeups.outbox.set()
