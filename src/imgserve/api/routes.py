@@ -65,6 +65,6 @@ class Routes:
 
     def at(self, path: str) -> Mapping[str, Route]:
         """The rows of one path by their methods; none when there is no such page."""
-        path = "/" + path.strip("/")
+        path = "/" + path.strip("/") if path.strip("/") else path  # "//" is not "/", whatever stands in front of us
         known = self._by_path.get(path)
         return known or next((at for pattern, at in self._patterns if pattern.fullmatch(path)), {})

@@ -36,6 +36,7 @@ async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
 async def test_answers_without_a_handler_have_them(request_bytes: bytes, status: str) -> None:
     answer = await answered(Entrance(Routes(table(Config())), operator, broken, problems.deny), request_bytes)
     assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert "\r\ndate: " in answer
     assert_strict(answer)
 
 

@@ -134,7 +134,8 @@ class TimedProtocol(HttpToolsProtocol):
     def _refuse(self, status: int) -> None:
         """Answer and hang up; or, when an earlier request's answer is still to come, hang up behind that."""
         if self.cycle is None or self.cycle.response_complete or self._is_body_unread():
-            self.transport.write(b"".join((STATUS_LINE[status], _STRICT_LINES, _REFUSED)))
+            date = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
+            self.transport.write(b"".join((STATUS_LINE[status], *date, _STRICT_LINES, _REFUSED)))
         elif not self.cycle.more_body:
             self._is_over, self.cycle.keep_alive = True, False
             return
