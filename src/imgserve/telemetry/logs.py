@@ -38,6 +38,8 @@ STOP_S = 0.8  # of the 5 s that the server has after drain_s
 job: contextvars.ContextVar[str] = contextvars.ContextVar("imgserve_job", default="")
 
 _logger = logging.getLogger("imgserve")
+# No line shows a thread or a process, and to look them up is half of what a record costs.
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 _names = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error", logging.CRITICAL: "error"}
 
 
