@@ -10,7 +10,7 @@ from imgserve.telemetry import logs
 
 
 def reload(keys: Keys, key_file: str, certificate: Certificate | None, reopen_log: Callable[[], None]) -> None:
-    """All files are taken anew, or none where one cannot be read; then the log says so."""
+    """The log is opened anew first. Keys and certificate are both taken, or neither where one cannot be read."""
     try:
         reopen_log()
         read = read_keys(key_file) if key_file else None

@@ -62,7 +62,7 @@ def _next_token(db: Connection, entry_id: int, kind: OutboxKind, number: int) ->
 
 
 def settle(db: Connection, entry: OutboxEntry, outcome: OutboxOutcome) -> list[str]:
-    """The keys that are free now. What a sender did whose claim was lost meanwhile is done all the same."""
+    """The keys that are free now. A sender that lost its claim meanwhile has done its work all the same."""
     freed = [one.key for one in free(db, entry.number, entry.token)]
     if outcome == "cancelled":
         db.execute(SQL["cancel"], (entry.entry_id, entry.token))
