@@ -38,7 +38,7 @@ class JobRefused(Exception):
 
 
 class Load:
-    """Posts jobs to ``url``; lives in the loop of ``peers``, whose ``on_final`` it takes for each run.
+    """Posts jobs to ``url``; lives in the loop of ``origins``, whose ``on_final`` it takes for each run.
 
     ``keys``: API keys, which take turns job by job.
     """

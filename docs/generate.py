@@ -19,6 +19,7 @@ from imgserve.cli.main import whole
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
+from imgserve.settings import renamed
 from imgserve.settings.options import DECLARED, Declared, Option, Table, declared_in, expected
 from imgserve.telemetry import metrics, states
 
@@ -144,6 +145,13 @@ def all_states() -> Iterator[str]:
         yield f"| `{name}` | {kind.severity} | {kind.sentence} | {kind.remedy} |"
 
 
+def renamed_in_0_6_0() -> Iterator[str]:
+    yield "| what | old | new | |"
+    yield "|---|---|---|---|"
+    for row in renamed.IN_0_6_0:
+        yield f"| {row.kind} | `{row.old}` | `{row.new}` | {row.note} |"
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "codes": codes,
     "operations": operations,
@@ -152,6 +160,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "metrics": all_metrics,
     "states": all_states,
     "tools": tools,
+    "renamed_in_0_6_0": renamed_in_0_6_0,
 }
 
 

@@ -18,7 +18,7 @@ Amount = Annotated[int, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=1e9)]
 Pause = Annotated[float, Meta(ge=0, le=1e9)]
-Share = Annotated[float, Meta(gt=0, le=1)]
+Fraction = Annotated[float, Meta(gt=0, le=1)]
 
 
 class Setting(msgspec.Struct, frozen=True):

@@ -174,7 +174,7 @@ async def test_pages_of_two_principals_are_read_by_two_processes(state: WriteSta
     seen: dict[int, set[str]] = {}
     for principal in ("a", "b", "a", "b"):
         before = {pid: cpu_s(pid) or 0.0 for pid in pool.worker_pids}
-        await read(pool, page, write=Write(state, "image/png", "o1", 1, PATIENCE_S, whose=principal))
+        await read(pool, page, write=Write(state, "image/png", "o1", 1, PATIENCE_S, principal=principal))
         reader = max(before, key=lambda pid: (cpu_s(pid) or 0.0) - before[pid])
         seen.setdefault(reader, set()).add(principal)
     await pool.aclose()

@@ -77,7 +77,7 @@ def placeholder(entry: Accepted, place: Destination) -> Intent:
 
 async def written(deliveries: Deliveries, intent: Intent, place: Destination) -> None:
     spec = moved(at(place), place)
-    written_to = Output(intent.output_id, intent.number, intent.caller, spec)
+    written_to = Output(intent.output_id, intent.number, intent.principal, spec)
     await deliveries.write(written_to, intent.kind, intent.token, Blob.of(b"picture"), 3 * LONG_S)
 
 
@@ -135,13 +135,13 @@ async def test_another_principals_write_is_waited_for(
     queue: Queue, deliveries: Deliveries, receiver: Receiver, newcomer: str, is_broken_off: bool
 ) -> None:
     place = put_place(receiver)
-    older = msgspec.structs.replace(await running_final(queue, place), caller="ann")
+    older = msgspec.structs.replace(await running_final(queue, place), principal="ann")
     receiver.stall()
     stalled = asyncio.create_task(written(deliveries, older, place))
     await receiver.until_came(1)
     newer = await accepted(queue, at(place), now=time.time())
     waiting = asyncio.create_task(
-        written(deliveries, msgspec.structs.replace(placeholder(newer, place), caller=newcomer), place)
+        written(deliveries, msgspec.structs.replace(placeholder(newer, place), principal=newcomer), place)
     )
     await asyncio.wait([stalled], timeout=LONG_S if is_broken_off else 4 * PATIENCE_S)
     assert stalled.done() == is_broken_off

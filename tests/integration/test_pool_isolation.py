@@ -60,9 +60,9 @@ async def test_two_principals_never_share_a_process() -> None:
     async with opened() as pool:
         served: dict[str, set[int]] = {"a": set(), "b": set()}
         for _ in range(3):
-            for whose, pids in served.items():
-                pids |= await served_by(pool, pool.probe(Blob.of(PHOTO), is_complete=True, whose=whose))
-                pids |= await served_by(pool, pool.render(Blob.of(PHOTO), TASK, whose=whose))
+            for principal, pids in served.items():
+                pids |= await served_by(pool, pool.probe(Blob.of(PHOTO), is_complete=True, principal=principal))
+                pids |= await served_by(pool, pool.render(Blob.of(PHOTO), TASK, principal=principal))
         assert served["a"]
         assert served["b"]
         assert not served["a"] & served["b"]
@@ -70,10 +70,10 @@ async def test_two_principals_never_share_a_process() -> None:
 
 async def test_one_principal_keeps_its_processes() -> None:
     async with opened() as pool:
-        first = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, whose="a"))
+        first = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, principal="a"))
         pids = pool.worker_pids
         for _ in range(4):
-            assert await served_by(pool, pool.render(Blob.of(PHOTO), TASK, whose="a")) == first
+            assert await served_by(pool, pool.render(Blob.of(PHOTO), TASK, principal="a")) == first
         assert pool.worker_pids == pids
         assert len(first) == 1
 
@@ -82,43 +82,43 @@ async def test_a_process_each_where_there_is_room() -> None:
     """Two principals and two workers: nobody is switched."""
     async with opened(workers=3) as pool:
         pids = pool.worker_pids
-        await pool.render(Blob.of(PHOTO), TASK, whose="a")
-        await pool.render(Blob.of(PHOTO), TASK, whose="b")
+        await pool.render(Blob.of(PHOTO), TASK, principal="a")
+        await pool.render(Blob.of(PHOTO), TASK, principal="b")
         await complete(pool)
         for _ in range(5):
-            await asyncio.gather(*(pool.render(Blob.of(PHOTO), TASK, whose=whose) for whose in "ab"))
+            await asyncio.gather(*(pool.render(Blob.of(PHOTO), TASK, principal=principal) for principal in "ab"))
         assert pool.worker_pids == pids
 
 
 async def test_placeholders_are_drawn_by_who_never_reads() -> None:
     async with opened() as pool:
         drew, read = set[int](), set[int]()
-        for whose in "aba":
-            drew |= await served_by(pool, pool.draw(DRAWING, whose=whose))
-            read |= await served_by(pool, pool.probe(Blob.of(PHOTO), is_complete=True, whose=whose))
+        for principal in "aba":
+            drew |= await served_by(pool, pool.draw(DRAWING, principal=principal))
+            read |= await served_by(pool, pool.probe(Blob.of(PHOTO), is_complete=True, principal=principal))
         assert len(drew) == 1
         assert not drew & read
 
 
 async def test_a_picture_each() -> None:
     async with opened("picture") as pool:
-        served = [await served_by(pool, pool.render(Blob.of(PHOTO), TASK, whose="a")) for _ in range(3)]
+        served = [await served_by(pool, pool.render(Blob.of(PHOTO), TASK, principal="a")) for _ in range(3)]
         await complete(pool)
         assert not any(served), "a process that has read a picture lives on"
 
 
 async def test_shared_as_before() -> None:
     async with opened("shared") as pool:
-        a = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, whose="a"))
-        b = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, whose="b"))
+        a = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, principal="a"))
+        b = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, principal="b"))
         assert a == b
 
 
 @pytest.mark.parametrize("isolation", ["principal", "picture", "shared"])
 async def test_many_principals_are_served_and_processes_do_not_grow(isolation: Isolation) -> None:
     async with opened(isolation) as pool:
-        renders = [pool.render(Blob.of(PHOTO), TASK, whose=str(number)) for number in range(12)]
-        probes = [pool.probe(Blob.of(PHOTO), is_complete=True, whose=str(number)) for number in range(12)]
+        renders = [pool.render(Blob.of(PHOTO), TASK, principal=str(number)) for number in range(12)]
+        probes = [pool.probe(Blob.of(PHOTO), is_complete=True, principal=str(number)) for number in range(12)]
         assert all(await asyncio.gather(*renders, *probes))
         await complete(pool)
         assert len(pool.worker_pids) <= MOST
@@ -128,9 +128,9 @@ async def test_who_gives_up_while_a_process_is_started_takes_none_along() -> Non
     """Each of them would need a switch, and none is waited for."""
     async with opened() as pool:
         for number in range(4):
-            asked = asyncio.create_task(pool.render(Blob.of(PHOTO), TASK, whose=str(number)))
+            asked = asyncio.create_task(pool.render(Blob.of(PHOTO), TASK, principal=str(number)))
             await asyncio.sleep(0)
             asked.cancel()
-        assert await pool.render(Blob.of(PHOTO), TASK, whose="z")
+        assert await pool.render(Blob.of(PHOTO), TASK, principal="z")
         await complete(pool)
         assert [(lane.busy, lane.missing, lane.waiting) for lane in pool.staffing()] == [(0, 0, 0)] * 3

@@ -38,11 +38,11 @@ class Asking:
         self.order = ""
         self.tasks: list[asyncio.Task[None]] = []
 
-    def photos(self, callers: str) -> None:
-        self.tasks += [asyncio.create_task(self._photo(caller)) for caller in callers]
+    def photos(self, principals: str) -> None:
+        self.tasks += [asyncio.create_task(self._photo(principal)) for principal in principals]
 
-    async def slow(self, callers: str) -> None:
-        self.tasks += [asyncio.create_task(self._slow(caller)) for caller in callers]
+    async def slow(self, principals: str) -> None:
+        self.tasks += [asyncio.create_task(self._slow(principal)) for principal in principals]
         await asyncio.sleep(0)
 
     async def ended(self) -> str:
@@ -50,14 +50,14 @@ class Asking:
             await asyncio.gather(*self.tasks)
         return self.order
 
-    async def _photo(self, caller: str) -> None:
-        await self._pool.render(Blob.of(PHOTO), TASK, whose=caller)
-        self.order += caller
+    async def _photo(self, principal: str) -> None:
+        await self._pool.render(Blob.of(PHOTO), TASK, principal=principal)
+        self.order += principal
 
-    async def _slow(self, caller: str) -> None:
+    async def _slow(self, principal: str) -> None:
         with pytest.raises(RenderTimeout):
-            await self._pool.render(Blob.of(SLOW), SVG_TASK, is_svg=True, whose=caller)
-        self.order += caller
+            await self._pool.render(Blob.of(SLOW), SVG_TASK, is_svg=True, principal=principal)
+        self.order += principal
 
 
 async def test_callers_take_turns_at_one_worker() -> None:
@@ -74,7 +74,7 @@ async def test_who_was_served_longest_ago_is_next() -> None:
         asking.photos("aaaaaa")
         await asyncio.sleep(0)
         for _ in range(3):
-            await pool.render(Blob.of(PHOTO), TASK, whose="b")
+            await pool.render(Blob.of(PHOTO), TASK, principal="b")
             asking.order += "b"
         assert await asking.ended() == "abababaaa"
 
@@ -128,11 +128,11 @@ async def test_a_placeholder_that_takes_long_does_not_hold_up_others() -> None:
     """A render worker helps out, though not the last one for whoever asks so much."""
     async with opened(2) as pool:
         large = Drawing(Size(8000, 6000), "avif", "#808080", "")
-        drawings = [asyncio.create_task(pool.draw(large, whose="a")) for _ in range(3)]
+        drawings = [asyncio.create_task(pool.draw(large, principal="a")) for _ in range(3)]
         await until(lambda: [lane.busy for lane in pool.staffing()[:2]] == [1, 1], "a has no two workers")
         assert pool.staffing()[1].waiting == 1
         async with asyncio.timeout(AT_ONCE_S):
-            await pool.probe(Blob.of(PHOTO), is_complete=True, whose="b")
+            await pool.probe(Blob.of(PHOTO), is_complete=True, principal="b")
         assert not any(drawing.done() for drawing in drawings)
         for drawing in drawings:
             drawing.cancel()

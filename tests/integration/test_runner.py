@@ -92,7 +92,7 @@ async def test_entries_at_once(made: Plant, receiver: Receiver, max_outbox: int,
 async def test_room_is_kept_for_those_who_have_little_under_way(made: Plant, receiver: Receiver) -> None:
     """Whoever may not have it costs nothing while it waits, and goes on as soon as one of its own has ended."""
     receiver.stall()
-    flood = [await made.released(put_to(receiver.port, f"{i}.png"), caller="flood") for i in range(8)]
+    flood = [await made.released(put_to(receiver.port, f"{i}.png"), principal="flood") for i in range(8)]
     runner = made.runner(max_attempts=4, is_shared=True)
     runner.start()
     await receiver.until_came(3)
@@ -100,7 +100,7 @@ async def test_room_is_kept_for_those_who_have_little_under_way(made: Plant, rec
     await asyncio.sleep(0.5)  # time for one too many, and to ask again and again
     assert time.process_time() - used_s < 0.03
     assert receiver.log == ["put final"] * 3
-    calm = await made.released(made.file("calm.png"), caller="calm")
+    calm = await made.released(made.file("calm.png"), principal="calm")
     await until(lambda: made.house.statuses()[calm.number] == "succeeded")
     receiver.go()
     await until(lambda: all(made.house.statuses()[entry.number] == "succeeded" for entry in flood))

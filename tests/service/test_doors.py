@@ -183,7 +183,7 @@ def test_keys_have_names(tmp_path: Path) -> None:
                 "dstURL": f"file://{tmp_path}/out/{number}.png", "args": {"width": 4, "height": 3},
             }  # fmt: skip
             assert server.post(job, headers={"Authorization": f"Bearer {key}"}).status == 200
-            wait_until(lambda told=f" number={number + 1} caller={name} ": told in server.log)  # type: ignore[misc]
+            wait_until(lambda told=f" number={number + 1} principal={name} ": told in server.log)  # type: ignore[misc]
             assert key not in server.log
         for key in ("shop", "shop:", "the-key-of-the-shop", "blog   the-key-of-the-blog-1x", "line-5"):
             assert server.post({}, headers={"Authorization": f"Bearer {key}"}).status == 401

@@ -75,8 +75,8 @@ def test_who_posts_too_often_is_told_when_to_come_back(place: Place) -> None:
         assert replies[3].headers["retry-after"] in ("2", "3"), "a token comes every three seconds"
         assert not is_turned_away(place.post(server, CALM), "")
         assert ask(server.data_dir, "POST", "/v1/jobs", json.dumps(place.job()).encode()).status == 202
-        assert metric(server, 'imgserve_turned_away_total{reason="rate_limited"}') == 1
-        wait_until(lambda: "code=rate_limited classic_code=301 caller=flood" in server.log)
+        assert metric(server, 'imgserve_refusals_total{reason="rate_limited"}') == 1
+        wait_until(lambda: "code=rate_limited classic_code=301 principal=flood" in server.log)
         wait_until(lambda: not is_turned_away(place.post(server, FLOOD), "a minute"), every_s=0.5)
 
 
@@ -92,7 +92,7 @@ def test_an_old_key_and_its_successor_are_one_caller(place: Place) -> None:
 
 
 def test_one_fills_its_part_of_the_queue_and_the_other_has_room(place: Place) -> None:
-    with place.server(max_waiting=10, queue_share=0.4) as server:
+    with place.server(max_waiting=10, queue_quota=0.4) as server:
         replies = [place.post(server, FLOOD) for _ in range(6)]
         assert [is_turned_away(reply, "its share") for reply in replies] == [False] * 4 + [True] * 2
         assert 1 <= int(replies[-1].headers["retry-after"]) <= 600
@@ -102,13 +102,13 @@ def test_one_fills_its_part_of_the_queue_and_the_other_has_room(place: Place) ->
         server.start()
         assert is_turned_away(place.post(server, FLOOD), "its share")
         assert not is_turned_away(place.post(server, CALM), "")
-        assert metric(server, 'imgserve_turned_away_total{reason="queue_share_full"}') == 1
+        assert metric(server, 'imgserve_refusals_total{reason="queue_quota_full"}') == 1
         place.sources.release("good-1.png")
         wait_until(lambda: not is_turned_away(place.post(server, FLOOD), "its share"), every_s=0.1)
 
 
 def test_a_flood_that_waits_at_the_door_leaves_turns_for_others(place: Place) -> None:
-    with place.server(max_intake=8, queue_share=0.25, intake_host_share=1) as server, ThreadPoolExecutor(12) as threads:
+    with place.server(max_intake=8, queue_quota=0.25, intake_host_quota=1) as server, ThreadPoolExecutor(12) as threads:
         flood = [threads.submit(place.post, server, FLOOD, "held/slow.jpg") for _ in range(12)]
         wait_until(lambda: metric(server, 'imgserve_transfers{state="running"}') >= 2)
         assert not is_turned_away(place.post(server, CALM, "plain/good-1.png"), "")
@@ -120,6 +120,6 @@ def test_a_flood_that_waits_at_the_door_leaves_turns_for_others(place: Place) ->
 @pytest.mark.parametrize("has_keys", [True, False])
 def test_who_is_alone_has_the_whole_queue(place: Place, has_keys: bool) -> None:
     place.keys.write_text(f"flood:{FLOOD}\nflood:{SPARE}\n")
-    with place.server(has_keys=has_keys, max_waiting=4, queue_share=0.25) as server:
+    with place.server(has_keys=has_keys, max_waiting=4, queue_quota=0.25) as server:
         replies = [place.post(server, FLOOD) for _ in range(5)]
         assert [is_turned_away(reply, "which is the limit") for reply in replies] == [False] * 4 + [True]

@@ -109,7 +109,7 @@ def test_the_pid_file_alone_names_the_server_too(tmp_path: Path) -> None:
         told = subprocess.run(words, env=environ, capture_output=True, timeout=30, check=True)
         seen = json.loads(told.stdout)
         assert (seen["pid"], seen["status"], seen["started_as"]) == (house.pid, "ok", "daemon")
-        assert [lane["lane"] for lane in seen["lanes"]] == ["render", "intake", "spare"]
+        assert [role["role"] for role in seen["roles"]] == ["render", "intake", "spare"]
     finally:
         house.end()
 

@@ -66,8 +66,8 @@ def test_a_refusal_says_who_asked_and_why(server: Daemon) -> None:
         seen = newest(server)
         assert (seen["code"], seen["classic_code"]) == (code, classic_code)
         assert detail in str(seen["detail"])
-        assert (seen["client"], seen["host"], seen["caller"]) == ("127.0.0.1", "shop.example", "shop")
-        line = f" refused code={code} " + (f"classic_code={classic_code} " if classic_code else "") + "caller=shop"
+        assert (seen["client"], seen["host"], seen["principal"]) == ("127.0.0.1", "shop.example", "shop")
+        line = f" refused code={code} " + (f"classic_code={classic_code} " if classic_code else "") + "principal=shop"
         wait_until(lambda line=line: f"{line} client=127.0.0.1 host=shop.example detail=" in server.log)  # type: ignore[misc]
         if code == "source_unavailable":
             assert (seen["source"], seen["destinations"]) == (absent, [f"file://{top}/x.png"])
@@ -81,7 +81,7 @@ def test_a_refusal_says_who_asked_and_why(server: Daemon) -> None:
 def test_who_has_no_key_is_told_of_too_and_other_pages_are_no_jobs(server: Daemon) -> None:
     post(server, job(server), key="no-key-of-anybody-1")
     seen = newest(server)
-    assert (seen["code"], seen["classic_code"], seen["caller"]) == ("not_authorised", 302, "")
+    assert (seen["code"], seen["classic_code"], seen["principal"]) == ("not_authorised", 302, "")
     with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=8) as connection:
         connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: another.example\r\nConnection: close\r\n\r\n")
         assert b" 401 " in connection.recv(100)
@@ -124,10 +124,10 @@ def test_the_command(server: Daemon, tmp_path: Path) -> None:
     assert json.loads(line)["classic_code"] == 106
     submitted = operator("submit", "-", stdin=json.dumps(job(server, srcURL="file:///etc/passwd")).encode())
     assert submitted.returncode == 1
-    assert json.loads(operator("jobs", "refused", "--json").stdout.splitlines()[0])["caller"] == "operator"
+    assert json.loads(operator("jobs", "refused", "--json").stdout.splitlines()[0])["principal"] == "operator"
     assert operator("submit", "-", stdin=json.dumps(job(server, args={"width": "x"})).encode()).returncode == 1
     seen = newest(server)
-    assert (seen["caller"], seen["classic_code"]) == ("operator", 107)
+    assert (seen["principal"], seen["classic_code"]) == ("operator", 107)
     with Daemon(tmp_path / "data") as fresh:
         empty = Operator(fresh)("jobs", "refused")
         assert (empty.returncode, empty.stdout) == (1, b"")

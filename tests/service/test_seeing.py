@@ -85,7 +85,7 @@ def test_metrics_tell_what_became_of_each_job(tmp_path: Path, web: HttpReceiver)
         assert 0 < seen["result_seconds_sum",] < 30
         assert seen["worker_ends_total", "fault"] == 1
         assert seen["process_resident_memory_bytes",] > 10_000_000 < seen["workers_resident_bytes",]
-        assert seen["spool_limit_bytes",] == 256_000_000
+        assert seen["source_memory_limit_bytes",] == 256_000_000
         assert seen["storage_failing",] == 0
         assert server.stop() == 0
         lines = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
@@ -104,7 +104,7 @@ def test_a_failed_try_shows(tmp_path: Path, web: HttpReceiver) -> None:
     with web, Daemon(tmp_path / "data", *LOOPBACK) as server:
         assert server.post(put(web, "left.png", "cut.jpg")).status == 200
         seen = until_seen(server, lambda seen: ("stage_failures_total", "delivery_failed", "deliver_failed") in seen)
-        assert seen["placeholders_left", "owed"] == 1
+        assert seen["placeholders_left", "pending"] == 1
         assert seen["jobs_ended_total", "source_unreadable", "failed"] == 1
         assert seen["stage_failures_total", "delivery_failed", "outbox"] == 1
 

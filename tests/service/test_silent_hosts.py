@@ -128,7 +128,7 @@ def test_more_for_one_host_than_may_wait_are_turned_away(tmp_path: Path) -> None
     """One has its slot and two wait, of eight that may wait; with a share of 1 nobody would be turned away."""
     with (
         scene(
-            tmp_path, max_intake=4, max_intake_waiting=8, intake_host_share=0.25, placeholder_timeout_s=SILENCE_S
+            tmp_path, max_intake=4, max_intake_waiting=8, intake_host_quota=0.25, placeholder_timeout_s=SILENCE_S
         ) as made,
         made.posted([made.to_silence(number) for number in range(6)]) as replies,
     ):
@@ -144,7 +144,7 @@ def test_more_for_one_host_than_may_wait_are_turned_away(tmp_path: Path) -> None
 async def test_entries_for_others_are_sent_meanwhile(tmp_path: Path) -> None:
     """Placeholders are taken; the failure pictures that are owed later are not answered."""
     cut = {"srcURL": f"file://{tmp_path}/read/cut.png"}
-    with scene(tmp_path, max_debts_at_once=2) as made:
+    with scene(tmp_path, max_outbox_at_once=2) as made:
         whole = (tmp_path / "read" / "Ex.png").read_bytes()
         (tmp_path / "read" / "cut.png").write_bytes(whole[: len(whole) * 2 // 3])
         async with Receiver.listening() as receiver:

@@ -50,7 +50,7 @@ def test_too_little_room_is_told_everywhere(tmp_path: Path) -> None:
         refused = server.post(job)
         assert (refused.status, refused.body["code"]) == (503, 301)
         assert "free disk space" in str(refused.body["detail"])
-        assert scraped(server)["turned_away_total", "disk_full"] == 1
+        assert scraped(server)["refusals_total", "disk_full"] == 1
         assert told(server) == FULL
         state = ask(server.data_dir, "GET", "/v1/server").body["states"][0]
         assert state["severity"] == "refusing"

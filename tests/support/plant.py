@@ -97,10 +97,12 @@ class Plant:
         return at(parse_destination(f"file://{self.out / name}", {}).fill(tags.EXAMPLE))
 
     async def released(
-        self, *outputs: ResolvedOutput, state: PlaceholderState = "written", caller: str = ""
+        self, *outputs: ResolvedOutput, state: PlaceholderState = "written", principal: str = ""
     ) -> Accepted:
         """A job of this plant's source whose placeholders are said to be out."""
-        job = msgspec.structs.replace(new_job(*outputs), source=parse_source(f"file://{self.source}"), caller=caller)
+        job = msgspec.structs.replace(
+            new_job(*outputs), source=parse_source(f"file://{self.source}"), principal=principal
+        )
         entry = await self.queue.enqueue(job, time.time())
         assert isinstance(entry, Accepted)
         states = tuple(PlaceholderResult(output_id, state) for output_id in entry.output_ids)

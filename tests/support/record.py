@@ -209,13 +209,13 @@ def state_of(entry: Entry) -> str:
 
 def main() -> None:
     with place() as top:
-        lane = Lane(top, address=ADDRESS, switches={"debt_s": 0.5, "retry_delay_s": 0.2})
+        lane = Lane(top, address=ADDRESS, switches={"outbox_deadline_s": 0.5, "retry_delay_s": 0.2})
         lane.daemon.arguments += ("--api-key-file", str(write_keys(top)))
         with lane:
             recorder = Recorder(lane)
             recorder.given_up()
             lane.daemon.stop()
-            del lane.daemon.switches["debt_s"]
+            del lane.daemon.switches["outbox_deadline_s"]
             lane.daemon.switches |= PATIENT
             lane.daemon.start()
             recorder.ended()

@@ -104,7 +104,7 @@ class Refuser:
         status = {301: 503, 302: 401}.get(number, 200)
         metrics.POSTS.labels("refused", number).inc()
         if status != 200:
-            metrics.TURNED_AWAY.labels(error.code).inc()
+            metrics.REFUSALS.labels(error.code).inc()
         refusal = self._refusals.of(scope, error.code, sentence_of(error, is_discreet=True), number, request)
         self._refusals.note(refusal, is_job=scope["path"] == "/" and scope["method"] == "POST")
         body = msgspec.json.encode({"msg": "request invalid", "code": number, "detail": sentence_of(error)})

@@ -60,8 +60,8 @@ class QueueView(msgspec.Struct, frozen=True):
     oldest_at: datetime | None = None
 
 
-class LaneView(msgspec.Struct, frozen=True):
-    lane: str
+class RoleView(msgspec.Struct, frozen=True):
+    role: str
     idle: int
     busy: int
     missing: int
@@ -90,7 +90,7 @@ class ServerView(msgspec.Struct, frozen=True, kw_only=True):
     uptime_s: float
     queue: QueueView | None
     workers: tuple[int, ...]
-    lanes: tuple[LaneView, ...] = ()
+    roles: tuple[RoleView, ...] = ()
     sandbox: str
     started_as: StartedAs = "daemon"
     drain_s: float = 30.0

@@ -40,16 +40,16 @@ def metrics_handler(queue: OperatorQueue, pool: Pool, transfers: Transfers, stat
 
 
 def _look_at_pool(pool: Pool) -> None:
-    for lane in pool.staffing():
-        for state, count in (("idle", lane.idle), ("busy", lane.busy), ("missing", lane.missing)):
-            metrics.WORKERS.labels(lane.lane, state).set(count)
-        metrics.WAITING_FOR_WORKER.labels(lane.lane).set(lane.waiting)
+    for role in pool.staffing():
+        for state, count in (("idle", role.idle), ("busy", role.busy), ("missing", role.missing)):
+            metrics.WORKERS.labels(role.role, state).set(count)
+        metrics.WAITING_FOR_WORKER.labels(role.role).set(role.waiting)
 
 
 def _look_at_transfers(transfers: Transfers) -> None:
     budget = transfers.budget
-    metrics.SPOOL_LIMIT_BYTES.set(budget.total)
-    metrics.SPOOL_BYTES.set(budget.held)
+    metrics.SOURCE_MEMORY_LIMIT_BYTES.set(budget.total)
+    metrics.SOURCE_MEMORY_BYTES.set(budget.held)
     running, waiting = transfers.under_way
     metrics.TRANSFERS.labels("running").set(running)
     metrics.TRANSFERS.labels("waiting").set(waiting)
@@ -62,7 +62,7 @@ async def _look_at_queue(queue: OperatorQueue) -> None:
     counts = {} if seen is None else msgspec.structs.asdict(seen)
     for status in ("accepting", "queued", "running"):
         metrics.JOBS.labels(status).set(counts.get(status, math.nan))
-    for state in ("owed", "given_up", "abandoned"):
+    for state in ("pending", "abandoned", "unreadable"):
         metrics.PLACEHOLDERS_LEFT.labels(state).set(counts.get(state, math.nan))
     metrics.QUEUE_OLDEST_SECONDS.set(math.nan if seen is None else _age_s(seen.oldest_at))
     metrics.QUEUE_DELAY_SECONDS.set(math.nan if seen is None else _age_s(seen.due_at))

@@ -26,7 +26,7 @@ class Refusals:
     def note(self, refusal: Refusal, *, is_job: bool = True) -> None:
         """``is_job``: it was to be a job, and not another page."""
         logs.event(
-            "refused", code=refusal.code, classic_code=refusal.classic_code, caller=refusal.caller,
+            "refused", code=refusal.code, classic_code=refusal.classic_code, principal=refusal.principal,
             client=refusal.client, host=refusal.host, detail=refusal.detail,
         )  # fmt: skip
         if is_job:
@@ -45,7 +45,7 @@ class Refusals:
             detail=detail[:MOST_TEXT],
             client=client[0] if client else "",
             host=hosts[0][:MOST_TEXT] if hosts else "",
-            caller=principal.name if principal else "",
+            principal=principal.name if principal else "",
             source=posted_place(request.source.url) if request else "",
             destinations=_places(request) if request else (),
         )

@@ -75,7 +75,7 @@ class Client:
         self._timeout_s = timeout_s
         self.peer_pid = 0
 
-    def whose(self) -> int:
+    def server_pid(self) -> int:
         """The process at the other end; 0 when nobody listens, or it has no number here."""
         connection = _Connection(self._data_dir, self._timeout_s)
         with contextlib.suppress(OSError), contextlib.closing(connection):

@@ -103,7 +103,7 @@ def _refused(flags: argparse.Namespace) -> int:
         if flags.json:
             output.say_json(refusal)
             continue
-        who = " ".join(filter(None, (refusal.caller, refusal.client, refusal.host)))
+        who = " ".join(filter(None, (refusal.principal, refusal.client, refusal.host)))
         output.say(f"{refusal.at:%Y-%m-%d %H:%M:%S}  {refusal.classic_code or '-':>3}  {refusal.code}  {who}")
         output.say(f"{'':<19}  {'':>3}  {refusal.detail}")
         if refusal.source:

@@ -50,7 +50,7 @@ def look(data_dir: Path) -> Owner:
 
 def pid_of(data_dir: Path) -> int:
     """The process that owns the directory, without a call that it would have to answer; 0 when none can be seen."""
-    return Client(data_dir).whose() or _holder(data_dir / "lock")
+    return Client(data_dir).server_pid() or _holder(data_dir / "lock")
 
 
 def _is_locked(lock: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from imgserve.api.control_socket import LaneView, ServerView
+from imgserve.api.control_socket import RoleView, ServerView
 from imgserve.cli import owner
 from imgserve.cli.control import NotAllowed
 from imgserve.cli.output import complain, say
@@ -226,13 +226,13 @@ def _tell(seen: Owner, server: ServerView) -> None:
 
 
 def _workers(server: ServerView) -> str:
-    lanes = {lane.lane: lane for lane in server.lanes}
-    if "render" not in lanes:
+    roles = {role.role: role for role in server.roles}
+    if "render" not in roles:
         return str(len(server.workers))
-    more = ", ".join(f"{_there(lane)} {lane.lane}" for lane in server.lanes if lane.lane != "render")
-    missing = sum(lane.missing for lane in server.lanes)
-    return f"{_there(lanes['render'])} render (+{more})" + (f", {missing} missing" if missing else "")
+    more = ", ".join(f"{_there(role)} {role.role}" for role in server.roles if role.role != "render")
+    missing = sum(role.missing for role in server.roles)
+    return f"{_there(roles['render'])} render (+{more})" + (f", {missing} missing" if missing else "")
 
 
-def _there(lane: LaneView) -> int:
-    return lane.idle + lane.busy
+def _there(role: RoleView) -> int:
+    return role.idle + role.busy

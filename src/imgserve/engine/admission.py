@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import NamedTuple
 
 from imgserve.errors import ImgserveError
-from imgserve.jobs.protocol import QueueFull, ShareFull
+from imgserve.jobs.protocol import QueueFull, QuotaFull
 from imgserve.limiter import Key, Limiter
 from imgserve.request.principal import Principal
 
@@ -37,8 +37,8 @@ class _Quota(NamedTuple):
 class Admission:
     """``max_at_once`` slots, and ``max_waiting`` requests that wait for one.
 
-    ``share``: the part of both that each of several principals may have. ``host_share``: the part that one host may
-    have as a destination. As a source it has half of that, or a silent one would take all that there is for the one
+    ``fraction``: the part of both that each of several principals may have. ``host_fraction``: the part that one host
+    may have as a destination. As a source it has half of that, or a silent one would take all that there is for the one
     destination that many have.
     """
 
@@ -46,16 +46,16 @@ class Admission:
         self,
         max_at_once: int,
         max_waiting: int,
-        share: float,
-        host_share: float,
+        fraction: float,
+        host_fraction: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._slots = Limiter(max_at_once)
         self._max_waiting = max_waiting
-        self._share = share
-        self._host_share = host_share
+        self._fraction = fraction
+        self._host_fraction = host_fraction
         self._clock = clock
-        self._refusals: dict[str, tuple[QueueFull | ShareFull, float]] = {}  # by principal; of all of them under ""
+        self._refusals: dict[str, tuple[QueueFull | QuotaFull, float]] = {}  # by principal; of all of them under ""
 
     @contextlib.asynccontextmanager
     async def slot(
@@ -63,16 +63,16 @@ class Admission:
     ) -> AsyncIterator[Callable[[], None]]:
         """Wait for a slot and hold it. Call the result when the source's header is read: its host has a slot again.
 
-        Hosts are named as ``peer`` names them. Raises IntakeFull, QueueFull, ShareFull.
+        Hosts are named as ``origin`` names them. Raises IntakeFull, QueueFull, ShareFull.
         """
-        own_share, own = (self._share, " of this caller") if principal.is_sharing else (1.0, "")
+        own_fraction, own = (self._fraction, " of this caller") if principal.has_quota else (1.0, "")
         quotas = [
-            self._quota(f"of {principal.id}", own_share, own),
+            self._quota(f"of {principal.id}", own_fraction, own),
             self._quota("", 1, ""),
-            *(self._quota(f"to {host}", self._host_share, " for results to this host") for host in destinations),
+            *(self._quota(f"to {host}", self._host_fraction, " for results to this host") for host in destinations),
         ]
         if source:
-            quotas.append(self._quota(f"from {source}", self._host_share / 2, " for pictures of this host"))
+            quotas.append(self._quota(f"from {source}", self._host_fraction / 2, " for pictures of this host"))
 
         def source_is_read() -> None:
             if source:
@@ -87,21 +87,21 @@ class Admission:
         finally:
             self._slots.release(*(quota.key for quota in quotas))
 
-    def refused(self, error: QueueFull | ShareFull, principal: Principal) -> None:
+    def refused(self, error: QueueFull | QuotaFull, principal: Principal) -> None:
         """The queue has refused a job. The next ones, of this principal or of all, are refused without a probe."""
-        whose = principal.id if isinstance(error, ShareFull) else ""
-        self._refusals[whose] = error, self._clock() + FULL_FOR_S
+        principal_id = principal.id if isinstance(error, QuotaFull) else ""
+        self._refusals[principal_id] = error, self._clock() + FULL_FOR_S
 
     def _check_queue(self, principal: Principal) -> None:
-        for whose in ("", principal.id):
-            error, until = self._refusals.get(whose, (None, 0.0))
+        for principal_id in ("", principal.id):
+            error, until = self._refusals.get(principal_id, (None, 0.0))
             if error is not None and self._clock() < until:
                 raise error.as_value()
 
-    def _quota(self, name: str, share: float, of: str) -> _Quota:
+    def _quota(self, name: str, fraction: float, of: str) -> _Quota:
         """One slot and one place to wait for it are always to be had."""
-        slots = max(int(self._slots.total * share), 1)
-        return _Quota(Key(name, slots), slots + math.ceil(self._max_waiting * share), of)
+        slots = max(int(self._slots.total * fraction), 1)
+        return _Quota(Key(name, slots), slots + math.ceil(self._max_waiting * fraction), of)
 
     def _check(self, quotas: Iterable[_Quota]) -> None:
         for quota in quotas:

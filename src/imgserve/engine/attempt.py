@@ -62,15 +62,15 @@ class _Shared:
 
 
 class Attempts:
-    """Carries out claims. ``begun`` holds the downloads that intake's probes began, by job number; ``renditions`` what
-    could not be delivered, by output."""
+    """Carries out claims. ``prefetched`` holds the downloads that intake's probes began, by job number; ``renditions``
+    what could not be delivered, by output."""
 
     def __init__(
         self,
         queue: RunnerQueue,
         renderer: Renderer,
         deliveries: Deliveries,
-        begun: Store[Fetch],
+        prefetched: Store[Fetch],
         renditions: Store[Blob],
         config: AttemptConfig,
         clock: Callable[[], float] = time.time,
@@ -79,7 +79,7 @@ class Attempts:
         self._queue = queue
         self._renderer = renderer
         self._deliveries = deliveries
-        self._begun = begun
+        self._prefetched = prefetched
         self._config = config
         self._clock = clock
         self._jitter = jitter
@@ -120,7 +120,7 @@ class Attempts:
         return self._settlement(claim, [error] * len(claim.outputs))
 
     async def _source(self, claim: Claim) -> Blob:
-        blob = await self._renderer.source(claim.source, self._begun.take(str(claim.number)))
+        blob = await self._renderer.source(claim.source, self._prefetched.take(str(claim.number)))
         written = await self._queue.placeholder_digests(blob.size, self._clock())
         if written and digest(blob) in written:
             raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")
@@ -147,14 +147,14 @@ class Attempts:
             is_alone = output.crashes >= QUARANTINE_AFTER_CRASHES
             with source as blob:
                 ready = await self._renderer.rendition(
-                    blob, claim.info, output.spec.rendering, is_alone=is_alone, whose=claim.caller
+                    blob, claim.info, output.spec.rendering, is_alone=is_alone, principal=claim.principal
                 )
             del blob
         place, timeout_s = output.spec.placement.destination, self._config.delivery_timeout_s
         may_come_later = place.writing.is_repeatable and not place.writing.keeps_order
         needs_repeat = output.placeholder == "unknown" and may_come_later and not output.is_repeat
         try:
-            with self._under_way.to(place.peer):
+            with self._under_way.to(place.origin):
                 delivery = await self._deliveries.write(output, "final", claim.token, ready, timeout_s)
         except ImgserveError:
             self._renditions.keep(str(output.id), ready, ready.size)

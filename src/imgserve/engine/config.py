@@ -6,7 +6,7 @@ import msgspec
 
 from imgserve.jobs.retry import FIRST_DELAY_S
 from imgserve.request.recipe import DEFAULT_QUALITY, Format, Quality
-from imgserve.setting import Amount, Count, Pause, Seconds, Setting, Share
+from imgserve.setting import Amount, Count, Fraction, Pause, Seconds, Setting
 
 
 class IntakeConfig(msgspec.Struct, frozen=True):
@@ -14,7 +14,7 @@ class IntakeConfig(msgspec.Struct, frozen=True):
 
     ``max_at_once``: requests being taken in at a time; others wait unanswered, ``max_waiting`` at most.
 
-    ``host_share``: the part of both that one destination host may have; ``admission`` has the rest of it.
+    ``host_quota``: the part of both that one destination host may have; ``admission`` has the rest of it.
     The qualities are for results whose job names none.
     """
 
@@ -23,9 +23,9 @@ class IntakeConfig(msgspec.Struct, frozen=True):
         "jobs being taken in at once; others wait for their reply", name="max_intake")] = 32
     max_waiting: Annotated[Count, Setting(
         "of these others; then new jobs get code 301", name="max_intake_waiting")] = 2000
-    host_share: Annotated[Share, Setting(
+    host_quota: Annotated[Fraction, Setting(
         "the part of `max_intake` and `max_intake_waiting` for results to one host; half for pictures of one",
-        name="intake_host_share")] = 0.5
+        name="intake_host_quota")] = 0.5
     placeholder_timeout_s: Annotated[Seconds, Setting("a placeholder must be delivered in this time", "seconds")] = 5.0
     storage_timeout_s: float = 30.0
     deadline_s: Annotated[Seconds, Setting("all attempts at a job together", "seconds")] = 24 * 3600.0
@@ -69,7 +69,7 @@ class RunnerConfig(msgspec.Struct, frozen=True):
         "jobs under way at once", name="max_attempts_at_once", default="16 per worker, at most 64")] = 64
     max_slow_per_host: Annotated[Count, Setting(
         "deliveries of more than 2 s to one host and port; more of its jobs then wait, so that others go on")] = 16
-    max_outbox: Annotated[Count, Setting("failure pictures under way at once", name="max_debts_at_once")] = 8
+    max_outbox: Annotated[Count, Setting("failure pictures under way at once", name="max_outbox_at_once")] = 8
     attempt_timeout_s: Annotated[Seconds, Setting("one attempt at a job", "seconds")] = 300.0
     # fmt: on
 

@@ -73,28 +73,28 @@ class Underway:
         self._last_slow_at: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def to(self, peer: str) -> Iterator[None]:
+    def to(self, origin: str) -> Iterator[None]:
         mark, since = object(), self._clock()
-        self._since[mark] = (peer, since)
+        self._since[mark] = (origin, since)
         try:
             yield
         finally:
             del self._since[mark]
             now = self._clock()
             if now - since > SLOW_AFTER_S:
-                self._last_slow_at[peer] = now
+                self._last_slow_at[origin] = now
             else:
-                self._last_slow_at.pop(peer, None)
+                self._last_slow_at.pop(origin, None)
 
     def slow(self) -> Counter[str]:
         """The number of writes by peer that have taken more than ``SLOW_AFTER_S``, waits included."""
         before = self._clock() - SLOW_AFTER_S
-        return Counter(peer for peer, since in self._since.values() if since < before)
+        return Counter(origin for origin, since in self._since.values() if since < before)
 
     def silent(self) -> frozenset[str]:
         """The peers whose last write took long: the next ones will do so too, until one does not."""
         before = self._clock() - REMEMBER_S
-        self._last_slow_at = {peer: at for peer, at in self._last_slow_at.items() if at > before}
+        self._last_slow_at = {origin: at for origin, at in self._last_slow_at.items() if at > before}
         return frozenset(self._last_slow_at)
 
 
@@ -151,7 +151,7 @@ class Deliveries:
             timeout_s=timeout_s,
             abandoned=tuple((self._name(output_id), token) for output_id, token in abandoned),
             only_over=output.laid if intent.kind == "failed" else None,
-            whose=output.caller,
+            principal=output.principal,
         )
 
     def _name(self, output_id: int) -> str:
@@ -204,7 +204,7 @@ class Deliveries:
         Another principal's goes on: the newcomer may not even be able to write there.
         """
         flight = self._in_flight.get(newcomer.key)
-        if flight is not None and newcomer.caller not in (flight.intent.caller, OPERATOR):
+        if flight is not None and newcomer.principal not in (flight.intent.principal, OPERATOR):
             return
         if flight is None or flight.task.done() or flight.task.cancelling():
             return

@@ -23,7 +23,7 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Accepted, Adopted, NewJob, Output, PlaceholderResult
 from imgserve.jobs.persist import PatientStorage, until_stored
-from imgserve.jobs.protocol import IntakeQueue, QueueFull, ShareFull
+from imgserve.jobs.protocol import IntakeQueue, QueueFull, QuotaFull
 from imgserve.jobs.stored import digest_of
 from imgserve.request import tags
 from imgserve.request.imageinfo import ImageInfo
@@ -55,7 +55,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """``begun`` takes the downloads that probes began, for the runner to finish."""
+    """``prefetched`` takes the downloads that probes began, for the runner to finish."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Intake:
         pool: Pool,
         placeholders: Placeholders,
         deliveries: Deliveries,
-        begun: Store[Fetch],
+        prefetched: Store[Fetch],
         admission: Admission,
         limits: Limits,
         config: IntakeConfig,
@@ -76,7 +76,7 @@ class Intake:
         self._pool = pool
         self._placeholders = placeholders
         self._deliveries = deliveries
-        self._begun = begun
+        self._prefetched = prefetched
         self._config = config
         self._clock = clock
         self._new_id = new_id
@@ -145,8 +145,8 @@ class Intake:
         check_shape(request)
         trial = tags.trial_of(request.source)
         places = [output.destination.fill(trial) for output in request.outputs]
-        peers = {place.peer for place in places if place.host}
-        async with self._admission.slot(principal, request.source.peer, peers) as source_is_read:
+        origins = {place.origin for place in places if place.host}
+        async with self._admission.slot(principal, request.source.origin, origins) as source_is_read:
             self._resolver.check(request, places)
             fetch = self._transfers.open(request.source)
             is_kept = False
@@ -163,7 +163,7 @@ class Intake:
                 states = await self._put_placeholders(entry)
                 if states:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
-                self._begun.keep(str(entry.number), fetch, fetch.reserved_bytes, _places(outputs))
+                self._prefetched.keep(str(entry.number), fetch, fetch.reserved_bytes, _places(outputs))
                 is_kept = True
                 await until_stored(lambda: self._queue.release(entry.number, states, self._clock()))
                 failpoint.reach("intake_released")
@@ -171,7 +171,7 @@ class Intake:
                 if not is_kept:
                     fetch.cancel()
         metrics.accepted()
-        logs.event("accepted", number=entry.number, caller=principal.name, ms=(time.perf_counter() - came_at) * 1000)
+        logs.event("accepted", number=entry.number, principal=principal.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(entry.id, entry.number, outputs)
 
     def _new_job(
@@ -179,14 +179,14 @@ class Intake:
     ) -> NewJob:
         return NewJob(
             id=id_, digest=digest_of(principal.id, request), source=request.source, info=info,
-            outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(), caller=principal.id,
-            is_sharing=principal.is_sharing,
+            outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(),
+            principal=principal.id, has_quota=principal.has_quota,
         )  # fmt: skip
 
     async def _enqueue(self, job: NewJob, principal: Principal) -> Accepted | Adopted:
         try:
             return await self._storage.enqueue(job)
-        except (QueueFull, ShareFull) as error:
+        except (QueueFull, QuotaFull) as error:
             self._admission.refused(error, principal)
             raise
 
@@ -215,7 +215,7 @@ class Intake:
     async def _put(self, output: Output, *, is_held: bool) -> PlaceholderResult:
         """Raises the fault for which the destination refuses the job."""
         timeout_s = self._config.placeholder_timeout_s
-        drawn = await self._placeholders.waiting(output.spec, output.caller)
+        drawn = await self._placeholders.waiting(output.spec, output.principal)
         await self._storage.note_placeholder(drawn.digest, drawn.blob.size)
         try:
             await self._deliveries.write(output, "placeholder", 0, drawn.blob, timeout_s, is_held=is_held)

@@ -11,20 +11,20 @@ from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 
 
-class Desk:
-    """``begun``: downloads that intake's probes began; ``deadline_s``: the new deadline of a retried job."""
+class JobAdmin:
+    """``prefetched``: downloads that intake's probes began; ``deadline_s``: the new deadline of a retried job."""
 
     def __init__(
         self,
         queue: OperatorQueue,
         runner: Runner,
-        begun: Store[Fetch],
+        prefetched: Store[Fetch],
         deadline_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
         self._runner = runner
-        self._begun = begun
+        self._prefetched = prefetched
         self._deadline_s = deadline_s
         self._clock = clock
 
@@ -40,7 +40,7 @@ class Desk:
         """The job as it is now; its worker, if it has one, is killed. Raises NoSuchJob, NotCancellable."""
         number = await self._queue.cancel(job_id, self._clock())
         self._runner.break_off(number)
-        self._begun.drop(str(number))
+        self._prefetched.drop(str(number))
         logs.event("cancelled", job=job_id, number=number)
         return await self._queue.job(job_id)
 

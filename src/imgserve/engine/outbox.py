@@ -36,7 +36,7 @@ def senders(deliveries: Deliveries, placeholders: Placeholders, timeout_s: float
     """How an entry of each kind is sent, within ``timeout_s``."""
 
     async def send_error_image(entry: OutboxEntry) -> None:
-        drawn = await placeholders.failed(entry.output.spec.rendering, entry.output.caller)
+        drawn = await placeholders.failed(entry.output.spec.rendering, entry.output.principal)
         await deliveries.write(entry.output, "failed", entry.token, drawn.blob, timeout_s)
 
     async def delete(entry: OutboxEntry) -> None:
@@ -122,7 +122,7 @@ class Outbox:
             failpoint.reach("failed_paid")
 
     async def _try(self, entry: OutboxEntry) -> OutboxOutcome | None:
-        host = entry.output.spec.placement.destination.peer
+        host = entry.output.spec.placement.destination.origin
         try:
             if self.slow()[host] >= self._config.max_slow_per_host:
                 logs.event("outbox_put_off", level=logs.DEBUG, output=entry.output.id)

@@ -41,7 +41,11 @@ async def _ask(pool: Pool, page: bytes, media_type: str, write: Write, timeout_s
     ends_at = asyncio.get_running_loop().time() + timeout_s
     is_reply_awaited = write.state == "placeholder"
     try:
-        return await pool.read_page(page, media_type, timeout_s, is_reply_awaited=is_reply_awaited, whose=write.whose)
+        return await pool.read_page(
+            page, media_type, timeout_s, is_reply_awaited=is_reply_awaited, principal=write.principal
+        )
     except WorkerDied:
         left_s = ends_at - asyncio.get_running_loop().time()
-        return await pool.read_page(page, media_type, left_s, is_reply_awaited=is_reply_awaited, whose=write.whose)
+        return await pool.read_page(
+            page, media_type, left_s, is_reply_awaited=is_reply_awaited, principal=write.principal
+        )

@@ -31,27 +31,27 @@ class Placeholders:
         self._drawn: Store[Drawn] = Store(config.cache_bytes)
         self._under_way: dict[Drawing, asyncio.Task[Drawn]] = {}
 
-    async def waiting(self, output: ResolvedOutput, whose: str = "") -> Drawn:
+    async def waiting(self, output: ResolvedOutput, principal: str = "") -> Drawn:
         wanted = output.placement.placeholder
         text = wanted.text if wanted.style == "text" else ""
-        return await self._draw(_drawing(output.rendering, wanted.color, text), whose)
+        return await self._draw(_drawing(output.rendering, wanted.color, text), principal)
 
-    async def failed(self, rendering: Rendering, whose: str = "") -> Drawn:
-        return await self._draw(_drawing(rendering, FAILURE_COLOR, FAILURE_TEXT), whose)
+    async def failed(self, rendering: Rendering, principal: str = "") -> Drawn:
+        return await self._draw(_drawing(rendering, FAILURE_COLOR, FAILURE_TEXT), principal)
 
-    async def _draw(self, drawing: Drawing, whose: str) -> Drawn:
+    async def _draw(self, drawing: Drawing, principal: str) -> Drawn:
         """One drawing serves all equal requests; a failed one is not kept."""
         drawn = self._drawn.get(drawing)
         if drawn is not None:
             return drawn
         making = self._under_way.get(drawing)
         if making is None:
-            making = self._under_way[drawing] = asyncio.create_task(self._make(drawing, whose))
+            making = self._under_way[drawing] = asyncio.create_task(self._make(drawing, principal))
             making.add_done_callback(lambda ended: self._ended(drawing, ended))
         return await asyncio.shield(making)
 
-    async def _make(self, drawing: Drawing, whose: str) -> Drawn:
-        blob = await self._pool.draw(drawing, whose=whose)
+    async def _make(self, drawing: Drawing, principal: str) -> Drawn:
+        blob = await self._pool.draw(drawing, principal=principal)
         return Drawn(blob, digest(blob))
 
     def _ended(self, drawing: Drawing, made: asyncio.Task[Drawn]) -> None:

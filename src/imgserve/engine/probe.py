@@ -15,7 +15,7 @@ from imgserve.transfer.fetch import Fetch
 FIRST_BYTES = 16_384
 
 
-async def info_of(fetch: Fetch, request: JobRequest, pool: Pool, whose: str) -> ImageInfo:
+async def info_of(fetch: Fetch, request: JobRequest, pool: Pool, principal: str) -> ImageInfo:
     """Type, size, orientation, frames. Raises NotSvg, and the faults of transfers and pool."""
     is_strict = _is_strict(request)
     beyond = FIRST_BYTES
@@ -23,7 +23,7 @@ async def info_of(fetch: Fetch, request: JobRequest, pool: Pool, whose: str) -> 
         await fetch.more(beyond)
         is_complete = fetch.is_complete
         try:
-            info = await _ask(pool, fetch.blob, whose, is_complete=is_complete, is_strict=is_strict)
+            info = await _ask(pool, fetch.blob, principal, is_complete=is_complete, is_strict=is_strict)
         except SourceUnreadable as error:
             if _wants_svg(request):
                 raise NotSvg("the source's bytes are no SVG, which rasterize needs") from error
@@ -33,12 +33,12 @@ async def info_of(fetch: Fetch, request: JobRequest, pool: Pool, whose: str) -> 
         beyond = max(beyond, fetch.blob.size) * 2
 
 
-async def _ask(pool: Pool, blob: Blob, whose: str, *, is_complete: bool, is_strict: bool) -> ImageInfo | None:
+async def _ask(pool: Pool, blob: Blob, principal: str, *, is_complete: bool, is_strict: bool) -> ImageInfo | None:
     """A worker may die of its own accord; one that dies of the same picture again has died of the picture."""
     try:
-        return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict, whose=whose)
+        return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict, principal=principal)
     except WorkerDied:
-        return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict, whose=whose)
+        return await pool.probe(blob, is_complete=is_complete, is_strict=is_strict, principal=principal)
 
 
 def _wants_svg(request: JobRequest) -> bool:

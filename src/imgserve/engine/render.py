@@ -34,10 +34,10 @@ class Renderer:
         self._pool = pool
         self._under_way: dict[tuple[Blob, Rendering, bool, str], _Shared] = {}
 
-    async def source(self, source: Source, begun: Fetch | None) -> Blob:
+    async def source(self, source: Source, prefetched: Fetch | None) -> Blob:
         """The whole source, from a download that intake began or from a new one. Raises the transfer's faults."""
         with stage("fetch"):
-            fetch = begun if begun is not None else self._transfers.open(source)
+            fetch = prefetched if prefetched is not None else self._transfers.open(source)
             try:
                 with waiting():  # for a slot, for memory; the download itself has a clock of its own
                     blob = await fetch.finish()
@@ -47,13 +47,15 @@ class Renderer:
         return blob
 
     async def rendition(
-        self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, whose: str = ""
+        self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str = ""
     ) -> Blob:
         """The finished picture. Raises the pool's faults. The last waiter to be cancelled ends the render."""
-        key = (source, rendering, is_alone, whose)
+        key = (source, rendering, is_alone, principal)
         shared = self._under_way.get(key)
         if shared is None:
-            shared = _Shared(asyncio.create_task(self._render(source, info, rendering, is_alone=is_alone, whose=whose)))
+            shared = _Shared(
+                asyncio.create_task(self._render(source, info, rendering, is_alone=is_alone, principal=principal))
+            )
             self._under_way[key] = shared
         shared.waiters += 1
         try:
@@ -66,8 +68,12 @@ class Renderer:
                 await asyncio.wait([shared.task])  # until its worker has been ended
             del shared, key  # an error's traceback holds this frame, and would be held by it
 
-    async def _render(self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, whose: str) -> Blob:
+    async def _render(
+        self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str
+    ) -> Blob:
         with stage("render"):
-            rendition = await self._pool.render(source, rendering, is_svg=info.is_svg, is_alone=is_alone, whose=whose)
+            rendition = await self._pool.render(
+                source, rendering, is_svg=info.is_svg, is_alone=is_alone, principal=principal
+            )
         failpoint.reach("rendered")
         return rendition.blob

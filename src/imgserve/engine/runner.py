@@ -266,4 +266,4 @@ class Runner:
 
 
 def _hosts_of(claim: Claim) -> frozenset[str]:
-    return frozenset(output.spec.placement.destination.peer for output in claim.outputs)
+    return frozenset(output.spec.placement.destination.origin for output in claim.outputs)

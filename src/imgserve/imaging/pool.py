@@ -4,7 +4,7 @@ Pictures go in and come out as blobs (memfds); this process never parses a pictu
 Called by intake (``probe``, ``draw``) and by ``engine/render.py`` (``render``); built by `server/build.py``.
 
 There are two limits, one for renders and one, of a single worker, for probes and placeholders, so that long renders
-block no reply. In both the principal with the fewest workers is next (``whose`` names the principal). With several
+block no reply. In both the principal with the fewest workers is next (``principal`` names the principal). With several
 principals an idle worker for renders also serves probes and placeholders. The processes come from the stock
 (``stock.py``), which never gives a process that has read one principal's bytes to another principal.
 """
@@ -63,7 +63,7 @@ class Rendition(msgspec.Struct, frozen=True):
 class Staffing(msgspec.Struct, frozen=True):
     """A lane's idle and busy places, how many of them have no worker, and how many pictures wait for a place."""
 
-    lane: str
+    role: str
     idle: int
     busy: int
     missing: int
@@ -138,7 +138,7 @@ class Pool:
         await self._stock.aclose()
 
     async def probe(
-        self, source: Blob, *, is_complete: bool, is_strict: bool = True, whose: str = ""
+        self, source: Blob, *, is_complete: bool, is_strict: bool = True, principal: str = ""
     ) -> ImageInfo | None:
         """The source's header; None: more bytes are needed. The same growing blob may be probed again.
 
@@ -146,37 +146,37 @@ class Pool:
         """
         request = ProbeRequest(source.size, is_complete, self._limits, is_strict, source.size)
         if is_complete:
-            return await self._probe(request, source, whose)
+            return await self._probe(request, source, principal)
         # A worker gets sealed bytes only: the beginning of a download that goes on is copied, mostly into a frame.
         head = source.read(_FEW_BYTES)
         few = msgspec.structs.replace(request, size_bytes=len(head), head=head)
-        info = await self._info(few, [], whose)
+        info = await self._info(few, [], principal)
         if info is None and request.size_bytes > _FEW_BYTES:
             more = source.copy(_MOST_COPIED_BYTES)
-            info = await self._probe(msgspec.structs.replace(request, size_bytes=more.size), more, whose)
+            info = await self._probe(msgspec.structs.replace(request, size_bytes=more.size), more, principal)
         return info
 
-    async def _probe(self, request: ProbeRequest, sealed: Blob, whose: str) -> ImageInfo | None:
+    async def _probe(self, request: ProbeRequest, sealed: Blob, principal: str) -> ImageInfo | None:
         with read_only(sealed) as descriptor:
-            return await self._info(request, [descriptor], whose)
+            return await self._info(request, [descriptor], principal)
 
-    async def _info(self, request: ProbeRequest, descriptors: list[int], whose: str) -> ImageInfo | None:
-        async with self._worker(self._kind_for_intake(whose), whose) as child:
+    async def _info(self, request: ProbeRequest, descriptors: list[int], principal: str) -> ImageInfo | None:
+        async with self._worker(self._kind_for_intake(principal), principal) as child:
             reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
             with distrust(child):
                 return checked_info(expect(Probed, reply).info, self._limits)
 
-    async def draw(self, drawing: Drawing, *, whose: str = "") -> Blob:
+    async def draw(self, drawing: Drawing, *, principal: str = "") -> Blob:
         """A placeholder or failure picture.
 
         Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
         request, timeout_s = DrawRequest(drawing, self._limits), self._config.probe_timeout_s
-        async with self._worker(self._kind_for_intake(whose), whose, is_drawing=True) as child:
+        async with self._worker(self._kind_for_intake(principal), principal, is_drawing=True) as child:
             return (await self._write(child, request, [], timeout_s, drawing.size, drawing.format)).blob
 
     async def render(
-        self, source: Blob, rendering: Rendering, *, is_svg: bool = False, is_alone: bool = False, whose: str = ""
+        self, source: Blob, rendering: Rendering, *, is_svg: bool = False, is_alone: bool = False, principal: str = ""
     ) -> Rendition:
         """Carry it out on a worker that is idle, waiting for one if need be.
 
@@ -185,13 +185,13 @@ class Pool:
         """
         request = RenderRequest(source.size, rendering, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
-        worker = self._lone_worker() if is_alone else self._worker(_RENDER, whose)
+        worker = self._lone_worker() if is_alone else self._worker(_RENDER, principal)
         with read_only(source) as descriptor:
             async with worker as child:
                 return await self._write(child, request, [descriptor], timeout_s, rendering.size, rendering.format)
 
     async def read_page(
-        self, page: bytes, media_type: str, timeout_s: float, *, is_reply_awaited: bool, whose: str = ""
+        self, page: bytes, media_type: str, timeout_s: float, *, is_reply_awaited: bool, principal: str = ""
     ) -> Page:
         """Have a worker read an upload page's forms. ``is_reply_awaited``: by the intake worker.
 
@@ -200,11 +200,11 @@ class Pool:
         ends_at = asyncio.get_running_loop().time() + timeout_s
         source, result = Blob.of(page), Blob()
         request = PageRequest(source.size, media_type[:_MOST_MEDIA_TYPE])
-        kind = self._kind_for_intake(whose) if is_reply_awaited else _RENDER
+        kind = self._kind_for_intake(principal) if is_reply_awaited else _RENDER
         with read_only(source) as descriptor:
             async with contextlib.AsyncExitStack() as held:
                 async with asyncio.timeout_at(ends_at):
-                    child = await held.enter_async_context(self._worker(kind, whose))
+                    child = await held.enter_async_context(self._worker(kind, principal))
                 left_s = max(ends_at - asyncio.get_running_loop().time(), 0.001)
                 timeout_s = min(self._config.probe_timeout_s, left_s)
                 reply = await self._ask(child, request, [descriptor, result.fd], timeout_s)
@@ -245,23 +245,23 @@ class Pool:
             logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)
         raise fault_of(reply)
 
-    def _kind_for_intake(self, whose: str) -> str:
+    def _kind_for_intake(self, principal: str) -> str:
         """Of several principals one may keep the intake worker busy; an idle worker for renders helps out meanwhile."""
         is_busy = self._workers[_INTAKE].held > 0
-        helps = self._is_shared() and is_busy and self._workers[_RENDER].is_free(self._key(_RENDER, whose))
+        helps = self._is_shared() and is_busy and self._workers[_RENDER].is_free(self._key(_RENDER, principal))
         return _RENDER if helps else _INTAKE
 
-    def _key(self, kind: str, whose: str) -> Key:
+    def _key(self, kind: str, principal: str) -> Key:
         """Of two render workers and more, one of several principals leaves one to the others."""
         workers = self._workers[kind].total
-        return Key(whose, workers - 1 if workers > 1 and self._is_shared() else workers)
+        return Key(principal, workers - 1 if workers > 1 and self._is_shared() else workers)
 
-    def _worker(self, kind: str, whose: str, *, is_drawing: bool = False) -> Assignment:
+    def _worker(self, kind: str, principal: str, *, is_drawing: bool = False) -> Assignment:
         self._check_open()
         is_used_up = self._config.isolation == "picture" and not is_drawing
         most_renders = 0 if is_used_up else self._config.recycle_after
-        owner = self._owner(kind, whose, is_drawing=is_drawing)
-        return Assignment(self._workers[kind], self._key(kind, whose), self._stock, owner, most_renders)
+        owner = self._owner(kind, principal, is_drawing=is_drawing)
+        return Assignment(self._workers[kind], self._key(kind, principal), self._stock, owner, most_renders)
 
     @contextlib.asynccontextmanager
     async def _lone_worker(self) -> AsyncIterator[Child]:
@@ -280,12 +280,12 @@ class Pool:
         if self._is_closed:
             raise stopping()
 
-    def _owner(self, kind: str, whose: str, *, is_drawing: bool) -> Owner:
+    def _owner(self, kind: str, principal: str, *, is_drawing: bool) -> Owner:
         if self._config.isolation == "shared":
             return Owner("", kind)
         if is_drawing and self._draws_apart:
             return Owner("", _DRAWING)
-        return Owner(whose, kind)
+        return Owner(principal, kind)
 
     @property
     def _draws_apart(self) -> bool:

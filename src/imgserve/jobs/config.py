@@ -4,26 +4,26 @@ from typing import Annotated
 
 import msgspec
 
-from imgserve.setting import Amount, Count, Pause, Problem, Seconds, Setting, Share
+from imgserve.setting import Amount, Count, Fraction, Pause, Problem, Seconds, Setting
 
 
 class Config(msgspec.Struct, frozen=True):
     """``quiet_s``: how long a killed server's bytes may still arrive, so how long its destinations are left alone.
 
-    ``share``: the part of ``max_waiting`` that one of several callers may fill.
+    ``quota``: the part of ``max_waiting`` that one of several callers may fill.
     """
 
     # fmt: off
     max_waiting: Annotated[Count, Setting("waiting jobs; then new ones get code 301")] = 10_000
-    share: Annotated[Share, Setting(
+    quota: Annotated[Fraction, Setting(
         "the part of `max_waiting`, `max_intake` and `max_intake_waiting` that one of several keys may fill",
-        name="queue_share")] = 0.5
+        name="queue_quota")] = 0.5
     lease_s: Annotated[Seconds, Setting("how long a claim on a job lasts unless renewed", "seconds")] = 60.0
     heartbeat_s: Annotated[Seconds, Setting("how often claims are renewed", "seconds")] = 15.0
     quiet_s: Annotated[Pause, Setting(
         "how long the destinations of a killed server's unanswered jobs are left alone", "seconds")] = 15.0
     outbox_s: Annotated[Seconds, Setting(
-        "how long a failure picture is retried", "seconds", name="debt_s")] = 72 * 3600.0
+        "how long a failure picture is retried", "seconds", name="outbox_deadline_s")] = 72 * 3600.0
     keep_ended_s: Annotated[Pause, Setting(
         "how long jobs are listed after they have succeeded, or were cancelled or superseded", "seconds")] = 24 * 3600.0
     keep_failed_s: Annotated[Pause, Setting(
@@ -33,8 +33,8 @@ class Config(msgspec.Struct, frozen=True):
     # fmt: on
 
     @property
-    def max_per_caller(self) -> int:
-        return max(int(self.max_waiting * self.share), 1)
+    def max_per_principal(self) -> int:
+        return max(int(self.max_waiting * self.quota), 1)
 
     def problems(self) -> tuple[Problem, ...]:
         if self.heartbeat_s * 2 <= self.lease_s:

@@ -42,8 +42,8 @@ OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 class NewJob(msgspec.Struct, frozen=True):
     """A job as intake hands it over. ``digest`` names caller and request.
 
-    ``traceparent`` (W3C) names the span that took it in; empty without tracing. ``caller``: whose part of the queue it
-    fills; ``is_sharing``: that part is bounded.
+    ``traceparent`` (W3C) names the span that took it in; empty without tracing. ``principal``: the one that posted it;
+    ``has_quota``: it may fill a part of the queue only.
     """
 
     id: str
@@ -53,12 +53,12 @@ class NewJob(msgspec.Struct, frozen=True):
     outputs: tuple[ResolvedOutput, ...]
     deadline_s: float
     traceparent: str = ""
-    caller: str = ""
-    is_sharing: bool = False
+    principal: str = ""
+    has_quota: bool = False
 
 
 class Output(msgspec.Struct, frozen=True):
-    """One stored output. ``number`` is its job's, ``caller`` the one whose job that is.
+    """One stored output. ``number`` is its job's, ``principal`` the one whose job that is.
 
     ``is_repeat``: its final went out once after an unanswered placeholder. ``laid``: the placeholder that a file
     destination took, where that is known. ``attempts`` and ``crashes`` count failures so far.
@@ -66,7 +66,7 @@ class Output(msgspec.Struct, frozen=True):
 
     id: int
     number: int
-    caller: str
+    principal: str
     spec: ResolvedOutput
     placeholder: PlaceholderState = "pending"
     is_repeat: bool = False
@@ -105,7 +105,7 @@ class PlaceholderResult(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right to run one attempt at those outputs that are due, until the lease ends. ``caller``: for whom."""
+    """The right to run one attempt at those outputs that are due, until the lease ends. ``principal``: for whom."""
 
     number: int
     id: str
@@ -115,7 +115,7 @@ class Claim(msgspec.Struct, frozen=True):
     info: ImageInfo
     outputs: tuple[Output, ...]
     traceparent: str = ""
-    caller: str = ""
+    principal: str = ""
 
 
 class OutboxRules(msgspec.Struct, frozen=True):
@@ -155,7 +155,7 @@ class OutboxEntry(msgspec.Struct, frozen=True):
 class Intent(msgspec.Struct, frozen=True):
     """One write to one destination, before it happens. ``token`` is the claim's; for a placeholder 0.
 
-    ``caller``: for whom.
+    ``principal``: for whom.
     """
 
     number: int
@@ -163,11 +163,11 @@ class Intent(msgspec.Struct, frozen=True):
     token: int
     key: str
     kind: WriteKind
-    caller: str = ""
+    principal: str = ""
 
 
 def intent_of(output: Output, kind: WriteKind, token: int) -> Intent:
-    return Intent(output.number, output.id, token, output.spec.placement.destination.key, kind, output.caller)
+    return Intent(output.number, output.id, token, output.spec.placement.destination.key, kind, output.principal)
 
 
 class OutputResult(msgspec.Struct, frozen=True):

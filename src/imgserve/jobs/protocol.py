@@ -33,10 +33,10 @@ class QueueFull(ImgserveError):
     title = "Too many jobs are waiting"
 
 
-class ShareFull(ImgserveError):
+class QuotaFull(ImgserveError):
     """``part``: of all jobs that end, how many are this caller's as long as it has some waiting."""
 
-    code = "queue_share_full"
+    code = "queue_quota_full"
     status = 503
     is_retryable = True
     title = "Too many jobs of this caller are waiting"
@@ -128,8 +128,8 @@ class Pruned(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Open jobs and outputs. ``owed``, ``given_up`` and ``abandoned``: placeholders of failed jobs, still at their
-    destinations. The rows of abandoned ones cannot be read well enough to replace them.
+    """Open jobs and outputs. ``pending``, ``abandoned`` and ``unreadable``: placeholders of failed jobs, still at
+    their destinations. The rows of unreadable ones cannot be read well enough to replace them.
 
     ``oldest_at``: arrival of the oldest open job; ``due_at``: when the next job to be claimed fell due; both by the
     wall clock.
@@ -138,11 +138,11 @@ class Counts(msgspec.Struct, frozen=True):
     accepting: int
     queued: int
     running: int
-    owed: int
-    given_up: int
+    pending: int
+    abandoned: int
     oldest_at: float | None
     due_at: float | None
-    abandoned: int = 0
+    unreadable: int = 0
 
     @property
     def waiting(self) -> int:
@@ -150,7 +150,7 @@ class Counts(msgspec.Struct, frozen=True):
 
     @property
     def placeholders_left(self) -> int:
-        return self.owed + self.given_up + self.abandoned
+        return self.pending + self.abandoned + self.unreadable
 
 
 class IntakeQueue(Protocol):

@@ -226,14 +226,14 @@ class _Asked(msgspec.Struct, frozen=True):
     outputs: tuple[_AskedOutput, ...]
 
 
-def digest_of(caller: str, request: JobRequest) -> bytes:
+def digest_of(principal: str, request: JobRequest) -> bytes:
     """Names caller and request, so that a repeated POST finds the job whose answer was lost; by any version."""
     source = request.source
     asked = _Asked(
         _Source(source.url, source.scheme, source.host, source.port, source.path),
         tuple(map(_asked_output, request.outputs)),
     )
-    return hashlib.blake2b(_encode((caller, asked)), digest_size=16).digest()
+    return hashlib.blake2b(_encode((principal, asked)), digest_size=16).digest()
 
 
 def _asked_output(output: OutputRequest) -> _AskedOutput:

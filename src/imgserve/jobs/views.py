@@ -95,7 +95,7 @@ class Refusal(msgspec.Struct, frozen=True):
     detail: str
     client: str = ""
     host: str = ""
-    caller: str = ""
+    principal: str = ""
     source: str = ""
     destinations: tuple[str, ...] = ()
 

@@ -53,9 +53,9 @@ class Destination(msgspec.Struct, frozen=True):
         return WRITING[self.kind]
 
     @property
-    def peer(self) -> str:
+    def origin(self) -> str:
         """The server that is written to: scheme, host and port; the same for all files."""
-        return peer_of(self.key)
+        return origin_of(self.key)
 
     @property
     def user(self) -> str:
@@ -69,7 +69,7 @@ class Destination(msgspec.Struct, frozen=True):
         return tags.split_name(name if self.writing.is_name_decoded else url.with_dots(name))[1]
 
 
-def peer_of(key: str) -> str:
+def origin_of(key: str) -> str:
     """The part of a destination's key that names whom to speak to."""
     scheme, colons, rest = key.partition("://")
     return f"{scheme}{colons}{rest.partition('/')[0]}"
@@ -77,7 +77,7 @@ def peer_of(key: str) -> str:
 
 def hosts_of(keys: Iterable[str]) -> str:
     """The hosts of destinations in one text: sorted, one space between."""
-    return " ".join(sorted({peer_of(key) for key in keys}))
+    return " ".join(sorted({origin_of(key) for key in keys}))
 
 
 class DestinationTemplate(msgspec.Struct, frozen=True):

@@ -6,9 +6,9 @@ import msgspec
 class Principal(msgspec.Struct, frozen=True):
     """``id`` identifies the principal; ``name`` is for the log and holds no part of a key.
 
-    ``is_sharing``: others may ask too, so it must leave them room.
+    ``has_quota``: others may ask too, so it must leave them room.
     """
 
     id: str
     name: str
-    is_sharing: bool = False
+    has_quota: bool = False

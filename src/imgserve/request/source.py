@@ -25,7 +25,7 @@ class Source(msgspec.Struct, frozen=True):
         return f"Source({self.scheme}://{self.host})"
 
     @property
-    def peer(self) -> str:
+    def origin(self) -> str:
         """The server that has it: scheme, host and port; empty for a file."""
         return f"{self.scheme}://{self.host}:{self.port}" if self.host else ""
 

@@ -17,7 +17,7 @@ from imgserve.engine.admission import Admission
 from imgserve.engine.attempt import Attempts
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.intake import Intake
-from imgserve.engine.operator import Desk
+from imgserve.engine.operator import JobAdmin
 from imgserve.engine.outbox import Config as OutboxConfig
 from imgserve.engine.outbox import Outbox, senders
 from imgserve.engine.placeholder import Placeholders
@@ -33,7 +33,7 @@ from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 
-BEGUN_BYTES = 64_000_000
+PREFETCH_BYTES = 64_000_000
 
 
 class Parts:
@@ -46,12 +46,12 @@ class Parts:
         self.queue = queue
         self.pool = Pool(settings.pool, settings.limits, is_shared)
         self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool))
-        begun: Store[Fetch] = Store(BEGUN_BYTES, max_kept, on_drop=Fetch.cancel)
+        prefetched: Store[Fetch] = Store(PREFETCH_BYTES, max_kept, on_drop=Fetch.cancel)
         placeholders = Placeholders(self.pool, settings.placeholder)
         deliveries = Deliveries(queue, self.transfers, clock)
         renderer = Renderer(self.transfers, self.pool)
         renditions: Store[Blob] = Store(settings.attempt.kept_renditions_bytes, max_kept)
-        attempts = Attempts(queue, renderer, deliveries, begun, renditions, settings.attempt, clock)
+        attempts = Attempts(queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock)
         most = settings.runner.max_outbox
         outbox = Outbox(
             queue,
@@ -60,11 +60,11 @@ class Parts:
             clock,
         )
         self.runner = Runner(queue, attempts, outbox, settings.runner, settings.queue, is_shared, clock)
-        self.desk = Desk(queue, self.runner, begun, settings.intake.deadline_s, clock)
+        self.job_admin = JobAdmin(queue, self.runner, prefetched, settings.intake.deadline_s, clock)
         intake = settings.intake
-        admission = Admission(intake.max_at_once, intake.max_waiting, settings.queue.share, intake.host_share)
+        admission = Admission(intake.max_at_once, intake.max_waiting, settings.queue.quota, intake.host_quota)
         self.intake = Intake(
-            queue, self.transfers, self.pool, placeholders, deliveries, begun, admission, settings.limits, intake,
+            queue, self.transfers, self.pool, placeholders, deliveries, prefetched, admission, settings.limits, intake,
             clock,
         )  # fmt: skip
         self.protected = Protected(settings.api.origins())
@@ -82,7 +82,7 @@ class Parts:
 
     def for_operator(self, config: Config, itself: Itself) -> App:
         """The application of the control socket."""
-        calls = job_handlers(self.intake, self.desk, self.refusals)
+        calls = job_handlers(self.intake, self.job_admin, self.refusals)
         return control.build_control([*calls, server_handler(self.states, self.queue, self.pool, itself)], config)
 
 

@@ -18,7 +18,8 @@ from imgserve import failpoint
 from imgserve.api.keyfile import Key, KeyFileInvalid, read_keys
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
-from imgserve.settings.options import BY_NAME, DECLARED, RENAMED
+from imgserve.settings import renamed
+from imgserve.settings.options import BY_NAME, DECLARED
 from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Gathered, gather, of_a_service, with_old_names
 from imgserve.settings.tree import Settings, TestSwitches
 
@@ -120,7 +121,7 @@ def add_flags(parser: ArgumentParser, names: Iterable[str] = BY_NAME) -> None:
                 dest=option.name,
                 metavar=option.setting.metavar,
                 action="append" if option.is_list else "store",
-                help=SUPPRESS if option.name in RENAMED else words.replace("`", ""),
+                help=SUPPRESS if option.name in renamed.SETTINGS else words.replace("`", ""),
             )
 
 

@@ -17,8 +17,6 @@ from imgserve.setting import Secret, Section, Setting, Text
 from imgserve.settings.tree import Settings
 
 VARIABLE_PREFIX = "IMGSERVE_"
-# Old name -> new name, both with their tables. The old one is taken until 1.0; docs/upgrading.md lists them all.
-RENAMED: dict[str, str] = {}
 
 
 class Option(Struct, frozen=True):

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from imgserve.errors import cause_of
+from imgserve.settings import renamed
 from imgserve.settings.options import (
     CONFIG,
-    RENAMED,
     VARIABLE_PREFIX,
     Declared,
     Option,
@@ -125,17 +125,17 @@ def gather(
     for table in there:
         problems += _missing(table, wanted, values, file)
     _replace_secrets(wanted, values, environ, problems)
-    renamed = tuple((old, new) for old, new in RENAMED.items() if old in values)
-    for old, new in renamed:
+    old_names = tuple((old, new) for old, new in renamed.SETTINGS.items() if old in values)
+    for old, new in old_names:
         values[new] = values.pop(old)
-    return Gathered(tuple(wanted), values, tuple(there), renamed)
+    return Gathered(tuple(wanted), values, tuple(there), old_names)
 
 
 def with_old_names(options: Iterable[Option]) -> list[Option]:
     """The options, and again those that had another name, by that."""
     by_name = {option.name: option for option in options}
     old_ones = []
-    for old, new in RENAMED.items():
+    for old, new in renamed.SETTINGS.items():
         if new in by_name:
             setting = msgspec.structs.replace(by_name[new].setting, flags=())
             old_ones.append(msgspec.structs.replace(by_name[new], name=old, setting=setting))

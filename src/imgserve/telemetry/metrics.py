@@ -50,9 +50,9 @@ CONNECTIONS_REFUSED = _counter(
     "Connections closed unread, by `reason`: `all` that there may be are open, or those of the `address`",
     "reason",
 )
-TURNED_AWAY = _counter(
-    "turned_away_total",
-    "Refusals with code 301 or 302, by `reason`: not_authorised, rate_limited, queue_share_full, queue_full, draining,"
+REFUSALS = _counter(
+    "refusals_total",
+    "Refusals with code 301 or 302, by `reason`: not_authorised, rate_limited, queue_quota_full, queue_full, draining,"
     " storage_failing, disk_full and whatever else an error's code can be",
     "reason",
 )  # fmt: skip
@@ -79,8 +79,8 @@ QUEUE_OLDEST_SECONDS = _gauge("queue_oldest_seconds", "Age of the oldest job tha
 QUEUE_DELAY_SECONDS = _gauge("queue_delay_seconds", "How long the next job to be claimed has been due; 0 without one")
 PLACEHOLDERS_LEFT = _gauge(
     "placeholders_left",
-    "Placeholders of failed jobs that no failure picture has replaced. `state`: owed (still tried), given_up,"
-    " abandoned (the stored output cannot be read)",
+    "Placeholders of failed jobs that no failure picture has replaced. `state`: pending (still tried), abandoned,"
+    " unreadable (nor can the stored output be read)",
     "state",
 )
 STATE = _gauge(
@@ -91,13 +91,15 @@ STATE = _gauge(
 STORAGE_FAILING = _gauge(
     "storage_failing", "1 when no job can be stored: the states storage_failing and disk_full, or no answer in time"
 )
-WORKERS = _gauge("workers", "Workers. `lane`: render, intake, spare; `state`: idle, busy, missing", "lane", "state")
-WAITING_FOR_WORKER = _gauge("waiting_for_worker", "Pictures that wait for a worker", "lane")
+WORKERS = _gauge("workers", "Workers. `role`: render, intake, spare; `state`: idle, busy, missing", "role", "state")
+WAITING_FOR_WORKER = _gauge("waiting_for_worker", "Pictures that wait for a worker", "role")
 WORKERS_RESIDENT_BYTES = _gauge(
     "workers_resident_bytes", "Resident memory of all workers, shared pages counted in each"
 )
-SPOOL_BYTES = _gauge("spool_bytes", "Memory that sources hold or have reserved")
-SPOOL_LIMIT_BYTES = _gauge("spool_limit_bytes", "Memory that sources may hold; claims wait when it is gone")
+SOURCE_MEMORY_BYTES = _gauge("source_memory_bytes", "Memory that sources hold or have reserved")
+SOURCE_MEMORY_LIMIT_BYTES = _gauge(
+    "source_memory_limit_bytes", "Memory that sources may hold; claims wait when it is gone"
+)
 TRANSFERS = _gauge("transfers", "Exchanges with sources and destinations. `state`: running, waiting", "state")
 BUILD_INFO = _gauge("build_info", "Always 1; the labels tell what runs", "version", "python")
 

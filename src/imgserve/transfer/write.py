@@ -19,7 +19,7 @@ class Write(msgspec.Struct, frozen=True):
     The temporary file of a lower token that was left behind is removed by the next. ``abandoned``: names and last
     tokens of other outputs that had this destination and will not come back. ``timeout_s`` covers it all.
     ``only_over``: a file is written or deleted only while the file there has this fingerprint.
-    ``whose`` is the caller that the job belongs to.
+    ``principal`` is the caller that the job belongs to.
     """
 
     state: WriteState
@@ -29,7 +29,7 @@ class Write(msgspec.Struct, frozen=True):
     timeout_s: float
     abandoned: tuple[tuple[str, int], ...] = ()
     only_over: Fingerprint | None = None
-    whose: str = ""
+    principal: str = ""
 
     def __post_init__(self) -> None:
         if not _MEDIA_TYPE.match(self.media_type) or not _NAME.match(self.name):

@@ -71,13 +71,13 @@ async def test_a_host_that_this_very_claim_fills_is_full(queue: Queue) -> None:
 
 
 async def test_a_full_host_is_full_for_every_caller(queue: Queue) -> None:
-    for caller in "aab":
-        job = msgspec.structs.replace(new_job(to(SLOW, next(NAMES))), caller=caller)
+    for principal in "aab":
+        job = msgspec.structs.replace(new_job(to(SLOW, next(NAMES))), principal=principal)
         entry = await queue.enqueue(job, START)
         assert isinstance(entry, Accepted)
         await queue.release(entry.number, states_of(entry, *job.outputs, state="unknown"), START)
     work = await taken(queue, 9, slow=2)
-    assert sorted(claim.caller for claim in work.claims) == ["a", "b"]
+    assert sorted(claim.principal for claim in work.claims) == ["a", "b"]
     assert work.is_held_back
 
 
@@ -152,7 +152,7 @@ class Model:
         del self.running[claim.number]
         self.waiting[claim.number] = (
             run_at,
-            frozenset(place.spec.placement.destination.peer for place in claim.outputs),
+            frozenset(place.spec.placement.destination.origin for place in claim.outputs),
         )
 
     async def settle(self) -> None:

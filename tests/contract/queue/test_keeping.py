@@ -86,7 +86,7 @@ async def test_counts(queue: Queue) -> None:
     await queue.refuse(first.number, (), "delivery_failed", "", START + 2)
     [owed] = await due_entries(queue, START + 2)
     await queue.settle_entry(owed, "abandoned", START + 2)
-    assert await queue.counts() == structs.replace(nothing, given_up=1)
+    assert await queue.counts() == structs.replace(nothing, abandoned=1)
 
 
 async def test_each_end_is_told_once(house: House) -> None:

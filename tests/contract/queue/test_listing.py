@@ -114,7 +114,7 @@ async def test_a_job_tells_what_went_wrong_and_when_it_is_tried_again(queue: Que
 async def test_by_principal(queue: Queue, destination: str) -> None:
     numbers: dict[str, list[int]] = {"ann": [], "bob": [], "": []}
     for principal in ("ann", "bob", "ann", ""):
-        job = msgspec.structs.replace(new_job(), caller=principal)
+        job = msgspec.structs.replace(new_job(), principal=principal)
         numbers[principal].insert(0, (await queue.enqueue(job, START)).number)
     for principal, expected in numbers.items():
         page = await queue.page(JobQuery(destination=destination, principal=principal))

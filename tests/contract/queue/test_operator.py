@@ -188,7 +188,7 @@ async def test_cancel_before_it_runs(queue: Queue) -> None:
     assert await queue.acquire(failure_of(owed), START + 1) == GRANTED
     await queue.settle_entry(owed, "done", START + 1)
     counts = await queue.counts()
-    assert (counts.queued, counts.running, counts.owed, counts.given_up) == (0, 0, 0, 0)
+    assert (counts.queued, counts.running, counts.pending, counts.abandoned) == (0, 0, 0, 0)
 
 
 async def test_cancel_while_it_runs_takes_the_claim_away(queue: Queue) -> None:

@@ -40,13 +40,13 @@ PLACEHOLDERS: tuple[PlaceholderState, ...] = ("written", "unknown", "none")
 class Newer(NamedTuple):
     """Who posts the newer job, under which user name, and what became of its placeholder."""
 
-    caller: str
+    principal: str
     user: str
     placeholder: PlaceholderState
 
     @property
     def has_all_rights(self) -> bool:
-        return self.caller in (ANN, OPERATOR)
+        return self.principal in (ANN, OPERATOR)
 
     @property
     def is_above_once_taken(self) -> bool:
@@ -87,9 +87,9 @@ class Scene:
         self.queue = await self.house.open(self.now)
         self.now += Config().quiet_s
 
-    async def post(self, caller: str, user: str, state: PlaceholderState, *, is_released: bool = True) -> Accepted:
+    async def post(self, principal: str, user: str, state: PlaceholderState, *, is_released: bool = True) -> Accepted:
         place = at(user, is_bare=state == "none")
-        job = msgspec.structs.replace(new_job(place), caller=caller)
+        job = msgspec.structs.replace(new_job(place), principal=principal)
         entry = await self.queue.enqueue(job, self.now)
         assert isinstance(entry, Accepted)
         if state != "none":
@@ -256,10 +256,10 @@ async def test_whether_the_older_job_can_be_retried(scene: Scene, newer: Newer, 
         await scene.queue.retry(job.id, 86_400.0, scene.now)
 
 
-@pytest.mark.parametrize(("caller", "user"), [*itertools.product((ANN, BOB, OPERATOR), "xy")])
-async def test_a_newer_job_that_is_refused_changes_nothing(scene: Scene, caller: str, user: str) -> None:
+@pytest.mark.parametrize(("principal", "user"), [*itertools.product((ANN, BOB, OPERATOR), "xy")])
+async def test_a_newer_job_that_is_refused_changes_nothing(scene: Scene, principal: str, user: str) -> None:
     older = await scene.post(ANN, "x", "written")
-    other = await scene.post(caller, user, "unknown", is_released=False)
+    other = await scene.post(principal, user, "unknown", is_released=False)
     await scene.queue.refuse(other.number, (), "delivery_failed", "no such key", scene.now)
     claim = await scene.claim(older)
     assert claim is not None
@@ -302,7 +302,7 @@ async def test_a_failure_picture_in_flight_gives_way_to_what_was_taken(scene: Sc
 async def test_a_placeholder_does_not_follow_what_was_taken(scene: Scene) -> None:
     """Ann's came first and waits; bob's is released meanwhile, with a placeholder that was taken."""
     blocker = await scene.post(ANN, "x", "unknown", is_released=False)
-    older = await scene.queue.enqueue(msgspec.structs.replace(new_job(at("x")), caller=ANN), scene.now)
+    older = await scene.queue.enqueue(msgspec.structs.replace(new_job(at("x")), principal=ANN), scene.now)
     assert isinstance(older, Accepted)
     await scene.queue.refuse(blocker.number, (), "delivery_failed", "", scene.now)
     await scene.post(BOB, "x", "written")

@@ -82,7 +82,7 @@ class World:
             with_user(output(key, "form" if key == FORM else "put", is_bare=is_bare), USERS[principal])
             for key in chosen
         )
-        job = msgspec.structs.replace(new_job(*outputs), caller=principal)
+        job = msgspec.structs.replace(new_job(*outputs), principal=principal)
         entry = await self.queue.enqueue(job, self.now)
         assert isinstance(entry, Accepted)
         assert entry.number > max(self.accepted, default=0)

@@ -8,38 +8,38 @@ import pytest
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, NewJob
-from imgserve.jobs.protocol import Queue, QueueFull, ShareFull
+from imgserve.jobs.protocol import Queue, QueueFull, QuotaFull
 from imgserve.request.classic.spelling import number_of
 from tests.support.queues import START, House, accepted, claimed, ended, new_job, output, states_of
 
-CONFIG = Config(max_waiting=10, share=0.4, min_free_disk_bytes=0)
+CONFIG = Config(max_waiting=10, quota=0.4, min_free_disk_bytes=0)
 
 
-def job_of(caller: str, *, is_sharing: bool = True) -> NewJob:
+def job_of(principal: str, *, has_quota: bool = True) -> NewJob:
     job = new_job()
     return msgspec.structs.replace(
-        job, outputs=(output(f"http://place.test:80/{job.id}"),), caller=caller, is_sharing=is_sharing
+        job, outputs=(output(f"http://place.test:80/{job.id}"),), principal=principal, has_quota=has_quota
     )
 
 
-async def enqueued(queue: Queue, caller: str) -> Accepted:
-    entry = await queue.enqueue(job_of(caller), START)
+async def enqueued(queue: Queue, principal: str) -> Accepted:
+    entry = await queue.enqueue(job_of(principal), START)
     assert isinstance(entry, Accepted)
     return entry
 
 
-async def queued(queue: Queue, caller: str) -> Accepted:
-    entry = await enqueued(queue, caller)
+async def queued(queue: Queue, principal: str) -> Accepted:
+    entry = await enqueued(queue, principal)
     await queue.release(entry.number, states_of(entry, state="unknown"), START)
     return entry
 
 
-async def room(queue: Queue, caller: str) -> int:
+async def room(queue: Queue, principal: str) -> int:
     """How many more jobs of this caller are taken; they are forgotten again."""
     entries = []
-    with suppress(ShareFull):
+    with suppress(QuotaFull):
         while True:
-            entries.append(await enqueued(queue, caller))
+            entries.append(await enqueued(queue, principal))
     for entry in entries:
         await queue.refuse(entry.number, (), "delivery_failed", "only a question", START)
     return len(entries)
@@ -49,16 +49,16 @@ async def test_one_fills_its_part_and_the_other_has_room(house: House) -> None:
     queue = await house.open(config=CONFIG)
     for _ in range(4):
         await enqueued(queue, "flood")
-    with pytest.raises(ShareFull) as full:
+    with pytest.raises(QuotaFull) as full:
         await enqueued(queue, "flood")
-    assert (number_of(full.value), full.value.status, full.value.code) == (301, 503, "queue_share_full")
+    assert (number_of(full.value), full.value.status, full.value.code) == (301, 503, "queue_quota_full")
     assert await room(queue, "other") == 4
 
 
 async def test_the_whole_queue_is_still_the_limit(house: House) -> None:
     queue = await house.open(config=CONFIG)
-    for caller in "aaaabbbbcc":
-        await enqueued(queue, caller)
+    for principal in "aaaabbbbcc":
+        await enqueued(queue, principal)
     with pytest.raises(QueueFull):
         await enqueued(queue, "c")
 
@@ -66,13 +66,13 @@ async def test_the_whole_queue_is_still_the_limit(house: House) -> None:
 async def test_who_shares_with_nobody_has_the_whole_queue(house: House) -> None:
     queue = await house.open(config=CONFIG)
     for _ in range(10):
-        await queue.enqueue(job_of("alone", is_sharing=False), START)
+        await queue.enqueue(job_of("alone", has_quota=False), START)
     with pytest.raises(QueueFull):
-        await queue.enqueue(job_of("alone", is_sharing=False), START)
+        await queue.enqueue(job_of("alone", has_quota=False), START)
 
 
 async def test_a_small_share_is_one_job(house: House) -> None:
-    queue = await house.open(config=msgspec.structs.replace(CONFIG, share=0.01))
+    queue = await house.open(config=msgspec.structs.replace(CONFIG, quota=0.01))
     assert await room(queue, "a") == 1
 
 
@@ -123,15 +123,15 @@ async def test_an_undone_batch_is_not_counted(house: House) -> None:
     """Jobs of several callers commit together; who is refused in it leaves the others' counts as they are."""
     queue = await house.open(config=CONFIG)
     ends = await asyncio.gather(
-        *(queue.enqueue(job_of(caller), START) for caller in "aaaaaabb"), return_exceptions=True
+        *(queue.enqueue(job_of(principal), START) for principal in "aaaaaabb"), return_exceptions=True
     )
-    assert [isinstance(end, ShareFull) for end in ends] == [False] * 4 + [True] * 2 + [False] * 2
+    assert [isinstance(end, QuotaFull) for end in ends] == [False] * 4 + [True] * 2 + [False] * 2
     assert (await room(queue, "a"), await room(queue, "b")) == (0, 2)
 
 
 async def test_the_wait_is_what_a_tenth_of_the_share_takes(house: House) -> None:
     """Twenty jobs have ended in twenty seconds; of forty open ones half are the caller's."""
-    config = Config(max_waiting=200, share=0.1, min_free_disk_bytes=0)
+    config = Config(max_waiting=200, quota=0.1, min_free_disk_bytes=0)
     queue = await house.open(config=config)
     for _ in range(20):
         entry = await queued(queue, "b")
@@ -140,7 +140,7 @@ async def test_the_wait_is_what_a_tenth_of_the_share_takes(house: House) -> None
         await queue.settle(ended(claim, "delivered"), START + 20)
     for _ in range(20):
         await enqueued(queue, "a")
-        await queue.enqueue(job_of("", is_sharing=False), START + 20)
-    with pytest.raises(ShareFull) as full:
+        await queue.enqueue(job_of("", has_quota=False), START + 20)
+    with pytest.raises(QuotaFull) as full:
         await queue.enqueue(job_of("a"), START + 20)
     assert full.value.retry_after_s == 4, "two places, every second of one job a second"

@@ -11,10 +11,10 @@ from tests.support.queues import START, House, due_entries, ended, new_job, outp
 HOST = "http://place.test:80"
 
 
-async def queued(queue: Queue, caller: str, now: float = START, host: str = "place.test") -> int:
+async def queued(queue: Queue, principal: str, now: float = START, host: str = "place.test") -> int:
     job = new_job()
     place = output(f"http://{host}:80/{job.id}")
-    entry = await queue.enqueue(msgspec.structs.replace(job, outputs=(place,), caller=caller), now)
+    entry = await queue.enqueue(msgspec.structs.replace(job, outputs=(place,), principal=principal), now)
     assert isinstance(entry, Accepted)
     await queue.release(entry.number, states_of(entry, state="written"), now)
     return entry.number
@@ -24,38 +24,38 @@ async def taken(queue: Queue, jobs: int, now: float = START, kept: int = 0) -> t
     return (await queue.take_work(jobs, now, kept=kept)).claims
 
 
-def whose(claims: tuple[Claim, ...]) -> str:
-    return "".join(sorted(claim.caller for claim in claims))
+def principals_of(claims: tuple[Claim, ...]) -> str:
+    return "".join(sorted(claim.principal for claim in claims))
 
 
 async def test_two_callers_get_half_each(queue: Queue) -> None:
-    for caller in "aaaaaabbb":
-        await queued(queue, caller)
-    assert whose(await taken(queue, 4)) == "aabb"
-    assert whose(await taken(queue, 4)) == "aaab", "b had one more"
-    assert whose(await taken(queue, 4)) == "a"
+    for principal in "aaaaaabbb":
+        await queued(queue, principal)
+    assert principals_of(await taken(queue, 4)) == "aabb"
+    assert principals_of(await taken(queue, 4)) == "aaab", "b had one more"
+    assert principals_of(await taken(queue, 4)) == "a"
 
 
 async def test_who_has_fewest_under_way_is_next(queue: Queue) -> None:
     """However long the others have waited."""
     for _ in range(6):
         await queued(queue, "a")
-    assert whose(await taken(queue, 3)) == "aaa"
-    for caller in "bbbbc":
-        await queued(queue, caller, START + 1)
-    assert whose(await taken(queue, 2, START + 1)) == "bc"
-    assert whose(await taken(queue, 2, START + 1)) == "bb"
-    assert whose(await taken(queue, 2, START + 1)) == "ab"
+    assert principals_of(await taken(queue, 3)) == "aaa"
+    for principal in "bbbbc":
+        await queued(queue, principal, START + 1)
+    assert principals_of(await taken(queue, 2, START + 1)) == "bc"
+    assert principals_of(await taken(queue, 2, START + 1)) == "bb"
+    assert principals_of(await taken(queue, 2, START + 1)) == "ab"
 
 
 async def test_an_end_gives_the_turn_back(queue: Queue) -> None:
-    for caller in "aaabbb":
-        await queued(queue, caller)
+    for principal in "aaabbb":
+        await queued(queue, principal)
     claims = await taken(queue, 4)
     for claim in claims:
-        if claim.caller == "a":
+        if claim.principal == "a":
             await queue.settle(ended(claim, "delivered"), START)
-    assert [claim.caller for claim in await taken(queue, 1)] == ["a"]
+    assert [claim.principal for claim in await taken(queue, 1)] == ["a"]
 
 
 async def test_of_equals_the_oldest_job_is_next(queue: Queue) -> None:
@@ -77,27 +77,29 @@ async def test_what_is_not_due_has_no_turn(queue: Queue) -> None:
     await queued(queue, "a")
     await queued(queue, "b", START + 5)
     work = await queue.take_work(9, START)
-    assert (whose(work.claims), work.due_at) == ("a", START + 5)
+    assert (principals_of(work.claims), work.due_at) == ("a", START + 5)
 
 
 async def test_due_at_is_the_least_of_all_callers(queue: Queue) -> None:
-    for caller, at_s in (("a", 8), ("b", 5), ("", 7), ("b", 6)):
-        await queued(queue, caller, START + at_s)
+    for principal, at_s in (("a", 8), ("b", 5), ("", 7), ("b", 6)):
+        await queued(queue, principal, START + at_s)
     assert (await queue.take_work(9, START)).due_at == START + 5
     await taken(queue, 9, START + 6)
     assert (await queue.take_work(9, START + 6)).due_at == START + 7
 
 
 async def test_kept_places_are_for_those_with_fewer_under_way(queue: Queue) -> None:
-    for caller in "aaaaaaaa":
-        await queued(queue, caller)
-    assert whose(await taken(queue, 6, kept=2)) == "aaaa"
+    for principal in "aaaaaaaa":
+        await queued(queue, principal)
+    assert principals_of(await taken(queue, 6, kept=2)) == "aaaa"
     assert await taken(queue, 2, kept=2) == ()
-    for caller in "bbb":
-        await queued(queue, caller)
-    assert whose(await taken(queue, 2, kept=2)) == "bb"
-    assert whose(await taken(queue, 3, kept=2)) == "b", "fewer under way than a, and one place beside the kept ones"
-    assert whose(await taken(queue, 3, kept=2)) == "a"
+    for principal in "bbb":
+        await queued(queue, principal)
+    assert principals_of(await taken(queue, 2, kept=2)) == "bb"
+    assert principals_of(await taken(queue, 3, kept=2)) == "b", (
+        "fewer under way than a, and one place beside the kept ones"
+    )
+    assert principals_of(await taken(queue, 3, kept=2)) == "a"
 
 
 async def test_a_caller_that_is_alone_leaves_what_is_kept(queue: Queue) -> None:
@@ -109,28 +111,28 @@ async def test_a_caller_that_is_alone_leaves_what_is_kept(queue: Queue) -> None:
 
 async def test_jobs_for_a_full_host_take_no_turn_of_others(queue: Queue) -> None:
     """Those for the host are those of either caller that would be next."""
-    for caller, host in (("a", "place.test"), ("a", "place.test"), ("a", "good.test"), ("b", "place.test")):
-        await queued(queue, caller, host=host)
+    for principal, host in (("a", "place.test"), ("a", "place.test"), ("a", "good.test"), ("b", "place.test")):
+        await queued(queue, principal, host=host)
     good = await queued(queue, "b", START + 1, host="good.test")
     claims = (await queue.take_work(2, START + 1, hosts=HostRoom(left={HOST: 0}))).claims
-    assert whose(claims) == "ab"
+    assert principals_of(claims) == "ab"
     assert good in {claim.number for claim in claims}
-    assert whose(await taken(queue, 9, START + 60)) == "aab"
+    assert principals_of(await taken(queue, 9, START + 60)) == "aab"
 
 
 @pytest.mark.parametrize("has_lease", [True, False])
 async def test_lost_leases_and_dead_servers_leave_nobody_charged(house: House, has_lease: bool) -> None:
     queue = await house.open()
-    for caller in "aaab":
-        await queued(queue, caller)
+    for principal in "aaab":
+        await queued(queue, principal)
     await taken(queue, 3)
     if not has_lease:
         queue = await house.open(config=Config(min_free_disk_bytes=0))
-    assert whose(await taken(queue, 2, START + 61)) == "ab"
+    assert principals_of(await taken(queue, 2, START + 61)) == "ab"
 
 
 async def test_an_entry_tells_whose_it_is(queue: Queue) -> None:
     await queued(queue, "a")
     (claim,) = await taken(queue, 1)
     await queue.settle(ended(claim, "failed"), START)
-    assert [owed.output.caller for owed in await due_entries(queue)] == ["a"]
+    assert [owed.output.principal for owed in await due_entries(queue)] == ["a"]

@@ -79,7 +79,7 @@ async def test_a_job_that_cannot_be_read_owes_what_its_outputs_say(
     await works_after(queue)
     (owed,) = await due_entries(queue)
     assert owed.output.spec == output()
-    assert (await queue.counts()).owed == 1
+    assert (await queue.counts()).pending == 1
 
 
 @pytest.mark.parametrize("has_failed", [False, True])
@@ -134,12 +134,12 @@ async def test_the_rest_is_kept_as_abandoned_and_told(house: SqliteHouse, stored
     await works_after(queue)
     assert await due_entries(queue) == ()
     counts = await queue.counts()
-    assert (counts.abandoned, counts.placeholders_left, counts.queued) == (1, 1, 0)
+    assert (counts.unreadable, counts.placeholders_left, counts.queued) == (1, 1, 0)
     assert [job.error for job in (await queue.page(JobQuery(("failed",)))).jobs] == ["" if has_failed else "internal"]
     await until_told(queue, ["placeholders_abandoned"])
     seen = inspect(house.data_dir)
     assert seen is not None
-    assert seen.abandoned == 1
+    assert seen.unreadable == 1
     assert await pruned(queue, START + 13 * DAY_S) == 1, "the other one"
     assert await pruned(queue, START + 15 * DAY_S) == 1
     await until_told(queue, [])
@@ -171,7 +171,7 @@ async def test_cancelling_one_that_cannot_be_read(house: SqliteHouse) -> None:
     db.close()
     await queue.cancel(job_id, START)
     assert sorted(house.statuses().values()) == ["cancelled", "queued"]
-    assert (await queue.counts()).abandoned == 1
+    assert (await queue.counts()).unreadable == 1
 
 
 async def test_a_destination_that_cannot_be_read_holds_up_nobody(house: SqliteHouse) -> None:

@@ -38,7 +38,7 @@ def test_a_key_of_two_callers_is_refused(tmp_path: Path, lines: tuple[str, ...],
 
 
 @pytest.mark.parametrize(
-    ("lines", "callers"),
+    ("lines", "principals"),
     [
         ((f"shop:{ONE}", f"shop:{TWO}"), 1),
         ((f"shop:{ONE}", f"shop {ONE}"), 1),
@@ -47,8 +47,8 @@ def test_a_key_of_two_callers_is_refused(tmp_path: Path, lines: tuple[str, ...],
         ((f"shop:{ONE}", f"blog:{ONE.upper()}"), 2),
     ],
 )
-def test_one_callers_keys_may_be_several(tmp_path: Path, lines: tuple[str, ...], callers: int) -> None:
-    assert len({key.principal for key in read_keys(written(tmp_path, *lines))}) == callers
+def test_one_callers_keys_may_be_several(tmp_path: Path, lines: tuple[str, ...], principals: int) -> None:
+    assert len({key.principal for key in read_keys(written(tmp_path, *lines))}) == principals
 
 
 def test_names_that_differ_by_case_only_are_refused(tmp_path: Path) -> None:

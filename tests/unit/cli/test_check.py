@@ -204,7 +204,7 @@ async def test_waiting_jobs_without_a_server_and_debts(house: Path) -> None:
     await queues.crash()
     [(state, detail)] = said(storage.look, settings_in(house), "queue")
     assert (state, "no server runs" in detail) == ("warning", True)
-    [(state, detail)] = said(storage.look, settings_in(house), "debts")
+    [(state, detail)] = said(storage.look, settings_in(house), "outbox")
     assert (state, "1 failure picture is still tried, 0 were given up" in detail) == ("warning", True)
 
 

@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 from imgserve.engine.admission import FULL_FOR_S, Admission, IntakeFull
-from imgserve.jobs.protocol import QueueFull, ShareFull
+from imgserve.jobs.protocol import QueueFull, QuotaFull
 from imgserve.request.principal import Principal
 
-FLOOD, CALM = Principal("flood", "flood", is_sharing=True), Principal("calm", "calm", is_sharing=True)
+FLOOD, CALM = Principal("flood", "flood", has_quota=True), Principal("calm", "calm", has_quota=True)
 ALONE = Principal("@local", "local")
 
 
@@ -60,9 +60,9 @@ async def test_one_has_its_part_of_the_places_to_wait() -> None:
 async def test_a_refusal_of_the_queue_is_remembered_for_a_moment() -> None:
     now = 10.0
     admission = Admission(4, 100, 0.5, 1, lambda: now)
-    admission.refused(ShareFull("4 jobs", "later", 0.5, 7.0), FLOOD)
+    admission.refused(QuotaFull("4 jobs", "later", 0.5, 7.0), FLOOD)
     async with AsyncExitStack() as stack:
-        with pytest.raises(ShareFull) as again:
+        with pytest.raises(QuotaFull) as again:
             await held(admission, FLOOD, stack)
         assert again.value.retry_after_s == 7.0
         assert await held(admission, CALM, stack)

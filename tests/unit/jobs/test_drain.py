@@ -2,13 +2,13 @@
 
 import pytest
 
-from imgserve.jobs.sqlite.drain import MAX_RETRY_S, UNMEASURED_RETRY_S, DrainRate
+from imgserve.jobs.sqlite.end_rate import MAX_RETRY_S, UNMEASURED_RETRY_S, EndRate
 
 START = 1_000_000.0
 
 
-def drained(ends: int, over_s: float) -> DrainRate:
-    rate = DrainRate(START)
+def drained(ends: int, over_s: float) -> EndRate:
+    rate = EndRate(START)
     for nth in range(ends):
         rate.ended(START + nth * over_s / ends)
     return rate
@@ -33,4 +33,4 @@ def test_what_is_older_than_a_minute_is_forgotten() -> None:
 
 
 def test_before_the_first_end_nobody_knows() -> None:
-    assert DrainRate(START).retry_after_s(1000, START + 3) == UNMEASURED_RETRY_S
+    assert EndRate(START).retry_after_s(1000, START + 3) == UNMEASURED_RETRY_S

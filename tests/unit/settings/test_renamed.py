@@ -1,24 +1,27 @@
-"""An earlier name of a setting counts until 1.0 as the new one does. The table is empty, so these tests fill it."""
+"""An earlier name of a setting counts until 1.0 as the new one does. The tests add names of their own to the table."""
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
 
 from imgserve.cli.check import report
 from imgserve.server import lifecycle
+from imgserve.settings import renamed
 from imgserve.settings.load import SettingsInvalid, add_flags, load, locate
-from imgserve.settings.options import BY_NAME, RENAMED
+from imgserve.settings.options import BY_NAME
 from imgserve.settings.tree import Settings
+from imgserve.telemetry import metrics
 
-UPGRADING = Path(__file__).resolve().parents[3] / "docs/upgrading.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 OLD = {"listen_port": "port", "data_directory": "data_dir", "open_network": "allow_network"}
 
 
 @pytest.fixture(autouse=True)
 def _renamed(monkeypatch: pytest.MonkeyPatch) -> None:
     for old, new in OLD.items():
-        monkeypatch.setitem(RENAMED, old, new)
+        monkeypatch.setitem(renamed.SETTINGS, old, new)
 
 
 def parsed(*words: str) -> argparse.Namespace:
@@ -72,13 +75,19 @@ def test_only_the_new_name_is_in_the_help(capsys: pytest.CaptureFixture[str]) ->
     assert "listen" not in told.replace("address to listen on", "")
 
 
-def unlisted(page: str) -> list[str]:
-    """Renamed settings without their row in the page's tables."""
-    return [old for old, new in RENAMED.items() if f"| `{old}` | `{new}` |" not in page]
+def test_old_names_are_gone_and_new_ones_there() -> None:
+    names = {row.name for row in metrics.described()}
+    for row in renamed.IN_0_6_0:
+        if row.kind == "setting":
+            assert row.new in BY_NAME
+            assert row.old not in BY_NAME
+        elif row.kind == "metric" and row.old.startswith("imgserve_"):
+            assert row.new in names
+            assert row.old not in names
 
 
-def test_upgrading_lists_every_renamed_setting() -> None:
-    page = UPGRADING.read_text()
-    assert unlisted(page) == list(OLD)
-    assert unlisted(page + "| `listen_port` | `port` |") == list(OLD)[1:]
-    assert all(new in BY_NAME for new in RENAMED.values())
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
+def test_no_page_tells_of_an_old_setting_or_metric(page: Path) -> None:
+    gone = [row.old for row in renamed.IN_0_6_0 if row.kind == "setting" or row.old.startswith("imgserve_")]
+    text = "" if page.name in ("upgrading.md", "decisions.md") else page.read_text()
+    assert [name for name in gone if re.search(rf"\b{name}\b", text)] == []

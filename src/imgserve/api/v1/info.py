@@ -10,7 +10,7 @@ from typing import NamedTuple
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
-from imgserve.api.control_socket import LaneView, QueueView, ServerView, StartedAs, StateView
+from imgserve.api.control_socket import QueueView, RoleView, ServerView, StartedAs, StateView
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.protocol import Counts, OperatorQueue, StorageFailing
 from imgserve.jobs.views import as_time
@@ -50,7 +50,7 @@ def server_handler(
             uptime_s=round(clock() - started_at, 3),
             queue=None if counts is None else _queue_view(counts),
             workers=pool.worker_pids,
-            lanes=tuple(LaneView(lane.lane, lane.idle, lane.busy, lane.missing) for lane in pool.staffing()),
+            roles=tuple(RoleView(role.role, role.idle, role.busy, role.missing) for role in pool.staffing()),
             sandbox=pool.sandbox,
             started_as=itself.started_as,
             drain_s=itself.drain_s,

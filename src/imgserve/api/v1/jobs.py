@@ -14,7 +14,7 @@ from imgserve.api.http import body
 from imgserve.api.http.asgi import Receive, Scope
 from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Intake
-from imgserve.engine.operator import Desk
+from imgserve.engine.operator import JobAdmin
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import JobStatus
 from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, JobView, RefusalPage
@@ -31,11 +31,11 @@ class BodyNoJob(ImgserveError):
     title = "The body is no job"
 
 
-def job_handlers(intake: Intake, desk: Desk, refusals: Refusals) -> list[HTTPRouteHandler]:
-    return [*_stored(desk), _submit(intake, desk, refusals), _refused(refusals)]
+def job_handlers(intake: Intake, job_admin: JobAdmin, refusals: Refusals) -> list[HTTPRouteHandler]:
+    return [*_stored(job_admin), _submit(intake, job_admin, refusals), _refused(refusals)]
 
 
-def _stored(desk: Desk) -> list[HTTPRouteHandler]:
+def _stored(job_admin: JobAdmin) -> list[HTTPRouteHandler]:
     """For the jobs in the queue."""
 
     @get("/v1/jobs")
@@ -47,24 +47,24 @@ def _stored(desk: Desk) -> list[HTTPRouteHandler]:
         after: int | None = None,
     ) -> JobPage:
         """Newest first. ``destination`` is a piece of one, ``older_than`` seconds, ``after`` an answer's ``next``."""
-        return await desk.page(JobQuery(tuple(status or ()), destination, None, after, limit), older_than)
+        return await job_admin.page(JobQuery(tuple(status or ()), destination, None, after, limit), older_than)
 
     @get("/v1/jobs/{job_id:str}")
     async def show(job_id: str) -> JobView:
-        return await desk.job(job_id)
+        return await job_admin.job(job_id)
 
     @post("/v1/jobs/{job_id:str}/cancel", status_code=200)
     async def cancel(job_id: str) -> JobView:
-        return await desk.cancel(job_id)
+        return await job_admin.cancel(job_id)
 
     @post("/v1/jobs/{job_id:str}/retry", status_code=200)
     async def retry(job_id: str) -> JobView:
-        return await desk.retry(job_id)
+        return await job_admin.retry(job_id)
 
     return [page, show, cancel, retry]
 
 
-def _submit(intake: Intake, desk: Desk, refusals: Refusals) -> HTTPRouteHandler:
+def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals) -> HTTPRouteHandler:
     @post("/v1/jobs")
     async def submit(request: Request[Any, Any, Any]) -> Response[JobView]:
         """The body is a job of the classic protocol; 202 once its placeholder is out."""
@@ -82,7 +82,7 @@ def _submit(intake: Intake, desk: Desk, refusals: Refusals) -> HTTPRouteHandler:
             refusals.note(refusals.of({"principal": principal}, error.code, sentence, number_of(error), checked))
             raise (in_classic_words(error) if isinstance(error, RequestInvalid) else error) from None
         return Response(
-            await desk.job(answer.id),
+            await job_admin.job(answer.id),
             status_code=202,
             headers={"location": f"/v1/jobs/{answer.id}"},
             background=BackgroundTask(intake.answered, answer.number),

@@ -30,7 +30,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 def _unusable(settings: Settings) -> Iterator[Finding]:
     """Those that this user cannot use, which says nothing of the server's user where that is another one."""
     transfer, api, user = settings.transfer, settings.api, user_name(os.geteuid())
-    whose = owner_of(settings.data_dir)
+    owner = owner_of(settings.data_dir)
     for about, paths, rights, verb in (
         ("read_root", transfer.read_roots, os.R_OK | os.X_OK, "read"),
         ("write_root", transfer.write_roots, os.W_OK | os.X_OK, "written"),
@@ -41,8 +41,8 @@ def _unusable(settings: Settings) -> Iterator[Finding]:
             if not path or os.access(path, rights):
                 continue
             if is_anothers(settings.data_dir):
-                detail = f"whether {path} can be {verb} by {whose} cannot be seen by the user {user}"
-                yield unknown(about, detail, as_whom(whose))
+                detail = f"whether {path} can be {verb} by {owner} cannot be seen by the user {user}"
+                yield unknown(about, detail, as_whom(owner))
             else:
                 hint = f"give {user} the right to it, or name another"
                 yield warning(about, f"{path} cannot be {verb} by the user {user}", hint)

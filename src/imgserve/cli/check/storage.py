@@ -28,7 +28,7 @@ _SMALL_SHARE = 4  # times the floor: below it the end is near
 
 def look(settings: Settings) -> Iterator[Finding]:
     place = settings.data_dir
-    whose = owner_of(place)
+    user = owner_of(place)
     there = False
 
     def directory() -> Iterator[Finding]:
@@ -39,20 +39,20 @@ def look(settings: Settings) -> Iterator[Finding]:
             there = False
         yield from [_directory(settings)] if there else _not_yet(place)
 
-    yield from tried("data_dir", directory, whose)
+    yield from tried("data_dir", directory, user)
     if not there:
         return
-    yield from tried("file system", lambda: _file_system(place), whose)
-    yield from tried("disk", lambda: _disk(place, settings.queue.min_free_disk_bytes), whose)
-    yield from tried("fsync", lambda: [_sync(place)], whose)
+    yield from tried("file system", lambda: _file_system(place), user)
+    yield from tried("disk", lambda: _disk(place, settings.queue.min_free_disk_bytes), user)
+    yield from tried("fsync", lambda: [_sync(place)], user)
     is_served = True
     try:
         seen = owner.look(place)
         is_served = seen.state not in ("absent", "dead")
         yield from _server(place, seen)
     except NotAllowed as error:
-        yield unknown("server", error.detail, as_whom(whose))
-    yield from tried("queue file", lambda: _queue(place, is_served=is_served), whose)
+        yield unknown("server", error.detail, as_whom(user))
+    yield from tried("queue file", lambda: _queue(place, is_served=is_served), user)
 
 
 def _not_yet(place: Path) -> Iterator[Finding]:
@@ -167,7 +167,7 @@ def _queue(place: Path, *, is_served: bool) -> Iterator[Finding]:
     yield _queue_file(told)
     if told.schema == told.newest_schema and not told.damage:
         yield _waiting(told, time.time(), is_served=is_served)
-        yield from _debts(told)
+        yield from _outbox(told)
 
 
 def _queue_file(told: Inspected) -> Finding:
@@ -193,14 +193,14 @@ def _waiting(told: Inspected, now: float, *, is_served: bool) -> Finding:
     return ok("queue", said)
 
 
-def _debts(told: Inspected) -> Iterator[Finding]:
-    if told.abandoned:
-        detail = f"{counted(told.abandoned, 'placeholder')} of stored jobs that cannot be read will not be replaced"
-        yield warning("debts", detail, "look in the log for placeholder_abandoned, and replace them by hand")
-    if told.given_up or told.owed:
-        verb = "is" if told.owed == 1 else "are"
-        tried = f"{counted(told.owed, 'failure picture')} {verb} still tried"
-        detail = f"placeholders left: {tried}, {told.given_up:,} were given up"
-        yield warning("debts", detail, "look in the log for placeholder_left and its destination")
-    if not (told.abandoned or told.given_up or told.owed):
-        yield ok("debts", "no destination is owed a failure picture")
+def _outbox(told: Inspected) -> Iterator[Finding]:
+    if told.unreadable:
+        detail = f"{counted(told.unreadable, 'placeholder')} of stored jobs that cannot be read will not be replaced"
+        yield warning("outbox", detail, "look in the log for placeholder_abandoned, and replace them by hand")
+    if told.abandoned or told.pending:
+        verb = "is" if told.pending == 1 else "are"
+        tried = f"{counted(told.pending, 'failure picture')} {verb} still tried"
+        detail = f"placeholders left: {tried}, {told.abandoned:,} were given up"
+        yield warning("outbox", detail, "look in the log for placeholder_left and its destination")
+    if not (told.unreadable or told.abandoned or told.pending):
+        yield ok("outbox", "no destination is owed a failure picture")

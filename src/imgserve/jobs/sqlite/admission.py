@@ -16,7 +16,7 @@ from imgserve.jobs.model import (
     PlaceholderState,
     intent_of,
 )
-from imgserve.jobs.protocol import Granted, QueueFull, ShareFull
+from imgserve.jobs.protocol import Granted, QueueFull, QuotaFull
 from imgserve.jobs.sqlite import backlog, outbox
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free
@@ -40,30 +40,30 @@ def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float)
     waiting = backlog.count(db)
     if waiting >= config.max_waiting:
         raise QueueFull(f"{waiting} jobs are waiting, which is the limit", "try again later")
-    if job.is_sharing and (own := backlog.count_of(db, job.caller)) >= config.max_per_caller:
+    if job.has_quota and (own := backlog.count_of(db, job.principal)) >= config.max_per_principal:
         detail = f"{own} jobs of this caller are waiting, which is its share of the queue"
-        raise ShareFull(detail, "try again later", max(own / max(waiting, 1), 1 / len(backlog.callers(db))))
+        raise QuotaFull(detail, "try again later", max(own / max(waiting, 1), 1 / len(backlog.principals(db))))
     db.execute(
         SQL["add_job"],
         (job.id, encode_source(job.source), encode_info(job.info), job.digest, epoch, now, job.deadline_s,
-         job.traceparent, job.caller, hosts_of(output.placement.destination.key for output in job.outputs),
+         job.traceparent, job.principal, hosts_of(output.placement.destination.key for output in job.outputs),
          config.lease_s),
     )  # fmt: skip
     number = db.last_insert_rowid()
-    outputs = tuple(_add_output(db, number, job.caller, output, now) for output in job.outputs)
+    outputs = tuple(_add_output(db, number, job.principal, output, now) for output in job.outputs)
     intents = (intent_of(output, "placeholder", 0) for output in outputs if output.placeholder == "pending")
     granted = (intent.output_id for intent in intents if isinstance(acquire_first(db, intent, now), Granted))
     return Accepted(number, job.id, outputs, frozenset(granted))
 
 
-def _add_output(db: Connection, number: int, caller: str, output: ResolvedOutput, now: float) -> Output:
+def _add_output(db: Connection, number: int, principal: str, output: ResolvedOutput, now: float) -> Output:
     place = output.placement.destination
     state: PlaceholderState = "none" if output.placement.placeholder.style == "none" else "pending"
     db.execute(
         SQL["add_output"],
         (number, encode_output(output), place.key, not place.writing.is_repeatable, state, place.user, now),
     )
-    return Output(db.last_insert_rowid(), number, caller, output, state)
+    return Output(db.last_insert_rowid(), number, principal, output, state)
 
 
 def _adopt(db: Connection, job: NewJob, epoch: int, now: float) -> Adopted | None:

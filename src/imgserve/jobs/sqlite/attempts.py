@@ -15,7 +15,7 @@ from imgserve.jobs.sqlite.destinations import Freed, free
 from imgserve.jobs.sqlite.order import end_if_concluded, final_taken, write_end
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.stored import UNREADABLE, decode_info, decode_output, decode_source
-from imgserve.request.destination import peer_of
+from imgserve.request.destination import origin_of
 from imgserve.telemetry import logs
 
 SQL = load("attempts")
@@ -23,21 +23,21 @@ SQL = load("attempts")
 
 def take_work(db: Connection, jobs: int, config: Config, now: float, kept: int, hosts: HostRoom) -> Work:
     room = turns.Room(hosts)
-    callers = backlog.callers(db)
-    claims = _claim(db, callers, jobs, config, now, kept, room)
-    job_at, is_held_back = turns.next_at(db, callers, room)
+    principals = backlog.principals(db)
+    claims = _claim(db, principals, jobs, config, now, kept, room)
+    job_at, is_held_back = turns.next_at(db, principals, room)
     due_at: float | None = db.execute(SQL["next_due"], (job_at,)).get
     return Work(claims, due_at, is_held_back)
 
 
 def _claim(
-    db: Connection, callers: list[str], limit: int, config: Config, now: float, kept: int, room: turns.Room
+    db: Connection, principals: list[str], limit: int, config: Config, now: float, kept: int, room: turns.Room
 ) -> tuple[Claim, ...]:
     db.execute(SQL["requeue_expired"], (now,))
-    chosen = turns.choose(db, callers, limit, now, kept, room)
+    chosen = turns.choose(db, principals, limit, now, kept, room)
     claimed = rows(db, SQL["claim"], (now + config.lease_s, msgspec.json.encode(chosen.numbers).decode()))
-    for caller, hosts in chosen.seen:
-        heads.put_right(db, caller, hosts)
+    for principal, hosts in chosen.seen:
+        heads.put_right(db, principal, hosts)
     claims = []
     for row in sorted(claimed):
         try:
@@ -58,7 +58,7 @@ def _give_up(db: Connection, number: int, reason: str, config: Config, now: floa
 
 
 def _as_claim(db: Connection, row: tuple[Any, ...], now: float) -> Claim:
-    number, job_id, token, deadline_at, source, info, traceparent, caller, hosts = row
+    number, job_id, token, deadline_at, source, info, traceparent, principal, hosts = row
     return Claim(
         number=number,
         id=job_id,
@@ -66,19 +66,19 @@ def _as_claim(db: Connection, row: tuple[Any, ...], now: float) -> Claim:
         deadline_at=deadline_at,
         source=decode_source(source),
         info=decode_info(info),
-        outputs=_outputs(db, number, caller, hosts.split(" "), now),
+        outputs=_outputs(db, number, principal, hosts.split(" "), now),
         traceparent=traceparent or "",
-        caller=caller,
+        principal=principal,
     )
 
 
-def _outputs(db: Connection, number: int, caller: str, hosts: list[str], now: float) -> tuple[Output, ...]:
+def _outputs(db: Connection, number: int, principal: str, hosts: list[str], now: float) -> tuple[Output, ...]:
     """Those that are due, for the hosts that the job has waited for: others have their turn by themselves."""
     found = rows(db, SQL["due_outputs"], (number, now))
     return tuple(
-        Output(output_id, number, caller, decode_output(spec), placeholder, bool(is_repeat), None, attempts, crashes)
+        Output(output_id, number, principal, decode_output(spec), placeholder, bool(is_repeat), None, attempts, crashes)
         for output_id, key, spec, placeholder, is_repeat, attempts, crashes in found
-        if peer_of(key) in hosts
+        if origin_of(key) in hosts
     )
 
 

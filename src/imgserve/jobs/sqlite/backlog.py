@@ -35,12 +35,12 @@ def count(db: apsw.Connection) -> int:
     return found
 
 
-def count_of(db: apsw.Connection, caller: str) -> int:
+def count_of(db: apsw.Connection, principal: str) -> int:
     """This caller's jobs that have not ended."""
-    found: int = db.execute("SELECT coalesce((SELECT open FROM backlog WHERE caller = ?), 0)", (caller,)).get
+    found: int = db.execute("SELECT coalesce((SELECT open FROM backlog WHERE caller = ?), 0)", (principal,)).get
     return found
 
 
-def callers(db: apsw.Connection) -> list[str]:
+def principals(db: apsw.Connection) -> list[str]:
     """The callers with jobs that have not ended."""
     return [row[0] for row in rows(db, "SELECT caller FROM backlog WHERE open > 0")]

@@ -75,13 +75,13 @@ def free(db: Connection, number: int, token: int, output_ids: frozenset[int] | N
     """
     held = rows(db, SQL["held_by_claim"], (number, token))
     freed = []
-    for output_id, kind, quiet_until, placeholder, is_ordered, caller, user, key, is_alone in held:
+    for output_id, kind, quiet_until, placeholder, is_ordered, principal, user, key, is_alone in held:
         if output_ids is not None and output_id not in output_ids:
             continue  # still being written
         is_placeholder = kind == "placeholder"
         if is_ordered and not is_alone and (not is_placeholder or placeholder in ("written", "unknown")):
             is_taken = is_placeholder and placeholder == "written"
-            overtake_older(db, Writer(number, key, caller, user), is_taken=is_taken)
+            overtake_older(db, Writer(number, key, principal, user), is_taken=is_taken)
         if quiet_until and is_placeholder:  # the next final removes the killed server's temporary files
             db.execute(SQL["free_but_quiet"], (key,))
         else:

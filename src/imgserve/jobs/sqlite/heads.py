@@ -33,14 +33,14 @@ def watch(db: apsw.Connection) -> None:
     )
 
 
-def put_right(db: apsw.Connection, caller: str, hosts: str) -> None:
+def put_right(db: apsw.Connection, principal: str, hosts: str) -> None:
     """Set the head of this caller's queued jobs for these hosts; delete it when none is queued."""
     run_at: float | None = db.execute(
         "SELECT run_at FROM job INDEXED BY job_due WHERE status = 'queued' AND caller = ? AND hosts = ?"
         " ORDER BY run_at LIMIT 1",
-        (caller, hosts),
+        (principal, hosts),
     ).get
     if run_at is None:
-        db.execute("DELETE FROM head WHERE caller = ? AND hosts = ?", (caller, hosts))
+        db.execute("DELETE FROM head WHERE caller = ? AND hosts = ?", (principal, hosts))
     else:
-        db.execute("UPDATE head SET run_at = ? WHERE caller = ? AND hosts = ?", (run_at, caller, hosts))
+        db.execute("UPDATE head SET run_at = ? WHERE caller = ? AND hosts = ?", (run_at, principal, hosts))

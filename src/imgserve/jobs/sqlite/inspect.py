@@ -39,9 +39,9 @@ class Inspected(msgspec.Struct, frozen=True):
     oldest_at: float | None = None
     due_at: float | None = None
     newest_at: float | None = None
-    owed: int = 0
-    given_up: int = 0
+    pending: int = 0
     abandoned: int = 0
+    unreadable: int = 0
 
 
 def inspect(data_dir: Path) -> Inspected | None:
@@ -90,7 +90,7 @@ def _counted(db: apsw.Connection, schema: int) -> Inspected:
     ahead_s = _ahead_of_wall(db, schema)
     open_jobs = "FROM job WHERE ended_at IS NULL AND status <> 'running'"
     waiting, oldest_at, due_at = db.execute(f"SELECT count(*), min(created_at), min(run_at) {open_jobs}").get
-    owed, given_up, abandoned = COUNT_OUTBOX if schema >= 8 else COUNT_DEBTS
+    pending, abandoned, unreadable = COUNT_OUTBOX if schema >= 8 else COUNT_DEBTS
     newest_at: float | None = db.execute("SELECT max(created_at) FROM job").get
     return Inspected(
         schema,
@@ -100,9 +100,9 @@ def _counted(db: apsw.Connection, schema: int) -> Inspected:
         due_at=None if due_at is None else due_at - ahead_s,
         running=db.execute("SELECT count(*) FROM job WHERE status = 'running'").get,
         newest_at=None if newest_at is None else newest_at - ahead_s,
-        owed=db.execute(owed).get,
-        given_up=db.execute(given_up).get,
+        pending=db.execute(pending).get,
         abandoned=db.execute(abandoned).get,
+        unreadable=db.execute(unreadable).get,
     )
 
 

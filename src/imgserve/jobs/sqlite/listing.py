@@ -140,16 +140,16 @@ def _counts(db: apsw.Connection) -> Counts:
     def one(sql: str) -> Any:
         return db.execute(sql).get
 
-    owed, given_up, abandoned = map(one, COUNT_OUTBOX)
+    pending, abandoned, unreadable = map(one, COUNT_OUTBOX)
     queued = one(SQL["count_queued"])
     running = one(SQL["count_running"])
     return Counts(
         accepting=one(SQL["count_open"]) - queued - running,
         queued=queued,
         running=running,
-        owed=owed,
-        given_up=given_up,
+        pending=pending,
         abandoned=abandoned,
+        unreadable=unreadable,
         oldest_at=one(SQL["oldest_at"]),
         due_at=one(SQL["due_at"]),
     )

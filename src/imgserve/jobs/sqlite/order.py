@@ -18,11 +18,11 @@ from imgserve.jobs.sqlite.kinds import GIVING_WAY
 
 
 class Writer(msgspec.Struct, frozen=True):
-    """One job at one destination: ``caller`` is its principal, ``user`` the name in the destination's URL."""
+    """One job at one destination: ``principal`` is its principal, ``user`` the name in the destination's URL."""
 
     number: int
     key: str
-    caller: str
+    principal: str
     user: str
 
     def values(self, *, is_taken: bool) -> dict[str, object]:
@@ -36,7 +36,7 @@ def _sql(*parts: str) -> str:
 # Bound to the values of a Writer. ``older``: an output of an earlier job at its destination that it goes before.
 _OLDER = (
     "older.destination = :key AND older.job < :number AND"
-    " ((SELECT caller FROM job WHERE job.number = older.job) = :caller OR :caller = :operator"
+    " ((SELECT caller FROM job WHERE job.number = older.job) = :principal OR :principal = :operator"
     "  OR :is_taken AND older.user = :user)"
 )
 _OPEN = "status IN ('queued', 'placeholder')"
@@ -62,12 +62,12 @@ _PLACEHOLDER_OF_OLDER = _sql(
 _LIFT_REFUSED = _sql(
     _LIFT,
     "(SELECT refused.id FROM output AS refused JOIN job ON number = refused.job WHERE refused.destination = :key",
-    "AND job.is_released = 0 AND (job.caller = :caller OR refused.user = :user))",
+    "AND job.is_released = 0 AND (job.caller = :principal OR refused.user = :user))",
 )
 # Newer jobs of other principals whose placeholder may lie there, or may have been replaced by this final.
 _NEWER = (
     "newer.destination = :key AND newer.job > :number AND newer.user = :user AND newer.placeholder = 'unknown'"
-    " AND (SELECT caller FROM job WHERE job.number = newer.job) <> :caller"
+    " AND (SELECT caller FROM job WHERE job.number = newer.job) <> :principal"
 )
 _COVER = _sql("UPDATE output AS newer SET is_covered = 1 WHERE", _OPEN, "AND", _NEWER)
 _LIFT_NEWER = _sql(_LIFT, "(SELECT id FROM output AS newer WHERE", _NEWER, ")")
@@ -79,14 +79,14 @@ def supersede_older(db: Connection, number: int, now: float) -> None:
     Where it put no placeholder itself it answers for those of its own principal, as if it had written one: they owe
     nothing any more.
     """
-    for output_id, placeholder, key, user, caller in rows(
+    for output_id, placeholder, key, user, principal in rows(
         db,
         "SELECT newer.id, newer.placeholder, destination, user, caller FROM output AS newer JOIN job ON number = job"
         " WHERE newer.job = ? AND is_form = 0 AND EXISTS (SELECT 1 FROM output AS older"
         "  WHERE older.destination = newer.destination AND older.job < newer.job)",
         (number,),
     ):
-        writer = Writer(number, key, caller, user)
+        writer = Writer(number, key, principal, user)
         is_left = placeholder
         if placeholder == "none":
             found = rows(db, _PLACEHOLDER_OF_OLDER, writer.values(is_taken=False))

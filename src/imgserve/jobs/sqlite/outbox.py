@@ -35,7 +35,7 @@ def take(db: Connection, limit: int, now: float) -> OutboxWork:
     due = rows(db, SQL["due"], (now, limit))
     entries = []
     for (
-        entry_id, kind, attempts, until, number, job_id, traceparent, caller,
+        entry_id, kind, attempts, until, number, job_id, traceparent, principal,
         output_id, spec, placeholder, is_repeat, digest, size_bytes,
     ) in due:  # fmt: skip
         fixed = for_failure(spec)
@@ -45,7 +45,7 @@ def take(db: Connection, limit: int, now: float) -> OutboxWork:
             db.execute(SQL["abandon"], (entry_id,))
             continue
         laid = None if digest is None else Fingerprint(size_bytes, digest)
-        output = Output(output_id, number, caller, fixed, placeholder, bool(is_repeat), laid)
+        output = Output(output_id, number, principal, fixed, placeholder, bool(is_repeat), laid)
         token = _next_token(db, entry_id, kind, number)
         db.execute(SQL["claim"], (now + LEASE_S, token, entry_id))
         entries.append(OutboxEntry(entry_id, kind, number, job_id, token, attempts, until, output, traceparent or ""))

@@ -38,7 +38,7 @@ from imgserve.jobs.protocol import (
     Pruned,
     QueueFault,
     QueueFull,
-    ShareFull,
+    QuotaFull,
     StorageFailing,
     Work,
 )
@@ -48,7 +48,7 @@ from imgserve.jobs.sqlite import prune as pruning
 from imgserve.jobs.sqlite.committer import Committer
 from imgserve.jobs.sqlite.connection import Connection
 from imgserve.jobs.sqlite.datadir import OpenFiles
-from imgserve.jobs.sqlite.drain import DrainRate
+from imgserve.jobs.sqlite.end_rate import EndRate
 from imgserve.jobs.sqlite.listing import COUNT_OUTBOX, Listing
 from imgserve.jobs.sqlite.opening import take_over
 from imgserve.jobs.sqlite.placeholders import KnownPlaceholders, store
@@ -75,7 +75,7 @@ class SqliteQueue:
         self._listing = Listing(data_dir / FILE_NAME, clock.wall_of if clock else float)
         self._on_end = on_end
         self._abandoned = 0
-        self._drain = DrainRate(0.0)  # anew when the file is taken over
+        self._drain = EndRate(0.0)  # anew when the file is taken over
         self._epoch = 0
         self.id = ""
         self._wakeups = Wakeups()
@@ -102,7 +102,7 @@ class SqliteQueue:
         def prepare(db: Connection) -> None:
             taken = take_over(db, start, self._config, self._placeholders)
             self.id, self._epoch = taken.id, taken.epoch
-            self._drain = DrainRate(taken.now)
+            self._drain = EndRate(taken.now)
 
         await self._committer.open(prepare)
         self._committer.watch(OpenFiles(self._data_dir, FILE_NAME))
@@ -170,7 +170,7 @@ class SqliteQueue:
         except asyncio.CancelledError:
             is_awaited = False
             raise
-        except (QueueFull, ShareFull) as error:
+        except (QueueFull, QuotaFull) as error:
             error.retry_after_s = self._drain.retry_after_refusal_s(error, self._config, now)
             raise
 

@@ -54,24 +54,24 @@ class Chosen(msgspec.Struct, frozen=True):
     seen: list[tuple[str, str]]
 
 
-def choose(db: apsw.Connection, callers: list[str], places: int, now: float, kept: int, room: Room) -> Chosen:
-    """The jobs of ``callers`` to be claimed, as ``Queue.take_work`` has it; they take their part of ``room``."""
+def choose(db: apsw.Connection, principals: list[str], places: int, now: float, kept: int, room: Room) -> Chosen:
+    """The jobs of ``principals`` to be claimed, as ``Queue.take_work`` has it; they take their part of ``room``."""
     if places <= 0:
         return Chosen([], [])
     seen: list[tuple[str, str]] = []
-    if len(callers) == 1 and not kept:
+    if len(principals) == 1 and not kept:
         chosen: list[int] = []
-        for _, number, hosts in _due_of(db, callers[0], min(places, PAGE_ROWS), now, room, seen):
+        for _, number, hosts in _due_of(db, principals[0], min(places, PAGE_ROWS), now, room, seen):
             room.take(hosts)
             chosen.append(number)
             if len(chosen) == places:
                 break
         return Chosen(chosen, seen)
     under_way: dict[str, int] = dict(rows(db, UNDER_WAY))
-    due = [_due_of(db, caller, min(places, PAGE_ROWS), now, room, seen) for caller in callers]
+    due = [_due_of(db, principal, min(places, PAGE_ROWS), now, room, seen) for principal in principals]
     turns = [
-        _Turn(under_way.get(caller, 0), *first, index)
-        for index, caller in enumerate(callers)
+        _Turn(under_way.get(principal, 0), *first, index)
+        for index, principal in enumerate(principals)
         if (first := next(due[index], None)) is not None
     ]
     heapq.heapify(turns)
@@ -85,18 +85,18 @@ def choose(db: apsw.Connection, callers: list[str], places: int, now: float, kep
             room.take(turn.hosts)
             chosen.append(turn.number)
             count += 1
-        job = next(due[turn.caller], None)
+        job = next(due[turn.principal], None)
         if job is not None:
-            heapq.heappush(turns, _Turn(count, *job, turn.caller))
+            heapq.heappush(turns, _Turn(count, *job, turn.principal))
     return Chosen(chosen, seen)
 
 
-def next_at(db: apsw.Connection, callers: list[str], room: Room) -> tuple[float | None, bool]:
+def next_at(db: apsw.Connection, principals: list[str], room: Room) -> tuple[float | None, bool]:
     """When the next queued job falls due whose hosts have room; and whether others are passed over for want of it."""
     times: list[float] = []
     is_held_back = False
-    for caller in callers:
-        for run_at, hosts in _heads(db, caller):
+    for principal in principals:
+        for run_at, hosts in _heads(db, principal):
             if not room.is_full(hosts):
                 times.append(run_at)
                 break
@@ -111,21 +111,21 @@ class _Turn(msgspec.Struct, frozen=True, order=True):
     run_at: float
     number: int
     hosts: str
-    caller: int
+    principal: int
 
 
 def _due_of(
-    db: apsw.Connection, caller: str, page_rows: int, now: float, room: Room, seen: list[tuple[str, str]]
+    db: apsw.Connection, principal: str, page_rows: int, now: float, room: Room, seen: list[tuple[str, str]]
 ) -> Iterator[tuple[float, int, str]]:
     """One caller's due jobs whose hosts have room, the oldest first: the rows of several hosts, merged."""
-    heads = _heads(db, caller)
+    heads = _heads(db, principal)
     head = next(heads, None)
     fronts: list[tuple[float, int, str, _Row]] = []
     while True:
         while head is not None and head[0] <= now and (not fronts or head[0] <= fronts[0][0]):
             if not room.is_full(head[1]):
-                seen.append((caller, head[1]))
-                _push(fronts, head[1], _jobs(db, caller, head[1], page_rows, now), room)
+                seen.append((principal, head[1]))
+                _push(fronts, head[1], _jobs(db, principal, head[1], page_rows, now), room)
             head = next(heads, None)
         if not fronts:
             return
@@ -141,18 +141,18 @@ def _push(fronts: list[tuple[float, int, str, _Row]], hosts: str, row: _Row, roo
         heapq.heappush(fronts, (*job, hosts, row))
 
 
-def _heads(db: apsw.Connection, caller: str) -> Iterator[tuple[float, str]]:
+def _heads(db: apsw.Connection, principal: str) -> Iterator[tuple[float, str]]:
     last: tuple[float, str] = (_BEFORE_ALL, "")
-    while page := rows(db, HEADS, (caller, *last, PAGE_ROWS)):
+    while page := rows(db, HEADS, (principal, *last, PAGE_ROWS)):
         yield from page
         if len(page) < PAGE_ROWS:
             return
         last = page[-1]
 
 
-def _jobs(db: apsw.Connection, caller: str, hosts: str, page_rows: int, now: float) -> _Row:
+def _jobs(db: apsw.Connection, principal: str, hosts: str, page_rows: int, now: float) -> _Row:
     last: tuple[float, int] = (_BEFORE_ALL, 0)
-    while page := rows(db, JOBS, (caller, hosts, now, *last, page_rows)):
+    while page := rows(db, JOBS, (principal, hosts, now, *last, page_rows)):
         yield from page
         if len(page) < page_rows:
             return

@@ -54,7 +54,7 @@ _CODES: dict[int, str] = {
     204: "not_svg svg_invalid",
     205: "delivery_failed delivery_unknown",
     206: "source_too_large picture_too_large",
-    301: "destination_busy disk_full draining intake_full no_worker out_of_descriptors queue_full queue_share_full"
+    301: "destination_busy disk_full draining intake_full no_worker out_of_descriptors queue_full queue_quota_full"
     " rate_limited root_unavailable storage_failing transfers_busy",
     302: "not_authorised",
 }

@@ -7,7 +7,7 @@ import math
 from collections import deque
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.protocol import QueueFull, ShareFull
+from imgserve.jobs.protocol import QueueFull, QuotaFull
 
 WINDOW_S = 60
 UNMEASURED_RETRY_S = 5
@@ -16,7 +16,7 @@ MIN_RETRY_S, MAX_RETRY_S = 1, 600
 _FREED_PART = 10
 
 
-class DrainRate:
+class EndRate:
     """Ends of the last minute, second by second."""
 
     def __init__(self, now: float) -> None:
@@ -42,11 +42,11 @@ class DrainRate:
             return round(min(max(places / rate, MIN_RETRY_S), MAX_RETRY_S))
         return UNMEASURED_RETRY_S if now - self._since < WINDOW_S else MAX_RETRY_S
 
-    def retry_after_refusal_s(self, error: QueueFull | ShareFull, config: Config, now: float) -> int:
+    def retry_after_refusal_s(self, error: QueueFull | QuotaFull, config: Config, now: float) -> int:
         """Seconds until a part of the queue, or of the caller's share, will be free."""
         if isinstance(error, QueueFull):
             return self.retry_after_s(max(config.max_waiting // _FREED_PART, 1), now)
-        places = max(config.max_per_caller // _FREED_PART, 1)
+        places = max(config.max_per_principal // _FREED_PART, 1)
         return self.retry_after_s(math.ceil(places / error.part), now)  # its jobs end in turns with the others'
 
     def _forget(self, now: float) -> None:
