@@ -35,14 +35,54 @@ credential in it) and the remedy (``hint``).
 
 import contextlib
 import errno
+import json
 import math
 import os
 import pwd
-from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
+from collections.abc import Callable, Iterator
+from typing import Annotated, ClassVar, Literal, Self
+
+import msgspec
 
 # The count of a job that a failed attempt is charged to: the server's own trouble is charged to none.
 Charge = Literal["none", "attempt", "crash"]
+
+Path = tuple[str | int, ...]
+# A hostile worker's hint can name nothing that is no field's name.
+Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,40}\Z")]
+
+
+class FieldRef(msgspec.Struct, frozen=True, array_like=True):
+    """A field of a request inside a sentence; ``value`` is what the sentence wants it set to, if it says so."""
+
+    path: Annotated[tuple[Word | int, ...], msgspec.Meta(max_length=8)]
+    value: bool | Word | None = None
+
+
+Sentence = str | Annotated[tuple[str | FieldRef, ...], msgspec.Meta(max_length=8)]
+Spelling = Callable[[FieldRef], str]
+
+
+def assigned(name: str, value: bool | str | None) -> str:
+    return name if value is None else f"{name} = {json.dumps(value)}"
+
+
+def dotted(field: FieldRef) -> str:
+    """The native spelling: ``outputs[1].operations[0].width``, ``outputs[0].load.strict = false``."""
+    names = (f"[{name}]" if isinstance(name, int) else f".{name}" for name in field.path)
+    return assigned("".join(names).removeprefix("."), field.value)
+
+
+def spell(sentence: Sentence, spelling: Spelling = dotted) -> str:
+    parts = (sentence,) if isinstance(sentence, str) else sentence
+    return "".join(part if isinstance(part, str) else spelling(part) for part in parts)
+
+
+def put_beneath(sentence: Sentence, path: Path) -> Sentence:
+    """The sentence with the fields that it names beneath ``path``."""
+    if isinstance(sentence, str):
+        return sentence
+    return tuple(part if isinstance(part, str) else FieldRef(path + part.path, part.value) for part in sentence)
 
 
 class ImgserveError(Exception):
@@ -65,7 +105,7 @@ class ImgserveError(Exception):
     overdue_s: ClassVar[float] = math.inf
     title: ClassVar[str] = "Something went wrong inside imgserve"
 
-    def __init__(self, detail: str, hint: str = "") -> None:
+    def __init__(self, detail: str, hint: Sentence = "") -> None:
         super().__init__(detail)
         self.detail = detail
         self.hint = hint
@@ -75,9 +115,14 @@ class ImgserveError(Exception):
         self.__traceback__ = self.__context__ = self.__cause__ = None
         return self
 
-    def sentence(self) -> str:
+    def beneath(self, path: Path) -> "ImgserveError":
+        """This error, once the fields that its hint names have been put beneath ``path``."""
+        self.hint = put_beneath(self.hint, path)
+        return self
+
+    def sentence(self, spelling: Spelling = dotted) -> str:
         """Detail and hint in one sentence, for a reply or a log line."""
-        return f"{self.detail} ({self.hint})" if self.hint else self.detail
+        return f"{self.detail} ({spell(self.hint, spelling)})" if self.hint else self.detail
 
 
 class FileUnusable(ImgserveError):

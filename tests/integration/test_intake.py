@@ -58,7 +58,9 @@ async def test_two_outputs_at_one_file_are_refused(made: Plant) -> None:
         if ("{" in one) == ("{" in other):
             number, detail = await refusal(made, wanted(f"file://{one}"), wanted(f"file://{other}"))
             assert number == 105
-            assert detail.startswith("outputs[1].destination: expected another place than that of outputs[0];")
+            assert detail.startswith(
+                "outputs[1].destination: expected another place than that of outputs[0].destination;"
+            )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,10 @@ async def test_two_outputs_at_one_url_are_refused(made: Plant, one: str, other: 
 
 async def test_the_third_of_three_is_named(made: Plant) -> None:
     forms = [wanted(f"http://127.0.0.1:9999/page:{name}", field="file") for name in ("a.png", "b.png", "b.png")]
-    assert "outputs[2].destination: expected another place than that of outputs[1];" in (await refusal(made, *forms))[1]
+    assert (
+        "outputs[2].destination: expected another place than that of outputs[1].destination;"
+        in (await refusal(made, *forms))[1]
+    )
 
 
 async def test_two_outputs_at_two_places_are_taken_in(made: Plant) -> None:

@@ -58,7 +58,7 @@ def test_half_a_gif_is_202_unless_it_is_wanted(world: World) -> None:
     data = pictures.encoded(pictures.detailed(120, 80), "gif")
     (world.http.directory / "half.gif").write_bytes(data[: len(data) // 2])
     reply = post(world, "half.gif", "half.png")
-    assert (reply.body["code"], "set strict to false" in str(reply.body["detail"])) == (202, True)
+    assert (reply.body["code"], "args.strict = false" in str(reply.body["detail"])) == (202, True)
     assert "code" not in post(world, "half.gif", "half.png", strict=False).body
     assert put(world, "half.png").size == (60, 40)
 

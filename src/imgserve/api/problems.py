@@ -10,8 +10,8 @@ from litestar.exceptions import HTTPException
 from imgserve.api.control_socket import FieldFault, Problem
 from imgserve.api.http import asgi
 from imgserve.api.http.asgi import Receive, Scope, Send
-from imgserve.errors import ImgserveError
-from imgserve.request.faults import RequestInvalid, dotted
+from imgserve.errors import FieldRef, ImgserveError, dotted, spell
+from imgserve.request.faults import RequestInvalid
 from imgserve.telemetry import logs
 
 CONTENT_TYPE = "application/problem+json"
@@ -36,9 +36,9 @@ class MethodNotAllowed(ImgserveError):
 
 def problem_of(error: ImgserveError) -> Problem:
     found = error.faults if isinstance(error, RequestInvalid) else ()
-    errors = tuple(FieldFault(dotted(fault.path), fault.code, fault.reason()) for fault in found)
+    errors = tuple(FieldFault(dotted(FieldRef(fault.path)), fault.code, fault.reason()) for fault in found)
     kind = f"urn:imgserve:problem:{error.code}"
-    return Problem(kind, error.title, error.status, error.detail, error.code, error.hint, errors)
+    return Problem(kind, error.title, error.status, error.detail, error.code, spell(error.hint), errors)
 
 
 def _answer(problem: Problem, retry_after_s: float | None = None) -> Response[Problem]:

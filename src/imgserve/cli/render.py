@@ -16,12 +16,11 @@ from msgspec import inspect
 from imgserve.blob import Blob
 from imgserve.cli import output
 from imgserve.engine.render import Renderer
-from imgserve.errors import ImgserveError, using
+from imgserve.errors import FieldRef, ImgserveError, using
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.request.classic import parse as classic
-from imgserve.request.faults import Path as FieldPath
-from imgserve.request.faults import RequestInvalid, beneath
+from imgserve.request.faults import beneath
 from imgserve.request.fields import fields_of, words_of
 from imgserve.request.job import JobRequest, ResolvedOutput, resolve
 from imgserve.request.limits import Limits
@@ -105,8 +104,9 @@ def _render(flags: argparse.Namespace) -> int:
     except PoolCannotStart as error:
         output.complain(str(error))
         return output.FAILED
-    except RequestInvalid as invalid:
-        raise RenderRefused(invalid.sentences(_spelt)) from invalid
+    except ImgserveError as error:
+        output.complain(error.sentence(_spelt))
+        return output.FAILED
     return output.DONE
 
 
@@ -150,17 +150,17 @@ async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
             source = Blob.of(sys.stdin.buffer.read(limits.source_bytes + 1))
         else:
             source = await renderer.source(request.source, None)
-        is_strict = request.outputs[0].recipe.load.strict
-        info = await workers.probe(source, is_complete=True, is_strict=is_strict)
-        assert info is not None  # all bytes are there
         with beneath("outputs", 0):
+            is_strict = request.outputs[0].recipe.load.strict
+            info = await workers.probe(source, is_complete=True, is_strict=is_strict)
+            assert info is not None  # all bytes are there
             resolved = resolve(request.outputs[0], request.source, info, limits)
-        picture = await renderer.rendition(source, info, resolved.rendering, is_alone=False)
-        if flags.destination == STANDARD:
-            sys.stdout.buffer.write(picture.read())
-            sys.stdout.buffer.flush()
-        else:
-            await _store(transfers, resolved, picture)
+            picture = await renderer.rendition(source, info, resolved.rendering, is_alone=False)
+            if flags.destination == STANDARD:
+                sys.stdout.buffer.write(picture.read())
+                sys.stdout.buffer.flush()
+            else:
+                await _store(transfers, resolved, picture)
     finally:
         await transfers.aclose()
         await workers.aclose()
@@ -174,9 +174,9 @@ async def _store(transfers: Transfers, resolved: ResolvedOutput, picture: Blob) 
     output.say(f"{Path(destination.path)}  {size.width_px}x{size.height_px}")
 
 
-def _spelt(path: FieldPath) -> str:
-    """A field of the job as this command calls it."""
-    match path:
+def _spelt(field: FieldRef) -> str:
+    """A field of the job as this command calls it; a value is written as its option takes it."""
+    match field.path:
         case ("source", *_):
             return "SRC"
         case ("outputs", 0, "destination"):
@@ -184,6 +184,8 @@ def _spelt(path: FieldPath) -> str:
         case ("outputs", 0, "operations", 0):
             return f"{_flag('width')}, {_flag('height')}"
         case (*_, name):
-            return _flag(str(name))
+            if isinstance(field.value, str):
+                return f"{_flag(str(name))} {field.value}"
+            return _flag(f"no-{name}" if field.value is False else str(name))
         case _:
             return ""

@@ -15,7 +15,7 @@ from imgserve.engine.config import AttemptConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.engine.placeholder import digest
 from imgserve.engine.render import Renderer
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.jobs.model import Claim, Output, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import RunnerQueue
@@ -63,7 +63,7 @@ class _Shared:
 
 class Attempts:
     """Carries out claims. ``prefetched`` holds the downloads that intake's probes began, by job number; ``renditions``
-    what could not be delivered, by output."""
+    what could not be delivered, by output. ``spelling`` is that of an output's fields in stored errors."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Attempts:
         config: AttemptConfig,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
+        spelling: Spelling = dotted,
     ) -> None:
         self._queue = queue
         self._renderer = renderer
@@ -83,6 +84,7 @@ class Attempts:
         self._config = config
         self._clock = clock
         self._jitter = jitter
+        self._spelling = spelling
         self._renditions = renditions
         self._under_way = Underway()
 
@@ -180,6 +182,7 @@ class Attempts:
         if isinstance(end, OutputResult):
             due_at = now + self._config.repeat_after_s if end.status == "repeat" else None
             return OutputResult(output.id, end.status, due_at=due_at)
+        detail = end.sentence(self._spelling)
         decision = decide(
             end,
             attempts=output.attempts,
@@ -190,8 +193,8 @@ class Attempts:
         )
         if isinstance(decision, Retry):
             due_at = now + decision.delay_s
-            return OutputResult(output.id, "retry", decision.charge, due_at, end.code, end.sentence())
+            return OutputResult(output.id, "retry", decision.charge, due_at, end.code, detail)
         if output.is_repeat:
             return OutputResult(output.id, "delivered")  # its final has been taken once, which is enough
         self._renditions.drop(str(output.id))
-        return OutputResult(output.id, "failed", decision.charge, None, decision.error, end.sentence())
+        return OutputResult(output.id, "failed", decision.charge, None, decision.error, detail)

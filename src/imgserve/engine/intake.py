@@ -19,7 +19,7 @@ from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.probe import info_of
 from imgserve.engine.resolve import Resolver
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Accepted, Adopted, NewJob, Output, PlaceholderResult
 from imgserve.jobs.persist import PatientStorage, until_stored
@@ -70,6 +70,7 @@ class Intake:
         config: IntakeConfig,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        spelling: Spelling = dotted,
     ) -> None:
         self._queue = queue
         self._transfers = transfers
@@ -83,7 +84,7 @@ class Intake:
         self._resolver = Resolver(transfers, limits, config.qualities())
         self._admission = admission
         self._under_way: dict[asyncio.Task[Answer], asyncio.Future[Answer]] = {}
-        self._storage = PatientStorage(queue, config.storage_timeout_s, clock)
+        self._storage = PatientStorage(queue, config.storage_timeout_s, clock, spelling)
         self.is_draining = False
 
     async def take_in(self, request: JobRequest, principal: Principal, traceparent: str = "") -> Answer:
@@ -192,25 +193,29 @@ class Intake:
 
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
         """Write them all. A definite refusal by one destination refuses the job; the outbox has the others."""
-        wanted = [output for output in entry.outputs if output.placeholder == "pending"]
-        puts = (self._put(output, is_held=output.id in entry.held) for output in wanted)
+        wanted = [(index, output) for index, output in enumerate(entry.outputs) if output.placeholder == "pending"]
+        puts = (self._put(output, is_held=output.id in entry.held) for _, output in wanted)
         ends = await asyncio.gather(*puts, return_exceptions=True)
         states: list[PlaceholderResult] = []
-        refusals: list[ImgserveError] = []
+        refusals: list[tuple[int, ImgserveError]] = []
         bugs: list[BaseException] = []
-        for output, end in zip(wanted, ends, strict=True):
+        for (index, output), end in zip(wanted, ends, strict=True):
             if isinstance(end, PlaceholderResult):
                 states.append(end)
             elif isinstance(end, ImgserveError):
-                refusals.append(end)
+                refusals.append((index, end))
             else:
                 bugs.append(end)
                 states.append(PlaceholderResult(output.id, "unknown"))
         if not refusals and not bugs:
             return tuple(states)
-        refusals.sort(key=lambda error: error.status)  # its own fault comes before the server's trouble
-        await self._storage.refuse(entry, tuple(states), refusals[0] if refusals else None)
-        raise (refusals or bugs)[0]
+        if not refusals:
+            await self._storage.refuse(entry, tuple(states), None)
+            raise bugs[0]
+        # its own fault comes before the server's trouble
+        index, refusal = min(refusals, key=lambda pair: pair[1].status)
+        await self._storage.refuse(entry, tuple(states), refusal)
+        raise refusal.beneath(("outputs", index))
 
     async def _put(self, output: Output, *, is_held: bool) -> PlaceholderResult:
         """Raises the fault for which the destination refuses the job."""

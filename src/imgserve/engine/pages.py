@@ -7,14 +7,12 @@ sent the page.
 import asyncio
 
 from imgserve.errors import ImgserveError
-from imgserve.imaging.faults import NoWorker, PageUnreadable, RenderTimeout, WorkerDied
+from imgserve.imaging.faults import SMALLER_PAGE, NoWorker, PageUnreadable, RenderTimeout, WorkerDied
 from imgserve.imaging.pool import Pool
 from imgserve.request.page import Page
 from imgserve.transfer.faults import DeliveryFailed, TransfersBusy
 from imgserve.transfer.protocols.form import ReadPage
 from imgserve.transfer.write import Write
-
-_SMALLER = "point the destination at a smaller page"
 
 
 def reader(pool: Pool) -> ReadPage:
@@ -29,7 +27,7 @@ def reader(pool: Pool) -> ReadPage:
         except PageUnreadable as error:
             raise DeliveryFailed(error.detail, error.hint) from None
         except RenderTimeout:
-            raise DeliveryFailed("The upload page took too long to read", _SMALLER) from None
+            raise DeliveryFailed("The upload page took too long to read", SMALLER_PAGE) from None
         except ImgserveError as error:
             raise DeliveryFailed(f"The upload page could not be read: {error.detail}") from error
 

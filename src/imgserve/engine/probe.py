@@ -6,6 +6,7 @@ Called by ``intake.py`` with a download that goes on meanwhile.
 from imgserve.blob import Blob
 from imgserve.imaging.faults import SourceUnreadable, WorkerDied
 from imgserve.imaging.pool import Pool
+from imgserve.request.faults import beneath
 from imgserve.request.geometry import NotSvg
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest
@@ -23,7 +24,8 @@ async def info_of(fetch: Fetch, request: JobRequest, pool: Pool, principal: str)
         await fetch.more(beyond)
         is_complete = fetch.is_complete
         try:
-            info = await _ask(pool, fetch.blob, principal, is_complete=is_complete, is_strict=is_strict)
+            with beneath("outputs", 0):  # one output's change is enough to go on
+                info = await _ask(pool, fetch.blob, principal, is_complete=is_complete, is_strict=is_strict)
         except SourceUnreadable as error:
             if _wants_svg(request):
                 raise NotSvg("the source's bytes are no SVG, which rasterize needs") from error

@@ -1,6 +1,7 @@
 """The faults that the pool raises for a picture."""
 
 from imgserve.errors import ImgserveError
+from imgserve.request.faults import DESTINATION
 
 
 class SourceUnreadable(ImgserveError):
@@ -57,6 +58,9 @@ class RenderFailed(ImgserveError):
     code = "render_failed"
     status = 422
     title = "The picture could not be rendered"
+
+
+SMALLER_PAGE = ("point ", DESTINATION, " at a smaller page")
 
 
 class PageUnreadable(ImgserveError):

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from imgserve.errors import Sentence
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Format
@@ -98,7 +99,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
     code: FaultCode
     detail: str
-    hint: str = ""
+    hint: Sentence = ""
     trace: str = ""
     is_last: bool = False
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from imgserve.blob import Blob
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, Sentence
 from imgserve.imaging.faults import (
     PageUnreadable,
     PictureTooLarge,
@@ -48,7 +48,7 @@ class Distrusted(Exception):
 
 
 def fault_of(reply: Failed) -> ImgserveError:
-    return _FAULTS[reply.code](_shown(reply.detail), _shown(reply.hint))
+    return _FAULTS[reply.code](_shown(reply.detail), _shown_hint(reply.hint))
 
 
 def expect(kind: type[_Kind], reply: Reply) -> _Kind:
@@ -117,6 +117,13 @@ class distrust:
         if isinstance(error, Distrusted):
             self._child.kill("fault")
             raise WorkerDied(f"the render worker {error} and was ended", "try again") from error
+
+
+def _shown_hint(hint: Sentence) -> Sentence:
+    """The decoder has checked the fields that it names."""
+    if isinstance(hint, str):
+        return _shown(hint)
+    return tuple(_shown(part) if isinstance(part, str) else part for part in hint)
 
 
 def _shown(text: str) -> str:

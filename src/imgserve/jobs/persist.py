@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.jobs.model import Accepted, Adopted, NewJob, PlaceholderResult
 from imgserve.jobs.protocol import IntakeQueue, StorageFailing
 from imgserve.telemetry import logs
@@ -33,10 +33,13 @@ class PatientStorage:
     be true, and the wait has no bound.
     """
 
-    def __init__(self, queue: IntakeQueue, timeout_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, queue: IntakeQueue, timeout_s: float, clock: Callable[[], float], spelling: Spelling = dotted
+    ) -> None:
         self._queue = queue
         self._timeout_s = timeout_s
         self._clock = clock
+        self._spelling = spelling
         self._late: set[asyncio.Task[None]] = set()
 
     async def enqueue(self, job: NewJob) -> Accepted | Adopted:
@@ -59,7 +62,7 @@ class PatientStorage:
         self, entry: Accepted, placeholders: tuple[PlaceholderResult, ...], error: ImgserveError | None
     ) -> None:
         """Return when it is stored, or in time when no destination holds anything: the row goes when it can."""
-        code, detail = (error.code, error.sentence()) if error else ("internal", "")
+        code, detail = (error.code, error.sentence(self._spelling)) if error else ("internal", "")
         refusing = self._start(
             until_stored(lambda: self._queue.refuse(entry.number, placeholders, code, detail, self._clock()))
         )

@@ -159,7 +159,7 @@ def _fill_form(template: DestinationTemplate, values: TagValues) -> Destination:
 def _filled(text: str, values: TagValues, *, is_name: bool) -> str:
     used = tags.used_in(text)
     if not values.ext and not used.isdisjoint(tags.EXTENSIONS):
-        raise url.UrlInvalid("{$ext} is empty, for the source's name has no extension: end it with .jpg or the like")
+        raise url.UrlInvalid("{$ext} is empty, since the source's name has no extension: write .jpg or the like")
     if is_name:
         for tag in used:
             if values.of(tag):

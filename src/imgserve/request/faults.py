@@ -10,7 +10,7 @@ from typing import Literal, ParamSpec, TypeVar
 
 import msgspec
 
-from imgserve.errors import ImgserveError
+from imgserve.errors import FieldRef, ImgserveError, Path, Sentence, Spelling, dotted, put_beneath, spell
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,15 +23,11 @@ Code = Literal[
     "destination_refused", "format_not_writable", "tag_unknown",
     "size_missing", "field_unknown", "field_invalid", "result_too_large", "output_count",
 ]  # fmt: skip
-Path = tuple[str | int, ...]
-Spelling = Callable[[Path], str]
+
+DESTINATION = FieldRef(("destination",))
+"""The destination of the output that an error belongs to."""
 
 _LONGEST_SHOWN = 40
-
-
-def dotted(path: Path) -> str:
-    """The native spelling: ``outputs[1].operations[0].width``."""
-    return "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in path).removeprefix(".")
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -44,22 +40,22 @@ class Fault(msgspec.Struct, frozen=True):
 
     code: Code
     path: Path = ()
-    note: str = ""
+    note: Sentence = ""
     expected: str = ""
     got: object = msgspec.UNSET
     is_foreign: bool = False
 
-    def reason(self, *, is_discreet: bool = False) -> str:
+    def reason(self, spelling: Spelling = dotted, *, is_discreet: bool = False) -> str:
         """The sentence behind the path. ``is_discreet``: for a log, without the text that was sent."""
         if not self.expected:
-            return self.note
+            return spell(self.note, spelling)
         if is_discreet and isinstance(self.got, str):
             return f"expected {self.expected}, got another text"  # the note may repeat it
-        return f"expected {self.expected}, got {shown(self.got)}{self.note}"
+        return f"expected {self.expected}, got {shown(self.got)}{spell(self.note, spelling)}"
 
     def sentence(self, spelling: Spelling = dotted, *, is_discreet: bool = False) -> str:
         path = (*self.path[:-1], "another name") if is_discreet and self.is_foreign else self.path
-        place, reason = spelling(path), self.reason(is_discreet=is_discreet)
+        place, reason = spelling(FieldRef(path)), self.reason(spelling, is_discreet=is_discreet)
         return f"{place}: {reason}" if place else reason
 
 
@@ -72,22 +68,27 @@ class RequestInvalid(ImgserveError):
 
     def __init__(self, *faults: Fault) -> None:
         self.faults = faults
-        super().__init__(self.sentences())
+        super().__init__(self.sentence())
 
-    def sentences(self, spelling: Spelling = dotted, *, is_discreet: bool = False) -> str:
+    def sentence(self, spelling: Spelling = dotted, *, is_discreet: bool = False) -> str:
         return "; ".join(fault.sentence(spelling, is_discreet=is_discreet) for fault in self.faults)
 
-    def beneath(self, path: Path) -> tuple[Fault, ...]:
-        return tuple(msgspec.structs.replace(fault, path=path + fault.path) for fault in self.faults)
+    def beneath(self, path: Path) -> "RequestInvalid":
+        return RequestInvalid(
+            *(
+                msgspec.structs.replace(fault, path=path + fault.path, note=put_beneath(fault.note, path))
+                for fault in self.faults
+            )
+        )
 
 
 @contextmanager
 def beneath(*path: str | int) -> Iterator[None]:
-    """Puts the faults of a parser inside the block beneath ``path``."""
+    """Puts the fields that an error of the block names beneath ``path``."""
     try:
         yield
-    except RequestInvalid as invalid:
-        raise RequestInvalid(*invalid.beneath(path)) from None
+    except ImgserveError as error:
+        raise error.beneath(path) from None
 
 
 class Findings:
@@ -104,8 +105,10 @@ class Findings:
         try:
             return parse(*args, **kwargs)
         except RequestInvalid as invalid:
-            self.faults.extend(invalid.beneath(path))
+            self.faults.extend(invalid.beneath(path).faults)
             return None
+        except ImgserveError as error:
+            raise error.beneath(path) from None
 
     def settle(self) -> None:
         """Raise RequestInvalid if anything was found."""

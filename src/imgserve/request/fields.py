@@ -12,8 +12,9 @@ from typing import TypeVar
 import msgspec
 from msgspec import inspect
 
+from imgserve.errors import Path
 from imgserve.request import color
-from imgserve.request.faults import Fault, Findings, Path, RequestInvalid
+from imgserve.request.faults import Fault, Findings, RequestInvalid
 
 S = TypeVar("S", bound=msgspec.Struct)
 FieldValue = int | float | bool | str

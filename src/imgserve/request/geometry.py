@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from imgserve.errors import ImgserveError
+from imgserve.errors import FieldRef, ImgserveError
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.imageinfo import Size, SourceFormat
 from imgserve.request.limits import MAX_SIDE_PX
@@ -16,6 +16,9 @@ Gravity = Literal[
     "center", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest",
     "attention", "entropy",
 ]  # fmt: skip
+
+
+_WIDTH, _HEIGHT = FieldRef(("width",)), FieldRef(("height",))
 
 
 class SourceTooSmall(ImgserveError):
@@ -56,11 +59,11 @@ def box(width: int | None, height: int | None, before: Shape) -> Size:
     Raises RequestInvalid (no side), SourceTooSmall (a shape without size).
     """
     if width is None and height is None:
-        raise RequestInvalid(Fault("size_missing", ("width",), "width, height or both are required"))
+        raise RequestInvalid(Fault("size_missing", ("width",), (_WIDTH, ", ", _HEIGHT, " or both are required")))
     if width is not None and height is not None:
         return Size(width, height)
     if not (before.width_px > 0 and before.height_px > 0):
-        raise SourceTooSmall("the source has no size of its own", "give both width and height")
+        raise SourceTooSmall("the source has no size of its own", ("give both ", _WIDTH, " and ", _HEIGHT))
     ratio = Fraction(before.width_px) / Fraction(before.height_px)
     if width is not None:
         return Size(width, _rounded(width / ratio))

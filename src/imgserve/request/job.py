@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from imgserve.errors import FieldRef
 from imgserve.request import rendering, tags
 from imgserve.request.destination import Destination, DestinationTemplate
 from imgserve.request.faults import Fault, Findings, beneath
@@ -102,6 +103,7 @@ def check_places(outputs: tuple[ResolvedOutput, ...]) -> None:
     for index, output in enumerate(outputs):
         other = first.setdefault(output.placement.destination.key, index)
         if other != index:
-            note = f"expected another place than that of outputs[{other}]; for two pictures at one place post two jobs"
+            instead = "; for two pictures at one place post two jobs"
+            note = ("expected another place than that of ", FieldRef(("outputs", other, "destination")), instead)
             found.add(Fault("destination_invalid", ("outputs", index, "destination"), note))
     found.settle()

@@ -9,12 +9,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from imgserve.request.faults import Fault, RequestInvalid, beneath
+from imgserve.errors import FieldRef
+from imgserve.request.faults import DESTINATION, Fault, RequestInvalid, beneath
 from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Format, Operation, Recipe
+
+_FORMAT = FieldRef(("encode", "format"))
 
 
 class Rendering(msgspec.Struct, frozen=True):
@@ -79,7 +82,7 @@ def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Fo
 
 def _source_format(info: ImageInfo) -> Format:
     if info.format == "svg":
-        note = "an SVG source and no format: end it with an extension such as .png, or set format"
+        note = ("an SVG source and no format: give ", DESTINATION, " an extension such as .png, or use ", _FORMAT)
         raise RequestInvalid(Fault("format_not_writable", ("destination",), note))
     return info.format
 

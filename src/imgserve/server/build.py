@@ -26,6 +26,7 @@ from imgserve.engine.runner import Runner
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Ended
 from imgserve.jobs.sqlite.queue import SqliteQueue
+from imgserve.request.classic.spelling import spelt_in_output
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import metrics
 from imgserve.telemetry.states import States
@@ -51,7 +52,9 @@ class Parts:
         deliveries = Deliveries(queue, self.transfers, clock)
         renderer = Renderer(self.transfers, self.pool)
         renditions: Store[Blob] = Store(settings.attempt.kept_renditions_bytes, max_kept)
-        attempts = Attempts(queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock)
+        attempts = Attempts(
+            queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=spelt_in_output
+        )
         most = settings.runner.max_outbox
         outbox = Outbox(
             queue,
@@ -65,7 +68,7 @@ class Parts:
         admission = Admission(intake.max_at_once, intake.max_waiting, settings.queue.quota, intake.host_quota)
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, prefetched, admission, settings.limits, intake,
-            clock,
+            clock, spelling=spelt_in_output,
         )  # fmt: skip
         self.protected = Protected(settings.api.origins())
         self.refusals = Refusals()

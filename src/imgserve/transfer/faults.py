@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, Sentence
 
 # The step that an FTP server refused: to enter or make the directory, to take the file, or a command such as RNFR.
 Step = Literal["", "directory", "file", "command"]
@@ -15,7 +15,7 @@ class TransferError(ImgserveError):
     """``is_retryable``: time can heal it (connect, time-out, 5xx, 429, FTP 4yz). ``retry_after_s``: the peer's wish."""
 
     def __init__(
-        self, detail: str, hint: str = "", *, is_retryable: bool = False, retry_after_s: float | None = None
+        self, detail: str, hint: Sentence = "", *, is_retryable: bool = False, retry_after_s: float | None = None
     ) -> None:
         super().__init__(detail, hint)
         self.is_retryable = self.is_retryable or is_retryable

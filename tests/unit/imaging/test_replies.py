@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from imgserve.blob import Blob, seal_result
+from imgserve.errors import FieldRef
+from imgserve.imaging import wire
 from imgserve.imaging.messages import Failed, Probed, Ready, Reply, Written
 from imgserve.imaging.replies import Distrusted, checked_info, expect, fault_of, most_bytes, take_result
 from imgserve.request.imageinfo import ImageInfo, Size
@@ -80,3 +82,16 @@ def test_what_is_shown_of_a_detail_is_short_and_printable() -> None:
     fault = fault_of(Failed("svg_invalid", "a\x1b[2J\n" + "b" * 60_000, "\x00hint"))
     assert fault.detail == "a[2J" + "b" * 494
     assert fault.hint == "hint"
+
+
+def test_a_hint_names_fields_and_nothing_else() -> None:
+    strict = FieldRef(("load", "strict"), False)
+    frame = bytearray(wire.frame(Failed("svg_invalid", "no", ("use\n ", strict))))
+    reply = wire.take(frame, wire.REPLIES)
+    assert isinstance(reply, Failed)
+    assert fault_of(reply).sentence() == "no (use load.strict = false)"
+    names = ("a b", "a\n", "a" * 50, "A")
+    odd = [(FieldRef((name,)),) for name in names] + [(FieldRef(("a",) * 9),), (FieldRef(("a",), "\x1b"),)]
+    for hint in (*odd, (FieldRef(("a",)),) * 9):
+        with pytest.raises(wire.BrokenFrame):
+            wire.take(bytearray(wire.frame(Failed("svg_invalid", "no", hint))), wire.REPLIES)

@@ -154,3 +154,10 @@ def test_hostile_markup_is_read_in_linear_time(count: int) -> None:
         b"<svg" + b" a='",
     ):
         assert markup.find_root(start * count) is None
+
+
+def test_a_picture_to_be_drawn_is_no_svg(render: Render) -> None:
+    """As when the source changes behind the probe."""
+    with pytest.raises(SvgInvalid, match="the source is no SVG") as caught:
+        render(pictures.encoded(pictures.scene(40, 20), "png"), Rasterize(20, 10), (20, 10))
+    assert 'or use operations[0].operation = "resize"' in caught.value.sentence()

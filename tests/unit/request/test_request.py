@@ -41,7 +41,7 @@ def test_an_svg_without_extension_and_format_is_113() -> None:
     with pytest.raises(RequestInvalid) as caught:
         fixed(DRAWING, **changes)
     assert number_of(caught.value) == 113
-    assert "set format" in caught.value.detail
+    assert "use encode.format" in caught.value.detail
     args = {"width": 20, "format": "png"}
     assert fixed(DRAWING, args=args, **changes).rendering.format == "png"
 

@@ -9,8 +9,8 @@ PUT = "https://h/out.png"
 SIZED = {"width": 20, "height": 10}
 SPOKEN = "http://, https://, ftp://, ftps://, ftpes:// or file://"
 NOT_YET = "not available in this version yet"
-INSTEAD = "give .jpg, or no extension and a format"
-CONTRADICTS = "contradicts the destination's extension"
+INSTEAD = "give .jpg, or no extension and args.format"
+CONTRADICTS = "contradicts the extension of dstURL"
 
 
 def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
@@ -43,7 +43,7 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
             "dstURL: expected <page URL>:<file name>, got a slash in the file name or no file name at all",
         ),
         ({"args": SIZED | {"crop": 1}}, "args.crop: not available in this version yet"),
-        ({"args": SIZED | {"dpi": 1}}, "args.dpi: belongs to rasterize"),
+        ({"args": SIZED | {"dpi": 1}}, 'args.dpi: belongs to operationType = "rasterize"'),
         ({"srcUrl": ""}, 'srcUrl: unknown, did you mean "srcURL"?'),
         ({"webhook": ""}, "webhook: not available in this version yet"),
         ({"operationType": "x"}, 'operationType: expected "resize" or "rasterize", got "x"'),

@@ -4,19 +4,20 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import get_args
 
 import pytest
 
 import imgserve
 from imgserve.cli import render
-from imgserve.errors import ImgserveError
+from imgserve.errors import FieldRef, ImgserveError, Path, dotted
 from imgserve.request import faults
 from imgserve.request.classic.codes import MEANING, NUMBER
-from imgserve.request.classic.spelling import number_of, sentence_of, spelt
-from imgserve.request.faults import Fault, Findings, RequestInvalid, beneath, dotted
+from imgserve.request.classic.spelling import in_classic_words, number_of, sentence_of, spelt, spelt_in_output
+from imgserve.request.faults import Fault, Findings, RequestInvalid, beneath
 from imgserve.request.fields import fields_of, read_field
+from imgserve.request.geometry import Shape, SourceTooSmall
 from imgserve.request.operations.resize import Resize
 from imgserve.transfer.faults import DeliveryFailed, SourceTooLarge
 
@@ -47,8 +48,47 @@ FIRST = ("outputs", 0)
         ((), "", "", ""),
     ],
 )  # fmt: skip
-def test_a_path_as_each_one_spells_it(path: faults.Path, native: str, classic: str, command: str) -> None:
-    assert (dotted(path), spelt(path), render._spelt(path)) == (native, classic, command)
+def test_a_path_as_each_one_spells_it(path: Path, native: str, classic: str, command: str) -> None:
+    field = FieldRef(path)
+    assert (dotted(field), spelt(field), render._spelt(field)) == (native, classic, command)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "native", "classic", "command"),
+    [
+        (("load", "strict"), False, "load.strict = false", "args.strict = false", "--no-strict"),
+        (("operations", 0, "enlarge"), True, "operations[0].enlarge = true", "args.enlarge = true", "--enlarge"),
+        (
+            ("operations", 0, "operation"), "resize", 'operations[0].operation = "resize"', 'operationType = "resize"',
+            "--operation resize",
+        ),
+        (("encode", "format"), "png", 'encode.format = "png"', 'args.format = "png"', "--format png"),
+        (("on_failure",), "delete", 'on_failure = "delete"', 'on_failure = "delete"', "--on-failure delete"),
+    ],
+)  # fmt: skip
+def test_a_value_as_each_one_writes_it(path: Path, value: bool | str, native: str, classic: str, command: str) -> None:
+    field = FieldRef((*FIRST, *path), value)
+    assert (dotted(field), spelt(field), render._spelt(field)) == (f"outputs[0].{native}", classic, command)
+    assert spelt_in_output(FieldRef(path, value)) == classic
+
+
+def test_the_fields_of_a_remedy_move_with_the_error() -> None:
+    with pytest.raises(SourceTooSmall) as caught, beneath("outputs", 1), beneath("operations", 0):
+        Resize(50, 50).check(Shape(4, 4, "png"))
+    assert "outputs[1].operations[0].enlarge = true" in caught.value.sentence()
+    with pytest.raises(SourceTooSmall) as caught:
+        Findings().attempt((*FIRST, "operations", 0), Resize(50).size_after, Shape(0, 0, "svg"))
+    assert "give both args.width and args.height" in sentence_of(caught.value)
+    assert "give both --width and --height" in caught.value.sentence(render._spelt)
+
+
+def test_the_fields_of_a_note_move_with_its_fault() -> None:
+    found = Findings()
+    found.attempt((*FIRST, "operations", 0), Resize().size_after, Shape(4, 4, "png"))
+    [fault] = found.faults
+    assert fault.sentence(spelt) == "args.width: args.width, args.height or both are required"
+    [plain] = in_classic_words(RequestInvalid(fault)).faults  # type: ignore[attr-defined]
+    assert plain.sentence() == fault.sentence(spelt)
 
 
 def test_one_fault_in_three_spellings() -> None:
@@ -57,7 +97,7 @@ def test_one_fault_in_three_spellings() -> None:
     sentence = 'expected an integer from 1 to 16384, got "abc"'
     assert caught.value.detail == f"outputs[0].operations[0].width: {sentence}"
     assert sentence_of(caught.value) == f"args.width: {sentence}"
-    assert caught.value.sentences(render._spelt) == f"--width: {sentence}"
+    assert caught.value.sentence(render._spelt) == f"--width: {sentence}"
     assert caught.value.faults == (
         Fault(
             "field_invalid", (*FIRST, "operations", 0, "width"), expected="an integer from 1 to 16384", got="abc",
@@ -87,7 +127,7 @@ def test_a_log_repeats_no_text_and_no_name_of_the_sender() -> None:
     note = "; write it without quotes: s3cret"
     fault = Fault("field_invalid", ("args", "key"), note, expected="true or false", got="s3cret")
     foreign = Fault("field_unknown", ("args", "s3cret"), "unknown", is_foreign=True)
-    assert RequestInvalid(fault, foreign).sentences(is_discreet=True) == (
+    assert RequestInvalid(fault, foreign).sentence(is_discreet=True) == (
         "args.key: expected true or false, got another text; args.another name: unknown"
     )
 
@@ -112,7 +152,7 @@ def all_errors() -> Iterator[type[ImgserveError]]:
 
 
 def test_its_words_stand_in_the_classic_protocol_alone() -> None:
-    top = Path(imgserve.__file__).parent
+    top = FilePath(imgserve.__file__).parent
     # ``render`` writes a classic job; that protocol's parser reads it.
     own = ("request/classic/", "api/classic.py", "cli/render.py")
     words = re.compile(r"(?<!\.)\bargs\.|srcURL|dstURL|operationType")

@@ -20,7 +20,6 @@ from imgserve.jobs.model import JobStatus
 from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, JobView, RefusalPage
 from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.classic.spelling import in_classic_words, number_of, sentence_of
-from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import JobRequest
 from imgserve.request.principal import Principal
 
@@ -80,7 +79,7 @@ def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals) -> HTTPRout
         except ImgserveError as error:
             sentence = sentence_of(error, is_discreet=True)
             refusals.note(refusals.of({"principal": principal}, error.code, sentence, number_of(error), checked))
-            raise (in_classic_words(error) if isinstance(error, RequestInvalid) else error) from None
+            raise in_classic_words(error) from None
         return Response(
             await job_admin.job(answer.id),
             status_code=202,

@@ -13,7 +13,7 @@ from imgserve.cli import owner
 from imgserve.cli.check import mounts
 from imgserve.cli.check.finding import Finding, as_whom, fault, ok, owner_of, tried, unknown, warning
 from imgserve.cli.control import NotAllowed
-from imgserve.errors import cause_of, counted, sentence_of, user_name
+from imgserve.errors import cause_of, counted, sentence_of, spell, user_name
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.breakage import RESTORE
 from imgserve.jobs.sqlite.inspect import Inspected, inspect
@@ -158,7 +158,7 @@ def _queue(place: Path, *, is_served: bool) -> Iterator[Finding]:
     except PermissionError:
         raise
     except (StorageFailing, OSError) as error:
-        hint = error.hint if isinstance(error, StorageFailing) and error.hint else RESTORE
+        hint = spell(error.hint) if isinstance(error, StorageFailing) and error.hint else RESTORE
         yield fault("queue file", error.detail if isinstance(error, StorageFailing) else sentence_of(error), hint)
         return
     if told is None:

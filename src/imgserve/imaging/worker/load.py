@@ -12,6 +12,7 @@ from itertools import islice
 
 import pyvips
 
+from imgserve.errors import FieldRef, Sentence
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import cover, ending, scale, vips
 from imgserve.imaging.worker.colour import convert, numbers, profile
@@ -38,7 +39,7 @@ _RGB_OR_GREY = {"srgb", "rgb", "rgb16", "b-w", "grey16"}
 _SAMPLES = {"uchar", "ushort"}
 _CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
 _CUT_OFF_HINT, _DAMAGED_HINT = "check that the file is complete", "save it anew with an image editor"
-_OR_LENIENT = ", or set strict to false to take what can be read"
+_OR_LENIENT = (", or use ", FieldRef(("load", "strict"), False), " to take what can be read")
 _LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others give all or nothing
 _FIRST_TURNED_ORIENTATION = 5  # EXIF: 5 to 8 swap width and height
 
@@ -248,10 +249,10 @@ def _without_spare_bands(image: pyvips.Image) -> pyvips.Image:
     return image.extract_band(0, n=image.bands - spare) if spare else image
 
 
-def _hint(picture: Picture) -> str:
+def _hint(picture: Picture) -> Sentence:
     """The remedy. For a complete file it is no use to look for a missing end."""
     hint = _DAMAGED_HINT if ending.is_whole(picture.data, picture.format) else _CUT_OFF_HINT
-    return hint + _OR_LENIENT if picture.is_strict and picture.format in _LENIENT_FORMATS else hint
+    return (hint, *_OR_LENIENT) if picture.is_strict and picture.format in _LENIENT_FORMATS else hint
 
 
 def orientation(image: pyvips.Image) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from imgserve.clock import Clock, Mark
-from imgserve.errors import counted
+from imgserve.errors import counted, spell
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import (
     Accepted,
@@ -140,7 +140,7 @@ class SqliteQueue:
                 error = failure
         if error is not None:
             name: Name = "disk_full" if isinstance(error, DiskFull) else "storage_failing"
-            yield State(name, error.detail, error.hint)
+            yield State(name, error.detail, spell(error.hint))
 
     def _abandoned_states(self) -> Iterator[State]:
         if self._abandoned:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from imgserve.errors import FieldRef, Sentence
 from imgserve.request import tags, url
 from imgserve.request.destination import DestinationTemplate, check_text
 from imgserve.request.faults import Fault, Findings, RequestInvalid
@@ -40,7 +41,7 @@ def _http_template(text: str, args: Mapping[str, object]) -> DestinationTemplate
     for name, note in _troubles(names, fields, args):
         found.add(Fault("destination_field_invalid", (name,), note))
     if not names and "method" not in args:
-        note = 'expected for an http(s) destination; or args.method = "PUT" for a plain upload'
+        note = ("expected for an http(s) destination; or ", FieldRef(("method",), "PUT"), " for a plain upload")
         found.add(Fault("destination_field_missing", ("field_name",), note))
     found.settle()
     if not fields:
@@ -48,14 +49,14 @@ def _http_template(text: str, args: Mapping[str, object]) -> DestinationTemplate
     return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else msgspec.UNSET)
 
 
-def _troubles(names: list[str], fields: list[str], args: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _troubles(names: list[str], fields: list[str], args: Mapping[str, object]) -> Iterator[tuple[str, Sentence]]:
     """Args that are wrong or contradict another: the name and the reason."""
     if "method" in args and args["method"] != "PUT":
-        yield "method", 'expected "PUT"; for an upload form leave it out and give args.field_name'
+        yield "method", ('expected "PUT"; for an upload form leave it out and give ', FieldRef(("field_name",)))
     if len(set(fields)) > 1:
-        yield "field_name", "contradicts args.field_file; give one of the two"
+        yield "field_name", ("contradicts ", FieldRef(("field_file",)), "; give one of the two")
     if names and "method" in args:
-        yield "method", f"contradicts args.{names[0]}; PUT and an upload form exclude each other"
+        yield "method", ("contradicts ", FieldRef((names[0],)), "; PUT and an upload form exclude each other")
     if "form_success" in args and args["form_success"] != "redirect":
         yield "form_success", 'expected "redirect"; without it any 2xx, 301, 302 and 303 count as taken'
     if "form_success" in args and "method" in args:

@@ -12,10 +12,11 @@ from urllib.parse import unquote
 
 import msgspec
 
+from imgserve.errors import FieldRef, Path, Sentence
 from imgserve.request import formats, tags
 from imgserve.request.classic.destination import HTTP_ARGS, parse_destination
 from imgserve.request.destination import DestinationTemplate
-from imgserve.request.faults import Code, Fault, Findings, Path, RequestInvalid
+from imgserve.request.faults import Code, Fault, Findings, RequestInvalid
 from imgserve.request.fields import did_you_mean, fields_of, one_of, read_field, read_struct, words_of
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.operations.rasterize import Rasterize
@@ -37,14 +38,17 @@ _NOT_YET = frozenset({
     "sharpen", "strip", "text", "tint", "trim", "watermark", "webhook",
 })  # fmt: skip
 
-# Args that stand in the wrong place, each with the reason.
-_STRAYS = {name: f"belongs to {owner}" for owner, struct in OPERATIONS.items() for name in fields_of(struct)}
-_STRAYS |= dict.fromkeys(OPTIONAL, "stands beside args, not in it")
-
 _SOURCE: Path = ("source",)
 _OUTPUT: Path = ("outputs", 0)
 _OPERATION: Path = (*_OUTPUT, "operations", 0)
 _DESTINATION: Path = (*_OUTPUT, "destination")
+_FORMAT: Path = (*_OUTPUT, "encode", "format")
+_OPERATION_IS = {name: FieldRef((*_OPERATION, "operation"), name) for name in OPERATIONS}
+# Args that stand in the wrong place, each with the reason.
+_STRAYS: dict[str, Sentence] = {
+    name: ("belongs to ", _OPERATION_IS[owner]) for owner, struct in OPERATIONS.items() for name in fields_of(struct)
+}
+_STRAYS |= dict.fromkeys(OPTIONAL, "stands beside args, not in it")
 
 # Bounds the time and the reply that a body full of unknown names can cost.
 _MOST_NAMED = 10
@@ -183,14 +187,15 @@ def _recipe(name: str | None, args: dict[str, object] | None, found: Findings) -
     output = read_struct(args, OutputOptions, (*_OUTPUT, "encode"), found)
     load = read_struct(args, LoadOptions, (*_OUTPUT, "load"), found)
     if "width" not in args and "height" not in args:
-        found.add(Fault("size_missing", (*_OPERATION, "width"), f"{name} needs width, height or both"))
+        width, height = (FieldRef((*_OPERATION, side)) for side in ("width", "height"))
+        found.add(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
     known = (*fields_of(OPERATIONS[name]), *fields_of(OutputOptions), *fields_of(LoadOptions), *HTTP_ARGS)
     _check_unknown(args, known, _STRAYS, _OPERATION, found)
     return Recipe((operation,), output, load) if operation and output and load else None
 
 
 def _check_unknown(
-    given: Mapping[str, object], known: tuple[str, ...], strays: Mapping[str, str], path: Path, found: Findings
+    given: Mapping[str, object], known: tuple[str, ...], strays: Mapping[str, Sentence], path: Path, found: Findings
 ) -> None:
     names = [name for name in given if name not in known]
     whole = ("args",) if path else path
@@ -213,8 +218,8 @@ def _check_source(operation_type: str, source: Source, found: Findings) -> None:
         note = "the extension is no picture's; give the picture's own URL, or one without an extension"
         found.add(Fault("source_extension", _SOURCE, note))
     elif operation_type == "rasterize" and formats.is_raster(extension):
-        note = "rasterize expects an SVG; for other pictures use the operation resize"
-        found.add(Fault("source_extension", _SOURCE, note))
+        instead = ("rasterize expects an SVG; for other pictures use ", _OPERATION_IS["resize"])
+        found.add(Fault("source_extension", _SOURCE, instead))
 
 
 def _format(
@@ -229,22 +234,25 @@ def _format(
     if chosen is None:
         found.add(Fault("format_not_writable", _DESTINATION, _why_not_written(destination, source, extension)))
     elif wanted not in (None, chosen):
-        note = f"{wanted} contradicts the destination's extension, which means {chosen}"
-        found.add(Fault("field_invalid", (*_OUTPUT, "encode", "format"), note))
+        note = (f"{wanted} contradicts the extension of ", FieldRef(_DESTINATION), f", which means {chosen}")
+        found.add(Fault("field_invalid", _FORMAT, note))
     return chosen
 
 
-def _why_not_written(destination: DestinationTemplate, source: Source | None, extension: str) -> str:
-    """The sentence for an extension that came by a tag: it names the source's, and does not blame the destination."""
-    instead = "give .jpg, or no extension and a format"
+def _why_not_written(destination: DestinationTemplate, source: Source | None, extension: str) -> Sentence:
+    return _blame(destination, source, extension), "; give .jpg, or no extension and ", FieldRef(_FORMAT)
+
+
+def _blame(destination: DestinationTemplate, source: Source | None, extension: str) -> str:
+    """For an extension that came by a tag: it names the source's, and does not blame the destination."""
     own = "" if source is None else unquote(tags.split_name(encoded_name(source))[1])
     is_the_sources = unquote(extension).lower() == own.lower()
     if not is_the_sources or tags.used_in(destination.shown).isdisjoint(tags.EXTENSIONS):
         listed = ", ".join(formats.FORMAT_OF_EXTENSION)
-        return f"the extension is not a format that can be written; expected one of {listed}; {instead}"
+        return f"the extension is not a format that can be written; expected one of {listed}"
     if formats.is_well_known(extension):
-        return f"the source's extension is {extension}, and {extension.upper()} cannot be written; {instead}"
-    return f"the source's extension is not a format that can be written; {instead}"
+        return f"the source's extension is {extension}, and {extension.upper()} cannot be written"
+    return "the source's extension is not a format that can be written"
 
 
 def _placeholder(value: object) -> Placeholder:

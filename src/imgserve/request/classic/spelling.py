@@ -4,31 +4,37 @@ its requests.
 
 import msgspec
 
-from imgserve.errors import ImgserveError
+from imgserve.errors import FieldRef, ImgserveError, assigned, dotted, spell
 from imgserve.request.classic.codes import NUMBER
-from imgserve.request.faults import Path, RequestInvalid, dotted
+from imgserve.request.faults import RequestInvalid
 
 # Errors of these numbers are those of a source or of a destination.
 _FIELD = {115: "srcURL", 116: "dstURL", 201: "srcURL", 202: "srcURL", 204: "srcURL", 205: "dstURL", 206: "srcURL"}
 
 
-def spelt(path: Path) -> str:
+def spelt(field: FieldRef) -> str:
     """A field as a classic request calls it; other paths are the protocol's own already."""
-    match path:
+    match field.path:
         case ("source", *_):
-            return "srcURL"
+            name = "srcURL"
         case ("outputs", 0, "destination"):
-            return "dstURL"
+            name = "dstURL"
         case ("outputs", 0, "operations", 0):
-            return "args.width, args.height"  # an operation as a whole is at fault for its size alone
+            name = "args.width, args.height"  # an operation as a whole is at fault for its size alone
         case ("outputs", 0, "operations", 0, "operation"):
-            return "operationType"
-        case ("outputs", 0, "operations", 0, name) | ("outputs", 0, "encode" | "load" | "destination", name):
-            return f"args.{name}"
+            name = "operationType"
+        case ("outputs", 0, "operations", 0, arg) | ("outputs", 0, "encode" | "load" | "destination", arg):
+            name = f"args.{arg}"
         case ("outputs", 0, *names):
-            return dotted(tuple(names))
+            return dotted(FieldRef(tuple(names), field.value))
         case _:
-            return dotted(path)
+            return dotted(field)
+    return assigned(name, field.value)
+
+
+def spelt_in_output(field: FieldRef) -> str:
+    """A field of a job's only output."""
+    return spelt(FieldRef(("outputs", 0, *field.path), field.value))
 
 
 def number_of(error: ImgserveError) -> int | None:
@@ -40,14 +46,21 @@ def number_of(error: ImgserveError) -> int | None:
 def sentence_of(error: ImgserveError, *, is_discreet: bool = False) -> str:
     """Detail and remedy behind the field. ``is_discreet``: for a log, without the text that was sent."""
     if isinstance(error, RequestInvalid):
-        return _in_order(error).sentences(spelt, is_discreet=is_discreet)
-    field = _FIELD.get(number_of(error) or 0)
-    return f"{field}: {error.sentence()}" if field else error.sentence()
+        return _in_order(error).sentence(spelt, is_discreet=is_discreet)
+    field, sentence = _FIELD.get(number_of(error) or 0), error.sentence(spelt)
+    return f"{field}: {sentence}" if field else sentence
 
 
-def in_classic_words(error: RequestInvalid) -> RequestInvalid:
-    """The same faults in this protocol's order, with its names for paths."""
-    return RequestInvalid(*(msgspec.structs.replace(one, path=(spelt(one.path),)) for one in _in_order(error).faults))
+def in_classic_words(error: ImgserveError) -> ImgserveError:
+    """The same error in this protocol's order, with its names for fields."""
+    if not isinstance(error, RequestInvalid):
+        error.hint = spell(error.hint, spelt)
+        return error
+    faults = (
+        msgspec.structs.replace(fault, path=(spelt(FieldRef(fault.path)),), note=spell(fault.note, spelt))
+        for fault in _in_order(error).faults
+    )
+    return RequestInvalid(*faults)
 
 
 def _in_order(error: RequestInvalid) -> RequestInvalid:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from imgserve.errors import FieldRef
 from imgserve.request.geometry import NotSvg, Shape, Side, box
 from imgserve.request.imageinfo import Size
 
@@ -26,4 +27,4 @@ class Rasterize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         """Raises NotSvg."""
         if not before.is_drawing:
             is_source = f"{before.name} is {before.format or 'drawn already'}"
-            raise NotSvg(f"rasterize expects an SVG, {is_source}", "use the operation resize")
+            raise NotSvg(f"rasterize expects an SVG, {is_source}", ("use ", FieldRef(("operation",), "resize")))

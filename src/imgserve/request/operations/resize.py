@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from imgserve.errors import FieldRef
 from imgserve.request.geometry import Gravity, Shape, Side, SourceTooSmall, box
 from imgserve.request.imageinfo import Size
 
@@ -31,5 +32,5 @@ class Resize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
         if is_narrow or is_low:
             raise SourceTooSmall(
                 f"{before.name} is {before.width_px:g} x {before.height_px:g} px, smaller than the result",
-                "ask for a smaller size, or set enlarge to true",
+                ("ask for a smaller size, or use ", FieldRef(("enlarge",), True)),
             )

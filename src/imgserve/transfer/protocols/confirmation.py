@@ -3,7 +3,9 @@
 Called by ``upload``. In: destination, answer, page. Out: a DeliveryFailed, returned or raised, where the site refused.
 """
 
+from imgserve.errors import FieldRef, Sentence
 from imgserve.request.destination import Destination
+from imgserve.request.faults import DESTINATION
 from imgserve.request.page import Page
 from imgserve.transfer.client import location
 from imgserve.transfer.client.call import Answer
@@ -13,6 +15,7 @@ REDIRECTS = frozenset({301, 302, 303})
 _MOST_NAMES = 10
 _LONGEST_NAME = 40
 _LONGEST_PLACE = 200
+_PAGE_WITH_FORM: Sentence = ("point ", DESTINATION, " at the page with the form")
 _MEMBERS_ONLY = "the site takes uploads from members only, or has refused this one"
 
 
@@ -21,7 +24,7 @@ def no_page(destination: Destination, page: Answer) -> DeliveryFailed:
     return DeliveryFailed(
         f"{location.origin(destination.url)} redirects the upload page to {_place(page.url)}, "
         f"which answers {page.status}",
-        "point the destination at the page with the form",
+        _PAGE_WITH_FORM,
     )
 
 
@@ -30,9 +33,10 @@ def no_field(destination: Destination, page: Page, led_to: str) -> DeliveryFaile
     names = dict.fromkeys(name for form in page.forms for name in form.file_fields())
     which = f"its file fields are {_listed(list(names))}" if names else "there is no file field on it"
     where = f"The page {_place(led_to)}, where the upload page redirects," if led_to else "The upload page"
-    hint = "name one of them in field_name" if names else "point the destination at the page with the form"
+    hint: Sentence = ("name one of them in ", FieldRef(("destination", "field_name"))) if names else _PAGE_WITH_FORM
     if led_to and page.has_password:
-        hint = "it asks for a login; user:password@ in the destination's URL gives one by HTTP's Basic authentication"
+        gives = " gives one by HTTP's Basic authentication"
+        hint = ("it asks for a login; user:password@ in ", DESTINATION, gives)
     return DeliveryFailed(f'{where} has no file field "{_shown(destination.field)}"; {which}', hint)
 
 
@@ -50,7 +54,7 @@ def check_success(destination: Destination, answer: Answer) -> None:
     if destination.form_success == "redirect":
         raise DeliveryFailed(
             f"{location.origin(answer.url)} answered {answer.status} to the upload, and no redirect",
-            'form_success = "redirect" counts only 301, 302 and 303 as taken',
+            (FieldRef(("destination", "form_success"), "redirect"), " counts only 301, 302 and 303 as taken"),
         )
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from imgserve.request.destination import Destination
+from imgserve.request.faults import DESTINATION
 from imgserve.request.page import Form, Page
 from imgserve.transfer.client import location
 from imgserve.transfer.client.call import Field, FilePart
@@ -56,7 +57,8 @@ def is_elsewhere(url: str, other: str) -> bool:
 def filled(page_url: str, page: Page, form: Form, destination: Destination, media_type: str) -> Post:
     """The post that a browser would send. Raises DeliveryFailed for a form that cannot be sent."""
     if form.is_too_large:
-        raise DeliveryFailed("The upload form has more fields than are sent", "point the destination at a smaller form")
+        hint = ("point ", DESTINATION, " at a smaller form")
+        raise DeliveryFailed("The upload form has more fields than are sent", hint)
     target = _target(page_url, page, form)
     field = form.encoded(destination.field)
     parts: list[Field | FilePart] = []
@@ -92,7 +94,8 @@ def _target(page_url: str, page: Page, form: Form) -> str:
         is_allowed = location.is_web(target) and not location.is_downgrade(page_url, target)
     except ValueError:
         what = "The action of the upload form is no URL that can be used"
-        raise DeliveryFailed(what, "point the destination at a page whose form works without scripts") from None
+        hint = ("point ", DESTINATION, " at a page whose form works without scripts")
+        raise DeliveryFailed(what, hint) from None
     if not is_allowed:
         raise DeliveryFailed("The upload form's action is not http or https, or leads from https to http")
     return target

@@ -11,8 +11,9 @@ import asyncio
 import msgspec
 
 from imgserve.blob import Blob
-from imgserve.errors import ImgserveError
+from imgserve.errors import FieldRef, ImgserveError
 from imgserve.request.destination import Destination
+from imgserve.request.faults import DESTINATION
 from imgserve.request.page import Page
 from imgserve.telemetry import logs
 from imgserve.transfer.client import follow, location
@@ -52,7 +53,8 @@ class Forms:
         return Delivery(is_verified=False)
 
     async def delete(self, _destination: Destination, _write: Write) -> None:
-        raise DeliveryFailed("An upload form cannot delete what it took", "use another on_failure")
+        hint = ("use another ", FieldRef(("on_failure",)))
+        raise DeliveryFailed("An upload form cannot delete what it took", hint)
 
 
 class _Upload:
@@ -86,9 +88,8 @@ class _Upload:
         if not http.is_good(page.status) or not _is_html(page):
             return _Seen(page.url, None)
         if page.is_cut:
-            raise DeliveryFailed(
-                f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", "point the destination at the form"
-            )
+            hint = ("point ", DESTINATION, " at the form")
+            raise DeliveryFailed(f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", hint)
         return _Seen(page.url, await self._contents(page))
 
     def _order(self, page: Answer, seen: _Seen) -> Post:

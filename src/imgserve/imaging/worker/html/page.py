@@ -6,7 +6,7 @@ A library would be preferred, but none reads a megabyte of any shape in bounded 
 
 import msgspec
 
-from imgserve.imaging.faults import PageUnreadable
+from imgserve.imaging.faults import SMALLER_PAGE, PageUnreadable
 from imgserve.imaging.worker.charsets import of_label
 from imgserve.imaging.worker.html import charset as charsets
 from imgserve.imaging.worker.html import entries
@@ -37,7 +37,7 @@ def read(body: bytes, media_type: str) -> Page:
     except TooMuchMarkup:
         raise PageUnreadable(
             f"The upload page has more than {MOST_MARKUP:,} tags and attributes",
-            "point the destination at a smaller page",
+            SMALLER_PAGE,
         ) from None
     has_password = any(control.kind == "password" for control in found.controls)
     return Page(found.base, charset, entries.forms(found, charset), bool(found.forms), has_password)

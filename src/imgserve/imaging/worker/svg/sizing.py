@@ -10,6 +10,7 @@ import re
 
 import pyvips
 
+from imgserve.errors import FieldRef
 from imgserve.imaging.faults import SvgInvalid
 from imgserve.imaging.worker.svg import stylesheet, xmlcheck, xmltext
 from imgserve.imaging.worker.svg.markup import Root, find_root
@@ -55,7 +56,8 @@ def load(data: bytes, dpi: float, scale: float = 1.0) -> pyvips.Image:
 
 
 def not_svg() -> SvgInvalid:
-    return SvgInvalid("the source is no SVG", "send a file whose root element is <svg>, or use resize")
+    resize = FieldRef(("operations", 0, "operation"), "resize")
+    return SvgInvalid("the source is no SVG", ("send a file whose root element is <svg>, or use ", resize))
 
 
 def _unreadable() -> SvgInvalid:
