@@ -1,4 +1,4 @@
-"""One field of a request: a JSON value and the type it should have in, the checked value or a sentence out.
+"""One field of a request: a JSON value in, the checked value or a sentence out.
 
 Ranges and words are read from the Structs themselves (``msgspec.inspect``), so that they stand in one place only.
 """
@@ -23,7 +23,6 @@ NOT_YET_VALUES = frozenset({"contain", "cover", "fill", "inside", "outside"})
 _COLORS = frozenset({"background", "color"})
 _LONGEST_GUESSED = 40
 _QUOTED = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
-_QUOTED_BOOLS = ("true", "false")
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -35,20 +34,20 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, inspect.Type]:
     return {field.encode_name: _without_none(field.type) for field in info.fields}
 
 
-def read_field(name: str, value: object, kind: inspect.Type) -> FieldValue:
-    """``value`` if it is what ``kind`` asks for; colours come back as ``#rrggbb``. Raises RequestInvalid."""
-    checked = _color(value) if name in _COLORS else _matching(value, kind)
+def read_field(struct: type[msgspec.Struct], name: str, value: object) -> FieldValue:
+    """``value`` if this field may hold it; a colour comes back as ``#rrggbb``. Raises RequestInvalid."""
+    checked = _checked(struct, name, value)
     if checked is None:
-        fault = Fault("field_invalid", (name,), _hint(value, kind), _expected(name, kind), value)
-        raise RequestInvalid(fault)
+        kind = fields_of(struct)[name]
+        raise RequestInvalid(Fault("field_invalid", (name,), _hint(value, kind), _expected(name, kind), value))
     return checked
 
 
 def read_struct(given: Mapping[str, object], struct: type[S], path: Path, found: Findings) -> S | None:
     """The fields of ``struct`` among those given; None with the faults in ``found``."""
-    kinds = {name: kind for name, kind in fields_of(struct).items() if name in given}
-    values = {name: found.attempt(path, read_field, name, given[name], kind) for name, kind in kinds.items()}
-    return None if None in values.values() else msgspec.convert(values, struct)
+    names = [name for name in fields_of(struct) if name in given]
+    values = {name: found.attempt(path, read_field, struct, name, given[name]) for name in names}
+    return None if None in values.values() else struct(**values)
 
 
 def is_text(value: object) -> bool:
@@ -80,33 +79,16 @@ def _without_none(kind: inspect.Type) -> inspect.Type:
     return kind.type if isinstance(kind, inspect.Metadata) else kind
 
 
-def _color(value: object) -> str | None:
-    return color.canonical(value) if isinstance(value, str) else None
-
-
-def _matching(value: object, kind: inspect.Type) -> FieldValue | None:
-    if isinstance(kind, inspect.BoolType):
-        return value if isinstance(value, bool) else None
-    if isinstance(kind, inspect.LiteralType):
-        return value if isinstance(value, str) and value in kind.values else None
-    if isinstance(kind, inspect.StrType):
-        return _text(value, kind)
-    return _number(value, kind)
-
-
-def _text(value: object, kind: inspect.StrType) -> str | None:
-    if not isinstance(value, str) or len(value) > (kind.max_length or len(value)):
+def _checked(struct: type[msgspec.Struct], name: str, value: object) -> FieldValue | None:
+    if isinstance(value, str) and name in _COLORS:
+        return color.canonical(value)
+    if isinstance(value, str) and not is_text(value.replace("\n", "")):
         return None
-    return value if is_text(value.replace("\n", "")) else None
-
-
-def _number(value: object, kind: inspect.Type) -> int | float | None:
-    assert isinstance(kind, inspect.IntType | inspect.FloatType)
-    accepted = int if isinstance(kind, inspect.IntType) else int | float
-    if isinstance(value, bool) or not isinstance(value, accepted):
+    try:
+        checked: FieldValue | None = getattr(msgspec.convert({name: value}, struct), name)
+    except msgspec.ValidationError:
         return None
-    is_inside = (kind.ge is None or value >= kind.ge) and (kind.le is None or value <= kind.le)
-    return value if is_inside else None
+    return checked
 
 
 def _expected(name: str, kind: inspect.Type) -> str:
@@ -124,8 +106,9 @@ def _hint(value: object, kind: inspect.Type) -> str:
     words = words_of(kind)
     if isinstance(value, str) and value in NOT_YET_VALUES and NOT_YET_VALUES.intersection(words):
         return ", which is not available in this version yet"
-    if isinstance(value, str) and isinstance(kind, inspect.IntType | inspect.FloatType) and _QUOTED.fullmatch(value):
+    is_number = isinstance(kind, inspect.IntType | inspect.FloatType)
+    if isinstance(value, str) and is_number and _QUOTED.fullmatch(value):
         return f"; write it without quotes: {value}"
-    if isinstance(kind, inspect.BoolType) and value in _QUOTED_BOOLS:
+    if isinstance(kind, inspect.BoolType) and value in ("true", "false"):
         return f"; write it without quotes: {value}"
     return did_you_mean(value, words)

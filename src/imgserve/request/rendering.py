@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from imgserve.errors import FieldRef
-from imgserve.request.faults import DESTINATION, Fault, RequestInvalid, beneath
+from imgserve.request.faults import DESTINATION, Fault, Findings, RequestInvalid, beneath
 from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import ImageInfo, Size
@@ -64,17 +64,13 @@ def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Fo
     format allow (with all its frames), the source's format cannot be written.
     """
     steps = steps_of(recipe.operations, info)
+    chosen = recipe.output.format or _source_format(info)
     for index, step in enumerate(steps):
         with beneath("operations", index):
             step.operation.check(step.before)
-            _check_limits(step.size, limits)
-    chosen = recipe.output.format or _source_format(info)
-    frames = frames_kept(info, chosen)
+            _check_size(step.size, frames_kept(info, chosen), limits)
     with beneath("operations", len(steps) - 1):
         _check_side(chosen, steps[-1].size)
-    for index, step in enumerate(steps):
-        with beneath("operations", index):
-            _check_frames(step.size, frames, limits)
     chosen_quality = recipe.output.quality or (quality or {}).get(chosen)
     output = msgspec.structs.replace(recipe.output, format=chosen, quality=chosen_quality)
     return Rendering(msgspec.structs.replace(recipe, output=output), steps[-1].size, chosen)
@@ -87,28 +83,20 @@ def _source_format(info: ImageInfo) -> Format:
     return info.format
 
 
-def _check_limits(size: Size, limits: Limits) -> None:
-    result = f"the result would be {size.width_px} x {size.height_px} px"
-    faults = []
-    if max(size.width_px, size.height_px) > limits.output_side_px:
-        faults.append(Fault("result_too_large", note=f"{result}, a side may have {limits.output_side_px}"))
-    if size.width_px * size.height_px > limits.output_pixels:
-        faults.append(Fault("result_too_large", note=f"{result}, expected at most {limits.output_pixels} in all"))
-    if faults:
-        raise RequestInvalid(*faults)
+def _check_size(size: Size, frames: int, limits: Limits) -> None:
+    width, height, found = size.width_px, size.height_px, Findings()
+    shape = f"the result would be {f'{frames} frames of ' if frames > 1 else ''}{width} x {height} px"
+    if max(width, height) > limits.output_side_px:
+        found.add(Fault("result_too_large", note=f"{shape}, a side may have {limits.output_side_px}"))
+    if width * height * frames > limits.output_pixels:
+        less = "; ask for less, or for a format without frames" if frames > 1 else ""
+        note = f"{shape}, expected at most {limits.output_pixels} in all{less}"
+        found.add(Fault("result_too_large", note=note))
+    found.settle()
 
 
 def _check_side(chosen: Format, size: Size) -> None:
     most = MAX_SIDE_OF_FORMAT.get(chosen)
     if most is not None and max(size.width_px, size.height_px) > most:
         note = f"{chosen} holds at most {most} px a side, ask for less or another format"
-        raise RequestInvalid(Fault("result_too_large", note=note))
-
-
-def _check_frames(size: Size, frames: int, limits: Limits) -> None:
-    if size.width_px * size.height_px * frames > limits.output_pixels:
-        note = (
-            f"the result would be {frames} frames of {size.width_px} x {size.height_px} px, "
-            f"expected at most {limits.output_pixels} in all; ask for less, or for a format without frames"
-        )
         raise RequestInvalid(Fault("result_too_large", note=note))

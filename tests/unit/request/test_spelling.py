@@ -16,7 +16,7 @@ from imgserve.request import faults
 from imgserve.request.classic.codes import MEANING, NUMBER
 from imgserve.request.classic.spelling import in_classic_words, number_of, sentence_of, spelt, spelt_in_output
 from imgserve.request.faults import Fault, Findings, RequestInvalid, beneath
-from imgserve.request.fields import fields_of, read_field
+from imgserve.request.fields import read_field
 from imgserve.request.geometry import Shape, SourceTooSmall
 from imgserve.request.operations.resize import Resize
 from imgserve.transfer.faults import DeliveryFailed, SourceTooLarge
@@ -93,7 +93,7 @@ def test_the_fields_of_a_note_move_with_its_fault() -> None:
 
 def test_one_fault_in_three_spellings() -> None:
     with pytest.raises(RequestInvalid) as caught, beneath("outputs", 0, "operations", 0):
-        read_field("width", "abc", fields_of(Resize)["width"])
+        read_field(Resize, "width", "abc")
     sentence = 'expected an integer from 1 to 16384, got "abc"'
     assert caught.value.detail == f"outputs[0].operations[0].width: {sentence}"
     assert sentence_of(caught.value) == f"args.width: {sentence}"

@@ -1,6 +1,7 @@
 """Colours, file extensions, code table, field messages."""
 
 import pytest
+from msgspec.inspect import FloatType
 from PIL import ImageColor
 
 from imgserve.request import color, formats
@@ -58,10 +59,10 @@ def test_the_code_table_is_whole_and_in_order() -> None:
 
 def test_ranges_are_read_from_the_structs() -> None:
     assert set(fields_of(Resize)) == {"width", "height", "fit", "gravity", "enlarge"}
-    dpi = fields_of(Rasterize)["dpi"]
-    assert read_field("dpi", 300, dpi) == 300
+    assert fields_of(Rasterize)["dpi"] == FloatType(ge=1, le=2400)
+    assert read_field(Rasterize, "dpi", 300) == 300
     with pytest.raises(RequestInvalid, match=r"dpi: expected a number from 1 to 2400, got 0\.5"):
-        read_field("dpi", 0.5, dpi)
+        read_field(Rasterize, "dpi", 0.5)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ HTTP_ARGS = ("field_name", "field_file", "method", "form_success", "content_type
 
 
 def parse_destination(
-    value: object, args: Mapping[str, object], values: TagValues = tags.EXAMPLE
+    value: object, args: Mapping[str, object] | None, values: TagValues = tags.EXAMPLE
 ) -> DestinationTemplate:
     """A template that ``values`` make a place of: those known before the source is read. Raises RequestInvalid."""
     text = spoken_url(value, invalid="destination_invalid", unknown="destination_scheme_unknown")
@@ -34,13 +34,13 @@ def parse_destination(
     return template
 
 
-def _http_template(text: str, args: Mapping[str, object]) -> DestinationTemplate:
-    found = Findings()
+def _http_template(text: str, given: Mapping[str, object] | None) -> DestinationTemplate:
+    found, args = Findings(), given or {}
     names = [name for name in ("field_name", "field_file") if name in args]
     fields = [field for name in names if (field := found.attempt((name,), _field, args[name])) is not None]
     for name, note in _troubles(names, fields, args):
         found.add(Fault("destination_field_invalid", (name,), note))
-    if not names and "method" not in args:
+    if given is not None and not names and "method" not in args:
         note = ("expected for an http(s) destination; or ", FieldRef(("method",), "PUT"), " for a plain upload")
         found.add(Fault("destination_field_missing", ("field_name",), note))
     found.settle()

@@ -7,7 +7,8 @@ import codecs
 import json
 import re
 from collections.abc import Mapping
-from typing import cast
+from types import MappingProxyType
+from typing import Literal, TypeVar, get_args
 from urllib.parse import unquote
 
 import msgspec
@@ -17,7 +18,7 @@ from imgserve.request import formats, tags
 from imgserve.request.classic.destination import HTTP_ARGS, parse_destination
 from imgserve.request.destination import DestinationTemplate
 from imgserve.request.faults import Code, Fault, Findings, RequestInvalid
-from imgserve.request.fields import did_you_mean, fields_of, one_of, read_field, read_struct, words_of
+from imgserve.request.fields import did_you_mean, fields_of, one_of, read_struct, words_of
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
@@ -25,12 +26,14 @@ from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Recipe
 from imgserve.request.source import Source, encoded_name, parse_source
 from imgserve.request.tags import TagValues
 
+W = TypeVar("W", bound=str)
+
 REQUIRED = ("operationType", "srcURL", "dstURL", "args")
 OPTIONAL = ("placeholder", "on_failure")
 OPERATIONS: dict[str, type[Resize] | type[Rasterize]] = {"resize": Resize, "rasterize": Rasterize}
 
-_FORMATS = words_of(fields_of(OutputOptions)["format"])
-_ON_FAILURE = fields_of(OutputRequest)["on_failure"]
+_FORMATS: tuple[Format, ...] = get_args(Format)
+_ON_FAILURES: tuple[OnFailure, ...] = get_args(OnFailure)
 _NOT_YET = frozenset({
     "blur", "brightness", "chroma", "contrast", "crop", "dpr", "effort", "extend", "flatten", "flip", "flop", "focal",
     "frames", "gamma", "grayscale", "hue", "if_exists", "kernel", "lossless", "mask", "max_bytes", "metadata",
@@ -71,22 +74,23 @@ def parse(body: bytes) -> JobRequest:
     found = Findings()
     _check_keys(request, found)
     args = _args(request, found)
-    operation_type = _operation_type(request, found)
-    source = found.attempt(_SOURCE, parse_source, request["srcURL"]) if "srcURL" in request else None
+    operation_type = source = destination = None
+    if "operationType" in request:
+        name, words = request["operationType"], tuple(OPERATIONS)
+        operation_type = found.attempt(_OPERATION, _word, name, words, "operation_unknown", "operation")
+    if "srcURL" in request:
+        source = found.attempt(_SOURCE, parse_source, request["srcURL"])
     values = tags.trial_of(source)
-    destination = _destination(request, args, values, found)
+    if "dstURL" in request:
+        destination = found.attempt(_DESTINATION, parse_destination, request["dstURL"], args, values)
     recipe = _recipe(operation_type, args, found)
     if source is not None and operation_type is not None:
         _check_source(operation_type, source, found)
     chosen = None if destination is None else _format(destination, source, values, (args or {}).get("format"), found)
     placeholder = found.attempt((*_OUTPUT, "placeholder"), _placeholder, request.get("placeholder", {}))
     on_failure = found.attempt(_OUTPUT, _on_failure, request.get("on_failure", "error_image"), destination)
-    found.settle()
-    assert source is not None
-    assert destination is not None
-    assert recipe is not None
-    assert placeholder is not None
-    assert on_failure is not None
+    if found.faults or not (source and destination and recipe and placeholder and on_failure):
+        raise RequestInvalid(*found.faults)
     recipe = msgspec.structs.replace(recipe, output=msgspec.structs.replace(recipe.output, format=chosen))
     return JobRequest(source, (OutputRequest(recipe, destination, placeholder, on_failure),))
 
@@ -136,18 +140,33 @@ def _check_keys(request: Mapping[str, object], found: Findings) -> None:
     for key in REQUIRED:
         if key not in request:
             found.add(Fault("key_missing", (key,), "this key is missing"))
-    unknown = [key for key in request if key not in REQUIRED + OPTIONAL]
-    for key in unknown[:_MOST_NAMED]:
-        found.add(_unknown("key_unknown", (key if _PLAIN_NAME.fullmatch(key) else "a key",), key, REQUIRED + OPTIONAL))
-    if len(unknown) > _MOST_NAMED:
-        found.add(Fault("key_unknown", (), f"{len(unknown) - _MOST_NAMED} more keys are unknown"))
+    _check_names("key", request, REQUIRED + OPTIONAL, (), found)
 
 
-def _unknown(code: Code, path: Path, name: str, known: tuple[str, ...]) -> Fault:
-    if name in _NOT_YET:
-        return Fault(code, path, "not available in this version yet")
-    near = did_you_mean(name, known)
-    return Fault(code, path, f"unknown{near}", is_foreign=not near)
+def _check_names(
+    noun: Literal["key", "field"],
+    given: Mapping[str, object],
+    known: tuple[str, ...],
+    path: Path,
+    found: Findings,
+    strays: Mapping[str, Sentence] = MappingProxyType({}),
+) -> None:
+    """Names that are unknown, or among ``strays``, each of which has its reason."""
+    code: Code = "key_unknown" if noun == "key" else "field_unknown"
+    whole = ("args",) if path else path
+    names = [name for name in given if name not in known]
+    for name in names[:_MOST_NAMED]:
+        near = did_you_mean(name, known)
+        if not _PLAIN_NAME.fullmatch(name):
+            found.add(Fault(code, whole, f"a {noun}'s name is unknown"))
+        elif name in strays:
+            found.add(Fault(code, (*path, name), strays[name]))
+        elif name in _NOT_YET:
+            found.add(Fault(code, (*path, name), "not available in this version yet"))
+        else:
+            found.add(Fault(code, (*path, name), f"unknown{near}", is_foreign=not near))
+    if len(names) > _MOST_NAMED:
+        found.add(Fault(code, whole, f"{len(names) - _MOST_NAMED} more {noun}s are unknown"))
 
 
 def _args(request: Mapping[str, object], found: Findings) -> dict[str, object] | None:
@@ -158,26 +177,10 @@ def _args(request: Mapping[str, object], found: Findings) -> dict[str, object] |
     return None
 
 
-def _destination(
-    request: Mapping[str, object], args: dict[str, object] | None, values: TagValues, found: Findings
-) -> DestinationTemplate | None:
-    if "dstURL" not in request:
-        return None
-    template = found.attempt(_DESTINATION, parse_destination, request["dstURL"], args or {}, values)
-    if args is None:  # then the arg that a destination needs is not worth a second sentence
-        found.faults = [fault for fault in found.faults if fault.code != "destination_field_missing"]
-    return template
-
-
-def _operation_type(request: Mapping[str, object], found: Findings) -> str | None:
-    name = request.get("operationType")
-    if isinstance(name, str) and name in OPERATIONS:
-        return name
-    if "operationType" in request:
-        words = tuple(OPERATIONS)
-        path, note = (*_OPERATION, "operation"), did_you_mean(name, words)
-        found.add(Fault("operation_unknown", path, note, one_of(words), name))
-    return None
+def _word(value: object, words: tuple[W, ...], code: Code, name: str) -> W:
+    if value not in words:
+        raise RequestInvalid(Fault(code, (name,), did_you_mean(value, words), one_of(words), value))
+    return value
 
 
 def _recipe(name: str | None, args: dict[str, object] | None, found: Findings) -> Recipe | None:
@@ -190,30 +193,12 @@ def _recipe(name: str | None, args: dict[str, object] | None, found: Findings) -
         width, height = (FieldRef((*_OPERATION, side)) for side in ("width", "height"))
         found.add(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
     known = (*fields_of(OPERATIONS[name]), *fields_of(OutputOptions), *fields_of(LoadOptions), *HTTP_ARGS)
-    _check_unknown(args, known, _STRAYS, _OPERATION, found)
+    _check_names("field", args, known, _OPERATION, found, _STRAYS)
     return Recipe((operation,), output, load) if operation and output and load else None
-
-
-def _check_unknown(
-    given: Mapping[str, object], known: tuple[str, ...], strays: Mapping[str, Sentence], path: Path, found: Findings
-) -> None:
-    names = [name for name in given if name not in known]
-    whole = ("args",) if path else path
-    for name in names[:_MOST_NAMED]:
-        if name in strays:
-            found.add(Fault("field_unknown", (*path, name), strays[name]))
-        elif _PLAIN_NAME.fullmatch(name):
-            found.add(_unknown("field_unknown", (*path, name), name, known))
-        else:
-            found.add(Fault("field_unknown", whole, "a field's name is unknown"))
-    if len(names) > _MOST_NAMED:
-        found.add(Fault("field_unknown", whole, f"{len(names) - _MOST_NAMED} more fields are unknown"))
 
 
 def _check_source(operation_type: str, source: Source, found: Findings) -> None:
     extension = tags.split_name(encoded_name(source))[1]
-    if not extension:
-        return
     if formats.is_no_picture(extension):
         note = "the extension is no picture's; give the picture's own URL, or one without an extension"
         found.add(Fault("source_extension", _SOURCE, note))
@@ -226,7 +211,7 @@ def _format(
     destination: DestinationTemplate, source: Source | None, values: TagValues, asked: object, found: Findings
 ) -> Format | None:
     """The extension's format, else the one asked for, else None: the source's."""
-    wanted = cast(Format, asked) if asked in _FORMATS else None
+    wanted = asked if asked in _FORMATS else None
     extension = destination.fill(values).extension
     if not extension:
         return wanted
@@ -259,17 +244,17 @@ def _placeholder(value: object) -> Placeholder:
     given = {"style": value} if isinstance(value, str) else value
     if not isinstance(given, dict):
         styles = one_of(words_of(fields_of(Placeholder)["style"]))
-        raise RequestInvalid(Fault("field_invalid", (), "", f"an object or {styles}", value))
+        raise RequestInvalid(Fault("field_invalid", expected=f"an object or {styles}", got=value))
     found = Findings()
     placeholder = read_struct(given, Placeholder, (), found)
-    _check_unknown(given, tuple(fields_of(Placeholder)), {}, (), found)
+    _check_names("field", given, tuple(fields_of(Placeholder)), (), found)
     found.settle()
     assert placeholder is not None
     return placeholder
 
 
 def _on_failure(value: object, destination: DestinationTemplate | None) -> OnFailure:
-    word = cast(OnFailure, read_field("on_failure", value, _ON_FAILURE))
+    word = _word(value, _ON_FAILURES, "field_invalid", "on_failure")
     if word == "delete" and destination is not None and not destination.can_delete:
         note = "a form or presigned URL cannot delete; use error_image"
         raise RequestInvalid(Fault("field_invalid", ("on_failure",), note))
