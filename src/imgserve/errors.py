@@ -23,7 +23,7 @@
     ├─ api/v1/jobs.py          BodyNoJob
     ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff
     ├─ cli/control.py          NoServer, NotAllowed, Silent, Refused
-    ├─ cli/                    NotEnded, RunByAnother, RenderRefused
+    ├─ cli/                    NotEnded, RunByAnother
     ├─ api/keyfile.py          KeyFileInvalid
     ├─ api/http/listener.py    CannotListen
     ├─ api/protected.py        NotAuthorised

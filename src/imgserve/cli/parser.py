@@ -4,7 +4,6 @@
 """
 
 import argparse
-import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
@@ -16,34 +15,23 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: {message} (usage: {self._help()})\n")
 
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        if message:
-            sys.stderr.write(message)
-        raise SystemExit(status)
+    def parse_args(self, args: Sequence[str], namespace: Any = None) -> Any:  # type: ignore[override]
+        word = args[0].partition("=")[0] if args else ""
+        if word.startswith("-") and word not in self._option_string_actions:
+            self._refuse_first(word)
+        return super().parse_args(args, namespace)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but a command reports the words that it does not know itself."""
         self.exit_on_error = False  # so that a fault comes with the name of its argument
         try:
-            return super().parse_known_args(args, namespace)
+            flags, rest = super().parse_known_args(args, namespace)
         except argparse.ArgumentError as fault:
             name = (fault.argument_name or "").partition("/")[0]
             self.error(f"{name}: {fault.message}" if name else fault.message)
-
-    def _match_argument(self, action: argparse.Action, arg_strings_pattern: str) -> int:
-        try:
-            return super()._match_argument(action, arg_strings_pattern)
-        except argparse.ArgumentError as fault:
-            raise argparse.ArgumentError(action, "expected a value behind it") from fault
-
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As argparse's, but an unknown word is reported by the command that got it."""
-        given = list(sys.argv[1:] if args is None else args)
-        if given and given[0].startswith("-") and given[0].partition("=")[0] not in self._option_string_actions:
-            self._refuse_first(given[0].partition("=")[0])
-        flags, rest = self.parse_known_args(given, namespace)
         if rest:
-            self._inner(given)._refuse(rest)
-        return flags
+            self._refuse(rest[0])
+        return flags, rest
 
     def named(self, words: Sequence[str]) -> "Parser":
         """The parser of a command, such as ``jobs list``; ends like any other fault when there is none."""
@@ -51,12 +39,16 @@ class Parser(argparse.ArgumentParser):
         for word in words:
             chosen = next((a for a in parser._actions if isinstance(a, argparse._SubParsersAction)), None)
             if chosen is None:
-                parser._refuse([word])
+                parser._refuse(word)
             parser._check_value(chosen, word)
-            inner = chosen.choices[word]
-            assert isinstance(inner, Parser)
-            parser = inner
+            parser = chosen.choices[word]
         return parser
+
+    def _match_argument(self, action: argparse.Action, arg_strings_pattern: str) -> int:
+        try:
+            return super()._match_argument(action, arg_strings_pattern)
+        except argparse.ArgumentError as fault:
+            raise argparse.ArgumentError(action, "expected a value behind it") from fault
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
@@ -68,10 +60,10 @@ class Parser(argparse.ArgumentParser):
         expected = f"expected one of {', '.join(words)}, got {value!r}"
         raise argparse.ArgumentError(action, f"{expected}{meant(str(value), words)}")
 
-    def _refuse(self, rest: Sequence[str]) -> NoReturn:
-        word = rest[0].partition("=")[0]
+    def _refuse(self, word: str) -> NoReturn:
+        word = word.partition("=")[0]
         if word.startswith("-"):
-            known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+            known = [option for option in self._option_string_actions if option.startswith("--")]
             self.error(f"there is no option {word}{meant(word, known)}")
         self.error(f"{word!r} is one word too many")
 
@@ -79,17 +71,6 @@ class Parser(argparse.ArgumentParser):
         own = meant(word, [option for option in self._option_string_actions if option.startswith("--")])
         behind = f"; options of a command stand behind it, as in {self.prog} start {word}"
         self.error(f"there is no option {word} before the command{own or behind}")
-
-    def _inner(self, given: Sequence[str]) -> "Parser":
-        """The parser of the command that these words name."""
-        parser = self
-        for word in given:
-            chosen = next((a for a in parser._actions if isinstance(a, argparse._SubParsersAction)), None)
-            if chosen is None:
-                break
-            inner = chosen.choices.get(word)
-            parser = inner if isinstance(inner, Parser) else parser
-        return parser
 
     def _help(self) -> str:
         name, _, command = self.prog.partition(" ")

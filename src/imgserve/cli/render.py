@@ -33,10 +33,7 @@ STANDARD = "-"
 WRITE_TIMEOUT_S = 60.0
 
 
-class RenderRefused(ImgserveError):
-    """A fault of the request, in the words of this command."""
-
-    code = "render_refused"
+_OWNERS = classic.OPERATIONS | {"the source": LoadOptions, "the result": OutputOptions}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -50,57 +47,44 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="what to do (default: %(default)s)",
     )
     for name, kind in _fields().items():
-        _add_field(parser, name, kind)
+        owners = " and ".join(owner for owner, struct in _OWNERS.items() if name in fields_of(struct))
+        _add_field(parser, name, kind, f"of {owners}")
     parser.set_defaults(run=_render)
 
 
 def _fields() -> dict[str, inspect.Type]:
-    found: dict[str, inspect.Type] = {}
-    for struct in (*classic.OPERATIONS.values(), LoadOptions, OutputOptions):
-        for name, kind in fields_of(struct).items():
-            found.setdefault(name, kind)
-    return found
+    """The fields of a recipe. Those that two operations have need the same kind of flag for both."""
+    return {name: kind for struct in _OWNERS.values() for name, kind in fields_of(struct).items()}
 
 
-def _add_field(parser: argparse.ArgumentParser, name: str, kind: inspect.Type) -> None:
+def _add_field(parser: argparse.ArgumentParser, name: str, kind: inspect.Type, about: str) -> None:
     """A flag for one field; whether its value fits is judged later, where a job's is."""
     flag = _flag(name)
     if isinstance(kind, inspect.BoolType):
-        parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=_owners(name))
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=about)
     elif isinstance(kind, inspect.IntType | inspect.FloatType):
-        parser.add_argument(flag, type=_number, metavar="N", help=_owners(name))
+        parser.add_argument(flag, type=_number, metavar="N", help=about)
     else:
-        parser.add_argument(flag, metavar="WORD" if words_of(kind) else "VALUE", help=_owners(name))
+        parser.add_argument(flag, metavar="WORD" if words_of(kind) else "VALUE", help=about)
 
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _owners(name: str) -> str:
-    owners = [owner for owner, struct in classic.OPERATIONS.items() if name in fields_of(struct)]
-    if name in fields_of(LoadOptions):
-        return "of the source"
-    return f"of {' and '.join(owners)}" if owners else "of the result"
-
-
 def _number(text: str) -> int | float:
     try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
+        return msgspec.json.decode(text, type=int | float)
+    except msgspec.DecodeError:
         raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
 
 
 def _render(flags: argparse.Namespace) -> int:
-    if flags.source != STANDARD:
-        _check_source(flags.source)
     try:
-        request = classic.parse(_as_job(flags))
-        asyncio.run(_carry_out(flags, request))
+        if flags.source != STANDARD:
+            with using(f"the picture {flags.source}"):  # before a worker is started for nothing
+                Path(flags.source).open("rb").close()
+        asyncio.run(_carry_out(flags, classic.parse(_as_job(flags))))
     except PoolCannotStart as error:
         output.complain(str(error))
         return output.FAILED
@@ -108,16 +92,6 @@ def _render(flags: argparse.Namespace) -> int:
         output.complain(error.sentence(_spelt))
         return output.FAILED
     return output.DONE
-
-
-def _check_source(name: str) -> None:
-    """Before a worker is started for nothing. Raises RenderRefused, FileUnusable."""
-    with using(f"the picture {name}"):
-        try:
-            Path(name).open("rb").close()
-        except FileNotFoundError:
-            hint = "expected a picture's path, or - for standard input"
-            raise RenderRefused(f"SRC: There is no such source file: {name}", hint) from None
 
 
 def _as_job(flags: argparse.Namespace) -> bytes:
