@@ -43,23 +43,21 @@ _names = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error", logg
 
 
 class _Record(logging.LogRecord):
-    """An event. The library's own constructor looks up thread, process and the line that called, which no line shows,
-    and costs more than all the rest.
+    """An event on its way to our own handler. The library's constructor looks up thread, process and the calling line,
+    which no line of ours shows, and costs more than all the rest.
     """
 
-    _SAME = dict.fromkeys(("filename", "module", "pathname", "funcName", "exc_info", "exc_text", "stack_info"))
-
     def __init__(self, action: str, level: int, fields: dict[str, Field]) -> None:
-        self.__dict__.update(self._SAME)
-        self.name, self.msg, self.args, self.lineno = "imgserve", "%s %s", (action, fields), 0
-        self.levelno, self.levelname, self.created = level, logging.getLevelName(level), time.time()
-        self.action, self.fields = action, fields
+        self.created, self.levelno, self.action = time.time(), level, action
+        self.fields = fields if "job" in fields else {"job": job.get(), **fields}
 
 
 def event(action: str, *, level: int = INFO, **fields: Field) -> None:
     """One line. Fields that are None or empty are left out."""
-    if _logger.isEnabledFor(level):
-        _logger.handle(_Record(action, level, fields))
+    if _Writer.running is None:
+        _logger.log(level, "%s %s", action, fields, extra={"action": action, "fields": fields})
+    elif _logger.isEnabledFor(level):  # the library's way from here to a handler costs as much as the line
+        _Writer.running.enqueue(_Record(action, level, fields))
 
 
 def bug(action: str, *, error: BaseException | None = None, **fields: Field) -> None:
@@ -97,27 +95,20 @@ def lost() -> int:
 
 class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        action, fields = _told(record)
-        shown = "".join([f" {name}={_quoted(value)}" for name, value in fields])
-        return f"{_time(record.created)} {_names.get(record.levelno, 'info')} {action}{shown}"
+        shown = "".join([f" {name}={_quoted(value)}" for name, value in _shown(record)])
+        return f"{_time(record.created)} {_names.get(record.levelno, 'info')} {record.__dict__['action']}{shown}"
 
 
 class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        action, fields = _told(record)
-        shown = {"time": _time(record.created), "level": _names.get(record.levelno, "info"), "action": action}
-        line = msgspec.json.encode({**shown, **{name: _plain(value) for name, value in fields}}).decode()
+        level = _names.get(record.levelno, "info")
+        shown = {"time": _time(record.created), "level": level, "action": record.__dict__["action"]}
+        line = msgspec.json.encode(shown | {name: _plain(value) for name, value in _shown(record)}).decode()
         return line if line.isprintable() else json.dumps(json.loads(line))  # no control character of Unicode's either
 
 
-def _told(record: logging.LogRecord) -> tuple[str, list[tuple[str, Field]]]:
-    """Action and fields. A record that did not come by ``event`` is a library's."""
-    action, fields = record.__dict__.get("action", "log"), record.__dict__.get("fields")
-    if fields is None:
-        trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
-        fields = {"logger": record.name, "message": record.getMessage(), "trace": trace}
-    everything = {"job": job.get(), **fields}
-    return action, [(name, value) for name, value in everything.items() if value is not None and value != ""]
+def _shown(record: logging.LogRecord) -> list[tuple[str, Field]]:
+    return [(name, value) for name, value in record.__dict__["fields"].items() if value is not None and value != ""]
 
 
 def _plain(value: Field) -> Field:
@@ -156,7 +147,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 class _Writer(QueueHandler):
-    """Takes lines from any thread, and has a thread that writes all that wait at once.
+    """Takes events from any thread, and has a thread that formats and writes all that wait at once.
 
     ``QueueListener`` would wake for each line, and at its end wait for ever for a pipe that nobody reads.
     """
@@ -164,28 +155,31 @@ class _Writer(QueueHandler):
     running: "_Writer | None" = None
 
     def __init__(self, formatter: logging.Formatter, write: Write) -> None:
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        super().__init__(self._lines)
+        self._events: queue.SimpleQueue[logging.LogRecord | None] = queue.SimpleQueue()
+        super().__init__(self._events)
         self.setFormatter(formatter)
         self.lost = 0
-        self._told_lost = 0
+        self._reported = 0
         self._write = write
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def prepare(self, record: logging.LogRecord) -> str:
-        return self.format(record)
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """A library's record as an event."""
+        trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+        fields: dict[str, Field] = {"logger": record.name, "message": record.getMessage(), "trace": trace}
+        return _Record("log", record.levelno, fields)
 
-    def enqueue(self, line: str) -> None:  # type: ignore[override]
-        if self._lines.qsize() < MAX_WAITING:
-            self._lines.put(line)
+    def enqueue(self, record: logging.LogRecord) -> None:
+        if self._events.qsize() < MAX_WAITING:
+            self._events.put(record)
         else:
             self.lost += 1
 
     def close(self) -> None:
         self._is_closing.set()
-        self._lines.put(None)
+        self._events.put(None)
         self._thread.join(STOP_S)
         super().close()
 
@@ -193,17 +187,16 @@ class _Writer(QueueHandler):
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # other threads handle them
         is_open = True
         while is_open:
-            waiting = [self._lines.get()]
+            waiting = [self._events.get()]
             self._is_closing.wait(GATHER_S)
-            waiting += [self._lines.get() for _ in range(self._lines.qsize())]
+            waiting += [self._events.get() for _ in range(self._events.qsize())]
             is_open = waiting[-1] is not None
-            self._write_lines([line for line in waiting if line is not None])
+            self._write_lines([self.format(record) for record in waiting if record is not None])
 
     def _write_lines(self, lines: list[str]) -> None:
-        newly_lost = self.lost - self._told_lost
+        newly_lost = self.lost - self._reported
         if newly_lost:
-            fields = {"levelno": WARNING, "action": "log_lost", "fields": {"events": newly_lost}}
-            lines.append(self.format(logging.makeLogRecord(fields)))
+            lines.append(self.format(_Record("log_lost", WARNING, {"events": newly_lost})))
         if not lines:
             return
         try:
@@ -211,4 +204,4 @@ class _Writer(QueueHandler):
         except OSError:  # a full disk, a closed pipe: only the metrics can report it
             self.lost += len(lines)
         else:
-            self._told_lost += newly_lost
+            self._reported += newly_lost

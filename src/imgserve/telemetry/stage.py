@@ -34,7 +34,8 @@ class stage:
         self.code = ""
 
     def __enter__(self) -> Self:
-        self._span = tracing.begin(self._name, self._parent, {"imgserve.job": logs.job.get(), **self._fields})
+        if tracing.is_on():
+            self._span = tracing.begin(self._name, self._parent, {"imgserve.job": logs.job.get(), **self._fields})
         self._started = time.perf_counter()
         return self
 
