@@ -62,11 +62,17 @@ class Limiter:
         """Whether a request would be granted at once."""
         return self.held + weight <= self.total and self._has_room(keys) and self._next() is None
 
-    async def acquire(self, *keys: Key, weight: int = 1) -> None:
-        """Wait until granted; every return is followed by one ``release`` of the same."""
-        if not self._lines and self.is_free(*keys, weight=weight):  # the usual case needs no future
+    def take(self, *keys: Key, weight: int = 1) -> bool:
+        """Acquire at once; False, and nothing is done, where that cannot be."""
+        is_free = self.is_free(*keys, weight=weight)
+        if is_free:
             _count(self._asked, keys, 1)
             self._hold(keys, weight)
+        return is_free
+
+    async def acquire(self, *keys: Key, weight: int = 1) -> None:
+        """Wait until granted; every return is followed by one ``release`` of the same."""
+        if self.take(*keys, weight=weight):  # the usual case needs no future
             return
         grant = self.request(*keys, weight=weight)
         try:
@@ -78,12 +84,16 @@ class Limiter:
 
     def request(self, *keys: Key, weight: int = 1) -> asyncio.Future[None]:
         """A future that is done when granted, perhaps already. Cancel it to give up."""
-        request = _Request(keys, weight, next(self._numbers), asyncio.get_running_loop().create_future())
+        grant: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.take(*keys, weight=weight):
+            grant.set_result(None)
+            return grant
+        request = _Request(keys, weight, next(self._numbers), grant)
         _count(self._asked, keys, 1)
         self._lines.setdefault(request.first, deque()).append(request)
-        request.grant.add_done_callback(partial(self._given_up, request))
+        grant.add_done_callback(partial(self._given_up, request))
         self._admit()
-        return request.grant
+        return grant
 
     def release(self, *keys: Key, weight: int = 1) -> None:
         """Give back what was acquired. A weight of 0 gives back some of the keys before the rest."""

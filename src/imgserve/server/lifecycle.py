@@ -24,7 +24,7 @@ from imgserve.api.auth import Keys
 from imgserve.api.control_socket import StartedAs
 from imgserve.api.http import listener
 from imgserve.api.http.connection import TimedProtocol
-from imgserve.api.http.seats import Seats
+from imgserve.api.http.slots import Slots
 from imgserve.api.http.tls import Certificate
 from imgserve.api.v1.info import Itself
 from imgserve.clock import Clock
@@ -108,9 +108,9 @@ async def _serve(settings: Settings, endpoint: Endpoint, shares: Shares, ending:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
     async with _running(settings, keys.are_several, shares, ending) as parts:
         application = parts.for_clients(settings.api, keys)
-        seats = Seats(*settings.api.connections(shares.connections))
+        slots = Slots(*settings.api.connections(shares.connections))
         timeout_s = settings.api.header_timeout_s
-        server = listener.server(application, TimedProtocol, timeout_s, endpoint.certificate, seats)
+        server = listener.server(application, TimedProtocol, timeout_s, endpoint.certificate, slots)
         host, port = endpoint.listener.getsockname()[:2]
         scheme = "https" if endpoint.certificate else "http"
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -1,4 +1,4 @@
-"""Takes connections from one listening socket, as long as there are seats. Made by ``connection.Server``.
+"""Accepts connections from one listening socket while there are slots. Used by ``connection.Server``.
 
 asyncio's own servers accept all connections, and report one by TLS only after its handshake.
 """
@@ -9,37 +9,37 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from imgserve.api.http.seats import Seat, Seats
+from imgserve.api.http.slots import Slot, Slots
 from imgserve.descriptors import NONE_LEFT
 from imgserve.telemetry import logs
 
-AT_ONCE = 64  # then the loop's other work gets its turn
+AT_ONCE = 64  # then the loop does its other work
 PAUSE_S = 1.0
 TLS_GOODBYE_S = 2.0
 
 
 class Acceptor:
-    """``refusal`` is sent to those without a seat, unless they came by TLS. Stands in for an ``asyncio.Server``."""
+    """Stands in for an ``asyncio.Server``. ``refusal`` is sent to a client without a slot, unless it came by TLS."""
 
     def __init__(
         self,
         listener: socket.socket,
-        make_protocol: Callable[[Seat], asyncio.Protocol],
-        seats: Seats,
+        make_protocol: Callable[[Slot], asyncio.Protocol],
+        slots: Slots,
         refusal: bytes,
         context: ssl.SSLContext | None,
         handshake_timeout_s: float,
     ) -> None:
         self._listener = listener
         self._make_protocol = make_protocol
-        self._seats = seats
+        self._slots = slots
         self._refusal = refusal
         self._context = context
         self._timeouts: dict[str, float] = {}
         if context is not None:
             self._timeouts = {"ssl_handshake_timeout": handshake_timeout_s, "ssl_shutdown_timeout": TLS_GOODBYE_S}
         self._loop = asyncio.get_running_loop()
-        self._beginning: set[asyncio.Task[None]] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         listener.setblocking(False)
         self._start()
@@ -48,13 +48,13 @@ class Acceptor:
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
-        for task in self._beginning:
+        for task in self._connecting:
             task.cancel()
         self._listener.close()
 
     async def wait_closed(self) -> None:
-        if self._beginning:
-            await asyncio.wait(self._beginning)
+        if self._connecting:
+            await asyncio.wait(self._connecting)
 
     def _start(self) -> None:
         self._pause = None
@@ -66,15 +66,15 @@ class Acceptor:
                 connection, address = self._listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
-            except ConnectionError:  # it has gone again
+            except ConnectionError:  # the client has hung up already
                 continue
             except OSError as error:
                 self._wait(error)
                 return
-            self._seat(connection, address[0])
+            self._open(connection, address[0])
 
     def _wait(self, error: OSError) -> None:
-        """The connection stays in the listener's queue, so that trying at once would try for ever."""
+        """Pause: the connection stays in the listener's queue, so a try at once would fail again and again."""
         if error.errno in NONE_LEFT:
             logs.event("out_of_descriptors", level=logs.ERROR)
         else:
@@ -82,27 +82,27 @@ class Acceptor:
         self._loop.remove_reader(self._listener)
         self._pause = self._loop.call_later(PAUSE_S, self._start)
 
-    def _seat(self, connection: socket.socket, address: str) -> None:
+    def _open(self, connection: socket.socket, address: str) -> None:
         connection.setblocking(False)
-        seat = self._seats.take(address)
-        if seat is None:
-            self._turn_away(connection)
+        slot = self._slots.take(address)
+        if slot is None:
+            self._refuse(connection)
             return
-        task = self._loop.create_task(self._begin(connection, seat))
-        self._beginning.add(task)
-        task.add_done_callback(self._beginning.discard)
+        task = self._loop.create_task(self._connect(connection, slot))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
 
-    def _turn_away(self, connection: socket.socket) -> None:
+    def _refuse(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             if self._context is None:
                 connection.send(self._refusal)
                 connection.recv(65_536)  # unread bytes would make the kernel reset the connection and drop the answer
 
-    async def _begin(self, connection: socket.socket, seat: Seat) -> None:
+    async def _connect(self, connection: socket.socket, slot: Slot) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                lambda: self._make_protocol(seat), connection, ssl=self._context, **self._timeouts
+                lambda: self._make_protocol(slot), connection, ssl=self._context, **self._timeouts
             )
-        except (OSError, asyncio.CancelledError):  # a TLS handshake that failed or took too long, or our end
-            seat.leave()
+        except (OSError, asyncio.CancelledError):  # a TLS handshake that failed or took too long, or a shutdown
+            slot.close()
             connection.close()

@@ -19,7 +19,7 @@ from imgserve.api.http.acceptor import Acceptor
 from imgserve.api.http.framing import Framing
 from imgserve.api.http.headers import STRICT
 from imgserve.api.http.request_head import RequestRefused
-from imgserve.api.http.seats import Seat, Seats
+from imgserve.api.http.slots import Slot, Slots
 from imgserve.api.http.tls import Certificate
 
 # uvicorn promises nothing of these, so pyproject.toml pins it below the next minor version; look at each before that is
@@ -36,19 +36,19 @@ _FULL_HEAD = b"content-type: application/json\r\ncontent-length: %d\r\nretry-aft
 
 
 class Server(uvicorn.Server):
-    """Without signal handlers of its own: ours drain first. ``seats`` bound its connections; None: any number."""
+    """Without signal handlers of its own: ours drain first. ``slots`` bound its connections; None: any number."""
 
     def __init__(
         self,
         config: uvicorn.Config,
         certificate: Certificate | None,
         handshake_timeout_s: float,
-        seats: Seats | None = None,
+        slots: Slots | None = None,
     ) -> None:
         super().__init__(config)
         self._certificate = certificate
         self._handshake_timeout_s = handshake_timeout_s
-        self._seats = seats
+        self._slots = slots
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
@@ -56,15 +56,15 @@ class Server(uvicorn.Server):
             self.servers.append(await self._listen(listener))
 
     async def _listen(self, listener: socket.socket) -> Any:
-        if self._seats is None:
+        if self._slots is None:
             return await asyncio.get_running_loop().create_server(self._protocol, sock=listener, backlog=BACKLOG)
         context = self._certificate.context if self._certificate else None
         refusal = b"".join((STATUS_LINE[503], _STRICT_LINES, _FULL_HEAD % len(_FULL), _FULL))
-        return Acceptor(listener, self._seated, self._seats, refusal, context, self._handshake_timeout_s)
+        return Acceptor(listener, self._with_slot, self._slots, refusal, context, self._handshake_timeout_s)
 
-    def _seated(self, seat: Seat) -> asyncio.Protocol:
+    def _with_slot(self, slot: Slot) -> asyncio.Protocol:
         protocol = self._protocol()
-        protocol.on_lost = seat.leave
+        protocol.on_lost = slot.close
         return protocol
 
     def _protocol(self) -> "TimedProtocol":

@@ -9,7 +9,7 @@ import uvicorn
 from imgserve.api.config import Config
 from imgserve.api.http.asgi import App
 from imgserve.api.http.connection import BACKLOG, Server, TimedProtocol
-from imgserve.api.http.seats import Seats
+from imgserve.api.http.slots import Slots
 from imgserve.api.http.tls import Certificate
 from imgserve.errors import ImgserveError
 
@@ -46,7 +46,7 @@ def server(
     protocol: type[TimedProtocol],
     header_timeout_s: float,
     certificate: Certificate | None = None,
-    seats: Seats | None = None,
+    slots: Slots | None = None,
 ) -> Server:
     return Server(
         uvicorn.Config(
@@ -63,5 +63,5 @@ def server(
         ),
         certificate,
         header_timeout_s,
-        seats,
+        slots,
     )
