@@ -1,13 +1,12 @@
-"""File descriptors: how the process's limit is divided, and the fault when none is left.
+"""File descriptors: how the process's limit is divided, and the error when none is left.
 
-Connections, kept pictures, transfers and workers need some each. ``build`` asks for the shares at the start.
+A quarter of the limit is for connections, an eighth for each of the two stores of pictures; the rest is for transfers,
+workers and the queue. ``lifecycle`` asks at the start.
 """
 
 import errno
 import os
 import resource
-
-import msgspec
 
 from imgserve.errors import ImgserveError
 
@@ -17,7 +16,7 @@ NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class OutOfDescriptors(ImgserveError):
-    """Our own trouble, which passes: nothing that a job, its source or its destination is charged with."""
+    """A trouble of the server that passes: no attempt is counted."""
 
     code = "out_of_descriptors"
     status = 503
@@ -30,27 +29,24 @@ class OutOfDescriptors(ImgserveError):
         super().__init__("the server has no file descriptor left", "try again later; see LimitNOFILE= or ulimit -n")
 
 
-class Shares(msgspec.Struct, frozen=True):
-    """Most connections to the server, and most pictures in each of the two stores. Half of the limit is kept for
-    transfers, workers and the queue."""
-
-    connections: int
-    pictures: int
+def max_connections(limit: int) -> int:
+    return min(limit // 4, MOST_CONNECTIONS)
 
 
-def shares(limit: int) -> Shares:
-    return Shares(connections=min(limit // 4, MOST_CONNECTIONS), pictures=limit // 8)
+def max_pictures(limit: int) -> int:
+    """In each store, however small they are."""
+    return limit // 8
 
 
 def raise_limit() -> int:
-    """Take as many descriptors as the system lets us have: their number."""
+    """Raise the limit as far as the system allows. Returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard if hard != resource.RLIM_INFINITY else 2**30
 
 
 def are_used_up() -> bool:
-    """Whether not even one more can be had now."""
+    """Whether not even one more can be opened now."""
     try:
         os.close(os.open("/", os.O_PATH | os.O_CLOEXEC))
     except OSError as error:
@@ -58,8 +54,11 @@ def are_used_up() -> bool:
     return False
 
 
-class _Needed:
-    """Several times a picture, so no generator."""
+class needed:
+    """Around code that opens a descriptor: turns the OSErrors for too many open files into OutOfDescriptors.
+
+    No generator, since it is entered several times a picture.
+    """
 
     __slots__ = ()
 
@@ -69,11 +68,3 @@ class _Needed:
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError) and error.errno in NONE_LEFT:
             raise OutOfDescriptors from error
-
-
-_NEEDED = _Needed()
-
-
-def needed() -> _Needed:
-    """A block that takes a descriptor: turns the OSErrors for too many open files into OutOfDescriptors."""
-    return _NEEDED

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from imgserve.api.http.tls import Certificate, CertificateInvalid
-from imgserve.api.keyfile import Key
+from imgserve.api.keyfile import Key, KeyFileInvalid, read_keys
 from imgserve.setting import Amount, Count, Port, Problem, Seconds, Setting, Text, Texts
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", re.IGNORECASE | re.ASCII)
@@ -14,7 +14,7 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Config(msgspec.Struct, frozen=True):
-    """``keys`` are read from ``key_file``; an empty tuple means protected mode.
+    """``key_file`` empty: protected mode.
 
     ``max_connections`` 0: as many as the limit of descriptors allows; ``max_connections_per_address`` 0: half of that.
     ``tls_cert`` and ``tls_key`` are PEM files, both or none. ``cors_origins``: origins whose pages may use the server.
@@ -34,7 +34,6 @@ class Config(msgspec.Struct, frozen=True):
     key_file: Annotated[Text, Setting(
         "serve clients that show a key of this file, and only them", name="api_key_file",
         default="none: protected mode", metavar="FILE")] = ""
-    keys: tuple[Key, ...] = ()
     max_body_bytes: Annotated[Count, Setting("a job's JSON", "bytes", name="max_job_bytes")] = 1_000_000
     header_timeout_s: Annotated[Seconds, Setting(
         "a request's header must be complete in this time", "seconds", name="request_header_timeout_s")] = 10.0
@@ -54,6 +53,10 @@ class Config(msgspec.Struct, frozen=True):
     def certificate(self) -> Certificate | None:
         """None: no TLS. Raises CertificateInvalid."""
         return Certificate(self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+
+    def keys(self) -> tuple[Key, ...]:
+        """Raises KeyFileInvalid."""
+        return read_keys(self.key_file) if self.key_file else ()
 
     def connections(self, most: int) -> tuple[int, int]:
         """The most in all, and from one address. ``most``: as many as there are descriptors for."""
@@ -75,14 +78,15 @@ class Config(msgspec.Struct, frozen=True):
         except CertificateInvalid as error:
             found.append(Problem(error.field, error.detail))
         try:
+            self.keys()
+        except KeyFileInvalid as error:
+            found.append(Problem("key_file", error.sentence()))
+        try:
             self.origins()
         except ValueError:
             sentence = "expected origins such as https://example.com:8443, exact and without a path"
             found.append(Problem("cors_origins", sentence))
         return tuple(found)
-
-    def __repr__(self) -> str:
-        return f"Config(host={self.host!r}, port={self.port}, key_file={self.key_file!r}, keys=<{len(self.keys)}>)"
 
 
 def parse_origin(text: str) -> str:

@@ -146,10 +146,10 @@ def _serve(
 ) -> int:
     _make_data_dir(settings.data_dir, identity)
     with listen(settings.api) as listener:
-        certificate = settings.api.certificate()  # now, because the key may be root's alone
+        certificate, keys = settings.api.certificate(), settings.api.keys()  # now: they may be root's alone
         if identity is not None:
             _become(identity)
-        return lifecycle.run(settings, Endpoint(listener, certificate, started_as, on_listening, on_hangup))
+        return lifecycle.run(settings, Endpoint(listener, certificate, keys, started_as, on_listening, on_hangup))
 
 
 def _make_data_dir(path: Path, identity: Identity | None) -> None:

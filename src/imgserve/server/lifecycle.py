@@ -26,9 +26,9 @@ from imgserve.api.http import listener
 from imgserve.api.http.connection import TimedProtocol
 from imgserve.api.http.slots import Slots
 from imgserve.api.http.tls import Certificate
+from imgserve.api.keyfile import Key
 from imgserve.api.v1.info import Itself
 from imgserve.clock import Clock
-from imgserve.descriptors import Shares
 from imgserve.engine.intake import Intake
 from imgserve.engine.runner import Runner
 from imgserve.errors import ImgserveError
@@ -58,6 +58,7 @@ class Endpoint(NamedTuple):
 
     listener: socket.socket
     certificate: Certificate | None
+    keys: tuple[Key, ...]
     started_as: StartedAs
     on_listening: Callable[[str], None]
     on_hangup: Callable[[], None]
@@ -73,8 +74,7 @@ def run(settings: Settings, endpoint: Endpoint) -> int:
     try:
         tracing.start(settings.tracing)
         _begin(settings)
-        shares = descriptors.shares(descriptors.raise_limit())
-        loop.run_until_complete(_serve(settings, endpoint, shares, ending))
+        loop.run_until_complete(_serve(settings, endpoint, descriptors.raise_limit(), ending))
     except asyncio.CancelledError:
         logs.event("stopped", detail="while it was starting")
     else:
@@ -99,16 +99,16 @@ def _begin(settings: Settings) -> None:
             failpoint.arm_by(Path(settings.test.failpoint_file))
 
 
-async def _serve(settings: Settings, endpoint: Endpoint, shares: Shares, ending: Ending) -> None:
+async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, ending: Ending) -> None:
     starting = asyncio.current_task()
     assert starting is not None
     ending.starting(starting.cancel)
-    keys = Keys(settings.api.keys)
-    on_hangup = partial(reload.reload, keys, settings.api.key_file, endpoint.certificate, endpoint.on_hangup)
+    keys = Keys(endpoint.keys)
+    on_hangup = partial(reload.reload, keys, settings.api, endpoint.certificate, endpoint.on_hangup)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
-    async with _running(settings, keys.are_several, shares, ending) as parts:
+    async with _running(settings, keys.are_several, max_descriptors, ending) as parts:
         application = parts.for_clients(settings.api, keys)
-        slots = Slots(*settings.api.connections(shares.connections))
+        slots = Slots(*settings.api.connections(descriptors.max_connections(max_descriptors)))
         timeout_s = settings.api.header_timeout_s
         server = listener.server(application, TimedProtocol, timeout_s, endpoint.certificate, slots)
         host, port = endpoint.listener.getsockname()[:2]
@@ -150,11 +150,11 @@ async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: En
 
 @contextlib.asynccontextmanager
 async def _running(
-    settings: Settings, is_shared: Callable[[], bool], shares: Shares, ending: Ending
+    settings: Settings, is_shared: Callable[[], bool], max_descriptors: int, ending: Ending
 ) -> AsyncIterator[Parts]:
     clock = Clock(boot_name=settings.boot_id)
     queue = await build.open_queue(settings, clock)
-    parts = Parts(settings, queue, clock, is_shared, shares.pictures)
+    parts = Parts(settings, queue, clock, is_shared, descriptors.max_pictures(max_descriptors))
     try:
         await parts.pool.start()
         if parts.transfers.proxy is not None:

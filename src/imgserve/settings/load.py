@@ -15,7 +15,6 @@ from typing import TypeVar
 import msgspec
 
 from imgserve import failpoint
-from imgserve.api.keyfile import Key, KeyFileInvalid, read_keys
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.settings import renamed
@@ -76,7 +75,9 @@ def load(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, *, is_look:
     }
     shut = [one.name for one in gathered.options if is_look and one.is_path and _is_shut(gathered.value(one.name))]
     settings = settle(Settings, gathered, usual, problems, shut)
-    return _with_keys(settings, gathered, problems, shut)
+    if problems:
+        raise SettingsInvalid("; ".join(problems))
+    return settings
 
 
 def settle(
@@ -170,18 +171,6 @@ def _found_in(config: msgspec.Struct, gathered: Gathered, shut: Iterable[str], a
         if option.name not in shut:
             where = gathered.values[option.name].origin if option.name in gathered.values else option.called
             yield f"{where}: {problem.sentence}"
-
-
-def _with_keys(settings: Settings, gathered: Gathered, problems: list[str], shut: Iterable[str]) -> Settings:
-    """The settings with the keys of their key file. Raises SettingsInvalid for this and all earlier problems."""
-    keys: tuple[Key, ...] = ()
-    try:
-        keys = read_keys(settings.api.key_file) if settings.api.key_file and "api_key_file" not in shut else ()
-    except KeyFileInvalid as error:
-        problems.append(f"{gathered.values['api_key_file'].origin}: {error.sentence()}")
-    if problems:
-        raise SettingsInvalid("; ".join(problems))
-    return msgspec.structs.replace(settings, api=msgspec.structs.replace(settings.api, keys=keys))
 
 
 def _boot_id(environ: Mapping[str, str], problems: list[str]) -> str | None:
