@@ -20,7 +20,8 @@ from imgserve.request.classic.codes import MEANING
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.settings import renamed
-from imgserve.settings.options import DECLARED, Declared, Option, Table, declared_in, expected
+from imgserve.settings.options import DECLARED, Option, declared, expected
+from imgserve.settings.tree import Settings
 from imgserve.telemetry import metrics, states
 
 DOCS = Path(__file__).resolve().parent
@@ -68,23 +69,19 @@ def limits() -> Iterator[str]:
 
 
 def settings() -> Iterator[str]:
-    yield from settings_of(DECLARED)
+    yield from settings_of(Settings)
 
 
-def settings_of(declared: Declared) -> Iterator[str]:
-    """A table for each title, in the order of the tree; one for each kind of tables with names."""
-    options = [*declared.options]
-    for table in declared.tables:
-        if table.is_named:
-            named = Table(f"{table.name}.NAME", table.target, table.config, table.title)
-            options += declared_in(named).options
+def settings_of(root: type[msgspec.Struct]) -> Iterator[str]:
+    """A table for each title, in the order of the tree. A table with names stands there once, as ``[preset.NAME]``."""
+    options = declared(root, lambda _table: ["NAME"]).options
     for title in dict.fromkeys(option.title for option in options):
         yield f"\n### {title}\n"
         yield "| setting | what it is | values | default |"
         yield "|---|---|---|---|"
         for option in (one for one in options if one.title == title):
             flag = f"<br>`{option.flags[0]} {option.setting.metavar}`" if option.flags else ""
-            yield f"| `{option.called}`{flag} | {option.setting.doc} | {values(option)} | {usual(option)} |"
+            yield f"| `{option.label}`{flag} | {option.setting.doc} | {values(option)} | {usual(option)} |"
     yield ""
 
 

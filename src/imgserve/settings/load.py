@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import msgspec
 
-from imgserve import failpoint
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.settings import renamed
@@ -58,7 +57,7 @@ def load(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, *, is_look:
     """
     problems: list[str] = []
     own_dir = _own_dir(environ)
-    gathered = gather(DECLARED, flags, environ, config_file(own_dir), problems)
+    gathered = gather(Settings, flags, environ, config_file(own_dir), problems)
     places = _places(gathered, own_dir)
     log_file = ROOT_LOG_FILE if own_dir == ROOT_DATA_DIR else places.data_dir / "imgserve.log"
     workers = gathered.value("workers") or PoolConfig().workers
@@ -106,7 +105,7 @@ def allows_system_libvips(environ: Mapping[str, str] = ENVIRONMENT) -> bool:
 
 def _some(names: Iterable[str], flags: Namespace, environ: Mapping[str, str]) -> Gathered:
     problems: list[str] = []
-    gathered = gather(DECLARED, flags, environ, config_file(_own_dir(environ)), problems, names)
+    gathered = gather(Settings, flags, environ, config_file(_own_dir(environ)), problems, names)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return gathered
@@ -167,10 +166,9 @@ def _found_in(config: msgspec.Struct, gathered: Gathered, shut: Iterable[str], a
                 yield from _found_in(inner, gathered, shut, f"{above}{name}.{key}{key and '.'}")
     problems = getattr(config, "problems", tuple)
     for problem in problems():
-        option = gathered.of_target(f"{above}{problem.field}")
-        if option.name not in shut:
-            where = gathered.values[option.name].origin if option.name in gathered.values else option.called
-            yield f"{where}: {problem.sentence}"
+        name, origin = gathered.place_of(f"{above}{problem.field}")
+        if name not in shut:
+            yield f"{origin}: {problem.sentence}"
 
 
 def _boot_id(environ: Mapping[str, str], problems: list[str]) -> str | None:
@@ -188,10 +186,7 @@ def _test_switches(environ: Mapping[str, str], problems: list[str]) -> TestSwitc
     if text is None:
         return None
     try:
-        switches = msgspec.json.decode(text, type=TestSwitches)
+        return msgspec.json.decode(text, type=TestSwitches)
     except msgspec.DecodeError as error:
         problems.append(f"{TEST_SWITCH}: {error}")
         return None
-    if switches.failpoint and switches.failpoint not in failpoint.NAMES:
-        problems.append(f"{TEST_SWITCH}: expected one of {', '.join(failpoint.NAMES)}")
-    return switches

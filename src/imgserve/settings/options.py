@@ -1,14 +1,14 @@
 """The settings that Configs declare (``imgserve.setting``), each with its key, variable and flag.
 
 A setting called ``render_timeout_s`` is that key in the TOML file and ``IMGSERVE_RENDER_TIMEOUT_S`` in the environment;
-some are flags too. One in a table, ``[get.imgproxy] path``, is ``IMGSERVE_GET_IMGPROXY_PATH``. Read by ``read`` and
+some are flags too. One in a table, ``[get.imgproxy] path``, is ``IMGSERVE_GET_IMGPROXY_PATH``. Used by ``read`` and
 ``load``, by the command line and by docs/generate.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -20,9 +20,9 @@ VARIABLE_PREFIX = "IMGSERVE_"
 
 
 class Option(Struct, frozen=True):
-    """``name`` is the key behind its tables, ``target`` the fields that lead to it, both parted by dots.
+    """``name`` is the key behind its tables, ``target`` the fields that lead to it, both separated by dots.
 
-    ``held_in``: the value names what holds the secret that is meant.
+    ``held_in``: the value names the file or the variable that holds the secret.
     """
 
     name: str
@@ -47,23 +47,18 @@ class Option(Struct, frozen=True):
         return self.name.rpartition(".")[2]
 
     @property
-    def called(self) -> str:
+    def label(self) -> str:
         """As people write it: ``port``, ``[get.imgproxy] path``."""
         return f"[{self.table}] {self.key}" if self.table else self.key
 
     @property
     def flags(self) -> tuple[str, ...]:
-        has_flag = self.setting.metavar and "." not in self.name
+        has_flag = self.setting.metavar and not self.table
         return (f"--{self.name.replace('_', '-')}", *self.setting.flags) if has_flag else ()
 
     @property
     def is_list(self) -> bool:
-        kind = _kind_of(self.type)
-        return get_origin(kind) is tuple and _kind_of(get_args(kind)[0]) is str
-
-    @property
-    def is_text(self) -> bool:
-        return _kind_of(self.type) is str
+        return get_origin(_bare(self.type)) is tuple
 
     @property
     def is_path(self) -> bool:
@@ -72,78 +67,70 @@ class Option(Struct, frozen=True):
     @property
     def usual(self) -> str:
         """The default in words."""
-        if self.setting.default or self.default in ("", ()):
+        if self.setting.default or self.default in (None, "", ()):
             return self.setting.default or "none"
-        return ", ".join(map(str, self.default)) if isinstance(self.default, tuple) else str(self.default)
+        return ", ".join(self.default) if self.is_list else str(self.default)
 
 
 class Table(Struct, frozen=True):
-    """A table of the TOML file. ``is_named``: one for each name, as ``[preset.NAME]``; those are in the file only."""
+    """A table of the TOML file. ``has_names``: it holds one for each name, as ``[preset]`` holds ``[preset.NAME]``."""
 
     name: str
     target: str
-    config: type[Struct]
-    title: str = ""
-    is_named: bool = False
+    title: str
+    has_names: bool = False
 
 
-class Declared(Struct, frozen=True):
+class Declared(NamedTuple):
     options: tuple[Option, ...]
-    tables: tuple[Table, ...] = ()
+    tables: tuple[Table, ...]
 
 
-def declared(root: type[Struct]) -> Declared:
-    """All settings and tables of a tree of Configs."""
-    return declared_in(Table("", "", root, "The server"))
+def declared(root: type[Struct], names_in: Callable[[str], Iterable[str]] = lambda _table: ()) -> Declared:
+    """All settings and tables of a tree of Configs. ``names_in``: the names of the tables that a table holds."""
+    entries = tuple(_walk(root, Table("", "", "The server"), names_in))
+    options = tuple(entry for entry in entries if isinstance(entry, Option))
+    return Declared(options, tuple(entry for entry in entries if isinstance(entry, Table)))
 
 
-def declared_in(table: Table) -> Declared:
-    """The settings and tables within one table."""
-    found = tuple(_walk(table))
-    options = tuple(one for one in found if isinstance(one, Option))
-    return Declared(options, tuple(one for one in found if isinstance(one, Table)))
-
-
-def _walk(table: Table) -> Iterator[Option | Table]:
-    for field in msgspec.structs.fields(table.config):
-        extras = get_args(field.type)[1:] if get_origin(field.type) is Annotated else ()
-        target = _joined(table.target, field.name)
-        for extra in extras:
+def _walk(config: type[Struct], above: Table, names_in: Callable[[str], Iterable[str]]) -> Iterator[Option | Table]:
+    for field in msgspec.structs.fields(config):
+        target, kind = _joined(above.target, field.name), _bare(field.type)
+        for extra in get_args(field.type)[1:]:
             if isinstance(extra, Setting):
-                yield from _options(field, extra, _joined(table.name, extra.name or field.name), target, table.title)
+                option = _option(field, extra, above, target)
+                yield from _places(option) if kind is Secret else (option,)
             elif isinstance(extra, Section):
-                kind = _kind_of(field.type)
-                is_named = get_origin(kind) is dict
-                config = get_args(kind)[-1] if is_named else kind
-                name = _joined(table.name, extra.table)
-                inner = Table(name, target, config, extra.title or table.title, is_named)
+                has_names = get_origin(kind) is dict
+                table = Table(_joined(above.name, extra.table), target, extra.title or above.title, has_names)
                 if extra.table:
+                    yield table
+                if not has_names:
+                    yield from _walk(kind, table, names_in)
+                for name in names_in(table.name) if has_names else ():
+                    inner = Table(f"{table.name}.{name}", f"{target}.{name}", table.title)
                     yield inner
-                if not is_named:
-                    yield from _walk(inner)
+                    yield from _walk(get_args(kind)[1], inner, names_in)
 
 
-def _options(
-    field: msgspec.structs.FieldInfo, setting: Setting, name: str, target: str, title: str
-) -> Iterator[Option]:
-    kind = _kind_of(field.type)
-    default = field.default_factory() if field.default_factory is not NODEFAULT else field.default
-    one = Option(name, target, Text if kind is Path else field.type, setting, "", default is NODEFAULT, title)
-    if default is not NODEFAULT:
-        one = msgspec.structs.replace(one, default=default)
-    if kind is Secret:
-        file = msgspec.structs.replace(setting, metavar="FILE")
-        for held_in, suffix, words in (("file", "file", file), ("variable", "env", setting)):
-            yield msgspec.structs.replace(one, name=f"{name}_{suffix}", type=Text, setting=words, held_in=held_in)
-        return
-    yield one
+def _option(field: msgspec.structs.FieldInfo, setting: Setting, above: Table, target: str) -> Option:
+    is_required = field.default is NODEFAULT
+    kind = Text if _bare(field.type) in (Path, Secret) else field.type
+    name, default = _joined(above.name, setting.name or field.name), "" if is_required else field.default
+    return Option(name, target, kind, setting, default, is_required, above.title)
+
+
+def _places(secret: Option) -> Iterator[Option]:
+    file = msgspec.structs.replace(secret.setting, metavar="FILE")
+    yield msgspec.structs.replace(secret, name=f"{secret.name}_file", setting=file, held_in="file")
+    yield msgspec.structs.replace(secret, name=f"{secret.name}_env", held_in="variable")
 
 
 def _joined(first: str, second: str) -> str:
     return ".".join(filter(None, (first, second)))
 
 
-def _kind_of(kind: Any) -> Any:
+def _bare(kind: Any) -> Any:
     """The type without its range, its words and its None."""
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     some = [one for one in get_args(bare) if one is not NoneType]
@@ -171,13 +158,10 @@ def expected(option: Option) -> str:
         return "a list of texts"
     if "enum" in schema:
         return "one of " + ", ".join(sorted(schema["enum"]))
-    words = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
-    words |= {"array": "a list", "object": "a table"}
-    low, high = schema.get("minimum"), schema.get("maximum")
-    said = words[schema.get("type", "object")]
+    kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
+    kind, low, high = kinds[schema["type"]], schema.get("minimum"), schema.get("maximum", 1e9)
     if "exclusiveMinimum" in schema:
-        most = f", at most {high:g}" if high is not None and high < 1e9 else ""
-        return f"{said} above {schema['exclusiveMinimum']:g}{most}"
-    if low is not None and high is not None and high < 1e9:
-        return f"{said} from {low} to {high:,}"
-    return f"{said} from {low:,}" if low is not None else said
+        return f"{kind} above {schema['exclusiveMinimum']:g}" + (f", at most {high:g}" if high < 1e9 else "")
+    if low is None:
+        return kind
+    return f"{kind} from {low} to {high:,}" if high < 1e9 else f"{kind} from {low:,}"

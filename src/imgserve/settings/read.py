@@ -1,9 +1,10 @@
-"""Values as given, by flags, environment and TOML file: which one counts, and where it came from. Called by ``load``.
+"""The values that flags, environment and TOML file give: which one counts, and where it stands. Called by ``load``.
 
 A flag goes before a variable, a variable before the file. An empty variable counts as none; a variable that is a list
-is parted by commas. A fault names the flag, the variable, or the file with line, table and key.
+is split at commas. A fault names the flag, the variable, or the file with line, table and key.
 """
 
+import contextlib
 import re
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,15 +16,7 @@ import msgspec
 
 from imgserve.errors import cause_of
 from imgserve.settings import renamed
-from imgserve.settings.options import (
-    CONFIG,
-    VARIABLE_PREFIX,
-    Declared,
-    Option,
-    Table,
-    declared_in,
-    expected,
-)
+from imgserve.settings.options import CONFIG, VARIABLE_PREFIX, Option, Table, declared, expected
 from imgserve.settings.tomlfile import TomlFile
 
 TEST_SWITCH = "IMGSERVE_TEST"
@@ -32,11 +25,11 @@ BOOT_ID = "IMGSERVE_BOOT_ID"  # for units that hide /proc/sys
 _OF_A_SERVICE = re.compile(
     r"IMGSERVE(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|ENV_\w+|NAME)"
 )
+_NAME_EXPECTED = "expected a name of at most 32 letters, digits, - and _, got {!r}"
 _SERVICE_PORT, _SERVICE_URL = re.compile(r"IMGSERVE(_\w+)?_PORT"), re.compile(r"(tcp|udp|sctp)://\S+")
-_TABLE_NAME = re.compile(r"[\w-]{1,32}", re.ASCII)
 
 
-class Given(msgspec.Struct, frozen=True):
+class Value(msgspec.Struct, frozen=True):
     """A value, and the name of its flag, variable or, with ``file``, key."""
 
     value: object
@@ -45,40 +38,41 @@ class Given(msgspec.Struct, frozen=True):
 
     @property
     def origin(self) -> str:
-        """What to call its place in a fault."""
+        """The name of its place in a fault."""
         return self.file.origin(self.name) if self.file else self.name
 
 
 class Gathered(msgspec.Struct, frozen=True):
     """``values`` by the names of ``options``; ``tables``: those that are there, if only in name.
 
-    ``renamed``: old names that were given, and their new ones.
+    ``renamed``: the old names among the values, and their new ones.
     """
 
     options: tuple[Option, ...]
-    values: dict[str, Given]
+    values: dict[str, Value]
     tables: tuple[Table, ...]
     renamed: tuple[tuple[str, str], ...] = ()
 
     def value(self, name: str) -> object:
-        """None: it is not given."""
+        """None: there is no value."""
         return self.values[name].value if name in self.values else None
 
     def tree(self, usual: Mapping[str, object]) -> dict[str, object]:
-        """Nested as the Configs are. ``usual`` has values for the targets that are not given."""
+        """Nested as the Configs are. ``usual`` has values for the targets that have no other."""
         named = {option.target: self.values[option.name].value for option in self.options if option.name in self.values}
-        grown: dict[str, object] = {}
+        tree: dict[str, object] = {}
         for table in self.tables:
-            _branch(grown, table.target)
+            _branch(tree, table.target)
         for target, value in {**usual, **named}.items():
             above, _, field = target.rpartition(".")
-            _branch(grown, above)[field] = value
-        return grown
+            _branch(tree, above)[field] = value
+        return tree
 
-    def of_target(self, target: str) -> Option:
-        """The option that gives the field its value, or could."""
+    def place_of(self, target: str) -> tuple[str, str]:
+        """The setting that gives the field its value, or could: its name, and its name in a fault."""
         options = [option for option in self.options if option.target == target]
-        return next((option for option in options if option.name in self.values), options[0])
+        option = next((option for option in options if option.name in self.values), options[0])
+        return option.name, self.values[option.name].origin if option.name in self.values else option.label
 
 
 def of_a_service(environ: Mapping[str, str], options: Iterable[Option]) -> tuple[str, ...]:
@@ -93,152 +87,141 @@ def of_a_service(environ: Mapping[str, str], options: Iterable[Option]) -> tuple
 
 
 def gather(
-    declared: Declared,
+    root: type[msgspec.Struct],
     flags: Namespace,
     environ: Mapping[str, str],
     default_file: Path,
     problems: list[str],
     names: Iterable[str] = (),
 ) -> Gathered:
-    """The values of the settings with these names; without names, of all settings.
+    """The values of the settings with these names; without names, of all settings of the Config ``root``.
 
     Each fault becomes a sentence in ``problems``. Unknown names are faults only when all settings are gathered.
     """
-    environ = {name: environ[name] for name in environ.keys() - set(of_a_service(environ, declared.options))}
-    wanted = with_old_names(option for option in declared.options if not names or option.name in names)
-    by_flag = _taken(_of_flags(flags, (CONFIG, *wanted)), problems)
-    by_variable = _taken(_of_environment(environ, (CONFIG, *wanted)), problems)
-    named = by_flag.pop(CONFIG.name, None) or by_variable.pop(CONFIG.name, None)
-    file = TomlFile.read(Path(str(named.value)) if named else default_file, named.origin if named else "", problems)
-    tables = [] if names else list(declared.tables)
-    for table in [one for one in tables if one.is_named]:
-        for inner in _named_ones(table, file):
-            more = declared_in(inner)
-            wanted += more.options
-            tables += (inner, *more.tables)
+    fixed = with_old_names(declared(root).options, names)
+    environ = {name: environ[name] for name in environ.keys() - set(of_a_service(environ, fixed))}
+    by_flag = _converted(_of_flags(flags, (CONFIG, *fixed)), problems)
+    by_variable = _converted(_of_environment(environ, (CONFIG, *fixed)), problems)
+    file_name = by_flag.pop(CONFIG.name, None) or by_variable.pop(CONFIG.name, None)
+    path = Path(str(file_name.value)) if file_name else default_file
+    file = TomlFile.read(path, file_name.origin if file_name else "", problems)
+    everything = declared(root, file.names_in)
+    options = with_old_names(everything.options, names)
     if not names:
-        problems += _unknown(environ, declared.options, file, {option.name for option in wanted}, tables)
-    keys = [(one, Given(value, one.name, file)) for one in wanted if (value := file.value(one.name)) is not None]
-    values = {**_taken(keys, problems), **by_variable, **by_flag}
-    problems += _given_twice(wanted, values)
-    there = [table for table in tables if not table.is_named and _is_there(table, file, values)]
-    for table in there:
-        problems += _missing(table, wanted, values, file)
-    _replace_secrets(wanted, values, environ, problems)
+        problems += _unknown_variables(environ, fixed)
+        tables = {table.name: table for table in everything.tables}
+        problems += _unknown_keys("", file.content, file, {option.name for option in options}, tables)
+    values = {**_converted(_of_file(file, options), problems), **by_variable, **by_flag}
+    problems += _duplicates(options, values)
+    present = [table for table in everything.tables if not names and _is_present(table, file, values)]
+    for table in present:
+        problems += _missing(table, options, values, file)
+    _replace_secrets(options, values, environ, problems)
     old_names = tuple((old, new) for old, new in renamed.SETTINGS.items() if old in values)
     for old, new in old_names:
         values[new] = values.pop(old)
-    return Gathered(tuple(wanted), values, tuple(there), old_names)
+    return Gathered(tuple(options), values, tuple(present), old_names)
 
 
-def with_old_names(options: Iterable[Option]) -> list[Option]:
-    """The options, and again those that had another name, by that."""
-    by_name = {option.name: option for option in options}
-    old_ones = []
+def with_old_names(options: Iterable[Option], names: Iterable[str] = ()) -> list[Option]:
+    """The options with these names, or all, and again those that had another name, by that."""
+    by_name = {option.name: option for option in options if not names or option.name in names}
     for old, new in renamed.SETTINGS.items():
         if new in by_name:
             setting = msgspec.structs.replace(by_name[new].setting, flags=())
-            old_ones.append(msgspec.structs.replace(by_name[new], name=old, setting=setting))
-    return [*by_name.values(), *old_ones]
+            by_name[old] = msgspec.structs.replace(by_name[new], name=old, setting=setting)
+    return list(by_name.values())
 
 
-def _of_flags(flags: Namespace, wanted: Iterable[Option]) -> Iterator[tuple[Option, Given]]:
-    for option in wanted:
-        value = getattr(flags, option.name, None)
-        if value is not None:
-            yield option, Given(value, option.flags[0])
+def _of_flags(flags: Namespace, options: Iterable[Option]) -> Iterator[tuple[Option, Value]]:
+    for option in options:
+        if (value := getattr(flags, option.name, None)) is not None:
+            yield option, Value(value, option.flags[0])
 
 
-def _of_environment(environ: Mapping[str, str], wanted: Iterable[Option]) -> Iterator[tuple[Option, Given]]:
-    for option in wanted:
-        text = environ.get(option.variable, "")
-        if text:
+def _of_environment(environ: Mapping[str, str], options: Iterable[Option]) -> Iterator[tuple[Option, Value]]:
+    for option in options:
+        if text := environ.get(option.variable, ""):
             value = [part.strip() for part in text.split(",") if part.strip()] if option.is_list else text
-            yield option, Given(value, option.variable)
+            yield option, Value(value, option.variable)
 
 
-def _taken(found: Iterable[tuple[Option, Given]], problems: list[str]) -> dict[str, Given]:
+def _of_file(file: TomlFile, options: Iterable[Option]) -> Iterator[tuple[Option, Value]]:
+    for option in options:
+        if (value := file.value(option.name)) is not None:
+            yield option, Value(value, option.name, file)
+
+
+def _converted(found: Iterable[tuple[Option, Value]], problems: list[str]) -> dict[str, Value]:
     """The values that have the type of their options, by the names of those. Each other one is a problem."""
-    taken: dict[str, Given] = {}
-    for option, given in found:
+    converted: dict[str, Value] = {}
+    for option, entry in found:
         try:
-            value: object = msgspec.convert(given.value, type=option.type, strict=given.file is not None)
+            value: object = msgspec.convert(entry.value, type=option.type, strict=entry.file is not None)
         except msgspec.ValidationError:
-            problems.append(f"{given.origin}: expected {expected(option)}{_got(option, given)}")
+            problems.append(f"{entry.origin}: expected {expected(option)}{_got(option, entry)}")
             continue
         if option.is_path:  # relative ones count from the file, or from here
-            base = given.file.path.parent if given.file else Path.cwd()
+            base = entry.file.path.parent if entry.file else Path.cwd()
             value = tuple(str(base / part) for part in value) if isinstance(value, tuple) else str(base / str(value))
-        taken[option.name] = msgspec.structs.replace(given, value=value)
-    return taken
+        converted[option.name] = msgspec.structs.replace(entry, value=value)
+    return converted
 
 
-def _named_ones(table: Table, file: TomlFile) -> Iterator[Table]:
-    """The tables ``[preset.small]``, ``[preset.large]`` of the file for the declared ``[preset.NAME]``."""
-    found = file.value(table.name)
-    for name in found if isinstance(found, dict) else ():
-        if _TABLE_NAME.fullmatch(name):
-            yield Table(f"{table.name}.{name}", f"{table.target}.{name}", table.config, table.title)
+def _is_present(table: Table, file: TomlFile, values: Mapping[str, Value]) -> bool:
+    is_in_file = isinstance(file.value(table.name), dict)
+    return not table.has_names and (is_in_file or any(name.startswith(f"{table.name}.") for name in values))
 
 
-def _is_there(table: Table, file: TomlFile, values: Mapping[str, Given]) -> bool:
-    return isinstance(file.value(table.name), dict) or any(name.startswith(f"{table.name}.") for name in values)
-
-
-def _given_twice(wanted: Iterable[Option], values: Mapping[str, Given]) -> Iterator[str]:
+def _duplicates(options: Iterable[Option], values: Mapping[str, Value]) -> Iterator[str]:
     """By an old name and the new one, or a secret by a file and a variable."""
     first: dict[str, Option] = {}
-    for option in wanted:
-        if option.name in values:
-            other = first.setdefault(option.target, option)
-            if other is not option:
-                yield f"{values[option.name].origin}: expected only one of it and {other.called}, both are given"
+    for option in options:
+        if option.name in values and (other := first.setdefault(option.target, option)) is not option:
+            yield f"{values[option.name].origin}: expected only one of it and {other.label}, both are given"
 
 
-def _missing(table: Table, wanted: Iterable[Option], values: Mapping[str, Given], file: TomlFile) -> Iterator[str]:
+def _missing(table: Table, options: Iterable[Option], values: Mapping[str, Value], file: TomlFile) -> Iterator[str]:
     """The settings without a default that a table is without."""
-    names: dict[str, list[Option]] = {}
-    for option in wanted:
+    keys: dict[str, list[Option]] = {}
+    for option in options:
         if option.table == table.name and option.is_required:
-            names.setdefault(option.target, []).append(option)
-    for options in names.values():
-        if not any(option.name in values for option in options):
-            keys = " or ".join(option.key for option in options)
+            keys.setdefault(option.target, []).append(option)
+    for same in keys.values():
+        if not any(option.name in values for option in same):
+            names = " or ".join(option.key for option in same)
             where = f"[{table.name}]" if file.value(table.name) is None else file.origin(table.name)
-            yield f"{where}: expected {keys} in it: {options[0].setting.doc}"
+            yield f"{where}: expected {names} in it: {same[0].setting.doc}"
 
 
 def _replace_secrets(
-    wanted: Iterable[Option], values: dict[str, Given], environ: Mapping[str, str], problems: list[str]
+    options: Iterable[Option], values: dict[str, Value], environ: Mapping[str, str], problems: list[str]
 ) -> None:
-    """A secret for the name of its file or variable."""
-    for option in wanted:
+    """Put each secret in place of the name of its file or variable."""
+    for option in options:
         if not option.held_in or option.name not in values:
             continue
-        given = values[option.name]
-        place = str(given.value)
+        entry = values[option.name]
+        place, text = str(entry.value), ""
         try:
             text = environ.get(place, "") if option.held_in == "variable" else Path(place).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             cause = cause_of(error)[0] if isinstance(error, OSError) else "it is not UTF-8"
-            problems.append(f"{given.origin}: {place} cannot be read: {cause}, expected a file that holds the secret")
-            continue
-        if not text.strip():
-            problems.append(f"{given.origin}: expected a secret in {place}, there is none")
-        values[option.name] = msgspec.structs.replace(given, value={"text": text.strip()})
+            problems.append(f"{entry.origin}: {place} cannot be read: {cause}, expected a file that holds the secret")
+        else:
+            if not text.strip():
+                problems.append(f"{entry.origin}: expected a secret in {place}, there is none")
+        values[option.name] = msgspec.structs.replace(entry, value={"text": text.strip()})
 
 
-def _unknown(
-    environ: Mapping[str, str], declared: Iterable[Option], file: TomlFile, names: set[str], tables: Iterable[Table]
-) -> Iterator[str]:
-    variables = {option.variable for option in with_old_names(declared)} | {CONFIG.variable, TEST_SWITCH, BOOT_ID}
-    for name in sorted(environ):
-        if name.startswith(VARIABLE_PREFIX) and name not in variables:
-            # Without the prefix, which would make any two variables alike.
-            known = [variable.removeprefix(VARIABLE_PREFIX) for variable in variables]
-            meant = _meant(name.removeprefix(VARIABLE_PREFIX), known, VARIABLE_PREFIX)
-            yield f"{name}: there is no such setting{meant}"
-    yield from _unknown_keys("", file.content, file, names, {table.name: table for table in tables})
+def _unknown_variables(environ: Mapping[str, str], options: Iterable[Option]) -> Iterator[str]:
+    known = {option.variable for option in options} | {CONFIG.variable, TEST_SWITCH, BOOT_ID}
+    # Without the prefix, which would make any two variables alike.
+    names = [variable.removeprefix(VARIABLE_PREFIX) for variable in known]
+    for name in sorted(environ.keys() - known):
+        if name.startswith(VARIABLE_PREFIX):
+            similar = _similar(name.removeprefix(VARIABLE_PREFIX), names, VARIABLE_PREFIX)
+            yield f"{name}: there is no such setting{similar}"
 
 
 def _unknown_keys(
@@ -251,78 +234,65 @@ def _unknown_keys(
             continue
         if name in names:
             continue
-        if above in tables and tables[above].is_named and not _TABLE_NAME.fullmatch(key):
-            yield f"{file.origin(above)}: expected a name of at most 32 letters, digits, - and _, got {key!r}"
-        elif not any(table == name or table.startswith(f"{name}.") for table in tables):
-            yield f"{file.origin(name)}: {_no_such(key, above, value, names)}"
+        if not any(table == name or table.startswith(f"{name}.") for table in tables):
+            has_names = above in tables and tables[above].has_names
+            fault = _NAME_EXPECTED.format(key) if has_names else _no_such(key, above, value, names)
+            yield f"{file.origin(above if has_names else name)}: {fault}"
         elif isinstance(value, dict):
             yield from _unknown_keys(name, value, file, names, tables)
         else:
-            yield f"{file.origin(name)}: expected a table, [{name}], got {_shown(value, is_text=False)}"
+            yield f"{file.origin(name)}: expected a table, [{name}], got {_shown(value, is_typed=False)}"
 
 
 def _no_such(key: str, above: str, value: object, names: set[str]) -> str:
-    tables = [value] if isinstance(value, dict) else value if isinstance(value, list) else []
-    inner = [name for table in tables if isinstance(table, dict) for name in table]
-    if inner or isinstance(value, dict):
-        which = ", ".join(name for name in inner if name in names) or "them"
-        return f"there is no such setting, got a table (settings stand above all tables: put {which} there)"
+    if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+        return "there is no such setting, got a table (settings stand above all tables)"
     siblings = [name.rpartition(".")[2] for name in names if name.rpartition(".")[0] == above]
-    return f"there is no such setting{_meant(key, siblings)}"
+    return f"there is no such setting{_similar(key.lower(), siblings)}"
 
 
-def _got(option: Option, given: Given) -> str:
-    """The value and, where TOML's quotes or brackets are the likely mistake, a hint; nothing of a secret."""
+def _got(option: Option, entry: Value) -> str:
+    """The value and, for one of the TOML file, what was probably meant; nothing of a secret."""
     if option.setting.is_secret:
         return ""
-    is_text = given.file is None
-    return f", got {_shown(given.value, is_text=is_text)}{'' if is_text else _mistake(option, given.value)}"
+    got = f", got {_shown(entry.value, is_typed=entry.file is None)}"
+    return got if entry.file is None else got + _meant(option, entry.value)
 
 
-def _branch(grown: dict[str, object], target: str) -> dict[str, object]:
+def _branch(tree: dict[str, object], target: str) -> dict[str, object]:
     for field in target.split(".") if target else ():
-        inner = grown.setdefault(field, {})
+        inner = tree.setdefault(field, {})
         assert isinstance(inner, dict)
-        grown = inner
-    return grown
+        tree = inner
+    return tree
 
 
-def _shown(value: object, *, is_text: bool) -> str:
+def _shown(value: object, *, is_typed: bool) -> str:
     """Flags and variables as they were typed; values of TOML so that a text in quotes differs from a number."""
     if isinstance(value, dict):
         return "a table"
-    if value == "" or (isinstance(value, list) and "" in value):
-        return "an empty text" if value == "" else "an empty text in it"
     if isinstance(value, str):
-        return value if is_text and value == value.strip() else f'the text "{value}"'
-    if isinstance(value, float):
-        return str(value)  # JSON knows no inf
-    if isinstance(value, date | time):
-        return f"the {'date' if type(value) is date else 'time'} {value}"
-    return str(msgspec.json.encode(value, enc_hook=str), "utf-8")
+        return value if is_typed and value == value.strip() else f'the text "{value}"'
+    if isinstance(value, float | date | time):  # JSON has no inf
+        return str(value)
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
-def _mistake(option: Option, value: object) -> str:
-    if value == "" or (isinstance(value, list) and "" in value):
-        return " (leave it out)" if option.is_list else " (leave the setting out, or give it one)"
-    if isinstance(value, list) and value and all(isinstance(part, str | int | float) for part in value):
-        texts = ", ".join(f'"{part}"' for part in value)
-        return f" (write it in quotes: {option.key} = [{texts}])" if option.is_list else ""
-    if option.is_list and isinstance(value, str):
-        return f' (write {option.key} = ["{value}"])'
-    if isinstance(value, str):
-        try:
-            msgspec.convert(value, type=option.type, strict=False)
-        except msgspec.ValidationError:
-            return ""
-        return f" (write it without quotes: {option.key} = {value})"
-    if isinstance(value, int | float) and (option.is_list or option.is_text):
-        text = f'["{value}"]' if option.is_list else f'"{value}"'
-        return f" (write it in quotes: {option.key} = {text})"
+def _meant(option: Option, value: object) -> str:
+    """Quotes and brackets are the likely mistakes of TOML."""
+    parts = value if isinstance(value, list) else [value]
+    if "" in parts:
+        return " (leave it out)"
+    if not all(isinstance(part, str | int | float) for part in parts):
+        return ""
+    for meant in (value, str(value), [str(part) for part in parts]):
+        with contextlib.suppress(msgspec.ValidationError):
+            meant = msgspec.convert(meant, type=option.type, strict=False)
+            return f" (write {option.key} = {msgspec.json.encode(meant).decode()})"
     return ""
 
 
-def _meant(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """``prefix``: of the variables that the known names are meant as."""
-    close = get_close_matches(name.upper() if prefix else name.lower(), list(known), n=1)
+def _similar(name: str, known: list[str], prefix: str = "") -> str:
+    """``prefix`` is put before the known name."""
+    close = get_close_matches(name, known, n=1)
     return f" (did you mean {prefix}{close[0]}?)" if close else ""

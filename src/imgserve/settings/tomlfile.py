@@ -1,9 +1,14 @@
-"""The TOML file: its values by their names, and the line of each for faults. Read by ``read``."""
+"""The TOML file: its values by their names, and the line of each for faults. Used by ``read``."""
 
+import re
 import tomllib
 from pathlib import Path
 
 import msgspec
+
+from imgserve.errors import cause_of
+
+_TABLE_NAME = re.compile(r"[\w-]{1,32}", re.ASCII)
 
 
 class TomlFile(msgspec.Struct, frozen=True):
@@ -13,7 +18,7 @@ class TomlFile(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, path: Path, origin: str, problems: list[str]) -> "TomlFile":
-        """Empty when no file was named, as ``origin`` says, and the usual one is not there."""
+        """Empty when no file was named, as ``origin`` says, and the usual one does not exist."""
         where = f"{origin}: {path}" if origin else f"the settings file {path}"
         try:
             text = path.read_text(encoding="utf-8")
@@ -21,11 +26,9 @@ class TomlFile(msgspec.Struct, frozen=True):
         except (FileNotFoundError, NotADirectoryError):
             if origin:
                 problems.append(f"{where} does not exist, expected a TOML file")
-        except PermissionError:
-            hint = "give this user the right to read it" if origin else "name another with --config, or set HOME"
-            problems.append(f"{where} cannot be read: permission denied ({hint})")
         except OSError as error:
-            problems.append(f"{where} cannot be read: {error.strerror}, expected a TOML file")
+            hint = "give this user the right to read it" if origin else "name another with --config, or set HOME"
+            problems.append(f"{where} cannot be read: {cause_of(error)[0]} ({hint})")
         except UnicodeDecodeError:
             problems.append(f"{where} is not UTF-8, expected a TOML file in UTF-8")
         except tomllib.TOMLDecodeError as error:
@@ -37,14 +40,20 @@ class TomlFile(msgspec.Struct, frozen=True):
         """Of a key or a table; None where there is none, since TOML knows no such value."""
         return _within(self.content, name)
 
+    def names_in(self, table: str) -> list[str]:
+        """The names of the tables in a table, as far as they are valid."""
+        value = self.value(table)
+        return [name for name in value if _TABLE_NAME.fullmatch(name)] if isinstance(value, dict) else []
+
     def origin(self, name: str) -> str:
         """File, line, table and key, or the table alone."""
         table, _, key = name.rpartition(".")
-        shown = f"[{name}]" if isinstance(self.value(name), dict) and table else f"[{table}] {key}" if table else key
+        is_table = table and isinstance(self.value(name), dict)
+        shown = f"[{name}]" if is_table else f"[{table}] {key}" if table else key
         return f"{self.path}, line {self._line(name)}: {shown}"
 
     def _line(self, name: str) -> int:
-        """It begins behind the longest beginning of the file that is TOML without it."""
+        """A value begins behind the longest beginning of the file that is TOML without it."""
         lines = self.text.splitlines(keepends=True)
         begins = 1
         for count in range(1, len(lines)):

@@ -10,6 +10,7 @@ import msgspec
 
 from imgserve.api.config import Config as ApiConfig
 from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
+from imgserve.failpoint import Name as Failpoint
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.jobs.config import Config as QueueConfig
 from imgserve.request.limits import Limits
@@ -23,7 +24,7 @@ class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     __test__ = False
 
-    failpoint: str = ""
+    failpoint: Failpoint | None = None
     nth: Annotated[int, msgspec.Meta(ge=1)] = 1
     failpoint_file: str = ""
 
