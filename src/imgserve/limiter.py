@@ -6,7 +6,6 @@ oldest request. A request without room for its weight holds up all later ones, o
 """
 
 import asyncio
-import itertools
 from collections import deque
 from functools import partial
 from typing import NamedTuple
@@ -45,10 +44,10 @@ class Limiter:
         self.total = total
         self.held = 0
         self._holders: dict[str, int] = {}
-        self._asked: dict[str, int] = {}
+        self._waiting: dict[str, int] = {}
         self._lines: dict[Key, deque[_Request]] = {}  # by first key
         self._served: dict[str, int] = {}  # first key -> number of its last grant, the oldest first
-        self._numbers = itertools.count(1)
+        self._last = 0  # number of the last request or grant
 
     @property
     def waiting(self) -> int:
@@ -56,19 +55,19 @@ class Limiter:
 
     def asked(self, key: Key) -> int:
         """How many requests hold the key or wait for it."""
-        return self._asked.get(key.name, 0)
+        return self._holders.get(key.name, 0) + self._waiting.get(key.name, 0)
 
     def is_free(self, *keys: Key, weight: int = 1) -> bool:
         """Whether a request would be granted at once."""
-        return self.held + weight <= self.total and self._has_room(keys) and self._next() is None
+        fits = self.held + weight <= self.total and self._has_room(keys)
+        return fits and (not self._lines or self._next() is None)
 
     def take(self, *keys: Key, weight: int = 1) -> bool:
         """Acquire at once; False, and nothing is done, where that cannot be."""
-        is_free = self.is_free(*keys, weight=weight)
-        if is_free:
-            _count(self._asked, keys, 1)
-            self._hold(keys, weight)
-        return is_free
+        if not self.is_free(*keys, weight=weight):
+            return False
+        self._hold(keys, weight)
+        return True
 
     async def acquire(self, *keys: Key, weight: int = 1) -> None:
         """Wait until granted; every return is followed by one ``release`` of the same."""
@@ -88,9 +87,10 @@ class Limiter:
         if self.take(*keys, weight=weight):
             grant.set_result(None)
             return grant
-        request = _Request(keys, weight, next(self._numbers), grant)
-        _count(self._asked, keys, 1)
+        self._last += 1
+        request = _Request(keys, weight, self._last, grant)
         self._lines.setdefault(request.first, deque()).append(request)
+        _count(self._waiting, keys, 1)
         grant.add_done_callback(partial(self._given_up, request))
         self._admit()
         return grant
@@ -98,7 +98,6 @@ class Limiter:
     def release(self, *keys: Key, weight: int = 1) -> None:
         """Give back what was acquired. A weight of 0 gives back some of the keys before the rest."""
         self.held -= weight
-        _count(self._asked, keys, -1)
         _count(self._holders, keys, -1)
         if self._lines:
             self._admit()
@@ -137,19 +136,20 @@ class Limiter:
         _count(self._holders, keys, 1)
         first = keys[0].name if keys else ""
         self._served.pop(first, None)
-        self._served[first] = next(self._numbers)
+        self._last += 1
+        self._served[first] = self._last
         if len(self._served) > _REMEMBERED:
             del self._served[next(iter(self._served))]
 
     def _given_up(self, request: _Request, grant: asyncio.Future[None]) -> None:
         if grant.cancelled():
-            _count(self._asked, request.keys, -1)
             self._remove(request)
             self._admit()
 
     def _remove(self, request: _Request) -> None:
         line = self._lines[request.first]
         line.remove(request)
+        _count(self._waiting, request.keys, -1)
         if not line:
             del self._lines[request.first]
 
@@ -157,6 +157,8 @@ class Limiter:
 def _count(counts: dict[str, int], keys: tuple[Key, ...], by: int) -> None:
     """Forgets a key at zero: hosts come and go."""
     for name, _ in keys:
-        counts[name] = counts.get(name, 0) + by
-        if not counts[name]:
+        count = counts.get(name, 0) + by
+        if count:
+            counts[name] = count
+        else:
             del counts[name]

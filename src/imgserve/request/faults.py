@@ -4,8 +4,7 @@ A parser names its faults by paths from the value that it reads; its caller puts
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal, ParamSpec, TypeVar
 
 import msgspec
@@ -82,13 +81,20 @@ class RequestInvalid(ImgserveError):
         )
 
 
-@contextmanager
-def beneath(*path: str | int) -> Iterator[None]:
-    """Puts the fields that an error of the block names beneath ``path``."""
-    try:
-        yield
-    except ImgserveError as error:
-        raise error.beneath(path) from None
+class beneath:
+    """Puts the fields that an error of the block names beneath ``path``. Entered several times a job: no generator."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, *path: str | int) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ImgserveError):
+            raise error.beneath(self._path) from None
 
 
 class Findings:

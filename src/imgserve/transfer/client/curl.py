@@ -102,11 +102,12 @@ class Client:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + call.timeout_s
         host = Key(str(place), per_host)
-        try:
-            async with asyncio.timeout_at(deadline if call.method in WRITES else None):
-                await self._slots.acquire(host)
-        except TimeoutError as error:
-            raise Broken(f"No transfer slot to {place} was free in time", is_busy=True) from error
+        if not self._slots.take(host):
+            try:
+                async with asyncio.timeout_at(deadline if call.method in WRITES else None):
+                    await self._slots.acquire(host)
+            except TimeoutError as error:
+                raise Broken(f"No transfer slot to {place} was free in time", is_busy=True) from error
         try:
             started_at = loop.time()
             timeout_s = max(0.001, deadline - started_at) if call.method in WRITES else call.timeout_s
