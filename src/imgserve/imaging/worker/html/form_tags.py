@@ -3,7 +3,7 @@
 import msgspec
 
 from imgserve.imaging.worker.html import references
-from imgserve.imaging.worker.html.building import Attributes, Building
+from imgserve.imaging.worker.html.builder import Attributes, Building
 from imgserve.imaging.worker.html.controls import INPUT_TYPES, Option
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from imgserve.imaging.worker.html import charset, form_tags, references
-from imgserve.imaging.worker.html.building import CELLS, GROUPS, Attributes, Building
+from imgserve.imaging.worker.html.builder import CELLS, GROUPS, Attributes, Building
 from imgserve.imaging.worker.html.controls import Found
 from imgserve.imaging.worker.html.open_elements import Context, Element
 from imgserve.imaging.worker.html.tokens import Tokens
