@@ -16,6 +16,8 @@ import sys
 import traceback
 from typing import cast
 
+import msgspec
+
 from imgserve.imaging.worker.repair import WHEEL, repair_command
 
 try:
@@ -158,7 +160,7 @@ def _read_page(request: PageRequest, descriptors: list[int]) -> PageRead:
     source, result = descriptors
     found = page.read(os.pread(source, request.size_bytes, 0), request.media_type)
     with open(result, "wb", closefd=False) as file:
-        file.write(page.encoded(found))
+        file.write(msgspec.msgpack.encode(found))
     seal_result(result)
     return PageRead()
 

@@ -1,4 +1,4 @@
-"""The state of reading a page: the open elements, the form pointer, and the controls so far. The tags' rules in
+"""The state while a page is read: the open elements, the form pointer, and the controls so far. The rules for tags in
 ``tree`` and ``form_tags`` change it.
 """
 
@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from imgserve.imaging.worker.html import references
-from imgserve.imaging.worker.html.controls import NOTED, Control, Found
+from imgserve.imaging.worker.html.controls import KEPT, Contents, Control
 from imgserve.imaging.worker.html.open_elements import Context, Element, OpenElements
 from imgserve.imaging.worker.html.tokens import Tokens
 
@@ -15,31 +14,31 @@ Attributes = dict[str, str]
 CELLS = ("td", "th")
 GROUPS = ("tbody", "thead", "tfoot")
 
-_NONE: Attributes = {}
 # Values of aria-invalid; "grammar", "spelling" and unknown ones mean true (WAI-ARIA 1.2, aria-invalid).
 _VALID = frozenset({"", "false", "undefined"})
 
 
-class Building:
+class Builder:
     """``on_charset`` is called with each charset of a meta element. ``form`` is the form pointer."""
 
     def __init__(self, tokens: Tokens, on_charset: Callable[[str], None]) -> None:
-        self.found = Found()
+        self.contents = Contents()
         self.tokens = tokens
         self.open = OpenElements()
         self.on_charset = on_charset
         self.form: int | None = None
         self.form_element: Element | None = None
 
-    def push(self, name: str, attributes: Attributes, context: Context | None = None) -> Element:
-        context = self.open.top.context if context is None else context
+    def push(self, name: str, attributes: Attributes, **changes: object) -> Element:
+        """Open an element. ``changes`` are those of its context against its parent's."""
         if attributes:
-            if "dir" in attributes and (direction := attributes["dir"].lower()) in ("ltr", "rtl"):
-                context = msgspec.structs.replace(context, direction=direction)
-            if "class" in attributes and "errorlist" in attributes["class"].split():
-                context = msgspec.structs.replace(context, is_errors=True)
+            if (direction := attributes.get("dir", "").lower()) in ("ltr", "rtl"):
+                changes["direction"] = direction
+            if "errorlist" in attributes.get("class", "").split():
+                changes["is_errors"] = True
             self.note(name, attributes)
-        return self.open.push(name, context)
+        context = self.open.top.context
+        return self.open.push(name, msgspec.structs.replace(context, **changes) if changes else context)
 
     def note(self, name: str, attributes: Attributes) -> None:
         """Record the attributes of any element that matter to forms: its id, and ``aria-invalid``."""
@@ -47,36 +46,33 @@ class Building:
         if not attributes or context.is_template:
             return
         if attributes.get("id"):
-            number = len(self.found.forms) - 1 if name == "form" else None
-            self.found.ids.setdefault(references.in_attribute(attributes["id"]), number)
-        if "aria-invalid" in attributes and _is_wrong(attributes["aria-invalid"]):
-            self.mark_invalid(context, attributes.get("form"))
+            number = len(self.contents.forms) - 1 if name == "form" else None
+            self.contents.ids.setdefault(attributes["id"], number)
+        if attributes.get("aria-invalid", "").strip().lower() not in _VALID:
+            self.contents.errors.append((self._form(context), attributes.get("form")))
 
-    def mark_invalid(self, context: Context, form_id: str | None) -> None:
-        if not context.is_template:
-            self.found.invalid.append((self.form if self.form is not None else context.form, form_id))
-
-    def hear_error(self, context: Context) -> None:
+    def add_error(self, context: Context) -> None:
         """A message in a list of errors; outside of all forms it may be about any of them."""
-        self.found.has_errors_outside |= self.form is None and context.form is None and not context.is_template
-        self.mark_invalid(context, None)
+        if not context.is_template:
+            form = self._form(context)
+            self.contents.has_errors_outside |= form is None
+            self.contents.errors.append((form, None))
 
     def add(self, kind: str, attributes: Attributes, value: str | None) -> Control:
         context = self.open.top.context
-        replaced = {name: references.in_attribute(attributes[name]) for name in attributes.keys() & NOTED}
         control = Control(
             kind=kind,
-            name=references.in_attribute(attributes.get("name", "")),
-            value=None if value is None else references.in_attribute(value),
-            attributes=replaced or _NONE,
-            form=self.form if self.form is not None else context.form,
-            form_id=references.in_attribute(attributes["form"]) if "form" in attributes else None,
+            name=attributes.get("name", ""),
+            value=value,
+            attributes={name: attributes[name] for name in attributes.keys() & KEPT},
+            form=self._form(context),
+            form_id=attributes.get("form"),
             is_disabled="disabled" in attributes or context.is_disabled,
             is_datalist=context.is_datalist,
             direction=context.direction,
         )
         if not context.is_template:
-            self.found.controls.append(control)
+            self.contents.controls.append(control)
         return control
 
     def end_paragraph(self) -> None:
@@ -86,6 +82,5 @@ class Building:
         """In a table, but in none of its cells."""
         return self.open.last((*GROUPS, "tr", "table")) > self.open.last((*CELLS, "caption", "template"))
 
-
-def _is_wrong(aria_invalid: str) -> bool:
-    return references.in_attribute(aria_invalid).strip().lower() not in _VALID
+    def _form(self, context: Context) -> int | None:
+        return context.form if self.form is None else self.form

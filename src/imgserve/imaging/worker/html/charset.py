@@ -1,6 +1,6 @@
 """The charset of a page, and the charset that its forms are sent in (https://encoding.spec.whatwg.org/).
 
-In: bytes and labels. Out: Python's name of a codec that ``request.page.Charset`` lists, or the decoded text.
+In: bytes and labels. Out: a ``request.page.Charset``, which is Python's name of a codec, or the decoded text.
 """
 
 import codecs
@@ -28,14 +28,13 @@ def web_name(charset: Charset) -> str:
 
 
 def decoded(body: bytes, media_type: str) -> tuple[str, Charset, bool]:
-    """The page's text, the charset that it counts as, and whether that is certain: a byte order mark or the header has
-    said it. Else a meta element within the first 1,024 bytes may, and any other, where ``tree`` meets it, overrules."""
+    """The page's text, its charset, and whether that is certain: a byte order mark or the header names it. Else a meta
+    element within the first 1,024 bytes counts, until ``tree`` finds another one."""
     if body.startswith(codecs.BOM_UTF8):
         return body.decode("utf-8-sig", "replace"), "utf-8", True
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return body.decode("utf-16", "replace"), "utf-8", True
-    found = _LABEL.search(media_type)
-    label = (found[1] or found[2] or found[3] or "").strip().lower() if found else ""
+    label = _label_in(media_type).strip().lower()
     if label in ("utf-16", "utf-16le", "utf-16be", "unicode"):
         return body.decode("utf-16-be" if label.endswith("be") else "utf-16-le", "replace"), "utf-8", True
     charset = of_label(label) if label else None
@@ -45,10 +44,9 @@ def decoded(body: bytes, media_type: str) -> tuple[str, Charset, bool]:
     return body.decode(charset, "replace"), charset, False
 
 
-def in_content(content: str) -> str:
-    """The label in a meta element's ``content``."""
-    found = _LABEL.search(content)
-    return (found[1] or found[2] or found[3] or "") if found else ""
+def _label_in(content: str) -> str:
+    match = _LABEL.search(content)
+    return (match[1] or match[2] or match[3] or "") if match else ""
 
 
 def _prescanned(start: bytes) -> Charset | None:
@@ -63,8 +61,8 @@ def _prescanned(start: bytes) -> Charset | None:
 
 
 def of_meta(attributes: dict[str, str]) -> str:
-    """The label that a meta element names, if any."""
+    """The label in a meta element; empty without one."""
     if "charset" in attributes:
         return attributes["charset"]
     is_type = attributes.get("http-equiv", "").strip(_WHITE_SPACE).lower() == "content-type"
-    return in_content(attributes.get("content", "")) if is_type else ""
+    return _label_in(attributes.get("content", "")) if is_type else ""

@@ -7,13 +7,12 @@ INPUT_TYPES = frozenset({
     "button", "checkbox", "color", "date", "datetime-local", "email", "file", "hidden", "image", "month", "number",
     "password", "radio", "range", "reset", "search", "submit", "tel", "text", "time", "url", "week",
 })  # fmt: skip
-
-
-NOTED = frozenset({"checked", "dir", "dirname", "formaction", "max", "min", "multiple", "size", "step"})
+# The attributes that a control keeps.
+KEPT = frozenset({"checked", "dir", "dirname", "formaction", "max", "min", "multiple", "size", "step"})
 
 
 class Option(msgspec.Struct):
-    """``value`` None: the text is the value. ``text`` fills up, piece by piece, until the option ends."""
+    """``value`` None: the text is the value. ``text`` grows piece by piece until the option ends."""
 
     value: str | None
     is_selected: bool
@@ -22,10 +21,9 @@ class Option(msgspec.Struct):
 
 
 class Control(msgspec.Struct):
-    """A submittable element. ``kind`` is an input's type, or the element's name; ``attributes`` are those in
-    ``NOTED``, with their references replaced.
+    """A submittable element. ``kind`` is an input's type, or the element's name.
 
-    ``form`` is the number of the form that it belongs to by its place, ``form_id`` the form attribute.
+    ``form`` is the number of the form that it stands in, ``form_id`` its form attribute.
     """
 
     kind: str
@@ -40,19 +38,19 @@ class Control(msgspec.Struct):
     options: list[Option] = []
 
 
-class Found(msgspec.Struct):
-    """All that a page has for forms. ``forms`` are the attributes of each in page order; ``ids`` names the first
+class Contents(msgspec.Struct):
+    """What a page holds for its forms. ``forms`` has the attributes of each in page order; ``ids`` has the first
     element of each id, with its number if it is a form.
 
-    ``invalid`` are marks for the user that something is wrong, by the form that they stand in: its number and a form
-    attribute. ``has_errors_outside``: there is a list of errors that stands in no form.
+    ``errors`` are marks that something entered is wrong, as the number of the form that they stand in and a form
+    attribute. ``has_errors_outside``: a list of errors stands in no form.
     """
 
     base: str = ""
     forms: list[dict[str, str]] = []
     controls: list[Control] = []
     ids: dict[str, int | None] = {}
-    invalid: list[tuple[int | None, str | None]] = []
+    errors: list[tuple[int | None, str | None]] = []
     has_errors_outside: bool = False
 
     def owner(self, form: int | None, form_id: str | None) -> int | None:

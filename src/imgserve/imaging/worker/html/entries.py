@@ -1,7 +1,7 @@
-"""Constructing the entry list (https://html.spec.whatwg.org/multipage/form-control-infrastructure.html), for a user who
+"""Constructs the entry list (https://html.spec.whatwg.org/multipage/form-control-infrastructure.html) of a user who
 chooses one file and presses the first submit button.
 
-In: the ``Found`` of ``tree``. Out: ``request.page.Form`` values, encoded. Called by ``page``.
+In: the ``Contents`` of ``tree``. Out: ``request.page.Form`` values, encoded. Called by ``page``.
 """
 
 import re
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from imgserve.imaging.worker.charsets import of_label
 from imgserve.imaging.worker.html import charset as charsets
-from imgserve.imaging.worker.html import references, values
-from imgserve.imaging.worker.html.controls import Control, Found
+from imgserve.imaging.worker.html import values
+from imgserve.imaging.worker.html.controls import Contents, Control
 from imgserve.request.page import MOST_BYTES, MOST_ENTRIES, MOST_FIELDS, MOST_FORMS, Charset, Entry, Form
 
 _SUBMITTERS = frozenset({"submit", "image"})
@@ -25,35 +25,33 @@ _ANY_WHITE_SPACE = re.compile(f"[{_WHITE_SPACE}]+")
 _SIZE = re.compile(r"[\t\n\f\r ]*\+?([0-9]{1,9})")
 
 
-def forms(found: Found, charset: Charset) -> tuple[Form, ...]:
+def forms(contents: Contents, charset: Charset) -> tuple[Form, ...]:
     """The forms that have a file field which a user could fill; ``charset`` is the page's."""
     controls: dict[int, list[Control]] = {}
     checked: dict[tuple[int, str], Control] = {}
-    for control in found.controls:
-        owner = found.owner(control.form, control.form_id)
+    for control in contents.controls:
+        owner = contents.owner(control.form, control.form_id)
         if owner is None:
             continue
         controls.setdefault(owner, []).append(control)
         if control.kind == "radio" and control.name and "checked" in control.attributes:
             checked[owner, control.name] = control  # of a group the last one stays checked
-    still_checked = {id(control) for control in checked.values()}
-    invalid = {found.owner(form, form_id) for form, form_id in found.invalid}
+    invalid = {contents.owner(form, form_id) for form, form_id in contents.errors}
     forms: list[Form] = []
-    left_bytes, left_entries = MOST_BYTES, MOST_ENTRIES
+    room_bytes, room_entries = MOST_BYTES, MOST_ENTRIES
     for number in sorted(controls):
         live = [
             control
             for control in controls[number]
             if not (control.is_disabled or control.is_datalist)
-            and (control.kind != "radio" or id(control) in still_checked)
+            and (control.kind != "radio" or checked.get((number, control.name)) is control)
         ]
-        if any(control.kind == "file" and control.name for control in live):
-            room = (left_bytes, min(left_entries, MOST_FIELDS))
-            form = _form(
-                found.forms[number], live, charset, room, is_invalid=found.has_errors_outside or number in invalid
-            )
-            left_bytes -= sum(map(_size, form.entries))
-            left_entries -= len(form.entries)
+        if any(_is_file(control) for control in live):
+            room = (room_bytes, min(room_entries, MOST_FIELDS))
+            is_invalid = contents.has_errors_outside or number in invalid
+            form = _form(contents.forms[number], live, charset, room, is_invalid=is_invalid)
+            room_bytes -= sum(map(_size, form.entries))
+            room_entries -= len(form.entries)
             forms.append(form)
         if len(forms) == MOST_FORMS:
             break
@@ -63,23 +61,21 @@ def forms(found: Found, charset: Charset) -> tuple[Form, ...]:
 def _form(
     attributes: dict[str, str], controls: list[Control], charset: Charset, room: tuple[int, int], *, is_invalid: bool
 ) -> Form:
-    """``room`` is how many bytes and entries there may be."""
+    """``room`` limits the bytes and the number of entries."""
     most_bytes, most_entries = room
     submitter = next((control for control in controls if control.kind in _SUBMITTERS), None)
     action = submitter.attributes.get("formaction") if submitter is not None else None
-    if action is None:
-        action = references.in_attribute(attributes.get("action", ""))
-    labels = attributes.get("accept-charset", "").split()
-    charset = next((known for label in labels if (known := of_label(label)) is not None), charset)
+    labels = map(of_label, attributes.get("accept-charset", "").split())
+    charset = next(filter(None, labels), charset)
     entries: list[Entry] = []
     size_bytes = 0
     for entry in _entries(controls, submitter, charset):
         entries.append(entry)
         size_bytes += _size(entry)
         if len(entries) > most_entries or size_bytes > most_bytes:
-            files = [_file(control, charset) for control in controls if control.kind == "file" and control.name]
+            files = [_file(control, charset) for control in controls if _is_file(control)]
             return Form("", charset, tuple(files[:_MOST_NAMED]), is_invalid, is_too_large=True)
-    return Form(action, charset, tuple(entries), is_invalid)
+    return Form(attributes.get("action", "") if action is None else action, charset, tuple(entries), is_invalid)
 
 
 def _entries(controls: list[Control], submitter: Control | None, charset: Charset) -> Iterator[Entry]:
@@ -99,6 +95,10 @@ def _entries(controls: list[Control], submitter: Control | None, charset: Charse
                 yield Entry(_encoded(direction, charset), _direction(control).encode())
 
 
+def _is_file(control: Control) -> bool:
+    return control.kind == "file" and bool(control.name)
+
+
 def _size(entry: Entry) -> int:
     return len(entry.name) + len(entry.value) + _OVERHEAD_BYTES
 
@@ -108,7 +108,7 @@ def _file(control: Control, charset: Charset) -> Entry:
 
 
 def _encoded(text: str, charset: Charset) -> bytes:
-    """As it is sent: lines end with CR LF, and characters that the charset lacks become character references."""
+    """As browsers send it: lines end with CR LF, and characters that the charset lacks become character references."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
     return text.encode(charset, "xmlcharrefreplace")
 
@@ -126,8 +126,11 @@ def _values(control: Control, charset: Charset) -> Iterator[str]:
 
 
 def _chosen(select: Control) -> Iterator[str]:
-    """The values of the selected options. A list that shows one line has one selected: the last of those that the page
-    selects, even a disabled one, which sends nothing; or else the first that is not disabled."""
+    """The values of the selected options.
+
+    A list that shows one line has one selected option: the last of those that the page selects, even a disabled one,
+    which sends nothing; else the first that is not disabled.
+    """
     selected = [option for option in select.options if option.is_selected]
     if "multiple" not in select.attributes:
         selected = selected[-1:]
@@ -135,13 +138,13 @@ def _chosen(select: Control) -> Iterator[str]:
             selected = [option for option in select.options if not option.is_disabled][:1]
     for option in selected:
         if not option.is_disabled:
-            text = option.value
-            yield _ANY_WHITE_SPACE.sub(" ", "".join(option.text)).strip(" ") if text is None else text
+            text = _ANY_WHITE_SPACE.sub(" ", "".join(option.text)).strip(" ")
+            yield text if option.value is None else option.value
 
 
 def _display_size(select: Control) -> int:
-    found = _SIZE.match(select.attributes.get("size", ""))
-    return int(found[1]) if found and int(found[1]) > 0 else 1
+    match = _SIZE.match(select.attributes.get("size", ""))
+    return int(match[1]) or 1 if match else 1
 
 
 def _direction(control: Control) -> str:

@@ -1,121 +1,103 @@
 """The tags of forms and their controls: the rules of HTML's "in body" for each. Called by ``tree``, by name."""
 
-import msgspec
-
 from imgserve.imaging.worker.html import references
-from imgserve.imaging.worker.html.builder import Attributes, Building
+from imgserve.imaging.worker.html.builder import Attributes, Builder
 from imgserve.imaging.worker.html.controls import INPUT_TYPES, Option
 
 
-def start_form(building: Building, name: str, attributes: Attributes) -> None:
-    if building.open.top.context.is_template:
-        building.push(name, attributes)
+def start_form(builder: Builder, name: str, attributes: Attributes) -> None:
+    if builder.open.top.context.is_template:
+        builder.push(name, attributes)
         return
-    if building.form is not None:
-        return  # a form in a form is none
-    building.found.forms.append(attributes)
-    building.form = len(building.found.forms) - 1
-    if building.is_between_cells():
-        building.note(name, attributes)
+    if builder.form is not None:
+        return  # a form in a form is ignored
+    builder.contents.forms.append(attributes)
+    builder.form = len(builder.contents.forms) - 1
+    if builder.is_between_cells():
+        builder.note(name, attributes)
         return
-    building.end_paragraph()
-    context = msgspec.structs.replace(building.open.top.context, form=building.form)
-    building.form_element = building.push(name, attributes, context)
+    builder.end_paragraph()
+    builder.form_element = builder.push(name, attributes, form=builder.form)
 
 
-def start_fieldset(building: Building, name: str, attributes: Attributes) -> None:
-    building.end_paragraph()
-    context = building.open.top.context
-    is_disabled = context.is_disabled or "disabled" in attributes
-    element = building.push(name, attributes, msgspec.structs.replace(context, is_disabled=is_disabled))
-    element.outer_disabled = context.is_disabled
+def start_fieldset(builder: Builder, name: str, attributes: Attributes) -> None:
+    builder.end_paragraph()
+    outer_disabled = builder.open.top.context.is_disabled
+    element = builder.push(name, attributes, is_disabled=outer_disabled or "disabled" in attributes)
+    element.outer_disabled = outer_disabled
 
 
-def start_legend(building: Building, name: str, attributes: Attributes) -> None:
-    parent = building.open.top
-    context = parent.context
-    if parent.name == "fieldset" and not parent.has_legend:
-        parent.has_legend = True
-        context = msgspec.structs.replace(context, is_disabled=parent.outer_disabled)
-    building.push(name, attributes, context)
+def start_legend(builder: Builder, name: str, attributes: Attributes) -> None:
+    parent = builder.open.top
+    is_first = parent.name == "fieldset" and not parent.has_legend
+    parent.has_legend |= is_first
+    builder.push(name, attributes, is_disabled=parent.outer_disabled if is_first else parent.context.is_disabled)
 
 
-def start_datalist(building: Building, name: str, attributes: Attributes) -> None:
-    context = msgspec.structs.replace(building.open.top.context, is_datalist=True, select=None, option=None)
-    building.push(name, attributes, context)
+def start_datalist(builder: Builder, name: str, attributes: Attributes) -> None:
+    builder.push(name, attributes, is_datalist=True, select=None, option=None)
 
 
-def start_input(building: Building, name: str, attributes: Attributes) -> None:
-    building.open.end("select")
-    building.note(name, attributes)
+def start_input(builder: Builder, name: str, attributes: Attributes) -> None:
+    builder.open.end("select")
+    builder.note(name, attributes)
     kind = attributes.get("type", "").lower()
-    building.add(kind if kind in INPUT_TYPES else "text", attributes, attributes.get("value"))
+    builder.add(kind if kind in INPUT_TYPES else "text", attributes, attributes.get("value"))
 
 
-def start_button(building: Building, name: str, attributes: Attributes) -> None:
-    building.open.end("button")
+def start_button(builder: Builder, name: str, attributes: Attributes) -> None:
+    builder.open.end("button")
     kind = attributes.get("type", "").lower()
     # A button directly in a select element is the face of the select.
-    is_other = "command" in attributes or "commandfor" in attributes or building.open.top.name == "select"
+    is_other = "command" in attributes or "commandfor" in attributes or builder.open.top.name == "select"
     is_submitter = kind == "submit" or (kind not in ("reset", "button") and not is_other)
-    building.add("submit" if is_submitter else "button", attributes, attributes.get("value"))
-    building.push(name, attributes)
+    builder.add("submit" if is_submitter else "button", attributes, attributes.get("value"))
+    builder.push(name, attributes)
 
 
-def start_textarea(building: Building, name: str, attributes: Attributes) -> None:
-    building.note(name, attributes)
-    text = building.tokens.raw_text("textarea")
-    text = references.in_text(text).removeprefix("\n").replace("\r\n", "\n").replace("\r", "\n")
-    control = building.add("textarea", attributes, None)
-    control.value = text
+def start_textarea(builder: Builder, name: str, attributes: Attributes) -> None:
+    builder.note(name, attributes)
+    text = references.in_text(builder.tokens.raw_text("textarea"))
+    builder.add(name, attributes, text.removeprefix("\n").replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def start_select(building: Building, name: str, attributes: Attributes) -> None:
-    if building.open.end("select"):
-        return
-    control = building.add(name, attributes, None)
-    context = msgspec.structs.replace(building.open.top.context, select=control, option=None, is_group_disabled=False)
-    building.push(name, attributes, context)
+def start_select(builder: Builder, name: str, attributes: Attributes) -> None:
+    if not builder.open.end("select"):
+        control = builder.add(name, attributes, None)
+        builder.push(name, attributes, select=control, option=None, is_group_disabled=False)
 
 
-def start_group(building: Building, name: str, attributes: Attributes) -> None:
-    end_option(building)
-    context = msgspec.structs.replace(
-        building.open.top.context, is_group_disabled="disabled" in attributes, option=None
-    )
-    building.push(name, attributes, context)
+def start_group(builder: Builder, name: str, attributes: Attributes) -> None:
+    end_option(builder)
+    builder.push(name, attributes, is_group_disabled="disabled" in attributes, option=None)
 
 
-def start_option(building: Building, name: str, attributes: Attributes) -> None:
-    end_option(building, but="optgroup")
-    context = building.open.top.context
-    value = attributes.get("value")
-    option = Option(
-        None if value is None else references.in_attribute(value),
-        "selected" in attributes,
-        "disabled" in attributes or context.is_group_disabled,
-    )
+def start_option(builder: Builder, name: str, attributes: Attributes) -> None:
+    end_option(builder, but="optgroup")
+    context = builder.open.top.context
+    is_disabled = "disabled" in attributes or context.is_group_disabled
+    option = Option(attributes.get("value"), "selected" in attributes, is_disabled)
     if context.select is not None:
         context.select.options.append(option)
-    building.push(name, attributes, msgspec.structs.replace(context, option=option))
+    builder.push(name, attributes, option=option)
 
 
-def end_form(building: Building, name: str) -> None:
-    if building.open.top.context.is_template:
-        building.open.end(name)
+def end_form(builder: Builder, name: str) -> None:
+    if builder.open.top.context.is_template:
+        builder.open.end(name)
         return
-    element, building.form, building.form_element = building.form_element, None, None
-    if element is not None and building.open.has("form") and building.open.is_innermost(element):
-        building.open.imply_ends()
-        building.open.take_out(element)
+    element, builder.form, builder.form_element = builder.form_element, None, None
+    if element is not None and builder.open.has("form") and builder.open.is_innermost(element):
+        builder.open.imply_ends()
+        builder.open.remove(element)
 
 
-def end_option(building: Building, but: str = "") -> None:
+def end_option(builder: Builder, but: str = "") -> None:
     """An option, and a group but for ``but``, end where another begins."""
-    if building.open.has("select"):
-        building.open.imply_ends(but)
-    elif building.open.top.name == "option":
-        building.open.pop()
+    if builder.open.has("select"):
+        builder.open.imply_ends(but)
+    elif builder.open.top.name == "option":
+        builder.open.pop()
 
 
 STARTERS = {

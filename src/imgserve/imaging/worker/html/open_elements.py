@@ -1,8 +1,8 @@
 """The stack of open elements (https://html.spec.whatwg.org/multipage/parsing.html#the-stack-of-open-elements).
 
-Used by ``tree``. There is no document: each open element carries the ``Context`` that its children inherit. HTML asks
-all the time whether an element is open above some boundary. The answer takes no walk here: for each name and each kind
-of boundary there is a list of the serial numbers of the open elements.
+Used by ``builder``. There is no document: each open element carries the ``Context`` that its children inherit. HTML
+often asks whether an element is open above some boundary. Lists of the serial numbers of the open elements, one for
+each name and each kind of boundary, answer that without a walk over the stack.
 """
 
 from bisect import bisect_left
@@ -13,7 +13,7 @@ import msgspec
 
 from imgserve.imaging.worker.html.controls import Control, Option
 
-Boundary = Literal["scope", "list", "button", "table", "special", "item"]
+Boundary = Literal["scope", "list", "button", "table", "special", "item", "root"]
 
 _SCOPE = (
     "applet", "caption", "html", "table", "td", "th", "marquee", "object", "select", "template",
@@ -33,14 +33,15 @@ _BOUNDARIES: dict[Boundary, tuple[str, ...]] = {
     "table": ("html", "table", "template"),
     "special": (*_SCOPE, *_BLOCKS),
     "item": tuple(name for name in (*_SCOPE, *_BLOCKS) if name not in ("address", "div", "p")),
+    "root": ("html",),
 }
 _MOST_ADOPTIONS = 8
 _IMPLIED = frozenset({"dd", "dt", "li", "optgroup", "option", "p", "rb", "rp", "rt", "rtc"})
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Inherited by all elements inside. ``form`` is the number of the form around them; ``is_errors``: they are in a
-    list of errors."""
+    """The state that all elements inside inherit. ``form`` is the number of the form around them; ``is_errors``: they
+    are in a list of errors."""
 
     form: int | None = None
     is_disabled: bool = False
@@ -53,22 +54,19 @@ class Context(msgspec.Struct, frozen=True):
     is_errors: bool = False
 
 
-class Element:
+class Element(msgspec.Struct, eq=False):
     """``outer_disabled`` is a fieldset's: whether the controls in its first legend are disabled."""
 
-    __slots__ = ("context", "has_legend", "name", "outer_disabled", "serial")
-
-    def __init__(self, name: str, context: Context, serial: int) -> None:
-        self.name = name
-        self.context = context
-        self.serial = serial
-        self.has_legend = False
-        self.outer_disabled = False
+    name: str
+    context: Context
+    serial: int
+    has_legend: bool = False
+    outer_disabled: bool = False
 
 
 class OpenElements:
-    """Names are HTML's; a foreign element's has ``svg`` or ``math`` and a space before it. An element taken out of the
-    middle of the stack stays in it without a name."""
+    """Names are HTML's; a foreign element's has ``svg`` or ``math`` and a space before it. An element that is removed
+    from the middle of the stack stays in it without a name. The root is a boundary of each kind and stays open."""
 
     def __init__(self) -> None:
         self._serial = 0
@@ -119,7 +117,7 @@ class OpenElements:
     def has(self, name: str, boundary: Boundary = "scope") -> bool:
         """Whether the element is open with no boundary of this kind inside it; one itself, it counts."""
         named = self._named.get(name)
-        return named is not None and len(named) > 0 and named[-1].serial >= self._bound(boundary)
+        return bool(named and named[-1].serial >= self._boundaries[boundary][-1])
 
     def pop_to(self, *names: str) -> None:
         """End the innermost of these, which is open, and all in it."""
@@ -144,8 +142,9 @@ class OpenElements:
             self.pop()
 
     def end_formatting(self, name: str) -> None:
-        """The adoption agency, as far as open elements go. It takes a formatting element out of the block in it and
-        puts it into that block, again and again, and ends it there, with all that is open in the last of the blocks.
+        """The adoption agency algorithm, as far as it changes the open elements.
+
+        The formatting element is removed from around each block in it; all that is open in the last block ends.
         """
         if not self.has(name):
             return
@@ -155,17 +154,16 @@ class OpenElements:
         if not blocks:
             self.pop_to(name)
             return
-        self.take_out(element)
+        self.remove(element)
         if blocks < _MOST_ADOPTIONS:
             while self.top.serial != special[-1]:
                 self.pop()
 
     def is_innermost(self, element: Element) -> bool:
         """Whether it is open, and no other of its name in it."""
-        named = self._named[element.name]
-        return bool(named) and named[-1] is element
+        return self._named[element.name][-1:] == [element]
 
-    def take_out(self, element: Element) -> None:
+    def remove(self, element: Element) -> None:
         """End this one and nothing in it; the innermost of its name."""
         self._named[element.name].pop()
         for boundary in self._lists.get(element.name, ()):
@@ -179,7 +177,3 @@ class OpenElements:
             return False
         self.pop_to(*names)
         return True
-
-    def _bound(self, boundary: Boundary) -> int:
-        serials = self._boundaries[boundary]
-        return serials[-1] if serials else -1

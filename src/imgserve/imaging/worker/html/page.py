@@ -1,23 +1,21 @@
-"""An upload page's bytes to ``request.page.Page``. Called by the worker's loop; imported for the first page, since
-most workers never see one.
+"""Reads an upload page's bytes into a ``request.page.Page``. Called by ``__main__``, which imports it with the first
+page, since most workers never see one.
 
-A library would be preferred, but none reads a megabyte of any shape in bounded time: docs/decisions.md has the figures.
+No library reads a megabyte of any shape in bounded time: docs/decisions.md has the figures.
 """
 
 import msgspec
-
-from imgserve.imaging.faults import SMALLER_PAGE, PageUnreadable
+from imgserve.imaging.faults import PageUnreadable, SMALLER_PAGE
 from imgserve.imaging.worker.charsets import of_label
 from imgserve.imaging.worker.html import charset as charsets
-from imgserve.imaging.worker.html import entries
-from imgserve.imaging.worker.html.controls import Found
+from imgserve.imaging.worker.html import entries, tree
+from imgserve.imaging.worker.html.controls import Contents
 from imgserve.imaging.worker.html.tokens import MOST_MARKUP, Tokens, TooMuchMarkup
-from imgserve.imaging.worker.html.tree import Tree
 from imgserve.request.page import Charset, Page
 
 
 class _OtherCharset(Exception):
-    """The page names another charset than it was read in; until then it had so much markup."""
+    """The page names another charset than it was read in; ``seen`` is the markup read so far."""
 
     def __init__(self, charset: Charset, seen: int) -> None:
         super().__init__()
@@ -30,25 +28,20 @@ def read(body: bytes, media_type: str) -> Page:
     text, charset, is_certain = charsets.decoded(body, media_type)
     try:
         try:
-            found = _found(Tokens(text), charset, is_certain=is_certain)
+            contents = _contents(Tokens(text), charset, is_certain=is_certain)
         except _OtherCharset as other:
             charset = other.charset
-            found = _found(Tokens(body.decode(charset, "replace"), other.seen), charset, is_certain=True)
+            contents = _contents(Tokens(body.decode(charset, "replace"), other.seen), charset, is_certain=True)
     except TooMuchMarkup:
         raise PageUnreadable(
             f"The upload page has more than {MOST_MARKUP:,} tags and attributes",
             SMALLER_PAGE,
         ) from None
-    has_password = any(control.kind == "password" for control in found.controls)
-    return Page(found.base, charset, entries.forms(found, charset), bool(found.forms), has_password)
+    has_password = any(control.kind == "password" for control in contents.controls)
+    return Page(contents.base, charset, entries.forms(contents, charset), bool(contents.forms), has_password)
 
 
-def encoded(page: Page) -> bytes:
-    """As it goes to the parent."""
-    return msgspec.msgpack.encode(page)
-
-
-def _found(tokens: Tokens, charset: Charset, *, is_certain: bool) -> Found:
+def _contents(tokens: Tokens, charset: Charset, *, is_certain: bool) -> Contents:
     def on_charset(label: str) -> None:
         nonlocal is_certain
         other = of_label(label)
@@ -58,4 +51,4 @@ def _found(tokens: Tokens, charset: Charset, *, is_certain: bool) -> Found:
             raise _OtherCharset(other, tokens.seen)
         is_certain = True
 
-    return Tree(tokens, on_charset).read()
+    return tree.read(tokens, on_charset)

@@ -1,12 +1,14 @@
 """HTML's tokenizer (https://html.spec.whatwg.org/multipage/parsing.html#tokenization), as far as forms need it.
 
-In: a page's text. Out: tags one by one, and the places of the text between them; ``tree`` asks for the next one and
-says where raw text begins. Each character is looked at a bounded number of times: a construct that does not end ends
-the page, so nothing is ever searched for twice. Tags, attributes and comments are counted against ``MOST_MARKUP``.
+In: a page's text. Out: tags one by one, and the places of the text between them; ``tree`` asks for the next tag and
+for raw text. Each character is read a bounded number of times: a construct without an end ends the page, so nothing is
+searched for twice. Tags, attributes and comments count against ``MOST_MARKUP``.
 """
 
 import re
 from typing import NamedTuple
+
+from imgserve.imaging.worker.html.references import in_attribute
 
 # Real pages of a megabyte have some ten thousand. This many cost less than half a second, in whatever order they come.
 MOST_MARKUP = 100_000
@@ -21,11 +23,11 @@ _SCRIPT = re.compile(r"<!--|-->|<(/?)script(?=[\t\n\f />])", re.IGNORECASE)
 
 
 class TooMuchMarkup(Exception):
-    """The page has more tags, attributes and comments than are read."""
+    """The page has more tags, attributes and comments than ``MOST_MARKUP``."""
 
 
 class Tag(NamedTuple):
-    """``attributes`` are as written, their character references not yet replaced; names are in lower case."""
+    """Names are in lower case."""
 
     name: str
     is_end: bool
@@ -34,9 +36,9 @@ class Tag(NamedTuple):
 
 
 class Tokens:
-    """``next_tag`` leaves the text before the tag in ``pieces``: one piece, or several where comments part it.
+    """``next_tag`` leaves the text before the tag in ``pieces``: one piece, or several with comments between them.
 
-    ``seen`` is how much markup counts already, of a reading that had to begin anew.
+    ``seen`` is the markup counted so far, with that of an earlier reading of the same page.
     """
 
     def __init__(self, text: str, seen: int = 0) -> None:
@@ -64,7 +66,8 @@ class Tokens:
     def raw_text(self, name: str) -> str:
         """The text before the end tag of a ``textarea``, ``title``, ``style`` …; skips the end tag."""
         start = self._position
-        end = self._script_end() if name == "script" else _end_tag(name).search(self.text, start)
+        end_tag = re.compile(rf"</{name}(?=[\t\n\f />])", re.IGNORECASE)
+        end = self._script_end() if name == "script" else end_tag.search(self.text, start)
         if end is None:
             self._position = len(self.text)
             return self.text[start:]
@@ -78,21 +81,21 @@ class Tokens:
     def _tag(self, name: str, is_end: bool, position: int) -> Tag | None:
         attributes: dict[str, str] = {}
         text = self.text
-        while (found := _ATTRIBUTE.match(text, position)) is not None:
-            position = found.end()
-            kind = found.lastindex
+        while (match := _ATTRIBUTE.match(text, position)) is not None:
+            position = match.end()
+            kind = match.lastindex
             if kind == 1:
                 self._position = position
                 self._count(len(attributes))
-                is_self_closing = text[position - 2] == "/" and found.end() - found.start() > 1
+                is_self_closing = text[position - 2] == "/" and match.end() - match.start() > 1
                 return Tag(name, is_end, attributes, is_self_closing)
             if kind == 2 and text[position : position + 1] in ('"', "'"):
                 break  # a quoted value that does not end
-            attribute = found[2].lower()
-            if attribute not in attributes:
-                attributes[attribute] = "" if kind == 2 else found[kind or 0]
-            else:
+            attribute = match[2].lower()
+            if attribute in attributes:
                 self._count(1)
+            else:
+                attributes[attribute] = "" if kind == 2 else in_attribute(match[kind or 0])
         self._position = len(text)
         return None
 
@@ -106,24 +109,24 @@ class Tokens:
         elif text.startswith((">", "->"), position + 2):
             end = text.index(">", position) + 1
         else:
-            found = _COMMENT_END.search(text, position + 2)
-            end = found.end() if found else 0
+            match = _COMMENT_END.search(text, position + 2)
+            end = match.end() if match else 0
         self._position = end or len(text)
 
     def _script_end(self) -> "re.Match[str] | None":
         """A script may hold ``<!-- <script> </script> -->``: that end tag is not its own."""
         depth, position = 0, self._position
-        while (found := _SCRIPT.search(self.text, position)) is not None:
-            position = found.end()
-            if found[0] == "<!--":
+        while (match := _SCRIPT.search(self.text, position)) is not None:
+            position = match.end()
+            if match[0] == "<!--":
                 depth = max(depth, 1)
                 position -= 2  # its dashes may be those of -->
-            elif found[0] == "-->":
+            elif match[0] == "-->":
                 depth = 0
-            elif not found[1]:
+            elif not match[1]:
                 depth = 2 if depth else 0
             elif depth < 2:
-                return found
+                return match
             else:
                 depth = 1
         return None
@@ -132,12 +135,3 @@ class Tokens:
         self.seen += number
         if self.seen > MOST_MARKUP:
             raise TooMuchMarkup
-
-
-_END_TAGS: "dict[str, re.Pattern[str]]" = {}
-
-
-def _end_tag(name: str) -> "re.Pattern[str]":
-    if name not in _END_TAGS:
-        _END_TAGS[name] = re.compile(rf"</{name}(?=[\t\n\f />])", re.IGNORECASE)
-    return _END_TAGS[name]

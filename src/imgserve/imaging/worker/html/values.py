@@ -13,7 +13,6 @@ _WHITE_SPACE = "\t\n\f\r "
 _FLOAT = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 _WITH_ALPHA = re.compile(r"#(?:[0-9a-f]{4}|[0-9a-f]{8})")
 _DATE = re.compile(r"(\d{4,9})-(\d\d)-(\d\d)", re.ASCII)
-_MONTH = re.compile(r"(\d{4,9})-(\d\d)", re.ASCII)
 _WEEK = re.compile(r"(\d{4,9})-W(\d\d)", re.ASCII)
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,3})?)?", re.ASCII)
 _NO_SECONDS = re.compile(r":00(\.0+)?\Z")
@@ -30,8 +29,8 @@ def sanitized(kind: str, value: str, attributes: Mapping[str, str]) -> str:
 
 
 def is_right_to_left(text: str) -> bool:
-    """The direction of the first letter that has one, as ``dir=auto`` asks."""
-    import unicodedata  # a megabyte, for one attribute in a thousand pages
+    """The direction of the first letter that has one, for ``dir=auto``."""
+    import unicodedata  # a megabyte of memory, and few pages need it
 
     directions = (unicodedata.bidirectional(character) for character in text)
     return next((one in ("R", "AL") for one in directions if one in ("L", "R", "AL")), False)
@@ -58,7 +57,7 @@ def _number(value: str) -> str:
 
 
 def _color(value: str) -> str:
-    """Of CSS's colours those in hexadecimal, their alpha dropped, and the basic names."""
+    """CSS's hexadecimal colours, without their alpha, and the basic names."""
     word = value.strip(_WHITE_SPACE).lower()
     if _WITH_ALPHA.fullmatch(word):
         word = word[: 4 if len(word) == 5 else 7]
@@ -70,32 +69,31 @@ def _date(value: str) -> str:
 
 
 def _is_date(value: str) -> bool:
-    found = _DATE.fullmatch(value)
-    if found is None or int(found[1]) == 0:
+    match = _DATE.fullmatch(value)
+    if match is None or int(match[1]) == 0:
         return False
     try:
-        datetime.date(_like(found[1]), int(found[2]), int(found[3]))
+        datetime.date(_equal_year(match[1]), int(match[2]), int(match[3]))
     except ValueError:
         return False
     return True
 
 
-def _like(year: str) -> int:
-    """A year with the same calendar: it comes again every 400 years."""
+def _equal_year(year: str) -> int:
+    """A year with the same calendar, which repeats every 400 years, within Python's range."""
     return 2000 + int(year) % 400
 
 
 def _month(value: str) -> str:
-    found = _MONTH.fullmatch(value)
-    return value if found and int(found[1]) > 0 and 1 <= int(found[2]) <= 12 else ""
+    return value if _is_date(f"{value}-01") else ""
 
 
 def _week(value: str) -> str:
-    found = _WEEK.fullmatch(value)
-    if found is None or int(found[1]) == 0:
+    match = _WEEK.fullmatch(value)
+    if match is None or int(match[1]) == 0:
         return ""
-    weeks = datetime.date(_like(found[1]), 12, 28).isocalendar().week
-    return value if 1 <= int(found[2]) <= weeks else ""
+    weeks = datetime.date(_equal_year(match[1]), 12, 28).isocalendar().week
+    return value if 1 <= int(match[2]) <= weeks else ""
 
 
 def _time(value: str) -> str:
@@ -103,8 +101,8 @@ def _time(value: str) -> str:
 
 
 def _date_and_time(value: str) -> str:
-    date, parted, time = value.partition("T" if "T" in value else " ")
-    if not parted or not _is_date(date) or not _TIME.fullmatch(time):
+    date, _, time = value.partition("T" if "T" in value else " ")
+    if not _is_date(date) or not _TIME.fullmatch(time):
         return ""
     if time.count(":") == 2:
         time = _NO_SECONDS.sub("", time)
@@ -112,19 +110,15 @@ def _date_and_time(value: str) -> str:
 
 
 def _range(value: str, attributes: Mapping[str, str]) -> str:
-    least, most = number_in(attributes.get("min")), number_in(attributes.get("max"))
+    least, most, step = (number_in(attributes.get(name)) for name in ("min", "max", "step"))
     low, high = 0.0 if least is None else least, 100.0 if most is None else most
-    given = number_in(value)
-    number = given if given is not None else low if high < low else low + (high - low) / 2
+    default = number_in(value)
+    number = default if default is not None else low if high < low else low + (high - low) / 2
     number = max(low, min(number, high))
     if attributes.get("step", "").lower() != "any":
-        step = number_in(attributes.get("step")) or 1.0
-        number = _on_step(number, step if step > 0 else 1.0, _first(least, given, 0.0), low, high)
-    return value if number == given else _spelled(number)
-
-
-def _first(*numbers: float | None) -> float:
-    return next(number for number in numbers if number is not None)
+        base = least if least is not None else default if default is not None else 0.0
+        number = _on_step(number, step if step and step > 0 else 1.0, base, low, high)
+    return value if number == default else _spelled(number)
 
 
 def _on_step(number: float, step: float, base: float, low: float, high: float) -> float:
