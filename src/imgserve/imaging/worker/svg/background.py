@@ -1,8 +1,8 @@
-"""The background of an SVG's root, which librsvg leaves out. Called by svg.
+"""The background of an SVG's root, which librsvg leaves out. Called by draw.
 
-CSS Backgrounds Level 3, section 2.11.2: the root's background covers the canvas. Which rule wins librsvg says itself:
-it is shown the root's start tag and the style sheets, in which ``background`` is called ``fill`` and ``fill`` has
-another name, with one pixel inside that inherits it.
+CSS Backgrounds Level 3, section 2.11.2: the root's background covers the canvas. librsvg itself finds the rule that
+wins: it draws one pixel under the root's start tag and the style sheets, in which ``background`` is renamed ``fill``
+and ``fill`` has another name.
 """
 
 import re
@@ -33,7 +33,7 @@ _DECLARED = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _PART = re.compile(rf"(?:\\[0-9a-fA-F]{{1,6}}\s?|[^\s,/()])++(?:{_IN_PARENTHESES})?")
-# What else "background" may hold (CSS Backgrounds Level 3, section 2.10).
+# Values of "background" that are no colour (CSS Backgrounds Level 3, section 2.10).
 _NO_COLOUR = re.compile(
     r"none|transparent|inherit|initial|unset|revert(-layer)?|(no-)?repeat(-[xy])?|space|round|scroll|fixed|local|top"
     r"|bottom|left|right|center|cover|contain|auto|((border|padding|content)-box)|text|[+-]?[\d.]{1,20}(%|[a-z]{0,4})"
@@ -52,11 +52,11 @@ _PIXEL = (
     b'stroke:none !important"/>' % _SHOWN
 )
 _SHEET = b'<style xmlns="http://www.w3.org/2000/svg">%s</style>'
-_UNLESS_DECLARED = _SHEET % b"*{fill:none}"  # before all others, above what attributes like fill="red" say
+_UNLESS_DECLARED = _SHEET % b"*{fill:none}"  # before all others, but it overrules attributes such as fill="red"
 
 
 def background(root: Root) -> Rgba | None:
-    """The colour that a browser paints behind the whole drawing; None where there is none to be seen."""
+    """The colour that a browser paints behind the whole drawing; None without a visible one."""
     style = unescape(root.attributes.get(b"style", b"").decode(errors="replace"))[:_LONGEST_STYLE]
     sheets = list(stylesheet.texts(root))
     if not any(_may_declare(text) for text in (style, *sheets)):
@@ -67,7 +67,7 @@ def background(root: Root) -> Rgba | None:
     document = b"%s>%s%s</%s>" % (start, body, _PIXEL, root.name)
     try:
         red, green, blue, alpha = (int(value) for value in pyvips.Image.svgload_buffer(document)(0, 0))
-    except pyvips.Error:  # the drawing itself is judged when it is drawn
+    except pyvips.Error:  # a broken drawing fails when it is drawn itself
         return None
     return (red, green, blue, alpha) if alpha else None
 
@@ -77,22 +77,22 @@ def _may_declare(text: str) -> bool:
 
 
 def renamed(text: str) -> str:
-    """Declarations or a whole style sheet: ``fill`` called something else, and ``background`` called ``fill``."""
+    """Declarations or a whole style sheet, with ``fill`` renamed and ``background`` renamed ``fill``."""
     return _DECLARED.sub(_renamed, text)
 
 
-def _renamed(found: "re.Match[str]") -> str:
-    if found["fill"] is not None:
+def _renamed(match: "re.Match[str]") -> str:
+    if match["fill"] is not None:
         return "x-fill"
-    if found["value"] is None:
-        return found.group()
-    value, mark, importance = re.sub(_COMMENT, " ", found["value"], flags=re.DOTALL).partition("!")
+    if match["value"] is None:
+        return match[0]
+    value, mark, importance = re.sub(_COMMENT, " ", match["value"], flags=re.DOTALL).partition("!")
     colour = _colour(value)
     return "" if colour is None else f"fill:{colour}{mark}{importance}"
 
 
 def _colour(value: str) -> str | None:
-    """The one part that may be a colour, which librsvg will judge; ``none`` without any, None for what is no value."""
+    """The one part that may be a colour, by librsvg's judgement; ``none`` without any, None for an invalid value."""
     parts = _PART.findall(value)
     colours = [part for part in parts if not _NO_COLOUR.fullmatch(part.lower())]
     if not parts or len(colours) > 1:

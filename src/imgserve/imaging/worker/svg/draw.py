@@ -1,8 +1,8 @@
-"""Draws an SVG: its root element is rewritten so that librsvg draws into exactly the size that is wanted.
+"""Draws an SVG. It rewrites width, height, viewBox and preserveAspectRatio of the root, so that librsvg draws the exact
+size and nothing is resampled.
 
-Called by the steps. In: the bytes of the file. Out: a lazy image, of which nothing is resampled, for width, height,
-viewBox and preserveAspectRatio of the root are replaced. Placement follows SVG 2, section 8 (preserveAspectRatio).
-SVGs are read from memory only: from a file librsvg would read its neighbours too.
+Called by the steps. In: the bytes of the file. Out: a lazy image. Placement follows SVG 2, section 8
+(preserveAspectRatio). SVGs are read from memory only: from a file librsvg would read its neighbours too.
 """
 
 import re
@@ -18,7 +18,7 @@ from imgserve.request.imageinfo import Size
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _PLACEMENT = re.compile(rb"\s*(?:defer\s+)?(?:(none)|x(Min|Mid|Max)Y(Min|Mid|Max))(?:\s+(meet|slice))?\s*$")
-_ALPHA = 3  # its band
+_ALPHA = 3  # its band's number
 _FRACTION = {b"Min": 0.0, b"Mid": 0.5, b"Max": 1.0}
 
 
@@ -32,14 +32,14 @@ class Box(NamedTuple):
 
 
 def draw(data: bytes, size: Size, *, is_stretched: bool, dpi: float = sizing.NEUTRAL_DPI) -> pyvips.Image:
-    """RGBA, exactly ``size``. Stretched: its natural shape is given up; else its own preserveAspectRatio places it.
+    """RGBA, exactly ``size``: stretched to it, or placed by its own preserveAspectRatio.
 
     The image is lazy: a broken SVG may fail here or later. Raises SvgInvalid.
     """
-    found = find_root(data)
-    if found is None:
+    root = find_root(data)
+    if root is None:
         raise sizing.not_svg()
-    root = stylesheet.for_screen(found, size)
+    root = stylesheet.for_screen(root, size)
     changes = {b"width": b"%d" % size.width_px, b"height": b"%d" % size.height_px, b"style": _style(root, size)}
     box = _view_box(root)
     if box is None or is_stretched:
@@ -59,22 +59,22 @@ def draw(data: bytes, size: Size, *, is_stretched: bool, dpi: float = sizing.NEU
 def _rounded(image: pyvips.Image) -> pyvips.Image:
     """The drawing with rounded colours: libvips divides cairo's colours by their alpha and rounds down."""
     alpha = image.extract_band(_ALPHA)
-    places = (image.extract_band(0, n=_ALPHA) + alpha * 256).cast("ushort")
-    return places.maplut(_nearest()).bandjoin(alpha).copy(interpretation="srgb")
+    indices = (image.extract_band(0, n=_ALPHA) + alpha * 256).cast("ushort")
+    return indices.maplut(_nearest()).bandjoin(alpha).copy(interpretation="srgb")
 
 
 @lru_cache(maxsize=1)
 def _nearest() -> pyvips.Image:
-    """By alpha * 256 + colour, 65,536 wide. The product of both that was divided is the next whole number above."""
-    place = pyvips.Image.identity(ushort=True)
-    alpha = (place / 256).floor()
-    product = ((place - alpha * 256) * alpha / 255).ceil()
+    """A table by alpha * 256 + colour. The premultiplied colour, before the division, was the next whole number."""
+    index = pyvips.Image.identity(ushort=True)
+    alpha = (index / 256).floor()
+    product = ((index - alpha * 256) * alpha / 255).ceil()
     whole = (alpha == 0).ifthenelse(1, alpha)
     return (product * 255 / whole).rint().cast("uchar").copy_memory()
 
 
 def _style(root: Root, size: Size) -> bytes:
-    """Style sheets may size the root too; only an important inline rule is above them all."""
+    """The root's style with the size: style sheets may size the root too, but an important inline rule wins."""
     own = root.attributes.get(b"style", b"").rstrip(b"; ")
     return own + b";width:%dpx !important;height:%dpx !important" % (size.width_px, size.height_px)
 
@@ -87,7 +87,7 @@ def _view_box(root: Root) -> Box | None:
 
 
 def _whole_view(root: Root, box: Box, width: float, height: float) -> Box:
-    """The part of user space that the natural size shows: the viewBox and the margins that placement leaves."""
+    """The part of user space that the natural size shows: the viewBox and the margins of its placement."""
     placement = _PLACEMENT.match(root.attributes.get(b"preserveAspectRatio", b"xMidYMid meet"))
     none, across, down, fit = placement.groups() if placement else (None, b"Mid", b"Mid", b"meet")
     if none:

@@ -1,6 +1,6 @@
-"""An SVG's root element, found by text and not by a parser. Called by detect, sizing and draw.
+"""An SVG's root element, found by patterns, not by a parser. Called by detect, sizing and draw.
 
-In: the bytes of the file. Out: where the root's start tag lies and what its attributes say, as they are written.
+In: the bytes of the file. Out: the position of the root's start tag, and its attributes as they are written.
 """
 
 import re
@@ -35,7 +35,7 @@ class Root(NamedTuple):
         return self.data[self.data.rindex(b"<", 0, self.names_end) + 1 : self.names_end]
 
     def start_with(self, changes: dict[bytes, bytes]) -> bytes:
-        """All up to the end of the start tag, which is left open, with these attributes in place of its own."""
+        """Everything to the end of the start tag, without its ``>``, with these attributes in place of its own."""
         written = [b" %s=%s" % (name, _quoted(value)) for name, value in {**self.attributes, **changes}.items()]
         return b"".join([self.data[: self.names_end], *written])
 

@@ -1,6 +1,7 @@
 """Whether a media query holds for a screen of the picture's own size. Called by stylesheet.
 
-Media Queries Level 4, sections 2 and 3: what is unknown is neither true nor false, so that ``not`` of it does not hold.
+Media Queries Level 4, sections 2 and 3. Truth has three values there: of an unknown feature ``not`` does not hold
+either. They are numbers here, so that ``and`` is the minimum, ``or`` the maximum and ``not`` the rest to 1.
 """
 
 import operator
@@ -10,7 +11,7 @@ from html import unescape
 
 from imgserve.request.imageinfo import Size
 
-Truth = bool | None  # None: unknown
+_FALSE, _UNKNOWN, _TRUE = 0.0, 0.5, 1.0
 
 _LONGEST = 500
 _DEEPEST = 20
@@ -23,10 +24,12 @@ _RATIO = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})")
 _DENSITY = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(x|dppx|dpi)?")
 _PLAIN = re.compile(r"(min-|max-)?([a-z-]+)\s*:\s*(\S.*)")
 _RANGE = re.compile(r"(?:([^<>=]+?)\s*(<=?|>=?|=)\s*)?([a-z-]+)(?:\s*(<=?|>=?|=)\s*([^<>=]+))?")
+_SIGN_OF_PREFIX = {"min-": ">=", "max-": "<=", None: "="}
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq,
 }  # fmt: skip
+_COMBINE: dict[str, Callable[[float, float], float]] = {"and": min, "or": max}
 _WORDS = {
     "prefers-color-scheme": "light", "prefers-reduced-motion": "no-preference", "prefers-contrast": "no-preference",
     "prefers-reduced-transparency": "no-preference", "prefers-reduced-data": "no-preference", "forced-colors": "none",
@@ -39,7 +42,7 @@ _DENSITIES = {"resolution", "-webkit-device-pixel-ratio"}
 
 
 def holds(queries: str, size: Size | None) -> bool:
-    """Whether one of them does. Without a ``size`` nothing is known that depends on it."""
+    """Whether one of them does. Without a ``size`` everything that depends on it is unknown."""
     if len(queries) > _LONGEST:
         return False
     text = _COMMENT.sub(" ", unescape(queries)).lower().strip()
@@ -47,7 +50,7 @@ def holds(queries: str, size: Size | None) -> bool:
 
 
 def _divided(text: str) -> list[str]:
-    """At the commas outside of parentheses."""
+    """The parts between the commas outside of parentheses."""
     depth, begin, parts = 0, 0, []
     for at, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
@@ -58,7 +61,7 @@ def _divided(text: str) -> list[str]:
 
 
 class _Malformed(Exception):
-    """No query by the grammar: it never holds."""
+    """The query does not follow the grammar, so it never holds."""
 
 
 class _Query:
@@ -67,13 +70,12 @@ class _Query:
     def __init__(self, text: str, size: Size | None) -> None:
         self._text = text
         self._size = size
-        self._tokens = [(token.group(), token.start(), token.end()) for token in _TOKEN.finditer(text)]
+        self._tokens = list(_TOKEN.finditer(text))
         self._at = 0
 
     def holds(self) -> bool:
         try:
-            result = self._query()
-            return result is True and self._at == len(self._tokens)
+            return self._query() == _TRUE and self._at == len(self._tokens)
         except _Malformed:
             return False
 
@@ -85,32 +87,30 @@ class _Query:
         self._at += 1
         return token
 
-    def _query(self) -> Truth:
-        words = [token for token, _, _ in self._tokens[:2]]
+    def _query(self) -> float:
+        words = [token[0] for token in self._tokens[:2]]
         if words[:1] == ["("] or words == ["not", "("]:
             return self._condition(0)
         prefix = self._take() if self._next() in ("not", "only") else ""
-        is_shown: Truth = self._take() in ("all", "screen")
+        result = _TRUE if self._take() in ("all", "screen") else _FALSE
         if self._next() == "and":
-            self._at += 1
-            is_shown = _and(is_shown, self._condition(0, has_or=False))
-        return _not(is_shown) if prefix == "not" else is_shown
+            self._take()
+            result = min(result, self._condition(0, has_or=False))
+        return 1 - result if prefix == "not" else result
 
-    def _condition(self, depth: int, *, has_or: bool = True) -> Truth:
+    def _condition(self, depth: int, *, has_or: bool = True) -> float:
         if self._next() == "not":
-            self._at += 1
-            return _not(self._in_parentheses(depth))
+            self._take()
+            return 1 - self._in_parentheses(depth)
         result = self._in_parentheses(depth)
         word = self._next()
-        while word and self._next() == word and word in ("and", "or"):
-            if word == "or" and not has_or:
-                raise _Malformed
-            self._at += 1
-            other = self._in_parentheses(depth)
-            result = _and(result, other) if word == "and" else _not(_and(_not(result), _not(other)))
+        combine = _COMBINE.get(word) if has_or or word == "and" else None
+        while combine is not None and self._next() == word:
+            self._take()
+            result = combine(result, self._in_parentheses(depth))
         return result
 
-    def _in_parentheses(self, depth: int) -> Truth:
+    def _in_parentheses(self, depth: int) -> float:
         if self._take() != "(" or depth > _DEEPEST:
             raise _Malformed
         if self._next() in ("(", "not"):
@@ -118,52 +118,37 @@ class _Query:
             if self._take() != ")":
                 raise _Malformed
             return result
-        begin, open_ones = self._tokens[self._at - 1][2], 1
-        while open_ones:
+        begin, unclosed = self._tokens[self._at - 1].end(), 1
+        while unclosed:
             mark = self._take()
             if not mark:
                 raise _Malformed
-            open_ones += (mark == "(") - (mark == ")")
-        return _feature(self._text[begin : self._tokens[self._at - 1][1]].strip(), self._size)
+            unclosed += (mark == "(") - (mark == ")")
+        return _feature(self._text[begin : self._tokens[self._at - 1].start()].strip(), self._size)
 
 
-def _and(one: Truth, other: Truth) -> Truth:
-    if one is False or other is False:
-        return False
-    return None if one is None or other is None else True
-
-
-def _not(one: Truth) -> Truth:
-    return None if one is None else not one
-
-
-def _feature(text: str, size: Size | None) -> Truth:
-    plain = _PLAIN.fullmatch(text)
-    if plain is not None:
-        if not plain[1] and plain[2] in _WORDS:
-            return plain[3] == _WORDS[plain[2]]
-        if not plain[1] and plain[2] == "orientation":
-            return None if size is None else plain[3] == _orientation(size)
-        return _compared(plain[2], {"min-": ">=", "max-": "<=", None: "="}[plain[1]], plain[3], size)
-    found = _RANGE.fullmatch(text)
-    if found is None:
-        return None
-    left, left_sign, name, right_sign, right = found.groups()
+def _feature(text: str, size: Size | None) -> float:
+    if plain := _PLAIN.fullmatch(text):
+        prefix, name, value = plain.groups()
+        word = _orientation(size) if name == "orientation" and size else _WORDS.get(name)
+        if word and not prefix:
+            return float(value == word)
+        return _compared(name, _SIGN_OF_PREFIX[prefix], value, size)
+    between = _RANGE.fullmatch(text)
+    if between is None:
+        return _UNKNOWN
+    left, left_sign, name, right_sign, right = between.groups()
     if left is None and right is None:
         return _without_value(name, size)
-    result: Truth = True
-    if left is not None:
-        result = _compared(name, _MIRRORED[left_sign], left, size)
-    return result if right is None else _and(result, _compared(name, right_sign, right, size))
+    low = _TRUE if left is None else _compared(name, _MIRRORED[left_sign], left, size)
+    return low if right is None else min(low, _compared(name, right_sign, right, size))
 
 
-def _without_value(name: str, size: Size | None) -> Truth:
-    if name in _WORDS:
-        return _WORDS[name] not in _FALSE_WORDS
-    if name == "orientation":
-        return True
+def _without_value(name: str, size: Size | None) -> float:
+    if name in _WORDS or name == "orientation":
+        return float(_WORDS.get(name) not in _FALSE_WORDS)
     value = _own(name, size)
-    return None if value is None else value > 0
+    return _UNKNOWN if value is None else float(value > 0)
 
 
 def _orientation(size: Size) -> str:
@@ -171,7 +156,7 @@ def _orientation(size: Size) -> str:
 
 
 def _own(name: str, size: Size | None) -> float | None:
-    """What this screen has of a feature that is counted."""
+    """This screen's value of a feature that is a number."""
     if name in _DENSITIES:
         return 1.0
     if name in _NUMBERS or size is None:
@@ -180,9 +165,9 @@ def _own(name: str, size: Size | None) -> float | None:
     return sides.get(name.removeprefix("device-"))
 
 
-def _compared(name: str, sign: str, value: str, size: Size | None) -> Truth:
+def _compared(name: str, sign: str, value: str, size: Size | None) -> float:
     own, other = _own(name, size), _number(name, value.strip())
-    return None if own is None or other is None else _COMPARE[sign](own, other)
+    return _UNKNOWN if own is None or other is None else float(_COMPARE[sign](own, other))
 
 
 def _number(name: str, value: str) -> float | None:

@@ -1,8 +1,8 @@
-"""How large an SVG says it is. Called by probe and svg; librsvg gives every answer.
+"""The size of an SVG, measured by librsvg. Called by probe and draw.
 
 librsvg may need seconds for a whole document, and all callers would wait for it. So it gets the root's start tag and
-those style sheets that could size the root, and nothing of the drawing; ``xmlcheck`` checks that the rest is XML. Only
-a drawing without any size of its own must be measured as a whole.
+the style sheets that could size the root, without the drawing; ``xmlcheck`` checks that the rest is XML. Only a drawing
+without a size of its own is measured as a whole.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _MOST_STYLE_BYTES = 250_000
 def natural_size(data: bytes, dpi: float = NEUTRAL_DPI, watched: Watch = unwatched) -> tuple[float, float]:
     """Width and height in CSS pixels as librsvg sees them, to a hundredth or better. Raises SvgInvalid.
 
-    ``watched`` is over all that is read of it, with the fault that it is when that takes long.
+    ``watched`` limits each reading, with the fault to raise for one that takes too long.
     """
     encoding = xmltext.unknown_encoding(data)
     if encoding is not None:
@@ -81,10 +81,9 @@ def _check_xml(data: bytes) -> None:
         xmlcheck.check(data)
     except xmlcheck.NoXml as error:
         raise _unreadable() from error
-    except xmlcheck.TooDear as error:
-        raise SvgInvalid(
-            f"reading the SVG would cost too much: {error}", "save it anew with a drawing program"
-        ) from error
+    except xmlcheck.TooExpensive as error:
+        what = f"reading the SVG would cost too much: {error}"
+        raise SvgInvalid(what, "save it anew with a drawing program") from error
 
 
 def _without_drawing(root: Root) -> bytes:
@@ -93,30 +92,24 @@ def _without_drawing(root: Root) -> bytes:
 
 def _style_sheets(root: Root) -> bytes:
     """The style elements that could size the root; none where they are too long to be read quickly."""
-    found = [
+    sheets = b"".join(
         root.data[sheet.start : sheet.end]
         for sheet in stylesheet.sheets(root.data, root.tag_end)
-        if _MAY_SIZE.search(root.data, sheet.text_start, sheet.text_end) is not None
-    ]
-    sheets = b"".join(found)
+        if _MAY_SIZE.search(root.data, sheet.text_start, sheet.text_end)
+    )
     return sheets if len(sheets) <= _MOST_STYLE_BYTES else b""
 
 
 def _size_of(data: bytes, dpi: float, *, is_precise: bool) -> tuple[float, float]:
     scale = 100.0
-    width, height = _measured(data, dpi, scale)
-    if 1 in (width, height):
+    image = load(data, dpi, scale)
+    if 1 in (image.width, image.height):
         scale = 1.0
-        width, height = _measured(data, dpi, scale)
-    elif is_precise and max(width, height) < 100_000:
+        image = load(data, dpi, scale)
+    elif is_precise and max(image.width, image.height) < 100_000:
         scale = 10_000.0
-        width, height = _measured(data, dpi, scale)
-    return width / scale, height / scale
-
-
-def _measured(data: bytes, dpi: float, scale: float) -> tuple[int, int]:
-    image = load(data, dpi=dpi, scale=scale)
-    return image.width, image.height
+        image = load(data, dpi, scale)
+    return image.width / scale, image.height / scale
 
 
 def _leading_number(value: bytes) -> float:

@@ -1,4 +1,4 @@
-"""Style that librsvg leaves out: ``@media`` rules, and which style sheets are CSS at all. Called by svg and sizing.
+"""Style that librsvg leaves out: ``@media`` rules, and which style sheets are CSS at all. Called by draw and sizing.
 
 In: the document in UTF-8. Out: the same, its style sheets rewritten for librsvg.
 """
@@ -23,14 +23,14 @@ _CSS = ("", "text/css")
 _MEDIA = re.compile(rb"@media\b", re.IGNORECASE)
 _BRACE = re.compile(rb"/\*.*?(?:\*/|\Z)|\"[^\"\n]*\"|'[^'\n]*'|[{}]", re.DOTALL)
 _DEEPEST = 8
-# librsvg knows :not() with a list, and not :is(), which is the same twice denied, with the same weight.
+# librsvg knows :not() with a list, but not :is(), which is :not(:not()) with the same weight.
 _IS = re.compile(
     rb":(?:is|matches|-webkit-any|-moz-any)\(((?:[^(){}]|\((?:[^(){}]|\([^(){}]*+\))*+\))*+)\)", re.IGNORECASE
 )
 _MOST_IS_IN_IS = 3
-_MOST_PARENTHESES = 200  # in each other; of some thousands librsvg's parser overflows its stack
+_MOST_PARENTHESES = 200  # within each other; some thousands overflow the stack of librsvg's parser
 _NO_PARENTHESES = bytes(byte for byte in range(256) if byte not in b"()")
-_LONGEST_SHEETS, _MOST_SHEETS = 250_000, 1000  # bytes of all; what is beyond is left to librsvg as it stands
+_LONGEST_SHEETS, _MOST_SHEETS = 250_000, 1000  # the rest goes to librsvg unchanged
 
 
 class Sheet(NamedTuple):
@@ -63,7 +63,7 @@ def sheets(data: bytes, at: int) -> Iterator[Sheet]:
 
 
 def texts(root: Root) -> Iterator[str]:
-    """What stands in the style elements that are read, as markup."""
+    """The text of each style element within the limits, as markup."""
     for sheet in _first_sheets(root):
         text = root.data[sheet.text_start : sheet.text_end].decode(errors="replace")
         yield escape(unescape(text), quote=False) if "&" in text and "<" not in text else text
@@ -79,7 +79,7 @@ def _first_sheets(root: Root) -> Iterator[Sheet]:
 
 
 def for_screen(root: Root, size: Size | None) -> Root:
-    """The document with its rules for a screen of this size outside of ``@media``, without those for other media.
+    """The document with its ``@media`` rules for a screen of this size as plain rules, without those for other media.
 
     Raises SvgInvalid.
     """
@@ -89,18 +89,18 @@ def for_screen(root: Root, size: Size | None) -> Root:
     at = 0
     for sheet in _first_sheets(root):
         is_used = _is_used(root.data[sheet.start : sheet.text_start], size)
-        text = _twice_denied(unwrapped(root.data[sheet.text_start : sheet.text_end], size)) if is_used else b""
+        text = _without_is(unwrapped(root.data[sheet.text_start : sheet.text_end], size)) if is_used else b""
         parts += [root.data[at : sheet.text_start], text]
         at = sheet.text_end
     return root._replace(data=b"".join([*parts, root.data[at:]])) if parts else root
 
 
 def _is_used(tag: bytes, size: Size | None) -> bool:
-    """What its attributes say: librsvg asks neither ``type`` nor ``media``."""
-    found = _ATTRIBUTE.findall(tag)
-    told = {name: (one or other).decode(errors="replace") for name, one, other in found}
-    kind = told.get(b"type", "").partition(";")[0].strip().lower()
-    return kind in _CSS and media.holds(told.get(b"media", ""), size)
+    """By its attributes ``type`` and ``media``, which librsvg does not read."""
+    pairs = _ATTRIBUTE.findall(tag)
+    attributes = {name: (one or other).decode(errors="replace") for name, one, other in pairs}
+    kind = attributes.get(b"type", "").partition(";")[0].strip().lower()
+    return kind in _CSS and media.holds(attributes.get(b"media", ""), size)
 
 
 def _check_depth(text: bytes) -> None:
@@ -118,7 +118,7 @@ def _check_depth(text: bytes) -> None:
         )
 
 
-def _twice_denied(text: bytes) -> bytes:
+def _without_is(text: bytes) -> bytes:
     for _ in range(_MOST_IS_IN_IS):
         text, count = _IS.subn(rb":not(:not(\1))", text)
         if not count:
@@ -127,20 +127,20 @@ def _twice_denied(text: bytes) -> bytes:
 
 
 def unwrapped(text: bytes, size: Size | None, depth: int = 0) -> bytes:
-    """A style sheet without its ``@media`` blocks, but with the rules in those that hold."""
+    """A style sheet without its ``@media`` blocks, but with the rules of those that hold."""
     parts: list[bytes] = []
     at = 0
-    while depth < _DEEPEST and (found := _MEDIA.search(text, at)) is not None:
-        begin, end = _block(text, found.end())
-        parts.append(text[at : found.start()])
-        if media.holds(text[found.end() : begin].decode(errors="replace"), size):
+    while depth < _DEEPEST and (rule := _MEDIA.search(text, at)) is not None:
+        begin, end = _block(text, rule.end())
+        parts.append(text[at : rule.start()])
+        if media.holds(text[rule.end() : begin].decode(errors="replace"), size):
             parts.append(unwrapped(text[begin + 1 : end], size, depth + 1))
         at = end + 1
     return b"".join([*parts, text[at:]])
 
 
 def _block(text: bytes, at: int) -> tuple[int, int]:
-    """Where the next braces open and close, strings and comments apart."""
+    """The positions of the next opening brace and its closing one, outside of strings and comments."""
     begin, depth = len(text), 0
     for token in _BRACE.finditer(text, at):
         if token.group() == b"{":

@@ -1,6 +1,6 @@
-"""SVGs that come compressed (.svgz; SVG 1.1, 1.2): unpacked before anything looks at them, no further than the limit.
+"""Unpacks compressed SVGs (.svgz; SVG 1.1, 1.2), no further than the limit.
 
-Called by probe and pipeline. librsvg would unpack them too, but without a bound that anybody could check.
+Called by probe and pipeline before anything else reads the source. librsvg would unpack them too, but without a limit.
 """
 
 import mmap
@@ -13,7 +13,7 @@ from imgserve.request.limits import Limits
 
 _MAGIC = b"\x1f\x8b"
 _GZIP = 31  # zlib's wbits for a gzip member
-_MOST_MEMBERS = 16  # a file may have several (RFC 1952, 2.2); each step copies the rest
+_MOST_MEMBERS = 16  # a file may have several (RFC 1952, 2.2); each costs a copy of the rest
 _HINT = "send the picture as it is; of what is compressed only SVG is read"
 
 
@@ -22,7 +22,7 @@ def is_packed(data: bytes | mmap.mmap) -> bool:
 
 
 def unpacked(data: bytes | mmap.mmap, limits: Limits) -> bytes:
-    """The SVG in it. Raises PictureTooLarge, SourceUnreadable for anything else."""
+    """The SVG inside. Raises PictureTooLarge, SourceUnreadable for anything else."""
     bounds.check_svg_bytes(len(data), limits)
     packed, plain = bytes(data), b""
     for _ in range(_MOST_MEMBERS):

@@ -1,7 +1,8 @@
-"""A second pair of eyes on librsvg, which cannot be interrupted: a thread that answers for it when it is too dear.
+"""Watchdog thread: ends the worker with a proper error when librsvg, which cannot be interrupted, exceeds its budget of
+CPU time or memory.
 
-Called by ``__main__.py``, which says what becomes of a fault: the parent is told of it and the worker ends, so that
-the picture has its proper code and no later attempt repeats it. libvips lets go of Python's lock while it works.
+``__main__.py`` passes in ``give_up``, which sends the error to the parent and ends the worker, so that the picture gets
+its own code and no later attempt repeats it. libvips releases Python's lock while it works.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ _PAGE_BYTES = resource.getpagesize()
 
 
 class _OwnMemory:
-    """The process's figures, which it cannot open any more once it is locked in."""
+    """The process's memory figures; the file must be opened before the sandbox closes."""
 
     def __init__(self) -> None:
         self._descriptor = -1
@@ -40,29 +41,25 @@ def unwatched(_fault: ImgserveError) -> AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
-@contextlib.contextmanager
-def cpu_time(give_up: GiveUp, limit_s: float, fault: ImgserveError) -> Iterator[None]:
-    """``give_up`` with this fault once the process has worked so long, however busy the machine is."""
+def cpu_time(give_up: GiveUp, limit_s: float, fault: ImgserveError) -> AbstractContextManager[None]:
+    """Calls ``give_up`` with this fault once the block has used so much CPU time."""
     started = time.process_time()
-    with _watched(lambda: time.process_time() - started > limit_s, give_up, fault):
-        yield
+    return _watched(lambda: time.process_time() - started > limit_s, give_up, fault)
+
+
+def memory(give_up: GiveUp, limit_bytes: int, fault: ImgserveError) -> AbstractContextManager[None]:
+    """Calls ``give_up`` with this fault once the process holds more memory."""
+    return _watched(lambda: own_memory.resident_bytes() > limit_bytes, give_up, fault)
 
 
 @contextlib.contextmanager
-def memory(give_up: GiveUp, limit_bytes: int, fault: ImgserveError) -> Iterator[None]:
-    """``give_up`` with this fault once the process holds more than so much."""
-    with _watched(lambda: own_memory.resident_bytes() > limit_bytes, give_up, fault):
-        yield
-
-
-@contextlib.contextmanager
-def _watched(is_enough: Callable[[], bool], give_up: GiveUp, fault: ImgserveError) -> Iterator[None]:
+def _watched(is_exceeded: Callable[[], bool], give_up: GiveUp, fault: ImgserveError) -> Iterator[None]:
     done, lock = threading.Event(), threading.Lock()
 
     def look() -> None:
         while not done.wait(_LOOK_EVERY_S):
-            if is_enough():
-                with lock:  # one of both answers, never two
+            if is_exceeded():
+                with lock:  # the worker sends this answer or its own, never both
                     if not done.is_set():
                         give_up(fault)
                 return

@@ -2,13 +2,14 @@
 
 expat cannot be interrupted, and a document type may make it work for hours: default attributes for every element,
 entities in entities, a namespace's name copied for every attribute. So it gets the document in small pieces. The
-declarations are counted after each piece, and their possible cost is judged before the drawing is read.
+declarations are counted after each piece, and their possible cost is checked before the drawing is read.
 """
 
 import re
 from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from xml.parsers import expat
+from xml.parsers.expat import errors
 
 _PIECE_BYTES = 1024
 _MOST_ATTRIBUTES = 100  # declared in the document type; each costs every element 1.4 us
@@ -23,40 +24,31 @@ _TAG = re.compile(rb"(?:[^\"'>]|\"[^\"]*+\"|'[^']*+')*+>")
 _ENTITY = re.compile(rb"&([^;&<>\s#]{1,100});")
 _NAMESPACE = re.compile(rb"xmlns(?<=[\s'\"]xmlns)[^=\s<>'\"]*+\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)')")
 
-_codes = expat.errors.codes
-_NO_XML = frozenset(
-    _codes[message]
-    for message in (
-        expat.errors.XML_ERROR_NO_ELEMENTS,
-        expat.errors.XML_ERROR_UNCLOSED_TOKEN,
-        expat.errors.XML_ERROR_UNCLOSED_CDATA_SECTION,
-        expat.errors.XML_ERROR_TAG_MISMATCH,
-        expat.errors.XML_ERROR_DUPLICATE_ATTRIBUTE,
-        expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT,
-        expat.errors.XML_ERROR_UNBOUND_PREFIX,
-        expat.errors.XML_ERROR_UNDEFINED_ENTITY,
-    )
-)
-_BAD_TOKEN = _codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+_NO_XML = frozenset(errors.codes[message] for message in (
+    errors.XML_ERROR_NO_ELEMENTS, errors.XML_ERROR_UNCLOSED_TOKEN, errors.XML_ERROR_UNCLOSED_CDATA_SECTION,
+    errors.XML_ERROR_TAG_MISMATCH, errors.XML_ERROR_DUPLICATE_ATTRIBUTE, errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT,
+    errors.XML_ERROR_UNBOUND_PREFIX, errors.XML_ERROR_UNDEFINED_ENTITY,
+))  # fmt: skip
+_BAD_TOKEN = errors.codes[errors.XML_ERROR_INVALID_TOKEN]
 _FIRST_BEYOND_ASCII = 0x80
 
 
 class NoXml(Exception):
-    """A document that no XML parser takes."""
+    """No XML parser accepts the document."""
 
 
-class TooDear(Exception):
-    """Markup for which a parser works far longer than its length says. The text names the excess."""
+class TooExpensive(Exception):
+    """A parser would work far longer than the length suggests. The text names the excess."""
 
 
 def check(data: bytes) -> None:
-    """``data`` is UTF-8. Raises NoXml, TooDear. librsvg finds all other faults when it draws."""
+    """``data`` is UTF-8. Raises NoXml, TooExpensive. librsvg finds all other faults when it draws."""
     _check_namespaces(data, {})
     reader = _Reader(data)
     try:
         reader.read()
     except expat.ExpatError as error:
-        # expat does not know the letters that XML's fifth edition allows in names
+        # expat refuses some letters that XML's fifth edition allows in names.
         is_bad = error.code == _BAD_TOKEN and data[reader.error_at] < _FIRST_BEYOND_ASCII
         if is_bad or error.code in _NO_XML:
             raise NoXml from error
@@ -77,9 +69,9 @@ class _Reader:
         return min(self._parser.ErrorByteIndex, len(self._data) - 1)
 
     def read(self) -> None:
-        """Read to the end, in pieces. The rest of a token that is longer than a piece comes as one piece.
+        """Read to the end, in pieces. The rest of a token that is longer than a piece is one piece.
 
-        Else expat would read the token anew for every piece of it.
+        Otherwise expat would read such a token again from its start with every piece.
         """
         at, token = 0, -1
         while at < len(self._data):
@@ -95,43 +87,39 @@ class _Reader:
         if has_subset:
             self._parser.AttlistDeclHandler = self._count_attribute
             self._parser.EntityDeclHandler = self._keep_entity
-            self._parser.EndDoctypeDeclHandler = self._judge
-            # With a handler of ours expat returns to Python for each element, so that the watchdog thread gets to run.
+            self._parser.EndDoctypeDeclHandler = self._check_cost
+            # The handler returns to Python for each element, so that the watchdog thread gets to run.
             self._parser.specified_attributes = True
-            self._parser.StartElementHandler = _pass
+            self._parser.StartElementHandler = lambda *_: None
 
     def _count_attribute(self, _element: str, _name: str, _kind: str, default: str | None, _is_required: bool) -> None:
         self._attributes += 1
         if self._attributes > _MOST_ATTRIBUTES:
-            raise TooDear(f"its document type declares more than {_MOST_ATTRIBUTES} attributes")
+            raise TooExpensive(f"its document type declares more than {_MOST_ATTRIBUTES} attributes")
         if default and len(default) > _MOST_NAME_BYTES:
-            raise TooDear(f"its document type gives an attribute a value of more than {_MOST_NAME_BYTES} letters")
+            raise TooExpensive(f"its document type gives an attribute a value of more than {_MOST_NAME_BYTES} letters")
 
     def _keep_entity(self, name: str, is_parameter: bool, value: str | None, *_where: object) -> None:
-        if is_parameter or value is None:  # neither is ever read
+        if is_parameter or value is None:  # librsvg reads neither
             return
         if len(self._entities) >= _MOST_ENTITIES:
-            raise TooDear(f"its document type declares more than {_MOST_ENTITIES} entities")
+            raise TooExpensive(f"its document type declares more than {_MOST_ENTITIES} entities")
         self._entities[name.encode()] = value.encode()
 
-    def _judge(self) -> None:
+    def _check_cost(self) -> None:
         if not self._entities:
             return
         body = self._data[self._parser.CurrentByteIndex :]
         if self._data.count(b"&") > _MOST_REFERENCES:
-            raise TooDear(f"it has more than {_MOST_REFERENCES} references to entities")
+            raise TooExpensive(f"it has more than {_MOST_REFERENCES} references to entities")
         lengths, elements = _expanded(self._entities)
         total = sum(count * lengths.get(name, 0) for name, count in Counter(_ENTITY.findall(body)).items())
         if total > _MOST_EXPANDED_BYTES:
-            raise TooDear(f"its entities make up more than {_MOST_EXPANDED_BYTES} bytes")
+            raise TooExpensive(f"its entities make up more than {_MOST_EXPANDED_BYTES} bytes")
         if max(elements.values()) * self._attributes > _MOST_ELEMENTS_AT_ONCE:
-            raise TooDear("its entities hold too many elements, for which its document type declares attributes")
+            raise TooExpensive("its entities hold too many elements, for which its document type declares attributes")
         for text in (body, *self._entities.values()):
             _check_namespaces(text, lengths)
-
-
-def _pass(_name: str, _attributes: dict[str, str]) -> None:
-    pass
 
 
 def _expanded(entities: dict[bytes, bytes]) -> tuple[dict[bytes, int], dict[bytes, int]]:
@@ -142,7 +130,7 @@ def _expanded(entities: dict[bytes, bytes]) -> tuple[dict[bytes, int], dict[byte
     try:
         order = tuple(TopologicalSorter(used).static_order())
     except CycleError as error:
-        raise TooDear("its entities refer to each other in a circle") from error
+        raise TooExpensive("its entities refer to each other in a circle") from error
     for name in order:
         text, others = entities.get(name, b""), used.get(name, Counter())
         lengths[name] = len(text) + sum(count * lengths[other] for other, count in others.items())
@@ -151,7 +139,7 @@ def _expanded(entities: dict[bytes, bytes]) -> tuple[dict[bytes, int], dict[byte
 
 
 def _end_of_token(data: bytes, at: int) -> int:
-    """Behind the comment, instruction, tag or declaration that begins here. Raises TooDear."""
+    """The end of the comment, instruction, tag or declaration that begins at ``at``. Raises TooExpensive."""
     for mark, closing in _CLOSED_BY.items():
         if data.startswith(mark, at):
             end = data.find(closing, at + len(mark))
@@ -159,12 +147,12 @@ def _end_of_token(data: bytes, at: int) -> int:
     tag = _TAG.match(data, at)
     end = tag.end() if tag else len(data)
     if data.count(b"=", at, end) > _MOST_EQUALS_SIGNS:
-        raise TooDear(f"an element has more than {_MOST_EQUALS_SIGNS} attributes")
+        raise TooExpensive(f"an element has more than {_MOST_EQUALS_SIGNS} attributes")
     return end
 
 
 def _check_namespaces(text: bytes, lengths: dict[bytes, int]) -> None:
-    for found in _NAMESPACE.finditer(text):
-        value = found[1] or found[2] or b""
+    for match in _NAMESPACE.finditer(text):
+        value = match[1] or match[2] or b""
         if len(value) + sum(lengths.get(name, 0) for name in _ENTITY.findall(value)) > _MOST_NAME_BYTES:
-            raise TooDear(f"a namespace has a name of more than {_MOST_NAME_BYTES} bytes")
+            raise TooExpensive(f"a namespace has a name of more than {_MOST_NAME_BYTES} bytes")

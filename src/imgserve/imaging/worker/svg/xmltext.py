@@ -1,8 +1,8 @@
-"""An XML document in any encoding that browsers know, as UTF-8. Called by svgmarkup and sizing.
+"""Converts an XML document in any encoding that browsers know to UTF-8. Called by markup and sizing.
 
 libxml2 and expat know few encodings by themselves, and in the sandbox they cannot load others. So they get UTF-8 only,
-and every codec is loaded here, before the lock. The encoding is detected as in XML 1.0,
-appendix F; a label stands for the codec of the WHATWG Encoding Standard, section 4.2.
+and every codec is loaded at import, before the sandbox closes. The encoding is detected as in XML 1.0, appendix F; a
+label stands for the codec of the WHATWG Encoding Standard, section 4.2.
 """
 
 import codecs
@@ -32,7 +32,7 @@ for _name in (*CHARSETS, *(name for _, name in _MARKS)):
 
 
 def as_utf8(data: bytes) -> bytes:
-    """The document in UTF-8, without a declaration that would be wrong; unchanged where its encoding is not known."""
+    """The document in UTF-8, without a declaration that would be wrong; unchanged if its encoding is unknown."""
     encoding, declared_until = _encoding(data)
     if encoding is None or (encoding == "utf-8" and not declared_until):
         return data
@@ -45,7 +45,7 @@ def as_utf8(data: bytes) -> bytes:
 
 
 def unknown_encoding(data: bytes) -> str | None:
-    """The declared name of an encoding that nobody here can read."""
+    """The declared name of an encoding that is unknown here."""
     if _encoding(data)[0] is not None:
         return None
     declared = _DECLARATION.match(data)
@@ -53,7 +53,7 @@ def unknown_encoding(data: bytes) -> str | None:
 
 
 def _encoding(data: bytes) -> tuple[str | None, int]:
-    """Python's name for it (None: not known), and where a declaration ends that has to go."""
+    """Python's name for it (None: unknown), and the end of a declaration that must be removed."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return encoding, 0
