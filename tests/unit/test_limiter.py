@@ -81,7 +81,9 @@ def check_limits(limiter: Limiter, all_asking: Iterable[Asking]) -> None:
 def check_empty(limiter: Limiter) -> None:
     assert (limiter.held, limiter.waiting) == (0, 0)
     assert limiter.is_free(weight=limiter.total)
-    assert [value for name, value in vars(limiter).items() if value and name in ("_holders", "_waiting", "_lines")] == []
+    assert [
+        value for name, value in vars(limiter).items() if value and name in ("_holders", "_waiting", "_lines")
+    ] == []
 
 
 WANTED = st.one_of(

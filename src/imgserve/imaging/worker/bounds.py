@@ -1,7 +1,6 @@
-"""The limits of a picture, checked in the worker before anything is decoded.
+"""Checks a picture against the limits before anything is decoded. Called by probe, pipeline, svgz and draw.
 
-The API has checked the request against the same limits; here the actual bytes are checked, as security. Called by
-probe, pipeline and draw.
+The API has checked the request against the same limits; this checks the actual bytes, as security.
 """
 
 from imgserve.imaging.faults import PictureTooLarge
@@ -11,7 +10,7 @@ from imgserve.request.limits import Limits
 
 
 def check_svg_bytes(size_bytes: int, limits: Limits) -> None:
-    """Raises PictureTooLarge. Must come before librsvg sees the file: opening a big one is already the danger."""
+    """Raises PictureTooLarge. Must come before librsvg opens the file, which is the dangerous step."""
     if size_bytes > limits.svg_bytes:
         raise PictureTooLarge(f"the SVG is longer than the limit svg_bytes = {limits.svg_bytes}", "simplify the SVG")
 
@@ -36,7 +35,7 @@ def check_frames(frames: int, limits: Limits) -> None:
 
 
 def check_output(size: Size, limits: Limits, frames: int = 1) -> None:
-    """Raises PictureTooLarge for a result that nobody should have let through."""
+    """Raises PictureTooLarge."""
     side = max(size.width_px, size.height_px)
     if min(size.width_px, size.height_px) < 1 or side > limits.output_side_px:
         raise PictureTooLarge(
@@ -52,7 +51,7 @@ def check_output(size: Size, limits: Limits, frames: int = 1) -> None:
 
 
 def check_covering(before: Shape, size: Size, limits: Limits) -> None:
-    """Raises PictureTooLarge when a very narrow picture would become enormous before it is cropped."""
+    """Raises PictureTooLarge if a very narrow picture would become enormous before it is cropped."""
     scale = max(size.width_px / before.width_px, size.height_px / before.height_px)
     pixels = before.width_px * before.height_px
     if pixels * scale**2 > max(limits.total_pixels, pixels):

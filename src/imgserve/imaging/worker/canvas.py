@@ -1,4 +1,4 @@
-"""What a step of the pipeline takes and returns. For ``pipeline`` and ``steps``."""
+"""The value that the steps of the pipeline take and return. For ``pipeline`` and ``steps``."""
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
-"""The charset that a page or an SVG means by a label (https://encoding.spec.whatwg.org/#names-and-labels).
+"""The charset that a label stands for in a page or an SVG (https://encoding.spec.whatwg.org/#names-and-labels).
 
-Called by ``html.charset`` and ``svg.xmltext``. Python's own lookup would import a codec for each label, which a worker
-that is locked in cannot do.
+Called by ``html.charset`` and ``svg.xmltext``. Python's own lookup would import a codec for each label, which is
+impossible in the sandbox.
 """
 
 import re
@@ -13,7 +13,7 @@ from imgserve.request.page import CHARSETS, Charset
 _SEPARATORS = re.compile(r"[^a-z0-9_]+")
 _RUN_TOGETHER = re.compile(r"iso_?8859_?(\d+)\Z")
 _WHITE_SPACE = "\t\n\f\r "
-# Labels that Python does not know. One of UTF-16 or UTF-32 in a document of bytes is wrong: that document is UTF-8.
+# Labels that Python does not know. UTF-16 and UTF-32 count as UTF-8: a document that names them is not in them.
 _OTHERS = {
     **dict.fromkeys((
         "unicode_1_1_utf_8", "unicode11utf8", "unicode20utf8", "unicode", "u16", "utf16", "utf_16", "utf_16le",
@@ -27,7 +27,7 @@ _OTHERS = {
     "windows_31j": "cp932", "cseucpkdfmtjapanese": "euc_jp", "cseuckr": "cp949", "ks_c_5601_1989": "cp949",
     "ksc_5601": "cp949", "iso_ir_149": "cp949", "windows_949": "cp949",
 }  # fmt: skip
-# Charsets that Python takes for less than the web does: there Latin-1 means Windows-1252.
+# Charsets that hold more on the web than in Python: Latin-1 means Windows-1252 there.
 _WIDER = {
     "ascii": "cp1252", "latin_1": "cp1252", "iso8859_9": "cp1254", "iso8859_11": "cp874", "tis_620": "cp874",
     "shift_jis": "cp932", "gb2312": "gbk", "euc_kr": "cp949", "big5": "big5hkscs", "cp950": "big5hkscs",
@@ -40,5 +40,5 @@ def of_label(label: str) -> Charset | None:
     key = key if key in aliases else key.removeprefix("x_")
     name = _OTHERS.get(key) or aliases.get(key, key)
     name = _WIDER.get(name, name)
-    found = name if name in CHARSETS else name.replace("_", "-")
-    return cast(Charset, found) if found in CHARSETS else None
+    charset = name if name in CHARSETS else name.replace("_", "-")
+    return cast(Charset, charset) if charset in CHARSETS else None

@@ -1,6 +1,7 @@
 """The format of a picture, by its first bytes. libvips is never asked: its guess would choose the code that runs.
 
-Called by probe and load. Magic numbers: each format's specification; ISO 14496-12 for the ``ftyp`` box of AVIF.
+Called by probe, pipeline and svgz. Magic numbers: each format's specification; ISO 14496-12 for the ``ftyp`` box of
+AVIF.
 """
 
 import mmap
@@ -11,7 +12,7 @@ from imgserve.imaging.worker.svg import markup
 from imgserve.request.imageinfo import SourceFormat
 
 ENOUGH_BYTES = 64
-_MARKUP_BYTES = 250_000  # the root tag of an SVG is expected within these; librsvg takes them at every look
+_MARKUP_BYTES = 250_000  # the root tag of an SVG must end within these
 
 _MAGIC: tuple[tuple[bytes, SourceFormat], ...] = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -24,13 +25,13 @@ _MAGIC: tuple[tuple[bytes, SourceFormat], ...] = (
     (b"MM\0+", "tiff"),
 )
 _UNREADABLE: tuple[tuple[bytes, str], ...] = (
-    (b"BM", "a BMP picture, which this build cannot read"),
-    (b"8BPS", "a Photoshop file, which this build cannot read"),
-    (b"\xff\x0a", "a JPEG XL picture, which this build cannot read"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture, which this build cannot read"),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture, which this build cannot read"),
-    (b"\0\0\x01\0", "an icon file, which this build cannot read"),
-    (b"%PDF", "a PDF document, which this build cannot read"),
+    (b"BM", "a BMP picture"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
+    (b"\0\0\x01\0", "an icon file"),
+    (b"%PDF", "a PDF document"),
     (b"\x1f\x8b", "compressed with gzip more than once"),
 )
 _READABLE_HINT = "send JPEG, PNG, WebP, GIF, TIFF, AVIF or SVG"
@@ -53,7 +54,7 @@ def detect(data: bytes | mmap.mmap, *, is_complete: bool = True) -> SourceFormat
         return _from_markup(bytes(data[:_MARKUP_BYTES]), is_complete=is_complete)
     for magic, what in _UNREADABLE:
         if head.startswith(magic):
-            raise SourceUnreadable(f"the source is {what}", _READABLE_HINT)
+            raise SourceUnreadable(f"the source is {what}, which this build cannot read", _READABLE_HINT)
     what = "not a picture of a known kind" if head else "empty"
     raise SourceUnreadable(f"the source is {what}", _READABLE_HINT)
 

@@ -1,4 +1,4 @@
-"""Placeholders and failure pictures: one flat colour, and a line of text where there is room to read it.
+"""Placeholders and failure pictures: one flat colour, and a line of text if there is room to read it.
 
 Called by ``__main__.py`` for a DrawRequest. The text is set in the font of this package, so that it looks the same
 on a machine without any fonts. Its colour is dark or light, whichever stands out (WCAG relative luminance).
@@ -13,21 +13,22 @@ import pyvips
 from imgserve.imaging.faults import RenderFailed
 from imgserve.imaging.messages import Drawing, Written
 from imgserve.imaging.worker import bounds, save, vips
+from imgserve.imaging.worker.colour import curves
 from imgserve.imaging.worker.colour.convert import parse_hex
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import DEFAULT_QUALITY, Format
+from imgserve.request.recipe import Format
 
 _FONT_FILE = str(Path(__file__).parents[2] / "fonts" / "NotoSans-Regular.ttf")
 _FONT = "Noto Sans"
-_POINTS = 12  # near the usual answer, so that libvips fits the text in few attempts
+_POINTS = 12  # near the usual result, so that libvips fits the text in few attempts
 _SMALLEST_LETTER_PX = 7
 _LARGEST_TEXT = Size(1200, 160)
-_SHARE_OF_WIDTH, _SHARE_OF_HEIGHT = 0.8, 0.4
-_DARK, _LIGHT = (32, 32, 32), (255, 255, 255)
+_TEXT_WIDTH, _TEXT_HEIGHT = 0.8, 0.4  # of the picture's
+_DARK, _LIGHT = [32, 32, 32], [255, 255, 255]
 _LUMINANCE_OF_MIDDLE = 0.18
-# A flat picture has nothing for an encoder to find, so the least effort costs no bytes worth having.
-_SETTINGS: dict[Format, dict[str, str | int]] = {
+# A flat picture does not shrink with more effort.
+_SETTINGS: dict[Format, save.Settings] = {
     "jpeg": {},
     "png": {"compression": 1},
     "webp": {"effort": 0},
@@ -42,23 +43,18 @@ def draw(drawing: Drawing, limits: Limits, result_fd: int) -> Written:
     size = drawing.size
     bounds.check_output(size, limits)
     save.check_side(size, drawing.format)
-    colour = parse_hex(drawing.color)
-    settings = dict(_SETTINGS[drawing.format])
-    if drawing.format in DEFAULT_QUALITY:
-        settings["Q"] = drawing.quality or DEFAULT_QUALITY[drawing.format]
     try:
-        save.encode(_picture(size, colour, _lettering(drawing.text, size)), drawing.format, settings, result_fd)
+        picture = _picture(size, parse_hex(drawing.color), _lettering(drawing.text, size))
+        save.encode(picture, drawing.format, _SETTINGS[drawing.format], drawing.quality, result_fd)
     except pyvips.Error as error:
         raise RenderFailed(f"the placeholder cannot be drawn: {vips.reason(error)}") from error
     return Written(size, drawing.format)
 
 
-def _picture(size: Size, colour: tuple[int, int, int], mask: pyvips.Image | None) -> pyvips.Image:
-    if colour[0] == colour[1] == colour[2]:
-        ground, ink = [colour[0]], [_ink(colour)[0]]  # one band is a third of the work
-    else:
-        ground, ink = list(colour), list(_ink(colour))
-    interpretation = "b-w" if len(ground) == 1 else "srgb"
+def _picture(size: Size, ground: list[int], mask: pyvips.Image | None) -> pyvips.Image:
+    ink, interpretation = _ink(ground), "srgb"
+    if ground[0] == ground[1] == ground[2]:  # one band is a third of the work
+        ground, ink, interpretation = ground[:1], ink[:1], "b-w"
     patch = (pyvips.Image.black(1, 1) + ground).cast("uchar").copy(interpretation=interpretation)
     if mask is None:
         return patch.embed(0, 0, size.width_px, size.height_px, extend="copy")
@@ -68,14 +64,14 @@ def _picture(size: Size, colour: tuple[int, int, int], mask: pyvips.Image | None
 
 
 def _lettering(text: str, size: Size) -> pyvips.Image | None:
-    """The text as a mask that fits the size, or None where it could not be read."""
+    """The text as a mask that fits the size; None if it could not be read."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    width = min(int(size.width_px * _SHARE_OF_WIDTH), _LARGEST_TEXT.width_px)
-    height = min(int(size.height_px * _SHARE_OF_HEIGHT), _LARGEST_TEXT.height_px)
+    width = min(int(size.width_px * _TEXT_WIDTH), _LARGEST_TEXT.width_px)
+    height = min(int(size.height_px * _TEXT_HEIGHT), _LARGEST_TEXT.height_px)
     return _fitted(text, width, height) if text and min(width, height) >= _SMALLEST_LETTER_PX else None
 
 
-@lru_cache(maxsize=32)  # fitting takes 10 ms, and most placeholders of a server say the same in the same few sizes
+@lru_cache(maxsize=32)  # fitting takes 10 ms, and most placeholders of a server have the same text and few sizes
 def _fitted(text: str, width: int, height: int) -> pyvips.Image | None:
     mask, found = pyvips.Image.text(
         html.escape(text, quote=False),
@@ -91,11 +87,6 @@ def _fitted(text: str, width: int, height: int) -> pyvips.Image | None:
     return mask.copy_memory() if is_fitting and letter_px >= _SMALLEST_LETTER_PX else None
 
 
-def _ink(ground: tuple[int, int, int]) -> tuple[int, int, int]:
-    red, green, blue = (_linear(part / 255) for part in ground)
+def _ink(ground: list[int]) -> list[int]:
+    red, green, blue = (curves.srgb(value / 255) for value in ground)
     return _DARK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > _LUMINANCE_OF_MIDDLE else _LIGHT
-
-
-def _linear(part: float) -> float:
-    """One channel of sRGB, 0 to 1, without its gamma (IEC 61966-2-1)."""
-    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)

@@ -1,7 +1,7 @@
-"""Which libvips the worker has loaded, and whether it is the wheel's. Called by ``__main__.py`` before the lock.
+"""Finds out whether the loaded libvips is the wheel's. Called by ``__main__.py`` before the sandbox closes.
 
-pyvips takes any libvips that it finds: an extension that was built against the system's replaces the wheel's, and where
-the extension cannot be loaded it falls back to the system's library. Either has other loaders than the ones tested.
+pyvips loads any libvips that it finds: an extension that was built against the system's replaces the wheel's, and if
+the extension cannot be loaded, pyvips falls back to the system's library. Neither has the tested loaders.
 """
 
 from pathlib import Path
@@ -22,12 +22,12 @@ def describe(*, is_system_allowed: bool) -> str:
     files = foreign_files(_MAPS.read_text(), Path(pyvips.__file__).parents[1] / "pyvips_binary.libs")
     if not files:
         return ""
-    found = f"{version()} ({', '.join(files)})"
+    foreign = f"{version()} ({', '.join(files)})"
     if is_system_allowed:
-        return found
+        return foreign
     raise LibraryRefused(
-        f"libvips {found} was loaded, which is not the tested one of the package {WHEEL}: install the tested one with "
-        f"{repair_command()}, or set allow_system_libvips = true"
+        f"libvips {foreign} was loaded, which is not the tested one of the package {WHEEL}: install the tested one "
+        f"with {repair_command()}, or set allow_system_libvips = true"
     )
 
 
@@ -36,7 +36,7 @@ def version() -> str:
 
 
 def foreign_files(maps: str, wheel: Path) -> list[str]:
-    """The files of libvips in this text of ``/proc/self/maps`` that lie outside the wheel's directory."""
+    """The files of libvips in this text of ``/proc/self/maps`` that are not in the wheel's directory."""
     paths = {line.split(maxsplit=5)[5] for line in maps.splitlines() if len(line.split(maxsplit=5)) == 6}
     libraries = {Path(path) for path in paths if Path(path).name.startswith("libvips")}
     return sorted(str(path) for path in libraries if path.parent != wheel.resolve())

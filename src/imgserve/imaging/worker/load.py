@@ -1,12 +1,12 @@
-"""From bytes to a first image: the type by magic number, the header, and shrink-on-load.
+"""From bytes to a first image: the format by magic number, the header, and shrink-on-load.
 
 Called by probe, pipeline and the steps. In: the source's bytes, mapped read-only. Out: lazy libvips images, upright
-and in sRGB. Decoding is strict unless the recipe says otherwise: a truncated or corrupt file is refused, never half
-shown.
+and in sRGB. Decoding is strict unless the recipe says otherwise: a truncated or corrupt file is refused, never shown in
+part.
 """
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 
@@ -21,19 +21,7 @@ from imgserve.imaging.worker.formats.jpegheader import Header
 from imgserve.request.formats import ANIMATED
 from imgserve.request.imageinfo import ImageInfo, Size, SourceFormat
 
-_LOADER: dict[SourceFormat, str] = {
-    "jpeg": "jpegload",
-    "png": "pngload",
-    "webp": "webpload",
-    "gif": "gifload",
-    "tiff": "tiffload",
-    "avif": "heifload",
-    "svg": "svgload",
-}
-_MENDED: dict[SourceFormat, Callable[[bytes | mmap.mmap], bytes | mmap.mmap]] = {
-    "tiff": tiff.without_a_flood_of_pages,
-    "gif": gif.cleared_by_restoring,
-}
+_LIBVIPS_NAME = {"avif": "heif"}  # the other formats have the same name there
 _PROFILE = "icc-profile-data"
 _RGB_OR_GREY = {"srgb", "rgb", "rgb16", "b-w", "grey16"}
 _SAMPLES = {"uchar", "ushort"}
@@ -41,30 +29,26 @@ _CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
 _CUT_OFF_HINT, _DAMAGED_HINT = "check that the file is complete", "save it anew with an image editor"
 _OR_LENIENT = (", or use ", FieldRef(("load", "strict"), False), " to take what can be read")
 _LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others give all or nothing
-_FIRST_TURNED_ORIENTATION = 5  # EXIF: 5 to 8 swap width and height
 
 
 class Picture:
-    """A source in a worker. Not strict: the readable part of a damaged file is shown."""
+    """A source in a worker. If it is not strict, the readable part of a damaged file is shown."""
 
     def __init__(self, data: bytes | mmap.mmap, source_format: SourceFormat, *, is_strict: bool = True) -> None:
-        mend = _MENDED.get(source_format)
-        self.data = mend(data) if mend else data
         self.first_frame = 0
+        self.tiff_model: tiffcolour.Model | None = None
         if source_format == "gif":
-            self.data, self.first_frame = gif.on_its_screen(self.data)
+            data, self.first_frame = gif.on_its_screen(gif.cleared_by_restoring(data))
+        elif source_format == "tiff":
+            data = tiff.without_a_flood_of_pages(data)
+            self.tiff_model = tiffcolour.model(data)
+            if self.tiff_model is not None and self.tiff_model.is_opened_as_rgb:
+                data = tiffcolour.as_rgb(data)
+        self.data = data
         self.format = source_format
-        self.tiff_model = tiffcolour.model(self.data) if source_format == "tiff" else None
-        if self.tiff_model is not None and self.tiff_model.is_opened_as_rgb:
-            self.data = tiffcolour.as_rgb(self.data)
+        self.loader = f"{_LIBVIPS_NAME.get(source_format, source_format)}load"
         self.is_strict = is_strict
         self.fail_on = "error" if is_strict else "none"
-
-    @property
-    def options(self) -> dict[str, str | int]:
-        """Of the loader."""
-        options: dict[str, str | int] = {"fail_on": self.fail_on, "access": "sequential"}
-        return options | {"page": self.first_frame} if self.first_frame else options
 
     @cached_property
     def plain_jpeg(self) -> Header | None:
@@ -74,18 +58,31 @@ class Picture:
     @cached_property
     def header(self) -> pyvips.Image:
         """The picture with nothing but its header read. Raises SourceUnreadable."""
-        load = getattr(pyvips.Image, f"{_LOADER[self.format]}_source")
-        try:
-            image = load(_source(self), **self.options)
-        except pyvips.Error as error:
-            raise unreadable(self, error) from error
-        image = _from_first_frame(image, self)
+        image = self.opened()
         if self.tiff_model is not None:
             image = tiffcolour.read(image, self.tiff_model)
         return _with_numbers_as_profile(image, self)
 
+    def opened(self, **options: float) -> pyvips.Image:
+        """A lazy image, as stored. Raises SourceUnreadable."""
+        if self.first_frame:
+            options["page"] = self.first_frame
+        try:
+            load = getattr(pyvips.Image, f"{self.loader}_source")
+            image = load(self.source(), fail_on=self.fail_on, access="sequential", **options)
+        except pyvips.Error as error:
+            raise unreadable(self, error) from error
+        if self.first_frame:  # the metadata count the frame that gif.on_its_screen has added
+            image = image.copy()
+            image.set("n-pages", image.get("n-pages") - self.first_frame)
+            image.set("delay", image.get("delay")[self.first_frame :])
+        return image
+
+    def source(self) -> pyvips.Source:
+        return pyvips.Source.new_from_memory(self.data)
+
     def masks(self) -> Iterator[pyvips.Image | None]:
-        """The masks of a GIF's frames, as ``gif.masks``; nothing for other formats."""
+        """The masks of a GIF's frames, as ``gif.masks``; none for other formats."""
         if self.format == "gif":
             canvas = Size(self.header.width, self.header.get_page_height())
             yield from islice(gif.masks(gif.frames(self.data), canvas), self.first_frame, None)
@@ -104,7 +101,7 @@ def info(picture: Picture) -> ImageInfo:
 
 
 def _upright_sides(stored: pyvips.Image | Header, orientation: int) -> tuple[int, int]:
-    is_turned = orientation >= _FIRST_TURNED_ORIENTATION
+    is_turned = orientation >= cover.FIRST_TURNED
     return (stored.height, stored.width) if is_turned else (stored.width, stored.height)
 
 
@@ -122,23 +119,21 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     except pyvips.Error as error:
         raise unreadable(picture, error) from error
     check_end(picture)
-    loader = image.get("vips-loader")
-    if not loader.startswith(_LOADER[picture.format]):
+    if not image.get("vips-loader").startswith(picture.loader):
         raise SourceUnreadable("the source begins like one kind of picture and goes on like another")
     return image
 
 
 def _by_its_decoder(picture: Picture, size: Size, crop: str) -> pyvips.Image:
-    """What libjpeg scales while it decodes, libvips takes on from there."""
-    # the operation's own fail_on does not reach the loader (8.18.7)
-    option = f"[fail_on={picture.fail_on}]"
-    wanted = _wanted(picture, size, crop)
-    return pyvips.Image.thumbnail_source(_source(picture), size.width_px, option_string=option, **wanted)
+    """libjpeg scales while it decodes, libvips does the rest."""
+    # The operation's own fail_on does not reach the loader (8.18.7).
+    options = {"option_string": f"[fail_on={picture.fail_on}]", **_thumbnail_options(picture, size, crop)}
+    return pyvips.Image.thumbnail_source(picture.source(), size.width_px, **options)
 
 
 def _by_us(picture: Picture, image: pyvips.Image, size: Size, crop: str) -> pyvips.Image:
     if image.interpretation not in _RGB_OR_GREY:
-        return image.thumbnail_image(size.width_px, **_wanted(picture, size, crop))
+        return image.thumbnail_image(size.width_px, **_thumbnail_options(picture, size, crop))
     if image.hasalpha():
         image = convert.from_profile(image) if has_profile(picture) else image
         return cover.covering(convert.to_srgb(image), size, crop, orientation(picture.header))
@@ -146,16 +141,16 @@ def _by_us(picture: Picture, image: pyvips.Image, size: Size, crop: str) -> pyvi
     return convert.from_profile(image) if has_profile(picture) else image
 
 
-def _wanted(picture: Picture, size: Size, crop: str) -> dict[str, str | int]:
-    # Building a colour transform costs half as much as the whole render of a photograph: only where there is a profile.
+def _thumbnail_options(picture: Picture, size: Size, crop: str) -> dict[str, str | int]:
+    # Building a colour transform costs half as much as the whole render of a photograph, so only for a profile.
     transform = {"output_profile": "srgb"} if has_profile(picture) else {}
     return {"height": size.height_px, "size": "both", "crop": crop, **transform}
 
 
 def _shrunk(picture: Picture, size: Size) -> pyvips.Image:
-    """As stored; a WebP decoded at a whole fraction of its size, which is a plain mean of each block of pixels.
+    """As stored; a WebP decoded at a whole fraction of its size, which is the mean of each block of pixels.
 
-    What is left to the resampler is as in ``scale``: a mean alone lets through patterns that come out as moire.
+    The resampler does the rest, as in ``scale``: a mean alone lets fine patterns through as moire.
     """
     header = picture.header
     sides = _upright_sides(header, orientation(header))
@@ -163,40 +158,23 @@ def _shrunk(picture: Picture, size: Size) -> pyvips.Image:
     shrink = scale.shrink(spare)
     if picture.format != "webp" or shrink < 2 or header.hasalpha():  # libwebp would round colours by their alpha
         return header
-    option = {"scale": 1 / shrink, "fail_on": picture.fail_on, "access": "sequential"}
-    return pyvips.Image.webpload_source(_source(picture), **option)
-
-
-def _from_first_frame(image: pyvips.Image, picture: Picture) -> pyvips.Image:
-    """Without what is told of the frame that ``gif.on_its_screen`` has put before."""
-    if not picture.first_frame:
-        return image
-    image = image.copy()
-    image.set("n-pages", image.get("n-pages") - picture.first_frame)
-    image.set("delay", image.get("delay")[picture.first_frame :])
-    return image
+    return picture.opened(scale=1 / shrink)
 
 
 def _with_numbers_as_profile(image: pyvips.Image, picture: Picture) -> pyvips.Image:
-    told = None
-    if image.interpretation in _RGB_OR_GREY:
-        told = numbers.profile(picture.data, picture.format, image.bands)
-    if told is None:
+    is_plain = image.interpretation in _RGB_OR_GREY
+    embedded = numbers.profile(picture.data, picture.format, image.bands) if is_plain else None
+    if embedded is None:
         return image
     image = image.copy()
-    image.set_type(pyvips.GValue.blob_type, _PROFILE, told)
+    image.set_type(pyvips.GValue.blob_type, _PROFILE, embedded)
     return image
 
 
 def has_profile(picture: Picture) -> bool:
-    """Whether its colours have to be converted: a profile that says sRGB changes nothing."""
+    """Whether its colours must be converted: it has a profile, and not that of sRGB."""
     header = picture.header
     return _PROFILE in header.get_fields() and not profile.is_srgb(header.get(_PROFILE))
-
-
-def is_turned(image: pyvips.Image) -> bool:
-    """Whether EXIF says that it is stored mirrored or turned."""
-    return orientation(image) > 1
 
 
 def unreadable(picture: Picture, error: pyvips.Error) -> SourceUnreadable:
@@ -214,18 +192,14 @@ def too_many_parts(picture: Picture) -> SourceUnreadable:
 def frames(picture: Picture) -> pyvips.Image:
     """All frames of a GIF or WebP, one below the other, as stored: neither upright nor sRGB. Raises SourceUnreadable.
 
-    For a reader that goes down frame by frame and never back.
+    They can only be read in order.
     """
     check_end(picture)
-    try:
-        load = getattr(pyvips.Image, f"{_LOADER[picture.format]}_source")
-        return _from_first_frame(load(_source(picture), n=-1, **picture.options), picture)
-    except pyvips.Error as error:
-        raise unreadable(picture, error) from error
+    return picture.opened(n=-1)
 
 
 def check_end(picture: Picture) -> None:
-    """Raises SourceUnreadable for a strict picture without its end mark; decoding does not always come that far."""
+    """Raises SourceUnreadable for a strict picture without its end mark, which decoding does not always reach."""
     if picture.is_strict and not ending.has_end_mark(picture.data, picture.format):
         raise SourceUnreadable(f"the source is a {picture.format.upper()} that is cut off", _hint(picture))
 
@@ -239,18 +213,14 @@ def _check_samples(image: pyvips.Image) -> None:
         )
 
 
-def _spare_bands(image: pyvips.Image) -> int:
-    """Bands beyond the colours and one alpha."""
-    return max(0, int(image.bands) - (5 if image.interpretation == "cmyk" else 4))
-
-
 def _without_spare_bands(image: pyvips.Image) -> pyvips.Image:
-    spare = _spare_bands(image)
-    return image.extract_band(0, n=image.bands - spare) if spare else image
+    """With no bands but the colours and one alpha."""
+    most = 5 if image.interpretation == "cmyk" else 4
+    return image.extract_band(0, n=most) if image.bands > most else image
 
 
 def _hint(picture: Picture) -> Sentence:
-    """The remedy. For a complete file it is no use to look for a missing end."""
+    """The remedy, which differs for a complete file: it lacks no end."""
     hint = _DAMAGED_HINT if ending.is_whole(picture.data, picture.format) else _CUT_OFF_HINT
     return (hint, *_OR_LENIENT) if picture.is_strict and picture.format in _LENIENT_FORMATS else hint
 
@@ -258,7 +228,3 @@ def _hint(picture: Picture) -> Sentence:
 def orientation(image: pyvips.Image) -> int:
     """EXIF's number, 1 to 8; 1 where there is none."""
     return int(image.get("orientation")) if "orientation" in image.get_fields() else 1
-
-
-def _source(picture: Picture) -> pyvips.Source:
-    return pyvips.Source.new_from_memory(picture.data)

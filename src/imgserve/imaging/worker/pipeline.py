@@ -1,4 +1,4 @@
-"""One rendition, start to end: judge, the steps, save. Called by ``__main__.py`` for a RenderRequest.
+"""One rendition, start to end: check, the steps, save. Called by ``__main__.py`` for a RenderRequest.
 
 The steps stand in a literal list. The first one opens the picture, fused with its decoding; each later one takes a
 canvas and returns one.
@@ -31,7 +31,7 @@ from imgserve.request.rendering import Rendering, Step, steps_of
 
 
 class _Plan(NamedTuple):
-    """A rendering, judged by the source's header."""
+    """A rendering, checked against the source's header."""
 
     rendering: Rendering
     picture: load.Picture
@@ -43,7 +43,7 @@ class _Plan(NamedTuple):
 def render(
     data: bytes | mmap.mmap, rendering: Rendering, limits: Limits, result_fd: int, watched: Watch = unwatched
 ) -> Written:
-    """Carry it out and write the picture to ``result_fd``. ``watched`` is over the drawing of an SVG.
+    """Render and write the picture to ``result_fd``. ``watched`` limits the drawing of an SVG.
 
     Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed.
     """
@@ -58,7 +58,7 @@ def render(
 
 
 def _plan(data: bytes | mmap.mmap, rendering: Rendering, limits: Limits, watched: Watch) -> _Plan:
-    """Judged again, as security: every intermediate picture, before a pixel is decoded."""
+    """Checks the limits again, as security: for every intermediate picture, before a pixel is decoded."""
     operations = rendering.recipe.operations or (Resize(),)
     bounds.check_output(rendering.size, limits)
     picture = _recognised(data, operations[0], limits, is_strict=rendering.recipe.load.strict)
@@ -73,7 +73,7 @@ def _plan(data: bytes | mmap.mmap, rendering: Rendering, limits: Limits, watched
 
 
 def _recognised(data: bytes | mmap.mmap, first: Operation, limits: Limits, *, is_strict: bool) -> load.Picture:
-    """The source's type. For rasterize everything that is no SVG is an invalid SVG, pictures too."""
+    """The source, by its format. For rasterize everything but an SVG is an invalid SVG, pictures too."""
     try:
         data = svgz.unpacked(data, limits) if svgz.is_packed(data) else data
         source_format = detect(data)
@@ -86,25 +86,21 @@ def _recognised(data: bytes | mmap.mmap, first: Operation, limits: Limits, *, is
 
 
 def _jpeg_of_jpeg(plan: _Plan) -> bytes | None:
-    """The short road in front of the pipeline: the file itself, where one resize makes a plain JPEG of another."""
+    """The fast path: the result's file, if one resize makes a plain JPEG of another."""
     operation, before, size = plan.steps[0]
-    quality = save.quality_of(plan.rendering.recipe.output, plan.rendering.format)
-    if plan.rendering.format != "jpeg" or quality is None or len(plan.steps) > 1 or not isinstance(operation, Resize):
+    if plan.rendering.format != "jpeg" or len(plan.steps) > 1 or not isinstance(operation, Resize):
         return None
+    quality = save.jpeg_quality(plan.rendering.recipe.output)
     return resize.jpeg_of_jpeg(plan.picture, operation, before, size, quality)
 
 
 def _finished(plan: _Plan) -> Canvas:
     is_svg = plan.picture.format == "svg"
-    first, *later = plan.steps
-    steps: tuple[Callable[[Canvas], Canvas], ...] = (
-        _in_srgb,
-        *(partial(_changed, step=step) for step in later),
-        _in_memory,
-    )
+    later = (partial(_changed, step=step) for step in plan.steps[1:])
+    steps: tuple[Callable[[Canvas], Canvas], ...] = (_in_srgb, *later, _in_memory)
     try:
         with plan.watched(_too_much_memory()) if is_svg else contextlib.nullcontext():
-            canvas = _opened(plan, first)
+            canvas = _opened(plan, plan.steps[0])
             for step in steps:
                 canvas = step(canvas)
             return canvas
@@ -140,5 +136,5 @@ def _changed(canvas: Canvas, *, step: Step) -> Canvas:
 
 
 def _in_memory(canvas: Canvas) -> Canvas:
-    """Decode now, so that a corrupt source fails here, and what fails later is the saver's fault alone."""
+    """Decode now, so that a corrupt source fails here, and a later error is the saver's."""
     return canvas._replace(image=canvas.image.copy_memory())

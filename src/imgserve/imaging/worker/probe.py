@@ -1,7 +1,7 @@
 """Reads a source's header, and checks that it may be decoded. Called by ``__main__.py`` and pipeline.
 
-A JPEG or PNG may answer from its first bytes; TIFF and AVIF may keep their tables at the end, GIF and WebP must be
-counted through, and an SVG is one document: they answer when they are complete.
+A JPEG or PNG may be measured by its first bytes. The others must be complete: TIFF and AVIF may keep their tables at
+the end, the frames of GIF and WebP must be counted, and an SVG is one document.
 """
 
 import mmap
@@ -29,7 +29,7 @@ def probe(
 ) -> ImageInfo | None:
     """None while more bytes are needed. Raises SourceUnreadable, SvgInvalid, PictureTooLarge.
 
-    ``source_bytes``: how much of an incomplete source is there, of which ``data`` may be the beginning only.
+    ``source_bytes``: the length of an incomplete source so far; ``data`` may be only its beginning.
     """
     if svgz.is_packed(data):
         bounds.check_svg_bytes(len(data), limits)
@@ -64,7 +64,7 @@ def measure(picture: load.Picture, limits: Limits, watched: Watch = unwatched) -
 
 
 def _check_parts(picture: load.Picture, limits: Limits) -> None:
-    """Raises SourceUnreadable, PictureTooLarge for more parts than libwebp and libheif find their way through soon."""
+    """Raises SourceUnreadable, PictureTooLarge for more parts than libwebp and libheif read in short time."""
     if picture.format == "webp":
         frames = webp.frames_up_to(limits.frames, picture.data)
         if frames is None:

@@ -1,4 +1,4 @@
-"""The command that installs the tested libvips anew. Called where a worker refuses the one it finds, or finds none."""
+"""The command that reinstalls the tested libvips. Called when a worker refuses its libvips, or finds none."""
 
 import shlex
 import sys
@@ -7,7 +7,7 @@ BINDING, WHEEL = "pyvips", "pyvips-binary"
 
 
 def repair_command() -> str:
-    """Reinstalls both packages where no libvips of the system can be seen, and without pip's cached build.
+    """Reinstalls both packages without a view of the system's libvips, and without pip's cached build.
 
     Both claim the extension's file, so an upgrade in place might remove the new one with the old package.
     """
@@ -18,7 +18,7 @@ def repair_command() -> str:
 
 
 def _pin(name: str) -> str:
-    from importlib import metadata  # here, for it costs 10 ms and only a refusal needs it
+    from importlib import metadata  # it costs 10 ms, and only a refusal needs it
 
     try:
         return f"=={metadata.version(name)}"

@@ -1,4 +1,4 @@
-"""The smallest pictures of each format, flat grey: a template opens each once before it forks."""
+"""The smallest pictures of each format, flat grey. A template opens each once before it forks."""
 
 from base64 import b64decode
 

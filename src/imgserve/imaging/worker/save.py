@@ -1,7 +1,7 @@
-"""From an image to the bytes of a file, written straight into the result's memfd. Called by pipeline and draw.
+"""Encodes an image straight into the result's memfd. Called by pipeline and draw.
 
-All metadata is dropped; the pixels are sRGB, which every viewer assumes without a profile. Efforts are
-those of docs/decisions.md: the next level costs many times the time for one or two per cent of the bytes.
+All metadata is dropped; the pixels are sRGB, which every viewer assumes without a profile. docs/decisions.md has the
+reasons for the efforts: the next level costs many times the time for one or two per cent of the bytes.
 """
 
 from collections.abc import Mapping
@@ -9,15 +9,16 @@ from collections.abc import Mapping
 import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed
-from imgserve.imaging.worker import transparent, vips
+from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.colour.convert import parse_hex
 from imgserve.imaging.worker.formats import turbojpeg, webp
 from imgserve.request.imageinfo import Size
 from imgserve.request.recipe import DEFAULT_QUALITY, Format, OutputOptions
 
+Settings = Mapping[str, str | int]
 _MAX_SIDE_PX: dict[Format, int] = {"webp": 16_383, "avif": 16_384, "gif": 65_535, "jpeg": 65_535}
 _WITHOUT_ALPHA: frozenset[Format] = frozenset({"jpeg"})
-_SETTINGS: Mapping[Format, Mapping[str, str | int]] = {
+_SETTINGS: Mapping[Format, Settings] = {
     "jpeg": {},
     "png": {"compression": 6},
     "webp": {"effort": 2},
@@ -25,69 +26,59 @@ _SETTINGS: Mapping[Format, Mapping[str, str | int]] = {
     "tiff": {"compression": "lzw", "predictor": "horizontal"},
     "avif": {"compression": "av1", "effort": 0, "bitdepth": 8},
 }
-_SAVER: dict[Format, str] = {
-    "jpeg": "jpegsave_target",
-    "png": "pngsave_target",
-    "webp": "webpsave_target",
-    "gif": "gifsave_target",
-    "tiff": "tiffsave_target",
-    "avif": "heifsave_target",
-}
-# 8.15 has a new name for it; Debian 12 has 8.14, which allow_system_libvips lets in
+_LIBVIPS_NAME = {"avif": "heif"}  # the other formats have the same name there
+# 8.15 has a new name for it; Debian 12 has 8.14, which allow_system_libvips permits.
 _WITHOUT_METADATA = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"strip": True}
 _PLAIN_BANDS = {1, 3}
-_TRUE = 255  # as libvips writes it
-_MAX_QUICK_PIXELS = 8_000_000  # of a larger result libvips needs no copy
-# A quarter fewer bytes for photographs, in less time; drawings grow by a tenth to a third: they keep the plain setting.
-_PHOTO_PNG: Mapping[str, str | int] = {"filter": "avg", "compression": 3}
-# The share of pixels that are like their neighbour: up to 0.5 in photographs (0.6 on white), from 0.8 on in drawings.
+_TRUE = 255  # libvips' value
+_OPAQUE = 255
+_MAX_QUICK_PIXELS = 8_000_000  # libvips encodes a larger result without a copy in memory
+# A quarter fewer bytes for photographs, in less time; drawings grow by a tenth to a third and keep the plain setting.
+_PHOTO_PNG: Settings = {"filter": "avg", "compression": 3}
+# The ratio of pixels equal to their neighbour: up to 0.5 in photographs (0.6 on white), from 0.8 on in drawings.
 _DRAWN_FROM = 0.7
-_ROWS_LOOKED_AT = 64
+_ROWS_COMPARED = 64
 
 
 def write(image: pyvips.Image, output_format: Format, options: OutputOptions, result_fd: int) -> None:
     """Encode an 8-bit sRGB or grey image in memory, or a roll of frames. Raises PictureTooLarge, RenderFailed."""
     check_side(Size(image.width, image.get_page_height()), output_format)
-    settings: dict[str, str | int] = dict(_SETTINGS[output_format])
-    quality = quality_of(options, output_format)
-    if quality is not None and output_format in DEFAULT_QUALITY:
-        settings["Q"] = quality
+    settings = _SETTINGS[output_format]
     if output_format == "png" and not _is_drawing(image):
-        settings.update(_PHOTO_PNG)
+        settings = {**settings, **_PHOTO_PNG}
     try:
         if image.hasalpha() and output_format in _WITHOUT_ALPHA:
-            image = _flattened(image, options.background)
-        quickly = _quick_jpeg(image, quality) if output_format == "jpeg" and quality is not None else None
-        if quickly is None:
-            encode(image, output_format, settings, result_fd)
+            image = _flattened(image, parse_hex(options.background))
+        file = _quick_jpeg(image, jpeg_quality(options)) if output_format == "jpeg" else None
+        if file is None:
+            encode(image, output_format, settings, options.quality, result_fd)
         else:
-            write_bytes(quickly, result_fd)
+            write_bytes(file, result_fd)
     except pyvips.Error as error:
         raise RenderFailed(f"the result cannot be written as {output_format.upper()}: {vips.reason(error)}") from error
 
 
 def _is_drawing(image: pyvips.Image) -> bool:
-    """Whether most pixels are like their left neighbour, as in flat colours and lines."""
+    """Whether most pixels are equal to their left neighbour, as in flat colours and lines."""
     if image.width == 1:
         return True
-    rows = image.subsample(1, max(1, image.height // _ROWS_LOOKED_AT))
+    rows = image.subsample(1, max(1, image.height // _ROWS_COMPARED))
     left, right = rows.crop(0, 0, rows.width - 1, rows.height), rows.crop(1, 0, rows.width - 1, rows.height)
     return bool((left == right).bandand().avg() >= _DRAWN_FROM * _TRUE)
 
 
 def write_bytes(data: bytes, result_fd: int) -> None:
-    """A file that is encoded already."""
+    """Write a file that is encoded already."""
     with open(result_fd, "wb", closefd=False) as result:
         result.write(data)
 
 
-def quality_of(options: OutputOptions, output_format: Format) -> int | None:
-    """The job's quality, or the format's default; None for a format without quality."""
-    return options.quality or DEFAULT_QUALITY.get(output_format)
+def jpeg_quality(options: OutputOptions) -> int:
+    return options.quality or DEFAULT_QUALITY["jpeg"]
 
 
 def _quick_jpeg(image: pyvips.Image, quality: int) -> bytes | None:
-    """By libjpeg-turbo, which needs a third of the time for a thumbnail; None where libvips has to do it."""
+    """By libjpeg-turbo, which needs a third of the time for a thumbnail; None if libvips has to do it."""
     is_plain = image.format == "uchar" and image.bands in _PLAIN_BANDS
     if not turbojpeg.is_there() or not is_plain or image.width * image.height > _MAX_QUICK_PIXELS:
         return None
@@ -96,7 +87,7 @@ def _quick_jpeg(image: pyvips.Image, quality: int) -> bytes | None:
 
 
 def check_side(size: Size, output_format: Format) -> None:
-    """Raises PictureTooLarge where the format itself cannot hold the picture."""
+    """Raises PictureTooLarge if the format itself cannot hold the picture."""
     largest = _MAX_SIDE_PX.get(output_format)
     if largest is not None and max(size.width_px, size.height_px) > largest:
         raise PictureTooLarge(
@@ -105,16 +96,24 @@ def check_side(size: Size, output_format: Format) -> None:
         )
 
 
-def encode(image: pyvips.Image, output_format: Format, settings: Mapping[str, str | int], result_fd: int) -> None:
-    """Encode with these settings and no metadata. Raises pyvips.Error."""
+def encode(image: pyvips.Image, output_format: Format, settings: Settings, quality: int | None, result_fd: int) -> None:
+    """Encode with these settings and no metadata; ``quality`` None: the format's default. Raises pyvips.Error."""
     target = pyvips.Target.new_to_descriptor(result_fd)
-    getattr(image, _SAVER[output_format])(target, **_WITHOUT_METADATA, **settings)
+    if output_format in DEFAULT_QUALITY:
+        settings = {**settings, "Q": quality or DEFAULT_QUALITY[output_format]}
+    save = getattr(image, f"{_LIBVIPS_NAME.get(output_format, output_format)}save_target")
+    save(target, **_WITHOUT_METADATA, **settings)
     if output_format == "webp" and image.hasalpha():
-        webp.tell_transparency(result_fd)
+        webp.set_alpha_flag(result_fd)
 
 
-def _flattened(image: pyvips.Image, background: str) -> pyvips.Image:
-    colour = parse_hex(background)
+def _flattened(image: pyvips.Image, background: list[int]) -> pyvips.Image:
+    """Without alpha, on the background. ``image`` is in memory, for it is read twice."""
     if image.bands == 2:  # grey with alpha: the background may have a colour
         image = image.colourspace("srgb")
-    return transparent.flattened(image, list(colour))
+    colours, alpha = image.extract_band(0, n=image.bands - 1), image.extract_band(image.bands - 1)
+    if alpha.min() == _OPAQUE:
+        return colours
+    alpha = alpha / _OPAQUE
+    flat = (colours * alpha + (1 - alpha) * background).rint().cast("uchar")
+    return flat.copy(interpretation=image.interpretation)

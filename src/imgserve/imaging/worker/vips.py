@@ -1,4 +1,4 @@
-"""libvips as this worker wants it: few loaders, one thread, no cache. Called by ``__main__.py``."""
+"""Configures libvips for a worker: few loaders, one thread, no cache. Called by ``__main__.py`` and ``template.py``."""
 
 import ctypes
 import threading
@@ -10,7 +10,7 @@ from imgserve.imaging.worker.samples import SAMPLES
 
 _LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif", "Svg")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_FEW_LETTERS = 5  # a line with fewer is a number that means nothing to a user
+_FEW_LETTERS = 5  # a line with fewer is a number without a meaning for users
 _KEEP_BYTES = 256 << 20
 _SIZELESS = b'<svg xmlns="http://www.w3.org/2000/svg"><text y="9" font-family="%s">Aa</text></svg>'
 _WARM_UP = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9">Aa</text></svg>'
@@ -22,7 +22,7 @@ _mallopt, _malloc_trim = (getattr(_libc, name, None) for name in ("mallopt", "ma
 
 def configure() -> None:
     """Block every loader but those of the formats that are read; docs/security.md ("Layers", Workers) says why."""
-    # Big buffers come and go with every picture: keep their pages instead of asking the kernel anew.
+    # Each picture needs big buffers: keep their pages instead of asking the kernel again.
     if _mallopt is not None:
         _mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
         _mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
@@ -37,10 +37,10 @@ def configure() -> None:
 
 
 def warm_up_template() -> None:
-    """Load the lazily loaded parts, and leave no thread behind: children forked beside a thread hang.
+    """Load everything that is loaded on first use, and leave no thread behind: children forked beside a thread hang.
 
-    libvips evaluates pixels in threads that stay for 15 s, so only headers are read. Fonts are the exception: they are
-    loaded by ``fetch`` in a thread of our own, since a font map made in the main thread makes text hang in children.
+    libvips evaluates pixels in threads that stay for 15 s, so only headers are read. Fonts are loaded by ``fetch`` in a
+    thread that ends, since with a font map made in the main thread text hangs in children.
     """
     fonts = threading.Thread(target=_warm_up_fonts)
     fonts.start()
@@ -58,7 +58,7 @@ def _warm_up_fonts() -> None:
 
 
 def warm_up() -> None:
-    """Draw one text SVG, which fills the font cache and loads what is loaded late."""
+    """Draw one text SVG, which fills the font cache and loads everything that is loaded on first use."""
     pyvips.Image.svgload_buffer(_WARM_UP).copy_memory()
 
 
@@ -69,7 +69,7 @@ def give_memory_back() -> None:
 
 
 def reason(error: pyvips.Error) -> str:
-    """The last line of what libvips said, made safe to show: printable, short."""
+    """The last line of libvips' message, made safe to show: printable, short."""
     lines = [line.strip() for line in error.detail.splitlines() if sum(map(str.isalpha, line)) > _FEW_LETTERS]
     last = lines[-1] if lines else error.message
     return "".join(letter for letter in last if letter.isprintable())[:200]

@@ -1,4 +1,4 @@
-"""Colours as every saver wants them: 8 bits, sRGB or grey, alpha kept. Called by load, pipeline and svg."""
+"""Converts colours for the savers: to 8 bits, sRGB or grey, with any alpha. Called by load, pipeline, save and svg."""
 
 import pyvips
 
@@ -20,12 +20,12 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
 
 
 def from_profile(image: pyvips.Image) -> pyvips.Image:
-    """sRGB by the embedded profile; one that is broken or of another kind of picture counts as sRGB (libvips)."""
+    """sRGB by the embedded profile; libvips takes a broken one, or one of another kind of picture, for sRGB."""
     return image.icc_transform("srgb", embedded=True)
 
 
 def over(image: pyvips.Image, ground: Rgba) -> pyvips.Image:
-    """RGBA before a colour, rounded; RGBA again (W3C Compositing and Blending Level 1, section 5.1)."""
+    """RGBA composited over a colour, rounded, as RGBA (W3C Compositing and Blending Level 1, section 5.1)."""
     above = image.extract_band(3) / _OPAQUE
     below = (1 - above) * (ground[3] / _OPAQUE)
     alpha = above + below
@@ -35,7 +35,6 @@ def over(image: pyvips.Image, ground: Rgba) -> pyvips.Image:
     return colours.bandjoin(alpha * _OPAQUE).rint().cast("uchar").copy(interpretation="srgb")
 
 
-def parse_hex(text: str) -> tuple[int, int, int]:
-    """``#rrggbb`` to three numbers from 0 to 255."""
-    digits = text.removeprefix("#")
-    return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)
+def parse_hex(text: str) -> list[int]:
+    """``#rrggbb`` as three numbers from 0 to 255."""
+    return list(bytes.fromhex(text.removeprefix("#")))

@@ -1,4 +1,4 @@
-"""From stored values to light, by the code numbers of ITU-T H.273, table 3. Called by colournumbers and iccmatrix.
+"""From stored values to light, by the code numbers of ITU-T H.273, table 3. Called by numbers, iccmatrix and profile.
 
 In and out: 0 to 1; 1 is the white of an ordinary screen. Brighter light (PQ: SMPTE ST 2084; HLG: ARIB STD-B67,
 both in ITU-R BT.2100) is compressed below it: BT.2408 puts the white of a page at 203 cd/m2.
@@ -33,7 +33,7 @@ def srgb(value: float) -> float:
 
 
 def by_code(transfer: int) -> Curve:
-    """Unspecified and unknown ones are sRGB's, and so are those of television, which screens show as such."""
+    """sRGB's for unspecified and unknown ones, and for those of television, which screens show as sRGB."""
     return _CURVES.get(transfer, srgb)
 
 
@@ -42,13 +42,13 @@ def is_known(transfer: int) -> bool:
 
 
 def narrow(curve: Curve) -> Curve:
-    """The same for values that leave room below black and above white."""
+    """The same for values in the narrow range, 16 to 235."""
     return lambda value: curve(min(1.0, max(0.0, (value - _NARROW_LOW) / (_NARROW_HIGH - _NARROW_LOW))))
 
 
 @lru_cache(maxsize=8)  # 4,096 samples take 3 ms
 def sampled(curve: Curve) -> bytes:
-    """As 16 bits each, big-endian."""
+    """A table of 16-bit numbers, big-endian."""
     values = (curve(step / (_SAMPLES - 1)) for step in range(_SAMPLES))
     return struct.pack(f">{_SAMPLES}H", *(round(min(1.0, max(0.0, value)) * 65535) for value in values))
 
@@ -66,7 +66,7 @@ def _hlg(value: float) -> float:
 
 
 def _bent(light: float) -> float:
-    """A shoulder above the knee, which reaches 1 at the peak of most displays (Reinhard 2002, equation 4)."""
+    """Compressed above the knee, to reach 1 at the peak of most displays (Reinhard 2002, equation 4)."""
     if light <= _KNEE:
         return light
     above, peak = (light - _KNEE) / (1 - _KNEE), (_HLG_PEAK_CD_M2 / _WHITE_CD_M2 - _KNEE) / (1 - _KNEE)

@@ -1,4 +1,4 @@
-"""ICC profiles of three primaries, or of grey, and a curve. Called by colournumbers.
+"""ICC profiles of three primaries, or of grey, and a curve. Called by numbers.
 
 ICC.1:2010 (version 4): header 7.2, three-component matrix profiles 8.3.3, monochrome 8.3.4, curves 10.5 and 10.15;
 adaptation to D50 by Bradford: annex E.
@@ -11,8 +11,8 @@ from imgserve.imaging.worker.colour import curves
 from imgserve.imaging.worker.colour.curves import Curve, Power
 
 Point = tuple[float, float]
-Row = tuple[float, float, float]
-Matrix = tuple[Row, Row, Row]
+Row = Sequence[float]
+Matrix = Sequence[Row]
 
 _D50: Row = (0.9642, 1.0, 0.8249)
 _BRADFORD: Matrix = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
@@ -21,11 +21,11 @@ _HEADER_BYTES, _ENTRY_BYTES = 128, 12
 
 
 def rgb(red: Point, green: Point, blue: Point, white: Point, curve: Curve) -> bytes:
-    """Chromaticities as x, y: ``is_possible`` ones."""
+    """Chromaticities as x, y, for which ``is_possible`` is true."""
     columns = _transposed(_colorants(red, green, blue, white))
-    tags = [(name, _xyz(column)) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)]
     tag = _curve_tag(curve)
-    return _profile(b"RGB ", [*tags, *((name, tag) for name in (b"rTRC", b"gTRC", b"bTRC"))])
+    tags = [(b"rXYZ", _xyz(columns[0])), (b"gXYZ", _xyz(columns[1])), (b"bXYZ", _xyz(columns[2]))]
+    return _profile(b"RGB ", [*tags, (b"rTRC", tag), (b"gTRC", tag), (b"bTRC", tag)])
 
 
 def grey(curve: Curve) -> bytes:
@@ -33,7 +33,7 @@ def grey(curve: Curve) -> bytes:
 
 
 def is_possible(red: Point, green: Point, blue: Point, white: Point) -> bool:
-    """Whether these can make up colours: a white within them and not of y = 0, numbers that a profile holds."""
+    """Whether the white lies within the primaries and is not black, and the numbers fit into a profile."""
     try:
         lights, rows = _lights(red, green, blue, white), _colorants(red, green, blue, white)
     except ZeroDivisionError:
@@ -45,55 +45,50 @@ def _colorants(red: Point, green: Point, blue: Point, white: Point) -> Matrix:
     """Linear RGB to XYZ under D50."""
     lights = _lights(red, green, blue, white)
     columns = [
-        tuple(part * light for part in _as_xyz(point)) for point, light in zip((red, green, blue), lights, strict=True)
+        [value * light for value in _xyz_of(point)] for point, light in zip((red, green, blue), lights, strict=True)
     ]
-    white_xyz = _of_white(white)
-    source, target = _apply(_BRADFORD, white_xyz), _apply(_BRADFORD, _D50)
-    scaled = tuple(tuple(row[n] * target[at] / source[at] for n in range(3)) for at, row in enumerate(_BRADFORD))
-    adaptation = _product(_inverse(_BRADFORD), scaled)
-    return _product(adaptation, _transposed(columns))
+    source, target = _apply(_BRADFORD, _xyz_of_white(white)), _apply(_BRADFORD, _D50)
+    scaled = [[value * to / by for value in row] for row, to, by in zip(_BRADFORD, target, source, strict=True)]
+    return _product(_product(_inverse(_BRADFORD), scaled), _transposed(columns))
 
 
 def _lights(red: Point, green: Point, blue: Point, white: Point) -> Row:
-    """How much of each primary makes up white. Raises ZeroDivisionError."""
-    return _apply(_inverse(_transposed([_as_xyz(red), _as_xyz(green), _as_xyz(blue)])), _of_white(white))
+    """The amount of each primary in white. Raises ZeroDivisionError."""
+    return _apply(_inverse(_transposed([_xyz_of(red), _xyz_of(green), _xyz_of(blue)])), _xyz_of_white(white))
 
 
-def _as_xyz(point: Point) -> Row:
-    """As bright as it may be: X and Z themselves have y = 0."""
+def _xyz_of(point: Point) -> Row:
+    """With X + Y + Z = 1: primaries such as X and Z themselves have y = 0."""
     x, y = point
     return x, y, 1 - x - y
 
 
-def _of_white(point: Point) -> Row:
-    """As bright as white, Y = 1. Raises ZeroDivisionError."""
+def _xyz_of_white(point: Point) -> Row:
+    """With Y = 1. Raises ZeroDivisionError."""
     x, y = point
     return x / y, 1.0, (1 - x - y) / y
 
 
-def _transposed(rows: Sequence[Sequence[float]]) -> Matrix:
-    first, second, third = (tuple(row[at] for row in rows) for at in range(3))
-    return first, second, third  # type: ignore[return-value]
+def _transposed(rows: Matrix) -> Matrix:
+    return tuple(zip(*rows, strict=True))
 
 
-def _apply(matrix: Sequence[Sequence[float]], vector: Sequence[float]) -> Row:
-    first, second, third = (sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix)
-    return first, second, third
+def _apply(matrix: Matrix, vector: Row) -> Row:
+    return [sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix]
 
 
-def _product(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Matrix:
+def _product(one: Matrix, other: Matrix) -> Matrix:
     return _transposed([_apply(one, column) for column in _transposed(other)])
 
 
-def _inverse(matrix: Sequence[Sequence[float]]) -> Matrix:
+def _inverse(matrix: Matrix) -> Matrix:
     """By cofactors. Raises ZeroDivisionError."""
     (a, b, c), (d, e, f), (g, h, i) = matrix
     cofactors = ((e * i - f * h, c * h - b * i, b * f - c * e),
                  (f * g - d * i, a * i - c * g, c * d - a * f),
                  (d * h - e * g, b * g - a * h, a * e - b * d))  # fmt: skip
     determinant = a * cofactors[0][0] + b * cofactors[1][0] + c * cofactors[2][0]
-    first, second, third = (tuple(value / determinant for value in row) for row in cofactors)
-    return first, second, third  # type: ignore[return-value]
+    return [[value / determinant for value in row] for row in cofactors]
 
 
 def _curve_tag(curve: Curve) -> bytes:

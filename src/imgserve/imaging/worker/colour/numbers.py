@@ -1,15 +1,16 @@
-"""Turns colour numbers of a file into an ICC profile that libvips reads. Called by load.
+"""Turns a file's colour numbers into an ICC profile that libvips reads. Called by load.
 
-PNG: cICP, iCCP, sRGB, then gAMA with cHRM, the first that is there (PNG third edition, section 4.3). AVIF: a ``colr``
-box of the kind nclx, where there is none with a profile (ISO 14496-12, section 12.1.5); without any such box the
-sequence header of the coded picture (AV1 Image File Format, section 2.1). TIFF: TransferFunction,
-WhitePoint and PrimaryChromaticities (TIFF 6.0, section 20). The code numbers: ITU-T H.273, tables 2 and 3. GIF has
-none; JPEG and WebP have none but in EXIF, which browsers do not ask for it.
+PNG: the first of cICP, iCCP, sRGB, and gAMA with cHRM (PNG third edition, section 4.3). AVIF: a ``colr`` box of the
+kind nclx, unless one has a profile (ISO 14496-12, section 12.1.5); without any such box the sequence header of the
+coded picture (AV1 Image File Format, section 2.1). TIFF: TransferFunction, WhitePoint and PrimaryChromaticities (TIFF
+6.0, section 20). The code numbers: ITU-T H.273, tables 2 and 3. GIF has none; JPEG and WebP have them only in EXIF,
+which browsers do not read for colours.
 """
 
 import mmap
 import struct
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from imgserve.imaging.worker.colour import curves, iccmatrix
@@ -53,9 +54,9 @@ _PRIMARIES: dict[int, Primaries] = {
     22: Primaries((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
 }
 _NEAR = 0.002  # of a chromaticity: the error of rounding
-_NEAR_GAMMA = 0.05  # libpng's threshold: closer than that the eye sees no difference
+_NEAR_GAMMA = 0.05  # libpng's threshold: a smaller difference is invisible
 _SRGB_GAMMA = 45455
-_HIGHEST, _LOWEST = 1_000_000, 1000  # of gAMA: beyond, the number is a mistake
+_HIGHEST, _LOWEST = 1_000_000, 1000  # of gAMA: other values are mistakes
 _PNG_START = 8
 _TRANSFER_FUNCTION, _WHITE_POINT, _PRIMARY_CHROMATICITIES, _ICC_PROFILE = 301, 318, 319, 34675
 _MOST_CHUNKS = 1000
@@ -63,7 +64,7 @@ _OTHER_COLOUR_CHUNKS = {b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 
 
 def profile(data: Data, source_format: SourceFormat, bands: int) -> bytes | None:
-    """An ICC profile that stands above the picture's own, or None where no numbers do. ``bands``: 1 and 2 are grey."""
+    """An ICC profile that overrides the picture's own; None without such numbers. ``bands``: 1 and 2 are grey."""
     reader = {"png": _of_png, "avif": _of_avif, "tiff": _of_tiff}.get(source_format)
     colours = reader(data) if reader else None
     if colours is None:
@@ -74,21 +75,19 @@ def profile(data: Data, source_format: SourceFormat, bands: int) -> bytes | None
 
 
 def _by_code(primaries: int, transfer: int, *, is_full_range: bool = True) -> Colours:
-    """Numbers that are unspecified or unknown mean sRGB, as a picture without any does."""
+    """Unspecified and unknown numbers mean sRGB."""
     curve = curves.by_code(transfer)
     return Colours(_PRIMARIES.get(primaries, SRGB), curve if is_full_range else curves.narrow(curve))
-
-
-def _is_known(primaries: int, transfer: int) -> bool:
-    return primaries in _PRIMARIES and curves.is_known(transfer)
 
 
 def _of_png(data: Data) -> Colours | None:
     chunks = dict(_chunks(data))
     cicp = chunks.get(b"cICP", b"")
-    if len(cicp) == 4 and (_is_known(cicp[0], cicp[1]) or chunks.keys().isdisjoint(_OTHER_COLOUR_CHUNKS)):
+    if len(cicp) == 4:
         primaries, transfer, _, full_range = cicp
-        return _by_code(primaries, transfer, is_full_range=bool(full_range))
+        is_known = primaries in _PRIMARIES and curves.is_known(transfer)
+        if is_known or chunks.keys().isdisjoint(_OTHER_COLOUR_CHUNKS):
+            return _by_code(primaries, transfer, is_full_range=bool(full_range))
     if b"iCCP" in chunks or b"sRGB" in chunks:
         return None
     return _of_gamma(chunks.get(b"gAMA", b""), chunks.get(b"cHRM", b""))
@@ -100,21 +99,19 @@ def _of_gamma(gama: bytes, chrm: bytes) -> Colours | None:
     if len(chrm) == 32:
         white_x, white_y, *colours = (number / 100_000 for number in struct.unpack(">8I", chrm))
         primaries = _primaries((white_x, white_y), colours)
-    is_told = len(gama) == 4 and _LOWEST <= gamma <= _HIGHEST
-    if primaries == SRGB and (not is_told or abs(gamma / _SRGB_GAMMA - 1) < _NEAR_GAMMA):
+    has_gamma = len(gama) == 4 and _LOWEST <= gamma <= _HIGHEST
+    if primaries == SRGB and (not has_gamma or abs(gamma / _SRGB_GAMMA - 1) < _NEAR_GAMMA):
         return None
-    return Colours(primaries, Power(100_000 / gamma) if is_told else curves.srgb)
+    return Colours(primaries, Power(100_000 / gamma) if has_gamma else curves.srgb)
 
 
 def _primaries(white: Point, colours: list[float]) -> Primaries:
-    """sRGB's own where they are as good as those, or no colours at all."""
-    found = Primaries((colours[0], colours[1]), (colours[2], colours[3]), (colours[4], colours[5]), white)
-    is_srgb = all(
-        abs(one - other) < _NEAR
-        for ours, theirs in zip(found, SRGB, strict=True)
-        for one, other in zip(ours, theirs, strict=True)
-    )
-    return SRGB if is_srgb or not iccmatrix.is_possible(*found) else found
+    """sRGB's own for almost the same ones, and for impossible ones."""
+    red_x, red_y, green_x, green_y, blue_x, blue_y = colours
+    primaries = Primaries((red_x, red_y), (green_x, green_y), (blue_x, blue_y), white)
+    pairs = zip(chain(*primaries), chain(*SRGB), strict=True)
+    is_srgb = all(abs(one - other) < _NEAR for one, other in pairs)
+    return SRGB if is_srgb or not iccmatrix.is_possible(*primaries) else primaries
 
 
 def _chunks(data: Data) -> Iterator[tuple[bytes, bytes]]:
@@ -151,7 +148,7 @@ def _of_tiff(data: Data) -> Colours | None:
 
 
 def _tabled(values: list[float]) -> Curve | None:
-    """TIFF's table of light for each stored value; of three tables the first, which is the same as the others."""
+    """TIFF's table of light for each stored value; of three equal tables the first."""
     count = next((2**bits for bits in (8, 16) if len(values) in (2**bits, 3 * 2**bits)), 0)
     if count == 0:
         return None

@@ -1,7 +1,7 @@
-"""Whether an ICC profile says no more than sRGB: then nothing has to be converted, and a transform costs half a render.
+"""Whether an ICC profile is sRGB's: then no colours are converted, which saves half of a render.
 
-Called by ``load.py``. Judged by what the profile says (primaries and curve), not by its name: ICC.1:2010, sections 7.2,
-7.3, 10.6, 10.18, 10.31; the curve of sRGB and its primaries adapted to D50: IEC 61966-2-1.
+Called by load and jpegheader. The primaries and the curve decide, not the name: ICC.1:2010, sections 7.2, 7.3, 10.6,
+10.18, 10.31; the curve of sRGB and its primaries adapted to D50: IEC 61966-2-1.
 """
 
 import struct
@@ -16,7 +16,7 @@ _PRIMARIES = {
     b"bXYZ": (0.1431, 0.0606, 0.7141),
 }
 _CURVES = (b"rTRC", b"gTRC", b"bTRC")
-_TABLES = (b"A2B0", b"A2B1", b"A2B2")  # a profile with these is not read by its primaries
+_TABLES = (b"A2B0", b"A2B1", b"A2B2")  # with these a profile's primaries do not count
 _NEAR_XYZ = 0.002
 _NEAR_LIGHT = 0.002  # half a step of 8 bits
 _STEPS = 16
@@ -24,7 +24,7 @@ _SRGB_FORM = 3  # a parametric curve of this form has five numbers
 
 
 def is_srgb(profile: bytes) -> bool:
-    """False also for what is no profile."""
+    """False also for bytes that are no profile."""
     try:
         return _is_srgb(profile)
     except (struct.error, IndexError, KeyError, ZeroDivisionError, OverflowError, TypeError):
@@ -38,8 +38,8 @@ def _is_srgb(profile: bytes) -> bool:
     if any(name in tags for name in _TABLES):
         return False
     for name, expected in _PRIMARIES.items():
-        told = struct.unpack_from(">3i", tags[name], 8)
-        if any(abs(value / 65536 - known) > _NEAR_XYZ for value, known in zip(told, expected, strict=True)):
+        values = struct.unpack_from(">3i", tags[name], 8)
+        if any(abs(value / 65536 - srgb) > _NEAR_XYZ for value, srgb in zip(values, expected, strict=True)):
             return False
     return all(_is_srgb_curve(data) for data in {tags[name] for name in _CURVES})
 

@@ -1,6 +1,6 @@
-"""The colour numbers in an AV1 sequence header: an AVIF without a ``colr`` box tells its colours there alone.
+"""The colour numbers in an AV1 sequence header: an AVIF without a ``colr`` box has them only there.
 
-Called by colournumbers. AV1 Bitstream & Decoding Process Specification, sections 5.3 (OBU header), 5.5 (sequence
+Called by colour.numbers. AV1 Bitstream & Decoding Process Specification, sections 5.3 (OBU header), 5.5 (sequence
 header) and 4.10.5 (leb128); which header counts: AV1 Image File Format, section 2.1.
 """
 
@@ -22,7 +22,7 @@ class Numbers(NamedTuple):
 
 
 def colour_numbers(obus: bytes) -> Numbers | None:
-    """None where no sequence header tells any. ``obus``: the beginning of a picture; its length bounds the work."""
+    """None if no sequence header has any. ``obus``: the beginning of a picture; its length bounds the work."""
     try:
         header = _sequence_header(obus)
         return None if header is None else _read(_Bits(header))
@@ -73,7 +73,7 @@ def _sequence_header(obus: bytes) -> bytes | None:
 
 
 def _leb128(data: bytes, at: int) -> tuple[int, int]:
-    """The number, and where it ends."""
+    """The number, and the position of its end."""
     value = 0
     for n, byte in enumerate(data[at : at + _LONGEST_SIZE]):
         value |= (byte & 0x7F) << (7 * n)
@@ -90,9 +90,7 @@ def _read(bits: _Bits) -> Numbers | None:
         bits.take(5)  # the level
     else:
         _skip_operating_points(bits)
-    widths = bits.take(4) + 1, bits.take(4) + 1
-    bits.take(widths[0])
-    bits.take(widths[1])
+    bits.take(bits.take(4) + bits.take(4) + 2)  # width and height, after the lengths of both
     if not is_reduced and bits.flag():
         bits.take(7)  # lengths of frame ids
     bits.take(3)  # superblocks, intra filters

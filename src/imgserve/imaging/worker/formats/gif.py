@@ -1,8 +1,8 @@
 """Walks the blocks of a GIF without decoding them: whether the file is complete, and which pixels its frames cover.
 
-libvips takes a file that ends between two frames for a shorter film. It paints pixels that no frame covers, or that are
-cleared after a frame, in the background colour unless that frame has a transparent one; browsers leave both
-transparent. The canvas is the logical screen, made larger for the first frame; later frames are clipped to it, as in
+libvips accepts a file that ends between two frames as a shorter animation. It paints pixels that no frame covers, or
+that are cleared after a frame, in the background colour unless that frame has a transparent one; browsers leave both
+transparent. The canvas is the logical screen, enlarged for the first frame; later frames are clipped to it, as in
 browsers. Called by load and animation. GIF89a, sections 17 to 27 and appendix A.
 """
 
@@ -25,9 +25,9 @@ _HAS_TABLE, _TABLE_SIZE = 0x80, 0x07
 _CONTROL = 0xF9
 _DISPOSAL, _DISPOSAL_SHIFT = 0x1C, 2
 _KEEP, _CLEAR, _RESTORE = 0, 2, 3
-_OTHER_RESTORE = 4  # as some old programs write it, and libvips reads it
+_OTHER_RESTORE = 4  # some old programs write it, and libvips reads it
 _COVERED = 255
-# A film that begins with more frames that only clear is left as it is: this is done before the frames are counted.
+# An animation that begins with more frames that only clear stays unchanged: frames are counted later.
 _MOST_CLEARED = 10_000
 _FARTHEST = 65_535
 _NO_PIXELS = b"\x02\x00"  # the smallest code's size, and no sub-block
@@ -45,7 +45,7 @@ class Frame(NamedTuple):
 
 
 def has_trailer(data: Data) -> bool:
-    """Whether whole blocks lead to the trailer. False too where a block is of no known kind."""
+    """Whether whole blocks lead to the trailer. False too if a block is of an unknown kind."""
     return any(data[at] == _TRAILER for at in _blocks(data))
 
 
@@ -63,30 +63,28 @@ def frames(data: Data) -> Iterator[Frame]:
 
 
 def cleared_by_restoring(data: Data) -> Data:
-    """The same film: frames that clear an empty canvas restore it instead, which libvips does without a colour."""
+    """The same animation: frames that clear an empty canvas restore it instead, so that libvips paints no colour."""
     changed: bytearray | None = None
     for frame in islice(frames(data), _MOST_CLEARED):
         if frame.disposal == _CLEAR:
-            changed = bytearray(data) if changed is None else changed
-            flags = data[frame.control_at] & ~_DISPOSAL
-            changed[frame.control_at] = flags | _RESTORE << _DISPOSAL_SHIFT
+            changed = changed or bytearray(data)
+            changed[frame.control_at] = data[frame.control_at] & ~_DISPOSAL | _RESTORE << _DISPOSAL_SHIFT
         elif frame.disposal != _RESTORE:
-            break  # from here on the canvas may hold something
+            break  # from here on the canvas may be painted
     return data if changed is None else bytes(changed)
 
 
 def on_its_screen(data: Data) -> tuple[Data, int]:
-    """The same film, and the number of its first frame.
+    """The same animation, and the number of its first frame.
 
-    libvips forgets a logical screen of a monitor's size, as 800 x 600, or of more than 2,048, unless the first frame
-    reaches to its corner. An empty frame there, before all others, makes the canvas what it should be.
+    libvips ignores a logical screen of a monitor's size, such as 800 x 600, or of more than 2,048, unless the first
+    frame reaches to its corner. An empty frame there, before all others, gives the canvas its proper size.
     """
     first = next(frames(data), None)
     if first is None:
         return data, 0
     reached = first.left + first.width, first.top + first.height
-    screen = (int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"))
-    corner = max(reached[0], screen[0]), max(reached[1], screen[1])
+    corner = tuple(map(max, reached, struct.unpack("<2H", data[6:10])))
     if corner == reached or max(corner) > _FARTHEST:
         return data, 0
     at = _HEADER_BYTES + _table_bytes(data[10])
@@ -94,11 +92,11 @@ def on_its_screen(data: Data) -> tuple[Data, int]:
     return b"".join((data[:at], empty, data[at:])), 1
 
 
-def masks(found: Iterable[Frame], canvas: Size) -> Iterator[pyvips.Image | None]:
-    """A mask of the covered pixels for each frame: 255 there and 0 elsewhere, one band; None for the whole canvas."""
+def masks(frames: Iterable[Frame], canvas: Size) -> Iterator[pyvips.Image | None]:
+    """A mask for each frame: 255 for covered pixels and 0 elsewhere, one band; None for the whole canvas."""
     empty = pyvips.Image.black(canvas.width_px, canvas.height_px)
     covered: pyvips.Image | None = empty
-    for frame in found:
+    for frame in frames:
         before = covered
         covered = _painted(before, frame, canvas, _COVERED)
         yield covered
@@ -114,8 +112,9 @@ def _painted(mask: pyvips.Image | None, frame: Frame, canvas: Size, value: int) 
     is_whole = frame.left == frame.top == 0 and frame.width >= canvas.width_px and frame.height >= canvas.height_px
     if is_whole and value == _COVERED:
         return None
-    place = (frame.left, frame.top, frame.width, frame.height)
-    return mask.cast("uchar").draw_rect(value, *place, fill=True) if frame.width and frame.height else mask
+    if not frame.width or not frame.height:
+        return mask
+    return mask.cast("uchar").draw_rect(value, frame.left, frame.top, frame.width, frame.height, fill=True)
 
 
 def masked(image: pyvips.Image, mask: pyvips.Image | None) -> pyvips.Image:
@@ -129,7 +128,7 @@ def masked(image: pyvips.Image, mask: pyvips.Image | None) -> pyvips.Image:
 
 
 def _blocks(data: Data) -> Iterator[int]:
-    """Where each whole block begins, the trailer last; the walk ends where the file does, or makes no sense."""
+    """The position of each whole block, the trailer last; ends at the end of the file or at an unknown block."""
     if len(data) < _HEADER_BYTES:
         return
     at = _HEADER_BYTES + _table_bytes(data[10])

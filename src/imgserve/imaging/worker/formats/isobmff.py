@@ -1,8 +1,8 @@
-"""The boxes of an AVIF with its colours, which libheif does not pass on, and its end. Called by colour.numbers,
+"""Reads the boxes of an AVIF: its colours, which libheif does not pass on, and its end. Called by colour.numbers,
 ending and probe.
 
-ISO 14496-12, sections 4.2, 8.11 (where an item's bytes are: 8.11.3) and 12.1.5; ISO 23008-12, sections 6.6.2.3 (grids)
-and 9.3 (which property belongs to which item); AV1 Codec ISO Media File Format Binding, section 2.3 (``av1C``).
+ISO 14496-12, sections 4.2, 8.11 (8.11.3: the position of an item's bytes) and 12.1.5; ISO 23008-12, sections 6.6.2.3
+(grids) and 9.3 (the properties of an item); AV1 Codec ISO Media File Format Binding, section 2.3 (``av1C``).
 """
 
 import io
@@ -31,16 +31,14 @@ def colour_boxes(data: Data) -> list[bytes]:
     """The bodies of the ``colr`` boxes of the primary picture, else of a grid's first tile; none in a broken file."""
     meta = _meta(data)
     item = _primary(meta)
-    candidates = (_properties(meta, one) for one in (item, _first_tile(meta, item)))
-    found = ([box.body for box in properties if box.kind == b"colr"] for properties in candidates)
-    return next((boxes for boxes in found if boxes), [])
+    return _properties(meta, item, b"colr") or _properties(meta, _first_tile(meta, item), b"colr")
 
 
 def coded_beginning(data: Data) -> bytes:
-    """How the primary picture, or the first tile of a grid, begins: its configuration's OBUs, then its own."""
+    """The first OBUs of the primary picture, or of a grid's first tile: its configuration's, then its own."""
     meta = _meta(data)
     item = _first_tile(meta, _primary(meta))
-    configured = (box.body[_CONFIGURATION_BYTES:] for box in _properties(meta, item) if box.kind == b"av1C")
+    configured = (body[_CONFIGURATION_BYTES:] for body in _properties(meta, item, b"av1C"))
     return b"".join([*configured, _first_bytes(data, meta, item)])[:_MOST_CODED_BYTES]
 
 
@@ -50,12 +48,12 @@ def is_whole(data: Data) -> bool:
 
 
 def is_flood_of_boxes(data: Data) -> bool:
-    """Whether there are more outermost boxes than libheif should read, which reads every one of them."""
+    """Whether there are too many outermost boxes for libheif, which reads every one of them."""
     return any(islice(_places(data), _FLOOD_OF_BOXES, None))
 
 
 def _places(data: Data) -> Iterator[tuple[int, int, int]]:
-    """Where each box begins, where its body does, and where it ends."""
+    """The position of each box, of its body, and of its end."""
     at = 0
     while at + _HEADER_BYTES <= len(data):
         size, header = int.from_bytes(data[at : at + 4], "big"), _HEADER_BYTES
@@ -84,15 +82,16 @@ def _primary(meta: dict[bytes, bytes]) -> int:
     return int.from_bytes(meta.get(b"pitm", b"")[_VERSION_BYTES:], "big")
 
 
-def _properties(meta: dict[bytes, bytes], item: int) -> list[Box]:
+def _properties(meta: dict[bytes, bytes], item: int, kind: bytes) -> list[bytes]:
+    """The bodies of the item's properties of this kind."""
     properties = {box.kind: box.body for box in _boxes(meta.get(b"iprp", b""))}
-    known = list(_boxes(properties.get(b"ipco", b"")))
-    wanted = _owned(properties.get(b"ipma", b""), item)
-    return [known[at - 1] for at in wanted if 0 < at <= len(known)]
+    boxes = list(_boxes(properties.get(b"ipco", b"")))
+    indices = _indices(properties.get(b"ipma", b""), item)
+    return [boxes[at - 1].body for at in indices if 0 < at <= len(boxes) and boxes[at - 1].kind == kind]
 
 
 def _first_tile(meta: dict[bytes, bytes], item: int) -> int:
-    """The item itself where it is made of no others."""
+    """The item itself if it is no grid."""
     iref = meta.get(b"iref", b"")
     id_bytes = 4 if iref[:1] >= bytes([_LONG_IDS]) else 2
     for kind, body in _boxes(iref[_VERSION_BYTES:]):
@@ -102,7 +101,7 @@ def _first_tile(meta: dict[bytes, bytes], item: int) -> int:
 
 
 def _first_bytes(data: Data, meta: dict[bytes, bytes], item: int) -> bytes:
-    """Of the item's first extent; none where it is in another file or made of other items."""
+    """Of the item's first extent; none if it is in another file or made of other items."""
     method, offset, length = _extent(meta.get(b"iloc", b""), item)
     count = min(length or _MOST_CODED_BYTES, _MOST_CODED_BYTES)
     source = {_IN_FILE: data, _IN_META: meta.get(b"idat", b"")}.get(method, b"")
@@ -133,18 +132,14 @@ def _number(reader: io.BytesIO, count: int) -> int:
     return int.from_bytes(reader.read(count), "big")
 
 
-def _owned(ipma: bytes, item: int) -> list[int]:
-    """The indices, from 1, of this item's properties."""
-    version, flags = ipma[:1], int.from_bytes(ipma[1:4], "big")
-    count, at = int.from_bytes(ipma[4:8], "big"), 8
-    id_bytes = 4 if version >= bytes([_LONG_IDS]) else 2
-    index_bytes = 2 if flags & _LONG_INDICES else 1
-    for _ in range(min(count, _MOST_BOXES)):
-        found = int.from_bytes(ipma[at : at + id_bytes], "big")
-        number = int.from_bytes(ipma[at + id_bytes : at + id_bytes + 1], "big")
-        at += id_bytes + 1
-        if found == item:
-            parts = (ipma[at + n * index_bytes : at + (n + 1) * index_bytes] for n in range(number))
-            return [int.from_bytes(part, "big") & (0x7FFF if index_bytes == 2 else 0x7F) for part in parts]
-        at += number * index_bytes
+def _indices(ipma: bytes, item: int) -> list[int]:
+    """The numbers, from 1, of the item's properties."""
+    reader = io.BytesIO(ipma)
+    id_bytes = 4 if _number(reader, 1) >= _LONG_IDS else 2
+    index_bytes = 2 if _number(reader, 3) & _LONG_INDICES else 1
+    for _ in range(min(_number(reader, 4), _MOST_BOXES)):
+        number, count = _number(reader, id_bytes), _number(reader, 1)
+        if number == item:
+            return [_number(reader, index_bytes) & (0x7FFF if index_bytes == 2 else 0x7F) for _ in range(count)]
+        reader.seek(count * index_bytes, io.SEEK_CUR)
     return []

@@ -1,16 +1,15 @@
-"""The short way for the commonest job: a JPEG, made smaller to cover a box. Called by ``pipeline``, where the result
-is a JPEG too and libvips has no part in it, and by ``steps/resize.py``.
+"""The fast path for the commonest job: a JPEG, made smaller to cover a box. Called by ``pipeline``, if the result is a
+JPEG too, and by ``steps/resize.py``.
 
-A scaled decode (libjpeg's own DCT scaling) and one Lanczos pass over the crop, without libvips' pipeline around them.
-An unusual JPEG is left to libvips, and so is one that cannot be decoded here: libvips judges it, and its fault is the
-one that is raised. libvips is the oracle in the tests too.
+It decodes at a smaller scale (libjpeg's own DCT scaling) and resamples the crop once by Lanczos, without libvips. An
+unusual JPEG is left to libvips, and so is one that cannot be decoded here: libvips then raises the fault.
 """
 
 import sys
 
 import pyvips
 
-from imgserve.imaging.worker import ending, load
+from imgserve.imaging.worker import cover, ending, load
 from imgserve.imaging.worker.formats import turbojpeg
 from imgserve.imaging.worker.formats.jpegheader import Header
 from imgserve.imaging.worker.formats.turbojpeg import Decoded
@@ -26,16 +25,15 @@ finally:
     if _hides_pillow:
         del sys.modules["PIL"]
 
-_MAX_DECODED_PIXELS = 8_000_000  # beyond, libvips' strips need less memory
-_LEFT_TO_RESAMPLE = 2  # libvips' rule: the decoder's own scaling stops here, the rest is the resampler's
+_MAX_DECODED_PIXELS = 8_000_000  # for more, libvips' strips need less memory
+_LEFT_TO_RESAMPLE = 2  # libvips' rule: the resampler shrinks at least this much after the decoder
 _SHRINKS = (8, 4, 2, 1)
 _SPACES = {1: "b-w", 3: "srgb"}
-_SHARE: dict[str, float] = {"low": 0.0, "centre": 0.5, "high": 1.0}
-_UPRIGHT, _FIRST_TURNED = 1, 5  # EXIF: 5 to 8 swap width and height
+_UPRIGHT = 1  # EXIF's number
 
 
 def again(picture: load.Picture, size: Size, crop: str, quality: int) -> bytes | None:
-    """A JPEG of exactly ``size``, upright; None where libvips has to make it."""
+    """A JPEG of exactly ``size``, upright; None if libvips has to make it."""
     if picture.plain_jpeg is None or picture.plain_jpeg.orientation != _UPRIGHT:
         return None
     pixels = _covering(picture, picture.plain_jpeg, size, crop)
@@ -43,11 +41,11 @@ def again(picture: load.Picture, size: Size, crop: str, quality: int) -> bytes |
 
 
 def covering(picture: load.Picture, size: Size, crop: str) -> pyvips.Image | None:
-    """As ``load.covering``, in memory; None where libvips has to do it."""
+    """As ``load.covering``, in memory; None if libvips has to do it."""
     header = picture.plain_jpeg
     if header is None or (header.orientation != _UPRIGHT and crop != "centre"):
         return None
-    if header.orientation >= _FIRST_TURNED:
+    if header.orientation >= cover.FIRST_TURNED:
         size = Size(size.height_px, size.width_px)
     pixels = _covering(picture, header, size, crop)
     return _upright(pixels, header.orientation) if pixels is not None else None
@@ -56,34 +54,36 @@ def covering(picture: load.Picture, size: Size, crop: str) -> pyvips.Image | Non
 def _covering(picture: load.Picture, header: Header, size: Size, crop: str) -> Decoded | None:
     """Of ``size``, as stored. Only a JPEG with its end mark."""
     scale = min(header.width / size.width_px, header.height / size.height_px)
-    if resizer is None or crop not in _SHARE or scale < 1 or not ending.has_end_mark(picture.data, picture.format):
+    if (
+        resizer is None
+        or crop not in cover.POSITION
+        or scale < 1
+        or not ending.has_end_mark(picture.data, picture.format)
+    ):
         return None
     shrink = next((step for step in _SHRINKS if scale >= step * _LEFT_TO_RESAMPLE), 1)
     if header.width * header.height / shrink**2 > _MAX_DECODED_PIXELS:
         return None
     decoded = turbojpeg.decode(picture.data, (header.width, header.height, header.bands), shrink)
-    return _resized(decoded, size, _SHARE[crop]) if decoded is not None else None
+    return _resized(decoded, size, cover.POSITION[crop]) if decoded is not None else None
 
 
-def _resized(decoded: Decoded, size: Size, share: float) -> Decoded:
-    """``share`` of the overhang is cut off on the low side."""
+def _resized(decoded: Decoded, size: Size, position: float) -> Decoded:
+    """``position`` is the crop's, from 0 to 1, within the overhang."""
     scale = min(decoded.width / size.width_px, decoded.height / size.height_px)
     width, height = size.width_px * scale, size.height_px * scale
-    left, top = max(decoded.width - width, 0.0) * share, max(decoded.height - height, 0.0) * share
+    left, top = max(decoded.width - width, 0.0) * position, max(decoded.height - height, 0.0) * position
     kind = resizer.PixelType.U8 if decoded.bands == 1 else resizer.PixelType.U8x3
     result = resizer.ImageData(size.width_px, size.height_px, kind)
     box = resizer.CropBox(left, top, min(width, decoded.width - left), min(height, decoded.height - top))
-    way = resizer.ResizeAlg.convolution(resizer.FilterType.lanczos3)
+    kernel = resizer.ResizeAlg.convolution(resizer.FilterType.lanczos3)
     source = resizer.ImageData(decoded.width, decoded.height, kind, decoded.pixels)
-    resizer.Resizer().resize(source, result, resizer.ResizeOptions(way, crop_box=box))
+    resizer.Resizer().resize(source, result, resizer.ResizeOptions(kernel, crop_box=box))
     return Decoded(size.width_px, size.height_px, decoded.bands, bytes(result.get_buffer()))
 
 
 def _upright(stored: Decoded, orientation: int) -> pyvips.Image:
     image = pyvips.Image.new_from_memory(stored.pixels, stored.width, stored.height, stored.bands, "uchar")
     image = image.copy(interpretation=_SPACES[stored.bands])
-    if orientation == _UPRIGHT:
-        return image
-    turned = image.copy()
-    turned.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-    return turned.autorot()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return image.autorot() if orientation != _UPRIGHT else image

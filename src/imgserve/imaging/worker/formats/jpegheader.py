@@ -1,4 +1,4 @@
-"""The header of a plain JPEG, read in a tenth of the time that libvips takes to open an image. For ``load``.
+"""Reads the header of a plain JPEG in a tenth of the time that libvips takes to open an image. Called by ``load``.
 
 libjpeg-turbo reads the shape; the segments before the scan (ITU T.81, annex B) are walked for EXIF's orientation (Exif
 2.3, 4.6.2 and 4.6.4) and a colour profile (ICC.1:2010, annex B.4). An unusual or incomplete JPEG is left to libvips.
@@ -16,10 +16,10 @@ SCAN = 0xDA
 _MARKER, _FILL, _APP1, _APP2 = 0xFF, 0xFF, 0xE1, 0xE2
 _FIRST_WITH_LENGTH = 0xC0
 # Frames that are neither baseline, extended nor progressive. libjpeg-turbo 3.0 to 3.1.3 decodes lossless ones at full
-# size even when asked for a smaller one, and so writes beyond our buffer (its ChangeLog, 3.1.4).
+# size even for a smaller target, and so writes beyond our buffer (its ChangeLog, 3.1.4).
 _ODD_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
 _FRAMES, _EIGHT_BITS = frozenset({0xC0, 0xC1, 0xC2}), b"\x08"
-_ALONE = frozenset({*range(0xD0, 0xDA), _FILL})  # restarts, start and end of the picture: not among the headers
+_ALONE = frozenset({*range(0xD0, 0xDA), _FILL})  # restarts, start and end of the picture: no headers
 _EXIF, _ICC, _ONLY_CHUNK = b"Exif\0\0", b"ICC_PROFILE\0", b"\1\1"
 _BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 _ORIENTATION, _ONE_SHORT = 0x0112, (3, 1)
@@ -38,7 +38,7 @@ class Header(NamedTuple):
 
 
 def read(data: bytes | mmap.mmap) -> Header | None:
-    """None where libvips has to look."""
+    """None if libvips has to read it."""
     orientation = _orientation(data)
     shape = turbojpeg.shape(data) if orientation is not None else None
     if orientation is None or shape is None:
@@ -47,7 +47,7 @@ def read(data: bytes | mmap.mmap) -> Header | None:
 
 
 def segments(data: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
-    """The marker of each segment up to the first scan, where its contents begin, and where it ends."""
+    """Each segment up to the first scan: its marker, the position of its contents, and of its end."""
     at, kind = 2, 0
     while kind != SCAN and at + 4 <= len(data) and data[at] == _MARKER:
         kind, begins = data[at + 1], at + 4
@@ -56,11 +56,11 @@ def segments(data: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
 
 
 def _orientation(data: bytes | mmap.mmap) -> int | None:
-    """The orientation in the segments before the scan; None where a segment is not plain."""
-    found = None
+    """The orientation in the segments before the scan; None if a segment is not plain."""
+    orientation = None
     for kind, at, end in islice(segments(data), _MOST_SEGMENTS):
         if kind == SCAN:
-            return found or _UPRIGHT
+            return orientation or _UPRIGHT
         if kind < _FIRST_WITH_LENGTH or kind in _ALONE or kind in _ODD_FRAMES:
             return None
         if kind in _FRAMES and data[at : at + 1] != _EIGHT_BITS:
@@ -68,20 +68,21 @@ def _orientation(data: bytes | mmap.mmap) -> int | None:
         if kind == _APP2 and data[at : at + 12] == _ICC and not _is_srgb(data[at + 12 : end]):
             return None
         if kind == _APP1 and data[at : at + 6] == _EXIF:
-            told = _exif_orientation(bytes(data[at + 6 : end]))
-            if told is None or found is not None:
+            if orientation is not None:
                 return None
-            found = told
+            orientation = _exif_orientation(bytes(data[at + 6 : end]))
+            if orientation is None:
+                return None
     return None
 
 
 def _is_srgb(chunk: bytes) -> bool:
-    """Whether it is a whole profile, and that of sRGB."""
+    """Whether it holds a whole profile, and that of sRGB."""
     return chunk.startswith(_ONLY_CHUNK) and profile.is_srgb(bytes(chunk[2:]))
 
 
 def _exif_orientation(tiff: bytes) -> int | None:
-    """1 where there is none; None if it cannot be read or is no orientation."""
+    """1 without one; None if it cannot be read or is invalid."""
     order = _BYTE_ORDERS.get(tiff[:4])
     if order is None:
         return None

@@ -1,8 +1,7 @@
-"""The first page of a TIFF and its tags, without the thousands of pages behind it, all of which libvips would read.
+"""The tags in the first page of a TIFF. Of a file with thousands of pages, all of which libvips would read, the first.
 
-Called by load and colournumbers.
-
-TIFF 6.0, section 2; BigTIFF (Adobe's TIFF Technical Note 3) as libtiff documents it.
+Called by load, ending, colour.numbers and tiffcolour. TIFF 6.0, section 2; BigTIFF (Adobe's TIFF Technical Note 3) as
+libtiff documents it.
 """
 
 import mmap
@@ -14,7 +13,7 @@ _BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "
 
 
 class _Layout(NamedTuple):
-    """Where the first directory's address stands, and how many bytes count, entry and address take."""
+    """The position of the first directory's address, and the bytes of a count, an entry and an address."""
 
     first: int
     count_bytes: int
@@ -37,7 +36,7 @@ def tags(data: bytes | mmap.mmap, wanted: tuple[int, ...]) -> dict[int, list[flo
 
 
 def value_at(data: bytes | mmap.mmap, wanted: int) -> int:
-    """Where the short value of this tag, which is there, stands in the first page's directory."""
+    """The position of a short value in the first page's directory, which has this tag."""
     _, layout = _order_and_layout(data)
     return next(at for tag, at in _entries(data) if tag == wanted) + 4 + layout.address_bytes
 
@@ -48,7 +47,7 @@ def _order_and_layout(data: bytes | mmap.mmap) -> tuple[Literal["little", "big"]
 
 
 def _entries(data: bytes | mmap.mmap) -> Iterator[tuple[int, int]]:
-    """The tags of the first page, and where the entry of each begins."""
+    """The tags of the first page, and the position of each entry."""
     order, layout = _order_and_layout(data)
     page = int.from_bytes(data[layout.first : layout.first + layout.address_bytes], order)
     entries = int.from_bytes(data[page : page + layout.count_bytes], order)
@@ -74,16 +73,14 @@ def _numbers(data: bytes | mmap.mmap, at: int, layout: _Layout, order: Literal["
 
 
 def without_a_flood_of_pages(data: bytes | mmap.mmap) -> bytes | mmap.mmap:
-    """The same bytes; of more than a few hundred pages a copy that ends with the first."""
+    """The same bytes; of a file with more than ``_MOST_PAGES`` a copy that ends with the first."""
     order, layout = _order_and_layout(data)
-    at = layout.first
-    ends = [at]
-    while len(ends) <= _MOST_PAGES + 1:
+    at = end = layout.first
+    for number in range(_MOST_PAGES + 1):
         page = int.from_bytes(data[at : at + layout.address_bytes], order)
         if page == 0 or page + layout.count_bytes > len(data):
             return data
         entries = int.from_bytes(data[page : page + layout.count_bytes], order)
         at = page + layout.count_bytes + entries * layout.entry_bytes
-        ends.append(at)
-    end = ends[1]
+        end = at if number == 0 else end
     return b"".join([data[:end], bytes(layout.address_bytes), data[end + layout.address_bytes :]])

@@ -1,7 +1,7 @@
-"""Colour models of TIFF that libvips takes for another one. Called by load, before and after it opens the file.
+"""Colour models of TIFF that libvips mistakes for others. Called by load, before and after it opens the file.
 
-CIE L*a*b* of 8 and 16 bits, which libvips packs its own way, refuses without a* and b* and makes transparent, is opened
-as if it were RGB; the signs and offsets of the models are put right here: TIFF 6.0, sections 21 and 23; ICCLab: Adobe
+libvips packs CIE L*a*b* of 8 and 16 bits its own way, refuses it without a* and b* and makes it transparent, so it is
+opened as RGB. The signs and offsets of the models are corrected here: TIFF 6.0, sections 21 and 23; ICCLab: Adobe
 Photoshop TIFF Technical Notes (2002); ITULab: RFC 2301, section 6.2.3.
 """
 
@@ -20,7 +20,7 @@ _JPEG = {6.0, 7.0}
 _BT_601 = (0.299, 0.587, 0.114)
 _COLOURS = 3
 _LAB_BITS = (8, 16)
-# The largest sample, and one step of 8 bits in it. The file's own word on signs does not count: each model has its own.
+# The largest sample, and one step of 8 bits in it. Each model has its own rule for signs, whatever the file says.
 _WHOLE = {"uchar": (255.0, 1.0), "char": (255.0, 1.0), "ushort": (65535.0, 256.0), "short": (65535.0, 256.0)}
 _SIGNED = {"char": 256.0, "short": 65536.0}
 _REAL = ("float", "double")
@@ -28,7 +28,7 @@ _PROFILE = "icc-profile-data"
 
 
 class Model(NamedTuple):
-    """How the samples stand for colours. ``coefficients``: of red, green and blue in Y."""
+    """``coefficients``: of red, green and blue in Y."""
 
     photometric: int
     bits: int
@@ -41,36 +41,35 @@ class Model(NamedTuple):
 
 
 def model(data: Data) -> Model | None:
-    """None where libvips reads it rightly."""
-    found = tiff.tags(data, (_BITS, _COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING, _COEFFICIENTS))
-    photometric = int(next(iter(found.get(_PHOTOMETRIC, [])), _RGB))
+    """None if libvips reads it correctly."""
+    tags = tiff.tags(data, (_BITS, _COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING, _COEFFICIENTS))
+    photometric = int(next(iter(tags.get(_PHOTOMETRIC, [])), _RGB))
     if photometric not in (_YCBCR, _CIELAB, _ICCLAB, _ITULAB):
         return None
-    is_jpeg = bool(set(found.get(_COMPRESSION, [])) & _JPEG)
-    is_packed = is_jpeg or found.get(_SUBSAMPLING, [2.0, 2.0]) != [1.0, 1.0]
-    coefficients = tuple(found.get(_COEFFICIENTS, []))
+    is_jpeg = bool(set(tags.get(_COMPRESSION, [])) & _JPEG)
+    is_packed = is_jpeg or tags.get(_SUBSAMPLING, [2.0, 2.0]) != [1.0, 1.0]
+    coefficients = tuple(tags.get(_COEFFICIENTS, []))
     is_usable = len(coefficients) == _COLOURS and coefficients[1] > 0
-    return Model(
-        photometric, int(next(iter(found.get(_BITS, [])), 1)), is_packed, coefficients if is_usable else _BT_601
-    )
+    bits = int(next(iter(tags.get(_BITS, [])), 1))
+    return Model(photometric, bits, is_packed, coefficients if is_usable else _BT_601)
 
 
 def as_rgb(data: Data) -> Data:
-    """The same file, which says of itself that it is RGB."""
+    """The same file with its model changed to RGB."""
     at = tiff.value_at(data, _PHOTOMETRIC)
     changed = bytearray(data)
     changed[at : at + 2] = _RGB.to_bytes(2, "little" if data[:2] == b"II" else "big")
     return bytes(changed)
 
 
-def read(image: pyvips.Image, found: Model) -> pyvips.Image:
+def read(image: pyvips.Image, model: Model) -> pyvips.Image:
     """The image in a colour space that libvips knows."""
-    if found.photometric == _YCBCR:
-        return _from_ycbcr(image, found)
-    if image.format not in _WHOLE and not (image.format in _REAL and found.photometric == _CIELAB):
+    if model.photometric == _YCBCR:
+        return _from_ycbcr(image, model)
+    if image.format not in _WHOLE and not (image.format in _REAL and model.photometric == _CIELAB):
         return image.copy(interpretation="multiband")  # measurements, for load to refuse
     is_grey = image.bands < _COLOURS  # L* alone, or with alpha
-    lab = _with_alpha(_planes(image, found.photometric, is_grey=is_grey), image, 1 if is_grey else _COLOURS)
+    lab = _with_alpha(_planes(image, model.photometric, is_grey=is_grey), image, 1 if is_grey else _COLOURS)
     # Lab in TIFF is under D50, as in ICC profiles and in Photoshop; libvips' own conversion would take D65.
     srgb = lab.copy(interpretation="lab").icc_export(output_profile="srgb", pcs="lab", intent="relative", depth=8)
     if not is_grey:
@@ -110,19 +109,19 @@ def _below_zero(plane: pyvips.Image, step: float) -> pyvips.Image:
 
 
 def _with_alpha(lab: pyvips.Image, image: pyvips.Image, band: int) -> pyvips.Image:
-    """What stands behind the colours in the file, 0 to 255."""
+    """With the file's band behind the colours, from 0 to 255."""
     if image.bands <= band:
         return lab
     whole, _ = _WHOLE.get(image.format, (255.0, 1.0))
     return lab.bandjoin((_unsigned(image, band) * (255 / whole)).rint())
 
 
-def _from_ycbcr(image: pyvips.Image, found: Model) -> pyvips.Image:
+def _from_ycbcr(image: pyvips.Image, model: Model) -> pyvips.Image:
     if image.format != "uchar" or image.bands < _COLOURS:
         return image
-    if found.is_packed:
-        return image.extract_band(0, n=_COLOURS)  # the fourth that comes with it means nothing
-    in_red, in_green, in_blue = found.coefficients
+    if model.is_packed:
+        return image.extract_band(0, n=_COLOURS)  # libtiff adds a fourth without a meaning
+    in_red, in_green, in_blue = model.coefficients
     light, blue_off, red_off = (image.extract_band(n).cast("float") for n in range(_COLOURS))
     red = (red_off - 128) * (2 - 2 * in_red) + light
     blue = (blue_off - 128) * (2 - 2 * in_blue) + light

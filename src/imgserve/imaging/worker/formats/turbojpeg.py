@@ -1,8 +1,9 @@
-"""libjpeg-turbo, where the machine has the library (Debian: libturbojpeg0): scaled decode for ``jpeg.py``, encode for
-``save.py``. libvips stands in where it is missing or refuses.
+"""libjpeg-turbo, if the machine has the library (Debian: libturbojpeg0): scaled decode for ``jpeg.py``, encode for
+``save.py``. Without it, or if it refuses a picture, libvips does the work.
 
 The TurboJPEG interface of version 2.1, which version 3 still offers: https://libjpeg-turbo.org/Documentation. A scaled
-picture's side is the source's divided by the shrink, rounded up. Warnings count as faults here: libvips shall judge.
+picture's side is the source's divided by the shrink, rounded up. Warnings count as errors here, so that libvips
+decides.
 """
 
 import ctypes
@@ -47,19 +48,19 @@ class _Turbo:
         for name, (result, *arguments) in _ARGUMENTS.items():
             function = getattr(self.library, name)
             function.restype, function.argtypes = result, arguments
-        self.decoder = _made(self.library.tjInitDecompress())
-        self.encoder = _made(self.library.tjInitCompress())
+        self.decoder = self._codec("tjInitDecompress")
+        self.encoder = self._codec("tjInitCompress")
 
     def renew_decoder(self) -> None:
-        """One that has met a broken header is of no use any more (2.1)."""
+        """After a broken header the decoder cannot be used again (2.1)."""
         self.library.tjDestroy(self.decoder)
-        self.decoder = _made(self.library.tjInitDecompress())
+        self.decoder = self._codec("tjInitDecompress")
 
-
-def _made(codec: int | None) -> int:
-    if codec is None:
-        raise MemoryError("libturbojpeg makes no codec")
-    return codec
+    def _codec(self, function: str) -> int:
+        codec: int | None = getattr(self.library, function)()
+        if codec is None:
+            raise MemoryError("libturbojpeg makes no codec")
+        return codec
 
 
 def _open() -> _Turbo | None:
@@ -80,14 +81,13 @@ def shape(data: bytes | mmap.mmap) -> tuple[int, int, int] | None:
     """Width, height and bands as stored; None if the file is not plain, or its headers are invalid or missing."""
     if _TURBO is None:
         return None
-    kept, source = _address(data)
-    wide, high, sampling, space = c_int(), c_int(), c_int(), c_int()
-    told = (byref(wide), byref(high), byref(sampling), byref(space))
-    if _TURBO.library.tjDecompressHeader3(_TURBO.decoder, source, len(kept), *told) != 0:
+    pinned, source = _address(data)
+    width, height, _sampling, space = results = c_int(), c_int(), c_int(), c_int()
+    if _TURBO.library.tjDecompressHeader3(_TURBO.decoder, source, len(pinned), *map(byref, results)) != 0:
         _TURBO.renew_decoder()
         return None
     bands = _BANDS_OF_SPACE.get(space.value)
-    return (wide.value, high.value, bands) if bands is not None else None
+    return (width.value, height.value, bands) if bands is not None else None
 
 
 def decode(data: bytes | mmap.mmap, shape: tuple[int, int, int], shrink: int) -> Decoded | None:
@@ -97,37 +97,37 @@ def decode(data: bytes | mmap.mmap, shape: tuple[int, int, int], shrink: int) ->
     """
     if _TURBO is None:
         return None
-    kept, source = _address(data)
+    pinned, source = _address(data)
     wide, high, bands = shape
     width, height = -(-wide // shrink), -(-high // shrink)
     pixels = bytearray(width * height * bands)
     target = (ctypes.c_char * len(pixels)).from_buffer(pixels)
     geometry = (width, width * bands, height, _GREY if bands == 1 else _RGB, _STOP_ON_WARNING | _LIMIT_SCANS)
-    if _TURBO.library.tjDecompress2(_TURBO.decoder, source, len(kept), target, *geometry) != 0:
+    if _TURBO.library.tjDecompress2(_TURBO.decoder, source, len(pinned), target, *geometry) != 0:
         return None
     return Decoded(width, height, bands, bytes(pixels))
 
 
 def _address(data: bytes | mmap.mmap) -> tuple[pyvips.ffi.CData, int]:
     """An object that pins the bytes, and their address: ctypes takes no address of read-only memory."""
-    kept = pyvips.ffi.from_buffer(data)
-    return kept, int(pyvips.ffi.cast("uintptr_t", kept))
+    pinned = pyvips.ffi.from_buffer(data)
+    return pinned, int(pyvips.ffi.cast("uintptr_t", pinned))
 
 
 def encode(picture: Decoded, quality: int) -> bytes | None:
-    """A plain JPEG without metadata, sampled as libvips would; None where the library refuses."""
+    """A plain JPEG without metadata, with libvips' rule for the sampling; None if the library refuses."""
     if _TURBO is None:
         return None
     library, encoder = _TURBO.library, _TURBO.encoder
     kind, sampling = (_GREY, _NO_COLOUR) if picture.bands == 1 else (_RGB, _HALF_COLOUR)
     if picture.bands > 1 and quality >= _FULL_COLOUR_FROM:
         sampling = _FULL_COLOUR
-    made, size = c_void_p(), c_ulong()
+    result, size = c_void_p(), c_ulong()
     shape = (picture.width, picture.width * picture.bands, picture.height, kind)
     options = (sampling, quality, 0)
     try:
-        if library.tjCompress2(encoder, picture.pixels, *shape, byref(made), byref(size), *options) != 0:
+        if library.tjCompress2(encoder, picture.pixels, *shape, byref(result), byref(size), *options) != 0:
             return None
-        return ctypes.string_at(made, size.value)
+        return ctypes.string_at(result, size.value)
     finally:
-        library.tjFree(made)
+        library.tjFree(result)

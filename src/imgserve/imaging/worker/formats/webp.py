@@ -1,5 +1,5 @@
-"""The chunks of a WebP: walked to count frames before libwebp does, whose time grows with their square; and the flag of
-a film's transparency. Called by probe and save.
+"""Counts the frames in a WebP's chunks before libwebp does, whose time grows with their square, and sets the flag of
+an animation's transparency. Called by probe and save.
 
 RFC 9649, sections 2.3 to 2.7.
 """
@@ -15,12 +15,12 @@ _ANIMATED, _ALPHA = 0x02, 0x10
 
 
 def frames_up_to(most: int, data: bytes | mmap.mmap) -> int | None:
-    """How many frames there are, counted to ``most + 1`` at the utmost; None among chunks without end."""
+    """The number of frames, counted to ``most + 1`` at most; None if there are too many other chunks."""
     at, frames, others = _HEADER_BYTES, 0, 0
     while at + _CHUNK_HEADER_BYTES <= len(data) and frames <= most:
         if data[at : at + 4] == _FRAME:
             frames += 1
-            # libwebp ignores the frame's length and goes on behind the picture in it: so enter it, do not skip it.
+            # libwebp ignores the frame's length and continues behind the picture in it: so enter it, do not skip it.
             at += _CHUNK_HEADER_BYTES + _FRAME_HEADER_BYTES
             continue
         others += 1
@@ -31,8 +31,8 @@ def frames_up_to(most: int, data: bytes | mmap.mmap) -> int | None:
     return frames
 
 
-def tell_transparency(descriptor: int) -> None:
-    """Set the alpha flag of a film that libwebp cut to its opaque parts: else viewers may show the rest as black."""
+def set_alpha_flag(descriptor: int) -> None:
+    """For an animation that libwebp cut to its opaque parts: without the flag viewers may show the rest as black."""
     head = os.pread(descriptor, _FLAGS_AT + 1, 0)
     if head[_HEADER_BYTES : _HEADER_BYTES + 4] == _EXTENDED and head[_FLAGS_AT] & _ANIMATED:
         os.pwrite(descriptor, bytes([head[_FLAGS_AT] | _ALPHA]), _FLAGS_AT)

@@ -4,8 +4,7 @@ page, since most workers never see one.
 No library reads a megabyte of any shape in bounded time: docs/decisions.md has the figures.
 """
 
-import msgspec
-from imgserve.imaging.faults import PageUnreadable, SMALLER_PAGE
+from imgserve.imaging.faults import SMALLER_PAGE, PageUnreadable
 from imgserve.imaging.worker.charsets import of_label
 from imgserve.imaging.worker.html import charset as charsets
 from imgserve.imaging.worker.html import entries, tree

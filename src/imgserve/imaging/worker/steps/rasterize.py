@@ -8,7 +8,7 @@ from imgserve.request.operations.rasterize import Rasterize
 
 
 def opened(picture: load.Picture, operation: Rasterize, size: Size) -> Canvas:
-    """RGBA, exactly ``size``. ``fill`` stretches; ``contain`` leaves the placing to the SVG. Raises SvgInvalid."""
+    """RGBA, exactly ``size``: ``fill`` stretches, with ``contain`` the SVG places itself. Raises SvgInvalid."""
     if picture.format != "svg":
         raise sizing.not_svg()
     is_stretched = operation.fit == "fill"

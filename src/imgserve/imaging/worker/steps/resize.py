@@ -1,7 +1,7 @@
-"""resize: scale to cover the size exactly and cut off what hangs over, on the sides that gravity does not favour.
+"""resize: scale to cover the size exactly and crop the overhang, on the sides that gravity does not favour.
 
 As the first operation it opens the picture (fused with the load, so that JPEG, WebP and SVG are decoded at a smaller
-scale); behind others it takes a canvas. Called by ``pipeline.py``.
+scale); after others it takes a canvas. Called by ``pipeline.py``.
 """
 
 import pyvips
@@ -18,7 +18,7 @@ _CROP_BY_ITSELF = {"center": "centre", "attention": "attention", "entropy": "ent
 
 
 def opened(picture: load.Picture, operation: Resize, before: Shape, size: Size, frames: int) -> Canvas:
-    """Exactly ``size``, enlarged if the source has become smaller. Raises SourceUnreadable, SvgInvalid."""
+    """Exactly ``size``, enlarged if the source is smaller. Raises SourceUnreadable, SvgInvalid."""
     crop = _crop(operation.gravity, before, size)
     if picture.format == "svg":
         return Canvas(_drawn(picture, before, size, crop), frames)
@@ -28,7 +28,7 @@ def opened(picture: load.Picture, operation: Resize, before: Shape, size: Size, 
     if image is None:
         image = load.covering(picture, size, crop)
     if (image.width, image.height) != (size.width_px, size.height_px):
-        # rounding left a pixel too many or too few
+        # By rounding it may be a pixel too large or too small.
         image = image.thumbnail_image(size.width_px, height=size.height_px, size="force")
     return Canvas(image, frames)
 
@@ -42,7 +42,7 @@ def applied(canvas: Canvas, operation: Resize, before: Shape, size: Size) -> Can
 
 
 def jpeg_of_jpeg(picture: load.Picture, operation: Resize, before: Shape, size: Size, quality: int) -> bytes | None:
-    """The result at once, where a plain JPEG becomes another one; None for all else."""
+    """The result's file, if a plain JPEG becomes another one; None for everything else."""
     return jpeg.again(picture, size, _crop(operation.gravity, before, size), quality)
 
 
@@ -53,7 +53,7 @@ def _drawn(picture: load.Picture, before: Shape, size: Size, crop: str) -> pyvip
 
 
 def _crop(gravity: Gravity, before: Shape, size: Size) -> str:
-    """libvips' word for the side to keep. Only one axis hangs over, so only the gravity's word for that one counts."""
+    """libvips' word for the side to keep. Only one axis is cropped, so only the gravity's word for that one counts."""
     if gravity in _CROP_BY_ITSELF:
         return _CROP_BY_ITSELF[gravity]
     is_too_wide = before.width_px * size.height_px > before.height_px * size.width_px
