@@ -78,14 +78,14 @@ class Transfers:
     def check_source(self, source: Source) -> None:
         """Judge the text alone: port, literal address, root. Raises SourceRefused."""
         if not source.host:
-            self._files.source_place(source)
+            self._files.source_path(source)
         elif refusal := self._guard.text_refusal(source.host, source.port):
             raise SourceRefused(refusal.detail, refusal.hint)
 
     def check_destination(self, destination: Destination) -> None:
         """Judge the text alone: port, literal address, root. Raises DestinationRefused."""
         if not destination.host:
-            self._files.destination_place(destination)
+            self._files.destination_path(destination)
         elif refusal := self._guard.text_refusal(destination.host, destination.port):
             raise DestinationRefused(refusal.detail, refusal.hint)
 
@@ -104,7 +104,7 @@ class Transfers:
     def open(self, source: Source) -> Fetch:
         """Start a download. Raises SourceRefused; all other faults come from the Fetch."""
         if not source.host:
-            self._files.source_place(source)
+            self._files.source_path(source)
         reader = self._readers[SCHEMES[source.scheme].source]
         fetch = Fetch(self.budget, self._limit_bytes)
         fetch.start(lambda into: reader.fetch(source, into, self._source_timeout_s))

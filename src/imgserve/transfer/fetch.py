@@ -83,8 +83,7 @@ class Fetch:
 
         The future is done when there is memory. Raises SourceTooLarge.
         """
-        if length is not None and length > self.limit_bytes:
-            raise self._too_large()
+        self.check_size(length or 0)
         return self._reservation.take(self.limit_bytes if length is None else length)
 
     def write(self, data: bytes) -> None:
@@ -96,8 +95,7 @@ class Fetch:
 
     def _keep(self) -> None:
         """Write the gathered small pieces to the blob. Raises SourceTooLarge, SourceUnavailable."""
-        if self._size > self.limit_bytes:
-            raise self._too_large()
+        self.check_size(self._size)
         if self._gathered:
             try:
                 self.blob.append(*self._gathered)
@@ -127,8 +125,10 @@ class Fetch:
             task.exception()  # marks it as seen: a fetch that nobody waits for any more may fail in silence
         self._news.set()
 
-    def _too_large(self) -> SourceTooLarge:
-        return SourceTooLarge(f"The source is larger than {self.limit_bytes:,} bytes", "use a smaller picture")
+    def check_size(self, size_bytes: int) -> None:
+        """Raises SourceTooLarge."""
+        if size_bytes > self.limit_bytes:
+            raise SourceTooLarge(f"The source is larger than {self.limit_bytes:,} bytes", "use a smaller picture")
 
 
 def _no_memory() -> SourceUnavailable:

@@ -6,6 +6,7 @@ import stat
 import struct
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,9 +61,9 @@ def user(groups: list[int]) -> Iterator[None]:
 
 
 def deliver(path: Path) -> os.stat_result:
-    place = Roots((str(path.parent),)).place(str(path))
-    assert place is not None
-    file_write.store(place, Blob.of(b"picture"), write(), file_write.Gate())
+    rooted = Roots((str(path.parent),)).rooted(str(path))
+    assert rooted is not None
+    file_write.store(rooted, Blob.of(b"picture"), write(), Future())
     return path.stat()
 
 

@@ -344,13 +344,13 @@ def test_a_path_longer_than_linux_allows_is_no_path(path: str) -> None:
 )  # fmt: skip
 def test_what_heals_is_tried_again(name: str) -> None:
     error = OSError(getattr(errno, name), "")
-    assert file._write_fault(error).is_retryable
-    assert file._read_fault(error).is_retryable
+    for kind in (DeliveryFailed, SourceUnavailable):
+        assert file._fault(kind, "Trouble", error).is_retryable
 
 
 @pytest.mark.parametrize("name", ["EACCES", "EPERM", "EISDIR", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EINVAL"])
 def test_what_does_not_heal_is_the_end(name: str) -> None:
-    assert not file._write_fault(OSError(getattr(errno, name), "")).is_retryable
+    assert not file._fault(DeliveryFailed, "Trouble", OSError(getattr(errno, name), "")).is_retryable
 
 
 @as_root

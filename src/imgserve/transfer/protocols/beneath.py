@@ -1,12 +1,13 @@
-"""Opening files beneath a root and nowhere else: Linux's openat2 (2), kernel 5.6 and later.
+"""Opens files beneath a directory and nowhere else, by Linux's openat2(2), kernel 5.6 and later.
 
-In: a root's descriptor and a relative path. Out: a descriptor. The kernel does the checking, at each step of the
-path, so that neither ``..`` nor a symbolic link nor a rename race leads out. Called by ``file``.
+The kernel checks each step of the path, so neither ``..`` nor a symbolic link nor a rename race leads out.
 """
 
 import ctypes
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
@@ -20,19 +21,22 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-def open_beneath(root: int, relative: str, flags: int) -> int:
-    """The caller owns the descriptor. Raises OSError; EXDEV means that the path leads out."""
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+@contextmanager
+def open_beneath(directory: int, relative: str, flags: int, mode: int = 0) -> Iterator[int]:
+    """A descriptor, closed when the block ends. Raises OSError; EXDEV means that the path leads out."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
     path = os.fsencode(relative or ".")
     for _ in range(_TRIES):
-        found = _libc.syscall(
-            ctypes.c_long(_SYS_OPENAT2), ctypes.c_int(root), ctypes.c_char_p(path),
+        descriptor = _libc.syscall(
+            ctypes.c_long(_SYS_OPENAT2), ctypes.c_int(directory), ctypes.c_char_p(path),
             ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how)),
         )  # fmt: skip
-        if found >= 0:
-            return int(found)
-        # EAGAIN: a directory was renamed meanwhile and the kernel could not be sure.
-        if ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
+        # EAGAIN: a directory was renamed during the call and the kernel could not be sure.
+        if descriptor >= 0 or ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
             break
-    number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number))
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
