@@ -36,6 +36,7 @@ IN_0_6_0 = (
     Renamed("log", "debt_unpaid", "outbox_failed", "action"),
     Renamed("log", "debt_put_off", "outbox_put_off", "action"),
     Renamed("log", "debt_bug", "outbox_bug", "action"),
+    Renamed("log", "told_bytes", "reported_bytes", "field of `put_differs`"),
     Renamed("control socket", "lanes", "roles", "`GET /v1/server`; in each entry `lane` is `role`"),
     Renamed("control socket", "caller", "principal", "refused jobs; also `imgserve jobs refused --json`"),
     Renamed("check", "debts", "outbox", "row of `imgserve check`"),

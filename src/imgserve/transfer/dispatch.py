@@ -18,7 +18,6 @@ from imgserve.request.protocols import SCHEMES, DestinationKind, SourceKind
 from imgserve.request.source import Source, source_key
 from imgserve.telemetry.states import State
 from imgserve.transfer.client.curl import Client
-from imgserve.transfer.client.handle import parse_referer
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
 from imgserve.transfer.faults import DestinationRefused, SourceRefused
@@ -61,8 +60,7 @@ class Transfers:
             tuple(parse_ports(text) for text in config.ports),
             self.proxy.port if self.proxy else 0,
         )
-        referers = tuple(parse_referer(text) for text in config.referers)
-        self._client = Client(self._guard, config, self.proxy, referers)
+        self._client = Client(self._guard, config, self.proxy)
         http, ftp = Http(self._client), Ftp(self._client)
         self._files = Files(Roots(config.read_roots), Roots(config.write_roots))
         self._readers: dict[SourceKind, Reader] = {"file": self._files, "ftp": ftp, "http": http}
@@ -129,7 +127,7 @@ class Transfers:
     @property
     def under_way(self) -> tuple[int, int]:
         """Exchanges that run, and that wait for their turn."""
-        return self._client.under_way
+        return self._client.running_and_waiting
 
     async def break_off(self) -> None:
         """End running downloads, in a process that is about to end. Its connections end with it: to close them,

@@ -1,7 +1,6 @@
-"""The faults of transfers. Third-party exceptions end here; details hold no credentials."""
+"""The faults of transfers. Details hold no credentials."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
@@ -12,7 +11,7 @@ Step = Literal["", "directory", "file", "command"]
 
 
 class TransferError(ImgserveError):
-    """``is_retryable``: time can heal it (connect, time-out, 5xx, 429, FTP 4yz). ``retry_after_s``: the peer's wish."""
+    """``is_retryable``: it is transient (connect, time-out, 5xx, 429, FTP 4yz). ``retry_after_s``: the host's wish."""
 
     def __init__(
         self, detail: str, hint: Sentence = "", *, is_retryable: bool = False, retry_after_s: float | None = None
@@ -51,7 +50,7 @@ class DestinationRefused(TransferError):
 
 
 class RootUnavailable(TransferError):
-    """The directory that file: URLs lead into is away: unmounted, renamed, or on a server that does not answer."""
+    """The root of a file: URL is unmounted, renamed, or on a server that does not answer."""
 
     code = "root_unavailable"
     status = 503
@@ -60,7 +59,7 @@ class RootUnavailable(TransferError):
 
 
 class NotOurs(TransferError):
-    """The file at the destination is not the one that imgserve wrote, so it stays."""
+    """The file at the destination is not the one that imgserve wrote, so it is left alone."""
 
     code = "not_ours"
     title = "The destination holds something else"
@@ -84,7 +83,7 @@ class DeliveryUnknown(TransferError):
 
 
 class TransfersBusy(TransferError):
-    """No transfer slot was free in time: our own crowd, nothing that the peer has said."""
+    """No transfer slot was free in time: the load is ours, not the host's."""
 
     code = "transfers_busy"
     status = 503
@@ -96,14 +95,13 @@ class TransfersBusy(TransferError):
 
 
 @dataclass(eq=False, repr=False)
-class Broken(Exception):
-    """An exchange that got no answer, as the client saw it; each protocol turns it into one of the faults above.
+class ExchangeFailed(Exception):
+    """An exchange without an answer, as the client saw it. Each protocol turns it into one of the faults above.
 
-    ``detail``: one sentence. ``is_refused``: our own policy ended it. ``is_sent``: bytes of a write had left.
-    ``is_busy``: no transfer slot was free in time. ``is_reused``: it used a connection of an earlier exchange;
-    ``is_stale``: that connection had died, so nothing was done. ``is_plain``: the body is not encoded as its header
-    says. ``reply`` is the number of an FTP refusal, ``step`` the refused step, and ``replies`` are the last lines of
-    the FTP server's replies.
+    ``is_refused``: our own policy ended it. ``is_sent``: bytes of a write had left. ``is_busy``: no transfer slot was
+    free in time. ``is_reused``: it used a pooled connection; ``is_stale``: which was dead, so nothing was done.
+    ``is_undecodable``: the body is not encoded as its header says. ``reply`` is the number of an FTP refusal, ``step``
+    the refused step, ``replies`` are the last lines of the FTP server's replies.
     """
 
     detail: str
@@ -115,32 +113,44 @@ class Broken(Exception):
     is_busy: bool = False
     is_reused: bool = False
     is_stale: bool = False
-    is_plain: bool = False
+    is_undecodable: bool = False
     step: Step = ""
     reply: int = 0
     replies: tuple[str, ...] = ()
 
 
-def source_fault(broken: Broken) -> TransferError:
-    if broken.is_refused:
-        return SourceRefused(broken.detail, broken.hint)
-    return SourceUnavailable(broken.detail, broken.hint, is_retryable=broken.is_retryable)
+class _Mapping:
+    """Each transfer enters such a block several times, so it is no generator."""
+
+    __slots__ = ("_fault_of",)
+
+    def __init__(self, fault_of: Callable[[ExchangeFailed], TransferError]) -> None:
+        self._fault_of = fault_of
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ExchangeFailed):
+            raise self._fault_of(error) from None
 
 
-@contextmanager
-def delivering() -> Iterator[None]:
-    """Turns a broken exchange of the block into the fault of a delivery."""
-    try:
-        yield
-    except Broken as broken:
-        raise delivery_fault(broken) from None
+def source_fault(failure: ExchangeFailed) -> TransferError:
+    if failure.is_refused:
+        return SourceRefused(failure.detail, failure.hint)
+    return SourceUnavailable(failure.detail, failure.hint, is_retryable=failure.is_retryable)
 
 
-def delivery_fault(broken: Broken) -> TransferError:
-    if broken.is_refused:
-        return DestinationRefused(broken.detail, broken.hint)
-    if broken.is_busy:
-        return TransfersBusy(broken.detail, "try again later")
-    if broken.is_sent:
-        return DeliveryUnknown(broken.detail, broken.hint)
-    return DeliveryFailed(broken.detail, broken.hint, is_retryable=broken.is_retryable)
+def delivery_fault(failure: ExchangeFailed) -> TransferError:
+    if failure.is_refused:
+        return DestinationRefused(failure.detail, failure.hint)
+    if failure.is_busy:
+        return TransfersBusy(failure.detail, "try again later")
+    if failure.is_sent:
+        return DeliveryUnknown(failure.detail, failure.hint)
+    return DeliveryFailed(failure.detail, failure.hint, is_retryable=failure.is_retryable)
+
+
+# Blocks that turn a failed exchange into the fault of a source, and of a delivery.
+fetching = _Mapping(source_fault)
+delivering = _Mapping(delivery_fault)

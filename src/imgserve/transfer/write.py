@@ -19,7 +19,7 @@ class Write(msgspec.Struct, frozen=True):
     The temporary file of a lower token that was left behind is removed by the next. ``abandoned``: names and last
     tokens of other outputs that had this destination and will not come back. ``timeout_s`` covers it all.
     ``only_over``: a file is written or deleted only while the file there has this fingerprint.
-    ``principal`` is the caller that the job belongs to.
+    ``principal``: the owner of the job.
     """
 
     state: WriteState

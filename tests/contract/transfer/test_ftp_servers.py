@@ -499,7 +499,7 @@ async def test_vsftpd_that_refuses_it(transfers: Transfers, shelf: Path, tmp_pat
 @pytest.mark.parametrize(
     ("refused", "sentence"),
     [
-        (("STOR",), "does not allow the file to be stored .*550"),
+        (("STOR",), "refuses to store the file .*550"),
         (("RNFR", "STOR"), "does not allow files to be renamed .*550.*final name .*550"),
         (("CWD", "MKD"), "directory .*550"),
     ],

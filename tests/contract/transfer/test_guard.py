@@ -11,11 +11,11 @@ from examples.receivers import Behaviour, HttpReceiver
 
 from imgserve.blob import Blob
 from imgserve.request.limits import Limits
-from imgserve.transfer.client.call import Call
+from imgserve.transfer.client.call import Call, deadline_in
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers, Write
-from imgserve.transfer.faults import Broken, DestinationRefused, SourceRefused, SourceUnavailable
+from imgserve.transfer.faults import DestinationRefused, ExchangeFailed, SourceRefused, SourceUnavailable
 from imgserve.transfer.guard import Guard, Refusal, parse_network
 from tests.support.transfers import Listener, destination, say_hello, source
 
@@ -173,11 +173,11 @@ class Shifting(Guard, frozen=True):
 async def test_a_pooled_connection_is_judged_again(http: HttpReceiver) -> None:
     guard = Shifting(policies=[Guard((parse_network("127.0.0.0/8"),))])
     client = Client(guard, Config())
-    call = Call(method="GET", url=http.url + "/a.jpg", timeout_s=5.0, body_limit_bytes=1_000_000)
+    call = Call(method="GET", url=http.url + "/a.jpg", deadline_s=deadline_in(5.0), body_limit_bytes=1_000_000)
     assert (await client.perform(call)).body == PICTURE
     assert (await client.perform(call)).body == PICTURE
     guard.policies.append(Guard())
-    with pytest.raises(Broken, match="not a public one") as caught:
+    with pytest.raises(ExchangeFailed, match="not a public one") as caught:
         await client.perform(call)
     await client.aclose()
     assert caught.value.is_refused

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 import pycurl
 import pytest
 
-from imgserve.transfer.client.call import Call
+from imgserve.transfer.client.call import Call, deadline_in
 from imgserve.transfer.client.exchange import Exchange
 from imgserve.transfer.client.multi import Multi
 from imgserve.transfer.client.watch import Watch
-from imgserve.transfer.faults import Broken
+from imgserve.transfer.faults import ExchangeFailed
 from imgserve.transfer.guard import Guard
 from tests.support.sizes import PATIENCE_S
 
@@ -122,8 +122,8 @@ async def test_a_transfer_is_broken_off_with_a_reason(multi: Multi) -> None:
         curl, _ = get(url)
         task = asyncio.create_task(multi.perform(curl))
         await site.asked.wait()
-        multi.break_off(curl, LookupError("enough"))
-        multi.break_off(curl, LookupError("it has ended already"))
+        multi.abort(curl, LookupError("enough"))
+        multi.abort(curl, LookupError("it has ended already"))
         with pytest.raises(LookupError, match="enough"):
             await task
 
@@ -175,9 +175,9 @@ async def test_what_is_asked_after_the_end_is_refused_and_leaves_nothing() -> No
 
 async def test_a_bug_in_one_look_does_not_end_the_watch(multi: Multi) -> None:
     """All exchanges of a client are looked at by one timer."""
-    found: list[Broken] = []
+    found: list[ExchangeFailed] = []
 
-    def break_off(_: pycurl.Curl, reason: Broken) -> None:
+    def abort(_: pycurl.Curl, reason: ExchangeFailed) -> None:
         found.append(reason)
         if len(found) == 1:
             raise ArithmeticError("a bug of ours")
@@ -188,11 +188,12 @@ async def test_a_bug_in_one_look_does_not_end_the_watch(multi: Multi) -> None:
         curl, _ = get(url)
         await multi.perform(curl)
         # The handle has a connection that this exchange did not open, and no answer: what is looked for.
-        exchange = Exchange(curl, Call(method="GET", url=url, timeout_s=1.0), Guard(), 1.0)
-        watch = Watch(break_off)
-        watch.begin(exchange, 0.0)
+        exchange = Exchange(curl, Call(method="GET", url=url, deadline_s=deadline_in(1.0)), Guard(), 1.0)
+        exchange.patient_until_s = 0.0
+        watch = Watch(abort)
+        watch.start(exchange)
         async with asyncio.timeout(PATIENCE_S):
             while len(found) < 2:  # noqa: ASYNC110 - the watch tells nobody
                 await asyncio.sleep(0.01)
-        watch.end(exchange)
+        watch.stop(exchange)
     assert {reason.is_stale for reason in found} == {True}

@@ -1,5 +1,6 @@
 """The libcurl client's calls and answers: plain frozen values between the protocols and ``curl``."""
 
+import asyncio
 from typing import Literal
 
 import msgspec
@@ -9,7 +10,6 @@ from imgserve.transfer.fetch import Fetch
 
 Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE", "MKCOL", "RETR", "STOR", "COMMANDS"]
 WRITES: frozenset[Method] = frozenset({"PUT", "POST", "DELETE", "MKCOL", "STOR", "COMMANDS"})
-
 FTP_METHODS: frozenset[Method] = frozenset({"RETR", "STOR", "COMMANDS"})
 
 
@@ -30,18 +30,19 @@ class FilePart(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One exchange. ``timeout_s`` covers all of it, for a write the wait for a transfer slot too.
+    """One exchange. ``deadline_s`` is by the event loop's clock; for other methods than WRITES the wait for a transfer
+    slot, and for memory, puts it off.
 
     ``parts`` are those of a multipart POST. ``fetch`` takes a 2xx answer's body; without it at most
-    ``body_limit_bytes`` of one are returned, and a longer one ends the exchange. ``before`` and ``after`` are FTP
-    commands, sent in the target's directory around the transfer; one that starts with ``*`` may fail.
-    ``is_path_whole``: the FTP directory is entered by one command, not level by level. ``is_fresh``: no connection of
-    an earlier exchange is used. ``decodes``: the body is decoded as its Content-Encoding says.
+    ``body_limit_bytes`` are returned, and a longer body ends the exchange. ``before`` and ``after`` are FTP commands,
+    sent in the target's directory around the transfer; one that starts with ``*`` may fail. ``is_path_whole``: the FTP
+    directory is entered by one command, not level by level. ``is_fresh``: no pooled connection is used. ``is_decoded``:
+    libcurl decodes the body as its Content-Encoding says.
     """
 
     method: Method
     url: str
-    timeout_s: float
+    deadline_s: float
     headers: tuple[str, ...] = ()
     body: Blob | None = None
     parts: tuple[Field | FilePart, ...] = ()
@@ -49,8 +50,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body_limit_bytes: int = 0
     is_path_whole: bool = False
     is_fresh: bool = False
-    decodes: bool = False
-    uses_digest: bool = False
+    is_decoded: bool = False
+    has_digest: bool = False
     before: tuple[bytes, ...] = ()
     after: tuple[bytes, ...] = ()
 
@@ -60,12 +61,13 @@ class Answer(msgspec.Struct, frozen=True):
     target of a redirect that was not followed, as the server wrote it.
 
     ``replies`` are the last lines of the FTP server's replies. ``is_cut``: the body was longer than allowed. ``length``
-    is the Content-Length; None without one, or when the body is encoded. ``seconds`` is the time of the exchange.
-    ``wants_digest``: the server asks for Digest authentication.
+    is the Content-Length; None without one, or when the body is encoded. ``deadline_s`` is the call's, put off by its
+    waits. ``wants_digest``: the server asks for Digest authentication.
     """
 
     status: int
     url: str
+    deadline_s: float
     location: str = ""
     media_type: str = ""
     length: int | None = None
@@ -73,6 +75,13 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes = b""
     is_cut: bool = False
     replies: tuple[str, ...] = ()
-    is_reused: bool = False
-    seconds: float = 0.0
     wants_digest: bool = False
+
+
+def deadline_in(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+def seconds_to(deadline_s: float) -> float:
+    """At least a millisecond: libcurl takes 0 for no time-out."""
+    return max(0.001, deadline_s - asyncio.get_running_loop().time())

@@ -1,6 +1,6 @@
-"""The head of an HTTP answer, as libcurl's header callback hears it line by line: what has to be known before the body.
+"""The head of an HTTP answer, as libcurl's header callback gets it line by line. Called by ``exchange``.
 
-Called by ``exchange``. The lines are a stranger's bytes: whatever they hold, nothing is raised.
+The lines come from a stranger: none of them raises an error.
 """
 
 import re
@@ -10,15 +10,15 @@ _STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ +([0-9]{3})(?![0-9])")
 _LONGEST_LENGTH = 19  # digits of 2**63 - 1
 _FIRST_LETTERS = frozenset({b"c", b"C", b"l", b"L"})  # of the fields that are read: most lines need no more
 _PLAIN = frozenset({b"", b"identity"})
-_BEYOND_US = (b"zstd", b"compress", b"dcb", b"dcz")  # compressions that libcurl is built without
+_UNSUPPORTED = (b"zstd", b"compress", b"dcb", b"dcz")  # compressions that libcurl is built without
 
 
 class Head:
-    """Of the answer that came last: interim answers (1xx) bring a head each.
+    """The last answer's: each interim answer (1xx) has a head too.
 
-    libcurl calls ``hear`` with each line; they are read when somebody asks (``read``), which is once for most answers.
-    ``length_bytes`` is how long the body will be; None when that is not told, or told of its encoded form.
-    ``location`` is the first of that name, as text. ``is_compressed``: in a way that cannot be undone here.
+    libcurl calls ``add`` with each line; ``read`` parses them, once for most answers. ``length_bytes`` is the body's
+    length; None when it is unknown, or that of an encoded form. ``location`` is the first field of that name.
+    ``is_compressed``: in a way that cannot be undone here.
     """
 
     def __init__(self) -> None:
@@ -29,15 +29,14 @@ class Head:
         self.is_compressed = False
         self._is_open = False
         self._lines: list[bytes] = []
-        self.hear = self._lines.append
+        self.add = self._lines.append
 
     @property
-    def is_none(self) -> bool:
-        """Nothing has come."""
+    def is_empty(self) -> bool:
         return not self.status and not self._lines
 
     def read(self) -> Self:
-        """All lines so far. A trailer behind the body comes the same way; it opens no head and counts for nothing."""
+        """Parse the lines so far. A trailer behind the body comes the same way, and is ignored: it opens no head."""
         for line in self._lines:
             if not self._is_open:
                 self._begin(line)
@@ -63,13 +62,13 @@ class Head:
             self.length_bytes = int(value)
         elif name == b"content-encoding":
             self.is_encoded = self.is_encoded or value.lower() not in _PLAIN
-            self.is_compressed = self.is_compressed or any(one in value.lower() for one in _BEYOND_US)
+            self.is_compressed = self.is_compressed or any(one in value.lower() for one in _UNSUPPORTED)
         elif name == b"location" and not self.location:
             self.location = text_of(value)
 
 
 def text_of(value: bytes) -> str:
-    """A field's value as browsers read it: UTF-8 where it is that, else a byte a character."""
+    """A field's value as browsers read it: as UTF-8 where it is valid, else as Latin-1."""
     try:
         return value.decode()
     except UnicodeDecodeError:

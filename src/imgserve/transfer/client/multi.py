@@ -1,8 +1,8 @@
-"""libcurl's transfers on the event loop: its sockets, its timer and the ends of its transfers. Called by ``curl``.
+"""Drives libcurl's transfers by the event loop: its sockets, its timer and their ends. Called by ``curl``.
 
-In: handles that are set up. Out: the end of each, as libcurl tells it. libcurl asks to watch a socket anew for each
-exchange, and uvloop makes and ends a watcher each time: seven system calls. Here an epoll instance of its own, which
-the loop watches, needs two (epoll(7): it can be nested, and a descriptor that is closed leaves it by itself).
+libcurl asks to watch a socket for each exchange, and uvloop would make and end a watcher each time, by seven system
+calls. An epoll instance of our own, which the loop watches, needs two (epoll(7): instances can be nested, and a closed
+descriptor leaves them by itself).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class Multi:
     """Lives in the event loop that first uses it. ``aclose`` ends all transfers."""
 
     def __init__(self, max_connections: int) -> None:
-        """``max_connections`` are kept for later exchanges."""
+        """``max_connections`` are pooled."""
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
@@ -36,11 +36,11 @@ class Multi:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._due_s: float | None = None  # libcurl's one timer, by the loop's clock
         self._timer: asyncio.TimerHandle | None = None
-        self._rings_at_s = math.inf
-        self._is_called = False
+        self._timer_at_s = math.inf
+        self._is_call_due = False
 
     async def perform(self, curl: pycurl.Curl) -> None:
-        """Carry out what the handle is set up for. Nothing uses the handle any more when this ends, however it ends.
+        """Run the handle's transfer. Nothing uses the handle any more when this ends, however it ends.
 
         Raises pycurl.error.
         """
@@ -67,8 +67,8 @@ class Multi:
             self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    def break_off(self, curl: pycurl.Curl, error: Exception) -> None:
-        """End the handle's transfer, if it has one: its ``perform`` raises the error."""
+    def abort(self, curl: pycurl.Curl, error: Exception) -> None:
+        """End the handle's transfer, if one runs: its ``perform`` raises the error."""
         future = self._running.pop(curl, None)
         if future is not None:
             self._multi.remove_handle(curl)
@@ -85,12 +85,12 @@ class Multi:
         """libcurl's CURLMOPT_SOCKETFUNCTION."""
         events = _EVENTS.get(what)
         if events is None:
-            # It stays in the instance: the next exchange over this connection needs it again.
+            # It stays in the epoll instance for the next exchange over this connection.
             self._wanted.pop(fd, None)
             return
         self._wanted[fd] = events
         if fd in self._known:
-            with contextlib.suppress(FileNotFoundError):  # the number is another socket's now
+            with contextlib.suppress(FileNotFoundError):  # the number is another socket's by now
                 self._epoll.modify(fd, events)
                 return
         with contextlib.suppress(FileExistsError):
@@ -98,44 +98,44 @@ class Multi:
         self._known.add(fd)
 
     def _set_timer(self, timeout_ms: int) -> None:
-        """libcurl's CURLMOPT_TIMERFUNCTION. A timer that rings too early is set again, which costs less than each
-        change of it.
+        """libcurl's CURLMOPT_TIMERFUNCTION. A timer that fires too early is started again, which costs less than
+        moving it with each call.
         """
         loop = self._own_loop()
         if timeout_ms == 0:
-            if not self._is_called:
-                self._is_called = True
-                loop.call_soon(self._call)  # libcurl must not be called from its own callback
+            if not self._is_call_due:
+                self._is_call_due = True
+                loop.call_soon(self._call)  # libcurl must not be called in its own callback
             return
         self._due_s = loop.time() + timeout_ms / 1000 if timeout_ms > 0 else None
-        if self._due_s is not None and self._due_s < self._rings_at_s:
-            self._ring_at(loop, self._due_s)
+        if self._due_s is not None and self._due_s < self._timer_at_s:
+            self._start_timer(loop, self._due_s)
 
-    def _ring_at(self, loop: asyncio.AbstractEventLoop, when_s: float) -> None:
+    def _start_timer(self, loop: asyncio.AbstractEventLoop, when_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._rings_at_s = when_s
-        self._timer = loop.call_at(when_s, self._ring)
+        self._timer_at_s = when_s
+        self._timer = loop.call_at(when_s, self._on_timer)
 
-    def _ring(self) -> None:
-        self._rings_at_s = math.inf
+    def _on_timer(self) -> None:
+        self._timer_at_s = math.inf
         if self._due_s is None:
             return
         loop = self._own_loop()
         if self._due_s > loop.time():
-            self._ring_at(loop, self._due_s)
+            self._start_timer(loop, self._due_s)
         else:
             self._call()
 
     def _call(self) -> None:
-        self._is_called = False
+        self._is_call_due = False
         if not self._multi.closed:
             self._due_s = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
             self._end_finished()
 
     def _look(self) -> None:
-        """Tell libcurl of all sockets that are ready."""
+        """Tell libcurl about all sockets that are ready."""
         for fd, events in self._epoll.poll(0):
             wanted = self._wanted.get(fd)
             if wanted is None:
@@ -149,7 +149,7 @@ class Multi:
         self._end_finished()
 
     def _forget(self, fd: int) -> None:
-        """A connection that is kept for later says something, mostly that it has ended: libcurl finds out itself."""
+        """A pooled connection has news, mostly its end, which libcurl finds out itself."""
         self._known.discard(fd)
         with contextlib.suppress(OSError):
             self._epoll.unregister(fd)
@@ -162,4 +162,4 @@ class Multi:
             if not future.done():
                 future.set_result(None)
         for curl, code, text in failed:
-            self.break_off(curl, pycurl.error(code, text))
+            self.abort(curl, pycurl.error(code, text))

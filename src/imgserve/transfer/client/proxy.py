@@ -42,15 +42,6 @@ def parse_proxy(text: str) -> Proxy:
     return Proxy(text, scheme, host.lower(), port)
 
 
-def setopts(proxy: Proxy | None, ca_file: str, *, is_ftp: bool) -> tuple[tuple[int, str | int], ...]:
-    """The libcurl options that send a transfer through it, or through none: an empty text also shuts out variables."""
-    if proxy is None:
-        return ((pycurl.PROXY, ""),)
-    # An FTP server is reached through a tunnel; without one libcurl would have an HTTP proxy speak FTP for us.
-    tunnel = ((pycurl.HTTPPROXYTUNNEL, 1),) if is_ftp and proxy.is_http else ()
-    return (pycurl.PROXY, proxy.url), (pycurl.NOPROXY, ""), (pycurl.PROXY_CAINFO, ca_file), *tunnel
-
-
 def is_local_name(host: str) -> bool:
     """Whether the name means this machine without asking anybody (RFC 6761, 6.3)."""
     name = host.lower().removesuffix(".")

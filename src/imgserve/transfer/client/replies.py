@@ -1,40 +1,38 @@
-"""The replies of an FTP server during one exchange, bounded: only the last line of each reply is kept.
+"""The replies of an FTP server during one exchange: the last line of each (RFC 959, 4.2), and what it means.
 
-In: lines, as libcurl reads them. Out: the last lines that ended a reply (RFC 959, 4.2), and their meaning for the
-exchange. Called by ``exchange``.
+Called by ``exchange`` with lines as libcurl reads them.
 """
 
 from collections import deque
 
-# A session's replies are a few hundred bytes, a server's messages of the day a few thousand.
-_LIMIT_BYTES = 65_536
-_KEPT_LINES = 20
+# Replies of a session take a few hundred bytes, a message of the day a few thousand.
+_MAX_BYTES = 65_536
+_MAX_LINES = 20
 _RENAMING = b"350 "  # the answer to RNFR; RNTO follows it at once
 _CLOSING = 421
 _LONGEST_SIZE = 19  # digits of 2**63 - 1
 
 
 class Replies:
-    """``has_begun``: the server opened the file: only a transfer brings a 1yz reply. ``size_bytes`` is the last 213's.
-
-    ``is_renaming``: it was asked to put the file in its place.
+    """``has_data``: the server opened the file; only a transfer brings a 1yz reply. ``is_renaming``: RNTO may have been
+    sent. ``size_bytes`` is the last 213's.
     """
 
     def __init__(self) -> None:
-        self.has_begun = False
+        self.has_data = False
         self.is_renaming = False
         self.size_bytes: int | None = None
-        self._heard_bytes = 0
-        self._finals: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._received_bytes = 0
+        self._finals: deque[str] = deque(maxlen=_MAX_LINES)
 
-    def hear(self, line: bytes) -> bool:
-        """Whether the server may go on: False when it has said more than any server has to."""
-        self._heard_bytes += len(line)
-        if self._heard_bytes > _LIMIT_BYTES:
+    def add(self, line: bytes) -> bool:
+        """False when the replies are longer than those of any real server."""
+        self._received_bytes += len(line)
+        if self._received_bytes > _MAX_BYTES:
             return False
         if line[:3].isdigit() and line[3:4] == b" ":
             self._finals.append(line.decode("utf-8", "replace").rstrip("\r\n"))
-            self.has_begun = self.has_begun or line.startswith(b"1")
+            self.has_data = self.has_data or line.startswith(b"1")
             self.is_renaming = self.is_renaming or line.startswith(_RENAMING)
             if line.startswith(b"213 "):
                 self.size_bytes = size_in(self._finals[-1])
@@ -50,8 +48,8 @@ class Replies:
         return int(self._finals[-1][:3]) if self._finals else 0
 
     @property
-    def are_none(self) -> bool:
-        """Whether nothing was said but that the session is over."""
+    def is_empty(self) -> bool:
+        """Whether nothing came but the end of the session."""
         return not self._finals or (len(self._finals) == 1 and self.last == _CLOSING)
 
 

@@ -1,6 +1,6 @@
-"""The body of a request on its way from a blob to libcurl. ``exchange`` makes one for each PUT, STOR and POST.
+"""Gives libcurl the body of a request from a blob, in the event loop or in the thread of an FTP exchange.
 
-libcurl calls it from inside the event loop, or in the thread of an FTP exchange.
+``exchange`` makes one ``Sending`` for each call.
 """
 
 import os
@@ -11,10 +11,10 @@ from imgserve.transfer.client.call import Call, Field
 
 
 class Sending:
-    """``has_begun``: libcurl has asked for bytes of the blob, which may have reached the peer."""
+    """``has_started``: libcurl has read bytes of the blob, which may have reached the server."""
 
     def __init__(self, curl: pycurl.Curl, call: Call) -> None:
-        self.has_begun = False
+        self.has_started = False
         self._curl = curl
         self._body = call.body
         self._position = 0
@@ -24,7 +24,7 @@ class Sending:
         elif call.body is not None:
             curl.setopt(pycurl.UPLOAD, 1)
             curl.setopt(pycurl.INFILESIZE_LARGE, call.body.size)
-            curl.setopt(pycurl.READFUNCTION, self._give)
+            curl.setopt(pycurl.READFUNCTION, self._read)
             curl.setopt(pycurl.SEEKFUNCTION, self._seek)
 
     def end(self) -> None:
@@ -33,7 +33,7 @@ class Sending:
             self._mime.close()
 
     def _parts(self, call: Call) -> pycurl.CurlMime:
-        # libcurl repeats a request by itself when a connection that was used before dies: a form would be posted twice.
+        # libcurl repeats a request when a pooled connection dies: a form would be posted twice.
         self._curl.setopt(pycurl.FRESH_CONNECT, 1)
         mime = pycurl.CurlMime(self._curl)
         for part in call.parts:
@@ -44,13 +44,13 @@ class Sending:
             if part.is_empty or call.body is None:
                 file.data(b"")
             else:
-                file.data_cb(call.body.size, self._give_part, self._seek_part)
+                file.data_cb(call.body.size, lambda _, size: self._read(size), lambda _, *to: self._seek(*to))
         self._curl.setopt(pycurl.MIMEPOST, mime)
         return mime
 
-    def _give(self, size: int) -> bytes:
+    def _read(self, size: int) -> bytes:
         assert self._body is not None
-        self.has_begun = True
+        self.has_started = True
         data = os.pread(self._body.fd, min(size, self._body.size - self._position), self._position)
         self._position += len(data)
         return data
@@ -60,9 +60,3 @@ class Sending:
             return int(pycurl.SEEKFUNC_CANTSEEK)
         self._position = offset
         return int(pycurl.SEEKFUNC_OK)
-
-    def _give_part(self, _context: object, size: int) -> bytes:
-        return self._give(size)
-
-    def _seek_part(self, _context: object, offset: int, origin: int) -> int:
-        return self._seek(offset, origin)

@@ -1,4 +1,4 @@
-"""HTTP's statuses in our words: the one map from them to remedies. Called by ``breakage`` and ``protocols/http``.
+"""HTTP's statuses in our words: the one map from them to remedies. Called by ``errors`` and ``protocols/http``.
 
 Remedies are for readers of the reply and the log.
 """
@@ -19,11 +19,11 @@ _REMEDIES = {
     507: "free disk space there",
 }
 _FORBIDDEN = 403
-_PASSING = frozenset({408, 425, 429})
+_TRANSIENT = frozenset({408, 425, 429})
 
 
-def can_heal(status: int) -> bool:
-    return status >= 500 or status in _PASSING
+def is_transient(status: int) -> bool:
+    return status >= 500 or status in _TRANSIENT
 
 
 def remedy(status: int, *, is_write: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Writes one picture to a file, or deletes it. No reader sees half a file; after a power cut it is the old or the new one.
+"""Writes one picture to a file, or deletes it. No reader and no power cut sees half a file.
 
 The picture goes to a temporary name in its directory, is synced and renamed over the target; then the directory is
 synced. Blocking; ``file`` calls it in a thread.

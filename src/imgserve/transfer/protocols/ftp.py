@@ -1,13 +1,13 @@
 """FTP, with and without TLS: fetch a source; deliver under a temporary name and rename; delete. Called by ``dispatch``.
 
-The target is never half written: the bytes go to a temporary name in its directory, then RNFR and RNTO put it in
-place. For a server that refuses this there are other ways: ``ftp_ways`` has their order.
-Directories are entered one by one by CWD (RFC 1738, 3.2.2), missing ones are made; ``ftp://host//x`` is absolute. A
-directory whose parent may not be entered is entered by its whole path.
+No reader sees half a file: the bytes go to a temporary name in its directory, then RNFR and RNTO rename it. For servers
+that refuse this ``ftp_naming`` has other ways. Directories are entered one by one by CWD (RFC 1738, 3.2.2), missing
+ones are made; ``ftp://host//x`` is absolute. A directory whose parent may not be entered is entered by its whole path.
 """
 
-import asyncio
+import math
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,15 +15,14 @@ from imgserve.blob import Blob
 from imgserve.request.destination import Destination
 from imgserve.request.source import Source
 from imgserve.transfer.client import location
-from imgserve.transfer.client.call import Answer, Call
+from imgserve.transfer.client.call import Answer, Call, deadline_in
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.replies import size_in
-from imgserve.transfer.faults import Broken, DeliveryFailed, delivery_fault, source_fault
+from imgserve.transfer.faults import DeliveryFailed, ExchangeFailed, delivery_fault, fetching
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.protocols import ftp_ways
+from imgserve.transfer.protocols import ftp_naming
+from imgserve.transfer.protocols.ftp_naming import Target
 from imgserve.transfer.protocols.ftp_servers import Naming, Server, Servers
-from imgserve.transfer.protocols.ftp_ways import Target
-from imgserve.transfer.protocols.http import time_left
 from imgserve.transfer.write import Delivery, Write
 
 _CLEANING_TIMEOUT_S = 5.0
@@ -38,156 +37,149 @@ class Ftp:
 
     async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
         """RETR into ``into``. Raises SourceUnavailable, SourceTooLarge, SourceRefused."""
-        call = Call(method="RETR", url=source.url, timeout_s=timeout_s, fetch=into)
-        try:
-            await _entered(self._client, self._servers.of(source.url), call)
-        except Broken as broken:
-            raise source_fault(broken) from None
+        call = Call(method="RETR", url=source.url, deadline_s=deadline_in(timeout_s), fetch=into)
+        with fetching:
+            await _perform(self._client, self._servers.of(source.url), call)
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """Store and rename. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
-        deadline = asyncio.get_running_loop().time() + write.timeout_s
-        client, url = self._client, destination.url
-        target, server = Target.of(url, write), self._servers.of(url)
-        naming: Naming | None = server.naming
-        refusals: list[Broken] = []
-        while naming is not None:
-            try:
-                answer = await _stored(client, server, target, naming, blob, deadline, is_first=not refusals)
-            except Broken as broken:
-                refusals.append(broken)
-                naming = ftp_ways.after(naming, broken)
-            else:
-                if naming == "final" or not await _is_unrenamed(client, server, target, naming, answer, blob, deadline):
-                    server.naming = naming
-                    return _verified(server, answer, blob, target)
-                refusals.append(ftp_ways.unrenamed(str(location.origin(url))))
-                naming = "final"
-        if any(map(_has_begun, refusals)):
-            with suppress(Broken):
-                removal = (b"TYPE I", *target.removal("visible", is_own=True))
-                await _command(client, server, target, removal, min(_CLEANING_TIMEOUT_S, time_left(deadline)))
-        raise delivery_fault(ftp_ways.both(refusals[0], refusals[-1]))
+        return await self._file(destination, write).stored(blob)
 
     async def delete(self, destination: Destination, write: Write) -> None:
         """DELE; a missing file counts as deleted. Raises DeliveryFailed, DestinationRefused."""
+        await self._file(destination, write).deleted()
+
+    def _file(self, destination: Destination, write: Write) -> "_File":
         url = destination.url
-        target = Target.of(url, write)
+        return _File(self._client, self._servers.of(url), Target.of(url, write), deadline_in(write.timeout_s))
+
+
+class _File(NamedTuple):
+    """One file to be written or deleted."""
+
+    client: Client
+    server: Server
+    target: Target
+    deadline_s: float
+
+    async def stored(self, blob: Blob) -> Delivery:
+        """Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+        naming: Naming | None = self.server.naming
+        refusals: list[ExchangeFailed] = []
+        while naming is not None:
+            try:
+                answer = await self._stored_as(naming, blob, is_first=not refusals)
+            except ExchangeFailed as refusal:
+                refusals.append(refusal)
+                naming = ftp_naming.following(naming, refusal)
+            else:
+                self.server.naming = naming
+                return self._verified(answer, blob.size)
+        if any(map(_has_stored, refusals)):
+            with suppress(ExchangeFailed):
+                await self._command(*self.target.removal("visible", is_own=True), timeout_s=_CLEANING_TIMEOUT_S)
+        raise delivery_fault(ftp_naming.combined(refusals[0], refusals[-1]))
+
+    async def deleted(self) -> None:
+        """Raises DeliveryFailed, DestinationRefused."""
+        target = self.target
         removal = target.removal("visible", is_own=True)
-        commands = (b"TYPE I", *removal, b"*DELE " + target.name, b"*SIZE " + target.name)
         try:
-            answer = await _command(self._client, self._servers.of(url), target, commands, write.timeout_s)
-        except Broken as broken:
-            if broken.reply == 550:
+            answer = await self._command(*removal, b"*DELE " + target.name, b"*SIZE " + target.name)
+        except ExchangeFailed as failure:
+            if failure.reply == 550:
                 return
-            raise delivery_fault(broken) from None
-        deleted, size = answer.replies[-2:]
-        # A 550 says "no such file" as well as "not allowed": only a file that still has a size is still there.
-        if not deleted.startswith("2") and size.startswith("213"):
-            raise DeliveryFailed(f"{location.origin(url)} answered {deleted[:3]} to the deletion")
-        if deleted.startswith("4"):
-            raise DeliveryFailed(f"{location.origin(url)} answered {deleted[:3]} to the deletion", is_retryable=True)
+            raise delivery_fault(failure) from None
+        reply, size = answer.replies[-2:]
+        # A 550 means "no such file" as well as "not allowed": only a file that still has a size is still there.
+        if reply.startswith("4") or (not reply.startswith("2") and size.startswith("213")):
+            detail = f"{location.origin(target.url)} answered {reply[:3]} to the deletion"
+            raise DeliveryFailed(detail, is_retryable=reply.startswith("4"))
 
-
-async def _stored(
-    client: Client,
-    server: Server,
-    target: Target,
-    naming: Naming,
-    blob: Blob,
-    deadline: float,
-    *,
-    is_first: bool,
-) -> Answer:
-    """Raises Broken."""
-    call = Call(
-        method="STOR",
-        url=target.store_url(naming),
-        timeout_s=time_left(deadline),
-        body=blob,
-        before=target.removal(naming, is_own=naming == "final"),
-        after=target.renaming(naming),
-    )
-    try:
-        return await _entered(client, server, call, is_first=is_first)
-    except Broken as broken:
-        if not ftp_ways.is_rename_over_refused(broken):
-            raise
-    commands = (b"TYPE I", b"DELE " + target.name, *target.renaming(naming))
-    return await _command(client, server, target, commands, time_left(deadline))
-
-
-async def _command(
-    client: Client, server: Server, target: Target, commands: tuple[bytes, ...], timeout_s: float
-) -> Answer:
-    call = Call(method="COMMANDS", url=target.directory, timeout_s=timeout_s, after=commands)
-    return await _entered(client, server, call)
-
-
-async def _entered(client: Client, server: Server, call: Call, *, is_first: bool = True) -> Answer:
-    """Perform in the way in which this server's directories can be entered. Raises Broken.
-
-    The current directory of a kept session may be gone: after its refusal a fresh session is tried too.
-    """
-    deadline = asyncio.get_running_loop().time() + call.timeout_s
-    is_whole = server.is_path_whole
-    refusal = await _refusal_or_answer(client, call, deadline, is_whole=is_whole, is_fresh=is_whole)
-    if isinstance(refusal, Broken) and is_first and _may_be_stale(refusal):
-        refusal = await _refusal_or_answer(client, call, deadline, is_whole=is_whole, is_fresh=True)
-    if isinstance(refusal, Broken) and refusal.step == "directory" and refusal.reply >= 500:
-        other = await _refusal_or_answer(client, call, deadline, is_whole=not is_whole, is_fresh=True)
-        if not isinstance(other, Broken) or other.step in ("file", "command"):
-            server.is_path_whole, refusal = not is_whole, other
-    if isinstance(refusal, Broken):
-        raise refusal
-    return refusal
-
-
-async def _refusal_or_answer(
-    client: Client, call: Call, deadline: float, *, is_whole: bool, is_fresh: bool
-) -> Answer | Broken:
-    try:
-        return await client.perform(
-            msgspec.structs.replace(call, timeout_s=time_left(deadline), is_path_whole=is_whole, is_fresh=is_fresh)
+    async def _stored_as(self, naming: Naming, blob: Blob, *, is_first: bool) -> Answer:
+        """Raises ExchangeFailed."""
+        target = self.target
+        call = Call(
+            method="STOR",
+            url=target.store_url(naming),
+            deadline_s=self.deadline_s,
+            body=blob,
+            before=target.removal(naming, is_own=naming == "final"),
+            after=target.renaming(naming),
         )
-    except Broken as broken:
-        return broken
+        try:
+            answer = await _perform(self.client, self.server, call, is_first=is_first)
+        except ExchangeFailed as failure:
+            if not ftp_naming.is_rename_over_refused(failure):
+                raise
+            answer = await self._command(b"DELE " + target.name, *target.renaming(naming))
+        if naming != "final" and await self._is_unrenamed(naming, answer, blob.size):
+            raise ftp_naming.unrenamed(str(location.origin(target.url)))
+        return answer
+
+    async def _is_unrenamed(self, naming: Naming, answer: Answer, size_bytes: int) -> bool:
+        """Whether the server answered 250 to RNTO and did nothing: the temporary file is still there, complete."""
+        size = answer.replies[-1] if answer.replies else ""
+        if size_in(size) == size_bytes or not size.startswith(("213", "550")):
+            return False
+        try:
+            answer = await self._command(self.target.temporary_size(naming), timeout_s=_CLEANING_TIMEOUT_S)
+        except ExchangeFailed:
+            return False
+        return size_in(answer.replies[-1]) == size_bytes
+
+    async def _command(self, *commands: bytes, timeout_s: float = math.inf) -> Answer:
+        """Raises ExchangeFailed."""
+        call = Call(
+            method="COMMANDS",
+            url=self.target.directory,
+            deadline_s=min(self.deadline_s, deadline_in(timeout_s)),
+            after=(b"TYPE I", *commands),
+        )
+        return await _perform(self.client, self.server, call)
+
+    def _verified(self, answer: Answer, size_bytes: int) -> Delivery:
+        reported_bytes = size_in(answer.replies[-1]) if answer.replies else None
+        if reported_bytes is None:
+            return Delivery(is_verified=False)
+        is_right = self.server.is_size_right(reported_bytes, size_bytes)
+        # A placeholder's wrong size is no fault: the final's is checked.
+        if is_right is False and self.target.write.state != "placeholder":
+            detail = f"{location.origin(self.target.url)} holds {reported_bytes} bytes after a delivery of {size_bytes}"
+            raise DeliveryFailed(detail, is_retryable=True)
+        return Delivery(is_verified=bool(is_right))
 
 
-def _may_be_stale(refusal: Broken) -> bool:
+async def _perform(client: Client, server: Server, call: Call, *, is_first: bool = True) -> Answer:
+    """Perform in the way in which this server's directories can be entered. Raises ExchangeFailed.
+
+    The current directory of a pooled session may be gone: after its refusal a new session is tried too.
+    """
+    is_whole = server.is_path_whole
+    outcome = await _outcome(client, call, is_whole=is_whole, is_fresh=is_whole)
+    if isinstance(outcome, ExchangeFailed) and is_first and _may_be_stale(outcome):
+        outcome = await _outcome(client, call, is_whole=is_whole, is_fresh=True)
+    if isinstance(outcome, ExchangeFailed) and outcome.step == "directory" and outcome.reply >= 500:
+        other = await _outcome(client, call, is_whole=not is_whole, is_fresh=True)
+        if not isinstance(other, ExchangeFailed) or other.step in ("file", "command"):
+            server.is_path_whole, outcome = not is_whole, other
+    if isinstance(outcome, ExchangeFailed):
+        raise outcome
+    return outcome
+
+
+async def _outcome(client: Client, call: Call, *, is_whole: bool, is_fresh: bool) -> Answer | ExchangeFailed:
+    try:
+        return await client.perform(msgspec.structs.replace(call, is_path_whole=is_whole, is_fresh=is_fresh))
+    except ExchangeFailed as failure:
+        return failure
+
+
+def _may_be_stale(refusal: ExchangeFailed) -> bool:
     """Whether the session may be the cause. Temporary refusals are left to the job's next attempt."""
     return refusal.is_reused and refusal.reply >= 500 and refusal.step in ("directory", "file")
 
 
-def _has_begun(refusal: Broken) -> bool:
+def _has_stored(refusal: ExchangeFailed) -> bool:
     """Whether the server opened a temporary file: only a transfer brings a 1yz reply (RFC 959, 4.2)."""
     return refusal.step == "command" or any(line.startswith("1") for line in refusal.replies)
-
-
-async def _is_unrenamed(
-    client: Client, server: Server, target: Target, naming: Naming, answer: Answer, blob: Blob, deadline: float
-) -> bool:
-    """Whether the server said 250 to RNTO and did nothing: the temporary file is still there, with all its bytes."""
-    told = answer.replies[-1] if answer.replies else ""
-    if size_in(told) == blob.size or not told.startswith(("213", "550")):
-        return False
-    timeout_s = min(_CLEANING_TIMEOUT_S, time_left(deadline))
-    try:
-        left = await _command(client, server, target, (b"TYPE I", target.looking(naming)), timeout_s)
-    except Broken:
-        return False
-    return size_in(left.replies[-1]) == blob.size
-
-
-def _verified(server: Server, answer: Answer, blob: Blob, target: Target) -> Delivery:
-    told_bytes = size_in(answer.replies[-1]) if answer.replies else None
-    if told_bytes is None:
-        return Delivery(is_verified=False)
-    is_right = server.is_size_right(told_bytes, blob.size)
-    # A placeholder's size refuses nobody: the final is looked at.
-    if is_right is False and target.write.state != "placeholder":
-        raise DeliveryFailed(
-            f"{location.origin(target.url)} holds {told_bytes} bytes after a delivery of {blob.size}",
-            is_retryable=True,
-        )
-    return Delivery(is_verified=bool(is_right))

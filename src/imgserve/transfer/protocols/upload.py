@@ -1,14 +1,13 @@
 """HTTP(S) upload forms: get the page, fill in its form, post, judge the answer. Called by ``dispatch``.
 
-``form`` fills in the form, ``confirmation`` judges the answer.
-
-The exchanges of one post share a cookie engine, and share it with no other. A page without any form is posted to
-directly, so that a plain upload endpoint works too.
+``form`` fills in the form, ``confirmation`` judges the answer. The exchanges of one post share a cookie engine. A page
+without any form is posted to directly, so that a plain upload endpoint works too.
 """
 
-import asyncio
+from typing import NamedTuple
 
 import msgspec
+import pycurl
 
 from imgserve.blob import Blob
 from imgserve.errors import FieldRef, ImgserveError
@@ -17,8 +16,8 @@ from imgserve.request.faults import DESTINATION
 from imgserve.request.page import Page
 from imgserve.telemetry import logs
 from imgserve.transfer.client import follow, location
-from imgserve.transfer.client.call import Answer, Call
-from imgserve.transfer.client.curl import Client, Session
+from imgserve.transfer.client.call import Answer, Call, deadline_in, seconds_to
+from imgserve.transfer.client.curl import Client
 from imgserve.transfer.faults import DeliveryFailed, delivering
 from imgserve.transfer.protocols import confirmation, form, http
 from imgserve.transfer.protocols.form import Post, ReadPage
@@ -26,13 +25,6 @@ from imgserve.transfer.write import Delivery, Write
 
 _PAGE_LIMIT_BYTES = 1_000_000
 _BEFORE_TAG = b"\xef\xbb\xbf\t\n\f\r "  # a byte order mark, and white space
-
-
-class _Seen(msgspec.Struct, frozen=True):
-    """The upload page: its URL at the end of all redirects, and its contents if it is HTML."""
-
-    url: str
-    contents: Page | None
 
 
 class Forms:
@@ -44,12 +36,14 @@ class Forms:
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """Upload through the form. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused, and as ``read_page``."""
-        upload = _Upload(self._client, self._read_page, destination, blob, write)
-        answer = await upload.through_page()
-        if answer.status >= 500 and write.state == "placeholder":
-            answer = await upload.through_page()
+        deadline_s, client = deadline_in(write.timeout_s), self._client
+        for is_last in (write.state != "placeholder", True):
+            with client.session() as session:
+                answer = await _Upload(client, session, self._read_page, destination, blob, write, deadline_s).answer()
+            if answer.status < 500 or is_last:
+                break
         if not http.is_good(answer.status) and answer.status not in confirmation.REDIRECTS:
-            raise http.refused_write(answer.url, answer)
+            raise http.refused_write(answer)
         return Delivery(is_verified=False)
 
     async def delete(self, _destination: Destination, _write: Write) -> None:
@@ -57,123 +51,107 @@ class Forms:
         raise DeliveryFailed("An upload form cannot delete what it took", hint)
 
 
-class _Upload:
-    """One write through a form. Its deadline covers both tries of a placeholder."""
+class _Upload(NamedTuple):
+    """One try of a write."""
 
-    def __init__(self, client: Client, read_page: ReadPage, destination: Destination, blob: Blob, write: Write) -> None:
-        self._client = client
-        self._read_page = read_page
-        self._destination = destination
-        self._blob = blob
-        self._write = write
-        self._deadline = asyncio.get_running_loop().time() + write.timeout_s
+    client: Client
+    session: pycurl.Curl
+    read_page: ReadPage
+    destination: Destination
+    blob: Blob
+    write: Write
+    deadline_s: float
 
-    async def through_page(self) -> Answer:
+    async def answer(self) -> Answer:
         """The answer to the post, or the page's own 5xx. Raises DeliveryFailed where the answer shows a refusal."""
-        session = Session()
-        page = await self._get(session, self._destination.url)
+        page = await self._get(self.destination.url)
         if page.status >= 500:
             return page
-        seen = await self._seen(page)
-        order = self._order(page, seen)
-        answer = await self._send(session, order)
+        contents = await self._contents(page)
+        post = self._post(page, contents)
+        answer = await self._send(post)
         if answer.status in http.REPEATS:
-            again = location.with_login_of(self._destination.url, http.repeat_target(order.url, answer))
-            headers = form.sender(page.url, again) if order.headers else ()
-            answer = await self._send(session, msgspec.structs.replace(order, url=again, headers=headers))
-        await self._confirm(session, seen, answer)
+            url = location.with_login_of(self.destination.url, http.repeat_target(post.url, answer))
+            headers = form.sender(page.url, url) if post.headers else ()
+            answer = await self._send(msgspec.structs.replace(post, url=url, headers=headers))
+        if answer.status in confirmation.REDIRECTS:
+            await self._check_target(page, contents, answer)
+        elif http.is_good(answer.status):
+            confirmation.check_success(self.destination, answer)
+            await self._check_page(contents, answer)
         return answer
 
-    async def _seen(self, page: Answer) -> _Seen:
-        if not http.is_good(page.status) or not _is_html(page):
-            return _Seen(page.url, None)
+    def _post(self, page: Answer, contents: Page | None) -> Post:
+        """The page's form, or the bare file where there is no form at all."""
+        destination, media_type = self.destination, self.write.media_type
+        is_redirected = form.is_elsewhere(destination.url, page.url)
+        if is_redirected and 400 <= page.status < 500:
+            raise confirmation.no_page(destination, page)
+        if contents is None or not contents.has_form:
+            return form.bare(page.url, destination, media_type)
+        fields = contents.form_with(destination.field)
+        if fields is None:
+            raise confirmation.no_field(destination, contents, page.url if is_redirected else "")
+        return form.filled(page.url, contents, fields, destination, media_type)
+
+    async def _check_target(self, page: Answer, contents: Page | None, answer: Answer) -> None:
+        """Raises DeliveryFailed for a redirect to a login. The upload counts if that page cannot be read."""
+        try:
+            url = http.repeat_target(answer.url, answer)
+            if form.is_elsewhere(url, page.url):
+                target = await self._get(location.with_login_of(self.destination.url, url))
+                url, contents = target.url, await self._contents(target)
+        except ImgserveError as error:
+            logs.event("form_unconfirmed", code=error.code, detail=error.detail)
+            return
+        if contents is not None and contents.has_password:
+            raise confirmation.wants_password(self.destination, url)
+
+    async def _check_page(self, upload_page: Page | None, answer: Answer) -> None:
+        """Raises DeliveryFailed for a 200 whose page shows a refusal. The upload counts if it cannot be read."""
+        try:
+            contents = await self._contents(answer) if answer.status == 200 else None
+        except ImgserveError as error:
+            logs.event("form_unconfirmed", code=error.code, detail=error.detail)
+            return
+        if contents is not None and (doubt := confirmation.doubt(self.destination, contents, upload_page)):
+            detail = f"taken, not confirmed: {doubt}"
+            logs.event("form_taken", detail=detail, host=str(location.origin(answer.url)), state=self.write.state)
+
+    async def _contents(self, page: Answer) -> Page | None:
+        """None for an error's page, and for anything but HTML. Raises DeliveryFailed, and as ``read_page``."""
+        is_html = "html" in page.media_type.lower() or (
+            not page.media_type and page.body.lstrip(_BEFORE_TAG)[:1] == b"<"
+        )
+        if not http.is_good(page.status) or not page.body or not is_html:
+            return None
         if page.is_cut:
             hint = ("point ", DESTINATION, " at the form")
             raise DeliveryFailed(f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", hint)
-        return _Seen(page.url, await self._contents(page))
+        return await self.read_page(page.body, page.media_type, self.write, seconds_to(self.deadline_s))
 
-    def _order(self, page: Answer, seen: _Seen) -> Post:
-        """The post: the page's form, or the bare file where there is no form at all."""
-        destination, media_type = self._destination, self._write.media_type
-        is_led = form.is_elsewhere(destination.url, page.url)
-        if is_led and 400 <= page.status < 500:
-            raise confirmation.no_page(destination, page)
-        if seen.contents is None or not seen.contents.has_form:
-            return form.bare(page.url, destination, media_type)
-        found = seen.contents.form_with(destination.field)
-        if found is None:
-            raise confirmation.no_field(destination, seen.contents, page.url if is_led else "")
-        return form.filled(page.url, seen.contents, found, destination, media_type)
-
-    async def _confirm(self, session: Session, seen: _Seen, answer: Answer) -> None:
-        """Raises DeliveryFailed where an answer that counts as success shows that nothing was taken."""
-        if answer.status in confirmation.REDIRECTS:
-            led = await self._led(session, seen, answer)
-            if led is not None and led.contents is not None and led.contents.has_password:
-                raise confirmation.wants_password(self._destination, led.url)
-        elif http.is_good(answer.status):
-            confirmation.check_success(self._destination, answer)
-            shown = await self._shown(answer) if answer.status == 200 else None
-            if shown is not None and (doubt := confirmation.doubt(self._destination, shown, seen.contents)):
-                detail = f"taken, not confirmed: {doubt}"
-                logs.event("form_taken", detail=detail, host=str(location.origin(answer.url)), state=self._write.state)
-
-    async def _led(self, session: Session, seen: _Seen, answer: Answer) -> _Seen | None:
-        """The page that the answer redirects to; None where it cannot be had, for the answer counts without it."""
-        try:
-            target = http.repeat_target(answer.url, answer)
-            if not form.is_elsewhere(target, seen.url):
-                return seen
-            page = await self._get(session, location.with_login_of(self._destination.url, target))
-            return _Seen(page.url, await self._shown(page))
-        except ImgserveError as error:
-            _note_unseen(error)
-            return None
-
-    async def _shown(self, answer: Answer) -> Page | None:
-        """The page in an answer's body; None if it is no HTML or cannot be read."""
-        if not http.is_good(answer.status) or answer.is_cut or not answer.body or not _is_html(answer):
-            return None
-        try:
-            return await self._contents(answer)
-        except ImgserveError as error:
-            _note_unseen(error)
-            return None
-
-    async def _contents(self, page: Answer) -> Page:
-        return await self._read_page(page.body, page.media_type, self._write, http.time_left(self._deadline))
-
-    async def _get(self, session: Session, url: str) -> Answer:
+    async def _get(self, url: str) -> Answer:
         call = Call(
             method="GET",
             url=url,
-            timeout_s=http.time_left(self._deadline),
+            deadline_s=self.deadline_s,
             headers=(http.AGENT, http.PLAIN, "Accept: text/html,*/*;q=0.5"),
             body_limit_bytes=_PAGE_LIMIT_BYTES,
-            decodes=True,
+            is_decoded=True,
         )
-        with delivering():
-            return await follow.get(self._client, call, session)
+        with delivering:
+            return await follow.get(self.client, call, self.session)
 
-    async def _send(self, session: Session, order: Post) -> Answer:
+    async def _send(self, post: Post) -> Answer:
         call = Call(
             method="POST",
-            url=order.url,
-            timeout_s=http.time_left(self._deadline),
-            headers=(http.AGENT, http.PLAIN, "Expect:", *order.headers, *self._write.http_headers()),
-            body=self._blob,
-            parts=order.parts,
+            url=post.url,
+            deadline_s=self.deadline_s,
+            headers=(http.AGENT, http.PLAIN, http.NOT_ASKED, *post.headers, *self.write.http_headers()),
+            body=self.blob,
+            parts=post.parts,
             body_limit_bytes=_PAGE_LIMIT_BYTES,
-            decodes=True,
+            is_decoded=True,
         )
-        with delivering():
-            return await self._client.perform(call, session)
-
-
-def _note_unseen(error: ImgserveError) -> None:
-    """The upload was taken, but the page after it could not be read."""
-    logs.event("form_unconfirmed", code=error.code, detail=error.detail)
-
-
-def _is_html(page: Answer) -> bool:
-    return "html" in page.media_type.lower() or (not page.media_type and page.body.lstrip(_BEFORE_TAG)[:1] == b"<")
+        with delivering:
+            return await self.client.perform(call, self.session)

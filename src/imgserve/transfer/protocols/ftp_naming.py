@@ -1,7 +1,7 @@
-"""The ways of delivering a file by FTP: the names it gets on its way, and the next way after a refusal.
+"""The names that a file gets while it is delivered by FTP, and the next naming after a refusal. Called by ``ftp``.
 
-A hidden temporary name and a rename; where the server takes no such name, a visible one with the final's extension;
-where it allows no rename, or no other name, the final name at once. Called by ``ftp``; ``ftp_servers`` remembers.
+First a hidden temporary name and a rename; where the server refuses that name, a visible one with the final's
+extension; where it refuses the rename, or any other name, the final name at once. ``ftp_servers`` remembers it.
 """
 
 import re
@@ -10,7 +10,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import msgspec
 
-from imgserve.transfer.faults import Broken, DeliveryFailed
+from imgserve.transfer.faults import DeliveryFailed, ExchangeFailed
 from imgserve.transfer.protocols.ftp_servers import Naming
 from imgserve.transfer.write import Write
 
@@ -19,7 +19,7 @@ _EXTENSION = re.compile(rb"\.[A-Za-z0-9]{1,16}\Z")
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One file to be. ``directory`` is a URL that ends in a slash; ``name`` is decoded, as commands want it."""
+    """One file. ``directory`` is a URL that ends in a slash; ``name`` is decoded, as commands need it."""
 
     url: str
     directory: str
@@ -39,20 +39,20 @@ class Target(msgspec.Struct, frozen=True):
         return self.url if naming == "final" else self.directory + quote_from_bytes(self._temporary(naming))
 
     def renaming(self, naming: Naming) -> tuple[bytes, ...]:
-        """The commands that put the file in its place and ask for its size."""
+        """The commands that rename the file and ask for its size."""
         size = b"*SIZE " + self.name
         return (size,) if naming == "final" else (b"RNFR " + self._temporary(naming), b"RNTO " + self.name, size)
 
-    def looking(self, naming: Naming) -> bytes:
-        """The command that asks whether the temporary file is still there."""
+    def temporary_size(self, naming: Naming) -> bytes:
+        """The command that asks for the size of the temporary file."""
         return b"*SIZE " + self._temporary(naming)
 
     def removal(self, naming: Naming, *, is_own: bool = False) -> tuple[bytes, ...]:
-        """The commands that delete the leftovers of earlier writes; ``is_own``: and this write's file.
+        """The commands that delete the temporary files of earlier writes; ``is_own``: and of this one.
 
-        A server that takes hidden names has no visible ones. For all others both spellings are deleted.
+        A server that accepts hidden names has no visible ones. For all others both spellings are deleted.
         """
-        names = [*self.write.leftover_names, *([self.write.temporary_name] if is_own else [])]
+        names = self.write.leftover_names + ((self.write.temporary_name,) if is_own else ())
         hidden = [name.encode() for name in names]
         visible = [self._visible(name) for name in names] if naming != "hidden" else []
         return tuple(b"*DELE " + name for name in hidden + visible)
@@ -66,32 +66,32 @@ class Target(msgspec.Struct, frozen=True):
         return name.removeprefix(".").encode() + (extension[0] if extension else b"")
 
 
-def after(naming: Naming, refusal: Broken) -> Naming | None:
-    """The next way to try; None when the refusal is about something else, or no way is left."""
+def following(naming: Naming, refusal: ExchangeFailed) -> Naming | None:
+    """The next naming to try; None when the refusal is about something else, or none is left."""
     if naming == "final" or refusal.reply < 500:
         return None
-    if refusal.step == "command":
-        return "final"
     if refusal.step == "file" and refusal.reply in _NAME_REFUSED:
         return "visible" if naming == "hidden" else "final"
-    return None
+    return "final" if refusal.step == "command" else None
 
 
-def unrenamed(place: str) -> Broken:
-    """For a server that answers a rename as if it had done it."""
-    return Broken(f"{place} does not allow files to be renamed (it says that it did, and did not)", step="command")
+def unrenamed(host: str) -> ExchangeFailed:
+    """The refusal of a server that answers a rename with success and does not do it."""
+    detail = f"{host} does not allow files to be renamed (it says that it did, and did not)"
+    return ExchangeFailed(detail, step="command", reply=550)
 
 
-def is_rename_over_refused(refusal: Broken) -> bool:
-    """Whether the server knew the temporary file and would not rename it: it may be because the final one exists."""
+def is_rename_over_refused(refusal: ExchangeFailed) -> bool:
+    """Whether the server has the temporary file and refuses to rename it: perhaps because the final one exists."""
     is_after_rnfr = len(refusal.replies) > 1 and refusal.replies[-2].startswith("350")
     return refusal.step == "command" and refusal.reply >= 500 and is_after_rnfr
 
 
-def both(first: Broken, last: Broken) -> Broken:
-    """One sentence for a delivery that was refused in every way; ``first`` is the usual way's refusal."""
+def combined(first: ExchangeFailed, last: ExchangeFailed) -> ExchangeFailed:
+    """The refusal of all namings in one sentence."""
     if last is first or last.reply < 500:
         return last
     if first.step == "command":
-        return Broken(f"{first.detail}, nor a file to be stored under its final name (it answered {last.reply})")
+        detail = f"{first.detail}, nor a file to be stored under its final name (it answered {last.reply})"
+        return ExchangeFailed(detail)
     return first
