@@ -53,7 +53,7 @@ async def fill(lane: Lane, hosts: list[str], source: str) -> None:
         bare = moved(output(is_bare=True), place)
         entry = await queue.enqueue(msgspec.structs.replace(new_job(bare), source=parse_source(source)), now)
         assert isinstance(entry, Accepted)
-        await queue.release(entry.number, (), now)
+        await queue.activate(entry.number, (), now)
         await queue.answered(entry.number)
 
     await asyncio.gather(*(put(number) for number in range(JOBS)))

@@ -84,7 +84,7 @@ async def written(deliveries: Deliveries, intent: Intent, place: Destination) ->
 async def running_final(queue: Queue, place: Destination) -> Intent:
     """The right to write the final of a job that had no placeholder."""
     entry = await accepted(queue, at(place, is_bare=True), now=time.time())
-    await queue.release(entry.number, (), time.time())
+    await queue.activate(entry.number, (), time.time())
     return final_of(await claimed(queue, time.time()))
 
 
@@ -103,7 +103,7 @@ async def test_the_lock_is_held_until_the_report(queue: Queue, deliveries: Deliv
     await asyncio.wait([waiting], timeout=3 * PATIENCE_S)
     assert not waiting.done()
     assert receiver.log == ["put placeholder"]
-    await queue.release(first.number, (PlaceholderResult(first.output_ids[0], "written"),), time.time())
+    await queue.activate(first.number, (PlaceholderResult(first.output_ids[0], "written"),), time.time())
     await asyncio.wait_for(waiting, LONG_S)
     assert receiver.log == ["put placeholder"] * 2
 
@@ -174,7 +174,7 @@ async def test_an_older_job_waits_for_a_newer_ones_write_however_long(
     assert not waiting.done()
     receiver.go()
     await asyncio.wait_for(stalled, LONG_S)
-    await queue.release(newer.number, (PlaceholderResult(newer.output_ids[0], "written"),), time.time())
+    await queue.activate(newer.number, (PlaceholderResult(newer.output_ids[0], "written"),), time.time())
     with pytest.raises(Overtaken):
         await asyncio.wait_for(waiting, LONG_S)
     assert receiver.log == ["put placeholder"]
@@ -225,7 +225,7 @@ async def test_an_overtaken_write_does_not_begin(queue: Queue, deliveries: Deliv
     older = await running_final(queue, place)
     newer = await accepted(queue, at(place), now=time.time())
     await written(deliveries, placeholder(newer, place), place)
-    await queue.release(newer.number, (PlaceholderResult(newer.output_ids[0], "written"),), time.time())
+    await queue.activate(newer.number, (PlaceholderResult(newer.output_ids[0], "written"),), time.time())
     with pytest.raises(Overtaken):
         await written(deliveries, older, place)
     assert receiver.log == ["put placeholder"]
@@ -292,7 +292,7 @@ async def test_write_and_delete_a_file(
     entry = await accepted(queue, at(place), now=time.time())
     await written(deliveries, placeholder(entry, place), place)
     assert target.read_bytes() == b"picture"
-    await queue.release(entry.number, (PlaceholderResult(entry.output_ids[0], "written"),), time.time())
+    await queue.activate(entry.number, (PlaceholderResult(entry.output_ids[0], "written"),), time.time())
     claim = await claimed(queue, time.time())
     await queue.settle(ended(claim, "failed"), time.time())
     owed = (await due_entries(queue, time.time()))[0]

@@ -106,7 +106,7 @@ class Plant:
         entry = await self.queue.enqueue(job, time.time())
         assert isinstance(entry, Accepted)
         states = tuple(PlaceholderResult(output_id, state) for output_id in entry.output_ids)
-        await self.queue.release(entry.number, states, time.time())
+        await self.queue.activate(entry.number, states, time.time())
         return entry
 
 

@@ -118,7 +118,7 @@ async def released(
     """A job that went all the way through intake."""
     entry = await accepted(queue, *outputs, now=now)
     await hold(queue, entry, *outputs, now=now)
-    await queue.release(entry.number, states_of(entry, *outputs, state=state), now)
+    await queue.activate(entry.number, states_of(entry, *outputs, state=state), now)
     return entry
 
 

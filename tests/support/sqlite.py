@@ -47,8 +47,8 @@ def add_ended(db: apsw.Connection, count: int, status: str, ended_at: float, *, 
     with db:
         db.execute(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
-            " INSERT INTO job (id, status, source, facts, digest, is_answered, is_released, epoch, created_at,"
-            " deadline_at, run_at, caller, ended_at) SELECT lower(hex(randomblob(16))), ?2, zeroblob(300), x'', x'',"
+            " INSERT INTO job (id, status, source, info, digest, is_answered, is_activated, epoch, created_at,"
+            " deadline_at, run_at, principal, ended_at) SELECT lower(hex(randomblob(16))), ?2, zeroblob(300), x'', x'',"
             " 1, 1, 1, 1, 1, 1, 'a', ?3 + i / 1e6 FROM n",
             (count, status, ended_at),
         )

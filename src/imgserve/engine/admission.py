@@ -1,22 +1,17 @@
 """Admission to intake: load shedding, quotas of principals, caps of hosts. ``intake`` asks for a slot for each request.
 
-A request that is not admitted is refused before any work is done for it. So neither a flood by one principal, nor a
-host that does not answer, keeps the others waiting. Of several principals the one with the fewest slots is next.
+A request that is not admitted is refused before any work is done for it, so neither a flood by one principal nor a
+host that does not answer delays the others. Slots are shared fairly: next is the principal with the fewest.
 """
 
 import contextlib
 import math
-import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import NamedTuple
 
 from imgserve.errors import ImgserveError
-from imgserve.jobs.protocol import QueueFull, QuotaFull
 from imgserve.limiter import Key, Limiter
 from imgserve.request.principal import Principal
-
-# For so long a queue that has refused a job counts as full: else the probes of the refused cost more than the jobs.
-FULL_FOR_S = 0.25
 
 
 class IntakeFull(ImgserveError):
@@ -39,7 +34,7 @@ class Admission:
 
     ``fraction``: the part of both that each of several principals may have. ``host_fraction``: the part that one host
     may have as a destination. As a source it has half of that, or a silent one would take all that there is for the one
-    destination that many have.
+    destination that many have. ``check_queue`` raises the queue's refusal of a principal's job, if it would refuse one.
     """
 
     def __init__(
@@ -48,14 +43,13 @@ class Admission:
         max_waiting: int,
         fraction: float,
         host_fraction: float,
-        clock: Callable[[], float] = time.monotonic,
+        check_queue: Callable[[Principal], None] = lambda _: None,
     ) -> None:
         self._slots = Limiter(max_at_once)
         self._max_waiting = max_waiting
         self._fraction = fraction
         self._host_fraction = host_fraction
-        self._clock = clock
-        self._refusals: dict[str, tuple[QueueFull | QuotaFull, float]] = {}  # by principal; of all of them under ""
+        self._check_queue = check_queue
 
     @contextlib.asynccontextmanager
     async def slot(
@@ -63,11 +57,11 @@ class Admission:
     ) -> AsyncIterator[Callable[[], None]]:
         """Wait for a slot and hold it. Call the result when the source's header is read: its host has a slot again.
 
-        Hosts are named as ``origin`` names them. Raises IntakeFull, QueueFull, ShareFull.
+        Raises IntakeFull, and what ``check_queue`` raises.
         """
-        own_fraction, own = (self._fraction, " of this caller") if principal.has_quota else (1.0, "")
+        fraction, of = (self._fraction, " of this caller") if principal.has_quota else (1.0, "")
         quotas = [
-            self._quota(f"of {principal.id}", own_fraction, own),
+            self._quota(f"of {principal.id}", fraction, of),
             self._quota("", 1, ""),
             *(self._quota(f"to {host}", self._host_fraction, " for results to this host") for host in destinations),
         ]
@@ -82,29 +76,18 @@ class Admission:
         self._check(quotas)
         await self._slots.acquire(*(quota.key for quota in quotas))
         try:
-            self._check_queue(principal)
+            self._check_queue(principal)  # it may have become full meanwhile
             yield source_is_read
         finally:
             self._slots.release(*(quota.key for quota in quotas))
 
-    def refused(self, error: QueueFull | QuotaFull, principal: Principal) -> None:
-        """The queue has refused a job. The next ones, of this principal or of all, are refused without a probe."""
-        principal_id = principal.id if isinstance(error, QuotaFull) else ""
-        self._refusals[principal_id] = error, self._clock() + FULL_FOR_S
-
-    def _check_queue(self, principal: Principal) -> None:
-        for principal_id in ("", principal.id):
-            error, until = self._refusals.get(principal_id, (None, 0.0))
-            if error is not None and self._clock() < until:
-                raise error.as_value()
-
     def _quota(self, name: str, fraction: float, of: str) -> _Quota:
-        """One slot and one place to wait for it are always to be had."""
+        """At least one slot, and one place to wait for it."""
         slots = max(int(self._slots.total * fraction), 1)
         return _Quota(Key(name, slots), slots + math.ceil(self._max_waiting * fraction), of)
 
     def _check(self, quotas: Iterable[_Quota]) -> None:
         for quota in quotas:
-            if (asked := self._slots.asked(quota.key)) >= quota.requests:
-                detail = f"{asked} requests{quota.of} wait for their reply, which is the limit"
+            if (requests := self._slots.asked(quota.key)) >= quota.requests:
+                detail = f"{requests} requests{quota.of} wait for their reply, which is the limit"
                 raise IntakeFull(detail, "try again later")

@@ -1,4 +1,4 @@
-"""One job in: check -> probe -> enqueue (accepting) -> placeholder -> release -> answer.
+"""One job in: check -> probe -> enqueue (accepting) -> placeholder -> activate -> answer.
 
 Called by ``api`` with a checked request; its answer may be sent as it is. From ``enqueue`` on the job
 outlives this process; before it, nothing has left the machine. A caller who hangs up does not stop it.
@@ -23,7 +23,7 @@ from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Accepted, Adopted, NewJob, Output, PlaceholderResult
 from imgserve.jobs.persist import PatientStorage, until_stored
-from imgserve.jobs.protocol import IntakeQueue, QueueFull, QuotaFull
+from imgserve.jobs.protocol import IntakeQueue
 from imgserve.jobs.stored import digest_of
 from imgserve.request import tags
 from imgserve.request.imageinfo import ImageInfo
@@ -157,7 +157,7 @@ class Intake:
                 source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._resolver.resolve(request, info)
-                entry = await self._enqueue(self._new_job(job_id, request, principal, info, outputs), principal)
+                entry = await self._storage.enqueue(self._new_job(job_id, request, principal, info, outputs))
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
                     return _answer_again(entry)
@@ -166,7 +166,7 @@ class Intake:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
                 self._prefetched.keep(str(entry.number), fetch, fetch.reserved_bytes, _places(outputs))
                 is_kept = True
-                await until_stored(lambda: self._queue.release(entry.number, states, self._clock()))
+                await until_stored(lambda: self._queue.activate(entry.number, states, self._clock()))
                 failpoint.reach("intake_released")
             finally:
                 if not is_kept:
@@ -183,13 +183,6 @@ class Intake:
             outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(),
             principal=principal.id, has_quota=principal.has_quota,
         )  # fmt: skip
-
-    async def _enqueue(self, job: NewJob, principal: Principal) -> Accepted | Adopted:
-        try:
-            return await self._storage.enqueue(job)
-        except (QueueFull, QuotaFull) as error:
-            self._admission.refused(error, principal)
-            raise
 
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
         """Write them all. A definite refusal by one destination refuses the job; the outbox has the others."""

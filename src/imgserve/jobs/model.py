@@ -1,4 +1,4 @@
-"""A job's life as plain values: as the queue stores it, as the runner gets it, and its end.
+"""A job's life as plain values: as intake hands it over, as the runner gets it, and its end.
 
     accepting ─a─> queued ─b─> running ─c─> succeeded | failed | superseded
         │            ^  │         │
@@ -7,7 +7,7 @@
 
     a  every placeholder is out (or waived)     d  retry, a lost lease, the end of the server
     b  claimed under a lease with a new token   e  a destination refused its placeholder
-    c  every output has ended                   f  a newer job for the same destination was released
+    c  every output has ended                   f  a newer job for the same destination was activated
     g  an operator, before a final holds its destination
     h  an operator, as long as no newer job has its destinations
 
@@ -40,10 +40,10 @@ OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 
 
 class NewJob(msgspec.Struct, frozen=True):
-    """A job as intake hands it over. ``digest`` names caller and request.
+    """A job as intake hands it over. ``digest`` identifies principal and request.
 
-    ``traceparent`` (W3C) names the span that took it in; empty without tracing. ``principal``: the one that posted it;
-    ``has_quota``: it may fill a part of the queue only.
+    ``traceparent`` (W3C) is that of intake's span; empty without tracing. ``has_quota``: the principal has a quota of
+    the queue.
     """
 
     id: str
@@ -58,10 +58,10 @@ class NewJob(msgspec.Struct, frozen=True):
 
 
 class Output(msgspec.Struct, frozen=True):
-    """One stored output. ``number`` is its job's, ``principal`` the one whose job that is.
+    """One stored output. ``number`` and ``principal`` are its job's.
 
-    ``is_repeat``: its final went out once after an unanswered placeholder. ``laid``: the placeholder that a file
-    destination took, where that is known. ``attempts`` and ``crashes`` count failures so far.
+    ``is_repeat``: its final went out once after an unanswered placeholder. ``laid``: the placeholder that is at a file
+    destination, where that is known. ``attempts`` and ``crashes`` count failures so far.
     """
 
     id: int
@@ -76,7 +76,7 @@ class Output(msgspec.Struct, frozen=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The row is on disk. ``held`` are the outputs whose destinations were free: held for the placeholder already."""
+    """The row is on disk. ``held`` are the outputs whose destinations are held for the placeholder already."""
 
     number: int
     id: str
@@ -89,7 +89,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Adopted(msgspec.Struct, frozen=True):
-    """An earlier POST of the same request lost its answer with its server; this is that job."""
+    """The job of an earlier, equal POST whose reply was lost with its server."""
 
     number: int
     id: str
@@ -97,7 +97,7 @@ class Adopted(msgspec.Struct, frozen=True):
 
 
 class PlaceholderResult(msgspec.Struct, frozen=True):
-    """``laid``: the fingerprint of the file that now is at a file destination."""
+    """``laid``: the fingerprint of the placeholder at a file destination."""
 
     output_id: int
     state: PlaceholderState
@@ -105,7 +105,7 @@ class PlaceholderResult(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right to run one attempt at those outputs that are due, until the lease ends. ``principal``: for whom."""
+    """The right to run one attempt at the due outputs of a job, until the lease ends."""
 
     number: int
     id: str
@@ -136,7 +136,7 @@ OUTBOX: dict[OutboxKind, OutboxRules] = {
 
 
 class OutboxEntry(msgspec.Struct, frozen=True):
-    """The right to try once to do what is owed after a job's end. ``number``, ``id`` and ``traceparent`` are the job's.
+    """The right to try once to send an outbox entry. ``number``, ``id`` and ``traceparent`` are the job's.
 
     ``attempts`` counts failures so far; one after ``until`` is the last.
     """
@@ -153,10 +153,7 @@ class OutboxEntry(msgspec.Struct, frozen=True):
 
 
 class Intent(msgspec.Struct, frozen=True):
-    """One write to one destination, before it happens. ``token`` is the claim's; for a placeholder 0.
-
-    ``principal``: for whom.
-    """
+    """One write to one destination, before it happens. ``token`` is the claim's; for a placeholder 0."""
 
     number: int
     output_id: int
@@ -171,7 +168,7 @@ def intent_of(output: Output, kind: WriteKind, token: int) -> Intent:
 
 
 class OutputResult(msgspec.Struct, frozen=True):
-    """How an attempt at one output ended. ``due_at`` is when a ``retry`` or ``repeat`` follows."""
+    """The end of an attempt at one output. ``due_at`` is when a ``retry`` or ``repeat`` follows."""
 
     output_id: int
     status: ResultStatus
@@ -182,7 +179,7 @@ class OutputResult(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
-    """A job that is over, for the metrics and the drain rate."""
+    """The end of a job, for metrics and end rate."""
 
     status: JobStatus
     error: str
@@ -191,7 +188,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """How an attempt ended, output by output."""
+    """The end of an attempt, output by output."""
 
     number: int
     token: int
@@ -199,5 +196,5 @@ class Settlement(msgspec.Struct, frozen=True):
 
     @property
     def error(self) -> str:
-        """The first error, which speaks for the attempt in logs and traces."""
+        """The first error, which logs and traces show for the attempt."""
         return next((result.error for result in self.results if result.error), "")

@@ -1,5 +1,6 @@
-"""Changes that must reach the disk, however long the disk cannot be written: an end that nobody knows of would be
-repeated, a release that got lost would leave a placeholder for ever. Used by intake and runner.
+"""Retries queue writes until they are stored. Used by intake and runner.
+
+A lost end would be repeated, and a lost activation would leave a placeholder for ever.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ PAUSE_S = 1.0
 
 
 async def until_stored(change: Callable[[], Awaitable[T]]) -> T:
-    """The change's value. Tries again as long as the storage fails."""
+    """The change's value. Retries as long as the storage fails."""
     while True:
         try:
             return await change()
@@ -27,10 +28,10 @@ async def until_stored(change: Callable[[], Awaitable[T]]) -> T:
 
 
 class PatientStorage:
-    """Intake's writes to the queue, while a caller waits for its reply.
+    """Intake's writes to the queue, while a client waits for its reply.
 
-    As long as nothing has been sent to a destination, a disk that hangs gets ``timeout_s``. After that the reply must
-    be true, and the wait has no bound.
+    As long as nothing has been sent to a destination, the wait for a disk that hangs ends after ``timeout_s``. After
+    that the reply must be true, and the wait has no bound.
     """
 
     def __init__(
@@ -43,25 +44,17 @@ class PatientStorage:
         self._late: set[asyncio.Task[None]] = set()
 
     async def enqueue(self, job: NewJob) -> Accepted | Adopted:
-        """Raises QueueFull, ShareFull, StorageFailing."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._queue.enqueue(job, self._clock(), self._forget)
-        except TimeoutError:
-            raise self._silent() from None
+        """Raises QueueFull, QuotaFull, StorageFailing."""
+        return await self._in_time(self._queue.enqueue(job, self._clock(), self._forget))
 
     async def note_placeholder(self, digest: bytes, size_bytes: int) -> None:
         """Raises StorageFailing."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._queue.note_placeholder(digest, size_bytes, self._clock())
-        except TimeoutError:
-            raise self._silent() from None
+        await self._in_time(self._queue.note_placeholder(digest, size_bytes, self._clock()))
 
     async def refuse(
         self, entry: Accepted, placeholders: tuple[PlaceholderResult, ...], error: ImgserveError | None
     ) -> None:
-        """Return when it is stored, or in time when no destination holds anything: the row goes when it can."""
+        """Return when it is stored; after the time-out already if no destination holds anything."""
         code, detail = (error.code, error.sentence(self._spelling)) if error else ("internal", "")
         refusing = self._start(
             until_stored(lambda: self._queue.refuse(entry.number, placeholders, code, detail, self._clock()))
@@ -70,7 +63,7 @@ class PatientStorage:
         await asyncio.wait([refusing], timeout=None if is_sent else self._timeout_s)
 
     def _forget(self, entry: Accepted) -> None:
-        """Cancel a job that was stored after its caller got the reply that it was not."""
+        """Delete a job that was stored after its client was told that it was not."""
         self._start(until_stored(lambda: self._queue.refuse(entry.number, (), "storage_failing", "", self._clock())))
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -79,6 +72,10 @@ class PatientStorage:
         task.add_done_callback(self._late.discard)
         return task
 
-    @staticmethod
-    def _silent() -> StorageFailing:
-        return StorageFailing("the disk of the queue does not answer", "look at the disk of the data directory")
+    async def _in_time(self, change: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await change
+        except TimeoutError:
+            detail = "the disk of the queue does not answer"
+            raise StorageFailing(detail, "look at the disk of the data directory") from None

@@ -1,7 +1,7 @@
-"""The promises of every queue engine. tests/contract/queue runs over each engine unchanged.
+"""The contract of every queue engine. tests/contract/queue runs over each engine unchanged.
 
 Every method is one transaction: when it returns, its effect is on disk. Times are seconds since the epoch and come in
-as arguments. A transaction that ends a write frees the destination it held, and wakes the writers that wait for it.
+as arguments. A transaction that ends a write frees the destination and wakes the writers that wait for it.
 """
 
 import sys
@@ -34,7 +34,7 @@ class QueueFull(ImgserveError):
 
 
 class QuotaFull(ImgserveError):
-    """``part``: of all jobs that end, how many are this caller's as long as it has some waiting."""
+    """``part``: this principal's part of all jobs that end, as long as it has jobs waiting."""
 
     code = "queue_quota_full"
     status = 503
@@ -65,7 +65,7 @@ class DiskFull(StorageFailing):
 
 
 class QueueFault(ImgserveError):
-    """A transaction that cannot work; the traceback is in the log."""
+    """A bug undid the transaction; the traceback is in the log."""
 
     code = "internal"
     title = "The queue has a fault"
@@ -74,14 +74,14 @@ class QueueFault(ImgserveError):
 class Granted(msgspec.Struct, frozen=True):
     """The destination is held for this write until the transaction that reports its result.
 
-    ``abandoned``: (output, last token) of overtaken jobs that a crash kept from removing their temporary files.
+    ``abandoned``: (output, last token) of overtaken jobs whose temporary files a crash may have left.
     """
 
     abandoned: tuple[tuple[int, int], ...] = ()
 
 
 class Busy(msgspec.Struct, frozen=True):
-    """Somebody else writes there, or wrote when its server died (``until``: wait so long, then ask again)."""
+    """Another write holds the destination, or was cut off when its server died; then ask again at ``until``."""
 
     until: float | None = None
 
@@ -93,16 +93,16 @@ class Denied(msgspec.Struct, frozen=True):
 
 
 class HostRoom(msgspec.Struct, frozen=True):
-    """How many more jobs each host may have: so many as ``left`` says, and any other ``most``."""
+    """How many more jobs each host may have: those in ``left`` so many, all others ``most``."""
 
     most: int = sys.maxsize
     left: Mapping[str, int] = {}
 
 
 class Work(msgspec.Struct, frozen=True):
-    """``due_at``: when the next job or lease that was not taken falls due, jobs for full hosts aside.
+    """``due_at``: when the next job or lease that was not taken falls due, jobs for hosts without room aside.
 
-    ``is_held_back``: there are jobs for full hosts.
+    ``is_held_back``: there are jobs for hosts without room.
     """
 
     claims: tuple[Claim, ...]
@@ -121,7 +121,7 @@ ANY_HOST = HostRoom()
 
 
 class Pruned(msgspec.Struct, frozen=True):
-    """``jobs``: how many were deleted; ``is_done``: no more are to be deleted now."""
+    """``jobs`` were deleted; ``is_done``: no more are to be deleted now."""
 
     jobs: int
     is_done: bool
@@ -154,7 +154,11 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class IntakeQueue(Protocol):
-    """For intake: a job comes in, is released or refused, and answered."""
+    """For intake: a job comes in, is activated or refused, and answered."""
+
+    def check_room(self, principal: str, now: float, *, has_quota: bool) -> None:
+        """Raise QueueFull or QuotaFull if ``enqueue`` would, as far as is known without waiting: for load shedding."""
+        ...
 
     async def enqueue(
         self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
@@ -162,41 +166,42 @@ class IntakeQueue(Protocol):
         """Store as ``accepting``, or adopt the unanswered twin of a dead intake. ``on_late`` gets a job that was stored
         after this call had been cancelled.
 
-        Raises QueueFull and ShareFull, whose ``retry_after_s`` is the time until a tenth of the queue or of the
-        caller's share will be free, and StorageFailing.
+        Raises QueueFull and QuotaFull, whose ``retry_after_s`` is the time until a tenth of the queue or of the
+        principal's quota will be free, and StorageFailing.
         """
         ...
 
-    async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
+    async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
         """accepting -> queued; from here on older jobs of the same destinations are superseded."""
         ...
 
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
     ) -> None:
-        """Forget an accepting job if nothing was put anywhere, else fail it with what it owes."""
+        """Delete an accepting job if no destination holds anything of it, else fail it and add its outbox entries."""
         ...
 
     async def answered(self, number: int) -> None:
-        """The reply is on its way; this row will not be adopted."""
+        """The reply is on its way: the job will not be adopted."""
         ...
 
     async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
-        """Remember for 24 h that a picture of these bytes is one of ours."""
+        """Remember for 24 h that a picture of these bytes is a placeholder."""
         ...
 
 
 class RunnerQueue(Protocol):
-    """For the runner and its attempts: due jobs, their leases, and how they end."""
+    """For the runner and its attempts: due jobs, their leases, and their ends."""
 
-    async def take_work(self, jobs: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
+    async def take_work(self, jobs: int, now: float, reserved: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
         """Claim due jobs, each with a new token and those of its outputs that are due. Expired leases count as due,
         uncharged.
 
-        Callers take turns: next is the oldest due job of the caller with the fewest jobs under way, of such callers the
-        one whose job is older. The last ``kept`` of the ``jobs`` are for callers with fewer than that under way.
+        Principals are served fairly: next is the oldest due job of the principal with the fewest running jobs, of
+        several such principals the one whose job is older. The last ``reserved`` of the ``jobs`` are for principals
+        with fewer than that running.
 
-        A job that writes to a host without room is passed over; it keeps its place, and nobody waits behind it.
+        A job that writes to a host without room is passed over; it keeps its rank, and no other waits behind it.
         """
         ...
 
@@ -205,7 +210,7 @@ class RunnerQueue(Protocol):
         ...
 
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
-        """Prolong the leases; the numbers that are still ours."""
+        """Prolong the leases. Returns the numbers of the claims that are still ours."""
         ...
 
     async def record(self, settlement: Settlement, now: float) -> bool:
@@ -221,12 +226,12 @@ class RunnerQueue(Protocol):
         ...
 
     async def prune(self, now: float) -> Pruned:
-        """Delete some of the ended jobs that are past their time, so few that nobody notices."""
+        """Delete some of the ended jobs that are past their time, so few that no other call is delayed noticeably."""
         ...
 
 
 class OutboxQueue(Protocol):
-    """For the outbox: what is owed, when it is due."""
+    """For the outbox: its entries, when they are due."""
 
     async def take_outbox(self, entries: int, now: float) -> OutboxWork:
         """Claim due entries, oldest first, each with a new token. A claim of the same job stays its holder's."""
@@ -259,16 +264,16 @@ class DeliveryQueue(Protocol):
 
 
 class OperatorQueue(Protocol):
-    """For people: what there is, and their changes of it."""
+    """For people: what there is, and their changes."""
 
     def states(self) -> Iterable[State]:
-        """Conditions that an operator has to know now, such as a failed write. Looks, never waits."""
+        """Conditions that an operator has to know now, such as a failed write. Never waits."""
         ...
 
     async def counts(self) -> Counts: ...
 
     async def page(self, query: JobQuery) -> JobPage:
-        """Jobs for people, newest first. Never holds up the other calls, however many jobs there are."""
+        """Jobs for people, newest first. Never delays the other calls, however many jobs there are."""
         ...
 
     async def job(self, job_id: str) -> JobView:
@@ -278,13 +283,13 @@ class OperatorQueue(Protocol):
     async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
         """failed -> queued with fresh attempts and its old number, and so its old place in the order; the number.
 
-        What its outputs owe is owed anew only if it fails again. Outputs whose destination a newer released job has
-        are superseded. Raises NoSuchJob, QueueFull, and NotRetryable: not failed, refused at intake, or all overtaken.
+        Its outbox entries are cancelled until it fails again. Outputs whose destination a newer activated job has are
+        superseded. Raises NoSuchJob, QueueFull, and NotRetryable: not failed, refused at intake, or all overtaken.
         """
         ...
 
     async def cancel(self, job_id: str, now: float) -> int:
-        """queued or running -> cancelled, and owes what a failed job owes; the number. Its claim is lost at once.
+        """queued or running -> cancelled, with a failed job's outbox entries; the number. Its claim is lost at once.
 
         Raises NoSuchJob, and NotCancellable: accepting, ended, or a final holds its destination.
         """

@@ -1,8 +1,8 @@
 """(error, failures so far) -> the next step. Pure; docs/guarantees.md has the rules.
 
-Only faults that time can heal are tried again: 2*2^n seconds (n = failures so far) capped at 600, a fifth of jitter to
-either side, never beyond the deadline. A dead worker is charged to ``crashes``: the second death quarantines the job,
-the third ends it. Each error says its charge (``errors``).
+Only retryable errors are tried again: after 2*2^n seconds (n = failures so far) capped at 600, a fifth of jitter to
+either side, never beyond the deadline. A dead worker is charged to ``crashes``: the second death quarantines the
+output, the third ends it. Each class of error has its charge (``errors``).
 """
 
 import msgspec

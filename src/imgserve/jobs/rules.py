@@ -1,4 +1,4 @@
-"""A job's state from its outputs' states. Pure; every engine writes what this says.
+"""A job's state from its outputs' states. Pure; every engine uses it.
 
 A job waits until its first open output is due, for the hosts of the outputs that are due then. It ends with its last
 output.
@@ -30,25 +30,25 @@ class JobState(msgspec.Struct, frozen=True):
 
 
 def fold(outputs: Iterable[OutputState]) -> JobState:
-    found = tuple(outputs)
-    still_open = [output for output in found if output.status in OPEN]
-    if not still_open:
-        return JobState(conclude(output.status for output in found))
-    due_at = min(output.due_at for output in still_open)
-    return JobState(None, due_at, hosts_of(output.key for output in still_open if output.due_at == due_at))
+    states = tuple(outputs)
+    open_ones = [output for output in states if output.status in OPEN]
+    if not open_ones:
+        return JobState(conclude(output.status for output in states))
+    due_at = min(output.due_at for output in open_ones)
+    return JobState(None, due_at, hosts_of(output.key for output in open_ones if output.due_at == due_at))
 
 
 def conclude(statuses: Iterable[OutputStatus]) -> JobStatus:
-    """The end of a job whose outputs have all ended. An operator's word goes first."""
-    seen = set(statuses)
+    """The end of a job whose outputs have all ended. The operator's cancellation comes first."""
+    ends = set(statuses)
     for status in ("cancelled", "failed", "superseded"):
-        if status in seen:
+        if status in ends:
             return status
     return "succeeded"
 
 
-def owed(output: ResolvedOutput, placeholder: PlaceholderState) -> OutboxKind | None:
-    """What an output that fails owes for its placeholder."""
+def outbox_kind(output: ResolvedOutput, placeholder: PlaceholderState) -> OutboxKind | None:
+    """The kind of entry that replaces or deletes the placeholder of a failed output."""
     if placeholder not in ("written", "unknown") or output.placement.on_failure == "keep_placeholder":
         return None
     return "deletion" if output.placement.on_failure == "delete" else "error_image"

@@ -75,7 +75,7 @@ async def test_a_full_host_is_full_for_every_caller(queue: Queue) -> None:
         job = msgspec.structs.replace(new_job(to(SLOW, next(NAMES))), principal=principal)
         entry = await queue.enqueue(job, START)
         assert isinstance(entry, Accepted)
-        await queue.release(entry.number, states_of(entry, *job.outputs, state="unknown"), START)
+        await queue.activate(entry.number, states_of(entry, *job.outputs, state="unknown"), START)
     work = await taken(queue, 9, slow=2)
     assert sorted(claim.principal for claim in work.claims) == ["a", "b"]
     assert work.is_held_back

@@ -131,7 +131,7 @@ async def test_the_end_of_intake_frees(queue: Queue, end: str) -> None:
     assert await queue.acquire(placeholder_of(newer), START) == BUSY
     waiting = asyncio.create_task(queue.until_free(KEY, 60.0))
     if end == "release":
-        await queue.release(entry.number, states_of(entry), START)
+        await queue.activate(entry.number, states_of(entry), START)
     else:
         await queue.refuse(entry.number, () if end == "refuse" else states_of(entry), "", "", START)
     await asyncio.wait_for(waiting, 10.0)
@@ -166,7 +166,7 @@ async def test_everybody_who_waits_wakes(queue: Queue) -> None:
     waiting = [asyncio.create_task(queue.until_free(KEY, 60.0)) for _ in range(3)]
     await asyncio.sleep(0.01)
     assert not any(task.done() for task in waiting)
-    await queue.release(entry.number, states_of(entry), START)
+    await queue.activate(entry.number, states_of(entry), START)
     await asyncio.wait_for(asyncio.gather(*waiting), 10.0)
 
 

@@ -48,7 +48,7 @@ async def test_a_job_is_claimed_only_after_its_release(queue: Queue) -> None:
     entry = await accepted(queue)
     assert (await queue.take_work(10, START)).claims == ()
     await hold(queue, entry)
-    await queue.release(entry.number, states_of(entry), START)
+    await queue.activate(entry.number, states_of(entry), START)
     claim = await claimed(queue)
     assert (claim.number, claim.id, claim.source) == (entry.number, entry.id, SOURCE)
     assert claim.deadline_at == START + 86_400.0
@@ -59,7 +59,7 @@ async def test_a_job_is_claimed_only_after_its_release(queue: Queue) -> None:
 
 async def test_a_job_without_placeholder_says_so(queue: Queue) -> None:
     entry = await accepted(queue, output(is_bare=True))
-    await queue.release(entry.number, (), START)
+    await queue.activate(entry.number, (), START)
     assert (await claimed(queue)).outputs[0].placeholder == "none"
 
 
@@ -200,7 +200,7 @@ async def test_a_job_that_succeeded_unanswered_is_adopted_for_ten_minutes(house:
     job = new_job()
     entry = await queue.enqueue(job, START)
     assert isinstance(entry, Accepted)
-    await queue.release(entry.number, states_of(entry), START)
+    await queue.activate(entry.number, states_of(entry), START)
     assert await queue.settle(ended(await claimed(queue), "delivered"), START)
     queue = await house.open()
     late = await queue.enqueue(msgspec.structs.replace(job, id="late"), START + 601)
@@ -224,8 +224,8 @@ async def test_a_repeated_release_changes_nothing(queue: Queue) -> None:
     """A commit may have reached the disk although its answer did not; then intake releases once more."""
     entry = await released(queue)
     claim = await claimed(queue)
-    await queue.release(entry.number, states_of(entry), START)
+    await queue.activate(entry.number, states_of(entry), START)
     assert await queue.acquire(final_of(claim), START) == GRANTED
     assert await queue.settle(ended(claim, "delivered"), START)
-    await queue.release(entry.number, states_of(entry), START)
+    await queue.activate(entry.number, states_of(entry), START)
     assert (await queue.take_work(10, START + 1e6)).claims == ()

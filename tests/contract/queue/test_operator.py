@@ -133,7 +133,7 @@ async def test_a_newer_job_still_in_intake_supersedes_a_retried_one_when_it_is_r
     old = await failed(queue, output(is_bare=True))
     newer = await accepted(queue)
     await queue.retry(old.id, DAY_S, START)
-    await queue.release(newer.number, (), START)
+    await queue.activate(newer.number, (), START)
     assert (await queue.job(old.id)).status == "superseded"
 
 
@@ -251,7 +251,7 @@ async def test_a_newer_job_lifts_what_a_cancelled_one_owes(queue: Queue) -> None
     [owed] = await due_entries(queue)
     newer = await accepted(queue)
     assert await queue.acquire(placeholder_of(newer), START) == GRANTED
-    await queue.release(newer.number, (), START)
+    await queue.activate(newer.number, (), START)
     assert await queue.acquire(failure_of(owed), START) in (OVERTAKEN, GRANTED)
     assert (await queue.job(newer.id)).status == "queued"
 

@@ -56,7 +56,7 @@ async def test_an_older_placeholder_is_overtaken_once_a_newer_job_was_released(q
     older = await waiting(queue)
     newer = await released(queue)
     assert await queue.acquire(placeholder_of(older), START) == OVERTAKEN
-    await queue.release(older.number, states_of(older, state="none"), START)
+    await queue.activate(older.number, states_of(older, state="none"), START)
     assert [claim.number for claim in (await queue.take_work(10, START)).claims] == [newer.number]
 
 
@@ -65,8 +65,8 @@ async def test_an_older_job_released_later_ends_superseded(queue: Queue) -> None
     older = await accepted(queue)
     await hold(queue, older)
     newer = await accepted(queue, output(is_bare=True))
-    await queue.release(newer.number, (), START)
-    await queue.release(older.number, states_of(older), START)
+    await queue.activate(newer.number, (), START)
+    await queue.activate(older.number, states_of(older), START)
     assert [claim.number for claim in (await queue.take_work(10, START)).claims] == [newer.number]
     assert await due_entries(queue) == ()
     assert (await queue.counts()).waiting == 0
@@ -209,11 +209,11 @@ async def test_a_job_without_placeholder_answers_for_those_it_superseded(queue: 
     older = await accepted(queue)
     await hold(queue, older)
     if not is_late:
-        await queue.release(older.number, states_of(older), START)
+        await queue.activate(older.number, states_of(older), START)
     newer = await accepted(queue, output(is_bare=True))
-    await queue.release(newer.number, (), START)
+    await queue.activate(newer.number, (), START)
     if is_late:
-        await queue.release(older.number, states_of(older), START)
+        await queue.activate(older.number, states_of(older), START)
     claim = await claimed(queue)
     assert claim.number == newer.number
     await queue.settle(ended(claim, "failed"), START)

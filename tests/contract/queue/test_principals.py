@@ -95,7 +95,7 @@ class Scene:
         if state != "none":
             assert entry.held
         if is_released:
-            await self.queue.release(entry.number, states_of(entry, place, state=state), self.now)
+            await self.queue.activate(entry.number, states_of(entry, place, state=state), self.now)
         return entry
 
     async def claim(self, entry: Accepted) -> Claim | None:

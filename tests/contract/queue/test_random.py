@@ -120,7 +120,7 @@ class World:
         is_complete = set(wanted) == set(job.states)
         number, states = job.entry.number, tuple(job.states.values())
         if is_complete and self.random.random() < 0.8:
-            await self.queue.release(number, states, self.now)
+            await self.queue.activate(number, states, self.now)
             self.released.add(number)
             for output_id, spec in zip(job.entry.output_ids, job.outputs, strict=True):
                 if output_id in job.states and job.states[output_id].state == "written":

@@ -30,7 +30,7 @@ async def enqueued(queue: Queue, principal: str) -> Accepted:
 
 async def queued(queue: Queue, principal: str) -> Accepted:
     entry = await enqueued(queue, principal)
-    await queue.release(entry.number, states_of(entry, state="unknown"), START)
+    await queue.activate(entry.number, states_of(entry, state="unknown"), START)
     return entry
 
 
@@ -104,7 +104,7 @@ async def test_a_superseded_job_makes_room(house: House) -> None:
     older = await queued(queue, "a")
     place = output(f"http://place.test:80/{older.id}")
     newer = await accepted(queue, place)
-    await queue.release(newer.number, states_of(newer, place), START)
+    await queue.activate(newer.number, states_of(newer, place), START)
     assert await room(queue, "a") == 4
 
 
@@ -144,3 +144,27 @@ async def test_the_wait_is_what_a_tenth_of_the_share_takes(house: House) -> None
     with pytest.raises(QuotaFull) as full:
         await queue.enqueue(job_of("a"), START + 20)
     assert full.value.retry_after_s == 4, "two places, every second of one job a second"
+
+
+async def test_a_full_queue_is_known_without_a_transaction(house: House) -> None:
+    """Load shedding asks before any work is done for a request, and gets the answer that ``enqueue`` would give."""
+    queue = await house.open(config=CONFIG)
+    for _ in range(4):
+        await enqueued(queue, "flood")
+    for principal in "bbbbc":
+        queue.check_room(principal, START, has_quota=True)
+        await enqueued(queue, principal)
+        with pytest.raises(QuotaFull) as expected:
+            await enqueued(queue, "flood")
+        with pytest.raises(QuotaFull) as known:
+            queue.check_room("flood", START, has_quota=True)
+        assert (known.value.detail, known.value.retry_after_s) == (expected.value.detail, expected.value.retry_after_s)
+    entry = await enqueued(queue, "c")
+    for has_quota in (False, True):
+        with pytest.raises(QueueFull, match="10 jobs are waiting"):
+            queue.check_room("d", START, has_quota=has_quota)
+    await queue.refuse(entry.number, (), "delivery_failed", "made room", START)
+    queue.check_room("d", START, has_quota=True)
+    queue = await house.open(config=CONFIG)
+    with pytest.raises(QuotaFull):
+        queue.check_room("flood", START, has_quota=True)

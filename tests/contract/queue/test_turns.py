@@ -16,12 +16,12 @@ async def queued(queue: Queue, principal: str, now: float = START, host: str = "
     place = output(f"http://{host}:80/{job.id}")
     entry = await queue.enqueue(msgspec.structs.replace(job, outputs=(place,), principal=principal), now)
     assert isinstance(entry, Accepted)
-    await queue.release(entry.number, states_of(entry, state="written"), now)
+    await queue.activate(entry.number, states_of(entry, state="written"), now)
     return entry.number
 
 
-async def taken(queue: Queue, jobs: int, now: float = START, kept: int = 0) -> tuple[Claim, ...]:
-    return (await queue.take_work(jobs, now, kept=kept)).claims
+async def taken(queue: Queue, jobs: int, now: float = START, reserved: int = 0) -> tuple[Claim, ...]:
+    return (await queue.take_work(jobs, now, reserved=reserved)).claims
 
 
 def principals_of(claims: tuple[Claim, ...]) -> str:
@@ -91,21 +91,21 @@ async def test_due_at_is_the_least_of_all_callers(queue: Queue) -> None:
 async def test_kept_places_are_for_those_with_fewer_under_way(queue: Queue) -> None:
     for principal in "aaaaaaaa":
         await queued(queue, principal)
-    assert principals_of(await taken(queue, 6, kept=2)) == "aaaa"
-    assert await taken(queue, 2, kept=2) == ()
+    assert principals_of(await taken(queue, 6, reserved=2)) == "aaaa"
+    assert await taken(queue, 2, reserved=2) == ()
     for principal in "bbb":
         await queued(queue, principal)
-    assert principals_of(await taken(queue, 2, kept=2)) == "bb"
-    assert principals_of(await taken(queue, 3, kept=2)) == "b", (
+    assert principals_of(await taken(queue, 2, reserved=2)) == "bb"
+    assert principals_of(await taken(queue, 3, reserved=2)) == "b", (
         "fewer under way than a, and one place beside the kept ones"
     )
-    assert principals_of(await taken(queue, 3, kept=2)) == "a"
+    assert principals_of(await taken(queue, 3, reserved=2)) == "a"
 
 
 async def test_a_caller_that_is_alone_leaves_what_is_kept(queue: Queue) -> None:
     for _ in range(3):
         await queued(queue, "a")
-    assert len(await taken(queue, 3, kept=1)) == 2
+    assert len(await taken(queue, 3, reserved=1)) == 2
     assert len(await taken(queue, 3)) == 1
 
 

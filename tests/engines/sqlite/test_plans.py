@@ -1,4 +1,4 @@
-"""A claim is one look into an index for each caller, each set of full hosts and each job, however long the queue is."""
+"""A claim is one index look-up for each principal, each set of full hosts and each job, however long the queue is."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ import apsw
 import pytest
 
 from imgserve.jobs.protocol import HostRoom
-from imgserve.jobs.sqlite import backlog, heads, turns
+from imgserve.jobs.sqlite import heads, turns
 from imgserve.jobs.sqlite.connection import connect, rows
 from imgserve.jobs.sqlite.schema import migrate
 from imgserve.jobs.sqlite.turns import Room
@@ -20,7 +20,6 @@ SILENT, FAST = "http://silent.test:80", "http://fast.test:80"
 def db(tmp_path: Path) -> apsw.Connection:
     connection = connect(tmp_path / "queue.sqlite")
     migrate(connection)
-    backlog.watch(connection)
     heads.watch(connection)
     return connection
 
@@ -30,21 +29,21 @@ def plan(db: apsw.Connection, sql: str, *values: object) -> list[str]:
 
 
 def test_jobs_and_heads_are_read_in_order(db: apsw.Connection) -> None:
-    (step,) = plan(db, turns.JOBS, "a", "h", 9.0, 0.0, 0, 1)
-    assert step.startswith("SEARCH job USING COVERING INDEX job_due (caller=? AND hosts=?")
-    (step,) = plan(db, turns.HEADS, "a", 0.0, "", 1)
-    assert step.startswith("SEARCH head USING COVERING INDEX head_order (caller=?")
+    (step,) = plan(db, turns.SQL["jobs"], "a", "h", 9.0, 0.0, 0, 1)
+    assert step.startswith("SEARCH job USING COVERING INDEX job_due (principal=? AND hosts=?")
+    (step,) = plan(db, turns.SQL["heads"], "a", 0.0, "", 1)
+    assert step.startswith("SEARCH head USING COVERING INDEX head_order (principal=?")
 
 
 def test_only_running_jobs_are_counted(db: apsw.Connection) -> None:
-    assert "SCAN job USING INDEX job_leased" in plan(db, turns.UNDER_WAY)
+    assert "SCAN job USING INDEX job_leased" in plan(db, turns.SQL["running_by_principal"])
 
 
 def add(db: apsw.Connection, count: int, hosts: str) -> None:
     """Jobs that are due, as many as named."""
     db.execute(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
-        " INSERT INTO job (id, status, source, facts, digest, epoch, created_at, deadline_at, run_at, caller,"
+        " INSERT INTO job (id, status, source, info, digest, epoch, created_at, deadline_at, run_at, principal,"
         " hosts) SELECT lower(hex(randomblob(8))), 'accepting', x'', x'', x'', 1, 1, 1, i / 1e6, 'a', ?2 FROM n",
         (count, hosts),
     )
@@ -52,14 +51,14 @@ def add(db: apsw.Connection, count: int, hosts: str) -> None:
 
 
 def claims_cost_s(db: apsw.Connection) -> float:
-    """CPU time of twenty claims of four jobs, of a caller whose oldest jobs are the silent host's."""
+    """CPU time of twenty claims of four jobs, of a principal whose oldest jobs are the silent host's."""
     started = time.thread_time()
     for _ in range(20):
         room = Room(HostRoom(99, {SILENT: 0}))
         chosen = turns.choose(db, ["a"], 4, 9.0, 0, room)
-        assert (len(chosen.numbers), chosen.seen) == (4, [("a", FAST)])
+        assert (len(chosen.numbers), chosen.heads) == (4, [("a", FAST)])
         db.executemany("UPDATE job SET status = 'running' WHERE number = ?", [(number,) for number in chosen.numbers])
-        heads.put_right(db, "a", FAST)
+        heads.correct(db, "a", FAST)
         run_at, is_held_back = turns.next_at(db, ["a"], room)
         assert run_at is not None
         assert is_held_back

@@ -13,7 +13,7 @@ from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.compact import NEW_NAME, compact
 from imgserve.jobs.sqlite.connection import Connection, connect, rows
 from imgserve.jobs.sqlite.datadir import DataDirectoryInUse
-from imgserve.jobs.sqlite.prune import STEP_S, Place, step
+from imgserve.jobs.sqlite.prune import STEP_S, Position, step
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import migrate
 from tests.support.queues import START, accepted, due_entries, failed, output, pruned, released
@@ -38,12 +38,12 @@ def numbers_left(db: Connection) -> int:
 
 def run(db: Connection, now: float) -> tuple[int, int]:
     """Jobs and steps of a whole pass."""
-    place: Place | None = Place()
+    place: Position | None = Position()
     jobs = steps = 0
     while place is not None:
         with db:
             done = step(db, place, CONFIG, now)
-        jobs, steps, place = jobs + done.jobs, steps + 1, done.place
+        jobs, steps, place = jobs + done.jobs, steps + 1, done.position
     return jobs, steps
 
 
@@ -95,9 +95,9 @@ def test_a_step_ends_when_its_time_is_over(db: Connection, monkeypatch: pytest.M
     monkeypatch.setattr("imgserve.jobs.sqlite.prune.time.perf_counter", lambda: next(now) / 1000)
     add_ended(db, 100, "succeeded", START)
     with db:
-        first = step(db, Place(), CONFIG, LATER)
+        first = step(db, Position(), CONFIG, LATER)
     assert first.jobs == STEP_S * 1000 + 1
-    assert first.place is not None
+    assert first.position is not None
     assert run(db, LATER)[0] == 100 - first.jobs
 
 

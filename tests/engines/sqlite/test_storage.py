@@ -90,7 +90,7 @@ async def test_a_fault_leaves_the_queue_working(queue: Queue) -> None:
 
 async def test_a_change_whose_caller_was_cancelled_stands(queue: Queue) -> None:
     entry = await accepted(queue)
-    releasing = asyncio.create_task(queue.release(entry.number, (), START))
+    releasing = asyncio.create_task(queue.activate(entry.number, (), START))
     await asyncio.sleep(0)
     releasing.cancel()
     await asyncio.wait([releasing])
@@ -109,7 +109,7 @@ async def test_a_release_and_the_claim_that_it_wakes_share_a_commit(queue: Sqlit
 
     runner = asyncio.create_task(take_what_comes())
     await asyncio.sleep(0)
-    await queue.release(entry.number, (), START)
+    await queue.activate(entry.number, (), START)
     assert await runner == [entry.number]
     assert commits_in_wal(tmp_path) == before + 1
     assert not queue._wakeups.work.is_set(), "a runner would be woken once more for nothing"
@@ -118,7 +118,7 @@ async def test_a_release_and_the_claim_that_it_wakes_share_a_commit(queue: Sqlit
 async def test_who_takes_too_little_is_woken_again(queue: SqliteQueue) -> None:
     entry = await accepted(queue)
     assert (await queue.take_work(1, START)).claims == ()
-    await queue.release(entry.number, (), START)
+    await queue.activate(entry.number, (), START)
     assert queue._wakeups.work.is_set()
 
 

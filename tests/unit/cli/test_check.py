@@ -5,6 +5,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from xml.parsers import expat
 
@@ -185,7 +186,9 @@ async def test_the_queue_file_is_read_beside_its_owner_and_left_as_it_was(house:
     await released(queue)
     told = inspect(house / "data")
     assert told is not None
-    assert (told.waiting, told.running, told.oldest_at, told.due_at) == (1, 0, START, START)
+    assert told.version == version("imgserve")
+    assert told.counts is not None
+    assert (told.counts.waiting, told.counts.running, told.counts.oldest_at, told.counts.due_at) == (1, 0, START, START)
     [(state, detail)] = said(storage.look, settings_in(house), "queue")
     assert (state, "late" in detail) == ("warning", True)
     assert await queue.settle(ended(await claimed(queue), "delivered"), START)

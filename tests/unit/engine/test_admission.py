@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from imgserve.engine.admission import FULL_FOR_S, Admission, IntakeFull
+from imgserve.engine.admission import Admission, IntakeFull
 from imgserve.jobs.protocol import QueueFull, QuotaFull
 from imgserve.request.principal import Principal
 
@@ -57,32 +57,38 @@ async def test_one_has_its_part_of_the_places_to_wait() -> None:
         assert not await held(admission, FLOOD, stack), "who has given up waiting has left a place"
 
 
-async def test_a_refusal_of_the_queue_is_remembered_for_a_moment() -> None:
-    now = 10.0
-    admission = Admission(4, 100, 0.5, 1, lambda: now)
-    admission.refused(QuotaFull("4 jobs", "later", 0.5, 7.0), FLOOD)
+async def test_a_full_queue_refuses_before_a_slot_is_taken() -> None:
+    full: dict[str, QueueFull | QuotaFull] = {"flood": QuotaFull("4 jobs", "later", 0.5, 7.0)}
+
+    def check_queue(principal: Principal) -> None:
+        if principal.id in full:
+            raise full[principal.id]
+
+    admission = Admission(1, 0, 1, 1, check_queue)
     async with AsyncExitStack() as stack:
-        with pytest.raises(QuotaFull) as again:
-            await held(admission, FLOOD, stack)
-        assert again.value.retry_after_s == 7.0
-        assert await held(admission, CALM, stack)
-        admission.refused(QueueFull("10 jobs", "later"), FLOOD)
-        with pytest.raises(QueueFull):
-            await held(admission, CALM, stack)
-        now += FULL_FOR_S
-        assert await held(admission, FLOOD, stack)
+        for _ in range(3):
+            with pytest.raises(QuotaFull):
+                await held(admission, FLOOD, stack)
         assert await held(admission, CALM, stack)
 
 
 async def test_a_request_that_waited_learns_that_the_queue_is_full_meanwhile() -> None:
-    admission = Admission(1, 100, 1, 1)
+    is_full = False
+
+    def check_queue(_: Principal) -> None:
+        if is_full:
+            raise QueueFull("10 jobs", "later")
+
+    admission = Admission(1, 100, 1, 1, check_queue)
     async with AsyncExitStack() as stack:
         async with admission.slot(FLOOD):
             waiting = asyncio.create_task(_slot(admission, FLOOD, stack, "", ""))
             await asyncio.sleep(0)
-            admission.refused(QueueFull("10 jobs", "later"), FLOOD)
+            is_full = True
         with pytest.raises(QueueFull):
             await waiting
+        is_full = False
+        assert await held(admission, CALM, stack), "its slot is free again"
 
 
 async def test_of_several_principals_the_one_with_the_fewest_slots_is_next() -> None:

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from imgserve.jobs.model import JobStatus, OutputStatus, PlaceholderState
-from imgserve.jobs.rules import JobState, OutputState, fold, owed
+from imgserve.jobs.rules import JobState, OutputState, fold, outbox_kind
 from imgserve.request.job import OnFailure
 from tests.support.queues import output
 
@@ -44,4 +44,4 @@ def test_a_job_is_the_fold_of_its_outputs() -> None:
 def test_owes(state: PlaceholderState, on_failure: OnFailure) -> None:
     kinds = {"error_image": "error_image", "delete": "deletion", "keep_placeholder": None}
     kind = kinds[on_failure] if state in {"written", "unknown"} else None
-    assert owed(output(on_failure=on_failure), state) == kind
+    assert outbox_kind(output(on_failure=on_failure), state) == kind

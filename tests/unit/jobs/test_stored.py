@@ -1,20 +1,22 @@
-"""The spelling of rows: it stays as it is, whatever the code calls its Structs and fields."""
+"""The JSON of rows: it stays as it is, whatever the code calls its Structs and fields."""
 
 import json
+from collections.abc import Iterator
 
 import msgspec
 import pytest
+from msgspec import inspect
 
 from imgserve.jobs import stored
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.imageinfo import ImageInfo, Size
-from imgserve.request.job import Placeholder, Placement, ResolvedOutput
+from imgserve.request.job import JobRequest, Placeholder, Placement, ResolvedOutput
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions, Operation, OutputOptions, Recipe
 from imgserve.request.rendering import Rendering
-from imgserve.request.source import parse_source
+from imgserve.request.source import Source, parse_source
 
 SOURCE = parse_source("ftp://u:p@host.test/dir/a%20b.png")
 SOURCE_ROW = (
@@ -38,6 +40,50 @@ def output(operation: Operation) -> ResolvedOutput:
     recipe = Recipe((operation,), OutputOptions("webp", 70), LoadOptions(strict=False))
     place = parse_destination("http://host.test/up:a.webp", args).fill(tags.EXAMPLE)
     return ResolvedOutput(Rendering(recipe, Size(64, 48), "webp"), Placement(place, Placeholder("solid"), "delete"))
+
+
+# Every field that rows may hold, by Struct. A field that is renamed in the code keeps its name here by
+# ``msgspec.field(name=...)``; a new one has a default, so that older rows can be read.
+FIELDS = {
+    "Destination": "kind shown url host port path key name field form_success has_no_type",
+    "DestinationTemplate": "kind shown field form_success has_no_type",
+    "ImageInfo": "format width_px height_px frames",
+    "JobRequest": "source outputs",
+    "LoadOptions": "strict",
+    "OutputOptions": "format quality background",
+    "OutputRequest": "recipe destination placeholder on_failure",
+    "Placeholder": "style color text",
+    "Rasterize": "operation width height fit dpi",
+    "Recipe": "operations output load",
+    "Resize": "operation width height fit gravity enlarge",
+    "Size": "width_px height_px",
+    "Source": "url scheme host port path",
+    "_InfoRow": "format width_px height_px frames $format",
+    "_OutputRow": "recipe size destination placeholder on_failure $format",
+    "_SourceRow": "url scheme host port path $format",
+}  # fmt: skip
+
+
+def structs_in(kind: inspect.Type) -> Iterator[inspect.StructType]:
+    """The Structs of a type, inner ones too."""
+    if isinstance(kind, inspect.StructType):
+        yield kind
+        for field in kind.fields:
+            yield from structs_in(field.type)
+    elif isinstance(kind, inspect.UnionType):
+        for part in kind.types:
+            yield from structs_in(part)
+    elif isinstance(kind, inspect.VarTupleType):
+        yield from structs_in(kind.item_type)
+
+
+def test_stored_fields_keep_their_names() -> None:
+    roots = (stored._SourceRow, stored._InfoRow, stored._OutputRow, Source, ImageInfo, JobRequest)
+    fields = {}
+    for kind in (kind for root in roots for kind in structs_in(inspect.type_info(root))):
+        tag = [kind.tag_field] if kind.tag_field else []
+        fields[kind.cls.__name__] = " ".join([*tag, *(field.encode_name for field in kind.fields)])
+    assert fields == FIELDS
 
 
 RESIZED = output(Resize(width=64, gravity="north", enlarge=True))

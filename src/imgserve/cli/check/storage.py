@@ -14,7 +14,7 @@ from imgserve.cli.check import mounts
 from imgserve.cli.check.finding import Finding, as_whom, fault, ok, owner_of, tried, unknown, warning
 from imgserve.cli.control import NotAllowed
 from imgserve.errors import cause_of, counted, sentence_of, spell, user_name
-from imgserve.jobs.protocol import StorageFailing
+from imgserve.jobs.protocol import Counts, StorageFailing
 from imgserve.jobs.sqlite.breakage import RESTORE
 from imgserve.jobs.sqlite.inspect import Inspected, inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME
@@ -165,9 +165,9 @@ def _queue(place: Path, *, is_served: bool) -> Iterator[Finding]:
         yield ok("queue file", "none yet, the first start makes it")
         return
     yield _queue_file(told)
-    if told.schema == told.newest_schema and not told.damage:
-        yield _waiting(told, time.time(), is_served=is_served)
-        yield from _outbox(told)
+    if told.counts is not None:
+        yield _waiting(told.counts, time.time(), is_served=is_served)
+        yield from _outbox(told.counts)
 
 
 def _queue_file(told: Inspected) -> Finding:
@@ -178,10 +178,10 @@ def _queue_file(told: Inspected) -> Finding:
         return fault("queue file", "; ".join(told.damage), "stop the server, restore a backup: see docs/operations.md")
     if told.schema < told.newest_schema:
         return ok("queue file", f"has schema {told.schema}; the next start brings it to {told.newest_schema}")
-    return ok("queue file", f"schema {told.schema}, quick_check finds no damage")
+    return ok("queue file", f"schema {told.schema}, last used by imgserve {told.version}; quick_check finds no damage")
 
 
-def _waiting(told: Inspected, now: float, *, is_served: bool) -> Finding:
+def _waiting(told: Counts, now: float, *, is_served: bool) -> Finding:
     said = f"{counted(told.waiting, 'job')} waiting, {told.running} running"
     if told.oldest_at is not None:
         said += f", the oldest since {timedelta(seconds=int(max(now - told.oldest_at, 0)))}"
@@ -193,7 +193,7 @@ def _waiting(told: Inspected, now: float, *, is_served: bool) -> Finding:
     return ok("queue", said)
 
 
-def _outbox(told: Inspected) -> Iterator[Finding]:
+def _outbox(told: Counts) -> Iterator[Finding]:
     if told.unreadable:
         detail = f"{counted(told.unreadable, 'placeholder')} of stored jobs that cannot be read will not be replaced"
         yield warning("outbox", detail, "look in the log for placeholder_abandoned, and replace them by hand")

@@ -1,55 +1,38 @@
-"""Transactions of intake: a job comes in, is released or refused. Each function is one transaction."""
+"""Transactions of intake: a job comes in, is activated or refused. Each function is one transaction."""
 
-from importlib.metadata import version
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.model import (
-    Accepted,
-    Adopted,
-    NewJob,
-    Output,
-    OutputStatus,
-    PlaceholderResult,
-    PlaceholderState,
-    intent_of,
-)
-from imgserve.jobs.protocol import Granted, QueueFull, QuotaFull
-from imgserve.jobs.sqlite import backlog, outbox
+from imgserve.jobs.model import Accepted, Adopted, NewJob, Output, PlaceholderResult, PlaceholderState, intent_of
+from imgserve.jobs.protocol import Granted
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free
-from imgserve.jobs.sqlite.order import Writer, end_if_concluded, overtake_older, supersede_older, write_end
+from imgserve.jobs.sqlite.ending import end_open
+from imgserve.jobs.sqlite.order import end_if_concluded, supersede_older, write_end
 from imgserve.jobs.sqlite.queries import load
-from imgserve.jobs.stored import FORMAT, UNREADABLE, decode_output, encode_info, encode_output, encode_source, owed_by
+from imgserve.jobs.stored import UNREADABLE, decode_output, encode_info, encode_output, encode_source
 from imgserve.request.destination import hosts_of
 from imgserve.request.job import ResolvedOutput
 
 SQL = load("admission")
 
-# A caller asks again within minutes; later the same request may well mean a picture that has changed.
+# A client asks again within minutes; later the same request may well mean a picture that has changed.
 ADOPT_ENDED_S = 600.0
 
 
 def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float) -> Accepted | Adopted:
-    """Raises QueueFull, ShareFull."""
+    """Raises QueueFull, QuotaFull."""
     twin = _adopt(db, job, epoch, now)
     if twin is not None:
         return twin
-    waiting = backlog.count(db)
-    if waiting >= config.max_waiting:
-        raise QueueFull(f"{waiting} jobs are waiting, which is the limit", "try again later")
-    if job.has_quota and (own := backlog.count_of(db, job.principal)) >= config.max_per_principal:
-        detail = f"{own} jobs of this caller are waiting, which is its share of the queue"
-        raise QuotaFull(detail, "try again later", max(own / max(waiting, 1), 1 / len(backlog.principals(db))))
+    db.backlog.check(job.principal, config, has_quota=job.has_quota)
     db.execute(
         SQL["add_job"],
         (job.id, encode_source(job.source), encode_info(job.info), job.digest, epoch, now, job.deadline_s,
-         job.traceparent, job.principal, hosts_of(output.placement.destination.key for output in job.outputs),
-         config.lease_s),
+         job.traceparent, job.principal, hosts_of(output.placement.destination.key for output in job.outputs)),
     )  # fmt: skip
     number = db.last_insert_rowid()
+    db.backlog.add(job.principal)
     outputs = tuple(_add_output(db, number, job.principal, output, now) for output in job.outputs)
     intents = (intent_of(output, "placeholder", 0) for output in outputs if output.placeholder == "pending")
     granted = (intent.output_id for intent in intents if isinstance(acquire_first(db, intent, now), Granted))
@@ -78,16 +61,16 @@ def _adopt(db: Connection, job: NewJob, epoch: int, now: float) -> Adopted | Non
     return Adopted(row[0], row[1], outputs)
 
 
-def release(db: Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
+def activate(db: Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
     """The keys that are free now."""
-    row: tuple[Any, ...] | None = db.execute(SQL["release"], (now, number)).fetchone()
+    row: tuple[Any, ...] | None = db.execute(SQL["activate"], (now, number)).fetchone()
     has_older, is_open = (True, False) if row is None else row
-    freed = _note(db, number, placeholders)
+    keys = _note(db, number, placeholders)
     if has_older:
         supersede_older(db, number, now)
     if not is_open:
         end_if_concluded(db, number, now)
-    return freed
+    return keys
 
 
 def refuse(
@@ -100,73 +83,19 @@ def refuse(
     now: float,
 ) -> list[str]:
     """The keys that are free now."""
-    freed = _note(db, number, placeholders)
-    if not any(result.state in ("written", "unknown") for result in placeholders):
-        db.execute(SQL["forget"], (number,))
-        return freed
-    db.execute(SQL["note_refusal"], (error, detail, number))
-    for output in open_outputs(db, number):
-        end_without_picture(db, output, "failed", config, now)
+    keys = _note(db, number, placeholders)
+    if any(result.state in ("written", "unknown") for result in placeholders):
+        end_open(db, number, "failed", error, detail, config, now)
+        answered(db, number)
+        write_end(db, number, "failed", now, is_intake=True)
+    else:
+        for (principal,) in rows(db, SQL["forget"], (number,)):
+            db.backlog.add(principal, -1)
+    return keys
+
+
+def answered(db: Connection, number: int) -> None:
     db.execute(SQL["mark_answered"], (number,))
-    write_end(db, number, "failed", now, is_intake=True)
-    return freed
-
-
-class OpenOutput(msgspec.Struct, frozen=True):
-    """An output that has not ended, as its row has it. ``placeholder``: the state of the one that it would replace."""
-
-    id: int
-    job: int
-    spec: bytes
-    placeholder: PlaceholderState
-    is_repeat: bool
-
-
-def open_outputs(db: Connection, number: int) -> list[OpenOutput]:
-    found = rows(db, SQL["open_outputs"], (number,))
-    return [OpenOutput(row[0], number, row[1], row[2], bool(row[3])) for row in found]
-
-
-def end_without_picture(
-    db: Connection, output: OpenOutput, status: Literal["failed", "cancelled"], config: Config, now: float
-) -> OutputStatus:
-    """End the output, and return its status. A failure picture or deletion that it owes becomes due at once.
-
-    An output whose final was delivered once, and was to be sent again, counts as delivered.
-    """
-    if output.is_repeat:
-        db.execute(SQL["count_as_delivered"], (output.id,))
-        return "delivered"
-    db.execute(SQL["end_output"], (status, output.id))
-    kind = owed_by(output.spec, output.placeholder)
-    if kind is not None:
-        outbox.add(db, output.job, output.id, kind, now, now + config.outbox_s)
-    return status
-
-
-def take_over(db: Connection, config: Config, now: float) -> int:
-    """Make this process the owner: leases are void, open writes are left alone for a while. Returns the new epoch.
-
-    The lock on the data directory proves that no other process lives, so their leases need not run out.
-    """
-    db.execute(SQL["next_epoch"])
-    db.execute(SQL["forget_processes"])
-    db.execute(SQL["add_process"], (version("imgserve"), FORMAT, now))
-    quiet_until = now + config.quiet_s
-    for cut_off in rows(db, SQL["cut_off_writes"]):
-        overtake_older(db, Writer(*cut_off), is_taken=False)
-    db.execute(SQL["forget_destinations"], (now,))
-    db.execute(SQL["leave_destinations_alone"], (quiet_until,))
-    db.execute(SQL["requeue_running"])
-    db.execute(SQL["make_entries_due"], (now, now))
-    for (number,) in rows(db, SQL["accepting_jobs"]):
-        db.execute(SQL["release_accepting"], (quiet_until, number))
-        db.execute(SQL["delay_outputs"], (quiet_until, number))
-        db.execute(SQL["lose_placeholders"], (number,))
-        supersede_older(db, number, now)
-        end_if_concluded(db, number, now)
-    epoch: int = db.execute(SQL["epoch"]).get
-    return epoch
 
 
 def _note(db: Connection, number: int, placeholders: tuple[PlaceholderResult, ...]) -> list[str]:

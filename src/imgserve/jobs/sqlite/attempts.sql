@@ -1,16 +1,12 @@
--- name: next_due
-SELECT min(due) FROM (SELECT ? AS due UNION ALL SELECT min(lease_until) FROM job WHERE status = 'running')
+-- name: first_lease
+SELECT min(lease_until) FROM job WHERE status = 'running'
 
 -- name: requeue_expired
 UPDATE job SET status = 'queued', run_at = ?1 WHERE status = 'running' AND lease_until < ?1
 
 -- name: claim
-UPDATE job SET status = 'running', token = token + 1, claim = token + 1, lease_until = ?
-    WHERE number IN (SELECT value FROM json_each(?))
-    RETURNING number, id, token, deadline_at, source, facts, traceparent, caller, hosts
-
--- name: note_unreadable
-UPDATE output SET error = 'internal', detail = ? WHERE id = ?
+UPDATE job SET status = 'running', token = token + 1, claim = token + 1, lease_until = ? WHERE number = ?
+    RETURNING number, id, token, deadline_at, source, info, traceparent, principal, hosts
 
 -- name: due_outputs
 SELECT id, destination, spec, placeholder, is_repeat, attempts, crashes FROM output
@@ -18,9 +14,6 @@ SELECT id, destination, spec, placeholder, is_repeat, attempts, crashes FROM out
 
 -- name: note_seen
 UPDATE process SET seen_at = ? WHERE epoch = ?
-
--- name: prolong_intake
-UPDATE job SET lease_until = ? WHERE ended_at IS NULL AND status = 'accepting' AND epoch = ?
 
 -- name: prolong_claim
 UPDATE job SET lease_until = ? WHERE number = ? AND claim = ? AND status = 'running'
@@ -35,6 +28,3 @@ SELECT output.id, output.status, due_at, destination FROM job JOIN output ON out
 -- name: note_result
 UPDATE output SET status = ?, is_repeat = is_repeat OR ?, attempts = attempts + ?, crashes = crashes + ?,
     due_at = ?, error = ?, detail = ? WHERE id = ?
-
--- name: failed_output
-SELECT id, job, spec, iif(is_covered, 'none', placeholder), is_repeat FROM output WHERE id = ?

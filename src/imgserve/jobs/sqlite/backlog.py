@@ -1,46 +1,49 @@
-"""How many jobs are open, in all and of one caller, without counting rows: asked for every job that comes in.
+"""How many jobs are open, in all and by principal, without counting rows: every job that comes in is checked by it.
 
-Rows of a temporary table (in memory), which triggers keep: they change in the transaction that changes the jobs, and
-are undone with it.
+Counted when the file is opened. The transactions that open or end jobs count along, and a rollback takes their counts
+back. The event loop reads the figures for load shedding while a transaction may be changing them; they are exact where
+it matters, inside the transaction that stores a job.
 """
 
-import apsw
-
-from imgserve.jobs.sqlite.connection import rows
-
-_ADD = "INSERT INTO backlog VALUES (new.caller, 1) ON CONFLICT (caller) DO UPDATE SET open = open + 1"
-_TAKE = "UPDATE backlog SET open = open - 1 WHERE caller = old.caller"
-_TRIGGERS = {
-    "job_came AFTER INSERT ON main.job WHEN new.ended_at IS NULL": _ADD,
-    "job_went AFTER DELETE ON main.job WHEN old.ended_at IS NULL": _TAKE,
-    "job_closed AFTER UPDATE OF ended_at ON main.job WHEN old.ended_at IS NULL AND new.ended_at IS NOT NULL": _TAKE,
-    "job_opened AFTER UPDATE OF ended_at ON main.job WHEN old.ended_at IS NOT NULL AND new.ended_at IS NULL": _ADD,
-}
+from imgserve.jobs.config import Config
+from imgserve.jobs.protocol import QueueFull, QuotaFull
 
 
-def watch(db: apsw.Connection) -> None:
-    """Count once, then keep the counts. Called when the file is opened, before anything changes."""
-    db.execute("CREATE TEMP TABLE backlog (caller TEXT PRIMARY KEY, open INTEGER NOT NULL) STRICT, WITHOUT ROWID")
-    db.execute(
-        "INSERT INTO backlog SELECT caller, count(*) FROM main.job INDEXED BY job_open WHERE ended_at IS NULL"
-        " GROUP BY caller"
-    )
-    for when, change in _TRIGGERS.items():
-        db.execute(f"CREATE TEMP TRIGGER {when} BEGIN {change}; END")
+class Backlog:
+    """``total`` open jobs, and those ``of`` each principal that has some."""
 
+    def __init__(self) -> None:
+        self.total = 0
+        self.of: dict[str, int] = {}
+        self._uncommitted: list[tuple[str, int]] = []
 
-def count(db: apsw.Connection) -> int:
-    """Jobs that have not ended. There are as few rows as callers."""
-    found: int = db.execute("SELECT coalesce(sum(open), 0) FROM backlog").get
-    return found
+    def load(self, of: dict[str, int]) -> None:
+        self.of, self.total = of, sum(of.values())
+        self._uncommitted.clear()
 
+    def add(self, principal: str, jobs: int = 1) -> None:
+        self._uncommitted.append((principal, jobs))
+        self._count(principal, jobs)
 
-def count_of(db: apsw.Connection, principal: str) -> int:
-    """This caller's jobs that have not ended."""
-    found: int = db.execute("SELECT coalesce((SELECT open FROM backlog WHERE caller = ?), 0)", (principal,)).get
-    return found
+    def committed(self) -> None:
+        self._uncommitted.clear()
 
+    def rolled_back(self) -> None:
+        for principal, jobs in self._uncommitted:
+            self._count(principal, -jobs)
+        self._uncommitted.clear()
 
-def principals(db: apsw.Connection) -> list[str]:
-    """The callers with jobs that have not ended."""
-    return [row[0] for row in rows(db, "SELECT caller FROM backlog WHERE open > 0")]
+    def check(self, principal: str, config: Config, *, has_quota: bool) -> None:
+        """Raises QueueFull; QuotaFull for one of several principals that has its quota of the queue."""
+        if self.total >= config.max_waiting:
+            raise QueueFull(f"{self.total} jobs are waiting, which is the limit", "try again later")
+        own = self.of.get(principal, 0)
+        if has_quota and own >= config.max_per_principal:
+            detail = f"{own} jobs of this caller are waiting, which is its share of the queue"
+            raise QuotaFull(detail, "try again later", max(own / self.total, 1 / len(self.of)))
+
+    def _count(self, principal: str, jobs: int) -> None:
+        self.total += jobs
+        self.of[principal] = self.of.get(principal, 0) + jobs
+        if self.of[principal] == 0:
+            del self.of[principal]

@@ -1,8 +1,7 @@
-"""Group commit: transactions from the event loop, run by one thread, many to a commit.
+"""Group commit: one thread runs transactions from the event loop, many to a commit.
 
-Callers hand over functions of a connection. One that fails takes nobody along: one that has changed something before it
-failed undoes the commit, and then each is tried by itself.
-A caller goes on only after the commit that holds its change has reached the disk.
+A transaction is a function of a connection. Its caller goes on only after the commit has reached the disk. One that
+fails does not fail the others: if it has changed something before, the commit is undone and each is tried by itself.
 """
 
 import asyncio
@@ -34,7 +33,7 @@ BROKEN_REMEDY = "mend the disk, then restart the server: after a failed fsync no
 class Committer:
     """The only user of the SQLite connection. ``on_commit`` is called on the event loop after each commit.
 
-    One commit is under way at a time. What comes meanwhile waits for the next one, in its order.
+    One commit is under way at a time. Transactions that come meanwhile go into the next one, in their order.
     """
 
     def __init__(self, path: Path, on_commit: Callable[[Connection], None]) -> None:
@@ -53,11 +52,11 @@ class Committer:
         self._files: OpenFiles | None = None
 
     def watch(self, files: OpenFiles) -> None:
-        """Nothing is stored any more while these are not where they were."""
+        """Store nothing while these files are not where they were."""
         self._files = files
 
     def look(self) -> StorageFailing | None:
-        """What has become of the files that are watched."""
+        """The fault of the watched files."""
         return self._files.look() if self._files is not None else None
 
     async def open(self, prepare: Callable[[Connection], None]) -> None:
@@ -84,7 +83,7 @@ class Committer:
 
         Every commit survives the death of this process. One that need not survive the machine's is not synced by
         itself: it is lost together with all that came after it, or not at all, since the WAL is read in order.
-        ``announce`` hears the value even when the caller has been cancelled meanwhile: the change stands all the same.
+        ``announce`` gets the value even when the caller was cancelled meanwhile: the change is stored all the same.
         """
         future: asyncio.Future[object] = self._loop.create_future()
         self._pending.append(_Entry(transaction, future, announce, survives_power_loss))  # type: ignore[arg-type]
@@ -92,7 +91,7 @@ class Committer:
         return await future  # type: ignore[return-value]
 
     def run_later(self, transaction: Callable[[Connection], object]) -> None:
-        """Store a change that nobody waits for: with the next commit, at the latest after ``LATER_S``."""
+        """Store a change with the next commit, at the latest after ``LATER_S``. No caller waits for it."""
         future: asyncio.Future[object] = self._loop.create_future()
         future.add_done_callback(_log_failure)
         self._pending.append(_Entry(transaction, future, None, False))
@@ -115,11 +114,11 @@ class Committer:
     def _start(self) -> None:
         if self._pending and not self._is_busy:
             self._is_busy = True
-            # At the end of this turn of the loop, so that all who ask in it share a commit. Its log lines are nobody's.
+            # At the end of this iteration of the loop, so that all its transactions share a commit. No job's context.
             self._loop.call_soon(self._send, context=contextvars.Context())
 
     def _send(self) -> None:
-        """Hand the next batch to the thread, or come to rest."""
+        """Hand the next batch to the thread, or become idle."""
         if self._apart:
             batch = [self._apart.pop(0)]
         elif self._pending:
@@ -133,7 +132,7 @@ class Committer:
         self._thread.send(lambda: self._commit(work, is_synced), lambda outcome: self._stored(batch, outcome))
 
     def _stored(self, batch: "list[_Entry]", result: "list[object] | Exception") -> None:
-        """Tell the batch's callers; or, when a fault of ours has undone a batch of several, try them one by one."""
+        """Resolve the batch's futures; or, when a bug has undone a batch of several, try them one by one."""
         self.failure = self._failure(result)
         if not isinstance(result, Exception):
             outcomes = result
@@ -170,7 +169,7 @@ class Committer:
             self._is_synced = is_synced
         connection.execute("BEGIN IMMEDIATE")
         try:
-            # What one alone raises undoes the whole.
+            # An error of a single transaction needs no ``_outcome``: it undoes the commit.
             outcomes = [batch[0](connection)] if len(batch) == 1 else [_outcome(connection, work) for work in batch]
             connection.execute("COMMIT")
         except ImgserveError as error:
@@ -187,11 +186,11 @@ class Committer:
 
 
 class _HalfDone(Exception):
-    """A transaction has failed after it had changed something."""
+    """A transaction failed after it had changed something."""
 
 
 def _outcome(connection: Connection, work: Transaction) -> object:
-    """What it returns, or the error that it raised. Raises _HalfDone."""
+    """Its result, or its ImgserveError. Raises _HalfDone."""
     changes = connection.total_changes()
     try:
         return work(connection)

@@ -1,4 +1,4 @@
-"""The connection that writes the queue's file, and what its transactions tell those that wait for the commit."""
+"""The connection that writes the queue's file, with the figures that its transactions change beside the tables."""
 
 import contextlib
 import os
@@ -9,14 +9,15 @@ from typing import Any
 import apsw
 
 from imgserve.jobs.model import Ended
+from imgserve.jobs.sqlite.backlog import Backlog
 
 SYNCED = "PRAGMA synchronous=FULL"  # in WAL mode: fsync at each commit
 UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
 
 
 class Connection(apsw.Connection):
-    """``ends`` are the jobs' ends that the next commit stores; a rollback removes them. ``is_abandoned_changed``: there
-    may be more or fewer placeholders that nothing will replace.
+    """``ends`` are the jobs' ends that the next commit stores. ``is_abandoned_changed``: there may be more or fewer
+    placeholders that nothing will replace.
 
     Written in the committer's thread, taken on the event loop between two commits.
     """
@@ -24,12 +25,19 @@ class Connection(apsw.Connection):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.ends: list[Ended] = []
+        self.backlog = Backlog()
         self.is_abandoned_changed = True
-        self.set_rollback_hook(self.ends.clear)
+        self.set_rollback_hook(self._rolled_back)
 
     def take_ends(self) -> list[Ended]:
+        """Called after each commit."""
+        self.backlog.committed()
         ends, self.ends[:] = self.ends[:], []
         return ends
+
+    def _rolled_back(self) -> None:
+        self.ends.clear()
+        self.backlog.rolled_back()
 
 
 def connect(path: Path) -> Connection:
@@ -38,7 +46,7 @@ def connect(path: Path) -> Connection:
     path.chmod(0o600)
     connection = Connection(str(path))
     connection.set_busy_timeout(2000)
-    # A new file gives the room of deleted jobs back (sqlite_prune); one with tables stays as it is.
+    # A new file gives the room of deleted jobs back (``prune``); one with tables stays as it is.
     for pragma in (
         "auto_vacuum=INCREMENTAL",
         "journal_mode=WAL",

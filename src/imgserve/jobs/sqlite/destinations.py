@@ -1,4 +1,4 @@
-"""Transactions around a destination: which job may write there now, and which a newer job's write has overtaken."""
+"""Transactions around a destination: which job may write there now, and which a newer job's write overtakes."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ SQL = load("destinations")
 
 
 class Freed(msgspec.Struct, frozen=True):
-    """A write that has ended. ``is_alone``: no other job has an output at its destination."""
+    """A destination whose write has ended. ``is_alone``: no other job has an output there."""
 
     key: str
     output_id: int
@@ -23,22 +23,25 @@ class Freed(msgspec.Struct, frozen=True):
 
 
 def acquire(db: Connection, intent: Intent, epoch: int, now: float) -> Granted | Busy | Denied:
-    """Whether the writer still has the right to write: its claim, its lease, its output; and whether it may now."""
-    row: tuple[Any, ...] | None = db.execute(SQL["right_to_write"], (intent.output_id, intent.key, HOLDING)).fetchone()
+    """Check that the writer still has the right to write (its claim, its lease, its output), then the destination."""
+    values: tuple[object, ...] = (intent.output_id, intent.key)
+    if intent.kind == "failed":
+        row = db.execute(SQL["right_to_write_of_entry"], (*values, HOLDING)).fetchone()
+    else:
+        row = db.execute(SQL["right_to_write"], values).fetchone()
     if row is None:
         return Denied("lost")
-    denied = _check(row, intent, epoch, now)
-    return denied if denied is not None else _hold(db, intent, row[8:], now)
+    return _check(row, intent, epoch, now) or _hold(db, intent, row[8:], now)
 
 
 def acquire_first(db: Connection, intent: Intent, now: float) -> Granted | Busy:
-    """As ``acquire``, for an output that this transaction has made: nothing can have taken its right away."""
+    """As ``acquire``, for an output that this transaction has added: it cannot have lost its right."""
     row: tuple[Any, ...] | None = db.execute(SQL["lock"], (intent.key,)).fetchone()
     return _hold(db, intent, row or (None, None, None), now)
 
 
 def _hold(db: Connection, intent: Intent, row: tuple[Any, ...], now: float) -> Granted | Busy:
-    """``row``: holder, token and quiet time of the destination; all None where it has none."""
+    """``row``: holder, token and quiet time of the destination; all None where it has no row."""
     holder, token, quiet_until = row
     if holder is not None and (holder, token) != (intent.output_id, intent.token):
         return Busy()
@@ -49,9 +52,8 @@ def _hold(db: Connection, intent: Intent, row: tuple[Any, ...], now: float) -> G
 
 
 def _abandoned(db: Connection, key: str) -> tuple[tuple[int, int], ...]:
-    """The newest outputs that were overtaken here: their own next attempt, which would tidy up, never comes."""
-    found = rows(db, SQL["overtaken_outputs"], (key,))
-    return tuple((row[0], row[1]) for row in found)
+    """The newest outputs that were overtaken here: they have no next attempt, which would remove their files."""
+    return tuple((output_id, token) for output_id, token in rows(db, SQL["overtaken_outputs"], (key,)))
 
 
 def _check(row: tuple[Any, ...], intent: Intent, epoch: int, now: float) -> Denied | None:
@@ -69,22 +71,22 @@ def _check(row: tuple[Any, ...], intent: Intent, epoch: int, now: float) -> Deni
 
 
 def free(db: Connection, number: int, token: int, output_ids: frozenset[int] | None = None) -> tuple[Freed, ...]:
-    """End the writes of a job's claim (of these outputs), and note them for the order. Returns the freed destinations.
+    """End the writes of a job's claim (those of ``output_ids``), and note them for the order.
 
-    A failed write may have reached the destination as well, so it counts; an unreleased job's never does.
+    A failed write may have reached the destination as well, so it counts. A write of a job that was never activated
+    does not.
     """
-    held = rows(db, SQL["held_by_claim"], (number, token))
     freed = []
-    for output_id, kind, quiet_until, placeholder, is_ordered, principal, user, key, is_alone in held:
+    for output_id, kind, quiet_until, placeholder, is_ordered, principal, user, key, is_alone in rows(
+        db, SQL["held_by_claim"], (number, token)
+    ):
         if output_ids is not None and output_id not in output_ids:
             continue  # still being written
         is_placeholder = kind == "placeholder"
         if is_ordered and not is_alone and (not is_placeholder or placeholder in ("written", "unknown")):
             is_taken = is_placeholder and placeholder == "written"
             overtake_older(db, Writer(number, key, principal, user), is_taken=is_taken)
-        if quiet_until and is_placeholder:  # the next final removes the killed server's temporary files
-            db.execute(SQL["free_but_quiet"], (key,))
-        else:
-            db.execute(SQL["free"], (key,))
+        # After a quiet time the next final removes the killed server's temporary files, so the row stays until then.
+        db.execute(SQL["free_but_quiet" if quiet_until and is_placeholder else "free"], (key,))
         freed.append(Freed(key, output_id, bool(is_alone)))
     return tuple(freed)

@@ -1,4 +1,9 @@
 -- name: right_to_write
+SELECT job.status, job.epoch, job.claim, job.lease_until, output.status, NULL, NULL, output.is_overtaken,
+    holder, destination.token, quiet_until
+    FROM output JOIN job ON job.number = output.job LEFT JOIN destination ON key = ?2 WHERE output.id = ?1
+
+-- name: right_to_write_of_entry
 SELECT job.status, job.epoch, job.claim, job.lease_until, output.status, entry.state, entry.token,
     output.is_overtaken, holder, destination.token, quiet_until
     FROM output JOIN job ON job.number = output.job LEFT JOIN destination ON key = ?2
@@ -14,10 +19,10 @@ INSERT INTO destination (key, holder, token, kind) VALUES (?1, ?2, ?3, ?4)
 
 -- name: overtaken_outputs
 SELECT output.id, token FROM output JOIN job ON job.number = output.job WHERE destination = ?
-    AND (output.status = 'superseded' OR is_overtaken OR NOT is_released) ORDER BY output.id DESC LIMIT 10
+    AND (output.status = 'superseded' OR is_overtaken OR NOT is_activated) ORDER BY output.id DESC LIMIT 10
 
 -- name: held_by_claim
-SELECT output.id, destination.kind, quiet_until, output.placeholder, job.is_released AND NOT is_form, caller,
+SELECT output.id, destination.kind, quiet_until, output.placeholder, job.is_activated AND NOT is_form, principal,
     user, destination.key, NOT EXISTS (SELECT 1 FROM output AS other
     WHERE other.destination = destination.key AND other.job <> ?1) FROM output
     JOIN destination ON destination.holder = output.id AND destination.token = ?2

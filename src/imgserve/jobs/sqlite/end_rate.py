@@ -1,7 +1,4 @@
-"""How fast jobs end, and so when it is worth asking again. Pure; times in seconds come in as arguments.
-
-The queue's engine notes each end, and asks when it has to turn a job away.
-"""
+"""How fast jobs end, and so after how long a refused request should be repeated. Pure; times come in as arguments."""
 
 import math
 from collections import deque
@@ -12,7 +9,7 @@ from imgserve.jobs.protocol import QueueFull, QuotaFull
 WINDOW_S = 60
 UNMEASURED_RETRY_S = 5
 MIN_RETRY_S, MAX_RETRY_S = 1, 600
-# Not at the first free place: all who were refused at the same time would come for it too.
+# Not at the first free place: all requests that were refused at the same time would come for it.
 _FREED_PART = 10
 
 
@@ -35,19 +32,19 @@ class EndRate:
         self._forget(now)
         return self._total / max(min(now - self._since, WINDOW_S), 1.0)
 
-    def retry_after_s(self, places: int, now: float) -> int:
-        """Seconds until so many jobs will have ended if it goes on like this; from 1 to 600."""
+    def retry_after_s(self, jobs: int, now: float) -> int:
+        """Seconds until so many jobs will have ended at the present rate; from 1 to 600."""
         rate = self.per_second(now)
         if rate > 0:
-            return round(min(max(places / rate, MIN_RETRY_S), MAX_RETRY_S))
+            return round(min(max(jobs / rate, MIN_RETRY_S), MAX_RETRY_S))
         return UNMEASURED_RETRY_S if now - self._since < WINDOW_S else MAX_RETRY_S
 
     def retry_after_refusal_s(self, error: QueueFull | QuotaFull, config: Config, now: float) -> int:
-        """Seconds until a part of the queue, or of the caller's share, will be free."""
+        """Seconds until a tenth of the queue, or of the principal's quota, will be free."""
         if isinstance(error, QueueFull):
             return self.retry_after_s(max(config.max_waiting // _FREED_PART, 1), now)
-        places = max(config.max_per_principal // _FREED_PART, 1)
-        return self.retry_after_s(math.ceil(places / error.part), now)  # its jobs end in turns with the others'
+        own = max(config.max_per_principal // _FREED_PART, 1)
+        return self.retry_after_s(math.ceil(own / error.part), now)  # its jobs end in turns with the others'
 
     def _forget(self, now: float) -> None:
         while self._ends and self._ends[0][0] <= now - WINDOW_S:

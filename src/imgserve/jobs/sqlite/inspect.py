@@ -10,38 +10,27 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from imgserve.jobs.protocol import StorageFailing
+from imgserve.jobs.protocol import Counts, StorageFailing
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
-from imgserve.jobs.sqlite.listing import COUNT_OUTBOX
+from imgserve.jobs.sqlite.listing import SQL
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import SCHEMA_VERSION, UNRELEASED, check_empty, check_shape
 
 _BUSY_MS = 2000
-# As ``COUNT_OUTBOX``, until schema 7.
-COUNT_DEBTS = (
-    "SELECT count(*) FROM output WHERE debt = 'owed'",
-    "SELECT count(*) FROM output WHERE debt = 'given_up'",
-    "SELECT count(*) FROM output WHERE debt = 'abandoned'",
-)
 
 
 class Inspected(msgspec.Struct, frozen=True):
-    """``damage`` is what SQLite's quick_check says, empty if all is well. Times are seconds since 1970.
+    """``damage`` is what SQLite's quick_check reports, empty if all is well.
 
-    ``due_at`` is since when the most overdue job waits for its turn, ``newest_at`` when the youngest was made.
+    ``counts``, with times by the wall clock, and ``version``, that of the last server, are those of an undamaged file
+    of the newest schema.
     """
 
     schema: int
     newest_schema: int
     damage: tuple[str, ...] = ()
-    waiting: int = 0
-    running: int = 0
-    oldest_at: float | None = None
-    due_at: float | None = None
-    newest_at: float | None = None
-    pending: int = 0
-    abandoned: int = 0
-    unreadable: int = 0
+    counts: Counts | None = None
+    version: str = ""
 
 
 def inspect(data_dir: Path) -> Inspected | None:
@@ -75,9 +64,11 @@ def _read(path: Path, *, is_immutable: bool) -> Inspected:
         damage = tuple(str(row[0]) for row in db.execute("PRAGMA quick_check(5)") if row[0] != "ok")
         if damage:
             return Inspected(schema, SCHEMA_VERSION, damage)
-        if schema == SCHEMA_VERSION:
-            check_shape(db)
-        return _counted(db, schema)
+        if schema < SCHEMA_VERSION:
+            db.execute("SELECT epoch FROM owner")  # raises for another program's file
+            return Inspected(schema, SCHEMA_VERSION)
+        check_shape(db)
+        return _counted(db)
     except apsw.SQLError as error:  # a table or a column is missing
         raise StorageFailing(
             f"the queue file says schema {schema}, but is of no released version: {error}", UNRELEASED
@@ -86,29 +77,9 @@ def _read(path: Path, *, is_immutable: bool) -> Inspected:
         db.close()
 
 
-def _counted(db: apsw.Connection, schema: int) -> Inspected:
-    ahead_s = _ahead_of_wall(db, schema)
-    open_jobs = "FROM job WHERE ended_at IS NULL AND status <> 'running'"
-    waiting, oldest_at, due_at = db.execute(f"SELECT count(*), min(created_at), min(run_at) {open_jobs}").get
-    pending, abandoned, unreadable = COUNT_OUTBOX if schema >= 8 else COUNT_DEBTS
-    newest_at: float | None = db.execute("SELECT max(created_at) FROM job").get
-    return Inspected(
-        schema,
-        SCHEMA_VERSION,
-        waiting=waiting,
-        oldest_at=None if oldest_at is None else oldest_at - ahead_s,
-        due_at=None if due_at is None else due_at - ahead_s,
-        running=db.execute("SELECT count(*) FROM job WHERE status = 'running'").get,
-        newest_at=None if newest_at is None else newest_at - ahead_s,
-        pending=db.execute(pending).get,
-        abandoned=db.execute(abandoned).get,
-        unreadable=db.execute(unreadable).get,
-    )
-
-
-def _ahead_of_wall(db: apsw.Connection, schema: int) -> float:
-    """Seconds by which the queue's own time is ahead of the wall clock, as its server last knew."""
-    if schema < 6:
-        return 0.0
-    ahead_s: float = db.execute("SELECT coalesce(queue_s - wall_s, 0.0) FROM owner").get
-    return ahead_s
+def _counted(db: apsw.Connection) -> Inspected:
+    counts = Counts(*db.execute(SQL["counts"]).get)
+    version, ahead_s = db.execute(SQL["last_server"]).get
+    oldest_at, due_at = (None if at is None else at - ahead_s for at in (counts.oldest_at, counts.due_at))
+    counts = msgspec.structs.replace(counts, oldest_at=oldest_at, due_at=due_at)
+    return Inspected(SCHEMA_VERSION, SCHEMA_VERSION, counts=counts, version=version)

@@ -1,9 +1,8 @@
-"""Reads for people: lists of jobs, single ones. On a connection and a thread of their own, so that a long search holds
-up no commit; it sees committed rows only.
+"""Reads for people: lists of jobs, and single ones. A connection and a thread of their own run them, so that a long
+search delays no commit. They see committed rows only.
 """
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +28,11 @@ from imgserve.jobs.views import (
     JobView,
     OutboxView,
     OutputView,
-    as_time,
     posted_place,
     shown_place,
     time_of,
 )
+from imgserve.request.destination import Destination
 
 SQL = load("listing")
 
@@ -44,19 +43,11 @@ OPEN: tuple[JobStatus, ...] = ("accepting", "queued", "running")
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled", "superseded")
 NEWEST = 2**63 - 1
 _PARTS = re.compile(f"://|{re.escape(HIDDEN_QUERY)}")
-NOT_READ = "(written by another version)"
-
-# Pending, abandoned after ``outbox_s``, and abandoned because the stored output cannot be read.
-COUNT_OUTBOX = (SQL["pending_entries"], SQL["given_up_entries"], SQL["unreadable_entries"])
-# Each walks down one index and stops at the limit. ?1 status or statuses, ?2 numbers below, ?3 made before.
-_OPEN_JOBS = SQL["open_jobs"]
-_ENDED_JOBS = SQL["ended_jobs"]
-_JOBS_OF_PLACE = SQL["jobs_of_place"]
-_JOBS_OF_PRINCIPAL = SQL["jobs_of_principal"]
+UNREADABLE_SOURCE = "(written by another version)"
 
 
 class Listing:
-    """A read-only connection, opened when it is first asked. ``wall_of`` shows a stored time as people read it."""
+    """A read-only connection, opened by the first read. ``wall_of`` converts a stored time to the wall clock's."""
 
     def __init__(self, path: Path, wall_of: WallOf = float) -> None:
         self._path = path
@@ -72,9 +63,9 @@ class Listing:
         return await self._run(lambda db: _job(db, job_id, self._wall_of))
 
     async def counts(self) -> Counts:
-        seen = await self._run(_counts)
-        oldest_at, due_at = (None if at is None else self._wall_of(at) for at in (seen.oldest_at, seen.due_at))
-        return msgspec.structs.replace(seen, oldest_at=oldest_at, due_at=due_at)
+        counts = await self._run(lambda db: Counts(*db.execute(SQL["counts"]).get))
+        oldest_at, due_at = (None if at is None else self._wall_of(at) for at in (counts.oldest_at, counts.due_at))
+        return msgspec.structs.replace(counts, oldest_at=oldest_at, due_at=due_at)
 
     async def aclose(self) -> None:
         if self._connection is not None:
@@ -109,127 +100,99 @@ def _page(db: apsw.Connection, query: JobQuery, wall_of: WallOf) -> JobPage:
 
 
 def _numbers(db: apsw.Connection, query: JobQuery) -> list[int]:
-    """The newest, one more than asked for."""
-    wanted = query.statuses or (*OPEN, *ENDED)
+    """The newest, one more than the limit."""
+    statuses = query.statuses or (*OPEN, *ENDED)
+    wanted = msgspec.json.encode(statuses).decode()
     before = float("inf") if query.created_before is None else query.created_before
     bounds = (NEWEST if query.after is None else query.after, before, query.limit + 1)
     if query.destination:
         # Few specs hold these bytes; only they are decoded. A login and a query stand between the parts that are shown.
-        piece = max(_PARTS.split(query.destination), key=len)
-        values = (
-            msgspec.json.encode(wanted).decode(),
-            *bounds,
-            query.destination,
-            msgspec.json.encode(piece)[1:-1],
-            query.principal,
-        )
-        found = rows(db, _JOBS_OF_PLACE, values)
+        piece = msgspec.json.encode(max(_PARTS.split(query.destination), key=len))[1:-1]
+        numbers = rows(db, SQL["jobs_of_destination"], (wanted, *bounds, query.destination, piece, query.principal))
     elif query.principal is not None:
-        found = rows(db, _JOBS_OF_PRINCIPAL, (msgspec.json.encode(wanted).decode(), *bounds, query.principal))
+        numbers = rows(db, SQL["jobs_of_principal"], (wanted, *bounds, query.principal))
     else:
-        found = rows(db, _OPEN_JOBS, (msgspec.json.encode([s for s in OPEN if s in wanted]).decode(), *bounds))
+        numbers = rows(db, SQL["open_jobs"], (wanted, *bounds))
         for status in ENDED:
-            if status in wanted:
-                found += rows(db, _ENDED_JOBS, (status, *bounds))
-    return sorted((int(row[0]) for row in found), reverse=True)[: query.limit + 1]
-
-
-def _counts(db: apsw.Connection) -> Counts:
-    """Each figure is answered from one partial index alone."""
-
-    def one(sql: str) -> Any:
-        return db.execute(sql).get
-
-    pending, abandoned, unreadable = map(one, COUNT_OUTBOX)
-    queued = one(SQL["count_queued"])
-    running = one(SQL["count_running"])
-    return Counts(
-        accepting=one(SQL["count_open"]) - queued - running,
-        queued=queued,
-        running=running,
-        pending=pending,
-        abandoned=abandoned,
-        unreadable=unreadable,
-        oldest_at=one(SQL["oldest_at"]),
-        due_at=one(SQL["due_at"]),
-    )
+            if status in statuses:
+                numbers += rows(db, SQL["ended_jobs"], (status, *bounds))
+    return sorted((int(row[0]) for row in numbers), reverse=True)[: query.limit + 1]
 
 
 def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> JobView:
     """Raises NoSuchJob."""
-    # No id goes on with "g" or higher: its letters are hexadecimal.
-    beginning = SQL["begins_with"]
-    found = rows(db, SQL["find"], (job_id,)) or (job_id and rows(db, beginning, (job_id,)))
-    if not found:
+    matches = rows(db, SQL["find"], (job_id,)) or (job_id and rows(db, SQL["begins_with"], (job_id,)))
+    if not matches:
         hint = "jobs list shows what there is; ended jobs are listed for keep_ended_s, failed ones for keep_failed_s"
         raise NoSuchJob(f"no job has an id that begins with {job_id[:64]!r}", hint)
-    if len(found) > 1:
+    if len(matches) > 1:
         raise NoSuchJob(f"several jobs have ids that begin with {job_id[:64]!r}", "give more of the id")
-    return _view(db, found[0][0], wall_of)
+    return _view(db, matches[0][0], wall_of)
 
 
 def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
-    row: tuple[Any, ...] | None = db.execute(SQL["job"], (number,)).fetchone()
-    assert row is not None
-    job_id, status, source, created_at, deadline_at, run_at, ended_at = row
-    outputs = rows(db, SQL["outputs"], (number,))
+    job_id, status, source, created_at, deadline_at, run_at, ended_at = db.execute(SQL["job"], (number,)).get
     entries = rows(db, SQL["entries"], (number,))
-    owed = [(output_id, OutboxView(kind, state)) for output_id, kind, state in entries]
-    shown = tuple(_output(tuple(row), owed, wall_of, is_waiting=status == "queued") for row in outputs)
-    error, detail = next(((each.error, each.detail) for each in shown if each.error), ("", ""))
+    outputs = tuple(
+        _output(row, entries, wall_of, is_waiting=status == "queued") for row in rows(db, SQL["outputs"], (number,))
+    )
+    error, detail = next(((each.error, each.detail) for each in outputs if each.error), ("", ""))
     return JobView(
         id=job_id,
         number=number,
         status=status,
-        source=_shown_source(source),
+        source=_source(source),
         created_at=time_of(wall_of(created_at)),
         deadline_at=time_of(wall_of(deadline_at)),
-        due_at=as_time(wall_of(run_at) if status == "queued" else None),
-        ended_at=as_time(None if ended_at is None else wall_of(ended_at)),
-        attempts=max((each.attempts for each in shown), default=0),
-        crashes=max((each.crashes for each in shown), default=0),
+        due_at=time_of(wall_of(run_at)) if status == "queued" else None,
+        ended_at=None if ended_at is None else time_of(wall_of(ended_at)),
+        attempts=max((each.attempts for each in outputs), default=0),
+        crashes=max((each.crashes for each in outputs), default=0),
         error=error,
         detail=detail,
-        outputs=shown,
+        outputs=outputs,
     )
 
 
-def _shown_source(stored: bytes) -> str:
+def _source(stored: bytes) -> str:
     try:
         return posted_place(decode_source(stored).url)
     except UNREADABLE:
-        return NOT_READ
+        return UNREADABLE_SOURCE
 
 
 def _is_shown(spec: Any, piece: Any) -> bool:
     try:
-        place = decode_output(spec).placement.destination
+        return piece in _shown(decode_output(spec).placement.destination)
     except UNREADABLE:
         return False
-    return piece in posted_place(place.shown, is_page=place.writing.is_page)
 
 
-def _output(
-    row: tuple[Any, ...], owed: list[tuple[int, OutboxView]], wall_of: WallOf, *, is_waiting: bool
-) -> OutputView:
-    destination, status, placeholder, spec, output_id, attempts, crashes, due_at, error, detail = row
-    place, width_px, height_px, chosen = shown_place(destination), None, None, None
-    with contextlib.suppress(*UNREADABLE):
-        resolved = decode_output(spec)
-        written_to, size, chosen = resolved.placement.destination, resolved.rendering.size, resolved.rendering.format
-        place = posted_place(written_to.shown, is_page=written_to.writing.is_page)
-        width_px, height_px = size.width_px, size.height_px
-    return OutputView(
-        destination=place,
+def _shown(destination: Destination) -> str:
+    return posted_place(destination.shown, is_page=destination.writing.is_page)
+
+
+def _output(row: tuple[Any, ...], entries: list[tuple[Any, ...]], wall_of: WallOf, *, is_waiting: bool) -> OutputView:
+    key, status, placeholder, spec, number, attempts, crashes, due_at, error, detail = row
+    view = OutputView(
+        destination=shown_place(key),
         status=status,
         placeholder=placeholder,
-        outbox=tuple(entry for owner, entry in owed if owner == output_id),
+        outbox=tuple(OutboxView(kind, state) for output, kind, state in entries if output == number),
         attempts=attempts,
         crashes=crashes,
-        due_at=as_time(wall_of(due_at) if is_waiting and status in OPEN_OUTPUT else None),
+        due_at=time_of(wall_of(due_at)) if is_waiting and status in OPEN_OUTPUT else None,
         error=error,
         detail=detail,
-        width_px=width_px,
-        height_px=height_px,
-        format=chosen,
+    )
+    try:
+        resolved = decode_output(spec)
+    except UNREADABLE:
+        return view
+    return msgspec.structs.replace(
+        view,
+        destination=_shown(resolved.placement.destination),
+        width_px=resolved.rendering.size.width_px,
+        height_px=resolved.rendering.size.height_px,
+        format=resolved.rendering.format,
     )

@@ -1,11 +1,4 @@
--- name: pending_entries
-SELECT count(*) FROM outbox INDEXED BY outbox_due WHERE state = 'pending'
-
--- name: given_up_entries
-SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind <> 'unreadable'
-
--- name: unreadable_entries
-SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind = 'unreadable'
+-- Each walks down one index and stops at the limit. ?1 status or statuses, ?2 numbers below, ?3 made before.
 
 -- name: open_jobs
 SELECT number FROM job WHERE ended_at IS NULL AND status IN (SELECT value FROM json_each(?1))
@@ -15,37 +8,37 @@ SELECT number FROM job WHERE ended_at IS NULL AND status IN (SELECT value FROM j
 SELECT number FROM job INDEXED BY job_end WHERE ended_at IS NOT NULL AND status = ?1
     AND number < ?2 AND created_at <= ?3 ORDER BY number DESC LIMIT ?4
 
--- name: jobs_of_place
+-- name: jobs_of_destination
 SELECT DISTINCT output.job FROM output INDEXED BY output_of_job CROSS JOIN job ON job.number = output.job
     WHERE (instr(destination, ?5) OR (instr(spec, ?6) AND is_shown(spec, ?5)))
     AND job.status IN (SELECT value FROM json_each(?1))
-    AND output.job < ?2 AND created_at <= ?3 AND (?7 IS NULL OR job.caller = ?7) ORDER BY output.job DESC LIMIT ?4
+    AND output.job < ?2 AND created_at <= ?3 AND (?7 IS NULL OR principal = ?7) ORDER BY output.job DESC LIMIT ?4
 
 -- name: jobs_of_principal
-SELECT number FROM job INDEXED BY job_of_principal WHERE caller = ?5
+SELECT number FROM job INDEXED BY job_of_principal WHERE principal = ?5
     AND status IN (SELECT value FROM json_each(?1)) AND number < ?2 AND created_at <= ?3
     ORDER BY number DESC LIMIT ?4
 
--- name: count_queued
-SELECT count(*) FROM job INDEXED BY job_due WHERE status = 'queued'
-
--- name: count_running
-SELECT count(*) FROM job INDEXED BY job_leased WHERE status = 'running'
-
--- name: count_open
-SELECT count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL
-
--- name: oldest_at
-SELECT created_at FROM job WHERE ended_at IS NULL ORDER BY number LIMIT 1
-
--- name: due_at
-SELECT min(run_at) FROM job INDEXED BY job_due WHERE status = 'queued'
-
--- name: begins_with
-SELECT number FROM job WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2
+-- The fields of ``Counts``, each from one partial index alone.
+-- name: counts
+WITH jobs AS MATERIALIZED (SELECT
+    (SELECT count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL) AS open,
+    (SELECT count(*) FROM job INDEXED BY job_due WHERE status = 'queued') AS queued,
+    (SELECT count(*) FROM job INDEXED BY job_leased WHERE status = 'running') AS running)
+SELECT open - queued - running, queued, running,
+    (SELECT count(*) FROM outbox INDEXED BY outbox_due WHERE state = 'pending'),
+    (SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind <> 'unreadable'),
+    (SELECT created_at FROM job WHERE ended_at IS NULL ORDER BY number LIMIT 1),
+    (SELECT min(run_at) FROM job INDEXED BY job_due WHERE status = 'queued'),
+    (SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind = 'unreadable')
+    FROM jobs
 
 -- name: find
 SELECT number FROM job WHERE id = ?
+
+-- Ids are hexadecimal, so no id goes on with "g".
+-- name: begins_with
+SELECT number FROM job WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2
 
 -- name: job
 SELECT as_text(CAST(id AS BLOB)), as_text(CAST(status AS BLOB)), source, created_at, deadline_at, run_at,
@@ -58,3 +51,7 @@ SELECT as_text(CAST(destination AS BLOB)), as_text(CAST(status AS BLOB)), as_tex
 
 -- name: entries
 SELECT output, as_text(CAST(kind AS BLOB)), state FROM outbox WHERE job = ? ORDER BY id
+
+-- The version of the last server, and by how many seconds the queue's time was ahead of its wall clock.
+-- name: last_server
+SELECT version, (SELECT coalesce(queue_s - wall_s, 0.0) FROM owner) FROM process ORDER BY epoch DESC LIMIT 1

@@ -1,14 +1,25 @@
-"""A queue's file taken over by one server process: brought up to date, mended, watched. For ``queue``."""
+"""Takes a queue's file over for one server process: migrates and repairs it, requeues the dead server's jobs.
+
+Called by ``queue``. The lock on the data directory proves that no other process lives, so its leases need not run out.
+"""
+
+from importlib.metadata import version
 
 import msgspec
 
 from imgserve.clock import Clock
 from imgserve.jobs.config import Config
-from imgserve.jobs.sqlite import admission, backlog, heads, texts
 from imgserve.jobs.sqlite import clock as clocks
-from imgserve.jobs.sqlite.connection import Connection, transaction
-from imgserve.jobs.sqlite.placeholders import KnownPlaceholders
+from imgserve.jobs.sqlite import heads, texts
+from imgserve.jobs.sqlite.connection import Connection, rows, transaction
+from imgserve.jobs.sqlite.order import Writer, end_if_concluded, overtake_older, supersede_older
+from imgserve.jobs.sqlite.placeholders import RecentPlaceholders
+from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.sqlite.schema import migrate
+from imgserve.jobs.stored import FORMAT
+from imgserve.telemetry import logs
+
+SQL = load("opening")
 
 
 class TakenOver(msgspec.Struct, frozen=True):
@@ -19,16 +30,44 @@ class TakenOver(msgspec.Struct, frozen=True):
     now: float
 
 
-def take_over(db: Connection, start: float | Clock, config: Config, placeholders: KnownPlaceholders) -> TakenOver:
+def take_over(db: Connection, start: float | Clock, config: Config, placeholders: RecentPlaceholders) -> TakenOver:
     """One transaction. ``start`` is the time, or a clock, which then goes on where the last server's ended."""
     with transaction(db):
         migrate(db)
         if isinstance(start, Clock):
             clocks.resume(db, start, config)
         now = start() if isinstance(start, Clock) else start
-        texts.mend(db)
-        clocks.spare_the_overdue(db, now)
-        backlog.watch(db)
+        texts.repair(db)
+        clocks.extend_deadlines(db, now)
+        epoch, id_ = db.execute(SQL["next_epoch"]).get
+        _register(db, epoch, now)
+        _requeue(db, config, now)
         heads.watch(db)
+        db.backlog.load(dict(rows(db, SQL["open_by_principal"])))
         placeholders.load(db)
-        return TakenOver(db.execute("SELECT id FROM owner").get, admission.take_over(db, config, now), now)
+        return TakenOver(id_, epoch, now)
+
+
+def _register(db: Connection, epoch: int, now: float) -> None:
+    """The row of this process replaces that of the last but one."""
+    last = db.execute(SQL["last_process"]).fetchone()
+    if last is not None:
+        logs.event("queue_taken_over", from_version=last[0], seen_s_ago=round(now - last[1]))
+    db.execute(SQL["forget_processes"])
+    db.execute(SQL["add_process"], (epoch, version("imgserve"), FORMAT, now))
+
+
+def _requeue(db: Connection, config: Config, now: float) -> None:
+    """Requeue the dead server's jobs and entries. Where it was writing nobody writes for ``quiet_s``."""
+    quiet_until = now + config.quiet_s
+    for write in rows(db, SQL["unfinished_writes"]):
+        overtake_older(db, Writer(*write), is_taken=False)
+    db.execute(SQL["forget_destinations"], (now,))
+    db.execute(SQL["quieten_destinations"], (quiet_until,))
+    db.execute(SQL["requeue_running"])
+    db.execute(SQL["make_entries_due"], (now,))
+    db.execute(SQL["delay_accepting"], (quiet_until,))
+    db.execute(SQL["lose_placeholders"])
+    for (number,) in sorted(rows(db, SQL["activate_accepting"], (quiet_until,))):
+        supersede_older(db, number, now)
+        end_if_concluded(db, number, now)

@@ -1,24 +1,21 @@
--- name: is_released
-SELECT is_released FROM job WHERE number = ?
+-- name: find
+SELECT number, status, is_activated FROM job WHERE id = ?
 
 -- name: make_due
-UPDATE output SET due_at = ? WHERE job = ? AND status IN ('queued', 'placeholder')
-
--- name: open_destinations
-SELECT destination FROM output WHERE job = ? AND status IN ('queued', 'placeholder')
+UPDATE output SET due_at = ? WHERE job = ? AND status IN ('queued', 'placeholder') RETURNING destination
 
 -- name: reopen_job
-UPDATE job SET status = 'queued', run_at = ?1, deadline_at = ?1 + ?2, hosts = ?3, lease_until = NULL,
-    ended_at = NULL WHERE number = ?4
+UPDATE job SET status = 'queued', run_at = ?1, deadline_at = ?1 + ?2, hosts = ?3, ended_at = NULL WHERE number = ?4
+    RETURNING principal
 
 -- name: supersede_overtaken
 UPDATE output AS old SET status = 'superseded' WHERE job = ?1 AND status = 'failed' AND is_form = 0
     AND (EXISTS (SELECT 1 FROM output AS newer JOIN job ON job.number = newer.job
-    WHERE newer.destination = old.destination AND newer.job > ?1 AND job.is_released = 1
-    AND caller IN ((SELECT caller FROM job WHERE number = ?1), ?2))
+    WHERE newer.destination = old.destination AND newer.job > ?1 AND job.is_activated = 1
+    AND principal IN ((SELECT principal FROM job WHERE number = ?1), ?2))
     OR is_overtaken)
 
--- name: take_back_owed
+-- name: cancel_entries
 DELETE FROM outbox WHERE output IN (SELECT id FROM output WHERE job = ?1 AND status = 'failed')
     AND (kind IN (SELECT value FROM json_each(?2)) OR state = 'abandoned')
 
@@ -27,12 +24,6 @@ UPDATE output SET status = iif(placeholder IN ('written', 'unknown'), 'placehold
     attempts = 0, crashes = 0, error = '', detail = ''
     WHERE job = ? AND status = 'failed'
 
--- name: note_cancel
-UPDATE output SET error = 'cancelled', detail = 'cancelled by an operator' WHERE id = ?
-
 -- name: is_writing_a_final
 SELECT EXISTS (SELECT 1 FROM output JOIN destination ON destination.holder = output.id
     WHERE output.job = ? AND destination.kind = 'final')
-
--- name: find
-SELECT number, status FROM job WHERE id = ?

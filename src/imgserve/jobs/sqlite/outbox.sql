@@ -2,7 +2,7 @@
 INSERT INTO outbox (job, output, kind, due_at, until, state) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: due
-SELECT entry.id, entry.kind, entry.attempts, until, number, job.id, traceparent, caller, output.id, spec,
+SELECT entry.id, entry.kind, entry.attempts, until, number, job.id, traceparent, principal, output.id, spec,
     placeholder, is_repeat, placeholder_digest, placeholder_bytes
     FROM outbox AS entry JOIN job ON number = entry.job LEFT JOIN output ON output.id = entry.output
     WHERE entry.state = 'pending' AND entry.due_at <= ? ORDER BY entry.due_at LIMIT ?
@@ -31,3 +31,6 @@ UPDATE outbox SET state = 'done', attempts = attempts + 1 WHERE id = ? AND state
 -- name: fail
 UPDATE outbox SET state = ?3, due_at = coalesce(?4, due_at), attempts = attempts + 1
     WHERE id = ?1 AND state = 'pending' AND token = ?2
+
+-- name: count_unreadable
+SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind = 'unreadable'

@@ -1,45 +1,53 @@
-"""The digests of all placeholders of the last day, so that none is ever taken for a source.
+"""The digests of all placeholders of the last day, so that none is ever taken for a source. For ``queue``.
 
-The table lasts, a copy in memory answers. For ``queue``; ``prune`` deletes old rows.
+Every attempt asks for its source's size and nearly always no placeholder has it, so the sizes are in memory and the
+digests in the table alone. ``prune`` deletes old rows.
 """
 
 import apsw
+
+from imgserve.jobs.sqlite.connection import rows
+from imgserve.jobs.sqlite.queries import load
+
+SQL = load("placeholders")
 
 # A placeholder that is written again is noted again after an hour only, so 24 hours need one more.
 NOTE_AGAIN_S = 3600.0
 PLACEHOLDER_MEMORY_S = 24 * 3600.0 + NOTE_AGAIN_S
 
 
-class KnownPlaceholders:
+class RecentPlaceholders:
+    """When a placeholder of each size, and each placeholder, was noted last."""
+
     def __init__(self) -> None:
-        self._seen_at: dict[int, dict[bytes, float]] = {}  # by size, since most sources have another
+        self._size_at: dict[int, float] = {}
+        self._digest_at: dict[bytes, float] = {}
 
     def load(self, db: apsw.Connection) -> None:
-        for digest, size_bytes, seen_at in db.execute("SELECT digest, size_bytes, seen_at FROM placeholder"):
-            self.add(digest, size_bytes, seen_at)
+        self._size_at = dict(rows(db, SQL["sizes"]))
 
-    def is_noted(self, digest: bytes, size_bytes: int, now: float) -> bool:
-        """Whether a recent row has it."""
-        return self._seen_at.get(size_bytes, {}).get(digest, 0.0) > now - NOTE_AGAIN_S
-
-    def add(self, digest: bytes, size_bytes: int, seen_at: float) -> None:
+    def add(self, digest: bytes, size_bytes: int, now: float) -> None:
         """Its row is stored."""
-        self._seen_at.setdefault(size_bytes, {})[digest] = seen_at
+        self._size_at[size_bytes] = self._digest_at[digest] = now
 
-    def digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
-        known = self._seen_at.get(size_bytes, {})
-        return frozenset(digest for digest, seen_at in known.items() if seen_at > now - PLACEHOLDER_MEMORY_S)
+    def is_noted(self, digest: bytes, now: float) -> bool:
+        return self._digest_at.get(digest, 0.0) > now - NOTE_AGAIN_S
+
+    def has_size(self, size_bytes: int, now: float) -> bool:
+        return self._size_at.get(size_bytes, 0.0) > now - PLACEHOLDER_MEMORY_S
 
     def forget_old(self, now: float) -> None:
-        before = now - PLACEHOLDER_MEMORY_S
-        for known in self._seen_at.values():
-            for digest in [digest for digest, seen_at in known.items() if seen_at <= before]:
-                del known[digest]
+        self._size_at = {size: at for size, at in self._size_at.items() if at > now - PLACEHOLDER_MEMORY_S}
+        self._digest_at = {digest: at for digest, at in self._digest_at.items() if at > now - NOTE_AGAIN_S}
 
 
-def store(db: apsw.Connection, digest: bytes, size_bytes: int, now: float) -> None:
-    db.execute("INSERT OR REPLACE INTO placeholder VALUES (?, ?, ?)", (digest, size_bytes, now))
+def note(db: apsw.Connection, digest: bytes, size_bytes: int, now: float) -> None:
+    db.execute(SQL["note"], (digest, size_bytes, now))
+
+
+def digests(db: apsw.Connection, size_bytes: int, now: float) -> frozenset[bytes]:
+    return frozenset(row[0] for row in rows(db, SQL["digests"], (size_bytes, now - PLACEHOLDER_MEMORY_S)))
 
 
 def delete_old(db: apsw.Connection, now: float) -> None:
-    db.execute("DELETE FROM placeholder WHERE seen_at <= ?", (now - PLACEHOLDER_MEMORY_S,))
+    db.execute(SQL["forget"], (now - PLACEHOLDER_MEMORY_S,))

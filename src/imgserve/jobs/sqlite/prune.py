@@ -1,8 +1,8 @@
-"""Ended jobs past their time go, and the file shrinks: in steps that hold up no other change.
+"""Deletes ended jobs past their time and shrinks the file, in steps that delay no other change.
 
-A pass walks down the index of ended jobs, first of those that are kept a short time, then of failed ones. A job takes
-its outputs along; nothing else is looked at, since a destination has no row of its own while nobody writes there.
-Afterwards a file that was made with incremental vacuum gives free pages back.
+A pass walks down the index of ended jobs, first of those that are kept a short time, then of failed ones. Outputs and
+outbox entries go with their job; a destination has no row while nobody writes there. Afterwards a file that was made
+with incremental vacuum gives free pages back.
 """
 
 import time
@@ -17,18 +17,16 @@ from imgserve.jobs.sqlite.queries import load
 
 SQL = load("prune")
 
-# A step is one transaction of the thread that all others wait for; a caller should not notice it.
+# A step is one transaction, and all others wait for it; no request should notice it.
 STEP_S = 0.004
 PAGE_ROWS = 50
 VACUUM_PAGES = 16
-# So many free pages are left for new jobs: a tenth of the file, and 4 MB.
-KEPT_SHARE = 10
-KEPT_PAGES = 1000
-
-_NEXT = SQL["next_ended"]
+# So many free pages stay for new jobs: a tenth of the file, and 4 MB.
+SPARE_PART = 10
+SPARE_PAGES = 1000
 
 
-class Place(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True):
     """How far a pass has come."""
 
     is_failed: bool = False
@@ -37,30 +35,32 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """``place``: where the pass goes on; None when all that may go is gone, and the file has shrunk."""
+    """``position``: where the pass goes on; None when all that may go is gone, and the file has shrunk."""
 
     jobs: int
-    place: Place | None
+    position: Position | None
 
 
-def step(db: Connection, place: Place, config: Config, now: float) -> Step:
+def step(db: Connection, position: Position, config: Config, now: float) -> Step:
     """Delete for ``STEP_S`` at most."""
     ends_at = time.perf_counter() + STEP_S
-    before = now - (config.keep_failed_s if place.is_failed else config.keep_ended_s)
+    before = now - (config.keep_failed_s if position.is_failed else config.keep_ended_s)
     jobs = 0
     db.is_abandoned_changed = True
-    while page := rows(db, _NEXT, (KEEPING, place.is_failed, before, place.ended_at, place.number, PAGE_ROWS)):
-        for ended_at, number, is_owing in page:
-            place = Place(place.is_failed, ended_at, number)
-            if not is_owing:
+    while page := rows(
+        db, SQL["next_ended"], (KEEPING, position.is_failed, before, position.ended_at, position.number, PAGE_ROWS)
+    ):
+        for ended_at, number, has_entries in page:
+            position = Position(position.is_failed, ended_at, number)
+            if not has_entries:
                 db.execute(SQL["delete"], (number,))
                 jobs += 1
             if time.perf_counter() > ends_at:
-                return Step(jobs, place)
-    if not place.is_failed:
-        return Step(jobs, Place(is_failed=True))
+                return Step(jobs, position)
+    if not position.is_failed:
+        return Step(jobs, Position(is_failed=True))
     placeholders.delete_old(db, now)
-    return Step(jobs, None if _shrink(db, ends_at) else place)
+    return Step(jobs, None if _shrink(db, ends_at) else position)
 
 
 def _shrink(db: Connection, ends_at: float) -> bool:
@@ -70,7 +70,7 @@ def _shrink(db: Connection, ends_at: float) -> bool:
     while True:
         free: int = db.execute("PRAGMA freelist_count").get
         pages: int = db.execute("PRAGMA page_count").get
-        if free <= max(KEPT_PAGES, pages // KEPT_SHARE):
+        if free <= max(SPARE_PAGES, pages // SPARE_PART):
             return True
         if time.perf_counter() > ends_at:
             return False

@@ -1,7 +1,7 @@
 """The queue of one machine: a SQLite file that survives power loss, owned by one server process.
 
-The transactions stand in ``admission``, ``attempts`` and ``destinations``; this file gives them
-the event loop: group commit, wake-ups, the lock on the data directory.
+The transactions stand in modules of their own (``admission``, ``attempts``, ``outbox`` ...). This file connects them
+with the event loop: group commit, wake-ups, the lock on the data directory.
 """
 
 import asyncio
@@ -42,16 +42,16 @@ from imgserve.jobs.protocol import (
     StorageFailing,
     Work,
 )
-from imgserve.jobs.sqlite import admission, attempts, datadir, destinations, operator, outbox, texts
+from imgserve.jobs.sqlite import admission, attempts, datadir, destinations, operator, outbox, placeholders, texts
 from imgserve.jobs.sqlite import clock as clocks
 from imgserve.jobs.sqlite import prune as pruning
+from imgserve.jobs.sqlite.backlog import Backlog
 from imgserve.jobs.sqlite.committer import Committer
 from imgserve.jobs.sqlite.connection import Connection
 from imgserve.jobs.sqlite.datadir import OpenFiles
 from imgserve.jobs.sqlite.end_rate import EndRate
-from imgserve.jobs.sqlite.listing import COUNT_OUTBOX, Listing
+from imgserve.jobs.sqlite.listing import Listing
 from imgserve.jobs.sqlite.opening import take_over
-from imgserve.jobs.sqlite.placeholders import KnownPlaceholders, store
 from imgserve.jobs.sqlite.wakeups import Wakeups
 from imgserve.jobs.views import JobPage, JobQuery, JobView
 from imgserve.telemetry.states import Name, State
@@ -62,7 +62,7 @@ FILE_NAME = "queue.sqlite"
 
 
 class SqliteQueue:
-    """Build with ``open``. All methods are DESIGN's Queue protocol (queue.py)."""
+    """Build with ``open``. The methods are those of ``protocol.Queue``."""
 
     def __init__(
         self, data_dir: Path, config: Config, lock_fd: int, on_end: Callable[[Ended], None], clock: Clock | None
@@ -75,12 +75,13 @@ class SqliteQueue:
         self._listing = Listing(data_dir / FILE_NAME, clock.wall_of if clock else float)
         self._on_end = on_end
         self._abandoned = 0
-        self._drain = EndRate(0.0)  # anew when the file is taken over
+        self._end_rate = EndRate(0.0)  # anew when the file is taken over
+        self._backlog = Backlog()  # the connection's, from then on
         self._epoch = 0
         self.id = ""
         self._wakeups = Wakeups()
-        self._placeholders = KnownPlaceholders()
-        self._prune_place = pruning.Place()
+        self._placeholders = placeholders.RecentPlaceholders()
+        self._prune_position = pruning.Position()
 
     @classmethod
     async def open(
@@ -101,8 +102,8 @@ class SqliteQueue:
     async def _take_over(self, start: float | Clock) -> None:
         def prepare(db: Connection) -> None:
             taken = take_over(db, start, self._config, self._placeholders)
-            self.id, self._epoch = taken.id, taken.epoch
-            self._drain = EndRate(taken.now)
+            self.id, self._epoch, self._backlog = taken.id, taken.epoch, db.backlog
+            self._end_rate = EndRate(taken.now)
 
         await self._committer.open(prepare)
         self._committer.watch(OpenFiles(self._data_dir, FILE_NAME))
@@ -111,17 +112,16 @@ class SqliteQueue:
 
     def _committed(self, db: Connection) -> None:
         for end in db.take_ends():
-            self._drain.ended(end.ended_at)
+            self._end_rate.ended(end.ended_at)
             self._on_end(end)
             if end.status != "succeeded":
-                self._wakeups.outbox.set()  # its outputs may owe something from now on
+                self._wakeups.outbox.set()  # its outputs may have entries from now on
         if db.is_abandoned_changed:
             db.is_abandoned_changed = False
             self._committer.run_later(self._count_abandoned)
 
     def _count_abandoned(self, db: Connection) -> None:
-        *_, sql = COUNT_OUTBOX
-        self._abandoned = db.execute(sql).get
+        self._abandoned = db.execute(outbox.SQL["count_unreadable"]).get
 
     async def aclose(self) -> None:
         await self._listing.aclose()  # first: only a writer that is closed last empties SQLite's log into the file
@@ -131,7 +131,11 @@ class SqliteQueue:
     def states(self) -> Iterator[State]:
         if self._clock is not None:
             yield from clocks.states(self._clock, self._note)
-        yield from self._abandoned_states()
+        if self._abandoned:
+            detail = (
+                f"{counted(self._abandoned, 'placeholder')} of stored jobs that cannot be read will not be replaced"
+            )
+            yield State("placeholders_abandoned", detail)
         error = self._committer.failure or self._committer.look()
         if error is None:
             try:
@@ -142,13 +146,15 @@ class SqliteQueue:
             name: Name = "disk_full" if isinstance(error, DiskFull) else "storage_failing"
             yield State(name, error.detail, spell(error.hint))
 
-    def _abandoned_states(self) -> Iterator[State]:
-        if self._abandoned:
-            many = f"{counted(self._abandoned, 'placeholder')} of stored jobs that cannot be read"
-            yield State("placeholders_abandoned", f"{many} will not be replaced")
-
     def _note(self, mark: Mark) -> None:
         self._committer.run_later(lambda db: clocks.note(db, mark))
+
+    def check_room(self, principal: str, now: float, *, has_quota: bool) -> None:
+        try:
+            self._backlog.check(principal, self._config, has_quota=has_quota)
+        except (QueueFull, QuotaFull) as error:
+            error.retry_after_s = self._end_rate.retry_after_refusal_s(error, self._config, now)
+            raise
 
     async def enqueue(
         self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
@@ -171,18 +177,18 @@ class SqliteQueue:
             is_awaited = False
             raise
         except (QueueFull, QuotaFull) as error:
-            error.retry_after_s = self._drain.retry_after_refusal_s(error, self._config, now)
+            error.retry_after_s = self._end_rate.retry_after_refusal_s(error, self._config, now)
             raise
 
-    async def release(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
+    async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
         def transaction(db: Connection) -> list[str]:
-            freed = admission.release(db, number, placeholders, now)
+            keys = admission.activate(db, number, placeholders, now)
             self._wakeups.is_work_waiting = True
-            return freed
+            return keys
 
         self._wakeups.work.set()  # a runner that is woken now asks for work behind this change, in the same commit
-        # Lost with the power, the row is found accepting, and released then.
-        await self._committer.run(transaction, self._wakeups.released, survives_power_loss=False)
+        # Lost with the power, the row is found accepting, and activated then.
+        await self._committer.run(transaction, self._wakeups.activated, survives_power_loss=False)
 
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
@@ -193,16 +199,14 @@ class SqliteQueue:
         )
 
     async def answered(self, number: int) -> None:
-        self._committer.run_later(
-            lambda db: db.execute("UPDATE job SET is_answered = 1 WHERE number = ?", (number,)).get
-        )
+        self._committer.run_later(lambda db: admission.answered(db, number))
 
-    async def take_work(self, jobs: int, now: float, kept: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
+    async def take_work(self, jobs: int, now: float, reserved: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
         def transaction(db: Connection) -> Work:
             self._wakeups.is_work_waiting = False
-            return attempts.take_work(db, jobs, self._config, now, kept, hosts)
+            return attempts.take_work(db, jobs, self._config, now, reserved, hosts)
 
-        return await self._mending(lambda: self._committer.run(transaction, survives_power_loss=False))
+        return await self._repairing(lambda: self._committer.run(transaction, survives_power_loss=False))
 
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
         def transaction(db: Connection) -> frozenset[int]:
@@ -214,7 +218,7 @@ class SqliteQueue:
 
     async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
         def note(answer: Granted | Busy | Denied) -> None:
-            """Before the next outcome of this commit is told, which may be that the destination is free again."""
+            """Runs before the next outcome of this commit, which may be that the destination is free again."""
             if isinstance(answer, Busy):
                 self._wakeups.is_busy(intent.key)
 
@@ -228,25 +232,25 @@ class SqliteQueue:
 
     async def record(self, settlement: Settlement, now: float) -> bool:
         is_ours, _ = await self._committer.run(
-            lambda db: attempts.record(db, settlement, self._config, now), lambda done: self._wakeups.free(done[1])
+            lambda db: attempts.record(db, settlement, self._config, now), lambda result: self._wakeups.free(result[1])
         )
         return is_ours
 
     async def settle(self, settlement: Settlement, now: float) -> bool:
-        def announce(done: attempts.Settled) -> None:
-            self._wakeups.free(done.freed)
-            if done.is_open or not done.is_ours:  # of a lost claim nobody here knows how long the other's lease is
+        def announce(settled: attempts.Settled) -> None:
+            self._wakeups.free(settled.keys)
+            if settled.is_open or not settled.is_ours:  # of a lost claim the other's lease is not known here
                 self._wakeups.work.set()
             if any(result.status == "failed" for result in settlement.results):
                 self._wakeups.outbox.set()
 
-        done = await self._mending(
+        settled = await self._repairing(
             lambda: self._committer.run(lambda db: attempts.settle(db, settlement, self._config, now), announce)
         )
-        return done.is_ours
+        return settled.is_ours
 
     async def take_outbox(self, entries: int, now: float) -> OutboxWork:
-        return await self._mending(
+        return await self._repairing(
             lambda: self._committer.run(lambda db: outbox.take(db, entries, now), survives_power_loss=False)
         )
 
@@ -255,13 +259,18 @@ class SqliteQueue:
         self._wakeups.outbox.set()
 
     async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
-        if self._placeholders.is_noted(digest, size_bytes, now):
-            return
-        await self._committer.run(lambda db: store(db, digest, size_bytes, now), survives_power_loss=False)
-        self._placeholders.add(digest, size_bytes, now)
+        if not self._placeholders.is_noted(digest, now):
+            await self._committer.run(
+                lambda db: placeholders.note(db, digest, size_bytes, now), survives_power_loss=False
+            )
+            self._placeholders.add(digest, size_bytes, now)
 
     async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
-        return self._placeholders.digests(size_bytes, now)
+        if not self._placeholders.has_size(size_bytes, now):
+            return frozenset()
+        return await self._committer.run(
+            lambda db: placeholders.digests(db, size_bytes, now), survives_power_loss=False
+        )
 
     async def wait_for_work(self, timeout_s: float) -> None:
         await self._wakeups.until(self._wakeups.work, timeout_s)
@@ -290,19 +299,19 @@ class SqliteQueue:
 
     async def prune(self, now: float) -> Pruned:
         # Lost with the power, they are deleted again.
-        done = await self._committer.run(
-            lambda db: pruning.step(db, self._prune_place, self._config, now), survives_power_loss=False
+        step = await self._committer.run(
+            lambda db: pruning.step(db, self._prune_position, self._config, now), survives_power_loss=False
         )
-        self._prune_place = done.place or pruning.Place()
-        if done.place is None:
+        self._prune_position = step.position or pruning.Position()
+        if step.position is None:
             self._placeholders.forget_old(now)
-        return Pruned(done.jobs, done.place is None)
+        return Pruned(step.jobs, step.position is None)
 
-    async def _mending(self, change: Callable[[], Awaitable[T]]) -> T:
+    async def _repairing(self, change: Callable[[], Awaitable[T]]) -> T:
         """The change, repeated once if its fault came from damaged texts. Else one row would hold up all."""
         try:
             return await change()
         except QueueFault:
-            if not await self._committer.run(texts.mend):
+            if not await self._committer.run(texts.repair):
                 raise
             return await change()

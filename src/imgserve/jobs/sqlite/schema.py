@@ -1,6 +1,6 @@
-"""The queue file's schema: ``schema.sql`` begins a new file, ``schema_N.sql`` leads an older one from N-1 to N.
+"""The queue file's schema: ``schema.sql`` creates a new file, ``schema_N.sql`` brings an older one from N-1 to N.
 
-A released script is never changed. Called once, when the file is opened, and by ``imgserve check``.
+A released script is never changed. Called when the file is opened, and by ``imgserve check``.
 """
 
 from functools import cache
@@ -11,7 +11,7 @@ import apsw
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.connection import rows
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 OWN_DIRECTORY = "move the file away, or give this server its own --data-dir"
 UNRELEASED = f"start the version that wrote it, so that its jobs end; or {OWN_DIRECTORY}"
 
@@ -34,13 +34,13 @@ def migrate(db: apsw.Connection) -> None:
         db.execute(_sql("schema.sql"))
         db.execute("INSERT INTO owner (epoch, id) VALUES (0, lower(hex(randomblob(4))))")
     else:
-        _lead_forward(db, version)
+        _upgrade(db, version)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     check_shape(db)
 
 
 def check_empty(db: apsw.Connection) -> None:
-    """Raises StorageFailing for a file without a schema of ours that holds something."""
+    """Raises StorageFailing for a file without a schema of ours that has tables."""
     if _shape(db):
         raise StorageFailing("the queue file is a database of another program", OWN_DIRECTORY)
 
@@ -55,14 +55,14 @@ def check_shape(db: apsw.Connection) -> None:
     if there == expected:
         return
     wrong = next(part for part in sorted(expected | there) if expected.get(part) != there.get(part))
-    told = "other than that version's" if wrong in expected and wrong in there else "missing"
-    told = told if wrong in expected else "unknown"
+    known_fault = "other than that version's" if wrong in there else "missing"
+    fault = known_fault if wrong in expected else "unknown"
     raise StorageFailing(
-        f"the queue file says schema {SCHEMA_VERSION}, but is of no released version: {wrong} is {told}", UNRELEASED
+        f"the queue file says schema {SCHEMA_VERSION}, but is of no released version: {wrong} is {fault}", UNRELEASED
     )
 
 
-def _lead_forward(db: apsw.Connection, version: int) -> None:
+def _upgrade(db: apsw.Connection, version: int) -> None:
     for step in range(version + 1, SCHEMA_VERSION + 1):
         try:
             db.execute(_sql(f"schema_{step}.sql"))

@@ -1,4 +1,5 @@
--- The queue of one machine, as it is now; schema_N.sql leads an older file to version N. Times are the queue's own (imgserve.clock), in seconds since the epoch; ids of jobs are random, numbers give the order.
+-- The queue of one machine, as it is now; schema_N.sql brings an older file to version N. Times are the queue's own
+-- (imgserve.clock), in seconds since the epoch; ids of jobs are random, numbers give the order.
 
 CREATE TABLE owner (
     epoch INTEGER NOT NULL,                -- grows with each server that takes the data directory
@@ -9,7 +10,7 @@ CREATE TABLE owner (
     boot_s  REAL                           -- and the seconds since that boot
 ) STRICT;
 
--- The servers that have had the file, of those that are gone the last one alone.
+-- The server that has the file, and the one before it.
 CREATE TABLE process (
     epoch      INTEGER PRIMARY KEY,        -- as owner.epoch when it took the file
     version    TEXT    NOT NULL,           -- imgserve's
@@ -22,44 +23,44 @@ CREATE TABLE job (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
     id          TEXT    NOT NULL UNIQUE,
     status      TEXT    NOT NULL,
-    source      BLOB    NOT NULL,          -- JSON of spec.Source
-    facts       BLOB    NOT NULL,          -- JSON of spec.Facts, as probed
-    digest      BLOB    NOT NULL,          -- caller and request, for adoption
+    source      BLOB    NOT NULL,          -- JSON (jobs.stored)
+    info        BLOB    NOT NULL,          -- JSON (jobs.stored): the picture as probed
+    digest      BLOB    NOT NULL,          -- of principal and request, for adoption
     is_answered INTEGER NOT NULL DEFAULT 0,
-    is_released INTEGER NOT NULL DEFAULT 0, -- a refused job never was: it has no place in the order
+    is_activated INTEGER NOT NULL DEFAULT 0, -- a refused job never was: it has no place in the order
     epoch       INTEGER NOT NULL,          -- the owner whose intake took or adopted it
     created_at  REAL    NOT NULL,
     deadline_at REAL    NOT NULL,
     run_at      REAL    NOT NULL,          -- the first of its open outputs' due times
     token       INTEGER NOT NULL DEFAULT 0, -- grows with each claim, of the job's or of an outbox entry's
-    lease_until REAL,                      -- of a running job's claim; of an accepting job's intake
+    lease_until REAL,                      -- of a running job's claim
     ended_at    REAL,
-    traceparent TEXT,                      -- W3C: the span that took it in; NULL without tracing
-    caller      TEXT,                      -- whose part of the queue it fills; '': nobody's, as those that an older version took in
-    hosts       TEXT    NOT NULL DEFAULT '', -- that it waits for, those of its next outputs: scheme://host:port, sorted, one space between
+    traceparent TEXT,                      -- W3C: intake's span; NULL without tracing
+    principal   TEXT,                      -- that posted it; '' in jobs of versions without principals
+    hosts       TEXT    NOT NULL DEFAULT '', -- of its next outputs: scheme://host:port, sorted, one space between
     claim       INTEGER                    -- the token of its newest claim; a final must show it
 ) STRICT;
-CREATE INDEX job_due ON job (caller, hosts, run_at, number) WHERE status = 'queued';
+CREATE INDEX job_due ON job (principal, hosts, run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
 CREATE INDEX job_open ON job (number) WHERE ended_at IS NULL;
 CREATE INDEX job_unanswered ON job (digest) WHERE is_answered = 0;
 CREATE INDEX job_ended ON job ((status = 'failed'), ended_at, number) WHERE ended_at IS NOT NULL;
-CREATE INDEX job_of_principal ON job (caller, number);
+CREATE INDEX job_of_principal ON job (principal, number);
 CREATE INDEX job_end ON job (status, number, created_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE output (
     id            INTEGER PRIMARY KEY AUTOINCREMENT, -- names locks, temporary files, kept renditions: never used twice
     job           INTEGER NOT NULL REFERENCES job (number) ON DELETE CASCADE,
-    spec          BLOB    NOT NULL,        -- JSON of spec.FixedOutput
+    spec          BLOB    NOT NULL,        -- JSON (jobs.stored)
     destination   TEXT    NOT NULL,        -- its key
-    is_form       INTEGER NOT NULL,        -- forms are written in turn, never superseded
+    is_form       INTEGER NOT NULL,        -- forms are written one after the other, never superseded
     status        TEXT    NOT NULL DEFAULT 'queued',
     placeholder   TEXT    NOT NULL DEFAULT 'pending',
     is_repeat     INTEGER NOT NULL DEFAULT 0,
     user          TEXT    NOT NULL DEFAULT '', -- the user name in the destination's URL
     is_overtaken  INTEGER NOT NULL DEFAULT 0, -- a newer job has written here: this output writes no more
-    is_covered    INTEGER NOT NULL DEFAULT 0, -- an older job's final came over its placeholder: it owes nothing for that
-    placeholder_digest BLOB,               -- of the placeholder that a file destination took, and its size
+    is_covered    INTEGER NOT NULL DEFAULT 0, -- an older job's final has replaced its placeholder: it needs no entry
+    placeholder_digest BLOB,               -- of the placeholder at a file destination, and its size
     placeholder_bytes INTEGER,
     attempts      INTEGER NOT NULL DEFAULT 0,
     crashes       INTEGER NOT NULL DEFAULT 0,
@@ -70,7 +71,7 @@ CREATE TABLE output (
 CREATE INDEX output_of_job ON output (job, destination);
 CREATE INDEX output_of_destination ON output (destination, job);
 
--- What is still owed after a job's end, to a destination or elsewhere; ``model.OUTBOX`` has the kinds.
+-- What is still to be sent after a job's end, to a destination or elsewhere; ``model.OUTBOX`` has the kinds.
 CREATE TABLE outbox (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     job      INTEGER NOT NULL REFERENCES job (number) ON DELETE CASCADE,
@@ -94,7 +95,7 @@ CREATE TABLE destination (
     holder      INTEGER,                   -- an output's id
     token       INTEGER,
     kind        TEXT,
-    quiet_until REAL    NOT NULL DEFAULT 0 -- what a killed server sent may arrive until then; 0: none was killed here
+    quiet_until REAL    NOT NULL DEFAULT 0 -- bytes of a killed server may arrive until then; 0: none was killed here
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX destination_held ON destination (holder) WHERE holder IS NOT NULL;
 
@@ -103,3 +104,4 @@ CREATE TABLE placeholder (
     size_bytes INTEGER NOT NULL,
     seen_at    REAL    NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX placeholder_of_size ON placeholder (size_bytes, seen_at);

@@ -1,8 +1,8 @@
-"""Which due jobs are next: callers take turns, so that a long row of one caller's jobs keeps nobody else waiting, and
-jobs for a host that has all it may have are passed over.
+"""Fair scheduling: which due jobs are claimed next.
 
-Asked by each claim (``attempts``), inside its transaction. The cost: one look into an index for each caller with
-open jobs, for each job that is taken, and for each set of hosts (``heads``) with a full one.
+The principal with the fewest running jobs is next, so a long backlog of one principal delays nobody else. Jobs for a
+host without room are passed over. Each claim (``attempts``) asks inside its transaction. The cost is one look into an
+index for each principal with open jobs, for each claimed job, and for each set of hosts (``heads``) without room.
 """
 
 import heapq
@@ -13,21 +13,14 @@ import msgspec
 
 from imgserve.jobs.protocol import HostRoom
 from imgserve.jobs.sqlite.connection import rows
+from imgserve.jobs.sqlite.queries import load
+
+SQL = load("turns")
 
 PAGE_ROWS = 16
-# Each walks down one index only, on from the row that was read last.
-HEADS = (
-    "SELECT run_at, hosts FROM head INDEXED BY head_order WHERE caller = ? AND (run_at, hosts) > (?, ?)"
-    " ORDER BY run_at, hosts LIMIT ?"
-)
-JOBS = (
-    "SELECT run_at, number FROM job INDEXED BY job_due WHERE status = 'queued' AND caller = ? AND hosts = ?"
-    " AND run_at <= ? AND (run_at, number) > (?, ?) ORDER BY run_at, number LIMIT ?"
-)
-UNDER_WAY = "SELECT caller, count(*) FROM job INDEXED BY job_leased WHERE status = 'running' GROUP BY caller"
 _BEFORE_ALL = float("-inf")
 
-_Row = Iterator[tuple[float, int]]
+_Job = tuple[float, int, str]  # due time, number, hosts
 
 
 class Room:
@@ -48,47 +41,41 @@ class Room:
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """``numbers`` are those of the jobs to be claimed; ``seen``: the callers and hosts whose jobs were looked at."""
+    """``numbers`` of the jobs to claim; ``heads``: the principals and hosts whose jobs were looked at."""
 
     numbers: list[int]
-    seen: list[tuple[str, str]]
+    heads: list[tuple[str, str]]
 
 
-def choose(db: apsw.Connection, principals: list[str], places: int, now: float, kept: int, room: Room) -> Chosen:
-    """The jobs of ``principals`` to be claimed, as ``Queue.take_work`` has it; they take their part of ``room``."""
-    if places <= 0:
-        return Chosen([], [])
-    seen: list[tuple[str, str]] = []
-    if len(principals) == 1 and not kept:
-        chosen: list[int] = []
-        for _, number, hosts in _due_of(db, principals[0], min(places, PAGE_ROWS), now, room, seen):
-            room.take(hosts)
-            chosen.append(number)
-            if len(chosen) == places:
-                break
-        return Chosen(chosen, seen)
-    under_way: dict[str, int] = dict(rows(db, UNDER_WAY))
-    due = [_due_of(db, principal, min(places, PAGE_ROWS), now, room, seen) for principal in principals]
-    turns = [
-        _Turn(under_way.get(principal, 0), *first, index)
-        for index, principal in enumerate(principals)
-        if (first := next(due[index], None)) is not None
-    ]
-    heapq.heapify(turns)
-    chosen = []
-    while turns and len(chosen) < places:
-        turn = heapq.heappop(turns)
-        if turn.under_way >= kept and places - len(chosen) <= kept:
-            break  # nobody behind it has fewer
-        count = turn.under_way
-        if not room.is_full(turn.hosts):
-            room.take(turn.hosts)
-            chosen.append(turn.number)
-            count += 1
-        job = next(due[turn.principal], None)
+def choose(db: apsw.Connection, principals: list[str], limit: int, now: float, reserved: int, room: Room) -> Chosen:
+    """The jobs to claim, as ``RunnerQueue.take_work`` describes it; they take their part of ``room``."""
+    chosen = Chosen([], [])
+    if limit <= 0:
+        return chosen
+    has_rivals = len(principals) > 1 or reserved > 0
+    running: dict[str, int] = dict(rows(db, SQL["running_by_principal"])) if has_rivals else {}
+    due = {principal: _due_of(db, principal, min(limit, PAGE_ROWS), now, room, chosen) for principal in principals}
+    heap: list[tuple[int, float, int, str, str]] = []
+
+    def push(principal: str, count: int) -> None:
+        """The principal's oldest job that is left."""
+        job = next(due[principal], None)
         if job is not None:
-            heapq.heappush(turns, _Turn(count, *job, turn.principal))
-    return Chosen(chosen, seen)
+            heapq.heappush(heap, (count, *job, principal))
+
+    for principal in principals:
+        push(principal, running.get(principal, 0))
+    while heap and len(chosen.numbers) < limit:
+        count, _, number, hosts, principal = heapq.heappop(heap)
+        if count >= reserved and limit - len(chosen.numbers) <= reserved:
+            break  # no other principal has fewer
+        if not room.is_full(hosts):
+            room.take(hosts)
+            chosen.numbers.append(number)
+            count += 1
+        if len(chosen.numbers) < limit:
+            push(principal, count)
+    return chosen
 
 
 def next_at(db: apsw.Connection, principals: list[str], room: Room) -> tuple[float | None, bool]:
@@ -104,55 +91,45 @@ def next_at(db: apsw.Connection, principals: list[str], room: Room) -> tuple[flo
     return min(times, default=None), is_held_back
 
 
-class _Turn(msgspec.Struct, frozen=True, order=True):
-    """A caller's oldest job that may be taken. The caller with the fewest jobs under way goes first."""
-
-    under_way: int
-    run_at: float
-    number: int
-    hosts: str
-    principal: int
-
-
 def _due_of(
-    db: apsw.Connection, principal: str, page_rows: int, now: float, room: Room, seen: list[tuple[str, str]]
-) -> Iterator[tuple[float, int, str]]:
-    """One caller's due jobs whose hosts have room, the oldest first: the rows of several hosts, merged."""
+    db: apsw.Connection, principal: str, page_rows: int, now: float, room: Room, chosen: Chosen
+) -> Iterator[_Job]:
+    """One principal's due jobs whose hosts have room, the oldest first: the jobs of several hosts, merged."""
     heads = _heads(db, principal)
     head = next(heads, None)
-    fronts: list[tuple[float, int, str, _Row]] = []
+    merged: list[tuple[float, int, str, Iterator[tuple[float, int]]]] = []
+
+    def push(hosts: str, jobs: Iterator[tuple[float, int]]) -> None:
+        job = None if room.is_full(hosts) else next(jobs, None)
+        if job is not None:
+            heapq.heappush(merged, (*job, hosts, jobs))
+
     while True:
-        while head is not None and head[0] <= now and (not fronts or head[0] <= fronts[0][0]):
+        while head is not None and head[0] <= now and (not merged or head[0] <= merged[0][0]):
             if not room.is_full(head[1]):
-                seen.append((principal, head[1]))
-                _push(fronts, head[1], _jobs(db, principal, head[1], page_rows, now), room)
+                chosen.heads.append((principal, head[1]))
+                push(head[1], _jobs(db, principal, head[1], page_rows, now))
             head = next(heads, None)
-        if not fronts:
+        if not merged:
             return
-        run_at, number, hosts, row = heapq.heappop(fronts)
+        run_at, number, hosts, jobs = heapq.heappop(merged)
         if not room.is_full(hosts):
             yield run_at, number, hosts
-        _push(fronts, hosts, row, room)
-
-
-def _push(fronts: list[tuple[float, int, str, _Row]], hosts: str, row: _Row, room: Room) -> None:
-    job = None if room.is_full(hosts) else next(row, None)
-    if job is not None:
-        heapq.heappush(fronts, (*job, hosts, row))
+        push(hosts, jobs)
 
 
 def _heads(db: apsw.Connection, principal: str) -> Iterator[tuple[float, str]]:
     last: tuple[float, str] = (_BEFORE_ALL, "")
-    while page := rows(db, HEADS, (principal, *last, PAGE_ROWS)):
+    while page := rows(db, SQL["heads"], (principal, *last, PAGE_ROWS)):
         yield from page
         if len(page) < PAGE_ROWS:
             return
         last = page[-1]
 
 
-def _jobs(db: apsw.Connection, principal: str, hosts: str, page_rows: int, now: float) -> _Row:
+def _jobs(db: apsw.Connection, principal: str, hosts: str, page_rows: int, now: float) -> Iterator[tuple[float, int]]:
     last: tuple[float, int] = (_BEFORE_ALL, 0)
-    while page := rows(db, JOBS, (principal, hosts, now, *last, page_rows)):
+    while page := rows(db, SQL["jobs"], (principal, hosts, now, *last, page_rows)):
         yield from page
         if len(page) < page_rows:
             return

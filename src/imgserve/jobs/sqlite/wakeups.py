@@ -1,4 +1,4 @@
-"""Wake-ups in this process: of runner and outbox for work, of writers for a free destination. For ``queue``; no I/O."""
+"""Wakes runner and outbox for work, and writers for a free destination. For ``queue``; no I/O."""
 
 import asyncio
 import contextlib
@@ -13,31 +13,30 @@ class Wakeups:
         self.outbox = asyncio.Event()  # an entry may be due
         self._freed: dict[str, asyncio.Future[None]] = {}
 
-    def work_and_free(self, freed: list[str]) -> None:
-        """A change of state may have made a job due, and has freed these destinations."""
+    def work_and_free(self, keys: list[str]) -> None:
+        """A job may have become due, and these destinations are free."""
         self.work.set()
-        self.free(freed)
+        self.free(keys)
 
-    def released(self, freed: list[str]) -> None:
-        """As ``work_and_free``, unless the job that was released has been taken in the same commit."""
+    def activated(self, keys: list[str]) -> None:
+        """As ``work_and_free``, unless the activated job was claimed in the same commit."""
         if self.is_work_waiting:
             self.work.set()
-        self.free(freed)
+        self.free(keys)
 
-    def free(self, freed: list[str]) -> None:
-        for key in freed:
+    def free(self, keys: list[str]) -> None:
+        for key in keys:
             if key in self._freed:
                 self._freed.pop(key).set_result(None)
 
     def is_busy(self, key: str) -> None:
-        """Somebody writes to this destination: ``until_free`` waits from now on."""
+        """Another write holds this destination: ``until_free`` waits from now on."""
         if key not in self._freed:
             self._freed[key] = asyncio.get_running_loop().create_future()
 
     async def until_free(self, key: str, timeout_s: float) -> None:
-        freed = self._freed.get(key)
-        if freed is not None:
-            await asyncio.wait([freed], timeout=timeout_s)
+        if key in self._freed:
+            await asyncio.wait([self._freed[key]], timeout=timeout_s)
 
     async def until(self, event: asyncio.Event, timeout_s: float) -> None:
         """Return when ``work`` or ``outbox`` is set, at the latest after ``timeout_s``."""

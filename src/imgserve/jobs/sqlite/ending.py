@@ -1,0 +1,45 @@
+"""Ends outputs without their pictures: as failed or as cancelled. Called inside transactions of all kinds.
+
+A failure picture or a deletion that such an output needs is an outbox entry, due at once. An output whose final was
+delivered once, and was to be sent again, counts as delivered.
+"""
+
+from typing import Any, Literal
+
+from imgserve.jobs.config import Config
+from imgserve.jobs.model import OutputStatus
+from imgserve.jobs.sqlite import outbox
+from imgserve.jobs.sqlite.connection import Connection, rows
+from imgserve.jobs.sqlite.queries import load
+from imgserve.jobs.stored import outbox_kind_of
+
+SQL = load("ending")
+
+Status = Literal["failed", "cancelled"]
+
+
+def end_open(
+    db: Connection, number: int, status: Status, error: str, detail: str, config: Config, now: float
+) -> list[OutputStatus]:
+    """End the open outputs of a job. Returns their statuses."""
+    outputs = rows(db, SQL["open_outputs"], (number,))
+    return [_end(db, output, status, error, detail, config, now) for output in outputs]
+
+
+def fail(db: Connection, output_id: int, error: str, detail: str, config: Config, now: float) -> OutputStatus:
+    """End one output whose last attempt failed. Returns its status."""
+    return _end(db, db.execute(SQL["output"], (output_id,)).get, "failed", error, detail, config, now)
+
+
+def _end(
+    db: Connection, output: tuple[Any, ...], status: Status, error: str, detail: str, config: Config, now: float
+) -> OutputStatus:
+    output_id, number, spec, placeholder, is_repeat = output
+    if is_repeat:
+        db.execute(SQL["count_as_delivered"], (output_id,))
+        return "delivered"
+    db.execute(SQL["end"], (status, error, detail, output_id))
+    kind = outbox_kind_of(spec, placeholder)
+    if kind is not None:
+        outbox.add(db, number, output_id, kind, now, now + config.outbox_s)
+    return status

@@ -1,0 +1,42 @@
+-- name: next_epoch
+UPDATE owner SET epoch = epoch + 1 RETURNING epoch, id
+
+-- name: last_process
+SELECT version, seen_at FROM process ORDER BY epoch DESC LIMIT 1
+
+-- name: forget_processes
+DELETE FROM process WHERE epoch < (SELECT max(epoch) FROM process)
+
+-- name: add_process
+INSERT INTO process (epoch, version, format, started_at, seen_at) VALUES (?1, ?2, ?3, ?4, ?4)
+
+-- name: unfinished_writes
+SELECT output.job, key, principal, user FROM destination JOIN output ON output.id = holder
+    JOIN job ON job.number = output.job WHERE kind <> 'placeholder' AND is_activated = 1 AND is_form = 0
+
+-- name: forget_destinations
+DELETE FROM destination WHERE holder IS NULL AND quiet_until < ?
+    AND NOT EXISTS (SELECT 1 FROM output WHERE output.destination = key)
+
+-- name: quieten_destinations
+UPDATE destination SET holder = NULL, token = NULL, kind = NULL, quiet_until = ? WHERE holder IS NOT NULL
+
+-- name: requeue_running
+UPDATE job SET status = 'queued', lease_until = NULL WHERE status = 'running'
+
+-- name: make_entries_due
+UPDATE outbox SET due_at = ?1 WHERE state = 'pending' AND due_at > ?1
+
+-- name: delay_accepting
+UPDATE output SET due_at = ? WHERE job IN (SELECT number FROM job WHERE ended_at IS NULL AND status = 'accepting')
+
+-- name: lose_placeholders
+UPDATE output SET placeholder = 'unknown', status = 'placeholder' WHERE placeholder = 'pending' AND status = 'queued'
+    AND job IN (SELECT number FROM job WHERE ended_at IS NULL AND status = 'accepting')
+
+-- name: activate_accepting
+UPDATE job SET status = 'queued', is_activated = 1, run_at = ?, lease_until = NULL
+    WHERE ended_at IS NULL AND status = 'accepting' RETURNING number
+
+-- name: open_by_principal
+SELECT principal, count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL GROUP BY principal

@@ -1,0 +1,71 @@
+-- The first six are bound to the values of a Writer. ``older``: an output of an earlier job at the same destination,
+-- over which the writer has precedence.
+
+-- name: supersede_older
+UPDATE output AS older SET status = 'superseded' WHERE status IN ('queued', 'placeholder')
+    AND older.destination = :key AND older.job < :number
+    AND ((SELECT principal FROM job WHERE job.number = older.job) = :principal OR :principal = :operator
+        OR :is_taken AND older.user = :user)
+    RETURNING job
+
+-- name: overtake_older
+UPDATE output AS older SET is_overtaken = 1 WHERE is_overtaken = 0 AND status NOT IN ('delivered', 'superseded')
+    AND older.destination = :key AND older.job < :number
+    AND ((SELECT principal FROM job WHERE job.number = older.job) = :principal OR :principal = :operator
+        OR :is_taken AND older.user = :user)
+
+-- name: cancel_entries_of_older
+DELETE FROM outbox WHERE state = 'pending' AND kind IN (SELECT value FROM json_each(:giving_way)) AND output IN
+    (SELECT id FROM output AS older WHERE older.destination = :key AND older.job < :number
+    AND ((SELECT principal FROM job WHERE job.number = older.job) = :principal OR :principal = :operator
+        OR :is_taken AND older.user = :user))
+
+-- A job that was refused at intake has no place in the order: a final of any age has replaced its placeholder.
+-- name: cancel_entries_of_refused
+DELETE FROM outbox WHERE state = 'pending' AND kind IN (SELECT value FROM json_each(:giving_way)) AND output IN
+    (SELECT refused.id FROM output AS refused JOIN job ON number = refused.job WHERE refused.destination = :key
+    AND job.is_activated = 0 AND (job.principal = :principal OR refused.user = :user))
+
+-- ``newer``: jobs of other principals whose placeholder may lie there, or may have been replaced by this final.
+-- name: cover_newer
+UPDATE output AS newer SET is_covered = 1 WHERE status IN ('queued', 'placeholder')
+    AND newer.destination = :key AND newer.job > :number AND newer.user = :user AND newer.placeholder = 'unknown'
+    AND (SELECT principal FROM job WHERE job.number = newer.job) <> :principal
+
+-- name: cancel_entries_of_newer
+DELETE FROM outbox WHERE state = 'pending' AND kind IN (SELECT value FROM json_each(:giving_way)) AND output IN
+    (SELECT id FROM output AS newer
+    WHERE newer.destination = :key AND newer.job > :number AND newer.user = :user AND newer.placeholder = 'unknown'
+    AND (SELECT principal FROM job WHERE job.number = newer.job) <> :principal)
+
+-- name: placeholder_of_older
+SELECT placeholder_digest, placeholder_bytes FROM output AS older
+    WHERE placeholder IN ('pending', 'written', 'unknown') AND status IN ('queued', 'placeholder')
+    AND older.destination = :key AND older.job < :number
+    AND ((SELECT principal FROM job WHERE job.number = older.job) = :principal OR :principal = :operator)
+    ORDER BY job DESC LIMIT 1
+
+-- name: inherit_placeholder
+UPDATE output SET placeholder = 'written', placeholder_digest = ?, placeholder_bytes = ? WHERE id = ?
+
+-- name: outputs_with_older
+SELECT newer.id, newer.placeholder, destination, principal, user FROM output AS newer JOIN job ON number = job
+    WHERE newer.job = ? AND is_form = 0 AND EXISTS (SELECT 1 FROM output AS older
+    WHERE older.destination = newer.destination AND older.job < newer.job)
+
+-- name: output_with_others
+SELECT output.job, destination, principal, user FROM output JOIN job ON number = job WHERE output.id = ?
+    AND is_form = 0 AND EXISTS (SELECT 1 FROM output AS other
+    WHERE other.destination = output.destination AND other.job <> output.job)
+
+-- name: states
+SELECT status, due_at, destination FROM output WHERE job = ?
+
+-- name: wait
+UPDATE job SET hosts = ?, run_at = ? WHERE number = ? AND status = 'queued'
+
+-- name: end
+UPDATE job SET status = ?1, ended_at = ?2, lease_until = NULL
+    WHERE number = ?3 AND ended_at IS NULL AND (status <> 'accepting' OR ?4)
+    RETURNING principal, created_at,
+    coalesce((SELECT error FROM output WHERE job = number AND error <> '' ORDER BY id LIMIT 1), '')
