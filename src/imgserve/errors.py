@@ -19,7 +19,7 @@
     ├─ server/lifecycle.py     CannotStart
     ├─ server/pidfile.py       AlreadyRunning
     ├─ telemetry/tracing.py    TracingUnavailable
-    ├─ api/problems.py         NoSuchPage, MethodNotAllowed
+    ├─ api/problems.py         NoSuchPage, MethodNotAllowed, ParametersInvalid
     ├─ api/v1/jobs.py          BodyNoJob
     ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff
     ├─ cli/control.py          NoServer, NotAllowed, Silent, Refused

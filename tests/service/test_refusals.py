@@ -137,7 +137,7 @@ def test_the_command(server: Daemon, tmp_path: Path) -> None:
 def test_no_more_than_a_thousand_are_kept() -> None:
     refusals = Refusals()
     for number in range(MAX_REFUSALS + 10):
-        refusals.note(refusals.of({}, "code", str(number), None))
+        refusals.note({}, "code", str(number))
     assert len(refusals.newest(10**6)) == MAX_REFUSALS
     assert [refusal.detail for refusal in refusals.newest(2)] == ["1009", "1008"]
 

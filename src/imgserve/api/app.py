@@ -1,60 +1,51 @@
-"""The TCP listener serves the original protocol, and the handlers of all other ``routes`` that are not local.
+"""The applications behind the two listeners: each takes the handlers of its rows of the table of routes.
 
 ``POST /`` is raw ASGI: no framework answer can leak into it.
 """
 
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
 from litestar import Litestar, MediaType, Request, get
+from litestar.handlers import HTTPRouteHandler
 
-from imgserve.api.auth import Auth, Keys
-from imgserve.api.classic import Classic, Refuser
+from imgserve.api import problems
+from imgserve.api.auth import Auth, operator
+from imgserve.api.classic import Classic
 from imgserve.api.config import Config
 from imgserve.api.entrance import Entrance
-from imgserve.api.health import health_handler
 from imgserve.api.http.asgi import App, Receive, Scope, Send
 from imgserve.api.http.headers import page
-from imgserve.api.metrics import metrics_handler
-from imgserve.api.problems import HANDLERS
-from imgserve.api.protected import Protected
-from imgserve.api.rate import Rates
-from imgserve.api.refusals import Refusals
 from imgserve.api.routes import Routes, table
-from imgserve.engine.intake import Intake
-from imgserve.imaging.pool import Pool
-from imgserve.jobs.protocol import OperatorQueue
-from imgserve.telemetry.states import States
-from imgserve.transfer.dispatch import Transfers
 
 
-def build(
-    config: Config,
-    keys: Keys,
-    protected: Protected,
-    refusals: Refusals,
-    intake: Intake,
-    queue: OperatorQueue,
-    pool: Pool,
-    transfers: Transfers,
-    states: States,
-) -> App:
-    text = page()
+def for_clients(config: Config, auth: Auth, classic: Classic, handlers: Iterable[HTTPRouteHandler]) -> App:
+    pages = _litestar([_index(), *handlers])
 
-    @get("/", media_type=MediaType.HTML, sync_to_thread=False)
-    def index(request: Request[Any, Any, Any]) -> str:
-        host = request.headers.get("host", "localhost").replace("<", "").replace("&", "")
-        return text.replace("VERSION", version("imgserve")).replace("HOST", host)
-
-    handlers = [index, health_handler(states, pool), metrics_handler(queue, pool, transfers, states)]
-    pages: Any = Litestar(handlers, exception_handlers=HANDLERS, openapi_config=None, logging_config=None)
-    rates = Rates(config.rate_per_minute, config.rate_burst)
-    refuser = Refuser(refusals)
-    classic = Classic(intake, rates, refuser)
-
-    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+    async def handler(scope: Scope, receive: Receive, send: Send) -> None:
         is_classic = scope["route"].path == "/" and scope["method"] == "POST"
         await (classic if is_classic else pages)(scope, receive, send)
 
     routes = Routes(row for row in table(config) if row.right != "local")
-    return Entrance(routes, Auth(keys, protected).principal, route, refuser.deny_unread, config.origins())
+    return Entrance(routes, auth.principal, handler, classic.deny_unread, config.origins())
+
+
+def for_operator(config: Config, handlers: Iterable[HTTPRouteHandler]) -> App:
+    routes = Routes(row for row in table(config) if row.right == "local")
+    return Entrance(routes, operator, _litestar(handlers), problems.deny)
+
+
+def _litestar(handlers: Iterable[HTTPRouteHandler]) -> Any:
+    return Litestar([*handlers], exception_handlers=problems.HANDLERS, openapi_config=None, logging_config=None)
+
+
+def _index() -> HTTPRouteHandler:
+    text = page().replace("VERSION", version("imgserve"))
+
+    @get("/", media_type=MediaType.HTML, sync_to_thread=False)
+    def index(request: Request[Any, Any, Any]) -> str:
+        host = request.headers.get("host", "localhost").replace("<", "").replace("&", "")
+        return text.replace("HOST", host)
+
+    return index

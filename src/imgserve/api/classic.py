@@ -6,7 +6,7 @@ JSON in, JSON out; status 200 for every code but 302 (401), 301 (503) and an ove
 import msgspec
 
 from imgserve import failpoint
-from imgserve.api.http import body
+from imgserve.api.http import asgi, body
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import BodyCutOff, BodyTooLarge, BodyTooSlow
 from imgserve.api.rate import Rates
@@ -25,16 +25,16 @@ RETRY_AFTER_S = 5  # where nobody knows better
 
 
 class Classic:
-    """``refuser`` answers refused posts."""
+    """The handler, and the protocol's refusals. Codes 301 and 302 also speak through the status."""
 
-    def __init__(self, intake: Intake, rates: Rates, refuser: "Refuser") -> None:
+    def __init__(self, intake: Intake, rates: Rates, refusals: Refusals) -> None:
         self._intake = intake
         self._rates = rates
-        self._refuser = refuser
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._intake.is_draining:
-            await self._refuser.deny_unread(self._intake.draining(), scope, receive, send)
+            await self.deny_unread(self._intake.draining(), scope, send)
             return
         principal: Principal = scope["principal"]
         request: JobRequest | None = None
@@ -44,17 +44,17 @@ class Classic:
             request = parse(text)
             answer = await self._intake.take_in(request, principal, _traceparent(scope))
         except BodyTooLarge as error:
-            await self._refuser.cannot_parse(f"{error.detail}, expected a job", scope, send, 413, close=True)
+            await self._cannot_parse(f"{error.detail}, expected a job", scope, send, 413, close=True)
         except (BodyTooSlow, BodyCutOff) as error:
-            await self._refuser.cannot_parse(error.detail, scope, send, close=True)
+            await self._cannot_parse(error.detail, scope, send, close=True)
         except ParseError as error:
-            await self._refuser.cannot_parse(str(error), scope, send)
+            await self._cannot_parse(str(error), scope, send)
         except ImgserveError as error:
-            await self._refuser.deny(error, scope, send, request)
+            await self._deny(error, scope, send, request)
         except Exception:  # noqa: BLE001 - the boundary: a bug of ours still gets an answer of the protocol's shape
             logs.bug("intake_bug")
             bug = ImgserveError("a fault inside imgserve; its log has the details")
-            await self._refuser.deny(bug, scope, send, request)
+            await self._deny(bug, scope, send, request)
         else:
             await self._answer(answer, send)
 
@@ -65,6 +65,37 @@ class Classic:
             await self._intake.answered(answer.number)
         except StorageFailing as error:
             logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
+
+    async def _cannot_parse(
+        self, detail: str, scope: Scope, send: Send, status: int = 200, *, close: bool = False
+    ) -> None:
+        metrics.POSTS.labels("refused", "parse_error").inc()
+        self._refusals.note(scope, "parse_error", detail)
+        # The body has this one key since 2011.
+        reason = (b"x-imgserve-detail", detail.encode("ascii", "replace"))
+        await reply(send, status, PARSE_ERROR, reason, close=close)
+
+    async def deny_unread(self, error: ImgserveError, scope: Scope, send: Send) -> None:
+        """Refuse before the body is read: closes the connection, so that the rest of the body need not be read."""
+        await self._deny(error, scope, send, close=True)
+
+    async def _deny(
+        self, error: ImgserveError, scope: Scope, send: Send, request: JobRequest | None = None, *, close: bool = False
+    ) -> None:
+        number = number_of(error) or 301
+        status = {301: 503, 302: 401}.get(number, 200)
+        metrics.POSTS.labels("refused", number).inc()
+        if status != 200:
+            metrics.REFUSALS.labels(error.code).inc()
+        is_job = scope["path"] == "/" and scope["method"] == "POST"
+        self._refusals.note(scope, error.code, sentence_of(error, is_discreet=True), number, request, is_job=is_job)
+        headers = []
+        if status == 503:
+            headers.append((b"retry-after", str(round(error.retry_after_s or RETRY_AFTER_S)).encode()))
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        refusal = msgspec.json.encode({"msg": "request invalid", "code": number, "detail": sentence_of(error)})
+        await reply(send, status, refusal, *headers, close=close)
 
 
 def _traceparent(scope: Scope) -> str:
@@ -78,45 +109,6 @@ def good_reply(outputs: tuple[ResolvedOutput, ...]) -> bytes:
     return msgspec.json.encode({"dstURL": outputs[0].placement.destination.shown})
 
 
-class Refuser:
-    """The classic shape of a fault. Codes 301 and 302 also speak through the status."""
-
-    def __init__(self, refusals: Refusals) -> None:
-        self._refusals = refusals
-
-    async def cannot_parse(
-        self, detail: str, scope: Scope, send: Send, status: int = 200, *, close: bool = False
-    ) -> None:
-        metrics.POSTS.labels("refused", "parse_error").inc()
-        self._refusals.note(self._refusals.of(scope, "parse_error", detail, None))
-        # The body has this one key since 2011.
-        told = (b"x-imgserve-detail", detail.encode("ascii", "replace"))
-        await reply(send, status, PARSE_ERROR, told, close=close)
-
-    async def deny_unread(self, error: ImgserveError, scope: Scope, _receive: Receive, send: Send) -> None:
-        """``deny`` before the body was read: closes the connection, so that the rest of the body need not be read."""
-        await self.deny(error, scope, send, close=True)
-
-    async def deny(
-        self, error: ImgserveError, scope: Scope, send: Send, request: JobRequest | None = None, *, close: bool = False
-    ) -> None:
-        number = number_of(error) or 301
-        status = {301: 503, 302: 401}.get(number, 200)
-        metrics.POSTS.labels("refused", number).inc()
-        if status != 200:
-            metrics.REFUSALS.labels(error.code).inc()
-        refusal = self._refusals.of(scope, error.code, sentence_of(error, is_discreet=True), number, request)
-        self._refusals.note(refusal, is_job=scope["path"] == "/" and scope["method"] == "POST")
-        body = msgspec.json.encode({"msg": "request invalid", "code": number, "detail": sentence_of(error)})
-        headers = [(b"retry-after", str(round(error.retry_after_s or RETRY_AFTER_S)).encode())] if status == 503 else []
-        if status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
-        await reply(send, status, body, *headers, close=close)
-
-
-async def reply(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes], close: bool = False) -> None:
-    fixed = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if close:
-        fixed.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
-    await send({"type": "http.response.body", "body": body})
+async def reply(send: Send, status: int, text: bytes, *headers: tuple[bytes, bytes], close: bool = False) -> None:
+    connection = ((b"connection", b"close"),) if close else ()
+    await asgi.answer(send, status, ((b"content-type", b"application/json"), *connection, *headers), text)

@@ -11,24 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar
-from litestar.handlers import HTTPRouteHandler
-
-from imgserve.api import problems
-from imgserve.api.auth import operator
-from imgserve.api.config import Config
 from imgserve.api.control_socket import address_in, peer_of
-from imgserve.api.entrance import Entrance
-from imgserve.api.http.asgi import App
 from imgserve.api.http.connection import TimedProtocol
-from imgserve.api.routes import Routes, table
 from imgserve.errors import using
-
-
-def build_control(handlers: list[HTTPRouteHandler], config: Config) -> App:
-    calls: Any = Litestar(handlers, exception_handlers=problems.HANDLERS, openapi_config=None, logging_config=None)
-    routes = Routes(row for row in table(config) if row.right == "local")
-    return Entrance(routes, operator, calls, problems.deny)
 
 
 @contextlib.contextmanager

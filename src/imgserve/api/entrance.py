@@ -10,11 +10,12 @@ from imgserve.api import problems
 from imgserve.api.auth import Identify
 from imgserve.api.http import cors
 from imgserve.api.http.asgi import NO_CONTENT, App, Receive, Scope, Send, adding, answer
+from imgserve.api.problems import MethodNotAllowed, NoSuchPage
 from imgserve.api.protected import NotAuthorised
 from imgserve.api.routes import ELSEWHERE, Route, Routes
 from imgserve.errors import ImgserveError
 
-Deny = Callable[[ImgserveError, Scope, Receive, Send], Awaitable[None]]
+Deny = Callable[[ImgserveError, Scope, Send], Awaitable[None]]
 
 
 class Entrance:
@@ -49,16 +50,18 @@ class Entrance:
         try:
             scope["principal"] = self._identify(route.right, scope)
         except NotAuthorised as error:
-            await self._deny(error, scope, receive, send)
+            await self._deny(error, scope, send)
             return
         scope["route"] = route
         if scope["method"] in rows:
             await self._app(scope, receive, send)
             return
-        allow = (b"allow", ", ".join(sorted({*rows, "OPTIONS"})).encode())
+        allowed = ", ".join(sorted({*rows, "OPTIONS"}))
+        allow = (b"allow", allowed.encode())
         if not rows:
-            await problems.answer(problems.no_such_page(scope["path"]), send)
+            await problems.answer(NoSuchPage(scope["path"]), send)
         elif scope["method"] == "OPTIONS":
             await answer(send, NO_CONTENT, (allow,))
         else:
-            await problems.answer(problems.not_allowed(scope, allow[1].decode()), send, allow)
+            refusal = MethodNotAllowed(scope["method"], scope["path"], allowed)
+            await problems.answer(refusal, send, allow)

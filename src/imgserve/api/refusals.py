@@ -7,8 +7,8 @@ than its place, and repeats no values of the request, which may be passwords in 
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
+from imgserve.api.http.asgi import Scope
 from imgserve.jobs.views import MAX_REFUSALS, Refusal, posted_place
 from imgserve.request.job import JobRequest
 from imgserve.request.principal import Principal
@@ -23,32 +23,37 @@ class Refusals:
         self._clock = clock
         self._last: deque[Refusal] = deque(maxlen=MAX_REFUSALS)
 
-    def note(self, refusal: Refusal, *, is_job: bool = True) -> None:
-        """``is_job``: it was to be a job, and not another page."""
-        logs.event(
-            "refused", code=refusal.code, classic_code=refusal.classic_code, principal=refusal.principal,
-            client=refusal.client, host=refusal.host, detail=refusal.detail,
-        )  # fmt: skip
-        if is_job:
-            self._last.append(refusal)
-
-    def of(
-        self, scope: dict[str, Any], code: str, detail: str, number: int | None, request: JobRequest | None = None
-    ) -> Refusal:
+    def note(
+        self,
+        scope: Scope,
+        code: str,
+        detail: str,
+        number: int | None = None,
+        request: JobRequest | None = None,
+        *,
+        is_job: bool = True,
+    ) -> None:
+        """``is_job``: it was to be a job, and is listed; other requests are logged only."""
         principal: Principal | None = scope.get("principal")
-        hosts = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
+        host = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"), "")
         client = scope.get("client")
-        return Refusal(
+        refusal = Refusal(
             at=self._clock(),
             code=code,
             classic_code=number,
             detail=detail[:MOST_TEXT],
             client=client[0] if client else "",
-            host=hosts[0][:MOST_TEXT] if hosts else "",
+            host=host[:MOST_TEXT],
             principal=principal.name if principal else "",
             source=posted_place(request.source.url) if request else "",
             destinations=_places(request) if request else (),
         )
+        logs.event(
+            "refused", code=code, classic_code=number, principal=refusal.principal, client=refusal.client,
+            host=refusal.host, detail=refusal.detail,
+        )  # fmt: skip
+        if is_job:
+            self._last.append(refusal)
 
     def newest(self, limit: int) -> tuple[Refusal, ...]:
         """The newest first."""

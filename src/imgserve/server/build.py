@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 
-from imgserve.api import app, control
-from imgserve.api.auth import Keys
+from imgserve.api import app
+from imgserve.api.auth import Auth, Keys
+from imgserve.api.classic import Classic
 from imgserve.api.config import Config
+from imgserve.api.health import health_handler
 from imgserve.api.http.asgi import App
+from imgserve.api.metrics import metrics_handler
 from imgserve.api.protected import Protected
+from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
 from imgserve.api.v1.info import Itself, server_handler
 from imgserve.api.v1.jobs import job_handlers
@@ -81,15 +85,17 @@ class Parts:
 
     def for_clients(self, config: Config, keys: Keys) -> App:
         """The application of the TCP listener."""
-        return app.build(
-            config, keys, self.protected, self.refusals, self.intake, self.queue, self.pool, self.transfers,
-            self.states,
-        )  # fmt: skip
+        classic = Classic(self.intake, Rates(config.rate_per_minute, config.rate_burst), self.refusals)
+        pages = (
+            health_handler(self.states, self.pool),
+            metrics_handler(self.queue, self.pool, self.transfers, self.states),
+        )
+        return app.for_clients(config, Auth(keys, self.protected), classic, pages)
 
     def for_operator(self, config: Config, itself: Itself) -> App:
         """The application of the control socket."""
         calls = job_handlers(self.intake, self.job_admin, self.refusals)
-        return control.build_control([*calls, server_handler(self.states, self.queue, self.pool, itself)], config)
+        return app.for_operator(config, [*calls, server_handler(self.states, self.queue, self.pool, itself)])
 
 
 async def open_queue(settings: Settings, clock: Clock) -> SqliteQueue:

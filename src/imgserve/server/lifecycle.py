@@ -22,8 +22,7 @@ from imgserve import descriptors, failpoint
 from imgserve.api import control
 from imgserve.api.auth import Keys
 from imgserve.api.control_socket import StartedAs
-from imgserve.api.http import listener
-from imgserve.api.http.connection import TimedProtocol
+from imgserve.api.http.connection import Server, TimedProtocol
 from imgserve.api.http.slots import Slots
 from imgserve.api.http.tls import Certificate
 from imgserve.api.keyfile import Key
@@ -110,7 +109,7 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
         application = parts.for_clients(settings.api, keys)
         slots = Slots(*settings.api.connections(descriptors.max_connections(max_descriptors)))
         timeout_s = settings.api.header_timeout_s
-        server = listener.server(application, TimedProtocol, timeout_s, endpoint.certificate, slots)
+        server = Server(application, TimedProtocol, timeout_s, endpoint.certificate, slots)
         host, port = endpoint.listener.getsockname()[:2]
         scheme = "https" if endpoint.certificate else "http"
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
@@ -132,7 +131,7 @@ async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: En
     """Serve the control socket, and log changes of state."""
     with control.listening(settings.data_dir) as own_socket:
         application = parts.for_operator(settings.api, itself)
-        server = listener.server(application, control.OwnersProtocol, settings.api.header_timeout_s)
+        server = Server(application, control.OwnersProtocol, settings.api.header_timeout_s)
         serving = asyncio.create_task(server.serve([own_socket]))
         watching = [asyncio.create_task(watch) for watch in (parts.states.watch(), parts.transfers.watch_roots())]
         try:

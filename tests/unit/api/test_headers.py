@@ -9,9 +9,8 @@ from imgserve.api import problems
 from imgserve.api.auth import operator
 from imgserve.api.config import Config
 from imgserve.api.entrance import Entrance
-from imgserve.api.http import listener
 from imgserve.api.http.asgi import Receive, Scope, Send
-from imgserve.api.http.connection import TimedProtocol
+from imgserve.api.http.connection import Server, TimedProtocol
 from imgserve.api.http.headers import STRICT
 from imgserve.api.protected import NotAuthorised
 from imgserve.api.routes import Right, Routes, table
@@ -44,7 +43,7 @@ async def test_a_refusal_that_fails_has_them() -> None:
     def nobody(_right: Right, _scope: Scope) -> Principal:
         raise NotAuthorised("nobody is known")
 
-    async def deny(_error: ImgserveError, _scope: Scope, _receive: Receive, _send: Send) -> None:
+    async def deny(_error: ImgserveError, _scope: Scope, _send: Send) -> None:
         raise LookupError("a bug")
 
     entrance = Entrance(Routes(table(Config())), nobody, broken, deny)
@@ -54,7 +53,7 @@ async def test_a_refusal_that_fails_has_them() -> None:
 
 
 async def answered(entrance: Entrance, request_bytes: bytes) -> str:
-    server = listener.server(entrance, TimedProtocol, 5.0)
+    server = Server(entrance, TimedProtocol, 5.0)
     with socket.create_server(("127.0.0.1", 0)) as opened:
         serving = asyncio.create_task(server.serve([opened]))
         reader, writer = await asyncio.open_connection(*opened.getsockname())

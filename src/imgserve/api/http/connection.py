@@ -14,8 +14,10 @@ from typing import Any
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from imgserve.api.http.acceptor import Acceptor
+from imgserve.api.http.asgi import App
 from imgserve.api.http.framing import Framing
 from imgserve.api.http.headers import STRICT
 from imgserve.api.http.request_head import RequestRefused
@@ -40,14 +42,29 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        config: uvicorn.Config,
-        certificate: Certificate | None,
-        handshake_timeout_s: float,
+        application: App,
+        protocol: "type[TimedProtocol]",
+        header_timeout_s: float,
+        certificate: Certificate | None = None,
         slots: Slots | None = None,
     ) -> None:
-        super().__init__(config)
+        super().__init__(
+            uvicorn.Config(
+                application,
+                http="httptools",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,  # a header must not replace the client's address
+                ws="none",
+                server_header=False,
+                timeout_keep_alive=10,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._protocol_class = protocol
+        self._header_timeout_s = header_timeout_s
         self._certificate = certificate
-        self._handshake_timeout_s = handshake_timeout_s
         self._slots = slots
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -60,7 +77,7 @@ class Server(uvicorn.Server):
             return await asyncio.get_running_loop().create_server(self._protocol, sock=listener, backlog=BACKLOG)
         context = self._certificate.context if self._certificate else None
         refusal = b"".join((STATUS_LINE[503], _STRICT_LINES, _FULL_HEAD % len(_FULL), _FULL))
-        return Acceptor(listener, self._with_slot, self._slots, refusal, context, self._handshake_timeout_s)
+        return Acceptor(listener, self._with_slot, self._slots, refusal, context, self._header_timeout_s)
 
     def _with_slot(self, slot: Slot) -> asyncio.Protocol:
         protocol = self._protocol()
@@ -68,11 +85,7 @@ class Server(uvicorn.Server):
         return protocol
 
     def _protocol(self) -> "TimedProtocol":
-        make: Any = self.config.http_protocol_class
-        protocol: TimedProtocol = make(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return protocol
+        return self._protocol_class(self.config, self.server_state, self.lifespan.state, self._header_timeout_s)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -80,11 +93,12 @@ class Server(uvicorn.Server):
 
 
 class TimedProtocol(HttpToolsProtocol):
-    """Ends a connection whose next header is not complete in ``header_timeout_s``. uvicorn gives what it makes its own
-    arguments only, so ``functools.partial`` adds ours."""
+    """Ends a connection whose next header is not complete in ``header_timeout_s``."""
 
-    def __init__(self, *arguments: Any, header_timeout_s: float, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(
+        self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any], header_timeout_s: float
+    ) -> None:
+        super().__init__(config, server_state, app_state)
         self._header_timeout_s = header_timeout_s
         self._timer: asyncio.TimerHandle | None = None
         self._framing = Framing()

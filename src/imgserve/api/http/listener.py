@@ -1,16 +1,10 @@
-"""How the server listens: the socket at its address, and the HTTP server over it. For ``detach`` and ``build``."""
+"""The listening socket at the server's address. Opened by ``detach``, since the port may be root's alone."""
 
 import errno
 import socket
-from functools import partial
-
-import uvicorn
 
 from imgserve.api.config import Config
-from imgserve.api.http.asgi import App
-from imgserve.api.http.connection import BACKLOG, Server, TimedProtocol
-from imgserve.api.http.slots import Slots
-from imgserve.api.http.tls import Certificate
+from imgserve.api.http.connection import BACKLOG
 from imgserve.errors import ImgserveError
 
 _REASONS = {
@@ -39,29 +33,3 @@ def listen(config: Config) -> socket.socket:
         reason, hint = _REASONS.get(error.errno or 0, (error.strerror or str(error), "choose another --host or --port"))
         raise CannotListen(f"cannot listen on {config.host}:{config.port}: {reason}", hint) from error
     return listener
-
-
-def server(
-    application: App,
-    protocol: type[TimedProtocol],
-    header_timeout_s: float,
-    certificate: Certificate | None = None,
-    slots: Slots | None = None,
-) -> Server:
-    return Server(
-        uvicorn.Config(
-            application,
-            http=partial(protocol, header_timeout_s=header_timeout_s),  # type: ignore[arg-type]
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,  # a header must not replace the client's address
-            ws="none",
-            server_header=False,
-            timeout_keep_alive=10,
-            timeout_graceful_shutdown=1,
-        ),
-        certificate,
-        header_timeout_s,
-        slots,
-    )

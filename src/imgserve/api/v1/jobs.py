@@ -78,7 +78,7 @@ def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals) -> HTTPRout
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
         except ImgserveError as error:
             sentence = sentence_of(error, is_discreet=True)
-            refusals.note(refusals.of({"principal": principal}, error.code, sentence, number_of(error), checked))
+            refusals.note({"principal": principal}, error.code, sentence, number_of(error), checked)
             raise in_classic_words(error) from None
         return Response(
             await job_admin.job(answer.id),
