@@ -1,4 +1,4 @@
-"""The file of API keys: one key a line, with or without a name. Read at start and reload; used by ``auth``."""
+"""The file of API keys: one key a line, with or without a name. Read at start and at reload; used by ``auth``."""
 
 import hashlib
 import re
@@ -20,9 +20,9 @@ class KeyFileInvalid(ImgserveError):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """``digests`` (SHA-256) are those of the accepted texts; the key itself is not stored. ``name`` is for the log.
+    """``digests`` are the SHA-256 of the accepted texts; the key itself is not stored. ``name`` is for the log.
 
-    ``principal``: keys of one name are one principal's, the old one and the new.
+    Keys of one name have one ``principal``, so that an old and a new one are valid together.
     """
 
     principal: str
@@ -46,8 +46,7 @@ def read_keys(path: str) -> tuple[Key, ...]:
     keys = {number: _key(line, path, number) for number, line in enumerate(lines, 1) if line and line[0] != "#"}
     if not keys:
         raise KeyFileInvalid(f"{path} holds no key, expected one a line")
-    _check_owners(keys, path)
-    _check_names(keys, path)
+    _check(keys, path)
     return tuple(keys.values())
 
 
@@ -65,30 +64,20 @@ def _key(line: str, path: str, number: int) -> Key:
     return Key(name if named else f"#{digests[0].hex()[:16]}", name, digests)
 
 
-def _check_owners(keys: Mapping[int, Key], path: str) -> None:
-    """A key of two principals would be the first one's, without a word. Raises KeyFileInvalid."""
-    lines_of: dict[bytes, list[int]] = {}
+def _check(keys: Mapping[int, Key], path: str) -> None:
+    """A key of two principals would be the first one's, without a word. Names identify principals: "Shop" and "shop"
+    would share neither quota nor jobs. Raises KeyFileInvalid.
+    """
+    by_digest: dict[bytes, tuple[int, str]] = {}
+    by_name: dict[str, tuple[int, str]] = {}
     for number, key in keys.items():
         for digest in key.digests:
-            lines_of.setdefault(digest, []).append(number)
-    for numbers in lines_of.values():
-        if len({keys[number].principal for number in numbers}) > 1:
-            raise KeyFileInvalid(f"{_lines(numbers)} of {path} hold the same key", "give each caller a key of its own")
-
-
-def _check_names(keys: Mapping[int, Key], path: str) -> None:
-    """Names identify principals: "Shop" and "shop" would share neither quota nor jobs. Raises KeyFileInvalid."""
-    lines_of: dict[str, dict[str, int]] = {}
-    for number, key in keys.items():
-        lines_of.setdefault(key.principal.lower(), {}).setdefault(key.principal, number)
-    for numbers in lines_of.values():
-        if len(numbers) > 1:
-            names = " and ".join(f'"{name}"' for name in numbers)
-            raise KeyFileInvalid(
-                f"{_lines(list(numbers.values()))} of {path} name {names}, which differ by case only",
-                "spell them alike if they are one caller, else choose another name",
-            )
-
-
-def _lines(numbers: list[int]) -> str:
-    return f"lines {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+            line, principal = by_digest.setdefault(digest, (number, key.principal))
+            if principal != key.principal:
+                detail = f"lines {line} and {number} of {path} hold the same key"
+                raise KeyFileInvalid(detail, "give each principal a key of its own")
+        line, principal = by_name.setdefault(key.principal.lower(), (number, key.principal))
+        if principal != key.principal:
+            names = f'"{principal}" and "{key.principal}", which differ by case only'
+            hint = "spell them alike if they are one principal, else choose another name"
+            raise KeyFileInvalid(f"lines {line} and {number} of {path} name {names}", hint)

@@ -1,6 +1,6 @@
-"""The server as a daemon: it detaches, holds pid file, log file and port, and changes to its user.
+"""The server as a daemon: it detaches, holds pid file, log file and port, and becomes another user.
 
-Called by ``cli`` with settings; hands a listening socket to ``lifecycle.run``. Nothing here may start a thread or an
+Called by ``cli`` with settings; passes a listening socket to ``lifecycle.run``. Nothing here may start a thread or an
 event loop before the last fork.
 """
 
@@ -29,53 +29,44 @@ from imgserve.server.pidfile import Note, PidFile
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs
 
-
-class Identity(msgspec.Struct, frozen=True):
-    """The user that the server becomes once it holds its port, log and pid file."""
-
-    name: str
-    uid: int
-    gid: int
+User = pwd.struct_passwd  # the server becomes it once it holds its port, log and pid file
 
 
 def start(settings: Settings, *, is_foreground: bool) -> int:
-    """Serve, here or in a process of its own; then 0 means that it listens. Raises ImgserveError, OSError.
+    """Serve, in this process or in one of its own: then 0 means that the server listens.
 
-    Returns in the process that was asked; the one that served ends here.
+    Returns in the starting process only: the serving one ends here. Raises ImgserveError, OSError.
     """
-    identity = _identity(settings.user)
+    user = _other_user(settings.user)
     if is_foreground:
         logs.start(settings.log_lines)
         try:
-            status = _serve(
-                settings, identity, _foreground(settings), lambda url: _say_ready(settings, url), lambda: None
-            )
+            status = _serve(settings, user, _foreground(settings), lambda url: _say_ready(settings, url), lambda: None)
         finally:
             logs.stop()
         return ending.leave(status)
     reader, writer = os.pipe()
-    first = os.fork()
-    if first:
+    if first := os.fork():
         os.close(writer)
         os.waitpid(first, 0)
-        return _told(reader, settings)
+        return _wait(reader, settings)
     os.setsid()
     if os.fork():
         os._exit(0)
     os.close(reader)
-    return ending.leave(_detached(settings, identity, writer))
+    return ending.leave(_detached(settings, user, writer))
 
 
-def _detached(settings: Settings, identity: Identity | None, writer: int) -> int:
-    """In the last child: the starting command waits for one message on ``writer``, whose end is its answer."""
+def _detached(settings: Settings, user: User | None, writer: int) -> int:
+    """Runs in the last child. The starting command waits for one message on ``writer``: + and the URL, or an error."""
     with contextlib.ExitStack() as held, os.fdopen(writer, "w") as answer:
         try:
-            pid_file = _take_pid_file(settings, identity)
+            pid_file = _take_pid_file(settings, user)
             held.callback(pid_file.release)
             note = Note(started_at=time.time(), data_dir=str(settings.data_dir.absolute()))
             with using(f"the pid file {settings.pid_file}", "--pid-file"):
                 pid_file.write(note)
-            log = _open_log(settings, identity)
+            log = _open_log(settings, user)
             held.callback(logs.stop)  # before the pid file is released, which ends the waiting of ``stop``
 
             if log.is_shared:
@@ -88,7 +79,7 @@ def _detached(settings: Settings, identity: Identity | None, writer: int) -> int
                 answer.write(f"+{url} (pid {os.getpid()}, log {settings.log.file})")
                 answer.close()
 
-            return _serve(settings, identity, "daemon", listening, log.reopen)
+            return _serve(settings, user, "daemon", listening, log.reopen)
         except (ImgserveError, OSError) as error:
             if answer.closed:
                 logs.event("ended_by_fault", level=logging.ERROR, detail=sentence_of(error))
@@ -97,19 +88,19 @@ def _detached(settings: Settings, identity: Identity | None, writer: int) -> int
             return 1
 
 
-def _take_pid_file(settings: Settings, identity: Identity | None) -> PidFile:
-    _make_data_dir(settings.data_dir, identity)  # it may be there that the pid file belongs
+def _take_pid_file(settings: Settings, user: User | None) -> PidFile:
+    _make_data_dir(settings.data_dir, user)  # the pid file may stand in it
     _check_owner(settings.data_dir)
     with using(f"the pid file {settings.pid_file}", "--pid-file"):
         settings.pid_file.parent.mkdir(parents=True, exist_ok=True)
         return PidFile.take(settings.pid_file)
 
 
-def _open_log(settings: Settings, identity: Identity | None) -> LogFile:
-    """From here on stdin is empty, stdout and stderr are the log."""
+def _open_log(settings: Settings, user: User | None) -> LogFile:
+    """Make stdin empty, and stdout and stderr the log."""
     os.chdir("/")
     with using(f"the log {settings.log.file}", "--log-file"):
-        logfile.prepare(Path(settings.log.file), (identity.uid, identity.gid) if identity else None)
+        logfile.prepare(Path(settings.log.file), (user.pw_uid, user.pw_gid) if user else None)
         log = LogFile(settings.log)
     logs.start(settings.log_lines, log.write)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -118,17 +109,15 @@ def _open_log(settings: Settings, identity: Identity | None) -> LogFile:
     return log
 
 
-def _told(reader: int, settings: Settings) -> int:
+def _wait(reader: int, settings: Settings) -> int:
     with os.fdopen(reader) as answer:
-        told = answer.read()
-    if told.startswith("+"):
-        _say(sys.stdout, told[1:])
-        return 0
-    raise (
-        CannotStart(told)
-        if told
-        else CannotStart("the server ended before it listened", f"its log says why: {settings.log.file}")
-    )
+        text = answer.read()
+    if not text:
+        raise CannotStart("the server ended before it listened", f"its log says why: {settings.log.file}")
+    if not text.startswith("+"):
+        raise CannotStart(text)
+    _say(sys.stdout, text[1:])
+    return 0
 
 
 def _foreground(settings: Settings) -> StartedAs:
@@ -139,58 +128,58 @@ def _foreground(settings: Settings) -> StartedAs:
 
 def _serve(
     settings: Settings,
-    identity: Identity | None,
+    user: User | None,
     started_as: StartedAs,
     on_listening: Callable[[str], None],
     on_hangup: Callable[[], None],
 ) -> int:
-    _make_data_dir(settings.data_dir, identity)
+    _make_data_dir(settings.data_dir, user)
     with listen(settings.api) as listener:
         certificate, keys = settings.api.certificate(), settings.api.keys()  # now: they may be root's alone
-        if identity is not None:
-            _become(identity)
+        if user is not None:
+            _become(user)
         return lifecycle.run(settings, Endpoint(listener, certificate, keys, started_as, on_listening, on_hangup))
 
 
-def _make_data_dir(path: Path, identity: Identity | None) -> None:
+def _make_data_dir(path: Path, user: User | None) -> None:
     if os.path.lexists(path):
         return
     with using(f"the data directory {path}", "--data-dir"):
         path.mkdir(mode=0o700, parents=True)
-        if identity is not None:
-            os.chown(path, identity.uid, identity.gid)
+        if user is not None:
+            os.chown(path, user.pw_uid, user.pw_gid)
 
 
 def _check_owner(data_dir: Path) -> None:
-    """Raises StorageFailing where the directory is another user's: that is why, whatever file of it comes first."""
+    """Name the directory's owner as the cause before the first file in it fails. Raises StorageFailing."""
     if os.path.isdir(data_dir) and not os.access(data_dir, os.W_OK | os.X_OK):  # noqa: PTH112 - Path.is_dir raises
         denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         what = f"the data directory {data_dir} cannot be used"
         raise storage_failing(denied, what, data_dir / "lock", is_start=True)
 
 
-def _identity(name: str) -> Identity | None:
+def _other_user(name: str) -> User | None:
     """None: the server keeps its user. Raises CannotStart."""
     if not name:
         return None
     try:
-        entry = pwd.getpwnam(name)
+        user = pwd.getpwnam(name)
     except KeyError as error:
         raise CannotStart(f"--user: there is no user {name!r}", "make that user (useradd), or name another") from error
-    if entry.pw_uid == os.geteuid():
+    if user.pw_uid == os.geteuid():
         return None
     if os.geteuid() != 0:
         raise CannotStart(f"--user: only root can become {name!r}", "start it as root, or as that user without --user")
-    return Identity(name, entry.pw_uid, entry.pw_gid)
+    return user
 
 
-def _become(identity: Identity) -> None:
-    os.initgroups(identity.name, identity.gid)
-    os.setgid(identity.gid)
-    os.setuid(identity.uid)
+def _become(user: User) -> None:
+    os.initgroups(user.pw_name, user.pw_gid)
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
     for needed in (sys.executable, __file__):
         if not os.access(needed, os.R_OK):
-            raise CannotStart(f"the user {identity.name} cannot read {needed}", "install imgserve where that user can")
+            raise CannotStart(f"the user {user.pw_name} cannot read {needed}", "install imgserve where that user can")
 
 
 def _say_ready(settings: Settings, url: str) -> None:
@@ -200,7 +189,7 @@ def _say_ready(settings: Settings, url: str) -> None:
 
 
 def _say(stream: TextIO, where: str) -> None:
-    """It listens whether anybody can be told or not: the stream may lead to a full disk."""
+    """Does not fail: the stream may lead to a full disk."""
     with contextlib.suppress(OSError):
         stream.write(f"imgserve {version('imgserve')} listening on {where}\n")
         stream.flush()

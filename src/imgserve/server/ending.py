@@ -1,8 +1,8 @@
 """Shutdown of the server process: the thread that waits for SIGTERM, a bound for each step, the log of hanging steps.
 
-``lifecycle`` takes the steps, ``detach`` leaves. A disk, a name server, a peer, a process or the event loop itself can
-hang. No wait is without a bound, and a thread of its own ends the process when the time is over, even if the event loop
-stands still.
+``lifecycle`` takes the steps, ``detach`` ends the process. A disk, a name server, a host, a process or the event loop
+itself can hang. So no wait is without a bound, and a thread of its own ends the process when the time is over, even if
+the event loop stands still.
 """
 
 import asyncio
@@ -24,14 +24,15 @@ from imgserve.telemetry import logs
 FORCED_S = 4.5
 CLOSING_S = 2.0
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
-# Innermost functions of threads that wait for work: our own, and those of Python's pools.
+# The innermost functions of idle threads: our own, and those of Python's pools.
 _IDLE = frozenset({"_run", "_hear", "_worker"})
 
 
 class Ending:
-    """The end of one server, from the first SIGTERM or SIGINT on. A second one is a wish to ``hurry``.
+    """The end of one server, from the first SIGTERM or SIGINT on. A second one sets ``hurry``.
 
-    ``is_complete``: every end of a job has been stored. ``left_behind`` names the steps that did not end in time.
+    The first calls ``on_signal`` on the event loop. ``is_complete``: every end of a job has been stored.
+    ``left_behind`` names the steps that did not end in time.
     """
 
     def __init__(self, drain_s: float, loop: asyncio.AbstractEventLoop) -> None:
@@ -44,29 +45,21 @@ class Ending:
         self._forced_at = 0.0
         self._closed_by = 0.0
         self._under_way: list[str] = []
-        self._interrupt: Callable[[], object] = self.stop.set
+        self.on_signal: Callable[[], object] = self.stop.set
 
     def listen(self) -> None:
-        """Hear signals from now on. Called in the main thread; the threads that it starts inherit the mask."""
+        """Listen for signals. Called in the main thread, before others are started: they inherit the mask."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         threading.Thread(target=self._hear, name="signals", daemon=True).start()
 
-    def starting(self, interrupt: Callable[[], object]) -> None:
-        """Until ``started`` a signal calls this, on the event loop."""
-        self._interrupt = interrupt
-
-    def started(self) -> None:
-        """From now on a signal sets ``stop``."""
-        self._interrupt = self.stop.set
-
     async def until(self, serving: asyncio.Task[None]) -> None:
-        """Return when it is to stop, or serves no more."""
+        """Wait for a signal, or for the end of ``serving``."""
         stopped = asyncio.create_task(self.stop.wait())
         await asyncio.wait([stopped, serving], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
 
     async def close(self, steps: Mapping[str, Awaitable[object]], reserve_s: float = 0.0) -> None:
-        """Take these steps at once. One that hangs is left behind, so that ``reserve_s`` remain for those to come."""
+        """Take these steps side by side. One that hangs is left behind, so that later steps have ``reserve_s``."""
         now = time.monotonic()
         self._closed_by = self._closed_by or now + CLOSING_S
         tasks = {asyncio.ensure_future(work): name for name, work in steps.items()}
@@ -82,49 +75,49 @@ class Ending:
     def _hear(self) -> None:
         signal.sigwait(SIGNALS)
         self._forced_at = time.monotonic() + self.drain_s + FORCED_S
-        self._tell(lambda: self._interrupt())
+        self._on_loop(lambda: self.on_signal())
         while (left_s := self._forced_at - time.monotonic()) > 0:
             if signal.sigtimedwait(SIGNALS, left_s) is not None:
                 self._forced_at = min(self._forced_at, time.monotonic() + FORCED_S)
-                self._tell(self.hurry.set)
+                self._on_loop(self.hurry.set)
         what = ", ".join(self._under_way) or "the start, or the event loop"
         logs.event("ended_by_force", level=logs.ERROR, what=what, threads=busy_threads(with_main=True))
         logs.stop()
         leave(1)
 
-    def _tell(self, call: Callable[[], object]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and so all has ended
+    def _on_loop(self, call: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: all has ended
             self._loop.call_soon_threadsafe(call)
 
 
 def in_time(work: Callable[[], object], within_s: float) -> None:
-    """Run a blocking call in a thread, and wait for it this long at most."""
+    """Run a blocking call in a thread, and wait for it no longer than this."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(within_s)
 
 
 def leave(status: int) -> NoReturn:
-    """End the process now. Python would wait for the threads of its pools, of which one may hang."""
+    """End the process at once. Python would wait for the threads of its pools, and one may hang."""
     os._exit(status)
 
 
 def busy_threads(*, with_main: bool = False) -> str:
-    """Our threads that are at work: name, file, line and function; and whether the kernel does not let go of one."""
+    """The busy threads of imgserve: name, file, line and function, and whether one hangs in the kernel."""
     frames = sys._current_frames()
-    told = []
+    busy = []
     for thread in threading.enumerate():
         if thread is threading.current_thread() or (thread is threading.main_thread() and not with_main):
             continue
-        frame = _telling_frame(frames.get(thread.ident or 0))
+        frame = _own_frame(frames.get(thread.ident or 0))
         if frame is not None and frame.f_code.co_name not in _IDLE:
             place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
-            told.append(f"{thread.name} in {place}{_stuck(thread.native_id)}")
-    return ", ".join(told)
+            busy.append(f"{thread.name} in {place}{_stuck(thread.native_id)}")
+    return ", ".join(busy)
 
 
-def _telling_frame(frame: FrameType | None) -> FrameType | None:
-    """The innermost frame that is imgserve's or, in a thread of Python's pools, the innermost of all."""
+def _own_frame(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame of imgserve's code or, in a thread of Python's pools, the innermost of all."""
     innermost = frame
     while frame is not None and f"{os.sep}imgserve{os.sep}" not in frame.f_code.co_filename:
         if frame.f_code.co_name == "_worker":

@@ -101,7 +101,7 @@ def _begin(settings: Settings) -> None:
 async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, ending: Ending) -> None:
     starting = asyncio.current_task()
     assert starting is not None
-    ending.starting(starting.cancel)
+    ending.on_signal = starting.cancel
     keys = Keys(endpoint.keys)
     on_hangup = partial(reload.reload, keys, settings.api, endpoint.certificate, endpoint.on_hangup)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
@@ -118,7 +118,7 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
         async with _operated(settings, parts, itself, ending):  # until all has ended: a stop can be watched
             serving = asyncio.create_task(server.serve([endpoint.listener]))
             parts.runner.start()
-            ending.started()
+            ending.on_signal = ending.stop.set
             endpoint.on_listening(address)
             await ending.until(serving)
             await drain(parts.intake, parts.runner, ending)

@@ -1,6 +1,6 @@
-"""Tells the service manager that started us what we are up to: sd_notify(3), one datagram to the socket it named.
+"""Tells the service manager that the server is ready: sd_notify(3), one datagram to the socket that it named.
 
-Called by ``detach`` for a server in the foreground. Without a socket nobody has asked, and nothing is sent.
+Called by ``detach`` for a server in the foreground. Without a socket there is no service manager to tell.
 """
 
 import socket
