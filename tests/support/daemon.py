@@ -138,9 +138,13 @@ class Daemon:
             error.add_note(f"the server's log:\n{self.log[-8000:]}")
 
 
-def wait_until(happened: Callable[[], object], timeout_s: float = PATIENCE_S, every_s: float = 0.01) -> None:
-    """Poll until ``happened()`` is true. Raises AssertionError when it never is."""
-    ends_at = time.monotonic() + timeout_s
+def wait_until(happened: Callable[[], object], timeout_s: float = PATIENCE_S, every_s: float = 0.03) -> None:
+    """Poll until ``happened()`` is true. Raises AssertionError when it never is.
+
+    Between two looks a tenth of the time passes that it has waited, ``every_s`` at most: looks cost time of others.
+    """
+    started = time.monotonic()
     while not happened():
-        assert time.monotonic() < ends_at, f"it did not happen within {timeout_s} s"
-        time.sleep(every_s)
+        waited_s = time.monotonic() - started
+        assert waited_s < timeout_s, f"it did not happen within {timeout_s} s"
+        time.sleep(min(max(waited_s / 10, 0.002), every_s))
