@@ -93,20 +93,21 @@ def test_seventy_three_hours_without_a_server_lose_nothing(lane: Lane, clock: Wa
     check_all(lane)
 
 
-def test_a_late_failure_picture_leaves_somebodys_file_alone(lane: Lane) -> None:
-    place = lane.place("file", "late")
-    lane.accept(lane.job(0, place, "held/broken-0.png"))
-    lane.daemon.kill()
-    place.path.write_bytes(b"the operator's own")
-    lane.sources.release("broken-0.png")
-    lane.daemon.start()
-    lane.until(0, lambda entry: (entry.status, entry.outbox) == ("failed", "none"))
-    assert place.path.read_bytes() == b"the operator's own"
+def test_a_late_failure_picture_leaves_somebodys_file_alone(tmp_path: Path) -> None:
+    with Lane(tmp_path / "lane") as lane:
+        place = lane.place("file", "late")
+        lane.accept(lane.job(0, place, "held/broken-0.png"))
+        lane.daemon.kill()
+        place.path.write_bytes(b"the operator's own")
+        lane.sources.release("broken-0.png")
+        lane.daemon.start()
+        lane.until(0, lambda entry: (entry.status, entry.outbox) == ("failed", "none"))
+        assert place.path.read_bytes() == b"the operator's own"
 
 
 def test_a_reply_waits_only_its_time_for_a_killed_servers_destination(tmp_path: Path) -> None:
     """What a killed server sent may arrive for fifteen seconds; nobody waits so long for an answer."""
-    with Lane(tmp_path / "lane", switches={"quiet_s": 600, "placeholder_timeout_s": 1}) as lane:
+    with Lane(tmp_path / "lane", switches={"quiet_s": 600, "placeholder_timeout_s": 0.5}) as lane:
         place = lane.place("put", "quiet")
         lane.arm("placeholder_sent")
         assert lane.post(lane.job(0, place, "plain/good.png")) is None

@@ -211,7 +211,7 @@ def no_descriptors_for(server: Daemon) -> Iterator[None]:
 
 
 def test_without_a_descriptor_the_server_is_busy_and_nothing_is_charged(tmp_path: Path) -> None:
-    with HeldSource() as source, daemon(tmp_path) as server:
+    with HeldSource() as source, daemon(tmp_path, retry_delay_s=0.3) as server:
         known = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=PATIENCE_S)
         known.request("POST", "/", job(tmp_path, "held.jpg", source.url))
         held = known.getresponse()

@@ -64,6 +64,8 @@ def run_inside(pid: int, code: str, *then: str) -> str:
         "call (void)PyGILState_Release($1)",
     )
     command = ["gdb", "-p", str(pid), "-batch", "-nx", "-iex", "set debuginfod enabled off"]
+    # Of the many libraries only Python's own has names that are called, where it is one.
+    command += ["-iex", "set auto-solib-add off", "-ex", "sharedlibrary libpython"]
     for call in calls:
         command += ["-ex", call]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import certifi
 import pytest
 
+from imgserve.imaging.worker import library
 from tests.service.test_daemon import House, open_house, where_everybody_can_read_python
+from tests.service.test_doors import get
 from tests.support.daemon import Daemon
 from tests.support.sizes import PATIENCE_S
 
@@ -49,6 +51,9 @@ def test_before_the_first_start_and_beside_the_server(tmp_path: Path) -> None:
         second = check("--json", *data)
         assert second.findings["server"] == ("ok", f"pid {server.pid} owns {tmp_path / 'data'}")
         assert second.findings["queue file"][0] == "ok"
+        assert second.findings["libvips"] == ("ok", f"{library.version()}, the wheel's own")
+        health = json.loads(get(f"{server.url}/health")[1])
+        assert set(health) - {"states"} == {"status", "sandbox"}, "the wheel's libvips is named by check alone"
         assert server.stop() == 0
     states = {state for state, _ in check("--json", *data).findings.values()}
     assert "fault" not in states

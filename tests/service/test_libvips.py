@@ -67,13 +67,6 @@ def test_the_systems_libvips(tmp_path: Path) -> None:
         wait_until(lambda: "state_entered state=system_libvips" in server.log)
 
 
-def test_the_wheels_libvips_is_named_by_check_alone(tmp_path: Path) -> None:
-    told = check("--json", "--data-dir", str(tmp_path / "data"))
-    assert told.findings["libvips"] == ("ok", f"{library.version()}, the wheel's own")
-    with Daemon(tmp_path / "data") as server, urllib.request.urlopen(f"{server.url}/health") as answer:
-        assert set(json.load(answer)) - {"states"} == {"status", "sandbox"}
-
-
 def test_an_extension_built_against_the_systems_is_foreign_and_the_wheels_is_not(tmp_path: Path) -> None:
     wheel = tmp_path / "pyvips_binary.libs"
     own = f"7f00-7f01 r-xp 00000000 fe:00 11 {wheel}/libvips-e42572c0.so.42\n"

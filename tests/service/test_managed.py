@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from imgserve.server import pidfile
 from tests.service.test_daemon import House
 from tests.support.daemon import Daemon, wait_until
 from tests.support.operating import Operator, command
-from tests.support.sizes import PATIENCE_S
+from tests.support.sizes import PATIENCE_S, sized
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a namespace or become another user")
 
@@ -80,11 +80,18 @@ def test_a_container_is_named_and_its_numbers_are_never_taken_for_ours(tmp_path:
         outer.wait()
 
 
-def test_the_data_directory_chooses_the_server(tmp_path: Path) -> None:
-    """A pid file that names another one has nothing to say."""
-    house = House(tmp_path)
-    second = {"data_dir": str(tmp_path / "second"), "pid_file": str(tmp_path / "second.pid")}
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One that goes on running."""
+    house = House(tmp_path_factory.mktemp("house"))
     house.run("start")
+    yield house
+    house.end()
+
+
+def test_the_data_directory_chooses_the_server(house: House, tmp_path: Path) -> None:
+    """A pid file that names another one has nothing to say."""
+    second = {"data_dir": str(tmp_path / "second"), "pid_file": str(tmp_path / "second.pid")}
     house.run("start", status=0, **second)
     try:
         other = pidfile.look(Path(second["pid_file"])).pid
@@ -97,29 +104,18 @@ def test_the_data_directory_chooses_the_server(tmp_path: Path) -> None:
         assert f"pid      {house.pid}\n" in house.run("status")
     finally:
         house.run("stop", "--kill", status=0, **second)
-        house.end()
 
 
-def test_the_pid_file_alone_names_the_server_too(tmp_path: Path) -> None:
-    house = House(tmp_path)
-    house.run("start")
+def test_the_pid_file_alone_names_the_server_too(house: House) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("IMGSERVE_")}
-    try:
-        words = [sys.executable, "-m", "imgserve", "status", "--pid-file", str(house.pid_file), "--json"]
-        told = subprocess.run(words, env=environ, capture_output=True, timeout=30, check=True)
-        seen = json.loads(told.stdout)
-        assert (seen["pid"], seen["status"], seen["started_as"]) == (house.pid, "ok", "daemon")
-        assert [role["role"] for role in seen["roles"]] == ["render", "intake", "spare"]
-    finally:
-        house.end()
+    words = [sys.executable, "-m", "imgserve", "status", "--pid-file", str(house.pid_file), "--json"]
+    told = subprocess.run(words, env=environ, capture_output=True, timeout=30, check=True)
+    seen = json.loads(told.stdout)
+    assert (seen["pid"], seen["status"], seen["started_as"]) == (house.pid, "ok", "daemon")
+    assert [role["role"] for role in seen["roles"]] == ["render", "intake", "spare"]
 
 
-def test_the_dead_and_the_absent_are_told_as_json_too(tmp_path: Path) -> None:
-    with Daemon(tmp_path / "data") as server:
-        server.kill()
-        told = Operator(server)("status", "--json")
-        assert told.returncode == 1
-        assert json.loads(told.stdout) == {"status": "dead", "data_dir": str(server.data_dir), "pid": None}
+def test_the_absent_is_told_as_json_too(tmp_path: Path) -> None:
     told = command("status", "--json", "--data-dir", tmp_path / "none")
     assert (told.returncode, json.loads(told.stdout)["status"]) == (3, "not_running")
 
@@ -135,7 +131,7 @@ sys.exit(main())
 """
 
 
-def test_a_server_that_hangs_is_told_and_killed(tmp_path: Path) -> None:
+def test_a_server_that_hangs_is_told_and_killed_and_then_it_is_dead(tmp_path: Path) -> None:
     with Daemon(tmp_path / "data") as server:
         os.kill(server.pid, signal.SIGSTOP)
 
@@ -148,23 +144,24 @@ def test_a_server_that_hangs_is_told_and_killed(tmp_path: Path) -> None:
         assert "does not answer" in told
         tell("stop", "--kill")
         assert server.wait() == -signal.SIGKILL
+        dead = Operator(server)("status", "--json")
+        assert dead.returncode == 1
+        assert json.loads(dead.stdout) == {"status": "dead", "data_dir": str(server.data_dir), "pid": None}
 
 
 @needs_root
-def test_another_users_server_is_unknown_to_us(tmp_path: Path) -> None:
+def test_another_users_server_is_unknown_to_us(house: House) -> None:
     # Python may be installed where only root may read: what a command imports late is imported before.
     code = (
         "import os, shutil, sys; import imgserve.cli.jobs, imgserve.cli.server; from imgserve.cli.main import main;"
         "os.setgid(65534); os.setuid(65534); sys.exit(main())"
     )
-    with Daemon(tmp_path / "data") as server:
-        tmp_path.chmod(0o755)
-        for place in server.data_dir.parents[:-2]:
-            place.chmod(place.stat().st_mode | 0o011)
-        assert asked(code, "status", "--data-dir", str(server.data_dir)) == 4
-        assert asked(code, "jobs", "list", "--data-dir", str(server.data_dir)) == 3
-        assert asked(code, "stop", "--data-dir", str(server.data_dir)) == 1
-        assert server.is_running
+    for place in (house.top, *house.data.parents[:-2]):
+        place.chmod(place.stat().st_mode | 0o011)
+    assert asked(code, "status", "--data-dir", str(house.data)) == 4
+    assert asked(code, "jobs", "list", "--data-dir", str(house.data)) == 3
+    assert asked(code, "stop", "--data-dir", str(house.data)) == 1
+    assert pidfile.look(house.pid_file).state == "running"
 
 
 def asked(code: str, *words: str) -> int:
@@ -184,8 +181,8 @@ def test_a_starting_server_is_no_stranger(tmp_path: Path) -> None:
             [sys.executable, "-c", f"from pathlib import Path\nfrom imgserve.cli import owner\n"
              f"while owner.look(Path({str(data)!r})).state != 'running': pass"]
         )
-        for _ in range(2)
+        for _ in range(sized(1, 3))
     ]  # fmt: skip
     with Daemon(data) as server:
-        assert [looker.wait(30) for looker in lookers] == [0, 0]
+        assert {looker.wait(30) for looker in lookers} == {0}
         assert server.stop() == 0

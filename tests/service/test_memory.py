@@ -20,23 +20,22 @@ JOBS = sized(6, 60)
 MOST_AT_WORK_MB, MOST_AT_REST_MB = 300, 160
 
 
-def large() -> bytes:
-    """12 megapixels."""
+def tiled(columns: int, rows: int, kind: str, **options: object) -> bytes:
+    """A picture of so many tiles of 1000 x 750."""
     tile = pictures.detailed(1000, 750)
-    picture = Image.new("RGB", (4000, 3000))
-    for nth in range(16):
-        picture.paste(tile, (nth % 4 * 1000, nth // 4 * 750))
+    picture = Image.new("RGB", (columns * 1000, rows * 750))
+    for nth in range(columns * rows):
+        picture.paste(tile, (nth % columns * 1000, nth // columns * 750))
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=88)
+    picture.save(out, kind, **options)
     return out.getvalue()
 
 
 def test_memory_at_work_and_at_rest(tmp_path: Path, figures: Figures) -> None:
-    middling = pictures.detailed(2040, 1356)
     sources = {
-        "a.avif": pictures.encoded(middling, "avif"),
-        "a.png": pictures.encoded(middling, "png"),
-        "a.jpg": large(),
+        "a.avif": tiled(2, 2, "AVIF", quality=95, speed=10),
+        "a.png": tiled(2, 2, "PNG", compress_level=1),
+        "a.jpg": tiled(4, 4, "JPEG", quality=88),
     }
     root = tmp_path / "http"
     root.mkdir()

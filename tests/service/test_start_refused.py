@@ -1,29 +1,81 @@
 """What keeps a server from starting is told in one sentence: the thing, what is wrong with it, what mends just that."""
 
+import json
 import os
 import pwd
+import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import pytest
 
 from tests.service.test_daemon import House, open_house, where_everybody_can_read_python
-from tests.support.sizes import sized
+from tests.support.sizes import PATIENCE_S, sized
 
 __all__ = ["open_house"]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, or mount a small disk")
+AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+# Each start in a process of its own, forked where the server's modules have been imported once for all.
+STARTS = """
+import json, os, sys
+from imgserve.cli.main import main
+from imgserve.server import detach
+for words, environment in json.loads(sys.argv[1]):
+    child = os.fork()
+    if not child:
+        os.environ.update(environment)
+        os._exit(main(["start", *words]))
+    assert os.waitpid(child, 0)[1] == 1 << 8, (words, environment)
+"""
+
+
+class Start(NamedTuple):
+    house: House
+    words: Sequence[str] = ()
+    settings: Mapping[str, str] = MappingProxyType({})
+
+
+def refusals(starts: Sequence[Start], before: tuple[str, ...] = ()) -> list[str]:
+    """The one sentence of each start, which has to fail."""
+    cases = [
+        (
+            start.words,
+            {f"IMGSERVE_{name.upper()}": value for name, value in {**start.house.settings, **start.settings}.items()},
+        )
+        for start in starts
+    ]
+    command = [*before, sys.executable, "-c", STARTS, json.dumps(cases)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    told = ended.stderr.splitlines()
+    assert (ended.returncode, len(told)) == (0, len(cases)), ended.stderr
+    for sentence in told:
+        assert sentence.startswith("imgserve: "), sentence
+        assert sentence.endswith(")"), f"it names no remedy: {sentence}"
+    return told
 
 
 def refusal(house: House, *words: str, before: tuple[str, ...] = (), **settings: str) -> str:
-    """The one sentence of a start that fails, the same with and without detaching."""
-    told = house.run("start", *words, status=1, before=before, **settings)
-    assert told.startswith("imgserve: "), told
-    assert len(told.splitlines()) == 1, told
-    assert told.rstrip().endswith(")"), f"it names no remedy: {told}"
-    return told
+    return refusals([Start(house, words, settings)], before)[0]
+
+
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a server of this user has left behind: its data, its log and the directory of its pid file."""
+    house = House(tmp_path_factory.mktemp("left"))
+    house.run("start")
+    house.run("stop")
+    return house.top
+
+
+def take_over(left_behind: Path, house: House) -> None:
+    for place in left_behind.iterdir():
+        shutil.copytree(place, house.top / place.name, dirs_exist_ok=True)
 
 
 @contextmanager
@@ -43,29 +95,27 @@ def fill(at: Path, free_bytes: int) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize("detaching", [(), ("--foreground",)], ids=["detached", "in the foreground"])
-def test_another_users_data_directory_is_told_first(open_house: House, detaching: tuple[str, ...]) -> None:
+def test_another_users_data_directory_is_told_first(open_house: House, left_behind: Path) -> None:
     """And not the pid file or the log in it, which another place would not help."""
     house = open_house
-    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
-    house.run("start")
-    house.run("stop")
-    before = (*where_everybody_can_read_python(house.top), *nobody)
-    told = refusal(house, *detaching, before=before)
-    assert f"{house.data} belongs to root, and this server runs as nobody" in told
+    take_over(left_behind, house)
+    before = (*where_everybody_can_read_python(house.top), *AS_NOBODY)
+    for told in refusals([Start(house), Start(house, ("--foreground",))], before):
+        assert f"{house.data} belongs to root, and this server runs as nobody" in told
 
 
 @needs_root
-@pytest.mark.parametrize(("option", "noun"), [("--read-root", "--read-root"), ("--ca-file", "--ca-file")])
-def test_what_a_setting_names_behind_a_closed_directory(open_house: House, option: str, noun: str) -> None:
+def test_what_a_setting_names_behind_a_closed_directory(open_house: House) -> None:
     closed = open_house.top / "closed"
     (closed / "in").mkdir(parents=True)
     closed.chmod(0o700)
-    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
-    before = (*where_everybody_can_read_python(open_house.top), *nobody)
-    told = refusal(open_house, option, str(closed / "in"), before=before)
-    assert told.startswith(f"imgserve: {noun}: ")
-    assert "the user nobody has no permission" in told
+    before = (*where_everybody_can_read_python(open_house.top), *AS_NOBODY)
+    options = ("--read-root", "--ca-file")
+    for option, told in zip(
+        options, refusals([Start(open_house, (option, str(closed / "in"))) for option in options], before), strict=True
+    ):
+        assert told.startswith(f"imgserve: {option}: ")
+        assert "the user nobody has no permission" in told
 
 
 # What root has left behind.
@@ -74,11 +124,10 @@ ROOTS = ["the queue", "the log of the queue", "everything"]
 
 @needs_root
 @pytest.mark.parametrize("what", sized(ROOTS[:1], ROOTS))
-def test_a_user_who_follows_root_is_told_whose_the_files_are(open_house: House, what: str) -> None:
+def test_a_user_who_follows_root_is_told_whose_the_files_are(open_house: House, left_behind: Path, what: str) -> None:
     house = open_house
+    take_over(left_behind, house)
     before = where_everybody_can_read_python(house.top)
-    house.run("start")
-    house.run("stop")
     nobody = pwd.getpwnam("nobody")
     if what != "everything":
         for place in (house.data, *house.data.iterdir()):
@@ -92,17 +141,15 @@ def test_a_user_who_follows_root_is_told_whose_the_files_are(open_house: House, 
     assert "disk" not in told
 
 
-def test_a_damaged_queue_file_is_told_as_such(tmp_path: Path) -> None:
-    house = House(tmp_path)
-    house.run("start")
-    house.run("stop")
-    queue = house.data / "queue.sqlite"
-    whole = queue.read_bytes()
+def test_a_damaged_queue_file_is_told_as_such(tmp_path: Path, left_behind: Path) -> None:
+    whole = (left_behind / "data/queue.sqlite").read_bytes()
     damages = (b"no database" * 1000, whole[: len(whole) // 2], whole[:100] + os.urandom(len(whole) - 100))
-    for damaged in sized(damages[:2], damages):
-        queue.write_bytes(damaged)
-        told = refusal(house)
-        assert f"{queue}" in told
+    houses = [House(tmp_path / str(number)) for number in range(len(damages))]
+    for house, damaged in zip(houses, damages, strict=True):
+        take_over(left_behind, house)
+        (house.data / "queue.sqlite").write_bytes(damaged)
+    for house, told in zip(houses, refusals([Start(house) for house in houses]), strict=True):
+        assert str(house.data / "queue.sqlite") in told
         assert "damaged" in told
         assert "backup" in told
         assert "disk space" not in told
@@ -113,16 +160,18 @@ FULL_DISKS = ((0, True), (20_000, True), (60_000, True), (0, False), (20_000, Fa
 
 
 @needs_root
-def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_as_such(tmp_path: Path, left_behind: Path) -> None:
     """SQLite fails in another way at each of these sizes; with the last one an older file can be opened."""
-    for free_bytes, is_new in sized(FULL_DISKS[::4], FULL_DISKS):
-        house = House(tmp_path / f"{free_bytes}-{is_new}")
-        with small_disk(house.data):
+    houses = [House(tmp_path / f"{free_bytes}-{is_new}") for free_bytes, is_new in FULL_DISKS]
+    with ExitStack() as disks:
+        for house, (free_bytes, is_new) in zip(houses, FULL_DISKS, strict=True):
+            disks.enter_context(small_disk(house.data))
             if not is_new:
-                house.run("start", min_free_disk_bytes="0")
-                house.run("stop")
+                take_over(left_behind, house)
             fill(house.data, free_bytes)
-            told = refusal(house, min_free_disk_bytes="0")
+        for house, told in zip(
+            houses, refusals([Start(house, (), {"min_free_disk_bytes": "0"}) for house in houses]), strict=True
+        ):
             assert str(house.data) in told
             assert "is full" in told
             assert "free disk space" in told
@@ -147,15 +196,16 @@ PLACES = (
 )
 
 
-@pytest.mark.parametrize(("setting", "make", "noun"), sized(PLACES[::2], PLACES))
-def test_a_place_that_cannot_be_used_is_named_with_its_flag(
-    tmp_path: Path, setting: str, make: Callable[[Path], Path], noun: str
-) -> None:
-    place = make(tmp_path)
-    told = refusal(House(tmp_path), before=(), **{setting: str(place)})
-    assert f"{noun} {place}" in told
-    assert f"--{setting.replace('_', '-')}" in told
-    assert ", expected" in told or "is expected" in told
+def test_a_place_that_cannot_be_used_is_named_with_its_flag(tmp_path: Path) -> None:
+    tops = [tmp_path / str(number) for number in range(len(PLACES))]
+    starts = []
+    for top, (setting, make, _) in zip(tops, PLACES, strict=True):
+        top.mkdir()
+        starts.append(Start(House(top), (), {setting: str(make(top))}))
+    for start, told, (setting, _, noun) in zip(starts, refusals(starts), PLACES, strict=True):
+        assert f"{noun} {start.settings[setting]}" in told
+        assert f"--{setting.replace('_', '-')}" in told
+        assert ", expected" in told or "is expected" in told
 
 
 def test_a_file_for_a_data_directory(tmp_path: Path) -> None:
@@ -168,13 +218,13 @@ def test_a_file_for_a_data_directory(tmp_path: Path) -> None:
 
 def test_where_it_cannot_listen(tmp_path: Path) -> None:
     house = House(tmp_path)
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
+    with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert f"cannot listen on 127.0.0.1:{port}: another program listens there" in refusal(house, port=str(port))
-    assert "no such address" in refusal(house, host="192.0.2.1")
-    assert "no such host" in refusal(house, host="no-such-host.invalid")
+        hosts = ({"port": str(port)}, {"host": "192.0.2.1"}, {"host": "no-such-host.invalid"})
+        taken, foreign, unknown = refusals([Start(house, (), settings) for settings in hosts])
+    assert f"cannot listen on 127.0.0.1:{port}: another program listens there" in taken
+    assert "no such address" in foreign
+    assert "no such host" in unknown
 
 
 def test_a_notify_socket_that_is_not_there(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_too_little_room_is_told_everywhere(tmp_path: Path) -> None:
         "args": {"width": 20},
     }  # fmt: skip
     with Daemon(tmp_path / "data", *roots, switches={"min_free_disk_bytes": MORE_THAN_ANY_DISK}) as server:
+        wait_until(lambda: "warning state_entered state=disk_full" in server.log)  # without anybody asking
         refused = server.post(job)
         assert (refused.status, refused.body["code"]) == (503, 301)
         assert "free disk space" in str(refused.body["detail"])
@@ -56,7 +57,7 @@ def test_too_little_room_is_told_everywhere(tmp_path: Path) -> None:
         assert state["severity"] == "refusing"
         assert "MB are free" in state["detail"]
         assert "free disk space" in state["hint"]
-        wait_until(lambda: "warning state_entered state=disk_full" in server.log)
+        assert server.log.count("state_entered state=disk_full") == 1
         health = get(server.url + "/health")[1]
         assert str(tmp_path) not in health, "it is open to all"
 
@@ -81,9 +82,3 @@ def test_a_disk_that_fills_and_is_emptied_is_told_everywhere(tmp_path: Path) -> 
             ]
     finally:
         subprocess.run(["umount", "--lazy", data], check=True, timeout=10)
-
-
-def test_the_log_tells_without_anybody_asking(tmp_path: Path) -> None:
-    with Daemon(tmp_path / "data", switches={"min_free_disk_bytes": MORE_THAN_ANY_DISK}) as server:
-        wait_until(lambda: "state_entered" in server.log)
-        assert server.log.count("state_entered state=disk_full") == 1

@@ -49,7 +49,7 @@ def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             lane.sources.release(job.body["srcURL"].rpartition("/")[2])
         with lane:
             answers = {job.name: _posted_again(lane, job.body, job.key) for job in record.jobs if job.is_adopted}
-            wait_until(lambda: not list(open_jobs(lane)), 60)
+            wait_until(lambda: not list(open_jobs(lane)), 60, every_s=0.1)
             yield Upgraded(record, lane, answers)
 
 

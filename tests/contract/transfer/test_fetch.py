@@ -15,7 +15,6 @@ from examples.receivers import Behaviour, HttpReceiver
 
 from imgserve.request.limits import Limits
 from imgserve.request.url import parse
-from imgserve.transfer.client.watch import LOOK_S
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import (
@@ -163,13 +162,14 @@ async def test_after_the_wait_for_memory_the_clock_goes_on(tmp_path: Path) -> No
             await transfers.aclose()
 
 
-async def test_what_waits_in_the_kernel_for_memory_is_no_flood() -> None:
+async def test_what_waits_in_the_kernel_for_memory_is_no_flood(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of two pictures on one connection: its receive buffer has grown, and holds what nobody reads yet."""
-    picture = bytes(32_000_000)
+    picture, look_s = bytes(32_000_000), 0.08
+    monkeypatch.setattr("imgserve.transfer.client.watch.LOOK_S", look_s)
 
     def answer(peer: socket.socket) -> None:
         with suppress(OSError):
-            for pause_s in (0.0, 3 * LOOK_S):
+            for pause_s in (0.0, 3 * look_s):
                 peer.recv(4096)
                 peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 32000000\r\n\r\n" + picture[:1000])
                 threading.Event().wait(pause_s)  # the watch counts from its first look
@@ -182,7 +182,7 @@ async def test_what_waits_in_the_kernel_for_memory_is_no_flood() -> None:
             first = await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
             second = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(second.more(0), 8 * LOOK_S)
+                await asyncio.wait_for(second.more(0), 8 * look_s)
             del first
             assert (await second.finish()).size == len(picture)
             assert listener.connections == 1, "the buffer of a new connection is small"

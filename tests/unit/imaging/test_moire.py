@@ -69,9 +69,19 @@ PATTERNS = {
 }
 
 
-@functools.cache  # AVIF takes longer to write than all that is done with it
-def source(pattern: str, name: str) -> bytes:
-    return encoded(PATTERNS[pattern], name)
+@functools.cache  # to write a picture takes longer than all that is done with it
+def source(pattern: str, name: str, mode: str = "RGB") -> bytes:
+    return encoded(PATTERNS[pattern].convert(mode), name)
+
+
+@functools.cache
+def film_of(pattern: str, name: str) -> bytes:
+    return film(PATTERNS[pattern], name)
+
+
+@functools.cache
+def fine_stripes(period: int, name: str) -> bytes:
+    return encoded(stripes(600, 60, period), name)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
@@ -89,8 +99,9 @@ def test_formats_look_alike(render: Render, factor: float) -> None:
     """Stripes that are nearly as fine as the result's pixels: a little of them is left, the same from each format."""
     size = (round(600 / factor), round(60 / factor))
     for period in (2, 4, 5, 6, 7, 9, 10):
-        image = stripes(600, 60, period)
-        found = [contrast(render(encoded(image, name), Resize(), size)) for name in ("png", "webp", "jpeg", "tiff")]
+        found = [
+            contrast(render(fine_stripes(period, name), Resize(), size)) for name in ("png", "webp", "jpeg", "tiff")
+        ]
         assert max(found) - min(found) < LEVELS, (period, found)
 
 
@@ -109,21 +120,22 @@ def spread(image: Image.Image) -> int:
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("name", ["webp", "gif"])
 def test_frames_are_as_still_pictures(render: Render, name: str, factor: int) -> None:
-    for image in (PATTERNS["zone plate"], PATTERNS["stripes of 3"]):
-        size = (image.width // factor, image.height // factor)
-        expected = contrast(render(encoded(image, "png"), Resize(), size))
-        moving = opened(render_bytes(film(image, name), Resize(), size, "webp"))
+    for pattern in ("zone plate", "stripes of 3"):
+        size = (PATTERNS[pattern].width // factor, PATTERNS[pattern].height // factor)
+        expected = contrast(render(source(pattern, "png"), Resize(), size))
+        moving = opened(render_bytes(film_of(pattern, name), Resize(), size, "webp"))
         frames = [contrast(frame) for frame in ImageSequence.Iterator(moving)]
-        still = contrast(render(film(image, name), Resize(), size))
+        still = contrast(render(film_of(pattern, name), Resize(), size))
         assert [*frames, still] == pytest.approx([expected] * 3, abs=LEVELS)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "L"])
 def test_with_transparency_and_in_grey(render: Render, mode: str) -> None:
-    image = PATTERNS["stripes of 3"].convert(mode)
     for factor in FACTORS:
-        size = (image.width // factor, image.height // factor)
-        found = [contrast(render(encoded(image, name), Resize(), size)) for name in ("png", "webp", "avif")]
+        size = (600 // factor, 200 // factor)
+        found = [
+            contrast(render(source("stripes of 3", name, mode), Resize(), size)) for name in ("png", "webp", "avif")
+        ]
         assert found == pytest.approx([found[0]] * 3, abs=LEVELS)
 
 
