@@ -17,7 +17,7 @@ from imgserve.errors import ImgserveError
 T = TypeVar("T")
 
 TIMEOUT_S = 60.0
-Params = Mapping[str, str | int | float | Sequence[str]]
+Params = Mapping[str, str | float | Sequence[str] | None]
 
 
 def job_path(*words: str) -> str:
@@ -84,8 +84,10 @@ class Client:
         return 0
 
     def get(self, path: str, answer: type[T], params: Params | None = None) -> T:
-        """Raises NoServer, Refused."""
-        query = urlencode(params or {}, doseq=True)
+        """``params`` that are None or empty are left out. Raises NoServer, Refused."""
+        query = urlencode(
+            {name: value for name, value in (params or {}).items() if value not in (None, "", ())}, doseq=True
+        )
         return self._call("GET", f"{path}?{query}" if query else path, None, answer)
 
     def post(self, path: str, answer: type[T], body: bytes = b"") -> T:

@@ -1,4 +1,4 @@
-"""``imgserve jobs list|refused|show|retry|cancel``: an operator's look at the running server's jobs."""
+"""``imgserve jobs list|refused|show|retry|cancel``: for the operator of the running server."""
 
 import argparse
 import re
@@ -27,14 +27,8 @@ DONE = {"retry": "queued again", "cancel": "cancelled"}
 def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     lister = actions.add_parser("list", help="jobs, newest first", allow_abbrev=False)
-    lister.add_argument(
-        "--status",
-        action="append",
-        choices=get_args(JobStatus),
-        default=[],
-        metavar="STATUS",
-        help="only these; repeatable",
-    )
+    statuses, about = get_args(JobStatus), "only these; repeatable"
+    lister.add_argument("--status", action="append", choices=statuses, default=[], metavar="STATUS", help=about)
     _add_filters(lister)
     output.asks(lister, _list)
     refuser = actions.add_parser("refused", help="posts that became no jobs, newest first", allow_abbrev=False)
@@ -46,13 +40,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     output.asks(shower, _show)
     for action, doing in (("retry", "queue failed jobs again"), ("cancel", "cancel jobs that have not delivered yet")):
         changer = actions.add_parser(action, help=doing, allow_abbrev=False)
-        changer.add_argument(
-            "ids",
-            nargs="*",
-            type=_id,
-            metavar="ID",
-            help="these jobs, or how their ids begin; or one of the filters below",
-        )
+        about = "these jobs, or how their ids begin; or one of the filters below"
+        changer.add_argument("ids", nargs="*", type=_id, metavar="ID", help=about)
         changer.add_argument("--all", action="store_true", help=f"all that are {' or '.join(TARGETS[action])}")
         _add_filters(changer)
         changer.add_argument("--yes", action="store_true", help="do not ask")
@@ -78,21 +67,17 @@ def _count(text: str) -> int:
 
 
 def _list(flags: argparse.Namespace) -> int:
-    found = list(_found(output.client_of(flags), tuple(flags.status), flags, flags.limit))
-    if not found and (flags.status or _has_filter(flags)):
-        output.complain("no job matches")
-        return output.FAILED
-    if not found:
-        output.complain("there are no jobs")
-        return output.DONE
-    if flags.json:
-        for job in found:
-            output.say_json(job)
-        return output.DONE
-    output.say(f"{'ID':<32}  {'STATUS':<10}  {'AGE':>5}  {'FAILURES':>8}  {'ERROR':<20}  DESTINATION")
-    for job in found:
+    jobs = list(_matching(output.client_of(flags), tuple(flags.status), flags, flags.limit))
+    if not jobs:
+        has_filter = flags.status or _has_filter(flags)
+        output.complain("no job matches" if has_filter else "there are no jobs")
+        return output.FAILED if has_filter else output.DONE
+    if not flags.json:
+        output.say(f"{'ID':<32}  {'STATUS':<10}  {'AGE':>5}  {'FAILURES':>8}  {'ERROR':<20}  DESTINATION")
+    for job in jobs:
         places = ", ".join(place.destination for place in job.outputs)
-        output.say(f"{job.id}  {job.status:<10}  {_age(job):>5}  {job.attempts:>8}  {job.error or '-':<20}  {places}")
+        line = f"{job.id}  {job.status:<10}  {_age(job):>5}  {job.attempts:>8}  {job.error or '-':<20}  {places}"
+        output.say_job(job, line, flags)
     return output.DONE
 
 
@@ -133,13 +118,13 @@ def _show(flags: argparse.Namespace) -> int:
 
 
 def _change(flags: argparse.Namespace) -> int:
-    """Retry or cancel, one job after the other: each is a change of its own, and each refusal is printed."""
+    """Retry or cancel one job after the other, and print each refusal."""
     has_filter = flags.all or _has_filter(flags)
     if bool(flags.ids) == has_filter:
         output.complain(f"jobs {flags.action}: expected either ids or a filter (--all, --destination, --older-than)")
         return output.USAGE
     client = output.client_of(flags)
-    ids = flags.ids or [job.id for job in _found(client, TARGETS[flags.action], flags, None)]
+    ids = flags.ids or [job.id for job in _matching(client, TARGETS[flags.action], flags, None)]
     if not ids:
         output.complain(f"no job matches: none of these is {' or '.join(TARGETS[flags.action])}")
         return output.DONE
@@ -155,10 +140,7 @@ def _change(flags: argparse.Namespace) -> int:
             output.complain(f"{job_id}: {error.sentence()}")
             continue
         done += 1
-        if flags.json:
-            output.say_json(job)
-        else:
-            output.say(f"{job.id}  {DONE[flags.action]}")
+        output.say_job(job, f"{job.id}  {DONE[flags.action]}", flags)
     return output.DONE if done == len(ids) else output.FAILED
 
 
@@ -179,18 +161,14 @@ def _confirmed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _found(
+def _matching(
     client: Client, statuses: tuple[JobStatus, ...], flags: argparse.Namespace, limit: int | None
 ) -> Iterator[JobView]:
     """All that match, page by page."""
-    after: int | None = None
-    left = limit
+    filters = {"status": statuses, "destination": flags.destination, "older_than": flags.older_than}
+    after, left = None, limit
     while left is None or left > 0:
-        params: dict[str, str | int | float | list[str]] = {"limit": min(left or MAX_LISTED, MAX_LISTED)}
-        params |= {"status": list(statuses)} if statuses else {}
-        params |= {"destination": flags.destination} if flags.destination else {}
-        params |= {} if flags.older_than is None else {"older_than": flags.older_than}
-        params |= {} if after is None else {"after": after}
+        params = {**filters, "after": after, "limit": min(left or MAX_LISTED, MAX_LISTED)}
         page = client.get("/v1/jobs", JobPage, params)
         yield from page.jobs
         left = None if left is None else left - len(page.jobs)

@@ -68,6 +68,11 @@ def say_json(value: msgspec.Struct) -> None:
     say(msgspec.json.encode(value).decode())
 
 
+def say_job(job: msgspec.Struct, line: str, flags: argparse.Namespace) -> None:
+    """``line``, or with --json the whole job."""
+    say(msgspec.json.encode(job).decode() if flags.json else line)
+
+
 def complain(sentence: str) -> None:
     sys.stderr.write(f"imgserve: {sentence}\n")
 

@@ -22,13 +22,13 @@ class Owner(msgspec.Struct, frozen=True):
     """``silent``: it holds the directory and its socket does not answer. ``starting``: it holds the directory and has
     no socket yet, or none any more. ``dead``: it was killed and left its socket behind.
 
-    ``pid`` is 0 when the process cannot be seen from here, as one in a container. ``server`` and ``raw``, its JSON, are
+    ``pid`` is 0 when the process cannot be seen from here, as one in a container. ``view`` and ``raw``, its JSON, are
     there when the state is ``running``.
     """
 
     state: Literal["running", "silent", "starting", "dead", "absent"]
     pid: int = 0
-    server: ServerView | None = None
+    view: ServerView | None = None
     raw: bytes = b""
 
 

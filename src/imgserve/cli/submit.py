@@ -29,7 +29,7 @@ def _submit(flags: argparse.Namespace) -> int:
         try:
             job = client.post("/v1/jobs", JobView, _read(name))
         except (Refused, FileUnusable) as error:
-            output.complain(error.sentence() if isinstance(error, FileUnusable) else f"{name}: {error.sentence()}")
+            output.complain(f"{name}: {error.sentence()}")
             is_good = False
             continue
         posted.append(job)
@@ -46,27 +46,21 @@ def _read(name: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
-        cause, _ = cause_of(error)
         hint = "expected a file that holds a job, or - for standard input"
-        raise FileUnusable(f"{name}: {cause}", hint) from error
+        raise FileUnusable(cause_of(error)[0], hint) from error
 
 
 def _ends(client: Client, jobs: list[JobView]) -> Iterator[JobView]:
-    """Each job once it has ended. Asked for again and again, ever more seldom while nothing happens."""
+    """Each job once it has ended. The pauses between two looks grow while nothing ends."""
     waiting, pause_s = jobs, FIRST_PAUSE_S
     while waiting:
-        still: list[JobView] = []
-        for job in waiting:
-            now = client.get(job_path(job.id), JobView)
-            if now.ended_at is None:
-                still.append(now)
-            else:
-                pause_s = FIRST_PAUSE_S
-                yield now
+        states = [client.get(job_path(job.id), JobView) for job in waiting]
+        yield from (job for job in states if job.ended_at is not None)
+        still = [job for job in states if job.ended_at is None]
+        pause_s = FIRST_PAUSE_S if len(still) < len(waiting) else min(pause_s * 1.5, LONGEST_PAUSE_S)
         waiting = still
         if waiting:
             time.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
 
 
 def _show(job: JobView, flags: argparse.Namespace) -> None:

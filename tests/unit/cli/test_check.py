@@ -32,9 +32,9 @@ KEY = "a-key-of-some-length-01\n"
 def test_holes_of_an_expat_that_its_version_tells_are_named() -> None:
     old, new = libraries.expat_of((2, 5, 0), ""), libraries.expat_of((2, 7, 4), "")
     assert (old.state, new.state) == ("warning", "warning")
-    assert "CVE-2024-50602 (mended in 2.6.4)" in old.detail
+    assert "CVE-2024-50602 (closed in 2.6.4)" in old.detail
     assert "CVE-2024-50602" not in new.detail
-    assert "CVE-2026-45186 (mended in 2.8.1)" in new.detail
+    assert "CVE-2026-45186 (closed in 2.8.1)" in new.detail
     assert libraries.expat_of((99, 0), "").state == "ok"
     assert libraries.expat_of((2, 5, 0), "/lib/libexpat.so.1").state == "ok", (
         "a distribution mends without a new number"
@@ -119,7 +119,7 @@ def test_root_needs_a_user(house: Path) -> None:
         ("/usr/share", "read", "write_root", "fault", "system's own"),
         ("open", "read", "write_root", "warning", "every user"),
         ("write", "/etc", "read_root", "warning", "system's own"),
-        ("write", "data", "read_root", "warning", "lies beneath"),
+        ("write", "data", "read_root", "warning", "could read"),
     ],
 )
 def test_roots(house: Path, write: str, read: str, about: str, state: str, words: str) -> None:

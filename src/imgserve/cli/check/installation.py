@@ -1,6 +1,6 @@
-"""The installation: are the required packages there, new enough, and can the server be loaded? Called by ``report``.
+"""The installation: the required packages and their versions, and whether the server can be loaded. For ``report``.
 
-pyvips is not imported here, as nowhere outside a worker: a worker that starts shows that it can be.
+pyvips is imported by workers alone: a worker that starts shows that it can be.
 """
 
 import importlib
@@ -14,13 +14,12 @@ from imgserve.cli.check import libraries
 from imgserve.cli.check.finding import Finding, fault, ok
 
 MODULES = ("shtab", "imgserve.server.lifecycle")  # with all that they import
-_MEND = "install imgserve anew, with make setup, or with pip into a virtual environment of its own"
+_REMEDY = "install imgserve anew, with make setup, or with pip into a virtual environment of its own"
 
 
 def look() -> Iterator[Finding]:
-    wrong = [*_wrong_versions(), *(f"{name} cannot be imported: {why}" for name in MODULES if (why := _fault_of(name)))]
-    if wrong:
-        yield fault("packages", "; ".join(wrong), _MEND)
+    if problems := [*_wrong_versions(), *_not_importable()]:
+        yield fault("packages", "; ".join(problems), _REMEDY)
     else:
         yield ok("packages", f"Python {platform.python_version()} at {sys.prefix} has all that is required")
     yield from libraries.look()
@@ -32,21 +31,19 @@ def _wrong_versions() -> Iterator[str]:
             continue
         name, least = re.split(r"[^\w.-]", requirement)[0], requirement.partition(">=")[2]
         try:
-            version = metadata.version(name)
+            if _numbers(version := metadata.version(name)) < _numbers(least):
+                yield f"{name} is {version}, expected {least} or newer"
         except metadata.PackageNotFoundError:
             yield f"{name} is missing"
-            continue
-        if _numbers(version) < _numbers(least):
-            yield f"{name} is {version}, expected {least} or newer"
 
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
-def _fault_of(module: str) -> str:
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        return str(error)
-    return ""
+def _not_importable() -> Iterator[str]:
+    for name in MODULES:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            yield f"{name} cannot be imported: {error}"

@@ -1,7 +1,7 @@
-"""Libraries that see pictures and come neither with imgserve nor in its pinned wheels. Called by ``installation``.
+"""Libraries that read pictures and come neither with imgserve nor in its pinned wheels. Called by ``installation``.
 
-expat is the interpreter's or its distribution's, libturbojpeg the system's. A distribution mends holes without a new
-number, so only the interpreter's own expat can be judged by its version.
+expat is the interpreter's or its distribution's, libturbojpeg the system's. A distribution closes holes without a new
+version number, so only the interpreter's own expat can be judged by its version.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from imgserve.cli.check.finding import Finding, ok, warning
 _TURBOJPEG = "libturbojpeg.so.0"
 _VERSION = re.compile(rb"libjpeg-turbo version (\d+(?:\.\d+)+)")
 _MAPS = Path("/proc/self/maps")
-# Hole -> the version that mends it. As of November 2026, from
+# Hole -> the version that closes it. As of November 2026, from
 # https://github.com/libexpat/libexpat/blob/master/expat/Changes; holes in unused calls are left out.
 EXPAT_HOLES = {
     "CVE-2023-52425": (2, 6, 0), "CVE-2024-45492": (2, 6, 3), "CVE-2024-50602": (2, 6, 4), "CVE-2024-8176": (2, 7, 0),
@@ -36,7 +36,7 @@ def expat_of(version: tuple[int, ...], place: str) -> Finding:
     name = f"expat {'.'.join(map(str, version))}"
     if place:
         return ok("expat", f"{name}, the system's {place}")
-    holes = [f"{hole} (mended in {'.'.join(map(str, ends))})" for hole, ends in EXPAT_HOLES.items() if version < ends]
+    holes = [f"{hole} (closed in {'.'.join(map(str, ends))})" for hole, ends in EXPAT_HOLES.items() if version < ends]
     detail = f"{name}, Python {platform.python_version()}'s own"
     if holes:
         return warning("expat", f"{detail}: {', '.join(holes)}", "use a newer release of Python")
@@ -52,10 +52,9 @@ def _fast_jpeg() -> Finding:
         hint = "on Debian: apt-get install libturbojpeg0"
         return warning("fast JPEG", "libturbojpeg is not there, JPEGs cost a quarter more", hint)
     place = _mapped(_TURBOJPEG.partition(".")[0])
-    found = _VERSION.search(Path(place).read_bytes()) if place else None
-    return ok(
-        "fast JPEG", f"libturbojpeg {found[1].decode() if found else 'of an unknown version'}, the system's {place}"
-    )
+    match = _VERSION.search(Path(place).read_bytes()) if place else None
+    version = match[1].decode() if match else "of an unknown version"
+    return ok("fast JPEG", f"libturbojpeg {version}, the system's {place}")
 
 
 def _mapped(name: str) -> str:

@@ -23,61 +23,50 @@ MB = 1_000_000
 
 def limits(settings: Settings) -> Iterator[Finding]:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    said = "no limit" if hard == resource.RLIM_INFINITY else f"{hard:,}"
+    limit = "no limit" if hard == resource.RLIM_INFINITY else f"{hard:,}"
     if hard != resource.RLIM_INFINITY and hard < FEW_DESCRIPTORS:
         hint = f"ulimit -Hn {FEW_DESCRIPTORS}, or LimitNOFILE= in the unit"
-        yield warning("open files", f"{said}: connections and kept pictures need one each", hint)
+        yield warning("open files", f"{limit}: connections and kept pictures need one each", hint)
     else:
-        yield ok("open files", said)
+        yield ok("open files", limit)
     yield _memory(settings)
 
 
 def _memory(settings: Settings) -> Finding:
     workers = settings.pool.workers + 2  # the intake worker, and the memory of the workers that stand ready
-    needed = (
-        SERVER_BYTES + settings.transfer.memory_bytes + workers * min(WORKER_BYTES, settings.pool.memory_limit_bytes)
-    )
-    there = min([_machine_bytes(), *control_group_bytes()])
-    said = f"{there // MB:,} MB; {workers} workers may map {settings.pool.memory_limit_bytes // MB:,} MB each"
-    if there < needed:
+    limit = settings.pool.memory_limit_bytes
+    needed = SERVER_BYTES + settings.transfer.memory_bytes + workers * min(WORKER_BYTES, limit)
+    memory = min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *control_group_bytes()])
+    detail = f"{memory // MB:,} MB; {workers} workers may map {limit // MB:,} MB each"
+    if memory < needed:
         hint = f"fewer workers, less worker_memory_bytes or source_memory_bytes, or {needed // MB:,} MB"
-        return warning("memory", f"{said}: large pictures at once may be ended by the kernel", hint)
-    return ok("memory", said)
-
-
-def _machine_bytes() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return warning("memory", f"{detail}: the kernel may end workers that have large pictures", hint)
+    return ok("memory", detail)
 
 
 def control_group_bytes(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
     """The limits of this process's control groups, version 2 or 1, up to the root (cgroups(7))."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, name = line.split(":", 2)
-        top = root if not controllers else root / "memory"
         if controllers and "memory" not in controllers.split(","):
             continue
+        top = root / "memory" if controllers else root
         place = top / name.lstrip("/")
-        for one in (place, *place.parents):
+        for group in (place, *place.parents):
+            if not group.is_relative_to(top):
+                break
             for file in ("memory.max", "memory.limit_in_bytes"):
-                text = (one / file).read_text().strip() if (one / file).is_file() else "max"
+                text = (group / file).read_text().strip() if (group / file).is_file() else "max"
                 if text != "max":
                     yield int(text)
-            if one == top:
-                break
 
 
 def clock(data_dir: Path) -> Finding:
-    now = time.time()
-    shown = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    written = max(_written(data_dir), default=now)
-    if written > now + AHEAD_S:
-        hint = "set the clock, by NTP for example: leases, retries and certificates count on it"
-        return warning("clock", f"{shown} is {written - now:.0f} s before the queue was last written", hint)
+    now = written_at = time.time()
+    shown = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    with suppress(OSError):  # ``storage`` has a row for a directory that this user may not see
+        written_at = max((path.stat().st_mtime for path in data_dir.glob("queue.sqlite*")), default=now)
+    if written_at > now + AHEAD_S:
+        hint = "set the clock, by NTP for example: leases, retries and certificates depend on it"
+        return warning("clock", f"{shown} is {written_at - now:.0f} s before the queue was last written", hint)
     return ok("clock", shown)
-
-
-def _written(data_dir: Path) -> Iterator[float]:
-    """When the queue was written; nothing for a user who may not see it, which ``storage`` tells."""
-    with suppress(OSError):
-        for path in data_dir.glob("queue.sqlite*"):
-            yield path.stat().st_mtime

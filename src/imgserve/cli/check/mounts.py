@@ -3,18 +3,15 @@
 from pathlib import Path
 
 FLEETING = frozenset({"tmpfs", "ramfs", "devtmpfs"})
-REMOTE = frozenset(
-    {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"}
-)
+REMOTE = frozenset(["9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "lustre", "nfs", "nfs4", "smb3"])
 
 
 def file_system(place: Path) -> str:
     """The type of the file system that holds ``place``; empty when it cannot be known (proc(5), mountinfo)."""
-    real = place.resolve()
-    best, kind = 0, ""
+    longest, kind = "", ""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         point = before.split()[4].encode().decode("unicode_escape")
-        if real.is_relative_to(point) and len(point) >= best:  # a later mount lies over an earlier one
-            best, kind = len(point), after.split()[0]
+        if place.resolve().is_relative_to(point) and len(point) >= len(longest):  # a later mount covers an earlier one
+            longest, kind = point, after.split()[0]
     return kind

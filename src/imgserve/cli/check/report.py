@@ -1,4 +1,4 @@
-"""``imgserve check``: everything that is looked at, in one order, as lines or as JSON. Called by ``cli``.
+"""``imgserve check``: all findings in one order, as lines or as JSON. Called by ``main``.
 
 In: the settings, or the sentence that says why there are none. Out: stdout, and an exit status for monitoring. Nothing
 is changed and no lock is taken, so it may run beside the server and before the first start.
@@ -33,7 +33,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def check(settings: Settings | None, trouble: str, *, is_json: bool) -> int:
-    """Look and print; returns the worst: 0 all is well, 1 warnings, 3 places that this user may not see, 2 faults."""
+    """Print all findings. 0: all is well, 1: warnings, 2: faults, 3: this user may not see everything."""
     findings = tuple(_all(settings, trouble))
     worst = max((finding.state for finding in findings), key=STATES.index)
     report = Report(version("imgserve"), worst, findings)
@@ -57,7 +57,7 @@ def _all(settings: Settings | None, trouble: str) -> Iterator[Finding]:
 
 def of_settings(settings: Settings | None, trouble: str) -> Iterator[Finding]:
     if settings is None:
-        yield fault("settings", trouble, "mend them; what depends on settings was not looked at")
+        yield fault("settings", trouble, "change them; what depends on settings was not looked at")
         return
     yield ok("settings", "every setting can be used")
     for old, new in settings.renamed:
@@ -67,13 +67,9 @@ def of_settings(settings: Settings | None, trouble: str) -> Iterator[Finding]:
 def _lines(report: Report) -> Iterator[str]:
     for finding in report.findings:
         hint = f" ({finding.hint})" if finding.hint else ""
-        yield _line(f"{finding.state:<8} {finding.about:<14} {finding.detail}{hint}")
+        line = f"{finding.state:<8} {finding.about:<14} {finding.detail}{hint}"
+        yield "".join(letter if letter.isprintable() else "?" for letter in line) + "\n"  # a path may hold anything
     counts = Counter(finding.state for finding in report.findings)
     unknown = f", {counts['unknown']} unknown" if counts["unknown"] else ""
-    told = f"{counted(counts['warning'], 'warning')}, {counted(counts['fault'], 'fault')}{unknown}"
-    yield f"imgserve {report.version}: {counts['ok']} ok, {told}\n"
-
-
-def _line(text: str) -> str:
-    """A path may hold anything, a finding has one line."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text) + "\n"
+    problems = f"{counted(counts['warning'], 'warning')}, {counted(counts['fault'], 'fault')}{unknown}"
+    yield f"imgserve {report.version}: {counts['ok']} ok, {problems}\n"

@@ -1,5 +1,6 @@
-"""Where the queue is: directory, file system, disk, the file itself and what waits in it. Called by ``report``."""
+"""The data directory, its file system and disk, the queue file and the jobs that wait in it. Called by ``report``."""
 
+import contextlib
 import os
 import pwd
 import stat
@@ -11,9 +12,9 @@ from pathlib import Path
 
 from imgserve.cli import owner
 from imgserve.cli.check import mounts
-from imgserve.cli.check.finding import Finding, as_whom, fault, ok, owner_of, tried, unknown, warning
+from imgserve.cli.check.finding import Finding, fault, ok, owner_of, tried, unknown, warning
 from imgserve.cli.control import NotAllowed
-from imgserve.errors import cause_of, counted, sentence_of, spell, user_name
+from imgserve.errors import cause_of, counted, spell, user_name
 from imgserve.jobs.protocol import Counts, StorageFailing
 from imgserve.jobs.sqlite.breakage import RESTORE
 from imgserve.jobs.sqlite.inspect import Inspected, inspect
@@ -21,77 +22,68 @@ from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.settings.tree import Settings
 
 LATE_S = 600.0
-# Notices that no setting shows, and that somebody should look after.
-OPEN_TO_ALL = frozenset({"possible_proxy"})
-_SMALL_SHARE = 4  # times the floor: below it the end is near
+# A notice of the server that no setting shows, and that somebody should look after.
+POSSIBLE_PROXY = "possible_proxy"
+_SMALL_DISK = 4  # times the floor: below it the disk is nearly full
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    place = settings.data_dir
-    user = owner_of(place)
-    there = False
-
-    def directory() -> Iterator[Finding]:
-        nonlocal there
-        try:
-            there = stat.S_ISDIR(place.stat().st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            there = False
-        yield from [_directory(settings)] if there else _not_yet(place)
-
-    yield from tried("data_dir", directory, user)
-    if not there:
+    place, user = settings.data_dir, owner_of(settings.data_dir)
+    yield from tried("data_dir", lambda: _directory(settings), user)
+    is_directory = False
+    with contextlib.suppress(OSError):
+        is_directory = stat.S_ISDIR(place.stat().st_mode)
+    if not is_directory:
         return
     yield from tried("file system", lambda: _file_system(place), user)
     yield from tried("disk", lambda: _disk(place, settings.queue.min_free_disk_bytes), user)
-    yield from tried("fsync", lambda: [_sync(place)], user)
+    yield from tried("fsync", lambda: _sync(place), user)
     is_served = True
     try:
-        seen = owner.look(place)
-        is_served = seen.state not in ("absent", "dead")
-        yield from _server(place, seen)
+        server = owner.look(place)
+        is_served = server.state not in ("absent", "dead")
+        yield from _server(place, server)
     except NotAllowed as error:
-        yield unknown("server", error.detail, as_whom(user))
+        yield unknown("server", error.detail, user)
     yield from tried("queue file", lambda: _queue(place, is_served=is_served), user)
 
 
-def _not_yet(place: Path) -> Iterator[Finding]:
+def _directory(settings: Settings) -> Iterator[Finding]:
+    place = settings.data_dir
+    status: os.stat_result | None = None
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        status = place.stat()
+    if status is not None and stat.S_ISDIR(status.st_mode):
+        yield _private(settings, status.st_uid)
+        return
+    above = next(parent for parent in place.absolute().parents if parent.exists())
     if os.path.lexists(place):
         yield fault("data_dir", f"{place} is no directory", "remove it, or name another with --data-dir")
-        return
-    above = next(one for one in place.absolute().parents if one.exists())
-    if os.access(above, os.W_OK | os.X_OK):
+    elif os.access(above, os.W_OK | os.X_OK):
         yield ok("data_dir", f"{place} will be made by the first start")
         yield from _file_system(above)
     else:
-        yield fault(
-            "data_dir", f"{place} is not there, and {above} does not let it be made", "make it, or name another"
-        )
+        detail = f"{place} is not there, and {above} does not let it be made"
+        yield fault("data_dir", detail, "make it, or name another")
 
 
-def _directory(settings: Settings) -> Finding:
-    place, told = settings.data_dir, settings.data_dir.stat()
-    wrong = [
-        f"{one} has mode {stat.S_IMODE(one.stat().st_mode):04o}"
-        for one in (place, *sorted(place.glob(FILE_NAME + "*")))
-        if one.stat().st_mode & 0o077
-    ]
-    if wrong:
-        detail = f"others can reach the passwords in its jobs: {', '.join(wrong)}"
+def _private(settings: Settings, owner_id: int) -> Finding:
+    place, uid, holder = settings.data_dir, os.geteuid(), user_name(owner_id)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (place, *sorted(place.glob(FILE_NAME + "*")))}
+    if open_ones := [f"{path} has mode {mode:04o}" for path, mode in modes.items() if mode & 0o077]:
+        detail = f"others can reach the passwords in its jobs: {', '.join(open_ones)}"
         return fault("data_dir", detail, "chmod 0700 the directory, 0600 the files")
     try:
-        wanted = pwd.getpwnam(settings.user).pw_uid if settings.user else os.geteuid()
+        wanted = pwd.getpwnam(settings.user).pw_uid if settings.user else uid
     except KeyError:
         return fault("user", f"there is no user {settings.user}", "make that user, or name another")
-    holder = user_name(told.st_uid)
-    if told.st_uid != wanted and os.geteuid() != 0:
-        us = user_name(os.geteuid())
-        hint = f"{as_whom(holder)}; for a server of {us}: chown -R {us} {place}"
-        return unknown("data_dir", f"{place} belongs to {holder}, and this check runs as {us}", hint)
-    if told.st_uid != wanted and settings.user:
-        hint = f"chown -R {settings.user} {place}"
-        return fault("data_dir", f"{place} belongs to {holder}, expected {settings.user}", hint)
-    return ok("data_dir", f"{place} is private to {holder}")
+    if owner_id == wanted or (uid == 0 and not settings.user):
+        return ok("data_dir", f"{place} is private to {holder}")
+    if uid != 0:
+        detail = f"{place} belongs to {holder}, and this check runs as {user_name(uid)}"
+        return unknown("data_dir", detail, f"{holder} (for a server of {user_name(uid)}: chown -R it)")
+    detail = f"{place} belongs to {holder}, expected {settings.user}"
+    return fault("data_dir", detail, f"chown -R {settings.user} {place}")
 
 
 def _file_system(place: Path) -> Iterator[Finding]:
@@ -101,27 +93,27 @@ def _file_system(place: Path) -> Iterator[Finding]:
     elif kind in mounts.REMOTE:
         yield fault("data_dir", f"{place} is on {kind}, whose locks and syncs cannot be relied on", "use a local disk")
     elif kind == "overlay":
-        hint = "mount a volume there"
-        yield warning("data_dir", f"{place} is in a container's own layer and goes with the container", hint)
+        detail = f"{place} is in a container's own layer and goes with the container"
+        yield warning("data_dir", detail, "mount a volume there")
     else:
         yield ok("file system", kind or "unknown")
 
 
-def _disk(place: Path, floor: int) -> Iterator[Finding]:
-    told = os.statvfs(place)
-    free = told.f_bavail * told.f_frsize
-    said = f"{free // 1_000_000:,} MB are free, jobs are taken down to {floor // 1_000_000:,} MB"
-    if free < floor:
-        yield fault("disk", said, "free disk space; the server goes on by itself")
-    elif free < floor * _SMALL_SHARE:
-        yield warning("disk", said, "free disk space")
+def _disk(place: Path, floor_bytes: int) -> Iterator[Finding]:
+    status = os.statvfs(place)
+    free_bytes = status.f_bavail * status.f_frsize
+    detail = f"{free_bytes // 1_000_000:,} MB are free, jobs are taken down to {floor_bytes // 1_000_000:,} MB"
+    if free_bytes < floor_bytes:
+        yield fault("disk", detail, "free disk space; the server goes on by itself")
+    elif free_bytes < floor_bytes * _SMALL_DISK:
+        yield warning("disk", detail, "free disk space")
     else:
-        yield ok("disk", said)
-    if told.f_files and not told.f_favail:
+        yield ok("disk", detail)
+    if status.f_files and not status.f_favail:
         yield fault("disk", "no inode is free", "delete files that nobody needs")
 
 
-def _sync(place: Path) -> Finding:
+def _sync(place: Path) -> Iterator[Finding]:
     started = time.monotonic()
     try:
         with tempfile.TemporaryFile(dir=place) as file:
@@ -129,78 +121,76 @@ def _sync(place: Path) -> Finding:
             file.flush()
             os.fsync(file.fileno())
     except PermissionError as error:
-        raise PermissionError(error.errno, error.strerror, str(place)) from error  # not the name that was tried
+        raise PermissionError(error.errno, error.strerror, str(place)) from error  # not the file that was tried
     except OSError as error:
         cause, remedy = cause_of(error)
-        return fault("fsync", f"{place} cannot be written: {cause}", remedy or "mend the disk")
-    return ok("fsync", f"a write reaches the disk in {(time.monotonic() - started) * 1000:.1f} ms")
+        yield fault("fsync", f"{place} cannot be written: {cause}", remedy or "mend the disk")
+    else:
+        yield ok("fsync", f"a write reaches the disk in {(time.monotonic() - started) * 1000:.1f} ms")
 
 
-def _server(place: Path, seen: owner.Owner) -> Iterator[Finding]:
+def _server(place: Path, server: owner.Owner) -> Iterator[Finding]:
     """The server that owns the directory, and the states that it reports."""
-    pid = f"pid {seen.pid}" if seen.pid else "a process that cannot be seen from here"
-    if seen.state in ("absent", "dead"):
+    pid = f"pid {server.pid}" if server.pid else "a process that cannot be seen from here"
+    if server.state in ("absent", "dead"):
         yield ok("server", f"none owns {place} now")
-    elif seen.state == "silent":
+    elif server.state == "silent":
         yield warning("server", f"{pid} owns {place} and does not answer", "look at its log")
     else:
         yield ok("server", f"{pid} owns {place}")
-    for state in seen.server.states if seen.server else ():
-        is_told = state.severity in ("refusing", "warning") or state.name in OPEN_TO_ALL
-        if is_told and state.name != "draining":
-            judged = fault if state.severity == "refusing" else warning
-            yield judged("server", f"{state.name}: {state.detail}", state.hint)
+    for state in server.view.states if server.view else ():
+        if state.severity == "refusing" and state.name != "draining":
+            yield fault("server", f"{state.name}: {state.detail}", state.hint)
+        elif state.severity == "warning" or state.name == POSSIBLE_PROXY:
+            yield warning("server", f"{state.name}: {state.detail}", state.hint)
 
 
 def _queue(place: Path, *, is_served: bool) -> Iterator[Finding]:
     try:
-        told = inspect(place)
-    except PermissionError:
-        raise
-    except (StorageFailing, OSError) as error:
-        hint = spell(error.hint) if isinstance(error, StorageFailing) and error.hint else RESTORE
-        yield fault("queue file", error.detail if isinstance(error, StorageFailing) else sentence_of(error), hint)
+        queue = inspect(place)
+    except StorageFailing as error:
+        yield fault("queue file", error.detail, spell(error.hint) or RESTORE)
         return
-    if told is None:
+    if queue is None:
         yield ok("queue file", "none yet, the first start makes it")
         return
-    yield _queue_file(told)
-    if told.counts is not None:
-        yield _waiting(told.counts, time.time(), is_served=is_served)
-        yield from _outbox(told.counts)
+    yield _queue_file(queue)
+    if queue.counts is not None:
+        yield _waiting(queue.counts, time.time(), is_served=is_served)
+        yield from _outbox(queue.counts)
 
 
-def _queue_file(told: Inspected) -> Finding:
-    if told.schema > told.newest_schema:
-        detail = f"has schema {told.schema}, this imgserve knows {told.newest_schema}"
+def _queue_file(queue: Inspected) -> Finding:
+    if queue.schema > queue.newest_schema:
+        detail = f"has schema {queue.schema}, this imgserve knows {queue.newest_schema}"
         return fault("queue file", detail, "use the newer imgserve that wrote it")
-    if told.damage:
-        return fault("queue file", "; ".join(told.damage), "stop the server, restore a backup: see docs/operations.md")
-    if told.schema < told.newest_schema:
-        return ok("queue file", f"has schema {told.schema}; the next start brings it to {told.newest_schema}")
-    return ok("queue file", f"schema {told.schema}, last used by imgserve {told.version}; quick_check finds no damage")
+    if queue.damage:
+        return fault("queue file", "; ".join(queue.damage), "stop the server, restore a backup: see docs/operations.md")
+    if queue.schema < queue.newest_schema:
+        return ok("queue file", f"has schema {queue.schema}; the next start brings it to {queue.newest_schema}")
+    detail = f"schema {queue.schema}, last used by imgserve {queue.version}; quick_check finds no damage"
+    return ok("queue file", detail)
 
 
-def _waiting(told: Counts, now: float, *, is_served: bool) -> Finding:
-    said = f"{counted(told.waiting, 'job')} waiting, {told.running} running"
-    if told.oldest_at is not None:
-        said += f", the oldest since {timedelta(seconds=int(max(now - told.oldest_at, 0)))}"
-    if told.waiting and not is_served:
-        return warning("queue", f"{said}, and no server runs", "imgserve start")
-    if told.due_at is not None and now - told.due_at > LATE_S:
+def _waiting(queue: Counts, now: float, *, is_served: bool) -> Finding:
+    detail = f"{counted(queue.waiting, 'job')} waiting, {queue.running} running"
+    if queue.oldest_at is not None:
+        detail += f", the oldest since {timedelta(seconds=int(max(now - queue.oldest_at, 0)))}"
+    if queue.waiting and not is_served:
+        return warning("queue", f"{detail}, and no server runs", "imgserve start")
+    if queue.due_at is not None and now - queue.due_at > LATE_S:
         hint = "more workers, or look in the log for a destination that holds everything up"
-        return warning("queue", f"{said}, one is {timedelta(seconds=int(now - told.due_at))} late", hint)
-    return ok("queue", said)
+        return warning("queue", f"{detail}, one is {timedelta(seconds=int(now - queue.due_at))} late", hint)
+    return ok("queue", detail)
 
 
-def _outbox(told: Counts) -> Iterator[Finding]:
-    if told.unreadable:
-        detail = f"{counted(told.unreadable, 'placeholder')} of stored jobs that cannot be read will not be replaced"
+def _outbox(queue: Counts) -> Iterator[Finding]:
+    if queue.unreadable:
+        detail = f"{counted(queue.unreadable, 'placeholder')} of stored jobs that cannot be read will not be replaced"
         yield warning("outbox", detail, "look in the log for placeholder_abandoned, and replace them by hand")
-    if told.abandoned or told.pending:
-        verb = "is" if told.pending == 1 else "are"
-        tried = f"{counted(told.pending, 'failure picture')} {verb} still tried"
-        detail = f"placeholders left: {tried}, {told.abandoned:,} were given up"
+    if queue.abandoned or queue.pending:
+        pending = f"{counted(queue.pending, 'failure picture')} {'is' if queue.pending == 1 else 'are'} still tried"
+        detail = f"placeholders left: {pending}, {queue.abandoned:,} were given up"
         yield warning("outbox", detail, "look in the log for placeholder_left and its destination")
-    if not (told.unreadable or told.abandoned or told.pending):
-        yield ok("outbox", "no destination is owed a failure picture")
+    if not (queue.unreadable or queue.abandoned or queue.pending):
+        yield ok("outbox", "no failure picture is pending")

@@ -1,6 +1,6 @@
-"""Real workers, started as the server starts them: do they start, are they locked in, does each format work?
+"""Starts real workers as the server does, and has them write and read each format. Called by ``report``.
 
-Called by ``report``. No picture is parsed here: a worker's result goes back to a worker.
+No picture is parsed here: a worker's result goes back to a worker.
 """
 
 from importlib.metadata import version
@@ -23,11 +23,10 @@ from imgserve.request.rendering import Rendering
 
 _SIZE = Size(64, 40)
 _SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="40"><text y="30" font-size="30">{}</text></svg>'
-_MEND = "install imgserve anew, into a virtual environment of its own"
+_ANEW = "install imgserve anew, into a virtual environment of its own"
 
 
 async def look(config: Config) -> list[Finding]:
-    """Start one worker of each kind, ask them, end them."""
     pool = Pool(msgspec.structs.replace(config, workers=1), Limits())
     try:
         await pool.start()
@@ -36,17 +35,15 @@ async def look(config: Config) -> list[Finding]:
     try:
         findings = [ok("workers", "a render worker starts and answers"), _sandbox(pool.sandbox, config)]
         findings += [_libvips(pool.system_libvips), await _svg(pool)]
-        findings += [await _codec(pool, name) for name in get_args(Format)]
-        return findings
+        return findings + [await _codec(pool, name) for name in get_args(Format)]
     finally:
         await pool.aclose()
 
 
 def _sandbox(state: str, config: Config) -> Finding:
     if config.sandbox == "off":
-        return warning(
-            "sandbox", "sandbox is off: a picture that takes over a decoder has the server's rights", "use auto"
-        )
+        detail = "sandbox is off: a picture that takes over a decoder has the server's rights"
+        return warning("sandbox", detail, "use auto")
     if "off" in state:
         hint = "use a kernel with Landlock (5.13) and seccomp, and a container that allows both"
         return warning("sandbox", f"workers are not locked in: {state}", hint)
@@ -56,20 +53,17 @@ def _sandbox(state: str, config: Config) -> Finding:
 def _libvips(system: str) -> Finding:
     if not system:
         return ok("libvips", f"{version('pyvips-binary')}, the wheel's own")
-    return warning("libvips", f"{system}, which is not the tested one", f"{_MEND}, and leave allow_system_libvips out")
+    return warning("libvips", f"{system}, which is not the tested one", f"{_ANEW}, and leave allow_system_libvips out")
 
 
 async def _svg(pool: Pool) -> Finding:
     try:
-        one, other = [await _rendered(pool, Blob.of(_SVG.format(text).encode())) for text in ("ab", "cd")]
+        pictures = {await _rendered(pool, Blob.of(_SVG.format(text).encode())) for text in ("ab", "cd")}
     except ImgserveError as error:
-        return fault("SVG", error.sentence(), _MEND)
-    if one == other:  # without a font nothing is drawn, or the same empty boxes
-        return warning(
-            "SVG",
-            "text in SVGs cannot be read: there is no font for it",
-            "on Debian: apt-get install fonts-dejavu-core",
-        )
+        return fault("SVG", error.sentence(), _ANEW)
+    if len(pictures) == 1:  # without a font nothing is drawn, or the same empty boxes
+        hint = "on Debian: apt-get install fonts-dejavu-core"
+        return warning("SVG", "text in SVGs cannot be read: there is no font for it", hint)
     return ok("SVG", "is read, and text in it is drawn")
 
 
@@ -87,7 +81,7 @@ async def _codec(pool: Pool, name: Format) -> Finding:
         info = await pool.probe(drawn, is_complete=True)
         rendition = await pool.render(drawn, Rendering(recipe, half, name))
     except ImgserveError as error:
-        return fault(name, error.sentence(), _MEND)
+        return fault(name, error.sentence(), _ANEW)
     if info is None or info.format != name or rendition.size != half or rendition.blob.size == 0:
-        return fault(name, "a picture that was written cannot be read again", _MEND)
+        return fault(name, "a picture that was written cannot be read again", _ANEW)
     return ok(name, "is written and read")
