@@ -122,7 +122,7 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
             endpoint.on_listening(address)
             await ending.until(serving)
             await drain(parts.intake, parts.runner, ending)
-            server.should_exit = True
+            server.stop()
             await ending.close({"the HTTP server": serving}, PARTS_RESERVE_S)
 
 
@@ -139,7 +139,7 @@ async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: En
         finally:
             for task in watching:
                 task.cancel()
-            server.should_exit = True
+            server.stop()
             closing: dict[str, Awaitable[object]] = {
                 "the control socket": serving,
                 "the watch over states": asyncio.gather(*watching, return_exceptions=True),

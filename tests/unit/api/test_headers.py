@@ -60,7 +60,7 @@ async def answered(entrance: Entrance, request_bytes: bytes) -> str:
         writer.write(request_bytes)
         answer = (await reader.read()).decode()
         writer.close()
-        server.should_exit = True
+        server.stop()
         await serving
     return answer
 

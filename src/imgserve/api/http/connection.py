@@ -25,10 +25,10 @@ from imgserve.api.http.slots import Slot, Slots
 from imgserve.api.http.tls import Certificate
 
 # uvicorn promises nothing of these, so pyproject.toml pins it below the next minor version; look at each before that is
-# raised. Overridden, of Server: startup, capture_signals; of HttpToolsProtocol: connection_made, connection_lost,
-# data_received, on_message_begin, on_headers_complete, on_message_complete. Used: STATUS_LINE; servers, server_state,
-# lifespan.state; loop, transport, parser, pipeline, _unset_keepalive_if_required, and keep_alive, more_body,
-# response_started and response_complete of cycle.
+# raised. Overridden, of Server: startup, main_loop, capture_signals; of HttpToolsProtocol: connection_made,
+# connection_lost, data_received, on_message_begin, on_headers_complete, on_message_complete. Used: STATUS_LINE;
+# servers, server_state, lifespan.state, should_exit, on_tick; loop, transport, parser, pipeline,
+# _unset_keepalive_if_required, and keep_alive, more_body, response_started and response_complete of cycle.
 
 BACKLOG = 2048
 _STRICT_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in STRICT)
@@ -66,6 +66,19 @@ class Server(uvicorn.Server):
         self._header_timeout_s = header_timeout_s
         self._certificate = certificate
         self._slots = slots
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """``serve`` returns soon."""
+        self.should_exit = True
+        self._stopping.set()
+
+    async def main_loop(self) -> None:
+        """Date the answers anew each second. uvicorn's own loop wakes up ten times a second, to see whether to stop."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._stopping.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
