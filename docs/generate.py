@@ -11,9 +11,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from prometheus_client import Counter, Gauge, Histogram
 
 from imgserve.cli.main import whole
 from imgserve.request.classic.codes import MEANING
@@ -104,9 +105,25 @@ def usual(option: Option) -> str:
 def all_metrics() -> Iterator[str]:
     yield "| metric | type | labels | |"
     yield "|---|---|---|---|"
-    for metric in metrics.described():
+    for metric in described():
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         yield f"| `{metric.name}` | {metric.type} | {labels} | {metric.doc} |"
+
+
+class Metric(NamedTuple):
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    doc: str
+
+
+def described() -> Iterator[Metric]:
+    """By the names in capitals: a child of one, kept for speed, is a counter too."""
+    for metric in (value for name, value in vars(metrics).items() if name.isupper()):
+        if isinstance(metric, Counter | Gauge | Histogram):
+            [family] = metric.describe()
+            name = family.name + ("_total" if family.type == "counter" else "")
+            yield Metric(name, family.type, metric._labelnames, family.documentation)
 
 
 def tools() -> Iterator[str]:

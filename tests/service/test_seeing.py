@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from docs.generate import described
 from examples.receivers import Behaviour, HttpReceiver
 from prometheus_client.parser import text_string_to_metric_families
 
-from imgserve.telemetry import metrics
 from tests.service.conftest import put_pictures
 from tests.service.test_daemon import VERSION
 from tests.service.test_doors import get
@@ -157,7 +157,7 @@ def test_debug_tells_more_and_warning_less(tmp_path: Path, web: HttpReceiver) ->
 def test_every_metric_is_told_by_its_server(tmp_path: Path) -> None:
     with Daemon(tmp_path / "data") as server:
         text = get(server.url + "/metrics")[1]
-    for declared in metrics.described():
+    for declared in described():
         assert f"# TYPE {declared.name} {declared.type}\n" in text
 
 

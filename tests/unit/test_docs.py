@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from docs.generate import described
 
 from imgserve.cli.main import whole
 from imgserve.jobs.model import JobStatus, OutputStatus
 from imgserve.request.classic import parse as classic
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.faults import RequestInvalid
-from imgserve.telemetry import metrics
 from imgserve.transfer.client.call import Method
 from tests.support.pages import jobs_in
 
@@ -63,7 +63,7 @@ def test_generated_tables_are_up_to_date() -> None:
 
 
 def test_each_metric_is_described_once() -> None:
-    names = [metric.name for metric in metrics.described()]
+    names = [metric.name for metric in described()]
     assert len(names) == len(set(names)) > 20
 
 

@@ -3,8 +3,8 @@
     2026-11-22T20:24:01.512Z info render job=5f0c… ms=12.3
     {"time":"2026-11-22T20:24:01.512Z","level":"info","action":"render","job":"5f0c…","ms":12.3}
 
-All parts call ``event``. A task that works for one job sets ``job`` once, and all events of that task and of those it
-starts carry it. ``start`` gives the root logger one handler, whose thread writes, so that a full pipe or a slow disk
+The server calls ``event``. A task that works for one job sets ``job`` once, and all events of that task and of those
+it starts carry it. ``start`` gives the root logger one handler, whose thread writes, so that a full pipe or a slow disk
 holds up no job; when it cannot keep up, events are lost, counted and reported. A process that has not called ``start``
 logs as any library does.
 """
@@ -61,16 +61,15 @@ def event(action: str, *, level: int = INFO, **fields: Field) -> None:
 
 
 def bug(action: str, *, error: BaseException | None = None, **fields: Field) -> None:
-    """Something that must not happen has happened: the line carries the traceback, of ``error`` or the one at hand."""
+    """A fault of ours. The line carries the traceback, of ``error`` or of the exception being handled."""
     trace = "".join(traceback.format_exception(error)) if error is not None else traceback.format_exc()
     event(action, level=ERROR, **fields, trace=trace)
 
 
 def start(config: LogsConfig, write: Write | None = None) -> None:
-    """Write from now on, by ``write`` (all of the bytes, or OSError; from a thread) or to stderr.
+    """Write from now on, to stderr or by ``write``, which writes all of the bytes or raises OSError, in a thread.
 
-    Lines of libraries are events with the action ``log``, from warnings on. In a process that forks, call it after the
-    fork.
+    Lines of libraries are events with the action ``log``, from warnings on. A process that forks calls it after that.
     """
     stop()
     formatter = JsonFormatter() if config.format == "json" else TextFormatter()
@@ -142,7 +141,7 @@ def write_all(descriptor: int, data: bytes) -> None:
     while left:
         try:
             left = left[os.write(descriptor, left) :]
-        except BlockingIOError:  # somebody else has made our stderr non-blocking
+        except BlockingIOError:  # another process has made our stderr non-blocking
             select.select([], [descriptor], [])
 
 

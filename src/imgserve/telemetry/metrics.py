@@ -1,15 +1,13 @@
 """The metrics for Prometheus: every metric of ``GET /metrics`` is declared here and nowhere else.
 
-The parts count events as they happen; ``api/metrics.py`` sets the gauges before ``text`` is called.
-Labels are codes and names of ours, never anything that a caller sent. docs/reference/metrics.md is made from this page.
+The server counts events as they happen; ``api/metrics.py`` sets the gauges before it calls ``text``. Labels are codes
+and names of ours, never anything that a client sent. docs/reference/metrics.md is made from this module.
 """
 
-from collections.abc import Iterator
 from importlib.metadata import version
 from platform import python_version
 from typing import Literal, get_args
 
-import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import disable_created_metrics
@@ -47,13 +45,12 @@ POSTS = _counter(
 )  # fmt: skip
 CONNECTIONS_REFUSED = _counter(
     "connections_refused_total",
-    "Connections closed unread, by `reason`: `all` that there may be are open, or those of the `address`",
-    "reason",
-)
+    "Connections closed unread, by `reason`: `all` that there may be are open, or those of the `address`", "reason",
+)  # fmt: skip
 REFUSALS = _counter(
     "refusals_total",
-    "Refusals with code 301 or 302, by `reason`: not_authorised, rate_limited, queue_quota_full, queue_full, draining,"
-    " storage_failing, disk_full and whatever else an error's code can be",
+    "Refusals with code 301 or 302, by `reason`: the error's code, as not_authorised, rate_limited, queue_quota_full,"
+    " queue_full, draining, storage_failing or disk_full",
     "reason",
 )  # fmt: skip
 JOBS_ENDED = _counter(
@@ -62,14 +59,12 @@ JOBS_ENDED = _counter(
 STAGE_SECONDS = _histogram("stage_seconds", "Time spent in a stage, however it ended", SECONDS, "stage")
 STAGE_FAILURES = _counter("stage_failures_total", "Stages that ended with an error, by its code", "stage", "code")
 PLACEHOLDER_SECONDS = _histogram("placeholder_seconds", "From a job's arrival until its placeholders are out", SECONDS)
-RESULT_SECONDS = _histogram(
-    "result_seconds", "From the acceptance of a job until it has succeeded, retries included", LONG_SECONDS
-)
+RESULT_SECONDS = _histogram("result_seconds", "From a job's acceptance to its success, retries included", LONG_SECONDS)
 WORKER_ENDS = _counter(
     "worker_ends_total",
     "Workers that have ended. `cause`: died (by itself, or killed by the system), deadline, cancelled (its job was"
-    " broken off), fault (it had met a broken picture), retired (after its share), switched (another"
-    " key needed its place), surplus, stopped",
+    " broken off), fault (it had read a broken picture), retired (after its number of pictures), switched (another key"
+    " needed its place), surplus, stopped",
     "cause",
 )  # fmt: skip
 LOG_EVENTS_LOST = _gauge("log_events_lost", "Log events that could not be written since the start")
@@ -82,24 +77,14 @@ PLACEHOLDERS_LEFT = _gauge(
     "Placeholders of failed jobs that no failure picture has replaced. `state`: pending (still tried), abandoned,"
     " unreadable (nor can the stored output be read)",
     "state",
-)
-STATE = _gauge(
-    "state",
-    "1 as long as the server is in this `state`; `/health` and `imgserve status` name the same ones",
-    "state",
 )  # fmt: skip
-STORAGE_FAILING = _gauge(
-    "storage_failing", "1 when no job can be stored: the states storage_failing and disk_full, or no answer in time"
-)
+STATE = _gauge("state", "1 while the server is in this `state`; `/health` and `imgserve status` have the same", "state")
+STORAGE_FAILING = _gauge("storage_failing", "1 while no job can be stored: storage_failing, disk_full, or no answer")
 WORKERS = _gauge("workers", "Workers. `role`: render, intake, spare; `state`: idle, busy, missing", "role", "state")
 WAITING_FOR_WORKER = _gauge("waiting_for_worker", "Pictures that wait for a worker", "role")
-WORKERS_RESIDENT_BYTES = _gauge(
-    "workers_resident_bytes", "Resident memory of all workers, shared pages counted in each"
-)
+WORKERS_RESIDENT_BYTES = _gauge("workers_resident_bytes", "Memory of all workers, shared pages counted in each")
 SOURCE_MEMORY_BYTES = _gauge("source_memory_bytes", "Memory that sources hold or have reserved")
-SOURCE_MEMORY_LIMIT_BYTES = _gauge(
-    "source_memory_limit_bytes", "Memory that sources may hold; claims wait when it is gone"
-)
+SOURCE_MEMORY_LIMIT_BYTES = _gauge("source_memory_limit_bytes", "Memory that sources may hold; without it claims wait")
 TRANSFERS = _gauge("transfers", "Exchanges with sources and destinations. `state`: running, waiting", "state")
 BUILD_INFO = _gauge("build_info", "Always 1; the labels tell what runs", "version", "python")
 
@@ -108,15 +93,6 @@ _stages = {stage: STAGE_SECONDS.labels(stage) for stage in get_args(Stage)}
 _accepted = POSTS.labels("accepted", "")
 _worker_ends = {cause: WORKER_ENDS.labels(cause) for cause in get_args(WorkerEnd)}
 _succeeded = JOBS_ENDED.labels("succeeded", "")
-
-
-class Described(msgspec.Struct, frozen=True):
-    """A metric as the reference shows it."""
-
-    name: str
-    type: str
-    labels: tuple[str, ...]
-    doc: str
 
 
 def accepted() -> None:
@@ -147,17 +123,4 @@ def text() -> bytes:
     return generate_latest(REGISTRY)
 
 
-def described() -> Iterator[Described]:
-    for declared in _DECLARED:
-        [family] = declared.describe()
-        suffix = "_total" if family.type == "counter" else ""
-        yield Described(family.name + suffix, family.type, declared._labelnames, family.documentation)
-
-
-# The names in capitals: a child of one, kept for speed, is a counter too.
-_DECLARED = tuple(
-    value
-    for name, value in dict(globals()).items()
-    if name.isupper() and isinstance(value, Counter | Gauge | Histogram)
-)
 ProcessCollector(registry=REGISTRY)

@@ -1,4 +1,4 @@
-"""One stage of a job's way: a log line, a histogram and a span from one ``with``.
+"""One stage of a job: a log line, a histogram and a span from one ``with``.
 
     with stage("fetch"):
         ...
@@ -16,10 +16,10 @@ from imgserve.telemetry import logs, metrics, tracing
 
 
 class stage:
-    """Times what happens inside and tells how it ended, with the error's code.
+    """Times the block, and reports how it ended, with the error's code.
 
     ``parent`` is the traceparent that the stage continues, where it is not simply inside another stage.
-    ``is_outer``: a stage of stages, which is logged only when it fails or everything is.
+    ``is_outer``: a stage of stages, which is logged only when it fails, or at level debug.
     """
 
     __slots__ = ("_fields", "_is_outer", "_name", "_parent", "_span", "_started", "code")

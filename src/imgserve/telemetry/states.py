@@ -1,13 +1,13 @@
 """The states of a server that its operator must know of, in one table: ``/health``, ``/metrics``, the control socket's
 ``/v1/server``, ``imgserve status`` and the log all read it.
 
-A part that can get into a state has a function that yields the state for as long as it lasts; ``build`` hands these
-functions to one ``States``. To add a state: its name in ``Name``, its line in ``KINDS``, and the function.
+A component that can get into a state has a function that yields the state while it lasts; ``build`` passes these
+functions to one ``States``. To add a state: its name in ``Name``, its row in ``KINDS``, and the function.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple, NoReturn, get_args
+from typing import Literal, NamedTuple, NoReturn
 
 import msgspec
 
@@ -26,12 +26,12 @@ Name = Literal[
     "possible_proxy",
 ]
 
-# Each change is logged this soon, even while nobody asks for the states.
+# A change is logged within this time, even while nobody asks for the states.
 LOOK_EVERY_S = 1.0
 
 
 class Kind(NamedTuple):
-    """The level of a state, and the sentence and remedy for states that bring none of their own."""
+    """``sentence`` and ``remedy`` are for states that bring none of their own."""
 
     severity: Severity
     sentence: str
@@ -40,44 +40,36 @@ class Kind(NamedTuple):
 
 # The most severe first.
 KINDS: dict[Name, Kind] = {
-    "draining": Kind("refusing", "the server is stopping", "post again once it has been started anew"),
+    "draining": Kind("refusing", "the server is stopping", "post again once it is running again"),
     "storage_failing": Kind(
-        "refusing",
-        "the queue cannot be written",
-        "mend the disk or the data directory; the detail names the cause",
+        "refusing", "the queue cannot be written", "repair the disk or the data directory; the detail names the cause"
     ),
     "disk_full": Kind("refusing", "the data directory's disk is (nearly) full", "free disk space; the server goes on"),
     "root_unavailable": Kind(
-        "warning",
-        "the directory of a read_root or write_root is away",
+        "warning", "the directory of a read_root or write_root is missing",
         "mount or make it again; its jobs go on by themselves",
     ),
     "placeholders_abandoned": Kind(
-        "warning",
-        "placeholders of stored jobs that cannot be read will not be replaced",
+        "warning", "placeholders of stored jobs that cannot be read will not be replaced",
         "look in the log for placeholder_abandoned, and replace them by hand; the state ends with their jobs",
     ),
     "clock_stepped": Kind(
-        "notice",
-        "the wall clock was set",
+        "notice", "the wall clock was set",
         "nothing has to be done: jobs are due when they were, and times in the log are the clock's own",
     ),
     "system_libvips": Kind(
-        "notice",
-        "pictures are read by a libvips that is not the tested one: other loaders, other versions of codecs",
+        "notice", "pictures are read by a libvips that is not the tested one: other loaders, other versions of codecs",
         "leave allow_system_libvips out, and install as docs/operations.md says",
     ),
     "possible_proxy": Kind(
-        "notice",
-        "requests come by HTTP/1.0 with Connection: close: an old client, or a proxy that lets strangers in",
+        "notice", "requests come by HTTP/1.0 with Connection: close: an old client, or a proxy that lets strangers in",
         "if a proxy passes requests on to this server, set api_key_file; else nothing has to be done",
     ),
-}
-NAMES: tuple[Name, ...] = get_args(Name)
+}  # fmt: skip
 
 
 class State(msgspec.Struct, frozen=True):
-    """One state that lasts now. ``detail`` says more than the kind's sentence, ``hint`` more than its remedy."""
+    """A state that lasts now. ``detail`` takes the place of the kind's sentence, ``hint`` that of its remedy."""
 
     name: Name
     detail: str = ""
@@ -97,7 +89,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class States:
-    """The states of all parts of one server. Sources are called on the event loop and must not block."""
+    """The states of one server. ``sources`` are called on the event loop and must not block."""
 
     def __init__(self, *sources: Callable[[], Iterable[State]]) -> None:
         self._sources = sources
@@ -111,7 +103,7 @@ class States:
             _log("state_entered", state, detail=state.sentence, hint=state.remedy)
         for name in self._last.keys() - states.keys():
             _log("state_left", self._last[name])
-        for name in NAMES:
+        for name in KINDS:
             metrics.STATE.labels(name).set(name in states)
         self._last = states
         return tuple(states[name] for name in KINDS if name in states)
@@ -132,6 +124,6 @@ def is_refusing(states: tuple[State, ...]) -> bool:
 
 
 def _log(action: str, state: State, **fields: str) -> None:
-    # An ordered stop is no trouble.
+    # A stop that was asked for is no trouble.
     level = logs.INFO if state.severity == "notice" or state.name == "draining" else logs.WARNING
     logs.event(action, level=level, state=state.name, job="", **fields)

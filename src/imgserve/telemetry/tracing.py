@@ -1,7 +1,7 @@
-"""OpenTelemetry spans, for a server that was started with an endpoint; without one nothing of it is imported.
+"""OpenTelemetry spans, for a server with an endpoint; without one nothing of OpenTelemetry is imported.
 
 ``stage.py`` opens a span for each stage; intake stores ``traceparent`` with the job, so that an attempt continues the
-trace of its post; ``transfer`` sends it on. The exporter reaches that one endpoint of the server's own settings.
+trace of its post; ``transfer`` sends it on. The exporter reaches the one endpoint of the server's settings.
 """
 
 from contextlib import AbstractContextManager
@@ -14,7 +14,6 @@ from imgserve.errors import ImgserveError
 from imgserve.telemetry.config import TracingConfig
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span, Tracer
 
@@ -27,23 +26,19 @@ class TracingUnavailable(ImgserveError):
     title = "Traces cannot be sent"
 
 
-class _Started(msgspec.Struct, frozen=True):
-    provider: "TracerProvider"
+class _State:
+    provider: "TracerProvider | None" = None  # None: tracing is off
     tracer: "Tracer"
 
 
-class _State:
-    started: _Started | None = None
-
-
 class Running(msgspec.Struct, frozen=True):
-    """A span that is the current one until ``end``, which must be called in the task that began it."""
+    """The current span, until ``end``, which must be called in the task that began it."""
 
     span: "Span"
     scope: "AbstractContextManager[Span]"
 
     def end(self, code: str) -> None:
-        """``code``: the stable code of what went wrong, or empty."""
+        """``code``: the code of the error that ended it, or empty."""
         from opentelemetry.trace import StatusCode
 
         if code:
@@ -71,47 +66,41 @@ def start(config: TracingConfig) -> None:
     )
     exporter = OTLPSpanExporter(endpoint=config.endpoint.rstrip("/") + "/v1/traces", timeout=EXPORT_TIMEOUT_S)
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    _State.started = _Started(provider, provider.get_tracer("imgserve", version("imgserve")))
+    _State.provider, _State.tracer = provider, provider.get_tracer("imgserve", version("imgserve"))
 
 
 def stop() -> None:
-    """Send what has ended; blocks for a few seconds at most."""
-    started, _State.started = _State.started, None
-    if started is not None:
-        started.provider.force_flush(FLUSH_MS)
-        started.provider.shutdown()
+    """Send the spans that have ended; blocks for a few seconds at most."""
+    provider, _State.provider = _State.provider, None
+    if provider is not None:
+        provider.force_flush(FLUSH_MS)
+        provider.shutdown()
 
 
 def is_on() -> bool:
-    return _State.started is not None
+    return _State.provider is not None
 
 
-def begin(name: str, parent: str, attributes: dict[str, str | int]) -> Running | None:
-    """A span beneath ``parent`` (a traceparent header), or beneath the current one; None when tracing is off."""
-    if _State.started is None:
-        return None
-    scope = _State.started.tracer.start_as_current_span(
+def begin(name: str, parent: str, attributes: dict[str, str | int]) -> Running:
+    """A span beneath ``parent`` (a traceparent header), or beneath the current one. For a server whose tracing is on."""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    scope = _State.tracer.start_as_current_span(
         name,
-        context=_continued(parent) if parent else None,
+        context=TraceContextTextMapPropagator().extract({"traceparent": parent}) if parent else None,
         attributes=attributes,
-        record_exception=False,  # its text may hold what a caller sent
+        record_exception=False,  # its text may hold what a client sent
         set_status_on_exception=False,
     )
     return Running(scope.__enter__(), scope)
 
 
 def traceparent() -> str:
-    """The W3C header that names the current span; empty when there is none."""
-    if _State.started is None:
+    """The W3C header that names the current span, or an empty text."""
+    if not is_on():
         return ""
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     carrier: dict[str, str] = {}
     TraceContextTextMapPropagator().inject(carrier)
     return carrier.get("traceparent", "")
-
-
-def _continued(parent: str) -> "Context":
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    return TraceContextTextMapPropagator().extract({"traceparent": parent})

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from docs.generate import described
 
 from imgserve.cli.check import report
 from imgserve.server import lifecycle
@@ -12,7 +13,6 @@ from imgserve.settings import renamed
 from imgserve.settings.load import SettingsInvalid, add_flags, load, locate
 from imgserve.settings.options import BY_NAME
 from imgserve.settings.tree import Settings
-from imgserve.telemetry import metrics
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 OLD = {"listen_port": "port", "data_directory": "data_dir", "open_network": "allow_network"}
@@ -76,7 +76,7 @@ def test_only_the_new_name_is_in_the_help(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_old_names_are_gone_and_new_ones_there() -> None:
-    names = {row.name for row in metrics.described()}
+    names = {row.name for row in described()}
     for row in renamed.IN_0_6_0:
         if row.kind == "setting":
             assert row.new in BY_NAME
