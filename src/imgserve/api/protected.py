@@ -1,7 +1,7 @@
-"""Protected mode: without keys only programs on this machine are served. Called by ``auth``.
+"""Protected mode: without keys only programs on this machine are served. Used by ``auth``.
 
-A web page or a proxy is not such a program, even on a local address, so requests with the headers of browsers and
-proxies are refused. A proxy that adds no header looks like a program; signs of one are reported as a state.
+A web page or a proxy is no such program, even on a local address, so requests with the headers of browsers and proxies
+are refused. A proxy that adds no header looks like a program; a sign of one is reported as a state.
 """
 
 import ipaddress
@@ -15,6 +15,7 @@ from imgserve.telemetry.states import State
 
 KEY_HINT = "start the server with --api-key-file and send Authorization: Bearer KEY"
 
+_HOST = re.compile(r"(?:\[([^\]]*)\]|([^\[\]:]*))(?::\d*)?", re.ASCII)
 # Headers that proxies, load balancers and CDNs add, and programs of this machine do not.
 _FORWARDING = re.compile(
     "|".join(
@@ -51,7 +52,7 @@ class NotAuthorised(ImgserveError):
 
 
 class Protected:
-    """Judges the requests of one server. ``origins``: pages of these may ask as if they were programs."""
+    """Checks the requests of one server. Pages of ``origins`` may ask as if they were programs."""
 
     def __init__(self, origins: frozenset[str] = frozenset()) -> None:
         self._origins = origins
@@ -71,7 +72,7 @@ class Protected:
 
 
 def check_local(address: str, headers: dict[str, str], origins: frozenset[str] = frozenset()) -> None:
-    """Loopback clients that are no proxy, and no page but of ``origins``. Raises NotAuthorised."""
+    """Only loopback clients that are no proxy, and no page but those of ``origins``. Raises NotAuthorised."""
     if not is_loopback(address):
         raise NotAuthorised("without an API key only programs on this machine are served", KEY_HINT)
     for name in headers:
@@ -95,14 +96,9 @@ def _is_forwarding(name: str) -> bool:
 
 
 def _is_local_host(host: str) -> bool:
-    if host.startswith("["):
-        name, _, port = host[1:].partition("]")
-        port = port.removeprefix(":")
-    else:
-        name, _, port = host.partition(":")
-    if port and not (port.isascii() and port.isdigit()):
-        return False
-    return name.lower() == "localhost" or is_loopback(name)
+    found = _HOST.fullmatch(host)
+    name = (found[1] or found[2] or "").lower() if found else ""
+    return name == "localhost" or is_loopback(name)
 
 
 @lru_cache(maxsize=64)  # few clients ask, and often

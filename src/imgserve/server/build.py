@@ -1,4 +1,4 @@
-"""The composition root: settings in, the parts of a server process out. Called by ``lifecycle``, which starts them."""
+"""The composition root: builds the components of a server process from its settings. ``lifecycle`` starts them."""
 
 from collections.abc import Callable
 
@@ -41,13 +41,11 @@ from imgserve.transfer.store import Store
 PREFETCH_BYTES = 64_000_000
 
 
-class Parts:
-    """The parts of one server process."""
-
+class Components:
     def __init__(
         self, settings: Settings, queue: SqliteQueue, clock: Clock, is_shared: Callable[[], bool], max_kept: int
     ) -> None:
-        """``max_kept``: pictures in each store, however small."""
+        """``max_kept``: the most pictures in each store, however small they are."""
         self.queue = queue
         self.pool = Pool(settings.pool, settings.limits, is_shared)
         self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool))

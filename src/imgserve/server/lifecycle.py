@@ -1,7 +1,7 @@
-"""One server process from start to end: the order in which its parts start, serve, drain and close.
+"""One server process from start to end: the order in which its components start, serve, drain and close.
 
-``detach`` calls ``run``; ``build`` makes the parts, ``ending`` hears the signals and bounds each step. The HTTP server
-runs inside our own event loop, so that start, drain and signals are ours.
+``detach`` calls ``run``; ``build`` makes the components, ``ending`` waits for signals and bounds each step. The HTTP
+server runs inside our own event loop, so that start, drain and signals are ours.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from imgserve.engine.runner import Runner
 from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import PoolCannotStart
 from imgserve.server import build, reload
-from imgserve.server.build import Parts
+from imgserve.server.build import Components
 from imgserve.server.ending import Ending, busy_threads, in_time
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs, tracing
@@ -53,7 +53,7 @@ class CannotStart(ImgserveError):
 
 
 class Endpoint(NamedTuple):
-    """The daemon's open listener and callbacks: ``on_listening`` gets the URL, ``on_hangup`` is called at SIGHUP."""
+    """What the daemon has opened and read, and its callbacks: ``on_listening`` gets the URL, ``on_hangup`` a SIGHUP."""
 
     listener: socket.socket
     certificate: Certificate | None
@@ -64,12 +64,12 @@ class Endpoint(NamedTuple):
 
 
 def run(settings: Settings, endpoint: Endpoint) -> int:
-    """Serve until SIGTERM or SIGINT; 0 when every end of a job has been stored. Hanging steps are left behind: the
-    caller leaves by ``ending.leave``. Raises CannotStart, StorageFailing, OSError.
+    """Serve until SIGTERM or SIGINT; 0 when every end of a job has been stored. Steps that hang are left behind, so
+    ``detach`` ends the process by ``ending.leave``. Raises CannotStart, StorageFailing, OSError.
     """
     loop = uvloop.new_event_loop()  # never closed: that would wait for the hanging steps
     ending = Ending(settings.drain_s, loop)
-    ending.listen()  # before there is any other thread
+    ending.listen()  # before any other thread starts
     try:
         tracing.start(settings.tracing)
         _begin(settings)
@@ -84,7 +84,7 @@ def run(settings: Settings, endpoint: Endpoint) -> int:
 
 
 def _begin(settings: Settings) -> None:
-    """Log oddities of the settings, and arm the failpoints that tests switch on."""
+    """Log what is odd in the settings, and arm the failpoints of tests."""
     if settings.ignored_variables:
         detail = "set by Kubernetes or Docker for a service called imgserve, and no settings"
         logs.event("variables_ignored", names=",".join(settings.ignored_variables), detail=detail)
@@ -105,8 +105,8 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
     keys = Keys(endpoint.keys)
     on_hangup = partial(reload.reload, keys, settings.api, endpoint.certificate, endpoint.on_hangup)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
-    async with _running(settings, keys.are_several, max_descriptors, ending) as parts:
-        application = parts.for_clients(settings.api, keys)
+    async with _running(settings, keys.are_several, max_descriptors, ending) as components:
+        application = components.for_clients(settings.api, keys)
         slots = Slots(*settings.api.connections(descriptors.max_connections(max_descriptors)))
         timeout_s = settings.api.header_timeout_s
         server = Server(application, TimedProtocol, timeout_s, endpoint.certificate, slots)
@@ -115,25 +115,26 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         itself = Itself(address, str(settings.data_dir.absolute()), endpoint.started_as, settings.drain_s)
         _tune_memory()
-        async with _operated(settings, parts, itself, ending):  # until all has ended: a stop can be watched
+        async with _operated(settings, components, itself, ending):  # until all has ended: a stop can be watched
             serving = asyncio.create_task(server.serve([endpoint.listener]))
-            parts.runner.start()
+            components.runner.start()
             ending.on_signal = ending.stop.set
             endpoint.on_listening(address)
             await ending.until(serving)
-            await drain(parts.intake, parts.runner, ending)
+            await drain(components.intake, components.runner, ending)
             server.stop()
             await ending.close({"the HTTP server": serving}, PARTS_RESERVE_S)
 
 
 @contextlib.asynccontextmanager
-async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: Ending) -> AsyncIterator[None]:
+async def _operated(settings: Settings, components: Components, itself: Itself, ending: Ending) -> AsyncIterator[None]:
     """Serve the control socket, and log changes of state."""
     with control.listening(settings.data_dir) as own_socket:
-        application = parts.for_operator(settings.api, itself)
+        application = components.for_operator(settings.api, itself)
         server = Server(application, control.OwnersProtocol, settings.api.header_timeout_s)
         serving = asyncio.create_task(server.serve([own_socket]))
-        watching = [asyncio.create_task(watch) for watch in (parts.states.watch(), parts.transfers.watch_roots())]
+        loops = components.states.watch(), components.transfers.watch_roots()
+        watching = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
         finally:
@@ -150,28 +151,29 @@ async def _operated(settings: Settings, parts: Parts, itself: Itself, ending: En
 @contextlib.asynccontextmanager
 async def _running(
     settings: Settings, is_shared: Callable[[], bool], max_descriptors: int, ending: Ending
-) -> AsyncIterator[Parts]:
+) -> AsyncIterator[Components]:
     clock = Clock(boot_name=settings.boot_id)
     queue = await build.open_queue(settings, clock)
-    parts = Parts(settings, queue, clock, is_shared, descriptors.max_pictures(max_descriptors))
+    components = Components(settings, queue, clock, is_shared, descriptors.max_pictures(max_descriptors))
+    pool, transfers = components.pool, components.transfers
     try:
-        await parts.pool.start()
-        if parts.transfers.proxy is not None:
+        await pool.start()
+        if transfers.proxy is not None:
             detail = "it must keep jobs from addresses that are not public; only the text of their URLs is judged here"
-            logs.event("proxy_in_use", proxy=str(parts.transfers.proxy), detail=detail)
-        logs.event("workers_started", sandbox=parts.pool.sandbox, pids=",".join(map(str, parts.pool.worker_pids)))
-        yield parts
+            logs.event("proxy_in_use", proxy=str(transfers.proxy), detail=detail)
+        logs.event("workers_started", sandbox=pool.sandbox, pids=",".join(map(str, pool.worker_pids)))
+        yield components
     except PoolCannotStart as error:
         raise CannotStart(str(error)) from error
     finally:
-        closing = {"transfers": parts.transfers.break_off(), "render workers": parts.pool.aclose()}
+        closing = {"transfers": transfers.break_off(), "render workers": pool.aclose()}
         await ending.close(closing, QUEUE_RESERVE_S)
         await ending.close({QUEUE: queue.aclose()})
         ending.is_complete &= QUEUE not in ending.left_behind
 
 
 async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
-    """Answer the open requests, let attempts finish, give the rest back; a second signal cuts it short."""
+    """Answer the open requests, let attempts finish, give the rest back; a second signal cuts this short."""
     logs.event("draining")
     ends_at = time.monotonic() + ending.drain_s
 
@@ -198,9 +200,9 @@ async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
 
 
 def _tune_memory() -> None:
-    """Collect seldom: loaded code stays for good, and a job's objects are freed by reference counting.
+    """Collect garbage seldom: loaded code stays for good, and a job's objects are freed by reference counting.
 
-    Transfer buffers come and go with every job: keep their pages instead of asking the kernel anew.
+    Transfer buffers come and go with every job: keep their pages instead of asking the kernel again.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl has not
     if mallopt is not None:

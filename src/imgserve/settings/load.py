@@ -1,7 +1,6 @@
 """Settings from flags, environment and TOML file, checked all at once.
 
-``load`` is called by the command line, its result taken apart by ``build``: each package receives its own Config and
-nothing else.
+The command line calls ``load``; ``build`` hands each package its own Config of the result and nothing else.
 """
 
 import os
@@ -42,7 +41,7 @@ class SettingsInvalid(ImgserveError):
 class Places(msgspec.Struct, frozen=True):
     """Where a server is found: all that ``stop`` and ``status`` need to know.
 
-    ``is_data_dir_named``: somebody has named it, so that no pid file may speak for another one.
+    ``is_data_dir_named``: it is not the default, so no pid file may stand for another one.
     """
 
     data_dir: Path
@@ -51,7 +50,7 @@ class Places(msgspec.Struct, frozen=True):
 
 
 def load(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, *, is_look: bool = False) -> Settings:
-    """All settings. ``is_look``: for a user who is not the server's, and may not read its keys.
+    """All settings. ``is_look``: for a user who is not the server's, and may not read its files.
 
     Raises SettingsInvalid, which names every fault.
     """
@@ -73,23 +72,22 @@ def load(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, *, is_look:
         "test": _test_switches(environ, problems),
     }
     shut = [one.name for one in gathered.options if is_look and one.is_path and _is_shut(gathered.value(one.name))]
-    settings = settle(Settings, gathered, usual, problems, shut)
-    if problems:
-        raise SettingsInvalid("; ".join(problems))
-    return settings
+    return settle(Settings, gathered, usual, problems, shut)
 
 
 def settle(
     root: type[T], gathered: Gathered, usual: Mapping[str, object], problems: list[str], shut: Iterable[str] = ()
 ) -> T:
-    """The tree of Configs. Their own faults become ``problems``. Raises SettingsInvalid where it cannot be made."""
+    """The tree of Configs. Raises SettingsInvalid for ``problems`` and those that the Configs find in themselves."""
     try:
         settled = msgspec.convert(gathered.tree(usual), root, dec_hook=lambda kind, value: kind(value))
-    except msgspec.ValidationError as error:
-        if not problems:  # a setting is missing, and has been named
+    except msgspec.ValidationError:
+        if not problems:  # else a setting is missing, and has been named
             raise
-        raise SettingsInvalid("; ".join(problems)) from error
-    problems += _found_in(settled, gathered, shut)
+    else:
+        problems += _found_in(settled, gathered, shut)
+    if problems:
+        raise SettingsInvalid("; ".join(problems))
     return settled
 
 
@@ -145,15 +143,12 @@ def _places(gathered: Gathered, own_dir: Path) -> Places:
 
 
 def _is_shut(value: object) -> bool:
-    """Whether this user may not read a file or directory, or not see whether it is there."""
+    """Whether a file or directory is there that this user may not read, or this user may not see whether it is."""
     for path in value if isinstance(value, tuple) else (value,) if value else ():
         try:
-            Path(str(path)).stat()
+            if Path(path).exists() and not os.access(path, os.R_OK):
+                return True
         except PermissionError:
-            return True
-        except OSError:
-            continue
-        if not os.access(str(path), os.R_OK):
             return True
     return False
 

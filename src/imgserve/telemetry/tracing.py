@@ -82,7 +82,7 @@ def is_on() -> bool:
 
 
 def begin(name: str, parent: str, attributes: dict[str, str | int]) -> Running:
-    """A span beneath ``parent`` (a traceparent header), or beneath the current one. For a server whose tracing is on."""
+    """A span beneath ``parent`` (a traceparent header) or the current one. For a server whose tracing is on."""
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     scope = _State.tracer.start_as_current_span(
