@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from imgserve.api.http.asgi import Scope
-from imgserve.jobs.views import MAX_REFUSALS, Refusal, posted_place
+from imgserve.jobs.views import MAX_REFUSALS, Refusal, redacted_url
 from imgserve.request.job import JobRequest
 from imgserve.request.principal import Principal
 from imgserve.request.protocols import WRITING
@@ -45,7 +45,7 @@ class Refusals:
             client=client[0] if client else "",
             host=host[:MOST_TEXT],
             principal=principal.name if principal else "",
-            source=posted_place(request.source.url) if request else "",
+            source=redacted_url(request.source.url) if request else "",
             destinations=_places(request) if request else (),
         )
         logs.event(
@@ -63,4 +63,4 @@ class Refusals:
 def _places(request: JobRequest) -> tuple[str, ...]:
     """As they were posted: no size is known that could fill their tags."""
     places = (output.destination for output in request.outputs)
-    return tuple(posted_place(place.shown, is_page=WRITING[place.kind].is_page) for place in places)
+    return tuple(redacted_url(place.shown, is_page=WRITING[place.kind].is_page) for place in places)

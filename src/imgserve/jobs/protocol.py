@@ -158,7 +158,6 @@ class IntakeQueue(Protocol):
 
     def check_room(self, principal: str, now: float, *, has_quota: bool) -> None:
         """Raise QueueFull or QuotaFull if ``enqueue`` would, as far as is known without waiting: for load shedding."""
-        ...
 
     async def enqueue(
         self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
@@ -169,25 +168,20 @@ class IntakeQueue(Protocol):
         Raises QueueFull and QuotaFull, whose ``retry_after_s`` is the time until a tenth of the queue or of the
         principal's quota will be free, and StorageFailing.
         """
-        ...
 
     async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
         """accepting -> queued; from here on older jobs of the same destinations are superseded."""
-        ...
 
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
     ) -> None:
         """Delete an accepting job if no destination holds anything of it, else fail it and add its outbox entries."""
-        ...
 
     async def answered(self, number: int) -> None:
         """The reply is on its way: the job will not be adopted."""
-        ...
 
     async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
         """Remember for 24 h that a picture of these bytes is a placeholder."""
-        ...
 
 
 class RunnerQueue(Protocol):
@@ -203,31 +197,24 @@ class RunnerQueue(Protocol):
 
         A job that writes to a host without room is passed over; it keeps its rank, and no other waits behind it.
         """
-        ...
 
     async def wait_for_work(self, timeout_s: float) -> None:
         """Return when a job may have become due, at the latest after ``timeout_s``."""
-        ...
 
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
         """Prolong the leases. Returns the numbers of the claims that are still ours."""
-        ...
 
     async def record(self, settlement: Settlement, now: float) -> bool:
         """Note single outputs of an attempt that goes on, and free their destinations."""
-        ...
 
     async def settle(self, settlement: Settlement, now: float) -> bool:
         """End an attempt; False (and no change but freed locks) when the claim was no longer ours."""
-        ...
 
     async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
         """Digests of placeholders of this size that were written in the last 24 h."""
-        ...
 
     async def prune(self, now: float) -> Pruned:
         """Delete some of the ended jobs that are past their time, so few that no other call is delayed noticeably."""
-        ...
 
 
 class OutboxQueue(Protocol):
@@ -235,15 +222,12 @@ class OutboxQueue(Protocol):
 
     async def take_outbox(self, entries: int, now: float) -> OutboxWork:
         """Claim due entries, oldest first, each with a new token. A claim of the same job stays its holder's."""
-        ...
 
     async def wait_for_outbox(self, timeout_s: float) -> None:
         """Return when an entry may have become due, at the latest after ``timeout_s``."""
-        ...
 
     async def settle_entry(self, entry: OutboxEntry, outcome: OutboxOutcome, now: float) -> None:
         """A number instead of an outcome: try again at that time."""
-        ...
 
 
 class DeliveryQueue(Protocol):
@@ -256,11 +240,9 @@ class DeliveryQueue(Protocol):
 
     async def acquire(self, intent: Intent, now: float) -> Granted | Busy | Denied:
         """Hold a destination for one write, after checking token, lease and order."""
-        ...
 
     async def until_free(self, key: str, timeout_s: float) -> None:
         """Return when the destination, Busy by ``acquire``, may be free; at the latest after ``timeout_s``."""
-        ...
 
 
 class OperatorQueue(Protocol):
@@ -268,17 +250,14 @@ class OperatorQueue(Protocol):
 
     def states(self) -> Iterable[State]:
         """Conditions that an operator has to know now, such as a failed write. Never waits."""
-        ...
 
     async def counts(self) -> Counts: ...
 
     async def page(self, query: JobQuery) -> JobPage:
         """Jobs for people, newest first. Never delays the other calls, however many jobs there are."""
-        ...
 
     async def job(self, job_id: str) -> JobView:
         """Raises NoSuchJob."""
-        ...
 
     async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
         """failed -> queued with fresh attempts and its old number, and so its old place in the order; the number.
@@ -286,14 +265,12 @@ class OperatorQueue(Protocol):
         Its outbox entries are cancelled until it fails again. Outputs whose destination a newer activated job has are
         superseded. Raises NoSuchJob, QueueFull, and NotRetryable: not failed, refused at intake, or all overtaken.
         """
-        ...
 
     async def cancel(self, job_id: str, now: float) -> int:
         """queued or running -> cancelled, with a failed job's outbox entries; the number. Its claim is lost at once.
 
         Raises NoSuchJob, and NotCancellable: accepting, ended, or a final holds its destination.
         """
-        ...
 
 
 class Queue(IntakeQueue, RunnerQueue, OutboxQueue, DeliveryQueue, OperatorQueue, Protocol):

@@ -1,6 +1,6 @@
-"""Jobs as people see them: the answers of listing. No credential is in here.
+"""Jobs as people see them: the answers of listing, without credentials.
 
-The engines fill these in, the doors send them as they are. Times are UTC.
+The engines build them, and every API sends them as they are. Times are UTC.
 """
 
 from datetime import UTC, datetime
@@ -13,14 +13,15 @@ from imgserve.request import url
 from imgserve.request.recipe import Format
 
 MAX_LISTED = 200
-MAX_REFUSALS = 1000  # that are remembered
+MAX_REFUSALS = 1000
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)]
 _LAST_S = 253_402_300_799.0  # of the year 9999
 
 
 class JobQuery(msgspec.Struct, frozen=True):
-    """Which jobs, newest first. ``destination``: a piece of it; ``after``: numbers below this one only; ``principal``:
-    those of one caller, everybody's if it is None.
+    """Selects jobs, newest first. ``destination``: a part of one; ``after``: numbers below this one.
+
+    ``principal`` None: the jobs of all.
     """
 
     statuses: tuple[JobStatus, ...] = ()
@@ -32,7 +33,7 @@ class JobQuery(msgspec.Struct, frozen=True):
 
 
 class OutboxView(msgspec.Struct, frozen=True):
-    """What a destination is, was, or will stay owed after the job's end."""
+    """An entry of the outbox: what is still to be done for a destination after the job's end, or was done."""
 
     kind: OutboxKind
     state: OutboxState
@@ -56,7 +57,7 @@ class OutputView(msgspec.Struct, frozen=True):
 
 
 class JobView(msgspec.Struct, frozen=True):
-    """``due_at`` is set while the job waits: for its turn, or for the next attempt.
+    """``due_at`` is set while the job waits for its first or next attempt.
 
     ``attempts`` and ``crashes`` are those of the output with most, ``error`` and ``detail`` the first output's.
     """
@@ -107,8 +108,8 @@ class RefusalPage(msgspec.Struct, frozen=True):
 HIDDEN_QUERY = "?..."
 
 
-def posted_place(text: str, *, is_page: bool = False) -> str:
-    """A source or destination as its caller wrote it, tags filled in, without its possible secrets.
+def redacted_url(text: str, *, is_page: bool = False) -> str:
+    """A source or destination as it was posted, tags filled in, without its possible secrets.
 
     User name and password are left out, and a query is replaced by a mark. The file name of a form's
     destination stays.
@@ -120,8 +121,8 @@ def posted_place(text: str, *, is_page: bool = False) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{place}{HIDDEN_QUERY if question_mark else ''}{colon}{name}"
 
 
-def shown_place(key: str) -> str:
-    """A destination's or source's key for people: of a query only that there is one, since it may hold a secret."""
+def redacted_key(key: str) -> str:
+    """A destination's or source's key for people. A query may hold a secret, so a mark replaces it."""
     page, hash_sign, name = key.partition("#")
     place, question_mark, _ = page.partition("?")
     return f"{place}{HIDDEN_QUERY if question_mark else ''}{hash_sign}{name}"

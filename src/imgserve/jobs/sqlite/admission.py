@@ -104,4 +104,4 @@ def _note(db: Connection, number: int, placeholders: tuple[PlaceholderResult, ..
         db.execute(
             SQL["note_placeholder"], (result.state, result.output_id, laid and laid.digest, laid and laid.size_bytes)
         )
-    return [one.key for one in free(db, number, token=0)]
+    return free(db, number, token=0).keys

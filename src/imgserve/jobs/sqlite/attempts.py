@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.model import OPEN, Claim, Output, OutputResult, OutputStatus, Settlement
+from imgserve.jobs.model import OPEN, Claim, Output, OutputStatus, Settlement
 from imgserve.jobs.protocol import HostRoom, Work
 from imgserve.jobs.rules import OutputState, fold
 from imgserve.jobs.sqlite import heads, turns
 from imgserve.jobs.sqlite.connection import Connection, rows
-from imgserve.jobs.sqlite.destinations import Freed, free
+from imgserve.jobs.sqlite.destinations import Claimed, free
 from imgserve.jobs.sqlite.ending import end_open, fail
 from imgserve.jobs.sqlite.order import end_if_concluded, final_taken, write_end
 from imgserve.jobs.sqlite.queries import load
@@ -53,29 +53,20 @@ def _give_up(db: Connection, number: int, reason: str, config: Config, now: floa
 
 
 def _as_claim(db: Connection, row: tuple[Any, ...], now: float) -> Claim:
-    number, job_id, token, deadline_at, source, info, traceparent, principal, hosts = row
-    return Claim(
-        number=number,
-        id=job_id,
-        token=token,
-        deadline_at=deadline_at,
-        source=decode_source(source),
-        info=decode_info(info),
-        outputs=_outputs(db, number, principal, hosts.split(" "), now),
-        traceparent=traceparent or "",
-        principal=principal,
-    )
-
-
-def _outputs(db: Connection, number: int, principal: str, hosts: list[str], now: float) -> tuple[Output, ...]:
-    """Those that are due, for the hosts that the job has waited for. Others are claimed by themselves."""
-    return tuple(
+    """The outputs are those that are due, for the hosts that the job has waited for: others are claimed later."""
+    number, job_id, token, deadline_at, source, info, traceparent, principal, its_hosts = row
+    hosts = its_hosts.split(" ")
+    outputs = tuple(
         Output(output_id, number, principal, decode_output(spec), placeholder, bool(is_repeat), None, attempts, crashes)
         for output_id, key, spec, placeholder, is_repeat, attempts, crashes in rows(
             db, SQL["due_outputs"], (number, now)
         )
         if origin_of(key) in hosts
     )
+    return Claim(
+        number, job_id, token, deadline_at, decode_source(source), decode_info(info), outputs, traceparent or "",
+        principal,
+    )  # fmt: skip
 
 
 def heartbeat(db: Connection, claims: tuple[Claim, ...], epoch: int, config: Config, now: float) -> frozenset[int]:
@@ -89,76 +80,55 @@ def heartbeat(db: Connection, claims: tuple[Claim, ...], epoch: int, config: Con
     return frozenset(ours)
 
 
-def record(db: Connection, settlement: Settlement, config: Config, now: float) -> tuple[bool, list[str]]:
-    """As ``settle``, of the named outputs only: the others may still be in the middle of their writes."""
-    output_ids = frozenset(result.output_id for result in settlement.results)
-    freed = free(db, settlement.number, settlement.token, output_ids)
-    states = _states_of_claim(db, settlement)
-    _end_outputs(db, settlement, states, freed, config, now)
-    return bool(states), [one.key for one in freed]
-
-
 class Settled(msgspec.Struct, frozen=True):
     """``is_ours``: the claim still was. ``keys`` are free now; ``is_open``: the job goes on."""
 
     is_ours: bool
     keys: list[str]
-    is_open: bool
+    is_open: bool = False
+
+
+def record(db: Connection, settlement: Settlement, config: Config, now: float) -> Settled:
+    """As ``settle``, of the named outputs only: the others may still be in the middle of their writes."""
+    claimed = free(
+        db, settlement.number, settlement.token, frozenset(result.output_id for result in settlement.results)
+    )
+    _note_results(db, settlement, claimed, config, now)
+    return Settled(bool(claimed.states), claimed.keys)
 
 
 def settle(db: Connection, settlement: Settlement, config: Config, now: float) -> Settled:
-    freed = free(db, settlement.number, settlement.token)
-    keys = [one.key for one in freed]
-    states = _states_of_claim(db, settlement)
-    if not states:
-        return Settled(is_ours=False, keys=keys, is_open=False)
-    _end_outputs(db, settlement, states, freed, config, now)
-    job = fold(states.values())
+    claimed = free(db, settlement.number, settlement.token)
+    if not claimed.states:
+        return Settled(False, claimed.keys)
+    _note_results(db, settlement, claimed, config, now)
+    job = fold(claimed.states.values())
     if job.end is not None:
         write_end(db, settlement.number, job.end, now)
     else:
         db.execute(SQL["requeue"], (job.due_at, job.hosts, settlement.number))
-    return Settled(is_ours=True, keys=keys, is_open=job.end is None)
+    return Settled(True, claimed.keys, job.end is None)
 
 
-def _states_of_claim(db: Connection, settlement: Settlement) -> dict[int, OutputState]:
-    """All outputs of the job by id; none if the claim is not ours any more, and nothing may be noted."""
-    outputs = rows(db, SQL["states_of_claim"], (settlement.number, settlement.token))
-    return {output_id: OutputState(status, due_at, key) for output_id, status, due_at, key in outputs}
-
-
-def _end_outputs(
-    db: Connection,
-    settlement: Settlement,
-    states: dict[int, OutputState],
-    freed: tuple[Freed, ...],
-    config: Config,
-    now: float,
-) -> None:
-    """Note the results of those that are open still, in their rows and in ``states``."""
-    alone = {one.output_id for one in freed if one.is_alone}
+def _note_results(db: Connection, settlement: Settlement, claimed: Claimed, config: Config, now: float) -> None:
+    """Note the results of those outputs that are open still, in their rows and in ``states``."""
     for result in settlement.results:
-        state = states.get(result.output_id)
-        if state is not None and state.status in OPEN:
-            states[result.output_id] = _end_output(db, result, state, result.output_id in alone, config, now)
-
-
-def _end_output(
-    db: Connection, result: OutputResult, state: OutputState, is_alone: bool, config: Config, now: float
-) -> OutputState:
-    status: OutputStatus = state.status
-    if result.status in ("delivered", "superseded"):
-        status = result.status
-    due_at = state.due_at if result.due_at is None else result.due_at
-    db.execute(
-        SQL["note_result"],
-        (
-            status, result.status == "repeat", result.charge == "attempt", result.charge == "crash", due_at,
-            result.error, result.detail, result.output_id,
-        ),
-    )  # fmt: skip
-    if result.status == "failed":
-        status = fail(db, result.output_id, result.error, result.detail, config, now)
-    if not is_alone and result.status in ("repeat", "delivered"):
-        final_taken(db, result.output_id, now)
-    return OutputState(status, due_at, state.key)
+        state = claimed.states.get(result.output_id)
+        if state is None or state.status not in OPEN:
+            continue
+        status: OutputStatus = state.status
+        if result.status in ("delivered", "superseded"):
+            status = result.status
+        due_at = state.due_at if result.due_at is None else result.due_at
+        db.execute(
+            SQL["note_result"],
+            (
+                status, result.status == "repeat", result.charge == "attempt", result.charge == "crash", due_at,
+                result.error, result.detail, result.output_id,
+            ),
+        )  # fmt: skip
+        if result.status == "failed":
+            status = fail(db, result.output_id, result.error, result.detail, config, now)
+        if result.status in ("repeat", "delivered") and result.output_id not in claimed.alone:
+            final_taken(db, result.output_id, now)
+        claimed.states[result.output_id] = OutputState(status, due_at, state.key)

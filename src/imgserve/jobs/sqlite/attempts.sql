@@ -21,10 +21,6 @@ UPDATE job SET lease_until = ? WHERE number = ? AND claim = ? AND status = 'runn
 -- name: requeue
 UPDATE job SET status = 'queued', lease_until = NULL, run_at = ?, hosts = ? WHERE number = ?
 
--- name: states_of_claim
-SELECT output.id, output.status, due_at, destination FROM job JOIN output ON output.job = number
-    WHERE number = ? AND claim = ? AND job.status = 'running'
-
 -- name: note_result
 UPDATE output SET status = ?, is_repeat = is_repeat OR ?, attempts = attempts + ?, crashes = crashes + ?,
     due_at = ?, error = ?, detail = ? WHERE id = ?

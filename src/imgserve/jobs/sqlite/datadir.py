@@ -1,4 +1,4 @@
-"""The directory of the queue file: one server owns it, there must be room in it, and its files must stay in it.
+"""The directory of the queue file: one server owns it, its disk must have room, and its files must stay in it.
 
 Called by ``queue`` and the committer.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from imgserve.jobs.protocol import DiskFull, StorageFailing
 from imgserve.jobs.sqlite.breakage import FREE, GOES_ON, storage_failing
 
-# ``owner`` holds the lock for a moment too when it looks whether anybody does.
+# ``cli.owner`` holds the lock for a moment too, to see whether a server does.
 _TRIES, _PAUSE_S = 5, 0.02
 # Two changes of a directory within one tick of the file system's clock leave the same time; FAT's tick is the longest.
 _TICK_NS = 2_000_000_000
@@ -49,38 +49,37 @@ def lock(data_dir: Path) -> int:
     )
 
 
-def check_free(data_dir: Path, min_free_bytes: int) -> None:
-    """Raises DiskFull, StorageFailing."""
+def lack_of_room(data_dir: Path, min_free_bytes: int) -> StorageFailing | None:
+    """The fault, if the disk has less free space than that."""
     try:
         stat = os.statvfs(data_dir)
     except OSError as error:
-        raise storage_failing(error, "the data directory cannot be looked at", data_dir) from error
-    if stat.f_bavail * stat.f_frsize < min_free_bytes:
-        raise DiskFull(
-            f"less than {min_free_bytes // 1_000_000} MB are free where the queue is kept", f"{FREE}; {GOES_ON}"
-        )
+        return storage_failing(error, "the data directory cannot be looked at", data_dir)
+    if stat.f_bavail * stat.f_frsize >= min_free_bytes:
+        return None
+    detail = f"less than {min_free_bytes // 1_000_000} MB are free where the queue is kept"
+    return DiskFull(detail, f"{FREE}; {GOES_ON}")
 
 
 class OpenFiles:
     """The files that a server holds open in its data directory, by device and inode.
 
-    A file that was moved or removed can still be written, but nobody will find its contents; a removed lock keeps no
-    second server out.
+    A file that was moved or removed can still be written, but its contents are lost; a removed lock keeps no second
+    server out.
     """
 
     def __init__(self, data_dir: Path, file_name: str) -> None:
         """As they are now."""
         self.data_dir = data_dir.absolute()
         paths = [str(self.data_dir / name) for name in ("lock", file_name, f"{file_name}-wal")]
-        found = ((path, _identity(path)) for path in paths)
-        self._identities = tuple((path, one) for path, one in found if one is not None)
+        self._identities = tuple((path, one) for path in paths if (one := _identity(path)) is not None)
         self._has_links = any(Path(path).is_symlink() for path, _ in self._identities)
         self._directory = str(self.data_dir)
-        self._directory_then: tuple[int, int, int] | None = None
+        self._last_directory: tuple[int, int, int] | None = None
 
     def look_again(self) -> StorageFailing | None:
-        """As ``look``, but one system call while nothing in the directory was made, moved or removed. Where links lead
-        elsewhere the directory tells nothing.
+        """As ``look``, but one system call while no file of the directory was created, moved or removed. Where links
+        lead elsewhere the directory shows nothing.
 
         For the committer's thread alone, with each commit.
         """
@@ -89,15 +88,15 @@ class OpenFiles:
         except OSError:
             return self.look()
         directory = (seen.st_dev, seen.st_ino, seen.st_ctime_ns)
-        if directory == self._directory_then:
+        if directory == self._last_directory:
             return None
         failure = self.look()
         is_settled = failure is None and time.time_ns() - seen.st_ctime_ns > _TICK_NS
-        self._directory_then = directory if is_settled and not self._has_links else None
+        self._last_directory = directory if is_settled and not self._has_links else None
         return failure
 
     def look(self) -> StorageFailing | None:
-        """The fault, if one of them is not in its place any more; takes a few microseconds."""
+        """The fault, if one of them was moved or replaced. Takes a few microseconds."""
         for path, before in self._identities:
             if (now := _identity(path)) == before:
                 continue
@@ -116,7 +115,7 @@ class OpenFiles:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """None: it is not there, or cannot be seen."""
+    """None for a file that is not there or cannot be seen."""
     try:
         seen = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long
     except OSError:

@@ -6,6 +6,7 @@ import msgspec
 
 from imgserve.jobs.model import OPEN, Intent
 from imgserve.jobs.protocol import Busy, Denied, Granted
+from imgserve.jobs.rules import OutputState
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.kinds import HOLDING
 from imgserve.jobs.sqlite.order import Writer, overtake_older
@@ -14,12 +15,16 @@ from imgserve.jobs.sqlite.queries import load
 SQL = load("destinations")
 
 
-class Freed(msgspec.Struct, frozen=True):
-    """A destination whose write has ended. ``is_alone``: no other job has an output there."""
+class Claimed(msgspec.Struct, frozen=True):
+    """The outputs of a job whose writes have ended.
 
-    key: str
-    output_id: int
-    is_alone: bool
+    ``keys`` are the destinations that are free now; ``alone``, the outputs at whose destinations no other job has one.
+    ``states`` of all outputs; empty if the claim is not the job's any more, and nothing may be noted.
+    """
+
+    keys: list[str]
+    alone: set[int]
+    states: dict[int, OutputState]
 
 
 def acquire(db: Connection, intent: Intent, epoch: int, now: float) -> Granted | Busy | Denied:
@@ -36,8 +41,10 @@ def acquire(db: Connection, intent: Intent, epoch: int, now: float) -> Granted |
 
 def acquire_first(db: Connection, intent: Intent, now: float) -> Granted | Busy:
     """As ``acquire``, for an output that this transaction has added: it cannot have lost its right."""
-    row: tuple[Any, ...] | None = db.execute(SQL["lock"], (intent.key,)).fetchone()
-    return _hold(db, intent, row or (None, None, None), now)
+    db.execute(SQL["hold_first"], (intent.key, intent.output_id, intent.token, intent.kind))
+    if db.changes():
+        return Granted()
+    return _hold(db, intent, db.execute(SQL["lock"], (intent.key,)).get, now)
 
 
 def _hold(db: Connection, intent: Intent, row: tuple[Any, ...], now: float) -> Granted | Busy:
@@ -70,23 +77,28 @@ def _check(row: tuple[Any, ...], intent: Intent, epoch: int, now: float) -> Deni
     return None if is_ours else Denied("lost")
 
 
-def free(db: Connection, number: int, token: int, output_ids: frozenset[int] | None = None) -> tuple[Freed, ...]:
+def free(db: Connection, number: int, token: int, output_ids: frozenset[int] | None = None) -> Claimed:
     """End the writes of a job's claim (those of ``output_ids``), and note them for the order.
 
     A failed write may have reached the destination as well, so it counts. A write of a job that was never activated
     does not.
     """
-    freed = []
-    for output_id, kind, quiet_until, placeholder, is_ordered, principal, user, key, is_alone in rows(
-        db, SQL["held_by_claim"], (number, token)
-    ):
-        if output_ids is not None and output_id not in output_ids:
-            continue  # still being written
+    claimed = Claimed([], set(), {})
+    for (
+        output_id, status, due_at, key, is_ours,
+        kind, quiet_until, placeholder, is_ordered, principal, user, has_rivals,
+    ) in rows(db, SQL["outputs_of_claim"], (number, token)):  # fmt: skip
+        if is_ours:
+            claimed.states[output_id] = OutputState(status, due_at, key)
+        if kind is None or (output_ids is not None and output_id not in output_ids):
+            continue  # it holds nothing, or is still being written
         is_placeholder = kind == "placeholder"
-        if is_ordered and not is_alone and (not is_placeholder or placeholder in ("written", "unknown")):
+        if not has_rivals:
+            claimed.alone.add(output_id)
+        elif is_ordered and (not is_placeholder or placeholder in ("written", "unknown")):
             is_taken = is_placeholder and placeholder == "written"
             overtake_older(db, Writer(number, key, principal, user), is_taken=is_taken)
         # After a quiet time the next final removes the killed server's temporary files, so the row stays until then.
         db.execute(SQL["free_but_quiet" if quiet_until and is_placeholder else "free"], (key,))
-        freed.append(Freed(key, output_id, bool(is_alone)))
-    return tuple(freed)
+        claimed.keys.append(key)
+    return claimed

@@ -13,6 +13,9 @@ SELECT job.status, job.epoch, job.claim, job.lease_until, output.status, entry.s
 -- name: lock
 SELECT holder, token, quiet_until FROM destination WHERE key = ?
 
+-- name: hold_first
+INSERT INTO destination (key, holder, token, kind) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
+
 -- name: hold
 INSERT INTO destination (key, holder, token, kind) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (key) DO UPDATE SET holder = ?2, token = ?3, kind = ?4
@@ -21,12 +24,13 @@ INSERT INTO destination (key, holder, token, kind) VALUES (?1, ?2, ?3, ?4)
 SELECT output.id, token FROM output JOIN job ON job.number = output.job WHERE destination = ?
     AND (output.status = 'superseded' OR is_overtaken OR NOT is_activated) ORDER BY output.id DESC LIMIT 10
 
--- name: held_by_claim
-SELECT output.id, destination.kind, quiet_until, output.placeholder, job.is_activated AND NOT is_form, principal,
-    user, destination.key, NOT EXISTS (SELECT 1 FROM output AS other
-    WHERE other.destination = destination.key AND other.job <> ?1) FROM output
-    JOIN destination ON destination.holder = output.id AND destination.token = ?2
-    JOIN job ON job.number = output.job WHERE output.job = ?1
+-- All outputs of a job; of those that hold their destination with this token the lock's kind too.
+-- name: outputs_of_claim
+SELECT output.id, output.status, due_at, output.destination, job.status = 'running' AND claim = ?2,
+    lock.kind, quiet_until, placeholder, is_activated AND NOT is_form, principal, user,
+    EXISTS (SELECT 1 FROM output AS other WHERE other.destination = lock.key AND other.job <> ?1)
+    FROM output JOIN job ON number = output.job
+    LEFT JOIN destination AS lock ON lock.holder = output.id AND lock.token = ?2 WHERE output.job = ?1
 
 -- name: free_but_quiet
 UPDATE destination SET holder = NULL, token = NULL, kind = NULL WHERE key = ?

@@ -28,8 +28,8 @@ from imgserve.jobs.views import (
     JobView,
     OutboxView,
     OutputView,
-    posted_place,
-    shown_place,
+    redacted_key,
+    redacted_url,
     time_of,
 )
 from imgserve.request.destination import Destination
@@ -156,7 +156,7 @@ def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
 
 def _source(stored: bytes) -> str:
     try:
-        return posted_place(decode_source(stored).url)
+        return redacted_url(decode_source(stored).url)
     except UNREADABLE:
         return UNREADABLE_SOURCE
 
@@ -169,13 +169,13 @@ def _is_shown(spec: Any, piece: Any) -> bool:
 
 
 def _shown(destination: Destination) -> str:
-    return posted_place(destination.shown, is_page=destination.writing.is_page)
+    return redacted_url(destination.shown, is_page=destination.writing.is_page)
 
 
 def _output(row: tuple[Any, ...], entries: list[tuple[Any, ...]], wall_of: WallOf, *, is_waiting: bool) -> OutputView:
     key, status, placeholder, spec, number, attempts, crashes, due_at, error, detail = row
     view = OutputView(
-        destination=shown_place(key),
+        destination=redacted_key(key),
         status=status,
         placeholder=placeholder,
         outbox=tuple(OutboxView(kind, state) for output, kind, state in entries if output == number),

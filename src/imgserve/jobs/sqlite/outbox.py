@@ -55,7 +55,7 @@ def take(db: Connection, limit: int, now: float) -> OutboxWork:
 
 def settle(db: Connection, entry: OutboxEntry, outcome: OutboxOutcome) -> list[str]:
     """The keys that are free now. A sender that lost its claim meanwhile has done its work all the same."""
-    freed = free(db, entry.number, entry.token)
+    keys = free(db, entry.number, entry.token).keys
     if outcome == "cancelled":
         db.execute(SQL["cancel"], (entry.entry_id, entry.token))
     elif outcome == "done":
@@ -63,7 +63,7 @@ def settle(db: Connection, entry: OutboxEntry, outcome: OutboxOutcome) -> list[s
     else:
         state, due_at = (outcome, None) if isinstance(outcome, str) else ("pending", outcome)
         db.execute(SQL["fail"], (entry.entry_id, entry.token, state, due_at))
-    return [one.key for one in freed]
+    return keys
 
 
 def _log_abandoned(db: Connection, output: int, job: int) -> None:

@@ -136,15 +136,13 @@ class SqliteQueue:
                 f"{counted(self._abandoned, 'placeholder')} of stored jobs that cannot be read will not be replaced"
             )
             yield State("placeholders_abandoned", detail)
-        error = self._committer.failure or self._committer.look()
-        if error is None:
-            try:
-                datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
-            except StorageFailing as failure:
-                error = failure
+        error = self._committer.failure or self._committer.look() or self._lack_of_room()
         if error is not None:
             name: Name = "disk_full" if isinstance(error, DiskFull) else "storage_failing"
             yield State(name, error.detail, spell(error.hint))
+
+    def _lack_of_room(self) -> StorageFailing | None:
+        return datadir.lack_of_room(self._data_dir, self._config.min_free_disk_bytes)
 
     def _note(self, mark: Mark) -> None:
         self._committer.run_later(lambda db: clocks.note(db, mark))
@@ -165,10 +163,8 @@ class SqliteQueue:
             if not is_awaited and isinstance(entry, Accepted):
                 on_late(entry)
 
-        try:
-            datadir.check_free(self._data_dir, self._config.min_free_disk_bytes)
-        except StorageFailing as error:
-            raise self._committer.look() or error from None
+        if (lack := self._lack_of_room()) is not None:
+            raise self._committer.look() or lack
         try:
             return await self._committer.run(
                 lambda db: admission.enqueue(db, job, self._epoch, self._config, now), announce
@@ -231,10 +227,10 @@ class SqliteQueue:
         await self._wakeups.until_free(key, timeout_s)
 
     async def record(self, settlement: Settlement, now: float) -> bool:
-        is_ours, _ = await self._committer.run(
-            lambda db: attempts.record(db, settlement, self._config, now), lambda result: self._wakeups.free(result[1])
+        settled = await self._committer.run(
+            lambda db: attempts.record(db, settlement, self._config, now), lambda end: self._wakeups.free(end.keys)
         )
-        return is_ours
+        return settled.is_ours
 
     async def settle(self, settlement: Settlement, now: float) -> bool:
         def announce(settled: attempts.Settled) -> None:
