@@ -10,7 +10,7 @@ from imgserve.setting import Amount, Count, Fraction, Pause, Problem, Seconds, S
 class Config(msgspec.Struct, frozen=True):
     """``quiet_s``: how long a killed server's bytes may still arrive, so how long its destinations are left alone.
 
-    ``quota``: the part of ``max_waiting`` that one of several callers may fill.
+    ``quota``: the part of ``max_waiting`` that one of several principals may fill.
     """
 
     # fmt: off

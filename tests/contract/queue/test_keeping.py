@@ -110,7 +110,7 @@ async def test_each_end_is_told_once(house: House) -> None:
 
 
 async def test_an_end_that_was_undone_is_not_told(house: House) -> None:
-    """What one caller does wrong undoes the whole batch; then each is done again by itself."""
+    """A bug in one transaction undoes the whole batch; then each is run again by itself."""
     told: list[Ended] = []
     queue = await house.open(on_end=told.append)
     double = await released(queue)

@@ -7,10 +7,10 @@ import apsw
 import pytest
 
 from imgserve.jobs.protocol import HostRoom
-from imgserve.jobs.sqlite import heads, turns
+from imgserve.jobs.sqlite import heads, scheduling
 from imgserve.jobs.sqlite.connection import connect, rows
+from imgserve.jobs.sqlite.scheduling import Room
 from imgserve.jobs.sqlite.schema import migrate
-from imgserve.jobs.sqlite.turns import Room
 from tests.support.sizes import sized
 
 SILENT, FAST = "http://silent.test:80", "http://fast.test:80"
@@ -29,14 +29,14 @@ def plan(db: apsw.Connection, sql: str, *values: object) -> list[str]:
 
 
 def test_jobs_and_heads_are_read_in_order(db: apsw.Connection) -> None:
-    (step,) = plan(db, turns.SQL["jobs"], "a", "h", 9.0, 0.0, 0, 1)
+    (step,) = plan(db, scheduling.SQL["jobs"], "a", "h", 9.0, 0.0, 0, 1)
     assert step.startswith("SEARCH job USING COVERING INDEX job_due (principal=? AND hosts=?")
-    (step,) = plan(db, turns.SQL["heads"], "a", 0.0, "", 1)
+    (step,) = plan(db, scheduling.SQL["heads"], "a", 0.0, "", 1)
     assert step.startswith("SEARCH head USING COVERING INDEX head_order (principal=?")
 
 
 def test_only_running_jobs_are_counted(db: apsw.Connection) -> None:
-    assert "SCAN job USING INDEX job_leased" in plan(db, turns.SQL["running_by_principal"])
+    assert "SCAN job USING INDEX job_leased" in plan(db, scheduling.SQL["running_by_principal"])
 
 
 def add(db: apsw.Connection, count: int, hosts: str) -> None:
@@ -55,11 +55,11 @@ def claims_cost_s(db: apsw.Connection) -> float:
     started = time.thread_time()
     for _ in range(20):
         room = Room(HostRoom(99, {SILENT: 0}))
-        chosen = turns.choose(db, ["a"], 4, 9.0, 0, room)
+        chosen = scheduling.choose(db, ["a"], 4, 9.0, 0, room)
         assert (len(chosen.numbers), chosen.heads) == (4, [("a", FAST)])
         db.executemany("UPDATE job SET status = 'running' WHERE number = ?", [(number,) for number in chosen.numbers])
         heads.correct(db, "a", FAST)
-        run_at, is_held_back = turns.next_at(db, ["a"], room)
+        run_at, is_held_back = scheduling.next_at(db, ["a"], room)
         assert run_at is not None
         assert is_held_back
     return time.thread_time() - started

@@ -90,16 +90,16 @@ async def test_a_fault_leaves_the_queue_working(queue: Queue) -> None:
 
 async def test_a_change_whose_caller_was_cancelled_stands(queue: Queue) -> None:
     entry = await accepted(queue)
-    releasing = asyncio.create_task(queue.activate(entry.number, (), START))
+    activating = asyncio.create_task(queue.activate(entry.number, (), START))
     await asyncio.sleep(0)
-    releasing.cancel()
-    await asyncio.wait([releasing])
-    assert releasing.cancelled()
+    activating.cancel()
+    await asyncio.wait([activating])
+    assert activating.cancelled()
     await queue.wait_for_work(60.0)
     assert (await claimed(queue)).number == entry.number
 
 
-async def test_a_release_and_the_claim_that_it_wakes_share_a_commit(queue: SqliteQueue, tmp_path: Path) -> None:
+async def test_an_activation_and_the_claim_that_it_wakes_share_a_commit(queue: SqliteQueue, tmp_path: Path) -> None:
     entry = await accepted(queue)
     before = commits_in_wal(tmp_path)
 

@@ -8,7 +8,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.model import OPEN, Claim, Output, OutputStatus, Settlement
 from imgserve.jobs.protocol import HostRoom, Work
 from imgserve.jobs.rules import OutputState, fold
-from imgserve.jobs.sqlite import heads, turns
+from imgserve.jobs.sqlite import heads, scheduling
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import Claimed, free
 from imgserve.jobs.sqlite.ending import end_open, fail
@@ -22,13 +22,13 @@ SQL = load("attempts")
 
 
 def take_work(db: Connection, jobs: int, config: Config, now: float, kept: int, hosts: HostRoom) -> Work:
-    room = turns.Room(hosts)
+    room = scheduling.Room(hosts)
     first_lease: float | None = db.execute(SQL["first_lease"]).get
     if first_lease is not None and first_lease < now:
         db.execute(SQL["requeue_expired"], (now,))
         first_lease = db.execute(SQL["first_lease"]).get
     principals = list(db.backlog.of)
-    chosen = turns.choose(db, principals, jobs, now, kept, room)
+    chosen = scheduling.choose(db, principals, jobs, now, kept, room)
     lease_until = now + config.lease_s
     rows_of_claims = [db.execute(SQL["claim"], (lease_until, number)).get for number in sorted(chosen.numbers)]
     for principal, its_hosts in chosen.heads:
@@ -39,7 +39,7 @@ def take_work(db: Connection, jobs: int, config: Config, now: float, kept: int, 
             claims.append(_as_claim(db, row, now))
         except UNREADABLE as error:
             _give_up(db, row[0], str(error), config, now)
-    job_at, is_held_back = turns.next_at(db, principals, room)
+    job_at, is_held_back = scheduling.next_at(db, principals, room)
     times = [at for at in (job_at, first_lease, lease_until if claims else None) if at is not None]
     return Work(tuple(claims), min(times, default=None), is_held_back)
 

@@ -1,7 +1,4 @@
-"""Turns SQLite's and the system's errors into ``StorageFailing``, with the cause and the remedy.
-
-Called by the engine's files.
-"""
+"""Maps SQLite's and the system's errors to ``StorageFailing``, with the cause and the remedy."""
 
 import errno
 import os

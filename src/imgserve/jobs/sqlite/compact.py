@@ -1,6 +1,6 @@
-"""Rewrite a queue file without the room that deleted jobs have left.
+"""Rewrites a queue file without the pages of deleted jobs.
 
-Called by ``imgserve queue compact`` while no server runs; the data directory's lock is held meanwhile.
+Called by ``imgserve queue compact`` while no server runs; it holds the data directory's lock meanwhile.
 """
 
 import os

@@ -1,7 +1,7 @@
 """When the next queued job of each principal and each set of hosts falls due, without a look at the jobs behind it.
 
-A temporary table (in memory) holds it; a rollback undoes its changes too. A claim reads it in order (``turns``), so a
-claim costs the same however many jobs wait for a host without room.
+A temporary table (in memory) holds it, and a rollback undoes its changes too. A claim reads it in order
+(``scheduling``), so a claim costs the same however many jobs wait for a host without room.
 
 An entry is never too late: a trigger sees each job that becomes due. It may be too early, when jobs were claimed,
 cancelled or superseded; the next claim that looks there corrects it.

@@ -1,4 +1,4 @@
-"""The kinds of outbox entries by their rules (``model.OUTBOX``), each as the JSON that a statement binds."""
+"""The kinds of outbox entries by their rules (``model.OUTBOX``), as JSON that statements bind."""
 
 import msgspec
 

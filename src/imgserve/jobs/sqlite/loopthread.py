@@ -1,6 +1,6 @@
 """One thread beside the event loop, for work that blocks and must stay in its order: the queue's commits.
 
-An executor would do; but each call of one costs three futures and a waiting task, and a job makes four.
+A call of an executor would cost three futures and a waiting task, and a job needs four calls.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs functions one after the other, and delivers each one's value or exception on the loop."""
+    """Runs functions one after the other, and delivers each result or exception on the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self._loop = loop
@@ -23,29 +23,29 @@ class LoopThread:
         self._thread.start()
 
     def send(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
-        """``done`` gets the value of ``work``, or the exception that ended it."""
+        """``done`` gets the result of ``work``, or its exception."""
 
-        def carry_out() -> None:
+        def run() -> None:
             try:
-                end: T | Exception = work()
-            except Exception as error:  # noqa: BLE001 - it is handed to the caller
-                end = error
-            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: no caller is left
-                self._loop.call_soon_threadsafe(done, end)
+                result: T | Exception = work()
+            except Exception as error:  # noqa: BLE001 - ``done`` gets it
+                result = error
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                self._loop.call_soon_threadsafe(done, result)
 
-        self._work.put(carry_out)
+        self._work.put(run)
 
     async def call(self, work: Callable[[], T]) -> T:
-        """The value of ``work``, or its exception."""
+        """The result of ``work``. Raises its exception."""
         future: asyncio.Future[T | Exception] = self._loop.create_future()
-        self.send(work, lambda end: None if future.done() else future.set_result(end))
-        end = await future
-        if isinstance(end, Exception):
-            raise end
-        return end
+        self.send(work, lambda result: None if future.done() else future.set_result(result))
+        result = await future
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def stop(self) -> None:
-        """Return when all that was sent has been done. Nothing may be sent any more."""
+        """Return when all work that was sent is done. Send no more afterwards."""
         self._work.put(None)
         self._thread.join()
 

@@ -68,4 +68,5 @@ UPDATE job SET hosts = ?, run_at = ? WHERE number = ? AND status = 'queued'
 UPDATE job SET status = ?1, ended_at = ?2, lease_until = NULL
     WHERE number = ?3 AND ended_at IS NULL AND (status <> 'accepting' OR ?4)
     RETURNING principal, created_at,
-    coalesce((SELECT error FROM output WHERE job = number AND error <> '' ORDER BY id LIMIT 1), '')
+    iif(?1 = 'succeeded', '',
+        coalesce((SELECT error FROM output WHERE job = number AND error <> '' ORDER BY id LIMIT 1), ''))

@@ -1,4 +1,4 @@
-"""What the queue promises to several callers: each may fill its part, and no more, whatever becomes of its jobs."""
+"""Quotas: each of several principals may fill its part of the queue and no more, however its jobs end."""
 
 import asyncio
 from contextlib import suppress
@@ -35,7 +35,7 @@ async def queued(queue: Queue, principal: str) -> Accepted:
 
 
 async def room(queue: Queue, principal: str) -> int:
-    """How many more jobs of this caller are taken; they are forgotten again."""
+    """How many more jobs of this principal are accepted; they are deleted again."""
     entries = []
     with suppress(QuotaFull):
         while True:
@@ -63,7 +63,7 @@ async def test_the_whole_queue_is_still_the_limit(house: House) -> None:
         await enqueued(queue, "c")
 
 
-async def test_who_shares_with_nobody_has_the_whole_queue(house: House) -> None:
+async def test_a_principal_without_a_quota_has_the_whole_queue(house: House) -> None:
     queue = await house.open(config=CONFIG)
     for _ in range(10):
         await queue.enqueue(job_of("alone", has_quota=False), START)
@@ -71,7 +71,7 @@ async def test_who_shares_with_nobody_has_the_whole_queue(house: House) -> None:
         await queue.enqueue(job_of("alone", has_quota=False), START)
 
 
-async def test_a_small_share_is_one_job(house: House) -> None:
+async def test_a_small_quota_is_one_job(house: House) -> None:
     queue = await house.open(config=msgspec.structs.replace(CONFIG, quota=0.01))
     assert await room(queue, "a") == 1
 
@@ -108,7 +108,7 @@ async def test_a_superseded_job_makes_room(house: House) -> None:
     assert await room(queue, "a") == 4
 
 
-async def test_a_new_owner_knows_the_shares(house: House) -> None:
+async def test_a_new_owner_knows_the_counts(house: House) -> None:
     queue = await house.open(config=CONFIG)
     await queued(queue, "a")
     await enqueued(queue, "a")
@@ -120,7 +120,7 @@ async def test_a_new_owner_knows_the_shares(house: House) -> None:
 
 
 async def test_an_undone_batch_is_not_counted(house: House) -> None:
-    """Jobs of several callers commit together; who is refused in it leaves the others' counts as they are."""
+    """Jobs of several principals commit together; a refused one leaves the others' counts as they are."""
     queue = await house.open(config=CONFIG)
     ends = await asyncio.gather(
         *(queue.enqueue(job_of(principal), START) for principal in "aaaaaabb"), return_exceptions=True
@@ -129,8 +129,8 @@ async def test_an_undone_batch_is_not_counted(house: House) -> None:
     assert (await room(queue, "a"), await room(queue, "b")) == (0, 2)
 
 
-async def test_the_wait_is_what_a_tenth_of_the_share_takes(house: House) -> None:
-    """Twenty jobs have ended in twenty seconds; of forty open ones half are the caller's."""
+async def test_the_wait_is_the_time_of_a_tenth_of_the_quota(house: House) -> None:
+    """Twenty jobs have ended in twenty seconds; of forty open ones half are the principal's."""
     config = Config(max_waiting=200, quota=0.1, min_free_disk_bytes=0)
     queue = await house.open(config=config)
     for _ in range(20):

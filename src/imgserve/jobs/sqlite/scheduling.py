@@ -15,7 +15,7 @@ from imgserve.jobs.protocol import HostRoom
 from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.queries import load
 
-SQL = load("turns")
+SQL = load("scheduling")
 
 PAGE_ROWS = 16
 _BEFORE_ALL = float("-inf")

@@ -1,4 +1,4 @@
-"""A crowd: what a full queue says, that it counts exactly, and jobs for full hosts, which hold up nobody."""
+"""A full queue: its refusal, its exact count; and jobs for hosts without room, which delay no others."""
 
 import asyncio
 import itertools
@@ -70,7 +70,7 @@ async def test_a_host_that_this_very_claim_fills_is_full(queue: Queue) -> None:
     assert work.due_at == START + LEASE_S, "the lease of what was claimed"
 
 
-async def test_a_full_host_is_full_for_every_caller(queue: Queue) -> None:
+async def test_a_full_host_is_full_for_every_principal(queue: Queue) -> None:
     for principal in "aab":
         job = msgspec.structs.replace(new_job(to(SLOW, next(NAMES))), principal=principal)
         entry = await queue.enqueue(job, START)
@@ -102,7 +102,7 @@ async def test_a_retried_job_waits_for_its_hosts(queue: Queue) -> None:
 
 
 class Model:
-    """What one caller's queue must give, kept as plain values: jobs for four hosts and pairs of them."""
+    """A model of one principal's queue in plain values: jobs for four hosts and pairs of them."""
 
     HOSTS = tuple(f"http://h{n}.test:80" for n in range(4))
 

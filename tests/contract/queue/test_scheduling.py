@@ -1,4 +1,4 @@
-"""What the queue promises to several callers whose jobs are due: turns, so that nobody waits behind a whole flood."""
+"""Fair scheduling: of several principals with due jobs none waits behind the whole backlog of another."""
 
 import msgspec
 import pytest
@@ -28,7 +28,7 @@ def principals_of(claims: tuple[Claim, ...]) -> str:
     return "".join(sorted(claim.principal for claim in claims))
 
 
-async def test_two_callers_get_half_each(queue: Queue) -> None:
+async def test_two_principals_get_half_each(queue: Queue) -> None:
     for principal in "aaaaaabbb":
         await queued(queue, principal)
     assert principals_of(await taken(queue, 4)) == "aabb"
@@ -36,7 +36,7 @@ async def test_two_callers_get_half_each(queue: Queue) -> None:
     assert principals_of(await taken(queue, 4)) == "a"
 
 
-async def test_who_has_fewest_under_way_is_next(queue: Queue) -> None:
+async def test_the_principal_with_the_fewest_running_jobs_is_next(queue: Queue) -> None:
     """However long the others have waited."""
     for _ in range(6):
         await queued(queue, "a")
@@ -48,7 +48,7 @@ async def test_who_has_fewest_under_way_is_next(queue: Queue) -> None:
     assert principals_of(await taken(queue, 2, START + 1)) == "ab"
 
 
-async def test_an_end_gives_the_turn_back(queue: Queue) -> None:
+async def test_an_ended_job_counts_no_more(queue: Queue) -> None:
     for principal in "aaabbb":
         await queued(queue, principal)
     claims = await taken(queue, 4)
@@ -64,7 +64,7 @@ async def test_of_equals_the_oldest_job_is_next(queue: Queue) -> None:
     assert [claim.number for claim in await taken(queue, 1, START + 3)] == [late]
 
 
-async def test_one_callers_jobs_keep_their_order(queue: Queue) -> None:
+async def test_one_principals_jobs_keep_their_order(queue: Queue) -> None:
     """By when they fell due, then by number."""
     third = await queued(queue, "a", START + 2)
     first, second = [await queued(queue, "a", START + 1) for _ in range(2)]
@@ -73,14 +73,14 @@ async def test_one_callers_jobs_keep_their_order(queue: Queue) -> None:
     assert order == [first, second, third]
 
 
-async def test_what_is_not_due_has_no_turn(queue: Queue) -> None:
+async def test_a_job_that_is_not_due_is_not_claimed(queue: Queue) -> None:
     await queued(queue, "a")
     await queued(queue, "b", START + 5)
     work = await queue.take_work(9, START)
     assert (principals_of(work.claims), work.due_at) == ("a", START + 5)
 
 
-async def test_due_at_is_the_least_of_all_callers(queue: Queue) -> None:
+async def test_due_at_is_the_least_of_all_principals(queue: Queue) -> None:
     for principal, at_s in (("a", 8), ("b", 5), ("", 7), ("b", 6)):
         await queued(queue, principal, START + at_s)
     assert (await queue.take_work(9, START)).due_at == START + 5
@@ -88,7 +88,7 @@ async def test_due_at_is_the_least_of_all_callers(queue: Queue) -> None:
     assert (await queue.take_work(9, START + 6)).due_at == START + 7
 
 
-async def test_kept_places_are_for_those_with_fewer_under_way(queue: Queue) -> None:
+async def test_reserved_attempts_are_for_principals_with_fewer_running_jobs(queue: Queue) -> None:
     for principal in "aaaaaaaa":
         await queued(queue, principal)
     assert principals_of(await taken(queue, 6, reserved=2)) == "aaaa"
@@ -97,20 +97,20 @@ async def test_kept_places_are_for_those_with_fewer_under_way(queue: Queue) -> N
         await queued(queue, principal)
     assert principals_of(await taken(queue, 2, reserved=2)) == "bb"
     assert principals_of(await taken(queue, 3, reserved=2)) == "b", (
-        "fewer under way than a, and one place beside the kept ones"
+        "fewer running jobs than a, and one attempt beside the reserved ones"
     )
     assert principals_of(await taken(queue, 3, reserved=2)) == "a"
 
 
-async def test_a_caller_that_is_alone_leaves_what_is_kept(queue: Queue) -> None:
+async def test_a_principal_that_is_alone_leaves_reserved_attempts(queue: Queue) -> None:
     for _ in range(3):
         await queued(queue, "a")
     assert len(await taken(queue, 3, reserved=1)) == 2
     assert len(await taken(queue, 3)) == 1
 
 
-async def test_jobs_for_a_full_host_take_no_turn_of_others(queue: Queue) -> None:
-    """Those for the host are those of either caller that would be next."""
+async def test_jobs_for_a_full_host_cost_their_principal_nothing(queue: Queue) -> None:
+    """The jobs for the full host would be the next of either principal."""
     for principal, host in (("a", "place.test"), ("a", "place.test"), ("a", "good.test"), ("b", "place.test")):
         await queued(queue, principal, host=host)
     good = await queued(queue, "b", START + 1, host="good.test")
