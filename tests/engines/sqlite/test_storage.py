@@ -79,6 +79,21 @@ async def test_one_that_cannot_work_does_not_take_its_batch_along(
     assert "ConstraintError" in caplog.text
 
 
+async def test_a_batch_that_was_undone_counts_no_job_twice(house: SqliteHouse) -> None:
+    """Its transactions run again, and the count of open jobs must have forgotten their first run."""
+    queue = await house.open(config=Config(max_waiting=5, min_free_disk_bytes=0))
+    double = new_job()
+    jobs = [double, new_job(), msgspec.structs.replace(double, digest=b"x"), new_job()]
+    ends = await asyncio.gather(*(queue.enqueue(job, START) for job in jobs), return_exceptions=True)
+    assert [type(end) for end in ends] == [Accepted, Accepted, QueueFault, Accepted]
+    await accepted(queue)
+    queue.check_room("", START, has_quota=False)
+    await accepted(queue)
+    with pytest.raises(QueueFull, match="5 jobs"):
+        queue.check_room("", START, has_quota=False)
+    await house.crash()
+
+
 async def test_a_fault_leaves_the_queue_working(queue: Queue) -> None:
     job = new_job()
     await queue.enqueue(job, START)

@@ -21,14 +21,14 @@ from imgserve.telemetry import logs
 SQL = load("attempts")
 
 
-def take_work(db: Connection, jobs: int, config: Config, now: float, kept: int, hosts: HostRoom) -> Work:
+def take_work(db: Connection, jobs: int, config: Config, now: float, reserved: int, hosts: HostRoom) -> Work:
     room = scheduling.Room(hosts)
     first_lease: float | None = db.execute(SQL["first_lease"]).get
     if first_lease is not None and first_lease < now:
         db.execute(SQL["requeue_expired"], (now,))
         first_lease = db.execute(SQL["first_lease"]).get
     principals = list(db.backlog.of)
-    chosen = scheduling.choose(db, principals, jobs, now, kept, room)
+    chosen = scheduling.choose(db, principals, jobs, now, reserved, room)
     lease_until = now + config.lease_s
     rows_of_claims = [db.execute(SQL["claim"], (lease_until, number)).get for number in sorted(chosen.numbers)]
     for principal, its_hosts in chosen.heads:
