@@ -50,9 +50,8 @@ def _look_at_transfers(transfers: Transfers) -> None:
     budget = transfers.budget
     metrics.SOURCE_MEMORY_LIMIT_BYTES.set(budget.total)
     metrics.SOURCE_MEMORY_BYTES.set(budget.held)
-    running, waiting = transfers.under_way
-    metrics.TRANSFERS.labels("running").set(running)
-    metrics.TRANSFERS.labels("waiting").set(waiting)
+    metrics.TRANSFERS.labels("running").set(transfers.slots.held)
+    metrics.TRANSFERS.labels("waiting").set(transfers.slots.waiting)
 
 
 async def _look_at_queue(queue: OperatorQueue) -> None:

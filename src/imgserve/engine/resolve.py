@@ -64,9 +64,9 @@ class Resolver:
     async def _placed(self, source: Source, output: ResolvedOutput) -> ResolvedOutput:
         """The output with its place resolved, which judges a file's path."""
         place = output.placement.destination
-        if await self._transfers.is_same_place(source, place):
+        if await self._transfers.is_same_file(source, place):
             raise DestinationRefused("names the source itself, expected another place")
-        placement = msgspec.structs.replace(output.placement, destination=await self._transfers.resolved(place))
+        placement = msgspec.structs.replace(output.placement, destination=await self._transfers.with_real_key(place))
         return msgspec.structs.replace(output, placement=placement)
 
 

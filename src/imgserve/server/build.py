@@ -78,7 +78,7 @@ class Components:
         self.protected = Protected(settings.api.origins())
         self.refusals = Refusals()
         self.states = States(
-            self.protected.states, self.intake.states, queue.states, self.transfers.states, self.pool.states
+            self.protected.states, self.intake.states, queue.states, self.transfers.files.states, self.pool.states
         )
 
     def for_clients(self, config: Config, keys: Keys) -> App:

@@ -133,7 +133,7 @@ async def _operated(settings: Settings, components: Components, itself: Itself, 
         application = components.for_operator(settings.api, itself)
         server = Server(application, control.OwnersProtocol, settings.api.header_timeout_s)
         serving = asyncio.create_task(server.serve([own_socket]))
-        loops = components.states.watch(), components.transfers.watch_roots()
+        loops = components.states.watch(), components.transfers.files.watch_roots()
         watching = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
@@ -166,7 +166,7 @@ async def _running(
     except PoolCannotStart as error:
         raise CannotStart(str(error)) from error
     finally:
-        closing = {"transfers": transfers.break_off(), "render workers": pool.aclose()}
+        closing = {"transfers": transfers.cancel(), "render workers": pool.aclose()}
         await ending.close(closing, QUEUE_RESERVE_S)
         await ending.close({QUEUE: queue.aclose()})
         ending.is_complete &= QUEUE not in ending.left_behind

@@ -1,4 +1,4 @@
-"""The settings of transfers. Read by ``settings``, used by ``dispatch``; checked in ``problems``."""
+"""The settings of transfers. ``problems`` checks them."""
 
 from typing import Annotated
 
@@ -10,11 +10,7 @@ DEFAULT_PORTS = ("80", "443", "21", "22", "990", "1024-65535")
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Networks are CIDRs, roots directories, ports numbers or ranges; ``max_per_host`` is per host and port.
-
-    ``ca_file`` holds certificates (PEM) of authorities that TLS peers may have beside certifi's. ``proxy`` is a URL and
-    may hold a password. ``referers`` are HOST=URL.
-    """
+    """``max_per_host`` is per host and port. ``proxy`` may hold a password."""
 
     # fmt: off
     allow_networks: Annotated[Texts, Setting(
@@ -44,9 +40,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # fmt: on
 
     def problems(self) -> tuple[Problem, ...]:
-        from imgserve.transfer import problems  # with libcurl: only commands that check all settings load it
+        from imgserve.transfer import problems  # it loads libcurl, which few commands need
 
-        return tuple(problems.found_in(self))
+        return tuple(problems.problems_of(self))
 
     def __repr__(self) -> str:
         return f"Config(allow_networks={self.allow_networks}, read_roots={self.read_roots})"

@@ -1,11 +1,10 @@
-"""The front of all transfers: which protocol serves a source or destination, and what policy says before it starts.
+"""The front of all transfers: chooses the protocol of a source or destination, and checks it by policy.
 
-In: finished ``Source`` and ``Destination`` values, blobs. Out: a ``Fetch``, a ``Delivery``, or one of ``faults``.
-Called by intake, the runner and the GET road; ``build`` builds one for the whole server.
+In: ``Source`` and ``Destination`` values, blobs. Out: a ``Fetch``, a ``Delivery``, or one of ``faults``. Called by
+``engine``; ``build`` makes one for the whole server.
 """
 
 import asyncio
-from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
@@ -16,7 +15,6 @@ from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.request.protocols import SCHEMES, DestinationKind, SourceKind
 from imgserve.request.source import Source, source_key
-from imgserve.telemetry.states import State
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
@@ -27,7 +25,6 @@ from imgserve.transfer.protocols.file import Files
 from imgserve.transfer.protocols.form import ReadPage, no_reader
 from imgserve.transfer.protocols.ftp import Ftp
 from imgserve.transfer.protocols.http import Http
-from imgserve.transfer.protocols.roots import Roots
 from imgserve.transfer.protocols.upload import Forms
 from imgserve.transfer.write import Delivery, Write
 
@@ -45,27 +42,29 @@ class Writer(Protocol):
 
 
 class Transfers:
-    """All transfers of one server, in one event loop. ``aclose`` ends what still runs.
+    """All transfers of one server, in one event loop.
 
-    ``read_page`` reads upload pages; without one nothing can be delivered to a form.
+    ``read_page`` reads upload pages; without it no form is delivered to. ``slots`` are the exchanges that run and wait,
+    ``budget`` is the memory for sources.
     """
 
     def __init__(self, config: Config, limits: Limits, read_page: ReadPage = no_reader) -> None:
-        """Raises ValueError or OSError for what ``config.problems`` would have named."""
+        """Raises ValueError or OSError where ``config.problems`` finds one."""
         self._source_timeout_s = config.source_timeout_s
         self._limit_bytes = limits.source_bytes
         self.proxy = parse_proxy(config.proxy) if config.proxy else None
         self._guard = Guard(
-            tuple(parse_network(text) for text in config.allow_networks),
-            tuple(parse_ports(text) for text in config.ports),
+            tuple(map(parse_network, config.allow_networks)),
+            tuple(map(parse_ports, config.ports)),
             self.proxy.port if self.proxy else 0,
         )
         self._client = Client(self._guard, config, self.proxy)
+        self.slots = self._client.slots
         http, ftp = Http(self._client), Ftp(self._client)
-        self._files = Files(Roots(config.read_roots), Roots(config.write_roots))
-        self._readers: dict[SourceKind, Reader] = {"file": self._files, "ftp": ftp, "http": http}
+        self.files = Files(config.read_roots, config.write_roots)
+        self._readers: dict[SourceKind, Reader] = {"file": self.files, "ftp": ftp, "http": http}
         self._writers: dict[DestinationKind, Writer] = {
-            "file": self._files,
+            "file": self.files,
             "ftp": ftp,
             "put": http,
             "form": Forms(self._client, read_page),
@@ -74,35 +73,33 @@ class Transfers:
         self._fetches: set[Fetch] = set()
 
     def check_source(self, source: Source) -> None:
-        """Judge the text alone: port, literal address, root. Raises SourceRefused."""
+        """Check the text of the URL: port, literal address, root. Raises SourceRefused."""
         if not source.host:
-            self._files.source_path(source)
+            self.files.source_path(source)
         elif refusal := self._guard.text_refusal(source.host, source.port):
             raise SourceRefused(refusal.detail, refusal.hint)
 
     def check_destination(self, destination: Destination) -> None:
-        """Judge the text alone: port, literal address, root. Raises DestinationRefused."""
+        """Check the text of the URL: port, literal address, root. Raises DestinationRefused."""
         if not destination.host:
-            self._files.destination_path(destination)
+            self.files.destination_path(destination)
         elif refusal := self._guard.text_refusal(destination.host, destination.port):
             raise DestinationRefused(refusal.detail, refusal.hint)
 
-    async def is_same_place(self, source: Source, destination: Destination) -> bool:
+    async def is_same_file(self, source: Source, destination: Destination) -> bool:
         """Whether a delivery would overwrite the source. Raises SourceRefused, DestinationRefused."""
         if source.host or destination.host:
             return destination.writing.is_repeatable and source_key(source) == destination.key
-        return await self._files.is_same_file(source, destination)
+        return await self.files.is_same_file(source, destination)
 
-    async def resolved(self, destination: Destination) -> Destination:
-        """The destination under the key by which others are compared with it. Raises DestinationRefused."""
+    async def with_real_key(self, destination: Destination) -> Destination:
+        """The destination under the key that all its spellings share. Raises DestinationRefused."""
         if destination.host:
             return destination
-        return msgspec.structs.replace(destination, key=await self._files.real_key(destination))
+        return msgspec.structs.replace(destination, key=await self.files.real_key(destination))
 
     def open(self, source: Source) -> Fetch:
-        """Start a download. Raises SourceRefused; all other faults come from the Fetch."""
-        if not source.host:
-            self._files.source_path(source)
+        """Start a download. All faults come from the Fetch."""
         reader = self._readers[SCHEMES[source.scheme].source]
         fetch = Fetch(self.budget, self._limit_bytes)
         fetch.start(lambda into: reader.fetch(source, into, self._source_timeout_s))
@@ -111,27 +108,16 @@ class Transfers:
         return fetch
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
-        """Write ``blob`` to its place. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+        """Write ``blob`` there. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
         return await self._writers[destination.kind].deliver(destination, blob, write)
 
     async def delete(self, destination: Destination, write: Write) -> None:
-        """Remove what is there, if anything. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+        """Delete the file, if there is one. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
         await self._writers[destination.kind].delete(destination, write)
 
-    def states(self) -> Iterator[State]:
-        return self._files.states()
-
-    async def watch_roots(self) -> None:
-        await self._files.watch_roots()
-
-    @property
-    def under_way(self) -> tuple[int, int]:
-        """Exchanges that run, and that wait for their turn."""
-        return self._client.running_and_waiting
-
-    async def break_off(self) -> None:
+    async def cancel(self) -> None:
         """End running downloads, in a process that is about to end. Its connections end with it: to close them,
-        libcurl would wait for its threads that ask name servers, and hold up the event loop meanwhile.
+        libcurl would wait for its threads that resolve names, and block the event loop meanwhile.
         """
         running = tuple(self._fetches)
         for fetch in running:
@@ -140,6 +126,6 @@ class Transfers:
 
     async def aclose(self) -> None:
         """End running downloads, close connections."""
-        await self.break_off()
+        await self.cancel()
         await self._client.aclose()
-        await self._files.aclose()
+        await self.files.aclose()

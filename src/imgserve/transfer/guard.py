@@ -1,7 +1,7 @@
-"""Which addresses and ports a transfer may touch: the client asks at connect time, intake asks for literal hosts.
+"""Decides which addresses and ports a transfer may connect to.
 
-In: an address as the resolver gave it, a port. Out: None, or a ``Refusal`` with the reason. Called by ``curl``
-(for every socket and again for every pooled connection) and by ``dispatch`` (for the text of a request).
+Called by ``exchange`` for every socket, and again for every pooled connection, and by ``dispatch`` for the text of a
+request.
 
 The deny lists follow IANA's special-purpose registries (RFC 6890 and its updates); ``ipaddress.is_global`` is not
 used, because it calls multicast, IPv6 forms that embed IPv4 and some newer ranges global. An address of this machine
@@ -22,39 +22,17 @@ Network = IPv4Network | IPv6Network
 
 Ports = tuple[int, int]  # the first and the last
 
-_LAST_PORT = 65_535
-
-_DENIED_V4 = tuple(
-    IPv4Network(text)
-    for text in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "168.63.129.16/32",  # Azure's host agent: public by its number, private by nature
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.31.196.0/24",
-        "192.52.193.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "192.175.48.0/24",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-    )
-)
+# 168.63.129.16 is Azure's host agent: public by its number, private by nature.
+_DENIED_V4 = tuple(map(IPv4Network, (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12",
+    "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16",
+    "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+)))  # fmt: skip
 _LOOPBACK = IPv4Address("127.0.0.1")
 _GLOBAL_V6 = IPv6Network("2000::/3")
 # fec0::/10, 5f00::/16, ff00::/8, fc00::/7, fe80::/10 and 100::/64 lie outside 2000::/3 and need no line here. So does
 # 64:ff9b:1::/48, a network's own NAT64 (RFC 8215): where in it the IPv4 address stands only that network knows.
-_DENIED_V6 = tuple(
-    IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20", "3ffe::/16")
-)
+_DENIED_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20", "3ffe::/16")))
 _COMPATIBLE = IPv6Network("::/96")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _ISATAP_MARKS = frozenset({0x0000_5EFE, 0x0200_5EFE, 0x0100_5EFE, 0x0300_5EFE})
@@ -69,7 +47,7 @@ def parse_ports(text: str) -> Ports:
     """A port or a range: ``443``, ``1024-65535``. Raises ValueError."""
     first, dash, last = text.strip().partition("-")
     low, high = int(first), int(last if dash else first)
-    if not 1 <= low <= high <= _LAST_PORT:
+    if not 1 <= low <= high <= 65_535:
         raise ValueError(text)
     return low, high
 
@@ -93,12 +71,8 @@ def embedded_addresses(address: IPv6Address) -> tuple[IPv4Address, ...]:
         return (address.sixtofour,)
     if address.teredo is not None:
         return address.teredo
-    number = int(address)
-    tail = IPv4Address(number & 0xFFFF_FFFF)
-    if any(address in network for network in (_COMPATIBLE, _NAT64)):
-        return (tail,)
-    if (number >> 32) & 0xFFFF_FFFF in _ISATAP_MARKS:
-        return (tail,)
+    if address in _COMPATIBLE or address in _NAT64 or _is_isatap(address):
+        return (IPv4Address(int(address) & 0xFFFF_FFFF),)
     return ()
 
 
@@ -106,12 +80,16 @@ def is_global(address: Address) -> bool:
     """Whether the address, and every IPv4 address embedded in it, belongs to the public internet."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _DENIED_V4)
-    inner = embedded_addresses(address)
-    if not all(is_global(one) for one in inner):
+    embedded = embedded_addresses(address)
+    if not all(map(is_global, embedded)):
         return False
-    if inner and (int(address) >> 32) & 0xFFFF_FFFF not in _ISATAP_MARKS:
+    if embedded and not _is_isatap(address):
         return True
     return address in _GLOBAL_V6 and not any(address in network for network in _DENIED_V6)
+
+
+def _is_isatap(address: IPv6Address) -> bool:
+    return (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP_MARKS
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -124,8 +102,8 @@ class Refusal(msgspec.Struct, frozen=True):
 class Guard(msgspec.Struct, frozen=True, eq=False):
     """The policy: all global addresses but this machine's own, and the ``allowed`` networks; on the named ports only.
 
-    With a ``proxy_port`` a proxy connects for us: connections go to it alone, and a peer is judged by the text of its
-    URL only.
+    With a ``proxy_port`` a proxy connects for us: connections go to it alone, and a host is judged by the text of its
+    URL.
     """
 
     allowed: tuple[Network, ...] = ()
@@ -134,20 +112,18 @@ class Guard(msgspec.Struct, frozen=True, eq=False):
 
     def text_refusal(self, host: str, port: int) -> Refusal | None:
         """Why a URL's host and port are refused by their text alone; None when they may go on."""
-        judged = _text_judged(self, host, port)
-        return judged or self._own_refusal(host)
+        return _text_refusal(self, host, port) or self._own_refusal(host)
 
     def blind_refusal(self, host: str, port: int) -> Refusal | None:
-        """``text_refusal`` where it is all that there is; None where the connection itself will be judged."""
+        """``text_refusal`` behind a proxy; None where the connection itself will be judged."""
         return self.text_refusal(host, port) if self.proxy_port else None
 
     def port_refusal(self, port: int) -> Refusal | None:
         if any(low <= port <= high for low, high in self.ports):
             return None
-        shown = ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in self.ports)
-        return Refusal(
-            f"Port {port} is not open to transfers", f"use one of {shown}, or open it with the setting ports"
-        )
+        ports = ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in self.ports)
+        hint = f"use one of {ports}, or open it with the setting ports"
+        return Refusal(f"Port {port} is not open to transfers", hint)
 
     def address_refusal(self, address: Address) -> Refusal | None:
         if self._is_allowed(address) or is_global(address):
@@ -159,10 +135,10 @@ class Guard(msgspec.Struct, frozen=True, eq=False):
         if self.proxy_port:
             is_proxy = port == self.proxy_port
             return None if is_proxy else Refusal("Only the proxy is connected to", "leave --proxy out")
-        return _judged(self, address, port) or self._own_refusal(address)
+        return _refusal(self, address, port) or self._own_refusal(address)
 
     def _own_refusal(self, host: str) -> Refusal | None:
-        """Asked each time, because a machine's addresses change."""
+        # Not remembered, because a machine's addresses change.
         for address in _public_addresses(self, host):
             if is_own(address):
                 return Refusal(f"The address {host} is this machine's own", f"--allow-network {host} opens it")
@@ -171,13 +147,13 @@ class Guard(msgspec.Struct, frozen=True, eq=False):
     def _is_allowed(self, address: Address) -> bool:
         if any(address in network for network in self.allowed):
             return True
-        inner = embedded_addresses(address) if isinstance(address, IPv6Address) else ()
-        return bool(inner) and all(self._is_allowed(one) for one in inner)
+        embedded = embedded_addresses(address) if isinstance(address, IPv6Address) else ()
+        return bool(embedded) and all(map(self._is_allowed, embedded))
 
 
-# All of these are asked several times for every transfer, about the same few peers.
+# Every transfer needs these several times, for the same few hosts.
 @lru_cache(maxsize=4096)
-def _text_judged(guard: Guard, host: str, port: int) -> Refusal | None:
+def _text_refusal(guard: Guard, host: str, port: int) -> Refusal | None:
     address = literal_address(host)
     if address is None and guard.proxy_port and is_local_name(host):
         address = _LOOPBACK
@@ -194,8 +170,8 @@ def _public_addresses(guard: Guard, host: str) -> tuple[Address, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _judged(guard: Guard, address: str, port: int) -> Refusal | None:
-    found = literal_address(address)
-    if found is None:
-        return Refusal("The address of the peer cannot be read", "use an http, https or ftp URL")
-    return guard.address_refusal(found) or guard.port_refusal(port)
+def _refusal(guard: Guard, address: str, port: int) -> Refusal | None:
+    parsed = literal_address(address)
+    if parsed is None:
+        return Refusal("The address of the host cannot be read", "use an http, https or ftp URL")
+    return guard.address_refusal(parsed) or guard.port_refusal(port)

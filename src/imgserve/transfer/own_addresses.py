@@ -1,7 +1,7 @@
-"""Whether an address is this machine's own, however public it looks. Called by ``guard``, in any thread.
+"""Tells whether an address is this machine's own, however public it looks. Called by ``guard``, in any thread.
 
-The kernel is asked for the route to it (rtnetlink(7), RTM_GETROUTE): it knows addresses as they come and go, secondary
-ones and those that a load balancer has handed on, and no list has to be kept up to date.
+It asks the kernel for the route to the address (rtnetlink(7), RTM_GETROUTE). The kernel knows addresses as they come
+and go, secondary ones too, and those that a load balancer passed on.
 """
 
 import socket
@@ -20,7 +20,7 @@ _TYPE_AT = _HEADER_BYTES + 7
 _NEW_ROUTE = 24
 _ANSWER_BYTES = 8192
 _TIMEOUT_S = 1.0
-# An exchange asks twice for the same address; a new address of the machine counts a second later.
+# An exchange asks twice for the same address. A new address of the machine counts a second later.
 _REMEMBERED_S = 1.0
 
 
@@ -37,7 +37,7 @@ def _is_own(address: IPv4Address | IPv6Address, _second: int) -> bool:
 
 
 def _route_type(address: IPv4Address | IPv6Address) -> int:
-    """0 where there is no route. Raises OSError where the kernel lets nobody ask."""
+    """0 where there is no route. Raises OSError where the kernel refuses the question."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     attribute = struct.pack("=HH", 4 + len(address.packed), _DESTINATION) + address.packed
     body = struct.pack("=BBBBBBBBI", family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0) + attribute

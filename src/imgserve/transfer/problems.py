@@ -1,12 +1,10 @@
-"""The values of the settings of transfers that cannot work: networks, ports, directories, certificates, URLs.
-
-Called by ``config``; what reads the values for a transfer reads them here.
-"""
+"""Finds values of the settings of transfers that cannot work. Called by ``config``."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from stat import S_ISDIR
+from typing import TypeVar
 
 from imgserve.errors import cause_of
 from imgserve.setting import Problem
@@ -16,38 +14,35 @@ from imgserve.transfer.client.proxy import SCHEMES, parse_proxy
 from imgserve.transfer.config import Config
 from imgserve.transfer.guard import parse_network, parse_ports
 
+T = TypeVar("T")
 
-def found_in(config: Config) -> Iterator[Problem]:
+
+def problems_of(config: Config) -> Iterator[Problem]:
     for text in config.allow_networks:
-        if not _is_read_by(parse_network, text):
+        if _parsed(parse_network, text) is None:
             yield Problem("allow_networks", f"expected a network such as 10.0.0.0/8, got {text!r}")
     for text in config.ports:
-        if not _is_read_by(parse_ports, text):
+        if _parsed(parse_ports, text) is None:
             yield Problem("ports", f"expected a port such as 443 or a range such as 1024-65535, got {text!r}")
     for field, roots in (("read_roots", config.read_roots), ("write_roots", config.write_roots)):
         yield from (Problem(field, fault) for root in roots if (fault := _root_fault(root)))
     if config.ca_file and (fault := _authorities_fault(config.ca_file)):
         yield Problem("ca_file", fault)
-    if config.proxy and not _is_read_by(parse_proxy, config.proxy):
+    if config.proxy and _parsed(parse_proxy, config.proxy) is None:
         yield Problem("proxy", f"expected scheme://host:port, the scheme one of {', '.join(SCHEMES)}")
-    yield from (Problem("referers", fault) for fault in _referer_faults(config.referers))
-
-
-def _referer_faults(texts: tuple[str, ...]) -> Iterator[str]:
-    readable = [text for text in texts if _is_read_by(parse_referer, text)]
-    for text in texts:
-        if text not in readable:
-            yield f"expected HOST=URL such as pics.example.com=https://shop.example.com/, got {text!r}"
-    times = Counter(referer.host for referer in set(map(parse_referer, readable)))
-    for host in sorted(host for host in times if times[host] > 1):
-        yield f"{host} stands there twice, expected one URL for each host"
+    referers = {text: _parsed(parse_referer, text) for text in config.referers}
+    example = "HOST=URL such as pics.example.com=https://shop.example.com/"
+    yield from (Problem("referers", f"expected {example}, got {text!r}") for text in referers if not referers[text])
+    hosts = Counter(referer.host for referer in set(referers.values()) if referer)
+    for host in sorted(host for host in hosts if hosts[host] > 1):
+        yield Problem("referers", f"{host} stands there twice, expected one URL for each host")
 
 
 def _root_fault(root: str) -> str:
     try:
         is_directory = S_ISDIR(Path(root).stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        return f"there is no directory {root!r} (make it, or name another)"
+        is_directory = False
     except OSError as error:
         cause, remedy = cause_of(error)
         return f"{root!r} cannot be used: {cause} ({remedy or 'name another'})"
@@ -65,9 +60,8 @@ def _authorities_fault(ca_file: str) -> str:
     return ""
 
 
-def _is_read_by(parse: Callable[[str], object], text: str) -> bool:
+def _parsed(parse: Callable[[str], T], text: str) -> T | None:
     try:
-        parse(text)
-    except (ValueError, OSError):
-        return False
-    return True
+        return parse(text)
+    except ValueError:
+        return None

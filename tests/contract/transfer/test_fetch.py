@@ -335,7 +335,7 @@ async def test_the_same_file_by_another_name_is_the_same_place(transfers: Transf
     expected = {"a": True, "b": True, "c": False, "not-yet": False}
     for name, same in expected.items():
         place = destination("file", "file:///", f"{tmp_path}/{name}")
-        assert await transfers.is_same_place(one, place) == same
+        assert await transfers.is_same_file(one, place) == same
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ async def test_the_same_file_by_another_name_is_the_same_place(transfers: Transf
 )
 async def test_the_same_place_by_another_spelling(transfers: Transfers, kind: str, url: str, is_same: bool) -> None:
     place = destination(kind, url, key=parse(url).key)
-    assert await transfers.is_same_place(source("http://example.com/x.png?id=1"), place) == is_same
+    assert await transfers.is_same_file(source("http://example.com/x.png?id=1"), place) == is_same
 
 
 async def test_a_root_may_be_named_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import Blob
+from imgserve.transfer.faults import DestinationRefused
 from imgserve.transfer.protocols import file_write
 from imgserve.transfer.protocols.roots import Roots
 from tests.support.transfers import write
@@ -61,8 +62,7 @@ def user(groups: list[int]) -> Iterator[None]:
 
 
 def deliver(path: Path) -> os.stat_result:
-    rooted = Roots((str(path.parent),)).rooted(str(path))
-    assert rooted is not None
+    rooted = Roots((str(path.parent),), "--write-root", DestinationRefused).rooted(str(path))
     file_write.store(rooted, Blob.of(b"picture"), write(), Future())
     return path.stat()
 

@@ -122,8 +122,8 @@ async def test_a_transfer_is_broken_off_with_a_reason(multi: Multi) -> None:
         curl, _ = get(url)
         task = asyncio.create_task(multi.perform(curl))
         await site.asked.wait()
-        multi.abort(curl, LookupError("enough"))
-        multi.abort(curl, LookupError("it has ended already"))
+        multi.end(curl, LookupError("enough"))
+        multi.end(curl, LookupError("it has ended already"))
         with pytest.raises(LookupError, match="enough"):
             await task
 

@@ -69,10 +69,10 @@ class House:
         async def look() -> None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.2):
-                    await self._transfers.watch_roots()
+                    await self._transfers.files.watch_roots()
 
         self._runner.run(look())
-        return [state.detail for state in self._transfers.states()]
+        return [state.detail for state in self._transfers.files.states()]
 
     def close(self) -> None:
         self._runner.run(self._transfers.aclose())

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from imgserve.blob import Blob
+from imgserve.request.page import Entry
 from imgserve.transfer.fetch import Fetch
 
 Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE", "MKCOL", "RETR", "STOR", "COMMANDS"]
@@ -13,20 +14,12 @@ WRITES: frozenset[Method] = frozenset({"PUT", "POST", "DELETE", "MKCOL", "STOR",
 FTP_METHODS: frozenset[Method] = frozenset({"RETR", "STOR", "COMMANDS"})
 
 
-class Field(msgspec.Struct, frozen=True):
-    """One plain field of a multipart body, encoded as it goes out."""
-
-    name: bytes
-    value: bytes
-
-
 class FilePart(msgspec.Struct, frozen=True):
-    """A file of a multipart body; its bytes are the call's ``body``, or none when it ``is_empty``."""
+    """The part of a multipart body that has the call's ``body``."""
 
     field: bytes
     name: bytes
     media_type: str
-    is_empty: bool = False
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +38,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float
     headers: tuple[str, ...] = ()
     body: Blob | None = None
-    parts: tuple[Field | FilePart, ...] = ()
+    parts: tuple[Entry | FilePart, ...] = ()
     fetch: Fetch | None = None
     body_limit_bytes: int = 0
     is_path_whole: bool = False

@@ -61,9 +61,9 @@ class Client:
         self._guard = guard
         self._config = config
         self._setup = Setup(config, proxy)
-        self._slots = Limiter(config.max_transfers)
+        self.slots = Limiter(config.max_transfers)
         self._multi = Multi(_POOLED_CONNECTIONS)
-        self._watch = Watch(self._multi.abort)
+        self._watch = Watch(self._multi.end)
         self._ftp = FtpSessions()
         self._idle: list[pycurl.Curl] = []
         self._digest_logins: set[tuple[location.Origin, str]] = set()
@@ -95,11 +95,6 @@ class Client:
         """A block with a handle that has cookies of its own, for HTTP exchanges that belong together."""
         return _Session(self._idle)
 
-    @property
-    def running_and_waiting(self) -> tuple[int, int]:
-        """How many exchanges have a transfer slot, and how many wait for one."""
-        return self._slots.held, self._slots.waiting
-
     async def aclose(self) -> None:
         await self._multi.aclose()
         while self._idle:
@@ -109,7 +104,7 @@ class Client:
 
     async def _perform(self, call: Call, session: pycurl.Curl) -> Answer:
         """Take a transfer slot for the exchange. It is repeated over a new connection if a pooled one was dead."""
-        origin, is_write = location.origin(call.url), call.method in WRITES
+        origin, is_write, config = location.origin(call.url), call.method in WRITES, self._config
         if not origin.host.isascii():
             raise ExchangeFailed(
                 f"The host of {origin} is not written in ASCII", "write an international name in its xn-- form"
@@ -117,18 +112,16 @@ class Client:
         refusal = self._guard.blind_refusal(origin.host, origin.port)
         if refusal is not None:
             raise ExchangeFailed(refusal.detail, refusal.hint, is_refused=True)
-        config = self._config
         host = Key(str(origin), config.max_per_host_ftp if call.method in FTP_METHODS else config.max_per_host)
-        left_s = seconds_to(call.deadline_s)
-        if not is_write or self._slots.is_free(host):
-            await self._slots.acquire(host)
-            call = msgspec.structs.replace(call, deadline_s=deadline_in(left_s))
-        else:
+        if not self.slots.take(host):
+            left_s = seconds_to(call.deadline_s)
             try:
-                async with asyncio.timeout(left_s):
-                    await self._slots.acquire(host)
+                async with asyncio.timeout(left_s if is_write else None):
+                    await self.slots.acquire(host)
             except TimeoutError as error:
                 raise ExchangeFailed(f"No transfer slot to {origin} was free in time", is_busy=True) from error
+            if not is_write:
+                call = msgspec.structs.replace(call, deadline_s=deadline_in(left_s))
         try:
             try:
                 return await self._exchange(call, session)
@@ -139,14 +132,14 @@ class Client:
         except TimeoutError:
             raise time_out(origin) from None
         finally:
-            self._slots.release(host)
+            self.slots.release(host)
 
     async def _exchange(self, call: Call, session: pycurl.Curl) -> Answer:
         timeout_s = seconds_to(call.deadline_s)
         if call.method in FTP_METHODS:
             return await self._exchange_in_thread(call, timeout_s)
         exchange = Exchange(session, call, self._guard, timeout_s)
-        exchange.abort = functools.partial(self._multi.abort, session)
+        exchange.abort = functools.partial(self._multi.end, session)
         try:
             self._setup.apply(session, call, call.url, timeout_s)
             self._watch.start(exchange)

@@ -4,6 +4,7 @@ libcurl calls these from inside the event loop, or in the thread of an FTP excha
 so a fault is remembered and the transfer aborted. They run up to once for each 16 KB, so they do little.
 """
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from imgserve.timeout import limit
 from imgserve.transfer.client import location
 from imgserve.transfer.client.call import FTP_METHODS, WRITES, Answer, Call
 from imgserve.transfer.client.head import Head, text_of
-from imgserve.transfer.client.receiving import LoopReceiver, ThreadReceiver
+from imgserve.transfer.client.receiving import ThreadReceiver
 from imgserve.transfer.client.replies import Replies
 from imgserve.transfer.client.sending import Sending
 from imgserve.transfer.faults import ExchangeFailed
@@ -39,7 +40,7 @@ class Exchange:
     ``has_wrong_type``: the FTP server refused TYPE, and libcurl takes it for set.
     """
 
-    abort: Callable[[Exception], None] | None = None
+    abort: Callable[[Exception], None]
     has_wrong_type = False
     is_silent = False
 
@@ -61,15 +62,12 @@ class Exchange:
         self._is_cut = False
         self._is_over = False
         self._body = bytearray()
-        self._receiver: LoopReceiver | ThreadReceiver | None = None
+        self._memory: asyncio.Future[None] | None = None
+        self._receiver: ThreadReceiver | None = None
         self._write: Callable[[bytes], None] | None = None
         if call.fetch is not None:
             self.limit = limit(timeout_s)
-            self._receiver = (
-                ThreadReceiver(call.fetch, self.limit)
-                if self._is_ftp
-                else LoopReceiver(call.fetch, self.limit, self._resume)
-            )
+            self._receiver = ThreadReceiver(call.fetch, self.limit) if self._is_ftp else None
         self._sending = Sending(curl, call)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         curl.setopt(pycurl.PREREQFUNCTION, self._check_connection)
@@ -152,13 +150,15 @@ class Exchange:
         """Nothing may touch the handle any more."""
         self._is_over = True
         self._write = None
+        if self._memory is not None:
+            self._memory.cancel()
         if self._receiver is not None:
             self._receiver.end()
         self._sending.end()
 
     def finish(self) -> None:
         """Called after the last byte of the body. Raises the fetch's own faults."""
-        if isinstance(self._receiver, ThreadReceiver):
+        if self._receiver is not None:
             self._receiver.finish()
 
     def _open_socket(self, _purpose: int, address: Any) -> Any:
@@ -205,9 +205,9 @@ class Exchange:
             return _ABORT
 
     def _receive_first(self, data: bytes) -> int | None:
-        if self._receiver is None:
+        if self.call.fetch is None:
             return self._receive_small(data)
-        if self._is_ftp:
+        if self._receiver is not None:
             return self._receiver.receive(data, self.replies.size_bytes)
         head = self._head.read()
         if 300 <= head.status < 400:
@@ -215,10 +215,16 @@ class Exchange:
         if not 200 <= head.status < 300:
             self._is_cut = True
             return _ABORT
-        pause = self._receiver.receive(data, head.length_bytes)
-        if pause is None and self.call.fetch is not None:
-            self._write = self.call.fetch.write  # memory is reserved, so the rest goes there directly
-        return pause
+        if self._memory is None:
+            self._memory = self.call.fetch.reserve(head.length_bytes)
+            if not self._memory.done() and self.limit is not None:
+                self.limit.stop()
+                self._memory.add_done_callback(self._resume)
+        if not self._memory.done():
+            return int(pycurl.WRITEFUNC_PAUSE)
+        self._write = self.call.fetch.write
+        self._write(data)
+        return None
 
     def _receive_small(self, data: bytes) -> int | None:
         if self.call.body_limit_bytes:
@@ -226,9 +232,11 @@ class Exchange:
         self._is_cut = self.body_bytes > (self.call.body_limit_bytes or _DISCARD_BYTES)
         return _ABORT if self._is_cut else None
 
-    def _resume(self) -> None:
+    def _resume(self, memory: asyncio.Future[None]) -> None:
+        if memory.cancelled() or self._is_over or self.limit is None:
+            return
+        self.limit.go_on()
         try:
             self.curl.pause(pycurl.PAUSE_CONT)
         except pycurl.error as error:  # libcurl would report a refusal of the held bytes only when more of them come
-            assert self.abort is not None
             self.abort(error)

@@ -1,8 +1,4 @@
-"""URL arithmetic for transfers: resolve, take apart. All of it by libcurl's own parser.
-
-In and out: URL texts, as libcurl will use them. A second parser would disagree with the one that connects, so none
-is used. Called by ``http``, ``upload``, ``ftp`` and ``curl``.
-"""
+"""Resolves URLs and takes them apart, by libcurl's parser: a second one would disagree with the one that connects."""
 
 import re
 from functools import lru_cache
@@ -15,7 +11,7 @@ from imgserve.request.protocols import SCHEMES, for_libcurl
 _AROUND = "".join(map(chr, range(0x21)))
 _DROPPED = re.compile("[\t\n\r]")
 # A scheme that is not http or https keeps its own rules, and is not followed.
-_SPECIAL = re.compile(r"(?:(?P<scheme>https?):|(?![A-Za-z][A-Za-z0-9+.-]*:))(?P<rest>.*)", re.DOTALL | re.IGNORECASE)
+_SPECIAL = re.compile(r"(?:(https?):|(?![A-Za-z][A-Za-z0-9+.-]*:))([^?#]*)(.*)", re.DOTALL | re.IGNORECASE)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -34,7 +30,7 @@ def _parsed(url: str) -> pycurl.CurlUrl:
         raise ValueError("a place that cannot be used") from error
 
 
-@lru_cache(maxsize=256)  # each exchange asks for its URL's several times
+@lru_cache(maxsize=256)  # each exchange needs its URL's several times
 def origin(url: str) -> Origin:
     """Scheme, host and real port. Raises ValueError."""
     parts = _parsed(url)
@@ -45,7 +41,7 @@ def origin(url: str) -> Origin:
 
 
 def with_empty_segments(url: str, count: int) -> str:
-    """The same FTP file, its directory spelled with so many slashes more at its end, which libcurl passes over."""
+    """The same FTP file, with so many more slashes after its directory, which libcurl ignores."""
     directory, _, name = url.rpartition("/")
     return f"{directory}/{'/' * count}{name}" if directory.count("/") > 2 else url
 
@@ -88,9 +84,7 @@ def resolve(base: str, reference: str) -> str:
         parts.setpart(pycurl.UPART_URL, reference.encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
     except pycurl.error as error:
         raise ValueError("a place that cannot be used") from error
-    parts.user = None
-    parts.password = None
-    parts.fragment = None
+    parts.user = parts.password = parts.fragment = None
     return str(parts.url)
 
 
@@ -101,39 +95,35 @@ def _as_browsers_read(reference: str, base_scheme: str) -> str:
     slash, and any number of slashes from two on begins a host.
     """
     reference = _DROPPED.sub("", reference.strip(_AROUND))
-    found = _SPECIAL.match(reference)
-    if found is None:
+    parts = _SPECIAL.fullmatch(reference)
+    if parts is None:
         return reference
-    scheme, rest = (found["scheme"] or "").lower(), found["rest"]
-    cut_at = next((index for index, sign in enumerate(rest) if sign in "?#"), len(rest))
-    rest = rest[:cut_at].replace("\\", "/") + rest[cut_at:]
-    path = rest.lstrip("/")
-    slashes = len(rest) - len(path)
-    if slashes >= 2:
-        return f"{scheme or base_scheme}://{path}"
-    return rest if scheme in ("", base_scheme) else f"{scheme}://{path}"
+    scheme, path, rest = (parts[1] or "").lower(), parts[2].replace("\\", "/"), parts[3]
+    if path.startswith("//"):
+        return f"{scheme or base_scheme}://{path.lstrip('/')}{rest}"
+    return path + rest if scheme in ("", base_scheme) else f"{scheme}://{path.lstrip('/')}{rest}"
 
 
 def is_downgrade(before: str, after: str) -> bool:
-    """Whether going from one URL to the other gives up TLS. Raises ValueError."""
+    """Whether the second URL gives up the TLS of the first. Raises ValueError."""
     return _has_tls(before) and not _has_tls(after)
 
 
 def is_web(url: str) -> bool:
-    """Whether it is a page's or a file's of a web server. Raises ValueError."""
-    scheme = SCHEMES.get(origin(url).scheme)
-    return scheme is not None and scheme.source == "http"
+    """Whether its scheme is http or https. Raises ValueError."""
+    scheme = origin(url).scheme
+    return scheme in SCHEMES and SCHEMES[scheme].source == "http"
 
 
 def _has_tls(url: str) -> bool:
-    scheme = SCHEMES.get(origin(url).scheme)
-    return scheme is not None and scheme.has_tls
+    scheme = origin(url).scheme
+    return scheme in SCHEMES and SCHEMES[scheme].has_tls
 
 
 def redirected(url: str, reference: str) -> str:
-    """Where a redirect leads, with the login of ``url`` if both are of one origin.
+    """The target of a redirect, with the login of ``url`` if both are of one origin.
 
-    Raises ValueError, which names a place that is not followed.
+    Raises ValueError, with the reason why it is not followed.
     """
     target = resolve(url, reference)
     if not is_web(target):
@@ -146,7 +136,6 @@ def redirected(url: str, reference: str) -> str:
 def with_login_of(owner: str, url: str) -> str:
     """``url`` with the userinfo of ``owner``, if both are of one origin; else ``url`` without any."""
     parts, owners = _parsed(url), _parsed(owner)
-    same = origin(url) == origin(owner)
-    parts.user = owners.user if same else None
-    parts.password = owners.password if same else None
+    is_same = origin(url) == origin(owner)
+    parts.user, parts.password = (owners.user, owners.password) if is_same else (None, None)
     return str(parts.url)

@@ -67,13 +67,16 @@ class Multi:
             self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    def abort(self, curl: pycurl.Curl, error: Exception) -> None:
-        """End the handle's transfer, if one runs: its ``perform`` raises the error."""
+    def end(self, curl: pycurl.Curl, error: Exception | None = None) -> None:
+        """End the handle's transfer, if one runs. Its ``perform`` raises the error, if there is one."""
         future = self._running.pop(curl, None)
-        if future is not None:
-            self._multi.remove_handle(curl)
-            if not future.done():
-                future.set_exception(error)
+        if future is None:
+            return
+        self._multi.remove_handle(curl)
+        if error is not None and not future.done():
+            future.set_exception(error)
+        elif not future.done():
+            future.set_result(None)
 
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -143,9 +146,8 @@ class Multi:
                 continue
             if events & _BROKEN:
                 events |= wanted
-            is_readable, is_writable = events & select.EPOLLIN, events & select.EPOLLOUT
-            mask = (pycurl.CSELECT_IN if is_readable else 0) | (pycurl.CSELECT_OUT if is_writable else 0)
-            self._multi.socket_action(fd, mask)
+            is_readable, is_writable = bool(events & select.EPOLLIN), bool(events & select.EPOLLOUT)
+            self._multi.socket_action(fd, pycurl.CSELECT_IN * is_readable | pycurl.CSELECT_OUT * is_writable)
         self._end_finished()
 
     def _forget(self, fd: int) -> None:
@@ -157,9 +159,6 @@ class Multi:
     def _end_finished(self) -> None:
         _, done, failed = self._multi.info_read()
         for curl in done:
-            future = self._running.pop(curl)
-            self._multi.remove_handle(curl)
-            if not future.done():
-                future.set_result(None)
+            self.end(curl)
         for curl, code, text in failed:
-            self.abort(curl, pycurl.error(code, text))
+            self.end(curl, pycurl.error(code, text))

@@ -1,14 +1,8 @@
-"""Passes a body from libcurl on to a ``Fetch``, which reserves memory before it keeps the first byte.
-
-``exchange`` makes one receiver for each fetch. Both kinds raise the fetch's own faults.
-"""
+"""Passes the body of an FTP exchange from its thread on to a ``Fetch`` in the event loop. Called by ``exchange``."""
 
 import asyncio
 import time
-from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-
-import pycurl
 
 from imgserve.timeout import limit
 from imgserve.transfer.fetch import Fetch
@@ -18,39 +12,8 @@ _BATCH_BYTES = 128 * 1024
 _BATCH_S = 0.005
 
 
-class LoopReceiver:
-    """Called by libcurl in the event loop. It pauses the transfer until there is memory; ``resume`` continues it."""
-
-    def __init__(self, fetch: Fetch, clock: limit, resume: Callable[[], None]) -> None:
-        self._fetch = fetch
-        self._clock = clock
-        self._resume: Callable[[], None] | None = resume
-        self._memory: asyncio.Future[None] | None = None
-
-    def receive(self, data: bytes, length_bytes: int | None) -> int | None:
-        if self._memory is None:
-            self._memory = self._fetch.reserve(length_bytes)
-            if not self._memory.done():
-                self._clock.stop()
-                self._memory.add_done_callback(self._continue)
-        if not self._memory.done():
-            return int(pycurl.WRITEFUNC_PAUSE)
-        self._fetch.write(data)
-        return None
-
-    def end(self) -> None:
-        self._resume = None  # it refers back to this object: the cycle would keep the picture's memory
-        if self._memory is not None:
-            self._memory.cancel()
-
-    def _continue(self, memory: asyncio.Future[None]) -> None:
-        if not memory.cancelled() and self._resume is not None:
-            self._clock.go_on()
-            self._resume()
-
-
 class ThreadReceiver:
-    """Called by libcurl in the thread of an FTP exchange. It hands bytes to the event loop and waits for it."""
+    """``receive`` runs in the thread, the rest in the event loop. Memory is reserved before the first byte is kept."""
 
     def __init__(self, fetch: Fetch, clock: limit) -> None:
         self._fetch = fetch
@@ -63,6 +26,7 @@ class ThreadReceiver:
         self._handed_over_at_s = 0.0
 
     def receive(self, data: bytes, length_bytes: int | None) -> int | None:
+        """For libcurl: 0 aborts the transfer. Raises the fetch's own faults."""
         if self._is_over:
             return 0
         self._batch += data
@@ -77,7 +41,7 @@ class ThreadReceiver:
         return None
 
     def finish(self) -> None:
-        """Called in the event loop, after the last byte."""
+        """Called after the last byte. Raises the fetch's own faults."""
         if self._batch:
             self._fetch.write(bytes(self._batch))
 

@@ -7,7 +7,7 @@ import os
 
 import pycurl
 
-from imgserve.transfer.client.call import Call, Field
+from imgserve.transfer.client.call import Call, FilePart
 
 
 class Sending:
@@ -17,13 +17,14 @@ class Sending:
         self.has_started = False
         self._curl = curl
         self._body = call.body
+        self._size = call.body.size if call.body else 0
         self._position = 0
         self._mime: pycurl.CurlMime | None = None
         if call.method == "POST":
             self._mime = self._parts(call)
         elif call.body is not None:
             curl.setopt(pycurl.UPLOAD, 1)
-            curl.setopt(pycurl.INFILESIZE_LARGE, call.body.size)
+            curl.setopt(pycurl.INFILESIZE_LARGE, self._size)
             curl.setopt(pycurl.READFUNCTION, self._read)
             curl.setopt(pycurl.SEEKFUNCTION, self._seek)
 
@@ -37,21 +38,20 @@ class Sending:
         self._curl.setopt(pycurl.FRESH_CONNECT, 1)
         mime = pycurl.CurlMime(self._curl)
         for part in call.parts:
-            if isinstance(part, Field):
-                mime.add(name=part.name, data=part.value)
-                continue
-            file = mime.add(name=part.field, filename=part.name, content_type=part.media_type)
-            if part.is_empty or call.body is None:
-                file.data(b"")
+            if isinstance(part, FilePart):
+                file = mime.add(name=part.field, filename=part.name, content_type=part.media_type)
+                file.data_cb(self._size, lambda _, size: self._read(size), lambda _, *to: self._seek(*to))
+            elif part.is_file:
+                mime.add(name=part.name, filename=b"", content_type="application/octet-stream").data(b"")
             else:
-                file.data_cb(call.body.size, lambda _, size: self._read(size), lambda _, *to: self._seek(*to))
+                mime.add(name=part.name, data=part.value)
         self._curl.setopt(pycurl.MIMEPOST, mime)
         return mime
 
     def _read(self, size: int) -> bytes:
         assert self._body is not None
         self.has_started = True
-        data = os.pread(self._body.fd, min(size, self._body.size - self._position), self._position)
+        data = os.pread(self._body.fd, min(size, self._size - self._position), self._position)
         self._position += len(data)
         return data
 

@@ -1,6 +1,6 @@
 """Judges a site's pages and answers to an upload, beyond their status, by the table in docs/howto/forms.md.
 
-Called by ``upload``. In: destination, answer, page. Out: a DeliveryFailed, returned or raised, where the site refused.
+Called by ``upload``. The faults are DeliveryFailed, returned or raised.
 """
 
 from imgserve.errors import FieldRef, Sentence
@@ -12,40 +12,38 @@ from imgserve.transfer.client.call import Answer
 from imgserve.transfer.faults import DeliveryFailed
 
 REDIRECTS = frozenset({301, 302, 303})
-_MOST_NAMES = 10
-_LONGEST_NAME = 40
-_LONGEST_PLACE = 200
-_PAGE_WITH_FORM: Sentence = ("point ", DESTINATION, " at the page with the form")
+AT_THE_FORM: Sentence = ("point ", DESTINATION, " at the page with the form")
+_MAX_NAMES = 10
+_MAX_NAME_LENGTH = 40
+_MAX_URL_LENGTH = 200
 _MEMBERS_ONLY = "the site takes uploads from members only, or has refused this one"
 
 
 def no_page(destination: Destination, page: Answer) -> DeliveryFailed:
     """For a redirect of the upload page that leads to a 4xx."""
-    return DeliveryFailed(
-        f"{location.origin(destination.url)} redirects the upload page to {_place(page.url)}, "
-        f"which answers {page.status}",
-        _PAGE_WITH_FORM,
-    )
+    target = f"{_shown_url(page.url)}, which answers {page.status}"
+    return DeliveryFailed(f"{location.origin(destination.url)} redirects the upload page to {target}", AT_THE_FORM)
 
 
-def no_field(destination: Destination, page: Page, led_to: str) -> DeliveryFailed:
-    """For a page with forms, none of which has the field. ``led_to`` is where a redirect led, if one did."""
-    names = dict.fromkeys(name for form in page.forms for name in form.file_fields())
-    which = f"its file fields are {_listed(list(names))}" if names else "there is no file field on it"
-    where = f"The page {_place(led_to)}, where the upload page redirects," if led_to else "The upload page"
-    hint: Sentence = ("name one of them in ", FieldRef(("destination", "field_name"))) if names else _PAGE_WITH_FORM
-    if led_to and page.has_password:
-        gives = " gives one by HTTP's Basic authentication"
-        hint = ("it asks for a login; user:password@ in ", DESTINATION, gives)
-    return DeliveryFailed(f'{where} has no file field "{_shown(destination.field)}"; {which}', hint)
+def no_field(destination: Destination, page: Page, target: str) -> DeliveryFailed:
+    """For a page with forms, none of which has the field. ``target`` is the page's URL after a redirect, else empty."""
+    unique = dict.fromkeys(name for form in page.forms for name in form.file_fields())
+    names = [f'"{_shown(name)}"' for name in unique]
+    others = " and others" if len(names) > _MAX_NAMES else ""
+    fields = f"its file fields are {', '.join(names[:_MAX_NAMES])}{others}" if names else "there is no file field on it"
+    where = f"The page {_shown_url(target)}, where the upload page redirects," if target else "The upload page"
+    hint: Sentence = ("name one of them in ", FieldRef(("destination", "field_name"))) if names else AT_THE_FORM
+    if target and page.has_password:
+        login = " gives one by HTTP's Basic authentication"
+        hint = ("it asks for a login; user:password@ in ", DESTINATION, login)
+    return DeliveryFailed(f'{where} has no file field "{_shown(destination.field)}"; {fields}', hint)
 
 
-def wants_password(destination: Destination, led_to: str) -> DeliveryFailed:
+def wants_password(destination: Destination, target: str) -> DeliveryFailed:
     """For a post that is answered with a redirect to a login."""
+    page = f"{_shown_url(target)}, which asks for a password"
     return DeliveryFailed(
-        f"{location.origin(destination.url)} answered the upload with a redirect to {_place(led_to)}, "
-        "which asks for a password",
-        _MEMBERS_ONLY,
+        f"{location.origin(destination.url)} answered the upload with a redirect to {page}", _MEMBERS_ONLY
     )
 
 
@@ -59,9 +57,9 @@ def check_success(destination: Destination, answer: Answer) -> None:
 
 
 def doubt(destination: Destination, answer: Page, upload_page: Page | None) -> str:
-    """The reason why a 200 with this page is no sure success, or an empty text. Raises DeliveryFailed for a refusal.
+    """The reason why a 200 with this page may be no success, else an empty text. Raises DeliveryFailed for a refusal.
 
-    A login box on the upload page too is part of the site's layout, and no answer to the upload.
+    A login box that the upload page has too is part of the site's layout.
     """
     form = answer.form_with(destination.field)
     if form is not None and form.is_invalid:
@@ -81,17 +79,11 @@ def doubt(destination: Destination, answer: Page, upload_page: Page | None) -> s
     return "the answer asks for a password, as the upload page does"
 
 
-def _place(url: str) -> str:
-    """Where a page stands, without a login and a query, which may be secret."""
-    place = location.resolve(url, "").partition("?")[0].partition(";")[0]
-    return _shown(place, _LONGEST_PLACE)
+def _shown_url(url: str) -> str:
+    """Without login and query, which may be secret."""
+    return _shown(location.resolve(url, "").partition("?")[0].partition(";")[0], _MAX_URL_LENGTH)
 
 
-def _listed(names: list[str]) -> str:
-    listed = ", ".join(f'"{_shown(name)}"' for name in names[:_MOST_NAMES])
-    return listed if len(names) <= _MOST_NAMES else f"{listed} and others"
-
-
-def _shown(text: str, longest: int = _LONGEST_NAME) -> str:
+def _shown(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
     text = "".join(character for character in text if character.isprintable())
     return text if len(text) <= longest else text[:longest] + "…"

@@ -55,26 +55,19 @@ _TRANSIENT = frozenset({
 class Files:
     """The files of this machine: sources beneath the read roots, destinations beneath the write roots."""
 
-    def __init__(self, read_roots: Roots, write_roots: Roots) -> None:
-        self._read_roots = read_roots
-        self._write_roots = write_roots
+    def __init__(self, read_roots: tuple[str, ...], write_roots: tuple[str, ...]) -> None:
+        """Raises RootUnavailable."""
+        self._read_roots = Roots(read_roots, "--read-root", SourceRefused)
+        self._write_roots = Roots(write_roots, "--write-root", DestinationRefused)
         self._pool = ThreadPoolExecutor(_THREADS, "imgserve-file")
 
     def source_path(self, source: Source) -> RootedPath:
         """Check the path by its text. Raises SourceRefused."""
-        path = self._read_roots.rooted(source.path)
-        if path is None:
-            reason = "The source file is beneath no --read-root" if self._read_roots else "file: sources are off"
-            raise SourceRefused(reason, "--read-root DIR opens a directory")
-        return path
+        return self._read_roots.rooted(source.path)
 
     def destination_path(self, destination: Destination) -> RootedPath:
         """Check the path by its text. Raises DestinationRefused."""
-        path = self._write_roots.rooted(destination.path)
-        if path is None:
-            reason = "The file is beneath no --write-root" if self._write_roots else "file: destinations are off"
-            raise DestinationRefused(reason, "--write-root DIR opens a directory")
-        return path
+        return self._write_roots.rooted(destination.path)
 
     async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
         """Copy a regular file into ``into``. Raises SourceRefused, SourceUnavailable, SourceTooLarge."""

@@ -1,6 +1,6 @@
 """Turns an upload page's form into a post: its URL and its parts. Called by ``upload``; no I/O.
 
-A worker has read the form's own fields (``imaging/worker/html``); here the file is put among them.
+A worker reads the form's own fields (``imaging/worker/html``); this adds the file.
 """
 
 import re
@@ -11,41 +11,36 @@ import msgspec
 
 from imgserve.request.destination import Destination
 from imgserve.request.faults import DESTINATION
-from imgserve.request.page import Form, Page
+from imgserve.request.page import Entry, Form, Page
 from imgserve.transfer.client import location
-from imgserve.transfer.client.call import Field, FilePart
+from imgserve.transfer.client.call import FilePart
 from imgserve.transfer.faults import DeliveryFailed
 from imgserve.transfer.write import Write
 
 ReadPage = Callable[[bytes, str, Write, float], Awaitable[Page]]
-"""A page's bytes, the media type of its header, for which write, and how many seconds there are."""
+"""From a page's bytes, the media type of its header, the write, and the seconds until its time-out."""
 
 _LONGEST_URL = 8000
-_EMPTY_FILE = "application/octet-stream"
 _AROUND = "".join(map(chr, range(0x21)))
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 class Post(msgspec.Struct, frozen=True):
-    """``headers`` say which page posts; there are none when no page does."""
+    """``headers`` name the page that posts; there are none without a form."""
 
     url: str
-    parts: tuple[Field | FilePart, ...]
+    parts: tuple[Entry | FilePart, ...]
     headers: tuple[str, ...] = ()
 
 
 async def no_reader(_page: bytes, _media_type: str, _write: Write, _timeout_s: float) -> Page:
-    """Raises DeliveryFailed: a program that delivers to no forms needs no workers to read their pages."""
+    """For programs without workers. Raises DeliveryFailed."""
     raise DeliveryFailed("Upload pages cannot be read here")
 
 
 def bare(page_url: str, destination: Destination, media_type: str) -> Post:
-    """The file alone, posted to the page's own URL, or to where that redirects."""
-    url = (
-        location.with_login_of(destination.url, page_url)
-        if is_elsewhere(destination.url, page_url)
-        else destination.url
-    )
+    """The file alone, posted to the page's own URL."""
+    url = location.with_login_of(destination.url, page_url)
     return Post(url, (FilePart(destination.field.encode(), destination.name.encode(), media_type),))
 
 
@@ -61,21 +56,14 @@ def filled(page_url: str, page: Page, form: Form, destination: Destination, medi
         raise DeliveryFailed("The upload form has more fields than are sent", hint)
     target = _target(page_url, page, form)
     field = form.encoded(destination.field)
-    parts: list[Field | FilePart] = []
-    is_placed = False
-    for entry in form.entries:
-        if not entry.is_file:
-            parts.append(Field(entry.name, entry.value))
-        elif entry.name == field and not is_placed:
-            parts.append(FilePart(field, form.encoded(destination.name), media_type))
-            is_placed = True
-        else:
-            parts.append(FilePart(entry.name, b"", _EMPTY_FILE, is_empty=True))
+    parts: list[Entry | FilePart] = list(form.entries)
+    index = next(nth for nth, entry in enumerate(form.entries) if entry.is_file and entry.name == field)
+    parts[index] = FilePart(field, form.encoded(destination.name), media_type)
     return Post(location.with_login_of(destination.url, target), tuple(parts), sender(page_url, target))
 
 
 def sender(page_url: str, target: str) -> tuple[str, ...]:
-    """Which page posts, as browsers say it: frameworks refuse a post by https that does not (Django's CSRF check).
+    """The headers that name the page: frameworks refuse a post by https without them (Django's CSRF check).
 
     Another origin learns the page's origin only (Referrer Policy, strict-origin-when-cross-origin).
     """

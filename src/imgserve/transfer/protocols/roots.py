@@ -14,7 +14,7 @@ import msgspec
 
 from imgserve import descriptors
 from imgserve.descriptors import OutOfDescriptors
-from imgserve.transfer.faults import RootUnavailable
+from imgserve.transfer.faults import DestinationRefused, RootUnavailable, SourceRefused
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _OCTAL = re.compile(rb"\\([0-7]{3})")
@@ -95,10 +95,14 @@ class RootedPath(msgspec.Struct, frozen=True):
 
 
 class Roots:
-    """All of one kind, for reading or for writing."""
+    """The roots of all sources, or of all destinations. ``flag`` opens one, ``fault`` is for paths outside."""
 
-    def __init__(self, directories: tuple[str, ...]) -> None:
+    def __init__(
+        self, directories: tuple[str, ...], flag: str, fault: type[SourceRefused | DestinationRefused]
+    ) -> None:
         """Raises RootUnavailable when a directory cannot be opened."""
+        self._flag = flag
+        self._fault = fault
         # abspath: Path.absolute leaves ".." in, and no path matches it.
         paths = {os.path.abspath(directory) for directory in directories}  # noqa: PTH100
         self._roots = tuple(Root(path) for path in sorted(paths, key=len, reverse=True))
@@ -120,16 +124,16 @@ class Roots:
             with suppress(RootUnavailable, OutOfDescriptors), root.opened():
                 pass
 
-    def rooted(self, path: str) -> RootedPath | None:
-        """An absolute path, decoded, judged by its text; None when it is beneath no root or not a plain path."""
-        if "\0" in path or any(part in (".", "..") for part in path.split("/")):
-            return None
+    def rooted(self, path: str) -> RootedPath:
+        """Find the root of an absolute path, decoded, by its text. Raises SourceRefused or DestinationRefused."""
+        is_plain = "\0" not in path and not any(part in (".", "..") for part in path.split("/"))
         plain = os.path.normpath("/" + path.lstrip("/"))
-        for root in self._roots:
+        for root in self._roots if is_plain else ():
             prefix = root.path.rstrip("/") + "/"
             if plain.startswith(prefix):
                 return RootedPath(root, plain.removeprefix(prefix))
-        return None
+        reason = f"The file is beneath no {self._flag}" if self._roots else f"file: is off without {self._flag}"
+        raise self._fault(reason, f"{self._flag} DIR opens a directory")
 
 
 def identity(descriptor: int) -> tuple[int, int, str]:

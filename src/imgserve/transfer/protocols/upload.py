@@ -12,7 +12,6 @@ import pycurl
 from imgserve.blob import Blob
 from imgserve.errors import FieldRef, ImgserveError
 from imgserve.request.destination import Destination
-from imgserve.request.faults import DESTINATION
 from imgserve.request.page import Page
 from imgserve.telemetry import logs
 from imgserve.transfer.client import follow, location
@@ -126,8 +125,7 @@ class _Upload(NamedTuple):
         if not http.is_good(page.status) or not page.body or not is_html:
             return None
         if page.is_cut:
-            hint = ("point ", DESTINATION, " at the form")
-            raise DeliveryFailed(f"The upload page is larger than {_PAGE_LIMIT_BYTES} bytes", hint)
+            raise DeliveryFailed(f"The page is larger than {_PAGE_LIMIT_BYTES} bytes", confirmation.AT_THE_FORM)
         return await self.read_page(page.body, page.media_type, self.write, seconds_to(self.deadline_s))
 
     async def _get(self, url: str) -> Answer:
