@@ -22,21 +22,20 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_file: Annotated[Text, Setting(
         "certificates (PEM) of authorities that are trusted beside the usual ones", metavar="FILE")] = ""
     proxy: Annotated[Text, Setting(
-        "all transfers but `file:` go through this proxy, which then has to judge addresses: `http`, `https`, "
+        "all transfers but `file:` go through this proxy, which then has to check addresses: `http`, `https`, "
         "`socks5` or `socks5h`, with its port", metavar="URL", is_secret=True)] = ""
     referers: Annotated[Texts, Setting(
-        "what HTTP requests to a host say they come from, as `HOST=URL`; `*.` stands for all hosts of a domain",
+        "the Referer header of HTTP requests to a host, as `HOST=URL`; `*.` stands for all hosts of a domain",
         name="referer")] = ()
-    connect_timeout_s: Annotated[Seconds, Setting("a connection must stand in this time", "seconds")] = 5.0
-    source_timeout_s: Annotated[Seconds, Setting("a source must be there in this time", "seconds")] = 30.0
+    connect_timeout_s: Annotated[Seconds, Setting("time to establish a connection", "seconds")] = 5.0
+    source_timeout_s: Annotated[Seconds, Setting("time to fetch a source", "seconds")] = 30.0
     low_speed_bytes_s: Annotated[Count, Setting("a transfer slower than this is ended", "bytes a second")] = 1024
-    low_speed_time_s: Annotated[Count, Setting("when it has been so for this long", "seconds")] = 10
-    max_transfers: Annotated[Count, Setting("transfers at once")] = 64
-    max_per_host: Annotated[Count, Setting("of these to one host and port", name="max_transfers_per_host")] = 8
-    max_per_host_ftp: Annotated[Count, Setting("of these to one FTP server", name="max_transfers_per_ftp_host")] = 2
+    low_speed_time_s: Annotated[Count, Setting("how long it may be so slow", "seconds")] = 10
+    max_transfers: Annotated[Count, Setting("concurrent transfers")] = 64
+    max_per_host: Annotated[Count, Setting("those to one host and port", name="max_transfers_per_host")] = 8
+    max_per_host_ftp: Annotated[Count, Setting("those to one FTP server", name="max_transfers_per_ftp_host")] = 2
     memory_bytes: Annotated[Count, Setting(
-        "memory for sources on their way; jobs wait while it is taken", "bytes",
-        name="source_memory_bytes")] = 256_000_000
+        "memory for sources; jobs wait while all of it is in use", "bytes", name="source_memory_bytes")] = 256_000_000
     # fmt: on
 
     def problems(self) -> tuple[Problem, ...]:

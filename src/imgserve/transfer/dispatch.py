@@ -5,7 +5,6 @@ In: ``Source`` and ``Destination`` values, blobs. Out: a ``Fetch``, a ``Delivery
 """
 
 import asyncio
-from typing import Protocol
 
 import msgspec
 
@@ -31,16 +30,6 @@ from imgserve.transfer.write import Delivery, Write
 __all__ = ["Delivery", "Fetch", "Transfers", "Write"]
 
 
-class Reader(Protocol):
-    async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None: ...
-
-
-class Writer(Protocol):
-    async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery: ...
-
-    async def delete(self, destination: Destination, write: Write) -> None: ...
-
-
 class Transfers:
     """All transfers of one server, in one event loop.
 
@@ -62,8 +51,8 @@ class Transfers:
         self.slots = self._client.slots
         http, ftp = Http(self._client), Ftp(self._client)
         self.files = Files(config.read_roots, config.write_roots)
-        self._readers: dict[SourceKind, Reader] = {"file": self.files, "ftp": ftp, "http": http}
-        self._writers: dict[DestinationKind, Writer] = {
+        self._readers: dict[SourceKind, Files | Ftp | Http] = {"file": self.files, "ftp": ftp, "http": http}
+        self._writers: dict[DestinationKind, Files | Ftp | Http | Forms] = {
             "file": self.files,
             "ftp": ftp,
             "put": http,

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
+import msgspec
+
 from imgserve.errors import ImgserveError, Sentence
 
 # The step that an FTP server refused: to enter or make the directory, to take the file, or a command such as RNFR.
@@ -119,20 +121,17 @@ class ExchangeFailed(Exception):
     replies: tuple[str, ...] = ()
 
 
-class _Mapping:
-    """Each transfer enters such a block several times, so it is no generator."""
+class _Mapping(msgspec.Struct, frozen=True):
+    """Each transfer enters such a block several times, and a generator would cost more."""
 
-    __slots__ = ("_fault_of",)
-
-    def __init__(self, fault_of: Callable[[ExchangeFailed], TransferError]) -> None:
-        self._fault_of = fault_of
+    fault_of: Callable[[ExchangeFailed], TransferError]
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, ExchangeFailed):
-            raise self._fault_of(error) from None
+            raise self.fault_of(error) from None
 
 
 def source_fault(failure: ExchangeFailed) -> TransferError:

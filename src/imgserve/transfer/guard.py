@@ -114,10 +114,6 @@ class Guard(msgspec.Struct, frozen=True, eq=False):
         """Why a URL's host and port are refused by their text alone; None when they may go on."""
         return _text_refusal(self, host, port) or self._own_refusal(host)
 
-    def blind_refusal(self, host: str, port: int) -> Refusal | None:
-        """``text_refusal`` behind a proxy; None where the connection itself will be judged."""
-        return self.text_refusal(host, port) if self.proxy_port else None
-
     def port_refusal(self, port: int) -> Refusal | None:
         if any(low <= port <= high for low, high in self.ports):
             return None

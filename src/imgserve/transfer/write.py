@@ -1,4 +1,4 @@
-"""The order for a delivery, and its result. Made by intake and runner, read by every protocol."""
+"""One delivery as ``engine`` orders it, and its result."""
 
 import re
 from typing import Literal
@@ -10,16 +10,15 @@ from imgserve.blob import Fingerprint
 WriteState = Literal["placeholder", "final", "failed"]
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+\Z", re.ASCII)
 _NAME = re.compile(r"[\w-]+\Z", re.ASCII)
-_REMEMBERED_TOKENS = 10
+_EARLIER_TOKENS = 10
 
 
 class Write(msgspec.Struct, frozen=True):
     """One write to a destination. ``name`` is unique per output (letters, digits, ``_``, ``-``); ``token`` counts up.
 
-    The temporary file of a lower token that was left behind is removed by the next. ``abandoned``: names and last
-    tokens of other outputs that had this destination and will not come back. ``timeout_s`` covers it all.
-    ``only_over``: a file is written or deleted only while the file there has this fingerprint.
-    ``principal``: the owner of the job.
+    A write removes the temporary files that lower tokens left behind. ``abandoned``: names and last tokens of other
+    outputs that had this destination and will not write again. ``timeout_s`` covers it all. ``only_over``: a file is
+    written or deleted only while the file there has this fingerprint. ``principal``: the owner of the job.
     """
 
     state: WriteState
@@ -42,9 +41,9 @@ class Write(msgspec.Struct, frozen=True):
     @property
     def leftover_names(self) -> tuple[str, ...]:
         """The names of temporary files that earlier tokens may have left behind."""
-        first = max(0, self.token - _REMEMBERED_TOKENS)
+        first = max(0, self.token - _EARLIER_TOKENS)
         own = tuple(f".imgserve-{self.name}-{token}" for token in range(first, self.token))
-        # A placeholder's, the newest attempt's, and the one before, if the newest wrote nothing.
+        # The tokens of the placeholder, of the last attempt, and of the one before, if the last wrote nothing.
         others = ((name, token) for name, last in self.abandoned for token in {0, max(last - 1, 0), last})
         return own + tuple(f".imgserve-{name}-{token}" for name, token in others)
 
@@ -54,6 +53,6 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """A write that the destination took. ``is_verified``: it was asked afterwards and has the right size."""
+    """A write that the destination accepted. ``is_verified``: it reported the right size afterwards."""
 
     is_verified: bool

@@ -1,7 +1,4 @@
-"""The certificate authorities for TLS: certifi's, and those of the operator's file.
-
-In: the setting's path. Out: one PEM file that libcurl reads, in memory. Called by ``dispatch`` and ``curl``.
-"""
+"""The certificate authorities for TLS: certifi's, and those of the operator's file. Called by ``handle``."""
 
 import os
 import ssl
@@ -11,14 +8,15 @@ import certifi
 
 
 class Authorities:
-    """``path`` is good until ``close``. Raises OSError, ValueError (see ``check``)."""
+    """``path`` is that of a PEM file for libcurl, until ``close``."""
 
-    def __init__(self, ca_file: str = "") -> None:
+    def __init__(self, ca_file: str) -> None:
+        """Raises OSError, ValueError (see ``check``)."""
         self._fd = -1
         self.path = certifi.where()
         if ca_file:
             check(ca_file)
-            # A name of its own would have to be removed after every kind of end; a memfd goes with the process.
+            # A memfd goes with the process; a file would have to be removed after every kind of end.
             self._fd = os.memfd_create("authorities", os.MFD_CLOEXEC)
             with os.fdopen(os.dup(self._fd), "wb") as bundle:
                 bundle.write(Path(certifi.where()).read_bytes() + b"\n" + Path(ca_file).read_bytes())

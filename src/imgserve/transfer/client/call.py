@@ -29,8 +29,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     ``parts`` are those of a multipart POST. ``fetch`` takes a 2xx answer's body; without it at most
     ``body_limit_bytes`` are returned, and a longer body ends the exchange. ``before`` and ``after`` are FTP commands,
     sent in the target's directory around the transfer; one that starts with ``*`` may fail. ``is_path_whole``: the FTP
-    directory is entered by one command, not level by level. ``is_fresh``: no pooled connection is used. ``is_decoded``:
-    libcurl decodes the body as its Content-Encoding says.
+    directory is entered by one command, not level by level. ``is_fresh``: no pooled connection is used. ``is_raw``: the
+    body is taken as it comes, else it is decoded as its Content-Encoding says.
     """
 
     method: Method
@@ -43,7 +43,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body_limit_bytes: int = 0
     is_path_whole: bool = False
     is_fresh: bool = False
-    is_decoded: bool = False
+    is_raw: bool = False
     has_digest: bool = False
     before: tuple[bytes, ...] = ()
     after: tuple[bytes, ...] = ()

@@ -28,6 +28,7 @@ from imgserve.transfer.faults import ExchangeFailed
 from imgserve.transfer.guard import Guard
 
 _POOLED_CONNECTIONS = 128
+_MAX_REDIRECTS = 5
 _MAX_DIGEST_LOGINS = 1024
 _ENDING_S = 3.0  # libcurl calls back about once a second
 
@@ -54,7 +55,7 @@ class _Session:
 
 
 class Client:
-    """Lives in the event loop that first uses it. ``aclose`` ends all transfers."""
+    """Lives in the running event loop. ``aclose`` ends all transfers."""
 
     def __init__(self, guard: Guard, config: Config, proxy: Proxy | None = None) -> None:
         """Raises OSError, ValueError for settings that cannot be used."""
@@ -91,6 +92,28 @@ class Client:
             msgspec.structs.replace(call, has_digest=True, deadline_s=answer.deadline_s), session
         )
 
+    async def get(self, call: Call, session: pycurl.Curl | None = None) -> Answer:
+        """Perform a GET and follow its redirects. Raises as ``perform``.
+
+        libcurl parses a Location otherwise than browsers do, so each hop is an exchange of its own, which the guard
+        judges. All hops share one cookie engine, because sources set a cookie and redirect to themselves.
+        """
+        if session is None:
+            with self.session() as session:
+                return await self.get(call, session)
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = await self._get_decoded(call, session)
+            if not 300 <= answer.status < 400 or not answer.location:
+                return answer
+            try:
+                url = location.redirected(call.url, answer.location)
+            except ValueError as error:
+                reason = f"{location.origin(call.url)} redirects to {error}"
+                raise ExchangeFailed(reason, "use a URL that does not redirect") from None
+            call = msgspec.structs.replace(call, url=url, deadline_s=answer.deadline_s)
+        reason = f"{location.origin(call.url)} redirects too often"
+        raise ExchangeFailed(reason, "use the URL that the redirects lead to")
+
     def session(self) -> "_Session":
         """A block with a handle that has cookies of its own, for HTTP exchanges that belong together."""
         return _Session(self._idle)
@@ -102,6 +125,15 @@ class Client:
         await self._ftp.aclose()
         self._setup.authorities.close()
 
+    async def _get_decoded(self, call: Call, session: pycurl.Curl) -> Answer:
+        """Some servers call a plain body encoded, or by a name that is no encoding (aws-chunked): it is taken as is."""
+        try:
+            return await self.perform(call, session)
+        except ExchangeFailed as failure:
+            if not failure.is_undecodable:
+                raise
+        return await self.perform(msgspec.structs.replace(call, is_raw=True), session)
+
     async def _perform(self, call: Call, session: pycurl.Curl) -> Answer:
         """Take a transfer slot for the exchange. It is repeated over a new connection if a pooled one was dead."""
         origin, is_write, config = location.origin(call.url), call.method in WRITES, self._config
@@ -109,8 +141,8 @@ class Client:
             raise ExchangeFailed(
                 f"The host of {origin} is not written in ASCII", "write an international name in its xn-- form"
             )
-        refusal = self._guard.blind_refusal(origin.host, origin.port)
-        if refusal is not None:
+        # A proxy's connections cannot be judged, so the text is.
+        if self._guard.proxy_port and (refusal := self._guard.text_refusal(origin.host, origin.port)):
             raise ExchangeFailed(refusal.detail, refusal.hint, is_refused=True)
         host = Key(str(origin), config.max_per_host_ftp if call.method in FTP_METHODS else config.max_per_host)
         if not self.slots.take(host):

@@ -95,7 +95,9 @@ def failure_of(exchange: Exchange, number: int) -> Exception:
         return ExchangeFailed(detail, statuses.remedy(status), is_retryable=status >= 500)
     sentence, is_retryable, remedy = _ERRORS.get(number, _UNEXPECTED)
     is_refusal = reply >= 400 and (number in _REFUSED_BY_REPLY or reply == _CLOSING)
-    is_undone = exchange.is_reused and not exchange.is_sent and exchange.is_repeatable
+    # A STOR may be repeated until bytes of the file have left.
+    is_repeatable = exchange.call.method == "STOR" or exchange.is_untouched
+    is_undone = exchange.is_reused and not exchange.is_sent and is_repeatable
     return ExchangeFailed(
         sentence.format(host=host, number=number) + (f" (it answered {reply})" if is_refusal else ""),
         remedy,

@@ -116,11 +116,6 @@ class Exchange:
         return self.replies.has_data and self._has_opened and not self.curl.getinfo_raw(pycurl.FTP_ENTRY_PATH)
 
     @property
-    def is_repeatable(self) -> bool:
-        """Whether it may be done again after a connection was lost: a STOR until bytes of the file have left."""
-        return self.call.method == "STOR" or self.is_untouched
-
-    @property
     def is_sent(self) -> bool:
         """Whether bytes of a write, or the command that renames the file, may have reached the server."""
         if self._is_ftp:

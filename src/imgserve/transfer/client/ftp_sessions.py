@@ -8,7 +8,6 @@ sends QUIT and waits, so a thread does that too.
 import asyncio
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 
@@ -38,26 +37,25 @@ class FtpSession:
 class FtpSessions:
     """The idle sessions. Lives in one event loop."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._idle: OrderedDict[int, FtpSession] = OrderedDict()
+    def __init__(self) -> None:
+        self._idle: list[FtpSession] = []  # the last used one last
         self._running: set[Future[None]] = set()
 
     def take(self, url: str, *, is_fresh: bool) -> FtpSession:
         """The one that was used last, or a new one."""
         self._drop_old()
         key = "/".join(url.split("/", 3)[:3])
-        if not is_fresh:
-            for name, session in reversed(self._idle.items()):
-                if session.key == key:
-                    return self._idle.pop(name)
+        for session in reversed(self._idle):
+            if session.key == key and not is_fresh:
+                self._idle.remove(session)
+                return session
         return FtpSession(key)
 
     def give_back(self, session: FtpSession) -> None:
         session.curl.reset()
         session.is_used = True
-        session.idle_since_s = self._clock()
-        self._idle[id(session)] = session
+        session.idle_since_s = time.monotonic()
+        self._idle.append(session)
         self._drop_old()
 
     def drop(self, session: FtpSession) -> None:
@@ -84,15 +82,14 @@ class FtpSessions:
     async def aclose(self) -> None:
         """Send QUIT to all servers, and wait a moment for it, and for aborted exchanges."""
         while self._idle:
-            self.drop(self._idle.popitem()[1])
+            self.drop(self._idle.pop())
         await ended(self._running, _CLOSING_S)
 
     def _drop_old(self) -> None:
-        while self._idle:
-            oldest = next(iter(self._idle.values()))
-            if len(self._idle) <= _MAX_IDLE and oldest.idle_since_s + _MAX_IDLE_S > self._clock():
-                return
-            self.drop(self._idle.pop(id(oldest)))
+        while self._idle and (
+            len(self._idle) > _MAX_IDLE or self._idle[0].idle_since_s + _MAX_IDLE_S <= time.monotonic()
+        ):
+            self.drop(self._idle.pop(0))
 
 
 async def ended(transfers: Collection["Future[None]"], timeout_s: float) -> None:

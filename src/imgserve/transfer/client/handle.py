@@ -80,7 +80,7 @@ class Setup:
             curl.setopt(pycurl.HTTPHEADER, headers)
         if call.method in ("DELETE", "MKCOL"):
             curl.setopt(pycurl.CUSTOMREQUEST, call.method)
-        if call.is_decoded:
+        if not call.is_raw and (call.fetch is not None or call.body_limit_bytes):
             curl.setopt(pycurl.ACCEPT_ENCODING, "")  # all that libcurl knows; a header says what is asked for
         if call.has_digest:
             curl.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST)

@@ -21,7 +21,7 @@ _BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 
 class Multi:
-    """Lives in the event loop that first uses it. ``aclose`` ends all transfers."""
+    """Lives in the running event loop. ``aclose`` ends all transfers."""
 
     def __init__(self, max_connections: int) -> None:
         """``max_connections`` are pooled."""
@@ -33,7 +33,8 @@ class Multi:
         self._wanted: dict[int, int] = {}  # what libcurl waits for, by descriptor
         self._known: set[int] = set()  # descriptors that may be in the epoll instance
         self._epoll = select.epoll()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._epoll.fileno(), self._look)
         self._due_s: float | None = None  # libcurl's one timer, by the loop's clock
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = math.inf
@@ -44,7 +45,7 @@ class Multi:
 
         Raises pycurl.error.
         """
-        future: asyncio.Future[None] = self._own_loop().create_future()
+        future: asyncio.Future[None] = self._loop.create_future()
         self._multi.add_handle(curl)
         self._running[curl] = future
         try:
@@ -63,8 +64,7 @@ class Multi:
         if self._timer is not None:
             self._timer.cancel()
         self._multi.close()
-        if self._loop is not None:
-            self._loop.remove_reader(self._epoll.fileno())
+        self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
     def end(self, curl: pycurl.Curl, error: Exception | None = None) -> None:
@@ -77,12 +77,6 @@ class Multi:
             future.set_exception(error)
         elif not future.done():
             future.set_result(None)
-
-    def _own_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(self._epoll.fileno(), self._look)
-        return self._loop
 
     def _watch(self, what: int, fd: int, _multi: pycurl.CurlMulti, _data: object) -> None:
         """libcurl's CURLMOPT_SOCKETFUNCTION."""
@@ -104,29 +98,27 @@ class Multi:
         """libcurl's CURLMOPT_TIMERFUNCTION. A timer that fires too early is started again, which costs less than
         moving it with each call.
         """
-        loop = self._own_loop()
         if timeout_ms == 0:
             if not self._is_call_due:
                 self._is_call_due = True
-                loop.call_soon(self._call)  # libcurl must not be called in its own callback
+                self._loop.call_soon(self._call)  # libcurl must not be called in its own callback
             return
-        self._due_s = loop.time() + timeout_ms / 1000 if timeout_ms > 0 else None
+        self._due_s = self._loop.time() + timeout_ms / 1000 if timeout_ms > 0 else None
         if self._due_s is not None and self._due_s < self._timer_at_s:
-            self._start_timer(loop, self._due_s)
+            self._start_timer(self._due_s)
 
-    def _start_timer(self, loop: asyncio.AbstractEventLoop, when_s: float) -> None:
+    def _start_timer(self, when_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at_s = when_s
-        self._timer = loop.call_at(when_s, self._on_timer)
+        self._timer = self._loop.call_at(when_s, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer_at_s = math.inf
         if self._due_s is None:
             return
-        loop = self._own_loop()
-        if self._due_s > loop.time():
-            self._start_timer(loop, self._due_s)
+        if self._due_s > self._loop.time():
+            self._start_timer(self._due_s)
         else:
             self._call()
 

@@ -1,7 +1,6 @@
-"""The proxy that all transfers but ``file:`` go through, if the operator names one; never one from the environment.
+"""The proxy for all transfers but ``file:``, if the operator sets one; never one from the environment.
 
-In: the setting's text. Out: a ``Proxy`` for the client and the guard. Called by ``dispatch``. A proxy resolves and
-connects in our place, so of a transfer's peer only the URL's text is judged; the proxy has to judge the rest.
+A proxy resolves names and connects for us, so the guard sees the text of a URL only; the proxy has to judge the rest.
 """
 
 import msgspec
@@ -30,7 +29,7 @@ class Proxy(msgspec.Struct, frozen=True):
 
 
 def parse_proxy(text: str) -> Proxy:
-    """Raises ValueError for a text that is no proxy's URL; the message holds no piece of it."""
+    """Raises ValueError, with a message that holds no part of the text."""
     try:
         parts = pycurl.CurlUrl(text.encode(), pycurl.U_NON_SUPPORT_SCHEME)
         scheme, host, path = str(parts.scheme).lower(), str(parts.host or ""), str(parts.path or "/")
@@ -43,6 +42,6 @@ def parse_proxy(text: str) -> Proxy:
 
 
 def is_local_name(host: str) -> bool:
-    """Whether the name means this machine without asking anybody (RFC 6761, 6.3)."""
+    """Whether the name means this machine without a resolver (RFC 6761, 6.3)."""
     name = host.lower().removesuffix(".")
     return name == "localhost" or name.endswith(".localhost")

@@ -1,9 +1,6 @@
-"""HTTP's statuses in our words: the one map from them to remedies. Called by ``errors`` and ``protocols/http``.
+"""The one map from HTTP's statuses to remedies. Called by ``errors`` and ``protocols/http``."""
 
-Remedies are for readers of the reply and the log.
-"""
-
-LOG = "look at that server's log"  # only that has more
+LOG = "look at that server's log"
 LOGIN = "check user name and password in the URL; special characters in them are written %XX"
 _REMEDIES = {
     401: LOGIN,
@@ -18,7 +15,6 @@ _REMEDIES = {
     429: "it asks for fewer requests: lower max_transfers_per_host",
     507: "free disk space there",
 }
-_FORBIDDEN = 403
 _TRANSIENT = frozenset({408, 425, 429})
 
 
@@ -27,8 +23,8 @@ def is_transient(status: int) -> bool:
 
 
 def remedy(status: int, *, is_write: bool = False) -> str:
-    led = "use the URL that it redirects to" if is_write else "use the picture's own URL"
-    if status == _FORBIDDEN and not is_write:
+    if status == 403 and not is_write:
         return f"{_REMEDIES[status]}; if it wants a Referer, the setting referer gives it one"
-    usual = led if 300 <= status < 400 else LOG if status >= 400 else ""
-    return _REMEDIES.get(status, usual)
+    if 300 <= status < 400:
+        return "use the URL that it redirects to" if is_write else "use the picture's own URL"
+    return _REMEDIES.get(status, LOG if status >= 400 else "")

@@ -125,11 +125,7 @@ class Files:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     async def _timed(
-        self,
-        timeout_s: float,
-        renaming: Future[None],
-        work: Callable[[Unpack[Arguments]], T],
-        *arguments: *Arguments,
+        self, timeout_s: float, renaming: Future[None], work: Callable[[Unpack[Arguments]], T], *arguments: *Arguments
     ) -> T:
         """Run work on a destination. A thread that has not started ``renaming`` in time leaves the file as it is."""
         try:

@@ -5,7 +5,6 @@ The memory ends with the process: a server repeats its refusals.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Literal
 
 from imgserve.transfer.client import location
@@ -49,8 +48,7 @@ class Server:
 class Servers:
     """The servers of the last day."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._servers: OrderedDict[tuple[str, int, str], Server] = OrderedDict()
 
     def of(self, url: str) -> Server:
@@ -58,8 +56,8 @@ class Servers:
         place = location.origin(url)
         name = (place.host, place.port, location.user_of(url))
         server = self._servers.pop(name, None)
-        if server is None or server.expires_at_s <= self._clock():
-            server = Server(self._clock() + _REMEMBERED_S)
+        if server is None or server.expires_at_s <= time.monotonic():
+            server = Server(time.monotonic() + _REMEMBERED_S)
         self._servers[name] = server
         if len(self._servers) > _REMEMBERED_SERVERS:
             self._servers.popitem(last=False)

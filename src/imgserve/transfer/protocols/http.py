@@ -11,7 +11,7 @@ from imgserve.blob import Blob
 from imgserve.request.destination import Destination
 from imgserve.request.source import Source
 from imgserve.telemetry import logs
-from imgserve.transfer.client import follow, location, statuses
+from imgserve.transfer.client import location, statuses
 from imgserve.transfer.client.call import Answer, Call, deadline_in
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.faults import (
@@ -48,18 +48,12 @@ class Http:
 
     async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
         """GET into ``into``. Raises SourceUnavailable, SourceTooLarge, SourceRefused."""
-        call = Call(
-            method="GET",
-            url=source.url,
-            deadline_s=deadline_in(timeout_s),
-            headers=(AGENT, PLAIN),
-            fetch=into,
-            is_decoded=True,
-        )
-        with fetching, self._client.session() as session:
-            answer = await follow.get(self._client, call, session)
+        url, deadline_s = source.url, deadline_in(timeout_s)
+        call = Call(method="GET", url=url, deadline_s=deadline_s, headers=(AGENT, PLAIN), fetch=into)
+        with fetching:
+            answer = await self._client.get(call)
         if not is_good(answer.status):
-            first, last = str(location.origin(source.url)), str(location.origin(answer.url))
+            first, last = str(location.origin(url)), str(location.origin(answer.url))
             host = last if last == first else f"{last}, where {first} redirects,"
             raise SourceUnavailable(
                 f"{host} answered {answer.status} for the source",
@@ -72,13 +66,8 @@ class Http:
         """PUT with Content-Length. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
         url = destination.url
         media_type = () if destination.has_no_type else (f"Content-Type: {write.media_type}",)
-        put = Call(
-            method="PUT",
-            url=url,
-            deadline_s=deadline_in(write.timeout_s),
-            headers=(AGENT, NOT_ASKED, *media_type, *write.http_headers()),
-            body=blob,
-        )
+        headers = (AGENT, NOT_ASKED, *media_type, *write.http_headers())
+        put = Call(method="PUT", url=url, deadline_s=deadline_in(write.timeout_s), headers=headers, body=blob)
         answer = await self._put(put)
         if answer.status == _CONFLICT and not location.has_query(url):  # a signed URL is for PUT alone
             if await self._make_collections(put):
@@ -94,11 +83,9 @@ class Http:
 
     async def delete(self, destination: Destination, write: Write) -> None:
         """DELETE; a missing file counts as deleted. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
-        deadline_s = deadline_in(write.timeout_s)
+        url, deadline_s = destination.url, deadline_in(write.timeout_s)
         with delivering:
-            answer = await self._client.perform(
-                Call(method="DELETE", url=destination.url, deadline_s=deadline_s, headers=(AGENT,))
-            )
+            answer = await self._client.perform(Call(method="DELETE", url=url, deadline_s=deadline_s, headers=(AGENT,)))
         if not is_good(answer.status) and answer.status not in _ABSENT:
             raise refused_write(answer)
 
@@ -124,13 +111,11 @@ class Http:
     async def _length(self, put: Call) -> int | None:
         """The size that the server reports; None without one, or when it is that of an encoded form."""
         deadline_s = min(put.deadline_s, deadline_in(_VERIFY_TIMEOUT_S))
-        try:
-            answer = await self._client.perform(
-                Call(method="HEAD", url=put.url, deadline_s=deadline_s, headers=(AGENT, PLAIN))
-            )
-        except ExchangeFailed:
-            return None
-        return answer.length if answer.status == 200 else None
+        call = Call(method="HEAD", url=put.url, deadline_s=deadline_s, headers=(AGENT, PLAIN))
+        with suppress(ExchangeFailed):
+            answer = await self._client.perform(call)
+            return answer.length if answer.status == 200 else None
+        return None
 
     async def _make_collections(self, put: Call) -> bool:
         """Make the WebDAV collections above the file, only as far up as necessary (RFC 4918, 9.7.1).
@@ -153,8 +138,8 @@ class Http:
         return True
 
     async def _make_collection(self, url: str, put: Call) -> int:
+        call = Call(method="MKCOL", url=url, deadline_s=put.deadline_s, headers=(AGENT,))
         with delivering:
-            call = Call(method="MKCOL", url=url, deadline_s=put.deadline_s, headers=(AGENT,))
             return (await self._client.perform(call)).status
 
 

@@ -14,7 +14,7 @@ from imgserve.errors import FieldRef, ImgserveError
 from imgserve.request.destination import Destination
 from imgserve.request.page import Page
 from imgserve.telemetry import logs
-from imgserve.transfer.client import follow, location
+from imgserve.transfer.client import location
 from imgserve.transfer.client.call import Answer, Call, deadline_in, seconds_to
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.faults import DeliveryFailed, delivering
@@ -23,6 +23,7 @@ from imgserve.transfer.protocols.form import Post, ReadPage
 from imgserve.transfer.write import Delivery, Write
 
 _PAGE_LIMIT_BYTES = 1_000_000
+_PAGE_HEADERS = (http.AGENT, http.PLAIN, "Accept: text/html,*/*;q=0.5")
 _BEFORE_TAG = b"\xef\xbb\xbf\t\n\f\r "  # a byte order mark, and white space
 
 
@@ -129,16 +130,10 @@ class _Upload(NamedTuple):
         return await self.read_page(page.body, page.media_type, self.write, seconds_to(self.deadline_s))
 
     async def _get(self, url: str) -> Answer:
-        call = Call(
-            method="GET",
-            url=url,
-            deadline_s=self.deadline_s,
-            headers=(http.AGENT, http.PLAIN, "Accept: text/html,*/*;q=0.5"),
-            body_limit_bytes=_PAGE_LIMIT_BYTES,
-            is_decoded=True,
-        )
+        deadline_s, limit = self.deadline_s, _PAGE_LIMIT_BYTES
+        call = Call(method="GET", url=url, deadline_s=deadline_s, headers=_PAGE_HEADERS, body_limit_bytes=limit)
         with delivering:
-            return await follow.get(self.client, call, self.session)
+            return await self.client.get(call, self.session)
 
     async def _send(self, post: Post) -> Answer:
         call = Call(
@@ -149,7 +144,6 @@ class _Upload(NamedTuple):
             body=self.blob,
             parts=post.parts,
             body_limit_bytes=_PAGE_LIMIT_BYTES,
-            is_decoded=True,
         )
         with delivering:
             return await self.client.perform(call, self.session)
