@@ -31,33 +31,33 @@ class Resolver:
 
         Addresses are judged when they are connected to, a path that awaits the result's size in ``resolve``.
         """
-        found = Findings()
+        faults = Findings()
         try:
             self._transfers.check_source(request.source)
         except SourceRefused as error:
-            found.add(Fault("source_refused", ("source",), error.sentence()))
+            faults.append(Fault("source_refused", ("source",), error.sentence()))
         for index, (output, place) in enumerate(zip(request.outputs, places, strict=True)):
             if output.destination.awaits_size:
                 continue
             try:
                 self._transfers.check_destination(place)
             except DestinationRefused as error:
-                found.add(_refused(index, error))
-        found.settle()
+                faults.append(_refused(index, error))
+        faults.settle()
 
     async def resolve(self, request: JobRequest, info: ImageInfo) -> tuple[ResolvedOutput, ...]:
         """Raises RequestInvalid: a place is refused, or two outputs have the same; and as ``job.resolve`` does."""
-        found = Findings()
+        faults = Findings()
         placed = []
         for index, output in enumerate(request.outputs):
-            resolved = found.attempt(
+            resolved = faults.attempt(
                 ("outputs", index), resolve, output, request.source, info, self._limits, self._quality
             )
             try:
                 placed += [] if resolved is None else [await self._placed(request.source, resolved)]
             except DestinationRefused as error:
-                found.add(_refused(index, error))
-        found.settle()
+                faults.append(_refused(index, error))
+        faults.settle()
         check_places(tuple(placed))
         return tuple(placed)
 

@@ -97,29 +97,23 @@ class beneath:
             raise error.beneath(self._path) from None
 
 
-class Findings:
-    """The faults of one step, gathered so that the caller gets all of them at once."""
-
-    def __init__(self) -> None:
-        self.faults: list[Fault] = []
-
-    def add(self, fault: Fault) -> None:
-        self.faults.append(fault)
+class Findings(list[Fault]):
+    """The faults of one step, so that its caller learns all of them at once."""
 
     def attempt(self, path: Path, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """The value of ``parse``, or None with its faults stored here, beneath ``path``."""
         try:
             return parse(*args, **kwargs)
         except RequestInvalid as invalid:
-            self.faults.extend(invalid.beneath(path).faults)
+            self.extend(invalid.beneath(path).faults)
             return None
         except ImgserveError as error:
             raise error.beneath(path) from None
 
     def settle(self) -> None:
-        """Raise RequestInvalid if anything was found."""
-        if self.faults:
-            raise RequestInvalid(*self.faults)
+        """Raise RequestInvalid if there is a fault."""
+        if self:
+            raise RequestInvalid(*self)
 
 
 def shown(value: object) -> str:

@@ -43,10 +43,10 @@ def read_field(struct: type[msgspec.Struct], name: str, value: object) -> FieldV
     return checked
 
 
-def read_struct(given: Mapping[str, object], struct: type[S], path: Path, found: Findings) -> S | None:
-    """The fields of ``struct`` among those given; None with the faults in ``found``."""
+def read_struct(given: Mapping[str, object], struct: type[S], path: Path, faults: Findings) -> S | None:
+    """The fields of ``struct`` among those given; None with the faults in ``faults``."""
     names = [name for name in fields_of(struct) if name in given]
-    values = {name: found.attempt(path, read_field, struct, name, given[name]) for name in names}
+    values = {name: faults.attempt(path, read_field, struct, name, given[name]) for name in names}
     return None if None in values.values() else struct(**values)
 
 

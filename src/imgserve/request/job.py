@@ -76,34 +76,34 @@ def resolve(
 
 def check_shape(request: JobRequest) -> None:
     """Judge number and order of outputs and operations, before the source is read. Raises RequestInvalid."""
-    found = Findings()
+    faults = Findings()
     if not request.outputs:
-        found.add(Fault("output_count", ("outputs",), "expected at least one, got none"))
+        faults.append(Fault("output_count", ("outputs",), "expected at least one, got none"))
     for index, output in enumerate(request.outputs):
-        found.attempt(("outputs", index, "operations"), _check_operations, output.recipe.operations)
-    found.settle()
+        faults.attempt(("outputs", index, "operations"), _check_operations, output.recipe.operations)
+    faults.settle()
 
 
 def _check_operations(operations: tuple[Operation, ...]) -> None:
-    found = Findings()
+    faults = Findings()
     if not 1 <= len(operations) <= MAX_OPERATIONS:
         note = f"expected from 1 to {MAX_OPERATIONS} operations, got {len(operations)}"
-        found.add(Fault("output_count", (), note))
+        faults.append(Fault("output_count", (), note))
     for index, operation in enumerate(operations):
         if index > 0 and isinstance(operation, Rasterize):
             note = "rasterize draws the source itself, so it can only be the first operation"
-            found.add(Fault("field_invalid", (index,), note))
-    found.settle()
+            faults.append(Fault("field_invalid", (index,), note))
+    faults.settle()
 
 
 def check_places(outputs: tuple[ResolvedOutput, ...]) -> None:
     """Each output has a destination of its own: two could not be written one at a time. Raises RequestInvalid."""
-    found = Findings()
+    faults = Findings()
     first: dict[str, int] = {}
     for index, output in enumerate(outputs):
         other = first.setdefault(output.placement.destination.key, index)
         if other != index:
             instead = "; for two pictures at one place post two jobs"
             note = ("expected another place than that of ", FieldRef(("outputs", other, "destination")), instead)
-            found.add(Fault("destination_invalid", ("outputs", index, "destination"), note))
-    found.settle()
+            faults.append(Fault("destination_invalid", ("outputs", index, "destination"), note))
+    faults.settle()

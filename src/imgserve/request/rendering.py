@@ -84,15 +84,15 @@ def _source_format(info: ImageInfo) -> Format:
 
 
 def _check_size(size: Size, frames: int, limits: Limits) -> None:
-    width, height, found = size.width_px, size.height_px, Findings()
+    width, height, faults = size.width_px, size.height_px, Findings()
     shape = f"the result would be {f'{frames} frames of ' if frames > 1 else ''}{width} x {height} px"
     if max(width, height) > limits.output_side_px:
-        found.add(Fault("result_too_large", note=f"{shape}, a side may have {limits.output_side_px}"))
+        faults.append(Fault("result_too_large", note=f"{shape}, a side may have {limits.output_side_px}"))
     if width * height * frames > limits.output_pixels:
         less = "; ask for less, or for a format without frames" if frames > 1 else ""
         note = f"{shape}, expected at most {limits.output_pixels} in all{less}"
-        found.add(Fault("result_too_large", note=note))
-    found.settle()
+        faults.append(Fault("result_too_large", note=note))
+    faults.settle()
 
 
 def _check_side(chosen: Format, size: Size) -> None:

@@ -72,7 +72,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 def faults_in(text: str) -> tuple[Fault, ...]:
     """One for each tag that is unknown or not closed. Pieces of the URL are not repeated: they may be secret."""
-    wrong = {found[0] for found in _TAG.finditer(text) if found[1] not in TAGS or not found[2]}
+    wrong = {match[0] for match in _TAG.finditer(text) if match[1] not in TAGS or not match[2]}
     troubles = {_trouble(tag) for tag in sorted(wrong)[:_MOST_NAMED]}
     troubles |= {f"a tag is written {{${tag}}}, did you mean that?" for tag in _misspelt(text)}
     return tuple(Fault("tag_unknown", note=trouble) for trouble in sorted(troubles))
@@ -80,18 +80,18 @@ def faults_in(text: str) -> tuple[Fault, ...]:
 
 def _misspelt(text: str) -> frozenset[str]:
     """The tags that other template languages' spellings stand for: ``${width}``, ``{{width}}``, ``%(width)s``."""
-    words = {next(word for word in found.groups() if word).lower() for found in _MISSPELT.finditer(text)}
+    words = {next(word for word in match.groups() if word).lower() for match in _MISSPELT.finditer(text)}
     near = [get_close_matches(word, TAGS, n=1, cutoff=_NEAR) for word in words if len(word) <= _LONGEST_GUESSED]
     return frozenset(tag for tags in near for tag in tags)
 
 
 def used_in(text: str) -> frozenset[str]:
-    return frozenset(found[1] for found in _TAG.finditer(text) if found[1] in TAGS)
+    return frozenset(match[1] for match in _TAG.finditer(text) if match[1] in TAGS)
 
 
 def fill(text: str, values: TagValues) -> str:
     """One pass: a value that looks like a tag is not filled again."""
-    return _TAG.sub(lambda found: values.of(found[1]), text)
+    return _TAG.sub(lambda match: values.of(match[1]), text)
 
 
 def _trouble(tag: str) -> str:
@@ -103,4 +103,4 @@ def _trouble(tag: str) -> str:
 
 
 def _encode(value: str) -> str:
-    return _RESERVED.sub(lambda found: quote(found[0], safe=""), value)
+    return _RESERVED.sub(lambda match: quote(match[0], safe=""), value)

@@ -91,10 +91,10 @@ class Url(msgspec.Struct, frozen=True):
 
 def scheme_of(text: str) -> str | None:
     """The scheme by the text alone, lower-case; None when there is none (``example.com:80/x`` has none)."""
-    found = _SCHEME.match(text)
-    if found is None or (_HOST_AND_PORT.match(text) and found[1].lower() not in SCHEMES):
+    match = _SCHEME.match(text)
+    if match is None or (_HOST_AND_PORT.match(text) and match[1].lower() not in SCHEMES):
         return None
-    return found[1].lower()
+    return match[1].lower()
 
 
 def protocol_of(text: str) -> Scheme:
@@ -107,14 +107,14 @@ def cut(text: str) -> Cut:
 
     Raises UrlInvalid when the text does not begin with an authority.
     """
-    found = _AUTHORITY.match(text)
-    if found is None:
+    match = _AUTHORITY.match(text)
+    if match is None:
         raise UrlInvalid("expected scheme://host/path; special characters in user name or password are written %XX")
-    if not found["host"].isascii():
+    if not match["host"].isascii():
         raise UrlInvalid("a host name in ASCII is expected; write an international one in its xn-- form")
-    if not found["host"] and not _is_local(text):
+    if not match["host"] and not _is_local(text):
         raise UrlInvalid("expected a host name after the scheme")
-    return Cut(text[: found.end()], text[found.end() :])
+    return Cut(text[: match.end()], text[match.end() :])
 
 
 @lru_cache(maxsize=256)  # one job asks for its source's parts three times
@@ -229,7 +229,7 @@ def _check_decoded(path: str) -> None:
 
 
 def _ascii(text: str) -> str:
-    return _NOT_IN_URLS.sub(lambda found: quote(found[0]), text)
+    return _NOT_IN_URLS.sub(lambda match: quote(match[0]), text)
 
 
 def _normal_path(path: str) -> str:

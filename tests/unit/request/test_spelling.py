@@ -85,7 +85,7 @@ def test_the_fields_of_a_remedy_move_with_the_error() -> None:
 def test_the_fields_of_a_note_move_with_its_fault() -> None:
     found = Findings()
     found.attempt((*FIRST, "operations", 0), Resize().size_after, Shape(4, 4, "png"))
-    [fault] = found.faults
+    [fault] = found
     assert fault.sentence(spelt) == "args.width: args.width, args.height or both are required"
     [plain] = in_classic_words(RequestInvalid(fault)).faults  # type: ignore[attr-defined]
     assert plain.sentence() == fault.sentence(spelt)
@@ -107,8 +107,8 @@ def test_one_fault_in_three_spellings() -> None:
 
 def test_findings_keep_the_order_and_the_classic_protocol_sorts() -> None:
     found = Findings()
-    found.add(Fault("tag_unknown", (*FIRST, "destination"), "an unknown tag"))
-    found.add(Fault("source_invalid", ("source",), "expected a URL, got nothing"))
+    found.append(Fault("tag_unknown", (*FIRST, "destination"), "an unknown tag"))
+    found.append(Fault("source_invalid", ("source",), "expected a URL, got nothing"))
     with pytest.raises(RequestInvalid) as caught:
         found.settle()
     assert caught.value.detail == "outputs[0].destination: an unknown tag; source: expected a URL, got nothing"

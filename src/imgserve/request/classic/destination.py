@@ -23,27 +23,27 @@ def parse_destination(
 ) -> DestinationTemplate:
     """A template that ``values`` make a place of: those known before the source is read. Raises RequestInvalid."""
     text = spoken_url(value, invalid="destination_invalid", unknown="destination_scheme_unknown")
-    found = Findings()
+    faults = Findings()
     kind = url.protocol_of(text).destination
-    template = DestinationTemplate(kind, text) if kind else found.attempt((), _http_template, text, args)
-    found.attempt((), check_text, text)
+    template = DestinationTemplate(kind, text) if kind else faults.attempt((), _http_template, text, args)
+    faults.attempt((), check_text, text)
     if template is not None:
-        found.attempt((), template.fill, values)
-    found.settle()
+        faults.attempt((), template.fill, values)
+    faults.settle()
     assert template is not None
     return template
 
 
 def _http_template(text: str, given: Mapping[str, object] | None) -> DestinationTemplate:
-    found, args = Findings(), given or {}
+    faults, args = Findings(), given or {}
     names = [name for name in ("field_name", "field_file") if name in args]
-    fields = [field for name in names if (field := found.attempt((name,), _field, args[name])) is not None]
+    fields = [field for name in names if (field := faults.attempt((name,), _field, args[name])) is not None]
     for name, note in _troubles(names, fields, args):
-        found.add(Fault("destination_field_invalid", (name,), note))
+        faults.append(Fault("destination_field_invalid", (name,), note))
     if given is not None and not names and "method" not in args:
         note = ("expected for an http(s) destination; or ", FieldRef(("method",), "PUT"), " for a plain upload")
-        found.add(Fault("destination_field_missing", ("field_name",), note))
-    found.settle()
+        faults.append(Fault("destination_field_missing", ("field_name",), note))
+    faults.settle()
     if not fields:
         return DestinationTemplate("put", text, has_no_type=True if "content_type" in args else msgspec.UNSET)
     return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else msgspec.UNSET)

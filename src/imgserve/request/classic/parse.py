@@ -71,26 +71,26 @@ class ParseError(Exception):
 def parse(body: bytes) -> JobRequest:
     """A checked request. Raises ParseError, or RequestInvalid with every fault that the text alone shows."""
     request = _json_object(body)
-    found = Findings()
-    _check_keys(request, found)
-    args = _args(request, found)
+    faults = Findings()
+    _check_keys(request, faults)
+    args = _args(request, faults)
     operation_type = source = destination = None
     if "operationType" in request:
         name, words = request["operationType"], tuple(OPERATIONS)
-        operation_type = found.attempt(_OPERATION, _word, name, words, "operation_unknown", "operation")
+        operation_type = faults.attempt(_OPERATION, _word, name, words, "operation_unknown", "operation")
     if "srcURL" in request:
-        source = found.attempt(_SOURCE, parse_source, request["srcURL"])
+        source = faults.attempt(_SOURCE, parse_source, request["srcURL"])
     values = tags.trial_of(source)
     if "dstURL" in request:
-        destination = found.attempt(_DESTINATION, parse_destination, request["dstURL"], args, values)
-    recipe = _recipe(operation_type, args, found)
+        destination = faults.attempt(_DESTINATION, parse_destination, request["dstURL"], args, values)
+    recipe = _recipe(operation_type, args, faults)
     if source is not None and operation_type is not None:
-        _check_source(operation_type, source, found)
-    chosen = None if destination is None else _format(destination, source, values, (args or {}).get("format"), found)
-    placeholder = found.attempt((*_OUTPUT, "placeholder"), _placeholder, request.get("placeholder", {}))
-    on_failure = found.attempt(_OUTPUT, _on_failure, request.get("on_failure", "error_image"), destination)
-    if found.faults or not (source and destination and recipe and placeholder and on_failure):
-        raise RequestInvalid(*found.faults)
+        _check_source(operation_type, source, faults)
+    chosen = None if destination is None else _format(destination, source, values, (args or {}).get("format"), faults)
+    placeholder = faults.attempt((*_OUTPUT, "placeholder"), _placeholder, request.get("placeholder", {}))
+    on_failure = faults.attempt(_OUTPUT, _on_failure, request.get("on_failure", "error_image"), destination)
+    if faults or not (source and destination and recipe and placeholder and on_failure):
+        raise RequestInvalid(*faults)
     recipe = msgspec.structs.replace(recipe, output=msgspec.structs.replace(recipe.output, format=chosen))
     return JobRequest(source, (OutputRequest(recipe, destination, placeholder, on_failure),))
 
@@ -136,11 +136,11 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _check_keys(request: Mapping[str, object], found: Findings) -> None:
+def _check_keys(request: Mapping[str, object], faults: Findings) -> None:
     for key in REQUIRED:
         if key not in request:
-            found.add(Fault("key_missing", (key,), "this key is missing"))
-    _check_names("key", request, REQUIRED + OPTIONAL, (), found)
+            faults.append(Fault("key_missing", (key,), "this key is missing"))
+    _check_names("key", request, REQUIRED + OPTIONAL, (), faults)
 
 
 def _check_names(
@@ -148,7 +148,7 @@ def _check_names(
     given: Mapping[str, object],
     known: tuple[str, ...],
     path: Path,
-    found: Findings,
+    faults: Findings,
     strays: Mapping[str, Sentence] = MappingProxyType({}),
 ) -> None:
     """Names that are unknown, or among ``strays``, each of which has its reason."""
@@ -158,22 +158,22 @@ def _check_names(
     for name in names[:_MOST_NAMED]:
         near = did_you_mean(name, known)
         if not _PLAIN_NAME.fullmatch(name):
-            found.add(Fault(code, whole, f"a {noun}'s name is unknown"))
+            faults.append(Fault(code, whole, f"a {noun}'s name is unknown"))
         elif name in strays:
-            found.add(Fault(code, (*path, name), strays[name]))
+            faults.append(Fault(code, (*path, name), strays[name]))
         elif name in _NOT_YET:
-            found.add(Fault(code, (*path, name), "not available in this version yet"))
+            faults.append(Fault(code, (*path, name), "not available in this version yet"))
         else:
-            found.add(Fault(code, (*path, name), f"unknown{near}", is_foreign=not near))
+            faults.append(Fault(code, (*path, name), f"unknown{near}", is_foreign=not near))
     if len(names) > _MOST_NAMED:
-        found.add(Fault(code, whole, f"{len(names) - _MOST_NAMED} more {noun}s are unknown"))
+        faults.append(Fault(code, whole, f"{len(names) - _MOST_NAMED} more {noun}s are unknown"))
 
 
-def _args(request: Mapping[str, object], found: Findings) -> dict[str, object] | None:
+def _args(request: Mapping[str, object], faults: Findings) -> dict[str, object] | None:
     args = request.get("args", {})
     if isinstance(args, dict):
         return args if "args" in request else None
-    found.add(Fault("args_invalid", ("args",), expected="an object", got=args))
+    faults.append(Fault("args_invalid", ("args",), expected="an object", got=args))
     return None
 
 
@@ -183,32 +183,32 @@ def _word(value: object, words: tuple[W, ...], code: Code, name: str) -> W:
     return value
 
 
-def _recipe(name: str | None, args: dict[str, object] | None, found: Findings) -> Recipe | None:
+def _recipe(name: str | None, args: dict[str, object] | None, faults: Findings) -> Recipe | None:
     if name is None or args is None:
         return None
-    operation = read_struct(args, OPERATIONS[name], _OPERATION, found)
-    output = read_struct(args, OutputOptions, (*_OUTPUT, "encode"), found)
-    load = read_struct(args, LoadOptions, (*_OUTPUT, "load"), found)
+    operation = read_struct(args, OPERATIONS[name], _OPERATION, faults)
+    output = read_struct(args, OutputOptions, (*_OUTPUT, "encode"), faults)
+    load = read_struct(args, LoadOptions, (*_OUTPUT, "load"), faults)
     if "width" not in args and "height" not in args:
         width, height = (FieldRef((*_OPERATION, side)) for side in ("width", "height"))
-        found.add(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
+        faults.append(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
     known = (*fields_of(OPERATIONS[name]), *fields_of(OutputOptions), *fields_of(LoadOptions), *HTTP_ARGS)
-    _check_names("field", args, known, _OPERATION, found, _STRAYS)
+    _check_names("field", args, known, _OPERATION, faults, _STRAYS)
     return Recipe((operation,), output, load) if operation and output and load else None
 
 
-def _check_source(operation_type: str, source: Source, found: Findings) -> None:
+def _check_source(operation_type: str, source: Source, faults: Findings) -> None:
     extension = tags.split_name(encoded_name(source))[1]
     if formats.is_no_picture(extension):
         note = "the extension is no picture's; give the picture's own URL, or one without an extension"
-        found.add(Fault("source_extension", _SOURCE, note))
+        faults.append(Fault("source_extension", _SOURCE, note))
     elif operation_type == "rasterize" and formats.is_raster(extension):
         instead = ("rasterize expects an SVG; for other pictures use ", _OPERATION_IS["resize"])
-        found.add(Fault("source_extension", _SOURCE, instead))
+        faults.append(Fault("source_extension", _SOURCE, instead))
 
 
 def _format(
-    destination: DestinationTemplate, source: Source | None, values: TagValues, asked: object, found: Findings
+    destination: DestinationTemplate, source: Source | None, values: TagValues, asked: object, faults: Findings
 ) -> Format | None:
     """The extension's format, else the one asked for, else None: the source's."""
     wanted = asked if asked in _FORMATS else None
@@ -217,10 +217,10 @@ def _format(
         return wanted
     chosen = formats.format_of(extension)
     if chosen is None:
-        found.add(Fault("format_not_writable", _DESTINATION, _why_not_written(destination, source, extension)))
+        faults.append(Fault("format_not_writable", _DESTINATION, _why_not_written(destination, source, extension)))
     elif wanted not in (None, chosen):
         note = (f"{wanted} contradicts the extension of ", FieldRef(_DESTINATION), f", which means {chosen}")
-        found.add(Fault("field_invalid", _FORMAT, note))
+        faults.append(Fault("field_invalid", _FORMAT, note))
     return chosen
 
 
@@ -245,10 +245,10 @@ def _placeholder(value: object) -> Placeholder:
     if not isinstance(given, dict):
         styles = one_of(words_of(fields_of(Placeholder)["style"]))
         raise RequestInvalid(Fault("field_invalid", expected=f"an object or {styles}", got=value))
-    found = Findings()
-    placeholder = read_struct(given, Placeholder, (), found)
-    _check_names("field", given, tuple(fields_of(Placeholder)), (), found)
-    found.settle()
+    faults = Findings()
+    placeholder = read_struct(given, Placeholder, (), faults)
+    _check_names("field", given, tuple(fields_of(Placeholder)), (), faults)
+    faults.settle()
     assert placeholder is not None
     return placeholder
 
