@@ -1,10 +1,10 @@
-"""The destination of a result: a template whose tags are open, and with the tag values, the ``Destination`` itself.
+"""The destination of a result: a template with open tags, and the ``Destination`` once their values are filled in.
 
-The APIs make templates; ``job.resolve`` fills in the tags; transfers and the queue use the result. The split of a
-form's URL follows docs/reference: authority first, then the last colon of the rest separates the page's URL from the
-file name.
+The APIs make templates, ``job.resolve`` fills in the tags, transfers and the queue use the result. A form's URL is
+split as docs/reference says: behind the authority, the last colon separates the page's URL from the file name.
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
@@ -23,12 +23,12 @@ FormSuccess = Literal["any", "redirect"]
 class Destination(msgspec.Struct, frozen=True):
     """One place to write to, tags filled in.
 
-    ``shown`` is the URL as the caller wrote it with its tags filled in: it goes back to that caller and nowhere else.
-    ``url`` is what the transfer uses: the file's, the FTP target's, the PUT target's, or the form's page.
+    ``shown`` is the URL as its principal wrote it, tags filled in: only that principal gets it back. ``url`` is for the
+    transfer: the file's, the FTP target's, the PUT target's, or the form's page.
     ``path`` is percent-decoded for file and stays encoded for the others (a form's: the page's).
     ``name`` and ``field`` are a form's file name (decoded) and file field. ``key`` identifies the place: scheme,
     lower-case host, real port, normalised path, no userinfo and no signature parameters; a form's adds field and name.
-    ``form_success``: which answers of a form's site count as taken, all that are good or redirects only.
+    ``form_success``: the answers of a form's site that count as taken, all good ones or redirects only.
     ``has_no_type``: a PUT goes without Content-Type.
     Both URLs may hold a password and are never logged; ``repr`` shows kind and host.
     """
@@ -89,7 +89,7 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
     kind: DestinationKind
     shown: str
     field: str = ""
-    # Not in the JSON unless they are asked for: earlier versions named the same request by the same digest.
+    # Left out of the JSON unless set: a request must keep the digest that earlier versions gave it.
     form_success: Literal["redirect"] | msgspec.UnsetType = msgspec.UNSET
     has_no_type: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
@@ -103,7 +103,7 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
 
     @property
     def awaits_size(self) -> bool:
-        """Whether policy cannot judge it before the result's size is known: a file's whole path decides."""
+        """Whether policy can judge it only once the result's size is known: a file's whole path decides."""
         return url.protocol_of(self.shown).is_local and not tags.used_in(self.shown).isdisjoint(tags.SIZES)
 
     def fill(self, values: TagValues) -> Destination:
@@ -111,7 +111,7 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
         if tags.BEGIN not in self.shown:
             values = tags.EXAMPLE  # the place is the same for all of them, and known from the first check
         try:
-            return _fill_form(self, values) if WRITING[self.kind].is_page else _fill_plain(self, values)
+            return _filled(self, values)
         except url.UrlInvalid as error:
             raise RequestInvalid(Fault("destination_invalid", note=str(error))) from None
 
@@ -119,33 +119,29 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
 def check_text(text: str) -> None:
     """Judge the tags in a destination's URL. Raises RequestInvalid with a fault for each wrong one."""
     try:
-        faults = tags.faults_in(url.cut(text).rest)
+        faults = tags.faults_in(url.cut(text)[1])
     except url.UrlInvalid:
-        return  # filling the template finds it
+        return  # ``fill`` reports it
     if faults:
         raise RequestInvalid(*faults)
 
 
-@lru_cache(maxsize=256)  # each check on a job's way in fills the same template
-def _fill_plain(template: DestinationTemplate, values: TagValues) -> Destination:
+@lru_cache(maxsize=256)  # intake fills the same template for several checks
+def _filled(template: DestinationTemplate, values: TagValues) -> Destination:
     authority, rest = url.cut(template.shown)
-    filled = _filled(rest, values, is_name=url.protocol_of(authority).names_file)
-    parsed = url.parse(authority + filled)
-    return Destination(
-        template.kind, authority + filled, parsed.text, parsed.host, parsed.port, parsed.target, parsed.key,
-        has_no_type=bool(template.has_no_type),
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=256)
-def _fill_form(template: DestinationTemplate, values: TagValues) -> Destination:
-    authority, rest = url.cut(template.shown)
+    if not WRITING[template.kind].is_page:
+        text = authority + _with_values(rest, values, is_name=url.protocol_of(authority).names_file)
+        parsed = url.parse(text)
+        return Destination(
+            template.kind, text, parsed.text, parsed.host, parsed.port, parsed.target, parsed.key,
+            has_no_type=bool(template.has_no_type),
+        )  # fmt: skip
     page, colon, name = rest.rpartition(":")
     if not colon:
         raise url.UrlInvalid("expected <page URL>:<file name> for an upload form, got no file name")
     if "/" in name:
         raise url.UrlInvalid("expected <page URL>:<file name>, got a slash in the file name or no file name at all")
-    page, name = _filled(page, values, is_name=False), _filled(name, values, is_name=True)
+    page, name = _with_values(page, values, is_name=False), _with_values(name, values, is_name=True)
     parsed, decoded = url.parse(authority + page), url.decode_name(name)
     if not decoded:
         raise url.UrlInvalid("expected a file name after the last colon")
@@ -156,23 +152,15 @@ def _fill_form(template: DestinationTemplate, values: TagValues) -> Destination:
     )  # fmt: skip
 
 
-def _filled(text: str, values: TagValues, *, is_name: bool) -> str:
+def _with_values(text: str, values: TagValues, *, is_name: bool) -> str:
     used = tags.used_in(text)
     if not values.ext and not used.isdisjoint(tags.EXTENSIONS):
         raise url.UrlInvalid("{$ext} is empty, since the source's name has no extension: write .jpg or the like")
-    if is_name:
-        for tag in used:
-            if values.of(tag):
-                _check_value(values.of(tag))
+    if is_name and any(re.search(rb"[/\0]", unquote_to_bytes(values.of(tag))) for tag in used):
+        raise url.UrlInvalid("the source's name holds an encoded slash or NUL, which cannot be part of a file name")
     filled = tags.fill(text, values)
     path = filled.partition("?")[0].partition("#")[0]
+    # A value alone may be dots, as the basename of "...png": whole segments count.
     if used and any(url.with_dots(segment) in (".", "..") for segment in path.split("/")):
         raise url.UrlInvalid("a tag's value makes a path segment . or ..")
     return filled
-
-
-def _check_value(value: str) -> None:
-    """A value alone may be dots (``..`` of ``...png``): the segments are judged once they are whole."""
-    decoded = unquote_to_bytes(value)
-    if b"/" in decoded or b"\0" in decoded:
-        raise url.UrlInvalid("the source's name holds an encoded slash or NUL, which cannot be part of a file name")

@@ -26,6 +26,10 @@ OTHER_KINDS = frozenset({
     "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "epub", "mobi",
 })  # fmt: skip
 
+RASTER = UNREADABLE_RASTER.union(FORMAT_OF_EXTENSION)
+WELL_KNOWN = RASTER | VECTOR | OTHER_KINDS
+"""Extensions that may be shown: any other text behind a dot may be a secret."""
+
 MAX_SIDE_OF_FORMAT: dict[Format, int] = {"webp": 16_383}
 """Pixels; only formats whose own limit is below the server's widest side (WebP: RFC 9649, 14 bits)."""
 
@@ -36,21 +40,3 @@ ANIMATED: frozenset[str] = frozenset({"gif", "webp"})
 def frames_kept(info: ImageInfo, output_format: Format) -> int:
     """How many frames a result has: all of them where the format can hold them, else the first."""
     return info.frames if output_format in ANIMATED else 1
-
-
-def format_of(extension: str) -> Format | None:
-    """The format that is written for an extension (no dot, any case); None when it cannot be written."""
-    return FORMAT_OF_EXTENSION.get(extension.lower())
-
-
-def is_raster(extension: str) -> bool:
-    return extension.lower() in FORMAT_OF_EXTENSION or extension.lower() in UNREADABLE_RASTER
-
-
-def is_no_picture(extension: str) -> bool:
-    return extension.lower() in OTHER_KINDS
-
-
-def is_well_known(extension: str) -> bool:
-    """Whether it names a kind of file, and so may be shown: any other text behind a dot may be a secret."""
-    return is_raster(extension) or extension.lower() in VECTOR | OTHER_KINDS

@@ -1,12 +1,11 @@
-"""The one place that parses URLs: text in, checked parts out. source.py and destination.py call it; nothing is opened.
+"""The one place that parses URLs: text in, checked parts out. For ``source`` and ``destination``; nothing is opened.
 
-Scheme and authority are cut by our own rule, because a form destination hides a file name behind the URL (``cut``).
-The URL is then judged by libcurl's parser, the same that the transfers use, so that check and use never differ.
+Scheme and authority are split by our own rule, because a form's destination has a file name behind the URL (``cut``).
+libcurl parses the URL here as it does for the transfers, so that check and use never differ.
 """
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
@@ -37,14 +36,7 @@ _SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "sig", "signatur
 
 
 class UrlInvalid(ValueError):
-    """Text that is no URL we can use. The message stands behind the field's name and never holds a piece of the URL."""
-
-
-class Cut(NamedTuple):
-    """``authority``: scheme, userinfo, host and port as written; ``rest``: all behind it, tags included."""
-
-    authority: str
-    rest: str
+    """Text that is no URL we can use. The message follows the field's name and holds no piece of the URL."""
 
 
 class Url(msgspec.Struct, frozen=True):
@@ -77,12 +69,12 @@ class Url(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """The place itself: equal for two spellings of one place. Without userinfo and signature parameters."""
+        """Equal for two spellings of one place. Without userinfo and signature parameters."""
         protocol = SCHEMES[self.scheme]
         if protocol.is_local:
             return f"{self.scheme}://" + re.sub("/+", "/", _normal_path(self.path))
         path = re.sub("%2[Ff]", "/", self.path) if protocol.is_path_decoded else self.path
-        # AUTH TLS is asked for on the port of plain FTP: one server, one file, whether its line is encrypted or not.
+        # AUTH TLS uses the port of plain FTP: the server and its files are the same, encrypted or not.
         scheme = protocol.libcurl or self.scheme
         query = "&".join(pair for pair in self.query.split("&") if pair and not _is_signing(pair.partition("=")[0]))
         place = f"{scheme}://{self.host.removesuffix('.')}:{self.port}{_normal_path(path)}"
@@ -90,7 +82,7 @@ class Url(msgspec.Struct, frozen=True):
 
 
 def scheme_of(text: str) -> str | None:
-    """The scheme by the text alone, lower-case; None when there is none (``example.com:80/x`` has none)."""
+    """The scheme in lower case, or None: ``example.com:80/x`` has none."""
     match = _SCHEME.match(text)
     if match is None or (_HOST_AND_PORT.match(text) and match[1].lower() not in SCHEMES):
         return None
@@ -98,14 +90,14 @@ def scheme_of(text: str) -> str | None:
 
 
 def protocol_of(text: str) -> Scheme:
-    """The row of a URL whose scheme is known to be spoken."""
+    """The row of a URL whose scheme is among ``SCHEMES``."""
     return SCHEMES[scheme_of(text) or ""]
 
 
-def cut(text: str) -> Cut:
-    """Split behind ``scheme://[userinfo@]host[:digits]``, which ends at ``/``, ``?``, ``#`` or a ``:`` after the port.
+def cut(text: str) -> tuple[str, str]:
+    """The authority with its scheme, and the rest, tags included. Raises UrlInvalid.
 
-    Raises UrlInvalid when the text does not begin with an authority.
+    ``scheme://[userinfo@]host[:digits]`` ends at ``/``, ``?``, ``#`` or a ``:`` behind the port.
     """
     match = _AUTHORITY.match(text)
     if match is None:
@@ -114,14 +106,16 @@ def cut(text: str) -> Cut:
         raise UrlInvalid("a host name in ASCII is expected; write an international one in its xn-- form")
     if not match["host"] and not _is_local(text):
         raise UrlInvalid("expected a host name after the scheme")
-    return Cut(text[: match.end()], text[match.end() :])
+    return text[: match.end()], text[match.end() :]
 
 
-@lru_cache(maxsize=256)  # one job asks for its source's parts three times
+@lru_cache(maxsize=256)  # each job needs the parts of its source three times
 def parse(text: str) -> Url:
     """The parts of one URL whose scheme is among ``SCHEMES``. Raises UrlInvalid."""
-    _refuse_odd_characters(text)
+    _check_characters(text)
     authority, rest = cut(text)
+    if _ENCODED_CONTROL.search(authority):
+        raise UrlInvalid("control characters are not allowed in user name, password or host")
     protocol = protocol_of(text)
     if protocol.names_file and re.search("[?#]", rest):
         raise UrlInvalid(f"{scheme_of(text)} knows no query or fragment: write ? as %3F and # as %23")
@@ -132,10 +126,10 @@ def parse(text: str) -> Url:
 
 
 def user_of(text: str) -> str:
-    """The user name in a URL, decoded. FTP's anonymous is nobody: libcurl says it where there is no name."""
+    """The user name in a URL, decoded. FTP's anonymous counts as none: libcurl sends it where there is no name."""
     if "@" not in text:
         return ""
-    info, at, _ = cut(text).authority.partition("://")[2].rpartition("@")
+    info, at, _ = cut(text)[0].partition("://")[2].rpartition("@")
     user = unquote_to_bytes(info.partition(":")[0]).decode(errors="replace") if at else ""
     return "" if user.lower() == protocol_of(text).anonymous else user
 
@@ -151,17 +145,12 @@ def with_dots(segment: str) -> str:
     return re.sub("%2[Ee]", ".", segment)
 
 
-def decode(text: str) -> str:
-    """Percent-decode once. Raises UrlInvalid when the bytes are no UTF-8."""
-    try:
-        return unquote_to_bytes(text).decode()
-    except UnicodeError:
-        raise UrlInvalid("percent-encoded bytes that are not UTF-8") from None
-
-
 def decode_name(segment: str) -> str:
     """One file name or path segment, decoded once. Raises UrlInvalid when it would leave its directory."""
-    name = decode(segment)
+    try:
+        name = unquote_to_bytes(segment).decode()
+    except UnicodeError:
+        raise UrlInvalid("percent-encoded bytes that are not UTF-8") from None
     if "/" in name or _CONTROL.search(name):
         raise UrlInvalid("a file name must not hold a slash or control characters, not even percent-encoded")
     if name in (".", ".."):
@@ -205,7 +194,7 @@ def _parts(plain: str, protocol: Scheme) -> Url:
         raise UrlInvalid("not a URL: a part of it is not readable text") from None
 
 
-def _refuse_odd_characters(text: str) -> None:
+def _check_characters(text: str) -> None:
     if len(text) > MAX_LENGTH:
         raise UrlInvalid(f"expected a URL of at most {MAX_LENGTH} characters")
     if _CONTROL.search(text):
@@ -214,9 +203,6 @@ def _refuse_odd_characters(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise UrlInvalid("half of a surrogate pair is not allowed") from None
-    authority = cut(text).authority
-    if _ENCODED_CONTROL.search(authority):
-        raise UrlInvalid("control characters are not allowed in user name, password or host")
 
 
 def _check_decoded(path: str) -> None:

@@ -107,8 +107,8 @@ def test_two_places_have_two_keys(one: str, other: str) -> None:
 
 
 def test_decode_once() -> None:
-    assert url.decode("a%2541%C3%A9") == "a%41é"
+    assert url.decode_name("a%2541%C3%A9") == "a%41é"
     assert url.decode_path("/a%20b/%2541") == "/a b/%41"
     for text in ("%ff", "\ud800"):
         with pytest.raises(url.UrlInvalid):
-            url.decode(text)
+            url.decode_name(text)

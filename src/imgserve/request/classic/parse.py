@@ -23,7 +23,7 @@ from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placehold
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Recipe
-from imgserve.request.source import Source, encoded_name, parse_source
+from imgserve.request.source import parse_source
 from imgserve.request.tags import TagValues
 
 W = TypeVar("W", bound=str)
@@ -45,7 +45,7 @@ _SOURCE: Path = ("source",)
 _OUTPUT: Path = ("outputs", 0)
 _OPERATION: Path = (*_OUTPUT, "operations", 0)
 _DESTINATION: Path = (*_OUTPUT, "destination")
-_FORMAT: Path = (*_OUTPUT, "encode", "format")
+_FORMAT = FieldRef((*_OUTPUT, "encode", "format"))
 _OPERATION_IS = {name: FieldRef((*_OPERATION, "operation"), name) for name in OPERATIONS}
 # Args that stand in the wrong place, each with the reason.
 _STRAYS: dict[str, Sentence] = {
@@ -85,13 +85,15 @@ def parse(body: bytes) -> JobRequest:
         destination = faults.attempt(_DESTINATION, parse_destination, request["dstURL"], args, values)
     recipe = _recipe(operation_type, args, faults)
     if source is not None and operation_type is not None:
-        _check_source(operation_type, source, faults)
-    chosen = None if destination is None else _format(destination, source, values, (args or {}).get("format"), faults)
+        _check_source(operation_type, values.ext.lower(), faults)
+    output_format = None
+    if destination is not None:
+        output_format = _format(destination, values, (args or {}).get("format"), faults)
     placeholder = faults.attempt((*_OUTPUT, "placeholder"), _placeholder, request.get("placeholder", {}))
     on_failure = faults.attempt(_OUTPUT, _on_failure, request.get("on_failure", "error_image"), destination)
     if faults or not (source and destination and recipe and placeholder and on_failure):
         raise RequestInvalid(*faults)
-    recipe = msgspec.structs.replace(recipe, output=msgspec.structs.replace(recipe.output, format=chosen))
+    recipe = msgspec.structs.replace(recipe, output=msgspec.structs.replace(recipe.output, format=output_format))
     return JobRequest(source, (OutputRequest(recipe, destination, placeholder, on_failure),))
 
 
@@ -197,45 +199,38 @@ def _recipe(name: str | None, args: dict[str, object] | None, faults: Findings) 
     return Recipe((operation,), output, load) if operation and output and load else None
 
 
-def _check_source(operation_type: str, source: Source, faults: Findings) -> None:
-    extension = tags.split_name(encoded_name(source))[1]
-    if formats.is_no_picture(extension):
+def _check_source(operation_type: str, extension: str, faults: Findings) -> None:
+    if extension in formats.OTHER_KINDS:
         note = "the extension is no picture's; give the picture's own URL, or one without an extension"
         faults.append(Fault("source_extension", _SOURCE, note))
-    elif operation_type == "rasterize" and formats.is_raster(extension):
+    elif operation_type == "rasterize" and extension in formats.RASTER:
         instead = ("rasterize expects an SVG; for other pictures use ", _OPERATION_IS["resize"])
         faults.append(Fault("source_extension", _SOURCE, instead))
 
 
-def _format(
-    destination: DestinationTemplate, source: Source | None, values: TagValues, asked: object, faults: Findings
-) -> Format | None:
-    """The extension's format, else the one asked for, else None: the source's."""
-    wanted = asked if asked in _FORMATS else None
+def _format(destination: DestinationTemplate, values: TagValues, value: object, faults: Findings) -> Format | None:
+    """The extension's format, else that of args, else None: the source's."""
+    arg = value if value in _FORMATS else None
     extension = destination.fill(values).extension
     if not extension:
-        return wanted
-    chosen = formats.format_of(extension)
-    if chosen is None:
-        faults.append(Fault("format_not_writable", _DESTINATION, _why_not_written(destination, source, extension)))
-    elif wanted not in (None, chosen):
-        note = (f"{wanted} contradicts the extension of ", FieldRef(_DESTINATION), f", which means {chosen}")
-        faults.append(Fault("field_invalid", _FORMAT, note))
-    return chosen
+        return arg
+    output_format = formats.FORMAT_OF_EXTENSION.get(extension.lower())
+    if output_format is None:
+        note: Sentence = _unwritable(destination, values, extension), "; give .jpg, or no extension and ", _FORMAT
+        faults.append(Fault("format_not_writable", _DESTINATION, note))
+    elif arg not in (None, output_format):
+        note = f"{arg} contradicts the extension of ", FieldRef(_DESTINATION), f", which means {output_format}"
+        faults.append(Fault("field_invalid", _FORMAT.path, note))
+    return output_format
 
 
-def _why_not_written(destination: DestinationTemplate, source: Source | None, extension: str) -> Sentence:
-    return _blame(destination, source, extension), "; give .jpg, or no extension and ", FieldRef(_FORMAT)
-
-
-def _blame(destination: DestinationTemplate, source: Source | None, extension: str) -> str:
-    """For an extension that came by a tag: it names the source's, and does not blame the destination."""
-    own = "" if source is None else unquote(tags.split_name(encoded_name(source))[1])
-    is_the_sources = unquote(extension).lower() == own.lower()
+def _unwritable(destination: DestinationTemplate, values: TagValues, extension: str) -> str:
+    """An extension that came by a tag is the source's: then the destination is not at fault."""
+    is_the_sources = unquote(extension).lower() == unquote(values.ext).lower()
     if not is_the_sources or tags.used_in(destination.shown).isdisjoint(tags.EXTENSIONS):
         listed = ", ".join(formats.FORMAT_OF_EXTENSION)
         return f"the extension is not a format that can be written; expected one of {listed}"
-    if formats.is_well_known(extension):
+    if extension.lower() in formats.WELL_KNOWN:
         return f"the source's extension is {extension}, and {extension.upper()} cannot be written"
     return "the source's extension is not a format that can be written"
 
