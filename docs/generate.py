@@ -153,7 +153,7 @@ def _parsers(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, 
 
 
 def all_states() -> Iterator[str]:
-    yield "| state | severity | what it is | what mends it |"
+    yield "| state | severity | meaning | remedy |"
     yield "|---|---|---|---|"
     for name, kind in states.KINDS.items():
         yield f"| `{name}` | {kind.severity} | {kind.sentence} | {kind.remedy} |"

@@ -13,7 +13,7 @@ import msgspec
 
 from imgserve.telemetry import logs, metrics
 
-# refusing: new jobs are refused. warning: jobs go on, but somebody has to act. notice: nothing has to be done.
+# refusing: new jobs are refused. warning: jobs go on, but somebody has to act. notice: no action is needed.
 Severity = Literal["refusing", "warning", "notice"]
 Name = Literal[
     "draining",
@@ -47,23 +47,23 @@ KINDS: dict[Name, Kind] = {
     "disk_full": Kind("refusing", "the data directory's disk is (nearly) full", "free disk space; the server goes on"),
     "root_unavailable": Kind(
         "warning", "the directory of a read_root or write_root is missing",
-        "mount or make it again; its jobs go on by themselves",
+        "mount it or create it again; its jobs then go on by themselves",
     ),
     "placeholders_abandoned": Kind(
         "warning", "placeholders of stored jobs that cannot be read will not be replaced",
-        "look in the log for placeholder_abandoned, and replace them by hand; the state ends with their jobs",
+        "find them in the log (placeholder_abandoned) and replace them by hand; ends when their jobs are deleted",
     ),
     "clock_stepped": Kind(
         "notice", "the wall clock was set",
-        "nothing has to be done: jobs are due when they were, and times in the log are the clock's own",
+        "no action is needed: the due times of jobs are not affected; the log shows the new wall-clock time",
     ),
     "system_libvips": Kind(
         "notice", "pictures are read by a libvips that is not the tested one: other loaders, other versions of codecs",
-        "leave allow_system_libvips out, and install as docs/operations.md says",
+        "remove allow_system_libvips, and install as docs/operations.md says",
     ),
     "possible_proxy": Kind(
         "notice", "requests come by HTTP/1.0 with Connection: close: an old client, or a proxy that lets strangers in",
-        "if a proxy passes requests on to this server, set api_key_file; else nothing has to be done",
+        "if a proxy forwards requests to this server, set api_key_file; otherwise no action is needed",
     ),
 }  # fmt: skip
 
