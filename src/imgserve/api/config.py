@@ -32,21 +32,21 @@ class Config(msgspec.Struct, frozen=True):
     cors_origins: Annotated[Texts, Setting(
         "pages of this origin may use the server from a browser", name="cors_origin", metavar="ORIGIN")] = ()
     key_file: Annotated[Text, Setting(
-        "serve clients that show a key of this file, and only them", name="api_key_file",
+        "serve only clients that send a key of this file", name="api_key_file",
         default="none: protected mode", metavar="FILE")] = ""
-    max_body_bytes: Annotated[Count, Setting("a job's JSON", "bytes", name="max_job_bytes")] = 1_000_000
+    max_body_bytes: Annotated[Count, Setting("size of a job's JSON", "bytes", name="max_job_bytes")] = 1_000_000
     header_timeout_s: Annotated[Seconds, Setting(
-        "a request's header must be complete in this time", "seconds", name="request_header_timeout_s")] = 10.0
+        "time for a request's header", "seconds", name="request_header_timeout_s")] = 10.0
     body_timeout_s: Annotated[Seconds, Setting(
-        "a job's JSON must be complete in this time", "seconds", name="request_body_timeout_s")] = 10.0
+        "time for a job's JSON", "seconds", name="request_body_timeout_s")] = 10.0
     rate_per_minute: Annotated[Amount, Setting(
-        "jobs that one caller may post; 0: any number", "a minute", name="rate_limit_per_minute")] = 0
+        "jobs that one principal may post; 0: any number", "a minute", name="rate_limit_per_minute")] = 0
     rate_burst: Annotated[Count, Setting("of these at once, after a pause", name="rate_limit_burst")] = 60
     max_connections: Annotated[Amount, Setting(
-        "connections at once, no more than there are descriptors for",
+        "open connections, at most as many as there are descriptors for",
         default="a quarter of the limit of open files, at most 8,192")] = 0
     max_connections_per_address: Annotated[Amount, Setting(
-        "of these from one address (of IPv6: one /64); this machine's own are not counted",
+        "of these from one address (of IPv6: one /64); not for this machine's own",
         default="half of `max_connections`")] = 0
     # fmt: on
 

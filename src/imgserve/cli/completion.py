@@ -13,7 +13,7 @@ DIRECTORIES = frozenset({"DIR"})
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help="whose")
+    parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help="the shell")
     parser.set_defaults(run=_print)
 
 

@@ -27,30 +27,35 @@ DONE = {"retry": "queued again", "cancel": "cancelled"}
 def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     lister = actions.add_parser("list", help="jobs, newest first", allow_abbrev=False)
-    statuses, about = get_args(JobStatus), "only these; repeatable"
+    statuses, about = get_args(JobStatus), "only jobs with this status; repeatable"
     lister.add_argument("--status", action="append", choices=statuses, default=[], metavar="STATUS", help=about)
     _add_filters(lister)
     output.asks(lister, _list)
-    refuser = actions.add_parser("refused", help="posts that became no jobs, newest first", allow_abbrev=False)
+    refuser = actions.add_parser("refused", help="refused posts, newest first", allow_abbrev=False)
     output.asks(refuser, _refused)
     for one in (lister, refuser):
-        one.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: %(default)s)")
-    shower = actions.add_parser("show", help="all there is to know of one job", allow_abbrev=False)
-    shower.add_argument("id", type=_id, metavar="ID", help="the X-Imgserve-Job of its reply, or how it begins")
+        one.add_argument(
+            "--limit", type=_count, default=50, metavar="N", help="maximum number of rows (default: %(default)s)"
+        )
+    shower = actions.add_parser("show", help="all details of one job", allow_abbrev=False)
+    shower.add_argument("id", type=_id, metavar="ID", help="the X-Imgserve-Job of the reply, or its beginning")
     output.asks(shower, _show)
-    for action, doing in (("retry", "queue failed jobs again"), ("cancel", "cancel jobs that have not delivered yet")):
+    for action, doing in (
+        ("retry", "queue failed jobs again"),
+        ("cancel", "cancel jobs whose result has not been delivered"),
+    ):
         changer = actions.add_parser(action, help=doing, allow_abbrev=False)
-        about = "these jobs, or how their ids begin; or one of the filters below"
+        about = "ids of jobs, or their beginnings; or use a filter below"
         changer.add_argument("ids", nargs="*", type=_id, metavar="ID", help=about)
-        changer.add_argument("--all", action="store_true", help=f"all that are {' or '.join(TARGETS[action])}")
+        changer.add_argument("--all", action="store_true", help=f"all jobs that are {' or '.join(TARGETS[action])}")
         _add_filters(changer)
         changer.add_argument("--yes", action="store_true", help="do not ask")
         output.asks(changer, _change)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--destination", metavar="TEXT", default="", help="only with TEXT in a destination")
-    parser.add_argument("--older-than", type=output.duration, metavar="TIME", help="only older: 90s, 15m, 2h, 3d")
+    parser.add_argument("--destination", metavar="TEXT", default="", help="only jobs with TEXT in a destination")
+    parser.add_argument("--older-than", type=output.duration, metavar="TIME", help="only older jobs: 90s, 15m, 2h, 3d")
 
 
 def _id(text: str) -> str:

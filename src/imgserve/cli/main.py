@@ -103,22 +103,24 @@ def _help(flags: argparse.Namespace) -> int:
 PLACE = ("config", *load.PLACES)
 COMMANDS = {
     "start": Command("start the server", _start, BY_NAME),
-    "stop": Command("stop it: running jobs are finished, waiting ones are kept", _stop, PLACE),
-    "restart": Command("stop it and start it anew", _restart, BY_NAME),
-    "status": Command("whether it runs: 0 yes, 1 it died, 3 no, 4 another user's", _status, PLACE),
+    "stop": Command("stop the server: running jobs finish, waiting jobs are kept", _stop, PLACE),
+    "restart": Command("stop the server and start it again", _restart, BY_NAME),
+    "status": Command(
+        "show the server's state; exit status: 0 running, 1 died, 3 not running, 4 another user's", _status, PLACE
+    ),
     "check": Command(
-        "look at the installation and for unsafe settings: 0 well, 1 warnings, 2 faults, 3 unknown", _check, BY_NAME
+        "check installation and settings; exit status: 0 ok, 1 warnings, 2 faults, 3 unknown", _check, BY_NAME
     ),
     "version": Command("print the version", _version),
-    "help": Command("print this help, or that of a command such as: jobs list", _help),
+    "help": Command("print this help, or the help of a command such as: jobs list", _help),
 }
 # Each in a module of its name.
 TOOLS = {
     "submit": "post jobs to the running server",
     "jobs": "list, show, retry or cancel jobs",
-    "queue": "look after the queue file of a stopped server",
+    "queue": "maintain the queue file of a stopped server",
     "render": "render one picture, without a server",
-    "completion": "print a script for the shell",
+    "completion": "print a completion script for the shell",
 }
 
 

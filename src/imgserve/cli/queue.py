@@ -9,7 +9,7 @@ from imgserve.settings import load
 def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     compacter = actions.add_parser(
-        "compact", help="shrink the file: the room of deleted jobs goes back to the disk", allow_abbrev=False
+        "compact", help="shrink the queue file: return the space of deleted jobs to the disk", allow_abbrev=False
     )
     output.add_place(compacter)
     compacter.set_defaults(run=_compact)

@@ -37,18 +37,20 @@ _OWNERS = classic.OPERATIONS | {"the source": LoadOptions, "the result": OutputO
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SRC", help="a picture's path; - reads standard input")
-    parser.add_argument("destination", metavar="DST", help="a path, tags allowed; - writes standard output")
+    parser.add_argument("source", metavar="SRC", help="path of a picture; - reads standard input")
+    parser.add_argument(
+        "destination", metavar="DST", help="path of the result, may contain tags; - writes standard output"
+    )
     parser.add_argument(
         "--operation",
         choices=tuple(classic.OPERATIONS),
         default="resize",
         metavar="WORD",
-        help="what to do (default: %(default)s)",
+        help="the operation (default: %(default)s)",
     )
     for name, kind in _fields().items():
         owners = " and ".join(owner for owner, struct in _OWNERS.items() if name in fields_of(struct))
-        _add_field(parser, name, kind, f"of {owners}")
+        _add_field(parser, name, kind, f"for {owners}")
     parser.set_defaults(run=_render)
 
 

@@ -16,8 +16,12 @@ LONGEST_PAUSE_S = 1.0
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="JOB.json", help="a job as POST / takes it; - reads standard input")
-    parser.add_argument("--wait", action="store_true", help="wait until all have ended; exit with 0 if all succeeded")
+    parser.add_argument(
+        "files", nargs="+", metavar="JOB.json", help="a job in the format of POST /; - reads standard input"
+    )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait until all jobs have ended; exit with 0 if all succeeded"
+    )
     output.asks(parser, _submit)
 
 

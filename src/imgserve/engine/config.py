@@ -20,18 +20,18 @@ class IntakeConfig(msgspec.Struct, frozen=True):
 
     # fmt: off
     max_at_once: Annotated[Count, Setting(
-        "jobs being taken in at once; others wait for their reply", name="max_intake")] = 32
+        "slots of intake: requests handled at once; others wait for their reply", name="max_intake")] = 32
     max_waiting: Annotated[Count, Setting(
-        "of these others; then new jobs get code 301", name="max_intake_waiting")] = 2000
+        "requests that wait for a slot; then new jobs get code 301", name="max_intake_waiting")] = 2000
     host_quota: Annotated[Fraction, Setting(
-        "the part of `max_intake` and `max_intake_waiting` for results to one host; half for pictures of one",
+        "fraction of `max_intake` and `max_intake_waiting` for results to one host; half of it for sources on one host",
         name="intake_host_quota")] = 0.5
-    placeholder_timeout_s: Annotated[Seconds, Setting("a placeholder must be delivered in this time", "seconds")] = 5.0
+    placeholder_timeout_s: Annotated[Seconds, Setting("time to deliver a placeholder", "seconds")] = 5.0
     storage_timeout_s: float = 30.0
-    deadline_s: Annotated[Seconds, Setting("all attempts at a job together", "seconds")] = 24 * 3600.0
-    jpeg_quality: Annotated[Quality, Setting("of JPEG results whose job names none")] = DEFAULT_QUALITY["jpeg"]
-    webp_quality: Annotated[Quality, Setting("of WebP results whose job names none")] = DEFAULT_QUALITY["webp"]
-    avif_quality: Annotated[Quality, Setting("of AVIF results whose job names none")] = DEFAULT_QUALITY["avif"]
+    deadline_s: Annotated[Seconds, Setting("time for all attempts at a job together", "seconds")] = 24 * 3600.0
+    jpeg_quality: Annotated[Quality, Setting("quality of JPEG results whose job sets none")] = DEFAULT_QUALITY["jpeg"]
+    webp_quality: Annotated[Quality, Setting("quality of WebP results whose job sets none")] = DEFAULT_QUALITY["webp"]
+    avif_quality: Annotated[Quality, Setting("quality of AVIF results whose job sets none")] = DEFAULT_QUALITY["avif"]
     # fmt: on
 
     def qualities(self) -> dict[Format, int]:
@@ -45,14 +45,14 @@ class AttemptConfig(msgspec.Struct, frozen=True):
     """
 
     # fmt: off
-    delivery_timeout_s: Annotated[Seconds, Setting("a result must be delivered in this time", "seconds")] = 60.0
+    delivery_timeout_s: Annotated[Seconds, Setting("time to deliver a result", "seconds")] = 60.0
     repeat_after_s: Annotated[Pause, Setting(
-        "when a result is sent once more because its placeholder was never answered", "seconds")] = 60.0
+        "wait before a result is sent again because its placeholder got no answer", "seconds")] = 60.0
     retry_delay_s: Annotated[Seconds, Setting(
-        "how long the second attempt waits after the first; each later one waits twice as long, 600 s at most",
+        "wait between the first and the second attempt; it doubles with each attempt, up to 600 s",
         "seconds")] = FIRST_DELAY_S
     kept_renditions_bytes: Annotated[Amount, Setting(
-        "memory for results whose delivery has to be tried again", "bytes")] = 64_000_000
+        "memory for results whose delivery will be retried", "bytes")] = 64_000_000
     # fmt: on
 
 
@@ -66,16 +66,16 @@ class RunnerConfig(msgspec.Struct, frozen=True):
 
     # fmt: off
     max_attempts: Annotated[Count, Setting(
-        "jobs under way at once", name="max_attempts_at_once", default="16 per worker, at most 64")] = 64
+        "jobs running at once", name="max_attempts_at_once", default="16 per worker, at most 64")] = 64
     max_slow_per_host: Annotated[Count, Setting(
-        "deliveries of more than 2 s to one host and port; more of its jobs then wait, so that others go on")] = 16
-    max_outbox: Annotated[Count, Setting("failure pictures under way at once", name="max_outbox_at_once")] = 8
-    attempt_timeout_s: Annotated[Seconds, Setting("one attempt at a job", "seconds")] = 300.0
+        "deliveries of more than 2 s to one host and port; its further jobs wait, so that others go on")] = 16
+    max_outbox: Annotated[Count, Setting("failure pictures being delivered at once", name="max_outbox_at_once")] = 8
+    attempt_timeout_s: Annotated[Seconds, Setting("time for one attempt at a job", "seconds")] = 300.0
     # fmt: on
 
 
 class PlaceholderConfig(msgspec.Struct, frozen=True):
     # fmt: off
     cache_bytes: Annotated[Amount, Setting(
-        "memory for placeholders already drawn", "bytes", name="placeholder_cache_bytes")] = 16_000_000
+        "memory for cached placeholders", "bytes", name="placeholder_cache_bytes")] = 16_000_000
     # fmt: on

@@ -25,7 +25,7 @@ class Config(msgspec.Struct, frozen=True):
     workers: Annotated[Workers, Setting(
         "render processes", default="one per CPU",
         metavar="N")] = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
-    render_timeout_s: Annotated[Seconds, Setting("a render that takes longer is killed", "seconds")] = 15.0
+    render_timeout_s: Annotated[Seconds, Setting("a render is killed after this time", "seconds")] = 15.0
     svg_timeout_s: Annotated[Seconds, Setting("the same for an SVG", "seconds")] = 5.0
     probe_timeout_s: Annotated[Seconds, Setting(
         "the same for reading a header and for drawing a placeholder", "seconds")] = 5.0
@@ -33,10 +33,10 @@ class Config(msgspec.Struct, frozen=True):
     memory_limit_bytes: Annotated[WorkerMemory, Setting(
         "address space of a worker", "bytes", name="worker_memory_bytes")] = 2_500_000_000
     sandbox: Annotated[Sandbox, Setting(
-        "`require`: do not start where the kernel cannot lock workers in", metavar="MODE")] = "auto"
+        "`require`: refuse to start without Landlock and seccomp", metavar="MODE")] = "auto"
     isolation: Annotated[Isolation, Setting(
-        "whose pictures one worker may read: one key's (`principal`), a single one (`picture`), all "
-        "(`shared`)")] = "principal"
+        "pictures that one worker may read: those of one key (`principal`), a single one (`picture`), "
+        "all (`shared`)")] = "principal"
     allow_system_libvips: Annotated[bool, Setting(
-        "`true`: take a libvips that is not the tested one of the package `pyvips-binary`")] = False
+        "`true`: accept a libvips other than the tested one of the package `pyvips-binary`")] = False
     # fmt: on

@@ -14,22 +14,22 @@ class Config(msgspec.Struct, frozen=True):
     """
 
     # fmt: off
-    max_waiting: Annotated[Count, Setting("waiting jobs; then new ones get code 301")] = 10_000
+    max_waiting: Annotated[Count, Setting("jobs in the queue; then new ones get code 301")] = 10_000
     quota: Annotated[Fraction, Setting(
-        "the part of `max_waiting`, `max_intake` and `max_intake_waiting` that one of several keys may fill",
+        "fraction of `max_waiting`, `max_intake` and `max_intake_waiting` for one of several keys",
         name="queue_quota")] = 0.5
-    lease_s: Annotated[Seconds, Setting("how long a claim on a job lasts unless renewed", "seconds")] = 60.0
-    heartbeat_s: Annotated[Seconds, Setting("how often claims are renewed", "seconds")] = 15.0
+    lease_s: Annotated[Seconds, Setting("time that a claim on a job lasts unless renewed", "seconds")] = 60.0
+    heartbeat_s: Annotated[Seconds, Setting("interval at which claims are renewed", "seconds")] = 15.0
     quiet_s: Annotated[Pause, Setting(
-        "how long the destinations of a killed server's unanswered jobs are left alone", "seconds")] = 15.0
+        "pause before a killed server's unanswered jobs write to their destinations", "seconds")] = 15.0
     outbox_s: Annotated[Seconds, Setting(
-        "how long a failure picture is retried", "seconds", name="outbox_deadline_s")] = 72 * 3600.0
+        "time that a failure picture is retried", "seconds", name="outbox_deadline_s")] = 72 * 3600.0
     keep_ended_s: Annotated[Pause, Setting(
-        "how long jobs are listed after they have succeeded, or were cancelled or superseded", "seconds")] = 24 * 3600.0
+        "time that succeeded, cancelled and superseded jobs are listed", "seconds")] = 24 * 3600.0
     keep_failed_s: Annotated[Pause, Setting(
-        "how long failed jobs are listed, and can be retried", "seconds")] = 14 * 24 * 3600.0
+        "time that failed jobs are listed and can be retried", "seconds")] = 14 * 24 * 3600.0
     min_free_disk_bytes: Annotated[Amount, Setting(
-        "with less free space in the data directory no job is taken", "bytes")] = 64_000_000
+        "with less free space in the data directory no job is accepted", "bytes")] = 64_000_000
     # fmt: on
 
     @property

@@ -34,16 +34,16 @@ class Settings(msgspec.Struct, frozen=True):
 
     # fmt: off
     data_dir: Annotated[Path, Setting(
-        "where the queue is; made if missing, mode 0700; one server at a time",
+        "directory of the queue; created if missing, mode 0700; for one server at a time",
         default="`~/.imgserve`, for root `/var/lib/imgserve`", metavar="DIR")]
     pid_file: Annotated[Path, Setting(
-        "names the running server; not with `--foreground`",
+        "file with the pid of the running server; not with `--foreground`",
         default="`imgserve.pid` in the data directory, for root `/var/run/imgserve.pid`", metavar="FILE")]
     log: Annotated[LogFileConfig, Section("The server")]
     user: Annotated[Text, Setting(
-        "whom a server started by root becomes when port, log and pid file are open", default="stays who it is",
+        "user that a server started by root changes to once port, log and pid file are open", default="no change",
         metavar="NAME")] = ""
-    drain_s: Annotated[Pause, Setting("how long a stopping server lets running jobs finish", "seconds")] = 30.0
+    drain_s: Annotated[Pause, Setting("time that a stopping server gives running jobs to finish", "seconds")] = 30.0
     log_lines: Annotated[LogsConfig, Section("The server")] = LogsConfig()
     tracing: Annotated[TracingConfig, Section("The server")] = TracingConfig()
     api: Annotated[ApiConfig, Section("The server")] = ApiConfig()

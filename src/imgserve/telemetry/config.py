@@ -18,16 +18,16 @@ class LogFileConfig(msgspec.Struct, frozen=True):
         "the server's log; with `--foreground` it goes to stderr instead", name="log_file",
         default="`imgserve.log` in the data directory, for root `/var/log/imgserve/imgserve.log`", metavar="FILE")] = ""
     max_bytes: Annotated[Amount, Setting(
-        "a log that would grow larger is renamed to `.1`; 0: never", "bytes", name="log_max_bytes")] = 10_000_000
-    keep: Annotated[Amount, Setting("renamed logs that are kept; 0: none is renamed", name="log_keep")] = 5
+        "size at which the log is renamed to `.1`; 0: never", "bytes", name="log_max_bytes")] = 10_000_000
+    keep: Annotated[Amount, Setting("renamed logs to keep; 0: no renaming", name="log_keep")] = 5
     # fmt: on
 
 
 class LogsConfig(msgspec.Struct, frozen=True):
     """``level``: the least that is written."""
 
-    format: Annotated[Format, Setting("how log lines look", name="log_format", metavar="FORMAT")] = "text"
-    level: Annotated[Level, Setting("the least that is logged", name="log_level", metavar="LEVEL")] = "info"
+    format: Annotated[Format, Setting("format of log lines", name="log_format", metavar="FORMAT")] = "text"
+    level: Annotated[Level, Setting("lowest level that is logged", name="log_level", metavar="LEVEL")] = "info"
 
 
 class TracingConfig(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class TracingConfig(msgspec.Struct, frozen=True):
 
     # fmt: off
     endpoint: Annotated[Text, Setting(
-        "OTLP/HTTP receiver of traces, as `http://127.0.0.1:4318`; needs the extra `otel`", name="otel_endpoint",
+        "OTLP/HTTP receiver of traces, such as `http://127.0.0.1:4318`; needs the extra `otel`", name="otel_endpoint",
         metavar="URL")] = ""
     # fmt: on
 

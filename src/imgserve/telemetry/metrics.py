@@ -45,29 +45,29 @@ POSTS = _counter(
 )  # fmt: skip
 CONNECTIONS_REFUSED = _counter(
     "connections_refused_total",
-    "Connections closed unread, by `reason`: `all` that there may be are open, or those of the `address`", "reason",
+    "Connections closed unread. `reason`: the limit reached, of `all` connections or of the `address`", "reason",
 )  # fmt: skip
 REFUSALS = _counter(
     "refusals_total",
-    "Refusals with code 301 or 302, by `reason`: the error's code, as not_authorised, rate_limited, queue_quota_full,"
+    "Refusals with code 301 or 302, by `reason`, the error's code: not_authorised, rate_limited, queue_quota_full,"
     " queue_full, draining, storage_failing or disk_full",
     "reason",
 )  # fmt: skip
 JOBS_ENDED = _counter(
     "jobs_ended_total", "Jobs that have ended. `end`: their status; `code`: the error of a failed one", "end", "code"
 )
-STAGE_SECONDS = _histogram("stage_seconds", "Time spent in a stage, however it ended", SECONDS, "stage")
+STAGE_SECONDS = _histogram("stage_seconds", "Time spent in a stage, with or without an error", SECONDS, "stage")
 STAGE_FAILURES = _counter("stage_failures_total", "Stages that ended with an error, by its code", "stage", "code")
 PLACEHOLDER_SECONDS = _histogram("placeholder_seconds", "From a job's arrival until its placeholders are out", SECONDS)
 RESULT_SECONDS = _histogram("result_seconds", "From a job's acceptance to its success, retries included", LONG_SECONDS)
 WORKER_ENDS = _counter(
     "worker_ends_total",
     "Workers that have ended. `cause`: died (by itself, or killed by the system), deadline, cancelled (its job was"
-    " broken off), fault (it had read a broken picture), retired (after its number of pictures), switched (another key"
+    " aborted), fault (it had read a broken picture), retired (after its number of pictures), switched (another key"
     " needed its place), surplus, stopped",
     "cause",
 )  # fmt: skip
-LOG_EVENTS_LOST = _gauge("log_events_lost", "Log events that could not be written since the start")
+LOG_EVENTS_LOST = _gauge("log_events_lost", "Log events lost since the start")
 
 JOBS = _gauge("jobs", "Jobs that have not ended. `status`: accepting, queued (retries included), running", "status")
 QUEUE_OLDEST_SECONDS = _gauge("queue_oldest_seconds", "Age of the oldest job that has not ended; 0 without one")
@@ -75,7 +75,7 @@ QUEUE_DELAY_SECONDS = _gauge("queue_delay_seconds", "How long the next job to be
 PLACEHOLDERS_LEFT = _gauge(
     "placeholders_left",
     "Placeholders of failed jobs that no failure picture has replaced. `state`: pending (still tried), abandoned,"
-    " unreadable (nor can the stored output be read)",
+    " unreadable (abandoned because the stored output cannot be read)",
     "state",
 )  # fmt: skip
 STATE = _gauge("state", "1 while the server is in this `state`; `/health` and `imgserve status` have the same", "state")
@@ -84,9 +84,11 @@ WORKERS = _gauge("workers", "Workers. `role`: render, intake, spare; `state`: id
 WAITING_FOR_WORKER = _gauge("waiting_for_worker", "Pictures that wait for a worker", "role")
 WORKERS_RESIDENT_BYTES = _gauge("workers_resident_bytes", "Memory of all workers, shared pages counted in each")
 SOURCE_MEMORY_BYTES = _gauge("source_memory_bytes", "Memory that sources hold or have reserved")
-SOURCE_MEMORY_LIMIT_BYTES = _gauge("source_memory_limit_bytes", "Memory that sources may hold; without it claims wait")
+SOURCE_MEMORY_LIMIT_BYTES = _gauge(
+    "source_memory_limit_bytes", "Memory that sources may hold; claims wait while it is used up"
+)
 TRANSFERS = _gauge("transfers", "Exchanges with sources and destinations. `state`: running, waiting", "state")
-BUILD_INFO = _gauge("build_info", "Always 1; the labels tell what runs", "version", "python")
+BUILD_INFO = _gauge("build_info", "Always 1; the labels are the versions", "version", "python")
 
 BUILD_INFO.labels(version("imgserve"), python_version()).set(1)
 _stages = {stage: STAGE_SECONDS.labels(stage) for stage in get_args(Stage)}

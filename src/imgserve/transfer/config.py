@@ -14,13 +14,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     # fmt: off
     allow_networks: Annotated[Texts, Setting(
-        "opens a network that is not public to sources and destinations", name="allow_network", metavar="CIDR")] = ()
-    ports: Annotated[Texts, Setting("ports and ranges of ports that transfers may connect to")] = DEFAULT_PORTS
-    read_roots: Annotated[Texts, Setting("opens a directory to `file:` sources", name="read_root", metavar="DIR")] = ()
+        "allow sources and destinations in this non-public network", name="allow_network", metavar="CIDR")] = ()
+    ports: Annotated[Texts, Setting("ports and port ranges that transfers may connect to")] = DEFAULT_PORTS
+    read_roots: Annotated[Texts, Setting(
+        "allow `file:` sources in this directory", name="read_root", metavar="DIR")] = ()
     write_roots: Annotated[Texts, Setting(
-        "opens a directory to `file:` destinations", name="write_root", metavar="DIR")] = ()
+        "allow `file:` destinations in this directory", name="write_root", metavar="DIR")] = ()
     ca_file: Annotated[Text, Setting(
-        "certificates (PEM) of authorities that are trusted beside the usual ones", metavar="FILE")] = ""
+        "certificates (PEM) of further trusted authorities", metavar="FILE")] = ""
     proxy: Annotated[Text, Setting(
         "all transfers but `file:` go through this proxy, which then has to check addresses: `http`, `https`, "
         "`socks5` or `socks5h`, with its port", metavar="URL", is_secret=True)] = ""
@@ -29,8 +30,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name="referer")] = ()
     connect_timeout_s: Annotated[Seconds, Setting("time to establish a connection", "seconds")] = 5.0
     source_timeout_s: Annotated[Seconds, Setting("time to fetch a source", "seconds")] = 30.0
-    low_speed_bytes_s: Annotated[Count, Setting("a transfer slower than this is ended", "bytes a second")] = 1024
-    low_speed_time_s: Annotated[Count, Setting("how long it may be so slow", "seconds")] = 10
+    low_speed_bytes_s: Annotated[Count, Setting("minimum speed of a transfer", "bytes a second")] = 1024
+    low_speed_time_s: Annotated[Count, Setting("a slower transfer is ended after this time", "seconds")] = 10
     max_transfers: Annotated[Count, Setting("concurrent transfers")] = 64
     max_per_host: Annotated[Count, Setting("those to one host and port", name="max_transfers_per_host")] = 8
     max_per_host_ftp: Annotated[Count, Setting("those to one FTP server", name="max_transfers_per_ftp_host")] = 2
