@@ -1,10 +1,10 @@
 """Picture bytes on their way: one sealed-off piece of memory with a file descriptor.
 
 Transfers fill a blob, workers map it, deliveries read it; the bytes are never copied into Python objects on the
-way. The descriptor closes when the last reference to the blob goes, so nobody has to own it.
+way. The descriptor closes with the last reference to the blob, so a blob needs no owner.
 
-A blob that a worker reads or has written is sealed (memfd_create(2), fcntl(2)): its bytes stay as they are, whoever
-holds a descriptor of it.
+A blob that a worker reads or has written is sealed (memfd_create(2), fcntl(2)): no holder of a descriptor can change
+its bytes.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from imgserve import descriptors
 
 _LENGTH = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 # Since Linux 5.1, and not known to Python 3.11. Unlike F_SEAL_WRITE it never waits for pages that another processor
-# still has in hand (tens of milliseconds). Mappings that exist may go on writing: nobody but this process has any yet.
+# still uses (tens of milliseconds). Existing mappings may go on writing: only this process has any yet.
 _FUTURE_WRITE = 0x10
 
 
@@ -65,7 +65,7 @@ class Blob:
         return blob
 
     def append(self, *chunks: bytes | memoryview) -> None:
-        """Write behind the last byte. Raises OSError when the machine has no memory left, or the blob is sealed."""
+        """Write after the last byte. Raises OSError when the machine has no memory left, or the blob is sealed."""
         written = os.pwritev(self.fd, chunks, self.size)
         self.size += written
         if written < sum(map(len, chunks)):
@@ -87,7 +87,7 @@ class Blob:
         return copy
 
     def seal(self) -> None:
-        """Make the bytes unchangeable. For a complete blob that this process has written. Raises OSError."""
+        """Make the bytes immutable. For a complete blob that this process has written. Raises OSError."""
         if not self._is_sealed:
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _LENGTH | _FUTURE_WRITE)
             self._is_sealed = True
@@ -108,5 +108,5 @@ class Blob:
 
 
 def seal_result(descriptor: int) -> None:
-    """By the process that has written a blob of another's: no byte of it will change. May wait. Raises OSError."""
+    """Make the bytes immutable, in the worker that has written them. May wait. Raises OSError."""
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _LENGTH | fcntl.F_SEAL_WRITE)

@@ -1,8 +1,8 @@
 """The queue's own time: seconds since the epoch, which do not jump when the machine's wall clock is set.
 
 Due times, leases, deadlines and quiet times are stored in it. It runs with the time since boot (``CLOCK_BOOTTIME``),
-which counts while the machine sleeps and which nobody can set, so a step of the wall clock moves none of them. A server
-that starts goes on where the last one was: ``resume`` computes today's queue time from the stored mark.
+which counts while the machine sleeps and cannot be set, so a step of the wall clock moves none of them. A server
+continues the time of the last one: ``resume`` computes the queue's time from the stored mark.
 """
 
 import functools
@@ -18,7 +18,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """One moment in all its clocks: the queue's, the wall's, and seconds since the boot of that id.
+    """One moment by all clocks: the queue's, the wall's, and seconds since the boot with that id.
 
     ``boot`` is empty where the kernel's id cannot be read.
     """
@@ -50,7 +50,7 @@ def elapsed_s(last: Mark, now: Mark) -> float:
 
 
 class Clock:
-    """``clock()`` is the queue's time now. It is the wall's until ``resume`` has said otherwise."""
+    """``clock()`` is the queue's time now, which is the wall's until ``resume`` is called."""
 
     def __init__(
         self,
@@ -73,19 +73,19 @@ class Clock:
         return Mark(self(), self._wall(), self._boot_name, self._boot())
 
     def resume(self, last: Mark) -> float:
-        """Go on from ``last``. Returns the step of the wall clock since then, as far as it can be known."""
+        """Continue from ``last``. Returns the step of the wall clock since then, as far as it can be computed."""
         now = self.mark()
         passed_s = elapsed_s(last, now)
         self._queue_minus_boot = last.queue_s + passed_s - now.boot_s
         return self._note(now.wall_s - last.wall_s - passed_s)
 
     def look(self) -> float:
-        """How far the wall clock was set since the last look; 0 for less than ``STEP_S``."""
+        """The step of the wall clock since the last look; 0 for less than ``STEP_S``."""
         before, self._wall_minus_boot = self._wall_minus_boot, self._wall() - self._boot()
         return self._note(self._wall_minus_boot - before)
 
     def wall_of(self, moment: float) -> float:
-        """A moment of the queue's time as today's wall clock shows it."""
+        """A moment of the queue's time by the wall clock of today."""
         return moment + self._wall() - self()
 
     def _note(self, step_s: float) -> float:

@@ -1,8 +1,7 @@
-"""Named places where a test can end the server as a power cut would: exit status 137, nothing flushed, nothing closed.
+"""Named points where a test can end the server as a power cut would: exit status 137, nothing flushed, nothing closed.
 
-Every boundary between two durable or visible effects of a job has one (the list is NAMES). Only
-``server/lifecycle.py`` arms them, from a setting that exists for tests; in a server that was started normally
-``reach`` compares and returns.
+There is one between any two durable or visible effects of a job. Only ``server/lifecycle.py`` arms them, from a setting
+that exists for tests; otherwise ``reach`` compares and returns.
 """
 
 import os

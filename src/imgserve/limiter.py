@@ -17,13 +17,13 @@ _REMEMBERED = 1024
 
 
 class Key(NamedTuple):
-    """At most ``limit`` requests may hold the key ``name``, whatever their weights."""
+    """At most ``limit`` requests may hold the key ``name``; weights do not count."""
 
     name: str
     limit: int
 
 
-_NO_KEY = Key("", 1)  # nobody holds it
+_NO_KEY = Key("", 1)  # no request holds it
 
 
 class _Request(msgspec.Struct, frozen=True, eq=False):

@@ -24,9 +24,9 @@ Fraction = Annotated[float, Meta(gt=0, le=1)]
 class Setting(msgspec.Struct, frozen=True):
     """``doc`` is a phrase without a full stop. ``name`` is the key's, where it is not the field's.
 
-    ``default`` is for people, where the field's own does not show it. ``metavar``: there is a flag, and this is what
-    its value is called; FILE and DIR are paths, which count from the working directory, or from the TOML file's.
-    ``flags`` are further spellings. A secret is never repeated in a fault.
+    ``default`` is for people, where the field's own does not show it. ``metavar``: there is a flag, and its value has
+    this name; FILE and DIR are paths, relative to the working directory or to the TOML file's. ``flags`` are further
+    spellings. A secret is never repeated in a fault.
     """
 
     doc: str
@@ -50,8 +50,8 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Secret(msgspec.Struct, frozen=True):
-    """A text that is never shown. A setting of this type is given by the name of a file or of a variable that holds it,
-    as ``key_file`` or ``key_env``.
+    """A text that is never shown. A setting of this type names a file or a variable that holds it, as ``key_file`` or
+    ``key_env``.
     """
 
     text: str
@@ -61,7 +61,7 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 class Problem(NamedTuple):
-    """A value that cannot work, found by the ``problems`` of its Config."""
+    """A value that cannot work. The ``problems`` of a Config returns them."""
 
     field: str
     sentence: str

@@ -1,7 +1,7 @@
-"""A time-out that stands still while its block waits for others.
+"""A time-out that can be paused: time spent waiting for others does not count.
 
 The runner opens a ``limit`` around an attempt, the client around a fetch. Code further down marks its waits with
-``waiting``, which does nothing where there is no limit; libcurl's callbacks call ``stop`` and ``go_on`` themselves.
+``waiting``, which does nothing without a limit; libcurl's callbacks call ``stop`` and ``go_on`` themselves.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Identifies the principal of each request, by the right of its route. Nothing else does.
+"""Identifies the principal of each request, as the right of its route demands. Nothing else does.
 
-On the TCP listener: a key, or protected mode while there are none. The control socket's listener has asked the kernel.
+On the TCP listener by a key, or in protected mode while there are none. The control socket's listener asks the kernel.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ OPERATOR = Principal(model.OPERATOR, "operator")
 
 
 class Keys:
-    """The keys that are known now. ``replace`` counts from the next request on."""
+    """The valid keys. ``replace`` holds from the next request on."""
 
     def __init__(self, keys: tuple[Key, ...]) -> None:
         self.replace(keys)
@@ -36,7 +36,7 @@ class Keys:
         return self._are_several
 
     def owner(self, key: str) -> Principal | None:
-        """The owner of a key, or None. Takes as long for a wrong key as for a right one."""
+        """The owner of a key, or None. A wrong key takes as long as a right one."""
         digest = hashlib.sha256(key.encode("latin-1")).digest()
         matches = [known for known in self.known for held in known.digests if hmac.compare_digest(digest, held)]
         return Principal(matches[0].principal, matches[0].name, self._are_several) if matches else None
@@ -50,7 +50,7 @@ class Auth:
         self._protected = protected
 
     def principal(self, right: Right, scope: Scope) -> Principal | None:
-        """None: everybody may call the route. Raises NotAuthorised."""
+        """None: the route is open to all. Raises NotAuthorised."""
         if right == "open":
             return None
         headers = _joined(scope["headers"])
@@ -65,12 +65,12 @@ class Auth:
 
 
 def operator(_right: Right, _scope: Scope) -> Principal:
-    """For the control socket, whose listener hangs up on all but the server's own user and root."""
+    """For the control socket: its listener hangs up on all but the server's own user and root."""
     return OPERATOR
 
 
 def _joined(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Fields of one name are one list (RFC 9110, 5.3), so that a second one hides no first."""
+    """Fields of one name as one list (RFC 9110, 5.3), so that no field hides another."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in fields:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")

@@ -1,4 +1,4 @@
-"""``POST /``: the original protocol. A raw ASGI handler, so that its answers are exactly what its clients know.
+"""``POST /``: the original protocol. A raw ASGI handler, so that its answers are exactly those that its clients know.
 
 JSON in, JSON out; status 200 for every code but 302 (401), 301 (503) and an oversized body (413).
 """
@@ -21,7 +21,7 @@ from imgserve.request.principal import Principal
 from imgserve.telemetry import logs, metrics, tracing
 
 PARSE_ERROR = b'{"msg":"request parse error"}'
-RETRY_AFTER_S = 5  # where nobody knows better
+RETRY_AFTER_S = 5  # for errors that name no time
 
 
 class Classic:
@@ -99,7 +99,7 @@ class Classic:
 
 
 def _traceparent(scope: Scope) -> str:
-    """The caller's W3C trace context, unchecked; empty when tracing is off."""
+    """The request's W3C trace context, unchecked; empty when tracing is off."""
     if not tracing.is_on():
         return ""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), "")

@@ -59,40 +59,40 @@ class Config(msgspec.Struct, frozen=True):
         return read_keys(self.key_file) if self.key_file else ()
 
     def connections(self, most: int) -> tuple[int, int]:
-        """The most in all, and from one address. ``most``: as many as there are descriptors for."""
+        """The limit of all connections, and that from one address. ``most``: as many as there are descriptors for."""
         in_all = min(self.max_connections or most, most)
         return in_all, min(self.max_connections_per_address or max(in_all // 2, 1), in_all)
 
     def origins(self) -> frozenset[str]:
-        """Raises ValueError for what ``problems`` would have named."""
+        """Raises ValueError where ``problems`` has one to report."""
         return frozenset(parse_origin(text) for text in self.cors_origins)
 
     def problems(self) -> tuple[Problem, ...]:
-        found = []
+        problems = []
         if bool(self.tls_cert) != bool(self.tls_key):
-            given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            present, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
             flag = f"--{missing.replace('_', '-')}"
-            found.append(Problem(given, f"expected {missing} ({flag}) beside it"))
+            problems.append(Problem(present, f"expected {missing} ({flag}) beside it"))
         try:
             self.certificate()
         except CertificateInvalid as error:
-            found.append(Problem(error.field, error.detail))
+            problems.append(Problem(error.field, error.detail))
         try:
             self.keys()
         except KeyFileInvalid as error:
-            found.append(Problem("key_file", error.sentence()))
+            problems.append(Problem("key_file", error.sentence()))
         try:
             self.origins()
         except ValueError:
             sentence = "expected origins such as https://example.com:8443, exact and without a path"
-            found.append(Problem("cors_origins", sentence))
-        return tuple(found)
+            problems.append(Problem("cors_origins", sentence))
+        return tuple(problems)
 
 
 def parse_origin(text: str) -> str:
     """An origin as browsers send it. Raises ValueError for anything else, ``*`` and ``null`` among it."""
-    found = _ORIGIN.fullmatch(text)
-    if found is None:
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
         raise ValueError("no origin")
-    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
+    scheme, host, port = match[1].lower(), match[2].lower(), match[3]
     return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{int(port)}"

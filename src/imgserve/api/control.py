@@ -1,7 +1,7 @@
 """The operator's listener: the native calls over ``control.sock`` in the data directory, for its owner and root alone.
 
-The file is 0600, and each connection's peer is asked for its user besides: a socket keeps the rights that it was made
-with, even when its directory is opened to others later. Served by ``server/lifecycle.py`` beside the TCP listener.
+The file is 0600, and the kernel names the user at the other end of each connection besides: a socket keeps the rights
+of its creation, even when its directory is opened to others later. ``server/lifecycle.py`` serves it.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from imgserve.errors import using
 
 @contextlib.contextmanager
 def listening(data_dir: Path) -> Iterator[socket.socket]:
-    """The socket, listening; its file goes with it. Raises FileUnusable.
+    """The listening socket; its file is removed with it. Raises FileUnusable.
 
-    The caller owns the data directory, so a socket that is there already is a dead server's.
+    This server owns the data directory, so a socket that stands there is a dead server's.
     """
     with contextlib.ExitStack() as held:
         with using(f"the control socket in {data_dir}"):
@@ -41,7 +41,7 @@ def listening(data_dir: Path) -> Iterator[socket.socket]:
 
 
 class OwnersProtocol(TimedProtocol):
-    """Hangs up on everybody but the server's own user and root."""
+    """Hangs up on all users but the server's own and root."""
 
     def connection_made(self, transport: Any) -> None:
         # A duplicate, because uvloop's sockets have no getsockopt.

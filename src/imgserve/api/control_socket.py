@@ -1,4 +1,4 @@
-"""The control socket as both of its ends know it: its address, the process at the other end, its common answers.
+"""The control socket for both of its ends: its address, the process at the other end, the answers.
 
 Imported by ``control``, ``problems`` and ``v1/info`` in the server and by the commands, so it loads no web framework.
 """
@@ -17,13 +17,13 @@ import msgspec
 SOCKET_NAME = "control.sock"
 _CREDENTIALS = struct.Struct("3i")  # unix(7), SO_PEERCRED
 
-# What supervises the server: nothing but itself, systemd (or another program with its protocol), a container whose
-# first process it is, or the program that started it in the foreground.
+# The supervisor: none for a daemon; systemd or another program with its protocol; a container in which the server is
+# the first process; or the program that started it in the foreground.
 StartedAs = Literal["daemon", "systemd", "container", "foreground"]
 
 
 class Peer(NamedTuple):
-    """A process as the kernel names it. ``pid`` 0: it has no number in this namespace, as one in a container."""
+    """A process as the kernel names it. ``pid`` 0: it has no number in this namespace, as it may be in a container."""
 
     pid: int
     uid: int
@@ -31,7 +31,7 @@ class Peer(NamedTuple):
 
 
 class FieldFault(msgspec.Struct, frozen=True):
-    """One thing that is wrong with a request, and the field that it stands in."""
+    """One fault of a request, and its field."""
 
     path: str
     code: str
@@ -51,7 +51,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class QueueView(msgspec.Struct, frozen=True):
-    """Jobs that are not over; ``oldest_at``: when the oldest of them came in. And the placeholders of failed ones."""
+    """Jobs that have not ended, the time of the oldest, and the placeholders that failed jobs have left."""
 
     accepting: int
     queued: int
@@ -77,8 +77,8 @@ class StateView(msgspec.Struct, frozen=True):
 class ServerView(msgspec.Struct, frozen=True, kw_only=True):
     """``GET /v1/server``. ``address``: the URL for clients; ``workers``: process ids, intake and spare included.
 
-    ``drain_s``: how long it lets jobs finish when it is stopped. ``status``: the most severe of the ``states``, or
-    ``ok``. ``queue`` is null when it cannot be read. The defaults are for a server older than the command that asks.
+    ``drain_s``: how long jobs may finish when the server is stopped. ``status``: the most severe of the ``states``, or
+    ``ok``. ``queue`` is null when it cannot be read. The defaults are for a server older than the command.
     """
 
     version: str = ""
@@ -98,8 +98,8 @@ class ServerView(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextlib.contextmanager
 def address_in(data_dir: Path) -> Iterator[str]:
-    """The socket's path by a descriptor of its directory, which is open inside: it is always short enough for an
-    address (107 bytes), and stays right when the directory is renamed. Raises OSError.
+    """The socket's path by a descriptor of its directory: short enough for an address (107 bytes), and right even when
+    the directory is renamed. Raises OSError.
     """
     directory = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -1,7 +1,7 @@
-"""The first application behind each listener: takes one request under the row of its route.
+"""The first application behind each listener: applies the row of a route to each request.
 
-In: ASGI from ``http/connection``. The row's headers are on every answer. The principal is identified before a handler
-is called, and before a path is said to be none. A handler finds ``scope["route"]`` and ``scope["principal"]``.
+In: ASGI from ``http/connection``. Every answer has the row's headers. The principal is identified before a handler is
+called, and before a path is answered with 404. A handler reads ``scope["route"]`` and ``scope["principal"]``.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +19,7 @@ Deny = Callable[[ImgserveError, Scope, Send], Awaitable[None]]
 
 
 class Entrance:
-    """``app`` has the handlers of all ``routes``; ``deny`` answers a request whose principal is not known."""
+    """``app`` has the handlers of all ``routes``; ``deny`` answers a request without a valid principal."""
 
     def __init__(
         self, routes: Routes, identify: Identify, app: App, deny: Deny, origins: frozenset[str] = frozenset()
@@ -34,12 +34,12 @@ class Entrance:
         if scope["type"] != "http":
             return
         rows = self._routes.at(scope["path"])
-        # The first row of a path says who may learn that it does not allow a method.
+        # The right of a path's first row also guards the answer that a method is not allowed.
         route = rows.get(scope["method"]) or next(iter(rows.values()), ELSEWHERE)
         lines, is_preflight = cors.lines(scope, self._origins if route.has_cors else frozenset())
         send = adding(send, (*route.headers, *lines))
         try:
-            if is_preflight:  # it never carries a key: the answer says what may be asked, and nothing is done
+            if is_preflight:  # it never carries a key, and nothing is done for it
                 await answer(send, 200, ())
             else:
                 await self._pass(scope, receive, send, rows, route)

@@ -1,4 +1,4 @@
-"""``GET /health``: whether jobs are taken in now. Open to all, so it names states and says no more of them."""
+"""``GET /health``: whether jobs are accepted now. Open to all, so it names the states and no details."""
 
 import msgspec
 from litestar import Response, get
@@ -9,7 +9,7 @@ from imgserve.telemetry.states import States, is_refusing, status_of
 
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``status``: the most severe of the ``states``, or ``ok``. ``states`` is left out when there is none.
+    """``status``: the most severe of the ``states``, or ``ok``. Without states ``states`` is left out.
 
     ``system_libvips``: its version, in that state only.
     """

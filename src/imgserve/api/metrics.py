@@ -1,7 +1,7 @@
-"""``GET /metrics``: reads the gauges from their parts, then writes all metrics in Prometheus's text format.
+"""``GET /metrics``: sets the gauges, then writes all metrics in Prometheus's text format.
 
-Guarded like ``POST /``. The queue's values cost one small transaction in its own thread; when the disk hangs or fails,
-they are NaN, and the other metrics are still there.
+The queue's values cost one small transaction in its own thread; when the disk hangs or fails, they are NaN, and the
+other metrics are still there.
 """
 
 import asyncio
@@ -27,26 +27,26 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 def metrics_handler(queue: OperatorQueue, pool: Pool, transfers: Transfers, states: States) -> HTTPRouteHandler:
     @get("/metrics")
     async def scrape() -> Response[bytes]:
-        _look_at_pool(pool)
-        _look_at_transfers(transfers)
+        _set_pool(pool)
+        _set_transfers(transfers)
         metrics.LOG_EVENTS_LOST.set(logs.lost())
         names = {state.name for state in states.look()}
         metrics.STORAGE_FAILING.set(not names.isdisjoint(("storage_failing", "disk_full")))
-        await _look_at_queue(queue)
+        await _set_queue(queue)
         body = await asyncio.to_thread(_written, pool.worker_pids)
         return Response(body, media_type=metrics.CONTENT_TYPE)
 
     return scrape
 
 
-def _look_at_pool(pool: Pool) -> None:
+def _set_pool(pool: Pool) -> None:
     for role in pool.staffing():
         for state, count in (("idle", role.idle), ("busy", role.busy), ("missing", role.missing)):
             metrics.WORKERS.labels(role.role, state).set(count)
         metrics.WAITING_FOR_WORKER.labels(role.role).set(role.waiting)
 
 
-def _look_at_transfers(transfers: Transfers) -> None:
+def _set_transfers(transfers: Transfers) -> None:
     budget = transfers.budget
     metrics.SOURCE_MEMORY_LIMIT_BYTES.set(budget.total)
     metrics.SOURCE_MEMORY_BYTES.set(budget.held)
@@ -54,7 +54,7 @@ def _look_at_transfers(transfers: Transfers) -> None:
     metrics.TRANSFERS.labels("waiting").set(transfers.slots.waiting)
 
 
-async def _look_at_queue(queue: OperatorQueue) -> None:
+async def _set_queue(queue: OperatorQueue) -> None:
     seen = await counts_in_time(queue)
     if seen is None:
         metrics.STORAGE_FAILING.set(1)
@@ -79,5 +79,5 @@ def _written(pids: tuple[int, ...]) -> bytes:
 def _resident_bytes(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
-    except (OSError, IndexError):  # it has ended meanwhile
+    except (OSError, IndexError):  # the process has ended
         return 0

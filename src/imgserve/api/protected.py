@@ -48,7 +48,7 @@ _FORWARDING = re.compile(
 class NotAuthorised(ImgserveError):
     code = "not_authorised"
     status = 401
-    title = "The caller is not known"
+    title = "A valid API key is required"
 
 
 class Protected:
@@ -90,18 +90,18 @@ def check_local(address: str, headers: dict[str, str], origins: frozenset[str] =
         raise NotAuthorised("the request came from another site's page", KEY_HINT)
 
 
-@lru_cache(maxsize=256)  # few names come, and often
+@lru_cache(maxsize=256)  # the same few names come again and again
 def _is_forwarding(name: str) -> bool:
     return _FORWARDING.fullmatch(name.replace("_", "-")) is not None
 
 
 def _is_local_host(host: str) -> bool:
-    found = _HOST.fullmatch(host)
-    name = (found[1] or found[2] or "").lower() if found else ""
+    match = _HOST.fullmatch(host)
+    name = (match[1] or match[2] or "").lower() if match else ""
     return name == "localhost" or is_loopback(name)
 
 
-@lru_cache(maxsize=64)  # few clients ask, and often
+@lru_cache(maxsize=64)  # the same few clients come again and again
 def is_loopback(address: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address)

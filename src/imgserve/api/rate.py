@@ -1,6 +1,6 @@
-"""How often one principal may post: a token bucket for each, in memory. Asked by ``classic``.
+"""Rate limit of posts: a token bucket for each principal, in memory. Used by ``classic``.
 
-A bucket fills evenly, up to ``burst``. A request takes one token; where there is none it is told when there will be.
+A bucket fills evenly, up to ``burst``. A request takes one token; without one it is refused with the time of the next.
 """
 
 import math
@@ -15,7 +15,7 @@ class RateLimited(ImgserveError):
     code = "rate_limited"
     status = 503
     is_retryable = True
-    title = "This caller asks too often"
+    title = "Too many posts in a minute"
 
 
 class Rates:
@@ -24,19 +24,19 @@ class Rates:
         self._per_minute = per_minute
         self._burst = burst
         self._clock = clock
-        self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when there were so many
+        self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and the time at which they were counted
 
     def take(self, principal: Principal) -> None:
         """Raises RateLimited."""
         if not self._per_minute:
             return
         now, per_second = self._clock(), self._per_minute / 60
-        had, then = self._buckets.get(principal.id, (float(self._burst), now))
-        tokens = min(had + (now - then) * per_second, float(self._burst))
+        before, then = self._buckets.get(principal.id, (float(self._burst), now))
+        tokens = min(before + (now - then) * per_second, float(self._burst))
         if tokens < 1:
             wait_s = math.ceil((1 - tokens) / per_second)
             error = RateLimited(
-                f"{self._per_minute} jobs a minute are allowed to one caller", f"try again in {wait_s} s"
+                f"{self._per_minute} jobs a minute are allowed to one principal", f"try again in {wait_s} s"
             )
             error.retry_after_s = wait_s
             raise error

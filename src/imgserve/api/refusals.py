@@ -1,7 +1,7 @@
-"""Refused posts and the reasons: each is a log line, a count, and one of the last thousand in memory.
+"""Refused requests and the reasons: each is a log line, and a refused job is one of the last thousand in memory.
 
-``classic`` and ``v1/jobs`` note them; ``v1/jobs`` lists them for the operator. A refusal holds no more of a URL
-than its place, and repeats no values of the request, which may be passwords in the wrong field.
+``classic`` and ``v1/jobs`` note them; ``v1/jobs`` lists them for the operator. A refusal holds a URL without user name,
+password and query, and repeats no values of the request, which may be passwords in the wrong field.
 """
 
 from collections import deque
@@ -61,6 +61,6 @@ class Refusals:
 
 
 def _places(request: JobRequest) -> tuple[str, ...]:
-    """As they were posted: no size is known that could fill their tags."""
+    """As they were posted: without a size, tags cannot be filled."""
     places = (output.destination for output in request.outputs)
     return tuple(redacted_url(place.shown, is_page=WRITING[place.kind].is_page) for place in places)

@@ -1,6 +1,6 @@
 """The one table of routes: for each its right, its body's limits, its headers, and whether other origins may call it.
 
-``entrance`` reads it for each request, before anything else does: a path that has no row is no page.
+``entrance`` looks up each request in it before anything else is done: a path without a row does not exist.
 """
 
 import re
@@ -14,13 +14,13 @@ from imgserve.api.http.asgi import Headers
 from imgserve.api.http.body import Body
 from imgserve.api.http.headers import STRICT
 
-# open: everybody. key: a known key or, while there are none, the programs of this machine. local: the control socket.
+# open: all clients. key: a valid key or, while there are none, programs of this machine. local: the control socket.
 Right = Literal["open", "key", "local"]
 CALL_BYTES = 1_000_000
 
 
 class Route(msgspec.Struct, frozen=True):
-    """``body`` None: the route reads none. ``has_cors``: pages of the listed origins may call it."""
+    """``body`` None: the route reads no body. ``has_cors``: pages of the listed origins may call it."""
 
     method: str
     path: str
@@ -48,12 +48,12 @@ def table(config: Config) -> tuple[Route, ...]:
     )
 
 
-# A path without a row: that there is no such page is told to those only who may ask for pages.
+# For a path without a row: 404 only for a principal, so that strangers cannot probe for pages.
 ELSEWHERE = Route("", "", "key", None, STRICT, has_cors=True)
 
 
 class Routes:
-    """The rows of one listener, to be found by path and method."""
+    """The rows of one listener, by path and method."""
 
     def __init__(self, rows: Iterable[Route]) -> None:
         self._by_path: dict[str, dict[str, Route]] = {}
@@ -64,7 +64,7 @@ class Routes:
         ]
 
     def at(self, path: str) -> Mapping[str, Route]:
-        """The rows of one path by their methods; none when there is no such page."""
-        path = "/" + path.strip("/") if path.strip("/") else path  # "//" is not "/", whatever stands in front of us
+        """The rows of one path by their methods; empty when there is no such page."""
+        path = "/" + path.strip("/") if path.strip("/") else path  # "//" is not "/", which a proxy in front may think
         known = self._by_path.get(path)
         return known or next((at for pattern, at in self._patterns if pattern.fullmatch(path)), {})

@@ -1,6 +1,6 @@
-"""The log file of a detached server: grows to a size, is renamed to ``.1``, and can be opened anew for logrotate.
+"""The log file of a detached server: it grows to a size, is renamed to ``.1``, and can be reopened for logrotate.
 
-stdout and stderr lead to it too, so that the last words of a library are not lost. ``detach`` makes it, the thread of
+stdout and stderr lead to it too, so that the output of libraries is not lost. ``detach`` opens it, the thread of
 ``logs`` writes it. ``RotatingFileHandler`` formats each line twice, writes line by line, loses the log where it may not
 rename it, and does not notice that another server has renamed it.
 """
@@ -18,7 +18,7 @@ from imgserve.telemetry.logs import write_all
 
 
 class LogFile:
-    """``write`` is for ``logs.start``; ``reopen`` after somebody else has renamed the file."""
+    """``write`` is for ``logs.start``, ``reopen`` for SIGHUP, after another program has renamed the file."""
 
     def __init__(self, config: LogFileConfig) -> None:
         """Raises OSError."""
@@ -30,7 +30,7 @@ class LogFile:
         self._open()
 
     def write(self, data: bytes) -> None:
-        """Whole lines, all of them. Raises OSError."""
+        """Write whole lines, all of them. Raises OSError."""
         with self._lock:
             self._follow()
             ready: list[bytes] = []
@@ -59,19 +59,19 @@ class LogFile:
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def reopen(self) -> None:
-        """Raises OSError, and then goes on with the file that is open."""
+        """Raises OSError, and then keeps the open file."""
         with self._lock:
             self._open()
 
     def _follow(self) -> None:
-        """Another server may write to the same file, and have renamed it: go on in the one that it has begun."""
+        """Switch to the new file if another server, which writes to the same one, has renamed it."""
         with contextlib.suppress(OSError):
             if not os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
                 self._open()
         self._size_bytes = os.fstat(self._descriptor).st_size
 
     def _roll_over(self) -> None:
-        """A directory that we may not write to (any more) must not cost us the log: then the file grows."""
+        """Where the directory may not be written (any more), the file grows instead."""
         names = [self._path, *(self._path.with_name(f"{self._path.name}.{n}") for n in range(1, self._keep + 1))]
         with contextlib.suppress(OSError):
             for newer, older in reversed([*itertools.pairwise(names)]):
@@ -80,7 +80,7 @@ class LogFile:
             self._open()
 
     def _open(self) -> None:
-        # Not readable by everybody: the posts and their destinations are in it.
+        # Not readable by all users: posts and their destinations are in it.
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         for standard in (sys.stdout, sys.stderr):
             standard.flush()
@@ -93,10 +93,10 @@ class LogFile:
 
 
 def prepare(path: Path, owner: tuple[int, int] | None) -> None:
-    """Make the directory; file and directory belong to ``owner`` (uid, gid), if they are made here. Raises OSError."""
-    made = [place for place in (path.parent, path) if not place.exists()]
+    """Create what is missing of file and directory, for ``owner`` (uid, gid). Raises OSError."""
+    missing = [item for item in (path.parent, path) if not item.exists()]
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     path.touch(mode=0o640)
     if owner is not None:
-        for place in made:
-            os.chown(place, *owner)
+        for item in missing:
+            os.chown(item, *owner)

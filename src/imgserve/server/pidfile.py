@@ -1,7 +1,7 @@
-"""The pid file: a lock that says for certain whether a server runs, and a note that says which.
+"""The pid file: its lock says for certain whether a server runs, its content which one.
 
-The first line is the pid, the second JSON (``Note``). Only a lock on the file makes it true: the lock goes with the
-server's process however that ends, and no worker inherits it. Held by ``detach``, looked at by ``cli/server.py``.
+The first line is the pid, the second JSON (``Note``). It is valid only while the file is locked: the lock ends with the
+server's process, however that ends, and no worker inherits it. ``detach`` holds it, ``cli/server.py`` reads it.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import msgspec
 from imgserve.errors import ImgserveError
 
 _TRIES = 5
-_PAUSE_S = 0.02  # a process that looks holds the lock for a moment too
+_PAUSE_S = 0.02  # a process that reads holds the lock for a moment too
 
 
 class AlreadyRunning(ImgserveError):
@@ -25,7 +25,7 @@ class AlreadyRunning(ImgserveError):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """A server's entry in its pid file. ``url`` is empty until it listens; ``started_at`` in seconds since 1970."""
+    """``url`` is empty until the server listens; ``started_at`` is in seconds since 1970."""
 
     url: str = ""
     started_at: float = 0.0
@@ -33,7 +33,7 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """``dead``: a server left the file behind when it was killed. ``pid`` is 0 unless ``running``."""
+    """``dead``: a killed server has left the file behind. ``pid`` is 0 unless ``running``."""
 
     state: Literal["running", "dead", "absent"]
     pid: int = 0
@@ -56,7 +56,7 @@ class PidFile:
                 undo.callback(os.close, descriptor)
                 if not _locks(descriptor, fcntl.LOCK_EX):
                     time.sleep(_PAUSE_S)
-                elif _is_at(descriptor, path):  # and not one that its server has just removed
+                elif _is_at(descriptor, path):  # not one that its server has just removed
                     os.ftruncate(descriptor, 0)
                     undo.pop_all()
                     return cls(path, descriptor)
@@ -71,7 +71,7 @@ class PidFile:
         os.ftruncate(self._descriptor, len(text))
 
     def release(self) -> None:
-        """Remove the file; where its directory does not allow that, leave it empty, which says the same."""
+        """Remove the file or, where its directory does not allow that, leave it empty, which means the same."""
         os.ftruncate(self._descriptor, 0)
         with contextlib.suppress(OSError):
             self._path.unlink()
@@ -79,7 +79,7 @@ class PidFile:
 
 
 def look(path: Path) -> Seen:
-    """Which server holds the file now. Raises OSError."""
+    """The server that holds the file. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -92,9 +92,9 @@ def look(path: Path) -> Seen:
                 return Seen("dead" if first else "absent")
             if second:
                 return Seen("running", int(first), msgspec.json.decode(second, type=Note))
-            time.sleep(_PAUSE_S)  # it has the lock and has not written yet
+            time.sleep(_PAUSE_S)  # the server holds the lock and has not written yet
             file.seek(0)
-    raise AlreadyRunning(f"a server holds {path} and has not said its pid", "try again")
+    raise AlreadyRunning(f"a server holds {path} and has not written its pid", "try again")
 
 
 def remove_stale(path: Path) -> None:

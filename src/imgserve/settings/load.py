@@ -27,7 +27,7 @@ ROOT_LOG_FILE = Path("/var/log/imgserve/imgserve.log")
 CONFIG_FILE_NAME = "imgserve.toml"
 ENVIRONMENT: Mapping[str, str] = os.environ  # noqa: TID251 - this is the one place
 PLACES = ("data_dir", "pid_file")
-# Few enough attempts that each one's turn for a worker comes before it times out.
+# Few enough attempts that each gets a worker before it times out.
 ATTEMPTS, ATTEMPTS_PER_WORKER = 64, 16
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -85,19 +85,19 @@ def settle(
         if not problems:  # else a setting is missing, and has been named
             raise
     else:
-        problems += _found_in(settled, gathered, shut)
+        problems += _problems_of(settled, gathered, shut)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return settled
 
 
 def locate(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT) -> Places:
-    """The server's places, without looking at its other settings. Raises SettingsInvalid."""
+    """The server's places, from two settings alone. Raises SettingsInvalid."""
     return _places(_some(PLACES, flags, environ), _own_dir(environ))
 
 
 def allows_system_libvips(environ: Mapping[str, str] = ENVIRONMENT) -> bool:
-    """By the server's file and variables; for a command that has no other settings. Raises SettingsInvalid."""
+    """From the server's file and variables, for a command without other settings. Raises SettingsInvalid."""
     return bool(_some(("allow_system_libvips",), Namespace(), environ).value("allow_system_libvips"))
 
 
@@ -110,7 +110,7 @@ def _some(names: Iterable[str], flags: Namespace, environ: Mapping[str, str]) ->
 
 
 def add_flags(parser: ArgumentParser, names: Iterable[str] = BY_NAME) -> None:
-    """The flags of these settings, as far as they have one; ``load`` reads them."""
+    """Add the flags of these settings, which ``load`` reads."""
     for option in with_old_names(BY_NAME[name] for name in names):
         words = f"{option.setting.doc}{'; repeatable' if option.is_list else ''} (default: {option.usual})"
         if option.flags:
@@ -153,12 +153,12 @@ def _is_shut(value: object) -> bool:
     return False
 
 
-def _found_in(config: msgspec.Struct, gathered: Gathered, shut: Iterable[str], above: str = "") -> Iterator[str]:
-    """The problems that Configs find in themselves, each under the name of the setting as it was given."""
+def _problems_of(config: msgspec.Struct, gathered: Gathered, shut: Iterable[str], above: str = "") -> Iterator[str]:
+    """The problems that Configs find in themselves, each with the place of the setting's value."""
     for name, value in msgspec.structs.asdict(config).items():
         for key, inner in value.items() if isinstance(value, dict) else [("", value)]:
             if isinstance(inner, msgspec.Struct):
-                yield from _found_in(inner, gathered, shut, f"{above}{name}.{key}{key and '.'}")
+                yield from _problems_of(inner, gathered, shut, f"{above}{name}.{key}{key and '.'}")
     problems = getattr(config, "problems", tuple)
     for problem in problems():
         name, origin = gathered.place_of(f"{above}{problem.field}")
@@ -167,7 +167,7 @@ def _found_in(config: msgspec.Struct, gathered: Gathered, shut: Iterable[str], a
 
 
 def _boot_id(environ: Mapping[str, str], problems: list[str]) -> str | None:
-    """As /proc/sys/kernel/random/boot_id writes it; systemd leaves the hyphens out."""
+    """In the form of /proc/sys/kernel/random/boot_id; systemd leaves the hyphens out."""
     text = environ.get(BOOT_ID)
     try:
         return str(uuid.UUID(text)) if text else None

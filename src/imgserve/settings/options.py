@@ -48,7 +48,7 @@ class Option(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """As people write it: ``port``, ``[get.imgproxy] path``."""
+        """As in the file: ``port``, ``[get.imgproxy] path``."""
         return f"[{self.table}] {self.key}" if self.table else self.key
 
     @property

@@ -43,7 +43,7 @@ class Value(msgspec.Struct, frozen=True):
 
 
 class Gathered(msgspec.Struct, frozen=True):
-    """``values`` by the names of ``options``; ``tables``: those that are there, if only in name.
+    """``values`` by the names of ``options``; ``tables``: those that the file has, or a value is in.
 
     ``renamed``: the old names among the values, and their new ones.
     """
@@ -54,7 +54,7 @@ class Gathered(msgspec.Struct, frozen=True):
     renamed: tuple[tuple[str, str], ...] = ()
 
     def value(self, name: str) -> object:
-        """None: there is no value."""
+        """None: it has no value."""
         return self.values[name].value if name in self.values else None
 
     def tree(self, usual: Mapping[str, object]) -> dict[str, object]:
@@ -124,7 +124,7 @@ def gather(
 
 
 def with_old_names(options: Iterable[Option], names: Iterable[str] = ()) -> list[Option]:
-    """The options with these names, or all, and again those that had another name, by that."""
+    """The options with these names, or all, and those that had another name a second time, by that."""
     by_name = {option.name: option for option in options if not names or option.name in names}
     for old, new in renamed.SETTINGS.items():
         if new in by_name:
@@ -152,16 +152,16 @@ def _of_file(file: TomlFile, options: Iterable[Option]) -> Iterator[tuple[Option
             yield option, Value(value, option.name, file)
 
 
-def _converted(found: Iterable[tuple[Option, Value]], problems: list[str]) -> dict[str, Value]:
-    """The values that have the type of their options, by the names of those. Each other one is a problem."""
+def _converted(entries: Iterable[tuple[Option, Value]], problems: list[str]) -> dict[str, Value]:
+    """The values of the type of their options, by the options' names. Each other one is a problem."""
     converted: dict[str, Value] = {}
-    for option, entry in found:
+    for option, entry in entries:
         try:
             value: object = msgspec.convert(entry.value, type=option.type, strict=entry.file is not None)
         except msgspec.ValidationError:
             problems.append(f"{entry.origin}: expected {expected(option)}{_got(option, entry)}")
             continue
-        if option.is_path:  # relative ones count from the file, or from here
+        if option.is_path:  # relative to the TOML file, or to the working directory
             base = entry.file.path.parent if entry.file else Path.cwd()
             value = tuple(str(base / part) for part in value) if isinstance(value, tuple) else str(base / str(value))
         converted[option.name] = msgspec.structs.replace(entry, value=value)
@@ -174,7 +174,7 @@ def _is_present(table: Table, file: TomlFile, values: Mapping[str, Value]) -> bo
 
 
 def _duplicates(options: Iterable[Option], values: Mapping[str, Value]) -> Iterator[str]:
-    """By an old name and the new one, or a secret by a file and a variable."""
+    """Settings with two values: by an old name and the new one, or a secret by a file and a variable."""
     first: dict[str, Option] = {}
     for option in options:
         if option.name in values and (other := first.setdefault(option.target, option)) is not option:
@@ -182,7 +182,7 @@ def _duplicates(options: Iterable[Option], values: Mapping[str, Value]) -> Itera
 
 
 def _missing(table: Table, options: Iterable[Option], values: Mapping[str, Value], file: TomlFile) -> Iterator[str]:
-    """The settings without a default that a table is without."""
+    """The settings without a default that are missing in a table."""
     keys: dict[str, list[Option]] = {}
     for option in options:
         if option.table == table.name and option.is_required:

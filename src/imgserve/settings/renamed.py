@@ -1,6 +1,6 @@
-"""What an operator sees under another name than before: one table, by release. docs/upgrading.md is made from it.
+"""New names of things that operators see, in one table by release, from which docs/upgrading.md is made.
 
-Old names of settings are taken until 1.0; the others changed at once.
+Old names of settings are accepted until 1.0; the others changed at once.
 """
 
 from typing import Literal, NamedTuple
@@ -41,5 +41,5 @@ IN_0_6_0 = (
     Renamed("control socket", "caller", "principal", "refused jobs; also `imgserve jobs refused --json`"),
     Renamed("check", "debts", "outbox", "row of `imgserve check`"),
 )
-# Old name -> new name, for the sources of settings.
+# Old name -> new name, for ``read``.
 SETTINGS = {row.old: row.new for row in IN_0_6_0 if row.kind == "setting"}

@@ -1,6 +1,6 @@
 """All settings as one tree of the packages' Configs.
 
-Filled by ``load``, taken apart by ``build``: each package gets its own Config and nothing else.
+``load`` fills it, ``build`` hands each package its own Config and nothing else.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """``renamed``: names of settings that are given by an earlier name, and the names of today."""
+    """``renamed``: the old names of settings that are in use, and their new ones."""
 
     # fmt: off
     data_dir: Annotated[Path, Setting(

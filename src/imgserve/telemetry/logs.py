@@ -130,7 +130,7 @@ def _time(at: float) -> str:
     return f"{_second(second)}.{int((at - second) * 1000):03d}Z"
 
 
-@lru_cache(maxsize=2)  # most lines share theirs with the line before
+@lru_cache(maxsize=2)  # most lines have the same second as the line before
 def _second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 

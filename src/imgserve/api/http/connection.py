@@ -1,7 +1,7 @@
-"""The HTTP server: uvicorn with a header time-out and a strict reader of requests before its own. For ``build``.
+"""The HTTP server: uvicorn with a header time-out and a strict reader of requests in front. For ``lifecycle``.
 
-uvicorn leaves a half-sent header open for ever (measured), and any byte stops its idle timer. httptools takes headers
-of any length, HTTP/0.9 and RTSP, ends a request with Upgrade before its body, and gives trailers as headers:
+uvicorn keeps a half-sent header open for ever (measured), and any byte stops its idle timer. httptools accepts headers
+of any length, HTTP/0.9 and RTSP, ends a request with Upgrade before its body, and returns trailers as headers. So
 ``framing`` passes on only requests that can be read in one way.
 """
 
@@ -127,7 +127,7 @@ class TimedProtocol(HttpToolsProtocol):
         if self.transport.is_closing() or self._is_over:
             return
         self._unset_keepalive_if_required()
-        # Bytes that begin no request (a blank line, the rest of a refused body) stop uvicorn's own idle timer.
+        # Bytes that begin no request (a blank line, the rest of a refused body) have stopped uvicorn's idle timer.
         if self._timer is None and (self.cycle is None or self.cycle.response_complete):
             self._start_timer()
         try:
@@ -144,7 +144,7 @@ class TimedProtocol(HttpToolsProtocol):
     def _feed(self, piece: bytes) -> None:
         self.parser.feed_data(piece)
         if self._is_in_request == self._framing.is_between_requests:
-            raise RequestRefused  # httptools has another opinion of where the request ends
+            raise RequestRefused  # httptools ends the request elsewhere
 
     def on_message_begin(self) -> None:
         self._is_in_request = True
@@ -159,7 +159,7 @@ class TimedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _refuse(self, status: int) -> None:
-        """Answer and hang up; or, when an earlier request's answer is still to come, hang up behind that."""
+        """Answer and hang up; or, when an earlier request's answer is still to come, hang up after that."""
         if self.cycle is None or self.cycle.response_complete or self._is_body_unread():
             date = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
             self.transport.write(b"".join((STATUS_LINE[status], *date, _STRICT_LINES, _REFUSED)))

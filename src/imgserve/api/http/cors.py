@@ -1,7 +1,7 @@
-"""Pages of other origins that may call routes from a browser: none, until they are listed (Fetch standard, CORS).
+"""CORS headers (Fetch standard) for pages of the listed origins; without a list there are none.
 
-Asked by ``entrance`` for every answer, refusals too, because a page that is let in wants to read those. Keys travel in
-Authorization and there are no cookies, so credentials are never allowed.
+``entrance`` adds them to every answer, so that a listed page can read refusals too. Keys travel in Authorization and
+there are no cookies, so credentials are never allowed.
 """
 
 from imgserve.api.http.asgi import Headers, Scope
@@ -13,7 +13,7 @@ _REMEMBERED_S = b"600"
 
 
 def lines(scope: Scope, origins: frozenset[str]) -> tuple[Headers, bool]:
-    """Headers for the answer; and whether they are all of it, since the request is a preflight of a listed origin."""
+    """Headers for the answer; and whether the request is a preflight of a listed origin, which needs nothing else."""
     if not origins:
         return (), False
     headers = dict(scope["headers"])
@@ -21,13 +21,13 @@ def lines(scope: Scope, origins: frozenset[str]) -> tuple[Headers, bool]:
     vary = (b"vary", b"Origin")
     if origin.decode("latin-1") not in origins:
         return (vary,), False
-    named = ((b"access-control-allow-origin", origin), vary)
+    allowed = ((b"access-control-allow-origin", origin), vary)
     if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-        return (*named, *_allowed(headers)), True
-    return (*named, (b"access-control-expose-headers", _SHOWN_HEADERS)), False
+        return (*allowed, *_preflight(headers)), True
+    return (*allowed, (b"access-control-expose-headers", _SHOWN_HEADERS)), False
 
 
-def _allowed(headers: dict[bytes, bytes]) -> Headers:
+def _preflight(headers: dict[bytes, bytes]) -> Headers:
     allowed: Headers = (
         (b"access-control-allow-methods", _METHODS),
         (b"access-control-allow-headers", _REQUEST_HEADERS),

@@ -1,6 +1,6 @@
-"""Where one request ends and the next one begins (RFC 9112). No I/O; ``connection`` calls it before httptools.
+"""The boundaries of requests (RFC 9112). No I/O; ``connection`` calls it before httptools.
 
-In: bytes as they come. Out: pieces for httptools, each a whole header section or a part of one body, which can be read
+In: bytes as they come. Out: pieces for httptools, each a whole header section or a piece of one body, which can be read
 in one way only. Trailers are read and dropped (RFC 9110, 6.5.1): they reach neither routing nor auth.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from imgserve.api.http.request_head import MAX_HEADER_BYTES, RequestRefused, check_lines, read_field, read_head
 from imgserve.api.http.request_head import read_request_line as check_request_line
 
-MAX_CHUNK_LINE_BYTES = 1024  # the size of a chunk, and extensions, which nobody sends
+MAX_CHUNK_LINE_BYTES = 1024  # the size of a chunk, and extensions, which no client sends
 MAX_CHUNKS = 10_000  # of one request: each costs the event loop 2 us, even an empty one
 
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;.*)?")
@@ -31,7 +31,7 @@ class Framing:
 
     @property
     def is_between_requests(self) -> bool:
-        """No header is complete whose body is not."""
+        """Each request with a complete header has a complete body."""
         return self._read in (self._header, self._nothing)
 
     @property
@@ -68,7 +68,7 @@ class Framing:
         self._at = len(self._data)
 
     def _skip_blank_lines(self) -> None:
-        """Those before a request line are ignored (RFC 9112, 2.2)."""
+        """Blank lines before a request line are ignored (RFC 9112, 2.2)."""
         while self._data.startswith(b"\r\n", self._at):
             self._at += 2
         self._searched = max(self._searched, self._at)
@@ -87,12 +87,12 @@ class Framing:
         self._searched = len(self._data)
 
     def _body(self) -> bytes | None:
-        piece = self._part()
+        piece = self._piece()
         if not self._left:
             self._read = self._read_next
         return piece
 
-    def _part(self) -> bytes | None:
+    def _piece(self) -> bytes | None:
         if self._at == len(self._data):
             return None
         piece = self._data[self._at : self._at + self._left]
@@ -101,11 +101,11 @@ class Framing:
         return piece
 
     def _chunked(self) -> bytes | None:
-        """The chunks that have arrived, as one chunk."""
-        parts = []
-        while self._read == self._chunked and (part := self._read_chunked()) is not None:
-            parts.append(part)
-        data = b"".join(parts)
+        """The chunks that have arrived, as a single one."""
+        pieces = []
+        while self._read == self._chunked and (piece := self._read_chunked()) is not None:
+            pieces.append(piece)
+        data = b"".join(pieces)
         chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         return (chunk if self._read == self._chunked else chunk + b"0\r\n\r\n") or None
 
@@ -122,7 +122,7 @@ class Framing:
         return b""
 
     def _chunk(self) -> bytes | None:
-        piece = self._part()
+        piece = self._piece()
         if not self._left:
             self._read_chunked = self._chunk_end
         return piece

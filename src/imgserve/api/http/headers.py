@@ -1,7 +1,7 @@
 """The strict headers: browsers shall not guess types, frame, cache, or pass on the referrer.
 
-They are on every answer whose route names no others, and on all that the HTTP server answers by itself. The page of
-imgserve needs one style sheet and nothing more.
+Every answer has them unless its route names others, and so have the HTTP server's own answers. The page of imgserve
+needs one style sheet and nothing more.
 """
 
 import base64

@@ -21,7 +21,7 @@ class CannotListen(ImgserveError):
 
 
 def listen(config: Config) -> socket.socket:
-    """The listening socket. Raises CannotListen when the address cannot be had."""
+    """The listening socket. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""One request's header section: read strictly, written anew in the one form that httptools is given. For ``framing``.
+"""One request's header section: read strictly, and rewritten in one form for httptools. Used by ``framing``.
 
 A request that two readers could read in two ways is refused (RFC 9112, 2.2, 3, 5 and 6). Upgrade is ignored (RFC 9110,
 7.8): the body belongs to its request. An absolute target becomes a path, and its host is the Host (RFC 9112, 3.2.2).
@@ -31,7 +31,7 @@ class RequestRefused(Exception):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """``text`` is for httptools. ``body_bytes`` is None for a chunked body. ``is_last``: nothing comes after it."""
+    """``text`` is for httptools. ``body_bytes`` None: a chunked body. ``is_last``: no request comes after it."""
 
     text: bytes
     body_bytes: int | None
@@ -66,17 +66,14 @@ def check_lines(text: bytes) -> None:
 
 def read_request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
     """Method, target, version. Raises RequestRefused."""
-    found = _REQUEST_LINE.fullmatch(line)
-    if found is None or found[1] == b"CONNECT":
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None or match[1] == b"CONNECT":
         raise RequestRefused
-    return found[1], found[2], found[3]
+    return match[1], match[2], match[3]
 
 
 def read_field(line: bytes) -> tuple[bytes, bytes]:
-    """Name, in lower case, and value. A folded line is none, nor is one with a blank before the colon.
-
-    Raises RequestRefused.
-    """
+    """Name, in lower case, and value. Refuses folded lines and a blank before the colon. Raises RequestRefused."""
     name, colon, value = line.partition(b":")
     if not colon or not _TOKEN.fullmatch(name):
         raise RequestRefused
@@ -107,7 +104,7 @@ def _body_bytes(version: bytes, fields: Fields) -> int | None:
 
 
 def _routed(target: bytes, version: bytes, fields: Fields) -> tuple[bytes, Fields]:
-    """The target as a path, the fields with the one Host that counts.
+    """The target as a path, and the fields with the one valid Host.
 
     A Host other than an absolute target's is refused: servers do not agree on which of the two they obey.
     """
@@ -128,7 +125,7 @@ def _routed(target: bytes, version: bytes, fields: Fields) -> tuple[bytes, Field
 
 def _address(scheme: bytes, host: bytes) -> tuple[bytes, bytes]:
     """Host and port, to be compared. Raises RequestRefused."""
-    found = _HOST.fullmatch(host)
-    if found is None:
+    match = _HOST.fullmatch(host)
+    if match is None:
         raise RequestRefused
-    return found[1].lower(), found[2] or _DEFAULT_PORTS[scheme.lower()]
+    return match[1].lower(), match[2] or _DEFAULT_PORTS[scheme.lower()]

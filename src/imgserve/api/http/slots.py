@@ -51,7 +51,7 @@ class Slots:
 
 @lru_cache(maxsize=4096)
 def _network(address: str) -> str:
-    """The key that its connections count under: none for this machine; for IPv6 the /64, which one host may own."""
+    """The network that is counted: none for this machine; for IPv6 the /64, which one host may own."""
     if is_loopback(address):
         return ""
     try:

@@ -1,7 +1,7 @@
 """The server's own certificate: TLS 1.2 and newer, forward secrecy, authenticated ciphers only.
 
-In: two PEM files. Out: a context for the listening socket. Checked by ``settings``, loaded by ``detach`` while it may
-still read the key, read anew by ``build`` at SIGHUP.
+In: two PEM files. Out: a context for the listening socket. ``settings`` checks them, ``detach`` loads them while it may
+read the key, ``reload`` reads them again at SIGHUP.
 """
 
 import ssl
@@ -13,7 +13,7 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all goo
 
 
 class CertificateInvalid(ImgserveError):
-    """``field`` is the setting that is at fault."""
+    """``field`` is the setting at fault."""
 
     code = "certificate_invalid"
     title = "The server's certificate cannot be used"
@@ -24,15 +24,15 @@ class CertificateInvalid(ImgserveError):
 
 
 class Certificate:
-    """``context`` serves from the moment it is made. Raises CertificateInvalid."""
+    """``context`` is ready for the listener. Raises CertificateInvalid."""
 
     def __init__(self, certificate_file: str, key_file: str) -> None:
         self._files = certificate_file, key_file
         self.context = _context(certificate_file, key_file)
 
     def reload(self) -> None:
-        """Read both files anew, for connections yet to come. Raises CertificateInvalid, and keeps what it had."""
-        _context(*self._files)  # a chain that is half loaded would stay
+        """Read both files again, for new connections. Raises CertificateInvalid, and then keeps the old certificate."""
+        _context(*self._files)  # first into a new context: a chain that is loaded in part would stay
         self.context.load_cert_chain(*self._files)
 
 
@@ -49,7 +49,7 @@ def _context(certificate_file: str, key_file: str) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION
     try:
-        # Without a password's callback OpenSSL would ask for one on the terminal.
+        # Without this callback OpenSSL would ask for a password on the terminal.
         context.load_cert_chain(certificate_file, key_file, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
         raise _invalid(certificate_file, key_file, error) from error

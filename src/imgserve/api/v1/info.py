@@ -1,4 +1,4 @@
-"""``GET /v1/server``: the server about itself, for ``imgserve status`` and other tools of its operator."""
+"""``GET /v1/server``: the server's state, for ``imgserve status`` and other tools of its operator."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ QUEUE_TIMEOUT_S = 2.0
 
 
 class Itself(NamedTuple):
-    """ImageInfo about the server that the daemon knows."""
+    """The values that only the daemon knows."""
 
     address: str
     data_dir: str

@@ -1,6 +1,6 @@
-"""/v1/jobs and /v1/refusals: list, show, post, cancel and retry. Faults leave as problem details (``problems.py``).
+"""/v1/jobs and /v1/refusals: list, show, post, cancel and retry. Errors become problem details (``problems.py``).
 
-Answers show no credential: a job's source and destinations come without user names, passwords and queries.
+Answers show no credential: a job's source and destinations have no user names, passwords and queries.
 """
 
 from typing import Annotated, Any, cast
