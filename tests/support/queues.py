@@ -100,7 +100,7 @@ async def waiting(queue: Queue, now: float = START) -> Accepted:
     """An accepted job whose placeholder has not begun: its destination was taken when it came in."""
     holder = await accepted(queue, now=now)
     entry = await accepted(queue, now=now)
-    assert not entry.held
+    assert not entry.held_ids
     await queue.refuse(holder.number, (), "delivery_failed", "made room", now)
     return entry
 

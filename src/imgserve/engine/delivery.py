@@ -150,7 +150,7 @@ class Deliveries:
             token=intent.token,
             timeout_s=timeout_s,
             abandoned=tuple((self._name(output_id), token) for output_id, token in abandoned),
-            only_over=output.laid if intent.kind == "failed" else None,
+            only_over=output.fingerprint if intent.kind == "failed" else None,
             principal=output.principal,
         )
 

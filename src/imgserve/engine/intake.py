@@ -187,7 +187,7 @@ class Intake:
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
         """Write them all. A definite refusal by one destination refuses the job; the outbox has the others."""
         wanted = [(index, output) for index, output in enumerate(entry.outputs) if output.placeholder == "pending"]
-        puts = (self._put(output, is_held=output.id in entry.held) for _, output in wanted)
+        puts = (self._put(output, is_held=output.id in entry.held_ids) for _, output in wanted)
         ends = await asyncio.gather(*puts, return_exceptions=True)
         states: list[PlaceholderResult] = []
         refusals: list[tuple[int, ImgserveError]] = []
@@ -222,8 +222,8 @@ class Intake:
         except (Overtaken, ClaimLost):
             return PlaceholderResult(output.id, "none")
         is_verified = output.spec.placement.destination.writing.verifies
-        laid = Fingerprint(drawn.blob.size, drawn.digest) if is_verified else None
-        return PlaceholderResult(output.id, "written", laid)
+        fingerprint = Fingerprint(drawn.blob.size, drawn.digest) if is_verified else None
+        return PlaceholderResult(output.id, "written", fingerprint)
 
 
 def _places(outputs: tuple[ResolvedOutput, ...]) -> str:

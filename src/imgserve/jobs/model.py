@@ -60,7 +60,7 @@ class NewJob(msgspec.Struct, frozen=True):
 class Output(msgspec.Struct, frozen=True):
     """One stored output. ``number`` and ``principal`` are its job's.
 
-    ``is_repeat``: its final went out once after an unanswered placeholder. ``laid``: the placeholder that is at a file
+    ``is_repeat``: its final went out once after an unanswered placeholder. ``fingerprint`` of the placeholder at a file
     destination, where that is known. ``attempts`` and ``crashes`` count failures so far.
     """
 
@@ -70,18 +70,18 @@ class Output(msgspec.Struct, frozen=True):
     spec: ResolvedOutput
     placeholder: PlaceholderState = "pending"
     is_repeat: bool = False
-    laid: Fingerprint | None = None
+    fingerprint: Fingerprint | None = None
     attempts: int = 0
     crashes: int = 0
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The row is on disk. ``held`` are the outputs whose destinations are held for the placeholder already."""
+    """The row is on disk. ``held_ids`` are outputs whose destinations are held for the placeholder already."""
 
     number: int
     id: str
     outputs: tuple[Output, ...]
-    held: frozenset[int] = frozenset()
+    held_ids: frozenset[int] = frozenset()
 
     @property
     def output_ids(self) -> tuple[int, ...]:
@@ -97,11 +97,11 @@ class Adopted(msgspec.Struct, frozen=True):
 
 
 class PlaceholderResult(msgspec.Struct, frozen=True):
-    """``laid``: the fingerprint of the placeholder at a file destination."""
+    """``fingerprint`` of the placeholder at a file destination."""
 
     output_id: int
     state: PlaceholderState
-    laid: Fingerprint | None = None
+    fingerprint: Fingerprint | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):

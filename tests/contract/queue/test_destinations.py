@@ -82,7 +82,7 @@ async def test_the_report_of_a_write_frees_its_destination(queue: Queue, freer: 
     claim = await claimed(queue)
     assert await queue.acquire(final_of(claim), START) == GRANTED
     newer = await accepted(queue)
-    assert not newer.held
+    assert not newer.held_ids
     assert await queue.acquire(placeholder_of(newer), START) == BUSY
     waiting = asyncio.create_task(queue.until_free(KEY, 60.0))
     await FREERS[freer](queue, claim)
@@ -153,9 +153,9 @@ async def test_the_end_of_an_entrys_try_frees(queue: Queue) -> None:
 async def test_a_free_destination_is_held_from_the_start(queue: Queue) -> None:
     bare, other = output(is_bare=True), output(OTHER)
     entry = await accepted(queue, bare, other)
-    assert entry.held == {entry.output_ids[1]}
+    assert entry.held_ids == {entry.output_ids[1]}
     newer = await accepted(queue, other)
-    assert newer.held == frozenset()
+    assert newer.held_ids == frozenset()
     assert await queue.acquire(placeholder_of(newer, newer.output_ids[0], other), START) == BUSY
 
 

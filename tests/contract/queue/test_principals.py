@@ -93,7 +93,7 @@ class Scene:
         entry = await self.queue.enqueue(job, self.now)
         assert isinstance(entry, Accepted)
         if state != "none":
-            assert entry.held
+            assert entry.held_ids
         if is_released:
             await self.queue.activate(entry.number, states_of(entry, place, state=state), self.now)
         return entry

@@ -155,23 +155,23 @@ async def test_times_of_an_earlier_version_are_capped(tmp_path: Path) -> None:
 
 async def test_what_a_file_took_for_a_placeholder_is_known_to_its_entry(house: SqliteHouse) -> None:
     queue = await house.open()
-    laid = Fingerprint.of(b"a placeholder")
+    fingerprint = Fingerprint.of(b"a placeholder")
     entry = await accepted(queue, output(kind="file"))
     await hold(queue, entry)
-    await queue.activate(entry.number, (PlaceholderResult(entry.output_ids[0], "written", laid),), START)
+    await queue.activate(entry.number, (PlaceholderResult(entry.output_ids[0], "written", fingerprint),), START)
     await queue.settle(ended(await claimed(queue), "failed"), START)
     [owed] = await due_entries(queue)
-    assert owed.output.laid == laid
+    assert owed.output.fingerprint == fingerprint
 
 
 async def test_a_job_that_answers_for_another_ones_placeholder_knows_it_too(house: SqliteHouse) -> None:
     queue = await house.open()
-    laid = Fingerprint.of(b"a placeholder")
+    fingerprint = Fingerprint.of(b"a placeholder")
     older = await accepted(queue, output(kind="file"))
     await hold(queue, older)
-    await queue.activate(older.number, (PlaceholderResult(older.output_ids[0], "written", laid),), START)
+    await queue.activate(older.number, (PlaceholderResult(older.output_ids[0], "written", fingerprint),), START)
     bare = await accepted(queue, output(kind="file", is_bare=True))
     await queue.activate(bare.number, (), START)
     await queue.settle(ended(await claimed(queue), "failed"), START)
     [owed] = await due_entries(queue)
-    assert (owed.number, owed.output.laid) == (bare.number, laid)
+    assert (owed.number, owed.output.fingerprint) == (bare.number, fingerprint)

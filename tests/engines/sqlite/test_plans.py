@@ -55,9 +55,9 @@ def claims_cost_s(db: apsw.Connection) -> float:
     started = time.thread_time()
     for _ in range(20):
         room = Room(HostRoom(99, {SILENT: 0}))
-        chosen = scheduling.choose(db, ["a"], 4, 9.0, 0, room)
-        assert (len(chosen.numbers), chosen.heads) == (4, [("a", FAST)])
-        db.executemany("UPDATE job SET status = 'running' WHERE number = ?", [(number,) for number in chosen.numbers])
+        choice = scheduling.choose(db, ["a"], 4, 9.0, 0, room)
+        assert (len(choice.numbers), choice.heads) == (4, [("a", FAST)])
+        db.executemany("UPDATE job SET status = 'running' WHERE number = ?", [(number,) for number in choice.numbers])
         heads.correct(db, "a", FAST)
         run_at, is_held_back = scheduling.next_at(db, ["a"], room)
         assert run_at is not None

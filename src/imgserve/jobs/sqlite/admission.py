@@ -35,8 +35,8 @@ def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float)
     db.backlog.add(job.principal)
     outputs = tuple(_add_output(db, number, job.principal, output, now) for output in job.outputs)
     intents = (intent_of(output, "placeholder", 0) for output in outputs if output.placeholder == "pending")
-    granted = (intent.output_id for intent in intents if isinstance(acquire_first(db, intent, now), Granted))
-    return Accepted(number, job.id, outputs, frozenset(granted))
+    held_ids = (intent.output_id for intent in intents if isinstance(acquire_first(db, intent, now), Granted))
+    return Accepted(number, job.id, outputs, frozenset(held_ids))
 
 
 def _add_output(db: Connection, number: int, principal: str, output: ResolvedOutput, now: float) -> Output:
@@ -100,8 +100,7 @@ def answered(db: Connection, number: int) -> None:
 
 def _note(db: Connection, number: int, placeholders: tuple[PlaceholderResult, ...]) -> list[str]:
     for result in placeholders:
-        laid = result.laid
-        db.execute(
-            SQL["note_placeholder"], (result.state, result.output_id, laid and laid.digest, laid and laid.size_bytes)
-        )
+        fingerprint = result.fingerprint
+        digest, size_bytes = (fingerprint.digest, fingerprint.size_bytes) if fingerprint else (None, None)
+        db.execute(SQL["note_placeholder"], (result.state, result.output_id, digest, size_bytes))
     return free(db, number, token=0).keys

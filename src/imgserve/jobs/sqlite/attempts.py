@@ -28,13 +28,13 @@ def take_work(db: Connection, jobs: int, config: Config, now: float, reserved: i
         db.execute(SQL["requeue_expired"], (now,))
         first_lease = db.execute(SQL["first_lease"]).get
     principals = list(db.backlog.of)
-    chosen = scheduling.choose(db, principals, jobs, now, reserved, room)
+    choice = scheduling.choose(db, principals, jobs, now, reserved, room)
     lease_until = now + config.lease_s
-    rows_of_claims = [db.execute(SQL["claim"], (lease_until, number)).get for number in sorted(chosen.numbers)]
-    for principal, its_hosts in chosen.heads:
+    claimed_rows = [db.execute(SQL["claim"], (lease_until, number)).get for number in sorted(choice.numbers)]
+    for principal, its_hosts in choice.heads:
         heads.correct(db, principal, its_hosts)
     claims = []
-    for row in rows_of_claims:
+    for row in claimed_rows:
         try:
             claims.append(_as_claim(db, row, now))
         except UNREADABLE as error:

@@ -56,10 +56,10 @@ def _is_full(error: Exception, path: Path) -> bool:
     if not isinstance(error, apsw.IOError | apsw.CantOpenError):
         return False
     try:
-        seen = os.statvfs(path.parent)
+        disk = os.statvfs(path.parent)
     except OSError:
         return False
-    return seen.f_bavail * seen.f_frsize < LEAST_BYTES
+    return disk.f_bavail * disk.f_frsize < LEAST_BYTES
 
 
 def _denied(what: str, path: Path, reason: str) -> tuple[str, str]:

@@ -84,14 +84,14 @@ class OpenFiles:
         For the committer's thread alone, with each commit.
         """
         try:
-            seen = os.stat(self._directory)  # noqa: PTH116 - Path.stat takes twice as long
+            status = os.stat(self._directory)  # noqa: PTH116 - Path.stat takes twice as long
         except OSError:
             return self.look()
-        directory = (seen.st_dev, seen.st_ino, seen.st_ctime_ns)
+        directory = (status.st_dev, status.st_ino, status.st_ctime_ns)
         if directory == self._last_directory:
             return None
         failure = self.look()
-        is_settled = failure is None and time.time_ns() - seen.st_ctime_ns > _TICK_NS
+        is_settled = failure is None and time.time_ns() - status.st_ctime_ns > _TICK_NS
         self._last_directory = directory if is_settled and not self._has_links else None
         return failure
 
@@ -117,10 +117,10 @@ class OpenFiles:
 def _identity(path: str) -> tuple[int, int] | None:
     """None for a file that is not there or cannot be seen."""
     try:
-        seen = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long
+        status = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long
     except OSError:
         return None
-    return seen.st_dev, seen.st_ino
+    return status.st_dev, status.st_ino
 
 
 def sync(data_dir: Path) -> None:

@@ -39,7 +39,7 @@ def inspect(data_dir: Path) -> Inspected | None:
     if not path.exists():
         return None
     wal = path.with_name(path.name + "-wal")
-    is_left_alone = not wal.exists()  # then nobody has it open, and SQLite must make no files for us beside it
+    is_left_alone = not wal.exists()  # then no server has it open, and SQLite must create no files beside it
     try:
         return _read(path, is_immutable=is_left_alone)
     except STORAGE_ERRORS as error:

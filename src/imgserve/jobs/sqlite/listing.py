@@ -94,25 +94,27 @@ class Listing:
 
 def _page(db: apsw.Connection, query: JobQuery, wall_of: WallOf) -> JobPage:
     numbers = _numbers(db, query)
-    shown = numbers[: query.limit]
-    jobs = tuple(_view(db, number, wall_of) for number in shown)
-    return JobPage(jobs, shown[-1] if len(numbers) > len(shown) else None)
+    page = numbers[: query.limit]
+    jobs = tuple(_view(db, number, wall_of) for number in page)
+    return JobPage(jobs, page[-1] if len(numbers) > len(page) else None)
 
 
 def _numbers(db: apsw.Connection, query: JobQuery) -> list[int]:
     """The newest, one more than the limit."""
     statuses = query.statuses or (*OPEN, *ENDED)
-    wanted = msgspec.json.encode(statuses).decode()
+    statuses_json = msgspec.json.encode(statuses).decode()
     before = float("inf") if query.created_before is None else query.created_before
     bounds = (NEWEST if query.after is None else query.after, before, query.limit + 1)
     if query.destination:
         # Few specs hold these bytes; only they are decoded. A login and a query stand between the parts that are shown.
         piece = msgspec.json.encode(max(_PARTS.split(query.destination), key=len))[1:-1]
-        numbers = rows(db, SQL["jobs_of_destination"], (wanted, *bounds, query.destination, piece, query.principal))
+        numbers = rows(
+            db, SQL["jobs_of_destination"], (statuses_json, *bounds, query.destination, piece, query.principal)
+        )
     elif query.principal is not None:
-        numbers = rows(db, SQL["jobs_of_principal"], (wanted, *bounds, query.principal))
+        numbers = rows(db, SQL["jobs_of_principal"], (statuses_json, *bounds, query.principal))
     else:
-        numbers = rows(db, SQL["open_jobs"], (wanted, *bounds))
+        numbers = rows(db, SQL["open_jobs"], (statuses_json, *bounds))
         for status in ENDED:
             if status in statuses:
                 numbers += rows(db, SQL["ended_jobs"], (status, *bounds))

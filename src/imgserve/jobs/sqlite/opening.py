@@ -22,7 +22,7 @@ from imgserve.telemetry import logs
 SQL = load("opening")
 
 
-class TakenOver(msgspec.Struct, frozen=True):
+class Ownership(msgspec.Struct, frozen=True):
     """``id`` is the data directory's, ``epoch`` this server's among all that have had the file."""
 
     id: str
@@ -30,7 +30,7 @@ class TakenOver(msgspec.Struct, frozen=True):
     now: float
 
 
-def take_over(db: Connection, start: float | Clock, config: Config, placeholders: RecentPlaceholders) -> TakenOver:
+def take_over(db: Connection, start: float | Clock, config: Config, placeholders: RecentPlaceholders) -> Ownership:
     """One transaction. ``start`` is the time, or a clock, which then goes on where the last server's ended."""
     with transaction(db):
         migrate(db)
@@ -45,7 +45,7 @@ def take_over(db: Connection, start: float | Clock, config: Config, placeholders
         heads.watch(db)
         db.backlog.load(dict(rows(db, SQL["open_by_principal"])))
         placeholders.load(db)
-        return TakenOver(id_, epoch, now)
+        return Ownership(id_, epoch, now)
 
 
 def _register(db: Connection, epoch: int, now: float) -> None:
@@ -58,7 +58,7 @@ def _register(db: Connection, epoch: int, now: float) -> None:
 
 
 def _requeue(db: Connection, config: Config, now: float) -> None:
-    """Requeue the dead server's jobs and entries. Where it was writing nobody writes for ``quiet_s``."""
+    """Requeue the dead server's jobs and entries. Where it was writing, no write begins for ``quiet_s``."""
     quiet_until = now + config.quiet_s
     for write in rows(db, SQL["unfinished_writes"]):
         overtake_older(db, Writer(*write), is_taken=False)

@@ -3,7 +3,7 @@ that activate a job, end a write, or settle it.
 
 A newer job of the same principal, or of the operator, supersedes an older one as soon as it is activated. Between
 principals only successful writes count, and only between URLs with the same user name: a principal that knows a
-destination's URL, but cannot write there, overtakes nobody. Forms are never superseded. docs/guarantees.md has the
+destination's URL, but cannot write there, overtakes no other. Forms are never superseded. docs/guarantees.md has the
 rules.
 """
 

@@ -40,8 +40,8 @@ def take(db: Connection, limit: int, now: float) -> OutboxWork:
             _log_abandoned(db, output_id, number)
             db.execute(SQL["abandon"], (entry_id,))
             continue
-        laid = None if digest is None else Fingerprint(size_bytes, digest)
-        output = Output(output_id, number, principal, resolved, placeholder, bool(is_repeat), laid)
+        fingerprint = None if digest is None else Fingerprint(size_bytes, digest)
+        output = Output(output_id, number, principal, resolved, placeholder, bool(is_repeat), fingerprint)
         holds_destination = OUTBOX[kind].holds_destination
         token: int = (
             db.execute(SQL["next_token_of_job"], (number,)).get

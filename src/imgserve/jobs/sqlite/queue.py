@@ -101,9 +101,9 @@ class SqliteQueue:
 
     async def _take_over(self, start: float | Clock) -> None:
         def prepare(db: Connection) -> None:
-            taken = take_over(db, start, self._config, self._placeholders)
-            self.id, self._epoch, self._backlog = taken.id, taken.epoch, db.backlog
-            self._end_rate = EndRate(taken.now)
+            ownership = take_over(db, start, self._config, self._placeholders)
+            self.id, self._epoch, self._backlog = ownership.id, ownership.epoch, db.backlog
+            self._end_rate = EndRate(ownership.now)
 
         await self._committer.open(prepare)
         self._committer.watch(OpenFiles(self._data_dir, FILE_NAME))

@@ -24,7 +24,7 @@ _Job = tuple[float, int, str]  # due time, number, hosts
 
 
 class Room:
-    """The attempts that each host may still get while jobs are chosen."""
+    """The attempts that each host may still get while jobs are choice."""
 
     def __init__(self, hosts: HostRoom) -> None:
         self._most = hosts.most
@@ -40,21 +40,21 @@ class Room:
             self._left[host] = self._left.get(host, self._most) - 1
 
 
-class Chosen(msgspec.Struct, frozen=True):
+class Choice(msgspec.Struct, frozen=True):
     """``numbers`` of the jobs to claim; ``heads``: the principals and hosts whose jobs were looked at."""
 
     numbers: list[int]
     heads: list[tuple[str, str]]
 
 
-def choose(db: apsw.Connection, principals: list[str], limit: int, now: float, reserved: int, room: Room) -> Chosen:
+def choose(db: apsw.Connection, principals: list[str], limit: int, now: float, reserved: int, room: Room) -> Choice:
     """The jobs to claim, as ``RunnerQueue.take_work`` describes it; they take their part of ``room``."""
-    chosen = Chosen([], [])
+    choice = Choice([], [])
     if limit <= 0:
-        return chosen
+        return choice
     has_rivals = len(principals) > 1 or reserved > 0
     running: dict[str, int] = dict(rows(db, SQL["running_by_principal"])) if has_rivals else {}
-    due = {principal: _due_of(db, principal, min(limit, PAGE_ROWS), now, room, chosen) for principal in principals}
+    due = {principal: _due_of(db, principal, min(limit, PAGE_ROWS), now, room, choice) for principal in principals}
     heap: list[tuple[int, float, int, str, str]] = []
 
     def push(principal: str, count: int) -> None:
@@ -65,17 +65,17 @@ def choose(db: apsw.Connection, principals: list[str], limit: int, now: float, r
 
     for principal in principals:
         push(principal, running.get(principal, 0))
-    while heap and len(chosen.numbers) < limit:
+    while heap and len(choice.numbers) < limit:
         count, _, number, hosts, principal = heapq.heappop(heap)
-        if count >= reserved and limit - len(chosen.numbers) <= reserved:
+        if count >= reserved and limit - len(choice.numbers) <= reserved:
             break  # no other principal has fewer
         if not room.is_full(hosts):
             room.take(hosts)
-            chosen.numbers.append(number)
+            choice.numbers.append(number)
             count += 1
-        if len(chosen.numbers) < limit:
+        if len(choice.numbers) < limit:
             push(principal, count)
-    return chosen
+    return choice
 
 
 def next_at(db: apsw.Connection, principals: list[str], room: Room) -> tuple[float | None, bool]:
@@ -92,7 +92,7 @@ def next_at(db: apsw.Connection, principals: list[str], room: Room) -> tuple[flo
 
 
 def _due_of(
-    db: apsw.Connection, principal: str, page_rows: int, now: float, room: Room, chosen: Chosen
+    db: apsw.Connection, principal: str, page_rows: int, now: float, room: Room, choice: Choice
 ) -> Iterator[_Job]:
     """One principal's due jobs whose hosts have room, the oldest first: the jobs of several hosts, merged."""
     heads = _heads(db, principal)
@@ -107,7 +107,7 @@ def _due_of(
     while True:
         while head is not None and head[0] <= now and (not merged or head[0] <= merged[0][0]):
             if not room.is_full(head[1]):
-                chosen.heads.append((principal, head[1]))
+                choice.heads.append((principal, head[1]))
                 push(head[1], _jobs(db, principal, head[1], page_rows, now))
             head = next(heads, None)
         if not merged:

@@ -50,14 +50,14 @@ def check_shape(db: apsw.Connection) -> None:
     """
     expected = _expected()
     tables = {part.partition(".")[0] for part in expected}
-    there = {part: sql for part, sql in _shape(db).items() if part.partition(".")[0] in tables}
-    if there == expected:
+    actual = {part: sql for part, sql in _shape(db).items() if part.partition(".")[0] in tables}
+    if actual == expected:
         return
-    wrong = next(part for part in sorted(expected | there) if expected.get(part) != there.get(part))
-    known_fault = "other than that version's" if wrong in there else "missing"
-    fault = known_fault if wrong in expected else "unknown"
+    part = next(part for part in sorted(expected | actual) if expected.get(part) != actual.get(part))
+    known_fault = "other than that version's" if part in actual else "missing"
+    fault = known_fault if part in expected else "unknown"
     raise StorageFailing(
-        f"the queue file says schema {SCHEMA_VERSION}, but is of no released version: {wrong} is {fault}", UNRELEASED
+        f"the queue file says schema {SCHEMA_VERSION}, but is of no released version: {part} is {fault}", UNRELEASED
     )
 
 
