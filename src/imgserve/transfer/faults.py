@@ -100,7 +100,7 @@ class TransfersBusy(TransferError):
 class ExchangeFailed(Exception):
     """An exchange without an answer, as the client saw it. Each protocol turns it into one of the faults above.
 
-    ``is_refused``: our own policy ended it. ``is_sent``: bytes of a write had left. ``is_busy``: no transfer slot was
+    ``is_refused``: our own policy ended it. ``is_sent``: bytes of a write were sent. ``is_busy``: no transfer slot was
     free in time. ``is_reused``: it used a pooled connection; ``is_stale``: which was dead, so nothing was done.
     ``is_undecodable``: the body is not encoded as its header says. ``reply`` is the number of an FTP refusal, ``step``
     the refused step, ``replies`` are the last lines of the FTP server's replies.

@@ -31,7 +31,7 @@ _DENIED_V4 = tuple(map(IPv4Network, (
 _LOOPBACK = IPv4Address("127.0.0.1")
 _GLOBAL_V6 = IPv6Network("2000::/3")
 # fec0::/10, 5f00::/16, ff00::/8, fc00::/7, fe80::/10 and 100::/64 lie outside 2000::/3 and need no line here. So does
-# 64:ff9b:1::/48, a network's own NAT64 (RFC 8215): where in it the IPv4 address stands only that network knows.
+# 64:ff9b:1::/48, a network's own NAT64 (RFC 8215): only that network knows where in it the IPv4 address is.
 _DENIED_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20", "3ffe::/16")))
 _COMPATIBLE = IPv6Network("::/96")
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -158,7 +158,7 @@ def _text_refusal(guard: Guard, host: str, port: int) -> Refusal | None:
 
 @lru_cache(maxsize=4096)
 def _public_addresses(guard: Guard, host: str) -> tuple[Address, ...]:
-    """The addresses that a literal host stands for, unless an operator has opened it."""
+    """The addresses of a literal host, unless an operator has allowed it."""
     address = literal_address(host)
     if address is None or guard._is_allowed(address):
         return ()

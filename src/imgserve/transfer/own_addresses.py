@@ -54,8 +54,8 @@ def _is_source(address: IPv4Address | IPv6Address) -> bool:
     """Whether the kernel would send packets to this address from the same address: true of own primary addresses."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
-        with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as nobody:
-            nobody.connect((str(address), 9))  # sends nothing
-            return bool(nobody.getsockname()[0] == str(address))
+        with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.connect((str(address), 9))  # sends nothing
+            return bool(sender.getsockname()[0] == str(address))
     except OSError:
         return False

@@ -19,23 +19,23 @@ T = TypeVar("T")
 
 def problems_of(config: Config) -> Iterator[Problem]:
     for text in config.allow_networks:
-        if _parsed(parse_network, text) is None:
+        if _parse(parse_network, text) is None:
             yield Problem("allow_networks", f"expected a network such as 10.0.0.0/8, got {text!r}")
     for text in config.ports:
-        if _parsed(parse_ports, text) is None:
+        if _parse(parse_ports, text) is None:
             yield Problem("ports", f"expected a port such as 443 or a range such as 1024-65535, got {text!r}")
     for field, roots in (("read_roots", config.read_roots), ("write_roots", config.write_roots)):
         yield from (Problem(field, fault) for root in roots if (fault := _root_fault(root)))
     if config.ca_file and (fault := _authorities_fault(config.ca_file)):
         yield Problem("ca_file", fault)
-    if config.proxy and _parsed(parse_proxy, config.proxy) is None:
+    if config.proxy and _parse(parse_proxy, config.proxy) is None:
         yield Problem("proxy", f"expected scheme://host:port, the scheme one of {', '.join(SCHEMES)}")
-    referers = {text: _parsed(parse_referer, text) for text in config.referers}
+    referers = {text: _parse(parse_referer, text) for text in config.referers}
     example = "HOST=URL such as pics.example.com=https://shop.example.com/"
     yield from (Problem("referers", f"expected {example}, got {text!r}") for text in referers if not referers[text])
     hosts = Counter(referer.host for referer in set(referers.values()) if referer)
     for host in sorted(host for host in hosts if hosts[host] > 1):
-        yield Problem("referers", f"{host} stands there twice, expected one URL for each host")
+        yield Problem("referers", f"{host} is given twice, expected one URL for each host")
 
 
 def _root_fault(root: str) -> str:
@@ -60,7 +60,7 @@ def _authorities_fault(ca_file: str) -> str:
     return ""
 
 
-def _parsed(parse: Callable[[str], T], text: str) -> T | None:
+def _parse(parse: Callable[[str], T], text: str) -> T | None:
     try:
         return parse(text)
     except ValueError:

@@ -62,7 +62,7 @@ def user(groups: list[int]) -> Iterator[None]:
 
 
 def deliver(path: Path) -> os.stat_result:
-    rooted = Roots((str(path.parent),), "--write-root", DestinationRefused).rooted(str(path))
+    rooted = Roots((str(path.parent),), "--write-root", DestinationRefused).locate(str(path))
     file_write.store(rooted, Blob.of(b"picture"), write(), Future())
     return path.stat()
 

@@ -208,7 +208,7 @@ def test_a_host_with_two_referers_is_a_problem() -> None:
     texts = ("Pics.test=https://a.test/", "*.pics.test=https://b.test/", "pics.test=https://c.test/")
     assert [": ".join(problem) for problem in Config(referers=(*texts, "x")).problems()] == [
         "referers: expected HOST=URL such as pics.example.com=https://shop.example.com/, got 'x'",
-        "referers: pics.test stands there twice, expected one URL for each host",
+        "referers: pics.test is given twice, expected one URL for each host",
     ]
     assert not Config(referers=texts[1:]).problems()
     assert not Config(referers=(texts[2], texts[2])).problems()

@@ -18,7 +18,7 @@ from imgserve.transfer.client import location
 from imgserve.transfer.client.call import FTP_METHODS, WRITES, Answer, Call, deadline_in, seconds_to
 from imgserve.transfer.client.errors import failure_of, time_out
 from imgserve.transfer.client.exchange import Exchange
-from imgserve.transfer.client.ftp_sessions import FtpSessions, ended
+from imgserve.transfer.client.ftp_sessions import FtpSessions, wait_for
 from imgserve.transfer.client.handle import Setup
 from imgserve.transfer.client.multi import Multi
 from imgserve.transfer.client.proxy import Proxy
@@ -106,7 +106,7 @@ class Client:
             if not 300 <= answer.status < 400 or not answer.location:
                 return answer
             try:
-                url = location.redirected(call.url, answer.location)
+                url = location.redirect_target(call.url, answer.location)
             except ValueError as error:
                 reason = f"{location.origin(call.url)} redirects to {error}"
                 raise ExchangeFailed(reason, "use a URL that does not redirect") from None
@@ -185,7 +185,7 @@ class Client:
         exchange = Exchange(session.curl, call, self._guard, timeout_s)
         if not session.is_used:
             exchange.patient_until_s = math.inf
-        url = location.with_empty_segments(for_libcurl(call.url), session.other_spelling())
+        url = location.with_empty_segments(for_libcurl(call.url), next(session.slashes))
         self._setup.apply(session.curl, call, url, timeout_s)
         transfer = self._ftp.run(session.curl.perform)
         try:
@@ -193,7 +193,7 @@ class Client:
         except (asyncio.CancelledError, TimeoutError):
             if call.method in WRITES:
                 # The thread may still rename the file: a later write must not start before.
-                await ended([transfer], _ENDING_S)
+                await wait_for([transfer], _ENDING_S)
             raise
         finally:
             if transfer.done() and not exchange.is_lost_in_directories and not exchange.has_wrong_type:

@@ -95,7 +95,7 @@ def failure_of(exchange: Exchange, number: int) -> Exception:
         return ExchangeFailed(detail, statuses.remedy(status), is_retryable=status >= 500)
     sentence, is_retryable, remedy = _ERRORS.get(number, _UNEXPECTED)
     is_refusal = reply >= 400 and (number in _REFUSED_BY_REPLY or reply == _CLOSING)
-    # A STOR may be repeated until bytes of the file have left.
+    # A STOR may be repeated until bytes of the file were sent.
     is_repeatable = exchange.call.method == "STOR" or exchange.is_untouched
     is_undone = exchange.is_reused and not exchange.is_sent and is_repeatable
     return ExchangeFailed(

@@ -6,6 +6,7 @@ sends QUIT and waits, so a thread does that too.
 """
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -19,19 +20,18 @@ _CLOSING_S = 2.0
 
 
 class FtpSession:
-    """Of one server and login. ``is_used``: it may have a connection."""
+    """Of one server and login. ``is_used``: it may have a connection.
+
+    ``slashes`` are 0 and 1 in turns. So many more after a directory make libcurl take it for another one and enter it
+    again.
+    """
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.curl = pycurl.Curl()
         self.is_used = False
         self.idle_since_s = 0.0
-        self._spelling = 0
-
-    def other_spelling(self) -> int:
-        """0 and 1 in turns: libcurl then takes the same directory for another one, and enters it again."""
-        self._spelling = 1 - self._spelling
-        return self._spelling
+        self.slashes = itertools.cycle((1, 0))
 
 
 class FtpSessions:
@@ -83,7 +83,7 @@ class FtpSessions:
         """Send QUIT to all servers, and wait a moment for it, and for aborted exchanges."""
         while self._idle:
             self.drop(self._idle.pop())
-        await ended(self._running, _CLOSING_S)
+        await wait_for(self._running, _CLOSING_S)
 
     def _drop_old(self) -> None:
         while self._idle and (
@@ -92,7 +92,7 @@ class FtpSessions:
             self.drop(self._idle.pop(0))
 
 
-async def ended(transfers: Collection["Future[None]"], timeout_s: float) -> None:
+async def wait_for(transfers: Collection["Future[None]"], timeout_s: float) -> None:
     """Wait for the end of aborted transfers. The errors that libcurl then raises tell nothing new."""
     if transfers:
         outcomes = asyncio.gather(*map(asyncio.wrap_future, transfers), return_exceptions=True)

@@ -17,7 +17,7 @@ from imgserve.transfer.client.proxy import Proxy
 from imgserve.transfer.config import Config
 
 _BUFFER_BYTES = 512 * 1024
-# The longest wait for memory. libcurl's own clock runs on meanwhile; ``Exchange.limit`` stands still.
+# The longest wait for memory. libcurl counts it as part of the transfer; ``Exchange.limit`` does not.
 _MEMORY_WAIT_S = 600.0
 _HTTP = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _FTP = pycurl.PROTO_FTP | pycurl.PROTO_FTPS
@@ -55,7 +55,8 @@ class Setup:
         self.authorities = Authorities(config.ca_file)
 
     def apply(self, curl: pycurl.Curl, call: Call, url: str, timeout_s: float) -> None:
-        setopt, config, is_ftp = curl.setopt, self._config, call.method in FTP_METHODS
+        setopt, config, proxy = curl.setopt, self._config, self._proxy
+        is_ftp = call.method in FTP_METHODS
         setopt(pycurl.URL, url.encode())
         setopt(pycurl.PROTOCOLS, _FTP if is_ftp else _HTTP)
         setopt(pycurl.NOSIGNAL, 1)
@@ -72,7 +73,12 @@ class Setup:
         if call.method in ("HEAD", "COMMANDS"):
             setopt(pycurl.NOBODY, 1)
         (self._apply_ftp if is_ftp else self._apply_http)(curl, call)
-        self._apply_proxy(curl, is_ftp=is_ftp)
+        setopt(pycurl.PROXY, proxy.url if proxy else "")  # an empty text also shuts out variables
+        if proxy:
+            setopt(pycurl.NOPROXY, "")
+            setopt(pycurl.PROXY_CAINFO, self.authorities.path)
+            # Without a tunnel libcurl would have an HTTP proxy speak FTP for us.
+            setopt(pycurl.HTTPPROXYTUNNEL, int(is_ftp and proxy.is_http))
 
     def _apply_http(self, curl: pycurl.Curl, call: Call) -> None:
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
@@ -99,15 +105,6 @@ class Setup:
             curl.setopt(pycurl.PREQUOTE, list(call.before))
         if call.after:
             curl.setopt(pycurl.POSTQUOTE, list(call.after))
-
-    def _apply_proxy(self, curl: pycurl.Curl, *, is_ftp: bool) -> None:
-        proxy = self._proxy
-        curl.setopt(pycurl.PROXY, proxy.url if proxy else "")  # an empty text also shuts out variables
-        if proxy:
-            curl.setopt(pycurl.NOPROXY, "")
-            curl.setopt(pycurl.PROXY_CAINFO, self.authorities.path)
-            # Without a tunnel libcurl would have an HTTP proxy speak FTP for us.
-            curl.setopt(pycurl.HTTPPROXYTUNNEL, int(is_ftp and proxy.is_http))
 
     def _more_headers(self, call: Call) -> list[str]:
         """The header of our trace, and the operator's Referer where the call has none of a page that posts a form."""

@@ -23,17 +23,17 @@ class Origin(msgspec.Struct, frozen=True):
         return f"{self.host}:{self.port}"
 
 
-def _parsed(url: str) -> pycurl.CurlUrl:
+def _parse(url: str) -> pycurl.CurlUrl:
     try:
         return pycurl.CurlUrl(for_libcurl(url).encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
     except pycurl.error as error:
-        raise ValueError("a place that cannot be used") from error
+        raise ValueError("a URL that cannot be used") from error
 
 
 @lru_cache(maxsize=256)  # each exchange needs its URL's several times
 def origin(url: str) -> Origin:
     """Scheme, host and real port. Raises ValueError."""
-    parts = _parsed(url)
+    parts = _parse(url)
     port = parts.getpart(pycurl.UPART_PORT, pycurl.U_DEFAULT_PORT)
     word = url.partition(":")[0].lower()
     scheme = word if word in SCHEMES else str(parts.scheme)
@@ -48,29 +48,26 @@ def with_empty_segments(url: str, count: int) -> str:
 
 def origin_url(url: str) -> str:
     """``scheme://host[:port]`` as browsers write an origin: without the scheme's own port. Raises ValueError."""
-    place = origin(url)
-    port = _parsed(url).getpart(pycurl.UPART_PORT, pycurl.U_NO_DEFAULT_PORT)
-    return f"{place.scheme}://{place.host}" + (f":{port}" if port else "")
+    parts = origin(url)
+    port = _parse(url).getpart(pycurl.UPART_PORT, pycurl.U_NO_DEFAULT_PORT)
+    return f"{parts.scheme}://{parts.host}" + (f":{port}" if port else "")
 
 
 @lru_cache(maxsize=256)
 def user_of(url: str) -> str:
-    return str(_parsed(url).user or "") if "@" in url else ""
+    return str(_parse(url).user or "") if "@" in url else ""
 
 
 def has_query(url: str) -> bool:
-    return "?" in url and bool(_parsed(url).query)
+    return "?" in url and bool(_parse(url).query)
 
 
-def parents(url: str) -> tuple[str, ...]:
-    """The directories that an HTTP URL's path names, the nearest first, without the root and without query."""
-    parts = _parsed(url)
-    path = str(parts.path or "/")
-    found = []
-    while (path := path[: path.rstrip("/").rfind("/") + 1]).strip("/"):
-        parts.path, parts.query = path, None
-        found.append(str(parts.url))
-    return tuple(found)
+def parent(url: str) -> str:
+    """The directory above, by an HTTP URL's path, without query; empty if that is the root."""
+    parts = _parse(url)
+    path = str(parts.path or "/").rstrip("/").rpartition("/")[0]
+    parts.path, parts.query = path + "/", None
+    return str(parts.url) if path else ""
 
 
 def resolve(base: str, reference: str) -> str:
@@ -78,12 +75,12 @@ def resolve(base: str, reference: str) -> str:
 
     Raises ValueError when it leads nowhere.
     """
-    parts = _parsed(base)
+    parts = _parse(base)
     reference = _as_browsers_read(reference, str(parts.scheme).lower())
     try:
         parts.setpart(pycurl.UPART_URL, reference.encode(), pycurl.U_ALLOW_SPACE | pycurl.U_URLENCODE)
     except pycurl.error as error:
-        raise ValueError("a place that cannot be used") from error
+        raise ValueError("a URL that cannot be used") from error
     parts.user = parts.password = parts.fragment = None
     return str(parts.url)
 
@@ -92,7 +89,7 @@ def _as_browsers_read(reference: str, base_scheme: str) -> str:
     """A reference on an http(s) page in the one spelling that both parsers read alike.
 
     WHATWG URL, 4.4: white space and controls around it go, tabs and line ends in it too; for http(s) a backslash is a
-    slash, and any number of slashes from two on begins a host.
+    slash, and two or more slashes start a host.
     """
     reference = _DROPPED.sub("", reference.strip(_AROUND))
     parts = _SPECIAL.fullmatch(reference)
@@ -120,7 +117,7 @@ def _has_tls(url: str) -> bool:
     return scheme in SCHEMES and SCHEMES[scheme].has_tls
 
 
-def redirected(url: str, reference: str) -> str:
+def redirect_target(url: str, reference: str) -> str:
     """The target of a redirect, with the login of ``url`` if both are of one origin.
 
     Raises ValueError, with the reason why it is not followed.
@@ -135,7 +132,7 @@ def redirected(url: str, reference: str) -> str:
 
 def with_login_of(owner: str, url: str) -> str:
     """``url`` with the userinfo of ``owner``, if both are of one origin; else ``url`` without any."""
-    parts, owners = _parsed(url), _parsed(owner)
+    parts, owners = _parse(url), _parse(owner)
     is_same = origin(url) == origin(owner)
     parts.user, parts.password = (owners.user, owners.password) if is_same else (None, None)
     return str(parts.url)

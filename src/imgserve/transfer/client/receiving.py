@@ -13,7 +13,7 @@ _BATCH_S = 0.005
 
 
 class ThreadReceiver:
-    """``receive`` runs in the thread, the rest in the event loop. Memory is reserved before the first byte is kept."""
+    """``receive`` runs in the thread, the rest in the event loop. Memory is reserved before the first write."""
 
     def __init__(self, fetch: Fetch, clock: limit) -> None:
         self._fetch = fetch

@@ -20,7 +20,7 @@ from imgserve.transfer.faults import ExchangeFailed
 LOOK_S = 0.2
 _BYTES_RECEIVED_AT = 128  # offsetof(struct tcp_info, tcpi_bytes_received)
 _TCP_INFO_BYTES = 192
-# A head has at most 300 KB (libcurl), and 512 KB may lie in a buffer. Chunks of one byte take six bytes each.
+# A head has at most 300 KB (libcurl), and a buffer holds 512 KB. Chunks of one byte take six bytes each.
 _SPARE_BYTES = 2_000_000
 _MAX_PER_BODY_BYTE = 8
 
@@ -68,7 +68,7 @@ class Watch:
 
 
 def _bytes_read(fd: int) -> int:
-    """The bytes that libcurl has read from the socket: while a transfer waits for memory, megabytes may lie unread in
+    """The bytes that libcurl has read from the socket: while a transfer waits for memory, megabytes may be unread in
     the kernel. Raises OSError for anything but a TCP socket.
     """
     connection = socket.socket(fileno=fd)

@@ -28,7 +28,7 @@ def no_page(destination: Destination, page: Answer) -> DeliveryFailed:
 def no_field(destination: Destination, page: Page, target: str) -> DeliveryFailed:
     """For a page with forms, none of which has the field. ``target`` is the page's URL after a redirect, else empty."""
     unique = dict.fromkeys(name for form in page.forms for name in form.file_fields())
-    names = [f'"{_shown(name)}"' for name in unique]
+    names = [f'"{_printable(name)}"' for name in unique]
     others = " and others" if len(names) > _MAX_NAMES else ""
     fields = f"its file fields are {', '.join(names[:_MAX_NAMES])}{others}" if names else "there is no file field on it"
     where = f"The page {_shown_url(target)}, where the upload page redirects," if target else "The upload page"
@@ -36,7 +36,7 @@ def no_field(destination: Destination, page: Page, target: str) -> DeliveryFaile
     if target and page.has_password:
         login = " gives one by HTTP's Basic authentication"
         hint = ("it asks for a login; user:password@ in ", DESTINATION, login)
-    return DeliveryFailed(f'{where} has no file field "{_shown(destination.field)}"; {fields}', hint)
+    return DeliveryFailed(f'{where} has no file field "{_printable(destination.field)}"; {fields}', hint)
 
 
 def wants_password(destination: Destination, target: str) -> DeliveryFailed:
@@ -81,9 +81,9 @@ def doubt(destination: Destination, answer: Page, upload_page: Page | None) -> s
 
 def _shown_url(url: str) -> str:
     """Without login and query, which may be secret."""
-    return _shown(location.resolve(url, "").partition("?")[0].partition(";")[0], _MAX_URL_LENGTH)
+    return _printable(location.resolve(url, "").partition("?")[0].partition(";")[0], _MAX_URL_LENGTH)
 
 
-def _shown(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
+def _printable(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
     text = "".join(character for character in text if character.isprintable())
     return text if len(text) <= longest else text[:longest] + "…"

@@ -63,11 +63,11 @@ class Files:
 
     def source_path(self, source: Source) -> RootedPath:
         """Check the path by its text. Raises SourceRefused."""
-        return self._read_roots.rooted(source.path)
+        return self._read_roots.locate(source.path)
 
     def destination_path(self, destination: Destination) -> RootedPath:
         """Check the path by its text. Raises DestinationRefused."""
-        return self._write_roots.rooted(destination.path)
+        return self._write_roots.locate(destination.path)
 
     async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
         """Copy a regular file into ``into``. Raises SourceRefused, SourceUnavailable, SourceTooLarge."""
@@ -141,10 +141,10 @@ class Files:
 
 
 @contextmanager
-def _opened_source(path: RootedPath) -> Iterator[int]:
+def _open_source(path: RootedPath) -> Iterator[int]:
     """Raises SourceUnavailable, RootUnavailable, OutOfDescriptors."""
     try:
-        with path.opened_root() as root, open_beneath(root, path.relative, _READ) as descriptor:
+        with path.open_root() as root, open_beneath(root, path.relative, _READ) as descriptor:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise SourceUnavailable("The source is not a regular file", "name a file, no directory or device")
             yield descriptor
@@ -156,13 +156,13 @@ def _opened_source(path: RootedPath) -> Iterator[int]:
 
 
 def _size(path: RootedPath) -> int:
-    with _opened_source(path) as descriptor:
+    with _open_source(path) as descriptor:
         return os.fstat(descriptor).st_size
 
 
 def _copy(path: RootedPath, into: Fetch, copying: Future[None]) -> None:
     blob = into.blob
-    with _opened_source(path) as descriptor:
+    with _open_source(path) as descriptor:
         while not copying.cancelled():
             copied = os.sendfile(blob.fd, descriptor, blob.size, _CHUNK_BYTES)
             if copied == 0:
@@ -180,7 +180,7 @@ def _identity(path: RootedPath) -> tuple[int, int] | None:
     """Device and inode; None for a file that cannot be opened."""
     with (
         suppress(OSError),
-        path.opened_root() as root,
+        path.open_root() as root,
         descriptors.needed(),
         open_beneath(root, path.relative, os.O_PATH) as descriptor,
     ):

@@ -30,7 +30,7 @@ def store(path: RootedPath, blob: Blob, write: Write, renaming: Future[None]) ->
 
     Raises OSError, RootUnavailable, DeliveryFailed, NotOurs.
     """
-    with path.opened_root() as root:
+    with path.open_root() as root:
         _make_directory(root, path.directory)
         with open_beneath(root, path.directory, _DIRECTORY) as parent:
             for leftover in (*write.leftover_names, write.temporary_name):
@@ -56,7 +56,7 @@ def delete(path: RootedPath, write: Write) -> None:
     """A missing file counts as deleted. Raises OSError, RootUnavailable, NotOurs."""
     with (
         suppress(FileNotFoundError, NotADirectoryError),
-        path.opened_root() as root,
+        path.open_root() as root,
         open_beneath(root, path.directory, _DIRECTORY) as parent,
     ):
         if write.only_over is not None:
@@ -72,7 +72,7 @@ def _check_ours(parent: int, name: str, *ours: Fingerprint) -> None:
         longest = max(one.size_bytes for one in ours)
         is_plain = stat.S_ISREG(status.st_mode) and status.st_size <= longest
         if not is_plain or Fingerprint.of(os.pread(descriptor, longest, 0)) not in ours:
-            raise NotOurs("Something else than imgserve's placeholder lies at the destination")
+            raise NotOurs("The destination holds another file than imgserve's placeholder")
 
 
 def _check_replaceable(parent: int, name: str, blob: Blob, placeholder: Fingerprint) -> None:
@@ -101,7 +101,7 @@ def _check_directory(path: RootedPath, parent: int) -> None:
     """Raises RootUnavailable if a directory on the way was renamed or mounted over during the write."""
     is_same = False
     with (
-        path.opened_root() as root,
+        path.open_root() as root,
         suppress(OSError),
         descriptors.needed(),
         open_beneath(root, path.directory, os.O_PATH | os.O_DIRECTORY) as now,

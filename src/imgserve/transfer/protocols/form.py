@@ -38,7 +38,7 @@ async def no_reader(_page: bytes, _media_type: str, _write: Write, _timeout_s: f
     raise DeliveryFailed("Upload pages cannot be read here")
 
 
-def bare(page_url: str, destination: Destination, media_type: str) -> Post:
+def bare_post(page_url: str, destination: Destination, media_type: str) -> Post:
     """The file alone, posted to the page's own URL."""
     url = location.with_login_of(destination.url, page_url)
     return Post(url, (FilePart(destination.field.encode(), destination.name.encode(), media_type),))
@@ -49,7 +49,7 @@ def is_elsewhere(url: str, other: str) -> bool:
     return location.resolve(url, "") != location.resolve(other, "")
 
 
-def filled(page_url: str, page: Page, form: Form, destination: Destination, media_type: str) -> Post:
+def filled_post(page_url: str, page: Page, form: Form, destination: Destination, media_type: str) -> Post:
     """The post that a browser would send. Raises DeliveryFailed for a form that cannot be sent."""
     if form.is_too_large:
         hint = ("point ", DESTINATION, " at a smaller form")
@@ -59,10 +59,10 @@ def filled(page_url: str, page: Page, form: Form, destination: Destination, medi
     parts: list[Entry | FilePart] = list(form.entries)
     index = next(nth for nth, entry in enumerate(form.entries) if entry.is_file and entry.name == field)
     parts[index] = FilePart(field, form.encoded(destination.name), media_type)
-    return Post(location.with_login_of(destination.url, target), tuple(parts), sender(page_url, target))
+    return Post(location.with_login_of(destination.url, target), tuple(parts), page_headers(page_url, target))
 
 
-def sender(page_url: str, target: str) -> tuple[str, ...]:
+def page_headers(page_url: str, target: str) -> tuple[str, ...]:
     """The headers that name the page: frameworks refuse a post by https without them (Django's CSRF check).
 
     Another origin learns the page's origin only (Referrer Policy, strict-origin-when-cross-origin).
@@ -96,7 +96,7 @@ def _reference(text: str, charset: str) -> str:
     if "#" in before or not mark:
         return text
     query, number_sign, fragment = rest.partition("#")
-    query = _NOT_ASCII.sub(lambda found: _percent_encoded(found[0], charset), query)
+    query = _NOT_ASCII.sub(lambda match: _percent_encoded(match[0], charset), query)
     return f"{before}?{query}{number_sign}{fragment}"
 
 

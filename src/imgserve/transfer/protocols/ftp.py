@@ -43,11 +43,11 @@ class Ftp:
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """Store and rename. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
-        return await self._file(destination, write).stored(blob)
+        return await self._file(destination, write).store(blob)
 
     async def delete(self, destination: Destination, write: Write) -> None:
         """DELE; a missing file counts as deleted. Raises DeliveryFailed, DestinationRefused."""
-        await self._file(destination, write).deleted()
+        await self._file(destination, write).delete()
 
     def _file(self, destination: Destination, write: Write) -> "_File":
         url = destination.url
@@ -62,25 +62,25 @@ class _File(NamedTuple):
     target: Target
     deadline_s: float
 
-    async def stored(self, blob: Blob) -> Delivery:
+    async def store(self, blob: Blob) -> Delivery:
         """Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
         naming: Naming | None = self.server.naming
         refusals: list[ExchangeFailed] = []
         while naming is not None:
             try:
-                answer = await self._stored_as(naming, blob, is_first=not refusals)
+                answer = await self._store_as(naming, blob, is_first=not refusals)
             except ExchangeFailed as refusal:
                 refusals.append(refusal)
-                naming = ftp_naming.following(naming, refusal)
+                naming = ftp_naming.next_naming(naming, refusal)
             else:
                 self.server.naming = naming
-                return self._verified(answer, blob.size)
+                return self._verify(answer, blob.size)
         if any(map(_has_stored, refusals)):
             with suppress(ExchangeFailed):
                 await self._command(*self.target.removal("visible", is_own=True), timeout_s=_CLEANING_TIMEOUT_S)
-        raise delivery_fault(ftp_naming.combined(refusals[0], refusals[-1]))
+        raise delivery_fault(ftp_naming.combine(refusals[0], refusals[-1]))
 
-    async def deleted(self) -> None:
+    async def delete(self) -> None:
         """Raises DeliveryFailed, DestinationRefused."""
         target = self.target
         removal = target.removal("visible", is_own=True)
@@ -96,7 +96,7 @@ class _File(NamedTuple):
             detail = f"{location.origin(target.url)} answered {reply[:3]} to the deletion"
             raise DeliveryFailed(detail, is_retryable=reply.startswith("4"))
 
-    async def _stored_as(self, naming: Naming, blob: Blob, *, is_first: bool) -> Answer:
+    async def _store_as(self, naming: Naming, blob: Blob, *, is_first: bool) -> Answer:
         """Raises ExchangeFailed."""
         target = self.target
         call = Call(
@@ -114,7 +114,7 @@ class _File(NamedTuple):
                 raise
             answer = await self._command(b"DELE " + target.name, *target.renaming(naming))
         if naming != "final" and await self._is_unrenamed(naming, answer, blob.size):
-            raise ftp_naming.unrenamed(str(location.origin(target.url)))
+            raise ftp_naming.rename_ignored(str(location.origin(target.url)))
         return answer
 
     async def _is_unrenamed(self, naming: Naming, answer: Answer, size_bytes: int) -> bool:
@@ -138,7 +138,7 @@ class _File(NamedTuple):
         )
         return await _perform(self.client, self.server, call)
 
-    def _verified(self, answer: Answer, size_bytes: int) -> Delivery:
+    def _verify(self, answer: Answer, size_bytes: int) -> Delivery:
         reported_bytes = size_in(answer.replies[-1]) if answer.replies else None
         if reported_bytes is None:
             return Delivery(is_verified=False)

@@ -66,7 +66,7 @@ class Target(msgspec.Struct, frozen=True):
         return name.removeprefix(".").encode() + (extension[0] if extension else b"")
 
 
-def following(naming: Naming, refusal: ExchangeFailed) -> Naming | None:
+def next_naming(naming: Naming, refusal: ExchangeFailed) -> Naming | None:
     """The next naming to try; None when the refusal is about something else, or none is left."""
     if naming == "final" or refusal.reply < 500:
         return None
@@ -75,7 +75,7 @@ def following(naming: Naming, refusal: ExchangeFailed) -> Naming | None:
     return "final" if refusal.step == "command" else None
 
 
-def unrenamed(host: str) -> ExchangeFailed:
+def rename_ignored(host: str) -> ExchangeFailed:
     """The refusal of a server that answers a rename with success and does not do it."""
     detail = f"{host} does not allow files to be renamed (it says that it did, and did not)"
     return ExchangeFailed(detail, step="command", reply=550)
@@ -87,7 +87,7 @@ def is_rename_over_refused(refusal: ExchangeFailed) -> bool:
     return refusal.step == "command" and refusal.reply >= 500 and is_after_rnfr
 
 
-def combined(first: ExchangeFailed, last: ExchangeFailed) -> ExchangeFailed:
+def combine(first: ExchangeFailed, last: ExchangeFailed) -> ExchangeFailed:
     """The refusal of all namings in one sentence."""
     if last is first or last.reply < 500:
         return last

@@ -53,8 +53,8 @@ class Servers:
 
     def of(self, url: str) -> Server:
         """The server that a URL names."""
-        place = location.origin(url)
-        name = (place.host, place.port, location.user_of(url))
+        origin = location.origin(url)
+        name = (origin.host, origin.port, location.user_of(url))
         server = self._servers.pop(name, None)
         if server is None or server.expires_at_s <= time.monotonic():
             server = Server(time.monotonic() + _REMEMBERED_S)

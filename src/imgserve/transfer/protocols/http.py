@@ -27,7 +27,7 @@ from imgserve.transfer.write import Delivery, Write
 
 AGENT = "User-Agent: imgserve"
 PLAIN = "Accept-Encoding: identity"
-NOT_ASKED = "Expect:"  # keeps libcurl from sending the head first and waiting for a 100
+NO_EXPECT = "Expect:"  # keeps libcurl from sending the head first and waiting for a 100
 REPEATS = frozenset({307, 308})
 _CONFLICT = 409  # to a PUT or MKCOL: the collection above is missing
 _ABSENT = frozenset({404, 410})
@@ -55,22 +55,18 @@ class Http:
         if not is_good(answer.status):
             first, last = str(location.origin(url)), str(location.origin(answer.url))
             host = last if last == first else f"{last}, where {first} redirects,"
-            raise SourceUnavailable(
-                f"{host} answered {answer.status} for the source",
-                statuses.remedy(answer.status),
-                is_retryable=statuses.is_transient(answer.status),
-                retry_after_s=answer.retry_after_s,
-            )
+            raise _refused(SourceUnavailable, f"{host} answered {answer.status} for the source", answer)
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """PUT with Content-Length. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
         url = destination.url
         media_type = () if destination.has_no_type else (f"Content-Type: {write.media_type}",)
-        headers = (AGENT, NOT_ASKED, *media_type, *write.http_headers())
+        headers = (AGENT, NO_EXPECT, *media_type, *write.http_headers())
         put = Call(method="PUT", url=url, deadline_s=deadline_in(write.timeout_s), headers=headers, body=blob)
         answer = await self._put(put)
         if answer.status == _CONFLICT and not location.has_query(url):  # a signed URL is for PUT alone
-            if await self._make_collections(put):
+            parent = location.parent(url)
+            if parent and await self._make_collection(parent, put):
                 answer = await self._put(put)
         elif answer.status >= 500 and write.state == "placeholder":
             answer = await self._put(put)
@@ -79,7 +75,7 @@ class Http:
         # A presigned URL is signed for PUT alone.
         if write.state != "final" or location.has_query(url):
             return Delivery(is_verified=False)
-        return await self._verified(put, blob.size)
+        return await self._verify(put, blob.size)
 
     async def delete(self, destination: Destination, write: Write) -> None:
         """DELETE; a missing file counts as deleted. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
@@ -97,7 +93,7 @@ class Http:
                 answer = await self._client.perform(msgspec.structs.replace(put, url=repeat_target(put.url, answer)))
         return answer
 
-    async def _verified(self, put: Call, size_bytes: int) -> Delivery:
+    async def _verify(self, put: Call, size_bytes: int) -> Delivery:
         """The answer to the PUT counts. A HEAD can confirm it, or cause one more PUT; it never causes a fault."""
         length = await self._length(put)
         if length is not None and length not in (0, size_bytes):
@@ -117,46 +113,32 @@ class Http:
             return answer.length if answer.status == 200 else None
         return None
 
-    async def _make_collections(self, put: Call) -> bool:
-        """Make the WebDAV collections above the file, only as far up as necessary (RFC 4918, 9.7.1).
-
-        False: none is missing, or the server refuses.
-        """
-        missing: list[str] = []
-        for url in location.parents(put.url)[:_MAX_LEVELS]:
-            status = await self._make_collection(url, put)
-            if status in _MADE:
-                break
-            if status != _CONFLICT:
-                return False
-            missing.append(url)
-        else:
-            return False
-        for url in reversed(missing):
-            if await self._make_collection(url, put) not in _MADE:
-                return False
-        return True
-
-    async def _make_collection(self, url: str, put: Call) -> int:
+    async def _make_collection(self, url: str, put: Call, levels: int = _MAX_LEVELS) -> bool:
+        """Make a WebDAV collection, and those above it where the server wants them (RFC 4918, 9.3.1)."""
         call = Call(method="MKCOL", url=url, deadline_s=put.deadline_s, headers=(AGENT,))
         with delivering:
-            return (await self._client.perform(call)).status
+            status = (await self._client.perform(call)).status
+            parent = location.parent(url) if status == _CONFLICT and levels > 1 else ""
+            if parent and await self._make_collection(parent, put, levels - 1):
+                status = (await self._client.perform(call)).status
+        return status in _MADE
 
 
-def refused_write(answer: Answer) -> DeliveryFailed:
+def refused_write(answer: Answer) -> TransferError:
     request = "delivery" if answer.status else "connection"
-    return DeliveryFailed(
-        f"{location.origin(answer.url)} answered {answer.status} to the {request}",
-        statuses.remedy(answer.status, is_write=True),
-        is_retryable=statuses.is_transient(answer.status),
-        retry_after_s=answer.retry_after_s,
-    )
+    return _refused(DeliveryFailed, f"{location.origin(answer.url)} answered {answer.status} to the {request}", answer)
+
+
+def _refused(kind: type[TransferError], detail: str, answer: Answer) -> TransferError:
+    remedy = statuses.remedy(answer.status, is_write=kind is DeliveryFailed)
+    is_retryable = statuses.is_transient(answer.status)
+    return kind(detail, remedy, is_retryable=is_retryable, retry_after_s=answer.retry_after_s)
 
 
 def repeat_target(url: str, answer: Answer) -> str:
     """The URL to which a 307 or 308 wants the write sent again. Raises DeliveryFailed for one that is not followed."""
     try:
-        return location.redirected(url, answer.location)
+        return location.redirect_target(url, answer.location)
     except ValueError as error:
         reason = f"{location.origin(url)} redirects the delivery to {error}"
         raise DeliveryFailed(reason, "use a URL that does not redirect") from None

@@ -1,7 +1,7 @@
 """The directories that file: URLs may reach into, as the operator named them. Called by ``dispatch`` and ``file``.
 
 A root is opened anew for each transfer, by its path: an operator renames, replaces and mounts directories while the
-server runs, and a descriptor that is kept would go on writing into the old directory.
+server runs, and an old descriptor would write into the old directory.
 """
 
 import os
@@ -30,7 +30,7 @@ class Root:
         self._mount_points: frozenset[str] = frozenset()  # on the paths that were opened so far
 
     @contextmanager
-    def opened(self, directory: str = "") -> Iterator[int]:
+    def open(self, directory: str = "") -> Iterator[int]:
         """A descriptor of the root, for work in a directory beneath it. Blocks.
 
         It is refused where an earlier mount point on the way has nothing mounted any more: the file system with the
@@ -75,23 +75,14 @@ class RootedPath(msgspec.Struct, frozen=True):
     """A path beneath a root. ``relative`` is ``directory`` and ``name``; ``path`` is the absolute one."""
 
     root: Root
+    path: str
     relative: str
+    directory: str
+    name: str
 
-    @property
-    def path(self) -> str:
-        return f"{self.root.path.rstrip('/')}/{self.relative}"
-
-    @property
-    def directory(self) -> str:
-        return self.relative.rpartition("/")[0]
-
-    @property
-    def name(self) -> str:
-        return self.relative.rpartition("/")[2]
-
-    def opened_root(self) -> AbstractContextManager[int]:
-        """See ``Root.opened``."""
-        return self.root.opened(self.directory)
+    def open_root(self) -> AbstractContextManager[int]:
+        """See ``Root.open``."""
+        return self.root.open(self.directory)
 
 
 class Roots:
@@ -107,7 +98,7 @@ class Roots:
         paths = {os.path.abspath(directory) for directory in directories}  # noqa: PTH100
         self._roots = tuple(Root(path) for path in sorted(paths, key=len, reverse=True))
         for root in self._roots:
-            with root.opened():
+            with root.open():
                 pass
 
     def __bool__(self) -> bool:
@@ -121,17 +112,19 @@ class Roots:
     def look(self) -> None:
         """Bring ``troubles`` up to date. Blocks."""
         for root in self._roots:
-            with suppress(RootUnavailable, OutOfDescriptors), root.opened():
+            with suppress(RootUnavailable, OutOfDescriptors), root.open():
                 pass
 
-    def rooted(self, path: str) -> RootedPath:
+    def locate(self, path: str) -> RootedPath:
         """Find the root of an absolute path, decoded, by its text. Raises SourceRefused or DestinationRefused."""
         is_plain = "\0" not in path and not any(part in (".", "..") for part in path.split("/"))
         plain = os.path.normpath("/" + path.lstrip("/"))
         for root in self._roots if is_plain else ():
             prefix = root.path.rstrip("/") + "/"
             if plain.startswith(prefix):
-                return RootedPath(root, plain.removeprefix(prefix))
+                relative = plain.removeprefix(prefix)
+                directory, _, name = relative.rpartition("/")
+                return RootedPath(root, plain, relative, directory, name)
         reason = f"The file is beneath no {self._flag}" if self._roots else f"file: is off without {self._flag}"
         raise self._fault(reason, f"{self._flag} DIR opens a directory")
 

@@ -72,7 +72,7 @@ class _Upload(NamedTuple):
         answer = await self._send(post)
         if answer.status in http.REPEATS:
             url = location.with_login_of(self.destination.url, http.repeat_target(post.url, answer))
-            headers = form.sender(page.url, url) if post.headers else ()
+            headers = form.page_headers(page.url, url) if post.headers else ()
             answer = await self._send(msgspec.structs.replace(post, url=url, headers=headers))
         if answer.status in confirmation.REDIRECTS:
             await self._check_target(page, contents, answer)
@@ -88,11 +88,11 @@ class _Upload(NamedTuple):
         if is_redirected and 400 <= page.status < 500:
             raise confirmation.no_page(destination, page)
         if contents is None or not contents.has_form:
-            return form.bare(page.url, destination, media_type)
+            return form.bare_post(page.url, destination, media_type)
         fields = contents.form_with(destination.field)
         if fields is None:
             raise confirmation.no_field(destination, contents, page.url if is_redirected else "")
-        return form.filled(page.url, contents, fields, destination, media_type)
+        return form.filled_post(page.url, contents, fields, destination, media_type)
 
     async def _check_target(self, page: Answer, contents: Page | None, answer: Answer) -> None:
         """Raises DeliveryFailed for a redirect to a login. The upload counts if that page cannot be read."""
@@ -140,7 +140,7 @@ class _Upload(NamedTuple):
             method="POST",
             url=post.url,
             deadline_s=self.deadline_s,
-            headers=(http.AGENT, http.PLAIN, http.NOT_ASKED, *post.headers, *self.write.http_headers()),
+            headers=(http.AGENT, http.PLAIN, http.NO_EXPECT, *post.headers, *self.write.http_headers()),
             body=self.blob,
             parts=post.parts,
             body_limit_bytes=_PAGE_LIMIT_BYTES,
