@@ -210,7 +210,6 @@ async def _answer(exchange: Exchange, transfer: Awaitable[None]) -> Answer:
         else:
             async with exchange.limit:
                 await transfer
-        exchange.finish()
     except pycurl.error as error:
         exchange.has_wrong_type = error.args[0] == pycurl.E_FTP_COULDNT_SET_TYPE
         if not exchange.is_answered or exchange.is_silent or exchange.fault is not None:

@@ -35,9 +35,11 @@ _PATIENCE_RATIO = 0.4
 
 
 class Exchange:
-    """``limit`` is the time-out of a fetch. ``patient_until_s``: when a silent pooled connection counts as dead, by
-    ``time.monotonic``; ``is_silent``: it was, in an FTP exchange. ``abort`` ends an exchange in the event loop.
-    ``has_wrong_type``: the FTP server refused TYPE, and libcurl takes it for set.
+    """``refusal`` is the guard's, unless it permitted another address of the host. ``limit`` is for a fetch.
+
+    ``patient_until_s``: when a silent pooled connection counts as dead, by ``time.monotonic``. ``is_silent``: one was,
+    in an FTP exchange. ``abort`` ends an exchange in the event loop. ``has_wrong_type``: the FTP server refused TYPE,
+    and libcurl takes it for set.
     """
 
     abort: Callable[[Exception], None]
@@ -54,7 +56,7 @@ class Exchange:
         self.body_bytes = 0
         self.replies = Replies()
         self._guard = guard
-        self._refusal: Refusal | None = None
+        self.refusal: Refusal | None = None
         self._is_permitted = False
         self._has_opened = False
         self._head = Head()
@@ -76,11 +78,6 @@ class Exchange:
         if self._is_ftp:
             curl.setopt(pycurl.NOPROGRESS, 0)
             curl.setopt(pycurl.XFERINFOFUNCTION, self._check_progress)
-
-    @property
-    def refusal(self) -> Refusal | None:
-        """The guard's reason; None when another address of the host was permitted, for then that one's fault counts."""
-        return None if self._is_permitted else self._refusal
 
     @property
     def is_answered(self) -> bool:
@@ -123,7 +120,10 @@ class Exchange:
         return self.call.method in WRITES and self.curl.getinfo(pycurl.REQUEST_SIZE) > 0
 
     def answer(self) -> Answer:
+        """Called after the transfer. Raises the fetch's own faults."""
         call, info, replies = self.call, self.curl.getinfo, self.replies
+        if self._receiver is not None:
+            self._receiver.finish()
         if self._is_ftp:
             return Answer(status=replies.last, url=call.url, deadline_s=call.deadline_s, replies=replies.finals)
         head = self._head.read()
@@ -151,20 +151,15 @@ class Exchange:
             self._receiver.end()
         self._sending.end()
 
-    def finish(self) -> None:
-        """Called after the last byte of the body. Raises the fetch's own faults."""
-        if self._receiver is not None:
-            self._receiver.finish()
-
     def _open_socket(self, _purpose: int, address: Any) -> Any:
         if address.family not in (socket.AF_INET, socket.AF_INET6):
             return pycurl.SOCKET_BAD
         self._has_opened = self._has_opened or self.replies.is_empty  # after replies come FTP's data connections
         refusal = self._guard.refusal(address.addr[0], address.addr[1])
         if refusal is not None:
-            self._refusal = refusal
+            self.refusal = None if self._is_permitted else refusal
             return pycurl.SOCKET_BAD
-        self._is_permitted = True
+        self.refusal, self._is_permitted = None, True
         try:
             return socket.socket(address.family, address.socktype, address.protocol).detach()
         except OSError as error:
@@ -174,8 +169,8 @@ class Exchange:
 
     def _check_connection(self, ip: str, _local_ip: str, port: int, _local_port: int) -> int:
         # Pooled connections do not pass _open_socket. What follows, an FTP data connection, is judged by itself.
-        self._refusal, self._is_permitted = self._guard.refusal(ip, port), False
-        return int(pycurl.PREREQFUNC_OK if self._refusal is None else pycurl.PREREQFUNC_ABORT)
+        self.refusal, self._is_permitted = self._guard.refusal(ip, port), False
+        return int(pycurl.PREREQFUNC_OK if self.refusal is None else pycurl.PREREQFUNC_ABORT)
 
     def _receive_reply(self, line: bytes) -> int | None:
         if self.replies.add(line):
