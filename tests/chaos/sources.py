@@ -10,12 +10,12 @@ import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 from PIL import Image
 
 from tests.chaos.receiving import RED
+from tests.support.sites import Serving
 
 HELD_AFTER_BYTES = 24_000
 
@@ -33,7 +33,7 @@ GOOD = _picture()
 BROKEN = GOOD[: len(GOOD) * 2 // 3]
 
 
-class Sources:
+class Sources(Serving):
     def __init__(self, extra: Mapping[str, bytes] | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
         self._released: dict[str, threading.Event] = {}
         self._broken_off: set[str] = set()
@@ -44,9 +44,7 @@ class Sources:
         class Handler(_Handler):
             owner = sources
 
-        self._server = _Server((host, port), Handler)
-        self.url = f"http://{host}:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        super().__init__(_Server((host, port), Handler))
 
     def release(self, name: str) -> None:
         """All downloads of ``/held/name`` go on, later ones too."""
@@ -71,10 +69,6 @@ class Sources:
     def bytes_of(self, name: str) -> bytes:
         return self._extra.get(name, BROKEN if name.startswith("broken") else GOOD)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -82,9 +76,7 @@ class Sources:
             gates = tuple(self._released.values())
         for gate in gates:
             gate.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
 
 
 class _Server(ThreadingHTTPServer):

@@ -5,10 +5,10 @@ What kills is the test: it watches which worker holds a poisonous picture and so
 
 import os
 import signal
-import threading
 from contextlib import suppress
 from pathlib import Path
 
+from tests.chaos.gauges import Gauge
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.test_workers import ready_workers
 from tests.support import pictures
@@ -19,31 +19,21 @@ JOBS = sized(40, 1000)
 POISON = pictures.slow_svg()  # the worker has it for five seconds, which is long enough to be found
 
 
-class Poisoner:
+class Poisoner(Gauge[None]):
     """Kills each worker that renders a picture of this size; ``killed`` are their process ids."""
 
     def __init__(self, server_pid: int, size_bytes: int) -> None:
+        super().__init__(self._kill, 0.02)
         self._server_pid = server_pid
         self._size_bytes = size_bytes
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
         self.killed: list[int] = []
 
-    def __enter__(self) -> "Poisoner":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.02):
-            for pid in ready_workers(self._server_pid):
-                if pid not in self.killed[-8:] and self._renders_poison(pid):  # one that dies is still seen for a while
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                    self.killed.append(pid)
+    def _kill(self) -> None:
+        for pid in ready_workers(self._server_pid):
+            if pid not in self.killed[-8:] and self._renders_poison(pid):  # one that dies is still seen for a while
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                self.killed.append(pid)
 
     def _renders_poison(self, pid: int) -> bool:
         """A probe holds the picture only, a render an empty memfd for its result besides."""

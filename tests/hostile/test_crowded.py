@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
+from types import TracebackType
 
 import pytest
 
 from tests.support.certificates import Authority
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.operating import ask
+from tests.support.sites import Serving
 from tests.support.sizes import PATIENCE_S, sized
 
 PICTURE = Path(__file__).resolve().parents[2] / "examples" / "pictures" / "hills.jpg"
@@ -163,7 +164,7 @@ def test_one_address_does_not_have_all_the_seats(tmp_path: Path) -> None:
     assert (run.stdout, run.returncode) == ("ok\n", 0), run.stderr
 
 
-class HeldSource:
+class HeldSource(Serving):
     """Serves the picture's first half, and the rest once ``go`` is set. ``gone`` counts those who did not wait."""
 
     def __init__(self) -> None:
@@ -189,17 +190,14 @@ class HeldSource:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hills.jpg"
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        self.url += "/hills.jpg"
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.go.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().__exit__(kind, error, trace)
 
 
 @contextmanager

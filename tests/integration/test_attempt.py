@@ -6,8 +6,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,21 +18,9 @@ from imgserve.jobs.model import Intent
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import Resize
 from tests.support import pictures
-from tests.support.plant import Plant, plant, put_to
+from tests.support.plant import Plant, put_to
 from tests.support.queues import GRANTED, accepted, claimed
 from tests.support.stalling import LONG_S, Receiver
-
-
-@pytest.fixture
-async def made(tmp_path: Path) -> AsyncIterator[Plant]:
-    async with plant(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with Receiver.listening() as opened:
-        yield opened
 
 
 def closed_port() -> int:

@@ -29,12 +29,6 @@ PATIENCE_S = 0.2
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with Receiver.listening() as opened:
-        yield opened
-
-
-@pytest.fixture
 async def transfers(tmp_path: Path) -> AsyncIterator[Transfers]:
     (tmp_path / "out").mkdir()
     opened = Transfers(Config(allow_networks=("127.0.0.0/8",), write_roots=(str(tmp_path / "out"),)), Limits())
@@ -81,6 +75,16 @@ async def written(deliveries: Deliveries, intent: Intent, place: Destination) ->
     await deliveries.write(written_to, intent.kind, intent.token, Blob.of(b"picture"), 3 * LONG_S)
 
 
+async def stalled_write(
+    deliveries: Deliveries, receiver: Receiver, intent: Intent, place: Destination
+) -> asyncio.Task[None]:
+    """One that has come to the receiver, which does not answer it."""
+    receiver.stall()
+    stalled = asyncio.create_task(written(deliveries, intent, place))
+    await receiver.until_came(1)
+    return stalled
+
+
 async def running_final(queue: Queue, place: Destination) -> Intent:
     """The right to write the final of a job that had no placeholder."""
     entry = await accepted(queue, at(place, is_bare=True), now=time.time())
@@ -113,9 +117,7 @@ async def test_a_newcomer_breaks_off_an_older_write_that_stalls(
 ) -> None:
     place = put_place(receiver)
     older = await running_final(queue, place)
-    receiver.stall()
-    stalled = asyncio.create_task(written(deliveries, older, place))
-    await receiver.until_came(1)
+    stalled = await stalled_write(deliveries, receiver, older, place)
     newer = await accepted(queue, at(place), now=time.time())
     started = time.monotonic()
     newcomer = asyncio.create_task(written(deliveries, placeholder(newer, place), place))
@@ -136,9 +138,7 @@ async def test_another_principals_write_is_waited_for(
 ) -> None:
     place = put_place(receiver)
     older = msgspec.structs.replace(await running_final(queue, place), principal="ann")
-    receiver.stall()
-    stalled = asyncio.create_task(written(deliveries, older, place))
-    await receiver.until_came(1)
+    stalled = await stalled_write(deliveries, receiver, older, place)
     newer = await accepted(queue, at(place), now=time.time())
     waiting = asyncio.create_task(
         written(deliveries, msgspec.structs.replace(placeholder(newer, place), principal=newcomer), place)
@@ -165,9 +165,7 @@ async def test_an_older_job_waits_for_a_newer_ones_write_however_long(
     place = put_place(receiver)
     older = await running_final(queue, place)
     newer = await accepted(queue, at(place), now=time.time())
-    receiver.stall()
-    stalled = asyncio.create_task(written(deliveries, placeholder(newer, place), place))
-    await receiver.until_came(1)
+    stalled = await stalled_write(deliveries, receiver, placeholder(newer, place), place)
     waiting = asyncio.create_task(written(deliveries, older, place))
     await asyncio.wait([stalled, waiting], timeout=4 * PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
     assert not stalled.done()
@@ -185,9 +183,7 @@ async def test_the_next_claim_breaks_off_the_write_of_the_lost_one(
 ) -> None:
     place = put_place(receiver)
     stale = await running_final(queue, place)
-    receiver.stall()
-    stalled = asyncio.create_task(written(deliveries, stale, place))
-    await receiver.until_came(1)
+    stalled = await stalled_write(deliveries, receiver, stale, place)
     later = time.time() + 61  # its lease has ended
     again = final_of(await claimed(queue, later))
     waiting = asyncio.create_task(written(deliveries, again, place))
@@ -204,9 +200,7 @@ async def test_forms_are_waited_for_and_never_broken_off(
 ) -> None:
     place = form_place(receiver)
     older = await running_final(queue, place)
-    receiver.stall()
-    stalled = asyncio.create_task(written(deliveries, older, place))
-    await receiver.until_came(1)
+    stalled = await stalled_write(deliveries, receiver, older, place)
     newer = await accepted(queue, at(place), now=time.time())
     waiting = asyncio.create_task(written(deliveries, placeholder(newer, place), place))
     await asyncio.wait([stalled, waiting], timeout=4 * PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
@@ -268,9 +262,7 @@ async def test_a_dead_servers_destination_is_left_alone(
 async def test_a_cancelled_write_ends_its_transfer(queue: Queue, deliveries: Deliveries, receiver: Receiver) -> None:
     place = put_place(receiver)
     intent = await running_final(queue, place)
-    receiver.stall()
-    stalled = asyncio.create_task(written(deliveries, intent, place))
-    await receiver.until_came(1)
+    stalled = await stalled_write(deliveries, receiver, intent, place)
     stalled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(stalled, LONG_S)

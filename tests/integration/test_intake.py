@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,17 +17,11 @@ from imgserve.request.operations.resize import Resize
 from imgserve.request.principal import Principal
 from imgserve.request.recipe import Operation, OutputOptions, Recipe
 from imgserve.request.source import parse_source
-from tests.support.plant import Plant, plant
+from tests.support.plant import Plant
 from tests.support.stalling import LONG_S, Receiver
 
 ANYBODY = Principal("@local", "local")
 SMALL = Resize(width=8, height=8)
-
-
-@pytest.fixture
-async def made(tmp_path: Path) -> AsyncIterator[Plant]:
-    async with plant(tmp_path) as opened:
-        yield opened
 
 
 def wanted(url: str, *operations: Operation, method: str = "", field: str = "") -> OutputRequest:

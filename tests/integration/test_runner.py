@@ -2,29 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from PIL import Image
 
 from imgserve.engine import delivery
 from imgserve.jobs.model import Intent
-from tests.support.plant import Plant, plant, put_to
+from tests.support.plant import Plant, put_to
 from tests.support.queues import GRANTED, accepted, claimed
 from tests.support.stalling import LONG_S, Receiver
-
-
-@pytest.fixture
-async def made(tmp_path: Path) -> AsyncIterator[Plant]:
-    async with plant(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with Receiver.listening() as opened:
-        yield opened
 
 
 async def until(happened: Callable[[], bool]) -> None:

@@ -2,12 +2,9 @@
 
 import contextlib
 import re
-import threading
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -16,6 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.service.conftest import put_pictures
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.sites import Serving
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -25,7 +23,7 @@ def texts(pairs: Iterable[KeyValue]) -> dict[str, str]:
     return {pair.key: pair.value.string_value for pair in pairs}
 
 
-class Collector:
+class Collector(Serving):
     """Takes spans at ``url``; ``headers`` are the traceparents that a source or destination was sent."""
 
     def __init__(self, files: Path) -> None:
@@ -69,24 +67,11 @@ class Collector:
                 self.end_headers()
                 self.wfile.write(body)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
 
     def named(self, name: str) -> Span:
         [span] = [span for span in self.spans if span.name == name]
         return span
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ class Serving:
         self._server = server
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
-        self.port = int(server.server_address[1])
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        host, self.port = server.server_address[0], int(server.server_address[1])
+        self.url = f"{'https' if tls else 'http'}://{host}:{self.port}"
         self._thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
 
     def __enter__(self) -> Self:

@@ -108,15 +108,18 @@ class Scene:
                 await self.queue.settle(ended(claim, "retry", retry_at=self.now), self.now)
         return mine
 
+    async def due(self, entry: Accepted) -> Claim:
+        claim = await self.claim(entry)
+        assert claim is not None
+        return claim
+
     async def write(self, claim: Claim, is_taken: bool = True) -> None:
         assert isinstance(await self.queue.acquire(final_of(claim), self.now), Granted)
         done = ended(claim, "delivered") if is_taken else ended(claim, "retry", retry_at=self.now)
         assert await self.queue.settle(done, self.now)
 
     async def fail(self, entry: Accepted) -> None:
-        claim = await self.claim(entry)
-        assert claim is not None
-        assert await self.queue.settle(ended(claim, "failed"), self.now)
+        assert await self.queue.settle(ended(await self.due(entry), "failed"), self.now)
 
     def status(self, entry: Accepted) -> str:
         return self.house.statuses()[entry.number]
@@ -168,22 +171,18 @@ async def test_the_older_final_first(scene: Scene, newer: Newer, is_killed: bool
 async def test_the_newer_final_first(scene: Scene, newer: Newer, is_killed: bool) -> None:
     older = await scene.post(ANN, "x", "written")
     other = await scene.post(*newer)
-    claim = await scene.claim(other)
-    assert claim is not None
+    claim = await scene.due(other)
     if is_killed:
         assert await scene.queue.acquire(final_of(claim), scene.now) == GRANTED
         await scene.kill()
-        claim = await scene.claim(other)
-        assert claim is not None
+        claim = await scene.due(other)
     await scene.write(claim)
     assert scene.status(other) == "succeeded"
     if newer.is_above_once_taken:
         assert scene.status(older) == "superseded"
         assert await scene.claim(older) is None
     else:
-        late = await scene.claim(older)
-        assert late is not None
-        await scene.write(late)
+        await scene.write(await scene.due(older))
         assert scene.status(older) == "succeeded"
     assert await scene.owing() == set()
 
@@ -194,8 +193,7 @@ async def test_an_unknown_answer_to_the_newer_final_keeps_nobody_out(
 ) -> None:
     older = await scene.post(ANN, "x", "written")
     other = await scene.post(*newer)
-    claim = await scene.claim(other)
-    assert claim is not None
+    claim = await scene.due(other)
     if is_killed:
         assert await scene.queue.acquire(final_of(claim), scene.now) == GRANTED
         await scene.kill()
@@ -207,9 +205,7 @@ async def test_an_unknown_answer_to_the_newer_final_keeps_nobody_out(
         return
     assert late is not None
     await scene.write(late)
-    again = await scene.claim(other)
-    assert again is not None
-    await scene.write(again)
+    await scene.write(await scene.due(other))
     assert {scene.status(older), scene.status(other)} == {"succeeded"}
 
 
@@ -224,9 +220,7 @@ async def test_what_the_older_job_owes(scene: Scene, newer: Newer, is_killed: bo
     is_lifted = newer.supersedes_at_release and newer.placeholder != "none"
     assert await scene.owing() == (set() if is_lifted else {older.number})
     scene.now += 700
-    claim = await scene.claim(other)
-    assert claim is not None
-    await scene.write(claim)
+    await scene.write(await scene.due(other))
     scene.now += 700
     assert await scene.owing() == (set() if newer.is_above_once_taken else {older.number})
 
@@ -246,9 +240,7 @@ async def test_whether_the_older_job_can_be_retried(scene: Scene, newer: Newer, 
     await scene.queue.retry(job.id, 86_400.0, scene.now)
     assert scene.status(older) == "queued"
     await scene.fail(older)
-    claim = await scene.claim(other)
-    assert claim is not None
-    await scene.write(claim)
+    await scene.write(await scene.due(other))
     if newer.is_above_once_taken:
         with pytest.raises(NotRetryable):
             await scene.queue.retry(job.id, 86_400.0, scene.now)
@@ -261,9 +253,7 @@ async def test_a_newer_job_that_is_refused_changes_nothing(scene: Scene, princip
     older = await scene.post(ANN, "x", "written")
     other = await scene.post(principal, user, "unknown", is_released=False)
     await scene.queue.refuse(other.number, (), "delivery_failed", "no such key", scene.now)
-    claim = await scene.claim(older)
-    assert claim is not None
-    await scene.write(claim)
+    await scene.write(await scene.due(older))
     assert scene.house.statuses() == {older.number: "succeeded"}
     assert await scene.owing() == set()
 
@@ -283,9 +273,7 @@ async def test_a_job_of_bobs_in_intake_does_not_end_anns(scene: Scene) -> None:
     other = await scene.post(BOB, "x", "written", is_released=False)
     await scene.kill()
     assert (scene.status(older), scene.status(other)) == ("queued", "queued")
-    claim = await scene.claim(older)
-    assert claim is not None
-    await scene.write(claim)
+    await scene.write(await scene.due(older))
 
 
 async def test_a_failure_picture_in_flight_gives_way_to_what_was_taken(scene: Scene) -> None:
@@ -293,9 +281,7 @@ async def test_a_failure_picture_in_flight_gives_way_to_what_was_taken(scene: Sc
     await scene.fail(older)
     other = await scene.post(BOB, "x", "none")
     (owed,) = await due_entries(scene.queue, scene.now)
-    claim = await scene.claim(other)
-    assert claim is not None
-    await scene.write(claim)
+    await scene.write(await scene.due(other))
     assert await scene.queue.acquire(failure_of(owed), scene.now) == OVERTAKEN
 
 

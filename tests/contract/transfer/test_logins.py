@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import re
-import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,12 +18,13 @@ from imgserve.transfer.client.handle import parse_referer
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
+from tests.support.sites import Serving
 from tests.support.transfers import LOOPBACK, destination, source, write
 
 PICTURE = b"picture" * 1000
 
 
-class Server:
+class Server(Serving):
     """WebDAV in memory. ``challenge``: what a request without Digest is answered with."""
 
     def __init__(self) -> None:
@@ -37,19 +37,9 @@ class Server:
         class Handler(_Handler):
             server_state = owner
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> "Server":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        super().__init__(server)
 
     def requests(self, *names: str) -> list[tuple[str, str]]:
         return [(method, path) for method, path, _ in self.seen if not names or method in names]
