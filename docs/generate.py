@@ -78,7 +78,7 @@ def settings_of(root: type[msgspec.Struct]) -> Iterator[str]:
     options = declared(root, lambda _table: ["NAME"]).options
     for title in dict.fromkeys(option.title for option in options):
         yield f"\n### {title}\n"
-        yield "| setting | what it is | values | default |"
+        yield "| setting | meaning | values | default |"
         yield "|---|---|---|---|"
         for option in (one for one in options if one.title == title):
             flag = f"<br>`{option.flags[0]} {option.setting.metavar}`" if option.flags else ""
