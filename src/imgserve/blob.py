@@ -1,7 +1,8 @@
-"""Picture bytes on their way: one sealed-off piece of memory with a file descriptor.
+"""Picture bytes in memory: a memfd (memfd_create(2)), and the handles by which its holders own it.
 
-Transfers fill a blob, workers map it, deliveries read it; the bytes are never copied into Python objects on the
-way. The descriptor closes with the last reference to the blob, so a blob needs no owner.
+Transfers fill a blob, workers map it, deliveries read it; the bytes are never copied into Python objects on the way.
+Each holder has a handle of its own and closes it: ``with blob:`` or ``close``. ``share`` makes a handle for a second
+holder, such as a task or a thread that may outlive the first. The memory is freed when the last handle is closed.
 
 A blob that a worker reads or has written is sealed (memfd_create(2), fcntl(2)): no holder of a descriptor can change
 its bytes.
@@ -10,6 +11,7 @@ its bytes.
 import fcntl
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from typing import Self
 
@@ -34,63 +36,131 @@ class Fingerprint(msgspec.Struct, frozen=True):
         return cls(len(data), hashlib.blake2b(data, digest_size=16).digest())
 
 
-class Blob:
-    """A memfd and how many of its bytes are picture.
+class _Memory:
+    """What all handles to the same bytes share. ``spare_handles`` has an entry for each open handle but one."""
 
-    Readers use positions (``pread``), never the descriptor's own offset, so one blob may be read many times at once.
-    """
+    __slots__ = ("fd", "fingerprint", "is_sealed", "on_close", "size", "spare_handles")
 
-    __slots__ = ("_is_sealed", "_on_close", "fd", "size")
-
-    def __init__(self, *, on_close: Callable[[], None] | None = None) -> None:
+    def __init__(self, on_close: Callable[[bool], None] | None) -> None:
         """Raises OutOfDescriptors."""
-        self.fd = -1
         with descriptors.needed():
             self.fd = os.memfd_create("imgserve", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self.size = 0
-        self._is_sealed = False
-        self._on_close = on_close
+        self.fingerprint: Fingerprint | None = None
+        self.is_sealed = False
+        # A list, because its append and pop cannot be interrupted, by another thread or by the garbage collector.
+        self.spare_handles: list[None] = []
+        self.on_close = on_close
+
+
+class Blob:
+    """A handle to a memfd, of which ``size`` bytes are picture. Handles to the same bytes are equal.
+
+    Readers use positions (``pread``), never the descriptor's own offset, so one blob may be read many times at once.
+    A handle that was never closed is closed by the garbage collector, with a ResourceWarning.
+    """
+
+    __slots__ = ("_is_open", "_memory")
+
+    def __init__(self, *, on_close: Callable[[bool], None] | None = None) -> None:
+        """``on_close`` runs after the last handle is closed, in the thread that closes it. Its argument tells whether
+        that was the garbage collector, in the middle of anything. Raises OutOfDescriptors.
+        """
+        self._is_open = False
+        self._memory = _Memory(on_close)
+        self._is_open = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __del__(self) -> None:
-        if self.fd < 0:
-            return
-        os.close(self.fd)
-        if self._on_close is not None:
-            self._on_close()
+        if self._is_open:
+            text = f"{self!r} was never closed"
+            self._close(is_forgotten=True)
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Blob) and other._memory is self._memory
+
+    def __hash__(self) -> int:
+        return hash(self._memory)
+
+    def __repr__(self) -> str:
+        return f"Blob({self.size} bytes)" if self._is_open else "Blob(closed)"
 
     @classmethod
-    def of(cls, data: bytes) -> Self:
-        blob = cls()
-        blob.append(data)
-        return blob
+    def of(cls, data: bytes) -> "Blob":
+        with cls() as blob:
+            blob.append(data)
+            return blob.share()
+
+    @property
+    def fd(self) -> int:
+        """Stays open as long as the handle. Raises ValueError when the handle is closed."""
+        self._check_open()
+        return self._memory.fd
+
+    @property
+    def size(self) -> int:
+        return self._memory.size
+
+    def share(self) -> "Blob":
+        """A handle to the same bytes for another holder. Raises ValueError when this one is closed."""
+        self._check_open()
+        other = Blob.__new__(Blob)
+        self._memory.spare_handles.append(None)
+        other._memory, other._is_open = self._memory, True
+        return other
+
+    def close(self) -> None:
+        """Safe to call twice. May be called in any thread."""
+        if self._is_open:
+            self._close(is_forgotten=False)
 
     def append(self, *chunks: bytes | memoryview) -> None:
         """Write after the last byte. Raises OSError when the machine has no memory left, or the blob is sealed."""
         written = os.pwritev(self.fd, chunks, self.size)
-        self.size += written
+        self._memory.size += written
         if written < sum(map(len, chunks)):
             self.append(memoryview(b"".join(chunks))[written:])
+
+    def append_from(self, descriptor: int, length: int) -> int:
+        """Have the kernel copy bytes of a file, ``length`` at most, from the offset that equals this blob's size.
+
+        Returns their number, which is 0 at the file's end. Raises OSError.
+        """
+        copied = os.sendfile(self.fd, descriptor, self.size, length)
+        self._memory.size += copied
+        return copied
 
     def read(self, length: int | None = None, offset: int = 0) -> bytes:
         """Bytes from ``offset``: ``length`` of them, or all; fewer at the end."""
         wanted = self.size - offset if length is None else min(length, self.size - offset)
         return os.pread(self.fd, wanted, offset) if wanted > 0 else b""
 
+    def fingerprint(self) -> Fingerprint:
+        """Of complete bytes, computed once. Only for pictures as small as placeholders: it runs where it is called."""
+        if self._memory.fingerprint is None:
+            self._memory.fingerprint = Fingerprint.of(self.read())
+        return self._memory.fingerprint
+
     def copy(self, length: int) -> "Blob":
-        """A blob of its own with the first ``length`` bytes, copied by the kernel. Raises OSError."""
-        copy, wanted = Blob(), min(length, self.size)
-        while copy.size < wanted:
-            copied = os.sendfile(copy.fd, self.fd, copy.size, wanted - copy.size)
-            if copied == 0:
-                raise OSError(f"a blob of {self.size} bytes ends after {copy.size}")
-            copy.size += copied
-        return copy
+        """A blob of its own with the first ``length`` bytes. Raises OSError."""
+        wanted = min(length, self.size)
+        with Blob() as copy:
+            while copy.size < wanted:
+                if copy.append_from(self.fd, wanted - copy.size) == 0:
+                    raise OSError(f"a blob of {self.size} bytes ends after {copy.size}")
+            return copy.share()
 
     def seal(self) -> None:
         """Make the bytes immutable. For a complete blob that this process has written. Raises OSError."""
-        if not self._is_sealed:
+        if not self._memory.is_sealed:
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _LENGTH | _FUTURE_WRITE)
-            self._is_sealed = True
+            self._memory.is_sealed = True
 
     def measure(self) -> bool:
         """Take the size of a blob that another process has written. False: it is not sealed, so its size means nothing.
@@ -98,13 +168,24 @@ class Blob:
         That process may have mapped it, which F_SEAL_WRITE alone rules out.
         """
         seals = fcntl.fcntl(self.fd, fcntl.F_GET_SEALS)
-        self._is_sealed = seals & (_LENGTH | fcntl.F_SEAL_WRITE) == _LENGTH | fcntl.F_SEAL_WRITE
-        if self._is_sealed:
-            self.size = os.fstat(self.fd).st_size
-        return self._is_sealed
+        self._memory.is_sealed = seals & (_LENGTH | fcntl.F_SEAL_WRITE) == _LENGTH | fcntl.F_SEAL_WRITE
+        if self._memory.is_sealed:
+            self._memory.size = os.fstat(self.fd).st_size
+        return self._memory.is_sealed
 
-    def __repr__(self) -> str:
-        return f"Blob({self.size} bytes)"
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise ValueError("the blob is closed")
+
+    def _close(self, *, is_forgotten: bool) -> None:
+        self._is_open = False
+        memory = self._memory
+        try:
+            memory.spare_handles.pop()
+        except IndexError:  # it was the last one
+            os.close(memory.fd)
+            if memory.on_close is not None:
+                memory.on_close(is_forgotten)
 
 
 def seal_result(descriptor: int) -> None:

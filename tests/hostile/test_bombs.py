@@ -25,6 +25,7 @@ from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import RASTER, cut, flat, gif, webp_film
 from tests.hostile.bombs_svg import SVG, comments, doubled
 from tests.integration.test_pool import until
+from tests.support.pools import render_bytes
 from tests.support.sizes import IS_FULL, PATIENCE_S
 from tests.support.twin import Twin
 
@@ -85,12 +86,12 @@ async def explode(pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = Tr
     How soon the deadline ends a worker is told by the worker's CPU time and by a twin of the deadline, since beside
     other work all takes longer. At full size the machine has no other work, and the clock must agree.
     """
-    blob = Blob.of(data)
     recipe = Recipe((Rasterize() if is_svg else Resize(),), OutputOptions(format="png"), LoadOptions(strict=is_strict))
 
     async def carried_out() -> None:
-        await pool.probe(blob, is_complete=True, is_strict=is_strict)
-        await pool.render(blob, Rendering(recipe, Size(64, 48), "png"), is_svg=is_svg)
+        with Blob.of(data) as source:
+            await pool.probe(source, is_complete=True, is_strict=is_strict)
+        await render_bytes(pool, data, Rendering(recipe, Size(64, 48), "png"), is_svg=is_svg)
 
     await until(lambda: not any(lane.missing for lane in pool.staffing()), "a dead worker was not replaced")
     before, peak, started, spent = memory(os.getpid(), "RssAnon"), 0, time.monotonic(), Spent(pool.worker_pids)

@@ -13,14 +13,13 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceTooLarge, SourceUnavailable
 from tests.chaos.gauges import memory
 from tests.hostile.endless_peers import FTP_PLACES, FTP_SHAPES, HTTP_SHAPES
-from tests.support.transfers import LOOPBACK, destination, source, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, fetch_bytes, write
 
 MOST_CPU_S, MOST_BYTES = 1.0, 10_000_000
 # Long enough that a limit, and not the clock, has to end it.
@@ -63,9 +62,8 @@ def bounded() -> Iterator[None]:
 async def test_an_endless_http_source_is_the_sources_fault(
     transfers: Transfers, ports: dict[str, int], shape: str
 ) -> None:
-    fetch = transfers.open(source(f"http://127.0.0.1:{ports[f'http {shape}']}/a.png"))
     with bounded(), pytest.raises((SourceUnavailable, SourceTooLarge)):
-        await fetch.finish()
+        await fetch_bytes(transfers, f"http://127.0.0.1:{ports[f'http {shape}']}/a.png")
 
 
 @pytest.mark.parametrize("shape", HTTP_SHAPES)
@@ -74,7 +72,7 @@ async def test_an_endless_http_destination_is_the_destinations_fault(
 ) -> None:
     place = destination("put", f"http://127.0.0.1:{ports[f'http {shape}']}/a.png")
     with bounded(), suppress(DeliveryFailed, DeliveryUnknown):
-        await transfers.deliver(place, Blob.of(b"picture"), write("final", timeout_s=TIMEOUT_S))
+        await deliver_bytes(transfers, place, b"picture", write("final", timeout_s=TIMEOUT_S))
 
 
 @pytest.mark.parametrize("shape", FTP_SHAPES)
@@ -82,9 +80,8 @@ async def test_an_endless_http_destination_is_the_destinations_fault(
 async def test_an_endless_ftp_source_is_the_sources_fault(
     transfers: Transfers, ports: dict[str, int], shape: str, place: str
 ) -> None:
-    fetch = transfers.open(source(f"ftp://127.0.0.1:{ports[f'ftp {shape} {place}']}/a/b.png"))
     with bounded(), suppress(*FTP_FAULTS) if may_end_well(place, shape) else pytest.raises(FTP_FAULTS):
-        await fetch.finish()
+        await fetch_bytes(transfers, f"ftp://127.0.0.1:{ports[f'ftp {shape} {place}']}/a/b.png")
 
 
 @pytest.mark.parametrize("shape", FTP_SHAPES)
@@ -94,4 +91,4 @@ async def test_an_endless_ftp_destination_is_the_destinations_fault(
 ) -> None:
     where = destination("ftp", f"ftp://127.0.0.1:{ports[f'ftp {shape} {place}']}/a/b.png")
     with bounded(), suppress(*FTP_FAULTS) if may_end_well(place, shape) else pytest.raises(FTP_FAULTS):
-        await transfers.deliver(where, Blob.of(b"picture"), write("final", timeout_s=TIMEOUT_S))
+        await deliver_bytes(transfers, where, b"picture", write("final", timeout_s=TIMEOUT_S))

@@ -40,22 +40,23 @@ DEADLINE_S = 10.0
 async def outcome(child: Child, data: bytes, number: int) -> str:
     """What the worker says of it: drawn, or a fault's code. Raises WorkerDied, RenderTimeout."""
     is_strict = number % 2 == 0  # the other half goes deeper into the decoders
-    source, result, limits = Blob.of(data), Blob(), Limits()
-    reply = await child.ask(ProbeRequest(len(data), True, limits, is_strict), [source.fd], DEADLINE_S)
-    if isinstance(reply, Failed):
-        assert not reply.trace, reply.trace
-        return reply.code
-    assert isinstance(reply, Probed)
-    assert reply.info is not None
-    operation = Rasterize() if reply.info.is_svg else Resize()
-    recipe = Recipe((operation,), OutputOptions(format="png"), LoadOptions(strict=is_strict))
-    request = RenderRequest(len(data), Rendering(recipe, Size(24, 18), "png"), limits)
-    reply = await child.ask(request, [source.fd, result.fd], DEADLINE_S)
-    if isinstance(reply, Failed):
-        assert not reply.trace, reply.trace
-        return reply.code
-    assert isinstance(reply, Written)
-    return "drawn"
+    limits = Limits()
+    with Blob.of(data) as source, Blob() as result:
+        reply = await child.ask(ProbeRequest(len(data), True, limits, is_strict), [source.fd], DEADLINE_S)
+        if isinstance(reply, Failed):
+            assert not reply.trace, reply.trace
+            return reply.code
+        assert isinstance(reply, Probed)
+        assert reply.info is not None
+        operation = Rasterize() if reply.info.is_svg else Resize()
+        recipe = Recipe((operation,), OutputOptions(format="png"), LoadOptions(strict=is_strict))
+        request = RenderRequest(len(data), Rendering(recipe, Size(24, 18), "png"), limits)
+        reply = await child.ask(request, [source.fd, result.fd], DEADLINE_S)
+        if isinstance(reply, Failed):
+            assert not reply.trace, reply.trace
+            return reply.code
+        assert isinstance(reply, Written)
+        return "drawn"
 
 
 async def carried_out(pictures: list[bytes], first: int, found: Counter[str], crashers: list[bytes]) -> None:

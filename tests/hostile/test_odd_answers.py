@@ -9,13 +9,20 @@ from contextlib import suppress
 
 import pytest
 
-from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import TransferError
 from tests.support.sizes import sized
-from tests.support.transfers import LOOPBACK, Listener, destination, read_page, source, write
+from tests.support.transfers import (
+    LOOPBACK,
+    Listener,
+    deliver_bytes,
+    destination,
+    fetch_bytes,
+    read_page,
+    write,
+)
 
 ODD = {
     "latin": b"caf\xe9",
@@ -121,11 +128,11 @@ async def transfers() -> AsyncIterator[Transfers]:
 async def all_kinds(transfers: Transfers, url: str) -> None:
     """A transfer of each kind; whatever is not a transfer's own fault comes out."""
     with suppress(TransferError):
-        await transfers.open(source(url)).finish()
+        await fetch_bytes(transfers, url)
     with suppress(TransferError):
-        await transfers.deliver(destination("put", url), Blob.of(b"p"), write(timeout_s=3.0))
+        await deliver_bytes(transfers, destination("put", url), b"p", write(timeout_s=3.0))
     with suppress(TransferError):
-        await transfers.deliver(destination("form", url, name="x.png"), Blob.of(b"p"), write(timeout_s=3.0))
+        await deliver_bytes(transfers, destination("form", url, name="x.png"), b"p", write(timeout_s=3.0))
     with suppress(TransferError):
         await transfers.delete(destination("put", url), write("failed", timeout_s=3.0))
 

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
@@ -27,6 +26,7 @@ from tests.hostile.bombs_raster import webp_film
 from tests.hostile.bombs_svg import SVG, declared, doubled, drawn, flood_of_text, sizeless
 from tests.hostile.test_bombs import BOMBS, WORKER_BYTES
 from tests.support import pictures
+from tests.support.pools import probe_bytes, render_bytes
 from tests.support.sizes import PATIENCE_S
 
 MOST_CPU_S = 0.4  # the aim is half of it, on the machine of docs/chaos
@@ -61,7 +61,7 @@ async def cost_of_probe(pool: Pool, data: bytes) -> tuple[float, ImgserveError |
         while not pool.worker_pids:  # noqa: ASYNC110 - the one before may have ended, and the pool tells nobody
             await asyncio.sleep(0.01)
     spent = Spent(pool.worker_pids)
-    task = asyncio.ensure_future(pool.probe(Blob.of(data), is_complete=True))
+    task = asyncio.ensure_future(probe_bytes(pool, data, is_complete=True))
     while not task.done():
         await asyncio.wait([task], timeout=0.01)
         spent.look()
@@ -111,9 +111,9 @@ async def test_without_the_watch_a_drawing_is_measured_to_the_end(pool: Pool) ->
 async def test_whoever_comes_next_finds_a_worker(pool: Pool) -> None:
     for _ in range(3):
         answers = await asyncio.gather(
-            pool.probe(Blob.of(sizeless(doubled(9))), is_complete=True),
-            pool.probe(Blob.of(pictures.svg("<rect/>")), is_complete=True),
-            pool.probe(Blob.of(pictures.svg("<rect/>")), is_complete=True),
+            probe_bytes(pool, sizeless(doubled(9)), is_complete=True),
+            probe_bytes(pool, pictures.svg("<rect/>"), is_complete=True),
+            probe_bytes(pool, pictures.svg("<rect/>"), is_complete=True),
             return_exceptions=True,
         )
         assert isinstance(answers[0], SvgInvalid)
@@ -173,7 +173,7 @@ pipeline.render(sys.stdin.buffer.read(), Rendering(recipe, Size(64, 48), "png"),
 async def test_without_the_watch_letters_take_more_than_a_gigabyte(pool: Pool) -> None:
     data = flood_of_text(1_000_000)
     with pytest.raises(PictureTooLarge, match="more memory"):
-        await pool.render(Blob.of(data), TASK, is_svg=True)
+        await render_bytes(pool, data, TASK, is_svg=True)
     assert await asyncio.to_thread(grows_beyond, WORKER_BYTES, data)
 
 
@@ -195,5 +195,4 @@ def grows_beyond(size_bytes: int, data: bytes) -> bool:
 async def test_the_largest_result_leaves_room(pool: Pool) -> None:
     """With a group that is drawn apart. What filters and masks take at this size no deadline waits for."""
     data = drawn('<g opacity=".5"><rect width="800" height="800" fill="red" opacity=".5"/></g>')
-    made = await pool.render(Blob.of(data), Rendering(TASK.recipe, Size(7000, 7000), "png"), is_svg=True)
-    assert made.size == Size(7000, 7000)
+    assert await render_bytes(pool, data, Rendering(TASK.recipe, Size(7000, 7000), "png"), is_svg=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.blob import Blob
 from imgserve.imaging.config import Config
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.worker import sandbox
@@ -19,6 +18,7 @@ from imgserve.request.recipe import OutputOptions, Recipe
 from imgserve.request.rendering import Rendering
 from tests.service.conftest import opened
 from tests.support.pictures import encoded, scene, svg
+from tests.support.pools import render_bytes
 from tests.support.transfers import Listener
 
 pytestmark = pytest.mark.skipif(
@@ -72,7 +72,7 @@ async def test_nothing_is_opened_and_everything_is_drawn(tmp_path: Path) -> None
         with Listener() as listener:
             urls = (f"file://{tmp_path}/secret.png", "/etc/passwd", f"http://127.0.0.1:{listener.port}/x.png")
             for data in [drawing for url in urls for drawing in drawings(url)]:
-                drawn = opened((await pool.render(Blob.of(data), task, is_svg=True)).blob.read())
+                drawn = opened(await render_bytes(pool, data, task, is_svg=True))
                 assert drawn.convert("RGB").getpixel((39, 19)) == (0, 255, 0), data
             assert listener.connections == 0
     finally:

@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import pytest
 import pytest_asyncio
@@ -28,6 +29,7 @@ from tests.hostile.takeover import take_over
 from tests.hostile.test_live_worker import READ_FOUND, run_inside
 from tests.integration.test_pool import PHOTO, TASK, patient
 from tests.integration.test_pool_isolation import DRAWING, complete, served_by
+from tests.support.pools import draw_bytes, probe_bytes, render_bytes
 from tests.support.sizes import IS_FULL, PATIENCE_S, sized
 
 pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed; apt-get install gdb")
@@ -56,7 +58,7 @@ async def _no_template(_options: WorkerOptions) -> Template:
 
 async def hostage(pool: Pool, code: str) -> int:
     """The worker that renders for a, taken over."""
-    (pid,) = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, principal="a"))
+    (pid,) = await served_by(pool, render_bytes(pool, PHOTO, TASK, principal="a"))
     await take_over(pid, code)
     return pid
 
@@ -69,9 +71,9 @@ def descriptors() -> int:
 async def b_is_served(pool: Pool) -> set[int]:
     """By whom. Everything that may be asked."""
     page = b"<form method=post enctype=multipart/form-data><input type=file name=f></form>" + SECRET
-    served = await served_by(pool, pool.probe(Blob.of(PHOTO + SECRET), is_complete=True, principal="b"))
-    served |= await served_by(pool, pool.render(Blob.of(PHOTO + SECRET), TASK, principal="b"))
-    served |= await served_by(pool, pool.draw(DRAWING, principal="b"))
+    served = await served_by(pool, probe_bytes(pool, PHOTO + SECRET, is_complete=True, principal="b"))
+    served |= await served_by(pool, render_bytes(pool, PHOTO + SECRET, TASK, principal="b"))
+    served |= await served_by(pool, draw_bytes(pool, DRAWING, principal="b"))
     served |= await served_by(pool, pool.read_page(page, "text/html", 20.0, is_reply_awaited=False, principal="b"))
     return served
 
@@ -88,7 +90,7 @@ def answer(request, descriptors, give_up):
 async def test_it_reads_what_comes_and_nothing_of_b_comes(pool: Pool) -> None:
     pid = await hostage(pool, LISTENS)
     for _ in range(ROUNDS):
-        await pool.render(Blob.of(PHOTO), TASK, principal="a")
+        await render_bytes(pool, PHOTO, TASK, principal="a")
         assert pid not in await b_is_served(pool)
     said = await asyncio.to_thread(run_inside, pid, "", READ_FOUND)
     assert f"0 of {ROUNDS}" in said
@@ -124,15 +126,15 @@ def answer(request, descriptors, give_up):
 
 async def test_it_keeps_result_and_source_and_can_change_neither(pool: Pool) -> None:
     await hostage(pool, KEEPS)
-    source = Blob.of(PHOTO)
-    kept = [(await pool.render(source, TASK, principal="a")).blob for _ in range(3)]
-    expected = kept[-1].read()
-    await pool.render(source, TASK, principal="a")
-    for blob in kept:
-        assert os.fstat(blob.fd).st_size == blob.size == len(expected)
-        assert blob.read() == expected
-    assert source.read() == PHOTO
-    assert os.fstat(source.fd).st_size == len(PHOTO)
+    with ExitStack() as held:
+        source = held.enter_context(Blob.of(PHOTO))
+        kept = [held.enter_context((await pool.render(source, TASK, principal="a")).blob) for _ in range(4)]
+        expected = kept.pop().read()
+        for blob in kept:
+            assert os.fstat(blob.fd).st_size == blob.size == len(expected)
+            assert blob.read() == expected
+        assert source.read() == PHOTO
+        assert os.fstat(source.fd).st_size == len(PHOTO)
 
 
 # What comes of each, if not that the worker is ended: it dies of the picture, as any that crashes.
@@ -171,12 +173,12 @@ def socket_of(pid: int) -> int:
 
 @pytest.mark.parametrize("lie", LIES_TRIED)
 async def test_it_lies_and_is_ended(pool: Pool, lie: str) -> None:
-    (pid,) = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, principal="a"))
+    (pid,) = await served_by(pool, render_bytes(pool, PHOTO, TASK, principal="a"))
     await take_over(pid, LIAR.format(lie=LIES[lie], out=socket_of(pid)))
     held, threads = descriptors(), threading.active_count()
     before, spent = resident_bytes(os.getpid()), time.process_time()
     with pytest.raises((WorkerDied, RenderTimeout)):
-        await pool.render(Blob.of(PHOTO), TASK, principal="a")
+        await render_bytes(pool, PHOTO, TASK, principal="a")
     assert pid not in pool.worker_pids
     assert resident_bytes(os.getpid()) - before < 20_000_000
     assert time.process_time() - spent < 2
@@ -192,10 +194,10 @@ async def test_it_holds_back_and_is_ended_at_its_deadline() -> None:
     pool = Pool(config, Limits(), lambda: True)
     await pool.start()
     try:
-        (pid,) = await served_by(pool, pool.render(Blob.of(PHOTO), TASK, principal="a"))
+        (pid,) = await served_by(pool, render_bytes(pool, PHOTO, TASK, principal="a"))
         await take_over(pid, "def answer(request, descriptors, give_up): time.sleep(600)")
         with pytest.raises(RenderTimeout):
-            await pool.render(Blob.of(PHOTO), TASK, is_svg=True, principal="a")
+            await render_bytes(pool, PHOTO, TASK, is_svg=True, principal="a")
         assert pid not in pool.worker_pids
     finally:
         await pool.aclose()
@@ -213,10 +215,10 @@ async def test_it_lets_go_of_nothing_and_what_it_holds_is_bounded(pool: Pool) ->
     )
     for _ in range(40):
         try:
-            await pool.render(Blob.of(PHOTO), TASK, principal="a")
+            await render_bytes(pool, PHOTO, TASK, principal="a")
         except ImgserveError:
             break
         assert len(os.listdir(f"/proc/{pid}/fd")) <= 32
     else:
         pytest.fail("it kept more than its limit")
-    assert (await pool.render(Blob.of(PHOTO), TASK, principal="a")).blob.size > 0
+    assert len(await render_bytes(pool, PHOTO, TASK, principal="a")) > 0

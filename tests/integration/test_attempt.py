@@ -1,9 +1,6 @@
 """One attempt with everything real around it: what it writes, when it frees, and which settlement it hands back."""
 
 import asyncio
-import gc
-import os
-import signal
 import socket
 import time
 
@@ -11,9 +8,8 @@ import msgspec
 import pytest
 from PIL import Image
 
-from imgserve.blob import Blob
+from imgserve.blob import Fingerprint
 from imgserve.engine.config import AttemptConfig
-from imgserve.engine.placeholder import digest
 from imgserve.jobs.model import Intent
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import Resize
@@ -65,8 +61,8 @@ async def test_a_source_that_is_gone_fails_all_outputs(made: Plant) -> None:
 
 
 async def test_a_placeholder_as_source_is_tried_again(made: Plant) -> None:
-    blob = Blob.of(made.source.read_bytes())
-    await made.queue.note_placeholder(digest(blob), blob.size, time.time())
+    fingerprint = Fingerprint.of(made.source.read_bytes())
+    await made.queue.note_placeholder(fingerprint.digest, fingerprint.size_bytes, time.time())
     await made.released(made.file("a.png"))
     done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["retry"]
@@ -173,26 +169,3 @@ async def test_a_delivery_that_takes_long_keeps_no_source(made: Plant, receiver:
     assert budget.held == 0
     receiver.go()
     assert [result.status for result in (await attempt).results] == ["delivered"]
-
-
-async def test_an_attempt_whose_worker_died_keeps_no_source(made: Plant) -> None:
-    """Not even until the next search for cycles, which may never come when all wait for that memory."""
-    await made.released(made.file("a.png"))
-    gc.disable()
-    try:
-        for pid in made.pool.worker_pids:
-            os.kill(pid, signal.SIGSTOP)
-        attempt = asyncio.create_task(made.attempts.carry_out(await claimed(made.queue, time.time())))
-        budget = made.transfers.budget
-        async with asyncio.timeout(LONG_S):
-            while budget.held == 0:  # noqa: ASYNC110 - a budget has no event for this
-                await asyncio.sleep(0.001)
-        await asyncio.sleep(0.05)
-        for pid in made.pool.worker_pids:
-            os.kill(pid, signal.SIGKILL)
-        assert (await attempt).results[0].charge == "crash"
-        del attempt
-        await asyncio.sleep(0)
-        assert budget.held == 0
-    finally:
-        gc.enable()

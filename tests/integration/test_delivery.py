@@ -72,7 +72,8 @@ def placeholder(entry: Accepted, place: Destination) -> Intent:
 async def written(deliveries: Deliveries, intent: Intent, place: Destination) -> None:
     spec = moved(at(place), place)
     written_to = Output(intent.output_id, intent.number, intent.principal, spec)
-    await deliveries.write(written_to, intent.kind, intent.token, Blob.of(b"picture"), 3 * LONG_S)
+    with Blob.of(b"picture") as blob:
+        await deliveries.write(written_to, intent.kind, intent.token, blob, 3 * LONG_S)
 
 
 async def stalled_write(

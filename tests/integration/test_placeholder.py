@@ -24,9 +24,10 @@ async def pool() -> AsyncIterator[Pool]:
 async def test_drawn_once_where_there_is_room(pool: Pool) -> None:
     for config, is_kept in ((PlaceholderConfig(), True), (PlaceholderConfig(cache_bytes=0), False)):
         placeholders = Placeholders(pool, config)
-        one, other = [await placeholders.waiting(output()) for _ in range(2)]
-        assert one.digest == other.digest
-        assert (one is other) == is_kept
+        with await placeholders.waiting(output()) as one, await placeholders.waiting(output()) as other:
+            assert one.fingerprint() == other.fingerprint()
+            assert (one == other) == is_kept
+        placeholders.close()
 
 
 async def test_equal_ones_are_drawn_once_at_a_time_even_without_room(pool: Pool) -> None:
@@ -34,5 +35,13 @@ async def test_equal_ones_are_drawn_once_at_a_time_even_without_room(pool: Pool)
     one, other, failure = await asyncio.gather(
         placeholders.waiting(output()), placeholders.waiting(output()), placeholders.failed(output().rendering)
     )
-    assert one is other
-    assert failure is not one
+    with one, other, failure:
+        assert one == other
+        assert failure != one
+
+
+async def test_who_waits_for_a_drawing_has_it_although_it_is_not_kept(pool: Pool) -> None:
+    placeholders = Placeholders(pool, PlaceholderConfig(cache_bytes=0))
+    drawing = asyncio.create_task(placeholders.waiting(output()))
+    with await drawing as picture:
+        assert len(picture.read()) == picture.size > 0

@@ -34,6 +34,7 @@ from imgserve.request.recipe import OutputOptions, Recipe
 from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent
 from tests.support import pictures
+from tests.support.pools import draw_bytes, probe_bytes, render_bytes
 from tests.support.sizes import PATIENCE_S
 from tests.support.twin import Twin
 
@@ -93,35 +94,35 @@ async def busy_worker(pool: Pool) -> int:
 
 
 async def works(pool: Pool) -> None:
-    rendition = await pool.render(Blob.of(PHOTO), TASK)
-    assert Image.open(io.BytesIO(rendition.blob.read())).size == (200, 120)
+    assert Image.open(io.BytesIO(await render_bytes(pool, PHOTO, TASK))).size == (200, 120)
 
 
 async def test_probe_draw_and_render(pool: Pool) -> None:
-    source = Blob.of(PHOTO)
-    assert await pool.probe(source, is_complete=True) == ImageInfo("jpeg", 800, 600, 1)
-    rendition = await pool.render(source, TASK)
-    assert (rendition.size, rendition.format) == (Size(200, 120), "jpeg")
-    shown = Image.open(io.BytesIO(rendition.blob.read()))
-    assert (shown.size, shown.format) == ((200, 120), "JPEG")
-    blob = await pool.draw(Drawing(Size(300, 200), "webp", "#8c8c8c", "Image being processed"))
-    assert Image.open(io.BytesIO(blob.read())).size == (300, 200)
-    assert source.read() == PHOTO, "a worker may not change its source"
+    with Blob.of(PHOTO) as source:
+        assert await pool.probe(source, is_complete=True) == ImageInfo("jpeg", 800, 600, 1)
+        rendition = await pool.render(source, TASK)
+        assert (rendition.size, rendition.format) == (Size(200, 120), "jpeg")
+        with rendition.blob as picture:
+            shown = Image.open(io.BytesIO(picture.read()))
+        assert (shown.size, shown.format) == ((200, 120), "JPEG")
+        assert source.read() == PHOTO, "a worker may not change its source"
+    drawing = await draw_bytes(pool, Drawing(Size(300, 200), "webp", "#8c8c8c", "Image being processed"))
+    assert Image.open(io.BytesIO(drawing)).size == (300, 200)
 
 
 async def test_a_growing_source_is_probed_again(pool: Pool) -> None:
-    source = Blob.of(PHOTO[:100])
-    assert await pool.probe(source, is_complete=False) is None
-    source.append(PHOTO[100:4000])
-    assert await pool.probe(source, is_complete=False) == ImageInfo("jpeg", 800, 600, 1)
+    with Blob.of(PHOTO[:100]) as source:
+        assert await pool.probe(source, is_complete=False) is None
+        source.append(PHOTO[100:4000])
+        assert await pool.probe(source, is_complete=False) == ImageInfo("jpeg", 800, 600, 1)
 
 
 async def test_clean_faults_come_back_and_leave_the_worker_alone(pool: Pool) -> None:
     pids = pool.worker_pids
     calls: list[tuple[type[ImgserveError], Awaitable[object]]] = [
-        (SourceUnreadable, pool.probe(Blob.of(b"nonsense" * 20), is_complete=True)),
-        (SvgInvalid, pool.probe(Blob.of(pictures.svg("<g>")), is_complete=True)),
-        (PictureTooLarge, pool.draw(Drawing(Size(20_000, 1), "png", "#000000", ""))),
+        (SourceUnreadable, probe_bytes(pool, b"nonsense" * 20, is_complete=True)),
+        (SvgInvalid, probe_bytes(pool, pictures.svg("<g>"), is_complete=True)),
+        (PictureTooLarge, draw_bytes(pool, Drawing(Size(20_000, 1), "png", "#000000", ""))),
     ]
     for expected, call in calls:
         with pytest.raises(expected):
@@ -139,7 +140,7 @@ async def test_a_worker_that_decoded_a_broken_picture_is_replaced(
 ) -> None:
     before = set(pool.worker_pids)
     with pytest.raises(expected):
-        await pool.render(Blob.of(data), task)
+        await render_bytes(pool, data, task)
     await works(pool)
     await until(lambda: len(pool.worker_pids) == len(before), "no new spare")
     assert len(before - set(pool.worker_pids)) == 1
@@ -147,7 +148,7 @@ async def test_a_worker_that_decoded_a_broken_picture_is_replaced(
 
 async def test_kill_9_in_the_middle_of_a_render(pool: Pool) -> None:
     count = len(pool.worker_pids)
-    render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
+    render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK))
     pid = await busy_worker(pool)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(WorkerDied) as caught:
@@ -176,7 +177,7 @@ def sleeper() -> "subprocess.Popen[bytes]":
 async def test_a_fresh_worker_that_cannot_start_is_no_crash(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(NoWorker) as caught:
-        await pool.render(Blob.of(PHOTO), TASK, is_alone=True)
+        await render_bytes(pool, PHOTO, TASK, is_alone=True)
     assert caught.value.is_retryable
 
 
@@ -186,7 +187,7 @@ async def test_kill_9_of_every_idle_worker(pool: Pool) -> None:
         os.kill(pid, signal.SIGKILL)
     await until(lambda: not set(killed) & set(pool.worker_pids), "the dead are still listed")
     await works(pool)
-    assert await pool.probe(Blob.of(PHOTO), is_complete=True) is not None
+    assert await probe_bytes(pool, PHOTO, is_complete=True) is not None
 
 
 async def test_the_deadline_ends_in_a_kill_and_the_spare_takes_over(isolation: Isolation) -> None:
@@ -194,7 +195,7 @@ async def test_the_deadline_ends_in_a_kill_and_the_spare_takes_over(isolation: I
     await pool.start()
     try:
         before, spent, twin = pool.worker_pids, Spent(pool.worker_pids), Twin(2.0)
-        render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK, is_svg=True))
+        render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK, is_svg=True))
         while not render.done():
             await asyncio.wait([render], timeout=0.02)
             spent.look()
@@ -210,7 +211,7 @@ async def test_the_deadline_ends_in_a_kill_and_the_spare_takes_over(isolation: I
 
 
 async def test_cancelling_ends_the_worker(pool: Pool) -> None:
-    render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
+    render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK))
     pid = await busy_worker(pool)
     render.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -220,11 +221,10 @@ async def test_cancelling_ends_the_worker(pool: Pool) -> None:
 
 
 async def test_those_who_wait_are_served_in_order_and_may_give_up(pool: Pool) -> None:
-    source = Blob.of(PHOTO)
     order: list[int] = []
 
     async def one(number: int) -> None:
-        await pool.render(source, TASK)
+        await render_bytes(pool, PHOTO, TASK)
         order.append(number)
 
     tasks = [asyncio.create_task(one(number)) for number in range(8)]
@@ -237,11 +237,11 @@ async def test_those_who_wait_are_served_in_order_and_may_give_up(pool: Pool) ->
 
 
 async def test_a_slow_render_does_not_hold_up_probes(pool: Pool) -> None:
-    render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
+    render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK))
     await busy_worker(pool)
     async with asyncio.timeout(PATIENCE_S / 4):
-        await pool.probe(Blob.of(PHOTO), is_complete=True)
-        await pool.draw(Drawing(Size(30, 20), "png", "#8c8c8c", ""))
+        await probe_bytes(pool, PHOTO, is_complete=True)
+        await draw_bytes(pool, Drawing(Size(30, 20), "png", "#8c8c8c", ""))
     assert not render.done(), "it was not slow"
     render.cancel()
     await asyncio.wait([render])
@@ -249,12 +249,12 @@ async def test_a_slow_render_does_not_hold_up_probes(pool: Pool) -> None:
 
 async def test_alone_means_a_fresh_worker_that_ends_afterwards(pool: Pool) -> None:
     before = set(pool.worker_pids)
-    render = asyncio.create_task(pool.render(Blob.of(PHOTO), TASK, is_alone=True))
+    render = asyncio.create_task(render_bytes(pool, PHOTO, TASK, is_alone=True))
     seen: set[int] = set()
     while not render.done():
         seen |= set(pool.worker_pids) - before
         await asyncio.sleep(0.001)
-    assert (await render).size == Size(200, 120)
+    assert Image.open(io.BytesIO(await render)).size == (200, 120)
     assert len(seen) == 1
     assert set(pool.worker_pids) == before
 
@@ -265,7 +265,7 @@ async def test_a_worker_is_retired_after_its_share(isolation: Isolation) -> None
     try:
         before = set(pool.worker_pids)
         for _ in range(5):
-            assert await pool.probe(Blob.of(PHOTO), is_complete=True)  # which is no render
+            assert await probe_bytes(pool, PHOTO, is_complete=True)  # which is no render
         for _ in range(3):
             await works(pool)
         await until(lambda: len(set(pool.worker_pids) - before) == 1, "nobody was replaced")
@@ -279,14 +279,14 @@ async def test_a_worker_is_retired_after_its_share(isolation: Isolation) -> None
 async def test_stopping_lets_nobody_wait_for_ever(isolation: Isolation) -> None:
     pool = Pool(patient(isolation=isolation), Limits())
     await pool.start()
-    renders = [asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK)) for _ in range(3)]
+    renders = [asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK)) for _ in range(3)]
     await busy_worker(pool)
     await pool.aclose()
     results = await asyncio.gather(*renders, return_exceptions=True)
     assert [type(result) for result in results] == [NoWorker] * 3
     assert pool.worker_pids == ()
     with pytest.raises(NoWorker, match="stopping"):
-        await pool.render(Blob.of(PHOTO), TASK)
+        await render_bytes(pool, PHOTO, TASK)
 
 
 async def test_workers_that_cannot_start_say_why(isolation: Isolation) -> None:
@@ -304,7 +304,7 @@ async def test_descriptors_do_not_leak(pool: Pool) -> None:
     for _ in range(30):
         await works(pool)
         with pytest.raises(SourceUnreadable):
-            await pool.probe(Blob.of(b"nonsense" * 20), is_complete=True)
+            await probe_bytes(pool, b"nonsense" * 20, is_complete=True)
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == before
     assert [len(os.listdir(f"/proc/{pid}/fd")) for pid in pool.worker_pids] == workers_before
@@ -373,7 +373,7 @@ def test_works_on_uvloop(isolation: Isolation) -> None:
         await pool.start()
         await works(pool)
         with pytest.raises(RenderTimeout):
-            await pool.render(Blob.of(SLOW), SVG_TASK, is_svg=True)
+            await render_bytes(pool, SLOW, SVG_TASK, is_svg=True)
         await works(pool)
         await pool.aclose()
 

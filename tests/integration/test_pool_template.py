@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from imgserve.blob import Blob
 from imgserve.imaging import starter, template
 from imgserve.imaging.faults import WorkerDied
 from imgserve.imaging.pool import Pool
@@ -24,6 +23,7 @@ from imgserve.request.rendering import Rendering
 from tests.hostile.test_live_worker import run_inside
 from tests.integration.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, exists, patient, until, works
 from tests.support import pictures
+from tests.support.pools import render_bytes
 from tests.support.sizes import sized
 
 needs_gdb = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed; apt-get install gdb")
@@ -83,7 +83,7 @@ async def test_many_workers_are_ordered_at_once() -> None:
 async def test_when_it_ends_its_workers_end_and_others_take_over(pool: Pool) -> None:
     (pid,) = pool.template_pids
     workers = pool.worker_pids
-    render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
+    render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK))
     await busy_worker(pool)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(WorkerDied) as caught:
@@ -100,7 +100,7 @@ async def test_when_it_ends_its_workers_end_and_others_take_over(pool: Pool) -> 
 async def test_a_worker_that_dies_of_itself_costs_the_template_its_place(pool: Pool) -> None:
     """What its children have in common must not be guessed at again and again."""
     (pid,) = pool.template_pids
-    render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
+    render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK))
     os.kill(await busy_worker(pool), signal.SIGSEGV)
     with pytest.raises(WorkerDied):
         await render
@@ -112,7 +112,7 @@ async def test_a_worker_that_dies_of_itself_costs_the_template_its_place(pool: P
 
 async def test_a_deadline_does_not(pool: Pool) -> None:
     (pid,) = pool.template_pids
-    render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
+    render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK))
     await busy_worker(pool)
     render.cancel()
     await works(pool)
@@ -125,10 +125,10 @@ async def test_it_is_replaced_after_its_share_and_a_busy_worker_goes_on(
 ) -> None:
     (pid,) = pool.template_pids
     monkeypatch.setattr(starter, "MOST_FORKS", 5)
-    render = asyncio.create_task(pool.render(Blob.of(SLOW), SVG_TASK))
+    render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK))
     busy = await busy_worker(pool)
     for _ in range(3):
-        await pool.render(Blob.of(PHOTO), TASK, is_alone=True)
+        await render_bytes(pool, PHOTO, TASK, is_alone=True)
     await until(lambda: pid not in {parent(worker) for worker in pool.worker_pids if worker != busy}, "not replaced")
     assert exists(busy)
     assert parent(busy) == pid
@@ -141,8 +141,7 @@ async def test_one_that_does_not_answer_is_done_without(pool: Pool, monkeypatch:
     (pid,) = pool.template_pids
     monkeypatch.setattr(template, "_ANSWER_TIMEOUT_S", 0.3)
     os.kill(pid, signal.SIGSTOP)
-    rendition = await pool.render(Blob.of(PHOTO), TASK, is_alone=True)
-    assert rendition.blob.size > 0
+    assert await render_bytes(pool, PHOTO, TASK, is_alone=True)
     await until(lambda: not exists(pid), "it is kept")
     await works(pool)
     assert pool.template_pids == ()
@@ -190,9 +189,8 @@ async def test_fresh_workers_draw_every_kind_as_warm_ones_do(pool: Pool) -> None
         for name, data in kinds.items():
             operation = Resize() if name in ("jpeg", "png", "webp", "gif", "tiff", "avif") else Rasterize()
             task = Rendering(Recipe((operation,), OutputOptions(format="png")), Size(60, 45), "png")
-            expected = (await warm.render(Blob.of(data), task)).blob.read()
+            expected = await render_bytes(warm, data, task)
             for _ in range(sized(2, 45)):
-                drawn = await pool.render(Blob.of(data), task, is_alone=True)
-                assert drawn.blob.read() == expected, name
+                assert await render_bytes(pool, data, task, is_alone=True) == expected, name
     finally:
         await warm.aclose()

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from imgserve.blob import Blob
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout
 from imgserve.imaging.messages import Drawing
@@ -14,6 +13,7 @@ from imgserve.imaging.pool import Pool
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from tests.integration.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, until
+from tests.support.pools import draw_bytes, probe_bytes, render_bytes
 from tests.support.sizes import PATIENCE_S
 
 AT_ONCE_S = PATIENCE_S / 4  # a slow picture takes all of it
@@ -51,12 +51,12 @@ class Asking:
         return self.order
 
     async def _photo(self, principal: str) -> None:
-        await self._pool.render(Blob.of(PHOTO), TASK, principal=principal)
+        await render_bytes(self._pool, PHOTO, TASK, principal=principal)
         self.order += principal
 
     async def _slow(self, principal: str) -> None:
         with pytest.raises(RenderTimeout):
-            await self._pool.render(Blob.of(SLOW), SVG_TASK, is_svg=True, principal=principal)
+            await render_bytes(self._pool, SLOW, SVG_TASK, is_svg=True, principal=principal)
         self.order += principal
 
 
@@ -74,7 +74,7 @@ async def test_who_was_served_longest_ago_is_next() -> None:
         asking.photos("aaaaaa")
         await asyncio.sleep(0)
         for _ in range(3):
-            await pool.render(Blob.of(PHOTO), TASK, principal="b")
+            await render_bytes(pool, PHOTO, TASK, principal="b")
             asking.order += "b"
         assert await asking.ended() == "abababaaa"
 
@@ -128,11 +128,11 @@ async def test_a_placeholder_that_takes_long_does_not_hold_up_others() -> None:
     """A render worker helps out, though not the last one for whoever asks so much."""
     async with opened(2) as pool:
         large = Drawing(Size(8000, 6000), "avif", "#808080", "")
-        drawings = [asyncio.create_task(pool.draw(large, principal="a")) for _ in range(3)]
+        drawings = [asyncio.create_task(draw_bytes(pool, large, principal="a")) for _ in range(3)]
         await until(lambda: [lane.busy for lane in pool.staffing()[:2]] == [1, 1], "a has no two workers")
         assert pool.staffing()[1].waiting == 1
         async with asyncio.timeout(AT_ONCE_S):
-            await pool.probe(Blob.of(PHOTO), is_complete=True, principal="b")
+            await probe_bytes(pool, PHOTO, is_complete=True, principal="b")
         assert not any(drawing.done() for drawing in drawings)
         for drawing in drawings:
             drawing.cancel()

@@ -1,11 +1,9 @@
 """Renders with a real pool: which are shared, and what becomes of them when callers give up."""
 
 import asyncio
-import gc
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,49 +40,49 @@ def rendering(width: int = 32) -> Rendering:
     return Rendering(Recipe((Resize(width=width),), OutputOptions(format="png")), Size(width, width * 3 // 4), "png")
 
 
-async def test_equal_renders_under_way_are_one(renderer: Renderer) -> None:
-    source = Blob.of(PNG)
-    one, other, smaller = await asyncio.gather(
-        *(renderer.rendition(source, INFO, rendering(width), is_alone=False) for width in (32, 32, 16))
-    )
-    assert one is other
-    assert smaller is not one
-    assert await renderer.rendition(source, INFO, rendering(), is_alone=False) is not one, "it is over, and not kept"
+@pytest.fixture
+def source() -> Iterator[Blob]:
+    with Blob.of(PNG) as blob:
+        yield blob
+
+
+async def test_equal_renders_under_way_are_one(renderer: Renderer, source: Blob) -> None:
+    renders = (renderer.rendition(source, INFO, rendering(width), is_alone=False) for width in (32, 32, 16))
+    one, other, smaller = await asyncio.gather(*renders)
+    with one, other, smaller:
+        assert one == other
+        assert smaller != one
+        with await renderer.rendition(source, INFO, rendering(), is_alone=False) as later:
+            assert later != one, "it is over, and not kept"
+
+
+async def test_two_handles_of_one_download_share_a_render(renderer: Renderer, source: Blob) -> None:
+    with source.share() as second:
+        one, other = await asyncio.gather(
+            *(renderer.rendition(blob, INFO, rendering(), is_alone=False) for blob in (source, second))
+        )
+    with one, other:
+        assert one == other
 
 
 async def test_two_downloads_share_no_render(renderer: Renderer, made: Plant) -> None:
     """The bytes at one URL may have changed in between."""
     source = parse_source(f"file://{made.source}")
-    older = await renderer.source(source, None)
-    made.source.write_bytes(pictures.encoded(pictures.scene(64, 48).rotate(180), "png"))
-    newer = await renderer.source(source, None)
-    one, other = await asyncio.gather(
-        *(renderer.rendition(blob, INFO, rendering(), is_alone=False) for blob in (older, newer))
-    )
-    assert one.read() != other.read()
+    with await renderer.source(source, None) as older:
+        made.source.write_bytes(pictures.encoded(pictures.scene(64, 48).rotate(180), "png"))
+        with await renderer.source(source, None) as newer:
+            one, other = await asyncio.gather(
+                *(renderer.rendition(blob, INFO, rendering(), is_alone=False) for blob in (older, newer))
+            )
+    with one, other:
+        assert one.read() != other.read()
 
 
 async def test_a_fault_is_every_waiters(renderer: Renderer) -> None:
-    source = Blob.of(PNG[: len(PNG) // 2])
-    ends = await asyncio.gather(
-        *(renderer.rendition(source, INFO, rendering(), is_alone=False) for _ in range(3)), return_exceptions=True
-    )
+    with Blob.of(PNG[: len(PNG) // 2]) as source:
+        renders = (renderer.rendition(source, INFO, rendering(), is_alone=False) for _ in range(3))
+        ends = await asyncio.gather(*renders, return_exceptions=True)
     assert [type(end) for end in ends] == [SourceUnreadable] * 3
-
-
-async def test_a_fault_keeps_no_source(renderer: Renderer) -> None:
-    """Not even until the next search for cycles."""
-    closed = asyncio.Event()
-    source = Blob(on_close=closed.set)
-    source.append(PNG[: len(PNG) // 2])
-    gc.disable()
-    try:
-        with suppress(SourceUnreadable):
-            await renderer.rendition(source, INFO, rendering(), is_alone=False)
-        del source
-        assert closed.is_set()
-    finally:
-        gc.enable()
 
 
 async def stopped(made: Plant, renderer: Renderer, *sources: Blob) -> list[asyncio.Task[Blob]]:
@@ -97,19 +95,19 @@ async def stopped(made: Plant, renderer: Renderer, *sources: Blob) -> list[async
     return renders
 
 
-async def test_a_waiter_that_gives_up_ends_no_others_render(renderer: Renderer, made: Plant) -> None:
-    source = Blob.of(PNG)
+async def test_a_waiter_that_gives_up_ends_no_others_render(renderer: Renderer, made: Plant, source: Blob) -> None:
     first, second = await stopped(made, renderer, source, source)
     first.cancel()
     await asyncio.wait([first])
     for pid in made.pool.worker_pids:
         os.kill(pid, signal.SIGCONT)
-    assert (await second).size > 0
+    with await second as picture:
+        assert picture.size > 0
     assert first.cancelled()
 
 
-async def test_the_last_waiter_to_give_up_ends_the_render(renderer: Renderer, made: Plant) -> None:
-    source, pids = Blob.of(PNG), set(made.pool.worker_pids)
+async def test_the_last_waiter_to_give_up_ends_the_render(renderer: Renderer, made: Plant, source: Blob) -> None:
+    pids = set(made.pool.worker_pids)
     renders = await stopped(made, renderer, source, source)
     for render in renders:
         render.cancel()
@@ -118,11 +116,11 @@ async def test_the_last_waiter_to_give_up_ends_the_render(renderer: Renderer, ma
     assert len(pids & set(made.pool.worker_pids)) == len(pids) - 1, "its worker was not ended"
     for pid in made.pool.worker_pids:
         os.kill(pid, signal.SIGCONT)
-    assert (await again).size > 0, "who comes while the old one ends starts a new one"
+    with await again as picture:
+        assert picture.size > 0, "one that is asked for while the old one ends is a new one"
 
 
-async def test_a_worker_that_dies_fails_all_who_wait_for_it(renderer: Renderer, made: Plant) -> None:
-    source = Blob.of(PNG)
+async def test_a_worker_that_dies_fails_all_who_wait_for_it(renderer: Renderer, made: Plant, source: Blob) -> None:
     renders = await stopped(made, renderer, source, source)
     for pid in made.pool.worker_pids:
         os.kill(pid, signal.SIGKILL)

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -32,10 +33,12 @@ from imgserve.request.source import parse_source
 from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.store import Store
+from imgserve.transfer.store import Closable, Store
 from tests.support import pictures
 from tests.support.queues import moved, new_job, output
 from tests.support.sqlite import SqliteHouse
+
+C = TypeVar("C", bound=Closable)
 
 
 class Plant:
@@ -49,16 +52,27 @@ class Plant:
         self.pool = pool
         self.transfers = transfers
         self.deliveries = Deliveries(queue, transfers, patience_s=0.2)
+        self._stores: list[Closable] = []
         self.attempts = self.new_attempts()
+
+    def close(self) -> None:
+        """Free what was kept, as the server does when it stops."""
+        for store in self._stores:
+            store.close()
+
+    def _kept(self, store: C) -> C:
+        self._stores.append(store)
+        return store
 
     def new_attempts(self, config: AttemptConfig = AttemptConfig()) -> Attempts:  # noqa: B008 - it is frozen
         """As after a restart: with nothing kept."""
+        self.prefetched = self._kept(Store[Fetch](1_000_000))
         return Attempts(
             self.queue,
             Renderer(self.transfers, self.pool),
             self.deliveries,
-            Store[Fetch](1_000_000, on_drop=Fetch.cancel),
-            Store[Blob](config.kept_renditions_bytes),
+            self.prefetched,
+            self._kept(Store[Blob](config.kept_renditions_bytes)),
             config,
             jitter=lambda: 0.5,
         )
@@ -73,7 +87,7 @@ class Plant:
         is_shared: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> Runner:
-        placeholders = Placeholders(self.pool, PlaceholderConfig())
+        placeholders = self._kept(Placeholders(self.pool, PlaceholderConfig()))
         sending = senders(self.deliveries, placeholders, 20.0)
         outbox = Outbox(self.queue, sending, OutboxConfig(max_outbox, 4), clock)
         config = RunnerConfig(attempt_timeout_s=attempt_timeout_s, max_outbox=max_outbox, max_attempts=max_attempts)
@@ -85,9 +99,9 @@ class Plant:
             self.queue,
             self.transfers,
             self.pool,
-            Placeholders(self.pool, PlaceholderConfig()),
+            self._kept(Placeholders(self.pool, PlaceholderConfig())),
             self.deliveries,
-            Store[Fetch](1_000_000, on_drop=Fetch.cancel),
+            self.prefetched,
             Admission(32, 100, 0.5, 0.5),
             Limits(),
             IntakeConfig(),
@@ -132,10 +146,12 @@ async def plant(directory: Path) -> AsyncIterator[Plant]:
         write_roots=(str(directory / "out"),),
     )
     transfers = Transfers(config, Limits())
+    opened = Plant(directory, house, queue, pool, transfers)
     try:
         await pool.start()
-        yield Plant(directory, house, queue, pool, transfers)
+        yield opened
     finally:
         await transfers.aclose()
         await pool.aclose()
+        opened.close()
         await house.crash()

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from imgserve.blob import Blob
 from imgserve.imaging.worker.html import page as html
 from imgserve.request.destination import Destination
 from imgserve.request.page import Page
 from imgserve.request.source import Source
 from imgserve.transfer.client import location
-from imgserve.transfer.dispatch import Write
+from imgserve.transfer.dispatch import Delivery, Transfers, Write
 
 LOOPBACK = ("127.0.0.0/8",)
 
@@ -30,6 +31,16 @@ def destination(kind: str, url: str, path: str = "", name: str = "", key: str = 
 
 def write(state: str = "final", token: int = 1, timeout_s: float = 10.0) -> Write:
     return Write(state, "image/png", "o7", token, timeout_s)  # type: ignore[arg-type]
+
+
+async def fetch_bytes(transfers: Transfers, url: str) -> bytes:
+    with transfers.open(source(url)) as fetch, await fetch.finish() as blob:
+        return blob.read()
+
+
+async def deliver_bytes(transfers: Transfers, place: Destination, data: bytes, order: Write) -> Delivery:
+    with Blob.of(data) as blob:
+        return await transfers.deliver(place, blob, order)
 
 
 async def read_page(page: bytes, media_type: str, _write: Write, _timeout_s: float) -> Page:

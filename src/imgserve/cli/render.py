@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
@@ -122,16 +123,17 @@ async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
     renderer = Renderer(transfers, workers)
     try:
         await workers.start()
-        if flags.source == STANDARD:
-            source = Blob.of(sys.stdin.buffer.read(limits.source_bytes + 1))
-        else:
-            source = await renderer.source(request.source, None)
-        with beneath("outputs", 0):
-            is_strict = request.outputs[0].recipe.load.strict
-            info = await workers.probe(source, is_complete=True, is_strict=is_strict)
-            assert info is not None  # all bytes are there
-            resolved = resolve(request.outputs[0], request.source, info, limits)
-            picture = await renderer.rendition(source, info, resolved.rendering, is_alone=False)
+        with ExitStack() as held:
+            if flags.source == STANDARD:
+                source = held.enter_context(Blob.of(sys.stdin.buffer.read(limits.source_bytes + 1)))
+            else:
+                source = held.enter_context(await renderer.source(request.source, None))
+            with beneath("outputs", 0):
+                is_strict = request.outputs[0].recipe.load.strict
+                info = await workers.probe(source, is_complete=True, is_strict=is_strict)
+                assert info is not None  # all bytes are there
+                resolved = resolve(request.outputs[0], request.source, info, limits)
+                picture = held.enter_context(await renderer.rendition(source, info, resolved.rendering, is_alone=False))
             if flags.destination == STANDARD:
                 sys.stdout.buffer.write(picture.read())
                 sys.stdout.buffer.flush()

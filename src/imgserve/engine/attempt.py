@@ -9,11 +9,11 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from imgserve.blob import Blob
 from imgserve.engine.config import AttemptConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
-from imgserve.engine.placeholder import digest
 from imgserve.engine.render import Renderer
 from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.jobs.model import Claim, Output, OutputResult, Settlement
@@ -42,23 +42,6 @@ class AttemptTimeout(ImgserveError):
 class AttemptBug(ImgserveError):
     code = "internal"
     is_retryable = True
-
-
-class _Shared:
-    """A source while outputs still have to be rendered from it: a delivery that takes long must not keep its memory."""
-
-    def __init__(self, blob: Blob | None, users: int) -> None:
-        self._blob = blob
-        self._users = users
-
-    def __enter__(self) -> Blob:
-        assert self._blob is not None
-        return self._blob
-
-    def __exit__(self, *_: object) -> None:
-        self._users -= 1
-        if self._users == 0:
-            self._blob = None
 
 
 class Attempts:
@@ -90,19 +73,22 @@ class Attempts:
 
     async def carry_out(self, claim: Claim) -> Settlement:
         """Raises ClaimLost; its destinations are still held then, until the claim is settled."""
-        ready = {output.id: self._renditions.take(str(output.id)) for output in claim.outputs}
-        source: Blob | None = None
-        if None in ready.values():
-            try:
-                source = await self._source(claim)
-            except ImgserveError as error:
-                return self.failed(claim, error.as_value())
-        shared = _Shared(source, sum(blob is None for blob in ready.values()))
-        del source
-        async with asyncio.TaskGroup() as group:  # a bug in one must not leave the others writing
-            under_way = [
-                group.create_task(self._end(claim, output, shared, ready[output.id])) for output in claim.outputs
-            ]
+        with ExitStack() as held:
+            kept = [self._renditions.take(str(output.id)) for output in claim.outputs]
+            for rendition in filter(None, kept):
+                held.enter_context(rendition)
+            sources: list[Blob | None] = [None] * len(kept)
+            if None in kept:
+                try:
+                    source = held.enter_context(await self._source(claim))
+                except ImgserveError as error:
+                    return self.failed(claim, error)
+                # One handle for each output: a delivery that takes long must not keep the source's memory.
+                sources = [held.enter_context(source.share()) if rendition is None else None for rendition in kept]
+                source.close()
+            async with asyncio.TaskGroup() as group:  # a bug in one must not leave the others writing
+                inputs = zip(claim.outputs, sources, kept, strict=True)
+                under_way = [group.create_task(self._end(claim, *of_output)) for of_output in inputs]
         ends = [task.result() for task in under_way]
         for end in ends:
             if isinstance(end, ClaimLost):
@@ -122,48 +108,55 @@ class Attempts:
         return self._settlement(claim, [error] * len(claim.outputs))
 
     async def _source(self, claim: Claim) -> Blob:
-        blob = await self._renderer.source(claim.source, self._prefetched.take(str(claim.number)))
-        written = await self._queue.placeholder_digests(blob.size, self._clock())
-        if written and digest(blob) in written:
-            raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")
-        return blob
+        with await self._renderer.source(claim.source, self._prefetched.take(str(claim.number))) as blob:
+            digests = await self._queue.placeholder_digests(blob.size, self._clock())
+            if digests and blob.fingerprint().digest in digests:
+                raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")
+            return blob.share()
 
     async def _end(
-        self, claim: Claim, output: Output, source: "_Shared", ready: Blob | None
+        self, claim: Claim, output: Output, source: Blob | None, kept: Blob | None
     ) -> OutputResult | ImgserveError:
         """How one output's attempt ended; an error is a value here, because the job's other outputs go on."""
         error: ImgserveError | None = None
         try:
-            result = await self._output(claim, output, source, ready)
+            result = await self._output(claim, output, source, kept)
         except Overtaken:
             result = OutputResult(output.id, "superseded")
         except ImgserveError as caught:
-            error, result = caught.as_value(), OutputResult(output.id, "retry")
+            error, result = caught, OutputResult(output.id, "retry")
         if len(claim.outputs) > 1:
             done = Settlement(claim.number, claim.token, (result,))
             await until_stored(lambda: self._queue.record(done, self._clock()))
         return error or result
 
-    async def _output(self, claim: Claim, output: Output, source: "_Shared", ready: Blob | None) -> OutputResult:
-        if ready is None:
-            is_alone = output.crashes >= QUARANTINE_AFTER_CRASHES
-            with source as blob:
-                ready = await self._renderer.rendition(
-                    blob, claim.info, output.spec.rendering, is_alone=is_alone, principal=claim.principal
-                )
-            del blob
+    async def _output(self, claim: Claim, output: Output, source: Blob | None, kept: Blob | None) -> OutputResult:
+        with kept or await self._render(claim, output, source) as rendition:
+            return await self._deliver(claim, output, rendition)
+
+    async def _render(self, claim: Claim, output: Output, source: Blob | None) -> Blob:
+        assert source is not None  # there is no kept rendition
+        is_alone = output.crashes >= QUARANTINE_AFTER_CRASHES
+        with source:
+            return await self._renderer.rendition(
+                source, claim.info, output.spec.rendering, is_alone=is_alone, principal=claim.principal
+            )
+
+    async def _deliver(self, claim: Claim, output: Output, rendition: Blob) -> OutputResult:
         place, timeout_s = output.spec.placement.destination, self._config.delivery_timeout_s
         may_come_later = place.writing.is_repeatable and not place.writing.keeps_order
         needs_repeat = output.placeholder == "unknown" and may_come_later and not output.is_repeat
         try:
             with self._under_way.to(place.origin):
-                delivery = await self._deliveries.write(output, "final", claim.token, ready, timeout_s)
+                delivery = await self._deliveries.write(output, "final", claim.token, rendition, timeout_s)
         except ImgserveError:
-            self._renditions.keep(str(output.id), ready, ready.size)
+            self._renditions.keep(str(output.id), rendition.share(), rendition.size)
             raise
-        logs.event("delivered", level=logs.DEBUG, output=output.id, bytes=ready.size, is_verified=delivery.is_verified)
+        logs.event(
+            "delivered", level=logs.DEBUG, output=output.id, bytes=rendition.size, is_verified=delivery.is_verified
+        )
         if needs_repeat:
-            self._renditions.keep(str(output.id), ready, ready.size)
+            self._renditions.keep(str(output.id), rendition.share(), rendition.size)
             return OutputResult(output.id, "repeat")
         return OutputResult(output.id, "delivered")
 

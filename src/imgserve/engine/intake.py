@@ -8,11 +8,11 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import msgspec
 
 from imgserve import failpoint
-from imgserve.blob import Fingerprint
 from imgserve.engine.admission import Admission
 from imgserve.engine.config import IntakeConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
@@ -135,11 +135,8 @@ class Intake:
     async def _traced(self, request: JobRequest, principal: Principal, traceparent: str) -> Answer:
         job_id = self._new_id()
         logs.job.set(job_id)
-        try:
-            with stage("intake", parent=traceparent, is_outer=True):
-                return await self._take_in(job_id, request, principal)
-        except ImgserveError as error:
-            raise error.as_value() from None  # a kept error must not keep the source
+        with stage("intake", parent=traceparent, is_outer=True):
+            return await self._take_in(job_id, request, principal)
 
     async def _take_in(self, job_id: str, request: JobRequest, principal: Principal) -> Answer:
         came_at = time.perf_counter()
@@ -149,9 +146,8 @@ class Intake:
         origins = {place.origin for place in places if place.host}
         async with self._admission.slot(principal, request.source.origin, origins) as source_is_read:
             self._resolver.check(request, places)
-            fetch = self._transfers.open(request.source)
-            is_kept = False
-            try:
+            with ExitStack() as held:
+                fetch = held.enter_context(self._transfers.open(request.source))
                 with stage("probe"):
                     info = await info_of(fetch, request, self._pool, principal.id)
                 source_is_read()
@@ -164,13 +160,10 @@ class Intake:
                 states = await self._put_placeholders(entry)
                 if states:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
+                held.pop_all()
                 self._prefetched.keep(str(entry.number), fetch, fetch.reserved_bytes, _places(outputs))
-                is_kept = True
-                await until_stored(lambda: self._queue.activate(entry.number, states, self._clock()))
-                failpoint.reach("intake_released")
-            finally:
-                if not is_kept:
-                    fetch.cancel()
+            await until_stored(lambda: self._queue.activate(entry.number, states, self._clock()))
+            failpoint.reach("intake_released")
         metrics.accepted()
         logs.event("accepted", number=entry.number, principal=principal.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(entry.id, entry.number, outputs)
@@ -213,17 +206,17 @@ class Intake:
     async def _put(self, output: Output, *, is_held: bool) -> PlaceholderResult:
         """Raises the fault for which the destination refuses the job."""
         timeout_s = self._config.placeholder_timeout_s
-        drawn = await self._placeholders.waiting(output.spec, output.principal)
-        await self._storage.note_placeholder(drawn.digest, drawn.blob.size)
-        try:
-            await self._deliveries.write(output, "placeholder", 0, drawn.blob, timeout_s, is_held=is_held)
-        except DeliveryUnknown:
-            return PlaceholderResult(output.id, "unknown")
-        except (Overtaken, ClaimLost):
-            return PlaceholderResult(output.id, "none")
+        with await self._placeholders.waiting(output.spec, output.principal) as picture:
+            fingerprint = picture.fingerprint()
+            await self._storage.note_placeholder(fingerprint.digest, fingerprint.size_bytes)
+            try:
+                await self._deliveries.write(output, "placeholder", 0, picture, timeout_s, is_held=is_held)
+            except DeliveryUnknown:
+                return PlaceholderResult(output.id, "unknown")
+            except (Overtaken, ClaimLost):
+                return PlaceholderResult(output.id, "none")
         is_verified = output.spec.placement.destination.writing.verifies
-        fingerprint = Fingerprint(drawn.blob.size, drawn.digest) if is_verified else None
-        return PlaceholderResult(output.id, "written", fingerprint)
+        return PlaceholderResult(output.id, "written", fingerprint if is_verified else None)
 
 
 def _places(outputs: tuple[ResolvedOutput, ...]) -> str:

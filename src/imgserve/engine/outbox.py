@@ -36,8 +36,8 @@ def senders(deliveries: Deliveries, placeholders: Placeholders, timeout_s: float
     """How an entry of each kind is sent, within ``timeout_s``."""
 
     async def send_error_image(entry: OutboxEntry) -> None:
-        drawn = await placeholders.failed(entry.output.spec.rendering, entry.output.principal)
-        await deliveries.write(entry.output, "failed", entry.token, drawn.blob, timeout_s)
+        with await placeholders.failed(entry.output.spec.rendering, entry.output.principal) as picture:
+            await deliveries.write(entry.output, "failed", entry.token, picture, timeout_s)
 
     async def delete(entry: OutboxEntry) -> None:
         await deliveries.delete(entry.output, entry.token, timeout_s)

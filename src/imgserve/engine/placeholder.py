@@ -4,10 +4,9 @@ and quality, so that a thousand thumbnails of one size are drawn once.
 
 import asyncio
 
-import msgspec
-
-from imgserve.blob import Blob, Fingerprint
+from imgserve.blob import Blob
 from imgserve.engine.config import PlaceholderConfig
+from imgserve.engine.singleflight import SingleFlight
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool
 from imgserve.request.job import ResolvedOutput
@@ -18,52 +17,35 @@ FAILURE_COLOR = "#8c8c8c"
 FAILURE_TEXT = "Image processing failed"
 
 
-class Drawn(msgspec.Struct, frozen=True):
-    """A drawn picture; its digest (BLAKE2b, 16 bytes) distinguishes it from a real source."""
-
-    blob: Blob
-    digest: bytes
-
-
 class Placeholders:
+    """Each picture is drawn once; its fingerprint distinguishes it from a real source. The caller closes it."""
+
     def __init__(self, pool: Pool, config: PlaceholderConfig) -> None:
         self._pool = pool
-        self._drawn: Store[Drawn] = Store(config.cache_bytes)
-        self._under_way: dict[Drawing, asyncio.Task[Drawn]] = {}
+        self._drawn: Store[Blob] = Store(config.cache_bytes)
+        self._under_way = SingleFlight()
 
-    async def waiting(self, output: ResolvedOutput, principal: str = "") -> Drawn:
+    async def waiting(self, output: ResolvedOutput, principal: str = "") -> Blob:
         wanted = output.placement.placeholder
         text = wanted.text if wanted.style == "text" else ""
         return await self._draw(_drawing(output.rendering, wanted.color, text), principal)
 
-    async def failed(self, rendering: Rendering, principal: str = "") -> Drawn:
+    async def failed(self, rendering: Rendering, principal: str = "") -> Blob:
         return await self._draw(_drawing(rendering, FAILURE_COLOR, FAILURE_TEXT), principal)
 
-    async def _draw(self, drawing: Drawing, principal: str) -> Drawn:
-        """One drawing serves all equal requests; a failed one is not kept."""
+    def close(self) -> None:
+        self._drawn.close()
+
+    async def _draw(self, drawing: Drawing, principal: str) -> Blob:
         drawn = self._drawn.get(drawing)
         if drawn is not None:
-            return drawn
-        making = self._under_way.get(drawing)
-        if making is None:
-            making = self._under_way[drawing] = asyncio.create_task(self._make(drawing, principal))
-            making.add_done_callback(lambda ended: self._ended(drawing, ended))
-        return await asyncio.shield(making)
+            return drawn.share()
+        return await self._under_way.result(drawing, lambda: asyncio.create_task(self._make(drawing, principal)))
 
-    async def _make(self, drawing: Drawing, principal: str) -> Drawn:
+    async def _make(self, drawing: Drawing, principal: str) -> Blob:
         blob = await self._pool.draw(drawing, principal=principal)
-        return Drawn(blob, digest(blob))
-
-    def _ended(self, drawing: Drawing, made: asyncio.Task[Drawn]) -> None:
-        del self._under_way[drawing]
-        # ``exception`` marks it as seen, for nobody may wait for it any more.
-        if not made.cancelled() and made.exception() is None:
-            self._drawn.keep(drawing, made.result(), made.result().blob.size)
-
-
-def digest(blob: Blob) -> bytes:
-    """BLAKE2b-128 of the bytes. Ask only for pictures as small as placeholders are: it runs where it is called."""
-    return Fingerprint.of(blob.read()).digest
+        self._drawn.keep(drawing, blob.share(), blob.size)
+        return blob
 
 
 def _drawing(rendering: Rendering, color: str, text: str) -> Drawing:

@@ -53,7 +53,7 @@ _MOST_MEDIA_TYPE = 200  # a header may be longer than a frame
 
 
 class Rendition(msgspec.Struct, frozen=True):
-    """A finished picture, exactly as it was asked for."""
+    """A finished picture, exactly as it was asked for. The caller closes it."""
 
     blob: Blob
     size: Size
@@ -152,8 +152,8 @@ class Pool:
         few = msgspec.structs.replace(request, size_bytes=len(head), head=head)
         info = await self._info(few, [], principal)
         if info is None and request.size_bytes > _FEW_BYTES:
-            more = source.copy(_MOST_COPIED_BYTES)
-            info = await self._probe(msgspec.structs.replace(request, size_bytes=more.size), more, principal)
+            with source.copy(_MOST_COPIED_BYTES) as more:
+                info = await self._probe(msgspec.structs.replace(request, size_bytes=more.size), more, principal)
         return info
 
     async def _probe(self, request: ProbeRequest, sealed: Blob, principal: str) -> ImageInfo | None:
@@ -167,7 +167,7 @@ class Pool:
                 return checked_info(expect(Probed, reply).info, self._limits)
 
     async def draw(self, drawing: Drawing, *, principal: str = "") -> Blob:
-        """A placeholder or failure picture.
+        """A placeholder or failure picture, which the caller closes.
 
         Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
@@ -198,10 +198,9 @@ class Pool:
         Raises PageUnreadable, RenderFailed, RenderTimeout, WorkerDied, NoWorker; TimeoutError if no worker was free.
         """
         ends_at = asyncio.get_running_loop().time() + timeout_s
-        source, result = Blob.of(page), Blob()
-        request = PageRequest(source.size, media_type[:_MOST_MEDIA_TYPE])
+        request = PageRequest(len(page), media_type[:_MOST_MEDIA_TYPE])
         kind = self._kind_for_intake(principal) if is_reply_awaited else _RENDER
-        with read_only(source) as descriptor:
+        with Blob.of(page) as source, Blob() as result, read_only(source) as descriptor:
             async with contextlib.AsyncExitStack() as held:
                 async with asyncio.timeout_at(ends_at):
                     child = await held.enter_async_context(self._worker(kind, principal))
@@ -221,11 +220,11 @@ class Pool:
         size: Size,
         output_format: Format,
     ) -> Rendition:
-        result = Blob()
-        reply = await self._ask(child, request, [*descriptors, result.fd], timeout_s)
-        with distrust(child):
-            take_result(result, expect(Written, reply), size, output_format, self._limits)
-        return Rendition(result, size, output_format)
+        with Blob() as result:
+            reply = await self._ask(child, request, [*descriptors, result.fd], timeout_s)
+            with distrust(child):
+                take_result(result, expect(Written, reply), size, output_format, self._limits)
+            return Rendition(result.share(), size, output_format)
 
     async def _ask(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Reply:
         """Returns the reply or raises its error. A worker that hit a bug or decoded a broken picture is killed."""

@@ -49,11 +49,12 @@ class Components:
         self.queue = queue
         self.pool = Pool(settings.pool, settings.limits, is_shared)
         self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool))
-        prefetched: Store[Fetch] = Store(PREFETCH_BYTES, max_kept, on_drop=Fetch.cancel)
+        prefetched: Store[Fetch] = Store(PREFETCH_BYTES, max_kept)
         placeholders = Placeholders(self.pool, settings.placeholder)
         deliveries = Deliveries(queue, self.transfers, clock)
         renderer = Renderer(self.transfers, self.pool)
         renditions: Store[Blob] = Store(settings.attempt.kept_renditions_bytes, max_kept)
+        self._stores = (prefetched, placeholders, renditions)
         attempts = Attempts(
             queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=spelt_in_output
         )
@@ -80,6 +81,11 @@ class Components:
         self.states = States(
             self.protected.states, self.intake.states, queue.states, self.transfers.files.states, self.pool.states
         )
+
+    def close(self) -> None:
+        """Free the pictures that were kept for later."""
+        for store in self._stores:
+            store.close()
 
     def for_clients(self, config: Config, keys: Keys) -> App:
         """The application of the TCP listener."""

@@ -168,6 +168,7 @@ async def _running(
     finally:
         closing = {"transfers": transfers.cancel(), "render workers": pool.aclose()}
         await ending.close(closing, QUEUE_RESERVE_S)
+        components.close()
         await ending.close({QUEUE: queue.aclose()})
         ending.is_complete &= QUEUE not in ending.left_behind
 

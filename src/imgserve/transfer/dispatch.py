@@ -88,7 +88,7 @@ class Transfers:
         return msgspec.structs.replace(destination, key=await self.files.real_key(destination))
 
     def open(self, source: Source) -> Fetch:
-        """Start a download. All faults come from the Fetch."""
+        """Start a download, which the caller closes. All faults come from the Fetch."""
         reader = self._readers[SCHEMES[source.scheme].source]
         fetch = Fetch(self.budget, self._limit_bytes)
         fetch.start(lambda into: reader.fetch(source, into, self._source_timeout_s))
@@ -110,7 +110,7 @@ class Transfers:
         """
         running = tuple(self._fetches)
         for fetch in running:
-            fetch.cancel()
+            fetch.close()
         await asyncio.gather(*(fetch.ended() for fetch in running))
 
     async def aclose(self) -> None:

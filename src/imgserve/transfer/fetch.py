@@ -1,11 +1,12 @@
 """A download while it runs: a blob that grows, and a way to wait for more of it.
 
 ``dispatch`` starts one, the protocol's function fills it (``begin``, ``write``), intake's probe and the runner wait
-on it (``more``, ``finish``). Memory is reserved before the first byte is kept and given back when the blob goes.
+on it (``more``, ``finish``). Memory is reserved before the first byte is kept, and released with the last handle.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Self
 
 from imgserve.blob import Blob
 from imgserve.limiter import Limiter
@@ -16,7 +17,7 @@ _GATHERED_BYTES = 128 * 1024
 
 
 class Fetch:
-    """One source on its way in. Lives in the event loop that made it."""
+    """One source on its way in. Lives in the event loop that made it. Its owner closes it, also after its end."""
 
     def __init__(self, budget: Limiter, limit_bytes: int) -> None:
         self._reservation = Reservation(budget)
@@ -28,6 +29,13 @@ class Fetch:
         self._next_look = 0
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def reserved_bytes(self) -> int:
@@ -61,12 +69,16 @@ class Fetch:
         self._task.result()
 
     async def finish(self) -> Blob:
-        """The whole source. Raises the transfer's error."""
+        """The whole source, by a handle that the caller closes. Raises the transfer's error."""
         await self.more(self.limit_bytes)
-        return self.blob
+        return self.blob.share()
 
-    def cancel(self) -> None:
-        if self._task is not None:
+    def close(self) -> None:
+        """End the download if it still runs. Its memory is kept as long as it may write there."""
+        self._is_closed = True
+        if self._task is None or self._task.done():
+            self.blob.close()
+        else:
             self._task.cancel()
 
     def on_end(self, callback: Callable[["Fetch"], None]) -> None:
@@ -117,12 +129,14 @@ class Fetch:
             raise _no_memory() from error
         finally:
             self._gathered.clear()
-            # A fault's traceback may keep the blob for a while; its memory must not wait for that.
+            # What failed may lie in a store for a while, and needs no memory there.
             self._reservation.shrink(self.blob.size if is_whole else 0)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             task.exception()  # marks it as seen: a fetch that nobody waits for any more may fail in silence
+        if self._is_closed:
+            self.blob.close()
         self._news.set()
 
     def check_size(self, size_bytes: int) -> None:

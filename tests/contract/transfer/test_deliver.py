@@ -1,5 +1,6 @@
 """One suite for every way to deliver: local file, FTP(S) servers of all kinds, HTTP PUT, upload form. Real servers."""
 
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
@@ -24,7 +25,7 @@ from imgserve.transfer.faults import (
     DestinationRefused,
 )
 from tests.support.certificates import Authority
-from tests.support.transfers import LOOPBACK, destination, read_page, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, read_page, write
 from tests.support.vsftpd import Tls, Vsftpd
 
 ODD_NAMES = [
@@ -113,19 +114,19 @@ async def transfers(tmp_path: Path, authority: Authority) -> AsyncIterator[Trans
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 async def test_a_delivery_arrives_under_its_name(peer: Peer, transfers: Transfers, name: str) -> None:
-    await transfers.deliver(peer.at(name), Blob.of(b"picture"), write())
+    await deliver_bytes(transfers, peer.at(name), b"picture", write())
     assert peer.stored(name).read_bytes() == b"picture"
 
 
 async def test_missing_directories_are_made(peer: Peer, transfers: Transfers) -> None:
-    await transfers.deliver(peer.at("new/deep er/x.png"), Blob.of(b"picture"), write())
+    await deliver_bytes(transfers, peer.at("new/deep er/x.png"), b"picture", write())
     assert peer.stored("new/deep er/x.png").read_bytes() == b"picture"
 
 
 async def test_the_final_replaces_the_placeholder_and_leaves_nothing_else(peer: Peer, transfers: Transfers) -> None:
     large = bytes(range(256)) * 4096
-    await transfers.deliver(peer.at("x.png"), Blob.of(b"placeholder"), write("placeholder", 0))
-    delivery = await transfers.deliver(peer.at("x.png"), Blob.of(large), write("final", 1))
+    await deliver_bytes(transfers, peer.at("x.png"), b"placeholder", write("placeholder", 0))
+    delivery = await deliver_bytes(transfers, peer.at("x.png"), large, write("final", 1))
     assert peer.stored("x.png").read_bytes() == large
     assert _files(peer.root) == ["x.png"]
     assert delivery.is_verified == (peer.kind != "form")
@@ -135,12 +136,12 @@ async def test_the_final_replaces_the_placeholder_and_leaves_nothing_else(peer: 
 async def test_what_an_earlier_attempt_left_is_removed(peer: Peer, transfers: Transfers) -> None:
     (peer.root / write(token=2).temporary_name).write_bytes(b"half")
     (peer.root / ".imgserve-o8-2").write_bytes(b"another output's")
-    await transfers.deliver(peer.at("x.png"), Blob.of(b"picture"), write(token=3))
+    await deliver_bytes(transfers, peer.at("x.png"), b"picture", write(token=3))
     assert sorted(path.name for path in peer.root.iterdir()) == [".imgserve-o8-2", "x.png"]
 
 
 async def test_delete_and_delete_again(peer: Peer, transfers: Transfers) -> None:
-    await transfers.deliver(peer.at("d/x.png"), Blob.of(b"picture"), write())
+    await deliver_bytes(transfers, peer.at("d/x.png"), b"picture", write())
     if peer.kind == "form":
         with pytest.raises(DeliveryFailed, match="form"):
             await transfers.delete(peer.at("d/x.png"), write())
@@ -155,7 +156,7 @@ async def test_delete_and_delete_again(peer: Peer, transfers: Transfers) -> None
 async def test_a_reader_never_sees_half_a_file(peer: Peer, transfers: Transfers) -> None:
     pictures = [bytes([number]) * 300_000 for number in range(12)]
     whole = {digest_of(picture) for picture in pictures}
-    await transfers.deliver(peer.at("x.png"), Blob.of(pictures[0]), write())
+    await deliver_bytes(transfers, peer.at("x.png"), pictures[0], write())
     stop, bad, reads = threading.Event(), [], []
 
     def read_on() -> None:
@@ -169,7 +170,7 @@ async def test_a_reader_never_sees_half_a_file(peer: Peer, transfers: Transfers)
     reader.start()
     try:
         for token, picture in enumerate(pictures):
-            await transfers.deliver(peer.at("x.png"), Blob.of(picture), write(token=token))
+            await deliver_bytes(transfers, peer.at("x.png"), picture, write(token=token))
     finally:
         stop.set()
         reader.join()
@@ -182,7 +183,7 @@ async def test_an_empty_target_directory_is_no_file(peer: Peer, transfers: Trans
     (peer.root / "x.png").mkdir()
     (peer.root / "x.png" / "inside").touch()
     with pytest.raises((DeliveryFailed, DeliveryUnknown)):
-        await transfers.deliver(peer.at("x.png"), Blob.of(b"picture"), write())
+        await deliver_bytes(transfers, peer.at("x.png"), b"picture", write())
     assert (peer.root / "x.png" / "inside").exists()
     assert not (peer.root / write().temporary_name).exists(), "a delivery that failed takes its temporary file along"
 
@@ -198,7 +199,7 @@ async def test_a_closed_port_is_a_definite_failure(transfers: Transfers, tmp_pat
     ]
     for place in places:
         with pytest.raises(DeliveryFailed) as caught:
-            await transfers.deliver(place, Blob.of(b"picture"), write())
+            await deliver_bytes(transfers, place, b"picture", write())
         assert caught.value.is_retryable
 
 
@@ -213,7 +214,7 @@ async def test_files_stay_beneath_their_root(tmp_path: Path, path: str) -> None:
     transfers = Transfers(Config(write_roots=(str(root),)), Limits(), read_page)
     place = destination("file", "file:///", path.format(root=root))
     with pytest.raises((DestinationRefused, DeliveryFailed)):
-        await transfers.deliver(place, Blob.of(b"picture"), write())
+        await deliver_bytes(transfers, place, b"picture", write())
     await transfers.aclose()
     assert not _files(tmp_path)
 
@@ -221,7 +222,7 @@ async def test_files_stay_beneath_their_root(tmp_path: Path, path: str) -> None:
 async def test_a_picture_that_has_become_shorter_is_a_fault_and_no_endless_wait(
     peer: Peer, transfers: Transfers
 ) -> None:
-    blob = Blob.of(b"picture" * 100)
-    blob.size *= 2
-    with pytest.raises((DeliveryFailed, DeliveryUnknown)):
-        await transfers.deliver(peer.at("short.png"), blob, write(timeout_s=3.0))
+    with Blob.of(b"picture" * 100) as blob:
+        os.ftruncate(blob.fd, 350)
+        with pytest.raises((DeliveryFailed, DeliveryUnknown)):
+            await transfers.deliver(peer.at("short.png"), blob, write(timeout_s=3.0))

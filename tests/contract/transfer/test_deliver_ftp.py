@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from examples.ftp_receiver import FtpReceiver
 
-from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
@@ -19,7 +18,7 @@ from imgserve.transfer.faults import (
     DeliveryFailed,
     DeliveryUnknown,
 )
-from tests.support.transfers import LOOPBACK, Listener, destination, write
+from tests.support.transfers import LOOPBACK, Listener, deliver_bytes, destination, write
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ async def transfers(tmp_path: Path) -> AsyncIterator[Transfers]:
 async def test_ftp_refuses_control_characters(transfers: Transfers, tmp_path: Path, name: str) -> None:
     with FtpReceiver(tmp_path) as ftp:
         with pytest.raises(DeliveryFailed):
-            await transfers.deliver(destination("ftp", f"{ftp.url}/{name}"), Blob.of(b"p"), write())
+            await deliver_bytes(transfers, destination("ftp", f"{ftp.url}/{name}"), b"p", write())
         assert not ftp.log.all()
 
 
@@ -41,7 +40,7 @@ async def test_a_wrong_ftp_password_is_definite(transfers: Transfers, tmp_path: 
     with FtpReceiver(tmp_path) as ftp:
         url = ftp.url.replace("password", "s3cret")
         with pytest.raises(DeliveryFailed) as caught:
-            await transfers.deliver(destination("ftp", url + "/x.png"), Blob.of(b"p"), write())
+            await deliver_bytes(transfers, destination("ftp", url + "/x.png"), b"p", write())
     assert not caught.value.is_retryable
     assert "s3cret" not in caught.value.sentence()
 
@@ -73,7 +72,7 @@ async def test_ftp_without_an_answer_is_unknown_and_with_a_refusal_definite(
         server.start()
         place = destination("ftp", f"ftp://127.0.0.1:{control.getsockname()[1]}/x.png")
         with pytest.raises(fault) as caught:
-            await transfers.deliver(place, Blob.of(b"picture"), write(timeout_s=1.0))
+            await deliver_bytes(transfers, place, b"picture", write(timeout_s=1.0))
         await transfers.aclose()
         await asyncio.to_thread(server.join)
     assert caught.value.is_retryable
@@ -115,7 +114,7 @@ async def test_a_lost_reply_is_not_explained_by_an_older_refusal(
 
         place = destination("ftp", f"ftp://127.0.0.1:{control.port}/x.png")
         with pytest.raises(fault) as caught:
-            await transfers.deliver(place, Blob.of(b"picture"), write(token=3, timeout_s=5.0))
+            await deliver_bytes(transfers, place, b"picture", write(token=3, timeout_s=5.0))
         await transfers.aclose()
     assert caught.value.is_retryable
 
@@ -125,7 +124,7 @@ async def test_what_a_failed_rename_leaves_is_removed_in_the_same_session(transf
     (tmp_path / "x.png" / "inside").touch()
     with FtpReceiver(tmp_path) as ftp:
         with pytest.raises(DeliveryFailed):
-            await transfers.deliver(destination("ftp", ftp.url + "/x.png"), Blob.of(b"p"), write(token=3))
+            await deliver_bytes(transfers, destination("ftp", ftp.url + "/x.png"), b"p", write(token=3))
         assert ftp.log.wait_for(lambda events: len(events) == 2)  # the answer to DELE goes out before it is logged
         assert [(event.kind, Path(event.name).name) for event in ftp.log.all()] == [
             ("STOR", write(token=3).temporary_name),
@@ -134,14 +133,14 @@ async def test_what_a_failed_rename_leaves_is_removed_in_the_same_session(transf
         assert os.listdir(tmp_path) == ["x.png"]
         (tmp_path / "x.png" / "inside").unlink()
         (tmp_path / "x.png").rmdir()
-        await transfers.deliver(destination("ftp", ftp.url + "/x.png"), Blob.of(b"p"), write(token=4))
+        await deliver_bytes(transfers, destination("ftp", ftp.url + "/x.png"), b"p", write(token=4))
         assert ftp.connections == 1
 
 
 async def test_a_login_that_fails_has_nothing_to_remove(transfers: Transfers, tmp_path: Path) -> None:
     with FtpReceiver(tmp_path) as ftp:
         with pytest.raises(DeliveryFailed):
-            await transfers.deliver(
-                destination("ftp", ftp.url.replace("password", "wrong") + "/x"), Blob.of(b"p"), write()
+            await deliver_bytes(
+                transfers, destination("ftp", ftp.url.replace("password", "wrong") + "/x"), b"p", write()
             )
         assert ftp.connections == 1

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from examples.receivers import Behaviour, HttpReceiver
 
-from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
@@ -15,7 +14,7 @@ from imgserve.transfer.faults import (
     DeliveryFailed,
     DeliveryUnknown,
 )
-from tests.support.transfers import LOOPBACK, destination, read_page, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, read_page, write
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ async def test_an_answer_that_refuses_is_definite(
 ) -> None:
     http.behave("/", Behaviour(status=status, kinds=("PUT",), headers={"Retry-After": "7"}))
     with pytest.raises(DeliveryFailed) as caught:
-        await transfers.deliver(destination("put", http.url + "/x.png"), Blob.of(b"picture"), write())
+        await deliver_bytes(transfers, destination("put", http.url + "/x.png"), b"picture", write())
     assert caught.value.is_retryable == is_retryable
     assert caught.value.retry_after_s == 7
     assert len(http.log.of("PUT")) == 1
@@ -51,13 +50,13 @@ async def test_an_answer_that_refuses_has_a_remedy(
 ) -> None:
     http.behave("/", Behaviour(status=status, kinds=("PUT",)))
     with pytest.raises(DeliveryFailed, match=f"answered {status} to the delivery") as caught:
-        await transfers.deliver(destination("put", http.url + "/x.png"), Blob.of(b"picture"), write())
+        await deliver_bytes(transfers, destination("put", http.url + "/x.png"), b"picture", write())
     assert remedy in caught.value.hint
 
 
 async def test_a_placeholder_is_tried_twice_on_5xx(transfers: Transfers, http: HttpReceiver) -> None:
     http.behave("/", Behaviour(status=503, times=1, kinds=("PUT",)))
-    await transfers.deliver(destination("put", http.url + "/x.png"), Blob.of(b"p"), write("placeholder"))
+    await deliver_bytes(transfers, destination("put", http.url + "/x.png"), b"p", write("placeholder"))
     assert [event.status for event in http.log.of("PUT")] == [503, 201]
 
 
@@ -70,7 +69,7 @@ async def test_no_answer_after_the_bytes_is_unknown(
     http.behave("/", how)
     place = destination(kind, http.url + ("/x.png" if kind == "put" else "/upload.html"), name="x.png")
     with pytest.raises(DeliveryUnknown):
-        await transfers.deliver(place, Blob.of(b"picture"), write(timeout_s=1.0))
+        await deliver_bytes(transfers, place, b"picture", write(timeout_s=1.0))
     assert len(http.log.of("PUT", "POST")) == 1
 
 
@@ -78,24 +77,24 @@ async def test_a_page_that_gives_no_answer_is_the_posts_own_failure(transfers: T
     http.behave("/upload.html", Behaviour(never=True))
     place = destination("form", http.url + "/upload.html", name="x.png")
     with pytest.raises(DeliveryFailed):
-        await transfers.deliver(place, Blob.of(b"picture"), write(timeout_s=0.5))
+        await deliver_bytes(transfers, place, b"picture", write(timeout_s=0.5))
     assert not http.log.of("POST")
 
 
 async def test_a_page_without_a_form_is_posted_to(transfers: Transfers, http: HttpReceiver, tmp_path: Path) -> None:
     place = destination("form", http.url + "/direct", name="x.png")
-    await transfers.deliver(place, Blob.of(b"picture"), write())
+    await deliver_bytes(transfers, place, b"picture", write())
     assert (tmp_path / "uploads" / "x.png").read_bytes() == b"picture"
 
 
 @pytest.mark.parametrize("status", [307, 308])
 async def test_a_307_is_sent_again_once(transfers: Transfers, http: HttpReceiver, tmp_path: Path, status: int) -> None:
     http.behave("/old", Behaviour(status=status, redirect="/new.png"))
-    await transfers.deliver(destination("put", http.url + "/old.png"), Blob.of(b"picture"), write("failed"))
+    await deliver_bytes(transfers, destination("put", http.url + "/old.png"), b"picture", write("failed"))
     assert (tmp_path / "new.png").read_bytes() == b"picture"
     http.behave("/new", Behaviour(status=status, redirect="/old.png"))
     with pytest.raises(DeliveryFailed):
-        await transfers.deliver(destination("put", http.url + "/old.png"), Blob.of(b"picture"), write("failed"))
+        await deliver_bytes(transfers, destination("put", http.url + "/old.png"), b"picture", write("failed"))
     assert len(http.log.of("PUT")) == 4
 
 
@@ -104,7 +103,7 @@ async def test_a_wrong_size_found_afterwards_is_a_reason_to_send_once_more(
 ) -> None:
     http.behave("/", Behaviour(status=204, kinds=("PUT",), times=1))
     (http.directory / "x.png").write_bytes(b"old and longer")
-    delivery = await transfers.deliver(destination("put", http.url + "/x.png"), Blob.of(b"new"), write())
+    delivery = await deliver_bytes(transfers, destination("put", http.url + "/x.png"), b"new", write())
     assert delivery.is_verified
     assert len(http.log.of("PUT")) == 2
 
@@ -114,7 +113,7 @@ async def test_what_a_redirect_leads_to_says_nothing_about_a_delivery(
 ) -> None:
     (tmp_path / "other.png").write_bytes(b"old and longer")
     http.behave("/x", Behaviour(status=302, redirect="/other.png", kinds=("HEAD",)))
-    delivery = await transfers.deliver(destination("put", http.url + "/x.png"), Blob.of(b"new"), write())
+    delivery = await deliver_bytes(transfers, destination("put", http.url + "/x.png"), b"new", write())
     assert not delivery.is_verified
 
 
@@ -122,7 +121,7 @@ async def test_headers_tell_the_state_and_presigned_urls_are_not_asked(
     transfers: Transfers, http: HttpReceiver
 ) -> None:
     for state in ("placeholder", "failed", "final"):
-        await transfers.deliver(destination("put", http.url + "/x.png?sig=1"), Blob.of(b"p"), write(state))
+        await deliver_bytes(transfers, destination("put", http.url + "/x.png?sig=1"), b"p", write(state))
     assert [event.state for event in http.log.of("PUT")] == ["placeholder", "failed", "final"]
     assert not http.log.of("HEAD")
 
@@ -130,10 +129,10 @@ async def test_headers_tell_the_state_and_presigned_urls_are_not_asked(
 async def test_a_cancelled_write_stops(transfers: Transfers, http: HttpReceiver) -> None:
     http.behave("/", Behaviour(never=True, kinds=("PUT",)))
     place = destination("put", http.url + "/x.png")
-    task = asyncio.create_task(transfers.deliver(place, Blob.of(b"picture"), write()))
+    task = asyncio.create_task(deliver_bytes(transfers, place, b"picture", write()))
     assert await asyncio.to_thread(http.log.wait_for, lambda events: bool(events))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     http.behave("/", Behaviour(times=0))
-    await transfers.deliver(place, Blob.of(b"picture"), write())
+    await deliver_bytes(transfers, place, b"picture", write())

@@ -1,6 +1,5 @@
 """Bodies that come encoded though nobody asked for it, and what a server tells of a picture that it has taken."""
 
-import asyncio
 import gzip
 import socket
 import zlib
@@ -9,12 +8,20 @@ from contextlib import suppress
 
 import pytest
 
-from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
-from tests.support.transfers import LOOPBACK, Listener, destination, read_page, source, write
+from tests.support.transfers import (
+    LOOPBACK,
+    Listener,
+    deliver_bytes,
+    destination,
+    fetch_bytes,
+    read_page,
+    source,
+    write,
+)
 
 PICTURE = bytes(range(256)) * 400
 LIMIT = 200_000
@@ -82,14 +89,14 @@ async def test_an_encoded_source_is_decoded(
     given, url = server
     given.body, given.is_length_told = ENCODINGS[encoding](PICTURE), is_length_told
     given.fields = f"Content-Type: image/png\r\nContent-Encoding: {encoding}\r\n".encode()
-    assert (await transfers.open(source(url)).finish()).read() == PICTURE
+    assert await fetch_bytes(transfers, url) == PICTURE
     assert b"accept-encoding: identity\r\n" in given.requests[0].lower(), "nobody is asked for it"
 
 
 async def test_brotli_is_decoded(server: tuple[Server, str], transfers: Transfers) -> None:
     given, url = server
     given.body, given.fields = BROTLI, b"Content-Encoding: br\r\n"
-    assert (await transfers.open(source(url)).finish()).read() == b"hello brotli"
+    assert await fetch_bytes(transfers, url) == b"hello brotli"
 
 
 async def test_what_is_called_encoded_and_is_not_is_taken_as_it_is(
@@ -97,7 +104,7 @@ async def test_what_is_called_encoded_and_is_not_is_taken_as_it_is(
 ) -> None:
     given, url = server
     given.body, given.fields = PICTURE, b"Content-Encoding: gzip\r\n"
-    assert (await transfers.open(source(url)).finish()).read() == PICTURE
+    assert await fetch_bytes(transfers, url) == PICTURE
 
 
 @pytest.mark.parametrize(
@@ -114,7 +121,7 @@ async def test_an_encoding_that_cannot_be_undone_is_the_sources_fault(
     given, url = server
     given.body, given.fields = body, b"Content-Encoding: " + encoding + b"\r\n"
     with pytest.raises(SourceUnavailable, match="Content-Encoding") as caught:
-        await transfers.open(source(url)).finish()
+        await fetch_bytes(transfers, url)
     assert not caught.value.is_retryable
 
 
@@ -128,21 +135,19 @@ async def test_decoded_bytes_count_against_the_limit(
         bomb = gzip.compress(bomb)
     assert len(bomb) < LIMIT
     given.body, given.fields = bomb, b"Content-Encoding: " + b", ".join([b"gzip"] * layers) + b"\r\n"
-    fetch = transfers.open(source(url))
-    with pytest.raises(SourceTooLarge):
-        await fetch.finish()
-    assert fetch.blob.size <= LIMIT
-    del fetch
-    await asyncio.sleep(0)
+    with transfers.open(source(url)) as fetch:
+        with pytest.raises(SourceTooLarge):
+            await fetch.finish()
+        assert fetch.blob.size <= LIMIT
     assert transfers.budget.held == 0
 
 
 async def test_a_decoded_source_at_the_limit_passes(server: tuple[Server, str], transfers: Transfers) -> None:
     given, url = server
     given.body, given.fields = gzip.compress(bytes(LIMIT)), b"Content-Encoding: gzip\r\n"
-    blob = await transfers.open(source(url)).finish()
-    assert blob.size == LIMIT
-    assert transfers.budget.held == LIMIT, "its own size was not known, so the limit was reserved"
+    with transfers.open(source(url)) as fetch, await fetch.finish() as blob:
+        assert blob.size == LIMIT
+        assert transfers.budget.held == LIMIT, "its own size was not known, so the limit was reserved"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "aws-chunked"])
@@ -166,7 +171,7 @@ async def test_an_encoded_upload_page_is_read(transfers: Transfers, encoding: st
 
     with Listener(serve) as listener:
         place = destination("form", f"http://127.0.0.1:{listener.port}/up", name="x.png")
-        await transfers.deliver(place, Blob.of(b"picture"), write())
+        await deliver_bytes(transfers, place, b"picture", write())
     assert len(posts) == 1
     assert b"t7" in posts[0]
 
@@ -202,7 +207,7 @@ async def test_the_answer_to_a_put_counts_whatever_head_tells(transfers: Transfe
 
     with Listener(serve) as listener:
         place = destination("put", f"http://127.0.0.1:{listener.port}/x.png")
-        delivery = await transfers.deliver(place, Blob.of(b"picture"), write("final"))
+        delivery = await deliver_bytes(transfers, place, b"picture", write("final"))
     assert delivery.is_verified == is_verified
     assert methods.count(b"PUT") == puts
 
@@ -216,4 +221,4 @@ async def test_a_put_that_is_sent_again_may_be_right_then(transfers: Transfers) 
 
     with Listener(serve) as listener:
         place = destination("put", f"http://127.0.0.1:{listener.port}/x.png")
-        assert (await transfers.deliver(place, Blob.of(b"picture"), write("final"))).is_verified
+        assert (await deliver_bytes(transfers, place, b"picture", write("final"))).is_verified

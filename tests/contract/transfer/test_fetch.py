@@ -1,7 +1,6 @@
 """One suite for every way to fetch: HTTP, FTP(S), local file. Real servers."""
 
 import asyncio
-import gc
 import os
 import socket
 import threading
@@ -24,7 +23,7 @@ from imgserve.transfer.faults import (
 )
 from imgserve.transfer.memory import Reservation
 from tests.support.certificates import Authority
-from tests.support.transfers import LOOPBACK, Listener, destination, source
+from tests.support.transfers import LOOPBACK, Listener, destination, fetch_bytes, source
 from tests.support.vsftpd import Tls, Vsftpd
 
 PICTURE = bytes(range(256)) * 3000
@@ -78,38 +77,28 @@ def base(request: pytest.FixtureRequest, serve: Callable[[str], str]) -> str:
 
 
 async def test_a_source_arrives_whole(base: str, transfers: Transfers) -> None:
-    fetch = transfers.open(source(base + "/a.jpg"))
-    blob = await fetch.finish()
-    assert blob.read() == PICTURE
-    assert fetch.is_complete
+    with transfers.open(source(base + "/a.jpg")) as fetch, await fetch.finish() as blob:
+        assert blob.read() == PICTURE
+        assert fetch.is_complete
 
 
 async def test_memory_is_given_back(base: str, transfers: Transfers) -> None:
-    blob = await transfers.open(source(base + "/a.jpg")).finish()
-    assert transfers.budget.held == len(PICTURE)
-    del blob
-    # a thread that read for it may let go of it a moment later
-    await asyncio.wait_for(Reservation(transfers.budget).take(2_000_000), 5)
-
-
-async def test_no_ring_of_references_keeps_a_picture(base: str, transfers: Transfers) -> None:
-    """Else its memory would come back only when Python looks for rings."""
-    gc.disable()
-    try:
-        blob = await transfers.open(source(base + "/a.jpg")).finish()
-        del blob
-        await asyncio.wait_for(Reservation(transfers.budget).take(2_000_000), 5)
-    finally:
-        gc.enable()
+    with transfers.open(source(base + "/a.jpg")) as fetch, await fetch.finish() as blob:
+        fetch.close()
+        assert blob.size == transfers.budget.held == len(PICTURE)
+    assert transfers.budget.held == 0
 
 
 async def test_fetches_wait_for_memory(base: str, transfers: Transfers) -> None:
-    held = [await transfers.open(source(base + "/a.jpg")).finish() for _ in range(2)]
-    third = transfers.open(source(base + "/a.jpg"))
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(third.more(0), 0.3)
-    held.clear()
-    assert (await third.finish()).read() == PICTURE
+    url = base + "/a.jpg"
+    with transfers.open(source(url)) as first, transfers.open(source(url)) as second:
+        await first.more(first.limit_bytes)
+        await second.more(second.limit_bytes)
+        third = transfers.open(source(url))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(third.more(0), 0.3)
+    with third, await third.finish() as blob:
+        assert blob.read() == PICTURE
 
 
 async def test_waiting_for_memory_is_not_counted(
@@ -124,11 +113,12 @@ async def test_waiting_for_memory_is_not_counted(
         transfers = Transfers(config, Limits(source_bytes=len(PICTURE)))
         holder = Reservation(transfers.budget)
         await holder.take(len(PICTURE))
-        fetch = transfers.open(source(base + "/a.jpg"))
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(fetch.more(0), 2.2)
-        holder.release()
-        picture = (await fetch.finish()).read()
+        with transfers.open(source(base + "/a.jpg")) as fetch:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(fetch.more(0), 2.2)
+            holder.release()
+            with await fetch.finish() as blob:
+                picture = blob.read()
         await transfers.aclose()
         return picture
 
@@ -149,8 +139,7 @@ async def test_after_the_wait_for_memory_the_clock_goes_on(tmp_path: Path) -> No
     transfers = Transfers(Config(allow_networks=LOOPBACK, source_timeout_s=1.5, memory_bytes=20), Limits())
     holder = Reservation(transfers.budget)
     await holder.take(20)
-    with Listener(answer) as listener:
-        fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
+    with Listener(answer) as listener, transfers.open(source(f"http://127.0.0.1:{listener.port}/x")) as fetch:
         try:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(fetch.more(0), 2.2)
@@ -179,12 +168,14 @@ async def test_what_waits_in_the_kernel_for_memory_is_no_flood(monkeypatch: pyte
     transfers = Transfers(config, Limits(source_bytes=len(picture)))
     with Listener(answer) as listener:
         try:
-            first = await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
-            second = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(second.more(0), 8 * look_s)
-            del first
-            assert (await second.finish()).size == len(picture)
+            url = f"http://127.0.0.1:{listener.port}/x"
+            with transfers.open(source(url)) as first:
+                await first.more(len(picture))
+                second = transfers.open(source(url))
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(second.more(0), 8 * look_s)
+            with second, await second.finish() as blob:
+                assert blob.size == len(picture)
             assert listener.connections == 1, "the buffer of a new connection is small"
         finally:
             await transfers.aclose()
@@ -204,8 +195,7 @@ async def test_what_was_held_back_for_want_of_memory_can_be_refused() -> None:
     transfers = Transfers(config, Limits(source_bytes=20))
     holder = Reservation(transfers.budget)
     await holder.take(20)
-    with Listener(answer) as listener:
-        fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
+    with Listener(answer) as listener, transfers.open(source(f"http://127.0.0.1:{listener.port}/x")) as fetch:
         try:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(fetch.more(0), 0.3)
@@ -219,16 +209,16 @@ async def test_what_was_held_back_for_want_of_memory_can_be_refused() -> None:
 
 async def test_what_is_not_there_is_permanent(base: str, transfers: Transfers) -> None:
     with pytest.raises(SourceUnavailable) as caught:
-        await transfers.open(source(base + "/no.jpg")).finish()
+        await fetch_bytes(transfers, base + "/no.jpg")
     assert not caught.value.is_retryable
 
 
 async def test_a_source_above_the_limit_is_refused(base: str, transfers: Transfers, tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"x" * 1_000_001)
     with pytest.raises(SourceTooLarge):
-        await transfers.open(source(base + "/big")).finish()
+        await fetch_bytes(transfers, base + "/big")
     (tmp_path / "just").write_bytes(b"x" * 1_000_000)
-    assert (await transfers.open(source(base + "/just")).finish()).size == 1_000_000
+    assert len(await fetch_bytes(transfers, base + "/just")) == 1_000_000
     # a file's thread may hold the blob a moment longer
     await asyncio.wait_for(Reservation(transfers.budget).take(2_000_000), 5)
 
@@ -237,7 +227,7 @@ async def test_a_source_above_the_limit_is_refused(base: str, transfers: Transfe
 async def test_http_answers(transfers: Transfers, http: HttpReceiver, status: int, heals: bool) -> None:
     http.behave("/a.jpg", Behaviour(status=status, headers={"Retry-After": "3"}))
     with pytest.raises(SourceUnavailable) as caught:
-        await transfers.open(source(http.url + "/a.jpg")).finish()
+        await fetch_bytes(transfers, http.url + "/a.jpg")
     assert caught.value.is_retryable == heals
     assert caught.value.retry_after_s == 3
 
@@ -245,26 +235,26 @@ async def test_http_answers(transfers: Transfers, http: HttpReceiver, status: in
 async def test_a_silent_server_is_given_up(transfers: Transfers, http: HttpReceiver) -> None:
     http.behave("/a.jpg", Behaviour(never=True))
     with pytest.raises(SourceUnavailable, match="in time") as caught:
-        await transfers.open(source(http.url + "/a.jpg")).finish()
+        await fetch_bytes(transfers, http.url + "/a.jpg")
     assert caught.value.is_retryable
 
 
 async def test_redirects_are_followed_and_loops_end(transfers: Transfers, http: HttpReceiver) -> None:
     http.behave("/old", Behaviour(status=302, redirect="/a.jpg"))
-    assert (await transfers.open(source(http.url + "/old")).finish()).read() == PICTURE
+    assert await fetch_bytes(transfers, http.url + "/old") == PICTURE
     http.behave("/loop", Behaviour(status=302, redirect="/loop"))
     with pytest.raises(SourceUnavailable):
-        await transfers.open(source(http.url + "/loop")).finish()
+        await fetch_bytes(transfers, http.url + "/loop")
     http.behave("/file", Behaviour(status=302, redirect=f"file://{http.directory}/a.jpg"))
     http.behave("/ftp", Behaviour(status=302, redirect="ftp://127.0.0.1/a.jpg"))
     for path in ("/file", "/ftp"):
         with pytest.raises(SourceUnavailable):
-            await transfers.open(source(http.url + path)).finish()
+            await fetch_bytes(transfers, http.url + path)
 
 
 async def test_connections_are_reused_and_bounded(transfers: Transfers, http: HttpReceiver) -> None:
     for _ in range(5):
-        await transfers.open(source(http.url + "/a.jpg")).finish()
+        await fetch_bytes(transfers, http.url + "/a.jpg")
     assert http.connections == 1
 
 
@@ -272,7 +262,7 @@ async def test_a_cancelled_fetch_says_so(transfers: Transfers, http: HttpReceive
     http.behave("/a.jpg", Behaviour(never=True))
     fetch = transfers.open(source(http.url + "/a.jpg"))
     assert await asyncio.to_thread(http.log.wait_for, lambda events: bool(events))
-    fetch.cancel()
+    fetch.close()
     with pytest.raises(SourceUnavailable, match="cancelled"):
         await fetch.finish()
 
@@ -286,14 +276,14 @@ async def test_more_returns_while_the_rest_is_still_under_way(transfers: Transfe
         go_on.wait(10)
         peer.sendall(b"b" * 10)
 
-    with Listener(answer) as listener:
-        fetch = transfers.open(source(f"http://127.0.0.1:{listener.port}/x"))
+    with Listener(answer) as listener, transfers.open(source(f"http://127.0.0.1:{listener.port}/x")) as fetch:
         await fetch.more(0)
         assert fetch.blob.read() == b"a" * 10
         assert not fetch.is_complete
         go_on.set()
         await fetch.more(10)
-        assert (await fetch.finish()).read() == b"a" * 10 + b"b" * 10
+        with await fetch.finish() as blob:
+            assert blob.read() == b"a" * 10 + b"b" * 10
 
 
 async def test_unknown_length_is_counted(transfers: Transfers) -> None:
@@ -303,7 +293,7 @@ async def test_unknown_length_is_counted(transfers: Transfers) -> None:
             peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"a" * 3_000_000)
 
     with Listener(answer) as listener, pytest.raises(SourceTooLarge):
-        await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
+        await fetch_bytes(transfers, f"http://127.0.0.1:{listener.port}/x")
 
 
 async def test_a_length_that_was_not_known_is_paid_back(transfers: Transfers) -> None:
@@ -311,10 +301,10 @@ async def test_a_length_that_was_not_known_is_paid_back(transfers: Transfers) ->
         peer.recv(4096)
         peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
 
-    with Listener(answer) as listener:
-        blob = await transfers.open(source(f"http://127.0.0.1:{listener.port}/x")).finish()
-    assert blob.read() == b"hello"
-    assert transfers.budget.held == 5
+    with Listener(answer) as listener, transfers.open(source(f"http://127.0.0.1:{listener.port}/x")) as fetch:
+        with await fetch.finish() as blob:
+            assert blob.read() == b"hello"
+        assert transfers.budget.held == 5
 
 
 async def test_only_regular_files_are_read(transfers: Transfers, tmp_path: Path) -> None:
@@ -324,7 +314,7 @@ async def test_only_regular_files_are_read(transfers: Transfers, tmp_path: Path)
     (tmp_path / "out").symlink_to("/etc")
     for name in ("fifo", "device", "proc", "out/passwd", "."):
         with pytest.raises((SourceUnavailable, SourceRefused)):
-            await asyncio.wait_for(transfers.open(source(f"file://{tmp_path}/{name}")).finish(), 5)
+            await asyncio.wait_for(fetch_bytes(transfers, f"file://{tmp_path}/{name}"), 5)
 
 
 async def test_the_same_file_by_another_name_is_the_same_place(transfers: Transfers, tmp_path: Path) -> None:
@@ -359,7 +349,7 @@ async def test_a_root_may_be_named_from_below(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "pics" / "a").write_bytes(b"x")
     monkeypatch.chdir(tmp_path / "here")
     transfers = Transfers(Config(read_roots=("../pics",)), Limits())
-    assert (await transfers.open(source(f"file://{tmp_path}/pics/a")).finish()).read() == b"x"
+    assert await fetch_bytes(transfers, f"file://{tmp_path}/pics/a") == b"x"
     await transfers.aclose()
 
 

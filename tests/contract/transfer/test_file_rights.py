@@ -63,7 +63,8 @@ def user(groups: list[int]) -> Iterator[None]:
 
 def deliver(path: Path) -> os.stat_result:
     rooted = Roots((str(path.parent),), "--write-root", DestinationRefused).locate(str(path))
-    file_write.store(rooted, Blob.of(b"picture"), write(), Future())
+    with Blob.of(b"picture") as blob:
+        file_write.store(rooted, blob, write(), Future())
     return path.stat()
 
 

@@ -8,14 +8,13 @@ from collections.abc import AsyncIterator, Iterator
 import msgspec
 import pytest
 
-from imgserve.blob import Blob
 from imgserve.request.classic.spelling import number_of
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed
 from tests.support.sites import Given, PagesSite
-from tests.support.transfers import LOOPBACK, destination, read_page, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, read_page, write
 
 FILE = '<input type="file" name="image_file">'
 FORM = f'<form method="post" action="/take">{FILE}</form>'
@@ -37,7 +36,7 @@ def site() -> Iterator[PagesSite]:
 
 async def post(transfers: Transfers, url: str, *, success: str = "any", state: str = "final") -> None:
     place = msgspec.structs.replace(destination("form", url, name="x.png"), form_success=success)
-    await transfers.deliver(place, Blob.of(b"picture"), write(state))
+    await deliver_bytes(transfers, place, b"picture", write(state))
 
 
 async def refused(transfers: Transfers, url: str, *, success: str = "any") -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
@@ -13,7 +12,7 @@ from imgserve.transfer.faults import DeliveryFailed
 from tests.support.certificates import Authority
 from tests.support.forms import DjangoSite
 from tests.support.sites import OddSite, Seen
-from tests.support.transfers import LOOPBACK, destination, read_page, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, read_page, write
 
 FILE = '<input type="file" name="image_file">'
 FORM = f'<form method="post" action="/take">{FILE}<input type="hidden" name="token" value="t0k"></form>'.encode()
@@ -34,7 +33,7 @@ async def transfers(authority: Authority) -> AsyncIterator[Transfers]:
 async def post(transfers: Transfers, url: str, field: str = "image_file", name: str = "x.png") -> None:
     place = destination("form", url, name=name)
     place = type(place)(place.kind, url, url, place.host, place.port, place.path, url, name, field)
-    await transfers.deliver(place, Blob.of(b"picture"), write())
+    await deliver_bytes(transfers, place, b"picture", write())
 
 
 def fields(post: Seen) -> list[tuple[bytes, bytes]]:

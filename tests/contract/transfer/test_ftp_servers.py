@@ -16,14 +16,13 @@ from typing import Any
 import pytest
 from examples.ftp_receiver import FtpReceiver
 
-from imgserve.blob import Blob
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
 from tests.support.certificates import Authority
-from tests.support.transfers import LOOPBACK, destination, source, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, fetch_bytes, write
 from tests.support.vsftpd import Vsftpd
 
 PICTURE = b"picture" * 1000
@@ -134,7 +133,7 @@ async def test_a_session_that_died_between_two_deliveries_costs_none(
     kill_sessions = dying(ftp, deal, at)
     for number in range(3):
         place = destination("ftp", f"{ftp.url}/a/{number}.png")
-        await transfers.deliver(place, Blob.of(PICTURE), write("placeholder", timeout_s=5.0))
+        await deliver_bytes(transfers, place, PICTURE, write("placeholder", timeout_s=5.0))
         kill_sessions()
     assert names(shelf) == ["a/0.png", "a/1.png", "a/2.png"]
     assert {path.read_bytes() for path in (shelf / "a").iterdir()} == {PICTURE}
@@ -148,7 +147,7 @@ async def test_a_dead_session_costs_no_source_and_no_deletion(
     (shelf / "a.png").write_bytes(PICTURE)
     kill_sessions = dying(ftp, deal)
     for _ in range(2):
-        assert (await transfers.open(source(ftp.url + "/a.png")).finish()).read() == PICTURE
+        assert await fetch_bytes(transfers, ftp.url + "/a.png") == PICTURE
         kill_sessions()
     await transfers.delete(destination("ftp", ftp.url + "/a.png"), write("failed", timeout_s=5.0))
     assert not names(shelf)
@@ -163,7 +162,7 @@ async def test_sessions_that_fell_silent_leave_time_for_others(ftp: FtpReceiver,
     async def deliver(*places: Destination) -> None:
         quick = [write("placeholder", token, timeout_s=5.0) for token in range(len(places))]
         await asyncio.gather(
-            *(transfers.deliver(place, Blob.of(PICTURE), one) for place, one in zip(places, quick, strict=True))
+            *(deliver_bytes(transfers, place, PICTURE, one) for place, one in zip(places, quick, strict=True))
         )
 
     kill_sessions = dying(ftp, say_nothing)
@@ -171,11 +170,11 @@ async def test_sessions_that_fell_silent_leave_time_for_others(ftp: FtpReceiver,
     assert ftp.connections == 3
     kill_sessions()
     fetched, *_ = await asyncio.gather(
-        transfers.open(source(there.url)).finish(),
+        fetch_bytes(transfers, there.url),
         deliver(again),
         transfers.delete(gone, write("failed", timeout_s=5.0)),
     )
-    assert fetched.read() == PICTURE
+    assert fetched == PICTURE
     assert names(shelf) == ["again.png", "there.png"]
     assert ftp.connections == 6
     await transfers.aclose()
@@ -195,7 +194,7 @@ async def test_a_slow_reply_holds_up_nobody_else(transfers: Transfers, ftp: FtpR
     is_late: list[bool] = []
     Commands(ftp).deals[command] = wait
     writing = asyncio.create_task(
-        transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write(token=1, timeout_s=30.0))
+        deliver_bytes(transfers, destination("ftp", ftp.url + "/a.png"), PICTURE, write(token=1, timeout_s=30.0))
     )
     await is_asked.wait()
     is_seen.set()
@@ -208,7 +207,7 @@ async def test_a_session_that_wants_a_login_again_gets_a_fresh_one(
 ) -> None:
     kill_sessions = dying(ftp, ask_for_a_login)
     for number in range(2):
-        await transfers.deliver(destination("ftp", f"{ftp.url}/a/{number}.png"), Blob.of(PICTURE), write())
+        await deliver_bytes(transfers, destination("ftp", f"{ftp.url}/a/{number}.png"), PICTURE, write())
         kill_sessions()
     assert len(list((shelf / "a").iterdir())) == 2
 
@@ -220,7 +219,7 @@ async def test_a_server_that_always_hangs_up_is_not_asked_for_ever(transfers: Tr
 
     ftp.script = script
     with pytest.raises(DeliveryFailed) as caught:
-        await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write())
+        await deliver_bytes(transfers, destination("ftp", ftp.url + "/a.png"), PICTURE, write())
     assert caught.value.is_retryable
     assert ftp.connections == 1
 
@@ -234,7 +233,7 @@ async def test_a_session_that_died_under_tls_costs_nothing(shelf: Path, tmp_path
     with Vsftpd(shelf, tmp_path / "v", tls="explicit", certificate=pem) as server, Relay(server.port) as relay:
         for number in range(3):
             place = destination("ftp", f"ftpes://127.0.0.1:{relay.port}/a/{number}.png")
-            await transfers.deliver(place, Blob.of(PICTURE), write("placeholder", timeout_s=5.0))
+            await deliver_bytes(transfers, place, PICTURE, write("placeholder", timeout_s=5.0))
             relay.end_at_the_next_byte(is_reset=is_reset)
     await transfers.aclose()
     assert sorted(path.name for path in (shelf / "a").iterdir()) == ["0.png", "1.png", "2.png"]
@@ -290,9 +289,9 @@ class Relay:
 async def test_a_directory_that_was_removed_is_made_anew(transfers: Transfers, ftp: FtpReceiver, shelf: Path) -> None:
     place = destination("ftp", ftp.url + "/2026/11/a.png")
     for gone in ("2026/11", "2026"):
-        await transfers.deliver(place, Blob.of(PICTURE), write())
+        await deliver_bytes(transfers, place, PICTURE, write())
         shutil.rmtree(shelf / gone)
-    await transfers.deliver(place, Blob.of(PICTURE), write())
+    await deliver_bytes(transfers, place, PICTURE, write())
     assert (shelf / "2026/11/a.png").read_bytes() == PICTURE
     assert ftp.connections == 1
 
@@ -305,13 +304,13 @@ async def test_a_directory_that_was_replaced_is_entered_anew(
     server = FtpReceiver(shelf) if program == "pyftpdlib" else Vsftpd(shelf, tmp_path / "vsftpd")
     with server:
         for name in ("a.png", "b.png", "c.png"):
-            await transfers.deliver(destination("ftp", f"{server.url}/new/{name}"), Blob.of(PICTURE), write())
-            assert (await transfers.open(source(f"{server.url}/new/{name}")).finish()).size == len(PICTURE)
+            await deliver_bytes(transfers, destination("ftp", f"{server.url}/new/{name}"), PICTURE, write())
+            assert len(await fetch_bytes(transfers, f"{server.url}/new/{name}")) == len(PICTURE)
             assert sorted(path.name for path in (shelf / "new").iterdir()) == [name]
             (shelf / "new").rename(shelf / f"old-{name}")
             (shelf / "new").mkdir()
             with pytest.raises(SourceUnavailable):
-                await transfers.open(source(f"{server.url}/new/{name}")).finish()
+                await fetch_bytes(transfers, f"{server.url}/new/{name}")
 
 
 @pytest.mark.parametrize("depth", ["", "a/", "a/b/"])
@@ -320,7 +319,7 @@ async def test_a_login_directory_that_was_replaced_is_entered_anew(
 ) -> None:
     with Vsftpd(shelf, tmp_path / "vsftpd") as server:
         for _ in range(3):
-            await transfers.deliver(destination("ftp", f"{server.url}/{depth}a.png"), Blob.of(PICTURE), write())
+            await deliver_bytes(transfers, destination("ftp", f"{server.url}/{depth}a.png"), PICTURE, write())
             assert (shelf / depth / "a.png").read_bytes() == PICTURE
             shutil.rmtree(shelf)
             os.mkdir(shelf)
@@ -332,7 +331,7 @@ async def test_two_directories_are_told_apart_where_the_server_names_none(
     commands = Commands(ftp)
     commands.refuse("PWD", "502 Command not implemented.")
     for name in ("a/x.png", "b/x.png", "b/y.png", "z.png"):
-        await transfers.deliver(destination("ftp", f"{ftp.url}/{name}"), Blob.of(PICTURE), write())
+        await deliver_bytes(transfers, destination("ftp", f"{ftp.url}/{name}"), PICTURE, write())
     assert names(shelf) == [
         "a/x.png", "b/x.png", "b/y.png", "z.png",
     ]  # fmt: skip
@@ -351,7 +350,7 @@ async def test_two_deliveries_at_once_make_one_directory(
         return True
 
     commands.deals["MKD"] = too_late
-    await transfers.deliver(destination("ftp", ftp.url + "/a/b/x.png"), Blob.of(PICTURE), write("placeholder"))
+    await deliver_bytes(transfers, destination("ftp", ftp.url + "/a/b/x.png"), PICTURE, write("placeholder"))
     assert (shelf / "a/b/x.png").read_bytes() == PICTURE
 
 
@@ -364,7 +363,7 @@ async def test_many_deliveries_at_once_into_missing_directories(transfers: Trans
 
     commands.deals["MKD"] = slowly
     places = [destination("ftp", f"{ftp.url}/r{n % 5}/s/{n}.png") for n in range(20)]
-    await asyncio.gather(*(transfers.deliver(place, Blob.of(PICTURE), write("placeholder")) for place in places))
+    await asyncio.gather(*(deliver_bytes(transfers, place, PICTURE, write("placeholder")) for place in places))
 
 
 @pytest.mark.parametrize("verb", ["deliver", "fetch", "delete"])
@@ -379,10 +378,10 @@ async def test_a_parent_that_may_not_be_entered_is_passed_by(
     url = f"{ftp.url}/home/shop/"
     for name in ("b.png", "c.png"):
         if verb == "deliver":
-            await transfers.deliver(destination("ftp", url + name), Blob.of(PICTURE), write("placeholder"))
+            await deliver_bytes(transfers, destination("ftp", url + name), PICTURE, write("placeholder"))
             assert (shelf / "home" / "shop" / name).read_bytes() == PICTURE
         elif verb == "fetch":
-            assert (await transfers.open(source(url + "a.png")).finish()).size == len(PICTURE)
+            assert len(await fetch_bytes(transfers, url + "a.png")) == len(PICTURE)
         else:
             await transfers.delete(destination("ftp", url + "a.png"), write("failed"))
             assert not (shelf / "home" / "shop" / "a.png").exists()
@@ -406,7 +405,7 @@ async def test_a_server_without_hidden_names_gets_a_visible_one(
     (shelf / "imgserve-o7-1.png").write_bytes(b"left behind")
     for token in (2, 3):
         place = destination("ftp", f"{ftp.url}/{token}.png")
-        assert (await transfers.deliver(place, Blob.of(PICTURE), write(token=token))).is_verified
+        assert (await deliver_bytes(transfers, place, PICTURE, write(token=token))).is_verified
     assert names(shelf) == ["2.png", "3.png"]
     stored = [argument for command, argument in commands.seen if command == "STOR"]
     assert stored == [".imgserve-o7-2", "imgserve-o7-2.png", "imgserve-o7-3.png"], "it is remembered"
@@ -417,7 +416,7 @@ async def test_a_visible_name_has_the_finals_extension(transfers: Transfers, ftp
     commands = Commands(ftp)
     commands.refuse("STOR", "553 Only pictures.", lambda name: not name.endswith((".JPG", "none")))
     for name in ("a.JPG", "none"):
-        await transfers.deliver(destination("ftp", f"{ftp.url}/{name}"), Blob.of(PICTURE), write())
+        await deliver_bytes(transfers, destination("ftp", f"{ftp.url}/{name}"), PICTURE, write())
     assert names(shelf) == ["a.JPG", "none"]
 
 
@@ -431,7 +430,7 @@ async def test_a_server_that_allows_no_rename_gets_the_final_name(
     commands.refuse(command, reply)
     (shelf / "a.png").write_bytes(b"old")
     for token in (1, 2):
-        await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write(state, token))
+        await deliver_bytes(transfers, destination("ftp", ftp.url + "/a.png"), PICTURE, write(state, token))
         assert names(shelf) == ["a.png"]
         assert (shelf / "a.png").read_bytes() == PICTURE
     stored = [argument for verb, argument in commands.seen if verb == "STOR"]
@@ -448,7 +447,7 @@ async def test_a_rename_that_does_not_happen_is_seen(
     if is_onto_files:
         (shelf / "a.png").write_bytes(b"old")
     for token in (1, 2):
-        await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write(state, token))
+        await deliver_bytes(transfers, destination("ftp", ftp.url + "/a.png"), PICTURE, write(state, token))
         assert names(shelf) == ["a.png"]
         assert (shelf / "a.png").read_bytes() == PICTURE
     stored = [argument for verb, argument in commands.seen if verb == "STOR"]
@@ -462,7 +461,7 @@ async def test_a_server_that_only_says_that_it_renames_is_told_so(
     commands.refuse("RNTO", "250 Renamed.")
     commands.refuse("STOR", "553 No.", lambda name: not is_temporary(name))
     with pytest.raises(DeliveryFailed, match=r"renamed.*says that it did.*final name .*553"):
-        await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write())
+        await deliver_bytes(transfers, destination("ftp", ftp.url + "/a.png"), PICTURE, write())
     assert not names(shelf), "nothing is left behind"
 
 
@@ -470,7 +469,7 @@ async def test_names_and_renames_may_both_be_refused(transfers: Transfers, ftp: 
     commands = Commands(ftp)
     commands.refuse("STOR", "553 Only pictures.", is_hidden)
     commands.refuse("RNFR", "550 Permission denied.")
-    await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write())
+    await deliver_bytes(transfers, destination("ftp", ftp.url + "/a.png"), PICTURE, write())
     assert names(shelf) == ["a.png"]
 
 
@@ -478,7 +477,7 @@ async def test_a_server_that_takes_the_final_name_alone_gets_it(
     transfers: Transfers, ftp: FtpReceiver, shelf: Path
 ) -> None:
     Commands(ftp).refuse("STOR", "550 Unexpected name.", is_temporary)
-    await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write())
+    await deliver_bytes(transfers, destination("ftp", ftp.url + "/a.png"), PICTURE, write())
     assert names(shelf) == ["a.png"]
 
 
@@ -491,7 +490,7 @@ async def test_vsftpd_that_refuses_it(transfers: Transfers, shelf: Path, tmp_pat
     with Vsftpd(shelf, tmp_path / "vsftpd", more=more) as server:
         for token in (1, 2):
             place = destination("ftp", f"{server.url}/a/b.png")
-            assert (await transfers.deliver(place, Blob.of(PICTURE), write(token=token))).is_verified
+            assert (await deliver_bytes(transfers, place, PICTURE, write(token=token))).is_verified
     left = ["a/b.png", "a/imgserve-o7-1.png"] if "DELE" in more.get("cmds_denied", "") else ["a/b.png"]
     assert names(shelf) == left
 
@@ -513,7 +512,7 @@ async def test_the_sentence_says_what_is_not_allowed(
     if refused[0] == "RNFR":
         commands.refuse("STOR", "550 No.", lambda name: not is_temporary(name))
     with pytest.raises(DeliveryFailed, match=sentence) as caught:
-        await transfers.deliver(destination("ftp", ftp.url + "/a/b.png"), Blob.of(PICTURE), write())
+        await deliver_bytes(transfers, destination("ftp", ftp.url + "/a/b.png"), PICTURE, write())
     assert not caught.value.is_retryable
     assert not names(shelf), "nothing is left behind"
 
@@ -522,10 +521,10 @@ async def test_a_refusal_that_time_heals_changes_no_ways(transfers: Transfers, f
     commands = Commands(ftp)
     commands.refuse("RNFR", "450 The file is being looked at.")
     with pytest.raises(DeliveryFailed) as caught:
-        await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write(token=1))
+        await deliver_bytes(transfers, destination("ftp", ftp.url + "/a.png"), PICTURE, write(token=1))
     assert caught.value.is_retryable
     commands.deals.clear()
-    await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write(token=2))
+    await deliver_bytes(transfers, destination("ftp", ftp.url + "/a.png"), PICTURE, write(token=2))
     assert [argument for verb, argument in commands.seen if verb == "STOR"] == [".imgserve-o7-1", ".imgserve-o7-2"]
     assert names(shelf) == ["a.png"]
 
@@ -536,14 +535,14 @@ async def test_a_server_that_knows_no_binary_type_gets_no_text(
     """libcurl takes the type for set, whatever the answer: over the same session the next file would go as text."""
     commands = Commands(ftp)
     commands.refuse("TYPE", "504 Command not implemented for that parameter.", lambda argument: argument == "I")
-    picture = Blob.of(b"line\nline\r\n" * 9)
+    picture = b"line\nline\r\n" * 9
     for number in range(3):
         with pytest.raises(DeliveryFailed):
-            await transfers.deliver(destination("ftp", f"{ftp.url}/{number}.png"), picture, write())
+            await deliver_bytes(transfers, destination("ftp", f"{ftp.url}/{number}.png"), picture, write())
     assert names(shelf) == []
     del commands.deals["TYPE"]
-    await transfers.deliver(destination("ftp", f"{ftp.url}/a.png"), picture, write())
-    assert (shelf / "a.png").read_bytes() == picture.read()
+    await deliver_bytes(transfers, destination("ftp", f"{ftp.url}/a.png"), picture, write())
+    assert (shelf / "a.png").read_bytes() == picture
 
 
 async def test_what_one_login_may_not_another_may(transfers: Transfers, ftp: FtpReceiver) -> None:
@@ -558,7 +557,7 @@ async def test_what_one_login_may_not_another_may(transfers: Transfers, ftp: Ftp
     commands.deals["STOR"] = deal
     ftp.add_user("other")
     for url in (ftp.url, ftp.url.replace("user:", "other:")):
-        await transfers.deliver(destination("ftp", url + "/a.png"), Blob.of(PICTURE), write())
+        await deliver_bytes(transfers, destination("ftp", url + "/a.png"), PICTURE, write())
     stored = [argument for verb, argument in commands.seen if verb == "STOR"]
     assert stored == [".imgserve-o7-1", "imgserve-o7-1.png", ".imgserve-o7-1"]
 
@@ -569,14 +568,14 @@ async def test_a_wrong_size_is_tried_again_and_not_believed_for_ever(transfers: 
     place = destination("ftp", ftp.url + "/a.png")
     for token in (1, 2):
         with pytest.raises(DeliveryFailed, match="holds 0 bytes") as caught:
-            await transfers.deliver(place, Blob.of(PICTURE), write(token=token))
+            await deliver_bytes(transfers, place, PICTURE, write(token=token))
         assert caught.value.is_retryable
-    assert not (await transfers.deliver(place, Blob.of(PICTURE), write(token=3))).is_verified
+    assert not (await deliver_bytes(transfers, place, PICTURE, write(token=3))).is_verified
     commands.refuse("SIZE", "213 17")
     other = destination("ftp", ftp.url + "/b.png")
-    assert not (await transfers.deliver(other, Blob.of(PICTURE), write())).is_verified
+    assert not (await deliver_bytes(transfers, other, PICTURE, write())).is_verified
     commands.deals.clear()
-    assert (await transfers.deliver(other, Blob.of(PICTURE), write())).is_verified
+    assert (await deliver_bytes(transfers, other, PICTURE, write())).is_verified
 
 
 async def test_sizes_that_differ_stay_a_fault(transfers: Transfers, ftp: FtpReceiver) -> None:
@@ -584,20 +583,20 @@ async def test_sizes_that_differ_stay_a_fault(transfers: Transfers, ftp: FtpRece
     for told in ("1", "2", "1", "2", "1"):
         commands.refuse("SIZE", f"213 {told}")
         with pytest.raises(DeliveryFailed, match="bytes after a delivery"):
-            await transfers.deliver(destination("ftp", ftp.url + "/a.png"), Blob.of(PICTURE), write())
+            await deliver_bytes(transfers, destination("ftp", ftp.url + "/a.png"), PICTURE, write())
 
 
 @pytest.mark.parametrize("reply", ["213 ", "213 many", "213 " + "9" * 5000, "213 -1", "550 No."])
 async def test_a_size_that_cannot_be_read_says_nothing(transfers: Transfers, ftp: FtpReceiver, reply: str) -> None:
     Commands(ftp).refuse("SIZE", reply)
     place = destination("ftp", ftp.url + "/a.png")
-    assert not (await transfers.deliver(place, Blob.of(PICTURE), write())).is_verified
+    assert not (await deliver_bytes(transfers, place, PICTURE, write())).is_verified
 
 
 async def test_a_placeholder_is_not_refused_for_its_size(transfers: Transfers, ftp: FtpReceiver) -> None:
     Commands(ftp).refuse("SIZE", "213 0")
     place = destination("ftp", ftp.url + "/a.png")
-    assert not (await transfers.deliver(place, Blob.of(PICTURE), write("placeholder"))).is_verified
+    assert not (await deliver_bytes(transfers, place, PICTURE, write("placeholder"))).is_verified
 
 
 async def test_a_deletion_takes_what_was_left_behind_with_it(
@@ -611,9 +610,9 @@ async def test_a_deletion_takes_what_was_left_behind_with_it(
 
 async def test_a_refusal_that_time_heals_is_left_to_the_next_attempt(transfers: Transfers, ftp: FtpReceiver) -> None:
     place = destination("ftp", ftp.url + "/a.png")
-    await transfers.deliver(place, Blob.of(PICTURE), write(token=1))
+    await deliver_bytes(transfers, place, PICTURE, write(token=1))
     ftp.busy_times = 1
     with pytest.raises(DeliveryFailed) as caught:
-        await transfers.deliver(place, Blob.of(PICTURE), write(token=2))
+        await deliver_bytes(transfers, place, PICTURE, write(token=2))
     assert caught.value.is_retryable
     assert ftp.connections == 1

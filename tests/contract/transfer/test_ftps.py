@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.blob import Blob
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.limits import Limits
 from imgserve.request.source import parse_source
@@ -18,7 +17,7 @@ from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceUnavailable
 from tests.support.certificates import Authority
-from tests.support.transfers import LOOPBACK, Listener, destination, source, write
+from tests.support.transfers import LOOPBACK, Listener, deliver_bytes, destination, fetch_bytes, write
 from tests.support.vsftpd import Tls, Vsftpd
 
 PICTURE = b"picture" * 1000
@@ -83,9 +82,9 @@ async def test_a_wrong_certificate_gets_no_login(
     pem = make(authority, Authority(tmp_path, "other"))
     with Vsftpd(shelf, tmp_path / "vsftpd", tls=tls, certificate=pem) as server:
         with pytest.raises(SourceUnavailable, match=sentence):
-            await transfers.open(source(server.url + "/a.png")).finish()
+            await fetch_bytes(transfers, server.url + "/a.png")
         with pytest.raises(DeliveryFailed, match=sentence) as caught:
-            await transfers.deliver(destination("ftp", server.url + "/x.png"), Blob.of(PICTURE), write())
+            await deliver_bytes(transfers, destination("ftp", server.url + "/x.png"), PICTURE, write())
         assert not caught.value.is_retryable
         assert "USER" not in server.commands()
     assert not (shelf / "x.png").exists()
@@ -98,9 +97,9 @@ async def test_a_server_without_tls_hears_no_login(
     with Vsftpd(shelf, tmp_path / "vsftpd") as plain:
         url = f"{scheme}://user:s3cret@127.0.0.1:{plain.port}"
         with pytest.raises(SourceUnavailable, match="TLS") as one:
-            await transfers.open(source(url + "/a.png")).finish()
+            await fetch_bytes(transfers, url + "/a.png")
         with pytest.raises(DeliveryFailed, match="TLS") as other:
-            await transfers.deliver(destination("ftp", url + "/x.png"), Blob.of(PICTURE), write())
+            await deliver_bytes(transfers, destination("ftp", url + "/x.png"), PICTURE, write())
         assert "s3cret" not in one.value.sentence() + other.value.sentence()
         assert {"USER", "PASS"}.isdisjoint(plain.commands())
     assert not (shelf / "x.png").exists()
@@ -110,9 +109,9 @@ async def test_a_server_that_keeps_data_in_clear_text_gets_none(transfers: Trans
     seen: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as data, scripted(authority, "534 no", seen, data) as url:
         with pytest.raises(DeliveryFailed, match="TLS"):
-            await transfers.deliver(destination("ftp", url + "/x.png"), Blob.of(PICTURE), write())
+            await deliver_bytes(transfers, destination("ftp", url + "/x.png"), PICTURE, write())
         with pytest.raises(SourceUnavailable, match="TLS"):
-            await transfers.open(source(url + "/x.png")).finish()
+            await fetch_bytes(transfers, url + "/x.png")
         await transfers.aclose()
     assert "PROT" in seen
     assert not {"EPSV", "PASV", "STOR", "RETR", "SIZE"} & set(seen)
@@ -132,8 +131,8 @@ async def test_a_data_connection_that_speaks_no_tls_gets_nothing(
 
     with Listener(take) as data, scripted(authority, "200 private", seen, data._socket) as url:
         place = destination("ftp", url + "/x.png")
-        storing = transfers.deliver(place, Blob.of(PICTURE), write(timeout_s=2.0))
-        moving = storing if verb == "STOR" else transfers.open(source(place.url)).finish()
+        storing = deliver_bytes(transfers, place, PICTURE, write(timeout_s=2.0))
+        moving = storing if verb == "STOR" else fetch_bytes(transfers, place.url)
         with pytest.raises((DeliveryFailed, DeliveryUnknown, SourceUnavailable)):
             await moving
         storing.close()
@@ -152,9 +151,9 @@ async def test_a_server_that_wants_tls_refuses_plain_ftp(
     with Vsftpd(shelf, tmp_path / "vsftpd", tls=tls, certificate=pem) as server:
         plain = f"ftp://127.0.0.1:{server.port}/x.png"
         with pytest.raises(DeliveryFailed):
-            await transfers.deliver(destination("ftp", plain), Blob.of(PICTURE), write(timeout_s=1.0))
+            await deliver_bytes(transfers, destination("ftp", plain), PICTURE, write(timeout_s=1.0))
         secure = server.url + "/x.png"
-        await transfers.deliver(destination("ftp", secure), Blob.of(PICTURE), write())
+        await deliver_bytes(transfers, destination("ftp", secure), PICTURE, write())
     assert (shelf / "x.png").read_bytes() == PICTURE
 
 
@@ -164,9 +163,9 @@ async def test_a_kept_connection_without_tls_is_not_used_again_for_tls(
     pem = authority.server_file("127.0.0.1")
     with Vsftpd(shelf, tmp_path / "v", tls="explicit", certificate=pem, is_tls_required=False) as server:
         plain = f"ftp://127.0.0.1:{server.port}"
-        assert (await transfers.open(source(plain + "/a.png")).finish()).read() == PICTURE
+        assert await fetch_bytes(transfers, plain + "/a.png") == PICTURE
         assert "AUTH" not in server.commands()
-        assert (await transfers.open(source(server.url + "/a.png")).finish()).read() == PICTURE
+        assert await fetch_bytes(transfers, server.url + "/a.png") == PICTURE
         commands = server.commands()
         assert commands.count("USER") == 2
         assert commands[-1] == "RETR"

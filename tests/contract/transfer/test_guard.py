@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from examples.receivers import Behaviour, HttpReceiver
 
-from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.client.call import Call, deadline_in
 from imgserve.transfer.client.curl import Client
@@ -17,7 +16,7 @@ from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import DestinationRefused, ExchangeFailed, SourceRefused, SourceUnavailable
 from imgserve.transfer.guard import Guard, Refusal, parse_network
-from tests.support.transfers import Listener, destination, say_hello, source
+from tests.support.transfers import Listener, deliver_bytes, destination, fetch_bytes, say_hello, source
 
 PICTURE = bytes(range(256)) * 3000
 
@@ -58,14 +57,14 @@ async def test_every_spelling_of_loopback_is_refused_and_its_twin_arrives(host: 
         )
         try:
             with pytest.raises(SourceRefused):
-                await closed.open(source(url)).finish()
+                await fetch_bytes(closed, url)
             for kind in ("put", "form"):
                 with pytest.raises(DestinationRefused):
-                    await closed.deliver(
-                        destination(kind, url, name="x"), Blob.of(b"x"), Write("final", "image/png", "o1", 1, 5.0)
+                    await deliver_bytes(
+                        closed, destination(kind, url, name="x"), b"x", Write("final", "image/png", "o1", 1, 5.0)
                     )
             assert listener.connections == 0
-            assert (await opened.open(source(url)).finish()).read() == b"hello"
+            assert await fetch_bytes(opened, url) == b"hello"
             assert listener.connections == 1
         finally:
             await closed.aclose()
@@ -105,13 +104,13 @@ async def test_a_redirect_to_a_refused_address_is_not_followed(http: HttpReceive
         http.behave("/go", Behaviour(status=302, redirect=f"http://127.0.0.2:{listener.port}/x"))
         http.behave("/put", Behaviour(status=307, redirect=f"http://127.0.0.2:{listener.port}/x"))
         with pytest.raises(SourceRefused):
-            await transfers.open(source(http.url + "/go")).finish()
+            await fetch_bytes(transfers, http.url + "/go")
         write = Write("final", "image/png", "o1", 1, 5.0)
         with pytest.raises(DestinationRefused):
-            await transfers.deliver(destination("put", http.url + "/put"), Blob.of(b"x"), write)
+            await deliver_bytes(transfers, destination("put", http.url + "/put"), b"x", write)
         assert listener.connections == 0
         http.behave("/go", Behaviour(status=302, redirect=f"http://127.0.0.1:{listener.port}/x"))
-        assert (await transfers.open(source(http.url + "/go")).finish()).read() == b"hello"
+        assert await fetch_bytes(transfers, http.url + "/go") == b"hello"
     await transfers.aclose()
 
 
@@ -122,7 +121,7 @@ async def test_a_name_with_one_open_address_is_not_refused(allowed: str) -> None
         port = unused.getsockname()[1]
     transfers = Transfers(Config(allow_networks=(allowed,)), Limits())
     with pytest.raises(SourceUnavailable, match="does not accept connections") as caught:
-        await transfers.open(source(f"http://localhost:{port}/x")).finish()
+        await fetch_bytes(transfers, f"http://localhost:{port}/x")
     await transfers.aclose()
     assert caught.value.is_retryable
 
@@ -145,7 +144,7 @@ async def test_an_ftp_server_cannot_send_us_elsewhere(epsv: bytes) -> None:
         transfers = Transfers(Config(allow_networks=("127.0.0.1/32",)), Limits())
         with Listener(serve) as listener:
             with pytest.raises((SourceRefused, SourceUnavailable)):
-                await transfers.open(source(f"ftp://127.0.0.1:{listener.port}/x")).finish()
+                await fetch_bytes(transfers, f"ftp://127.0.0.1:{listener.port}/x")
             await transfers.aclose()
         assert listener.connections == 1
         assert target.connections == 0
@@ -157,7 +156,7 @@ async def test_a_proxy_from_the_environment_is_not_used(
     with Listener(say_hello) as proxy:
         for name in ("http_proxy", "all_proxy", "ALL_PROXY", "ftp_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        assert (await transfers.open(source(http.url + "/a.jpg")).finish()).read() == PICTURE
+        assert await fetch_bytes(transfers, http.url + "/a.jpg") == PICTURE
         assert proxy.connections == 0
 
 

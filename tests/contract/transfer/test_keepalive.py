@@ -9,13 +9,12 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.client.watch import LOOK_S
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryUnknown, SourceUnavailable
-from tests.support.transfers import LOOPBACK, destination, read_page, source, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, fetch_bytes, read_page, source, write
 
 PICTURE = b"picture" * 1000
 FORM = b'<form method=post enctype="multipart/form-data"><input type=file name=image_file></form>'
@@ -100,22 +99,22 @@ async def once_more(transfers: Transfers, deal: Deal, verb: str) -> int:
     """Over a connection that is dealt with so; how many there were."""
     with Server() as server:
         url = server.url + "/a.png"
-        await transfers.open(source(url)).finish()
+        await fetch_bytes(transfers, url)
         server.deal, server.is_page = deal, verb == "form"
         if verb == "fetch":
-            assert (await transfers.open(source(url)).finish()).read() == PICTURE
+            assert await fetch_bytes(transfers, url) == PICTURE
         elif verb == "delete":
             await transfers.delete(destination("put", url), write("failed", timeout_s=2.5))
         elif verb == "form":
             place = destination("form", url, name="x.png")
-            await transfers.deliver(place, Blob.of(PICTURE), write("placeholder", timeout_s=2.5))
+            await deliver_bytes(transfers, place, PICTURE, write("placeholder", timeout_s=2.5))
             assert len(server.puts) == 1
         elif deal is say_nothing:
             # What has left may have arrived, so nobody may say that it was refused.
             with pytest.raises(DeliveryUnknown):
-                await transfers.deliver(destination("put", url), Blob.of(PICTURE), write("placeholder", timeout_s=1.0))
+                await deliver_bytes(transfers, destination("put", url), PICTURE, write("placeholder", timeout_s=1.0))
         else:
-            await transfers.deliver(destination("put", url), Blob.of(PICTURE), write("placeholder", timeout_s=2.5))
+            await deliver_bytes(transfers, destination("put", url), PICTURE, write("placeholder", timeout_s=2.5))
             assert server.puts == [PICTURE]
         return server.connections
 
@@ -143,7 +142,7 @@ async def test_a_server_that_is_slow_on_a_fresh_connection_has_all_its_time(tran
         thread = threading.Thread(target=serve, args=(listener,), daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/a.png"
-        assert (await transfers.open(source(url)).finish()).read() == b"hello"
+        assert await fetch_bytes(transfers, url) == b"hello"
     assert len(asked) == 1
 
 
@@ -177,14 +176,14 @@ async def test_what_another_connection_has_received_before_is_no_part_of_this_an
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=accept, args=(listener,), daemon=True).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        small = patient.open(source(f"{url}/small"))
-        while not asked:  # noqa: ASYNC110 - the server is a thread
-            await asyncio.sleep(0.01)
-        await patient.open(source(f"{url}/big")).finish()
-        is_big_there.set()
-        await small.finish()
-        assert (await patient.open(source(f"{url}/again")).finish()).read() == PICTURE
-        assert asked == [(0, b"/small"), (1, b"/big"), (0, b"/again"), (1, b"/again")]
+        with patient.open(source(f"{url}/small")) as small:
+            while not asked:  # noqa: ASYNC110 - the server is a thread
+                await asyncio.sleep(0.01)
+            await fetch_bytes(patient, f"{url}/big")
+            is_big_there.set()
+            await small.more(len(PICTURE))
+            assert await fetch_bytes(patient, f"{url}/again") == PICTURE
+            assert asked == [(0, b"/small"), (1, b"/big"), (0, b"/again"), (1, b"/again")]
     await patient.aclose()
 
 
@@ -201,6 +200,6 @@ async def test_a_server_that_cannot_be_connected_to_is_watched_without_a_socket(
             other.setblocking(False)
             other.connect_ex(listener.getsockname())
         with pytest.raises(SourceUnavailable, match="in time"):
-            await patient.open(source(f"http://127.0.0.1:{listener.getsockname()[1]}/a.png")).finish()
+            await fetch_bytes(patient, f"http://127.0.0.1:{listener.getsockname()[1]}/a.png")
     await patient.aclose()
     assert not seen

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from imgserve.blob import Blob
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.limits import Limits
@@ -19,7 +18,7 @@ from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
 from tests.support.sites import Serving
-from tests.support.transfers import LOOPBACK, destination, source, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, fetch_bytes, source, write
 
 PICTURE = b"picture" * 1000
 
@@ -147,8 +146,8 @@ CHALLENGES = pytest.mark.parametrize(
 async def test_a_digest_login_fetches_puts_and_deletes(server: Server, transfers: Transfers, challenge: str) -> None:
     server.challenge = challenge
     url = server.url.replace("//", "//user:password@")
-    assert (await transfers.open(source(url + "/a.png")).finish()).read() == PICTURE
-    delivery = await transfers.deliver(destination("put", url + "/b.png"), Blob.of(PICTURE), write())
+    assert await fetch_bytes(transfers, url + "/a.png") == PICTURE
+    delivery = await deliver_bytes(transfers, destination("put", url + "/b.png"), PICTURE, write())
     assert delivery.is_verified
     assert server.files["/b.png"] == PICTURE
     await transfers.delete(destination("put", url + "/b.png"), write("failed"))
@@ -161,9 +160,9 @@ async def test_a_wrong_digest_login_is_refused(server: Server, transfers: Transf
     server.challenge = 'Digest realm="r", nonce="n", qop="auth"'
     url = server.url.replace("//", "//user:s3cret@")
     with pytest.raises(SourceUnavailable, match="401") as caught:
-        await transfers.open(source(url + "/a.png")).finish()
+        await fetch_bytes(transfers, url + "/a.png")
     with pytest.raises(DeliveryFailed, match="401") as other:
-        await transfers.deliver(destination("put", url + "/b.png"), Blob.of(PICTURE), write())
+        await deliver_bytes(transfers, destination("put", url + "/b.png"), PICTURE, write())
     assert "s3cret" not in caught.value.sentence() + other.value.sentence()
     assert len(server.seen) < 10
 
@@ -171,18 +170,18 @@ async def test_a_wrong_digest_login_is_refused(server: Server, transfers: Transf
 async def test_without_a_login_nothing_is_tried(server: Server, transfers: Transfers) -> None:
     server.challenge = 'Digest realm="r", nonce="n"'
     with pytest.raises(SourceUnavailable, match="401"):
-        await transfers.open(source(server.url + "/a.png")).finish()
+        await fetch_bytes(transfers, server.url + "/a.png")
     assert len(server.seen) == 1
 
 
 async def test_a_referer_goes_to_its_host_alone(server: Server) -> None:
     config = Config(allow_networks=LOOPBACK, referers=("127.0.0.1=https://shop.test/", "*.other.test=http://x.test/"))
     transfers = Transfers(config, Limits())
-    assert (await transfers.open(source(server.url + "/a.png")).finish()).size == len(PICTURE)
-    await transfers.deliver(destination("put", server.url + "/b.png"), Blob.of(PICTURE), write())
+    assert len(await fetch_bytes(transfers, server.url + "/a.png")) == len(PICTURE)
+    await deliver_bytes(transfers, destination("put", server.url + "/b.png"), PICTURE, write())
     assert set(server.fields("referer")) == {"https://shop.test/"}
     server.seen.clear()
-    await transfers.open(source(server.url.replace("127.0.0.1", "localhost") + "/a.png")).finish()
+    await fetch_bytes(transfers, server.url.replace("127.0.0.1", "localhost") + "/a.png")
     assert server.fields("referer") == [""]
     await transfers.aclose()
 
@@ -217,7 +216,7 @@ async def test_a_put_may_go_without_a_type(server: Server, transfers: Transfers)
     for given, expected in (({"method": "PUT"}, "image/png"), (args, "")):
         server.seen.clear()
         place = parse_destination(server.url + "/b.png", given).fill(EXAMPLE)
-        await transfers.deliver(place, Blob.of(PICTURE), write("placeholder"))
+        await deliver_bytes(transfers, place, PICTURE, write("placeholder"))
         assert server.fields("content-type") == [expected]
 
 
@@ -234,7 +233,7 @@ async def test_missing_collections_are_made(server: Server, transfers: Transfers
     server.collections |= {there[: index + 1] for index, sign in enumerate(there) if sign == "/"}
     before = set(server.collections)
     place = destination("put", server.url + "/a/b/c/x.png")
-    await transfers.deliver(place, Blob.of(PICTURE), write("placeholder"))
+    await deliver_bytes(transfers, place, PICTURE, write("placeholder"))
     assert server.files["/a/b/c/x.png"] == PICTURE
     assert server.collections - before == {"/a/", "/a/b/", "/a/b/c/"} - before
     assert len(server.requests("PUT")) == 2
@@ -247,7 +246,7 @@ async def test_a_conflict_that_is_none_of_collections_stays_one(server: Server, 
         if url.endswith("/x.png"):
             server.collections = set()
         with pytest.raises(DeliveryFailed, match="409"):
-            await transfers.deliver(destination("put", url), Blob.of(PICTURE), write("placeholder"))
+            await deliver_bytes(transfers, destination("put", url), PICTURE, write("placeholder"))
         assert len(server.requests("PUT")) == 1
         assert len(server.requests("MKCOL")) == made
 
@@ -255,11 +254,11 @@ async def test_a_conflict_that_is_none_of_collections_stays_one(server: Server, 
 async def test_a_server_that_makes_no_collections_is_asked_once(server: Server, transfers: Transfers) -> None:
     server.collections = set()
     with pytest.raises(DeliveryFailed, match="409"):
-        await transfers.deliver(destination("put", server.url + "/a/x.png"), Blob.of(PICTURE), write("placeholder"))
+        await deliver_bytes(transfers, destination("put", server.url + "/a/x.png"), PICTURE, write("placeholder"))
     assert server.requests("PUT", "MKCOL") == [("PUT", "/a/x.png"), ("MKCOL", "/a/")]
 
 
 async def test_two_puts_at_once_make_a_collection_once(server: Server, transfers: Transfers) -> None:
     places = [destination("put", f"{server.url}/a/{number}.png") for number in range(6)]
-    await asyncio.gather(*(transfers.deliver(place, Blob.of(PICTURE), write("placeholder")) for place in places))
+    await asyncio.gather(*(deliver_bytes(transfers, place, PICTURE, write("placeholder")) for place in places))
     assert len(server.files) == 7

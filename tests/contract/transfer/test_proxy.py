@@ -8,7 +8,6 @@ import pytest
 from examples.ftp_receiver import FtpReceiver
 from examples.receivers import Behaviour, HttpReceiver
 
-from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
@@ -16,7 +15,7 @@ from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, DestinationRefused, SourceRefused, SourceUnavailable
 from tests.support.certificates import Authority
 from tests.support.proxying import LittleProxy
-from tests.support.transfers import LOOPBACK, destination, read_page, source, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, fetch_bytes, read_page, source, write
 from tests.support.vsftpd import Vsftpd
 
 Through = Callable[..., AbstractAsyncContextManager[Transfers]]
@@ -72,10 +71,10 @@ async def test_http_and_https_in_and_out(
     with LittleProxy(NAMES, tls=tls) as proxy:
         async with through(f"{scheme}://127.0.0.1:{proxy.port}") as transfers:
             for receiver in (plain, secure):
-                assert (await transfers.open(source(named(receiver) + "/a.png")).finish()).read() == b"picture"
-                await transfers.deliver(destination("put", named(receiver) + "/x.png"), Blob.of(b"put"), write())
+                assert await fetch_bytes(transfers, named(receiver) + "/a.png") == b"picture"
+                await deliver_bytes(transfers, destination("put", named(receiver) + "/x.png"), b"put", write())
                 form = destination("form", named(receiver) + "/upload.html", name="y.png")
-                await transfers.deliver(form, Blob.of(b"post"), write())
+                await deliver_bytes(transfers, form, b"post", write())
                 assert (receiver.directory / "x.png").read_bytes() == b"put"
                 assert (receiver.directory / "uploads/y.png").read_bytes() == b"post"
                 (receiver.directory / "x.png").unlink()
@@ -96,8 +95,8 @@ async def test_ftp_goes_through_a_tunnel(
     own = authority.server("127.0.0.1") if scheme == "https" else None
     with LittleProxy(tls=own) as proxy, Vsftpd(shelf, tmp_path / "v", tls=tls, certificate=pem) as ftp:  # type: ignore[arg-type]
         async with through(f"{scheme}://127.0.0.1:{proxy.port}", *LOOPBACK) as transfers:
-            assert (await transfers.open(source(ftp.url + "/a.png")).finish()).read() == b"picture"
-            await transfers.deliver(destination("ftp", ftp.url + "/x.png"), Blob.of(b"stored"), write())
+            assert await fetch_bytes(transfers, ftp.url + "/a.png") == b"picture"
+            await deliver_bytes(transfers, destination("ftp", ftp.url + "/x.png"), b"stored", write())
         verb = "SOCKS5" if scheme == "socks5" else "CONNECT"
         assert f"{verb} 127.0.0.1:{ftp.port}" in proxy.log
         assert len(proxy.log) >= 3, "the data connections too"
@@ -115,15 +114,15 @@ async def test_what_the_text_tells_is_still_refused(plain: HttpReceiver, through
             with pytest.raises(SourceRefused):
                 transfers.check_source(source(url + "/a.png"))
             with pytest.raises(SourceRefused):
-                await transfers.open(source(url + "/a.png")).finish()
+                await fetch_bytes(transfers, url + "/a.png")
             with pytest.raises(DestinationRefused):
-                await transfers.deliver(destination("put", url + "/x.png"), Blob.of(b"x"), write())
+                await deliver_bytes(transfers, destination("put", url + "/x.png"), b"x", write())
             plain.behave("/go", Behaviour(status=302, redirect=url + "/a.png"))
             with pytest.raises(SourceRefused):
-                await transfers.open(source(named(plain) + "/go")).finish()
+                await fetch_bytes(transfers, named(plain) + "/go")
             plain.behave("/again", Behaviour(status=307, redirect=url + "/x.png"))
             with pytest.raises(DestinationRefused):
-                await transfers.deliver(destination("put", named(plain) + "/again"), Blob.of(b"x"), write())
+                await deliver_bytes(transfers, destination("put", named(plain) + "/again"), b"x", write())
         assert proxy.log == [f"GET {named(plain)}/go", f"PUT {named(plain)}/again"]
 
 
@@ -131,7 +130,7 @@ async def test_what_is_opened_passes(plain: HttpReceiver, through: Through) -> N
     with LittleProxy() as proxy:
         async with through(f"http://127.0.0.1:{proxy.port}", *LOOPBACK) as transfers:
             plain.behave("/go", Behaviour(status=302, redirect=plain.url + "/a.png"))
-            assert (await transfers.open(source(plain.url + "/go")).finish()).read() == b"picture"
+            assert await fetch_bytes(transfers, plain.url + "/go") == b"picture"
         assert proxy.log == [f"GET {plain.url}/go", f"GET {plain.url}/a.png"]
 
 
@@ -143,13 +142,13 @@ async def test_variables_name_no_proxy_and_take_none_away(
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
         async with through("", *LOOPBACK) as transfers:
             for base in (plain.url, secure.url, ftp.url):
-                await transfers.open(source(base + "/a.png")).finish()
+                await fetch_bytes(transfers, base + "/a.png")
         assert not proxy.log
         monkeypatch.setenv("no_proxy", "*")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         async with through(f"http://127.0.0.1:{proxy.port}", *LOOPBACK) as transfers:
             for base in (plain.url, secure.url):
-                await transfers.open(source(base + "/a.png")).finish()
+                await fetch_bytes(transfers, base + "/a.png")
         assert len(proxy.log) == 2
 
 
@@ -158,7 +157,7 @@ async def test_the_proxy_has_its_own_login(plain: HttpReceiver, secure: HttpRece
         async with through(f"http://me:pr0xy@127.0.0.1:{proxy.port}") as transfers:
             for receiver in (plain, secure):
                 url = named(receiver).replace("//", "//user:s3cret@") + "/x.png"
-                await transfers.deliver(destination("put", url), Blob.of(b"x"), write("failed"))
+                await deliver_bytes(transfers, destination("put", url), b"x", write("failed"))
         assert all(b"Proxy-Authorization: Basic bWU6cHIweHk=" in head for head in proxy.heads)
         [tunnel] = [head for head in proxy.heads if head.startswith(b"CONNECT")]
         assert b"\r\nAuthorization" not in tunnel
@@ -172,9 +171,9 @@ async def test_a_proxy_that_says_no(secure: HttpReceiver, through: Through, stat
     with LittleProxy(NAMES, refusal=status) as proxy:
         async with through(f"http://me:pr0xy@127.0.0.1:{proxy.port}") as transfers:
             with pytest.raises(SourceUnavailable, match=f"proxy.*{status}") as one:
-                await transfers.open(source(named(secure) + "/a.png")).finish()
+                await fetch_bytes(transfers, named(secure) + "/a.png")
             with pytest.raises(DeliveryFailed, match=f"proxy.*{status}") as other:
-                await transfers.deliver(destination("put", named(secure) + "/x.png"), Blob.of(b"x"), write())
+                await deliver_bytes(transfers, destination("put", named(secure) + "/x.png"), b"x", write())
     assert one.value.is_retryable == other.value.is_retryable == heals
     assert "pr0xy" not in one.value.sentence() + other.value.sentence()
 
@@ -184,7 +183,7 @@ async def test_without_its_proxy_nothing_goes_out(plain: HttpReceiver, through: 
         url = f"http://127.0.0.1:{gone.port}"
     async with through(url, *LOOPBACK) as transfers:
         with pytest.raises(SourceUnavailable) as caught:
-            await transfers.open(source(plain.url + "/a.png")).finish()
+            await fetch_bytes(transfers, plain.url + "/a.png")
     assert caught.value.is_retryable
     assert not plain.log.all()
 

@@ -12,7 +12,7 @@ from imgserve.transfer.client import location
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceRefused, SourceUnavailable
-from tests.support.transfers import LOOPBACK, Listener, source
+from tests.support.transfers import LOOPBACK, Listener, fetch_bytes
 
 BASE = "http://pics.test:81/a/b/c.png?q#f"
 REFERENCES = {
@@ -111,7 +111,7 @@ async def transfers() -> AsyncIterator[Transfers]:
 
 
 async def fetch(transfers: Transfers, url: str) -> bytes:
-    return (await transfers.open(source(url)).finish()).read()
+    return await fetch_bytes(transfers, url)
 
 
 @pytest.mark.parametrize(

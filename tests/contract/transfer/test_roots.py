@@ -24,7 +24,7 @@ from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import DeliveryFailed, NotOurs, RootUnavailable, SourceUnavailable
 from imgserve.transfer.protocols import file
-from tests.support.transfers import source, write
+from tests.support.transfers import deliver_bytes, fetch_bytes, write
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 
@@ -46,22 +46,21 @@ class House:
     async def _open(root: Path) -> Transfers:
         return Transfers(Config(read_roots=(str(root),), write_roots=(str(root),)), Limits())
 
-    def deliver(self, path: Path, data: bytes | Blob = b"picture") -> None:
-        blob = data if isinstance(data, Blob) else Blob.of(data)
-        self._runner.run(self._transfers.deliver(at(path), blob, write()))
+    def deliver(self, path: Path, data: bytes = b"picture", cut_to: int | None = None) -> None:
+        """``cut_to``: the blob has become shorter than it says."""
+        with Blob.of(data) as blob:
+            if cut_to is not None:
+                os.ftruncate(blob.fd, cut_to)
+            self._runner.run(self._transfers.deliver(at(path), blob, write()))
 
     def write(self, path: Path, wanted: Write, *, is_deletion: bool) -> None:
         if is_deletion:
             self._runner.run(self._transfers.delete(at(path), wanted))
         else:
-            self._runner.run(self._transfers.deliver(at(path), Blob.of(b"picture"), wanted))
+            self._runner.run(deliver_bytes(self._transfers, at(path), b"picture", wanted))
 
     def fetched(self, path: Path) -> bytes:
-        async def fetch() -> bytes:
-            blob = await self._transfers.open(source(f"file://{path}")).finish()
-            return os.pread(blob.fd, blob.size, 0)
-
-        return self._runner.run(fetch())
+        return self._runner.run(fetch_bytes(self._transfers, f"file://{path}"))
 
     def states(self) -> list[str]:
         """What the states say within the second in which the roots are looked at."""
@@ -367,10 +366,8 @@ def test_a_disk_that_is_read_only_for_a_while_heals(root: Path) -> None:
 
 
 def test_a_result_that_shrinks_under_the_write_ends_it(house: House, root: Path) -> None:
-    blob = Blob.of(b"picture")
-    os.ftruncate(blob.fd, 3)
     with pytest.raises(DeliveryFailed):
-        house.deliver(root / "a.png", blob)
+        house.deliver(root / "a.png", b"picture", cut_to=3)
     assert list(root.iterdir()) == []
 
 

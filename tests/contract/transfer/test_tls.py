@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 from examples.receivers import Behaviour, HttpReceiver
 
-from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
 from tests.support.certificates import Authority
-from tests.support.transfers import LOOPBACK, destination, read_page, source, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, fetch_bytes, read_page, write
 
 
 @pytest.fixture
@@ -52,9 +51,9 @@ def _login_url(receiver: HttpReceiver, path: str) -> str:
 
 
 async def test_https_in_and_out(transfers: Transfers, secure: HttpReceiver) -> None:
-    assert (await transfers.open(source(secure.url + "/a.png")).finish()).read() == b"picture"
-    await transfers.deliver(destination("put", secure.url + "/x.png"), Blob.of(b"put"), write())
-    await transfers.deliver(destination("form", secure.url + "/upload.html", name="y.png"), Blob.of(b"post"), write())
+    assert await fetch_bytes(transfers, secure.url + "/a.png") == b"picture"
+    await deliver_bytes(transfers, destination("put", secure.url + "/x.png"), b"put", write())
+    await deliver_bytes(transfers, destination("form", secure.url + "/upload.html", name="y.png"), b"post", write())
     assert (secure.directory / "x.png").read_bytes() == b"put"
     assert (secure.directory / "uploads" / "y.png").read_bytes() == b"post"
     await transfers.delete(destination("put", secure.url + "/x.png"), write())
@@ -79,13 +78,13 @@ async def test_a_certificate_that_does_not_hold_is_definite(
     }
     with HttpReceiver(tmp_path, tls=contexts[fault]()) as receiver:
         with pytest.raises(SourceUnavailable, match=told) as caught:
-            await transfers.open(source(receiver.url + "/a.png")).finish()
+            await fetch_bytes(transfers, receiver.url + "/a.png")
         assert not caught.value.is_retryable
         assert mends in caught.value.hint
         for kind in ("put", "form"):
             place = destination(kind, _login_url(receiver, "/upload.html"), name="x.png")
             with pytest.raises(DeliveryFailed, match=told) as refused:
-                await transfers.deliver(place, Blob.of(b"x"), write())
+                await deliver_bytes(transfers, place, b"x", write())
             assert not refused.value.is_retryable
             assert mends in refused.value.hint
             assert "s3cret" not in refused.value.sentence()
@@ -95,20 +94,20 @@ async def test_a_certificate_that_does_not_hold_is_definite(
 async def test_without_a_ca_file_certifi_judges(secure: HttpReceiver) -> None:
     transfers = Transfers(Config(allow_networks=LOOPBACK), Limits(), read_page)
     with pytest.raises(SourceUnavailable, match="not trusted"):
-        await transfers.open(source(secure.url + "/a.png")).finish()
+        await fetch_bytes(transfers, secure.url + "/a.png")
     await transfers.aclose()
 
 
 async def test_a_server_without_tls_is_definite(transfers: Transfers, plain: HttpReceiver) -> None:
     url = plain.url.replace("http:", "https:") + "/x.png"
     with pytest.raises(DeliveryFailed, match="TLS"):
-        await transfers.deliver(destination("put", url), Blob.of(b"x"), write())
+        await deliver_bytes(transfers, destination("put", url), b"x", write())
     assert not plain.log.all()
 
 
 async def test_http_may_lead_to_https(transfers: Transfers, plain: HttpReceiver, secure: HttpReceiver) -> None:
     plain.behave("/go", Behaviour(status=302, redirect=secure.url + "/a.png"))
-    assert (await transfers.open(source(plain.url + "/go")).finish()).read() == b"picture"
+    assert await fetch_bytes(transfers, plain.url + "/go") == b"picture"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -117,10 +116,10 @@ async def test_https_never_leads_to_http(
 ) -> None:
     secure.behave("/go", Behaviour(status=status, redirect=plain.url + "/upload.html"))
     with pytest.raises(SourceUnavailable, match="from https") as caught:
-        await transfers.open(source(secure.url + "/go")).finish()
+        await fetch_bytes(transfers, secure.url + "/go")
     assert not caught.value.is_retryable
     with pytest.raises(DeliveryFailed, match="from https"):
-        await transfers.deliver(destination("form", secure.url + "/go", name="x.png"), Blob.of(b"x"), write())
+        await deliver_bytes(transfers, destination("form", secure.url + "/go", name="x.png"), b"x", write())
     assert not plain.log.all()
 
 
@@ -130,10 +129,10 @@ async def test_a_put_is_not_repeated_without_tls(
 ) -> None:
     secure.behave("/x.png", Behaviour(status=status, redirect=plain.url + "/x.png"))
     with pytest.raises(DeliveryFailed, match="not followed"):
-        await transfers.deliver(destination("put", secure.url + "/x.png"), Blob.of(b"x"), write("failed"))
+        await deliver_bytes(transfers, destination("put", secure.url + "/x.png"), b"x", write("failed"))
     assert not plain.log.all()
     plain.behave("/x.png", Behaviour(status=status, redirect=secure.url + "/y.png"))
-    await transfers.deliver(destination("put", plain.url + "/x.png"), Blob.of(b"y"), write("failed"))
+    await deliver_bytes(transfers, destination("put", plain.url + "/x.png"), b"y", write("failed"))
     assert (secure.directory / "y.png").read_bytes() == b"y"
 
 
@@ -144,15 +143,15 @@ async def test_a_chain_that_came_to_https_stays_there(
     secure.behave("/on", Behaviour(status=302, redirect="down"))
     secure.behave("/down", Behaviour(status=302, redirect=plain.url + "/upload.html"))
     with pytest.raises(SourceUnavailable, match="from https"):
-        await transfers.open(source(plain.url + "/up")).finish()
+        await fetch_bytes(transfers, plain.url + "/up")
     plain.behave("/up", Behaviour(status=302, redirect=secure.url + "/on"))
     with pytest.raises(SourceUnavailable, match="from https"):
-        await transfers.open(source(plain.url + "/up")).finish()
+        await fetch_bytes(transfers, plain.url + "/up")
     with pytest.raises(DeliveryFailed, match="from https"):
-        await transfers.deliver(destination("form", plain.url + "/up", name="x.png"), Blob.of(b"x"), write())
+        await deliver_bytes(transfers, destination("form", plain.url + "/up", name="x.png"), b"x", write())
     assert [event.name for event in plain.log.all()] == ["/up"] * 3
     secure.behave("/down", Behaviour(status=302, redirect="/a.png"))
-    assert (await transfers.open(source(plain.url + "/up")).finish()).read() == b"picture"
+    assert await fetch_bytes(transfers, plain.url + "/up") == b"picture"
 
 
 async def test_a_login_goes_to_its_own_origin_alone(transfers: Transfers, plain: HttpReceiver, tmp_path: Path) -> None:
@@ -160,12 +159,12 @@ async def test_a_login_goes_to_its_own_origin_alone(transfers: Transfers, plain:
         other = stack.enter_context(HttpReceiver(_shelf(tmp_path / "other")))
         plain.behave("/go", Behaviour(status=307, redirect=other.url + "/a.png"))
         plain.behave("/here", Behaviour(status=307, redirect="/a.png"))
-        await transfers.open(source(_login_url(plain, "/here"))).finish()
-        await transfers.open(source(_login_url(plain, "/go"))).finish()
-        await transfers.deliver(destination("put", _login_url(plain, "/go")), Blob.of(b"x"), write("failed"))
+        await fetch_bytes(transfers, _login_url(plain, "/here"))
+        await fetch_bytes(transfers, _login_url(plain, "/go"))
+        await deliver_bytes(transfers, destination("put", _login_url(plain, "/go")), b"x", write("failed"))
         plain.behave("/go", Behaviour(status=302, redirect=other.url + "/upload.html"))
-        await transfers.deliver(
-            destination("form", _login_url(plain, "/go"), name="x.png"), Blob.of(b"x"), write("failed")
+        await deliver_bytes(
+            transfers, destination("form", _login_url(plain, "/go"), name="x.png"), b"x", write("failed")
         )
         assert [event.kind for event in other.log.all()] == ["GET", "PUT", "GET", "POST"]
         assert [event.login for event in other.log.all()] == [""] * 4

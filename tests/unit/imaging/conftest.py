@@ -33,11 +33,11 @@ def render_bytes(
 ) -> bytes:
     output = OutputOptions(format=output_format, background=background)
     recipe = Recipe((operation,), output, LoadOptions(strict=strict))
-    result = Blob()
-    written = pipeline.render(data, Rendering(recipe, Size(*size), output_format), limits or Limits(), result.fd)
-    assert written.size == Size(*size)
-    with open(f"/proc/self/fd/{result.fd}", "rb") as file:
-        return file.read()
+    with Blob() as result:
+        written = pipeline.render(data, Rendering(recipe, Size(*size), output_format), limits or Limits(), result.fd)
+        assert written.size == Size(*size)
+        with open(f"/proc/self/fd/{result.fd}", "rb") as file:
+            return file.read()
 
 
 def opened(data: bytes) -> Image.Image:

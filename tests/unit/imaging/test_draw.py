@@ -20,10 +20,10 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def drawn(size: tuple[int, int], text: str, color: str = "#8c8c8c", output_format: Format = "png") -> Image.Image:
-    result = Blob()
-    draw.draw(Drawing(Size(*size), output_format, color, text), Limits(), result.fd)
-    with open(f"/proc/self/fd/{result.fd}", "rb") as file:
-        return opened(file.read())
+    with Blob() as result:
+        draw.draw(Drawing(Size(*size), output_format, color, text), Limits(), result.fd)
+        with open(f"/proc/self/fd/{result.fd}", "rb") as file:
+            return opened(file.read())
 
 
 def ink(image: Image.Image, color: tuple[int, int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

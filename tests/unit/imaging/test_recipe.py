@@ -26,12 +26,12 @@ def rendered(
     output_format: Format = "png",
     limits: Limits | None = None,
 ) -> Image.Image:
-    result = Blob()
     task = Rendering(Recipe(operations, OutputOptions(format=output_format)), Size(*size), output_format)
-    written = pipeline.render(data, task, limits or Limits(), result.fd)
-    assert (written.size, written.format) == (task.size, output_format)
-    with open(f"/proc/self/fd/{result.fd}", "rb") as file:
-        return opened(file.read())
+    with Blob() as result:
+        written = pipeline.render(data, task, limits or Limits(), result.fd)
+        assert (written.size, written.format) == (task.size, output_format)
+        with open(f"/proc/self/fd/{result.fd}", "rb") as file:
+            return opened(file.read())
 
 
 def fitted(image: Image.Image, size: tuple[int, int], centering: tuple[float, float] = (0.5, 0.5)) -> Image.Image:

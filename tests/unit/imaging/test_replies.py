@@ -56,14 +56,14 @@ FORGED: dict[str, Callable[[], tuple[Blob, Written]]] = {
 @pytest.mark.parametrize("how", FORGED)
 def test_a_result_that_is_not_what_was_asked_for(how: str) -> None:
     blob, written = FORGED[how]()
-    with pytest.raises(Distrusted):
+    with blob, pytest.raises(Distrusted):
         take_result(blob, written, SIZE, "png", LIMITS)
 
 
 def test_a_result_as_it_should_be() -> None:
-    blob = result(900)
-    take_result(blob, Written(SIZE, "png"), SIZE, "png", LIMITS)
-    assert blob.size == 900
+    with result(900) as blob:
+        take_result(blob, Written(SIZE, "png"), SIZE, "png", LIMITS)
+        assert blob.size == 900
 
 
 def test_the_bound_knows_of_frames() -> None:

@@ -76,11 +76,12 @@ async def test_how_many_at_once(scheme: str, is_one_host: bool, field: str) -> N
         config = OPEN if limit is None else msgspec.structs.replace(OPEN, **{field: limit})
         async with Silent().listening() as one, Silent().listening() as other, built(config) as transfers:
             ports = (one.port, one.port if is_one_host else other.port)
-            for port in ports:
-                transfers.open(parse_source(f"{scheme}://127.0.0.1:{port}/a.png"))
-            await one.until_came()
-            await asyncio.sleep(0.2)  # time for one too many
-            assert one.connections + other.connections == expected, (field, limit)
+            with contextlib.ExitStack() as held:
+                for port in ports:
+                    held.enter_context(transfers.open(parse_source(f"{scheme}://127.0.0.1:{port}/a.png")))
+                await one.until_came()
+                await asyncio.sleep(0.2)  # time for one too many
+                assert one.connections + other.connections == expected, (field, limit)
 
 
 async def test_a_connection_that_does_not_come_is_given_up() -> None:
@@ -90,8 +91,8 @@ async def test_a_connection_that_does_not_come_is_given_up() -> None:
         opened.enter_context(socket.create_connection(full.getsockname()))  # it fills the queue of the listener
         async with built(config) as transfers:
             started = time.monotonic()
-            fetch = transfers.open(parse_source(f"http://127.0.0.1:{full.getsockname()[1]}/a.png"))
-            with pytest.raises(SourceUnavailable):
+            source = parse_source(f"http://127.0.0.1:{full.getsockname()[1]}/a.png")
+            with transfers.open(source) as fetch, pytest.raises(SourceUnavailable):
                 await fetch.more(1)
             assert 0.3 <= time.monotonic() - started < OPEN.connect_timeout_s
 
@@ -101,8 +102,8 @@ async def test_a_slow_source_is_ended() -> None:
     config = msgspec.structs.replace(OPEN, low_speed_bytes_s=50_000, low_speed_time_s=1)
     async with Silent(drips=True).listening() as slow, built(config) as transfers:
         started = time.monotonic()
-        fetch = transfers.open(parse_source(f"http://127.0.0.1:{slow.port}/a.png"))
-        with pytest.raises(SourceUnavailable):
+        source = parse_source(f"http://127.0.0.1:{slow.port}/a.png")
+        with transfers.open(source) as fetch, pytest.raises(SourceUnavailable):
             await fetch.more(10_000_000)
         assert time.monotonic() - started < OPEN.low_speed_time_s
 

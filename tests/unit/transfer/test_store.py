@@ -1,52 +1,92 @@
-"""The store of picture bytes: what is kept, and what goes first."""
+"""The store of picture bytes: what is kept, and what is closed first."""
 
 from imgserve.transfer.store import SMALLEST_CHARGE_BYTES, Store
 
+UNIT = SMALLEST_CHARGE_BYTES
 
-def test_the_store_drops_the_oldest() -> None:
-    unit = SMALLEST_CHARGE_BYTES
-    store: Store[str] = Store(10 * unit)
-    store.keep("a", "A", 6 * unit)
-    store.keep("b", "B", 4 * unit)
-    store.keep("c", "C", 3 * unit)
-    assert store.take("a") is None
-    assert store.take("b") == "B"
-    assert store.take("b") is None
-    store.keep("c", "C2", 5 * unit)
-    assert store.size_bytes == 5 * unit
-    store.keep("huge", "H", 10 * unit + 1)
-    assert store.take("huge") is None
-    assert store.take("c") == "C2"
-    assert store.size_bytes == 0
-    store.keep("small", "S", 1)
-    assert store.size_bytes == unit
+
+class Values:
+    """``closed`` are the names of those that were closed, in their order."""
+
+    def __init__(self, capacity_bytes: int = 10**9, capacity: int = 1_000_000) -> None:
+        self.store: Store[Value] = Store(capacity_bytes, capacity)
+        self.closed = ""
+
+    def keep(self, name: str, size_bytes: int = 1, place: str = "", value: str = "") -> None:
+        self.store.keep(name, Value(self, value or name.upper()), size_bytes, place)
+
+    def take(self, name: str) -> str | None:
+        value = self.store.take(name)
+        return None if value is None else value.name
+
+
+class Value:
+    def __init__(self, values: Values, name: str) -> None:
+        self.values = values
+        self.name = name
+
+    def close(self) -> None:
+        self.values.closed += self.name
+
+
+def test_the_store_closes_the_oldest() -> None:
+    values = Values(10 * UNIT)
+    values.keep("a", 6 * UNIT)
+    values.keep("b", 4 * UNIT)
+    values.keep("c", 3 * UNIT)
+    assert values.closed == "A"
+    assert values.take("a") is None
+    assert values.take("b") == "B"
+    assert values.take("b") is None
+    values.keep("c", 5 * UNIT, value="D")
+    assert values.closed == "AC"
+    assert values.store.size_bytes == 5 * UNIT
+    values.keep("e", 10 * UNIT + 1)
+    assert values.closed == "ACE"
+    assert values.take("e") is None
+    assert values.take("c") == "D"
+    assert values.store.size_bytes == 0
+    values.keep("f", 1)
+    assert values.store.size_bytes == UNIT
+    values.keep("g", 1)
+    values.store.close()
+    assert values.store.size_bytes == 0
+    assert values.closed == "ACEFG"
 
 
 def test_the_store_keeps_no_more_than_so_many_and_the_newest_for_a_place() -> None:
-    dropped: list[str] = []
-    store: Store[str] = Store(10**9, 3, on_drop=dropped.append)
+    values = Values(capacity=3)
     for name in "abcd":
-        store.keep(name, name.upper(), 1)
-    assert dropped == ["A"]
-    store.keep("e", "E", 1, "there")
-    store.keep("f", "F", 1, "there")
-    assert dropped == ["A", "B", "E"]
-    assert store.take("f") == "F"
-    store.keep("g", "G", 1, "there")
-    store.keep("g", "G2", 1, "elsewhere")
-    assert dropped == ["A", "B", "E", "G"]
-    store.keep("h", "H", 1, "there")
-    assert dropped == ["A", "B", "E", "G", "C"]
-    assert [store.take(name) for name in "cdgh"] == [None, "D", "G2", "H"]
-    assert store.size_bytes == 0
+        values.keep(name)
+    assert values.closed == "A"
+    values.keep("e", place="there")
+    values.keep("f", place="there")
+    assert values.closed == "ABE"
+    assert values.take("f") == "F"
+    values.keep("g", place="there")
+    values.keep("g", place="elsewhere", value="X")
+    assert values.closed == "ABEG"
+    values.keep("h", place="there")
+    assert values.closed == "ABEGC"
+    assert [values.take(name) for name in "cdgh"] == [None, "D", "X", "H"]
+    assert values.store.size_bytes == 0
+
+
+def test_one_too_large_closes_no_others() -> None:
+    values = Values(3 * UNIT)
+    values.keep("a", 3 * UNIT)
+    values.keep("b", 4 * UNIT, place="there")
+    assert values.closed == "B"
+    assert values.take("a") == "A"
 
 
 def test_a_value_that_was_looked_at_goes_last() -> None:
-    store: Store[str] = Store(10**9, 2)
-    store.keep("a", "A", 1)
-    store.keep("b", "B", 1)
-    assert store.get("a") == "A"
-    store.keep("c", "C", 1)
-    assert [store.get(name) for name in "abc"] == ["A", None, "C"]
-    assert store.take("a") == "A"
-    assert store.get("a") is None
+    values = Values(capacity=2)
+    values.keep("a")
+    values.keep("b")
+    looked_at = values.store.get("a")
+    assert looked_at is not None
+    values.keep("c")
+    assert values.closed == "B"
+    assert values.take("a") == looked_at.name == "A"
+    assert values.store.get("a") is None

@@ -58,7 +58,7 @@ def _libvips(system: str) -> Finding:
 
 async def _svg(pool: Pool) -> Finding:
     try:
-        pictures = {await _rendered(pool, Blob.of(_SVG.format(text).encode())) for text in ("ab", "cd")}
+        pictures = {await _rendered(pool, _SVG.format(text).encode()) for text in ("ab", "cd")}
     except ImgserveError as error:
         return fault("SVG", error.sentence(), _ANEW)
     if len(pictures) == 1:  # without a font nothing is drawn, or the same empty boxes
@@ -67,9 +67,12 @@ async def _svg(pool: Pool) -> Finding:
     return ok("SVG", "is read, and text in it is drawn")
 
 
-async def _rendered(pool: Pool, svg: Blob) -> bytes:
+async def _rendered(pool: Pool, svg: bytes) -> bytes:
     recipe = Recipe((Rasterize(width=_SIZE.width_px, height=_SIZE.height_px),), OutputOptions("png"))
-    return (await pool.render(svg, Rendering(recipe, _SIZE, "png"), is_svg=True)).blob.read()
+    with Blob.of(svg) as source:
+        rendition = await pool.render(source, Rendering(recipe, _SIZE, "png"), is_svg=True)
+    with rendition.blob as picture:
+        return picture.read()
 
 
 async def _codec(pool: Pool, name: Format) -> Finding:
@@ -77,11 +80,13 @@ async def _codec(pool: Pool, name: Format) -> Finding:
     half = Size(_SIZE.width_px // 2, _SIZE.height_px // 2)
     recipe = Recipe((Resize(width=half.width_px, height=half.height_px),), OutputOptions(name))
     try:
-        drawn = await pool.draw(Drawing(_SIZE, name, "#808080", "ok"))
-        info = await pool.probe(drawn, is_complete=True)
-        rendition = await pool.render(drawn, Rendering(recipe, half, name))
+        with await pool.draw(Drawing(_SIZE, name, "#808080", "ok")) as drawn:
+            info = await pool.probe(drawn, is_complete=True)
+            rendition = await pool.render(drawn, Rendering(recipe, half, name))
     except ImgserveError as error:
         return fault(name, error.sentence(), _ANEW)
-    if info is None or info.format != name or rendition.size != half or rendition.blob.size == 0:
+    with rendition.blob as picture:
+        is_empty = picture.size == 0
+    if info is None or info.format != name or rendition.size != half or is_empty:
         return fault(name, "a picture that was written cannot be read again", _ANEW)
     return ok(name, "is written and read")

@@ -5,6 +5,7 @@ protocols. One client has one guard, because pooled connections are shared.
 """
 
 import asyncio
+import contextlib
 import functools
 import math
 from collections.abc import Awaitable
@@ -187,7 +188,12 @@ class Client:
             exchange.patient_until_s = math.inf
         url = location.with_empty_segments(for_libcurl(call.url), next(session.slashes))
         self._setup.apply(session.curl, call, url, timeout_s)
-        transfer = self._ftp.run(session.curl.perform)
+        with contextlib.ExitStack() as body:
+            if call.body is not None:
+                body.enter_context(call.body.share())
+            transfer = self._ftp.run(session.curl.perform)
+            own = body.pop_all()  # the thread may go on when this call has ended
+            transfer.add_done_callback(lambda _: own.close())
         try:
             return await _answer(exchange, asyncio.wrap_future(transfer))
         except (asyncio.CancelledError, TimeoutError):

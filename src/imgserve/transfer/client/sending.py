@@ -16,8 +16,8 @@ class Sending:
     def __init__(self, curl: pycurl.Curl, call: Call) -> None:
         self.has_started = False
         self._curl = curl
-        self._body = call.body
-        self._size = call.body.size if call.body else 0
+        # The blob stays open as long as the exchange.
+        self._fd, self._size = (call.body.fd, call.body.size) if call.body else (-1, 0)
         self._position = 0
         self._mime: pycurl.CurlMime | None = None
         if call.method == "POST":
@@ -49,9 +49,8 @@ class Sending:
         return mime
 
     def _read(self, size: int) -> bytes:
-        assert self._body is not None
         self.has_started = True
-        data = os.pread(self._body.fd, min(size, self._size - self._position), self._position)
+        data = os.pread(self._fd, min(size, self._size - self._position), self._position)
         self._position += len(data)
         return data
 

@@ -77,7 +77,8 @@ class Files:
                 size = await self._run(_size, path)
                 with waiting():
                     await into.reserve(size)
-                await self._run(_copy, path, into, copying)
+                own = into.blob.share()
+                await self._run(_copy, path, own, into, copying, held=own)
         except TimeoutError:
             raise SourceUnavailable("The source file could not be read in time", is_retryable=True) from None
         finally:
@@ -85,8 +86,8 @@ class Files:
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """Write, sync, rename, sync. Raises DestinationRefused, DeliveryFailed, DeliveryUnknown."""
-        renaming = Future[None]()
-        await self._timed(write.timeout_s, renaming, store, self.destination_path(destination), blob, write, renaming)
+        path, renaming, own = self.destination_path(destination), Future[None](), blob.share()
+        await self._timed(write.timeout_s, renaming, store, path, own, write, renaming, held=own)
         return Delivery(is_verified=True)
 
     async def delete(self, destination: Destination, write: Write) -> None:
@@ -121,16 +122,25 @@ class Files:
     async def aclose(self) -> None:
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
 
-    async def _run(self, work: Callable[[Unpack[Arguments]], T], *arguments: *Arguments) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+    async def _run(self, work: Callable[[Unpack[Arguments]], T], *arguments: *Arguments, held: Blob | None = None) -> T:
+        """``held`` is closed when the work has ended, which may be after a cancelled wait."""
+        result = self._pool.submit(work, *arguments)
+        if held is not None:
+            result.add_done_callback(lambda _: held.close())
+        return await asyncio.wrap_future(result)
 
     async def _timed(
-        self, timeout_s: float, renaming: Future[None], work: Callable[[Unpack[Arguments]], T], *arguments: *Arguments
+        self,
+        timeout_s: float,
+        renaming: Future[None],
+        work: Callable[[Unpack[Arguments]], T],
+        *arguments: *Arguments,
+        held: Blob | None = None,
     ) -> T:
         """Run work on a destination. A thread that has not started ``renaming`` in time leaves the file as it is."""
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._run(work, *arguments)
+                return await self._run(work, *arguments, held=held)
         except TimeoutError:
             fault = DeliveryFailed if renaming.cancel() else DeliveryUnknown
             raise fault("The destination's file system did not answer in time", is_retryable=True) from None
@@ -160,15 +170,10 @@ def _size(path: RootedPath) -> int:
         return os.fstat(descriptor).st_size
 
 
-def _copy(path: RootedPath, into: Fetch, copying: Future[None]) -> None:
-    blob = into.blob
+def _copy(path: RootedPath, blob: Blob, into: Fetch, copying: Future[None]) -> None:
     with _open_source(path) as descriptor:
-        while not copying.cancelled():
-            copied = os.sendfile(blob.fd, descriptor, blob.size, _CHUNK_BYTES)
-            if copied == 0:
-                return
-            into.check_size(blob.size + copied)
-            blob.size += copied
+        while not copying.cancelled() and blob.append_from(descriptor, _CHUNK_BYTES):
+            into.check_size(blob.size)
 
 
 def _is_same_file(one: RootedPath, other: RootedPath) -> bool:

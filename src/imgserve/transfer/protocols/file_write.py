@@ -78,7 +78,7 @@ def _check_ours(parent: int, name: str, *ours: Fingerprint) -> None:
 def _check_replaceable(parent: int, name: str, blob: Blob, placeholder: Fingerprint) -> None:
     """A write that is repeated after a crash finds its own picture. Raises NotOurs."""
     try:
-        _check_ours(parent, name, placeholder, Fingerprint.of(blob.read()))
+        _check_ours(parent, name, placeholder, blob.fingerprint())
     except FileNotFoundError:
         raise NotOurs("Imgserve's placeholder is no longer at the destination") from None
 
