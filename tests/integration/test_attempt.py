@@ -28,7 +28,7 @@ def closed_port() -> int:
 
 async def test_outputs_are_rendered_and_delivered(made: Plant) -> None:
     await made.released(made.file("a.png"), made.file("b.png"))
-    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    done = await made.attempts.run(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["delivered", "delivered"]
     assert {(result.charge, result.due_at, result.error) for result in done.results} == {("none", None, "")}
     assert await made.queue.settle(done, time.time())
@@ -44,7 +44,7 @@ async def test_two_operations_are_carried_out_one_after_the_other(made: Plant) -
     recipe = msgspec.structs.replace(usual.rendering.recipe, operations=operations)
     rendering = msgspec.structs.replace(usual.rendering, recipe=recipe, size=Size(32, 24))
     await made.released(msgspec.structs.replace(usual, rendering=rendering), made.file("b.png"))
-    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    done = await made.attempts.run(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["delivered", "delivered"]
     with Image.open(made.out / "a.png") as picture, Image.open(made.source) as source:
         assert pictures.distance(picture.convert("RGB"), source.convert("RGB").crop((0, 0, 32, 24))) < 2
@@ -55,7 +55,7 @@ async def test_two_operations_are_carried_out_one_after_the_other(made: Plant) -
 async def test_a_source_that_is_gone_fails_all_outputs(made: Plant) -> None:
     await made.released(made.file("a.png"), made.file("b.png"))
     made.source.unlink()
-    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    done = await made.attempts.run(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["failed", "failed"]
     assert {(result.charge, result.error) for result in done.results} == {("attempt", "source_unavailable")}
 
@@ -64,7 +64,7 @@ async def test_a_placeholder_as_source_is_tried_again(made: Plant) -> None:
     fingerprint = Fingerprint.of(made.source.read_bytes())
     await made.queue.note_placeholder(fingerprint.digest, fingerprint.size_bytes, time.time())
     await made.released(made.file("a.png"))
-    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    done = await made.attempts.run(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["retry"]
     assert {(result.charge, result.error) for result in done.results} == {("attempt", "source_is_placeholder")}
     assert not (made.out / "a.png").exists()
@@ -73,24 +73,24 @@ async def test_a_placeholder_as_source_is_tried_again(made: Plant) -> None:
 async def test_a_final_after_an_unanswered_placeholder_goes_out_twice(made: Plant, receiver: Receiver) -> None:
     await made.released(put_to(receiver.port, "a.png"), state="unknown")
     claim = await claimed(made.queue, time.time())
-    done = await made.attempts.carry_out(claim)
+    done = await made.attempts.run(claim)
     assert [result.status for result in done.results] == ["repeat"]
     assert done.results[0].due_at == pytest.approx(time.time() + 60, abs=10)
     await made.queue.settle(done, time.time())
     made.source.unlink()  # the repeat needs neither source nor worker
     again = await claimed(made.queue, time.time() + 61)
-    last = await made.attempts.carry_out(again)
+    last = await made.attempts.run(again)
     assert [result.status for result in last.results] == ["delivered"]
     assert receiver.log == ["put final", "put final"]
 
 
 async def test_a_repeat_that_fails_for_good_leaves_the_final_that_was_taken(made: Plant, receiver: Receiver) -> None:
     await made.released(put_to(receiver.port, "a.png"), state="unknown")
-    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    done = await made.attempts.run(await claimed(made.queue, time.time()))
     await made.queue.settle(done, time.time())
     made.source.unlink()
     restarted = made.new_attempts()  # whose predecessor took the kept rendition along
-    last = await restarted.carry_out(await claimed(made.queue, time.time() + 61))
+    last = await restarted.run(await claimed(made.queue, time.time() + 61))
     assert [result.status for result in last.results] == ["delivered"]
     assert receiver.log == ["put final"]
 
@@ -98,12 +98,12 @@ async def test_a_repeat_that_fails_for_good_leaves_the_final_that_was_taken(made
 async def test_a_delivery_that_failed_is_repeated_without_the_source(made: Plant) -> None:
     port = closed_port()
     await made.released(put_to(port, "a.png"))
-    done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+    done = await made.attempts.run(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["retry"]
     await made.queue.settle(done, time.time())
     made.source.unlink()
     async with Receiver.listening(port) as receiver:
-        again = await made.attempts.carry_out(await claimed(made.queue, time.time() + 30))
+        again = await made.attempts.run(await claimed(made.queue, time.time() + 30))
         assert [result.status for result in again.results] == ["delivered"]
         assert receiver.log == ["put final"]
 
@@ -112,10 +112,10 @@ async def test_without_room_a_rendition_is_not_kept(made: Plant) -> None:
     made.attempts = made.new_attempts(AttemptConfig(kept_renditions_bytes=0))
     port = closed_port()
     await made.released(put_to(port, "a.png"))
-    await made.queue.settle(await made.attempts.carry_out(await claimed(made.queue, time.time())), time.time())
+    await made.queue.settle(await made.attempts.run(await claimed(made.queue, time.time())), time.time())
     made.source.unlink()
     async with Receiver.listening(port) as receiver:
-        again = await made.attempts.carry_out(await claimed(made.queue, time.time() + 30))
+        again = await made.attempts.run(await claimed(made.queue, time.time() + 30))
         assert [result.status for result in again.results] == ["failed"]
         assert receiver.log == []
 
@@ -125,7 +125,7 @@ async def test_a_delivery_that_takes_too_long_is_tried_again(made: Plant, receiv
     await made.released(put_to(receiver.port, "a.png"))
     receiver.stall()
     async with asyncio.timeout(LONG_S):
-        done = await made.attempts.carry_out(await claimed(made.queue, time.time()))
+        done = await made.attempts.run(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["retry"]
 
 
@@ -135,7 +135,7 @@ async def test_an_output_that_failed_frees_its_place_while_others_are_under_way(
     quick, slow = put_to(closed_port(), "a.png"), put_to(receiver.port, "b.png")
     await made.released(quick, slow)
     receiver.stall()
-    attempt = asyncio.create_task(made.attempts.carry_out(await claimed(made.queue, time.time())))
+    attempt = asyncio.create_task(made.attempts.run(await claimed(made.queue, time.time())))
     await receiver.until_came(1)
     newer = await accepted(made.queue, quick, now=time.time())
     intent = Intent(newer.number, newer.output_ids[0], 0, quick.placement.destination.key, "placeholder")
@@ -153,7 +153,7 @@ async def test_a_superseded_output_ends_quietly(made: Plant, receiver: Receiver)
     await made.released(place)
     claim = await claimed(made.queue, time.time())
     await made.released(place)
-    done = await made.attempts.carry_out(claim)
+    done = await made.attempts.run(claim)
     assert [result.status for result in done.results] == ["superseded"]
     assert {(result.charge, result.error, result.due_at) for result in done.results} == {("none", "", None)}
     assert receiver.log == []
@@ -163,7 +163,7 @@ async def test_a_delivery_that_takes_long_keeps_no_source(made: Plant, receiver:
     """Sixteen of them to one silent peer would hold all the memory that sources have."""
     await made.released(put_to(receiver.port, "a.png"))
     receiver.stall()
-    attempt = asyncio.create_task(made.attempts.carry_out(await claimed(made.queue, time.time())))
+    attempt = asyncio.create_task(made.attempts.run(await claimed(made.queue, time.time())))
     await receiver.until_came(1)
     budget = made.transfers.budget
     assert budget.held == 0

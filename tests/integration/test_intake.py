@@ -32,7 +32,7 @@ def wanted(url: str, *operations: Operation, method: str = "", field: str = "") 
 async def take_in(made: Plant, *outputs: OutputRequest) -> Answer:
     request = JobRequest(parse_source(f"file://{made.source}"), outputs)
     async with asyncio.timeout(LONG_S):
-        return await made.intake().take_in(request, ANYBODY)
+        return await made.intake().accept(request, ANYBODY)
 
 
 async def refusal(made: Plant, *outputs: OutputRequest) -> tuple[int | None, str]:

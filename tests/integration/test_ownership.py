@@ -73,7 +73,7 @@ def pictures() -> int:
 
 async def ends_of(made: Plant) -> list[str]:
     """Of one attempt."""
-    return [result.status for result in (await made.attempts.carry_out(await claimed(made.queue, time.time()))).results]
+    return [result.status for result in (await made.attempts.run(await claimed(made.queue, time.time()))).results]
 
 
 async def until_workers_hold(made: Plant) -> None:
@@ -136,7 +136,7 @@ async def test_cancelled_at_every_step(made: Plant, receiver: Receiver) -> None:
     for step in range(60):
         await made.released(made.file(f"{step}.png"), made.file(f"{step}-other.png"), put_to(receiver.port, f"{step}"))
         claim = await claimed(made.queue, time.time())
-        attempt = asyncio.create_task(made.attempts.carry_out(claim))
+        attempt = asyncio.create_task(made.attempts.run(claim))
         for _ in range(step):
             await asyncio.sleep(0)
         attempt.cancel()
@@ -164,12 +164,12 @@ async def test_a_deadline_and_a_kept_rendition(made: Plant, receiver: Receiver) 
     await made.released(put_to(receiver.port, "a.png"))
     receiver.stall()
     claim = await claimed(made.queue, time.time())
-    done = await made.attempts.carry_out(claim)
+    done = await made.attempts.run(claim)
     assert [result.status for result in done.results] == ["retry"]
     assert (made.transfers.budget.held, pictures()) == (0, 1), "the rendition is kept"
     await made.queue.settle(done, time.time())
     receiver.go()
-    again = await made.attempts.carry_out(await claimed(made.queue, time.time() + 30))
+    again = await made.attempts.run(await claimed(made.queue, time.time() + 30))
     assert [result.status for result in again.results] == ["delivered"]
     assert pictures() == 0
 
@@ -219,14 +219,14 @@ async def test_what_a_probe_began(made: Plant) -> None:
     size_bytes = made.source.stat().st_size
     for number, name in enumerate(("a.png", "b.png", "a.png")):
         place = parse_destination(f"file://{made.out / name}", {})
-        await intake.take_in(JobRequest(source, (OutputRequest(recipe, place),)), ANYBODY)
+        await intake.accept(JobRequest(source, (OutputRequest(recipe, place),)), ANYBODY)
         assert made.transfers.budget.held == min(number + 1, 2) * size_bytes, "of two for one place, one is kept"
     claim = await claimed(made.queue, time.time())
     made.source.unlink()
-    assert [result.status for result in (await made.attempts.carry_out(claim)).results] == ["delivered"]
+    assert [result.status for result in (await made.attempts.run(claim)).results] == ["delivered"]
     assert made.transfers.budget.held == size_bytes
     made.prefetched.close()
     assert (made.transfers.budget.held, pictures()) == (0, 1), "a placeholder is kept"
     with pytest.raises(Exception, match="no such source file"):
-        await intake.take_in(JobRequest(source, (OutputRequest(recipe, place),)), ANYBODY)
+        await intake.accept(JobRequest(source, (OutputRequest(recipe, place),)), ANYBODY)
     assert (made.transfers.budget.held, pictures()) == (0, 1)

@@ -14,7 +14,6 @@ from imgserve.engine.attempt import Attempts
 from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.intake import Intake
-from imgserve.engine.outbox import Config as OutboxConfig
 from imgserve.engine.outbox import Outbox, senders
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.render import Renderer
@@ -89,7 +88,7 @@ class Plant:
     ) -> Runner:
         placeholders = self._kept(Placeholders(self.pool, PlaceholderConfig()))
         sending = senders(self.deliveries, placeholders, 20.0)
-        outbox = Outbox(self.queue, sending, OutboxConfig(max_outbox, 4), clock)
+        outbox = Outbox(self.queue, sending, max_outbox, clock=clock)
         config = RunnerConfig(attempt_timeout_s=attempt_timeout_s, max_outbox=max_outbox, max_attempts=max_attempts)
         leases = QueueConfig(heartbeat_s=heartbeat_s)
         return Runner(self.queue, self.attempts, outbox, config, leases, lambda: is_shared, clock)

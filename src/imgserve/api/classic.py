@@ -42,7 +42,7 @@ class Classic:
             text = await body.read(receive, scope["route"].body)
             self._rates.take(principal)
             request = parse(text)
-            answer = await self._intake.take_in(request, principal, _traceparent(scope))
+            answer = await self._intake.accept(request, principal, _traceparent(scope))
         except BodyTooLarge as error:
             await self._cannot_parse(f"{error.detail}, expected a job", scope, send, 413, close=True)
         except (BodyTooSlow, BodyCutOff) as error:

@@ -1,7 +1,7 @@
-"""One attempt of one job, as a story: fetch once -> render each output -> deliver it -> say how it ended.
+"""One attempt of one job: fetch the source once, render each output, deliver it.
 
-In: a claim. Out: the settlement that the runner stores. An output that is done frees its destination at once when
-others of the job are still under way.
+In: a claim. Out: the settlement that the runner stores. A finished output releases its destination at once when others
+of the job are still under way.
 """
 
 import asyncio
@@ -45,8 +45,9 @@ class AttemptBug(ImgserveError):
 
 
 class Attempts:
-    """Carries out claims. ``prefetched`` holds the downloads that intake's probes began, by job number; ``renditions``
-    what could not be delivered, by output. ``spelling`` is that of an output's fields in stored errors."""
+    """Runs attempts. ``prefetched`` has the downloads that intake's probes started, by job number; ``renditions`` the
+    undelivered results, by output. ``spelling`` is that of an output's fields in stored errors.
+    """
 
     def __init__(
         self,
@@ -71,8 +72,8 @@ class Attempts:
         self._renditions = renditions
         self._under_way = Underway()
 
-    async def carry_out(self, claim: Claim) -> Settlement:
-        """Raises ClaimLost; its destinations are still held then, until the claim is settled."""
+    async def run(self, claim: Claim) -> Settlement:
+        """Raises ClaimLost. The destinations are still held then, until the claim is settled."""
         with ExitStack() as held:
             kept = [self._renditions.take(str(output.id)) for output in claim.outputs]
             for rendition in filter(None, kept):
@@ -96,15 +97,15 @@ class Attempts:
         return self._settlement(claim, ends)
 
     def slow(self) -> Counter[str]:
-        """How many finals take long, by peer."""
+        """The number of slow writes by host."""
         return self._under_way.slow()
 
     def silent(self) -> frozenset[str]:
-        """The hosts whose last final took long."""
+        """The hosts with a slow last write."""
         return self._under_way.silent()
 
     def failed(self, claim: Claim, error: ImgserveError) -> Settlement:
-        """The settlement of an attempt that ``error`` ended for all its outputs."""
+        """The settlement of an attempt that failed for all its outputs with ``error``."""
         return self._settlement(claim, [error] * len(claim.outputs))
 
     async def _source(self, claim: Claim) -> Blob:
@@ -117,7 +118,7 @@ class Attempts:
     async def _end(
         self, claim: Claim, output: Output, source: Blob | None, kept: Blob | None
     ) -> OutputResult | ImgserveError:
-        """How one output's attempt ended; an error is a value here, because the job's other outputs go on."""
+        """The end of one output's attempt. An error is a value here, because the job's other outputs go on."""
         error: ImgserveError | None = None
         try:
             result = await self._output(claim, output, source, kept)
@@ -161,7 +162,7 @@ class Attempts:
         return OutputResult(output.id, "delivered")
 
     def _settlement(self, claim: Claim, ends: Sequence[ImgserveError | OutputResult]) -> Settlement:
-        """Outputs that wait equally long get the same time, so that one download serves them again."""
+        """Outputs with equal delays get the same due time, so that one download serves them again."""
         now, jitter = self._clock(), self._jitter()
         results = (
             self._result(claim, output, end, now, jitter) for output, end in zip(claim.outputs, ends, strict=True)
@@ -171,7 +172,7 @@ class Attempts:
     def _result(
         self, claim: Claim, output: Output, end: ImgserveError | OutputResult, now: float, jitter: float
     ) -> OutputResult:
-        """What follows the end of an attempt at one output."""
+        """The result to store for one output: it ended, or is tried again."""
         if isinstance(end, OutputResult):
             due_at = now + self._config.repeat_after_s if end.status == "repeat" else None
             return OutputResult(output.id, end.status, due_at=due_at)
@@ -188,6 +189,6 @@ class Attempts:
             due_at = now + decision.delay_s
             return OutputResult(output.id, "retry", decision.charge, due_at, end.code, detail)
         if output.is_repeat:
-            return OutputResult(output.id, "delivered")  # its final has been taken once, which is enough
+            return OutputResult(output.id, "delivered")  # the destination took the final before
         self._renditions.drop(str(output.id))
         return OutputResult(output.id, "failed", decision.charge, None, decision.error, detail)

@@ -1,7 +1,7 @@
-"""One write to one destination, under that destination's lock, of a placeholder, a final or a failure picture.
-Intake and runner call it; the queue decides which job may write, the transfers write.
+"""One write of a placeholder, a final or a failure picture to one destination, under the destination's lock.
 
-The lock stays held when a write has ended: the transaction that reports its result frees it.
+Intake, attempts and the outbox call it. The queue decides which job may write, the transfers write. The lock stays held
+when a write has ended: the transaction that stores its result releases it.
 """
 
 import asyncio
@@ -27,10 +27,12 @@ from imgserve.transfer.faults import DeliveryUnknown
 
 PATIENCE_S = 5.0
 SLOW_AFTER_S = 2.0
-# Longer than any wait before a retry, so that a host that is silent still is known to be when its jobs come back.
+# Longer than any wait before a retry, so that a silent host is known when its jobs come back.
 REMEMBER_S = 900.0
-# How often a destination is asked for whose holder is a form, a newer job, or has not yet reported its breaking off.
+# Between two tries for a destination that a form or a newer job holds, or a cancelled write that is not yet stored.
 ASK_AGAIN_S = 1.0
+# How soon a loop without room looks whether a write has become slow, and so makes room.
+LOOK_AGAIN_S = 0.5
 STAGES: dict[WriteKind, metrics.Stage] = {
     "placeholder": "deliver_placeholder", "final": "deliver_final", "failed": "deliver_failed",
 }  # fmt: skip
@@ -51,7 +53,7 @@ class ClaimLost(ImgserveError):
 
 
 class DestinationBusy(ImgserveError):
-    """A placeholder waited for its destination as long as a caller can be expected to."""
+    """A placeholder's destination was not free in time for the reply."""
 
     code = "destination_busy"
     status = 503
@@ -65,7 +67,7 @@ class _Flight(msgspec.Struct, frozen=True):
 
 
 class Underway:
-    """The hosts of running writes, and their start times, by which slow hosts are recognised."""
+    """The hosts of running writes and the times since when they run. They show which hosts are slow."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -87,19 +89,26 @@ class Underway:
                 self._last_slow_at.pop(origin, None)
 
     def slow(self) -> Counter[str]:
-        """The number of writes by peer that have taken more than ``SLOW_AFTER_S``, waits included."""
+        """The number of writes by host that take more than ``SLOW_AFTER_S``, waits included."""
         before = self._clock() - SLOW_AFTER_S
         return Counter(origin for origin, since in self._since.values() if since < before)
 
     def silent(self) -> frozenset[str]:
-        """The peers whose last write took long: the next ones will do so too, until one does not."""
+        """The hosts with a slow last write. The next ones are expected to be slow too, until one is not."""
         before = self._clock() - REMEMBER_S
         self._last_slow_at = {origin: at for origin, at in self._last_slow_at.items() if at > before}
         return frozenset(self._last_slow_at)
 
 
+async def until_room(room: asyncio.Event) -> None:
+    """Return when a write has ended since ``room`` was cleared, or when one of them may have become slow."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LOOK_AGAIN_S):
+            await room.wait()
+
+
 class Deliveries:
-    """The writes in flight, one a destination. ``patience_s``: how long a newer job waits for an older write."""
+    """The writes in flight, one for each destination. ``patience_s``: how long a newer job waits for an older write."""
 
     def __init__(
         self,
@@ -117,13 +126,11 @@ class Deliveries:
     async def write(
         self, output: Output, kind: WriteKind, token: int, blob: Blob, timeout_s: float, *, is_held: bool = False
     ) -> Delivery:
-        """Deliver ``blob``; ``is_held``: the destination is ours already.
+        """Deliver ``blob``; ``is_held``: the destination's lock is held already.
 
-        A failure picture goes only over the placeholder that a file destination took, where that is known.
-
-        Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy and the faults of the transfer.
-
-        DeliveryUnknown also when a newer job's write broke this one off.
+        A failure picture replaces only the placeholder of this output, where a file destination can tell.
+        Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy and the faults of the transfer; DeliveryUnknown
+        also when a newer job's write ended this one.
         """
         intent = intent_of(output, kind, token)
         granted = Granted() if is_held else await self._hold(intent, output.spec.placement.destination, timeout_s)
@@ -155,11 +162,11 @@ class Deliveries:
         )
 
     def _name(self, output_id: int) -> str:
-        """For temporary files: two servers may write to one directory, each with an output of this number."""
+        """For temporary files. Two servers may write to one directory, each with an output of this number."""
         return f"{self._queue.id}-o{output_id}"
 
     async def _hold(self, intent: Intent, destination: Destination, timeout_s: float) -> Granted:
-        """Somebody waits for a placeholder's reply, so it waits ``timeout_s`` at most; other writes as long as needed.
+        """Acquire the destination's lock. A placeholder, whose reply is awaited, waits ``timeout_s`` for it at most.
 
         Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy.
         """
@@ -199,9 +206,9 @@ class Deliveries:
                 await self._queue.until_free(intent.key, left_s)
 
     def _break_off(self, newcomer: Intent) -> None:
-        """End an older write, once: a second cancellation would hit it while it cleans up.
+        """Cancel an older write, once: a second cancellation would interrupt its cleaning up.
 
-        Another principal's goes on: the newcomer may not even be able to write there.
+        Another principal's write goes on: the newer job may not even be able to write there.
         """
         flight = self._in_flight.get(newcomer.key)
         if flight is not None and newcomer.principal not in (flight.intent.principal, OPERATOR):

@@ -1,7 +1,7 @@
-"""One job in: check -> probe -> enqueue (accepting) -> placeholder -> activate -> answer.
+"""The intake of one job: check -> probe -> enqueue -> placeholders -> activate -> answer.
 
-Called by ``api`` with a checked request; its answer may be sent as it is. From ``enqueue`` on the job
-outlives this process; before it, nothing has left the machine. A caller who hangs up does not stop it.
+Called by ``api`` with a checked request. Before ``enqueue`` nothing has left the machine; afterwards the job outlives
+this process. A client that hangs up does not stop it.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Draining(ImgserveError):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A stored job, for the protocol that makes the reply of it. ``number`` is for ``answered``."""
+    """A stored job, from which the protocol makes its reply. ``number`` is for ``answered``."""
 
     id: str
     number: int
@@ -55,7 +55,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """``prefetched`` takes the downloads that probes began, for the runner to finish."""
+    """``prefetched`` gets the downloads that probes started, for the attempts to finish."""
 
     def __init__(
         self,
@@ -87,8 +87,8 @@ class Intake:
         self._storage = PatientStorage(queue, config.storage_timeout_s, clock, spelling)
         self.is_draining = False
 
-    async def take_in(self, request: JobRequest, principal: Principal, traceparent: str = "") -> Answer:
-        """``traceparent`` is the caller's, if it traces. Raises ImgserveError."""
+    async def accept(self, request: JobRequest, principal: Principal, traceparent: str = "") -> Answer:
+        """``traceparent`` is the client's, if it traces. Raises ImgserveError."""
         if self.is_draining:
             raise self.draining()
         task = asyncio.create_task(self._traced(request, principal, traceparent))
@@ -97,13 +97,13 @@ class Intake:
         try:
             return await answer
         except asyncio.CancelledError:
-            if self.is_draining:  # see turn_away
+            if self.is_draining:  # see refuse_open
                 raise self.draining() from None
             raise
 
     @property
     def under_way(self) -> int:
-        """How many requests are being taken in."""
+        """The number of open requests."""
         return len(self._under_way)
 
     def states(self) -> Iterator[State]:
@@ -114,13 +114,13 @@ class Intake:
         return Draining("the server is stopping", "send the request again in a moment")
 
     async def drain(self) -> None:
-        """Take in no more; return when all open requests have been answered."""
+        """Accept no more; return when all open requests have been answered."""
         self.is_draining = True
         if self._under_way:
             await asyncio.wait(list(self._under_way))
 
-    def turn_away(self) -> None:
-        """Answer all waiting callers with Draining. A post repeated after the next start finds its job, if any."""
+    def refuse_open(self) -> None:
+        """Answer the open requests with Draining. One that is repeated after the next start finds its job, if any."""
         for answer in self._under_way.values():
             answer.cancel()
 
@@ -130,15 +130,15 @@ class Intake:
     def _ended(self, task: asyncio.Task[Answer]) -> None:
         self._under_way.pop(task)
         if not task.cancelled():
-            task.exception()  # the caller may have hung up; then nobody else asks
+            task.exception()  # marks it as seen: the client may have hung up
 
     async def _traced(self, request: JobRequest, principal: Principal, traceparent: str) -> Answer:
         job_id = self._new_id()
         logs.job.set(job_id)
         with stage("intake", parent=traceparent, is_outer=True):
-            return await self._take_in(job_id, request, principal)
+            return await self._accept(job_id, request, principal)
 
-    async def _take_in(self, job_id: str, request: JobRequest, principal: Principal) -> Answer:
+    async def _accept(self, job_id: str, request: JobRequest, principal: Principal) -> Answer:
         came_at = time.perf_counter()
         check_shape(request)
         trial = tags.trial_of(request.source)
@@ -178,7 +178,7 @@ class Intake:
         )  # fmt: skip
 
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
-        """Write them all. A definite refusal by one destination refuses the job; the outbox has the others."""
+        """Write all placeholders. A refusal by one destination refuses the job; the outbox replaces the others."""
         wanted = [(index, output) for index, output in enumerate(entry.outputs) if output.placeholder == "pending"]
         puts = (self._put(output, is_held=output.id in entry.held_ids) for _, output in wanted)
         ends = await asyncio.gather(*puts, return_exceptions=True)
@@ -193,18 +193,18 @@ class Intake:
             else:
                 bugs.append(end)
                 states.append(PlaceholderResult(output.id, "unknown"))
-        if not refusals and not bugs:
-            return tuple(states)
-        if not refusals:
+        if bugs and not refusals:
             await self._storage.refuse(entry, tuple(states), None)
             raise bugs[0]
-        # its own fault comes before the server's trouble
+        if not refusals:
+            return tuple(states)
+        # The request's own fault comes before the server's trouble.
         index, refusal = min(refusals, key=lambda pair: pair[1].status)
         await self._storage.refuse(entry, tuple(states), refusal)
         raise refusal.beneath(("outputs", index))
 
     async def _put(self, output: Output, *, is_held: bool) -> PlaceholderResult:
-        """Raises the fault for which the destination refuses the job."""
+        """Raises the destination's refusal."""
         timeout_s = self._config.placeholder_timeout_s
         with await self._placeholders.waiting(output.spec, output.principal) as picture:
             fingerprint = picture.fingerprint()
@@ -220,7 +220,7 @@ class Intake:
 
 
 def _places(outputs: tuple[ResolvedOutput, ...]) -> str:
-    """A newer job for the same ones supersedes this job, which then needs its source no more."""
+    """The job's destinations. A newer job for the same ones supersedes it, and the source is needed no more."""
     return " ".join(sorted(output.placement.destination.key for output in outputs))
 
 

@@ -1,4 +1,4 @@
-"""The operator's actions on jobs: list, show, cancel, retry. Called by ``api/v1/jobs.py``; queue and runner act."""
+"""The operator's actions on jobs: list, show, cancel, retry. Called by ``api/v1/jobs``."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from imgserve.transfer.store import Store
 
 
 class JobAdmin:
-    """``prefetched``: downloads that intake's probes began; ``deadline_s``: the new deadline of a retried job."""
+    """``prefetched``: downloads that intake's probes started; ``deadline_s``: the new deadline of a retried job."""
 
     def __init__(
         self,

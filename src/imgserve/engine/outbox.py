@@ -1,20 +1,16 @@
-"""The outbox: what is still owed after a job's end. A loop claims due entries, and the sender of each one's kind acts.
+"""The outbox: the writes that remain after a job's end. A loop claims due entries, and a sender for each kind acts.
 
-An entry is tried again until it is done or its time has passed. A host with several slow entries gets no more of them
-for now, so that it cannot hold up the entries for other hosts.
+An entry is tried again until it is done or its time has passed. A host with several slow entries gets no more for now,
+so that it does not hold up the entries for other hosts.
 """
 
 import asyncio
-import contextlib
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
-import msgspec
-
 from imgserve import failpoint
-from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
+from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway, until_room
 from imgserve.engine.placeholder import Placeholders
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import OutboxEntry, OutboxKind, OutboxOutcome
@@ -27,7 +23,6 @@ from imgserve.transfer.faults import NotOurs
 
 STORAGE_PAUSE_S = 1.0
 LOOK_EVERY_S = 3600.0
-LOOK_AGAIN_S = 0.5
 
 Sender = Callable[[OutboxEntry], Awaitable[None]]
 
@@ -45,45 +40,38 @@ def senders(deliveries: Deliveries, placeholders: Placeholders, timeout_s: float
     return {"error_image": send_error_image, "deletion": delete}
 
 
-class Config(msgspec.Struct, frozen=True):
-    """``max_at_once`` under way; slow ones do not count, as many again may be, and ``max_slow_per_host`` to a host."""
-
-    max_at_once: int
-    max_slow_per_host: int
-    retry_delay_s: float = FIRST_DELAY_S
-
-
 class Outbox:
-    """``run`` is the loop; ``under_way`` are the tries that it has begun, which go on when it ends."""
+    """``run`` is the loop; ``under_way`` are the tries that it has started, which go on when it ends.
+
+    ``max_at_once`` tries run at a time. Slow ones do not count; as many again may be slow, half of them to one host.
+    """
 
     def __init__(
         self,
         queue: OutboxQueue,
         senders: Mapping[OutboxKind, Sender],
-        config: Config,
+        max_at_once: int,
+        retry_delay_s: float = FIRST_DELAY_S,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._queue = queue
         self._senders = senders
-        self._config = config
+        self._max_at_once = max_at_once
+        self._retry_delay_s = retry_delay_s
         self._clock = clock
         self._jitter = jitter
         self._to_hosts = Underway()
         self._room = asyncio.Event()
         self.under_way: set[asyncio.Task[None]] = set()
 
-    def slow(self) -> Counter[str]:
-        """How many tries take long, by host."""
-        return self._to_hosts.slow()
-
     async def run(self) -> None:
         while True:
             self._room.clear()
-            most = self._config.max_at_once
-            places = most - len(self.under_way) + min(self.slow().total(), most)
+            most = self._max_at_once
+            places = most - len(self.under_way) + min(self._to_hosts.slow().total(), most)
             if places <= 0:
-                await self._wait_for_room()
+                await until_room(self._room)
                 continue
             try:
                 work = await self._queue.take_outbox(places, self._clock())
@@ -98,18 +86,12 @@ class Outbox:
             pause_s = LOOK_EVERY_S if work.due_at is None else work.due_at - self._clock()
             await self._queue.wait_for_outbox(max(pause_s, 0.001))
 
-    async def _wait_for_room(self) -> None:
-        """Until a try has ended since the room was counted, or one of them may have become slow."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_AGAIN_S):
-                await self._room.wait()
-
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.under_way.discard(task)
         self._room.set()
 
     async def send(self, entry: OutboxEntry) -> None:
-        """One try. When none can be made now the entry falls due again by itself, uncharged, as its claim ends."""
+        """One try. When none can be made now, the entry becomes due again, uncharged, as its claim ends."""
         logs.job.set(entry.id)
         try:
             outcome = await self._try(entry)
@@ -124,7 +106,7 @@ class Outbox:
     async def _try(self, entry: OutboxEntry) -> OutboxOutcome | None:
         host = entry.output.spec.placement.destination.origin
         try:
-            if self.slow()[host] >= self._config.max_slow_per_host:
+            if self._to_hosts.slow()[host] >= max(self._max_at_once // 2, 1):
                 logs.event("outbox_put_off", level=logs.DEBUG, output=entry.output.id)
                 return None
             with stage("outbox", parent=entry.traceparent, is_outer=True), self._to_hosts.to(host):
@@ -145,9 +127,9 @@ class Outbox:
         return "done"
 
     def _failed(self, entry: OutboxEntry) -> OutboxOutcome:
-        """The time of the next try. An entry past its time has had this last try, and is abandoned."""
+        """The time of the next try. An entry past its time is abandoned."""
         now = self._clock()
         if now > entry.until:
             logs.event("placeholder_left", level=logs.WARNING, output=entry.output.id)
             return "abandoned"
-        return now + backoff(entry.attempts, self._jitter(), self._config.retry_delay_s)
+        return now + backoff(entry.attempts, self._jitter(), self._retry_delay_s)

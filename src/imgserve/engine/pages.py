@@ -6,8 +6,9 @@ sent the page.
 
 import asyncio
 
+from imgserve.engine.probe import twice
 from imgserve.errors import ImgserveError
-from imgserve.imaging.faults import SMALLER_PAGE, NoWorker, PageUnreadable, RenderTimeout, WorkerDied
+from imgserve.imaging.faults import SMALLER_PAGE, NoWorker, PageUnreadable, RenderTimeout
 from imgserve.imaging.pool import Pool
 from imgserve.request.page import Page
 from imgserve.transfer.faults import DeliveryFailed, TransfersBusy
@@ -18,8 +19,17 @@ from imgserve.transfer.write import Write
 def reader(pool: Pool) -> ReadPage:
     async def read_page(page: bytes, media_type: str, write: Write, timeout_s: float) -> Page:
         """Raises DeliveryFailed, TransfersBusy, NoWorker."""
+        ends_at = asyncio.get_running_loop().time() + timeout_s
+
+        async def ask() -> Page:
+            left_s = ends_at - asyncio.get_running_loop().time()
+            is_reply_awaited = write.state == "placeholder"
+            return await pool.read_page(
+                page, media_type, left_s, is_reply_awaited=is_reply_awaited, principal=write.principal
+            )
+
         try:
-            return await _ask(pool, page, media_type, write, timeout_s)
+            return await twice(ask)
         except TimeoutError:
             raise TransfersBusy("No worker was free in time to read the upload page", "try again later") from None
         except NoWorker:
@@ -32,18 +42,3 @@ def reader(pool: Pool) -> ReadPage:
             raise DeliveryFailed(f"The upload page could not be read: {error.detail}") from error
 
     return read_page
-
-
-async def _ask(pool: Pool, page: bytes, media_type: str, write: Write, timeout_s: float) -> Page:
-    """A worker may die of its own accord; one that dies of the same page again has died of the page."""
-    ends_at = asyncio.get_running_loop().time() + timeout_s
-    is_reply_awaited = write.state == "placeholder"
-    try:
-        return await pool.read_page(
-            page, media_type, timeout_s, is_reply_awaited=is_reply_awaited, principal=write.principal
-        )
-    except WorkerDied:
-        left_s = ends_at - asyncio.get_running_loop().time()
-        return await pool.read_page(
-            page, media_type, left_s, is_reply_awaited=is_reply_awaited, principal=write.principal
-        )

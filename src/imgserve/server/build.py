@@ -22,7 +22,6 @@ from imgserve.engine.attempt import Attempts
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.intake import Intake
 from imgserve.engine.operator import JobAdmin
-from imgserve.engine.outbox import Config as OutboxConfig
 from imgserve.engine.outbox import Outbox, senders
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.render import Renderer
@@ -58,11 +57,11 @@ class Components:
         attempts = Attempts(
             queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=spelt_in_output
         )
-        most = settings.runner.max_outbox
         outbox = Outbox(
             queue,
             senders(deliveries, placeholders, settings.attempt.delivery_timeout_s),
-            OutboxConfig(most, max(most // 2, 1), settings.attempt.retry_delay_s),
+            settings.runner.max_outbox,
+            settings.attempt.retry_delay_s,
             clock,
         )
         self.runner = Runner(queue, attempts, outbox, settings.runner, settings.queue, is_shared, clock)

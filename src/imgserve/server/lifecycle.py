@@ -184,7 +184,7 @@ async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
                 await intake.drain()
         except TimeoutError:
             logs.event("intake_cut_short", level=logs.WARNING, requests=intake.under_way)
-            intake.turn_away()
+            intake.refuse_open()
         await runner.stop(max(ends_at - time.monotonic(), 0.0))
 
     finishing = asyncio.create_task(finish())
@@ -193,7 +193,7 @@ async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
     hurried.cancel()
     if not finishing.done():
         finishing.cancel()
-        intake.turn_away()
+        intake.refuse_open()
         await runner.stop(0.0)
     for number in runner.unsettled:
         ending.is_complete = False

@@ -18,7 +18,7 @@ from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
 from tests.support.sites import Serving
-from tests.support.transfers import LOOPBACK, deliver_bytes, destination, fetch_bytes, source, write
+from tests.support.transfers import LOOPBACK, deliver_bytes, destination, fetch_bytes, write
 
 PICTURE = b"picture" * 1000
 

@@ -73,7 +73,7 @@ def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals) -> HTTPRout
         checked: JobRequest | None = None
         try:
             checked = parse(text)
-            answer = await intake.take_in(checked, principal)
+            answer = await intake.accept(checked, principal)
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
         except ImgserveError as error:
