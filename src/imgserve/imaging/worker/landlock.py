@@ -1,4 +1,4 @@
-"""Landlock by system call: from here on this thread and its children open nothing but what is listed.
+"""Landlock by system call: limits the files that this thread and its children can open.
 
 Called by ``sandbox.py``. Numbers and structures: linux/landlock.h and the kernel's userspace-api/landlock page. The
 ruleset binds the calling thread and the threads it starts later, so it must be set while the process has only one.
@@ -8,6 +8,8 @@ import ctypes
 import os
 from collections.abc import Sequence
 
+from imgserve.imaging.worker.systemcalls import Unavailable, call
+
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _VERSION_FLAG = 1
 _RULE_PATH_BENEATH = 1
@@ -15,12 +17,6 @@ _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _FILE_RIGHTS_OF_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 _NETWORK_RIGHTS = 0b11  # bind and connect of TCP, since ABI 4
 _SCOPES = 0b11  # abstract UNIX sockets and signals, since ABI 6
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class LandlockUnavailable(Exception):
-    """The kernel has no Landlock, or it is switched off."""
 
 
 class _Ruleset(ctypes.Structure):
@@ -34,26 +30,26 @@ class _PathBeneath(ctypes.Structure):
 
 def ruleset(readable: Sequence[str], changeable: Sequence[str] = ()) -> int:
     """A descriptor of rules that deny every file but those beneath ``readable``, which may be read, and ``changeable``,
-    which may be written too. Raises LandlockUnavailable.
+    which may be written too. Raises Unavailable.
     """
-    abi = _call(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
+    abi = call(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     attributes = _Ruleset(_FILE_RIGHTS_OF_ABI[min(abi, 5)], _NETWORK_RIGHTS, _SCOPES)
     known_bytes = 8 if abi < 4 else 16 if abi < 6 else 24
-    ruleset_fd = _call(_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(known_bytes), 0)
+    ruleset_fd = call(_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(known_bytes), 0)
     try:
         for path in readable:
             _allow(ruleset_fd, path, 0)
         for path in changeable:
             _allow(ruleset_fd, path, _WRITE_FILE)
-    except LandlockUnavailable:
+    except Unavailable:
         os.close(ruleset_fd)
         raise
     return ruleset_fd
 
 
 def restrict(ruleset_fd: int) -> None:
-    """Bind this thread to the rules, for good. NO_NEW_PRIVS must be set. Raises LandlockUnavailable."""
-    _call(_RESTRICT_SELF, ruleset_fd, 0)
+    """Bind this thread to the rules, for good. NO_NEW_PRIVS must be set. Raises Unavailable."""
+    call(_RESTRICT_SELF, ruleset_fd, 0)
 
 
 def _allow(ruleset_fd: int, path: str, more: int) -> None:
@@ -64,13 +60,6 @@ def _allow(ruleset_fd: int, path: str, more: int) -> None:
     try:
         rights = _READ_FILE | _READ_DIR if os.path.isdir(path) else _READ_FILE  # noqa: PTH112 - worker stays light
         rule = _PathBeneath(rights | more, descriptor)
-        _call(_ADD_RULE, ruleset_fd, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
+        call(_ADD_RULE, ruleset_fd, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
         os.close(descriptor)
-
-
-def _call(number: int, *arguments: object) -> int:
-    result: int = _libc.syscall(ctypes.c_long(number), *arguments)
-    if result < 0:
-        raise LandlockUnavailable(os.strerror(ctypes.get_errno()))
-    return result

@@ -1,8 +1,8 @@
-"""The sandbox: a worker gives up its rights before it sees the first byte of a stranger's picture.
+"""The sandbox: a worker gives up its rights before it reads the first byte of a stranger's picture.
 
-Called by ``__main__.py``. ``give_up_privileges`` comes first; then ``close_files``, while the process has one thread
-(Landlock binds threads one by one); then the warm-up, which may start codec threads; then ``close_system_calls``,
-which binds all threads.
+Called by ``__main__.py`` and ``template.py``. ``give_up_privileges`` comes first; then ``close_files``, while the
+process has one thread (Landlock binds threads one by one); then the warm-up, which may start codec threads; then
+``close_system_calls``, which binds all threads.
 """
 
 import contextlib
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from imgserve.imaging.worker import landlock, seccomp
+from imgserve.imaging.worker.systemcalls import Unavailable
 
 Mode = Literal["auto", "require", "off"]
 
 _PACKAGE = str(Path(__file__).parents[2])
 _STANDARD_LIBRARY = str(Path(os.__file__).parent)
 # Fonts for the text in SVGs, and files that libc may still load (character sets, libgcc for aborting threads).
-# Nothing of /proc: a worker opens the file with its memory's size before the lock.
+# Nothing of /proc: a worker opens the file with its memory figures before.
 # Python's own library: the reader of upload pages, and its codecs, are imported when the first page comes.
 READABLE = (
     "/etc/fonts", "/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/fontconfig", "/var/cache/fontconfig",
@@ -29,20 +30,21 @@ READABLE = (
     _STANDARD_LIBRARY,
 )  # fmt: skip
 MAX_FILE_BYTES = 1 << 30
-MAX_OPEN_FILES = 32  # few, for each may be a picture that a worker does not let go of
+MAX_OPEN_FILES = 32  # few, since a compromised worker may keep pictures open
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 24, 38, 47
 _AMBIENT_CLEAR_ALL = 4
+_OFF = "off: switched off by the server"
 _CAPABILITY_VERSION_3, _MOST_CAPABILITIES = 0x20080522, 64
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class SandboxImpossible(Exception):
-    """``sandbox = require``, and this kernel or container does not let a process lock itself in."""
+    """``sandbox = require``, and this kernel or container lacks a part of the sandbox."""
 
 
 class Files(NamedTuple):
-    """The rules for files, ready to be bound to; -1 and the reason where there are none."""
+    """The descriptor of the rules for files; -1 and the reason if there are none."""
 
     ruleset_fd: int
     reason: str = ""
@@ -63,7 +65,7 @@ def give_up_privileges(memory_limit_bytes: int) -> None:
 
 
 def die_with_parent() -> None:
-    """With the thread that started this process, to be exact. A forked child asks for it anew."""
+    """To be exact, with the thread that started this process. A forked child must call it again."""
     _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
 
 
@@ -76,13 +78,13 @@ def offer_to_die_first() -> None:
 
 
 def _drop_capabilities() -> None:
-    """The workers of a server that runs as root have root's files by their owner only, and no other power of root."""
+    """The workers of a server that runs as root own root's files, but have no other power of root."""
     _libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_AMBIENT_CLEAR_ALL), 0, 0, 0)
     for number in range(_MOST_CAPABILITIES):  # fails for those that do not exist, and for all where none is held
         _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0)
     header, held = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
     if _libc.capget(header, held) == 0 and not any(held):
-        return  # a systemd unit may forbid the call even where nothing would change
+        return  # a systemd unit may forbid the call even if nothing would change
     if _libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
         raise SandboxImpossible("the kernel does not let a process drop its capabilities")
 
@@ -90,11 +92,11 @@ def _drop_capabilities() -> None:
 def rules_for_files(mode: Mode, changeable: Sequence[str] = ()) -> Files:
     """Rules that deny every file but :data:`READABLE` and ``changeable``. Raises SandboxImpossible."""
     if mode == "off":
-        return Files(-1, "off: switched off by the server")
+        return Files(-1, _OFF)
     try:
         return Files(landlock.ruleset(READABLE, changeable))
-    except landlock.LandlockUnavailable as error:
-        return Files(-1, _weaker(mode, "landlock", str(error)))
+    except Unavailable as error:
+        return Files(-1, _without(mode, "landlock", error))
 
 
 def close_files(mode: Mode, files: Files) -> str:
@@ -102,11 +104,11 @@ def close_files(mode: Mode, files: Files) -> str:
     if files.ruleset_fd < 0:
         return files.reason
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - names are all that is wanted
-        return _weaker(mode, "landlock", "the worker has started threads too early")
+        return _without(mode, "landlock", "the worker has started threads too early")
     try:
         landlock.restrict(files.ruleset_fd)
-    except landlock.LandlockUnavailable as error:
-        return _weaker(mode, "landlock", str(error))
+    except Unavailable as error:
+        return _without(mode, "landlock", error)
     finally:
         os.close(files.ruleset_fd)
     return "landlock"
@@ -115,19 +117,19 @@ def close_files(mode: Mode, files: Files) -> str:
 def close_system_calls(mode: Mode, *, is_template: bool = False) -> str:
     """Deny sockets, processes, signals. Returns ``seccomp`` or ``off: reason``; raises SandboxImpossible.
 
-    A template may still fork, and lock its children in.
+    A template may still fork, and close its children's sandboxes.
     """
     if mode == "off":
-        return "off: switched off by the server"
+        return _OFF
     try:
         seccomp.restrict(is_template=is_template)
-    except seccomp.SeccompUnavailable as error:
-        return _weaker(mode, "seccomp", str(error))
+    except Unavailable as error:
+        return _without(mode, "seccomp", error)
     return "seccomp"
 
 
 def silence() -> None:
-    """From here on nothing is said on stderr: its text would be a stranger's."""
+    """Close stderr: from here on its text would be a stranger's."""
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - opened by number, not by path
         os.dup2(nothing.fileno(), 2)
 
@@ -139,13 +141,11 @@ def state(files: str, system_calls: str) -> str:
     return "+".join((files, system_calls)) if "off" not in files + system_calls else f"{files}; {system_calls}"
 
 
-def _weaker(mode: Mode, part: str, reason: str) -> str:
-    if mode == "require":
-        raise SandboxImpossible(
-            f"{part} is not available here ({reason}), and this server will not render without it; "
-            "allow it in the container or kernel"
-        )
-    return f"off: {part} is not available here ({reason})"
+def _without(mode: Mode, part: str, reason: object) -> str:
+    what = f"{part} is not available here ({reason})"
+    if mode != "require":
+        return f"off: {what}"
+    raise SandboxImpossible(f"{what}, and this server will not render without it; allow it in the container or kernel")
 
 
 def _lower(limit: int, value: int) -> None:

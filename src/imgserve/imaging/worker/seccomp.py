@@ -1,4 +1,4 @@
-"""A seccomp filter that takes from the whole process the system calls that a codec has no use for.
+"""A seccomp filter that denies the whole process the system calls that no codec needs.
 
 Called by ``sandbox.py``. The filter denies listed calls, since lists of allowed calls break with the next libc. Calls
 newer than the list are answered ENOSYS (``systemcalls.py``). Of a call with many functions only those in use pass.
@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 
 from imgserve.imaging.worker import systemcalls
+from imgserve.imaging.worker.systemcalls import Unavailable
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _SET_MODE_FILTER, _FLAG_TSYNC = 1, 1
@@ -35,47 +36,39 @@ _TEMPLATE = frozenset({
     "fork", "pidfd_open", "sendmsg", "getsockname", "getsockopt", "seccomp", "landlock_restrict_self",
 })  # fmt: skip
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class SeccompUnavailable(Exception):
-    """The kernel takes no filter, or this is a processor whose numbers are not known."""
-
 
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def restrict(*, is_template: bool = False) -> None:
-    """Install the filter in every thread of this process. NO_NEW_PRIVS must be set. Raises SeccompUnavailable."""
+    """Install the filter in every thread of this process. NO_NEW_PRIVS must be set. Raises Unavailable."""
     machine = platform.machine()
     if machine not in systemcalls.MACHINES:
-        raise SeccompUnavailable(f"the system call numbers of {machine} are not known")
+        raise Unavailable(f"the system call numbers of {machine} are not known")
     code = outer_program(machine) if is_template else program(machine, os.getpid())
     filter_ = _Program(len(code) // 8, code)
-    number = ctypes.c_long(systemcalls.SECCOMP[machine])
-    result: int = _libc.syscall(number, _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(filter_))
-    if result != 0:
-        reason = os.strerror(ctypes.get_errno()) if result < 0 else f"thread {result} could not be included"
-        raise SeccompUnavailable(reason)
+    thread = systemcalls.call(systemcalls.SECCOMP[machine], _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(filter_))
+    if thread != 0:
+        raise Unavailable(f"thread {thread} could not be included")
 
 
 def program(machine: str, pid: int) -> bytes:
     """The filter in the kernel's form: eight bytes an instruction (code u16, jump-if u8, jump-else u8, operand u32)."""
     lines = _refusals(machine, systemcalls.denied(machine))
     lines += _unless(systemcalls.PRCTL[machine], 0, _is_one_of(_PRCTL))
-    # a thread may be made, a process may not
+    # A thread is allowed, a process is not.
     lines += _unless(systemcalls.CLONE[machine], 0, [_line(_HAS_BITS, _CLONE_THREAD, 1, 0)])
-    # abort() signals its own process; nobody else is to be reached
+    # abort() signals its own process; no other may be signalled.
     lines += _unless(systemcalls.TGKILL[machine], 0, _is_one_of((pid,)))
     lines += _unless(systemcalls.PRLIMIT[machine], 0, _is_one_of((0, pid)))
     return b"".join([*lines, _line(_RETURN, _ALLOW)])
 
 
 def outer_program(machine: str) -> bytes:
-    """The filter of a template and its children: without the denials that would keep it from making them."""
-    denied = systemcalls.denied(machine)
-    return b"".join([*_refusals(machine, {n: denied[n] for n in denied if n not in _TEMPLATE}), _line(_RETURN, _ALLOW)])
+    """The filter of a template and its children: a template may make children."""
+    denied = {name: number for name, number in systemcalls.denied(machine).items() if name not in _TEMPLATE}
+    return b"".join([*_refusals(machine, denied), _line(_RETURN, _ALLOW)])
 
 
 def _refusals(machine: str, denied: Mapping[str, int]) -> list[bytes]:

@@ -1,13 +1,17 @@
-"""Numbers of system calls, for ``seccomp.py``: the calls that are always denied, and those judged by their arguments.
+"""System calls by number, for ``seccomp.py`` and ``landlock.py``: a call of one, the ones that are always denied, and
+those that are judged by their arguments.
 
 From the kernel's tables: arch/x86/entry/syscalls/syscall_64.tbl, and include/uapi/asm-generic/unistd.h for arm64. From
 424 on a call has the same number on both.
 """
 
+import ctypes
+import os
+
 MACHINES = ("x86_64", "aarch64")
-# Calls that are younger than this list are answered "not there": a libc that knows them falls back to older ones.
+# Calls from here on are newer than this list and answered ENOSYS: a libc that knows them falls back to older ones.
 FIRST_UNKNOWN = 457
-# Numbers without a call when this was written, which a kernel may fill (335 on x86-64 became uretprobe).
+# Numbers without a call when this was written, which a kernel may assign (335 on x86-64 became uretprobe).
 UNASSIGNED = {"x86_64": (range(335, 424),), "aarch64": (range(244, 260), range(295, 424))}
 CLONE = {"x86_64": 56, "aarch64": 220}
 CLONE3 = 435
@@ -79,6 +83,21 @@ get_thread_area 211 -   epoll_ctl_old 214 -   epoll_wait_old 215 -   vserver 236
 seccomp 317 277   landlock_create_ruleset 444 444   landlock_add_rule 445 445
 landlock_restrict_self 446 446
 """
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Unavailable(Exception):
+    """This kernel or processor lacks the call, or refuses it."""
+
+
+def call(number: int, *arguments: object) -> int:
+    """Raises Unavailable."""
+    result: int = _libc.syscall(ctypes.c_long(number), *arguments)
+    if result < 0:
+        raise Unavailable(os.strerror(ctypes.get_errno()))
+    return result
 
 
 def denied(machine: str) -> dict[str, int]:
