@@ -4,8 +4,6 @@ Called by colour.numbers. AV1 Bitstream & Decoding Process Specification, sectio
 header) and 4.10.5 (leb128); which header counts: AV1 Image File Format, section 2.1.
 """
 
-from typing import NamedTuple
-
 _SEQUENCE_HEADER = 1
 _MOST_OBUS = 4  # a temporal delimiter may stand before it
 _LONGEST_SIZE = 8  # bytes of a leb128
@@ -14,15 +12,11 @@ _FIRST_LEVEL_WITH_TIERS = 8
 _FULL_PROFILE, _PROFESSIONAL_PROFILE = 1, 2
 
 
-class Numbers(NamedTuple):
-    """Of ITU-T H.273, tables 2 and 3."""
+def colour_numbers(obus: bytes) -> tuple[int, int] | None:
+    """Primaries and transfer, of ITU-T H.273, tables 2 and 3; None without a sequence header that has them.
 
-    primaries: int
-    transfer: int
-
-
-def colour_numbers(obus: bytes) -> Numbers | None:
-    """None if no sequence header has any. ``obus``: the beginning of a picture; its length bounds the work."""
+    ``obus``: the beginning of a picture; its length bounds the work.
+    """
     try:
         header = _sequence_header(obus)
         return None if header is None else _read(_Bits(header))
@@ -82,7 +76,7 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
     raise _Ended
 
 
-def _read(bits: _Bits) -> Numbers | None:
+def _read(bits: _Bits) -> tuple[int, int] | None:
     profile = bits.take(3)
     bits.take(1)  # still_picture
     is_reduced = bits.flag()
@@ -101,7 +95,7 @@ def _read(bits: _Bits) -> Numbers | None:
         bits.take(1)  # twelve_bit
     if profile != _FULL_PROFILE:
         bits.take(1)  # mono_chrome
-    return Numbers(bits.take(8), bits.take(8)) if bits.flag() else None
+    return (bits.take(8), bits.take(8)) if bits.flag() else None
 
 
 def _skip_operating_points(bits: _Bits) -> None:

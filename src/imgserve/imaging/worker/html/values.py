@@ -21,6 +21,8 @@ _TINY = 1e-9
 
 def sanitized(kind: str, value: str, attributes: Mapping[str, str]) -> str:
     """``kind`` is the input's type; ``attributes`` are the input's."""
+    if kind in _VALID:
+        return value if _VALID[kind](value) else ""
     if kind == "range":
         return _range(value, attributes)
     if kind == "email" and "multiple" in attributes:
@@ -52,20 +54,12 @@ def _trimmed(value: str) -> str:
     return _one_line(value).strip(_WHITE_SPACE)
 
 
-def _number(value: str) -> str:
-    return "" if number_in(value) is None else value
-
-
 def _color(value: str) -> str:
     """CSS's hexadecimal colours, without their alpha, and the basic names."""
     word = value.strip(_WHITE_SPACE).lower()
     if _WITH_ALPHA.fullmatch(word):
         word = word[: 4 if len(word) == 5 else 7]
     return color.canonical(word) or "#000000"
-
-
-def _date(value: str) -> str:
-    return value if _is_date(value) else ""
 
 
 def _is_date(value: str) -> bool:
@@ -84,20 +78,12 @@ def _equal_year(year: str) -> int:
     return 2000 + int(year) % 400
 
 
-def _month(value: str) -> str:
-    return value if _is_date(f"{value}-01") else ""
-
-
-def _week(value: str) -> str:
+def _is_week(value: str) -> bool:
     match = _WEEK.fullmatch(value)
     if match is None or int(match[1]) == 0:
-        return ""
+        return False
     weeks = datetime.date(_equal_year(match[1]), 12, 28).isocalendar().week
-    return value if 1 <= int(match[2]) <= weeks else ""
-
-
-def _time(value: str) -> str:
-    return value if _TIME.fullmatch(value) else ""
+    return 1 <= int(match[2]) <= weeks
 
 
 def _date_and_time(value: str) -> str:
@@ -138,11 +124,13 @@ def _spelled(number: float) -> str:
 _RULES: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(("text", "search", "tel", "password"), _one_line),
     **dict.fromkeys(("url", "email"), _trimmed),
-    "number": _number,
     "color": _color,
-    "date": _date,
-    "month": _month,
-    "week": _week,
-    "time": _time,
     "datetime-local": _date_and_time,
+}
+_VALID: dict[str, Callable[[str], object]] = {
+    "number": lambda value: number_in(value) is not None,
+    "date": _is_date,
+    "month": lambda value: _is_date(f"{value}-01"),
+    "week": _is_week,
+    "time": _TIME.fullmatch,
 }
