@@ -195,4 +195,7 @@ def grows_beyond(size_bytes: int, data: bytes) -> bool:
 async def test_the_largest_result_leaves_room(pool: Pool) -> None:
     """With a group that is drawn apart. What filters and masks take at this size no deadline waits for."""
     data = drawn('<g opacity=".5"><rect width="800" height="800" fill="red" opacity=".5"/></g>')
-    assert await render_bytes(pool, data, Rendering(TASK.recipe, Size(7000, 7000), "png"), is_svg=True)
+    with Blob.of(data) as source:
+        picture = await pool.render(source, Rendering(TASK.recipe, Size(7000, 7000), "png"), is_svg=True)
+    with picture:
+        assert await pool.probe(picture, is_complete=True) == ImageInfo("png", 7000, 7000)

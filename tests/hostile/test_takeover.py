@@ -128,7 +128,7 @@ async def test_it_keeps_result_and_source_and_can_change_neither(pool: Pool) -> 
     await hostage(pool, KEEPS)
     with ExitStack() as held:
         source = held.enter_context(Blob.of(PHOTO))
-        kept = [held.enter_context((await pool.render(source, TASK, principal="a")).blob) for _ in range(4)]
+        kept = [held.enter_context(await pool.render(source, TASK, principal="a")) for _ in range(4)]
         expected = kept.pop().read()
         for blob in kept:
             assert os.fstat(blob.fd).st_size == blob.size == len(expected)

@@ -10,9 +10,10 @@ from imgserve.request.rendering import Rendering
 async def render_bytes(
     pool: Pool, data: bytes, task: Rendering, *, is_svg: bool = False, is_alone: bool = False, principal: str = ""
 ) -> bytes:
-    with Blob.of(data) as source:
-        rendition = await pool.render(source, task, is_svg=is_svg, is_alone=is_alone, principal=principal)
-    with rendition.blob as picture:
+    with (
+        Blob.of(data) as source,
+        await pool.render(source, task, is_svg=is_svg, is_alone=is_alone, principal=principal) as picture,
+    ):
         return picture.read()
 
 

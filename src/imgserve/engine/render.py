@@ -55,8 +55,8 @@ class Renderer:
         self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str
     ) -> Blob:
         with stage("render"):
-            rendition = await self._pool.render(
+            picture = await self._pool.render(
                 source, rendering, is_svg=info.is_svg, is_alone=is_alone, principal=principal
             )
         failpoint.reach("rendered")
-        return rendition.blob
+        return picture

@@ -1,5 +1,6 @@
-"""A worker for one order: a place within a limit and a process from the stock, taken and given back. For ``pool``."""
+"""A worker for one request: a slot of a limiter and a process from the stock, acquired and released. For ``pool``."""
 
+from imgserve.imaging.faults import WorkerDied
 from imgserve.imaging.process import Child
 from imgserve.imaging.stock import Owner, Stock
 from imgserve.limiter import Key, Limiter
@@ -7,7 +8,7 @@ from imgserve.timeout import waiting
 
 
 class Assignment:
-    """A process that this principal may have, as long as the block runs.
+    """The process of the block. If the block raises WorkerDied, for a reply that cannot be trusted, it is killed.
 
     A class, since each picture goes through several of these, and a generator costs twice as much.
     """
@@ -31,7 +32,9 @@ class Assignment:
                 raise
         return self._child
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, WorkerDied):
+            self._child.kill("fault")
         if self._child.renders >= self._most_renders:
             self._child.kill("retired")
         self._stock.give_back(self._child, self._owner)

@@ -1,4 +1,4 @@
-"""The faults that the pool raises for a picture."""
+"""The errors that the pool raises for a picture."""
 
 from imgserve.errors import ImgserveError
 from imgserve.request.faults import DESTINATION
@@ -43,7 +43,7 @@ class WorkerDied(ImgserveError):
 
 
 class NoWorker(ImgserveError):
-    """The picture was given to no worker, or taken back because the server stops: it is not to blame."""
+    """No worker got the picture, or the server stops. The picture is not to blame."""
 
     code = "no_worker"
     status = 503
@@ -68,6 +68,12 @@ class PageUnreadable(ImgserveError):
 
     code = "page_unreadable"
     title = "The upload page cannot be read"
+
+
+# The errors that a worker reports, by their codes.
+REPORTED: dict[str, type[ImgserveError]] = {
+    kind.code: kind for kind in (SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, PageUnreadable)
+}
 
 
 def stopping() -> NoWorker:

@@ -1,7 +1,7 @@
 """The messages between parent and worker: plain frozen values; whole pictures travel as descriptors.
 
-The parent sends one ``Request``, the worker answers with one ``Reply``, and only then comes the next request. The
-first frame of a worker's life is ``Ready`` or ``CannotStart``.
+The worker answers each ``Request`` with one ``Reply`` before the parent sends the next one. A worker's first frame is
+``Ready`` or ``CannotStart``.
 """
 
 from typing import Literal
@@ -15,7 +15,7 @@ from imgserve.request.recipe import Format
 from imgserve.request.rendering import Rendering
 
 SYSTEM_LIBVIPS, OWN_LIBVIPS = "system", "own"  # a worker's argument: which libvips it may use
-WORKER, TEMPLATE = "worker", "template"  # and its role: to work, or to fork workers
+WORKER, TEMPLATE = "worker", "template"  # and its role
 
 
 class Drawing(msgspec.Struct, frozen=True):
@@ -29,9 +29,9 @@ class Drawing(msgspec.Struct, frozen=True):
 
 
 class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
-    """``size_bytes`` are to be read; ``is_complete``: they are the source, else its beginning, of ``source_bytes``.
+    """``size_bytes`` of the source, or, if it is not ``is_complete``, of the beginning of its ``source_bytes``.
 
-    ``head`` has them where they are few and will be more; else they come as a descriptor.
+    A short beginning comes as ``head``, everything else as a descriptor.
     """
 
     size_bytes: int
@@ -64,7 +64,7 @@ FaultCode = Literal["source_unreadable", "svg_invalid", "picture_too_large", "re
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """The door is locked. ``sandbox`` says how, or why not; ``system_libvips`` is empty for the wheel's own libvips."""
+    """``sandbox`` is its state in words; ``system_libvips`` is empty for the wheel's own libvips."""
 
     sandbox: str
     system_libvips: str = ""
@@ -75,7 +75,7 @@ class CannotStart(msgspec.Struct, frozen=True, tag="cannot_start"):
 
 
 class Probed(msgspec.Struct, frozen=True, tag="probed"):
-    """``info`` None: the header is not all there yet."""
+    """``info`` None: the header is not complete yet."""
 
     info: ImageInfo | None
 
@@ -92,10 +92,7 @@ class PageRead(msgspec.Struct, frozen=True, tag="page_read"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The picture is not well. ``trace`` is set when imgserve itself is at fault: for the log only.
-
-    ``is_last``: the worker, stuck in the picture, ends.
-    """
+    """``trace`` is for the log, and set if imgserve itself is at fault. ``is_last``: the worker ends."""
 
     code: FaultCode
     detail: str

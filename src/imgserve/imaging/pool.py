@@ -1,12 +1,13 @@
-"""The render pool: sends the orders of intake and runner to worker processes, and checks the workers' replies.
+"""The render pool: sends the requests of intake and runner to worker processes, and checks the workers' replies.
 
 Pictures go in and come out as blobs (memfds); this process never parses a picture byte and never imports pyvips.
-Called by intake (``probe``, ``draw``) and by ``engine/render.py`` (``render``); built by `server/build.py``.
+Called by intake (``probe``, ``draw``), by ``engine/render.py`` (``render``) and by ``engine/pages.py`` (``read_page``);
+built by `server/build.py`.
 
 There are two limits, one for renders and one, of a single worker, for probes and placeholders, so that long renders
-block no reply. In both the principal with the fewest workers is next (``principal`` names the principal). With several
-principals an idle worker for renders also serves probes and placeholders. The processes come from the stock
-(``stock.py``), which never gives a process that has read one principal's bytes to another principal.
+block no reply. In both the principal with the fewest workers is next. With several principals an idle worker for
+renders also serves probes and placeholders. The processes come from the stock (``stock.py``), which never gives a
+process that has read one principal's bytes to another principal.
 """
 
 import asyncio
@@ -14,26 +15,16 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from imgserve.blob import Blob
+from imgserve.imaging import messages
 from imgserve.imaging.assignment import Assignment
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import NoWorker, WorkerDied, stopping
-from imgserve.imaging.messages import (
-    Drawing,
-    DrawRequest,
-    Failed,
-    PageRead,
-    PageRequest,
-    Probed,
-    ProbeRequest,
-    RenderRequest,
-    Reply,
-    Request,
-    Written,
-)
+from imgserve.imaging.messages import Drawing, ProbeRequest, Reply, Request
 from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
-from imgserve.imaging.replies import checked_info, distrust, expect, fault_of, take_page, take_result
+from imgserve.imaging.replies import checked_info, error_of, expect, take_page, take_result
 from imgserve.imaging.sealed import read_only
 from imgserve.imaging.stock import Owner, Sizes, Stock
 from imgserve.limiter import Key, Limiter
@@ -46,22 +37,15 @@ from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
 
 _RENDER, _INTAKE, _DRAWING = "render", "intake", "drawing"
-_KEPT_FORKED = 16  # forked workers share most of their memory, so eight principals may keep one of each kind
-# Of a download that goes on: nearly all headers are that short; a longer one than the second is read when all is there.
-_FEW_BYTES, _MOST_COPIED_BYTES = 16_384, 1 << 20
+_KEPT_FORKED = 16  # forked workers share most of their memory, so eight principals may keep one of each role
+# A worker gets sealed bytes only, so the beginning of a download is copied. Nearly all headers fit into the first few
+# bytes, which travel in the request; a header beyond the second limit is read when the download is complete.
+_HEAD_BYTES, _MOST_COPIED_BYTES = 16_384, 1 << 20
 _MOST_MEDIA_TYPE = 200  # a header may be longer than a frame
 
 
-class Rendition(msgspec.Struct, frozen=True):
-    """A finished picture, exactly as it was asked for. The caller closes it."""
-
-    blob: Blob
-    size: Size
-    format: Format
-
-
 class Staffing(msgspec.Struct, frozen=True):
-    """A lane's idle and busy places, how many of them have no worker, and how many pictures wait for a place."""
+    """A role's idle and busy workers, its missing ones, and the requests that wait for one."""
 
     role: str
     idle: int
@@ -71,13 +55,13 @@ class Staffing(msgspec.Struct, frozen=True):
 
 
 class PoolCannotStart(Exception):
-    """No worker could be started at all. The message gives the reason."""
+    """No worker can start. The message gives the reason."""
 
 
 class Pool:
     """All workers of one server process. ``start`` before use, ``aclose`` afterwards.
 
-    ``is_shared``: whether principals are several, so that none may have all the workers for renders.
+    ``is_shared``: whether there are several principals, so that none may have all the workers for renders.
     """
 
     def __init__(self, config: Config, limits: Limits, is_shared: Callable[[], bool] = lambda: False) -> None:
@@ -95,7 +79,7 @@ class Pool:
 
     @property
     def sandbox(self) -> str:
-        """How the workers are locked in, or why not."""
+        """The state of the workers' sandbox, in words."""
         return self._stock.sandbox
 
     @property
@@ -113,19 +97,19 @@ class Pool:
         return self._stock.starter.template_pids
 
     def staffing(self) -> tuple[Staffing, ...]:
-        """The staffing of each lane; the last entry counts the workers that stand ready."""
+        """The staffing of each role; the last entry counts the workers that stand ready."""
         lacking, ready = self._stock.lacking, self._sizes().fresh
         missing = min(lacking, ready)
         staffings = [Staffing("spare", min(self._stock.fresh, ready), 0, missing, 0)]
-        for kind, workers in self._workers.items():
+        for role, workers in self._workers.items():
             lacking -= missing
             idle = workers.total - workers.held
             missing = min(lacking, idle)
-            staffings.insert(0, Staffing(kind, idle - missing, workers.held, missing, workers.waiting))
+            staffings.insert(0, Staffing(role, idle - missing, workers.held, missing, workers.waiting))
         return tuple(staffings)
 
     async def start(self) -> None:
-        """Start the workers that there shall be at the least. Raises PoolCannotStart when even one cannot start."""
+        """Start the least number of workers. Raises PoolCannotStart if one of them cannot start."""
         try:
             await self._stock.fill()
         except CannotStartWorker as error:
@@ -133,7 +117,7 @@ class Pool:
             raise PoolCannotStart(f"the render workers cannot start: {error}") from error
 
     async def aclose(self) -> None:
-        """Kill every worker and wait until all are reaped. Callers that still wait get NoWorker."""
+        """Kill every worker and wait until all are reaped. Requests that still wait get NoWorker."""
         self._is_closed = True
         await self._stock.aclose()
 
@@ -147,84 +131,69 @@ class Pool:
         request = ProbeRequest(source.size, is_complete, self._limits, is_strict, source.size)
         if is_complete:
             return await self._probe(request, source, principal)
-        # A worker gets sealed bytes only: the beginning of a download that goes on is copied, mostly into a frame.
-        head = source.read(_FEW_BYTES)
-        few = msgspec.structs.replace(request, size_bytes=len(head), head=head)
-        info = await self._info(few, [], principal)
-        if info is None and request.size_bytes > _FEW_BYTES:
-            with source.copy(_MOST_COPIED_BYTES) as more:
-                info = await self._probe(msgspec.structs.replace(request, size_bytes=more.size), more, principal)
+        head = source.read(_HEAD_BYTES)
+        info = await self._probe(replace(request, size_bytes=len(head), head=head), None, principal)
+        if info is None and request.size_bytes > _HEAD_BYTES:
+            with source.copy(_MOST_COPIED_BYTES) as copy:
+                info = await self._probe(replace(request, size_bytes=copy.size), copy, principal)
         return info
 
-    async def _probe(self, request: ProbeRequest, sealed: Blob, principal: str) -> ImageInfo | None:
-        with read_only(sealed) as descriptor:
-            return await self._info(request, [descriptor], principal)
-
-    async def _info(self, request: ProbeRequest, descriptors: list[int], principal: str) -> ImageInfo | None:
-        async with self._worker(self._kind_for_intake(principal), principal) as child:
-            reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
-            with distrust(child):
-                return checked_info(expect(Probed, reply).info, self._limits)
+    async def _probe(self, request: ProbeRequest, source: Blob | None, principal: str) -> ImageInfo | None:
+        with read_only(source) as descriptors:
+            async with self._worker(self._role_for_intake(principal), principal) as child:
+                reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
+                return checked_info(expect(messages.Probed, reply).info, self._limits)
 
     async def draw(self, drawing: Drawing, *, principal: str = "") -> Blob:
         """A placeholder or failure picture, which the caller closes.
 
         Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
-        request, timeout_s = DrawRequest(drawing, self._limits), self._config.probe_timeout_s
-        async with self._worker(self._kind_for_intake(principal), principal, is_drawing=True) as child:
-            return (await self._write(child, request, [], timeout_s, drawing.size, drawing.format)).blob
+        request = messages.DrawRequest(drawing, self._limits)
+        async with self._worker(self._role_for_intake(principal), principal, is_drawing=True) as child:
+            return await self._write(child, request, [], self._config.probe_timeout_s, drawing.size, drawing.format)
 
     async def render(
         self, source: Blob, rendering: Rendering, *, is_svg: bool = False, is_alone: bool = False, principal: str = ""
-    ) -> Rendition:
-        """Carry it out on a worker that is idle, waiting for one if need be.
+    ) -> Blob:
+        """The finished picture, from an idle worker; waits for one.
 
         ``is_svg`` sets the shorter deadline. ``is_alone`` starts a worker for this picture only and ends it afterwards.
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
-        request = RenderRequest(source.size, rendering, self._limits)
+        request = messages.RenderRequest(source.size, rendering, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
         worker = self._lone_worker() if is_alone else self._worker(_RENDER, principal)
-        with read_only(source) as descriptor:
+        with read_only(source) as descriptors:
             async with worker as child:
-                return await self._write(child, request, [descriptor], timeout_s, rendering.size, rendering.format)
+                return await self._write(child, request, descriptors, timeout_s, rendering.size, rendering.format)
 
     async def read_page(
         self, page: bytes, media_type: str, timeout_s: float, *, is_reply_awaited: bool, principal: str = ""
     ) -> Page:
-        """Have a worker read an upload page's forms. ``is_reply_awaited``: by the intake worker.
+        """An upload page's forms. ``is_reply_awaited``: read by the intake worker.
 
         Raises PageUnreadable, RenderFailed, RenderTimeout, WorkerDied, NoWorker; TimeoutError if no worker was free.
         """
         ends_at = asyncio.get_running_loop().time() + timeout_s
-        request = PageRequest(len(page), media_type[:_MOST_MEDIA_TYPE])
-        kind = self._kind_for_intake(principal) if is_reply_awaited else _RENDER
-        with Blob.of(page) as source, Blob() as result, read_only(source) as descriptor:
-            async with contextlib.AsyncExitStack() as held:
+        role = self._role_for_intake(principal) if is_reply_awaited else _RENDER
+        with Blob.of(page) as source, Blob() as result, read_only(source) as descriptors:
+            request = messages.PageRequest(source.size, media_type[:_MOST_MEDIA_TYPE])
+            async with contextlib.AsyncExitStack() as stack:
                 async with asyncio.timeout_at(ends_at):
-                    child = await held.enter_async_context(self._worker(kind, principal))
+                    child = await stack.enter_async_context(self._worker(role, principal))
                 left_s = max(ends_at - asyncio.get_running_loop().time(), 0.001)
                 timeout_s = min(self._config.probe_timeout_s, left_s)
-                reply = await self._ask(child, request, [descriptor, result.fd], timeout_s)
-                with distrust(child):
-                    expect(PageRead, reply)
-                    return take_page(result)
+                expect(messages.PageRead, await self._ask(child, request, [*descriptors, result.fd], timeout_s))
+                return take_page(result)
 
     async def _write(
-        self,
-        child: Child,
-        request: Request,
-        descriptors: list[int],
-        timeout_s: float,
-        size: Size,
-        output_format: Format,
-    ) -> Rendition:
+        self, child: Child, request: Request, descriptors: list[int], timeout_s: float, size: Size, output: Format
+    ) -> Blob:
         with Blob() as result:
             reply = await self._ask(child, request, [*descriptors, result.fd], timeout_s)
-            with distrust(child):
-                take_result(result, expect(Written, reply), size, output_format, self._limits)
-            return Rendition(result.share(), size, output_format)
+            take_result(result, expect(messages.Written, reply), size, output, self._limits)
+            return result.share()
 
     async def _ask(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Reply:
         """Returns the reply or raises its error. A worker that hit a bug or decoded a broken picture is killed."""
@@ -235,32 +204,33 @@ class Pool:
                 raise stopping() from None
             raise
         child.renders += not isinstance(request, ProbeRequest)
-        if not isinstance(reply, Failed):
+        if not isinstance(reply, messages.Failed):
             return reply
-        is_broken = isinstance(request, RenderRequest) and reply.code in ("source_unreadable", "svg_invalid")
+        is_render = isinstance(request, messages.RenderRequest)
+        is_broken = is_render and reply.code in ("source_unreadable", "svg_invalid")
         if is_broken or reply.code == "render_failed" or reply.is_last:
             child.kill("fault")
         if reply.trace:
             logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)
-        raise fault_of(reply)
+        raise error_of(reply)
 
-    def _kind_for_intake(self, principal: str) -> str:
+    def _role_for_intake(self, principal: str) -> str:
         """Of several principals one may keep the intake worker busy; an idle worker for renders helps out meanwhile."""
         is_busy = self._workers[_INTAKE].held > 0
         helps = self._is_shared() and is_busy and self._workers[_RENDER].is_free(self._key(_RENDER, principal))
         return _RENDER if helps else _INTAKE
 
-    def _key(self, kind: str, principal: str) -> Key:
+    def _key(self, role: str, principal: str) -> Key:
         """Of two render workers and more, one of several principals leaves one to the others."""
-        workers = self._workers[kind].total
+        workers = self._workers[role].total
         return Key(principal, workers - 1 if workers > 1 and self._is_shared() else workers)
 
-    def _worker(self, kind: str, principal: str, *, is_drawing: bool = False) -> Assignment:
+    def _worker(self, role: str, principal: str, *, is_drawing: bool = False) -> Assignment:
         self._check_open()
         is_used_up = self._config.isolation == "picture" and not is_drawing
         most_renders = 0 if is_used_up else self._config.recycle_after
-        owner = self._owner(kind, principal, is_drawing=is_drawing)
-        return Assignment(self._workers[kind], self._key(kind, principal), self._stock, owner, most_renders)
+        owner = self._owner(role, principal, is_drawing=is_drawing)
+        return Assignment(self._workers[role], self._key(role, principal), self._stock, owner, most_renders)
 
     @contextlib.asynccontextmanager
     async def _lone_worker(self) -> AsyncIterator[Child]:
@@ -272,6 +242,9 @@ class Pool:
             raise NoWorker(f"no fresh render worker could be started: {error}", "try again") from error
         try:
             yield child
+        except WorkerDied:
+            child.kill("fault")
+            raise
         finally:
             child.kill("surplus")
 
@@ -279,20 +252,20 @@ class Pool:
         if self._is_closed:
             raise stopping()
 
-    def _owner(self, kind: str, principal: str, *, is_drawing: bool) -> Owner:
+    def _owner(self, role: str, principal: str, *, is_drawing: bool) -> Owner:
         if self._config.isolation == "shared":
-            return Owner("", kind)
+            return Owner("", role)
         if is_drawing and self._draws_apart:
             return Owner("", _DRAWING)
-        return Owner(principal, kind)
+        return Owner(principal, role)
 
     @property
     def _draws_apart(self) -> bool:
-        """Placeholders are everybody's: a worker that never reads a picture draws them, and stays."""
+        """Whether placeholders, which hold nobody's data, have a worker of their own, which never reads a picture."""
         return self._config.isolation == "picture" or (self._config.isolation == "principal" and self._is_shared())
 
     def _sizes(self) -> Sizes:
-        """Of several principals each may keep some workers, beside those that work and those that stand ready."""
+        """Of several principals each may keep some workers, besides the working and the ready ones."""
         working = self._config.workers + 1 + self._draws_apart
         fresh, kept = (2, _KEPT_FORKED) if self._stock.starter.is_forking else (1, working)
         return Sizes(fresh, least=working + fresh, most=working + fresh + kept * self._is_shared())

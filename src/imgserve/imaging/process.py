@@ -1,7 +1,8 @@
-"""One worker as the parent sees it: started by exec, asked one thing at a time, killed at its deadline, reaped.
+"""The processes of the pool as the server sees them: started by exec, watched, killed and reaped; and a worker, which
+answers one request at a time and is killed at its deadline.
 
-Called by ``pool.py`` only. Everything happens on the event loop: replies arrive by a reader on the socket, the end of
-the process by a reader on its pidfd. Works on asyncio's own loop and on uvloop.
+Called by ``pool.py``, ``starter.py`` and ``template.py``. Everything happens on the event loop: replies arrive by a
+reader on the socket, the end of the process by a reader on its pidfd. Works on asyncio's own loop and on uvloop.
 """
 
 import asyncio
@@ -22,31 +23,16 @@ from imgserve.imaging.faults import RenderTimeout, WorkerDied
 from imgserve.imaging.messages import OWN_LIBVIPS, SYSTEM_LIBVIPS, WORKER, CannotStart, Ready, Reply, Request
 from imgserve.telemetry.metrics import WorkerEnd
 
-_Adopted = TypeVar("_Adopted")
+_Process = TypeVar("_Process", bound="Process")
 START_TIMEOUT_S = 30.0
 _STDERR_TAIL_BYTES = 2000
-# A clean environment: the worker has no use for the server's variables, and some of them may be secrets.
-# libvips would lay large pictures in a file, which the sandbox forbids; the memory limit holds for them instead.
+# Without the server's variables, some of which may be secrets.
+# libvips would put large pictures into a file, which the sandbox forbids; the memory limit holds for them instead.
 _ENVIRONMENT = {"LANG": "C.UTF-8", "HOME": "/nonexistent", "VIPS_CONCURRENCY": "1", "VIPS_DISC_THRESHOLD": "100g"}
 
 
 class CannotStartWorker(Exception):
-    """A worker ended before it was ready, or refused to start. The text says why, for the log and the operator."""
-
-
-class Forked:
-    """A worker that a template has forked, as far as it is like a ``Popen``: the kernel buries it."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.returncode: int | None = None
-
-    def wait(self) -> int:
-        # Where the template ended first and this server is process 1, or a subreaper, it has become our child.
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)
-        self.returncode = 0
-        return 0
+    """A worker ended before it was ready, or refused to start. The text has the reason, for log and operator."""
 
 
 class WorkerOptions(msgspec.Struct, frozen=True):
@@ -55,66 +41,96 @@ class WorkerOptions(msgspec.Struct, frozen=True):
     allow_system_libvips: bool = False
 
 
-class Child:
-    """A worker process that is ready for requests. Made by :func:`start_child`, or forked by a template.
+class Process:
+    """A process and the socket to it, watched by the event loop. It owns ``connection`` and ``pidfd``.
 
-    ``is_retired``: it shall not get another picture. It owns ``connection`` and ``pidfd``.
+    ``wait`` removes the process from the process table when it has ended.
     """
 
     def __init__(
-        self, process: "subprocess.Popen[bytes] | Forked", connection: socket.socket, pidfd: int | None = None
+        self, pid: int, wait: Callable[[], object], connection: socket.socket, pidfd: int | None = None
     ) -> None:
-        self.pid = process.pid
+        self.pid = pid
+        self.is_alive = True
+        self._wait = wait
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._reaped: asyncio.Future[None] = self._loop.create_future()
+        self._pidfd = os.pidfd_open(pid) if pidfd is None else pidfd
+        self._loop.add_reader(self._pidfd, self._reap)
+        self._loop.add_reader(connection.fileno(), self._read)
+
+    @property
+    def is_reaped(self) -> bool:
+        return self._reaped.done()
+
+    async def reaped(self) -> None:
+        """Wait until the process and its entry in the process table are gone."""
+        await asyncio.shield(self._reaped)
+
+    def _read(self) -> None:
+        raise NotImplementedError
+
+    def _fail_waiting(self, how: str) -> None:
+        """The process has ended, and ``how``: raise that in the calls that wait for it."""
+        raise NotImplementedError
+
+    def _die(self, how: str) -> None:
+        """Kill the process, once."""
+        if not self.is_alive:
+            return
+        self.is_alive = False
+        with contextlib.suppress(ProcessLookupError):  # it may have closed its socket and live on
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self._loop.remove_reader(self._connection.fileno())
+        self._connection.close()
+        self._fail_waiting(how)
+
+    def _reap(self) -> None:
+        self._wait()
+        self._loop.remove_reader(self._pidfd)
+        self._die("died")
+        os.close(self._pidfd)
+        self._reaped.set_result(None)
+
+
+class Child(Process):
+    """A worker process that is ready for requests. Made by :func:`start_child`, or forked by a template.
+
+    ``is_retired``: it gets no more pictures.
+    """
+
+    def __init__(
+        self, pid: int, wait: Callable[[], object], connection: socket.socket, pidfd: int | None = None
+    ) -> None:
+        super().__init__(pid, wait, connection, pidfd)
         self.renders = 0
         self.sandbox = ""
         self.system_libvips = ""
-        self.is_alive = True
         self.is_retired = False
         self.end: WorkerEnd = "died"
         self.on_death: Callable[[Child], None] | None = None
         self.on_reaped: Callable[[Child], None] | None = None
-        self._process = process
-        self._connection = connection
         self._buffer = bytearray()
-        self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Future[Reply] | None = None
-        self._reaped = self._loop.create_future()
-        self._pidfd = os.pidfd_open(process.pid) if pidfd is None else pidfd
-        self._loop.add_reader(self._pidfd, self._reap)
-        self._loop.add_reader(connection.fileno(), self._read)
 
-    async def ask(self, request: Request, descriptors: list[int], timeout_s: float) -> Reply:
-        """Send one request and wait for its answer; a cancelled wait kills the worker.
+    async def first_word(self, timeout_s: float) -> Reply:
+        """A new worker's first message: that it is ready, or why it cannot be. Raises WorkerDied and RenderTimeout."""
+        return await self.ask(None, [], timeout_s)
+
+    async def ask(self, request: Request | None, descriptors: list[int], timeout_s: float) -> Reply:
+        """Send a request, if any, and wait for the worker's next message; a cancelled wait kills the worker.
 
         Raises WorkerDied and RenderTimeout.
         """
         if not self.is_alive:
             raise WorkerDied("the render worker had died before it was handed the picture", "try again")
-        reply = self._expect()
-        self._send(wire.frame(request), descriptors)
-        return await self._answer(reply, timeout_s)
-
-    async def first_word(self, timeout_s: float) -> Reply:
-        """A new worker's first message: that it is ready, or why it cannot be. Raises WorkerDied and RenderTimeout."""
-        return await self._answer(self._expect(), timeout_s)
-
-    def kill(self, cause: WorkerEnd) -> None:
-        """End the worker now, without mercy. Safe to call twice; the process is reaped by the event loop."""
-        if self.is_alive:
-            self.end = cause
-        self._die("was ended")
-
-    async def reaped(self) -> None:
-        """Wait until the process is gone and its entry in the process table too."""
-        await asyncio.shield(self._reaped)
-
-    def _expect(self) -> "asyncio.Future[Reply]":
-        assert self._waiting is None, "a worker is asked one thing at a time"
-        self._waiting = self._loop.create_future()
-        return self._waiting
-
-    async def _answer(self, reply: "asyncio.Future[Reply]", timeout_s: float) -> Reply:
-        deadline = self._loop.call_later(timeout_s, self._end_late, reply, timeout_s)
+        assert self._waiting is None, "a worker gets one request at a time"
+        reply: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting = reply
+        if request is not None:
+            self._send(wire.frame(request), descriptors)
+        deadline = self._loop.call_later(timeout_s, self._end_late, timeout_s)
         try:
             return await reply
         finally:
@@ -123,14 +139,16 @@ class Child:
             if not reply.done() or reply.cancelled():
                 self.kill("cancelled")
 
-    def _end_late(self, reply: "asyncio.Future[Reply]", timeout_s: float) -> None:
-        if not reply.done():
-            reply.set_exception(
-                RenderTimeout(
-                    f"the picture was not finished after {timeout_s:g} seconds and its worker was ended",
-                    "use a smaller or simpler picture",
-                )
-            )
+    def kill(self, cause: WorkerEnd) -> None:
+        """Kill the worker now. Safe to call twice; the event loop reaps the process."""
+        if self.is_alive:
+            self.end = cause
+        self._die("was ended")
+
+    def _end_late(self, timeout_s: float) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            what = f"the picture was not finished after {timeout_s:g} seconds and its worker was ended"
+            self._waiting.set_exception(RenderTimeout(what, "use a smaller or simpler picture"))
             self.kill("deadline")
 
     def _send(self, data: bytes, descriptors: list[int]) -> None:
@@ -157,37 +175,24 @@ class Child:
         if reply is None:
             return
         if self._waiting is None or self._waiting.done() or self._buffer:
-            self.kill("fault")  # it speaks out of turn, so nothing that it says can be trusted
+            self.kill("fault")  # our own code never sends a reply without a request
         else:
             self._waiting.set_result(reply)
 
-    def _die(self, how: str) -> None:
-        """End the worker, once: kill its process, fail the waiting call, notify the pool."""
-        if not self.is_alive:
-            return
-        self.is_alive = False
-        if self._process.returncode is None:  # it may have closed its socket and live on
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        self._loop.remove_reader(self._connection.fileno())
-        self._connection.close()
+    def _fail_waiting(self, how: str) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(WorkerDied(f"the render worker {how} while it held the picture", "try again"))
         if self.on_death is not None:
             self.on_death(self)
 
     def _reap(self) -> None:
-        self._process.wait()
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._die("died")
-        self._reaped.set_result(None)
+        super()._reap()
         if self.on_reaped is not None:
             self.on_reaped(self)
 
 
 async def start_child(options: WorkerOptions) -> Child:
-    """Start a worker by exec and wait until it has locked itself in. Raises CannotStartWorker.
+    """Start a worker by exec and wait until it is in its sandbox. Raises CannotStartWorker.
 
     Must run in the main thread: a worker ends with the thread that started it (PR_SET_PDEATHSIG).
     """
@@ -198,7 +203,7 @@ async def start_child(options: WorkerOptions) -> Child:
 
 @contextlib.contextmanager
 def stderr_kept() -> Iterator[int]:
-    """A file in memory for what a process says before it is ready. Raises CannotStartWorker."""
+    """A file in memory for a process's output before it is ready. Raises CannotStartWorker."""
     try:
         stderr = os.memfd_create("imgserve-stderr", os.MFD_CLOEXEC)
     except OSError as error:
@@ -210,7 +215,7 @@ def stderr_kept() -> Iterator[int]:
 
 
 async def made_ready(child: Child, why: Callable[[], str]) -> Child:
-    """The child, once it reports that it is locked in; ``why`` explains its silence. Raises CannotStartWorker."""
+    """The child, once it reports that it is ready; ``why`` gives the reason if it ends. Raises CannotStartWorker."""
     try:
         reply = await child.first_word(START_TIMEOUT_S)
     except (WorkerDied, RenderTimeout):
@@ -234,9 +239,9 @@ def spawn(
     role: str,
     kind: socket.SocketKind,
     stderr: int,
-    adopt: "Callable[[subprocess.Popen[bytes], socket.socket], _Adopted]",
-) -> "_Adopted":
-    """Start the program as worker or template; ``adopt`` owns it and the socket to it. Raises CannotStartWorker."""
+    process_type: Callable[[int, Callable[[], object], socket.socket], _Process],
+) -> _Process:
+    """Start the program as worker or template. Raises CannotStartWorker."""
     try:
         ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
     except OSError as error:
@@ -259,8 +264,8 @@ def spawn(
     finally:
         theirs.close()
     try:
-        return adopt(process, ours)
-    except OSError as error:  # no descriptor to watch its end: an unwatched child must not live on
+        return process_type(process.pid, process.wait, ours)
+    except OSError as error:  # no descriptor to watch its end, and an unwatched child must not live on
         ours.close()
         process.kill()
         process.wait()

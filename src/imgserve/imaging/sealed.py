@@ -1,4 +1,4 @@
-"""A source as a worker gets it: sealed, by a descriptor that only reads. For ``pool``."""
+"""A source for a worker: sealed, by a read-only descriptor. Called by ``pool``."""
 
 import os
 
@@ -8,25 +8,29 @@ from imgserve.imaging.faults import NoWorker
 
 
 class read_only:
-    """A descriptor for a worker, with an offset of its own. The blob is sealed first.
+    """The descriptors of a source for a worker: one with an offset of its own, or none without a source.
 
-    Through /proc a worker can reopen a read-only descriptor for writing, so the descriptor alone protects nothing.
-    A class, since each picture needs one, and a generator costs twice as much. Raises NoWorker.
+    The blob is sealed first: through /proc a worker can reopen a read-only descriptor for writing. A class, since each
+    picture needs one, and a generator costs twice as much. Raises NoWorker.
     """
 
-    __slots__ = ("_descriptor", "_source")
+    __slots__ = ("_descriptors", "_source")
 
-    def __init__(self, source: Blob) -> None:
+    def __init__(self, source: Blob | None) -> None:
         self._source = source
+        self._descriptors: list[int] = []
 
-    def __enter__(self) -> int:
-        try:
-            self._source.seal()
-        except OSError as error:
-            raise NoWorker(f"the source cannot be sealed: {error.strerror}", "use a kernel of 5.1 or newer") from error
-        with descriptors.needed():
-            self._descriptor = os.open(f"/proc/self/fd/{self._source.fd}", os.O_RDONLY | os.O_CLOEXEC)
-        return self._descriptor
+    def __enter__(self) -> list[int]:
+        if self._source is not None:
+            try:
+                self._source.seal()
+            except OSError as error:
+                what = f"the source cannot be sealed: {error.strerror}"
+                raise NoWorker(what, "use a kernel of 5.1 or newer") from error
+            with descriptors.needed():
+                self._descriptors = [os.open(f"/proc/self/fd/{self._source.fd}", os.O_RDONLY | os.O_CLOEXEC)]
+        return self._descriptors
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        for descriptor in self._descriptors:
+            os.close(descriptor)

@@ -1,7 +1,7 @@
-"""Starts workers: forked by a template, or by exec where there is no template. For ``stock.py``.
+"""Starts workers: forked by a template, or by exec if there is no template. For ``stock.py``.
 
-A template is replaced after a number of forks, after a time, and after a worker that died of itself: its children
-share their layout in memory, so an attacker who guessed wrong in one must not go on guessing in the next.
+A template is replaced after a number of forks, after a time, and after a worker that crashed: its children share their
+layout in memory, so an attacker who guessed wrong in one must not continue in the next.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from imgserve.telemetry import logs
 
 MOST_FORKS = 10_000
 LONGEST_LIFE_S = 3600.0
-# A template that cannot be had is not tried again at each worker: exec serves meanwhile.
+# A template that cannot start is not tried again for each worker: exec serves meanwhile.
 RETRY_AFTER_S = 60.0
 
 
 class Starter:
-    """``retire`` receives the workers of a replaced template: they shall take no more pictures.
+    """``retire`` receives the workers of a replaced template, which get no more pictures.
 
     ``is_forking``: whether the next worker will be forked, and so will share most of its memory with the others.
     """
@@ -32,14 +32,13 @@ class Starter:
         has_template: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._wants_template = has_template
+        self._has_template = has_template
         self.is_forking = has_template
         self._options = options
         self._retire = retire
         self._clock = clock
         self._lock = asyncio.Lock()
         self._template: Template | None = None
-        self._old: set[Template] = set()
         self._unreaped: set[Template] = set()
         self._parents: dict[Child, Template] = {}
         self._is_worn = False
@@ -48,12 +47,11 @@ class Starter:
 
     @property
     def template_pids(self) -> tuple[int, ...]:
-        """Of the template and of those that were replaced and whose workers live."""
-        templates = [self._template, *self._old]
-        return tuple(template.pid for template in templates if template is not None and template.is_alive)
+        """Of the template, and of replaced ones whose workers still live."""
+        return tuple(template.pid for template in self._unreaped if template.is_alive)
 
     async def start(self) -> Child:
-        """A worker that is locked in and has seen nothing. Raises CannotStartWorker."""
+        """A worker that is ready and has read nothing. Raises CannotStartWorker."""
         async with self._lock:
             template = await self._current()
         if template is None:
@@ -67,37 +65,36 @@ class Starter:
         return child
 
     def died(self, child: Child) -> None:
-        """A worker has ended, or was."""
+        """A worker has ended."""
         if child.end == "died" and self._parents.get(child) is self._template:
             self._is_worn = True
 
     def reaped(self, child: Child) -> None:
         template = self._parents.pop(child, None)
-        if template in self._old and template not in self._parents.values():
-            self._old.discard(template)
+        if template is not None and template is not self._template and template not in self._parents.values():
             template.close()
 
     async def aclose(self) -> None:
-        """After all workers have ended."""
+        """Call it after all workers have ended."""
         for template in self._unreaped:
             template.close()
         for template in self._unreaped:
             await template.reaped()
 
     async def _current(self) -> Template | None:
-        """The template to order of, a new one if need be; None: exec serves."""
-        if not self._wants_template or not self._is_due():
+        """The template for the next order, a new one if need be; None: exec serves."""
+        if not self._has_template or not self._is_due():
             return self._template
         try:
             fresh = await start_template(self._options)
         except CannotStartWorker as error:
             logs.event("template_cannot_start", level=logs.ERROR, detail=str(error))
-            self._done_without()
+            self._use_exec()
             return None
         self._unreaped = {template for template in self._unreaped if not template.is_reaped} | {fresh}
         old, self._template = self._template, fresh
         self._is_worn, self._started_at, self.is_forking = False, self._clock(), True
-        if old is not None and old.is_alive:
+        if old is not None:
             self._replace(old)
         return fresh
 
@@ -109,22 +106,20 @@ class Starter:
         return self._is_worn or template.forks >= MOST_FORKS or now - self._started_at >= LONGEST_LIFE_S
 
     def _replace(self, old: Template) -> None:
-        """It lives on until the last of its workers has ended, for they would end with it."""
+        """It lives until the last of its workers has ended, since they would end with it."""
         children = [child for child, template in self._parents.items() if template is old]
         if not children:
             old.close()
-            return
-        self._old.add(old)
-        self._retire(children)
+        elif old.is_alive:
+            self._retire(children)
 
     def _give_up(self, template: Template, error: TemplateFailed) -> None:
         logs.event("template_failed", level=logs.ERROR, detail=f"the template of the workers: {error}")
         if self._template is template:
             self._template = None
-            self._done_without()
-            if template.is_alive:
-                self._replace(template)
+            self._use_exec()
+            self._replace(template)
 
-    def _done_without(self) -> None:
+    def _use_exec(self) -> None:
         self._not_before = self._clock() + RETRY_AFTER_S
         self.is_forking = False

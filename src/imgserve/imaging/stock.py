@@ -1,8 +1,8 @@
-"""The worker processes: which are free, whose each is, and how lost ones are replaced. For ``pool.py``.
+"""The worker processes: the free ones, the owner of each, and the replacement of lost ones. For ``pool.py``.
 
-A process that has read a picture belongs to that picture's principal, and to one kind of work, for the rest of its
-life; a fresh one belongs to nobody yet. A principal gets a free process of its own, else a fresh one. A few fresh ones
-stand ready. When there would be too many processes, the stock ends the one whose principal was served the longest ago.
+A process that has read a picture belongs to that picture's principal, and to one role, for the rest of its life; a
+fresh one has no owner yet. A principal gets a free process of its own, else a fresh one. A few fresh ones stand ready.
+If there would be too many processes, the stock ends one of the owner that was served the longest ago.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ _LONGEST_BACKOFF_S = 30.0
 
 
 class Owner(NamedTuple):
-    """The principal that a worker works for. ``kind`` is the work that it is limited to, or ``drawing`` for all."""
+    """The principal that a worker works for, and its role; ``drawing`` is for all principals."""
 
     principal: str
-    kind: str
+    role: str
 
 
 class Sizes(msgspec.Struct, frozen=True):
-    """``fresh``: processes that stand ready; ``least`` and ``most``: all of them."""
+    """``fresh``: processes that stand ready; ``least`` and ``most``: the limits of all together."""
 
     fresh: int
     least: int
@@ -37,7 +37,7 @@ class Sizes(msgspec.Struct, frozen=True):
 
 
 class Stock:
-    """``sizes`` is asked each time, for principals come and go."""
+    """``sizes`` is called each time, since principals come and go."""
 
     def __init__(self, options: WorkerOptions, sizes: Callable[[], Sizes], *, has_template: bool) -> None:
         self.starter = Starter(options, self._retire, has_template=has_template)
@@ -64,11 +64,11 @@ class Stock:
 
     @property
     def lacking(self) -> int:
-        """How many should be there and are not."""
+        """The number of missing processes."""
         return max(self._sizes().least - len(self._members), 0)
 
     async def fill(self) -> None:
-        """Start all that shall be there at the least. Raises CannotStartWorker when even one cannot be."""
+        """Start the least number of processes. Raises CannotStartWorker if one of them cannot start."""
         starts = (self.start_one() for _ in range(self.lacking))
         results = await asyncio.gather(*starts, return_exceptions=True)
         for result in results:
@@ -80,7 +80,7 @@ class Stock:
         self._supervisor = asyncio.create_task(self._supervise(), name="pool supervisor")
 
     async def aclose(self) -> None:
-        """Kill every worker and wait until all are reaped. Callers that wait for a worker get NoWorker."""
+        """Kill every worker and wait until all are reaped. Requests that wait for a worker get NoWorker."""
         self._is_closed = True
         if self._supervisor is not None:
             self._supervisor.cancel()
@@ -107,7 +107,7 @@ class Stock:
         return child
 
     async def take(self, owner: Owner) -> Child:
-        """A process that works for this owner only; followed by one ``give_back``. Raises NoWorker."""
+        """A process for this owner only; followed by one ``give_back``. Raises NoWorker."""
         self._waiting += 1
         try:
             while not self._is_closed:
@@ -129,7 +129,7 @@ class Stock:
             self._wake()
 
     def _free_one(self, owner: Owner) -> Child | None:
-        """Of its own the one that became free last, whose memory is still warm."""
+        """The owner's process that became free last, whose memory is still warm, or a fresh one."""
         child = next((child for child in reversed(self._idle) if self._idle[child] == owner), None)
         if child is not None:
             del self._idle[child]
@@ -138,14 +138,14 @@ class Stock:
         return child
 
     def _wake(self) -> None:
-        """A process is free: those that wait look for one, in the order in which they came."""
+        """A process is free: the waiting requests look for one, in the order in which they came."""
         self._is_one_free.set()
         self._is_one_free.clear()
         if not self._waiting:
             self._balance()
 
     def _balance(self) -> None:
-        """Order the missing processes, and end some to make room where the limit is reached."""
+        """Order the missing processes, and end some to make room if the limit is reached."""
         sizes = self._sizes()
         surplus = self._wanted(sizes) - (sizes.most - len(self._members))
         for child in list(self._idle)[: max(surplus, 0)]:
@@ -154,7 +154,7 @@ class Stock:
             self._shortage.set()
 
     def _wanted(self, sizes: Sizes) -> int:
-        """How many fresh processes there should be more."""
+        """The number of fresh processes to add."""
         return sizes.fresh + self._waiting - len(self._fresh)
 
     def _is_short(self, sizes: Sizes) -> bool:
@@ -168,7 +168,7 @@ class Stock:
         self._wake()
 
     def _bury(self, child: Child) -> None:
-        """A worker has died: another one is ordered."""
+        """A worker has died: order another one."""
         metrics.worker_ended(child.end)
         if child.end in ("died", "deadline"):
             logs.event("worker_ended", level=logs.WARNING, pid=child.pid, cause=child.end)
@@ -184,14 +184,14 @@ class Stock:
         self.starter.reaped(child)
 
     def _retire(self, children: Iterable[Child]) -> None:
-        """Those that wait for work end, the others after their picture."""
+        """Idle workers end now, the others after their picture."""
         for child in children:
             child.is_retired = True
             if child in self._idle or child in self._fresh:
                 child.kill("retired")
 
     async def _supervise(self) -> None:
-        """Start workers one after the other while any is missing; wait longer after each failure."""
+        """Start workers one after the other while any are missing; wait longer after each failure."""
         backoff_s = _FIRST_BACKOFF_S
         while True:
             await self._shortage.wait()

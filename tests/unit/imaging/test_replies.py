@@ -8,8 +8,9 @@ import pytest
 from imgserve.blob import Blob, seal_result
 from imgserve.errors import FieldRef
 from imgserve.imaging import wire
+from imgserve.imaging.faults import WorkerDied
 from imgserve.imaging.messages import Failed, Probed, Ready, Reply, Written
-from imgserve.imaging.replies import Distrusted, checked_info, expect, fault_of, most_bytes, take_result
+from imgserve.imaging.replies import checked_info, error_of, expect, most_bytes, take_result
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 
@@ -33,7 +34,7 @@ def result(size_bytes: int, *, is_sealed: bool = True) -> Blob:
     ],
 )  # fmt: skip
 def test_a_header_that_no_picture_has(info: ImageInfo) -> None:
-    with pytest.raises(Distrusted):
+    with pytest.raises(WorkerDied):
         checked_info(info, Limits())
 
 
@@ -56,7 +57,7 @@ FORGED: dict[str, Callable[[], tuple[Blob, Written]]] = {
 @pytest.mark.parametrize("how", FORGED)
 def test_a_result_that_is_not_what_was_asked_for(how: str) -> None:
     blob, written = FORGED[how]()
-    with blob, pytest.raises(Distrusted):
+    with blob, pytest.raises(WorkerDied):
         take_result(blob, written, SIZE, "png", LIMITS)
 
 
@@ -74,12 +75,12 @@ def test_the_bound_knows_of_frames() -> None:
 
 @pytest.mark.parametrize("reply", [Ready(""), Failed("svg_invalid", "no"), Written(SIZE, "png")])
 def test_another_kind(reply: Reply) -> None:
-    with pytest.raises(Distrusted):
+    with pytest.raises(WorkerDied):
         expect(Probed, reply)
 
 
 def test_what_is_shown_of_a_detail_is_short_and_printable() -> None:
-    fault = fault_of(Failed("svg_invalid", "a\x1b[2J\n" + "b" * 60_000, "\x00hint"))
+    fault = error_of(Failed("svg_invalid", "a\x1b[2J\n" + "b" * 60_000, "\x00hint"))
     assert fault.detail == "a[2J" + "b" * 494
     assert fault.hint == "hint"
 
@@ -89,7 +90,7 @@ def test_a_hint_names_fields_and_nothing_else() -> None:
     frame = bytearray(wire.frame(Failed("svg_invalid", "no", ("use\n ", strict))))
     reply = wire.take(frame, wire.REPLIES)
     assert isinstance(reply, Failed)
-    assert fault_of(reply).sentence() == "no (use load.strict = false)"
+    assert error_of(reply).sentence() == "no (use load.strict = false)"
     names = ("a b", "a\n", "a" * 50, "A")
     odd = [(FieldRef((name,)),) for name in names] + [(FieldRef(("a",) * 9),), (FieldRef(("a",), "\x1b"),)]
     for hint in (*odd, (FieldRef(("a",)),) * 9):

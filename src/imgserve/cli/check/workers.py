@@ -69,9 +69,7 @@ async def _svg(pool: Pool) -> Finding:
 
 async def _rendered(pool: Pool, svg: bytes) -> bytes:
     recipe = Recipe((Rasterize(width=_SIZE.width_px, height=_SIZE.height_px),), OutputOptions("png"))
-    with Blob.of(svg) as source:
-        rendition = await pool.render(source, Rendering(recipe, _SIZE, "png"), is_svg=True)
-    with rendition.blob as picture:
+    with Blob.of(svg) as source, await pool.render(source, Rendering(recipe, _SIZE, "png"), is_svg=True) as picture:
         return picture.read()
 
 
@@ -82,11 +80,9 @@ async def _codec(pool: Pool, name: Format) -> Finding:
     try:
         with await pool.draw(Drawing(_SIZE, name, "#808080", "ok")) as drawn:
             info = await pool.probe(drawn, is_complete=True)
-            rendition = await pool.render(drawn, Rendering(recipe, half, name))
+            (await pool.render(drawn, Rendering(recipe, half, name))).close()
     except ImgserveError as error:
         return fault(name, error.sentence(), _ANEW)
-    with rendition.blob as picture:
-        is_empty = picture.size == 0
-    if info is None or info.format != name or rendition.size != half or is_empty:
+    if info is None or info.format != name:
         return fault(name, "a picture that was written cannot be read again", _ANEW)
     return ok(name, "is written and read")

@@ -1,8 +1,8 @@
-"""A process that never sees a picture: warmed up and locked in once, it forks workers that begin where it stands.
+"""A process that never sees a picture: warmed up and in its sandbox once, it forks workers that begin ready.
 
-Called by ``__main__.py``; ordered by ``imaging/template.py``. An order is one byte with the new worker's socket beside
-it; the answer is the worker's number with a pidfd beside it, or 0 where it is not safe to fork. A thread that another
-thread's lock was copied from never ends, so there is no fork while there is a second one.
+Called by ``__main__.py``; takes orders from ``imaging/template.py``. An order is one byte with the new worker's socket
+beside it; the answer is the worker's pid with a pidfd beside it, or 0 if it is not safe to fork. A child would wait
+for ever for a lock that another thread held, so the template never forks while it has a second thread.
 """
 
 import gc
@@ -21,14 +21,14 @@ from imgserve.imaging.worker.svg import watch
 
 _WAIT_FOR_THREADS_S = 5.0
 _ANSWER = struct.Struct("!I")
-# Each child reads its own figures there, and puts itself first in line when memory runs out, before its own rules.
+# Each child opens its memory figures there, and offers to be killed first, before its own rules hold.
 _OF_CHILDREN = ("/proc",)
 
 Serve = Callable[[socket.socket, str], None]
 
 
 def run(orders: socket.socket, mode: sandbox.Mode, say_ready: Callable[[str], None], serve: Serve) -> None:
-    """Until the server closes ``orders``. ``serve`` is a child's life: its socket, and how it is locked in.
+    """Runs until the server closes ``orders``. ``serve`` runs a child, with its socket and its sandbox's state.
 
     Raises SandboxImpossible, pyvips.Error.
     """
@@ -40,7 +40,7 @@ def run(orders: socket.socket, mode: sandbox.Mode, say_ready: Callable[[str], No
     files = sandbox.close_files(mode, sandbox.rules_for_files(mode, _OF_CHILDREN))
     system_calls = sandbox.close_system_calls(mode, is_template=True)
     sandbox.silence()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the children
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
     gc.collect()
     gc.freeze()
     say_ready(sandbox.state(files, system_calls))
@@ -55,7 +55,7 @@ def run(orders: socket.socket, mode: sandbox.Mode, say_ready: Callable[[str], No
             orders.close()
             os.close(tasks)
             _live(own_pid, connection, mode, rules, serve)
-        _answer(orders, child)
+        _answer(orders, max(child, 0))
         os.close(connection)
 
 
@@ -64,7 +64,7 @@ def _is_alone(tasks: int) -> bool:
 
 
 def _wait_until_alone(tasks: int) -> None:
-    """A thread that has been joined is still there for a moment. Raises SandboxImpossible for one that stays."""
+    """A joined thread is still listed for a moment. Raises SandboxImpossible for one that stays."""
     until = time.monotonic() + _WAIT_FOR_THREADS_S
     while not _is_alone(tasks):
         if time.monotonic() > until:
@@ -73,16 +73,14 @@ def _wait_until_alone(tasks: int) -> None:
 
 
 def _answer(orders: socket.socket, child: int) -> None:
-    if child < 0:
-        socket.send_fds(orders, [_ANSWER.pack(0)], [])
-        return
+    """``child`` is 0 without one."""
     try:
-        pidfd = os.pidfd_open(child)
+        descriptors = [os.pidfd_open(child)] if child else []
     except ProcessLookupError:
-        socket.send_fds(orders, [_ANSWER.pack(0)], [])
-        return
-    socket.send_fds(orders, [_ANSWER.pack(child)], [pidfd])
-    os.close(pidfd)
+        child, descriptors = 0, []
+    socket.send_fds(orders, [_ANSWER.pack(child)], descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _live(parent: int, descriptor: int, mode: sandbox.Mode, rules: sandbox.Files, serve: Serve) -> None:
