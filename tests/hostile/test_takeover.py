@@ -137,21 +137,21 @@ async def test_it_keeps_result_and_source_and_can_change_neither(pool: Pool) -> 
         assert os.fstat(source.fd).st_size == len(PHOTO)
 
 
-# What comes of each, if not that the worker is ended: it dies of the picture, as any that crashes.
+# Each with the words of the error that it ends in.
 LIES = {
-    "no seal": "old(request, [descriptors[0], os.dup(descriptors[1])], give_up) and forged(900)",
-    "a mapping": "forged(900, lambda: memory.append(mmap.mmap(descriptors[1], 900)))",
-    "a result of 1 GiB": "forged(1 << 30, lambda: fcntl.fcntl(descriptors[1], fcntl.F_ADD_SEALS, 14))",
-    "an empty result": "forged(0, lambda: fcntl.fcntl(descriptors[1], fcntl.F_ADD_SEALS, 14))",
-    "another size": "main.Written(main.pipeline.Size(1, 1), 'jpeg')",
-    "another kind": "main.Probed(None)",
-    "ready": "main.Ready('landlock+seccomp', '')",
-    "garbage": "os.write(out, b'\\xff' * 64) and time.sleep(60)",
-    "no end": "[os.write(out, struct.pack('!I', 60000) + b'x' * 60000) for _ in range(100000)]",
-    "a frame that never comes": "os.write(out, struct.pack('!I', 60000)) and os._exit(0)",
-    "two answers": "os.write(out, main.wire.frame(main.Probed(None)) * 2) and time.sleep(60)",
-    "an end": "os._exit(0)",
-    "a fault by itself": "ctypes.string_at(0)",
+    "no seal": ("forged(900)", "seal"),
+    "a mapping": ("forged(900, lambda: memory.append(mmap.mmap(descriptors[1], 900)))", "seal"),
+    "a result of 1 GiB": ("forged(1 << 30, lambda: fcntl.fcntl(descriptors[1], fcntl.F_ADD_SEALS, 14))", "length"),
+    "an empty result": ("forged(0, lambda: fcntl.fcntl(descriptors[1], fcntl.F_ADD_SEALS, 14))", "length"),
+    "another size": ("main.messages.Written(main.pipeline.Size(1, 1), 'jpeg')", "another picture"),
+    "another kind": ("main.messages.Probed(None)", "wrong kind"),
+    "ready": ("main.Ready('landlock+seccomp', '')", "wrong kind"),
+    "garbage": ("os.write(out, b'\\xff' * 64) and time.sleep(60)", "broke its connection"),
+    "no end": ("[os.write(out, b'x' * 60000) for _ in range(100000)]", "broke its connection"),
+    "an empty packet": ("os.write(out, b'') or time.sleep(60)", "ended"),
+    "two answers": ("[os.write(out, main.wire.packet(main.messages.Probed(None))) for _ in 'ab']", "wrong kind"),
+    "an end": ("os._exit(0)", "ended"),
+    "a fault by itself": ("ctypes.string_at(0)", "ended|died"),
 }
 LIES_TRIED = LIES if IS_FULL else {name: LIES[name] for name in ("no seal", "no end")}
 LIAR = """
@@ -160,7 +160,7 @@ def answer(request, descriptors, give_up):
     def forged(size, then=lambda: None):
         os.ftruncate(descriptors[1], size)
         then()
-        return main.Written(request.task.size, "jpeg")
+        return main.messages.Written(request.rendering.size, "jpeg")
     return {lie}
 """
 
@@ -174,10 +174,10 @@ def socket_of(pid: int) -> int:
 @pytest.mark.parametrize("lie", LIES_TRIED)
 async def test_it_lies_and_is_ended(pool: Pool, lie: str) -> None:
     (pid,) = await served_by(pool, render_bytes(pool, PHOTO, TASK, principal="a"))
-    await take_over(pid, LIAR.format(lie=LIES[lie], out=socket_of(pid)))
+    await take_over(pid, LIAR.format(lie=LIES[lie][0], out=socket_of(pid)))
     held, threads = descriptors(), threading.active_count()
     before, spent = resident_bytes(os.getpid()), time.process_time()
-    with pytest.raises((WorkerDied, RenderTimeout)):
+    with pytest.raises(WorkerDied, match=LIES[lie][1]):
         await render_bytes(pool, PHOTO, TASK, principal="a")
     assert pid not in pool.worker_pids
     assert resident_bytes(os.getpid()) - before < 20_000_000

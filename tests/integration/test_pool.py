@@ -5,7 +5,6 @@ import gc
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ from imgserve.imaging.config import Config, Isolation
 from imgserve.imaging.faults import NoWorker, PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid, WorkerDied
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool, PoolCannotStart
-from imgserve.imaging.process import Child
+from imgserve.imaging.process import Child, socket_pair
 from imgserve.imaging.worker.formats import turbojpeg
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
@@ -158,8 +157,7 @@ async def test_kill_9_in_the_middle_of_a_render(pool: Pool) -> None:
 
 
 async def test_a_worker_that_closes_its_socket_and_lives_on_is_killed() -> None:
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
+    ours, theirs = socket_pair()
     process = sleeper()
     child = Child(process.pid, process.wait, ours)
     theirs.close()

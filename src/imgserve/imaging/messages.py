@@ -1,6 +1,6 @@
 """The messages between parent and worker: plain frozen values; whole pictures travel as descriptors.
 
-The worker answers each ``Request`` with one ``Reply`` before the parent sends the next one. A worker's first frame is
+The worker answers each ``Request`` with one ``Reply`` before the parent sends the next one. A worker's first packet is
 ``Ready`` or ``CannotStart``.
 """
 
@@ -88,7 +88,7 @@ class Written(msgspec.Struct, frozen=True, tag="written"):
 
 
 class PageRead(msgspec.Struct, frozen=True, tag="page_read"):
-    """The page, as ``request.page.Page`` in msgpack, is in the result's memfd: it may be longer than a frame."""
+    """The page, as ``request.page.Page`` in msgpack, is in the result's memfd: it may be longer than a packet."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -41,7 +41,7 @@ _KEPT_FORKED = 16  # forked workers share most of their memory, so eight princip
 # A worker gets sealed bytes only, so the beginning of a download is copied. Nearly all headers fit into the first few
 # bytes, which travel in the request; a header beyond the second limit is read when the download is complete.
 _HEAD_BYTES, _MOST_COPIED_BYTES = 16_384, 1 << 20
-_MOST_MEDIA_TYPE = 200  # a header may be longer than a frame
+_MOST_MEDIA_TYPE = 200  # a header may be longer than a packet
 
 
 class Staffing(msgspec.Struct, frozen=True):

@@ -35,6 +35,10 @@ class CannotStartWorker(Exception):
     """A worker ended before it was ready, or refused to start. The text has the reason, for log and operator."""
 
 
+class TemplateFailed(Exception):
+    """A template forks no more: it has ended, does not answer, or has a second thread."""
+
+
 class WorkerOptions(msgspec.Struct, frozen=True):
     sandbox: Sandbox
     memory_limit_bytes: int
@@ -52,6 +56,7 @@ class Process:
     ) -> None:
         self.pid = pid
         self.is_alive = True
+        self.ready = Ready("")
         self._wait = wait
         self._connection = connection
         self._loop = asyncio.get_running_loop()
@@ -68,6 +73,17 @@ class Process:
         """Wait until the process and its entry in the process table are gone."""
         await asyncio.shield(self._reaped)
 
+    async def first_word(self) -> Reply:
+        """The first message of a new process: that it is ready, or why it cannot be.
+
+        Raises WorkerDied, RenderTimeout, TemplateFailed, BrokenPacket.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Kill the process. Safe to call twice; the event loop reaps it."""
+        self._die("was ended")
+
     def _read(self) -> None:
         raise NotImplementedError
 
@@ -76,7 +92,6 @@ class Process:
         raise NotImplementedError
 
     def _die(self, how: str) -> None:
-        """Kill the process, once."""
         if not self.is_alive:
             return
         self.is_alive = False
@@ -105,18 +120,14 @@ class Child(Process):
     ) -> None:
         super().__init__(pid, wait, connection, pidfd)
         self.renders = 0
-        self.sandbox = ""
-        self.system_libvips = ""
         self.is_retired = False
         self.end: WorkerEnd = "died"
         self.on_death: Callable[[Child], None] | None = None
         self.on_reaped: Callable[[Child], None] | None = None
-        self._buffer = bytearray()
         self._waiting: asyncio.Future[Reply] | None = None
 
-    async def first_word(self, timeout_s: float) -> Reply:
-        """A new worker's first message: that it is ready, or why it cannot be. Raises WorkerDied and RenderTimeout."""
-        return await self.ask(None, [], timeout_s)
+    async def first_word(self) -> Reply:
+        return await self.ask(None, [], START_TIMEOUT_S)
 
     async def ask(self, request: Request | None, descriptors: list[int], timeout_s: float) -> Reply:
         """Send a request, if any, and wait for the worker's next message; a cancelled wait kills the worker.
@@ -129,7 +140,7 @@ class Child(Process):
         reply: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting = reply
         if request is not None:
-            self._send(wire.frame(request), descriptors)
+            self._send(wire.packet(request), descriptors)
         deadline = self._loop.call_later(timeout_s, self._end_late, timeout_s)
         try:
             return await reply
@@ -140,10 +151,10 @@ class Child(Process):
                 self.kill("cancelled")
 
     def kill(self, cause: WorkerEnd) -> None:
-        """Kill the worker now. Safe to call twice; the event loop reaps the process."""
+        """As ``close``, with a cause for the metrics."""
         if self.is_alive:
             self.end = cause
-        self._die("was ended")
+        self.close()
 
     def _end_late(self, timeout_s: float) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -161,20 +172,16 @@ class Child(Process):
 
     def _read(self) -> None:
         try:
-            data = self._connection.recv(wire.MAX_FRAME_BYTES)
-            if not data:
-                self._die("ended")
-                return
-            self._buffer += data
-            reply = wire.take(self._buffer, wire.REPLIES)
+            data = self._connection.recv(wire.MAX_PACKET_BYTES)
+            reply = wire.reply_in(data) if data else None
         except BlockingIOError:
             return
-        except (OSError, wire.BrokenFrame):
+        except (OSError, wire.BrokenPacket):
             self._die("broke its connection")
             return
         if reply is None:
-            return
-        if self._waiting is None or self._waiting.done() or self._buffer:
+            self._die("ended")
+        elif self._waiting is None or self._waiting.done():
             self.kill("fault")  # our own code never sends a reply without a request
         else:
             self._waiting.set_result(reply)
@@ -197,7 +204,7 @@ async def start_child(options: WorkerOptions) -> Child:
     Must run in the main thread: a worker ends with the thread that started it (PR_SET_PDEATHSIG).
     """
     with stderr_kept() as stderr:
-        child = spawn(options, WORKER, socket.SOCK_STREAM, stderr, Child)
+        child = spawn(options, WORKER, stderr, Child)
         return await made_ready(child, lambda: last_words(stderr))
 
 
@@ -214,39 +221,36 @@ def stderr_kept() -> Iterator[int]:
         os.close(stderr)
 
 
-async def made_ready(child: Child, why: Callable[[], str]) -> Child:
-    """The child, once it reports that it is ready; ``why`` gives the reason if it ends. Raises CannotStartWorker."""
+async def made_ready(process: _Process, why: Callable[[], str]) -> _Process:
+    """The process, once it reports that it is ready; ``why`` has the reason if it ends. Raises CannotStartWorker."""
     try:
-        reply = await child.first_word(START_TIMEOUT_S)
-    except (WorkerDied, RenderTimeout):
-        await child.reaped()
-        raise CannotStartWorker(why()) from None
+        reply = await process.first_word()
+        if isinstance(reply, Ready):
+            process.ready = reply
+            return process
+        reason = reply.reason if isinstance(reply, CannotStart) else "it said something unexpected"
+    except (WorkerDied, RenderTimeout, TemplateFailed, wire.BrokenPacket):
+        reason = why()
     except asyncio.CancelledError:
-        child.kill("stopped")
-        await child.reaped()
+        process.close()
+        await process.reaped()
         raise
-    if isinstance(reply, Ready):
-        child.sandbox = reply.sandbox
-        child.system_libvips = reply.system_libvips
-        return child
-    child.kill("fault")
-    await child.reaped()
-    raise CannotStartWorker(reply.reason if isinstance(reply, CannotStart) else "it said something unexpected")
+    process.close()
+    await process.reaped()
+    raise CannotStartWorker(reason)
 
 
 def spawn(
     options: WorkerOptions,
     role: str,
-    kind: socket.SocketKind,
     stderr: int,
     process_type: Callable[[int, Callable[[], object], socket.socket], _Process],
 ) -> _Process:
     """Start the program as worker or template. Raises CannotStartWorker."""
     try:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+        ours, theirs = socket_pair()
     except OSError as error:
         raise cannot_start(error) from error
-    ours.setblocking(False)
     libvips = SYSTEM_LIBVIPS if options.allow_system_libvips else OWN_LIBVIPS
     arguments = [str(theirs.fileno()), options.sandbox, str(options.memory_limit_bytes), libvips, role]
     try:
@@ -270,6 +274,13 @@ def spawn(
         process.kill()
         process.wait()
         raise cannot_start(error) from error
+
+
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """For this process, without blocking, and for a new one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    return ours, theirs
 
 
 def cannot_start(error: OSError) -> CannotStartWorker:

@@ -8,8 +8,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
-from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions, start_child
-from imgserve.imaging.template import Template, TemplateFailed, start_template
+from imgserve.imaging.process import CannotStartWorker, Child, TemplateFailed, WorkerOptions, start_child
+from imgserve.imaging.template import Template, start_template
 from imgserve.telemetry import logs
 
 MOST_FORKS = 10_000

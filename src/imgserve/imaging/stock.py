@@ -70,13 +70,10 @@ class Stock:
     async def fill(self) -> None:
         """Start the least number of processes. Raises CannotStartWorker if one of them cannot start."""
         starts = (self.start_one() for _ in range(self.lacking))
-        results = await asyncio.gather(*starts, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Child):
-                self._add(result)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        if failures:
-            raise failures[0]
+        for result in await asyncio.gather(*starts, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+            self._add(result)
         self._supervisor = asyncio.create_task(self._supervise(), name="pool supervisor")
 
     async def aclose(self) -> None:
@@ -100,7 +97,7 @@ class Stock:
             child.kill("stopped")
             await child.reaped()
             raise CannotStartWorker("the server is stopping" if self._is_closed else "it died as soon as it was ready")
-        self.sandbox, self.system_libvips = child.sandbox, child.system_libvips
+        self.sandbox, self.system_libvips = child.ready.sandbox, child.ready.system_libvips
         self._unreaped.add(child)
         child.on_death = self._bury
         child.on_reaped = self._reaped

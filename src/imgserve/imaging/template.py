@@ -14,18 +14,14 @@ from collections.abc import Callable
 from functools import partial
 
 from imgserve.imaging import process, wire
-from imgserve.imaging.messages import TEMPLATE, CannotStart, Ready, Reply
-from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
+from imgserve.imaging.messages import TEMPLATE, Reply
+from imgserve.imaging.process import Child, TemplateFailed, WorkerOptions
 
 _ORDER = b"f"
 _ANSWER = struct.Struct("!I")
 _ANSWER_TIMEOUT_S = 5.0
 # The kernel counts descriptors in transit against the template's own limit of them, which is 32.
 _MOST_ORDERS = 8
-
-
-class TemplateFailed(Exception):
-    """It forks no more: it has ended, does not answer, or has a second thread."""
 
 
 class Template(process.Process):
@@ -37,18 +33,16 @@ class Template(process.Process):
         self._answers: deque[asyncio.Future[tuple[bytes, list[int]]]] = deque()
         self._room = asyncio.Semaphore(_MOST_ORDERS)
 
-    async def first_word(self) -> Reply | None:
-        """Its first message: that it is ready, or why it cannot be. Raises TemplateFailed, BrokenFrame."""
+    async def first_word(self) -> Reply:
         data, _ = await self._answer(process.START_TIMEOUT_S)
-        return wire.take(bytearray(data), wire.REPLIES)
+        return wire.reply_in(data)
 
     async def fork(self) -> Child:
         """A worker that is ready. Raises TemplateFailed, CannotStartWorker."""
         try:
-            ours, theirs = socket.socketpair()
+            ours, theirs = process.socket_pair()
         except OSError as error:
             raise process.cannot_start(error) from error
-        ours.setblocking(False)
         try:
             async with self._room:
                 pid, pidfd = await self._order(theirs)
@@ -92,7 +86,7 @@ class Template(process.Process):
 
     def _read(self) -> None:
         try:
-            data, descriptors, _flags, _address = socket.recv_fds(self._connection, wire.MAX_FRAME_BYTES, 1)
+            data, descriptors, _flags, _address = socket.recv_fds(self._connection, wire.MAX_PACKET_BYTES, 1)
         except BlockingIOError:
             return
         except OSError:
@@ -104,10 +98,6 @@ class Template(process.Process):
         _close(descriptors)
         if answer is None:
             self.close()
-
-    def close(self) -> None:
-        """It gets no more orders, and ends with its children. Safe to call twice."""
-        self._die("has ended")
 
     def _fail_waiting(self, how: str) -> None:
         for answer in self._answers:
@@ -133,18 +123,5 @@ async def start_template(options: WorkerOptions) -> Template:
     Must run in the main thread, as :func:`imgserve.imaging.process.start_child`.
     """
     with process.stderr_kept() as stderr:
-        template = process.spawn(options, TEMPLATE, socket.SOCK_SEQPACKET, stderr, Template)
-        try:
-            reply = await template.first_word()
-            if isinstance(reply, Ready):
-                return template
-            why = reply.reason if isinstance(reply, CannotStart) else "it said something unexpected"
-        except (TemplateFailed, wire.BrokenFrame):
-            why = process.last_words(stderr)
-        except asyncio.CancelledError:
-            template.close()
-            await template.reaped()
-            raise
-        template.close()
-        await template.reaped()
-        raise CannotStartWorker(why)
+        template = process.spawn(options, TEMPLATE, stderr, Template)
+        return await process.made_ready(template, lambda: process.last_words(stderr))

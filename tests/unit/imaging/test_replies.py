@@ -87,12 +87,11 @@ def test_what_is_shown_of_a_detail_is_short_and_printable() -> None:
 
 def test_a_hint_names_fields_and_nothing_else() -> None:
     strict = FieldRef(("load", "strict"), False)
-    frame = bytearray(wire.frame(Failed("svg_invalid", "no", ("use\n ", strict))))
-    reply = wire.take(frame, wire.REPLIES)
+    reply = wire.reply_in(wire.packet(Failed("svg_invalid", "no", ("use\n ", strict))))
     assert isinstance(reply, Failed)
     assert error_of(reply).sentence() == "no (use load.strict = false)"
     names = ("a b", "a\n", "a" * 50, "A")
     odd = [(FieldRef((name,)),) for name in names] + [(FieldRef(("a",) * 9),), (FieldRef(("a",), "\x1b"),)]
     for hint in (*odd, (FieldRef(("a",)),) * 9):
-        with pytest.raises(wire.BrokenFrame):
-            wire.take(bytearray(wire.frame(Failed("svg_invalid", "no", hint))), wire.REPLIES)
+        with pytest.raises(wire.BrokenPacket):
+            wire.reply_in(wire.packet(Failed("svg_invalid", "no", hint)))

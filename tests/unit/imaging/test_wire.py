@@ -1,8 +1,7 @@
-"""Frames: whole, in pieces, and broken."""
+"""Packets: whole and broken."""
 
 import os
 import socket
-import struct
 
 import pytest
 
@@ -17,34 +16,32 @@ from imgserve.request.limits import Limits
     [Ready("landlock+seccomp"), Probed(None), Probed(ImageInfo("svg", 1.5, 2.25)), Written(Size(3, 4), "avif"),
      Failed("svg_invalid", "no", "mend it")],
 )  # fmt: skip
-def test_a_reply_survives_any_cut(reply: Reply) -> None:
-    data = wire.frame(reply)
-    for cut in range(len(data)):
-        buffer = bytearray(data[:cut])
-        assert wire.take(buffer, wire.REPLIES) is None
-        buffer += data[cut:]
-        assert wire.take(buffer, wire.REPLIES) == reply
-        assert not buffer
+def test_a_reply_comes_whole_or_not_at_all(reply: Reply) -> None:
+    data = wire.packet(reply)
+    assert wire.reply_in(data) == reply
+    for broken in (*(data[:cut] for cut in range(len(data))), data + b"\0", data * 2):
+        with pytest.raises(wire.BrokenPacket):
+            wire.reply_in(broken)
 
 
-@pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", struct.pack("!I", 3) + b"abc", struct.pack("!I", 1) + b"\x80"])
-def test_what_is_no_frame_is_broken(data: bytes) -> None:
-    with pytest.raises(wire.BrokenFrame):
-        wire.take(bytearray(data), wire.REPLIES)
+@pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", b"abc", b"\x80"])
+def test_what_is_no_message_is_broken(data: bytes) -> None:
+    with pytest.raises(wire.BrokenPacket):
+        wire.reply_in(data)
 
 
 def test_a_message_that_is_too_long_is_not_sent() -> None:
-    with pytest.raises(wire.BrokenFrame, match="longer"):
-        wire.frame(Failed("render_failed", "x" * 70_000))
+    with pytest.raises(wire.BrokenPacket, match="longer"):
+        wire.packet(Failed("render_failed", "x" * 70_000))
 
 
 def test_descriptors_ride_along() -> None:
-    ours, theirs = socket.socketpair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     request = DrawRequest(Drawing(Size(1, 1), "png", "#000000", "x" * 200), Limits())
     memory = os.memfd_create("test")
     os.write(memory, b"picture")
     with ours, theirs:
-        socket.send_fds(ours, [wire.frame(request)], [memory])
+        socket.send_fds(ours, [wire.packet(request)], [memory])
         received = wire.receive_request(theirs)
         assert received is not None
         assert received[0] == request

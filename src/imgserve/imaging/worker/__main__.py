@@ -143,7 +143,7 @@ def _mapped(descriptor: int, size_bytes: int, *, is_read_whole: bool) -> bytes |
 
 
 def _say(connection: socket.socket, reply: Reply) -> None:
-    os.write(connection.fileno(), wire.frame(reply))
+    os.write(connection.fileno(), wire.packet(reply))
 
 
 if __name__ == "__main__":

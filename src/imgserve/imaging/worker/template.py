@@ -96,6 +96,6 @@ def _live(parent: int, descriptor: int, mode: sandbox.Mode, rules: sandbox.Files
         system_calls = sandbox.close_system_calls(mode)
         serve(connection, sandbox.state(files, system_calls))
     except sandbox.SandboxImpossible as error:
-        os.write(descriptor, wire.frame(CannotStart(str(error))))
+        os.write(descriptor, wire.packet(CannotStart(str(error))))
     finally:
         os._exit(0)
