@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pyvips
 
 from imgserve.imaging.worker import cover, load, scale
-from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.cover import Corner
 from imgserve.imaging.worker.formats import gif
 from imgserve.request.geometry import Shape
@@ -26,12 +25,10 @@ def covering(picture: load.Picture, before: Shape, size: Size, crop: str) -> pyv
     whole = scale.covering(before.width_px, before.height_px, size)
     first = load.covering(picture, whole, "centre").copy_memory() if crop in cover.CHOSEN_BY_CONTENT else None
     corner = _corner(first, whole, size, crop)
-    roll = load.frames(picture)
-    coloured = convert.from_profile(roll) if load.has_profile(picture) else roll
+    roll = load.without_profile(picture, load.frames(picture))
     masks = itertools.chain(picture.masks(), itertools.repeat(None))
     frames = [
-        _fitted(gif.masked(frame, mask), whole, corner, size)
-        for frame, mask in zip(_frames(coloured), masks, strict=False)
+        _fitted(gif.masked(frame, mask), whole, corner, size) for frame, mask in zip(_frames(roll), masks, strict=False)
     ]
     bands = max(frame.bands for frame in frames)  # a frame has an alpha only if it does not cover the whole canvas
     return _roll([frame if frame.bands == bands else frame.bandjoin(_OPAQUE) for frame in frames], size)

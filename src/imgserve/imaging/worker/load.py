@@ -94,10 +94,9 @@ def info(picture: Picture) -> ImageInfo:
         return ImageInfo("jpeg", *_upright_sides(picture.plain_jpeg, picture.plain_jpeg.orientation))
     image = picture.header
     _check_samples(image)
-    names = image.get_fields()
-    width, height = _upright_sides(image, orientation(image))
-    frames = image.get("n-pages") if picture.format in ANIMATED and "n-pages" in names else 1
-    return ImageInfo(picture.format, width, height, frames)
+    has_frames = picture.format in ANIMATED and "n-pages" in image.get_fields()
+    frames = image.get("n-pages") if has_frames else 1
+    return ImageInfo(picture.format, *_upright_sides(image, orientation(image)), frames)
 
 
 def _upright_sides(stored: pyvips.Image | Header, orientation: int) -> tuple[int, int]:
@@ -135,10 +134,9 @@ def _by_us(picture: Picture, image: pyvips.Image, size: Size, crop: str) -> pyvi
     if image.interpretation not in _RGB_OR_GREY:
         return image.thumbnail_image(size.width_px, **_thumbnail_options(picture, size, crop))
     if image.hasalpha():
-        image = convert.from_profile(image) if has_profile(picture) else image
-        return cover.covering(convert.to_srgb(image), size, crop, orientation(picture.header))
-    image = cover.covering(image, size, crop, orientation(picture.header))
-    return convert.from_profile(image) if has_profile(picture) else image
+        image = convert.to_srgb(without_profile(picture, image))
+        return cover.covering(image, size, crop, orientation(picture.header))
+    return without_profile(picture, cover.covering(image, size, crop, orientation(picture.header)))
 
 
 def _thumbnail_options(picture: Picture, size: Size, crop: str) -> dict[str, str | int]:
@@ -177,11 +175,14 @@ def has_profile(picture: Picture) -> bool:
     return _PROFILE in header.get_fields() and not profile.is_srgb(header.get(_PROFILE))
 
 
+def without_profile(picture: Picture, image: pyvips.Image) -> pyvips.Image:
+    """The image, of this picture, in sRGB if its profile says otherwise."""
+    return convert.from_profile(image) if has_profile(picture) else image
+
+
 def unreadable(picture: Picture, error: pyvips.Error) -> SourceUnreadable:
-    return SourceUnreadable(
-        f"the source looks like {picture.format.upper()} but cannot be decoded: {vips.reason(error)}",
-        _hint(picture),
-    )
+    what = f"the source looks like {picture.format.upper()} but cannot be decoded: {vips.reason(error)}"
+    return SourceUnreadable(what, _hint(picture))
 
 
 def too_many_parts(picture: Picture) -> SourceUnreadable:

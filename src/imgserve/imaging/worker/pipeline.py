@@ -1,14 +1,10 @@
-"""One rendition, start to end: check, the steps, save. Called by ``__main__.py`` for a RenderRequest.
+"""One rendition, start to end: check, open, the operations in order, save. Called by ``__main__.py``.
 
-The steps stand in a literal list. The first one opens the picture, fused with its decoding; each later one takes a
-canvas and returns one.
+The first operation opens the picture, fused with its decoding; each later one takes a canvas and returns one.
 """
 
 import contextlib
 import mmap
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
 
 import pyvips
 
@@ -29,15 +25,7 @@ from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Operation
 from imgserve.request.rendering import Rendering, Step, steps_of
 
-
-class _Plan(NamedTuple):
-    """A rendering, checked against the source's header."""
-
-    rendering: Rendering
-    picture: load.Picture
-    steps: tuple[Step, ...]
-    frames: int
-    watched: Watch
+_TOO_MUCH_MEMORY = "drawing the SVG takes more memory than a worker has for it"
 
 
 def render(
@@ -47,29 +35,28 @@ def render(
 
     Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed.
     """
-    plan = _plan(data, rendering, limits, watched)
-    file = _jpeg_of_jpeg(plan)
-    if file is not None:
-        save.write_bytes(file, result_fd)
-        return Written(rendering.size, rendering.format)
-    image = _finished(plan).image
-    save.write(image, rendering.format, rendering.recipe.output, result_fd)
-    return Written(Size(image.width, image.get_page_height()), rendering.format)
-
-
-def _plan(data: bytes | mmap.mmap, rendering: Rendering, limits: Limits, watched: Watch) -> _Plan:
-    """Checks the limits again, as security: for every intermediate picture, before a pixel is decoded."""
     operations = rendering.recipe.operations or (Resize(),)
     bounds.check_output(rendering.size, limits)
     picture = _recognised(data, operations[0], limits, is_strict=rendering.recipe.load.strict)
     info = probe.measure(picture, limits, watched)
     frames = formats.frames_kept(info, rendering.format)
     steps = steps_of(operations, info, rendering.size)
+    _check(steps, frames, limits)
+    file = _jpeg_of_jpeg(picture, steps, rendering)
+    if file is not None:
+        save.write_bytes(file, result_fd)
+        return Written(rendering.size, rendering.format)
+    image = _finished(picture, steps, frames, watched)
+    save.write(image, rendering.format, rendering.recipe.output, result_fd)
+    return Written(Size(image.width, image.get_page_height()), rendering.format)
+
+
+def _check(steps: tuple[Step, ...], frames: int, limits: Limits) -> None:
+    """Checks the limits again, as security: for every intermediate picture, before a pixel is decoded."""
     for step in steps:
         bounds.check_output(step.size, limits, frames)
         if isinstance(step.operation, Resize):
             bounds.check_covering(step.before, step.size, limits)
-    return _Plan(rendering, picture, steps, frames, watched)
 
 
 def _recognised(data: bytes | mmap.mmap, first: Operation, limits: Limits, *, is_strict: bool) -> load.Picture:
@@ -85,56 +72,42 @@ def _recognised(data: bytes | mmap.mmap, first: Operation, limits: Limits, *, is
     return load.Picture(data, source_format, is_strict=is_strict)
 
 
-def _jpeg_of_jpeg(plan: _Plan) -> bytes | None:
+def _jpeg_of_jpeg(picture: load.Picture, steps: tuple[Step, ...], rendering: Rendering) -> bytes | None:
     """The fast path: the result's file, if one resize makes a plain JPEG of another."""
-    operation, before, size = plan.steps[0]
-    if plan.rendering.format != "jpeg" or len(plan.steps) > 1 or not isinstance(operation, Resize):
+    operation, before, size = steps[0]
+    if rendering.format != "jpeg" or len(steps) > 1 or not isinstance(operation, Resize):
         return None
-    quality = save.jpeg_quality(plan.rendering.recipe.output)
-    return resize.jpeg_of_jpeg(plan.picture, operation, before, size, quality)
+    return resize.jpeg_of_jpeg(picture, operation, before, size, save.jpeg_quality(rendering.recipe.output))
 
 
-def _finished(plan: _Plan) -> Canvas:
-    is_svg = plan.picture.format == "svg"
-    later = (partial(_changed, step=step) for step in plan.steps[1:])
-    steps: tuple[Callable[[Canvas], Canvas], ...] = (_in_srgb, *later, _in_memory)
+def _finished(picture: load.Picture, steps: tuple[Step, ...], frames: int, watched: Watch) -> pyvips.Image:
+    """In memory: a corrupt source fails here, and a later error is the saver's."""
+    is_svg = picture.format == "svg"
     try:
-        with plan.watched(_too_much_memory()) if is_svg else contextlib.nullcontext():
-            canvas = _opened(plan, plan.steps[0])
-            for step in steps:
-                canvas = step(canvas)
-            return canvas
+        with watched(PictureTooLarge(_TOO_MUCH_MEMORY, "simplify the SVG")) if is_svg else contextlib.nullcontext():
+            canvas = _opened(picture, steps[0], frames)
+            canvas = canvas._replace(image=convert.to_srgb(canvas.image))
+            for step in steps[1:]:
+                canvas = _changed(canvas, step)
+            return canvas.image.copy_memory()
     except pyvips.Error as error:
         if is_svg:
             raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
-        raise load.unreadable(plan.picture, error) from error
+        raise load.unreadable(picture, error) from error
 
 
-def _too_much_memory() -> PictureTooLarge:
-    return PictureTooLarge("drawing the SVG takes more memory than a worker has for it", "simplify the SVG")
-
-
-def _opened(plan: _Plan, step: Step) -> Canvas:
+def _opened(picture: load.Picture, step: Step, frames: int) -> Canvas:
     """The first operation, which decodes no more of the picture than it needs."""
     match step.operation:
         case Resize() as operation:
-            return resize.opened(plan.picture, operation, step.before, step.size, plan.frames)
+            return resize.opened(picture, operation, step.before, step.size, frames)
         case Rasterize() as operation:
-            return rasterize.opened(plan.picture, operation, step.size)
+            return rasterize.opened(picture, operation, step.size)
 
 
-def _in_srgb(canvas: Canvas) -> Canvas:
-    return canvas._replace(image=convert.to_srgb(canvas.image))
-
-
-def _changed(canvas: Canvas, *, step: Step) -> Canvas:
+def _changed(canvas: Canvas, step: Step) -> Canvas:
     match step.operation:
         case Resize() as operation:
             return resize.applied(canvas, operation, step.before, step.size)
         case Rasterize():
             raise RenderFailed("the recipe reached the worker with a rasterize behind another operation")
-
-
-def _in_memory(canvas: Canvas) -> Canvas:
-    """Decode now, so that a corrupt source fails here, and a later error is the saver's."""
-    return canvas._replace(image=canvas.image.copy_memory())
