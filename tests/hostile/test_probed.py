@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid

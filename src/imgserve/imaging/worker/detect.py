@@ -14,26 +14,22 @@ from imgserve.request.imageinfo import SourceFormat
 ENOUGH_BYTES = 64
 _MARKUP_BYTES = 250_000  # the root tag of an SVG must end within these
 
-_MAGIC: tuple[tuple[bytes, SourceFormat], ...] = (
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"GIF87a", "gif"),
-    (b"GIF89a", "gif"),
-    (b"II*\0", "tiff"),
-    (b"MM\0*", "tiff"),
-    (b"II+\0", "tiff"),
-    (b"MM\0+", "tiff"),
-)
-_UNREADABLE: tuple[tuple[bytes, str], ...] = (
-    (b"BM", "a BMP picture"),
-    (b"8BPS", "a Photoshop file"),
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
-    (b"\0\0\x01\0", "an icon file"),
-    (b"%PDF", "a PDF document"),
-    (b"\x1f\x8b", "compressed with gzip more than once"),
-)
+_Prefixes = bytes | tuple[bytes, ...]
+_MAGIC: dict[SourceFormat, _Prefixes] = {
+    "jpeg": b"\xff\xd8\xff",
+    "png": b"\x89PNG\r\n\x1a\n",
+    "gif": (b"GIF87a", b"GIF89a"),
+    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+}
+_UNREADABLE: dict[str, _Prefixes] = {
+    "a BMP picture": b"BM",
+    "a Photoshop file": b"8BPS",
+    "a JPEG XL picture": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    "a JPEG 2000 picture": b"\0\0\0\x0cjP  \r\n\x87\n",
+    "an icon file": b"\0\0\x01\0",
+    "a PDF document": b"%PDF",
+    "compressed with gzip more than once": b"\x1f\x8b",
+}
 _READABLE_HINT = "send JPEG, PNG, WebP, GIF, TIFF, AVIF or SVG"
 _MARKUP_STARTS = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0<", b"\0\0\xfe\xff", b"\0\0\0<")
 
@@ -43,7 +39,7 @@ def detect(data: bytes | mmap.mmap, *, is_complete: bool = True) -> SourceFormat
     head = bytes(data[:ENOUGH_BYTES])
     if len(head) < ENOUGH_BYTES and not is_complete:
         return None
-    for magic, name in _MAGIC:
+    for name, magic in _MAGIC.items():
         if head.startswith(magic):
             return name
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
@@ -52,8 +48,8 @@ def detect(data: bytes | mmap.mmap, *, is_complete: bool = True) -> SourceFormat
         return _from_brands(head)
     if head.lstrip().startswith(_MARKUP_STARTS):
         return _from_markup(bytes(data[:_MARKUP_BYTES]), is_complete=is_complete)
-    for magic, what in _UNREADABLE:
-        if head.startswith(magic):
+    for what, unreadable in _UNREADABLE.items():
+        if head.startswith(unreadable):
             raise SourceUnreadable(f"the source is {what}, which this build cannot read", _READABLE_HINT)
     what = "not a picture of a known kind" if head else "empty"
     raise SourceUnreadable(f"the source is {what}", _READABLE_HINT)

@@ -12,7 +12,7 @@ import resource
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from imgserve.imaging.worker import landlock, seccomp
 from imgserve.imaging.worker.systemcalls import Unavailable
@@ -43,11 +43,7 @@ class SandboxImpossible(Exception):
     """``sandbox = require``, and this kernel or container lacks a part of the sandbox."""
 
 
-class Files(NamedTuple):
-    """The descriptor of the rules for files; -1 and the reason if there are none."""
-
-    ruleset_fd: int
-    reason: str = ""
+Files = int | str  # the descriptor of the rules for files, or the reason why there are none
 
 
 def give_up_privileges(memory_limit_bytes: int) -> None:
@@ -92,25 +88,25 @@ def _drop_capabilities() -> None:
 def rules_for_files(mode: Mode, changeable: Sequence[str] = ()) -> Files:
     """Rules that deny every file but :data:`READABLE` and ``changeable``. Raises SandboxImpossible."""
     if mode == "off":
-        return Files(-1, _OFF)
+        return _OFF
     try:
-        return Files(landlock.ruleset(READABLE, changeable))
+        return landlock.ruleset(READABLE, changeable)
     except Unavailable as error:
-        return Files(-1, _without(mode, "landlock", error))
+        return _without(mode, "landlock", error)
 
 
 def close_files(mode: Mode, files: Files) -> str:
     """Bind this process to the rules. Returns ``landlock`` or ``off: reason``; raises SandboxImpossible."""
-    if files.ruleset_fd < 0:
-        return files.reason
+    if isinstance(files, str):
+        return files
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - names are all that is wanted
         return _without(mode, "landlock", "the worker has started threads too early")
     try:
-        landlock.restrict(files.ruleset_fd)
+        landlock.restrict(files)
     except Unavailable as error:
         return _without(mode, "landlock", error)
     finally:
-        os.close(files.ruleset_fd)
+        os.close(files)
     return "landlock"
 
 

@@ -9,7 +9,6 @@ import io
 import mmap
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
 
 Data = bytes | mmap.mmap
 
@@ -20,11 +19,6 @@ _LONG_IDS, _LONG_INDICES = 1, 1
 _CONFIGURATION_BYTES = 4  # of av1C, before the OBUs
 _MOST_CODED_BYTES = 1024  # of a picture: no sequence header is longer
 _IN_FILE, _IN_META = 0, 1  # construction methods of an item
-
-
-class Box(NamedTuple):
-    kind: bytes
-    body: bytes
 
 
 def colour_boxes(data: Data) -> list[bytes]:
@@ -66,16 +60,16 @@ def _places(data: Data) -> Iterator[tuple[int, int, int]]:
         at = max(end, at + header)
 
 
-def _boxes(data: Data) -> Iterator[Box]:
+def _boxes(data: Data) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and body of each box."""
     for at, body, end in islice(_places(data), _MOST_BOXES):
         if end < body:
             return
-        yield Box(bytes(data[at + 4 : at + 8]), bytes(data[body : min(end, at + _MOST_BYTES)]))
+        yield bytes(data[at + 4 : at + 8]), bytes(data[body : min(end, at + _MOST_BYTES)])
 
 
 def _meta(data: Data) -> dict[bytes, bytes]:
-    meta = next((box.body[_VERSION_BYTES:] for box in _boxes(data) if box.kind == b"meta"), b"")
-    return {box.kind: box.body for box in _boxes(meta)}
+    return dict(_boxes(next((body[_VERSION_BYTES:] for kind, body in _boxes(data) if kind == b"meta"), b"")))
 
 
 def _primary(meta: dict[bytes, bytes]) -> int:
@@ -84,10 +78,10 @@ def _primary(meta: dict[bytes, bytes]) -> int:
 
 def _properties(meta: dict[bytes, bytes], item: int, kind: bytes) -> list[bytes]:
     """The bodies of the item's properties of this kind."""
-    properties = {box.kind: box.body for box in _boxes(meta.get(b"iprp", b""))}
-    boxes = list(_boxes(properties.get(b"ipco", b"")))
-    indices = _indices(properties.get(b"ipma", b""), item)
-    return [boxes[at - 1].body for at in indices if 0 < at <= len(boxes) and boxes[at - 1].kind == kind]
+    properties = dict(_boxes(meta.get(b"iprp", b"")))
+    boxes = dict(enumerate(_boxes(properties.get(b"ipco", b"")), 1))
+    owned = (boxes.get(at, (b"", b"")) for at in _indices(properties.get(b"ipma", b""), item))
+    return [body for box_kind, body in owned if box_kind == kind]
 
 
 def _first_tile(meta: dict[bytes, bytes], item: int) -> int:

@@ -134,17 +134,13 @@ def _chosen(select: Control) -> Iterator[str]:
     selected = [option for option in select.options if option.is_selected]
     if "multiple" not in select.attributes:
         selected = selected[-1:]
-        if not selected and _display_size(select) == 1:
+        size = _SIZE.match(select.attributes.get("size", ""))
+        if not selected and (size is None or int(size[1]) < 2):
             selected = [option for option in select.options if not option.is_disabled][:1]
     for option in selected:
         if not option.is_disabled:
             text = _ANY_WHITE_SPACE.sub(" ", "".join(option.text)).strip(" ")
             yield text if option.value is None else option.value
-
-
-def _display_size(select: Control) -> int:
-    match = _SIZE.match(select.attributes.get("size", ""))
-    return int(match[1]) or 1 if match else 1
 
 
 def _direction(control: Control) -> str:

@@ -38,6 +38,10 @@ def start_datalist(builder: Builder, name: str, attributes: Attributes) -> None:
     builder.push(name, attributes, is_datalist=True, select=None, option=None)
 
 
+def start_template(builder: Builder, name: str, attributes: Attributes) -> None:
+    builder.push(name, attributes, is_template=True, select=None, option=None)
+
+
 def start_input(builder: Builder, name: str, attributes: Attributes) -> None:
     builder.open.end("select")
     builder.note(name, attributes)
@@ -105,6 +109,7 @@ STARTERS = {
     "fieldset": start_fieldset,
     "legend": start_legend,
     "datalist": start_datalist,
+    "template": start_template,
     "input": start_input,
     "button": start_button,
     "textarea": start_textarea,

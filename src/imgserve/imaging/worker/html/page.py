@@ -14,12 +14,7 @@ from imgserve.request.page import Charset, Page
 
 
 class _OtherCharset(Exception):
-    """The page names another charset than it was read in; ``seen`` is the markup read so far."""
-
-    def __init__(self, charset: Charset, seen: int) -> None:
-        super().__init__()
-        self.charset = charset
-        self.seen = seen
+    """The page names another charset, its first argument, than it was read in; the second is the markup so far."""
 
 
 def read(body: bytes, media_type: str) -> Page:
@@ -29,8 +24,8 @@ def read(body: bytes, media_type: str) -> Page:
         try:
             contents = _contents(Tokens(text), charset, is_certain=is_certain)
         except _OtherCharset as other:
-            charset = other.charset
-            contents = _contents(Tokens(body.decode(charset, "replace"), other.seen), charset, is_certain=True)
+            charset, seen = other.args
+            contents = _contents(Tokens(body.decode(charset, "replace"), seen), charset, is_certain=True)
     except TooMuchMarkup:
         raise PageUnreadable(
             f"The upload page has more than {MOST_MARKUP:,} tags and attributes",

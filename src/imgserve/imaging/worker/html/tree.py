@@ -192,18 +192,10 @@ def _start_formatting(builder: Builder, name: str, attributes: Attributes) -> No
     builder.push(name, attributes)
 
 
-def _start_plaintext(builder: Builder, _name: str, _attributes: Attributes) -> None:
-    builder.tokens.end()
-
-
 def _start_ruby(builder: Builder, name: str, attributes: Attributes) -> None:
     if builder.open.has("ruby"):
         builder.open.imply_ends("rtc" if name in ("rp", "rt") else "")
     builder.push(name, attributes)
-
-
-def _start_template(builder: Builder, name: str, attributes: Attributes) -> None:
-    builder.push(name, attributes).context = Context(is_template=True)
 
 
 def _start_table(builder: Builder, name: str, attributes: Attributes) -> None:
@@ -228,7 +220,7 @@ def _start_in_table(builder: Builder, name: str, attributes: Attributes) -> None
     builder.push(name, attributes)
 
 
-_STARTERS: dict[str, Callable[[Builder, str, Attributes], None]] = {
+_STARTERS: dict[str, Callable[[Builder, str, Attributes], object]] = {
     **dict.fromkeys(_BLOCKS, _start_block),
     **dict.fromkeys(_HEADINGS, _start_heading),
     **dict.fromkeys(_FORMATTING, _start_formatting),
@@ -239,8 +231,7 @@ _STARTERS: dict[str, Callable[[Builder, str, Attributes], None]] = {
     "base": _start_base,
     "hr": _start_rule,
     "meta": _start_meta,
-    "plaintext": _start_plaintext,
-    "template": _start_template,
+    "plaintext": lambda builder, *_: builder.tokens.end(),
     "table": _start_table,
     **form_tags.STARTERS,
 }

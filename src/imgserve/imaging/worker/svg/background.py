@@ -59,7 +59,7 @@ def background(root: Root) -> Rgba | None:
     """The colour that a browser paints behind the whole drawing; None without a visible one."""
     style = unescape(root.attributes.get(b"style", b"").decode(errors="replace"))[:_LONGEST_STYLE]
     sheets = list(stylesheet.texts(root))
-    if not any(_may_declare(text) for text in (style, *sheets)):
+    if not any("background" in text.lower() or "\\" in text for text in (style, *sheets)):
         return None
     own = escape(renamed(style)).encode() + b";" + _SHOWN
     body = _UNLESS_DECLARED + b"".join(_SHEET % renamed(text).encode() for text in sheets)
@@ -70,10 +70,6 @@ def background(root: Root) -> Rgba | None:
     except pyvips.Error:  # a broken drawing fails when it is drawn itself
         return None
     return (red, green, blue, alpha) if alpha else None
-
-
-def _may_declare(text: str) -> bool:
-    return "background" in text.lower() or "\\" in text
 
 
 def renamed(text: str) -> str:

@@ -37,12 +37,13 @@ def natural_size(data: bytes, dpi: float = NEUTRAL_DPI, watched: Watch = unwatch
         raise not_svg()
     if max(_leading_number(root.attributes.get(side, b"")) for side in (b"width", b"height")) > _LARGEST_SIDE_PX:
         raise SvgInvalid(f"the SVG is wider or higher than {_LARGEST_SIDE_PX} pixels", "give it a sensible size")
-    with watched(_unread()):
+    with watched(SvgInvalid("reading the SVG costs too much", "simplify it, or save it anew with a drawing program")):
         _check_xml(root.data)
         root = stylesheet.for_screen(root, None)
         with contextlib.suppress(SvgInvalid):
             return _size_of(_without_drawing(root), dpi, is_precise=True)
-    with watched(_unmeasured()):
+    what = "the SVG has no size of its own, and to measure what it draws costs too much"
+    with watched(SvgInvalid(what, "give its root element a viewBox, or a width and a height")):
         return _size_of(root.data, dpi, is_precise=False)
 
 
@@ -62,17 +63,6 @@ def not_svg() -> SvgInvalid:
 
 def _unreadable() -> SvgInvalid:
     return SvgInvalid("the SVG cannot be read: it is broken or empty", "open it in a browser to see why")
-
-
-def _unread() -> SvgInvalid:
-    return SvgInvalid("reading the SVG costs too much", "simplify it, or save it anew with a drawing program")
-
-
-def _unmeasured() -> SvgInvalid:
-    return SvgInvalid(
-        "the SVG has no size of its own, and to measure what it draws costs too much",
-        "give its root element a viewBox, or a width and a height",
-    )
 
 
 def _check_xml(data: bytes) -> None:
