@@ -41,7 +41,7 @@ def take_over(db: Connection, start: float | Clock, config: Config, placeholders
         clocks.extend_deadlines(db, now)
         epoch, id_ = db.execute(SQL["next_epoch"]).get
         _register(db, epoch, now)
-        _requeue(db, config, now)
+        _requeue(db, epoch, config, now)
         heads.watch(db)
         db.backlog.load(dict(rows(db, SQL["open_by_principal"])))
         placeholders.load(db)
@@ -57,8 +57,8 @@ def _register(db: Connection, epoch: int, now: float) -> None:
     db.execute(SQL["add_process"], (epoch, version("imgserve"), FORMAT, now))
 
 
-def _requeue(db: Connection, config: Config, now: float) -> None:
-    """Requeue the dead server's jobs and entries. Where it was writing, no write begins for ``quiet_s``."""
+def _requeue(db: Connection, epoch: int, config: Config, now: float) -> None:
+    """Requeue jobs and entries of servers before ``epoch``. No write begins for ``quiet_s`` where they were writing."""
     quiet_until = now + config.quiet_s
     for write in rows(db, SQL["unfinished_writes"]):
         overtake_older(db, Writer(*write), is_taken=False)
@@ -66,8 +66,8 @@ def _requeue(db: Connection, config: Config, now: float) -> None:
     db.execute(SQL["quieten_destinations"], (quiet_until,))
     db.execute(SQL["requeue_running"])
     db.execute(SQL["make_entries_due"], (now,))
-    db.execute(SQL["delay_accepting"], (quiet_until,))
-    db.execute(SQL["lose_placeholders"])
-    for (number,) in sorted(rows(db, SQL["activate_accepting"], (quiet_until,))):
+    db.execute(SQL["delay_accepting"], (quiet_until, epoch))
+    db.execute(SQL["lose_placeholders"], (epoch,))
+    for (number,) in sorted(rows(db, SQL["activate_accepting"], (quiet_until, epoch))):
         supersede_older(db, number, now)
         end_if_concluded(db, number, now)

@@ -28,15 +28,16 @@ UPDATE job SET status = 'queued', lease_until = NULL WHERE status = 'running'
 UPDATE outbox SET due_at = ?1 WHERE state = 'pending' AND due_at > ?1
 
 -- name: delay_accepting
-UPDATE output SET due_at = ? WHERE job IN (SELECT number FROM job WHERE ended_at IS NULL AND status = 'accepting')
+UPDATE output SET due_at = ?
+    WHERE job IN (SELECT number FROM job WHERE ended_at IS NULL AND status = 'accepting' AND epoch < ?)
 
 -- name: lose_placeholders
 UPDATE output SET placeholder = 'unknown', status = 'placeholder' WHERE placeholder = 'pending' AND status = 'queued'
-    AND job IN (SELECT number FROM job WHERE ended_at IS NULL AND status = 'accepting')
+    AND job IN (SELECT number FROM job WHERE ended_at IS NULL AND status = 'accepting' AND epoch < ?)
 
 -- name: activate_accepting
 UPDATE job SET status = 'queued', is_activated = 1, run_at = ?, lease_until = NULL
-    WHERE ended_at IS NULL AND status = 'accepting' RETURNING number
+    WHERE ended_at IS NULL AND status = 'accepting' AND epoch < ? RETURNING number
 
 -- name: open_by_principal
 SELECT principal, count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL GROUP BY principal
