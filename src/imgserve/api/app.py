@@ -11,7 +11,7 @@ from litestar import Litestar, MediaType, Request, get
 from litestar.handlers import HTTPRouteHandler
 
 from imgserve.api import problems
-from imgserve.api.auth import Auth, operator
+from imgserve.api.auth import Identify, operator
 from imgserve.api.classic import Classic
 from imgserve.api.config import Config
 from imgserve.api.entrance import Entrance
@@ -20,7 +20,7 @@ from imgserve.api.http.headers import page
 from imgserve.api.routes import Routes, table
 
 
-def for_clients(config: Config, auth: Auth, classic: Classic, handlers: Iterable[HTTPRouteHandler]) -> App:
+def for_clients(config: Config, identify: Identify, classic: Classic, handlers: Iterable[HTTPRouteHandler]) -> App:
     pages = _litestar([_index(), *handlers])
 
     async def handler(scope: Scope, receive: Receive, send: Send) -> None:
@@ -28,7 +28,7 @@ def for_clients(config: Config, auth: Auth, classic: Classic, handlers: Iterable
         await (classic if is_classic else pages)(scope, receive, send)
 
     routes = Routes(row for row in table(config) if row.right != "local")
-    return Entrance(routes, auth.principal, handler, classic.deny_unread, config.origins())
+    return Entrance(routes, identify, handler, classic.deny_unread, config.origins())
 
 
 def for_operator(config: Config, handlers: Iterable[HTTPRouteHandler]) -> App:

@@ -42,26 +42,19 @@ class Keys:
         return Principal(matches[0].principal, matches[0].name, self._are_several) if matches else None
 
 
-class Auth:
-    """For the TCP listener."""
-
-    def __init__(self, keys: Keys, protected: Protected) -> None:
-        self._keys = keys
-        self._protected = protected
-
-    def principal(self, right: Right, scope: Scope) -> Principal | None:
-        """None: the route is open to all. Raises NotAuthorised."""
-        if right == "open":
-            return None
-        headers = _joined(scope["headers"])
-        if not self._keys.known:
-            self._protected.check(scope, headers)
-            return LOCAL
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        principal = self._keys.owner(key.strip())
-        if scheme.lower() != "bearer" or principal is None:
-            raise NotAuthorised("a known API key is required", "send Authorization: Bearer KEY")
-        return principal
+def client(keys: Keys, protected: Protected, right: Right, scope: Scope) -> Principal | None:
+    """For the TCP listener. None: the route is open to all. Raises NotAuthorised."""
+    if right == "open":
+        return None
+    headers = _joined(scope["headers"])
+    if not keys.known:
+        protected.check(scope, headers)
+        return LOCAL
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    principal = keys.owner(key.strip())
+    if scheme.lower() != "bearer" or principal is None:
+        raise NotAuthorised("a known API key is required", "send Authorization: Bearer KEY")
+    return principal
 
 
 def operator(_right: Right, _scope: Scope) -> Principal:

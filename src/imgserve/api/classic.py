@@ -87,13 +87,9 @@ class Classic:
         metrics.POSTS.labels("refused", number).inc()
         if status != 200:
             metrics.REFUSALS.labels(error.code).inc()
-        is_job = scope["path"] == "/" and scope["method"] == "POST"
-        self._refusals.note(scope, error.code, sentence_of(error, is_discreet=True), number, request, is_job=is_job)
-        headers = []
-        if status == 503:
-            headers.append((b"retry-after", str(round(error.retry_after_s or RETRY_AFTER_S)).encode()))
-        if status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
+        self._refusals.note(scope, error.code, sentence_of(error, is_discreet=True), number, request)
+        retry_after = str(round(error.retry_after_s or RETRY_AFTER_S)).encode()
+        headers = {503: [(b"retry-after", retry_after)], 401: [(b"www-authenticate", b"Bearer")]}.get(status, [])
         refusal = msgspec.json.encode({"msg": "request invalid", "code": number, "detail": sentence_of(error)})
         await reply(send, status, refusal, *headers, close=close)
 

@@ -5,7 +5,6 @@ password and query, and repeats no values of the request, which may be passwords
 """
 
 from collections import deque
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from imgserve.api.http.asgi import Scope
@@ -19,26 +18,18 @@ MOST_TEXT = 500
 
 
 class Refusals:
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._last: deque[Refusal] = deque(maxlen=MAX_REFUSALS)
 
     def note(
-        self,
-        scope: Scope,
-        code: str,
-        detail: str,
-        number: int | None = None,
-        request: JobRequest | None = None,
-        *,
-        is_job: bool = True,
+        self, scope: Scope, code: str, detail: str, number: int | None = None, request: JobRequest | None = None
     ) -> None:
-        """``is_job``: it was to be a job, and is listed; other requests are logged only."""
+        """Of the refused requests only those that were to be a job are listed: all but those of other pages."""
         principal: Principal | None = scope.get("principal")
         host = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"), "")
         client = scope.get("client")
         refusal = Refusal(
-            at=self._clock(),
+            at=datetime.now(UTC),
             code=code,
             classic_code=number,
             detail=detail[:MOST_TEXT],
@@ -52,7 +43,7 @@ class Refusals:
             "refused", code=code, classic_code=number, principal=refusal.principal, client=refusal.client,
             host=refusal.host, detail=refusal.detail,
         )  # fmt: skip
-        if is_job:
+        if (scope.get("method", "POST"), scope.get("path", "/")) == ("POST", "/"):
             self._last.append(refusal)
 
     def newest(self, limit: int) -> tuple[Refusal, ...]:

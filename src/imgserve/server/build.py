@@ -1,9 +1,10 @@
 """The composition root: builds the components of a server process from its settings. ``lifecycle`` starts them."""
 
 from collections.abc import Callable
+from functools import partial
 
 from imgserve.api import app
-from imgserve.api.auth import Auth, Keys
+from imgserve.api.auth import Keys, client
 from imgserve.api.classic import Classic
 from imgserve.api.config import Config
 from imgserve.api.health import health_handler
@@ -93,7 +94,7 @@ class Components:
             health_handler(self.states, self.pool),
             metrics_handler(self.queue, self.pool, self.transfers, self.states),
         )
-        return app.for_clients(config, Auth(keys, self.protected), classic, pages)
+        return app.for_clients(config, partial(client, keys, self.protected), classic, pages)
 
     def for_operator(self, config: Config, itself: Itself) -> App:
         """The application of the control socket."""

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -28,14 +27,8 @@ class Itself(NamedTuple):
     drain_s: float
 
 
-def server_handler(
-    states: States,
-    queue: OperatorQueue,
-    pool: Pool,
-    itself: Itself,
-    clock: Callable[[], float] = time.monotonic,
-) -> HTTPRouteHandler:
-    started_at = clock()
+def server_handler(states: States, queue: OperatorQueue, pool: Pool, itself: Itself) -> HTTPRouteHandler:
+    started_at = time.monotonic()
 
     @get("/v1/server")
     async def server() -> ServerView:
@@ -47,7 +40,7 @@ def server_handler(
             states=tuple(StateView(state.name, state.severity, state.sentence, state.remedy) for state in now),
             address=itself.address,
             data_dir=itself.data_dir,
-            uptime_s=round(clock() - started_at, 3),
+            uptime_s=round(time.monotonic() - started_at, 3),
             queue=None if counts is None else _queue_view(counts),
             workers=pool.worker_pids,
             roles=tuple(RoleView(role.role, role.idle, role.busy, role.missing) for role in pool.staffing()),

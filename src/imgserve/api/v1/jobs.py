@@ -31,7 +31,12 @@ class BodyNoJob(ImgserveError):
 
 
 def job_handlers(intake: Intake, job_admin: JobAdmin, refusals: Refusals) -> list[HTTPRouteHandler]:
-    return [*_stored(job_admin), _submit(intake, job_admin, refusals), _refused(refusals)]
+    @get("/v1/refusals", sync_to_thread=False)
+    def refused(limit: Annotated[int, Parameter(ge=1, le=MAX_REFUSALS)] = 50) -> RefusalPage:
+        """Jobs that were refused since the server's start, the newest first."""
+        return RefusalPage(refusals.newest(limit))
+
+    return [*_stored(job_admin), _submit(intake, job_admin, refusals), refused]
 
 
 def _stored(job_admin: JobAdmin) -> list[HTTPRouteHandler]:
@@ -88,12 +93,3 @@ def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals) -> HTTPRout
         )
 
     return submit
-
-
-def _refused(refusals: Refusals) -> HTTPRouteHandler:
-    @get("/v1/refusals", sync_to_thread=False)
-    def refused(limit: Annotated[int, Parameter(ge=1, le=MAX_REFUSALS)] = 50) -> RefusalPage:
-        """Jobs that were refused since the server's start, the newest first."""
-        return RefusalPage(refusals.newest(limit))
-
-    return refused
