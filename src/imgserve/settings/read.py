@@ -100,7 +100,8 @@ def gather(
     """
     fixed = with_old_names(declared(root).options, names)
     environ = {name: environ[name] for name in environ.keys() - set(of_a_service(environ, fixed))}
-    by_flag = _converted(_of_flags(flags, (CONFIG, *fixed)), problems)
+    typed = ((option, getattr(flags, option.name, None)) for option in (CONFIG, *fixed))
+    by_flag = _converted(((one, Value(value, one.flags[0])) for one, value in typed if value is not None), problems)
     by_variable = _converted(_of_environment(environ, (CONFIG, *fixed)), problems)
     file_name = by_flag.pop(CONFIG.name, None) or by_variable.pop(CONFIG.name, None)
     path = Path(str(file_name.value)) if file_name else default_file
@@ -111,11 +112,11 @@ def gather(
         problems += _unknown_variables(environ, fixed)
         tables = {table.name: table for table in everything.tables}
         problems += _unknown_keys("", file.content, file, {option.name for option in options}, tables)
-    values = {**_converted(_of_file(file, options), problems), **by_variable, **by_flag}
-    problems += _duplicates(options, values)
+    written = ((option, file.value(option.name)) for option in options)
+    by_key = _converted(((one, Value(value, one.name, file)) for one, value in written if value is not None), problems)
+    values = {**by_key, **by_variable, **by_flag}
     present = [table for table in everything.tables if not names and _is_present(table, file, values)]
-    for table in present:
-        problems += _missing(table, options, values, file)
+    problems += _duplicate_or_missing(options, values, file, {table.name for table in present})
     _replace_secrets(options, values, environ, problems)
     old_names = tuple((old, new) for old, new in renamed.SETTINGS.items() if old in values)
     for old, new in old_names:
@@ -133,23 +134,11 @@ def with_old_names(options: Iterable[Option], names: Iterable[str] = ()) -> list
     return list(by_name.values())
 
 
-def _of_flags(flags: Namespace, options: Iterable[Option]) -> Iterator[tuple[Option, Value]]:
-    for option in options:
-        if (value := getattr(flags, option.name, None)) is not None:
-            yield option, Value(value, option.flags[0])
-
-
 def _of_environment(environ: Mapping[str, str], options: Iterable[Option]) -> Iterator[tuple[Option, Value]]:
     for option in options:
         if text := environ.get(option.variable, ""):
             value = [part.strip() for part in text.split(",") if part.strip()] if option.is_list else text
             yield option, Value(value, option.variable)
-
-
-def _of_file(file: TomlFile, options: Iterable[Option]) -> Iterator[tuple[Option, Value]]:
-    for option in options:
-        if (value := file.value(option.name)) is not None:
-            yield option, Value(value, option.name, file)
 
 
 def _converted(entries: Iterable[tuple[Option, Value]], problems: list[str]) -> dict[str, Value]:
@@ -173,25 +162,21 @@ def _is_present(table: Table, file: TomlFile, values: Mapping[str, Value]) -> bo
     return not table.has_names and (is_in_file or any(name.startswith(f"{table.name}.") for name in values))
 
 
-def _duplicates(options: Iterable[Option], values: Mapping[str, Value]) -> Iterator[str]:
-    """Settings with two values: by an old name and the new one, or a secret by a file and a variable."""
-    first: dict[str, Option] = {}
+def _duplicate_or_missing(
+    options: Iterable[Option], values: Mapping[str, Value], file: TomlFile, tables: set[str]
+) -> Iterator[str]:
+    """A setting may have an old name and a new one, or a secret's file and variable, of which one counts."""
+    by_target: dict[str, list[Option]] = {}
     for option in options:
-        if option.name in values and (other := first.setdefault(option.target, option)) is not option:
-            yield f"{values[option.name].origin}: expected only one of it and {other.label}, both are given"
-
-
-def _missing(table: Table, options: Iterable[Option], values: Mapping[str, Value], file: TomlFile) -> Iterator[str]:
-    """The settings without a default that are missing in a table."""
-    keys: dict[str, list[Option]] = {}
-    for option in options:
-        if option.table == table.name and option.is_required:
-            keys.setdefault(option.target, []).append(option)
-    for same in keys.values():
-        if not any(option.name in values for option in same):
-            names = " or ".join(option.key for option in same)
-            where = f"[{table.name}]" if file.value(table.name) is None else file.origin(table.name)
-            yield f"{where}: expected {names} in it: {same[0].setting.doc}"
+        by_target.setdefault(option.target, []).append(option)
+    for same in by_target.values():
+        present, table = [option for option in same if option.name in values], same[0].table
+        if len(present) > 1:
+            origin = values[present[1].name].origin
+            yield f"{origin}: expected only one of it and {present[0].label}, both are given"
+        elif not present and same[0].is_required and table in tables:
+            where = f"[{table}]" if file.value(table) is None else file.origin(table)
+            yield f"{where}: expected {' or '.join(option.key for option in same)} in it: {same[0].setting.doc}"
 
 
 def _replace_secrets(
