@@ -29,7 +29,7 @@ class stage:
         self._parent = parent
         self._is_outer = is_outer
         self._fields = fields
-        self._span: tracing.Running | None = None
+        self._span: tracing.Scope | None = None
         self._started = 0.0
         self.code = ""
 
@@ -49,7 +49,7 @@ class stage:
         level = logs.DEBUG if self._is_outer and not self.code else logs.INFO
         logs.event(self._name, level=level, **self._fields, ms=seconds * 1000, code=self.code)
         if self._span is not None:
-            self._span.end(self.code)
+            tracing.end(self._span, self.code)
 
 
 def _code(error: BaseException) -> str:

@@ -8,17 +8,16 @@ from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from imgserve.errors import ImgserveError
 from imgserve.telemetry.config import TracingConfig
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Tracer
 
 EXPORT_TIMEOUT_S = 5
 FLUSH_MS = 3000
+Scope = AbstractContextManager[object]
 
 
 class TracingUnavailable(ImgserveError):
@@ -29,22 +28,6 @@ class TracingUnavailable(ImgserveError):
 class _State:
     provider: "TracerProvider | None" = None  # None: tracing is off
     tracer: "Tracer"
-
-
-class Running(msgspec.Struct, frozen=True):
-    """The current span, until ``end``, which must be called in the task that began it."""
-
-    span: "Span"
-    scope: "AbstractContextManager[Span]"
-
-    def end(self, code: str) -> None:
-        """``code``: the code of the error that ended it, or empty."""
-        from opentelemetry.trace import StatusCode
-
-        if code:
-            self.span.set_attribute("error.type", code)
-            self.span.set_status(StatusCode.ERROR)
-        self.scope.__exit__(None, None, None)
 
 
 def start(config: TracingConfig) -> None:
@@ -81,8 +64,11 @@ def is_on() -> bool:
     return _State.provider is not None
 
 
-def begin(name: str, parent: str, attributes: dict[str, str | int]) -> Running:
-    """A span beneath ``parent`` (a traceparent header) or the current one. For a server whose tracing is on."""
+def begin(name: str, parent: str, attributes: dict[str, str | int]) -> Scope:
+    """A span beneath ``parent`` (a traceparent header) or the current one. For a server whose tracing is on.
+
+    It is the current span until ``end``, which must be called in the same task.
+    """
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     scope = _State.tracer.start_as_current_span(
@@ -92,7 +78,18 @@ def begin(name: str, parent: str, attributes: dict[str, str | int]) -> Running:
         record_exception=False,  # its text may hold what a client sent
         set_status_on_exception=False,
     )
-    return Running(scope.__enter__(), scope)
+    scope.__enter__()
+    return scope
+
+
+def end(scope: Scope, code: str) -> None:
+    """``code``: the code of the error that ended the span, or empty."""
+    from opentelemetry.trace import StatusCode, get_current_span
+
+    if code:
+        get_current_span().set_attribute("error.type", code)
+        get_current_span().set_status(StatusCode.ERROR)
+    scope.__exit__(None, None, None)
 
 
 def traceparent() -> str:
