@@ -15,10 +15,8 @@ from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobView, Refu
 
 # The status of a filter that names none.
 TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("queued", "running")}
-SHOWN = {
-    "id": "id", "status": "status", "source": "source", "created_at": "created at", "due_at": "due at",
-    "ended_at": "ended at", "deadline_at": "deadline at", "attempts": "failures", "crashes": "crashes",
-}  # fmt: skip
+SHOWN = ("id", "status", "source", "created_at", "due_at", "ended_at", "deadline_at", "attempts", "crashes")
+LABELS = {"attempts": "failures"}
 ID_LENGTH = 32
 _ID = re.compile(r"[0-9a-z]{1,32}")
 DONE = {"retry": "queued again", "cancel": "cancelled"}
@@ -82,7 +80,7 @@ def _list(flags: argparse.Namespace) -> int:
     for job in jobs:
         places = ", ".join(place.destination for place in job.outputs)
         line = f"{job.id}  {job.status:<10}  {_age(job):>5}  {job.attempts:>8}  {job.error or '-':<20}  {places}"
-        output.say_job(job, line, flags)
+        output.show(job, line, is_json=flags.json)
     return output.DONE
 
 
@@ -90,14 +88,11 @@ def _refused(flags: argparse.Namespace) -> int:
     """The server remembers the last thousand since its start."""
     page = output.client_of(flags).get("/v1/refusals", RefusalPage, {"limit": min(flags.limit, MAX_REFUSALS)})
     for refusal in page.refusals:
-        if flags.json:
-            output.say_json(refusal)
-            continue
-        who = " ".join(filter(None, (refusal.principal, refusal.client, refusal.host)))
-        output.say(f"{refusal.at:%Y-%m-%d %H:%M:%S}  {refusal.classic_code or '-':>3}  {refusal.code}  {who}")
-        output.say(f"{'':<19}  {'':>3}  {refusal.detail}")
-        if refusal.source:
-            output.say(f"{'':<19}  {'':>3}  {refusal.source} -> {', '.join(refusal.destinations)}")
+        sender = " ".join(filter(None, (refusal.principal, refusal.client, refusal.host)))
+        lines = [f"{refusal.at:%Y-%m-%d %H:%M:%S}  {refusal.classic_code or '-':>3}  {refusal.code}  {sender}"]
+        lines += [f"{'':<26}{refusal.detail}"]
+        lines += [f"{'':<26}{refusal.source} -> {', '.join(refusal.destinations)}"] if refusal.source else []
+        output.show(refusal, "\n".join(lines), is_json=flags.json)
     if not page.refusals:
         output.complain("no job was refused since the server was started")
     return output.DONE if page.refusals else output.FAILED
@@ -105,20 +100,18 @@ def _refused(flags: argparse.Namespace) -> int:
 
 def _show(flags: argparse.Namespace) -> int:
     job = output.client_of(flags).get(job_path(flags.id), JobView)
-    if flags.json:
-        output.say_json(job)
-        return output.DONE
-    for name, label in SHOWN.items():
+    lines = []
+    for name in SHOWN:
         value = getattr(job, name)
-        shown = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else value
-        output.say(f"{label:<12} {'-' if shown is None else shown}")
-    if job.error:
-        output.say(f"{'error':<12} {job.error}: {job.detail}")
+        text = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else value
+        lines.append(f"{LABELS.get(name, name.replace('_', ' ')):<12} {'-' if text is None else text}")
+    lines += [f"{'error':<12} {job.error}: {job.detail}"] if job.error else []
     for place in job.outputs:
         size = f"{place.width_px}x{place.height_px} {place.format}" if place.format else "-"
-        owed = "".join(f", {entry.kind} {entry.state}" for entry in place.outbox)
-        output.say(f"{'output':<12} {place.destination}")
-        output.say(f"{'':<12} {size}, {place.status}, placeholder {place.placeholder}{owed}")
+        outbox = "".join(f", {entry.kind} {entry.state}" for entry in place.outbox)
+        lines.append(f"{'output':<12} {place.destination}")
+        lines.append(f"{'':<12} {size}, {place.status}, placeholder {place.placeholder}{outbox}")
+    output.show(job, "\n".join(lines), is_json=flags.json)
     return output.DONE
 
 
@@ -145,7 +138,7 @@ def _change(flags: argparse.Namespace) -> int:
             output.complain(f"{job_id}: {error.sentence()}")
             continue
         done += 1
-        output.say_job(job, f"{job.id}  {DONE[flags.action]}", flags)
+        output.show(job, f"{job.id}  {DONE[flags.action]}", is_json=flags.json)
     return output.DONE if done == len(ids) else output.FAILED
 
 

@@ -1,6 +1,6 @@
-"""Words to calls: the ``imgserve`` command.
+"""The ``imgserve`` command: command line in, calls out.
 
-A command's modules are loaded when it is given, so that ``status`` and ``stop`` load no server.
+Each command loads its modules when it runs, so that ``status`` and ``stop`` load no server.
 """
 
 import argparse
@@ -30,9 +30,9 @@ class Command(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0: done; 1: could not be done, with one sentence on stderr; 2: wrong usage; 3, 4: see ``status``."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    parser = whole(next((word for word in given if not word.startswith("-")), ""))
-    flags: argparse.Namespace = parser.parse_args(given)
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = whole(next((word for word in words if not word.startswith("-")), ""))
+    flags: argparse.Namespace = parser.parse_args(words)
     name = "version" if flags.version else flags.command or "help"
     run = getattr(flags, "run", None) or COMMANDS[name].run
     try:
@@ -114,7 +114,7 @@ COMMANDS = {
     "version": Command("print the version", _version),
     "help": Command("print this help, or the help of a command such as: jobs list", _help),
 }
-# Each in a module of its name.
+# Each stands in a module of its name.
 TOOLS = {
     "submit": "post jobs to the running server",
     "jobs": "list, show, retry or cancel jobs",

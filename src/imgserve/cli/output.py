@@ -1,4 +1,4 @@
-"""Shared by the commands: exit statuses, options, output. Each command returns its status."""
+"""Exit statuses, options and output that the commands share. Each command returns its exit status."""
 
 import argparse
 import re
@@ -26,7 +26,7 @@ def client_of(flags: argparse.Namespace) -> Client:
 
 
 def asks(parser: argparse.ArgumentParser, run: Run) -> None:
-    """The command asks a server about jobs. It has a status of its own for the want of one."""
+    """For a command that calls a server: its options, and an exit status of its own where there is no server."""
 
     def asking(flags: argparse.Namespace) -> int:
         try:
@@ -46,10 +46,10 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 def duration(text: str) -> float:
     """Seconds from ``90``, ``15m``, ``2h``, ``3d``."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
+    match = _DURATION.fullmatch(text)
+    if match is None:
         raise argparse.ArgumentTypeError(f"expected a time such as 90s, 15m, 2h or 3d, got {text!r}")
-    return float(found[1]) * _UNIT_S[found[2]]
+    return float(match[1]) * _UNIT_S[match[2]]
 
 
 def age(seconds: float) -> str:
@@ -64,20 +64,15 @@ def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def say_json(value: msgspec.Struct) -> None:
-    say(msgspec.json.encode(value).decode())
-
-
-def say_job(job: msgspec.Struct, line: str, flags: argparse.Namespace) -> None:
-    """``line``, or with --json the whole job."""
-    say(msgspec.json.encode(job).decode() if flags.json else line)
+def show(value: msgspec.Struct, text: str, *, is_json: bool) -> None:
+    say(msgspec.json.encode(value).decode() if is_json else text)
 
 
 def complain(sentence: str) -> None:
     sys.stderr.write(f"imgserve: {sentence}\n")
 
 
-def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+def progress(items: Iterable[T], total: int, action: str) -> Iterator[T]:
     """``items``, with a bar on stderr when it is a terminal and there is more than one."""
     if total < 2 or not sys.stderr.isatty():
         yield from items
@@ -88,4 +83,4 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     # Lines for the same terminal go above the bar; those for a file or a pipe stay theirs.
     bar = Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
     with bar:
-        yield from bar.track(items, total=total, description=what)
+        yield from bar.track(items, total=total, description=action)

@@ -1,6 +1,6 @@
 """The command line's parser: argparse, with faults of one sentence that names the word and its likely meaning.
 
-``cli`` builds the commands from it; subparsers are of the same class by themselves.
+``main`` builds the commands from it. Their subparsers are of this class too.
 """
 
 import argparse
@@ -13,12 +13,13 @@ USAGE = 2
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{self.prog}: {message} (usage: {self._help()})\n")
+        name, _, command = self.prog.partition(" ")
+        self.exit(USAGE, f"{self.prog}: {message} (usage: {f'{name} help {command}'.rstrip()})\n")
 
     def parse_args(self, args: Sequence[str], namespace: Any = None) -> Any:  # type: ignore[override]
         word = args[0].partition("=")[0] if args else ""
-        if word.startswith("-") and word not in self._option_string_actions:
-            self._refuse_first(word)
+        if word.startswith("-") and word not in self._option_string_actions:  # the next word may be its value
+            self._refuse(word)
         return super().parse_args(args, namespace)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -54,34 +55,24 @@ class Parser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         words = [str(word) for word in action.choices]
+        listed = ", ".join(words)
         if isinstance(action, argparse._SubParsersAction):
             kind = "action" if " " in self.prog else "command"
-            self.error(f"there is no {kind} {value!r}{_instead(value, words)}")
-        expected = f"expected one of {', '.join(words)}, got {value!r}"
-        raise argparse.ArgumentError(action, f"{expected}{meant(str(value), words)}")
+            self.error(f"there is no {kind} {value!r}{meant(value, words) or f', expected one of {listed}'}")
+        raise argparse.ArgumentError(action, f"expected one of {listed}, got {value!r}{meant(str(value), words)}")
 
     def _refuse(self, word: str) -> NoReturn:
         word = word.partition("=")[0]
-        if word.startswith("-"):
-            known = [option for option in self._option_string_actions if option.startswith("--")]
-            self.error(f"there is no option {word}{meant(word, known)}")
-        self.error(f"{word!r} is one word too many")
-
-    def _refuse_first(self, word: str) -> NoReturn:
-        own = meant(word, [option for option in self._option_string_actions if option.startswith("--")])
+        if not word.startswith("-"):
+            self.error(f"{word!r} is one word too many")
+        near = meant(word, (option for option in self._option_string_actions if option.startswith("--")))
+        if " " in self.prog:
+            self.error(f"there is no option {word}{near}")
         behind = f"; options of a command stand behind it, as in {self.prog} start {word}"
-        self.error(f"there is no option {word} before the command{own or behind}")
-
-    def _help(self) -> str:
-        name, _, command = self.prog.partition(" ")
-        return f"{name} help {command}".rstrip()
+        self.error(f"there is no option {word} before the command{near or behind}")
 
 
 def meant(word: str, known: Iterable[str]) -> str:
     """``, did you mean start?``, or nothing."""
     close = get_close_matches(word, list(known), n=1)
     return f", did you mean {close[0]}?" if close else ""
-
-
-def _instead(word: str, known: Sequence[str]) -> str:
-    return meant(word, known) or f", expected one of {', '.join(known)}"

@@ -1,5 +1,6 @@
-"""``imgserve render``: one picture, no server. A job is made of the words, and takes the road of the server's jobs:
-the same checks, the same sandboxed worker, the same writing of files (beside it, synced, renamed over it).
+"""``imgserve render``: one picture, without a server.
+
+The command line becomes a job. Its checks, the sandboxed worker and the writing of files are those of a server's jobs.
 """
 
 import argparse
@@ -33,42 +34,29 @@ from imgserve.transfer.dispatch import Transfers, Write
 STANDARD = "-"
 WRITE_TIMEOUT_S = 60.0
 
-
 _OWNERS = classic.OPERATIONS | {"the source": LoadOptions, "the result": OutputOptions}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SRC", help="path of a picture; - reads standard input")
-    parser.add_argument(
-        "destination", metavar="DST", help="path of the result, may contain tags; - writes standard output"
-    )
-    parser.add_argument(
-        "--operation",
-        choices=tuple(classic.OPERATIONS),
-        default="resize",
-        metavar="WORD",
-        help="the operation (default: %(default)s)",
-    )
-    for name, kind in _fields().items():
-        owners = " and ".join(owner for owner, struct in _OWNERS.items() if name in fields_of(struct))
-        _add_field(parser, name, kind, f"for {owners}")
+    about = "path of the result, may contain tags; - writes standard output"
+    parser.add_argument("destination", metavar="DST", help=about)
+    words, about = tuple(classic.OPERATIONS), "the operation (default: %(default)s)"
+    parser.add_argument("--operation", choices=words, default="resize", metavar="WORD", help=about)
+    for name, kind in _fields().items():  # the parser of jobs checks their values
+        about = "for " + " and ".join(owner for owner, struct in _OWNERS.items() if name in fields_of(struct))
+        if isinstance(kind, inspect.BoolType):
+            parser.add_argument(_flag(name), action=argparse.BooleanOptionalAction, help=about)
+        elif isinstance(kind, inspect.IntType | inspect.FloatType):
+            parser.add_argument(_flag(name), type=_number, metavar="N", help=about)
+        else:
+            parser.add_argument(_flag(name), metavar="WORD" if words_of(kind) else "VALUE", help=about)
     parser.set_defaults(run=_render)
 
 
 def _fields() -> dict[str, inspect.Type]:
     """The fields of a recipe. Those that two operations have need the same kind of flag for both."""
     return {name: kind for struct in _OWNERS.values() for name, kind in fields_of(struct).items()}
-
-
-def _add_field(parser: argparse.ArgumentParser, name: str, kind: inspect.Type, about: str) -> None:
-    """A flag for one field; whether its value fits is judged later, where a job's is."""
-    flag = _flag(name)
-    if isinstance(kind, inspect.BoolType):
-        parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=about)
-    elif isinstance(kind, inspect.IntType | inspect.FloatType):
-        parser.add_argument(flag, type=_number, metavar="N", help=about)
-    else:
-        parser.add_argument(flag, metavar="WORD" if words_of(kind) else "VALUE", help=about)
 
 
 def _flag(name: str) -> str:
@@ -87,7 +75,7 @@ def _render(flags: argparse.Namespace) -> int:
         if flags.source != STANDARD:
             with using(f"the picture {flags.source}"):  # before a worker is started for nothing
                 Path(flags.source).open("rb").close()
-        asyncio.run(_carry_out(flags, classic.parse(_as_job(flags))))
+        asyncio.run(_run(flags, classic.parse(_as_job(flags))))
     except PoolCannotStart as error:
         output.complain(str(error))
         return output.FAILED
@@ -110,16 +98,14 @@ def _as_job(flags: argparse.Namespace) -> bytes:
 
 
 def _file_url(path: str, safe: str) -> str:
-    """Symbolic links are followed here, since the transfers follow none that lead out of a root."""
+    """Follows symbolic links, since the transfers follow none that lead out of a root."""
     return "file:///-" if path == STANDARD else "file://" + quote(os.path.realpath(path), safe=safe)
 
 
-async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
+async def _run(flags: argparse.Namespace, request: JobRequest) -> None:
     limits = Limits()
-    everywhere = Config(read_roots=("/",), write_roots=("/",))
-    is_system_allowed = load.allows_system_libvips()
-    config = PoolConfig(workers=1, allow_system_libvips=is_system_allowed)
-    transfers, workers = Transfers(everywhere, limits), Pool(config, limits)
+    transfers = Transfers(Config(read_roots=("/",), write_roots=("/",)), limits)
+    workers = Pool(PoolConfig(workers=1, allow_system_libvips=load.allows_system_libvips()), limits)
     renderer = Renderer(transfers, workers)
     try:
         await workers.start()
@@ -129,10 +115,10 @@ async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
             else:
                 source = held.enter_context(await renderer.source(request.source, None))
             with beneath("outputs", 0):
-                is_strict = request.outputs[0].recipe.load.strict
-                info = await workers.probe(source, is_complete=True, is_strict=is_strict)
+                [wanted] = request.outputs
+                info = await workers.probe(source, is_complete=True, is_strict=wanted.recipe.load.strict)
                 assert info is not None  # all bytes are there
-                resolved = resolve(request.outputs[0], request.source, info, limits)
+                resolved = resolve(wanted, request.source, info, limits)
                 picture = held.enter_context(await renderer.rendition(source, info, resolved.rendering, is_alone=False))
             if flags.destination == STANDARD:
                 sys.stdout.buffer.write(picture.read())
@@ -146,8 +132,7 @@ async def _carry_out(flags: argparse.Namespace, request: JobRequest) -> None:
 
 async def _store(transfers: Transfers, resolved: ResolvedOutput, picture: Blob) -> None:
     size, destination = resolved.rendering.size, resolved.placement.destination
-    media_type = MEDIA_TYPE[resolved.rendering.format]
-    write = Write("final", media_type, f"render-{uuid.uuid4().hex}", 0, WRITE_TIMEOUT_S)
+    write = Write("final", MEDIA_TYPE[resolved.rendering.format], f"render-{uuid.uuid4().hex}", 0, WRITE_TIMEOUT_S)
     await transfers.deliver(destination, picture, write)
     output.say(f"{Path(destination.path)}  {size.width_px}x{size.height_px}")
 

@@ -13,7 +13,7 @@ import msgspec
 from imgserve.api.control_socket import ServerView
 from imgserve.cli import owner
 from imgserve.cli.control import NotAllowed
-from imgserve.cli.output import complain, say, say_json
+from imgserve.cli.output import complain, say, show
 from imgserve.cli.owner import Owner
 from imgserve.errors import ImgserveError, using
 from imgserve.server import pidfile
@@ -51,7 +51,7 @@ def status(places: Places, *, is_json: bool) -> int:
         server = owner.look(data_dir)
     except NotAllowed as error:
         if is_json:
-            say_json(Absent("unknown", str(data_dir)))
+            show(Absent("unknown", str(data_dir)), "", is_json=True)
         complain(error.sentence())
         return UNKNOWN
     if server.state == "absent" and _is_stale(places, data_dir):
@@ -178,10 +178,6 @@ def _parent(pid: int) -> str:
 
 
 def _say_absent(server: Owner, data_dir: Path, *, is_json: bool) -> None:
-    if is_json:
-        word = "not_running" if server.state == "absent" else server.state
-        say_json(Absent(word, str(data_dir), server.pid or None))
-        return
     pid = f" (pid {server.pid})" if server.pid else ""
     sentences = {
         "absent": f"imgserve is not running on {data_dir}",
@@ -189,7 +185,8 @@ def _say_absent(server: Owner, data_dir: Path, *, is_json: bool) -> None:
         "starting": f"imgserve{pid} holds {data_dir} and is starting, or ending",
         "silent": f"imgserve{pid} holds {data_dir} and does not answer: look at its log",
     }
-    say(sentences[server.state])
+    word = "not_running" if server.state == "absent" else server.state
+    show(Absent(word, str(data_dir), server.pid or None), sentences[server.state], is_json=is_json)
 
 
 def _say_running(server: Owner, view: ServerView) -> None:

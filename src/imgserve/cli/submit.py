@@ -1,4 +1,4 @@
-"""``imgserve submit``: jobs from files to the running server, and, if wanted, the wait for their ends."""
+"""``imgserve submit``: posts jobs from files to the running server and may wait for their ends."""
 
 import argparse
 import sys
@@ -68,10 +68,6 @@ def _ends(client: Client, jobs: list[JobView]) -> Iterator[JobView]:
 
 
 def _show(job: JobView, flags: argparse.Namespace) -> None:
-    if flags.json:
-        output.say_json(job)
-        return
-    for place in job.outputs:
-        output.say(f"{job.id}  {job.status:<10}  {place.destination}")
-    if job.detail:
-        output.say(f"{job.id}  {job.error}: {job.detail}")
+    lines = [f"{job.id}  {job.status:<10}  {place.destination}" for place in job.outputs]
+    lines += [f"{job.id}  {job.error}: {job.detail}"] if job.detail else []
+    output.show(job, "\n".join(lines), is_json=flags.json)
