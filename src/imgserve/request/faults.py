@@ -1,6 +1,6 @@
-"""The faults of a request as values: every parser of this package raises ``RequestInvalid``, each API spells it.
+"""The faults of a request as values. The parsers of this package raise ``RequestInvalid``; each API spells it.
 
-A parser names its faults by paths from the value that it reads; its caller puts them beneath the place of that value.
+The paths of a parser's faults begin at the value that it reads. Its caller puts them beneath the path of that value.
 """
 
 import json
@@ -33,8 +33,7 @@ class Fault(msgspec.Struct, frozen=True):
     """One thing that is wrong with a request.
 
     ``path`` leads to the field. The sentence is "expected ..., got ..." and ``note``; either half may be missing.
-    ``got`` is the value as it was sent, where it may be shown. ``is_foreign``: the path's last name is the sender's
-    word and means nothing here.
+    ``got`` is the value as sent, where it may be shown. ``is_foreign``: the path's last name is the sender's own.
     """
 
     code: Code
@@ -59,7 +58,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class RequestInvalid(ImgserveError):
-    """A request that cannot be carried out as it stands, with all faults that one step found; ``detail`` is native."""
+    """A request with all its ``faults`` of one step. ``detail`` spells paths as the native API does."""
 
     code = "request_invalid"
     status = 422

@@ -28,14 +28,14 @@ _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @cache
 def fields_of(struct: type[msgspec.Struct]) -> dict[str, inspect.Type]:
-    """The fields of a Struct and their types; ``X | None`` counts as X: "not given" is never written as null."""
+    """The fields of a Struct and their types. ``X | None`` counts as X: a missing field is never written as null."""
     info = inspect.type_info(struct)
     assert isinstance(info, inspect.StructType)
     return {field.encode_name: _without_none(field.type) for field in info.fields}
 
 
 def read_field(struct: type[msgspec.Struct], name: str, value: object) -> FieldValue:
-    """``value`` if this field may hold it; a colour comes back as ``#rrggbb``. Raises RequestInvalid."""
+    """``value``, if the field may hold it; a colour as ``#rrggbb``. Raises RequestInvalid."""
     checked = _checked(struct, name, value)
     if checked is None:
         kind = fields_of(struct)[name]
@@ -43,10 +43,10 @@ def read_field(struct: type[msgspec.Struct], name: str, value: object) -> FieldV
     return checked
 
 
-def read_struct(given: Mapping[str, object], struct: type[S], path: Path, faults: Findings) -> S | None:
-    """The fields of ``struct`` among those given; None with the faults in ``faults``."""
-    names = [name for name in fields_of(struct) if name in given]
-    values = {name: faults.attempt(path, read_field, struct, name, given[name]) for name in names}
+def read_struct(fields: Mapping[str, object], struct: type[S], path: Path, faults: Findings) -> S | None:
+    """The ``fields`` that ``struct`` has; None once there are ``faults``."""
+    names = [name for name in fields_of(struct) if name in fields]
+    values = {name: faults.attempt(path, read_field, struct, name, fields[name]) for name in names}
     return None if None in values.values() else struct(**values)
 
 

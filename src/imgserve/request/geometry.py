@@ -17,7 +17,6 @@ Gravity = Literal[
     "attention", "entropy",
 ]  # fmt: skip
 
-
 _WIDTH, _HEIGHT = FieldRef(("width",)), FieldRef(("height",))
 
 
@@ -28,7 +27,7 @@ class SourceTooSmall(ImgserveError):
 
 
 class NotSvg(ImgserveError):
-    """rasterize was asked for bytes that are a raster picture."""
+    """The source of a rasterize is a raster picture."""
 
     code = "not_svg"
     status = 422
@@ -53,8 +52,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 def box(width: int | None, height: int | None, before: Shape) -> Size:
-    """The box of these sides. One that is not given follows the shape: the other times the ratio, rounded half up, at
-    least 1 px.
+    """The box of these sides. A missing one follows the shape: the other times the ratio, rounded half up, at least 1.
 
     Raises RequestInvalid (no side), SourceTooSmall (a shape without size).
     """
@@ -65,9 +63,8 @@ def box(width: int | None, height: int | None, before: Shape) -> Size:
     if not (before.width_px > 0 and before.height_px > 0):
         raise SourceTooSmall("the source has no size of its own", ("give both ", _WIDTH, " and ", _HEIGHT))
     ratio = Fraction(before.width_px) / Fraction(before.height_px)
-    if width is not None:
-        return Size(width, _rounded(width / ratio))
-    height = height or 1
+    if height is None:
+        return Size(width or 1, _rounded((width or 1) / ratio))
     return Size(_rounded(height * ratio), height)
 
 

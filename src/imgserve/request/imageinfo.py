@@ -1,4 +1,4 @@
-"""What a picture's header says: read by a worker, carried as plain values everywhere else."""
+"""The values of a picture's header. A worker reads them; all other code gets plain values."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ class ImageInfo(msgspec.Struct, frozen=True):
 
 
 class Size(msgspec.Struct, frozen=True):
-    """The final size of a rendition in pixels, resolved before the reply and delivered even if the source changes."""
+    """The final size of a rendition in pixels. Resolved before the reply, it holds even if the source changes."""
 
     width_px: int
     height_px: int

@@ -1,6 +1,6 @@
-"""The request, checked once, as the API hands it to intake, and the output as resolved after the probe.
+"""A checked request, as an API hands it to intake, and its outputs, as resolved after the probe.
 
-``resolve`` turns an output request into values that depend on nothing else; the queue stores them as JSON.
+``resolve`` turns an output request into values that depend on no setting; the queue stores them as JSON.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class JobRequest(msgspec.Struct, frozen=True):
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """What a job adds to a rendering: its place, and what stands there until it comes, or if it never does."""
+    """A job's part of an output: its destination, the placeholder there, and the action when the job fails."""
 
     destination: Destination
     placeholder: Placeholder
@@ -55,7 +55,7 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 class ResolvedOutput(msgspec.Struct, frozen=True):
-    """An output whose format, size and place are settled: delivered so, even if the source changes meanwhile."""
+    """An output with its final format, size and destination, which hold even if the source changes."""
 
     rendering: Rendering
     placement: Placement
@@ -64,9 +64,9 @@ class ResolvedOutput(msgspec.Struct, frozen=True):
 def resolve(
     output: OutputRequest, source: Source, info: ImageInfo, limits: Limits, quality: Mapping[Format, int] | None = None
 ) -> ResolvedOutput:
-    """Settle one output by its source's header. ``quality`` is that of a result whose job names none.
+    """Resolve one output by its source's header. ``quality`` holds for results whose job names none.
 
-    Raises all that ``rendering.resolve`` raises, and RequestInvalid for a tag whose value is no file name.
+    Raises as ``rendering.resolve`` does, and RequestInvalid for a tag whose value is no file name.
     """
     resolved = rendering.resolve(output.recipe, info, limits, quality)
     with beneath("destination"):
@@ -75,7 +75,7 @@ def resolve(
 
 
 def check_shape(request: JobRequest) -> None:
-    """Judge number and order of outputs and operations, before the source is read. Raises RequestInvalid."""
+    """Check number and order of outputs and operations, before the source is read. Raises RequestInvalid."""
     faults = Findings()
     if not request.outputs:
         faults.append(Fault("output_count", ("outputs",), "expected at least one, got none"))
@@ -97,7 +97,7 @@ def _check_operations(operations: tuple[Operation, ...]) -> None:
 
 
 def check_places(outputs: tuple[ResolvedOutput, ...]) -> None:
-    """Each output has a destination of its own: two could not be written one at a time. Raises RequestInvalid."""
+    """Each output needs a destination of its own. Raises RequestInvalid."""
     faults = Findings()
     first: dict[str, int] = {}
     for index, output in enumerate(outputs):

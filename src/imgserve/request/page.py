@@ -1,5 +1,6 @@
-"""An upload page as the transfers see it: its forms, and the fields that a browser would send. Read by a worker
-(``imaging/worker/html``), used by ``transfer/upload``; frozen values without I/O.
+"""An upload page: its forms, and the fields that a browser would send. No I/O.
+
+A worker reads it (``imaging/worker/html``), ``transfer/protocols/upload`` uses it.
 """
 
 from typing import Annotated, Literal, get_args
@@ -23,8 +24,7 @@ MOST_BYTES = 2_000_000  # of all forms of a page together
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One field that is sent, encoded. ``is_file``: a file field, which sends an empty file if it is not the one asked
-    for."""
+    """One field that is sent, encoded. ``is_file``: a file field, which sends an empty file unless it is the job's."""
 
     name: bytes
     value: bytes = b""
@@ -32,11 +32,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Form(msgspec.Struct, frozen=True, array_like=True):
-    """A form with a file field. ``action`` is as the page writes it, empty when it does not.
+    """A form with a file field. ``action`` is the attribute as written; empty without one.
 
-    ``entries`` stand in page order and are encoded in ``charset``; ``is_too_large``: there are more than are sent, and
-    only file fields are kept.
-    ``is_invalid``: the page says that something entered in it is wrong.
+    ``entries`` stand in page order, encoded in ``charset``. ``is_too_large``: there are more than are sent, and only
+    the file fields are here. ``is_invalid``: the page marks a field as wrong.
     """
 
     action: str
@@ -46,7 +45,7 @@ class Form(msgspec.Struct, frozen=True, array_like=True):
     is_too_large: bool = False
 
     def encoded(self, text: str) -> bytes:
-        """As browsers send it: characters that the charset lacks become character references."""
+        """As browsers send it: a character that the charset lacks becomes a character reference."""
         return text.encode(self.charset, "xmlcharrefreplace")
 
     def has_file_field(self, name: str) -> bool:
@@ -59,7 +58,7 @@ class Form(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Page(msgspec.Struct, frozen=True, array_like=True):
-    """``base`` is the base element's, as the page writes it; ``charset`` encodes the queries of its URLs.
+    """``base`` is the base element's URL as written; ``charset`` encodes the queries of its URLs.
 
     ``has_form`` counts forms without a file field too, which are not in ``forms``.
     """

@@ -1,7 +1,7 @@
-"""What the schemes of URLs and the kinds of destinations mean to the rest of the server.
+"""The properties of the schemes of URLs and of the kinds of destinations.
 
-A new protocol is a row here, a file in ``transfer/protocols`` and its line in ``transfer/dispatch``: nothing else asks
-for a scheme or a kind by its name.
+A new protocol is a row here, a file in ``transfer/protocols`` and its line in ``transfer/dispatch``. No other code
+compares the name of a scheme or kind.
 """
 
 from typing import Literal
@@ -16,9 +16,9 @@ SourceKind = Literal["file", "ftp", "http"]
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     """``source``: the protocol that reads it. ``destination``: the one kind that writes it; None: the request chooses.
 
-    ``port`` is the default; a scheme of this machine has none. ``explicit``: the scheme that it is on that one's port.
-    ``libcurl``: libcurl's word, if it is another. ``anonymous``: the user name that stands for no login.
-    ``names_file``: a path has neither query nor fragment and ends with a file's name. ``is_path_decoded``: the path
+    ``port`` is the default; a scheme of this machine has none. ``explicit``: the scheme that a URL with that scheme's
+    port has in truth. ``libcurl``: libcurl's name, if it differs. ``anonymous``: the user name that means no login.
+    ``names_file``: the path has neither query nor fragment and ends with a file's name. ``is_path_decoded``: the path
     goes to the server decoded, so that %2F is a slash and a control character would be part of a command.
     """
 
@@ -38,13 +38,13 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Writing(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of destination. ``can_delete``: what was written can be taken away again.
+    """A kind of destination. ``can_delete``: a written file can be deleted.
 
-    ``keeps_order``: what arrives last was sent last, even after a write that was not answered. ``is_repeatable``: the
-    same write once more does no harm, and a later one takes an earlier one's place; without it writes go in turn, and
-    none is broken off or superseded. ``verifies``: a later write can make sure that what lies there is imgserve's.
-    ``is_page``: the URL is a page's, and the file's name stands behind its last colon. ``is_name_decoded``: the
-    file's name is no part of a URL, percent-decoded.
+    ``keeps_order``: the last write to arrive was sent last, even after an unanswered one. ``is_repeatable``: a repeated
+    write does no harm, and a later write replaces an earlier one; otherwise writes go one after the other, and none is
+    cancelled or superseded. ``verifies``: a later write can check that the file there is imgserve's. ``is_page``: the
+    URL is a page's, with the file's name behind its last colon. ``is_name_decoded``: the file's name is
+    percent-decoded, no part of a URL.
     """
 
     can_delete: bool = True

@@ -33,7 +33,7 @@ class OutputOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LoadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the source is read. ``strict`` refuses what is cut off or damaged; without it what can be read is shown."""
+    """How the source is read. ``strict`` refuses a damaged file; without it the readable part is shown."""
 
     strict: bool = True
 

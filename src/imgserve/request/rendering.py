@@ -1,6 +1,6 @@
-"""A rendering: a recipe whose size and format are settled by its source's header. For jobs and for GETs; no I/O.
+"""A rendering: a recipe with its final size and format, resolved by its source's header. For jobs and GETs; no I/O.
 
-The size of a recipe is the fold of its operations' size rules. ``resolve`` judges it in the server; the worker folds
+The size of a recipe is the fold of its operations' size rules. ``resolve`` checks it in the server. The worker folds
 the same rules over the header that it reads itself.
 """
 
@@ -21,10 +21,7 @@ _FORMAT = FieldRef(("encode", "format"))
 
 
 class Rendering(msgspec.Struct, frozen=True):
-    """Carry out the recipe into exactly ``size``, which is promised even if the source changes.
-
-    The recipe's own format is ``format`` too.
-    """
+    """A recipe and the exact size of its result, which holds even if the source changes. ``format`` is the recipe's."""
 
     recipe: Recipe
     size: Size
@@ -40,7 +37,7 @@ class Step(NamedTuple):
 
 
 def steps_of(operations: Sequence[Operation], info: ImageInfo, promised: Size | None = None) -> tuple[Step, ...]:
-    """The fold. ``promised`` is the last size if that is settled already.
+    """The fold. ``promised`` is the last size, if it is resolved already.
 
     Raises SourceTooSmall for a drawing without size, RequestInvalid for an operation without a side.
     """
@@ -58,22 +55,22 @@ def steps_of(operations: Sequence[Operation], info: ImageInfo, promised: Size | 
 
 
 def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Format, int] | None = None) -> Rendering:
-    """Settle size, format and quality, so that a later setting changes nothing. ``quality`` is for recipes without one.
+    """Resolve size, format and quality, so that a later setting changes nothing. ``quality`` is for recipes without.
 
-    Raises SourceTooSmall, NotSvg, or RequestInvalid, its paths from the output: a picture is larger than limits or
-    format allow (with all its frames), the source's format cannot be written.
+    Raises SourceTooSmall, NotSvg, or RequestInvalid with paths from the output: a picture is larger than limits or
+    format allow (with all its frames), or the source's format cannot be written.
     """
     steps = steps_of(recipe.operations, info)
-    chosen = recipe.output.format or _source_format(info)
+    output_format = recipe.output.format or _source_format(info)
     for index, step in enumerate(steps):
         with beneath("operations", index):
             step.operation.check(step.before)
-            _check_size(step.size, frames_kept(info, chosen), limits)
+            _check_size(step.size, frames_kept(info, output_format), limits)
     with beneath("operations", len(steps) - 1):
-        _check_side(chosen, steps[-1].size)
-    chosen_quality = recipe.output.quality or (quality or {}).get(chosen)
-    output = msgspec.structs.replace(recipe.output, format=chosen, quality=chosen_quality)
-    return Rendering(msgspec.structs.replace(recipe, output=output), steps[-1].size, chosen)
+        _check_side(output_format, steps[-1].size)
+    output_quality = recipe.output.quality or (quality or {}).get(output_format)
+    output = msgspec.structs.replace(recipe.output, format=output_format, quality=output_quality)
+    return Rendering(msgspec.structs.replace(recipe, output=output), steps[-1].size, output_format)
 
 
 def _source_format(info: ImageInfo) -> Format:
@@ -95,8 +92,8 @@ def _check_size(size: Size, frames: int, limits: Limits) -> None:
     faults.settle()
 
 
-def _check_side(chosen: Format, size: Size) -> None:
-    most = MAX_SIDE_OF_FORMAT.get(chosen)
+def _check_side(output_format: Format, size: Size) -> None:
+    most = MAX_SIDE_OF_FORMAT.get(output_format)
     if most is not None and max(size.width_px, size.height_px) > most:
-        note = f"{chosen} holds at most {most} px a side, ask for less or another format"
+        note = f"{output_format} holds at most {most} px a side, ask for less or another format"
         raise RequestInvalid(Fault("result_too_large", note=note))

@@ -1,4 +1,4 @@
-"""Where a picture comes from: its URL in, a checked ``Source`` out. The APIs call; transfers build on the result."""
+"""The source of a job: its URL in, a checked ``Source`` out, which the transfers use. Called by the APIs."""
 
 from typing import cast
 
@@ -10,7 +10,7 @@ from imgserve.request.protocols import NOT_YET, SCHEMES, SchemeName
 
 
 class Source(msgspec.Struct, frozen=True):
-    """``url`` may hold a password: it is never logged; ``repr`` shows only scheme and host.
+    """``url`` may hold a password and is never logged; ``repr`` shows scheme and host.
 
     ``path`` is percent-decoded for file and stays encoded for the others; file has no host and port 0.
     """
@@ -26,13 +26,13 @@ class Source(msgspec.Struct, frozen=True):
 
     @property
     def origin(self) -> str:
-        """The server that has it: scheme, host and port; empty for a file."""
+        """The server: scheme, host and port; empty for a file."""
         return f"{self.scheme}://{self.host}:{self.port}" if self.host else ""
 
 
 def parse_source(value: object) -> Source:
-    """A source from the request's own text. Raises RequestInvalid: unknown protocol, or no URL of a file."""
-    text = spoken_url(value, invalid="source_invalid", unknown="source_scheme_unknown")
+    """Raises RequestInvalid: unknown protocol, or no URL of a file."""
+    text = check_scheme(value, invalid="source_invalid", unknown="source_scheme_unknown")
     try:
         parsed = url.parse(text)
         return Source(parsed.text, cast(SchemeName, parsed.scheme), parsed.host, parsed.port, parsed.target)
@@ -41,7 +41,7 @@ def parse_source(value: object) -> Source:
 
 
 def source_key(source: Source) -> str:
-    """The place of the source in the spelling of ``Destination.key``, to see whether the two are one place."""
+    """The source's place as ``Destination.key`` writes it, so that the two can be compared."""
     return url.parse(source.url).key
 
 
@@ -50,8 +50,8 @@ def encoded_name(source: Source) -> str:
     return url.with_dots(url.parse(source.url).last_segment)
 
 
-def spoken_url(value: object, *, invalid: Code, unknown: Code) -> str:
-    """``value`` as text whose scheme this version speaks; judged by the scheme alone.
+def check_scheme(value: object, *, invalid: Code, unknown: Code) -> str:
+    """``value`` as text with a scheme that this version knows.
 
     Raises RequestInvalid with the code ``invalid`` (no text, empty, no scheme) or ``unknown``.
     """

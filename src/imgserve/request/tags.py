@@ -1,5 +1,4 @@
-"""The tags of a destination: ``{$width}`` and its sisters. For ``destination``: text after the authority in, filled
-text out.
+"""The tags of a destination, such as ``{$width}``: text behind the authority in, filled text out. For ``destination``.
 
 Values are percent-encoded, so that a source's name can add neither a path, a query parameter nor another tag.
 """
@@ -27,10 +26,10 @@ _MISSPELT = re.compile(
     r"|\{\{\s*\$?([\w-]+)\s*\}\}"
     r"|[$%]\(\s*([\w-]+)\s*\)"
     r"|\{\s+\$([\w-]+)\s*\}"
-    r"|(?:%7B(?:\$|%24)|\{%24)([\w-]+)(?:%7D|\})",  # a URL encoder went over it
+    r"|(?:%7B(?:\$|%24)|\{%24)([\w-]+)(?:%7D|\})",  # percent-encoded by a client
     re.ASCII | re.IGNORECASE,
 )
-# A misspelt tag in odd braces still counts as one; another word there is left alone.
+# How similar a word in other braces must be to a tag to count as one (difflib's ratio).
 _NEAR = 0.8
 _RESERVED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9\-._~!'()*,@$]")
 
@@ -44,9 +43,8 @@ class TagValues(msgspec.Struct, frozen=True):
     ext: str
 
     def of(self, tag: str) -> str:
-        """The value of a known tag; an unknown one, reported elsewhere, stays harmless text."""
-        known = {"width": self.width, "height": self.height, "basename": self.basename}
-        return known.get(tag, self.ext)
+        """The value of a known tag. An unknown one gets harmless text: ``faults_in`` reports it."""
+        return str(msgspec.structs.asdict(self).get(tag, self.ext))
 
 
 EXAMPLE = TagValues("1", "1", "name", "png")
@@ -60,7 +58,7 @@ def values_of(source: Source, size: Size) -> TagValues:
 
 
 def trial_of(source: Source | None) -> TagValues:
-    """The values for judging a template before the size of its result is known."""
+    """The values to check a template with before the size of its result is known."""
     return EXAMPLE if source is None else values_of(source, Size(1, 1))
 
 
@@ -71,15 +69,15 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def faults_in(text: str) -> tuple[Fault, ...]:
-    """One for each tag that is unknown or not closed. Pieces of the URL are not repeated: they may be secret."""
+    """One for each tag that is unknown or not closed. No piece of the URL is repeated, since it may be secret."""
     wrong = {match[0] for match in _TAG.finditer(text) if match[1] not in TAGS or not match[2]}
-    troubles = {_trouble(tag) for tag in sorted(wrong)[:_MOST_NAMED]}
-    troubles |= {f"a tag is written {{${tag}}}, did you mean that?" for tag in _misspelt(text)}
-    return tuple(Fault("tag_unknown", note=trouble) for trouble in sorted(troubles))
+    notes = {_note(tag) for tag in sorted(wrong)[:_MOST_NAMED]}
+    notes |= {f"a tag is written {{${tag}}}, did you mean that?" for tag in _misspelt(text)}
+    return tuple(Fault("tag_unknown", note=note) for note in sorted(notes))
 
 
 def _misspelt(text: str) -> frozenset[str]:
-    """The tags that other template languages' spellings stand for: ``${width}``, ``{{width}}``, ``%(width)s``."""
+    """The tags that are written as in other template languages: ``${width}``, ``{{width}}``, ``%(width)s``."""
     words = {next(word for word in match.groups() if word).lower() for match in _MISSPELT.finditer(text)}
     near = [get_close_matches(word, TAGS, n=1, cutoff=_NEAR) for word in words if len(word) <= _LONGEST_GUESSED]
     return frozenset(tag for tags in near for tag in tags)
@@ -94,7 +92,7 @@ def fill(text: str, values: TagValues) -> str:
     return _TAG.sub(lambda match: values.of(match[1]), text)
 
 
-def _trouble(tag: str) -> str:
+def _note(tag: str) -> str:
     listed = ", ".join("{$" + tag + "}" for tag in TAGS)
     if not tag.endswith("}"):
         return f"a tag is not closed; the tags are {listed}"

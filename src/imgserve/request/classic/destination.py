@@ -1,6 +1,6 @@
-"""The destinations of the original protocol: dstURL and the args that choose between an upload form and a PUT.
+"""The destination of the original protocol: dstURL, and the args that choose between an upload form and a PUT.
 
-Called by ``parse``. Paths of faults are from the destination: () is dstURL, an arg's name is that arg.
+Called by ``parse``. Paths of faults begin at the destination: () is dstURL, an arg's name is that arg.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from imgserve.request import tags, url
 from imgserve.request.destination import DestinationTemplate, check_text
 from imgserve.request.faults import Fault, Findings, RequestInvalid
 from imgserve.request.fields import is_text
-from imgserve.request.source import spoken_url
+from imgserve.request.source import check_scheme
 from imgserve.request.tags import TagValues
 
 HTTP_ARGS = ("field_name", "field_file", "method", "form_success", "content_type")
@@ -21,8 +21,11 @@ HTTP_ARGS = ("field_name", "field_file", "method", "form_success", "content_type
 def parse_destination(
     value: object, args: Mapping[str, object] | None, values: TagValues = tags.EXAMPLE
 ) -> DestinationTemplate:
-    """A template that ``values`` make a place of: those known before the source is read. Raises RequestInvalid."""
-    text = spoken_url(value, invalid="destination_invalid", unknown="destination_scheme_unknown")
+    """A template that is a place with these ``values``, which are known before the source is read.
+
+    Raises RequestInvalid.
+    """
+    text = check_scheme(value, invalid="destination_invalid", unknown="destination_scheme_unknown")
     faults = Findings()
     kind = url.protocol_of(text).destination
     template = DestinationTemplate(kind, text) if kind else faults.attempt((), _http_template, text, args)
@@ -38,7 +41,7 @@ def _http_template(text: str, given: Mapping[str, object] | None) -> Destination
     faults, args = Findings(), given or {}
     names = [name for name in ("field_name", "field_file") if name in args]
     fields = [field for name in names if (field := faults.attempt((name,), _field, args[name])) is not None]
-    for name, note in _troubles(names, fields, args):
+    for name, note in _wrong_args(names, fields, args):
         faults.append(Fault("destination_field_invalid", (name,), note))
     if given is not None and not names and "method" not in args:
         note = ("expected for an http(s) destination; or ", FieldRef(("method",), "PUT"), " for a plain upload")
@@ -49,8 +52,8 @@ def _http_template(text: str, given: Mapping[str, object] | None) -> Destination
     return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else msgspec.UNSET)
 
 
-def _troubles(names: list[str], fields: list[str], args: Mapping[str, object]) -> Iterator[tuple[str, Sentence]]:
-    """Args that are wrong or contradict another: the name and the reason."""
+def _wrong_args(names: list[str], fields: list[str], args: Mapping[str, object]) -> Iterator[tuple[str, Sentence]]:
+    """The names of args that are wrong or contradict another, each with the reason."""
     if "method" in args and args["method"] != "PUT":
         yield "method", ('expected "PUT"; for an upload form leave it out and give ', FieldRef(("field_name",)))
     if len(set(fields)) > 1:

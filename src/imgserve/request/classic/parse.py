@@ -1,6 +1,6 @@
-"""The original protocol: the body of ``POST /`` in, a ``JobRequest`` or all of its faults out; for ``api/classic.py``.
+"""The original protocol: the body of ``POST /`` in, a ``JobRequest`` or all of its faults out. For ``api/classic.py``.
 
-Nothing is fetched or opened here: checks that need the picture itself are in ``request.job.resolve``.
+Nothing is fetched or opened here. ``request.job.resolve`` makes the checks that need the picture.
 """
 
 import codecs
@@ -62,14 +62,14 @@ _KINDS: dict[type, str] = {list: "a list", str: "a text", bool: "true or false",
 
 
 class ParseError(Exception):
-    """The body is no JSON object: empty, cut off, not UTF-8, a key twice, NaN, or nested beyond reason.
+    """The body is no JSON object: empty, cut off, not UTF-8, a key twice, NaN, or nested too deeply.
 
-    The message says where, and holds nothing of the body but plain names.
+    The message says where, and repeats nothing of the body but plain names.
     """
 
 
 def parse(body: bytes) -> JobRequest:
-    """A checked request. Raises ParseError, or RequestInvalid with every fault that the text alone shows."""
+    """A checked request. Raises ParseError, or RequestInvalid with all faults of the text."""
     request = _json_object(body)
     faults = Findings()
     _check_keys(request, faults)
@@ -107,7 +107,7 @@ def _json_object(body: bytes) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise ParseError(f"the body is not UTF-8 (byte {error.start + 1:,}), expected JSON in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise ParseError(f"the body is not JSON: line {error.lineno}, column {error.colno}: {_why(error)}") from None
+        raise ParseError(f"the body is not JSON: line {error.lineno}, column {error.colno}: {_reason(error)}") from None
     except RecursionError:
         raise ParseError("the body is nested too deeply, expected a job") from None
     except ValueError as error:
@@ -117,21 +117,21 @@ def _json_object(body: bytes) -> dict[str, object]:
     return decoded
 
 
-def _why(error: json.JSONDecodeError) -> str:
-    """The parser's own words, without the text at that place; they say only whether the body ends there."""
+def _reason(error: json.JSONDecodeError) -> str:
+    """The JSON parser's reason, without the text at that place, and whether the body ends there."""
     reason = error.msg[:1].lower() + error.msg[1:]
     reason = reason.removesuffix(" at") if reason.endswith(" at") else reason
     return f"{reason}, but the body ends" if error.pos >= len(error.doc.rstrip()) else reason
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # Two readers of a doubled key may each take another value; the one that was checked must be the one that is used.
-    known = dict(pairs)
-    if len(known) != len(pairs):
+    # Readers differ in which value of a doubled key they take; the checked value must be the one that is used.
+    decoded = dict(pairs)
+    if len(decoded) != len(pairs):
         names = [key for key, _ in pairs]
         name = next(key for key in names if names.count(key) > 1)
         raise ValueError(f'the key "{name}" appears twice' if _PLAIN_NAME.fullmatch(name) else "a key appears twice")
-    return known
+    return decoded
 
 
 def _refuse_constant(name: str) -> float:

@@ -1,5 +1,6 @@
-"""Faults in the classic protocol's words: ``args.width``, ``dstURL``, the lowest number first. For the APIs that take
-its requests.
+"""Faults in the classic protocol's words (``args.width``, ``dstURL``), the lowest number first.
+
+For the APIs that take its requests.
 """
 
 import msgspec
@@ -8,12 +9,12 @@ from imgserve.errors import FieldRef, ImgserveError, assigned, dotted, spell
 from imgserve.request.classic.codes import NUMBER
 from imgserve.request.faults import RequestInvalid
 
-# Errors of these numbers are those of a source or of a destination.
+# The field of errors that are no faults of the request's text, by their number.
 _FIELD = {115: "srcURL", 116: "dstURL", 201: "srcURL", 202: "srcURL", 204: "srcURL", 205: "dstURL", 206: "srcURL"}
 
 
 def spelt(field: FieldRef) -> str:
-    """A field as a classic request calls it; other paths are the protocol's own already."""
+    """A field's name in a classic request. Other paths are the protocol's own already."""
     match field.path:
         case ("source", *_):
             name = "srcURL"

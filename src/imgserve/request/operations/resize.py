@@ -10,7 +10,7 @@ from imgserve.request.imageinfo import Size
 
 
 class Resize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="operation", tag="resize"):
-    """Scale to cover width x height and crop what hangs over; with one side given the other follows the source."""
+    """Scale to cover width x height and crop the rest; with one side alone the other follows the source."""
 
     width: Side | None = None
     height: Side | None = None
@@ -24,7 +24,7 @@ class Resize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
     def check(self, before: Shape) -> None:
         """Raises SourceTooSmall."""
-        # An SVG has no pixels to run out of: it is drawn at the size asked for, as by other image servers.
+        # An SVG has no pixels to enlarge: it is drawn at any size, as by other image servers.
         if self.enlarge or before.is_drawing:
             return
         is_narrow = self.width is not None and before.width_px < self.width
