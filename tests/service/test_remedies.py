@@ -88,7 +88,7 @@ def test_of_a_picture_or_a_request(
         ("<form></form>", "point dstURL at the page with the form"),
         ("<form><input type=password></form>", "point dstURL at the page with the form"),
         ("<form>" + "<a b c d e>" * 40_000, "point dstURL at a smaller page"),
-        ("<form>" + "x" * 1_100_000, "point dstURL at the form"),
+        ("<form>" + "x" * 1_100_000, "point dstURL at the page with the form"),
         (FORM_PAGE.replace("/take", "http://["), "point dstURL at a page whose form works without scripts"),
         (FORM_PAGE, 'args.form_success = "redirect" counts only 301, 302 and 303 as taken'),
     ],
