@@ -15,7 +15,7 @@ import pytest
 from tests.chaos.lane import KINDS, Lane, Place
 from tests.support.sizes import Figures, sized
 
-CALLS = "trace=fdatasync,fsync,write,writev,pwrite64,sendto,sendmsg,rename,renameat,renameat2,openat"
+CALLS = "trace=fdatasync,fsync,write,writev,pwrite64,sendto,sendmsg,rename,renameat,renameat2,openat,openat2"
 JOBS = sized(24, 1000)
 _UNFINISHED = re.compile(r"^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$", re.DOTALL)
 _RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$", re.DOTALL)
@@ -125,7 +125,8 @@ def check_job(calls: Trace, number: int, place: Place) -> None:
 
 def is_word(call: Call, sign: str, place: Place) -> bool:
     if place.kind == "file":
-        return call.name == "openat" and sign in call.text and ".imgserve-" in call.text and "O_CREAT" in call.text
+        is_new = call.name in ("openat", "openat2") and "O_CREAT" in call.text
+        return is_new and sign in call.text and ".imgserve-" in call.text
     return is_sent(call) and sign in call.text and "dstURL" not in call.text
 
 
