@@ -94,17 +94,17 @@ def test_an_old_key_and_its_successor_are_one_caller(place: Place) -> None:
 def test_one_fills_its_part_of_the_queue_and_the_other_has_room(place: Place) -> None:
     with place.server(max_waiting=10, queue_quota=0.4) as server:
         replies = [place.post(server, FLOOD) for _ in range(6)]
-        assert [is_turned_away(reply, "its share") for reply in replies] == [False] * 4 + [True] * 2
+        assert [is_turned_away(reply, "its quota") for reply in replies] == [False] * 4 + [True] * 2
         assert 1 <= int(replies[-1].headers["retry-after"]) <= 600
         assert not is_turned_away(place.post(server, CALM), "")
         assert ask(server.data_dir, "POST", "/v1/jobs", json.dumps(place.job()).encode()).status == 202
         server.kill()
         server.start()
-        assert is_turned_away(place.post(server, FLOOD), "its share")
+        assert is_turned_away(place.post(server, FLOOD), "its quota")
         assert not is_turned_away(place.post(server, CALM), "")
         assert metric(server, 'imgserve_refusals_total{reason="queue_quota_full"}') == 1
         place.sources.release("good-1.png")
-        wait_until(lambda: not is_turned_away(place.post(server, FLOOD), "its share"), every_s=0.1)
+        wait_until(lambda: not is_turned_away(place.post(server, FLOOD), "its quota"), every_s=0.1)
 
 
 def test_a_flood_that_waits_at_the_door_leaves_turns_for_others(place: Place) -> None:

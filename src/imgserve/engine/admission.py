@@ -59,7 +59,7 @@ class Admission:
 
         Raises IntakeFull, and what ``check_queue`` raises.
         """
-        fraction, of = (self._fraction, " of this caller") if principal.has_quota else (1.0, "")
+        fraction, of = (self._fraction, " of this key") if principal.has_quota else (1.0, "")
         quotas = [
             self._quota(f"of {principal.id}", fraction, of),
             self._quota("", 1, ""),

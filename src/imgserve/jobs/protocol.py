@@ -39,7 +39,7 @@ class QuotaFull(ImgserveError):
     code = "queue_quota_full"
     status = 503
     is_retryable = True
-    title = "Too many jobs of this caller are waiting"
+    title = "Too many jobs of this key are waiting"
 
     def __init__(self, detail: str, hint: str, part: float, retry_after_s: float | None = None) -> None:
         super().__init__(detail, hint)

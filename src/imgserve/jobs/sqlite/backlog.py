@@ -39,7 +39,7 @@ class Backlog:
             raise QueueFull(f"{self.total} jobs are waiting, which is the limit", "try again later")
         own = self.of.get(principal, 0)
         if has_quota and own >= config.max_per_principal:
-            detail = f"{own} jobs of this caller are waiting, which is its share of the queue"
+            detail = f"{own} jobs of this key are waiting, which is its quota of the queue"
             raise QuotaFull(detail, "try again later", max(own / self.total, 1 / len(self.of)))
 
     def _count(self, principal: str, jobs: int) -> None:
