@@ -53,7 +53,7 @@ class CannotStart(ImgserveError):
 
 
 class Endpoint(NamedTuple):
-    """What the daemon has opened and read, and its callbacks: ``on_listening`` gets the URL, ``on_hangup`` a SIGHUP."""
+    """The daemon's listener, certificate, keys and callbacks: ``on_listening`` gets the URL, ``on_hangup`` a SIGHUP."""
 
     listener: socket.socket
     certificate: Certificate | None

@@ -4,10 +4,11 @@ In: bytes as they come. Out: pieces for httptools, each a whole header section o
 in one way only. Trailers are read and dropped (RFC 9110, 6.5.1): they reach neither routing nor auth.
 """
 
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 
-from imgserve.api.http.request_head import MAX_HEADER_BYTES, RequestRefused, check_lines, read_field, read_head
+from imgserve.api.http.request_head import MAX_HEADER_BYTES, Head, RequestRefused, check_lines, read_field, read_head
 from imgserve.api.http.request_head import read_request_line as check_request_line
 
 MAX_CHUNK_LINE_BYTES = 1024  # the size of a chunk, and extensions, which no client sends
@@ -16,62 +17,60 @@ MAX_CHUNKS = 10_000  # of one request: each costs the event loop 2 us, even an e
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;.*)?")
 
 
+# A reader yields pieces, and None where it needs more bytes.
+Reader = Iterator[bytes | None]
+
+
 class Framing:
-    """One connection's requests. After a RequestRefused nothing more can be read."""
+    """One connection's requests. After a RequestRefused nothing more can be read.
+
+    ``is_between_requests``: each request with a complete header has a complete body.
+    """
 
     def __init__(self) -> None:
+        self.is_between_requests = True
         self._data = b""
         self._at = 0  # all before this position has been read
         self._searched = 0  # up to here an unfinished header has no end
-        self._left = 0  # bytes of the body or the chunk that are still to come
-        self._chunks = self._trailer_bytes = 0
-        self._read: Callable[[], bytes | None] = self._header
-        self._read_next = self._read  # once the body is read
-        self._read_chunked: Callable[[], bytes | None] = self._chunk_line
-
-    @property
-    def is_between_requests(self) -> bool:
-        """Each request with a complete header has a complete body."""
-        return self._read in (self._header, self._nothing)
+        self._pieces = self._requests()
 
     @property
     def is_in_header(self) -> bool:
-        return self._read == self._header and self._at < len(self._data)
+        return self.is_between_requests and self._at < len(self._data)
 
     def split(self, data: bytes) -> Iterator[bytes]:
         """The pieces that are whole now. Raises RequestRefused."""
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._searched, self._at = self._searched - self._at, 0
-        while (piece := self._read()) is not None:
+        while (piece := next(self._pieces)) is not None:
             yield piece
 
-    def _header(self) -> bytes | None:
-        self._skip_blank_lines()
-        end = self._data.find(b"\r\n\r\n", max(self._searched - 3, self._at))
-        if (end if end >= 0 else len(self._data)) - self._at > MAX_HEADER_BYTES:
-            raise RequestRefused(431)
-        if end < 0:
+    def _requests(self) -> Reader:
+        while True:
+            head = yield from self._header()
+            self.is_between_requests = head.body_bytes == 0
+            yield head.text
+            if head.body_bytes is None:
+                yield from self._chunked()
+            else:
+                yield from self._bytes(head.body_bytes, is_body=True)
+            while head.is_last:  # bytes after the last request are ignored (RFC 9112, 9.6)
+                self._at = len(self._data)
+                yield None
+
+    def _header(self) -> Generator[None, None, Head]:
+        while True:
+            while self._data.startswith(b"\r\n", self._at):  # blank lines before it are ignored (RFC 9112, 2.2)
+                self._at += 2
+            end = self._data.find(b"\r\n\r\n", max(self._searched - 3, self._at))
+            if (end if end >= 0 else len(self._data)) - self._at > MAX_HEADER_BYTES:
+                raise RequestRefused(431)
+            if end >= 0:
+                head = read_head(self._data[self._at : end])
+                self._at = end + 4
+                return head
             self._check_unfinished_header()
-            return None
-        head = read_head(self._data[self._at : end])
-        self._at = end + 4
-        self._read = self._read_next = self._nothing if head.is_last else self._header
-        if head.body_bytes is None:
-            self._chunks = self._trailer_bytes = 0
-            self._read, self._read_chunked = self._chunked, self._chunk_line
-        elif head.body_bytes:
-            self._left, self._read = head.body_bytes, self._body
-        return head.text
-
-    def _nothing(self) -> None:
-        """Bytes after the last request are ignored (RFC 9112, 9.6)."""
-        self._at = len(self._data)
-
-    def _skip_blank_lines(self) -> None:
-        """Blank lines before a request line are ignored (RFC 9112, 2.2)."""
-        while self._data.startswith(b"\r\n", self._at):
-            self._at += 2
-        self._searched = max(self._searched, self._at)
+            yield None
 
     def _check_unfinished_header(self) -> None:
         """Refuse at once, not at the header time-out, an unfinished header that can never become a valid one."""
@@ -86,79 +85,64 @@ class Framing:
             check_request_line(self._data[self._at : line_end])
         self._searched = len(self._data)
 
-    def _body(self) -> bytes | None:
-        piece = self._piece()
-        if not self._left:
-            self._read = self._read_next
-        return piece
+    def _bytes(self, count: int, *, is_body: bool) -> Reader:
+        while count:
+            piece = self._data[self._at : self._at + count]
+            self._at += len(piece)
+            count -= len(piece)
+            self.is_between_requests = is_body and not count
+            yield piece or None
 
-    def _piece(self) -> bytes | None:
-        if self._at == len(self._data):
-            return None
-        piece = self._data[self._at : self._at + self._left]
-        self._at += len(piece)
-        self._left -= len(piece)
-        return piece
-
-    def _chunked(self) -> bytes | None:
+    def _chunked(self) -> Reader:
         """The chunks that have arrived, as a single one."""
         pieces = []
-        while self._read == self._chunked and (piece := self._read_chunked()) is not None:
-            pieces.append(piece)
-        data = b"".join(pieces)
-        chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-        return (chunk if self._read == self._chunked else chunk + b"0\r\n\r\n") or None
+        for piece in self._chunks():
+            if piece is not None:
+                pieces.append(piece)
+                continue
+            if pieces:
+                yield _chunk(pieces)
+                pieces.clear()
+            yield None
+        self.is_between_requests = True
+        yield _chunk(pieces) + b"0\r\n\r\n"
 
-    def _chunk_line(self) -> bytes | None:
-        line = self._line(MAX_CHUNK_LINE_BYTES)
-        if line is None:
-            return None
-        size = _CHUNK_SIZE.fullmatch(line)
-        self._chunks += 1
-        if size is None or self._chunks > MAX_CHUNKS:
-            raise RequestRefused
-        self._left = int(size[1], 16)
-        self._read_chunked = self._chunk if self._left else self._trailer
-        return b""
+    def _chunks(self) -> Reader:
+        for number in itertools.count(1):
+            size = _CHUNK_SIZE.fullmatch((yield from self._line(MAX_CHUNK_LINE_BYTES)))
+            if size is None or number > MAX_CHUNKS:
+                raise RequestRefused
+            if (count := int(size[1], 16)) == 0:
+                yield from self._trailer()
+                return
+            yield from self._bytes(count, is_body=False)
+            while (end := self._data[self._at : self._at + 2]) != b"\r\n":
+                if not b"\r\n".startswith(end):
+                    raise RequestRefused
+                yield None
+            self._at += 2
 
-    def _chunk(self) -> bytes | None:
-        piece = self._piece()
-        if not self._left:
-            self._read_chunked = self._chunk_end
-        return piece
-
-    def _chunk_end(self) -> bytes | None:
-        end = self._data[self._at : self._at + 2]
-        if not b"\r\n".startswith(end):
-            raise RequestRefused
-        if len(end) < 2:
-            return None
-        self._at += 2
-        self._read_chunked = self._chunk_line
-        return b""
-
-    def _trailer(self) -> bytes | None:
-        line = self._line(MAX_HEADER_BYTES)
-        if line is None:
-            return None
-        self._trailer_bytes += len(line) + 2
-        if self._trailer_bytes > MAX_HEADER_BYTES:
-            raise RequestRefused(431)
-        if line:
+    def _trailer(self) -> Generator[None, None, None]:
+        size_bytes = 0
+        while line := (yield from self._line(MAX_HEADER_BYTES)):
+            size_bytes += len(line) + 2
+            if size_bytes > MAX_HEADER_BYTES:
+                raise RequestRefused(431)
             read_field(line)
-        else:
-            self._read = self._read_next
-        return b""
 
-    def _line(self, limit_bytes: int) -> bytes | None:
-        """The next line, or None while it is not whole."""
-        end = self._data.find(b"\n", self._at)
-        if (end if end >= 0 else len(self._data)) - self._at > limit_bytes:
-            raise RequestRefused(431)
-        if end < 0:
-            check_lines(self._data[self._at :].removesuffix(b"\r"))
-            return None
-        line = self._data[self._at : end + 1]
-        check_lines(line)
-        self._at = end + 1
-        return line[:-2]
+    def _line(self, limit_bytes: int) -> Generator[None, None, bytes]:
+        while True:
+            end = self._data.find(b"\n", self._at)
+            if (end if end >= 0 else len(self._data)) - self._at > limit_bytes:
+                raise RequestRefused(431)
+            line = self._data[self._at : end + 1] if end >= 0 else self._data[self._at :].removesuffix(b"\r")
+            check_lines(line)
+            if end >= 0:
+                self._at = end + 1
+                return line[:-2]
+            yield None
+
+
+def _chunk(pieces: list[bytes]) -> bytes:
+    data = b"".join(pieces)
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
