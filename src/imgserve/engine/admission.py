@@ -34,7 +34,7 @@ class Admission:
 
     ``fraction``: the part of both that each of several principals may have. ``host_fraction``: the part that one host
     may have as a destination. As a source it has half of that, or a silent one would take all that there is for the one
-    destination that many have. ``check_queue`` raises the queue's refusal of a principal's job, if it would refuse one.
+    destination that many have.
     """
 
     def __init__(
@@ -43,21 +43,23 @@ class Admission:
         max_waiting: int,
         fraction: float,
         host_fraction: float,
-        check_queue: Callable[[Principal], None] = lambda _: None,
     ) -> None:
         self._slots = Limiter(max_at_once)
         self._max_waiting = max_waiting
         self._fraction = fraction
         self._host_fraction = host_fraction
-        self._check_queue = check_queue
 
     @contextlib.asynccontextmanager
     async def slot(
-        self, principal: Principal, source: str = "", destinations: Iterable[str] = ()
+        self,
+        principal: Principal,
+        source: str = "",
+        destinations: Iterable[str] = (),
+        check_queue: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[Callable[[], None]]:
         """Wait for a slot and hold it. Call the result when the source's header is read: its host has a slot again.
 
-        Raises IntakeFull, and what ``check_queue`` raises.
+        ``check_queue`` raises the queue's refusal of the job, if it would refuse it. Raises IntakeFull, and that.
         """
         fraction, of = (self._fraction, " of this key") if principal.has_quota else (1.0, "")
         quotas = [
@@ -72,11 +74,11 @@ class Admission:
             if source:
                 self._slots.release(quotas.pop().key, weight=0)
 
-        self._check_queue(principal)
+        check_queue()
         self._check(quotas)
         await self._slots.acquire(*(quota.key for quota in quotas))
         try:
-            self._check_queue(principal)  # it may have become full meanwhile
+            check_queue()  # it may have become full meanwhile
             yield source_is_read
         finally:
             self._slots.release(*(quota.key for quota in quotas))

@@ -144,7 +144,12 @@ class Intake:
         trial = tags.trial_of(request.source)
         places = [output.destination.fill(trial) for output in request.outputs]
         origins = {place.origin for place in places if place.host}
-        async with self._admission.slot(principal, request.source.origin, origins) as source_is_read:
+        digest = digest_of(principal.id, request)
+
+        def check_queue() -> None:
+            self._queue.check_room(principal.id, digest, self._clock(), has_quota=principal.has_quota)
+
+        async with self._admission.slot(principal, request.source.origin, origins, check_queue) as source_is_read:
             self._resolver.check(request, places)
             with ExitStack() as held:
                 fetch = held.enter_context(self._transfers.open(request.source))
@@ -153,7 +158,7 @@ class Intake:
                 source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._resolver.resolve(request, info)
-                entry = await self._storage.enqueue(self._new_job(job_id, request, principal, info, outputs))
+                entry = await self._storage.enqueue(self._new_job(job_id, digest, request, principal, info, outputs))
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
                     return _answer_again(entry)
@@ -169,10 +174,16 @@ class Intake:
         return Answer(entry.id, entry.number, outputs)
 
     def _new_job(
-        self, id_: str, request: JobRequest, principal: Principal, info: ImageInfo, outputs: tuple[ResolvedOutput, ...]
+        self,
+        id_: str,
+        digest: bytes,
+        request: JobRequest,
+        principal: Principal,
+        info: ImageInfo,
+        outputs: tuple[ResolvedOutput, ...],
     ) -> NewJob:
         return NewJob(
-            id=id_, digest=digest_of(principal.id, request), source=request.source, info=info,
+            id=id_, digest=digest, source=request.source, info=info,
             outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(),
             principal=principal.id, has_quota=principal.has_quota,
         )  # fmt: skip

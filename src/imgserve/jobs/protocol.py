@@ -156,7 +156,7 @@ class Counts(msgspec.Struct, frozen=True):
 class IntakeQueue(Protocol):
     """For intake: a job comes in, is activated or refused, and answered."""
 
-    def check_room(self, principal: str, now: float, *, has_quota: bool) -> None:
+    def check_room(self, principal: str, digest: bytes, now: float, *, has_quota: bool) -> None:
         """Raise QueueFull or QuotaFull if ``enqueue`` would, as far as is known without waiting: for load shedding."""
 
     async def enqueue(

@@ -68,10 +68,7 @@ class Components:
         self.runner = Runner(queue, attempts, outbox, settings.runner, settings.queue, is_shared, clock)
         self.job_admin = JobAdmin(queue, self.runner, prefetched, settings.intake.deadline_s, clock)
         intake = settings.intake
-        admission = Admission(
-            intake.max_at_once, intake.max_waiting, settings.queue.quota, intake.host_quota,
-            lambda principal: queue.check_room(principal.id, clock(), has_quota=principal.has_quota),
-        )  # fmt: skip
+        admission = Admission(intake.max_at_once, intake.max_waiting, settings.queue.quota, intake.host_quota)
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, prefetched, admission, settings.limits, intake,
             clock, spelling=spelt_in_output,

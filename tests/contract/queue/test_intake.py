@@ -172,6 +172,19 @@ async def test_an_unanswered_job_is_adopted_once_by_each_new_owner(house: House)
         await queue.answered(second.number)
 
 
+async def test_a_full_queue_still_knows_the_job_of_a_repeated_request(house: House) -> None:
+    """Load shedding lets the request through, and the job is adopted: it needs no room."""
+    config = Config(max_waiting=1)
+    queue, job = await house.open(config=config), new_job()
+    entry = await queue.enqueue(job, START)
+    queue = await house.open(config=config)
+    with pytest.raises(QueueFull):
+        queue.check_room(job.principal, b"another request", START, has_quota=False)
+    queue.check_room(job.principal, job.digest, START, has_quota=False)
+    twin = msgspec.structs.replace(job, id="again")
+    assert await queue.enqueue(twin, START) == Adopted(entry.number, entry.id, job.outputs)
+
+
 async def test_the_running_owners_jobs_are_not_adopted(queue: Queue) -> None:
     job = new_job()
     await queue.enqueue(job, START)

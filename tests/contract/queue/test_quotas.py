@@ -152,19 +152,19 @@ async def test_a_full_queue_is_known_without_a_transaction(house: House) -> None
     for _ in range(4):
         await enqueued(queue, "flood")
     for principal in "bbbbc":
-        queue.check_room(principal, START, has_quota=True)
+        queue.check_room(principal, b"", START, has_quota=True)
         await enqueued(queue, principal)
         with pytest.raises(QuotaFull) as expected:
             await enqueued(queue, "flood")
         with pytest.raises(QuotaFull) as known:
-            queue.check_room("flood", START, has_quota=True)
+            queue.check_room("flood", b"", START, has_quota=True)
         assert (known.value.detail, known.value.retry_after_s) == (expected.value.detail, expected.value.retry_after_s)
     entry = await enqueued(queue, "c")
     for has_quota in (False, True):
         with pytest.raises(QueueFull, match="10 jobs are waiting"):
-            queue.check_room("d", START, has_quota=has_quota)
+            queue.check_room("d", b"", START, has_quota=has_quota)
     await queue.refuse(entry.number, (), "delivery_failed", "made room", START)
-    queue.check_room("d", START, has_quota=True)
+    queue.check_room("d", b"", START, has_quota=True)
     queue = await house.open(config=CONFIG)
     with pytest.raises(QuotaFull):
-        queue.check_room("flood", START, has_quota=True)
+        queue.check_room("flood", b"", START, has_quota=True)

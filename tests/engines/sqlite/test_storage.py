@@ -87,10 +87,10 @@ async def test_a_batch_that_was_undone_counts_no_job_twice(house: SqliteHouse) -
     ends = await asyncio.gather(*(queue.enqueue(job, START) for job in jobs), return_exceptions=True)
     assert [type(end) for end in ends] == [Accepted, Accepted, QueueFault, Accepted]
     await accepted(queue)
-    queue.check_room("", START, has_quota=False)
+    queue.check_room("", b"", START, has_quota=False)
     await accepted(queue)
     with pytest.raises(QueueFull, match="5 jobs"):
-        queue.check_room("", START, has_quota=False)
+        queue.check_room("", b"", START, has_quota=False)
     await house.crash()
 
 

@@ -58,31 +58,29 @@ async def test_one_has_its_part_of_the_places_to_wait() -> None:
 
 
 async def test_a_full_queue_refuses_before_a_slot_is_taken() -> None:
-    full: dict[str, QueueFull | QuotaFull] = {"flood": QuotaFull("4 jobs", "later", 0.5, 7.0)}
+    def check_queue() -> None:
+        raise QuotaFull("4 jobs", "later", 0.5, 7.0)
 
-    def check_queue(principal: Principal) -> None:
-        if principal.id in full:
-            raise full[principal.id]
-
-    admission = Admission(1, 0, 1, 1, check_queue)
+    admission = Admission(1, 0, 1, 1)
     async with AsyncExitStack() as stack:
         for _ in range(3):
             with pytest.raises(QuotaFull):
-                await held(admission, FLOOD, stack)
+                await stack.enter_async_context(admission.slot(FLOOD, check_queue=check_queue))
         assert await held(admission, CALM, stack)
 
 
 async def test_a_request_that_waited_learns_that_the_queue_is_full_meanwhile() -> None:
     is_full = False
 
-    def check_queue(_: Principal) -> None:
+    def check_queue() -> None:
         if is_full:
             raise QueueFull("10 jobs", "later")
 
-    admission = Admission(1, 100, 1, 1, check_queue)
+    admission = Admission(1, 100, 1, 1)
     async with AsyncExitStack() as stack:
         async with admission.slot(FLOOD):
-            waiting = asyncio.create_task(_slot(admission, FLOOD, stack, "", ""))
+            slot = admission.slot(FLOOD, check_queue=check_queue)
+            waiting = asyncio.create_task(stack.enter_async_context(slot))
             await asyncio.sleep(0)
             is_full = True
         with pytest.raises(QueueFull):

@@ -10,15 +10,20 @@ from imgserve.jobs.protocol import QueueFull, QuotaFull
 
 
 class Backlog:
-    """``total`` open jobs, and those ``of`` each principal that has some."""
+    """``total`` open jobs, and those ``of`` each principal that has some.
+
+    ``adoptable``: digests of the jobs that earlier servers have not answered. The same request finds its job even while
+    the queue is full.
+    """
 
     def __init__(self) -> None:
         self.total = 0
         self.of: dict[str, int] = {}
+        self.adoptable: frozenset[bytes] = frozenset()
         self._uncommitted: list[tuple[str, int]] = []
 
-    def load(self, of: dict[str, int]) -> None:
-        self.of, self.total = of, sum(of.values())
+    def load(self, of: dict[str, int], adoptable: frozenset[bytes]) -> None:
+        self.of, self.total, self.adoptable = of, sum(of.values()), adoptable
         self._uncommitted.clear()
 
     def add(self, principal: str, jobs: int = 1) -> None:

@@ -43,7 +43,8 @@ def take_over(db: Connection, start: float | Clock, config: Config, placeholders
         _register(db, epoch, now)
         _requeue(db, epoch, config, now)
         heads.watch(db)
-        db.backlog.load(dict(rows(db, SQL["open_by_principal"])))
+        adoptable = frozenset(digest for (digest,) in rows(db, SQL["adoptable"]))
+        db.backlog.load(dict(rows(db, SQL["open_by_principal"])), adoptable)
         placeholders.load(db)
         return Ownership(id_, epoch, now)
 

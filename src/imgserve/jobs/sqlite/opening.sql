@@ -41,3 +41,6 @@ UPDATE job SET status = 'queued', is_activated = 1, run_at = ?, lease_until = NU
 
 -- name: open_by_principal
 SELECT principal, count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL GROUP BY principal
+
+-- name: adoptable
+SELECT digest FROM job INDEXED BY job_unanswered WHERE is_answered = 0

@@ -147,7 +147,9 @@ class SqliteQueue:
     def _note(self, mark: Mark) -> None:
         self._committer.run_later(lambda db: clocks.note(db, mark))
 
-    def check_room(self, principal: str, now: float, *, has_quota: bool) -> None:
+    def check_room(self, principal: str, digest: bytes, now: float, *, has_quota: bool) -> None:
+        if digest in self._backlog.adoptable:
+            return
         try:
             self._backlog.check(principal, self._config, has_quota=has_quota)
         except (QueueFull, QuotaFull) as error:
