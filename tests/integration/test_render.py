@@ -16,6 +16,7 @@ from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import OutputOptions, Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import parse_source
+from imgserve.transfer.faults import SourceUnavailable
 from tests.support import pictures
 from tests.support.plant import Plant, plant
 from tests.support.stalling import LONG_S
@@ -68,14 +69,34 @@ async def test_two_handles_of_one_download_share_a_render(renderer: Renderer, so
 async def test_two_downloads_share_no_render(renderer: Renderer, made: Plant) -> None:
     """The bytes at one URL may have changed in between."""
     source = parse_source(f"file://{made.source}")
-    with await renderer.source(source, None) as older:
+    (older,) = await renderer.sources((source,))
+    with older:
         made.source.write_bytes(pictures.encoded(pictures.scene(64, 48).rotate(180), "png"))
-        with await renderer.source(source, None) as newer:
+        (newer,) = await renderer.sources((source,))
+        with newer:
             one, other = await asyncio.gather(
                 *(renderer.rendition(blob, INFO, rendering(), is_alone=False) for blob in (older, newer))
             )
     with one, other:
         assert one.read() != other.read()
+
+
+async def test_each_of_several_sources_is_downloaded_once(renderer: Renderer, made: Plant) -> None:
+    (made.source.parent / "mark.png").write_bytes(PNG[::-1])
+    picture, mark = (parse_source(f"file://{made.source.parent / name}") for name in ("a.png", "mark.png"))
+    one, two, three = await renderer.sources((picture, mark, picture), made.transfers.open(picture))
+    with one, two, three:
+        assert one == three
+        assert (one.read(), two.read()) == (made.source.read_bytes(), PNG[::-1])
+        assert made.transfers.budget.held == one.size + two.size
+    assert made.transfers.budget.held == 0
+
+
+async def test_one_of_several_sources_that_is_not_there_frees_the_others(renderer: Renderer, made: Plant) -> None:
+    picture, mark = (parse_source(f"file://{made.source.parent / name}") for name in ("a.png", "mark.png"))
+    with pytest.raises(SourceUnavailable, match="no such source file"):
+        await renderer.sources((picture, mark))
+    assert made.transfers.budget.held == 0
 
 
 async def test_a_fault_is_every_waiters(renderer: Renderer) -> None:

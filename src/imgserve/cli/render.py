@@ -113,7 +113,8 @@ async def _run(flags: argparse.Namespace, request: JobRequest) -> None:
             if flags.source == STANDARD:
                 source = held.enter_context(Blob.of(sys.stdin.buffer.read(limits.source_bytes + 1)))
             else:
-                source = held.enter_context(await renderer.source(request.source, None))
+                (source,) = await renderer.sources((request.source,))
+                held.enter_context(source)
             with beneath("outputs", 0):
                 [wanted] = request.outputs
                 info = await workers.probe(source, is_complete=True, is_strict=wanted.recipe.load.strict)

@@ -109,7 +109,8 @@ class Attempts:
         return self._settlement(claim, [error] * len(claim.outputs))
 
     async def _source(self, claim: Claim) -> Blob:
-        with await self._renderer.source(claim.source, self._prefetched.take(str(claim.number))) as blob:
+        (blob,) = await self._renderer.sources((claim.source,), self._prefetched.take(str(claim.number)))
+        with blob:
             digests = await self._queue.placeholder_digests(blob.size, self._clock())
             if digests and blob.fingerprint().digest in digests:
                 raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")

@@ -1,6 +1,8 @@
-"""A source and a rendering in, the finished picture out. The one road to it, for jobs and for GETs."""
+"""Sources and a rendering in, the finished picture out. Jobs and GETs share this way to it."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 from imgserve import failpoint
 from imgserve.blob import Blob
@@ -13,6 +15,7 @@ from imgserve.telemetry.stage import stage
 from imgserve.timeout import waiting
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.memory import Together
 
 
 class Renderer:
@@ -27,16 +30,27 @@ class Renderer:
         self._pool = pool
         self._under_way = SingleFlight()
 
-    async def source(self, source: Source, prefetched: Fetch | None) -> Blob:
-        """The whole source, which the caller closes, from a download that intake began or from a new one.
+    async def sources(self, sources: Sequence[Source], prefetched: Fetch | None = None) -> list[Blob]:
+        """All sources of a rendering, in their order, which the caller closes. Raises the transfer's faults.
 
-        Raises the transfer's faults.
+        Each is downloaded once, the only one perhaps by intake already (``prefetched``). Memory for several is reserved
+        in one step: a rendering that held a part of it while it waits for the rest could wait for ever.
         """
-        with stage("fetch"), prefetched or self._transfers.open(source) as fetch, waiting():
-            # It waits for a slot and for memory; the download itself has a clock of its own.
-            blob = await fetch.finish()
+        names = dict.fromkeys(sources)
+        together = Together(self._transfers.budget, len(names)) if len(names) > 1 else None
+        with stage("fetch"), ExitStack() as held, waiting():
+            # The wait is for slots and for memory. A download has a time-out of its own.
+            if together is not None and prefetched is not None:
+                prefetched.close()
+                prefetched = None
+            fetches = {
+                source: held.enter_context(prefetched or self._transfers.open(source, together)) for source in names
+            }
+            downloads = [fetch.finish() for fetch in fetches.values()]
+            await (downloads[0] if together is None else asyncio.gather(*downloads))
+            blobs = [fetches[source].blob.share() for source in sources]
         failpoint.reach("fetched")
-        return blob
+        return blobs
 
     async def rendition(
         self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str = ""

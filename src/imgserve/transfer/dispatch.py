@@ -20,6 +20,7 @@ from imgserve.transfer.config import Config
 from imgserve.transfer.faults import DestinationRefused, SourceRefused
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import Guard, parse_network, parse_ports
+from imgserve.transfer.memory import Together
 from imgserve.transfer.protocols.file import Files
 from imgserve.transfer.protocols.form import ReadPage, no_reader
 from imgserve.transfer.protocols.ftp import Ftp
@@ -87,10 +88,10 @@ class Transfers:
             return destination
         return msgspec.structs.replace(destination, key=await self.files.real_key(destination))
 
-    def open(self, source: Source) -> Fetch:
+    def open(self, source: Source, budget: Together | None = None) -> Fetch:
         """Start a download, which the caller closes. All faults come from the Fetch."""
         reader = self._readers[SCHEMES[source.scheme].source]
-        fetch = Fetch(self.budget, self._limit_bytes)
+        fetch = Fetch(budget or self.budget, self._limit_bytes)
         fetch.start(lambda into: reader.fetch(source, into, self._source_timeout_s))
         self._fetches.add(fetch)
         fetch.on_end(self._fetches.discard)

@@ -11,7 +11,7 @@ from typing import Self
 from imgserve.blob import Blob
 from imgserve.limiter import Limiter
 from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
-from imgserve.transfer.memory import Reservation
+from imgserve.transfer.memory import Reservation, Together
 
 _GATHERED_BYTES = 128 * 1024
 
@@ -19,7 +19,7 @@ _GATHERED_BYTES = 128 * 1024
 class Fetch:
     """One source on its way in. Lives in the event loop that made it. Its owner closes it, also after its end."""
 
-    def __init__(self, budget: Limiter, limit_bytes: int) -> None:
+    def __init__(self, budget: Limiter | Together, limit_bytes: int) -> None:
         self._reservation = Reservation(budget)
         self.blob = Blob(on_close=self._reservation.release)
         self.limit_bytes = limit_bytes
@@ -69,9 +69,9 @@ class Fetch:
         self._task.result()
 
     async def finish(self) -> Blob:
-        """The whole source, by a handle that the caller closes. Raises the transfer's error."""
+        """The whole source, which is closed with this download. Raises the transfer's error."""
         await self.more(self.limit_bytes)
-        return self.blob.share()
+        return self.blob
 
     def close(self) -> None:
         """End the download if it still runs. Its memory is kept as long as it may write there."""

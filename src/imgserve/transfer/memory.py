@@ -7,10 +7,46 @@ import threading
 from imgserve.limiter import Limiter
 
 
+class Together:
+    """A budget for a number of sources that are needed together: all of their requests are granted at once.
+
+    So none of them holds memory while it waits for the others'.
+    """
+
+    def __init__(self, budget: Limiter, sources: int) -> None:
+        self.total = budget.total // sources  # a request for more counts as so much: the sum must fit
+        self.release = budget.release
+        self._budget = budget
+        self._sources = sources
+        self._requests: list[tuple[int, asyncio.Future[None]]] = []
+        self._room: asyncio.Future[None] | None = None
+
+    def request(self, *, weight: int) -> asyncio.Future[None]:
+        """One for each source. The future is done when all have been made and there is room for their sum."""
+        grant: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        grant.add_done_callback(self._give_up)
+        self._requests.append((weight, grant))
+        if len(self._requests) == self._sources:
+            self._room = self._budget.request(weight=sum(weight for weight, _ in self._requests))
+            self._room.add_done_callback(self._admit)
+        return grant
+
+    def _admit(self, room: asyncio.Future[None]) -> None:
+        for weight, grant in self._requests if not room.cancelled() else ():
+            if grant.cancelled():
+                self.release(weight=weight)
+            else:
+                grant.set_result(None)
+
+    def _give_up(self, grant: asyncio.Future[None]) -> None:
+        if grant.cancelled() and self._room is not None:
+            self._room.cancel()
+
+
 class Reservation:
     """One source's part of the budget. Lives in the event loop that made it."""
 
-    def __init__(self, budget: Limiter) -> None:
+    def __init__(self, budget: Limiter | Together) -> None:
         self._budget = budget
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()

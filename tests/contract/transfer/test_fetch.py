@@ -83,7 +83,7 @@ async def test_a_source_arrives_whole(base: str, transfers: Transfers) -> None:
 
 
 async def test_memory_is_given_back(base: str, transfers: Transfers) -> None:
-    with transfers.open(source(base + "/a.jpg")) as fetch, await fetch.finish() as blob:
+    with transfers.open(source(base + "/a.jpg")) as fetch, (await fetch.finish()).share() as blob:
         fetch.close()
         assert blob.size == transfers.budget.held == len(PICTURE)
     assert transfers.budget.held == 0
@@ -302,8 +302,7 @@ async def test_a_length_that_was_not_known_is_paid_back(transfers: Transfers) ->
         peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
 
     with Listener(answer) as listener, transfers.open(source(f"http://127.0.0.1:{listener.port}/x")) as fetch:
-        with await fetch.finish() as blob:
-            assert blob.read() == b"hello"
+        assert (await fetch.finish()).read() == b"hello"
         assert transfers.budget.held == 5
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from imgserve.blob import Blob
 from imgserve.limiter import Limiter
-from imgserve.transfer.memory import Reservation
+from imgserve.transfer.memory import Reservation, Together
 
 
 async def test_the_budget_serves_waiters_in_order() -> None:
@@ -91,4 +91,63 @@ async def test_what_is_forgotten_comes_back_without_interrupting_the_loop() -> N
         Blob(on_close=reservation.release)
     assert budget.held == 10
     await asyncio.sleep(0)
+    assert budget.held == 0
+
+
+async def test_sources_of_one_rendering_are_granted_in_one_step() -> None:
+    """Two renderings that hold half of what they need each would wait for ever."""
+    budget = Limiter(100)
+    groups = [Together(budget, 2) for _ in range(2)]
+    (one, two), (three, four) = ((Reservation(group), Reservation(group)) for group in groups)
+    begun = [one.take(40), three.take(40)]
+    await asyncio.sleep(0)
+    assert budget.held == 0
+    first, second = two.take(40), four.take(40)
+    await first
+    assert begun[0].done()
+    assert budget.held == one.size_bytes + two.size_bytes == 80
+    two.shrink(30)
+    one.release()
+    await asyncio.sleep(0)
+    assert not second.done()
+    two.release()
+    await second
+    assert budget.held == three.size_bytes + four.size_bytes == 80
+
+
+async def test_sources_that_are_larger_than_the_budget_wait_for_all_of_it() -> None:
+    budget = Limiter(100)
+    group = Together(budget, 3)
+    for wish in [Reservation(group).take(1000) for _ in range(3)]:
+        await wish
+    assert budget.held == 99
+
+
+@pytest.mark.parametrize("ended", range(2))
+async def test_sources_of_which_one_is_given_up_take_nothing(ended: int) -> None:
+    budget = Limiter(100)
+    holder, group = Reservation(budget), Together(budget, 2)
+    holder.take(80)
+    waiting = [Reservation(group) for _ in range(2)]
+    wishes = [reservation.take(40) for reservation in waiting]
+    waiting[ended].release()
+    await asyncio.sleep(0)
+    await Reservation(budget).take(20)
+    holder.release()
+    await asyncio.sleep(0)
+    assert budget.held == 20
+    assert not any(wish.done() and not wish.cancelled() for wish in wishes)
+
+
+async def test_a_source_that_is_given_up_at_the_moment_of_the_grant_comes_back() -> None:
+    budget = Limiter(100)
+    holder, group = Reservation(budget), Together(budget, 2)
+    holder.take(100)
+    waiting = [Reservation(group) for _ in range(2)]
+    for reservation in waiting:
+        reservation.take(40)
+    holder.release()
+    waiting[0].release()
+    await asyncio.sleep(0)
+    waiting[1].release()
     assert budget.held == 0
