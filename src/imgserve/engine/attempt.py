@@ -7,7 +7,6 @@ of the job are still under way.
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
@@ -70,7 +69,7 @@ class Attempts:
         self._jitter = jitter
         self._spelling = spelling
         self._renditions = renditions
-        self._under_way = Underway()
+        self.finals = Underway()
 
     async def run(self, claim: Claim) -> Settlement:
         """Raises ClaimLost. The destinations are still held then, until the claim is settled."""
@@ -95,14 +94,6 @@ class Attempts:
             if isinstance(end, ClaimLost):
                 raise end
         return self._settlement(claim, ends)
-
-    def slow(self) -> Counter[str]:
-        """The number of slow writes by host."""
-        return self._under_way.slow()
-
-    def silent(self) -> frozenset[str]:
-        """The hosts with a slow last write."""
-        return self._under_way.silent()
 
     def failed(self, claim: Claim, error: ImgserveError) -> Settlement:
         """The settlement of an attempt that failed for all its outputs with ``error``."""
@@ -133,23 +124,23 @@ class Attempts:
         return error or result
 
     async def _output(self, claim: Claim, output: Output, source: Blob | None, kept: Blob | None) -> OutputResult:
-        with kept or await self._render(claim, output, source) as rendition:
+        """Takes ``kept``, or renders ``source``."""
+        if source is not None:
+            is_alone = output.crashes >= QUARANTINE_AFTER_CRASHES
+            with source:
+                kept = await self._renderer.rendition(
+                    source, claim.info, output.spec.rendering, is_alone=is_alone, principal=claim.principal
+                )
+        assert kept is not None
+        with kept as rendition:
             return await self._deliver(claim, output, rendition)
-
-    async def _render(self, claim: Claim, output: Output, source: Blob | None) -> Blob:
-        assert source is not None  # there is no kept rendition
-        is_alone = output.crashes >= QUARANTINE_AFTER_CRASHES
-        with source:
-            return await self._renderer.rendition(
-                source, claim.info, output.spec.rendering, is_alone=is_alone, principal=claim.principal
-            )
 
     async def _deliver(self, claim: Claim, output: Output, rendition: Blob) -> OutputResult:
         place, timeout_s = output.spec.placement.destination, self._config.delivery_timeout_s
         may_come_later = place.writing.is_repeatable and not place.writing.keeps_order
         needs_repeat = output.placeholder == "unknown" and may_come_later and not output.is_repeat
         try:
-            with self._under_way.to(place.origin):
+            with self.finals.to(place.origin):
                 delivery = await self._deliveries.write(output, "final", claim.token, rendition, timeout_s)
         except ImgserveError:
             self._renditions.keep(str(output.id), rendition.share(), rendition.size)

@@ -57,11 +57,11 @@ class AttemptConfig(msgspec.Struct, frozen=True):
 
 
 class RunnerConfig(msgspec.Struct, frozen=True):
-    """``max_attempts`` under way: few enough that each one's turn for a worker comes within ``attempt_timeout_s``.
+    """``max_attempts`` run at a time: few enough that each gets a worker within ``attempt_timeout_s``.
 
-    Those whose delivery takes long do not count, so that the others go on; as many again may do so in all, and
-    ``max_slow_per_host`` to one host, whose other jobs then are passed over. No host has the last quarter of the
-    places, slow or not. ``max_outbox``: outbox entries under way, and likewise half of it to one host.
+    Attempts with a slow delivery do not count, so that the others go on. As many again may be slow, and
+    ``max_slow_per_host`` to one host; claims then pass over that host. No host gets the last quarter of the attempts.
+    ``max_outbox``: outbox entries that are tried at a time, half of them slow ones to one host.
     """
 
     # fmt: off

@@ -161,7 +161,9 @@ class Intake:
                 entry = await self._storage.enqueue(self._new_job(job_id, digest, request, principal, info, outputs))
                 failpoint.reach("intake_enqueued")
                 if isinstance(entry, Adopted):
-                    return _answer_again(entry)
+                    logs.event("adopted", as_job=entry.id)
+                    metrics.POSTS.labels("adopted", "").inc()
+                    return Answer(entry.id, entry.number, entry.outputs)
                 states = await self._put_placeholders(entry)
                 if states:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
@@ -190,13 +192,13 @@ class Intake:
 
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
         """Write all placeholders. A refusal by one destination refuses the job; the outbox replaces the others."""
-        wanted = [(index, output) for index, output in enumerate(entry.outputs) if output.placeholder == "pending"]
-        puts = (self._put(output, is_held=output.id in entry.held_ids) for _, output in wanted)
+        pending = [(index, output) for index, output in enumerate(entry.outputs) if output.placeholder == "pending"]
+        puts = (self._put(output, is_held=output.id in entry.held_ids) for _, output in pending)
         ends = await asyncio.gather(*puts, return_exceptions=True)
         states: list[PlaceholderResult] = []
         refusals: list[tuple[int, ImgserveError]] = []
         bugs: list[BaseException] = []
-        for (index, output), end in zip(wanted, ends, strict=True):
+        for (index, output), end in zip(pending, ends, strict=True):
             if isinstance(end, PlaceholderResult):
                 states.append(end)
             elif isinstance(end, ImgserveError):
@@ -233,9 +235,3 @@ class Intake:
 def _places(outputs: tuple[ResolvedOutput, ...]) -> str:
     """The job's destinations. A newer job for the same ones supersedes it, and the source is needed no more."""
     return " ".join(sorted(output.placement.destination.key for output in outputs))
-
-
-def _answer_again(entry: Adopted) -> Answer:
-    logs.event("adopted", as_job=entry.id)
-    metrics.POSTS.labels("adopted", "").inc()
-    return Answer(entry.id, entry.number, entry.outputs)

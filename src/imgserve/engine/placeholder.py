@@ -1,5 +1,5 @@
-"""Placeholders and failure pictures. The intake worker draws them; a cache keeps them by size, format, colour, words
-and quality, so that a thousand thumbnails of one size are drawn once.
+"""Placeholders and failure pictures. The intake worker draws them, and a cache keeps them, so that a thousand
+thumbnails of one size, format, colour, text and quality cost one drawing.
 """
 
 import asyncio
@@ -26,17 +26,18 @@ class Placeholders:
         self._under_way = SingleFlight()
 
     async def waiting(self, output: ResolvedOutput, principal: str = "") -> Blob:
-        wanted = output.placement.placeholder
-        text = wanted.text if wanted.style == "text" else ""
-        return await self._draw(_drawing(output.rendering, wanted.color, text), principal)
+        placeholder = output.placement.placeholder
+        text = placeholder.text if placeholder.style == "text" else ""
+        return await self._draw(output.rendering, placeholder.color, text, principal)
 
     async def failed(self, rendering: Rendering, principal: str = "") -> Blob:
-        return await self._draw(_drawing(rendering, FAILURE_COLOR, FAILURE_TEXT), principal)
+        return await self._draw(rendering, FAILURE_COLOR, FAILURE_TEXT, principal)
 
     def close(self) -> None:
         self._drawn.close()
 
-    async def _draw(self, drawing: Drawing, principal: str) -> Blob:
+    async def _draw(self, rendering: Rendering, color: str, text: str, principal: str) -> Blob:
+        drawing = Drawing(rendering.size, rendering.format, color, text, rendering.recipe.output.quality)
         drawn = self._drawn.get(drawing)
         if drawn is not None:
             return drawn.share()
@@ -46,7 +47,3 @@ class Placeholders:
         blob = await self._pool.draw(drawing, principal=principal)
         self._drawn.keep(drawing, blob.share(), blob.size)
         return blob
-
-
-def _drawing(rendering: Rendering, color: str, text: str) -> Drawing:
-    return Drawing(rendering.size, rendering.format, color, text, rendering.recipe.output.quality)

@@ -138,8 +138,8 @@ class Runner:
         """The number of slow attempts by host. All attempts of a silent host are slow from their claim on, or each wave
         of its retries would take the other hosts' places until it is slow again.
         """
-        slow = self._attempts.slow()
-        for host in self._attempts.silent():
+        slow = self._attempts.finals.slow()
+        for host in self._attempts.finals.silent():
             slow[host] = max(slow[host], self._claims_of[host])
         return slow
 
@@ -153,7 +153,7 @@ class Runner:
         fraction = RESERVED_FRACTION * 2 if self._is_shared() else RESERVED_FRACTION
         most = self._config.max_attempts - self._config.max_attempts // fraction
         of_slow = self._config.max_slow_per_host if slow.total() < self._config.max_attempts else 0
-        limited = self._attempts.silent() | {host for host, count in slow.items() if count >= of_slow}
+        limited = self._attempts.finals.silent() | {host for host, count in slow.items() if count >= of_slow}
         room = dict.fromkeys(limited, of_slow)
         for host, count in self._claims_of.items():
             room[host] = room.get(host, most) - count
