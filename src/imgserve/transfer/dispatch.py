@@ -60,7 +60,7 @@ class Transfers:
             "form": Forms(self._client, read_page),
         }
         self.budget = Limiter(config.memory_bytes)
-        self._fetches: set[Fetch] = set()
+        self._fetches: dict[asyncio.Task[None], Fetch] = {}
 
     def check_source(self, source: Source) -> None:
         """Check the text of the URL: port, literal address, root. Raises SourceRefused."""
@@ -92,9 +92,9 @@ class Transfers:
         """Start a download, which the caller closes. All faults come from the Fetch."""
         reader = self._readers[SCHEMES[source.scheme].source]
         fetch = Fetch(budget or self.budget, self._limit_bytes)
-        fetch.start(lambda into: reader.fetch(source, into, self._source_timeout_s))
-        self._fetches.add(fetch)
-        fetch.on_end(self._fetches.discard)
+        task = fetch.start(lambda into: reader.fetch(source, into, self._source_timeout_s))
+        self._fetches[task] = fetch
+        task.add_done_callback(self._fetches.pop)
         return fetch
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
@@ -109,10 +109,11 @@ class Transfers:
         """End running downloads, in a process that is about to end. Its connections end with it: to close them,
         libcurl would wait for its threads that resolve names, and block the event loop meanwhile.
         """
-        running = tuple(self._fetches)
-        for fetch in running:
+        running = dict(self._fetches)
+        for fetch in running.values():
             fetch.close()
-        await asyncio.gather(*(fetch.ended() for fetch in running))
+        if running:
+            await asyncio.wait(running)
 
     async def aclose(self) -> None:
         """End running downloads, close connections."""

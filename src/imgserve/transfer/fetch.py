@@ -1,7 +1,7 @@
 """A download while it runs: a blob that grows, and a way to wait for more of it.
 
-``dispatch`` starts one, the protocol's function fills it (``begin``, ``write``), intake's probe and the runner wait
-on it (``more``, ``finish``). Memory is reserved before the first byte is kept, and released with the last handle.
+``dispatch`` starts one, a protocol fills it (``reserve``, ``write``), intake's probe and the runner read it (``more``,
+``finish``). Memory is reserved before the first byte is written, and released with the last handle.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from imgserve.limiter import Limiter
 from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
 from imgserve.transfer.memory import Reservation, Together
 
-_GATHERED_BYTES = 128 * 1024
+_BATCH_BYTES = 128 * 1024
 
 
 class Fetch:
-    """One source on its way in. Lives in the event loop that made it. Its owner closes it, also after its end."""
+    """Lives in the event loop that made it. Its owner closes it, also after its end."""
 
     def __init__(self, budget: Limiter | Together, limit_bytes: int) -> None:
         self._reservation = Reservation(budget)
         self.blob = Blob(on_close=self._reservation.release)
         self.limit_bytes = limit_bytes
-        self._gathered: list[bytes] = []
+        self._batch: list[bytes] = []
         self._size = 0
-        self._wanted = limit_bytes
-        self._next_look = 0
-        self._news = asyncio.Event()
+        self._awaited_size = limit_bytes  # readers wait for more than this
+        self._next_flush = 0
+        self._progress = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -39,7 +39,7 @@ class Fetch:
 
     @property
     def reserved_bytes(self) -> int:
-        """This download's part of the budget: its size once complete, before that its possible size."""
+        """The memory that this download has reserved: its size once complete, before that its possible size."""
         return self._reservation.size_bytes
 
     @property
@@ -48,22 +48,23 @@ class Fetch:
         task = self._task
         return task is not None and task.done() and not task.cancelled() and task.exception() is None
 
-    def start(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> None:
+    def start(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> asyncio.Task[None]:
         self._task = asyncio.create_task(self._run(transfer))
         self._task.add_done_callback(self._ended)
+        return self._task
 
     async def more(self, beyond: int) -> None:
-        """Return when more than ``beyond`` bytes are there, or all are. Raises the transfer's error."""
+        """Wait for more than ``beyond`` bytes, or for all of them. Raises the transfer's error."""
         assert self._task is not None
         while not self._task.done():
             if self._size > beyond:
-                self._keep()
+                self._flush()
             if self.blob.size > beyond:
                 return
-            self._wanted = min(self._wanted, beyond)
-            self._next_look = min(self._next_look, beyond)
-            self._news.clear()
-            await self._news.wait()
+            self._awaited_size = min(self._awaited_size, beyond)
+            self._next_flush = min(self._next_flush, beyond)
+            self._progress.clear()
+            await self._progress.wait()
         if self._task.cancelled():
             raise SourceUnavailable("The transfer of the source was cancelled", is_retryable=True)
         self._task.result()
@@ -81,17 +82,8 @@ class Fetch:
         else:
             self._task.cancel()
 
-    def on_end(self, callback: Callable[["Fetch"], None]) -> None:
-        assert self._task is not None
-        self._task.add_done_callback(lambda _: callback(self))
-
-    async def ended(self) -> None:
-        """Return when nothing runs any more, however it went."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
-
     def reserve(self, length: int | None) -> asyncio.Future[None]:
-        """Called once by the protocol before the body, with its length in bytes if the server gave one.
+        """The protocol calls this once before the body, with its length in bytes if it is known.
 
         The future is done when there is memory. Raises SourceTooLarge.
         """
@@ -99,51 +91,46 @@ class Fetch:
         return self._reservation.take(self.limit_bytes if length is None else length)
 
     def write(self, data: bytes) -> None:
-        """Keep bytes. Raises SourceTooLarge beyond the limit, SourceUnavailable when the machine has no memory left."""
-        self._gathered.append(data)
+        """Raises SourceTooLarge beyond the limit, SourceUnavailable when the machine has no memory left."""
+        self._batch.append(data)
         self._size += len(data)
-        if self._size > self._next_look:
-            self._keep()
-
-    def _keep(self) -> None:
-        """Write the gathered small pieces to the blob. Raises SourceTooLarge, SourceUnavailable."""
-        self.check_size(self._size)
-        if self._gathered:
-            try:
-                self.blob.append(*self._gathered)
-            except OSError as error:
-                raise _no_memory() from error
-            self._gathered.clear()
-        if self._size > self._wanted:
-            self._wanted = self.limit_bytes
-            self._news.set()
-        self._next_look = min(self._size + _GATHERED_BYTES, self._wanted)
-
-    async def _run(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> None:
-        is_whole = False
-        try:
-            await transfer(self)
-            self._keep()
-            is_whole = True
-        except OSError as error:
-            raise _no_memory() from error
-        finally:
-            self._gathered.clear()
-            # What failed may lie in a store for a while, and needs no memory there.
-            self._reservation.shrink(self.blob.size if is_whole else 0)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            task.exception()  # marks it as seen: a fetch that nobody waits for any more may fail in silence
-        if self._is_closed:
-            self.blob.close()
-        self._news.set()
+        if self._size > self._next_flush:
+            self._flush()
 
     def check_size(self, size_bytes: int) -> None:
         """Raises SourceTooLarge."""
         if size_bytes > self.limit_bytes:
             raise SourceTooLarge(f"The source is larger than {self.limit_bytes:,} bytes", "use a smaller picture")
 
+    def _flush(self) -> None:
+        """Write the batch of small pieces to the blob, and wake the readers. Raises as ``write``."""
+        self.check_size(self._size)
+        if self._batch:
+            try:
+                self.blob.append(*self._batch)
+            except OSError as error:
+                reason = "This machine has no memory left for the source"
+                raise SourceUnavailable(reason, is_retryable=True) from error
+            self._batch.clear()
+        if self._size > self._awaited_size:
+            self._awaited_size = self.limit_bytes
+            self._progress.set()
+        self._next_flush = min(self._size + _BATCH_BYTES, self._awaited_size)
 
-def _no_memory() -> SourceUnavailable:
-    return SourceUnavailable("This machine has no memory left for the source", is_retryable=True)
+    async def _run(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> None:
+        is_whole = False
+        try:
+            await transfer(self)
+            self._flush()
+            is_whole = True
+        finally:
+            self._batch.clear()
+            # A failed download may stay in a store for a while, and needs no memory there.
+            self._reservation.shrink(self.blob.size if is_whole else 0)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # asyncio logs an error that nobody retrieves, but a fetch may fail without a reader
+        if self._is_closed:
+            self.blob.close()
+        self._progress.set()

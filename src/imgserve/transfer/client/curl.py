@@ -5,7 +5,6 @@ protocols. One client has one guard, because pooled connections are shared.
 """
 
 import asyncio
-import contextlib
 import functools
 import math
 from collections.abc import Awaitable
@@ -188,12 +187,10 @@ class Client:
             exchange.patient_until_s = math.inf
         url = location.with_empty_segments(for_libcurl(call.url), next(session.slashes))
         self._setup.apply(session.curl, call, url, timeout_s)
-        with contextlib.ExitStack() as body:
-            if call.body is not None:
-                body.enter_context(call.body.share())
-            transfer = self._ftp.run(session.curl.perform)
-            own = body.pop_all()  # the thread may go on when this call has ended
-            transfer.add_done_callback(lambda _: own.close())
+        body = None if call.body is None else call.body.share()
+        transfer = self._ftp.run(session.curl.perform)
+        if body is not None:
+            transfer.add_done_callback(lambda _: body.close())  # the thread may run on after this call
         try:
             return await _answer(exchange, asyncio.wrap_future(transfer))
         except (asyncio.CancelledError, TimeoutError):
