@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar
 
 from imgserve import descriptors
 from imgserve.blob import Blob
@@ -34,7 +34,6 @@ from imgserve.transfer.protocols.roots import RootedPath, Roots
 from imgserve.transfer.write import Delivery, Write
 
 T = TypeVar("T")
-Arguments = TypeVarTuple("Arguments")
 
 _CHUNK_BYTES = 1_000_000
 _THREADS = 8
@@ -74,11 +73,11 @@ class Files:
         path, copying = self.source_path(source), Future[None]()
         try:
             async with limit(timeout_s):
-                size = await self._run(_size, path)
+                size = await self._run(lambda: _size(path))
                 with waiting():
                     await into.reserve(size)
-                own = into.blob.share()
-                await self._run(_copy, path, own, into, copying, held=own)
+                blob = into.blob.share()
+                await self._run(lambda: _copy(path, blob, into, copying), blob)
         except TimeoutError:
             raise SourceUnavailable("The source file could not be read in time", is_retryable=True) from None
         finally:
@@ -87,12 +86,13 @@ class Files:
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """Write, sync, rename, sync. Raises DestinationRefused, DeliveryFailed, DeliveryUnknown."""
         path, renaming, own = self.destination_path(destination), Future[None](), blob.share()
-        await self._timed(write.timeout_s, renaming, store, path, own, write, renaming, held=own)
+        await self._timed(write.timeout_s, renaming, lambda: store(path, own, write, renaming), own)
         return Delivery(is_verified=True)
 
     async def delete(self, destination: Destination, write: Write) -> None:
         """Unlink; a missing file counts as deleted. Raises DestinationRefused, DeliveryFailed, NotOurs."""
-        await self._timed(write.timeout_s, Future(), delete, self.destination_path(destination), write)
+        path = self.destination_path(destination)
+        await self._timed(write.timeout_s, Future(), lambda: delete(path, write))
 
     async def real_key(self, destination: Destination) -> str:
         """The identity of a destination: the real path of its directory, and its name.
@@ -100,12 +100,12 @@ class Files:
         Raises DestinationRefused, DeliveryFailed.
         """
         directory, name = os.path.split(self.destination_path(destination).path)
-        return f"file://{await self._timed(_LOOKUP_S, Future(), os.path.realpath, directory)}/{name}"
+        return f"file://{await self._timed(_LOOKUP_S, Future(), lambda: os.path.realpath(directory))}/{name}"
 
     async def is_same_file(self, source: Source, destination: Destination) -> bool:
         """The same path, or the same device and inode. Raises DeliveryFailed, SourceRefused, DestinationRefused."""
-        paths = self.source_path(source), self.destination_path(destination)
-        return paths[0].path == paths[1].path or await self._timed(_LOOKUP_S, Future(), _is_same_file, *paths)
+        one, other = self.source_path(source), self.destination_path(destination)
+        return one.path == other.path or await self._timed(_LOOKUP_S, Future(), lambda: _is_same_file(one, other))
 
     def states(self) -> Iterator[State]:
         troubles = dict.fromkeys(self._read_roots.troubles + self._write_roots.troubles)
@@ -122,25 +122,20 @@ class Files:
     async def aclose(self) -> None:
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
 
-    async def _run(self, work: Callable[[Unpack[Arguments]], T], *arguments: *Arguments, held: Blob | None = None) -> T:
-        """``held`` is closed when the work has ended, which may be after a cancelled wait."""
-        result = self._pool.submit(work, *arguments)
-        if held is not None:
-            result.add_done_callback(lambda _: held.close())
+    async def _run(self, work: Callable[[], T], blob: Blob | None = None) -> T:
+        """``blob`` is closed when the work ends, which may be after a cancelled wait."""
+        result = self._pool.submit(work)
+        if blob is not None:
+            result.add_done_callback(lambda _: blob.close())
         return await asyncio.wrap_future(result)
 
     async def _timed(
-        self,
-        timeout_s: float,
-        renaming: Future[None],
-        work: Callable[[Unpack[Arguments]], T],
-        *arguments: *Arguments,
-        held: Blob | None = None,
+        self, timeout_s: float, renaming: Future[None], work: Callable[[], T], blob: Blob | None = None
     ) -> T:
         """Run work on a destination. A thread that has not started ``renaming`` in time leaves the file as it is."""
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._run(work, *arguments, held=held)
+                return await self._run(work, blob)
         except TimeoutError:
             fault = DeliveryFailed if renaming.cancel() else DeliveryUnknown
             raise fault("The destination's file system did not answer in time", is_retryable=True) from None
