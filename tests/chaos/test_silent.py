@@ -26,7 +26,7 @@ from tests.hostile.neighbours import Ends, Neighbour, Times, compare
 from tests.support.queues import moved, new_job, output
 from tests.support.sizes import IS_FULL, Figures, sized
 
-JOBS = sized(300, 9_000)
+JOBS = sized(150, 9_000)  # more than are tried at once
 ROUND_S = sized(0.5, 75.0)  # the first writes to a silent host are given up after a minute
 ROUNDS = sized(1, 2)
 

@@ -20,6 +20,7 @@ from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Operation
 from imgserve.request.rendering import steps_of
+from tests.support.sizes import sized
 from tests.unit.request.samples import FORM_REQUEST, source
 
 steady = settings(derandomize=True, deadline=None, max_examples=200, database=None)
@@ -84,7 +85,7 @@ def test_any_bytes_are_refused_in_one_of_two_ways(body: bytes) -> None:
     assert refusal(body) is not None
 
 
-@settings(steady, max_examples=1500)
+@settings(steady, max_examples=sized(300, 1500))
 @given(requests | values, st.booleans())
 def test_any_json_is_parsed_or_refused(request: object, is_ascii: bool) -> None:
     body = json.dumps(request, ensure_ascii=is_ascii).encode(errors="surrogatepass")
@@ -101,7 +102,7 @@ def test_what_is_accepted_survives_json(request: dict[str, object]) -> None:
     assert msgspec.json.decode(msgspec.json.encode(job), type=JobRequest) == job
 
 
-@settings(steady, max_examples=600)
+@settings(steady, max_examples=sized(200, 600))
 @given(accepted, requests)
 def test_a_good_request_with_some_keys_replaced(request: dict[str, object], changes: dict[str, object]) -> None:
     error = refusal(json.dumps(request | changes).encode())
@@ -162,7 +163,7 @@ def test_the_order_of_keys_does_not_matter(keys: list[str], names_of_args: list[
     assert parse(json.dumps(turned).encode()) == parse(json.dumps(straight).encode())
 
 
-@settings(steady, max_examples=500)
+@settings(steady, max_examples=sized(200, 500))
 @given(
     st.sampled_from(["http", "https", "ftp", "ftps", "FTPES", "file", "sftp", "s3", "", "HTTP"]),
     st.text("ab:@/#?%{}$[]\\ .é\n", max_size=6),
