@@ -43,7 +43,7 @@ def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         (top / "data").chmod(0o700)  # a version-control system keeps no such mode
         lane = Lane(top, address=ADDRESS, switches={"quiet_s": 0.5})
         lane.daemon.arguments += ("--api-key-file", str(write_keys(top)))
-        lane.daemon.environment |= clock.environment
+        lane.daemon.environment |= clock.unturned
         for job in record.jobs:
             lane.posted[job.number] = lane.place(job.kind, place_name(job.body["dstURL"]))
             lane.sources.release(job.body["srcURL"].rpartition("/")[2])
