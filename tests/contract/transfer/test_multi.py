@@ -80,8 +80,8 @@ async def test_a_kept_connection_that_ends_keeps_nobody_busy(multi: Multi) -> No
         site.hang_up()
         await asyncio.sleep(0.1)
         before = time.process_time()
-        await asyncio.sleep(0.2)
-        assert time.process_time() - before < 0.1, "the event loop runs all the time"
+        await asyncio.sleep(0.3)
+        assert time.process_time() - before < 0.15, "the event loop runs all the time"
         curl, body = get(url)
         await multi.perform(curl)
         assert (b"".join(body), site.connections) == (b"ok", 2)
@@ -133,7 +133,7 @@ async def test_libcurls_own_clock_ends_a_transfer(multi: Multi) -> None:
     site.is_silent = True
     async with site.serve() as url:
         quick, slow = get(url)[0], get(url)[0]
-        slow.setopt(pycurl.TIMEOUT_MS, 250)
+        slow.setopt(pycurl.TIMEOUT_MS, 450)
         quick.setopt(pycurl.TIMEOUT_MS, 50)
         ends: list[str] = []
 
