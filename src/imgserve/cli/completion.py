@@ -8,8 +8,8 @@ import shtab
 from imgserve.cli import main, output
 
 SHELLS = ("bash", "zsh", "fish")
-FILES = frozenset({"FILE", "SRC", "DST", "JOB.json"})
-DIRECTORIES = frozenset({"DIR"})
+# What to complete for an option or argument, by its metavar.
+KINDS = dict.fromkeys(("FILE", "SRC", "DST", "JOB.json"), shtab.FILE) | {"DIR": shtab.DIRECTORY}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -20,10 +20,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _print(flags: argparse.Namespace) -> int:
     parser = main.whole()
     for action in _actions(parser):
-        if action.metavar in FILES:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
-        elif action.metavar in DIRECTORIES:
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        if action.metavar in KINDS:
+            action.complete = KINDS[action.metavar]  # type: ignore[attr-defined]
     output.say(shtab.complete(parser, flags.shell))
     return output.DONE
 

@@ -35,9 +35,8 @@ class NotAllowed(NoServer):
     code = "not_allowed"
     title = "Another user's server cannot be asked"
 
-    @classmethod
-    def to(cls, data_dir: Path) -> "NotAllowed":
-        return cls(f"{data_dir} is another user's, who alone may ask its server", "ask as that user, or as root")
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(f"{data_dir} is another user's, who alone may ask its server", "ask as that user, or as root")
 
 
 class Silent(NoServer):
@@ -67,7 +66,7 @@ class _Connection(http.client.HTTPConnection):
 class Client:
     """The server that owns ``data_dir``. Each call has a connection of its own.
 
-    ``peer_pid``: the process at the other end of the last call, 0 when it is not one of this machine's own names.
+    ``peer_pid``: the process at the other end of the last call; 0 where it has no number in this namespace.
     """
 
     def __init__(self, data_dir: Path, timeout_s: float = TIMEOUT_S) -> None:
@@ -76,7 +75,7 @@ class Client:
         self.peer_pid = 0
 
     def server_pid(self) -> int:
-        """The process at the other end; 0 when nobody listens, or it has no number here."""
+        """The process at the other end; 0 if none listens, or it has no number in this namespace."""
         connection = _Connection(self._data_dir, self._timeout_s)
         with contextlib.suppress(OSError), contextlib.closing(connection):
             connection.connect()
@@ -85,10 +84,8 @@ class Client:
 
     def get(self, path: str, answer: type[T], params: Params | None = None) -> T:
         """``params`` that are None or empty are left out. Raises NoServer, Refused."""
-        query = urlencode(
-            {name: value for name, value in (params or {}).items() if value not in (None, "", ())}, doseq=True
-        )
-        return self._call("GET", f"{path}?{query}" if query else path, None, answer)
+        query = {name: value for name, value in (params or {}).items() if value not in (None, "", ())}
+        return self._call("GET", f"{path}?{urlencode(query, doseq=True)}", None, answer)
 
     def post(self, path: str, answer: type[T], body: bytes = b"") -> T:
         """Raises NoServer, Refused."""
@@ -103,14 +100,14 @@ class Client:
             response = connection.getresponse()
             status, data = response.status, response.read()
         except PermissionError as error:
-            raise NotAllowed.to(self._data_dir) from error
+            raise NotAllowed(self._data_dir) from error
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
             hint = "start one, or name another data directory with --data-dir"
             raise NoServer(f"no imgserve is running on the data directory {self._data_dir}", hint) from error
         except ConnectionError as error:
             # It hangs up on strangers, and on everybody when it ends.
             if os.geteuid() not in (0, self._data_dir.stat().st_uid):
-                raise NotAllowed.to(self._data_dir) from error
+                raise NotAllowed(self._data_dir) from error
             raise Silent(f"the server on {self._data_dir} has hung up", "it may be ending: try again") from error
         except (TimeoutError, http.client.HTTPException) as error:
             hint = "look at its log; imgserve stop --kill ends it at once, and no job is lost"

@@ -24,25 +24,25 @@ DONE = {"retry": "queued again", "cancel": "cancelled"}
 
 def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    lister = actions.add_parser("list", help="jobs, newest first", allow_abbrev=False)
+    lister = actions.add_parser("list", help="jobs, newest first")
     statuses, about = get_args(JobStatus), "only jobs with this status; repeatable"
     lister.add_argument("--status", action="append", choices=statuses, default=[], metavar="STATUS", help=about)
     _add_filters(lister)
     output.asks(lister, _list)
-    refuser = actions.add_parser("refused", help="refused posts, newest first", allow_abbrev=False)
+    refuser = actions.add_parser("refused", help="refused posts, newest first")
     output.asks(refuser, _refused)
     for one in (lister, refuser):
         one.add_argument(
             "--limit", type=_count, default=50, metavar="N", help="maximum number of rows (default: %(default)s)"
         )
-    shower = actions.add_parser("show", help="all details of one job", allow_abbrev=False)
+    shower = actions.add_parser("show", help="all details of one job")
     shower.add_argument("id", type=_id, metavar="ID", help="the X-Imgserve-Job of the reply, or its beginning")
     output.asks(shower, _show)
     for action, doing in (
         ("retry", "queue failed jobs again"),
         ("cancel", "cancel jobs whose result has not been delivered"),
     ):
-        changer = actions.add_parser(action, help=doing, allow_abbrev=False)
+        changer = actions.add_parser(action, help=doing)
         about = "ids of jobs, or their beginnings; or use a filter below"
         changer.add_argument("ids", nargs="*", type=_id, metavar="ID", help=about)
         changer.add_argument("--all", action="store_true", help=f"all jobs that are {' or '.join(TARGETS[action])}")

@@ -126,11 +126,11 @@ TOOLS = {
 
 def whole(wanted: str | None = None) -> Parser:
     """The parser of all commands. ``wanted``: the only one whose options are needed, so that no other is loaded."""
-    parser = Parser("imgserve", description="An image-processing server.", allow_abbrev=False)
+    parser = Parser("imgserve", description="An image-processing server.")
     parser.add_argument("--version", action="store_true", help="print the version")
     places: Commands = parser.add_subparsers(dest="command", metavar="COMMAND")  # type: ignore[assignment]
     for name, help_ in {**{name: command.help for name, command in COMMANDS.items()}, **TOOLS}.items():
-        one = places.add_parser(name, help=help_, description=help_, allow_abbrev=False)
+        one = places.add_parser(name, help=help_, description=help_)
         if wanted is None or wanted == name:
             _add_options(name, one)
     return parser

@@ -59,7 +59,7 @@ def _is_locked(lock: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError as error:
-        raise NotAllowed.to(lock.parent) from error
+        raise NotAllowed(lock.parent) from error
     try:
         # Shared, and for a moment only: a server that starts just now tries again (jobs/sqlite/datadir.py).
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

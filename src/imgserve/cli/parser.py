@@ -12,6 +12,10 @@ USAGE = 2
 
 
 class Parser(argparse.ArgumentParser):
+    def __init__(self, prog: str | None = None, **options: Any) -> None:
+        # An error is raised, since argparse's own exit does not name the argument.
+        super().__init__(prog, allow_abbrev=False, exit_on_error=False, **options)
+
     def error(self, message: str) -> NoReturn:
         name, _, command = self.prog.partition(" ")
         self.exit(USAGE, f"{self.prog}: {message} (usage: {f'{name} help {command}'.rstrip()})\n")
@@ -24,7 +28,6 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's, but a command reports the words that it does not know itself."""
-        self.exit_on_error = False  # so that a fault comes with the name of its argument
         try:
             flags, rest = super().parse_known_args(args, namespace)
         except argparse.ArgumentError as fault:

@@ -8,9 +8,8 @@ from imgserve.settings import load
 
 def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    compacter = actions.add_parser(
-        "compact", help="shrink the queue file: return the space of deleted jobs to the disk", allow_abbrev=False
-    )
+    about = "shrink the queue file: return the space of deleted jobs to the disk"
+    compacter = actions.add_parser("compact", help=about)
     output.add_place(compacter)
     compacter.set_defaults(run=_compact)
 
@@ -19,13 +18,10 @@ def _compact(flags: argparse.Namespace) -> int:
     from imgserve.jobs.sqlite.compact import compact
 
     data_dir = load.locate(flags).data_dir
-    done = compact(data_dir)
-    if done is None:
+    sizes = compact(data_dir)
+    if sizes is None:
         output.complain(f"there is no queue file in {data_dir}; --data-dir names another place")
         return output.FAILED
-    output.say(f"{data_dir}: the queue file had {_megabytes(done.before)}, and has {_megabytes(done.after)} now")
+    before, after = (f"{size_bytes / 1e6:,.1f} MB" for size_bytes in (sizes.before, sizes.after))
+    output.say(f"{data_dir}: the queue file had {before}, and has {after} now")
     return output.DONE
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.1f} MB"

@@ -170,9 +170,8 @@ def _unit(pid: int) -> str:
 
 
 def _parent(pid: int) -> str:
-    with suppress(OSError, StopIteration):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        parent = next(line.split()[1] for line in lines if line.startswith("PPid:"))
+    with suppress(OSError):
+        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]  # proc(5)
         return f"{Path(f'/proc/{parent}/comm').read_text().strip()} (pid {parent})"
     return "another program"
 

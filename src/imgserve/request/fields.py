@@ -22,7 +22,8 @@ NOT_YET_VALUES = frozenset({"contain", "cover", "fill", "inside", "outside"})
 
 _COLORS = frozenset({"background", "color"})
 _LONGEST_GUESSED = 40
-_QUOTED = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_QUOTED = {inspect.IntType: _NUMBER, inspect.FloatType: _NUMBER, inspect.BoolType: re.compile("true|false")}
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -106,9 +107,7 @@ def _hint(value: object, kind: inspect.Type) -> str:
     words = words_of(kind)
     if isinstance(value, str) and value in NOT_YET_VALUES and NOT_YET_VALUES.intersection(words):
         return ", which is not available in this version yet"
-    is_number = isinstance(kind, inspect.IntType | inspect.FloatType)
-    if isinstance(value, str) and is_number and _QUOTED.fullmatch(value):
-        return f"; write it without quotes: {value}"
-    if isinstance(kind, inspect.BoolType) and value in ("true", "false"):
+    quoted = _QUOTED.get(type(kind))
+    if isinstance(value, str) and quoted is not None and quoted.fullmatch(value):
         return f"; write it without quotes: {value}"
     return did_you_mean(value, words)

@@ -36,6 +36,14 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
         ({"args": {"width": 200.5}}, "args.width: expected an integer from 1 to 16384, got 200.5"),
         ({"args": {"width": "x" * 99}}, "args.width: expected an integer from 1 to 16384, got a text of 99 characters"),
         ({"args": {"width": {}}}, "args.width: expected an integer from 1 to 16384, got an object"),
+        (
+            {"args": SIZED | {"background": "123"}},
+            'args.background: expected a colour as #rgb, #rrggbb or a basic CSS name, got "123"',
+        ),
+        (
+            {"args": SIZED | {"enlarge": "true"}},
+            'args.enlarge: expected true or false, got "true"; write it without quotes: true',
+        ),
         ({"args": SIZED | {"enlarge": 1}}, "args.enlarge: expected true or false, got 1"),
         ({"args": SIZED | {"widht": 1}}, 'args.widht: unknown, did you mean "width"?'),
         (

@@ -5,7 +5,6 @@ is changed and no lock is taken, so it may run beside the server and before the 
 """
 
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from typing import get_args
 
 import msgspec
 
+from imgserve.cli import output
 from imgserve.cli.check import certificates, exposure, files, installation, machine, storage, workers
 from imgserve.cli.check.finding import Finding, State, fault, ok, warning
 from imgserve.errors import counted
@@ -37,7 +37,7 @@ def check(settings: Settings | None, trouble: str, *, is_json: bool) -> int:
     findings = tuple(_all(settings, trouble))
     worst = max((finding.state for finding in findings), key=STATES.index)
     report = Report(version("imgserve"), worst, findings)
-    sys.stdout.write(msgspec.json.encode(report).decode() + "\n" if is_json else "".join(_lines(report)))
+    output.show(report, "\n".join(_lines(report)), is_json=is_json)
     return EXIT_STATUS[worst]
 
 
@@ -68,8 +68,8 @@ def _lines(report: Report) -> Iterator[str]:
     for finding in report.findings:
         hint = f" ({finding.hint})" if finding.hint else ""
         line = f"{finding.state:<8} {finding.about:<14} {finding.detail}{hint}"
-        yield "".join(letter if letter.isprintable() else "?" for letter in line) + "\n"  # a path may hold anything
+        yield "".join(letter if letter.isprintable() else "?" for letter in line)  # a path may hold anything
     counts = Counter(finding.state for finding in report.findings)
     unknown = f", {counts['unknown']} unknown" if counts["unknown"] else ""
     problems = f"{counted(counts['warning'], 'warning')}, {counted(counts['fault'], 'fault')}{unknown}"
-    yield f"imgserve {report.version}: {counts['ok']} ok, {problems}\n"
+    yield f"imgserve {report.version}: {counts['ok']} ok, {problems}"
