@@ -26,17 +26,18 @@ def job_path(*words: str) -> str:
 
 class NoServer(ImgserveError):
     code = "no_server"
-    title = "No server can be asked"
+    title = "No server answers"
 
 
 class NotAllowed(NoServer):
     """Another user's server: it may run or not."""
 
     code = "not_allowed"
-    title = "Another user's server cannot be asked"
+    title = "The server belongs to another user"
 
     def __init__(self, data_dir: Path) -> None:
-        super().__init__(f"{data_dir} is another user's, who alone may ask its server", "ask as that user, or as root")
+        detail = f"{data_dir} belongs to another user, who alone may call its server"
+        super().__init__(detail, "run this command as that user, or as root")
 
 
 class Silent(NoServer):

@@ -129,10 +129,10 @@ def whole(wanted: str | None = None) -> Parser:
     parser = Parser("imgserve", description="An image-processing server.")
     parser.add_argument("--version", action="store_true", help="print the version")
     places: Commands = parser.add_subparsers(dest="command", metavar="COMMAND")  # type: ignore[assignment]
-    for name, help_ in {**{name: command.help for name, command in COMMANDS.items()}, **TOOLS}.items():
-        one = places.add_parser(name, help=help_, description=help_)
+    for name, help_ in {**{name: each.help for name, each in COMMANDS.items()}, **TOOLS}.items():
+        command = places.add_parser(name, help=help_, description=help_)
         if wanted is None or wanted == name:
-            _add_options(name, one)
+            _add_options(name, command)
     return parser
 
 

@@ -80,7 +80,7 @@ def _render(flags: argparse.Namespace) -> int:
         output.complain(str(error))
         return output.FAILED
     except ImgserveError as error:
-        output.complain(error.sentence(_spelt))
+        output.complain(error.sentence(_spelling))
         return output.FAILED
     return output.DONE
 
@@ -138,7 +138,7 @@ async def _store(transfers: Transfers, resolved: ResolvedOutput, picture: Blob) 
     output.say(f"{Path(destination.path)}  {size.width_px}x{size.height_px}")
 
 
-def _spelt(field: FieldRef) -> str:
+def _spelling(field: FieldRef) -> str:
     """A field of the job as this command calls it; a value is written as its option takes it."""
     match field.path:
         case ("source", *_):

@@ -117,7 +117,7 @@ def _is_stale(places: Places, data_dir: Path) -> bool:
 
 
 def _started(data_dir: Path, *, is_kill: bool) -> Owner:
-    """The owner, once it has started: before that it cannot be asked to finish anything."""
+    """The owner, once it has started: before that it cannot drain."""
     ends_at = time.monotonic() + START_S
     while (server := owner.look(data_dir)).state == "starting" and not is_kill and time.monotonic() < ends_at:
         time.sleep(LOOK_EVERY_S)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from imgserve.request.destination import Destination
-from imgserve.request.faults import Fault, Findings
+from imgserve.request.faults import Fault, Faults
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_places, resolve
 from imgserve.request.limits import Limits
@@ -31,7 +31,7 @@ class Resolver:
 
         Addresses are judged when they are connected to, a path that awaits the result's size in ``resolve``.
         """
-        faults = Findings()
+        faults = Faults()
         try:
             self._transfers.check_source(request.source)
         except SourceRefused as error:
@@ -43,11 +43,11 @@ class Resolver:
                 self._transfers.check_destination(place)
             except DestinationRefused as error:
                 faults.append(_refused(index, error))
-        faults.settle()
+        faults.raise_any()
 
     async def resolve(self, request: JobRequest, info: ImageInfo) -> tuple[ResolvedOutput, ...]:
         """Raises RequestInvalid: a place is refused, or two outputs have the same; and as ``job.resolve`` does."""
-        faults = Findings()
+        faults = Faults()
         placed = []
         for index, output in enumerate(request.outputs):
             resolved = faults.attempt(
@@ -57,7 +57,7 @@ class Resolver:
                 placed += [] if resolved is None else [await self._placed(request.source, resolved)]
             except DestinationRefused as error:
                 faults.append(_refused(index, error))
-        faults.settle()
+        faults.raise_any()
         check_places(tuple(placed))
         return tuple(placed)
 

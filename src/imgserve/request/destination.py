@@ -81,7 +81,7 @@ def hosts_of(keys: Iterable[str]) -> str:
 
 
 class DestinationTemplate(msgspec.Struct, frozen=True):
-    """A destination whose tags are still open: split, judged by its text, not yet a place.
+    """A destination with open tags.
 
     ``field`` is a form's file field; ``shown`` is the URL as written.
     """
@@ -103,7 +103,7 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
 
     @property
     def awaits_size(self) -> bool:
-        """Whether policy can judge it only once the result's size is known: a file's whole path decides."""
+        """Whether policy needs the result's size first: a file's whole path decides."""
         return url.protocol_of(self.shown).is_local and not tags.used_in(self.shown).isdisjoint(tags.SIZES)
 
     def fill(self, values: TagValues) -> Destination:
@@ -117,7 +117,7 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
 
 
 def check_text(text: str) -> None:
-    """Judge the tags in a destination's URL. Raises RequestInvalid with a fault for each wrong one."""
+    """Check the tags in a destination's URL. Raises RequestInvalid with a fault for each wrong one."""
     try:
         faults = tags.faults_in(url.cut(text)[1])
     except url.UrlInvalid:

@@ -96,7 +96,7 @@ class beneath:
             raise error.beneath(self._path) from None
 
 
-class Findings(list[Fault]):
+class Faults(list[Fault]):
     """The faults of one step, so that its caller learns all of them at once."""
 
     def attempt(self, path: Path, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -109,7 +109,7 @@ class Findings(list[Fault]):
         except ImgserveError as error:
             raise error.beneath(path) from None
 
-    def settle(self) -> None:
+    def raise_any(self) -> None:
         """Raise RequestInvalid if there is a fault."""
         if self:
             raise RequestInvalid(*self)

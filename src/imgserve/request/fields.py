@@ -14,7 +14,7 @@ from msgspec import inspect
 
 from imgserve.errors import Path
 from imgserve.request import color
-from imgserve.request.faults import Fault, Findings, RequestInvalid
+from imgserve.request.faults import Fault, Faults, RequestInvalid
 
 S = TypeVar("S", bound=msgspec.Struct)
 FieldValue = int | float | bool | str
@@ -44,7 +44,7 @@ def read_field(struct: type[msgspec.Struct], name: str, value: object) -> FieldV
     return checked
 
 
-def read_struct(fields: Mapping[str, object], struct: type[S], path: Path, faults: Findings) -> S | None:
+def read_struct(fields: Mapping[str, object], struct: type[S], path: Path, faults: Faults) -> S | None:
     """The ``fields`` that ``struct`` has; None once there are ``faults``."""
     names = [name for name in fields_of(struct) if name in fields]
     values = {name: faults.attempt(path, read_field, struct, name, fields[name]) for name in names}
@@ -56,13 +56,13 @@ def is_text(value: object) -> bool:
     return isinstance(value, str) and not _NO_TEXT.search(value)
 
 
-def did_you_mean(word: object, known: tuple[str, ...]) -> str:
+def did_you_mean(word: object, expected: tuple[str, ...]) -> str:
     """``, did you mean "width"?`` or nothing."""
     if not isinstance(word, str) or len(word) > _LONGEST_GUESSED:
         return ""
-    spelt = {known_word.lower(): known_word for known_word in known}
-    close = get_close_matches(word.lower(), list(spelt), n=1)
-    return f', did you mean "{spelt[close[0]]}"?' if close else ""
+    words = {name.lower(): name for name in expected}
+    close = get_close_matches(word.lower(), words, n=1)
+    return f', did you mean "{words[close[0]]}"?' if close else ""
 
 
 def one_of(words: tuple[str, ...]) -> str:

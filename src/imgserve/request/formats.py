@@ -1,4 +1,4 @@
-"""Formats: which extension stands for one, which can be written, which hold frames, which are surely no pictures."""
+"""Formats and their extensions, those that hold frames, and extensions of files that are surely no pictures."""
 
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.recipe import Format

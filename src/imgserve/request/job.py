@@ -11,7 +11,7 @@ import msgspec
 from imgserve.errors import FieldRef
 from imgserve.request import rendering, tags
 from imgserve.request.destination import Destination, DestinationTemplate
-from imgserve.request.faults import Fault, Findings, beneath
+from imgserve.request.faults import Fault, Faults, beneath
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
@@ -76,16 +76,16 @@ def resolve(
 
 def check_shape(request: JobRequest) -> None:
     """Check number and order of outputs and operations, before the source is read. Raises RequestInvalid."""
-    faults = Findings()
+    faults = Faults()
     if not request.outputs:
         faults.append(Fault("output_count", ("outputs",), "expected at least one, got none"))
     for index, output in enumerate(request.outputs):
         faults.attempt(("outputs", index, "operations"), _check_operations, output.recipe.operations)
-    faults.settle()
+    faults.raise_any()
 
 
 def _check_operations(operations: tuple[Operation, ...]) -> None:
-    faults = Findings()
+    faults = Faults()
     if not 1 <= len(operations) <= MAX_OPERATIONS:
         note = f"expected from 1 to {MAX_OPERATIONS} operations, got {len(operations)}"
         faults.append(Fault("output_count", (), note))
@@ -93,12 +93,12 @@ def _check_operations(operations: tuple[Operation, ...]) -> None:
         if index > 0 and isinstance(operation, Rasterize):
             note = "rasterize draws the source itself, so it can only be the first operation"
             faults.append(Fault("field_invalid", (index,), note))
-    faults.settle()
+    faults.raise_any()
 
 
 def check_places(outputs: tuple[ResolvedOutput, ...]) -> None:
     """Each output needs a destination of its own. Raises RequestInvalid."""
-    faults = Findings()
+    faults = Faults()
     first: dict[str, int] = {}
     for index, output in enumerate(outputs):
         other = first.setdefault(output.placement.destination.key, index)
@@ -106,4 +106,4 @@ def check_places(outputs: tuple[ResolvedOutput, ...]) -> None:
             instead = "; for two pictures at one place post two jobs"
             note = ("expected another place than that of ", FieldRef(("outputs", other, "destination")), instead)
             faults.append(Fault("destination_invalid", ("outputs", index, "destination"), note))
-    faults.settle()
+    faults.raise_any()

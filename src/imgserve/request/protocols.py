@@ -67,7 +67,7 @@ SCHEMES: dict[str, Scheme] = {
     "https": Scheme(source="http", port=443, has_tls=True),
     "ftp": _ftp(21),
     "ftps": _ftp(990, explicit="ftpes", has_tls=True),  # TLS from the first byte
-    "ftpes": _ftp(21, libcurl="ftp", has_tls=True),  # asked for with AUTH TLS
+    "ftpes": _ftp(21, libcurl="ftp", has_tls=True),  # by the command AUTH TLS
     "file": Scheme(source="file", destination="file", names_file=True),
 }
 WRITING: dict[DestinationKind, Writing] = {

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from imgserve.errors import FieldRef
-from imgserve.request.faults import DESTINATION, Fault, Findings, RequestInvalid, beneath
+from imgserve.request.faults import DESTINATION, Fault, Faults, RequestInvalid, beneath
 from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import ImageInfo, Size
@@ -81,7 +81,7 @@ def _source_format(info: ImageInfo) -> Format:
 
 
 def _check_size(size: Size, frames: int, limits: Limits) -> None:
-    width, height, faults = size.width_px, size.height_px, Findings()
+    width, height, faults = size.width_px, size.height_px, Faults()
     shape = f"the result would be {f'{frames} frames of ' if frames > 1 else ''}{width} x {height} px"
     if max(width, height) > limits.output_side_px:
         faults.append(Fault("result_too_large", note=f"{shape}, a side may have {limits.output_side_px}"))
@@ -89,7 +89,7 @@ def _check_size(size: Size, frames: int, limits: Limits) -> None:
         less = "; ask for less, or for a format without frames" if frames > 1 else ""
         note = f"{shape}, expected at most {limits.output_pixels} in all{less}"
         faults.append(Fault("result_too_large", note=note))
-    faults.settle()
+    faults.raise_any()
 
 
 def _check_side(output_format: Format, size: Size) -> None:

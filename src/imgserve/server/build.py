@@ -30,7 +30,7 @@ from imgserve.engine.runner import Runner
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Ended
 from imgserve.jobs.sqlite.queue import SqliteQueue
-from imgserve.request.classic.spelling import spelt_in_output
+from imgserve.request.classic.spelling import output_spelling
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import metrics
 from imgserve.telemetry.states import States
@@ -56,7 +56,7 @@ class Components:
         renditions: Store[Blob] = Store(settings.attempt.kept_renditions_bytes, max_kept)
         self._stores = (prefetched, placeholders, renditions)
         attempts = Attempts(
-            queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=spelt_in_output
+            queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=output_spelling
         )
         outbox = Outbox(
             queue,
@@ -71,7 +71,7 @@ class Components:
         admission = Admission(intake.max_at_once, intake.max_waiting, settings.queue.quota, intake.host_quota)
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, prefetched, admission, settings.limits, intake,
-            clock, spelling=spelt_in_output,
+            clock, spelling=output_spelling,
         )  # fmt: skip
         self.protected = Protected(settings.api.origins())
         self.refusals = Refusals()

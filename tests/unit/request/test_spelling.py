@@ -1,4 +1,4 @@
-"""One fault, spelt by each API and command; and no word of the classic protocol outside of it."""
+"""One fault, spelling by each API and command; and no word of the classic protocol outside of it."""
 
 import importlib
 import pkgutil
@@ -14,8 +14,14 @@ from imgserve.cli import render
 from imgserve.errors import FieldRef, ImgserveError, Path, dotted
 from imgserve.request import faults
 from imgserve.request.classic.codes import MEANING, NUMBER
-from imgserve.request.classic.spelling import in_classic_words, number_of, sentence_of, spelt, spelt_in_output
-from imgserve.request.faults import Fault, Findings, RequestInvalid, beneath
+from imgserve.request.classic.spelling import (
+    in_classic_words,
+    number_of,
+    output_spelling,
+    sentence_of,
+    spelling,
+)
+from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.fields import read_field
 from imgserve.request.geometry import Shape, SourceTooSmall
 from imgserve.request.operations.resize import Resize
@@ -50,7 +56,7 @@ FIRST = ("outputs", 0)
 )  # fmt: skip
 def test_a_path_as_each_one_spells_it(path: Path, native: str, classic: str, command: str) -> None:
     field = FieldRef(path)
-    assert (dotted(field), spelt(field), render._spelt(field)) == (native, classic, command)
+    assert (dotted(field), spelling(field), render._spelling(field)) == (native, classic, command)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +74,8 @@ def test_a_path_as_each_one_spells_it(path: Path, native: str, classic: str, com
 )  # fmt: skip
 def test_a_value_as_each_one_writes_it(path: Path, value: bool | str, native: str, classic: str, command: str) -> None:
     field = FieldRef((*FIRST, *path), value)
-    assert (dotted(field), spelt(field), render._spelt(field)) == (f"outputs[0].{native}", classic, command)
-    assert spelt_in_output(FieldRef(path, value)) == classic
+    assert (dotted(field), spelling(field), render._spelling(field)) == (f"outputs[0].{native}", classic, command)
+    assert output_spelling(FieldRef(path, value)) == classic
 
 
 def test_the_fields_of_a_remedy_move_with_the_error() -> None:
@@ -77,18 +83,18 @@ def test_the_fields_of_a_remedy_move_with_the_error() -> None:
         Resize(50, 50).check(Shape(4, 4, "png"))
     assert "outputs[1].operations[0].enlarge = true" in caught.value.sentence()
     with pytest.raises(SourceTooSmall) as caught:
-        Findings().attempt((*FIRST, "operations", 0), Resize(50).size_after, Shape(0, 0, "svg"))
+        Faults().attempt((*FIRST, "operations", 0), Resize(50).size_after, Shape(0, 0, "svg"))
     assert "give both args.width and args.height" in sentence_of(caught.value)
-    assert "give both --width and --height" in caught.value.sentence(render._spelt)
+    assert "give both --width and --height" in caught.value.sentence(render._spelling)
 
 
 def test_the_fields_of_a_note_move_with_its_fault() -> None:
-    found = Findings()
+    found = Faults()
     found.attempt((*FIRST, "operations", 0), Resize().size_after, Shape(4, 4, "png"))
     [fault] = found
-    assert fault.sentence(spelt) == "args.width: args.width, args.height or both are required"
+    assert fault.sentence(spelling) == "args.width: args.width, args.height or both are required"
     [plain] = in_classic_words(RequestInvalid(fault)).faults  # type: ignore[attr-defined]
-    assert plain.sentence() == fault.sentence(spelt)
+    assert plain.sentence() == fault.sentence(spelling)
 
 
 def test_one_fault_in_three_spellings() -> None:
@@ -97,7 +103,7 @@ def test_one_fault_in_three_spellings() -> None:
     sentence = 'expected an integer from 1 to 16384, got "abc"'
     assert caught.value.detail == f"outputs[0].operations[0].width: {sentence}"
     assert sentence_of(caught.value) == f"args.width: {sentence}"
-    assert caught.value.sentence(render._spelt) == f"--width: {sentence}"
+    assert caught.value.sentence(render._spelling) == f"--width: {sentence}"
     assert caught.value.faults == (
         Fault(
             "field_invalid", (*FIRST, "operations", 0, "width"), expected="an integer from 1 to 16384", got="abc",
@@ -106,11 +112,11 @@ def test_one_fault_in_three_spellings() -> None:
 
 
 def test_findings_keep_the_order_and_the_classic_protocol_sorts() -> None:
-    found = Findings()
+    found = Faults()
     found.append(Fault("tag_unknown", (*FIRST, "destination"), "an unknown tag"))
     found.append(Fault("source_invalid", ("source",), "expected a URL, got nothing"))
     with pytest.raises(RequestInvalid) as caught:
-        found.settle()
+        found.raise_any()
     assert caught.value.detail == "outputs[0].destination: an unknown tag; source: expected a URL, got nothing"
     assert sentence_of(caught.value) == "srcURL: expected a URL, got nothing; dstURL: an unknown tag"
     assert number_of(caught.value) == 104

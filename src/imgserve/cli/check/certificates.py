@@ -43,7 +43,7 @@ def _end(server: ssl.SSLContext, certificate_file: str) -> float:
     """Seconds since 1970. Raises ssl.SSLCertVerificationError when a client would not take the certificate."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a certificate signs itself here: its time alone is judged
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # its own authority here: only its time is checked
     client.load_verify_locations(cafile=certificate_file)
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = client.wrap_bio(down, up), server.wrap_bio(up, down, server_side=True)

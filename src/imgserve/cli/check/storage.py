@@ -124,7 +124,7 @@ def _sync(place: Path) -> Iterator[Finding]:
         raise PermissionError(error.errno, error.strerror, str(place)) from error  # not the file that was tried
     except OSError as error:
         cause, remedy = cause_of(error)
-        yield fault("fsync", f"{place} cannot be written: {cause}", remedy or "mend the disk")
+        yield fault("fsync", f"{place} cannot be written: {cause}", remedy or "repair the disk")
     else:
         yield ok("fsync", f"a write reaches the disk in {(time.monotonic() - started) * 1000:.1f} ms")
 

@@ -10,7 +10,7 @@ import msgspec
 from imgserve.errors import FieldRef, Sentence
 from imgserve.request import tags, url
 from imgserve.request.destination import DestinationTemplate, check_text
-from imgserve.request.faults import Fault, Findings, RequestInvalid
+from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.fields import is_text
 from imgserve.request.source import check_scheme
 from imgserve.request.tags import TagValues
@@ -26,27 +26,27 @@ def parse_destination(
     Raises RequestInvalid.
     """
     text = check_scheme(value, invalid="destination_invalid", unknown="destination_scheme_unknown")
-    faults = Findings()
+    faults = Faults()
     kind = url.protocol_of(text).destination
     template = DestinationTemplate(kind, text) if kind else faults.attempt((), _http_template, text, args)
     faults.attempt((), check_text, text)
     if template is not None:
         faults.attempt((), template.fill, values)
-    faults.settle()
+    faults.raise_any()
     assert template is not None
     return template
 
 
-def _http_template(text: str, given: Mapping[str, object] | None) -> DestinationTemplate:
-    faults, args = Findings(), given or {}
+def _http_template(text: str, posted: Mapping[str, object] | None) -> DestinationTemplate:
+    faults, args = Faults(), posted or {}
     names = [name for name in ("field_name", "field_file") if name in args]
     fields = [field for name in names if (field := faults.attempt((name,), _field, args[name])) is not None]
     for name, note in _wrong_args(names, fields, args):
         faults.append(Fault("destination_field_invalid", (name,), note))
-    if given is not None and not names and "method" not in args:
+    if posted is not None and not names and "method" not in args:
         note = ("expected for an http(s) destination; or ", FieldRef(("method",), "PUT"), " for a plain upload")
         faults.append(Fault("destination_field_missing", ("field_name",), note))
-    faults.settle()
+    faults.raise_any()
     if not fields:
         return DestinationTemplate("put", text, has_no_type=True if "content_type" in args else msgspec.UNSET)
     return DestinationTemplate("form", text, fields[0], "redirect" if "form_success" in args else msgspec.UNSET)

@@ -17,7 +17,7 @@ from imgserve.errors import FieldRef, Path, Sentence
 from imgserve.request import formats, tags
 from imgserve.request.classic.destination import HTTP_ARGS, parse_destination
 from imgserve.request.destination import DestinationTemplate
-from imgserve.request.faults import Code, Fault, Findings, RequestInvalid
+from imgserve.request.faults import Code, Fault, Faults, RequestInvalid
 from imgserve.request.fields import did_you_mean, fields_of, one_of, read_struct, words_of
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.operations.rasterize import Rasterize
@@ -71,7 +71,7 @@ class ParseError(Exception):
 def parse(body: bytes) -> JobRequest:
     """A checked request. Raises ParseError, or RequestInvalid with all faults of the text."""
     request = _json_object(body)
-    faults = Findings()
+    faults = Faults()
     _check_keys(request, faults)
     args = _args(request, faults)
     operation_type = source = destination = None
@@ -138,7 +138,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _check_keys(request: Mapping[str, object], faults: Findings) -> None:
+def _check_keys(request: Mapping[str, object], faults: Faults) -> None:
     for key in REQUIRED:
         if key not in request:
             faults.append(Fault("key_missing", (key,), "this key is missing"))
@@ -147,18 +147,18 @@ def _check_keys(request: Mapping[str, object], faults: Findings) -> None:
 
 def _check_names(
     noun: Literal["key", "field"],
-    given: Mapping[str, object],
-    known: tuple[str, ...],
+    fields: Mapping[str, object],
+    expected: tuple[str, ...],
     path: Path,
-    faults: Findings,
+    faults: Faults,
     strays: Mapping[str, Sentence] = MappingProxyType({}),
 ) -> None:
     """Names that are unknown, or among ``strays``, each of which has its reason."""
     code: Code = "key_unknown" if noun == "key" else "field_unknown"
     whole = ("args",) if path else path
-    names = [name for name in given if name not in known]
+    names = [name for name in fields if name not in expected]
     for name in names[:_MOST_NAMED]:
-        near = did_you_mean(name, known)
+        near = did_you_mean(name, expected)
         if not _PLAIN_NAME.fullmatch(name):
             faults.append(Fault(code, whole, f"a {noun}'s name is unknown"))
         elif name in strays:
@@ -171,7 +171,7 @@ def _check_names(
         faults.append(Fault(code, whole, f"{len(names) - _MOST_NAMED} more {noun}s are unknown"))
 
 
-def _args(request: Mapping[str, object], faults: Findings) -> dict[str, object] | None:
+def _args(request: Mapping[str, object], faults: Faults) -> dict[str, object] | None:
     args = request.get("args", {})
     if isinstance(args, dict):
         return args if "args" in request else None
@@ -185,7 +185,7 @@ def _word(value: object, words: tuple[W, ...], code: Code, name: str) -> W:
     return value
 
 
-def _recipe(name: str | None, args: dict[str, object] | None, faults: Findings) -> Recipe | None:
+def _recipe(name: str | None, args: dict[str, object] | None, faults: Faults) -> Recipe | None:
     if name is None or args is None:
         return None
     operation = read_struct(args, OPERATIONS[name], _OPERATION, faults)
@@ -194,12 +194,12 @@ def _recipe(name: str | None, args: dict[str, object] | None, faults: Findings) 
     if "width" not in args and "height" not in args:
         width, height = (FieldRef((*_OPERATION, side)) for side in ("width", "height"))
         faults.append(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
-    known = (*fields_of(OPERATIONS[name]), *fields_of(OutputOptions), *fields_of(LoadOptions), *HTTP_ARGS)
-    _check_names("field", args, known, _OPERATION, faults, _STRAYS)
+    names = (*fields_of(OPERATIONS[name]), *fields_of(OutputOptions), *fields_of(LoadOptions), *HTTP_ARGS)
+    _check_names("field", args, names, _OPERATION, faults, _STRAYS)
     return Recipe((operation,), output, load) if operation and output and load else None
 
 
-def _check_source(operation_type: str, extension: str, faults: Findings) -> None:
+def _check_source(operation_type: str, extension: str, faults: Faults) -> None:
     if extension in formats.OTHER_KINDS:
         note = "the extension is no picture's; give the picture's own URL, or one without an extension"
         faults.append(Fault("source_extension", _SOURCE, note))
@@ -208,7 +208,7 @@ def _check_source(operation_type: str, extension: str, faults: Findings) -> None
         faults.append(Fault("source_extension", _SOURCE, instead))
 
 
-def _format(destination: DestinationTemplate, values: TagValues, value: object, faults: Findings) -> Format | None:
+def _format(destination: DestinationTemplate, values: TagValues, value: object, faults: Faults) -> Format | None:
     """The extension's format, else that of args, else None: the source's."""
     arg = value if value in _FORMATS else None
     extension = destination.fill(values).extension
@@ -236,14 +236,14 @@ def _unwritable(destination: DestinationTemplate, values: TagValues, extension: 
 
 
 def _placeholder(value: object) -> Placeholder:
-    given = {"style": value} if isinstance(value, str) else value
-    if not isinstance(given, dict):
+    fields = {"style": value} if isinstance(value, str) else value
+    if not isinstance(fields, dict):
         styles = one_of(words_of(fields_of(Placeholder)["style"]))
         raise RequestInvalid(Fault("field_invalid", expected=f"an object or {styles}", got=value))
-    faults = Findings()
-    placeholder = read_struct(given, Placeholder, (), faults)
-    _check_names("field", given, tuple(fields_of(Placeholder)), (), faults)
-    faults.settle()
+    faults = Faults()
+    placeholder = read_struct(fields, Placeholder, (), faults)
+    _check_names("field", fields, tuple(fields_of(Placeholder)), (), faults)
+    faults.raise_any()
     assert placeholder is not None
     return placeholder
 

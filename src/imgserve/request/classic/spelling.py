@@ -13,7 +13,7 @@ from imgserve.request.faults import RequestInvalid
 _FIELD = {115: "srcURL", 116: "dstURL", 201: "srcURL", 202: "srcURL", 204: "srcURL", 205: "dstURL", 206: "srcURL"}
 
 
-def spelt(field: FieldRef) -> str:
+def spelling(field: FieldRef) -> str:
     """A field's name in a classic request. Other paths are the protocol's own already."""
     match field.path:
         case ("source", *_):
@@ -33,9 +33,9 @@ def spelt(field: FieldRef) -> str:
     return assigned(name, field.value)
 
 
-def spelt_in_output(field: FieldRef) -> str:
+def output_spelling(field: FieldRef) -> str:
     """A field of a job's only output."""
-    return spelt(FieldRef(("outputs", 0, *field.path), field.value))
+    return spelling(FieldRef(("outputs", 0, *field.path), field.value))
 
 
 def number_of(error: ImgserveError) -> int | None:
@@ -47,22 +47,22 @@ def number_of(error: ImgserveError) -> int | None:
 def sentence_of(error: ImgserveError, *, is_discreet: bool = False) -> str:
     """Detail and remedy behind the field. ``is_discreet``: for a log, without the text that was sent."""
     if isinstance(error, RequestInvalid):
-        return _in_order(error).sentence(spelt, is_discreet=is_discreet)
-    field, sentence = _FIELD.get(number_of(error) or 0), error.sentence(spelt)
+        return _in_order(error).sentence(spelling, is_discreet=is_discreet)
+    field, sentence = _FIELD.get(number_of(error) or 0), error.sentence(spelling)
     return f"{field}: {sentence}" if field else sentence
 
 
 def in_classic_words(error: ImgserveError) -> ImgserveError:
     """The same error in this protocol's order, with its names for fields."""
     if not isinstance(error, RequestInvalid):
-        error.hint = spell(error.hint, spelt)
+        error.hint = spell(error.hint, spelling)
         return error
     faults = (
-        msgspec.structs.replace(fault, path=(spelt(FieldRef(fault.path)),), note=spell(fault.note, spelt))
+        msgspec.structs.replace(fault, path=(spelling(FieldRef(fault.path)),), note=spell(fault.note, spelling))
         for fault in _in_order(error).faults
     )
     return RequestInvalid(*faults)
 
 
 def _in_order(error: RequestInvalid) -> RequestInvalid:
-    return RequestInvalid(*sorted(error.faults, key=lambda fault: (NUMBER[fault.code], fault.sentence(spelt))))
+    return RequestInvalid(*sorted(error.faults, key=lambda fault: (NUMBER[fault.code], fault.sentence(spelling))))
