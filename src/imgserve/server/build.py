@@ -58,13 +58,8 @@ class Components:
         attempts = Attempts(
             queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=output_spelling
         )
-        outbox = Outbox(
-            queue,
-            senders(deliveries, placeholders, settings.attempt.delivery_timeout_s),
-            settings.runner.max_outbox,
-            settings.attempt.retry_delay_s,
-            clock,
-        )
+        by_kind = senders(deliveries, placeholders, settings.attempt.delivery_timeout_s)
+        outbox = Outbox(queue, by_kind, settings.runner.max_outbox, settings.attempt.retry_delay_s, clock)
         self.runner = Runner(queue, attempts, outbox, settings.runner, settings.queue, is_shared, clock)
         self.job_admin = JobAdmin(queue, self.runner, prefetched, settings.intake.deadline_s, clock)
         intake = settings.intake
@@ -87,11 +82,9 @@ class Components:
     def for_clients(self, config: Config, keys: Keys) -> App:
         """The application of the TCP listener."""
         classic = Classic(self.intake, Rates(config.rate_per_minute, config.rate_burst), self.refusals)
-        pages = (
-            health_handler(self.states, self.pool),
-            metrics_handler(self.queue, self.pool, self.transfers, self.states),
-        )
-        return app.for_clients(config, partial(client, keys, self.protected), classic, pages)
+        metrics_page = metrics_handler(self.queue, self.pool, self.transfers, self.states)
+        handlers = (health_handler(self.states, self.pool), metrics_page)
+        return app.for_clients(config, partial(client, keys, self.protected), classic, handlers)
 
     def for_operator(self, config: Config, itself: Itself) -> App:
         """The application of the control socket."""
