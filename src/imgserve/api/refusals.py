@@ -29,16 +29,11 @@ class Refusals:
         host = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"), "")
         client = scope.get("client")
         refusal = Refusal(
-            at=datetime.now(UTC),
-            code=code,
-            classic_code=number,
-            detail=detail[:MOST_TEXT],
-            client=client[0] if client else "",
-            host=host[:MOST_TEXT],
-            principal=principal.name if principal else "",
+            at=datetime.now(UTC), code=code, classic_code=number, detail=detail[:MOST_TEXT],
+            client=client[0] if client else "", host=host[:MOST_TEXT], principal=principal.name if principal else "",
             source=redacted_url(request.source.url) if request else "",
             destinations=_places(request) if request else (),
-        )
+        )  # fmt: skip
         logs.event(
             "refused", code=code, classic_code=number, principal=refusal.principal, client=refusal.client,
             host=refusal.host, detail=refusal.detail,

@@ -137,16 +137,10 @@ def _bare(kind: Any) -> Any:
     return some[0] if NoneType in get_args(bare) and len(some) == 1 else bare
 
 
-CONFIG = Option(
-    "config",
-    "",
-    Text,
-    Setting(
-        "TOML file with settings; it must exist if it is named",
-        default="`/etc/imgserve.toml` for root, else `~/.imgserve/imgserve.toml`, if it exists",
-        metavar="FILE",
-    ),
-)
+CONFIG = Option("config", "", Text, Setting(
+    "TOML file with settings; it must exist if it is named", metavar="FILE",
+    default="`/etc/imgserve.toml` for root, else `~/.imgserve/imgserve.toml`, if it exists",
+))  # fmt: skip
 DECLARED = declared(Settings)
 BY_NAME = {option.name: option for option in (CONFIG, *DECLARED.options)}
 

@@ -41,30 +41,21 @@ class Kind(NamedTuple):
 # The most severe first.
 KINDS: dict[Name, Kind] = {
     "draining": Kind("refusing", "the server is stopping", "post again once it is running again"),
-    "storage_failing": Kind(
-        "refusing", "the queue cannot be written", "repair the disk or the data directory; the detail names the cause"
-    ),
+    "storage_failing": Kind("refusing", "the queue cannot be written",
+        "repair the disk or the data directory; the detail names the cause"),
     "disk_full": Kind("refusing", "the data directory's disk is (nearly) full", "free disk space; the server goes on"),
-    "root_unavailable": Kind(
-        "warning", "the directory of a read_root or write_root is missing",
-        "mount it or create it again; its jobs then go on by themselves",
-    ),
-    "placeholders_abandoned": Kind(
-        "warning", "placeholders of stored jobs that cannot be read will not be replaced",
-        "find them in the log (placeholder_abandoned) and replace them by hand; ends when their jobs are deleted",
-    ),
-    "clock_stepped": Kind(
-        "notice", "the wall clock was set",
-        "no action is needed: the due times of jobs are not affected; the log shows the new wall-clock time",
-    ),
-    "system_libvips": Kind(
-        "notice", "pictures are read by a libvips that is not the tested one: other loaders, other versions of codecs",
-        "remove allow_system_libvips, and install as docs/operations.md says",
-    ),
-    "possible_proxy": Kind(
-        "notice", "requests come by HTTP/1.0 with Connection: close: an old client, or a proxy that lets strangers in",
-        "if a proxy forwards requests to this server, set api_key_file; otherwise no action is needed",
-    ),
+    "root_unavailable": Kind("warning", "the directory of a read_root or write_root is missing",
+        "mount it or create it again; its jobs then go on by themselves"),
+    "placeholders_abandoned": Kind("warning", "placeholders of stored jobs that cannot be read will not be replaced",
+        "find them in the log (placeholder_abandoned) and replace them by hand; ends when their jobs are deleted"),
+    "clock_stepped": Kind("notice", "the wall clock was set",
+        "no action is needed: the due times of jobs are not affected; the log shows the new wall-clock time"),
+    "system_libvips": Kind("notice",
+        "pictures are read by a libvips that is not the tested one: other loaders, other versions of codecs",
+        "remove allow_system_libvips, and install as docs/operations.md says"),
+    "possible_proxy": Kind("notice",
+        "requests come by HTTP/1.0 with Connection: close: an old client, or a proxy that lets strangers in",
+        "if a proxy forwards requests to this server, set api_key_file; otherwise no action is needed"),
 }  # fmt: skip
 
 

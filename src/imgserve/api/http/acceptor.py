@@ -75,10 +75,8 @@ class Acceptor:
 
     def _wait(self, error: OSError) -> None:
         """Pause: the connection stays in the listener's queue, so a try at once would fail again and again."""
-        if error.errno in NONE_LEFT:
-            logs.event("out_of_descriptors", level=logs.ERROR)
-        else:
-            logs.event("cannot_accept", level=logs.ERROR, detail=error.strerror)
+        action = "out_of_descriptors" if error.errno in NONE_LEFT else "cannot_accept"
+        logs.event(action, level=logs.ERROR, detail=error.strerror)
         self._loop.remove_reader(self._listener)
         self._pause = self._loop.call_later(PAUSE_S, self._start)
 
