@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import Blob
+from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
 from imgserve.imaging.messages import Failed, Probed, ProbeRequest, RenderRequest, Written
-from imgserve.imaging.process import Child, WorkerOptions, start_child
+from imgserve.imaging.process import Child, start_child
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
@@ -33,7 +34,7 @@ from tests.support.sizes import Figures, sized
 PICTURES, JOBS, DOOR_KNOCKS, SEED = sized(2000, 20_000), sized(1000, 10_000), sized(150, 1500), 2011
 CRASHERS = Path(__file__).parent / "crashers"
 CODES = {101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 116, 201, 202, 203, 204, 205, 206}
-OPTIONS = WorkerOptions("auto", 2_500_000_000)
+CONFIG = Config()
 DEADLINE_S = 10.0
 
 
@@ -42,7 +43,7 @@ async def outcome(child: Child, data: bytes, number: int) -> str:
     is_strict = number % 2 == 0  # the other half goes deeper into the decoders
     limits = Limits()
     with Blob.of(data) as source, Blob() as result:
-        reply = await child.ask(ProbeRequest(len(data), True, limits, is_strict), [source.fd], DEADLINE_S)
+        reply = await child.ask(ProbeRequest(True, limits, is_strict), [source.fd], DEADLINE_S)
         if isinstance(reply, Failed):
             assert not reply.trace, reply.trace
             return reply.code
@@ -50,7 +51,7 @@ async def outcome(child: Child, data: bytes, number: int) -> str:
         assert reply.info is not None
         operation = Rasterize() if reply.info.is_svg else Resize()
         recipe = Recipe((operation,), OutputOptions(format="png"), LoadOptions(strict=is_strict))
-        request = RenderRequest(len(data), Rendering(recipe, Size(24, 18), "png"), limits)
+        request = RenderRequest(Rendering(recipe, Size(24, 18), "png"), limits)
         reply = await child.ask(request, [source.fd, result.fd], DEADLINE_S)
         if isinstance(reply, Failed):
             assert not reply.trace, reply.trace
@@ -60,7 +61,7 @@ async def outcome(child: Child, data: bytes, number: int) -> str:
 
 
 async def carried_out(pictures: list[bytes], first: int, found: Counter[str], crashers: list[bytes]) -> None:
-    child = await start_child(OPTIONS)
+    child = await start_child(CONFIG)
     try:
         for number, data in enumerate(pictures, first):
             try:
@@ -69,7 +70,7 @@ async def carried_out(pictures: list[bytes], first: int, found: Counter[str], cr
                 found[error.code] += 1
                 crashers.append(data)
                 await child.reaped()
-                child = await start_child(OPTIONS)
+                child = await start_child(CONFIG)
     finally:
         child.kill("surplus")
         await child.reaped()
@@ -101,7 +102,7 @@ async def test_what_once_ended_a_worker_no_longer_does() -> None:
 
 
 async def test_a_worker_that_ends_would_be_noticed() -> None:
-    child = await start_child(OPTIONS)
+    child = await start_child(CONFIG)
     os.kill(child.pid, signal.SIGSEGV)
     with pytest.raises(WorkerDied):
         await outcome(child, mutants.seeds()[0], 0)

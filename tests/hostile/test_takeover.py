@@ -21,7 +21,7 @@ from imgserve.imaging import starter
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
 from imgserve.imaging.pool import Pool
-from imgserve.imaging.process import CannotStartWorker, WorkerOptions
+from imgserve.imaging.process import CannotStartWorker
 from imgserve.imaging.template import Template
 from imgserve.request.limits import Limits
 from tests.chaos.gauges import resident_bytes
@@ -52,7 +52,7 @@ async def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     await pool.aclose()
 
 
-async def _no_template(_options: WorkerOptions) -> Template:
+async def _no_template(_config: Config) -> Template:
     raise CannotStartWorker("a test wants workers of the other kind")
 
 

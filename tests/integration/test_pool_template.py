@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from imgserve.imaging import starter, template
+from imgserve.imaging.config import Config
 from imgserve.imaging.faults import WorkerDied
 from imgserve.imaging.pool import Pool
-from imgserve.imaging.process import WorkerOptions
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
@@ -70,7 +70,7 @@ async def test_workers_are_forked_by_a_locked_in_template(pool: Pool) -> None:
 
 async def test_many_workers_are_ordered_at_once() -> None:
     """As a machine of 40 processors does; the template's own descriptors are few."""
-    forking = await template.start_template(WorkerOptions("auto", 1_000_000_000))
+    forking = await template.start_template(Config(memory_limit_bytes=1_000_000_000))
     try:
         children = await asyncio.gather(*(forking.fork() for _ in range(40)))
         assert {parent(child.pid) for child in children} == {forking.pid}

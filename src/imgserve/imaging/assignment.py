@@ -1,5 +1,7 @@
 """A worker for one request: a slot of a limiter and a process from the stock, acquired and released. For ``pool``."""
 
+import msgspec
+
 from imgserve.imaging.faults import WorkerDied
 from imgserve.imaging.process import Child
 from imgserve.imaging.stock import Owner, Stock
@@ -7,35 +9,34 @@ from imgserve.limiter import Key, Limiter
 from imgserve.timeout import waiting
 
 
-class Assignment:
+class Assignment(msgspec.Struct, eq=False):
     """The process of the block. If the block raises WorkerDied, for a reply that cannot be trusted, it is killed.
 
     A class, since each picture goes through several of these, and a generator costs twice as much.
     """
 
-    __slots__ = ("_child", "_key", "_limiter", "_most_renders", "_owner", "_stock")
-
-    def __init__(self, limiter: Limiter, key: Key, stock: Stock, owner: Owner, most_renders: int) -> None:
-        self._limiter = limiter
-        self._key = key
-        self._stock = stock
-        self._owner = owner
-        self._most_renders = most_renders
+    limiter: Limiter
+    key: Key
+    stock: Stock
+    owner: Owner
+    most_renders: int
+    child: Child | None = None
 
     async def __aenter__(self) -> Child:
         with waiting():
-            await self._limiter.acquire(self._key)
+            await self.limiter.acquire(self.key)
             try:
-                self._child = await self._stock.take(self._owner)
+                self.child = await self.stock.take(self.owner)
             except BaseException:
-                self._limiter.release(self._key)
+                self.limiter.release(self.key)
                 raise
-        return self._child
+        return self.child
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        assert self.child is not None, "it was entered"
         if isinstance(error, WorkerDied):
-            self._child.kill("fault")
-        if self._child.renders >= self._most_renders:
-            self._child.kill("retired")
-        self._stock.give_back(self._child, self._owner)
-        self._limiter.release(self._key)
+            self.child.kill("fault")
+        if self.child.renders >= self.most_renders:
+            self.child.kill("retired")
+        self.stock.give_back(self.child, self.owner)
+        self.limiter.release(self.key)

@@ -29,12 +29,11 @@ class Drawing(msgspec.Struct, frozen=True):
 
 
 class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
-    """``size_bytes`` of the source, or, if it is not ``is_complete``, of the beginning of its ``source_bytes``.
+    """The source, or, if it is not ``is_complete``, the beginning of its ``source_bytes``.
 
     A short beginning comes as ``head``, everything else as a descriptor.
     """
 
-    size_bytes: int
     is_complete: bool
     limits: Limits
     is_strict: bool = True
@@ -43,7 +42,6 @@ class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
 
 
 class RenderRequest(msgspec.Struct, frozen=True, tag="render"):
-    size_bytes: int
     rendering: Rendering
     limits: Limits
 
@@ -56,7 +54,6 @@ class DrawRequest(msgspec.Struct, frozen=True, tag="draw"):
 class PageRequest(msgspec.Struct, frozen=True, tag="page"):
     """Read an upload page. ``media_type`` comes from its Content-Type header."""
 
-    size_bytes: int
     media_type: str
 
 

@@ -23,7 +23,7 @@ from imgserve.imaging.assignment import Assignment
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import NoWorker, WorkerDied, stopping
 from imgserve.imaging.messages import Drawing, ProbeRequest, Reply, Request
-from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
+from imgserve.imaging.process import CannotStartWorker, Child
 from imgserve.imaging.replies import checked_info, error_of, expect, take_page, take_result
 from imgserve.imaging.sealed import read_only
 from imgserve.imaging.stock import Owner, Sizes, Stock
@@ -67,10 +67,9 @@ class Pool:
     def __init__(self, config: Config, limits: Limits, is_shared: Callable[[], bool] = lambda: False) -> None:
         self._config = config
         self._limits = limits
-        options = WorkerOptions(config.sandbox, config.memory_limit_bytes, config.allow_system_libvips)
         self._is_shared = is_shared
         self._workers = {_INTAKE: Limiter(1), _RENDER: Limiter(config.workers)}
-        self._stock = Stock(options, self._sizes, has_template=config.isolation != "shared")
+        self._stock = Stock(config, self._sizes)
         self._is_closed = False
 
     def states(self) -> Iterator[State]:
@@ -80,12 +79,12 @@ class Pool:
     @property
     def sandbox(self) -> str:
         """The state of the workers' sandbox, in words."""
-        return self._stock.sandbox
+        return self._stock.ready.sandbox
 
     @property
     def system_libvips(self) -> str:
         """Version and path of a libvips that is not the wheel's; empty for the wheel's."""
-        return self._stock.system_libvips
+        return self._stock.ready.system_libvips
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -128,14 +127,13 @@ class Pool:
 
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
-        request = ProbeRequest(source.size, is_complete, self._limits, is_strict, source.size)
+        request = ProbeRequest(is_complete, self._limits, is_strict, source.size)
         if is_complete:
             return await self._probe(request, source, principal)
-        head = source.read(_HEAD_BYTES)
-        info = await self._probe(replace(request, size_bytes=len(head), head=head), None, principal)
-        if info is None and request.size_bytes > _HEAD_BYTES:
+        info = await self._probe(replace(request, head=source.read(_HEAD_BYTES)), None, principal)
+        if info is None and request.source_bytes > _HEAD_BYTES:
             with source.copy(_MOST_COPIED_BYTES) as copy:
-                info = await self._probe(replace(request, size_bytes=copy.size), copy, principal)
+                info = await self._probe(request, copy, principal)
         return info
 
     async def _probe(self, request: ProbeRequest, source: Blob | None, principal: str) -> ImageInfo | None:
@@ -156,12 +154,12 @@ class Pool:
     async def render(
         self, source: Blob, rendering: Rendering, *, is_svg: bool = False, is_alone: bool = False, principal: str = ""
     ) -> Blob:
-        """The finished picture, from an idle worker; waits for one.
+        """The finished picture, which the caller closes, from an idle worker; waits for one.
 
         ``is_svg`` sets the shorter deadline. ``is_alone`` starts a worker for this picture only and ends it afterwards.
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
-        request = messages.RenderRequest(source.size, rendering, self._limits)
+        request = messages.RenderRequest(rendering, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
         worker = self._lone_worker() if is_alone else self._worker(_RENDER, principal)
         with read_only(source) as descriptors:
@@ -176,9 +174,9 @@ class Pool:
         Raises PageUnreadable, RenderFailed, RenderTimeout, WorkerDied, NoWorker; TimeoutError if no worker was free.
         """
         ends_at = asyncio.get_running_loop().time() + timeout_s
+        request = messages.PageRequest(media_type[:_MOST_MEDIA_TYPE])
         role = self._role_for_intake(principal) if is_reply_awaited else _RENDER
         with Blob.of(page) as source, Blob() as result, read_only(source) as descriptors:
-            request = messages.PageRequest(source.size, media_type[:_MOST_MEDIA_TYPE])
             async with contextlib.AsyncExitStack() as stack:
                 async with asyncio.timeout_at(ends_at):
                     child = await stack.enter_async_context(self._worker(role, principal))

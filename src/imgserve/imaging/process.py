@@ -15,15 +15,14 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import msgspec
-
 from imgserve.imaging import wire
-from imgserve.imaging.config import Sandbox
+from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
 from imgserve.imaging.messages import OWN_LIBVIPS, SYSTEM_LIBVIPS, WORKER, CannotStart, Ready, Reply, Request
 from imgserve.telemetry.metrics import WorkerEnd
 
 _Process = TypeVar("_Process", bound="Process")
+_Type = Callable[[int, Callable[[], object], socket.socket], _Process]
 START_TIMEOUT_S = 30.0
 _STDERR_TAIL_BYTES = 2000
 # Without the server's variables, some of which may be secrets.
@@ -37,12 +36,6 @@ class CannotStartWorker(Exception):
 
 class TemplateFailed(Exception):
     """A template forks no more: it has ended, does not answer, or has a second thread."""
-
-
-class WorkerOptions(msgspec.Struct, frozen=True):
-    sandbox: Sandbox
-    memory_limit_bytes: int
-    allow_system_libvips: bool = False
 
 
 class Process:
@@ -115,16 +108,12 @@ class Child(Process):
     ``is_retired``: it gets no more pictures.
     """
 
-    def __init__(
-        self, pid: int, wait: Callable[[], object], connection: socket.socket, pidfd: int | None = None
-    ) -> None:
-        super().__init__(pid, wait, connection, pidfd)
-        self.renders = 0
-        self.is_retired = False
-        self.end: WorkerEnd = "died"
-        self.on_death: Callable[[Child], None] | None = None
-        self.on_reaped: Callable[[Child], None] | None = None
-        self._waiting: asyncio.Future[Reply] | None = None
+    renders = 0
+    is_retired = False
+    end: WorkerEnd = "died"
+    on_death: "Callable[[Child], None] | None" = None
+    on_reaped: "Callable[[Child], None] | None" = None
+    _waiting: "asyncio.Future[Reply] | None" = None
 
     async def first_word(self) -> Reply:
         return await self.ask(None, [], START_TIMEOUT_S)
@@ -198,27 +187,31 @@ class Child(Process):
             self.on_reaped(self)
 
 
-async def start_child(options: WorkerOptions) -> Child:
-    """Start a worker by exec and wait until it is in its sandbox. Raises CannotStartWorker.
+async def start_child(config: Config) -> Child:
+    """Start a worker by exec. Raises CannotStartWorker. Must run in the main thread, as ``start``."""
+    return await start(config, WORKER, Child)
 
-    Must run in the main thread: a worker ends with the thread that started it (PR_SET_PDEATHSIG).
+
+async def start(config: Config, role: str, process_type: "_Type[_Process]") -> _Process:
+    """Start the program as worker or template, and wait until it is ready. Raises CannotStartWorker.
+
+    Must run in the main thread: the process ends with the thread that started it (PR_SET_PDEATHSIG).
     """
-    with stderr_kept() as stderr:
-        child = spawn(options, WORKER, stderr, Child)
-        return await made_ready(child, lambda: last_words(stderr))
+    with starting():
+        stderr = os.memfd_create("imgserve-stderr", os.MFD_CLOEXEC)  # for its output before it is ready
+    try:
+        return await made_ready(_spawn(config, role, stderr, process_type), lambda: _last_words(stderr))
+    finally:
+        os.close(stderr)
 
 
 @contextlib.contextmanager
-def stderr_kept() -> Iterator[int]:
-    """A file in memory for a process's output before it is ready. Raises CannotStartWorker."""
+def starting() -> Iterator[None]:
+    """Raises CannotStartWorker for an OSError."""
     try:
-        stderr = os.memfd_create("imgserve-stderr", os.MFD_CLOEXEC)
+        yield
     except OSError as error:
-        raise cannot_start(error) from error
-    try:
-        yield stderr
-    finally:
-        os.close(stderr)
+        raise CannotStartWorker(f"{sys.executable} cannot be started: {error.strerror}") from error
 
 
 async def made_ready(process: _Process, why: Callable[[], str]) -> _Process:
@@ -240,40 +233,26 @@ async def made_ready(process: _Process, why: Callable[[], str]) -> _Process:
     raise CannotStartWorker(reason)
 
 
-def spawn(
-    options: WorkerOptions,
-    role: str,
-    stderr: int,
-    process_type: Callable[[int, Callable[[], object], socket.socket], _Process],
-) -> _Process:
-    """Start the program as worker or template. Raises CannotStartWorker."""
-    try:
+def _spawn(config: Config, role: str, stderr: int, process_type: "_Type[_Process]") -> _Process:
+    libvips = SYSTEM_LIBVIPS if config.allow_system_libvips else OWN_LIBVIPS
+    with starting(), contextlib.ExitStack() as on_failure:
         ours, theirs = socket_pair()
-    except OSError as error:
-        raise cannot_start(error) from error
-    libvips = SYSTEM_LIBVIPS if options.allow_system_libvips else OWN_LIBVIPS
-    arguments = [str(theirs.fileno()), options.sandbox, str(options.memory_limit_bytes), libvips, role]
-    try:
-        process = subprocess.Popen(  # noqa: S603 - our own program and arguments
-            [sys.executable, "-I", "-m", "imgserve.imaging.worker", *arguments],
-            env=_ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            pass_fds=[theirs.fileno()],
-        )
-    except OSError as error:
-        ours.close()
-        raise cannot_start(error) from error
-    finally:
-        theirs.close()
-    try:
-        return process_type(process.pid, process.wait, ours)
-    except OSError as error:  # no descriptor to watch its end, and an unwatched child must not live on
-        ours.close()
-        process.kill()
-        process.wait()
-        raise cannot_start(error) from error
+        on_failure.callback(ours.close)
+        with theirs:
+            arguments = [str(theirs.fileno()), config.sandbox, str(config.memory_limit_bytes), libvips, role]
+            popen = subprocess.Popen(  # noqa: S603 - our own program and arguments
+                [sys.executable, "-I", "-m", "imgserve.imaging.worker", *arguments],
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=[theirs.fileno()],
+            )
+        on_failure.callback(popen.wait)
+        on_failure.callback(popen.kill)
+        process = process_type(popen.pid, popen.wait, ours)  # may lack a descriptor to watch its end
+        on_failure.pop_all()
+    return process
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
@@ -283,11 +262,7 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def cannot_start(error: OSError) -> CannotStartWorker:
-    return CannotStartWorker(f"{sys.executable} cannot be started: {error.strerror}")
-
-
-def last_words(stderr: int) -> str:
+def _last_words(stderr: int) -> str:
     size = os.fstat(stderr).st_size
     tail = os.pread(stderr, _STDERR_TAIL_BYTES, max(0, size - _STDERR_TAIL_BYTES)).decode(errors="replace")
     lines = [line.strip() for line in tail.splitlines() if line.strip()]

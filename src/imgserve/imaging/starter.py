@@ -8,7 +8,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
-from imgserve.imaging.process import CannotStartWorker, Child, TemplateFailed, WorkerOptions, start_child
+from imgserve.imaging.config import Config
+from imgserve.imaging.process import CannotStartWorker, Child, TemplateFailed, start_child
 from imgserve.imaging.template import Template, start_template
 from imgserve.telemetry import logs
 
@@ -24,19 +25,10 @@ class Starter:
     ``is_forking``: whether the next worker will be forked, and so will share most of its memory with the others.
     """
 
-    def __init__(
-        self,
-        options: WorkerOptions,
-        retire: Callable[[Iterable[Child]], None],
-        *,
-        has_template: bool,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._has_template = has_template
-        self.is_forking = has_template
-        self._options = options
+    def __init__(self, config: Config, retire: Callable[[Iterable[Child]], None]) -> None:
+        self._has_template = self.is_forking = config.isolation != "shared"
+        self._config = config
         self._retire = retire
-        self._clock = clock
         self._lock = asyncio.Lock()
         self._template: Template | None = None
         self._unreaped: set[Template] = set()
@@ -55,12 +47,12 @@ class Starter:
         async with self._lock:
             template = await self._current()
         if template is None:
-            return await start_child(self._options)
+            return await start_child(self._config)
         try:
             child = await template.fork()
         except TemplateFailed as error:
             self._give_up(template, error)
-            return await start_child(self._options)
+            return await start_child(self._config)
         self._parents[child] = template
         return child
 
@@ -86,20 +78,20 @@ class Starter:
         if not self._has_template or not self._is_due():
             return self._template
         try:
-            fresh = await start_template(self._options)
+            fresh = await start_template(self._config)
         except CannotStartWorker as error:
             logs.event("template_cannot_start", level=logs.ERROR, detail=str(error))
             self._use_exec()
             return None
         self._unreaped = {template for template in self._unreaped if not template.is_reaped} | {fresh}
         old, self._template = self._template, fresh
-        self._is_worn, self._started_at, self.is_forking = False, self._clock(), True
+        self._is_worn, self._started_at, self.is_forking = False, time.monotonic(), True
         if old is not None:
             self._replace(old)
         return fresh
 
     def _is_due(self) -> bool:
-        template, now = self._template, self._clock()
+        template, now = self._template, time.monotonic()
         if template is None or not template.is_alive:
             self._template = None
             return now >= self._not_before
@@ -121,5 +113,5 @@ class Starter:
             self._replace(template)
 
     def _use_exec(self) -> None:
-        self._not_before = self._clock() + RETRY_AFTER_S
+        self._not_before = time.monotonic() + RETRY_AFTER_S
         self.is_forking = False

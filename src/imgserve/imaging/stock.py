@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from imgserve.imaging.config import Config
 from imgserve.imaging.faults import stopping
-from imgserve.imaging.process import CannotStartWorker, Child, WorkerOptions
+from imgserve.imaging.messages import Ready
+from imgserve.imaging.process import CannotStartWorker, Child
 from imgserve.imaging.starter import Starter
 from imgserve.telemetry import logs, metrics
 
@@ -39,10 +41,9 @@ class Sizes(msgspec.Struct, frozen=True):
 class Stock:
     """``sizes`` is called each time, since principals come and go."""
 
-    def __init__(self, options: WorkerOptions, sizes: Callable[[], Sizes], *, has_template: bool) -> None:
-        self.starter = Starter(options, self._retire, has_template=has_template)
-        self.sandbox = ""
-        self.system_libvips = ""
+    def __init__(self, config: Config, sizes: Callable[[], Sizes]) -> None:
+        self.starter = Starter(config, self._retire)
+        self.ready = Ready("")  # the state of the worker that started last
         self._sizes = sizes
         self._fresh: deque[Child] = deque()
         self._idle: dict[Child, Owner] = {}  # in the order in which they became free
@@ -97,7 +98,7 @@ class Stock:
             child.kill("stopped")
             await child.reaped()
             raise CannotStartWorker("the server is stopping" if self._is_closed else "it died as soon as it was ready")
-        self.sandbox, self.system_libvips = child.ready.sandbox, child.ready.system_libvips
+        self.ready = child.ready
         self._unreaped.add(child)
         child.on_death = self._bury
         child.on_reaped = self._reaped

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from functools import partial
 
 from imgserve.imaging import process, wire
+from imgserve.imaging.config import Config
 from imgserve.imaging.messages import TEMPLATE, Reply
-from imgserve.imaging.process import Child, TemplateFailed, WorkerOptions
+from imgserve.imaging.process import Child, TemplateFailed
 
 _ORDER = b"f"
 _ANSWER = struct.Struct("!I")
@@ -39,10 +40,8 @@ class Template(process.Process):
 
     async def fork(self) -> Child:
         """A worker that is ready. Raises TemplateFailed, CannotStartWorker."""
-        try:
+        with process.starting():
             ours, theirs = process.socket_pair()
-        except OSError as error:
-            raise process.cannot_start(error) from error
         try:
             async with self._room:
                 pid, pidfd = await self._order(theirs)
@@ -117,11 +116,6 @@ def _close(descriptors: list[int]) -> None:
         os.close(descriptor)
 
 
-async def start_template(options: WorkerOptions) -> Template:
-    """Start a template and wait until it is ready. Raises CannotStartWorker.
-
-    Must run in the main thread, as :func:`imgserve.imaging.process.start_child`.
-    """
-    with process.stderr_kept() as stderr:
-        template = process.spawn(options, TEMPLATE, stderr, Template)
-        return await process.made_ready(template, lambda: process.last_words(stderr))
+async def start_template(config: Config) -> Template:
+    """Raises CannotStartWorker. Must run in the main thread, as :func:`imgserve.imaging.process.start`."""
+    return await process.start(config, TEMPLATE, Template)

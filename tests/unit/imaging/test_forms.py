@@ -47,6 +47,7 @@ DEFAULTS: list[tuple[str, Fields]] = [
     ("<button type=nonsense name=b value=1>go</button>", (("b", "1"),)),
     ("<button name=b value=1>x</button><input type=submit name=c value=2>", (("b", "1"),)),
     ("<button command=close commandfor=x name=no>x</button><input type=submit name=c>", (("c", ""),)),
+    ("<input type=&#99;heckbox name=c value=1><input type=te&#120;t name=t>", (("t", ""),)),
     ("<input type=reset name=r value=1><button type=button name=q>x</button><input type=button name=z>", ()),
     # Checkboxes and radio buttons.
     ("<input type=checkbox name=c><input type=checkbox name=d checked>", (("d", "on"),)),
@@ -188,6 +189,7 @@ OWNERS: list[tuple[str, str, Fields]] = [
     ("id in template", f"<template><p id=b></template><form id=b action=/b>{FILE}<input name=t form=b>", (("t", ""),)),
     ("field by id", "<form id=b action=/b></form><input type=file name=pic form=b>", ()),
     ("legend", f"<form action=/b><fieldset disabled><legend>{FILE}</legend><input name=no></fieldset></form>", ()),
+    ("svg's id", f"<form action=/b>{FILE}</form><svg><form id=b /></svg><input name=no form=b>", ()),
     ("noscript", f"<noscript><form action=/b>{FILE}</form></noscript>", ()),
     ("head", f"<html><head><title>x</title><form action=/b>{FILE}<body><input name=t>", (("t", ""),)),
     ("in svg", f"<svg><form action=/no>{FILE}</form></svg><form action=/b>{FILE}</form>", ()),
@@ -273,7 +275,10 @@ def test_the_base_is_told() -> None:
     assert (found.base, found.forms[0].action) == ("https://x.test/y/", "")
 
 
-@pytest.mark.parametrize("text", ["", "plain text", f"{FILE}", "<template><form></form></template>"])
+SVG_FORM = "<svg><form id=b /></svg><input type=file name=pic form=b>"
+
+
+@pytest.mark.parametrize("text", ["", "plain text", f"{FILE}", "<template><form></form></template>", SVG_FORM])
 def test_no_form(text: str) -> None:
     assert not read(text).has_form
 

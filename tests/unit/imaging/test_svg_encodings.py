@@ -109,15 +109,15 @@ size = Size(8, 8)
 for path in sorted(Path(sys.argv[1]).iterdir()):
     data = path.read_bytes()
     for cut in (data, data[: len(data) // 2]):
-        ask(ProbeRequest(len(cut), True, Limits()), cut)
+        ask(ProbeRequest(True, Limits()), cut)
         formats = ("png",) if path.suffix == ".svg" else ("png", "jpeg", "webp", "gif", "tiff", "avif")
         ways = [(operation, formats[0]) for operation in (Resize(gravity="attention"), Rasterize())]
         for operation, name in [*((Resize(), name) for name in formats), *ways]:
             recipe = Recipe((operation,), OutputOptions(name))
-            ask(RenderRequest(len(cut), Rendering(recipe, size, name), Limits()), cut)
+            ask(RenderRequest(Rendering(recipe, size, name), Limits()), cut)
 for name in ("jpeg", "png", "webp", "gif", "tiff", "avif"):
     ask(DrawRequest(Drawing(Size(200, 80), name, "#808080", "Image being processed"), Limits()))
-ask(RenderRequest(4, Rendering(None, size, "png"), Limits()), b"GIF8")
+ask(RenderRequest(Rendering(None, size, "png"), Limits()), b"GIF8")
 print(sorted(answers), sorted(set(sys.modules) - loaded))
 """
 

@@ -108,9 +108,9 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> 
     """The result's descriptor is the last one; it is sealed behind the result."""
     reply: Reply
     match request:
-        case messages.ProbeRequest(size_bytes=size_bytes):
+        case messages.ProbeRequest():
             info = probe.probe(
-                _mapped(descriptors[0], size_bytes, is_read_whole=False) if descriptors else request.head,
+                _mapped(descriptors[0], is_read_whole=False) if descriptors else request.head,
                 request.limits,
                 is_complete=request.is_complete,
                 source_bytes=request.source_bytes,
@@ -118,23 +118,24 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> 
                 watched=functools.partial(watch.cpu_time, give_up, PROBE_CPU_S),
             )
             return messages.Probed(info)
-        case messages.RenderRequest(size_bytes=size_bytes):
-            data = _mapped(descriptors[0], size_bytes, is_read_whole=True)
+        case messages.RenderRequest():
+            data = _mapped(descriptors[0], is_read_whole=True)
             watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
             reply = pipeline.render(data, request.rendering, request.limits, descriptors[-1], watched)
         case messages.DrawRequest():
             reply = draw.draw(request.drawing, request.limits, descriptors[-1])
-        case messages.PageRequest(size_bytes=size_bytes, media_type=media_type):
+        case messages.PageRequest():
             from imgserve.imaging.worker.html import page  # most workers never see one
 
-            contents = page.read(os.pread(descriptors[0], size_bytes, 0), media_type)
+            contents = page.read(bytes(_mapped(descriptors[0], is_read_whole=True)), request.media_type)
             save.write_bytes(msgspec.msgpack.encode(contents), descriptors[-1])
             reply = messages.PageRead()
     seal_result(descriptors[-1])
     return reply
 
 
-def _mapped(descriptor: int, size_bytes: int, *, is_read_whole: bool) -> bytes | mmap.mmap:
+def _mapped(descriptor: int, *, is_read_whole: bool) -> bytes | mmap.mmap:
+    size_bytes = os.fstat(descriptor).st_size
     if size_bytes == 0:
         return b""
     # A probe reads a few pages of memory; mapping all of them would be most of its cost.

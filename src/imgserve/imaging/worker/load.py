@@ -40,10 +40,7 @@ class Picture:
         if source_format == "gif":
             data, self.first_frame = gif.on_its_screen(gif.cleared_by_restoring(data))
         elif source_format == "tiff":
-            data = tiff.without_a_flood_of_pages(data)
-            self.tiff_model = tiffcolour.model(data)
-            if self.tiff_model is not None and self.tiff_model.is_opened_as_rgb:
-                data = tiffcolour.as_rgb(data)
+            data, self.tiff_model = tiffcolour.prepared(tiff.without_a_flood_of_pages(data))
         self.data = data
         self.format = source_format
         self.loader = f"{_LIBVIPS_NAME.get(source_format, source_format)}load"

@@ -6,11 +6,23 @@ adaptation to D50 by Bradford: annex E.
 
 import struct
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from imgserve.imaging.worker.colour import curves
 from imgserve.imaging.worker.colour.curves import Curve, Power
 
 Point = tuple[float, float]
+
+
+class Primaries(NamedTuple):
+    """Red, green, blue and white as CIE 1931 x, y."""
+
+    red: Point
+    green: Point
+    blue: Point
+    white: Point
+
+
 Row = Sequence[float]
 Matrix = Sequence[Row]
 
@@ -20,9 +32,9 @@ _LARGEST = 10.0
 _HEADER_BYTES, _ENTRY_BYTES = 128, 12
 
 
-def rgb(red: Point, green: Point, blue: Point, white: Point, curve: Curve) -> bytes:
-    """Chromaticities as x, y, for which ``is_possible`` is true."""
-    columns = _transposed(_colorants(red, green, blue, white))
+def rgb(primaries: Primaries, curve: Curve) -> bytes:
+    """``is_possible`` is true of the primaries."""
+    columns = _transposed(_colorants(primaries))
     tag = _curve_tag(curve)
     tags = [(b"rXYZ", _xyz(columns[0])), (b"gXYZ", _xyz(columns[1])), (b"bXYZ", _xyz(columns[2]))]
     return _profile(b"RGB ", [*tags, (b"rTRC", tag), (b"gTRC", tag), (b"bTRC", tag)])
@@ -32,29 +44,27 @@ def grey(curve: Curve) -> bytes:
     return _profile(b"GRAY", [(b"kTRC", _curve_tag(curve))])
 
 
-def is_possible(red: Point, green: Point, blue: Point, white: Point) -> bool:
+def is_possible(primaries: Primaries) -> bool:
     """Whether the white lies within the primaries and is not black, and the numbers fit into a profile."""
     try:
-        lights, rows = _lights(red, green, blue, white), _colorants(red, green, blue, white)
+        lights, rows = _lights(primaries), _colorants(primaries)
     except ZeroDivisionError:
         return False
     return min(lights) > 0 and all(abs(value) < _LARGEST for row in rows for value in row)
 
 
-def _colorants(red: Point, green: Point, blue: Point, white: Point) -> Matrix:
+def _colorants(primaries: Primaries) -> Matrix:
     """Linear RGB to XYZ under D50."""
-    lights = _lights(red, green, blue, white)
-    columns = [
-        [value * light for value in _xyz_of(point)] for point, light in zip((red, green, blue), lights, strict=True)
-    ]
-    source, target = _apply(_BRADFORD, _xyz_of_white(white)), _apply(_BRADFORD, _D50)
+    points = zip(primaries[:3], _lights(primaries), strict=True)
+    columns = [[value * light for value in _xyz_of(point)] for point, light in points]
+    source, target = _apply(_BRADFORD, _xyz_of_white(primaries.white)), _apply(_BRADFORD, _D50)
     scaled = [[value * to / by for value in row] for row, to, by in zip(_BRADFORD, target, source, strict=True)]
     return _product(_product(_inverse(_BRADFORD), scaled), _transposed(columns))
 
 
-def _lights(red: Point, green: Point, blue: Point, white: Point) -> Row:
+def _lights(primaries: Primaries) -> Row:
     """The amount of each primary in white. Raises ZeroDivisionError."""
-    return _apply(_inverse(_transposed([_xyz_of(red), _xyz_of(green), _xyz_of(blue)])), _xyz_of_white(white))
+    return _apply(_inverse(_transposed([_xyz_of(point) for point in primaries[:3]])), _xyz_of_white(primaries.white))
 
 
 def _xyz_of(point: Point) -> Row:

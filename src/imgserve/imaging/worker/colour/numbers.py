@@ -15,20 +15,11 @@ from typing import NamedTuple
 
 from imgserve.imaging.worker.colour import curves, iccmatrix
 from imgserve.imaging.worker.colour.curves import Curve, Power
+from imgserve.imaging.worker.colour.iccmatrix import Point, Primaries
 from imgserve.imaging.worker.formats import av1, isobmff, tiff
 from imgserve.request.imageinfo import SourceFormat
 
 Data = bytes | mmap.mmap
-Point = tuple[float, float]
-
-
-class Primaries(NamedTuple):
-    """Red, green, blue and white as CIE 1931 x, y."""
-
-    red: Point
-    green: Point
-    blue: Point
-    white: Point
 
 
 class Colours(NamedTuple):
@@ -71,7 +62,7 @@ def profile(data: Data, source_format: SourceFormat, bands: int) -> bytes | None
         return None
     if bands <= 2:
         return iccmatrix.grey(colours.curve)
-    return iccmatrix.rgb(*colours.primaries, colours.curve)
+    return iccmatrix.rgb(*colours)
 
 
 def _by_code(primaries: int, transfer: int, *, is_full_range: bool = True) -> Colours:
@@ -111,7 +102,7 @@ def _primaries(white: Point, colours: list[float]) -> Primaries:
     primaries = Primaries((red_x, red_y), (green_x, green_y), (blue_x, blue_y), white)
     pairs = zip(chain(*primaries), chain(*SRGB), strict=True)
     is_srgb = all(abs(one - other) < _NEAR for one, other in pairs)
-    return SRGB if is_srgb or not iccmatrix.is_possible(*primaries) else primaries
+    return SRGB if is_srgb or not iccmatrix.is_possible(primaries) else primaries
 
 
 def _chunks(data: Data) -> Iterator[tuple[bytes, bytes]]:

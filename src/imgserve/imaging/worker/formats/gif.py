@@ -134,17 +134,18 @@ def _blocks(data: Data) -> Iterator[int]:
     at = _HEADER_BYTES + _table_bytes(data[10])
     while at < len(data):
         kind, begin = data[at], at
+        if kind == _TRAILER:
+            yield begin
+            return
         if kind == _EXTENSION:
             at += _EXTENSION_BYTES
         elif kind == _IMAGE and at + _IMAGE_BYTES < len(data):
             at += _IMAGE_BYTES + _table_bytes(data[at + 9]) + 1  # and the smallest code's size
-        elif kind != _TRAILER:
+        else:
             return
-        at = _behind_sub_blocks(data, at) if kind != _TRAILER else at
-        if kind == _TRAILER or at <= len(data):
+        at = _behind_sub_blocks(data, at)
+        if at <= len(data):
             yield begin
-        if kind == _TRAILER:
-            return
 
 
 def _behind_sub_blocks(data: Data, at: int) -> int:

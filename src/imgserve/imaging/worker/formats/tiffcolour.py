@@ -35,13 +35,15 @@ class Model(NamedTuple):
     is_packed: bool  # chroma for several pixels at once, or JPEG: libtiff makes RGB of it
     coefficients: tuple[float, ...]
 
-    @property
-    def is_opened_as_rgb(self) -> bool:
-        return self.photometric == _CIELAB and self.bits in _LAB_BITS
+
+def prepared(data: Data) -> tuple[Data, Model | None]:
+    """The file for libvips, and its model, if libvips does not read it correctly."""
+    model = _model(data)
+    is_packed_lab = model is not None and model.photometric == _CIELAB and model.bits in _LAB_BITS
+    return _as_rgb(data) if is_packed_lab else data, model
 
 
-def model(data: Data) -> Model | None:
-    """None if libvips reads it correctly."""
+def _model(data: Data) -> Model | None:
     tags = tiff.tags(data, (_BITS, _COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING, _COEFFICIENTS))
     photometric = int(next(iter(tags.get(_PHOTOMETRIC, [])), _RGB))
     if photometric not in (_YCBCR, _CIELAB, _ICCLAB, _ITULAB):
@@ -54,7 +56,7 @@ def model(data: Data) -> Model | None:
     return Model(photometric, bits, is_packed, coefficients if is_usable else _BT_601)
 
 
-def as_rgb(data: Data) -> Data:
+def _as_rgb(data: Data) -> Data:
     """The same file with its model changed to RGB."""
     at = tiff.value_at(data, _PHOTOMETRIC)
     changed = bytearray(data)

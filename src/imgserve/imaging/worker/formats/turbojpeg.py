@@ -23,12 +23,10 @@ _ARGUMENTS = {
     "tjInitCompress": (c_void_p,),
     "tjDecompressHeader3": (c_int, c_void_p, c_void_p, c_ulong, *[POINTER(c_int)] * 4),
     "tjDecompress2": (c_int, c_void_p, c_void_p, c_ulong, c_void_p, *[c_int] * 5),
-    "tjCompress2": (
-        c_int, c_void_p, c_void_p, *[c_int] * 4, POINTER(c_void_p), POINTER(c_ulong), *[c_int] * 3
-    ),
+    "tjCompress2": (c_int, c_void_p, c_void_p, *[c_int] * 4, POINTER(c_void_p), POINTER(c_ulong), *[c_int] * 3),
     "tjDestroy": (c_int, c_void_p),
     "tjFree": (None, c_void_p),
-}  # fmt: skip
+}
 
 
 class Decoded(NamedTuple):

@@ -7,7 +7,7 @@ import codecs
 import re
 
 from imgserve.imaging.worker.charsets import of_label
-from imgserve.imaging.worker.html.tokens import Tokens, TooMuchMarkup
+from imgserve.imaging.worker.html.tokens import Tokens
 from imgserve.request.page import Charset
 
 _PRESCAN_BYTES = 1024
@@ -51,12 +51,9 @@ def _label_in(content: str) -> str:
 
 def _prescanned(start: bytes) -> Charset | None:
     tokens = Tokens(start.decode("latin-1"))
-    try:
-        while (tag := tokens.next_tag()) is not None:
-            if tag.name == "meta" and not tag.is_end and (label := of_meta(tag.attributes)):
-                return of_label(label)
-    except TooMuchMarkup:
-        pass
+    while (tag := tokens.next_tag()) is not None:
+        if tag.name == "meta" and not tag.is_end and (label := of_meta(tag.attributes)):
+            return of_label(label)
     return None
 
 

@@ -48,11 +48,7 @@ def find_root(data: bytes) -> Root | None:
     """The root element if the document is an SVG, else None. Reads no further than its start tag."""
     data = xmltext.as_utf8(data)
     prolog = _PROLOG.match(data)
-    return _read_tag(data, prolog.end() if prolog else 0)
-
-
-def _read_tag(data: bytes, at: int) -> Root | None:
-    name = _ROOT_NAME.match(data, at)
+    name = _ROOT_NAME.match(data, prolog.end() if prolog else 0)
     if name is None:
         return None
     attributes: dict[bytes, bytes] = {}

@@ -49,7 +49,8 @@ def check(data: bytes) -> None:
         reader.read()
     except expat.ExpatError as error:
         # expat refuses some letters that XML's fifth edition allows in names.
-        is_bad = error.code == _BAD_TOKEN and data[reader.error_at] < _FIRST_BEYOND_ASCII
+        at = min(reader.parser.ErrorByteIndex, len(data) - 1)
+        is_bad = error.code == _BAD_TOKEN and data[at] < _FIRST_BEYOND_ASCII
         if is_bad or error.code in _NO_XML:
             raise NoXml from error
 
@@ -61,12 +62,8 @@ class _Reader:
         self._data = data
         self._attributes = 0
         self._entities: dict[bytes, bytes] = {}
-        self._parser = expat.ParserCreate("utf-8", namespace_separator=" ")
-        self._parser.StartDoctypeDeclHandler = self._begin_doctype
-
-    @property
-    def error_at(self) -> int:
-        return min(self._parser.ErrorByteIndex, len(self._data) - 1)
+        self.parser = expat.ParserCreate("utf-8", namespace_separator=" ")
+        self.parser.StartDoctypeDeclHandler = self._begin_doctype
 
     def read(self) -> None:
         """Read to the end, in pieces. The rest of a token that is longer than a piece is one piece.
@@ -75,22 +72,22 @@ class _Reader:
         """
         at, token = 0, -1
         while at < len(self._data):
-            before, token = token, self._parser.CurrentByteIndex
+            before, token = token, self.parser.CurrentByteIndex
             end = at + _PIECE_BYTES
             if token == before and token >= 0:
                 end = max(end, _end_of_token(self._data, token))
-            self._parser.Parse(self._data[at:end], False)
+            self.parser.Parse(self._data[at:end], False)
             at = end
-        self._parser.Parse(b"", True)
+        self.parser.Parse(b"", True)
 
     def _begin_doctype(self, _name: str, _system: str | None, _public: str | None, has_subset: bool) -> None:
         if has_subset:
-            self._parser.AttlistDeclHandler = self._count_attribute
-            self._parser.EntityDeclHandler = self._keep_entity
-            self._parser.EndDoctypeDeclHandler = self._check_cost
+            self.parser.AttlistDeclHandler = self._count_attribute
+            self.parser.EntityDeclHandler = self._keep_entity
+            self.parser.EndDoctypeDeclHandler = self._check_cost
             # The handler returns to Python for each element, so that the watchdog thread gets to run.
-            self._parser.specified_attributes = True
-            self._parser.StartElementHandler = lambda *_: None
+            self.parser.specified_attributes = True
+            self.parser.StartElementHandler = lambda *_: None
 
     def _count_attribute(self, _element: str, _name: str, _kind: str, default: str | None, _is_required: bool) -> None:
         self._attributes += 1
@@ -109,7 +106,7 @@ class _Reader:
     def _check_cost(self) -> None:
         if not self._entities:
             return
-        body = self._data[self._parser.CurrentByteIndex :]
+        body = self._data[self.parser.CurrentByteIndex :]
         if self._data.count(b"&") > _MOST_REFERENCES:
             raise TooExpensive(f"it has more than {_MOST_REFERENCES} references to entities")
         lengths, elements = _expanded(self._entities)
