@@ -5,12 +5,13 @@
     ├─ request/faults.py       RequestInvalid
     ├─ request/geometry.py     SourceTooSmall, NotSvg
     ├─ imaging/faults.py       SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker,
-    │                          RenderFailed
-    ├─ transfer/faults.py      SourceUnavailable, SourceTooLarge, SourceRefused, DestinationRefused, DeliveryFailed,
-    │                          DeliveryUnknown, TransfersBusy, RootUnavailable
+    │                          RenderFailed, PageUnreadable
+    ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceTooLarge, SourceRefused, DestinationRefused,
+    │                          DeliveryFailed, DeliveryUnknown, TransfersBusy, RootUnavailable, NotOurs
     ├─ descriptors.py          OutOfDescriptors
-    ├─ jobs/protocol.py        QueueFull, ShareFull, StorageFailing, DiskFull
+    ├─ jobs/protocol.py        QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
     ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable
+    ├─ jobs/sqlite/datadir.py  DataDirectoryInUse
     ├─ engine/delivery.py      Overtaken, ClaimLost, DestinationBusy
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ engine/intake.py        Draining
@@ -26,6 +27,7 @@
     ├─ cli/                    NotEnded, RunByAnother
     ├─ api/keyfile.py          KeyFileInvalid
     ├─ api/http/listener.py    CannotListen
+    ├─ api/http/tls.py         CertificateInvalid
     ├─ api/protected.py        NotAuthorised
     └─ api/rate.py             RateLimited
 

@@ -15,6 +15,7 @@ from typing import get_args
 import pytest
 from docs.generate import described
 
+from imgserve import errors
 from imgserve.cli.main import whole
 from imgserve.jobs.model import JobStatus, OutputStatus
 from imgserve.request.classic import parse as classic
@@ -60,6 +61,23 @@ def test_paths_on_the_page_exist(page: Path) -> None:
 def test_generated_tables_are_up_to_date() -> None:
     run = subprocess.run([sys.executable, ROOT / "docs/generate.py", "--check"], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_tree_of_errors_names_each_class_at_its_file() -> None:
+    package = ROOT / "src/imgserve"
+    classes = {
+        found[1]: (found[2], str(path.relative_to(package)))
+        for path in package.rglob("*.py")
+        for found in re.finditer(r"^class (\w+)\((\w+)\)", path.read_text(), re.MULTILINE)
+    }
+
+    def is_error(name: str) -> bool:
+        return name == "ImgserveError" or (name in classes and is_error(classes[name][0]))
+
+    rows = re.sub(r"\n    │ +", " ", str(errors.__doc__)).splitlines()
+    places = {name: row.split()[1] for row in rows if "─ " in row for name in re.findall(r"\b[A-Z]\w+", row)}
+    assert places.keys() == {name for name in classes if is_error(name)} - {"ImgserveError"}
+    assert [name for name, place in places.items() if not classes[name][1].startswith(place)] == []
 
 
 def test_each_metric_is_described_once() -> None:
