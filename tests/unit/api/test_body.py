@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imgserve.api.http.body import Body, BodyCutOff, BodyTooLarge, BodyTooSlow, read
+from imgserve.api.http.body import Body, BodyCutOff, BodyTooLarge, BodyTooSlow, read, stream
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):
@@ -43,18 +43,36 @@ async def test_a_body_of_the_most_bytes_is_read() -> None:
         await read(Client(b"ab", b"", b"cd").receive, Body(3, 5.0))
 
 
+async def test_a_streamed_body_is_handed_on_chunk_by_chunk_and_never_beyond_its_limit() -> None:
+    taken: list[bytes] = []
+    await stream(Client(b"ab", b"cd").receive, Body(4, 5.0), taken.append)
+    assert taken == [b"ab", b"cd"]
+    with pytest.raises(BodyTooLarge):
+        await stream(Client(b"ab", b"cd").receive, Body(3, 5.0), taken.append)
+    assert taken == [b"ab", b"cd", b"ab"]
+
+
 async def test_a_body_that_breaks_off_is_none() -> None:
     with pytest.raises(BodyCutOff):
         await read(Client(b"ab", is_whole=False, hangs_up=True).receive, Body(9, 5.0))
 
 
 async def test_a_silent_client_is_not_waited_for() -> None:
-    with pytest.raises(BodyTooSlow, match=r"after 0\.01 s"):
-        await read(Client(b"ab", is_whole=False).receive, Body(9, 0.01))
+    for limits in (Body(9, 0.01), Body(9, 0.01, lowest_bytes=2)):
+        with pytest.raises(BodyTooSlow, match=r"after 0\.01 s"):
+            await read(Client(b"ab", is_whole=False).receive, limits)
 
 
-@pytest.mark.parametrize(("chunks", "is_in_time"), [([b"ab"], True), ([b"ab"] * 5, False)])
-def test_the_whole_body_must_come_in_time(chunks: list[bytes], *, is_in_time: bool) -> None:
+@pytest.mark.parametrize(
+    ("chunks", "limits", "is_in_time"),
+    [
+        ([b"ab"], Body(99, 10.0), True),
+        ([b"ab"] * 5, Body(99, 10.0), False),
+        ([b"ab"] * 5, Body(99, 10.0, lowest_bytes=2), True),
+        ([b"a"] * 5, Body(99, 10.0, lowest_bytes=2), False),
+    ],
+)
+def test_a_lowest_speed_is_for_each_so_many_bytes(chunks: list[bytes], limits: Body, is_in_time: bool) -> None:
     """A chunk every 6 seconds."""
 
     async def trickle() -> bytes:
@@ -66,7 +84,7 @@ def test_the_whole_body_must_come_in_time(chunks: list[bytes], *, is_in_time: bo
             await asyncio.sleep(0.001)  # for the timers that have become due
             return await client.receive()
 
-        return await read(receive, Body(99, 10.0))
+        return await read(receive, limits)
 
     with asyncio.Runner(loop_factory=TurnedLoop) as runner:
         if is_in_time:

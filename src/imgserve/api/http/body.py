@@ -1,6 +1,7 @@
 """The body of a request, read under the limits of its route. Called by the handlers of the routes that take one."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
@@ -9,10 +10,11 @@ from imgserve.errors import ImgserveError
 
 
 class Body(msgspec.Struct, frozen=True):
-    """A body of at most ``max_bytes``, which must be complete ``within_s``. It is read into memory."""
+    """``max_bytes`` in all, and ``within_s``: for all of it or, with ``lowest_bytes``, for each so many bytes."""
 
     max_bytes: int
     within_s: float
+    lowest_bytes: int | None = None
 
 
 class BodyTooLarge(ImgserveError):
@@ -36,18 +38,31 @@ class BodyCutOff(ImgserveError):
 
 
 async def read(receive: Receive, limits: Body) -> bytes:
-    """Raises BodyTooLarge, BodyTooSlow, BodyCutOff."""
-    data = bytearray()
+    """The whole body in memory. Raises BodyTooLarge, BodyTooSlow, BodyCutOff."""
+    chunks: list[bytes] = []
+    await stream(receive, limits, chunks.append)
+    return b"".join(chunks)
+
+
+async def stream(receive: Receive, limits: Body, take: Callable[[bytes], object]) -> None:
+    """Give each chunk to ``take``, such as a blob's ``append``. Raises as ``read`` does, after some have been taken."""
+    size = counted = 0
+    now = asyncio.get_running_loop().time
     try:
-        async with asyncio.timeout(limits.within_s):
+        async with asyncio.timeout(limits.within_s) as deadline:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise BodyCutOff("the body broke off")
-                data += message.get("body", b"")
-                if len(data) > limits.max_bytes:
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limits.max_bytes:
                     raise BodyTooLarge(f"the body is longer than {limits.max_bytes:,} bytes", "send less")
+                take(chunk)
                 if not message.get("more_body", False):
-                    return bytes(data)
+                    return
+                if limits.lowest_bytes is not None and size - counted >= limits.lowest_bytes:
+                    counted = size
+                    deadline.reschedule(now() + limits.within_s)
     except TimeoutError:
         raise BodyTooSlow(f"the body was not complete after {limits.within_s:g} s") from None
