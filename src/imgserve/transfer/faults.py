@@ -13,7 +13,7 @@ Step = Literal["", "directory", "file", "command"]
 
 
 class TransferError(ImgserveError):
-    """``is_retryable``: it is transient (connect, time-out, 5xx, 429, FTP 4yz). ``retry_after_s``: the host's wish."""
+    """``is_retryable``: it is transient (connect, time-out, 5xx, 429, FTP 4yz). ``retry_after_s``: from the host."""
 
     def __init__(
         self, detail: str, hint: Sentence = "", *, is_retryable: bool = False, retry_after_s: float | None = None

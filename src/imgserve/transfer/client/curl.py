@@ -34,7 +34,7 @@ _ENDING_S = 3.0  # libcurl calls back about once a second
 
 
 class _Session:
-    """A class costs less than a generator."""
+    """Takes a handle from the pool for one block. Each transfer enters one, and a generator would cost more."""
 
     __slots__ = ("_curl", "_idle")
 
@@ -74,9 +74,6 @@ class Client:
 
         Raises ExchangeFailed, or the fault of the call's own ``fetch``.
         """
-        if session is None:
-            with self.session() as session:
-                return await self.perform(call, session)
         user = location.user_of(call.url)
         if not user:
             return await self._perform(call, session)
@@ -134,7 +131,7 @@ class Client:
                 raise
         return await self.perform(msgspec.structs.replace(call, is_raw=True), session)
 
-    async def _perform(self, call: Call, session: pycurl.Curl) -> Answer:
+    async def _perform(self, call: Call, session: pycurl.Curl | None) -> Answer:
         """Take a transfer slot for the exchange. It is repeated over a new connection if a pooled one was dead."""
         origin, is_write, config = location.origin(call.url), call.method in WRITES, self._config
         if not origin.host.isascii():
@@ -166,10 +163,13 @@ class Client:
         finally:
             self.slots.release(host)
 
-    async def _exchange(self, call: Call, session: pycurl.Curl) -> Answer:
+    async def _exchange(self, call: Call, session: pycurl.Curl | None) -> Answer:
         timeout_s = seconds_to(call.deadline_s)
         if call.method in FTP_METHODS:
             return await self._exchange_in_thread(call, timeout_s)
+        if session is None:
+            with self.session() as session:
+                return await self._exchange(call, session)
         exchange = Exchange(session, call, self._guard, timeout_s)
         exchange.abort = functools.partial(self._multi.end, session)
         try:

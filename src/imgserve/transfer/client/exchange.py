@@ -142,7 +142,7 @@ class Exchange:
         )
 
     def end(self) -> None:
-        """Nothing may touch the handle any more."""
+        """After this nothing touches the handle."""
         self._is_over = True
         self._write = None
         if self._memory is not None:

@@ -120,9 +120,8 @@ class _Upload(NamedTuple):
 
     async def _contents(self, page: Answer) -> Page | None:
         """None for an error's page, and for anything but HTML. Raises DeliveryFailed, and as ``read_page``."""
-        is_html = "html" in page.media_type.lower() or (
-            not page.media_type and page.body.lstrip(_BEFORE_TAG)[:1] == b"<"
-        )
+        starts_with_tag = page.body.lstrip(_BEFORE_TAG)[:1] == b"<"
+        is_html = "html" in page.media_type.lower() or (not page.media_type and starts_with_tag)
         if not http.is_good(page.status) or not page.body or not is_html:
             return None
         if page.is_cut:
