@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +20,7 @@ from imgserve.request.operations.resize import Resize
 from imgserve.request.principal import Principal
 from imgserve.request.recipe import OutputOptions, Recipe
 from imgserve.request.source import parse_source
+from tests.support.memfds import open_blobs
 from tests.support.plant import Plant, plant, put_to
 from tests.support.queues import claimed
 from tests.support.stalling import LONG_S, Receiver
@@ -51,7 +51,7 @@ async def made(tmp_path: Path, frames: list[FrameType]) -> AsyncIterator[Plant]:
     """Asserts at the end of each test that no handle is left, while the frames are there still."""
     async with plant(tmp_path) as opened, asyncio.timeout(LONG_S):
         yield opened
-    assert pictures() == 0
+    assert open_blobs() == 0
     assert frames
 
 
@@ -59,16 +59,6 @@ async def made(tmp_path: Path, frames: list[FrameType]) -> AsyncIterator[Plant]:
 async def receiver() -> AsyncIterator[Receiver]:
     async with Receiver.listening() as opened:
         yield opened
-
-
-def pictures() -> int:
-    """How many memfds of blobs are open."""
-    found = set()
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):  # the directory's own
-            if os.readlink(f"/proc/self/fd/{name}").startswith("/memfd:imgserve "):
-                found.add(os.stat(int(name)).st_ino)
-    return len(found)
 
 
 async def ends_of(made: Plant) -> list[str]:
@@ -89,7 +79,7 @@ def send(made: Plant, number: int) -> None:
 async def test_success(made: Plant) -> None:
     await made.released(made.file("a.png"), made.file("b.png"))
     assert await ends_of(made) == ["delivered", "delivered"]
-    assert (made.transfers.budget.held, pictures()) == (0, 0)
+    assert (made.transfers.budget.held, open_blobs()) == (0, 0)
     await fail_once(made)
 
 
@@ -98,14 +88,14 @@ async def fail_once(made: Plant) -> None:
     made.source.unlink()
     await made.released(made.file("c.png"))
     assert await ends_of(made) == ["failed"]
-    assert (made.transfers.budget.held, pictures()) == (0, 0)
+    assert (made.transfers.budget.held, open_blobs()) == (0, 0)
 
 
 async def test_a_source_that_cannot_be_read(made: Plant) -> None:
     made.source.write_bytes(made.source.read_bytes()[:200])
     await made.released(made.file("a.png"), made.file("b.png"))
     assert await ends_of(made) == ["failed", "failed"]
-    assert (made.transfers.budget.held, pictures()) == (0, 0)
+    assert (made.transfers.budget.held, open_blobs()) == (0, 0)
 
 
 async def test_a_worker_that_is_killed(made: Plant) -> None:
@@ -116,7 +106,7 @@ async def test_a_worker_that_is_killed(made: Plant) -> None:
     assert made.transfers.budget.held == made.source.stat().st_size
     send(made, signal.SIGKILL)
     assert await attempt == ["retry"]
-    assert (made.transfers.budget.held, pictures()) == (0, 0)
+    assert (made.transfers.budget.held, open_blobs()) == (0, 0)
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
@@ -128,7 +118,7 @@ async def test_an_attempt_that_is_cancelled_while_it_renders(made: Plant, output
     attempt.cancel()
     await asyncio.wait([attempt])
     assert attempt.cancelled()
-    assert (made.transfers.budget.held, pictures()) == (0, 0)
+    assert (made.transfers.budget.held, open_blobs()) == (0, 0)
 
 
 async def test_cancelled_at_every_step(made: Plant, receiver: Receiver) -> None:
@@ -142,7 +132,7 @@ async def test_cancelled_at_every_step(made: Plant, receiver: Receiver) -> None:
         attempt.cancel()
         attempt.cancel()
         await asyncio.wait([attempt])
-        while pictures():  # noqa: ASYNC110 - a thread that writes a file may have to end
+        while open_blobs():  # noqa: ASYNC110 - a thread that writes a file may have to end
             await asyncio.sleep(0.001)
         assert made.transfers.budget.held == 0, step
         await made.queue.settle(made.attempts.failed(claim, WorkerDied("gone")), time.time())
@@ -153,10 +143,10 @@ async def test_a_delivery_that_is_cancelled(made: Plant, receiver: Receiver) -> 
     receiver.stall()
     attempt = asyncio.create_task(ends_of(made))
     await receiver.until_came(1)
-    assert (made.transfers.budget.held, pictures()) == (0, 1), "a delivery needs the result alone"
+    assert (made.transfers.budget.held, open_blobs()) == (0, 1), "a delivery needs the result alone"
     attempt.cancel()
     await asyncio.wait([attempt])
-    assert pictures() == 0
+    assert open_blobs() == 0
 
 
 async def test_a_deadline_and_a_kept_rendition(made: Plant, receiver: Receiver) -> None:
@@ -166,12 +156,12 @@ async def test_a_deadline_and_a_kept_rendition(made: Plant, receiver: Receiver) 
     claim = await claimed(made.queue, time.time())
     done = await made.attempts.run(claim)
     assert [result.status for result in done.results] == ["retry"]
-    assert (made.transfers.budget.held, pictures()) == (0, 1), "the rendition is kept"
+    assert (made.transfers.budget.held, open_blobs()) == (0, 1), "the rendition is kept"
     await made.queue.settle(done, time.time())
     receiver.go()
     again = await made.attempts.run(await claimed(made.queue, time.time() + 30))
     assert [result.status for result in again.results] == ["delivered"]
-    assert pictures() == 0
+    assert open_blobs() == 0
 
 
 async def test_the_deadline_of_an_attempt(made: Plant, receiver: Receiver) -> None:
@@ -179,7 +169,7 @@ async def test_the_deadline_of_an_attempt(made: Plant, receiver: Receiver) -> No
     entry = await made.released(put_to(receiver.port, "a.png"))
     runner = made.runner(attempt_timeout_s=0.5)
     runner.start()
-    while pictures() or not receiver.log:  # noqa: ASYNC110 - descriptors have no event for this
+    while open_blobs() or not receiver.log:  # noqa: ASYNC110 - descriptors have no event for this
         await asyncio.sleep(0.01)
     await runner.stop(LONG_S)
     assert made.house.statuses() == {entry.number: "queued"}
@@ -195,7 +185,7 @@ async def test_a_stop_in_the_middle(made: Plant, receiver: Receiver) -> None:
     runner.start()
     await until_workers_hold(made)
     await runner.stop(0.0)
-    assert (made.transfers.budget.held, pictures()) == (0, 0)
+    assert (made.transfers.budget.held, open_blobs()) == (0, 0)
 
 
 async def test_renders_that_are_shared(made: Plant) -> None:
@@ -204,10 +194,10 @@ async def test_renders_that_are_shared(made: Plant) -> None:
     send(made, signal.SIGSTOP)
     attempt = asyncio.create_task(ends_of(made))
     await until_workers_hold(made)
-    assert pictures() == 2, "one source and one result"
+    assert open_blobs() == 2, "one source and one result"
     send(made, signal.SIGCONT)
     assert await attempt == ["delivered"] * 4
-    assert (made.transfers.budget.held, pictures()) == (0, 0)
+    assert (made.transfers.budget.held, open_blobs()) == (0, 0)
     await fail_once(made)
 
 
@@ -226,7 +216,7 @@ async def test_what_a_probe_began(made: Plant) -> None:
     assert [result.status for result in (await made.attempts.run(claim)).results] == ["delivered"]
     assert made.transfers.budget.held == size_bytes
     made.prefetched.close()
-    assert (made.transfers.budget.held, pictures()) == (0, 1), "a placeholder is kept"
+    assert (made.transfers.budget.held, open_blobs()) == (0, 1), "a placeholder is kept"
     with pytest.raises(Exception, match="no such source file"):
         await intake.accept(JobRequest(source, (OutputRequest(recipe, place),)), ANYBODY)
-    assert (made.transfers.budget.held, pictures()) == (0, 1)
+    assert (made.transfers.budget.held, open_blobs()) == (0, 1)

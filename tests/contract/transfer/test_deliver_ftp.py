@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from examples.ftp_receiver import FtpReceiver
 
+from imgserve.blob import Blob
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
@@ -18,6 +19,8 @@ from imgserve.transfer.faults import (
     DeliveryFailed,
     DeliveryUnknown,
 )
+from tests.support.memfds import open_blobs
+from tests.support.sizes import PATIENCE_S
 from tests.support.transfers import LOOPBACK, Listener, deliver_bytes, destination, write
 
 
@@ -144,3 +147,20 @@ async def test_a_login_that_fails_has_nothing_to_remove(transfers: Transfers, tm
                 transfers, destination("ftp", ftp.url.replace("password", "wrong") + "/x"), b"p", write()
             )
         assert ftp.connections == 1
+
+
+async def test_the_thread_of_an_exchange_has_the_picture_as_long_as_it_runs(transfers: Transfers) -> None:
+    """It may outlive a cancelled delivery, and must never read the next picture under the same descriptor."""
+    with Listener(lambda peer: peer.recv(1) and None) as listener:
+        blob = Blob.of(b"picture")
+        place = destination("ftp", f"ftp://127.0.0.1:{listener.port}/a.png")
+        delivery = asyncio.create_task(transfers.deliver(place, blob, write()))
+        while not listener.connections:  # noqa: ASYNC110 - the server is a thread
+            await asyncio.sleep(0.01)
+        blob.close()
+        assert open_blobs() == 1
+        delivery.cancel()
+        await asyncio.wait([delivery])
+        async with asyncio.timeout(PATIENCE_S):
+            while open_blobs():  # noqa: ASYNC110 - a thread has no event
+                await asyncio.sleep(0.01)
