@@ -74,7 +74,7 @@ class Attempts:
     async def run(self, claim: Claim) -> Settlement:
         """Raises ClaimLost. The destinations are still held then, until the claim is settled."""
         with ExitStack() as held:
-            kept = [self._renditions.take(str(output.id)) for output in claim.outputs]
+            kept = [self._renditions.take(output.id) for output in claim.outputs]
             for rendition in filter(None, kept):
                 held.enter_context(rendition)
             sources: list[Blob | None] = [None] * len(kept)
@@ -100,7 +100,7 @@ class Attempts:
         return self._settlement(claim, [error] * len(claim.outputs))
 
     async def _source(self, claim: Claim) -> Blob:
-        (blob,) = await self._renderer.sources((claim.source,), self._prefetched.take(str(claim.number)))
+        (blob,) = await self._renderer.sources((claim.source,), self._prefetched.take(claim.number))
         with blob:
             digests = await self._queue.placeholder_digests(blob.size, self._clock())
             if digests and blob.fingerprint().digest in digests:
@@ -143,13 +143,13 @@ class Attempts:
             with self.finals.to(place.origin):
                 delivery = await self._deliveries.write(output, "final", claim.token, rendition, timeout_s)
         except ImgserveError:
-            self._renditions.keep(str(output.id), rendition.share(), rendition.size)
+            self._renditions.keep(output.id, rendition.share(), rendition.size)
             raise
         logs.event(
             "delivered", level=logs.DEBUG, output=output.id, bytes=rendition.size, is_verified=delivery.is_verified
         )
         if needs_repeat:
-            self._renditions.keep(str(output.id), rendition.share(), rendition.size)
+            self._renditions.keep(output.id, rendition.share(), rendition.size)
             return OutputResult(output.id, "repeat")
         return OutputResult(output.id, "delivered")
 
@@ -182,5 +182,5 @@ class Attempts:
             return OutputResult(output.id, "retry", decision.charge, due_at, end.code, detail)
         if output.is_repeat:
             return OutputResult(output.id, "delivered")  # the destination took the final before
-        self._renditions.drop(str(output.id))
+        self._renditions.drop(output.id)
         return OutputResult(output.id, "failed", decision.charge, None, decision.error, detail)

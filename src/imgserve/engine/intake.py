@@ -168,7 +168,7 @@ class Intake:
                 if states:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
                 held.pop_all()
-                self._prefetched.keep(str(entry.number), fetch, fetch.reserved_bytes, _places(outputs))
+                self._prefetched.keep(entry.number, fetch, fetch.reserved_bytes, _destinations(outputs))
             await until_stored(lambda: self._queue.activate(entry.number, states, self._clock()))
             failpoint.reach("intake_released")
         metrics.accepted()
@@ -232,6 +232,6 @@ class Intake:
         return PlaceholderResult(output.id, "written", fingerprint if is_verified else None)
 
 
-def _places(outputs: tuple[ResolvedOutput, ...]) -> str:
+def _destinations(outputs: tuple[ResolvedOutput, ...]) -> str:
     """The job's destinations. A newer job for the same ones supersedes it, and the source is needed no more."""
     return " ".join(sorted(output.placement.destination.key for output in outputs))

@@ -1,6 +1,4 @@
-"""Bounded stores of picture bytes for later use: probed sources from intake, renditions for a next attempt, and drawn
-placeholders, so that none is made twice. Live in one event loop.
-"""
+"""Bounded stores of pictures for later use: prefetched sources, renditions for a next attempt, and placeholders."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -17,10 +15,10 @@ T = TypeVar("T", bound=Closable)
 SMALLEST_CHARGE_BYTES = 65_536
 
 
-class _Kept(NamedTuple, Generic[T]):
+class _Entry(NamedTuple, Generic[T]):
     value: T
     size_bytes: int
-    place: str
+    group: str
 
 
 class Store(Generic[T]):
@@ -30,42 +28,40 @@ class Store(Generic[T]):
         self.capacity_bytes = capacity_bytes
         self.capacity = capacity
         self.size_bytes = 0
-        self._kept: OrderedDict[Hashable, _Kept[T]] = OrderedDict()
-        self._newest: dict[str, Hashable] = {}  # place -> name
+        self._entries: OrderedDict[Hashable, _Entry[T]] = OrderedDict()
+        self._newest: dict[str, Hashable] = {}  # group -> name
 
-    def keep(self, name: Hashable, value: T, size_bytes: int, place: str = "") -> None:
-        """Own ``value``; one larger than the whole store is closed. Of the values for one ``place`` only the newest is
-        kept.
-        """
+    def keep(self, name: Hashable, value: T, size_bytes: int, group: str = "") -> None:
+        """Own ``value``, or close one that is larger than the whole store. Of one ``group`` only the newest stays."""
         self.drop(name)
-        self.drop(self._newest.get(place, ""))
-        kept = _Kept(value, max(size_bytes, SMALLEST_CHARGE_BYTES), place)
-        self._kept[name] = kept
-        self.size_bytes += kept.size_bytes
-        if place:
-            self._newest[place] = name
-        if kept.size_bytes > self.capacity_bytes:
+        self.drop(self._newest.get(group, ""))
+        entry = _Entry(value, max(size_bytes, SMALLEST_CHARGE_BYTES), group)
+        self._entries[name] = entry
+        self.size_bytes += entry.size_bytes
+        if group:
+            self._newest[group] = name
+        if entry.size_bytes > self.capacity_bytes:
             self.drop(name)
-        while self.size_bytes > self.capacity_bytes or len(self._kept) > self.capacity:
-            self.drop(next(iter(self._kept)))
+        while self.size_bytes > self.capacity_bytes or len(self._entries) > self.capacity:
+            self.drop(next(iter(self._entries)))
 
     def get(self, name: Hashable) -> T | None:
         """The value, which stays the store's, and from now on counts as the newest."""
-        kept = self._kept.get(name)
-        if kept is None:
+        entry = self._entries.get(name)
+        if entry is None:
             return None
-        self._kept.move_to_end(name)
-        return kept.value
+        self._entries.move_to_end(name)
+        return entry.value
 
     def take(self, name: Hashable) -> T | None:
         """Hand the value over to the caller."""
-        kept = self._kept.pop(name, None)
-        if kept is None:
+        entry = self._entries.pop(name, None)
+        if entry is None:
             return None
-        self.size_bytes -= kept.size_bytes
-        if self._newest.get(kept.place) == name:
-            del self._newest[kept.place]
-        return kept.value
+        self.size_bytes -= entry.size_bytes
+        if self._newest.get(entry.group) == name:
+            del self._newest[entry.group]
+        return entry.value
 
     def drop(self, name: Hashable) -> None:
         value = self.take(name)
@@ -73,5 +69,5 @@ class Store(Generic[T]):
             value.close()
 
     def close(self) -> None:
-        for name in tuple(self._kept):
+        for name in tuple(self._entries):
             self.drop(name)

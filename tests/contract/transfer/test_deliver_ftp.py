@@ -151,7 +151,11 @@ async def test_a_login_that_fails_has_nothing_to_remove(transfers: Transfers, tm
 
 async def test_the_thread_of_an_exchange_has_the_picture_as_long_as_it_runs(transfers: Transfers) -> None:
     """It may outlive a cancelled delivery, and must never read the next picture under the same descriptor."""
-    with Listener(lambda peer: peer.recv(1) and None) as listener:
+
+    def say_nothing(peer: socket.socket) -> None:
+        peer.recv(1)
+
+    with Listener(say_nothing) as listener:
         blob = Blob.of(b"picture")
         place = destination("ftp", f"ftp://127.0.0.1:{listener.port}/a.png")
         delivery = asyncio.create_task(transfers.deliver(place, blob, write()))

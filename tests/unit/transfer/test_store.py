@@ -12,8 +12,8 @@ class Values:
         self.store: Store[Value] = Store(capacity_bytes, capacity)
         self.closed = ""
 
-    def keep(self, name: str, size_bytes: int = 1, place: str = "", value: str = "") -> None:
-        self.store.keep(name, Value(self, value or name.upper()), size_bytes, place)
+    def keep(self, name: str, size_bytes: int = 1, group: str = "", value: str = "") -> None:
+        self.store.keep(name, Value(self, value or name.upper()), size_bytes, group)
 
     def take(self, name: str) -> str | None:
         value = self.store.take(name)
@@ -54,19 +54,19 @@ def test_the_store_closes_the_oldest() -> None:
     assert values.closed == "ACEFG"
 
 
-def test_the_store_keeps_no_more_than_so_many_and_the_newest_for_a_place() -> None:
+def test_the_store_keeps_no_more_than_so_many_and_the_newest_of_a_group() -> None:
     values = Values(capacity=3)
     for name in "abcd":
         values.keep(name)
     assert values.closed == "A"
-    values.keep("e", place="there")
-    values.keep("f", place="there")
+    values.keep("e", group="there")
+    values.keep("f", group="there")
     assert values.closed == "ABE"
     assert values.take("f") == "F"
-    values.keep("g", place="there")
-    values.keep("g", place="elsewhere", value="X")
+    values.keep("g", group="there")
+    values.keep("g", group="elsewhere", value="X")
     assert values.closed == "ABEG"
-    values.keep("h", place="there")
+    values.keep("h", group="there")
     assert values.closed == "ABEGC"
     assert [values.take(name) for name in "cdgh"] == [None, "D", "X", "H"]
     assert values.store.size_bytes == 0
@@ -75,7 +75,7 @@ def test_the_store_keeps_no_more_than_so_many_and_the_newest_for_a_place() -> No
 def test_one_too_large_closes_no_others() -> None:
     values = Values(3 * UNIT)
     values.keep("a", 3 * UNIT)
-    values.keep("b", 4 * UNIT, place="there")
+    values.keep("b", 4 * UNIT, group="there")
     assert values.closed == "B"
     assert values.take("a") == "A"
 
