@@ -17,7 +17,6 @@ from imgserve.request.recipe import DEFAULT_QUALITY, Format, OutputOptions
 
 Settings = Mapping[str, str | int]
 _MAX_SIDE_PX: dict[Format, int] = {"webp": 16_383, "avif": 16_384, "gif": 65_535, "jpeg": 65_535}
-_WITHOUT_ALPHA: frozenset[Format] = frozenset({"jpeg"})
 _SETTINGS: Mapping[Format, Settings] = {
     "jpeg": {},
     "png": {"compression": 6},
@@ -47,7 +46,7 @@ def write(image: pyvips.Image, output_format: Format, options: OutputOptions, re
     if output_format == "png" and not _is_drawing(image):
         settings = {**settings, **_PHOTO_PNG}
     try:
-        if image.hasalpha() and output_format in _WITHOUT_ALPHA:
+        if image.hasalpha() and output_format == "jpeg":
             image = _flattened(image, parse_hex(options.background))
         file = _quick_jpeg(image, jpeg_quality(options)) if output_format == "jpeg" else None
         if file is None:

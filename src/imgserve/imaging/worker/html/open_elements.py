@@ -20,19 +20,24 @@ _SCOPE = (
     "math mi", "math mo", "math mn", "math ms", "math mtext", "math annotation-xml", "math annotation-xml html",
     "svg foreignobject", "svg desc", "svg title",
 )  # fmt: skip
-_BLOCKS = (
-    "address", "applet", "article", "aside", "blockquote", "body", "button", "caption", "center", "dd", "details",
-    "dir", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6",
-    "header", "hgroup", "li", "listing", "main", "marquee", "menu", "nav", "noscript", "object", "ol", "p", "pre",
-    "search", "section", "summary", "tbody", "tfoot", "thead", "tr", "ul",
+HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+# The elements whose start tag ends a paragraph.
+BLOCKS = frozenset({
+    "address", "article", "aside", "blockquote", "center", "details", "dialog", "dir", "div", "dl", "fieldset",
+    "figcaption", "figure", "footer", "header", "hgroup", "listing", "main", "menu", "nav", "ol", "p", "pre", "search",
+    "section", "summary", "ul",
+})  # fmt: skip
+_SPECIAL = (
+    *_SCOPE, *(BLOCKS - {"dialog"}), *HEADINGS, "body", "button", "dd", "dt", "form", "li", "noscript", "tbody",
+    "tfoot", "thead", "tr",
 )  # fmt: skip
 _BOUNDARIES: dict[Boundary, tuple[str, ...]] = {
     "scope": _SCOPE,
     "list": (*_SCOPE, "ol", "ul"),
     "button": (*_SCOPE, "button"),
     "table": ("html", "table", "template"),
-    "special": (*_SCOPE, *_BLOCKS),
-    "item": tuple(name for name in (*_SCOPE, *_BLOCKS) if name not in ("address", "div", "p")),
+    "special": _SPECIAL,
+    "item": tuple(name for name in _SPECIAL if name not in ("address", "div", "p")),
     "root": ("html",),
 }
 _MOST_ADOPTIONS = 8
@@ -76,7 +81,7 @@ class OpenElements:
         self._foreign_roots: list[int] = []
         self._lists = {
             name: tuple(self._boundaries[boundary] for boundary, names in _BOUNDARIES.items() if name in names)
-            for name in {*_SCOPE, *_BLOCKS, "ol", "ul"}
+            for name in _SPECIAL
         }
         self.push("html", Context())
 

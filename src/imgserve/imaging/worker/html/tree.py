@@ -12,19 +12,13 @@ import msgspec
 from imgserve.imaging.worker.html import charset, form_tags, references
 from imgserve.imaging.worker.html.builder import CELLS, GROUPS, Attributes, Builder
 from imgserve.imaging.worker.html.controls import Contents
-from imgserve.imaging.worker.html.open_elements import Boundary, Context, Element
+from imgserve.imaging.worker.html.open_elements import BLOCKS, HEADINGS, Boundary, Context, Element
 from imgserve.imaging.worker.html.tokens import Tag, Tokens
 
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _RAW = frozenset({"iframe", "noembed", "noframes", "script", "style", "title", "xmp"})
 _VOID = frozenset({
     "area", "basefont", "bgsound", "br", "embed", "frame", "image", "img", "keygen", "link", "param", "source",
     "track", "wbr",
-})  # fmt: skip
-_BLOCKS = frozenset({
-    "address", "article", "aside", "blockquote", "center", "details", "dialog", "dir", "div", "dl", "fieldset",
-    "figcaption", "figure", "footer", "header", "hgroup", "listing", "main", "menu", "nav", "ol", "p", "pre", "search",
-    "section", "summary", "ul",
 })  # fmt: skip
 _FORMATTING = frozenset({
     "a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u",
@@ -41,7 +35,7 @@ _MATHML_TEXT = frozenset({"math mi", "math mo", "math mn", "math ms", "math mtex
 _HTML_IN_FOREIGN = frozenset({"svg foreignobject", "svg desc", "svg title", "math annotation-xml html"})
 # Where an end tag looks for its element; all other names are searched as "special".
 _BOUNDARY_OF: dict[str, Boundary] = {
-    **dict.fromkeys((*_BLOCKS, "button", "select", "dd", "dt", "applet", "marquee", "object"), "scope"),
+    **dict.fromkeys((*BLOCKS, "button", "select", "dd", "dt", "applet", "marquee", "object"), "scope"),
     **dict.fromkeys(("table", "caption", "tr", *GROUPS, *CELLS), "table"),
     "li": "list",
     "p": "button",
@@ -128,9 +122,9 @@ def _end(builder: Builder, name: str, top: Element) -> None:
             _leave_foreign(builder)
         elif builder.open.end_foreign(name):
             return
-    if name in _HEADINGS:
-        if any(builder.open.has(heading) for heading in _HEADINGS):
-            builder.open.pop_to(*_HEADINGS)
+    if name in HEADINGS:
+        if any(builder.open.has(heading) for heading in HEADINGS):
+            builder.open.pop_to(*HEADINGS)
     elif name == "form":
         form_tags.end_form(builder, name)
     elif name in _FORMATTING:
@@ -174,7 +168,7 @@ def _start_rule(builder: Builder, name: str, attributes: Attributes) -> None:
 
 def _start_heading(builder: Builder, name: str, attributes: Attributes) -> None:
     builder.end_paragraph()
-    if builder.open.top.name in _HEADINGS:
+    if builder.open.top.name in HEADINGS:
         builder.open.pop()
     builder.push(name, attributes)
 
@@ -221,8 +215,8 @@ def _start_in_table(builder: Builder, name: str, attributes: Attributes) -> None
 
 
 _STARTERS: dict[str, Callable[[Builder, str, Attributes], object]] = {
-    **dict.fromkeys(_BLOCKS, _start_block),
-    **dict.fromkeys(_HEADINGS, _start_heading),
+    **dict.fromkeys(BLOCKS, _start_block),
+    **dict.fromkeys(HEADINGS, _start_heading),
     **dict.fromkeys(_FORMATTING, _start_formatting),
     **dict.fromkeys(("li", "dd", "dt"), _start_item),
     **dict.fromkeys(("rb", "rtc", "rp", "rt"), _start_ruby),
