@@ -31,18 +31,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     output.asks(lister, _list)
     refuser = actions.add_parser("refused", help="refused posts, newest first")
     output.asks(refuser, _refused)
-    for one in (lister, refuser):
-        one.add_argument(
-            "--limit", type=_count, default=50, metavar="N", help="maximum number of rows (default: %(default)s)"
-        )
+    about = "maximum number of rows (default: %(default)s)"
+    for command in (lister, refuser):
+        command.add_argument("--limit", type=_count, default=50, metavar="N", help=about)
     shower = actions.add_parser("show", help="all details of one job")
     shower.add_argument("id", type=_id, metavar="ID", help="the X-Imgserve-Job of the reply, or its beginning")
     output.asks(shower, _show)
-    for action, doing in (
-        ("retry", "queue failed jobs again"),
-        ("cancel", "cancel jobs whose result has not been delivered"),
-    ):
-        changer = actions.add_parser(action, help=doing)
+    for action, about in (("retry", "queue failed jobs again"), ("cancel", "cancel jobs without a delivered result")):
+        changer = actions.add_parser(action, help=about)
         about = "ids of jobs, or their beginnings; or use a filter below"
         changer.add_argument("ids", nargs="*", type=_id, metavar="ID", help=about)
         changer.add_argument("--all", action="store_true", help=f"all jobs that are {' or '.join(TARGETS[action])}")
