@@ -10,8 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 
-import msgspec
-
 from imgserve import failpoint
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
@@ -61,13 +59,8 @@ class DestinationBusy(ImgserveError):
     title = "The destination is being written to"
 
 
-class _Flight(msgspec.Struct, frozen=True):
-    intent: Intent
-    task: asyncio.Task[Delivery | None]
-
-
 class Underway:
-    """The hosts of running writes and the times since when they run. They show which hosts are slow."""
+    """The running writes by host, with their start times, which show the slow hosts."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -121,7 +114,7 @@ class Deliveries:
         self._transfers = transfers
         self._clock = clock
         self._patience_s = patience_s
-        self._in_flight: dict[str, _Flight] = {}
+        self._in_flight: dict[str, tuple[Intent, asyncio.Task[Delivery | None]]] = {}
 
     async def write(
         self, output: Output, kind: WriteKind, token: int, blob: Blob, timeout_s: float, *, is_held: bool = False
@@ -201,28 +194,28 @@ class Deliveries:
             if left_s <= 0.0:
                 left_s = ASK_AGAIN_S
                 if destination.writing.is_repeatable:
-                    self._break_off(intent)
+                    self._cancel_older(intent)
             with waiting():
                 await self._queue.until_free(intent.key, left_s)
 
-    def _break_off(self, newcomer: Intent) -> None:
+    def _cancel_older(self, newer: Intent) -> None:
         """Cancel an older write, once: a second cancellation would interrupt its cleaning up.
 
         Another principal's write goes on: the newer job may not even be able to write there.
         """
-        flight = self._in_flight.get(newcomer.key)
-        if flight is not None and newcomer.principal not in (flight.intent.principal, OPERATOR):
+        if newer.key not in self._in_flight:
             return
-        if flight is None or flight.task.done() or flight.task.cancelling():
+        intent, task = self._in_flight[newer.key]
+        if newer.principal not in (intent.principal, OPERATOR) or task.done() or task.cancelling():
             return
-        if (flight.intent.number, flight.intent.token) < (newcomer.number, newcomer.token):
-            logs.event("write_broken_off", output=flight.intent.output_id, by=newcomer.number)
-            flight.task.cancel()
+        if (intent.number, intent.token) < (newer.number, newer.token):
+            logs.event("write_broken_off", output=intent.output_id, by=newer.number)
+            task.cancel()
 
     async def _fly(self, intent: Intent, transfer: Coroutine[None, None, Delivery | None]) -> Delivery | None:
         with stage(STAGES[intent.kind], output=intent.output_id):
             flight = asyncio.create_task(transfer)  # inside the stage, so that it belongs to its trace
-            entry = self._in_flight[intent.key] = _Flight(intent, flight)
+            entry = self._in_flight[intent.key] = intent, flight
             try:
                 await asyncio.wait([flight])
                 if flight.cancelled():

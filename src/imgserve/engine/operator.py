@@ -39,7 +39,7 @@ class JobAdmin:
     async def cancel(self, job_id: str) -> JobView:
         """The job as it is now; its worker, if it has one, is killed. Raises NoSuchJob, NotCancellable."""
         number = await self._queue.cancel(job_id, self._clock())
-        self._runner.break_off(number)
+        self._runner.cancel(number)
         self._prefetched.drop(number)
         logs.event("cancelled", job=job_id, number=number)
         return await self._queue.job(job_id)

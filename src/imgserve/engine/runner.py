@@ -88,7 +88,7 @@ class Runner:
         """The numbers of jobs with an ended attempt that is not stored yet."""
         return tuple(self._settling.values())
 
-    def break_off(self, number: int) -> None:
+    def cancel(self, number: int) -> None:
         """End this job's attempt now, if there is one. A worker that renders for it is killed; its claim is lost."""
         for task, claim in self._running.items():
             if claim.number == number:
