@@ -25,7 +25,7 @@ _AUTHORITY = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?+"
     r"(?P<host>\[[^\]/?#]*\]|[^:/?#\[\]]*)(?::\d*)?(?=[/?#:]|$)"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
 _NOT_IN_URLS = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
 _SEGMENT_SAFE = "!$&'()*+,;=:@~"
@@ -104,7 +104,8 @@ def cut(text: str) -> tuple[str, str]:
         raise UrlInvalid("expected scheme://host/path; special characters in user name or password are written %XX")
     if not match["host"].isascii():
         raise UrlInvalid("a host name in ASCII is expected; write an international one in its xn-- form")
-    if not match["host"] and not _is_local(text):
+    protocol = SCHEMES.get(scheme_of(text) or "")
+    if not match["host"] and not (protocol and protocol.is_local):
         raise UrlInvalid("expected a host name after the scheme")
     return text[: match.end()], text[match.end() :]
 
@@ -112,7 +113,10 @@ def cut(text: str) -> tuple[str, str]:
 @lru_cache(maxsize=256)  # each job needs the parts of its source three times
 def parse(text: str) -> Url:
     """The parts of one URL whose scheme is among ``SCHEMES``. Raises UrlInvalid."""
-    _check_characters(text)
+    if len(text) > MAX_LENGTH:
+        raise UrlInvalid(f"expected a URL of at most {MAX_LENGTH} characters")
+    if _NO_TEXT.search(text):
+        raise UrlInvalid("control characters and halves of surrogate pairs are not allowed")
     authority, rest = cut(text)
     if _ENCODED_CONTROL.search(authority):
         raise UrlInvalid("control characters are not allowed in user name, password or host")
@@ -151,7 +155,7 @@ def decode_name(segment: str) -> str:
         name = unquote_to_bytes(segment).decode()
     except UnicodeError:
         raise UrlInvalid("percent-encoded bytes that are not UTF-8") from None
-    if "/" in name or _CONTROL.search(name):
+    if "/" in name or _NO_TEXT.search(name):
         raise UrlInvalid("a file name must not hold a slash or control characters, not even percent-encoded")
     if name in (".", ".."):
         raise UrlInvalid("a path must not hold the segments . and ..")
@@ -172,11 +176,6 @@ def decode_path(path: str) -> str:
     return decoded
 
 
-def _is_local(text: str) -> bool:
-    scheme = scheme_of(text)
-    return scheme in SCHEMES and SCHEMES[scheme].is_local
-
-
 def _parts(plain: str, protocol: Scheme) -> Url:
     try:
         parsed = pycurl.CurlUrl(for_libcurl(plain), pycurl.U_PATH_AS_IS if protocol.is_local else 0)
@@ -192,17 +191,6 @@ def _parts(plain: str, protocol: Scheme) -> Url:
         raise UrlInvalid(f"not a URL: {str(error.args[1]).lower()}") from None
     except ValueError:
         raise UrlInvalid("not a URL: a part of it is not readable text") from None
-
-
-def _check_characters(text: str) -> None:
-    if len(text) > MAX_LENGTH:
-        raise UrlInvalid(f"expected a URL of at most {MAX_LENGTH} characters")
-    if _CONTROL.search(text):
-        raise UrlInvalid("control characters are not allowed")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UrlInvalid("half of a surrogate pair is not allowed") from None
 
 
 def _check_decoded(path: str) -> None:
