@@ -100,7 +100,8 @@ class Blob:
     @property
     def fd(self) -> int:
         """Stays open as long as the handle. Raises ValueError when the handle is closed."""
-        self._check_open()
+        if not self._is_open:
+            raise ValueError("the blob is closed")
         return self._memory.fd
 
     @property
@@ -109,7 +110,8 @@ class Blob:
 
     def share(self) -> "Blob":
         """A handle to the same bytes for another holder. Raises ValueError when this one is closed."""
-        self._check_open()
+        if not self._is_open:
+            raise ValueError("the blob is closed")
         other = Blob.__new__(Blob)
         self._memory.spare_handles.append(None)
         other._memory, other._is_open = self._memory, True
@@ -122,8 +124,9 @@ class Blob:
 
     def append(self, *chunks: bytes | memoryview) -> None:
         """Write after the last byte. Raises OSError when the machine has no memory left, or the blob is sealed."""
-        written = os.pwritev(self.fd, chunks, self.size)
-        self._memory.size += written
+        memory = self._memory
+        written = os.pwritev(self.fd, chunks, memory.size)
+        memory.size += written
         if written < sum(map(len, chunks)):
             self.append(memoryview(b"".join(chunks))[written:])
 
@@ -172,10 +175,6 @@ class Blob:
         if self._memory.is_sealed:
             self._memory.size = os.fstat(self.fd).st_size
         return self._memory.is_sealed
-
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise ValueError("the blob is closed")
 
     def _close(self, *, is_forgotten: bool) -> None:
         self._is_open = False
