@@ -6,6 +6,7 @@
     ├─ request/geometry.py     SourceTooSmall, NotSvg
     ├─ imaging/faults.py       SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker,
     │                          RenderFailed, PageUnreadable
+    ├─ imaging/pool.py         PoolCannotStart
     ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceTooLarge, SourceRefused, DestinationRefused,
     │                          DeliveryFailed, DeliveryUnknown, TransfersBusy, RootUnavailable, NotOurs
     ├─ descriptors.py          OutOfDescriptors
@@ -91,8 +92,8 @@ class ImgserveError(Exception):
     """Base of all faults with a public face.
 
     ``code`` is stable and used in logs and metrics; a protocol that has numbers of its own looks them up by it;
-    ``status`` is the HTTP status of the native API; ``is_retryable``: time alone can heal it;
-    ``retry_after_s``: how long that may take, if it is known.
+    ``status`` is the HTTP status of the native API, ``title`` its text; ``is_retryable``: time alone can heal it;
+    ``retry_after_s``: how long that may take, if it is known. An error that no API answers with needs none of them.
 
     ``charge``: the count that a failed attempt goes to; ``retry_delay_s``: the fixed pause before the next attempt, for
     errors without back-off; ``overdue_s``: how long after the deadline such an error may still be followed by one.
@@ -129,9 +130,6 @@ class ImgserveError(Exception):
 
 class FileUnusable(ImgserveError):
     """The system refuses a file that an operator has named, or that belongs to the server."""
-
-    code = "file_unusable"
-    title = "A file cannot be used"
 
 
 # The meaning of the system's error numbers, and the remedy.

@@ -15,8 +15,7 @@ _NAME_ALONE = re.compile(r"[\w.-]{1,32}:", re.ASCII)
 
 
 class KeyFileInvalid(ImgserveError):
-    code = "key_file_invalid"
-    title = "The file of API keys cannot be used"
+    """The file of API keys cannot be used."""
 
 
 class Key(msgspec.Struct, frozen=True):

@@ -25,15 +25,11 @@ def job_path(*words: str) -> str:
 
 
 class NoServer(ImgserveError):
-    code = "no_server"
-    title = "No server answers"
+    """No server answers."""
 
 
 class NotAllowed(NoServer):
     """Another user's server: it may run or not."""
-
-    code = "not_allowed"
-    title = "The server belongs to another user"
 
     def __init__(self, data_dir: Path) -> None:
         detail = f"{data_dir} belongs to another user, who alone may call its server"
@@ -41,15 +37,11 @@ class NotAllowed(NoServer):
 
 
 class Silent(NoServer):
-    code = "no_answer"
-    title = "The server gives no answer"
+    """The server gives no answer."""
 
 
 class Refused(ImgserveError):
     """The server's own words."""
-
-    code = "refused"
-    title = "The server refused"
 
 
 class _Connection(http.client.HTTPConnection):

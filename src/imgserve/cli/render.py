@@ -20,7 +20,7 @@ from imgserve.cli import output
 from imgserve.engine.render import Renderer
 from imgserve.errors import FieldRef, ImgserveError, using
 from imgserve.imaging.config import Config as PoolConfig
-from imgserve.imaging.pool import Pool, PoolCannotStart
+from imgserve.imaging.pool import Pool
 from imgserve.request.classic import parse as classic
 from imgserve.request.faults import beneath
 from imgserve.request.fields import fields_of, words_of
@@ -76,9 +76,6 @@ def _render(flags: argparse.Namespace) -> int:
             with using(f"the picture {flags.source}"):  # before a worker is started for nothing
                 Path(flags.source).open("rb").close()
         asyncio.run(_run(flags, classic.parse(_as_job(flags))))
-    except PoolCannotStart as error:
-        output.complain(str(error))
-        return output.FAILED
     except ImgserveError as error:
         output.complain(error.sentence(_spelling))
         return output.FAILED

@@ -27,13 +27,11 @@ RUNS, DIED, NOT_RUNNING, UNKNOWN = 0, 1, 3, 4  # LSB
 
 
 class NotEnded(ImgserveError):
-    code = "not_ended"
-    title = "The server does not stop"
+    """The server does not stop."""
 
 
 class RunByAnother(ImgserveError):
-    code = "run_by_another"
-    title = "Something else runs the server"
+    """Something else runs the server."""
 
 
 class Absent(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from imgserve.blob import Blob
+from imgserve.errors import ImgserveError
 from imgserve.imaging import messages
 from imgserve.imaging.assignment import Assignment
 from imgserve.imaging.config import Config
@@ -54,8 +55,8 @@ class Staffing(msgspec.Struct, frozen=True):
     waiting: int
 
 
-class PoolCannotStart(Exception):
-    """No worker can start. The message gives the reason."""
+class PoolCannotStart(ImgserveError):
+    """No worker can start."""
 
 
 class Pool:

@@ -31,7 +31,6 @@ from imgserve.clock import Clock
 from imgserve.engine.intake import Intake
 from imgserve.engine.runner import Runner
 from imgserve.errors import ImgserveError
-from imgserve.imaging.pool import PoolCannotStart
 from imgserve.server import build, reload
 from imgserve.server.build import Components
 from imgserve.server.ending import Ending, busy_threads, in_time
@@ -48,8 +47,7 @@ QUEUE = "the queue"
 
 
 class CannotStart(ImgserveError):
-    code = "cannot_start"
-    title = "The server cannot start"
+    """The server cannot start."""
 
 
 class Endpoint(NamedTuple):
@@ -163,8 +161,6 @@ async def _running(
             logs.event("proxy_in_use", proxy=str(transfers.proxy), detail=detail)
         logs.event("workers_started", sandbox=pool.sandbox, pids=",".join(map(str, pool.worker_pids)))
         yield components
-    except PoolCannotStart as error:
-        raise CannotStart(str(error)) from error
     finally:
         closing = {"transfers": transfers.cancel(), "render workers": pool.aclose()}
         await ending.close(closing, QUEUE_RESERVE_S)

@@ -20,8 +20,7 @@ _PAUSE_S = 0.02  # a process that reads holds the lock for a moment too
 
 
 class AlreadyRunning(ImgserveError):
-    code = "already_running"
-    title = "A server holds this pid file"
+    """A server holds this pid file."""
 
 
 class Note(msgspec.Struct, frozen=True):

@@ -34,8 +34,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class SettingsInvalid(ImgserveError):
-    code = "settings_invalid"
-    title = "The settings cannot be used"
+    """The settings cannot be used."""
 
 
 class Places(msgspec.Struct, frozen=True):

@@ -21,8 +21,7 @@ Scope = AbstractContextManager[object]
 
 
 class TracingUnavailable(ImgserveError):
-    code = "tracing_unavailable"
-    title = "Traces cannot be sent"
+    """Traces cannot be sent."""
 
 
 class _State:

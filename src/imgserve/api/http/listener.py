@@ -16,20 +16,16 @@ _REASONS = {
 
 
 class CannotListen(ImgserveError):
-    code = "cannot_listen"
-    title = "The server cannot listen on its address"
+    """The server cannot listen on its address."""
 
 
 def listen(config: Config) -> socket.socket:
     """The listening socket. Raises CannotListen."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    is_ipv6 = ":" in config.host
+    family, is_dual = (socket.AF_INET6, socket.has_dualstack_ipv6()) if is_ipv6 else (socket.AF_INET, False)
+    address = config.host, config.port
     try:
-        listener.bind((config.host, config.port))
-        listener.listen(BACKLOG)  # now, so that the ready line is true when it is printed
+        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=is_dual)
     except OSError as error:
-        listener.close()
         reason, hint = _REASONS.get(error.errno or 0, (error.strerror or str(error), "choose another --host or --port"))
         raise CannotListen(f"cannot listen on {config.host}:{config.port}: {reason}", hint) from error
-    return listener

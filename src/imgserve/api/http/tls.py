@@ -13,10 +13,7 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all goo
 
 
 class CertificateInvalid(ImgserveError):
-    """``field`` is the setting at fault."""
-
-    code = "certificate_invalid"
-    title = "The server's certificate cannot be used"
+    """The server's certificate cannot be used. ``field`` is the setting at fault."""
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
