@@ -208,7 +208,7 @@ async def test_waiting_jobs_without_a_server_and_debts(house: Path) -> None:
     [(state, detail)] = said(storage.look, settings_in(house), "queue")
     assert (state, "no server runs" in detail) == ("warning", True)
     [(state, detail)] = said(storage.look, settings_in(house), "outbox")
-    assert (state, "1 failure picture is still tried, 0 were given up" in detail) == ("warning", True)
+    assert (state, "1 still tried, 0 given up, 0 of stored" in detail) == ("warning", True)
 
 
 async def test_a_damaged_and_a_newer_queue_file(house: Path) -> None:
@@ -299,14 +299,6 @@ def test_a_proxy_has_to_guard(house: Path) -> None:
     found = said(exposure.look, settings_in(house, "--proxy", "http://me:secret@127.0.0.1:3128"), "proxy")
     assert [(state, "has to refuse" in detail) for state, detail in found] == [("ok", True)]
     assert "secret" not in str(found)
-
-
-@pytest.mark.parametrize(("written_ahead_s", "state"), [(0.0, "ok"), (600.0, "warning")])
-def test_the_clock(tmp_path: Path, written_ahead_s: float, state: str) -> None:
-    assert machine.clock(tmp_path).state == "ok"
-    (tmp_path / FILE_NAME).touch()
-    os.utime(tmp_path / FILE_NAME, (time.time() + written_ahead_s,) * 2)
-    assert machine.clock(tmp_path).state == state
 
 
 def test_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:

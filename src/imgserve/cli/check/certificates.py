@@ -15,7 +15,6 @@ from imgserve.api.http.tls import CertificateInvalid
 from imgserve.cli.check.finding import Finding, fault, ok, unknown, warning
 
 SOON_S = 14 * 86_400.0
-_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
 def own(config: ApiConfig) -> Iterator[Finding]:
@@ -29,8 +28,8 @@ def own(config: ApiConfig) -> Iterator[Finding]:
     try:
         ends_at = _end(certificate.context, config.tls_cert)
     except ssl.SSLCertVerificationError as error:
-        detail = "has expired" if error.verify_code == _EXPIRED else f"is refused by clients: {error.verify_message}"
-        yield fault("tls_cert", f"{config.tls_cert} {detail}", "renew it, then kill -HUP")
+        detail = f"clients refuse {config.tls_cert}: {error.verify_message}"
+        yield fault("tls_cert", detail, "renew it, then kill -HUP")
         return
     detail = f"{config.tls_cert} ends {datetime.fromtimestamp(ends_at, UTC):%Y-%m-%d}"
     if ends_at - time.time() < SOON_S:

@@ -26,12 +26,11 @@ def look(settings: Settings) -> Iterator[Finding]:
 def _listening(settings: Settings) -> Finding:
     api = settings.api
     address, where = literal_address(api.host), f"{api.host}:{api.port}"
-    if api.host == "localhost" or (address is not None and address.is_loopback):
-        return ok("host", f"{where} is reached from this machine only")
-    if api.tls_cert:
-        return ok("host", f"{where}, by TLS, " + ("with keys" if api.key_file else "programs on this machine only"))
+    is_local = api.host == "localhost" or (address is not None and address.is_loopback)
     if not api.key_file:
         return ok("host", f"{where}, protected mode: only programs on this machine are served")
+    if api.tls_cert or is_local:
+        return ok("host", f"{where}, for clients with a key")
     detail = f"API keys and jobs with passwords travel to {where} unencrypted"
     return warning("host", detail, "--tls-cert and --tls-key, or listen on 127.0.0.1 and put TLS in front")
 

@@ -1,14 +1,11 @@
-"""The machine: descriptors, memory, clock. Called by ``report``.
+"""The machine: descriptors and memory. Called by ``report``.
 
 Limits are those of this command's own process; a server that systemd or a container runtime starts may have others.
 """
 
 import os
 import resource
-import time
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from imgserve.cli.check.finding import Finding, ok, warning
@@ -17,7 +14,6 @@ from imgserve.settings.tree import Settings
 FEW_DESCRIPTORS = 4096
 # The most that one worker took in 7,810 files of nine public corpora: 472 MB. The server itself: about 60 MB.
 WORKER_BYTES, SERVER_BYTES = 500_000_000, 100_000_000
-AHEAD_S = 60.0
 MB = 1_000_000
 
 
@@ -59,14 +55,3 @@ def control_group_bytes(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
                 text = (group / file).read_text().strip() if (group / file).is_file() else "max"
                 if text != "max":
                     yield int(text)
-
-
-def clock(data_dir: Path) -> Finding:
-    now = written_at = time.time()
-    shown = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    with suppress(OSError):  # ``storage`` has a row for a directory that this user may not see
-        written_at = max((path.stat().st_mtime for path in data_dir.glob("queue.sqlite*")), default=now)
-    if written_at > now + AHEAD_S:
-        hint = "set the clock, by NTP for example: leases, retries and certificates depend on it"
-        return warning("clock", f"{shown} is {written_at - now:.0f} s before the queue was last written", hint)
-    return ok("clock", shown)

@@ -52,7 +52,6 @@ def _all(settings: Settings | None, trouble: str) -> Iterator[Finding]:
         yield from exposure.look(settings)
         yield from machine.limits(settings)
         yield from certificates.own(settings.api)
-        yield machine.clock(settings.data_dir)
 
 
 def of_settings(settings: Settings | None, trouble: str) -> Iterator[Finding]:

@@ -157,7 +157,7 @@ def _queue(place: Path, *, is_served: bool) -> Iterator[Finding]:
     yield _queue_file(queue)
     if queue.counts is not None:
         yield _waiting(queue.counts, time.time(), is_served=is_served)
-        yield from _outbox(queue.counts)
+        yield _outbox(queue.counts)
 
 
 def _queue_file(queue: Inspected) -> Finding:
@@ -184,13 +184,10 @@ def _waiting(queue: Counts, now: float, *, is_served: bool) -> Finding:
     return ok("queue", detail)
 
 
-def _outbox(queue: Counts) -> Iterator[Finding]:
-    if queue.unreadable:
-        detail = f"{counted(queue.unreadable, 'placeholder')} of stored jobs that cannot be read will not be replaced"
-        yield warning("outbox", detail, "look in the log for placeholder_abandoned, and replace them by hand")
-    if queue.abandoned or queue.pending:
-        pending = f"{counted(queue.pending, 'failure picture')} {'is' if queue.pending == 1 else 'are'} still tried"
-        detail = f"placeholders left: {pending}, {queue.abandoned:,} were given up"
-        yield warning("outbox", detail, "look in the log for placeholder_left and its destination")
+def _outbox(queue: Counts) -> Finding:
     if not (queue.unreadable or queue.abandoned or queue.pending):
-        yield ok("outbox", "no failure picture is pending")
+        return ok("outbox", "no failure picture is pending")
+    detail = f"placeholders left: {queue.pending:,} still tried, {queue.abandoned:,} given up"
+    detail += f", {queue.unreadable:,} of stored jobs that cannot be read"
+    hint = "look in the log for placeholder_left and placeholder_abandoned, and replace the last two by hand"
+    return warning("outbox", detail, hint)
