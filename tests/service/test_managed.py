@@ -168,7 +168,7 @@ def asked(code: str, *words: str) -> int:
     """The exit status of the command as the code begins it, which has to say one sentence."""
     environ = {**os.environ, "HOME": "/"}
     told = subprocess.run([sys.executable, "-c", code, *words], env=environ, capture_output=True, text=True, timeout=30)
-    assert "another user's" in told.stderr, told
+    assert "belongs to another user" in told.stderr, told
     assert len(told.stderr.splitlines()) == 1
     return told.returncode
 

@@ -64,8 +64,8 @@ class Config(msgspec.Struct, frozen=True):
         return in_all, min(self.max_connections_per_address or max(in_all // 2, 1), in_all)
 
     def origins(self) -> frozenset[str]:
-        """Raises ValueError where ``problems`` has one to report."""
-        return frozenset(parse_origin(text) for text in self.cors_origins)
+        """As browsers send them."""
+        return frozenset(_origin(*match.groups()) for match in map(_ORIGIN.fullmatch, self.cors_origins) if match)
 
     def problems(self) -> tuple[Problem, ...]:
         problems = []
@@ -73,26 +73,17 @@ class Config(msgspec.Struct, frozen=True):
             present, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
             flag = f"--{missing.replace('_', '-')}"
             problems.append(Problem(present, f"expected {missing} ({flag}) beside it"))
-        try:
-            self.certificate()
-        except CertificateInvalid as error:
-            problems.append(Problem(error.field, error.detail))
-        try:
-            self.keys()
-        except KeyFileInvalid as error:
-            problems.append(Problem("key_file", error.sentence()))
-        try:
-            self.origins()
-        except ValueError:
+        for read in (self.certificate, self.keys):
+            try:
+                read()
+            except (CertificateInvalid, KeyFileInvalid) as error:
+                problems.append(Problem(error.field, error.sentence()))
+        if not all(map(_ORIGIN.fullmatch, self.cors_origins)):
             sentence = "expected origins such as https://example.com:8443, exact and without a path"
             problems.append(Problem("cors_origins", sentence))
         return tuple(problems)
 
 
-def parse_origin(text: str) -> str:
-    """An origin as browsers send it. Raises ValueError for anything else, ``*`` and ``null`` among it."""
-    match = _ORIGIN.fullmatch(text)
-    if match is None:
-        raise ValueError("no origin")
-    scheme, host, port = match[1].lower(), match[2].lower(), match[3]
-    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{int(port)}"
+def _origin(scheme: str, host: str, port: str | None) -> str:
+    place = f"{scheme}://{host}".lower()
+    return place if port in (None, _DEFAULT_PORTS[scheme.lower()]) else f"{place}:{int(port)}"

@@ -17,6 +17,8 @@ _NAME_ALONE = re.compile(r"[\w.-]{1,32}:", re.ASCII)
 class KeyFileInvalid(ImgserveError):
     """The file of API keys cannot be used."""
 
+    field = "key_file"
+
 
 class Key(msgspec.Struct, frozen=True):
     """``digests`` are the SHA-256 of the accepted texts; the key itself is not stored. ``name`` is for the log.

@@ -22,21 +22,20 @@ class Owner(msgspec.Struct, frozen=True):
     """``silent``: it holds the directory and its socket does not answer. ``starting``: it holds the directory and has
     no socket yet, or none any more. ``dead``: it was killed and left its socket behind.
 
-    ``pid`` is 0 when the process cannot be seen from here, as one in a container. ``view`` and ``raw``, its JSON, are
-    there when the state is ``running``.
+    ``pid`` is 0 when the process cannot be seen from here, as one in a container. ``view`` is there when
+    the state is ``running``.
     """
 
     state: Literal["running", "silent", "starting", "dead", "absent"]
     pid: int = 0
     view: ServerView | None = None
-    raw: bytes = b""
 
 
 def look(data_dir: Path) -> Owner:
     """Raises NotAllowed when only another user may know."""
     client = Client(data_dir, ANSWER_TIMEOUT_S)
     try:
-        raw = bytes(client.get("/v1/server", msgspec.Raw))
+        view = client.get("/v1/server", ServerView)
     except NotAllowed:
         raise
     except (Silent, Refused):
@@ -45,7 +44,7 @@ def look(data_dir: Path) -> Owner:
         if _is_locked(data_dir / "lock"):
             return Owner("starting", _holder(data_dir / "lock"))
         return Owner("dead" if (data_dir / SOCKET_NAME).exists() else "absent")
-    return Owner("running", client.peer_pid, msgspec.json.decode(raw, type=ServerView), raw)
+    return Owner("running", client.peer_pid, view)
 
 
 def pid_of(data_dir: Path) -> int:

@@ -17,7 +17,7 @@ from imgserve.cli.output import complain, say, show
 from imgserve.cli.owner import Owner
 from imgserve.errors import ImgserveError, using
 from imgserve.server import pidfile
-from imgserve.server.pidfile import AlreadyRunning
+from imgserve.server.pidfile import AlreadyRunning, PidFile
 from imgserve.settings.load import Places
 
 STOP_MARGIN_S = 30.0
@@ -57,7 +57,7 @@ def status(places: Places, *, is_json: bool) -> int:
     if server.view is None:
         _say_absent(server, data_dir, is_json=is_json)
     elif is_json:
-        say(server.raw.decode())
+        show(server.view, "", is_json=True)
     else:
         _say_running(server, server.view)
     return {"dead": DIED, "absent": NOT_RUNNING}.get(server.state, RUNS)
@@ -75,7 +75,7 @@ def stop(places: Places, *, is_kill: bool) -> int:
         say(f"ended after {time.monotonic() - started:.1f} s")
     with suppress(OSError, AlreadyRunning):
         if pidfile.look(places.pid_file).state == "dead":
-            pidfile.remove_stale(places.pid_file)
+            PidFile.take(places.pid_file).release()
     return 0
 
 

@@ -10,7 +10,6 @@ import logging
 import os
 import pwd
 import sys
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -63,7 +62,7 @@ def _detached(settings: Settings, user: User | None, writer: int) -> int:
         try:
             pid_file = _take_pid_file(settings, user)
             held.callback(pid_file.release)
-            note = Note(started_at=time.time(), data_dir=str(settings.data_dir.absolute()))
+            note = Note(data_dir=str(settings.data_dir.absolute()))
             with using(f"the pid file {settings.pid_file}", "--pid-file"):
                 pid_file.write(note)
             log = _open_log(settings, user)

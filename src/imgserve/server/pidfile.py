@@ -24,10 +24,9 @@ class AlreadyRunning(ImgserveError):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """``url`` is empty until the server listens; ``started_at`` is in seconds since 1970."""
+    """``url`` is empty until the server listens."""
 
     url: str = ""
-    started_at: float = 0.0
     data_dir: str = ""
 
 
@@ -94,11 +93,6 @@ def look(path: Path) -> Seen:
             time.sleep(_PAUSE_S)  # the server holds the lock and has not written yet
             file.seek(0)
     raise AlreadyRunning(f"a server holds {path} and has not written its pid", "try again")
-
-
-def remove_stale(path: Path) -> None:
-    """Remove the pid file of a killed server. Raises AlreadyRunning, OSError."""
-    PidFile.take(path).release()
 
 
 def _locks(descriptor: int, kind: int) -> bool:

@@ -30,10 +30,7 @@ _SMALL_DISK = 4  # times the floor: below it the disk is nearly full
 def look(settings: Settings) -> Iterator[Finding]:
     place, user = settings.data_dir, owner_of(settings.data_dir)
     yield from tried("data_dir", lambda: _directory(settings), user)
-    is_directory = False
-    with contextlib.suppress(OSError):
-        is_directory = stat.S_ISDIR(place.stat().st_mode)
-    if not is_directory:
+    if not os.path.isdir(place):  # noqa: PTH112 - Path.is_dir raises
         return
     yield from tried("file system", lambda: _file_system(place), user)
     yield from tried("disk", lambda: _disk(place, settings.queue.min_free_disk_bytes), user)
@@ -185,7 +182,7 @@ def _waiting(queue: Counts, now: float, *, is_served: bool) -> Finding:
 
 
 def _outbox(queue: Counts) -> Finding:
-    if not (queue.unreadable or queue.abandoned or queue.pending):
+    if not queue.placeholders_left:
         return ok("outbox", "no failure picture is pending")
     detail = f"placeholders left: {queue.pending:,} still tried, {queue.abandoned:,} given up"
     detail += f", {queue.unreadable:,} of stored jobs that cannot be read"
