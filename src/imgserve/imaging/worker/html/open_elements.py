@@ -60,11 +60,13 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Element(msgspec.Struct, eq=False):
-    """``outer_disabled`` is a fieldset's: whether the controls in its first legend are disabled."""
+    """``foreign_root``: the serial number of the outermost of the SVG or MathML elements around it, which no HTML
+    element parts. ``outer_disabled`` is a fieldset's: whether the controls in its first legend are disabled."""
 
     name: str
     context: Context
     serial: int
+    foreign_root: int
     has_legend: bool = False
     outer_disabled: bool = False
 
@@ -78,7 +80,6 @@ class OpenElements:
         self._stack: list[Element] = []
         self._named: dict[str, list[Element]] = {}
         self._boundaries: dict[Boundary, list[int]] = {boundary: [] for boundary in _BOUNDARIES}
-        self._foreign_roots: list[int] = []
         self._lists = {
             name: tuple(self._boundaries[boundary] for boundary, names in _BOUNDARIES.items() if name in names)
             for name in _SPECIAL
@@ -93,9 +94,8 @@ class OpenElements:
         return stack[-1]
 
     def push(self, name: str, context: Context) -> Element:
-        if " " in name and " " not in self.top.name:
-            self._foreign_roots.append(self._serial)
-        element = Element(name, context, self._serial)
+        is_inner = " " in name and " " in self.top.name
+        element = Element(name, context, self._serial, self.top.foreign_root if is_inner else self._serial)
         self._serial += 1
         self._stack.append(element)
         self._named.setdefault(name, []).append(element)
@@ -111,8 +111,6 @@ class OpenElements:
         self._named[element.name].pop()
         for boundary in self._lists.get(element.name, ()):
             boundary.pop()
-        if self._foreign_roots and self._foreign_roots[-1] == element.serial:
-            self._foreign_roots.pop()
         return element.name
 
     def last(self, names: Iterable[str]) -> int:
@@ -178,7 +176,7 @@ class OpenElements:
     def end_foreign(self, name: str) -> bool:
         """End an SVG or MathML element; False when none of this name is open since the last HTML element."""
         names = (f"svg {name}", f"math {name}", f"math {name} html")
-        if self.last(names) < self._foreign_roots[-1]:
+        if self.last(names) < self.top.foreign_root:
             return False
         self.pop_to(*names)
         return True

@@ -4,12 +4,11 @@ page, since most workers never see one.
 No library reads a megabyte of any shape in bounded time: docs/decisions.md has the figures.
 """
 
-from imgserve.imaging.faults import SMALLER_PAGE, PageUnreadable
 from imgserve.imaging.worker.charsets import of_label
 from imgserve.imaging.worker.html import charset as charsets
 from imgserve.imaging.worker.html import entries, tree
 from imgserve.imaging.worker.html.controls import Contents
-from imgserve.imaging.worker.html.tokens import MOST_MARKUP, Tokens, TooMuchMarkup
+from imgserve.imaging.worker.html.tokens import Tokens
 from imgserve.request.page import Charset, Page
 
 
@@ -21,16 +20,10 @@ def read(body: bytes, media_type: str) -> Page:
     """Raises PageUnreadable."""
     text, charset, is_certain = charsets.decoded(body, media_type)
     try:
-        try:
-            contents = _contents(Tokens(text), charset, is_certain=is_certain)
-        except _OtherCharset as other:
-            charset, seen = other.args
-            contents = _contents(Tokens(body.decode(charset, "replace"), seen), charset, is_certain=True)
-    except TooMuchMarkup:
-        raise PageUnreadable(
-            f"The upload page has more than {MOST_MARKUP:,} tags and attributes",
-            SMALLER_PAGE,
-        ) from None
+        contents = _contents(Tokens(text), charset, is_certain=is_certain)
+    except _OtherCharset as other:
+        charset, seen = other.args
+        contents = _contents(Tokens(body.decode(charset, "replace"), seen), charset, is_certain=True)
     has_password = any(control.kind == "password" for control in contents.controls)
     return Page(contents.base, charset, entries.forms(contents, charset), bool(contents.forms), has_password)
 

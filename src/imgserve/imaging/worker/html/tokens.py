@@ -8,6 +8,7 @@ searched for twice. Tags, attributes and comments count against ``MOST_MARKUP``.
 import re
 from typing import NamedTuple
 
+from imgserve.imaging.faults import SMALLER_PAGE, PageUnreadable
 from imgserve.imaging.worker.html.references import in_attribute
 
 # Real pages of a megabyte have some ten thousand. This many cost less than half a second, in whatever order they come.
@@ -20,10 +21,6 @@ _ATTRIBUTE = re.compile(
 )
 _COMMENT_END = re.compile("--!?>")
 _SCRIPT = re.compile(r"<!--|-->|<(/?)script(?=[\t\n\f />])", re.IGNORECASE)
-
-
-class TooMuchMarkup(Exception):
-    """The page has more tags, attributes and comments than ``MOST_MARKUP``."""
 
 
 class Tag(NamedTuple):
@@ -48,7 +45,7 @@ class Tokens:
         self.seen = seen
 
     def next_tag(self, *, has_cdata: bool = False) -> Tag | None:
-        """The next tag; None at the end. ``has_cdata``: the open element is SVG or MathML. Raises TooMuchMarkup."""
+        """The next tag; None at the end. ``has_cdata``: the open element is SVG or MathML. Raises PageUnreadable."""
         self.pieces.clear()
         text = self.text
         while (markup := _MARKUP.search(text, self._position)) is not None:
@@ -134,4 +131,4 @@ class Tokens:
     def _count(self, number: int) -> None:
         self.seen += number
         if self.seen > MOST_MARKUP:
-            raise TooMuchMarkup
+            raise PageUnreadable(f"The upload page has more than {MOST_MARKUP:,} tags and attributes", SMALLER_PAGE)

@@ -15,15 +15,13 @@ from imgserve.imaging.worker.html.controls import Contents
 from imgserve.imaging.worker.html.open_elements import BLOCKS, HEADINGS, Boundary, Context, Element
 from imgserve.imaging.worker.html.tokens import Tag, Tokens
 
-_RAW = frozenset({"iframe", "noembed", "noframes", "script", "style", "title", "xmp"})
-_VOID = frozenset({
+_VOID = (
     "area", "basefont", "bgsound", "br", "embed", "frame", "image", "img", "keygen", "link", "param", "source",
     "track", "wbr",
-})  # fmt: skip
+)  # fmt: skip
 _FORMATTING = frozenset({
     "a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u",
 })  # fmt: skip
-_NEVER_OPEN = frozenset({"head", "frameset", "colgroup", "col"})
 _NEVER_ENDED = frozenset({"html", "body", "head", "br"})
 _ENDS_FOREIGN = frozenset({
     "b", "big", "blockquote", "body", "br", "center", "code", "dd", "div", "dl", "dt", "em", "embed", "h1", "h2", "h3",
@@ -45,7 +43,7 @@ _WHITE_SPACE = "\t\n\f\r "
 
 
 def read(tokens: Tokens, on_charset: Callable[[str], None]) -> Contents:
-    """``on_charset`` is called with each charset of a meta element. Raises TooMuchMarkup."""
+    """``on_charset`` is called with each charset of a meta element. Raises PageUnreadable."""
     builder = Builder(tokens, on_charset)
     while True:
         top = builder.open.top
@@ -72,21 +70,10 @@ def _read_text(builder: Builder, context: Context) -> None:
 def _start(builder: Builder, tag: Tag, top: Element) -> None:
     if " " in top.name and _start_in_foreign(builder, tag, top):
         return
-    name, attributes = tag.name, tag.attributes
-    starter = _STARTERS.get(name)
-    if starter is not None:
-        starter(builder, name, attributes)
-    elif name in _VOID:
-        builder.note(name, attributes)
-    elif name in _RAW:
-        if name == "xmp":
-            builder.end_paragraph()
-        builder.note(name, attributes)
-        builder.tokens.raw_text(name)
-    elif name in ("svg", "math"):
-        _start_foreign(builder, f"{name} {name}", tag)
-    elif name not in _NEVER_OPEN:
-        builder.push(name, attributes)
+    if tag.name in ("svg", "math"):
+        _start_foreign(builder, f"{tag.name} {tag.name}", tag)
+    else:
+        _STARTERS.get(tag.name, Builder.push)(builder, tag.name, tag.attributes)
 
 
 def _start_in_foreign(builder: Builder, tag: Tag, top: Element) -> bool:
@@ -153,6 +140,13 @@ def _start_meta(builder: Builder, name: str, attributes: Attributes) -> None:
     label = charset.of_meta(attributes)
     if label:
         builder.on_charset(label)
+
+
+def _start_raw(builder: Builder, name: str, attributes: Attributes) -> None:
+    if name == "xmp":
+        builder.end_paragraph()
+    builder.note(name, attributes)
+    builder.tokens.raw_text(name)
 
 
 def _start_block(builder: Builder, name: str, attributes: Attributes) -> None:
@@ -222,6 +216,9 @@ _STARTERS: dict[str, Callable[[Builder, str, Attributes], object]] = {
     **dict.fromkeys(("rb", "rtc", "rp", "rt"), _start_ruby),
     **dict.fromkeys(("caption", "tr", *GROUPS, *CELLS), _start_in_table),
     **dict.fromkeys(("html", "body"), _start_root),
+    **dict.fromkeys(("iframe", "noembed", "noframes", "script", "style", "title", "xmp"), _start_raw),
+    **dict.fromkeys(("head", "frameset", "colgroup", "col"), lambda *_: None),
+    **dict.fromkeys(_VOID, Builder.note),
     "base": _start_base,
     "hr": _start_rule,
     "meta": _start_meta,

@@ -6,6 +6,7 @@ import datetime
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from imgserve.request import color
 
@@ -63,27 +64,23 @@ def _color(value: str) -> str:
 
 
 def _is_date(value: str) -> bool:
-    match = _DATE.fullmatch(value)
-    if match is None or int(match[1]) == 0:
-        return False
-    try:
-        datetime.date(_equal_year(match[1]), int(match[2]), int(match[3]))
-    except ValueError:
-        return False
-    return True
-
-
-def _equal_year(year: str) -> int:
-    """A year with the same calendar, which repeats every 400 years, within Python's range."""
-    return 2000 + int(year) % 400
+    return _is_in_calendar(_DATE.fullmatch(value), datetime.date)
 
 
 def _is_week(value: str) -> bool:
-    match = _WEEK.fullmatch(value)
+    return _is_in_calendar(_WEEK.fullmatch(value), partial(datetime.date.fromisocalendar, day=1))
+
+
+def _is_in_calendar(match: "re.Match[str] | None", first_day: Callable[..., datetime.date]) -> bool:
+    """``first_day`` makes a day of the numbers, the first of which is a year from 1."""
     if match is None or int(match[1]) == 0:
         return False
-    weeks = datetime.date(_equal_year(match[1]), 12, 28).isocalendar().week
-    return 1 <= int(match[2]) <= weeks
+    year, *others = map(int, match.groups())
+    try:
+        first_day(2000 + year % 400, *others)  # the calendar repeats every 400 years, and Python's ends at 9999
+    except ValueError:
+        return False
+    return True
 
 
 def _date_and_time(value: str) -> str:

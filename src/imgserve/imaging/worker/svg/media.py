@@ -45,19 +45,21 @@ def holds(queries: str, size: Size | None) -> bool:
     """Whether one of them does. Without a ``size`` everything that depends on it is unknown."""
     if len(queries) > _LONGEST:
         return False
-    text = _COMMENT.sub(" ", unescape(queries)).lower().strip()
-    return not text or any(_Query(query, size).holds() for query in _divided(text))
+    tokens = _TOKEN.findall(_COMMENT.sub(" ", unescape(queries)).lower())
+    return not tokens or any(_Query(query, size).holds() for query in _divided(tokens))
 
 
-def _divided(text: str) -> list[str]:
+def _divided(tokens: list[str]) -> list[list[str]]:
     """The parts between the commas outside of parentheses."""
-    depth, begin, parts = 0, 0, []
-    for at, letter in enumerate(text):
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and depth == 0:
-            parts.append(text[begin:at])
-            begin = at + 1
-    return [*parts, text[begin:]]
+    depth = 0
+    parts: list[list[str]] = [[]]
+    for word in tokens:
+        depth += (word == "(") - (word == ")")
+        if word == "," and depth == 0:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
 
 
 class _Malformed(Exception):
@@ -67,29 +69,26 @@ class _Malformed(Exception):
 class _Query:
     """One query, read from left to right."""
 
-    def __init__(self, text: str, size: Size | None) -> None:
-        self._text = text
+    def __init__(self, tokens: list[str], size: Size | None) -> None:
+        self._tokens = tokens
         self._size = size
-        self._tokens = list(_TOKEN.finditer(text))
-        self._at = 0
 
     def holds(self) -> bool:
         try:
-            return self._query() == _TRUE and self._at == len(self._tokens)
+            return self._query() == _TRUE and not self._tokens
         except _Malformed:
             return False
 
     def _next(self) -> str:
-        return self._tokens[self._at][0] if self._at < len(self._tokens) else ""
+        return self._tokens[0] if self._tokens else ""
 
     def _take(self) -> str:
-        token = self._next()
-        self._at += 1
-        return token
+        if not self._tokens:
+            raise _Malformed
+        return self._tokens.pop(0)
 
     def _query(self) -> float:
-        words = [token[0] for token in self._tokens[:2]]
-        if words[:1] == ["("] or words == ["not", "("]:
+        if self._next() == "(" or self._tokens[:2] == ["not", "("]:
             return self._condition(0)
         prefix = self._take() if self._next() in ("not", "only") else ""
         result = _TRUE if self._take() in ("all", "screen") else _FALSE
@@ -118,13 +117,12 @@ class _Query:
             if self._take() != ")":
                 raise _Malformed
             return result
-        begin, unclosed = self._tokens[self._at - 1].end(), 1
+        words: list[str] = []
+        unclosed = 1
         while unclosed:
-            mark = self._take()
-            if not mark:
-                raise _Malformed
-            unclosed += (mark == "(") - (mark == ")")
-        return _feature(self._text[begin : self._tokens[self._at - 1].start()].strip(), self._size)
+            words.append(self._take())
+            unclosed += (words[-1] == "(") - (words[-1] == ")")
+        return _feature(" ".join(words[:-1]), self._size)
 
 
 def _feature(text: str, size: Size | None) -> float:

@@ -38,7 +38,7 @@ def natural_size(data: bytes, dpi: float = NEUTRAL_DPI, watched: Watch = unwatch
     if max(_leading_number(root.attributes.get(side, b"")) for side in (b"width", b"height")) > _LARGEST_SIDE_PX:
         raise SvgInvalid(f"the SVG is wider or higher than {_LARGEST_SIDE_PX} pixels", "give it a sensible size")
     with watched(SvgInvalid("reading the SVG costs too much", "simplify it, or save it anew with a drawing program")):
-        _check_xml(root.data)
+        xmlcheck.check(root.data)
         root = stylesheet.for_screen(root, None)
         with contextlib.suppress(SvgInvalid):
             return _size_of(_without_drawing(root), dpi, is_precise=True)
@@ -53,7 +53,7 @@ def load(data: bytes, dpi: float, scale: float = 1.0) -> pyvips.Image:
         # libvips' dpi sets librsvg's and scales the whole drawing by dpi / 72 besides: undo the second
         return pyvips.Image.svgload_buffer(data, dpi=dpi, scale=scale * NEUTRAL_DPI / dpi, access="sequential")
     except pyvips.Error as error:
-        raise _unreadable() from error
+        raise xmlcheck.unreadable() from error
 
 
 def not_svg() -> SvgInvalid:
@@ -61,33 +61,15 @@ def not_svg() -> SvgInvalid:
     return SvgInvalid("the source is no SVG", ("send a file whose root element is <svg>, or use ", resize))
 
 
-def _unreadable() -> SvgInvalid:
-    return SvgInvalid("the SVG cannot be read: it is broken or empty", "open it in a browser to see why")
-
-
-def _check_xml(data: bytes) -> None:
-    """Raises SvgInvalid for a document that no XML parser takes, or that would take too long to parse."""
-    try:
-        xmlcheck.check(data)
-    except xmlcheck.NoXml as error:
-        raise _unreadable() from error
-    except xmlcheck.TooExpensive as error:
-        what = f"reading the SVG would cost too much: {error}"
-        raise SvgInvalid(what, "save it anew with a drawing program") from error
-
-
 def _without_drawing(root: Root) -> bytes:
-    return b"%s>%s</%s>" % (root.data[: root.tag_end], _style_sheets(root), root.name)
-
-
-def _style_sheets(root: Root) -> bytes:
-    """The style elements that could size the root; none where they are too long to be read quickly."""
+    """The root and the style elements that could size it; none of these where they are too long to be read quickly."""
     sheets = b"".join(
         root.data[sheet.start : sheet.end]
         for sheet in stylesheet.sheets(root.data, root.tag_end)
         if _MAY_SIZE.search(root.data, sheet.text_start, sheet.text_end)
     )
-    return sheets if len(sheets) <= _MOST_STYLE_BYTES else b""
+    sheets = sheets if len(sheets) <= _MOST_STYLE_BYTES else b""
+    return b"%s>%s</%s>" % (root.data[: root.tag_end], sheets, root.name)
 
 
 def _size_of(data: bytes, dpi: float, *, is_precise: bool) -> tuple[float, float]:

@@ -11,6 +11,8 @@ from graphlib import CycleError, TopologicalSorter
 from xml.parsers import expat
 from xml.parsers.expat import errors
 
+from imgserve.imaging.faults import SvgInvalid
+
 _PIECE_BYTES = 1024
 _MOST_ATTRIBUTES = 100  # declared in the document type; each costs every element 1.4 us
 _MOST_ENTITIES = 1000
@@ -33,16 +35,11 @@ _BAD_TOKEN = errors.codes[errors.XML_ERROR_INVALID_TOKEN]
 _FIRST_BEYOND_ASCII = 0x80
 
 
-class NoXml(Exception):
-    """No XML parser accepts the document."""
-
-
-class TooExpensive(Exception):
-    """A parser would work far longer than the length suggests. The text names the excess."""
-
-
 def check(data: bytes) -> None:
-    """``data`` is UTF-8. Raises NoXml, TooExpensive. librsvg finds all other faults when it draws."""
+    """``data`` is UTF-8. Raises SvgInvalid for a document that is no XML, or that a parser would work on for long.
+
+    librsvg finds all other faults when it draws.
+    """
     _check_namespaces(data, {})
     reader = _Reader(data)
     try:
@@ -52,7 +49,16 @@ def check(data: bytes) -> None:
         at = min(reader.parser.ErrorByteIndex, len(data) - 1)
         is_bad = error.code == _BAD_TOKEN and data[at] < _FIRST_BEYOND_ASCII
         if is_bad or error.code in _NO_XML:
-            raise NoXml from error
+            raise unreadable() from error
+
+
+def unreadable() -> SvgInvalid:
+    return SvgInvalid("the SVG cannot be read: it is broken or empty", "open it in a browser to see why")
+
+
+def _costly(excess: str) -> SvgInvalid:
+    """For a document that a parser would work on far longer than the length suggests."""
+    return SvgInvalid(f"reading the SVG would cost too much: {excess}", "save it anew with a drawing program")
 
 
 class _Reader:
@@ -92,15 +98,15 @@ class _Reader:
     def _count_attribute(self, _element: str, _name: str, _kind: str, default: str | None, _is_required: bool) -> None:
         self._attributes += 1
         if self._attributes > _MOST_ATTRIBUTES:
-            raise TooExpensive(f"its document type declares more than {_MOST_ATTRIBUTES} attributes")
+            raise _costly(f"its document type declares more than {_MOST_ATTRIBUTES} attributes")
         if default and len(default) > _MOST_NAME_BYTES:
-            raise TooExpensive(f"its document type gives an attribute a value of more than {_MOST_NAME_BYTES} letters")
+            raise _costly(f"its document type gives an attribute a value of more than {_MOST_NAME_BYTES} letters")
 
     def _keep_entity(self, name: str, is_parameter: bool, value: str | None, *_where: object) -> None:
         if is_parameter or value is None:  # librsvg reads neither
             return
         if len(self._entities) >= _MOST_ENTITIES:
-            raise TooExpensive(f"its document type declares more than {_MOST_ENTITIES} entities")
+            raise _costly(f"its document type declares more than {_MOST_ENTITIES} entities")
         self._entities[name.encode()] = value.encode()
 
     def _check_cost(self) -> None:
@@ -108,13 +114,13 @@ class _Reader:
             return
         body = self._data[self.parser.CurrentByteIndex :]
         if self._data.count(b"&") > _MOST_REFERENCES:
-            raise TooExpensive(f"it has more than {_MOST_REFERENCES} references to entities")
+            raise _costly(f"it has more than {_MOST_REFERENCES} references to entities")
         lengths, elements = _expanded(self._entities)
         total = sum(count * lengths.get(name, 0) for name, count in Counter(_ENTITY.findall(body)).items())
         if total > _MOST_EXPANDED_BYTES:
-            raise TooExpensive(f"its entities make up more than {_MOST_EXPANDED_BYTES} bytes")
+            raise _costly(f"its entities make up more than {_MOST_EXPANDED_BYTES} bytes")
         if max(elements.values()) * self._attributes > _MOST_ELEMENTS_AT_ONCE:
-            raise TooExpensive("its entities hold too many elements, for which its document type declares attributes")
+            raise _costly("its entities hold too many elements, for which its document type declares attributes")
         for text in (body, *self._entities.values()):
             _check_namespaces(text, lengths)
 
@@ -127,7 +133,7 @@ def _expanded(entities: dict[bytes, bytes]) -> tuple[dict[bytes, int], dict[byte
     try:
         order = tuple(TopologicalSorter(used).static_order())
     except CycleError as error:
-        raise TooExpensive("its entities refer to each other in a circle") from error
+        raise _costly("its entities refer to each other in a circle") from error
     for name in order:
         text, others = entities.get(name, b""), used.get(name, Counter())
         lengths[name] = len(text) + sum(count * lengths[other] for other, count in others.items())
@@ -136,7 +142,7 @@ def _expanded(entities: dict[bytes, bytes]) -> tuple[dict[bytes, int], dict[byte
 
 
 def _end_of_token(data: bytes, at: int) -> int:
-    """The end of the comment, instruction, tag or declaration that begins at ``at``. Raises TooExpensive."""
+    """The end of the comment, instruction, tag or declaration that begins at ``at``. Raises SvgInvalid."""
     for mark, closing in _CLOSED_BY.items():
         if data.startswith(mark, at):
             end = data.find(closing, at + len(mark))
@@ -144,7 +150,7 @@ def _end_of_token(data: bytes, at: int) -> int:
     tag = _TAG.match(data, at)
     end = tag.end() if tag else len(data)
     if data.count(b"=", at, end) > _MOST_EQUALS_SIGNS:
-        raise TooExpensive(f"an element has more than {_MOST_EQUALS_SIGNS} attributes")
+        raise _costly(f"an element has more than {_MOST_EQUALS_SIGNS} attributes")
     return end
 
 
@@ -152,4 +158,4 @@ def _check_namespaces(text: bytes, lengths: dict[bytes, int]) -> None:
     for match in _NAMESPACE.finditer(text):
         value = match[1] or match[2] or b""
         if len(value) + sum(lengths.get(name, 0) for name in _ENTITY.findall(value)) > _MOST_NAME_BYTES:
-            raise TooExpensive(f"a namespace has a name of more than {_MOST_NAME_BYTES} bytes")
+            raise _costly(f"a namespace has a name of more than {_MOST_NAME_BYTES} bytes")
