@@ -19,8 +19,8 @@ import pytest
 from imgserve.blob import Blob
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
-from imgserve.imaging.messages import Failed, Probed, ProbeRequest, RenderRequest, Written
-from imgserve.imaging.process import Child, start_child
+from imgserve.imaging.messages import WORKER, Failed, Probed, ProbeRequest, RenderRequest, Written
+from imgserve.imaging.process import Child, start
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
@@ -61,7 +61,7 @@ async def outcome(child: Child, data: bytes, number: int) -> str:
 
 
 async def carried_out(pictures: list[bytes], first: int, found: Counter[str], crashers: list[bytes]) -> None:
-    child = await start_child(CONFIG)
+    child = await start(CONFIG, WORKER, Child)
     try:
         for number, data in enumerate(pictures, first):
             try:
@@ -70,7 +70,7 @@ async def carried_out(pictures: list[bytes], first: int, found: Counter[str], cr
                 found[error.code] += 1
                 crashers.append(data)
                 await child.reaped()
-                child = await start_child(CONFIG)
+                child = await start(CONFIG, WORKER, Child)
     finally:
         child.kill("surplus")
         await child.reaped()
@@ -102,7 +102,7 @@ async def test_what_once_ended_a_worker_no_longer_does() -> None:
 
 
 async def test_a_worker_that_ends_would_be_noticed() -> None:
-    child = await start_child(CONFIG)
+    child = await start(CONFIG, WORKER, Child)
     os.kill(child.pid, signal.SIGSEGV)
     with pytest.raises(WorkerDied):
         await outcome(child, mutants.seeds()[0], 0)

@@ -71,7 +71,6 @@ class Pool:
         self._is_shared = is_shared
         self._workers = {_INTAKE: Limiter(1), _RENDER: Limiter(config.workers)}
         self._stock = Stock(config, self._sizes)
-        self._is_closed = False
 
     def states(self) -> Iterator[State]:
         if self.system_libvips:
@@ -118,7 +117,6 @@ class Pool:
 
     async def aclose(self) -> None:
         """Kill every worker and wait until all are reaped. Requests that still wait get NoWorker."""
-        self._is_closed = True
         await self._stock.aclose()
 
     async def probe(
@@ -199,7 +197,7 @@ class Pool:
         try:
             reply = await child.ask(request, descriptors, timeout_s)
         except WorkerDied:
-            if self._is_closed:
+            if self._stock.is_closed:
                 raise stopping() from None
             raise
         child.renders += not isinstance(request, ProbeRequest)
@@ -225,7 +223,6 @@ class Pool:
         return Key(principal, workers - 1 if workers > 1 and self._is_shared() else workers)
 
     def _worker(self, role: str, principal: str, *, is_drawing: bool = False) -> Assignment:
-        self._check_open()
         is_used_up = self._config.isolation == "picture" and not is_drawing
         most_renders = 0 if is_used_up else self._config.recycle_after
         owner = self._owner(role, principal, is_drawing=is_drawing)
@@ -234,7 +231,8 @@ class Pool:
     @contextlib.asynccontextmanager
     async def _lone_worker(self) -> AsyncIterator[Child]:
         """A process for one picture, beyond the limits."""
-        self._check_open()
+        if self._stock.is_closed:
+            raise stopping()
         try:
             child = await self._stock.start_one()
         except CannotStartWorker as error:
@@ -246,10 +244,6 @@ class Pool:
             raise
         finally:
             child.kill("surplus")
-
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise stopping()
 
     def _owner(self, role: str, principal: str, *, is_drawing: bool) -> Owner:
         if self._config.isolation == "shared":

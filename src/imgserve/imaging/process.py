@@ -13,12 +13,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from imgserve.imaging import wire
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
-from imgserve.imaging.messages import OWN_LIBVIPS, SYSTEM_LIBVIPS, WORKER, CannotStart, Ready, Reply, Request
+from imgserve.imaging.messages import OWN_LIBVIPS, SYSTEM_LIBVIPS, CannotStart, Ready, Reply, Request
 from imgserve.telemetry.metrics import WorkerEnd
 
 _Process = TypeVar("_Process", bound="Process")
@@ -58,9 +58,9 @@ class Process:
         self._loop.add_reader(self._pidfd, self._reap)
         self._loop.add_reader(connection.fileno(), self._read)
 
-    @property
-    def is_reaped(self) -> bool:
-        return self._reaped.done()
+    def on_reaped(self, callback: Callable[[Self], object]) -> None:
+        """``callback`` is called when :meth:`reaped` returns."""
+        self._reaped.add_done_callback(lambda _: callback(self))
 
     async def reaped(self) -> None:
         """Wait until the process and its entry in the process table are gone."""
@@ -103,7 +103,7 @@ class Process:
 
 
 class Child(Process):
-    """A worker process that is ready for requests. Made by :func:`start_child`, or forked by a template.
+    """A worker process that is ready for requests. Made by :func:`start`, or forked by a template.
 
     ``is_retired``: it gets no more pictures.
     """
@@ -112,7 +112,6 @@ class Child(Process):
     is_retired = False
     end: WorkerEnd = "died"
     on_death: "Callable[[Child], None] | None" = None
-    on_reaped: "Callable[[Child], None] | None" = None
     _waiting: "asyncio.Future[Reply] | None" = None
 
     async def first_word(self) -> Reply:
@@ -181,16 +180,6 @@ class Child(Process):
         if self.on_death is not None:
             self.on_death(self)
 
-    def _reap(self) -> None:
-        super()._reap()
-        if self.on_reaped is not None:
-            self.on_reaped(self)
-
-
-async def start_child(config: Config) -> Child:
-    """Start a worker by exec. Raises CannotStartWorker. Must run in the main thread, as ``start``."""
-    return await start(config, WORKER, Child)
-
 
 async def start(config: Config, role: str, process_type: "_Type[_Process]") -> _Process:
     """Start the program as worker or template, and wait until it is ready. Raises CannotStartWorker.
@@ -216,21 +205,22 @@ def starting() -> Iterator[None]:
 
 async def made_ready(process: _Process, why: Callable[[], str]) -> _Process:
     """The process, once it reports that it is ready; ``why`` has the reason if it ends. Raises CannotStartWorker."""
-    try:
-        reply = await process.first_word()
-        if isinstance(reply, Ready):
-            process.ready = reply
-            return process
-        reason = reply.reason if isinstance(reply, CannotStart) else "it said something unexpected"
-    except (WorkerDied, RenderTimeout, TemplateFailed, wire.BrokenPacket):
-        reason = why()
-    except asyncio.CancelledError:
-        process.close()
-        await process.reaped()
-        raise
-    process.close()
-    await process.reaped()
-    raise CannotStartWorker(reason)
+    async with contextlib.AsyncExitStack() as on_failure:
+        on_failure.push_async_callback(process.reaped)
+        on_failure.callback(process.close)  # before the wait: the last callback comes first
+        try:
+            process.ready = _ready(await process.first_word())
+        except (WorkerDied, RenderTimeout, TemplateFailed, wire.BrokenPacket):
+            raise CannotStartWorker(why()) from None
+        on_failure.pop_all()
+    return process
+
+
+def _ready(reply: Reply) -> Ready:
+    """Raises CannotStartWorker for another reply."""
+    if isinstance(reply, Ready):
+        return reply
+    raise CannotStartWorker(reply.reason if isinstance(reply, CannotStart) else "it said something unexpected")
 
 
 def _spawn(config: Config, role: str, stderr: int, process_type: "_Type[_Process]") -> _Process:

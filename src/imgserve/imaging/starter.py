@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from imgserve.imaging.config import Config
-from imgserve.imaging.process import CannotStartWorker, Child, TemplateFailed, start_child
+from imgserve.imaging.messages import WORKER
+from imgserve.imaging.process import CannotStartWorker, Child, TemplateFailed, start
 from imgserve.imaging.template import Template, start_template
 from imgserve.telemetry import logs
 
@@ -46,15 +47,15 @@ class Starter:
         """A worker that is ready and has read nothing. Raises CannotStartWorker."""
         async with self._lock:
             template = await self._current()
-        if template is None:
-            return await start_child(self._config)
-        try:
-            child = await template.fork()
-        except TemplateFailed as error:
-            self._give_up(template, error)
-            return await start_child(self._config)
-        self._parents[child] = template
-        return child
+        if template is not None:
+            try:
+                child = await template.fork()
+            except TemplateFailed as error:
+                self._give_up(template, error)
+            else:
+                self._parents[child] = template
+                return child
+        return await start(self._config, WORKER, Child)
 
     def died(self, child: Child) -> None:
         """A worker has ended."""
@@ -68,9 +69,10 @@ class Starter:
 
     async def aclose(self) -> None:
         """Call it after all workers have ended."""
-        for template in self._unreaped:
+        unreaped = tuple(self._unreaped)
+        for template in unreaped:
             template.close()
-        for template in self._unreaped:
+        for template in unreaped:
             await template.reaped()
 
     async def _current(self) -> Template | None:
@@ -83,7 +85,8 @@ class Starter:
             logs.event("template_cannot_start", level=logs.ERROR, detail=str(error))
             self._use_exec()
             return None
-        self._unreaped = {template for template in self._unreaped if not template.is_reaped} | {fresh}
+        self._unreaped.add(fresh)
+        fresh.on_reaped(self._unreaped.discard)
         old, self._template = self._template, fresh
         self._is_worn, self._started_at, self.is_forking = False, time.monotonic(), True
         if old is not None:

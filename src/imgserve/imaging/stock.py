@@ -53,7 +53,7 @@ class Stock:
         self._is_one_free = asyncio.Event()
         self._shortage = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
-        self._is_closed = False
+        self.is_closed = False
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -79,7 +79,7 @@ class Stock:
 
     async def aclose(self) -> None:
         """Kill every worker and wait until all are reaped. Requests that wait for a worker get NoWorker."""
-        self._is_closed = True
+        self.is_closed = True
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.wait([self._supervisor])
@@ -94,21 +94,21 @@ class Stock:
     async def start_one(self) -> Child:
         """A process beyond the stock; the caller ends it. Raises CannotStartWorker."""
         child = await self.starter.start()
-        if self._is_closed or not child.is_alive:
+        if self.is_closed or not child.is_alive:
             child.kill("stopped")
             await child.reaped()
-            raise CannotStartWorker("the server is stopping" if self._is_closed else "it died as soon as it was ready")
+            raise CannotStartWorker("the server is stopping" if self.is_closed else "it died as soon as it was ready")
         self.ready = child.ready
         self._unreaped.add(child)
         child.on_death = self._bury
-        child.on_reaped = self._reaped
+        child.on_reaped(self._reaped)
         return child
 
     async def take(self, owner: Owner) -> Child:
         """A process for this owner only; followed by one ``give_back``. Raises NoWorker."""
         self._waiting += 1
         try:
-            while not self._is_closed:
+            while not self.is_closed:
                 child = self._free_one(owner)
                 if child is not None:
                     return child
@@ -158,7 +158,7 @@ class Stock:
     def _is_short(self, sizes: Sizes) -> bool:
         members = len(self._members)
         is_short = members < sizes.least or (self._wanted(sizes) > 0 and members < sizes.most)
-        return is_short and not self._is_closed
+        return is_short and not self.is_closed
 
     def _add(self, child: Child) -> None:
         self._members.add(child)

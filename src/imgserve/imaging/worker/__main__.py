@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
 
 def _close_sandbox(mode: sandbox.Mode) -> str:
     sandbox.offer_to_die_first()
-    watch.own_memory.open()
+    watch.own_figures()
     files = sandbox.close_files(mode, sandbox.rules_for_files(mode))
     vips.warm_up()
     system_calls = sandbox.close_system_calls(mode)

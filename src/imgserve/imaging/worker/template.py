@@ -90,7 +90,7 @@ def _live(parent: int, descriptor: int, mode: sandbox.Mode, rules: sandbox.Files
         if os.getppid() != parent:
             os._exit(0)
         sandbox.offer_to_die_first()
-        watch.own_memory.open()
+        watch.own_figures()
         connection = socket.socket(fileno=descriptor)
         files = sandbox.close_files(mode, rules)
         system_calls = sandbox.close_system_calls(mode)

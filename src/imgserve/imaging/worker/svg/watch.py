@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import cache
 
 from imgserve.errors import ImgserveError
 
@@ -21,20 +22,14 @@ _LOOK_EVERY_S = 0.02
 _PAGE_BYTES = resource.getpagesize()
 
 
-class _OwnMemory:
-    """The process's memory figures; the file must be opened before the sandbox closes."""
-
-    def __init__(self) -> None:
-        self._descriptor = -1
-
-    def open(self) -> None:
-        self._descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-
-    def resident_bytes(self) -> int:
-        return int(os.pread(self._descriptor, 200, 0).split()[1]) * _PAGE_BYTES
+@cache
+def own_figures() -> int:
+    """The descriptor of the process's memory figures, which the first call opens, before the sandbox closes."""
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
 
-own_memory = _OwnMemory()
+def _resident_bytes() -> int:
+    return int(os.pread(own_figures(), 200, 0).split()[1]) * _PAGE_BYTES
 
 
 def unwatched(_fault: ImgserveError) -> AbstractContextManager[None]:
@@ -49,7 +44,7 @@ def cpu_time(give_up: GiveUp, limit_s: float, fault: ImgserveError) -> AbstractC
 
 def memory(give_up: GiveUp, limit_bytes: int, fault: ImgserveError) -> AbstractContextManager[None]:
     """Calls ``give_up`` with this fault once the process holds more memory."""
-    return _watched(lambda: own_memory.resident_bytes() > limit_bytes, give_up, fault)
+    return _watched(lambda: _resident_bytes() > limit_bytes, give_up, fault)
 
 
 @contextlib.contextmanager
