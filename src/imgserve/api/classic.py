@@ -16,7 +16,7 @@ from imgserve.errors import ImgserveError
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.classic.spelling import number_of, sentence_of
-from imgserve.request.job import JobRequest, ResolvedOutput
+from imgserve.request.job import JobRequest
 from imgserve.request.principal import Principal
 from imgserve.telemetry import logs, metrics, tracing
 
@@ -59,7 +59,8 @@ class Classic:
             await self._answer(answer, send)
 
     async def _answer(self, answer: Answer, send: Send) -> None:
-        await reply(send, 200, good_reply(answer.outputs), (b"x-imgserve-job", answer.id.encode()))
+        text = msgspec.json.encode({"dstURL": answer.outputs[0].placement.destination.shown})
+        await reply(send, 200, text, (b"x-imgserve-job", answer.id.encode()))
         failpoint.reach("intake_answered")
         try:
             await self._intake.answered(answer.number)
@@ -99,10 +100,6 @@ def _traceparent(scope: Scope) -> str:
     if not tracing.is_on():
         return ""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), "")
-
-
-def good_reply(outputs: tuple[ResolvedOutput, ...]) -> bytes:
-    return msgspec.json.encode({"dstURL": outputs[0].placement.destination.shown})
 
 
 async def reply(send: Send, status: int, text: bytes, *headers: tuple[bytes, bytes], close: bool = False) -> None:

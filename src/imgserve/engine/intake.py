@@ -171,7 +171,7 @@ class Intake:
                 self._prefetched.keep(entry.number, fetch, fetch.reserved_bytes, _destinations(outputs))
             await until_stored(lambda: self._queue.activate(entry.number, states, self._clock()))
             failpoint.reach("intake_released")
-        metrics.accepted()
+        metrics.POSTS.labels("accepted", "").inc()
         logs.event("accepted", number=entry.number, principal=principal.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(entry.id, entry.number, outputs)
 

@@ -91,14 +91,11 @@ TRANSFERS = _gauge("transfers", "Exchanges with sources and destinations. `state
 BUILD_INFO = _gauge("build_info", "Always 1; the labels are the versions", "version", "python")
 
 BUILD_INFO.labels(version("imgserve"), python_version()).set(1)
+# Labels that are there from the start, so that the first event is seen as an increase.
+POSTS.labels("accepted", "")
+JOBS_ENDED.labels("succeeded", "")
 _stages = {stage: STAGE_SECONDS.labels(stage) for stage in get_args(Stage)}
-_accepted = POSTS.labels("accepted", "")
 _worker_ends = {cause: WORKER_ENDS.labels(cause) for cause in get_args(WorkerEnd)}
-_succeeded = JOBS_ENDED.labels("succeeded", "")
-
-
-def accepted() -> None:
-    _accepted.inc()
 
 
 def stage_ended(stage: Stage, seconds: float, code: str) -> None:
@@ -109,11 +106,9 @@ def stage_ended(stage: Stage, seconds: float, code: str) -> None:
 
 def job_ended(end: str, code: str, seconds: float) -> None:
     """``code`` counts for failed jobs only: a superseded one may carry the error of an earlier attempt."""
+    JOBS_ENDED.labels(end, code if end == "failed" else "").inc()
     if end == "succeeded":
-        _succeeded.inc()
         RESULT_SECONDS.observe(seconds)
-    else:
-        JOBS_ENDED.labels(end, code if end == "failed" else "").inc()
 
 
 def worker_ended(cause: WorkerEnd) -> None:
