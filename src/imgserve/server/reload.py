@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 from imgserve.api.auth import Keys
 from imgserve.api.config import Config
-from imgserve.api.http.tls import Certificate, CertificateInvalid
-from imgserve.api.keyfile import KeyFileInvalid
-from imgserve.errors import sentence_of
+from imgserve.api.http.tls import Certificate
+from imgserve.errors import ImgserveError, sentence_of
 from imgserve.telemetry import logs
 
 
@@ -18,7 +17,7 @@ def reload(keys: Keys, config: Config, certificate: Certificate | None, reopen_l
         if certificate is not None:
             certificate.reload()
         keys.replace(new_keys)  # what cannot fail comes last
-    except (KeyFileInvalid, CertificateInvalid, OSError) as error:
+    except (ImgserveError, OSError) as error:
         logs.event("reload_failed", level=logs.ERROR, detail=sentence_of(error))
     else:
         logs.event("reloaded", keys=len(keys.known))
