@@ -7,10 +7,10 @@ libjpeg-turbo reads the shape; the segments before the scan (ITU T.81, annex B) 
 import mmap
 from collections.abc import Iterator
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from imgserve.imaging.worker.colour import profile
-from imgserve.imaging.worker.formats import turbojpeg
+from imgserve.imaging.worker.formats import tiff, turbojpeg
 
 SCAN = 0xDA
 _MARKER, _FILL, _APP1, _APP2 = 0xFF, 0xFF, 0xE1, 0xE2
@@ -21,9 +21,8 @@ _ODD_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0x
 _FRAMES, _EIGHT_BITS = frozenset({0xC0, 0xC1, 0xC2}), b"\x08"
 _ALONE = frozenset({*range(0xD0, 0xDA), _FILL})  # restarts, start and end of the picture: no headers
 _EXIF, _ICC, _ONLY_CHUNK = b"Exif\0\0", b"ICC_PROFILE\0", b"\1\1"
-_BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
 _ORIENTATION, _ONE_SHORT = 0x0112, (3, 1)
-_ENTRY_BYTES = 12
 _UPRIGHT = 1
 _MOST_SEGMENTS = 2000  # a profile or a depth map of many megabytes has some hundreds
 
@@ -81,22 +80,17 @@ def _is_srgb(chunk: bytes) -> bool:
     return chunk.startswith(_ONLY_CHUNK) and profile.is_srgb(bytes(chunk[2:]))
 
 
-def _exif_orientation(tiff: bytes) -> int | None:
+def _exif_orientation(exif: bytes) -> int | None:
     """1 without one; None if it cannot be read or is invalid."""
-    order = _BYTE_ORDERS.get(tiff[:4])
-    if order is None:
+    if not exif.startswith(_TIFF_STARTS):
         return None
-
-    def number(start: int, length: int) -> int:
-        return int.from_bytes(tiff[start : start + length], order)
-
-    first = number(4, 4) + 2
-    last = first + _ENTRY_BYTES * number(first - 2, 2)
-    if last > len(tiff):
+    file = tiff.File(exif)
+    entries = file.entries(file.address(file.first))
+    if entries.stop > len(exif):
         return None
-    for entry in range(first, last, _ENTRY_BYTES):
-        if number(entry, 2) == _ORIENTATION:
-            value = number(entry + 8, 2)
-            is_plain = (number(entry + 2, 2), number(entry + 4, 4)) == _ONE_SHORT and 1 <= value <= 8
+    for at in entries:
+        if file.number(at, 2) == _ORIENTATION:
+            value = file.number(at + 8, 2)
+            is_plain = (file.number(at + 2, 2), file.number(at + 4, 4)) == _ONE_SHORT and 1 <= value <= 8
             return value if is_plain else None
     return _UPRIGHT

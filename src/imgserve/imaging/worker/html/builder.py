@@ -2,13 +2,12 @@
 ``tree`` and ``form_tags`` change it.
 """
 
-from collections.abc import Callable
-
 import msgspec
 
 from imgserve.imaging.worker.html.controls import KEPT, Contents, Control
 from imgserve.imaging.worker.html.open_elements import Context, Element, OpenElements
 from imgserve.imaging.worker.html.tokens import Tokens
+from imgserve.request.page import Charset
 
 Attributes = dict[str, str]
 CELLS = ("td", "th")
@@ -18,14 +17,18 @@ GROUPS = ("tbody", "thead", "tfoot")
 _VALID = frozenset({"", "false", "undefined"})
 
 
-class Builder:
-    """``on_charset`` is called with each charset of a meta element. ``form`` is the form pointer."""
+class OtherCharset(Exception):
+    """The page names another charset, its first argument, than it was read in; the second is the markup so far."""
 
-    def __init__(self, tokens: Tokens, on_charset: Callable[[str], None]) -> None:
+
+class Builder:
+    """``guess`` is the charset of the text while another one may be right. ``form`` is the form pointer."""
+
+    def __init__(self, tokens: Tokens, guess: Charset | None) -> None:
         self.contents = Contents()
         self.tokens = tokens
         self.open = OpenElements()
-        self.on_charset = on_charset
+        self._guess = guess
         self.form: int | None = None
         self.form_element: Element | None = None
 
@@ -74,6 +77,13 @@ class Builder:
         if not context.is_template:
             self.contents.controls.append(control)
         return control
+
+    def check_charset(self, named: Charset | None) -> None:
+        """``named`` by a meta element: the first one that is known decides. Raises OtherCharset."""
+        if named is not None and self._guess is not None:
+            if named != self._guess:
+                raise OtherCharset(named, self.tokens.seen)
+            self._guess = None
 
     def end_paragraph(self) -> None:
         self.open.end("p", "button")

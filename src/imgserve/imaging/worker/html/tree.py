@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from imgserve.imaging.worker.charsets import of_label
 from imgserve.imaging.worker.html import charset, form_tags, references
 from imgserve.imaging.worker.html.builder import CELLS, GROUPS, Attributes, Builder
 from imgserve.imaging.worker.html.controls import Contents
 from imgserve.imaging.worker.html.open_elements import BLOCKS, HEADINGS, Boundary, Context, Element
 from imgserve.imaging.worker.html.tokens import Tag, Tokens
+from imgserve.request.page import Charset
 
 _VOID = (
     "area", "basefont", "bgsound", "br", "embed", "frame", "image", "img", "keygen", "link", "param", "source",
@@ -42,9 +44,11 @@ _BOUNDARY_OF: dict[str, Boundary] = {
 _WHITE_SPACE = "\t\n\f\r "
 
 
-def read(tokens: Tokens, on_charset: Callable[[str], None]) -> Contents:
-    """``on_charset`` is called with each charset of a meta element. Raises PageUnreadable."""
-    builder = Builder(tokens, on_charset)
+def read(tokens: Tokens, guess: Charset | None) -> Contents:
+    """``guess``: the charset in which the text was read, if another one may be right. Raises PageUnreadable,
+    OtherCharset.
+    """
+    builder = Builder(tokens, guess)
     while True:
         top = builder.open.top
         tag = tokens.next_tag(has_cdata=" " in top.name)
@@ -137,9 +141,7 @@ def _start_base(builder: Builder, name: str, attributes: Attributes) -> None:
 
 def _start_meta(builder: Builder, name: str, attributes: Attributes) -> None:
     builder.note(name, attributes)
-    label = charset.of_meta(attributes)
-    if label:
-        builder.on_charset(label)
+    builder.check_charset(of_label(charset.of_meta(attributes)))
 
 
 def _start_raw(builder: Builder, name: str, attributes: Attributes) -> None:

@@ -46,10 +46,8 @@ def as_utf8(data: bytes) -> bytes:
 
 def unknown_encoding(data: bytes) -> str | None:
     """The declared name of an encoding that is unknown here."""
-    if _encoding(data)[0] is not None:
-        return None
     declared = _DECLARATION.match(data)
-    return declared[1].decode() if declared else None
+    return declared[1].decode() if declared and _encoding(data)[0] is None else None
 
 
 def _encoding(data: bytes) -> tuple[str | None, int]:
