@@ -30,6 +30,7 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging import faults, messages, wire
 from imgserve.imaging.messages import Failed, FaultCode, Ready, Reply, Request
 from imgserve.imaging.worker import draw, library, pipeline, probe, sandbox, save, template, vips
+from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.svg import watch
 
 COLLECT_AFTER = 20_000
@@ -134,7 +135,7 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> 
     return reply
 
 
-def _mapped(descriptor: int, *, is_read_whole: bool) -> bytes | mmap.mmap:
+def _mapped(descriptor: int, *, is_read_whole: bool) -> Data:
     size_bytes = os.fstat(descriptor).st_size
     if size_bytes == 0:
         return b""

@@ -12,7 +12,7 @@ from imgserve.request.page import CHARSETS, Charset
 
 _SEPARATORS = re.compile(r"[^a-z0-9_]+")
 _RUN_TOGETHER = re.compile(r"iso_?8859_?(\d+)\Z")
-_WHITE_SPACE = "\t\n\f\r "
+WHITE_SPACE = "\t\n\f\r "  # HTML's
 # Labels that Python does not know. UTF-16 and UTF-32 count as UTF-8: a document that names them is not in them.
 _OTHERS = {
     **dict.fromkeys((
@@ -36,7 +36,7 @@ _WIDER = {
 
 def of_label(label: str) -> Charset | None:
     """None for an unknown label."""
-    key = _RUN_TOGETHER.sub(r"iso8859_\1", _SEPARATORS.sub("_", label.strip(_WHITE_SPACE).lower()))
+    key = _RUN_TOGETHER.sub(r"iso8859_\1", _SEPARATORS.sub("_", label.strip(WHITE_SPACE).lower()))
     key = key if key in aliases else key.removeprefix("x_")
     name = _OTHERS.get(key) or aliases.get(key, key)
     name = _WIDER.get(name, name)

@@ -4,10 +4,10 @@ Called by probe, pipeline and svgz. Magic numbers: each format's specification; 
 AVIF.
 """
 
-import mmap
 from typing import Literal
 
 from imgserve.imaging.faults import SourceUnreadable
+from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.svg import markup
 from imgserve.request.imageinfo import SourceFormat
 
@@ -34,7 +34,7 @@ _READABLE_HINT = "send JPEG, PNG, WebP, GIF, TIFF, AVIF or SVG"
 _MARKUP_STARTS = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0<", b"\0\0\xfe\xff", b"\0\0\0<")
 
 
-def detect(data: bytes | mmap.mmap, *, is_complete: bool = True) -> SourceFormat | None:
+def detect(data: Data, *, is_complete: bool = True) -> SourceFormat | None:
     """The format; None when more bytes may still show it. Raises SourceUnreadable, which names the other format."""
     head = bytes(data[:ENOUGH_BYTES])
     if len(head) < ENOUGH_BYTES and not is_complete:

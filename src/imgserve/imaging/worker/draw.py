@@ -29,12 +29,11 @@ _DARK, _LIGHT = [32, 32, 32], [255, 255, 255]
 _LUMINANCE_OF_MIDDLE = 0.18
 # A flat picture does not shrink with more effort.
 _SETTINGS: dict[Format, save.Settings] = {
-    "jpeg": {},
+    **save.SETTINGS,
     "png": {"compression": 1},
     "webp": {"effort": 0},
     "gif": {"effort": 1, "dither": 0, "bitdepth": 4},
     "tiff": {"compression": "lzw"},
-    "avif": {"compression": "av1", "effort": 0, "bitdepth": 8},
 }
 
 

@@ -1,11 +1,8 @@
 """Whether a picture's file is complete. Called by load, which refuses a truncated file with a hint."""
 
-import mmap
-
 from imgserve.imaging.worker.formats import gif, isobmff, jpegheader, tiff
+from imgserve.imaging.worker.source import Data
 from imgserve.request.imageinfo import SourceFormat
-
-Data = bytes | mmap.mmap
 
 _RIFF_HEADER_BYTES = 8
 _STRIPS, _TILES = (273, 279), (324, 325)  # TIFF: the tags of their positions and lengths

@@ -5,7 +5,6 @@ and in sRGB. Decoding is strict unless the recipe says otherwise: a truncated or
 part.
 """
 
-import mmap
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
@@ -18,10 +17,10 @@ from imgserve.imaging.worker import cover, ending, scale, vips
 from imgserve.imaging.worker.colour import convert, numbers, profile
 from imgserve.imaging.worker.formats import gif, jpegheader, tiff, tiffcolour
 from imgserve.imaging.worker.formats.jpegheader import Header
+from imgserve.imaging.worker.source import Data
 from imgserve.request.formats import ANIMATED
 from imgserve.request.imageinfo import ImageInfo, Size, SourceFormat
 
-_LIBVIPS_NAME = {"avif": "heif"}  # the other formats have the same name there
 _PROFILE = "icc-profile-data"
 _RGB_OR_GREY = {"srgb", "rgb", "rgb16", "b-w", "grey16"}
 _SAMPLES = {"uchar", "ushort"}
@@ -34,7 +33,7 @@ _LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others 
 class Picture:
     """A source in a worker. If it is not strict, the readable part of a damaged file is shown."""
 
-    def __init__(self, data: bytes | mmap.mmap, source_format: SourceFormat, *, is_strict: bool = True) -> None:
+    def __init__(self, data: Data, source_format: SourceFormat, *, is_strict: bool = True) -> None:
         self.first_frame = 0
         self.tiff_model: tiffcolour.Model | None = None
         if source_format == "gif":
@@ -43,7 +42,7 @@ class Picture:
             data, self.tiff_model = tiffcolour.prepared(tiff.without_a_flood_of_pages(data))
         self.data = data
         self.format = source_format
-        self.loader = f"{_LIBVIPS_NAME.get(source_format, source_format)}load"
+        self.loader = f"{vips.NAME.get(source_format, source_format)}load"
         self.is_strict = is_strict
         self.fail_on = "error" if is_strict else "none"
 

@@ -4,7 +4,6 @@ The first operation opens the picture, fused with its decoding; each later one t
 """
 
 import contextlib
-import mmap
 
 import pyvips
 
@@ -14,6 +13,7 @@ from imgserve.imaging.worker import bounds, load, probe, save
 from imgserve.imaging.worker.canvas import Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
+from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.steps import rasterize, resize
 from imgserve.imaging.worker.svg import sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
@@ -28,9 +28,7 @@ from imgserve.request.rendering import Rendering, Step, steps_of
 _TOO_MUCH_MEMORY = "drawing the SVG takes more memory than a worker has for it"
 
 
-def render(
-    data: bytes | mmap.mmap, rendering: Rendering, limits: Limits, result_fd: int, watched: Watch = unwatched
-) -> Written:
+def render(data: Data, rendering: Rendering, limits: Limits, result_fd: int, watched: Watch = unwatched) -> Written:
     """Render and write the picture to ``result_fd``. ``watched`` limits the drawing of an SVG.
 
     Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed.
@@ -59,7 +57,7 @@ def _check(steps: tuple[Step, ...], frames: int, limits: Limits) -> None:
             bounds.check_covering(step.before, step.size, limits)
 
 
-def _recognised(data: bytes | mmap.mmap, first: Operation, limits: Limits, *, is_strict: bool) -> load.Picture:
+def _recognised(data: Data, first: Operation, limits: Limits, *, is_strict: bool) -> load.Picture:
     """The source, by its format. For rasterize everything but an SVG is an invalid SVG, pictures too."""
     try:
         data = svgz.unpacked(data, limits) if svgz.is_packed(data) else data

@@ -4,12 +4,11 @@ A JPEG or PNG may be measured by its first bytes. The others must be complete: T
 the end, the frames of GIF and WebP must be counted, and an SVG is one document.
 """
 
-import mmap
-
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import bounds, load
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.formats import isobmff, webp
+from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.svg import sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request.imageinfo import ImageInfo
@@ -19,7 +18,7 @@ _EARLY_FORMATS = frozenset({"jpeg", "png"})
 
 
 def probe(
-    data: bytes | mmap.mmap,
+    data: Data,
     limits: Limits,
     *,
     is_complete: bool,

@@ -17,7 +17,7 @@ from imgserve.request.recipe import DEFAULT_QUALITY, Format, OutputOptions
 
 Settings = Mapping[str, str | int]
 _MAX_SIDE_PX: dict[Format, int] = {"webp": 16_383, "avif": 16_384, "gif": 65_535, "jpeg": 65_535}
-_SETTINGS: Mapping[Format, Settings] = {
+SETTINGS: Mapping[Format, Settings] = {
     "jpeg": {},
     "png": {"compression": 6},
     "webp": {"effort": 2},
@@ -25,7 +25,6 @@ _SETTINGS: Mapping[Format, Settings] = {
     "tiff": {"compression": "lzw", "predictor": "horizontal"},
     "avif": {"compression": "av1", "effort": 0, "bitdepth": 8},
 }
-_LIBVIPS_NAME = {"avif": "heif"}  # the other formats have the same name there
 # 8.15 has a new name for it; Debian 12 has 8.14, which allow_system_libvips permits.
 _WITHOUT_METADATA = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"strip": True}
 _PLAIN_BANDS = {1, 3}
@@ -42,7 +41,7 @@ _ROWS_COMPARED = 64
 def write(image: pyvips.Image, output_format: Format, options: OutputOptions, result_fd: int) -> None:
     """Encode an 8-bit sRGB or grey image in memory, or a roll of frames. Raises PictureTooLarge, RenderFailed."""
     check_side(Size(image.width, image.get_page_height()), output_format)
-    settings = _SETTINGS[output_format]
+    settings = SETTINGS[output_format]
     if output_format == "png" and not _is_drawing(image):
         settings = {**settings, **_PHOTO_PNG}
     try:
@@ -100,7 +99,7 @@ def encode(image: pyvips.Image, output_format: Format, settings: Settings, quali
     target = pyvips.Target.new_to_descriptor(result_fd)
     if output_format in DEFAULT_QUALITY:
         settings = {**settings, "Q": quality or DEFAULT_QUALITY[output_format]}
-    save = getattr(image, f"{_LIBVIPS_NAME.get(output_format, output_format)}save_target")
+    save = getattr(image, f"{vips.NAME.get(output_format, output_format)}save_target")
     save(target, **_WITHOUT_METADATA, **settings)
     if output_format == "webp" and image.hasalpha():
         webp.set_alpha_flag(result_fd)

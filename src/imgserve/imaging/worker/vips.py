@@ -8,6 +8,7 @@ import pyvips
 from imgserve.imaging.worker.formats import turbojpeg
 from imgserve.imaging.worker.samples import SAMPLES
 
+NAME = {"avif": "heif"}  # libvips' names of formats; the others have the same name there
 _LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif", "Svg")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _FEW_LETTERS = 5  # a line with fewer is a number without a meaning for users

@@ -75,8 +75,7 @@ def _xyz_of(point: Point) -> Row:
 
 def _xyz_of_white(point: Point) -> Row:
     """With Y = 1. Raises ZeroDivisionError."""
-    x, y = point
-    return x / y, 1.0, (1 - x - y) / y
+    return [value / point[1] for value in _xyz_of(point)]
 
 
 def _transposed(rows: Matrix) -> Matrix:

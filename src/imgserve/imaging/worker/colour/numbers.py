@@ -7,7 +7,6 @@ coded picture (AV1 Image File Format, section 2.1). TIFF: TransferFunction, Whit
 which browsers do not read for colours.
 """
 
-import mmap
 import struct
 from collections.abc import Iterator
 from itertools import chain
@@ -17,9 +16,8 @@ from imgserve.imaging.worker.colour import curves, iccmatrix
 from imgserve.imaging.worker.colour.curves import Curve, Power
 from imgserve.imaging.worker.colour.iccmatrix import Point, Primaries
 from imgserve.imaging.worker.formats import av1, isobmff, tiff
+from imgserve.imaging.worker.source import Data
 from imgserve.request.imageinfo import SourceFormat
-
-Data = bytes | mmap.mmap
 
 
 class Colours(NamedTuple):

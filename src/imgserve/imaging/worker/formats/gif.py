@@ -6,7 +6,6 @@ transparent. The canvas is the logical screen, enlarged for the first frame; lat
 browsers. Called by load and animation. GIF89a, sections 17 to 27 and appendix A.
 """
 
-import mmap
 import struct
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -14,9 +13,8 @@ from typing import NamedTuple
 
 import pyvips
 
+from imgserve.imaging.worker.source import Data
 from imgserve.request.imageinfo import Size
-
-Data = bytes | mmap.mmap
 
 _HEADER_BYTES = 13
 _IMAGE, _EXTENSION, _TRAILER = 0x2C, 0x21, 0x3B

@@ -6,11 +6,10 @@ ISO 14496-12, sections 4.2, 8.11 (8.11.3: the position of an item's bytes) and 1
 """
 
 import io
-import mmap
 from collections.abc import Iterator
 from itertools import islice
 
-Data = bytes | mmap.mmap
+from imgserve.imaging.worker.source import Data
 
 _MOST_BOXES, _FLOOD_OF_BOXES = 1000, 10_000
 _MOST_BYTES = 1_000_000  # of ``meta``: a picture's description is short, only a profile in it may be long

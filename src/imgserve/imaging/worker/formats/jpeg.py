@@ -11,7 +11,7 @@ import pyvips
 
 from imgserve.imaging.worker import cover, ending, load
 from imgserve.imaging.worker.formats import turbojpeg
-from imgserve.imaging.worker.formats.jpegheader import Header
+from imgserve.imaging.worker.formats.jpegheader import UPRIGHT, Header
 from imgserve.imaging.worker.formats.turbojpeg import Decoded
 from imgserve.request.imageinfo import Size
 
@@ -29,12 +29,11 @@ _MAX_DECODED_PIXELS = 8_000_000  # for more, libvips' strips need less memory
 _LEFT_TO_RESAMPLE = 2  # libvips' rule: the resampler shrinks at least this much after the decoder
 _SHRINKS = (8, 4, 2, 1)
 _SPACES = {1: "b-w", 3: "srgb"}
-_UPRIGHT = 1  # EXIF's number
 
 
 def again(picture: load.Picture, size: Size, crop: str, quality: int) -> bytes | None:
     """A JPEG of exactly ``size``, upright; None if libvips has to make it."""
-    if picture.plain_jpeg is None or picture.plain_jpeg.orientation != _UPRIGHT:
+    if picture.plain_jpeg is None or picture.plain_jpeg.orientation != UPRIGHT:
         return None
     pixels = _covering(picture, picture.plain_jpeg, size, crop)
     return turbojpeg.encode(pixels, quality) if pixels is not None else None
@@ -43,7 +42,7 @@ def again(picture: load.Picture, size: Size, crop: str, quality: int) -> bytes |
 def covering(picture: load.Picture, size: Size, crop: str) -> pyvips.Image | None:
     """As ``load.covering``, in memory; None if libvips has to do it."""
     header = picture.plain_jpeg
-    if header is None or (header.orientation != _UPRIGHT and crop != "centre"):
+    if header is None or (header.orientation != UPRIGHT and crop != "centre"):
         return None
     if header.orientation >= cover.FIRST_TURNED:
         size = Size(size.height_px, size.width_px)
@@ -86,4 +85,4 @@ def _upright(stored: Decoded, orientation: int) -> pyvips.Image:
     image = pyvips.Image.new_from_memory(stored.pixels, stored.width, stored.height, stored.bands, "uchar")
     image = image.copy(interpretation=_SPACES[stored.bands])
     image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-    return image.autorot() if orientation != _UPRIGHT else image
+    return image.autorot() if orientation != UPRIGHT else image

@@ -4,13 +4,13 @@ libjpeg-turbo reads the shape; the segments before the scan (ITU T.81, annex B) 
 2.3, 4.6.2 and 4.6.4) and a colour profile (ICC.1:2010, annex B.4). An unusual or incomplete JPEG is left to libvips.
 """
 
-import mmap
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
 from imgserve.imaging.worker.colour import profile
 from imgserve.imaging.worker.formats import tiff, turbojpeg
+from imgserve.imaging.worker.source import Data
 
 SCAN = 0xDA
 _MARKER, _FILL, _APP1, _APP2 = 0xFF, 0xFF, 0xE1, 0xE2
@@ -23,7 +23,7 @@ _ALONE = frozenset({*range(0xD0, 0xDA), _FILL})  # restarts, start and end of th
 _EXIF, _ICC, _ONLY_CHUNK = b"Exif\0\0", b"ICC_PROFILE\0", b"\1\1"
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _ORIENTATION, _ONE_SHORT = 0x0112, (3, 1)
-_UPRIGHT = 1
+UPRIGHT = 1
 _MOST_SEGMENTS = 2000  # a profile or a depth map of many megabytes has some hundreds
 
 
@@ -36,7 +36,7 @@ class Header(NamedTuple):
     orientation: int
 
 
-def read(data: bytes | mmap.mmap) -> Header | None:
+def read(data: Data) -> Header | None:
     """None if libvips has to read it."""
     orientation = _orientation(data)
     shape = turbojpeg.shape(data) if orientation is not None else None
@@ -45,7 +45,7 @@ def read(data: bytes | mmap.mmap) -> Header | None:
     return Header(*shape, orientation)
 
 
-def segments(data: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
+def segments(data: Data) -> Iterator[tuple[int, int, int]]:
     """Each segment up to the first scan: its marker, the position of its contents, and of its end."""
     at, kind = 2, 0
     while kind != SCAN and at + 4 <= len(data) and data[at] == _MARKER:
@@ -54,12 +54,12 @@ def segments(data: bytes | mmap.mmap) -> Iterator[tuple[int, int, int]]:
         yield kind, begins, at
 
 
-def _orientation(data: bytes | mmap.mmap) -> int | None:
+def _orientation(data: Data) -> int | None:
     """The orientation in the segments before the scan; None if a segment is not plain."""
     orientation = None
     for kind, at, end in islice(segments(data), _MOST_SEGMENTS):
         if kind == SCAN:
-            return orientation or _UPRIGHT
+            return orientation or UPRIGHT
         if kind < _FIRST_WITH_LENGTH or kind in _ALONE or kind in _ODD_FRAMES:
             return None
         if kind in _FRAMES and data[at : at + 1] != _EIGHT_BITS:
@@ -93,4 +93,4 @@ def _exif_orientation(exif: bytes) -> int | None:
             value = file.number(at + 8, 2)
             is_plain = (file.number(at + 2, 2), file.number(at + 4, 4)) == _ONE_SHORT and 1 <= value <= 8
             return value if is_plain else None
-    return _UPRIGHT
+    return UPRIGHT

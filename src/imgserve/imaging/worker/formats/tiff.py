@@ -4,9 +4,10 @@ Called by load, ending, colour.numbers and tiffcolour. TIFF 6.0, section 2; BigT
 libtiff documents it.
 """
 
-import mmap
 from collections.abc import Iterator
 from typing import Literal
+
+from imgserve.imaging.worker.source import Data
 
 _MOST_PAGES = 200  # pages are no frames here, but the smaller copies of a picture may stand in some
 _BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
@@ -24,7 +25,7 @@ _MOST_NUMBER_BYTES = 3 * 2 * 65536  # the longest: three tables of 16 bits
 class File:
     """A TIFF's numbers, in its byte order. ``first`` is the position of the first page's address."""
 
-    def __init__(self, data: bytes | mmap.mmap) -> None:
+    def __init__(self, data: Data) -> None:
         self._data = data
         self._order = _BYTE_ORDERS[data[:2]]
         layout = _BIG if self.number(2, 2) == _BIG_VERSION else _CLASSIC
@@ -61,19 +62,19 @@ class File:
         return [above / below if below else 0.0 for above, below in pairs]
 
 
-def tags(data: bytes | mmap.mmap, wanted: tuple[int, ...]) -> dict[int, list[float]]:
+def tags(data: Data, wanted: tuple[int, ...]) -> dict[int, list[float]]:
     """The numbers under these tags in the first page's directory; empty lists for values that are no numbers."""
     file = File(data)
     return {tag: file.numbers(at) for tag, at in file.first_entries() if tag in wanted}
 
 
-def value_at(data: bytes | mmap.mmap, wanted: int) -> int:
+def value_at(data: Data, wanted: int) -> int:
     """The position of a short value in the first page's directory, which has this tag."""
     file = File(data)
     return next(at for tag, at in file.first_entries() if tag == wanted) + 4 + file.address_bytes
 
 
-def without_a_flood_of_pages(data: bytes | mmap.mmap) -> bytes | mmap.mmap:
+def without_a_flood_of_pages(data: Data) -> Data:
     """The same bytes; of a file with more than ``_MOST_PAGES`` a copy that ends with the first."""
     file = File(data)
     at = end = file.first

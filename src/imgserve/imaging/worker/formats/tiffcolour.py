@@ -5,14 +5,12 @@ opened as RGB. The signs and offsets of the models are corrected here: TIFF 6.0,
 Photoshop TIFF Technical Notes (2002); ITULab: RFC 2301, section 6.2.3.
 """
 
-import mmap
 from typing import NamedTuple
 
 import pyvips
 
 from imgserve.imaging.worker.formats import tiff
-
-Data = bytes | mmap.mmap
+from imgserve.imaging.worker.source import Data
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING, _COEFFICIENTS = 258, 259, 262, 530, 529
 _RGB, _YCBCR, _CIELAB, _ICCLAB, _ITULAB = 2, 6, 8, 9, 10

@@ -7,11 +7,12 @@ decides.
 """
 
 import ctypes
-import mmap
 from ctypes import POINTER, byref, c_int, c_ulong, c_void_p
 from typing import NamedTuple
 
 import pyvips
+
+from imgserve.imaging.worker.source import Data
 
 _STOP_ON_WARNING, _LIMIT_SCANS = 8192, 32768
 _RGB, _GREY = 0, 6  # pixel formats
@@ -75,7 +76,7 @@ def is_there() -> bool:
     return _TURBO is not None
 
 
-def shape(data: bytes | mmap.mmap) -> tuple[int, int, int] | None:
+def shape(data: Data) -> tuple[int, int, int] | None:
     """Width, height and bands as stored; None if the file is not plain, or its headers are invalid or missing."""
     if _TURBO is None:
         return None
@@ -88,7 +89,7 @@ def shape(data: bytes | mmap.mmap) -> tuple[int, int, int] | None:
     return (width.value, height.value, bands) if bands is not None else None
 
 
-def decode(data: bytes | mmap.mmap, shape: tuple[int, int, int], shrink: int) -> Decoded | None:
+def decode(data: Data, shape: tuple[int, int, int], shrink: int) -> Decoded | None:
     """None for an invalid file, or one larger than ``shape``, which was checked against the limits.
 
     ``shrink`` is 1, 2, 4 or 8.
@@ -106,7 +107,7 @@ def decode(data: bytes | mmap.mmap, shape: tuple[int, int, int], shrink: int) ->
     return Decoded(width, height, bands, bytes(pixels))
 
 
-def _address(data: bytes | mmap.mmap) -> tuple[pyvips.ffi.CData, int]:
+def _address(data: Data) -> tuple[pyvips.ffi.CData, int]:
     """An object that pins the bytes, and their address: ctypes takes no address of read-only memory."""
     pinned = pyvips.ffi.from_buffer(data)
     return pinned, int(pyvips.ffi.cast("uintptr_t", pinned))

@@ -4,8 +4,9 @@ an animation's transparency. Called by probe and save.
 RFC 9649, sections 2.3 to 2.7.
 """
 
-import mmap
 import os
+
+from imgserve.imaging.worker.source import Data
 
 _HEADER_BYTES, _CHUNK_HEADER_BYTES, _FRAME_HEADER_BYTES = 12, 8, 16
 _FRAME = b"ANMF"
@@ -14,7 +15,7 @@ _EXTENDED, _FLAGS_AT = b"VP8X", 20
 _ANIMATED, _ALPHA = 0x02, 0x10
 
 
-def frames_up_to(most: int, data: bytes | mmap.mmap) -> int | None:
+def frames_up_to(most: int, data: Data) -> int | None:
     """The number of frames, counted to ``most + 1`` at most; None if there are too many other chunks."""
     at, frames, others = _HEADER_BYTES, 0, 0
     while at + _CHUNK_HEADER_BYTES <= len(data) and frames <= most:

@@ -6,13 +6,12 @@ In: bytes and labels. Out: a ``request.page.Charset``, which is Python's name of
 import codecs
 import re
 
-from imgserve.imaging.worker.charsets import of_label
+from imgserve.imaging.worker.charsets import WHITE_SPACE, of_label
 from imgserve.imaging.worker.html.tokens import Tokens
 from imgserve.request.page import Charset
 
 _PRESCAN_BYTES = 1024
 _LABEL = re.compile(r"""charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|([^\t\n\f\r ;"']+))""", re.IGNORECASE)
-_WHITE_SPACE = "\t\n\f\r "
 # The value of a form's _charset_ field.
 _WEB_NAMES: dict[Charset, str] = {
     "utf-8": "UTF-8", "cp866": "IBM866", "koi8-r": "KOI8-R", "koi8-u": "KOI8-U", "mac-roman": "macintosh",
@@ -61,5 +60,5 @@ def of_meta(attributes: dict[str, str]) -> str:
     """The label in a meta element; empty without one."""
     if "charset" in attributes:
         return attributes["charset"]
-    is_type = attributes.get("http-equiv", "").strip(_WHITE_SPACE).lower() == "content-type"
+    is_type = attributes.get("http-equiv", "").strip(WHITE_SPACE).lower() == "content-type"
     return _label_in(attributes.get("content", "")) if is_type else ""

@@ -7,7 +7,7 @@ In: the ``Contents`` of ``tree``. Out: ``request.page.Form`` values, encoded. Ca
 import re
 from collections.abc import Iterator
 
-from imgserve.imaging.worker.charsets import of_label
+from imgserve.imaging.worker.charsets import WHITE_SPACE, of_label
 from imgserve.imaging.worker.html import charset as charsets
 from imgserve.imaging.worker.html import values
 from imgserve.imaging.worker.html.controls import Contents, Control
@@ -20,8 +20,7 @@ _WITH_DIRECTION = frozenset({
 })  # fmt: skip
 _MOST_NAMED = 20
 _OVERHEAD_BYTES = 10  # of an entry on its way to the parent
-_WHITE_SPACE = "\t\n\f\r "
-_ANY_WHITE_SPACE = re.compile(f"[{_WHITE_SPACE}]+")
+_ANY_WHITE_SPACE = re.compile(f"[{WHITE_SPACE}]+")
 _SIZE = re.compile(r"[\t\n\f\r ]*\+?([0-9]{1,9})")
 
 

@@ -62,7 +62,7 @@ def start_button(builder: Builder, name: str, attributes: Attributes) -> None:
 def start_textarea(builder: Builder, name: str, attributes: Attributes) -> None:
     builder.note(name, attributes)
     text = references.in_text(builder.tokens.raw_text("textarea"))
-    builder.add(name, attributes, text.removeprefix("\n").replace("\r\n", "\n").replace("\r", "\n"))
+    builder.add(name, attributes, text.removeprefix("\n"))
 
 
 def start_select(builder: Builder, name: str, attributes: Attributes) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from imgserve.imaging.worker.charsets import of_label
+from imgserve.imaging.worker.charsets import WHITE_SPACE, of_label
 from imgserve.imaging.worker.html import charset, form_tags, references
 from imgserve.imaging.worker.html.builder import CELLS, GROUPS, Attributes, Builder
 from imgserve.imaging.worker.html.controls import Contents
@@ -41,7 +41,6 @@ _BOUNDARY_OF: dict[str, Boundary] = {
     "p": "button",
     "template": "root",
 }
-_WHITE_SPACE = "\t\n\f\r "
 
 
 def read(tokens: Tokens, guess: Charset | None) -> Contents:
@@ -67,7 +66,7 @@ def _read_text(builder: Builder, context: Context) -> None:
         piece = builder.tokens.text[start:end]
         if context.option is not None:
             context.option.text.append(references.in_text(piece))
-        elif piece.strip(_WHITE_SPACE):
+        elif piece.strip(WHITE_SPACE):
             builder.add_error(context)
 
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from imgserve.imaging.worker.charsets import WHITE_SPACE
 from imgserve.request import color
 
-_WHITE_SPACE = "\t\n\f\r "
 _FLOAT = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 _WITH_ALPHA = re.compile(r"#(?:[0-9a-f]{4}|[0-9a-f]{8})")
 _DATE = re.compile(r"(\d{4,9})-(\d\d)-(\d\d)", re.ASCII)
@@ -27,7 +27,7 @@ def sanitized(kind: str, value: str, attributes: Mapping[str, str]) -> str:
     if kind == "range":
         return _range(value, attributes)
     if kind == "email" and "multiple" in attributes:
-        return ",".join(part.strip(_WHITE_SPACE) for part in _one_line(value).split(","))
+        return ",".join(part.strip(WHITE_SPACE) for part in _one_line(value).split(","))
     return _RULES[kind](value) if kind in _RULES else value
 
 
@@ -52,12 +52,12 @@ def _one_line(value: str) -> str:
 
 
 def _trimmed(value: str) -> str:
-    return _one_line(value).strip(_WHITE_SPACE)
+    return _one_line(value).strip(WHITE_SPACE)
 
 
 def _color(value: str) -> str:
     """CSS's hexadecimal colours, without their alpha, and the basic names."""
-    word = value.strip(_WHITE_SPACE).lower()
+    word = value.strip(WHITE_SPACE).lower()
     if _WITH_ALPHA.fullmatch(word):
         word = word[: 4 if len(word) == 5 else 7]
     return color.canonical(word) or "#000000"

@@ -40,7 +40,6 @@ _NO_COLOUR = re.compile(
     r"|(url|[a-z-]{0,30}gradient|image-set|-webkit-image-set|cross-fade|element|image|paint)\(.*",
     re.DOTALL,
 )
-_NONE = "none"
 
 _SHOWN = (
     b"display:inline !important;visibility:visible !important;opacity:1 !important;transform:none !important;"
@@ -93,4 +92,4 @@ def _colour(value: str) -> str | None:
     colours = [part for part in parts if not _NO_COLOUR.fullmatch(part.lower())]
     if not parts or len(colours) > 1:
         return None
-    return colours[0] if colours else _NONE
+    return colours[0] if colours else "none"

@@ -37,8 +37,8 @@ _WORDS = {
     "any-pointer": "fine", "color-gamut": "srgb", "dynamic-range": "standard", "update": "none", "scan": "progressive",
 }  # fmt: skip
 _FALSE_WORDS = {"none", "no-preference"}  # where a feature stands without a value
-_NUMBERS = {"color": 8.0, "monochrome": 0.0, "color-index": 0.0, "grid": 0.0}
-_DENSITIES = {"resolution", "-webkit-device-pixel-ratio"}
+_DENSITIES = ("resolution", "-webkit-device-pixel-ratio")
+_NUMBERS = {"color": 8.0, "monochrome": 0.0, "color-index": 0.0, "grid": 0.0, **dict.fromkeys(_DENSITIES, 1.0)}
 
 
 def holds(queries: str, size: Size | None) -> bool:
@@ -155,8 +155,6 @@ def _orientation(size: Size) -> str:
 
 def _own(name: str, size: Size | None) -> float | None:
     """This screen's value of a feature that is a number."""
-    if name in _DENSITIES:
-        return 1.0
     if name in _NUMBERS or size is None:
         return _NUMBERS.get(name)
     sides = {"width": size.width_px, "height": size.height_px, "aspect-ratio": size.width_px / size.height_px}

@@ -3,12 +3,12 @@
 Called by probe and pipeline before anything else reads the source. librsvg would unpack them too, but without a limit.
 """
 
-import mmap
 import zlib
 
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import bounds
 from imgserve.imaging.worker.detect import detect
+from imgserve.imaging.worker.source import Data
 from imgserve.request.limits import Limits
 
 _MAGIC = b"\x1f\x8b"
@@ -17,11 +17,11 @@ _MOST_MEMBERS = 16  # a file may have several (RFC 1952, 2.2); each costs a copy
 _HINT = "send the picture as it is; of what is compressed only SVG is read"
 
 
-def is_packed(data: bytes | mmap.mmap) -> bool:
+def is_packed(data: Data) -> bool:
     return data[:2] == _MAGIC
 
 
-def unpacked(data: bytes | mmap.mmap, limits: Limits) -> bytes:
+def unpacked(data: Data, limits: Limits) -> bytes:
     """The SVG inside. Raises PictureTooLarge, SourceUnreadable for anything else."""
     bounds.check_svg_bytes(len(data), limits)
     packed, plain = bytes(data), b""
