@@ -1,7 +1,7 @@
 """The tags in the first page of a TIFF. Of a file with thousands of pages, all of which libvips would read, the first.
 
-Called by load, ending, colour.numbers and tiffcolour. TIFF 6.0, section 2; BigTIFF (Adobe's TIFF Technical Note 3) as
-libtiff documents it.
+Called by load, ending, colour.numbers and tiffcolour, and by jpegheader for EXIF. TIFF 6.0, section 2; BigTIFF (Adobe's
+TIFF Technical Note 3) as libtiff documents it.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,6 @@ from imgserve.imaging.worker.source import Data
 
 _MOST_PAGES = 200  # pages are no frames here, but the smaller copies of a picture may stand in some
 _BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
-
-
 _BIG_VERSION = 43
 # The position of the first page's address, and the bytes of a count, an entry and an address.
 _CLASSIC, _BIG = (4, 2, 12, 4), (8, 8, 20, 8)
@@ -27,12 +25,12 @@ class File:
 
     def __init__(self, data: Data) -> None:
         self._data = data
-        self._order = _BYTE_ORDERS[data[:2]]
+        self.order = _BYTE_ORDERS[data[:2]]
         layout = _BIG if self.number(2, 2) == _BIG_VERSION else _CLASSIC
         self.first, self.count_bytes, self._entry_bytes, self.address_bytes = layout
 
     def number(self, at: int, count: int) -> int:
-        return int.from_bytes(self._data[at : at + count], self._order)
+        return int.from_bytes(self._data[at : at + count], self.order)
 
     def address(self, at: int) -> int:
         return self.number(at, self.address_bytes)
@@ -68,10 +66,12 @@ def tags(data: Data, wanted: tuple[int, ...]) -> dict[int, list[float]]:
     return {tag: file.numbers(at) for tag, at in file.first_entries() if tag in wanted}
 
 
-def value_at(data: Data, wanted: int) -> int:
-    """The position of a short value in the first page's directory, which has this tag."""
-    file = File(data)
-    return next(at for tag, at in file.first_entries() if tag == wanted) + 4 + file.address_bytes
+def with_value(data: Data, changed_tag: int, value: int) -> bytes:
+    """The same file with another short value under this tag, which the first page's directory has."""
+    file, result = File(data), bytearray(data)
+    at = next(at for tag, at in file.first_entries() if tag == changed_tag) + 4 + file.address_bytes
+    result[at : at + 2] = value.to_bytes(2, file.order)
+    return bytes(result)
 
 
 def without_a_flood_of_pages(data: Data) -> Data:

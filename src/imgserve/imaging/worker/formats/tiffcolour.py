@@ -38,7 +38,7 @@ def prepared(data: Data) -> tuple[Data, Model | None]:
     """The file for libvips, and its model, if libvips does not read it correctly."""
     model = _model(data)
     is_packed_lab = model is not None and model.photometric == _CIELAB and model.bits in _LAB_BITS
-    return _as_rgb(data) if is_packed_lab else data, model
+    return tiff.with_value(data, _PHOTOMETRIC, _RGB) if is_packed_lab else data, model
 
 
 def _model(data: Data) -> Model | None:
@@ -52,14 +52,6 @@ def _model(data: Data) -> Model | None:
     is_usable = len(coefficients) == _COLOURS and coefficients[1] > 0
     bits = int(next(iter(tags.get(_BITS, [])), 1))
     return Model(photometric, bits, is_packed, coefficients if is_usable else _BT_601)
-
-
-def _as_rgb(data: Data) -> Data:
-    """The same file with its model changed to RGB."""
-    at = tiff.value_at(data, _PHOTOMETRIC)
-    changed = bytearray(data)
-    changed[at : at + 2] = _RGB.to_bytes(2, "little" if data[:2] == b"II" else "big")
-    return bytes(changed)
 
 
 def read(image: pyvips.Image, model: Model) -> pyvips.Image:
