@@ -77,10 +77,9 @@ def main() -> int:
     from imgserve import __main__
     from imgserve.api import metrics
 
-    if sys.argv.pop(1) == "thread":
-        setattr(metrics, "_written", spin)  # noqa: B010 - as mypy wants it
-    else:
-        setattr(metrics, "_look_at_pool", lambda _: time.sleep(3600))  # noqa: B010
+    name, hang = ("_written", spin) if sys.argv.pop(1) == "thread" else ("_set_pool", lambda _: time.sleep(3600))
+    assert hasattr(metrics, name)
+    setattr(metrics, name, hang)
     return __main__.main()
 
 
