@@ -22,7 +22,7 @@ from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, SourceUnavailable
 from tests.support.certificates import Authority
-from tests.support.transfers import LOOPBACK, deliver_bytes, destination, fetch_bytes, write
+from tests.support.transfers import LOOPBACK, Listener, deliver_bytes, destination, fetch_bytes, write
 from tests.support.vsftpd import Vsftpd
 
 PICTURE = b"picture" * 1000
@@ -616,3 +616,35 @@ async def test_a_refusal_that_time_heals_is_left_to_the_next_attempt(transfers: 
         await deliver_bytes(transfers, place, PICTURE, write(token=2))
     assert caught.value.is_retryable
     assert ftp.connections == 1
+
+
+async def test_a_source_that_breaks_off_midway_is_not_fetched_again_behind_its_first_half(transfers: Transfers) -> None:
+    """On a session that has served a whole file before, so that the session itself could be suspected."""
+    served: list[int] = []
+
+    def serve(peer: socket.socket) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as data, peer.makefile("r") as lines:
+            replies = {"USER": "331 ok", "PASS": "230 ok", "PWD": '257 "/"', "SIZE": "502 no",
+                       "RETR": "150 go", "EPSV": f"229 ok (|||{data.getsockname()[1]}|)"}  # fmt: skip
+            peer.sendall(b"220 hello\r\n")
+            for line in lines:
+                verb = line.split()[0]
+                peer.sendall(replies.get(verb, "200 ok").encode() + b"\r\n")
+                if verb == "RETR":
+                    is_cut = len(served) == 1
+                    served.append(peer.fileno())
+                    with data.accept()[0] as stream:
+                        stream.sendall(PICTURE[: len(PICTURE) // 2] if is_cut else PICTURE)
+                    peer.sendall(b"551 The disk fails.\r\n" if is_cut else b"226 done\r\n")
+                    if is_cut or len(served) == 3:
+                        return
+
+    with Listener(serve) as server:
+        url = f"ftp://user:s3cret@127.0.0.1:{server.port}/a.png"
+        assert await fetch_bytes(transfers, url) == PICTURE
+        with pytest.raises(SourceUnavailable) as caught:
+            await fetch_bytes(transfers, url)
+        assert server.connections == 1
+        assert await fetch_bytes(transfers, url) == PICTURE
+    assert "551" in caught.value.detail
+    assert len(served) == 3

@@ -177,9 +177,16 @@ async def _outcome(client: Client, call: Call, *, is_whole: bool, is_fresh: bool
 
 def _may_be_stale(refusal: ExchangeFailed) -> bool:
     """Whether the session may be the cause. Temporary refusals are left to the job's next attempt."""
-    return refusal.is_reused and refusal.reply >= 500 and refusal.step in ("directory", "file")
+    is_of_session = refusal.step in ("directory", "file") and not _has_opened(refusal)
+    return refusal.is_reused and refusal.reply >= 500 and is_of_session
 
 
 def _has_stored(refusal: ExchangeFailed) -> bool:
-    """Whether the server opened a temporary file: only a transfer brings a 1yz reply (RFC 959, 4.2)."""
-    return refusal.step == "command" or any(line.startswith("1") for line in refusal.replies)
+    return refusal.step == "command" or _has_opened(refusal)
+
+
+def _has_opened(refusal: ExchangeFailed) -> bool:
+    """Whether the server opened the file, so that bytes may have come or gone: only a transfer brings a 1yz reply
+    (RFC 959, 4.2).
+    """
+    return any(line.startswith("1") for line in refusal.replies)
