@@ -21,7 +21,6 @@ from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage
 from imgserve.transfer.faults import NotOurs
 
-STORAGE_PAUSE_S = 1.0
 LOOK_EVERY_S = 3600.0
 
 Sender = Callable[[OutboxEntry], Awaitable[None]]
@@ -41,7 +40,8 @@ def senders(deliveries: Deliveries, placeholders: Placeholders, timeout_s: float
 
 
 class Outbox:
-    """``run`` is the loop; ``under_way`` are the tries that it has started, which go on when it ends.
+    """``run`` is the loop, which its caller starts again after an error; ``under_way`` are the tries that it has
+    started, which go on when it ends.
 
     ``max_at_once`` tries run at a time. Slow ones do not count; as many again may be slow, half of them to one host.
     """
@@ -73,12 +73,7 @@ class Outbox:
             if places <= 0:
                 await until_room(self._room)
                 continue
-            try:
-                work = await self._queue.take_outbox(places, self._clock())
-            except ImgserveError as error:  # a fault in one claim must not end all claiming
-                logs.event("claiming_failed", level=logs.WARNING, code=error.code, detail=error.detail)
-                await asyncio.sleep(STORAGE_PAUSE_S)
-                continue
+            work = await self._queue.take_outbox(places, self._clock())
             for entry in work.entries:
                 task = asyncio.create_task(self.send(entry))
                 self.under_way.add(task)

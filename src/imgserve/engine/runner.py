@@ -63,8 +63,9 @@ class Runner:
         self._is_stopping = False
 
     def start(self) -> None:
-        for loop in (self._claim_forever, self._outbox.run, self._beat, self._prune):
+        for loop in (self._claim_forever, self._outbox.run, self._prune):
             self._keep(loop)
+        self._keep(self._beat, "heartbeat_failed")
 
     async def stop(self, patience_s: float) -> None:
         """Claim no more. After ``patience_s`` cancel the attempts that still run; their jobs are not charged."""
@@ -94,8 +95,10 @@ class Runner:
             if claim.number == number:
                 task.cancel()
 
-    def _keep(self, loop: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Run a loop, and start it again when a bug has ended it. Without it jobs would wait for a restart."""
+    def _keep(self, loop: Callable[[], Coroutine[None, None, None]], failure: str = "claiming_failed") -> None:
+        """Run a loop, and start it again when an error of the queue (``failure`` in the log) or a bug has ended it.
+        Without it jobs would wait for a restart.
+        """
         if self._is_stopping:
             return
         task = asyncio.create_task(loop())
@@ -103,9 +106,14 @@ class Runner:
 
         def ended(task: asyncio.Task[None]) -> None:
             self._loops.discard(task)
-            if not task.cancelled():
-                logs.bug("runner_bug", error=task.exception())
-                asyncio.get_running_loop().call_later(STORAGE_PAUSE_S, self._keep, loop)
+            if task.cancelled():
+                return
+            error = task.exception()
+            if isinstance(error, ImgserveError):
+                logs.event(failure, level=logs.WARNING, code=error.code, detail=error.detail)
+            else:
+                logs.bug("runner_bug", error=error)
+            asyncio.get_running_loop().call_later(STORAGE_PAUSE_S, self._keep, loop, failure)
 
         task.add_done_callback(ended)
 
@@ -118,12 +126,7 @@ class Runner:
                 await until_room(self._room)
                 continue
             reserved = self._config.max_attempts // RESERVED_FRACTION if self._is_shared() else 0
-            try:
-                work = await self._queue.take_work(jobs, self._clock(), reserved, self._host_room(slow))
-            except ImgserveError as error:  # a fault in one claim must not end all claiming
-                logs.event("claiming_failed", level=logs.WARNING, code=error.code, detail=error.detail)
-                await asyncio.sleep(STORAGE_PAUSE_S)
-                continue
+            work = await self._queue.take_work(jobs, self._clock(), reserved, self._host_room(slow))
             for claim in work.claims:
                 self._spawn(claim)
             pause_s = PRUNE_EVERY_S if work.due_at is None else work.due_at - self._clock()
@@ -227,11 +230,7 @@ class Runner:
         while True:
             await asyncio.sleep(self._queue_config.heartbeat_s)
             running = dict(self._running)
-            try:
-                ours = await self._queue.heartbeat(tuple(running.values()), self._clock())
-            except ImgserveError as error:
-                logs.event("heartbeat_failed", level=logs.WARNING, code=error.code, detail=error.detail)
-                continue
+            ours = await self._queue.heartbeat(tuple(running.values()), self._clock())
             for task, claim in running.items():
                 if claim.number not in ours:
                     task.cancel()
