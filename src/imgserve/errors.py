@@ -12,7 +12,6 @@
     ├─ descriptors.py          OutOfDescriptors
     ├─ jobs/protocol.py        QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
     ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable
-    ├─ jobs/sqlite/datadir.py  DataDirectoryInUse
     ├─ engine/delivery.py      Overtaken, ClaimLost, DestinationBusy
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ engine/intake.py        Draining
@@ -43,7 +42,7 @@ import math
 import os
 import pwd
 from collections.abc import Callable, Iterator
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -112,11 +111,6 @@ class ImgserveError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.hint = hint
-
-    def as_value(self) -> Self:
-        """Without the frames that it came through: they and it would hold each other, and the pictures in them."""
-        self.__traceback__ = self.__context__ = self.__cause__ = None
-        return self
 
     def beneath(self, path: Path) -> "ImgserveError":
         """This error, once the fields that its hint names have been put beneath ``path``."""

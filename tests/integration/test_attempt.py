@@ -138,7 +138,7 @@ async def test_an_output_that_failed_frees_its_place_while_others_are_under_way(
     attempt = asyncio.create_task(made.attempts.run(await claimed(made.queue, time.time())))
     await receiver.until_came(1)
     newer = await accepted(made.queue, quick, now=time.time())
-    intent = Intent(newer.number, newer.output_ids[0], 0, quick.placement.destination.key, "placeholder")
+    intent = Intent(newer.number, newer.outputs[0].id, 0, quick.placement.destination.key, "placeholder")
     async with asyncio.timeout(LONG_S):
         while await made.queue.acquire(intent, time.time()) != GRANTED:
             await made.queue.until_free(intent.key, 1.0)

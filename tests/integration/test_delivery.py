@@ -66,7 +66,7 @@ def at(place: Destination, *, is_bare: bool = False) -> ResolvedOutput:
 
 
 def placeholder(entry: Accepted, place: Destination) -> Intent:
-    return Intent(entry.number, entry.output_ids[0], 0, place.key, "placeholder")
+    return Intent(entry.number, entry.outputs[0].id, 0, place.key, "placeholder")
 
 
 async def written(deliveries: Deliveries, intent: Intent, place: Destination) -> None:
@@ -108,7 +108,7 @@ async def test_the_lock_is_held_until_the_report(queue: Queue, deliveries: Deliv
     await asyncio.wait([waiting], timeout=3 * PATIENCE_S)
     assert not waiting.done()
     assert receiver.log == ["put placeholder"]
-    await queue.activate(first.number, (PlaceholderResult(first.output_ids[0], "written"),), time.time())
+    await queue.activate(first.number, (PlaceholderResult(first.outputs[0].id, "written"),), time.time())
     await asyncio.wait_for(waiting, LONG_S)
     assert receiver.log == ["put placeholder"] * 2
 
@@ -173,7 +173,7 @@ async def test_an_older_job_waits_for_a_newer_ones_write_however_long(
     assert not waiting.done()
     receiver.go()
     await asyncio.wait_for(stalled, LONG_S)
-    await queue.activate(newer.number, (PlaceholderResult(newer.output_ids[0], "written"),), time.time())
+    await queue.activate(newer.number, (PlaceholderResult(newer.outputs[0].id, "written"),), time.time())
     with pytest.raises(Overtaken):
         await asyncio.wait_for(waiting, LONG_S)
     assert receiver.log == ["put placeholder"]
@@ -220,7 +220,7 @@ async def test_an_overtaken_write_does_not_begin(queue: Queue, deliveries: Deliv
     older = await running_final(queue, place)
     newer = await accepted(queue, at(place), now=time.time())
     await written(deliveries, placeholder(newer, place), place)
-    await queue.activate(newer.number, (PlaceholderResult(newer.output_ids[0], "written"),), time.time())
+    await queue.activate(newer.number, (PlaceholderResult(newer.outputs[0].id, "written"),), time.time())
     with pytest.raises(Overtaken):
         await written(deliveries, older, place)
     assert receiver.log == ["put placeholder"]
@@ -285,7 +285,7 @@ async def test_write_and_delete_a_file(
     entry = await accepted(queue, at(place), now=time.time())
     await written(deliveries, placeholder(entry, place), place)
     assert target.read_bytes() == b"picture"
-    await queue.activate(entry.number, (PlaceholderResult(entry.output_ids[0], "written"),), time.time())
+    await queue.activate(entry.number, (PlaceholderResult(entry.outputs[0].id, "written"),), time.time())
     claim = await claimed(queue, time.time())
     await queue.settle(ended(claim, "failed"), time.time())
     owed = (await due_entries(queue, time.time()))[0]

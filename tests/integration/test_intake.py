@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from PIL import Image
 
-from imgserve.engine.intake import Answer
+from imgserve.jobs.model import Answer
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.spelling import number_of
 from imgserve.request.faults import RequestInvalid

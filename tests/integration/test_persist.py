@@ -83,7 +83,7 @@ async def test_a_refusal_is_told_before_its_row_is_gone(queue: SqliteQueue, tmp_
 async def test_a_refusal_that_owes_something_is_stored_first(queue: SqliteQueue, tmp_path: Path) -> None:
     entry = await entered(queue)
     await hold(queue, entry)
-    written = (PlaceholderResult(entry.output_ids[0], "written"),)
+    written = (PlaceholderResult(entry.outputs[0].id, "written"),)
     async with hanging(queue):
         refusing = asyncio.ensure_future(storage(queue).refuse(entry, written, DeliveryFailed("no such host")))
         await asyncio.wait([refusing], timeout=3 * SOON_S)

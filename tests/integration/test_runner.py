@@ -206,7 +206,7 @@ async def test_a_claim_found_lost_leaves_no_place_held(made: Plant, receiver: Re
     slow, late = put_to(receiver.port, "a.png"), put_to(receiver.port, "b.png")
     blocker = await accepted(made.queue, late, now=time.time())
     await made.queue.acquire(
-        Intent(blocker.number, blocker.output_ids[0], 0, late.placement.destination.key, "placeholder"), time.time()
+        Intent(blocker.number, blocker.outputs[0].id, 0, late.placement.destination.key, "placeholder"), time.time()
     )
     receiver.stall()
     await made.released(slow, late)

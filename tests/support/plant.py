@@ -118,7 +118,7 @@ class Plant:
         )
         entry = await self.queue.enqueue(job, time.time())
         assert isinstance(entry, Accepted)
-        states = tuple(PlaceholderResult(output_id, state) for output_id in entry.output_ids)
+        states = tuple(PlaceholderResult(output_id, state) for output_id in tuple(place.id for place in entry.outputs))
         await self.queue.activate(entry.number, states, time.time())
         return entry
 

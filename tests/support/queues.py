@@ -107,7 +107,7 @@ async def waiting(queue: Queue, now: float = START) -> Accepted:
 
 async def hold(queue: Queue, entry: Accepted, *outputs: ResolvedOutput, now: float = START) -> None:
     """Take the destinations for the placeholders."""
-    for output_id, place in zip(entry.output_ids, outputs or (output(),), strict=True):
+    for output_id, place in zip(tuple(place.id for place in entry.outputs), outputs or (output(),), strict=True):
         if place.placement.placeholder.style != "none":
             assert await queue.acquire(placeholder_of(entry, output_id, place), now) == Granted()
 
@@ -127,7 +127,7 @@ def states_of(
 ) -> tuple[PlaceholderResult, ...]:
     return tuple(
         PlaceholderResult(output_id, state)
-        for output_id, place in zip(entry.output_ids, outputs or (output(),), strict=True)
+        for output_id, place in zip(tuple(place.id for place in entry.outputs), outputs or (output(),), strict=True)
         if place.placement.placeholder.style != "none"
     )
 
@@ -153,7 +153,7 @@ async def due_entries(queue: Queue, now: float = START) -> tuple[OutboxEntry, ..
 
 def placeholder_of(entry: Accepted, output_id: int | None = None, place: ResolvedOutput | None = None) -> Intent:
     key = (place or output()).placement.destination.key
-    return Intent(entry.number, entry.output_ids[0] if output_id is None else output_id, 0, key, "placeholder")
+    return Intent(entry.number, entry.outputs[0].id if output_id is None else output_id, 0, key, "placeholder")
 
 
 def final_of(claim: Claim, place: Output | None = None) -> Intent:

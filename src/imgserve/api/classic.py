@@ -11,8 +11,9 @@ from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import BodyCutOff, BodyTooLarge, BodyTooSlow
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
-from imgserve.engine.intake import Answer, Intake
+from imgserve.engine.intake import Intake
 from imgserve.errors import ImgserveError
+from imgserve.jobs.model import Answer
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.request.classic.parse import ParseError, parse
 from imgserve.request.classic.spelling import number_of, sentence_of

@@ -29,17 +29,14 @@ QUARANTINE_AFTER_CRASHES = 2
 class SourceIsPlaceholder(ImgserveError):
     code = "source_is_placeholder"
     is_retryable = True
-    title = "The source is a placeholder that imgserve wrote"
 
 
 class AttemptTimeout(ImgserveError):
     code = "attempt_timeout"
     is_retryable = True
-    title = "The attempt took too long"
 
 
 class AttemptBug(ImgserveError):
-    code = "internal"
     is_retryable = True
 
 

@@ -40,14 +40,12 @@ class Overtaken(ImgserveError):
     """A newer job has the destination; nothing was written."""
 
     code = "overtaken"
-    title = "A newer job has the destination"
 
 
 class ClaimLost(ImgserveError):
     """Token or lease are no longer ours; nothing was written."""
 
     code = "claim_lost"
-    title = "The attempt is no longer this runner's"
 
 
 class DestinationBusy(ImgserveError):

@@ -10,8 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import msgspec
-
 from imgserve import failpoint
 from imgserve.engine.admission import Admission
 from imgserve.engine.config import IntakeConfig
@@ -21,12 +19,11 @@ from imgserve.engine.probe import info_of
 from imgserve.engine.resolve import Resolver
 from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.imaging.pool import Pool
-from imgserve.jobs.model import Accepted, Adopted, NewJob, Output, PlaceholderResult
+from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderResult
 from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.protocol import IntakeQueue
 from imgserve.jobs.stored import digest_of
 from imgserve.request import tags
-from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_shape
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
@@ -44,14 +41,6 @@ class Draining(ImgserveError):
     status = 503
     is_retryable = True
     title = "The server is stopping"
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """A stored job, from which the protocol makes its reply. ``number`` is for ``answered``."""
-
-    id: str
-    number: int
-    outputs: tuple[ResolvedOutput, ...]
 
 
 class Intake:
@@ -158,12 +147,17 @@ class Intake:
                 source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._resolver.resolve(request, info)
-                entry = await self._storage.enqueue(self._new_job(job_id, digest, request, principal, info, outputs))
+                entry = await self._storage.enqueue(
+                    NewJob(
+                        job_id, digest, request.source, info, outputs, self._config.deadline_s,
+                        tracing.traceparent(), principal.id, principal.has_quota,
+                    )
+                )  # fmt: skip
                 failpoint.reach("intake_enqueued")
-                if isinstance(entry, Adopted):
+                if isinstance(entry, Answer):
                     logs.event("adopted", as_job=entry.id)
                     metrics.POSTS.labels("adopted", "").inc()
-                    return Answer(entry.id, entry.number, entry.outputs)
+                    return entry
                 states = await self._put_placeholders(entry)
                 if states:
                     metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
@@ -173,22 +167,7 @@ class Intake:
             failpoint.reach("intake_released")
         metrics.POSTS.labels("accepted", "").inc()
         logs.event("accepted", number=entry.number, principal=principal.name, ms=(time.perf_counter() - came_at) * 1000)
-        return Answer(entry.id, entry.number, outputs)
-
-    def _new_job(
-        self,
-        id_: str,
-        digest: bytes,
-        request: JobRequest,
-        principal: Principal,
-        info: ImageInfo,
-        outputs: tuple[ResolvedOutput, ...],
-    ) -> NewJob:
-        return NewJob(
-            id=id_, digest=digest, source=request.source, info=info,
-            outputs=outputs, deadline_s=self._config.deadline_s, traceparent=tracing.traceparent(),
-            principal=principal.id, has_quota=principal.has_quota,
-        )  # fmt: skip
+        return Answer(entry.number, entry.id, outputs)
 
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
         """Write all placeholders. A refusal by one destination refuses the job; the outbox replaces the others."""

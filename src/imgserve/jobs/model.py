@@ -83,13 +83,11 @@ class Accepted(msgspec.Struct, frozen=True):
     outputs: tuple[Output, ...]
     held_ids: frozenset[int] = frozenset()
 
-    @property
-    def output_ids(self) -> tuple[int, ...]:
-        return tuple(output.id for output in self.outputs)
 
-
-class Adopted(msgspec.Struct, frozen=True):
-    """The job of an earlier, equal POST whose reply was lost with its server."""
+class Answer(msgspec.Struct, frozen=True):
+    """A stored job, from which a protocol makes its reply. The queue itself gives one where it adopts a job: that of an
+    earlier, equal POST whose reply was lost with its server.
+    """
 
     number: int
     id: str

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 from imgserve.errors import ImgserveError, Spelling, dotted
-from imgserve.jobs.model import Accepted, Adopted, NewJob, PlaceholderResult
+from imgserve.jobs.model import Accepted, Answer, NewJob, PlaceholderResult
 from imgserve.jobs.protocol import IntakeQueue, StorageFailing
 from imgserve.telemetry import logs
 
@@ -43,7 +43,7 @@ class PatientStorage:
         self._spelling = spelling
         self._late: set[asyncio.Task[None]] = set()
 
-    async def enqueue(self, job: NewJob) -> Accepted | Adopted:
+    async def enqueue(self, job: NewJob) -> Accepted | Answer:
         """Raises QueueFull, QuotaFull, StorageFailing."""
         return await self._in_time(self._queue.enqueue(job, self._clock(), self._forget))
 

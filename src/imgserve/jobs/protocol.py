@@ -13,7 +13,7 @@ import msgspec
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import (
     Accepted,
-    Adopted,
+    Answer,
     Claim,
     Intent,
     NewJob,
@@ -41,10 +41,9 @@ class QuotaFull(ImgserveError):
     is_retryable = True
     title = "Too many jobs of this key are waiting"
 
-    def __init__(self, detail: str, hint: str, part: float, retry_after_s: float | None = None) -> None:
+    def __init__(self, detail: str, hint: str, part: float) -> None:
         super().__init__(detail, hint)
         self.part = part
-        self.retry_after_s = retry_after_s
 
 
 class StorageFailing(ImgserveError):
@@ -67,7 +66,6 @@ class DiskFull(StorageFailing):
 class QueueFault(ImgserveError):
     """A bug undid the transaction; the traceback is in the log."""
 
-    code = "internal"
     title = "The queue has a fault"
 
 
@@ -161,7 +159,7 @@ class IntakeQueue(Protocol):
 
     async def enqueue(
         self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
-    ) -> Accepted | Adopted:
+    ) -> Accepted | Answer:
         """Store as ``accepting``, or adopt the unanswered twin of a dead intake. ``on_late`` gets a job that was stored
         after this call had been cancelled.
 

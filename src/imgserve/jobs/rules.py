@@ -33,18 +33,12 @@ def fold(outputs: Iterable[OutputState]) -> JobState:
     states = tuple(outputs)
     open_ones = [output for output in states if output.status in OPEN]
     if not open_ones:
-        return JobState(conclude(output.status for output in states))
+        ends = {output.status for output in states}
+        # The operator's cancellation comes first.
+        worst: tuple[JobStatus, ...] = ("cancelled", "failed", "superseded")
+        return JobState(next((end for end in worst if end in ends), "succeeded"))
     due_at = min(output.due_at for output in open_ones)
     return JobState(None, due_at, hosts_of(output.key for output in open_ones if output.due_at == due_at))
-
-
-def conclude(statuses: Iterable[OutputStatus]) -> JobStatus:
-    """The end of a job whose outputs have all ended. The operator's cancellation comes first."""
-    ends = set(statuses)
-    for status in ("cancelled", "failed", "superseded"):
-        if status in ends:
-            return status
-    return "succeeded"
 
 
 def outbox_kind(output: ResolvedOutput, placeholder: PlaceholderState) -> OutboxKind | None:

@@ -9,6 +9,7 @@ and ``on_failure`` can be read.
 """
 
 import hashlib
+from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -97,10 +98,10 @@ def digest_of(principal: str, request: JobRequest) -> bytes:
 
 def for_failure(stored: bytes) -> ResolvedOutput | None:
     """The output as far as a failure picture or a deletion needs it; None when too little can be read."""
-    try:
-        return decode_output(stored)
-    except UNREADABLE:
-        return _for_picture(stored) or _for_deletion(stored)
+    for decode in (decode_output, _for_picture, _for_deletion):
+        with suppress(*UNREADABLE):
+            return decode(stored)
+    return None
 
 
 def outbox_kind_of(stored: bytes, placeholder: PlaceholderState) -> OutboxKind | None:
@@ -140,21 +141,15 @@ _decode_picture = msgspec.json.Decoder(_PictureRow).decode
 _decode_deletion = msgspec.json.Decoder(_DeletionRow).decode
 
 
-def _for_picture(stored: bytes) -> ResolvedOutput | None:
-    try:
-        row = _decode_picture(stored)
-    except UNREADABLE:
-        return None
+def _for_picture(stored: bytes) -> ResolvedOutput:
+    row = _decode_picture(stored)
     options = OutputOptions(row.recipe.output.format, row.recipe.output.quality)
     return _output(Recipe((), options), row.size, Placement(row.destination, Placeholder(), row.on_failure))
 
 
-def _for_deletion(stored: bytes) -> ResolvedOutput | None:
-    try:
-        row = _decode_deletion(stored)
-    except UNREADABLE:
-        return None
+def _for_deletion(stored: bytes) -> ResolvedOutput:
+    row = _decode_deletion(stored)
     if row.on_failure == "error_image":
-        return None
+        raise msgspec.ValidationError("the stored row lacks a field that a failure picture needs")
     placement = Placement(row.destination, Placeholder(), row.on_failure)
     return _output(Recipe((), OutputOptions("png")), Size(1, 1), placement)

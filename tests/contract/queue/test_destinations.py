@@ -153,10 +153,10 @@ async def test_the_end_of_an_entrys_try_frees(queue: Queue) -> None:
 async def test_a_free_destination_is_held_from_the_start(queue: Queue) -> None:
     bare, other = output(is_bare=True), output(OTHER)
     entry = await accepted(queue, bare, other)
-    assert entry.held_ids == {entry.output_ids[1]}
+    assert entry.held_ids == {entry.outputs[1].id}
     newer = await accepted(queue, other)
     assert newer.held_ids == frozenset()
-    assert await queue.acquire(placeholder_of(newer, newer.output_ids[0], other), START) == BUSY
+    assert await queue.acquire(placeholder_of(newer, newer.outputs[0].id, other), START) == BUSY
 
 
 async def test_everybody_who_waits_wakes(queue: Queue) -> None:

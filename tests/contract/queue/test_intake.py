@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.model import Accepted, Adopted, PlaceholderResult
+from imgserve.jobs.model import Accepted, Answer, PlaceholderResult
 from imgserve.jobs.protocol import Queue, QueueFull
 from imgserve.request.classic.spelling import number_of
 from tests.support.queues import (
@@ -36,12 +36,13 @@ OTHER = "http://place.test:80/b.png"
 async def test_numbers_and_output_ids_only_grow(house: House) -> None:
     queue = await house.open()
     first = await accepted(queue, output(), output(OTHER))
-    assert first.output_ids == tuple(sorted(first.output_ids))
+    first_ids = [place.id for place in first.outputs]
+    assert first_ids == sorted(first_ids)
     await queue.refuse(first.number, (), "delivery_failed", "no", START)
     queue = await house.open()
     second = await accepted(queue)
     assert second.number > first.number
-    assert min(second.output_ids) > max(first.output_ids)
+    assert min(place.id for place in second.outputs) > max(first_ids)
 
 
 async def test_a_job_is_claimed_only_after_its_release(queue: Queue) -> None:
@@ -53,7 +54,7 @@ async def test_a_job_is_claimed_only_after_its_release(queue: Queue) -> None:
     assert (claim.number, claim.id, claim.source) == (entry.number, entry.id, SOURCE)
     assert claim.deadline_at == START + 86_400.0
     assert [(each.id, each.spec, each.placeholder) for each in claim.outputs] == [
-        (entry.output_ids[0], output(), "written")
+        (entry.outputs[0].id, output(), "written")
     ]
 
 
@@ -103,11 +104,11 @@ async def test_a_refused_job_owes_what_it_put(queue: Queue) -> None:
     entry = await accepted(queue, *places)
     await hold(queue, entry, *places)
     await queue.refuse(
-        entry.number, (PlaceholderResult(entry.output_ids[0], "written"),), "delivery_failed", "refused", START
+        entry.number, (PlaceholderResult(entry.outputs[0].id, "written"),), "delivery_failed", "refused", START
     )
     assert (await queue.take_work(10, START)).claims == ()
     all_owed = await due_entries(queue)
-    assert [owed.output.id for owed in all_owed] == [entry.output_ids[0]]
+    assert [owed.output.id for owed in all_owed] == [entry.outputs[0].id]
 
 
 async def test_a_refused_job_is_not_adopted(house: House) -> None:
@@ -166,7 +167,7 @@ async def test_an_unanswered_job_is_adopted_once_by_each_new_owner(house: House)
     entry = await queue.enqueue(job, START)
     for owner in range(2):
         queue = await house.open()
-        assert await queue.enqueue(twin, START) == Adopted(entry.number, entry.id, job.outputs)
+        assert await queue.enqueue(twin, START) == Answer(entry.number, entry.id, job.outputs)
         second = await queue.enqueue(msgspec.structs.replace(twin, id=f"twin-{owner}", outputs=(output(OTHER),)), START)
         assert isinstance(second, Accepted)
         await queue.answered(second.number)
@@ -182,7 +183,7 @@ async def test_a_full_queue_still_knows_the_job_of_a_repeated_request(house: Hou
         queue.check_room(job.principal, b"another request", START, has_quota=False)
     queue.check_room(job.principal, job.digest, START, has_quota=False)
     twin = msgspec.structs.replace(job, id="again")
-    assert await queue.enqueue(twin, START) == Adopted(entry.number, entry.id, job.outputs)
+    assert await queue.enqueue(twin, START) == Answer(entry.number, entry.id, job.outputs)
 
 
 async def test_the_running_owners_jobs_are_not_adopted(queue: Queue) -> None:
@@ -219,7 +220,7 @@ async def test_a_job_that_succeeded_unanswered_is_adopted_for_ten_minutes(house:
     late = await queue.enqueue(msgspec.structs.replace(job, id="late"), START + 601)
     assert isinstance(late, Accepted)
     await queue.refuse(late.number, (), "", "", START)
-    assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="soon"), START + 599), Adopted)
+    assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="soon"), START + 599), Answer)
 
 
 async def test_the_limit_of_waiting_jobs(house: House) -> None:

@@ -69,7 +69,7 @@ async def test_pruned_numbers_and_outputs_do_not_come_back(queue: Queue) -> None
     await pruned(queue, START + 1e9)
     new = await accepted(queue)
     assert new.number > old.number
-    assert new.output_ids[0] > old.output_ids[0]
+    assert new.outputs[0].id > old.outputs[0].id
 
 
 async def test_counts(queue: Queue) -> None:
@@ -127,7 +127,7 @@ async def test_a_trace_goes_on_with_its_job(queue: Queue) -> None:
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     entry = await queue.enqueue(structs.replace(new_job(), traceparent=parent), START)
     assert isinstance(entry, Accepted)
-    await queue.activate(entry.number, (PlaceholderResult(entry.output_ids[0], "written"),), START)
+    await queue.activate(entry.number, (PlaceholderResult(entry.outputs[0].id, "written"),), START)
     claim = await claimed(queue)
     assert claim.traceparent == parent
     await queue.settle(ended(claim, "failed"), START)

@@ -131,7 +131,7 @@ async def test_outputs_that_ended_are_not_run_again(queue: Queue) -> None:
     claim = await claimed(queue)
     assert await queue.settle(ended(claim, "delivered", "retry", retry_at=START), START)
     again = await claimed(queue)
-    assert [place.id for place in again.outputs] == [entry.output_ids[1]]
+    assert [place.id for place in again.outputs] == [entry.outputs[1].id]
     await queue.settle(ended(again, "delivered"), START)
     assert (await queue.counts()).waiting == 0
 
@@ -143,7 +143,7 @@ async def test_what_was_recorded_survives_the_attempt(house: House) -> None:
     first = msgspec.structs.replace(ended(claim, "delivered"), results=ended(claim, "delivered").results[:1])
     assert await queue.record(first, START)
     queue = await house.open()
-    assert [place.id for place in (await claimed(queue)).outputs] == [entry.output_ids[1]]
+    assert [place.id for place in (await claimed(queue)).outputs] == [entry.outputs[1].id]
 
 
 async def test_nothing_is_due_when_everything_has_ended(queue: Queue) -> None:
@@ -154,7 +154,7 @@ async def test_nothing_is_due_when_everything_has_ended(queue: Queue) -> None:
 
 async def test_each_output_has_attempts_and_times_of_its_own(queue: Queue) -> None:
     entry = await released(queue, output(KEY), output("http://far.test:80/b.png"))
-    first, second = entry.output_ids
+    first, second = (place.id for place in entry.outputs)
     claim = await claimed(queue)
     results = (OutputResult(first, "retry", "attempt", START + 10), OutputResult(second, "retry", "crash", START + 5))
     await queue.settle(Settlement(claim.number, claim.token, results), START)
@@ -175,7 +175,7 @@ async def test_outputs_for_one_host_share_a_claim_once_they_are_due(queue: Queue
     claim = await claimed(queue)
     results = tuple(OutputResult(place.id, "retry", "attempt", START + i) for i, place in enumerate(claim.outputs))
     await queue.settle(Settlement(claim.number, claim.token, results), START)
-    assert [place.id for place in (await claimed(queue, START + 1)).outputs] == list(entry.output_ids)
+    assert [place.id for place in (await claimed(queue, START + 1)).outputs] == [place.id for place in entry.outputs]
 
 
 async def test_a_settlement_wakes_the_runner_for_the_outputs_that_wait(queue: Queue) -> None:

@@ -77,8 +77,8 @@ async def test_superseding_is_by_output(queue: Queue) -> None:
     newer = await released(queue, output(KEY))
     claims = (await queue.take_work(10, START)).claims
     assert {claim.number: [place.id for place in claim.outputs] for claim in claims} == {
-        older.number: [older.output_ids[1]],
-        newer.number: [newer.output_ids[0]],
+        older.number: [older.outputs[1].id],
+        newer.number: [newer.outputs[0].id],
     }
 
 
@@ -180,7 +180,7 @@ async def test_a_job_found_accepting_owes_for_what_it_may_have_put(house: House)
     claim = await claimed(queue, START + QUIET_S)
     assert [place.placeholder for place in claim.outputs] == ["unknown", "none"]
     await queue.settle(ended(claim, "failed"), START + QUIET_S)
-    assert [owed.output.id for owed in await due_entries(queue, START + QUIET_S)] == [entry.output_ids[0]]
+    assert [owed.output.id for owed in await due_entries(queue, START + QUIET_S)] == [entry.outputs[0].id]
 
 
 async def test_a_job_found_accepting_supersedes_the_older_ones(house: House) -> None:

@@ -49,7 +49,7 @@ async def test_what_is_owed(queue: Queue, state: PlaceholderState, on_failure: O
     entry = await released(queue, output(on_failure=on_failure), state=state)
     await queue.settle(ended(await claimed(queue), "failed"), START)
     all_owed = await due_entries(queue)
-    assert [owed.output.id for owed in all_owed] == (list(entry.output_ids) if is_owing else [])
+    assert [owed.output.id for owed in all_owed] == ([place.id for place in entry.outputs] if is_owing else [])
     assert (await queue.counts()).placeholders_left == int(is_owing)
 
 
@@ -196,7 +196,7 @@ async def test_several_entries_of_one_job_at_once(queue: Queue) -> None:
 async def test_an_output_that_failed_owes_while_the_others_go_on(queue: Queue) -> None:
     """The token of its entry takes nothing from the claim of the others."""
     entry = await released(queue, output(KEY), output(OTHER))
-    first, second = entry.output_ids
+    first, second = (place.id for place in entry.outputs)
     claim = await claimed(queue)
     results = (OutputResult(first, "failed", error="x"), OutputResult(second, "retry", due_at=START + 1))
     waiting = asyncio.create_task(queue.wait_for_outbox(60.0))

@@ -292,5 +292,5 @@ async def test_a_placeholder_does_not_follow_what_was_taken(scene: Scene) -> Non
     assert isinstance(older, Accepted)
     await scene.queue.refuse(blocker.number, (), "delivery_failed", "", scene.now)
     await scene.post(BOB, "x", "written")
-    intent = placeholder_of(older, older.output_ids[0], at("x"))
+    intent = placeholder_of(older, older.outputs[0].id, at("x"))
     assert await scene.queue.acquire(intent, scene.now) == OVERTAKEN

@@ -95,7 +95,7 @@ class World:
     async def place(self) -> None:
         """Try one placeholder that has not been tried."""
         for job in self.random.sample(self.taken, len(self.taken)):
-            for output_id, spec in zip(job.entry.output_ids, job.outputs, strict=True):
+            for output_id, spec in zip((place.id for place in job.entry.outputs), job.outputs, strict=True):
                 if spec.placement.placeholder.style != "none" and output_id not in job.states:
                     answer = await self.ask(placeholder_of(job.entry, output_id, spec))
                     if isinstance(answer, Granted):
@@ -114,7 +114,7 @@ class World:
         job = self.random.choice(self.taken)
         wanted = [
             i
-            for i, spec in zip(job.entry.output_ids, job.outputs, strict=True)
+            for i, spec in zip((place.id for place in job.entry.outputs), job.outputs, strict=True)
             if spec.placement.placeholder.style != "none"
         ]
         is_complete = set(wanted) == set(job.states)
@@ -122,7 +122,7 @@ class World:
         if is_complete and self.random.random() < 0.8:
             await self.queue.activate(number, states, self.now)
             self.released.add(number)
-            for output_id, spec in zip(job.entry.output_ids, job.outputs, strict=True):
+            for output_id, spec in zip((place.id for place in job.entry.outputs), job.outputs, strict=True):
                 if output_id in job.states and job.states[output_id].state == "written":
                     self.taken_at.add((number, spec.placement.destination.key))
         elif not is_complete and self.random.random() < 0.3:

@@ -158,7 +158,7 @@ async def test_what_a_file_took_for_a_placeholder_is_known_to_its_entry(house: S
     fingerprint = Fingerprint.of(b"a placeholder")
     entry = await accepted(queue, output(kind="file"))
     await hold(queue, entry)
-    await queue.activate(entry.number, (PlaceholderResult(entry.output_ids[0], "written", fingerprint),), START)
+    await queue.activate(entry.number, (PlaceholderResult(entry.outputs[0].id, "written", fingerprint),), START)
     await queue.settle(ended(await claimed(queue), "failed"), START)
     [owed] = await due_entries(queue)
     assert owed.output.fingerprint == fingerprint
@@ -169,7 +169,7 @@ async def test_a_job_that_answers_for_another_ones_placeholder_knows_it_too(hous
     fingerprint = Fingerprint.of(b"a placeholder")
     older = await accepted(queue, output(kind="file"))
     await hold(queue, older)
-    await queue.activate(older.number, (PlaceholderResult(older.output_ids[0], "written", fingerprint),), START)
+    await queue.activate(older.number, (PlaceholderResult(older.outputs[0].id, "written", fingerprint),), START)
     bare = await accepted(queue, output(kind="file", is_bare=True))
     await queue.activate(bare.number, (), START)
     await queue.settle(ended(await claimed(queue), "failed"), START)

@@ -12,7 +12,6 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.compact import NEW_NAME, compact
 from imgserve.jobs.sqlite.connection import Connection, connect, rows
-from imgserve.jobs.sqlite.datadir import DataDirectoryInUse
 from imgserve.jobs.sqlite.prune import STEP_S, Position, step
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import migrate
@@ -42,8 +41,8 @@ def run(db: Connection, now: float) -> tuple[int, int]:
     jobs = steps = 0
     while place is not None:
         with db:
-            done = step(db, place, CONFIG, now)
-        jobs, steps, place = jobs + done.jobs, steps + 1, done.position
+            deleted, place = step(db, place, CONFIG, now)
+        jobs, steps = jobs + deleted, steps + 1
     return jobs, steps
 
 
@@ -95,10 +94,10 @@ def test_a_step_ends_when_its_time_is_over(db: Connection, monkeypatch: pytest.M
     monkeypatch.setattr("imgserve.jobs.sqlite.prune.time.perf_counter", lambda: next(now) / 1000)
     add_ended(db, 100, "succeeded", START)
     with db:
-        first = step(db, Position(), CONFIG, LATER)
-    assert first.jobs == STEP_S * 1000 + 1
-    assert first.position is not None
-    assert run(db, LATER)[0] == 100 - first.jobs
+        jobs, position = step(db, Position(), CONFIG, LATER)
+    assert jobs == STEP_S * 1000 + 1
+    assert position is not None
+    assert run(db, LATER)[0] == 100 - jobs
 
 
 def test_a_new_file_gives_its_room_back(db: Connection, tmp_path: Path) -> None:
@@ -148,7 +147,7 @@ async def test_an_older_file_uses_its_room_again_and_can_be_compacted(house: Sql
 
 async def test_compact_leaves_a_running_servers_file_alone(house: SqliteHouse, tmp_path: Path) -> None:
     await house.open()
-    with pytest.raises(DataDirectoryInUse):
+    with pytest.raises(StorageFailing, match="belongs to another running imgserve"):
         compact(tmp_path)
 
 

@@ -59,7 +59,7 @@ async def test_one_has_its_part_of_the_places_to_wait() -> None:
 
 async def test_a_full_queue_refuses_before_a_slot_is_taken() -> None:
     def check_queue() -> None:
-        raise QuotaFull("4 jobs", "later", 0.5, 7.0)
+        raise QuotaFull("4 jobs", "later", 0.5)
 
     admission = Admission(1, 0, 1, 1)
     async with AsyncExitStack() as stack:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.model import Accepted, Adopted, NewJob, Output, PlaceholderResult, PlaceholderState, intent_of
+from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderResult, PlaceholderState, intent_of
 from imgserve.jobs.protocol import Granted
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free
@@ -20,7 +20,7 @@ SQL = load("admission")
 ADOPT_ENDED_S = 600.0
 
 
-def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float) -> Accepted | Adopted:
+def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float) -> Accepted | Answer:
     """Raises QueueFull, QuotaFull."""
     twin = _adopt(db, job, epoch, now)
     if twin is not None:
@@ -49,7 +49,7 @@ def _add_output(db: Connection, number: int, principal: str, output: ResolvedOut
     return Output(db.last_insert_rowid(), number, principal, output, state)
 
 
-def _adopt(db: Connection, job: NewJob, epoch: int, now: float) -> Adopted | None:
+def _adopt(db: Connection, job: NewJob, epoch: int, now: float) -> Answer | None:
     row = db.execute(SQL["find_twin"], (job.digest, epoch, now - ADOPT_ENDED_S)).fetchone()
     if row is None:
         return None
@@ -58,7 +58,7 @@ def _adopt(db: Connection, job: NewJob, epoch: int, now: float) -> Adopted | Non
     except UNREADABLE:
         return None  # it fails at its claim; the request becomes a job that this version can read
     db.execute(SQL["adopt"], (epoch, row[0]))
-    return Adopted(row[0], row[1], outputs)
+    return Answer(row[0], row[1], outputs)
 
 
 def activate(db: Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:

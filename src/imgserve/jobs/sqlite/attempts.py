@@ -11,7 +11,7 @@ from imgserve.jobs.rules import OutputState, fold
 from imgserve.jobs.sqlite import heads, scheduling
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import Claimed, free
-from imgserve.jobs.sqlite.ending import end_open, fail
+from imgserve.jobs.sqlite.ending import end_open
 from imgserve.jobs.sqlite.order import end_if_concluded, final_taken, write_end
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.stored import UNREADABLE, decode_info, decode_output, decode_source
@@ -128,7 +128,8 @@ def _note_results(db: Connection, settlement: Settlement, claimed: Claimed, conf
             ),
         )  # fmt: skip
         if result.status == "failed":
-            status = fail(db, result.output_id, result.error, result.detail, config, now)
+            error, detail = result.error, result.detail
+            (status,) = end_open(db, settlement.number, "failed", error, detail, config, now, result.output_id)
         if result.status in ("repeat", "delivered") and result.output_id not in claimed.alone:
             final_taken(db, result.output_id, now)
         claimed.states[result.output_id] = OutputState(status, due_at, state.key)

@@ -24,7 +24,7 @@ class Compacted(msgspec.Struct, frozen=True):
 
 
 def compact(data_dir: Path) -> Compacted | None:
-    """None: there is no queue file. Raises DataDirectoryInUse, StorageFailing.
+    """None: there is no queue file. Raises StorageFailing, also while a server has the directory.
 
     The new file is written and synced beside the old one, then takes its name: until then the old one stays as it is.
     """

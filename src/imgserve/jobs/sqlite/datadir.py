@@ -23,12 +23,8 @@ SAVE = (
 )
 
 
-class DataDirectoryInUse(StorageFailing):
-    """Another server owns the data directory."""
-
-
 def lock(data_dir: Path) -> int:
-    """A descriptor that holds the directory until it is closed. Raises DataDirectoryInUse, StorageFailing."""
+    """A descriptor that holds the directory until it is closed. Raises StorageFailing, also if a server has it."""
     place = data_dir / "lock"
     try:
         fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -43,7 +39,7 @@ def lock(data_dir: Path) -> int:
         else:
             return fd
     os.close(fd)
-    raise DataDirectoryInUse(
+    raise StorageFailing(
         f"the data directory {data_dir} belongs to another running imgserve",
         "stop that server, or give this one its own --data-dir",
     )

@@ -19,16 +19,12 @@ Status = Literal["failed", "cancelled"]
 
 
 def end_open(
-    db: Connection, number: int, status: Status, error: str, detail: str, config: Config, now: float
-) -> list[OutputStatus]:
-    """End the open outputs of a job. Returns their statuses."""
-    outputs = rows(db, SQL["open_outputs"], (number,))
+    db: Connection, number: int, status: Status, error: str, detail: str, config: Config, now: float,
+    output_id: int | None = None,
+) -> list[OutputStatus]:  # fmt: skip
+    """End the open outputs of a job, or this one of them. Returns their statuses."""
+    outputs = rows(db, SQL["open_outputs"], (number, output_id))
     return [_end(db, output, status, error, detail, config, now) for output in outputs]
-
-
-def fail(db: Connection, output_id: int, error: str, detail: str, config: Config, now: float) -> OutputStatus:
-    """End one output whose last attempt failed. Returns its status."""
-    return _end(db, db.execute(SQL["output"], (output_id,)).get, "failed", error, detail, config, now)
 
 
 def _end(

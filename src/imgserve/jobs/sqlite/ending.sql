@@ -1,9 +1,6 @@
 -- name: open_outputs
 SELECT id, job, spec, iif(is_covered, 'none', placeholder), is_repeat FROM output
-    WHERE job = ? AND status IN ('queued', 'placeholder') ORDER BY id
-
--- name: output
-SELECT id, job, spec, iif(is_covered, 'none', placeholder), is_repeat FROM output WHERE id = ?
+    WHERE job = ?1 AND status IN ('queued', 'placeholder') AND (?2 IS NULL OR id = ?2) ORDER BY id
 
 -- name: count_as_delivered
 UPDATE output SET status = 'delivered' WHERE id = ?

@@ -21,8 +21,5 @@ def watch(db: apsw.Connection) -> None:
 
 def correct(db: apsw.Connection, principal: str, hosts: str) -> None:
     """Set the entry of this principal's queued jobs for these hosts; delete it when none is queued."""
-    run_at: float | None = db.execute(SQL["first_due"], (principal, hosts)).get
-    if run_at is None:
-        db.execute(SQL["delete"], (principal, hosts))
-    else:
-        db.execute(SQL["set"], (run_at, principal, hosts))
+    db.execute(SQL["delete"], (principal, hosts))
+    db.execute(SQL["add"], (principal, hosts))

@@ -9,12 +9,9 @@ CREATE TEMP TRIGGER head_came AFTER UPDATE OF status, run_at, hosts ON main.job 
         ON CONFLICT DO UPDATE SET run_at = excluded.run_at WHERE excluded.run_at < run_at;
 END
 
--- name: first_due
-SELECT run_at FROM job INDEXED BY job_due WHERE status = 'queued' AND principal = ? AND hosts = ?
-    ORDER BY run_at LIMIT 1
-
 -- name: delete
 DELETE FROM head WHERE principal = ? AND hosts = ?
 
--- name: set
-UPDATE head SET run_at = ? WHERE principal = ? AND hosts = ?
+-- name: add
+INSERT INTO head SELECT principal, hosts, run_at FROM main.job INDEXED BY job_due
+    WHERE status = 'queued' AND principal = ? AND hosts = ? ORDER BY run_at LIMIT 1

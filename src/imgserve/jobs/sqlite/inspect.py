@@ -12,7 +12,7 @@ import msgspec
 
 from imgserve.jobs.protocol import Counts, StorageFailing
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
-from imgserve.jobs.sqlite.listing import SQL
+from imgserve.jobs.sqlite.listing import SQL, counts
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import SCHEMA_VERSION, UNRELEASED, check_empty, check_shape
 
@@ -68,18 +68,12 @@ def _read(path: Path, *, is_immutable: bool) -> Inspected:
             db.execute("SELECT epoch FROM owner")  # raises for another program's file
             return Inspected(schema, SCHEMA_VERSION)
         check_shape(db)
-        return _counted(db)
+        version, ahead_s = db.execute(SQL["last_server"]).get
+        open_now = counts(db, lambda moment: moment - ahead_s)
+        return Inspected(SCHEMA_VERSION, SCHEMA_VERSION, counts=open_now, version=version)
     except apsw.SQLError as error:  # a table or a column is missing
         raise StorageFailing(
             f"the queue file says schema {schema}, but is of no released version: {error}", UNRELEASED
         ) from error
     finally:
         db.close()
-
-
-def _counted(db: apsw.Connection) -> Inspected:
-    counts = Counts(*db.execute(SQL["counts"]).get)
-    version, ahead_s = db.execute(SQL["last_server"]).get
-    oldest_at, due_at = (None if at is None else at - ahead_s for at in (counts.oldest_at, counts.due_at))
-    counts = msgspec.structs.replace(counts, oldest_at=oldest_at, due_at=due_at)
-    return Inspected(SCHEMA_VERSION, SCHEMA_VERSION, counts=counts, version=version)

@@ -63,9 +63,7 @@ class Listing:
         return await self._run(lambda db: _job(db, job_id, self._wall_of))
 
     async def counts(self) -> Counts:
-        counts = await self._run(lambda db: Counts(*db.execute(SQL["counts"]).get))
-        oldest_at, due_at = (None if at is None else self._wall_of(at) for at in (counts.oldest_at, counts.due_at))
-        return msgspec.structs.replace(counts, oldest_at=oldest_at, due_at=due_at)
+        return await self._run(lambda db: counts(db, self._wall_of))
 
     async def aclose(self) -> None:
         if self._connection is not None:
@@ -90,6 +88,12 @@ class Listing:
             return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
         except STORAGE_ERRORS as error:
             raise storage_failing(error, "the queue cannot be read", self._path) from error
+
+
+def counts(db: apsw.Connection, wall_of: WallOf) -> Counts:
+    stored = Counts(*db.execute(SQL["counts"]).get)
+    oldest_at, due_at = (None if at is None else wall_of(at) for at in (stored.oldest_at, stored.due_at))
+    return msgspec.structs.replace(stored, oldest_at=oldest_at, due_at=due_at)
 
 
 def _page(db: apsw.Connection, query: JobQuery, wall_of: WallOf) -> JobPage:

@@ -34,15 +34,10 @@ class Position(msgspec.Struct, frozen=True):
     number: int = 0
 
 
-class Step(msgspec.Struct, frozen=True):
-    """``position``: where the pass goes on; None when all that may go is gone, and the file has shrunk."""
-
-    jobs: int
-    position: Position | None
-
-
-def step(db: Connection, position: Position, config: Config, now: float) -> Step:
-    """Delete for ``STEP_S`` at most."""
+def step(db: Connection, position: Position, config: Config, now: float) -> tuple[int, Position | None]:
+    """Delete for ``STEP_S`` at most. Returns the number of deleted jobs, and where the pass goes on; None when all that
+    may go is gone, and the file has shrunk.
+    """
     ends_at = time.perf_counter() + STEP_S
     before = now - (config.keep_failed_s if position.is_failed else config.keep_ended_s)
     jobs = 0
@@ -56,11 +51,11 @@ def step(db: Connection, position: Position, config: Config, now: float) -> Step
                 db.execute(SQL["delete"], (number,))
                 jobs += 1
             if time.perf_counter() > ends_at:
-                return Step(jobs, position)
+                return jobs, position
     if not position.is_failed:
-        return Step(jobs, Position(is_failed=True))
+        return jobs, Position(is_failed=True)
     placeholders.delete_old(db, now)
-    return Step(jobs, None if _shrink(db, ends_at) else position)
+    return jobs, None if _shrink(db, ends_at) else position
 
 
 def _shrink(db: Connection, ends_at: float) -> bool:

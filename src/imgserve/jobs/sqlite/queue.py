@@ -16,7 +16,7 @@ from imgserve.errors import counted, spell
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import (
     Accepted,
-    Adopted,
+    Answer,
     Claim,
     Ended,
     Intent,
@@ -29,7 +29,6 @@ from imgserve.jobs.model import (
 from imgserve.jobs.protocol import (
     ANY_HOST,
     Busy,
-    Counts,
     Denied,
     DiskFull,
     Granted,
@@ -53,7 +52,6 @@ from imgserve.jobs.sqlite.end_rate import EndRate
 from imgserve.jobs.sqlite.listing import Listing
 from imgserve.jobs.sqlite.opening import take_over
 from imgserve.jobs.sqlite.wakeups import Wakeups
-from imgserve.jobs.views import JobPage, JobQuery, JobView
 from imgserve.telemetry.states import Name, State
 
 T = TypeVar("T")
@@ -73,6 +71,7 @@ class SqliteQueue:
         self._committer = Committer(data_dir / FILE_NAME, self._committed)
         self._clock = clock
         self._listing = Listing(data_dir / FILE_NAME, clock.wall_of if clock else float)
+        self.counts, self.page, self.job = self._listing.counts, self._listing.page, self._listing.job
         self._on_end = on_end
         self._abandoned = 0
         self._end_rate = EndRate(0.0)  # anew when the file is taken over
@@ -80,6 +79,7 @@ class SqliteQueue:
         self._epoch = 0
         self.id = ""
         self._wakeups = Wakeups()
+        self.until_free = self._wakeups.until_free
         self._placeholders = placeholders.RecentPlaceholders()
         self._prune_position = pruning.Position()
 
@@ -89,7 +89,7 @@ class SqliteQueue:
     ) -> "SqliteQueue":
         """Take the data directory over. A clock goes on where the last server's ended, and is looked at for steps.
 
-        Raises DataDirectoryInUse, StorageFailing.
+        Raises StorageFailing, also while another server has the directory.
         """
         clock = now if isinstance(now, Clock) else None
         queue = cls(data_dir, config, datadir.lock(data_dir), on_end, clock)
@@ -158,10 +158,10 @@ class SqliteQueue:
 
     async def enqueue(
         self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None
-    ) -> Accepted | Adopted:
+    ) -> Accepted | Answer:
         is_awaited = True
 
-        def announce(entry: Accepted | Adopted) -> None:
+        def announce(entry: Accepted | Answer) -> None:
             if not is_awaited and isinstance(entry, Accepted):
                 on_late(entry)
 
@@ -193,7 +193,7 @@ class SqliteQueue:
     ) -> None:
         await self._committer.run(
             lambda db: admission.refuse(db, number, placeholders, error, detail, self._config, now),
-            self._wakeups.work_and_free,
+            self._wakeups.free,
         )
 
     async def answered(self, number: int) -> None:
@@ -224,9 +224,6 @@ class SqliteQueue:
         return await self._committer.run(
             lambda db: destinations.acquire(db, intent, self._epoch, now), note, survives_power_loss=False
         )
-
-    async def until_free(self, key: str, timeout_s: float) -> None:
-        await self._wakeups.until_free(key, timeout_s)
 
     async def record(self, settlement: Settlement, now: float) -> bool:
         settled = await self._committer.run(
@@ -276,15 +273,6 @@ class SqliteQueue:
     async def wait_for_outbox(self, timeout_s: float) -> None:
         await self._wakeups.until(self._wakeups.outbox, timeout_s)
 
-    async def counts(self) -> Counts:
-        return await self._listing.counts()
-
-    async def page(self, query: JobQuery) -> JobPage:
-        return await self._listing.page(query)
-
-    async def job(self, job_id: str) -> JobView:
-        return await self._listing.job(job_id)
-
     async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
         return await self._committer.run(
             lambda db: operator.retry(db, job_id, deadline_s, self._config, now), lambda _: self._wakeups.work.set()
@@ -297,13 +285,13 @@ class SqliteQueue:
 
     async def prune(self, now: float) -> Pruned:
         # Lost with the power, they are deleted again.
-        step = await self._committer.run(
+        jobs, position = await self._committer.run(
             lambda db: pruning.step(db, self._prune_position, self._config, now), survives_power_loss=False
         )
-        self._prune_position = step.position or pruning.Position()
-        if step.position is None:
+        self._prune_position = position or pruning.Position()
+        if position is None:
             self._placeholders.forget_old(now)
-        return Pruned(step.jobs, step.position is None)
+        return Pruned(jobs, position is None)
 
     async def _repairing(self, change: Callable[[], Awaitable[T]]) -> T:
         """The change, repeated once if its fault came from damaged texts. Else one row would hold up all."""

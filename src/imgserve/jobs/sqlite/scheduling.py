@@ -7,6 +7,7 @@ index for each principal with open jobs, for each claimed job, and for each set 
 
 import heapq
 from collections.abc import Iterator
+from typing import Any
 
 import apsw
 import msgspec
@@ -108,7 +109,7 @@ def _due_of(
         while head is not None and head[0] <= now and (not merged or head[0] <= merged[0][0]):
             if not room.is_full(head[1]):
                 choice.heads.append((principal, head[1]))
-                push(head[1], _jobs(db, principal, head[1], page_rows, now))
+                push(head[1], _paged(db, "jobs", (principal, head[1], now), (_BEFORE_ALL, 0), page_rows))
             head = next(heads, None)
         if not merged:
             return
@@ -119,17 +120,14 @@ def _due_of(
 
 
 def _heads(db: apsw.Connection, principal: str) -> Iterator[tuple[float, str]]:
-    last: tuple[float, str] = (_BEFORE_ALL, "")
-    while page := rows(db, SQL["heads"], (principal, *last, PAGE_ROWS)):
-        yield from page
-        if len(page) < PAGE_ROWS:
-            return
-        last = page[-1]
+    return _paged(db, "heads", (principal,), (_BEFORE_ALL, ""), PAGE_ROWS)
 
 
-def _jobs(db: apsw.Connection, principal: str, hosts: str, page_rows: int, now: float) -> Iterator[tuple[float, int]]:
-    last: tuple[float, int] = (_BEFORE_ALL, 0)
-    while page := rows(db, SQL["jobs"], (principal, hosts, now, *last, page_rows)):
+def _paged(
+    db: apsw.Connection, name: str, values: tuple[object, ...], last: tuple[object, ...], page_rows: int
+) -> Iterator[Any]:
+    """The rows of a statement that is bound to ``values``, the row before, and the number of rows of a page."""
+    while page := rows(db, SQL[name], (*values, *last, page_rows)):
         yield from page
         if len(page) < page_rows:
             return

@@ -13,13 +13,8 @@ class Wakeups:
         self.outbox = asyncio.Event()  # an entry may be due
         self._freed: dict[str, asyncio.Future[None]] = {}
 
-    def work_and_free(self, keys: list[str]) -> None:
-        """A job may have become due, and these destinations are free."""
-        self.work.set()
-        self.free(keys)
-
     def activated(self, keys: list[str]) -> None:
-        """As ``work_and_free``, unless the activated job was claimed in the same commit."""
+        """A job is due, unless it was claimed in the same commit, and these destinations are free."""
         if self.is_work_waiting:
             self.work.set()
         self.free(keys)
