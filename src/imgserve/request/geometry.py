@@ -2,16 +2,14 @@
 
 from fractions import Fraction
 from math import floor
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
 from imgserve.errors import FieldRef, ImgserveError
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.imageinfo import Size, SourceFormat
-from imgserve.request.limits import MAX_SIDE_PX
 
-Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX, description="pixels")]
 Gravity = Literal[
     "center", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest",
     "attention", "entropy",

@@ -7,7 +7,7 @@ import msgspec
 from imgserve.setting import Count, Setting
 
 MAX_SIDE_PX = 16_384
-Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX, description="pixels")]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """A recipe: how the source is read, ordered operations, and how the result is written."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -13,14 +13,7 @@ Format = Literal["jpeg", "png", "webp", "gif", "tiff", "avif"]
 MAX_OPERATIONS = 32  # bounds the time that one result can cost
 Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
-MEDIA_TYPE: dict[Format, str] = {
-    "jpeg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "tiff": "image/tiff",
-    "avif": "image/avif",
-}
+MEDIA_TYPE: dict[Format, str] = {name: f"image/{name}" for name in get_args(Format)}
 DEFAULT_QUALITY: dict[Format, int] = {"jpeg": 80, "webp": 79, "avif": 58}
 
 

@@ -65,14 +65,14 @@ class Transfers:
     def check_source(self, source: Source) -> None:
         """Check the text of the URL: port, literal address, root. Raises SourceRefused."""
         if not source.host:
-            self.files.source_path(source)
+            self.files.read_roots.locate(source.path)
         elif refusal := self._guard.text_refusal(source.host, source.port):
             raise SourceRefused(refusal.detail, refusal.hint)
 
     def check_destination(self, destination: Destination) -> None:
         """Check the text of the URL: port, literal address, root. Raises DestinationRefused."""
         if not destination.host:
-            self.files.destination_path(destination)
+            self.files.write_roots.locate(destination.path)
         elif refusal := self._guard.text_refusal(destination.host, destination.port):
             raise DestinationRefused(refusal.detail, refusal.hint)
 

@@ -64,7 +64,6 @@ class NotOurs(TransferError):
     """The file at the destination is not the one that imgserve wrote, so it is left alone."""
 
     code = "not_ours"
-    title = "The destination holds something else"
 
 
 class DeliveryFailed(TransferError):

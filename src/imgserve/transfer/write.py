@@ -1,6 +1,5 @@
 """One delivery as ``engine`` orders it, and its result."""
 
-import re
 from typing import Literal
 
 import msgspec
@@ -8,8 +7,6 @@ import msgspec
 from imgserve.blob import Fingerprint
 
 WriteState = Literal["placeholder", "final", "failed"]
-_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+\Z", re.ASCII)
-_NAME = re.compile(r"[\w-]+\Z", re.ASCII)
 _EARLIER_TOKENS = 10
 
 
@@ -29,10 +26,6 @@ class Write(msgspec.Struct, frozen=True):
     abandoned: tuple[tuple[str, int], ...] = ()
     only_over: Fingerprint | None = None
     principal: str = ""
-
-    def __post_init__(self) -> None:
-        if not _MEDIA_TYPE.match(self.media_type) or not _NAME.match(self.name):
-            raise ValueError("a write's media_type and name are plain tokens")
 
     @property
     def temporary_name(self) -> str:

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from imgserve.errors import FieldRef
-from imgserve.request.geometry import NotSvg, Shape, Side, box
+from imgserve.request.geometry import NotSvg, Shape, box
 from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Side
 
 Dpi = Annotated[float, msgspec.Meta(ge=1, le=2400, description="dots per inch, for absolute units in an SVG")]
 

@@ -5,8 +5,9 @@ from typing import Literal
 import msgspec
 
 from imgserve.errors import FieldRef
-from imgserve.request.geometry import Gravity, Shape, Side, SourceTooSmall, box
+from imgserve.request.geometry import Gravity, Shape, SourceTooSmall, box
 from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Side
 
 
 class Resize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="operation", tag="resize"):

@@ -56,21 +56,13 @@ class Files:
 
     def __init__(self, read_roots: tuple[str, ...], write_roots: tuple[str, ...]) -> None:
         """Raises RootUnavailable."""
-        self._read_roots = Roots(read_roots, "--read-root", SourceRefused)
-        self._write_roots = Roots(write_roots, "--write-root", DestinationRefused)
+        self.read_roots = Roots(read_roots, "--read-root", SourceRefused)
+        self.write_roots = Roots(write_roots, "--write-root", DestinationRefused)
         self._pool = ThreadPoolExecutor(_THREADS, "imgserve-file")
-
-    def source_path(self, source: Source) -> RootedPath:
-        """Check the path by its text. Raises SourceRefused."""
-        return self._read_roots.locate(source.path)
-
-    def destination_path(self, destination: Destination) -> RootedPath:
-        """Check the path by its text. Raises DestinationRefused."""
-        return self._write_roots.locate(destination.path)
 
     async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
         """Copy a regular file into ``into``. Raises SourceRefused, SourceUnavailable, SourceTooLarge."""
-        path, copying = self.source_path(source), Future[None]()
+        path, copying = self.read_roots.locate(source.path), Future[None]()
         try:
             async with limit(timeout_s):
                 size = await self._run(lambda: _size(path))
@@ -85,13 +77,13 @@ class Files:
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """Write, sync, rename, sync. Raises DestinationRefused, DeliveryFailed, DeliveryUnknown."""
-        path, renaming, own = self.destination_path(destination), Future[None](), blob.share()
+        path, renaming, own = self.write_roots.locate(destination.path), Future[None](), blob.share()
         await self._timed(write.timeout_s, renaming, lambda: store(path, own, write, renaming), own)
         return Delivery(is_verified=True)
 
     async def delete(self, destination: Destination, write: Write) -> None:
         """Unlink; a missing file counts as deleted. Raises DestinationRefused, DeliveryFailed, NotOurs."""
-        path = self.destination_path(destination)
+        path = self.write_roots.locate(destination.path)
         await self._timed(write.timeout_s, Future(), lambda: delete(path, write))
 
     async def real_key(self, destination: Destination) -> str:
@@ -99,24 +91,24 @@ class Files:
 
         Raises DestinationRefused, DeliveryFailed.
         """
-        directory, name = os.path.split(self.destination_path(destination).path)
+        directory, name = os.path.split(self.write_roots.locate(destination.path).path)
         return f"file://{await self._timed(_LOOKUP_S, Future(), lambda: os.path.realpath(directory))}/{name}"
 
     async def is_same_file(self, source: Source, destination: Destination) -> bool:
         """The same path, or the same device and inode. Raises DeliveryFailed, SourceRefused, DestinationRefused."""
-        one, other = self.source_path(source), self.destination_path(destination)
+        one, other = self.read_roots.locate(source.path), self.write_roots.locate(destination.path)
         return one.path == other.path or await self._timed(_LOOKUP_S, Future(), lambda: _is_same_file(one, other))
 
     def states(self) -> Iterator[State]:
-        troubles = dict.fromkeys(self._read_roots.troubles + self._write_roots.troubles)
+        troubles = dict.fromkeys(self.read_roots.troubles + self.write_roots.troubles)
         if troubles:
             yield State("root_unavailable", "; ".join(troubles))
 
     async def watch_roots(self) -> None:
         """Keep ``states`` up to date while no job runs. The kernel does not tell of unmounted directories."""
-        while self._read_roots or self._write_roots:
-            await self._run(self._read_roots.look)
-            await self._run(self._write_roots.look)
+        while self.read_roots or self.write_roots:
+            await self._run(self.read_roots.look)
+            await self._run(self.write_roots.look)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def aclose(self) -> None:
