@@ -1,6 +1,7 @@
 """The runner over real parts: it claims, settles, gives back, pays; nothing it breaks off keeps a destination."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from imgserve.engine import delivery
 from imgserve.jobs.model import Intent
+from imgserve.jobs.protocol import StorageFailing
 from tests.support.plant import Plant, put_to
 from tests.support.queues import GRANTED, accepted, claimed
 from tests.support.stalling import LONG_S, Receiver
@@ -30,14 +32,20 @@ async def test_released_jobs_succeed(made: Plant) -> None:
     assert sorted(path.name for path in made.out.iterdir()) == ["0.png", "1.png", "2.png"]
 
 
-async def test_a_bug_in_the_claiming_ends_it_for_a_moment_only(made: Plant) -> None:
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(ArithmeticError("a bug of ours"), "runner_bug"), (StorageFailing("the disk fails"), "claiming_failed")],
+)
+async def test_a_bug_or_error_in_the_claiming_ends_it_for_a_moment_only(
+    made: Plant, caplog: pytest.LogCaptureFixture, error: Exception, line: str
+) -> None:
     calls = 0
 
     def clock() -> float:
         nonlocal calls
         calls += 1
         if calls == 1:
-            raise ArithmeticError("a bug of ours")
+            raise error
         return time.time()
 
     runner = made.runner(clock=clock)
@@ -45,6 +53,7 @@ async def test_a_bug_in_the_claiming_ends_it_for_a_moment_only(made: Plant) -> N
     entry = await made.released(made.file("a.png"))
     await until(lambda: made.house.statuses() == {entry.number: "succeeded"})
     await runner.stop(1.0)
+    assert [record.message.split()[0] for record in caplog.records if record.levelno >= logging.WARNING] == [line]
 
 
 async def test_a_failed_job_pays_with_a_failure_picture(made: Plant) -> None:
