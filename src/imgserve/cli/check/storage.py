@@ -99,7 +99,7 @@ def _file_system(place: Path) -> Iterator[Finding]:
 def _disk(place: Path, floor_bytes: int) -> Iterator[Finding]:
     status = os.statvfs(place)
     free_bytes = status.f_bavail * status.f_frsize
-    detail = f"{free_bytes // 1_000_000:,} MB are free, jobs are taken down to {floor_bytes // 1_000_000:,} MB"
+    detail = f"{free_bytes // 1_000_000:,} MB are free, jobs are accepted down to {floor_bytes // 1_000_000:,} MB"
     if free_bytes < floor_bytes:
         yield fault("disk", detail, "free disk space; the server goes on by itself")
     elif free_bytes < floor_bytes * _SMALL_DISK:
