@@ -127,13 +127,13 @@ class FileUnusable(ImgserveError):
 
 
 # The meaning of the system's error numbers, and the remedy.
-_DENIED = ("the user {user} has no permission", "give that user the right to it")
+_DENIED = ("{who} has no permission", "give that user the right to it")
 _FULL = ("the disk is full", "free disk space")
 _CAUSES = {
     errno.EACCES: _DENIED,
     errno.EPERM: _DENIED,
     errno.ENOSPC: _FULL,
-    errno.EDQUOT: ("the user {user} has used up the quota of this disk", "free disk space"),
+    errno.EDQUOT: ("{who} has used up the quota of this disk", "free disk space"),
     errno.EROFS: ("the file system is mounted read-only", "mount it for writing"),
     errno.ENOENT: ("No such file or directory", "check the path"),
     errno.ENOTDIR: ("a file stands where a directory is expected", "check the path, or remove that file"),
@@ -147,10 +147,13 @@ _CAUSES = {
 }
 
 
-def cause_of(error: OSError) -> tuple[str, str]:
-    """The cause and its remedy; the remedy is empty for an error number that is not in the table."""
+def cause_of(error: OSError, who: str = "") -> tuple[str, str]:
+    """The cause and its remedy; the remedy is empty for an error number that is not in the table.
+
+    ``who`` takes the place of this process's user, whose name is for the operator only.
+    """
     cause, remedy = _CAUSES.get(error.errno or 0, (error.strerror or str(error), ""))
-    return cause.format(user=user_name(os.geteuid())), remedy
+    return cause.format(who=who or f"the user {user_name(os.geteuid())}"), remedy
 
 
 def counted(number: int, noun: str) -> str:

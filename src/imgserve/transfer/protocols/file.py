@@ -189,5 +189,5 @@ def _fault(
     if error.errno == errno.EXDEV:
         cause, remedy = "its path leads out of its root", "name the file itself, beneath a read_root or write_root"
     else:
-        cause, remedy = cause_of(error)
+        cause, remedy = cause_of(error, "the server's user")
     return kind(f"{sentence}: {cause}", remedy, is_retryable=error.errno in _TRANSIENT)
