@@ -82,8 +82,8 @@ def test_ten_times_too_much(tmp_path: Path, figures: Figures) -> None:
 
 
 def dear_drawing() -> bytes:
-    """Some tenths of a second of CPU; red on the left, where the tests look."""
-    strokes = " ".join(f"{n * 7919 % 499 + 500},{n * 104729 % 997}" for n in range(1500))
+    """Half a second of CPU, many times that of a refusal; red on the left, where the tests look."""
+    strokes = " ".join(f"{n * 7919 % 499 + 500},{n * 104729 % 997}" for n in range(12_000))
     path = f'<path fill="none" stroke="red" stroke-width="40" stroke-linejoin="round" d="M750,0 L{strokes}"/>'
     return pictures.svg(f'<rect width="1000" height="1000" fill="red"/>{path}', 'width="1000" height="1000"')
 
