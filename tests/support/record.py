@@ -87,15 +87,15 @@ class Recorder:
     def ended(self) -> None:
         for kind in KINDS:
             self.post(f"succeeded-{kind}", kind, "plain/good.png", key="blog")
-            job = self.post(f"paid-{kind}", kind, "plain/broken.png")
-            self.until(job, "failed paid")
+            job = self.post(f"done-{kind}", kind, "plain/broken.png")
+            self.until(job, "failed done")
             self.change(job, ends="failed", shows=("failed", job.number))
         self.post("no-placeholder-ftp", "ftp", "plain/good.png", placeholder="none")
         kept = self.post("kept-put", "put", "plain/broken.png", on_failure="keep_placeholder")
         self.change(kept, ends="failed", shows=("placeholder", kept.number))
         for kind in ("file", "ftp", "put"):
             deleted = self.post(f"deleted-{kind}", kind, "plain/broken.png", on_failure="delete")
-            self.until(deleted, "failed paid")
+            self.until(deleted, "failed done")
             self.change(deleted, ends="failed", shows=None)
 
     def superseded(self) -> None:
