@@ -22,6 +22,7 @@ from tests.support.daemon import Reply, wait_until
 from tests.support.sizes import PATIENCE_S, Figures, p95, sized
 
 FLOOD_S = sized(4.0, 60.0)
+STROKES = sized(12_000, 1_500)  # half a second each where the machine may be busy; for a minute cheaper and more
 CALLERS = 16
 MAX_WAITING = 10
 TENFOLD = 9  # refused for each one that is accepted
@@ -82,8 +83,8 @@ def test_ten_times_too_much(tmp_path: Path, figures: Figures) -> None:
 
 
 def dear_drawing() -> bytes:
-    """Half a second of CPU, many times that of a refusal; red on the left, where the tests look."""
-    strokes = " ".join(f"{n * 7919 % 499 + 500},{n * 104729 % 997}" for n in range(12_000))
+    """Many times the CPU of a refusal; red on the left, where the tests look."""
+    strokes = " ".join(f"{n * 7919 % 499 + 500},{n * 104729 % 997}" for n in range(STROKES))
     path = f'<path fill="none" stroke="red" stroke-width="40" stroke-linejoin="round" d="M750,0 L{strokes}"/>'
     return pictures.svg(f'<rect width="1000" height="1000" fill="red"/>{path}', 'width="1000" height="1000"')
 
