@@ -103,7 +103,8 @@ def _show(flags: argparse.Namespace) -> int:
         lines.append(f"{LABELS.get(name, name.replace('_', ' ')):<12} {'-' if text is None else text}")
     lines += [f"{'error':<12} {job.error}: {job.detail}"] if job.error else []
     for place in job.outputs:
-        size = f"{place.width_px}x{place.height_px} {place.format}" if place.format else "-"
+        sides = f"{place.width_px}x{place.height_px} " if place.width_px else ""
+        size = f"{sides}{place.format}" if place.format else "-"
         outbox = "".join(f", {entry.kind} {entry.state}" for entry in place.outbox)
         lines.append(f"{'output':<12} {place.destination}")
         lines.append(f"{'':<12} {size}, {place.status}, placeholder {place.placeholder}{outbox}")

@@ -34,7 +34,7 @@ from imgserve.transfer.dispatch import Transfers, Write
 STANDARD = "-"
 WRITE_TIMEOUT_S = 60.0
 
-_OWNERS = classic.OPERATIONS | {"the source": LoadOptions, "the result": OutputOptions}
+_OWNERS = classic.OPERATIONS | {"the source": LoadOptions, "the result": OutputOptions, "a resize": classic.Enlarging}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +132,7 @@ async def _store(transfers: Transfers, resolved: ResolvedOutput, picture: Blob) 
     size, destination = resolved.rendering.size, resolved.placement.destination
     write = Write("final", MEDIA_TYPE[resolved.rendering.format], f"render-{uuid.uuid4().hex}", 0, WRITE_TIMEOUT_S)
     await transfers.deliver(destination, picture, write)
-    output.say(f"{Path(destination.path)}  {size.width_px}x{size.height_px}")
+    output.say(f"{Path(destination.path)}  {size.width_px}x{size.height_px}" if size else f"{Path(destination.path)}")
 
 
 def _spelling(field: FieldRef) -> str:

@@ -19,10 +19,10 @@ from imgserve.engine.probe import info_of
 from imgserve.engine.resolve import Resolver
 from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.imaging.pool import Pool
+from imgserve.jobs.digest import digest_of
 from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderResult
 from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.protocol import IntakeQueue
-from imgserve.jobs.stored import digest_of
 from imgserve.request import tags
 from imgserve.request.job import JobRequest, ResolvedOutput, check_shape
 from imgserve.request.limits import Limits

@@ -2,6 +2,7 @@
 
 from imgserve.errors import ImgserveError
 from imgserve.request.faults import DESTINATION
+from imgserve.request.geometry import SourceTooSmall
 
 
 class SourceUnreadable(ImgserveError):
@@ -72,7 +73,8 @@ class PageUnreadable(ImgserveError):
 
 # The errors that a worker reports, by their codes.
 REPORTED: dict[str, type[ImgserveError]] = {
-    kind.code: kind for kind in (SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, PageUnreadable)
+    kind.code: kind
+    for kind in (SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, PageUnreadable, SourceTooSmall)
 }
 
 

@@ -57,7 +57,9 @@ class PageRequest(msgspec.Struct, frozen=True, tag="page"):
     media_type: str
 
 
-FaultCode = Literal["source_unreadable", "svg_invalid", "picture_too_large", "render_failed", "page_unreadable"]
+FaultCode = Literal[
+    "source_unreadable", "svg_invalid", "picture_too_large", "render_failed", "page_unreadable", "source_too_small"
+]
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

@@ -185,7 +185,13 @@ class Pool:
                 return take_page(result)
 
     async def _write(
-        self, child: Child, request: Request, descriptors: list[int], timeout_s: float, size: Size, output: Format
+        self,
+        child: Child,
+        request: Request,
+        descriptors: list[int],
+        timeout_s: float,
+        size: Size | None,
+        output: Format,
     ) -> Blob:
         with Blob() as result:
             reply = await self._ask(child, request, [*descriptors, result.fd], timeout_s)

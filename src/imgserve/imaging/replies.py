@@ -52,14 +52,24 @@ def checked_info(info: ImageInfo | None, limits: Limits) -> ImageInfo | None:
     return info
 
 
-def take_result(result: Blob, written: Written, size: Size, output_format: Format, limits: Limits) -> None:
-    """Measure the result. Raises WorkerDied if it could still change, or is not the requested picture."""
+def take_result(result: Blob, written: Written, size: Size | None, output_format: Format, limits: Limits) -> None:
+    """Measure the result. ``size`` None: any within the limits.
+
+    Raises WorkerDied if it could still change, or is not the requested picture.
+    """
+    size = size or _within(written.size, limits)
     if (written.size, written.format) != (size, output_format):
         raise _distrusted("wrote another picture than it was asked for")
     if not result.measure():
         raise _distrusted("did not seal its result")
-    if not 0 < result.size <= most_bytes(size, output_format, limits):
+    if not 0 < result.size <= most_bytes(written.size, output_format, limits):
         raise _distrusted("wrote a result of a length that the picture cannot have")
+
+
+def _within(size: Size, limits: Limits) -> Size | None:
+    sides = (size.width_px, size.height_px)
+    is_within = min(sides) > 0 and max(sides) <= limits.output_side_px and math.prod(sides) <= limits.output_pixels
+    return size if is_within else None
 
 
 def take_page(result: Blob) -> Page:

@@ -1,4 +1,4 @@
-"""Rows as JSON: source, header and outputs of a job, and the digest of a request.
+"""Rows as JSON: source, header and outputs of a job.
 
 A row holds the Structs of ``request`` under the field names that they have today. tests/unit/jobs/test_stored.py lists
 them all: a field that is renamed in the code keeps its stored name (``msgspec.field(name=...)``), and a new one has a
@@ -8,7 +8,6 @@ A row that cannot be read must not hold up other jobs. Its placeholder is still 
 and ``on_failure`` can be read.
 """
 
-import hashlib
 from contextlib import suppress
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from imgserve.jobs.model import OutboxKind, PlaceholderState
 from imgserve.jobs.rules import outbox_kind
 from imgserve.request.destination import Destination
 from imgserve.request.imageinfo import ImageInfo, Size
-from imgserve.request.job import JobRequest, OnFailure, Placeholder, Placement, ResolvedOutput
+from imgserve.request.job import OnFailure, Placeholder, Placement, ResolvedOutput
 from imgserve.request.recipe import Format, OutputOptions, Quality, Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
@@ -43,7 +42,7 @@ class _InfoRow(ImageInfo, frozen=True):
 
 class _OutputRow(msgspec.Struct, frozen=True):
     recipe: Recipe
-    size: Size
+    size: Size | None
     destination: Destination
     placeholder: Placeholder
     on_failure: OnFailure
@@ -85,15 +84,10 @@ def decode_output(stored: bytes) -> ResolvedOutput:
     return _output(row.recipe, row.size, Placement(row.destination, row.placeholder, row.on_failure))
 
 
-def _output(recipe: Recipe, size: Size, placement: Placement) -> ResolvedOutput:
+def _output(recipe: Recipe, size: Size | None, placement: Placement) -> ResolvedOutput:
     if recipe.output.format is None:
         raise msgspec.ValidationError("the stored recipe names no format")
     return ResolvedOutput(Rendering(recipe, size, recipe.output.format), placement)
-
-
-def digest_of(principal: str, request: JobRequest) -> bytes:
-    """Identifies principal and request, so that a repeated POST finds the job whose answer was lost; by any version."""
-    return hashlib.blake2b(_encode((principal, request)), digest_size=16).digest()
 
 
 def for_failure(stored: bytes) -> ResolvedOutput | None:

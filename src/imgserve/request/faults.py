@@ -20,7 +20,7 @@ Code = Literal[
     "source_invalid", "source_scheme_unknown", "source_extension", "source_refused",
     "destination_invalid", "destination_scheme_unknown", "destination_field_missing", "destination_field_invalid",
     "destination_refused", "format_not_writable", "tag_unknown",
-    "size_missing", "field_unknown", "field_invalid", "result_too_large", "output_count",
+    "size_missing", "size_unknown", "field_unknown", "field_invalid", "result_too_large", "output_count",
 ]  # fmt: skip
 
 DESTINATION = FieldRef(("destination",))

@@ -1,19 +1,28 @@
-"""Arithmetic for the operations' size rules: the shape of a picture at one step in, the size after it out. No I/O."""
+"""Arithmetic for the operations' size rules: the shape of a picture at one step in, the shape after it out. No I/O."""
 
 from fractions import Fraction
 from math import floor
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from imgserve.errors import FieldRef, ImgserveError
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.imageinfo import Size, SourceFormat
+from imgserve.request.limits import MAX_SIDE_PX
 
 Gravity = Literal[
     "center", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest",
     "attention", "entropy",
 ]  # fmt: skip
+
+Length = (
+    Annotated[int, msgspec.Meta(ge=0, le=MAX_SIDE_PX, description="pixels")]
+    | Annotated[str, msgspec.Meta(pattern=r"^\d{1,4}(\.\d{1,4})?%$", description="per cent of the picture's side")]
+)
+"""Whole pixels, or ``"12.5%"`` of a side of the picture as it is at that step."""
+
+Coordinate = Annotated[float, msgspec.Meta(ge=0, le=1, description="of the picture's side")]
 
 _WIDTH, _HEIGHT = FieldRef(("width",)), FieldRef(("height",))
 
@@ -32,12 +41,26 @@ class NotSvg(ImgserveError):
     title = "The source is not an SVG"
 
 
+class Focal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The point of a picture that a cut keeps in view: fractions of its sides from the top left corner."""
+
+    x: Coordinate
+    y: Coordinate
+
+
+Place = Gravity | Focal
+
+
 class Shape(msgspec.Struct, frozen=True):
-    """A picture at one step of a recipe, in pixels. ``format`` is the source's; None behind an operation."""
+    """A picture at one step of a recipe, in pixels. ``format`` is the source's; None behind an operation.
+
+    ``is_open``: the size depends on pixels, since the picture was trimmed; these sides are those before the trim.
+    """
 
     width_px: float
     height_px: float
     format: SourceFormat | None = None
+    is_open: bool = False
 
     @property
     def is_drawing(self) -> bool:
@@ -48,8 +71,50 @@ class Shape(msgspec.Struct, frozen=True):
     def name(self) -> str:
         return "the source" if self.format is not None else "the picture that the operation before leaves"
 
+    @property
+    def size(self) -> Size:
+        """In whole pixels, those of a drawing rounded half up. Raises SourceTooSmall for one without size."""
+        if not (self.width_px > 0 and self.height_px > 0):
+            raise SourceTooSmall("the source has no size of its own", ("resize it to a ", _WIDTH, " and a ", _HEIGHT))
+        return Size(rounded(self.width_px), rounded(self.height_px))
 
-def box(width: int | None, height: int | None, before: Shape) -> Size:
+    def resized(self, width_px: int, height_px: int) -> "Shape":
+        """The shape after an operation that derives this size from it."""
+        return Shape(width_px, height_px, is_open=self.is_open)
+
+
+def pixels(length: int | str, side_px: float) -> int:
+    """A Length in pixels, half up; a percentage is of ``side_px``."""
+    if isinstance(length, int):
+        return length
+    return floor(Fraction(length.removesuffix("%")) / 100 * Fraction(side_px) + Fraction(1, 2))
+
+
+def rounded(side_px: float | Fraction) -> int:
+    """Half up, at least 1."""
+    return max(1, floor(Fraction(side_px) + Fraction(1, 2)))
+
+
+def corner(place: Place, inner: Size, outer: Size) -> tuple[int, int]:
+    """Left and top of an ``inner`` box at a place of an ``outer`` one, which may be the smaller of the two.
+
+    center: floor of half the rest; east and south: all of it; a focal point: as near to the middle as fits. For
+    attention and entropy, which need pixels, the center.
+    """
+    rest = (outer.width_px - inner.width_px, outer.height_px - inner.height_px)
+    if isinstance(place, Focal):
+        inner_sides, outer_sides = (inner.width_px, inner.height_px), (outer.width_px, outer.height_px)
+        wanted = [
+            floor(Fraction(at) * whole - Fraction(side, 2) + Fraction(1, 2))
+            for at, side, whole in zip((place.x, place.y), inner_sides, outer_sides, strict=True)
+        ]
+        return min(max(wanted[0], 0), rest[0]), min(max(wanted[1], 0), rest[1])
+    left = 0 if "west" in place else rest[0] if "east" in place else rest[0] // 2
+    top = 0 if "north" in place else rest[1] if "south" in place else rest[1] // 2
+    return left, top
+
+
+def box(width: int | None, height: int | None, before: Shape) -> Shape:
     """The box of these sides. A missing one follows the shape: the other times the ratio, rounded half up, at least 1.
 
     Raises RequestInvalid (no side), SourceTooSmall (a shape without size).
@@ -57,14 +122,10 @@ def box(width: int | None, height: int | None, before: Shape) -> Size:
     if width is None and height is None:
         raise RequestInvalid(Fault("size_missing", ("width",), (_WIDTH, ", ", _HEIGHT, " or both are required")))
     if width is not None and height is not None:
-        return Size(width, height)
+        return Shape(width, height)
     if not (before.width_px > 0 and before.height_px > 0):
         raise SourceTooSmall("the source has no size of its own", ("give both ", _WIDTH, " and ", _HEIGHT))
     ratio = Fraction(before.width_px) / Fraction(before.height_px)
     if height is None:
-        return Size(width or 1, _rounded((width or 1) / ratio))
-    return Size(_rounded(height * ratio), height)
-
-
-def _rounded(side_px: Fraction) -> int:
-    return max(1, floor(side_px + Fraction(1, 2)))
+        return before.resized(width or 1, rounded((width or 1) / ratio))
+    return before.resized(rounded(height * ratio), height)

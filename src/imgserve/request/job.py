@@ -11,7 +11,7 @@ import msgspec
 from imgserve.errors import FieldRef
 from imgserve.request import rendering, tags
 from imgserve.request.destination import Destination, DestinationTemplate
-from imgserve.request.faults import Fault, Faults, beneath
+from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
@@ -69,9 +69,24 @@ def resolve(
     Raises as ``rendering.resolve`` does, and RequestInvalid for a tag whose value is no file name.
     """
     resolved = rendering.resolve(output.recipe, info, limits, quality)
+    if resolved.size is None:
+        _check_open(output)
     with beneath("destination"):
-        destination = output.destination.fill(tags.values_of(source, resolved.size))
+        destination = output.destination.fill(tags.values_of(source, resolved.size or tags.NO_SIZE))
     return ResolvedOutput(resolved, Placement(destination, output.placeholder, output.on_failure))
+
+
+def _check_open(output: OutputRequest) -> None:
+    """Raises RequestInvalid for a use of the size, which nobody knows before the picture is trimmed."""
+    note = "trim makes the size depend on the picture's pixels; "
+    fixed = (note, "resize it to a width and a height after it, or ")
+    faults = Faults()
+    if output.placeholder.style != "none":
+        style = FieldRef(("placeholder", "style"), "none")
+        faults.append(Fault("size_unknown", ("placeholder",), (*fixed, "use ", style)))
+    if output.destination.awaits_size:
+        faults.append(Fault("size_unknown", ("destination",), (*fixed, "leave the tags of the size out")))
+    faults.raise_any()
 
 
 def check_shape(request: JobRequest) -> None:
@@ -86,10 +101,10 @@ def check_shape(request: JobRequest) -> None:
 
 def _check_operations(operations: tuple[Operation, ...]) -> None:
     faults = Faults()
-    if not 1 <= len(operations) <= MAX_OPERATIONS:
-        note = f"expected from 1 to {MAX_OPERATIONS} operations, got {len(operations)}"
-        faults.append(Fault("output_count", (), note))
+    if len(operations) > MAX_OPERATIONS:
+        faults.append(Fault("output_count", (), f"expected at most {MAX_OPERATIONS} operations, got {len(operations)}"))
     for index, operation in enumerate(operations):
+        faults += RequestInvalid(*operation.faults()).beneath((index,)).faults
         if index > 0 and isinstance(operation, Rasterize):
             note = "rasterize draws the source itself, so it can only be the first operation"
             faults.append(Fault("field_invalid", (index,), note))

@@ -5,6 +5,7 @@ the same rules over the header that it reads itself.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import msgspec
@@ -21,19 +22,26 @@ _FORMAT = FieldRef(("encode", "format"))
 
 
 class Rendering(msgspec.Struct, frozen=True):
-    """A recipe and the exact size of its result, which holds even if the source changes. ``format`` is the recipe's."""
+    """A recipe and the exact size of its result, which holds even if the source changes. ``format`` is the recipe's.
+
+    ``size`` None: it depends on pixels, since the picture is trimmed.
+    """
 
     recipe: Recipe
-    size: Size
+    size: Size | None
     format: Format
 
 
 class Step(NamedTuple):
-    """An operation, the picture before it, and the size after it."""
+    """An operation, the picture before it, and the picture after it."""
 
     operation: Operation
     before: Shape
-    size: Size
+    after: Shape
+
+    @property
+    def size(self) -> Size:
+        return self.after.size
 
 
 def steps_of(operations: Sequence[Operation], info: ImageInfo, promised: Size | None = None) -> tuple[Step, ...]:
@@ -41,16 +49,20 @@ def steps_of(operations: Sequence[Operation], info: ImageInfo, promised: Size | 
 
     Raises SourceTooSmall for a drawing without size, RequestInvalid for an operation without a side.
     """
+    return fold(operations, Shape(info.width_px, info.height_px, info.format), promised)
+
+
+def fold(operations: Sequence[Operation], before: Shape, promised: Size | None = None) -> tuple[Step, ...]:
+    """As ``steps_of``, from any picture on."""
     steps: list[Step] = []
-    before = Shape(info.width_px, info.height_px, info.format)
     for index, operation in enumerate(operations):
         if promised is not None and index == len(operations) - 1:
-            size = promised
+            after = Shape(promised.width_px, promised.height_px)
         else:
             with beneath("operations", index):
-                size = operation.size_after(before)
-        steps.append(Step(operation, before, size))
-        before = Shape(size.width_px, size.height_px)
+                after = operation.after(before)
+        steps.append(Step(operation, before, after))
+        before = after
     return tuple(steps)
 
 
@@ -60,17 +72,30 @@ def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Fo
     Raises SourceTooSmall, NotSvg, or RequestInvalid with paths from the output: a picture is larger than limits or
     format allow (with all its frames), or the source's format cannot be written.
     """
+    source = Shape(info.width_px, info.height_px, info.format)
     steps = steps_of(recipe.operations, info)
     output_format = recipe.output.format or _source_format(info)
+    frames = frames_kept(info, output_format)
     for index, step in enumerate(steps):
         with beneath("operations", index):
             step.operation.check(step.before)
-            _check_size(step.size, frames_kept(info, output_format), limits)
-    with beneath("operations", len(steps) - 1):
-        _check_side(output_format, steps[-1].size)
+            if grows(step):
+                check_size(step.size, frames, limits)
+    last = steps[-1].after if steps else source
+    with beneath("operations", len(steps) - 1) if steps else nullcontext():
+        check_size(last.size, frames, limits)
+        _check_side(output_format, last.size)
     output_quality = recipe.output.quality or (quality or {}).get(output_format)
     output = msgspec.structs.replace(recipe.output, format=output_format, quality=output_quality)
-    return Rendering(msgspec.structs.replace(recipe, output=output), steps[-1].size, output_format)
+    return Rendering(msgspec.structs.replace(recipe, output=output), None if last.is_open else last.size, output_format)
+
+
+def grows(step: Step) -> bool:
+    """Whether the picture has more pixels than before: then it must be within the limits of results, even between two
+    steps. A picture that does not grow is within the limits of sources.
+    """
+    width, height = step.before.width_px, step.before.height_px
+    return step.before.is_drawing or step.size.width_px * step.size.height_px > width * height
 
 
 def _source_format(info: ImageInfo) -> Format:
@@ -80,7 +105,8 @@ def _source_format(info: ImageInfo) -> Format:
     return info.format
 
 
-def _check_size(size: Size, frames: int, limits: Limits) -> None:
+def check_size(size: Size, frames: int, limits: Limits) -> None:
+    """Raises RequestInvalid."""
     width, height, faults = size.width_px, size.height_px, Faults()
     shape = f"the result would be {f'{frames} frames of ' if frames > 1 else ''}{width} x {height} px"
     if max(width, height) > limits.output_side_px:

@@ -47,6 +47,9 @@ class TagValues(msgspec.Struct, frozen=True):
         return str(msgspec.structs.asdict(self).get(tag, self.ext))
 
 
+NO_SIZE = Size(1, 1)
+"""For a template without tags of the size."""
+
 EXAMPLE = TagValues("1", "1", "name", "png")
 """For a template without tags, or without a source."""
 
@@ -59,7 +62,7 @@ def values_of(source: Source, size: Size) -> TagValues:
 
 def trial_of(source: Source | None) -> TagValues:
     """The values to check a template with before the size of its result is known."""
-    return EXAMPLE if source is None else values_of(source, Size(1, 1))
+    return EXAMPLE if source is None else values_of(source, NO_SIZE)
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -19,6 +19,9 @@ from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.destination import hosts_of
 from imgserve.request.job import ResolvedOutput
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
 from tests.support.queues import (
     GRANTED,
     OVERTAKEN,
@@ -173,6 +176,44 @@ async def test_who_had_written_at_version_5_stays_known(tmp_path: Path, written:
     assert await queue.acquire(final_of(older), START) == (OVERTAKEN if is_overtaken[0] else GRANTED)
     await queue.settle(ended(older, "superseded" if is_overtaken[0] else "delivered"), START)
     assert await queue.acquire(final_of(newer), START) == GRANTED
+    await queue.aclose()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (
+            '{"operations":[{"operation":"resize","width":64,"height":null,"fit":"cover","gravity":"north",'
+            '"enlarge":true}],"output":{"format":"webp"},"load":{"strict":false}}',
+            Recipe(
+                (Resize(width=64, gravity="north", if_small="enlarge"),),
+                OutputOptions("webp"),
+                LoadOptions(strict=False),
+            ),
+        ),
+        (
+            '{"operations":[{"operation":"resize","width":64,"enlarge":false}],"output":{"format":"webp"}}',
+            Recipe((Resize(width=64, if_small="refuse"),), OutputOptions("webp")),
+        ),
+        (
+            '{"operations":[{"operation":"rasterize","height":9,"fit":"fill","dpi":300.0}],"output":{"format":"png"}}',
+            Recipe((Rasterize(height=9, fit="fill"),), OutputOptions("png"), LoadOptions(dpi=300.0)),
+        ),
+        (
+            '{"operations":[{"operation":"rasterize","width":9,"dpi":96.5}],"output":{"format":"png"},'
+            '"load":{"strict":false}}',
+            Recipe((Rasterize(width=9),), OutputOptions("png"), LoadOptions(strict=False, dpi=96.5)),
+        ),
+    ],
+)
+async def test_recipes_of_version_11_mean_what_they_meant(tmp_path: Path, recipe: str, expected: Recipe) -> None:
+    place = output()
+    row = encode_output(place).replace(msgspec.json.encode(place.rendering.recipe), recipe.encode())
+    assert recipe.encode() in row
+    version_5(tmp_path, (place, row))
+    queue = await SqliteQueue.open(tmp_path, CONFIG, START)
+    (claim,) = (await queue.take_work(1, START)).claims
+    assert claim.outputs[0].spec.rendering.recipe == expected
     await queue.aclose()
 
 

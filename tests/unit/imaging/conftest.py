@@ -30,9 +30,10 @@ def render_bytes(
     background: str = "#ffffff",
     *,
     strict: bool = True,
+    dpi: float = 72,
 ) -> bytes:
     output = OutputOptions(format=output_format, background=background)
-    recipe = Recipe((operation,), output, LoadOptions(strict=strict))
+    recipe = Recipe((operation,), output, LoadOptions(strict=strict, dpi=dpi))
     with Blob() as result:
         written = pipeline.render(data, Rendering(recipe, Size(*size), output_format), limits or Limits(), result.fd)
         assert written.size == Size(*size)

@@ -59,7 +59,7 @@ def fitted(image: Image.Image, size: tuple[int, int], centering: tuple[float, fl
 def test_every_frame_is_scaled_and_cut_like_a_still(source: Format, output: Format, size: tuple[int, int]) -> None:
     data = pictures.film(walk(), source, DELAYS_MS)
     originals = shown(data)  # what the source's own coding has left of the scene
-    result = render_bytes(data, Resize(enlarge=True), size, output)
+    result = render_bytes(data, Resize(if_small="enlarge"), size, output)
     frames = shown(result)
     assert delays_ms(result) == DELAYS_MS
     for frame, original in zip(frames, originals, strict=True):
@@ -131,7 +131,7 @@ def test_disposal_leaves_what_a_viewer_would_have_seen(disposal: int, output: Fo
 def test_no_frame_bleeds_into_its_neighbour(render: Render) -> None:
     """Black and white in turn, enlarged: a filter that looked over the edge would leave grey or overshoot there."""
     frames = [Image.new("RGB", (16, 16), (255 * (n % 2),) * 3) for n in range(6)]
-    result = shown(render_bytes(pictures.film(frames, "gif", [100] * 6), Resize(enlarge=True), (64, 64), "gif"))
+    result = shown(render_bytes(pictures.film(frames, "gif", [100] * 6), Resize(if_small="enlarge"), (64, 64), "gif"))
     assert [sorted({int(value) for value in np.unique(np.asarray(f)[:, :, :3])}) for f in result] == [[0], [255]] * 3
 
 

@@ -136,7 +136,7 @@ def test_a_still_gif_that_covers_a_part(render: Render) -> None:
 
 
 def test_scaled_films_keep_their_holes(render: Render) -> None:
-    image = opened(render_bytes(gif(*FILMS["cleared"]), Resize(enlarge=True), (SIDE * 2, SIDE * 2), "webp"))
+    image = opened(render_bytes(gif(*FILMS["cleared"]), Resize(if_small="enlarge"), (SIDE * 2, SIDE * 2), "webp"))
     image.seek(1)
     frame = image.convert("RGBA")
     assert [frame.getpixel(place)[3] for place in ((8, 8), (44, 44), (80, 80))] == [0, 255, 0]  # type: ignore[index]

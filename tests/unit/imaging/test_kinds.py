@@ -147,7 +147,7 @@ def test_how_it_was_saved_does_not_show(render: Render, name: str, options: dict
 def test_thin_and_tiny_pictures(render: Render, name: Format, size: tuple[int, int]) -> None:
     source = Image.new("RGB", size, (200, 80, 60))
     for wanted in ((1, 1), (1, 9), (9, 1), (20, 30)):
-        result = render(pictures.encoded(source, name), Resize(enlarge=True), wanted)
+        result = render(pictures.encoded(source, name), Resize(if_small="enlarge"), wanted)
         pixels = np.asarray(result.convert("RGB")).astype(int)
         assert np.abs(pixels - (200, 80, 60)).max() <= 6
 

@@ -162,6 +162,6 @@ def test_a_page_of_half_the_size_is_no_smaller_copy_of_the_first(render: Render)
 def test_pictures_of_nearly_the_size_and_smaller_ones(render: Render, factor: float) -> None:
     image = zone_plate(300, 200)
     size = (round(300 / factor), round(200 / factor))
-    found = [render(encoded(image, name), Resize(enlarge=True), size) for name in ("png", "jpeg")]
+    found = [render(encoded(image, name), Resize(if_small="enlarge"), size) for name in ("png", "jpeg")]
     assert [picture.size for picture in found] == [size] * 2
     assert contrast(found[0]) == pytest.approx(contrast(found[1]), abs=LEVELS)

@@ -60,7 +60,7 @@ def test_the_picture_is_upright_from_the_first_operation_on(orientation: int) ->
 def test_small_and_large_again_is_soft() -> None:
     """The pixels go through the small size: nothing is put together into one resize."""
     scene = pictures.detailed(300, 300)
-    small, large = Resize(width=10), Resize(width=200, enlarge=True)
+    small, large = Resize(width=10), Resize(width=200, if_small="enlarge")
     result = rendered(pictures.encoded(scene, "png"), small, large, size=(200, 200))
     sharp = rendered(pictures.encoded(scene, "png"), large, size=(200, 200))
     step = np.abs(np.diff(np.asarray(result).astype(int), axis=1)).max()
@@ -123,7 +123,7 @@ def test_a_source_that_has_become_smaller_keeps_the_promise() -> None:
 )
 def test_limits_hold_for_every_picture_on_the_way(limits: Limits, name: str) -> None:
     data = pictures.encoded(pictures.scene(100, 100), "png")
-    operations = (Resize(width=200, height=200, enlarge=True), Resize(width=10))
+    operations = (Resize(width=200, height=200, if_small="enlarge"), Resize(width=10))
     assert rendered(data, *operations, size=(10, 10)).size == (10, 10)
     with pytest.raises(PictureTooLarge, match=name):
         rendered(data, *operations, size=(10, 10), limits=limits)
@@ -131,17 +131,17 @@ def test_limits_hold_for_every_picture_on_the_way(limits: Limits, name: str) -> 
 
 def test_a_narrow_picture_on_the_way_is_not_blown_up() -> None:
     data = pictures.encoded(pictures.scene(1, 4000), "png")
-    operations = (Resize(width=1, height=4000), Resize(width=3000, height=2000, enlarge=True))
+    operations = (Resize(width=1, height=4000), Resize(width=3000, height=2000, if_small="enlarge"))
     with pytest.raises(PictureTooLarge, match="a picture of 1 x 4000 pixels would have to be enlarged"):
         rendered(data, *operations, size=(3000, 2000))
 
 
 def test_frames_on_the_way_count_together() -> None:
     film = pictures.animation(5)
-    operations = (Resize(width=40, height=30), Resize(width=10))
+    operations = (Resize(width=160, height=120), Resize(width=10))
     assert rendered(film, *operations, size=(10, 8), output_format="gif").size == (10, 8)
-    with pytest.raises(PictureTooLarge, match="40 x 30 pixels in 5 frames"):
-        rendered(film, *operations, size=(10, 8), output_format="gif", limits=Limits(output_pixels=5999))
+    with pytest.raises(PictureTooLarge, match="160 x 120 pixels in 5 frames"):
+        rendered(film, *operations, size=(10, 8), output_format="gif", limits=Limits(output_pixels=95_999))
 
 
 def test_a_cut_off_source_is_refused_behind_several_operations_too() -> None:

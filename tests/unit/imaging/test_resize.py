@@ -29,7 +29,7 @@ def test_exactly_the_size_and_the_middle(render: Render, source_size: tuple[int,
     scene = pictures.scene(*source_size)
     data = pictures.encoded(scene, "png")
     for size in SIZES:
-        result = render(data, Resize(enlarge=True), size)
+        result = render(data, Resize(if_small="enlarge"), size)
         assert result.size == size
         if min(size) >= 30:  # half a pixel of difference in rounding is much of a picture of one pixel
             assert pictures.distance(result, fitted(scene, size)) < 3, size
@@ -77,7 +77,7 @@ def test_gravity_keeps_its_side(
     render: Render, gravity: Gravity, centering: tuple[float, float], size: tuple[int, int]
 ) -> None:
     scene = pictures.scene(640, 480)
-    result = render(pictures.encoded(scene, "png"), Resize(gravity=gravity, enlarge=True), size)
+    result = render(pictures.encoded(scene, "png"), Resize(gravity=gravity, if_small="enlarge"), size)
     assert pictures.distance(result, fitted(scene, size, centering)) < 2
 
 
@@ -190,7 +190,7 @@ def test_a_very_narrow_source_is_not_blown_up(render: Render) -> None:
     data = pictures.encoded(pictures.scene(1, 20_000), "png")
     assert render(data, Resize(), (1, 100)).size == (1, 100)
     with pytest.raises(PictureTooLarge, match="total_pixels"):
-        render(data, Resize(enlarge=True), (200, 120))
+        render(data, Resize(if_small="enlarge"), (200, 120))
 
 
 @pytest.mark.parametrize("mode", ["L", "LA"])

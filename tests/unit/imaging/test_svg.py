@@ -16,9 +16,9 @@ FULL = '<rect width="100%" height="100%" fill="#ff0000"/>'
 Edges = tuple[int, int, int, int]
 
 
-def red_box(render: Render, data: bytes, size: tuple[int, int], operation: Rasterize) -> Edges:
+def red_box(render: Render, data: bytes, size: tuple[int, int], operation: Rasterize, dpi: float = 72) -> Edges:
     """Left, top, right, bottom of what is opaque red, which must be a sharp rectangle: no pixel in between."""
-    pixels = np.asarray(render(data, operation, size).convert("RGBA"))
+    pixels = np.asarray(render(data, operation, size, dpi=dpi).convert("RGBA"))
     mask = (pixels == (255, 0, 0, 255)).all(axis=2)
     assert ((pixels[:, :, 3] == 0) | mask).all(), "something is half transparent or of another colour"
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -70,10 +70,10 @@ def test_a_circle_is_round_and_sharp(render: Render) -> None:
 
 def test_dpi_touches_absolute_units_only(render: Render) -> None:
     inch = pictures.svg('<rect width="1in" height="1in" fill="#ff0000"/>', 'viewBox="0 0 300 300"')
-    assert red_box(render, inch, (300, 300), Rasterize(dpi=72)) == (0, 0, 72, 72)
-    assert red_box(render, inch, (300, 300), Rasterize(dpi=144)) == (0, 0, 144, 144)
+    assert red_box(render, inch, (300, 300), Rasterize(), dpi=72) == (0, 0, 72, 72)
+    assert red_box(render, inch, (300, 300), Rasterize(), dpi=144) == (0, 0, 144, 144)
     pixel = pictures.svg('<rect width="72" height="72" fill="#ff0000"/>', 'viewBox="0 0 300 300"')
-    assert red_box(render, pixel, (300, 300), Rasterize(dpi=144)) == (0, 0, 72, 72)
+    assert red_box(render, pixel, (300, 300), Rasterize(), dpi=144) == (0, 0, 72, 72)
 
 
 @pytest.mark.parametrize(

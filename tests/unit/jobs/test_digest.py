@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from imgserve.jobs.stored import digest_of
+from imgserve.jobs.digest import digest_of
 from imgserve.request.classic.parse import parse
 
 EX = "http://192.168.1.10/wikipedia/en/7/70/Ex.png"

@@ -25,8 +25,8 @@ SOURCE_ROW = (
 )
 INFO_ROW = b'{"format":"gif","width_px":12.0,"height_px":9.5,"frames":3,"$format":1}'
 OUTPUT_ROW = (
-    b'{"recipe":{"operations":[{"operation":"resize","width":64,"height":null,"fit":"cover","gravity":"north",'
-    b'"enlarge":true}],"output":{"format":"webp","quality":70,"background":"#ffffff"},"load":{"strict":false}},'
+    b'{"recipe":{"operations":[{"operation":"resize","width":64,"gravity":"north",'
+    b'"if_small":"enlarge"}],"output":{"format":"webp","quality":70},"load":{"strict":false}},'
     b'"size":{"width_px":64,"height_px":48},"destination":{"kind":"form","shown":"http://host.test/up:a.webp",'
     b'"url":"http://host.test/up","host":"host.test","port":80,"path":"/up",'
     b'"key":"http://host.test:80/up#file:a.webp","name":"a.webp","field":"file","form_success":"redirect",'
@@ -49,13 +49,13 @@ FIELDS = {
     "DestinationTemplate": "kind shown field form_success has_no_type",
     "ImageInfo": "format width_px height_px frames",
     "JobRequest": "source outputs",
-    "LoadOptions": "strict",
+    "LoadOptions": "strict dpi",
     "OutputOptions": "format quality background",
     "OutputRequest": "recipe destination placeholder on_failure",
     "Placeholder": "style color text",
-    "Rasterize": "operation width height fit dpi",
+    "Rasterize": "operation width height fit",
     "Recipe": "operations output load",
-    "Resize": "operation width height fit gravity enlarge",
+    "Resize": "operation width height fit gravity if_small",
     "Size": "width_px height_px",
     "Source": "url scheme host port path",
     "_InfoRow": "format width_px height_px frames $format",
@@ -86,7 +86,7 @@ def test_stored_fields_keep_their_names() -> None:
     assert fields == FIELDS
 
 
-RESIZED = output(Resize(width=64, gravity="north", enlarge=True))
+RESIZED = output(Resize(width=64, gravity="north", if_small="enlarge"))
 INFO = ImageInfo("gif", 12.0, 9.5, 3)
 
 
@@ -96,7 +96,7 @@ def test_rows_are_spelt_so() -> None:
     assert stored.encode_output(RESIZED) == OUTPUT_ROW
 
 
-@pytest.mark.parametrize("placed", [RESIZED, output(Rasterize(height=48, fit="fill", dpi=96.0))])
+@pytest.mark.parametrize("placed", [RESIZED, output(Rasterize(height=48, fit="fill"))])
 def test_what_is_stored_is_read_again(placed: ResolvedOutput) -> None:
     assert stored.decode_source(stored.encode_source(SOURCE)) == SOURCE
     assert stored.decode_info(stored.encode_info(INFO)) == INFO

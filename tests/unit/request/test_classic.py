@@ -12,7 +12,7 @@ from imgserve.request.job import Placeholder, resolve
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
 from tests.unit.request.samples import FORM_REQUEST, FTP_REQUEST, PHOTO, codes, numbers, parsed, refused, request
 
 SVG = "http://h/logo.svg"
@@ -25,7 +25,7 @@ def test_the_ftp_example_of_2011() -> None:
     assert job.source.url == "http://upload.wikimedia.org/wikipedia/en/7/70/Ex.png"
     assert (job.source.scheme, job.source.host, job.source.port) == ("http", "upload.wikimedia.org", 80)
     (output,) = job.outputs
-    assert output.recipe == Recipe((Resize(width=200, height=120),), OutputOptions(format="png"))
+    assert output.recipe == Recipe((Resize(width=200, height=120, if_small="refuse"),), OutputOptions(format="png"))
     assert (output.placeholder, output.on_failure) == (Placeholder(), "error_image")
     place = resolve(output, job.source, PHOTO, Limits()).placement.destination
     assert place.shown == place.url == "ftp://upload.wikimedia.org/wikipedia/en/7/70/200-Ex.png"
@@ -135,7 +135,7 @@ REFUSED: list[tuple[int, dict[str, object]]] = [
     (107, {"args": SIZED | {"format": "bmp"}}),
     (107, {"args": SIZED | {"format": "jpeg"}}),
     (107, {"args": SIZED | {"trim": True}}),
-    (107, {"args": SIZED | {"dpi": 72}}),
+    (107, {"args": SIZED | {"dpi": "72"}}),
     (107, {"args": SIZED | {"colour": "red"}}),
     (107, {"operationType": "rasterize", "srcURL": SVG, "dstURL": "file:///a.png", "args": SIZED | {"enlarge": True}}),
     (107, {"operationType": "rasterize", "srcURL": SVG, "dstURL": "file:///a.png", "args": SIZED | {"fit": "cover"}}),
@@ -286,8 +286,9 @@ def test_values_arrive_where_they_belong() -> None:
         placeholder={"color": "Red", "text": "t"}, on_failure="delete",
     ).outputs[0]  # fmt: skip
     assert output.recipe == Recipe(
-        (Rasterize(width=3, height=4, fit="fill", dpi=300.0),),
+        (Rasterize(width=3, height=4, fit="fill"),),
         OutputOptions(format="webp", quality=7, background="#aabbcc"),
+        LoadOptions(dpi=300.0),
     )
     assert output.placeholder == Placeholder(color="#ff0000", text="t")
     assert output.on_failure == "delete"

@@ -22,7 +22,9 @@ def final_size(operation: Operation, info: ImageInfo, limits: Limits) -> Size:
 
 
 def size_of(operations: tuple[Operation, ...], info: ImageInfo, limits: Limits = LIMITS) -> Size:
-    return resolve(Recipe(operations, OutputOptions("png")), info, limits).size
+    size = resolve(Recipe(operations, OutputOptions("png")), info, limits).size
+    assert size is not None
+    return size
 
 
 @pytest.mark.parametrize(
@@ -36,8 +38,8 @@ def size_of(operations: tuple[Operation, ...], info: ImageInfo, limits: Limits =
         (Resize(width=10), ImageInfo("jpeg", 100, 25), (10, 3)),
         (Resize(width=10), ImageInfo("jpeg", 100, 24), (10, 2)),
         (Resize(height=10), ImageInfo("jpeg", 33, 100), (3, 10)),
-        (Resize(width=800, height=600, enlarge=True), ImageInfo("png", 10, 10), (800, 600)),
-        (Resize(width=20, enlarge=True), ImageInfo("png", 10, 5), (20, 10)),
+        (Resize(width=800, height=600, if_small="enlarge"), ImageInfo("png", 10, 10), (800, 600)),
+        (Resize(width=20, if_small="enlarge"), ImageInfo("png", 10, 5), (20, 10)),
         (Resize(width=90), ImageInfo("svg", 30.0, 20.0), (90, 60)),
         (Rasterize(width=90, height=10), ImageInfo("svg", 30.0, 20.0), (90, 10)),
         (Rasterize(width=61), ImageInfo("svg", 30.5, 20.25), (61, 41)),
@@ -51,14 +53,14 @@ def test_sizes(operation: Operation, info: ImageInfo, expected: tuple[int, int])
 @pytest.mark.parametrize(
     ("operation", "is_small"),
     [
-        (Resize(width=101, height=50), True),
-        (Resize(width=50, height=81), True),
-        (Resize(width=100, height=80), False),
-        (Resize(width=101), True),
-        (Resize(width=100), False),
-        (Resize(height=81), True),
-        (Resize(height=80), False),
-        (Resize(width=101, height=81, enlarge=True), False),
+        (Resize(width=101, height=50, if_small="refuse"), True),
+        (Resize(width=50, height=81, if_small="refuse"), True),
+        (Resize(width=100, height=80, if_small="refuse"), False),
+        (Resize(width=101, if_small="refuse"), True),
+        (Resize(width=100, if_small="refuse"), False),
+        (Resize(height=81, if_small="refuse"), True),
+        (Resize(height=80, if_small="refuse"), False),
+        (Resize(width=101, height=81, if_small="enlarge"), False),
     ],
 )
 def test_203_when_narrower_or_lower(operation: Resize, is_small: bool) -> None:
@@ -111,7 +113,7 @@ def test_a_source_without_size_needs_both_sides() -> None:
     [
         ((Resize(width=200, height=120), Resize(width=50)), ImageInfo("png", 640, 480), [(200, 120), (50, 30)]),
         ((Resize(width=100), Resize(height=30)), ImageInfo("png", 640, 480), [(100, 75), (40, 30)]),
-        ((Resize(width=3), Resize(width=300, enlarge=True)), ImageInfo("png", 640, 480), [(3, 2), (300, 200)]),
+        ((Resize(width=3), Resize(width=300, if_small="enlarge")), ImageInfo("png", 640, 480), [(3, 2), (300, 200)]),
         ((Rasterize(width=61), Resize(height=20)), ImageInfo("svg", 30.5, 20.25), [(61, 41), (30, 20)]),
         ((Resize(width=90), Resize(width=45)), ImageInfo("svg", 30, 20), [(90, 60), (45, 30)]),
     ],
@@ -135,8 +137,8 @@ def test_the_promised_size_stays_whatever_the_source_has_become() -> None:
 def test_a_later_resize_may_not_enlarge_what_an_earlier_one_made(source: Literal["png", "svg"]) -> None:
     info = ImageInfo(source, 640, 480)
     with pytest.raises(SourceTooSmall, match="the operation before leaves is 100 x 75 px"):
-        size_of((Resize(width=100), Resize(width=101)), info)
-    assert size_of((Resize(width=100), Resize(width=101, enlarge=True)), info) == Size(101, 76)
+        size_of((Resize(width=100), Resize(width=101, if_small="refuse")), info)
+    assert size_of((Resize(width=100), Resize(width=101, if_small="enlarge")), info) == Size(101, 76)
 
 
 def test_a_later_rasterize_has_no_svg_left() -> None:
@@ -145,7 +147,7 @@ def test_a_later_rasterize_has_no_svg_left() -> None:
 
 
 def test_limits_hold_for_every_picture_on_the_way() -> None:
-    operations = (Resize(width=300, height=300, enlarge=True), Resize(width=10))
+    operations = (Resize(width=300, height=300, if_small="enlarge"), Resize(width=10))
     assert size_of(operations, ImageInfo("gif", 100, 100)) == Size(10, 10)
     for limits in (Limits(output_pixels=89_999), Limits(output_side_px=299)):
         with pytest.raises(RequestInvalid) as caught:
@@ -154,9 +156,17 @@ def test_limits_hold_for_every_picture_on_the_way() -> None:
 
 
 def test_the_frames_of_every_picture_on_the_way_count_together() -> None:
-    recipe = Recipe((Resize(width=100), Resize(width=10)), OutputOptions("gif"))
-    film = ImageInfo("gif", 100, 100, 5)
+    recipe = Recipe((Resize(width=100, if_small="enlarge"), Resize(width=10)), OutputOptions("gif"))
+    film = ImageInfo("gif", 50, 50, 5)
     assert resolve(recipe, film, Limits(output_pixels=50_000)).size == Size(10, 10)
     with pytest.raises(RequestInvalid, match="5 frames of 100 x 100 px") as caught:
         resolve(recipe, film, Limits(output_pixels=49_999))
     assert [fault.path for fault in caught.value.faults] == [("operations", 0)]
+
+
+def test_a_picture_that_does_not_grow_may_be_as_large_as_sources_may() -> None:
+    recipe = Recipe((Resize(width=100), Resize(width=10)), OutputOptions("png"))
+    info = ImageInfo("png", 100, 100)
+    assert resolve(recipe, info, Limits(output_pixels=100)).size == Size(10, 10)
+    with pytest.raises(RequestInvalid, match="10 x 10 px, expected at most 99"):
+        resolve(recipe, info, Limits(output_pixels=99))

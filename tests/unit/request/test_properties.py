@@ -144,7 +144,7 @@ def test_the_other_side_is_within_half_a_pixel(side: int, width: int, height: in
     exact = Fraction(side * height, width) if wide else Fraction(side * width, height)
     assume(exact <= 16_384)
     given_width, given_height = (side, None) if wide else (None, side)
-    operation: Operation = Resize(width=given_width, height=given_height, enlarge=True)
+    operation: Operation = Resize(width=given_width, height=given_height, if_small="enlarge")
     if is_svg:
         operation = Rasterize(width=given_width, height=given_height)
     [step] = steps_of([operation], ImageInfo("svg" if is_svg else "png", width, height))

@@ -80,17 +80,17 @@ def test_a_value_as_each_one_writes_it(path: Path, value: bool | str, native: st
 
 def test_the_fields_of_a_remedy_move_with_the_error() -> None:
     with pytest.raises(SourceTooSmall) as caught, beneath("outputs", 1), beneath("operations", 0):
-        Resize(50, 50).check(Shape(4, 4, "png"))
-    assert "outputs[1].operations[0].enlarge = true" in caught.value.sentence()
+        Resize(50, 50, if_small="refuse").check(Shape(4, 4, "png"))
+    assert 'outputs[1].operations[0].if_small = "enlarge"' in caught.value.sentence()
     with pytest.raises(SourceTooSmall) as caught:
-        Faults().attempt((*FIRST, "operations", 0), Resize(50).size_after, Shape(0, 0, "svg"))
+        Faults().attempt((*FIRST, "operations", 0), Resize(50).after, Shape(0, 0, "svg"))
     assert "give both args.width and args.height" in sentence_of(caught.value)
     assert "give both --width and --height" in caught.value.sentence(render._spelling)
 
 
 def test_the_fields_of_a_note_move_with_its_fault() -> None:
     found = Faults()
-    found.attempt((*FIRST, "operations", 0), Resize().size_after, Shape(4, 4, "png"))
+    found.attempt((*FIRST, "operations", 0), Resize().after, Shape(4, 4, "png"))
     [fault] = found
     assert fault.sentence(spelling) == "args.width: args.width, args.height or both are required"
     [plain] = in_classic_words(RequestInvalid(fault)).faults  # type: ignore[attr-defined]

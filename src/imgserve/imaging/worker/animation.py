@@ -1,4 +1,4 @@
-"""Animated pictures: each frame is scaled alone, all are cropped at the same place. Called by steps/resize.
+"""Animated pictures: each frame is scaled alone, all are cropped at the same place. For pipeline and steps/resize.
 
 libvips holds an animation as one tall image, a "roll" of frames; scaled as a whole, each frame would bleed into its
 neighbours. In: the picture or a roll, and the size. Out: a roll; delays and loop count travel as its metadata.
@@ -11,13 +11,11 @@ from collections.abc import Iterator
 import pyvips
 
 from imgserve.imaging.worker import cover, load, scale
+from imgserve.imaging.worker.canvas import Canvas, frames_of, roll
 from imgserve.imaging.worker.cover import Corner
 from imgserve.imaging.worker.formats import gif
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import Size
-
-_PAGE_HEIGHT = "page-height"
-_OPAQUE = 255
 
 
 def covering(picture: load.Picture, before: Shape, size: Size, crop: str) -> pyvips.Image:
@@ -25,41 +23,37 @@ def covering(picture: load.Picture, before: Shape, size: Size, crop: str) -> pyv
     whole = scale.covering(before.width_px, before.height_px, size)
     first = load.covering(picture, whole, "centre").copy_memory() if crop in cover.CHOSEN_BY_CONTENT else None
     corner = _corner(first, whole, size, crop)
-    roll = load.without_profile(picture, load.frames(picture))
-    masks = itertools.chain(picture.masks(), itertools.repeat(None))
-    frames = [
-        _fitted(gif.masked(frame, mask), whole, corner, size) for frame, mask in zip(_frames(roll), masks, strict=False)
-    ]
-    bands = max(frame.bands for frame in frames)  # a frame has an alpha only if it does not cover the whole canvas
-    return _roll([frame if frame.bands == bands else frame.bandjoin(_OPAQUE) for frame in frames], size)
+    return roll([_fitted(frame, whole, corner, size) for frame in _composed(picture)])
 
 
-def covering_again(roll: pyvips.Image, size: Size, crop: str) -> pyvips.Image:
+def covering_again(canvas: Canvas, size: Size, crop: str) -> Canvas:
     """Each frame of a roll exactly ``size``."""
-    whole = scale.covering(roll.width, roll.get(_PAGE_HEIGHT), size)
-    first = scale.resized(next(_frames(roll)), whole).copy_memory() if crop in cover.CHOSEN_BY_CONTENT else None
+    whole = scale.covering(canvas.size.width_px, canvas.size.height_px, size)
+    frames = frames_of(canvas.image)
+    first = scale.resized(next(frames), whole).copy_memory() if crop in cover.CHOSEN_BY_CONTENT else None
     corner = _corner(first, whole, size, crop)
-    return _roll([_fitted(frame, whole, corner, size) for frame in _frames(roll)], size)
+    return canvas.of_each_frame(lambda frame: _fitted(frame, whole, corner, size))
 
 
-def _frames(roll: pyvips.Image) -> Iterator[pyvips.Image]:
-    """One after the other, in memory, so that the decoder need not keep them."""
-    height = roll.get(_PAGE_HEIGHT)
-    for top in range(0, roll.height - height + 1, height):
-        yield roll.crop(0, top, roll.width, height).copy_memory()
+def as_it_is(picture: load.Picture) -> pyvips.Image:
+    """All frames, upright, sRGB, as large as they are. Raises SourceUnreadable."""
+    return roll([_upright(frame).copy_memory() for frame in _composed(picture)])
 
 
-def _roll(frames: list[pyvips.Image], size: Size) -> pyvips.Image:
-    roll = pyvips.Image.arrayjoin(frames, across=1).copy()
-    roll.set(_PAGE_HEIGHT, size.height_px)
-    return roll
+def _composed(picture: load.Picture) -> Iterator[pyvips.Image]:
+    frames = load.without_profile(picture, load.frames(picture))
+    masks = itertools.chain(picture.masks(), itertools.repeat(None))
+    for frame, mask in zip(frames_of(frames), masks, strict=False):
+        yield gif.masked(frame, mask)
 
 
 def _fitted(frame: pyvips.Image, whole: Size, corner: Corner, size: Size) -> pyvips.Image:
     """In memory, so that the frame's own memory is free again before the next one."""
-    if load.orientation(frame) > 1:
-        frame = frame.autorot()
-    return scale.resized(frame, whole).crop(*corner, size.width_px, size.height_px).copy_memory()
+    return scale.resized(_upright(frame), whole).crop(*corner, size.width_px, size.height_px).copy_memory()
+
+
+def _upright(frame: pyvips.Image) -> pyvips.Image:
+    return frame.autorot() if load.orientation(frame) > 1 else frame
 
 
 def _corner(first: pyvips.Image | None, whole: Size, size: Size, crop: str) -> Corner:

@@ -1,15 +1,91 @@
 """The value that the steps of the pipeline take and return. For ``pipeline`` and ``steps``."""
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pyvips
 
+from imgserve.request.geometry import Shape
+from imgserve.request.imageinfo import Size
+
+PAGE_HEIGHT = "page-height"
+_MOST = {"uchar": 255, "ushort": 65_535}
+
 
 class Canvas(NamedTuple):
-    """A picture between two steps, upright. Of an animation all ``frames``, one below the other (``animation``).
+    """A picture between two steps, upright. Of an animation all ``frames``, one below the other: a roll.
 
-    Behind the load and the colours: ``height x width x 1-4 bands, uint8``, sRGB or grey, alpha last.
+    Behind the load and the colours: ``height x width x 1-4 bands, uint8 or uint16``, sRGB or grey, straight alpha last.
     """
 
     image: pyvips.Image
     frames: int
+
+    @property
+    def size(self) -> Size:
+        """Of one frame."""
+        return Size(self.image.width, self.image.height if self.frames == 1 else self.image.get(PAGE_HEIGHT))
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.size.width_px, self.size.height_px)
+
+    @property
+    def most(self) -> int:
+        """The highest value of a sample."""
+        return _MOST[self.image.format]
+
+    def of_each_frame(self, change: Callable[[pyvips.Image], pyvips.Image]) -> "Canvas":
+        """With ``change`` applied to each frame alone, which comes in memory. All results have the same size.
+
+        ``change`` may return floats: they are rounded to the canvas's own samples.
+        """
+        if self.frames == 1:
+            return self._replace(image=as_samples(change(self.image), self.image))
+        changed = (as_samples(change(frame), frame) for frame in frames_of(self.image))
+        return self._replace(image=roll([frame.copy_memory() for frame in changed]))
+
+    def of_pixels(self, change: Callable[[pyvips.Image], pyvips.Image]) -> "Canvas":
+        """With ``change`` applied to all frames at once, for changes that look at one pixel at a time."""
+        image = as_samples(change(self.image), self.image)
+        return self._replace(image=image)
+
+    def of_colours(self, change: Callable[[pyvips.Image], pyvips.Image]) -> "Canvas":
+        """As ``of_pixels``, with the alpha left alone: ``change`` sees the colours only."""
+
+        def coloured(image: pyvips.Image) -> pyvips.Image:
+            if not image.hasalpha():
+                return change(image)
+            colours = change(image.extract_band(0, n=image.bands - 1))
+            return as_samples(colours, image).bandjoin(image[image.bands - 1])
+
+        return self.of_pixels(coloured)
+
+
+def as_samples(image: pyvips.Image, like: pyvips.Image) -> pyvips.Image:
+    """In the samples and colour space of ``like``, rounded and clipped; a grey one stays grey only with its bands."""
+    if image.format != like.format:
+        image = image.rint().cast(like.format)
+    wide = like.format == "ushort"
+    colours = ("rgb16" if wide else "srgb") if image.bands > 2 else ("grey16" if wide else "b-w")
+    return image if image.interpretation == colours else image.copy(interpretation=colours)
+
+
+def frames_of(image: pyvips.Image) -> Iterator[pyvips.Image]:
+    """The frames of a roll, one after the other, in memory, so that a decoder need not keep them."""
+    height = image.get(PAGE_HEIGHT)
+    for top in range(0, image.height - height + 1, height):
+        yield image.crop(0, top, image.width, height).copy_memory()
+
+
+def roll(frames: list[pyvips.Image]) -> pyvips.Image:
+    """One image of frames of equal size, which get the most bands that one of them has.
+
+    Delays and loop count are metadata of the first frame.
+    """
+    bands = max(frame.bands for frame in frames)  # a frame has an alpha only if it does not cover the whole canvas
+    opaque = _MOST[frames[0].format]
+    equal = [frame if frame.bands == bands else frame.bandjoin(opaque) for frame in frames]
+    image = pyvips.Image.arrayjoin(equal, across=1).copy()
+    image.set_type(pyvips.GValue.gint_type, PAGE_HEIGHT, frames[0].height)
+    return image

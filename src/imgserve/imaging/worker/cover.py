@@ -1,6 +1,6 @@
 """A picture made to cover a size: scaled, turned upright and cropped. Called by load, animation and steps/resize.
 
-In and out: RGB or grey, with alpha or without; with alpha in 8 bits.
+In and out: RGB or grey, with alpha or without; with alpha uint8 or uint16.
 """
 
 from typing import NamedTuple

@@ -31,9 +31,14 @@ _LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others 
 
 
 class Picture:
-    """A source in a worker. If it is not strict, the readable part of a damaged file is shown."""
+    """A source in a worker. If it is not strict, the readable part of a damaged file is shown.
 
-    def __init__(self, data: Data, source_format: SourceFormat, *, is_strict: bool = True) -> None:
+    ``is_deep``: samples of more than 8 bits come in 16, for steps that compute with them.
+    """
+
+    def __init__(
+        self, data: Data, source_format: SourceFormat, *, is_strict: bool = True, is_deep: bool = False
+    ) -> None:
         self.first_frame = 0
         self.tiff_model: tiffcolour.Model | None = None
         if source_format == "gif":
@@ -44,6 +49,7 @@ class Picture:
         self.format = source_format
         self.loader = f"{vips.NAME.get(source_format, source_format)}load"
         self.is_strict = is_strict
+        self.is_deep = is_deep
         self.fail_on = "error" if is_strict else "none"
 
     @cached_property
@@ -119,6 +125,17 @@ def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     return image
 
 
+def whole(picture: Picture) -> pyvips.Image:
+    """Upright, in sRGB or grey, as large as it is, in memory. Raises SourceUnreadable."""
+    try:
+        image = gif.masked(_without_spare_bands(picture.header), next(picture.masks(), None))
+        image = convert.to_canvas(without_profile(picture, image), is_deep=picture.is_deep).copy_memory()
+    except pyvips.Error as error:
+        raise unreadable(picture, error) from error
+    check_end(picture)
+    return image.autorot() if orientation(picture.header) > 1 else image
+
+
 def _by_its_decoder(picture: Picture, size: Size, crop: str) -> pyvips.Image:
     """libjpeg scales while it decodes, libvips does the rest."""
     # The operation's own fail_on does not reach the loader (8.18.7).
@@ -130,7 +147,7 @@ def _by_us(picture: Picture, image: pyvips.Image, size: Size, crop: str) -> pyvi
     if image.interpretation not in _RGB_OR_GREY:
         return image.thumbnail_image(size.width_px, **_thumbnail_options(picture, size, crop))
     if image.hasalpha():
-        image = convert.to_srgb(without_profile(picture, image))
+        image = convert.to_canvas(without_profile(picture, image), is_deep=picture.is_deep)
         return cover.covering(image, size, crop, orientation(picture.header))
     return without_profile(picture, cover.covering(image, size, crop, orientation(picture.header)))
 

@@ -1,111 +1,163 @@
 """One rendition, start to end: check, open, the operations in order, save. Called by ``__main__.py``.
 
-The first operation opens the picture, fused with its decoding; each later one takes a canvas and returns one.
+The first operation is fused with decoding where it can be. Each later one takes a canvas and returns one.
 """
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import Written
-from imgserve.imaging.worker import bounds, load, probe, save
+from imgserve.imaging.worker import animation, bounds, cover, load, probe, save
 from imgserve.imaging.worker.canvas import Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.steps import rasterize, resize
-from imgserve.imaging.worker.svg import sizing, svgz
+from imgserve.imaging.worker.svg import draw, sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request import formats
-from imgserve.request.imageinfo import Size
+from imgserve.request.faults import beneath
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Operation
-from imgserve.request.rendering import Rendering, Step, steps_of
+from imgserve.request.recipe import Operation, Recipe
+from imgserve.request.rendering import Rendering, Step, fold, grows, steps_of
 
 _TOO_MUCH_MEMORY = "drawing the SVG takes more memory than a worker has for it"
+_DEEP = 16
+
+# How each operation is carried out: the canvas, the operation, and the size after it, of each frame.
+STEPS: dict[type[Operation], Callable[[Canvas, Any, Size], Canvas]] = {
+    Resize: resize.applied,
+}
 
 
 def render(data: Data, rendering: Rendering, limits: Limits, result_fd: int, watched: Watch = unwatched) -> Written:
     """Render and write the picture to ``result_fd``. ``watched`` limits the drawing of an SVG.
 
-    Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed.
+    Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, SourceTooSmall, RequestInvalid.
     """
-    operations = rendering.recipe.operations or (Resize(),)
-    bounds.check_output(rendering.size, limits)
-    picture = _recognised(data, operations[0], limits, is_strict=rendering.recipe.load.strict)
+    if rendering.size is not None:
+        bounds.check_output(rendering.size, limits)
+    picture = _recognised(data, rendering.recipe, limits)
     info = probe.measure(picture, limits, watched)
     frames = formats.frames_kept(info, rendering.format)
-    steps = steps_of(operations, info, rendering.size)
+    steps = steps_of(rendering.recipe.operations, info, rendering.size)
     _check(steps, frames, limits)
     file = _jpeg_of_jpeg(picture, steps, rendering)
-    if file is not None:
+    if file is not None and rendering.size is not None:
         save.write_bytes(file, result_fd)
         return Written(rendering.size, rendering.format)
-    image = _finished(picture, steps, frames, watched)
+    image = _finished(picture, info, steps, rendering, frames, limits, watched)
     save.write(image, rendering.format, rendering.recipe.output, result_fd)
     return Written(Size(image.width, image.get_page_height()), rendering.format)
 
 
 def _check(steps: tuple[Step, ...], frames: int, limits: Limits) -> None:
-    """Checks the limits again, as security: for every intermediate picture, before a pixel is decoded."""
-    for step in steps:
-        bounds.check_output(step.size, limits, frames)
-        if isinstance(step.operation, Resize):
-            bounds.check_covering(step.before, step.size, limits)
+    """Checks the limits again, as security: for every picture that grows, before a pixel is decoded."""
+    for index, step in enumerate(steps):
+        with beneath("operations", index):
+            if grows(step) or index == len(steps) - 1:
+                bounds.check_output(step.size, limits, frames)
+            if isinstance(step.operation, Resize):
+                bounds.check_covering(step.before, step.size, limits)
 
 
-def _recognised(data: Data, first: Operation, limits: Limits, *, is_strict: bool) -> load.Picture:
+def _recognised(data: Data, recipe: Recipe, limits: Limits) -> load.Picture:
     """The source, by its format. For rasterize everything but an SVG is an invalid SVG, pictures too."""
+    operations = recipe.operations
     try:
         data = svgz.unpacked(data, limits) if svgz.is_packed(data) else data
         source_format = detect(data)
     except SourceUnreadable as error:
-        if isinstance(first, Rasterize):
+        if operations and isinstance(operations[0], Rasterize):
             raise sizing.not_svg() from error
         raise
     assert source_format is not None, "a complete source is always decided"
-    return load.Picture(data, source_format, is_strict=is_strict)
+    return load.Picture(data, source_format, is_strict=recipe.load.strict, is_deep=_is_deep(recipe))
+
+
+def _is_deep(recipe: Recipe) -> bool:
+    """Whether tones finer than 8 bits can matter: a lone resize to a format of 8 bits needs none."""
+    return len(recipe.operations) != 1 or not isinstance(recipe.operations[0], Resize)
 
 
 def _jpeg_of_jpeg(picture: load.Picture, steps: tuple[Step, ...], rendering: Rendering) -> bytes | None:
     """The fast path: the result's file, if one resize makes a plain JPEG of another."""
-    operation, before, size = steps[0]
-    if rendering.format != "jpeg" or len(steps) > 1 or not isinstance(operation, Resize):
-        return None
-    return resize.jpeg_of_jpeg(picture, operation, before, size, save.jpeg_quality(rendering.recipe.output))
+    match steps:
+        case (Step(operation=Resize() as operation) as only,) if rendering.format == "jpeg":
+            quality = save.jpeg_quality(rendering.recipe.output)
+            return resize.jpeg_of_jpeg(picture, operation, only.before, only.size, quality)
+    return None
 
 
-def _finished(picture: load.Picture, steps: tuple[Step, ...], frames: int, watched: Watch) -> pyvips.Image:
+def _finished(
+    picture: load.Picture,
+    info: ImageInfo,
+    steps: tuple[Step, ...],
+    rendering: Rendering,
+    frames: int,
+    limits: Limits,
+    watched: Watch,
+) -> pyvips.Image:
     """In memory: a corrupt source fails here, and a later error is the saver's."""
     is_svg = picture.format == "svg"
     try:
         with watched(PictureTooLarge(_TOO_MUCH_MEMORY, "simplify the SVG")) if is_svg else contextlib.nullcontext():
-            canvas = _opened(picture, steps[0], frames)
-            canvas = canvas._replace(image=convert.to_srgb(canvas.image))
-            for step in steps[1:]:
-                canvas = _changed(canvas, step)
-            return canvas.image.copy_memory()
+            canvas, rest = _opened(picture, info, steps, rendering.recipe, frames)
+            canvas = canvas._replace(image=convert.to_canvas(canvas.image, is_deep=picture.is_deep))
+            canvas = _changed(canvas, rest, len(steps) - len(rest), limits)
+            if rendering.size not in (None, canvas.size):
+                # The source has changed since the reply. The promised size holds.
+                assert rendering.size is not None
+                canvas = canvas.of_each_frame(partial(cover.covering, size=rendering.size, crop="centre"))
+            return convert.to_8_bits(canvas.image).copy_memory()
     except pyvips.Error as error:
         if is_svg:
             raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
         raise load.unreadable(picture, error) from error
 
 
-def _opened(picture: load.Picture, step: Step, frames: int) -> Canvas:
-    """The first operation, which decodes no more of the picture than it needs."""
-    match step.operation:
-        case Resize() as operation:
-            return resize.opened(picture, operation, step.before, step.size, frames)
-        case Rasterize() as operation:
-            return rasterize.opened(picture, operation, step.size)
+def _opened(
+    picture: load.Picture, info: ImageInfo, steps: tuple[Step, ...], recipe: Recipe, frames: int
+) -> tuple[Canvas, tuple[Step, ...]]:
+    """The canvas, and the steps that remain: a first resize decodes no more of the picture than it needs."""
+    match steps:
+        case (Step(operation=Resize() as operation) as first, *_):
+            return resize.opened(picture, operation, first.before, first.size, frames), steps[1:]
+        case (Step(operation=Rasterize() as operation) as first, *_):
+            return rasterize.opened(picture, operation, first.size, recipe.load.dpi), steps[1:]
+    if picture.format == "svg":
+        size = Size(round(info.width_px) or 1, round(info.height_px) or 1)
+        return Canvas(draw.draw(bytes(picture.data), size, is_stretched=True, dpi=recipe.load.dpi), 1), steps
+    if frames > 1:
+        return Canvas(animation.as_it_is(picture), frames), steps
+    return Canvas(load.whole(picture), 1), steps
 
 
-def _changed(canvas: Canvas, step: Step) -> Canvas:
-    match step.operation:
-        case Resize() as operation:
-            return resize.applied(canvas, operation, step.before, step.size)
-        case Rasterize():
-            raise RenderFailed("the recipe reached the worker with a rasterize behind another operation")
+def _changed(canvas: Canvas, steps: tuple[Step, ...], first: int, limits: Limits) -> Canvas:
+    """The steps behind the load. ``first``: the number of the first one in the recipe."""
+    for index, step in enumerate(steps, first):
+        with beneath("operations", index):
+            size = _size_now(canvas, step, limits) if step.before.is_open else step.size
+            carry_out = STEPS.get(type(step.operation))
+            if carry_out is None:
+                raise RenderFailed("the recipe reached the worker with a rasterize behind another operation")
+            canvas = carry_out(canvas, step.operation, size)
+    return canvas
+
+
+def _size_now(canvas: Canvas, step: Step, limits: Limits) -> Size:
+    """The size after a step behind a trim, which only the pixels tell."""
+    step.operation.check(canvas.shape)
+    if not step.after.is_open:
+        return step.size
+    (now,) = fold((step.operation,), canvas.shape)
+    bounds.check_output(now.size, limits, canvas.frames)
+    return now.size

@@ -10,7 +10,7 @@ from imgserve.request.imageinfo import Size
 
 # The kernel shrinks at least this much after the means of whole blocks, which alone let fine patterns through as moire.
 _LEFT_TO_KERNEL = 2
-_OPAQUE = 255
+_OPAQUE = {"uchar": 255, "ushort": 65_535}
 
 
 def shrink(factor: float) -> int:
@@ -28,13 +28,14 @@ def covering(width_px: float, height_px: float, size: Size) -> Size:
 
 
 def resized(image: pyvips.Image, whole: Size) -> pyvips.Image:
-    """Exactly this size, by Lanczos. In and out: RGB or grey; with alpha 8 bits, alpha last."""
+    """Exactly this size, by Lanczos. In and out: RGB or grey; with alpha uint8 or uint16, alpha last."""
     if not image.hasalpha():
         return _resized(image, whole)
     image = image.copy_memory()  # it is read twice
-    if image[-1].min() == _OPAQUE:  # most pictures do not need their alpha; without it a third of the work is left
-        return _resized(image.extract_band(0, n=image.bands - 1), whole).bandjoin(_OPAQUE)
-    return _resized(image.premultiply(), whole).unpremultiply().rint().cast("uchar")
+    opaque = _OPAQUE[image.format]
+    if image[-1].min() == opaque:  # most pictures do not need their alpha; without it a third of the work is left
+        return _resized(image.extract_band(0, n=image.bands - 1), whole).bandjoin(opaque)
+    return _resized(image.premultiply(), whole).unpremultiply().rint().cast(image.format)
 
 
 def _resized(image: pyvips.Image, whole: Size) -> pyvips.Image:

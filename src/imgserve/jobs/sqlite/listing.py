@@ -195,10 +195,11 @@ def _output(row: tuple[Any, ...], entries: list[tuple[Any, ...]], wall_of: WallO
         resolved = decode_output(spec)
     except UNREADABLE:
         return view
+    size = resolved.rendering.size
     return msgspec.structs.replace(
         view,
         destination=_shown(resolved.placement.destination),
-        width_px=resolved.rendering.size.width_px,
-        height_px=resolved.rendering.size.height_px,
+        width_px=size.width_px if size else None,
+        height_px=size.height_px if size else None,
         format=resolved.rendering.format,
     )

@@ -32,6 +32,13 @@ REQUIRED = ("operationType", "srcURL", "dstURL", "args")
 OPTIONAL = ("placeholder", "on_failure")
 OPERATIONS: dict[str, type[Resize] | type[Rasterize]] = {"resize": Resize, "rasterize": Rasterize}
 
+
+class Enlarging(msgspec.Struct, frozen=True):
+    """An arg of resize that the native recipe spells ``if_small``."""
+
+    enlarge: bool = False
+
+
 _FORMATS: tuple[Format, ...] = get_args(Format)
 _ON_FAILURES: tuple[OnFailure, ...] = get_args(OnFailure)
 _NOT_YET = frozenset({
@@ -51,6 +58,7 @@ _OPERATION_IS = {name: FieldRef((*_OPERATION, "operation"), name) for name in OP
 _STRAYS: dict[str, Sentence] = {
     name: ("belongs to ", _OPERATION_IS[owner]) for owner, struct in OPERATIONS.items() for name in fields_of(struct)
 }
+_STRAYS["enlarge"] = ("belongs to ", _OPERATION_IS["resize"])
 _STRAYS |= dict.fromkeys(OPTIONAL, "stands beside args, not in it")
 
 # Bounds the time and the reply that a body full of unknown names can cost.
@@ -189,14 +197,28 @@ def _recipe(name: str | None, args: dict[str, object] | None, faults: Faults) ->
     if name is None or args is None:
         return None
     operation = read_struct(args, OPERATIONS[name], _OPERATION, faults)
+    if isinstance(operation, Resize):
+        operation = _with_enlarge(operation, args, faults)
     output = read_struct(args, OutputOptions, (*_OUTPUT, "encode"), faults)
     load = read_struct(args, LoadOptions, (*_OUTPUT, "load"), faults)
     if "width" not in args and "height" not in args:
         width, height = (FieldRef((*_OPERATION, side)) for side in ("width", "height"))
         faults.append(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
-    names = (*fields_of(OPERATIONS[name]), *fields_of(OutputOptions), *fields_of(LoadOptions), *HTTP_ARGS)
+    own = fields_of(Enlarging) if name == "resize" else {}
+    names = (*fields_of(OPERATIONS[name]), *own, *fields_of(OutputOptions), *fields_of(LoadOptions), *HTTP_ARGS)
     _check_names("field", args, names, _OPERATION, faults, _STRAYS)
     return Recipe((operation,), output, load) if operation and output and load else None
+
+
+def _with_enlarge(operation: Resize, args: Mapping[str, object], faults: Faults) -> Resize | None:
+    """``enlarge`` is the protocol's word of before ``if_small``; without either a small source is refused."""
+    enlarging = read_struct(args, Enlarging, _OPERATION, faults)
+    if enlarging is None or "if_small" in args:
+        if "enlarge" in args and enlarging is not None:
+            note = ("contradicts ", FieldRef((*_OPERATION, "if_small")), "; give one of the two")
+            faults.append(Fault("field_invalid", (*_OPERATION, "enlarge"), note))
+        return operation
+    return msgspec.structs.replace(operation, if_small="enlarge" if enlarging.enlarge else "refuse")
 
 
 def _check_source(operation_type: str, extension: str, faults: Faults) -> None:

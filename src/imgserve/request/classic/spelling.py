@@ -24,6 +24,8 @@ def spelling(field: FieldRef) -> str:
             name = "args.width, args.height"  # an operation as a whole is at fault for its size alone
         case ("outputs", 0, "operations", 0, "operation"):
             name = "operationType"
+        case ("outputs", 0, "operations", 0, "if_small") if field.value == "enlarge":
+            return "args.enlarge = true"  # the protocol's older word
         case ("outputs", 0, "operations", 0, arg) | ("outputs", 0, "encode" | "load" | "destination", arg):
             name = f"args.{arg}"
         case ("outputs", 0, *names):

@@ -1,26 +1,21 @@
 """rasterize: draw an SVG. Its Struct and its size rule; ``worker/steps/rasterize.py`` carries it out."""
 
-from typing import Annotated, Literal
-
-import msgspec
+from typing import Literal
 
 from imgserve.errors import FieldRef
 from imgserve.request.geometry import NotSvg, Shape, box
-from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Side
+from imgserve.request.operations.operation import Named
 
-Dpi = Annotated[float, msgspec.Meta(ge=1, le=2400, description="dots per inch, for absolute units in an SVG")]
 
-
-class Rasterize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="operation", tag="rasterize"):
+class Rasterize(Named, frozen=True, tag="rasterize"):
     """Draw an SVG into width x height. ``contain`` keeps its shape by preserveAspectRatio, ``fill`` stretches."""
 
     width: Side | None = None
     height: Side | None = None
     fit: Literal["contain", "fill"] = "contain"
-    dpi: Dpi = 72.0
 
-    def size_after(self, before: Shape) -> Size:
+    def after(self, before: Shape) -> Shape:
         """Raises RequestInvalid without a side, SourceTooSmall for a drawing without size."""
         return box(self.width, self.height, before)
 

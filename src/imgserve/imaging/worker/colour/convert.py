@@ -5,6 +5,7 @@ import pyvips
 _GREY = {"b-w", "grey16"}
 _MAX_BANDS = 4
 _OPAQUE = 255
+_LEVELS_OF_16_BITS = 257  # for each of 8
 
 Rgba = tuple[int, int, int, int]
 
@@ -17,6 +18,25 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
     if image.bands > _MAX_BANDS:
         image = image.extract_band(0, n=_MAX_BANDS)
     return image if image.format == "uchar" else image.cast("uchar")
+
+
+def to_canvas(image: pyvips.Image, *, is_deep: bool) -> pyvips.Image:
+    """As ``to_srgb``. ``is_deep``: a picture of more than 8 bits a sample comes in uint16."""
+    if not is_deep or image.format == "uchar":
+        return to_srgb(image)
+    wanted = "grey16" if image.interpretation in _GREY else "rgb16"
+    image = image if image.interpretation == wanted else image.colourspace(wanted)
+    if image.bands > _MAX_BANDS:
+        image = image.extract_band(0, n=_MAX_BANDS)
+    return image if image.format == "ushort" else image.cast("ushort")
+
+
+def to_8_bits(image: pyvips.Image) -> pyvips.Image:
+    """A canvas in uint8, rounded."""
+    if image.format == "uchar":
+        return image
+    colours = "b-w" if image.interpretation in _GREY else "srgb"
+    return (image / _LEVELS_OF_16_BITS).rint().cast("uchar").copy(interpretation=colours)
 
 
 def from_profile(image: pyvips.Image) -> pyvips.Image:

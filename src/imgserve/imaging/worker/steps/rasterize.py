@@ -7,9 +7,9 @@ from imgserve.request.imageinfo import Size
 from imgserve.request.operations.rasterize import Rasterize
 
 
-def opened(picture: load.Picture, operation: Rasterize, size: Size) -> Canvas:
+def opened(picture: load.Picture, operation: Rasterize, size: Size, dpi: float) -> Canvas:
     """RGBA, exactly ``size``: ``fill`` stretches, with ``contain`` the SVG places itself. Raises SvgInvalid."""
     if picture.format != "svg":
         raise sizing.not_svg()
     is_stretched = operation.fit == "fill"
-    return Canvas(draw.draw(bytes(picture.data), size, is_stretched=is_stretched, dpi=operation.dpi), frames=1)
+    return Canvas(draw.draw(bytes(picture.data), size, is_stretched=is_stretched, dpi=dpi), frames=1)

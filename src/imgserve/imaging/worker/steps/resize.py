@@ -33,11 +33,11 @@ def opened(picture: load.Picture, operation: Resize, before: Shape, size: Size, 
     return Canvas(image, frames)
 
 
-def applied(canvas: Canvas, operation: Resize, before: Shape, size: Size) -> Canvas:
+def applied(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
     """Each frame exactly ``size``."""
-    crop = _crop(operation.gravity, before, size)
+    crop = _crop(operation.gravity, canvas.shape, size)
     if canvas.frames > 1:
-        return canvas._replace(image=animation.covering_again(canvas.image, size, crop))
+        return animation.covering_again(canvas, size, crop)
     return canvas._replace(image=cover.covering(canvas.image, size, crop))
 
 

@@ -1,0 +1,97 @@
+"""The digest of a request, by which a repeated POST finds the job whose answer was lost.
+
+It is taken of a fixed spelling, so that all versions agree: a request of version 1's fields alone is spelt as version 1
+did, whatever the Structs hold today. A newer field is spelt where it has a value of its own.
+"""
+
+import hashlib
+
+import msgspec
+
+from imgserve.request.destination import DestinationTemplate
+from imgserve.request.geometry import Gravity
+from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import Dpi, Format, LoadOptions, OutputOptions, Quality, Recipe
+from imgserve.request.source import Source
+
+_encode = msgspec.json.Encoder().encode
+_IF_SMALL = {"enlarge": True, "refuse": False}
+_DPI = LoadOptions().dpi  # version 1 knew others for rasterize only
+
+
+class _Resize1(msgspec.Struct, frozen=True, tag_field="operation", tag="resize"):
+    width: int | None
+    height: int | None
+    fit: str
+    gravity: Gravity
+    enlarge: bool
+
+
+class _Rasterize1(msgspec.Struct, frozen=True, tag_field="operation", tag="rasterize"):
+    width: int | None
+    height: int | None
+    fit: str
+    dpi: Dpi
+
+
+class _Output1(msgspec.Struct, frozen=True):
+    format: Format | None
+    quality: Quality | None
+    background: str
+
+
+class _Load1(msgspec.Struct, frozen=True):
+    strict: bool
+
+
+class _Recipe1(msgspec.Struct, frozen=True):
+    operations: tuple[_Resize1 | _Rasterize1]
+    output: _Output1
+    load: _Load1
+
+
+class _Request(msgspec.Struct, frozen=True):
+    source: Source
+    outputs: tuple["_OutputRequest", ...]
+
+
+class _OutputRequest(msgspec.Struct, frozen=True):
+    recipe: _Recipe1 | Recipe
+    destination: DestinationTemplate
+    placeholder: Placeholder
+    on_failure: OnFailure
+
+
+def digest_of(principal: str, request: JobRequest) -> bytes:
+    """Identifies principal and request, by any version."""
+    spelt = _Request(request.source, tuple(_output(output) for output in request.outputs))
+    return hashlib.blake2b(_encode((principal, spelt)), digest_size=16).digest()
+
+
+def _output(output: OutputRequest) -> _OutputRequest:
+    recipe = _version_1(output.recipe) or output.recipe
+    return _OutputRequest(recipe, output.destination, output.placeholder, output.on_failure)
+
+
+def _version_1(recipe: Recipe) -> _Recipe1 | None:
+    """The recipe as version 1 spelt it; None if it says more."""
+    encode, load = recipe.output, recipe.load
+    operation = _operation_1(recipe.operations[0], load.dpi) if len(recipe.operations) == 1 else None
+    options = OutputOptions(encode.format, encode.quality, encode.background)
+    is_plain = (encode, load) == (options, LoadOptions(load.strict, load.dpi))
+    if operation is None or not is_plain:
+        return None
+    return _Recipe1((operation,), _Output1(encode.format, encode.quality, encode.background), _Load1(load.strict))
+
+
+def _operation_1(operation: object, dpi: float) -> _Resize1 | _Rasterize1 | None:
+    match operation:
+        case Rasterize(width=width, height=height, fit=fit):
+            return _Rasterize1(width, height, fit, dpi) if operation == Rasterize(width, height, fit) else None
+        case Resize(width=width, height=height, gravity=gravity, if_small=if_small) if if_small in _IF_SMALL:
+            is_plain = operation == Resize(width, height, gravity=gravity, if_small=if_small)
+            return _Resize1(width, height, "cover", gravity, _IF_SMALL[if_small]) if is_plain and dpi == _DPI else None
+        case _:
+            return None
