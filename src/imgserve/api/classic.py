@@ -15,9 +15,10 @@ from imgserve.engine.intake import Intake
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import Answer
 from imgserve.jobs.protocol import StorageFailing
-from imgserve.request.classic.parse import ParseError, parse
+from imgserve.request.classic.parse import parse
 from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.job import JobRequest
+from imgserve.request.json_text import ParseError
 from imgserve.request.principal import Principal
 from imgserve.telemetry import logs, metrics, tracing
 

@@ -23,10 +23,11 @@ from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool
 from imgserve.request.classic import parse as classic
 from imgserve.request.faults import beneath
-from imgserve.request.fields import fields_of, words_of
+from imgserve.request.fields import fields_of
 from imgserve.request.job import JobRequest, ResolvedOutput, resolve
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import MEDIA_TYPE, LoadOptions, OutputOptions
+from imgserve.request.values import words_of
 from imgserve.settings import load
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers, Write

@@ -20,7 +20,8 @@ Code = Literal[
     "source_invalid", "source_scheme_unknown", "source_extension", "source_refused",
     "destination_invalid", "destination_scheme_unknown", "destination_field_missing", "destination_field_invalid",
     "destination_refused", "format_not_writable", "tag_unknown",
-    "size_missing", "size_unknown", "field_unknown", "field_invalid", "result_too_large", "output_count",
+    "size_missing", "size_unknown", "field_missing", "field_unknown", "field_invalid", "result_too_large",
+    "output_count",
 ]  # fmt: skip
 
 DESTINATION = FieldRef(("destination",))
@@ -124,5 +125,5 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         is_plain = len(value) <= _LONGEST_SHOWN and value.isprintable() and "//" not in value and "@" not in value
         return json.dumps(value, ensure_ascii=False) if is_plain else f"a text of {len(value)} characters"
-    text = json.dumps(value)
+    text = json.dumps(value, default=str)  # TOML has dates
     return text if len(text) <= _LONGEST_SHOWN else f"a number of {len(text)} digits"

@@ -18,7 +18,14 @@ Gravity = Literal[
 
 Length = (
     Annotated[int, msgspec.Meta(ge=0, le=MAX_SIDE_PX, description="pixels")]
-    | Annotated[str, msgspec.Meta(pattern=r"^\d{1,4}(\.\d{1,4})?%$", description="per cent of the picture's side")]
+    | Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^\d{1,4}(\.\d{1,4})?%$",
+            description="per cent of the picture's side",
+            extra={"expected": 'a percentage such as "12.5%"'},
+        ),
+    ]
 )
 """Whole pixels, or ``"12.5%"`` of a side of the picture as it is at that step."""
 

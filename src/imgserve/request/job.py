@@ -10,12 +10,12 @@ import msgspec
 
 from imgserve.errors import FieldRef
 from imgserve.request import rendering, tags
+from imgserve.request.color import OpaqueColor
 from imgserve.request.destination import Destination, DestinationTemplate
-from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
+from imgserve.request.faults import Fault, Faults, beneath
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
-from imgserve.request.operations.rasterize import Rasterize
-from imgserve.request.recipe import MAX_OPERATIONS, Format, Operation, Recipe
+from imgserve.request.recipe import Format, Recipe, check_operations
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 
@@ -26,7 +26,7 @@ class Placeholder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The picture shown until the result is there. ``color`` is ``#rrggbb``."""
 
     style: Literal["text", "solid", "none"] = "text"
-    color: str = "#8c8c8c"
+    color: OpaqueColor = "#8c8c8c"
     text: Annotated[str, msgspec.Meta(max_length=200)] = "Image being processed"
 
 
@@ -95,19 +95,7 @@ def check_shape(request: JobRequest) -> None:
     if not request.outputs:
         faults.append(Fault("output_count", ("outputs",), "expected at least one, got none"))
     for index, output in enumerate(request.outputs):
-        faults.attempt(("outputs", index, "operations"), _check_operations, output.recipe.operations)
-    faults.raise_any()
-
-
-def _check_operations(operations: tuple[Operation, ...]) -> None:
-    faults = Faults()
-    if len(operations) > MAX_OPERATIONS:
-        faults.append(Fault("output_count", (), f"expected at most {MAX_OPERATIONS} operations, got {len(operations)}"))
-    for index, operation in enumerate(operations):
-        faults += RequestInvalid(*operation.faults()).beneath((index,)).faults
-        if index > 0 and isinstance(operation, Rasterize):
-            note = "rasterize draws the source itself, so it can only be the first operation"
-            faults.append(Fault("field_invalid", (index,), note))
+        faults.attempt(("outputs", index, "operations"), check_operations, output.recipe.operations)
     faults.raise_any()
 
 

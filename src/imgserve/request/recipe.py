@@ -1,9 +1,12 @@
 """A recipe: how the source is read, ordered operations, and how the result is written."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from imgserve.request.color import OpaqueColor
+from imgserve.request.faults import Fault, Faults
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 
@@ -23,7 +26,7 @@ class OutputOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
     format: Format | None = None
     quality: Quality | None = None
-    background: str = "#ffffff"
+    background: OpaqueColor = "#ffffff"
 
 
 class LoadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -37,3 +40,25 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     operations: tuple[Operation, ...]
     output: OutputOptions = OutputOptions()
     load: LoadOptions = LoadOptions()
+
+
+def check_operations(operations: Sequence[Operation]) -> None:
+    """Check what needs no picture: their number, their order, and the fields of each beside each other.
+
+    Raises RequestInvalid with paths from the list.
+    """
+    faults = Faults()
+    if len(operations) > MAX_OPERATIONS:
+        faults.append(Fault("output_count", (), f"expected at most {MAX_OPERATIONS} operations, got {len(operations)}"))
+    for index, operation in enumerate(operations):
+        faults.attempt((index,), check_operation, operation, index)
+    faults.raise_any()
+
+
+def check_operation(operation: Operation, index: int) -> None:
+    """Check one operation at its place. Raises RequestInvalid with paths from the operation."""
+    faults = Faults(operation.faults())
+    if index > 0 and isinstance(operation, Rasterize):
+        note = "rasterize draws the source itself, so it can only be the first operation"
+        faults.append(Fault("field_invalid", (), note))
+    faults.raise_any()

@@ -103,6 +103,7 @@ DEFAULTS: list[tuple[str, Fields]] = [
     ("<input type=color name=c value=' #AbC '>", (("c", "#aabbcc"),)),
     ("<input type=color name=c value=#12345678>", (("c", "#123456"),)),
     ("<input type=color name=c value=Red>", (("c", "#ff0000"),)),
+    ("<input type=color name=c value=transparent>", (("c", "#000000"),)),
     ("<input type=color name=c value=reddish>", (("c", "#000000"),)),
     ("<input type=range name=r>", (("r", "50"),)),
     ("<input type=range name=r min=0 max=5>", (("r", "3"),)),

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from imgserve.cli.main import main
-from imgserve.request.classic.parse import ParseError, parse
+from imgserve.request.classic.parse import parse
 from imgserve.request.classic.spelling import sentence_of
 from imgserve.request.faults import RequestInvalid
+from imgserve.request.json_text import ParseError
 from tests.unit.settings.test_settings import faults
 
 

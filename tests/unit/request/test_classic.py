@@ -5,10 +5,11 @@ import json
 import pytest
 
 from imgserve.request.classic.codes import MEANING
-from imgserve.request.classic.parse import ParseError, parse
+from imgserve.request.classic.parse import parse
 from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import Placeholder, resolve
+from imgserve.request.json_text import ParseError
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
-from imgserve.request.classic.parse import ParseError, parse
+from imgserve.request.classic.parse import parse
 from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.job import JobRequest
+from imgserve.request.json_text import ParseError
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Operation

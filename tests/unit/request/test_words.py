@@ -7,18 +7,28 @@ from PIL import ImageColor
 from imgserve.request import color, formats
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.faults import RequestInvalid, shown
-from imgserve.request.fields import fields_of, one_of, read_field
+from imgserve.request.fields import fields_of, read_field
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions
+from imgserve.request.values import one_of
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("#abc", "#aabbcc"), ("#A1B2C3", "#a1b2c3"), ("Navy", "#000080"), ("#ab", None), ("#abcd", None), ("#ggg", None),
+    [("#abc", "#aabbcc"), ("#A1B2C3", "#a1b2c3"), ("Navy", "#000080"), ("#ab", None), ("#abcde", None), ("#ggg", None),
+     ("#abcd", "#aabbccdd"), ("#A1B2C380", "#a1b2c380"), ("#abcf", "#aabbcc"), ("#a1b2c3ff", "#a1b2c3"),
+     ("#fff", "#ffffff"),
+     ("Transparent", "#00000000"), ("#a1b2c3d", None),
      ("", None), ("rebeccapurple", None), ("#aabbcc ", None), ("aabbcc", None), ("#aabbcc\n", None)],
 )  # fmt: skip
 def test_colors(text: str, expected: str | None) -> None:
     assert color.canonical(text) == expected
+
+
+@pytest.mark.parametrize("text", ["#abc", "#aabbcc", "#abcd", "#aabbccdd", "#abcf", "transparent", "navy", "puce"])
+def test_a_colour_that_must_be_opaque(text: str) -> None:
+    canonical = color.canonical(text)
+    assert color.opaque(text) == (canonical if canonical and len(canonical) == 7 else None)
 
 
 def test_basic_names_have_the_values_of_css() -> None:

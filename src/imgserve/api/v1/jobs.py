@@ -18,9 +18,10 @@ from imgserve.engine.operator import JobAdmin
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import JobStatus
 from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, JobView, RefusalPage
-from imgserve.request.classic.parse import ParseError, parse
+from imgserve.request.classic.parse import parse
 from imgserve.request.classic.spelling import in_classic_words, number_of, sentence_of
 from imgserve.request.job import JobRequest
+from imgserve.request.json_text import ParseError
 from imgserve.request.principal import Principal
 
 

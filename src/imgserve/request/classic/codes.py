@@ -9,7 +9,7 @@ _ROWS = {
     103: ("args is not an object", "args_invalid"),
     104: ("srcURL is empty or not a URL", "source_invalid"),
     105: ("dstURL is empty or not a URL", "destination_invalid"),
-    106: ("a required arg is missing", "size_missing"),
+    106: ("a required arg is missing", "size_missing field_missing"),
     107: (
         "an operation's or output's arg is unknown, of the wrong type or out of range",
         "field_unknown field_invalid result_too_large output_count size_unknown",

@@ -11,9 +11,9 @@ from imgserve.errors import FieldRef, Sentence
 from imgserve.request import tags, url
 from imgserve.request.destination import DestinationTemplate, check_text
 from imgserve.request.faults import Fault, Faults, RequestInvalid
-from imgserve.request.fields import is_text
 from imgserve.request.source import check_scheme
 from imgserve.request.tags import TagValues
+from imgserve.request.values import is_text
 
 HTTP_ARGS = ("field_name", "field_file", "method", "form_success", "content_type")
 

@@ -12,7 +12,6 @@ from imgserve.imaging.worker.charsets import WHITE_SPACE
 from imgserve.request import color
 
 _FLOAT = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
-_WITH_ALPHA = re.compile(r"#(?:[0-9a-f]{4}|[0-9a-f]{8})")
 _DATE = re.compile(r"(\d{4,9})-(\d\d)-(\d\d)", re.ASCII)
 _WEEK = re.compile(r"(\d{4,9})-W(\d\d)", re.ASCII)
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,3})?)?", re.ASCII)
@@ -58,9 +57,7 @@ def _trimmed(value: str) -> str:
 def _color(value: str) -> str:
     """CSS's hexadecimal colours, without their alpha, and the basic names."""
     word = value.strip(WHITE_SPACE).lower()
-    if _WITH_ALPHA.fullmatch(word):
-        word = word[: 4 if len(word) == 5 else 7]
-    return color.canonical(word) or "#000000"
+    return (color.canonical(word) or "#000000")[:7]
 
 
 def _is_date(value: str) -> bool:

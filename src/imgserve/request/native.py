@@ -1,0 +1,126 @@
+"""Recipes as JSON: ``{"load": {…}, "operations": [{"operation": "resize", …}], "encode": {…}}`` in, a ``Recipe`` out.
+
+Presets, files of the command line, renders and the outputs of jobs have this one shape. ``dump_recipe`` writes it:
+``parse_recipe(dump_recipe(recipe)) == recipe``. Paths of faults begin at the recipe.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar, get_args
+
+import msgspec
+
+from imgserve.errors import FieldRef
+from imgserve.request.faults import Fault, Faults, RequestInvalid
+from imgserve.request.fields import as_object, check_names, fields_of, read_fields, read_struct
+from imgserve.request.recipe import MAX_OPERATIONS, LoadOptions, Operation, OutputOptions, Recipe, check_operation
+from imgserve.request.values import did_you_mean, one_of
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+OPERATIONS: Mapping[str, type[Operation]] = {
+    str(struct.__struct_config__.tag): struct for struct in get_args(Operation)
+}
+"""Each operation's Struct by its name."""
+
+# Their names are taken, so that a client can learn that a later version has them.
+_LATER = ("convolve", "curve", "duotone", "equalize", "mask", "noise", "text")
+_FIELDS = ("load", "operations", "encode", "preset")
+_TAG = "operation"
+NO_PRESETS: Mapping[str, Recipe] = MappingProxyType({})
+
+
+def parse_recipe(value: object, presets: Mapping[str, Recipe] = NO_PRESETS, *, beside: Iterable[str] = ()) -> Recipe:
+    """The recipe of an object; its ``preset`` is replaced by that recipe. Raises RequestInvalid with all faults.
+
+    ``beside``: fields of the object that are not the recipe's, which the caller reads.
+    """
+    fields, faults = as_object(value), Faults()
+    check_names(fields, (*_FIELDS, *beside), (), faults)
+    recipe = Recipe(())
+    if "preset" in fields:
+        recipe = faults.attempt(("preset",), _preset, fields["preset"], presets) or recipe
+    if "operations" in fields:
+        if "preset" in fields:
+            note = ("expected ", FieldRef(("preset",)), " or operations, not both")
+            faults.append(Fault("field_invalid", ("operations",), note))
+        operations = faults.attempt(("operations",), parse_operations, fields["operations"])
+        recipe = msgspec.structs.replace(recipe, operations=operations or ())
+    load = faults.attempt(("load",), _replaced, recipe.load, fields.get("load", {}))
+    encode = faults.attempt(("encode",), _replaced, recipe.output, fields.get("encode", {}))
+    faults.raise_any()
+    assert load is not None
+    assert encode is not None
+    return msgspec.structs.replace(recipe, load=load, output=encode)
+
+
+def parse_operations(value: object) -> tuple[Operation, ...]:
+    """The operations of a list. Raises RequestInvalid with paths from the list: ``[0].width``."""
+    if not isinstance(value, list):
+        raise RequestInvalid(Fault("field_invalid", expected="a list of operations", got=value))
+    faults = Faults()
+    if len(value) > MAX_OPERATIONS:
+        note = f"expected at most {MAX_OPERATIONS} operations, got {len(value)}"
+        faults.append(Fault("output_count", (), note))
+    few = value[:MAX_OPERATIONS]
+    operations = [faults.attempt((index,), parse_operation, one, index) for index, one in enumerate(few)]
+    faults.raise_any()
+    return tuple(operation for operation in operations if operation is not None)
+
+
+def parse_operation(value: object, index: int = 0) -> Operation:
+    """An operation at this place of a list. Raises RequestInvalid with paths from the operation."""
+    fields = as_object(value)
+    name = fields.get(_TAG)
+    if name is None:
+        raise RequestInvalid(Fault("field_missing", (_TAG,), f"expected {one_of(tuple(OPERATIONS))}"))
+    if not isinstance(name, str) or name not in OPERATIONS:
+        later = ", which is not available in this version yet" if name in _LATER else ""
+        hint = later or did_you_mean(name, tuple(OPERATIONS))
+        raise RequestInvalid(Fault("field_invalid", (_TAG,), hint, one_of(tuple(OPERATIONS)), name))
+    operation = read_struct(fields, OPERATIONS[name])
+    check_operation(operation, index)
+    return operation
+
+
+def dump_recipe(recipe: Recipe) -> dict[str, object]:
+    """The recipe as ``parse_recipe`` reads it, without fields that have their default."""
+    dumped: dict[str, object] = {"operations": [dump_operation(operation) for operation in recipe.operations]}
+    if recipe.load != LoadOptions():
+        dumped["load"] = _dumped(recipe.load)
+    if recipe.output != OutputOptions():
+        dumped["encode"] = _dumped(recipe.output)
+    return dumped
+
+
+def dump_operation(operation: Operation) -> dict[str, object]:
+    name = str(operation.__struct_config__.tag)
+    return {_TAG: name, **_dumped(operation)}
+
+
+def _dumped(struct: msgspec.Struct) -> dict[str, object]:
+    usual = {field.name: field.default for field in msgspec.structs.fields(struct)}
+    values = msgspec.structs.asdict(struct)
+    return {name: _plain(value) for name, value in values.items() if value != usual[name]}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, msgspec.Struct):
+        return _dumped(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _preset(name: object, presets: Mapping[str, Recipe]) -> Recipe:
+    if not isinstance(name, str) or name not in presets:
+        hint = did_you_mean(name, tuple(presets)) or ("" if presets else "; this server has none")
+        raise RequestInvalid(Fault("field_invalid", (), hint, "the name of a preset", name))
+    return presets[name]
+
+
+def _replaced(usual: S, value: object) -> S:
+    """``usual`` with the fields of an object in place of its own, one by one."""
+    fields, faults = as_object(value), Faults()
+    check_names(fields, tuple(fields_of(type(usual))), (), faults)
+    checked: dict[str, Any] = read_fields(fields, type(usual), faults)
+    faults.raise_any()
+    return msgspec.structs.replace(usual, **checked)

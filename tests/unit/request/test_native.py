@@ -1,0 +1,124 @@
+"""Recipes as JSON: every operation's fields there and back, presets, and each fault with its path."""
+
+import contextlib
+import json
+
+import msgspec
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from imgserve.request.faults import RequestInvalid
+from imgserve.request.json_text import read_object
+from imgserve.request.native import OPERATIONS, dump_recipe, parse_recipe
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from tests.support.sizes import sized
+from tests.unit.request.recipes import recipes
+from tests.unit.request.test_properties import steady, values
+
+RESIZE = {"operation": "resize", "width": 3}
+CARD = Recipe((Resize(60, 40),), OutputOptions("webp", 70, "#000000"), LoadOptions(strict=False))
+
+
+def faults_of(value: object, presets: dict[str, Recipe] | None = None) -> str:
+    with pytest.raises(RequestInvalid) as caught:
+        parse_recipe(value, presets or {})
+    return caught.value.detail
+
+
+@settings(steady, max_examples=sized(300, 2000))
+@given(recipes())
+def test_a_recipe_survives_json(value: dict[str, object]) -> None:
+    try:
+        recipe = parse_recipe(value)
+    except RequestInvalid:
+        # Each value is good, so a rule between fields is broken.
+        event("refused")
+        return
+    event("accepted")
+    text = json.dumps(dump_recipe(recipe))
+    assert parse_recipe(read_object(text.encode())) == recipe
+    assert msgspec.json.decode(msgspec.json.encode(recipe), type=Recipe) == recipe
+
+
+@settings(steady, max_examples=sized(300, 2000))
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(["load", "operations", "encode", "preset", "x"], values)))
+def test_any_value_is_a_recipe_or_refused(value: dict[str, object]) -> None:
+    with contextlib.suppress(RequestInvalid):
+        parse_recipe(value, {"card": CARD})
+
+
+@pytest.mark.parametrize("name", list(OPERATIONS))
+def test_each_operation_is_read_by_its_name(name: str) -> None:
+    text = faults_of({"operations": [{"operation": name, "unknown_field": 1}]})
+    assert "operations[0].unknown_field: unknown" in text
+    assert "operations[0].operation" not in text
+
+
+def test_a_recipe_without_anything_is_the_picture_as_it_is() -> None:
+    assert parse_recipe({}) == parse_recipe({"operations": [], "load": {}, "encode": {}}) == Recipe(())
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (3, "expected an object, got 3"),
+        ([], "expected an object, got a list"),
+        ({"operation": []}, 'operation: unknown, did you mean "operations"?'),
+        ({"operations": {}}, "operations: expected a list of operations, got an object"),
+        ({"operations": [3]}, "operations[0]: expected an object, got 3"),
+        ({"operations": [{}]}, 'operations[0].operation: expected "resize"'),
+        ({"operations": [{"operation": "resise"}]}, 'got "resise", did you mean "resize"?'),
+        ({"operations": [{"operation": None}]}, "operations[0].operation: expected"),
+        ({"operations": [{"operation": ["resize"]}]}, "got a list"),
+        ({"operations": [{"operation": "mask"}]}, 'got "mask", which is not available in this version yet'),
+        (
+            {"operations": [{"operation": "resize", "width": "abc"}]},
+            'operations[0].width: expected an integer from 1 to 16384, got "abc"',
+        ),
+        ({"operations": [{"operation": "resize", "widht": 3}]}, 'operations[0].widht: unknown, did you mean "width"?'),
+        ({"operations": [RESIZE] * 33}, "operations: expected at most 32 operations, got 33"),
+        ({"operations": [RESIZE, {"operation": "rasterize"}]}, "operations[1]: rasterize draws the source itself"),
+        ({"load": {"strict": 1}}, "load.strict: expected true or false, got 1"),
+        ({"load": []}, "load: expected an object, got a list"),
+        ({"load": {"strikt": False}}, 'load.strikt: unknown, did you mean "strict"?'),
+        ({"encode": {"quality": 0}}, "encode.quality: expected an integer from 1 to 100, got 0"),
+        ({"encode": {"format": "JPEG"}}, 'got "JPEG", did you mean "jpeg"?'),
+        ({"preset": "card"}, 'preset: expected the name of a preset, got "card"; this server has none'),
+        ({"preset": None}, "preset: expected the name of a preset, got null"),
+    ],
+)  # fmt: skip
+def test_faults_have_their_paths(value: object, sentence: str) -> None:
+    assert sentence in faults_of(value)
+
+
+def test_all_faults_of_a_recipe_are_reported_at_once() -> None:
+    value = {
+        "load": {"strict": 1}, "encode": {"quality": 0, "background": "x"}, "preset": "crad", "x": 1,
+        "operations": [{"operation": "resize", "width": 0, "gravity": 3}, {"operation": "x"}, 7],
+    }  # fmt: skip
+    with pytest.raises(RequestInvalid) as caught:
+        parse_recipe(value, {"card": CARD})
+    assert {fault.path for fault in caught.value.faults} == {
+        ("load", "strict"), ("encode", "quality"), ("encode", "background"), ("preset",), ("x",), ("operations",),
+        ("operations", 0, "width"), ("operations", 0, "gravity"), ("operations", 1, "operation"), ("operations", 2),
+    }  # fmt: skip
+    assert 'preset: expected the name of a preset, got "crad", did you mean "card"?' in caught.value.detail
+
+
+def test_fields_beside_a_preset_replace_its_own_one_by_one() -> None:
+    presets = {"card": CARD}
+    assert parse_recipe({"preset": "card"}, presets) == CARD
+    recipe = parse_recipe({"preset": "card", "encode": {"quality": 9}, "load": {"strict": True}}, presets)
+    assert recipe == Recipe(CARD.operations, OutputOptions("webp", 9, "#000000"))
+
+
+def test_operations_beside_a_preset_are_a_fault() -> None:
+    value = {"preset": "card", "operations": []}
+    assert faults_of(value, {"card": CARD}) == "operations: expected preset or operations, not both"
+
+
+def test_fields_of_others_stand_beside_it() -> None:
+    assert parse_recipe({"source": 1, "operations": []}, beside=("source",)) == Recipe(())
+    assert faults_of({"source": 1}) == "source: unknown"
