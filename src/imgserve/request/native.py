@@ -13,7 +13,7 @@ import msgspec
 from imgserve.errors import FieldRef
 from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.fields import as_object, check_names, fields_of, read_fields, read_struct
-from imgserve.request.recipe import MAX_OPERATIONS, LoadOptions, Operation, OutputOptions, Recipe, check_operation
+from imgserve.request.recipe import MAX_OPERATIONS, Operation, Recipe, check_operation
 from imgserve.request.values import did_you_mean, one_of
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -27,6 +27,7 @@ OPERATIONS: Mapping[str, type[Operation]] = {
 _LATER = ("convolve", "curve", "duotone", "equalize", "mask", "noise", "text")
 _FIELDS = ("load", "operations", "encode", "preset")
 _TAG = "operation"
+_ENCODE_IN_ROWS = "output"
 NO_PRESETS: Mapping[str, Recipe] = MappingProxyType({})
 
 
@@ -85,29 +86,10 @@ def parse_operation(value: object, index: int = 0) -> Operation:
 
 def dump_recipe(recipe: Recipe) -> dict[str, object]:
     """The recipe as ``parse_recipe`` reads it, without fields that have their default."""
-    dumped: dict[str, object] = {"operations": [dump_operation(operation) for operation in recipe.operations]}
-    if recipe.load != LoadOptions():
-        dumped["load"] = _dumped(recipe.load)
-    if recipe.output != OutputOptions():
-        dumped["encode"] = _dumped(recipe.output)
+    dumped: dict[str, object] = msgspec.json.decode(msgspec.json.encode(recipe))
+    if _ENCODE_IN_ROWS in dumped:
+        dumped["encode"] = dumped.pop(_ENCODE_IN_ROWS)
     return dumped
-
-
-def dump_operation(operation: Operation) -> dict[str, object]:
-    name = str(operation.__struct_config__.tag)
-    return {_TAG: name, **_dumped(operation)}
-
-
-def _dumped(struct: msgspec.Struct) -> dict[str, object]:
-    usual = {field.name: field.default for field in msgspec.structs.fields(struct)}
-    values = msgspec.structs.asdict(struct)
-    return {name: _plain(value) for name, value in values.items() if value != usual[name]}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, msgspec.Struct):
-        return _dumped(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def _preset(name: object, presets: Mapping[str, Recipe]) -> Recipe:
