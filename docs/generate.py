@@ -95,7 +95,7 @@ def usual(option: Option) -> str:
     value = option.default
     if option.is_required and not option.setting.default:
         return "must be given"
-    if option.setting.default or value in ("", ()):
+    if option.setting.default or value in ("", (), {}):
         return option.usual
     if isinstance(value, tuple | bool):
         return f"`{msgspec.json.encode(value).decode()}`"

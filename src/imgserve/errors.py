@@ -4,6 +4,7 @@
     ├─ errors.py               FileUnusable
     ├─ request/faults.py       RequestInvalid
     ├─ request/geometry.py     SourceTooSmall, NotSvg
+    ├─ request/native.py       PresetsOnly
     ├─ imaging/faults.py       SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker,
     │                          RenderFailed, PageUnreadable
     ├─ imaging/pool.py         PoolCannotStart

@@ -61,7 +61,11 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 class Problem(NamedTuple):
-    """A value that cannot work. The ``problems`` of a Config returns them."""
+    """A value that cannot work. The ``problems`` of a Config returns them.
+
+    ``path`` leads into the field's value, if that is a table or a list.
+    """
 
     field: str
     sentence: str
+    path: tuple[str | int, ...] = ()

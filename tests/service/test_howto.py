@@ -59,7 +59,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     roots = ("--read-root", str(top / "originals"), "--write-root", str(top / "results"))
     tls = Authority(top, "ca")
     both = str(tls.server_file("localhost", "127.0.0.1"))
-    server = Daemon(top / "data", *LOOPBACK, *roots, "--cors-origin", "https://editor.example")
+    settings = top / "imgserve.toml"
+    page = (HOWTO / "presets.md").read_text()
+    settings.write_text(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0])
+    origin = ("--cors-origin", "https://editor.example")
+    server = Daemon(top / "data", *LOOPBACK, *roots, *origin, "--config", str(settings))
     secure = Daemon(top / "secure", "--tls-cert", both, "--tls-key", both)
     with HttpReceiver(top / "http") as web, FtpReceiver(top / "ftp") as ftp, server, secure:
         names = {
@@ -110,6 +114,12 @@ def test_files(here: Here) -> None:
     [job] = commands("files.md", 1)
     here.run(job)
     here.see("results/2026/200-photo.webp", (200, 150))
+
+
+def test_presets(here: Here) -> None:
+    [job] = commands("presets.md", 1)
+    here.run(job)
+    here.see("results/card-photo.webp", (600, 400))
 
 
 def test_tls_and_cors(here: Here) -> None:

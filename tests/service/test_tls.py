@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from imgserve.api.config import Config
+from imgserve.setting import Problem
 from tests.support.certificates import Authority
 from tests.support.daemon import Daemon, wait_until
 
@@ -226,7 +227,8 @@ def test_what_cannot_be_served_with_is_told_at_the_start(authority: Authority, t
         ("", key): "tls_key: expected tls_cert (--tls-cert) beside it",
     }
     for (cert_file, key_file), sentence in cases.items():
-        assert Config(tls_cert=cert_file, tls_key=key_file).problems() == (tuple(sentence.split(": ", 1)),)
+        field, text = sentence.split(": ", 1)
+        assert Config(tls_cert=cert_file, tls_key=key_file).problems() == (Problem(field, text),)
     command = [sys.executable, "-m", "imgserve", "start", "--foreground", "--data-dir", str(tmp_path / "d")]
     ended = subprocess.run(
         [*command, "--tls-cert", certificate, "--tls-key", is_sealed], capture_output=True, text=True, timeout=20,

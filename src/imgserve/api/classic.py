@@ -9,6 +9,7 @@ from imgserve import failpoint
 from imgserve.api.http import asgi, body
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import BodyCutOff, BodyTooLarge, BodyTooSlow
+from imgserve.api.presets import Presets
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Intake
@@ -29,8 +30,9 @@ RETRY_AFTER_S = 5  # for errors that name no time
 class Classic:
     """The handler, and the protocol's refusals. Codes 301 and 302 also speak through the status."""
 
-    def __init__(self, intake: Intake, rates: Rates, refusals: Refusals) -> None:
+    def __init__(self, intake: Intake, rates: Rates, refusals: Refusals, presets: Presets) -> None:
         self._intake = intake
+        self._presets = presets
         self._rates = rates
         self._refusals = refusals
 
@@ -43,7 +45,7 @@ class Classic:
         try:
             text = await body.read(receive, scope["route"].body)
             self._rates.take(principal)
-            request = parse(text)
+            request = parse(text, self._presets.recipes, presets_only=self._presets.is_only)
             answer = await self._intake.accept(request, principal, _traceparent(scope))
         except BodyTooLarge as error:
             await self._cannot_parse(f"{error.detail}, expected a job", scope, send, 413, close=True)

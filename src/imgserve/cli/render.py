@@ -22,10 +22,12 @@ from imgserve.errors import FieldRef, ImgserveError, using
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool
 from imgserve.request.classic import parse as classic
+from imgserve.request.classic.recipe import TYPES, Own
 from imgserve.request.faults import beneath
 from imgserve.request.fields import fields_of
 from imgserve.request.job import JobRequest, ResolvedOutput, resolve
 from imgserve.request.limits import Limits
+from imgserve.request.native import OPERATIONS
 from imgserve.request.recipe import MEDIA_TYPE, LoadOptions, OutputOptions
 from imgserve.request.values import words_of
 from imgserve.settings import load
@@ -35,14 +37,16 @@ from imgserve.transfer.dispatch import Transfers, Write
 STANDARD = "-"
 WRITE_TIMEOUT_S = 60.0
 
-_OWNERS = classic.OPERATIONS | {"the source": LoadOptions, "the result": OutputOptions, "a resize": classic.Enlarging}
+_OWNERS = {name: OPERATIONS[name] for name in TYPES} | {
+    "the source": LoadOptions, "the result": OutputOptions, "a resize": Own,
+}  # fmt: skip
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SRC", help="path of a picture; - reads standard input")
     about = "path of the result, may contain tags; - writes standard output"
     parser.add_argument("destination", metavar="DST", help=about)
-    words, about = tuple(classic.OPERATIONS), "the operation (default: %(default)s)"
+    words, about = TYPES, "the operation (default: %(default)s)"
     parser.add_argument("--operation", choices=words, default="resize", metavar="WORD", help=about)
     for name, kind in _fields().items():  # the parser of jobs checks their values
         about = "for " + " and ".join(owner for owner, struct in _OWNERS.items() if name in fields_of(struct))

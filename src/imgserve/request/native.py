@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 
-from imgserve.errors import FieldRef
+from imgserve.errors import FieldRef, ImgserveError
 from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.fields import as_object, check_names, fields_of, read_fields, read_struct
 from imgserve.request.recipe import MAX_OPERATIONS, Operation, Recipe, check_operation
@@ -31,16 +31,31 @@ _ENCODE_IN_ROWS = "output"
 NO_PRESETS: Mapping[str, Recipe] = MappingProxyType({})
 
 
-def parse_recipe(value: object, presets: Mapping[str, Recipe] = NO_PRESETS, *, beside: Iterable[str] = ()) -> Recipe:
+class PresetsOnly(ImgserveError):
+    code = "presets_only"
+    status = 403
+    title = "Only presets are allowed"
+
+
+def parse_recipe(
+    value: object,
+    presets: Mapping[str, Recipe] = NO_PRESETS,
+    *,
+    presets_only: bool = False,
+    beside: Iterable[str] = (),
+) -> Recipe:
     """The recipe of an object; its ``preset`` is replaced by that recipe. Raises RequestInvalid with all faults.
 
-    ``beside``: fields of the object that are not the recipe's, which the caller reads.
+    ``beside``: fields of the object that are not the recipe's, which the caller reads. ``presets_only``: raises
+    PresetsOnly for all but a preset.
     """
     fields, faults = as_object(value), Faults()
+    if presets_only:
+        check_presets_only(name for name in _FIELDS if name in fields)
     check_names(fields, (*_FIELDS, *beside), (), faults)
     recipe = Recipe(())
     if "preset" in fields:
-        recipe = faults.attempt(("preset",), _preset, fields["preset"], presets) or recipe
+        recipe = faults.attempt(("preset",), find_preset, fields["preset"], presets) or recipe
     if "operations" in fields:
         if "preset" in fields:
             note = ("expected ", FieldRef(("preset",)), " or operations, not both")
@@ -92,7 +107,15 @@ def dump_recipe(recipe: Recipe) -> dict[str, object]:
     return dumped
 
 
-def _preset(name: object, presets: Mapping[str, Recipe]) -> Recipe:
+def check_presets_only(names: Iterable[str]) -> None:
+    """``names``: those of a recipe's fields that a request has. Raises PresetsOnly."""
+    if set(names) != {"preset"}:
+        use = ("use ", FieldRef(("preset",)), ", and leave the rest of the recipe out")
+        raise PresetsOnly("this server renders presets only", use)
+
+
+def find_preset(name: object, presets: Mapping[str, Recipe]) -> Recipe:
+    """Raises RequestInvalid."""
     if not isinstance(name, str) or name not in presets:
         hint = did_you_mean(name, tuple(presets)) or ("" if presets else "; this server has none")
         raise RequestInvalid(Fault("field_invalid", (), hint, "the name of a preset", name))

@@ -10,6 +10,7 @@ from imgserve.api.config import Config
 from imgserve.api.health import health_handler
 from imgserve.api.http.asgi import App
 from imgserve.api.metrics import metrics_handler
+from imgserve.api.presets import Presets
 from imgserve.api.protected import Protected
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
@@ -79,16 +80,16 @@ class Components:
         for store in self._stores:
             store.close()
 
-    def for_clients(self, config: Config, keys: Keys) -> App:
+    def for_clients(self, config: Config, keys: Keys, presets: Presets) -> App:
         """The application of the TCP listener."""
-        classic = Classic(self.intake, Rates(config.rate_per_minute, config.rate_burst), self.refusals)
+        classic = Classic(self.intake, Rates(config.rate_per_minute, config.rate_burst), self.refusals, presets)
         metrics_page = metrics_handler(self.queue, self.pool, self.transfers, self.states)
         handlers = (health_handler(self.states, self.pool), metrics_page)
         return app.for_clients(config, partial(client, keys, self.protected), classic, handlers)
 
-    def for_operator(self, config: Config, itself: Itself) -> App:
+    def for_operator(self, config: Config, itself: Itself, presets: Presets) -> App:
         """The application of the control socket."""
-        calls = job_handlers(self.intake, self.job_admin, self.refusals)
+        calls = job_handlers(self.intake, self.job_admin, self.refusals, presets)
         return app.for_operator(config, [*calls, server_handler(self.states, self.queue, self.pool, itself)])
 
 

@@ -26,6 +26,7 @@ from imgserve.api.http.connection import Server, TimedProtocol
 from imgserve.api.http.slots import Slots
 from imgserve.api.http.tls import Certificate
 from imgserve.api.keyfile import Key
+from imgserve.api.presets import Presets
 from imgserve.api.v1.info import Itself
 from imgserve.clock import Clock
 from imgserve.engine.intake import Intake
@@ -100,11 +101,11 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
     starting = asyncio.current_task()
     assert starting is not None
     ending.on_signal = starting.cancel
-    keys = Keys(endpoint.keys)
-    on_hangup = partial(reload.reload, keys, settings.api, endpoint.certificate, endpoint.on_hangup)
+    keys, presets = Keys(endpoint.keys), Presets(settings.presets)
+    on_hangup = partial(reload.reload, settings, keys, presets, endpoint.certificate, endpoint.on_hangup)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
     async with _running(settings, keys.are_several, max_descriptors, ending) as components:
-        application = components.for_clients(settings.api, keys)
+        application = components.for_clients(settings.api, keys, presets)
         slots = Slots(*settings.api.connections(descriptors.max_connections(max_descriptors)))
         timeout_s = settings.api.header_timeout_s
         server = Server(application, TimedProtocol, timeout_s, endpoint.certificate, slots)
@@ -113,7 +114,9 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         itself = Itself(address, str(settings.data_dir.absolute()), endpoint.started_as, settings.drain_s)
         _tune_memory()
-        async with _operated(settings, components, itself, ending):  # until all has ended: a stop can be watched
+        async with _operated(
+            settings, components, itself, presets, ending
+        ):  # until all has ended: a stop can be watched
             serving = asyncio.create_task(server.serve([endpoint.listener]))
             components.runner.start()
             ending.on_signal = ending.stop.set
@@ -125,10 +128,12 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
 
 
 @contextlib.asynccontextmanager
-async def _operated(settings: Settings, components: Components, itself: Itself, ending: Ending) -> AsyncIterator[None]:
+async def _operated(
+    settings: Settings, components: Components, itself: Itself, presets: Presets, ending: Ending
+) -> AsyncIterator[None]:
     """Serve the control socket, and log changes of state."""
     with control.listening(settings.data_dir) as own_socket:
-        application = components.for_operator(settings.api, itself)
+        application = components.for_operator(settings.api, itself, presets)
         server = Server(application, control.OwnersProtocol, settings.api.header_timeout_s)
         serving = asyncio.create_task(server.serve([own_socket]))
         loops = components.states.watch(), components.transfers.files.watch_roots()

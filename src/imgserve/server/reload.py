@@ -1,23 +1,38 @@
-"""SIGHUP: reopens the log file, and reads API keys and certificate again. Called by ``lifecycle`` on the event loop."""
+"""SIGHUP: reopens the log file, and reads API keys, certificate and presets again. Called by ``lifecycle`` on the event
+loop.
+"""
 
 from collections.abc import Callable
 
 from imgserve.api.auth import Keys
-from imgserve.api.config import Config
 from imgserve.api.http.tls import Certificate
+from imgserve.api.presets import Presets
 from imgserve.errors import ImgserveError, sentence_of
+from imgserve.settings import load
+from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs
 
 
-def reload(keys: Keys, config: Config, certificate: Certificate | None, reopen_log: Callable[[], None]) -> None:
-    """Reopens the log first. Replaces keys and certificate, or neither where one cannot be read."""
+def reload(
+    settings: Settings,
+    keys: Keys,
+    presets: Presets,
+    certificate: Certificate | None,
+    reopen_log: Callable[[], None],
+) -> None:
+    """Reopens the log first. Replaces keys, certificate and presets, or none of them where one cannot be read.
+
+    ``settings`` are those of the start: no other value of the file is read again.
+    """
     try:
         reopen_log()
-        new_keys = config.keys()
+        new_keys = settings.api.keys()
+        new_presets = load.presets(settings.config_file) if settings.config_file else settings.presets
         if certificate is not None:
             certificate.reload()
         keys.replace(new_keys)  # what cannot fail comes last
+        presets.replace(new_presets)
     except (ImgserveError, OSError) as error:
         logs.event("reload_failed", level=logs.ERROR, detail=sentence_of(error))
     else:
-        logs.event("reloaded", keys=len(keys.known))
+        logs.event("reloaded", keys=len(keys.known), presets=len(presets.recipes))

@@ -8,6 +8,7 @@ import pwd
 import uuid
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ import msgspec
 
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
+from imgserve.request.preset import Config as PresetConfig
 from imgserve.settings import renamed
 from imgserve.settings.options import BY_NAME, DECLARED
 from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Gathered, gather, of_a_service, with_old_names
@@ -68,6 +70,7 @@ def load(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, *, is_look:
         "boot_id": _boot_id(environ, problems),
         "ignored_variables": of_a_service(environ, DECLARED.options),
         "renamed": gathered.renamed,
+        "config_file": str(gathered.file.path.absolute()) if gathered.file.is_there else "",
         "test": _test_switches(environ, problems),
     }
     shut = [one.name for one in gathered.options if is_look and one.is_path and _is_shut(gathered.value(one.name))]
@@ -88,6 +91,19 @@ def settle(
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return settled
+
+
+def presets(file: str, environ: Mapping[str, str] = ENVIRONMENT) -> PresetConfig:
+    """The presets of a TOML file, which is checked as a whole. Raises SettingsInvalid."""
+    problems: list[str] = []
+    named = Namespace(config=file)
+    gathered = gather(Settings, named, environ, Path(file), problems)
+    with suppress(msgspec.ValidationError):  # one of the problems
+        config = msgspec.convert(gathered.tree({}).get("presets", {}), PresetConfig)
+        problems += _problems_of(config, gathered, (), "presets.")
+    if problems:
+        raise SettingsInvalid("; ".join(problems))
+    return config
 
 
 def locate(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT) -> Places:
@@ -160,7 +176,7 @@ def _problems_of(config: msgspec.Struct, gathered: Gathered, shut: Iterable[str]
                 yield from _problems_of(inner, gathered, shut, f"{above}{name}.{key}{key and '.'}")
     problems = getattr(config, "problems", tuple)
     for problem in problems():
-        name, origin = gathered.place_of(f"{above}{problem.field}")
+        name, origin = gathered.place_of(f"{above}{problem.field}", problem.path)
         if name not in shut:
             yield f"{origin}: {problem.sentence}"
 

@@ -67,7 +67,7 @@ class Option(Struct, frozen=True):
     @property
     def usual(self) -> str:
         """The default in words."""
-        if self.setting.default or self.default in (None, "", ()):
+        if self.setting.default or self.default in (None, "", (), {}):
             return self.setting.default or "none"
         return ", ".join(self.default) if self.is_list else str(self.default)
 
@@ -114,10 +114,11 @@ def _walk(config: type[Struct], above: Table, names_in: Callable[[str], Iterable
 
 
 def _option(field: msgspec.structs.FieldInfo, setting: Setting, above: Table, target: str) -> Option:
-    is_required = field.default is NODEFAULT
+    has_factory = field.default_factory is not NODEFAULT
     kind = Text if _bare(field.type) in (Path, Secret) else field.type
-    name, default = _joined(above.name, setting.name or field.name), "" if is_required else field.default
-    return Option(name, target, kind, setting, default, is_required, above.title)
+    name = _joined(above.name, setting.name or field.name)
+    default = field.default_factory() if has_factory else "" if field.required else field.default
+    return Option(name, target, kind, setting, default, field.required, above.title)
 
 
 def _places(secret: Option) -> Iterator[Option]:
@@ -145,15 +146,20 @@ DECLARED = declared(Settings)
 BY_NAME = {option.name: option for option in (CONFIG, *DECLARED.options)}
 
 
+_KINDS = {
+    "integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text",
+    "object": "a table",
+}  # fmt: skip
+
+
 def expected(option: Option) -> str:
     """The expected value in words: for faults and for the reference page."""
     schema = msgspec.json.schema(option.type)
     if option.is_list:
-        return "a list of texts"
+        return "a list of tables" if schema["items"].get("type") == "object" else "a list of texts"
     if "enum" in schema:
         return "one of " + ", ".join(sorted(schema["enum"]))
-    kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
-    kind, low, high = kinds[schema["type"]], schema.get("minimum"), schema.get("maximum", 1e9)
+    kind, low, high = _KINDS[schema["type"]], schema.get("minimum"), schema.get("maximum", 1e9)
     if "exclusiveMinimum" in schema:
         return f"{kind} above {schema['exclusiveMinimum']:g}" + (f", at most {high:g}" if high < 1e9 else "")
     if low is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from imgserve.errors import Path as KeyPath
 from imgserve.errors import cause_of
 from imgserve.settings import renamed
 from imgserve.settings.options import CONFIG, VARIABLE_PREFIX, Option, Table, declared, expected
@@ -39,7 +40,11 @@ class Value(msgspec.Struct, frozen=True):
     @property
     def origin(self) -> str:
         """The name of its place in a fault."""
-        return self.file.origin(self.name) if self.file else self.name
+        return self.place_of(())
+
+    def place_of(self, path: KeyPath) -> str:
+        """The name of a place in it, if it is a table or a list."""
+        return self.file.origin(self.name, path) if self.file else self.name
 
 
 class Gathered(msgspec.Struct, frozen=True):
@@ -48,6 +53,7 @@ class Gathered(msgspec.Struct, frozen=True):
     ``renamed``: the old names among the values, and their new ones.
     """
 
+    file: TomlFile
     options: tuple[Option, ...]
     values: dict[str, Value]
     tables: tuple[Table, ...]
@@ -68,11 +74,15 @@ class Gathered(msgspec.Struct, frozen=True):
             _branch(tree, above)[field] = value
         return tree
 
-    def place_of(self, target: str) -> tuple[str, str]:
-        """The setting that gives the field its value, or could: its name, and its name in a fault."""
+    def place_of(self, target: str, path: KeyPath = ()) -> tuple[str, str]:
+        """The setting that gives the field its value, or could: its name, and its name in a fault.
+
+        ``path`` leads into the value.
+        """
         options = [option for option in self.options if option.target == target]
         option = next((option for option in options if option.name in self.values), options[0])
-        return option.name, self.values[option.name].origin if option.name in self.values else option.label
+        value = self.values.get(option.name)
+        return option.name, option.label if value is None else value.place_of(path)
 
 
 def of_a_service(environ: Mapping[str, str], options: Iterable[Option]) -> tuple[str, ...]:
@@ -121,7 +131,7 @@ def gather(
     old_names = tuple((old, new) for old, new in renamed.SETTINGS.items() if old in values)
     for old, new in old_names:
         values[new] = values.pop(old)
-    return Gathered(tuple(options), values, tuple(present), old_names)
+    return Gathered(file, tuple(options), values, tuple(present), old_names)
 
 
 def with_old_names(options: Iterable[Option], names: Iterable[str] = ()) -> list[Option]:

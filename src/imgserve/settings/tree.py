@@ -14,6 +14,7 @@ from imgserve.failpoint import Name as Failpoint
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.jobs.config import Config as QueueConfig
 from imgserve.request.limits import Limits
+from imgserve.request.preset import Config as PresetConfig
 from imgserve.setting import Pause, Section, Setting, Text
 from imgserve.telemetry.config import LogFileConfig, LogsConfig, TracingConfig
 from imgserve.transfer.config import Config as TransferConfig
@@ -30,7 +31,10 @@ class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """``renamed``: the old names of settings that are in use, and their new ones."""
+    """``renamed``: the old names of settings that are in use, and their new ones.
+
+    ``config_file``: the TOML file that was read, with its whole path; empty for none.
+    """
 
     # fmt: off
     data_dir: Annotated[Path, Setting(
@@ -55,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True):
     attempt: Annotated[AttemptConfig, Section("Jobs")] = AttemptConfig()
     runner: Annotated[RunnerConfig, Section("Jobs")] = RunnerConfig()
     placeholder: Annotated[PlaceholderConfig, Section("Jobs")] = PlaceholderConfig()
+    presets: Annotated[PresetConfig, Section("Presets")] = PresetConfig()
+    config_file: str = ""
     notify_socket: str = ""
     ignored_variables: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()

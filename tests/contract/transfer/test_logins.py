@@ -195,7 +195,7 @@ def test_a_referer_that_cannot_be_sent_is_a_problem(text: str) -> None:
 
 def test_a_host_with_two_referers_is_a_problem() -> None:
     texts = ("Pics.test=https://a.test/", "*.pics.test=https://b.test/", "pics.test=https://c.test/")
-    assert [": ".join(problem) for problem in Config(referers=(*texts, "x")).problems()] == [
+    assert [f"{problem.field}: {problem.sentence}" for problem in Config(referers=(*texts, "x")).problems()] == [
         "referers: expected HOST=URL such as pics.example.com=https://shop.example.com/, got 'x'",
         "referers: pics.test is given twice, expected one URL for each host",
     ]

@@ -1,12 +1,14 @@
 """Requests that the tests of this package start from."""
 
 import json
+from collections.abc import Mapping
 
 from imgserve.request.classic.codes import NUMBER
 from imgserve.request.classic.parse import parse
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest
+from imgserve.request.recipe import Recipe
 from imgserve.request.source import Source, parse_source
 
 PHOTO = ImageInfo("png", 640, 480)
@@ -35,13 +37,24 @@ def parsed(**changes: object) -> JobRequest:
     return parse(json.dumps(request(**changes)).encode())
 
 
-def refused(**changes: object) -> RequestInvalid | None:
-    """The refusal of a changed request, or None when it is accepted."""
+def parsed_with(
+    presets: Mapping[str, Recipe], changes: Mapping[str, object], *, presets_only: bool = False
+) -> JobRequest:
+    """As ``parsed``, by a server with presets."""
+    return parse(json.dumps(request(**changes)).encode(), presets, presets_only=presets_only)
+
+
+def refused_with(presets: Mapping[str, Recipe], changes: Mapping[str, object]) -> RequestInvalid | None:
     try:
-        parsed(**changes)
+        parsed_with(presets, changes)
     except RequestInvalid as invalid:
         return invalid
     return None
+
+
+def refused(**changes: object) -> RequestInvalid | None:
+    """The refusal of a changed request, or None when it is accepted."""
+    return refused_with({}, changes)
 
 
 def codes(**changes: object) -> list[int]:

@@ -38,7 +38,7 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
         ({"args": {"width": {}}}, "args.width: expected an integer from 1 to 16384, got an object"),
         (
             {"args": SIZED | {"background": "123"}},
-            'args.background: expected a colour as #rgb, #rrggbb or a basic CSS name, got "123"',
+            'args.background: expected a colour as #rgb[a], #rrggbb[aa] or a basic CSS name, got "123"',
         ),
         (
             {"args": SIZED | {"enlarge": "true"}},

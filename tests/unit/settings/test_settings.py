@@ -81,6 +81,7 @@ SHOWN_BY = {
     "jpeg_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
     "webp_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
     "avif_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
+    "presets_only": ("service/test_presets.py", "test_where_only_presets_are_rendered"),
     "workers": (DAEMON, "test_a_whole_life"),
     "sandbox": (E2E, "test_times_of_workers_and_no_sandbox"),
     "isolation": ("integration/test_pool_isolation.py", "test_a_picture_each"),
@@ -113,7 +114,8 @@ SHOWN_BY = {
 TLS_PAIR = {"tls_cert", "tls_key"}
 USUAL = Settings(Path(), Path(), LogFileConfig())
 NO_SETTINGS = {
-    "intake.storage_timeout_s", "notify_socket", "ignored_variables", "renamed", "boot_id", "test",
+    "config_file", "intake.storage_timeout_s", "presets.named", "notify_socket",
+    "ignored_variables", "renamed", "boot_id", "test",
 }  # fmt: skip
 SETTINGS = DECLARED.options
 NAMES = [option.name for option in SETTINGS]

@@ -12,6 +12,7 @@ from litestar.params import Parameter
 
 from imgserve.api.http import body
 from imgserve.api.http.asgi import Receive, Scope
+from imgserve.api.presets import Presets
 from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Intake
 from imgserve.engine.operator import JobAdmin
@@ -31,13 +32,13 @@ class BodyNoJob(ImgserveError):
     title = "The body is no job"
 
 
-def job_handlers(intake: Intake, job_admin: JobAdmin, refusals: Refusals) -> list[HTTPRouteHandler]:
+def job_handlers(intake: Intake, job_admin: JobAdmin, refusals: Refusals, presets: Presets) -> list[HTTPRouteHandler]:
     @get("/v1/refusals", sync_to_thread=False)
     def refused(limit: Annotated[int, Parameter(ge=1, le=MAX_REFUSALS)] = 50) -> RefusalPage:
         """Jobs that were refused since the server's start, the newest first."""
         return RefusalPage(refusals.newest(limit))
 
-    return [*_stored(job_admin), _submit(intake, job_admin, refusals), refused]
+    return [*_stored(job_admin), _submit(intake, job_admin, refusals, presets), refused]
 
 
 def _stored(job_admin: JobAdmin) -> list[HTTPRouteHandler]:
@@ -69,7 +70,7 @@ def _stored(job_admin: JobAdmin) -> list[HTTPRouteHandler]:
     return [page, show, cancel, retry]
 
 
-def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals) -> HTTPRouteHandler:
+def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals, presets: Presets) -> HTTPRouteHandler:
     @post("/v1/jobs")
     async def submit(request: Request[Any, Any, Any]) -> Response[JobView]:
         """The body is a job of the classic protocol; 202 once its placeholder is out."""
@@ -78,7 +79,7 @@ def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals) -> HTTPRout
         text = await body.read(cast(Receive, request.receive), scope["route"].body)
         checked: JobRequest | None = None
         try:
-            checked = parse(text)
+            checked = parse(text, presets.recipes, presets_only=presets.is_only)
             answer = await intake.accept(checked, principal)
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None

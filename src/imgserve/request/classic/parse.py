@@ -12,39 +12,29 @@ import msgspec
 from imgserve.errors import FieldRef, Path, Sentence
 from imgserve.request import formats, tags
 from imgserve.request.classic.destination import HTTP_ARGS, parse_destination
+from imgserve.request.classic.recipe import LATER, TYPES, operation_args, read_recipe, recipe_args
 from imgserve.request.destination import DestinationTemplate
 from imgserve.request.faults import Code, Fault, Faults, RequestInvalid
-from imgserve.request.fields import check_names, fields_of, read_fields, read_struct
+from imgserve.request.fields import check_names, fields_of, read_struct
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.json_text import read_object
-from imgserve.request.operations.rasterize import Rasterize
-from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format, LoadOptions, OutputOptions, Recipe
+from imgserve.request.native import NO_PRESETS
+from imgserve.request.recipe import Format, Recipe
 from imgserve.request.source import parse_source
 from imgserve.request.tags import TagValues
 from imgserve.request.values import did_you_mean, one_of, words_of
 
-S = TypeVar("S", bound=msgspec.Struct)
 W = TypeVar("W", bound=str)
 
 REQUIRED = ("operationType", "srcURL", "dstURL", "args")
 OPTIONAL = ("placeholder", "on_failure")
-OPERATIONS: dict[str, type[Resize] | type[Rasterize]] = {"resize": Resize, "rasterize": Rasterize}
-
-
-class Enlarging(msgspec.Struct, frozen=True):
-    """An arg of resize that the native recipe spells ``if_small``."""
-
-    enlarge: bool = False
-
 
 _FORMATS: tuple[Format, ...] = get_args(Format)
 _ON_FAILURES: tuple[OnFailure, ...] = get_args(OnFailure)
+# Names that are taken, so that a client can learn that a later version has them.
 _LATER: dict[str, Sentence] = dict.fromkeys((
-    "blur", "brightness", "chroma", "contrast", "crop", "dpr", "effort", "extend", "flatten", "flip", "flop", "focal",
-    "frames", "gamma", "grayscale", "hue", "if_exists", "kernel", "lossless", "mask", "max_bytes", "metadata",
-    "modulate", "orient", "pad", "page", "pixelate", "progressive", "rotate", "round", "saturation", "scale",
-    "sharpen", "strip", "text", "tint", "trim", "watermark", "webhook",
+    *LATER, "chroma", "dpr", "effort", "focal", "frames", "if_exists", "kernel", "lossless", "mask", "max_bytes",
+    "metadata", "orient", "pad", "page", "progressive", "scale", "strip", "text", "webhook",
 ), "not available in this version yet")  # fmt: skip
 
 _SOURCE: Path = ("source",)
@@ -52,36 +42,37 @@ _OUTPUT: Path = ("outputs", 0)
 _OPERATION: Path = (*_OUTPUT, "operations", 0)
 _DESTINATION: Path = (*_OUTPUT, "destination")
 _FORMAT = FieldRef((*_OUTPUT, "encode", "format"))
-_OPERATION_IS = {name: FieldRef((*_OPERATION, "operation"), name) for name in OPERATIONS}
+_OPERATION_IS = {name: FieldRef((*_OPERATION, "operation"), name) for name in TYPES}
 # Args that stand in the wrong place, each with the reason.
-_STRAYS = _LATER | {
-    name: ("belongs to ", _OPERATION_IS[owner]) for owner, struct in OPERATIONS.items() for name in fields_of(struct)
-}
-_STRAYS["enlarge"] = ("belongs to ", _OPERATION_IS["resize"])
+_STRAYS = _LATER | {name: ("belongs to ", _OPERATION_IS[owner]) for owner in TYPES for name in operation_args(owner)}
 _STRAYS |= dict.fromkeys(OPTIONAL, "stands beside args, not in it")
 
 
-def parse(body: bytes) -> JobRequest:
-    """A checked request. Raises ParseError, or RequestInvalid with all faults of the text."""
+def parse(body: bytes, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_only: bool = False) -> JobRequest:
+    """A checked request. Raises ParseError, PresetsOnly, or RequestInvalid with all faults of the text."""
     request = read_object(body)
     faults = Faults()
     _check_keys(request, faults)
     args = _args(request, faults)
     operation_type = source = destination = None
     if "operationType" in request:
-        name, words = request["operationType"], tuple(OPERATIONS)
-        operation_type = faults.attempt(_OPERATION, _word, name, words, "operation_unknown", "operation")
+        name = request["operationType"]
+        operation_type = faults.attempt(_OPERATION, _word, name, TYPES, "operation_unknown", "operation")
     if "srcURL" in request:
         source = faults.attempt(_SOURCE, parse_source, request["srcURL"])
     values = tags.trial_of(source)
     if "dstURL" in request:
         destination = faults.attempt(_DESTINATION, parse_destination, request["dstURL"], args, values)
-    recipe = _recipe(operation_type, args, faults)
+    recipe = None
+    if operation_type is not None and args is not None:
+        recipe = faults.attempt(("args",), read_recipe, operation_type, args, presets, presets_only=presets_only)
+        check_names(args, (*recipe_args(operation_type), *HTTP_ARGS), ("args",), faults, _STRAYS)
     if source is not None and operation_type is not None:
         _check_source(operation_type, values.ext.lower(), faults)
     output_format = None
     if destination is not None:
-        output_format = _format(destination, values, (args or {}).get("format"), faults)
+        named = recipe.output.format if recipe else (args or {}).get("format")
+        output_format = _format(destination, values, named, faults)
     placeholder = faults.attempt((*_OUTPUT, "placeholder"), _placeholder, request.get("placeholder", {}))
     on_failure = faults.attempt(_OUTPUT, _on_failure, request.get("on_failure", "error_image"), destination)
     if faults or not (source and destination and recipe and placeholder and on_failure):
@@ -109,42 +100,6 @@ def _word(value: object, words: tuple[W, ...], code: Code, name: str) -> W:
     if value not in words:
         raise RequestInvalid(Fault(code, (name,), did_you_mean(value, words), one_of(words), value))
     return value
-
-
-def _recipe(name: str | None, args: dict[str, object] | None, faults: Faults) -> Recipe | None:
-    if name is None or args is None:
-        return None
-    operation = faults.attempt(_OPERATION, _some, args, OPERATIONS[name])
-    if isinstance(operation, Resize):
-        operation = _with_enlarge(operation, args, faults)
-    output = faults.attempt((*_OUTPUT, "encode"), _some, args, OutputOptions)
-    load = faults.attempt((*_OUTPUT, "load"), _some, args, LoadOptions)
-    if "width" not in args and "height" not in args:
-        width, height = (FieldRef((*_OPERATION, side)) for side in ("width", "height"))
-        faults.append(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
-    own = fields_of(Enlarging) if name == "resize" else {}
-    names = (*fields_of(OPERATIONS[name]), *own, *fields_of(OutputOptions), *fields_of(LoadOptions), *HTTP_ARGS)
-    check_names(args, names, _OPERATION, faults, _STRAYS, whole=("args",))
-    return Recipe((operation,), output, load) if operation and output and load else None
-
-
-def _with_enlarge(operation: Resize, args: Mapping[str, object], faults: Faults) -> Resize | None:
-    """``enlarge`` is the protocol's word of before ``if_small``; without either a small source is refused."""
-    enlarging = faults.attempt(_OPERATION, _some, args, Enlarging)
-    if enlarging is None or "if_small" in args:
-        if "enlarge" in args and enlarging is not None:
-            note = ("contradicts ", FieldRef((*_OPERATION, "if_small")), "; give one of the two")
-            faults.append(Fault("field_invalid", (*_OPERATION, "enlarge"), note))
-        return operation
-    return msgspec.structs.replace(operation, if_small="enlarge" if enlarging.enlarge else "refuse")
-
-
-def _some(args: Mapping[str, object], struct: type[S]) -> S:
-    """The Struct of those args that are its fields. Raises RequestInvalid."""
-    faults = Faults()
-    fields = read_fields(args, struct, faults)
-    faults.raise_any()
-    return struct(**fields)
 
 
 def _check_source(operation_type: str, extension: str, faults: Faults) -> None:

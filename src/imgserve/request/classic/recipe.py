@@ -1,0 +1,220 @@
+"""The recipe in ``args``: flat args in a fixed order, or a list of operations, or a preset. Called by ``parse``.
+
+A flat arg holds the fields of the native operation, or one value of it. The operations and their fields come from
+``native``; this module only names the args. Paths of faults begin at ``args``.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from imgserve.errors import FieldRef
+from imgserve.request import color
+from imgserve.request.faults import Fault, Faults, RequestInvalid
+from imgserve.request.fields import fields_of, read_fields
+from imgserve.request.native import (
+    NO_PRESETS,
+    OPERATIONS,
+    check_presets_only,
+    find_preset,
+    parse_operation,
+    parse_operations,
+)  # fmt: skip
+from imgserve.request.recipe import LoadOptions, Operation, OutputOptions, Recipe
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+TYPES = ("resize", "rasterize")
+"""The values of operationType. The fields of these operations are flat args themselves."""
+
+
+class Arg(NamedTuple):
+    """The flat arg of an operation: ``value`` are the fields that one value sets.
+
+    ``is_switch``: true asks for the operation with its defaults, false for none. ``is_name``: the value is the name of
+    a picture. ``has_space``: the arg ``background`` colours the space that the operation adds.
+    """
+
+    operation: str
+    value: tuple[str, ...] = ()
+    is_switch: bool = False
+    is_name: bool = False
+    has_space: bool = False
+
+
+# In the order in which they are carried out, before and after resize. Those that this version lacks are skipped.
+_BEFORE = {
+    "trim": Arg("trim", ("threshold",), is_switch=True),
+    "crop": Arg("crop", ("aspect",)),
+    "rotate": Arg("rotate", ("angle",), has_space=True),
+}
+_AFTER = {
+    "flip": Arg("flip", is_switch=True),
+    "flop": Arg("flop", is_switch=True),
+    "redact": Arg("redact"),
+    "modulate": Arg("modulate"),
+    "linear": Arg("linear"),
+    "contrast": Arg("contrast", ("factor",)),
+    "gamma": Arg("gamma", ("gamma",)),
+    "normalize": Arg("normalize", is_switch=True),
+    "negate": Arg("negate", is_switch=True),
+    "grayscale": Arg("grayscale", is_switch=True),
+    "tint": Arg("tint", ("color",)),
+    "threshold": Arg("threshold", ("value",), is_switch=True),
+    "blur": Arg("blur", ("sigma",)),
+    "sharpen": Arg("sharpen", ("sigma",), is_switch=True),
+    "pixelate": Arg("pixelate", ("size",)),
+    "watermark": Arg("composite", ("image",), is_name=True),
+    "round": Arg("round", ("radius",)),
+    "extend": Arg("extend", ("top", "right", "bottom", "left"), has_space=True),
+    "flatten": Arg("flatten", ("background",), is_switch=True, has_space=True),
+}
+# Args that are a field of an operation.
+_PARTS = {"brightness": "modulate", "saturation": "modulate", "hue": "modulate"}
+
+
+def _known(args: Mapping[str, Arg]) -> dict[str, Arg]:
+    return {name: arg for name, arg in args.items() if arg.operation in OPERATIONS}
+
+
+BEFORE, AFTER = _known(_BEFORE), _known(_AFTER)
+PARTS = {name: operation for name, operation in _PARTS.items() if operation in OPERATIONS}
+LATER = tuple((_BEFORE | _AFTER | _PARTS).keys() - (BEFORE | AFTER | PARTS).keys())
+"""Args of operations that this version lacks."""
+
+
+class Own(msgspec.Struct, frozen=True):
+    """Args with a meaning of their own: ``enlarge`` is older than ``if_small``, ``background`` is that of each
+    operation with new space, and of the result.
+    """
+
+    enlarge: bool | None = None
+    background: color.Color | None = None
+
+
+def operation_args(name: str) -> tuple[str, ...]:
+    """The args of a job of this operationType that make its operations."""
+    fields = (field for field in fields_of(OPERATIONS[name]) if field != "background")
+    return (*fields, *(("enlarge",) if name == "resize" else ()), *BEFORE, *AFTER, *PARTS)
+
+
+def recipe_args(name: str) -> tuple[str, ...]:
+    """The args of a job of this operationType that make its recipe."""
+    options = (*fields_of(LoadOptions), *fields_of(OutputOptions))
+    return ("operations", "preset", *operation_args(name), *options)
+
+
+def read_recipe(
+    name: str, args: Mapping[str, object], presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_only: bool = False
+) -> Recipe:
+    """The recipe of a job of the operationType ``name``. Raises RequestInvalid, PresetsOnly."""
+    if presets_only:
+        check_presets_only(arg for arg in recipe_args(name) if arg in args)
+    faults, usual = Faults(), Recipe(())
+    own = Own(**read_fields(args, Own, faults))
+    if "preset" in args:
+        usual = faults.attempt(("preset",), find_preset, args["preset"], presets) or usual
+    is_whole = "operations" in args or "preset" in args
+    operations = _whole(name, args, usual, faults) if is_whole else _flat(name, args, own, faults)
+    load = faults.attempt((), _replaced, usual.load, args)
+    # A format without transparency has no use for a colour that has some.
+    is_opaque = color.opaque(args.get("background")) is not None
+    encode = faults.attempt((), _replaced, usual.output, args if is_opaque else _without(args, "background"))
+    faults.raise_any()
+    assert load is not None
+    assert encode is not None
+    return Recipe(operations, encode, load)
+
+
+def _whole(name: str, args: Mapping[str, object], usual: Recipe, faults: Faults) -> tuple[Operation, ...]:
+    """Those of a list or of a preset, beside which no flat arg of an operation may stand."""
+    key = "preset" if "preset" in args else "operations"
+    for other in ("operations", *operation_args(name)):
+        if other in args and other != key:
+            note = ("expected ", FieldRef((key,)), " or it, not both")
+            faults.append(Fault("field_invalid", (other,), note))
+    if "operations" not in args:
+        return usual.operations
+    return faults.attempt(("operations",), parse_operations, args["operations"]) or ()
+
+
+def _flat(name: str, args: Mapping[str, object], own: Own, faults: Faults) -> tuple[Operation, ...]:
+    before = [faults.attempt((), _operation, arg, row, args, own) for arg, row in BEFORE.items()]
+    main = faults.attempt((), _main, name, args, own)
+    if "width" not in args and "height" not in args and all(fault.code != "size_missing" for fault in faults):
+        width, height = FieldRef(("width",)), FieldRef(("height",))
+        faults.append(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
+    after = [faults.attempt((), _operation, arg, row, args, own) for arg, row in AFTER.items()]
+    # An SVG is drawn before anything can be done to it.
+    order = (main, *before, *after) if name == "rasterize" else (*before, main, *after)
+    return tuple(operation for operation in order if operation is not None)
+
+
+def _main(name: str, args: Mapping[str, object], own: Own) -> Operation:
+    """The resize or rasterize. Raises RequestInvalid."""
+    known = fields_of(OPERATIONS[name])
+    fields = {field: args[field] for field in known if field in args and field != "background"}
+    if name == "resize":
+        if "if_small" in args and "enlarge" in args:
+            note = ("contradicts ", FieldRef(("if_small",)), "; give one of the two")
+            raise RequestInvalid(Fault("field_invalid", ("enlarge",), note))
+        fields.setdefault("if_small", "enlarge" if own.enlarge else "refuse")
+    # Only contain leaves space around the picture.
+    if "background" in known and args.get("fit") == "contain" and own.background is not None:
+        fields["background"] = own.background
+    return parse_operation({"operation": name, **fields})
+
+
+def _operation(arg: str, row: Arg, args: Mapping[str, object], own: Own) -> Operation | None:
+    """The operation of a flat arg; None if it is not asked for. Raises RequestInvalid."""
+    parts = {part: args[part] for part, owner in PARTS.items() if owner == arg and part in args}
+    if parts:
+        if arg in args:
+            note = ("contradicts ", FieldRef((next(iter(parts)),)), "; give one of the two")
+            raise RequestInvalid(Fault("field_invalid", (arg,), note))
+        return parse_operation({"operation": row.operation, **parts})
+    if arg not in args or (row.is_switch and args[arg] is False):
+        return None
+    value = args[arg]
+    fields = _fields(arg, row, value)
+    if row.has_space and own.background is not None:
+        fields = {"background": own.background, **fields}
+    try:
+        return parse_operation({**fields, "operation": row.operation})
+    except RequestInvalid as invalid:
+        raise RequestInvalid(*_of_arg(invalid, arg, is_value=not isinstance(value, dict))) from None
+
+
+def _fields(arg: str, row: Arg, value: object) -> dict[str, object]:
+    """The fields that the value of a flat arg stands for. Raises RequestInvalid."""
+    if isinstance(value, dict):
+        if "operation" in value:
+            raise RequestInvalid(Fault("field_unknown", (arg, "operation"), "unknown: the arg names the operation"))
+        return value
+    if row.is_switch and isinstance(value, bool):
+        return {}
+    if not row.value:
+        expected = "true, false or an object" if row.is_switch else "an object"
+        raise RequestInvalid(Fault("field_invalid", (arg,), expected=expected, got=value))
+    return dict.fromkeys(row.value, {"name": value} if row.is_name else value)
+
+
+def _of_arg(invalid: RequestInvalid, arg: str, *, is_value: bool) -> tuple[Fault, ...]:
+    """The faults of an operation as those of its arg. One value is at fault once, for whichever fields it stands."""
+    if not is_value:
+        return invalid.beneath((arg,)).faults
+    faults = (msgspec.structs.replace(fault, path=(arg,)) for fault in invalid.faults)
+    return tuple({(fault.code, fault.expected, fault.reason()): fault for fault in faults}.values())
+
+
+def _replaced(usual: S, args: Mapping[str, object]) -> S:
+    """``usual`` with those args in place of its fields that are called like them. Raises RequestInvalid."""
+    faults = Faults()
+    fields: dict[str, Any] = read_fields(args, type(usual), faults)
+    faults.raise_any()
+    return msgspec.structs.replace(usual, **fields)
+
+
+def _without(args: Mapping[str, object], name: str) -> dict[str, object]:
+    return {other: value for other, value in args.items() if other != name}

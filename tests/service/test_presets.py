@@ -1,0 +1,93 @@
+"""Presets of a running server: used, changed by SIGHUP, and alone allowed."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.chaos.sources import Sources
+from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.support.operating import ask
+from tests.support.pictures import encoded, scene
+
+CARD = '[preset.card]\noperations = [{operation = "resize", width = 60, height = 30}]\nencode = {format = "png"}\n'
+
+
+class Place:
+    def __init__(self, top: Path, sources: Sources) -> None:
+        self.top = top
+        self.sources = sources
+        self.config = top / "imgserve.toml"
+
+    def server(self, text: str) -> Daemon:
+        self.config.write_text(text)
+        roots = ("--read-root", str(self.top), "--write-root", str(self.top))
+        return Daemon(self.top / "data", *LOOPBACK, *roots, "--config", str(self.config))
+
+    def job(self, name: str, args: dict[str, object], source: str = "photo.jpg") -> dict[str, object]:
+        url = f"file://{self.top}/{source}" if "/" not in source else f"{self.sources.url}/{source}"
+        return {"operationType": "resize", "srcURL": url, "dstURL": f"file://{self.top}/{name}", "args": args}
+
+    def post(self, server: Daemon, name: str, args: dict[str, object], source: str = "photo.jpg") -> Reply:
+        return server.post(self.job(name, args, source))
+
+    def size(self, name: str) -> tuple[int, int]:
+        with Image.open(self.top / name) as image:
+            return image.size
+
+    def replace(self, server: Daemon, text: str, word: str) -> None:
+        """Write the file, send SIGHUP, and wait for this word in the log."""
+        count = server.log.count(word)
+        self.config.write_text(text)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: server.log.count(word) > count)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    (tmp_path / "photo.jpg").write_bytes(encoded(scene(200, 150), "jpeg"))
+    with Sources({}) as sources:
+        yield Place(tmp_path, sources)
+
+
+def delivered(server: Daemon, reply: Reply) -> None:
+    job_id = reply.headers["x-imgserve-job"]
+    wait_until(lambda: ask(server.data_dir, "GET", f"/v1/jobs/{job_id}").body["status"] == "succeeded")
+
+
+def test_a_preset_is_rendered_and_replaced_by_a_signal(place: Place) -> None:
+    with place.server(CARD) as server:
+        delivered(server, place.post(server, "a.png", {"preset": "card"}))
+        assert place.size("a.png") == (60, 30)
+        reply = place.post(server, "b.png", {"preset": "crad"})
+        assert reply.body["detail"] == ('args.preset: expected the name of a preset, got "crad", did you mean "card"?')
+        held = place.post(server, "held.png", {"preset": "card"}, "held/good-1.png")
+        place.replace(server, CARD.replace("60", "40"), "reloaded keys=0 presets=1")
+        delivered(server, place.post(server, "c.png", {"preset": "card"}))
+        assert place.size("c.png") == (40, 30)
+        place.replace(server, CARD.replace("60", '"20"') + "[preset.b]\n", "reload_failed")
+        assert "imgserve.toml, line 2: [preset.card] operations[0].width: expected an integer" in server.log
+        delivered(server, place.post(server, "d.png", {"preset": "card"}))
+        assert place.size("d.png") == (40, 30), "a reload with a fault changes nothing"
+        assert place.post(server, "e.png", {"preset": "b"}).body["code"] == 107
+        place.sources.release("good-1.png")
+        delivered(server, held)
+        assert place.size("held.png") == (60, 30), "an accepted job keeps its recipe"
+
+
+def test_where_only_presets_are_rendered(place: Place) -> None:
+    sentence = "this server renders presets only (use args.preset, and leave the rest of the recipe out)"
+    with place.server("presets_only = true\n" + CARD) as server:
+        delivered(server, place.post(server, "a.png", {"preset": "card"}))
+        refused: list[dict[str, object]] = [{"width": 20}, {"preset": "card", "quality": 3}, {"operations": []}, {}]
+        for args in refused:
+            reply = place.post(server, "b.png", args)
+            assert (reply.status, reply.body["code"], reply.body["detail"]) == (200, 107, sentence)
+        operator = ask(server.data_dir, "POST", "/v1/jobs", json.dumps(place.job("b.png", {"width": 20})).encode())
+        assert operator.status == 403
+        assert operator.body["code"] == "presets_only"
+        assert not (place.top / "b.png").exists()

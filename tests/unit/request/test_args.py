@@ -1,0 +1,166 @@
+"""The classic protocol's recipe: flat args in their order, a list of operations, a preset."""
+
+import pytest
+
+from imgserve.request.classic.recipe import AFTER, BEFORE, LATER, PARTS, Arg, Own, _operation
+from imgserve.request.classic.spelling import number_of, sentence_of
+from imgserve.request.faults import RequestInvalid
+from imgserve.request.fields import fields_of
+from imgserve.request.native import OPERATIONS, PresetsOnly
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from tests.unit.request.samples import parsed_with, refused_with
+
+CARD = Recipe((Resize(60, 40), Resize(6)), OutputOptions("png", 70, "#000000"), LoadOptions(strict=False))
+PRESETS = {"card": CARD}
+SIZED = {"width": 20, "height": 10}
+LIST = [{"operation": "resize", "width": 60}, {"operation": "resize", "height": 5, "if_small": "refuse"}]
+ROWS = BEFORE | AFTER
+THUMB = Arg("resize", ("width", "height"), is_switch=True)
+
+
+def recipe_of(args: dict[str, object], **changes: object) -> Recipe:
+    (output,) = parsed_with(PRESETS, {"args": args, **changes}).outputs
+    return output.recipe
+
+
+def sentence(args: dict[str, object], **changes: object) -> str:
+    invalid = refused_with(PRESETS, {"args": args, **changes})
+    assert invalid is not None
+    assert number_of(invalid) in (106, 107)
+    return sentence_of(invalid)
+
+
+def test_a_list_is_the_native_one() -> None:
+    recipe = recipe_of({"operations": LIST, "quality": 7, "strict": False})
+    assert recipe.operations == (Resize(60), Resize(height=5, if_small="refuse"))
+    assert (recipe.output, recipe.load) == (OutputOptions("png", 7), LoadOptions(strict=False))
+    assert recipe_of({"operations": []}).operations == ()
+
+
+def test_faults_of_a_list_have_their_paths() -> None:
+    wrong = [{"operation": "resize", "width": "x"}, {"operation": "resize"}, {"operation": "x"}]
+    text = sentence({"operations": wrong, "quality": 0})
+    for path in ("args.operations[0].width: ", "args.operations[2].operation: ", "args.quality: "):
+        assert path in text
+    assert "args.operations: expected a list of operations, got an object" in sentence({"operations": {}})
+
+
+@pytest.mark.parametrize("other", ["width", "height", "fit", "gravity", "enlarge", "if_small"])
+def test_a_flat_arg_beside_a_list_or_a_preset_is_107(other: str) -> None:
+    for whole in ({"operations": LIST}, {"preset": "card"}):
+        (name,) = whole
+        assert f"args.{other}: expected args.{name} or it, not both" in sentence({**whole, other: 3})
+
+
+def test_a_list_beside_a_preset_is_107() -> None:
+    assert sentence({"operations": LIST, "preset": "card"}) == "args.operations: expected args.preset or it, not both"
+
+
+def test_args_beside_a_preset_replace_its_options_one_by_one() -> None:
+    assert recipe_of({"preset": "card"}) == CARD
+    recipe = recipe_of({"preset": "card", "quality": 9, "strict": True, "method": "PUT"})
+    assert recipe == Recipe(CARD.operations, OutputOptions("png", 9, "#000000"))
+
+
+def test_the_preset_of_a_drawing() -> None:
+    icon = Recipe((Rasterize(32),))
+    drawing = {"operationType": "rasterize", "srcURL": "http://h/a.svg", "args": {"preset": "icon"}}
+    job = parsed_with({"icon": icon}, {**drawing, "dstURL": "file:///o/a.png"})
+    assert job.outputs[0].recipe.operations == icon.operations
+
+
+def test_the_format_of_a_preset_may_not_contradict_the_extension() -> None:
+    text = sentence({"preset": "card"}, dstURL="file:///o/a.jpg")
+    assert text == "args.format: png contradicts the extension of dstURL, which means jpeg"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [SIZED, {"operations": LIST}, {"preset": "card", "format": "png"}, {"preset": "card", "strict": True}, {},
+     {"preset": "card", "gravity": "north"}],
+)  # fmt: skip
+def test_presets_only(args: dict[str, object]) -> None:
+    allowed = {"args": {"preset": "card", "method": "PUT"}}
+    assert parsed_with(PRESETS, allowed, presets_only=True).outputs[0].recipe == CARD
+    with pytest.raises(PresetsOnly) as caught:
+        parsed_with(PRESETS, {"args": args}, presets_only=True)
+    assert number_of(caught.value) == 107
+    assert "use args.preset" in sentence_of(caught.value)
+
+
+def test_a_small_source_is_refused_unless_the_job_says_otherwise() -> None:
+    def if_small(**args: object) -> object:
+        (operation,) = recipe_of({**SIZED, **args}).operations
+        assert isinstance(operation, Resize)
+        return operation.if_small
+
+    assert if_small() == if_small(enlarge=False) == if_small(if_small="refuse") == "refuse"
+    assert if_small(enlarge=True) == if_small(if_small="enlarge") == "enlarge"
+    assert if_small(if_small="keep") == "keep"
+    for enlarge in (True, False):
+        text = sentence({**SIZED, "enlarge": enlarge, "if_small": "keep"})
+        assert text == "args.enlarge: contradicts args.if_small; give one of the two"
+
+
+def test_the_background_of_the_result_is_opaque() -> None:
+    assert recipe_of({**SIZED, "background": "#ABC"}).output.background == "#aabbcc"
+    assert recipe_of({**SIZED, "background": "#abc8"}).output.background == OutputOptions().background
+    assert "args.background: expected a colour" in sentence({**SIZED, "background": "puce"})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(7, Resize(7, 7)), (True, Resize()), (False, None), ({"width": 3}, Resize(3)), ({}, Resize())],
+)
+def test_a_flat_arg_is_an_object_or_one_value(value: object, expected: Resize | None) -> None:
+    assert _operation("thumb", THUMB, {"thumb": value}, Own()) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("x", 'thumb: expected an integer from 1 to 16384, got "x"'),
+        (None, "thumb: expected an integer from 1 to 16384, got null"),
+        ([], "thumb: expected an integer from 1 to 16384, got a list"),
+        ({"width": "x"}, 'thumb.width: expected an integer from 1 to 16384, got "x"'),
+        ({"widht": 3}, 'thumb.widht: unknown, did you mean "width"?'),
+        ({"operation": "resize"}, "thumb.operation: unknown: the arg names the operation"),
+    ],
+)
+def test_one_value_is_at_fault_once(value: object, expected: str) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        _operation("thumb", THUMB, {"thumb": value}, Own())
+    assert caught.value.detail == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [(Arg("resize"), "thumb: expected an object, got 3"),
+     (Arg("resize", is_switch=True), "thumb: expected true, false or an object, got 3")],
+)  # fmt: skip
+def test_an_arg_without_a_single_value(row: Arg, expected: str) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        _operation("thumb", row, {"thumb": 3}, Own())
+    assert caught.value.detail == expected
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_each_row_fits_its_operation(name: str) -> None:
+    row = ROWS[name]
+    fields = fields_of(OPERATIONS[row.operation])
+    assert set(row.value) <= set(fields)
+    assert not row.has_space or "background" in fields
+    if row.is_switch:
+        assert isinstance(_operation(name, row, {name: True}, Own()), OPERATIONS[row.operation])
+
+
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_each_part_is_a_field(name: str) -> None:
+    assert name in fields_of(OPERATIONS[PARTS[name]])
+
+
+@pytest.mark.parametrize("name", sorted(LATER))
+def test_what_is_missing_is_said_to_come(name: str) -> None:
+    assert sentence({**SIZED, name: 1}) == f"args.{name}: not available in this version yet"
