@@ -3,7 +3,7 @@
     ImgserveError
     ├─ errors.py               FileUnusable
     ├─ request/faults.py       RequestInvalid
-    ├─ request/geometry.py     SourceTooSmall, NotSvg
+    ├─ request/geometry.py     SourceTooSmall, NothingLeft, NotSvg
     ├─ request/native.py       PresetsOnly
     ├─ imaging/faults.py       SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker,
     │                          RenderFailed, PageUnreadable

@@ -2,7 +2,7 @@
 
 from imgserve.errors import ImgserveError
 from imgserve.request.faults import DESTINATION
-from imgserve.request.geometry import SourceTooSmall
+from imgserve.request.geometry import NothingLeft, SourceTooSmall
 
 
 class SourceUnreadable(ImgserveError):
@@ -74,7 +74,15 @@ class PageUnreadable(ImgserveError):
 # The errors that a worker reports, by their codes.
 REPORTED: dict[str, type[ImgserveError]] = {
     kind.code: kind
-    for kind in (SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, PageUnreadable, SourceTooSmall)
+    for kind in (
+        SourceUnreadable,
+        SvgInvalid,
+        PictureTooLarge,
+        RenderFailed,
+        PageUnreadable,
+        SourceTooSmall,
+        NothingLeft,
+    )
 }
 
 

@@ -58,7 +58,13 @@ class PageRequest(msgspec.Struct, frozen=True, tag="page"):
 
 
 FaultCode = Literal[
-    "source_unreadable", "svg_invalid", "picture_too_large", "render_failed", "page_unreadable", "source_too_small"
+    "source_unreadable",
+    "svg_invalid",
+    "picture_too_large",
+    "render_failed",
+    "page_unreadable",
+    "source_too_small",
+    "nothing_left",
 ]
 
 

@@ -11,6 +11,7 @@ from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.imageinfo import Size, SourceFormat
 from imgserve.request.limits import MAX_SIDE_PX
 
+Compass = Literal["center", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest"]
 Gravity = Literal[
     "center", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest",
     "attention", "entropy",
@@ -29,6 +30,19 @@ Length = (
 )
 """Whole pixels, or ``"12.5%"`` of a side of the picture as it is at that step."""
 
+SideLength = (
+    Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX, description="pixels")]
+    | Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^\d{1,4}(\.\d{1,4})?%$",
+            description="per cent of the picture's side",
+            extra={"expected": 'a percentage such as "12.5%"'},
+        ),
+    ]
+)
+"""As ``Length``, for the side of a box: at least one pixel."""
+
 Coordinate = Annotated[float, msgspec.Meta(ge=0, le=1, description="of the picture's side")]
 
 _WIDTH, _HEIGHT = FieldRef(("width",)), FieldRef(("height",))
@@ -38,6 +52,14 @@ class SourceTooSmall(ImgserveError):
     code = "source_too_small"
     status = 422
     title = "The source is smaller than the result"
+
+
+class NothingLeft(ImgserveError):
+    """A crop lies beside the picture."""
+
+    code = "nothing_left"
+    status = 422
+    title = "The crop leaves nothing of the picture"
 
 
 class NotSvg(ImgserveError):
@@ -97,6 +119,11 @@ def pixels(length: int | str, side_px: float) -> int:
     return floor(Fraction(length.removesuffix("%")) / 100 * Fraction(side_px) + Fraction(1, 2))
 
 
+def exact(number: float) -> Fraction:
+    """The fraction that a request writes: 0.35 is 35/100, which no float is. Ties are then rounded as people do."""
+    return Fraction(repr(number))
+
+
 def rounded(side_px: float | Fraction) -> int:
     """Half up, at least 1."""
     return max(1, floor(Fraction(side_px) + Fraction(1, 2)))
@@ -112,7 +139,7 @@ def corner(place: Place, inner: Size, outer: Size) -> tuple[int, int]:
     if isinstance(place, Focal):
         inner_sides, outer_sides = (inner.width_px, inner.height_px), (outer.width_px, outer.height_px)
         wanted = [
-            floor(Fraction(at) * whole - Fraction(side, 2) + Fraction(1, 2))
+            floor(exact(at) * whole - Fraction(side, 2) + Fraction(1, 2))
             for at, side, whole in zip((place.x, place.y), inner_sides, outer_sides, strict=True)
         ]
         return min(max(wanted[0], 0), rest[0]), min(max(wanted[1], 0), rest[1])

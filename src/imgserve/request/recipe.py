@@ -7,10 +7,13 @@ import msgspec
 
 from imgserve.request.color import OpaqueColor
 from imgserve.request.faults import Fault, Faults
+from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.flip import Flip
+from imgserve.request.operations.flop import Flop
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 
-Operation = Resize | Rasterize
+Operation = Crop | Flip | Flop | Rasterize | Resize
 
 Format = Literal["jpeg", "png", "webp", "gif", "tiff", "avif"]
 MAX_OPERATIONS = 32  # bounds the time that one result can cost

@@ -78,7 +78,8 @@ def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Fo
     frames = frames_kept(info, output_format)
     for index, step in enumerate(steps):
         with beneath("operations", index):
-            step.operation.check(step.before)
+            if not step.before.is_open:  # else only the pixels tell, and the worker checks
+                step.operation.check(step.before)
             if grows(step):
                 check_size(step.size, frames, limits)
     last = steps[-1].after if steps else source

@@ -2,16 +2,20 @@
 
 import io
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageSequence
 
 from imgserve.blob import Blob
-from imgserve.imaging.worker import pipeline, vips
+from imgserve.imaging.worker import load, pipeline, probe, vips
+from imgserve.imaging.worker.detect import detect
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format, LoadOptions, Operation, OutputOptions, Recipe
-from imgserve.request.rendering import Rendering
+from imgserve.request.recipe import Format, LoadOptions, Operation, OutputOptions, Recipe, check_operations
+from imgserve.request.rendering import Rendering, resolve
 
 Render = Callable[..., Image.Image]
 
@@ -39,6 +43,45 @@ def render_bytes(
         assert written.size == Size(*size)
         with open(f"/proc/self/fd/{result.fd}", "rb") as file:
             return file.read()
+
+
+def carried_out(
+    data: bytes,
+    *operations: Operation,
+    output_format: Format = "png",
+    limits: Limits | None = None,
+    worker_limits: Limits | None = None,
+) -> bytes:
+    """The result's file, by way of everything that a request goes through: fields, header, size rules, worker."""
+    limits = limits or Limits()
+    check_operations(operations)
+    source_format = detect(data)
+    assert source_format is not None
+    info = probe.measure(load.Picture(data, source_format), limits)
+    resolved = resolve(Recipe(operations, OutputOptions(format=output_format)), info, limits)
+    with Blob() as result:
+        written = pipeline.render(data, resolved, worker_limits or limits, result.fd)
+        assert resolved.size in (None, written.size)
+        with open(f"/proc/self/fd/{result.fd}", "rb") as file:
+            image = file.read()
+    assert opened(image).size == (written.size.width_px, written.size.height_px)
+    return image
+
+
+def picture(data: bytes, *operations: Operation, **more: Any) -> Image.Image:
+    """As ``carried_out``, for Pillow."""
+    return opened(carried_out(data, *operations, **more))
+
+
+def pixels(data: bytes, *operations: Operation) -> NDArray[np.uint8]:
+    """As ``carried_out``: height x width x bands."""
+    result = np.asarray(picture(data, *operations))
+    return result.reshape(*result.shape[:2], -1)
+
+
+def frames(data: bytes) -> list[Image.Image]:
+    """Each frame as shown, RGBA."""
+    return [frame.convert("RGBA") for frame in ImageSequence.Iterator(Image.open(io.BytesIO(data)))]
 
 
 def opened(data: bytes) -> Image.Image:

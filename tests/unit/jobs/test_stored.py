@@ -45,8 +45,12 @@ def output(operation: Operation) -> ResolvedOutput:
 # Every field that rows may hold, by Struct. A field that is renamed in the code keeps its name here by
 # ``msgspec.field(name=...)``; a new one has a default, so that older rows can be read.
 FIELDS = {
+    "Crop": "operation left top width height gravity focal aspect",
     "Destination": "kind shown url host port path key name field form_success has_no_type",
     "DestinationTemplate": "kind shown field form_success has_no_type",
+    "Flip": "operation",
+    "Flop": "operation",
+    "Focal": "x y",
     "ImageInfo": "format width_px height_px frames",
     "JobRequest": "source outputs",
     "LoadOptions": "strict dpi",

@@ -68,7 +68,7 @@ def test_a_recipe_without_anything_is_the_picture_as_it_is() -> None:
         ({"operation": []}, 'operation: unknown, did you mean "operations"?'),
         ({"operations": {}}, "operations: expected a list of operations, got an object"),
         ({"operations": [3]}, "operations[0]: expected an object, got 3"),
-        ({"operations": [{}]}, 'operations[0].operation: expected "resize"'),
+        ({"operations": [{}]}, 'operations[0].operation: expected "'),
         ({"operations": [{"operation": "resise"}]}, 'got "resise", did you mean "resize"?'),
         ({"operations": [{"operation": None}]}, "operations[0].operation: expected"),
         ({"operations": [{"operation": ["resize"]}]}, "got a list"),

@@ -27,6 +27,13 @@ class Canvas(NamedTuple):
         return Size(self.image.width, self.image.height if self.frames == 1 else self.image.get(PAGE_HEIGHT))
 
     @property
+    def first(self) -> pyvips.Image:
+        """The first frame, in memory. All statistics come from it."""
+        if self.frames == 1:
+            return self.image.copy_memory()
+        return self.image.crop(0, 0, self.size.width_px, self.size.height_px).copy_memory()
+
+    @property
     def shape(self) -> Shape:
         return Shape(self.size.width_px, self.size.height_px)
 

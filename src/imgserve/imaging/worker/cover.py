@@ -37,6 +37,13 @@ def covering(image: pyvips.Image, size: Size, crop: str, orientation: int = 1) -
     return upright.crop(*corner(whole, size, crop), size.width_px, size.height_px)
 
 
+def interesting(image: pyvips.Image, size: Size, by: str) -> Corner:
+    """Of the crop of this size, or as much as there is, that ``attention`` or ``entropy`` chooses. In memory."""
+    width, height = min(size.width_px, image.width), min(size.height_px, image.height)
+    cropped = image.smartcrop(width, height, interesting=by)
+    return Corner(-cropped.xoffset, -cropped.yoffset)
+
+
 def corner(whole: Size, size: Size, crop: str) -> Corner:
     """For any crop that does not depend on the content."""
     left, top = whole.width_px - size.width_px, whole.height_px - size.height_px

@@ -13,17 +13,21 @@ import pyvips
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import Written
 from imgserve.imaging.worker import animation, bounds, cover, load, probe, save
-from imgserve.imaging.worker.canvas import Canvas
+from imgserve.imaging.worker.canvas import PAGE_HEIGHT, Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.source import Data
-from imgserve.imaging.worker.steps import rasterize, resize
+from imgserve.imaging.worker.steps import crop, mirror, rasterize, resize
 from imgserve.imaging.worker.svg import draw, sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request import formats
 from imgserve.request.faults import beneath
+from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
+from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.flip import Flip
+from imgserve.request.operations.flop import Flop
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Operation, Recipe
@@ -34,6 +38,9 @@ _DEEP = 16
 
 # How each operation is carried out: the canvas, the operation, and the size after it, of each frame.
 STEPS: dict[type[Operation], Callable[[Canvas, Any, Size], Canvas]] = {
+    Crop: crop.applied,
+    Flip: mirror.flipped,
+    Flop: mirror.flopped,
     Resize: resize.applied,
 }
 
@@ -112,6 +119,9 @@ def _finished(
         with watched(PictureTooLarge(_TOO_MUCH_MEMORY, "simplify the SVG")) if is_svg else contextlib.nullcontext():
             canvas, rest = _opened(picture, info, steps, rendering.recipe, frames)
             canvas = canvas._replace(image=convert.to_canvas(canvas.image, is_deep=picture.is_deep))
+            canvas = _without_page(canvas)
+            if rest:  # a decoder gives its rows in order, and once
+                canvas = canvas._replace(image=canvas.image.copy_memory())
             canvas = _changed(canvas, rest, len(steps) - len(rest), limits)
             if rendering.size not in (None, canvas.size):
                 # The source has changed since the reply. The promised size holds.
@@ -134,11 +144,20 @@ def _opened(
         case (Step(operation=Rasterize() as operation) as first, *_):
             return rasterize.opened(picture, operation, first.size, recipe.load.dpi), steps[1:]
     if picture.format == "svg":
-        size = Size(round(info.width_px) or 1, round(info.height_px) or 1)
+        size = steps[0].before.size if steps else Shape(info.width_px, info.height_px, info.format).size
         return Canvas(draw.draw(bytes(picture.data), size, is_stretched=True, dpi=recipe.load.dpi), 1), steps
     if frames > 1:
         return Canvas(animation.as_it_is(picture), frames), steps
     return Canvas(load.whole(picture), 1), steps
+
+
+def _without_page(canvas: Canvas) -> Canvas:
+    """A still without its file's page height, by which savers would cut a picture of another height into frames."""
+    if canvas.frames > 1 or PAGE_HEIGHT not in canvas.image.get_fields():
+        return canvas
+    image = canvas.image.copy()
+    image.remove(PAGE_HEIGHT)
+    return canvas._replace(image=image)
 
 
 def _changed(canvas: Canvas, steps: tuple[Step, ...], first: int, limits: Limits) -> Canvas:

@@ -12,7 +12,7 @@ _ROWS = {
     106: ("a required arg is missing", "size_missing field_missing"),
     107: (
         "an operation's or output's arg is unknown, of the wrong type or out of range",
-        "field_unknown field_invalid result_too_large output_count size_unknown presets_only",
+        "field_unknown field_invalid nothing_left result_too_large output_count size_unknown presets_only",
     ),
     108: ("the source's extension does not fit the operation", "source_extension"),
     109: ("the source's protocol is unknown", "source_scheme_unknown"),
