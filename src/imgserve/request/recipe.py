@@ -8,12 +8,15 @@ import msgspec
 from imgserve.request.color import OpaqueColor
 from imgserve.request.faults import Fault, Faults
 from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.flatten import Flatten
 from imgserve.request.operations.flip import Flip
 from imgserve.request.operations.flop import Flop
 from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.redact import Redact
 from imgserve.request.operations.resize import Resize
+from imgserve.request.operations.round import Round
 
-Operation = Crop | Flip | Flop | Rasterize | Resize
+Operation = Crop | Flatten | Flip | Flop | Rasterize | Redact | Resize | Round
 
 Format = Literal["jpeg", "png", "webp", "gif", "tiff", "avif"]
 MAX_OPERATIONS = 32  # bounds the time that one result can cost

@@ -17,7 +17,8 @@ from imgserve.imaging.worker.canvas import PAGE_HEIGHT, Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.source import Data
-from imgserve.imaging.worker.steps import crop, mirror, rasterize, resize
+from imgserve.imaging.worker.steps import crop, flatten, mirror, rasterize, redact, resize
+from imgserve.imaging.worker.steps import round as rounding
 from imgserve.imaging.worker.svg import draw, sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request import formats
@@ -26,10 +27,13 @@ from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.flatten import Flatten
 from imgserve.request.operations.flip import Flip
 from imgserve.request.operations.flop import Flop
 from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.redact import Redact
 from imgserve.request.operations.resize import Resize
+from imgserve.request.operations.round import Round
 from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.rendering import Rendering, Step, fold, grows, steps_of
 
@@ -42,6 +46,9 @@ STEPS: dict[type[Operation], Callable[[Canvas, Any, Size], Canvas]] = {
     Flip: mirror.flipped,
     Flop: mirror.flopped,
     Resize: resize.applied,
+    Redact: redact.applied,
+    Round: rounding.applied,
+    Flatten: flatten.applied,
 }
 
 

@@ -1,0 +1,43 @@
+"""A recipe carried out in this process by the worker's own functions: bytes in, pixels out."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from imgserve.blob import Blob
+from imgserve.imaging.worker import pipeline
+from imgserve.request.imageinfo import Size
+from imgserve.request.limits import Limits
+from imgserve.request.recipe import Format, Operation, OutputOptions, Recipe
+from imgserve.request.rendering import Rendering
+from tests.support import pictures
+
+
+def carried_out(
+    source: Image.Image | bytes,
+    *operations: Operation,
+    size: tuple[int, int] | None = None,
+    output_format: Format = "png",
+    limits: Limits | None = None,
+) -> Image.Image:
+    """The result, by Pillow. ``size`` is the picture's own if it is not given."""
+    data = pictures.encoded(source, "png") if isinstance(source, Image.Image) else source
+    size = size or Image.open(io.BytesIO(data)).size
+    rendering = Rendering(Recipe(operations, OutputOptions(format=output_format)), Size(*size), output_format)
+    with Blob() as result:
+        pipeline.render(data, rendering, limits or Limits(), result.fd)
+        with open(f"/proc/self/fd/{result.fd}", "rb") as file:
+            image = Image.open(io.BytesIO(file.read()))
+    image.load()
+    return image
+
+
+def frames_of(image: Image.Image) -> Sequence["np.ndarray[tuple[int, ...], np.dtype[np.float64]]"]:
+    """Each frame as RGBA."""
+    frames = []
+    for number in range(getattr(image, "n_frames", 1)):
+        image.seek(number)
+        frames.append(np.asarray(image.convert("RGBA")).astype(np.float64))
+    return frames
