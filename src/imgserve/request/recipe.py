@@ -11,12 +11,40 @@ from imgserve.request.operations.crop import Crop
 from imgserve.request.operations.flatten import Flatten
 from imgserve.request.operations.flip import Flip
 from imgserve.request.operations.flop import Flop
+from imgserve.request.operations.blur import Blur
+from imgserve.request.operations.contrast import Contrast
+from imgserve.request.operations.gamma import Gamma
+from imgserve.request.operations.grayscale import Grayscale
+from imgserve.request.operations.linear import Linear
+from imgserve.request.operations.modulate import Modulate
+from imgserve.request.operations.negate import Negate
+from imgserve.request.operations.normalize import Normalize
+from imgserve.request.operations.pixelate import Pixelate
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.redact import Redact
 from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.round import Round
 
 Operation = Crop | Flatten | Flip | Flop | Rasterize | Redact | Resize | Round
+from imgserve.request.operations.sharpen import Sharpen
+from imgserve.request.operations.threshold import Threshold
+from imgserve.request.operations.tint import Tint
+
+    Blur
+    | Contrast
+    | Gamma
+    | Grayscale
+    | Linear
+    | Modulate
+    | Negate
+    | Normalize
+    | Pixelate
+    | Rasterize
+    | Resize
+    | Sharpen
+    | Threshold
+    | Tint
+)  # fmt: skip
 
 Format = Literal["jpeg", "png", "webp", "gif", "tiff", "avif"]
 MAX_OPERATIONS = 32  # bounds the time that one result can cost

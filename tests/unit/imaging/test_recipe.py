@@ -1,5 +1,7 @@
 """Recipes of several operations, against Pillow doing the same one after the other."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -154,3 +156,8 @@ def test_a_cut_off_source_is_refused_behind_several_operations_too() -> None:
 def test_a_rasterize_behind_another_operation_never_draws() -> None:
     with pytest.raises(RenderFailed, match="behind another operation"):
         rendered(pictures.svg(""), Resize(width=20), Rasterize(width=10), size=(10, 5))
+
+
+def test_every_operation_has_a_step() -> None:
+    """But rasterize, which draws the source."""
+    assert set(pipeline.STEPS) == set(get_args(Operation)) - {Rasterize}

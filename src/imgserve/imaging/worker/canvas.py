@@ -78,6 +78,20 @@ def as_samples(image: pyvips.Image, like: pyvips.Image) -> pyvips.Image:
     return image if image.interpretation == colours else image.copy(interpretation=colours)
 
 
+def mixed(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -> pyvips.Image:
+    """``change`` for steps that mix pixels: each colour counts by its alpha, so that hidden ones leave no fringe.
+
+    ``change`` gets colours premultiplied by the alpha behind them, as floats; of an opaque picture the colours alone.
+    """
+    if not image.hasalpha():
+        return as_samples(change(image), image)
+    image = image.copy_memory()  # it is read twice
+    opaque = _MOST[image.format]
+    if image[image.bands - 1].min() == opaque:  # most pictures do not need their alpha
+        return as_samples(change(image.extract_band(0, n=image.bands - 1)), image).bandjoin(opaque)
+    return as_samples(change(image.premultiply()).unpremultiply(), image)
+
+
 def frames_of(image: pyvips.Image) -> Iterator[pyvips.Image]:
     """The frames of a roll, one after the other, in memory, so that a decoder need not keep them."""
     height = image.get(PAGE_HEIGHT)

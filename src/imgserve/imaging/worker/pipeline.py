@@ -17,7 +17,26 @@ from imgserve.imaging.worker.canvas import PAGE_HEIGHT, Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.source import Data
-from imgserve.imaging.worker.steps import crop, flatten, mirror, rasterize, redact, resize
+from imgserve.imaging.worker.steps import (
+    blur,
+    contrast,
+    crop,
+    flatten,
+    gamma,
+    grayscale,
+    linear,
+    mirror,
+    modulate,
+    negate,
+    normalize,
+    pixelate,
+    rasterize,
+    redact,
+    resize,
+    sharpen,
+    threshold,
+    tint,
+)
 from imgserve.imaging.worker.steps import round as rounding
 from imgserve.imaging.worker.svg import draw, sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
@@ -26,14 +45,26 @@ from imgserve.request.faults import beneath
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
+from imgserve.request.operations.blur import Blur
+from imgserve.request.operations.contrast import Contrast
 from imgserve.request.operations.crop import Crop
 from imgserve.request.operations.flatten import Flatten
 from imgserve.request.operations.flip import Flip
 from imgserve.request.operations.flop import Flop
+from imgserve.request.operations.gamma import Gamma
+from imgserve.request.operations.grayscale import Grayscale
+from imgserve.request.operations.linear import Linear
+from imgserve.request.operations.modulate import Modulate
+from imgserve.request.operations.negate import Negate
+from imgserve.request.operations.normalize import Normalize
+from imgserve.request.operations.pixelate import Pixelate
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.redact import Redact
 from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.round import Round
+from imgserve.request.operations.sharpen import Sharpen
+from imgserve.request.operations.threshold import Threshold
+from imgserve.request.operations.tint import Tint
 from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.rendering import Rendering, Step, fold, grows, steps_of
 
@@ -49,6 +80,18 @@ STEPS: dict[type[Operation], Callable[[Canvas, Any, Size], Canvas]] = {
     Redact: redact.applied,
     Round: rounding.applied,
     Flatten: flatten.applied,
+    Blur: blur.applied,
+    Contrast: contrast.applied,
+    Gamma: gamma.applied,
+    Grayscale: grayscale.applied,
+    Linear: linear.applied,
+    Modulate: modulate.applied,
+    Negate: negate.applied,
+    Normalize: normalize.applied,
+    Pixelate: pixelate.applied,
+    Sharpen: sharpen.applied,
+    Threshold: threshold.applied,
+    Tint: tint.applied,
 }
 
 
