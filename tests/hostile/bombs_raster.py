@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from imgserve.imaging.worker.formats import heif, heifwrite
 from tests.support.pictures import encoded, scene
 
 Maker = Callable[[], bytes]
@@ -169,6 +170,91 @@ def flat(width: int, height: int, name: str, mode: str = "1", **options: object)
     return out.getvalue()
 
 
+def apng(width: int, height: int, frames: int) -> bytes:
+    """An animation whose frames but the first have one pixel."""
+
+    def control(number: int, *sides: int) -> bytes:
+        return chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, *sides, 0, 0, 1, 10, 0, 0))
+
+    rows, pixel = zeros_of(height * (width + 1)), zlib.compress(bytes(2))
+    later = [control(2 * n - 1, 1, 1) + chunk(b"fdAT", struct.pack(">I", 2 * n) + pixel) for n in range(1, frames)]
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    counts = chunk(b"acTL", struct.pack(">II", frames, 0))
+    parts = (head, counts, control(0, width, height), chunk(b"IDAT", rows), *later, chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def zeros_of(size: int) -> bytes:
+    return zlib.compress(bytes(size), 9)
+
+
+def bmp(width: int, height: int) -> bytes:
+    """Runs of 255 equal pixels (RLE8)."""
+    row = b"\xff\0" * (width // 255) + bytes([width % 255, 0]) * bool(width % 255) + b"\0\0"
+    rows = row * height + b"\0\1"
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(rows), 0, 0, 1, 0) + b"\xff\xff\xff\0"
+    return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(rows), 0, 0, 14 + len(head)) + head + rows
+
+
+def bmp_that_says(width: int, height: int) -> bytes:
+    made = encoded(scene(40, 30), "bmp")
+    return made[:18] + struct.pack("<ii", width, height) + made[26:]
+
+
+def ico(*pictures: bytes) -> bytes:
+    at, entries = 6 + 16 * len(pictures), []
+    for picture in pictures:
+        entries.append(struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(picture), at))
+        at += len(picture)
+    return struct.pack("<HHH", 0, 1, len(pictures)) + b"".join([*entries, *pictures])
+
+
+def ico_with_itself(count: int) -> bytes:
+    """All entries are of one picture."""
+    body = encoded(scene(16, 16), "png")
+    entry = struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(body), 6 + 16 * count)
+    return struct.pack("<HHH", 0, 1, count) + entry * count + body
+
+
+def heic(width: int, height: int) -> bytes:
+    made = encoded(scene(64, 64), "heic")
+    at = made.index(b"ispe") + 8
+    return made[:at] + struct.pack(">II", width, height) + made[at + 8 :]
+
+
+def heic_that_denies_its_size() -> bytes:
+    """Boxes of 64 x 64 around 1,024 x 1,024 of HEVC."""
+    made = encoded(Image.new("RGB", (1024, 1024)), "heic", quality=10)
+    at = made.index(b"ispe") + 8
+    return made[:at] + struct.pack(">II", 64, 64) + made[at + 8 :]
+
+
+def heic_of_boxes(count: int) -> bytes:
+    made = encoded(scene(64, 64), "heic")
+    end = int.from_bytes(made[:4], "big")
+    return made[:end] + (struct.pack(">I", 8) + b"free") * count + made[end:]
+
+
+def heic_grid(columns: int, rows: int, tiles: int | None = None) -> bytes:
+    """Of one tile of 512 x 512, again and again."""
+    file = heif.read(encoded(Image.new("RGB", (512, 512), "gray"), "heic"))
+    one = file.item(file.primary)
+    payload = heif.payload(encoded(Image.new("RGB", (512, 512), "gray"), "heic"), file, one)
+    size = struct.pack(">II", 512 * columns, 512 * rows)
+    grid = bytes([0, 1, rows - 1, columns - 1]) + size
+    made_of = (1,) * (columns * rows if tiles is None else tiles)
+    whole = heifwrite.Part(b"grid", ((b"ispe", bytes(4) + size),), grid, made_of)
+    return heifwrite.written([whole, heifwrite.Part(one.kind, one.properties, payload)])
+
+
+def heic_of_items(count: int) -> bytes:
+    """Items that nothing refers to, each with the picture's bytes."""
+    file = heif.read(encoded(scene(64, 64), "heic"))
+    one = file.item(file.primary)
+    part = heifwrite.Part(one.kind, one.properties, heif.payload(encoded(scene(64, 64), "heic"), file, one))
+    return heifwrite.written([part, *[part._replace(payload=b"")] * count])
+
+
 def cut(name: str, share: float) -> bytes:
     whole = encoded(scene(200, 150), name)
     return whole[: int(len(whole) * share)]
@@ -219,6 +305,26 @@ RASTER: dict[str, tuple[str, Maker]] = {
     "60,000 channels": ("decoder", lambda: tiff(7000, 7000, (277, _WORD, 60_000))),
     "jpeg of 600 scans": ("decoder", lambda: jpeg_of_scans(600)),
     "jpeg of 3,000 scans": ("decoder", lambda: jpeg_of_scans(3000)),
+    "apng of 257 frames": ("frames", lambda: apng(1, 1, 257)),
+    "apng of 2^31 frames": ("frames", lambda: small_png(chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)))),
+    "apng of 242 megapixels in all": ("total_pixels", lambda: apng(1100, 1100, 200)),
+    "bmp of 60,000 x 60,000": ("frame_pixels", lambda: bmp_that_says(60_000, 60_000)),
+    "bmp of 2^31 x -2^31": ("frame_pixels", lambda: bmp_that_says(2**31 - 1, -(2**31))),
+    "flat bmp": ("frame_pixels", lambda: bmp(9000, 9000)),
+    "half a bmp": ("decoder", lambda: cut("bmp", 0.6)),
+    "icon with a png of 100,000 x 100,000": ("frame_pixels", lambda: ico(png(100_000, 100_000))),
+    "icon with a flat png": ("frame_pixels", lambda: ico(flat(9000, 9000, "PNG"))),
+    "icon with a bmp of 60,000 x 60,000": ("frame_pixels", lambda: ico(bmp_that_says(60_000, 120_000)[14:])),
+    "icon of 65,535 pictures": ("decoder", lambda: ico_with_itself(65_535)),
+    "icon with half a png": ("decoder", lambda: ico(cut("png", 0.6))),
+    "heic of 60,000 x 60,000": ("frame_pixels", lambda: heic(60_000, 60_000)),
+    "heic of 10,000 x 10,000": ("frame_pixels", lambda: heic(10_000, 10_000)),
+    "heic grid of 131,072 x 131,072": ("decoder", lambda: heic_grid(256, 256, 256)),
+    "heic grid of 16,384 x 15,872": ("frame_pixels", lambda: heic_grid(32, 31)),
+    "heic that denies its size": ("decoder", heic_that_denies_its_size),
+    "heic of 1,000,000 boxes": ("decoder", lambda: heic_of_boxes(1_000_000)),
+    "half a heic": ("decoder", lambda: cut("heic", 0.6)),
+    "heic of 60,000 items": ("nothing", lambda: heic_of_items(60_000)),
     "half a jpeg": ("decoder", lambda: cut("jpeg", 0.6)),
     "half a png": ("decoder", lambda: cut("png", 0.6)),
     "half a webp": ("decoder", lambda: cut("webp", 0.6)),

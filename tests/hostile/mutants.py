@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from tests.support.pictures import animation, encoded, oriented_jpeg, scene, svg, tagged_jpeg, wide_gamut_profile
+from tests.support import heif
+from tests.support.pictures import animation, encoded, film, oriented_jpeg, scene, svg, tagged_jpeg, wide_gamut_profile
 
 WORDS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF)
 MARKUP = (
@@ -28,20 +29,29 @@ JOB: dict[str, object] = {
 
 
 def seeds() -> list[bytes]:
-    film = io.BytesIO()
+    webp = io.BytesIO()
     frames = [Image.new("RGB", (24, 16), (60 * n, 0, 0)) for n in range(4)]
-    frames[0].save(film, "WEBP", save_all=True, append_images=frames[1:])
+    frames[0].save(webp, "WEBP", save_all=True, append_images=frames[1:])
     drawing = svg(
         '<defs><linearGradient id="a"><stop offset="0" stop-color="red"/></linearGradient><filter id="f">'
         '<feGaussianBlur stdDeviation="1"/></filter></defs><g transform="rotate(9)"><rect width="30" height="9"'
         ' fill="url(#a)" filter="url(#f)"/><text y="9">Aa</text><path d="M0 0C1 2 3 4 5 6z"/></g>'
     )
     return [
-        *(encoded(scene(40, 30), name) for name in ("jpeg", "png", "webp", "gif", "tiff", "avif")),
+        *(encoded(scene(40, 30), name) for name in ("jpeg", "png", "webp", "gif", "tiff", "avif", "bmp", "ico")),
+        *(heif.encoded(scene(40, 30, mode), quality=50) for mode in ("RGB", "RGBA")),
+        heif.encoded(scene(140, 90), tile_size=64, quality=50), heif.deep(scene(40, 30), quality=50),
+        film([scene(40, 30), scene(40, 30).rotate(180)], "png", [50, 50]), icon_of_bmp(),
         encoded(scene(40, 30, "RGBA"), "png", profile=wide_gamut_profile()),
         encoded(scene(40, 30, "CMYK"), "jpeg"), oriented_jpeg(scene(40, 30), 6), tagged_jpeg(scene(40, 30)),
-        animation(5), film.getvalue(), drawing,
+        animation(5), webp.getvalue(), drawing,
     ]  # fmt: skip
+
+
+def icon_of_bmp() -> bytes:
+    out = io.BytesIO()
+    scene(32, 24, "RGBA").save(out, "ICO", sizes=[(16, 12), (32, 24)], bitmap_format="bmp")
+    return out.getvalue()
 
 
 def pictures(count: int, seed: int) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
 from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent, memory
-from tests.hostile.bombs_raster import RASTER, cut, flat, gif, webp_film
+from tests.hostile.bombs_raster import RASTER, apng, bmp, cut, flat, gif, heic_grid, ico, webp_film
 from tests.hostile.bombs_svg import SVG, comments, doubled
 from tests.integration.test_pool import until
 from tests.support.pools import render_bytes
@@ -144,8 +144,24 @@ async def test_its_limit_stops_it(patient: Pool, name: str) -> None:
         ("frames", webp_film(1, 1, 257), False),
         ("total_pixels", gif(1100, 1100, 200), False),
         ("svg_bytes", comments(5_000_001), True),
+        ("frame_pixels", bmp(7100, 7100), False),
+        ("frame_pixels", ico(flat(7100, 7100, "PNG")), False),
+        ("frame_pixels", heic_grid(14, 14), False),
+        ("frames", apng(1, 1, 257), False),
+        ("total_pixels", apng(1100, 1100, 200), False),
     ],
-    ids=["frame_pixels", "frames of a gif", "frames of a webp", "total_pixels", "svg_bytes"],
+    ids=[
+        "frame_pixels",
+        "frames of a gif",
+        "frames of a webp",
+        "total_pixels",
+        "svg_bytes",
+        "pixels of a bmp",
+        "pixels in an icon",
+        "pixels of a heic",
+        "frames of a png",
+        "total_pixels of a png",
+    ],
 )
 async def test_with_its_limit_lifted_it_is_drawn(
     patient: Pool, lifted: Pool, stop: str, data: bytes, *, is_svg: bool

@@ -4,11 +4,16 @@ import functools
 import io
 
 import numpy as np
+import pillow_heif
 from PIL import ExifTags, Image
 
 from tests.support import profiles
 
-PILLOW_NAME = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tiff": "TIFF", "avif": "AVIF"}
+pillow_heif.register_heif_opener()
+PILLOW_NAME = {
+    "jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tiff": "TIFF", "avif": "AVIF", "heic": "HEIF",
+    "bmp": "BMP", "ico": "ICO",
+}  # fmt: skip
 ORIENTATIONS = tuple(range(1, 9))
 GPS_CITY = "imgserve-test-secret-place"
 
@@ -57,7 +62,7 @@ def encoded(
     """A file of this format (imgserve's word for it)."""
     out = io.BytesIO()
     options: dict[str, object] = {}
-    if name in {"jpeg", "webp", "avif"}:
+    if name in {"jpeg", "webp", "avif", "heic"}:
         options["quality"] = quality
     if profile is not None:
         options["icc_profile"] = profile
@@ -73,7 +78,7 @@ def oriented_jpeg(upright: Image.Image, orientation: int) -> bytes:
 
 
 def oriented(upright: Image.Image, orientation: int, name: str) -> bytes:
-    """A file that shows ``upright`` to a viewer that honours its EXIF tag (in AVIF: its irot and imir boxes)."""
+    """A file that shows ``upright`` to a viewer that honours its EXIF tag (in AVIF and HEIC: irot and imir)."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     return encoded(stored(upright, orientation), name, exif=exif)
@@ -107,7 +112,7 @@ def animation(frames: int, width: int = 40, height: int = 30) -> bytes:
 
 
 def film(frames: list[Image.Image], name: str, delays_ms: list[int], loop: int | None = 0, **options: object) -> bytes:
-    """An animated GIF or WebP. ``loop`` as the format counts it; None leaves it out."""
+    """An animated GIF, WebP or PNG. ``loop`` as the format counts it; None leaves it out."""
     out = io.BytesIO()
     if loop is not None:
         options["loop"] = loop

@@ -1,6 +1,6 @@
 """Formats and their extensions, those that hold frames, and extensions of files that are surely no pictures."""
 
-from imgserve.request.imageinfo import ImageInfo
+from imgserve.request.imageinfo import ImageInfo, SourceFormat
 from imgserve.request.recipe import Format
 
 FORMAT_OF_EXTENSION: dict[str, Format] = {
@@ -8,10 +8,12 @@ FORMAT_OF_EXTENSION: dict[str, Format] = {
     "tif": "tiff", "tiff": "tiff", "avif": "avif",
 }  # fmt: skip
 
+# Of formats that are read and not written.
+READ_ONLY: dict[str, SourceFormat] = {
+    "apng": "png", "bmp": "bmp", "dib": "bmp", "heic": "heic", "heif": "heic", "hif": "heic", "ico": "ico",
+}  # fmt: skip
 # Pictures too, though they cannot be read: their bytes are refused with the sentence that says so (202).
-UNREADABLE_RASTER = frozenset({
-    "apng", "bmp", "dib", "heic", "heif", "ico", "jp2", "j2k", "jxl", "pjp", "pjpeg", "ppm", "psd", "tga",
-})  # fmt: skip
+UNREADABLE_RASTER = frozenset({"jp2", "j2k", "jxl", "pjp", "pjpeg", "ppm", "psd", "tga"})
 VECTOR = frozenset({"svg", "svgz"})
 
 # Well-known kinds that are no pictures. Any other extension may be a picture's, and the bytes decide: scripts (.php,
@@ -26,7 +28,7 @@ OTHER_KINDS = frozenset({
     "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "epub", "mobi",
 })  # fmt: skip
 
-RASTER = UNREADABLE_RASTER.union(FORMAT_OF_EXTENSION)
+RASTER = UNREADABLE_RASTER.union(FORMAT_OF_EXTENSION, READ_ONLY)
 WELL_KNOWN = RASTER | VECTOR | OTHER_KINDS
 """Extensions that may be shown: any other text behind a dot may be a secret."""
 
@@ -34,7 +36,7 @@ MAX_SIDE_OF_FORMAT: dict[Format, int] = {"webp": 16_383}
 """Pixels; only formats whose own limit is below the server's widest side (WebP: RFC 9649, 14 bits)."""
 
 ANIMATED: frozenset[str] = frozenset({"gif", "webp"})
-"""The formats whose frames are read and written. Pages of a TIFF are no frames; AVIF films are read as a picture."""
+"""The formats whose frames are written. Those of animated PNG are read too; AVIF films are read as a picture."""
 
 
 def frames_kept(info: ImageInfo, output_format: Format) -> int:

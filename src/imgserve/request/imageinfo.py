@@ -4,16 +4,20 @@ from typing import Literal
 
 import msgspec
 
-SourceFormat = Literal["jpeg", "png", "webp", "gif", "tiff", "avif", "svg"]
+SourceFormat = Literal["jpeg", "png", "webp", "gif", "tiff", "avif", "heic", "bmp", "ico", "svg"]
 
 
 class ImageInfo(msgspec.Struct, frozen=True):
-    """A source, by its header. Width and height are pixels *after* EXIF orientation (an SVG's: fractions)."""
+    """A source, by its header. Width and height are pixels *after* orientation (an SVG's: fractions).
+
+    ``has_alpha``: of a format that is not written, whether the result needs one that holds transparency.
+    """
 
     format: SourceFormat
     width_px: float
     height_px: float
     frames: int = 1
+    has_alpha: bool = False
 
     @property
     def is_svg(self) -> bool:

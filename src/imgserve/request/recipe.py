@@ -7,12 +7,12 @@ import msgspec
 
 from imgserve.request.color import OpaqueColor
 from imgserve.request.faults import Fault, Faults
+from imgserve.request.operations.blur import Blur
+from imgserve.request.operations.contrast import Contrast
 from imgserve.request.operations.crop import Crop
 from imgserve.request.operations.flatten import Flatten
 from imgserve.request.operations.flip import Flip
 from imgserve.request.operations.flop import Flop
-from imgserve.request.operations.blur import Blur
-from imgserve.request.operations.contrast import Contrast
 from imgserve.request.operations.gamma import Gamma
 from imgserve.request.operations.grayscale import Grayscale
 from imgserve.request.operations.linear import Linear
@@ -24,14 +24,17 @@ from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.redact import Redact
 from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.round import Round
-
-Operation = Crop | Flatten | Flip | Flop | Rasterize | Redact | Resize | Round
 from imgserve.request.operations.sharpen import Sharpen
 from imgserve.request.operations.threshold import Threshold
 from imgserve.request.operations.tint import Tint
 
+Operation = (
     Blur
     | Contrast
+    | Crop
+    | Flatten
+    | Flip
+    | Flop
     | Gamma
     | Grayscale
     | Linear
@@ -40,7 +43,9 @@ from imgserve.request.operations.tint import Tint
     | Normalize
     | Pixelate
     | Rasterize
+    | Redact
     | Resize
+    | Round
     | Sharpen
     | Threshold
     | Tint

@@ -103,6 +103,8 @@ def _source_format(info: ImageInfo) -> Format:
     if info.format == "svg":
         note = ("an SVG source and no format: give ", DESTINATION, " an extension such as .png, or use ", _FORMAT)
         raise RequestInvalid(Fault("format_not_writable", ("destination",), note))
+    if info.format == "heic" or info.format == "bmp" or info.format == "ico":  # mypy narrows no set
+        return "png" if info.has_alpha else "jpeg"
     return info.format
 
 

@@ -88,7 +88,7 @@ def test_a_bomb_in_the_header_is_refused_before_it_is_decoded() -> None:
         (b"", "empty"),
         (b"hello, world " * 9, "known kind"),
         (b"<!DOCTYPE html><html><body>not found</body></html>" * 3, "web page"),
-        (b"BM" + bytes(90), "BMP"),
+        (b"BM" + bytes(90), "known kind"),
         (b"8BPS" + bytes(90), "Photoshop"),
         (b"\xff\x0a" + bytes(90), "JPEG XL"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(90), "HEIC"),

@@ -23,7 +23,7 @@ SOURCE_ROW = (
     b'{"url":"ftp://u:p@host.test/dir/a%20b.png","scheme":"ftp","host":"host.test","port":21,'
     b'"path":"/dir/a%20b.png","$format":1}'
 )
-INFO_ROW = b'{"format":"gif","width_px":12.0,"height_px":9.5,"frames":3,"$format":1}'
+INFO_ROW = b'{"format":"gif","width_px":12.0,"height_px":9.5,"frames":3,"has_alpha":false,"$format":1}'
 OUTPUT_ROW = (
     b'{"recipe":{"operations":[{"operation":"resize","width":64,"gravity":"north",'
     b'"if_small":"enlarge"}],"output":{"format":"webp","quality":70},"load":{"strict":false}},'
@@ -45,18 +45,18 @@ def output(operation: Operation) -> ResolvedOutput:
 # Every field that rows may hold, by Struct. A field that is renamed in the code keeps its name here by
 # ``msgspec.field(name=...)``; a new one has a default, so that older rows can be read.
 FIELDS = {
+    "Blur": "operation sigma",
+    "Contrast": "operation factor",
     "Crop": "operation left top width height gravity focal aspect",
     "Destination": "kind shown url host port path key name field form_success has_no_type",
     "DestinationTemplate": "kind shown field form_success has_no_type",
+    "Flatten": "operation background",
     "Flip": "operation",
     "Flop": "operation",
     "Focal": "x y",
-    "Flatten": "operation background",
-    "Blur": "operation sigma",
-    "Contrast": "operation factor",
     "Gamma": "operation gamma",
     "Grayscale": "operation method",
-    "ImageInfo": "format width_px height_px frames",
+    "ImageInfo": "format width_px height_px frames has_alpha",
     "JobRequest": "source outputs",
     "Linear": "operation multiply add",
     "LoadOptions": "strict dpi",
@@ -78,7 +78,7 @@ FIELDS = {
     "Source": "url scheme host port path",
     "Threshold": "operation value",
     "Tint": "operation color",
-    "_InfoRow": "format width_px height_px frames $format",
+    "_InfoRow": "format width_px height_px frames has_alpha $format",
     "_OutputRow": "recipe size destination placeholder on_failure $format",
     "_SourceRow": "url scheme host port path $format",
 }  # fmt: skip

@@ -13,7 +13,7 @@ import pyvips
 from imgserve.imaging.worker import cover, load, scale
 from imgserve.imaging.worker.canvas import Canvas, frames_of, roll
 from imgserve.imaging.worker.cover import Corner
-from imgserve.imaging.worker.formats import gif
+from imgserve.imaging.worker.formats import apng, gif
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import Size
 
@@ -41,10 +41,24 @@ def as_it_is(picture: load.Picture) -> pyvips.Image:
 
 
 def _composed(picture: load.Picture) -> Iterator[pyvips.Image]:
+    if picture.format == "png":
+        yield from _of_png(picture)
+        return
     frames = load.without_profile(picture, load.frames(picture))
     masks = itertools.chain(picture.masks(), itertools.repeat(None))
     for frame, mask in zip(frames_of(frames), masks, strict=False):
         yield gif.masked(frame, mask)
+
+
+def _of_png(picture: load.Picture) -> Iterator[pyvips.Image]:
+    load.check_end(picture)
+    film, count = apng.film(picture.data), apng.frames(picture.data)
+    delays = film.delays_ms[:count]
+    for frame in apng.composed(picture.data, 0, count):
+        image = load.in_colours_of(picture, frame)
+        image.set_type(pyvips.GValue.array_int_type, "delay", delays)
+        image.set_type(pyvips.GValue.gint_type, "loop", film.loop)
+        yield load.without_profile(picture, image)
 
 
 def _fitted(frame: pyvips.Image, whole: Size, corner: Corner, size: Size) -> pyvips.Image:

@@ -27,7 +27,7 @@ def is_whole(data: Data, source_format: SourceFormat) -> bool:
     """False if the file is shorter than its own lengths and positions require."""
     if source_format == "webp":
         return int.from_bytes(data[4:8], "little") + _RIFF_HEADER_BYTES <= len(data)
-    if source_format == "avif":
+    if source_format in ("avif", "heic"):
         return isobmff.is_whole(data)
     if source_format == "tiff":
         return _has_its_strips(data)

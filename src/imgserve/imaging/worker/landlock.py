@@ -28,9 +28,9 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
 
 
-def ruleset(readable: Sequence[str], changeable: Sequence[str] = ()) -> int:
+def ruleset(readable: Sequence[str], changeable: Sequence[str] = (), listed: Sequence[str] = ()) -> int:
     """A descriptor of rules that deny every file but those beneath ``readable``, which may be read, and ``changeable``,
-    which may be written too. Raises Unavailable.
+    which may be written too. Of folders beneath ``listed`` the names may be read. Raises Unavailable.
     """
     abi = call(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     attributes = _Ruleset(_FILE_RIGHTS_OF_ABI[min(abi, 5)], _NETWORK_RIGHTS, _SCOPES)
@@ -38,9 +38,11 @@ def ruleset(readable: Sequence[str], changeable: Sequence[str] = ()) -> int:
     ruleset_fd = call(_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(known_bytes), 0)
     try:
         for path in readable:
-            _allow(ruleset_fd, path, 0)
+            _allow(ruleset_fd, path, _READ_FILE | _READ_DIR)
         for path in changeable:
-            _allow(ruleset_fd, path, _WRITE_FILE)
+            _allow(ruleset_fd, path, _READ_FILE | _READ_DIR | _WRITE_FILE)
+        for path in listed:
+            _allow(ruleset_fd, path, _READ_DIR)
     except Unavailable:
         os.close(ruleset_fd)
         raise
@@ -52,14 +54,14 @@ def restrict(ruleset_fd: int) -> None:
     call(_RESTRICT_SELF, ruleset_fd, 0)
 
 
-def _allow(ruleset_fd: int, path: str, more: int) -> None:
+def _allow(ruleset_fd: int, path: str, rights: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        rights = _READ_FILE | _READ_DIR if os.path.isdir(path) else _READ_FILE  # noqa: PTH112 - worker stays light
-        rule = _PathBeneath(rights | more, descriptor)
+        is_folder = os.path.isdir(path)  # noqa: PTH112 - worker stays light
+        rule = _PathBeneath(rights if is_folder else rights & ~_READ_DIR, descriptor)
         call(_ADD_RULE, ruleset_fd, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
         os.close(descriptor)

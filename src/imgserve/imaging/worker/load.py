@@ -13,9 +13,9 @@ import pyvips
 
 from imgserve.errors import FieldRef, Sentence
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import cover, ending, scale, vips
+from imgserve.imaging.worker import cover, ending, rare, scale, vips
 from imgserve.imaging.worker.colour import convert, numbers, profile
-from imgserve.imaging.worker.formats import gif, jpegheader, tiff, tiffcolour
+from imgserve.imaging.worker.formats import apng, gif, ico, jpegheader, tiff, tiffcolour
 from imgserve.imaging.worker.formats.jpegheader import Header
 from imgserve.imaging.worker.source import Data
 from imgserve.request.formats import ANIMATED
@@ -33,7 +33,8 @@ _LENIENT_FORMATS = {"jpeg", "png", "gif", "tiff"}  # the decoders of the others 
 class Picture:
     """A source in a worker. If it is not strict, the readable part of a damaged file is shown.
 
-    ``is_deep``: samples of more than 8 bits come in 16, for steps that compute with them.
+    ``format``: what its decoder reads, which in an icon may be a PNG. ``is_deep``: samples of more than 8 bits come in
+    16, for steps that compute with them.
     """
 
     def __init__(
@@ -45,8 +46,17 @@ class Picture:
             data, self.first_frame = gif.on_its_screen(gif.cleared_by_restoring(data))
         elif source_format == "tiff":
             data, self.tiff_model = tiffcolour.prepared(tiff.without_a_flood_of_pages(data))
+        self.source_format = source_format
+        self.rare: rare.Rare | None = None
+        if source_format == "ico":
+            icon = ico.icons(data)[0]
+            if icon.is_png:
+                data, source_format = icon.data, "png"
+            else:
+                self.rare = rare.of_icon(icon)
         self.data = data
         self.format = source_format
+        self.rare = self.rare or rare.read(data, source_format)
         self.loader = f"{vips.NAME.get(source_format, source_format)}load"
         self.is_strict = is_strict
         self.is_deep = is_deep
@@ -67,6 +77,8 @@ class Picture:
 
     def opened(self, **options: float) -> pyvips.Image:
         """A lazy image, as stored. Raises SourceUnreadable."""
+        if self.rare is not None:
+            return rare.opened(self.rare, self.loader)
         if self.first_frame:
             options["page"] = self.first_frame
         try:
@@ -93,17 +105,27 @@ class Picture:
 def info(picture: Picture) -> ImageInfo:
     """Size after orientation, and frames, of anything but an SVG. Raises SourceUnreadable."""
     if picture.plain_jpeg is not None:
-        return ImageInfo("jpeg", *_upright_sides(picture.plain_jpeg, picture.plain_jpeg.orientation))
+        header = picture.plain_jpeg
+        return ImageInfo("jpeg", *upright_sides(header.width, header.height, header.orientation))
+    if picture.rare is not None:
+        width, height = picture.rare.size.width_px, picture.rare.size.height_px
+        sides = upright_sides(width, height, picture.rare.orientation)
+        return ImageInfo(picture.source_format, *sides, has_alpha=picture.rare.has_alpha)
     image = picture.header
     _check_samples(image)
+    sides = upright_sides(image.width, image.height, orientation(image))
+    return ImageInfo(picture.source_format, *sides, _frames(picture, image), has_alpha=picture.source_format == "ico")
+
+
+def _frames(picture: Picture, image: pyvips.Image) -> int:
+    if picture.source_format == "png":
+        return apng.frames(picture.data)
     has_frames = picture.format in ANIMATED and "n-pages" in image.get_fields()
-    frames = image.get("n-pages") if has_frames else 1
-    return ImageInfo(picture.format, *_upright_sides(image, orientation(image)), frames)
+    return int(image.get("n-pages")) if has_frames else 1
 
 
-def _upright_sides(stored: pyvips.Image | Header, orientation: int) -> tuple[int, int]:
-    is_turned = orientation >= cover.FIRST_TURNED
-    return (stored.height, stored.width) if is_turned else (stored.width, stored.height)
+def upright_sides(width: int, height: int, orientation: int) -> tuple[int, int]:
+    return (height, width) if orientation >= cover.FIRST_TURNED else (width, height)
 
 
 def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
@@ -164,7 +186,7 @@ def _shrunk(picture: Picture, size: Size) -> pyvips.Image:
     The resampler does the rest, as in ``scale``: a mean alone lets fine patterns through as moire.
     """
     header = picture.header
-    sides = _upright_sides(header, orientation(header))
+    sides = upright_sides(header.width, header.height, orientation(header))
     spare = min(sides[0] / size.width_px, sides[1] / size.height_px)
     shrink = scale.shrink(spare)
     if picture.format != "webp" or shrink < 2 or header.hasalpha():  # libwebp would round colours by their alpha
@@ -191,6 +213,14 @@ def has_profile(picture: Picture) -> bool:
 def without_profile(picture: Picture, image: pyvips.Image) -> pyvips.Image:
     """The image, of this picture, in sRGB if its profile says otherwise."""
     return convert.from_profile(image) if has_profile(picture) else image
+
+
+def in_colours_of(picture: Picture, image: pyvips.Image) -> pyvips.Image:
+    """A copy of a frame that another decoder has read, with the picture's profile."""
+    image = image.copy()
+    if has_profile(picture):
+        image.set_type(pyvips.GValue.blob_type, _PROFILE, picture.header.get(_PROFILE))
+    return image
 
 
 def unreadable(picture: Picture, error: pyvips.Error) -> SourceUnreadable:

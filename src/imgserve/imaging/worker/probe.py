@@ -1,7 +1,7 @@
 """Reads a source's header, and checks that it may be decoded. Called by ``__main__.py`` and pipeline.
 
-A JPEG or PNG may be measured by its first bytes. The others must be complete: TIFF and AVIF may keep their tables at
-the end, the frames of GIF and WebP must be counted, and an SVG is one document.
+A JPEG, PNG, BMP or HEIC may be measured by its first bytes. The others must be complete: TIFF and AVIF may keep their
+tables at the end, the frames of GIF and WebP must be counted, and an SVG is one document.
 """
 
 from imgserve.imaging.faults import SourceUnreadable
@@ -14,7 +14,7 @@ from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 
-_EARLY_FORMATS = frozenset({"jpeg", "png"})
+_EARLY_FORMATS = frozenset({"jpeg", "png", "bmp", "heic"})
 
 
 def probe(
@@ -38,15 +38,14 @@ def probe(
     source_format = detect(data, is_complete=is_complete)
     if source_format is None:
         return None
-    picture = load.Picture(data, source_format, is_strict=is_strict)
     if is_complete:
-        return measure(picture, limits, watched)
+        return measure(load.Picture(data, source_format, is_strict=is_strict), limits, watched)
     if source_format == "svg":
         bounds.check_svg_bytes(max(len(data), source_bytes), limits)
     if source_format not in _EARLY_FORMATS:
         return None
     try:
-        return measure(picture, limits)
+        return measure(load.Picture(data, source_format, is_strict=is_strict), limits)
     except SourceUnreadable:
         return None
 
@@ -59,6 +58,9 @@ def measure(picture: load.Picture, limits: Limits, watched: Watch = unwatched) -
     _check_parts(picture, limits)
     info = load.info(picture)
     bounds.check_source(info, limits)
+    if picture.rare is not None:  # of which only a part may be shown
+        coded = picture.rare.coded
+        bounds.check_source(ImageInfo(info.format, coded.width_px, coded.height_px), limits)
     return info
 
 
@@ -69,5 +71,5 @@ def _check_parts(picture: load.Picture, limits: Limits) -> None:
         if frames is None:
             raise load.too_many_parts(picture)
         bounds.check_frames(frames, limits)
-    if picture.format == "avif" and isobmff.is_flood_of_boxes(picture.data):
+    if picture.format in ("avif", "heic") and isobmff.is_flood_of_boxes(picture.data):
         raise load.too_many_parts(picture)

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,9 @@ READABLE = (
     "/usr/lib", "/lib", "/lib64", "/dev/null", "/dev/urandom", "/sys/devices/system/cpu", _PACKAGE,
     _STANDARD_LIBRARY,
 )  # fmt: skip
+# Imported with the first picture that needs them: the packages, and what their wheels put beside them.
+_IMPORTED_LATE = ("PIL", "pi_heif", "_pi_heif", "pillow_heif", "_pillow_heif")
+_LIBRARIES = ("pillow.libs", "pi_heif_decoder.libs", "pi_heif.libs", "pillow_heif.libs")
 MAX_FILE_BYTES = 1 << 30
 MAX_OPEN_FILES = 32  # few, since a compromised worker may keep pictures open
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 24, 38, 47
@@ -86,13 +90,23 @@ def _drop_capabilities() -> None:
 
 
 def rules_for_files(mode: Mode, changeable: Sequence[str] = ()) -> Files:
-    """Rules that deny every file but :data:`READABLE` and ``changeable``. Raises SandboxImpossible."""
+    """Rules that deny every file but :data:`READABLE`, late imports and ``changeable``. Raises SandboxImpossible."""
     if mode == "off":
         return _OFF
     try:
-        return landlock.ruleset(READABLE, changeable)
+        code, folders = _of_late_imports()
+        return landlock.ruleset((*READABLE, *code), changeable, folders)
     except Unavailable as error:
         return _without(mode, "landlock", error)
+
+
+def _of_late_imports() -> tuple[list[str], list[str]]:
+    """The code that may be imported later, and the folders that an import lists."""
+    places = {name: spec.origin for name in _IMPORTED_LATE if (spec := find_spec(name)) and spec.origin}
+    packages = [path.parent if path.name == "__init__.py" else path for path in map(Path, places.values())]
+    folders = sorted({path.parent for path in packages})
+    libraries = [folder / name for folder in folders for name in _LIBRARIES]
+    return [str(path) for path in (*packages, *libraries)], [str(folder) for folder in folders]
 
 
 def close_files(mode: Mode, files: Files) -> str:

@@ -1,10 +1,10 @@
 """Turns a file's colour numbers into an ICC profile that libvips reads. Called by load.
 
-PNG: the first of cICP, iCCP, sRGB, and gAMA with cHRM (PNG third edition, section 4.3). AVIF: a ``colr`` box of the
-kind nclx, unless one has a profile (ISO 14496-12, section 12.1.5); without any such box the sequence header of the
-coded picture (AV1 Image File Format, section 2.1). TIFF: TransferFunction, WhitePoint and PrimaryChromaticities (TIFF
-6.0, section 20). The code numbers: ITU-T H.273, tables 2 and 3. GIF has none; JPEG and WebP have them only in EXIF,
-which browsers do not read for colours.
+PNG: the first of cICP, iCCP, sRGB, and gAMA with cHRM (PNG third edition, section 4.3). AVIF and HEIC: a ``colr`` box
+of the kind nclx, unless one has a profile (ISO 14496-12, section 12.1.5); in an AVIF without any such box the sequence
+header of the coded picture (AV1 Image File Format, section 2.1). TIFF: TransferFunction, WhitePoint and
+PrimaryChromaticities (TIFF 6.0, section 20). The code numbers: ITU-T H.273, tables 2 and 3. GIF has none; JPEG and WebP
+have them only in EXIF, which browsers do not read for colours.
 """
 
 import struct
@@ -49,16 +49,18 @@ _HIGHEST, _LOWEST = 1_000_000, 1000  # of gAMA: other values are mistakes
 _PNG_START = 8
 _TRANSFER_FUNCTION, _WHITE_POINT, _PRIMARY_CHROMATICITIES, _ICC_PROFILE = 301, 318, 319, 34675
 _MOST_CHUNKS = 1000
+_LAST_GREY = 2
+_PROFILES = (b"prof", b"rICC")
 _OTHER_COLOUR_CHUNKS = {b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 
 
 def profile(data: Data, source_format: SourceFormat, bands: int) -> bytes | None:
     """An ICC profile that overrides the picture's own; None without such numbers. ``bands``: 1 and 2 are grey."""
-    reader = {"png": _of_png, "avif": _of_avif, "tiff": _of_tiff}.get(source_format)
+    reader = {"png": _of_png, "avif": _of_avif, "heic": _of_heic, "tiff": _of_tiff}.get(source_format)
     colours = reader(data) if reader else None
-    if colours is None:
+    if colours is None or (bands <= _LAST_GREY and colours.curve is curves.srgb):
         return None
-    if bands <= 2:
+    if bands <= _LAST_GREY:
         return iccmatrix.grey(colours.curve)
     return iccmatrix.rgb(*colours)
 
@@ -116,13 +118,23 @@ def _chunks(data: Data) -> Iterator[tuple[bytes, bytes]]:
 
 def _of_avif(data: Data) -> Colours | None:
     boxes = isobmff.colour_boxes(data)
-    if any(box[:4] in (b"prof", b"rICC") for box in boxes):
+    if not any(box[:4] in (*_PROFILES, b"nclx") for box in boxes):
+        numbers = av1.colour_numbers(isobmff.coded_beginning(data))
+        return None if numbers is None else _by_code(*numbers)
+    return _of_boxes(boxes)
+
+
+def _of_heic(data: Data) -> Colours | None:
+    return _of_boxes(isobmff.colour_boxes(data))
+
+
+def _of_boxes(boxes: list[bytes]) -> Colours | None:
+    if any(box[:4] in _PROFILES for box in boxes):
         return None
     for box in boxes:
         if box[:4] == b"nclx" and len(box) >= 11:
             return _by_code(*struct.unpack(">HH", box[4:8]))
-    numbers = av1.colour_numbers(isobmff.coded_beginning(data))
-    return None if numbers is None else _by_code(*numbers)
+    return None
 
 
 def _of_tiff(data: Data) -> Colours | None:

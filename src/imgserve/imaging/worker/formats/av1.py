@@ -4,6 +4,8 @@ Called by colour.numbers. AV1 Bitstream & Decoding Process Specification, sectio
 header) and 4.10.5 (leb128); which header counts: AV1 Image File Format, section 2.1.
 """
 
+from imgserve.imaging.worker.formats.bits import Bits, Ended
+
 _SEQUENCE_HEADER = 1
 _MOST_OBUS = 4  # a temporal delimiter may stand before it
 _LONGEST_SIZE = 8  # bytes of a leb128
@@ -19,34 +21,9 @@ def colour_numbers(obus: bytes) -> tuple[int, int] | None:
     """
     try:
         header = _sequence_header(obus)
-        return None if header is None else _read(_Bits(header))
-    except _Ended:
+        return None if header is None else _read(Bits(header))
+    except Ended:
         return None
-
-
-class _Ended(Exception):
-    """The bytes end before the header does."""
-
-
-class _Bits:
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data, "big")
-        self._left = 8 * len(data)
-
-    def take(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise _Ended
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def flag(self) -> bool:
-        return self.take(1) == 1
-
-    def skip_uvlc(self) -> None:
-        zeros = 0
-        while not self.flag():
-            zeros += 1
-        self.take(min(zeros, 32))
 
 
 def _sequence_header(obus: bytes) -> bytes | None:
@@ -73,10 +50,10 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * n)
         if byte < 0x80:
             return value, at + n + 1
-    raise _Ended
+    raise Ended
 
 
-def _read(bits: _Bits) -> tuple[int, int] | None:
+def _read(bits: Bits) -> tuple[int, int] | None:
     profile = bits.take(3)
     bits.take(1)  # still_picture
     is_reduced = bits.flag()
@@ -98,12 +75,12 @@ def _read(bits: _Bits) -> tuple[int, int] | None:
     return (bits.take(8), bits.take(8)) if bits.flag() else None
 
 
-def _skip_operating_points(bits: _Bits) -> None:
+def _skip_operating_points(bits: Bits) -> None:
     delay_bits = 0
     if bits.flag():  # timing_info
         bits.take(64)
         if bits.flag():
-            bits.skip_uvlc()
+            bits.uvlc()
         if bits.flag():  # decoder_model_info
             delay_bits = bits.take(5) + 1
             bits.take(32 + 5 + 5)
@@ -118,7 +95,7 @@ def _skip_operating_points(bits: _Bits) -> None:
             bits.take(4)
 
 
-def _skip_tools(bits: _Bits) -> None:
+def _skip_tools(bits: Bits) -> None:
     bits.take(4)  # compounds, warped motion, dual filter
     has_order_hint = bits.flag()
     if has_order_hint:

@@ -1,5 +1,5 @@
-"""Reads the boxes of an AVIF: its colours, which libheif does not pass on, and its end. Called by colour.numbers,
-ending and probe.
+"""Reads the boxes of an AVIF or HEIC: its colours, which libheif does not pass on, and its end. Called by
+colour.numbers, ending, heif and probe.
 
 ISO 14496-12, sections 4.2, 8.11 (8.11.3: the position of an item's bytes) and 12.1.5; ISO 23008-12, sections 6.6.2.3
 (grids) and 9.3 (the properties of an item); AV1 Codec ISO Media File Format Binding, section 2.3 (``av1C``).
@@ -37,15 +37,15 @@ def coded_beginning(data: Data) -> bytes:
 
 def is_whole(data: Data) -> bool:
     """Whether the outermost boxes end where the file does, or before."""
-    return all(end <= len(data) for _, _, end in islice(_places(data), _MOST_BOXES))
+    return all(end <= len(data) for _, _, end in islice(places(data), _MOST_BOXES))
 
 
 def is_flood_of_boxes(data: Data) -> bool:
     """Whether there are too many outermost boxes for libheif, which reads every one of them."""
-    return any(islice(_places(data), _FLOOD_OF_BOXES, None))
+    return any(islice(places(data), _FLOOD_OF_BOXES, None))
 
 
-def _places(data: Data) -> Iterator[tuple[int, int, int]]:
+def places(data: Data) -> Iterator[tuple[int, int, int]]:
     """The position of each box, of its body, and of its end."""
     at = 0
     while at + _HEADER_BYTES <= len(data):
@@ -59,16 +59,16 @@ def _places(data: Data) -> Iterator[tuple[int, int, int]]:
         at = max(end, at + header)
 
 
-def _boxes(data: Data) -> Iterator[tuple[bytes, bytes]]:
+def boxes(data: Data) -> Iterator[tuple[bytes, bytes]]:
     """Kind and body of each box."""
-    for at, body, end in islice(_places(data), _MOST_BOXES):
+    for at, body, end in islice(places(data), _MOST_BOXES):
         if end < body:
             return
         yield bytes(data[at + 4 : at + 8]), bytes(data[body : min(end, at + _MOST_BYTES)])
 
 
 def _meta(data: Data) -> dict[bytes, bytes]:
-    return dict(_boxes(next((body[_VERSION_BYTES:] for kind, body in _boxes(data) if kind == b"meta"), b"")))
+    return dict(boxes(next((body[_VERSION_BYTES:] for kind, body in boxes(data) if kind == b"meta"), b"")))
 
 
 def _primary(meta: dict[bytes, bytes]) -> int:
@@ -77,9 +77,9 @@ def _primary(meta: dict[bytes, bytes]) -> int:
 
 def _properties(meta: dict[bytes, bytes], item: int, kind: bytes) -> list[bytes]:
     """The bodies of the item's properties of this kind."""
-    properties = dict(_boxes(meta.get(b"iprp", b"")))
-    boxes = dict(enumerate(_boxes(properties.get(b"ipco", b"")), 1))
-    owned = (boxes.get(at, (b"", b"")) for at in _indices(properties.get(b"ipma", b""), item))
+    properties = dict(boxes(meta.get(b"iprp", b"")))
+    known = dict(enumerate(boxes(properties.get(b"ipco", b"")), 1))
+    owned = (known.get(at, (b"", b"")) for at in _indices(properties.get(b"ipma", b""), item))
     return [body for box_kind, body in owned if box_kind == kind]
 
 
@@ -87,7 +87,7 @@ def _first_tile(meta: dict[bytes, bytes], item: int) -> int:
     """The item itself if it is no grid."""
     iref = meta.get(b"iref", b"")
     id_bytes = 4 if iref[:1] >= bytes([_LONG_IDS]) else 2
-    for kind, body in _boxes(iref[_VERSION_BYTES:]):
+    for kind, body in boxes(iref[_VERSION_BYTES:]):
         if kind == b"dimg" and int.from_bytes(body[:id_bytes], "big") == item:
             return int.from_bytes(body[id_bytes + 2 : 2 * id_bytes + 2], "big")
     return item
