@@ -50,7 +50,7 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
             {"dstURL": "http://h/up:a/b", "args": SIZED | {"field_name": "f"}},
             "dstURL: expected <page URL>:<file name>, got a slash in the file name or no file name at all",
         ),
-        ({"args": SIZED | {"crop": 1}}, "args.crop: not available in this version yet"),
+        ({"args": SIZED | {"mask": 1}}, "args.mask: not available in this version yet"),
         ({"srcUrl": ""}, 'srcUrl: unknown, did you mean "srcURL"?'),
         ({"webhook": ""}, "webhook: not available in this version yet"),
         ({"operationType": "x"}, 'operationType: expected "resize" or "rasterize", got "x"'),
