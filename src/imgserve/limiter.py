@@ -3,6 +3,8 @@
 A request names all its keys, holds none while it waits, and is granted at once or when there is room. Room goes to the
 request whose first key has the fewest holders; of equals to the key that was served the longest ago; then to the
 oldest request. A request without room for its weight holds up all later ones, or a large one would wait for ever.
+
+A limiter may rank by more keys than the first: each one decides between requests that are alike in those before it.
 """
 
 import asyncio
@@ -27,26 +29,28 @@ _NO_KEY = Key("", 1)  # no request holds it
 
 
 class _Request(msgspec.Struct, frozen=True, eq=False):
+    """``ranked`` are the keys that it is ranked by."""
+
     keys: tuple[Key, ...]
+    ranked: tuple[Key, ...]
     weight: int
     number: int
     grant: asyncio.Future[None]
 
-    @property
-    def first(self) -> Key:
-        return self.keys[0] if self.keys else _NO_KEY
-
 
 class Limiter:
-    """``total`` bounds the sum of all weights. Lives in one event loop."""
+    """``total`` bounds the sum of all weights. Requests are ranked by their first ``ranked`` keys. Lives in one event
+    loop.
+    """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, ranked: int = 1) -> None:
         self.total = total
+        self._ranked = ranked
         self.held = 0
         self._holders: dict[str, int] = {}
         self._waiting: dict[str, int] = {}
-        self._lines: dict[Key, deque[_Request]] = {}  # by first key
-        self._served: dict[str, int] = {}  # first key -> number of its last grant, the oldest first
+        self._lines: dict[tuple[Key, ...], deque[_Request]] = {}  # by ranked keys
+        self._served: dict[str, int] = {}  # ranked key -> number of its last grant, the oldest first
         self._last = 0  # number of the last request or grant
 
     @property
@@ -88,8 +92,8 @@ class Limiter:
             grant.set_result(None)
             return grant
         self._last += 1
-        request = _Request(keys, weight, self._last, grant)
-        self._lines.setdefault(request.first, deque()).append(request)
+        request = _Request(keys, self._ranked_of(keys), weight, self._last, grant)
+        self._lines.setdefault(request.ranked, deque()).append(request)
         _count(self._waiting, keys, 1)
         grant.add_done_callback(partial(self._given_up, request))
         self._admit()
@@ -112,7 +116,7 @@ class Limiter:
 
     def _next(self) -> _Request | None:
         """The request that is to be granted next, of those whose keys have room."""
-        ready = (self._head(line) for first, line in self._lines.items() if self._has_room((first,)))
+        ready = (self._head(line) for ranked, line in self._lines.items() if self._has_room(ranked))
         return min(filter(None, ready), key=self._rank, default=None)
 
     def _head(self, line: deque[_Request]) -> _Request | None:
@@ -121,9 +125,14 @@ class Limiter:
                 return request
         return None
 
-    def _rank(self, request: _Request) -> tuple[int, int, int]:
-        first = request.first.name
-        return self._holders.get(first, 0), self._served.get(first, 0), request.number
+    def _rank(self, request: _Request) -> list[int]:
+        rank: list[int] = []
+        for name, _ in request.ranked:
+            rank += (self._holders.get(name, 0), self._served.get(name, 0))
+        return [*rank, request.number]
+
+    def _ranked_of(self, keys: tuple[Key, ...]) -> tuple[Key, ...]:
+        return keys[: self._ranked] if len(keys) >= self._ranked else (*keys, *(_NO_KEY,) * (self._ranked - len(keys)))
 
     def _has_room(self, keys: tuple[Key, ...]) -> bool:
         for name, limit in keys:  # noqa: SIM110 - a generator takes three times as long
@@ -134,11 +143,11 @@ class Limiter:
     def _hold(self, keys: tuple[Key, ...], weight: int) -> None:
         self.held += weight
         _count(self._holders, keys, 1)
-        first = keys[0].name if keys else ""
-        self._served.pop(first, None)
-        self._last += 1
-        self._served[first] = self._last
-        if len(self._served) > _REMEMBERED:
+        for name, _ in self._ranked_of(keys):
+            self._served.pop(name, None)
+            self._last += 1
+            self._served[name] = self._last
+        while len(self._served) > _REMEMBERED:
             del self._served[next(iter(self._served))]
 
     def _given_up(self, request: _Request, grant: asyncio.Future[None]) -> None:
@@ -147,11 +156,11 @@ class Limiter:
             self._admit()
 
     def _remove(self, request: _Request) -> None:
-        line = self._lines[request.first]
+        line = self._lines[request.ranked]
         line.remove(request)
         _count(self._waiting, request.keys, -1)
         if not line:
-            del self._lines[request.first]
+            del self._lines[request.ranked]
 
 
 def _count(counts: dict[str, int], keys: tuple[Key, ...], by: int) -> None:

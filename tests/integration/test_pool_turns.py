@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from imgserve.imaging import pool as pool_module
 from imgserve.imaging.config import Config
-from imgserve.imaging.faults import RenderTimeout
+from imgserve.imaging.faults import NoWorker, RenderTimeout
 from imgserve.imaging.messages import Drawing
-from imgserve.imaging.pool import Pool
+from imgserve.imaging.pool import Pool, Work
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from tests.integration.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, until
@@ -31,7 +32,7 @@ async def opened(workers: int, *, is_shared: bool = True, svg_timeout_s: float =
 
 
 class Asking:
-    """``order``: whose renders have ended, one letter each."""
+    """``order``: whose renders have ended, one letter each. A capital letter is a client that waits."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -51,13 +52,19 @@ class Asking:
         return self.order
 
     async def _photo(self, principal: str) -> None:
-        await render_bytes(self._pool, PHOTO, TASK, principal=principal)
+        await render_bytes(self._pool, PHOTO, TASK, principal=principal.lower(), work=_work(principal))
         self.order += principal
 
     async def _slow(self, principal: str) -> None:
         with pytest.raises(RenderTimeout):
-            await render_bytes(self._pool, SLOW, SVG_TASK, is_svg=True, principal=principal)
+            await render_bytes(
+                self._pool, SLOW, SVG_TASK, is_svg=True, principal=principal.lower(), work=_work(principal)
+            )
         self.order += principal
+
+
+def _work(principal: str) -> Work:
+    return "request" if principal.isupper() else "job"
 
 
 async def test_callers_take_turns_at_one_worker() -> None:
@@ -65,6 +72,42 @@ async def test_callers_take_turns_at_one_worker() -> None:
         asking = Asking(pool)
         asking.photos("aaaaabbc")
         assert await asking.ended() == "abcabaaa"
+
+
+async def test_jobs_and_clients_take_turns_at_one_worker() -> None:
+    """Whoever asks for them, and though the client came last."""
+    async with opened(1) as pool:
+        asking = Asking(pool)
+        asking.photos("aaabbbAA")
+        assert await asking.ended() == "aAbAbaba"
+
+
+@pytest.mark.parametrize(("slow", "photos", "order"), [("a", "aaAA", "aAAa"), ("A", "AAaa", "AaaA")])
+async def test_of_two_workers_jobs_and_clients_have_one_each(slow: str, photos: str, order: str) -> None:
+    """The first finds the second worker free. Then those of whom one has a worker wait until the others need none."""
+    async with opened(2, is_shared=False) as pool:
+        holding, asking = Asking(pool), Asking(pool)
+        await holding.slow(slow)
+        await busy_worker(pool)
+        asking.photos(photos)
+        assert await asking.ended() == order
+        for task in holding.tasks:
+            task.cancel()
+
+
+async def test_a_client_waits_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pool_module._PATIENCE_S, "request", 0.05)
+    async with opened(1) as pool:
+        asking = Asking(pool)
+        await asking.slow("a")
+        await busy_worker(pool)
+        asking.photos("b")
+        with pytest.raises(NoWorker, match=r"within 0\.05 s") as refused:
+            await render_bytes(pool, PHOTO, TASK, work="request")
+        assert refused.value.retry_after_s == 0.05
+        assert pool.staffing()[0].waiting == 1, "the job waits on"
+        for task in asking.tasks:
+            task.cancel()
 
 
 async def test_who_was_served_longest_ago_is_next() -> None:

@@ -2,17 +2,24 @@
 
 from imgserve.blob import Blob
 from imgserve.imaging.messages import Drawing
-from imgserve.imaging.pool import Pool
+from imgserve.imaging.pool import Pool, Work
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.rendering import Rendering
 
 
 async def render_bytes(
-    pool: Pool, data: bytes, task: Rendering, *, is_svg: bool = False, is_alone: bool = False, principal: str = ""
+    pool: Pool,
+    data: bytes,
+    task: Rendering,
+    *,
+    is_svg: bool = False,
+    is_alone: bool = False,
+    principal: str = "",
+    work: Work = "job",
 ) -> bytes:
     with (
         Blob.of(data) as source,
-        await pool.render(source, task, is_svg=is_svg, is_alone=is_alone, principal=principal) as picture,
+        await pool.render(source, task, is_svg=is_svg, is_alone=is_alone, principal=principal, work=work) as picture,
     ):
         return picture.read()
 

@@ -1,6 +1,7 @@
 """The keyed limiter beside a simple model: limits, order, nothing that starves and nothing that leaks."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -38,8 +39,9 @@ class Asking:
 class Model:
     """The order of the limiter's docstring over plain lists: of all that wait, what may go next goes."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, ranked: int = 1) -> None:
         self._total = total
+        self._ranked = ranked
         self._grants: Counter[str] = Counter()
         self._number = 0
         self.waiting: list[Asking] = []
@@ -54,16 +56,17 @@ class Model:
             if first.weight + sum(one.weight for one in self.holding) > self._total:
                 return
             self._number += 1
-            self._grants[_name(first)] = self._number
+            for name in self._names(first):
+                self._grants[name] = self._number
             self.waiting.remove(first)
             self.holding.append(first)
 
-    def _rank(self, one: Asking) -> tuple[int, int, int]:
-        return self.holders(_name(one)), self._grants[_name(one)], self.waiting.index(one)
+    def _rank(self, one: Asking) -> tuple[int, ...]:
+        counts = ((self.holders(name), self._grants[name]) for name in self._names(one))
+        return *itertools.chain(*counts), self.waiting.index(one)
 
-
-def _name(one: Asking) -> str:
-    return one.keys[0].name if one.keys else ""
+    def _names(self, one: Asking) -> list[str]:
+        return [key.name for key in (*one.keys, Key("", 1), Key("", 1))][: self._ranked]
 
 
 async def settled() -> None:
@@ -101,10 +104,10 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS)
-def test_each_step_grants_what_the_model_grants(steps: list[tuple[str, object, int]]) -> None:
+@given(STEPS, st.sampled_from((1, 2)))
+def test_each_step_grants_what_the_model_grants(steps: list[tuple[str, object, int]], ranked: int) -> None:
     async def walk() -> None:
-        limiter, model = Limiter(TOTAL), Model(TOTAL)
+        limiter, model = Limiter(TOTAL, ranked), Model(TOTAL, ranked)
         everyone: list[Asking] = []
         for what, of, weight in steps:
             if what == "ask":
@@ -162,8 +165,8 @@ async def let_all_go(limiter: Limiter, everyone: list[Asking]) -> None:
 class Scene:
     """``come`` and ``go`` by name; ``order`` is the order in which they were granted."""
 
-    def __init__(self, total: int = 100) -> None:
-        self.limiter = Limiter(total)
+    def __init__(self, total: int = 100, ranked: int = 1) -> None:
+        self.limiter = Limiter(total, ranked)
         self.order: list[str] = []
         self._all: dict[str, Asking] = {}
 
@@ -247,6 +250,21 @@ async def test_the_key_with_the_fewest_holders_is_next_then_the_one_served_longe
     assert scene.order[3:] == ["b2"]
     await scene.go("a1", "b2")
     assert scene.order[4:] == ["a2", "a3"]
+
+
+async def test_a_second_ranked_key_decides_between_equals_of_the_first() -> None:
+    jobs, renders, a, b = (Key(name, 9) for name in ("jobs", "renders", "a", "b"))
+    scene = Scene(2, ranked=2)
+    for name, *keys in (("j1", jobs, a), ("j2", jobs, a), ("j3", jobs, a), ("j4", jobs, b), ("r1", renders, a)):
+        await scene.come(name, *keys)
+    await scene.go("j1")
+    assert scene.order[2:] == ["r1"], "jobs hold one, though b waits longer and holds none"
+    await scene.come("r2", renders, a)
+    await scene.go("j2")
+    assert scene.order[3:] == ["j4"], "renders hold one, and of the jobs b's principal holds none"
+    await scene.go("r1")
+    await scene.go("j4")
+    assert scene.order[4:] == ["r2", "j3"]
 
 
 async def test_a_small_one_does_not_overtake_a_large_one() -> None:

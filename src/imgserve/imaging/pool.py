@@ -1,11 +1,12 @@
 """The render pool: sends the requests of intake and runner to worker processes, and checks the workers' replies.
 
 Pictures go in and come out as blobs (memfds); this process never parses a picture byte and never imports pyvips.
-Called by intake (``probe``, ``draw``), by ``engine/render.py`` (``render``) and by ``engine/pages.py`` (``read_page``);
-built by `server/build.py`.
+Called by intake (``probe``, ``draw``), by ``engine/render.py`` (``render``), by ``engine/ondemand.py`` (both) and by
+``engine/pages.py`` (``read_page``); built by `server/build.py`.
 
 There are two limits, one for renders and one, of a single worker, for probes and placeholders, so that long renders
-block no reply. In both the principal with the fewest workers is next. With several principals an idle worker for
+block no reply. While both jobs and clients wait for workers, each of the two gets half of them; a single worker serves
+them in turn. Of either the principal with the fewest workers is next. With several principals an idle worker for
 renders also serves probes and placeholders. The processes come from the stock (``stock.py``), which never gives a
 process that has read one principal's bytes to another principal.
 """
@@ -13,6 +14,7 @@ process that has read one principal's bytes to another principal.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -36,6 +38,11 @@ from imgserve.request.recipe import Format
 from imgserve.request.rendering import Rendering
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
+
+# For a job, or for a client that waits for its picture.
+Work = Literal["job", "request"]
+_PATIENCE_S: dict[Work, float | None] = {"job": None, "request": 5.0}
+_RANKED = 2  # by work, then by principal
 
 _RENDER, _INTAKE, _DRAWING = "render", "intake", "drawing"
 _KEPT_FORKED = 16  # forked workers share most of their memory, so eight principals may keep one of each role
@@ -69,7 +76,7 @@ class Pool:
         self._config = config
         self._limits = limits
         self._is_shared = is_shared
-        self._workers = {_INTAKE: Limiter(1), _RENDER: Limiter(config.workers)}
+        self._workers = {_INTAKE: Limiter(1, _RANKED), _RENDER: Limiter(config.workers, _RANKED)}
         self._stock = Stock(config, self._sizes)
 
     def states(self) -> Iterator[State]:
@@ -120,7 +127,7 @@ class Pool:
         await self._stock.aclose()
 
     async def probe(
-        self, source: Blob, *, is_complete: bool, is_strict: bool = True, principal: str = ""
+        self, source: Blob, *, is_complete: bool, is_strict: bool = True, principal: str = "", work: Work = "job"
     ) -> ImageInfo | None:
         """The source's header; None: more bytes are needed. The same growing blob may be probed again.
 
@@ -128,16 +135,16 @@ class Pool:
         """
         request = ProbeRequest(is_complete, self._limits, is_strict, source.size)
         if is_complete:
-            return await self._probe(request, source, principal)
-        info = await self._probe(replace(request, head=source.read(_HEAD_BYTES)), None, principal)
+            return await self._probe(request, source, principal, work)
+        info = await self._probe(replace(request, head=source.read(_HEAD_BYTES)), None, principal, work)
         if info is None and request.source_bytes > _HEAD_BYTES:
             with source.copy(_MOST_COPIED_BYTES) as copy:
-                info = await self._probe(request, copy, principal)
+                info = await self._probe(request, copy, principal, work)
         return info
 
-    async def _probe(self, request: ProbeRequest, source: Blob | None, principal: str) -> ImageInfo | None:
+    async def _probe(self, request: ProbeRequest, source: Blob | None, principal: str, work: Work) -> ImageInfo | None:
         with read_only(source) as descriptors:
-            async with self._worker(self._role_for_intake(principal), principal) as child:
+            async with self._worker(self._role_for_intake(principal), principal, work) as child:
                 reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
                 return checked_info(expect(messages.Probed, reply).info, self._limits)
 
@@ -151,18 +158,28 @@ class Pool:
             return await self._write(child, request, [], self._config.probe_timeout_s, drawing.size, drawing.format)
 
     async def render(
-        self, source: Blob, rendering: Rendering, *, is_svg: bool = False, is_alone: bool = False, principal: str = ""
+        self,
+        source: Blob,
+        rendering: Rendering,
+        *,
+        is_svg: bool = False,
+        is_alone: bool = False,
+        principal: str = "",
+        work: Work = "job",
+        on_start: Callable[[], object] = lambda: None,
     ) -> Blob:
         """The finished picture, which the caller closes, from an idle worker; waits for one.
 
         ``is_svg`` sets the shorter deadline. ``is_alone`` starts a worker for this picture only and ends it afterwards.
+        ``on_start`` is called when a worker is there.
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
         request = messages.RenderRequest(rendering, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
-        worker = self._lone_worker() if is_alone else self._worker(_RENDER, principal)
+        worker = self._lone_worker() if is_alone else self._worker(_RENDER, principal, work)
         with read_only(source) as descriptors:
             async with worker as child:
+                on_start()
                 return await self._write(child, request, descriptors, timeout_s, rendering.size, rendering.format)
 
     async def read_page(
@@ -220,19 +237,21 @@ class Pool:
     def _role_for_intake(self, principal: str) -> str:
         """Of several principals one may keep the intake worker busy; an idle worker for renders helps out meanwhile."""
         is_busy = self._workers[_INTAKE].held > 0
-        helps = self._is_shared() and is_busy and self._workers[_RENDER].is_free(self._key(_RENDER, principal))
+        helps = self._is_shared() and is_busy and self._workers[_RENDER].is_free(*self._keys(_RENDER, principal))
         return _RENDER if helps else _INTAKE
 
-    def _key(self, role: str, principal: str) -> Key:
+    def _keys(self, role: str, principal: str, work: Work = "job") -> tuple[Key, ...]:
         """Of two render workers and more, one of several principals leaves one to the others."""
         workers = self._workers[role].total
-        return Key(principal, workers - 1 if workers > 1 and self._is_shared() else workers)
+        of_principal = workers - 1 if workers > 1 and self._is_shared() else workers
+        return Key(f"for a {work}", workers), Key(f"of {principal}", of_principal)
 
-    def _worker(self, role: str, principal: str, *, is_drawing: bool = False) -> Assignment:
+    def _worker(self, role: str, principal: str, work: Work = "job", *, is_drawing: bool = False) -> Assignment:
         is_used_up = self._config.isolation == "picture" and not is_drawing
         most_renders = 0 if is_used_up else self._config.recycle_after
         owner = self._owner(role, principal, is_drawing=is_drawing)
-        return Assignment(self._workers[role], self._key(role, principal), self._stock, owner, most_renders)
+        keys = self._keys(role, principal, work)
+        return Assignment(self._workers[role], keys, self._stock, owner, most_renders, _PATIENCE_S[work])
 
     @contextlib.asynccontextmanager
     async def _lone_worker(self) -> AsyncIterator[Child]:
