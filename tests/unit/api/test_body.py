@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imgserve.api.http.body import Body, BodyCutOff, BodyTooLarge, BodyTooSlow, read, stream
+from imgserve.api.http.body import Body, BodyCutOff, BodyTooLarge, BodyTooSlow, Incoming, read, stream, until_gone
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):
@@ -58,9 +58,27 @@ async def test_a_body_that_breaks_off_is_none() -> None:
 
 
 async def test_a_silent_client_is_not_waited_for() -> None:
-    for limits in (Body(9, 0.01), Body(9, 0.01, lowest_bytes=2)):
-        with pytest.raises(BodyTooSlow, match=r"after 0\.01 s"):
+    for limits, reason in (
+        (Body(9, 0.01), r"not complete after 0\.01 s"),
+        (Body(9, 0.01, lowest_bytes=2), r"less than 2 bytes in 0\.01 s"),
+        (Body(9, 9.0, lowest_bytes=2, at_most_s=0.01), r"not complete after 0\.01 s"),
+    ):
+        with pytest.raises(BodyTooSlow, match=reason):
             await read(Client(b"ab", is_whole=False).receive, limits)
+
+
+async def test_the_servers_own_waits_do_not_count() -> None:
+    incoming = Incoming(Client(b"a", b"b", b"c").receive, Body(9, 0.05))
+    chunks = []
+    while chunk := await incoming.next():
+        chunks.append(chunk)
+        await asyncio.sleep(0.06)
+    assert chunks == [b"a", b"b", b"c"]
+
+
+async def test_a_client_that_has_gone_is_noticed_behind_its_request() -> None:
+    async with asyncio.timeout(5):
+        await until_gone(Client(b"a", b"", hangs_up=True).receive)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +88,8 @@ async def test_a_silent_client_is_not_waited_for() -> None:
         ([b"ab"] * 5, Body(99, 10.0), False),
         ([b"ab"] * 5, Body(99, 10.0, lowest_bytes=2), True),
         ([b"a"] * 5, Body(99, 10.0, lowest_bytes=2), False),
+        ([b"ab"] * 5, Body(99, 10.0, lowest_bytes=2, at_most_s=31.0), True),
+        ([b"ab"] * 5, Body(99, 10.0, lowest_bytes=2, at_most_s=29.0), False),
     ],
 )
 def test_a_lowest_speed_is_for_each_so_many_bytes(chunks: list[bytes], limits: Body, is_in_time: bool) -> None:

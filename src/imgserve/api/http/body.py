@@ -1,6 +1,7 @@
 """The body of a request, read under the limits of its route. Called by the handlers of the routes that take one."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -10,11 +11,14 @@ from imgserve.errors import ImgserveError
 
 
 class Body(msgspec.Struct, frozen=True):
-    """``max_bytes`` in all, and ``within_s``: for all of it or, with ``lowest_bytes``, for each so many bytes."""
+    """``max_bytes`` in all, and ``within_s``: for all of it or, with ``lowest_bytes``, for each so many bytes and for
+    the rest. ``at_most_s``: for all of it, however fast.
+    """
 
     max_bytes: int
     within_s: float
     lowest_bytes: int | None = None
+    at_most_s: float = math.inf
 
 
 class BodyTooLarge(ImgserveError):
@@ -46,23 +50,65 @@ async def read(receive: Receive, limits: Body) -> bytes:
 
 async def stream(receive: Receive, limits: Body, take: Callable[[bytes], object]) -> None:
     """Give each chunk to ``take``, such as a blob's ``append``. Raises as ``read`` does, after some have been taken."""
-    size = counted = 0
-    now = asyncio.get_running_loop().time
-    try:
-        async with asyncio.timeout(limits.within_s) as deadline:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise BodyCutOff("the body broke off")
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > limits.max_bytes:
-                    raise BodyTooLarge(f"the body is longer than {limits.max_bytes:,} bytes", "send less")
-                take(chunk)
-                if not message.get("more_body", False):
-                    return
-                if limits.lowest_bytes is not None and size - counted >= limits.lowest_bytes:
-                    counted = size
-                    deadline.reschedule(now() + limits.within_s)
-    except TimeoutError:
-        raise BodyTooSlow(f"the body was not complete after {limits.within_s:g} s") from None
+    incoming = Incoming(receive, limits)
+    while chunk := await incoming.next():
+        take(chunk)
+
+
+async def until_gone(receive: Receive) -> None:
+    """Return when the client has hung up. Its request has been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Incoming:
+    """A body chunk by chunk. Only the time in ``next`` counts, so that a client does not pay for the server's waits."""
+
+    def __init__(self, receive: Receive, limits: Body) -> None:
+        self._receive = receive
+        self._limits = limits
+        self._size = self._counted = 0
+        self._left_s, self._left_in_all_s = limits.within_s, limits.at_most_s
+        self._is_over = False
+
+    async def next(self) -> bytes:
+        """The next chunk; empty behind the last one. Raises BodyTooLarge, BodyTooSlow, BodyCutOff."""
+        chunk = b""
+        now = asyncio.get_running_loop().time
+        since, may_take_s = now(), min(self._left_s, self._left_in_all_s)
+        try:
+            async with asyncio.timeout(may_take_s):
+                while not chunk and not self._is_over:
+                    chunk = await self._piece()
+        except TimeoutError:
+            raise self._too_slow() from None
+        taken_s = now() - since
+        self._left_s -= taken_s
+        self._left_in_all_s -= taken_s
+        self._count(chunk)
+        return chunk
+
+    async def _piece(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise BodyCutOff("the body broke off")
+        self._is_over = not message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        return piece
+
+    def _count(self, chunk: bytes) -> None:
+        limits = self._limits
+        self._size += len(chunk)
+        if self._size > limits.max_bytes:
+            raise BodyTooLarge(f"the body is longer than {limits.max_bytes:,} bytes", "send less")
+        if limits.lowest_bytes is not None and self._size - self._counted >= limits.lowest_bytes:
+            self._counted = self._size
+            self._left_s = limits.within_s
+
+    def _too_slow(self) -> BodyTooSlow:
+        limits = self._limits
+        if self._left_in_all_s <= self._left_s:
+            return BodyTooSlow(f"the body was not complete after {limits.at_most_s:g} s")
+        if limits.lowest_bytes is not None:
+            return BodyTooSlow(f"of the body came less than {limits.lowest_bytes:,} bytes in {limits.within_s:g} s")
+        return BodyTooSlow(f"the body was not complete after {limits.within_s:g} s")
