@@ -17,13 +17,17 @@
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ engine/intake.py        Draining
     ├─ engine/admission.py     IntakeFull
+    ├─ engine/ondemand.py      OnDemandFull, OnDemandQuotaFull
     ├─ settings/load.py        SettingsInvalid
     ├─ server/lifecycle.py     CannotStart
     ├─ server/pidfile.py       AlreadyRunning
     ├─ telemetry/tracing.py    TracingUnavailable
     ├─ api/problems.py         NoSuchPage, MethodNotAllowed, ParametersInvalid
+    ├─ api/negotiate.py        NotAcceptable
     ├─ api/v1/jobs.py          BodyNoJob
+    ├─ api/v1/picture_body.py  MediaTypeUnsupported, JobPartNotFirst
     ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff
+    ├─ api/http/parts.py       BodyInvalid
     ├─ cli/control.py          NoServer, NotAllowed, Silent, Refused
     ├─ cli/                    NotEnded, RunByAnother
     ├─ api/keyfile.py          KeyFileInvalid

@@ -45,12 +45,13 @@ def test_a_listed_page_is_let_in(server: Daemon, origin: str) -> None:
     assert before.status == 200
     assert before.allowed == {
         "access-control-allow-origin": origin, "access-control-allow-methods": "GET, HEAD, POST",
-        "access-control-allow-headers": "authorization, content-type", "access-control-max-age": "600",
+        "access-control-allow-headers": "authorization, content-type, x-request-id", "access-control-max-age": "600",
     }  # fmt: skip
     reply = Reply(server.url, "POST", page, b"{}")
     assert json.loads(reply.body)["code"] == 101
     assert reply.allowed == {
-        "access-control-allow-origin": origin, "access-control-expose-headers": "x-imgserve-job, retry-after",
+        "access-control-allow-origin": origin,
+        "access-control-expose-headers": "x-imgserve-job, retry-after, x-request-id, server-timing",
     }  # fmt: skip
     assert reply.headers["vary"] == before.headers["vary"] == "Origin"
 

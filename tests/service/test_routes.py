@@ -11,6 +11,9 @@ from imgserve.api.config import Config
 from imgserve.api.http.body import Body
 from imgserve.api.http.headers import STRICT
 from imgserve.api.routes import ELSEWHERE, Route, table
+from imgserve.request.limits import Limits
+from imgserve.server.build import upload_limits
+from imgserve.transfer.config import Config as TransferConfig
 from tests.support.daemon import Daemon
 from tests.support.operating import SocketConnection
 
@@ -18,9 +21,12 @@ KEY = "a-key-of-some-length-01"
 KEYED = {"Authorization": f"Bearer {KEY}"}
 LISTED = "https://app.example.com"
 CONFIG = Config(max_body_bytes=2000, body_timeout_s=0.6)
-ROWS = table(CONFIG)
+SLOWEST = TransferConfig(low_speed_bytes_s=1000, low_speed_time_s=1)
+ROWS = table(CONFIG, upload_limits(Limits(source_bytes=3000), SLOWEST))
 IDS = [f"{row.method} {row.path}" for row in ROWS]
 WITH_BODY = [row for row in ROWS if row.body is not None]
+# Rows that read a body of some media types only.
+SENT_AS = {"/v1/render": {"Content-Type": "multipart/form-data; boundary=x"}}
 NO_PAGE = {"no_such_page", "method_not_allowed", "request_invalid"}
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=IDS)
@@ -53,9 +59,10 @@ class Server:
 
     def own(self, row: Route, headers: dict[str, str] | None = None, body: bytes | None = None) -> Reply:
         """On the listener of the row, by a principal that may call it."""
+        headers = {**SENT_AS.get(row.path, {}), **(headers or {})}
         if row.right == "local":
             return self.socket(row, headers, body)
-        return self.tcp(row, {**KEYED, **(headers or {})}, body)
+        return self.tcp(row, {**KEYED, **headers}, body)
 
 
 def exchange(connection: HTTPConnection, row: Route, headers: dict[str, str], body: bytes | None) -> Reply:
@@ -72,7 +79,11 @@ def exchange(connection: HTTPConnection, row: Route, headers: dict[str, str], bo
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     top = tmp_path_factory.mktemp("routes")
     (top / "keys").write_text(KEY)
-    switches = {"max_job_bytes": CONFIG.max_body_bytes, "request_body_timeout_s": CONFIG.body_timeout_s}
+    switches = {
+        "max_job_bytes": CONFIG.max_body_bytes, "request_body_timeout_s": CONFIG.body_timeout_s,
+        "max_source_bytes": 3000, "low_speed_bytes_s": SLOWEST.low_speed_bytes_s,
+        "low_speed_time_s": SLOWEST.low_speed_time_s,
+    }  # fmt: skip
     arguments = ("--api-key-file", str(top / "keys"), "--cors-origin", LISTED)
     with Daemon(top / "data", *arguments, switches=switches) as daemon:
         yield Server(daemon)
@@ -156,7 +167,9 @@ def test_the_deadline_of_a_body(server: Server, row: Route) -> None:
     assert row.body is not None
     reply = server.own(row, {"Content-Length": "100"}, b"{")
     told = dict(reply.headers).get("x-imgserve-detail", "") + reply.text.decode()
-    assert f"the body was not complete after {row.body.within_s:g} s" in told
+    lowest = row.body.lowest_bytes
+    reason = "the body was not complete after" if lowest is None else f"less than {lowest:,} bytes in"
+    assert f"{reason} {row.body.within_s:g} s" in told
     assert dict(reply.headers)["connection"] == "close"
     assert has_strict_headers(reply)
 
@@ -193,8 +206,10 @@ def test_the_values_of_the_table() -> None:
     """By default. The other tests here ask whether the server keeps to the table, and this one what is in it."""
     rows = {(row.method, row.path): row for row in table(Config())}
     assert [route for route, row in rows.items() if row.right == "open"] == [("GET", "/health")]
-    assert all((row.right == "local") == row.path.startswith("/v1/") for row in rows.values())
+    assert {row.path.split("/")[2] for row in rows.values() if row.right == "local"} == {"server", "jobs", "refusals"}
     bodies = {route: row.body for route, row in rows.items() if row.body is not None}
-    assert bodies == dict.fromkeys((("POST", "/"), ("POST", "/v1/jobs")), Body(1_000_000, 10.0))
+    uploads = {("POST", "/v1/render"): upload_limits(Limits(), TransferConfig())}
+    assert bodies == dict.fromkeys((("POST", "/"), ("POST", "/v1/jobs")), Body(1_000_000, 10.0)) | uploads
+    assert uploads["POST", "/v1/render"] == Body(51_065_536, 10.0, 10_240, 300.0)
     assert {row.headers for row in rows.values()} == {STRICT}
     assert len(rows) == len(table(Config())), "two rows for one route"

@@ -7,6 +7,7 @@ import msgspec
 
 from imgserve.api.http.tls import Certificate, CertificateInvalid
 from imgserve.api.keyfile import Key, KeyFileInvalid, read_keys
+from imgserve.request.recipe import MEDIA_TYPE
 from imgserve.setting import Amount, Count, Port, Problem, Seconds, Setting, Text, Texts
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", re.IGNORECASE | re.ASCII)
@@ -42,6 +43,9 @@ class Config(msgspec.Struct, frozen=True):
     rate_per_minute: Annotated[Amount, Setting(
         "jobs that one principal may post; 0: any number", "a minute", name="rate_limit_per_minute")] = 0
     rate_burst: Annotated[Count, Setting("of these at once, after a pause", name="rate_limit_burst")] = 60
+    negotiate: Annotated[Texts, Setting(
+        "formats that a client of `/v1/render` may choose by its Accept header: the first of those that it likes best; "
+        "without `avif` none gets AVIF so", metavar="FORMAT")] = ("webp", "jpeg", "png")
     max_connections: Annotated[Amount, Setting(
         "open connections, at most as many as there are descriptors for",
         default="a quarter of the limit of open files, at most 8,192")] = 0
@@ -78,6 +82,12 @@ class Config(msgspec.Struct, frozen=True):
                 read()
             except (CertificateInvalid, KeyFileInvalid) as error:
                 problems.append(Problem(error.field, error.sentence()))
+        if (
+            not self.negotiate
+            or not set(self.negotiate) <= set(MEDIA_TYPE)
+            or len(set(self.negotiate)) < len(self.negotiate)
+        ):
+            problems.append(Problem("negotiate", f"expected each of {', '.join(MEDIA_TYPE)} once at most"))
         if not all(map(_ORIGIN.fullmatch, self.cors_origins)):
             sentence = "expected origins such as https://example.com:8443, exact and without a path"
             problems.append(Problem("cors_origins", sentence))

@@ -39,7 +39,10 @@ class FieldFault(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``type`` and ``code`` are stable; ``detail`` and ``hint`` are for people."""
+    """``type`` and ``code`` are stable; ``detail`` and ``hint`` are for people. ``retryable``: time alone can heal it.
+
+    ``request_id`` is that of the header X-Request-Id. Both are missing in the answers of older servers.
+    """
 
     type: str
     title: str
@@ -47,6 +50,8 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str
     code: str
     hint: str = ""
+    retryable: bool | None = None
+    request_id: str = ""
     errors: tuple[FieldFault, ...] = ()
 
 

@@ -1,9 +1,12 @@
 """The first application behind each listener: applies the row of a route to each request.
 
-In: ASGI from ``http/connection``. Every answer has the row's headers. The principal is identified before a handler is
-called, and before a path is answered with 404. A handler reads ``scope["route"]`` and ``scope["principal"]``.
+In: ASGI from ``http/connection``. Every answer has the row's headers, and X-Request-Id. The principal is identified
+before a handler is called, and before a path is answered with 404. A handler reads ``scope["route"]``,
+``scope["principal"]`` and ``scope["request_id"]``.
 """
 
+import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from imgserve.api import problems
@@ -14,6 +17,10 @@ from imgserve.api.problems import MethodNotAllowed, NoSuchPage
 from imgserve.api.protected import NotAuthorised
 from imgserve.api.routes import ELSEWHERE, Route, Routes
 from imgserve.errors import ImgserveError
+from imgserve.telemetry import logs
+
+# A client's own id is kept if it is such a token: it stands in the log.
+_REQUEST_ID = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 
 Deny = Callable[[ImgserveError, Scope, Send], Awaitable[None]]
 
@@ -37,14 +44,17 @@ class Entrance:
         # The right of a path's first row also guards the answer that a method is not allowed.
         route = rows.get(scope["method"]) or next(iter(rows.values()), ELSEWHERE)
         lines, is_preflight = cors.lines(scope, self._origins if route.has_cors else frozenset())
-        send = adding(send, (*route.headers, *lines))
+        request_id = _request_id(scope)
+        scope["request_id"] = request_id.decode()
+        logs.request.set(scope["request_id"])
+        send = adding(send, (*route.headers, (b"x-request-id", request_id), *lines))
         try:
             if is_preflight:  # it never carries a key, and nothing is done for it
                 await answer(send, 200, ())
             else:
                 await self._pass(scope, receive, send, rows, route)
         except Exception as error:  # noqa: BLE001 - the boundary: the answer to a bug of ours has the headers too
-            await problems.answer(problems.bug(error, scope["path"]), send)
+            await problems.answer(problems.bug(error, scope["path"]), scope, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, rows: Mapping[str, Route], route: Route) -> None:
         try:
@@ -59,9 +69,15 @@ class Entrance:
         allowed = ", ".join(sorted({*rows, "OPTIONS"}))
         allow = (b"allow", allowed.encode())
         if not rows:
-            await problems.answer(NoSuchPage(scope["path"]), send)
+            await problems.answer(NoSuchPage(scope["path"]), scope, send)
         elif scope["method"] == "OPTIONS":
             await answer(send, NO_CONTENT, (allow,))
         else:
             refusal = MethodNotAllowed(scope["method"], scope["path"], allowed)
-            await problems.answer(refusal, send, allow)
+            await problems.answer(refusal, scope, send, allow)
+
+
+def _request_id(scope: Scope) -> bytes:
+    """The client's, or a new one."""
+    sent: list[bytes] = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    return sent[0] if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]) else os.urandom(12).hex().encode()

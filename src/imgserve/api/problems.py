@@ -45,21 +45,29 @@ class ParametersInvalid(ImgserveError):
     title = "The request is invalid"
 
 
-def problem_of(error: ImgserveError) -> Problem:
+def problem_of(error: ImgserveError, request_id: str, status: int | None = None) -> Problem:
+    """``status`` takes the place of the error's own."""
     faults = error.faults if isinstance(error, RequestInvalid) else ()
     errors = tuple(FieldFault(dotted(FieldRef(fault.path)), fault.code, fault.reason()) for fault in faults)
     kind = f"urn:imgserve:problem:{error.code}"
-    return Problem(kind, error.title, error.status, error.detail, error.code, spell(error.hint), errors)
+    return Problem(
+        kind, error.title, status or error.status, error.detail, error.code, spell(error.hint), error.is_retryable,
+        request_id, errors,
+    )  # fmt: skip
 
 
-async def answer(error: ImgserveError, send: Send, *headers: tuple[bytes, bytes]) -> None:
-    """For a request that reaches no handler."""
-    body = msgspec.json.encode(problem_of(error))
-    await asgi.answer(send, error.status, ((b"content-type", CONTENT_TYPE.encode()), *headers), body)
+async def answer(
+    error: ImgserveError, scope: Scope, send: Send, *headers: tuple[bytes, bytes], status: int | None = None
+) -> None:
+    """For a request without a handler of the framework's. ``status`` takes the place of the error's own."""
+    problem = problem_of(error, scope["request_id"], status)
+    own = ((name.encode(), value.encode()) for name, value in _headers(error, problem.status).items())
+    fields = ((b"content-type", CONTENT_TYPE.encode()), *own, *headers)
+    await asgi.answer(send, problem.status, fields, msgspec.json.encode(problem))
 
 
-async def deny(error: ImgserveError, _scope: Scope, send: Send) -> None:
-    await answer(error, send)
+async def deny(error: ImgserveError, scope: Scope, send: Send) -> None:
+    await answer(error, scope, send)
 
 
 def bug(error: Exception, path: str) -> ImgserveError:
@@ -71,13 +79,18 @@ def _shown(path: str) -> str:
     return path if _PATH.fullmatch(path) else "of this name"
 
 
-def _response(_request: Request[Any, Any, Any], error: ImgserveError) -> Response[Problem]:
+def _headers(error: ImgserveError, status: int) -> dict[str, str]:
     headers = {}
-    if error.status == 503:
-        headers["retry-after"] = str(round(error.retry_after_s or RETRY_AFTER_S))
-    if error.status in (408, 413):  # the rest of the body must not keep the connection
+    if status in (429, 503):
+        headers["retry-after"] = str(max(round(error.retry_after_s or RETRY_AFTER_S), 1))
+    if status in (408, 413):  # the rest of the body must not keep the connection
         headers["connection"] = "close"
-    return Response(problem_of(error), status_code=error.status, media_type=CONTENT_TYPE, headers=headers)
+    return headers
+
+
+def _response(request: Request[Any, Any, Any], error: ImgserveError) -> Response[Problem]:
+    problem, headers = problem_of(error, request.scope["request_id"]), _headers(error, error.status)  # type: ignore[typeddict-item]
+    return Response(problem, status_code=error.status, media_type=CONTENT_TYPE, headers=headers)
 
 
 def _parameters(request: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:

@@ -17,6 +17,8 @@ from imgserve.api.http.headers import STRICT
 # open: all clients. key: a valid key or, while there are none, programs of this machine. local: the control socket.
 Right = Literal["open", "key", "local"]
 CALL_BYTES = 1_000_000
+# A picture with its JSON, by the default settings.
+UPLOAD = Body(50_000_000 + CALL_BYTES + 65_536, 10.0, 10_240, 300.0)
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -30,7 +32,8 @@ class Route(msgspec.Struct, frozen=True):
     has_cors: bool = False
 
 
-def table(config: Config) -> tuple[Route, ...]:
+def table(config: Config, upload: Body = UPLOAD) -> tuple[Route, ...]:
+    """``upload`` limits a request that brings a picture."""
     job = Body(config.max_body_bytes, config.body_timeout_s)
     call = Body(CALL_BYTES, config.body_timeout_s)
     return (
@@ -38,6 +41,7 @@ def table(config: Config) -> tuple[Route, ...]:
         Route("GET", "/", "key", None, STRICT, has_cors=True),
         Route("GET", "/health", "open", None, STRICT, has_cors=True),
         Route("GET", "/metrics", "key", None, STRICT, has_cors=True),
+        Route("POST", "/v1/render", "key", upload, STRICT, has_cors=True),
         Route("GET", "/v1/server", "local", None, STRICT),
         Route("GET", "/v1/jobs", "local", None, STRICT),
         Route("POST", "/v1/jobs", "local", call, STRICT),

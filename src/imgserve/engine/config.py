@@ -74,6 +74,14 @@ class RunnerConfig(msgspec.Struct, frozen=True):
     # fmt: on
 
 
+class OnDemandConfig(msgspec.Struct, frozen=True):
+    # fmt: off
+    max_at_once: Annotated[Count, Setting(
+        "pictures that clients of `/v1/render` and `/v1/info` wait for at once; then they get 503",
+        name="max_on_demand")] = 256
+    # fmt: on
+
+
 class PlaceholderConfig(msgspec.Struct, frozen=True):
     # fmt: off
     cache_bytes: Annotated[Amount, Setting(

@@ -24,6 +24,8 @@ from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderRes
 from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.protocol import IntakeQueue
 from imgserve.request import tags
+from imgserve.request.faults import beneath
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_shape
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
@@ -143,7 +145,7 @@ class Intake:
             with ExitStack() as held:
                 fetch = held.enter_context(self._transfers.open(request.source))
                 with stage("probe"):
-                    info = await info_of(fetch, request, self._pool, principal.id)
+                    info = await self._info_of(fetch, request, principal)
                 source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._resolver.resolve(request, info)
@@ -168,6 +170,11 @@ class Intake:
         metrics.POSTS.labels("accepted", "").inc()
         logs.event("accepted", number=entry.number, principal=principal.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(entry.number, entry.id, outputs)
+
+    async def _info_of(self, fetch: Fetch, request: JobRequest, principal: Principal) -> ImageInfo:
+        recipes = [output.recipe for output in request.outputs]
+        with beneath("outputs", 0):  # one output's change is enough to go on
+            return await info_of(fetch, recipes, self._pool, principal.id)
 
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
         """Write all placeholders. A refusal by one destination refuses the job; the outbox replaces the others."""

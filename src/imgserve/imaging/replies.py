@@ -47,7 +47,8 @@ def checked_info(info: ImageInfo | None, limits: Limits) -> ImageInfo | None:
     sides = (info.width_px, info.height_px)
     is_size = all(math.isfinite(side) and side > 0 for side in sides)
     is_within = info.is_svg or math.prod(sides) <= limits.frame_pixels
-    if not is_size or not is_within or not 1 <= info.frames <= limits.frames:
+    is_upright = 1 <= info.orientation <= 8
+    if not is_size or not is_within or not is_upright or not 1 <= info.frames <= limits.frames:
         raise _distrusted("reported a size that no picture has")
     return info
 

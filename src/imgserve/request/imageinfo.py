@@ -10,13 +10,14 @@ SourceFormat = Literal["jpeg", "png", "webp", "gif", "tiff", "avif", "heic", "bm
 class ImageInfo(msgspec.Struct, frozen=True):
     """A source, by its header. Width and height are pixels *after* orientation (an SVG's: fractions).
 
-    ``has_alpha``: of a format that is not written, whether the result needs one that holds transparency.
+    ``orientation``: EXIF's number (CIPA DC-008, 4.6.4), 1 for upright. ``has_alpha``: it has an alpha channel.
     """
 
     format: SourceFormat
     width_px: float
     height_px: float
     frames: int = 1
+    orientation: int = 1
     has_alpha: bool = False
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from imgserve.api import app
 from imgserve.api.auth import Keys, client
@@ -9,13 +10,16 @@ from imgserve.api.classic import Classic
 from imgserve.api.config import Config
 from imgserve.api.health import health_handler
 from imgserve.api.http.asgi import App
+from imgserve.api.http.body import Body
 from imgserve.api.metrics import metrics_handler
 from imgserve.api.presets import Presets
 from imgserve.api.protected import Protected
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
+from imgserve.api.routes import CALL_BYTES
 from imgserve.api.v1.info import Itself, server_handler
 from imgserve.api.v1.jobs import job_handlers
+from imgserve.api.v1.render import Render
 from imgserve.blob import Blob
 from imgserve.clock import Clock
 from imgserve.engine import pages
@@ -23,6 +27,7 @@ from imgserve.engine.admission import Admission
 from imgserve.engine.attempt import Attempts
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.intake import Intake
+from imgserve.engine.ondemand import OnDemand
 from imgserve.engine.operator import JobAdmin
 from imgserve.engine.outbox import Outbox, senders
 from imgserve.engine.placeholder import Placeholders
@@ -32,14 +37,19 @@ from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Ended
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.request.classic.spelling import output_spelling
+from imgserve.request.limits import Limits
+from imgserve.request.recipe import Format
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import metrics
 from imgserve.telemetry.states import States
+from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 
 PREFETCH_BYTES = 64_000_000
+UPLOAD_AT_MOST_S = 300.0
+PARTS_BYTES = 65_536  # for the headers of parts
 
 
 class Components:
@@ -69,6 +79,12 @@ class Components:
             queue, self.transfers, self.pool, placeholders, deliveries, prefetched, admission, settings.limits, intake,
             clock, spelling=output_spelling,
         )  # fmt: skip
+        self.on_demand = OnDemand(
+            self.transfers, self.pool, settings.limits, intake.qualities(), settings.on_demand, settings.queue.quota,
+            intake.host_quota, settings.transfer.source_timeout_s,
+        )  # fmt: skip
+        self._most_picture_bytes = settings.limits.source_bytes
+        self._upload = upload_limits(settings.limits, settings.transfer)
         self.protected = Protected(settings.api.origins())
         self.refusals = Refusals()
         self.states = States(
@@ -85,12 +101,24 @@ class Components:
         classic = Classic(self.intake, Rates(config.rate_per_minute, config.rate_burst), self.refusals, presets)
         metrics_page = metrics_handler(self.queue, self.pool, self.transfers, self.states)
         handlers = (health_handler(self.states, self.pool), metrics_page)
-        return app.for_clients(config, partial(client, keys, self.protected), classic, handlers)
+        order = cast(tuple[Format, ...], config.negotiate)
+        raw = {("POST", "/v1/render"): Render(self.on_demand, presets, order, self._most_picture_bytes)}
+        identify = partial(client, keys, self.protected)
+        return app.for_clients(config, self._upload, identify, classic, raw, handlers)
 
     def for_operator(self, config: Config, itself: Itself, presets: Presets) -> App:
         """The application of the control socket."""
         calls = job_handlers(self.intake, self.job_admin, self.refusals, presets)
-        return app.for_operator(config, [*calls, server_handler(self.states, self.queue, self.pool, itself)])
+        return app.for_operator(
+            config, self._upload, [*calls, server_handler(self.states, self.queue, self.pool, itself)]
+        )
+
+
+def upload_limits(limits: Limits, config: TransferConfig) -> Body:
+    """The limits of a request that brings a picture: as fast as a source must be."""
+    most_bytes = limits.source_bytes + CALL_BYTES + PARTS_BYTES
+    lowest_bytes = config.low_speed_bytes_s * config.low_speed_time_s
+    return Body(most_bytes, config.low_speed_time_s, lowest_bytes, UPLOAD_AT_MOST_S)
 
 
 async def open_queue(settings: Settings, clock: Clock) -> SqliteQueue:

@@ -29,8 +29,6 @@ from imgserve.api.keyfile import Key
 from imgserve.api.presets import Presets
 from imgserve.api.v1.info import Itself
 from imgserve.clock import Clock
-from imgserve.engine.intake import Intake
-from imgserve.engine.runner import Runner
 from imgserve.errors import ImgserveError
 from imgserve.server import build, reload
 from imgserve.server.build import Components
@@ -122,7 +120,7 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
             ending.on_signal = ending.stop.set
             endpoint.on_listening(address)
             await ending.until(serving)
-            await drain(components.intake, components.runner, ending)
+            await drain(components, ending)
             server.stop()
             await ending.close({"the HTTP server": serving}, PARTS_RESERVE_S)
 
@@ -174,15 +172,16 @@ async def _running(
         ending.is_complete &= QUEUE not in ending.left_behind
 
 
-async def drain(intake: Intake, runner: Runner, ending: Ending) -> None:
+async def drain(components: Components, ending: Ending) -> None:
     """Answer the open requests, let attempts finish, give the rest back; a second signal cuts this short."""
+    intake, runner = components.intake, components.runner
     logs.event("draining")
     ends_at = time.monotonic() + ending.drain_s
 
     async def finish() -> None:
         try:
             async with asyncio.timeout(ending.drain_s):
-                await intake.drain()
+                await asyncio.gather(intake.drain(), components.on_demand.drain())
         except TimeoutError:
             logs.event("intake_cut_short", level=logs.WARNING, requests=intake.under_way)
             intake.refuse_open()

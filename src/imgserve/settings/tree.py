@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from imgserve.api.config import Config as ApiConfig
-from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
+from imgserve.engine.config import AttemptConfig, IntakeConfig, OnDemandConfig, PlaceholderConfig, RunnerConfig
 from imgserve.failpoint import Name as Failpoint
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.jobs.config import Config as QueueConfig
@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True):
     intake: Annotated[IntakeConfig, Section("Jobs")] = IntakeConfig()
     attempt: Annotated[AttemptConfig, Section("Jobs")] = AttemptConfig()
     runner: Annotated[RunnerConfig, Section("Jobs")] = RunnerConfig()
+    on_demand: Annotated[OnDemandConfig, Section("Pictures on demand")] = OnDemandConfig()
     placeholder: Annotated[PlaceholderConfig, Section("Jobs")] = PlaceholderConfig()
     presets: Annotated[PresetConfig, Section("Presets")] = PresetConfig()
     config_file: str = ""

@@ -4,9 +4,9 @@
     {"time":"2026-11-22T20:24:01.512Z","level":"info","action":"render","job":"5f0c…","ms":12.3}
 
 The server calls ``event``. A task that works for one job sets ``job`` once, and all events of that task and of those
-it starts carry it. ``start`` gives the root logger one handler, whose thread writes, so that a full pipe or a slow disk
-holds up no job; when it cannot keep up, events are lost, counted and reported. A process that has not called ``start``
-logs as any library does.
+it starts carry it; likewise ``request``, the id of an HTTP request. ``start`` gives the root logger one handler, whose
+thread writes, so that a full pipe or a slow disk holds up no job; when it cannot keep up, events are lost, counted and
+reported. A process that has not called ``start`` logs as any library does.
 """
 
 import contextvars
@@ -37,6 +37,7 @@ GATHER_S = 0.05  # many lines are one write and wake the thread once
 STOP_S = 0.8  # of the 5 s that the server has after drain_s
 
 job: contextvars.ContextVar[str] = contextvars.ContextVar("imgserve_job", default="")
+request: contextvars.ContextVar[str] = contextvars.ContextVar("imgserve_request", default="")
 
 _logger = logging.getLogger("imgserve")
 _names = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error", logging.CRITICAL: "error"}
@@ -49,7 +50,7 @@ class _Record(logging.LogRecord):
 
     def __init__(self, action: str, level: int, fields: dict[str, Field]) -> None:
         self.created, self.levelno, self.action = time.time(), level, action
-        self.fields = fields if "job" in fields else {"job": job.get(), **fields}
+        self.fields = fields if "job" in fields else {"job": job.get(), "request": request.get(), **fields}
 
 
 def event(action: str, *, level: int = INFO, **fields: Field) -> None:

@@ -13,8 +13,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import disable_created_metrics
 
 Stage = Literal[
-    "intake", "probe", "deliver_placeholder", "attempt", "fetch", "render", "deliver_final", "outbox", "deliver_failed"
-]
+    "intake", "probe", "deliver_placeholder", "attempt", "fetch", "render", "deliver_final", "outbox", "deliver_failed",
+    "on_demand", "receive",
+]  # fmt: skip
 WorkerEnd = Literal["died", "deadline", "cancelled", "fault", "retired", "switched", "surplus", "stopped"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4"  # the framework adds the charset

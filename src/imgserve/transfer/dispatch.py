@@ -5,6 +5,7 @@ In: ``Source`` and ``Destination`` values, blobs. Out: a ``Fetch``, a ``Delivery
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -17,7 +18,7 @@ from imgserve.request.source import Source, source_key
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
-from imgserve.transfer.faults import DestinationRefused, SourceRefused
+from imgserve.transfer.faults import DestinationRefused, SourceRefused, TransfersBusy
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import Guard, parse_network, parse_ports
 from imgserve.transfer.memory import Together
@@ -88,11 +89,33 @@ class Transfers:
             return destination
         return msgspec.structs.replace(destination, key=await self.files.real_key(destination))
 
-    def open(self, source: Source, budget: Together | None = None) -> Fetch:
-        """Start a download, which the caller closes. All faults come from the Fetch."""
+    def open(self, source: Source, budget: Together | None = None, within_s: float | None = None) -> Fetch:
+        """Start a download, which the caller closes. All faults come from the Fetch.
+
+        ``within_s`` limits all of it; without it waits for transfer slots and memory may take any time.
+        """
         reader = self._readers[SCHEMES[source.scheme].source]
+
+        async def fetch(into: Fetch) -> None:
+            await reader.fetch(source, into, self._source_timeout_s)
+
+        async def fetch_in_time(into: Fetch) -> None:
+            try:
+                async with asyncio.timeout(within_s):
+                    await fetch(into)
+            except TimeoutError:
+                reason = f"The source could not be fetched within {within_s:g} s"
+                raise TransfersBusy(reason, "try again later") from None
+
+        return self._start(fetch if within_s is None else fetch_in_time, budget)
+
+    def receive(self, upload: Callable[[Fetch], Awaitable[None]]) -> Fetch:
+        """Start to receive a picture that a client sends by ``upload``, which the caller closes."""
+        return self._start(upload)
+
+    def _start(self, transfer: Callable[[Fetch], Awaitable[None]], budget: Together | None = None) -> Fetch:
         fetch = Fetch(budget or self.budget, self._limit_bytes)
-        task = fetch.start(lambda into: reader.fetch(source, into, self._source_timeout_s))
+        task = fetch.start(transfer)
         self._fetches[task] = fetch
         task.add_done_callback(self._fetches.pop)
         return fetch

@@ -171,7 +171,7 @@ def test_a_turned_webp_film_comes_out_upright(orientation: int) -> None:
     exif[ExifTags.Base.Orientation] = orientation
     stored = [pictures.stored(frame, orientation) for frame in upright]
     data = pictures.film(stored, "webp", DELAYS_MS, exif=exif.tobytes())
-    assert probe(data, Limits(), is_complete=True) == ImageInfo("webp", 120, 60, 4)
+    assert probe(data, Limits(), is_complete=True) == ImageInfo("webp", 120, 60, 4, orientation)
     frames = shown(render_bytes(data, Resize(), (60, 20), "webp"))
     for frame, original in zip(frames, upright, strict=True):
         assert pictures.distance(frame.convert("RGB"), fitted(original, (60, 20))) < 6

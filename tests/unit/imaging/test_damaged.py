@@ -66,7 +66,7 @@ def test_the_probe_lets_through_what_the_render_will() -> None:
     half = data[: len(data) // 2]
     with pytest.raises(SourceUnreadable):
         probe(half, Limits(), is_complete=True)
-    assert probe(half, Limits(), is_complete=True, is_strict=False) == ImageInfo("gif", 300, 200, 1)
+    assert probe(half, Limits(), is_complete=True, is_strict=False) == ImageInfo("gif", 300, 200, 1, has_alpha=True)
 
 
 def test_a_gif_s_blocks_are_walked() -> None:

@@ -37,7 +37,15 @@ def test_the_others_wait_for_the_end(name: SourceFormat) -> None:
 @pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)
 def test_the_size_is_the_upright_one(orientation: int) -> None:
     data = pictures.oriented_jpeg(pictures.scene(120, 40), orientation)
-    assert probe(data, LIMITS, is_complete=True) == ImageInfo("jpeg", 120, 40, 1)
+    assert probe(data, LIMITS, is_complete=True) == ImageInfo("jpeg", 120, 40, 1, orientation)
+
+
+@pytest.mark.parametrize(("mode", "has_alpha"), [("RGB", False), ("RGBA", True)])
+@pytest.mark.parametrize("name", ["png", "webp", "tiff", "avif"])
+def test_an_alpha_channel_is_told(name: SourceFormat, mode: str, has_alpha: bool) -> None:
+    info = probe(pictures.encoded(pictures.scene(64, 48, mode), name), LIMITS, is_complete=True)
+    assert info is not None
+    assert info.has_alpha == has_alpha
 
 
 def test_an_svg_answers_when_complete_and_precisely() -> None:
@@ -51,7 +59,7 @@ def test_an_svg_answers_when_complete_and_precisely() -> None:
 
 def test_frames_are_counted() -> None:
     info = probe(pictures.animation(12), LIMITS, is_complete=True)
-    assert info == ImageInfo("gif", 40, 30, 12)
+    assert info == ImageInfo("gif", 40, 30, 12, has_alpha=True)
 
 
 @pytest.mark.parametrize(

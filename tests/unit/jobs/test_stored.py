@@ -23,7 +23,7 @@ SOURCE_ROW = (
     b'{"url":"ftp://u:p@host.test/dir/a%20b.png","scheme":"ftp","host":"host.test","port":21,'
     b'"path":"/dir/a%20b.png","$format":1}'
 )
-INFO_ROW = b'{"format":"gif","width_px":12.0,"height_px":9.5,"frames":3,"has_alpha":false,"$format":1}'
+INFO_ROW = b'{"format":"gif","width_px":12.0,"height_px":9.5,"frames":3,"orientation":1,"has_alpha":false,"$format":1}'
 OUTPUT_ROW = (
     b'{"recipe":{"operations":[{"operation":"resize","width":64,"gravity":"north",'
     b'"if_small":"enlarge"}],"output":{"format":"webp","quality":70},"load":{"strict":false}},'
@@ -56,7 +56,7 @@ FIELDS = {
     "Focal": "x y",
     "Gamma": "operation gamma",
     "Grayscale": "operation method",
-    "ImageInfo": "format width_px height_px frames has_alpha",
+    "ImageInfo": "format width_px height_px frames orientation has_alpha",
     "JobRequest": "source outputs",
     "Linear": "operation multiply add",
     "LoadOptions": "strict dpi",
@@ -78,7 +78,7 @@ FIELDS = {
     "Source": "url scheme host port path",
     "Threshold": "operation value",
     "Tint": "operation color",
-    "_InfoRow": "format width_px height_px frames has_alpha $format",
+    "_InfoRow": "format width_px height_px frames orientation has_alpha $format",
     "_OutputRow": "recipe size destination placeholder on_failure $format",
     "_SourceRow": "url scheme host port path $format",
 }  # fmt: skip

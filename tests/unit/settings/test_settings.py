@@ -96,6 +96,8 @@ SHOWN_BY = {
     "max_intake": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
     "max_intake_waiting": (OVERLOAD, "test_requests_beyond_those_that_may_wait_are_turned_away"),
     "intake_host_quota": ("service/test_silent_hosts.py", "test_more_for_one_host_than_may_wait_are_turned_away"),
+    "max_on_demand": ("service/test_on_demand_load.py", "test_the_server_takes_so_many_and_no_more"),
+    "negotiate": ("service/test_on_demand_load.py", "test_what_a_client_may_negotiate_is_a_setting"),
     "max_attempts_at_once": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
     "max_slow_per_host": (OVERLOAD, "test_a_destination_that_never_answers_holds_up_only_its_own_jobs"),
     "max_outbox_at_once": ("integration/test_runner.py", "test_entries_at_once"),
@@ -156,7 +158,7 @@ def unusual(option: Option, tmp_path: Path) -> object:
         "host": "127.0.0.3", "api_key_file": str(keys), "sandbox": "off", "isolation": "shared",
         "log_format": "json", "log_level": "debug",
         "otel_endpoint": "http://127.0.0.1:4318", "heartbeat_s": 7.0, "queue_quota": 0.25, "user": "nobody",
-        "intake_host_quota": 0.25,
+        "intake_host_quota": 0.25, "negotiate": ("avif", "png"),
         "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),
         "cors_origin": ("https://a.test", "http://b.test:8080"), "proxy": "http://user:s3cret@proxy.test:3128",
     }  # fmt: skip

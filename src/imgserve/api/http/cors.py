@@ -7,8 +7,8 @@ there are no cookies, so credentials are never allowed.
 from imgserve.api.http.asgi import Headers, Scope
 
 _METHODS = b"GET, HEAD, POST"
-_REQUEST_HEADERS = b"authorization, content-type"
-_SHOWN_HEADERS = b"x-imgserve-job, retry-after"
+_REQUEST_HEADERS = b"authorization, content-type, x-request-id"
+_SHOWN_HEADERS = b"x-imgserve-job, retry-after, x-request-id, server-timing"
 _REMEMBERED_S = b"600"
 
 

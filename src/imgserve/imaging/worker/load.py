@@ -21,6 +21,7 @@ from imgserve.imaging.worker.source import Data
 from imgserve.request.formats import ANIMATED
 from imgserve.request.imageinfo import ImageInfo, Size, SourceFormat
 
+_LAST_ORIENTATION = 8
 _PROFILE = "icc-profile-data"
 _RGB_OR_GREY = {"srgb", "rgb", "rgb16", "b-w", "grey16"}
 _SAMPLES = {"uchar", "ushort"}
@@ -106,15 +107,21 @@ def info(picture: Picture) -> ImageInfo:
     """Size after orientation, and frames, of anything but an SVG. Raises SourceUnreadable."""
     if picture.plain_jpeg is not None:
         header = picture.plain_jpeg
-        return ImageInfo("jpeg", *upright_sides(header.width, header.height, header.orientation))
+        sides = upright_sides(header.width, header.height, header.orientation)
+        return ImageInfo("jpeg", *sides, orientation=header.orientation)
     if picture.rare is not None:
         width, height = picture.rare.size.width_px, picture.rare.size.height_px
         sides = upright_sides(width, height, picture.rare.orientation)
-        return ImageInfo(picture.source_format, *sides, has_alpha=picture.rare.has_alpha)
+        return ImageInfo(
+            picture.source_format, *sides, orientation=picture.rare.orientation, has_alpha=picture.rare.has_alpha
+        )
     image = picture.header
     _check_samples(image)
-    sides = upright_sides(image.width, image.height, orientation(image))
-    return ImageInfo(picture.source_format, *sides, _frames(picture, image), has_alpha=picture.source_format == "ico")
+    turned = orientation(image)
+    sides = upright_sides(image.width, image.height, turned)
+    known = turned if 1 <= turned <= _LAST_ORIENTATION else 1
+    has_alpha = bool(image.hasalpha()) or picture.source_format == "ico"
+    return ImageInfo(picture.source_format, *sides, _frames(picture, image), known, has_alpha)
 
 
 def _frames(picture: Picture, image: pyvips.Image) -> int:

@@ -1,0 +1,84 @@
+"""The format of a result whose recipe names none, by the Accept header (RFC 9110, 12.5.1). Called by ``v1/render``."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from imgserve.errors import ImgserveError
+from imgserve.request.imageinfo import ImageInfo
+from imgserve.request.recipe import MEDIA_TYPE, Format
+
+# Formats that every browser of the last two years shows.
+_SHOWN_BY_BROWSERS: frozenset[str] = frozenset({"jpeg", "png", "webp", "gif", "avif"})
+_FORMAT_OF_TYPE: dict[str, Format] = {media_type: name for name, media_type in MEDIA_TYPE.items()}
+# What a client of old, or of another system, calls them.
+_FORMAT_OF_TYPE |= {"image/jpg": "jpeg", "image/pjpeg": "jpeg", "image/x-png": "png"}
+_RANGES = ("image/*", "*/*")
+_QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
+
+
+class NotAcceptable(ImgserveError):
+    code = "not_acceptable"
+    status = 406
+    title = "No format that the client accepts can be written"
+
+
+class Accept(msgspec.Struct, frozen=True):
+    """``named``: the quality of each format that the header names; ``is_open``: it takes any picture, or is missing."""
+
+    named: dict[Format, float]
+    is_open: bool
+
+
+ANY = Accept({}, is_open=True)
+
+
+def read_accept(values: Iterable[bytes]) -> Accept:
+    """All Accept fields of a request. A part that is not of the grammar is passed over, as servers do."""
+    ranges = [_range(part) for value in values for part in value.decode("latin-1").lower().split(",") if part.strip()]
+    if not ranges:
+        return ANY
+    named = {_FORMAT_OF_TYPE[name]: quality for name, quality in ranges if name in _FORMAT_OF_TYPE}
+    is_open = any(quality > 0 for name, quality in ranges if name in _RANGES)
+    return Accept(named, is_open)
+
+
+def _range(part: str) -> tuple[str, float]:
+    name, *parameters = (piece.strip() for piece in part.split(";"))
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q":
+            return name, float(value) if _QUALITY.fullmatch(value.strip()) else 0.0
+    return name, 1.0
+
+
+def check(accept: Accept, order: Sequence[Format]) -> None:
+    """Raises NotAcceptable, which does not depend on the source."""
+    if _best(accept, order) is None and not accept.is_open:
+        raise NotAcceptable(
+            "the Accept header names no picture format that is offered",
+            f"accept one of {', '.join(MEDIA_TYPE[name] for name in order)}, or name encode.format in the recipe",
+        )
+
+
+def choose(accept: Accept, order: Sequence[Format], info: ImageInfo) -> Format:
+    """``order`` decides between formats of equal quality. AVIF is offered only if it is in it, since it costs much.
+
+    Raises NotAcceptable.
+    """
+    check(accept, order)
+    best = _best(accept, order)
+    if best is not None:
+        return best
+    usual: Format = "png" if info.has_alpha or info.is_svg else "jpeg"
+    source = (info.format,) if info.format != "svg" and info.format in _SHOWN_BY_BROWSERS else ()
+    refused = {name for name, quality in accept.named.items() if quality == 0}
+    return next((name for name in (*source, usual, *order) if name not in refused), usual)
+
+
+def _best(accept: Accept, order: Sequence[Format]) -> Format | None:
+    """The named format of the highest quality."""
+    offered = [*order, *(name for name in MEDIA_TYPE if name not in order and name != "avif")]
+    wanted = [name for name in offered if accept.named.get(name, 0) > 0]
+    return max(wanted, key=lambda name: accept.named[name], default=None)

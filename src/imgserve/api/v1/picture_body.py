@@ -1,0 +1,234 @@
+"""The three ways in which a request of ``/v1/render`` and ``/v1/info`` brings its picture: JSON with a source,
+multipart/form-data with that JSON as its first part, or the picture itself as the body.
+
+In: the ASGI request. Out: what is asked, and a ``Fetch`` of the picture while it comes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+from multipart import parse_options_header
+
+from imgserve.api.http.asgi import Receive, Scope
+from imgserve.api.http.body import BodyTooLarge, Incoming, until_gone
+from imgserve.api.http.parts import BodyInvalid, Parts
+from imgserve.api.routes import CALL_BYTES
+from imgserve.engine.ondemand import OnDemand
+from imgserve.errors import ImgserveError
+from imgserve.request.faults import Fault, Faults, RequestInvalid
+from imgserve.request.json_text import ParseError, read_object
+from imgserve.request.picture import AnySource, Inline, Upload
+from imgserve.request.principal import Principal
+from imgserve.request.source import Source
+from imgserve.transfer.fetch import Fetch
+
+Kind = Literal["json", "multipart", "picture"]
+JOB = "job"
+_MOST_QUERY_FIELDS = 16
+
+
+class MediaTypeUnsupported(ImgserveError):
+    code = "media_type_unsupported"
+    status = 415
+    title = "The body has a media type that is not read here"
+
+
+class JobPartNotFirst(ImgserveError):
+    code = "job_part_not_first"
+    status = 400
+    title = "The first part is not the job"
+
+
+class ClientGone(Exception):
+    """The client has hung up."""
+
+
+class PictureBody:
+    """One request. ``kind`` is by its Content-Type; ``most_bytes`` is the limit of one picture."""
+
+    def __init__(self, scope: Scope, receive: Receive, most_bytes: int) -> None:
+        """Raises MediaTypeUnsupported, BodyTooLarge."""
+        self._receive = receive
+        self._most_bytes = most_bytes
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._length = _length_in(headers)
+        media_type, self._parameters = parse_options_header(headers.get(b"content-type", b"").decode("latin-1"))
+        self.kind = _kind_of(media_type, headers.get(b"content-encoding", b"identity"))
+        limits = scope["route"].body
+        if self.kind == "json":
+            limits = msgspec.structs.replace(limits, max_bytes=CALL_BYTES)
+        elif self.kind == "picture":
+            limits = msgspec.structs.replace(limits, max_bytes=most_bytes)
+        if self._length is not None and self._length > limits.max_bytes:
+            raise BodyTooLarge(f"the body is longer than {limits.max_bytes:,} bytes", "send less")
+        self._incoming = Incoming(receive, limits)
+        self._parts: Parts | None = None
+        self._is_read = asyncio.Event()
+
+    async def job(self) -> dict[str, object]:
+        """The JSON, of the body or of the first part. Raises BodyInvalid, JobPartNotFirst, and as ``Incoming.next``."""
+        if self.kind == "json":
+            text = await _whole(self._incoming.next)
+            self._is_read.set()
+            return _object(text, "the body")
+        self._parts = Parts(self._incoming, self._parameters.get("boundary", ""))
+        if await self._parts.begin() != JOB:
+            raise JobPartNotFirst(f"expected the part {JOB}, with JSON, before all others", "curl -F job=… -F photo=@…")
+        return _object(await _whole(self._parts.chunk), f"the part {JOB}")
+
+    @contextlib.asynccontextmanager
+    async def opened(self, source: AnySource | None, on_demand: OnDemand, principal: Principal) -> AsyncIterator[Fetch]:
+        """The picture while it comes, in a slot of its own. ``source`` None: the body is the picture.
+
+        Raises RequestInvalid, and as ``OnDemand.slot`` does.
+        """
+        with on_demand.slot(principal, source if isinstance(source, Source) else None):
+            if self._parts is not None and not isinstance(source, Upload):
+                await self._end(self._parts)
+            fetch = on_demand.open(source) if isinstance(source, Source) else self._received(source, on_demand)
+            with fetch:
+                yield fetch
+
+    @contextlib.asynccontextmanager
+    async def while_connected(self) -> AsyncIterator[None]:
+        """Ends the block when the client hangs up. Raises ClientGone."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as limit:
+
+                async def watch() -> None:
+                    await self._is_read.wait()
+                    await until_gone(self._receive)
+                    limit.reschedule(loop.time())
+
+                watcher = asyncio.create_task(watch())
+                try:
+                    yield
+                finally:
+                    watcher.cancel()
+        except TimeoutError:
+            raise ClientGone from None
+
+    def _received(self, source: Upload | Inline | None, on_demand: OnDemand) -> Fetch:
+        if isinstance(source, Inline):
+            return on_demand.receive(_once(source.data), len(source.data))
+        if isinstance(source, Upload):
+            return on_demand.receive(self._next_of_part(source.part), self._length)
+        return on_demand.receive(self._next, self._length)
+
+    async def _next(self) -> bytes:
+        chunk = await self._incoming.next()
+        if not chunk:
+            self._is_read.set()
+        return chunk
+
+    def _next_of_part(self, name: str) -> Callable[[], Awaitable[bytes]]:
+        parts, size, is_begun = self._parts, 0, False
+        assert parts is not None, "a part is expected in a multipart body only"
+
+        async def chunk() -> bytes:
+            nonlocal size, is_begun
+            if not is_begun:
+                is_begun = True
+                await self._begin(parts, name)
+            data = await parts.chunk()
+            size += len(data)
+            if size > self._most_bytes:
+                raise BodyTooLarge(
+                    f"the part {name} is longer than {self._most_bytes:,} bytes", "send a smaller picture"
+                )
+            if not data:
+                await self._end(parts)
+            return data
+
+        return chunk
+
+    async def _begin(self, parts: Parts, name: str) -> None:
+        part = await parts.begin()
+        if part is None:
+            raise RequestInvalid(Fault("source_invalid", ("source", "upload"), "the request has no part of this name"))
+        if part != name:
+            raise RequestInvalid(Fault("source_invalid", ("source", "upload"), "another part came in its place"))
+
+    async def _end(self, parts: Parts) -> None:
+        if await parts.begin() is not None:
+            raise RequestInvalid(
+                Fault("source_invalid", ("source", "upload"), "a part came that the job does not name")
+            )
+        self._is_read.set()
+
+
+def query_of(scope: Scope, names: Mapping[str, str]) -> dict[str, str]:
+    """The query's fields, each once. ``names``: those that exist, each empty or with the reason that it is not taken.
+
+    Raises RequestInvalid with paths such as ``query.preset``.
+    """
+    faults = Faults()
+    try:
+        pairs = parse_qsl(
+            scope["query_string"].decode("ascii"), keep_blank_values=True, strict_parsing=bool(scope["query_string"]),
+            errors="strict", max_num_fields=_MOST_QUERY_FIELDS,
+        )  # fmt: skip
+    except ValueError:
+        raise RequestInvalid(Fault("field_invalid", ("query",), "expected name=value, percent-encoded UTF-8")) from None
+    for name, _ in pairs:
+        if name not in names:
+            expected = ", ".join(sorted(names)) or "no field"
+            faults.append(Fault("field_unknown", ("query",), f"an unknown field, expected {expected}"))
+        elif names[name]:
+            faults.append(Fault("field_invalid", ("query", name), names[name]))
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        faults.append(Fault("field_invalid", ("query",), "a field is given twice"))
+    faults.raise_any()
+    return fields
+
+
+def _kind_of(media_type: str, encoding: bytes) -> Kind:
+    if encoding.lower() != b"identity":
+        raise MediaTypeUnsupported("the body is compressed", "send it without Content-Encoding")
+    if media_type == "application/json":
+        return "json"
+    if media_type == "multipart/form-data":
+        return "multipart"
+    if media_type.startswith("image/") or media_type == "application/octet-stream":
+        return "picture"
+    raise MediaTypeUnsupported(
+        "the Content-Type is none that is read here",
+        "send application/json, multipart/form-data, or the picture as image/… or application/octet-stream",
+    )
+
+
+def _length_in(headers: Mapping[bytes, bytes]) -> int | None:
+    text = headers.get(b"content-length")
+    return int(text) if text is not None else None
+
+
+def _object(text: bytes, thing: str) -> dict[str, object]:
+    try:
+        return read_object(text, thing)
+    except ParseError as error:
+        raise BodyInvalid(str(error), "send one JSON object") from None
+
+
+async def _whole(next_chunk: Callable[[], Awaitable[bytes]]) -> bytes:
+    chunks, size = [], 0
+    while chunk := await next_chunk():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > CALL_BYTES:
+            raise BodyTooLarge(f"the JSON is longer than {CALL_BYTES:,} bytes", "send less")
+    return b"".join(chunks)
+
+
+def _once(data: bytes) -> Callable[[], Awaitable[bytes]]:
+    left = [data]
+
+    async def chunk() -> bytes:
+        return left.pop() if left else b""
+
+    return chunk

@@ -1,0 +1,110 @@
+"""``POST /v1/render``: a picture and a recipe in, the finished picture out. A raw ASGI handler: bodies are streamed."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from imgserve.api import negotiate, problems
+from imgserve.api.http.asgi import Receive, Scope, Send
+from imgserve.api.presets import Presets
+from imgserve.api.v1.picture_body import ClientGone, PictureBody, query_of
+from imgserve.blob import Blob
+from imgserve.engine.ondemand import OnDemand, Picture
+from imgserve.errors import ImgserveError
+from imgserve.request.faults import Fault, RequestInvalid, beneath
+from imgserve.request.json_text import ParseError, read_object
+from imgserve.request.native import parse_recipe
+from imgserve.request.picture import AnySource, parse_render
+from imgserve.request.principal import Principal
+from imgserve.request.recipe import MEDIA_TYPE, Format, Recipe
+
+MOST_RECIPE_BYTES = 8_192
+SEND_BYTES = 262_144
+SEND_TIMEOUT_S = 300.0
+# To a client that waits, a source's host is a gateway, and a deadline a time-out.
+STATUS = {"source_unavailable": 502, "render_timeout": 504}
+_IN_JSON = "stands in the JSON here; in the query it is for a body that is the picture"
+
+
+class Render:
+    """``order`` is the setting ``negotiate``."""
+
+    def __init__(self, on_demand: OnDemand, presets: Presets, order: Sequence[Format], most_bytes: int) -> None:
+        self._on_demand = on_demand
+        self._presets = presets
+        self._order = order
+        self._most_bytes = most_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(ClientGone):
+            try:
+                await self._answer(scope, receive, send)
+            except ImgserveError as error:
+                await problems.answer(error, scope, send, status=STATUS.get(error.code))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._on_demand.check_open()
+        principal: Principal = scope["principal"]
+        body = PictureBody(scope, receive, self._most_bytes)
+        source, recipe = await self._asked(body, scope)
+        accept = negotiate.read_accept(value for name, value in scope["headers"] if name == b"accept")
+        if recipe.output.format is None:
+            negotiate.check(accept, self._order)
+        async with body.opened(source, self._on_demand, principal) as fetch:
+            async with body.while_connected():
+                choose = partial(negotiate.choose, accept, self._order)
+                picture = await self._on_demand.picture(fetch, recipe, choose, principal)
+            with picture.blob:
+                fetch.close()  # a client that reads slowly must not keep the source's memory
+                await _send(picture, send)
+
+    async def _asked(self, body: PictureBody, scope: Scope) -> tuple[AnySource | None, Recipe]:
+        """All faults of the text, before the picture is read."""
+        is_picture = body.kind == "picture"
+        query = query_of(scope, dict.fromkeys(("preset", "recipe"), "" if is_picture else _IN_JSON))
+        if is_picture:
+            return None, self._recipe_in(query)
+        job, has_parts = await body.job(), body.kind == "multipart"
+        presets = self._presets
+        request = parse_render(job, presets.recipes, presets_only=presets.is_only, has_parts=has_parts)
+        return request.source, request.recipe
+
+    def _recipe_in(self, query: Mapping[str, str]) -> Recipe:
+        if query.keys() == {"preset", "recipe"}:
+            raise RequestInvalid(Fault("field_invalid", ("query",), "expected preset or recipe, not both"))
+        if "preset" in query:
+            with beneath("query"):
+                return parse_recipe({"preset": query["preset"]}, self._presets.recipes)
+        text = query.get("recipe", "{}").encode()
+        with beneath("query", "recipe"):
+            if len(text) > MOST_RECIPE_BYTES:
+                raise RequestInvalid(Fault("field_invalid", note=f"expected at most {MOST_RECIPE_BYTES:,} bytes"))
+            try:
+                recipe = read_object(text, "it")
+            except ParseError as error:
+                raise RequestInvalid(Fault("field_invalid", note=str(error))) from None
+            return parse_recipe(recipe, self._presets.recipes, presets_only=self._presets.is_only)
+
+
+async def _send(picture: Picture, send: Send) -> None:
+    spent = (("fetch", picture.fetch_s), ("wait", picture.wait_s), ("render", picture.render_s))
+    timing = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in spent)
+    headers = [
+        (b"content-type", MEDIA_TYPE[picture.format].encode()),
+        (b"content-length", str(picture.blob.size).encode()),
+        (b"server-timing", timing.encode()),
+        (b"vary", b"Accept"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    with contextlib.suppress(TimeoutError):  # the server hangs up on a client that does not read
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await _send_blob(picture.blob, send)
+
+
+async def _send_blob(blob: Blob, send: Send) -> None:
+    sent = 0
+    while sent < blob.size:
+        data = blob.read(SEND_BYTES, sent)
+        sent += len(data)
+        await send({"type": "http.response.body", "body": data, "more_body": sent < blob.size})

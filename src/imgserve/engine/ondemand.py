@@ -1,0 +1,202 @@
+"""Pictures for clients that wait for them: ``/v1/render`` and ``/v1/info``. Nothing is stored.
+
+In: a source while it is fetched or received, and a recipe. Out: the picture, or the source's header. The recipe's
+checks, the limits and the workers are those of jobs; a flood of one leaves half of the workers to the other.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+import msgspec
+
+from imgserve.blob import Blob
+from imgserve.engine.config import OnDemandConfig
+from imgserve.engine.intake import Draining
+from imgserve.engine.probe import info_of
+from imgserve.errors import ImgserveError
+from imgserve.imaging.pool import Pool
+from imgserve.limiter import Key, Limiter
+from imgserve.request.faults import Fault, RequestInvalid
+from imgserve.request.imageinfo import ImageInfo
+from imgserve.request.limits import Limits
+from imgserve.request.principal import Principal
+from imgserve.request.recipe import Format, Recipe
+from imgserve.request.rendering import Rendering, resolve
+from imgserve.request.source import Source
+from imgserve.telemetry.stage import stage
+from imgserve.transfer.dispatch import Transfers
+from imgserve.transfer.faults import SourceRefused, TransfersBusy
+from imgserve.transfer.fetch import Fetch
+
+MEMORY_PATIENCE_S = 5.0
+# Beside a source's own time-out, for its waits: for a free transfer, and for memory.
+FETCH_PATIENCE_S = 10.0
+
+
+class OnDemandFull(ImgserveError):
+    code = "on_demand_full"
+    status = 503
+    is_retryable = True
+    title = "Too many pictures are being waited for"
+
+
+class OnDemandQuotaFull(ImgserveError):
+    code = "on_demand_quota_full"
+    status = 429
+    is_retryable = True
+    title = "Your quota of pictures that are being waited for is full"
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """A finished picture, whose blob the caller closes, and the seconds until its source was there, until a worker had
+    it, and until it was rendered.
+    """
+
+    blob: Blob
+    format: Format
+    fetch_s: float
+    wait_s: float
+    render_s: float
+
+
+class OnDemand:
+    """``quota``: the fraction of all requests that each of several principals may have under way; ``host_quota``:
+    that for sources on one host. ``quality`` is for recipes without.
+    """
+
+    def __init__(
+        self,
+        transfers: Transfers,
+        pool: Pool,
+        limits: Limits,
+        quality: Mapping[Format, int],
+        config: OnDemandConfig,
+        quota: float,
+        host_quota: float,
+        source_timeout_s: float,
+    ) -> None:
+        self._transfers = transfers
+        self._pool = pool
+        self._limits = limits
+        self._quality = quality
+        self._fetch_timeout_s = source_timeout_s + FETCH_PATIENCE_S
+        self._slots = Limiter(config.max_at_once)
+        self._quota = quota
+        self._host_quota = host_quota
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self.is_draining = False
+
+    def check_open(self) -> None:
+        """Raises Draining."""
+        if self.is_draining:
+            raise Draining("the server is stopping", "send the request again in a moment")
+
+    async def drain(self) -> None:
+        """Accept no more; return when all pictures that clients wait for have been sent."""
+        self.is_draining = True
+        await self._is_idle.wait()
+
+    @contextlib.contextmanager
+    def slot(self, principal: Principal, source: Source | None = None) -> Iterator[None]:
+        """Hold a slot, or refuse at once. Raises Draining, OnDemandFull, OnDemandQuotaFull."""
+        self.check_open()
+        total = self._slots.total
+        own = Key(f"of {principal.id}", max(int(total * self._quota), 1) if principal.has_quota else total)
+        keys = [own]
+        if source is not None and source.origin:
+            keys.append(Key(f"from {source.origin}", max(int(total * self._host_quota), 1)))
+        if not self._slots.take(*keys):
+            raise self._refusal(own)
+        self._is_idle.clear()
+        try:
+            yield
+        finally:
+            self._slots.release(*keys)
+            if not self._slots.held:
+                self._is_idle.set()
+
+    def _refusal(self, own: Key) -> ImgserveError:
+        if self._slots.asked(own) >= own.limit < self._slots.total:
+            what = f"{own.limit} pictures are being waited for with this key, which is its quota"
+            return OnDemandQuotaFull(what, "wait for one of them")
+        return OnDemandFull("too many pictures are being waited for, or too many of one host", "try again later")
+
+    def open(self, source: Source) -> Fetch:
+        """Start a download, which the caller closes. Raises RequestInvalid: refused by policy."""
+        try:
+            self._transfers.check_source(source)
+        except SourceRefused as error:
+            raise RequestInvalid(Fault("source_refused", ("source",), error.sentence())) from None
+        return self._transfers.open(source, within_s=self._fetch_timeout_s)
+
+    def receive(self, next_chunk: Callable[[], Awaitable[bytes]], most_bytes: int | None) -> Fetch:
+        """Start to receive a picture by chunks until one is empty. The caller closes it. ``most_bytes``: its length, or
+        more.
+        """
+
+        async def upload(into: Fetch) -> None:
+            length = None if most_bytes is None else min(most_bytes, into.limit_bytes)
+            try:
+                async with asyncio.timeout(MEMORY_PATIENCE_S):
+                    await into.reserve(length)
+            except TimeoutError:
+                reason = f"no memory for the picture was free within {MEMORY_PATIENCE_S:g} s"
+                raise TransfersBusy(reason, "try again later") from None
+            with stage("receive", is_outer=True):
+                while chunk := await next_chunk():
+                    into.write(chunk)
+
+        return self._transfers.receive(upload)
+
+    async def info(self, fetch: Fetch, principal: Principal) -> ImageInfo:
+        """The header, from as few bytes as it needs. Raises the faults of transfers and pool."""
+        with stage("on_demand"), stage("probe", is_outer=True):
+            return await info_of(fetch, (), self._pool, principal.id, "request")
+
+    async def picture(
+        self, fetch: Fetch, recipe: Recipe, choose: Callable[[ImageInfo], Format], principal: Principal
+    ) -> Picture:
+        """``choose`` names the format if the recipe does not. Cancelled, it ends the worker that renders.
+
+        Raises RequestInvalid, SourceTooSmall, NotSvg, the faults of transfers and pool, and those of ``choose``.
+        """
+        with stage("on_demand"):
+            came_at = time.perf_counter()
+            with stage("probe", is_outer=True):
+                info = await info_of(fetch, (recipe,), self._pool, principal.id, "request")
+            rendering = self._resolved(recipe, info, choose)
+            with stage("fetch", is_outer=True):
+                source = await fetch.finish()
+            fetched_at = time.perf_counter()
+            return await self._rendered(source, info, rendering, principal, came_at, fetched_at)
+
+    def _resolved(self, recipe: Recipe, info: ImageInfo, choose: Callable[[ImageInfo], Format]) -> Rendering:
+        if recipe.output.format is None:
+            output = msgspec.structs.replace(recipe.output, format=choose(info))
+            recipe = msgspec.structs.replace(recipe, output=output)
+        return resolve(recipe, info, self._limits, self._quality)
+
+    async def _rendered(
+        self,
+        source: Blob,
+        info: ImageInfo,
+        rendering: Rendering,
+        principal: Principal,
+        came_at: float,
+        fetched_at: float,
+    ) -> Picture:
+        started_at = fetched_at
+
+        def start() -> None:
+            nonlocal started_at
+            started_at = time.perf_counter()
+
+        with stage("render", is_outer=True):
+            blob = await self._pool.render(
+                source, rendering, is_svg=info.is_svg, principal=principal.id, work="request", on_start=start
+            )
+        ended_at = time.perf_counter()
+        return Picture(blob, rendering.format, fetched_at - came_at, started_at - fetched_at, ended_at - started_at)

@@ -1,0 +1,109 @@
+"""A request for one picture: the JSON of ``/v1/render`` or ``/v1/info`` in, checked source and recipe out. No I/O."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
+from imgserve.request.fields import as_object, check_names
+from imgserve.request.native import NO_PRESETS, parse_recipe
+from imgserve.request.recipe import Recipe
+from imgserve.request.source import Source, parse_source
+
+_DATA = re.compile(r"data:[^,;]*(?P<parameters>(?:;[^,;]*)*),(?P<data>.*)", re.IGNORECASE | re.DOTALL)
+_LATER = dict.fromkeys(("headers", "credential", "digest"), "not available in this version yet")
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """A part of the same request, by its name."""
+
+    part: str
+
+
+class Inline(msgspec.Struct, frozen=True):
+    """The bytes of a ``data:`` URL."""
+
+    data: bytes
+
+
+AnySource = Source | Upload | Inline
+
+
+class PictureRequest(msgspec.Struct, frozen=True):
+    source: AnySource
+    recipe: Recipe
+
+
+def parse_render(
+    value: object, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_only: bool = False, has_parts: bool = False
+) -> PictureRequest:
+    """A source beside a recipe. ``has_parts``: the source may be a part of the request.
+
+    Raises RequestInvalid with all faults, PresetsOnly.
+    """
+    fields, faults = as_object(value), Faults()
+    source = faults.attempt((), _source_in, fields, has_parts=has_parts)
+    recipe = faults.attempt((), parse_recipe, fields, presets, presets_only=presets_only, beside=("source",))
+    faults.raise_any()
+    assert source is not None
+    assert recipe is not None
+    return PictureRequest(source, recipe)
+
+
+def parse_info(value: object, *, has_parts: bool = False) -> AnySource:
+    """A source alone. Raises RequestInvalid."""
+    fields, faults = as_object(value), Faults()
+    check_names(fields, ("source",), (), faults)
+    source = faults.attempt((), _source_in, fields, has_parts=has_parts)
+    faults.raise_any()
+    assert source is not None
+    return source
+
+
+def _source_in(fields: Mapping[str, object], *, has_parts: bool) -> AnySource:
+    if "source" not in fields:
+        raise RequestInvalid(Fault("field_missing", ("source",), "this field is missing"))
+    with beneath("source"):
+        return _source(fields["source"], has_parts=has_parts)
+
+
+def _source(value: object, *, has_parts: bool) -> AnySource:
+    if isinstance(value, str):
+        return _inline(value) if value[:5].lower() == "data:" else parse_source(value)
+    if not isinstance(value, dict):
+        raise RequestInvalid(Fault("source_invalid", expected="a URL or an object", got=value))
+    faults = Faults()
+    names = ("upload",) if "upload" in value else ("url",)
+    check_names(value, names, (), faults, _LATER)
+    faults.raise_any()
+    if "url" in value:
+        with beneath("url"):
+            return parse_source(value["url"])
+    return _upload(value.get("upload"), has_parts=has_parts)
+
+
+def _upload(part: object, *, has_parts: bool) -> Upload:
+    if not isinstance(part, str) or not part:
+        raise RequestInvalid(Fault("source_invalid", ("upload",), "expected the name of a part, or a url beside it"))
+    if not has_parts:
+        note = "this request has no parts; send it as multipart/form-data, with this JSON in the part job"
+        raise RequestInvalid(Fault("source_invalid", ("upload",), note))
+    return Upload(part)
+
+
+def _inline(text: str) -> Inline:
+    """RFC 2397. The media type does not count: the bytes decide."""
+    match = _DATA.fullmatch(text)
+    if match is None:
+        raise RequestInvalid(Fault("source_invalid", note="expected data:image/png;base64,…"))
+    data = unquote_to_bytes(match["data"])
+    if not match["parameters"].lower().endswith(";base64"):
+        return Inline(data)
+    try:
+        return Inline(base64.b64decode(data, validate=True))
+    except binascii.Error:
+        raise RequestInvalid(Fault("source_invalid", note="expected base64 behind the comma")) from None
