@@ -44,8 +44,8 @@ def with_count(data: bytes, count: int) -> bytes:
 def test_all_frames_become_webp(mode: str, disposal: int, blend: int) -> None:
     scenes = [frame.convert(mode) for frame in FRAMES]
     data = film(scenes, disposal=disposal, blend=blend)
-    assert probe(data, LIMITS, is_complete=True) == ImageInfo("png", *SIZE, 4)
-    assert probe(data[:2000], LIMITS, is_complete=False) == ImageInfo("png", *SIZE, 4)
+    assert probe(data, LIMITS, is_complete=True) == ImageInfo("png", *SIZE, 4, has_alpha=mode == "RGBA")
+    assert probe(data[:2000], LIMITS, is_complete=False) == ImageInfo("png", *SIZE, 4, has_alpha=mode == "RGBA")
     result = render_bytes(data, Resize(), SIZE, "webp")
     assert Image.open(io.BytesIO(result)).info["loop"] == 3
     shown, expected = frames_of(result), frames_of(data)
