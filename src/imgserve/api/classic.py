@@ -92,10 +92,10 @@ class Classic:
         metrics.POSTS.labels("refused", number).inc()
         if status != 200:
             metrics.REFUSALS.labels(error.code).inc()
-        self._refusals.note(scope, error.code, sentence_of(error, is_discreet=True), number, request)
+        self._refusals.note(scope, error.code, sentence_of(error, request, is_discreet=True), number, request)
         retry_after = str(round(error.retry_after_s or RETRY_AFTER_S)).encode()
         headers = {503: [(b"retry-after", retry_after)], 401: [(b"www-authenticate", b"Bearer")]}.get(status, [])
-        refusal = msgspec.json.encode({"msg": "request invalid", "code": number, "detail": sentence_of(error)})
+        refusal = msgspec.json.encode({"msg": "request invalid", "code": number, "detail": sentence_of(error, request)})
         await reply(send, status, refusal, *headers, close=close)
 
 

@@ -19,6 +19,7 @@ from imgserve.jobs.model import Claim, Output, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import RunnerQueue
 from imgserve.jobs.retry import Retry, decide
+from imgserve.request.recipe import Recipe
 from imgserve.telemetry import logs
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
@@ -42,7 +43,7 @@ class AttemptBug(ImgserveError):
 
 class Attempts:
     """Runs attempts. ``prefetched`` has the downloads that intake's probes started, by job number; ``renditions`` the
-    undelivered results, by output. ``spelling`` is that of an output's fields in stored errors.
+    undelivered results, by output. ``spelling`` is that of the fields of an output with this recipe, in stored errors.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Attempts:
         config: AttemptConfig,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
-        spelling: Spelling = dotted,
+        spelling: Callable[[Recipe], Spelling] = lambda _recipe: dotted,
     ) -> None:
         self._queue = queue
         self._renderer = renderer
@@ -165,7 +166,7 @@ class Attempts:
         if isinstance(end, OutputResult):
             due_at = now + self._config.repeat_after_s if end.status == "repeat" else None
             return OutputResult(output.id, end.status, due_at=due_at)
-        detail = end.sentence(self._spelling)
+        detail = end.sentence(self._spelling(output.spec.rendering.recipe))
         decision = decide(
             end,
             attempts=output.attempts,

@@ -18,9 +18,12 @@ from imgserve.request.values import did_you_mean, one_of
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-OPERATIONS: Mapping[str, type[Operation]] = {
-    str(struct.__struct_config__.tag): struct for struct in get_args(Operation)
-}
+
+def name_of(operation: Operation | type[Operation]) -> str:
+    return str(operation.__struct_config__.tag)
+
+
+OPERATIONS: Mapping[str, type[Operation]] = {name_of(struct): struct for struct in get_args(Operation)}
 """Each operation's Struct by its name."""
 
 # Their names are taken, so that a client can learn that a later version has them.

@@ -77,7 +77,7 @@ class Components:
         admission = Admission(intake.max_at_once, intake.max_waiting, settings.queue.quota, intake.host_quota)
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, prefetched, admission, settings.limits, intake,
-            clock, spelling=output_spelling,
+            clock, spelling=output_spelling(None),
         )  # fmt: skip
         self.on_demand = OnDemand(
             self.transfers, self.pool, settings.limits, intake.qualities(), settings.on_demand, settings.queue.quota,

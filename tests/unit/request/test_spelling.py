@@ -1,12 +1,14 @@
 """One fault, spelling by each API and command; and no word of the classic protocol outside of it."""
 
 import importlib
+import json
 import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import get_args
 
+import msgspec
 import pytest
 
 import imgserve
@@ -14,20 +16,30 @@ from imgserve.cli import render
 from imgserve.errors import FieldRef, ImgserveError, Path, dotted
 from imgserve.request import faults
 from imgserve.request.classic.codes import MEANING, NUMBER
+from imgserve.request.classic.recipe import AFTER, BEFORE
 from imgserve.request.classic.spelling import (
     in_classic_words,
     number_of,
     output_spelling,
     sentence_of,
     spelling,
+    spelling_of,
 )
 from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.fields import read_field
 from imgserve.request.geometry import Shape, SourceTooSmall
+from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import Operation, Recipe
 from imgserve.transfer.faults import DeliveryFailed, SourceTooLarge
 
 FIRST = ("outputs", 0)
+# The fields that operations with a flat arg require.
+SAMPLES: dict[str, dict[str, object]] = {
+    "blur": {"sigma": 3}, "pixelate": {"size": 3}, "rotate": {"angle": 90}, "tint": {"color": "#ff0000"},
+    "contrast": {"factor": 2}, "gamma": {"gamma": 2}, "watermark": {"image": {"name": "logo"}},
+    "round": {"radius": 3}, "redact": {"regions": []}, "crop": {"aspect": "1:1"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -75,7 +87,30 @@ def test_a_path_as_each_one_spells_it(path: Path, native: str, classic: str, com
 def test_a_value_as_each_one_writes_it(path: Path, value: bool | str, native: str, classic: str, command: str) -> None:
     field = FieldRef((*FIRST, *path), value)
     assert (dotted(field), spelling(field), render._spelling(field)) == (f"outputs[0].{native}", classic, command)
-    assert output_spelling(FieldRef(path, value)) == classic
+    assert output_spelling(None)(FieldRef(path, value)) == classic
+
+
+def test_a_field_of_an_operation_as_the_request_wrote_it() -> None:
+    def spelt(*operations: Operation, index: int = 0) -> tuple[str, str]:
+        spelling = spelling_of(Recipe(operations))
+        path = (*FIRST, "operations", index)
+        return spelling(FieldRef(path)), spelling(FieldRef((*path, "if_small"), "enlarge"))
+
+    assert spelt(Resize(3)) == ("args.width, args.height", "args.enlarge = true")
+    assert spelt(Rasterize(3))[0] == "args.width, args.height"
+    in_list = ("args.operations[1]", 'args.operations[1].if_small = "enlarge"')
+    assert spelt(Resize(3), Resize(4), index=1) == spelt(Rasterize(3), Resize(4), index=1) == in_list
+
+
+@pytest.mark.parametrize("arg", sorted(BEFORE | AFTER))
+def test_the_operation_of_a_flat_arg_is_called_by_it(arg: str) -> None:
+    row = (BEFORE | AFTER)[arg]
+    sample = msgspec.json.decode(json.dumps({"operation": row.operation} | SAMPLES.get(arg, {})), type=Operation)
+    operations = (sample, Resize(3)) if arg in BEFORE else (Resize(3), sample)
+    spelling = spelling_of(Recipe(operations))
+    assert spelling(FieldRef((*FIRST, "operations", operations.index(sample)))) == f"args.{arg}"
+    turned = spelling_of(Recipe(operations[::-1]))
+    assert turned(FieldRef((*FIRST, "operations", 1))) == "args.operations[1]"
 
 
 def test_the_fields_of_a_remedy_move_with_the_error() -> None:

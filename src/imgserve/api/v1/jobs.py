@@ -84,9 +84,9 @@ def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals, presets: Pr
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None
         except ImgserveError as error:
-            sentence = sentence_of(error, is_discreet=True)
+            sentence = sentence_of(error, checked, is_discreet=True)
             refusals.note({"principal": principal}, error.code, sentence, number_of(error), checked)
-            raise in_classic_words(error) from None
+            raise in_classic_words(error, checked) from None
         return Response(
             await job_admin.job(answer.id),
             status_code=202,

@@ -4,7 +4,7 @@ A flat arg holds the fields of the native operation, or one value of it. The ope
 ``native``; this module only names the args. Paths of faults begin at ``args``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -18,12 +18,14 @@ from imgserve.request.native import (
     OPERATIONS,
     check_presets_only,
     find_preset,
+    name_of,
     parse_operation,
     parse_operations,
 )  # fmt: skip
 from imgserve.request.recipe import LoadOptions, Operation, OutputOptions, Recipe
 
 S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
 
 TYPES = ("resize", "rasterize")
 """The values of operationType. The fields of these operations are flat args themselves."""
@@ -105,6 +107,23 @@ def recipe_args(name: str) -> tuple[str, ...]:
     return ("operations", "preset", *operation_args(name), *options)
 
 
+def flat_names(operations: Sequence[Operation]) -> tuple[str, ...] | None:
+    """The flat arg of each operation, empty for that of operationType; None if flat args make no such list."""
+    named = [name_of(operation) for operation in operations]
+    mains = [name for name in named if name in TYPES]
+    if len(mains) != 1:
+        return None
+    before, after = ([(row.operation, arg) for arg, row in rows.items()] for rows in (BEFORE, AFTER))
+    order = dict(_in_order(mains[0], [(mains[0], "")], before, after))
+    is_flat = named == [name for name in order if name in named]
+    return tuple(order[name] for name in named) if is_flat else None
+
+
+def _in_order(name: str, main: Sequence[T], before: Sequence[T], after: Sequence[T]) -> tuple[T, ...]:
+    # An SVG is drawn before anything can be done to it.
+    return (*main, *before, *after) if name == "rasterize" else (*before, *main, *after)
+
+
 def read_recipe(
     name: str, args: Mapping[str, object], presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_only: bool = False
 ) -> Recipe:
@@ -146,9 +165,7 @@ def _flat(name: str, args: Mapping[str, object], own: Own, faults: Faults) -> tu
         width, height = FieldRef(("width",)), FieldRef(("height",))
         faults.append(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
     after = [faults.attempt((), _operation, arg, row, args, own) for arg, row in AFTER.items()]
-    # An SVG is drawn before anything can be done to it.
-    order = (main, *before, *after) if name == "rasterize" else (*before, main, *after)
-    return tuple(operation for operation in order if operation is not None)
+    return tuple(operation for operation in _in_order(name, [main], before, after) if operation is not None)
 
 
 def _main(name: str, args: Mapping[str, object], own: Own) -> Operation:

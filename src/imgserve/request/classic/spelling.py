@@ -5,39 +5,66 @@ For the APIs that take its requests.
 
 import msgspec
 
-from imgserve.errors import FieldRef, ImgserveError, assigned, dotted, spell
+from imgserve.errors import FieldRef, ImgserveError, Spelling, assigned, dotted, spell
 from imgserve.request.classic.codes import NUMBER
+from imgserve.request.classic.recipe import flat_names
 from imgserve.request.faults import RequestInvalid
+from imgserve.request.job import JobRequest
+from imgserve.request.recipe import Recipe
 
 # The field of errors that are no faults of the request's text, by their number.
 _FIELD = {115: "srcURL", 116: "dstURL", 201: "srcURL", 202: "srcURL", 204: "srcURL", 205: "dstURL", 206: "srcURL"}
 
 
-def spelling(field: FieldRef) -> str:
-    """A field's name in a classic request. Other paths are the protocol's own already."""
+def spelling_of(recipe: Recipe | None) -> Spelling:
+    """The names of fields in the request that has this recipe; None: only its operationType is known.
+
+    A path that leads to no output is the protocol's own already.
+    """
+    names = ("",) if recipe is None else flat_names(recipe.operations)
+
+    def spelt(field: FieldRef) -> str:
+        match field.path:
+            case ("source", *_):
+                name = "srcURL"
+            case ("outputs", 0, "destination"):
+                name = "dstURL"
+            case ("outputs", 0, "operations", int() as index, *rest):
+                return _of_operation(FieldRef(tuple(rest), field.value), index, names)
+            case ("outputs", 0, "encode" | "load" | "destination", arg):
+                name = f"args.{arg}"
+            case ("outputs", 0, *rest):
+                return dotted(FieldRef(tuple(rest), field.value))
+            case _:
+                return dotted(field)
+        return assigned(name, field.value)
+
+    return spelt
+
+
+def _of_operation(field: FieldRef, index: int, names: tuple[str, ...] | None) -> str:
+    if names is None or index >= len(names):
+        return dotted(FieldRef(("args", "operations", index, *field.path), field.value))
+    if names[index]:
+        return dotted(FieldRef(("args", names[index], *field.path), field.value))
     match field.path:
-        case ("source", *_):
-            name = "srcURL"
-        case ("outputs", 0, "destination"):
-            name = "dstURL"
-        case ("outputs", 0, "operations", 0):
-            name = "args.width, args.height"  # an operation as a whole is at fault for its size alone
-        case ("outputs", 0, "operations", 0, "operation"):
-            name = "operationType"
-        case ("outputs", 0, "operations", 0, "if_small") if field.value == "enlarge":
+        case ():
+            return "args.width, args.height"  # resize and rasterize are at fault as a whole for their size alone
+        case ("operation",):
+            return assigned("operationType", field.value)
+        case ("if_small",) if field.value == "enlarge":
             return "args.enlarge = true"  # the protocol's older word
-        case ("outputs", 0, "operations", 0, arg) | ("outputs", 0, "encode" | "load" | "destination", arg):
-            name = f"args.{arg}"
-        case ("outputs", 0, *names):
-            return dotted(FieldRef(tuple(names), field.value))
         case _:
-            return dotted(field)
-    return assigned(name, field.value)
+            return dotted(FieldRef(("args", *field.path), field.value))
 
 
-def output_spelling(field: FieldRef) -> str:
-    """A field of a job's only output."""
-    return spelling(FieldRef(("outputs", 0, *field.path), field.value))
+spelling = spelling_of(None)
+
+
+def output_spelling(recipe: Recipe | None) -> Spelling:
+    """As ``spelling_of``, for paths that begin at a job's only output."""
+    spelt = spelling_of(recipe)
+    return lambda field: spelt(FieldRef(("outputs", 0, *field.path), field.value))
 
 
 def number_of(error: ImgserveError) -> int | None:
@@ -46,25 +73,34 @@ def number_of(error: ImgserveError) -> int | None:
     return min((NUMBER[code] for code in codes if code in NUMBER), default=None)
 
 
-def sentence_of(error: ImgserveError, *, is_discreet: bool = False) -> str:
-    """Detail and remedy behind the field. ``is_discreet``: for a log, without the text that was sent."""
+def sentence_of(error: ImgserveError, request: JobRequest | None = None, *, is_discreet: bool = False) -> str:
+    """Detail and remedy behind the field; ``request`` is the one at fault, once it has been parsed.
+
+    ``is_discreet``: for a log, without the text that was sent.
+    """
+    spelling = spelling_of(_recipe_of(request))
     if isinstance(error, RequestInvalid):
-        return _in_order(error).sentence(spelling, is_discreet=is_discreet)
+        return _in_order(error, spelling).sentence(spelling, is_discreet=is_discreet)
     field, sentence = _FIELD.get(number_of(error) or 0), error.sentence(spelling)
     return f"{field}: {sentence}" if field else sentence
 
 
-def in_classic_words(error: ImgserveError) -> ImgserveError:
+def in_classic_words(error: ImgserveError, request: JobRequest | None = None) -> ImgserveError:
     """The same error in this protocol's order, with its names for fields."""
+    spelling = spelling_of(_recipe_of(request))
     if not isinstance(error, RequestInvalid):
         error.hint = spell(error.hint, spelling)
         return error
     faults = (
         msgspec.structs.replace(fault, path=(spelling(FieldRef(fault.path)),), note=spell(fault.note, spelling))
-        for fault in _in_order(error).faults
+        for fault in _in_order(error, spelling).faults
     )
     return RequestInvalid(*faults)
 
 
-def _in_order(error: RequestInvalid) -> RequestInvalid:
+def _in_order(error: RequestInvalid, spelling: Spelling) -> RequestInvalid:
     return RequestInvalid(*sorted(error.faults, key=lambda fault: (NUMBER[fault.code], fault.sentence(spelling))))
+
+
+def _recipe_of(request: JobRequest | None) -> Recipe | None:
+    return None if request is None else request.outputs[0].recipe
