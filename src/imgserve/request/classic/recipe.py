@@ -5,6 +5,7 @@ A flat arg holds the fields of the native operation, or one value of it. The ope
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -95,12 +96,14 @@ class Own(msgspec.Struct, frozen=True):
     background: color.Color | None = None
 
 
+@cache
 def operation_args(name: str) -> tuple[str, ...]:
     """The args of a job of this operationType that make its operations."""
     fields = (field for field in fields_of(OPERATIONS[name]) if field != "background")
     return (*fields, *(("enlarge",) if name == "resize" else ()), *BEFORE, *AFTER, *PARTS)
 
 
+@cache
 def recipe_args(name: str) -> tuple[str, ...]:
     """The args of a job of this operationType that make its recipe."""
     options = (*fields_of(LoadOptions), *fields_of(OutputOptions))
@@ -159,12 +162,13 @@ def _whole(name: str, args: Mapping[str, object], usual: Recipe, faults: Faults)
 
 
 def _flat(name: str, args: Mapping[str, object], own: Own, faults: Faults) -> tuple[Operation, ...]:
-    before = [faults.attempt((), _operation, arg, row, args, own) for arg, row in BEFORE.items()]
+    asked = args.keys() | {owner for part, owner in PARTS.items() if part in args}
+    before = [faults.attempt((), _operation, arg, BEFORE[arg], args, own) for arg in BEFORE if arg in asked]
     main = faults.attempt((), _main, name, args, own)
     if "width" not in args and "height" not in args and all(fault.code != "size_missing" for fault in faults):
         width, height = FieldRef(("width",)), FieldRef(("height",))
         faults.append(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
-    after = [faults.attempt((), _operation, arg, row, args, own) for arg, row in AFTER.items()]
+    after = [faults.attempt((), _operation, arg, AFTER[arg], args, own) for arg in AFTER if arg in asked]
     return tuple(operation for operation in _in_order(name, [main], before, after) if operation is not None)
 
 
@@ -184,16 +188,16 @@ def _main(name: str, args: Mapping[str, object], own: Own) -> Operation:
 
 
 def _operation(arg: str, row: Arg, args: Mapping[str, object], own: Own) -> Operation | None:
-    """The operation of a flat arg; None if it is not asked for. Raises RequestInvalid."""
+    """The operation of a flat arg; None for a switch that is off. Raises RequestInvalid."""
     parts = {part: args[part] for part, owner in PARTS.items() if owner == arg and part in args}
     if parts:
         if arg in args:
             note = ("contradicts ", FieldRef((next(iter(parts)),)), "; give one of the two")
             raise RequestInvalid(Fault("field_invalid", (arg,), note))
         return parse_operation({"operation": row.operation, **parts})
-    if arg not in args or (row.is_switch and args[arg] is False):
-        return None
     value = args[arg]
+    if row.is_switch and value is False:
+        return None
     fields = _fields(arg, row, value)
     if row.has_space and own.background is not None:
         fields = {"background": own.background, **fields}
