@@ -18,6 +18,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from imgserve.cli.main import whole
 from imgserve.request.classic.codes import MEANING
+from imgserve.request.classic.recipe import AFTER, BEFORE, PARTS
+from imgserve.request.fields import fields_of
+from imgserve.request.native import OPERATIONS
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.settings import renamed
@@ -47,6 +50,21 @@ def operations() -> Iterator[str]:
             default = "" if field.default is None else f"`{msgspec.json.encode(field.default).decode()}`"
             values = in_words(schema[field.name])
             yield f"| {operation.__name__.lower()} | `{field.name}` | {values} | {default} |"
+
+
+def flat_args() -> Iterator[str]:
+    """The args of the classic protocol that are operations, in the order in which they are carried out."""
+    yield "| argument | one value sets | fields of an object |"
+    yield "|---|---|---|"
+    for name, row in {**BEFORE, "": None, **AFTER}.items():
+        if row is None:
+            yield "| *resize* | | |"
+            continue
+        words = [f"`{field}`" for field in row.value] + (["`true`: the defaults"] if row.is_switch else [])
+        fields = ", ".join(f"`{field}`" for field in fields_of(OPERATIONS[row.operation]))
+        yield f"| `{name}` | {', '.join(words)} | {fields} |"
+        for part in (part for part, owner in PARTS.items() if owner == name):
+            yield f"| `{part}` | `{part}` of `{name}` | |"
 
 
 def in_words(schema: dict[str, Any]) -> str:
@@ -169,6 +187,7 @@ def renamed_in_0_6_0() -> Iterator[str]:
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "codes": codes,
     "operations": operations,
+    "flat_args": flat_args,
     "limits": limits,
     "settings": settings,
     "metrics": all_metrics,

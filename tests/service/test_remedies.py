@@ -55,7 +55,7 @@ PICTURES: list[tuple[str, str, str, dict[str, object], str]] = [
     ("picture", "x.png", "rasterize", {}, f"rasterize expects an SVG, the source is png (use {RESIZE})"),
     ("icon.svg", "x", "resize", {}, "give dstURL an extension such as .png, or use args.format"),
     ("small.png", "x.bmp", "resize", {}, "give .jpg, or no extension and args.format"),
-    ("small.png", "x.png", "resize", {"dpi": 90}, 'args.dpi: belongs to operationType = "rasterize"'),
+    ("icon.svg", "x.png", "rasterize", {"gravity": "north"}, f"args.gravity: belongs to {RESIZE}"),
     (
         "small.png", "x.png", "resize", {"format": "gif"},
         "args.format: gif contradicts the extension of dstURL, which means png",
@@ -141,12 +141,15 @@ def test_of_a_job_that_is_submitted(server: Daemon, place: Path) -> None:
         (("icon.svg", "x", "--width", "9"), "DST: an SVG source and no format: give DST an extension such as .png, or"),
         (("icon.svg", "-", "--width", "9"), " or use --format"),
         (("small.png", "x.bmp", "--width", "9"), "give .jpg, or no extension and --format"),
-        (("small.png", "x.png", "--width", "9", "--dpi", "90"), "--dpi: belongs to --operation rasterize"),
+        (
+            ("icon.svg", "x.png", "--width", "9", "--operation", "rasterize", "--gravity", "north"),
+            "--gravity: belongs to --operation resize",
+        ),
         (
             ("small.png", "x.png", "--width", "9", "--format", "gif"),
             "gif contradicts the extension of DST, which",
         ),
-        (("small.png", "x.png"), "--width: resize needs --width, --height or both"),
+        (("small.png", "x.png", "--gravity", "north"), "--width: resize needs --width, --height or both"),
     ],
 )
 def test_on_the_command_line(

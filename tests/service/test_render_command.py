@@ -1,5 +1,10 @@
 """imgserve render: the command as a subprocess, no server."""
 
+import os
+import pty
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +23,30 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (top / "photo.jpg").write_bytes(encoded(scene(640, 480), "jpeg"))
     (top / "icon.svg").write_bytes(SQUARE)
     (top / "words.png").write_text("no picture")
+    (top / "empty").mkdir()
+    (top / "empty/notes.txt").write_text("no picture either")
     return top
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("album")
+    (top / "2026").mkdir()
+    (top / "a.jpg").write_bytes(encoded(scene(200, 100), "jpeg"))
+    (top / "icon.svg").write_bytes(SQUARE)
+    (top / "notes.txt").write_text("no picture")
+    (top / "2026/b ü.png").write_bytes(encoded(scene(100, 200), "png"))
+    (top / "2026/c.PNG").write_bytes(encoded(scene(100, 100), "png"))
+    return top
+
+
+def pictures_in(top: Path) -> dict[str, tuple[str | None, tuple[int, int]]]:
+    found = {}
+    for path in sorted(top.rglob("*")):
+        if path.is_file():
+            image = opened(path.read_bytes())
+            found[str(path.relative_to(top))] = image.format, image.size
+    return found
 
 
 def test_render_a_file(pictures: Path, tmp_path: Path) -> None:
@@ -86,10 +114,142 @@ def test_render_options_of_rasterize(pictures: Path) -> None:
     assert command(*base, "--dpi", "144").returncode == 0
 
 
+def test_render_without_a_size_keeps_it(pictures: Path, tmp_path: Path) -> None:
+    assert main(["render", str(pictures / "photo.jpg"), f"{tmp_path}/x.png"]) == 0
+    assert main(["render", str(pictures / "icon.svg"), f"{tmp_path}/y.png"]) == 0
+    assert pictures_in(tmp_path) == {"x.png": ("PNG", (640, 480)), "y.png": ("PNG", (40, 20))}
+
+
+@pytest.mark.parametrize(("size", "expected"), [("60x40", (60, 40)), ("x60", (80, 60))])
+def test_render_to_a_size(pictures: Path, tmp_path: Path, size: str, expected: tuple[int, int]) -> None:
+    assert main(["render", str(pictures / "photo.jpg"), f"{tmp_path}/x.png", "--resize", size]) == 0
+    assert pictures_in(tmp_path) == {"x.png": ("PNG", expected)}
+
+
+@pytest.mark.parametrize("size", ["60", "x", "60x40x2", "-6x4", "a x b", "600000x1"])
+def test_render_to_a_size_that_is_none(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["render", "a", "b", f"--resize={size}"])
+    assert ended.value.code == 2
+    assert f"--resize: expected a size such as 600x400, 600x or x400, got {size!r}" in capsys.readouterr().err
+
+
+def test_render_a_directory(album: Path, tmp_path: Path) -> None:
+    master, terminal = pty.openpty()
+    line = [sys.executable, "-m", "imgserve", "render", str(album), str(tmp_path / "out"), "--resize", "50x50"]
+    told = subprocess.run(
+        [*line, "--enlarge", "--jobs", "2"], stdout=subprocess.PIPE, stderr=terminal, timeout=60, check=False
+    )
+    os.close(terminal)
+    shown = os.read(master, 65_536).decode()
+    os.close(master)
+    assert told.returncode == 0, shown
+    assert "rendering" in shown
+    assert "100%" in shown
+    assert pictures_in(tmp_path / "out") == {
+        "2026/b ü.png": ("PNG", (50, 50)), "2026/c.PNG": ("PNG", (50, 50)), "a.jpg": ("JPEG", (50, 50)),
+        "icon.png": ("PNG", (50, 50)),
+    }  # fmt: skip
+    assert len(told.stdout.splitlines()) == 4
+
+
+def test_render_a_directory_into_itself_twice(album: Path, tmp_path: Path) -> None:
+    top = tmp_path / "album"
+    shutil.copytree(album, top)
+    for _ in range(2):
+        assert main(["render", str(top), str(top / "small"), "--width", "10", "--format", "webp"]) == 0
+    small = {f"{name}.webp" for name in ("2026/b ü", "2026/c", "a", "icon")}
+    assert set(pictures_in(top / "small")) == small
+
+
+def test_render_a_directory_to_names_with_tags(album: Path, tmp_path: Path) -> None:
+    told = main(["render", str(album / "2026"), f"{tmp_path}/{{$basename}}-{{$height}}.gif", "--width", "10"])
+    assert told == 0
+    assert set(pictures_in(tmp_path)) == {"b ü-20.gif", "c-10.gif"}
+
+
+def test_a_picture_that_fails_holds_up_no_other(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    top = tmp_path / "album"
+    shutil.copytree(album, top)
+    (top / "b.png").write_text("no picture")
+    assert main(["render", str(top), str(tmp_path / "out"), "--width", "150"]) == 1
+    told = capsys.readouterr()
+    assert set(pictures_in(tmp_path / "out")) == {"a.jpg", "icon.png"}
+    assert sorted(line.partition(":")[2].partition(": ")[0] for line in told.err.splitlines()) == [
+        f" {top}/2026/b ü.png", f" {top}/2026/c.PNG", f" {top}/b.png",
+    ]  # fmt: skip
+    assert told.err.count("use --enlarge") == 2
+
+
+CARD = '[preset.card]\noperations = [{operation = "resize", width = 60, height = 30}]\nencode = {format = "gif"}\n'
+
+
+def test_render_a_preset(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "imgserve.toml").write_text("port = 8000\n" + CARD)
+    base = ["render", str(pictures / "photo.jpg"), f"{tmp_path}/x", "--config", f"{tmp_path}/imgserve.toml"]
+    assert main([*base, "--preset", "card"]) == 0
+    assert opened((tmp_path / "x").read_bytes()).format == "GIF"
+    assert main([*base, "--preset", "card", "--format", "webp"]) == 0
+    image = opened((tmp_path / "x").read_bytes())
+    assert (image.format, image.size) == ("WEBP", (60, 30))
+    capsys.readouterr()
+    assert main([*base, "--preset", "crad"]) == 1
+    assert capsys.readouterr().err == (
+        'imgserve: --preset: expected the name of a preset, got "crad", did you mean "card"?\n'
+    )
+    assert main([*base, "--preset", "card", "--width", "9"]) == 1
+    assert capsys.readouterr().err == "imgserve: --width: expected --preset or it, not both\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "told"),
+    [
+        ('{"operations": [{"operation": "resize", "width": "x"}], "encode": {"quality": 0}}', (),
+         '/recipe.json: operations[0].width: expected an integer from 1 to 16384, got "x"; {file}: encode.quality: '),
+        ('{"operations": [], "operations": []}', (),
+         '--operations: the file is not JSON: the key "operations" appears twice'),
+        ('{"operations": []}', ("--width", "9"), "--width: expected --operations or it, not both"),
+        ('{"operations": []}', ("--preset", "card"), "--operations: contradicts --preset; give one of the two"),
+        ('{"operations": [{"operation": "resize", "width": 900, "if_small": "refuse"}]}', (),
+         'or use operations[0].if_small = "enlarge")'),
+    ],
+)  # fmt: skip
+def test_render_faults_of_a_recipes_file(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: tuple[str, ...], told: str
+) -> None:
+    file = tmp_path / "recipe.json"
+    file.write_text(text)
+    (tmp_path / "imgserve.toml").write_text(CARD)
+    base = ["render", str(pictures / "photo.jpg"), f"{tmp_path}/x.png", "--config", f"{tmp_path}/imgserve.toml"]
+    assert main([*base, "--operations", str(file), *words]) == 1
+    assert told.format(file=file) in capsys.readouterr().err if "{file}" in told else told in capsys.readouterr().err
+
+
+def test_render_the_recipe_of_a_file(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "recipe.json"
+    file.write_text(
+        '{"operations": [{"operation": "resize", "width": 900}, {"operation": "resize", "height": 60, "width": 60}],'
+        ' "encode": {"format": "webp"}, "load": {"strict": false}}'
+    )
+    base = ["render", str(pictures / "photo.jpg"), f"{tmp_path}/x", "--quality", "5", "--operations"]
+    assert main([*base, str(file)]) == 0
+    image = opened((tmp_path / "x").read_bytes())
+    assert (image.format, image.size) == ("WEBP", (60, 60))
+    assert main([*base, f"{tmp_path}/gone.json"]) == 1
+    assert "gone.json cannot be used: No such file or directory" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("photo.jpg", "x.png"), "--width: resize needs --width, --height or both"),
+        (("photo.jpg", "x.png", "--gravity", "north"), "--width: resize needs --width, --height or both"),
+        (
+            ("photo.jpg", "x.png", "--resize", "9x9", "--width", "9"),
+            "--width: contradicts --resize; give one of the two",
+        ),
+        (("photo.jpg", "x.png", "--preset", "card", "--config", "/dev/null"), 'got "card"; this server has none'),
         (("photo.jpg", "x.png", "--width", "0"), "--width: expected an integer from 1 to 16384, got 0"),
         (("photo.jpg", "x.png", "--width", "1.5"), "--width: expected an integer from 1 to 16384, got 1.5"),
         (("photo.jpg", "x.bmp", "--width", "9"), "DST: the extension is not a format that can be written"),
@@ -98,7 +258,10 @@ def test_render_options_of_rasterize(pictures: Path) -> None:
             "--format: gif contradicts the extension of DST",
         ),
         (("photo.jpg", "x.png", "--width", "9", "--gravity", "up"), '--gravity: expected "attention"'),
-        (("photo.jpg", "x.png", "--width", "9", "--dpi", "90"), "--dpi: belongs to --operation rasterize"),
+        (
+            ("icon.svg", "x.png", "--width", "9", "--operation", "rasterize", "--gravity", "north"),
+            "--gravity: belongs to --operation resize",
+        ),
         (
             ("photo.jpg", "x.png", "--width", "9", "--operation", "rasterize"),
             "SRC: rasterize expects an SVG; for other pictures use --operation resize",
@@ -106,7 +269,7 @@ def test_render_options_of_rasterize(pictures: Path) -> None:
         (("photo.jpg", "x.png", "--width", "700"), "smaller"),
         (("words.png", "x.png", "--width", "9"), ""),
         (("nothing.png", "x.png", "--width", "9"), "nothing.png cannot be used: No such file or directory (check the"),
-        (("", "x.png", "--width", "9"), "it is a directory, expected a file (name a file, or"),
+        (("empty", "x.png", "--width", "9"), "empty holds no pictures (expected files such as photo.jpg)"),
     ],
 )
 def test_render_says_what_is_wrong(

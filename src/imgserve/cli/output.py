@@ -1,6 +1,7 @@
 """Exit statuses, options and output that the commands share. Each command returns its exit status."""
 
 import argparse
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -74,13 +75,22 @@ def complain(sentence: str) -> None:
 
 def progress(items: Iterable[T], total: int, action: str) -> Iterator[T]:
     """``items``, with a bar on stderr when it is a terminal and there is more than one."""
+    with bar(total, action) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+@contextlib.contextmanager
+def bar(total: int, action: str) -> Iterator[Callable[[], None]]:
+    """A bar on stderr when it is a terminal and there is more than one item; call the function after each item."""
     if total < 2 or not sys.stderr.isatty():
-        yield from items
+        yield lambda: None
         return
     from rich.console import Console  # only where a bar is drawn
     from rich.progress import Progress
 
     # Lines for the same terminal go above the bar; those for a file or a pipe stay theirs.
-    bar = Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
-    with bar:
-        yield from bar.track(items, total=total, description=action)
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()) as shown:
+        task = shown.add_task(action, total=total)
+        yield lambda: shown.advance(task)

@@ -1,157 +1,222 @@
-"""``imgserve render``: one picture, without a server.
+"""``imgserve render``: pictures without a server.
 
-The command line becomes a job. Its checks, the sandboxed worker and the writing of files are those of a server's jobs.
+The command line becomes a job for each picture. Its checks, the sandboxed worker and the writing of files are those of
+a server's jobs.
 """
 
 import argparse
 import asyncio
-import os
+import contextlib
 import sys
 import uuid
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from urllib.parse import quote
+from typing import NamedTuple
 
 import msgspec
-from msgspec import inspect
 
 from imgserve.blob import Blob
-from imgserve.cli import output
+from imgserve.cli import output, render_flags
+from imgserve.cli.render_files import STANDARD, Pair, file_url, pairs
 from imgserve.engine.render import Renderer
-from imgserve.errors import FieldRef, ImgserveError, using
+from imgserve.errors import FieldRef, ImgserveError, Spelling, dotted, using
 from imgserve.imaging.config import Config as PoolConfig
+from imgserve.imaging.config import Workers
 from imgserve.imaging.pool import Pool
 from imgserve.request.classic import parse as classic
-from imgserve.request.classic.recipe import TYPES, Own
-from imgserve.request.faults import beneath
-from imgserve.request.fields import fields_of
+from imgserve.request.classic.recipe import flat_names, read_recipe
+from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.job import JobRequest, ResolvedOutput, resolve
+from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.limits import Limits
-from imgserve.request.native import OPERATIONS
-from imgserve.request.recipe import MEDIA_TYPE, LoadOptions, OutputOptions
-from imgserve.request.values import words_of
+from imgserve.request.native import parse_recipe
+from imgserve.request.recipe import MEDIA_TYPE, Recipe
 from imgserve.settings import load
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers, Write
 
-STANDARD = "-"
 WRITE_TIMEOUT_S = 60.0
+# The first name of paths into a recipe's file, and the preset that the command line's recipe is to its jobs.
+_FILE = "FILE"
 
-_OWNERS = {name: OPERATIONS[name] for name in TYPES} | {
-    "the source": LoadOptions, "the result": OutputOptions, "a resize": Own,
-}  # fmt: skip
+
+class Asked(NamedTuple):
+    """The recipe of the command line, the operationType of its jobs, and the names of fields in faults."""
+
+    recipe: Recipe
+    operation: str
+    spelling: Spelling
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SRC", help="path of a picture; - reads standard input")
-    about = "path of the result, may contain tags; - writes standard output"
+    about = "path of a picture, or of a directory of pictures; - reads standard input"
+    parser.add_argument("source", metavar="SRC", help=about)
+    about = "path of the result, may contain tags; for a directory that of a directory; - writes standard output"
     parser.add_argument("destination", metavar="DST", help=about)
-    words, about = TYPES, "the operation (default: %(default)s)"
-    parser.add_argument("--operation", choices=words, default="resize", metavar="WORD", help=about)
-    for name, kind in _fields().items():  # the parser of jobs checks their values
-        about = "for " + " and ".join(owner for owner, struct in _OWNERS.items() if name in fields_of(struct))
-        if isinstance(kind, inspect.BoolType):
-            parser.add_argument(_flag(name), action=argparse.BooleanOptionalAction, help=about)
-        elif isinstance(kind, inspect.IntType | inspect.FloatType):
-            parser.add_argument(_flag(name), type=_number, metavar="N", help=about)
-        else:
-            parser.add_argument(_flag(name), metavar="WORD" if words_of(kind) else "VALUE", help=about)
+    parser.add_argument("--preset", metavar="NAME", help="a preset of the settings file")
+    load.add_flags(parser, ("config",))
+    about = "a recipe as JSON: load, operations, encode; options for source and result replace its own"
+    parser.add_argument("--operations", metavar="FILE", help=about)
+    about = "how many pictures of a directory are rendered at once (default: one per CPU)"
+    parser.add_argument("--jobs", type=_count, metavar="N", help=about)
+    render_flags.add(parser)
     parser.set_defaults(run=_render)
 
 
-def _fields() -> dict[str, inspect.Type]:
-    """The fields of a recipe. Those that two operations have need the same kind of flag for both."""
-    return {name: kind for struct in _OWNERS.values() for name, kind in fields_of(struct).items()}
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _number(text: str) -> int | float:
+def _count(text: str) -> int:
     try:
-        return msgspec.json.decode(text, type=int | float)
-    except msgspec.DecodeError:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+        return msgspec.convert(text, Workers, strict=False)
+    except msgspec.ValidationError:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 1,024, got {text!r}") from None
 
 
 def _render(flags: argparse.Namespace) -> int:
     try:
-        if flags.source != STANDARD:
-            with using(f"the picture {flags.source}"):  # before a worker is started for nothing
-                Path(flags.source).open("rb").close()
-        asyncio.run(_run(flags, classic.parse(_as_job(flags))))
+        asked = _asked(flags)
+        todo = pairs(flags.source, flags.destination, asked.recipe.output.format)
+        return asyncio.run(_run(asked, todo, min(flags.jobs or PoolConfig().workers, len(todo))))
     except ImgserveError as error:
-        output.complain(error.sentence(_spelling))
+        output.complain(error.sentence(partial(_spelt, flags)))
         return output.FAILED
-    return output.DONE
 
 
-def _as_job(flags: argparse.Namespace) -> bytes:
-    """The classic protocol's JSON: its checks, tags and formats hold here too."""
-    args = {name: value for name in _fields() if (value := getattr(flags, name)) is not None}
+def _asked(flags: argparse.Namespace) -> Asked:
+    """Raises RequestInvalid, SettingsInvalid, FileUnusable."""
+    args = render_flags.args_of(flags)
+    presets: dict[str, Recipe] = {}
+    if flags.preset is not None:
+        args["preset"], presets = flags.preset, load.presets(flags).recipes()
+    if flags.operations is not None:
+        if flags.preset is not None:
+            note = ("contradicts ", FieldRef(("preset",)), "; give one of the two")
+            raise RequestInvalid(Fault("field_invalid", (_FILE,), note))
+        args["preset"], presets = _FILE, {_FILE: _recipe_in(flags.operations)}
+    operation = render_flags.type_of(flags, args)
+    faults = Faults()
+    recipe = faults.attempt(("args",), read_recipe, operation, args, presets)
+    classic.check_args(operation, args, faults)
+    faults.raise_any()
+    assert recipe is not None
+    names = None if "preset" in args else flat_names(recipe.operations, needs_type=False)
+    return Asked(recipe, operation or "resize", partial(render_flags.spelt, names=names))
+
+
+def _recipe_in(file: str) -> Recipe:
+    """The recipe of a file. Raises RequestInvalid, FileUnusable."""
+    with using(f"the recipe {file}"):
+        text = Path(file).read_bytes()
+    try:
+        with beneath(_FILE):
+            return parse_recipe(read_object(text, "the file"))
+    except ParseError as error:
+        raise RequestInvalid(Fault("field_invalid", (_FILE,), str(error))) from None
+
+
+def _spelt(flags: argparse.Namespace, field: FieldRef) -> str:
+    """A field before there is a job: also one of a recipe's file."""
+    if flags.operations is not None:
+        if field.path in ((_FILE,), ("args", "preset")):
+            return "--operations"
+        if field.path[:1] == (_FILE,):
+            return f"{flags.operations}: {dotted(FieldRef(field.path[1:], field.value))}"
+    return render_flags.spelt(field)
+
+
+def _request(asked: Asked, pair: Pair) -> JobRequest:
+    """The classic protocol's job: its checks, tags and formats hold here too. Raises RequestInvalid."""
     job = {
-        "operationType": flags.operation,
-        "srcURL": _file_url(flags.source, safe="/"),
-        "dstURL": _file_url(flags.destination, safe="/{$}"),
-        "args": args,
+        "operationType": asked.operation,
+        "srcURL": file_url(pair.source, safe="/"),
+        "dstURL": file_url(pair.destination, safe="/{$}"),
+        "args": {"preset": _FILE},
+        "placeholder": "none",
     }
-    return msgspec.json.encode(job)
+    return classic.parse(msgspec.json.encode(job), {_FILE: asked.recipe})
 
 
-def _file_url(path: str, safe: str) -> str:
-    """Follows symbolic links, since the transfers follow none that lead out of a root."""
-    return "file:///-" if path == STANDARD else "file://" + quote(os.path.realpath(path), safe=safe)
+class _Session(NamedTuple):
+    asked: Asked
+    limits: Limits
+    transfers: Transfers
+    workers: Pool
+    renderer: Renderer
 
 
-async def _run(flags: argparse.Namespace, request: JobRequest) -> None:
+async def _run(asked: Asked, todo: Sequence[Pair], at_once: int) -> int:
+    """Renders all pictures, each for itself; DONE if none failed."""
+
+    def complain(pair: Pair, error: ImgserveError) -> None:
+        source = f"{pair.source}: " if len(todo) > 1 else ""
+        output.complain(source + error.sentence(asked.spelling))
+
+    jobs: list[tuple[Pair, JobRequest]] = []
+    for pair in todo:  # all, before a worker is started for nothing
+        try:
+            jobs.append((pair, _request(asked, pair)))
+        except ImgserveError as error:
+            complain(pair, error)
+    if not jobs:
+        return output.FAILED
+    free = asyncio.Semaphore(at_once)
+
+    async def render(session: _Session, pair: Pair, request: JobRequest) -> bool:
+        async with free:
+            try:
+                await _picture(session, pair, request)
+            except ImgserveError as error:
+                complain(pair, error)
+                return False
+            return True
+
+    async with _session(asked, at_once) as session:
+        with output.bar(len(jobs), "rendering") as advance:
+            ends = [asyncio.create_task(render(session, pair, request)) for pair, request in jobs]
+            for end in asyncio.as_completed(ends):
+                await end
+                advance()
+    is_good = len(jobs) == len(todo) and all(end.result() for end in ends)
+    return output.DONE if is_good else output.FAILED
+
+
+@contextlib.asynccontextmanager
+async def _session(asked: Asked, at_once: int) -> AsyncIterator[_Session]:
     limits = Limits()
     transfers = Transfers(Config(read_roots=("/",), write_roots=("/",)), limits)
-    workers = Pool(PoolConfig(workers=1, allow_system_libvips=load.allows_system_libvips()), limits)
-    renderer = Renderer(transfers, workers)
+    workers = Pool(PoolConfig(workers=at_once, allow_system_libvips=load.allows_system_libvips()), limits)
     try:
         await workers.start()
-        with ExitStack() as held:
-            if flags.source == STANDARD:
-                source = held.enter_context(Blob.of(sys.stdin.buffer.read(limits.source_bytes + 1)))
-            else:
-                (source,) = await renderer.sources((request.source,))
-                held.enter_context(source)
-            with beneath("outputs", 0):
-                [wanted] = request.outputs
-                info = await workers.probe(source, is_complete=True, is_strict=wanted.recipe.load.strict)
-                assert info is not None  # all bytes are there
-                resolved = resolve(wanted, request.source, info, limits)
-                picture = held.enter_context(await renderer.rendition(source, info, resolved.rendering, is_alone=False))
-            if flags.destination == STANDARD:
-                sys.stdout.buffer.write(picture.read())
-                sys.stdout.buffer.flush()
-            else:
-                await _store(transfers, resolved, picture)
+        yield _Session(asked, limits, transfers, workers, Renderer(transfers, workers))
     finally:
         await transfers.aclose()
         await workers.aclose()
+
+
+async def _picture(session: _Session, pair: Pair, request: JobRequest) -> None:
+    with ExitStack() as held:
+        if pair.source == STANDARD:
+            source = held.enter_context(Blob.of(sys.stdin.buffer.read(session.limits.source_bytes + 1)))
+        else:
+            (source,) = await session.renderer.sources((request.source,))
+            held.enter_context(source)
+        with beneath("outputs", 0):
+            [wanted] = request.outputs
+            info = await session.workers.probe(source, is_complete=True, is_strict=wanted.recipe.load.strict)
+            assert info is not None  # all bytes are there
+            resolved = resolve(wanted, request.source, info, session.limits)
+            render = session.renderer.rendition(source, info, resolved.rendering, is_alone=False)
+            picture = held.enter_context(await render)
+        if pair.destination == STANDARD:
+            sys.stdout.buffer.write(picture.read())
+            sys.stdout.buffer.flush()
+        else:
+            await _store(session.transfers, resolved, picture)
 
 
 async def _store(transfers: Transfers, resolved: ResolvedOutput, picture: Blob) -> None:
     size, destination = resolved.rendering.size, resolved.placement.destination
     write = Write("final", MEDIA_TYPE[resolved.rendering.format], f"render-{uuid.uuid4().hex}", 0, WRITE_TIMEOUT_S)
     await transfers.deliver(destination, picture, write)
-    output.say(f"{Path(destination.path)}  {size.width_px}x{size.height_px}" if size else f"{Path(destination.path)}")
-
-
-def _spelling(field: FieldRef) -> str:
-    """A field of the job as this command calls it; a value is written as its option takes it."""
-    match field.path:
-        case ("source", *_):
-            return "SRC"
-        case ("outputs", 0, "destination"):
-            return "DST"
-        case ("outputs", 0, "operations", 0):
-            return f"{_flag('width')}, {_flag('height')}"
-        case (*_, name):
-            if isinstance(field.value, str):
-                return f"{_flag(str(name))} {field.value}"
-            return _flag(f"no-{name}" if field.value is False else str(name))
-        case _:
-            return ""
+    shown = f"  {size.width_px}x{size.height_px}" if size else ""
+    output.say(f"{Path(destination.path)}{shown}")

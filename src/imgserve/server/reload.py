@@ -2,6 +2,7 @@
 loop.
 """
 
+from argparse import Namespace
 from collections.abc import Callable
 
 from imgserve.api.auth import Keys
@@ -27,7 +28,7 @@ def reload(
     try:
         reopen_log()
         new_keys = settings.api.keys()
-        new_presets = load.presets(settings.config_file) if settings.config_file else settings.presets
+        new_presets = load.presets(Namespace(config=settings.config_file)) if settings.config_file else settings.presets
         if certificate is not None:
             certificate.reload()
         keys.replace(new_keys)  # what cannot fail comes last

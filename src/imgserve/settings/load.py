@@ -93,11 +93,10 @@ def settle(
     return settled
 
 
-def presets(file: str, environ: Mapping[str, str] = ENVIRONMENT) -> PresetConfig:
-    """The presets of a TOML file, which is checked as a whole. Raises SettingsInvalid."""
+def presets(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT) -> PresetConfig:
+    """Those of the TOML file, whose other settings are checked by name and type only. Raises SettingsInvalid."""
     problems: list[str] = []
-    named = Namespace(config=file)
-    gathered = gather(Settings, named, environ, Path(file), problems)
+    gathered = gather(Settings, Namespace(config=flags.config), environ, config_file(_own_dir(environ)), problems)
     with suppress(msgspec.ValidationError):  # one of the problems
         config = msgspec.convert(gathered.tree({}).get("presets", {}), PresetConfig)
         problems += _problems_of(config, gathered, (), "presets.")

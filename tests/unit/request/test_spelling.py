@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import imgserve
-from imgserve.cli import render
+from imgserve.cli.render_flags import spelt
 from imgserve.errors import FieldRef, ImgserveError, Path, dotted
 from imgserve.request import faults
 from imgserve.request.classic.codes import MEANING, NUMBER
@@ -38,7 +38,8 @@ FIRST = ("outputs", 0)
 SAMPLES: dict[str, dict[str, object]] = {
     "blur": {"sigma": 3}, "pixelate": {"size": 3}, "rotate": {"angle": 90}, "tint": {"color": "#ff0000"},
     "contrast": {"factor": 2}, "gamma": {"gamma": 2}, "watermark": {"image": {"name": "logo"}},
-    "round": {"radius": 3}, "redact": {"regions": []}, "crop": {"aspect": "1:1"},
+    "round": {"radius": 3}, "redact": {"regions": [{"left": 0, "top": 0, "width": 9, "height": 9}]},
+    "crop": {"aspect": "1:1"},
 }  # fmt: skip
 
 
@@ -62,13 +63,13 @@ SAMPLES: dict[str, dict[str, object]] = {
         ((*FIRST, "placeholder", "color"), "outputs[0].placeholder.color", "placeholder.color", "--color"),
         ((*FIRST, "on_failure"), "outputs[0].on_failure", "on_failure", "--on-failure"),
         (("outputs", 1, "operations", 0, "width"), *["outputs[1].operations[0].width"] * 2, "--width"),
-        (("args",), "args", "args", "--args"),
+        (("args", "blur", "sigma"), "args.blur.sigma", "args.blur.sigma", "--blur sigma"),
         ((), "", "", ""),
     ],
 )  # fmt: skip
 def test_a_path_as_each_one_spells_it(path: Path, native: str, classic: str, command: str) -> None:
     field = FieldRef(path)
-    assert (dotted(field), spelling(field), render._spelling(field)) == (native, classic, command)
+    assert (dotted(field), spelling(field), spelt(field)) == (native, classic, command)
 
 
 @pytest.mark.parametrize(
@@ -86,20 +87,20 @@ def test_a_path_as_each_one_spells_it(path: Path, native: str, classic: str, com
 )  # fmt: skip
 def test_a_value_as_each_one_writes_it(path: Path, value: bool | str, native: str, classic: str, command: str) -> None:
     field = FieldRef((*FIRST, *path), value)
-    assert (dotted(field), spelling(field), render._spelling(field)) == (f"outputs[0].{native}", classic, command)
+    assert (dotted(field), spelling(field), spelt(field)) == (f"outputs[0].{native}", classic, command)
     assert output_spelling(None)(FieldRef(path, value)) == classic
 
 
 def test_a_field_of_an_operation_as_the_request_wrote_it() -> None:
-    def spelt(*operations: Operation, index: int = 0) -> tuple[str, str]:
+    def both(*operations: Operation, index: int = 0) -> tuple[str, str]:
         spelling = spelling_of(Recipe(operations))
         path = (*FIRST, "operations", index)
         return spelling(FieldRef(path)), spelling(FieldRef((*path, "if_small"), "enlarge"))
 
-    assert spelt(Resize(3)) == ("args.width, args.height", "args.enlarge = true")
-    assert spelt(Rasterize(3))[0] == "args.width, args.height"
+    assert both(Resize(3)) == ("args.width, args.height", "args.enlarge = true")
+    assert both(Rasterize(3))[0] == "args.width, args.height"
     in_list = ("args.operations[1]", 'args.operations[1].if_small = "enlarge"')
-    assert spelt(Resize(3), Resize(4), index=1) == spelt(Rasterize(3), Resize(4), index=1) == in_list
+    assert both(Resize(3), Resize(4), index=1) == both(Rasterize(3), Resize(4), index=1) == in_list
 
 
 @pytest.mark.parametrize("arg", sorted(BEFORE | AFTER))
@@ -120,7 +121,7 @@ def test_the_fields_of_a_remedy_move_with_the_error() -> None:
     with pytest.raises(SourceTooSmall) as caught:
         Faults().attempt((*FIRST, "operations", 0), Resize(50).after, Shape(0, 0, "svg"))
     assert "give both args.width and args.height" in sentence_of(caught.value)
-    assert "give both --width and --height" in caught.value.sentence(render._spelling)
+    assert "give both --width and --height" in caught.value.sentence(spelt)
 
 
 def test_the_fields_of_a_note_move_with_its_fault() -> None:
@@ -138,7 +139,7 @@ def test_one_fault_in_three_spellings() -> None:
     sentence = 'expected an integer from 1 to 16384, got "abc"'
     assert caught.value.detail == f"outputs[0].operations[0].width: {sentence}"
     assert sentence_of(caught.value) == f"args.width: {sentence}"
-    assert caught.value.sentence(render._spelling) == f"--width: {sentence}"
+    assert caught.value.sentence(spelt) == f"--width: {sentence}"
     assert caught.value.faults == (
         Fault(
             "field_invalid", (*FIRST, "operations", 0, "width"), expected="an integer from 1 to 16384", got="abc",

@@ -8,7 +8,8 @@ import pytest
 from imgserve.request.operations.resize import Resize
 from imgserve.request.preset import Config
 from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
-from imgserve.settings.load import SettingsInvalid, load, presets
+from imgserve.settings import load as settings
+from imgserve.settings.load import SettingsInvalid, load
 
 GOOD = """
 port = 8000
@@ -39,6 +40,11 @@ def write(tmp_path: Path, text: str) -> str:
 
 def started(file: str, **environ: str) -> Config:
     return load(argparse.Namespace(config=file), {"HOME": "/nonexistent", **environ}).presets
+
+
+def presets(file: str, environ: dict[str, str]) -> Config:
+    """As at a SIGHUP."""
+    return settings.presets(argparse.Namespace(config=file), environ)
 
 
 def faults(tmp_path: Path, text: str) -> list[str]:

@@ -66,7 +66,7 @@ def parse(body: bytes, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_on
     recipe = None
     if operation_type is not None and args is not None:
         recipe = faults.attempt(("args",), read_recipe, operation_type, args, presets, presets_only=presets_only)
-        check_names(args, (*recipe_args(operation_type), *HTTP_ARGS), ("args",), faults, _STRAYS)
+        check_args(operation_type, args, faults)
     if source is not None and operation_type is not None:
         _check_source(operation_type, values.ext.lower(), faults)
     output_format = None
@@ -79,6 +79,11 @@ def parse(body: bytes, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_on
         raise RequestInvalid(*faults)
     recipe = msgspec.structs.replace(recipe, output=msgspec.structs.replace(recipe.output, format=output_format))
     return JobRequest(source, (OutputRequest(recipe, destination, placeholder, on_failure),))
+
+
+def check_args(operation_type: str | None, args: Mapping[str, object], faults: Faults) -> None:
+    """Args that are unknown, that belong to the other operationType, or that a later version has."""
+    check_names(args, (*recipe_args(operation_type), *HTTP_ARGS), ("args",), faults, _STRAYS)
 
 
 def _check_keys(request: Mapping[str, object], faults: Faults) -> None:

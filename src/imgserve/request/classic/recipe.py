@@ -62,7 +62,7 @@ _AFTER = {
     "gamma": Arg("gamma", ("gamma",)),
     "normalize": Arg("normalize", is_switch=True),
     "negate": Arg("negate", is_switch=True),
-    "grayscale": Arg("grayscale", is_switch=True),
+    "grayscale": Arg("grayscale", ("method",), is_switch=True),
     "tint": Arg("tint", ("color",)),
     "threshold": Arg("threshold", ("value",), is_switch=True),
     "blur": Arg("blur", ("sigma",)),
@@ -97,40 +97,50 @@ class Own(msgspec.Struct, frozen=True):
 
 
 @cache
-def operation_args(name: str) -> tuple[str, ...]:
+def operation_args(name: str | None) -> tuple[str, ...]:
     """The args of a job of this operationType that make its operations."""
-    fields = (field for field in fields_of(OPERATIONS[name]) if field != "background")
+    fields = [field for field in fields_of(OPERATIONS[name]) if field != "background"] if name else []
     return (*fields, *(("enlarge",) if name == "resize" else ()), *BEFORE, *AFTER, *PARTS)
 
 
 @cache
-def recipe_args(name: str) -> tuple[str, ...]:
+def recipe_args(name: str | None) -> tuple[str, ...]:
     """The args of a job of this operationType that make its recipe."""
     options = (*fields_of(LoadOptions), *fields_of(OutputOptions))
     return ("operations", "preset", *operation_args(name), *options)
 
 
-def flat_names(operations: Sequence[Operation]) -> tuple[str, ...] | None:
-    """The flat arg of each operation, empty for that of operationType; None if flat args make no such list."""
+def flat_names(operations: Sequence[Operation], *, needs_type: bool = True) -> tuple[str, ...] | None:
+    """The flat arg of each operation, empty for that of operationType; None if flat args make no such list.
+
+    ``needs_type``: one of them must be that of operationType.
+    """
     named = [name_of(operation) for operation in operations]
-    mains = [name for name in named if name in TYPES]
-    if len(mains) != 1:
+    main = next((name for name in named if name in TYPES), "")
+    if needs_type and not main:
         return None
     before, after = ([(row.operation, arg) for arg, row in rows.items()] for rows in (BEFORE, AFTER))
-    order = dict(_in_order(mains[0], [(mains[0], "")], before, after))
+    order = dict(_in_order(main, [(main, "")], before, after))
     is_flat = named == [name for name in order if name in named]
     return tuple(order[name] for name in named) if is_flat else None
 
 
-def _in_order(name: str, main: Sequence[T], before: Sequence[T], after: Sequence[T]) -> tuple[T, ...]:
+def _in_order(name: str | None, main: Sequence[T], before: Sequence[T], after: Sequence[T]) -> tuple[T, ...]:
     # An SVG is drawn before anything can be done to it.
     return (*main, *before, *after) if name == "rasterize" else (*before, *main, *after)
 
 
 def read_recipe(
-    name: str, args: Mapping[str, object], presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_only: bool = False
+    name: str | None,
+    args: Mapping[str, object],
+    presets: Mapping[str, Recipe] = NO_PRESETS,
+    *,
+    presets_only: bool = False,
 ) -> Recipe:
-    """The recipe of a job of the operationType ``name``. Raises RequestInvalid, PresetsOnly."""
+    """The recipe of a job of the operationType ``name``; without one the picture keeps its size.
+
+    Raises RequestInvalid, PresetsOnly.
+    """
     if presets_only:
         check_presets_only(arg for arg in recipe_args(name) if arg in args)
     faults, usual = Faults(), Recipe(())
@@ -149,7 +159,7 @@ def read_recipe(
     return Recipe(operations, encode, load)
 
 
-def _whole(name: str, args: Mapping[str, object], usual: Recipe, faults: Faults) -> tuple[Operation, ...]:
+def _whole(name: str | None, args: Mapping[str, object], usual: Recipe, faults: Faults) -> tuple[Operation, ...]:
     """Those of a list or of a preset, beside which no flat arg of an operation may stand."""
     key = "preset" if "preset" in args else "operations"
     for other in ("operations", *operation_args(name)):
@@ -161,11 +171,11 @@ def _whole(name: str, args: Mapping[str, object], usual: Recipe, faults: Faults)
     return faults.attempt(("operations",), parse_operations, args["operations"]) or ()
 
 
-def _flat(name: str, args: Mapping[str, object], own: Own, faults: Faults) -> tuple[Operation, ...]:
+def _flat(name: str | None, args: Mapping[str, object], own: Own, faults: Faults) -> tuple[Operation, ...]:
     asked = args.keys() | {owner for part, owner in PARTS.items() if part in args}
     before = [faults.attempt((), _operation, arg, BEFORE[arg], args, own) for arg in BEFORE if arg in asked]
-    main = faults.attempt((), _main, name, args, own)
-    if "width" not in args and "height" not in args and all(fault.code != "size_missing" for fault in faults):
+    main = faults.attempt((), _main, name, args, own) if name else None
+    if name and "width" not in args and "height" not in args and all(fault.code != "size_missing" for fault in faults):
         width, height = FieldRef(("width",)), FieldRef(("height",))
         faults.append(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
     after = [faults.attempt((), _operation, arg, AFTER[arg], args, own) for arg in AFTER if arg in asked]

@@ -4,18 +4,11 @@ from typing import Annotated
 
 import msgspec
 
-from imgserve.request.faults import Fault
+from imgserve.request.color import OpaqueColor
 from imgserve.request.operations.operation import KeepsSize
-
-_OPAQUE = len("#rrggbb")
 
 
 class Tint(KeepsSize, frozen=True, tag="tint"):
     """Give all pixels the hue of one colour. Their lightness stays: black and white stay black and white."""
 
-    color: Annotated[str, msgspec.Meta(description="the colour, without transparency; its lightness does not count")]
-
-    def faults(self) -> tuple[Fault, ...]:
-        if len(self.color) == _OPAQUE:
-            return ()
-        return (Fault("field_invalid", ("color",), expected="a colour without transparency", got=self.color),)
+    color: Annotated[OpaqueColor, msgspec.Meta(description="the colour; its lightness does not count")]

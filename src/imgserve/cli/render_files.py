@@ -1,0 +1,66 @@
+"""The files of ``imgserve render``: a picture and its result, or all pictures of a directory and their results."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from imgserve.errors import FileUnusable, using
+from imgserve.request import formats, tags
+from imgserve.request.recipe import Format
+
+STANDARD = "-"
+# The extension of a result for a source that is in no format that can be written.
+_OTHERWISE = {"svg": "png", "svgz": "png"}
+
+
+class Pair(NamedTuple):
+    """Paths of a source and of its result, which may contain tags; ``-`` is a standard stream."""
+
+    source: str
+    destination: str
+
+
+def pairs(source: str, destination: str, result: Format | None) -> list[Pair]:
+    """One for a file, one for each picture of a directory and of those in it, in alphabetical order.
+
+    ``result``: the format of the results, if it is known. Raises FileUnusable.
+    """
+    if source == STANDARD or not os.path.isdir(source) or destination == STANDARD:  # noqa: PTH112 - Path.is_dir raises
+        if source != STANDARD:
+            with using(f"the picture {source}"):  # before a worker is started for nothing
+                Path(source).open("rb").close()
+        return [Pair(source, destination)]
+    with using(f"the directory {source}"):
+        found = [
+            Pair(str(path), _place(path, Path(source), destination, result)) for path in _pictures(source, destination)
+        ]
+    if not found:
+        raise FileUnusable(f"the directory {source} holds no pictures", "expected files such as photo.jpg")
+    return found
+
+
+def file_url(path: str, safe: str) -> str:
+    """Follows symbolic links, since the transfers follow none that lead out of a root."""
+    return "file:///-" if path == STANDARD else "file://" + quote(os.path.realpath(path), safe=safe)
+
+
+def _pictures(source: str, destination: str) -> Iterator[Path]:
+    """Results that stand beneath the source are no pictures of it."""
+    top = Path(destination).resolve()
+    for path in sorted(Path(source).rglob("*")):
+        is_picture = path.suffix[1:].lower() in formats.RASTER | formats.VECTOR
+        if is_picture and path.is_file() and not path.resolve().is_relative_to(top):
+            yield path
+
+
+def _place(path: Path, source: Path, destination: str, result: Format | None) -> str:
+    """The same name beneath ``destination``, with the extension of the result; or with the tags of ``destination``."""
+    if tags.BEGIN in destination:
+        return destination
+    extension = path.suffix[1:]
+    written = formats.FORMAT_OF_EXTENSION.get(extension.lower())
+    if written is None or result not in (None, written):
+        extension = result or _OTHERWISE.get(extension.lower(), "jpg")
+    return str(Path(destination, path.relative_to(source).with_suffix(f".{extension}")))
