@@ -21,10 +21,11 @@ from bench.picture import RESULT_HEIGHT_PX, RESULT_WIDTH_PX
 from imgserve.blob import Blob
 from imgserve.imaging.config import Config
 from imgserve.imaging.pool import Pool
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 
 _WARM_UP = 10
@@ -68,7 +69,7 @@ async def engine(picture: bytes, seconds: float, workers: int) -> Done:
     await pool.start()
     source = Blob.of(picture)
     size = Size(RESULT_WIDTH_PX, RESULT_HEIGHT_PX)
-    rendering = Rendering(Recipe((Resize(size.width_px, size.height_px),), OutputOptions(format="jpeg")), size, "jpeg")
+    rendering = Rendering(Recipe((Resize(size.width_px, size.height_px),), Encode(format="jpeg")), size, "jpeg")
     pictures = 0
     ends_at = time.monotonic() + 3600
 

@@ -6,7 +6,7 @@
     ├─ request/geometry.py     SourceTooSmall, NothingLeft, NotSvg
     ├─ request/native.py       PresetsOnly
     ├─ imaging/faults.py       SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker,
-    │                          RenderFailed, PageUnreadable
+    │                          RenderFailed, MaxBytesUnreachable, PageUnreadable
     ├─ imaging/pool.py         PoolCannotStart
     ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceTooLarge, SourceRefused, DestinationRefused,
     │                          DeliveryFailed, DeliveryUnknown, TransfersBusy, RootUnavailable, NotOurs

@@ -15,11 +15,12 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import PictureTooLarge, RenderTimeout, SourceUnreadable, SvgInvalid
 from imgserve.imaging.pool import Pool
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.recipe import LoadOptions, Recipe
 from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import RASTER, apng, bmp, cut, flat, gif, heic_grid, ico, webp_film
@@ -86,7 +87,7 @@ async def explode(pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = Tr
     How soon the deadline ends a worker is told by the worker's CPU time and by a twin of the deadline, since beside
     other work all takes longer. At full size the machine has no other work, and the clock must agree.
     """
-    recipe = Recipe((Rasterize() if is_svg else Resize(),), OutputOptions(format="png"), LoadOptions(strict=is_strict))
+    recipe = Recipe((Rasterize() if is_svg else Resize(),), Encode(format="png"), LoadOptions(strict=is_strict))
 
     async def carried_out() -> None:
         with Blob.of(data) as source:

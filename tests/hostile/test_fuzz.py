@@ -21,11 +21,12 @@ from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
 from imgserve.imaging.messages import WORKER, Failed, Probed, ProbeRequest, RenderRequest, Written
 from imgserve.imaging.process import Child, start
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.recipe import LoadOptions, Recipe
 from imgserve.request.rendering import Rendering
 from tests.hostile import mutants
 from tests.support.daemon import Daemon
@@ -50,7 +51,7 @@ async def outcome(child: Child, data: bytes, number: int) -> str:
         assert isinstance(reply, Probed)
         assert reply.info is not None
         operation = Rasterize() if reply.info.is_svg else Resize()
-        recipe = Recipe((operation,), OutputOptions(format="png"), LoadOptions(strict=is_strict))
+        recipe = Recipe((operation,), Encode(format="png"), LoadOptions(strict=is_strict))
         request = RenderRequest(Rendering(recipe, Size(24, 18), "png"), limits)
         reply = await child.ask(request, [source.fd, result.fd], DEADLINE_S)
         if isinstance(reply, Failed):

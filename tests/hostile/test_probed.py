@@ -17,10 +17,11 @@ from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvali
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.svg import sizing
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import webp_film
@@ -32,7 +33,7 @@ from tests.support.sizes import PATIENCE_S
 
 MOST_CPU_S = 0.4  # the aim is half of it, on the machine of docs/chaos
 PATIENT = Config(workers=1, svg_timeout_s=PATIENCE_S, probe_timeout_s=PATIENCE_S)
-TASK = Rendering(Recipe((Rasterize(),), OutputOptions(format="png")), Size(64, 48), "png")
+TASK = Rendering(Recipe((Rasterize(),), Encode(format="png")), Size(64, 48), "png")
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -164,9 +165,10 @@ from imgserve.imaging.worker import pipeline, vips
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.encode import Encode
+from imgserve.request.recipe import Recipe
 vips.configure()
-recipe = Recipe((Rasterize(),), OutputOptions(format="png"))
+recipe = Recipe((Rasterize(),), Encode(format="png"))
 pipeline.render(sys.stdin.buffer.read(), Rendering(recipe, Size(64, 48), "png"), Limits(), 1)
 """
 

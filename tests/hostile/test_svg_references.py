@@ -11,10 +11,11 @@ import pytest
 from imgserve.imaging.config import Config
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.worker import sandbox
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from tests.service.conftest import opened
 from tests.support.pictures import encoded, scene, svg
@@ -57,7 +58,7 @@ def drawings(url: str) -> list[bytes]:
 
 async def test_nothing_is_opened_and_everything_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(encoded(scene(9, 9), "png"))
-    task = Rendering(Recipe((Rasterize(),), OutputOptions(format="png")), Size(40, 20), "png")
+    task = Rendering(Recipe((Rasterize(),), Encode(format="png")), Size(40, 20), "png")
     pool = Pool(Config(workers=1), Limits())
     await pool.start()
     trace = tmp_path / "trace"

@@ -9,12 +9,13 @@ from PIL import Image
 from imgserve.jobs.model import Answer
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.spelling import number_of
+from imgserve.request.encode import Encode
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import JobRequest, OutputRequest
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.principal import Principal
-from imgserve.request.recipe import Operation, OutputOptions, Recipe
+from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.source import parse_source
 from tests.support.plant import Plant
 from tests.support.stalling import LONG_S, Receiver
@@ -25,7 +26,7 @@ SMALL = Resize(width=8, height=8)
 
 def wanted(url: str, *operations: Operation, method: str = "", field: str = "") -> OutputRequest:
     args = {"method": method} if method else {"field_name": field} if field else {}
-    return OutputRequest(Recipe(operations or (SMALL,), OutputOptions(format="png")), parse_destination(url, args))
+    return OutputRequest(Recipe(operations or (SMALL,), Encode(format="png")), parse_destination(url, args))
 
 
 async def take_in(made: Plant, *outputs: OutputRequest) -> Answer:

@@ -15,10 +15,11 @@ import pytest
 from imgserve.engine.config import AttemptConfig
 from imgserve.imaging.faults import WorkerDied
 from imgserve.request.classic.destination import parse_destination
+from imgserve.request.encode import Encode
 from imgserve.request.job import JobRequest, OutputRequest
 from imgserve.request.operations.resize import Resize
 from imgserve.request.principal import Principal
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.source import parse_source
 from tests.support.memfds import open_blobs
 from tests.support.plant import Plant, plant, put_to
@@ -204,7 +205,7 @@ async def test_renders_that_are_shared(made: Plant) -> None:
 async def test_what_a_probe_began(made: Plant) -> None:
     """One of two jobs takes it; what is for nobody any more is freed at once."""
     intake = made.intake()
-    recipe = Recipe((Resize(width=8, height=8),), OutputOptions(format="png"))
+    recipe = Recipe((Resize(width=8, height=8),), Encode(format="png"))
     source = parse_source(f"file://{made.source}")
     size_bytes = made.source.stat().st_size
     for number, name in enumerate(("a.png", "b.png", "a.png")):

@@ -25,11 +25,12 @@ from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.imaging.process import Child, socket_pair
 from imgserve.imaging.worker.formats import turbojpeg
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent
 from tests.support import pictures
@@ -37,8 +38,8 @@ from tests.support.pools import draw_bytes, probe_bytes, render_bytes
 from tests.support.sizes import PATIENCE_S
 from tests.support.twin import Twin
 
-TASK = Rendering(Recipe((Resize(),), OutputOptions(format="jpeg")), Size(200, 120), "jpeg")
-SVG_TASK = Rendering(Recipe((Rasterize(),), OutputOptions(format="png")), Size(900, 900), "png")
+TASK = Rendering(Recipe((Resize(),), Encode(format="jpeg")), Size(200, 120), "jpeg")
+SVG_TASK = Rendering(Recipe((Rasterize(),), Encode(format="png")), Size(900, 900), "png")
 PHOTO = pictures.encoded(pictures.detailed(800, 600), "jpeg")
 SLOW = pictures.slow_svg()
 

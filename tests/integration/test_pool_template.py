@@ -14,11 +14,12 @@ from imgserve.imaging import starter, template
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import WorkerDied
 from imgserve.imaging.pool import Pool
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from tests.hostile.test_live_worker import run_inside
 from tests.integration.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, exists, patient, until, works
@@ -188,7 +189,7 @@ async def test_fresh_workers_draw_every_kind_as_warm_ones_do(pool: Pool) -> None
     try:
         for name, data in kinds.items():
             operation = Resize() if name in ("jpeg", "png", "webp", "gif", "tiff", "avif") else Rasterize()
-            task = Rendering(Recipe((operation,), OutputOptions(format="png")), Size(60, 45), "png")
+            task = Rendering(Recipe((operation,), Encode(format="png")), Size(60, 45), "png")
             expected = await render_bytes(warm, data, task)
             for _ in range(sized(2, 45)):
                 assert await render_bytes(pool, data, task, is_alone=True) == expected, name

@@ -15,10 +15,11 @@ from PIL import Image
 
 from imgserve.imaging.config import Config, Isolation
 from imgserve.imaging.pool import Pool
+from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format, OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from tests.support import pictures
 from tests.support.pools import probe_bytes, render_bytes
@@ -56,7 +57,7 @@ async def every_one(isolation: Isolation) -> dict[str, list[int]]:
             info = await probe_bytes(pool, data, is_complete=True)
             assert info is not None
             assert (info.format, info.width_px, info.height_px) == (name, 48, 32)
-            task = Rendering(Recipe((Resize(),), OutputOptions(format=output_format)), Size(24, 16), output_format)
+            task = Rendering(Recipe((Resize(),), Encode(format=output_format)), Size(24, 16), output_format)
             result = Image.open(io.BytesIO(await render_bytes(pool, data, task)))
             results[name] = [*result.size, getattr(result, "n_frames", 1)]
         finally:

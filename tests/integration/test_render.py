@@ -11,9 +11,10 @@ import pytest
 from imgserve.blob import Blob
 from imgserve.engine.render import Renderer
 from imgserve.imaging.faults import SourceUnreadable, WorkerDied
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import parse_source
 from imgserve.transfer.faults import SourceUnavailable
@@ -38,7 +39,7 @@ def renderer(made: Plant) -> Renderer:
 
 def rendering(width: int = 32) -> Rendering:
     """A new value each time: equal ones need not be the same."""
-    return Rendering(Recipe((Resize(width=width),), OutputOptions(format="png")), Size(width, width * 3 // 4), "png")
+    return Rendering(Recipe((Resize(width=width),), Encode(format="png")), Size(width, width * 3 // 4), "png")
 
 
 @pytest.fixture

@@ -22,11 +22,12 @@ from imgserve.jobs.model import (
 )
 from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
 from imgserve.request.destination import Destination
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.job import OnFailure, Placeholder, Placement, ResolvedOutput
 from imgserve.request.operations.resize import Resize
 from imgserve.request.protocols import DestinationKind
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 
@@ -57,7 +58,7 @@ def output(
     key: str = KEY, kind: DestinationKind = "put", *, is_bare: bool = False, on_failure: OnFailure = "error_image"
 ) -> ResolvedOutput:
     """``is_bare``: without a placeholder."""
-    recipe = Recipe((Resize(width=8, height=8),), OutputOptions(format="png"))
+    recipe = Recipe((Resize(width=8, height=8),), Encode(format="png"))
     place = Destination(kind, key, key, "place.test", 80, "/a.png", key)
     placement = Placement(place, Placeholder(style="none" if is_bare else "text"), on_failure)
     return ResolvedOutput(Rendering(recipe, Size(8, 8), "png"), placement)

@@ -8,9 +8,10 @@ from PIL import Image
 
 from imgserve.blob import Blob
 from imgserve.imaging.worker import pipeline
+from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format, Operation, OutputOptions, Recipe
+from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.rendering import Rendering
 from tests.support import pictures
 
@@ -25,7 +26,7 @@ def carried_out(
     """The result, by Pillow. ``size`` is the picture's own if it is not given."""
     data = pictures.encoded(source, "png") if isinstance(source, Image.Image) else source
     size = size or Image.open(io.BytesIO(data)).size
-    rendering = Rendering(Recipe(operations, OutputOptions(format=output_format)), Size(*size), output_format)
+    rendering = Rendering(Recipe(operations, Encode(format=output_format)), Size(*size), output_format)
     with Blob() as result:
         pipeline.render(data, rendering, limits or Limits(), result.fd)
         with open(f"/proc/self/fd/{result.fd}", "rb") as file:

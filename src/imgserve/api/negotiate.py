@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from imgserve.errors import ImgserveError
+from imgserve.request.encode import Format
 from imgserve.request.imageinfo import ImageInfo
-from imgserve.request.recipe import MEDIA_TYPE, Format
+from imgserve.request.recipe import MEDIA_TYPE
 
 # Formats that every browser of the last two years shows.
 _SHOWN_BY_BROWSERS: frozenset[str] = frozenset({"jpeg", "png", "webp", "gif", "avif"})

@@ -75,7 +75,7 @@ def _count(text: str) -> int:
 def _render(flags: argparse.Namespace) -> int:
     try:
         asked = _asked(flags)
-        todo = pairs(flags.source, flags.destination, asked.recipe.output.format)
+        todo = pairs(flags.source, flags.destination, asked.recipe.encode.format)
         return asyncio.run(_run(asked, todo, min(flags.jobs or PoolConfig().workers, len(todo))))
     except ImgserveError as error:
         output.complain(error.sentence(partial(_spelt, flags)))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from imgserve.errors import FileUnusable, using
 from imgserve.request import formats, tags
-from imgserve.request.recipe import Format
+from imgserve.request.encode import Format
 
 STANDARD = "-"
 # The extension of a result for a source that is in no format that can be written.

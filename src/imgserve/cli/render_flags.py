@@ -13,15 +13,16 @@ from msgspec import inspect
 
 from imgserve.errors import FieldRef, dotted
 from imgserve.request.classic.recipe import AFTER, BEFORE, PARTS, TYPES, Arg, Own, operation_args
+from imgserve.request.encode import Encode
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.fields import fields_of
 from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.native import OPERATIONS
-from imgserve.request.recipe import LoadOptions, OutputOptions
+from imgserve.request.recipe import LoadOptions
 from imgserve.request.values import words_of
 
 _OWNERS = {name: OPERATIONS[name] for name in TYPES} | {
-    "the source": LoadOptions, "the result": OutputOptions, "a resize": Own,
+    "the source": LoadOptions, "the result": Encode, "a resize": Own,
 }  # fmt: skip
 _SIZE = re.compile(r"(\d{0,5})x(\d{0,5})", re.ASCII)
 _PAIR = re.compile(r"([a-z_]+)=(.*)", re.DOTALL)
@@ -106,11 +107,17 @@ def _fields() -> dict[str, inspect.Type]:
     return {name: kind for struct in _OWNERS.values() for name, kind in fields_of(struct).items()}
 
 
+def _is_number(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.LiteralType):
+        return all(isinstance(value, int) for value in kind.values)
+    return isinstance(kind, inspect.IntType | inspect.FloatType)
+
+
 def _add_field(parser: argparse.ArgumentParser, name: str, kind: inspect.Type) -> None:
     about = "for " + " and ".join(owner for owner, struct in _OWNERS.items() if name in fields_of(struct))
     if isinstance(kind, inspect.BoolType):
         parser.add_argument(_flag(name), action=argparse.BooleanOptionalAction, help=about)
-    elif isinstance(kind, inspect.IntType | inspect.FloatType):
+    elif _is_number(kind):
         parser.add_argument(_flag(name), type=_number, metavar="N", help=about)
     elif isinstance(kind, inspect.LiteralType):
         parser.add_argument(_flag(name), metavar="WORD" if words_of(kind) else "VALUE", help=about)

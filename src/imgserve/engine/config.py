@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from imgserve.jobs.retry import FIRST_DELAY_S
-from imgserve.request.recipe import DEFAULT_QUALITY, Format, Quality
+from imgserve.request.encode import DEFAULT_QUALITY, Format, Quality
 from imgserve.setting import Amount, Count, Fraction, Pause, Seconds, Setting
 
 

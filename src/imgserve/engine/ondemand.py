@@ -18,11 +18,12 @@ from imgserve.engine.probe import info_of
 from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Pool
 from imgserve.limiter import Key, Limiter
+from imgserve.request.encode import Format
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
-from imgserve.request.recipe import Format, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering, resolve
 from imgserve.request.source import Source
 from imgserve.telemetry.stage import stage
@@ -174,8 +175,8 @@ class OnDemand:
             return await self._rendered(source, info, rendering, principal, came_at, fetched_at)
 
     def _resolved(self, recipe: Recipe, info: ImageInfo, choose: Callable[[ImageInfo], Format]) -> Rendering:
-        if recipe.output.format is None:
-            output = msgspec.structs.replace(recipe.output, format=choose(info))
+        if recipe.encode.format is None:
+            output = msgspec.structs.replace(recipe.encode, format=choose(info))
             recipe = msgspec.structs.replace(recipe, output=output)
         return resolve(recipe, info, self._limits, self._quality)
 

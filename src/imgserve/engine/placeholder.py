@@ -38,7 +38,7 @@ class Placeholders:
 
     async def _draw(self, rendering: Rendering, color: str, text: str, principal: str) -> Blob:
         assert rendering.size is not None, "a result of an open size has no placeholder"
-        drawing = Drawing(rendering.size, rendering.format, color, text, rendering.recipe.output.quality)
+        drawing = Drawing(rendering.size, rendering.format, color, text, rendering.recipe.encode.quality)
         drawn = self._drawn.get(drawing)
         if drawn is not None:
             return drawn.share()

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from imgserve.request.destination import Destination
+from imgserve.request.encode import Format, ignored_fields
 from imgserve.request.faults import Fault, Faults
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_places, resolve
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format
 from imgserve.request.source import Source
+from imgserve.telemetry import logs
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DestinationRefused, SourceRefused
 
@@ -53,6 +54,8 @@ class Resolver:
             resolved = faults.attempt(
                 ("outputs", index), resolve, output, request.source, info, self._limits, self._quality
             )
+            if resolved is not None:
+                _log_ignored(index, resolved)
             try:
                 placed += [] if resolved is None else [await self._placed(request.source, resolved)]
             except DestinationRefused as error:
@@ -68,6 +71,12 @@ class Resolver:
             raise DestinationRefused("names the source itself, expected another place")
         placement = msgspec.structs.replace(output.placement, destination=await self._transfers.with_real_key(place))
         return msgspec.structs.replace(output, placement=placement)
+
+
+def _log_ignored(index: int, output: ResolvedOutput) -> None:
+    ignored = ignored_fields(output.rendering.recipe.encode, output.rendering.format)
+    if ignored:
+        logs.event("encode_fields_ignored", output=index, format=output.rendering.format, fields=" ".join(ignored))
 
 
 def _refused(index: int, error: DestinationRefused) -> Fault:

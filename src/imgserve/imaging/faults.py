@@ -61,6 +61,14 @@ class RenderFailed(ImgserveError):
     title = "The picture could not be rendered"
 
 
+class MaxBytesUnreachable(ImgserveError):
+    """Even at the lowest quality the result is larger than ``max_bytes``."""
+
+    code = "max_bytes_unreachable"
+    status = 422
+    title = "The result cannot be made that small"
+
+
 SMALLER_PAGE = ("point ", DESTINATION, " at a smaller page")
 
 
@@ -79,6 +87,7 @@ REPORTED: dict[str, type[ImgserveError]] = {
         SvgInvalid,
         PictureTooLarge,
         RenderFailed,
+        MaxBytesUnreachable,
         PageUnreadable,
         SourceTooSmall,
         NothingLeft,

@@ -4,14 +4,14 @@ The worker answers each ``Request`` with one ``Reply`` before the parent sends t
 ``Ready`` or ``CannotStart``.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from imgserve.errors import Sentence
+from imgserve.request.encode import MOST_ENCODES, Format
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format
 from imgserve.request.rendering import Rendering
 
 SYSTEM_LIBVIPS, OWN_LIBVIPS = "system", "own"  # a worker's argument: which libvips it may use
@@ -62,6 +62,7 @@ FaultCode = Literal[
     "svg_invalid",
     "picture_too_large",
     "render_failed",
+    "max_bytes_unreachable",
     "page_unreadable",
     "source_too_small",
     "nothing_left",
@@ -86,10 +87,14 @@ class Probed(msgspec.Struct, frozen=True, tag="probed"):
 
 
 class Written(msgspec.Struct, frozen=True, tag="written"):
-    """The picture is in the result's memfd, which is sealed; its length is the memfd's."""
+    """The picture is in the result's memfd, which is sealed; its length is the memfd's.
+
+    ``encodes`` is the number of qualities tried for ``max_bytes``.
+    """
 
     size: Size
     format: Format
+    encodes: Annotated[int, msgspec.Meta(ge=1, le=MOST_ENCODES)] = 1
 
 
 class PageRead(msgspec.Struct, frozen=True, tag="page_read"):

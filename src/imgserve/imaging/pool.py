@@ -31,10 +31,10 @@ from imgserve.imaging.replies import checked_info, error_of, expect, take_page, 
 from imgserve.imaging.sealed import read_only
 from imgserve.imaging.stock import Owner, Sizes, Stock
 from imgserve.limiter import Key, Limiter
+from imgserve.request.encode import Format
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import Page
-from imgserve.request.recipe import Format
 from imgserve.request.rendering import Rendering
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State

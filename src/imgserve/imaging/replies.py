@@ -14,11 +14,11 @@ from imgserve.blob import Blob
 from imgserve.errors import ImgserveError, Sentence
 from imgserve.imaging.faults import REPORTED, WorkerDied
 from imgserve.imaging.messages import Failed, PageRead, Probed, Reply, Written
+from imgserve.request.encode import Format
 from imgserve.request.formats import ANIMATED
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import MOST_BYTES, Page
-from imgserve.request.recipe import Format
 
 _Kind = TypeVar("_Kind", Probed, Written, PageRead)
 _LONGEST_DETAIL = 500

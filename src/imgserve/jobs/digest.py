@@ -9,11 +9,12 @@ import hashlib
 import msgspec
 
 from imgserve.request.destination import DestinationTemplate
+from imgserve.request.encode import Encode, Format, Quality
 from imgserve.request.geometry import Gravity
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Dpi, Format, LoadOptions, OutputOptions, Quality, Recipe
+from imgserve.request.recipe import Dpi, LoadOptions, Recipe
 from imgserve.request.source import Source
 
 _encode = msgspec.json.Encoder().encode
@@ -77,9 +78,9 @@ def _output(output: OutputRequest) -> _OutputRequest:
 
 def _version_1(recipe: Recipe) -> _Recipe1 | None:
     """The recipe as version 1 spelt it; None if it says more."""
-    encode, load = recipe.output, recipe.load
+    encode, load = recipe.encode, recipe.load
     operation = _operation_1(recipe.operations[0], load.dpi) if len(recipe.operations) == 1 else None
-    options = OutputOptions(encode.format, encode.quality, encode.background)
+    options = Encode(encode.format, encode.quality, encode.background)
     is_plain = (encode, load) == (options, LoadOptions(load.strict, load.dpi))
     if operation is None or not is_plain:
         return None

@@ -17,9 +17,10 @@ from msgspec.structs import astuple
 from imgserve.jobs.model import OutboxKind, PlaceholderState
 from imgserve.jobs.rules import outbox_kind
 from imgserve.request.destination import Destination
+from imgserve.request.encode import Encode, Format, Quality
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.job import OnFailure, Placeholder, Placement, ResolvedOutput
-from imgserve.request.recipe import Format, OutputOptions, Quality, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 
@@ -85,9 +86,9 @@ def decode_output(stored: bytes) -> ResolvedOutput:
 
 
 def _output(recipe: Recipe, size: Size | None, placement: Placement) -> ResolvedOutput:
-    if recipe.output.format is None:
+    if recipe.encode.format is None:
         raise msgspec.ValidationError("the stored recipe names no format")
-    return ResolvedOutput(Rendering(recipe, size, recipe.output.format), placement)
+    return ResolvedOutput(Rendering(recipe, size, recipe.encode.format), placement)
 
 
 def for_failure(stored: bytes) -> ResolvedOutput | None:
@@ -137,7 +138,7 @@ _decode_deletion = msgspec.json.Decoder(_DeletionRow).decode
 
 def _for_picture(stored: bytes) -> ResolvedOutput:
     row = _decode_picture(stored)
-    options = OutputOptions(row.recipe.output.format, row.recipe.output.quality)
+    options = Encode(row.recipe.output.format, row.recipe.output.quality)
     return _output(Recipe((), options), row.size, Placement(row.destination, Placeholder(), row.on_failure))
 
 
@@ -146,4 +147,4 @@ def _for_deletion(stored: bytes) -> ResolvedOutput:
     if row.on_failure == "error_image":
         raise msgspec.ValidationError("the stored row lacks a field that a failure picture needs")
     placement = Placement(row.destination, Placeholder(), row.on_failure)
-    return _output(Recipe((), OutputOptions("png")), Size(1, 1), placement)
+    return _output(Recipe((), Encode("png")), Size(1, 1), placement)

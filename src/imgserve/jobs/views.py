@@ -10,7 +10,7 @@ import msgspec
 
 from imgserve.jobs.model import JobStatus, OutboxKind, OutboxState, OutputStatus, PlaceholderState
 from imgserve.request import url
-from imgserve.request.recipe import Format
+from imgserve.request.encode import Format
 
 MAX_LISTED = 200
 MAX_REFUSALS = 1000

@@ -1,7 +1,7 @@
 """Formats and their extensions, those that hold frames, and extensions of files that are surely no pictures."""
 
+from imgserve.request.encode import Format
 from imgserve.request.imageinfo import ImageInfo, SourceFormat
-from imgserve.request.recipe import Format
 
 FORMAT_OF_EXTENSION: dict[str, Format] = {
     "jpg": "jpeg", "jpeg": "jpeg", "jpe": "jpeg", "jfif": "jpeg", "png": "png", "webp": "webp", "gif": "gif",

@@ -12,10 +12,11 @@ from imgserve.errors import FieldRef
 from imgserve.request import rendering, tags
 from imgserve.request.color import OpaqueColor
 from imgserve.request.destination import Destination, DestinationTemplate
+from imgserve.request.encode import Format
 from imgserve.request.faults import Fault, Faults, beneath
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format, Recipe, check_operations
+from imgserve.request.recipe import Recipe, check_operations
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from imgserve.errors import FieldRef, ImgserveError
+from imgserve.request.encode import faults_of
 from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.fields import as_object, check_names, fields_of, read_fields, read_struct
 from imgserve.request.recipe import MAX_OPERATIONS, Operation, Recipe, check_operation
@@ -66,11 +67,13 @@ def parse_recipe(
         operations = faults.attempt(("operations",), parse_operations, fields["operations"])
         recipe = msgspec.structs.replace(recipe, operations=operations or ())
     load = faults.attempt(("load",), _replaced, recipe.load, fields.get("load", {}))
-    encode = faults.attempt(("encode",), _replaced, recipe.output, fields.get("encode", {}))
+    encode = faults.attempt(("encode",), _replaced, recipe.encode, fields.get("encode", {}))
+    if encode is not None:
+        faults.extend(RequestInvalid(*faults_of(encode)).beneath(("encode",)).faults)
     faults.raise_any()
     assert load is not None
     assert encode is not None
-    return msgspec.structs.replace(recipe, load=load, output=encode)
+    return msgspec.structs.replace(recipe, load=load, encode=encode)
 
 
 def parse_operations(value: object) -> tuple[Operation, ...]:

@@ -1,11 +1,11 @@
 """A recipe: how the source is read, ordered operations, and how the result is written."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, get_args
+from typing import Annotated, get_args
 
 import msgspec
 
-from imgserve.request.color import OpaqueColor
+from imgserve.request.encode import Encode, Format
 from imgserve.request.faults import Fault, Faults
 from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.contrast import Contrast
@@ -51,21 +51,10 @@ Operation = (
     | Tint
 )  # fmt: skip
 
-Format = Literal["jpeg", "png", "webp", "gif", "tiff", "avif"]
 MAX_OPERATIONS = 32  # bounds the time that one result can cost
 Dpi = Annotated[float, msgspec.Meta(ge=1, le=2400, description="dots per inch, for absolute units in an SVG")]
-Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 MEDIA_TYPE: dict[Format, str] = {name: f"image/{name}" for name in get_args(Format)}
-DEFAULT_QUALITY: dict[Format, int] = {"jpeg": 80, "webp": 79, "avif": 58}
-
-
-class OutputOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """``format`` None means: the source's. ``background`` is ``#rrggbb``, used where the format has no alpha."""
-
-    format: Format | None = None
-    quality: Quality | None = None
-    background: OpaqueColor = "#ffffff"
 
 
 class LoadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -77,7 +66,7 @@ class LoadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     operations: tuple[Operation, ...]
-    output: OutputOptions = OutputOptions()
+    encode: Encode = msgspec.field(name="output", default=Encode())  # stored rows have this name
     load: LoadOptions = LoadOptions()
 
 

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import msgspec
 
 from imgserve.errors import FieldRef
+from imgserve.request.encode import Format
 from imgserve.request.faults import DESTINATION, Fault, Faults, RequestInvalid, beneath
 from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format, Operation, Recipe
+from imgserve.request.recipe import Operation, Recipe
 
 _FORMAT = FieldRef(("encode", "format"))
 
@@ -74,7 +75,7 @@ def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Fo
     """
     source = Shape(info.width_px, info.height_px, info.format)
     steps = steps_of(recipe.operations, info)
-    output_format = recipe.output.format or _source_format(info)
+    output_format = recipe.encode.format or _source_format(info)
     frames = frames_kept(info, output_format)
     for index, step in enumerate(steps):
         with beneath("operations", index):
@@ -86,9 +87,9 @@ def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Fo
     with beneath("operations", len(steps) - 1) if steps else nullcontext():
         check_size(last.size, frames, limits)
         _check_side(output_format, last.size)
-    output_quality = recipe.output.quality or (quality or {}).get(output_format)
-    output = msgspec.structs.replace(recipe.output, format=output_format, quality=output_quality)
-    return Rendering(msgspec.structs.replace(recipe, output=output), None if last.is_open else last.size, output_format)
+    its_quality = recipe.encode.quality or (quality or {}).get(output_format)
+    encode = msgspec.structs.replace(recipe.encode, format=output_format, quality=its_quality)
+    return Rendering(msgspec.structs.replace(recipe, encode=encode), None if last.is_open else last.size, output_format)
 
 
 def grows(step: Step) -> bool:

@@ -196,7 +196,7 @@ def _hint(value: object, kind: inspect.Type) -> str:
     if value in NOT_YET_VALUES and NOT_YET_VALUES.intersection(words):
         return ", which is not available in this version yet"
     parts = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
-    types = {one for part in parts if not isinstance(part, inspect.LiteralType) for one in _json_types(part)}
+    types = {one for part in parts for one in _json_types(part)}
     if any(one in _QUOTED and _QUOTED[one].fullmatch(value) for one in types):
         return f"; write it without quotes: {value}"
     return did_you_mean(value, words)

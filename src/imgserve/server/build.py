@@ -37,8 +37,8 @@ from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Ended
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.request.classic.spelling import output_spelling
+from imgserve.request.encode import Format
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import metrics
 from imgserve.telemetry.states import States

@@ -18,10 +18,11 @@ from imgserve.jobs.stored import encode_output
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.destination import hosts_of
+from imgserve.request.encode import Encode
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.recipe import LoadOptions, Recipe
 from tests.support.queues import (
     GRANTED,
     OVERTAKEN,
@@ -187,22 +188,22 @@ async def test_who_had_written_at_version_5_stays_known(tmp_path: Path, written:
             '"enlarge":true}],"output":{"format":"webp"},"load":{"strict":false}}',
             Recipe(
                 (Resize(width=64, gravity="north", if_small="enlarge"),),
-                OutputOptions("webp"),
+                Encode("webp"),
                 LoadOptions(strict=False),
             ),
         ),
         (
             '{"operations":[{"operation":"resize","width":64,"enlarge":false}],"output":{"format":"webp"}}',
-            Recipe((Resize(width=64, if_small="refuse"),), OutputOptions("webp")),
+            Recipe((Resize(width=64, if_small="refuse"),), Encode("webp")),
         ),
         (
             '{"operations":[{"operation":"rasterize","height":9,"fit":"fill","dpi":300.0}],"output":{"format":"png"}}',
-            Recipe((Rasterize(height=9, fit="fill"),), OutputOptions("png"), LoadOptions(dpi=300.0)),
+            Recipe((Rasterize(height=9, fit="fill"),), Encode("png"), LoadOptions(dpi=300.0)),
         ),
         (
             '{"operations":[{"operation":"rasterize","width":9,"dpi":96.5}],"output":{"format":"png"},'
             '"load":{"strict":false}}',
-            Recipe((Rasterize(width=9),), OutputOptions("png"), LoadOptions(strict=False, dpi=96.5)),
+            Recipe((Rasterize(width=9),), Encode("png"), LoadOptions(strict=False, dpi=96.5)),
         ),
     ],
 )

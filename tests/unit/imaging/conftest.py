@@ -12,9 +12,10 @@ from PIL import Image, ImageSequence
 from imgserve.blob import Blob
 from imgserve.imaging.worker import load, pipeline, probe, vips
 from imgserve.imaging.worker.detect import detect
+from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format, LoadOptions, Operation, OutputOptions, Recipe, check_operations
+from imgserve.request.recipe import LoadOptions, Operation, Recipe, check_operations
 from imgserve.request.rendering import Rendering, resolve
 
 Render = Callable[..., Image.Image]
@@ -36,7 +37,7 @@ def render_bytes(
     strict: bool = True,
     dpi: float = 72,
 ) -> bytes:
-    output = OutputOptions(format=output_format, background=background)
+    output = Encode(format=output_format, background=background)
     recipe = Recipe((operation,), output, LoadOptions(strict=strict, dpi=dpi))
     with Blob() as result:
         written = pipeline.render(data, Rendering(recipe, Size(*size), output_format), limits or Limits(), result.fd)
@@ -58,7 +59,7 @@ def carried_out(
     source_format = detect(data)
     assert source_format is not None
     info = probe.measure(load.Picture(data, source_format), limits)
-    resolved = resolve(Recipe(operations, OutputOptions(format=output_format)), info, limits)
+    resolved = resolve(Recipe(operations, Encode(format=output_format)), info, limits)
     with Blob() as result:
         written = pipeline.render(data, resolved, worker_limits or limits, result.fd)
         assert resolved.size in (None, written.size)

@@ -9,11 +9,11 @@ from PIL import ExifTags, Image, ImageDraw, ImageOps
 
 from imgserve.imaging.faults import PictureTooLarge
 from imgserve.imaging.worker.probe import probe
+from imgserve.request.encode import Format
 from imgserve.request.geometry import Gravity
 from imgserve.request.imageinfo import ImageInfo, SourceFormat
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 

@@ -8,9 +8,9 @@ from PIL import Image
 
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.probe import probe
+from imgserve.request.encode import Format
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format
 from tests.support import pictures, profiles, rasters
 from tests.support.profiles import Floats, Space
 from tests.unit.imaging.conftest import Render

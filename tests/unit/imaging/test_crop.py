@@ -8,6 +8,7 @@ from PIL import Image
 
 from imgserve.blob import Blob
 from imgserve.imaging.worker import pipeline
+from imgserve.request.encode import Encode, Format
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.geometry import Focal, NothingLeft
 from imgserve.request.imageinfo import Size
@@ -16,7 +17,7 @@ from imgserve.request.operations.crop import Crop
 from imgserve.request.operations.flip import Flip
 from imgserve.request.operations.flop import Flop
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format, Operation, OutputOptions, Recipe
+from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.rendering import Rendering
 from tests.support import pictures, rasters
 from tests.unit.imaging.conftest import carried_out, frames, opened, picture, pixels
@@ -111,7 +112,7 @@ def test_nothing_left_is_refused_before_the_work(operation: Crop) -> None:
 
 
 def test_nothing_left_of_a_source_that_has_become_smaller() -> None:
-    task = Rendering(Recipe((Crop(left=100),), OutputOptions(format="png")), Size(10, 37), "png")
+    task = Rendering(Recipe((Crop(left=100),), Encode(format="png")), Size(10, 37), "png")
     with Blob() as result, pytest.raises(NothingLeft):
         pipeline.render(PNG, task, Limits(), result.fd)
 

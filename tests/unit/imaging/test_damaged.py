@@ -11,10 +11,10 @@ from PIL import ExifTags, Image
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.formats import gif
 from imgserve.imaging.worker.probe import probe
+from imgserve.request.encode import Format
 from imgserve.request.imageinfo import ImageInfo, SourceFormat
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 

@@ -10,9 +10,9 @@ from imgserve.blob import Blob
 from imgserve.imaging.faults import PictureTooLarge
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.worker import draw
+from imgserve.request.encode import Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format
 from tests.support import pictures
 from tests.unit.imaging.conftest import opened
 

@@ -28,6 +28,7 @@ from imgserve.blob import Blob
 from imgserve.imaging.worker import animation, load, pipeline
 from imgserve.imaging.worker.canvas import Canvas
 from imgserve.imaging.worker.pipeline import STEPS
+from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.blur import Blur
@@ -43,7 +44,7 @@ from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.sharpen import Sharpen
 from imgserve.request.operations.threshold import Threshold
 from imgserve.request.operations.tint import Tint
-from imgserve.request.recipe import Format, Operation, OutputOptions, Recipe
+from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.rendering import Rendering
 from tests.support import colours, pictures, rasters
 from tests.support.colours import Floats
@@ -402,7 +403,7 @@ def test_behind_a_fused_resize(name: str) -> None:
     case = CASES[name]
     scene = pictures.scene(WIDTH * 8, HEIGHT * 8)
     small = np.asarray(scene.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS))
-    recipe = Recipe((Resize(width=WIDTH, height=HEIGHT), case.operation), OutputOptions("png"))
+    recipe = Recipe((Resize(width=WIDTH, height=HEIGHT), case.operation), Encode("png"))
     result = written(pictures.encoded(scene, "jpeg"), recipe, Size(WIDTH, HEIGHT))
     expected = np.clip(case.expected(small), 0, 255)
     seen = np.asarray(result).reshape(expected.shape)
@@ -413,7 +414,7 @@ def test_behind_a_fused_resize(name: str) -> None:
 def test_films_stay_films(output_format: Format) -> None:
     frames = [picture(RGB, seed=seed) for seed in (1, 2, 3)]
     data = pictures.film([Image.fromarray(frame) for frame in frames], "webp", [70, 90, 110])
-    recipe = Recipe((Blur(sigma=2), Negate()), OutputOptions(output_format))
+    recipe = Recipe((Blur(sigma=2), Negate()), Encode(output_format))
     result = written(data, recipe, Size(WIDTH, HEIGHT))
     assert getattr(result, "n_frames", 1) == 3
     for number, frame in enumerate(frames):
@@ -426,13 +427,13 @@ def test_films_stay_films(output_format: Format) -> None:
 @pytest.mark.parametrize(("output_format", "mode"), [("jpeg", "L"), ("tiff", "L"), ("png", "L"), ("webp", "RGB")])
 def test_a_grey_result_has_one_channel_in_its_file(output_format: Format, mode: str) -> None:
     for operations in ((Grayscale(),), (Threshold(),), (Grayscale(), Sharpen(), Gamma(gamma=2), Normalize())):
-        recipe = Recipe(operations, OutputOptions(output_format))
+        recipe = Recipe(operations, Encode(output_format))
         assert written(rasters.png(picture(RGB)), recipe, Size(WIDTH, HEIGHT)).mode == mode
 
 
 def written(data: bytes, recipe: Recipe, size: Size) -> Image.Image:
-    assert recipe.output.format is not None
+    assert recipe.encode.format is not None
     with Blob() as result:
-        pipeline.render(data, Rendering(recipe, size, recipe.output.format), Limits(), result.fd)
+        pipeline.render(data, Rendering(recipe, size, recipe.encode.format), Limits(), result.fd)
         with open(f"/proc/self/fd/{result.fd}", "rb") as file:
             return opened(file.read())

@@ -10,9 +10,9 @@ from PIL import Image
 
 from imgserve.imaging.worker.formats import gif as blocks
 from imgserve.imaging.worker.probe import probe
+from imgserve.request.encode import Format
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 
 SIDE = 48

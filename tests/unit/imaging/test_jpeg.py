@@ -121,7 +121,7 @@ def test_what_is_broken_is_left_to_libvips(render: Render) -> None:
 def test_written_as_libvips_would(mode: str, quality: int, sampling: int) -> None:
     scene = pictures.scene(301, 201).convert(mode)
     pixels = turbojpeg.Decoded(scene.width, scene.height, len(scene.getbands()), scene.tobytes())
-    data = turbojpeg.encode(pixels, quality)
+    data = turbojpeg.encode(pixels, turbojpeg.Settings(quality))
     assert data is not None
     written = Image.open(io.BytesIO(data))
     assert (written.size, written.mode) == (scene.size, mode)

@@ -10,11 +10,11 @@ from PIL import Image, ImageOps
 
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable
 from imgserve.imaging.worker.probe import probe
+from imgserve.request.encode import Format
 from imgserve.request.geometry import Gravity
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format
 from tests.support import pictures, rasters
 from tests.unit.imaging.conftest import Render
 

@@ -9,11 +9,12 @@ from PIL import Image, ImageOps
 from imgserve.blob import Blob
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable
 from imgserve.imaging.worker import pipeline
+from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format, Operation, OutputOptions, Recipe
+from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.rendering import Rendering
 from tests.support import pictures
 from tests.unit.imaging.conftest import opened
@@ -28,7 +29,7 @@ def rendered(
     output_format: Format = "png",
     limits: Limits | None = None,
 ) -> Image.Image:
-    task = Rendering(Recipe(operations, OutputOptions(format=output_format)), Size(*size), output_format)
+    task = Rendering(Recipe(operations, Encode(format=output_format)), Size(*size), output_format)
     with Blob() as result:
         written = pipeline.render(data, task, limits or Limits(), result.fd)
         assert (written.size, written.format) == (task.size, output_format)

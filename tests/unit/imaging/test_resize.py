@@ -8,10 +8,10 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable
+from imgserve.request.encode import Format
 from imgserve.request.geometry import Gravity
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render, opened, render_bytes
 

@@ -87,7 +87,8 @@ from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import OutputOptions, Recipe
+from imgserve.request.encode import Encode
+from imgserve.request.recipe import Recipe
 
 vips.configure()
 vips.warm_up()
@@ -113,7 +114,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         formats = ("png",) if path.suffix == ".svg" else ("png", "jpeg", "webp", "gif", "tiff", "avif")
         ways = [(operation, formats[0]) for operation in (Resize(gravity="attention"), Rasterize())]
         for operation, name in [*((Resize(), name) for name in formats), *ways]:
-            recipe = Recipe((operation,), OutputOptions(name))
+            recipe = Recipe((operation,), Encode(name))
             ask(RenderRequest(Rendering(recipe, size, name), Limits()), cut)
 for name in ("jpeg", "png", "webp", "gif", "tiff", "avif"):
     ask(DrawRequest(Drawing(Size(200, 80), name, "#808080", "Image being processed"), Limits()))

@@ -10,11 +10,12 @@ from msgspec import inspect
 from imgserve.jobs import stored
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.job import JobRequest, Placeholder, Placement, ResolvedOutput
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import LoadOptions, Operation, OutputOptions, Recipe
+from imgserve.request.recipe import LoadOptions, Operation, Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source, parse_source
 
@@ -37,7 +38,7 @@ OUTPUT_ROW = (
 
 def output(operation: Operation) -> ResolvedOutput:
     args = {"field_name": "file", "form_success": "redirect"}
-    recipe = Recipe((operation,), OutputOptions("webp", 70), LoadOptions(strict=False))
+    recipe = Recipe((operation,), Encode("webp", 70), LoadOptions(strict=False))
     place = parse_destination("http://host.test/up:a.webp", args).fill(tags.EXAMPLE)
     return ResolvedOutput(Rendering(recipe, Size(64, 48), "webp"), Placement(place, Placeholder("solid"), "delete"))
 
@@ -60,10 +61,11 @@ FIELDS = {
     "JobRequest": "source outputs",
     "Linear": "operation multiply add",
     "LoadOptions": "strict dpi",
+    "Encode": "format quality background lossless near_lossless progressive effort chroma bit_depth colors loop"
+    " delay_ms max_bytes",
     "Modulate": "operation brightness saturation hue lightness",
     "Negate": "operation",
     "Normalize": "operation lower upper",
-    "OutputOptions": "format quality background",
     "OutputRequest": "recipe destination placeholder on_failure",
     "Pixelate": "operation size",
     "Placeholder": "style color text",

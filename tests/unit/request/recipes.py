@@ -7,9 +7,10 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from imgserve.request.encode import Encode, faults_of
 from imgserve.request.fields import fields_of
 from imgserve.request.native import OPERATIONS
-from imgserve.request.recipe import LoadOptions, OutputOptions
+from imgserve.request.recipe import LoadOptions
 
 Values = st.SearchStrategy[Any]
 READABLE = ["#abcdef", "red", "transparent", "corner", "mean"]
@@ -33,11 +34,17 @@ def operations() -> st.SearchStrategy[dict[str, object]]:
     return st.sampled_from(list(OPERATIONS)).flatmap(named)
 
 
+def without_faults(fields: dict[str, Any]) -> dict[str, object]:
+    """The fields that the format has, and that go together."""
+    faulty = {fault.path[0] for fault in faults_of(Encode(**fields))}
+    return {name: value for name, value in fields.items() if name not in faulty}
+
+
 def recipes() -> st.SearchStrategy[dict[str, object]]:
     parts = {
         "operations": st.lists(operations(), max_size=4),
         "load": objects(LoadOptions),
-        "encode": objects(OutputOptions),
+        "encode": objects(Encode).map(without_faults),
     }
     return st.fixed_dictionaries({}, optional=parts)
 

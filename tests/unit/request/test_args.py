@@ -4,15 +4,16 @@ import pytest
 
 from imgserve.request.classic.recipe import AFTER, BEFORE, LATER, PARTS, Arg, Own, _operation
 from imgserve.request.classic.spelling import number_of, sentence_of
+from imgserve.request.encode import Encode
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.fields import fields_of
 from imgserve.request.native import OPERATIONS, PresetsOnly
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.recipe import LoadOptions, Recipe
 from tests.unit.request.samples import parsed_with, refused_with
 
-CARD = Recipe((Resize(60, 40), Resize(6)), OutputOptions("png", 70, "#000000"), LoadOptions(strict=False))
+CARD = Recipe((Resize(60, 40), Resize(6)), Encode("png", 70, "#000000"), LoadOptions(strict=False))
 PRESETS = {"card": CARD}
 SIZED = {"width": 20, "height": 10}
 LIST = [{"operation": "resize", "width": 60}, {"operation": "resize", "height": 5, "if_small": "refuse"}]
@@ -35,7 +36,7 @@ def sentence(args: dict[str, object], **changes: object) -> str:
 def test_a_list_is_the_native_one() -> None:
     recipe = recipe_of({"operations": LIST, "quality": 7, "strict": False})
     assert recipe.operations == (Resize(60), Resize(height=5, if_small="refuse"))
-    assert (recipe.output, recipe.load) == (OutputOptions("png", 7), LoadOptions(strict=False))
+    assert (recipe.encode, recipe.load) == (Encode("png", 7), LoadOptions(strict=False))
     assert recipe_of({"operations": []}).operations == ()
 
 
@@ -61,7 +62,7 @@ def test_a_list_beside_a_preset_is_107() -> None:
 def test_args_beside_a_preset_replace_its_options_one_by_one() -> None:
     assert recipe_of({"preset": "card"}) == CARD
     recipe = recipe_of({"preset": "card", "quality": 9, "strict": True, "method": "PUT"})
-    assert recipe == Recipe(CARD.operations, OutputOptions("png", 9, "#000000"))
+    assert recipe == Recipe(CARD.operations, Encode("png", 9, "#000000"))
 
 
 def test_the_preset_of_a_drawing() -> None:
@@ -105,8 +106,8 @@ def test_a_small_source_is_refused_unless_the_job_says_otherwise() -> None:
 
 
 def test_the_background_of_the_result_is_opaque() -> None:
-    assert recipe_of({**SIZED, "background": "#ABC"}).output.background == "#aabbcc"
-    assert recipe_of({**SIZED, "background": "#abc8"}).output.background == OutputOptions().background
+    assert recipe_of({**SIZED, "background": "#ABC"}).encode.background == "#aabbcc"
+    assert recipe_of({**SIZED, "background": "#abc8"}).encode.background == Encode().background
     assert "args.background: expected a colour" in sentence({**SIZED, "background": "puce"})
 
 

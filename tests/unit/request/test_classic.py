@@ -7,13 +7,14 @@ import pytest
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.classic.parse import parse
 from imgserve.request.classic.spelling import number_of, sentence_of
+from imgserve.request.encode import Encode
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import Placeholder, resolve
 from imgserve.request.json_text import ParseError
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.recipe import LoadOptions, Recipe
 from tests.unit.request.samples import FORM_REQUEST, FTP_REQUEST, PHOTO, codes, numbers, parsed, refused, request
 
 SVG = "http://h/logo.svg"
@@ -26,7 +27,7 @@ def test_the_ftp_example_of_2011() -> None:
     assert job.source.url == "http://upload.wikimedia.org/wikipedia/en/7/70/Ex.png"
     assert (job.source.scheme, job.source.host, job.source.port) == ("http", "upload.wikimedia.org", 80)
     (output,) = job.outputs
-    assert output.recipe == Recipe((Resize(width=200, height=120, if_small="refuse"),), OutputOptions(format="png"))
+    assert output.recipe == Recipe((Resize(width=200, height=120, if_small="refuse"),), Encode(format="png"))
     assert (output.placeholder, output.on_failure) == (Placeholder(), "error_image")
     place = resolve(output, job.source, PHOTO, Limits()).placement.destination
     assert place.shown == place.url == "ftp://upload.wikimedia.org/wikipedia/en/7/70/200-Ex.png"
@@ -277,7 +278,7 @@ def test_accepted_requests(changes: dict[str, object]) -> None:
 )
 def test_the_extension_decides_the_format(destination: str, asked: str | None, expected: str | None) -> None:
     args = SIZED if asked is None else SIZED | {"format": asked}
-    assert parsed(dstURL=destination, args=args).outputs[0].recipe.output.format == expected
+    assert parsed(dstURL=destination, args=args).outputs[0].recipe.encode.format == expected
 
 
 def test_values_arrive_where_they_belong() -> None:
@@ -288,7 +289,7 @@ def test_values_arrive_where_they_belong() -> None:
     ).outputs[0]  # fmt: skip
     assert output.recipe == Recipe(
         (Rasterize(width=3, height=4, fit="fill"),),
-        OutputOptions(format="webp", quality=7, background="#aabbcc"),
+        Encode(format="webp", quality=7, background="#aabbcc"),
         LoadOptions(dpi=300.0),
     )
     assert output.placeholder == Placeholder(color="#ff0000", text="t")

@@ -5,13 +5,14 @@ from typing import Literal
 import pytest
 
 from imgserve.request.classic.spelling import number_of
+from imgserve.request.encode import Encode
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.geometry import NotSvg, SourceTooSmall
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Operation, OutputOptions, Recipe
+from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.rendering import resolve, steps_of
 
 LIMITS = Limits()
@@ -22,7 +23,7 @@ def final_size(operation: Operation, info: ImageInfo, limits: Limits) -> Size:
 
 
 def size_of(operations: tuple[Operation, ...], info: ImageInfo, limits: Limits = LIMITS) -> Size:
-    size = resolve(Recipe(operations, OutputOptions("png")), info, limits).size
+    size = resolve(Recipe(operations, Encode("png")), info, limits).size
     assert size is not None
     return size
 
@@ -156,7 +157,7 @@ def test_limits_hold_for_every_picture_on_the_way() -> None:
 
 
 def test_the_frames_of_every_picture_on_the_way_count_together() -> None:
-    recipe = Recipe((Resize(width=100, if_small="enlarge"), Resize(width=10)), OutputOptions("gif"))
+    recipe = Recipe((Resize(width=100, if_small="enlarge"), Resize(width=10)), Encode("gif"))
     film = ImageInfo("gif", 50, 50, 5)
     assert resolve(recipe, film, Limits(output_pixels=50_000)).size == Size(10, 10)
     with pytest.raises(RequestInvalid, match="5 frames of 100 x 100 px") as caught:
@@ -165,7 +166,7 @@ def test_the_frames_of_every_picture_on_the_way_count_together() -> None:
 
 
 def test_a_picture_that_does_not_grow_may_be_as_large_as_sources_may() -> None:
-    recipe = Recipe((Resize(width=100), Resize(width=10)), OutputOptions("png"))
+    recipe = Recipe((Resize(width=100), Resize(width=10)), Encode("png"))
     info = ImageInfo("png", 100, 100)
     assert resolve(recipe, info, Limits(output_pixels=100)).size == Size(10, 10)
     with pytest.raises(RequestInvalid, match="10 x 10 px, expected at most 99"):

@@ -8,17 +8,18 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from imgserve.request.encode import Encode
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.json_text import read_object
 from imgserve.request.native import OPERATIONS, dump_recipe, parse_recipe
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.recipe import LoadOptions, Recipe
 from tests.support.sizes import sized
 from tests.unit.request.recipes import recipes
 from tests.unit.request.test_properties import steady, values
 
 RESIZE = {"operation": "resize", "width": 3}
-CARD = Recipe((Resize(60, 40),), OutputOptions("webp", 70, "#000000"), LoadOptions(strict=False))
+CARD = Recipe((Resize(60, 40),), Encode("webp", 70, "#000000"), LoadOptions(strict=False))
 
 
 def faults_of(value: object, presets: dict[str, Recipe] | None = None) -> str:
@@ -111,7 +112,7 @@ def test_fields_beside_a_preset_replace_its_own_one_by_one() -> None:
     presets = {"card": CARD}
     assert parse_recipe({"preset": "card"}, presets) == CARD
     recipe = parse_recipe({"preset": "card", "encode": {"quality": 9}, "load": {"strict": True}}, presets)
-    assert recipe == Recipe(CARD.operations, OutputOptions("webp", 9, "#000000"))
+    assert recipe == Recipe(CARD.operations, Encode("webp", 9, "#000000"))
 
 
 def test_operations_beside_a_preset_are_a_fault() -> None:

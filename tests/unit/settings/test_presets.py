@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from imgserve.request.encode import Encode
 from imgserve.request.operations.resize import Resize
 from imgserve.request.preset import Config
-from imgserve.request.recipe import LoadOptions, OutputOptions, Recipe
+from imgserve.request.recipe import LoadOptions, Recipe
 from imgserve.settings import load as settings
 from imgserve.settings.load import SettingsInvalid, load
 
@@ -26,7 +27,7 @@ operation = "resize"
 height = 10
 """
 RECIPES = {
-    "card": Recipe((Resize(600, 400, gravity="north"), Resize(60)), OutputOptions("webp", 70)),
+    "card": Recipe((Resize(600, 400, gravity="north"), Resize(60)), Encode("webp", 70)),
     "as-it-is": Recipe(()),
     "damaged": Recipe((Resize(height=10),), load=LoadOptions(strict=False)),
 }

@@ -12,12 +12,13 @@ from imgserve.api.v1.picture_body import ClientGone, PictureBody, query_of
 from imgserve.blob import Blob
 from imgserve.engine.ondemand import OnDemand, Picture
 from imgserve.errors import ImgserveError
+from imgserve.request.encode import Format
 from imgserve.request.faults import Fault, RequestInvalid, beneath
 from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.native import parse_recipe
 from imgserve.request.picture import AnySource, parse_render
 from imgserve.request.principal import Principal
-from imgserve.request.recipe import MEDIA_TYPE, Format, Recipe
+from imgserve.request.recipe import MEDIA_TYPE, Recipe
 
 MOST_RECIPE_BYTES = 8_192
 SEND_BYTES = 262_144
@@ -49,7 +50,7 @@ class Render:
         body = PictureBody(scope, receive, self._most_bytes)
         source, recipe = await self._asked(body, scope)
         accept = negotiate.read_accept(value for name, value in scope["headers"] if name == b"accept")
-        if recipe.output.format is None:
+        if recipe.encode.format is None:
             negotiate.check(accept, self._order)
         async with body.opened(source, self._on_demand, principal) as fetch:
             async with body.while_connected():

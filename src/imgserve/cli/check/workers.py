@@ -14,11 +14,12 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool, PoolCannotStart
+from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Format, OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 
 _SIZE = Size(64, 40)
@@ -68,7 +69,7 @@ async def _svg(pool: Pool) -> Finding:
 
 
 async def _rendered(pool: Pool, svg: bytes) -> bytes:
-    recipe = Recipe((Rasterize(width=_SIZE.width_px, height=_SIZE.height_px),), OutputOptions("png"))
+    recipe = Recipe((Rasterize(width=_SIZE.width_px, height=_SIZE.height_px),), Encode("png"))
     with Blob.of(svg) as source, await pool.render(source, Rendering(recipe, _SIZE, "png"), is_svg=True) as picture:
         return picture.read()
 
@@ -76,7 +77,7 @@ async def _rendered(pool: Pool, svg: bytes) -> bytes:
 async def _codec(pool: Pool, name: Format) -> Finding:
     """Write a picture, read it and write it again."""
     half = Size(_SIZE.width_px // 2, _SIZE.height_px // 2)
-    recipe = Recipe((Resize(width=half.width_px, height=half.height_px),), OutputOptions(name))
+    recipe = Recipe((Resize(width=half.width_px, height=half.height_px),), Encode(name))
     try:
         with await pool.draw(Drawing(_SIZE, name, "#808080", "ok")) as drawn:
             (await pool.render(drawn, Rendering(recipe, half, name))).close()

@@ -15,9 +15,10 @@ from imgserve.imaging.messages import Drawing, Written
 from imgserve.imaging.worker import bounds, save, vips
 from imgserve.imaging.worker.colour import curves
 from imgserve.imaging.worker.colour.convert import parse_hex
+from imgserve.imaging.worker.saver.settings import Settings
+from imgserve.request.encode import DEFAULT_QUALITY, Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Format
 
 _FONT_FILE = str(Path(__file__).parents[2] / "fonts" / "NotoSans-Regular.ttf")
 _FONT = "Noto Sans"
@@ -28,12 +29,13 @@ _TEXT_WIDTH, _TEXT_HEIGHT = 0.8, 0.4  # of the picture's
 _DARK, _LIGHT = [32, 32, 32], [255, 255, 255]
 _LUMINANCE_OF_MIDDLE = 0.18
 # A flat picture does not shrink with more effort.
-_SETTINGS: dict[Format, save.Settings] = {
-    **save.SETTINGS,
+_SETTINGS: dict[Format, Settings] = {
+    "jpeg": {},
     "png": {"compression": 1},
     "webp": {"effort": 0},
     "gif": {"effort": 1, "dither": 0, "bitdepth": 4},
     "tiff": {"compression": "lzw"},
+    "avif": {"compression": "av1", "effort": 0, "bitdepth": 8},
 }
 
 
@@ -44,7 +46,11 @@ def draw(drawing: Drawing, limits: Limits, result_fd: int) -> Written:
     save.check_side(size, drawing.format)
     try:
         picture = _picture(size, parse_hex(drawing.color), _lettering(drawing.text, size))
-        save.encode(picture, drawing.format, _SETTINGS[drawing.format], drawing.quality, result_fd)
+        quality = drawing.quality or DEFAULT_QUALITY.get(drawing.format)
+        quality = quality if drawing.format in DEFAULT_QUALITY else None
+        save.save(
+            picture, drawing.format, _SETTINGS[drawing.format], quality, pyvips.Target.new_to_descriptor(result_fd)
+        )
     except pyvips.Error as error:
         raise RenderFailed(f"the placeholder cannot be drawn: {vips.reason(error)}") from error
     return Written(size, drawing.format)

@@ -112,8 +112,8 @@ def render(data: Data, rendering: Rendering, limits: Limits, result_fd: int, wat
         save.write_bytes(file, result_fd)
         return Written(rendering.size, rendering.format)
     image = _finished(picture, info, steps, rendering, frames, limits, watched)
-    save.write(image, rendering.format, rendering.recipe.output, result_fd)
-    return Written(Size(image.width, image.get_page_height()), rendering.format)
+    encodes = save.write(image, rendering.format, rendering.recipe.encode, result_fd)
+    return Written(Size(image.width, image.get_page_height()), rendering.format, encodes)
 
 
 def _check(steps: tuple[Step, ...], frames: int, limits: Limits) -> None:
@@ -147,10 +147,11 @@ def _is_deep(recipe: Recipe) -> bool:
 
 def _jpeg_of_jpeg(picture: load.Picture, steps: tuple[Step, ...], rendering: Rendering) -> bytes | None:
     """The fast path: the result's file, if one resize makes a plain JPEG of another."""
+    encode = rendering.recipe.encode
+    settings = save.quick_settings(encode) if rendering.format == "jpeg" and save.is_plain(encode) else None
     match steps:
-        case (Step(operation=Resize() as operation) as only,) if rendering.format == "jpeg":
-            quality = save.jpeg_quality(rendering.recipe.output)
-            return resize.jpeg_of_jpeg(picture, operation, only.before, only.size, quality)
+        case (Step(operation=Resize() as operation) as only,) if settings is not None:
+            return resize.jpeg_of_jpeg(picture, operation, only.before, only.size, settings)
     return None
 
 

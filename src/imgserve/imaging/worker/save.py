@@ -1,87 +1,108 @@
-"""Encodes an image straight into the result's memfd. Called by pipeline and draw.
+"""Encodes an image into the result's memfd, as the recipe's ``Encode`` says. Called by pipeline and draw.
 
-All metadata is dropped; the pixels are sRGB, which every viewer assumes without a profile. docs/decisions.md has the
-reasons for the efforts: the next level costs many times the time for one or two per cent of the bytes.
+``saver/settings`` has what each format's saver is told, ``saver/sizecap`` lowers the quality for ``max_bytes``. All
+metadata is dropped; the pixels are sRGB, which every viewer assumes without a profile.
 """
 
-from collections.abc import Mapping
+from functools import partial
 
 import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed
 from imgserve.imaging.worker import vips
-from imgserve.imaging.worker.colour.convert import parse_hex
+from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.formats import turbojpeg, webp
+from imgserve.imaging.worker.saver import palette, sizecap
+from imgserve.imaging.worker.saver import settings as settings_of_format
+from imgserve.imaging.worker.saver.settings import Settings
+from imgserve.request.encode import DEFAULT_QUALITY, Encode, Format
 from imgserve.request.imageinfo import Size
-from imgserve.request.recipe import DEFAULT_QUALITY, Format, OutputOptions
 
-Settings = Mapping[str, str | int]
 _MAX_SIDE_PX: dict[Format, int] = {"webp": 16_383, "avif": 16_384, "gif": 65_535, "jpeg": 65_535}
-SETTINGS: Mapping[Format, Settings] = {
-    "jpeg": {},
-    "png": {"compression": 6},
-    "webp": {"effort": 2},
-    "gif": {"effort": 3},
-    "tiff": {"compression": "lzw", "predictor": "horizontal"},
-    "avif": {"compression": "av1", "effort": 0, "bitdepth": 8},
-}
 # 8.15 has a new name for it; Debian 12 has 8.14, which allow_system_libvips permits.
 _WITHOUT_METADATA = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"strip": True}
 _PLAIN_BANDS = {1, 3}
 _TRUE = 255  # libvips' value
 _OPAQUE = 255
 _MAX_QUICK_PIXELS = 8_000_000  # libvips encodes a larger result without a copy in memory
-# A quarter fewer bytes for photographs, in less time; drawings grow by a tenth to a third and keep the plain setting.
-_PHOTO_PNG: Settings = {"filter": "avg", "compression": 3}
 # The ratio of pixels equal to their neighbour: up to 0.5 in photographs (0.6 on white), from 0.8 on in drawings.
 _DRAWN_FROM = 0.7
 _ROWS_COMPARED = 64
 
 
-def write(image: pyvips.Image, output_format: Format, options: OutputOptions, result_fd: int) -> None:
-    """Encode an 8-bit sRGB or grey image in memory, or a roll of frames. Raises PictureTooLarge, RenderFailed."""
+def write(image: pyvips.Image, output_format: Format, encode: Encode, result_fd: int) -> int:
+    """Encode an sRGB or grey image of 8 or 16 bits in memory, or a roll of frames. Returns the number of encodes.
+
+    Raises PictureTooLarge, RenderFailed, MaxBytesUnreachable.
+    """
     check_side(Size(image.width, image.get_page_height()), output_format)
-    settings = SETTINGS[output_format]
-    if output_format == "png" and not _is_drawing(image):
-        settings = {**settings, **_PHOTO_PNG}
     try:
-        if image.hasalpha() and output_format == "jpeg":
-            image = _flattened(image, parse_hex(options.background))
-        file = _quick_jpeg(image, jpeg_quality(options)) if output_format == "jpeg" else None
-        if file is None:
-            encode(image, output_format, settings, options.quality, result_fd)
-        else:
-            write_bytes(file, result_fd)
+        image = _prepared(image, output_format, encode)
+        encodes = _write(image, output_format, encode, result_fd)
+        if output_format == "webp" and image.hasalpha():
+            webp.set_alpha_flag(result_fd)
     except pyvips.Error as error:
         raise RenderFailed(f"the result cannot be written as {output_format.upper()}: {vips.reason(error)}") from error
+    return encodes
 
 
-def _is_drawing(image: pyvips.Image) -> bool:
-    """Whether most pixels are equal to their left neighbour, as in flat colours and lines."""
-    if image.width == 1:
-        return True
-    rows = image.subsample(1, max(1, image.height // _ROWS_COMPARED))
-    left, right = rows.crop(0, 0, rows.width - 1, rows.height), rows.crop(1, 0, rows.width - 1, rows.height)
-    return bool((left == right).bandand().avg() >= _DRAWN_FROM * _TRUE)
+def _write(image: pyvips.Image, output_format: Format, encode: Encode, result_fd: int) -> int:
+    quality = settings_of_format.quality_of(encode, output_format)
+    if encode.max_bytes is not None and quality is not None and not encode.lossless:
+        encode_at = partial(_file, image, output_format, encode)
+        fitted = sizecap.fitted(encode_at, quality, encode.max_bytes)
+        write_bytes(fitted.file, result_fd)
+        return fitted.encodes
+    file = _of_our_own(image, output_format, encode, quality)
+    if file is None:
+        _to_target(image, output_format, encode, quality, pyvips.Target.new_to_descriptor(result_fd))
+    else:
+        write_bytes(file, result_fd)
+    return 1
+
+
+def _file(image: pyvips.Image, output_format: Format, encode: Encode, quality: int | None) -> bytes:
+    file = _of_our_own(image, output_format, encode, quality)
+    return _in_memory(image, output_format, encode, quality) if file is None else file
+
+
+def _of_our_own(image: pyvips.Image, output_format: Format, encode: Encode, quality: int | None) -> bytes | None:
+    """The file of an encoder beside libvips; None if libvips writes it all."""
+    if output_format == "jpeg":
+        return _quick_jpeg(image, encode, quality)
+    if output_format == "png" and encode.colors is not None and palette.needs_merge(encode.colors):
+        png = _in_memory(image, output_format, encode, quality)
+        return palette.merged(png, encode.colors, settings_of_format.png_compression(encode))
+    return None
+
+
+def _in_memory(image: pyvips.Image, output_format: Format, encode: Encode, quality: int | None) -> bytes:
+    target = pyvips.Target.new_to_memory()
+    _to_target(image, output_format, encode, quality, target)
+    return bytes(target.get("blob"))
+
+
+def _to_target(
+    image: pyvips.Image, output_format: Format, encode: Encode, quality: int | None, target: pyvips.Target
+) -> None:
+    is_drawing = output_format == "png" and _is_drawing(image)
+    save(image, output_format, settings_of_format.of(encode, output_format, is_drawing=is_drawing), quality, target)
+
+
+def save(
+    image: pyvips.Image, output_format: Format, settings: Settings, quality: int | None, target: pyvips.Target
+) -> None:
+    """Encode with these settings, without metadata. Raises pyvips.Error."""
+    if quality is not None:
+        settings = {**settings, "Q": quality}
+    saver = getattr(image, f"{vips.NAME.get(output_format, output_format)}save_target")
+    saver(target, **_WITHOUT_METADATA, **settings)
 
 
 def write_bytes(data: bytes, result_fd: int) -> None:
     """Write a file that is encoded already."""
     with open(result_fd, "wb", closefd=False) as result:
         result.write(data)
-
-
-def jpeg_quality(options: OutputOptions) -> int:
-    return options.quality or DEFAULT_QUALITY["jpeg"]
-
-
-def _quick_jpeg(image: pyvips.Image, quality: int) -> bytes | None:
-    """By libjpeg-turbo, which needs a third of the time for a thumbnail; None if libvips has to do it."""
-    is_plain = image.format == "uchar" and image.bands in _PLAIN_BANDS
-    if not turbojpeg.is_there() or not is_plain or image.width * image.height > _MAX_QUICK_PIXELS:
-        return None
-    pixels = bytes(image.write_to_memory())
-    return turbojpeg.encode(turbojpeg.Decoded(image.width, image.height, image.bands, pixels), quality)
 
 
 def check_side(size: Size, output_format: Format) -> None:
@@ -94,15 +115,60 @@ def check_side(size: Size, output_format: Format) -> None:
         )
 
 
-def encode(image: pyvips.Image, output_format: Format, settings: Settings, quality: int | None, result_fd: int) -> None:
-    """Encode with these settings and no metadata; ``quality`` None: the format's default. Raises pyvips.Error."""
-    target = pyvips.Target.new_to_descriptor(result_fd)
-    if output_format in DEFAULT_QUALITY:
-        settings = {**settings, "Q": quality or DEFAULT_QUALITY[output_format]}
-    save = getattr(image, f"{vips.NAME.get(output_format, output_format)}save_target")
-    save(target, **_WITHOUT_METADATA, **settings)
-    if output_format == "webp" and image.hasalpha():
-        webp.set_alpha_flag(result_fd)
+def is_plain(encode: Encode) -> bool:
+    """Whether one encode is the whole file."""
+    return encode.max_bytes is None
+
+
+def quick_settings(encode: Encode) -> turbojpeg.Settings | None:
+    """libjpeg-turbo's settings for a JPEG; None if libvips has to encode it."""
+    if encode.effort == "best":
+        return None
+    return turbojpeg.Settings(encode.quality or DEFAULT_QUALITY["jpeg"], encode.chroma, encode.progressive)
+
+
+def _quick_jpeg(image: pyvips.Image, encode: Encode, quality: int | None) -> bytes | None:
+    """By libjpeg-turbo, which needs a third of the time for a thumbnail; None if libvips has to do it."""
+    settings = quick_settings(encode)
+    is_plain = image.format == "uchar" and image.bands in _PLAIN_BANDS
+    is_small = image.width * image.height <= _MAX_QUICK_PIXELS
+    if settings is None or quality is None or not (turbojpeg.is_there() and is_plain and is_small):
+        return None
+    pixels = bytes(image.write_to_memory())
+    decoded = turbojpeg.Decoded(image.width, image.height, image.bands, pixels)
+    return turbojpeg.encode(decoded, settings._replace(quality=quality))
+
+
+def _prepared(image: pyvips.Image, output_format: Format, encode: Encode) -> pyvips.Image:
+    """In the depth of the format, flattened where it has no alpha, with the timing of its frames."""
+    if encode.bit_depth == 16 and output_format in ("png", "tiff"):
+        image = convert.to_16_bits(image)
+    elif output_format != "avif" or encode.bit_depth == 8:
+        image = convert.to_8_bits(image)
+    if image.hasalpha() and output_format == "jpeg":
+        image = _flattened(image, convert.parse_hex(encode.background))
+    frames = image.height // image.get_page_height()
+    return _timed(image, encode, frames) if frames > 1 else image
+
+
+def _timed(image: pyvips.Image, encode: Encode, frames: int) -> pyvips.Image:
+    if encode.loop is None and encode.delay_ms is None:
+        return image
+    image = image.copy()
+    if encode.loop is not None:
+        image.set_type(pyvips.GValue.gint_type, "loop", encode.loop)
+    if encode.delay_ms is not None:
+        image.set_type(pyvips.GValue.array_int_type, "delay", [encode.delay_ms] * frames)
+    return image
+
+
+def _is_drawing(image: pyvips.Image) -> bool:
+    """Whether most pixels are equal to their left neighbour, as in flat colours and lines."""
+    if image.width == 1:
+        return True
+    rows = image.subsample(1, max(1, image.height // _ROWS_COMPARED))
+    left, right = rows.crop(0, 0, rows.width - 1, rows.height), rows.crop(1, 0, rows.width - 1, rows.height)
+    return bool((left == right).bandand().avg() >= _DRAWN_FROM * _TRUE)
 
 
 def _flattened(image: pyvips.Image, background: list[int]) -> pyvips.Image:

@@ -29,6 +29,7 @@ _ROWS = {
     204: ("the SVG is invalid", "not_svg svg_invalid"),
     205: ("the placeholder cannot be delivered", "delivery_failed delivery_unknown"),
     206: ("the source is too large (bytes, pixels, frames)", "source_too_large picture_too_large"),
+    207: ("the result cannot be made as small as max_bytes", "max_bytes_unreachable"),
     301: (
         "not now: the queue or your quota of it is full, you post too often, the server is stopping, busy or short of"
         " something, or its storage fails",

@@ -14,12 +14,13 @@ from imgserve.request import formats, tags
 from imgserve.request.classic.destination import HTTP_ARGS, parse_destination
 from imgserve.request.classic.recipe import LATER, TYPES, operation_args, read_recipe, recipe_args
 from imgserve.request.destination import DestinationTemplate
+from imgserve.request.encode import Format
 from imgserve.request.faults import Code, Fault, Faults, RequestInvalid
 from imgserve.request.fields import check_names, fields_of, read_struct
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.json_text import read_object
 from imgserve.request.native import NO_PRESETS
-from imgserve.request.recipe import Format, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.source import parse_source
 from imgserve.request.tags import TagValues
 from imgserve.request.values import did_you_mean, one_of, words_of
@@ -33,8 +34,8 @@ _FORMATS: tuple[Format, ...] = get_args(Format)
 _ON_FAILURES: tuple[OnFailure, ...] = get_args(OnFailure)
 # Names that are taken, so that a client can learn that a later version has them.
 _LATER: dict[str, Sentence] = dict.fromkeys((
-    *LATER, "chroma", "dpr", "effort", "focal", "frames", "if_exists", "kernel", "lossless", "mask", "max_bytes",
-    "metadata", "orient", "pad", "page", "progressive", "scale", "strip", "text", "webhook",
+    *LATER, "dpr", "focal", "frames", "if_exists", "kernel", "mask",
+    "orient", "pad", "page", "scale", "strip", "text", "webhook",
 ), "not available in this version yet")  # fmt: skip
 
 _SOURCE: Path = ("source",)
@@ -71,13 +72,13 @@ def parse(body: bytes, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_on
         _check_source(operation_type, values.ext.lower(), faults)
     output_format = None
     if destination is not None:
-        named = recipe.output.format if recipe else (args or {}).get("format")
+        named = recipe.encode.format if recipe else (args or {}).get("format")
         output_format = _format(destination, values, named, faults)
     placeholder = faults.attempt((*_OUTPUT, "placeholder"), _placeholder, request.get("placeholder", {}))
     on_failure = faults.attempt(_OUTPUT, _on_failure, request.get("on_failure", "error_image"), destination)
     if faults or not (source and destination and recipe and placeholder and on_failure):
         raise RequestInvalid(*faults)
-    recipe = msgspec.structs.replace(recipe, output=msgspec.structs.replace(recipe.output, format=output_format))
+    recipe = msgspec.structs.replace(recipe, encode=msgspec.structs.replace(recipe.encode, format=output_format))
     return JobRequest(source, (OutputRequest(recipe, destination, placeholder, on_failure),))
 
 

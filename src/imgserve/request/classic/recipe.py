@@ -12,6 +12,7 @@ import msgspec
 
 from imgserve.errors import FieldRef
 from imgserve.request import color
+from imgserve.request.encode import Encode, faults_of
 from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.fields import fields_of, read_fields
 from imgserve.request.native import (
@@ -23,7 +24,7 @@ from imgserve.request.native import (
     parse_operation,
     parse_operations,
 )  # fmt: skip
-from imgserve.request.recipe import LoadOptions, Operation, OutputOptions, Recipe
+from imgserve.request.recipe import LoadOptions, Operation, Recipe
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
@@ -106,7 +107,7 @@ def operation_args(name: str | None) -> tuple[str, ...]:
 @cache
 def recipe_args(name: str | None) -> tuple[str, ...]:
     """The args of a job of this operationType that make its recipe."""
-    options = (*fields_of(LoadOptions), *fields_of(OutputOptions))
+    options = (*fields_of(LoadOptions), *fields_of(Encode))
     return ("operations", "preset", *operation_args(name), *options)
 
 
@@ -152,7 +153,9 @@ def read_recipe(
     load = faults.attempt((), _replaced, usual.load, args)
     # A format without transparency has no use for a colour that has some.
     is_opaque = color.opaque(args.get("background")) is not None
-    encode = faults.attempt((), _replaced, usual.output, args if is_opaque else _without(args, "background"))
+    encode = faults.attempt((), _replaced, usual.encode, args if is_opaque else _without(args, "background"))
+    if encode is not None:  # this protocol has always taken a quality for any format
+        faults.extend(fault for fault in faults_of(encode) if fault.path != ("quality",))
     faults.raise_any()
     assert load is not None
     assert encode is not None

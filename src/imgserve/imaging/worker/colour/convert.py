@@ -39,6 +39,14 @@ def to_8_bits(image: pyvips.Image) -> pyvips.Image:
     return (image / _LEVELS_OF_16_BITS).rint().cast("uchar").copy(interpretation=colours)
 
 
+def to_16_bits(image: pyvips.Image) -> pyvips.Image:
+    """A canvas in uint16."""
+    if image.format == "ushort":
+        return image
+    colours = "grey16" if image.interpretation in _GREY else "rgb16"
+    return (image * _LEVELS_OF_16_BITS).cast("ushort").copy(interpretation=colours)
+
+
 def from_profile(image: pyvips.Image) -> pyvips.Image:
     """sRGB by the embedded profile; libvips takes a broken one, or one of another kind of picture, for sRGB."""
     return image.icc_transform("srgb", embedded=True)

@@ -31,12 +31,12 @@ _SHRINKS = (8, 4, 2, 1)
 _SPACES = {1: "b-w", 3: "srgb"}
 
 
-def again(picture: load.Picture, size: Size, crop: str, quality: int) -> bytes | None:
+def again(picture: load.Picture, size: Size, crop: str, settings: turbojpeg.Settings) -> bytes | None:
     """A JPEG of exactly ``size``, upright; None if libvips has to make it."""
     if picture.plain_jpeg is None or picture.plain_jpeg.orientation != UPRIGHT:
         return None
     pixels = _covering(picture, picture.plain_jpeg, size, crop)
-    return turbojpeg.encode(pixels, quality) if pixels is not None else None
+    return turbojpeg.encode(pixels, settings) if pixels is not None else None
 
 
 def covering(picture: load.Picture, size: Size, crop: str) -> pyvips.Image | None:

@@ -13,12 +13,14 @@ from typing import NamedTuple
 import pyvips
 
 from imgserve.imaging.worker.source import Data
+from imgserve.request.encode import Chroma
 
 _STOP_ON_WARNING, _LIMIT_SCANS = 8192, 32768
 _RGB, _GREY = 0, 6  # pixel formats
 _BANDS_OF_SPACE = {1: 3, 2: 1}  # YCbCr, grey
 _FULL_COLOUR, _HALF_COLOUR, _NO_COLOUR = 0, 2, 3  # subsampling: 4:4:4, 4:2:0, grey
 _FULL_COLOUR_FROM = 90  # libvips' rule for the quality
+_PROGRESSIVE = 16384
 _ARGUMENTS = {
     "tjInitDecompress": (c_void_p,),
     "tjInitCompress": (c_void_p,),
@@ -28,6 +30,14 @@ _ARGUMENTS = {
     "tjDestroy": (c_int, c_void_p),
     "tjFree": (None, c_void_p),
 }
+
+
+class Settings(NamedTuple):
+    """Of an encode. ``chroma`` "auto" is libvips' rule for the sampling."""
+
+    quality: int
+    chroma: Chroma = "auto"
+    is_progressive: bool = False
 
 
 class Decoded(NamedTuple):
@@ -40,7 +50,11 @@ class Decoded(NamedTuple):
 
 
 class _Turbo:
-    """The library, and one codec of each kind for this process's life. Raises OSError, AttributeError, MemoryError."""
+    """The library, and one codec of each kind for this process's life. Raises OSError, AttributeError, MemoryError.
+
+    Progressive files have an encoder of their own: it keeps the Huffman tables of its last picture, and version 2.1
+    would write a baseline file with these instead of the standard's, which no decoder reads properly.
+    """
 
     def __init__(self) -> None:
         self.library = ctypes.CDLL("libturbojpeg.so.0")
@@ -49,6 +63,7 @@ class _Turbo:
             function.restype, function.argtypes = result, arguments
         self.decoder = self._codec("tjInitDecompress")
         self.encoder = self._codec("tjInitCompress")
+        self.progressive_encoder = self._codec("tjInitCompress")
 
     def renew_decoder(self) -> None:
         """After a broken header the decoder cannot be used again (2.1)."""
@@ -113,20 +128,24 @@ def _address(data: Data) -> tuple[pyvips.ffi.CData, int]:
     return pinned, int(pyvips.ffi.cast("uintptr_t", pinned))
 
 
-def encode(picture: Decoded, quality: int) -> bytes | None:
-    """A plain JPEG without metadata, with libvips' rule for the sampling; None if the library refuses."""
+def encode(picture: Decoded, settings: Settings) -> bytes | None:
+    """A JPEG without metadata; None if the library refuses."""
     if _TURBO is None:
         return None
-    library, encoder = _TURBO.library, _TURBO.encoder
-    kind, sampling = (_GREY, _NO_COLOUR) if picture.bands == 1 else (_RGB, _HALF_COLOUR)
-    if picture.bands > 1 and quality >= _FULL_COLOUR_FROM:
-        sampling = _FULL_COLOUR
+    library = _TURBO.library
+    encoder = _TURBO.progressive_encoder if settings.is_progressive else _TURBO.encoder
+    kind, sampling = (_GREY, _NO_COLOUR) if picture.bands == 1 else (_RGB, _sampling(settings))
     result, size = c_void_p(), c_ulong()
     shape = (picture.width, picture.width * picture.bands, picture.height, kind)
-    options = (sampling, quality, 0)
+    options = (sampling, settings.quality, _PROGRESSIVE if settings.is_progressive else 0)
     try:
         if library.tjCompress2(encoder, picture.pixels, *shape, byref(result), byref(size), *options) != 0:
             return None
         return ctypes.string_at(result, size.value)
     finally:
         library.tjFree(result)
+
+
+def _sampling(settings: Settings) -> int:
+    is_full = settings.quality >= _FULL_COLOUR_FROM if settings.chroma == "auto" else settings.chroma == "444"
+    return _FULL_COLOUR if is_full else _HALF_COLOUR

@@ -8,7 +8,7 @@ import pyvips
 
 from imgserve.imaging.worker import animation, cover, load, scale
 from imgserve.imaging.worker.canvas import Canvas
-from imgserve.imaging.worker.formats import jpeg
+from imgserve.imaging.worker.formats import jpeg, turbojpeg
 from imgserve.imaging.worker.svg import draw
 from imgserve.request.geometry import Gravity, Shape
 from imgserve.request.imageinfo import Size
@@ -41,9 +41,11 @@ def applied(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
     return canvas._replace(image=cover.covering(canvas.image, size, crop))
 
 
-def jpeg_of_jpeg(picture: load.Picture, operation: Resize, before: Shape, size: Size, quality: int) -> bytes | None:
+def jpeg_of_jpeg(
+    picture: load.Picture, operation: Resize, before: Shape, size: Size, settings: turbojpeg.Settings
+) -> bytes | None:
     """The result's file, if a plain JPEG becomes another one; None for everything else."""
-    return jpeg.again(picture, size, _crop(operation.gravity, before, size), quality)
+    return jpeg.again(picture, size, _crop(operation.gravity, before, size), settings)
 
 
 def _drawn(picture: load.Picture, before: Shape, size: Size, crop: str) -> pyvips.Image:

@@ -1,0 +1,98 @@
+"""How a result is encoded: its format and the settings of that format. No I/O; the worker's ``save`` carries it out.
+
+``FORMATS_WITH`` says which format has which field. A field that the format lacks is a fault if the same recipe names
+the format (``faults_of``), else it is ignored, and ``ignored_fields`` names it.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
+
+import msgspec
+
+from imgserve.request.color import OpaqueColor
+from imgserve.request.faults import Fault, Faults
+
+Format = Literal["jpeg", "png", "webp", "gif", "tiff", "avif"]
+Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
+Effort = Literal["fast", "balanced", "best"]
+Chroma = Literal["auto", "420", "444"]
+BitDepth = Literal[8, 10, 16]
+
+DEFAULT_QUALITY: dict[Format, int] = {"jpeg": 80, "webp": 79, "avif": 58}
+MOST_ENCODES = 8  # for max_bytes: enough to find the best of 100 qualities
+
+
+class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """``format`` None means: the destination's extension, else the source's. ``background`` lies behind what is
+    transparent, in formats without transparency.
+
+    ``near_lossless`` is the fidelity of the preprocessing of a lossless WebP. ``colors`` is the most that a
+    palette has. ``loop`` is the number of times that an animation is shown, 0 for ever. ``max_bytes`` lowers
+    ``quality`` until the file is small enough.
+    """
+
+    format: Format | None = None
+    quality: Quality | None = None
+    background: OpaqueColor = "#ffffff"
+    lossless: bool = False
+    near_lossless: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
+    progressive: bool = False
+    effort: Effort | None = None
+    chroma: Chroma = "auto"
+    bit_depth: BitDepth = 8
+    colors: Annotated[int, msgspec.Meta(ge=2, le=256)] | None = None
+    loop: Annotated[int, msgspec.Meta(ge=0, le=65_535)] | None = None
+    delay_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] | None = None
+    max_bytes: Annotated[int, msgspec.Meta(ge=100, le=1_000_000_000)] | None = None
+
+
+# Fields without a row are for all formats.
+FORMATS_WITH: Mapping[str, frozenset[Format]] = {
+    "quality": frozenset({"jpeg", "webp", "avif"}),
+    "lossless": frozenset({"webp", "avif"}),
+    "near_lossless": frozenset({"webp"}),
+    "progressive": frozenset({"jpeg", "png", "gif"}),
+    "chroma": frozenset({"jpeg", "avif"}),
+    "colors": frozenset({"png", "gif"}),
+    "loop": frozenset({"gif", "webp"}),
+    "delay_ms": frozenset({"gif", "webp"}),
+    "max_bytes": frozenset({"jpeg", "webp", "avif"}),
+}
+BIT_DEPTHS: Mapping[Format, tuple[BitDepth, ...]] = {"avif": (8, 10), "png": (8, 16), "tiff": (8, 16)}
+_EIGHT_BITS: tuple[BitDepth, ...] = (8,)
+
+
+def ignored_fields(encode: Encode, output_format: Format) -> tuple[str, ...]:
+    """The fields that differ from their defaults, and that this format does not have."""
+    return tuple(
+        field.name
+        for field in msgspec.structs.fields(Encode)
+        if getattr(encode, field.name) != field.default and not _has(output_format, field.name, encode)
+    )
+
+
+def _has(output_format: Format, name: str, encode: Encode) -> bool:
+    if name == "bit_depth":
+        return encode.bit_depth in BIT_DEPTHS.get(output_format, _EIGHT_BITS)
+    return output_format in FORMATS_WITH.get(name, get_args(Format))
+
+
+def faults_of(encode: Encode) -> Faults:
+    """Fields that the named format lacks, and fields that contradict each other. Paths begin at the encode."""
+    faults = Faults()
+    if encode.format is not None:
+        faults.extend(_lacking(name, encode.format) for name in ignored_fields(encode, encode.format))
+    if encode.max_bytes is not None and (encode.lossless or encode.near_lossless is not None):
+        note = "a lossless picture has no quality to lower; leave out one of them"
+        faults.append(Fault("field_invalid", ("max_bytes",), note))
+    if encode.colors is not None and encode.bit_depth not in _EIGHT_BITS:
+        faults.append(Fault("field_invalid", ("bit_depth",), "a palette has 8 bits; leave out one of them"))
+    return faults
+
+
+def _lacking(name: str, output_format: Format) -> Fault:
+    if name == "bit_depth":
+        depths = " or ".join(map(str, BIT_DEPTHS.get(output_format, _EIGHT_BITS)))
+        return Fault("field_invalid", (name,), f"{output_format} has {depths} bits")
+    having = ", ".join(one for one in get_args(Format) if one in FORMATS_WITH[name])
+    return Fault("field_invalid", (name,), f"{output_format} does not have it; it is for {having}")
