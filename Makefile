@@ -93,6 +93,7 @@ TEST_PROGRAMS := strace gdb logrotate vsftpd faketime nginx haproxy
 POLICY := /usr/sbin/policy-rc.d
 system-packages: .venv/.run
 	@missing=; PATH="$$PATH:/usr/sbin"; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	command -v exiftool >/dev/null || missing="$$missing libimage-exiftool-perl"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	$(BIN)/python -c 'import ctypes; ctypes.CDLL("libturbojpeg.so.0")' 2>/dev/null || missing="$$missing libturbojpeg0"; \

@@ -212,7 +212,10 @@ class Pool:
     ) -> Blob:
         with Blob() as result:
             reply = await self._ask(child, request, [*descriptors, result.fd], timeout_s)
-            take_result(result, expect(messages.Written, reply), size, output, self._limits)
+            written = expect(messages.Written, reply)
+            take_result(result, written, size, output, self._limits)
+            if written.encodes > 1:
+                logs.event("fitted", level=logs.DEBUG, encodes=written.encodes, bytes=result.size)
             return result.share()
 
     async def _ask(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Reply:

@@ -22,8 +22,9 @@ from imgserve.request.page import MOST_BYTES, Page
 
 _Kind = TypeVar("_Kind", Probed, Written, PageRead)
 _LONGEST_DETAIL = 500
-# An encoder's worst case: four bytes for each pixel, as many again for data that does not compress, and tables.
-_BYTES_OF_PIXEL, _BYTES_OF_FRAME, _BYTES_OF_FILE = 8, 2_048, 65_536
+# An encoder's worst case: eight bytes for each pixel of 16 bits, as many again for data that does not compress, tables,
+# a profile (1 MB) and metadata (200 KB).
+_BYTES_OF_PIXEL, _BYTES_OF_FRAME, _BYTES_OF_FILE = 16, 2_048, 1_300_000
 
 _MOST_PAGE_BYTES = 3 * MOST_BYTES
 _PAGES = msgspec.msgpack.Decoder(Page)

@@ -17,18 +17,21 @@ Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Effort = Literal["fast", "balanced", "best"]
 Chroma = Literal["auto", "420", "444"]
 BitDepth = Literal[8, 10, 16]
+Metadata = Literal["none", "copyright", "all"]
+Profile = Literal["srgb", "p3", "source"]
 
 DEFAULT_QUALITY: dict[Format, int] = {"jpeg": 80, "webp": 79, "avif": 58}
 MOST_ENCODES = 8  # for max_bytes: enough to find the best of 100 qualities
 
 
 class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """``format`` None means: the destination's extension, else the source's. ``background`` lies behind what is
-    transparent, in formats without transparency.
+    """How a result is written. ``format`` None means: the destination's extension, else the source's.
 
-    ``near_lossless`` is the fidelity of the preprocessing of a lossless WebP. ``colors`` is the most that a
-    palette has. ``loop`` is the number of times that an animation is shown, 0 for ever. ``max_bytes`` lowers
-    ``quality`` until the file is small enough.
+    ``background`` lies behind what is transparent, in formats without transparency. ``near_lossless`` is the fidelity
+    of a lossless WebP whose pixels are changed before. ``colors`` is the most that a palette has. ``metadata`` is what
+    is kept of the source's: ``copyright`` with the artist, ``all`` but thumbnails; positions only with
+    ``keep_position``. ``profile`` is that of the result's colours. ``loop`` is the number of times that an animation is
+    shown, 0 for ever. ``max_bytes`` lowers ``quality`` until the file is small enough.
     """
 
     format: Format | None = None
@@ -41,6 +44,9 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     chroma: Chroma = "auto"
     bit_depth: BitDepth = 8
     colors: Annotated[int, msgspec.Meta(ge=2, le=256)] | None = None
+    metadata: Metadata = "none"
+    keep_position: bool = False
+    profile: Profile = "srgb"
     loop: Annotated[int, msgspec.Meta(ge=0, le=65_535)] | None = None
     delay_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] | None = None
     max_bytes: Annotated[int, msgspec.Meta(ge=100, le=1_000_000_000)] | None = None
@@ -54,6 +60,7 @@ FORMATS_WITH: Mapping[str, frozenset[Format]] = {
     "progressive": frozenset({"jpeg", "png", "gif"}),
     "chroma": frozenset({"jpeg", "avif"}),
     "colors": frozenset({"png", "gif"}),
+    "profile": frozenset({"jpeg", "png", "webp", "tiff", "avif"}),
     "loop": frozenset({"gif", "webp"}),
     "delay_ms": frozenset({"gif", "webp"}),
     "max_bytes": frozenset({"jpeg", "webp", "avif"}),

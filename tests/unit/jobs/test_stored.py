@@ -61,8 +61,8 @@ FIELDS = {
     "JobRequest": "source outputs",
     "Linear": "operation multiply add",
     "LoadOptions": "strict dpi",
-    "Encode": "format quality background lossless near_lossless progressive effort chroma bit_depth colors loop"
-    " delay_ms max_bytes",
+    "Encode": "format quality background lossless near_lossless progressive effort chroma bit_depth colors metadata"
+    " keep_position profile loop delay_ms max_bytes",
     "Modulate": "operation brightness saturation hue lightness",
     "Negate": "operation",
     "Normalize": "operation lower upper",

@@ -18,11 +18,13 @@ from imgserve.imaging.worker.colour import convert, numbers, profile
 from imgserve.imaging.worker.formats import apng, gif, ico, jpegheader, tiff, tiffcolour
 from imgserve.imaging.worker.formats.jpegheader import Header
 from imgserve.imaging.worker.source import Data
+from imgserve.request.encode import Profile
 from imgserve.request.formats import ANIMATED
 from imgserve.request.imageinfo import ImageInfo, Size, SourceFormat
 
 _LAST_ORIENTATION = 8
-_PROFILE = "icc-profile-data"
+PROFILE = "icc-profile-data"
+_MOST_PROFILE_BYTES = 1_000_000  # a printer's has more, a camera's or a screen's some thousands
 _RGB_OR_GREY = {"srgb", "rgb", "rgb16", "b-w", "grey16"}
 _SAMPLES = {"uchar", "ushort"}
 _CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
@@ -39,7 +41,13 @@ class Picture:
     """
 
     def __init__(
-        self, data: Data, source_format: SourceFormat, *, is_strict: bool = True, is_deep: bool = False
+        self,
+        data: Data,
+        source_format: SourceFormat,
+        *,
+        is_strict: bool = True,
+        is_deep: bool = False,
+        profile: Profile = "srgb",
     ) -> None:
         self.first_frame = 0
         self.tiff_model: tiffcolour.Model | None = None
@@ -61,6 +69,7 @@ class Picture:
         self.loader = f"{vips.NAME.get(source_format, source_format)}load"
         self.is_strict = is_strict
         self.is_deep = is_deep
+        self.wanted_profile = profile
         self.fail_on = "error" if is_strict else "none"
 
     @cached_property
@@ -75,6 +84,17 @@ class Picture:
         if self.tiff_model is not None:
             image = tiffcolour.read(image, self.tiff_model)
         return _with_numbers_as_profile(image, self)
+
+    @cached_property
+    def kept_profile(self) -> bytes:
+        """The source's own profile, if the result is to keep it and can; else empty."""
+        header = self.header
+        is_kept = self.wanted_profile == "source" and header.interpretation in _RGB_OR_GREY
+        if not is_kept or PROFILE not in header.get_fields():
+            return b""
+        embedded = bytes(header.get(PROFILE))
+        is_of_bands = profile.bands_of(embedded) == (1 if header.bands <= 2 else 3)
+        return embedded if is_of_bands and len(embedded) <= _MOST_PROFILE_BYTES else b""
 
     def opened(self, **options: float) -> pyvips.Image:
         """A lazy image, as stored. Raises SourceUnreadable."""
@@ -183,7 +203,7 @@ def _by_us(picture: Picture, image: pyvips.Image, size: Size, crop: str) -> pyvi
 
 def _thumbnail_options(picture: Picture, size: Size, crop: str) -> dict[str, str | int]:
     # Building a colour transform costs half as much as the whole render of a photograph, so only for a profile.
-    transform = {"output_profile": "srgb"} if has_profile(picture) else {}
+    transform = {"output_profile": target_profile(picture)} if has_profile(picture) else {}
     return {"height": size.height_px, "size": "both", "crop": crop, **transform}
 
 
@@ -207,26 +227,40 @@ def _with_numbers_as_profile(image: pyvips.Image, picture: Picture) -> pyvips.Im
     if embedded is None:
         return image
     image = image.copy()
-    image.set_type(pyvips.GValue.blob_type, _PROFILE, embedded)
+    image.set_type(pyvips.GValue.blob_type, PROFILE, embedded)
     return image
 
 
 def has_profile(picture: Picture) -> bool:
-    """Whether its colours must be converted: it has a profile, and not that of sRGB."""
+    """Whether its colours must be converted: it has a profile, and neither that of sRGB nor that of the result."""
+    if not is_beyond_srgb(picture) or picture.kept_profile:
+        return False
+    return picture.wanted_profile != "p3" or not profile.is_display_p3(picture.header.get(PROFILE))
+
+
+def is_beyond_srgb(picture: Picture) -> bool:
+    """Whether it has a profile, and not that of sRGB."""
     header = picture.header
-    return _PROFILE in header.get_fields() and not profile.is_srgb(header.get(_PROFILE))
+    return PROFILE in header.get_fields() and not profile.is_srgb(header.get(PROFILE))
 
 
 def without_profile(picture: Picture, image: pyvips.Image) -> pyvips.Image:
-    """The image, of this picture, in sRGB if its profile says otherwise."""
-    return convert.from_profile(image) if has_profile(picture) else image
+    """The image, of this picture, in sRGB or Display P3 if its profile says otherwise."""
+    if not has_profile(picture):
+        return image
+    return convert.from_profile(image, target_profile(picture), is_deep=picture.is_deep)
+
+
+def target_profile(picture: Picture) -> convert.Target:
+    """The profile that colours are converted to, if they are."""
+    return "p3" if picture.wanted_profile == "p3" else "srgb"
 
 
 def in_colours_of(picture: Picture, image: pyvips.Image) -> pyvips.Image:
     """A copy of a frame that another decoder has read, with the picture's profile."""
     image = image.copy()
     if has_profile(picture):
-        image.set_type(pyvips.GValue.blob_type, _PROFILE, picture.header.get(_PROFILE))
+        image.set_type(pyvips.GValue.blob_type, PROFILE, picture.header.get(PROFILE))
     return image
 
 

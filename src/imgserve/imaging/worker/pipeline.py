@@ -16,6 +16,7 @@ from imgserve.imaging.worker import animation, bounds, cover, load, probe, save
 from imgserve.imaging.worker.canvas import PAGE_HEIGHT, Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
+from imgserve.imaging.worker.saver import extras
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.steps import (
     blur,
@@ -112,7 +113,9 @@ def render(data: Data, rendering: Rendering, limits: Limits, result_fd: int, wat
         save.write_bytes(file, result_fd)
         return Written(rendering.size, rendering.format)
     image = _finished(picture, info, steps, rendering, frames, limits, watched)
-    encodes = save.write(image, rendering.format, rendering.recipe.encode, result_fd)
+    encode = rendering.recipe.encode
+    extra = extras.Extras() if save.is_plain(encode) else extras.of(picture, image, encode, rendering.format)
+    encodes = save.write(image, rendering.format, encode, result_fd, extra)
     return Written(Size(image.width, image.get_page_height()), rendering.format, encodes)
 
 
@@ -137,12 +140,18 @@ def _recognised(data: Data, recipe: Recipe, limits: Limits) -> load.Picture:
             raise sizing.not_svg() from error
         raise
     assert source_format is not None, "a complete source is always decided"
-    return load.Picture(data, source_format, is_strict=recipe.load.strict, is_deep=_is_deep(recipe))
+    return load.Picture(
+        data,
+        source_format,
+        is_strict=recipe.load.strict,
+        is_deep=_is_deep(recipe),
+        profile=recipe.encode.profile,
+    )
 
 
 def _is_deep(recipe: Recipe) -> bool:
     """Whether tones finer than 8 bits can matter: a lone resize to a format of 8 bits needs none."""
-    return len(recipe.operations) != 1 or not isinstance(recipe.operations[0], Resize)
+    return recipe.encode.bit_depth > 8 or len(recipe.operations) != 1 or not isinstance(recipe.operations[0], Resize)
 
 
 def _jpeg_of_jpeg(picture: load.Picture, steps: tuple[Step, ...], rendering: Rendering) -> bytes | None:
@@ -178,7 +187,8 @@ def _finished(
                 # The source has changed since the reply. The promised size holds.
                 assert rendering.size is not None
                 canvas = canvas.of_each_frame(partial(cover.covering, size=rendering.size, crop="centre"))
-            return convert.to_8_bits(canvas.image).copy_memory()
+            image = extras.in_its_profile(picture, canvas.image, rendering.recipe.encode)
+            return save.in_its_depth(image, rendering.format, rendering.recipe.encode).copy_memory()
     except pyvips.Error as error:
         if is_svg:
             raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error

@@ -1,7 +1,7 @@
 """Encodes an image into the result's memfd, as the recipe's ``Encode`` says. Called by pipeline and draw.
 
-``saver/settings`` has what each format's saver is told, ``saver/sizecap`` lowers the quality for ``max_bytes``. All
-metadata is dropped; the pixels are sRGB, which every viewer assumes without a profile.
+``saver/settings`` has what each format's saver is told, ``saver/sizecap`` lowers the quality for ``max_bytes``,
+``metadata`` has what is kept of the source beside its pixels. Without a profile they are sRGB, as viewers assume.
 """
 
 from functools import partial
@@ -12,15 +12,21 @@ from imgserve.imaging.faults import PictureTooLarge, RenderFailed
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.formats import turbojpeg, webp
+from imgserve.imaging.worker.load import PROFILE
+from imgserve.imaging.worker.metadata import embed
+from imgserve.imaging.worker.metadata.kept import Blocks
 from imgserve.imaging.worker.saver import palette, sizecap
 from imgserve.imaging.worker.saver import settings as settings_of_format
+from imgserve.imaging.worker.saver.extras import Extras
 from imgserve.imaging.worker.saver.settings import Settings
-from imgserve.request.encode import DEFAULT_QUALITY, Encode, Format
+from imgserve.request.encode import BIT_DEPTHS, DEFAULT_QUALITY, Encode, Format
 from imgserve.request.imageinfo import Size
 
 _MAX_SIDE_PX: dict[Format, int] = {"webp": 16_383, "avif": 16_384, "gif": 65_535, "jpeg": 65_535}
 # 8.15 has a new name for it; Debian 12 has 8.14, which allow_system_libvips permits.
 _WITHOUT_METADATA = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"strip": True}
+_WITH_PROFILE = {"keep": "icc"} if pyvips.at_least_libvips(8, 15) else {}
+_METADATA = ("exif-data", "iptc-data", "xmp-data", "photoshop-data", "icc-profile-data")
 _PLAIN_BANDS = {1, 3}
 _TRUE = 255  # libvips' value
 _OPAQUE = 255
@@ -30,15 +36,18 @@ _DRAWN_FROM = 0.7
 _ROWS_COMPARED = 64
 
 
-def write(image: pyvips.Image, output_format: Format, encode: Encode, result_fd: int) -> int:
-    """Encode an sRGB or grey image of 8 or 16 bits in memory, or a roll of frames. Returns the number of encodes.
+_NOTHING = Extras()
+
+
+def write(image: pyvips.Image, output_format: Format, encode: Encode, result_fd: int, extras: Extras = _NOTHING) -> int:
+    """Encode an image of RGB or grey in memory, of 8 or 16 bits, or a roll of frames. Returns the number of encodes.
 
     Raises PictureTooLarge, RenderFailed, MaxBytesUnreachable.
     """
     check_side(Size(image.width, image.get_page_height()), output_format)
     try:
-        image = _prepared(image, output_format, encode)
-        encodes = _write(image, output_format, encode, result_fd)
+        image = _prepared(image, output_format, encode, extras.profile)
+        encodes = _write(image, output_format, encode, result_fd, extras.blocks)
         if output_format == "webp" and image.hasalpha():
             webp.set_alpha_flag(result_fd)
     except pyvips.Error as error:
@@ -46,13 +55,16 @@ def write(image: pyvips.Image, output_format: Format, encode: Encode, result_fd:
     return encodes
 
 
-def _write(image: pyvips.Image, output_format: Format, encode: Encode, result_fd: int) -> int:
+def _write(image: pyvips.Image, output_format: Format, encode: Encode, result_fd: int, blocks: Blocks) -> int:
     quality = settings_of_format.quality_of(encode, output_format)
     if encode.max_bytes is not None and quality is not None and not encode.lossless:
-        encode_at = partial(_file, image, output_format, encode)
+        encode_at = partial(_file, image, output_format, encode, blocks)
         fitted = sizecap.fitted(encode_at, quality, encode.max_bytes)
         write_bytes(fitted.file, result_fd)
         return fitted.encodes
+    if any(blocks):
+        write_bytes(_file(image, output_format, encode, blocks, quality), result_fd)
+        return 1
     file = _of_our_own(image, output_format, encode, quality)
     if file is None:
         _to_target(image, output_format, encode, quality, pyvips.Target.new_to_descriptor(result_fd))
@@ -61,9 +73,9 @@ def _write(image: pyvips.Image, output_format: Format, encode: Encode, result_fd
     return 1
 
 
-def _file(image: pyvips.Image, output_format: Format, encode: Encode, quality: int | None) -> bytes:
+def _file(image: pyvips.Image, output_format: Format, encode: Encode, blocks: Blocks, quality: int | None) -> bytes:
     file = _of_our_own(image, output_format, encode, quality)
-    return _in_memory(image, output_format, encode, quality) if file is None else file
+    return embed.embedded(file or _in_memory(image, output_format, encode, quality), output_format, blocks)
 
 
 def _of_our_own(image: pyvips.Image, output_format: Format, encode: Encode, quality: int | None) -> bytes | None:
@@ -92,11 +104,11 @@ def _to_target(
 def save(
     image: pyvips.Image, output_format: Format, settings: Settings, quality: int | None, target: pyvips.Target
 ) -> None:
-    """Encode with these settings, without metadata. Raises pyvips.Error."""
+    """Encode with these settings, and no metadata but a profile that the image has. Raises pyvips.Error."""
     if quality is not None:
         settings = {**settings, "Q": quality}
     saver = getattr(image, f"{vips.NAME.get(output_format, output_format)}save_target")
-    saver(target, **_WITHOUT_METADATA, **settings)
+    saver(target, **(_WITH_PROFILE if PROFILE in image.get_fields() else _WITHOUT_METADATA), **settings)
 
 
 def write_bytes(data: bytes, result_fd: int) -> None:
@@ -116,8 +128,8 @@ def check_side(size: Size, output_format: Format) -> None:
 
 
 def is_plain(encode: Encode) -> bool:
-    """Whether one encode is the whole file."""
-    return encode.max_bytes is None
+    """Whether one encode is the whole file, with nothing of the source but its pixels."""
+    return encode.metadata == "none" and encode.profile == "srgb" and encode.max_bytes is None
 
 
 def quick_settings(encode: Encode) -> turbojpeg.Settings | None:
@@ -129,7 +141,7 @@ def quick_settings(encode: Encode) -> turbojpeg.Settings | None:
 
 def _quick_jpeg(image: pyvips.Image, encode: Encode, quality: int | None) -> bytes | None:
     """By libjpeg-turbo, which needs a third of the time for a thumbnail; None if libvips has to do it."""
-    settings = quick_settings(encode)
+    settings = quick_settings(encode) if PROFILE not in image.get_fields() else None
     is_plain = image.format == "uchar" and image.bands in _PLAIN_BANDS
     is_small = image.width * image.height <= _MAX_QUICK_PIXELS
     if settings is None or quality is None or not (turbojpeg.is_there() and is_plain and is_small):
@@ -139,16 +151,32 @@ def _quick_jpeg(image: pyvips.Image, encode: Encode, quality: int | None) -> byt
     return turbojpeg.encode(decoded, settings._replace(quality=quality))
 
 
-def _prepared(image: pyvips.Image, output_format: Format, encode: Encode) -> pyvips.Image:
-    """In the depth of the format, flattened where it has no alpha, with the timing of its frames."""
-    if encode.bit_depth == 16 and output_format in ("png", "tiff"):
-        image = convert.to_16_bits(image)
-    elif output_format != "avif" or encode.bit_depth == 8:
-        image = convert.to_8_bits(image)
+def in_its_depth(image: pyvips.Image, output_format: Format, encode: Encode) -> pyvips.Image:
+    """A canvas in the samples that the format has of those asked for. AVIF takes its 10 bits from either."""
+    if encode.bit_depth not in BIT_DEPTHS.get(output_format, ()) or encode.bit_depth == 8:
+        return convert.to_8_bits(image)
+    return convert.to_16_bits(image) if encode.bit_depth == 16 else image
+
+
+def _prepared(image: pyvips.Image, output_format: Format, encode: Encode, profile: bytes) -> pyvips.Image:
+    """In the depth of the format, flattened where it has no alpha, with its profile and the timing of its frames."""
+    image = in_its_depth(image, output_format, encode)
     if image.hasalpha() and output_format == "jpeg":
         image = _flattened(image, convert.parse_hex(encode.background))
+    if profile or PROFILE in image.get_fields():
+        image = _with_profile(image, profile)
     frames = image.height // image.get_page_height()
     return _timed(image, encode, frames) if frames > 1 else image
+
+
+def _with_profile(image: pyvips.Image, profile: bytes) -> pyvips.Image:
+    """With this profile, or with none, in place of the metadata that have come along from the source."""
+    image = image.copy()
+    for name in _METADATA:
+        image.remove(name)
+    if profile:
+        image.set_type(pyvips.GValue.blob_type, PROFILE, profile)
+    return image
 
 
 def _timed(image: pyvips.Image, encode: Encode, frames: int) -> pyvips.Image:

@@ -1,5 +1,7 @@
 """Converts colours for the savers: to 8 bits, sRGB or grey, with any alpha. Called by load, pipeline, save and svg."""
 
+from typing import Literal
+
 import pyvips
 
 _GREY = {"b-w", "grey16"}
@@ -7,6 +9,7 @@ _MAX_BANDS = 4
 _OPAQUE = 255
 _LEVELS_OF_16_BITS = 257  # for each of 8
 
+Target = Literal["srgb", "p3"]
 Rgba = tuple[int, int, int, int]
 
 
@@ -47,9 +50,24 @@ def to_16_bits(image: pyvips.Image) -> pyvips.Image:
     return (image * _LEVELS_OF_16_BITS).cast("ushort").copy(interpretation=colours)
 
 
-def from_profile(image: pyvips.Image) -> pyvips.Image:
-    """sRGB by the embedded profile; libvips takes a broken one, or one of another kind of picture, for sRGB."""
-    return image.icc_transform("srgb", embedded=True)
+def from_profile(image: pyvips.Image, target: Target = "srgb", *, is_deep: bool = False) -> pyvips.Image:
+    """By the embedded profile; libvips takes a broken one, or one of another kind of picture, for sRGB.
+
+    ``is_deep``: 16 bits stay 16.
+    """
+    return image.icc_transform(target, embedded=True, depth=_depth(image) if is_deep else 8)
+
+
+def srgb_to_p3(image: pyvips.Image) -> pyvips.Image:
+    """A canvas in Display P3. Grey looks the same in both: white and curve are equal."""
+    if image.bands <= 2:
+        return image
+    interpretation, depth = image.interpretation, _depth(image)
+    return image.icc_transform("p3", input_profile="srgb", depth=depth).copy(interpretation=interpretation)
+
+
+def _depth(image: pyvips.Image) -> int:
+    return 16 if image.format == "ushort" else 8
 
 
 def over(image: pyvips.Image, ground: Rgba) -> pyvips.Image:

@@ -32,12 +32,12 @@ _LARGEST = 10.0
 _HEADER_BYTES, _ENTRY_BYTES = 128, 12
 
 
-def rgb(primaries: Primaries, curve: Curve) -> bytes:
+def rgb(primaries: Primaries, curve: Curve, name: str = "numbers") -> bytes:
     """``is_possible`` is true of the primaries."""
     columns = _transposed(_colorants(primaries))
     tag = _curve_tag(curve)
     tags = [(b"rXYZ", _xyz(columns[0])), (b"gXYZ", _xyz(columns[1])), (b"bXYZ", _xyz(columns[2]))]
-    return _profile(b"RGB ", [*tags, (b"rTRC", tag), (b"gTRC", tag), (b"bTRC", tag)])
+    return _profile(b"RGB ", [*tags, (b"rTRC", tag), (b"gTRC", tag), (b"bTRC", tag)], name)
 
 
 def grey(curve: Curve) -> bytes:
@@ -118,8 +118,9 @@ def _fixed(values: Sequence[float]) -> bytes:
     return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
 
-def _profile(space: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
-    text = b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", 14, 28) + "numbers".encode("utf-16-be")
+def _profile(space: bytes, tags: list[tuple[bytes, bytes]], description: str = "numbers") -> bytes:
+    letters = description.encode("utf-16-be")
+    text = b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(letters), 28) + letters
     tags = [(b"desc", text), (b"cprt", text), (b"wtpt", _xyz(_D50)), *tags]
     table, data, at = b"", b"", _HEADER_BYTES + 4 + _ENTRY_BYTES * len(tags)
     for name, body in tags:

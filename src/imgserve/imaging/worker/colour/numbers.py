@@ -9,6 +9,7 @@ have them only in EXIF, which browsers do not read for colours.
 
 import struct
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -63,6 +64,12 @@ def profile(data: Data, source_format: SourceFormat, bands: int) -> bytes | None
     if bands <= _LAST_GREY:
         return iccmatrix.grey(colours.curve)
     return iccmatrix.rgb(*colours)
+
+
+@cache
+def display_p3() -> bytes:
+    """The ICC profile of Display P3: the primaries of SMPTE EG 432-1, and sRGB's white and curve."""
+    return iccmatrix.rgb(_P3, curves.srgb, "Display P3")
 
 
 def _by_code(primaries: int, transfer: int, *, is_full_range: bool = True) -> Colours:

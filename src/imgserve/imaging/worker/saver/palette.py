@@ -58,7 +58,9 @@ def merged(png: bytes, colors: int, compression: int) -> bytes:
         for member in group.members:
             table[member] = number
     shown = [_straight(group.mean) for group in groups]
-    parts = [_SIGNATURE, _chunk(b"IHDR", body[b"IHDR"]), _chunk(b"PLTE", b"".join(bytes(one[:3]) for one in shown))]
+    parts = [_SIGNATURE, _chunk(b"IHDR", body[b"IHDR"])]
+    parts += [_chunk(b"iCCP", body[b"iCCP"])] if b"iCCP" in body else []
+    parts += [_chunk(b"PLTE", b"".join(bytes(one[:3]) for one in shown))]
     if alphas:
         parts.append(_chunk(b"tRNS", bytes(one[3] for one in shown)))
     parts += [_chunk(b"IDAT", zlib.compress(rows.translate(table), compression)), _chunk(b"IEND", b"")]

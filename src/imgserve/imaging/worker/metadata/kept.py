@@ -1,0 +1,104 @@
+"""The metadata that a result keeps of its source. Called by ``pipeline``; ``embed`` writes it into the file.
+
+A broken block, or one of more than ``MOST_BYTES``, is dropped: the picture matters more. A format without EXIF or IPTC
+gets their copyright and artists in its XMP, if the source's XMP has none.
+"""
+
+import struct
+from typing import NamedTuple
+
+from imgserve.imaging.worker.load import Picture
+from imgserve.imaging.worker.metadata import exif, iptc, xmp
+from imgserve.imaging.worker.metadata.credit import Credit
+from imgserve.imaging.worker.metadata.exif import Exif
+from imgserve.request.encode import Encode, Format
+from imgserve.request.imageinfo import Size
+
+MOST_BYTES = 65_500  # the longest that a JPEG's segment holds
+_WITHOUT_EXIF: frozenset[Format] = frozenset({"gif"})
+_WITHOUT_IPTC: frozenset[Format] = frozenset({"png", "webp", "gif", "avif"})
+_BROKEN = (struct.error, IndexError, ValueError, KeyError, OverflowError)
+
+
+class Blocks(NamedTuple):
+    """``iptc`` are bare datasets, ``xmp`` is a packet; empty ones are not written."""
+
+    exif: Exif | None = None
+    iptc: bytes = b""
+    xmp: bytes = b""
+
+
+def of(picture: Picture, encode: Encode, output_format: Format, size: Size) -> Blocks:
+    """For a result of this size. Raises SourceUnreadable."""
+    if encode.metadata == "none" or picture.format == "svg":
+        return Blocks()
+    read = _read_exif(picture)
+    datasets = _read_iptc(picture)
+    packet = _field(picture, "xmp-data")
+    credit = _credit(packet)
+    if encode.metadata == "copyright":
+        kept_exif = exif.copyright_only(read) if read is not None else None
+        kept_datasets, kept_packet = iptc.copyright_only(datasets), xmp.of(credit) if any(credit) else b""
+    else:
+        kept_exif = _cleaned_exif(read, encode, size)
+        kept_datasets, kept_packet = iptc.cleaned(datasets), _cleaned_packet(packet, encode)
+    if not any(credit):
+        other = _credit_of_blocks_without_place(read, datasets, output_format)
+        kept_packet = xmp.of(other) if any(other) else kept_packet
+    return Blocks(
+        kept_exif if output_format not in _WITHOUT_EXIF else None,
+        iptc.bare(kept_datasets) if output_format not in _WITHOUT_IPTC else b"",
+        kept_packet if len(kept_packet) <= MOST_BYTES else b"",  # its escapes may have made it longer
+    )
+
+
+def _field(picture: Picture, name: str) -> bytes:
+    header = picture.header
+    value = bytes(header.get(name)) if name in header.get_fields() else b""
+    return value if len(value) <= MOST_BYTES else b""
+
+
+def _read_exif(picture: Picture) -> Exif | None:
+    """A TIFF's own directory has the fields of EXIF."""
+    block = _field(picture, "exif-data").removeprefix(exif.PREFIX)
+    try:
+        return exif.read(block or picture.data) if block or picture.format == "tiff" else None
+    except _BROKEN:
+        return None
+
+
+def _read_iptc(picture: Picture) -> tuple[iptc.Dataset, ...]:
+    try:
+        return iptc.read(_field(picture, "iptc-data"))
+    except _BROKEN:
+        return ()
+
+
+def _credit(packet: bytes) -> Credit:
+    try:
+        return xmp.credit(packet) if packet else Credit()
+    except xmp.XmpUnreadable:
+        return Credit()
+
+
+def _cleaned_packet(packet: bytes, encode: Encode) -> bytes:
+    try:
+        return xmp.cleaned(packet, keep_position=encode.keep_position) if packet else b""
+    except xmp.XmpUnreadable:
+        return b""
+
+
+def _cleaned_exif(read: Exif | None, encode: Encode, size: Size) -> Exif | None:
+    if read is None:
+        return None
+    kept = exif.cleaned(read, size, encode.profile, keep_position=encode.keep_position)
+    return kept if kept.main or kept.photo or kept.position else None
+
+
+def _credit_of_blocks_without_place(
+    read: Exif | None, datasets: tuple[iptc.Dataset, ...], output_format: Format
+) -> Credit:
+    credit = iptc.credit(datasets) if output_format in _WITHOUT_IPTC else Credit()
+    if any(credit) or read is None or output_format not in _WITHOUT_EXIF:
+        return credit
+    return exif.credit(read)
