@@ -176,8 +176,8 @@ class OnDemand:
 
     def _resolved(self, recipe: Recipe, info: ImageInfo, choose: Callable[[ImageInfo], Format]) -> Rendering:
         if recipe.encode.format is None:
-            output = msgspec.structs.replace(recipe.encode, format=choose(info))
-            recipe = msgspec.structs.replace(recipe, output=output)
+            encode = msgspec.structs.replace(recipe.encode, format=choose(info))
+            recipe = msgspec.structs.replace(recipe, encode=encode)
         return resolve(recipe, info, self._limits, self._quality)
 
     async def _rendered(
