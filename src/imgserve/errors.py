@@ -5,8 +5,8 @@
     ├─ request/faults.py       RequestInvalid
     ├─ request/geometry.py     SourceTooSmall, NothingLeft, NotSvg
     ├─ request/native.py       PresetsOnly
-    ├─ imaging/faults.py       SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker,
-    │                          RenderFailed, MaxBytesUnreachable, PageUnreadable
+    ├─ imaging/faults.py       SourceUnreadable, PageMissing, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied,
+    │                          NoWorker, RenderFailed, MaxBytesUnreachable, PageUnreadable
     ├─ imaging/pool.py         PoolCannotStart
     ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceTooLarge, SourceRefused, DestinationRefused,
     │                          DeliveryFailed, DeliveryUnknown, TransfersBusy, RootUnavailable, NotOurs

@@ -91,7 +91,7 @@ async def explode(pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = Tr
 
     async def carried_out() -> None:
         with Blob.of(data) as source:
-            await pool.probe(source, is_complete=True, is_strict=is_strict)
+            await pool.probe(source, is_complete=True, load=LoadOptions(strict=is_strict))
         await render_bytes(pool, data, Rendering(recipe, Size(64, 48), "png"), is_svg=is_svg)
 
     await until(lambda: not any(lane.missing for lane in pool.staffing()), "a dead worker was not replaced")

@@ -44,7 +44,7 @@ async def outcome(child: Child, data: bytes, number: int) -> str:
     is_strict = number % 2 == 0  # the other half goes deeper into the decoders
     limits = Limits()
     with Blob.of(data) as source, Blob() as result:
-        reply = await child.ask(ProbeRequest(True, limits, is_strict), [source.fd], DEADLINE_S)
+        reply = await child.ask(ProbeRequest(True, limits, LoadOptions(strict=is_strict)), [source.fd], DEADLINE_S)
         if isinstance(reply, Failed):
             assert not reply.trace, reply.trace
             return reply.code

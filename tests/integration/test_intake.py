@@ -6,6 +6,7 @@ import itertools
 import pytest
 from PIL import Image
 
+from imgserve.imaging.faults import PageMissing
 from imgserve.jobs.model import Answer
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.spelling import number_of
@@ -15,7 +16,7 @@ from imgserve.request.job import JobRequest, OutputRequest
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.principal import Principal
-from imgserve.request.recipe import Operation, Recipe
+from imgserve.request.recipe import LoadOptions, Operation, Recipe
 from imgserve.request.source import parse_source
 from tests.support.plant import Plant
 from tests.support.stalling import LONG_S, Receiver
@@ -103,6 +104,25 @@ async def test_operations_in_a_wrong_order_or_number_are_refused_with_their_path
     made.source.unlink()
     outputs = (wanted(f"file://{made.out}/a.png"), wanted(f"file://{made.out}/b.png", *operations))
     assert await refusal(made, *outputs) == (107, f"outputs[1].operations{path}: {note}")
+
+
+async def test_each_output_takes_its_own_page(made: Plant) -> None:
+    """Its size is that page's."""
+    pages = [Image.new("RGB", (width, 8)) for width in (40, 50, 60)]
+    pages[0].save(made.source, "TIFF", save_all=True, append_images=pages[1:])
+    place = parse_destination(f"file://{made.out}/{{$width}}.png", {})
+    loads = [LoadOptions(page=page) for page in (2, 0)]
+    await take_in(made, *(OutputRequest(Recipe((), Encode(format="png"), load), place) for load in loads))
+    assert sorted(path.name for path in made.out.iterdir()) == ["40.png", "60.png"]
+
+
+async def test_a_page_that_is_missing_is_refused_with_its_output(made: Plant) -> None:
+    output = wanted(f"file://{made.out}/a.png")
+    beyond = OutputRequest(Recipe((SMALL,), Encode(format="png"), LoadOptions(page=1)), output.destination)
+    with pytest.raises(PageMissing) as caught:
+        await take_in(made, output, beyond)
+    assert number_of(caught.value) == 202
+    assert caught.value.sentence().endswith("ask for a lower outputs[1].load.page)")
 
 
 async def test_two_resizes_give_both_sizes_in_turn(made: Plant) -> None:

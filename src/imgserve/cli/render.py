@@ -202,7 +202,7 @@ async def _picture(session: _Session, pair: Pair, request: JobRequest) -> None:
             held.enter_context(source)
         with beneath("outputs", 0):
             [wanted] = request.outputs
-            info = await session.workers.probe(source, is_complete=True, is_strict=wanted.recipe.load.strict)
+            info = await session.workers.probe(source, is_complete=True, load=wanted.recipe.load)
             assert info is not None  # all bytes are there
             resolved = resolve(wanted, request.source, info, session.limits)
             render = session.renderer.rendition(source, info, resolved.rendering, is_alone=False)

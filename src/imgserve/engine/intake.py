@@ -15,7 +15,7 @@ from imgserve.engine.admission import Admission
 from imgserve.engine.config import IntakeConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
 from imgserve.engine.placeholder import Placeholders
-from imgserve.engine.probe import info_of
+from imgserve.engine.probe import infos_of
 from imgserve.engine.resolve import Resolver
 from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.imaging.pool import Pool
@@ -145,13 +145,13 @@ class Intake:
             with ExitStack() as held:
                 fetch = held.enter_context(self._transfers.open(request.source))
                 with stage("probe"):
-                    info = await self._info_of(fetch, request, principal)
+                    infos = await self._infos_of(fetch, request, principal)
                 source_is_read()
                 failpoint.reach("intake_probed")
-                outputs = await self._resolver.resolve(request, info)
+                outputs = await self._resolver.resolve(request, infos)
                 entry = await self._storage.enqueue(
                     NewJob(
-                        job_id, digest, request.source, info, outputs, self._config.deadline_s,
+                        job_id, digest, request.source, infos[0], outputs, self._config.deadline_s,
                         tracing.traceparent(), principal.id, principal.has_quota,
                     )
                 )  # fmt: skip
@@ -171,10 +171,10 @@ class Intake:
         logs.event("accepted", number=entry.number, principal=principal.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(entry.number, entry.id, outputs)
 
-    async def _info_of(self, fetch: Fetch, request: JobRequest, principal: Principal) -> ImageInfo:
+    async def _infos_of(self, fetch: Fetch, request: JobRequest, principal: Principal) -> tuple[ImageInfo, ...]:
         recipes = [output.recipe for output in request.outputs]
-        with beneath("outputs", 0):  # one output's change is enough to go on
-            return await info_of(fetch, recipes, self._pool, principal.id)
+        with beneath("outputs"):
+            return await infos_of(fetch, recipes, self._pool, principal.id)
 
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
         """Write all placeholders. A refusal by one destination refuses the job; the outbox replaces the others."""

@@ -155,7 +155,7 @@ class OnDemand:
     async def info(self, fetch: Fetch, principal: Principal) -> ImageInfo:
         """The header, from as few bytes as it needs. Raises the faults of transfers and pool."""
         with stage("on_demand"), stage("probe", is_outer=True):
-            return await info_of(fetch, (), self._pool, principal.id, "request")
+            return await info_of(fetch, None, self._pool, principal.id, "request")
 
     async def picture(
         self, fetch: Fetch, recipe: Recipe, choose: Callable[[ImageInfo], Format], principal: Principal
@@ -167,7 +167,7 @@ class OnDemand:
         with stage("on_demand"):
             came_at = time.perf_counter()
             with stage("probe", is_outer=True):
-                info = await info_of(fetch, (recipe,), self._pool, principal.id, "request")
+                info = await info_of(fetch, recipe, self._pool, principal.id, "request")
             rendering = self._resolved(recipe, info, choose)
             with stage("fetch", is_outer=True):
                 source = await fetch.finish()

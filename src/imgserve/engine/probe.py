@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+import msgspec
+
 from imgserve.imaging.faults import SourceUnreadable, WorkerDied
 from imgserve.imaging.pool import Pool, Work
+from imgserve.request.faults import beneath
 from imgserve.request.geometry import NotSvg
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.operations.rasterize import Rasterize
-from imgserve.request.recipe import Recipe
+from imgserve.request.recipe import DEFAULT_LOAD, LoadOptions, Recipe
 from imgserve.transfer.fetch import Fetch
 
 T = TypeVar("T")
@@ -20,23 +23,38 @@ T = TypeVar("T")
 FIRST_BYTES = 16_384
 
 
-async def info_of(fetch: Fetch, recipes: Sequence[Recipe], pool: Pool, principal: str, work: Work = "job") -> ImageInfo:
-    """Type, size, orientation, frames. Paths of errors begin at a recipe.
+async def infos_of(fetch: Fetch, recipes: Sequence[Recipe], pool: Pool, principal: str) -> tuple[ImageInfo, ...]:
+    """The header of what each recipe takes of the source. Paths of errors begin at the list of recipes.
 
-    Raises NotSvg, and the faults of transfers and pool.
+    Raises as ``info_of`` does.
     """
     # A damaged source is refused at once, unless one of the recipes accepts it.
     is_strict = all(recipe.load.strict for recipe in recipes)
+    known: dict[LoadOptions, ImageInfo] = {}  # most jobs take the same of their source for all outputs
+    loads = [msgspec.structs.replace(recipe.load, strict=is_strict) for recipe in recipes]
+    for index, (recipe, load) in enumerate(zip(recipes, loads, strict=True)):
+        if load not in known:
+            with beneath(index):
+                known[load] = await info_of(fetch, msgspec.structs.replace(recipe, load=load), pool, principal)
+    return tuple(known[load] for load in loads)
+
+
+async def info_of(fetch: Fetch, recipe: Recipe | None, pool: Pool, principal: str, work: Work = "job") -> ImageInfo:
+    """Type, size, orientation, frames, of what the recipe takes. Paths of errors begin at the recipe.
+
+    Raises NotSvg, and the faults of transfers and pool.
+    """
+    load = DEFAULT_LOAD if recipe is None else recipe.load
     beyond = FIRST_BYTES
     while True:
         await fetch.more(beyond)
         probe = partial(
-            pool.probe, fetch.blob, is_complete=fetch.is_complete, is_strict=is_strict, principal=principal, work=work
+            pool.probe, fetch.blob, is_complete=fetch.is_complete, load=load, principal=principal, work=work
         )
         try:
             info = await twice(probe)
         except SourceUnreadable as error:
-            if _wants_svg(recipes):
+            if recipe is not None and _wants_svg(recipe):
                 raise NotSvg("the source's bytes are no SVG, which rasterize needs") from error
             raise
         if info is not None:
@@ -54,5 +72,5 @@ async def twice(ask: Callable[[], Awaitable[T]]) -> T:
         return await ask()
 
 
-def _wants_svg(recipes: Sequence[Recipe]) -> bool:
-    return any(isinstance(change, Rasterize) for recipe in recipes for change in recipe.operations)
+def _wants_svg(recipe: Recipe) -> bool:
+    return any(isinstance(change, Rasterize) for change in recipe.operations)

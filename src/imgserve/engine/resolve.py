@@ -1,9 +1,10 @@
 """Judges a request by policy, and resolves size, format, quality and place of each output.
 
-Called by ``intake``. In: a checked request and its source's ``ImageInfo``. Out: outputs without open ends.
+Called by ``intake``. In: a checked request, and the ``ImageInfo`` of what each output takes of the source. Out: outputs
+without open ends.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -46,11 +47,14 @@ class Resolver:
                 faults.append(_refused(index, error))
         faults.raise_any()
 
-    async def resolve(self, request: JobRequest, info: ImageInfo) -> tuple[ResolvedOutput, ...]:
-        """Raises RequestInvalid: a place is refused, or two outputs have the same; and as ``job.resolve`` does."""
+    async def resolve(self, request: JobRequest, infos: Sequence[ImageInfo]) -> tuple[ResolvedOutput, ...]:
+        """``infos``: of what each output takes of the source.
+
+        Raises RequestInvalid: a place is refused, or two outputs have the same; and as ``job.resolve`` does.
+        """
         faults = Faults()
         placed = []
-        for index, output in enumerate(request.outputs):
+        for index, (output, info) in enumerate(zip(request.outputs, infos, strict=True)):
             resolved = faults.attempt(
                 ("outputs", index), resolve, output, request.source, info, self._limits, self._quality
             )

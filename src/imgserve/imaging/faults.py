@@ -11,6 +11,14 @@ class SourceUnreadable(ImgserveError):
     title = "The source is not a readable image"
 
 
+class PageMissing(ImgserveError):
+    """A page, or the first frame of an animation, beyond the last."""
+
+    code = "page_missing"
+    status = 422
+    title = "The source has no such page"
+
+
 class SvgInvalid(ImgserveError):
     code = "svg_invalid"
     status = 422
@@ -84,6 +92,7 @@ REPORTED: dict[str, type[ImgserveError]] = {
     kind.code: kind
     for kind in (
         SourceUnreadable,
+        PageMissing,
         SvgInvalid,
         PictureTooLarge,
         RenderFailed,

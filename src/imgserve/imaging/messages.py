@@ -12,6 +12,7 @@ from imgserve.errors import Sentence
 from imgserve.request.encode import MOST_ENCODES, Format
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
+from imgserve.request.recipe import LoadOptions
 from imgserve.request.rendering import Rendering
 
 SYSTEM_LIBVIPS, OWN_LIBVIPS = "system", "own"  # a worker's argument: which libvips it may use
@@ -36,7 +37,7 @@ class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
 
     is_complete: bool
     limits: Limits
-    is_strict: bool = True
+    load: LoadOptions = LoadOptions()
     source_bytes: int = 0
     head: bytes = b""
 
@@ -59,6 +60,7 @@ class PageRequest(msgspec.Struct, frozen=True, tag="page"):
 
 FaultCode = Literal[
     "source_unreadable",
+    "page_missing",
     "svg_invalid",
     "picture_too_large",
     "render_failed",

@@ -35,6 +35,7 @@ from imgserve.request.encode import Format
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import Page
+from imgserve.request.recipe import DEFAULT_LOAD, LoadOptions
 from imgserve.request.rendering import Rendering
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
@@ -127,13 +128,20 @@ class Pool:
         await self._stock.aclose()
 
     async def probe(
-        self, source: Blob, *, is_complete: bool, is_strict: bool = True, principal: str = "", work: Work = "job"
+        self,
+        source: Blob,
+        *,
+        is_complete: bool,
+        load: LoadOptions = DEFAULT_LOAD,
+        principal: str = "",
+        work: Work = "job",
     ) -> ImageInfo | None:
-        """The source's header; None: more bytes are needed. The same growing blob may be probed again.
+        """The header of what ``load`` takes of the source; None: more bytes are needed. The same growing blob may be
+        probed again.
 
-        Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
+        Raises SourceUnreadable, PageMissing, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
-        request = ProbeRequest(is_complete, self._limits, is_strict, source.size)
+        request = ProbeRequest(is_complete, self._limits, load, source.size)
         if is_complete:
             return await self._probe(request, source, principal, work)
         info = await self._probe(replace(request, head=source.read(_HEAD_BYTES)), None, principal, work)

@@ -1,7 +1,7 @@
 """A recipe: how the source is read, ordered operations, and how the result is written."""
 
 from collections.abc import Sequence
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -53,15 +53,36 @@ Operation = (
 
 MAX_OPERATIONS = 32  # bounds the time that one result can cost
 Dpi = Annotated[float, msgspec.Meta(ge=1, le=2400, description="dots per inch, for absolute units in an SVG")]
+MAX_PAGE = 9999
+Page = Annotated[int, msgspec.Meta(ge=0, le=MAX_PAGE, description="from 0")]
+Frames = Literal["auto", "first"] | Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE + 1)]
 
 MEDIA_TYPE: dict[Format, str] = {name: f"image/{name}" for name in get_args(Format)}
 
 
 class LoadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How the source is read. ``strict`` refuses a damaged file; without it the readable part is shown."""
+    """How the source is read.
+
+    ``strict`` refuses a damaged file; without it the readable part is shown. ``dpi``: of an SVG. ``orient`` turns the
+    picture upright; without it pixels and size are as stored. ``page``: of a TIFF; of an icon, the largest picture
+    first; of an animation the first frame taken. ``frames``: of an animation, if the result is one: all, the first, or
+    at most so many.
+    """
 
     strict: bool = True
     dpi: Dpi = 72.0
+    orient: bool = True
+    page: Page = 0
+    frames: Frames = "auto"
+
+    def capped(self, frames: int) -> int:
+        """How many are taken of so many frames, the first of which is ``page``."""
+        if self.frames == "auto":
+            return frames
+        return min(frames, 1 if self.frames == "first" else self.frames)
+
+
+DEFAULT_LOAD = LoadOptions()
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -13,7 +13,7 @@ from imgserve.blob import Blob
 from imgserve.imaging.worker import load, pipeline, probe, vips
 from imgserve.imaging.worker.detect import detect
 from imgserve.request.encode import Encode, Format
-from imgserve.request.imageinfo import Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import LoadOptions, Operation, Recipe, check_operations
 from imgserve.request.rendering import Rendering, resolve
@@ -36,9 +36,10 @@ def render_bytes(
     *,
     strict: bool = True,
     dpi: float = 72,
+    load: LoadOptions | None = None,
 ) -> bytes:
     output = Encode(format=output_format, background=background)
-    recipe = Recipe((operation,), output, LoadOptions(strict=strict, dpi=dpi))
+    recipe = Recipe((operation,), output, load or LoadOptions(strict=strict, dpi=dpi))
     with Blob() as result:
         written = pipeline.render(data, Rendering(recipe, Size(*size), output_format), limits or Limits(), result.fd)
         assert written.size == Size(*size)
@@ -89,6 +90,12 @@ def opened(data: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(data))
     image.load()
     return image
+
+
+def facts(info: ImageInfo | None) -> tuple[str, float, float, int]:
+    """What most tests of headers are about."""
+    assert info is not None
+    return info.format, info.width_px, info.height_px, info.frames
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ from PIL import Image, ImageSequence
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable
 from imgserve.imaging.worker.formats import apng
 from imgserve.imaging.worker.probe import probe
-from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
 from tests.support import pictures
-from tests.unit.imaging.conftest import Render, render_bytes
+from tests.unit.imaging.conftest import Render, facts, render_bytes
 
 LIMITS = Limits()
 SIZE = (48, 32)
@@ -44,8 +43,8 @@ def with_count(data: bytes, count: int) -> bytes:
 def test_all_frames_become_webp(mode: str, disposal: int, blend: int) -> None:
     scenes = [frame.convert(mode) for frame in FRAMES]
     data = film(scenes, disposal=disposal, blend=blend)
-    assert probe(data, LIMITS, is_complete=True) == ImageInfo("png", *SIZE, 4, has_alpha=mode == "RGBA")
-    assert probe(data[:2000], LIMITS, is_complete=False) == ImageInfo("png", *SIZE, 4, has_alpha=mode == "RGBA")
+    assert facts(probe(data, LIMITS, is_complete=True)) == ("png", *SIZE, 4)
+    assert facts(probe(data[:2000], LIMITS, is_complete=False)) == ("png", *SIZE, 4)
     result = render_bytes(data, Resize(), SIZE, "webp")
     assert Image.open(io.BytesIO(result)).info["loop"] == 3
     shown, expected = frames_of(result), frames_of(data)
@@ -74,7 +73,7 @@ def test_delays_are_kept() -> None:
 def test_into_a_format_without_frames_goes_the_default_image(render: Render) -> None:
     shown = pictures.scene(*SIZE).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     data = pictures.film([shown, *FRAMES], "png", DELAYS, 0, default_image=True)
-    assert probe(data, LIMITS, is_complete=True) == ImageInfo("png", *SIZE, 4)
+    assert facts(probe(data, LIMITS, is_complete=True)) == ("png", *SIZE, 4)
     assert pictures.distance(render(data, Resize(), SIZE), shown) == 0
     result = render_bytes(data, Resize(), SIZE, "webp")
     assert len(frames_of(result)) == 4

@@ -60,7 +60,7 @@ FIELDS = {
     "ImageInfo": "format width_px height_px frames orientation has_alpha",
     "JobRequest": "source outputs",
     "Linear": "operation multiply add",
-    "LoadOptions": "strict dpi",
+    "LoadOptions": "strict dpi orient page frames",
     "Encode": "format quality background lossless near_lossless progressive effort chroma bit_depth colors metadata"
     " keep_position profile loop delay_ms max_bytes",
     "Modulate": "operation brightness saturation hue lightness",

@@ -40,6 +40,17 @@ def test_a_list_is_the_native_one() -> None:
     assert recipe_of({"operations": []}).operations == ()
 
 
+def test_what_is_taken_of_the_source() -> None:
+    taken: dict[str, object] = {"page": 2, "frames": 5, "orient": False}
+    load = recipe_of(SIZED | taken).load
+    assert load == LoadOptions(page=2, frames=5, orient=False)
+    assert recipe_of(SIZED | {"frames": "first"}).load == LoadOptions(frames="first")
+    wrong: tuple[tuple[str, object], ...]
+    wrong = (("page", -1), ("page", 10_000), ("frames", 0), ("frames", "all"), ("orient", 1))
+    for field, value in wrong:
+        assert f"args.{field}: expected " in sentence(SIZED | {field: value})
+
+
 def test_faults_of_a_list_have_their_paths() -> None:
     wrong = [{"operation": "resize", "width": "x"}, {"operation": "resize"}, {"operation": "x"}]
     text = sentence({"operations": wrong, "quality": 0})

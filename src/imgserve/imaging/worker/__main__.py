@@ -115,7 +115,7 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> 
                 request.limits,
                 is_complete=request.is_complete,
                 source_bytes=request.source_bytes,
-                is_strict=request.is_strict,
+                options=request.load,
                 watched=functools.partial(watch.cpu_time, give_up, PROBE_CPU_S),
             )
             return messages.Probed(info)

@@ -52,9 +52,10 @@ def _composed(picture: load.Picture) -> Iterator[pyvips.Image]:
 
 def _of_png(picture: load.Picture) -> Iterator[pyvips.Image]:
     load.check_end(picture)
-    film, count = apng.film(picture.data), apng.frames(picture.data)
-    delays = film.delays_ms[:count]
-    for frame in apng.composed(picture.data, 0, count):
+    film, first = apng.film(picture.data), picture.first_frame
+    count = load.info(picture).frames
+    delays = film.delays_ms[first:][:count]
+    for frame in apng.composed(picture.data, first, count):
         image = load.in_colours_of(picture, frame)
         image.set_type(pyvips.GValue.array_int_type, "delay", delays)
         image.set_type(pyvips.GValue.gint_type, "loop", film.loop)

@@ -15,12 +15,14 @@ from imgserve.errors import FieldRef, Sentence
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import cover, ending, rare, scale, vips
 from imgserve.imaging.worker.colour import convert, numbers, profile
-from imgserve.imaging.worker.formats import apng, gif, ico, jpegheader, tiff, tiffcolour
+from imgserve.imaging.worker.formats import apng, gif, jpegheader, tiffcolour
 from imgserve.imaging.worker.formats.jpegheader import Header
 from imgserve.imaging.worker.source import Data
+from imgserve.imaging.worker.taken import missing, taken
 from imgserve.request.encode import Profile
 from imgserve.request.formats import ANIMATED
 from imgserve.request.imageinfo import ImageInfo, Size, SourceFormat
+from imgserve.request.recipe import DEFAULT_LOAD, LoadOptions
 
 _LAST_ORIENTATION = 8
 PROFILE = "icc-profile-data"
@@ -44,38 +46,26 @@ class Picture:
         self,
         data: Data,
         source_format: SourceFormat,
+        options: LoadOptions = DEFAULT_LOAD,
         *,
-        is_strict: bool = True,
         is_deep: bool = False,
         profile: Profile = "srgb",
     ) -> None:
-        self.first_frame = 0
-        self.tiff_model: tiffcolour.Model | None = None
-        if source_format == "gif":
-            data, self.first_frame = gif.on_its_screen(gif.cleared_by_restoring(data))
-        elif source_format == "tiff":
-            data, self.tiff_model = tiffcolour.prepared(tiff.without_a_flood_of_pages(data))
+        """Raises SourceUnreadable, PageMissing."""
         self.source_format = source_format
-        self.rare: rare.Rare | None = None
-        if source_format == "ico":
-            icon = ico.icons(data)[0]
-            if icon.is_png:
-                data, source_format = icon.data, "png"
-            else:
-                self.rare = rare.of_icon(icon)
-        self.data = data
-        self.format = source_format
-        self.rare = self.rare or rare.read(data, source_format)
-        self.loader = f"{vips.NAME.get(source_format, source_format)}load"
-        self.is_strict = is_strict
+        self.options = options
+        self.data, self.format, self.first_frame, self.tiff_model, self.rare = taken(data, source_format, options)
+        self.loader = f"{vips.NAME.get(self.format, self.format)}load"
+        self.is_strict = options.strict
         self.is_deep = is_deep
         self.wanted_profile = profile
-        self.fail_on = "error" if is_strict else "none"
+        self.fail_on = "error" if options.strict else "none"
 
     @cached_property
     def plain_jpeg(self) -> Header | None:
         """The header of a plain JPEG; None for all files that need libvips."""
-        return jpegheader.read(self.data) if self.format == "jpeg" else None
+        header = jpegheader.read(self.data) if self.format == "jpeg" else None
+        return header if header is None or self.options.orient else header._replace(orientation=jpegheader.UPRIGHT)
 
     @cached_property
     def header(self) -> pyvips.Image:
@@ -101,17 +91,32 @@ class Picture:
         if self.rare is not None:
             return rare.opened(self.rare, self.loader)
         if self.first_frame:
+            self._check_page()
             options["page"] = self.first_frame
-        try:
-            load = getattr(pyvips.Image, f"{self.loader}_source")
-            image = load(self.source(), fail_on=self.fail_on, access="sequential", **options)
-        except pyvips.Error as error:
-            raise unreadable(self, error) from error
-        if self.first_frame:  # the metadata count the frame that gif.on_its_screen has added
+        image = self._loaded(**options)
+        if self.first_frame:  # the metadata count the frames before
             image = image.copy()
             image.set("n-pages", image.get("n-pages") - self.first_frame)
             image.set("delay", image.get("delay")[self.first_frame :])
+        if not self.options.orient and orientation(image) != jpegheader.UPRIGHT:
+            image = image.copy()
+            image.set("orientation", jpegheader.UPRIGHT)
         return image
+
+    def _loaded(self, **options: float) -> pyvips.Image:
+        try:
+            load = getattr(pyvips.Image, f"{self.loader}_source")
+            return load(self.source(), fail_on=self.fail_on, access="sequential", **options)
+        except pyvips.Error as error:
+            raise unreadable(self, error) from error
+
+    def _check_page(self) -> None:
+        """Raises PageMissing."""
+        fields = (image := self._loaded()).get_fields()
+        frames = int(image.get("n-pages")) if "n-pages" in fields else 1
+        if self.first_frame >= frames:
+            page = self.options.page
+            raise missing(page, frames - (self.first_frame - page), "frame")
 
     def source(self) -> pyvips.Source:
         return pyvips.Source.new_from_memory(self.data)
@@ -132,9 +137,8 @@ def info(picture: Picture) -> ImageInfo:
     if picture.rare is not None:
         width, height = picture.rare.size.width_px, picture.rare.size.height_px
         sides = upright_sides(width, height, picture.rare.orientation)
-        return ImageInfo(
-            picture.source_format, *sides, orientation=picture.rare.orientation, has_alpha=picture.rare.has_alpha
-        )
+        turned, has_alpha = picture.rare.orientation, picture.rare.has_alpha
+        return ImageInfo(picture.source_format, *sides, _frames(picture, None), turned, has_alpha)
     image = picture.header
     _check_samples(image)
     turned = orientation(image)
@@ -144,11 +148,12 @@ def info(picture: Picture) -> ImageInfo:
     return ImageInfo(picture.source_format, *sides, _frames(picture, image), known, has_alpha)
 
 
-def _frames(picture: Picture, image: pyvips.Image) -> int:
+def _frames(picture: Picture, image: pyvips.Image | None) -> int:
     if picture.source_format == "png":
-        return apng.frames(picture.data)
-    has_frames = picture.format in ANIMATED and "n-pages" in image.get_fields()
-    return int(image.get("n-pages")) if has_frames else 1
+        return picture.options.capped(apng.frames(picture.data) - picture.first_frame)
+    if image is None or picture.format not in ANIMATED or "n-pages" not in image.get_fields():
+        return 1
+    return picture.options.capped(int(image.get("n-pages")))
 
 
 def upright_sides(width: int, height: int, orientation: int) -> tuple[int, int]:
@@ -204,7 +209,8 @@ def _by_us(picture: Picture, image: pyvips.Image, size: Size, crop: str) -> pyvi
 def _thumbnail_options(picture: Picture, size: Size, crop: str) -> dict[str, str | int]:
     # Building a colour transform costs half as much as the whole render of a photograph, so only for a profile.
     transform = {"output_profile": target_profile(picture)} if has_profile(picture) else {}
-    return {"height": size.height_px, "size": "both", "crop": crop, **transform}
+    turn = {} if picture.options.orient else {"no_rotate": True}
+    return {"height": size.height_px, "size": "both", "crop": crop, **transform, **turn}
 
 
 def _shrunk(picture: Picture, size: Size) -> pyvips.Image:
@@ -275,12 +281,16 @@ def too_many_parts(picture: Picture) -> SourceUnreadable:
 
 
 def frames(picture: Picture) -> pyvips.Image:
-    """All frames of a GIF or WebP, one below the other, as stored: neither upright nor sRGB. Raises SourceUnreadable.
+    """All frames that are taken of a GIF or WebP, one below the other, as stored: neither upright nor sRGB. Raises
+    SourceUnreadable.
 
     They can only be read in order.
     """
     check_end(picture)
-    return picture.opened(n=-1)
+    count = _frames(picture, picture.header)
+    image = picture.opened(n=count).copy()
+    image.set("delay", image.get("delay")[:count])
+    return image
 
 
 def check_end(picture: Picture) -> None:

@@ -140,13 +140,8 @@ def _recognised(data: Data, recipe: Recipe, limits: Limits) -> load.Picture:
             raise sizing.not_svg() from error
         raise
     assert source_format is not None, "a complete source is always decided"
-    return load.Picture(
-        data,
-        source_format,
-        is_strict=recipe.load.strict,
-        is_deep=_is_deep(recipe),
-        profile=recipe.encode.profile,
-    )
+    deep, profile = _is_deep(recipe), recipe.encode.profile
+    return load.Picture(data, source_format, recipe.load, is_deep=deep, profile=profile)
 
 
 def _is_deep(recipe: Recipe) -> bool:

@@ -4,6 +4,8 @@ A JPEG, PNG, BMP or HEIC may be measured by its first bytes. The others must be 
 tables at the end, the frames of GIF and WebP must be counted, and an SVG is one document.
 """
 
+import msgspec
+
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import bounds, load
 from imgserve.imaging.worker.detect import detect
@@ -13,7 +15,10 @@ from imgserve.imaging.worker.svg import sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
+from imgserve.request.recipe import DEFAULT_LOAD, LoadOptions
 
+# libwebp needs little for a few times the frames that may be taken: its time grows with the square of all.
+_MOST_SKIPPED = 4
 _EARLY_FORMATS = frozenset({"jpeg", "png", "bmp", "heic"})
 
 
@@ -23,10 +28,10 @@ def probe(
     *,
     is_complete: bool,
     source_bytes: int = 0,
-    is_strict: bool = True,
+    options: LoadOptions = DEFAULT_LOAD,
     watched: Watch = unwatched,
 ) -> ImageInfo | None:
-    """None while more bytes are needed. Raises SourceUnreadable, SvgInvalid, PictureTooLarge.
+    """None while more bytes are needed. Raises SourceUnreadable, PageMissing, SvgInvalid, PictureTooLarge.
 
     ``source_bytes``: the length of an incomplete source so far; ``data`` may be only its beginning.
     """
@@ -39,13 +44,13 @@ def probe(
     if source_format is None:
         return None
     if is_complete:
-        return measure(load.Picture(data, source_format, is_strict=is_strict), limits, watched)
+        return measure(load.Picture(data, source_format, options), limits, watched)
     if source_format == "svg":
         bounds.check_svg_bytes(max(len(data), source_bytes), limits)
-    if source_format not in _EARLY_FORMATS:
+    if source_format not in _EARLY_FORMATS or options.page:
         return None
     try:
-        return measure(load.Picture(data, source_format, is_strict=is_strict), limits)
+        return measure(load.Picture(data, source_format, options), limits)
     except SourceUnreadable:
         return None
 
@@ -54,10 +59,12 @@ def measure(picture: load.Picture, limits: Limits, watched: Watch = unwatched) -
     """The header of a complete source, within the limits. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
     if picture.format == "svg":
         bounds.check_svg_bytes(len(picture.data), limits)
-        return ImageInfo("svg", *sizing.natural_size(bytes(picture.data), watched=watched))
+        return ImageInfo("svg", *sizing.natural_size(bytes(picture.data), picture.options.dpi, watched))
     _check_parts(picture, limits)
     info = load.info(picture)
-    bounds.check_source(info, limits)
+    # The frames before the first one taken are decoded too.
+    decoded = info.frames + (picture.options.page if picture.first_frame else 0)
+    bounds.check_source(msgspec.structs.replace(info, frames=decoded), limits)
     if picture.rare is not None:  # of which only a part may be shown
         coded = picture.rare.coded
         bounds.check_source(ImageInfo(info.format, coded.width_px, coded.height_px), limits)
@@ -67,9 +74,10 @@ def measure(picture: load.Picture, limits: Limits, watched: Watch = unwatched) -
 def _check_parts(picture: load.Picture, limits: Limits) -> None:
     """Raises SourceUnreadable, PictureTooLarge for more parts than libwebp and libheif read in short time."""
     if picture.format == "webp":
-        frames = webp.frames_up_to(limits.frames, picture.data)
+        most = _MOST_SKIPPED * limits.frames
+        frames = webp.frames_up_to(most, picture.data)
         if frames is None:
             raise load.too_many_parts(picture)
-        bounds.check_frames(frames, limits)
+        bounds.check_frames(frames if frames > most else picture.options.capped(frames), limits)
     if picture.format in ("avif", "heic") and isobmff.is_flood_of_boxes(picture.data):
         raise load.too_many_parts(picture)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pyvips
 
-from imgserve.imaging.worker.formats import bmp, heic, ico
+from imgserve.imaging.worker.formats import apng, bmp, heic, ico
 from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.imaging.worker.source import Data
 from imgserve.request.imageinfo import Size, SourceFormat
@@ -45,6 +45,12 @@ def read(data: Data, source_format: SourceFormat) -> Rare | None:
 def of_icon(icon: ico.Icon) -> Rare:
     """A picture in an icon that is no PNG."""
     return Rare(icon.size, icon.size, lambda: ico.decode(icon), has_alpha=True)
+
+
+def of_frame(data: Data, number: int) -> Rare:
+    """A frame of an animated PNG."""
+    size = apng.size(data)
+    return Rare(size, size, lambda: next(apng.composed(data, number, 1)))
 
 
 def opened(picture: Rare, loader: str) -> pyvips.Image:

@@ -24,7 +24,10 @@ _ROWS = {
     115: ("the source is refused by policy (scheme off, address, port, root)", "source_refused"),
     116: ("the destination is refused by policy (scheme off, address, port, root)", "destination_refused"),
     201: ("the source cannot be retrieved", "source_unavailable"),
-    202: ("the source is not a readable image", "source_unreadable render_failed render_timeout worker_died"),
+    202: (
+        "the source is not a readable image, or lacks the page that is asked for",
+        "source_unreadable page_missing render_failed render_timeout worker_died",
+    ),
     203: ("the source is smaller than the result", "source_too_small"),
     204: ("the SVG is invalid", "not_svg svg_invalid"),
     205: ("the placeholder cannot be delivered", "delivery_failed delivery_unknown"),

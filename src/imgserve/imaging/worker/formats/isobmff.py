@@ -45,9 +45,27 @@ def is_flood_of_boxes(data: Data) -> bool:
     return any(islice(places(data), _FLOOD_OF_BOXES, None))
 
 
-def places(data: Data) -> Iterator[tuple[int, int, int]]:
-    """The position of each box, of its body, and of its end."""
-    at = 0
+def unturned(data: Data) -> Data:
+    """The same file with its turns and mirrors undone: each becomes a turn by nothing."""
+    result = bytearray(data)
+    for at, body, end in _properties_at(data):
+        if data[at + 4 : at + 8] in (b"irot", b"imir") and end - body == 1:
+            result[at + 4 : end] = b"irot\0"
+    return bytes(result)
+
+
+def _properties_at(data: Data) -> Iterator[tuple[int, int, int]]:
+    """As ``places``, of the boxes in ``ipco``."""
+    begin, end = 0, len(data)
+    for name, skipped in ((b"meta", _VERSION_BYTES), (b"iprp", 0), (b"ipco", 0)):
+        inner = islice(places(data, begin), _MOST_BOXES)
+        _, body, end = next((place for place in inner if data[place[0] + 4 : place[0] + 8] == name), (end, end, end))
+        begin = body + skipped
+    return ((at, body, stop) for at, body, stop in islice(places(data, begin), _MOST_BOXES) if stop <= end)
+
+
+def places(data: Data, at: int = 0) -> Iterator[tuple[int, int, int]]:
+    """The position of each box from ``at`` on, of its body, and of its end."""
     while at + _HEADER_BYTES <= len(data):
         size, header = int.from_bytes(data[at : at + 4], "big"), _HEADER_BYTES
         if size == 1:

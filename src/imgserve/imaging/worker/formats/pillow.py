@@ -22,6 +22,7 @@ _SAMPLE = {"I;16": "ushort"}
 _SPACES = {("uchar", True): "b-w", ("uchar", False): "srgb", ("ushort", True): "grey16"}
 _BANDS = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _LAST_GREY = 2
+_PROFILE = "icc-profile-data"
 
 
 def file(data: Data) -> IO[bytes]:
@@ -44,11 +45,15 @@ def refused(name: str) -> Iterator[None]:
 
 
 def converted(image: "Image.Image") -> pyvips.Image:
-    """``height x width x 1-4 bands``, 8 bits (grey up to 16), alpha last. Palettes become colours."""
+    """``height x width x 1-4 bands``, 8 bits (grey up to 16), alpha last. Palettes become colours. With its profile."""
     if image.mode not in _BANDS or "transparency" in image.info:
         has_alpha = image.mode in ("PA", "La", "RGBa") or "transparency" in image.info
         colours = "L" if image.mode in ("1", "L", "La") else "RGB"
         image = image.convert(f"{colours}A" if has_alpha else colours)
     sample, bands = _SAMPLE.get(image.mode, "uchar"), _BANDS[image.mode]
     made = pyvips.Image.new_from_memory(image.tobytes(), image.width, image.height, bands, sample)
-    return made.copy(interpretation=_SPACES[sample, bands <= _LAST_GREY])
+    made = made.copy(interpretation=_SPACES[sample, bands <= _LAST_GREY])
+    profile = image.info.get("icc_profile")
+    if profile:
+        made.set_type(pyvips.GValue.blob_type, _PROFILE, profile)
+    return made

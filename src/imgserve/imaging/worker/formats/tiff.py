@@ -5,6 +5,7 @@ TIFF Technical Note 3) as libtiff documents it.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal
 
 from imgserve.imaging.worker.source import Data
@@ -72,6 +73,29 @@ def with_value(data: Data, changed_tag: int, value: int) -> bytes:
     at = next(at for tag, at in file.first_entries() if tag == changed_tag) + 4 + file.address_bytes
     result[at : at + 2] = value.to_bytes(2, file.order)
     return bytes(result)
+
+
+def count(data: Data, most: int) -> int:
+    """The number of pages, at most ``most``."""
+    return sum(1 for _ in islice(_pages(File(data), len(data)), most))
+
+
+def page_alone(data: Data, number: int) -> bytes:
+    """A file whose only page is that one, which exists."""
+    file, result = File(data), bytearray(data)
+    page = next(islice(_pages(file, len(data)), number, None))
+    end = file.entries(page).stop
+    for at, address in ((file.first, page), (end, 0)):
+        result[at : at + file.address_bytes] = address.to_bytes(file.address_bytes, file.order)
+    return bytes(result)
+
+
+def _pages(file: File, size: int) -> Iterator[int]:
+    """The addresses of the pages. A chain may lead back into itself: then it never ends."""
+    at = file.first
+    while 0 < (page := file.address(at)) <= size - file.count_bytes:
+        yield page
+        at = file.entries(page).stop
 
 
 def without_a_flood_of_pages(data: Data) -> Data:

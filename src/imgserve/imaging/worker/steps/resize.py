@@ -50,7 +50,7 @@ def jpeg_of_jpeg(
 
 def _drawn(picture: load.Picture, before: Shape, size: Size, crop: str) -> pyvips.Image:
     whole = scale.covering(before.width_px, before.height_px, size)
-    image = draw.draw(bytes(picture.data), whole, is_stretched=True)
+    image = draw.draw(bytes(picture.data), whole, is_stretched=True, dpi=picture.options.dpi)
     return image if whole == size else image.smartcrop(size.width_px, size.height_px, interesting=crop)
 
 
