@@ -44,7 +44,7 @@ def test_before_the_first_start_and_beside_the_server(tmp_path: Path) -> None:
     data = ("--data-dir", str(tmp_path / "data"), "--user", "root")
     first = check("--json", *data)
     assert first.errors == ""
-    assert {first.findings[name][0] for name in ("workers", *FORMATS)} == {"ok"}, first.text
+    assert {first.findings[name][0] for name in ("workers", *FORMATS, "heic", "bmp", "ico")} == {"ok"}, first.text
     assert first.findings["sandbox"] == ("ok", "workers are locked in by landlock and seccomp")
     assert not (tmp_path / "data").exists()
     with Daemon(tmp_path / "data") as server:
@@ -53,7 +53,9 @@ def test_before_the_first_start_and_beside_the_server(tmp_path: Path) -> None:
         assert second.findings["queue file"][0] == "ok"
         assert second.findings["libvips"] == ("ok", f"{library.version()}, the wheel's own")
         health = json.loads(get(f"{server.url}/health")[1])
-        assert set(health) - {"states"} == {"status", "sandbox"}, "the wheel's libvips is named by check alone"
+        assert set(health) - {"states"} == {"status", "sandbox", "formats"}, (
+            "the wheel's libvips is named by check alone"
+        )
         assert server.stop() == 0
     states = {state for state, _ in check("--json", *data).findings.values()}
     assert "fault" not in states

@@ -37,7 +37,10 @@ def test_page_and_health(world: World) -> None:
     assert status == 200
     assert "curl" in page
     assert world.server.url.removeprefix("http://") in page
-    assert get(world.server.url + "/health") == (200, '{"status":"ok","sandbox":"landlock+seccomp"}')
+    status, health = get(world.server.url + "/health")
+    written = ["jpeg", "png", "webp", "gif", "tiff", "avif"]
+    formats = {"read": [*written, "heic", "bmp", "ico", "svg"], "write": written}
+    assert (status, json.loads(health)) == (200, {"status": "ok", "sandbox": "landlock+seccomp", "formats": formats})
     assert get(world.server.url + "/nowhere")[0] == 404
 
 

@@ -4,27 +4,39 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from imgserve.imaging.abilities import abilities
 from imgserve.imaging.pool import Pool
+from imgserve.request.encode import Format
+from imgserve.request.imageinfo import SourceFormat
 from imgserve.telemetry.states import States, is_refusing, status_of
+
+
+class Formats(msgspec.Struct, frozen=True):
+    read: tuple[SourceFormat, ...]
+    write: tuple[Format, ...]
 
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     """``status``: the most severe of the ``states``, or ``ok``. Without states ``states`` is left out.
 
-    ``system_libvips``: its version, in that state only.
+    ``system_libvips``: its version, in that state only. ``formats``: those of sources and of results.
     """
 
     status: str
     sandbox: str
+    formats: Formats
     states: tuple[str, ...] = ()
     system_libvips: str = ""
 
 
 def health_handler(states: States, pool: Pool) -> HTTPRouteHandler:
+    can = abilities()
+    formats = Formats(can.reads, can.writes)
+
     @get("/health", sync_to_thread=False)
     def health() -> Response[Health]:
         now = states.look()
-        body = Health(status_of(now), pool.sandbox, tuple(state.name for state in now), pool.system_libvips)
+        body = Health(status_of(now), pool.sandbox, formats, tuple(state.name for state in now), pool.system_libvips)
         return Response(body, status_code=503 if is_refusing(now) else 200)
 
     return health

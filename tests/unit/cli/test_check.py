@@ -41,9 +41,17 @@ def test_holes_of_an_expat_that_its_version_tells_are_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("libheif", "libde265", "state"),
+    [("1.23.4", "1.1.3", "ok"), ("1.23.0", "1.1.0", "warning"), ("1.24.0", "1.1.2", "warning"), ("2.0", "2.0", "ok")],
+)
+def test_decoders_of_heic_with_holes_are_named(libheif: str, libde265: str, state: str) -> None:
+    assert libraries.heic_of("pi_heif", libheif, libde265).state == state
+
+
 def test_libraries_are_named_with_their_owners() -> None:
     found = {one.about: one for one in libraries.look()}
-    assert set(found) == {"expat", "fast JPEG"}
+    assert set(found) == {"expat", "fast JPEG", "HEIC"}
     version = expat.EXPAT_VERSION.removeprefix("expat_")
     assert found["expat"].detail.startswith(f"expat {version}, ")
 
@@ -302,7 +310,7 @@ def test_a_proxy_has_to_guard(house: Path) -> None:
 
 
 def test_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {one.about for one in installation.look()} == {"packages", "expat", "fast JPEG"}
+    assert {one.about for one in installation.look()} == {"packages", "expat", "fast JPEG", "HEIC"}
     assert {one.state for one in installation.look()} <= {"ok", "warning"}
     monkeypatch.setattr(installation, "MODULES", ("no_such_module",))
     [found] = [one for one in installation.look() if one.about == "packages"]

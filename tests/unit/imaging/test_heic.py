@@ -11,6 +11,7 @@ import pytest
 from pi_heif.heif import open_heif
 from PIL import Image, ImageOps
 
+from imgserve.imaging.abilities import HEIC_PACKAGE
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable
 from imgserve.imaging.worker.formats import heic, hevc, turns
 from imgserve.imaging.worker.probe import probe
@@ -212,12 +213,13 @@ def test_without_a_decoder_the_refusal_says_what_to_install() -> None:
     """In an interpreter of its own, where neither package can be imported."""
     program = (
         "import sys; sys.modules['pi_heif'] = sys.modules['pillow_heif'] = None\n"
+        "from imgserve.imaging.abilities import heic_module\n"
         "from imgserve.imaging.worker.formats import heic\n"
-        "print(heic.is_there(), heic.absent().detail, heic.absent().hint)"
+        "print(heic_module(), heic.absent().detail, heic.absent().hint)"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert shown.stdout.startswith("False the source is a HEIC picture, and this installation has no decoder")
-    assert heic.PACKAGE in shown.stdout
+    assert shown.stdout.startswith("None the source is a HEIC picture, and this installation has no decoder")
+    assert HEIC_PACKAGE in shown.stdout
 
 
 def test_depth_is_kept_until_the_end() -> None:

@@ -1,4 +1,4 @@
-"""Starts real workers as the server does, and has them write and read each format. Called by ``report``.
+"""Starts real workers as the server does, and has them read each format, and write most. Called by ``report``.
 
 No picture is parsed here: a worker's result goes back to a worker.
 """
@@ -10,12 +10,14 @@ import msgspec
 
 from imgserve.blob import Blob
 from imgserve.cli.check.finding import Finding, fault, ok, warning
+from imgserve.cli.check.samples import SAMPLES
 from imgserve.errors import ImgserveError
+from imgserve.imaging.abilities import abilities
 from imgserve.imaging.config import Config
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool, PoolCannotStart
 from imgserve.request.encode import Encode, Format
-from imgserve.request.imageinfo import Size
+from imgserve.request.imageinfo import Size, SourceFormat
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
@@ -36,7 +38,8 @@ async def look(config: Config) -> list[Finding]:
     try:
         findings = [ok("workers", "a render worker starts and answers"), _sandbox(pool.sandbox, config)]
         findings += [_libvips(pool.system_libvips), await _svg(pool)]
-        return findings + [await _codec(pool, name) for name in get_args(Format)]
+        findings += [await _codec(pool, name) for name in get_args(Format)]
+        return findings + [await _reader(pool, name) for name in abilities().reads if name in SAMPLES]
     finally:
         await pool.aclose()
 
@@ -72,6 +75,17 @@ async def _rendered(pool: Pool, svg: bytes) -> bytes:
     recipe = Recipe((Rasterize(width=_SIZE.width_px, height=_SIZE.height_px),), Encode("png"))
     with Blob.of(svg) as source, await pool.render(source, Rendering(recipe, _SIZE, "png"), is_svg=True) as picture:
         return picture.read()
+
+
+async def _reader(pool: Pool, name: SourceFormat) -> Finding:
+    """A format that is read only."""
+    recipe = Recipe((Resize(width=8, height=8, if_small="enlarge"),), Encode("png"))
+    try:
+        with Blob.of(SAMPLES[name]) as source:
+            (await pool.render(source, Rendering(recipe, Size(8, 8), "png"))).close()
+    except ImgserveError as error:
+        return fault(name, error.sentence(), _ANEW)
+    return ok(name, "is read")
 
 
 async def _codec(pool: Pool, name: Format) -> Finding:

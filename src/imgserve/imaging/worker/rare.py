@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pyvips
 
+from imgserve.imaging.abilities import heic_module
 from imgserve.imaging.worker.formats import apng, bmp, heic, ico
 from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.imaging.worker.source import Data
@@ -65,7 +66,7 @@ def opened(picture: Rare, loader: str) -> pyvips.Image:
 
 def _heic(data: Data) -> Rare:
     header = heic.read(data)
-    if not heic.is_there():
+    if heic_module() is None:
         raise heic.absent()
     shown = Size(header.shown.width, header.shown.height)
     return Rare(

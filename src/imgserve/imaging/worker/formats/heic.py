@@ -9,22 +9,19 @@ aperture (``clap``) and colours are ours, so that each is applied once. EXIF's o
 import struct
 from fractions import Fraction
 from importlib import import_module
-from importlib.util import find_spec
 from math import floor
 from types import ModuleType
 from typing import NamedTuple
 
 import pyvips
 
+from imgserve.imaging.abilities import HEIC_PACKAGE, heic_module
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.formats import heif, heifwrite, hevc, isobmff, turns
 from imgserve.imaging.worker.formats.heif import File, Item, Property
 from imgserve.imaging.worker.source import Data
 from imgserve.request.imageinfo import Size
 
-PACKAGE = "pi-heif-decoder"
-# The same interface: decoders alone, or (GPL) with an encoder.
-_MODULES = ("pi_heif", "pillow_heif")
 _CODED, _GRID = b"hvc1", b"grid"
 _ALPHA = (b"urn:mpeg:hevc:2015:auxid:1", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha")
 _KEPT = frozenset({b"hvcC", b"ispe", b"pixi", b"auxC"})
@@ -85,14 +82,9 @@ def profile(data: Data) -> bytes | None:
     return next((body[4:] for body in bodies if body[:4] in (b"prof", b"rICC")), None)
 
 
-def is_there() -> bool:
-    """Whether this installation has a decoder."""
-    return any(find_spec(name) is not None for name in _MODULES)
-
-
 def absent() -> SourceUnreadable:
     what = "the source is a HEIC picture, and this installation has no decoder for it"
-    return SourceUnreadable(what, f"install the Python package {PACKAGE}, or send JPEG")
+    return SourceUnreadable(what, f"install the Python package {HEIC_PACKAGE}, or send JPEG")
 
 
 def decode(data: Data, picture: Heic) -> pyvips.Image:
@@ -112,7 +104,7 @@ def decode(data: Data, picture: Heic) -> pyvips.Image:
 
 def _library() -> ModuleType:
     """Imported with the first such picture. Raises SourceUnreadable."""
-    name = next((name for name in _MODULES if find_spec(name) is not None), None)
+    name = heic_module()
     if name is None:
         raise absent()
     try:
