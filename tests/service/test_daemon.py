@@ -370,7 +370,10 @@ def test_a_server_started_by_root_becomes_the_user(open_house: House) -> None:
     os.chown(house.top / "out", nobody.pw_uid, nobody.pw_gid)
     roots = ("--read-root", str(house.top / "in"), "--write-root", str(house.top / "out"))
     before = (*where_everybody_can_read_python(house.top), "setpriv", "--groups", "0,4242")
-    house.run("start", "--user", "nobody", *roots, before=before)
+    settings = house.top / "imgserve.toml"
+    settings.write_text("[preset.a]\n")
+    settings.chmod(0o600)
+    house.run("start", "--user", "nobody", *roots, "--config", str(settings), before=before)
     for process in (house.pid, *house.children()):
         told = dict(
             line.split(":\t") for line in Path(f"/proc/{process}/status").read_text().splitlines() if ":\t" in line
@@ -386,7 +389,8 @@ def test_a_server_started_by_root_becomes_the_user(open_house: House) -> None:
     assert (house.top / "out/a.png").stat().st_uid == nobody.pw_uid
     house.log_file.rename(house.log_file.with_name("old.log"))
     os.kill(house.pid, signal.SIGHUP)
-    wait_until(lambda: house.log_file.exists() and " reloaded" in house.log)
+    wait_until(lambda: house.log_file.exists() and " reloaded keys=0 presets=1" in house.log)
+    assert f"presets_kept detail=\"the server's user may not read {settings}\"" in house.log
     house.run("stop")
     house.run("status", status=3)
 

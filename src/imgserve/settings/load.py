@@ -73,7 +73,7 @@ def load(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, *, is_look:
         "config_file": str(gathered.file.path.absolute()) if gathered.file.is_there else "",
         "test": _test_switches(environ, problems),
     }
-    shut = [one.name for one in gathered.options if is_look and one.is_path and _is_shut(gathered.value(one.name))]
+    shut = [one.name for one in gathered.options if is_look and one.is_path and is_shut(gathered.value(one.name))]
     return settle(Settings, gathered, usual, problems, shut)
 
 
@@ -156,7 +156,7 @@ def _places(gathered: Gathered, own_dir: Path) -> Places:
     return Places(data_dir, Path(str(gathered.value("pid_file") or usual)), named is not None)
 
 
-def _is_shut(value: object) -> bool:
+def is_shut(value: object) -> bool:
     """Whether a file or directory is there that this user may not read, or this user may not see whether it is."""
     for path in value if isinstance(value, tuple) else (value,) if value else ():
         try:
