@@ -390,7 +390,7 @@ def test_a_server_started_by_root_becomes_the_user(open_house: House) -> None:
     house.log_file.rename(house.log_file.with_name("old.log"))
     os.kill(house.pid, signal.SIGHUP)
     wait_until(lambda: house.log_file.exists() and " reloaded keys=0 presets=1" in house.log)
-    assert f"presets_kept detail=\"the server's user may not read {settings}\"" in house.log
+    assert f'presets_kept detail="the server\'s user may not read {settings}"' in house.log
     house.run("stop")
     house.run("status", status=3)
 

@@ -91,3 +91,18 @@ def test_where_only_presets_are_rendered(place: Place) -> None:
         assert operator.status == 403
         assert operator.body["code"] == "presets_only"
         assert not (place.top / "b.png").exists()
+
+
+def test_a_job_with_flat_args_and_one_with_a_list(place: Place) -> None:
+    with place.server("") as server:
+        flat = {"width": 40, "crop": "1:1", "grayscale": True, "blur": {"sigma": 2}}
+        delivered(server, place.post(server, "flat.png", flat))
+        listed = [{"operation": "grayscale"}, {"operation": "crop", "width": "50%"}, {"operation": "flip"}]
+        delivered(server, place.post(server, "listed.png", {"operations": listed}))
+        small = place.post(server, "small.png", {"width": 400, "crop": "1:1"})
+        assert "use args.enlarge = true" in str(small.body["detail"])
+        late = place.post(server, "late.png", {"width": 40, "crop": {"left": 500, "width": 10}})
+        assert "use a smaller args.crop.left or args.crop.top" in str(late.body["detail"])
+    assert (place.size("flat.png"), place.size("listed.png")) == ((40, 40), (100, 150))
+    with Image.open(place.top / "flat.png") as image:
+        assert image.mode == "L"

@@ -8,8 +8,18 @@ from imgserve.request.encode import Encode
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.fields import fields_of
 from imgserve.request.native import OPERATIONS, PresetsOnly
+from imgserve.request.operations.blur import Blur
+from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.flatten import Flatten
+from imgserve.request.operations.flip import Flip
+from imgserve.request.operations.grayscale import Grayscale
+from imgserve.request.operations.modulate import Modulate
+from imgserve.request.operations.pixelate import Pixelate
 from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.redact import Redact, Region
 from imgserve.request.operations.resize import Resize
+from imgserve.request.operations.round import Round
+from imgserve.request.operations.sharpen import Sharpen
 from imgserve.request.recipe import LoadOptions, Recipe
 from tests.unit.request.samples import parsed_with, refused_with
 
@@ -166,6 +176,40 @@ def test_each_row_fits_its_operation(name: str) -> None:
     assert not row.has_space or "background" in fields
     if row.is_switch:
         assert isinstance(_operation(name, row, {name: True}, Own()), OPERATIONS[row.operation])
+
+
+def test_flat_args_are_carried_out_in_a_fixed_order() -> None:
+    args: dict[str, object] = {
+        "flatten": True, "round": "50%", "pixelate": 3, "sharpen": True, "blur": 2, "flop": False, "flip": True,
+        "redact": {"regions": [{"left": 0, "top": 0, "width": "10%", "height": 9}]}, "brightness": 1.5, "hue": 90,
+        "crop": "16:9", "grayscale": "luma", "background": "navy",
+    }  # fmt: skip
+    expected = (
+        Crop(aspect="16:9"), Resize(20, 10, if_small="refuse"), Flip(), Redact((Region(0, 0, "10%", 9),)),
+        Modulate(brightness=1.5, hue=90.0), Grayscale("luma"), Blur(2.0), Sharpen(), Pixelate(3), Round("50%"),
+        Flatten("#000080"),
+    )  # fmt: skip
+    assert recipe_of({**SIZED, **args}).operations == expected
+    assert recipe_of({**dict(reversed(args.items())), **SIZED}).operations == expected
+
+
+def test_a_drawing_comes_before_all_that_is_done_to_it() -> None:
+    drawing: dict[str, object] = {"operationType": "rasterize", "srcURL": "http://h/a.svg", "dstURL": "file:///o/a"}
+    args: dict[str, object] = {"width": 9, "crop": {"left": 1}, "blur": 2}
+    assert recipe_of(args, **drawing).operations == (Rasterize(9), Crop(left=1), Blur(2.0))
+
+
+def test_all_faults_of_flat_args_are_reported_at_once() -> None:
+    text = sentence({
+        "width": 0, "blur": 900, "crop": {"left": 1, "aspect": "1:1"}, "round": {"rx": 3}, "modulate": {}, "hue": 999,
+        "flip": "yes", "sharpen": {"sigmar": 1},
+    })  # fmt: skip
+    for path in (
+        "args.width: expected", "args.blur: expected a number from 0.3 to 250, got 900",
+        "args.crop.aspect: contradicts args.crop.left", "args.round.ry: expected both args.round.rx and args.round.ry",
+        "args.modulate: contradicts args.hue", "args.flip: expected true, false or an object", "args.sharpen.sigmar: ",
+    ):  # fmt: skip
+        assert path in text
 
 
 @pytest.mark.parametrize("name", sorted(PARTS))

@@ -38,10 +38,32 @@ values = st.recursive(
 )
 typical = ["http://h/a.png", "ftp://u:p@h/{$basename}.{$ext}", "file:///o/{$width}", "http://h/up:{$x}", "s3://b", "::"]
 urls = st.sampled_from(typical) | st.text(max_size=30)
-arg_names = ["width", "height", "fit", "dpi", "format", "quality", "background", "field_name", "method", "enlarge"]
+arg_names = [
+    "width",
+    "height",
+    "fit",
+    "dpi",
+    "format",
+    "quality",
+    "background",
+    "field_name",
+    "method",
+    "enlarge",
+    "if_small",
+    "operations",
+    "preset",
+    "blur",
+    "crop",
+    "hue",
+    "modulate",
+    "flip",
+    "sharpen",
+    "round",
+    "redact",
+]
 args = st.dictionaries(
     st.sampled_from(arg_names) | st.text(max_size=8),
-    values | st.integers(1, 20_000) | st.sampled_from(["PUT", "png", "cover", "red"]),
+    values | st.integers(1, 20_000) | st.sampled_from(["PUT", "png", "cover", "red", "16:9", "5%", True, {"sigma": 2}]),
     max_size=6,
 )
 good_args = st.fixed_dictionaries(
