@@ -75,7 +75,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("sources")
     thumbnail = folder / "thumbnail.jpg"
     thumbnail.write_bytes(pictures.encoded(pictures.detailed(40, 30), "jpeg"))
-    places = {name: folder / f"source.{name}" for name in ("jpeg", "png", "webp", "tiff", "avif")}
+    places = {name: folder / f"source.{name}" for name in ("jpeg", "png", "webp", "tiff", "avif", "heic")}
     for name, place in places.items():
         place.write_bytes(pictures.encoded(pictures.detailed(*STORED), name))
     big = folder / "big.jpeg"

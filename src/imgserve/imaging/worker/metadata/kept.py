@@ -7,14 +7,19 @@ gets their copyright and artists in its XMP, if the source's XMP has none.
 import struct
 from typing import NamedTuple
 
+from imgserve.imaging.faults import SourceUnreadable
+from imgserve.imaging.worker.formats import heif
 from imgserve.imaging.worker.load import Picture
 from imgserve.imaging.worker.metadata import exif, iptc, xmp
 from imgserve.imaging.worker.metadata.credit import Credit
 from imgserve.imaging.worker.metadata.exif import Exif
+from imgserve.imaging.worker.source import Data
 from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 
 MOST_BYTES = 65_500  # the longest that a JPEG's segment holds
+_EXIF_ITEM, _XMP_ITEM = b"Exif", b"mime"
+_ITEM_OF_HEIC = {"exif-data": _EXIF_ITEM, "xmp-data": _XMP_ITEM}
 _WITHOUT_EXIF: frozenset[Format] = frozenset({"gif"})
 _WITHOUT_IPTC: frozenset[Format] = frozenset({"png", "webp", "gif", "avif"})
 _BROKEN = (struct.error, IndexError, ValueError, KeyError, OverflowError)
@@ -53,9 +58,24 @@ def of(picture: Picture, encode: Encode, output_format: Format, size: Size) -> B
 
 
 def _field(picture: Picture, name: str) -> bytes:
+    """A block by libvips' name; empty if there is none, or if it is too long."""
+    if picture.rare is not None:
+        return _item(picture.data, _ITEM_OF_HEIC[name]) if picture.format == "heic" and name in _ITEM_OF_HEIC else b""
     header = picture.header
     value = bytes(header.get(name)) if name in header.get_fields() else b""
     return value if len(value) <= MOST_BYTES else b""
+
+
+def _item(data: Data, kind: bytes) -> bytes:
+    try:
+        file = heif.read(data)
+        items = (item for item in file.items.values() if item.kind == kind)
+        item = next((one for one in items if sum(length for _, length in one.parts) <= MOST_BYTES), None)
+        payload = heif.payload(data, file, item) if item is not None else b""
+    except SourceUnreadable:
+        return b""
+    # Exif's first four bytes are the offset of its TIFF header (ISO 23008-12, annex A).
+    return payload[4 + int.from_bytes(payload[:4], "big") :] if kind == _EXIF_ITEM else payload
 
 
 def _read_exif(picture: Picture) -> Exif | None:
