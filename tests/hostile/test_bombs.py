@@ -18,9 +18,11 @@ from imgserve.imaging.pool import Pool
 from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
+from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import LoadOptions, Recipe
+from imgserve.request.operations.sharpen import Sharpen
+from imgserve.request.recipe import MAX_OPERATIONS, LoadOptions, Operation, Recipe
 from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent, memory
 from tests.hostile.bombs_raster import RASTER, apng, bmp, cut, flat, gif, heic_grid, ico, webp_film
@@ -31,6 +33,10 @@ from tests.support.sizes import IS_FULL, PATIENCE_S
 from tests.support.twin import Twin
 
 BOMBS = RASTER | SVG
+DEAR: dict[str, tuple[Operation, ...]] = {
+    "blurs": (Blur(sigma=250),) * (MAX_OPERATIONS - 1),
+    "sharpens": (Sharpen(sigma=10),) * (MAX_OPERATIONS - 1),
+}
 LATEST = [name for name, (stop, _) in BOMBS.items() if stop == "deadline"]
 OTHERS = [name for name in BOMBS if name not in LATEST]
 FAULTS = {"decoder": SourceUnreadable, "librsvg": SvgInvalid, "deadline": RenderTimeout}
@@ -81,13 +87,16 @@ class Exploded(NamedTuple):
     cpu_s: float
 
 
-async def explode(pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = True) -> Exploded:
+async def explode(
+    pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = True, operations: tuple[Operation, ...] = ()
+) -> Exploded:
     """What intake and runner would do with it: probe, then render. Asserts what it cost.
 
     How soon the deadline ends a worker is told by the worker's CPU time and by a twin of the deadline, since beside
     other work all takes longer. At full size the machine has no other work, and the clock must agree.
     """
-    recipe = Recipe((Rasterize() if is_svg else Resize(),), Encode(format="png"), LoadOptions(strict=is_strict))
+    last = Rasterize() if is_svg else Resize(width=64, height=48)
+    recipe = Recipe((*operations, last), Encode(format="png"), LoadOptions(strict=is_strict))
 
     async def carried_out() -> None:
         with Blob.of(data) as source:
@@ -118,6 +127,14 @@ async def explode(pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = Tr
 @pytest.mark.parametrize("name", LATEST)
 async def test_the_deadline_ends_it(hasty: Pool, name: str) -> None:
     assert isinstance((await explode(hasty, BOMBS[name][1](), is_svg=name in SVG)).error, RenderTimeout)
+
+
+@pytest.mark.parametrize("name", DEAR)
+async def test_the_deadline_ends_a_dear_recipe(hasty: Pool, patient: Pool, name: str) -> None:
+    """Of a picture within all limits. The same recipe is carried out on a small one."""
+    large, small = (flat(side, side, "PNG") for side in (7000, 70))
+    assert isinstance((await explode(hasty, large, is_svg=False, operations=DEAR[name])).error, RenderTimeout)
+    assert (await explode(patient, small, is_svg=False, operations=DEAR[name])).error is None
 
 
 @pytest.mark.parametrize("name", OTHERS)

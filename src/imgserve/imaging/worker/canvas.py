@@ -83,9 +83,10 @@ def mixed(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -
 
     ``change`` gets colours premultiplied by the alpha behind them, as floats; of an opaque picture the colours alone.
     """
+    # In memory: a mask reads each row many times, and would compute the step before as often. The alpha is read twice.
+    image = image.copy_memory()
     if not image.hasalpha():
         return as_samples(change(image), image)
-    image = image.copy_memory()  # it is read twice
     opaque = _MOST[image.format]
     if image[image.bands - 1].min() == opaque:  # most pictures do not need their alpha
         return as_samples(change(image.extract_band(0, n=image.bands - 1)), image).bandjoin(opaque)

@@ -172,12 +172,7 @@ def _finished(
     is_svg = picture.format == "svg"
     try:
         with watched(PictureTooLarge(_TOO_MUCH_MEMORY, "simplify the SVG")) if is_svg else contextlib.nullcontext():
-            canvas, rest = _opened(picture, info, steps, rendering.recipe, frames)
-            canvas = canvas._replace(image=convert.to_canvas(canvas.image, is_deep=picture.is_deep))
-            canvas = _without_page(canvas)
-            if rest:  # a decoder gives its rows in order, and once
-                canvas = canvas._replace(image=canvas.image.copy_memory())
-            canvas = _changed(canvas, rest, len(steps) - len(rest), limits)
+            canvas = _changed(picture, info, steps, rendering.recipe, frames, limits)
             if rendering.size not in (None, canvas.size):
                 # The source has changed since the reply. The promised size holds.
                 assert rendering.size is not None
@@ -216,9 +211,16 @@ def _without_page(canvas: Canvas) -> Canvas:
     return canvas._replace(image=image)
 
 
-def _changed(canvas: Canvas, steps: tuple[Step, ...], first: int, limits: Limits) -> Canvas:
-    """The steps behind the load. ``first``: the number of the first one in the recipe."""
-    for index, step in enumerate(steps, first):
+def _changed(
+    picture: load.Picture, info: ImageInfo, steps: tuple[Step, ...], recipe: Recipe, frames: int, limits: Limits
+) -> Canvas:
+    """The canvas behind all steps. Only the last two canvases are in memory, since each may be as large as a source."""
+    canvas, rest = _opened(picture, info, steps, recipe, frames)
+    canvas = canvas._replace(image=convert.to_canvas(canvas.image, is_deep=picture.is_deep))
+    canvas = _without_page(canvas)
+    if rest:  # a decoder gives its rows in order, and once
+        canvas = canvas._replace(image=canvas.image.copy_memory())
+    for index, step in enumerate(rest, len(steps) - len(rest)):
         with beneath("operations", index):
             size = _size_now(canvas, step, limits) if step.before.is_open else step.size
             carry_out = STEPS.get(type(step.operation))

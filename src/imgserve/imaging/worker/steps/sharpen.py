@@ -18,9 +18,9 @@ def applied(canvas: Canvas, operation: Sharpen, _size: Size) -> Canvas:
 
 
 def _sharpened(image: pyvips.Image, operation: Sharpen) -> pyvips.Image:
+    image = image.copy_memory()  # the mask reads each row many times, and would compute the step before as often
     if not image.hasalpha():
         return _crisp(image, operation)
-    image = image.copy_memory()  # it is read twice
     colours, alpha = image.extract_band(0, n=image.bands - 1), image[image.bands - 1]
     if alpha.min() == 0:
         # Hidden colours would draw a line along the visible ones: the nearest visible colours take their place.
