@@ -7,6 +7,8 @@ A table stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
 
 import argparse
+import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import msgspec.inspect
 from prometheus_client import Counter, Gauge, Histogram
 
 from imgserve.cli.main import whole
@@ -23,6 +26,8 @@ from imgserve.request.fields import fields_of
 from imgserve.request.native import OPERATIONS
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
+from imgserve.request.values import expected as expected_value
+from imgserve.request.values import plain
 from imgserve.settings import renamed
 from imgserve.settings.options import DECLARED, Option, declared, expected
 from imgserve.settings.tree import Settings
@@ -65,6 +70,90 @@ def flat_args() -> Iterator[str]:
         yield f"| `{name}` | {', '.join(words)} | {fields} |"
         for part in (part for part, owner in PARTS.items() if owner == name):
             yield f"| `{part}` | `{part}` of `{name}` | |"
+
+
+def operation_pages() -> Iterator[str]:
+    """Each operation: its picture, the recipe of that, and the fields. docs/pictures.py makes the pictures."""
+    for name, operation in OPERATIONS.items():
+        yield f"\n## {name}\n"
+        yield inspect.getdoc(operation) or ""
+        yield f"\n![{name}](../images/operations/{name}.webp)\n"
+        yield "```json"
+        yield ",\n".join(json.dumps(one) for one in example_recipes()[name])
+        yield "```\n"
+        rows = list(rows_of(operation))
+        if rows:
+            yield "| field | values | default | meaning |"
+            yield "|---|---|---|---|"
+            yield from rows
+        else:
+            yield "No fields."
+    yield ""
+
+
+def rows_of(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
+    """A row for each field of an operation, and of the objects in it."""
+    info = msgspec.inspect.type_info(struct)
+    assert isinstance(info, msgspec.inspect.StructType)
+    for field in info.fields:
+        values = escaped(expected_value(plain(field.type)))
+        meaning = escaped(description(field.type))
+        yield f"| `{prefix}{field.name}` | {values} | {default_of(field)} | {meaning} |"
+        for inner, many in structs_in(field.type):
+            yield from rows_of(inner, f"{prefix}{field.name}{'[]' if many else ''}.")
+
+
+def default_of(field: msgspec.inspect.Field) -> str:
+    if field.required:
+        return "must be given"
+    value = int(field.default) if isinstance(field.default, float) and field.default.is_integer() else field.default
+    return "" if value is None else f"`{msgspec.json.encode(value).decode()}`"
+
+
+def structs_in(kind: msgspec.inspect.Type, *, many: bool = False) -> Iterator[tuple[type[msgspec.Struct], bool]]:
+    """The objects that a field may hold, and whether they are in a list."""
+    if isinstance(kind, msgspec.inspect.StructType):
+        yield kind.cls, many
+    elif isinstance(kind, msgspec.inspect.Metadata):
+        yield from structs_in(kind.type, many=many)
+    elif isinstance(kind, msgspec.inspect.VarTupleType):
+        yield from structs_in(kind.item_type, many=True)
+    elif isinstance(kind, msgspec.inspect.UnionType):
+        for part in kind.types:
+            yield from structs_in(part, many=many)
+
+
+def description(kind: msgspec.inspect.Type) -> str:
+    """Of a field; of one with several types that of each."""
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return " or ".join(dict.fromkeys(text for part in kind.types if (text := description(part))))
+    if not isinstance(kind, msgspec.inspect.Metadata):
+        return ""
+    return (kind.extra_json_schema or {}).get("description") or description(kind.type)
+
+
+def escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def gallery() -> Iterator[str]:
+    """The pictures of all operations, three a row."""
+    names = ["source", *example_recipes()]
+    yield "| | | |"
+    yield "|---|---|---|"
+    for row in (names[at : at + 3] for at in range(0, len(names), 3)):
+        pictures = [f"![{name}](images/operations/{name}.webp)<br>{linked(name)}" for name in row]
+        yield f"| {' | '.join([*pictures, *[''] * (3 - len(row))])} |"
+
+
+def linked(name: str) -> str:
+    return "the source" if name == "source" else f"[{name}](reference/operations.md#{name})"
+
+
+def example_recipes() -> dict[str, list[dict[str, object]]]:
+    """The operations of each picture."""
+    recipes: dict[str, list[dict[str, object]]] = json.loads((DOCS / "images/operations/recipes.json").read_text())
+    return recipes
 
 
 def in_words(schema: dict[str, Any]) -> str:
@@ -186,8 +275,10 @@ def renamed_in_0_6_0() -> Iterator[str]:
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "codes": codes,
+    "operation_pages": operation_pages,
     "operations": operations,
     "flat_args": flat_args,
+    "gallery": gallery,
     "limits": limits,
     "settings": settings,
     "metrics": all_metrics,
