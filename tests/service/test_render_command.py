@@ -183,6 +183,20 @@ def test_a_picture_that_fails_holds_up_no_other(
     assert told.err.count("use --enlarge") == 2
 
 
+def test_two_pictures_do_not_take_one_place(album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    top = tmp_path / "album"
+    top.mkdir()
+    for name in ("a.jpg", "a.png", "b.jpg"):
+        shutil.copy(album / "a.jpg", top / name)
+    for destination, kept in (("out", {"a.webp", "b.webp"}), ("sized/{$height}.webp", {"50.webp"})):
+        assert main(["render", str(top), f"{tmp_path}/{destination}", "--width", "100", "--format", "webp"]) == 1
+        told = capsys.readouterr()
+        assert set(pictures_in(tmp_path / destination.partition("/")[0])) == kept
+        assert "/a.webp is the result of" in told.err or "/50.webp is the result of" in told.err
+    assert main(["render", str(top), str(top / "../album"), "--width", "100"]) == 1
+    assert "would take the places of the pictures" in capsys.readouterr().err
+
+
 CARD = '[preset.card]\noperations = [{operation = "resize", width = 60, height = 30}]\nencode = {format = "gif"}\n'
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from imgserve.blob import Blob
 from imgserve.cli import output, render_flags
-from imgserve.cli.render_files import STANDARD, Pair, file_url, pairs
+from imgserve.cli.render_files import STANDARD, Pair, Places, file_url, pairs
 from imgserve.engine.render import Renderer
 from imgserve.errors import FieldRef, ImgserveError, Spelling, dotted, using
 from imgserve.imaging.config import Config as PoolConfig
@@ -33,6 +33,7 @@ from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.limits import Limits
 from imgserve.request.native import parse_recipe
 from imgserve.request.recipe import MEDIA_TYPE, Recipe
+from imgserve.request.tags import trial_of
 from imgserve.settings import load
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers, Write
@@ -142,6 +143,7 @@ class _Session(NamedTuple):
     transfers: Transfers
     workers: Pool
     renderer: Renderer
+    places: Places
 
 
 async def _run(asked: Asked, todo: Sequence[Pair], at_once: int) -> int:
@@ -152,9 +154,13 @@ async def _run(asked: Asked, todo: Sequence[Pair], at_once: int) -> int:
         output.complain(source + error.sentence(asked.spelling))
 
     jobs: list[tuple[Pair, JobRequest]] = []
+    places = Places()
     for pair in todo:  # all, before a worker is started for nothing
         try:
-            jobs.append((pair, _request(asked, pair)))
+            request = _request(asked, pair)
+            if not request.outputs[0].destination.awaits_size:
+                places.take(request.outputs[0].destination.fill(trial_of(request.source)).path, pair.source)
+            jobs.append((pair, request))
         except ImgserveError as error:
             complain(pair, error)
     if not jobs:
@@ -170,7 +176,7 @@ async def _run(asked: Asked, todo: Sequence[Pair], at_once: int) -> int:
                 return False
             return True
 
-    async with _session(asked, at_once) as session:
+    async with _session(asked, at_once, places) as session:
         with output.bar(len(jobs), "rendering") as advance:
             ends = [asyncio.create_task(render(session, pair, request)) for pair, request in jobs]
             for end in asyncio.as_completed(ends):
@@ -181,13 +187,13 @@ async def _run(asked: Asked, todo: Sequence[Pair], at_once: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _session(asked: Asked, at_once: int) -> AsyncIterator[_Session]:
+async def _session(asked: Asked, at_once: int, places: Places) -> AsyncIterator[_Session]:
     limits = Limits()
     transfers = Transfers(Config(read_roots=("/",), write_roots=("/",)), limits)
     workers = Pool(PoolConfig(workers=at_once, allow_system_libvips=load.allows_system_libvips()), limits)
     try:
         await workers.start()
-        yield _Session(asked, limits, transfers, workers, Renderer(transfers, workers))
+        yield _Session(asked, limits, transfers, workers, Renderer(transfers, workers), places)
     finally:
         await transfers.aclose()
         await workers.aclose()
@@ -211,6 +217,7 @@ async def _picture(session: _Session, pair: Pair, request: JobRequest) -> None:
             sys.stdout.buffer.write(picture.read())
             sys.stdout.buffer.flush()
         else:
+            session.places.take(resolved.placement.destination.path, pair.source)
             await _store(session.transfers, resolved, picture)
 
 

@@ -32,10 +32,11 @@ def pairs(source: str, destination: str, result: Format | None) -> list[Pair]:
             with using(f"the picture {source}"):  # before a worker is started for nothing
                 Path(source).open("rb").close()
         return [Pair(source, destination)]
+    if Path(source).resolve() == Path(destination).resolve():
+        raise FileUnusable(f"the results would take the places of the pictures in {source}", "name another directory")
     with using(f"the directory {source}"):
-        found = [
-            Pair(str(path), _place(path, Path(source), destination, result)) for path in _pictures(source, destination)
-        ]
+        paths = list(_pictures(source, destination))
+    found = [Pair(str(path), _place(path, Path(source), destination, result)) for path in paths]
     if not found:
         raise FileUnusable(f"the directory {source} holds no pictures", "expected files such as photo.jpg")
     return found
@@ -44,6 +45,19 @@ def pairs(source: str, destination: str, result: Format | None) -> list[Pair]:
 def file_url(path: str, safe: str) -> str:
     """Follows symbolic links, since the transfers follow none that lead out of a root."""
     return "file:///-" if path == STANDARD else "file://" + quote(os.path.realpath(path), safe=safe)
+
+
+class Places:
+    """The places of results, each of which belongs to one picture."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, str] = {}
+
+    def take(self, place: str, source: str) -> None:
+        """Raises FileUnusable if another picture has it."""
+        other = self._sources.setdefault(place, source)
+        if other != source:
+            raise FileUnusable(f"{place} is the result of {other}", "give DST tags, as {$basename}-{$ext}.webp")
 
 
 def _pictures(source: str, destination: str) -> Iterator[Path]:

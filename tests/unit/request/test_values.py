@@ -9,7 +9,7 @@ import pytest
 from msgspec import Meta, Struct
 
 from imgserve.request import color
-from imgserve.request.faults import RequestInvalid
+from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.fields import read_struct
 from imgserve.request.json_text import ParseError, read_object
 
@@ -20,6 +20,17 @@ Length = Annotated[int, Meta(ge=0, le=99)] | Percent
 class Point(Struct, frozen=True, forbid_unknown_fields=True):
     x: Annotated[float, Meta(ge=0, le=1)]
     y: Annotated[float, Meta(ge=0, le=1)] = 0.5
+
+
+class Named(Struct, frozen=True):
+    name: str
+
+
+def read_named(value: object) -> Named | None:
+    """A text or an object, as a field whose JSON differs from its value."""
+    if value == {"name": "bad"}:
+        raise RequestInvalid(Fault("field_invalid", ("name",), "there is no such name"))
+    return Named(value) if isinstance(value, str) else None
 
 
 class Every(Struct, frozen=True, tag_field="operation", tag="every"):
@@ -40,6 +51,7 @@ class Every(Struct, frozen=True, tag_field="operation", tag="every"):
     factors: float | Annotated[tuple[float, ...], Meta(min_length=1, max_length=4)] = 1.0
     point: Point | None = None
     points: Annotated[tuple[Point, ...], Meta(max_length=2)] = ()
+    named: Annotated[Named | None, Meta(extra={"read": read_named, "expected": "a name"})] = None
 
 
 def read(text: str) -> Every:
@@ -62,6 +74,7 @@ def read(text: str) -> Every:
         ('{"factors": 2}', Every(factors=2.0)),
         ('{"factors": [1, 0.5]}', Every(factors=(1.0, 0.5))),
         ('{"point": {"x": 1}}', Every(point=Point(1.0))),
+        ('{"named": "logo"}', Every(named=Named("logo"))),
         ('{"points": [{"x": 0, "y": 1}, {"x": 0.25}]}', Every(points=(Point(0.0, 1.0), Point(0.25)))),
     ],
 )
@@ -121,6 +134,8 @@ LENGTH = 'expected an integer from 0 to 99 or a percentage such as "12%"'
         ('{"points": {}}', "points: expected a list, got an object"),
         ('{"points": [{"x": 1}, {"x": 2}]}', "points[1].x: expected a number from 0 to 1, got 2"),
         ('{"points": [1, 2, 3]}', "points: expected at most 2 in the list, got 3"),
+        ('{"named": 3}', "named: expected a name, got 3"),
+        ('{"named": {"name": "bad"}}', "named.name: there is no such name"),
         ('{"widht": 3, "flga": 1}', 'widht: unknown; flga: unknown, did you mean "flag"?'),
         ('{"": 1}', "a field's name is unknown"),
     ],
