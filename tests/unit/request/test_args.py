@@ -193,6 +193,12 @@ def test_flat_args_are_carried_out_in_a_fixed_order() -> None:
     assert recipe_of({**dict(reversed(args.items())), **SIZED}).operations == expected
 
 
+def test_the_background_of_an_object_comes_before_that_of_all() -> None:
+    assert recipe_of({**SIZED, "flatten": {"background": "red"}, "background": "navy"}).operations[-1] == Flatten(
+        "#ff0000"
+    )
+
+
 def test_a_drawing_comes_before_all_that_is_done_to_it() -> None:
     drawing: dict[str, object] = {"operationType": "rasterize", "srcURL": "http://h/a.svg", "dstURL": "file:///o/a"}
     args: dict[str, object] = {"width": 9, "crop": {"left": 1}, "blur": 2}

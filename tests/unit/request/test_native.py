@@ -108,6 +108,12 @@ def test_all_faults_of_a_recipe_are_reported_at_once() -> None:
     assert 'preset: expected the name of a preset, got "crad", did you mean "card"?' in caught.value.detail
 
 
+def test_a_flood_of_operations_is_read_no_further_than_the_limit() -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        parse_recipe({"operations": [{"operation": "x"}] * 5000})
+    assert len(caught.value.faults) == 33
+
+
 def test_fields_beside_a_preset_replace_its_own_one_by_one() -> None:
     presets = {"card": CARD}
     assert parse_recipe({"preset": "card"}, presets) == CARD

@@ -89,7 +89,7 @@ def test_only_presets_by_file_or_variable(tmp_path: Path) -> None:
         ('[preset.a.encode]\nformat = "webp"\nquality = 70.0\n[preset.b]\nload = {strict = 2026-01-02}\n',
          ["line 3: [preset.a] encode.quality: expected an integer from 1 to 100, got 70.0",
           'line 5: [preset.b] load.strict: expected true or false, got "2026-01-02"']),
-        ("[preset.a]\noperations = [\n  {width = 3},\n]\n",
+        ("[preset.a]\noperations = [\n  {width = 3},\n]\n[preset.b]\n[preset.c]\n",
          ['line 2: [preset.a] operations[0].operation: expected "']),
     ],
 )  # fmt: skip
