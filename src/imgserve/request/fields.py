@@ -14,7 +14,7 @@ from msgspec import inspect
 from imgserve.errors import Path, Sentence
 from imgserve.request.faults import Code, Fault, Faults, RequestInvalid, beneath
 from imgserve.request.json_text import PLAIN_NAME
-from imgserve.request.values import did_you_mean, plain, read_value
+from imgserve.request.values import Read, did_you_mean, plain, reader_of
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -42,23 +42,31 @@ def required_in(struct: type[msgspec.Struct]) -> tuple[str, ...]:
 def read_field(struct: type[msgspec.Struct], name: str, value: object) -> object:
     """``value``, if the field may hold it. Raises RequestInvalid with paths from the Struct."""
     with beneath(name):
-        return read_value(value, fields_of(struct)[name], _nested)
+        return _readers(struct)[name](value)
 
 
 def read_fields(fields: Mapping[str, object], struct: type[msgspec.Struct], faults: Faults) -> dict[str, Any]:
     """The valid ones of the ``fields`` that ``struct`` has; the others are ``faults``."""
-    names = [name for name in fields_of(struct) if name in fields]
-    values = {name: faults.attempt((), read_field, struct, name, fields[name]) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
+    values: dict[str, Any] = {}
+    for name, read in _readers(struct).items():
+        if name in fields:
+            try:
+                values[name] = read(fields[name])
+            except RequestInvalid as invalid:
+                faults.extend(invalid.beneath((name,)).faults)
+    return values
 
 
 def read_struct(value: object, struct: type[S], strays: Mapping[str, Sentence] = NO_STRAYS) -> S:
     """The object as this Struct, which must have all its fields. Raises RequestInvalid with paths from the object."""
     fields, faults = as_object(value), Faults()
     checked = read_fields(fields, struct, faults)
-    tag = _info(struct).tag_field
-    check_names(fields, (*((tag,) if tag else ()), *fields_of(struct)), (), faults, strays)
-    check_required(fields, struct, faults)
+    if len(checked) != len(fields):
+        tag = _info(struct).tag_field
+        check_names(fields, (*((tag,) if tag else ()), *fields_of(struct)), (), faults, strays)
+    for name in required_in(struct):
+        if name not in fields:
+            faults.append(Fault("field_missing", (name,), "this field is missing"))
     faults.raise_any()
     return struct(**checked)
 
@@ -68,12 +76,6 @@ def as_object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise RequestInvalid(Fault("field_invalid", expected="an object", got=value))
     return value
-
-
-def check_required(fields: Mapping[str, object], struct: type[msgspec.Struct], faults: Faults) -> None:
-    for name in required_in(struct):
-        if name not in fields:
-            faults.append(Fault("field_missing", (name,), "this field is missing"))
 
 
 def check_names(
@@ -110,6 +112,11 @@ def _info(struct: type[msgspec.Struct]) -> inspect.StructType:
     info = inspect.type_info(struct)
     assert isinstance(info, inspect.StructType)
     return info
+
+
+@cache
+def _readers(struct: type[msgspec.Struct]) -> dict[str, Read]:
+    return {name: reader_of(kind, _nested) for name, kind in fields_of(struct).items()}
 
 
 def _nested(value: object, kind: inspect.StructType) -> msgspec.Struct:

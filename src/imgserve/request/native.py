@@ -15,7 +15,7 @@ from imgserve.request.encode import faults_of
 from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.fields import as_object, check_names, fields_of, read_fields, read_struct
 from imgserve.request.recipe import MAX_OPERATIONS, Operation, Recipe, check_operation
-from imgserve.request.values import did_you_mean, one_of
+from imgserve.request.values import did_you_mean, one_of, read_list
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -84,10 +84,10 @@ def parse_operations(value: object) -> tuple[Operation, ...]:
     if len(value) > MAX_OPERATIONS:
         note = f"expected at most {MAX_OPERATIONS} operations, got {len(value)}"
         faults.append(Fault("output_count", (), note))
-    few = value[:MAX_OPERATIONS]
-    operations = [faults.attempt((index,), parse_operation, one, index) for index, one in enumerate(few)]
+    few = enumerate(value[:MAX_OPERATIONS])
+    operations = faults.attempt((), read_list, few, lambda pair: parse_operation(pair[1], pair[0]))
     faults.raise_any()
-    return tuple(operation for operation in operations if operation is not None)
+    return tuple(operations or ())
 
 
 def parse_operation(value: object, index: int = 0) -> Operation:

@@ -6,9 +6,9 @@ carry ``extra``: ``read``, a function that makes the value or returns None, and 
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -17,6 +17,15 @@ from imgserve.request.faults import Fault, Faults, RequestInvalid
 
 ReadStruct = Callable[[object, inspect.StructType], msgspec.Struct]
 NOT_YET_VALUES = frozenset({"contain", "cover", "fill", "inside", "outside"})
+
+Read = Callable[[object], object]
+"""A value of JSON in, the checked value out. Raises RequestInvalid with paths from the value."""
+
+# Of a list. Bounds the time and the reply that a list full of faults can cost.
+MOST_FAULTS = 40
+
+T = TypeVar("T")
+V = TypeVar("V")
 
 _LONGEST_GUESSED = 40
 _NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,9})?", re.ASCII)
@@ -29,13 +38,21 @@ class _Invalid(Exception):
     """The value is not of the type."""
 
 
-def read_value(value: object, kind: inspect.Type, read_struct: ReadStruct) -> object:
-    """The checked value. ``read_struct`` reads objects. Raises RequestInvalid with paths from the value."""
-    try:
-        return _read(value, kind, read_struct)
-    except _Invalid:
-        fault = Fault("field_invalid", (), _hint(value, kind), expected(kind), value)
-        raise RequestInvalid(fault) from None
+def reader_of(kind: inspect.Type, read_struct: ReadStruct) -> Read:
+    """How values of a type are read. ``read_struct`` reads objects.
+
+    Made once for each field: a list of a thousand numbers must not look at its types a thousand times.
+    """
+    checked = _reader(kind, read_struct)
+
+    def read(value: object) -> object:
+        try:
+            return checked(value)
+        except _Invalid:
+            fault = Fault("field_invalid", (), _hint(value, kind), expected(kind), value)
+            raise RequestInvalid(fault) from None
+
+    return read
 
 
 def expected(kind: inspect.Type) -> str:
@@ -90,37 +107,50 @@ def plain(kind: inspect.Type) -> inspect.Type:
     return some[0] if len(some) == 1 else inspect.UnionType(some)
 
 
-def _read(value: object, kind: inspect.Type, read_struct: ReadStruct) -> object:
+def _reader(kind: inspect.Type, read_struct: ReadStruct) -> Read:
+    """As ``reader_of``, but raises _Invalid for a value that is not of the type itself."""
     if isinstance(kind, inspect.UnionType):
-        return _read(value, _member(value, kind), read_struct)
+        return _one_of_types({one: _reader(part, read_struct) for part in kind.types for one in _json_types(part)})
     if isinstance(kind, inspect.Metadata):
-        read = (kind.extra or {}).get("read")
-        return _read(value, kind.type, read_struct) if read is None else _made(read(value))
-    if type(value) not in _json_types(kind):
-        raise _Invalid
+        own = (kind.extra or {}).get("read")
+        return _reader(kind.type, read_struct) if own is None else _by_its_own(own)
+    return _one_of_types(dict.fromkeys(_json_types(kind), _of_one_type(kind, read_struct)))
+
+
+def _one_of_types(readers: Mapping[type, Read]) -> Read:
+    def read(value: object) -> object:
+        own = readers.get(type(value))
+        if own is None:
+            raise _Invalid
+        return own(value)
+
+    return read
+
+
+def _by_its_own(own: Callable[[object], object]) -> Read:
+    def read(value: object) -> object:
+        made = own(value)
+        if made is None:
+            raise _Invalid
+        return made
+
+    return read
+
+
+def _of_one_type(kind: inspect.Type, read_struct: ReadStruct) -> Read:
     if isinstance(kind, inspect.StructType):
-        return read_struct(value, kind)
+        return lambda value: read_struct(value, kind)
     if isinstance(kind, inspect.VarTupleType | inspect.ListType):
-        assert isinstance(value, list)
-        return _items(value, kind, read_struct)
-    if not _CHECKS[type(kind)](value, kind):
-        raise _Invalid
+        return _items_of(kind, reader_of(kind.item_type, read_struct))
+    is_good = _CHECKS[type(kind)]
+
+    def read(value: object) -> object:
+        if not is_good(value, kind):
+            raise _Invalid
+        return value
+
     # A number that JSON writes without a point is one of a field with fractions too.
-    return float(value) if isinstance(kind, inspect.FloatType) and isinstance(value, int) else value
-
-
-def _member(value: object, union: inspect.UnionType) -> inspect.Type:
-    """The type of a union that takes values such as this one."""
-    for kind in union.types:
-        if type(value) in _json_types(kind):
-            return kind
-    raise _Invalid
-
-
-def _made(value: object) -> object:
-    if value is None:
-        raise _Invalid
-    return value
+    return (lambda value: float(read(value))) if isinstance(kind, inspect.FloatType) else read  # type: ignore[arg-type]
 
 
 def _json_types(kind: inspect.Type) -> tuple[type, ...]:
@@ -133,14 +163,32 @@ def _json_types(kind: inspect.Type) -> tuple[type, ...]:
     return _TYPES[type(kind)]
 
 
-def _items(values: list[object], kind: inspect.VarTupleType | inspect.ListType, read_struct: ReadStruct) -> object:
+def _items_of(kind: inspect.VarTupleType | inspect.ListType, read_item: Read) -> Read:
     low, high = kind.min_length or 0, kind.max_length
-    if len(values) < low or (high is not None and len(values) > high):
-        raise RequestInvalid(Fault("field_invalid", (), f"expected {_count(low, high)}, got {len(values)}"))
-    faults, item = Faults(), kind.item_type
-    items = [faults.attempt((index,), read_value, value, item, read_struct) for index, value in enumerate(values)]
+    collect = tuple if isinstance(kind, inspect.VarTupleType) else list
+
+    def read(values: Any) -> object:
+        if len(values) < low or (high is not None and len(values) > high):
+            raise RequestInvalid(Fault("field_invalid", (), f"expected {_count(low, high)}, got {len(values)}"))
+        return collect(read_list(values, read_item))
+
+    return read
+
+
+def read_list(values: Iterable[V], read_item: Callable[[V], T]) -> list[T]:
+    """Each item by ``read_item``. Raises RequestInvalid with paths from the list."""
+    items: list[T] = []
+    faults = Faults()
+    for index, value in enumerate(values):
+        try:
+            items.append(read_item(value))
+        except RequestInvalid as invalid:
+            faults.extend(invalid.beneath((index,)).faults)
+            if len(faults) >= MOST_FAULTS:
+                faults.append(Fault("field_invalid", (), "the rest is not checked: mend these first"))
+                break
     faults.raise_any()
-    return tuple(items) if isinstance(kind, inspect.VarTupleType) else items
+    return items
 
 
 def _count(low: int, high: int | None) -> str:

@@ -114,6 +114,16 @@ def test_a_flood_of_operations_is_read_no_further_than_the_limit() -> None:
     assert len(caught.value.faults) == 33
 
 
+def test_a_list_full_of_faults_is_read_no_further_than_the_first_few() -> None:
+    regions = [{"left": "x", "top": "x", "width": "x", "height": "x"}] * 100
+    with pytest.raises(RequestInvalid) as caught:
+        parse_recipe({"operations": [{"operation": "redact", "regions": regions}] * 32})
+    paths = [fault.path for fault in caught.value.faults]
+    assert len(paths) == 42
+    assert paths[-2:] == [("operations", 0, "regions"), ("operations",)]
+    assert caught.value.faults[-1].reason() == "the rest is not checked: mend these first"
+
+
 def test_fields_beside_a_preset_replace_its_own_one_by_one() -> None:
     presets = {"card": CARD}
     assert parse_recipe({"preset": "card"}, presets) == CARD
