@@ -126,6 +126,46 @@ def test_render_to_a_size(pictures: Path, tmp_path: Path, size: str, expected: t
     assert pictures_in(tmp_path) == {"x.png": ("PNG", expected)}
 
 
+def test_a_switch_takes_no_path_for_its_value(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["render", "--sharpen", "a.png", "b.png"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "--sharpen: expected a value or FIELD=VALUE, got 'a.png' (to use it without a value, write it behind" in told
+
+
+def test_render_fields_of_an_operation(pictures: Path, tmp_path: Path) -> None:
+    words = ["--crop", "left=10,width=50%", "--tint", "#f00", "--sharpen", '{"sigma": 2}', "--grayscale", "luma"]
+    assert main(["render", str(pictures / "photo.jpg"), f"{tmp_path}/x.png", *words, "--blur", "2", "--flip"]) == 0
+    assert pictures_in(tmp_path) == {"x.png": ("PNG", (320, 480))}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--blur", "900"), "imgserve: --blur: expected a number from 0.3 to 250, got 900\n"),
+        (("--sharpen", "sigma=x"), 'imgserve: --sharpen sigma: expected a number from 0.3 to 10, got "x"\n'),
+        (("--crop", "left=3,aspect=1:1"), "imgserve: --crop aspect: contradicts --crop left; give one of the two\n"),
+        (("--redact", '{"regions": [{}]}'), "imgserve: --redact regions[0].left: this field is missing; "),
+        (("--hue", "30", "--modulate", "lightness=3"), "--modulate: contradicts --hue; give one of the two\n"),
+        (("--crop", "left=700"), "use a smaller --crop left or --crop top"),
+    ],
+)
+def test_render_faults_of_operations(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+) -> None:
+    assert main(["render", str(pictures / "photo.jpg"), f"{tmp_path}/x.png", *words]) == 1
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("--blur", '{"sigma": 1'), ("--crop", "left=1,left=2"), ("--crop", "left=1,x")])
+def test_render_a_value_that_cannot_be_read(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["render", "a", "b", *words])
+    assert ended.value.code == 2
+    assert f"imgserve render: {words[0]}: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("size", ["60", "x", "60x40x2", "-6x4", "a x b", "600000x1"])
 def test_render_to_a_size_that_is_none(size: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

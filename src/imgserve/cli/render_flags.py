@@ -25,6 +25,7 @@ _OWNERS = {name: OPERATIONS[name] for name in TYPES} | {
     "the source": LoadOptions, "the result": Encode, "a resize": Own,
 }  # fmt: skip
 _SIZE = re.compile(r"(\d{0,5})x(\d{0,5})", re.ASCII)
+_PLAIN = re.compile(r"[#\w-]+", re.ASCII)
 _PAIR = re.compile(r"([a-z_]+)=(.*)", re.DOTALL)
 
 
@@ -136,7 +137,7 @@ def _add_operation(parser: argparse.ArgumentParser, name: str, row: Arg) -> None
     if not fields:
         parser.add_argument(_flag(name), action=argparse.BooleanOptionalAction, help=about)
     elif row.is_switch:
-        parser.add_argument(_flag(name), nargs="?", const=True, type=_value, metavar="VALUE", help=about)
+        parser.add_argument(_flag(name), nargs="?", const=True, type=_value_of_switch, metavar="VALUE", help=about)
     else:
         parser.add_argument(_flag(name), type=_value, metavar="VALUE", help=about)
 
@@ -169,6 +170,15 @@ def _value(text: str) -> object:
     if _PAIR.match(text):
         return dict(_pairs(text))
     return _plain(text)
+
+
+def _value_of_switch(text: str) -> object:
+    """As ``_value``. The next word on the line may be meant as SRC: no value of a switch looks like a path."""
+    value = _value(text)
+    if isinstance(value, str) and not _PLAIN.fullmatch(text):
+        hint = "to use it without a value, write it behind SRC and DST"
+        raise argparse.ArgumentTypeError(f"expected a value or FIELD=VALUE, got {text!r} ({hint})")
+    return value
 
 
 def _pairs(text: str) -> Iterator[tuple[str, object]]:
