@@ -159,6 +159,28 @@ def test_colors_are_the_most_that_a_file_has(name: Format, colors: int, alpha: b
     assert len(np.unique(shown, axis=0)) <= colors
 
 
+@pytest.mark.parametrize("effort", ["fast", "balanced", "best"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_a_merged_palette_shows_the_picture(effort: Effort, progressive: bool, mode: str) -> None:
+    scene = pictures.scene(*SIDES, "RGBA").convert(mode)
+    encode = Encode("png", effort=effort, progressive=progressive, colors=60)
+    shown = opened(file_of(encode, pictures.encoded(scene, "png"))).convert("RGBA")
+    assert len(np.unique(np.asarray(shown).reshape(-1, 4), axis=0)) <= 60
+    ground = Image.new("RGBA", SIDES, "white")
+    expected = Image.alpha_composite(ground, scene.convert("RGBA"))
+    assert pictures.distance(Image.alpha_composite(ground, shown), expected) < 8
+
+
+def test_few_colors_are_kept_as_they_are() -> None:
+    flat = Image.new("RGB", SIDES, (10, 200, 30))
+    flat.paste((250, 20, 99), (20, 20, 60, 60))
+    for name in ("png", "gif"):
+        for colors in (3, 16, 100, 256):
+            data = file_of(Encode(name, colors=colors), pictures.encoded(flat, "png"))  # type: ignore[arg-type]
+            assert np.abs(pixels(data) - np.asarray(flat)).max() <= 1, (name, colors)
+
+
 def test_loop_and_delay_of_animations() -> None:
     frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "green", "blue")]
     source = io.BytesIO()

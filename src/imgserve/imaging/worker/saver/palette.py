@@ -14,6 +14,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LARGEST_PACKED = 16  # colours in a PNG with several pixels in a byte: 2, 4 or 16
 _MOST = 256
 _OPAQUE = 255
+_PIXELS_COUNTED = 1_000_000  # more would tell no more of how often a colour occurs
 
 
 class _Group(NamedTuple):
@@ -48,8 +49,9 @@ def merged(png: bytes, colors: int, compression: int) -> bytes:
     entries = [
         (*palette[3 * n : 3 * n + 3], alphas[n] if n < len(alphas) else _OPAQUE) for n in range(len(palette) // 3)
     ]
+    counted = rows[:: len(rows) // _PIXELS_COUNTED + 1]
     groups = _merged(
-        [_Group(_premultiplied(entry), max(1, rows.count(n)), (n,)) for n, entry in enumerate(entries)], colors
+        [_Group(_premultiplied(entry), max(1, counted.count(n)), (n,)) for n, entry in enumerate(entries)], colors
     )
     # In this order entry 0 keeps its number, and so do the rows' filter bytes, which are 0.
     groups.sort(key=lambda group: min(group.members))

@@ -47,7 +47,8 @@ def of(encode: Encode, output_format: Format, *, is_drawing: bool) -> Settings:
             if encode.progressive and effort == "best":
                 settings["optimize_scans"] = True
         case "png" if encode.colors is not None:
-            settings |= {"palette": True, "bitdepth": palette.png_bits(encode.colors), "interlace": encode.progressive}
+            bits = palette.png_bits(encode.colors)
+            settings |= {"palette": True, "bitdepth": bits, "interlace": encode.progressive, "filter": "none"}
         case "png":
             settings |= {} if is_drawing else _PHOTO_PNG[effort]
             settings |= {"interlace": encode.progressive}
