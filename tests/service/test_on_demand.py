@@ -66,6 +66,20 @@ def test_what_the_answer_tells(world: World) -> None:
     wait_until(lambda: f"on_demand request={own} " in world.server.log)
 
 
+def test_a_size_in_bytes(world: World) -> None:
+    def wanted(most_bytes: int) -> str:
+        return with_recipe({**SMALL, "encode": {"format": "jpeg", "max_bytes": most_bytes}})
+
+    whole = call(world.server, PHOTO, JPEG, wanted(100_000))
+    assert "desc" not in whole.headers["server-timing"]
+    smaller = call(world.server, PHOTO, JPEG, wanted(len(whole.body) - 1))
+    assert len(smaller.body) < len(whole.body)
+    *_, number = smaller.headers["server-timing"].partition(';desc="')
+    assert 1 < int(number.removesuffix(' encodes"')) <= 8
+    refused = call(world.server, PHOTO, JPEG, wanted(100))
+    assert (refused.status, json.loads(refused.body)["code"]) == (422, "max_bytes_unreachable")
+
+
 @pytest.mark.parametrize(
     ("accept", "source", "expected"),
     [

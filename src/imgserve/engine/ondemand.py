@@ -52,7 +52,7 @@ class OnDemandQuotaFull(ImgserveError):
 
 class Picture(msgspec.Struct, frozen=True):
     """A finished picture, whose blob the caller closes, and the seconds until its source was there, until a worker had
-    it, and until it was rendered.
+    it, and until it was rendered. ``encodes`` is the number that ``max_bytes`` took.
     """
 
     blob: Blob
@@ -60,6 +60,7 @@ class Picture(msgspec.Struct, frozen=True):
     fetch_s: float
     wait_s: float
     render_s: float
+    encodes: int
 
 
 class OnDemand:
@@ -189,15 +190,26 @@ class OnDemand:
         came_at: float,
         fetched_at: float,
     ) -> Picture:
-        started_at = fetched_at
+        started_at, encodes = fetched_at, 1
 
         def start() -> None:
             nonlocal started_at
             started_at = time.perf_counter()
 
+        def count(number: int) -> None:
+            nonlocal encodes
+            encodes = number
+
         with stage("render", is_outer=True):
             blob = await self._pool.render(
-                source, rendering, is_svg=info.is_svg, principal=principal.id, work="request", on_start=start
+                source,
+                rendering,
+                is_svg=info.is_svg,
+                principal=principal.id,
+                work="request",
+                on_start=start,
+                on_encodes=count,
             )
         ended_at = time.perf_counter()
-        return Picture(blob, rendering.format, fetched_at - came_at, started_at - fetched_at, ended_at - started_at)
+        fetch_s, wait_s, render_s = fetched_at - came_at, started_at - fetched_at, ended_at - started_at
+        return Picture(blob, rendering.format, fetch_s, wait_s, render_s, encodes)

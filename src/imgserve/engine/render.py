@@ -68,9 +68,14 @@ class Renderer:
     async def _render(
         self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str
     ) -> Blob:
-        with stage("render"):
+        with stage("render") as timed:
             picture = await self._pool.render(
-                source, rendering, is_svg=info.is_svg, is_alone=is_alone, principal=principal
+                source,
+                rendering,
+                is_svg=info.is_svg,
+                is_alone=is_alone,
+                principal=principal,
+                on_encodes=lambda encodes: timed.add(encodes=encodes) if encodes > 1 else None,
             )
         failpoint.reach("rendered")
         return picture

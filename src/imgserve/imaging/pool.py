@@ -175,12 +175,14 @@ class Pool:
         principal: str = "",
         work: Work = "job",
         on_start: Callable[[], object] = lambda: None,
+        on_encodes: Callable[[int], object] = lambda _: None,
     ) -> Blob:
         """The finished picture, which the caller closes, from an idle worker; waits for one.
 
         ``is_svg`` sets the shorter deadline. ``is_alone`` starts a worker for this picture only and ends it afterwards.
-        ``on_start`` is called when a worker is there.
-        Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
+        ``on_start`` is called when a worker is there, ``on_encodes`` with the encodes that ``max_bytes`` took.
+        Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, MaxBytesUnreachable, RenderTimeout,
+        WorkerDied, NoWorker.
         """
         request = messages.RenderRequest(rendering, self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
@@ -188,7 +190,8 @@ class Pool:
         with read_only(source) as descriptors:
             async with worker as child:
                 on_start()
-                return await self._write(child, request, descriptors, timeout_s, rendering.size, rendering.format)
+                size, output = rendering.size, rendering.format
+                return await self._write(child, request, descriptors, timeout_s, size, output, on_encodes)
 
     async def read_page(
         self, page: bytes, media_type: str, timeout_s: float, *, is_reply_awaited: bool, principal: str = ""
@@ -217,13 +220,13 @@ class Pool:
         timeout_s: float,
         size: Size | None,
         output: Format,
+        on_encodes: Callable[[int], object] = lambda _: None,
     ) -> Blob:
         with Blob() as result:
             reply = await self._ask(child, request, [*descriptors, result.fd], timeout_s)
             written = expect(messages.Written, reply)
             take_result(result, written, size, output, self._limits)
-            if written.encodes > 1:
-                logs.event("fitted", level=logs.DEBUG, encodes=written.encodes, bytes=result.size)
+            on_encodes(written.encodes)
             return result.share()
 
     async def _ask(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Reply:

@@ -39,6 +39,10 @@ class stage:
         self._started = time.perf_counter()
         return self
 
+    def add(self, **fields: str | int) -> None:
+        """Fields of the log line that are known only now."""
+        self._fields = {**self._fields, **fields}
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -177,7 +177,7 @@ def test_few_colors_are_kept_as_they_are() -> None:
     flat.paste((250, 20, 99), (20, 20, 60, 60))
     for name in ("png", "gif"):
         for colors in (3, 16, 100, 256):
-            data = file_of(Encode(name, colors=colors), pictures.encoded(flat, "png"))  # type: ignore[arg-type]
+            data = file_of(Encode(name, colors=colors), pictures.encoded(flat, "png"))
             assert np.abs(pixels(data) - np.asarray(flat)).max() <= 1, (name, colors)
 
 

@@ -91,6 +91,8 @@ class Render:
 async def _send(picture: Picture, send: Send) -> None:
     spent = (("fetch", picture.fetch_s), ("wait", picture.wait_s), ("render", picture.render_s))
     timing = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in spent)
+    if picture.encodes > 1:
+        timing += f';desc="{picture.encodes} encodes"'
     headers = [
         (b"content-type", MEDIA_TYPE[picture.format].encode()),
         (b"content-length", str(picture.blob.size).encode()),
