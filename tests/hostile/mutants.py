@@ -8,6 +8,10 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from imgserve.imaging.worker.metadata import embed, exif, iptc, xmp
+from imgserve.imaging.worker.metadata.credit import Credit
+from imgserve.imaging.worker.metadata.kept import Blocks
+from imgserve.request.encode import Format
 from tests.support import heif
 from tests.support.pictures import animation, encoded, film, oriented_jpeg, scene, svg, tagged_jpeg, wide_gamut_profile
 
@@ -44,8 +48,21 @@ def seeds() -> list[bytes]:
         film([scene(40, 30), scene(40, 30).rotate(180)], "png", [50, 50]), icon_of_bmp(),
         encoded(scene(40, 30, "RGBA"), "png", profile=wide_gamut_profile()),
         encoded(scene(40, 30, "CMYK"), "jpeg"), oriented_jpeg(scene(40, 30), 6), tagged_jpeg(scene(40, 30)),
-        animation(5), webp.getvalue(), drawing,
+        animation(5), webp.getvalue(), drawing, *(described(name) for name in ("jpeg", "png", "webp", "tiff", "avif")),
     ]  # fmt: skip
+
+
+def described(name: Format) -> bytes:
+    """A picture with EXIF of several directories, IPTC and XMP; a JPEG with a profile too."""
+    profile = wide_gamut_profile() if name == "jpeg" else None
+    fields = Image.Exif()
+    fields.update({0x010F: "Acme", exif.ARTIST: "Ada", exif.COPYRIGHT: "(c) Ada", exif.ORIENTATION: 1})
+    fields.get_ifd(0x8769).update({0x927C: b"a maker note", 0x9286: b"hello", 0xA002: 40})
+    fields.get_ifd(0x8825).update({1: "N", 2: (48.0, 6.0, 0.0)})
+    datasets = iptc.bare((iptc.Dataset(2, 80, b"Bob"), iptc.Dataset(2, 116, b"(c) Bob"), iptc.Dataset(2, 90, b"Paris")))
+    packet = xmp.of(Credit("(c) Eve", ("Eve", "Mallory")))
+    blocks = Blocks(exif.read(fields.tobytes().removeprefix(exif.PREFIX)), datasets, packet)
+    return embed.embedded(encoded(scene(40, 30), name, profile=profile), name, blocks)
 
 
 def icon_of_bmp() -> bytes:

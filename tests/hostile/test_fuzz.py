@@ -35,6 +35,11 @@ from tests.support.sizes import Figures, sized
 PICTURES, JOBS, DOOR_KNOCKS, SEED = sized(2000, 20_000), sized(1000, 10_000), sized(150, 1500), 2011
 CRASHERS = Path(__file__).parent / "crashers"
 CODES = {101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 116, 201, 202, 203, 204, 205, 206}
+# The second half reads what stands beside the pixels too.
+ENCODES = (
+    Encode("png"), Encode("png"), Encode("jpeg", metadata="all", keep_position=True, profile="source"),
+    Encode("tiff", metadata="copyright", profile="p3", bit_depth=16),
+)  # fmt: skip
 CONFIG = Config()
 DEADLINE_S = 10.0
 
@@ -51,8 +56,10 @@ async def outcome(child: Child, data: bytes, number: int) -> str:
         assert isinstance(reply, Probed)
         assert reply.info is not None
         operation = Rasterize() if reply.info.is_svg else Resize()
-        recipe = Recipe((operation,), Encode(format="png"), LoadOptions(strict=is_strict))
-        request = RenderRequest(Rendering(recipe, Size(24, 18), "png"), limits)
+        encode = ENCODES[number // 2 % len(ENCODES)]
+        assert encode.format is not None
+        recipe = Recipe((operation,), encode, LoadOptions(strict=is_strict))
+        request = RenderRequest(Rendering(recipe, Size(24, 18), encode.format), limits)
         reply = await child.ask(request, [source.fd, result.fd], DEADLINE_S)
         if isinstance(reply, Failed):
             assert not reply.trace, reply.trace
