@@ -4,6 +4,7 @@ import json
 import shutil
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,16 @@ def test_a_broken_packet_is_refused(packet: bytes) -> None:
     for read in (xmp.credit, lambda data: xmp.cleaned(data, keep_position=False)):
         with pytest.raises(xmp.XmpUnreadable):
             read(packet)
+
+
+@pytest.mark.parametrize("metadata", ["none", "all"])
+def test_a_picture_whose_fields_have_no_readable_names(metadata: Metadata) -> None:
+    """libvips names a text of a PNG by its keyword."""
+    plain = pictures.encoded(pictures.detailed(*STORED), "png")
+    body = b"tEXt\x91\xff\0text"
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    data = file_of(Encode("png", metadata=metadata), plain[:33] + chunk + plain[33:], STORED)
+    assert data == file_of(Encode("png"), plain, STORED)
 
 
 @pytest.mark.parametrize("metadata", ["copyright", "all"])

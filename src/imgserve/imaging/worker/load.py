@@ -80,7 +80,7 @@ class Picture:
         """The source's own profile, if the result is to keep it and can; else empty."""
         header = self.header
         is_kept = self.wanted_profile == "source" and header.interpretation in _RGB_OR_GREY
-        if not is_kept or PROFILE not in header.get_fields():
+        if not is_kept or not vips.has(header, PROFILE):
             return b""
         embedded = bytes(header.get(PROFILE))
         is_of_bands = profile.bands_of(embedded) == (1 if header.bands <= 2 else 3)
@@ -112,8 +112,8 @@ class Picture:
 
     def _check_page(self) -> None:
         """Raises PageMissing."""
-        fields = (image := self._loaded()).get_fields()
-        frames = int(image.get("n-pages")) if "n-pages" in fields else 1
+        image = self._loaded()
+        frames = int(image.get("n-pages")) if vips.has(image, "n-pages") else 1
         if self.first_frame >= frames:
             page = self.options.page
             raise missing(page, frames - (self.first_frame - page), "frame")
@@ -151,7 +151,7 @@ def info(picture: Picture) -> ImageInfo:
 def _frames(picture: Picture, image: pyvips.Image | None) -> int:
     if picture.source_format == "png":
         return picture.options.capped(apng.frames(picture.data) - picture.first_frame)
-    if image is None or picture.format not in ANIMATED or "n-pages" not in image.get_fields():
+    if image is None or picture.format not in ANIMATED or not vips.has(image, "n-pages"):
         return 1
     return picture.options.capped(int(image.get("n-pages")))
 
@@ -247,7 +247,7 @@ def has_profile(picture: Picture) -> bool:
 def is_beyond_srgb(picture: Picture) -> bool:
     """Whether it has a profile, and not that of sRGB."""
     header = picture.header
-    return PROFILE in header.get_fields() and not profile.is_srgb(header.get(PROFILE))
+    return vips.has(header, PROFILE) and not profile.is_srgb(header.get(PROFILE))
 
 
 def without_profile(picture: Picture, image: pyvips.Image) -> pyvips.Image:
@@ -322,4 +322,4 @@ def _hint(picture: Picture) -> Sentence:
 
 def orientation(image: pyvips.Image) -> int:
     """EXIF's number, 1 to 8; 1 where there is none."""
-    return int(image.get("orientation")) if "orientation" in image.get_fields() else 1
+    return int(image.get("orientation")) if vips.has(image, "orientation") else 1

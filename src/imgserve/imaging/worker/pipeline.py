@@ -12,7 +12,7 @@ import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import Written
-from imgserve.imaging.worker import animation, bounds, cover, load, probe, save
+from imgserve.imaging.worker import animation, bounds, cover, load, probe, save, vips
 from imgserve.imaging.worker.canvas import PAGE_HEIGHT, Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
@@ -204,7 +204,7 @@ def _opened(
 
 def _without_page(canvas: Canvas) -> Canvas:
     """A still without its file's page height, by which savers would cut a picture of another height into frames."""
-    if canvas.frames > 1 or PAGE_HEIGHT not in canvas.image.get_fields():
+    if canvas.frames > 1 or not vips.has(canvas.image, PAGE_HEIGHT):
         return canvas
     image = canvas.image.copy()
     image.remove(PAGE_HEIGHT)

@@ -108,7 +108,7 @@ def save(
     if quality is not None:
         settings = {**settings, "Q": quality}
     saver = getattr(image, f"{vips.NAME.get(output_format, output_format)}save_target")
-    saver(target, **(_WITH_PROFILE if PROFILE in image.get_fields() else _WITHOUT_METADATA), **settings)
+    saver(target, **(_WITH_PROFILE if vips.has(image, PROFILE) else _WITHOUT_METADATA), **settings)
 
 
 def write_bytes(data: bytes, result_fd: int) -> None:
@@ -141,7 +141,7 @@ def quick_settings(encode: Encode) -> turbojpeg.Settings | None:
 
 def _quick_jpeg(image: pyvips.Image, encode: Encode, quality: int | None) -> bytes | None:
     """By libjpeg-turbo, which needs a third of the time for a thumbnail; None if libvips has to do it."""
-    settings = quick_settings(encode) if PROFILE not in image.get_fields() else None
+    settings = quick_settings(encode) if not vips.has(image, PROFILE) else None
     is_plain = image.format == "uchar" and image.bands in _PLAIN_BANDS
     is_small = image.width * image.height <= _MAX_QUICK_PIXELS
     if settings is None or quality is None or not (turbojpeg.is_there() and is_plain and is_small):
@@ -163,7 +163,7 @@ def _prepared(image: pyvips.Image, output_format: Format, encode: Encode, profil
     image = in_its_depth(image, output_format, encode)
     if image.hasalpha() and output_format == "jpeg":
         image = _flattened(image, convert.parse_hex(encode.background))
-    if profile or PROFILE in image.get_fields():
+    if profile or vips.has(image, PROFILE):
         image = _with_profile(image, profile)
     frames = image.height // image.get_page_height()
     return _timed(image, encode, frames) if frames > 1 else image

@@ -69,6 +69,11 @@ def give_memory_back() -> None:
         _malloc_trim(0)
 
 
+def has(image: pyvips.Image, field: str) -> bool:
+    """Whether the image has this metadata. The list of all its names may not be text: some come from the file."""
+    return int(image.get_typeof(field)) != 0
+
+
 def reason(error: pyvips.Error) -> str:
     """The last line of libvips' message, made safe to show: printable, short."""
     lines = [line.strip() for line in error.detail.splitlines() if sum(map(str.isalpha, line)) > _FEW_LETTERS]

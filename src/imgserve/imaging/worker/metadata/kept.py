@@ -8,6 +8,7 @@ import struct
 from typing import NamedTuple
 
 from imgserve.imaging.faults import SourceUnreadable
+from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.formats import heif
 from imgserve.imaging.worker.load import Picture
 from imgserve.imaging.worker.metadata import exif, iptc, xmp
@@ -62,7 +63,7 @@ def _field(picture: Picture, name: str) -> bytes:
     if picture.rare is not None:
         return _item(picture.data, _ITEM_OF_HEIC[name]) if picture.format == "heic" and name in _ITEM_OF_HEIC else b""
     header = picture.header
-    value = bytes(header.get(name)) if name in header.get_fields() else b""
+    value = bytes(header.get(name)) if vips.has(header, name) else b""
     return value if len(value) <= MOST_BYTES else b""
 
 
