@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 import msgspec.inspect
@@ -22,6 +22,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from imgserve.cli.main import whole
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.classic.recipe import AFTER, BEFORE, PARTS
+from imgserve.request.encode import BIT_DEPTHS, FORMATS_WITH, Encode, Format
 from imgserve.request.fields import fields_of
 from imgserve.request.native import OPERATIONS
 from imgserve.request.operations.rasterize import Rasterize
@@ -89,6 +90,17 @@ def operation_pages() -> Iterator[str]:
         else:
             yield "No fields."
     yield ""
+
+
+def encode_fields() -> Iterator[str]:
+    """The fields of ``encode``, and the formats that have each."""
+    yield "| field | values | default | formats | meaning |"
+    yield "|---|---|---|---|---|"
+    for row, field in zip(rows_of(Encode), msgspec.structs.fields(Encode), strict=True):
+        having = FORMATS_WITH.get(field.name, frozenset(BIT_DEPTHS) if field.name == "bit_depth" else None)
+        formats = "all" if having is None else " ".join(one for one in get_args(Format) if one in having)
+        name, values, default, meaning = row.removeprefix("| ").removesuffix(" |").split(" | ")
+        yield f"| {name} | {values} | {default} | {formats} | {meaning} |"
 
 
 def rows_of(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
@@ -278,6 +290,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "operation_pages": operation_pages,
     "operations": operations,
     "flat_args": flat_args,
+    "encode_fields": encode_fields,
     "gallery": gallery,
     "limits": limits,
     "settings": settings,

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
 import msgspec
+from msgspec import Meta
 
 from imgserve.request.color import OpaqueColor
 from imgserve.request.faults import Fault, Faults
 
 Format = Literal["jpeg", "png", "webp", "gif", "tiff", "avif"]
-Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
+Quality = Annotated[int, Meta(ge=1, le=100)]
 Effort = Literal["fast", "balanced", "best"]
 Chroma = Literal["auto", "420", "444"]
 BitDepth = Literal[8, 10, 16]
@@ -25,31 +26,35 @@ MOST_ENCODES = 8  # for max_bytes: enough to find the best of 100 qualities
 
 
 class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a result is written. ``format`` None means: the destination's extension, else the source's.
+    """How a result is written. The descriptions are those of docs/reference/encode.md."""
 
-    ``background`` lies behind what is transparent, in formats without transparency. ``near_lossless`` is the fidelity
-    of a lossless WebP whose pixels are changed before. ``colors`` is the most that a palette has. ``metadata`` is what
-    is kept of the source's: ``copyright`` with the artist, ``all`` but thumbnails; positions only with
-    ``keep_position``. ``profile`` is that of the result's colours. ``loop`` is the number of times that an animation is
-    shown, 0 for ever. ``max_bytes`` lowers ``quality`` until the file is small enough.
-    """
-
-    format: Format | None = None
-    quality: Quality | None = None
-    background: OpaqueColor = "#ffffff"
-    lossless: bool = False
-    near_lossless: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
-    progressive: bool = False
-    effort: Effort | None = None
-    chroma: Chroma = "auto"
-    bit_depth: BitDepth = 8
-    colors: Annotated[int, msgspec.Meta(ge=2, le=256)] | None = None
-    metadata: Metadata = "none"
-    keep_position: bool = False
-    profile: Profile = "srgb"
-    loop: Annotated[int, msgspec.Meta(ge=0, le=65_535)] | None = None
-    delay_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] | None = None
-    max_bytes: Annotated[int, msgspec.Meta(ge=100, le=1_000_000_000)] | None = None
+    format: Annotated[
+        Format | None, Meta(description="if not given: by the destination's extension, else the source's")
+    ] = None
+    quality: Annotated[int, Meta(ge=1, le=100, description="how near to the original")] | None = None
+    background: Annotated[OpaqueColor, Meta(description="behind what is transparent, in formats without it")] = (
+        "#ffffff"
+    )
+    lossless: Annotated[bool, Meta(description="changes no pixel")] = False
+    near_lossless: (
+        Annotated[int, Meta(ge=0, le=100, description="lossless, of pixels changed a little; 100: not at all")] | None
+    ) = None
+    progressive: Annotated[bool, Meta(description="a progressive JPEG, an interlaced PNG or GIF")] = False
+    effort: Annotated[Effort | None, Meta(description="time for a smaller file; balanced if not given")] = None
+    chroma: Annotated[Chroma, Meta(description="420 halves the resolution of colours; auto: below quality 90")] = "auto"
+    bit_depth: Annotated[BitDepth, Meta(description="of a sample: 10 for AVIF, 16 for PNG and TIFF")] = 8
+    colors: Annotated[int, Meta(ge=2, le=256, description="a palette of at most so many")] | None = None
+    metadata: Annotated[Metadata, Meta(description="what is kept of EXIF, IPTC and XMP")] = "none"
+    keep_position: Annotated[bool, Meta(description="metadata all keeps the place of the photograph too")] = False
+    profile: Annotated[Profile, Meta(description="of the result's colours: sRGB, Display P3, or as they are")] = "srgb"
+    loop: Annotated[int, Meta(ge=0, le=65_535, description="how often an animation is shown, 0: for ever")] | None = (
+        None
+    )
+    delay_ms: Annotated[int, Meta(ge=10, le=60_000, description="of each frame of an animation")] | None = None
+    max_bytes: (
+        Annotated[int, Meta(ge=100, le=1_000_000_000, description="lowers the quality until the file is so small")]
+        | None
+    ) = None
 
 
 # Fields without a row are for all formats.

@@ -18,7 +18,7 @@ from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
-from tests.support import pictures
+from tests.support import pictures, rasters
 from tests.unit.imaging.conftest import opened
 
 SIDES = 120, 90
@@ -135,6 +135,27 @@ def test_sixteen_bits(name: Format, offset: int | None) -> None:
         assert data[offset] == 16
     image = pictures_of_16_bits(data)
     assert np.array_equal(image, pixels(SCENE) * 257)
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_tones_of_sixteen_bits(bands: int) -> None:
+    """Steps of a sixteenth of one of 8 bits; alpha is not 0, where colours would not matter."""
+    ramp = 30_000 + 16 * np.arange(64)[None, :, None] + np.zeros((48, 64, bands))
+    source = rasters.png(ramp.astype(np.uint16))
+    for name in ("png", "tiff"):
+        kept = pictures_of_16_bits(file_of(Encode(name, bit_depth=16), source, (64, 48)))
+        assert np.array_equal(kept, ramp)
+    for bits, tones in ((8, 6), (10, 20)):
+        data = file_of(Encode("avif", 95, bit_depth=bits), source, (64, 48))  # type: ignore[arg-type]
+        assert tones // 2 < len(np.unique(samples_of(data)[:, :, 0])) <= tones
+
+
+def samples_of(data: bytes) -> np.ndarray:
+    import pyvips
+
+    image = pyvips.Image.new_from_buffer(data, "")
+    dtype = np.uint16 if image.format == "ushort" else np.uint8
+    return np.ndarray((image.height, image.width, image.bands), dtype, image.write_to_memory())
 
 
 def pictures_of_16_bits(data: bytes) -> np.ndarray:
