@@ -138,6 +138,16 @@ def test_a_palette_and_an_animation() -> None:
     assert np.abs(np.array(shown.convert("RGB").getpixel((4, 4))) - expected).max() <= 1.5
 
 
+@pytest.mark.parametrize("size_bytes", [65_519, 65_520, 200_000])
+def test_a_long_profile_stands_in_several_segments_of_a_jpeg(size_bytes: int) -> None:
+    long = profiles.ADOBE_RGB.profile()
+    long = size_bytes.to_bytes(4, "big") + long[4:] + bytes(size_bytes - len(long))
+    source = pictures.encoded(Image.fromarray(squares(colors())), "jpeg", quality=100, profile=long)
+    data = file_of(encode("jpeg", "source"), source, SIZE)
+    assert embedded(data) == long
+    assert np.abs(middles(opened(data)) - middles(opened(source))).max() <= 5
+
+
 def test_a_vast_profile_is_converted_instead() -> None:
     vast = profiles.ADOBE_RGB.profile()
     vast = (len(vast) + 2_000_000).to_bytes(4, "big") + vast[4:] + bytes(2_000_000)

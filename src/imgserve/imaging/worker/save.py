@@ -34,8 +34,6 @@ _MAX_QUICK_PIXELS = 8_000_000  # libvips encodes a larger result without a copy 
 # The ratio of pixels equal to their neighbour: up to 0.5 in photographs (0.6 on white), from 0.8 on in drawings.
 _DRAWN_FROM = 0.7
 _ROWS_COMPARED = 64
-
-
 _NOTHING = Extras()
 
 
@@ -81,7 +79,10 @@ def _file(image: pyvips.Image, output_format: Format, encode: Encode, blocks: Bl
 def _of_our_own(image: pyvips.Image, output_format: Format, encode: Encode, quality: int | None) -> bytes | None:
     """The file of an encoder beside libvips; None if libvips writes it all."""
     if output_format == "jpeg":
-        return _quick_jpeg(image, encode, quality)
+        quick = _quick_jpeg(image, encode, quality)
+        if quick is None or not vips.has(image, PROFILE):
+            return quick
+        return embed.jpeg_with_profile(quick, bytes(image.get(PROFILE)))
     if output_format == "png" and encode.colors is not None and palette.needs_merge(encode.colors):
         png = _in_memory(image, output_format, encode, quality)
         return palette.merged(png, encode.colors, settings_of_format.png_compression(encode))
@@ -141,7 +142,7 @@ def quick_settings(encode: Encode) -> turbojpeg.Settings | None:
 
 def _quick_jpeg(image: pyvips.Image, encode: Encode, quality: int | None) -> bytes | None:
     """By libjpeg-turbo, which needs a third of the time for a thumbnail; None if libvips has to do it."""
-    settings = quick_settings(encode) if not vips.has(image, PROFILE) else None
+    settings = quick_settings(encode)
     is_plain = image.format == "uchar" and image.bands in _PLAIN_BANDS
     is_small = image.width * image.height <= _MAX_QUICK_PIXELS
     if settings is None or quality is None or not (turbojpeg.is_there() and is_plain and is_small):

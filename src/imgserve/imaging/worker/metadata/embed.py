@@ -13,7 +13,8 @@ from imgserve.imaging.worker.metadata.kept import MOST_BYTES, Blocks
 from imgserve.request.encode import Format
 
 _XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
-_APP0, _APP1, _APP13 = 0xE0, 0xE1, 0xED
+_APP0, _APP1, _APP2, _APP13 = 0xE0, 0xE1, 0xE2, 0xED
+_MOST_OF_PROFILE = 65_519  # in a segment
 _PNG_HEADER_BYTES = 33  # the signature and IHDR
 _XMP_IN_PNG = b"XML:com.adobe.xmp\0\0\0\0\0"
 _EXTENDED, _EXIF_FLAG, _XMP_FLAG, _ALPHA_FLAG = b"VP8X", 0x08, 0x04, 0x10
@@ -32,14 +33,27 @@ def embedded(file: bytes, output_format: Format, blocks: Blocks) -> bytes:
     return _WRITERS[output_format](file, block, blocks)
 
 
+def jpeg_with_profile(file: bytes, profile: bytes) -> bytes:
+    """The same JPEG with an ICC profile (ICC.1:2010, annex B.4): in several segments if need be."""
+    parts = [profile[at : at + _MOST_OF_PROFILE] for at in range(0, len(profile), _MOST_OF_PROFILE)]
+    numbered = enumerate(parts, 1)
+    return _with_segments(
+        file, [(_APP2, b"ICC_PROFILE\0" + bytes((number, len(parts))) + part) for number, part in numbered]
+    )
+
+
 def _into_jpeg(file: bytes, block: bytes, blocks: Blocks) -> bytes:
+    segments = [(_APP1, exif.PREFIX + block)] if block else []
+    segments += [(_APP1, _XMP_IN_JPEG + blocks.xmp)] if blocks.xmp else []
+    segments += [(_APP13, iptc.photoshop(blocks.iptc))] if blocks.iptc else []
+    return _with_segments(file, segments)
+
+
+def _with_segments(file: bytes, segments: list[tuple[int, bytes]]) -> bytes:
     """Behind JFIF's segment, which stands first."""
     at = 2
     if file[3] == _APP0:
         at += 2 + int.from_bytes(file[4:6], "big")
-    segments = [(_APP1, exif.PREFIX + block)] if block else []
-    segments += [(_APP1, _XMP_IN_JPEG + blocks.xmp)] if blocks.xmp else []
-    segments += [(_APP13, iptc.photoshop(blocks.iptc))] if blocks.iptc else []
     written = (bytes((0xFF, kind)) + (len(body) + 2).to_bytes(2, "big") + body for kind, body in segments)
     return b"".join((file[:at], *written, file[at:]))
 
