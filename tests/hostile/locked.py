@@ -50,7 +50,7 @@ if state == "forked":
     lives, ends = os.pipe()
     socket.send_fds(server, [b"f"], [socket.socketpair()[1].detach()])
     server.shutdown(socket.SHUT_WR)
-    template.run(orders, "require", lambda state: None, forked)
+    template.run(orders, "require", (), lambda state: None, forked)
     os.close(ends)
     os.read(lives, 1)
 elif state == "free":

@@ -1,11 +1,12 @@
 """The render pool's settings. Read by ``settings``, used by ``pool``."""
 
 import os
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
-from imgserve.setting import Count, Seconds, Setting
+from imgserve.setting import Count, Problem, Seconds, Setting, Texts
 
 Sandbox = Literal["auto", "require", "off"]
 Isolation = Literal["principal", "picture", "shared"]
@@ -39,4 +40,13 @@ class Config(msgspec.Struct, frozen=True):
         "all (`shared`)")] = "principal"
     allow_system_libvips: Annotated[bool, Setting(
         "`true`: accept a libvips other than the tested one of the package `pyvips-binary`")] = False
+    font_dirs: Annotated[Texts, Setting(
+        "fonts for text in SVGs, beside those of the system: all beneath this directory", metavar="DIR")] = ()
     # fmt: on
+
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(
+            Problem("font_dirs", f"{directory} is no directory", (index,))
+            for index, directory in enumerate(self.font_dirs)
+            if not Path(directory).is_dir()
+        )

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Self, TypeVar
 
+import msgspec
+
 from imgserve.imaging import wire
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import RenderTimeout, WorkerDied
@@ -229,7 +231,9 @@ def _spawn(config: Config, role: str, stderr: int, process_type: "_Type[_Process
         ours, theirs = socket_pair()
         on_failure.callback(ours.close)
         with theirs:
-            arguments = [str(theirs.fileno()), config.sandbox, str(config.memory_limit_bytes), libvips, role]
+            font_dirs = msgspec.json.encode(config.font_dirs).decode()
+            limit = str(config.memory_limit_bytes)
+            arguments = [str(theirs.fileno()), config.sandbox, limit, libvips, role, font_dirs]
             popen = subprocess.Popen(  # noqa: S603 - our own program and arguments
                 [sys.executable, "-I", "-m", "imgserve.imaging.worker", *arguments],
                 env=_ENVIRONMENT,

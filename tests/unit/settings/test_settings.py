@@ -86,6 +86,7 @@ SHOWN_BY = {
     "sandbox": (E2E, "test_times_of_workers_and_no_sandbox"),
     "isolation": ("integration/test_pool_isolation.py", "test_a_picture_each"),
     "allow_system_libvips": ("service/test_libvips.py", "test_the_systems_libvips"),
+    "font_dirs": ("integration/test_fonts.py", "test_a_font_of_a_directory"),
     "render_timeout_s": (E2E, "test_times_of_workers_and_no_sandbox"),
     "svg_timeout_s": (E2E, "test_a_render_has_more_time_than_an_svg"),
     "probe_timeout_s": (E2E, "test_times_of_workers_and_no_sandbox"),

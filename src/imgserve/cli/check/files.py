@@ -64,6 +64,7 @@ def _unusable(settings: Settings) -> Iterator[Finding]:
     transfer, user, owner = settings.transfer, user_name(os.geteuid()), owner_of(settings.data_dir)
     for about, paths, rights, verb in (
         ("read_root", transfer.read_roots, os.R_OK | os.X_OK, "read"),
+        ("font_dirs", settings.pool.font_dirs, os.R_OK | os.X_OK, "read"),
         ("write_root", transfer.write_roots, os.W_OK | os.X_OK, "written"),
         ("ca_file", (transfer.ca_file,), os.R_OK, "read"),
         ("api_key_file", (settings.api.key_file,), os.R_OK, "read"),

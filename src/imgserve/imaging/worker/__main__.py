@@ -1,9 +1,10 @@
 """The worker: closes the sandbox, then answers requests from the socket until the socket closes.
 
 Started by ``imaging/process.py`` with the socket's number, the sandbox mode, the memory limit, the libvips that it may
-use and its role: worker, or template (``template.py``) that forks workers. It has no network, no credentials, and no
-files but fonts; pictures come and go as descriptors. Everything is imported before the sandbox closes, except the
-reader of upload pages: the first page imports it, or the template.
+use, its role (worker, or template that forks workers: ``template.py``) and further directories of fonts. It has no
+network, no credentials, and no files but fonts; pictures come and go as descriptors. Everything is imported before the
+sandbox closes, except the reader of upload pages, which the first page imports or the template, and the decoders of
+rare formats.
 """
 
 import functools
@@ -29,7 +30,7 @@ from imgserve.blob import seal_result
 from imgserve.errors import ImgserveError
 from imgserve.imaging import faults, messages, wire
 from imgserve.imaging.messages import Failed, FaultCode, Ready, Reply, Request
-from imgserve.imaging.worker import draw, library, pipeline, probe, sandbox, save, template, vips
+from imgserve.imaging.worker import draw, fonts, library, pipeline, probe, sandbox, save, template, vips
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.svg import watch
 
@@ -46,23 +47,28 @@ def main(arguments: list[str]) -> None:
         system_libvips = library.describe(is_system_allowed=arguments[3] == messages.SYSTEM_LIBVIPS)
         sandbox.give_up_privileges(memory_limit_bytes)
         vips.configure()
+        font_dirs = msgspec.json.decode(arguments[5], type=tuple[str, ...])
         if arguments[4] == messages.TEMPLATE:
             template.run(
                 connection,
                 mode,
+                font_dirs,
                 lambda state: _say(connection, Ready(state, system_libvips)),
                 lambda own, state: _serve(own, Ready(state, system_libvips)),
             )
         else:
-            _serve(connection, Ready(_close_sandbox(mode), system_libvips))
-    except (library.LibraryRefused, sandbox.SandboxImpossible, pyvips.Error) as error:
+            _serve(connection, Ready(_close_sandbox(mode, font_dirs), system_libvips))
+    except (library.LibraryRefused, sandbox.SandboxImpossible, fonts.NoPlace, pyvips.Error) as error:
         _say(connection, messages.CannotStart(str(error)))
 
 
-def _close_sandbox(mode: sandbox.Mode) -> str:
+def _close_sandbox(mode: sandbox.Mode, font_dirs: tuple[str, ...]) -> str:
     sandbox.offer_to_die_first()
     watch.own_figures()
-    files = sandbox.close_files(mode, sandbox.rules_for_files(mode))
+    if font_dirs:
+        vips.list_fonts(font_dirs)
+        template.wait_until_alone()
+    files = sandbox.close_files(mode, sandbox.rules_for_files(mode, font_dirs))
     vips.warm_up()
     system_calls = sandbox.close_system_calls(mode)
     sandbox.silence()

@@ -90,13 +90,16 @@ def _drop_capabilities() -> None:
         raise SandboxImpossible("the kernel does not let a process drop its capabilities")
 
 
-def rules_for_files(mode: Mode, changeable: Sequence[str] = ()) -> Files:
-    """Rules that deny every file but :data:`READABLE`, late imports and ``changeable``. Raises SandboxImpossible."""
+def rules_for_files(mode: Mode, font_dirs: Sequence[str] = (), changeable: Sequence[str] = ()) -> Files:
+    """Rules that deny every file but :data:`READABLE`, late imports, ``font_dirs`` and ``changeable``.
+
+    Raises SandboxImpossible.
+    """
     if mode == "off":
         return _OFF
     try:
         code, folders = _of_late_imports()
-        return landlock.ruleset((*READABLE, *code), changeable, folders)
+        return landlock.ruleset((*READABLE, *code, *font_dirs), changeable, folders)
     except Unavailable as error:
         return _without(mode, "landlock", error)
 

@@ -12,7 +12,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from imgserve.imaging import wire
 from imgserve.imaging.messages import CannotStart
@@ -27,17 +27,19 @@ _OF_CHILDREN = ("/proc",)
 Serve = Callable[[socket.socket, str], None]
 
 
-def run(orders: socket.socket, mode: sandbox.Mode, say_ready: Callable[[str], None], serve: Serve) -> None:
+def run(
+    orders: socket.socket, mode: sandbox.Mode, font_dirs: Sequence[str], say_ready: Callable[[str], None], serve: Serve
+) -> None:
     """Runs until the server closes ``orders``. ``serve`` runs a child, with its socket and its sandbox's state.
 
     Raises SandboxImpossible, pyvips.Error.
     """
-    vips.warm_up_template()
+    vips.warm_up_template(font_dirs)
     importlib.import_module("imgserve.imaging.worker.html.page")  # a worker alone imports it with its first page
-    rules = sandbox.rules_for_files(mode)
+    rules = sandbox.rules_for_files(mode, font_dirs)
     tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    _wait_until_alone(tasks)
-    files = sandbox.close_files(mode, sandbox.rules_for_files(mode, _OF_CHILDREN))
+    wait_until_alone()
+    files = sandbox.close_files(mode, sandbox.rules_for_files(mode, font_dirs, _OF_CHILDREN))
     system_calls = sandbox.close_system_calls(mode, is_template=True)
     sandbox.silence()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
@@ -63,12 +65,12 @@ def _is_alone(tasks: int) -> bool:
     return len(os.listdir(tasks)) == 1
 
 
-def _wait_until_alone(tasks: int) -> None:
+def wait_until_alone() -> None:
     """A joined thread is still listed for a moment. Raises SandboxImpossible for one that stays."""
     until = time.monotonic() + _WAIT_FOR_THREADS_S
-    while not _is_alone(tasks):
+    while len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - names are all that is wanted
         if time.monotonic() > until:
-            raise sandbox.SandboxImpossible("a library keeps a thread in the template, so it cannot fork")
+            raise sandbox.SandboxImpossible("a library keeps a thread, so it can be neither forked nor locked")
         time.sleep(0.001)
 
 

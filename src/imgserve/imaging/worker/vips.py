@@ -2,9 +2,11 @@
 
 import ctypes
 import threading
+from collections.abc import Sequence
 
 import pyvips
 
+from imgserve.imaging.worker import fonts
 from imgserve.imaging.worker.formats import turbojpeg
 from imgserve.imaging.worker.samples import SAMPLES
 
@@ -37,19 +39,25 @@ def configure() -> None:
     pyvips.concurrency_set(1)
 
 
-def warm_up_template() -> None:
+def warm_up_template(font_dirs: Sequence[str]) -> None:
     """Load everything that is loaded on first use, and leave no thread behind: children forked beside a thread hang.
 
     libvips evaluates pixels in threads that stay for 15 s, so only headers are read. Fonts are loaded by ``fetch`` in a
     thread that ends, since with a font map made in the main thread text hangs in children.
     """
-    fonts = threading.Thread(target=_warm_up_fonts)
-    fonts.start()
-    fonts.join()
+    list_fonts(font_dirs)
     for source_format, data in SAMPLES.items():
         pyvips.Image.new_from_buffer(data, "", access="sequential")
         if source_format == "jpeg" and (shape := turbojpeg.shape(data)) is not None:
             turbojpeg.decode(data, shape, 1)
+
+
+def list_fonts(font_dirs: Sequence[str]) -> None:
+    """Have fontconfig list all fonts, in a thread that has ended. Raises NoPlace."""
+    with fonts.listed(font_dirs):
+        text = threading.Thread(target=_warm_up_fonts)
+        text.start()
+        text.join()
 
 
 def _warm_up_fonts() -> None:
