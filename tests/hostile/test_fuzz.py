@@ -35,9 +35,9 @@ from tests.support.sizes import Figures, sized
 PICTURES, JOBS, DOOR_KNOCKS, SEED = sized(2000, 20_000), sized(1000, 10_000), sized(150, 1500), 2011
 CRASHERS = Path(__file__).parent / "crashers"
 CODES = {101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 116, 201, 202, 203, 204, 205, 206}
-# The second half reads what stands beside the pixels too.
+# WebP takes all frames; the second half reads what stands beside the pixels too.
 ENCODES = (
-    Encode("png"), Encode("png"), Encode("jpeg", metadata="all", keep_position=True, profile="source"),
+    Encode("png"), Encode("webp"), Encode("jpeg", metadata="all", keep_position=True, profile="source"),
     Encode("tiff", metadata="copyright", profile="p3", bit_depth=16),
 )  # fmt: skip
 CONFIG = Config()
@@ -46,10 +46,11 @@ DEADLINE_S = 10.0
 
 async def outcome(child: Child, data: bytes, number: int) -> str:
     """What the worker says of it: drawn, or a fault's code. Raises WorkerDied, RenderTimeout."""
-    is_strict = number % 2 == 0  # the other half goes deeper into the decoders
+    # Those that are not strict go deeper into the decoders. Some take a later page, stored pixels, and all frames.
+    load = LoadOptions(strict=number % 2 == 0, page=int(number % 16 > 12), orient=number % 8 != 3)
     limits = Limits()
     with Blob.of(data) as source, Blob() as result:
-        reply = await child.ask(ProbeRequest(True, limits, LoadOptions(strict=is_strict)), [source.fd], DEADLINE_S)
+        reply = await child.ask(ProbeRequest(True, limits, load), [source.fd], DEADLINE_S)
         if isinstance(reply, Failed):
             assert not reply.trace, reply.trace
             return reply.code
@@ -58,7 +59,7 @@ async def outcome(child: Child, data: bytes, number: int) -> str:
         operation = Rasterize() if reply.info.is_svg else Resize()
         encode = ENCODES[number // 2 % len(ENCODES)]
         assert encode.format is not None
-        recipe = Recipe((operation,), encode, LoadOptions(strict=is_strict))
+        recipe = Recipe((operation,), encode, load)
         request = RenderRequest(Rendering(recipe, Size(24, 18), encode.format), limits)
         reply = await child.ask(request, [source.fd, result.fd], DEADLINE_S)
         if isinstance(reply, Failed):

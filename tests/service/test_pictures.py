@@ -38,6 +38,31 @@ def test_a_film_stays_one_where_the_format_has_frames(world: World) -> None:
     assert put(world, "walk.jpg").format == "JPEG"
 
 
+def test_a_film_is_shortened(world: World) -> None:
+    frames = [pictures.scene(120, 80).rotate(n * 40) for n in range(5)]
+    (world.http.directory / "walk.png").write_bytes(pictures.film(frames, "png", [70] * 5))
+    assert post(world, "walk.png", "short.webp", page=1, frames=2).status == 200
+    assert getattr(put(world, "short.webp"), "n_frames", 1) == 2
+    reply = post(world, "walk.png", "none.webp", page=5)
+    assert reply.body["code"] == 202
+    assert "the source has 5 frames, and the job asks for number 5" in str(reply.body["detail"])
+    assert "args.page" in str(reply.body["detail"])
+    assert writes(world.http, "none.webp") == []
+
+
+def test_a_photograph_of_a_phone(world: World) -> None:
+    """Upright, and in a format that can be written; the name of the result says none."""
+    scene = pictures.scene(120, 80)
+    (world.http.directory / "photo.heic").write_bytes(pictures.oriented(scene, 6, "heic"))
+    assert post(world, "photo.heic", "photo").status == 200
+    shown = put(world, "photo")
+    assert shown.format == "JPEG"
+    assert pictures.distance(shown, scene.resize((60, 40), Image.Resampling.LANCZOS)) < 3
+    (world.http.directory / "cut-out.heic").write_bytes(pictures.encoded(pictures.scene(120, 80, "RGBA"), "heic"))
+    assert post(world, "cut-out.heic", "cut-out").status == 200
+    assert (put(world, "cut-out").format, put(world, "cut-out").mode) == ("PNG", "RGBA")
+
+
 def test_a_large_film_needs_no_file(world: World) -> None:
     """libvips holds a WebP film whole: 132 MB here, which it would lay in a file if it were let."""
     frames = [Image.new("RGB", (3000, 2200), (n * 50, 90, 20)) for n in range(5)]
