@@ -1,6 +1,7 @@
 """HEIC: what other decoders see in it, turned once, in sRGB; and what its boxes say against what HEVC says."""
 
 import contextlib
+import io
 import struct
 import subprocess
 import sys
@@ -9,17 +10,19 @@ from itertools import product
 import numpy as np
 import pytest
 from pi_heif.heif import open_heif
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from imgserve.imaging.abilities import HEIC_PACKAGE
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable
 from imgserve.imaging.worker.formats import heic, hevc, turns
 from imgserve.imaging.worker.probe import probe
+from imgserve.request.encode import Encode, Metadata
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
 from tests.support import heif, pictures, profiles
 from tests.unit.imaging.conftest import Render, facts
+from tests.unit.imaging.test_encode import file_of
 
 SCENE = pictures.scene(101, 75)
 LIMITS = Limits()
@@ -229,3 +232,34 @@ def test_depth_is_kept_until_the_end() -> None:
     assert (image.format, image.interpretation) == ("ushort", "rgb16")
     exact = np.asarray(scene).astype(int) * 257
     assert np.abs(image.numpy().astype(int) - exact).mean() < 257 / 4
+
+
+def test_its_metadata_can_be_kept() -> None:
+    """As those of other formats: copyright and artist alone, or all but the position, upright."""
+    exif = pictures.gps_exif()
+    exif[ExifTags.Base.Copyright] = "(c) Ada"
+    exif[ExifTags.Base.Orientation] = 6
+    rdf = b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/>'
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + rdf + b"</x:xmpmeta>"
+    data = heif.encoded(pictures.scene(64, 48), exif=exif.tobytes(), xmp=xmp)
+    kept = {}
+    choices: tuple[Metadata, ...] = ("none", "copyright", "all")
+    for choice in choices:
+        result = Image.open(io.BytesIO(file_of(Encode("jpeg", metadata=choice), data, (64, 48))))
+        kept[choice] = dict(result.getexif())
+    assert kept["none"] == {}
+    assert kept["copyright"][ExifTags.Base.Copyright] == "(c) Ada"
+    assert kept["copyright"].keys() <= {ExifTags.Base.Copyright, ExifTags.Base.Artist}
+    assert kept["all"][ExifTags.Base.Orientation] == 1
+    assert ExifTags.IFD.GPSInfo not in kept["all"]
+    image = heic.decode(data, heic.read(data))
+    assert image.get("xmp-data") == xmp
+
+
+def test_metadata_that_are_cut_off_are_left_out() -> None:
+    """The picture matters more."""
+    data = heif.encoded(pictures.scene(64, 48), exif=pictures.gps_exif().tobytes())
+    whole = heic.decode(data, heic.read(data))
+    assert "exif-data" in whole.get_fields()
+    cut = data[: data.index(pictures.GPS_CITY.encode())]
+    assert "exif-data" not in heic.decode(cut, heic.read(cut)).get_fields()

@@ -3,10 +3,13 @@
 Of a stranger's file libheif gets the coded pictures alone, in a file of our own (``heifwrite``), once their sizes are
 known: those that HEVC itself states may be larger than the file says. Turns and mirrors (``irot``, ``imir``), the clean
 aperture (``clap``) and colours are ours, so that each is applied once. EXIF's orientation does not count in HEIF (ISO
-23008-12, section 6.5.1). ISO 23008-12, sections 6.6.2.3 (grids), 6.6.2.1 (alpha); ISO 14496-12, section 12.1.4 (clap).
+23008-12, section 6.5.1). ISO 23008-12, sections 6.6.2.1 (alpha), 6.6.2.3 (grids), annex A.2 (EXIF and XMP); ISO
+14496-12, section 12.1.4 (clap).
 """
 
+import contextlib
 import struct
+from collections.abc import Iterator
 from fractions import Fraction
 from importlib import import_module
 from math import floor
@@ -27,6 +30,8 @@ _ALPHA = (b"urn:mpeg:hevc:2015:auxid:1", b"urn:mpeg:mpegB:cicp:systems:auxiliary
 _KEPT = frozenset({b"hvcC", b"ispe", b"pixi", b"auxC"})
 _MOST_SPARE_PX = 64  # HEVC codes whole blocks, of 64 pixels at most, and crops
 _LONG_SIZES = 1
+_MOST_BLOCK_BYTES = 1_000_000
+_XMP, _XMP_WITHIN = b"xmpmeta", 200
 _BANDS = {"L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "RGBa": 4}
 _SPACES = {("uchar", True): "b-w", ("uchar", False): "srgb", ("ushort", True): "grey16", ("ushort", False): "rgb16"}
 _LAST_GREY = 2
@@ -99,7 +104,26 @@ def decode(data: Data, picture: Heic) -> pyvips.Image:
         raise heif.broken(f"cannot be decoded: {reason}") from error
     if image.size != (picture.coded.width_px, picture.coded.height_px):
         raise heif.broken("its picture has another size than it says")
-    return _cropped(_image(pixels, image.mode, image.info["bit_depth"], picture.coded), picture.shown)
+    shown = _cropped(_image(pixels, image.mode, image.info["bit_depth"], picture.coded), picture.shown).copy()
+    for name, block in _blocks(data, picture.file):
+        shown.set_type(pyvips.GValue.blob_type, name, block)
+    return shown
+
+
+def _blocks(data: Data, file: File) -> Iterator[tuple[str, bytes]]:
+    """EXIF and XMP of the picture, under libvips' names. A block that is cut off or too long is left out."""
+    for reference in file.references:
+        item = file.items.get(reference.item)
+        if item is None or reference.kind != b"cdsc" or file.primary not in reference.others:
+            continue
+        if not 0 < sum(length for _, length in item.parts) <= _MOST_BLOCK_BYTES:
+            continue
+        with contextlib.suppress(SourceUnreadable):
+            block = heif.payload(data, file, item)
+            if item.kind == b"Exif":  # it begins with the distance to the TIFF header
+                yield "exif-data", b"Exif\0\0" + block[4 + int.from_bytes(block[:4], "big") :]
+            elif item.kind == b"mime" and _XMP in block[:_XMP_WITHIN]:
+                yield "xmp-data", block
 
 
 def _library() -> ModuleType:
