@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.cli.main import main
+from tests.integration.test_fonts import font_of_another_name
 from tests.service.conftest import opened
 from tests.support.operating import command
 from tests.support.pictures import encoded, scene, svg
@@ -112,6 +113,22 @@ def test_render_options_of_rasterize(pictures: Path) -> None:
     assert contained.size == filled.size == (80, 80)
     assert contained.getpixel((40, 2)) != filled.getpixel((40, 2))
     assert command(*base, "--dpi", "144").returncode == 0
+
+
+def test_render_text_in_the_fonts_of_the_settings(tmp_path: Path) -> None:
+    text = '<text x="9" y="70" font-size="60" font-family="Zzyx Sans">MMMM</text>'
+    (tmp_path / "text.svg").write_bytes(svg(text, 'width="400" height="90"'))
+    (tmp_path / "fonts").mkdir()
+    (tmp_path / "fonts/a.ttf").write_bytes(font_of_another_name())
+    shown = []
+    for place in ("", str(tmp_path / "fonts")):
+        told = command("render", tmp_path / "text.svg", tmp_path / "text.png", IMGSERVE_FONT_DIRS=place)
+        assert told.returncode == 0, told.stderr
+        shown.append(opened((tmp_path / "text.png").read_bytes()).getchannel("A").getbbox())
+    assert shown[0] != shown[1]
+    told = command("render", tmp_path / "text.svg", tmp_path / "text.png", IMGSERVE_FONT_DIRS=str(tmp_path / "none"))
+    assert told.returncode != 0
+    assert told.stderr.decode() == f"imgserve: IMGSERVE_FONT_DIRS: {tmp_path}/none is no directory\n"
 
 
 def test_render_without_a_size_keeps_it(pictures: Path, tmp_path: Path) -> None:

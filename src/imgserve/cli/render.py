@@ -190,7 +190,7 @@ async def _run(asked: Asked, todo: Sequence[Pair], at_once: int) -> int:
 async def _session(asked: Asked, at_once: int, places: Places) -> AsyncIterator[_Session]:
     limits = Limits()
     transfers = Transfers(Config(read_roots=("/",), write_roots=("/",)), limits)
-    workers = Pool(PoolConfig(workers=at_once, allow_system_libvips=load.allows_system_libvips()), limits)
+    workers = Pool(msgspec.structs.replace(load.for_workers(), workers=at_once), limits)
     try:
         await workers.start()
         yield _Session(asked, limits, transfers, workers, Renderer(transfers, workers), places)

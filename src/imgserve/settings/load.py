@@ -110,9 +110,17 @@ def locate(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT) -> Places
     return _places(_some(PLACES, flags, environ), _own_dir(environ))
 
 
-def allows_system_libvips(environ: Mapping[str, str] = ENVIRONMENT) -> bool:
-    """From the server's file and variables, for a command without other settings. Raises SettingsInvalid."""
-    return bool(_some(("allow_system_libvips",), Namespace(), environ).value("allow_system_libvips"))
+def for_workers(environ: Mapping[str, str] = ENVIRONMENT) -> PoolConfig:
+    """The libvips and the fonts of the server's file and variables, for a command without other settings.
+
+    Raises SettingsInvalid.
+    """
+    gathered = _some(("allow_system_libvips", "font_dirs"), Namespace(), environ)
+    config = msgspec.convert(gathered.tree({}).get("pool", {}), PoolConfig)
+    problems = list(_problems_of(config, gathered, (), "pool."))
+    if problems:
+        raise SettingsInvalid("; ".join(problems))
+    return config
 
 
 def _some(names: Iterable[str], flags: Namespace, environ: Mapping[str, str]) -> Gathered:
