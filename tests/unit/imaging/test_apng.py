@@ -101,6 +101,19 @@ def test_a_frame_that_is_missing_is_a_fault() -> None:
         render_bytes(with_count(film(), 5), Resize(), SIZE, "webp")
 
 
+def test_without_strictness_the_last_whole_frame_stays() -> None:
+    data = film()
+    third = data.index(b"fdAT", data.index(b"fdAT") + 4)
+    cut = data[: third + 12]
+    with pytest.raises(SourceUnreadable):
+        render_bytes(cut, Resize(), SIZE, "webp")
+    result = Image.open(io.BytesIO(render_bytes(cut, Resize(), SIZE, "webp", strict=False)))
+    result.seek(1)
+    assert pictures.distance(result.convert("RGB"), FRAMES[1]) < 5
+    result.seek(result.n_frames - 1)  # type: ignore[attr-defined]
+    assert pictures.distance(result.convert("RGB"), FRAMES[1]) < 5
+
+
 def test_a_still_picture_has_one_frame() -> None:
     assert apng.frames(pictures.encoded(FRAMES[0], "png")) == 1
     assert apng.frames(with_count(film(), 0)) == 1

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,16 +213,24 @@ def test_odd_files_cost_little() -> None:
             probe(odd, LIMITS, is_complete=True)
 
 
-def test_without_a_decoder_the_refusal_says_what_to_install() -> None:
+def test_without_a_decoder_the_refusal_says_what_to_install(tmp_path: Path) -> None:
     """In an interpreter of its own, where neither package can be imported."""
+    (tmp_path / "a.heic").write_bytes(heif.encoded(SCENE))
     program = (
-        "import sys; sys.modules['pi_heif'] = sys.modules['pillow_heif'] = None\n"
-        "from imgserve.imaging.abilities import heic_module\n"
-        "from imgserve.imaging.worker.formats import heic\n"
-        "print(heic_module(), heic.absent().detail, heic.absent().hint)"
+        "import sys; from pathlib import Path\n"
+        "sys.modules['pi_heif'] = sys.modules['pillow_heif'] = None\n"
+        "from imgserve.imaging.abilities import abilities\n"
+        "from imgserve.imaging.faults import SourceUnreadable\n"
+        "from imgserve.imaging.worker.probe import probe\n"
+        "from imgserve.request.limits import Limits\n"
+        "assert 'heic' not in abilities().reads and 'bmp' in abilities().reads\n"
+        "try: probe(Path(sys.argv[1]).read_bytes(), Limits(), is_complete=True)\n"
+        "except SourceUnreadable as error: print(error.sentence())\n"
     )
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert shown.stdout.startswith("None the source is a HEIC picture, and this installation has no decoder")
+    shown = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a.heic"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert shown.stdout.startswith("the source is a HEIC picture, and this installation has no decoder")
     assert HEIC_PACKAGE in shown.stdout
 
 

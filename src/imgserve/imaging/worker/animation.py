@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pyvips
 
+from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import cover, load, scale
 from imgserve.imaging.worker.canvas import Canvas, frames_of, roll
 from imgserve.imaging.worker.cover import Corner
@@ -55,11 +56,23 @@ def _of_png(picture: load.Picture) -> Iterator[pyvips.Image]:
     film, first = apng.film(picture.data), picture.first_frame
     count = load.info(picture).frames
     delays = film.delays_ms[first:][:count]
-    for frame in apng.composed(picture.data, first, count):
+    for frame in _whole_or_last(apng.composed(picture.data, first, count), count, is_strict=picture.is_strict):
         image = load.in_colours_of(picture, frame)
         image.set_type(pyvips.GValue.array_int_type, "delay", delays)
         image.set_type(pyvips.GValue.gint_type, "loop", film.loop)
         yield load.without_profile(picture, image)
+
+
+def _whole_or_last(frames: Iterator[pyvips.Image], count: int, *, is_strict: bool) -> Iterator[pyvips.Image]:
+    """So many frames. If it is not strict, the last whole one stands for those that are broken or missing."""
+    last: pyvips.Image | None = None
+    for _ in range(count):
+        try:
+            last = next(frames, last)
+        except SourceUnreadable:
+            if is_strict or last is None:
+                raise
+        yield last
 
 
 def _fitted(frame: pyvips.Image, whole: Size, corner: Corner, size: Size) -> pyvips.Image:
