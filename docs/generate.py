@@ -170,13 +170,19 @@ def example_recipes() -> dict[str, list[dict[str, object]]]:
 
 def in_words(schema: dict[str, Any]) -> str:
     """One field's JSON schema for people."""
-    chosen = next(option for option in schema.get("anyOf", [schema]) if option.get("type") != "null")
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    if len(options) > 1:
+        return " or ".join(in_words(option) for option in options)
+    (chosen,) = options
     if "enum" in chosen:
         return ", ".join(f"`{value}`" for value in sorted(chosen["enum"]))
-    words = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`"}[chosen["type"]]
+    if "$ref" in chosen:
+        return "`{x, y}`, numbers from 0 to 1"
+    words = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`", "string": "text"}
+    text = "colour" if "expected" in chosen or "pattern" in chosen else words[chosen["type"]]
     if "minimum" in chosen:
-        words += f" from {chosen['minimum']:,} to {chosen['maximum']:,}"
-    return words + (f", {chosen['description']}" if "description" in chosen else "")
+        text += f" from {chosen['minimum']:,} to {chosen['maximum']:,}"
+    return text + (f", {chosen['description']}" if "description" in chosen else "")
 
 
 def limits() -> Iterator[str]:

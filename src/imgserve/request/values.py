@@ -16,7 +16,6 @@ from msgspec import inspect
 from imgserve.request.faults import Fault, Faults, RequestInvalid
 
 ReadStruct = Callable[[object, inspect.StructType], msgspec.Struct]
-NOT_YET_VALUES = frozenset({"contain", "cover", "fill", "inside", "outside"})
 
 Read = Callable[[object], object]
 """A value of JSON in, the checked value out. Raises RequestInvalid with paths from the value."""
@@ -241,8 +240,6 @@ def _hint(value: object, kind: inspect.Type) -> str:
     words = words_of(kind)
     if not isinstance(value, str):
         return ""
-    if value in NOT_YET_VALUES and NOT_YET_VALUES.intersection(words):
-        return ", which is not available in this version yet"
     parts = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     types = {one for part in parts for one in _json_types(part)}
     if any(one in _QUOTED and _QUOTED[one].fullmatch(value) for one in types):

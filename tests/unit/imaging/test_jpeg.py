@@ -12,10 +12,11 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import get_sampling
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import load
+from imgserve.imaging.worker import cover, load
 from imgserve.imaging.worker.formats import jpeg, turbojpeg
+from imgserve.request.geometry import Focal, Place, Shape, corner
 from imgserve.request.imageinfo import Size
-from imgserve.request.operations.resize import Resize
+from imgserve.request.operations.resize import Resize, covering
 from tests.support import pictures
 from tests.unit.imaging.conftest import Render
 
@@ -32,13 +33,24 @@ def photo(width: int = 1999, height: int = 1501, mode: str = "RGB", **options: A
     return out.getvalue()
 
 
-def quickly(data: bytes, size: tuple[int, int], crop: str = "centre") -> Image.Image | None:
-    image = jpeg.covering(load.Picture(data, "jpeg"), Size(*size), crop)
+def quickly(data: bytes, size: tuple[int, int], place: Place = "center") -> Image.Image | None:
+    picture, wanted = load.Picture(data, "jpeg"), Size(*size)
+    part = cover.part(sides(picture), wanted, place)
+    image = None if part is None else jpeg.scaled(picture, part, wanted)
     return None if image is None else shown(image)
 
 
-def by_libvips(data: bytes, size: tuple[int, int], crop: str = "centre") -> Image.Image:
-    return shown(load.covering(load.Picture(data, "jpeg"), Size(*size), crop))
+def by_libvips(data: bytes, size: tuple[int, int], place: Place = "center") -> Image.Image:
+    picture, wanted = load.Picture(data, "jpeg"), Size(*size)
+    before = sides(picture)
+    whole = covering(Shape(before.width_px, before.height_px), wanted)
+    left, top = corner(place, wanted, whole)
+    return shown(load.scaled(picture, whole).crop(left, top, *size))
+
+
+def sides(picture: load.Picture) -> Size:
+    info = load.info(picture)
+    return Size(int(info.width_px), int(info.height_px))
 
 
 def shown(image: pyvips.Image) -> Image.Image:
@@ -57,13 +69,13 @@ def test_as_pillow_and_libvips_would(size: tuple[int, int]) -> None:
         assert pictures.distance(result, by_libvips(data, size)) < NEAR
 
 
-@pytest.mark.parametrize("crop", ["low", "centre", "high"])
+@pytest.mark.parametrize("place", ["northwest", "center", "southeast", Focal(0.2, 0.7)])
 @pytest.mark.parametrize("size", [(300, 60), (60, 300)])
-def test_what_hangs_over_goes_on_the_right_side(size: tuple[int, int], crop: str) -> None:
+def test_what_hangs_over_goes_on_the_right_side(size: tuple[int, int], place: Place) -> None:
     data = photo()
-    result = quickly(data, size, crop)
+    result = quickly(data, size, place)
     assert result is not None
-    assert pictures.distance(result, by_libvips(data, size, crop)) < NEAR
+    assert pictures.distance(result, by_libvips(data, size, place)) < NEAR
 
 
 @pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"progressive": True}])
@@ -91,20 +103,20 @@ def test_upright(orientation: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "size", "crop"),
+    ("make", "size", "place"),
     [
-        (lambda: photo(mode="CMYK"), (200, 150), "centre"),
-        (lambda: photo(icc_profile=pictures.wide_gamut_profile()), (200, 150), "centre"),
+        (lambda: photo(mode="CMYK"), (200, 150), "center"),
+        (lambda: photo(icc_profile=pictures.wide_gamut_profile()), (200, 150), "center"),
         (photo, (200, 150), "attention"),
-        (lambda: photo(100, 80), (200, 150), "centre"),
-        (lambda: photo(5000, 3000), (4000, 2500), "centre"),
-        (lambda: pictures.oriented_jpeg(pictures.scene(400, 300), 6), (200, 50), "low"),
-        (lambda: photo()[:-2], (200, 150), "centre"),
+        (lambda: photo(100, 80), (200, 150), "center"),
+        (lambda: photo(5000, 3000), (4000, 2500), "center"),
+        (lambda: pictures.oriented_jpeg(pictures.scene(400, 300), 6), (200, 50), "north"),
+        (lambda: photo()[:-2], (200, 150), "center"),
     ],
     ids=["cmyk", "profile", "attention", "enlarged", "large", "turned and cropped aside", "cut off"],
 )
-def test_what_is_odd_is_left_to_libvips(make: Callable[[], bytes], size: tuple[int, int], crop: str) -> None:
-    assert quickly(make(), size, crop) is None
+def test_what_is_odd_is_left_to_libvips(make: Callable[[], bytes], size: tuple[int, int], place: Place) -> None:
+    assert quickly(make(), size, place) is None
 
 
 def test_what_is_broken_is_left_to_libvips(render: Render) -> None:

@@ -141,7 +141,7 @@ def test_a_narrow_picture_on_the_way_is_not_blown_up() -> None:
 
 def test_frames_on_the_way_count_together() -> None:
     film = pictures.animation(5)
-    operations = (Resize(width=160, height=120), Resize(width=10))
+    operations = (Resize(width=160, height=120, if_small="enlarge"), Resize(width=10))
     assert rendered(film, *operations, size=(10, 8), output_format="gif").size == (10, 8)
     with pytest.raises(PictureTooLarge, match="160 x 120 pixels in 5 frames"):
         rendered(film, *operations, size=(10, 8), output_format="gif", limits=Limits(output_pixels=95_999))

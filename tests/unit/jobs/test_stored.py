@@ -73,7 +73,7 @@ FIELDS = {
     "Recipe": "operations output load",
     "Redact": "operation regions mode color",
     "Region": "left top width height",
-    "Resize": "operation width height fit gravity if_small",
+    "Resize": "operation width height fit gravity focal if_small kernel dpr background linear_light",
     "Round": "operation radius rx ry corners circle",
     "Sharpen": "operation sigma flat jagged",
     "Size": "width_px height_px",

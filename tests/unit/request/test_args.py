@@ -134,10 +134,15 @@ def test_the_background_of_the_result_is_opaque() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(7, Resize(7, 7)), (True, Resize()), (False, None), ({"width": 3}, Resize(3)), ({}, Resize())],
+    [(7, Resize(7, 7)), (False, None), ({"width": 3}, Resize(3))],
 )
 def test_a_flat_arg_is_an_object_or_one_value(value: object, expected: Resize | None) -> None:
     assert _operation("thumb", THUMB, {"thumb": value}, Own()) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(True, Flip()), (False, None), ({}, Flip())])
+def test_a_switch_is_an_object_too(value: object, expected: Flip | None) -> None:
+    assert _operation("flip", Arg("flip", is_switch=True), {"flip": value}, Own()) == expected
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ REFUSED: list[tuple[int, dict[str, object]]] = [
     (107, {"args": SIZED | {"enlarge": "true"}}),
     (107, {"args": SIZED | {"gravity": "up"}}),
     (107, {"args": SIZED | {"gravity": []}}),
-    (107, {"args": SIZED | {"fit": "inside"}}),
+    (107, {"args": SIZED | {"fit": "within"}}),
     (107, {"args": SIZED | {"background": "puce"}}),
     (107, {"args": SIZED | {"background": "#12345"}}),
     (107, {"args": SIZED | {"quality": 0}}),

@@ -129,7 +129,7 @@ def test_a_recipe_is_the_fold_of_its_operations(
 
 
 def test_the_promised_size_stays_whatever_the_source_has_become() -> None:
-    operations = (Resize(width=100), Resize(width=50))
+    operations = (Resize(width=100, if_small="enlarge"), Resize(width=50))
     steps = steps_of(operations, ImageInfo("png", 10, 30), Size(50, 40))
     assert [step.size for step in steps] == [Size(100, 300), Size(50, 40)]
 

@@ -58,7 +58,8 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
         ({"dstURL": "file://srv/a.png"}, "dstURL: a file's URL has three slashes and the whole path: file:///directory/name"),
         ({"srcURL": "sftp://h/x"}, f"srcURL: this version does not speak sftp yet; use {SPOKEN}"),
         ({"dstURL": "file:///{$basname}.png"}, "dstURL: an unknown tag, did you mean {$basename}?"),
-        ({"args": SIZED | {"fit": "fill"}}, f'args.fit: expected "cover", got "fill", which is {NOT_YET}'),
+        ({"args": SIZED | {"if_small": "keeep"}},
+         'args.if_small: expected "enlarge", "keep", "keep_shape" or "refuse", got "keeep", did you mean "keep"?'),
         (
             {"srcURL": "http://h/a.HEIC", "dstURL": "file:///out/{$basename}.{$ext}"},
             f"dstURL: the source's extension is HEIC, and HEIC cannot be written; {INSTEAD}",

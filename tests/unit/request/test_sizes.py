@@ -4,14 +4,15 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgserve.request.geometry import Compass, Focal, NothingLeft, Shape
+from imgserve.request.geometry import Compass, Focal, NothingLeft, Shape, SourceTooSmall
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.crop import Crop
 from imgserve.request.operations.flip import Flip
 from imgserve.request.operations.flop import Flop
+from imgserve.request.operations.resize import Fit, IfSmall, Resize
 from imgserve.request.rendering import fold
 
 SIDES = st.integers(1, 3000)
@@ -95,6 +96,99 @@ def test_a_crop_to_an_aspect(sides: tuple[int, int], across: Decimal, down: Deci
         wide, high = half_up(Decimal(height) * across / down), half_up(Decimal(width) * down / across)
     by_height, by_width = Size(max(1, min(width, wide)), height), Size(width, max(1, min(height, high)))
     assert size == (by_height if width * down > height * across else by_width)
+
+
+def model_of_resize(sides: tuple[int, int], op: Resize) -> Size | None:
+    """By the table of the contract; None: refused. ``times`` multiplies first, so that ties stay exact."""
+
+    def times(side: int, above: int, below: int) -> int:
+        with localcontext(prec=60):
+            return max(1, half_up(Decimal(side) * above / below))
+
+    box = [None if side is None else max(1, half_up(side * Decimal(repr(op.dpr)))) for side in (op.width, op.height)]
+    given = [axis for axis in (0, 1) if box[axis] is not None]
+    ratios = {axis: Decimal(box[axis]) / sides[axis] for axis in given}  # type: ignore[arg-type]
+    choose = min if op.fit in ("contain", "inside") else max
+    leading = choose(given, key=lambda axis: ratios[axis])
+    wanted, own = box[leading], sides[leading]
+    assert wanted is not None
+    is_small = wanted > own
+    if is_small and op.if_small == "refuse":
+        return None
+    if len(given) == 1 or op.fit in ("inside", "outside"):
+        if is_small and op.if_small != "enlarge":
+            return Size(*sides)
+        return Size(*(times(side, wanted, own) for side in sides))
+    width, height = box
+    assert width is not None
+    assert height is not None
+    if not is_small or op.if_small == "enlarge" or (op.fit == "contain" and op.if_small == "keep"):
+        return Size(width, height)
+    if op.if_small == "keep":
+        return Size(min(width, sides[0]), min(height, sides[1]))
+    return Size(times(width, own, wanted), times(height, own, wanted))
+
+
+RESIZES = st.builds(
+    Resize, width=optional(st.integers(1, 4000)), height=optional(st.integers(1, 4000)),
+    fit=st.sampled_from(get_args(Fit)), if_small=st.sampled_from(get_args(IfSmall)),
+    dpr=st.sampled_from([1.0, 0.1, 0.35, 1.5, 2.0, 8.0]) | st.decimals("0.1", 8, places=2).map(float),
+).filter(lambda operation: operation.width is not None or operation.height is not None)  # fmt: skip
+
+
+@settings(max_examples=500)
+@given(sides=st.tuples(SIDES, SIDES) | st.tuples(st.integers(1, 9), st.integers(1, 9)), operation=RESIZES)
+def test_a_resize(sides: tuple[int, int], operation: Resize) -> None:
+    before, expected = Shape(*sides, "png"), model_of_resize(sides, operation)
+    if expected is None:
+        with pytest.raises(SourceTooSmall):
+            operation.check(before)
+        return
+    operation.check(before)
+    after = operation.after(before)
+    assert after.size == expected
+    whole, size = operation.plan(before)
+    if operation.fit == "contain" and None not in (operation.width, operation.height):
+        assert (whole.width_px <= size.width_px, whole.height_px <= size.height_px) == (True, True)
+    else:
+        assert (whole.width_px >= size.width_px, whole.height_px >= size.height_px) == (True, True)
+
+
+@given(sides=st.tuples(SIDES, SIDES), operation=RESIZES)
+def test_which_resizes_fix_a_size_that_pixels_decide(sides: tuple[int, int], operation: Resize) -> None:
+    """Exactly those whose result is the same for every picture that a trim may leave."""
+    after = operation.after(Shape(*sides, is_open=True))
+    fixing = {"cover": ("enlarge", "refuse"), "fill": ("enlarge", "refuse"), "contain": ("enlarge", "refuse", "keep")}
+    has_both = None not in (operation.width, operation.height)
+    assert after.is_open != (has_both and operation.if_small in fixing.get(operation.fit, ()))
+    if not after.is_open:
+        for other in ((1, 1), (1, sides[1]), (5000, 3)):
+            assert operation.after(Shape(*other)).size == after.size
+
+
+@given(
+    sides=st.tuples(st.floats(0.5, 900), st.floats(0.5, 900)), width=st.integers(1, 500), height=st.integers(1, 500),
+    fit=st.sampled_from(["cover", "contain", "fill"]), if_small=st.sampled_from(get_args(IfSmall)),
+)  # fmt: skip
+def test_a_drawing_is_never_small(sides: tuple[float, float], width: int, height: int, fit: Any, if_small: Any) -> None:
+    operation, drawing = Resize(width, height, fit=fit, if_small=if_small), Shape(*sides, "svg")
+    operation.check(drawing)
+    assert operation.after(drawing) == Shape(width, height)
+
+
+@pytest.mark.parametrize(
+    ("operation", "names"),
+    [
+        (Resize(), ["width"]),
+        (Resize(3, gravity="attention"), ["gravity"]),
+        (Resize(3, 3, fit="inside", gravity="entropy"), ["gravity"]),
+        (Resize(3, 3, gravity="north", focal=Focal(0, 0)), ["focal"]),
+        (Resize(3, 3, gravity="attention"), []),
+        (Resize(3, 3, focal=Focal(0, 0)), []),
+    ],
+)
+def test_fields_of_a_resize_beside_each_other(operation: Resize, names: list[str]) -> None:
+    assert [fault.path for fault in operation.faults()] == [(name,) for name in names]
 
 
 def test_a_size_that_pixels_decide_stays_open_and_is_not_refused() -> None:

@@ -8,7 +8,7 @@ from imgserve.request import color, formats
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.faults import RequestInvalid, shown
 from imgserve.request.fields import fields_of, read_field
-from imgserve.request.operations.resize import Resize
+from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import LoadOptions
 from imgserve.request.values import one_of
 
@@ -68,7 +68,7 @@ def test_the_code_table_is_whole_and_in_order() -> None:
 
 
 def test_ranges_are_read_from_the_structs() -> None:
-    assert set(fields_of(Resize)) == {"width", "height", "fit", "gravity", "if_small"}
+    assert set(fields_of(Rasterize)) == {"width", "height", "fit"}
     assert fields_of(LoadOptions)["dpi"] == FloatType(ge=1, le=2400)
     assert read_field(LoadOptions, "dpi", 300) == 300
     with pytest.raises(RequestInvalid, match=r"dpi: expected a number from 1 to 2400, got 0\.5"):

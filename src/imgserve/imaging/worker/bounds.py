@@ -50,14 +50,13 @@ def check_output(size: Size, limits: Limits, frames: int = 1) -> None:
         )
 
 
-def check_covering(before: Shape, size: Size, limits: Limits) -> None:
-    """Raises PictureTooLarge if a very narrow picture would become enormous before it is cropped."""
-    scale = max(size.width_px / before.width_px, size.height_px / before.height_px)
+def check_covering(before: Shape, whole: Size, limits: Limits) -> None:
+    """Raises PictureTooLarge if a very narrow picture would become enormous (``whole``) before it is cropped."""
     pixels = before.width_px * before.height_px
-    if pixels * scale**2 > max(limits.total_pixels, pixels):
+    if whole.width_px * whole.height_px > max(limits.total_pixels, pixels):
         raise PictureTooLarge(
-            f"a picture of {before.width_px:g} x {before.height_px:g} pixels would have to be enlarged beyond the "
-            f"limit total_pixels = {limits.total_pixels} to cover {size.width_px} x {size.height_px}",
+            f"a picture of {before.width_px:g} x {before.height_px:g} pixels would have to be enlarged to "
+            f"{whole.width_px} x {whole.height_px}, beyond the limit total_pixels = {limits.total_pixels}",
             "ask for a shape that is nearer to the picture's",
         )
 

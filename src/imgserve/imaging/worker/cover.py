@@ -1,18 +1,25 @@
-"""A picture made to cover a size: scaled, turned upright and cropped. Called by load, animation and steps/resize.
-
-In and out: RGB or grey, with alpha or without; with alpha uint8 or uint16.
-"""
+"""The part of a picture that covers a size, and the place of a cut. Called by load, pipeline, steps, formats/jpeg."""
 
 from typing import NamedTuple
 
 import pyvips
 
 from imgserve.imaging.worker import scale
+from imgserve.request.geometry import Focal, Place, Shape
 from imgserve.request.imageinfo import Size
+from imgserve.request.operations.resize import covering as size_covering
 
 FIRST_TURNED = 5  # EXIF: 5 to 8 swap width and height
 CHOSEN_BY_CONTENT = {"attention", "entropy"}
-POSITION = {"low": 0.0, "centre": 0.5, "high": 1.0}  # of the crop within the overhang
+
+
+class Part(NamedTuple):
+    """A box of an upright picture, in its pixels; sides may be fractions."""
+
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 class Corner(NamedTuple):
@@ -22,19 +29,26 @@ class Corner(NamedTuple):
     top: int
 
 
-def covering(image: pyvips.Image, size: Size, crop: str, orientation: int = 1) -> pyvips.Image:
-    """Upright and exactly ``size``; ``crop`` as for ``load.covering``."""
-    is_turned = orientation >= FIRST_TURNED
-    width, height = (image.height, image.width) if is_turned else (image.width, image.height)
-    whole = scale.covering(width, height, size)
-    # In memory, so that all rows are read and a truncated file fails, even if the crop leaves its end out.
-    scaled = scale.resized(image, Size(whole.height_px, whole.width_px) if is_turned else whole).copy_memory()
-    upright = scaled.autorot() if orientation > 1 else scaled
-    if whole == size:
-        return upright  # a crop would be a second copy
-    if crop in CHOSEN_BY_CONTENT:
-        return upright.smartcrop(size.width_px, size.height_px, interesting=crop)
-    return upright.crop(*corner(whole, size, crop), size.width_px, size.height_px)
+def part(before: Size, size: Size, place: Place) -> Part | None:
+    """The part that is scaled to ``size``; None if the content decides."""
+    if place in CHOSEN_BY_CONTENT:
+        return None
+    factor = min(before.width_px / size.width_px, before.height_px / size.height_px)
+    width, height = size.width_px * factor, size.height_px * factor
+    across, down = max(before.width_px - width, 0.0), max(before.height_px - height, 0.0)
+    if isinstance(place, Focal):
+        left, top = place.x * before.width_px - width / 2, place.y * before.height_px - height / 2
+        return Part(min(max(left, 0.0), across), min(max(top, 0.0), down), width, height)
+    left = 0.0 if "west" in place else across if "east" in place else across / 2
+    top = 0.0 if "north" in place else down if "south" in place else down / 2
+    return Part(left, top, width, height)
+
+
+def covering(image: pyvips.Image, size: Size) -> pyvips.Image:
+    """The middle of the picture, exactly ``size``. In and out: RGB or grey; with alpha uint8 or uint16."""
+    whole = size_covering(Shape(image.width, image.height), size)
+    left, top = (whole.width_px - size.width_px) // 2, (whole.height_px - size.height_px) // 2
+    return scale.resized(image, whole).crop(left, top, size.width_px, size.height_px)
 
 
 def interesting(image: pyvips.Image, size: Size, by: str) -> Corner:
@@ -42,9 +56,3 @@ def interesting(image: pyvips.Image, size: Size, by: str) -> Corner:
     width, height = min(size.width_px, image.width), min(size.height_px, image.height)
     cropped = image.smartcrop(width, height, interesting=by)
     return Corner(-cropped.xoffset, -cropped.yoffset)
-
-
-def corner(whole: Size, size: Size, crop: str) -> Corner:
-    """For any crop that does not depend on the content."""
-    left, top = whole.width_px - size.width_px, whole.height_px - size.height_px
-    return Corner(int(left * POSITION[crop]), int(top * POSITION[crop]))

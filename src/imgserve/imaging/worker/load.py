@@ -160,17 +160,18 @@ def upright_sides(width: int, height: int, orientation: int) -> tuple[int, int]:
     return (height, width) if orientation >= cover.FIRST_TURNED else (width, height)
 
 
-def covering(picture: Picture, size: Size, crop: str) -> pyvips.Image:
-    """The first load of a resize: shrunk while decoding, upright, sRGB, cropped to ``size`` (uint8 or as the source).
+def scaled(picture: Picture, whole: Size) -> pyvips.Image:
+    """The load of a resize by lanczos3 that enlarges neither side: shrunk while decoding.
 
-    ``crop`` is libvips' word: low, centre, high, attention, entropy. Raises SourceUnreadable.
+    Upright, sRGB, exactly ``whole`` (uint8 or as the source), in memory. Raises SourceUnreadable.
     """
     try:
         if picture.format == "jpeg":
-            image = _by_its_decoder(picture, size, crop)
+            image = _by_its_decoder(picture, whole)
         else:
             mask = next(picture.masks(), None)
-            image = _by_us(picture, gif.masked(_without_spare_bands(_shrunk(picture, size)), mask), size, crop)
+            image = _by_us(picture, gif.masked(_without_spare_bands(_shrunk(picture, whole)), mask), whole)
+        image = image.copy_memory()  # all rows are read, and a truncated file fails
     except pyvips.Error as error:
         raise unreadable(picture, error) from error
     check_end(picture)
@@ -190,27 +191,34 @@ def whole(picture: Picture) -> pyvips.Image:
     return image.autorot() if orientation(picture.header) > 1 else image
 
 
-def _by_its_decoder(picture: Picture, size: Size, crop: str) -> pyvips.Image:
+def _by_its_decoder(picture: Picture, whole: Size) -> pyvips.Image:
     """libjpeg scales while it decodes, libvips does the rest."""
     # The operation's own fail_on does not reach the loader (8.18.7).
-    options = {"option_string": f"[fail_on={picture.fail_on}]", **_thumbnail_options(picture, size, crop)}
-    return pyvips.Image.thumbnail_source(picture.source(), size.width_px, **options)
+    options = {"option_string": f"[fail_on={picture.fail_on}]", **_thumbnail_options(picture, whole)}
+    return pyvips.Image.thumbnail_source(picture.source(), whole.width_px, **options)
 
 
-def _by_us(picture: Picture, image: pyvips.Image, size: Size, crop: str) -> pyvips.Image:
+def _by_us(picture: Picture, image: pyvips.Image, whole: Size) -> pyvips.Image:
     if image.interpretation not in _RGB_OR_GREY:
-        return image.thumbnail_image(size.width_px, **_thumbnail_options(picture, size, crop))
+        return image.thumbnail_image(whole.width_px, **_thumbnail_options(picture, whole))
     if image.hasalpha():
         image = convert.to_canvas(without_profile(picture, image), is_deep=picture.is_deep)
-        return cover.covering(image, size, crop, orientation(picture.header))
-    return without_profile(picture, cover.covering(image, size, crop, orientation(picture.header)))
+        return _upright(picture, image, whole)
+    return without_profile(picture, _upright(picture, image, whole))
 
 
-def _thumbnail_options(picture: Picture, size: Size, crop: str) -> dict[str, str | int]:
+def _upright(picture: Picture, image: pyvips.Image, whole: Size) -> pyvips.Image:
+    turn = orientation(picture.header)
+    stored = Size(whole.height_px, whole.width_px) if turn >= cover.FIRST_TURNED else whole
+    image = scale.resized(image, stored)
+    return image.copy_memory().autorot() if turn > 1 else image
+
+
+def _thumbnail_options(picture: Picture, whole: Size) -> dict[str, str | int]:
     # Building a colour transform costs half as much as the whole render of a photograph, so only for a profile.
     transform = {"output_profile": target_profile(picture)} if has_profile(picture) else {}
     turn = {} if picture.options.orient else {"no_rotate": True}
-    return {"height": size.height_px, "size": "both", "crop": crop, **transform, **turn}
+    return {"height": whole.height_px, "size": "force", **transform, **turn}
 
 
 def _shrunk(picture: Picture, size: Size) -> pyvips.Image:

@@ -126,7 +126,7 @@ def _check(steps: tuple[Step, ...], frames: int, limits: Limits) -> None:
             if grows(step) or index == len(steps) - 1:
                 bounds.check_output(step.size, limits, frames)
             if isinstance(step.operation, Resize):
-                bounds.check_covering(step.before, step.size, limits)
+                bounds.check_covering(step.before, step.operation.whole(step.before, step.size), limits)
 
 
 def _recognised(data: Data, recipe: Recipe, limits: Limits) -> load.Picture:
@@ -176,7 +176,7 @@ def _finished(
             if rendering.size not in (None, canvas.size):
                 # The source has changed since the reply. The promised size holds.
                 assert rendering.size is not None
-                canvas = canvas.of_each_frame(partial(cover.covering, size=rendering.size, crop="centre"))
+                canvas = canvas.of_each_frame(partial(cover.covering, size=rendering.size))
             image = extras.in_its_profile(picture, canvas.image, rendering.recipe.encode)
             return save.in_its_depth(image, rendering.format, rendering.recipe.encode).copy_memory()
     except pyvips.Error as error:
@@ -231,10 +231,14 @@ def _changed(
 
 
 def _size_now(canvas: Canvas, step: Step, limits: Limits) -> Size:
-    """The size after a step behind a trim, which only the pixels tell."""
-    step.operation.check(canvas.shape)
-    if not step.after.is_open:
-        return step.size
-    (now,) = fold((step.operation,), canvas.shape)
-    bounds.check_output(now.size, limits, canvas.frames)
-    return now.size
+    """The size after a step behind a trim, which only the pixels tell. It is checked before the step's work."""
+    before = canvas.shape
+    step.operation.check(before)
+    size = step.size
+    if step.after.is_open:
+        (now,) = fold((step.operation,), before)
+        size = now.size
+        bounds.check_output(size, limits, canvas.frames)
+    if isinstance(step.operation, Resize):
+        bounds.check_covering(before, step.operation.whole(before, size), limits)
+    return size

@@ -1,12 +1,15 @@
-"""A picture in another size. Called by cover, animation and load.
+"""A picture in another size. Called by cover, load and steps/resize.
 
 Of a picture with transparency each pixel's colour counts by its alpha, and the results are rounded: libvips' own
 thumbnail multiplies in 8 bits and rounds down, which darkens nearly transparent pixels by a dozen levels.
 """
 
+from functools import lru_cache
+
 import pyvips
 
 from imgserve.request.imageinfo import Size
+from imgserve.request.operations.resize import Kernel
 
 # The kernel shrinks at least this much after the means of whole blocks, which alone let fine patterns through as moire.
 _LEFT_TO_KERNEL = 2
@@ -21,25 +24,85 @@ def shrink(factor: float) -> int:
     return side
 
 
-def covering(width_px: float, height_px: float, size: Size) -> Size:
-    """The size that covers ``size`` and keeps the ratio of these sides, but for rounding."""
-    factor = max(size.width_px / width_px, size.height_px / height_px)
-    return Size(max(size.width_px, round(width_px * factor)), max(size.height_px, round(height_px * factor)))
+def resized(image: pyvips.Image, whole: Size, kernel: Kernel = "lanczos3", *, is_linear: bool = False) -> pyvips.Image:
+    """Exactly this size. In and out: RGB or grey; with alpha uint8 or uint16, alpha last.
 
-
-def resized(image: pyvips.Image, whole: Size) -> pyvips.Image:
-    """Exactly this size, by Lanczos. In and out: RGB or grey; with alpha uint8 or uint16, alpha last."""
+    ``is_linear``: the mean of light, not of its stored values; uint8 or uint16 too.
+    """
+    if (image.width, image.height) == (whole.width_px, whole.height_px):
+        return image
+    if kernel == "nearest":
+        return _nearest(image, whole)
+    if is_linear:
+        return _in_linear_light(image, whole, kernel)
     if not image.hasalpha():
-        return _resized(image, whole)
+        return _resized(image, whole, kernel)
     image = image.copy_memory()  # it is read twice
     opaque = _OPAQUE[image.format]
     if image[-1].min() == opaque:  # most pictures do not need their alpha; without it a third of the work is left
-        return _resized(image.extract_band(0, n=image.bands - 1), whole).bandjoin(opaque)
-    return _resized(image.premultiply(), whole).unpremultiply().rint().cast(image.format)
+        return _resized(image.extract_band(0, n=image.bands - 1), whole, kernel).bandjoin(opaque)
+    return _resized(image.premultiply(), whole, kernel).unpremultiply().rint().cast(image.format)
 
 
-def _resized(image: pyvips.Image, whole: Size) -> pyvips.Image:
+def _resized(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvips.Image:
+    """First what shrinks, then what grows."""
     across, down = whole.width_px / image.width, whole.height_px / image.height
-    factor = 1 / max(across, down)
+    if min(across, down) < 1:
+        image = _shrunk(image, min(across, 1.0), min(down, 1.0), kernel)
+    return _enlarged(image, whole, kernel) if max(across, down) > 1 else image
+
+
+def _shrunk(image: pyvips.Image, across: float, down: float, kernel: Kernel) -> pyvips.Image:
+    if max(across, down) < 1 and shrink(1 / across) != shrink(1 / down):  # libvips has one gap for both
+        return _shrunk(_shrunk(image, across, 1.0, kernel), 1.0, down, kernel)
+    factor = 1 / max(side for side in (across, down) if side < 1)
     # libvips takes the whole part of the factor divided by the gap. A half more keeps both sides clear of rounding.
-    return image.resize(across, vscale=down, gap=max(1.0, factor / (shrink(factor) + 0.5)))
+    return image.resize(across, vscale=down, gap=max(1.0, factor / (shrink(factor) + 0.5)), kernel=kernel)
+
+
+def _enlarged(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvips.Image:
+    """By bicubic interpolation. libvips' own resize moves the picture by up to half of one of its pixels."""
+    across, down = whole.width_px / image.width, whole.height_px / image.height
+    return image.affine(
+        [across, 0, 0, down],
+        interpolate=pyvips.Interpolate.new("bilinear" if kernel == "linear" else "bicubic"),
+        odx=(across - 1) / 2,  # the middle of a pixel is at a whole number
+        ody=(down - 1) / 2,
+        oarea=[0, 0, whole.width_px, whole.height_px],
+        extend="copy",
+        premultiplied=True,
+    )
+
+
+def _nearest(image: pyvips.Image, whole: Size) -> pyvips.Image:
+    """The pixel below the middle of each new one."""
+    at = pyvips.Image.xyz(whole.width_px, whole.height_px).cast("double") * 2 + 1
+    at = (at * [image.width, image.height] / [2 * whole.width_px, 2 * whole.height_px]).floor()
+    nearest = pyvips.Interpolate.new("nearest")
+    return image.copy_memory().mapim(at, interpolate=nearest, premultiplied=True, extend="copy")
+
+
+def _in_linear_light(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvips.Image:
+    """By sRGB's curve (IEC 61966-2-1), in floats; colours count by their alpha."""
+    most, has_alpha = _OPAQUE[image.format], image.hasalpha()
+    colours, alpha = image, None
+    if has_alpha:
+        image = image.copy_memory()
+        colours, alpha = image.extract_band(0, n=image.bands - 1), image[image.bands - 1] / most
+    light = colours.maplut(_light_of(image.format)).copy(interpretation="multiband")
+    light = (light * alpha).bandjoin(alpha) if alpha is not None else light
+    light = _resized(light, whole, kernel)
+    if has_alpha:
+        light = light.copy_memory()
+        alpha = light[light.bands - 1]
+        light = (alpha > 0).ifthenelse(light.extract_band(0, n=light.bands - 1) / alpha, 0)
+    stored = (light > 0.0031308).ifthenelse(light ** (1 / 2.4) * 1.055 - 0.055, light * 12.92)
+    stored = stored.bandjoin(alpha) if has_alpha else stored
+    return (stored * most).rint().cast(image.format).copy(interpretation=image.interpretation)
+
+
+@lru_cache(maxsize=2)
+def _light_of(samples: str) -> pyvips.Image:
+    stored = pyvips.Image.identity(ushort=samples == "ushort") / _OPAQUE[samples]
+    light = (stored > 0.04045).ifthenelse(((stored + 0.055) / 1.055) ** 2.4, stored / 12.92)
+    return light.cast("float").copy_memory()

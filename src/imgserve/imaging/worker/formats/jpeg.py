@@ -1,15 +1,17 @@
-"""The fast path for the commonest job: a JPEG, made smaller to cover a box. Called by ``pipeline``, if the result is a
-JPEG too, and by ``steps/resize.py``.
+"""The fast path for the commonest job: a JPEG, or a part of it, made smaller. Called by ``pipeline``, if the result is
+a JPEG too, and by ``steps/resize.py``.
 
 It decodes at a smaller scale (libjpeg's own DCT scaling) and resamples the crop once by Lanczos, without libvips. An
 unusual JPEG is left to libvips, and so is one that cannot be decoded here: libvips then raises the fault.
 """
 
+import math
 import sys
 
 import pyvips
 
 from imgserve.imaging.worker import cover, ending, load
+from imgserve.imaging.worker.cover import Part
 from imgserve.imaging.worker.formats import turbojpeg
 from imgserve.imaging.worker.formats.jpegheader import UPRIGHT, Header
 from imgserve.imaging.worker.formats.turbojpeg import Decoded
@@ -31,49 +33,53 @@ _SHRINKS = (8, 4, 2, 1)
 _SPACES = {1: "b-w", 3: "srgb"}
 
 
-def again(picture: load.Picture, size: Size, crop: str, settings: turbojpeg.Settings) -> bytes | None:
-    """A JPEG of exactly ``size``, upright; None if libvips has to make it."""
+def again(picture: load.Picture, part: Part, size: Size, settings: turbojpeg.Settings) -> bytes | None:
+    """The part as a JPEG of exactly ``size``, upright; None if libvips has to make it."""
     if picture.plain_jpeg is None or picture.plain_jpeg.orientation != UPRIGHT:
         return None
-    pixels = _covering(picture, picture.plain_jpeg, size, crop)
+    pixels = _scaled(picture, picture.plain_jpeg, part, size)
     return turbojpeg.encode(pixels, settings) if pixels is not None else None
 
 
-def covering(picture: load.Picture, size: Size, crop: str) -> pyvips.Image | None:
-    """As ``load.covering``, in memory; None if libvips has to do it."""
+def scaled(picture: load.Picture, part: Part, size: Size) -> pyvips.Image | None:
+    """The part, upright, exactly ``size``, in memory; None if libvips has to do it."""
     header = picture.plain_jpeg
-    if header is None or (header.orientation != UPRIGHT and crop != "centre"):
+    if header is None:
         return None
-    if header.orientation >= cover.FIRST_TURNED:
-        size = Size(size.height_px, size.width_px)
-    pixels = _covering(picture, header, size, crop)
+    if header.orientation != UPRIGHT:
+        is_turned = header.orientation >= cover.FIRST_TURNED
+        stored = (header.height, header.width) if is_turned else (header.width, header.height)
+        if not _is_in_the_middle(part, *stored):
+            return None
+        if is_turned:
+            part, size = Part(part.top, part.left, part.height, part.width), Size(size.height_px, size.width_px)
+    pixels = _scaled(picture, header, part, size)
     return _upright(pixels, header.orientation) if pixels is not None else None
 
 
-def _covering(picture: load.Picture, header: Header, size: Size, crop: str) -> Decoded | None:
-    """Of ``size``, as stored. Only a JPEG with its end mark."""
-    scale = min(header.width / size.width_px, header.height / size.height_px)
-    if (
-        resizer is None
-        or crop not in cover.POSITION
-        or scale < 1
-        or not ending.has_end_mark(picture.data, picture.format)
-    ):
+def _is_in_the_middle(part: Part, width: int, height: int) -> bool:
+    """Then it is the same part whichever way the picture is turned."""
+    return math.isclose(2 * part.left + part.width, width) and math.isclose(2 * part.top + part.height, height)
+
+
+def _scaled(picture: load.Picture, header: Header, part: Part, size: Size) -> Decoded | None:
+    """As stored. Only a JPEG with its end mark."""
+    factor = min(part.width / size.width_px, part.height / size.height_px)
+    if resizer is None or factor < 1 or not ending.has_end_mark(picture.data, picture.format):
         return None
-    shrink = next((step for step in _SHRINKS if scale >= step * _LEFT_TO_RESAMPLE), 1)
+    shrink = next((step for step in _SHRINKS if factor >= step * _LEFT_TO_RESAMPLE), 1)
     if header.width * header.height / shrink**2 > _MAX_DECODED_PIXELS:
         return None
     decoded = turbojpeg.decode(picture.data, (header.width, header.height, header.bands), shrink)
-    return _resized(decoded, size, cover.POSITION[crop]) if decoded is not None else None
+    if decoded is None:
+        return None
+    return _resized(decoded, Part(*(side / shrink for side in part)), size)
 
 
-def _resized(decoded: Decoded, size: Size, position: float) -> Decoded:
-    """``position`` is the crop's, from 0 to 1, within the overhang."""
-    scale = min(decoded.width / size.width_px, decoded.height / size.height_px)
-    width, height = size.width_px * scale, size.height_px * scale
-    left, top = max(decoded.width - width, 0.0) * position, max(decoded.height - height, 0.0) * position
+def _resized(decoded: Decoded, part: Part, size: Size) -> Decoded:
     kind = resizer.PixelType.U8 if decoded.bands == 1 else resizer.PixelType.U8x3
     result = resizer.ImageData(size.width_px, size.height_px, kind)
+    left, top, width, height = part
     box = resizer.CropBox(left, top, min(width, decoded.width - left), min(height, decoded.height - top))
     kernel = resizer.ResizeAlg.convolution(resizer.FilterType.lanczos3)
     source = resizer.ImageData(decoded.width, decoded.height, kind, decoded.pixels)

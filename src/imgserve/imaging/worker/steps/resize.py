@@ -1,63 +1,129 @@
-"""resize: scale to cover the size exactly and crop the overhang, on the sides that gravity does not favour.
+"""resize: scale the whole picture, then cut it, or put it into the box.
 
 As the first operation it opens the picture (fused with the load, so that JPEG, WebP and SVG are decoded at a smaller
 scale); after others it takes a canvas. Called by ``pipeline.py``.
 """
 
+from collections.abc import Iterable
+
 import pyvips
 
-from imgserve.imaging.worker import animation, cover, load, scale
-from imgserve.imaging.worker.canvas import Canvas
+from imgserve.imaging.worker import animation, cover, load, scale, space
+from imgserve.imaging.worker.canvas import Canvas, frames_of, roll
+from imgserve.imaging.worker.colour import convert
+from imgserve.imaging.worker.cover import Corner, Part
 from imgserve.imaging.worker.formats import jpeg, turbojpeg
 from imgserve.imaging.worker.svg import draw
-from imgserve.request.geometry import Gravity, Shape
+from imgserve.request.geometry import Shape, corner
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import Resize
 
-_CROP_BY_ITSELF = {"center": "centre", "attention": "attention", "entropy": "entropy"}
-
 
 def opened(picture: load.Picture, operation: Resize, before: Shape, size: Size, frames: int) -> Canvas:
-    """Exactly ``size``, enlarged if the source is smaller. Raises SourceUnreadable, SvgInvalid."""
-    crop = _crop(operation.gravity, before, size)
+    """Exactly ``size``. Raises SourceUnreadable, SvgInvalid."""
+    whole = operation.whole(before, size)
     if picture.format == "svg":
-        return Canvas(_drawn(picture, before, size, crop), frames)
-    if frames > 1:
-        return Canvas(animation.covering(picture, before, size, crop), frames)
-    image = jpeg.covering(picture, size, crop)
-    if image is None:
-        image = load.covering(picture, size, crop)
-    if (image.width, image.height) != (size.width_px, size.height_px):
-        # By rounding it may be a pixel too large or too small.
-        image = image.thumbnail_image(size.width_px, height=size.height_px, size="force")
-    return Canvas(image, frames)
+        image = draw.draw(bytes(picture.data), whole, is_stretched=True, dpi=picture.options.dpi)
+    elif frames > 1:
+        image = _of_frames(animation.frames(picture), operation, whole, size)
+    else:
+        image = _quickly(picture, operation, before.size, whole, size)
+        image = _of_still(picture, operation, before.size, whole) if image is None else image
+    if (image.width, image.height) == (size.width_px, size.height_px):
+        return Canvas(image, frames)
+    return _placed(Canvas(convert.to_canvas(image, is_deep=picture.is_deep), frames), operation, size)
 
 
 def applied(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
     """Each frame exactly ``size``."""
-    crop = _crop(operation.gravity, canvas.shape, size)
+    whole = operation.whole(canvas.shape, size)
     if canvas.frames > 1:
-        return animation.covering_again(canvas, size, crop)
-    return canvas._replace(image=cover.covering(canvas.image, size, crop))
+        canvas = canvas._replace(image=_of_frames(frames_of(canvas.image), operation, whole, size))
+    else:
+        canvas = canvas._replace(image=_scaled(canvas.image, operation, whole).copy_memory())
+    return _placed(canvas, operation, size)
 
 
 def jpeg_of_jpeg(
     picture: load.Picture, operation: Resize, before: Shape, size: Size, settings: turbojpeg.Settings
 ) -> bytes | None:
     """The result's file, if a plain JPEG becomes another one; None for everything else."""
-    return jpeg.again(picture, size, _crop(operation.gravity, before, size), settings)
+    part = _part(operation, before.size, operation.whole(before, size), size) if _is_plain(operation) else None
+    return jpeg.again(picture, part, size, settings) if part is not None else None
 
 
-def _drawn(picture: load.Picture, before: Shape, size: Size, crop: str) -> pyvips.Image:
-    whole = scale.covering(before.width_px, before.height_px, size)
-    image = draw.draw(bytes(picture.data), whole, is_stretched=True, dpi=picture.options.dpi)
-    return image if whole == size else image.smartcrop(size.width_px, size.height_px, interesting=crop)
+def _quickly(picture: load.Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image | None:
+    """Of ``size``, or ``whole`` if that is put into it. None for all but plain JPEGs that become smaller."""
+    if picture.plain_jpeg is None or not _is_plain(operation):
+        return None
+    size = whole if _is_within(whole, size) else size
+    part = _part(operation, before, whole, size)
+    return jpeg.scaled(picture, part, size) if part is not None else None
 
 
-def _crop(gravity: Gravity, before: Shape, size: Size) -> str:
-    """libvips' word for the side to keep. Only one axis is cropped, so only the gravity's word for that one counts."""
-    if gravity in _CROP_BY_ITSELF:
-        return _CROP_BY_ITSELF[gravity]
-    is_too_wide = before.width_px * size.height_px > before.height_px * size.width_px
-    low, high = ("west", "east") if is_too_wide else ("north", "south")
-    return "low" if low in gravity else "high" if high in gravity else "centre"
+def _of_still(picture: load.Picture, operation: Resize, before: Size, whole: Size) -> pyvips.Image:
+    """Of ``whole``, in memory."""
+    is_smaller = _is_within(whole, before) and whole != before
+    if _is_plain(operation) and is_smaller:
+        return load.scaled(picture, whole)
+    return _scaled(load.whole(picture), operation, whole).copy_memory()
+
+
+def _is_plain(operation: Resize) -> bool:
+    """Whether decoders can do a part of the work."""
+    return operation.kernel == "lanczos3" and operation.linear_light is not True
+
+
+def _scaled(image: pyvips.Image, operation: Resize, whole: Size) -> pyvips.Image:
+    return scale.resized(image, whole, operation.kernel, is_linear=operation.linear_light is True)
+
+
+def _of_frames(frames: Iterable[pyvips.Image], operation: Resize, whole: Size, size: Size) -> pyvips.Image:
+    """A roll of frames, scaled and cut one by one: a frame's own memory is free again before the next one.
+
+    All are cut at one place, since a crop that follows each would shake.
+    """
+    results: list[pyvips.Image] = []
+    place: Corner | None = None
+    for frame in frames:
+        scaled = _scaled(frame, operation, whole)
+        if not _is_within(whole, size):
+            place = place or _corner(scaled.copy_memory(), operation, size)
+            scaled = scaled.crop(*place, size.width_px, size.height_px)
+        results.append(scaled.copy_memory())
+    return roll(results)
+
+
+def _placed(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
+    """Each frame cut to ``size``, or put into it."""
+    whole = canvas.size
+    if whole == size:
+        return canvas
+    if _is_within(whole, size):
+        image, color = space.with_room_for(canvas.image, operation.background)
+        left, top = corner(operation.place, whole, size)
+        canvas = canvas._replace(image=image)
+        return canvas.of_each_frame(lambda frame: space.padded(frame, left, top, size, color))
+    place = _corner(canvas.first, operation, size)
+    return canvas.of_each_frame(lambda frame: frame.crop(*place, size.width_px, size.height_px))
+
+
+def _corner(first: pyvips.Image, operation: Resize, size: Size) -> Corner:
+    if isinstance(operation.place, str) and operation.place in cover.CHOSEN_BY_CONTENT:
+        return cover.interesting(first, size, operation.place)
+    return Corner(*corner(operation.place, size, Size(first.width, first.height)))
+
+
+def _part(operation: Resize, before: Size, whole: Size, size: Size) -> Part | None:
+    """The part of the source that becomes ``size``; None if the content decides, or if space is added."""
+    if whole == size:
+        return Part(0, 0, before.width_px, before.height_px)
+    if _is_within(whole, size):
+        return None
+    if whole == before and operation.place not in cover.CHOSEN_BY_CONTENT:
+        return Part(*corner(operation.place, size, before), size.width_px, size.height_px)
+    return cover.part(before, size, operation.place)
+
+
+def _is_within(inner: Size, outer: Size) -> bool:
+    return inner.width_px <= outer.width_px and inner.height_px <= outer.height_px
