@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 from math import floor
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -110,6 +110,17 @@ class Shape(msgspec.Struct, frozen=True):
     def resized(self, width_px: int, height_px: int) -> "Shape":
         """The shape after an operation that derives this size from it."""
         return Shape(width_px, height_px, is_open=self.is_open)
+
+
+class Part(NamedTuple):
+    """A box within a picture, or a picture within a box, in pixels: the corner of the inner, and the result's size.
+
+    Of a gravity that needs the picture's content the corner is not known yet.
+    """
+
+    left: int
+    top: int
+    size: Size
 
 
 def pixels(length: int | str, side_px: float) -> int:

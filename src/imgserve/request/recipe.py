@@ -10,6 +10,7 @@ from imgserve.request.faults import Fault, Faults
 from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.contrast import Contrast
 from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.extend import Extend
 from imgserve.request.operations.flatten import Flatten
 from imgserve.request.operations.flip import Flip
 from imgserve.request.operations.flop import Flop
@@ -23,15 +24,18 @@ from imgserve.request.operations.pixelate import Pixelate
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.redact import Redact
 from imgserve.request.operations.resize import Resize
+from imgserve.request.operations.rotate import Rotate
 from imgserve.request.operations.round import Round
 from imgserve.request.operations.sharpen import Sharpen
 from imgserve.request.operations.threshold import Threshold
 from imgserve.request.operations.tint import Tint
+from imgserve.request.operations.trim import Trim
 
 Operation = (
     Blur
     | Contrast
     | Crop
+    | Extend
     | Flatten
     | Flip
     | Flop
@@ -45,10 +49,12 @@ Operation = (
     | Rasterize
     | Redact
     | Resize
+    | Rotate
     | Round
     | Sharpen
     | Threshold
     | Tint
+    | Trim
 )  # fmt: skip
 
 MAX_OPERATIONS = 32  # bounds the time that one result can cost

@@ -16,13 +16,15 @@ from PIL import Image
 from imgserve.blob import Blob
 from imgserve.imaging.faults import PictureTooLarge
 from imgserve.imaging.worker import pipeline
+from imgserve.request.encode import Encode, Format
 from imgserve.request.geometry import Focal
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.crop import Crop
 from imgserve.request.operations.flip import Flip
+from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Fit, Kernel, Resize
-from imgserve.request.recipe import Format, OutputOptions, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from tests.support import pictures, rasters
 from tests.unit.imaging.conftest import carried_out, frames, picture, pixels
@@ -294,7 +296,7 @@ def test_an_svg_is_drawn_for_each_fit() -> None:
 @pytest.mark.parametrize("fit", get_args(Fit))
 @pytest.mark.parametrize("name", ["jpeg", "png"])
 def test_a_source_that_has_changed_keeps_the_promised_size(fit: Fit, name: str) -> None:
-    task = Rendering(Recipe((Resize(90, 50, fit=fit),), OutputOptions(format="png")), Size(33, 44), "png")
+    task = Rendering(Recipe((Resize(90, 50, fit=fit),), Encode(format="png")), Size(33, 44), "png")
     scene = pictures.scene(200, 100)
     with Blob() as result:
         written = pipeline.render(pictures.encoded(scene, name), task, Limits(), result.fd)
@@ -313,3 +315,11 @@ def test_fits_that_cut_nothing_take_extreme_shapes(fit: Fit) -> None:
 def test_dpr_multiplies_the_box() -> None:
     assert picture(PNG, Resize(30, 20, fit="fill", dpr=1.5)).size == (45, 30)
     assert picture(PNG, Resize(30, dpr=0.35)).size == (11, 8)  # 10.5, half up
+
+
+@pytest.mark.parametrize(("scale", "size"), [(1.0, (41, 20)), (2.5, (101, 50)), (0.1, (4, 2))])
+def test_a_drawing_by_a_scale_of_its_own_size(scale: float, size: tuple[int, int]) -> None:
+    data = pictures.svg('<rect width="9999" height="9999" fill="red"/>', 'width="40.5" height="20"')
+    result = np.asarray(picture(data, Rasterize(scale=scale)).convert("RGBA"))
+    assert result.shape == (size[1], size[0], 4)
+    assert (result == (255, 0, 0, 255)).all()

@@ -136,7 +136,7 @@ REFUSED: list[tuple[int, dict[str, object]]] = [
     (107, {"args": SIZED | {"quality": 101}}),
     (107, {"args": SIZED | {"format": "bmp"}}),
     (107, {"args": SIZED | {"format": "jpeg"}}),
-    (107, {"args": SIZED | {"trim": True}}),
+    (107, {"args": SIZED | {"mask": True}}),
     (107, {"args": SIZED | {"dpi": "72"}}),
     (107, {"args": SIZED | {"colour": "red"}}),
     (107, {"operationType": "rasterize", "srcURL": SVG, "dstURL": "file:///a.png", "args": SIZED | {"enlarge": True}}),

@@ -16,12 +16,12 @@ CONTRADICTS = "contradicts the extension of dstURL"
 def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
     invalid = refused(
         foo=1, operationType="rasterize", srcURL="http://h/a.png", dstURL="file:///out/{$x}.bmp",
-        args={"width": "abc", "trim": 1}, on_failure="x", placeholder="x",
+        args={"width": "abc", "mask": 1}, on_failure="x", placeholder="x",
     )  # fmt: skip
     assert invalid is not None
     assert numbers(invalid) == [101, 107, 107, 107, 107, 108, 114]
     assert number_of(invalid) == 101
-    for name in ("foo", "args.width", "args.trim", "on_failure", "placeholder.style", "srcURL", "dstURL"):
+    for name in ("foo", "args.width", "args.mask", "on_failure", "placeholder.style", "srcURL", "dstURL"):
         assert f"{name}: " in sentence_of(invalid)
 
 

@@ -1,18 +1,24 @@
 """The size rules against models of their own, in decimal arithmetic, over random sizes."""
 
+import cmath
+import math
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imgserve.request.geometry import Compass, Focal, NothingLeft, Shape, SourceTooSmall
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.extend import Extend
 from imgserve.request.operations.flip import Flip
 from imgserve.request.operations.flop import Flop
+from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Fit, IfSmall, Resize
+from imgserve.request.operations.rotate import Rotate
+from imgserve.request.operations.trim import Trim
 from imgserve.request.rendering import fold
 
 SIDES = st.integers(1, 3000)
@@ -189,6 +195,106 @@ def test_a_drawing_is_never_small(sides: tuple[float, float], width: int, height
 )
 def test_fields_of_a_resize_beside_each_other(operation: Resize, names: list[str]) -> None:
     assert [fault.path for fault in operation.faults()] == [(name,) for name in names]
+
+
+@given(
+    sides=st.tuples(SIDES, SIDES), top=optional(LENGTHS), right=optional(LENGTHS), bottom=optional(LENGTHS),
+    left=optional(LENGTHS),
+)  # fmt: skip
+def test_an_extension_by_margins(sides: tuple[int, int], top: Any, right: Any, bottom: Any, left: Any) -> None:
+    operation = Extend(top, right, bottom, left)
+    if (top, right, bottom, left) == (None,) * 4:
+        assert [fault.code for fault in operation.faults()] == ["size_missing"]
+        return
+    assert operation.faults() == ()
+    margins = [in_pixels(length or 0, sides[axis]) for length, axis in ((left, 0), (right, 0), (top, 1), (bottom, 1))]
+    size = Size(margins[0] + sides[0] + margins[1], margins[2] + sides[1] + margins[3])
+    assert operation.part(Size(*sides)) == (margins[0], margins[2], size)
+    assert operation.after(Shape(*sides, "png")) == Shape(size.width_px, size.height_px)
+
+
+@given(
+    sides=st.tuples(SIDES, SIDES), width=optional(SIDE_LENGTHS), height=optional(SIDE_LENGTHS),
+    gravity=optional(PLACES), left=optional(LENGTHS), top=optional(LENGTHS),
+)  # fmt: skip
+def test_an_extension_to_a_box(
+    sides: tuple[int, int], width: Any, height: Any, gravity: Any, left: Any, top: Any
+) -> None:
+    """A side that is larger than the box stays, and the picture stays inside."""
+    assume(not (width is None and height is None))
+    if gravity is not None:
+        left = top = None
+    operation = Extend(width=width, height=height, gravity=gravity, left=left, top=top)
+    assert operation.faults() == ()
+    part = operation.part(Size(*sides))
+    for axis, (length, begin) in enumerate(((width, left), (height, top))):
+        side = max(sides[axis], 0 if length is None else in_pixels(length, sides[axis]))
+        assert (part.size.width_px, part.size.height_px)[axis] == side
+        if left is None and top is None:
+            assert part[axis] == model_of_place(gravity or "center", sides[axis], side, axis)
+        else:
+            assert part[axis] == min(in_pixels(begin or 0, sides[axis]), side - sides[axis])
+
+
+@given(sides=st.tuples(SIDES, SIDES), angle=st.integers(-4, 4).map(lambda n: 90.0 * n) | st.floats(-360, 360))
+def test_a_rotation(sides: tuple[int, int], angle: float) -> None:
+    """The box of the four corners, turned by complex numbers; of quarter turns exact."""
+    size = Rotate(angle).after(Shape(*sides, "png")).size
+    if angle % 90 == 0:
+        assert size == Size(*(sides if angle % 180 == 0 else sides[::-1]))
+        return
+    turn = cmath.exp(1j * math.radians(angle))
+    corners = [complex(x, y) * turn for x in (0, sides[0]) for y in (0, sides[1])]
+    for side, places in ((size.width_px, [c.real for c in corners]), (size.height_px, [c.imag for c in corners])):
+        exact = max(places) - min(places)
+        assert side == max(1, math.floor(exact + 0.5)) or abs(exact % 1 - 0.5) < 1e-6
+
+
+@given(sides=st.tuples(SIDES, SIDES), operation=st.builds(Trim, even_x=st.booleans()))
+def test_a_trim_leaves_the_size_open_until_both_sides_are_fixed(sides: tuple[int, int], operation: Trim) -> None:
+    rest = (Extend(10), Rotate(90), Rotate(30), Crop(width=5), Resize(7), Resize(7, 9, if_small="keep"))
+    steps = fold((operation, *rest), Shape(*sides, "png"))
+    assert steps[0].after == Shape(*sides, is_open=True)
+    assert all(step.after.is_open for step in steps)
+    (fixed,) = fold((Resize(7, 9, if_small="enlarge"),), steps[-1].after)
+    assert fixed.after == Shape(7, 9)
+
+
+@pytest.mark.parametrize(
+    ("operation", "names"),
+    [
+        (Extend(), ["width"]),
+        (Extend(gravity="north"), ["width"]),
+        (Extend(3, gravity="north"), ["gravity", "gravity"]),
+        (Extend(width=9, left=3, gravity="north"), ["gravity"]),
+        (Extend(width=9, right=3), ["right"]),
+        (Extend(height=9, bottom=3), ["bottom"]),
+        (Extend(width=9, left=3), []),
+        (Extend(width=9, gravity="south"), []),
+    ],
+)
+def test_fields_of_an_extension_beside_each_other(operation: Extend, names: list[str]) -> None:
+    assert [fault.path for fault in operation.faults()] == [(name,) for name in names]
+
+
+@given(
+    sides=st.tuples(st.decimals("0.5", 900, places=1), st.decimals("0.5", 900, places=1)),
+    scale=st.decimals("0.01", 20, places=2),
+)  # fmt: skip
+def test_a_drawing_by_a_scale_of_its_own_size(sides: tuple[Decimal, Decimal], scale: Decimal) -> None:
+    """Half up; a drawing's sides are floats, which are a hair beside their decimals."""
+    after = Rasterize(scale=float(scale)).after(Shape(float(sides[0]), float(sides[1]), "svg"))
+    for side, own in zip((after.width_px, after.height_px), sides, strict=True):
+        is_tie = own * scale % 1 == Decimal("0.5")
+        assert side == max(1, half_up(own * scale)) or (is_tie and side == max(1, int(own * scale)))
+
+
+def test_a_scale_stands_alone() -> None:
+    assert [fault.code for fault in Rasterize().faults()] == ["size_missing"]
+    assert [fault.path for fault in Rasterize(width=3, scale=2.0).faults()] == [("scale",)]
+    assert Rasterize(scale=2.0).faults() == Rasterize(height=3).faults() == ()
+    with pytest.raises(SourceTooSmall):
+        Rasterize(scale=2.0).after(Shape(0, 0, "svg"))
 
 
 def test_a_size_that_pixels_decide_stays_open_and_is_not_refused() -> None:

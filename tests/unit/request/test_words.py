@@ -68,7 +68,7 @@ def test_the_code_table_is_whole_and_in_order() -> None:
 
 
 def test_ranges_are_read_from_the_structs() -> None:
-    assert set(fields_of(Rasterize)) == {"width", "height", "fit"}
+    assert set(fields_of(Rasterize)) == {"width", "height", "fit", "scale"}
     assert fields_of(LoadOptions)["dpi"] == FloatType(ge=1, le=2400)
     assert read_field(LoadOptions, "dpi", 300) == 300
     with pytest.raises(RequestInvalid, match=r"dpi: expected a number from 1 to 2400, got 0\.5"):

@@ -22,6 +22,7 @@ from imgserve.imaging.worker.steps import (
     blur,
     contrast,
     crop,
+    extend,
     flatten,
     gamma,
     grayscale,
@@ -34,9 +35,11 @@ from imgserve.imaging.worker.steps import (
     rasterize,
     redact,
     resize,
+    rotate,
     sharpen,
     threshold,
     tint,
+    trim,
 )
 from imgserve.imaging.worker.steps import round as rounding
 from imgserve.imaging.worker.svg import draw, sizing, svgz
@@ -49,6 +52,7 @@ from imgserve.request.limits import Limits
 from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.contrast import Contrast
 from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.extend import Extend
 from imgserve.request.operations.flatten import Flatten
 from imgserve.request.operations.flip import Flip
 from imgserve.request.operations.flop import Flop
@@ -62,10 +66,12 @@ from imgserve.request.operations.pixelate import Pixelate
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.redact import Redact
 from imgserve.request.operations.resize import Resize
+from imgserve.request.operations.rotate import Rotate
 from imgserve.request.operations.round import Round
 from imgserve.request.operations.sharpen import Sharpen
 from imgserve.request.operations.threshold import Threshold
 from imgserve.request.operations.tint import Tint
+from imgserve.request.operations.trim import Trim
 from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.rendering import Rendering, Step, fold, grows, steps_of
 
@@ -77,6 +83,7 @@ STEPS: dict[type[Operation], Callable[[Canvas, Any, Size], Canvas]] = {
     Blur: blur.applied,
     Contrast: contrast.applied,
     Crop: crop.applied,
+    Extend: extend.applied,
     Flatten: flatten.applied,
     Flip: mirror.flipped,
     Flop: mirror.flopped,
@@ -89,10 +96,12 @@ STEPS: dict[type[Operation], Callable[[Canvas, Any, Size], Canvas]] = {
     Pixelate: pixelate.applied,
     Redact: redact.applied,
     Resize: resize.applied,
+    Rotate: rotate.applied,
     Round: rounding.applied,
     Sharpen: sharpen.applied,
     Threshold: threshold.applied,
     Tint: tint.applied,
+    Trim: trim.applied,
 }
 
 

@@ -178,7 +178,8 @@ def _flat(name: str | None, args: Mapping[str, object], own: Own, faults: Faults
     asked = args.keys() | {owner for part, owner in PARTS.items() if part in args}
     before = [faults.attempt((), _operation, arg, BEFORE[arg], args, own) for arg in BEFORE if arg in asked]
     main = faults.attempt((), _main, name, args, own) if name else None
-    if name and "width" not in args and "height" not in args and all(fault.code != "size_missing" for fault in faults):
+    is_sized = not args.keys().isdisjoint(("width", "height", "scale"))
+    if name and not is_sized and all(fault.code != "size_missing" for fault in faults):
         width, height = FieldRef(("width",)), FieldRef(("height",))
         faults.append(Fault("size_missing", width.path, (f"{name} needs ", width, ", ", height, " or both")))
     after = [faults.attempt((), _operation, arg, AFTER[arg], args, own) for arg in AFTER if arg in asked]

@@ -1,7 +1,7 @@
 """crop: keep a part of a picture. Its Struct and its size rule; ``worker/steps/crop.py`` carries it out."""
 
 from fractions import Fraction
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 
@@ -12,6 +12,7 @@ from imgserve.request.geometry import (
     Gravity,
     Length,
     NothingLeft,
+    Part,
     Place,
     Shape,
     SideLength,
@@ -31,14 +32,6 @@ Aspect = Annotated[
     ),
 ]
 _PLACES = ("gravity", "focal")
-
-
-class Part(NamedTuple):
-    """A box within a picture, in pixels. Of a gravity that needs the picture's content the corner is not known yet."""
-
-    left: int
-    top: int
-    size: Size
 
 
 class Crop(Named, frozen=True, tag="crop"):

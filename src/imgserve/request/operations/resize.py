@@ -17,6 +17,9 @@ Fit = Literal["cover", "contain", "fill", "inside", "outside"]
 IfSmall = Literal["refuse", "keep", "keep_shape", "enlarge"]
 Kernel = Literal["lanczos3", "lanczos2", "cubic", "mitchell", "linear", "nearest"]
 LinearLight = Literal["auto"] | bool
+_FIT = "cover cuts, contain adds space, fill stretches, inside and outside keep the shape"
+_IF_SMALL = "the picture: refuse it, keep its pixels, keep its pixels and the shape of the box, or enlarge it"
+_LINEAR = "mix light, not stored values; auto: as the server does"
 Dpr = Annotated[float, msgspec.Meta(ge=0.1, le=8, description="the box is multiplied by it")]
 
 _WIDTH, _HEIGHT = FieldRef(("width",)), FieldRef(("height",))
@@ -33,21 +36,20 @@ class Plan(NamedTuple):
 class Resize(Named, frozen=True, tag="resize"):
     """Scale to ``width`` x ``height``, by ``fit``; with one side alone the other follows the picture.
 
-    ``cover`` cuts the rest, ``contain`` adds ``background``, ``fill`` stretches, ``inside`` and ``outside`` keep the
-    shape. ``if_small``: for a picture that would be enlarged. Enlarging takes ``cubic`` for all kernels but linear and
-    nearest.
+    ``contain`` fills its space with ``background``. ``if_small`` is for a picture that would be enlarged. Enlarging
+    takes ``cubic`` for all kernels but ``linear`` and ``nearest``.
     """
 
     width: Side | None = None
     height: Side | None = None
-    fit: Fit = "cover"
+    fit: Annotated[Fit, msgspec.Meta(description=_FIT)] = "cover"
     gravity: Gravity = "center"
     focal: Focal | None = None
-    if_small: IfSmall = "keep"
+    if_small: Annotated[IfSmall, msgspec.Meta(description=_IF_SMALL)] = "keep"
     kernel: Kernel = "lanczos3"
     dpr: Dpr = 1.0
     background: Color = TRANSPARENT
-    linear_light: LinearLight = "auto"
+    linear_light: Annotated[LinearLight, msgspec.Meta(description=_LINEAR)] = "auto"
 
     @property
     def place(self) -> Place:

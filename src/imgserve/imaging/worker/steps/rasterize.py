@@ -11,5 +11,6 @@ def opened(picture: load.Picture, operation: Rasterize, size: Size, dpi: float) 
     """RGBA, exactly ``size``: ``fill`` stretches, with ``contain`` the SVG places itself. Raises SvgInvalid."""
     if picture.format != "svg":
         raise sizing.not_svg()
-    is_stretched = operation.fit == "fill"
+    # By a scale the drawing fills its size, whose sides are rounded.
+    is_stretched = operation.fit == "fill" or operation.scale is not None
     return Canvas(draw.draw(bytes(picture.data), size, is_stretched=is_stretched, dpi=dpi), frames=1)

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 
 import pyvips
 
-from imgserve.imaging.worker import animation, cover, load, scale, space
+from imgserve.imaging.worker import animation, cover, load, scale
 from imgserve.imaging.worker.canvas import Canvas, frames_of, roll
-from imgserve.imaging.worker.colour import convert
+from imgserve.imaging.worker.colour import convert, inks
 from imgserve.imaging.worker.cover import Corner, Part
 from imgserve.imaging.worker.formats import jpeg, turbojpeg
+from imgserve.imaging.worker.steps import space
 from imgserve.imaging.worker.svg import draw
 from imgserve.request.geometry import Shape, corner
 from imgserve.request.imageinfo import Size
@@ -100,10 +101,8 @@ def _placed(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
     if whole == size:
         return canvas
     if _is_within(whole, size):
-        image, color = space.with_room_for(canvas.image, operation.background)
         left, top = corner(operation.place, whole, size)
-        canvas = canvas._replace(image=image)
-        return canvas.of_each_frame(lambda frame: space.padded(frame, left, top, size, color))
+        return space.placed(canvas, left, top, size, inks.rgba(operation.background))
     place = _corner(canvas.first, operation, size)
     return canvas.of_each_frame(lambda frame: frame.crop(*place, size.width_px, size.height_px))
 

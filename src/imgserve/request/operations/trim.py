@@ -1,0 +1,31 @@
+"""trim: cut off borders of one colour. Its Struct and its size rule; ``worker/steps/trim.py`` carries it out."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from imgserve.request import color
+from imgserve.request.geometry import Shape
+from imgserve.request.operations.operation import Named
+
+Level = Annotated[float, msgspec.Meta(ge=0, le=255, description="levels of 255")]
+Background = Annotated[str, color.meta("corner")]
+
+
+class Trim(Named, frozen=True, tag="trim"):
+    """Cut off what looks like the background: no channel differs from it by more than ``threshold``.
+
+    The background is the pixel in the ``corner``, or a colour; transparent pixels belong to it. A picture under 3 px,
+    or of background alone, stays. The size after it depends on the picture.
+    """
+
+    threshold: Level = 10.0
+    background: Background = "corner"
+    corner: Literal["top_left", "bottom_right"] = "top_left"
+    even_x: Annotated[bool, msgspec.Meta(description="as much from the left as from the right")] = False
+    even_y: Annotated[bool, msgspec.Meta(description="as much from the top as from the bottom")] = False
+
+    def after(self, before: Shape) -> Shape:
+        """The size before: only pixels tell the real one. Raises SourceTooSmall for a drawing without size."""
+        size = before.size
+        return Shape(size.width_px, size.height_px, is_open=True)
