@@ -16,6 +16,7 @@
     ├─ engine/delivery.py      Overtaken, ClaimLost, DestinationBusy
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ engine/intake.py        Draining
+    ├─ engine/pictures.py      PicturesUnusable
     ├─ engine/admission.py     IntakeFull
     ├─ engine/ondemand.py      OnDemandFull, OnDemandQuotaFull
     ├─ settings/load.py        SettingsInvalid
@@ -47,7 +48,7 @@ import math
 import os
 import pwd
 from collections.abc import Callable, Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import msgspec
 
@@ -101,6 +102,8 @@ class ImgserveError(Exception):
 
     ``charge``: the count that a failed attempt goes to; ``retry_delay_s``: the fixed pause before the next attempt, for
     errors without back-off; ``overdue_s``: how long after the deadline such an error may still be followed by one.
+
+    ``path`` leads to the field of a recipe that names the picture at fault; empty for the source.
     """
 
     code: ClassVar[str] = "internal"
@@ -116,15 +119,26 @@ class ImgserveError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.hint = hint
+        self.path: Path = ()
+
+    def at(self, path: Path) -> Self:
+        """A copy of this error, of the further picture that this field names. Fields of its hint stay as they are."""
+        error = type(self).__new__(type(self), *self.args)
+        error.__dict__.update(self.__dict__)
+        error.path = path
+        return error
 
     def beneath(self, path: Path) -> "ImgserveError":
-        """This error, once the fields that its hint names have been put beneath ``path``."""
+        """This error, once its field and those that its hint names have been put beneath ``path``."""
         self.hint = put_beneath(self.hint, path)
+        if self.path:
+            self.path = path + self.path
         return self
 
     def sentence(self, spelling: Spelling = dotted) -> str:
-        """Detail and hint in one sentence, for a reply or a log line."""
-        return f"{self.detail} ({spell(self.hint, spelling)})" if self.hint else self.detail
+        """Field, detail and hint in one sentence, for a reply or a log line."""
+        field = f"{spelling(FieldRef(self.path))}: " if self.path else ""
+        return f"{field}{self.detail} ({spell(self.hint, spelling)})" if self.hint else f"{field}{self.detail}"
 
 
 class FileUnusable(ImgserveError):

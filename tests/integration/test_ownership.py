@@ -12,15 +12,19 @@ from types import FrameType
 
 import pytest
 
+from imgserve.blob import Blob
 from imgserve.engine.config import AttemptConfig
 from imgserve.imaging.faults import WorkerDied
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.encode import Encode
+from imgserve.request.imageref import ImageRef
 from imgserve.request.job import JobRequest, OutputRequest
+from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.resize import Resize
 from imgserve.request.principal import Principal
 from imgserve.request.recipe import Recipe
 from imgserve.request.source import parse_source
+from tests.support import pictures
 from tests.support.memfds import open_blobs
 from tests.support.plant import Plant, plant, put_to
 from tests.support.queues import claimed
@@ -221,3 +225,40 @@ async def test_what_a_probe_began(made: Plant) -> None:
     with pytest.raises(Exception, match="no such source file"):
         await intake.accept(JobRequest(source, (OutputRequest(recipe, place),)), ANYBODY)
     assert (made.transfers.budget.held, open_blobs()) == (0, 1)
+
+
+def logo(made: Plant, name: str) -> ImageRef:
+    return ImageRef(url=f"file://{made.source.parent / name}")
+
+
+async def test_further_pictures(made: Plant) -> None:
+    """Of URLs and of the settings, of which one is not there, and one drawn by two outputs."""
+    (made.source.parent / "logo.png").write_bytes(pictures.encoded(pictures.scene(8, 8), "png"))
+    made.named.replace({"seal": Blob.of(pictures.encoded(pictures.scene(9, 9), "png"))})
+    there, gone = Composite(logo(made, "logo.png")), Composite(logo(made, "gone.png"))
+    await made.released(
+        made.drawing("a.png", there, Composite(ImageRef(name="seal"))),
+        made.drawing("b.png", there, gone),
+        made.file("c.png"),
+    )
+    assert await ends_of(made) == ["delivered", "failed", "delivered"]
+    assert (made.transfers.budget.held, open_blobs()) == (0, 1), "a picture of the settings stays"
+    made.named.replace({})
+    assert open_blobs() == 0
+
+
+async def test_further_pictures_of_an_attempt_that_is_cancelled_at_every_step(made: Plant) -> None:
+    (made.source.parent / "logo.png").write_bytes(pictures.encoded(pictures.scene(8, 8), "png"))
+    there, gone = Composite(logo(made, "logo.png")), Composite(logo(made, "gone.png"))
+    for step in range(0, 60, 2):
+        await made.released(made.drawing(f"{step}.png", there), made.drawing(f"{step}-other.png", there, gone))
+        claim = await claimed(made.queue, time.time())
+        attempt = asyncio.create_task(made.attempts.run(claim))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        attempt.cancel()
+        await asyncio.wait([attempt])
+        while open_blobs():  # noqa: ASYNC110 - a thread that reads a file may have to end
+            await asyncio.sleep(0.001)
+        assert made.transfers.budget.held == 0, step
+        await made.queue.settle(made.attempts.failed(claim, WorkerDied("gone")), time.time())

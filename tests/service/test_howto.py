@@ -15,6 +15,7 @@ from tests.service.conftest import opened, put_pictures
 from tests.support.certificates import Authority
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.pages import commands_in
+from tests.support.pictures import svg
 
 HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
 RUN_ELSEWHERE = {"operators.md"}  # tests/service/test_commands.py
@@ -60,8 +61,12 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     tls = Authority(top, "ca")
     both = str(tls.server_file("localhost", "127.0.0.1"))
     settings = top / "imgserve.toml"
-    page = (HOWTO / "presets.md").read_text()
-    settings.write_text(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0])
+    pages = [(HOWTO / name).read_text() for name in ("presets.md", "watermarks.md")]
+    settings.write_text(
+        "".join(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0] for page in pages)
+    )
+    (top / "pictures").mkdir()
+    (top / "pictures/logo.svg").write_bytes(svg('<rect width="40" height="20" fill="red"/>'))
     origin = ("--cors-origin", "https://editor.example")
     server = Daemon(top / "data", *LOOPBACK, *roots, *origin, "--config", str(settings))
     secure = Daemon(top / "secure", "--tls-cert", both, "--tls-key", both)
@@ -120,6 +125,12 @@ def test_presets(here: Here) -> None:
     [job] = commands("presets.md", 1)
     here.run(job)
     here.see("results/card-photo.webp", (600, 400))
+
+
+def test_watermarks(here: Here) -> None:
+    [job] = commands("watermarks.md", 1)
+    here.run(job)
+    here.see("results/marked-photo.webp", (600, 450))
 
 
 def test_tls_and_cors(here: Here) -> None:

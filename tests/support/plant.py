@@ -15,6 +15,7 @@ from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfi
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.intake import Intake
 from imgserve.engine.outbox import Outbox, senders
+from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.render import Renderer
 from imgserve.engine.runner import Runner
@@ -26,8 +27,10 @@ from imgserve.jobs.protocol import Queue
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.destination import Destination
+from imgserve.request.imageinfo import Size
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.limits import Limits
+from imgserve.request.operations.composite import Composite
 from imgserve.request.source import parse_source
 from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.dispatch import Transfers
@@ -52,6 +55,7 @@ class Plant:
         self.transfers = transfers
         self.deliveries = Deliveries(queue, transfers, patience_s=0.2)
         self._stores: list[Closable] = []
+        self.named = self._kept(NamedPictures())
         self.attempts = self.new_attempts()
 
     def close(self) -> None:
@@ -68,7 +72,7 @@ class Plant:
         self.prefetched = self._kept(Store[Fetch](1_000_000))
         return Attempts(
             self.queue,
-            Renderer(self.transfers, self.pool),
+            Renderer(self.transfers, self.pool, self.named),
             self.deliveries,
             self.prefetched,
             self._kept(Store[Blob](config.kept_renditions_bytes)),
@@ -104,10 +108,18 @@ class Plant:
             Admission(32, 100, 0.5, 0.5),
             Limits(),
             IntakeConfig(),
+            named=self.named,
         )
 
     def file(self, name: str) -> ResolvedOutput:
         return at(parse_destination(f"file://{self.out / name}", {}).fill(tags.EXAMPLE))
+
+    def drawing(self, name: str, *operations: Composite) -> ResolvedOutput:
+        """As ``file``, with these operations."""
+        output = self.file(name)
+        recipe = msgspec.structs.replace(output.rendering.recipe, operations=operations)
+        rendering = msgspec.structs.replace(output.rendering, recipe=recipe, size=Size(64, 48))
+        return msgspec.structs.replace(output, rendering=rendering)
 
     async def released(
         self, *outputs: ResolvedOutput, state: PlaceholderState = "written", principal: str = ""

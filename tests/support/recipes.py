@@ -22,17 +22,23 @@ def carried_out(
     size: tuple[int, int] | None = None,
     output_format: Format = "png",
     limits: Limits | None = None,
+    further: Sequence[Image.Image | bytes] = (),
 ) -> Image.Image:
     """The result, by Pillow. ``size`` is the picture's own if it is not given."""
-    data = pictures.encoded(source, "png") if isinstance(source, Image.Image) else source
+    data = bytes_of(source)
     size = size or Image.open(io.BytesIO(data)).size
     rendering = Rendering(Recipe(operations, Encode(format=output_format)), Size(*size), output_format)
     with Blob() as result:
-        pipeline.render(data, rendering, limits or Limits(), result.fd)
+        own = [bytes_of(picture) for picture in further]
+        pipeline.render(data, rendering, limits or Limits(), result.fd, further_data=own)
         with open(f"/proc/self/fd/{result.fd}", "rb") as file:
             image = Image.open(io.BytesIO(file.read()))
     image.load()
     return image
+
+
+def bytes_of(picture: Image.Image | bytes) -> bytes:
+    return pictures.encoded(picture, "png") if isinstance(picture, Image.Image) else picture
 
 
 def frames_of(image: Image.Image) -> Sequence["np.ndarray[tuple[int, ...], np.dtype[np.float64]]"]:

@@ -88,7 +88,7 @@ def _asked(flags: argparse.Namespace) -> Asked:
     args = render_flags.args_of(flags)
     presets: dict[str, Recipe] = {}
     if flags.preset is not None:
-        args["preset"], presets = flags.preset, load.presets(flags).recipes()
+        args["preset"], presets = flags.preset, load.reloadable(flags).presets.recipes()
     if flags.operations is not None:
         if flags.preset is not None:
             note = ("contradicts ", FieldRef(("preset",)), "; give one of the two")

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from imgserve.blob import Blob
 from imgserve.engine.config import AttemptConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
+from imgserve.engine.pictures import Inputs, Pictures
 from imgserve.engine.render import Renderer
 from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.jobs.model import Claim, Output, OutputResult, Settlement
@@ -75,18 +76,23 @@ class Attempts:
             kept = [self._renditions.take(output.id) for output in claim.outputs]
             for rendition in filter(None, kept):
                 held.enter_context(rendition)
-            sources: list[Blob | None] = [None] * len(kept)
+            inputs: list[Inputs | ImgserveError | None] = [None] * len(kept)
             if None in kept:
+                open_outputs = [output for output, rendition in zip(claim.outputs, kept, strict=True) if not rendition]
                 try:
-                    source = held.enter_context(await self._source(claim))
+                    pictures = held.enter_context(await self._pictures(claim, open_outputs))
                 except ImgserveError as error:
                     return self.failed(claim, error)
-                # One handle for each output: a delivery that takes long must not keep the source's memory.
-                sources = [held.enter_context(source.share()) if rendition is None else None for rendition in kept]
-                source.close()
+                # Handles for each output: a delivery that takes long must not keep the source's memory.
+                for index, output in enumerate(claim.outputs):
+                    inputs[index] = None if kept[index] else _inputs(pictures, output)
+                for of_output in inputs:
+                    if isinstance(of_output, Inputs):
+                        held.enter_context(of_output)
+                pictures.close()
             async with asyncio.TaskGroup() as group:  # a bug in one must not leave the others writing
-                inputs = zip(claim.outputs, sources, kept, strict=True)
-                under_way = [group.create_task(self._end(claim, *of_output)) for of_output in inputs]
+                tasks = zip(claim.outputs, inputs, kept, strict=True)
+                under_way = [group.create_task(self._end(claim, *of_output)) for of_output in tasks]
         ends = [task.result() for task in under_way]
         for end in ends:
             if isinstance(end, ClaimLost):
@@ -97,21 +103,33 @@ class Attempts:
         """The settlement of an attempt that failed for all its outputs with ``error``."""
         return self._settlement(claim, [error] * len(claim.outputs))
 
-    async def _source(self, claim: Claim) -> Blob:
-        (blob,) = await self._renderer.sources((claim.source,), self._prefetched.take(claim.number))
-        with blob:
-            digests = await self._queue.placeholder_digests(blob.size, self._clock())
-            if digests and blob.fingerprint().digest in digests:
-                raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")
-            return blob.share()
+    async def _pictures(self, claim: Claim, outputs: Sequence[Output]) -> Pictures:
+        recipes = [output.spec.rendering.recipe for output in outputs]
+        prefetched = self._prefetched.take(claim.number)
+        with await self._renderer.pictures(claim.source, recipes, prefetched) as pictures:
+            await self._check_no_placeholder(pictures.source)
+            for image, picture in pictures.further.items():
+                if isinstance(picture, Blob) and image.url:
+                    try:
+                        await self._check_no_placeholder(picture)
+                    except SourceIsPlaceholder as error:
+                        picture.close()
+                        pictures.further[image] = error
+            return pictures.share()
+
+    async def _check_no_placeholder(self, blob: Blob) -> None:
+        """Raises SourceIsPlaceholder."""
+        digests = await self._queue.placeholder_digests(blob.size, self._clock())
+        if digests and blob.fingerprint().digest in digests:
+            raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")
 
     async def _end(
-        self, claim: Claim, output: Output, source: Blob | None, kept: Blob | None
+        self, claim: Claim, output: Output, inputs: Inputs | ImgserveError | None, kept: Blob | None
     ) -> OutputResult | ImgserveError:
         """The end of one output's attempt. An error is a value here, because the job's other outputs go on."""
         error: ImgserveError | None = None
         try:
-            result = await self._output(claim, output, source, kept)
+            result = await self._output(claim, output, inputs, kept)
         except Overtaken:
             result = OutputResult(output.id, "superseded")
         except ImgserveError as caught:
@@ -121,13 +139,22 @@ class Attempts:
             await until_stored(lambda: self._queue.record(done, self._clock()))
         return error or result
 
-    async def _output(self, claim: Claim, output: Output, source: Blob | None, kept: Blob | None) -> OutputResult:
-        """Takes ``kept``, or renders ``source``."""
-        if source is not None:
+    async def _output(
+        self, claim: Claim, output: Output, inputs: Inputs | ImgserveError | None, kept: Blob | None
+    ) -> OutputResult:
+        """Takes ``kept``, or renders ``inputs``. Raises their error."""
+        if isinstance(inputs, ImgserveError):
+            raise inputs
+        if inputs is not None:
             is_alone = output.crashes >= QUARANTINE_AFTER_CRASHES
-            with source:
+            with inputs:
                 kept = await self._renderer.rendition(
-                    source, claim.info, output.spec.rendering, is_alone=is_alone, principal=claim.principal
+                    inputs.source,
+                    claim.info,
+                    output.spec.rendering,
+                    inputs.further,
+                    is_alone=is_alone,
+                    principal=claim.principal,
                 )
         assert kept is not None
         with kept as rendition:
@@ -182,3 +209,11 @@ class Attempts:
             return OutputResult(output.id, "delivered")  # the destination took the final before
         self._renditions.drop(output.id)
         return OutputResult(output.id, "failed", decision.charge, None, decision.error, detail)
+
+
+def _inputs(pictures: Pictures, output: Output) -> Inputs | ImgserveError:
+    """The output's own handles, or the error of a picture that it draws."""
+    try:
+        return pictures.of(output.spec.rendering.recipe)
+    except ImgserveError as error:
+        return error

@@ -6,7 +6,7 @@ import msgspec
 
 from imgserve.jobs.retry import FIRST_DELAY_S
 from imgserve.request.encode import DEFAULT_QUALITY, Format, Quality
-from imgserve.setting import Amount, Count, Fraction, Pause, Seconds, Setting
+from imgserve.setting import Amount, Count, Fraction, Pause, Seconds, Setting, Text
 
 
 class IntakeConfig(msgspec.Struct, frozen=True):
@@ -87,3 +87,10 @@ class PlaceholderConfig(msgspec.Struct, frozen=True):
     cache_bytes: Annotated[Amount, Setting(
         "memory for cached placeholders", "bytes", name="placeholder_cache_bytes")] = 16_000_000
     # fmt: on
+
+
+class PictureConfig(msgspec.Struct, frozen=True):
+    """A picture that recipes may name. ``origin``: its place in the settings, for faults."""
+
+    path: Annotated[Text, Setting("its file, read at the start and by SIGHUP", metavar="FILE")]
+    origin: str = ""

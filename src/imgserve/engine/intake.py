@@ -14,6 +14,7 @@ from imgserve import failpoint
 from imgserve.engine.admission import Admission
 from imgserve.engine.config import IntakeConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
+from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.probe import infos_of
 from imgserve.engine.resolve import Resolver
@@ -62,6 +63,7 @@ class Intake:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         spelling: Spelling = dotted,
+        named: NamedPictures | None = None,
     ) -> None:
         self._queue = queue
         self._transfers = transfers
@@ -72,7 +74,7 @@ class Intake:
         self._config = config
         self._clock = clock
         self._new_id = new_id
-        self._resolver = Resolver(transfers, limits, config.qualities())
+        self._resolver = Resolver(transfers, limits, config.qualities(), NamedPictures() if named is None else named)
         self._admission = admission
         self._under_way: dict[asyncio.Task[Answer], asyncio.Future[Answer]] = {}
         self._storage = PatientStorage(queue, config.storage_timeout_s, clock, spelling)

@@ -12,9 +12,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 import msgspec
 
 from imgserve.blob import Blob
+from imgserve.engine import pictures
 from imgserve.engine.config import OnDemandConfig
 from imgserve.engine.intake import Draining
+from imgserve.engine.pictures import Inputs, NamedPictures
 from imgserve.engine.probe import info_of
+from imgserve.engine.render import Renderer
 from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Pool
 from imgserve.limiter import Key, Limiter
@@ -72,6 +75,8 @@ class OnDemand:
         self,
         transfers: Transfers,
         pool: Pool,
+        renderer: Renderer,
+        named: NamedPictures,
         limits: Limits,
         quality: Mapping[Format, int],
         config: OnDemandConfig,
@@ -81,6 +86,8 @@ class OnDemand:
     ) -> None:
         self._transfers = transfers
         self._pool = pool
+        self._renderer = renderer
+        self._named = named
         self._limits = limits
         self._quality = quality
         self._fetch_timeout_s = source_timeout_s + FETCH_PATIENCE_S
@@ -167,13 +174,17 @@ class OnDemand:
         """
         with stage("on_demand"):
             came_at = time.perf_counter()
+            pictures.check(recipe, set(), self._transfers, self._named).raise_any()
             with stage("probe", is_outer=True):
                 info = await info_of(fetch, recipe, self._pool, principal.id, "request")
             rendering = self._resolved(recipe, info, choose)
             with stage("fetch", is_outer=True):
                 source = await fetch.finish()
+            with await self._renderer.pictures(source, [recipe], within_s=self._fetch_timeout_s) as found:
+                inputs = found.of(recipe)
             fetched_at = time.perf_counter()
-            return await self._rendered(source, info, rendering, principal, came_at, fetched_at)
+            with inputs:
+                return await self._rendered(inputs, info, rendering, principal, came_at, fetched_at)
 
     def _resolved(self, recipe: Recipe, info: ImageInfo, choose: Callable[[ImageInfo], Format]) -> Rendering:
         if recipe.encode.format is None:
@@ -183,7 +194,7 @@ class OnDemand:
 
     async def _rendered(
         self,
-        source: Blob,
+        inputs: Inputs,
         info: ImageInfo,
         rendering: Rendering,
         principal: Principal,
@@ -202,8 +213,9 @@ class OnDemand:
 
         with stage("render", is_outer=True):
             blob = await self._pool.render(
-                source,
+                inputs.source,
                 rendering,
+                inputs.further,
                 is_svg=info.is_svg,
                 principal=principal.id,
                 work="request",

@@ -1,19 +1,25 @@
 """Sources and a rendering in, the finished picture out. Jobs and GETs share this way to it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 
 from imgserve import failpoint
 from imgserve.blob import Blob
+from imgserve.engine.pictures import Inputs, NamedPictures, Pictures
 from imgserve.engine.singleflight import SingleFlight
+from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Pool
+from imgserve.request import further
 from imgserve.request.imageinfo import ImageInfo
+from imgserve.request.imageref import ImageRef
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 from imgserve.telemetry.stage import stage
 from imgserve.timeout import waiting
 from imgserve.transfer.dispatch import Transfers
+from imgserve.transfer.faults import SourceUnavailable
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.memory import Together
 
@@ -21,57 +27,116 @@ from imgserve.transfer.memory import Together
 class Renderer:
     """Equal renders that are under way at the same time are one: equal recipe, size and format of the same bytes.
 
-    The same bytes means the same download. Two downloads from one URL may differ, and the newer job would get the
-    older picture.
+    The same bytes means the same download, also of further pictures. Two downloads from one URL may differ, and the
+    newer job would get the older picture.
     """
 
-    def __init__(self, transfers: Transfers, pool: Pool) -> None:
+    def __init__(self, transfers: Transfers, pool: Pool, named: NamedPictures | None = None) -> None:
         self._transfers = transfers
         self._pool = pool
+        self._named = NamedPictures() if named is None else named
         self._under_way = SingleFlight()
 
     async def sources(self, sources: Sequence[Source], prefetched: Fetch | None = None) -> list[Blob]:
-        """All sources of a rendering, in their order, which the caller closes. Raises the transfer's faults.
+        """All these pictures, in their order, which the caller closes. Raises the transfer's faults.
 
         Each is downloaded once, the only one perhaps by intake already (``prefetched``). Memory for several is reserved
         in one step: a rendering that held a part of it while it waits for the rest could wait for ever.
         """
-        names = dict.fromkeys(sources)
-        together = Together(self._transfers.budget, len(names)) if len(names) > 1 else None
+        downloads = await self._downloaded(dict.fromkeys(sources, True), prefetched)
+        with ExitStack() as held:
+            blobs = {source: held.enter_context(blob) for source, blob in downloads.items() if isinstance(blob, Blob)}
+            return [blobs[source].share() for source in sources]
+
+    async def pictures(
+        self,
+        source: Source | Blob,
+        recipes: Iterable[Recipe],
+        prefetched: Fetch | None = None,
+        within_s: float | None = None,
+    ) -> Pictures:
+        """A source and all that these recipes draw besides, which the caller closes. Raises the source's faults alone.
+
+        ``source`` as a blob stays the caller's, and has no ``prefetched``. ``within_s`` limits each download.
+        """
+        wanted = further.sources_of(recipes)
+        needed: dict[Source, bool] = {}
+        if isinstance(source, Source):
+            needed[source] = True
+        for url in wanted.values():
+            if url is not None:
+                needed.setdefault(url, False)
+        downloads = await self._downloaded(needed, prefetched, within_s) if needed else {}
+        own = downloads[source] if isinstance(source, Source) else source
+        assert isinstance(own, Blob)
+        with ExitStack() as held:
+            for blob in downloads.values():
+                if isinstance(blob, Blob):
+                    held.enter_context(blob)
+            return Pictures(own.share(), {image: self._picture(image, url, downloads) for image, url in wanted.items()})
+
+    def _picture(
+        self, image: ImageRef, url: Source | None, downloads: Mapping[Source, Blob | ImgserveError]
+    ) -> Blob | ImgserveError:
+        if url is None:
+            try:
+                return self._named.share(image.name)
+            except SourceUnavailable as error:
+                return error
+        picture = downloads[url]
+        return picture.share() if isinstance(picture, Blob) else picture
+
+    async def _downloaded(
+        self, sources: Mapping[Source, bool], prefetched: Fetch | None, within_s: float | None = None
+    ) -> dict[Source, Blob | ImgserveError]:
+        """The download of each source, which the caller closes. True: its error is raised, at once."""
+        together = Together(self._transfers.budget, len(sources)) if len(sources) > 1 else None
         with stage("fetch"), ExitStack() as held, waiting():
             # The wait is for slots and for memory. A download has a time-out of its own.
             if together is not None and prefetched is not None:
                 prefetched.close()
                 prefetched = None
             fetches = {
-                source: held.enter_context(prefetched or self._transfers.open(source, together)) for source in names
+                source: held.enter_context(prefetched or self._transfers.open(source, together, within_s))
+                for source in sources
             }
-            downloads = [fetch.finish() for fetch in fetches.values()]
-            await (downloads[0] if together is None else asyncio.gather(*downloads))
-            blobs = [fetches[source].blob.share() for source in sources]
+            downloads = [_ended(fetch, is_needed=sources[source]) for source, fetch in fetches.items()]
+            ends = [await downloads[0]] if together is None else await asyncio.gather(*downloads)
+            blobs = {source: error or fetches[source].blob.share() for source, error in zip(fetches, ends, strict=True)}
         failpoint.reach("fetched")
         return blobs
 
     async def rendition(
-        self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str = ""
+        self,
+        source: Blob,
+        info: ImageInfo,
+        rendering: Rendering,
+        further: Sequence[Blob] = (),
+        *,
+        is_alone: bool,
+        principal: str = "",
     ) -> Blob:
-        """The finished picture, which the caller closes. Raises the pool's faults."""
+        """The finished picture, which the caller closes. Raises the pool's faults.
+
+        ``further``: the pictures of ``rendering.recipe.further``, in their order.
+        """
 
         def begin() -> asyncio.Task[Blob]:
-            own = source.share()
+            own = Inputs(source.share(), tuple(blob.share() for blob in further))
             task = asyncio.create_task(self._render(own, info, rendering, is_alone=is_alone, principal=principal))
             task.add_done_callback(lambda _: own.close())
             return task
 
-        return await self._under_way.result((source, rendering, is_alone, principal), begin)
+        return await self._under_way.result((source, *further, rendering, is_alone, principal), begin)
 
     async def _render(
-        self, source: Blob, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str
+        self, pictures: Inputs, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str
     ) -> Blob:
         with stage("render") as timed:
             picture = await self._pool.render(
-                source,
+                pictures.source,
                 rendering,
+                pictures.further,
                 is_svg=info.is_svg,
                 is_alone=is_alone,
                 principal=principal,
@@ -79,3 +144,14 @@ class Renderer:
             )
         failpoint.reach("rendered")
         return picture
+
+
+async def _ended(fetch: Fetch, *, is_needed: bool) -> ImgserveError | None:
+    """The error of a download that is needed is raised."""
+    try:
+        await fetch.finish()
+    except ImgserveError as error:
+        if is_needed:
+            raise
+        return error
+    return None

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from imgserve.engine import pictures
+from imgserve.engine.pictures import NamedPictures
 from imgserve.request.destination import Destination
 from imgserve.request.encode import Format, ignored_fields
-from imgserve.request.faults import Fault, Faults
+from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.imageinfo import ImageInfo
+from imgserve.request.imageref import ImageRef
 from imgserve.request.job import JobRequest, ResolvedOutput, check_places, resolve
 from imgserve.request.limits import Limits
 from imgserve.request.source import Source
@@ -21,15 +24,18 @@ from imgserve.transfer.faults import DestinationRefused, SourceRefused
 
 
 class Resolver:
-    """``quality`` is for results whose job names none."""
+    """``quality`` is for results whose job names none; ``named`` are the pictures of the settings."""
 
-    def __init__(self, transfers: Transfers, limits: Limits, quality: Mapping[Format, int]) -> None:
+    def __init__(
+        self, transfers: Transfers, limits: Limits, quality: Mapping[Format, int], named: NamedPictures
+    ) -> None:
+        self._named = named
         self._transfers = transfers
         self._limits = limits
         self._quality = quality
 
     def check(self, request: JobRequest, places: Iterable[Destination]) -> None:
-        """Judge source and destinations by policy before anything is read. Raises RequestInvalid.
+        """Judge source, further pictures and destinations by policy before anything is read. Raises RequestInvalid.
 
         Addresses are judged when they are connected to, a path that awaits the result's size in ``resolve``.
         """
@@ -38,6 +44,10 @@ class Resolver:
             self._transfers.check_source(request.source)
         except SourceRefused as error:
             faults.append(Fault("source_refused", ("source",), error.sentence()))
+        seen: set[ImageRef] = set()
+        for index, output in enumerate(request.outputs):
+            for fault in pictures.check(output.recipe, seen, self._transfers, self._named):
+                faults += RequestInvalid(fault).beneath(("outputs", index)).faults
         for index, (output, place) in enumerate(zip(request.outputs, places, strict=True)):
             if output.destination.awaits_size:
                 continue

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from imgserve.errors import Sentence
+from imgserve.errors import Sentence, Word
 from imgserve.request.encode import MOST_ENCODES, Format
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
@@ -43,6 +43,8 @@ class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
 
 
 class RenderRequest(msgspec.Struct, frozen=True, tag="render"):
+    """Descriptors: the source, the recipe's further pictures in their order, the result. Its recipe holds no URL."""
+
     rendering: Rendering
     limits: Limits
 
@@ -104,11 +106,15 @@ class PageRead(msgspec.Struct, frozen=True, tag="page_read"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """``trace`` is for the log, and set if imgserve itself is at fault. ``is_last``: the worker ends."""
+    """``path``: the field of the recipe that names the further picture at fault.
+
+    ``trace`` is for the log, and set if imgserve itself is at fault. ``is_last``: the worker ends.
+    """
 
     code: FaultCode
     detail: str
     hint: Sentence = ""
+    path: Annotated[tuple[Word | int, ...], msgspec.Meta(max_length=8)] = ()
     trace: str = ""
     is_last: bool = False
 

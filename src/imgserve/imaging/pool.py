@@ -13,7 +13,7 @@ process that has read one principal's bytes to another principal.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -151,7 +151,7 @@ class Pool:
         return info
 
     async def _probe(self, request: ProbeRequest, source: Blob | None, principal: str, work: Work) -> ImageInfo | None:
-        with read_only(source) as descriptors:
+        with read_only(*([source] if source is not None else [])) as descriptors:
             async with self._worker(self._role_for_intake(principal), principal, work) as child:
                 reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
                 return checked_info(expect(messages.Probed, reply).info, self._limits)
@@ -169,6 +169,7 @@ class Pool:
         self,
         source: Blob,
         rendering: Rendering,
+        further: Sequence[Blob] = (),
         *,
         is_svg: bool = False,
         is_alone: bool = False,
@@ -179,15 +180,17 @@ class Pool:
     ) -> Blob:
         """The finished picture, which the caller closes, from an idle worker; waits for one.
 
-        ``is_svg`` sets the shorter deadline. ``is_alone`` starts a worker for this picture only and ends it afterwards.
-        ``on_start`` is called when a worker is there, ``on_encodes`` with the encodes that ``max_bytes`` took.
+        ``further``: the pictures of ``rendering.recipe.further``, in their order. ``is_svg`` sets the shorter deadline.
+        ``is_alone`` starts a worker for this picture only and ends it afterwards. ``on_start`` is called when a worker
+        is there, ``on_encodes`` with the encodes that ``max_bytes`` took.
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, MaxBytesUnreachable, RenderTimeout,
         WorkerDied, NoWorker.
         """
-        request = messages.RenderRequest(rendering, self._limits)
+        own = rendering.recipe.without_urls()
+        request = messages.RenderRequest(replace(rendering, recipe=own), self._limits)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
         worker = self._lone_worker() if is_alone else self._worker(_RENDER, principal, work)
-        with read_only(source) as descriptors:
+        with read_only(source, *further) as descriptors:
             async with worker as child:
                 on_start()
                 size, output = rendering.size, rendering.format

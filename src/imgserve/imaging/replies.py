@@ -31,7 +31,7 @@ _PAGES = msgspec.msgpack.Decoder(Page)
 
 
 def error_of(reply: Failed) -> ImgserveError:
-    return REPORTED[reply.code](_shown(reply.detail), _shown_hint(reply.hint))
+    return REPORTED[reply.code](_shown(reply.detail), _shown_hint(reply.hint)).at(reply.path)
 
 
 def expect(kind: type[_Kind], reply: Reply) -> _Kind:

@@ -10,9 +10,10 @@ import socket
 import msgspec
 
 from imgserve.imaging.messages import Reply, Request
+from imgserve.request.recipe import MAX_FURTHER
 
 MAX_PACKET_BYTES = 65_536
-_MAX_DESCRIPTORS = 2
+_MAX_DESCRIPTORS = 2 + MAX_FURTHER  # source, further pictures, result
 
 _encode = msgspec.msgpack.Encoder().encode
 _REQUESTS: "msgspec.msgpack.Decoder[Request]" = msgspec.msgpack.Decoder(Request)

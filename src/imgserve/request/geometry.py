@@ -43,6 +43,19 @@ SideLength = (
 )
 """As ``Length``, for the side of a box: at least one pixel."""
 
+Offset = (
+    Annotated[int, msgspec.Meta(ge=-MAX_SIDE_PX, le=MAX_SIDE_PX, description="pixels")]
+    | Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^-?\d{1,4}(\.\d{1,4})?%$",
+            description="per cent of the picture's side",
+            extra={"expected": 'a percentage such as "-12.5%"'},
+        ),
+    ]
+)
+"""As ``Length``, from an edge inwards; a negative one lies beyond the edge."""
+
 Coordinate = Annotated[float, msgspec.Meta(ge=0, le=1, description="of the picture's side")]
 
 _WIDTH, _HEIGHT = FieldRef(("width",)), FieldRef(("height",))

@@ -7,7 +7,9 @@ import msgspec
 
 from imgserve.request.encode import Encode, Format
 from imgserve.request.faults import Fault, Faults
+from imgserve.request.imageref import ImageRef
 from imgserve.request.operations.blur import Blur
+from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.contrast import Contrast
 from imgserve.request.operations.crop import Crop
 from imgserve.request.operations.extend import Extend
@@ -33,6 +35,7 @@ from imgserve.request.operations.trim import Trim
 
 Operation = (
     Blur
+    | Composite
     | Contrast
     | Crop
     | Extend
@@ -58,6 +61,7 @@ Operation = (
 )  # fmt: skip
 
 MAX_OPERATIONS = 32  # bounds the time that one result can cost
+MAX_FURTHER = 8  # different further pictures of one job: bounds its downloads, and the descriptors of one render
 Dpi = Annotated[float, msgspec.Meta(ge=1, le=2400, description="dots per inch, for absolute units in an SVG")]
 MAX_PAGE = 9999
 Page = Annotated[int, msgspec.Meta(ge=0, le=MAX_PAGE, description="from 0")]
@@ -95,6 +99,26 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     operations: tuple[Operation, ...]
     encode: Encode = msgspec.field(name="output", default=Encode())  # stored rows have this name
     load: LoadOptions = LoadOptions()
+
+    @property
+    def further(self) -> dict[ImageRef, int]:
+        """The different pictures that its operations draw, in their order, and the number of each one's first one."""
+        drawn: dict[ImageRef, int] = {}
+        for index, operation in enumerate(self.operations):
+            if isinstance(operation, Composite):
+                drawn.setdefault(operation.image, index)
+        return drawn
+
+    def without_urls(self) -> "Recipe":
+        """With numbers as names of its further pictures, in their order: URLs are not for those who render."""
+        numbers = {image: ImageRef(name=str(number)) for number, image in enumerate(self.further)}
+        if not numbers:
+            return self
+        operations = (
+            msgspec.structs.replace(one, image=numbers[one.image]) if isinstance(one, Composite) else one
+            for one in self.operations
+        )
+        return msgspec.structs.replace(self, operations=tuple(operations))
 
 
 def check_operations(operations: Sequence[Operation]) -> None:

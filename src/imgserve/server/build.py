@@ -30,6 +30,7 @@ from imgserve.engine.intake import Intake
 from imgserve.engine.ondemand import OnDemand
 from imgserve.engine.operator import JobAdmin
 from imgserve.engine.outbox import Outbox, senders
+from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.render import Renderer
 from imgserve.engine.runner import Runner
@@ -63,9 +64,10 @@ class Components:
         prefetched: Store[Fetch] = Store(PREFETCH_BYTES, max_kept)
         placeholders = Placeholders(self.pool, settings.placeholder)
         deliveries = Deliveries(queue, self.transfers, clock)
-        renderer = Renderer(self.transfers, self.pool)
+        self.named = NamedPictures()
+        renderer = Renderer(self.transfers, self.pool, self.named)
         renditions: Store[Blob] = Store(settings.attempt.kept_renditions_bytes, max_kept)
-        self._stores = (prefetched, placeholders, renditions)
+        self._owners = (prefetched, placeholders, renditions, self.named)
         attempts = Attempts(
             queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=output_spelling
         )
@@ -77,11 +79,11 @@ class Components:
         admission = Admission(intake.max_at_once, intake.max_waiting, settings.queue.quota, intake.host_quota)
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, prefetched, admission, settings.limits, intake,
-            clock, spelling=output_spelling(None),
+            clock, spelling=output_spelling(None), named=self.named,
         )  # fmt: skip
         self.on_demand = OnDemand(
-            self.transfers, self.pool, settings.limits, intake.qualities(), settings.on_demand, settings.queue.quota,
-            intake.host_quota, settings.transfer.source_timeout_s,
+            self.transfers, self.pool, renderer, self.named, settings.limits, intake.qualities(), settings.on_demand,
+            settings.queue.quota, intake.host_quota, settings.transfer.source_timeout_s,
         )  # fmt: skip
         self._most_picture_bytes = settings.limits.source_bytes
         self._upload = upload_limits(settings.limits, settings.transfer)
@@ -93,8 +95,8 @@ class Components:
 
     def close(self) -> None:
         """Free the pictures that were kept for later."""
-        for store in self._stores:
-            store.close()
+        for owner in self._owners:
+            owner.close()
 
     def for_clients(self, config: Config, keys: Keys, presets: Presets) -> App:
         """The application of the TCP listener."""

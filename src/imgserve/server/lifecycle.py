@@ -12,7 +12,6 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,10 +28,12 @@ from imgserve.api.keyfile import Key
 from imgserve.api.presets import Presets
 from imgserve.api.v1.info import Itself
 from imgserve.clock import Clock
+from imgserve.engine import pictures
 from imgserve.errors import ImgserveError
-from imgserve.server import build, reload
+from imgserve.server import build
 from imgserve.server.build import Components
 from imgserve.server.ending import Ending, busy_threads, in_time
+from imgserve.server.reload import Reload
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs, tracing
 
@@ -100,9 +101,10 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
     assert starting is not None
     ending.on_signal = starting.cancel
     keys, presets = Keys(endpoint.keys), Presets(settings.presets)
-    on_hangup = partial(reload.reload, settings, keys, presets, endpoint.certificate, endpoint.on_hangup)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
+    reloading = Reload(settings, keys, presets, endpoint.certificate, endpoint.on_hangup)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.begin)
     async with _running(settings, keys.are_several, max_descriptors, ending) as components:
+        reloading.components = components
         application = components.for_clients(settings.api, keys, presets)
         slots = Slots(*settings.api.connections(descriptors.max_connections(max_descriptors)))
         timeout_s = settings.api.header_timeout_s
@@ -159,6 +161,7 @@ async def _running(
     pool, transfers = components.pool, components.transfers
     try:
         await pool.start()
+        components.named.replace(await pictures.read(settings.pictures, pool, settings.limits))
         if transfers.proxy is not None:
             detail = "it must keep jobs from addresses that are not public; only the text of their URLs is judged here"
             logs.event("proxy_in_use", proxy=str(transfers.proxy), detail=detail)

@@ -1,52 +1,100 @@
-"""SIGHUP: reopens the log file, and reads API keys, certificate and presets again. Called by ``lifecycle`` on the event
-loop.
+"""SIGHUP: reopens the log file, and reads API keys, certificate, presets and named pictures again.
+
+Called by ``lifecycle`` on the event loop.
 """
 
+import asyncio
 from argparse import Namespace
 from collections.abc import Callable
 
 from imgserve.api.auth import Keys
 from imgserve.api.http.tls import Certificate
 from imgserve.api.presets import Presets
+from imgserve.engine import pictures
 from imgserve.errors import ImgserveError, sentence_of
-from imgserve.request.preset import Config
+from imgserve.server.build import Components
 from imgserve.settings import load
+from imgserve.settings.load import Reloadable
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs
 
 
-def reload(
-    settings: Settings,
-    keys: Keys,
-    presets: Presets,
-    certificate: Certificate | None,
-    reopen_log: Callable[[], None],
-) -> None:
-    """Reopens the log first. Replaces keys, certificate and presets, or none of them where one cannot be read.
+class Reload:
+    """``settings`` are those of the start: no other value of the file is read again.
 
-    ``settings`` are those of the start: no other value of the file is read again.
+    ``components`` are set once the server runs; before that it has read everything a moment ago.
     """
-    try:
-        reopen_log()
-        new_keys, new_presets = settings.api.keys(), _presets(settings)
-        if certificate is not None:
-            certificate.reload()
-        keys.replace(new_keys)  # what cannot fail comes last
-        if new_presets is not None:
-            presets.replace(new_presets)
-    except (ImgserveError, OSError) as error:
-        logs.event("reload_failed", level=logs.ERROR, detail=sentence_of(error))
-    else:
-        logs.event("reloaded", keys=len(keys.known), presets=len(presets.recipes))
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: Keys,
+        presets: Presets,
+        certificate: Certificate | None,
+        reopen_log: Callable[[], None],
+    ) -> None:
+        self.components: Components | None = None
+        self._settings = settings
+        self._keys = keys
+        self._presets = presets
+        self._certificate = certificate
+        self._reopen_log = reopen_log
+        self._last = Reloadable(settings.presets, settings.pictures)
+        self._one_at_a_time = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self) -> None:
+        """Reopens the log at once. Replaces the rest soon, or nothing of it where a part cannot be read."""
+        try:
+            self._reopen_log()
+        except (ImgserveError, OSError) as error:
+            _log_failure(error)
+            return
+        task = asyncio.create_task(self._replace())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _replace(self) -> None:
+        async with self._one_at_a_time:
+            try:
+                await self._replace_all()
+            except (ImgserveError, OSError) as error:
+                _log_failure(error)
+            else:
+                counts = {"keys": len(self._keys.known), "presets": len(self._presets.recipes)}
+                logs.event("reloaded", **counts, pictures=len(self.components.named) if self.components else 0)
+
+    async def _replace_all(self) -> None:
+        new = self._from_file()
+        blobs = {}
+        if self.components is not None:
+            blobs = await pictures.read(new.pictures, self.components.pool, self._settings.limits)
+        try:
+            new_keys = self._settings.api.keys()
+            if self._certificate is not None:
+                self._certificate.reload()
+        except BaseException:
+            for blob in blobs.values():
+                blob.close()
+            raise
+        # What cannot fail comes last.
+        self._keys.replace(new_keys)
+        self._presets.replace(new.presets)
+        self._last = new
+        if self.components is not None:
+            self.components.named.replace(blobs)
+
+    def _from_file(self) -> Reloadable:
+        """The file may be root's alone, as it was at the start: then all that it does not hold can still be replaced.
+
+        Raises SettingsInvalid.
+        """
+        file = self._settings.config_file
+        if file and load.is_shut(file):
+            logs.event("presets_kept", detail=f"the server's user may not read {file}")
+            return self._last
+        return load.reloadable(Namespace(config=file)) if file else self._last
 
 
-def _presets(settings: Settings) -> Config | None:
-    """None: the file may be root's alone, as it was at the start; then keys and certificate can still be replaced.
-
-    Raises SettingsInvalid.
-    """
-    file = settings.config_file
-    if file and load.is_shut(file):
-        logs.event("presets_kept", detail=f"the server's user may not read {file}")
-        return None
-    return load.presets(Namespace(config=file)) if file else None
+def _log_failure(error: ImgserveError | OSError) -> None:
+    logs.event("reload_failed", level=logs.ERROR, detail=sentence_of(error))

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from imgserve.engine.config import PictureConfig
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.request.preset import Config as PresetConfig
@@ -28,6 +29,7 @@ ROOT_PID_FILE = Path("/var/run/imgserve.pid")
 ROOT_LOG_FILE = Path("/var/log/imgserve/imgserve.log")
 CONFIG_FILE_NAME = "imgserve.toml"
 ENVIRONMENT: Mapping[str, str] = os.environ  # noqa: TID251 - this is the one place
+_PICTURES = "pictures"
 PLACES = ("data_dir", "pid_file")
 # Few enough attempts that each gets a worker before it times out.
 ATTEMPTS, ATTEMPTS_PER_WORKER = 64, 16
@@ -37,6 +39,13 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 class SettingsInvalid(ImgserveError):
     """The settings cannot be used."""
+
+
+class Reloadable(msgspec.Struct, frozen=True):
+    """Those of ``Settings`` that SIGHUP reads again."""
+
+    presets: PresetConfig = PresetConfig()
+    pictures: dict[str, PictureConfig] = {}
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -72,6 +81,7 @@ def load(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, *, is_look:
         "renamed": gathered.renamed,
         "config_file": str(gathered.file.path.absolute()) if gathered.file.is_there else "",
         "test": _test_switches(environ, problems),
+        **_origins_of_pictures(gathered),
     }
     shut = [one.name for one in gathered.options if is_look and one.is_path and is_shut(gathered.value(one.name))]
     return settle(Settings, gathered, usual, problems, shut)
@@ -93,16 +103,25 @@ def settle(
     return settled
 
 
-def presets(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT) -> PresetConfig:
-    """Those of the TOML file, whose other settings are checked by name and type only. Raises SettingsInvalid."""
+def reloadable(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT) -> Reloadable:
+    """The settings that SIGHUP reads again, of the TOML file, whose other ones are checked by name and type only.
+
+    Raises SettingsInvalid.
+    """
     problems: list[str] = []
     gathered = gather(Settings, Namespace(config=flags.config), environ, config_file(_own_dir(environ)), problems)
     with suppress(msgspec.ValidationError):  # one of the problems
-        config = msgspec.convert(gathered.tree({}).get("presets", {}), PresetConfig)
-        problems += _problems_of(config, gathered, (), "presets.")
+        config = msgspec.convert(gathered.tree(_origins_of_pictures(gathered)), Reloadable)
+        problems += _problems_of(config.presets, gathered, (), "presets.")
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return config
+
+
+def _origins_of_pictures(gathered: Gathered) -> dict[str, str]:
+    """They are read later than the settings, and their faults name the place too."""
+    tables = [table.target for table in gathered.tables if table.target.startswith(f"{_PICTURES}.")]
+    return {f"{target}.origin": gathered.place_of(f"{target}.path")[1] for target in tables}
 
 
 def locate(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT) -> Places:

@@ -9,7 +9,14 @@ from typing import Annotated
 import msgspec
 
 from imgserve.api.config import Config as ApiConfig
-from imgserve.engine.config import AttemptConfig, IntakeConfig, OnDemandConfig, PlaceholderConfig, RunnerConfig
+from imgserve.engine.config import (
+    AttemptConfig,
+    IntakeConfig,
+    OnDemandConfig,
+    PictureConfig,
+    PlaceholderConfig,
+    RunnerConfig,
+)
 from imgserve.failpoint import Name as Failpoint
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.jobs.config import Config as QueueConfig
@@ -61,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True):
     on_demand: Annotated[OnDemandConfig, Section("Pictures on demand")] = OnDemandConfig()
     placeholder: Annotated[PlaceholderConfig, Section("Jobs")] = PlaceholderConfig()
     presets: Annotated[PresetConfig, Section("Presets")] = PresetConfig()
+    pictures: Annotated[dict[str, PictureConfig], Section("Pictures of recipes", table="picture")] = {}
     config_file: str = ""
     notify_socket: str = ""
     ignored_variables: tuple[str, ...] = ()

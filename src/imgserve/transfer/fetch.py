@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Self
 
 from imgserve.blob import Blob
+from imgserve.errors import ImgserveError
 from imgserve.limiter import Limiter
 from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
 from imgserve.transfer.memory import Reservation, Together
@@ -123,6 +124,9 @@ class Fetch:
             await transfer(self)
             self._flush()
             is_whole = True
+        except ImgserveError:
+            self._reservation.forgo()
+            raise
         finally:
             self._batch.clear()
             # A failed download may stay in a store for a while, and needs no memory there.

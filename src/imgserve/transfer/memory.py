@@ -65,6 +65,11 @@ class Reservation:
         self._grant = self._budget.request(weight=self._granted_bytes)
         return self._grant
 
+    def forgo(self) -> None:
+        """A source that failed before it asked needs nothing: the others that are needed with it wait no longer."""
+        if self._grant is None and isinstance(self._budget, Together):
+            self.take(0)
+
     def shrink(self, size_bytes: int) -> None:
         """Keep only so much: the rest was reserved for a length that was not known."""
         surplus = self.size_bytes - size_bytes

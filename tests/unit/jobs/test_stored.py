@@ -47,6 +47,8 @@ def output(operation: Operation) -> ResolvedOutput:
 # ``msgspec.field(name=...)``; a new one has a default, so that older rows can be read.
 FIELDS = {
     "Blur": "operation sigma",
+    "Composite":
+        "operation image gravity left right top bottom width height scale opacity blend tile spacing_x spacing_y angle",
     "Contrast": "operation factor",
     "Crop": "operation left top width height gravity focal aspect",
     "Destination": "kind shown url host port path key name field form_success has_no_type",
@@ -59,6 +61,7 @@ FIELDS = {
     "Gamma": "operation gamma",
     "Grayscale": "operation method",
     "ImageInfo": "format width_px height_px frames orientation has_alpha",
+    "ImageRef": "url name",
     "JobRequest": "source outputs",
     "Linear": "operation multiply add",
     "LoadOptions": "strict dpi orient page frames",
@@ -100,6 +103,8 @@ def structs_in(kind: inspect.Type) -> Iterator[inspect.StructType]:
             yield from structs_in(part)
     elif isinstance(kind, inspect.VarTupleType):
         yield from structs_in(kind.item_type)
+    elif isinstance(kind, inspect.Metadata):
+        yield from structs_in(kind.type)
 
 
 def test_stored_fields_keep_their_names() -> None:

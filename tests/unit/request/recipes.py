@@ -13,7 +13,7 @@ from imgserve.request.native import OPERATIONS
 from imgserve.request.recipe import LoadOptions
 
 Values = st.SearchStrategy[Any]
-READABLE = ["#abcdef", "red", "transparent", "corner", "mean"]
+READABLE = ["#abcdef", "red", "transparent", "corner", "mean", "http://a.test/b.png", {"name": "logo"}]
 
 
 def values_of(kind: inspect.Type) -> Values:

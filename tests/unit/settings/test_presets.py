@@ -45,7 +45,7 @@ def started(file: str, **environ: str) -> Config:
 
 def presets(file: str, environ: dict[str, str]) -> Config:
     """As at a SIGHUP."""
-    return settings.presets(argparse.Namespace(config=file), environ)
+    return settings.reloadable(argparse.Namespace(config=file), environ).presets
 
 
 def faults(tmp_path: Path, text: str) -> list[str]:

@@ -123,6 +123,21 @@ async def test_sources_that_are_larger_than_the_budget_wait_for_all_of_it() -> N
     assert budget.held == 99
 
 
+async def test_a_source_that_fails_before_it_asks_holds_up_no_other() -> None:
+    budget = Limiter(100)
+    group = Together(budget, 3)
+    failed, *others = (Reservation(group) for _ in range(3))
+    wishes = [reservation.take(30) for reservation in others]
+    failed.forgo()
+    failed.forgo()
+    for wish in wishes:
+        await wish
+    assert budget.held == 60
+    for reservation in (failed, *others):
+        reservation.release()
+    assert budget.held == 0
+
+
 @pytest.mark.parametrize("ended", range(2))
 async def test_sources_of_which_one_is_given_up_take_nothing(ended: int) -> None:
     budget = Limiter(100)

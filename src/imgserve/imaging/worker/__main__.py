@@ -103,7 +103,7 @@ def _answer(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> 
 
 
 def _failed(fault: ImgserveError, *, is_last: bool = False) -> Failed:
-    return Failed(cast(FaultCode, fault.code), fault.detail, fault.hint, is_last=is_last)
+    return Failed(cast(FaultCode, fault.code), fault.detail, fault.hint, fault.path, is_last=is_last)
 
 
 def _give_up(connection: socket.socket, fault: ImgserveError) -> None:
@@ -126,9 +126,9 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> 
             )
             return messages.Probed(info)
         case messages.RenderRequest():
-            data = _mapped(descriptors[0], is_read_whole=True)
+            data, *further = (_mapped(descriptor, is_read_whole=True) for descriptor in descriptors[:-1])
             watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
-            reply = pipeline.render(data, request.rendering, request.limits, descriptors[-1], watched)
+            reply = pipeline.render(data, request.rendering, request.limits, descriptors[-1], watched, further)
         case messages.DrawRequest():
             reply = draw.draw(request.drawing, request.limits, descriptors[-1])
         case messages.PageRequest():

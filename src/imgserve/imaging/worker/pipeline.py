@@ -4,7 +4,7 @@ The first operation is fused with decoding where it can be. Each later one takes
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,14 +12,16 @@ import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import Written
-from imgserve.imaging.worker import animation, bounds, cover, load, probe, save, vips
+from imgserve.imaging.worker import animation, bounds, cover, further, load, probe, save, vips
 from imgserve.imaging.worker.canvas import PAGE_HEIGHT, Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
+from imgserve.imaging.worker.further import Further
 from imgserve.imaging.worker.saver import extras
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.steps import (
     blur,
+    composite,
     contrast,
     crop,
     extend,
@@ -48,8 +50,10 @@ from imgserve.request import formats
 from imgserve.request.faults import beneath
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import ImageInfo, Size
+from imgserve.request.imageref import ImageRef
 from imgserve.request.limits import Limits
 from imgserve.request.operations.blur import Blur
+from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.contrast import Contrast
 from imgserve.request.operations.crop import Crop
 from imgserve.request.operations.extend import Extend
@@ -78,7 +82,8 @@ from imgserve.request.rendering import Rendering, Step, fold, grows, steps_of
 _TOO_MUCH_MEMORY = "drawing the SVG takes more memory than a worker has for it"
 _DEEP = 16
 
-# How each operation is carried out: the canvas, the operation, and the size after it, of each frame.
+# How each operation is carried out: the canvas, the operation, and the size after it, of each frame. A composite, which
+# needs another picture, and a rasterize, which opens one, have their own cases.
 STEPS: dict[type[Operation], Callable[[Canvas, Any, Size], Canvas]] = {
     Blur: blur.applied,
     Contrast: contrast.applied,
@@ -105,8 +110,17 @@ STEPS: dict[type[Operation], Callable[[Canvas, Any, Size], Canvas]] = {
 }
 
 
-def render(data: Data, rendering: Rendering, limits: Limits, result_fd: int, watched: Watch = unwatched) -> Written:
+def render(
+    data: Data,
+    rendering: Rendering,
+    limits: Limits,
+    result_fd: int,
+    watched: Watch = unwatched,
+    further_data: Sequence[Data] = (),
+) -> Written:
     """Render and write the picture to ``result_fd``. ``watched`` limits the drawing of an SVG.
+
+    ``further_data``: the bytes of the further pictures, in the order of ``Recipe.further``.
 
     Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, SourceTooSmall, RequestInvalid.
     """
@@ -116,19 +130,20 @@ def render(data: Data, rendering: Rendering, limits: Limits, result_fd: int, wat
     info = probe.measure(picture, limits, watched)
     frames = formats.frames_kept(info, rendering.format)
     steps = steps_of(rendering.recipe.operations, info, rendering.size)
-    _check(steps, frames, limits)
+    pictures = further.measured(further_data, rendering.recipe, limits, watched)
+    _check(steps, frames, pictures, limits)
     file = _jpeg_of_jpeg(picture, steps, rendering)
     if file is not None and rendering.size is not None:
         save.write_bytes(file, result_fd)
         return Written(rendering.size, rendering.format)
-    image = _finished(picture, info, steps, rendering, frames, limits, watched)
+    image = _finished(picture, info, steps, rendering, frames, pictures, limits, watched)
     encode = rendering.recipe.encode
     extra = extras.Extras() if save.is_plain(encode) else extras.of(picture, image, encode, rendering.format)
     encodes = save.write(image, rendering.format, encode, result_fd, extra)
     return Written(Size(image.width, image.get_page_height()), rendering.format, encodes)
 
 
-def _check(steps: tuple[Step, ...], frames: int, limits: Limits) -> None:
+def _check(steps: tuple[Step, ...], frames: int, pictures: Mapping[ImageRef, Further], limits: Limits) -> None:
     """Checks the limits again, as security: for every picture that grows, before a pixel is decoded."""
     for index, step in enumerate(steps):
         with beneath("operations", index):
@@ -136,6 +151,8 @@ def _check(steps: tuple[Step, ...], frames: int, limits: Limits) -> None:
                 bounds.check_output(step.size, limits, frames)
             if isinstance(step.operation, Resize):
                 bounds.check_covering(step.before, step.operation.whole(step.before, step.size), limits)
+        if isinstance(step.operation, Composite):
+            further.check(step.operation, index, pictures, step.size, limits)
 
 
 def _recognised(data: Data, recipe: Recipe, limits: Limits) -> load.Picture:
@@ -174,6 +191,7 @@ def _finished(
     steps: tuple[Step, ...],
     rendering: Rendering,
     frames: int,
+    pictures: Mapping[ImageRef, Further],
     limits: Limits,
     watched: Watch,
 ) -> pyvips.Image:
@@ -181,7 +199,7 @@ def _finished(
     is_svg = picture.format == "svg"
     try:
         with watched(PictureTooLarge(_TOO_MUCH_MEMORY, "simplify the SVG")) if is_svg else contextlib.nullcontext():
-            canvas = _changed(picture, info, steps, rendering.recipe, frames, limits)
+            canvas = _changed(picture, info, steps, rendering.recipe, frames, pictures, limits, watched)
             if rendering.size not in (None, canvas.size):
                 # The source has changed since the reply. The promised size holds.
                 assert rendering.size is not None
@@ -221,7 +239,14 @@ def _without_page(canvas: Canvas) -> Canvas:
 
 
 def _changed(
-    picture: load.Picture, info: ImageInfo, steps: tuple[Step, ...], recipe: Recipe, frames: int, limits: Limits
+    picture: load.Picture,
+    info: ImageInfo,
+    steps: tuple[Step, ...],
+    recipe: Recipe,
+    frames: int,
+    pictures: Mapping[ImageRef, Further],
+    limits: Limits,
+    watched: Watch,
 ) -> Canvas:
     """The canvas behind all steps. Only the last two canvases are in memory, since each may be as large as a source."""
     canvas, rest = _opened(picture, info, steps, recipe, frames)
@@ -230,6 +255,12 @@ def _changed(
     if rest:  # a decoder gives its rows in order, and once
         canvas = canvas._replace(image=canvas.image.copy_memory())
     for index, step in enumerate(rest, len(steps) - len(rest)):
+        if isinstance(step.operation, Composite):
+            operation, on = step.operation, canvas.size
+            further.check(operation, index, pictures, on, limits)
+            image = further.read(operation, index, pictures[operation.image], on, watched)
+            canvas = composite.applied(canvas, operation, image)
+            continue
         with beneath("operations", index):
             size = _size_now(canvas, step, limits) if step.before.is_open else step.size
             carry_out = STEPS.get(type(step.operation))

@@ -82,7 +82,7 @@ def sentence_of(error: ImgserveError, request: JobRequest | None = None, *, is_d
     if isinstance(error, RequestInvalid):
         return _in_order(error, spelling).sentence(spelling, is_discreet=is_discreet)
     field, sentence = _FIELD.get(number_of(error) or 0), error.sentence(spelling)
-    return f"{field}: {sentence}" if field else sentence
+    return f"{field}: {sentence}" if field and not error.path else sentence
 
 
 def in_classic_words(error: ImgserveError, request: JobRequest | None = None) -> ImgserveError:

@@ -7,7 +7,7 @@ import msgspec
 from imgserve.errors import FieldRef
 from imgserve.request.color import Color
 from imgserve.request.faults import Fault
-from imgserve.request.geometry import Length, pixels
+from imgserve.request.geometry import Length, SideLength, pixels
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.operation import KeepsSize
 
@@ -29,8 +29,8 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     left: Length
     top: Length
-    width: Length
-    height: Length
+    width: SideLength
+    height: SideLength
 
     def within(self, size: Size) -> Box | None:
         """None: it lies beyond the picture."""

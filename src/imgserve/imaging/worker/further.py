@@ -1,0 +1,118 @@
+"""The further pictures of a rendering: recognised and measured before anything is decoded, then read at the size that
+their operation asks for. Called by ``pipeline.py``.
+
+Their bytes come from anybody, as the source's do: the same checks and limits hold. An error leads to the field that
+names the picture.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import pyvips
+
+from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import PictureTooLarge, SvgInvalid
+from imgserve.imaging.worker import bounds, load, probe
+from imgserve.imaging.worker.colour import convert
+from imgserve.imaging.worker.detect import detect
+from imgserve.imaging.worker.source import Data
+from imgserve.imaging.worker.steps import resize
+from imgserve.imaging.worker.svg import draw, svgz
+from imgserve.imaging.worker.svg.watch import Watch
+from imgserve.request.encode import Profile
+from imgserve.request.geometry import Shape
+from imgserve.request.imageinfo import Size
+from imgserve.request.imageref import ImageRef
+from imgserve.request.limits import Limits
+from imgserve.request.operations.composite import Composite
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import LoadOptions, Recipe
+
+
+class Further(NamedTuple):
+    """A picture with nothing but its header read. ``data`` is unpacked."""
+
+    data: Data
+    shape: Shape
+    options: LoadOptions
+    profile: Profile
+
+    def opened(self) -> load.Picture:
+        """Anew each time: its rows can be read once only, and two operations may draw the same picture."""
+        assert self.shape.format is not None
+        return load.Picture(self.data, self.shape.format, self.options, is_deep=True, profile=self.profile)
+
+
+def measured(data: Sequence[Data], recipe: Recipe, limits: Limits, watched: Watch) -> dict[ImageRef, Further]:
+    """The pictures of a recipe, whose bytes come in the order of ``Recipe.further``.
+
+    Raises SourceUnreadable, SvgInvalid, PictureTooLarge.
+    """
+    pictures = {}
+    for (image, index), one in zip(recipe.further.items(), data, strict=True):
+        with of_operation(index):
+            pictures[image] = _measured(one, recipe, limits, watched)
+    return pictures
+
+
+def _measured(data: Data, recipe: Recipe, limits: Limits, watched: Watch) -> Further:
+    data = svgz.unpacked(data, limits) if svgz.is_packed(data) else data
+    source_format = detect(data)
+    assert source_format is not None, "a complete picture is always decided"
+    options = LoadOptions(strict=recipe.load.strict, frames="first")
+    picture = load.Picture(data, source_format, options)
+    info = probe.measure(picture, limits, watched)
+    # Colours of a source's own profile are nobody else's: there its numbers are those of sRGB.
+    profile: Profile = "p3" if recipe.encode.profile == "p3" else "srgb"
+    return Further(data, Shape(info.width_px, info.height_px, info.format), options, profile)
+
+
+def check(operation: Composite, index: int, further: Mapping[ImageRef, Further], on: Size, limits: Limits) -> None:
+    """Raises PictureTooLarge for a picture that would be drawn beyond the limits of results."""
+    with of_operation(index):
+        size = operation.drawn(further[operation.image].shape, on)
+        bounds.check_output(size, limits)
+        bounds.check_output(operation.turned(size), limits)
+        bounds.check_covering(further[operation.image].shape, size, limits)
+
+
+def read(operation: Composite, index: int, further: Further, on: Size, watched: Watch) -> pyvips.Image:
+    """The first frame at the size that is asked for, upright, sRGB or grey, uint8 or uint16, in memory.
+
+    Raises SourceUnreadable, SvgInvalid.
+    """
+    size = operation.drawn(further.shape, on)
+    is_svg = further.shape.is_drawing
+    too_large = PictureTooLarge("drawing the SVG takes more memory than a worker has for it", "simplify the SVG")
+    with of_operation(index), watched(too_large.at(_place(index))) if is_svg else contextlib.nullcontext():
+        picture = further.opened()
+        try:
+            image = _read(picture, further.shape, size)
+            return convert.to_canvas(image, is_deep=True).copy_memory()
+        except pyvips.Error as error:
+            if is_svg:
+                raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
+            raise load.unreadable(picture, error) from error
+
+
+def _read(picture: load.Picture, shape: Shape, size: Size) -> pyvips.Image:
+    if shape.is_drawing:
+        return draw.draw(bytes(picture.data), size, is_stretched=True)
+    if shape.size == size:
+        return load.whole(picture)
+    fitting = Resize(size.width_px, size.height_px, if_small="enlarge")
+    return resize.opened(picture, fitting, shape, size, frames=1).image
+
+
+@contextlib.contextmanager
+def of_operation(index: int) -> Iterator[None]:
+    """An error of the block is one of the picture that this operation names."""
+    try:
+        yield
+    except ImgserveError as error:
+        raise error.at(_place(index)) from None
+
+
+def _place(index: int) -> tuple[str, int, str]:
+    return ("operations", index, "image")

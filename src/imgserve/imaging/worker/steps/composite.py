@@ -1,0 +1,139 @@
+"""composite: a further picture drawn on each frame. Called by ``pipeline.py``.
+
+Only the part of a frame beneath the picture is read and mixed. Mixing is that of W3C Compositing and Blending Level 1,
+sections 5.1 and 10.1, with premultiplied colours, in floats: of whole numbers libvips rounds down.
+"""
+
+from math import ceil, cos, radians, sin
+
+import pyvips
+
+from imgserve.imaging.worker.canvas import Canvas, as_samples
+from imgserve.imaging.worker.colour import inks
+from imgserve.request.imageinfo import Size
+from imgserve.request.operations.composite import Composite
+
+_DEEP = 257  # levels of 16 bits for each of 8
+_BLOCK = 256  # the least side of what is repeated: copying single pixels would be slow
+_RIGHT_ANGLE = 90
+_ROTATION = {90: "rot90", 180: "rot180", 270: "rot270"}
+
+
+def applied(canvas: Canvas, operation: Composite, image: pyvips.Image) -> Canvas:
+    """``image`` is the further picture at its final size, in memory."""
+    on = canvas.size
+    image = _faded(_turned(_as_deep(image, canvas.image), operation), operation.opacity)
+    left, top = operation.corner(Size(image.width, image.height), on)
+    if operation.tile:
+        period = operation.period(Size(image.width, image.height), on)
+        image, left, top = _tiled(image, left, top, period, on), 0, 0
+
+    def drawn(frame: pyvips.Image) -> pyvips.Image:
+        return _drawn(frame, image, left, top, operation)
+
+    return canvas.of_each_frame(drawn)
+
+
+def _drawn(frame: pyvips.Image, image: pyvips.Image, left: int, top: int, operation: Composite) -> pyvips.Image:
+    at_left, at_top = max(left, 0), max(top, 0)
+    width = min(left + image.width, frame.width) - at_left
+    height = min(top + image.height, frame.height) - at_top
+    if image.bands > 2:
+        frame = inks.coloured(frame)
+    if width < 1 or height < 1:
+        return frame
+    visible = image.crop(at_left - left, at_top - top, width, height)
+    visible = inks.coloured(visible) if frame.bands > 2 else visible
+    if operation.blend == "over" and not visible.hasalpha():
+        piece = visible if not frame.hasalpha() else visible.bandjoin(inks.most(visible))
+    else:
+        piece = _mixed(frame.crop(at_left, at_top, width, height), visible, operation.blend)
+    # In memory: a second picture above this one would compute it again.
+    return frame.insert(piece.copy_memory(), at_left, at_top)
+
+
+def _mixed(below: pyvips.Image, above: pyvips.Image, blend: str) -> pyvips.Image:
+    """``above`` over ``below``, of equal size, in the bands and samples of ``below``."""
+    base, source = below.cast("float"), above.cast("float")
+    if blend != "over":
+        source = _blended(base, source, blend, inks.most(below))
+    mixed = base.composite2(source, "over")
+    return as_samples(mixed.extract_band(0, n=below.bands), below)
+
+
+def _blended(base: pyvips.Image, source: pyvips.Image, blend: str, most: int) -> pyvips.Image:
+    """The source in its blended colours: (1 - alpha of the base) * source + alpha of the base * B(base, source).
+
+    libvips gives B of opaque pictures; of others it takes B of the premultiplied colours, which is too dark.
+    """
+    colours = source.extract_band(0, n=source.bands - 1) if source.hasalpha() else source
+    ground = base.extract_band(0, n=base.bands - 1) if base.hasalpha() else base
+    blended = ground.composite2(colours, blend).extract_band(0, n=colours.bands)
+    if base.hasalpha():
+        share = base[base.bands - 1] / most
+        blended = blended * share + colours * (1 - share)
+    blended = blended.copy(interpretation=colours.interpretation)
+    return blended.bandjoin(source[source.bands - 1]) if source.hasalpha() else blended
+
+
+def _as_deep(image: pyvips.Image, canvas: pyvips.Image) -> pyvips.Image:
+    """In the depth of the canvas."""
+    if image.format == canvas.format:
+        return image
+    is_grey = image.bands <= 2
+    if canvas.format == "ushort":
+        return (image * _DEEP).cast("ushort").copy(interpretation="grey16" if is_grey else "rgb16")
+    return (image / _DEEP).rint().cast("uchar").copy(interpretation="b-w" if is_grey else "srgb")
+
+
+def _faded(image: pyvips.Image, opacity: float) -> pyvips.Image:
+    """Without alpha where it is opaque, so that nothing has to be mixed."""
+    if opacity < 1:
+        return _with_alpha(image) * ([1] * (_with_alpha(image).bands - 1) + [opacity])
+    if image.hasalpha() and image[image.bands - 1].min() == inks.most(image):
+        return image.extract_band(0, n=image.bands - 1)
+    return image
+
+
+def _with_alpha(image: pyvips.Image) -> pyvips.Image:
+    return image if image.hasalpha() else image.bandjoin(inks.most(image))
+
+
+def _turned(image: pyvips.Image, operation: Composite) -> pyvips.Image:
+    """Clockwise, in the box that holds it. Its colours count by their alpha, so that no edge is dark."""
+    angle = operation.angle % 360
+    if angle % _RIGHT_ANGLE == 0:
+        return getattr(image, _ROTATION[int(angle)])() if angle else image
+    box = operation.turned(Size(image.width, image.height))
+    across, down = cos(radians(angle)), sin(radians(angle))
+    turned = (
+        _with_alpha(image)
+        .premultiply()
+        .affine(
+            [across, -down, down, across],
+            interpolate=pyvips.Interpolate.new("bicubic"),
+            oarea=[0, 0, box.width_px, box.height_px],
+            idx=-(image.width - 1) / 2,
+            idy=-(image.height - 1) / 2,
+            odx=(box.width_px - 1) / 2,
+            ody=(box.height_px - 1) / 2,
+            extend="background",
+            premultiplied=True,
+        )
+        .unpremultiply()
+    )
+    return as_samples(turned, image).copy_memory()
+
+
+def _tiled(image: pyvips.Image, left: int, top: int, period: Size, on: Size) -> pyvips.Image:
+    """As large as the canvas; one repetition has its corner at ``left`` and ``top``."""
+    cell = _with_alpha(image) if (image.width, image.height) != (period.width_px, period.height_px) else image
+    cell = cell.embed(0, 0, period.width_px, period.height_px)
+    across, down = ceil(_BLOCK / period.width_px), ceil(_BLOCK / period.height_px)
+    if across > 1 or down > 1:
+        cell = cell.replicate(across, down)
+    if cell.width * cell.height <= 4 * _BLOCK**2:
+        cell = cell.copy_memory()
+    begin_left, begin_top = -left % period.width_px, -top % period.height_px
+    wide = cell.replicate(ceil((begin_left + on.width_px) / cell.width), ceil((begin_top + on.height_px) / cell.height))
+    return wide.crop(begin_left, begin_top, on.width_px, on.height_px)

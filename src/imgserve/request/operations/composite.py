@@ -1,0 +1,100 @@
+"""composite: draw a further picture on this one. Its Struct and its arithmetic.
+
+``worker/steps/composite.py`` carries it out.
+"""
+
+from fractions import Fraction
+from math import cos, radians, sin
+from typing import Annotated, Literal
+
+import msgspec
+
+from imgserve.errors import FieldRef
+from imgserve.request.faults import Fault
+from imgserve.request.geometry import Compass, Length, Offset, Shape, SideLength, corner, exact, pixels, rounded
+from imgserve.request.imageinfo import Size
+from imgserve.request.imageref import Image
+from imgserve.request.operations.operation import KeepsSize
+
+Blend = Literal["over", "multiply", "screen", "overlay", "darken", "lighten"]
+
+_RIGHT_ANGLE = 90
+_EDGES = ("left", "right", "top", "bottom")
+
+
+class Composite(KeepsSize, frozen=True, tag="composite"):
+    """Draw a further picture on this one, such as a watermark: at a place by ``gravity`` (the middle, if nothing is
+    given), or at a distance from the edges, where a negative one hangs over and is cut off.
+
+    ``width`` and ``height`` fit it into a box, ``scale`` makes it so many times as wide as this picture; without any
+    it has its own size. ``angle`` turns it clockwise. ``tile`` repeats it, ``spacing_x`` and ``spacing_y`` apart.
+    """
+
+    image: Image
+    gravity: Compass | None = None
+    left: Offset | None = None
+    right: Offset | None = None
+    top: Offset | None = None
+    bottom: Offset | None = None
+    width: SideLength | None = None
+    height: SideLength | None = None
+    scale: Annotated[float, msgspec.Meta(gt=0, le=10, description="of the picture's width")] | None = None
+    opacity: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    blend: Blend = "over"
+    tile: bool = False
+    spacing_x: Length | None = None
+    spacing_y: Length | None = None
+    angle: Annotated[float, msgspec.Meta(ge=-360, le=360, description="degrees clockwise")] = 0.0
+
+    def faults(self) -> tuple[Fault, ...]:
+        pairs = [("gravity", edge) for edge in _EDGES] + [("left", "right"), ("top", "bottom")]
+        pairs += [("scale", "width"), ("scale", "height")]
+        faults = [
+            Fault("field_invalid", (first,), ("contradicts ", FieldRef((second,)), ", give one of the two"))
+            for first, second in pairs
+            if getattr(self, first) is not None and getattr(self, second) is not None
+        ]
+        for spacing in ("spacing_x", "spacing_y"):
+            if getattr(self, spacing) is not None and not self.tile:
+                faults.append(Fault("field_invalid", (spacing,), ("belongs to ", FieldRef(("tile",), True))))
+        return tuple(faults)
+
+    def drawn(self, own: Shape, on: Size) -> Size:
+        """The size at which a picture is drawn, before it is turned. Raises SourceTooSmall for one without size."""
+        factors = []
+        if self.scale is not None:
+            factors.append(exact(self.scale) * on.width_px / Fraction(own.width_px))
+        if self.width is not None:
+            factors.append(Fraction(max(1, pixels(self.width, on.width_px))) / Fraction(own.width_px))
+        if self.height is not None:
+            factors.append(Fraction(max(1, pixels(self.height, on.height_px))) / Fraction(own.height_px))
+        if not factors:
+            return own.size
+        factor = min(factors)
+        return Size(rounded(Fraction(own.width_px) * factor), rounded(Fraction(own.height_px) * factor))
+
+    def turned(self, size: Size) -> Size:
+        """The box that holds a picture of this size once it is turned: half up, at least 1."""
+        width, height = size.width_px, size.height_px
+        if self.angle % _RIGHT_ANGLE == 0:
+            return size if self.angle % (2 * _RIGHT_ANGLE) == 0 else Size(height, width)
+        across, down = abs(cos(radians(self.angle))), abs(sin(radians(self.angle)))
+        return Size(rounded(width * across + height * down), rounded(width * down + height * across))
+
+    def corner(self, size: Size, on: Size) -> tuple[int, int]:
+        """Left and top of the turned picture, of a repeated one those of the repetition that the others follow."""
+        left, top = corner(self.gravity or "center", size, on)
+        if self.left is not None:
+            left = pixels(self.left, on.width_px)
+        elif self.right is not None:
+            left = on.width_px - size.width_px - pixels(self.right, on.width_px)
+        if self.top is not None:
+            top = pixels(self.top, on.height_px)
+        elif self.bottom is not None:
+            top = on.height_px - size.height_px - pixels(self.bottom, on.height_px)
+        return left, top
+
+    def period(self, size: Size, on: Size) -> Size:
+        """From one repetition of the turned picture to the next, across and down."""
+        across, down = pixels(self.spacing_x or 0, on.width_px), pixels(self.spacing_y or 0, on.height_px)
+        return Size(size.width_px + across, size.height_px + down)
