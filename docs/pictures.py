@@ -3,13 +3,14 @@
     python docs/pictures.py    write those that look different (``make docs``)
 
 In: examples/pictures/lighthouse.svg, drawn once to pixels, and docs/images/operations/recipes.json. Out: the WebP files
-beside it. rasterize gets the SVG itself.
+beside it. rasterize gets the SVG itself. Pictures that are drawn on others have their names in examples/pictures.
 """
 
 import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +71,14 @@ def _recipe(operations: list[dict[str, object]], encode: Mapping[str, object]) -
 
 
 async def _render(workers: Pool, data: bytes, recipe: Recipe, limits: Limits) -> bytes:
-    with Blob.of(data) as source:
+    with ExitStack() as held:
+        source = held.enter_context(Blob.of(data))
+        drawn = [(DRAWING.parent / f"{image.name}.svg").read_bytes() for image in recipe.further]
+        further = [held.enter_context(Blob.of(picture)) for picture in drawn]
         info = await workers.probe(source, is_complete=True)
         assert info is not None  # all bytes are there
         rendering = resolve(recipe, info, limits)
-        with await workers.render(source, rendering, is_svg=info.is_svg) as picture:
+        with await workers.render(source, rendering, further, is_svg=info.is_svg) as picture:
             return picture.read()
 
 

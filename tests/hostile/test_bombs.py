@@ -4,7 +4,7 @@ and in little memory. With that limit lifted it is not, so the refusal is the li
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 import pytest
@@ -25,6 +25,7 @@ from imgserve.request.operations.sharpen import Sharpen
 from imgserve.request.recipe import MAX_OPERATIONS, LoadOptions, Operation, Recipe
 from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent, memory
+from tests.hostile.bombs_further import FURTHER
 from tests.hostile.bombs_raster import RASTER, apng, bmp, cut, flat, gif, heic_grid, ico, webp_film
 from tests.hostile.bombs_svg import SVG, comments, doubled
 from tests.integration.test_pool import until
@@ -88,7 +89,14 @@ class Exploded(NamedTuple):
 
 
 async def explode(
-    pool: Pool, data: bytes, *, is_svg: bool, is_strict: bool = True, operations: tuple[Operation, ...] = ()
+    pool: Pool,
+    data: bytes,
+    *,
+    is_svg: bool = False,
+    is_strict: bool = True,
+    operations: tuple[Operation, ...] = (),
+    further: Sequence[bytes] = (),
+    size: Size | None = None,
 ) -> Exploded:
     """What intake and runner would do with it: probe, then render. Asserts what it cost.
 
@@ -96,12 +104,13 @@ async def explode(
     other work all takes longer. At full size the machine has no other work, and the clock must agree.
     """
     last = Rasterize() if is_svg else Resize(width=64, height=48)
-    recipe = Recipe((*operations, last), Encode(format="png"), LoadOptions(strict=is_strict))
+    recipe = Recipe(operations if size else (*operations, last), Encode(format="png"), LoadOptions(strict=is_strict))
 
     async def carried_out() -> None:
         with Blob.of(data) as source:
             await pool.probe(source, is_complete=True, load=LoadOptions(strict=is_strict))
-        await render_bytes(pool, data, Rendering(recipe, Size(64, 48), "png"), is_svg=is_svg)
+        task = Rendering(recipe, size or Size(64, 48), "png")
+        await render_bytes(pool, data, task, is_svg=is_svg, further=further)
 
     await until(lambda: not any(lane.missing for lane in pool.staffing()), "a dead worker was not replaced")
     before, peak, started, spent = memory(os.getpid(), "RssAnon"), 0, time.monotonic(), Spent(pool.worker_pids)
@@ -203,6 +212,23 @@ async def test_with_the_deadline_lifted_it_is_drawn(hasty: Pool, patient: Pool) 
 async def test_without_strictness_half_a_picture_is_drawn(patient: Pool, name: str) -> None:
     assert isinstance((await explode(patient, cut(name, 0.6), is_svg=False)).error, SourceUnreadable)
     assert (await explode(patient, cut(name, 0.6), is_svg=False, is_strict=False)).error is None
+
+
+@pytest.mark.parametrize("name", FURTHER)
+async def test_further_pictures_are_stopped_by_their_limit(hasty: Pool, patient: Pool, name: str) -> None:
+    bomb = FURTHER[name]
+    pool = hasty if bomb.stop == "deadline" else patient
+    base = flat(bomb.width, bomb.height, "PNG", "L")
+    result = await explode(
+        pool, base, operations=bomb.operations, further=bomb.further(), size=Size(bomb.width, bomb.height)
+    )
+    if bomb.stop == "nothing":
+        assert result.error is None
+        assert result.cpu_s < bomb.cpu_s
+        return
+    assert isinstance(result.error, FAULTS.get(bomb.stop, PictureTooLarge))
+    assert bomb.stop == "deadline" or result.error.path == ("operations", 0, "image")
+    assert bomb.stop in FAULTS or bomb.stop in result.error.detail
 
 
 async def test_there_are_enough_of_them() -> None:

@@ -1,5 +1,6 @@
 """imgserve render: the command as a subprocess, no server."""
 
+import json
 import os
 import pty
 import shutil
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from imgserve.cli.main import main
 from tests.integration.test_fonts import font_of_another_name
@@ -272,6 +274,25 @@ def test_render_a_preset(pictures: Path, tmp_path: Path, capsys: pytest.CaptureF
     )
     assert main([*base, "--preset", "card", "--width", "9"]) == 1
     assert capsys.readouterr().err == "imgserve: --width: expected --preset or it, not both\n"
+
+
+def test_render_a_watermark(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "logo.png").write_bytes(encoded(Image.new("RGB", (30, 30), "red"), "png"))
+    (tmp_path / "imgserve.toml").write_text('[picture.logo]\npath = "logo.png"\n')
+    base = ["render", str(pictures / "photo.jpg"), f"{tmp_path}/x.png", "--config", f"{tmp_path}/imgserve.toml"]
+    for image in ({"name": "logo"}, f"file://{tmp_path}/logo.png"):
+        drawn = {"operation": "composite", "image": image, "left": 0, "top": 0}
+        (tmp_path / "recipe.json").write_text(json.dumps({"operations": [drawn]}))
+        assert main([*base, "--operations", f"{tmp_path}/recipe.json"]) == 0
+        assert opened((tmp_path / "x.png").read_bytes()).convert("RGB").getpixel((15, 15)) == (255, 0, 0)
+    capsys.readouterr()
+    for image, told in (("seal", "the name of a picture of the settings"), ("gone", "no such source file")):
+        name = {"name": "seal"} if image == "seal" else f"file://{tmp_path}/gone.png"
+        (tmp_path / "recipe.json").write_text(json.dumps({"operations": [{"operation": "composite", "image": name}]}))
+        assert main([*base, "--operations", f"{tmp_path}/recipe.json"]) == 1
+        said = capsys.readouterr().err
+        assert told in said
+        assert "operations[0].image: " in said
 
 
 @pytest.mark.parametrize(

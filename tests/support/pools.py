@@ -1,5 +1,8 @@
 """Pictures through a pool, as bytes in and out."""
 
+from collections.abc import Sequence
+from contextlib import ExitStack
+
 from imgserve.blob import Blob
 from imgserve.imaging.messages import Drawing
 from imgserve.imaging.pool import Pool, Work
@@ -16,12 +19,12 @@ async def render_bytes(
     is_alone: bool = False,
     principal: str = "",
     work: Work = "job",
+    further: Sequence[bytes] = (),
 ) -> bytes:
-    with (
-        Blob.of(data) as source,
-        await pool.render(source, task, is_svg=is_svg, is_alone=is_alone, principal=principal, work=work) as picture,
-    ):
-        return picture.read()
+    with ExitStack() as held:
+        source, *others = (held.enter_context(Blob.of(each)) for each in (data, *further))
+        render = pool.render(source, task, others, is_svg=is_svg, is_alone=is_alone, principal=principal, work=work)
+        return held.enter_context(await render).read()
 
 
 async def probe_bytes(pool: Pool, data: bytes, *, is_complete: bool, principal: str = "") -> ImageInfo | None:

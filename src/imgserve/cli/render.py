@@ -20,6 +20,8 @@ import msgspec
 from imgserve.blob import Blob
 from imgserve.cli import output, render_flags
 from imgserve.cli.render_files import STANDARD, Pair, Places, file_url, pairs
+from imgserve.engine import pictures
+from imgserve.engine.config import PictureConfig
 from imgserve.engine.render import Renderer
 from imgserve.errors import FieldRef, ImgserveError, Spelling, dotted, using
 from imgserve.imaging.config import Config as PoolConfig
@@ -33,6 +35,7 @@ from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.limits import Limits
 from imgserve.request.native import parse_recipe
 from imgserve.request.recipe import MEDIA_TYPE, Recipe
+from imgserve.request.source import Source
 from imgserve.request.tags import trial_of
 from imgserve.settings import load
 from imgserve.transfer.config import Config
@@ -44,11 +47,14 @@ _FILE = "FILE"
 
 
 class Asked(NamedTuple):
-    """The recipe of the command line, the operationType of its jobs, and the names of fields in faults."""
+    """The recipe of the command line, the operationType of its jobs, the names of fields in faults, and the pictures of
+    the settings that the recipe may draw.
+    """
 
     recipe: Recipe
     operation: str
     spelling: Spelling
+    pictures: dict[str, PictureConfig]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +107,9 @@ def _asked(flags: argparse.Namespace) -> Asked:
     faults.raise_any()
     assert recipe is not None
     names = None if "preset" in args else flat_names(recipe.operations, needs_type=False)
-    return Asked(recipe, operation or "resize", partial(render_flags.spelt, names=names))
+    # Without a name in the recipe the settings need not be read.
+    configs = load.reloadable(flags).pictures if any(image.name for image in recipe.further) else {}
+    return Asked(recipe, operation or "resize", partial(render_flags.spelt, names=names), configs)
 
 
 def _recipe_in(file: str) -> Recipe:
@@ -142,6 +150,7 @@ class _Session(NamedTuple):
     limits: Limits
     transfers: Transfers
     workers: Pool
+    named: pictures.NamedPictures
     renderer: Renderer
     places: Places
 
@@ -191,27 +200,37 @@ async def _session(asked: Asked, at_once: int, places: Places) -> AsyncIterator[
     limits = Limits()
     transfers = Transfers(Config(read_roots=("/",), write_roots=("/",)), limits)
     workers = Pool(msgspec.structs.replace(load.for_workers(), workers=at_once), limits)
+    named = pictures.NamedPictures()
     try:
         await workers.start()
-        yield _Session(asked, limits, transfers, workers, Renderer(transfers, workers), places)
+        names = {image.name for image in asked.recipe.further}
+        drawn = {name: config for name, config in asked.pictures.items() if name in names}
+        named.replace(await pictures.read(drawn, workers, limits))
+        renderer = Renderer(transfers, workers, named)
+        yield _Session(asked, limits, transfers, workers, named, renderer, places)
     finally:
+        named.close()
         await transfers.aclose()
         await workers.aclose()
 
 
 async def _picture(session: _Session, pair: Pair, request: JobRequest) -> None:
     with ExitStack() as held:
+        with beneath("outputs", 0):
+            pictures.check(session.asked.recipe, set(), session.transfers, session.named).raise_any()
         if pair.source == STANDARD:
-            source = held.enter_context(Blob.of(sys.stdin.buffer.read(session.limits.source_bytes + 1)))
+            own: Blob | Source = held.enter_context(Blob.of(sys.stdin.buffer.read(session.limits.source_bytes + 1)))
         else:
-            (source,) = await session.renderer.sources((request.source,))
-            held.enter_context(source)
+            own = request.source
+        found = held.enter_context(await session.renderer.pictures(own, [session.asked.recipe]))
+        source = found.source
         with beneath("outputs", 0):
             [wanted] = request.outputs
             info = await session.workers.probe(source, is_complete=True, load=wanted.recipe.load)
             assert info is not None  # all bytes are there
             resolved = resolve(wanted, request.source, info, session.limits)
-            render = session.renderer.rendition(source, info, resolved.rendering, is_alone=False)
+            inputs = held.enter_context(found.of(resolved.rendering.recipe))
+            render = session.renderer.rendition(source, info, resolved.rendering, inputs.further, is_alone=False)
             picture = held.enter_context(await render)
         if pair.destination == STANDARD:
             sys.stdout.buffer.write(picture.read())
