@@ -256,6 +256,13 @@ def test_16_bits_in_a_file_of_8() -> None:
     assert (np.asarray(image) == np.rint(source[..., 0] * 32 / 257)).all()
 
 
+def test_16_bits_in_a_file_of_16() -> None:
+    source = np.arange(1 << 16).reshape(256, 256, 1).astype(np.uint16)
+    recipe = Recipe((Negate(), Linear(multiply=0.5)), Encode("png", bit_depth=16))
+    result = np.asarray(written(rasters.png(source), recipe, Size(256, 256)))
+    assert (result == (65_535 - source[..., 0].astype(int) + 1) // 2).all()
+
+
 SHARP = [
     (
         Modulate(brightness=1.2, saturation=0.6, hue=70),

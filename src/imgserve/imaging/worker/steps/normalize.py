@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import pyvips
 
-from imgserve.imaging.worker.canvas import Canvas, frames_of
+from imgserve.imaging.worker.canvas import Canvas
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.normalize import Normalize
 
@@ -19,18 +19,17 @@ _FLAT = 1  # a smaller difference of L is noise, which a stretch would blow up t
 
 
 def applied(canvas: Canvas, operation: Normalize, _size: Size) -> Canvas:
-    image = canvas.image.copy_memory()  # it is read twice
-    first = image if canvas.frames == 1 else next(frames_of(image))
-    ends = _percentiles(first, operation.lower, operation.upper)
+    canvas = canvas._replace(image=canvas.image.copy_memory())  # it is read twice
+    ends = _percentiles(canvas.first, operation.lower, operation.upper)
     if ends is None or ends[1] - ends[0] < _FLAT:
-        return canvas._replace(image=image)
+        return canvas
     factor = _LIGHTEST / (ends[1] - ends[0])
 
     def stretched(colours: pyvips.Image) -> pyvips.Image:
         lab = colours.colourspace("lab")
         return lab.linear([factor, 1, 1], [-ends[0] * factor, 0, 0]).colourspace(colours.interpretation)
 
-    return canvas._replace(image=image).of_colours(stretched)
+    return canvas.of_colours(stretched)
 
 
 def _percentiles(image: pyvips.Image, lower: float, upper: float) -> tuple[float, float] | None:
