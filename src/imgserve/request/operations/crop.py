@@ -40,12 +40,19 @@ class Crop(Named, frozen=True, tag="crop"):
     A missing side is the whole side. What lies beside the picture is left out.
     """
 
-    left: Length | None = None
-    top: Length | None = None
-    width: SideLength | None = None
-    height: SideLength | None = None
-    gravity: Gravity | None = None
-    focal: Focal | None = None
+    left: Annotated[Length | None, msgspec.Meta(description="distance from the picture's left edge; 0 if missing")] = (
+        None
+    )
+    top: Annotated[Length | None, msgspec.Meta(description="distance from the picture's top; 0 if missing")] = None
+    width: Annotated[SideLength | None, msgspec.Meta(description="of the part; the picture's own if missing")] = None
+    height: Annotated[SideLength | None, msgspec.Meta(description="of the part; the picture's own if missing")] = None
+    gravity: Annotated[
+        Gravity | None,
+        msgspec.Meta(
+            description="the place of the part; `attention`: the most eye-catching, `entropy`: the most detailed"
+        ),
+    ] = None
+    focal: Annotated[Focal | None, msgspec.Meta(description="the point that is as near to the middle as fits")] = None
     aspect: Aspect | None = None
 
     @property

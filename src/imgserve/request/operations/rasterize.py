@@ -24,7 +24,10 @@ class Rasterize(Named, frozen=True, tag="rasterize"):
 
     width: Side | None = None
     height: Side | None = None
-    fit: Literal["contain", "fill"] = "contain"
+    fit: Annotated[
+        Literal["contain", "fill"],
+        msgspec.Meta(description="`contain`: the drawing keeps its shape; `fill`: it does not"),
+    ] = "contain"
     scale: Scale | None = None
 
     def faults(self) -> tuple[Fault, ...]:

@@ -49,9 +49,16 @@ class Redact(KeepsSize, frozen=True, tag="redact"):
     (at most eight cells on the longer side), or fill them with ``color``.
     """
 
-    regions: Annotated[tuple[Region, ...], msgspec.Meta(min_length=1, max_length=MOST_REGIONS)]
-    mode: Literal["blur", "pixelate", "color"] = "blur"
-    color: Color | None = None
+    regions: Annotated[
+        tuple[Region, ...],
+        msgspec.Meta(min_length=1, max_length=MOST_REGIONS, description=f"the rectangles, at most {MOST_REGIONS}"),
+    ]
+    mode: Annotated[
+        Literal["blur", "pixelate", "color"], msgspec.Meta(description="how the regions are made unreadable")
+    ] = "blur"
+    color: Annotated[
+        Color | None, msgspec.Meta(description="the colour for `mode` `color`; black if it is missing")
+    ] = None
 
     def faults(self) -> tuple[Fault, ...]:
         if self.color is None or self.mode == "color":

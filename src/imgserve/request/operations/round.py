@@ -23,11 +23,14 @@ class Round(KeepsSize, frozen=True, tag="round"):
     cent of width and height. ``circle`` keeps the largest circle in the middle instead.
     """
 
-    radius: Length | None = None
-    rx: Length | None = None
-    ry: Length | None = None
-    corners: Literal["all"] | Annotated[tuple[Corner, ...], msgspec.Meta(min_length=1, max_length=len(CORNERS))] = "all"
-    circle: bool = False
+    radius: Annotated[Length | None, msgspec.Meta(description="pixels or per cent of the shorter side")] = None
+    rx: Annotated[Length | None, msgspec.Meta(description="radius across: pixels or per cent of the width")] = None
+    ry: Annotated[Length | None, msgspec.Meta(description="radius down: pixels or per cent of the height")] = None
+    corners: Annotated[
+        Literal["all"] | Annotated[tuple[Corner, ...], msgspec.Meta(min_length=1, max_length=len(CORNERS))],
+        msgspec.Meta(description=f"the corners that are rounded: a list of {', '.join(f'`{one}`' for one in CORNERS)}"),
+    ] = "all"
+    circle: Annotated[bool, msgspec.Meta(description="`true`: the largest circle in the middle")] = False
 
     def faults(self) -> tuple[Fault, ...]:
         is_elliptic = self.rx is not None or self.ry is not None
