@@ -10,7 +10,7 @@ from PIL import Image
 from tests.service.conftest import World
 from tests.support.daemon import wait_until
 from tests.support.ondemand import FORM, JPEG, JSON, SMALL, Reply, call, form, opened, render, with_recipe
-from tests.support.pictures import distance, encoded, scene
+from tests.support.pictures import animation, detailed, distance, encoded, oriented_jpeg, scene, svg
 
 PHOTO = encoded(scene(640, 480), "jpeg")
 CLEAR = encoded(scene(60, 40, "RGBA"), "png")
@@ -124,6 +124,7 @@ def test_a_recipe_that_names_a_format_gets_it(world: World) -> None:
     ("request_", "faults"),
     [
         (SMALL, [("source", "field_missing")]),
+        ({"source": "data:,x", "preset": "card"}, [("preset", "field_invalid")]),
         ({"source": 3, **SMALL}, [("source", "source_invalid")]),
         ({"source": "gopher://a/b.png", **SMALL}, [("source", "source_scheme_unknown")]),
         ({"source": {"url": "nothing"}, **SMALL}, [("source.url", "source_invalid")]),
@@ -223,3 +224,62 @@ def test_a_source_that_does_not_come_is_a_bad_gateway(world: World) -> None:
 def test_a_rejected_key_tells_nothing(world: World) -> None:
     reply = call(world.server, PHOTO, {**JPEG, "Origin": "https://evil.example"}, with_recipe(SMALL))
     assert (reply.status, reply.problem["code"]) == (401, "not_authorised")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (PHOTO, {"format": "jpeg", "width": 640, "height": 480, "frames": 1, "orientation": 1, "has_alpha": False}),
+        (CLEAR, {"format": "png", "width": 60, "height": 40, "frames": 1, "orientation": 1, "has_alpha": True}),
+        (animation(5), {"format": "gif", "width": 40, "height": 30, "frames": 5, "orientation": 1, "has_alpha": True}),
+        (oriented_jpeg(scene(60, 40), 6),
+         {"format": "jpeg", "width": 60, "height": 40, "frames": 1, "orientation": 6, "has_alpha": False}),
+        (svg("<rect/>", 'viewBox="0 0 3 2.5"'),
+         {"format": "svg", "width": 3, "height": 2.5, "frames": 1, "orientation": 1, "has_alpha": False}),
+    ],
+    ids=["jpeg", "alpha", "frames", "turned", "svg"],
+)  # fmt: skip
+def test_facts_of_a_picture(world: World, data: bytes, expected: dict[str, object]) -> None:
+    """As a body, as a part, in JSON and by URL."""
+    (world.read_root / "facts").write_bytes(data)
+    url = f"file://{world.read_root}/facts"
+    replies = [
+        call(world.server, data, OCTETS, "/v1/info"),
+        call(world.server, form(job({"source": {"upload": "a"}}), ("a", data)), FORM, "/v1/info"),
+        call(world.server, json.dumps({"source": url}).encode(), JSON, "/v1/info"),
+        call(world.server, None, {}, "/v1/info?url=" + quote(url), "GET"),
+    ]
+    for reply in replies:
+        assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
+        assert json.loads(reply.body) == {**expected, "size_bytes": len(data)}
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "code"),
+    [
+        ("", "query.url", "source_invalid"),
+        ("?url=gopher://a", "query.url", "source_scheme_unknown"),
+        ("?url=http://10.0.0.1/a.png", "query.url", "source_refused"),
+        ("?url=http://10.0.0.1/a.png&include=weather", "query.include", "field_invalid"),
+        ("?uri=a", "query", "field_unknown"),
+    ],
+)
+def test_faults_of_asking_for_facts(world: World, target: str, path: str, code: str) -> None:
+    reply = call(world.server, None, {}, "/v1/info" + target, "GET")
+    assert (reply.status, reply.faults) == (422, [(path, code)])
+
+
+def test_facts_of_no_picture(world: World) -> None:
+    assert call(world.server, b"words", OCTETS, "/v1/info").problem["code"] == "source_unreadable"
+    assert call(world.server, b"{", JSON, "/v1/info").status == 400
+    faulty = call(world.server, json.dumps({"source": 1, "size": 2}).encode(), JSON, "/v1/info")
+    assert faulty.faults == [("size", "field_unknown"), ("source", "source_invalid")]
+    reply = call(world.server, None, {}, f"/v1/info?url={quote(world.http.url)}/nowhere.jpg", "GET")
+    assert (reply.status, reply.problem["code"]) == (502, "source_unavailable")
+
+
+def test_facts_by_url_need_the_beginning_only(world: World) -> None:
+    large = encoded(detailed(3000, 2000), "jpeg")
+    (world.http.directory / "large.jpg").write_bytes(large)
+    reply = call(world.server, None, {}, f"/v1/info?url={quote(world.http.url)}/large.jpg", "GET")
+    assert json.loads(reply.body)["size_bytes"] == len(large), "the host has told it"

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.chaos.sources import Sources
 from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.support.ondemand import JPEG, SMALL, call, render, with_recipe
 from tests.support.operating import ask
 from tests.support.pictures import encoded, scene
 
@@ -106,3 +107,16 @@ def test_a_job_with_flat_args_and_one_with_a_list(place: Place) -> None:
     assert (place.size("flat.png"), place.size("listed.png")) == ((40, 40), (100, 150))
     with Image.open(place.top / "flat.png") as image:
         assert image.mode == "L"
+
+
+def test_a_render_takes_presets_too(place: Place) -> None:
+    photo = (place.top / "photo.jpg").read_bytes()
+    with place.server("presets_only = true\n" + CARD) as server:
+        assert call(server, photo, JPEG, "/v1/render?preset=card").picture.size == (60, 30)
+        source = {"source": f"file://{place.top}/photo.jpg"}
+        assert render(server, {**source, "preset": "card"}).picture.format == "PNG"
+        for reply in (call(server, photo, JPEG, with_recipe(SMALL)), render(server, {**source, **SMALL})):
+            assert (reply.status, reply.problem["code"]) == (403, "presets_only")
+        place.replace(server, CARD.replace("60", "50"), "reloaded")
+        assert call(server, photo, JPEG, "/v1/render?preset=card").picture.size == (50, 30)
+        assert call(server, photo, JPEG, with_recipe({**SMALL, "encode": {"quality": 1}})).status == 200

@@ -66,6 +66,13 @@ class Picture(msgspec.Struct, frozen=True):
     encodes: int
 
 
+class Facts(msgspec.Struct, frozen=True):
+    """A source's header and its length, where that is known."""
+
+    info: ImageInfo
+    size_bytes: int | None
+
+
 class OnDemand:
     """``quota``: the fraction of all requests that each of several principals may have under way; ``host_quota``:
     that for sources on one host. ``quality`` is for recipes without.
@@ -138,7 +145,7 @@ class OnDemand:
         try:
             self._transfers.check_source(source)
         except SourceRefused as error:
-            raise RequestInvalid(Fault("source_refused", ("source",), error.sentence())) from None
+            raise RequestInvalid(Fault("source_refused", note=error.sentence())) from None
         return self._transfers.open(source, within_s=self._fetch_timeout_s)
 
     def receive(self, next_chunk: Callable[[], Awaitable[bytes]], most_bytes: int | None) -> Fetch:
@@ -160,10 +167,17 @@ class OnDemand:
 
         return self._transfers.receive(upload)
 
-    async def info(self, fetch: Fetch, principal: Principal) -> ImageInfo:
-        """The header, from as few bytes as it needs. Raises the faults of transfers and pool."""
-        with stage("on_demand"), stage("probe", is_outer=True):
-            return await info_of(fetch, None, self._pool, principal.id, "request")
+    async def facts(self, fetch: Fetch, principal: Principal, *, is_whole: bool) -> Facts:
+        """The header, from as few bytes as it needs; ``is_whole``: all are read, so that their number is known.
+
+        Raises the faults of transfers and pool.
+        """
+        with stage("on_demand"):
+            with stage("probe", is_outer=True):
+                info = await info_of(fetch, None, self._pool, principal.id, "request")
+            if is_whole:
+                await fetch.finish()
+            return Facts(info, fetch.size_bytes)
 
     async def picture(
         self, fetch: Fetch, recipe: Recipe, choose: Callable[[ImageInfo], Format], principal: Principal

@@ -17,6 +17,7 @@ from imgserve.api.protected import Protected
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
 from imgserve.api.routes import CALL_BYTES
+from imgserve.api.v1.facts import Info
 from imgserve.api.v1.info import Itself, server_handler
 from imgserve.api.v1.jobs import job_handlers
 from imgserve.api.v1.render import Render
@@ -104,7 +105,12 @@ class Components:
         metrics_page = metrics_handler(self.queue, self.pool, self.transfers, self.states)
         handlers = (health_handler(self.states, self.pool), metrics_page)
         order = cast(tuple[Format, ...], config.negotiate)
-        raw = {("POST", "/v1/render"): Render(self.on_demand, presets, order, self._most_picture_bytes)}
+        info = Info(self.on_demand, self._most_picture_bytes)
+        raw: dict[tuple[str, str], App] = {
+            ("POST", "/v1/render"): Render(self.on_demand, presets, order, self._most_picture_bytes),
+            ("GET", "/v1/info"): info.get,
+            ("POST", "/v1/info"): info.post,
+        }
         identify = partial(client, keys, self.protected)
         return app.for_clients(config, self._upload, identify, classic, raw, handlers)
 

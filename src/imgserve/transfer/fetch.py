@@ -24,6 +24,7 @@ class Fetch:
         self._reservation = Reservation(budget)
         self.blob = Blob(on_close=self._reservation.release)
         self.limit_bytes = limit_bytes
+        self._length: int | None = None
         self._batch: list[bytes] = []
         self._size = 0
         self._awaited_size = limit_bytes  # readers wait for more than this
@@ -42,6 +43,11 @@ class Fetch:
     def reserved_bytes(self) -> int:
         """The memory that this download has reserved: its size once complete, before that its possible size."""
         return self._reservation.size_bytes
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The whole source's, as far as it is known."""
+        return self.blob.size if self.is_complete else self._length
 
     @property
     def is_complete(self) -> bool:
@@ -89,6 +95,7 @@ class Fetch:
         The future is done when there is memory. Raises SourceTooLarge.
         """
         self.check_size(length or 0)
+        self._length = length
         return self._reservation.take(self.limit_bytes if length is None else length)
 
     def write(self, data: bytes) -> None:

@@ -13,13 +13,14 @@ from urllib.parse import parse_qsl
 import msgspec
 from multipart import parse_options_header
 
-from imgserve.api.http.asgi import Receive, Scope
+from imgserve.api import problems
+from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import BodyTooLarge, Incoming, until_gone
 from imgserve.api.http.parts import BodyInvalid, Parts
 from imgserve.api.routes import CALL_BYTES
 from imgserve.engine.ondemand import OnDemand
 from imgserve.errors import ImgserveError
-from imgserve.request.faults import Fault, Faults, RequestInvalid
+from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.picture import AnySource, Inline, Upload
 from imgserve.request.principal import Principal
@@ -89,29 +90,15 @@ class PictureBody:
         with on_demand.slot(principal, source if isinstance(source, Source) else None):
             if self._parts is not None and not isinstance(source, Upload):
                 await self._end(self._parts)
-            fetch = on_demand.open(source) if isinstance(source, Source) else self._received(source, on_demand)
+            with beneath("source"):
+                fetch = on_demand.open(source) if isinstance(source, Source) else self._received(source, on_demand)
             with fetch:
                 yield fetch
 
-    @contextlib.asynccontextmanager
-    async def while_connected(self) -> AsyncIterator[None]:
-        """Ends the block when the client hangs up. Raises ClientGone."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(None) as limit:
-
-                async def watch() -> None:
-                    await self._is_read.wait()
-                    await until_gone(self._receive)
-                    limit.reschedule(loop.time())
-
-                watcher = asyncio.create_task(watch())
-                try:
-                    yield
-                finally:
-                    watcher.cancel()
-        except TimeoutError:
-            raise ClientGone from None
+    async def until_gone(self) -> None:
+        """Return when the client has hung up after its request, or never."""
+        await self._is_read.wait()
+        await until_gone(self._receive)
 
     def _received(self, source: Upload | Inline | None, on_demand: OnDemand) -> Fetch:
         if isinstance(source, Inline):
@@ -160,6 +147,39 @@ class PictureBody:
                 Fault("source_invalid", ("source", "upload"), "a part came that the job does not name")
             )
         self._is_read.set()
+
+
+# To a client that waits, a source's host is a gateway, and a deadline a time-out.
+_STATUS = {"source_unavailable": 502, "render_timeout": 504}
+
+
+@contextlib.asynccontextmanager
+async def while_connected(until_gone: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Ends the block when the client hangs up. Raises ClientGone."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as limit:
+
+            async def watch() -> None:
+                await until_gone()
+                limit.reschedule(loop.time())
+
+            watcher = asyncio.create_task(watch())
+            try:
+                yield
+            finally:
+                watcher.cancel()
+    except TimeoutError:
+        raise ClientGone from None
+
+
+async def answered(scope: Scope, send: Send, answer: Awaitable[None]) -> None:
+    """Await ``answer``. Its error becomes the response, unless the client has gone."""
+    with contextlib.suppress(ClientGone):
+        try:
+            await answer
+        except ImgserveError as error:
+            await problems.answer(error, scope, send, status=_STATUS.get(error.code))
 
 
 def query_of(scope: Scope, names: Mapping[str, str]) -> dict[str, str]:

@@ -5,13 +5,13 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from imgserve.api import negotiate, problems
+from imgserve.api import negotiate
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.presets import Presets
-from imgserve.api.v1.picture_body import ClientGone, PictureBody, query_of
+from imgserve.api.v1.picture_body import PictureBody, answered, query_of, while_connected
 from imgserve.blob import Blob
 from imgserve.engine.ondemand import OnDemand, Picture
-from imgserve.errors import ImgserveError
+from imgserve.errors import Path
 from imgserve.request.encode import Format
 from imgserve.request.faults import Fault, RequestInvalid, beneath
 from imgserve.request.json_text import ParseError, read_object
@@ -23,8 +23,6 @@ from imgserve.request.recipe import MEDIA_TYPE, Recipe
 MOST_RECIPE_BYTES = 8_192
 SEND_BYTES = 262_144
 SEND_TIMEOUT_S = 300.0
-# To a client that waits, a source's host is a gateway, and a deadline a time-out.
-STATUS = {"source_unavailable": 502, "render_timeout": 504}
 _IN_JSON = "stands in the JSON here; in the query it is for a body that is the picture"
 
 
@@ -38,38 +36,35 @@ class Render:
         self._most_bytes = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(ClientGone):
-            try:
-                await self._answer(scope, receive, send)
-            except ImgserveError as error:
-                await problems.answer(error, scope, send, status=STATUS.get(error.code))
+        await answered(scope, send, self._answer(scope, receive, send))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._on_demand.check_open()
         principal: Principal = scope["principal"]
         body = PictureBody(scope, receive, self._most_bytes)
-        source, recipe = await self._asked(body, scope)
+        source, recipe, place = await self._asked(body, scope)
         accept = negotiate.read_accept(value for name, value in scope["headers"] if name == b"accept")
         if recipe.encode.format is None:
             negotiate.check(accept, self._order)
         async with body.opened(source, self._on_demand, principal) as fetch:
-            async with body.while_connected():
-                choose = partial(negotiate.choose, accept, self._order)
-                picture = await self._on_demand.picture(fetch, recipe, choose, principal)
+            choose = partial(negotiate.choose, accept, self._order)
+            async with while_connected(body.until_gone):
+                with beneath(*place):
+                    picture = await self._on_demand.picture(fetch, recipe, choose, principal)
             with picture.blob:
                 fetch.close()  # a client that reads slowly must not keep the source's memory
                 await _send(picture, send)
 
-    async def _asked(self, body: PictureBody, scope: Scope) -> tuple[AnySource | None, Recipe]:
-        """All faults of the text, before the picture is read."""
+    async def _asked(self, body: PictureBody, scope: Scope) -> tuple[AnySource | None, Recipe, Path]:
+        """Source, recipe and the recipe's path. All faults of the text, before the picture is read."""
         is_picture = body.kind == "picture"
         query = query_of(scope, dict.fromkeys(("preset", "recipe"), "" if is_picture else _IN_JSON))
         if is_picture:
-            return None, self._recipe_in(query)
+            return None, self._recipe_in(query), ("query", "recipe") if "recipe" in query else ()
         job, has_parts = await body.job(), body.kind == "multipart"
         presets = self._presets
         request = parse_render(job, presets.recipes, presets_only=presets.is_only, has_parts=has_parts)
-        return request.source, request.recipe
+        return request.source, request.recipe, ()
 
     def _recipe_in(self, query: Mapping[str, str]) -> Recipe:
         if query.keys() == {"preset", "recipe"}:

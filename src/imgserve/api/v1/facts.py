@@ -1,0 +1,89 @@
+"""``GET /v1/info?url=`` and ``POST /v1/info``: what a picture's header says. Raw ASGI handlers, as ``render``."""
+
+from functools import partial
+
+import msgspec
+
+from imgserve.api.http import asgi
+from imgserve.api.http.asgi import Receive, Scope, Send
+from imgserve.api.http.body import until_gone
+from imgserve.api.v1.picture_body import PictureBody, answered, query_of, while_connected
+from imgserve.engine.ondemand import Facts, OnDemand
+from imgserve.request.faults import Fault, RequestInvalid, beneath
+from imgserve.request.imageinfo import SourceFormat
+from imgserve.request.picture import parse_info
+from imgserve.request.principal import Principal
+from imgserve.request.source import Source, parse_source
+
+_INCLUDES: tuple[str, ...] = ()
+
+
+class PictureInfo(msgspec.Struct, frozen=True):
+    """``width`` and ``height`` are pixels as a viewer shows them, after ``orientation``, which is EXIF's number; those
+    of an SVG may be fractions. ``size_bytes`` is null while the length of a source is not known.
+    """
+
+    format: SourceFormat
+    width: int | float
+    height: int | float
+    frames: int
+    orientation: int
+    has_alpha: bool
+    size_bytes: int | None
+
+    @classmethod
+    def of(cls, facts: Facts) -> "PictureInfo":
+        info = facts.info
+        width, height = (int(side) if side == int(side) else side for side in (info.width_px, info.height_px))
+        return cls(info.format, width, height, info.frames, info.orientation, info.has_alpha, facts.size_bytes)
+
+
+class Info:
+    def __init__(self, on_demand: OnDemand, most_bytes: int) -> None:
+        self._on_demand = on_demand
+        self._most_bytes = most_bytes
+
+    async def get(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await answered(scope, send, self._of_url(scope, receive, send))
+
+    async def post(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await answered(scope, send, self._of_body(scope, receive, send))
+
+    async def _of_url(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._on_demand.check_open()
+        query = query_of(scope, {"url": "", "include": ""})
+        _check_include(query.get("include", ""))
+        with beneath("query", "url"):
+            source = parse_source(query.get("url", ""))
+        principal: Principal = scope["principal"]
+        with self._on_demand.slot(principal, source):
+            with beneath("query", "url"):
+                fetch = self._on_demand.open(source)
+            with fetch:
+                async with while_connected(partial(until_gone, receive)):
+                    facts = await self._on_demand.facts(fetch, principal, is_whole=False)
+        await _send(facts, send)
+
+    async def _of_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._on_demand.check_open()
+        body = PictureBody(scope, receive, self._most_bytes)
+        _check_include(query_of(scope, {"include": ""}).get("include", ""))
+        source = None
+        if body.kind != "picture":
+            source = parse_info(await body.job(), has_parts=body.kind == "multipart")
+        principal: Principal = scope["principal"]
+        async with body.opened(source, self._on_demand, principal) as fetch, while_connected(body.until_gone):
+            facts = await self._on_demand.facts(fetch, principal, is_whole=not isinstance(source, Source))
+        await _send(facts, send)
+
+
+def _check_include(text: str) -> None:
+    unknown = [word for word in text.split(",") if word and word not in _INCLUDES]
+    if unknown:
+        known = f"expected {', '.join(_INCLUDES)}" if _INCLUDES else "this version includes nothing further yet"
+        raise RequestInvalid(Fault("field_invalid", ("query", "include"), known))
+
+
+async def _send(facts: Facts, send: Send) -> None:
+    text = msgspec.json.encode(PictureInfo.of(facts))
+    await asgi.answer(send, 200, ((b"content-type", b"application/json"),), text)
