@@ -22,7 +22,7 @@ PIP_RUN := --no-cache-dir --require-hashes -r requirements/build.txt -r requirem
 PREFIX := /opt/imgserve
 ETC := /etc/imgserve
 
-.PHONY: help setup install run demo test chaos check format bench fuzz docs lock system-packages clean
+.PHONY: help setup install run demo test chaos conformance check format bench fuzz docs lock system-packages clean
 
 help:
 	@echo "make setup   install into .venv; then .venv/bin/imgserve"
@@ -32,6 +32,7 @@ help:
 	@echo "make test    all tests        make check   style, types, layers        make bench   figures"
 	@echo "make chaos   kills, power cuts, attacks, overload at full size (an hour); make chaos CHAOS=soak: one of them; the output is kept in docs/chaos/"
 	@echo "make fuzz    ten times as many damaged pictures and jobs as the tests; crashers stay in tests/hostile/crashers/"
+	@echo "make conformance a thousand generated requests for each call of the API, against its description; kept in docs/conformance/"
 	@echo "make docs    write the generated tables of docs/ and check the rest   make lock    pin requirements anew"
 
 setup: .venv/.run
@@ -125,6 +126,12 @@ chaos:
 
 $(CHAOS_TARGETS): .venv/.test system-packages
 	@CHAOS=full $(BIN)/pytest --no-header -v -rs --timeout 7200 $(TESTS) >$(OUT).part 2>&1; status=$$?; \
+	sed 's|$(CURDIR)/||g' $(OUT).part >$(OUT); rm $(OUT).part; cat $(OUT); exit $$status
+
+# What the tests do with a few requests, with a thousand for each call.
+conformance: OUT = docs/conformance/openapi.txt
+conformance: .venv/.test
+	@CHAOS=full $(BIN)/pytest --no-header -v --timeout 7200 tests/conformance >$(OUT).part 2>&1; status=$$?; \
 	sed 's|$(CURDIR)/||g' $(OUT).part >$(OUT); rm $(OUT).part; cat $(OUT); exit $$status
 
 check: .venv/.test

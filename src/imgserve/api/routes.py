@@ -44,6 +44,8 @@ def table(config: Config, upload: Body = UPLOAD) -> tuple[Route, ...]:
         Route("POST", "/v1/render", "key", upload, STRICT, has_cors=True),
         Route("GET", "/v1/info", "key", None, STRICT, has_cors=True),
         Route("POST", "/v1/info", "key", upload, STRICT, has_cors=True),
+        Route("GET", "/v1/openapi.json", "open", None, STRICT, has_cors=True),
+        Route("GET", "/v1/docs", "open", None, STRICT),
         Route("GET", "/v1/server", "local", None, STRICT),
         Route("GET", "/v1/jobs", "local", None, STRICT),
         Route("POST", "/v1/jobs", "local", call, STRICT),

@@ -16,11 +16,11 @@ from imgserve.api.presets import Presets
 from imgserve.api.protected import Protected
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
-from imgserve.api.routes import CALL_BYTES
-from imgserve.api.v1.facts import Info
+from imgserve.api.routes import CALL_BYTES, table
+from imgserve.api.v1 import facts, render
+from imgserve.api.v1.describe import description_apps
 from imgserve.api.v1.info import Itself, server_handler
 from imgserve.api.v1.jobs import job_handlers
-from imgserve.api.v1.render import Render
 from imgserve.blob import Blob
 from imgserve.clock import Clock
 from imgserve.engine import pages
@@ -105,11 +105,12 @@ class Components:
         metrics_page = metrics_handler(self.queue, self.pool, self.transfers, self.states)
         handlers = (health_handler(self.states, self.pool), metrics_page)
         order = cast(tuple[Format, ...], config.negotiate)
-        info = Info(self.on_demand, self._most_picture_bytes)
+        info = facts.Info(self.on_demand, self._most_picture_bytes)
         raw: dict[tuple[str, str], App] = {
-            ("POST", "/v1/render"): Render(self.on_demand, presets, order, self._most_picture_bytes),
+            ("POST", "/v1/render"): render.Render(self.on_demand, presets, order, self._most_picture_bytes),
             ("GET", "/v1/info"): info.get,
             ("POST", "/v1/info"): info.post,
+            **description_apps((render.CALL, *facts.CALLS), table(config, self._upload)),
         }
         identify = partial(client, keys, self.protected)
         return app.for_clients(config, self._upload, identify, classic, raw, handlers)

@@ -4,10 +4,12 @@ from functools import partial
 
 import msgspec
 
+from imgserve.api import openapi
 from imgserve.api.http import asgi
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import until_gone
-from imgserve.api.v1.picture_body import PictureBody, answered, query_of, while_connected
+from imgserve.api.openapi import Call, Parameter
+from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of, query_of, while_connected
 from imgserve.engine.ondemand import Facts, OnDemand
 from imgserve.request.faults import Fault, RequestInvalid, beneath
 from imgserve.request.imageinfo import SourceFormat
@@ -36,6 +38,37 @@ class PictureInfo(msgspec.Struct, frozen=True):
         info = facts.info
         width, height = (int(side) if side == int(side) else side for side in (info.width_px, info.height_px))
         return cls(info.format, width, height, info.frames, info.orientation, info.has_alpha, facts.size_bytes)
+
+
+_ERRORS = (401, 422, 429, 502, 503)
+_INCLUDE = Parameter("include", "further facts, separated by commas", {"type": "string"})
+_INFO_SCHEMA: openapi.Schema = {
+    "type": "object",
+    "required": ["source"],
+    "additionalProperties": False,
+    "properties": {"source": SOURCE_SCHEMA},
+}
+CALLS = (
+    Call(
+        "GET",
+        "/v1/info",
+        "info_by_url",
+        "Facts of a picture, by its URL. Only as much of it is fetched as is needed.",
+        {"application/json": PictureInfo},
+        _ERRORS,
+        (Parameter("url", "of the picture", {"type": "string"}, is_required=True), _INCLUDE),
+    ),
+    Call(
+        "POST",
+        "/v1/info",
+        "info",
+        "Facts of a picture that is the body, a part of a form, or at a source.",
+        {"application/json": PictureInfo},
+        (400, 408, 413, 415, *_ERRORS),
+        (_INCLUDE,),
+        bodies_of(_INFO_SCHEMA),
+    ),
+)
 
 
 class Info:

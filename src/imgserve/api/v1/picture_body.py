@@ -17,6 +17,7 @@ from imgserve.api import problems
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import BodyTooLarge, Incoming, until_gone
 from imgserve.api.http.parts import BodyInvalid, Parts
+from imgserve.api.openapi import BINARY, Schema
 from imgserve.api.routes import CALL_BYTES
 from imgserve.engine.ondemand import OnDemand
 from imgserve.errors import ImgserveError
@@ -30,6 +31,24 @@ from imgserve.transfer.fetch import Fetch
 Kind = Literal["json", "multipart", "picture"]
 JOB = "job"
 _MOST_QUERY_FIELDS = 16
+
+
+def _only(name: str) -> Schema:
+    """An object with this one field."""
+    field = {name: {"type": "string", "minLength": 1}}
+    return {"type": "object", "required": [name], "additionalProperties": False, "properties": field}
+
+
+SOURCE_SCHEMA: Schema = {
+    "description": "a URL, a `data:` URL, or in a form the name of the part that is the picture",
+    "anyOf": [{"type": "string"}, _only("url"), _only("upload")],
+}
+
+
+def bodies_of(job: Schema) -> Mapping[str, Schema]:
+    """The three ways in, for the API's description."""
+    form = {"type": "object", "required": [JOB], "properties": {JOB: job}, "additionalProperties": BINARY}
+    return {"application/json": job, "multipart/form-data": form, "image/*": BINARY, "application/octet-stream": BINARY}
 
 
 class MediaTypeUnsupported(ImgserveError):

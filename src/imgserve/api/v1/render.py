@@ -5,25 +5,61 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from imgserve.api import negotiate
+from imgserve.api import negotiate, openapi
 from imgserve.api.http.asgi import Receive, Scope, Send
+from imgserve.api.openapi import Call, Parameter
 from imgserve.api.presets import Presets
-from imgserve.api.v1.picture_body import PictureBody, answered, query_of, while_connected
+from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of, query_of, while_connected
 from imgserve.blob import Blob
 from imgserve.engine.ondemand import OnDemand, Picture
 from imgserve.errors import Path
-from imgserve.request.encode import Format
+from imgserve.request.encode import Encode, Format
 from imgserve.request.faults import Fault, RequestInvalid, beneath
 from imgserve.request.json_text import ParseError, read_object
-from imgserve.request.native import parse_recipe
+from imgserve.request.native import OPERATIONS, parse_recipe
 from imgserve.request.picture import AnySource, parse_render
 from imgserve.request.principal import Principal
-from imgserve.request.recipe import MEDIA_TYPE, Recipe
+from imgserve.request.recipe import MAX_OPERATIONS, MEDIA_TYPE, LoadOptions, Recipe
 
 MOST_RECIPE_BYTES = 8_192
 SEND_BYTES = 262_144
 SEND_TIMEOUT_S = 300.0
 _IN_JSON = "stands in the JSON here; in the query it is for a body that is the picture"
+
+
+_RECIPE_PROPERTIES: openapi.Schema = {
+    "preset": {"type": "string", "description": "the name of a preset, in place of operations"},
+    "operations": {
+        "type": "array",
+        "maxItems": MAX_OPERATIONS,
+        "items": {"oneOf": [openapi.reference(operation) for operation in OPERATIONS.values()]},
+    },
+    "load": openapi.reference(LoadOptions),
+    "encode": openapi.reference(Encode),
+}
+_RENDER_SCHEMA: openapi.Schema = {
+    "type": "object",
+    "required": ["source"],
+    "additionalProperties": False,
+    "properties": {"source": SOURCE_SCHEMA, **_RECIPE_PROPERTIES},
+}
+CALL = Call(
+    "POST",
+    "/v1/render",
+    "render",
+    "Render a picture. The body is the picture, with `recipe` or `preset` in the query; or JSON with a source beside a"
+    " recipe; or a form with this JSON in its first part, `job`, and then the picture. Nothing is stored. Where the"
+    " recipe names no format, the Accept header decides.",
+    {media_type: openapi.BINARY for media_type in MEDIA_TYPE.values()},
+    (400, 401, 403, 406, 408, 413, 415, 422, 429, 502, 503, 504),
+    (
+        Parameter("recipe", "JSON of a recipe, at most 8 KB; for a body that is the picture", {"type": "string"}),
+        Parameter("preset", "the name of a preset; for a body that is the picture", {"type": "string"}),
+    ),
+    bodies_of(_RENDER_SCHEMA),
+    (*OPERATIONS.values(), LoadOptions, Encode),
+    {"Server-Timing": "milliseconds: fetch, wait, render", "Vary": "Accept"},
+)
 
 
 class Render:

@@ -1,0 +1,153 @@
+"""The native API's description (OpenAPI 3.1), made from the calls' own declarations and Structs.
+
+Each handler's module declares its ``Call``s; ``v1/describe`` serves the document.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from imgserve.api.control_socket import Problem
+from imgserve.api.routes import Route
+
+Schema = dict[str, Any]
+VERSION = "1"  # the API's: that of the server is for its principals
+PROBLEM_TYPE = "application/problem+json"
+BINARY: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
+_REF = "#/components/schemas/{name}"
+_RETRYING = frozenset({429, 503})
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    name: str
+    doc: str
+    schema: Mapping[str, Any]
+    is_required: bool = False
+    place: str = "query"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call. Bodies are by media type: a Struct, or a schema, whose references are names of Structs of ``uses``.
+
+    ``errors`` are the statuses of its problems. Structs of ``uses`` are parts of requests.
+    """
+
+    method: str
+    path: str
+    name: str
+    doc: str
+    answers: Mapping[str, type[msgspec.Struct] | Schema]
+    errors: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    bodies: Mapping[str, type[msgspec.Struct] | Schema] = {}
+    uses: tuple[type[msgspec.Struct], ...] = ()
+    headers: Mapping[str, str] = {}
+
+
+def reference(struct: type[msgspec.Struct]) -> Schema:
+    return {"$ref": _REF.format(name=struct.__name__)}
+
+
+def document(calls: Sequence[Call], rows: Iterable[Route]) -> Schema:
+    """``rows`` have the right that each call needs."""
+    rights = {(row.method, row.path): row.right for row in rows}
+    schemas = _schemas(_told(calls)) | _without_null(_schemas(struct for call in calls for struct in call.uses))
+    paths: dict[str, Schema] = {}
+    for call in calls:
+        is_open = rights[call.method, call.path] == "open"
+        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, is_open=is_open)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "imgserve",
+            "version": VERSION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": {name: _tidied(schema) for name, schema in sorted(schemas.items())},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"key": []}],
+    }
+
+
+def _told(calls: Iterable[Call]) -> Iterator[type[msgspec.Struct]]:
+    """The Structs of answers."""
+    yield Problem
+    yield from (body for call in calls for body in call.answers.values() if isinstance(body, type))
+
+
+def _schemas(structs: Iterable[type[msgspec.Struct]]) -> dict[str, Schema]:
+    """Those of these Structs, and of all that they hold."""
+    _, schemas = msgspec.json.schema_components(dict.fromkeys(structs), ref_template=_REF)
+    return schemas
+
+
+def _operation(call: Call, *, is_open: bool) -> Schema:
+    shown = {name: {"description": doc, "schema": {"type": "string"}} for name, doc in _headers(call).items()}
+    success = {"description": "OK", "headers": shown, "content": _content(call.answers)}
+    operation: Schema = {
+        "operationId": call.name,
+        "summary": call.doc.split(". ")[0].rstrip("."),
+        "description": call.doc,
+        "responses": {"200": success, **{str(status): _refusal(status) for status in (*call.errors, 500)}},
+    }
+    if call.parameters:
+        operation["parameters"] = [_parameter(parameter) for parameter in call.parameters]
+    if call.bodies:
+        operation["requestBody"] = {"required": True, "content": _content(call.bodies)}
+    if is_open:
+        operation["security"] = []
+    return operation
+
+
+def _headers(call: Call) -> dict[str, str]:
+    return {**call.headers, "X-Request-Id": "the request's own, or a new one; it stands in the log"}
+
+
+def _content(bodies: Mapping[str, type[msgspec.Struct] | Schema]) -> Schema:
+    return {
+        media_type: {"schema": reference(body) if isinstance(body, type) else body}
+        for media_type, body in bodies.items()
+    }
+
+
+def _parameter(parameter: Parameter) -> Schema:
+    return {
+        "name": parameter.name, "in": parameter.place, "description": parameter.doc,
+        "required": parameter.is_required, "schema": dict(parameter.schema),
+    }  # fmt: skip
+
+
+def _refusal(status: int) -> Schema:
+    refusal: Schema = {
+        "description": HTTPStatus(status).phrase,
+        "content": {PROBLEM_TYPE: {"schema": reference(Problem)}},
+    }
+    if status in _RETRYING:
+        refusal["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+    return refusal
+
+
+def _without_null(schema: Any) -> Any:
+    """A field of a request is given or left out, never null."""
+    if isinstance(schema, list):
+        return [_without_null(one) for one in schema if one != {"type": "null"}]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {name: _without_null(value) for name, value in schema.items() if not (name == "default" and value is None)}
+    if len(kept.get("anyOf", ())) == 1:
+        (only,) = kept.pop("anyOf")
+        return {**only, **kept}
+    return kept
+
+
+def _tidied(schema: Schema) -> Schema:
+    """The docstring's lines as one text."""
+    text = re.sub(r"``?([^`]+)``?", r"`\1`", schema.get("description", ""))
+    return {**schema, **({"description": re.sub(r"\s*\n\s*", " ", text)} if text else {})}

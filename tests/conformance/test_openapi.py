@@ -1,0 +1,82 @@
+"""The API answers as its description says, to requests that are made from it: valid ones, and ones with a fault.
+
+Schemathesis makes them, and checks status, media type, body and headers of each answer. No answer may be a 500.
+"""
+
+import base64
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from imgserve.api.config import Config
+from imgserve.api.routes import table
+from tests.support.daemon import Daemon
+from tests.support.pictures import encoded, scene
+from tests.support.sizes import IS_FULL, Figures, sized
+
+PICTURE = encoded(scene(40, 30), "png")
+AS_URL = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
+EXAMPLES = sized(20, 1000)
+ROUTES = [(row.method, row.path) for row in table(Config()) if row.path.startswith("/v1/") and row.right != "local"]
+CHECKS = [
+    not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
+    response_schema_conformance,
+]  # fmt: skip
+NAMES = [f"{method} {path.removeprefix('/v1/')}" for method, path in ROUTES]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    # Small results: some ask for one of any size.
+    switches = {"max_output_pixels": 100_000}
+    with Daemon(tmp_path_factory.mktemp("conformance") / "data", switches=switches) as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def described(server: Daemon) -> schemathesis.BaseSchema:
+    return schemathesis.openapi.from_url(f"{server.url}/v1/openapi.json")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+def test_answers_are_as_described(described: schemathesis.BaseSchema, route: tuple[str, str], figures: Figures) -> None:
+    method, path = route
+    answers: Counter[int] = Counter()
+
+    @settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=described[path][method].as_strategy(), is_picture=st.booleans())
+    def ask(case: schemathesis.Case[Any], is_picture: bool) -> None:
+        if is_picture:
+            _bring_picture(case)
+        response = case.call()
+        answers[response.status_code] += 1
+        case.validate_response(response, checks=CHECKS)
+
+    ask()
+    if IS_FULL and method == "POST":
+        assert 200 in answers, "no request brought a picture and a recipe that fits it"
+    figures("answers", dict(sorted(answers.items())))
+    assert answers.total() >= (EXAMPLES if method == "POST" else 1)
+
+
+def _bring_picture(case: schemathesis.Case[Any]) -> None:
+    """Of all texts and bytes hardly any is a picture, the name of a preset, or JSON."""
+    if isinstance(case.body, bytes):
+        case.body = PICTURE
+        case.query.clear()
+    elif isinstance(case.body, dict) and "source" in case.body:
+        case.body["source"] = AS_URL
+        case.body.pop("preset", None)
+        case.query.clear()
