@@ -206,6 +206,32 @@ def test_a_maker_note_keeps_its_place_and_goes_with_the_position(at: int, order:
     assert again.main[0x9C9F].value == ENTRIES[0x9C9F][2]
 
 
+def test_a_far_maker_note_comes_near() -> None:
+    read = exif.read(block_with_note(70_000))
+    assert read is not None
+    written = exif.block(exif.cleaned(read, Size(9, 9), "srgb", keep_position=True))
+    assert len(written) < 300
+    assert NOTE in written
+
+
+def test_entries_that_lie_one_over_the_other_do_not_add_up() -> None:
+    entries = b"".join(struct.pack("<HHII", 0x9000 + n, 7, 60_000, 8) for n in range(400))
+    block = b"II*\0\x08\0\0\0" + struct.pack("<H", 400) + entries + bytes(70_000)
+    read = exif.read(block)
+    assert read is not None
+    assert 0 < sum(len(entry.value) for entry in read.main.values()) < 66_000
+
+
+def test_a_block_of_nothing_but_a_position_is_no_block() -> None:
+    position = struct.pack("<HHHI4s", 1, 1, 2, 2, b"N\0\0\0") + bytes(4)
+    block = b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 0x8825, 4, 1, 26) + bytes(4) + position
+    read = exif.read(block)
+    assert read is not None
+    assert read.position
+    kept = exif.cleaned(read, Size(9, 9), "srgb", keep_position=False)
+    assert [dict(one) for one in (kept.main, kept.photo, kept.position)] == [{}, {}, {}]
+
+
 @given(
     st.binary(max_size=200)
     | st.tuples(st.sampled_from([b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"]), st.binary()).map(b"".join)

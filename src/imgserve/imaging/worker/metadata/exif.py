@@ -51,7 +51,8 @@ _BYTES_OF_KIND = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 1
 _SAMPLE_OF_KIND = {5: 4, 10: 4}  # a fraction is two numbers
 _ORDERS: dict[bytes, Order] = {b"II": "little", b"MM": "big"}
 _MOST_ENTRIES = 500
-_MOST_VALUE_BYTES = 60_000
+_MOST_VALUE_BYTES = 65_000  # of all entries of a directory, which may lie one over the other
+_FARTHEST_NOTE = 60_000
 _MOST_TEXT_BYTES = 2000  # of a copyright or an artist
 # How the pixels of the source's file are stored, and blocks that have readers of their own: not true of the result.
 _OF_THE_FILE = frozenset({
@@ -90,10 +91,11 @@ def cleaned(exif: Exif, size: Size, profile: Profile, *, keep_position: bool) ->
 
     Without ``keep_position`` also without the maker note, in which some cameras store positions.
     """
-    main = {tag: entry for tag, entry in exif.main.items() if tag not in _OF_THE_FILE and entry.kind != _POINTER}
+    own = _without_pointers(exif.main)
+    main = {tag: entry for tag, entry in own.items() if tag not in _OF_THE_FILE and entry.kind != _POINTER}
     if ORIENTATION in main:
         main[ORIENTATION] = _number(_SHORT, 1, exif.order)
-    photo = dict(exif.photo)
+    photo = _without_pointers(exif.photo)
     for tag, side in ((_WIDTH, size.width_px), (_HEIGHT, size.height_px)):
         if tag in photo:
             photo[tag] = _number(_LONG, side, exif.order)
@@ -162,7 +164,7 @@ class _Values:
         note = exif.photo.get(_MAKER_NOTE)
         self.start = start
         self.bytes = bytearray()
-        self._note_at = exif.note_at if note is not None and exif.note_at >= start else 0
+        self._note_at = exif.note_at if note is not None and start <= exif.note_at <= _FARTHEST_NOTE else 0
         self._note_end = exif.note_at + len(note.value) if note is not None else 0
         self._end = start
 
@@ -184,7 +186,7 @@ class _Values:
 def _directory(block: Data, order: Order, at: int) -> tuple[Directory, int]:
     """The entries, and the address of the maker note among them."""
     entries: dict[int, Entry] = {}
-    note_at = 0
+    note_at, left = 0, _MOST_VALUE_BYTES
     if not 0 < at <= len(block) - 2:
         return entries, note_at
     count = min(int.from_bytes(block[at : at + 2], order), _MOST_ENTRIES, (len(block) - at - 2) // 12)
@@ -192,7 +194,8 @@ def _directory(block: Data, order: Order, at: int) -> tuple[Directory, int]:
         tag, kind, values = struct.unpack_from("<HHI" if order == "little" else ">HHI", block, place)
         length = values * _BYTES_OF_KIND.get(kind, 4 if kind == _POINTER else 0)
         begin = place + 8 if length <= 4 else int.from_bytes(block[place + 8 : place + 12], order)
-        if 0 < length <= _MOST_VALUE_BYTES and begin + length <= len(block):
+        if 0 < length <= left and begin + length <= len(block):
+            left -= length
             entries[tag] = Entry(kind, values, bytes(block[begin : begin + length]))
             note_at = begin if tag == _MAKER_NOTE else note_at
     return entries, note_at
