@@ -12,6 +12,7 @@ from imgserve.imaging.worker import pipeline
 from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
+from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Operation, Recipe
@@ -160,5 +161,5 @@ def test_a_rasterize_behind_another_operation_never_draws() -> None:
 
 
 def test_every_operation_has_a_step() -> None:
-    """But rasterize, which draws the source."""
-    assert set(pipeline.STEPS) == set(get_args(Operation)) - {Rasterize}
+    """But rasterize, which draws the source, and composite, which takes a further picture."""
+    assert set(pipeline.STEPS) == set(get_args(Operation)) - {Rasterize, Composite}
