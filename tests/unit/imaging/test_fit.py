@@ -105,6 +105,17 @@ def test_each_kernel_is_its_formula(kernel: Kernel, size: tuple[int, int]) -> No
     assert distance(pixels(PNG, Flip(), operation), model(DETAILED[::-1], size, kernel)) < 1
 
 
+@pytest.mark.parametrize("size", [(200, 60), (120, 30), (230, 96)])
+def test_each_axis_shrinks_by_its_own_factor(size: tuple[int, int]) -> None:
+    """The means of blocks that come first would turn fine lines into moire, were they as large as the axis allows."""
+    operation = Resize(*size, fit="fill")
+    source = np.asarray(pictures.detailed(240, 960))
+    assert distance(pixels(rasters.png(source), operation), model(source, size)) < 1
+    lines = np.zeros((960, 240, 3), np.uint8)
+    lines[::3] = 255
+    assert pixels(rasters.png(lines), operation).std() < 4
+
+
 def test_kernels_differ() -> None:
     every = [pixels(PNG, Resize(50, 40, fit="fill", kernel=kernel)) for kernel in get_args(Kernel)]
     assert len({result.tobytes() for result in every}) == len(get_args(Kernel))

@@ -116,7 +116,7 @@ def test_sixteen_bits_differ_by_ratio() -> None:
 @pytest.mark.parametrize("name", ["gif", "webp"])
 def test_the_box_that_holds_every_frame(name: Format) -> None:
     shots = []
-    for left, top in ((10, 20), (30, 5), (10, 20)):
+    for left, top in ((30, 5), (10, 20), (30, 5)):
         shot = Image.new("RGB", (60, 40), (255, 255, 255))
         shot.paste((0, 0, 0), (left, top, left + 8, top + 6))
         shots.append(shot)
@@ -143,6 +143,13 @@ def test_what_shows_only_in_the_pixels_fails_in_the_worker() -> None:
         carried_out(data, Trim(), Crop(left=30))
     with pytest.raises(SourceTooSmall, match="25 x 21 px"):
         carried_out(data, Trim(), Resize(30, 20, if_small="refuse"))
+
+
+def test_what_only_seems_to_leave_nothing_is_not_refused() -> None:
+    """By the size before the trim, 60 x 40, the resize would give 100 x 67, of which the crop leaves nothing."""
+    data = pictures.encoded(sheet(), "png")
+    operations = (Trim(), Resize(100, if_small="enlarge"), Crop(top=70))
+    assert picture(data, *operations).size == (100, 14)  # of 100 x 84
 
 
 def test_the_limits_hold_for_what_a_trim_leaves() -> None:

@@ -12,8 +12,8 @@ import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
 from imgserve.imaging.messages import Written
-from imgserve.imaging.worker import animation, bounds, cover, further, load, probe, save, vips
-from imgserve.imaging.worker.canvas import PAGE_HEIGHT, Canvas
+from imgserve.imaging.worker import animation, bounds, cover, further, load, probe, save
+from imgserve.imaging.worker.canvas import Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.further import Further
@@ -229,15 +229,6 @@ def _opened(
     return Canvas(load.whole(picture), 1), steps
 
 
-def _without_page(canvas: Canvas) -> Canvas:
-    """A still without its file's page height, by which savers would cut a picture of another height into frames."""
-    if canvas.frames > 1 or not vips.has(canvas.image, PAGE_HEIGHT):
-        return canvas
-    image = canvas.image.copy()
-    image.remove(PAGE_HEIGHT)
-    return canvas._replace(image=image)
-
-
 def _changed(
     picture: load.Picture,
     info: ImageInfo,
@@ -251,7 +242,6 @@ def _changed(
     """The canvas behind all steps. Only the last two canvases are in memory, since each may be as large as a source."""
     canvas, rest = _opened(picture, info, steps, recipe, frames)
     canvas = canvas._replace(image=convert.to_canvas(canvas.image, is_deep=picture.is_deep))
-    canvas = _without_page(canvas)
     if rest:  # a decoder gives its rows in order, and once
         canvas = canvas._replace(image=canvas.image.copy_memory())
     for index, step in enumerate(rest, len(steps) - len(rest)):

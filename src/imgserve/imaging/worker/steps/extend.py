@@ -42,7 +42,7 @@ def _mean(canvas: Canvas) -> list[int]:
 
 
 def _before_its_blur(image: pyvips.Image, part: Part) -> pyvips.Image:
-    size = part.size
+    image, size = image.copy_memory(), part.size  # it is read twice
     factor = min(1.0, _BLURRED_SIDE / max(size.width_px, size.height_px))
     small = Size(max(1, round(size.width_px * factor)), max(1, round(size.height_px * factor)))
     blurred = mixed(cover.covering(image, small), lambda pixels: pixels.gaussblur(_SIGMA))

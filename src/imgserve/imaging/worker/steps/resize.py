@@ -41,8 +41,9 @@ def applied(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
     if canvas.frames > 1:
         canvas = canvas._replace(image=_of_frames(frames_of(canvas.image), operation, whole, size))
     else:
-        canvas = canvas._replace(image=_scaled(canvas.image, operation, whole).copy_memory())
-    return _placed(canvas, operation, size)
+        canvas = canvas._replace(image=_scaled(canvas.image, operation, whole))
+    canvas = _placed(canvas, operation, size)
+    return canvas._replace(image=canvas.image.copy_memory())  # steps behind it may read it twice
 
 
 def jpeg_of_jpeg(
@@ -63,11 +64,11 @@ def _quickly(picture: load.Picture, operation: Resize, before: Size, whole: Size
 
 
 def _of_still(picture: load.Picture, operation: Resize, before: Size, whole: Size) -> pyvips.Image:
-    """Of ``whole``, in memory."""
+    """Of ``whole``. What is cut off later is not computed where the picture grows."""
     is_smaller = _is_within(whole, before) and whole != before
     if _is_plain(operation) and is_smaller:
         return load.scaled(picture, whole)
-    return _scaled(load.whole(picture), operation, whole).copy_memory()
+    return _scaled(load.whole(picture), operation, whole)
 
 
 def _is_plain(operation: Resize) -> bool:

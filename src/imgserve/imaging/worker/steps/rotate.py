@@ -20,7 +20,8 @@ def applied(canvas: Canvas, operation: Rotate, _size: Size) -> Canvas:
         return canvas if turn == "d0" else canvas.of_each_frame(lambda frame: frame.rot(turn))
     ink = inks.rgba(operation.background)
     size = operation.after(canvas.shape).size
-    canvas = canvas._replace(image=inks.with_room_for(canvas.image, ink))
+    # In memory: where tiles of the result overlap in the picture, what is before would be computed again for each.
+    canvas = canvas._replace(image=inks.with_room_for(canvas.image, ink).copy_memory())
     color: list[float] = [*inks.samples(ink, canvas.image)]
     if canvas.image.hasalpha():  # pixels are mixed with the new space, both weighted by their alpha
         color = [level * ink[3] / _OPAQUE for level in color[:-1]] + color[-1:]

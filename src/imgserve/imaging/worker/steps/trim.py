@@ -58,9 +58,11 @@ def _content(canvas: Canvas, operation: Trim) -> pyvips.Image:
     alpha = image[colours] if image.hasalpha() else None
     if is_transparent:
         return alpha > threshold if alpha is not None else (image[0] * 0 + most) > threshold
-    difference = (image.extract_band(0, n=colours).cast("double") - background[:colours]).abs()
+    if image.format == "ushort":  # a product of two has more digits than a float
+        image = image.cast("double")
+    difference = (image.extract_band(0, n=colours) - background[:colours]).abs()
     if alpha is not None:
-        difference = difference * alpha / most
+        difference, threshold = difference * alpha, threshold * most
     return (difference > threshold).bandor()
 
 
