@@ -123,7 +123,9 @@ def default_of(field: msgspec.inspect.Field) -> str:
 
 
 def structs_in(kind: msgspec.inspect.Type, *, many: bool = False) -> Iterator[tuple[type[msgspec.Struct], bool]]:
-    """The objects that a field may hold, and whether they are in a list."""
+    """The objects that a field may hold, and whether they are in a list; not those that have words of their own."""
+    if isinstance(kind, msgspec.inspect.Metadata) and kind.extra:
+        return
     if isinstance(kind, msgspec.inspect.StructType):
         yield kind.cls, many
     elif isinstance(kind, msgspec.inspect.Metadata):

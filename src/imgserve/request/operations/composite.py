@@ -30,20 +30,24 @@ class Composite(KeepsSize, frozen=True, tag="composite"):
     it has its own size. ``angle`` turns it clockwise. ``tile`` repeats it, ``spacing_x`` and ``spacing_y`` apart.
     """
 
-    image: Image
-    gravity: Compass | None = None
-    left: Offset | None = None
-    right: Offset | None = None
-    top: Offset | None = None
-    bottom: Offset | None = None
-    width: SideLength | None = None
-    height: SideLength | None = None
-    scale: Annotated[float, msgspec.Meta(gt=0, le=10, description="of the picture's width")] | None = None
-    opacity: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
-    blend: Blend = "over"
-    tile: bool = False
-    spacing_x: Length | None = None
-    spacing_y: Length | None = None
+    image: Annotated[
+        Image, msgspec.Meta(description="the further picture: a URL, or the name of a picture of the settings")
+    ]
+    gravity: Annotated[Compass | None, msgspec.Meta(description="its place")] = None
+    left: Annotated[Offset | None, msgspec.Meta(description="distance from that edge; negative hangs over")] = None
+    right: Annotated[Offset | None, msgspec.Meta(description="distance from that edge; negative hangs over")] = None
+    top: Annotated[Offset | None, msgspec.Meta(description="distance from that edge; negative hangs over")] = None
+    bottom: Annotated[Offset | None, msgspec.Meta(description="distance from that edge; negative hangs over")] = None
+    width: Annotated[SideLength | None, msgspec.Meta(description="of the box that it is fitted into")] = None
+    height: Annotated[SideLength | None, msgspec.Meta(description="of the box that it is fitted into")] = None
+    scale: (
+        Annotated[float, msgspec.Meta(gt=0, le=10, description="its width, as a fraction of the picture's")] | None
+    ) = None
+    opacity: Annotated[float, msgspec.Meta(ge=0, le=1, description="0: nothing to be seen, 1: as it is")] = 1.0
+    blend: Annotated[Blend, msgspec.Meta(description="how its colours are mixed with those below")] = "over"
+    tile: Annotated[bool, msgspec.Meta(description="`true`: repeat it over the whole picture")] = False
+    spacing_x: Annotated[Length | None, msgspec.Meta(description="space between repetitions, across")] = None
+    spacing_y: Annotated[Length | None, msgspec.Meta(description="space between repetitions, down")] = None
     angle: Annotated[float, msgspec.Meta(ge=-360, le=360, description="degrees clockwise")] = 0.0
 
     def faults(self) -> tuple[Fault, ...]:

@@ -2,6 +2,8 @@
 
 from typing import Annotated, Literal
 
+import msgspec
+
 from imgserve.errors import FieldRef
 from imgserve.request import color
 from imgserve.request.faults import Fault
@@ -21,15 +23,17 @@ class Extend(Named, frozen=True, tag="extend"):
     mirror images, or a blurred picture. A side that is larger than the box stays.
     """
 
-    top: Length | None = None
-    right: Length | None = None
-    bottom: Length | None = None
-    left: Length | None = None
-    width: SideLength | None = None
-    height: SideLength | None = None
-    gravity: Compass | None = None
-    mode: Mode = "color"
-    background: Background = color.TRANSPARENT
+    top: Annotated[Length | None, msgspec.Meta(description="space above")] = None
+    right: Annotated[Length | None, msgspec.Meta(description="space on the right")] = None
+    bottom: Annotated[Length | None, msgspec.Meta(description="space below")] = None
+    left: Annotated[Length | None, msgspec.Meta(description="space on the left")] = None
+    width: Annotated[SideLength | None, msgspec.Meta(description="of the result, at least the picture's")] = None
+    height: Annotated[SideLength | None, msgspec.Meta(description="of the result, at least the picture's")] = None
+    gravity: Annotated[Compass | None, msgspec.Meta(description="the picture's place in `width` and `height`")] = None
+    mode: Annotated[Mode, msgspec.Meta(description="what fills the space")] = "color"
+    background: Annotated[
+        Background, msgspec.Meta(description="the colour for `mode` `color`; `mean`: the picture's own")
+    ] = color.TRANSPARENT
 
     def faults(self) -> tuple[Fault, ...]:
         given = [name for name in (*_MARGINS, *_BOX, "gravity") if getattr(self, name) is not None]

@@ -18,6 +18,8 @@ IfSmall = Literal["refuse", "keep", "keep_shape", "enlarge"]
 Kernel = Literal["lanczos3", "lanczos2", "cubic", "mitchell", "linear", "nearest"]
 LinearLight = Literal["auto"] | bool
 _FIT = "cover cuts, contain adds space, fill stretches, inside and outside keep the shape"
+_GRAVITY = "the part that stays (attention: what catches the eye, entropy: detail), or the place in the box"
+_FOCAL = "the point that stays as near to the middle as fits"
 _IF_SMALL = "the picture: refuse it, keep its pixels, keep its pixels and the shape of the box, or enlarge it"
 _LINEAR = "mix light, not stored values; auto: as the server does"
 Dpr = Annotated[float, msgspec.Meta(ge=0.1, le=8, description="the box is multiplied by it")]
@@ -40,15 +42,15 @@ class Resize(Named, frozen=True, tag="resize"):
     takes ``cubic`` for all kernels but ``linear`` and ``nearest``.
     """
 
-    width: Side | None = None
-    height: Side | None = None
+    width: Annotated[Side | None, msgspec.Meta(description="of the box, in pixels")] = None
+    height: Annotated[Side | None, msgspec.Meta(description="of the box, in pixels")] = None
     fit: Annotated[Fit, msgspec.Meta(description=_FIT)] = "cover"
-    gravity: Gravity = "center"
-    focal: Focal | None = None
+    gravity: Annotated[Gravity, msgspec.Meta(description=_GRAVITY)] = "center"
+    focal: Annotated[Focal | None, msgspec.Meta(description=_FOCAL)] = None
     if_small: Annotated[IfSmall, msgspec.Meta(description=_IF_SMALL)] = "keep"
-    kernel: Kernel = "lanczos3"
+    kernel: Annotated[Kernel, msgspec.Meta(description="the filter; `nearest` keeps hard pixels")] = "lanczos3"
     dpr: Dpr = 1.0
-    background: Color = TRANSPARENT
+    background: Annotated[Color, msgspec.Meta(description="the space that `contain` adds")] = TRANSPARENT
     linear_light: Annotated[LinearLight, msgspec.Meta(description=_LINEAR)] = "auto"
 
     @property

@@ -20,7 +20,7 @@ class Rotate(Named, frozen=True, tag="rotate"):
     """
 
     angle: Angle
-    background: Color = TRANSPARENT
+    background: Annotated[Color, msgspec.Meta(description="the corners")] = TRANSPARENT
 
     @property
     def quarters(self) -> int | None:

@@ -20,8 +20,12 @@ class Trim(Named, frozen=True, tag="trim"):
     """
 
     threshold: Level = 10.0
-    background: Background = "corner"
-    corner: Literal["top_left", "bottom_right"] = "top_left"
+    background: Annotated[
+        Background, msgspec.Meta(description="the colour that is cut off; `corner`: that of the pixel there")
+    ] = "corner"
+    corner: Annotated[
+        Literal["top_left", "bottom_right"], msgspec.Meta(description="the corner whose pixel is the background")
+    ] = "top_left"
     even_x: Annotated[bool, msgspec.Meta(description="as much from the left as from the right")] = False
     even_y: Annotated[bool, msgspec.Meta(description="as much from the top as from the bottom")] = False
 
