@@ -446,3 +446,19 @@ def written(data: bytes, recipe: Recipe, size: Size) -> Image.Image:
         pipeline.render(data, Rendering(recipe, size, recipe.encode.format), Limits(), result.fd)
         with open(f"/proc/self/fd/{result.fd}", "rb") as file:
             return opened(file.read())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1), (2, 3)])
+def test_narrow_and_flat_pictures(size: tuple[int, int]) -> None:
+    """Every operation takes any shape, and those that mix pixels change nothing of a single colour."""
+    for bands, dtype in ((GREY, np.uint8), (RGB, np.uint8), (RGBA, np.uint16)):
+        source = np.full((size[1], size[0], bands), 77 * (np.iinfo(dtype).max // 255), dtype)
+        for case in CASES.values():
+            result = carried_out(source, case.operation)
+            assert result.shape == (size[1], size[0], case.bands.get(bands, bands))
+        for sigma in (0.3, 5, 99, 250):
+            assert (carried_out(source, Blur(sigma=sigma)) == source).all()
+        for operation in (Pixelate(size=2), Pixelate(size=512), Normalize()):
+            assert (carried_out(source, operation) == source).all()
+        sharp = carried_out(source, Sharpen(sigma=10)).astype(int)
+        assert np.abs(sharp - source).max() <= np.iinfo(dtype).max / 255 * 0.1 + 0.5
