@@ -35,13 +35,16 @@ class Connection(asyncio.Protocol):
 
     async def post(self, job: bytes, key: str = "") -> Reply:
         """``key`` is the API key, where the server asks for one. Raises HungUp."""
+        return await self.ask("/", job, f"Authorization: Bearer {key}\r\n" if key else "")
+
+    async def ask(self, target: str, body: bytes, headers: str = "") -> Reply:
+        """A POST with these lines in its head. Raises HungUp."""
         assert self._transport is not None
         if self._transport.is_closing():
             raise HungUp
         self._waiting = asyncio.get_running_loop().create_future()
-        credential = f"Authorization: Bearer {key}\r\n" if key else ""
-        head = f"POST / HTTP/1.1\r\nHost: {self._host}\r\n{credential}Content-Length: {len(job)}\r\n\r\n"
-        self._transport.write(head.encode() + job)
+        head = f"POST {target} HTTP/1.1\r\nHost: {self._host}\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+        self._transport.writelines((head.encode(), body))
         return await self._waiting
 
     def close(self) -> None:

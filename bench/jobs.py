@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -55,11 +55,12 @@ class Round(NamedTuple):
         return measured.server_ms + measured.workers_ms - self.engine_ms
 
 
-def direct(count: int, *arguments: str) -> list[Done]:
+def direct(count: int, *arguments: str, environment: Mapping[str, str] | None = None) -> list[Done]:
     """Start ``count`` processes of ``bench.direct``, let them go together, wait for what they measured."""
     command = [sys.executable, "-m", "bench.direct", *arguments]
     started = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(count)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(count)
     ]
     for process in started:
         assert process.stdout is not None

@@ -21,9 +21,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
+from urllib.parse import quote
 
 from examples.receivers import FtpReceiver, HttpReceiver
-from examples.watching import Sighting, Watcher
+from examples.watching import Sighting, Watcher, look_at
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
 JOB_TIMEOUT_S = 15.0
@@ -63,7 +64,9 @@ def main(arguments: list[str]) -> int:
     with HttpReceiver(out / "http") as web, FtpReceiver(out / "ftp") as ftp, imgserve(out) as server:
         jobs = list(make_jobs(web.url.rstrip("/"), ftp.url.rstrip("/"), out))
         faults = [fault for number, job in enumerate(jobs, 1) for fault in run(number, job, server, out)]
-    print(f"\nimgserve stopped (SIGTERM). {len(jobs)} jobs, {len(faults)} faults; all pictures are in {out}")
+        faults += render(len(jobs) + 1, server, out)
+    told = f"{len(jobs)} jobs and a render on demand, {len(faults)} faults"
+    print(f"\nimgserve stopped (SIGTERM). {told}; all pictures are in {out}")
     return 1 if faults else 0
 
 
@@ -145,6 +148,29 @@ def run(number: int, job: Job, server: str, out: Path) -> list[str]:
     for fault in faults:
         print(f"   WRONG        {fault}")
     return faults
+
+
+def render(number: int, server: str, out: Path) -> list[str]:
+    """Send a picture, keep the result that comes back; return what was wrong."""
+    print(f"\n{number}. a render on demand: a picture and a recipe in, the result back, no job", flush=True)
+    recipe = {"operations": [{"operation": "resize", "width": 300, "height": 300}, {"operation": "grayscale"}]}
+    body, started = (PICTURES / "hills.jpg").read_bytes(), time.monotonic()
+    headers = {"Content-Type": "image/jpeg", "Accept": "image/webp, */*;q=0.5"}
+    url = f"{server}/v1/render?recipe={quote(json.dumps(recipe))}"
+    try:
+        with DIRECTLY.open(urllib.request.Request(url, body, headers), timeout=JOB_TIMEOUT_S) as answer:
+            data, timing = answer.read(), answer.headers["server-timing"]
+    except OSError as error:
+        print(f"   WRONG        {error}")
+        return [str(error)]
+    path = out / "on-demand" / "hills.webp"
+    path.parent.mkdir()
+    path.write_bytes(data)
+    seen = look_at(time.monotonic(), data)
+    print(f"   result       {seen}, {(time.monotonic() - started) * 1000:.0f} ms after the post ({timing})")
+    print(f"   lies at      {path}")
+    is_right = seen is not None and (seen.width_px, seen.height_px, seen.format) == (300, 300, "webp")
+    return [] if is_right else [f"expected 300x300 webp, saw {seen}"]
 
 
 def post(job: Job, server: str) -> Outcome:

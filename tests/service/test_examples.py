@@ -28,7 +28,7 @@ def test_demo_ends_well_and_shows_each_step(tmp_path: Path) -> None:
             os.killpg(demo.pid, signal.SIGKILL)  # the server that it started too
             raise
     assert demo.returncode == 0, told
-    assert told.count("ms after the post") == 12, told
+    assert told.count("ms after the post") == 13, told
     for name, size in {
         "file/320x200-hills.jpg": (320, 200),
         "ftp/thumbs/200-hills.jpg": (200, 120),
@@ -39,6 +39,8 @@ def test_demo_ends_well_and_shows_each_step(tmp_path: Path) -> None:
     }.items():
         with Image.open(out / name) as result, Image.open(out / "placeholders" / Path(name).name) as placeholder:
             assert result.size == placeholder.size == size
+    with Image.open(out / "on-demand/hills.webp") as result:
+        assert (result.size, result.format) == ((300, 300), "WEBP")
 
 
 def test_jobs_of_the_readme_work(tmp_path: Path) -> None:

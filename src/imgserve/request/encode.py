@@ -74,12 +74,16 @@ BIT_DEPTHS: Mapping[Format, tuple[BitDepth, ...]] = {"avif": (8, 10), "png": (8,
 _EIGHT_BITS: tuple[BitDepth, ...] = (8,)
 
 
+# Read once: msgspec evaluates the Struct's annotations at each call of ``fields``, in the event loop.
+_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Encode)}
+
+
 def ignored_fields(encode: Encode, output_format: Format) -> tuple[str, ...]:
     """The fields that differ from their defaults, and that this format does not have."""
     return tuple(
-        field.name
-        for field in msgspec.structs.fields(Encode)
-        if getattr(encode, field.name) != field.default and not _has(output_format, field.name, encode)
+        name
+        for name, default in _DEFAULTS.items()
+        if getattr(encode, name) != default and not _has(output_format, name, encode)
     )
 
 
