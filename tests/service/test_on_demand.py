@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from urllib.parse import quote
 
 import pytest
@@ -78,6 +79,19 @@ def test_a_size_in_bytes(world: World) -> None:
     assert 1 < int(number.removesuffix(' encodes"')) <= 8
     refused = call(world.server, PHOTO, JPEG, wanted(100))
     assert (refused.status, json.loads(refused.body)["code"]) == (422, "max_bytes_unreachable")
+
+
+def test_the_encodes_of_max_bytes_are_told(world: World) -> None:
+    recipe = {**SMALL, "encode": {"format": "jpeg", "max_bytes": 1500}}
+    reply = call(world.server, PHOTO, JPEG, with_recipe(recipe))
+    assert len(reply.picture.tobytes()) > 1500 >= len(reply.body)
+    told = re.search(r'render;dur=[\d.]+;desc="(\d) encodes"', reply.headers["server-timing"])
+    assert told is not None
+    assert 1 < int(told[1]) <= 8
+    unreachable = call(
+        world.server, PHOTO, JPEG, with_recipe({**SMALL, "encode": {"format": "jpeg", "max_bytes": 100}})
+    )
+    assert (unreachable.status, unreachable.problem["code"]) == (422, "max_bytes_unreachable")
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,8 @@ def test_a_render_takes_presets_too(place: Place) -> None:
         assert call(server, photo, JPEG, "/v1/render?preset=card").picture.size == (60, 30)
         source = {"source": f"file://{place.top}/photo.jpg"}
         assert render(server, {**source, "preset": "card"}).picture.format == "PNG"
-        for reply in (call(server, photo, JPEG, with_recipe(SMALL)), render(server, {**source, **SMALL})):
+        others = [call(server, photo, JPEG, with_recipe(SMALL)), call(server, photo, JPEG)]
+        for reply in (*others, render(server, {**source, **SMALL}), render(server, source)):
             assert (reply.status, reply.problem["code"]) == (403, "presets_only")
         place.replace(server, CARD.replace("60", "50"), "reloaded")
         assert call(server, photo, JPEG, "/v1/render?preset=card").picture.size == (50, 30)
