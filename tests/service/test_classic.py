@@ -14,6 +14,7 @@ from tests.support.pictures import scene
 
 KNOWN_ELSEWHERE = {
     203: "here below, with enlarge",
+    207: "tests/service/test_on_demand.py",
     301: "tests/service/test_doors.py and tests/chaos",
     302: "tests/service/test_doors.py",
 }
@@ -122,7 +123,7 @@ BAD: list[tuple[int, dict[str, object]]] = [
     (105, {"dstURL": ""}),
     (106, {"args": {}}),
     (107, {"args": {"width": "wide"}}),
-    (107, {"args": {"width": 200, "blur": 3}}),
+    (107, {"args": {"width": 200, "blur": 900}}),
     (108, {"operationType": "rasterize"}),
     (109, {"srcURL": "gopher://example.com/x.png"}),
     (110, {"dstURL": "s3://bucket/x.png"}),
