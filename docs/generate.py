@@ -53,7 +53,8 @@ def operations() -> Iterator[str]:
     for operation in (Resize, Rasterize):
         schema = msgspec.json.schema(operation)["$defs"][operation.__name__]["properties"]
         for field in msgspec.structs.fields(operation):
-            default = "" if field.default is None else f"`{msgspec.json.encode(field.default).decode()}`"
+            usual = "refuse" if field.name == "if_small" else field.default  # as ``classic.recipe`` has it
+            default = "" if usual is None else f"`{msgspec.json.encode(usual).decode()}`"
             values = in_words(schema[field.name])
             yield f"| {operation.__name__.lower()} | `{field.name}` | {values} | {default} |"
 

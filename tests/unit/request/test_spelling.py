@@ -128,7 +128,7 @@ def test_the_fields_of_a_note_move_with_its_fault() -> None:
     found = Faults()
     found.attempt((*FIRST, "operations", 0), Resize().after, Shape(4, 4, "png"))
     [fault] = found
-    assert fault.sentence(spelling) == "args.width: args.width, args.height or both are required"
+    assert fault.sentence(spelling) == "args.width: resize needs args.width, args.height or both"
     [plain] = in_classic_words(RequestInvalid(fault)).faults  # type: ignore[attr-defined]
     assert plain.sentence() == fault.sentence(spelling)
 

@@ -33,10 +33,9 @@ OPTIONAL = ("placeholder", "on_failure")
 _FORMATS: tuple[Format, ...] = get_args(Format)
 _ON_FAILURES: tuple[OnFailure, ...] = get_args(OnFailure)
 # Names that are taken, so that a client can learn that a later version has them.
-_LATER: dict[str, Sentence] = dict.fromkeys((
-    *LATER, "dpr", "focal", "frames", "if_exists", "kernel", "mask",
-    "orient", "pad", "page", "scale", "strip", "text", "webhook",
-), "not available in this version yet")  # fmt: skip
+_LATER: dict[str, Sentence] = dict.fromkeys(
+    (*LATER, "if_exists", "mask", "pad", "strip", "text", "webhook"), "not available in this version yet"
+)
 
 _SOURCE: Path = ("source",)
 _OUTPUT: Path = ("outputs", 0)

@@ -166,4 +166,4 @@ def _without_size(width: int | None, height: int | None, fit: Fit) -> Plan:
 
 
 def _size_missing() -> Fault:
-    return Fault("size_missing", ("width",), (_WIDTH, ", ", _HEIGHT, " or both are required"))
+    return Fault("size_missing", ("width",), ("resize needs ", _WIDTH, ", ", _HEIGHT, " or both"))
