@@ -6,7 +6,7 @@ docs/performance.md has the measurements behind the efforts; ``balanced`` is the
 from collections.abc import Mapping
 
 from imgserve.imaging.worker.saver import palette
-from imgserve.request.encode import DEFAULT_QUALITY, Effort, Encode, Format
+from imgserve.request.encode import DEFAULT_QUALITY, FORMATS_WITH, Effort, Encode, Format
 
 Settings = Mapping[str, str | int]
 
@@ -33,38 +33,37 @@ _PHOTO_PNG: Mapping[Effort, Settings] = {
     "balanced": {"filter": "avg", "compression": 3},
     "best": {"filter": "all", "compression": 9},
 }
-_GIF_COLORS = 256
-_SUBSAMPLING = {"auto": "auto", "420": "on", "444": "off"}
 
 
 def of(encode: Encode, output_format: Format, *, is_drawing: bool) -> Settings:
-    """Everything but the quality. ``is_drawing`` counts for PNG alone."""
+    """Everything but the quality, without libvips' own defaults. ``is_drawing`` counts for PNG alone."""
     effort = encode.effort or DEFAULT_EFFORT
     settings = dict(EFFORTS[output_format][effort])
+    if encode.progressive and output_format in FORMATS_WITH["progressive"]:
+        settings["interlace"] = True
     match output_format:
         case "jpeg":
-            settings |= {"interlace": encode.progressive, "subsample_mode": _SUBSAMPLING[encode.chroma]}
-            if encode.progressive and effort == "best":
-                settings["optimize_scans"] = True
+            settings |= _subsampling(encode)
+            settings |= {"optimize_scans": True} if encode.progressive and effort == "best" else {}
         case "png" if encode.colors is not None:
-            bits = palette.png_bits(encode.colors)
-            settings |= {"palette": True, "bitdepth": bits, "interlace": encode.progressive, "filter": "none"}
-        case "png":
-            settings |= {} if is_drawing else _PHOTO_PNG[effort]
-            settings |= {"interlace": encode.progressive}
+            quantiser = EFFORTS["gif"][effort]  # GIF's too
+            settings |= {"palette": True, "bitdepth": palette.png_bits(encode.colors), "filter": "none", **quantiser}
+        case "png" if not is_drawing:
+            settings |= _PHOTO_PNG[effort]
         case "webp" if encode.near_lossless is not None:
             settings |= {"near_lossless": True, "lossless": True}
-        case "webp":
-            settings |= {"lossless": encode.lossless}
-        case "gif":
-            settings |= {"interlace": encode.progressive, "bitdepth": palette.gif_bits(encode.colors or _GIF_COLORS)}
+        case "webp" if encode.lossless:
+            settings |= {"lossless": True}
+        case "gif" if encode.colors is not None:
+            settings |= {"bitdepth": palette.gif_bits(encode.colors)}
         case "avif":
-            subsampling = "off" if encode.lossless else _SUBSAMPLING[encode.chroma]
-            settings |= {
-                "compression": "av1", "bitdepth": 10 if encode.bit_depth == 10 else 8, "lossless": encode.lossless,
-                "subsample_mode": subsampling,
-            }  # fmt: skip
+            settings |= {"compression": "av1", "bitdepth": 10 if encode.bit_depth == 10 else 8}
+            settings |= {"lossless": True, "subsample_mode": "off"} if encode.lossless else _subsampling(encode)
     return settings
+
+
+def _subsampling(encode: Encode) -> Settings:
+    return {} if encode.chroma == "auto" else {"subsample_mode": "on" if encode.chroma == "420" else "off"}
 
 
 def png_compression(encode: Encode) -> int:
