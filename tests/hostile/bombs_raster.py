@@ -216,6 +216,13 @@ def ico_with_itself(count: int) -> bytes:
     return struct.pack("<HHH", 0, 1, count) + entry * count + body
 
 
+def ico_of_shared_bytes(count: int, size_bytes: int) -> bytes:
+    """All entries are of one long picture."""
+    body = encoded(scene(16, 16), "png") + bytes(size_bytes)
+    entry = struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(body), 6 + 16 * count)
+    return struct.pack("<HHH", 0, 1, count) + entry * count + body
+
+
 def heic(width: int, height: int) -> bytes:
     made = encoded(scene(64, 64), "heic")
     at = made.index(b"ispe") + 8
@@ -236,15 +243,60 @@ def heic_of_boxes(count: int) -> bytes:
 
 
 def heic_grid(columns: int, rows: int, tiles: int | None = None) -> bytes:
-    """Of one tile of 512 x 512, again and again."""
-    file = heif.read(encoded(Image.new("RGB", (512, 512), "gray"), "heic"))
+    """Of copies of one tile of 512 x 512."""
+    made = encoded(Image.new("RGB", (512, 512), "gray"), "heic")
+    file = heif.read(made)
     one = file.item(file.primary)
-    payload = heif.payload(encoded(Image.new("RGB", (512, 512), "gray"), "heic"), file, one)
     size = struct.pack(">II", 512 * columns, 512 * rows)
-    grid = bytes([0, 1, rows - 1, columns - 1]) + size
-    made_of = (1,) * (columns * rows if tiles is None else tiles)
-    whole = heifwrite.Part(b"grid", ((b"ispe", bytes(4) + size),), grid, made_of)
-    return heifwrite.written([whole, heifwrite.Part(one.kind, one.properties, payload)])
+    grid, count = bytes([0, 1, rows - 1, columns - 1]) + size, columns * rows if tiles is None else tiles
+    whole = heifwrite.Part(b"grid", ((b"ispe", bytes(4) + size),), grid, (*range(1, count + 1),))
+    return heifwrite.written(
+        [whole, *[heifwrite.Part(one.kind, one.properties, heif.payload(made, file, one))] * count]
+    )
+
+
+def heic_of_shared_bytes(side: int, size_bytes: int, parts: int = 1) -> bytes:
+    """A square grid whose tiles are different items, each of the same bytes, as often as it has parts."""
+    tiles = side * side
+    file = heif.read(encoded(Image.new("RGB", (512, 512), "gray"), "heic"))
+    properties = file.item(file.primary).properties
+    size = struct.pack(">II", 512 * side, 512 * side)
+    whole = heifwrite.Part(
+        b"grid", ((b"ispe", bytes(4) + size),), bytes([0, 1, side - 1, side - 1]) + size, (*range(1, tiles + 1),)
+    )
+    made = heifwrite.written([whole, *[heifwrite.Part(b"hvc1", properties, b"")] * tiles])
+    at = made.index(b"iloc") + 4 + 8
+    entries = [made[at : at + 14]]
+    begin = len(made) + (parts - 1) * tiles * 8
+    for number in range(2, tiles + 2):
+        entries.append(struct.pack(">HHH", number, 0, parts) + struct.pack(">II", begin, size_bytes) * parts)
+    old = 14 * (tiles + 1)
+    grown = len(b"".join(entries)) - old
+    made = made[:at] + b"".join(entries) + made[at + old :]
+    for kind in (b"iloc", b"meta"):
+        place = made.index(kind) - 4
+        made = (
+            made[:place] + struct.pack(">I", int.from_bytes(made[place : place + 4], "big") + grown) + made[place + 4 :]
+        )
+    first = at + 6
+    moved = int.from_bytes(made[first : first + 4], "big") + grown
+    made = made[:first] + struct.pack(">I", moved) + made[first + 4 :]
+    return made + struct.pack(">I", size_bytes - 4) + b"\x02\1" + bytes(size_bytes - 6)  # one unit
+
+
+def heic_of_parts(count: int) -> bytes:
+    """Items of 65,535 parts that need no bytes in the file, for their places have none."""
+    made = heic_of_items(count)
+    at = made.index(b"iloc")
+    places = struct.pack(">I", 0) + struct.pack(">BBH", 0, 0, count)
+    places += b"".join(struct.pack(">HHH", number, 0, 0xFFFF) for number in range(1, count + 1))
+    box = made[at - 4 : at + 4]
+    old = int.from_bytes(box[:4], "big")
+    new = struct.pack(">I", len(places) + 8) + b"iloc" + places
+    made = made[: at - 4] + new + made[at - 4 + old :]
+    place = made.index(b"meta") - 4
+    size = int.from_bytes(made[place : place + 4], "big") + len(new) - old
+    return made[:place] + struct.pack(">I", size) + made[place + 4 :]
 
 
 def heic_of_items(count: int) -> bytes:
@@ -316,6 +368,7 @@ RASTER: dict[str, tuple[str, Maker]] = {
     "icon with a flat png": ("frame_pixels", lambda: ico(flat(9000, 9000, "PNG"))),
     "icon with a bmp of 60,000 x 60,000": ("frame_pixels", lambda: ico(bmp_that_says(60_000, 120_000)[14:])),
     "icon of 65,535 pictures": ("decoder", lambda: ico_with_itself(65_535)),
+    "icon of 256 times the same 10 MB": ("nothing", lambda: ico_of_shared_bytes(256, 10_000_000)),
     "icon with half a png": ("decoder", lambda: ico(cut("png", 0.6))),
     "heic of 60,000 x 60,000": ("frame_pixels", lambda: heic(60_000, 60_000)),
     "heic of 10,000 x 10,000": ("frame_pixels", lambda: heic(10_000, 10_000)),
@@ -324,6 +377,9 @@ RASTER: dict[str, tuple[str, Maker]] = {
     "heic that denies its size": ("decoder", heic_that_denies_its_size),
     "heic of 1,000,000 boxes": ("decoder", lambda: heic_of_boxes(1_000_000)),
     "half a heic": ("decoder", lambda: cut("heic", 0.6)),
+    "heic of 144 tiles of the same 10 MB": ("decoder", lambda: heic_of_shared_bytes(12, 10_000_000)),
+    "heic of a tile of the same 10 MB 2,000 times": ("decoder", lambda: heic_of_shared_bytes(1, 10_000_000, 2000)),
+    "heic of 65,000,000 parts": ("decoder", lambda: heic_of_parts(1000)),
     "heic of 60,000 items": ("nothing", lambda: heic_of_items(60_000)),
     "half a jpeg": ("decoder", lambda: cut("jpeg", 0.6)),
     "half a png": ("decoder", lambda: cut("png", 0.6)),

@@ -201,4 +201,4 @@ async def test_the_largest_result_leaves_room(pool: Pool) -> None:
     with Blob.of(data) as source:
         picture = await pool.render(source, Rendering(TASK.recipe, Size(7000, 7000), "png"), is_svg=True)
     with picture:
-        assert await pool.probe(picture, is_complete=True) == ImageInfo("png", 7000, 7000)
+        assert await pool.probe(picture, is_complete=True) == ImageInfo("png", 7000, 7000, has_alpha=True)

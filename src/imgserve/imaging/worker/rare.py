@@ -43,9 +43,9 @@ def read(data: Data, source_format: SourceFormat) -> Rare | None:
     return None
 
 
-def of_icon(icon: ico.Icon) -> Rare:
+def of_icon(data: Data, icon: ico.Icon) -> Rare:
     """A picture in an icon that is no PNG."""
-    return Rare(icon.size, icon.size, lambda: ico.decode(icon), has_alpha=True)
+    return Rare(icon.size, icon.size, lambda: ico.decode(icon.bytes_in(data), icon.bits), has_alpha=True)
 
 
 def of_frame(data: Data, number: int) -> Rare:

@@ -87,7 +87,9 @@ def _of_ico(data: Data, source_format: SourceFormat, options: LoadOptions) -> Ta
     if options.page >= len(icons):
         raise missing(options.page, len(icons))
     icon = icons[options.page]
-    return Taken(icon.data, "png") if icon.is_png else Taken(data, source_format, rare=rare.of_icon(icon))
+    if icon.is_png:
+        return Taken(icon.bytes_in(data), "png")
+    return Taken(data, source_format, rare=rare.of_icon(data, icon))
 
 
 _TAKERS: dict[SourceFormat, Callable[[Data, SourceFormat, LoadOptions], Taken]] = {

@@ -30,6 +30,7 @@ _ALPHA = (b"urn:mpeg:hevc:2015:auxid:1", b"urn:mpeg:mpegB:cicp:systems:auxiliary
 _KEPT = frozenset({b"hvcC", b"ispe", b"pixi", b"auxC"})
 _MOST_SPARE_PX = 64  # HEVC codes whole blocks, of 64 pixels at most, and crops
 _LONG_SIZES = 1
+_MOST_GRID_BYTES = 64  # it has 8 or 12
 _MOST_BLOCK_BYTES = 1_000_000
 _XMP, _XMP_WITHIN = b"xmpmeta", 200
 _BANDS = {"L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "RGBa": 4}
@@ -175,8 +176,10 @@ def _plane(data: Data, file: File, number: int) -> _Plane:
         raise SourceUnreadable(f"the source is a HEIF picture of the kind {coding!r}, not HEVC", "send JPEG or PNG")
     tiles = file.referred(b"dimg", number)
     tile = _size(file.item(tiles[0])) if tiles else Size(0, 0)
+    if heif.length((item,)) > _MOST_GRID_BYTES:
+        raise heif.broken("its grid is no grid")
     rows, columns, size = _grid(heif.payload(data, file, item))
-    is_filled = rows * columns == len(tiles) and size == _size(item)
+    is_filled = rows * columns == len(tiles) == len({*tiles}) and size == _size(item)
     is_tight = _fits(columns, tile.width_px, size.width_px) and _fits(rows, tile.height_px, size.height_px)
     if not is_filled or not is_tight or any(_is_other(file.item(at), tile) for at in tiles):
         raise heif.broken("its grid does not fit its tiles")
@@ -224,11 +227,14 @@ def _span(length: tuple[int, ...], offset: tuple[int, ...], side: int) -> tuple[
 
 
 def _parts(data: Data, file: File) -> list[heifwrite.Part]:
-    colours = _plane(data, file, file.primary)
+    colours, alpha = _plane(data, file, file.primary), _alpha(file)
+    planes = [colours, *([] if alpha is None else [_plane(data, file, alpha)])]
+    # Items may share their bytes: what libheif gets must not be longer than the file.
+    if heif.length(file.item(number) for plane in planes for number in plane.tiles) > len(data):
+        raise heif.broken("its items are longer than the file")
     parts = _of_plane(data, file, colours, 0)
-    alpha = _alpha(file)
     if alpha is not None:
-        plane = _plane(data, file, alpha)
+        plane = planes[1]
         if _size(plane.item) != _size(colours.item):
             raise heif.broken("its transparency has another size")
         is_multiplied = alpha in file.referred(b"prem", file.primary)

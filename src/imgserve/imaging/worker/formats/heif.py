@@ -5,7 +5,7 @@ description is read here, never a picture.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from imgserve.imaging.faults import SourceUnreadable
@@ -14,6 +14,7 @@ from imgserve.imaging.worker.source import Data
 
 # More are ignored. A phone's picture of 48 megapixels has some 250, with its map of brightness.
 MOST_ITEMS = 1000
+_MOST_PARTS = 4000  # of all items together: a camera writes one each
 _VERSION_BYTES, _FLAGS = 4, 1
 _IN_FILE, _IN_META = 0, 1  # construction methods of an item
 _INFO_OF_SHORT_IDS, _INFO_OF_LONG_IDS = 2, 3
@@ -89,9 +90,16 @@ def read(data: Data) -> File:
     return File(primary, items, tuple(_references(meta.get(b"iref", b""))), meta.get(b"idat", b""))
 
 
+def length(items: Iterable[Item]) -> int:
+    """Of their bytes together."""
+    return sum(length for item in items for _, length in item.parts)
+
+
 def payload(data: Data, file: File, item: Item) -> bytes:
     """The item's bytes. Raises SourceUnreadable for one that is not whole."""
     source = file.idat if item.is_inside else data
+    if length((item,)) > len(source):  # parts may lie one over the other
+        raise SourceUnreadable("the source is a HEIC that is cut off", "check that the file is complete")
     parts = [bytes(source[offset : offset + length]) for offset, length in item.parts]
     if not parts or any(len(part) != length for part, (_, length) in zip(parts, item.parts, strict=True)):
         raise SourceUnreadable("the source is a HEIC that is cut off", "check that the file is complete")
@@ -142,10 +150,15 @@ def _places(iloc: bytes) -> Iterator[tuple[int, tuple[bool, tuple[tuple[int, int
     version, sizes = reader.version(), reader.number(5) & 0xFFFF
     offset_bytes, length_bytes, base_bytes, index_bytes = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     id_bytes = 4 if version == 2 else 2
+    left = _MOST_PARTS
     for _ in range(min(reader.number(id_bytes), MOST_ITEMS)):
         number, method = reader.number(id_bytes), reader.number(2) & 15 if version else _IN_FILE
         is_elsewhere, base, parts = reader.number(2) != 0, reader.number(base_bytes), []
-        for _ in range(min(reader.number(2), MOST_ITEMS)):
+        count = reader.number(2)
+        left -= count
+        if left < 0:
+            raise broken("has more parts than a picture has")
+        for _ in range(count):
             reader.number(index_bytes if version else 0)
             parts.append((base + reader.number(offset_bytes), reader.number(length_bytes)))
         if not is_elsewhere and method in (_IN_FILE, _IN_META):
@@ -156,5 +169,5 @@ def _references(iref: bytes) -> Iterator[Reference]:
     id_bytes = 4 if iref[:1] >= b"\1" else 2
     for kind, body in isobmff.boxes(iref[_VERSION_BYTES:]):
         reader = _Reader(body)
-        item, count = reader.number(id_bytes), reader.number(2)
+        item, count = reader.number(id_bytes), min(reader.number(2), len(body) // id_bytes)
         yield Reference(kind, item, tuple(reader.number(id_bytes) for _ in range(min(count, MOST_ITEMS))))

@@ -33,10 +33,13 @@ def sizes(configuration: bytes, picture: bytes) -> Iterator[Size]:
 def _configured(configuration: bytes) -> Iterator[bytes]:
     if len(configuration) <= _ARRAYS_AT:
         raise Broken
-    at = _ARRAYS_AT + 1
+    at, left = _ARRAYS_AT + 1, _MOST_UNITS
     for _ in range(configuration[_ARRAYS_AT]):
         kind, count = configuration[at] & 0x3F if at < len(configuration) else 0, _number(configuration, at + 1)
         at += 3
+        left -= count
+        if left < 0:
+            raise Broken
         for _ in range(count):
             length = _number(configuration, at)
             if at + 2 + length > len(configuration):

@@ -26,15 +26,16 @@ _WITH_ALPHA, _WITH_MASK = 32, 24
 
 
 class Icon(NamedTuple):
-    """A picture in the file; ``bits`` a pixel."""
+    """A picture in the file, by its place there; ``bits`` a pixel."""
 
     size: Size
     bits: int
-    data: bytes
+    is_png: bool
+    begin: int
+    end: int
 
-    @property
-    def is_png(self) -> bool:
-        return self.data.startswith(_PNG)
+    def bytes_in(self, data: Data) -> bytes:
+        return bytes(data[self.begin : self.end])
 
 
 def icons(data: Data) -> list[Icon]:
@@ -46,20 +47,20 @@ def icons(data: Data) -> list[Icon]:
     return sorted(found, key=lambda icon: (-icon.size.width_px * icon.size.height_px, -icon.bits))
 
 
-def decode(icon: Icon) -> pyvips.Image:
-    """A picture that is no PNG, in memory: RGBA, 8 bits. Raises SourceUnreadable."""
-    image = _decoded(icon)
-    if icon.bits == _WITH_ALPHA and not image[-1].max():  # written before alpha was known: the mask counts
-        image = _decoded(icon._replace(bits=_WITH_MASK))
+def decode(picture: bytes, bits: int) -> pyvips.Image:
+    """One that is no PNG, in memory: RGBA, 8 bits. Raises SourceUnreadable."""
+    image = _decoded(picture, bits)
+    if bits == _WITH_ALPHA and not image[-1].max():  # written before alpha was known: the mask counts
+        image = _decoded(picture, _WITH_MASK)
     return image
 
 
-def _decoded(icon: Icon) -> pyvips.Image:
+def _decoded(picture: bytes, bits: int) -> pyvips.Image:
     from PIL import IcoImagePlugin, Image
 
     Image.MAX_IMAGE_PIXELS = None  # the server's own limits hold
-    entry = struct.pack("<4xHHII", 1, icon.bits, len(icon.data), _HEADER_BYTES + _ENTRY_BYTES)
-    file = io.BytesIO(struct.pack("<HHH", 0, 1, 1) + entry + icon.data)
+    entry = struct.pack("<4xHHII", 1, bits, len(picture), _HEADER_BYTES + _ENTRY_BYTES)
+    file = io.BytesIO(struct.pack("<HHH", 0, 1, 1) + entry + picture)
     with pillow.refused("ICO"):
         image = IcoImagePlugin.IcoFile(file).frame(0)
         image.load()
@@ -71,22 +72,21 @@ def _icon(data: Data, at: int) -> Icon:
     if len(entry) < _ENTRY_BYTES:
         raise _broken("its directory is cut off")
     bits, length, begin = struct.unpack_from("<HII", entry, 6)
-    body = bytes(data[begin : begin + length])
-    if len(body) < max(length, _BITS_AT + 2):
+    # The pictures may lie one over the other, so only their headers are copied.
+    head, end = bytes(data[begin : begin + _PNG_HEADER_BYTES]), begin + length
+    if end > len(data) or len(head) < _PNG_HEADER_BYTES:
         raise _broken("a picture in it is cut off")
-    if not body.startswith(_PNG):
-        bits = int.from_bytes(body[_BITS_AT : _BITS_AT + 2], "little")
-    return Icon(_size(body), bits, body)
+    is_png = head.startswith(_PNG)
+    if not is_png:
+        bits = int.from_bytes(head[_BITS_AT : _BITS_AT + 2], "little")
+    return Icon(_size(head, is_png=is_png), bits, is_png, begin, end)
 
 
-def _size(body: bytes) -> Size:
-    if not body.startswith(_PNG):
-        whole = bmp.size(body, 0)
-        return Size(whole.width_px, max(whole.height_px // 2, 1))
-    if len(body) < _PNG_HEADER_BYTES:
-        raise _broken("a picture in it is cut off")
-    width, height = struct.unpack_from(">II", body, _PNG_SIZE_AT)
-    return Size(width, height)
+def _size(head: bytes, *, is_png: bool) -> Size:
+    if is_png:
+        return Size(*struct.unpack_from(">II", head, _PNG_SIZE_AT))
+    whole = bmp.size(head, 0)
+    return Size(whole.width_px, max(whole.height_px // 2, 1))
 
 
 def _broken(why: str) -> SourceUnreadable:
