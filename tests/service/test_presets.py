@@ -121,3 +121,20 @@ def test_a_render_takes_presets_too(place: Place) -> None:
         place.replace(server, CARD.replace("60", "50"), "reloaded")
         assert call(server, photo, JPEG, "/v1/render?preset=card").picture.size == (50, 30)
         assert call(server, photo, JPEG, with_recipe({**SMALL, "encode": {"quality": 1}})).status == 200
+
+
+def test_a_job_whose_size_depends_on_pixels(place: Place) -> None:
+    picture = Image.new("RGB", (200, 100), "white")
+    picture.paste((255, 0, 0), (50, 20, 150, 80))
+    picture.save(place.top / "framed.png")
+    with place.server("") as server:
+        args: dict[str, object] = {"operations": [{"operation": "trim"}]}
+        reply = place.post(server, "a.png", args, "framed.png")
+        assert reply.body["code"] == 107
+        assert "use placeholder.style" in str(reply.body["detail"])
+        assert "trim makes the size depend on the picture's pixels" in str(reply.body["detail"])
+        accepted = server.post({**place.job("a.png", args, "framed.png"), "placeholder": "none"})
+        delivered(server, accepted)
+        assert place.size("a.png") == (100, 60)
+        shown = ask(server.data_dir, "GET", f"/v1/jobs/{accepted.headers['x-imgserve-job']}").body
+        assert (shown["outputs"][0]["width_px"], shown["outputs"][0]["height_px"]) == (None, None)

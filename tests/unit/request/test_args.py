@@ -9,6 +9,7 @@ from imgserve.request.faults import RequestInvalid
 from imgserve.request.fields import fields_of
 from imgserve.request.native import OPERATIONS, PresetsOnly
 from imgserve.request.operations.blur import Blur
+from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.crop import Crop
 from imgserve.request.operations.flatten import Flatten
 from imgserve.request.operations.flip import Flip
@@ -20,7 +21,7 @@ from imgserve.request.operations.redact import Redact, Region
 from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.round import Round
 from imgserve.request.operations.sharpen import Sharpen
-from imgserve.request.recipe import LoadOptions, Recipe
+from imgserve.request.recipe import LoadOptions, Operation, Recipe
 from tests.unit.request.samples import parsed_with, refused_with
 
 CARD = Recipe((Resize(60, 40), Resize(6)), Encode("png", 70, "#000000"), LoadOptions(strict=False))
@@ -208,6 +209,24 @@ def test_a_drawing_comes_before_all_that_is_done_to_it() -> None:
     drawing: dict[str, object] = {"operationType": "rasterize", "srcURL": "http://h/a.svg", "dstURL": "file:///o/a"}
     args: dict[str, object] = {"width": 9, "crop": {"left": 1}, "blur": 2}
     assert recipe_of(args, **drawing).operations == (Rasterize(9), Crop(left=1), Blur(2.0))
+
+
+def test_a_watermark_is_a_name_or_an_object() -> None:
+    def watermark(value: object) -> Operation:
+        return recipe_of({**SIZED, "watermark": value}).operations[-1]
+
+    assert watermark("logo") == watermark({"image": {"name": "logo"}})
+    for url in ("http://h/logo.png", {"url": "http://h/logo.png"}):
+        drawn = watermark({"image": url, "opacity": 0.5})
+        assert isinstance(drawn, Composite)
+        assert drawn.opacity == 0.5
+    for wrong in (5, None, True, "http://h/logo.png"):
+        text = sentence({**SIZED, "watermark": wrong})
+        assert text.startswith("args.watermark: expected the name of a picture of the settings, or an object such as")
+        assert "logo" not in text
+    assert "args.watermark.opacity: expected a number from 0 to 1" in sentence({
+        **SIZED, "watermark": {"image": {"name": "logo"}, "opacity": 2},
+    })  # fmt: skip
 
 
 def test_all_faults_of_flat_args_are_reported_at_once() -> None:

@@ -96,3 +96,27 @@ def test_what_the_worker_loads_knows_no_libcurl() -> None:
     program = f"import sys\n{load}print('pycurl' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+TRIMMED = {"width": 20, "trim": True}
+
+
+def test_a_size_that_depends_on_pixels_needs_no_placeholder_and_no_tag() -> None:
+    resolved = fixed(PHOTO, dstURL="file:///o/a.png", args=TRIMMED, placeholder="none")
+    assert resolved.rendering.size is None
+    assert decode_output(encode_output(resolved)) == resolved
+    with pytest.raises(RequestInvalid) as caught:
+        fixed(PHOTO, dstURL="file:///o/{$height}.png", args=TRIMMED)
+    assert number_of(caught.value) == 107
+    assert {(fault.code, fault.path) for fault in caught.value.faults} == {
+        ("size_unknown", ("placeholder",)), ("size_unknown", ("destination",)),
+    }  # fmt: skip
+    assert 'use placeholder.style = "none"' in caught.value.detail
+
+
+@pytest.mark.parametrize("fit", ["cover", "contain", "fill"])
+def test_a_size_that_is_fixed_behind_a_trim_is_known(fit: str) -> None:
+    args = {"width": 20, "height": 10, "trim": True, "fit": fit}
+    assert fixed(PHOTO, dstURL="file:///o/{$height}.png", args=args).rendering.size == Size(20, 10)
+    for open_again in ({"fit": "inside"}, {"if_small": "keep_shape"}, {"extend": 1, "fit": "outside"}):
+        assert fixed(PHOTO, dstURL="file:///o/a.png", args=args | open_again, placeholder="none").rendering.size is None

@@ -232,6 +232,9 @@ def _fields(arg: str, row: Arg, value: object) -> dict[str, object]:
     if not row.value:
         expected = "true, false or an object" if row.is_switch else "an object"
         raise RequestInvalid(Fault("field_invalid", (arg,), expected=expected, got=value))
+    if row.is_name and not (isinstance(value, str) and "/" not in value):
+        expected = 'the name of a picture of the settings, or an object such as {"image": URL}'
+        raise RequestInvalid(Fault("field_invalid", (arg,), expected=expected, got=value))
     return dict.fromkeys(row.value, {"name": value} if row.is_name else value)
 
 
