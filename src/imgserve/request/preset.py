@@ -1,12 +1,14 @@
 """Presets: recipes with a name, in tables of the settings file. The settings nest ``Config``."""
 
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
 
-from imgserve.request.faults import RequestInvalid
+from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.native import parse_recipe
 from imgserve.request.recipe import Recipe
+from imgserve.request.values import did_you_mean
 from imgserve.setting import Problem, Section, Setting
 
 Table = dict[str, Any]
@@ -26,11 +28,20 @@ class Preset(msgspec.Struct, frozen=True):
         return parse_recipe({"operations": list(self.operations), "load": self.load, "encode": self.encode})
 
     def problems(self) -> tuple[Problem, ...]:
+        """Also those of its further pictures, whose names ``Config.unknown_pictures`` knows."""
         try:
-            self.recipe()
+            faults = _faults_of_pictures(self.recipe())
         except RequestInvalid as invalid:
-            return tuple(Problem(str(fault.path[0]), fault.reason(), fault.path[1:]) for fault in invalid.faults)
+            faults = invalid.faults
+        return tuple(Problem(str(fault.path[0]), fault.reason(), fault.path[1:]) for fault in faults)
+
+
+def _faults_of_pictures(recipe: Recipe) -> Sequence[Fault]:
+    if not recipe.further:
         return ()
+    from imgserve.request import further  # libcurl parses their URLs, and few settings have any
+
+    return further.check(recipe, set())
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -43,3 +54,12 @@ class Config(msgspec.Struct, frozen=True):
     def recipes(self) -> dict[str, Recipe]:
         """Raises RequestInvalid, but not without ``problems``."""
         return {name: preset.recipe() for name, preset in self.named.items()}
+
+    def unknown_pictures(self, known: Collection[str]) -> Iterator[Problem]:
+        """For recipes that draw a picture of a name that is not in the settings. Raises as ``recipes`` does."""
+        for name, recipe in self.recipes().items():
+            for image, index in recipe.further.items():
+                if image.name and image.name not in known:
+                    hint = did_you_mean(image.name, tuple(known)) or f" (make a table [picture.{image.name}])"
+                    sentence = f'there is no picture "{image.name}"{hint}'
+                    yield Problem(f"named.{name}.operations", sentence, (index, "image", "name"))

@@ -7,7 +7,7 @@ import os
 import pwd
 import uuid
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -98,6 +98,8 @@ def settle(
             raise
     else:
         problems += _problems_of(settled, gathered, shut)
+        if isinstance(settled, Settings) and not problems:
+            problems += _unknown_pictures(settled.presets, settled.pictures, gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return settled
@@ -113,9 +115,16 @@ def reloadable(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT) -> Re
     with suppress(msgspec.ValidationError):  # one of the problems
         config = msgspec.convert(gathered.tree(_origins_of_pictures(gathered)), Reloadable)
         problems += _problems_of(config.presets, gathered, (), "presets.")
+        problems += [] if problems else _unknown_pictures(config.presets, config.pictures, gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return config
+
+
+def _unknown_pictures(presets: PresetConfig, pictures: Collection[str], gathered: Gathered) -> Iterator[str]:
+    """Of presets without other problems."""
+    for problem in presets.unknown_pictures(pictures):
+        yield f"{gathered.place_of(f'presets.{problem.field}', problem.path)[1]}: {problem.sentence}"
 
 
 def _origins_of_pictures(gathered: Gathered) -> dict[str, str]:

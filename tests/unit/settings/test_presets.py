@@ -63,6 +63,9 @@ def test_presets_are_recipes(tmp_path: Path) -> None:
     file = write(tmp_path, GOOD)
     assert started(file).recipes() == presets(file, {}).recipes() == RECIPES
     assert started(write(tmp_path, "port = 1")) == Config()
+    logo = 'operations = [{operation = "composite", image = {name = "logo"}}]'
+    named = write(tmp_path, f'[picture.logo]\npath = "logo.png"\n[preset.a]\n{logo}\n')
+    assert set(started(named).recipes()) == set(presets(named, {}).recipes()) == {"a"}
 
 
 def test_only_presets_by_file_or_variable(tmp_path: Path) -> None:
@@ -89,6 +92,12 @@ def test_only_presets_by_file_or_variable(tmp_path: Path) -> None:
         ('[preset.a.encode]\nformat = "webp"\nquality = 70.0\n[preset.b]\nload = {strict = 2026-01-02}\n',
          ["line 3: [preset.a] encode.quality: expected an integer from 1 to 100, got 70.0",
           'line 5: [preset.b] load.strict: expected true or false, got "2026-01-02"']),
+        ('[preset.a]\n[[preset.a.operations]]\noperation = "composite"\nimage = "x"\n',
+         ["line 4: [preset.a] operations[0].image: expected a URL that begins with http://"]),
+        ('[picture.logo]\npath = "logo.png"\n[[preset.a.operations]]\noperation = "composite"\n'
+         'image = {name = "lgoo"}\n[[preset.a.operations]]\noperation = "composite"\nimage = {name = "stamp"}\n',
+         ['line 5: [preset.a] operations[0].image.name: there is no picture "lgoo", did you mean "logo"?',
+          'line 8: [preset.a] operations[1].image.name: there is no picture "stamp" (make a table [picture.stamp])']),
         ("[preset.a]\noperations = [\n  {width = 3},\n]\n[preset.b]\n[preset.c]\n",
          ['line 2: [preset.a] operations[0].operation: expected "']),
     ],
