@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgserve.imaging.worker.metadata import exif, iptc, xmp
+from imgserve.imaging.worker.metadata.kept import MOST_BYTES
 from imgserve.request.encode import Encode, Format, Metadata
 from imgserve.request.imageinfo import Size
 from tests.support import pictures
@@ -204,6 +205,22 @@ def test_a_maker_note_keeps_its_place_and_goes_with_the_position(at: int, order:
     assert again is not None
     assert (again.main[0x010F].value, again.photo[0x927C].value) == (b"Acme\0", NOTE)
     assert again.main[0x9C9F].value == ENTRIES[0x9C9F][2]
+
+
+def test_previews_and_the_pictures_own_data_are_no_metadata() -> None:
+    kept = (iptc.Dataset(1, 90, b"\x1b%G"), iptc.Dataset(2, 90, b"Paris"), iptc.Dataset(3, 10, b"x"))
+    dropped = (iptc.Dataset(2, 202, b"a preview"), iptc.Dataset(7, 10, b"x"), iptc.Dataset(8, 10, b"a picture"))
+    assert iptc.cleaned((*kept, *dropped)) == kept
+
+
+def test_a_packet_that_grows_beyond_a_segment_is_dropped() -> None:
+    packet = PACKET.replace("a&quot;", ">" * 40_000).encode()  # each becomes an entity
+    assert len(packet) < MOST_BYTES < len(xmp.cleaned(packet, keep_position=True))
+    segment = b"http://ns.adobe.com/xap/1.0/\0" + packet
+    plain = pictures.encoded(pictures.detailed(*STORED), "jpeg")
+    header = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big")
+    data = file_of(Encode("jpeg", metadata="all"), plain[:2] + header + segment + plain[2:], STORED)
+    assert data == file_of(Encode("jpeg"), plain, STORED)
 
 
 def test_a_far_maker_note_comes_near() -> None:
