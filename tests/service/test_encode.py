@@ -67,6 +67,22 @@ def test_a_field_that_the_format_lacks(world: World) -> None:
     assert "format=png" in line
 
 
+def test_a_gif_is_srgb_whatever_a_preset_says(world: World) -> None:
+    """It cannot hold a profile, so the numbers of another one would be shown in wrong colours."""
+    (world.http.directory / "p3.jpg").write_bytes(photo())
+    for profile in ("p3", "source"):
+        assert "code" not in post(world, "p3.jpg", f"{profile}.gif", profile=profile).body
+        assert "code" not in post(world, "p3.jpg", f"{profile}.png", profile="srgb").body
+        srgb = put(world, f"{profile}.png").convert("RGB")
+        assert pictures.distance(put(world, f"{profile}.gif").convert("RGB"), srgb) < 6
+        assert pictures.distance(put(world, f"{profile}.gif").convert("RGB"), stored_in_p3()) > 6
+
+
+def stored_in_p3() -> Image.Image:
+    """The numbers of the photograph, without its profile."""
+    return Image.open(io.BytesIO(photo())).convert("RGB").resize((60, 40), Image.Resampling.LANCZOS)
+
+
 def test_faults_of_a_recipe_have_their_paths(world: World) -> None:
     recipe = {"encode": {"format": "gif", "quality": 9, "profile": "p3", "bit_depth": 10}}
     reply = call(world.server, photo(), JPEG, with_recipe(recipe))

@@ -18,6 +18,7 @@ from imgserve.engine.intake import Draining
 from imgserve.engine.pictures import Inputs, NamedPictures
 from imgserve.engine.probe import info_of
 from imgserve.engine.render import Renderer
+from imgserve.engine.resolve import log_ignored
 from imgserve.errors import ImgserveError
 from imgserve.imaging.pool import Pool
 from imgserve.limiter import Key, Limiter
@@ -204,7 +205,9 @@ class OnDemand:
         if recipe.encode.format is None:
             encode = msgspec.structs.replace(recipe.encode, format=choose(info))
             recipe = msgspec.structs.replace(recipe, encode=encode)
-        return resolve(recipe, info, self._limits, self._quality)
+        rendering = resolve(recipe, info, self._limits, self._quality)
+        log_ignored(recipe.encode, rendering.format)
+        return rendering
 
     async def _rendered(
         self,

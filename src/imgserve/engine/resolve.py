@@ -11,7 +11,7 @@ import msgspec
 from imgserve.engine import pictures
 from imgserve.engine.pictures import NamedPictures
 from imgserve.request.destination import Destination
-from imgserve.request.encode import Format, ignored_fields
+from imgserve.request.encode import Encode, Format, ignored_fields
 from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.imageref import ImageRef
@@ -69,7 +69,7 @@ class Resolver:
                 ("outputs", index), resolve, output, request.source, info, self._limits, self._quality
             )
             if resolved is not None:
-                _log_ignored(index, resolved)
+                log_ignored(output.recipe.encode, resolved.rendering.format, index)
             try:
                 placed += [] if resolved is None else [await self._placed(request.source, resolved)]
             except DestinationRefused as error:
@@ -87,10 +87,11 @@ class Resolver:
         return msgspec.structs.replace(output, placement=placement)
 
 
-def _log_ignored(index: int, output: ResolvedOutput) -> None:
-    ignored = ignored_fields(output.rendering.recipe.encode, output.rendering.format)
+def log_ignored(encode: Encode, output_format: Format, index: int = 0) -> None:
+    """Log the fields that this format does not have."""
+    ignored = ignored_fields(encode, output_format)
     if ignored:
-        logs.event("encode_fields_ignored", output=index, format=output.rendering.format, fields=" ".join(ignored))
+        logs.event("encode_fields_ignored", output=index, format=output_format, fields=" ".join(ignored))
 
 
 def _refused(index: int, error: DestinationRefused) -> Fault:

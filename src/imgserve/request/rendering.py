@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from imgserve.errors import FieldRef
-from imgserve.request.encode import Format
+from imgserve.request.encode import Format, of_format
 from imgserve.request.faults import DESTINATION, Fault, Faults, RequestInvalid, beneath
 from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.geometry import Shape
@@ -88,7 +88,7 @@ def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Fo
         check_size(last.size, frames, limits)
         _check_side(output_format, last.size)
     its_quality = recipe.encode.quality or (quality or {}).get(output_format)
-    encode = msgspec.structs.replace(recipe.encode, format=output_format, quality=its_quality)
+    encode = of_format(msgspec.structs.replace(recipe.encode, quality=its_quality), output_format)
     return Rendering(msgspec.structs.replace(recipe, encode=encode), None if last.is_open else last.size, output_format)
 
 

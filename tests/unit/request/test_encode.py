@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from imgserve.request.classic.parse import parse
-from imgserve.request.encode import Encode, Format, faults_of, ignored_fields
+from imgserve.request.encode import Encode, Format, faults_of, ignored_fields, of_format
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.fields import read_field
 
@@ -37,6 +37,8 @@ def test_each_format_has_the_fields_of_the_table(name: str) -> None:
         encode = Encode(one, **{name: value})  # type: ignore[arg-type]
         lacking = () if one in formats.split() else (name,)
         assert ignored_fields(encode, one) == lacking
+        usual = msgspec.structs.replace(encode, **{name: getattr(Encode(), name)})
+        assert of_format(encode, one) == (usual if lacking else encode)
         assert tuple(fault.path[0] for fault in faults_of(encode)) == lacking
         assert faults_of(msgspec.structs.replace(encode, format=None)) == []
 
