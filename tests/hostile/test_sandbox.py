@@ -14,6 +14,7 @@ from tests.hostile.locked import LOCKED, State, attempts, printed
 _ATTEMPTS = {
     "read a file": "open('/etc/passwd').read(1)",
     "read a file beside the program": "open(sys.prefix + '/pyvenv.cfg').read(1)",
+    "read a package that is not imported later": "open(__import__('msgspec').__file__).read(1)",
     "read of its own process": "open('/proc/self/environ').read(1)",
     "read of another process": "open('/proc/%d/maps' % os.getppid()).read(1)",
     "list the root": "os.listdir('/')",

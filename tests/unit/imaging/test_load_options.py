@@ -179,17 +179,21 @@ def test_without_orient_a_smaller_jpeg_is_as_stored() -> None:
             assert pictures.distance(result, stored.resize((100, 60))) < pictures.distance(result, turned) / 3
 
 
-def test_each_frame_is_as_stored() -> None:
-    """An animated WebP with an orientation."""
+@pytest.mark.parametrize("name", ["webp", "png"])
+def test_each_frame_is_as_stored(name: str) -> None:
+    """An animation with an orientation; and one of its frames alone."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    data = pictures.film(FRAMES, "webp", DELAYS, exif=exif.tobytes())
+    data = pictures.film(FRAMES, name, DELAYS, exif=exif.tobytes())
     for orient, size in ((True, SIZE[::-1]), (False, SIZE)):
-        load = LoadOptions(orient=orient)
-        assert facts(info_of(data, load)) == ("webp", *size, 4)
-        frames, _ = shown(taken(data, load, size, "webp"))
         expected = FRAMES[1].transpose(Image.Transpose.ROTATE_270) if orient else FRAMES[1]
+        load = LoadOptions(orient=orient)
+        assert facts(info_of(data, load)) == (name, *size, 4)
+        frames, _ = shown(taken(data, load, size, "webp"))
         assert pictures.distance(frames[1], expected) < 8
+        load = LoadOptions(orient=orient, page=1, frames="first")
+        assert facts(info_of(data, load)) == (name, *size, 1)
+        assert pictures.distance(taken(data, load, size).convert("RGB"), expected) < 8
 
 
 def test_a_mirrored_avif_is_as_stored() -> None:

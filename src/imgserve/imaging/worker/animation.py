@@ -42,7 +42,7 @@ def _of_png(picture: load.Picture) -> Iterator[pyvips.Image]:
     count = load.info(picture).frames
     delays = film.delays_ms[first:][:count]
     for frame in _whole_or_last(apng.composed(picture.data, first, count), count, is_strict=picture.is_strict):
-        image = load.in_colours_of(picture, frame)
+        image = load.described_by(picture, frame)
         image.set_type(pyvips.GValue.array_int_type, "delay", delays)
         image.set_type(pyvips.GValue.gint_type, "loop", film.loop)
         yield load.without_profile(picture, image)

@@ -270,9 +270,10 @@ def target_profile(picture: Picture) -> convert.Target:
     return "p3" if picture.wanted_profile == "p3" else "srgb"
 
 
-def in_colours_of(picture: Picture, image: pyvips.Image) -> pyvips.Image:
-    """A copy of a frame that another decoder has read, with the picture's profile."""
+def described_by(picture: Picture, image: pyvips.Image) -> pyvips.Image:
+    """A copy of a frame that another decoder has read, with the picture's profile and orientation."""
     image = image.copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation(picture.header))
     if has_profile(picture):
         image.set_type(pyvips.GValue.blob_type, PROFILE, picture.header.get(PROFILE))
     return image

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pyvips
 
 from imgserve.imaging.abilities import heic_module
+from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.formats import apng, bmp, heic, ico
 from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.imaging.worker.source import Data
@@ -49,9 +50,14 @@ def of_icon(data: Data, icon: ico.Icon) -> Rare:
 
 
 def of_frame(data: Data, number: int) -> Rare:
-    """A frame of an animated PNG."""
-    size = apng.size(data)
-    return Rare(size, size, lambda: next(apng.composed(data, number, 1)))
+    """A frame of an animated PNG, whose header libvips reads. Raises SourceUnreadable."""
+    try:
+        header = pyvips.Image.pngload_source(pyvips.Source.new_from_memory(data))
+    except pyvips.Error as error:
+        raise SourceUnreadable("the source looks like PNG but has no header", "save it anew") from error
+    size = Size(header.width, header.height)
+    turned = int(header.get("orientation")) if "orientation" in header.get_fields() else UPRIGHT
+    return Rare(size, size, lambda: next(apng.composed(data, number, 1)), turned)
 
 
 def opened(picture: Rare, loader: str) -> pyvips.Image:

@@ -14,16 +14,12 @@ import pyvips
 
 from imgserve.imaging.worker.formats import pillow
 from imgserve.imaging.worker.source import Data
-from imgserve.request.imageinfo import Size
 
 _FIRST_CHUNK_AT, _CHUNK_BYTES, _BODY_AT = 8, 12, 8
 _MOST_BEFORE_PIXELS, _MOST_CHUNKS = 1000, 100_000
 _CONTROL, _FRAME, _PIXELS = b"acTL", b"fcTL", b"IDAT"
 _DELAY_AT = 20
 _HUNDREDTHS = 100  # a denominator of 0 means this
-
-
-_SIZE_AT = 16
 
 
 class Film(NamedTuple):
@@ -41,11 +37,6 @@ def frames(data: Data) -> int:
         if kind == _PIXELS:
             break
     return 1
-
-
-def size(data: Data) -> Size:
-    """Of the canvas, which all frames have."""
-    return Size(*(int.from_bytes(data[at : at + 4], "big") for at in (_SIZE_AT, _SIZE_AT + 4)))
 
 
 def film(data: Data) -> Film:
