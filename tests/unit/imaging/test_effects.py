@@ -27,7 +27,7 @@ from PIL import Image
 from imgserve.blob import Blob
 from imgserve.imaging.worker import animation, load, pipeline
 from imgserve.imaging.worker.canvas import Canvas
-from imgserve.imaging.worker.pipeline import STEPS
+from imgserve.imaging.worker.steps.table import STEPS
 from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits

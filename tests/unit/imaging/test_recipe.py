@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from imgserve.blob import Blob
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable
 from imgserve.imaging.worker import pipeline
+from imgserve.imaging.worker.steps.table import STEPS
 from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
@@ -162,4 +163,4 @@ def test_a_rasterize_behind_another_operation_never_draws() -> None:
 
 def test_every_operation_has_a_step() -> None:
     """But rasterize, which draws the source, and composite, which takes a further picture."""
-    assert set(pipeline.STEPS) == set(get_args(Operation)) - {Rasterize, Composite}
+    assert set(STEPS) == set(get_args(Operation)) - {Rasterize, Composite}

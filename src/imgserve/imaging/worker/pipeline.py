@@ -4,9 +4,8 @@ The first operation is fused with decoding where it can be. Each later one takes
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import pyvips
 
@@ -19,31 +18,8 @@ from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.further import Further
 from imgserve.imaging.worker.saver import extras
 from imgserve.imaging.worker.source import Data
-from imgserve.imaging.worker.steps import (
-    blur,
-    composite,
-    contrast,
-    crop,
-    extend,
-    flatten,
-    gamma,
-    grayscale,
-    linear,
-    mirror,
-    modulate,
-    negate,
-    normalize,
-    pixelate,
-    rasterize,
-    redact,
-    resize,
-    rotate,
-    sharpen,
-    threshold,
-    tint,
-    trim,
-)
-from imgserve.imaging.worker.steps import round as rounding
+from imgserve.imaging.worker.steps import composite, rasterize, resize
+from imgserve.imaging.worker.steps.table import STEPS
 from imgserve.imaging.worker.svg import draw, sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request import formats
@@ -52,62 +28,13 @@ from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.imageref import ImageRef
 from imgserve.request.limits import Limits
-from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.composite import Composite
-from imgserve.request.operations.contrast import Contrast
-from imgserve.request.operations.crop import Crop
-from imgserve.request.operations.extend import Extend
-from imgserve.request.operations.flatten import Flatten
-from imgserve.request.operations.flip import Flip
-from imgserve.request.operations.flop import Flop
-from imgserve.request.operations.gamma import Gamma
-from imgserve.request.operations.grayscale import Grayscale
-from imgserve.request.operations.linear import Linear
-from imgserve.request.operations.modulate import Modulate
-from imgserve.request.operations.negate import Negate
-from imgserve.request.operations.normalize import Normalize
-from imgserve.request.operations.pixelate import Pixelate
 from imgserve.request.operations.rasterize import Rasterize
-from imgserve.request.operations.redact import Redact
 from imgserve.request.operations.resize import Resize
-from imgserve.request.operations.rotate import Rotate
-from imgserve.request.operations.round import Round
-from imgserve.request.operations.sharpen import Sharpen
-from imgserve.request.operations.threshold import Threshold
-from imgserve.request.operations.tint import Tint
-from imgserve.request.operations.trim import Trim
-from imgserve.request.recipe import Operation, Recipe
+from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering, Step, fold, grows, steps_of
 
 _TOO_MUCH_MEMORY = "drawing the SVG takes more memory than a worker has for it"
-_DEEP = 16
-
-# How each operation is carried out: the canvas, the operation, and the size after it, of each frame. A composite, which
-# needs another picture, and a rasterize, which opens one, have their own cases.
-STEPS: dict[type[Operation], Callable[[Canvas, Any, Size], Canvas]] = {
-    Blur: blur.applied,
-    Contrast: contrast.applied,
-    Crop: crop.applied,
-    Extend: extend.applied,
-    Flatten: flatten.applied,
-    Flip: mirror.flipped,
-    Flop: mirror.flopped,
-    Gamma: gamma.applied,
-    Grayscale: grayscale.applied,
-    Linear: linear.applied,
-    Modulate: modulate.applied,
-    Negate: negate.applied,
-    Normalize: normalize.applied,
-    Pixelate: pixelate.applied,
-    Redact: redact.applied,
-    Resize: resize.applied,
-    Rotate: rotate.applied,
-    Round: rounding.applied,
-    Sharpen: sharpen.applied,
-    Threshold: threshold.applied,
-    Tint: tint.applied,
-    Trim: trim.applied,
-}
 
 
 def render(
