@@ -50,6 +50,30 @@ def test_a_film_is_shortened(world: World) -> None:
     assert writes(world.http, "none.webp") == []
 
 
+def test_a_size_that_only_the_pixels_tell(world: World) -> None:
+    """A trim leaves the mark, 25 x 21. No placeholder can have that size, and what the crop leaves shows at the end."""
+    sheet = Image.new("RGB", (60, 40), "white")
+    sheet.paste((10, 20, 30), (15, 8, 40, 29))
+    (world.http.directory / "sheet.png").write_bytes(pictures.encoded(sheet, "png"))
+
+    def post_list(target: str, placeholder: str, *operations: dict[str, object]) -> Reply:
+        return world.server.post({
+            "operationType": "resize", "srcURL": f"{world.http.url}/sheet.png", "placeholder": placeholder,
+            "dstURL": f"{world.http.url}/put/{target}", "args": {"method": "PUT", "operations": list(operations)},
+        })  # fmt: skip
+
+    extend: dict[str, object] = {"operation": "extend", "left": 5}
+    refused = post_list("trimmed.png", "text", {"operation": "trim"}, extend)
+    assert refused.body["code"] == 107
+    assert "placeholder: trim makes the size depend on the picture's pixels" in str(refused.body["detail"])
+    assert post_list("trimmed.png", "none", {"operation": "trim"}, extend).status == 200
+    wait_until(lambda: writes(world.http, "trimmed.png") == ["final"])
+    assert Image.open(io.BytesIO((world.http.directory / "put" / "trimmed.png").read_bytes())).size == (30, 21)
+    beside = post_list("beside.png", "text", {"operation": "crop", "left": 60})
+    assert beside.body["code"] == 107
+    assert "leaves nothing of a picture of 60 x 40 px" in str(beside.body["detail"])
+
+
 def test_a_photograph_of_a_phone(world: World) -> None:
     """Upright, and in a format that can be written; the name of the result says none."""
     scene = pictures.scene(120, 80)

@@ -80,7 +80,7 @@ def resolve(
 def _check_open(output: OutputRequest) -> None:
     """Raises RequestInvalid for a use of the size, which nobody knows before the picture is trimmed."""
     note = "trim makes the size depend on the picture's pixels; "
-    fixed = (note, "resize it to a width and a height after it, or ")
+    fixed = (note, "resize it to a width and a height after it with if_small enlarge, or ")
     faults = Faults()
     if output.placeholder.style != "none":
         style = FieldRef(("placeholder", "style"), "none")

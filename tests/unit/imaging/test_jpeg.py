@@ -14,11 +14,13 @@ from PIL.JpegImagePlugin import get_sampling
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import cover, load
 from imgserve.imaging.worker.formats import jpeg, turbojpeg
+from imgserve.imaging.worker.steps import resize
 from imgserve.request.geometry import Focal, Place, Shape, corner
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import Resize, covering
 from tests.support import pictures
-from tests.unit.imaging.conftest import Render
+from tests.unit.imaging.conftest import Render, opened
+from tests.unit.imaging.conftest import picture as rendered
 
 pytestmark = pytest.mark.skipif(not turbojpeg.is_there(), reason="needs libturbojpeg (Debian: libturbojpeg0)")
 
@@ -143,3 +145,38 @@ def test_written_as_libvips_would(mode: str, quality: int, sampling: int) -> Non
     theirs = image.copy(interpretation="srgb" if pixels.bands == 3 else "b-w").jpegsave_buffer(Q=quality, keep="none")
     assert get_sampling(Image.open(io.BytesIO(theirs))) == sampling
     assert abs(len(data) - len(theirs)) < len(theirs) / 20
+
+
+@pytest.mark.parametrize(
+    ("operation", "size"),
+    [
+        (Resize(200, 120), (200, 120)),
+        (Resize(200), (200, 150)),
+        (Resize(200, 120, focal=Focal(0.1, 0.9)), (200, 120)),
+        (Resize(200, 120, fit="fill"), (200, 120)),
+        (Resize(200, 120, fit="inside"), (160, 120)),
+        (Resize(200, 120, fit="outside"), (200, 150)),
+        (Resize(1999, 900, gravity="south"), (1999, 900)),
+        (Resize(3000, 900, if_small="keep"), (1999, 900)),
+    ],
+)
+def test_every_fit_that_adds_no_space_takes_the_short_way(operation: Resize, size: tuple[int, int]) -> None:
+    """To the file, and as the same pixels that libvips' way gives."""
+    picture, shape = load.Picture(photo(), "jpeg"), Shape(1999, 1501, "jpeg")
+    file = resize.jpeg_of_jpeg(picture, operation, shape, Size(*size), turbojpeg.Settings(95))
+    assert file is not None
+    shown_here = opened(file)
+    assert shown_here.size == size
+    scene = pictures.encoded(pictures.scene(1999, 1501), "png")
+    assert pictures.distance(shown_here, rendered(scene, operation)) < NEAR
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [Resize(200, 200, fit="contain"), Resize(200, kernel="cubic"), Resize(200, linear_light=True)],
+    ids=["space", "kernel", "light"],
+)
+def test_other_resizes_go_by_libvips(operation: Resize) -> None:
+    picture, shape = load.Picture(photo(), "jpeg"), Shape(1999, 1501, "jpeg")
+    size = operation.plan(shape).size
+    assert resize.jpeg_of_jpeg(picture, operation, shape, size, turbojpeg.Settings(95)) is None
