@@ -68,10 +68,14 @@ def test_transparency_in_a_bmp(render: Render) -> None:
     assert pictures.distance(*white) < 0.5
 
 
-@pytest.mark.parametrize("kept", [30, 60, 2000])
-def test_a_truncated_bmp_is_refused(render: Render, kept: int) -> None:
-    with pytest.raises(SourceUnreadable):
-        render(pictures.encoded(SCENE, "bmp")[:kept], Resize(), (41, 31))
+@pytest.mark.parametrize("length", [12, 40, 52, 56, 64, 108, 124])
+def test_a_truncated_bmp_is_refused(render: Render, length: int) -> None:
+    """At every byte of its headers, whatever length they state; and within its pixels."""
+    whole = bytearray(pictures.encoded(SCENE, "bmp"))
+    whole[14:18] = struct.pack("<I", length)
+    for kept in (*range(18, 14 + length + 2), 2000):
+        with pytest.raises(SourceUnreadable):
+            render(bytes(whole[:kept]), Resize(), (41, 31))
 
 
 @pytest.mark.parametrize("coding", ["png", "bmp"])

@@ -272,3 +272,19 @@ def test_metadata_that_are_cut_off_are_left_out() -> None:
     assert "exif-data" in whole.get_fields()
     cut = data[: data.index(pictures.GPS_CITY.encode())]
     assert "exif-data" not in heic.decode(cut, heic.read(cut)).get_fields()
+
+
+def test_the_other_package_decodes_it_too(tmp_path: Path) -> None:
+    """Where that alone is installed."""
+    (tmp_path / "a.heic").write_bytes(heif.deep(SCENE))
+    program = (
+        "import sys; from pathlib import Path\n"
+        "sys.modules['pi_heif'] = None\n"
+        "from imgserve.imaging.worker.formats import heic\n"
+        "data = Path(sys.argv[1]).read_bytes()\n"
+        "image = heic.decode(data, heic.read(data))\n"
+        "print(image.width, image.height, image.format, 'pillow_heif' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "a.heic")]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert shown.stdout == "101 75 ushort True\n"

@@ -38,8 +38,9 @@ def size(data: Data, header_at: int = FILE_HEADER_BYTES) -> Size:
 def has_alpha(data: Data) -> bool:
     """Whether the header states the bits of an alpha."""
     header = bytes(data[FILE_HEADER_BYTES : FILE_HEADER_BYTES + _ALPHA_AT + 4])
-    is_stated = int.from_bytes(header[:4], "little") >= _ALPHA_AT + 4 and header[_COMPRESSION_AT] in _BIT_FIELDS
-    return is_stated and any(header[_ALPHA_AT:])
+    if len(header) < _ALPHA_AT + 4 or int.from_bytes(header[:4], "little") < _ALPHA_AT + 4:
+        return False
+    return header[_COMPRESSION_AT] in _BIT_FIELDS and any(header[_ALPHA_AT:])
 
 
 def decode(data: Data) -> pyvips.Image:
