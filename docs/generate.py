@@ -27,6 +27,7 @@ from imgserve.request.fields import fields_of
 from imgserve.request.native import OPERATIONS
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import LoadOptions
 from imgserve.request.values import expected as expected_value
 from imgserve.request.values import plain
 from imgserve.settings import renamed
@@ -102,6 +103,12 @@ def encode_fields() -> Iterator[str]:
         formats = "all" if having is None else " ".join(one for one in get_args(Format) if one in having)
         name, values, default, meaning = row.removeprefix("| ").removesuffix(" |").split(" | ")
         yield f"| {name} | {values} | {default} | {formats} | {meaning} |"
+
+
+def load_fields() -> Iterator[str]:
+    yield "| field | values | default | meaning |"
+    yield "|---|---|---|---|"
+    yield from rows_of(LoadOptions)
 
 
 def rows_of(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
@@ -300,6 +307,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "operations": operations,
     "flat_args": flat_args,
     "encode_fields": encode_fields,
+    "load_fields": load_fields,
     "gallery": gallery,
     "limits": limits,
     "settings": settings,

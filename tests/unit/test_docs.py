@@ -21,6 +21,7 @@ from imgserve.jobs.model import JobStatus, OutputStatus
 from imgserve.request.classic import parse as classic
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.faults import RequestInvalid
+from imgserve.request.imageinfo import SourceFormat
 from imgserve.transfer.client.call import Method
 from tests.support.pages import jobs_in
 
@@ -234,3 +235,9 @@ def test_the_page_on_security_names_every_request_that_a_job_can_cause() -> None
     section = page[page.index("Open with `--allow-network`") :]
     for method in set(get_args(Method)) - {"COMMANDS"}:
         assert re.search(rf"\b{method}\b", section), method
+
+
+def test_each_format_that_is_read_has_its_row() -> None:
+    page = (ROOT / "docs/reference/load.md").read_text()
+    _, _, table = page.partition("## Formats")
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(get_args(SourceFormat))

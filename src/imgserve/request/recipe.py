@@ -64,26 +64,26 @@ MAX_OPERATIONS = 32  # bounds the time that one result can cost
 MAX_FURTHER = 8  # different further pictures of one job: bounds its downloads, and the descriptors of one render
 Dpi = Annotated[float, msgspec.Meta(ge=1, le=2400, description="dots per inch, for absolute units in an SVG")]
 MAX_PAGE = 9999
-Page = Annotated[int, msgspec.Meta(ge=0, le=MAX_PAGE, description="from 0")]
+Page = Annotated[int, msgspec.Meta(ge=0, le=MAX_PAGE, description="of a TIFF, an icon or an animation, from 0")]
 Frames = Literal["auto", "first"] | Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE + 1)]
 
 MEDIA_TYPE: dict[Format, str] = {name: f"image/{name}" for name in get_args(Format)}
 
 
 class LoadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How the source is read.
+    """How the source is read."""
 
-    ``strict`` refuses a damaged file; without it the readable part is shown. ``dpi``: of an SVG. ``orient`` turns the
-    picture upright; without it pixels and size are as stored. ``page``: of a TIFF; of an icon, the largest picture
-    first; of an animation the first frame taken. ``frames``: of an animation, if the result is one: all, the first, or
-    at most so many.
-    """
-
-    strict: bool = True
+    strict: Annotated[
+        bool, msgspec.Meta(description="a damaged file is refused; false shows the part that can be read")
+    ] = True
     dpi: Dpi = 72.0
-    orient: bool = True
+    orient: Annotated[
+        bool, msgspec.Meta(description="the picture is turned upright; false leaves pixels and size as stored")
+    ] = True
     page: Page = 0
-    frames: Frames = "auto"
+    frames: Annotated[
+        Frames, msgspec.Meta(description="of an animation, if the result is one: all, the first, or at most so many")
+    ] = "auto"
 
     def capped(self, frames: int) -> int:
         """How many are taken of so many frames, the first of which is ``page``."""
