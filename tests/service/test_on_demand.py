@@ -6,12 +6,22 @@ import re
 from urllib.parse import quote
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.service.conftest import World
 from tests.support.daemon import wait_until
 from tests.support.ondemand import FORM, JPEG, JSON, SMALL, Reply, call, form, opened, render, with_recipe
-from tests.support.pictures import animation, detailed, distance, encoded, oriented_jpeg, scene, svg
+from tests.support.pictures import (
+    GPS_CITY,
+    animation,
+    detailed,
+    distance,
+    encoded,
+    gps_exif,
+    oriented_jpeg,
+    scene,
+    svg,
+)
 
 PHOTO = encoded(scene(640, 480), "jpeg")
 CLEAR = encoded(scene(60, 40, "RGBA"), "png")
@@ -297,3 +307,27 @@ def test_facts_by_url_need_the_beginning_only(world: World) -> None:
     (world.http.directory / "large.jpg").write_bytes(large)
     reply = call(world.server, None, {}, f"/v1/info?url={quote(world.http.url)}/large.jpg", "GET")
     assert json.loads(reply.body)["size_bytes"] == len(large), "the host has told it"
+
+
+def test_facts_that_are_included(world: World) -> None:
+    exif = gps_exif()
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({3: "W", 4: (13.0, 24.0, 0.0)})
+    photo = encoded(scene(320, 240), "jpeg", exif=exif)
+    target = "/v1/info?include=thumbhash,blurhash,colors,exif"
+    facts = json.loads(call(world.server, photo, JPEG, target).body)
+    assert (facts["width"], facts["height"], facts["size_bytes"]) == (320, 240, len(photo))
+    assert 5 < len(base64.b64decode(facts["thumbhash"])) < 30
+    assert len(facts["blurhash"]) == 28
+    assert sum(color["fraction"] for color in facts["colors"]) == pytest.approx(1, abs=0.01)
+    assert facts["exif"]["Artist"] == GPS_CITY
+    assert "position" not in facts
+    place = json.loads(call(world.server, photo, JPEG, "/v1/info?include=position").body)["position"]
+    assert place == {"latitude": 52.52, "longitude": -13.4, "altitude_m": None}
+    (world.http.directory / "tagged.jpg").write_bytes(photo)
+    by_url = call(world.server, None, {}, f"{target}&url={quote(world.http.url)}/tagged.jpg", "GET")
+    assert json.loads(by_url.body) == facts
+    form_reply = call(world.server, form(job({"source": {"upload": "a"}}), ("a", photo)), FORM, target)
+    assert json.loads(form_reply.body) == facts
+    assert "exif" not in json.loads(call(world.server, photo, JPEG, "/v1/info").body)
+    damaged = call(world.server, PHOTO[: len(PHOTO) // 2], JPEG, "/v1/info?include=colors")
+    assert (damaged.status, damaged.problem["code"]) == (422, "source_unreadable")

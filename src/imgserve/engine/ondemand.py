@@ -20,6 +20,7 @@ from imgserve.engine.probe import info_of
 from imgserve.engine.render import Renderer
 from imgserve.engine.resolve import log_ignored
 from imgserve.errors import ImgserveError
+from imgserve.imaging.messages import Include, Inspected
 from imgserve.imaging.pool import Pool
 from imgserve.limiter import Key, Limiter
 from imgserve.request.encode import Format
@@ -68,10 +69,11 @@ class Picture(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """A source's header and its length, where that is known."""
+    """A source's header, its length, where that is known, and what was to be included."""
 
     info: ImageInfo
     size_bytes: int | None
+    inspected: Inspected | None = None
 
 
 class OnDemand:
@@ -168,17 +170,25 @@ class OnDemand:
 
         return self._transfers.receive(upload)
 
-    async def facts(self, fetch: Fetch, principal: Principal, *, is_whole: bool) -> Facts:
+    async def facts(
+        self, fetch: Fetch, principal: Principal, include: frozenset[Include] = frozenset(), *, is_whole: bool = False
+    ) -> Facts:
         """The header, from as few bytes as it needs; ``is_whole``: all are read, so that their number is known.
+
+        What is to be included is found by decoding the picture.
 
         Raises the faults of transfers and pool.
         """
         with stage("on_demand"):
             with stage("probe", is_outer=True):
                 info = await info_of(fetch, None, self._pool, principal.id, "request")
-            if is_whole:
-                await fetch.finish()
-            return Facts(info, fetch.size_bytes)
+            if include or is_whole:
+                source = await fetch.finish()
+            inspected = None
+            if include:
+                with stage("render", is_outer=True):
+                    inspected = await self._pool.inspect(source, include, is_svg=info.is_svg, principal=principal.id)
+            return Facts(info, fetch.size_bytes, inspected)
 
     async def picture(
         self, fetch: Fetch, recipe: Recipe, choose: Callable[[ImageInfo], Format], principal: Principal

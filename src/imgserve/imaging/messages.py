@@ -60,6 +60,16 @@ class PageRequest(msgspec.Struct, frozen=True, tag="page"):
     media_type: str
 
 
+Include = Literal["thumbhash", "blurhash", "colors", "exif", "position"]
+
+
+class InspectRequest(msgspec.Struct, frozen=True, tag="inspect"):
+    """Decode the source, and tell of it what is to be included."""
+
+    include: frozenset[Include]
+    limits: Limits
+
+
 FaultCode = Literal[
     "source_unreadable",
     "page_missing",
@@ -101,6 +111,37 @@ class Written(msgspec.Struct, frozen=True, tag="written"):
     encodes: Annotated[int, msgspec.Meta(ge=1, le=MOST_ENCODES)] = 1
 
 
+class Dominant(msgspec.Struct, frozen=True):
+    """A colour, and the fraction of a picture's pixels that have it or one like it."""
+
+    color: Annotated[str, msgspec.Meta(pattern=r"^#[0-9a-f]{6}\Z")]
+    fraction: Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Degrees north and east, and metres above the sea."""
+
+    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+    altitude_m: float | None = None
+
+
+ExifValue = (
+    float | Annotated[str, msgspec.Meta(max_length=400)] | Annotated[tuple[float, ...], msgspec.Meta(max_length=8)]
+)
+ExifName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]{1,40}\Z")]
+
+
+class Inspected(msgspec.Struct, frozen=True, tag="inspected"):
+    """What was to be included; None for the rest. A picture may have no position."""
+
+    thumbhash: Annotated[bytes, msgspec.Meta(max_length=64)] | None = None
+    blurhash: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    colors: Annotated[tuple[Dominant, ...], msgspec.Meta(max_length=16)] | None = None
+    exif: Annotated[dict[ExifName, ExifValue], msgspec.Meta(max_length=100)] | None = None
+    position: Position | None = None
+
+
 class PageRead(msgspec.Struct, frozen=True, tag="page_read"):
     """The page, as ``request.page.Page`` in msgpack, is in the result's memfd: it may be longer than a packet."""
 
@@ -119,5 +160,5 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     is_last: bool = False
 
 
-Request = ProbeRequest | RenderRequest | DrawRequest | PageRequest
-Reply = Ready | CannotStart | Probed | Written | PageRead | Failed
+Request = ProbeRequest | RenderRequest | DrawRequest | PageRequest | InspectRequest
+Reply = Ready | CannotStart | Probed | Written | PageRead | Inspected | Failed

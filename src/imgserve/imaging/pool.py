@@ -25,7 +25,7 @@ from imgserve.imaging import messages
 from imgserve.imaging.assignment import Assignment
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import NoWorker, WorkerDied, stopping
-from imgserve.imaging.messages import Drawing, ProbeRequest, Reply, Request
+from imgserve.imaging.messages import Drawing, Include, Inspected, ProbeRequest, Reply, Request
 from imgserve.imaging.process import CannotStartWorker, Child
 from imgserve.imaging.replies import checked_info, error_of, expect, take_page, take_result
 from imgserve.imaging.sealed import read_only
@@ -196,6 +196,16 @@ class Pool:
                 size, output = rendering.size, rendering.format
                 return await self._write(child, request, descriptors, timeout_s, size, output, on_encodes)
 
+    async def inspect(
+        self, source: Blob, include: frozenset[Include], *, is_svg: bool = False, principal: str = ""
+    ) -> Inspected:
+        """Facts of the decoded picture, for a client that waits. Raises as ``render``."""
+        timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
+        request = messages.InspectRequest(include, self._limits)
+        with read_only(source) as descriptors:
+            async with self._worker(_RENDER, principal, "request") as child:
+                return expect(Inspected, await self._ask(child, request, descriptors, timeout_s))
+
     async def read_page(
         self, page: bytes, media_type: str, timeout_s: float, *, is_reply_awaited: bool, principal: str = ""
     ) -> Page:
@@ -243,7 +253,7 @@ class Pool:
         child.renders += not isinstance(request, ProbeRequest)
         if not isinstance(reply, messages.Failed):
             return reply
-        is_render = isinstance(request, messages.RenderRequest)
+        is_render = isinstance(request, messages.RenderRequest | messages.InspectRequest)
         is_broken = is_render and reply.code in ("source_unreadable", "svg_invalid")
         if is_broken or reply.code == "render_failed" or reply.is_last:
             child.kill("fault")

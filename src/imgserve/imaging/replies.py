@@ -13,14 +13,14 @@ import msgspec
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError, Sentence
 from imgserve.imaging.faults import REPORTED, WorkerDied
-from imgserve.imaging.messages import Failed, PageRead, Probed, Reply, Written
+from imgserve.imaging.messages import Failed, Inspected, PageRead, Probed, Reply, Written
 from imgserve.request.encode import Format
 from imgserve.request.formats import ANIMATED
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import MOST_BYTES, Page
 
-_Kind = TypeVar("_Kind", Probed, Written, PageRead)
+_Kind = TypeVar("_Kind", Probed, Written, PageRead, Inspected)
 _LONGEST_DETAIL = 500
 # An encoder's worst case: eight bytes for each pixel of 16 bits, as many again for data that does not compress, tables,
 # a profile (1 MB) and metadata (200 KB).

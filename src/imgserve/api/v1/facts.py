@@ -1,6 +1,8 @@
 """``GET /v1/info?url=`` and ``POST /v1/info``: what a picture's header says. Raw ASGI handlers, as ``render``."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import get_args
 
 import msgspec
 
@@ -11,18 +13,22 @@ from imgserve.api.http.body import until_gone
 from imgserve.api.openapi import Call, Parameter
 from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of, query_of, while_connected
 from imgserve.engine.ondemand import Facts, OnDemand
+from imgserve.imaging.messages import Dominant, ExifValue, Include, Position
 from imgserve.request.faults import Fault, RequestInvalid, beneath
 from imgserve.request.imageinfo import SourceFormat
 from imgserve.request.picture import parse_info
 from imgserve.request.principal import Principal
 from imgserve.request.source import Source, parse_source
+from imgserve.request.values import did_you_mean, one_of
 
-_INCLUDES: tuple[str, ...] = ()
+_INCLUDES: tuple[Include, ...] = get_args(Include)
 
 
 class PictureInfo(msgspec.Struct, frozen=True):
     """``width`` and ``height`` are pixels as a viewer shows them, after ``orientation``, which is EXIF's number; those
-    of an SVG may be fractions. ``size_bytes`` is null while the length of a source is not known.
+    of an SVG may be fractions. ``size_bytes`` is null while the length of a source is not known. The rest is there if
+    it is included. ``thumbhash`` is in base64. ``colors``: the dominant ones, the most frequent first. ``exif``: fields
+    by their names, none of which tells a place. ``position`` is null for a picture without one.
     """
 
     format: SourceFormat
@@ -32,16 +38,28 @@ class PictureInfo(msgspec.Struct, frozen=True):
     orientation: int
     has_alpha: bool
     size_bytes: int | None
+    thumbhash: bytes | msgspec.UnsetType = msgspec.UNSET
+    blurhash: str | msgspec.UnsetType = msgspec.UNSET
+    colors: tuple[Dominant, ...] | msgspec.UnsetType = msgspec.UNSET
+    exif: dict[str, ExifValue] | msgspec.UnsetType = msgspec.UNSET
+    position: Position | msgspec.UnsetType | None = msgspec.UNSET
 
     @classmethod
-    def of(cls, facts: Facts) -> "PictureInfo":
-        info = facts.info
+    def of(cls, facts: Facts, include: frozenset[Include]) -> "PictureInfo":
+        info, inspected = facts.info, facts.inspected
         width, height = (int(side) if side == int(side) else side for side in (info.width_px, info.height_px))
-        return cls(info.format, width, height, info.frames, info.orientation, info.has_alpha, facts.size_bytes)
+        included = {name: getattr(inspected, name) for name in include}
+        return cls(
+            info.format, width, height, info.frames, info.orientation, info.has_alpha, facts.size_bytes, **included
+        )
 
 
 _ERRORS = (401, 422, 429, 502, 503)
-_INCLUDE = Parameter("include", "further facts, separated by commas", {"type": "string"})
+_INCLUDE = Parameter(
+    "include",
+    f"further facts, separated by commas, for which the picture is decoded: {', '.join(_INCLUDES)}",
+    {"type": "string"},
+)
 _INFO_SCHEMA: openapi.Schema = {
     "type": "object",
     "required": ["source"],
@@ -85,7 +103,7 @@ class Info:
     async def _of_url(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._on_demand.check_open()
         query = query_of(scope, {"url": "", "include": ""})
-        _check_include(query.get("include", ""))
+        include = _included(query)
         with beneath("query", "url"):
             source = parse_source(query.get("url", ""))
         principal: Principal = scope["principal"]
@@ -94,29 +112,30 @@ class Info:
                 fetch = self._on_demand.open(source)
             with fetch:
                 async with while_connected(partial(until_gone, receive)):
-                    facts = await self._on_demand.facts(fetch, principal, is_whole=False)
-        await _send(facts, send)
+                    facts = await self._on_demand.facts(fetch, principal, include)
+        await _send(PictureInfo.of(facts, include), send)
 
     async def _of_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._on_demand.check_open()
         body = PictureBody(scope, receive, self._most_bytes)
-        _check_include(query_of(scope, {"include": ""}).get("include", ""))
+        include = _included(query_of(scope, {"include": ""}))
         source = None
         if body.kind != "picture":
             source = parse_info(await body.job(), has_parts=body.kind == "multipart")
         principal: Principal = scope["principal"]
         async with body.opened(source, self._on_demand, principal) as fetch, while_connected(body.until_gone):
-            facts = await self._on_demand.facts(fetch, principal, is_whole=not isinstance(source, Source))
-        await _send(facts, send)
+            facts = await self._on_demand.facts(fetch, principal, include, is_whole=not isinstance(source, Source))
+        await _send(PictureInfo.of(facts, include), send)
 
 
-def _check_include(text: str) -> None:
-    unknown = [word for word in text.split(",") if word and word not in _INCLUDES]
-    if unknown:
-        known = f"expected {', '.join(_INCLUDES)}" if _INCLUDES else "this version includes nothing further yet"
-        raise RequestInvalid(Fault("field_invalid", ("query", "include"), known))
+def _included(query: Mapping[str, str]) -> frozenset[Include]:
+    """Raises RequestInvalid."""
+    words = [word for word in query.get("include", "").split(",") if word]
+    if unknown := [word for word in words if word not in _INCLUDES]:
+        hint = did_you_mean(unknown[0], _INCLUDES)
+        raise RequestInvalid(Fault("field_invalid", ("query", "include"), hint, one_of(_INCLUDES), unknown[0]))
+    return frozenset(name for name in _INCLUDES if name in words)
 
 
-async def _send(facts: Facts, send: Send) -> None:
-    text = msgspec.json.encode(PictureInfo.of(facts))
-    await asgi.answer(send, 200, ((b"content-type", b"application/json"),), text)
+async def _send(info: PictureInfo, send: Send) -> None:
+    await asgi.answer(send, 200, ((b"content-type", b"application/json"),), msgspec.json.encode(info))

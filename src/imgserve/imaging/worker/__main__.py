@@ -125,6 +125,11 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> 
                 watched=functools.partial(watch.cpu_time, give_up, PROBE_CPU_S),
             )
             return messages.Probed(info)
+        case messages.InspectRequest():
+            from imgserve.imaging.worker.inspection.inspect import inspect  # few workers are asked
+
+            watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
+            return inspect(_mapped(descriptors[0], is_read_whole=True), request.include, request.limits, watched)
         case messages.RenderRequest():
             data, *further = (_mapped(descriptor, is_read_whole=True) for descriptor in descriptors[:-1])
             watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)

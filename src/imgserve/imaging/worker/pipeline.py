@@ -70,6 +70,19 @@ def render(
     return Written(Size(image.width, image.get_page_height()), rendering.format, encodes)
 
 
+def still(data: Data, recipe: Recipe, limits: Limits, watched: Watch = unwatched) -> tuple[load.Picture, pyvips.Image]:
+    """The source, and one picture of it behind the recipe's operations, 8 bits, in memory. For ``inspection``.
+
+    Raises as ``render`` does.
+    """
+    picture = _recognised(data, recipe, limits)
+    info = probe.measure(picture, limits, watched)
+    steps = steps_of(recipe.operations, info)
+    _check(steps, 1, {}, limits)
+    rendering = Rendering(recipe, steps[-1].size, "png")
+    return picture, _finished(picture, info, steps, rendering, 1, {}, limits, watched)
+
+
 def _check(steps: tuple[Step, ...], frames: int, pictures: Mapping[ImageRef, Further], limits: Limits) -> None:
     """Checks the limits again, as security: for every picture that grows, before a pixel is decoded."""
     for index, step in enumerate(steps):

@@ -38,7 +38,7 @@ def of(picture: Picture, encode: Encode, output_format: Format, size: Size) -> B
     """For a result of this size. Raises SourceUnreadable."""
     if encode.metadata == "none" or picture.format == "svg":
         return Blocks()
-    read = _read_exif(picture)
+    read = read_exif(picture)
     datasets = _read_iptc(picture)
     packet = _field(picture, "xmp-data")
     credit = _credit(packet)
@@ -79,7 +79,7 @@ def _item(data: Data, kind: bytes) -> bytes:
     return payload[4 + int.from_bytes(payload[:4], "big") :] if kind == _EXIF_ITEM else payload
 
 
-def _read_exif(picture: Picture) -> Exif | None:
+def read_exif(picture: Picture) -> Exif | None:
     """A TIFF's own directory has the fields of EXIF."""
     block = _field(picture, "exif-data").removeprefix(exif.PREFIX)
     try:
