@@ -1,15 +1,19 @@
-"""Presets: recipes with a name, in tables of the settings file. The settings nest ``Config``."""
+"""Presets: recipes with a name, in tables of the settings file. The settings nest ``Config``.
+
+Every command loads the declarations of the settings, and few read a preset: the parser of recipes is loaded with the
+first one.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from imgserve.request.faults import Fault, RequestInvalid
-from imgserve.request.native import parse_recipe
-from imgserve.request.recipe import Recipe
-from imgserve.request.values import did_you_mean
 from imgserve.setting import Problem, Section, Setting
+
+if TYPE_CHECKING:
+    from imgserve.request.recipe import Recipe
 
 Table = dict[str, Any]
 
@@ -23,8 +27,10 @@ class Preset(msgspec.Struct, frozen=True):
     encode: Annotated[Table, Setting("how it writes the result")] = {}
     # fmt: on
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> "Recipe":
         """Raises RequestInvalid."""
+        from imgserve.request.native import parse_recipe
+
         return parse_recipe({"operations": list(self.operations), "load": self.load, "encode": self.encode})
 
     def problems(self) -> tuple[Problem, ...]:
@@ -36,10 +42,10 @@ class Preset(msgspec.Struct, frozen=True):
         return tuple(Problem(str(fault.path[0]), fault.reason(), fault.path[1:]) for fault in faults)
 
 
-def _faults_of_pictures(recipe: Recipe) -> Sequence[Fault]:
+def _faults_of_pictures(recipe: "Recipe") -> Sequence[Fault]:
     if not recipe.further:
         return ()
-    from imgserve.request import further  # libcurl parses their URLs, and few settings have any
+    from imgserve.request import further  # libcurl parses URLs
 
     return further.check(recipe, set())
 
@@ -51,12 +57,14 @@ class Config(msgspec.Struct, frozen=True):
     named: Annotated[dict[str, Preset], Section("Presets", table="preset")] = {}
     # fmt: on
 
-    def recipes(self) -> dict[str, Recipe]:
+    def recipes(self) -> "dict[str, Recipe]":
         """Raises RequestInvalid, but not without ``problems``."""
         return {name: preset.recipe() for name, preset in self.named.items()}
 
     def unknown_pictures(self, known: Collection[str]) -> Iterator[Problem]:
         """For recipes that draw a picture of a name that is not in the settings. Raises as ``recipes`` does."""
+        from imgserve.request.values import did_you_mean
+
         for name, recipe in self.recipes().items():
             for image, index in recipe.further.items():
                 if image.name and image.name not in known:

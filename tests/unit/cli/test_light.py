@@ -13,7 +13,8 @@ HEAVY = {
 }  # fmt: skip
 OWN = {
     "imgserve.api.app", "imgserve.engine.runner", "imgserve.imaging.pool", "imgserve.jobs.model",
-    "imgserve.request.url", "imgserve.server.lifecycle", "imgserve.telemetry.logs", "imgserve.transfer.dispatch",
+    "imgserve.request.native", "imgserve.request.url",
+    "imgserve.server.lifecycle", "imgserve.telemetry.logs", "imgserve.transfer.dispatch",
 }  # fmt: skip
 CODE = """
 import json, sys
