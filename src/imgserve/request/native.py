@@ -28,7 +28,7 @@ OPERATIONS: Mapping[str, type[Operation]] = {name_of(struct): struct for struct 
 """Each operation's Struct by its name."""
 
 # Their names are taken, so that a client can learn that a later version has them.
-_LATER = ("convolve", "curve", "duotone", "equalize", "mask", "noise", "text")
+LATER = ("convolve", "curve", "duotone", "equalize", "mask", "noise", "text")
 _FIELDS = ("load", "operations", "encode", "preset")
 _TAG = "operation"
 _ENCODE_IN_ROWS = "output"
@@ -97,7 +97,7 @@ def parse_operation(value: object, index: int = 0) -> Operation:
     if name is None:
         raise RequestInvalid(Fault("field_missing", (_TAG,), f"expected {one_of(tuple(OPERATIONS))}"))
     if not isinstance(name, str) or name not in OPERATIONS:
-        later = ", which is not available in this version yet" if name in _LATER else ""
+        later = ", which is not available in this version yet" if name in LATER else ""
         hint = later or did_you_mean(name, tuple(OPERATIONS))
         raise RequestInvalid(Fault("field_invalid", (_TAG,), hint, one_of(tuple(OPERATIONS)), name))
     operation = read_struct(fields, OPERATIONS[name])

@@ -2,12 +2,12 @@
 
 import pytest
 
-from imgserve.request.classic.recipe import AFTER, BEFORE, LATER, PARTS, Arg, Own, _operation
+from imgserve.request.classic.recipe import AFTER, BEFORE, PARTS, TYPES, Arg, Own, _operation
 from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.encode import Encode
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.fields import fields_of
-from imgserve.request.native import OPERATIONS, PresetsOnly
+from imgserve.request.native import LATER, OPERATIONS, PresetsOnly
 from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.crop import Crop
@@ -240,6 +240,10 @@ def test_all_faults_of_flat_args_are_reported_at_once() -> None:
         "args.modulate: contradicts args.hue", "args.flip: expected true, false or an object", "args.sharpen.sigmar: ",
     ):  # fmt: skip
         assert path in text
+
+
+def test_each_operation_has_its_flat_arg() -> None:
+    assert {row.operation for row in ROWS.values()} | set(TYPES) == set(OPERATIONS)
 
 
 @pytest.mark.parametrize("name", sorted(PARTS))

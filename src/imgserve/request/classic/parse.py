@@ -12,14 +12,14 @@ import msgspec
 from imgserve.errors import FieldRef, Path, Sentence
 from imgserve.request import formats, tags
 from imgserve.request.classic.destination import HTTP_ARGS, parse_destination
-from imgserve.request.classic.recipe import LATER, TYPES, operation_args, read_recipe, recipe_args
+from imgserve.request.classic.recipe import TYPES, operation_args, read_recipe, recipe_args
 from imgserve.request.destination import DestinationTemplate
 from imgserve.request.encode import Format
 from imgserve.request.faults import Code, Fault, Faults, RequestInvalid
 from imgserve.request.fields import check_names, fields_of, read_struct
 from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.json_text import read_object
-from imgserve.request.native import NO_PRESETS
+from imgserve.request.native import LATER, NO_PRESETS
 from imgserve.request.recipe import Recipe
 from imgserve.request.source import parse_source
 from imgserve.request.tags import TagValues
@@ -34,7 +34,7 @@ _FORMATS: tuple[Format, ...] = get_args(Format)
 _ON_FAILURES: tuple[OnFailure, ...] = get_args(OnFailure)
 # Names that are taken, so that a client can learn that a later version has them.
 _LATER: dict[str, Sentence] = dict.fromkeys(
-    (*LATER, "if_exists", "mask", "pad", "strip", "text", "webhook"), "not available in this version yet"
+    (*LATER, "if_exists", "pad", "strip", "webhook"), "not available in this version yet"
 )
 
 _SOURCE: Path = ("source",)

@@ -47,13 +47,13 @@ class Arg(NamedTuple):
     has_space: bool = False
 
 
-# In the order in which they are carried out, before and after resize. Those that this version lacks are skipped.
-_BEFORE = {
+# In the order in which they are carried out, before and after resize.
+BEFORE = {
     "trim": Arg("trim", ("threshold",), is_switch=True),
     "crop": Arg("crop", ("aspect",)),
     "rotate": Arg("rotate", ("angle",), has_space=True),
 }
-_AFTER = {
+AFTER = {
     "flip": Arg("flip", is_switch=True),
     "flop": Arg("flop", is_switch=True),
     "redact": Arg("redact"),
@@ -75,17 +75,7 @@ _AFTER = {
     "flatten": Arg("flatten", ("background",), is_switch=True, has_space=True),
 }
 # Args that are a field of an operation.
-_PARTS = {"brightness": "modulate", "saturation": "modulate", "hue": "modulate"}
-
-
-def _known(args: Mapping[str, Arg]) -> dict[str, Arg]:
-    return {name: arg for name, arg in args.items() if arg.operation in OPERATIONS}
-
-
-BEFORE, AFTER = _known(_BEFORE), _known(_AFTER)
-PARTS = {name: operation for name, operation in _PARTS.items() if operation in OPERATIONS}
-LATER = tuple((_BEFORE | _AFTER | _PARTS).keys() - (BEFORE | AFTER | PARTS).keys())
-"""Args of operations that this version lacks."""
+PARTS = {"brightness": "modulate", "saturation": "modulate", "hue": "modulate"}
 
 
 class Own(msgspec.Struct, frozen=True):
