@@ -8,7 +8,7 @@ from PIL import Image
 
 from imgserve.blob import Blob
 from imgserve.imaging.worker import pipeline
-from imgserve.request.encode import Encode, Format
+from imgserve.request.encode import Encode, Format, Profile
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Operation, Recipe
@@ -23,11 +23,12 @@ def carried_out(
     output_format: Format = "png",
     limits: Limits | None = None,
     further: Sequence[Image.Image | bytes] = (),
+    profile: Profile = "srgb",
 ) -> Image.Image:
     """The result, by Pillow. ``size`` is the picture's own if it is not given."""
     data = bytes_of(source)
     size = size or Image.open(io.BytesIO(data)).size
-    rendering = Rendering(Recipe(operations, Encode(format=output_format)), Size(*size), output_format)
+    rendering = Rendering(Recipe(operations, Encode(output_format, profile=profile)), Size(*size), output_format)
     with Blob() as result:
         own = [bytes_of(picture) for picture in further]
         pipeline.render(data, rendering, limits or Limits(), result.fd, further_data=own)

@@ -8,8 +8,11 @@ import pytest
 from PIL import Image, ImageCms
 
 from imgserve.request.encode import Encode, Format, Profile
+from imgserve.request.imageref import ImageRef
+from imgserve.request.operations.composite import Composite
 from tests.support import pictures, profiles, rasters
 from tests.support.profiles import Floats
+from tests.support.recipes import carried_out
 from tests.unit.imaging.conftest import opened
 from tests.unit.imaging.test_colour import colors, middles, squares
 from tests.unit.imaging.test_encode import file_of, pictures_of_16_bits
@@ -31,8 +34,11 @@ def embedded(data: bytes) -> bytes:
 
 
 def in_srgb(data: bytes) -> Image.Image:
+    return in_srgb_of(opened(data))
+
+
+def in_srgb_of(image: Image.Image) -> Image.Image:
     """As a viewer that knows profiles shows it."""
-    image = opened(data)
     source = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
     shown = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     assert shown is not None
@@ -136,6 +142,29 @@ def test_a_palette_and_an_animation() -> None:
     assert (shown.n_frames, bool(shown.info["icc_profile"])) == (2, True)  # type: ignore[attr-defined]
     expected = profiles.to_space(np.array([1.0, 0, 0]), profiles.DISPLAY_P3) * 255
     assert np.abs(np.array(shown.convert("RGB").getpixel((4, 4))) - expected).max() <= 1.5
+
+
+@pytest.mark.parametrize("profile", ["srgb", "p3", "source"])
+@pytest.mark.parametrize("below", [None, profiles.DISPLAY_P3, profiles.ADOBE_RGB], ids=["srgb", "p3", "adobe"])
+@pytest.mark.parametrize("above", [None, profiles.DISPLAY_P3], ids=["srgb", "p3"])
+def test_a_composite_has_the_colours_of_its_ground(
+    profile: Profile, below: profiles.Space | None, above: profiles.Space | None
+) -> None:
+    """All colours lie within sRGB, so they look the same whatever they are stored in."""
+
+    def stored(chart: Floats, space: profiles.Space | None) -> bytes:
+        numbers = chart if space is None else profiles.to_space(chart / 255, space) * 255
+        image = Image.fromarray(squares(numbers))
+        return pictures.encoded(image, "png", profile=None if space is None else space.profile())
+
+    logo = colors()[::-1]
+    drawn = Composite(ImageRef(name="logo"), gravity="northwest")
+    corner = stored(logo[:1, :2], above)
+    result = carried_out(stored(colors(), below), drawn, further=[corner], profile=profile)
+    expected = colors()
+    expected[:1, :2] = logo[:1, :2]
+    shown = in_srgb_of(result) if result.info.get("icc_profile") else result
+    assert profiles.delta_e(middles(shown), expected) < 2.5
 
 
 @pytest.mark.parametrize("size_bytes", [65_519, 65_520, 200_000])

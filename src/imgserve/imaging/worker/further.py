@@ -14,7 +14,7 @@ import pyvips
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import PictureTooLarge, SvgInvalid
 from imgserve.imaging.worker import bounds, load, probe
-from imgserve.imaging.worker.colour import convert
+from imgserve.imaging.worker.colour import convert, profile
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.steps import resize
@@ -29,14 +29,20 @@ from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions, Recipe
 
+_COLOURS = 3
+
 
 class Further(NamedTuple):
-    """A picture with nothing but its header read. ``data`` is unpacked."""
+    """A picture with nothing but its header read. ``data`` is unpacked.
+
+    ``profile`` and ``own_profile`` are those of the canvas: the latter is the source's, if that is kept.
+    """
 
     data: Data
     shape: Shape
     options: LoadOptions
     profile: Profile
+    own_profile: bytes
 
     def opened(self) -> load.Picture:
         """Anew each time: its rows can be read once only, and two operations may draw the same picture."""
@@ -44,28 +50,30 @@ class Further(NamedTuple):
         return load.Picture(self.data, self.shape.format, self.options, is_deep=True, profile=self.profile)
 
 
-def measured(data: Sequence[Data], recipe: Recipe, limits: Limits, watched: Watch) -> dict[ImageRef, Further]:
-    """The pictures of a recipe, whose bytes come in the order of ``Recipe.further``.
+def measured(
+    data: Sequence[Data], recipe: Recipe, source: load.Picture, limits: Limits, watched: Watch
+) -> dict[ImageRef, Further]:
+    """The pictures of a recipe, whose bytes come in the order of ``Recipe.further``, to be drawn on ``source``.
 
     Raises SourceUnreadable, SvgInvalid, PictureTooLarge.
     """
     pictures = {}
     for (image, index), one in zip(recipe.further.items(), data, strict=True):
         with of_operation(index):
-            pictures[image] = _measured(one, recipe, limits, watched)
+            pictures[image] = _measured(one, recipe, source, limits, watched)
     return pictures
 
 
-def _measured(data: Data, recipe: Recipe, limits: Limits, watched: Watch) -> Further:
+def _measured(data: Data, recipe: Recipe, source: load.Picture, limits: Limits, watched: Watch) -> Further:
     data = svgz.unpacked(data, limits) if svgz.is_packed(data) else data
     source_format = detect(data)
     assert source_format is not None, "a complete picture is always decided"
     options = LoadOptions(strict=recipe.load.strict, frames="first")
     picture = load.Picture(data, source_format, options)
     info = probe.measure(picture, limits, watched)
-    # Colours of a source's own profile are nobody else's: there its numbers are those of sRGB.
-    profile: Profile = "p3" if recipe.encode.profile == "p3" else "srgb"
-    return Further(data, Shape(info.width_px, info.height_px, info.format), options, profile)
+    canvas_profile: Profile = "p3" if load.is_in_p3(source) else "srgb"
+    own_profile = source.kept_profile if source.format != "svg" else b""
+    return Further(data, Shape(info.width_px, info.height_px, info.format), options, canvas_profile, own_profile)
 
 
 def check(operation: Composite, index: int, further: Mapping[ImageRef, Further], on: Size, limits: Limits) -> None:
@@ -78,7 +86,7 @@ def check(operation: Composite, index: int, further: Mapping[ImageRef, Further],
 
 
 def read(operation: Composite, index: int, further: Further, on: Size, watched: Watch) -> pyvips.Image:
-    """The first frame at the size that is asked for, upright, sRGB or grey, uint8 or uint16, in memory.
+    """The first frame at the size that is asked for, upright, in the canvas's colours or grey, 8 or 16 bits, in memory.
 
     Raises SourceUnreadable, SvgInvalid.
     """
@@ -89,7 +97,8 @@ def read(operation: Composite, index: int, further: Further, on: Size, watched: 
         picture = further.opened()
         try:
             image = _read(picture, further.shape, size)
-            return convert.to_canvas(image, is_deep=True).copy_memory()
+            image = convert.to_canvas(image, is_deep=True)
+            return _in_colours(image, further, picture).copy_memory()
         except pyvips.Error as error:
             if is_svg:
                 raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
@@ -103,6 +112,15 @@ def _read(picture: load.Picture, shape: Shape, size: Size) -> pyvips.Image:
         return load.whole(picture)
     fitting = Resize(size.width_px, size.height_px, if_small="enlarge")
     return resize.opened(picture, fitting, shape, size, frames=1).image
+
+
+def _in_colours(image: pyvips.Image, further: Further, picture: load.Picture) -> pyvips.Image:
+    """In the colours of the canvas."""
+    if further.profile == "p3" and not load.is_in_p3(picture):
+        return convert.srgb_to_p3(image)
+    if profile.bands_of(further.own_profile) == _COLOURS and not profile.is_srgb(further.own_profile):
+        return convert.srgb_to(image, further.own_profile)
+    return image
 
 
 @contextlib.contextmanager

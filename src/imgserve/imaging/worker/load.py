@@ -252,6 +252,11 @@ def has_profile(picture: Picture) -> bool:
     return picture.wanted_profile != "p3" or not profile.is_display_p3(picture.header.get(PROFILE))
 
 
+def is_in_p3(picture: Picture) -> bool:
+    """Whether it comes in Display P3. A picture whose colours are those of sRGB is converted when it is finished."""
+    return picture.wanted_profile == "p3" and picture.format != "svg" and is_beyond_srgb(picture)
+
+
 def is_beyond_srgb(picture: Picture) -> bool:
     """Whether it has a profile, and not that of sRGB."""
     header = picture.header

@@ -57,7 +57,7 @@ def render(
     info = probe.measure(picture, limits, watched)
     frames = formats.frames_kept(info, rendering.format)
     steps = steps_of(rendering.recipe.operations, info, rendering.size)
-    pictures = further.measured(further_data, rendering.recipe, limits, watched)
+    pictures = further.measured(further_data, rendering.recipe, picture, limits, watched)
     _check(steps, frames, pictures, limits)
     file = _jpeg_of_jpeg(picture, steps, rendering)
     if file is not None and rendering.size is not None:

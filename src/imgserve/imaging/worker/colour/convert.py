@@ -66,6 +66,17 @@ def srgb_to_p3(image: pyvips.Image) -> pyvips.Image:
     return image.icc_transform("p3", input_profile="srgb", depth=depth).copy(interpretation=interpretation)
 
 
+def srgb_to(image: pyvips.Image, profile: bytes) -> pyvips.Image:
+    """A canvas in the colours of an RGB profile."""
+    interpretation, depth = image.interpretation, _depth(image)
+    if image.bands <= 2:
+        image = image.colourspace("rgb16" if depth == 16 else "srgb")
+        interpretation = image.interpretation
+    connected = image.icc_import(input_profile="srgb").copy()
+    connected.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return connected.icc_export(depth=depth).copy(interpretation=interpretation)
+
+
 def _depth(image: pyvips.Image) -> int:
     return 16 if image.format == "ushort" else 8
 

@@ -21,7 +21,7 @@ class Extras(NamedTuple):
 
 def in_its_profile(picture: load.Picture, image: pyvips.Image, encode: Encode) -> pyvips.Image:
     """A finished canvas in the profile of the result. A load has converted colours that were not sRGB."""
-    if encode.profile == "p3" and (picture.format == "svg" or not load.is_beyond_srgb(picture)):
+    if encode.profile == "p3" and not load.is_in_p3(picture):
         return convert.srgb_to_p3(image)
     return image
 
