@@ -118,6 +118,10 @@ class OnDemand:
         self.is_draining = True
         await self._is_idle.wait()
 
+    def check(self, recipe: Recipe) -> None:
+        """Judge the pictures that it draws, by text, policy and name. Raises RequestInvalid."""
+        pictures.check(recipe, set(), self._transfers, self._named).raise_any()
+
     @contextlib.contextmanager
     def slot(self, principal: Principal, source: Source | None = None) -> Iterator[None]:
         """Hold a slot, or refuse at once. Raises Draining, OnDemandFull, OnDemandQuotaFull."""
@@ -199,7 +203,6 @@ class OnDemand:
         """
         with stage("on_demand"):
             came_at = time.perf_counter()
-            pictures.check(recipe, set(), self._transfers, self._named).raise_any()
             with stage("probe", is_outer=True):
                 info = await info_of(fetch, recipe, self._pool, principal.id, "request")
             rendering = self._resolved(recipe, info, choose)

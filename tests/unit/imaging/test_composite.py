@@ -135,8 +135,8 @@ def test_a_scaled_picture_has_no_fringes() -> None:
     disc = np.full((200, 200, 4), 255, np.uint8)
     disc[..., 3] = 0
     disc[(x - 100) ** 2 + (y - 100) ** 2 < 80**2] = (0, 0, 0, 255)
-    base = Image.new("RGB", (64, 64), (128, 128, 128))
-    for fields in ({"width": 50}, {"width": 50, "angle": 30.0}, {"angle": 45.0}):
+    base = Image.new("RGB", (300, 300), (128, 128, 128))
+    for fields in ({"width": 90}, {"width": 90, "angle": 30.0}, {"angle": 45.0}):
         result = carried_out(base, Composite(LOGO, **fields), further=[Image.fromarray(disc)])
         assert np.asarray(result).max() <= 129
 

@@ -68,6 +68,7 @@ def _unusable(settings: Settings) -> Iterator[Finding]:
         ("write_root", transfer.write_roots, os.W_OK | os.X_OK, "written"),
         ("ca_file", (transfer.ca_file,), os.R_OK, "read"),
         ("api_key_file", (settings.api.key_file,), os.R_OK, "read"),
+        *((f"picture.{name}", (picture.path,), os.R_OK, "read") for name, picture in settings.pictures.items()),
     ):
         for path in paths:
             if not path or os.access(path, rights):

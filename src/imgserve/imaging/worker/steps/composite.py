@@ -15,6 +15,7 @@ from imgserve.request.operations.composite import Composite
 
 _DEEP = 257  # levels of 16 bits for each of 8
 _BLOCK = 256  # the least side of what is repeated: copying single pixels would be slow
+_MANY = 16  # that many pieces are as large as a frame, half of the most operations of a recipe
 _RIGHT_ANGLE = 90
 _ROTATION = {90: "rot90", 180: "rot180", 270: "rot270"}
 
@@ -48,8 +49,12 @@ def _drawn(frame: pyvips.Image, image: pyvips.Image, left: int, top: int, operat
         piece = visible if not frame.hasalpha() else visible.bandjoin(inks.most(visible))
     else:
         piece = _mixed(frame.crop(at_left, at_top, width, height), visible, operation.blend)
-    # In memory: a second picture above this one would compute it again.
-    return frame.insert(piece.copy_memory(), at_left, at_top)
+    piece = piece.copy_memory()  # a second picture above this one would compute it again
+    if (width, height) == (frame.width, frame.height):
+        return piece
+    drawn = frame.insert(piece, at_left, at_top)
+    # Small pieces may stay until the frame is needed. Of large ones a few would hold as much as several frames.
+    return drawn.copy_memory() if width * height * _MANY > frame.width * frame.height else drawn
 
 
 def _mixed(below: pyvips.Image, above: pyvips.Image, blend: str) -> pyvips.Image:
