@@ -98,6 +98,15 @@ def test_render_what_else_resize_can(pictures: Path) -> None:
     assert told.returncode == 0, told.stderr
 
 
+def test_render_warns_once_of_what_a_format_does_not_have(album: Path, tmp_path: Path) -> None:
+    told = command(
+        "render", album, f"{tmp_path}/{{$basename}}.gif", "--width", "20", "--profile", "p3", "--quality", "50"
+    )
+    assert told.returncode == 0
+    warnings = [line for line in told.stderr.decode().splitlines() if "ignored" in line]
+    assert warnings == [f"imgserve: gif does not have {flag}, which is ignored" for flag in ("--quality", "--profile")]
+
+
 def test_render_quality_and_gravity_change_the_picture(pictures: Path) -> None:
     made = {
         words: command("render", pictures / "photo.jpg", "-", "--width", "60", "--height", "120", *words).stdout

@@ -29,6 +29,7 @@ from imgserve.imaging.config import Workers
 from imgserve.imaging.pool import Pool
 from imgserve.request.classic import parse as classic
 from imgserve.request.classic.recipe import flat_names, read_recipe
+from imgserve.request.encode import Encode, Format, ignored_fields
 from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.job import JobRequest, ResolvedOutput, resolve
 from imgserve.request.json_text import ParseError, read_object
@@ -153,6 +154,7 @@ class _Session(NamedTuple):
     named: pictures.NamedPictures
     renderer: Renderer
     places: Places
+    warned: set[str]
 
 
 async def _run(asked: Asked, todo: Sequence[Pair], at_once: int) -> int:
@@ -207,7 +209,7 @@ async def _session(asked: Asked, at_once: int, places: Places) -> AsyncIterator[
         drawn = {name: config for name, config in asked.pictures.items() if name in names}
         named.replace(await pictures.read(drawn, workers, limits))
         renderer = Renderer(transfers, workers, named)
-        yield _Session(asked, limits, transfers, workers, named, renderer, places)
+        yield _Session(asked, limits, transfers, workers, named, renderer, places, set())
     finally:
         named.close()
         await transfers.aclose()
@@ -229,6 +231,7 @@ async def _picture(session: _Session, pair: Pair, request: JobRequest) -> None:
             info = await session.workers.probe(source, is_complete=True, load=wanted.recipe.load)
             assert info is not None  # all bytes are there
             resolved = resolve(wanted, request.source, info, session.limits)
+            _warn(session, wanted.recipe.encode, resolved.rendering.format)
             inputs = held.enter_context(found.of(resolved.rendering.recipe))
             render = session.renderer.rendition(source, info, resolved.rendering, inputs.further, is_alone=False)
             picture = held.enter_context(await render)
@@ -238,6 +241,16 @@ async def _picture(session: _Session, pair: Pair, request: JobRequest) -> None:
         else:
             session.places.take(resolved.placement.destination.path, pair.source)
             await _store(session.transfers, resolved, picture)
+
+
+def _warn(session: _Session, encode: Encode, output_format: Format) -> None:
+    """Of the settings that the format does not have, once for all pictures of this format."""
+    for name in ignored_fields(encode, output_format):
+        field = FieldRef(("outputs", 0, "encode", name))
+        warning = f"{output_format} does not have {session.asked.spelling(field)}, which is ignored"
+        if warning not in session.warned:
+            session.warned.add(warning)
+            output.complain(warning)
 
 
 async def _store(transfers: Transfers, resolved: ResolvedOutput, picture: Blob) -> None:
