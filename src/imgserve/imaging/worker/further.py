@@ -110,7 +110,7 @@ def _read(picture: load.Picture, shape: Shape, size: Size) -> pyvips.Image:
         return draw.draw(bytes(picture.data), size, is_stretched=True)
     if shape.size == size:
         return load.whole(picture)
-    fitting = Resize(size.width_px, size.height_px, if_small="enlarge")
+    fitting = Resize(size.width_px, size.height_px, fit="fill", if_small="enlarge")
     return resize.opened(picture, fitting, shape, size, frames=1).image
 
 

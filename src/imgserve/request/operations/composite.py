@@ -4,7 +4,6 @@
 """
 
 from fractions import Fraction
-from math import cos, radians, sin
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,10 +14,10 @@ from imgserve.request.geometry import Compass, Length, Offset, Shape, SideLength
 from imgserve.request.imageinfo import Size
 from imgserve.request.imageref import Image
 from imgserve.request.operations.operation import KeepsSize
+from imgserve.request.operations.rotate import Angle, Rotate
 
 Blend = Literal["over", "multiply", "screen", "overlay", "darken", "lighten"]
 
-_RIGHT_ANGLE = 90
 _EDGES = ("left", "right", "top", "bottom")
 
 
@@ -48,7 +47,7 @@ class Composite(KeepsSize, frozen=True, tag="composite"):
     tile: Annotated[bool, msgspec.Meta(description="`true`: repeat it over the whole picture")] = False
     spacing_x: Annotated[Length | None, msgspec.Meta(description="space between repetitions, across")] = None
     spacing_y: Annotated[Length | None, msgspec.Meta(description="space between repetitions, down")] = None
-    angle: Annotated[float, msgspec.Meta(ge=-360, le=360, description="degrees clockwise")] = 0.0
+    angle: Angle = 0.0
 
     def faults(self) -> tuple[Fault, ...]:
         pairs = [("gravity", edge) for edge in _EDGES] + [("left", "right"), ("top", "bottom")]
@@ -78,12 +77,8 @@ class Composite(KeepsSize, frozen=True, tag="composite"):
         return Size(rounded(Fraction(own.width_px) * factor), rounded(Fraction(own.height_px) * factor))
 
     def turned(self, size: Size) -> Size:
-        """The box that holds a picture of this size once it is turned: half up, at least 1."""
-        width, height = size.width_px, size.height_px
-        if self.angle % _RIGHT_ANGLE == 0:
-            return size if self.angle % (2 * _RIGHT_ANGLE) == 0 else Size(height, width)
-        across, down = abs(cos(radians(self.angle))), abs(sin(radians(self.angle)))
-        return Size(rounded(width * across + height * down), rounded(width * down + height * across))
+        """The box that holds a picture of this size once it is turned."""
+        return Rotate(self.angle).after(Shape(size.width_px, size.height_px)).size
 
     def corner(self, size: Size, on: Size) -> tuple[int, int]:
         """Left and top of the turned picture, of a repeated one those of the repetition that the others follow."""

@@ -4,26 +4,25 @@ Only the part of a frame beneath the picture is read and mixed. Mixing is that o
 sections 5.1 and 10.1, with premultiplied colours, in floats: of whole numbers libvips rounds down.
 """
 
-from math import ceil, cos, radians, sin
+from math import ceil
 
 import pyvips
 
 from imgserve.imaging.worker.canvas import Canvas, as_samples
-from imgserve.imaging.worker.colour import inks
+from imgserve.imaging.worker.colour import convert, inks
+from imgserve.imaging.worker.steps import rotate
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.composite import Composite
+from imgserve.request.operations.rotate import Rotate
 
-_DEEP = 257  # levels of 16 bits for each of 8
 _BLOCK = 256  # the least side of what is repeated: copying single pixels would be slow
 _MANY = 16  # that many pieces are as large as a frame, half of the most operations of a recipe
-_RIGHT_ANGLE = 90
-_ROTATION = {90: "rot90", 180: "rot180", 270: "rot270"}
 
 
 def applied(canvas: Canvas, operation: Composite, image: pyvips.Image) -> Canvas:
     """``image`` is the further picture at its final size, in memory."""
     on = canvas.size
-    image = _faded(_turned(_as_deep(image, canvas.image), operation), operation.opacity)
+    image = _faded(_turned(_as_deep(image, canvas.image), operation.angle), operation.opacity)
     left, top = operation.corner(Size(image.width, image.height), on)
     if operation.tile:
         period = operation.period(Size(image.width, image.height), on)
@@ -83,12 +82,7 @@ def _blended(base: pyvips.Image, source: pyvips.Image, blend: str, most: int) ->
 
 def _as_deep(image: pyvips.Image, canvas: pyvips.Image) -> pyvips.Image:
     """In the depth of the canvas."""
-    if image.format == canvas.format:
-        return image
-    is_grey = image.bands <= 2
-    if canvas.format == "ushort":
-        return (image * _DEEP).cast("ushort").copy(interpretation="grey16" if is_grey else "rgb16")
-    return (image / _DEEP).rint().cast("uchar").copy(interpretation="b-w" if is_grey else "srgb")
+    return convert.to_16_bits(image) if canvas.format == "ushort" else convert.to_8_bits(image)
 
 
 def _faded(image: pyvips.Image, opacity: float) -> pyvips.Image:
@@ -104,30 +98,10 @@ def _with_alpha(image: pyvips.Image) -> pyvips.Image:
     return image if image.hasalpha() else image.bandjoin(inks.most(image))
 
 
-def _turned(image: pyvips.Image, operation: Composite) -> pyvips.Image:
-    """Clockwise, in the box that holds it. Its colours count by their alpha, so that no edge is dark."""
-    angle = operation.angle % 360
-    if angle % _RIGHT_ANGLE == 0:
-        return getattr(image, _ROTATION[int(angle)])() if angle else image
-    box = operation.turned(Size(image.width, image.height))
-    across, down = cos(radians(angle)), sin(radians(angle))
-    turned = (
-        _with_alpha(image)
-        .premultiply()
-        .affine(
-            [across, -down, down, across],
-            interpolate=pyvips.Interpolate.new("bicubic"),
-            oarea=[0, 0, box.width_px, box.height_px],
-            idx=-(image.width - 1) / 2,
-            idy=-(image.height - 1) / 2,
-            odx=(box.width_px - 1) / 2,
-            ody=(box.height_px - 1) / 2,
-            extend="background",
-            premultiplied=True,
-        )
-        .unpremultiply()
-    )
-    return as_samples(turned, image).copy_memory()
+def _turned(image: pyvips.Image, angle: float) -> pyvips.Image:
+    """In memory: each frame reads it, and each place of a tile."""
+    turned = rotate.applied(Canvas(image, 1), Rotate(angle), Size(image.width, image.height)).image
+    return turned if turned is image else turned.copy_memory()
 
 
 def _tiled(image: pyvips.Image, left: int, top: int, period: Size, on: Size) -> pyvips.Image:
