@@ -12,6 +12,9 @@ from imgserve.imaging.faults import MaxBytesUnreachable
 from imgserve.request.encode import MOST_ENCODES
 
 _LOWEST = 1
+# Of the logarithm of the bytes with each quality. Until a file fits, nothing better is known.
+_GROWTH = 0.025
+_BELOW = 0.999  # the lowest quality is taken for one that fits
 
 
 class Fitted(NamedTuple):
@@ -50,11 +53,11 @@ def fitted(encode_at: Callable[[int], bytes], highest: int, most_bytes: int) -> 
 
 def _next(fitting: tuple[int, int], excessive: tuple[int, int], most_bytes: int, encodes_left: int) -> int:
     """Between both qualities, so that ``encodes_left`` encodes are enough whatever this one shows."""
-    (low, low_bytes), (high, high_bytes) = fitting, excessive
-    guess = (low + high) // 2
-    if low_bytes:
-        share = math.log(most_bytes / low_bytes) / math.log(high_bytes / low_bytes)
-        guess = low + int(share * (high - low))
+    (low, fitting_bytes), (high, high_bytes) = fitting, excessive
+    expected = high_bytes * math.exp(-_GROWTH * (high - low))
+    low_bytes = fitting_bytes or min(expected, most_bytes * _BELOW)
+    share = math.log(most_bytes / low_bytes) / math.log(high_bytes / low_bytes)
+    guess = low + int(share * (high - low)) + 1
     # Behind this encode each side may have as many possible outcomes as the encodes after it can tell apart.
     outcomes = 1 << (encodes_left - 1)
     return max(low + 1, high - outcomes, min(guess, high - 1, low + outcomes))
