@@ -26,5 +26,5 @@ def workers(server: int) -> list[int]:
 
 def _is_template(pid: int) -> bool:
     with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0template\0")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().count(b"\0template\0") == 1
     return False
