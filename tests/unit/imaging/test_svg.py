@@ -68,6 +68,16 @@ def test_a_circle_is_round_and_sharp(render: Render) -> None:
     assert ((alpha > 0) & (alpha < 1)).sum() < 4 * 500, "edges of one pixel: drawn at this size, not enlarged"
 
 
+def test_opaque_colours_are_exact(render: Render) -> None:
+    stripes = "".join(
+        f'<rect x="{level}" width="1" height="1" fill="rgb({level},{255 - level},7)"/>' for level in range(256)
+    )
+    data = pictures.svg(stripes, 'width="256" height="1" shape-rendering="crispEdges"')
+    drawn = np.asarray(render(data, Rasterize(width=256, height=1), (256, 1)).convert("RGB"))
+    levels = np.arange(256)
+    assert (drawn[0] == np.stack([levels, 255 - levels, np.full(256, 7)], axis=1)).all()
+
+
 def test_dpi_touches_absolute_units_only(render: Render) -> None:
     inch = pictures.svg('<rect width="1in" height="1in" fill="#ff0000"/>', 'viewBox="0 0 300 300"')
     assert red_box(render, inch, (300, 300), Rasterize(), dpi=72) == (0, 0, 72, 72)

@@ -19,6 +19,7 @@ from imgserve.request.imageinfo import Size
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _PLACEMENT = re.compile(rb"\s*(?:defer\s+)?(?:(none)|x(Min|Mid|Max)Y(Min|Mid|Max))(?:\s+(meet|slice))?\s*$")
 _ALPHA = 3  # its band's number
+_ERROR = 0.001  # of libvips' division: a whole number may come out as a little more, which ceil would raise by one
 _FRACTION = {b"Min": 0.0, b"Mid": 0.5, b"Max": 1.0}
 
 
@@ -68,7 +69,7 @@ def _nearest() -> pyvips.Image:
     """A table by alpha * 256 + colour. The premultiplied colour, before the division, was the next whole number."""
     index = pyvips.Image.identity(ushort=True)
     alpha = (index / 256).floor()
-    product = ((index - alpha * 256) * alpha / 255).ceil()
+    product = ((index - alpha * 256) * alpha / 255 - _ERROR).ceil()
     whole = (alpha == 0).ifthenelse(1, alpha)
     return (product * 255 / whole).rint().cast("uchar").copy_memory()
 
