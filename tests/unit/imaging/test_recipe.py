@@ -1,9 +1,12 @@
 """Recipes of several operations, against Pillow doing the same one after the other."""
 
+import contextlib
 from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from imgserve.blob import Blob
@@ -11,15 +14,25 @@ from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreada
 from imgserve.imaging.worker import pipeline
 from imgserve.imaging.worker.steps.table import STEPS
 from imgserve.request.encode import Encode, Format
+from imgserve.request.geometry import Focal, NothingLeft
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
+from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.composite import Composite
+from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.extend import Extend
+from imgserve.request.operations.flatten import Flatten
+from imgserve.request.operations.flip import Flip
+from imgserve.request.operations.flop import Flop
+from imgserve.request.operations.grayscale import Grayscale
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
+from imgserve.request.operations.rotate import Rotate
+from imgserve.request.operations.trim import Trim
 from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.rendering import Rendering
-from tests.support import pictures
-from tests.unit.imaging.conftest import opened
+from tests.support import pictures, rasters
+from tests.unit.imaging.conftest import carried_out, opened
 
 WIDE, LOW = Resize(width=300, height=60, gravity="north"), Resize(width=50, height=60, gravity="east")
 
@@ -164,3 +177,39 @@ def test_a_rasterize_behind_another_operation_never_draws() -> None:
 def test_every_operation_has_a_step() -> None:
     """But rasterize, which draws the source, and composite, which takes a further picture."""
     assert set(STEPS) == set(get_args(Operation)) - {Rasterize, Composite}
+
+
+ANY: list[Operation] = [
+    Crop(left=3, top="20%", width="60%"), Crop(aspect="3:2", gravity="attention"), Crop(width=9, focal=Focal(0.9, 0.1)),
+    Extend(left=4, bottom="50%", background="#204080"), Extend(width=40, height=40, mode="blur"),
+    Extend(top=3, background="mean"), Extend(right="120%", mode="mirror"), Flip(), Flop(), Rotate(90), Rotate(-33.3),
+    Rotate(10, "#ffffff"), Trim(), Trim(threshold=0, background="#00000000", even_x=True),
+    Resize(20, 30, if_small="enlarge"), Resize(25, 15, fit="contain"), Resize(45, 9, fit="fill", if_small="keep_shape"),
+    Resize(30, fit="inside", if_small="enlarge"), Resize(30, 30, fit="outside"), Resize(11, kernel="nearest"),
+    Resize(17, 17, linear_light=True, dpr=1.5), Resize(12, 12, gravity="entropy"), Blur(2.0), Grayscale(), Flatten(),
+]  # fmt: skip
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    kind=st.sampled_from(["8 bits", "16 bits", "film", "drawing"]),
+    bands=st.integers(1, 4),
+    sides=st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    operations=st.lists(st.sampled_from(ANY), min_size=1, max_size=5),
+    output_format=st.sampled_from(["png", "jpeg", "gif"]),
+)
+def test_any_recipe_keeps_its_promise(
+    kind: str, bands: int, sides: tuple[int, int], operations: list[Operation], output_format: Format
+) -> None:
+    """The size that the header tells is the one that the pixels come to: ``carried_out`` compares them."""
+    width, height = sides
+    scene = pictures.scene(width, height)
+    samples = np.random.default_rng(width).integers(0, 256, (height, width, bands), dtype=np.uint8)
+    data = {
+        "8 bits": lambda: rasters.png(samples),
+        "16 bits": lambda: rasters.png(samples.astype(np.uint16) * 257),
+        "film": lambda: pictures.film([scene, scene.transpose(Image.Transpose.FLIP_TOP_BOTTOM)], "gif", [40, 40]),
+        "drawing": lambda: pictures.svg('<rect width="9" height="9"/>', f'width="{width}.5" height="{height}"'),
+    }[kind]()
+    with contextlib.suppress(NothingLeft):
+        carried_out(data, *operations, output_format=output_format)
