@@ -93,6 +93,8 @@ def _operation_1(operation: object, dpi: float) -> _Resize1 | _Rasterize1 | None
             return _Rasterize1(width, height, fit, dpi) if operation == Rasterize(width, height, fit) else None
         case Resize(width=width, height=height, gravity=gravity, if_small=if_small) if if_small in _IF_SMALL:
             is_plain = operation == Resize(width, height, gravity=gravity, if_small=if_small)
-            return _Resize1(width, height, "cover", gravity, _IF_SMALL[if_small]) if is_plain and dpi == _DPI else None
+            if not is_plain or dpi != _DPI:
+                return None
+            return _Resize1(width, height, "cover", gravity or "center", _IF_SMALL[if_small])
         case _:
             return None

@@ -43,3 +43,11 @@ SIZE = {"width": 200, "height": 120}
 )  # fmt: skip
 def test_a_request_has_the_digest_that_it_always_had(job: dict[str, object], digest: str) -> None:
     assert digest_of("@shop", parse(json.dumps(job).encode())).hex() == digest
+
+
+def test_the_usual_gravity_has_the_same_digest_if_it_is_written() -> None:
+    job = {"operationType": "resize", "srcURL": EX, "dstURL": "file:///a.png"}
+    plain, written = ({**job, "args": {**SIZE, **more}} for more in ({}, {"gravity": "center"}))
+    assert digest_of("@shop", parse(json.dumps(plain).encode())) == digest_of(
+        "@shop", parse(json.dumps(written).encode())
+    )

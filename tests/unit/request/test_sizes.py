@@ -189,6 +189,7 @@ def test_a_drawing_is_never_small(sides: tuple[float, float], width: int, height
         (Resize(3, gravity="attention"), ["gravity"]),
         (Resize(3, 3, fit="inside", gravity="entropy"), ["gravity"]),
         (Resize(3, 3, gravity="north", focal=Focal(0, 0)), ["focal"]),
+        (Resize(3, 3, gravity="center", focal=Focal(0, 0)), ["focal"]),
         (Resize(3, 3, gravity="attention"), []),
         (Resize(3, 3, focal=Focal(0, 0)), []),
     ],

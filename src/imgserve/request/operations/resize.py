@@ -18,7 +18,9 @@ IfSmall = Literal["refuse", "keep", "keep_shape", "enlarge"]
 Kernel = Literal["lanczos3", "lanczos2", "cubic", "mitchell", "linear", "nearest"]
 LinearLight = Literal["auto"] | bool
 _FIT = "cover cuts, contain adds space, fill stretches, inside and outside keep the shape"
-_GRAVITY = "the part that stays (attention: what catches the eye, entropy: detail), or the place in the box"
+_GRAVITY = (
+    "the part that stays (attention: what catches the eye, entropy: detail), or the place in the box; or `center`"
+)
 _FOCAL = "the point that stays as near to the middle as fits"
 _IF_SMALL = "the picture: refuse it, keep its pixels, keep its pixels and the shape of the box, or enlarge it"
 _LINEAR = "mix light, not stored values; auto: as the server does"
@@ -45,7 +47,7 @@ class Resize(Named, frozen=True, tag="resize"):
     width: Annotated[Side | None, msgspec.Meta(description="of the box, in pixels")] = None
     height: Annotated[Side | None, msgspec.Meta(description="of the box, in pixels")] = None
     fit: Annotated[Fit, msgspec.Meta(description=_FIT)] = "cover"
-    gravity: Annotated[Gravity, msgspec.Meta(description=_GRAVITY)] = "center"
+    gravity: Annotated[Gravity | None, msgspec.Meta(description=_GRAVITY)] = None
     focal: Annotated[Focal | None, msgspec.Meta(description=_FOCAL)] = None
     if_small: Annotated[IfSmall, msgspec.Meta(description=_IF_SMALL)] = "keep"
     kernel: Annotated[Kernel, msgspec.Meta(description="the filter; `nearest` keeps hard pixels")] = "lanczos3"
@@ -55,13 +57,13 @@ class Resize(Named, frozen=True, tag="resize"):
 
     @property
     def place(self) -> Place:
-        return self.focal or self.gravity
+        return self.focal or self.gravity or "center"
 
     def faults(self) -> tuple[Fault, ...]:
         faults = []
         if self.width is None and self.height is None:
             faults.append(_size_missing())
-        if self.focal is not None and self.gravity != "center":
+        if self.focal is not None and self.gravity is not None:
             note = ("contradicts ", FieldRef(("gravity",)), "; give one of the two")
             faults.append(Fault("field_invalid", ("focal",), note))
         is_cut = self.fit == "cover" and self.width is not None and self.height is not None
