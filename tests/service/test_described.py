@@ -38,6 +38,12 @@ def test_every_reference_leads_to_a_schema(document: Any) -> None:
     assert {"Resize", "Rasterize", "Encode", "LoadOptions", "Problem", "PictureInfo"} <= set(schemas)
 
 
+def test_a_further_picture_is_a_url_or_an_object(document: Any) -> None:
+    image = document["components"]["schemas"]["Composite"]["properties"]["image"]
+    assert [form["type"] for form in image["anyOf"]] == ["string", "object", "object"]
+    assert "$ref" not in image
+
+
 def test_the_fields_of_a_request_are_never_null(document: Any) -> None:
     schemas = document["components"]["schemas"]
     assert schemas["Resize"]["properties"]["width"]["type"] == "integer"

@@ -85,6 +85,10 @@ def _told(calls: Iterable[Call]) -> Iterator[type[msgspec.Struct]]:
 def _schemas(structs: Iterable[type[msgspec.Struct]]) -> dict[str, Schema]:
     """Those of these Structs, and of all that they hold."""
     _, schemas = msgspec.json.schema_components(dict.fromkeys(structs), ref_template=_REF)
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            if "anyOf" in field:  # a field that declares the forms of its values, beside the Struct that holds them
+                field.pop("$ref", None)
     return schemas
 
 

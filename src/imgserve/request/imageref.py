@@ -38,4 +38,12 @@ def read(value: object) -> ImageRef | None:
     return None
 
 
-Image = Annotated[ImageRef, msgspec.Meta(extra={"read": read, "expected": _EXPECTED})]
+def _alone(name: str, schema: dict[str, object]) -> dict[str, object]:
+    """An object of this field alone."""
+    return {"type": "object", "properties": {name: schema}, "required": [name], "additionalProperties": False}
+
+
+_URL: dict[str, object] = {"type": "string", "format": "uri", "minLength": 1}
+_TABLE: dict[str, object] = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"}
+_FORMS = {"anyOf": [_URL, _alone("url", _URL), _alone("name", _TABLE)]}
+Image = Annotated[ImageRef, msgspec.Meta(extra={"read": read, "expected": _EXPECTED}, extra_json_schema=_FORMS)]
