@@ -17,8 +17,10 @@ from imgserve.imaging.faults import PictureTooLarge, RenderTimeout, SourceUnread
 from imgserve.imaging.pool import Pool
 from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
+from imgserve.request.imageref import ImageRef
 from imgserve.request.limits import Limits
 from imgserve.request.operations.blur import Blur
+from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.sharpen import Sharpen
@@ -29,6 +31,7 @@ from tests.hostile.bombs_further import FURTHER
 from tests.hostile.bombs_raster import RASTER, apng, bmp, cut, flat, gif, heic_grid, ico, webp_film
 from tests.hostile.bombs_svg import SVG, comments, doubled
 from tests.integration.test_pool import until
+from tests.support.pictures import slow_svg
 from tests.support.pools import render_bytes
 from tests.support.sizes import IS_FULL, PATIENCE_S
 from tests.support.twin import Twin
@@ -229,6 +232,23 @@ async def test_further_pictures_are_stopped_by_their_limit(hasty: Pool, patient:
     assert isinstance(result.error, FAULTS.get(bomb.stop, PictureTooLarge))
     assert bomb.stop == "deadline" or result.error.path == ("operations", 0, "image")
     assert bomb.stop in FAULTS or bomb.stop in result.error.detail
+
+
+async def test_a_slow_svg_on_a_picture_is_named() -> None:
+    """It has the time of an SVG, not that of a raster picture."""
+    pool = Pool(Config(workers=1, svg_timeout_s=DEADLINE_S, render_timeout_s=PATIENCE_S), Limits())
+    await pool.start()
+    try:
+        drawn = (Composite(ImageRef(name="0"), width=2000),)
+        error, cpu_s = await explode(
+            pool, flat(64, 48, "PNG", "L"), operations=drawn, further=[slow_svg()], size=Size(64, 48)
+        )
+    finally:
+        await pool.aclose()
+    assert isinstance(error, PictureTooLarge)
+    assert "more time or memory" in error.detail
+    assert error.path == ("operations", 0, "image")
+    assert cpu_s < 2 * (DEADLINE_S + SLACK_S)
 
 
 async def test_there_are_enough_of_them() -> None:

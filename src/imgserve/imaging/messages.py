@@ -4,6 +4,7 @@ The worker answers each ``Request`` with one ``Reply`` before the parent sends t
 ``Ready`` or ``CannotStart``.
 """
 
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -43,10 +44,14 @@ class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
 
 
 class RenderRequest(msgspec.Struct, frozen=True, tag="render"):
-    """Descriptors: the source, the recipe's further pictures in their order, the result. Its recipe holds no URL."""
+    """Descriptors: the source, the recipe's further pictures in their order, the result. Its recipe holds no URL.
+
+    ``svg_cpu_s``: for drawing a further picture that is an SVG.
+    """
 
     rendering: Rendering
     limits: Limits
+    svg_cpu_s: float = math.inf
 
 
 class DrawRequest(msgspec.Struct, frozen=True, tag="draw"):

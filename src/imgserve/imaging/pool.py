@@ -187,7 +187,7 @@ class Pool:
         WorkerDied, NoWorker.
         """
         own = rendering.recipe.without_urls()
-        request = messages.RenderRequest(replace(rendering, recipe=own), self._limits)
+        request = messages.RenderRequest(replace(rendering, recipe=own), self._limits, self._config.svg_timeout_s)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
         worker = self._lone_worker() if is_alone else self._worker(_RENDER, principal, work)
         with read_only(source, *further) as descriptors:

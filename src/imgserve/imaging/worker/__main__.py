@@ -133,7 +133,8 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> 
         case messages.RenderRequest():
             data, *further = (_mapped(descriptor, is_read_whole=True) for descriptor in descriptors[:-1])
             watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
-            reply = pipeline.render(data, request.rendering, request.limits, descriptors[-1], watched, further)
+            dear = functools.partial(watch.time_and_memory, give_up, request.svg_cpu_s, SVG_MEMORY_BYTES)
+            reply = pipeline.render(data, request.rendering, request.limits, descriptors[-1], watched, further, dear)
         case messages.DrawRequest():
             reply = draw.draw(request.drawing, request.limits, descriptors[-1])
         case messages.PageRequest():

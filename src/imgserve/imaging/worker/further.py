@@ -35,7 +35,8 @@ _COLOURS = 3
 class Further(NamedTuple):
     """A picture with nothing but its header read. ``data`` is unpacked.
 
-    ``profile`` and ``own_profile`` are those of the canvas: the latter is the source's, if that is kept.
+    ``profile`` and ``own_profile`` are those of the canvas: the latter is the source's, if that is kept. ``watched``
+    limits the drawing of an SVG.
     """
 
     data: Data
@@ -43,6 +44,7 @@ class Further(NamedTuple):
     options: LoadOptions
     profile: Profile
     own_profile: bytes
+    watched: Watch
 
     def opened(self) -> load.Picture:
         """Anew each time: its rows can be read once only, and two operations may draw the same picture."""
@@ -73,7 +75,9 @@ def _measured(data: Data, recipe: Recipe, source: load.Picture, limits: Limits, 
     info = probe.measure(picture, limits, watched)
     canvas_profile: Profile = "p3" if load.is_in_p3(source) else "srgb"
     own_profile = source.kept_profile if source.format != "svg" else b""
-    return Further(data, Shape(info.width_px, info.height_px, info.format), options, canvas_profile, own_profile)
+    return Further(
+        data, Shape(info.width_px, info.height_px, info.format), options, canvas_profile, own_profile, watched
+    )
 
 
 def check(operation: Composite, index: int, further: Mapping[ImageRef, Further], on: Size, limits: Limits) -> None:
@@ -85,15 +89,15 @@ def check(operation: Composite, index: int, further: Mapping[ImageRef, Further],
         bounds.check_covering(further[operation.image].shape, size, limits)
 
 
-def read(operation: Composite, index: int, further: Further, on: Size, watched: Watch) -> pyvips.Image:
+def read(operation: Composite, index: int, further: Further, on: Size) -> pyvips.Image:
     """The first frame at the size that is asked for, upright, in the canvas's colours or grey, 8 or 16 bits, in memory.
 
     Raises SourceUnreadable, SvgInvalid.
     """
     size = operation.drawn(further.shape, on)
     is_svg = further.shape.is_drawing
-    too_large = PictureTooLarge("drawing the SVG takes more memory than a worker has for it", "simplify the SVG")
-    with of_operation(index), watched(too_large.at(_place(index))) if is_svg else contextlib.nullcontext():
+    too_dear = PictureTooLarge("drawing the SVG takes more time or memory than a worker has for it", "simplify the SVG")
+    with of_operation(index), further.watched(too_dear.at(_place(index))) if is_svg else contextlib.nullcontext():
         picture = further.opened()
         try:
             image = _read(picture, further.shape, size)

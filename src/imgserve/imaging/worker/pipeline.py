@@ -44,6 +44,7 @@ def render(
     result_fd: int,
     watched: Watch = unwatched,
     further_data: Sequence[Data] = (),
+    further_watched: Watch = unwatched,
 ) -> Written:
     """Render and write the picture to ``result_fd``. ``watched`` limits the drawing of an SVG.
 
@@ -57,7 +58,7 @@ def render(
     info = probe.measure(picture, limits, watched)
     frames = formats.frames_kept(info, rendering.format)
     steps = steps_of(rendering.recipe.operations, info, rendering.size)
-    pictures = further.measured(further_data, rendering.recipe, picture, limits, watched)
+    pictures = further.measured(further_data, rendering.recipe, picture, limits, further_watched)
     _check(steps, frames, pictures, limits)
     file = _jpeg_of_jpeg(picture, steps, rendering)
     if file is not None and rendering.size is not None:
@@ -139,7 +140,7 @@ def _finished(
     is_svg = picture.format == "svg"
     try:
         with watched(PictureTooLarge(_TOO_MUCH_MEMORY, "simplify the SVG")) if is_svg else contextlib.nullcontext():
-            canvas = _changed(picture, info, steps, rendering.recipe, frames, pictures, limits, watched)
+            canvas = _changed(picture, info, steps, rendering.recipe, frames, pictures, limits)
             if rendering.size not in (None, canvas.size):
                 # The source has changed since the reply. The promised size holds.
                 assert rendering.size is not None
@@ -177,7 +178,6 @@ def _changed(
     frames: int,
     pictures: Mapping[ImageRef, Further],
     limits: Limits,
-    watched: Watch,
 ) -> Canvas:
     """The canvas behind all steps. Only the last two canvases are in memory, since each may be as large as a source."""
     canvas, rest = _opened(picture, info, steps, recipe, frames)
@@ -188,7 +188,7 @@ def _changed(
         if isinstance(step.operation, Composite):
             operation, on = step.operation, canvas.size
             further.check(operation, index, pictures, on, limits)
-            image = further.read(operation, index, pictures[operation.image], on, watched)
+            image = further.read(operation, index, pictures[operation.image], on)
             canvas = composite.applied(canvas, operation, image)
             continue
         with beneath("operations", index):

@@ -47,6 +47,14 @@ def memory(give_up: GiveUp, limit_bytes: int, fault: ImgserveError) -> AbstractC
     return _watched(lambda: _resident_bytes() > limit_bytes, give_up, fault)
 
 
+def time_and_memory(
+    give_up: GiveUp, limit_s: float, limit_bytes: int, fault: ImgserveError
+) -> AbstractContextManager[None]:
+    """Calls ``give_up`` with this fault once one of both is exceeded."""
+    started = time.process_time()
+    return _watched(lambda: time.process_time() - started > limit_s or _resident_bytes() > limit_bytes, give_up, fault)
+
+
 @contextlib.contextmanager
 def _watched(is_exceeded: Callable[[], bool], give_up: GiveUp, fault: ImgserveError) -> Iterator[None]:
     done, lock = threading.Event(), threading.Lock()
