@@ -49,7 +49,7 @@ FURTHER: dict[str, Bomb] = {
     "a long line": Bomb("output_side_px", (Composite(LOGO, height=9),), lambda: [flat(30_000, 10, "PNG")]),
     "a dot as tiles": Bomb("nothing", (Composite(LOGO, tile=True),), dot, 7000, 7000, 12.0),
     "a dot as tiles far apart": Bomb(
-        "nothing", (Composite(LOGO, tile=True, spacing_x=16_384, spacing_y=16_384),), dot, 7000, 7000, 12.0
+        "nothing", (Composite(LOGO, tile=True, spacing_x=16_384, spacing_y=16_384),), dot, 2000, 2000, 2.0
     ),
     "a line as tiles": Bomb(
         "nothing", (Composite(LOGO, tile=True, angle=45),), lambda: [flat(3000, 1, "PNG")], 4000, 4000, 8.0

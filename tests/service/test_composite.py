@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,12 +58,25 @@ class Place:
         return {"operation": "composite", "image": image, **fields}
 
 
+@contextmanager
+def prepared(top: Path) -> Iterator[Place]:
+    (top / "logo.png").write_bytes(BLUE)
+    (top / "seal.svg").write_bytes(SEAL)
+    with Shop() as shop:
+        yield Place(top, shop)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    (tmp_path / "logo.png").write_bytes(BLUE)
-    (tmp_path / "seal.svg").write_bytes(SEAL)
-    with Shop() as shop:
-        yield Place(tmp_path, shop)
+    """For a server of its own."""
+    with prepared(tmp_path) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Daemon]]:
+    with prepared(tmp_path_factory.mktemp("composite")) as place, place.server() as server:
+        yield place, server
 
 
 def ended(server: Daemon, job: dict[str, object]) -> dict[str, object]:
@@ -76,45 +90,48 @@ def ended(server: Daemon, job: dict[str, object]) -> dict[str, object]:
     return shown
 
 
-def test_pictures_of_urls_and_names(place: Place) -> None:
+def test_pictures_of_urls_and_names(running: tuple[Place, Daemon]) -> None:
+    place, server = running
+    place.shop.seen.clear()
     red, blue, green, base = (255, 0, 0), (0, 0, 255), (0, 255, 0), (10, 20, 30)
-    with place.server() as server:
-        job = place.job(
-            "a.png",
-            place.drawn(f"{place.shop.url}/red.png", left=0, top=0),
-            place.drawn({"name": "logo"}, right=0, bottom=0),
-            place.drawn({"url": f"{place.shop.url}/red.png"}, right=0, top=0, width=5),
-            place.drawn({"name": "seal"}, left=0, bottom=0, width=30),
-        )
-        assert ended(server, job)["status"] == "succeeded"
-        seen = np.asarray(Image.open(place.top / "a.png"))
-        assert [tuple(seen[y, x]) for y, x in ((2, 2), (57, 77), (2, 77), (2, 70), (35, 25), (29, 40))] == [
-            red, blue, red, base, green, base,
-        ]  # fmt: skip
-        assert [one.path for one in place.shop.seen].count("/red.png") == 1, "each is fetched once"
-        assert ended(server, place.job("b.png", width=40, watermark="logo"))["status"] == "succeeded"
-        assert tuple(np.asarray(Image.open(place.top / "b.png"))[15, 20]) == blue
+    job = place.job(
+        "a.png",
+        place.drawn(f"{place.shop.url}/red.png", left=0, top=0),
+        place.drawn({"name": "logo"}, right=0, bottom=0),
+        place.drawn({"url": f"{place.shop.url}/red.png"}, right=0, top=0, width=5),
+        place.drawn({"name": "seal"}, left=0, bottom=0, width=30),
+    )
+    assert ended(server, job)["status"] == "succeeded"
+    seen = np.asarray(Image.open(place.top / "a.png"))
+    assert [tuple(seen[y, x]) for y, x in ((2, 2), (57, 77), (2, 77), (2, 70), (35, 25), (29, 40))] == [
+        red, blue, red, base, green, base,
+    ]  # fmt: skip
+    assert [one.path for one in place.shop.seen].count("/red.png") == 1, "each is fetched once"
+    assert ended(server, place.job("b.png", width=40, watermark="logo"))["status"] == "succeeded"
+    assert tuple(np.asarray(Image.open(place.top / "b.png"))[15, 20]) == blue
 
 
-def test_a_picture_that_cannot_be_had_fails_its_output(place: Place) -> None:
+def test_a_picture_that_cannot_be_had_fails_its_output(running: tuple[Place, Daemon]) -> None:
+    place, server = running
     cases = {
         "gone.png": ("source_unavailable", "404"),
         "page.png": ("source_unreadable", "no picture"),
         "cut.png": ("source_unreadable", "cannot be decoded"),
     }
-    with place.server() as server:
-        for name, (code, words) in cases.items():
-            drawn = place.drawn({"name": "logo"}), place.drawn(f"{place.shop.url}/{name}")
-            job = ended(server, place.job(f"of-{name}", *drawn))
-            assert job["status"] == "failed"
-            text = json.dumps(job)
-            assert code in text
-            assert words in text
-            assert "operations[1].image: " in text
+    for name, (code, words) in cases.items():
+        drawn = place.drawn({"name": "logo"}), place.drawn(f"{place.shop.url}/{name}")
+        job = ended(server, place.job(f"of-{name}", *drawn))
+        assert job["status"] == "failed"
+        text = json.dumps(job)
+        assert code in text
+        assert words in text
+        assert "operations[1].image: " in text
 
 
-def test_refused_before_anything_is_fetched(place: Place) -> None:
+def test_refused_before_anything_is_fetched(running: tuple[Place, Daemon]) -> None:
     """By policy, by name, by scheme and by number."""
+    place, server = running
+    place.shop.seen.clear()
     many = [place.drawn(f"{place.shop.url}/{number}.png") for number in range(9)]
     refused = [
         ([place.drawn({"name": "lgo"})], 'image: expected the name of a picture of the settings, got \\"lgo\\"'),
@@ -124,12 +141,11 @@ def test_refused_before_anything_is_fetched(place: Place) -> None:
         ([place.drawn(3)], "operations[0].image: expected a URL"),
         (many, "operations[8].image: expected at most 8 different pictures"),
     ]
-    with place.server() as server:
-        for operations, words in refused:
-            reply = server.post(place.job("a.png", *operations))
-            assert "x-imgserve-job" not in reply.headers
-            assert words in json.dumps(reply.body).replace("args.", ""), reply.body
-        assert place.shop.seen == []
+    for operations, words in refused:
+        reply = server.post(place.job("a.png", *operations))
+        assert "x-imgserve-job" not in reply.headers
+        assert words in json.dumps(reply.body).replace("args.", ""), reply.body
+    assert place.shop.seen == []
 
 
 def test_a_reload_takes_all_pictures_or_none(place: Place) -> None:
@@ -161,22 +177,23 @@ def test_a_start_names_every_picture_that_is_none(place: Place) -> None:
     assert f"{place.config}, line 5: [picture.seal] path: the picture {place.top}/seal.svg cannot be used" in said
 
 
-def test_for_a_client_that_waits(place: Place) -> None:
+def test_for_a_client_that_waits(running: tuple[Place, Daemon]) -> None:
+    place, server = running
+
     def recipe(*images: object) -> dict[str, object]:
         drawn = [place.drawn(image, width="50%", left=0, top=0) for image in images]
         return {"source": f"{place.shop.url}/base.png", "operations": drawn, "encode": {"format": "png"}}
 
-    with place.server() as server:
-        good = render(server, recipe({"name": "logo"}, f"{place.shop.url}/red.png"))
-        assert tuple(np.asarray(good.picture)[5, 5]) == (255, 0, 0)
-        target = with_recipe({"operations": recipe({"name": "logo"})["operations"]})
-        upload = call(server, BASE, {"Content-Type": "image/png"}, target)
-        assert tuple(np.asarray(upload.picture)[5, 5]) == (0, 0, 255)
-        for image, status, code in (
-            (f"{place.shop.url}/gone.png", 502, "source_unavailable"),
-            (f"{place.shop.url}/page.png", 422, "source_unreadable"),
-            ({"name": "lgo"}, 422, "field_invalid"),
-            ("http://10.1.2.3/logo.png", 422, "source_refused"),
-        ):
-            reply = render(server, recipe({"name": "logo"}, image))
-            assert (reply.status, reply.faults) == (status, [("operations[1].image", code)])
+    good = render(server, recipe({"name": "logo"}, f"{place.shop.url}/red.png"))
+    assert tuple(np.asarray(good.picture)[5, 5]) == (255, 0, 0)
+    target = with_recipe({"operations": recipe({"name": "logo"})["operations"]})
+    upload = call(server, BASE, {"Content-Type": "image/png"}, target)
+    assert tuple(np.asarray(upload.picture)[5, 5]) == (0, 0, 255)
+    for image, status, code in (
+        (f"{place.shop.url}/gone.png", 502, "source_unavailable"),
+        (f"{place.shop.url}/page.png", 422, "source_unreadable"),
+        ({"name": "lgo"}, 422, "field_invalid"),
+        ("http://10.1.2.3/logo.png", 422, "source_refused"),
+    ):
+        reply = render(server, recipe({"name": "logo"}, image))
+        assert (reply.status, reply.faults) == (status, [("operations[1].image", code)])

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -24,11 +25,13 @@ def carried_out(
     limits: Limits | None = None,
     further: Sequence[Image.Image | bytes] = (),
     profile: Profile = "srgb",
+    bits: Literal[8, 16] = 8,
 ) -> Image.Image:
     """The result, by Pillow. ``size`` is the picture's own if it is not given."""
     data = bytes_of(source)
     size = size or Image.open(io.BytesIO(data)).size
-    rendering = Rendering(Recipe(operations, Encode(output_format, profile=profile)), Size(*size), output_format)
+    encode = Encode(output_format, profile=profile, bit_depth=bits)
+    rendering = Rendering(Recipe(operations, encode), Size(*size), output_format)
     with Blob() as result:
         own = [bytes_of(picture) for picture in further]
         pipeline.render(data, rendering, limits or Limits(), result.fd, further_data=own)

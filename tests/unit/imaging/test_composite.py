@@ -221,6 +221,17 @@ def test_16_bits_stay_16_and_8_become_16() -> None:
     assert abs(int(np.asarray(on_flat)[2, 2]) - 40_000 / 257) < 1
 
 
+@pytest.mark.parametrize("blend", ["over", "multiply", "screen"])
+def test_tones_of_16_bits_reach_the_file(blend: str) -> None:
+    below = np.linspace(0, 65_535, 600).astype(np.uint16).reshape(20, 30)
+    above = np.full((20, 30), 40_001, np.uint16)
+    base, logo = (pictures.encoded(Image.fromarray(values), "png") for values in (below, above))
+    operation = Composite(LOGO, opacity=0.5, blend=blend)  # type: ignore[arg-type]
+    result = np.asarray(carried_out(base, operation, further=[logo], bits=16)).astype(float)
+    mixed = BLENDS[blend](below / 65_535, above / 65_535) * 65_535
+    assert np.abs(result - (below + mixed) / 2).max() <= 1
+
+
 @pytest.mark.parametrize("name", ["gif", "webp"])
 @pytest.mark.parametrize("tile", [False, True])
 def test_every_frame_gets_it_and_its_first_frame_counts(name: str, tile: bool) -> None:
