@@ -1,6 +1,7 @@
 """crop: keep a part of a picture. Its Struct and its size rule; ``worker/steps/crop.py`` carries it out."""
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -124,6 +125,7 @@ def largest(aspect: str, whole: Size) -> Size:
     return Size(whole.width_px, min(rounded(whole.width_px * height / width), whole.height_px))
 
 
+@lru_cache(maxsize=64)
 def _ratio(aspect: str) -> tuple[Fraction, Fraction]:
     width, height = aspect.split(":")
     return Fraction(width), Fraction(height)
