@@ -1,0 +1,81 @@
+"""Pictures on demand in one process: what a client waits for, and for how long."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from imgserve.engine import ondemand
+from imgserve.engine.config import OnDemandConfig
+from imgserve.engine.ondemand import OnDemand, OnDemandFull, OnDemandQuotaFull
+from imgserve.engine.pictures import NamedPictures
+from imgserve.engine.render import Renderer
+from imgserve.imaging.config import Config as PoolConfig
+from imgserve.imaging.pool import Pool
+from imgserve.request.limits import Limits
+from imgserve.request.principal import Principal
+from imgserve.transfer.config import Config
+from imgserve.transfer.dispatch import Transfers
+from imgserve.transfer.faults import TransfersBusy
+from tests.support.transfers import source
+
+BUDGET = 1000
+ONE, OTHER = Principal("one", "one", has_quota=True), Principal("other", "other", has_quota=True)
+
+
+@pytest.fixture
+async def made() -> OnDemand:
+    """Without workers: nothing here is rendered."""
+    transfers, pool = Transfers(Config(memory_bytes=BUDGET), Limits()), Pool(PoolConfig(workers=1), Limits())
+    named = NamedPictures()
+    renderer = Renderer(transfers, pool, named)
+    return OnDemand(transfers, pool, renderer, named, Limits(), {}, OnDemandConfig(max_at_once=4), 0.5, 0.25, 30.0)
+
+
+def chunks(*data: bytes) -> Iterator[bytes]:
+    yield from data
+    yield b""
+
+
+async def test_an_upload_waits_for_memory_so_long_and_no_longer(
+    made: OnDemand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ondemand, "MEMORY_PATIENCE_S", 0.05)
+
+    async def data() -> bytes:
+        return next(coming)
+
+    coming = chunks(b"a" * 600)
+    with made.receive(data, 600) as first:
+        assert (await first.finish()).size == 600
+        with made.receive(data, 600) as second:
+            with pytest.raises(TransfersBusy, match=r"within 0\.05 s"):
+                await second.finish()
+            assert second.reserved_bytes == 0
+    coming = chunks(b"b" * 500, b"c" * 100)
+    with made.receive(data, 600) as third:
+        assert (await third.finish()).read() == b"b" * 500 + b"c" * 100
+
+
+@contextmanager
+def held(made: OnDemand, *principals: Principal) -> Iterator[None]:
+    if not principals:
+        yield
+        return
+    with made.slot(principals[0]), held(made, *principals[1:]):
+        yield
+
+
+async def test_slots_of_principals_and_hosts(made: OnDemand) -> None:
+    with held(made, ONE, ONE):
+        with pytest.raises(OnDemandQuotaFull), made.slot(ONE):
+            pass
+        with held(made, OTHER, OTHER), pytest.raises(OnDemandFull), made.slot(Principal("third", "third")):
+            pass
+    with made.slot(ONE, source("http://a.test/1.png")):
+        with pytest.raises(OnDemandFull), made.slot(OTHER, source("http://a.test/2.png")):
+            pass
+        with made.slot(OTHER, source("http://b.test/2.png")):
+            pass
+    with held(made, *[Principal("alone", "alone")] * 4), pytest.raises(OnDemandFull), made.slot(ONE):
+        pass
