@@ -21,6 +21,7 @@ from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 
 OnFailure = Literal["error_image", "keep_placeholder", "delete"]
+WholeArg = Literal["", "operations", "preset"]
 
 
 class Placeholder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,10 +42,15 @@ class OutputRequest(msgspec.Struct, frozen=True):
 
 
 class JobRequest(msgspec.Struct, frozen=True):
-    """A checked request: one source, at least one output."""
+    """A checked request: one source, at least one output.
+
+    ``whole_arg``: the arg of the classic protocol that held all operations; empty if each had an arg of its own. Its
+    faults are named after it.
+    """
 
     source: Source
     outputs: tuple[OutputRequest, ...]
+    whole_arg: WholeArg = ""
 
 
 class Placement(msgspec.Struct, frozen=True):

@@ -94,6 +94,15 @@ def test_the_preset_of_a_drawing() -> None:
     assert job.outputs[0].recipe.operations == icon.operations
 
 
+@pytest.mark.parametrize("args", [{"operations": LIST}, {"preset": "card"}])
+def test_beside_a_list_or_a_preset_operation_type_says_nothing(args: dict[str, object]) -> None:
+    posted = {"operationType": "rasterize", "srcURL": "http://h/a.jpg", "dstURL": "file:///o/a.png", "args": args}
+    job = parsed_with(PRESETS, posted)
+    assert (job.outputs[0].recipe.operations, job.whole_arg) == (recipe_of(args).operations, *args)
+    with pytest.raises(RequestInvalid, match="rasterize expects an SVG"):
+        parsed_with(PRESETS, {**posted, "args": SIZED})
+
+
 def test_the_format_of_a_preset_may_not_contradict_the_extension() -> None:
     text = sentence({"preset": "card"}, dstURL="file:///o/a.jpg")
     assert text == "args.format: png contradicts the extension of dstURL, which means jpeg"

@@ -28,6 +28,8 @@ from imgserve.request.classic.spelling import (
 from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.fields import read_field
 from imgserve.request.geometry import Shape, SourceTooSmall
+from imgserve.request.job import WholeArg
+from imgserve.request.native import parse_operations
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Operation, Recipe
@@ -101,6 +103,16 @@ def test_a_field_of_an_operation_as_the_request_wrote_it() -> None:
     assert both(Rasterize(3))[0] == "args.width, args.height"
     in_list = ("args.operations[1]", 'args.operations[1].if_small = "enlarge"')
     assert both(Resize(3), Resize(4), index=1) == both(Rasterize(3), Resize(4), index=1) == in_list
+
+
+@pytest.mark.parametrize(("whole_arg", "place"), [("operations", "operations"), ("preset", "preset.operations")])
+def test_a_field_of_a_list_though_flat_args_could_make_it(whole_arg: WholeArg, place: str) -> None:
+    [blurred] = parse_operations([{"operation": "blur", "sigma": 3}])
+    spelling = spelling_of(Recipe((Resize(3), blurred)), whole_arg)
+    assert spelling(FieldRef((*FIRST, "operations", 1, "sigma"))) == f"args.{place}[1].sigma"
+    small = FieldRef((*FIRST, "operations", 0, "if_small"), "enlarge")
+    assert spelling(small) == f'args.{place}[0].if_small = "enlarge"'
+    assert spelling(FieldRef((*FIRST, "encode", "format"))) == "args.format"
 
 
 @pytest.mark.parametrize("arg", sorted(BEFORE | AFTER))

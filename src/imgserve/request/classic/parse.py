@@ -12,7 +12,7 @@ import msgspec
 from imgserve.errors import FieldRef, Path, Sentence
 from imgserve.request import formats, tags
 from imgserve.request.classic.destination import HTTP_ARGS, parse_destination
-from imgserve.request.classic.recipe import TYPES, operation_args, read_recipe, recipe_args
+from imgserve.request.classic.recipe import TYPES, operation_args, read_recipe, recipe_args, whole_arg_of
 from imgserve.request.destination import DestinationTemplate
 from imgserve.request.encode import Format
 from imgserve.request.faults import Code, Fault, Faults, RequestInvalid
@@ -67,8 +67,9 @@ def parse(body: bytes, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_on
     if operation_type is not None and args is not None:
         recipe = faults.attempt(("args",), read_recipe, operation_type, args, presets, presets_only=presets_only)
         check_args(operation_type, args, faults)
+    whole_arg = whole_arg_of(args or {})
     if source is not None and operation_type is not None:
-        _check_source(operation_type, values.ext.lower(), faults)
+        _check_source("" if whole_arg else operation_type, values.ext.lower(), faults)
     output_format = None
     if destination is not None:
         named = recipe.encode.format if recipe else (args or {}).get("format")
@@ -78,7 +79,7 @@ def parse(body: bytes, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_on
     if faults or not (source and destination and recipe and placeholder and on_failure):
         raise RequestInvalid(*faults)
     recipe = msgspec.structs.replace(recipe, encode=msgspec.structs.replace(recipe.encode, format=output_format))
-    return JobRequest(source, (OutputRequest(recipe, destination, placeholder, on_failure),))
+    return JobRequest(source, (OutputRequest(recipe, destination, placeholder, on_failure),), whole_arg)
 
 
 def check_args(operation_type: str | None, args: Mapping[str, object], faults: Faults) -> None:

@@ -15,6 +15,7 @@ from imgserve.request import color
 from imgserve.request.encode import Encode, faults_of
 from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.fields import fields_of, read_fields
+from imgserve.request.job import WholeArg
 from imgserve.request.native import (
     NO_PRESETS,
     OPERATIONS,
@@ -138,8 +139,8 @@ def read_recipe(
     own = Own(**read_fields(args, Own, faults))
     if "preset" in args:
         usual = faults.attempt(("preset",), find_preset, args["preset"], presets) or usual
-    is_whole = "operations" in args or "preset" in args
-    operations = _whole(name, args, usual, faults) if is_whole else _flat(name, args, own, faults)
+    key = whole_arg_of(args)
+    operations = _whole(key, name, args, usual, faults) if key else _flat(name, args, own, faults)
     load = faults.attempt((), _replaced, usual.load, args)
     # A format without transparency has no use for a colour that has some.
     is_opaque = color.opaque(args.get("background")) is not None
@@ -152,9 +153,15 @@ def read_recipe(
     return Recipe(operations, encode, load)
 
 
-def _whole(name: str | None, args: Mapping[str, object], usual: Recipe, faults: Faults) -> tuple[Operation, ...]:
+def whole_arg_of(args: Mapping[str, object]) -> WholeArg:
+    """The arg that holds all operations; empty if each has its own."""
+    return "preset" if "preset" in args else "operations" if "operations" in args else ""
+
+
+def _whole(
+    key: str, name: str | None, args: Mapping[str, object], usual: Recipe, faults: Faults
+) -> tuple[Operation, ...]:
     """Those of a list or of a preset, beside which no flat arg of an operation may stand."""
-    key = "preset" if "preset" in args else "operations"
     for other in ("operations", *operation_args(name)):
         if other in args and other != key:
             note = ("expected ", FieldRef((key,)), " or it, not both")

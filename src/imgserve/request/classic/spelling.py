@@ -5,23 +5,28 @@ For the APIs that take its requests.
 
 import msgspec
 
-from imgserve.errors import FieldRef, ImgserveError, Spelling, assigned, dotted, spell
+from imgserve.errors import FieldRef, ImgserveError, Path, Spelling, assigned, dotted, spell
 from imgserve.request.classic.codes import NUMBER
 from imgserve.request.classic.recipe import flat_names
 from imgserve.request.faults import RequestInvalid
-from imgserve.request.job import JobRequest
+from imgserve.request.job import JobRequest, WholeArg
 from imgserve.request.recipe import Recipe
 
 # The field of errors that are no faults of the request's text, by their number.
 _FIELD = {115: "srcURL", 116: "dstURL", 201: "srcURL", 202: "srcURL", 204: "srcURL", 205: "dstURL", 206: "srcURL"}
 
 
-def spelling_of(recipe: Recipe | None) -> Spelling:
+def spelling_of(recipe: Recipe | None, whole_arg: WholeArg = "") -> Spelling:
     """The names of fields in the request that has this recipe; None: only its operationType is known.
 
+    ``whole_arg``: the arg that held all operations. Without it the recipe tells whether each may have had its own.
     A path that leads to no output is the protocol's own already.
     """
-    names = ("",) if recipe is None else flat_names(recipe.operations)
+    names: tuple[str, ...] | None = ("",)
+    if recipe is not None:
+        names = None if whole_arg else flat_names(recipe.operations)
+    # A preset's operations are its own; the name of the preset is all that was sent.
+    place: Path = ("args", "preset", "operations") if whole_arg == "preset" else ("args", "operations")
 
     def spelt(field: FieldRef) -> str:
         match field.path:
@@ -30,7 +35,7 @@ def spelling_of(recipe: Recipe | None) -> Spelling:
             case ("outputs", 0, "destination"):
                 name = "dstURL"
             case ("outputs", 0, "operations", int() as index, *rest):
-                return _of_operation(FieldRef(tuple(rest), field.value), index, names)
+                return _of_operation(FieldRef(tuple(rest), field.value), index, names, place)
             case ("outputs", 0, "encode" | "load" | "destination", arg):
                 name = f"args.{arg}"
             case ("outputs", 0, *rest):
@@ -42,9 +47,9 @@ def spelling_of(recipe: Recipe | None) -> Spelling:
     return spelt
 
 
-def _of_operation(field: FieldRef, index: int, names: tuple[str, ...] | None) -> str:
+def _of_operation(field: FieldRef, index: int, names: tuple[str, ...] | None, place: Path) -> str:
     if names is None or index >= len(names):
-        return dotted(FieldRef(("args", "operations", index, *field.path), field.value))
+        return dotted(FieldRef((*place, index, *field.path), field.value))
     if names[index]:
         return dotted(FieldRef(("args", names[index], *field.path), field.value))
     match field.path:
@@ -78,22 +83,22 @@ def sentence_of(error: ImgserveError, request: JobRequest | None = None, *, is_d
 
     ``is_discreet``: for a log, without the text that was sent.
     """
-    spelling = spelling_of(_recipe_of(request))
+    names = _spelling_in(request)
     if isinstance(error, RequestInvalid):
-        return _in_order(error, spelling).sentence(spelling, is_discreet=is_discreet)
-    field, sentence = _FIELD.get(number_of(error) or 0), error.sentence(spelling)
+        return _in_order(error, names).sentence(names, is_discreet=is_discreet)
+    field, sentence = _FIELD.get(number_of(error) or 0), error.sentence(names)
     return f"{field}: {sentence}" if field and not error.path else sentence
 
 
 def in_classic_words(error: ImgserveError, request: JobRequest | None = None) -> ImgserveError:
     """The same error in this protocol's order, with its names for fields."""
-    spelling = spelling_of(_recipe_of(request))
+    names = _spelling_in(request)
     if not isinstance(error, RequestInvalid):
-        error.hint = spell(error.hint, spelling)
+        error.hint = spell(error.hint, names)
         return error
     faults = (
-        msgspec.structs.replace(fault, path=(spelling(FieldRef(fault.path)),), note=spell(fault.note, spelling))
-        for fault in _in_order(error, spelling).faults
+        msgspec.structs.replace(fault, path=(names(FieldRef(fault.path)),), note=spell(fault.note, names))
+        for fault in _in_order(error, names).faults
     )
     return RequestInvalid(*faults)
 
@@ -102,5 +107,5 @@ def _in_order(error: RequestInvalid, spelling: Spelling) -> RequestInvalid:
     return RequestInvalid(*sorted(error.faults, key=lambda fault: (NUMBER[fault.code], fault.sentence(spelling))))
 
 
-def _recipe_of(request: JobRequest | None) -> Recipe | None:
-    return None if request is None else request.outputs[0].recipe
+def _spelling_in(request: JobRequest | None) -> Spelling:
+    return spelling if request is None else spelling_of(request.outputs[0].recipe, request.whole_arg)
