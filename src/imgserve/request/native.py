@@ -12,8 +12,9 @@ import msgspec
 
 from imgserve.errors import FieldRef, ImgserveError
 from imgserve.request.encode import faults_of
-from imgserve.request.faults import Fault, Faults, RequestInvalid
+from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.fields import as_object, check_names, fields_of, read_fields, read_struct
+from imgserve.request.operations.composite import Composite
 from imgserve.request.recipe import MAX_OPERATIONS, Operation, Recipe, check_operation
 from imgserve.request.values import did_you_mean, one_of, read_list
 
@@ -66,13 +67,11 @@ def parse_recipe(
             faults.append(Fault("field_invalid", ("operations",), note))
         operations = faults.attempt(("operations",), parse_operations, fields["operations"])
         recipe = msgspec.structs.replace(recipe, operations=operations or ())
-    load = faults.attempt(("load",), _replaced, recipe.load, fields.get("load", {}))
-    encode = faults.attempt(("encode",), _replaced, recipe.encode, fields.get("encode", {}))
-    if encode is not None:
+    load = _replaced("load", recipe.load, fields, faults)
+    encode = _replaced("encode", recipe.encode, fields, faults)
+    if all(fault.path != ("encode", "format") for fault in faults):
         faults.extend(RequestInvalid(*faults_of(encode)).beneath(("encode",)).faults)
     faults.raise_any()
-    assert load is not None
-    assert encode is not None
     return msgspec.structs.replace(recipe, load=load, encode=encode)
 
 
@@ -101,7 +100,11 @@ def parse_operation(value: object, index: int = 0) -> Operation:
         hint = later or did_you_mean(name, tuple(OPERATIONS))
         raise RequestInvalid(Fault("field_invalid", (_TAG,), hint, one_of(tuple(OPERATIONS)), name))
     operation = read_struct(fields, OPERATIONS[name])
-    check_operation(operation, index)
+    faults = Faults()
+    faults.attempt((), check_operation, operation, index)
+    if isinstance(operation, Composite) and operation.image.url:
+        faults.attempt((), _check_url, operation)
+    faults.raise_any()
     return operation
 
 
@@ -128,10 +131,18 @@ def find_preset(name: object, presets: Mapping[str, Recipe]) -> Recipe:
     return presets[name]
 
 
-def _replaced(usual: S, value: object) -> S:
-    """``usual`` with the fields of an object in place of its own, one by one."""
-    fields, faults = as_object(value), Faults()
-    check_names(fields, tuple(fields_of(type(usual))), (), faults)
-    checked: dict[str, Any] = read_fields(fields, type(usual), faults)
-    faults.raise_any()
+def _check_url(operation: Composite) -> None:
+    """Raises RequestInvalid."""
+    from imgserve.request.source import parse_source  # libcurl parses URLs, and few settings have any
+
+    with beneath("image"):
+        parse_source(operation.image.url)
+
+
+def _replaced(name: str, usual: S, recipe: Mapping[str, object], faults: Faults) -> S:
+    """``usual`` with the valid fields of that object of the recipe in place of its own; the others are ``faults``."""
+    fields, own = faults.attempt((name,), as_object, recipe.get(name, {})) or {}, Faults()
+    check_names(fields, tuple(fields_of(type(usual))), (), own)
+    checked: dict[str, Any] = read_fields(fields, type(usual), own)
+    faults.extend(RequestInvalid(*own).beneath((name,)).faults)
     return msgspec.structs.replace(usual, **checked)

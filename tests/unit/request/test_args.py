@@ -238,6 +238,20 @@ def test_a_watermark_is_a_name_or_an_object() -> None:
     })  # fmt: skip
 
 
+def test_faults_of_the_watermarks_url_and_of_encode_come_with_the_others() -> None:
+    args = {"width": 0, "watermark": {"image": "ftp//h/x"}, "format": "png", "effort": "slow", "max_bytes": 900}
+    invalid = refused_with(PRESETS, {"args": args})
+    assert invalid is not None
+    text = sentence_of(invalid)
+    for path in (
+        "args.width: ",
+        "args.watermark.image: expected a URL",
+        "args.effort: ",
+        "args.max_bytes: png does not",
+    ):
+        assert path in text
+
+
 def test_all_faults_of_flat_args_are_reported_at_once() -> None:
     text = sentence({
         "width": 0, "blur": 900, "crop": {"left": 1, "aspect": "1:1"}, "round": {"rx": 3}, "modulate": {}, "hue": 999,

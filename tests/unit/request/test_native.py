@@ -108,6 +108,25 @@ def test_all_faults_of_a_recipe_are_reported_at_once() -> None:
     assert 'preset: expected the name of a preset, got "crad", did you mean "card"?' in caught.value.detail
 
 
+def test_faults_of_urls_and_of_settings_beside_each_other_come_with_those_of_fields() -> None:
+    drawn = [{"operation": "composite", "image": "ftp//h/x"}, {"operation": "composite", "image": {"url": "x://h/y"}}]
+    text = faults_of({
+        "operations": [{"operation": "flip", "x": 1}, *drawn], "encode": {"format": "jpeg", "quality": 0, "colors": 9},
+    })  # fmt: skip
+    for sentence in (
+        "operations[0].x: unknown",
+        "operations[1].image: expected a URL that begins with",
+        "operations[2].image: ",
+        "encode.quality: expected",
+        "encode.colors: jpeg does not have it",
+    ):
+        assert sentence in text
+    contradicted = faults_of({"preset": "card", "encode": {"format": "jpg", "colors": 9}}, {"card": CARD})
+    assert contradicted.count("encode.") == 1, (
+        "no field is judged by the format of the preset that a wrong one replaces"
+    )
+
+
 def test_a_flood_of_operations_is_read_no_further_than_the_limit() -> None:
     with pytest.raises(RequestInvalid) as caught:
         parse_recipe({"operations": [{"operation": "x"}] * 5000})

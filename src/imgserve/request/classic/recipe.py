@@ -141,15 +141,14 @@ def read_recipe(
         usual = faults.attempt(("preset",), find_preset, args["preset"], presets) or usual
     key = whole_arg_of(args)
     operations = _whole(key, name, args, usual, faults) if key else _flat(name, args, own, faults)
-    load = faults.attempt((), _replaced, usual.load, args)
+    load = _replaced(usual.load, args, faults)
     # A format without transparency has no use for a colour that has some.
     is_opaque = color.opaque(args.get("background")) is not None
-    encode = faults.attempt((), _replaced, usual.encode, args if is_opaque else _without(args, "background"))
-    if encode is not None:  # this protocol has always taken a quality for any format
+    encode = _replaced(usual.encode, args if is_opaque else _without(args, "background"), faults)
+    if all(fault.path != ("format",) for fault in faults):
+        # This protocol has always taken a quality for any format.
         faults.extend(fault for fault in faults_of(encode) if fault.path != ("quality",))
     faults.raise_any()
-    assert load is not None
-    assert encode is not None
     return Recipe(operations, encode, load)
 
 
@@ -243,11 +242,9 @@ def _of_arg(invalid: RequestInvalid, arg: str, *, is_value: bool) -> tuple[Fault
     return tuple({(fault.code, fault.expected, fault.reason()): fault for fault in faults}.values())
 
 
-def _replaced(usual: S, args: Mapping[str, object]) -> S:
-    """``usual`` with those args in place of its fields that are called like them. Raises RequestInvalid."""
-    faults = Faults()
+def _replaced(usual: S, args: Mapping[str, object], faults: Faults) -> S:
+    """``usual`` with the valid ones of those args in place of its fields that are called like them."""
     fields: dict[str, Any] = read_fields(args, type(usual), faults)
-    faults.raise_any()
     return msgspec.structs.replace(usual, **fields)
 
 
