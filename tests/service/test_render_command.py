@@ -162,6 +162,31 @@ def test_a_switch_takes_no_path_for_its_value(capsys: pytest.CaptureFixture[str]
     assert "--sharpen: expected a value or FIELD=VALUE, got 'a.png' (to use it without a value, write it behind" in told
 
 
+def test_lists_and_objects_among_the_fields_of_an_operation(pictures: Path, tmp_path: Path) -> None:
+    region = '{"left": 0, "top": 0, "width": 9, "height": 9}'
+    words = ["--linear", "multiply=[0.5,0,0],add=[0,20,60]", "--crop", 'width=20,height=30,focal={"x": 0.5, "y": 1}']
+    words += ["--redact", f"regions=[{region}],mode=color,color=red"]
+    assert main(["render", str(pictures / "photo.jpg"), f"{tmp_path}/x.png", *words]) == 0
+    image = Image.open(tmp_path / "x.png").convert("RGB")
+    reds, greens, blues = (band.getextrema() for band in image.crop((0, 0, 9, 9)).split())
+    assert (image.size, reds, greens, blues) == ((20, 30), (128, 128), (20, 20), (60, 60)), "redact comes before linear"
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("multiply=[1,2", "expected a list or an object as JSON"), ("multiply=[1]2", "expected a comma behind '[1]'"),
+        ('add={"x":1,"x":2}', "expected a list or an object as JSON"), ("add=1,2", "expected FIELD=VALUE"),
+        ("add=[1],", "expected FIELD=VALUE"),
+    ],
+)  # fmt: skip
+def test_fields_that_cannot_be_read(value: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["render", "a.png", "b.png", "--linear", value])
+    assert ended.value.code == 2
+    assert f"--linear: {sentence}" in capsys.readouterr().err
+
+
 def test_render_fields_of_an_operation(pictures: Path, tmp_path: Path) -> None:
     words = ["--crop", "left=10,width=50%", "--tint", "#f00", "--sharpen", '{"sigma": 2}', "--grayscale", "luma"]
     assert main(["render", str(pictures / "photo.jpg"), f"{tmp_path}/x.png", *words, "--blur", "2", "--flip"]) == 0
@@ -365,7 +390,7 @@ def test_render_the_recipe_of_a_file(pictures: Path, tmp_path: Path, capsys: pyt
         ),
         (
             ("photo.jpg", "x.png", "--width", "9", "--operation", "rasterize"),
-            "SRC: rasterize expects an SVG; for other pictures use --operation resize",
+            "rasterize expects an SVG, the source is jpeg (use --operation resize)",
         ),
         (("photo.jpg", "x.png", "--width", "700"), "smaller"),
         (("words.png", "x.png", "--width", "9"), ""),

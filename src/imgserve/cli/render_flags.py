@@ -4,6 +4,7 @@ Each flat arg of the classic protocol is an option; that protocol's parser check
 """
 
 import argparse
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ _OWNERS = {name: OPERATIONS[name] for name in TYPES} | {
 }  # fmt: skip
 _SIZE = re.compile(r"(\d{0,5})x(\d{0,5})", re.ASCII)
 _PLAIN = re.compile(r"[#\w-]+", re.ASCII)
+_JSON = json.JSONDecoder()
 _PAIR = re.compile(r"([a-z_]+)=(.*)", re.DOTALL)
 
 
@@ -161,7 +163,10 @@ def _number(text: str) -> int | float:
 
 
 def _value(text: str) -> object:
-    """A number, true, false, a text, fields as JSON, or fields as FIELD=VALUE with commas between."""
+    """A number, true, false, a text, fields as JSON, or fields as FIELD=VALUE with commas between.
+
+    A VALUE may be JSON too: a list or an object.
+    """
     if text.startswith("{"):
         try:
             return read_object(text.encode(), "the value")
@@ -183,12 +188,33 @@ def _value_of_switch(text: str) -> object:
 
 def _pairs(text: str) -> Iterator[tuple[str, object]]:
     names: set[str] = set()
-    for part in text.split(","):
-        match = _PAIR.fullmatch(part)
+    rest: str | None = text
+    while rest is not None:
+        match = _PAIR.fullmatch(rest)
         if match is None or match[1] in names:
+            part = rest.partition(",")[0]
             raise argparse.ArgumentTypeError(f"expected FIELD=VALUE, each field once, got {part!r}")
         names.add(match[1])
-        yield match[1], _plain(match[2])
+        value, rest = _next(match[2])
+        yield match[1], value
+
+
+def _next(text: str) -> tuple[object, str | None]:
+    """The value that the text begins with, and the text behind its comma; None if there is no comma.
+
+    A list or an object is JSON, with commas of its own.
+    """
+    if not text.startswith(("[", "{")):
+        plain, comma, rest = text.partition(",")
+        return _plain(plain), rest if comma else None
+    try:
+        _, end = _JSON.raw_decode(text)
+        value = read_object(f'{{"value": {text[:end]}}}'.encode(), "the value")["value"]
+    except (ValueError, RecursionError, ParseError):
+        raise argparse.ArgumentTypeError(f"expected a list or an object as JSON, got {text!r}") from None
+    if text[end : end + 1] not in ("", ","):
+        raise argparse.ArgumentTypeError(f"expected a comma behind {text[:end]!r}")
+    return value, text[end + 1 :] if text[end:] else None
 
 
 def _plain(text: str) -> Any:
