@@ -132,7 +132,10 @@ class Position(msgspec.Struct, frozen=True):
 
 
 ExifValue = (
-    float | Annotated[str, msgspec.Meta(max_length=400)] | Annotated[tuple[float, ...], msgspec.Meta(max_length=8)]
+    int
+    | float
+    | Annotated[str, msgspec.Meta(max_length=400)]
+    | Annotated[tuple[int | float, ...], msgspec.Meta(max_length=8)]
 )
 ExifName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]{1,40}\Z")]
 

@@ -8,6 +8,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.messages import Dominant, Include, Inspected, Position
@@ -73,7 +74,7 @@ def photograph() -> bytes:
     exif = pictures.gps_exif()
     exif[0x010F], exif[0x0110] = "Maker", "Model 7"
     photo = exif.get_ifd(0x8769)
-    photo[0x829A], photo[0x9003] = (1, 250), "2026:11:28 10:00:00"
+    photo[0x829A], photo[0x9003], photo[0x8827] = IFDRational(1, 250), "2026:11:28 10:00:00", 400
     return pictures.encoded(pictures.scene(200, 150), "jpeg", exif=exif)
 
 
@@ -82,6 +83,7 @@ def test_fields_of_a_camera_tell_no_place() -> None:
     assert inspected.exif is not None
     assert inspected.exif["Make"] == "Maker"
     assert inspected.exif["Model"] == "Model 7"
+    assert repr([inspected.exif[name] for name in ("PhotographicSensitivity", "ExposureTime")]) == "[400, 0.004]"
     assert inspected.position is None
     assert not any("gps" in name.lower() for name in inspected.exif)
 

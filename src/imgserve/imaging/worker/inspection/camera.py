@@ -4,7 +4,7 @@ Blocks that cannot be read, maker notes, thumbnails and fields that describe the
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from imgserve.imaging.messages import ExifValue, Position
 from imgserve.imaging.worker.metadata.exif import Directory, Entry, Exif
@@ -67,14 +67,10 @@ def _value(entry: Entry, exif: Exif) -> ExifValue | None:
     if entry.kind == _ASCII:
         text = entry.value.split(b"\0")[0].decode("utf-8", "replace").strip()
         return "".join(letter for letter in text[:_MOST_TEXT] if letter.isprintable()) or None
-    numbers = _fractions(entry, exif) or _whole(entry, exif)
+    numbers: Sequence[int | float] = _fractions(entry, exif) or _numbers(entry, _UNSIGNED.get(entry.kind), exif)
     if not numbers or len(numbers) > _MOST_VALUES:
         return None
     return numbers[0] if len(numbers) == 1 else tuple(numbers)
-
-
-def _whole(entry: Entry, exif: Exif) -> list[float]:
-    return [float(number) for number in _numbers(entry, _UNSIGNED.get(entry.kind), exif)]
 
 
 def _fractions(entry: Entry | None, exif: Exif) -> list[float]:
