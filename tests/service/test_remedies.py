@@ -136,7 +136,10 @@ def test_of_a_job_that_is_submitted(server: Daemon, place: Path) -> None:
     [
         (("small.png", "x.png", "--width", "640"), "ask for a smaller size, or use --enlarge)"),
         (("half.gif", "x.png", "--width", "9"), "or use --no-strict to take what can be read"),
-        (("small.png", "x.png", "--width", "9", "--operation", "rasterize"), "other pictures use --operation resize"),
+        (
+            ("small.png", "x.png", "--width", "9", "--operation", "rasterize"),
+            "rasterize expects an SVG, the source is png (use --operation resize)",
+        ),
         (("picture", "x.png", "--width", "9", "--operation", "rasterize"), "is png (use --operation resize)"),
         (("icon.svg", "x", "--width", "9"), "DST: an SVG source and no format: give DST an extension such as .png, or"),
         (("icon.svg", "-", "--width", "9"), " or use --format"),
