@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from examples.receivers import Behaviour, HttpReceiver
 
 from tests.service.conftest import put_pictures
-from tests.support.daemon import Daemon, wait_until
-from tests.support.ondemand import FORM, JPEG, SMALL, call, form, opened, with_recipe
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.ondemand import FORM, JPEG, SMALL, call, form, opened, render, with_recipe
 from tests.support.operating import ask
 from tests.support.pictures import encoded, scene, slow_svg
 
@@ -74,7 +75,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """A server with one worker, for so many clients at once, which get AVIF or PNG. No SVG takes long."""
     top = prepared(tmp_path_factory.mktemp("strict"))
-    with serving(top, max_on_demand=FLOOD, negotiate="avif,png", svg_timeout_s=0.4) as server:
+    with serving(
+        top, *LOOPBACK, max_on_demand=FLOOD, negotiate="avif,png", svg_timeout_s=0.4, source_timeout_s=0.4
+    ) as server:
         yield Shared(server, top)
 
 
@@ -223,6 +226,15 @@ def test_each_key_has_its_quota(directory: Path, keys: Path) -> None:
         assert call(server, PHOTO, JPEG, with_recipe(SMALL)).status == 401
         for client in clients:
             client.close()
+
+
+def test_a_source_that_is_silent_is_a_time_out(strict: Shared) -> None:
+    with HttpReceiver(strict.directory / "read") as web:
+        web.behave("/", Behaviour(never=True))
+        reply = render(strict.server, {"source": f"{web.url}/photo.jpg", **SMALL})
+        assert (reply.status, reply.problem["code"]) == (504, "source_unavailable")
+        by_url = call(strict.server, None, {}, f"/v1/info?url={web.url}/photo.jpg", "GET")
+        assert by_url.status == 504
 
 
 def test_the_server_takes_so_many_and_no_more(strict: Shared) -> None:

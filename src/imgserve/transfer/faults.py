@@ -13,7 +13,11 @@ Step = Literal["", "directory", "file", "command"]
 
 
 class TransferError(ImgserveError):
-    """``is_retryable``: it is transient (connect, time-out, 5xx, 429, FTP 4yz). ``retry_after_s``: from the host."""
+    """``is_retryable``: it is transient (connect, time-out, 5xx, 429, FTP 4yz). ``retry_after_s``: from the host.
+    ``is_late``: the other side took too long.
+    """
+
+    is_late = False
 
     def __init__(
         self, detail: str, hint: Sentence = "", *, is_retryable: bool = False, retry_after_s: float | None = None
@@ -100,7 +104,8 @@ class ExchangeFailed(Exception):
     """An exchange without an answer, as the client saw it. Each protocol turns it into one of the faults above.
 
     ``is_refused``: our own policy ended it. ``is_sent``: bytes of a write were sent. ``is_busy``: no transfer slot was
-    free in time. ``is_reused``: it used a pooled connection; ``is_stale``: which was dead, so nothing was done.
+    free in time. ``is_late``: the other side took too long. ``is_reused``: it used a pooled connection; ``is_stale``:
+    which was dead, so nothing was done.
     ``is_undecodable``: the body is not encoded as its header says. ``reply`` is the number of an FTP refusal, ``step``
     the refused step, ``replies`` are the last lines of the FTP server's replies.
     """
@@ -112,6 +117,7 @@ class ExchangeFailed(Exception):
     is_refused: bool = False
     is_sent: bool = False
     is_busy: bool = False
+    is_late: bool = False
     is_reused: bool = False
     is_stale: bool = False
     is_undecodable: bool = False
@@ -136,7 +142,9 @@ class _Mapping(msgspec.Struct, frozen=True):
 def source_fault(failure: ExchangeFailed) -> TransferError:
     if failure.is_refused:
         return SourceRefused(failure.detail, failure.hint)
-    return SourceUnavailable(failure.detail, failure.hint, is_retryable=failure.is_retryable)
+    fault = SourceUnavailable(failure.detail, failure.hint, is_retryable=failure.is_retryable)
+    fault.is_late = failure.is_late
+    return fault
 
 
 def delivery_fault(failure: ExchangeFailed) -> TransferError:

@@ -54,7 +54,7 @@ class PictureInfo(msgspec.Struct, frozen=True):
         )
 
 
-_ERRORS = (401, 422, 429, 502, 503)
+_ERRORS = (401, 422, 429, 502, 503, 504)
 _INCLUDE = Parameter(
     "include",
     f"further facts, separated by commas, for which the picture is decoded: {', '.join(_INCLUDES)}",

@@ -21,11 +21,13 @@ from imgserve.api.openapi import BINARY, Schema
 from imgserve.api.routes import CALL_BYTES
 from imgserve.engine.ondemand import OnDemand
 from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import RenderTimeout
 from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.picture import AnySource, Inline, Upload
 from imgserve.request.principal import Principal
 from imgserve.request.source import Source
+from imgserve.transfer.faults import SourceUnavailable
 from imgserve.transfer.fetch import Fetch
 
 Kind = Literal["json", "multipart", "picture"]
@@ -168,10 +170,6 @@ class PictureBody:
         self._is_read.set()
 
 
-# To a client that waits, a source's host is a gateway, and a deadline a time-out.
-_STATUS = {"source_unavailable": 502, "render_timeout": 504}
-
-
 @contextlib.asynccontextmanager
 async def while_connected(until_gone: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Ends the block when the client hangs up. Raises ClientGone."""
@@ -198,7 +196,14 @@ async def answered(scope: Scope, send: Send, answer: Awaitable[None]) -> None:
         try:
             await answer
         except ImgserveError as error:
-            await problems.answer(error, scope, send, status=_STATUS.get(error.code))
+            await problems.answer(error, scope, send, status=_status_of(error))
+
+
+def _status_of(error: ImgserveError) -> int:
+    """To a client that waits, a source's host is a gateway, and a deadline a time-out."""
+    if isinstance(error, SourceUnavailable):
+        return 504 if error.is_late else 502
+    return 504 if isinstance(error, RenderTimeout) else error.status
 
 
 def query_of(scope: Scope, names: Mapping[str, str]) -> dict[str, str]:

@@ -103,6 +103,7 @@ def failure_of(exchange: Exchange, number: int) -> Exception:
         remedy,
         is_retryable=reply < 500 if is_refusal else is_retryable,
         is_sent=exchange.is_sent and not is_refusal,
+        is_late=number == pycurl.E_OPERATION_TIMEDOUT and not is_refusal,
         is_reused=exchange.is_reused,
         is_stale=is_undone and (reply == _CLOSING if is_refusal else number in _LOST),
         is_undecodable=number == pycurl.E_BAD_CONTENT_ENCODING and exchange.is_undecodable,
@@ -114,4 +115,5 @@ def failure_of(exchange: Exchange, number: int) -> Exception:
 
 def time_out(host: Origin, *, is_stale: bool = False) -> ExchangeFailed:
     sentence, is_retryable, remedy = _TIME_OUT
-    return ExchangeFailed(sentence.format(host=host), remedy, is_retryable=is_retryable, is_stale=is_stale)
+    detail = sentence.format(host=host)
+    return ExchangeFailed(detail, remedy, is_retryable=is_retryable, is_late=True, is_stale=is_stale)

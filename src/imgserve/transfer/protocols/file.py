@@ -71,7 +71,9 @@ class Files:
                 blob = into.blob.share()
                 await self._run(lambda: _copy(path, blob, into, copying), blob)
         except TimeoutError:
-            raise SourceUnavailable("The source file could not be read in time", is_retryable=True) from None
+            error = SourceUnavailable("The source file could not be read in time", is_retryable=True)
+            error.is_late = True
+            raise error from None
         finally:
             copying.cancel()
 
