@@ -89,15 +89,14 @@ def ignored_fields(encode: Encode, output_format: Format) -> tuple[str, ...]:
 
 def of_format(encode: Encode, output_format: Format) -> Encode:
     """The settings of a result of this format: fields that it lacks have their defaults, whatever a recipe says."""
-    ignored = set(ignored_fields(encode, output_format))
-    fields = (field for field in msgspec.structs.fields(Encode) if field.name in ignored)
-    return msgspec.structs.replace(encode, format=output_format, **{field.name: field.default for field in fields})
+    usual = {name: _DEFAULTS[name] for name in ignored_fields(encode, output_format)}
+    return msgspec.structs.replace(encode, format=output_format, **usual)
 
 
 def _has(output_format: Format, name: str, encode: Encode) -> bool:
     if name == "bit_depth":
         return encode.bit_depth in BIT_DEPTHS.get(output_format, _EIGHT_BITS)
-    return output_format in FORMATS_WITH.get(name, get_args(Format))
+    return name not in FORMATS_WITH or output_format in FORMATS_WITH[name]
 
 
 def faults_of(encode: Encode) -> Faults:
