@@ -223,8 +223,8 @@ def test_an_extension_to_a_box(
 ) -> None:
     """A side that is larger than the box stays, and the picture stays inside."""
     assume(not (width is None and height is None))
-    if gravity is not None:
-        left = top = None
+    left = None if gravity is not None or width is None else left
+    top = None if gravity is not None or height is None else top
     operation = Extend(width=width, height=height, gravity=gravity, left=left, top=top)
     assert operation.faults() == ()
     part = operation.part(Size(*sides))
@@ -271,6 +271,9 @@ def test_a_trim_leaves_the_size_open_until_both_sides_are_fixed(sides: tuple[int
         (Extend(width=9, right=3), ["right"]),
         (Extend(height=9, bottom=3), ["bottom"]),
         (Extend(width=9, left=3), []),
+        (Extend(width=9, height=9, left=3, top=3), []),
+        (Extend(width=9, top=3), ["top"]),
+        (Extend(height=9, top=3, left=3), ["left"]),
         (Extend(width=9, gravity="south"), []),
     ],
 )

@@ -20,7 +20,7 @@ class Extend(Named, frozen=True, tag="extend"):
     """Add space on each side; or up to ``width`` x ``height``, the picture at a ``gravity`` or at ``left`` and ``top``.
 
     ``mode``: the ``background`` colour (or ``mean``, the picture's own), copies of the edge, the picture again, its
-    mirror images, or a blurred picture. A side that is larger than the box stays.
+    mirror images, or a blurred picture. A side that is larger than the box, or missing, stays.
     """
 
     top: Annotated[Length | None, msgspec.Meta(description="space above")] = None
@@ -52,6 +52,10 @@ class Extend(Named, frozen=True, tag="extend"):
         if "gravity" in given and not box:
             note = ("belongs to ", FieldRef(("width",)), " and ", FieldRef(("height",)))
             faults.append(Fault("field_invalid", ("gravity",), note))
+        for edge, side in (("left", "width"), ("top", "height")):
+            if box and edge in given and side not in given:
+                note = ("beside ", FieldRef((box[0],)), " it is a place in ", FieldRef((side,)), ", which is missing")
+                faults.append(Fault("field_invalid", (edge,), note))
         return tuple(faults)
 
     def after(self, before: Shape) -> Shape:
