@@ -102,6 +102,10 @@ def parse_operation(value: object, index: int = 0) -> Operation:
     operation = read_struct(fields, OPERATIONS[name])
     faults = Faults()
     faults.attempt((), check_operation, operation, index)
+    for first, second in operation.exclusive:
+        if {first, second} <= fields.keys() and all(fault.path != (first,) for fault in faults):
+            note = ("contradicts ", FieldRef((second,)), "; give one of the two")
+            faults.append(Fault("field_invalid", (first,), note))
     if isinstance(operation, Composite) and operation.image.url:
         faults.attempt((), _check_url, operation)
     faults.raise_any()

@@ -127,6 +127,14 @@ def test_faults_of_urls_and_of_settings_beside_each_other_come_with_those_of_fie
     )
 
 
+@pytest.mark.parametrize("gravity", ["center", "north"])
+def test_a_focal_point_beside_any_gravity_is_one_fault(gravity: str) -> None:
+    resize = {**RESIZE, "height": 3, "focal": {"x": 0.5, "y": 1}}
+    assert parse_recipe({"operations": [resize]}).operations != (Resize(3, 3),)
+    text = faults_of({"operations": [{**resize, "gravity": gravity}]})
+    assert text == "operations[0].focal: contradicts operations[0].gravity; give one of the two"
+
+
 def test_a_flood_of_operations_is_read_no_further_than_the_limit() -> None:
     with pytest.raises(RequestInvalid) as caught:
         parse_recipe({"operations": [{"operation": "x"}] * 5000})

@@ -44,6 +44,8 @@ class Resize(Named, frozen=True, tag="resize"):
     takes ``cubic`` for all kernels but ``linear`` and ``nearest``.
     """
 
+    exclusive = (("focal", "gravity"),)
+
     width: Annotated[Side | None, msgspec.Meta(description="of the box, in pixels")] = None
     height: Annotated[Side | None, msgspec.Meta(description="of the box, in pixels")] = None
     fit: Annotated[Fit, msgspec.Meta(description=_FIT)] = "cover"
