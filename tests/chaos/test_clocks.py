@@ -1,6 +1,7 @@
 """The wall clock is set by hours or days, at every stage, with and without a restart: nothing waits or is lost."""
 
 import itertools
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +18,7 @@ from tests.support.sizes import IS_FULL
 
 pytestmark = needs_faketime
 
-HOUR = 3600.0
+HOUR, A_MINUTE = 3600.0, 60.0  # a busy machine sees a step some seconds later
 EVERY = list(itertools.product(("running", "killed", "stopped"), (5 * HOUR, -5 * HOUR, 73 * HOUR, -73 * HOUR)))
 CASES = EVERY if IS_FULL else [("running", -5 * HOUR)]
 SOON = {"retry_delay_s": 1, "keep_ended_s": 10**6}
@@ -66,6 +67,10 @@ def states(lane: Lane) -> list[str]:
     return [state["name"] for state in ask(lane.daemon.data_dir, "GET", "/v1/server").body["states"]]
 
 
+def steps_logged(lane: Lane) -> list[int]:
+    return [int(by_s) for by_s in re.findall(r"clock_stepped .*?by_s=(-?\d+)", lane.daemon.log)]
+
+
 @pytest.mark.parametrize(("how", "step_s"), CASES)
 def test_a_step_holds_up_nothing(lane: Lane, clock: WallClock, how: str, step_s: float) -> None:
     at_every_stage(lane)
@@ -78,7 +83,7 @@ def test_a_step_holds_up_nothing(lane: Lane, clock: WallClock, how: str, step_s:
     if how != "running":
         lane.daemon.start()
     wait_until(lambda: states(lane) == ["clock_stepped"])
-    wait_until(lambda: f"clock_stepped by_s={step_s:.0f}" in lane.daemon.log)
+    wait_until(lambda: any(abs(by_s - step_s) < A_MINUTE for by_s in steps_logged(lane)))
     check_all(lane)
 
 

@@ -12,10 +12,10 @@ import pytest
 # What each package that imgserve requires is imported as.
 MODULES = {
     "apsw": "apsw", "certifi": "certifi", "httptools": "httptools", "litestar": "litestar",
-    "msgspec": "msgspec", "prometheus-client": "prometheus_client", "pycurl": "pycurl", "shtab": "shtab",
-    "uvicorn": "uvicorn", "uvloop": "uvloop",
+    "msgspec": "msgspec", "multipart": "multipart", "prometheus-client": "prometheus_client",
+    "pycurl": "pycurl", "shtab": "shtab", "uvicorn": "uvicorn", "uvloop": "uvloop",
 }  # fmt: skip
-NOT_AT_ONCE = {"pyvips", "rich"}  # workers', and a progress bar's
+NOT_AT_ONCE = {"pillow", "pyvips", "rich"}  # workers', and a progress bar's
 HEAVY = ("litestar", "uvicorn", "uvloop", "pyvips", "rich", "shtab", "opentelemetry")
 
 

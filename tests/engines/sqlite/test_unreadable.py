@@ -50,7 +50,7 @@ def changed(**changes: Any) -> bytes:
     return json.dumps(stored).encode()
 
 
-UNKNOWN_RECIPE = {"operations": [{"operation": "sharpen", "sigma": 2}], "output": {"format": "png", "quality": None}}
+UNKNOWN_RECIPE = {"operations": [{"operation": "carve", "deep": 2}], "output": {"format": "png", "quality": None}}
 GARBAGE = (b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"destination": 7}', b"[" * 100_000)
 
 
