@@ -37,7 +37,7 @@ async def pool() -> AsyncIterator[Pool]:
     yield pool
     pids = (*pool.worker_pids, *pool.template_pids)
     await pool.aclose()
-    assert not any(exists(pid) for pid in pids), "a process was not reaped"
+    await until(lambda: not any(exists(pid) for pid in pids), "a process was not reaped")
 
 
 def parent(pid: int) -> int:
