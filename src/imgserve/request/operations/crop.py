@@ -38,7 +38,7 @@ _PLACES = ("gravity", "focal")
 class Crop(Named, frozen=True, tag="crop"):
     """Keep a part: from ``left`` and ``top``, or at a ``gravity`` or ``focal`` point; or the largest of an ``aspect``.
 
-    A missing side is the whole side. What lies beside the picture is left out.
+    A missing side is the whole side. The part beside the picture is left out.
     """
 
     left: Annotated[Length | None, msgspec.Meta(description="distance from the picture's left edge; 0 if missing")] = (

@@ -25,7 +25,7 @@ class Box(NamedTuple):
 
 
 class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A rectangle, in pixels or per cent of the picture's width and height. What lies beyond the picture is cut off."""
+    """A rectangle, in pixels or per cent of the picture's width and height. The part beyond the picture is cut off."""
 
     left: Length
     top: Length

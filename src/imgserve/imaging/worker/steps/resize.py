@@ -64,7 +64,7 @@ def _quickly(picture: load.Picture, operation: Resize, before: Size, whole: Size
 
 
 def _of_still(picture: load.Picture, operation: Resize, before: Size, whole: Size) -> pyvips.Image:
-    """Of ``whole``. What is cut off later is not computed where the picture grows."""
+    """Of ``whole``. Where the picture grows, parts that are cut off later are not computed."""
     is_smaller = _is_within(whole, before) and whole != before
     if _is_plain(operation) and is_smaller:
         return load.scaled(picture, whole)
