@@ -143,9 +143,9 @@ class Limiter:
     def _hold(self, keys: tuple[Key, ...], weight: int) -> None:
         self.held += weight
         _count(self._holders, keys, 1)
+        self._last += 1
         for name, _ in self._ranked_of(keys):
             self._served.pop(name, None)
-            self._last += 1
             self._served[name] = self._last
         while len(self._served) > _REMEMBERED:
             del self._served[next(iter(self._served))]

@@ -35,6 +35,7 @@ from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent
 from tests.support import pictures
 from tests.support.pools import draw_bytes, probe_bytes, render_bytes
+from tests.support.processes import descriptors
 from tests.support.sizes import PATIENCE_S
 from tests.support.twin import Twin
 
@@ -319,8 +320,11 @@ async def test_workers_are_locked_in_and_know_nothing(pool: Pool) -> None:
         assert "NoNewPrivs:\t1" in status
         names = {entry.split(b"=")[0] for entry in read(pid, "environ").split(b"\0") if entry}
         assert names <= {b"LANG", b"HOME", b"VIPS_CONCURRENCY", b"VIPS_DISC_THRESHOLD"}
-        opened = {os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
-        assert {target.split(":")[0] for target in opened} == {"/dev/null", "socket", f"/proc/{pid}/statm"}
+        assert {target.split(":")[0] for target in descriptors(pid).values()} == {
+            "/dev/null",
+            "socket",
+            f"/proc/{pid}/statm",
+        }
 
 
 async def test_workers_load_what_they_need_and_no_other_decoder(pool: Pool) -> None:

@@ -24,7 +24,7 @@ from tests.chaos.sources import Sources
 from tests.service.conftest import opened, put_pictures
 from tests.service.test_doors import get
 from tests.support.daemon import LOOPBACK, wait_until
-from tests.support.processes import below
+from tests.support.processes import below, descriptors
 from tests.support.sizes import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,10 +138,10 @@ def test_it_is_detached_and_its_workers_hold_nothing_of_it(house: House) -> None
     assert os.readlink(f"/proc/{house.pid}/fd/0") == "/dev/null"
     for number in (1, 2):
         assert os.readlink(f"/proc/{house.pid}/fd/{number}") == str(house.log_file)
-    own = {os.readlink(place) for place in Path(f"/proc/{house.pid}/fd").iterdir()}
+    own = set(descriptors(house.pid).values())
     assert {str(house.pid_file), str(house.data / "lock"), str(house.log_file)} <= own
     for child in house.children():
-        held = {os.readlink(place) for place in Path(f"/proc/{child}/fd").iterdir()}
+        held = descriptors(child).values()
         assert not [place for place in held if place.startswith(str(house.top))]
 
 
@@ -296,8 +296,7 @@ def test_two_servers_may_share_a_log(house: House, tmp_path: Path) -> None:
         assert older.stat().st_size <= 800
         assert house.log_file.stat().st_size <= 800
         for pid in (house.pid, other):
-            held = {os.readlink(place) for place in Path(f"/proc/{pid}/fd").iterdir() if place.exists()}
-            assert str(house.log_file) in held
+            assert str(house.log_file) in descriptors(pid).values()
     finally:
         house.run("stop", "--kill", status=0, **second)
 

@@ -1,5 +1,6 @@
 """What runs below a server: its template, and the workers, which are the template's children or the server's own."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,3 +29,12 @@ def _is_template(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().count(b"\0template\0") == 1
     return False
+
+
+def descriptors(pid: int | str = "self") -> dict[Path, str]:
+    """What each open descriptor of a process leads to, by its place in /proc. Some may close while this reads."""
+    found: dict[Path, str] = {}
+    for place in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found[place] = os.readlink(place)
+    return found

@@ -267,6 +267,16 @@ async def test_a_second_ranked_key_decides_between_equals_of_the_first() -> None
     assert scene.order[4:] == ["r2", "j3"]
 
 
+async def test_requests_without_keys_wait_no_longer_than_those_of_a_key_served_in_the_same_turn() -> None:
+    """One grant is one turn for all its ranked keys."""
+    scene = Scene(3, ranked=2)
+    await scene.come("holds", Key("p", 2))
+    await scene.come("without", weight=3)
+    await scene.come("of p", Key("p", 2))
+    await scene.go("holds")
+    assert scene.order == ["holds", "without"]
+
+
 async def test_a_small_one_does_not_overtake_a_large_one() -> None:
     scene = Scene(10)
     await scene.come("holds 8", weight=8)
