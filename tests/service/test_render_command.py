@@ -14,6 +14,7 @@ from PIL import Image
 from imgserve.cli.main import main
 from tests.integration.test_fonts import font_of_another_name
 from tests.service.conftest import opened
+from tests.support import heif
 from tests.support.operating import command
 from tests.support.pictures import encoded, scene, svg
 
@@ -288,6 +289,47 @@ def test_two_pictures_do_not_take_one_place(album: Path, tmp_path: Path, capsys:
         assert "/a.webp is the result of" in told.err or "/50.webp is the result of" in told.err
     assert main(["render", str(top), str(top / "../album"), "--width", "100"]) == 1
     assert "would take the places of the pictures" in capsys.readouterr().err
+
+
+def test_a_directory_keeps_transparency_of_formats_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    top, clear, opaque = tmp_path / "top", scene(40, 30).convert("RGBA"), scene(40, 30)
+    clear.paste((200, 0, 0, 0), (0, 0, 20, 30))
+    top.mkdir()
+    for name, data in {
+        "clear.heic": heif.encoded(clear), "opaque.1.heic": heif.encoded(opaque), "icon.ico": encoded(clear, "ico"),
+        "opaque.bmp": encoded(opaque, "bmp"), "named.png": encoded(clear, "png"),
+    }.items():  # fmt: skip
+        (top / name).write_bytes(data)
+    assert main(["render", str(top), f"{tmp_path}/out"]) == 0, capsys.readouterr().err
+    found = pictures_in(tmp_path / "out")
+    assert {name: kind for name, (kind, _) in found.items()} == {
+        "clear.png": "PNG", "opaque.1.jpg": "JPEG", "icon.png": "PNG", "opaque.jpg": "JPEG", "named.png": "PNG",
+    }  # fmt: skip
+    for name in ("clear", "named", "icon"):
+        hidden = opened((tmp_path / f"out/{name}.png").read_bytes()).convert("RGBA").getpixel((5, 15))
+        assert isinstance(hidden, tuple)
+        assert hidden[3] < 4
+    for extra, behind in (((), (255, 255, 255)), (("--background", "#0000ff"), (0, 0, 255))):
+        assert main(["render", str(top), f"{tmp_path}/flat", "--format", "jpeg", *extra]) == 0
+        for name in ("clear", "named", "icon"):
+            shown = opened((tmp_path / f"flat/{name}.jpeg").read_bytes()).getpixel((5, 15))
+            assert isinstance(shown, tuple)
+            assert max(abs(a - b) for a, b in zip(shown, behind, strict=True)) < 6
+        shutil.rmtree(tmp_path / "flat")
+
+
+def test_results_of_one_place_by_transparency(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "a.heic").write_bytes(heif.encoded(scene(40, 30, "RGBA")))
+    (top / "a.jpg").write_bytes(encoded(scene(40, 30), "jpeg"))
+    assert main(["render", str(top), f"{tmp_path}/out"]) == 0, capsys.readouterr().err
+    assert set(pictures_in(tmp_path / "out")) == {"a.png", "a.jpg"}
+    (top / "a.png").write_bytes(encoded(scene(40, 30), "png"))
+    assert main(["render", str(top), f"{tmp_path}/out"]) == 1
+    assert "a.png is the result of" in capsys.readouterr().err
 
 
 CARD = '[preset.card]\noperations = [{operation = "resize", width = 60, height = 30}]\nencode = {format = "gif"}\n'

@@ -169,7 +169,7 @@ async def _run(asked: Asked, todo: Sequence[Pair], at_once: int) -> int:
     for pair in todo:  # all, before a worker is started for nothing
         try:
             request = _request(asked, pair)
-            if not request.outputs[0].destination.awaits_size:
+            if not pair.if_transparent and not request.outputs[0].destination.awaits_size:
                 places.take(request.outputs[0].destination.fill(trial_of(request.source)).path, pair.source)
             jobs.append((pair, request))
         except ImgserveError as error:
@@ -230,6 +230,8 @@ async def _picture(session: _Session, pair: Pair, request: JobRequest) -> None:
             [wanted] = request.outputs
             info = await session.workers.probe(source, is_complete=True, load=wanted.recipe.load)
             assert info is not None  # all bytes are there
+            if pair.if_transparent and info.has_alpha:
+                [wanted] = _request(session.asked, pair._replace(destination=pair.if_transparent)).outputs
             resolved = resolve(wanted, request.source, info, session.limits)
             _warn(session, wanted.recipe.encode, resolved.rendering.format)
             inputs = held.enter_context(found.of(resolved.rendering.recipe))

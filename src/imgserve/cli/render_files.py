@@ -11,15 +11,20 @@ from imgserve.request import formats, tags
 from imgserve.request.encode import Format
 
 STANDARD = "-"
-# The extension of a result for a source that is in no format that can be written.
-_OTHERWISE = {"svg": "png", "svgz": "png"}
+# The extension of a result for a source that is in no format that can be written, by the source's.
+_OTHERWISE = {"svg": "png", "svgz": "png", "apng": "png"}
 
 
 class Pair(NamedTuple):
-    """Paths of a source and of its result, which may contain tags; ``-`` is a standard stream."""
+    """Paths of a source and of its result, which may contain tags; ``-`` is a standard stream.
+
+    ``if_transparent``: the result's path for a source with transparency, if it is another one. The server's rule for
+    sources that cannot be written in their own format: PNG if there is transparency, else JPEG.
+    """
 
     source: str
     destination: str
+    if_transparent: str = ""
 
 
 def pairs(source: str, destination: str, result: Format | None) -> list[Pair]:
@@ -36,7 +41,7 @@ def pairs(source: str, destination: str, result: Format | None) -> list[Pair]:
         raise FileUnusable(f"the results would take the places of the pictures in {source}", "name another directory")
     with using(f"the directory {source}"):
         paths = list(_pictures(source, destination))
-    found = [Pair(str(path), _place(path, Path(source), destination, result)) for path in paths]
+    found = [_pair(path, Path(source), destination, result) for path in paths]
     if not found:
         raise FileUnusable(f"the directory {source} holds no pictures", "expected files such as photo.jpg")
     return found
@@ -69,12 +74,15 @@ def _pictures(source: str, destination: str) -> Iterator[Path]:
             yield path
 
 
-def _place(path: Path, source: Path, destination: str, result: Format | None) -> str:
+def _pair(path: Path, source: Path, destination: str, result: Format | None) -> Pair:
     """The same name beneath ``destination``, with the extension of the result; or with the tags of ``destination``."""
     if tags.BEGIN in destination:
-        return destination
+        return Pair(str(path), destination)
     extension = path.suffix[1:]
     written = formats.FORMAT_OF_EXTENSION.get(extension.lower())
     if written is None or result not in (None, written):
         extension = result or _OTHERWISE.get(extension.lower(), "jpg")
-    return str(Path(destination, path.relative_to(source).with_suffix(f".{extension}")))
+    place = Path(destination, path.relative_to(source))
+    follows_pixels = result is None and formats.READ_ONLY.get(path.suffix[1:].lower()) in ("heic", "bmp", "ico")
+    transparent = str(place.with_suffix(".png")) if follows_pixels else ""
+    return Pair(str(path), str(place.with_suffix(f".{extension}")), transparent)
