@@ -94,6 +94,40 @@ async def test_each_of_several_sources_is_downloaded_once(renderer: Renderer, ma
     assert made.transfers.budget.held == 0
 
 
+async def test_a_source_that_intake_has_downloaded_is_not_downloaded_again(renderer: Renderer, made: Plant) -> None:
+    (made.source.parent / "mark.png").write_bytes(PNG[::-1])
+    picture, mark = (parse_source(f"file://{made.source.parent / name}") for name in ("a.png", "mark.png"))
+    prefetched, expected = made.transfers.open(picture), made.source.read_bytes()
+    await prefetched.finish()
+    made.source.unlink()
+    one, two = await renderer.sources((picture, mark), prefetched)
+    with one, two:
+        assert (one.read(), two.read()) == (expected, PNG[::-1])
+    assert made.transfers.budget.held == 0
+
+
+async def test_a_downloaded_source_is_given_up_where_the_others_wait_for_memory(
+    renderer: Renderer, made: Plant
+) -> None:
+    """Two renderings that each hold a source and wait for more would wait for ever."""
+    (made.source.parent / "mark.png").write_bytes(PNG[::-1])
+    picture, mark = (parse_source(f"file://{made.source.parent / name}") for name in ("a.png", "mark.png"))
+    prefetched, budget = made.transfers.open(picture), made.transfers.budget
+    await prefetched.finish()
+    elsewhere = budget.total - prefetched.reserved_bytes
+    await budget.acquire(weight=elsewhere)
+    task = asyncio.create_task(renderer.sources((picture, mark), prefetched))
+    async with asyncio.timeout(PATIENCE_S):
+        while budget.held > elsewhere:  # noqa: ASYNC110 - the budget has no event
+            await asyncio.sleep(0.001)
+        assert not task.done()
+        budget.release(weight=elsewhere)
+        one, two = await task
+    with one, two:
+        assert (one.read(), two.read()) == (made.source.read_bytes(), PNG[::-1])
+    assert budget.held == 0
+
+
 async def test_one_of_several_sources_that_is_not_there_frees_the_others(renderer: Renderer, made: Plant) -> None:
     picture, mark = (parse_source(f"file://{made.source.parent / name}") for name in ("a.png", "mark.png"))
     with pytest.raises(SourceUnavailable, match="no such source file"):

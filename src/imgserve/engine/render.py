@@ -40,8 +40,9 @@ class Renderer:
     async def sources(self, sources: Sequence[Source], prefetched: Fetch | None = None) -> list[Blob]:
         """All these pictures, in their order, which the caller closes. Raises the transfer's faults.
 
-        Each is downloaded once, the only one perhaps by intake already (``prefetched``). Memory for several is reserved
-        in one step: a rendering that held a part of it while it waits for the rest could wait for ever.
+        Each is downloaded once, the first one perhaps by intake already (``prefetched``). Memory for several is
+        reserved in one step: a rendering that held a part of it while it waits for the rest could wait for ever. So a
+        prefetched one is downloaded again where the others would have to wait.
         """
         downloads = await self._downloaded(dict.fromkeys(sources, True), prefetched)
         with ExitStack() as held:
@@ -89,22 +90,53 @@ class Renderer:
     async def _downloaded(
         self, sources: Mapping[Source, bool], prefetched: Fetch | None, within_s: float | None = None
     ) -> dict[Source, Blob | ImgserveError]:
-        """The download of each source, which the caller closes. True: its error is raised, at once."""
-        together = Together(self._transfers.budget, len(sources)) if len(sources) > 1 else None
-        with stage("fetch"), ExitStack() as held, waiting():
+        """The download of each source, which the caller closes. True: its error is raised, at once.
+
+        ``prefetched`` is the first one's.
+        """
+        with stage("fetch"), waiting():
             # The wait is for slots and for memory. A download has a time-out of its own.
-            if together is not None and prefetched is not None:
-                prefetched.close()
-                prefetched = None
-            fetches = {
-                source: held.enter_context(prefetched or self._transfers.open(source, together, within_s))
-                for source in sources
-            }
-            downloads = [_ended(fetch, is_needed=sources[source]) for source, fetch in fetches.items()]
-            ends = [await downloads[0]] if together is None else await asyncio.gather(*downloads)
-            blobs = {source: error or fetches[source].blob.share() for source, error in zip(fetches, ends, strict=True)}
+            blobs = await self._fetched(sources, prefetched, within_s)
+            if blobs is None:
+                blobs = await self._fetched(sources, None, within_s)
+            assert blobs is not None  # without a prefetched one all of them wait for memory together
         failpoint.reach("fetched")
         return blobs
+
+    async def _fetched(
+        self, sources: Mapping[Source, bool], prefetched: Fetch | None, within_s: float | None
+    ) -> dict[Source, Blob | ImgserveError] | None:
+        """As ``_downloaded``. None: the prefetched source was given up, since the others would wait for memory, which
+        they must not while it holds some.
+        """
+        is_given_up = False
+
+        def give_up() -> None:
+            nonlocal is_given_up
+            is_given_up = True
+            held.close()
+
+        with ExitStack() as held:
+            begun = [] if prefetched is None else [held.enter_context(prefetched)]
+            count = len(sources) - len(begun)
+            together = None
+            if count and len(sources) > 1:
+                together = Together(self._transfers.budget, count, give_up if begun else None)
+            begun += [
+                held.enter_context(self._transfers.open(source, together, within_s))
+                for source in tuple(sources)[len(begun) :]
+            ]
+            fetches = dict(zip(sources, begun, strict=True))
+            downloads = [_ended(fetch, is_needed=sources[source]) for source, fetch in fetches.items()]
+            try:
+                ends = [await downloads[0]] if together is None else await asyncio.gather(*downloads)
+            except ImgserveError:
+                if is_given_up:
+                    return None
+                raise
+            if is_given_up:
+                return None
+            return {source: error or fetches[source].blob.share() for source, error in zip(fetches, ends, strict=True)}
 
     async def rendition(
         self,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 
 from imgserve.limiter import Limiter
 
@@ -10,14 +11,15 @@ from imgserve.limiter import Limiter
 class Together:
     """A budget for a number of sources that are needed together: all of their requests are granted at once.
 
-    So none of them holds memory while it waits for the others'.
+    So none of them holds memory while it waits for the others'. ``on_wait`` is called if they have to wait.
     """
 
-    def __init__(self, budget: Limiter, sources: int) -> None:
+    def __init__(self, budget: Limiter, sources: int, on_wait: Callable[[], None] | None = None) -> None:
         self.total = budget.total // sources  # a request for more counts as so much: the sum must fit
         self.release = budget.release
         self._budget = budget
         self._sources = sources
+        self._on_wait = on_wait
         self._requests: list[tuple[int, asyncio.Future[None]]] = []
         self._room: asyncio.Future[None] | None = None
 
@@ -29,6 +31,8 @@ class Together:
         if len(self._requests) == self._sources:
             self._room = self._budget.request(weight=sum(weight for weight, _ in self._requests))
             self._room.add_done_callback(self._admit)
+            if self._on_wait is not None and not self._room.done():
+                self._on_wait()
         return grant
 
     def _admit(self, room: asyncio.Future[None]) -> None:
