@@ -5,6 +5,7 @@ Resampling Tasks"; Mitchell and Netravali, "Reconstruction Filters in Computer G
 """
 
 import io
+import time
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -321,6 +322,61 @@ def test_fits_that_cut_nothing_take_extreme_shapes(fit: Fit) -> None:
     assert result.size == {"inside": (1, 30), "fill": (40, 30), "contain": (40, 30), "outside": (40, 120_000)}[fit]
     with pytest.raises(PictureTooLarge, match="total_pixels"):
         picture(data, Resize(3000, 3000, if_small="enlarge"))
+
+
+NARROW = np.asarray(pictures.detailed(120, 1))
+
+
+@pytest.mark.parametrize("kernel", ["lanczos3", "linear"])
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("bands", [3, 4])
+def test_a_narrow_picture_that_covers_is_scaled_within_the_cut_alone(
+    bands: int, kernel: Kernel, *, is_first: bool
+) -> None:
+    """As a whole it would have 120,000 x 1,000 pixels, which take ten seconds."""
+    source = NARROW if bands == 3 else np.dstack([NARROW, np.full((1, 120), 200, np.uint8)])
+    operation = Resize(100, 1000, if_small="enlarge", kernel=kernel, gravity="west")
+    began = time.process_time()
+    result = pixels(rasters.png(source), *(() if is_first else (Flip(),)), operation)
+    assert time.process_time() - began < 2
+    row = model(source[:, :8], (8000, 1), kernel)[:, :100]
+    assert distance(result, np.repeat(row, 1000, axis=0)) < 1
+
+
+@pytest.mark.parametrize("more", [{}, {"linear_light": True}, {"kernel": "nearest"}, {"kernel": "linear"}])
+@pytest.mark.parametrize(
+    ("place", "size"),
+    [
+        ({"gravity": "center"}, (300, 50)),
+        ({"gravity": "southeast"}, (61, 400)),
+        ({"gravity": "northwest"}, (400, 93)),
+        ({"focal": Focal(0.3, 0.9)}, (173, 31)),
+        ({"gravity": "attention"}, (333, 40)),
+        ({"gravity": "entropy"}, (40, 150)),
+    ],
+)
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_an_enlarged_cut_is_the_cut_of_the_whole(
+    bands: int, place: dict[str, Any], size: tuple[int, int], more: dict[str, Any]
+) -> None:
+    source = rasters.png({1: DETAILED[:37, :41, :1], 3: DETAILED[:37, :41], 4: SEEN_THROUGH[:37, :41]}[bands])
+    cut = Resize(width=size[0], height=size[1], if_small="enlarge", **place, **more)
+    whole = Resize(width=size[0], height=size[1], fit="outside", if_small="enlarge", **more)
+    for before in ((), (Flip(),)):
+        expected = pixels(source, *before, whole, Crop(width=size[0], height=size[1], **place))
+        distances = np.abs(pixels(source, *before, cut).astype(int) - expected)
+        assert distances.max() <= 1, "libvips adds up floats along the rows that it computes"
+        assert distances.mean() < 0.01
+
+
+@pytest.mark.parametrize("gravity", ["attention", "entropy"])
+@pytest.mark.parametrize("top", [0, 15, 30])
+def test_the_content_of_a_much_enlarged_picture_decides(gravity: Any, top: int) -> None:
+    """It is looked at in a smaller copy: this whole one has 7 million pixels."""
+    source = np.full((45, 60, 3), 128, np.uint8)
+    source[top : top + 15, 20:40] = np.asarray(pictures.detailed(20, 15)) // 2 + [127, 0, 0]
+    result = pixels(rasters.png(source), Resize(3000, 750, if_small="enlarge", gravity=gravity))
+    assert (np.ptp(result.astype(int), axis=2) > 40).mean() > 0.25, "a third of the cut"
 
 
 def test_dpr_multiplies_the_box() -> None:

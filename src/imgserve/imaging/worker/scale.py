@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import pyvips
 
+from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import Kernel
 
@@ -24,17 +25,28 @@ def shrink(factor: float) -> int:
     return side
 
 
-def resized(image: pyvips.Image, whole: Size, kernel: Kernel = "lanczos3", *, is_linear: bool = False) -> pyvips.Image:
-    """Exactly this size. In and out: RGB or grey; with alpha uint8 or uint16, alpha last.
+def resized(
+    image: pyvips.Image, whole: Size, kernel: Kernel = "lanczos3", *, is_linear: bool = False, part: Part | None = None
+) -> pyvips.Image:
+    """Exactly this size, or the ``part`` of it. In and out: RGB or grey; with alpha uint8 or uint16, alpha last.
 
-    ``is_linear``: the mean of light, not of its stored values; uint8 or uint16 too.
+    ``is_linear``: the mean of light, not of its stored values; uint8 or uint16 too. The rest of a picture that grows is
+    not computed, which may be a thousand times the part.
     """
+    if is_linear and kernel != "nearest" and (image.width, image.height) != (whole.width_px, whole.height_px):
+        return _in_linear_light(image, whole, kernel, part)
+    return _cut(_of_stored_values(image, whole, kernel), part)
+
+
+def _cut(image: pyvips.Image, part: Part | None) -> pyvips.Image:
+    return image if part is None else image.crop(part.left, part.top, part.size.width_px, part.size.height_px)
+
+
+def _of_stored_values(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvips.Image:
     if (image.width, image.height) == (whole.width_px, whole.height_px):
         return image
     if kernel == "nearest":
         return _nearest(image, whole)
-    if is_linear:
-        return _in_linear_light(image, whole, kernel)
     if not image.hasalpha():
         return _resized(image, whole, kernel)
     image = image.copy_memory()  # it is read twice
@@ -82,7 +94,7 @@ def _nearest(image: pyvips.Image, whole: Size) -> pyvips.Image:
     return image.copy_memory().mapim(at, interpolate=nearest, premultiplied=True, extend="copy")
 
 
-def _in_linear_light(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvips.Image:
+def _in_linear_light(image: pyvips.Image, whole: Size, kernel: Kernel, part: Part | None) -> pyvips.Image:
     """By sRGB's curve (IEC 61966-2-1), in floats; colours count by their alpha."""
     most, has_alpha = _OPAQUE[image.format], image.hasalpha()
     colours, alpha = image, None
@@ -91,7 +103,7 @@ def _in_linear_light(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvips
         colours, alpha = image.extract_band(0, n=image.bands - 1), image[image.bands - 1] / most
     light = colours.maplut(_light_of(image.format)).copy(interpretation="multiband")
     light = (light * alpha).bandjoin(alpha) if alpha is not None else light
-    light = _resized(light, whole, kernel)
+    light = _cut(_resized(light, whole, kernel), part)
     if has_alpha:
         light = light.copy_memory()
         alpha = light[light.bands - 1]

@@ -1,4 +1,4 @@
-"""resize: scale the whole picture, then cut it, or put it into the box.
+"""resize: scale the picture and cut it, or put it into the box. Of an enlarged one only what the cut keeps is made.
 
 As the first operation it opens the picture (fused with the load, so that JPEG, WebP and SVG are decoded at a smaller
 scale); after others it takes a canvas. Called by ``pipeline.py``.
@@ -15,9 +15,13 @@ from imgserve.imaging.worker.cover import Corner, Part
 from imgserve.imaging.worker.formats import jpeg, turbojpeg
 from imgserve.imaging.worker.steps import space
 from imgserve.imaging.worker.svg import draw
-from imgserve.request.geometry import Shape, corner
+from imgserve.request import geometry
+from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import Resize
+
+# An enlarged picture is looked at for its content in so many pixels: it shows no more than before.
+_MOST_SHOWN_PIXELS = 4_000_000
 
 
 def opened(picture: load.Picture, operation: Resize, before: Shape, size: Size, frames: int) -> Canvas:
@@ -29,7 +33,7 @@ def opened(picture: load.Picture, operation: Resize, before: Shape, size: Size, 
         image = _of_frames(animation.frames(picture), operation, whole, size)
     else:
         image = _quickly(picture, operation, before.size, whole, size)
-        image = _of_still(picture, operation, before.size, whole) if image is None else image
+        image = _of_still(picture, operation, before.size, whole, size) if image is None else image
     if (image.width, image.height) == (size.width_px, size.height_px):
         return Canvas(image, frames)
     return _placed(Canvas(convert.to_canvas(image, is_deep=picture.is_deep), frames), operation, size)
@@ -41,7 +45,7 @@ def applied(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
     if canvas.frames > 1:
         canvas = canvas._replace(image=_of_frames(frames_of(canvas.image), operation, whole, size))
     else:
-        canvas = canvas._replace(image=_scaled(canvas.image, operation, whole))
+        canvas = canvas._replace(image=_scaled_and_cut(canvas.image, operation, whole, size))
     canvas = _placed(canvas, operation, size)
     return canvas._replace(image=canvas.image.copy_memory())  # steps behind it may read it twice
 
@@ -63,12 +67,12 @@ def _quickly(picture: load.Picture, operation: Resize, before: Size, whole: Size
     return jpeg.scaled(picture, part, size) if part is not None else None
 
 
-def _of_still(picture: load.Picture, operation: Resize, before: Size, whole: Size) -> pyvips.Image:
-    """Of ``whole``. Where the picture grows, parts that are cut off later are not computed."""
+def _of_still(picture: load.Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image:
+    """Of ``whole``, or cut to ``size`` already."""
     is_smaller = _is_within(whole, before) and whole != before
     if _is_plain(operation) and is_smaller:
         return load.scaled(picture, whole)
-    return _scaled(load.whole(picture), operation, whole)
+    return _scaled_and_cut(load.whole(picture), operation, whole, size)
 
 
 def _is_plain(operation: Resize) -> bool:
@@ -76,8 +80,18 @@ def _is_plain(operation: Resize) -> bool:
     return operation.kernel == "lanczos3" and operation.linear_light is not True
 
 
-def _scaled(image: pyvips.Image, operation: Resize, whole: Size) -> pyvips.Image:
-    return scale.resized(image, whole, operation.kernel, is_linear=operation.linear_light is True)
+def _scaled(image: pyvips.Image, operation: Resize, whole: Size, part: geometry.Part | None = None) -> pyvips.Image:
+    return scale.resized(image, whole, operation.kernel, is_linear=operation.linear_light is True, part=part)
+
+
+def _scaled_and_cut(
+    image: pyvips.Image, operation: Resize, whole: Size, size: Size, place: Corner | None = None
+) -> pyvips.Image:
+    """Scaled to ``whole``, of which only what is within ``size`` is computed. ``place``: that of the cut, if known."""
+    if _is_within(whole, size):
+        return _scaled(image, operation, whole)
+    place = place or _corner(image, operation, whole, size)
+    return _scaled(image, operation, whole, geometry.Part(*place, size))
 
 
 def _of_frames(frames: Iterable[pyvips.Image], operation: Resize, whole: Size, size: Size) -> pyvips.Image:
@@ -88,11 +102,9 @@ def _of_frames(frames: Iterable[pyvips.Image], operation: Resize, whole: Size, s
     results: list[pyvips.Image] = []
     place: Corner | None = None
     for frame in frames:
-        scaled = _scaled(frame, operation, whole)
-        if not _is_within(whole, size):
-            place = place or _corner(scaled.copy_memory(), operation, size)
-            scaled = scaled.crop(*place, size.width_px, size.height_px)
-        results.append(scaled.copy_memory())
+        if place is None and not _is_within(whole, size):
+            place = _corner(frame, operation, whole, size)
+        results.append(_scaled_and_cut(frame, operation, whole, size, place).copy_memory())
     return roll(results)
 
 
@@ -102,16 +114,31 @@ def _placed(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
     if whole == size:
         return canvas
     if _is_within(whole, size):
-        left, top = corner(operation.place, whole, size)
+        left, top = geometry.corner(operation.place, whole, size)
         return space.placed(canvas, left, top, size, inks.rgba(operation.background))
-    place = _corner(canvas.first, operation, size)
+    place = _corner(canvas.image, operation, whole, size)
     return canvas.of_each_frame(lambda frame: frame.crop(*place, size.width_px, size.height_px))
 
 
-def _corner(first: pyvips.Image, operation: Resize, size: Size) -> Corner:
-    if isinstance(operation.place, str) and operation.place in cover.CHOSEN_BY_CONTENT:
-        return cover.interesting(first, size, operation.place)
-    return Corner(*corner(operation.place, size, Size(first.width, first.height)))
+def _corner(first: pyvips.Image, operation: Resize, whole: Size, size: Size) -> Corner:
+    """The place of the cut in ``whole``. ``first`` is the picture in its own size, of an animation the first frame."""
+    if operation.place not in cover.CHOSEN_BY_CONTENT:
+        return Corner(*geometry.corner(operation.place, size, whole))
+    shown = _shown(Size(first.width, first.height), whole)
+    across, down = whole.width_px / shown.width_px, whole.height_px / shown.height_px
+    cut = Size(max(1, round(size.width_px / across)), max(1, round(size.height_px / down)))
+    left, top = cover.interesting(_scaled(first, operation, shown).copy_memory(), cut, str(operation.place))
+    rest = whole.width_px - size.width_px, whole.height_px - size.height_px
+    return Corner(min(round(left * across), rest[0]), min(round(top * down), rest[1]))
+
+
+def _shown(before: Size, whole: Size) -> Size:
+    """The size in which the content is looked at: ``whole``, unless the picture grows beyond a bound."""
+    pixels, before_pixels = whole.width_px * whole.height_px, before.width_px * before.height_px
+    if pixels <= max(_MOST_SHOWN_PIXELS, before_pixels):
+        return whole
+    factor = (_MOST_SHOWN_PIXELS / pixels) ** 0.5
+    return Size(max(1, round(whole.width_px * factor)), max(1, round(whole.height_px * factor)))
 
 
 def _part(operation: Resize, before: Size, whole: Size, size: Size) -> Part | None:
@@ -121,7 +148,7 @@ def _part(operation: Resize, before: Size, whole: Size, size: Size) -> Part | No
     if _is_within(whole, size):
         return None
     if whole == before and operation.place not in cover.CHOSEN_BY_CONTENT:
-        return Part(*corner(operation.place, size, before), size.width_px, size.height_px)
+        return Part(*geometry.corner(operation.place, size, before), size.width_px, size.height_px)
     return cover.part(before, size, operation.place)
 
 
