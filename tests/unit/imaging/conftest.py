@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from imgserve.blob import Blob
-from imgserve.imaging.worker import load, pipeline, probe, vips
+from imgserve.imaging.worker import pipeline, probe, vips
 from imgserve.imaging.worker.detect import detect
+from imgserve.imaging.worker.picture import Picture
 from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
@@ -62,7 +63,7 @@ def carried_out(
     check_operations(operations)
     source_format = detect(data)
     assert source_format is not None
-    info = probe.measure(load.Picture(data, source_format), limits)
+    info = probe.measure(Picture(data, source_format), limits)
     resolved = resolve(Recipe(operations, Encode(format=output_format)), info, limits)
     with Blob() as result:
         task = msgspec.structs.replace(resolved, size=None)

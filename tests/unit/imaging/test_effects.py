@@ -27,6 +27,7 @@ from PIL import Image
 from imgserve.blob import Blob
 from imgserve.imaging.worker import animation, load, pipeline
 from imgserve.imaging.worker.canvas import Canvas
+from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.steps.table import STEPS
 from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
@@ -70,7 +71,7 @@ def picture(bands: int, dtype: type = np.uint8, seed: int = 5) -> Pixels:
 
 def canvas_of(pixels: Pixels) -> Canvas:
     """As the pipeline opens a PNG, with tones of 16 bits."""
-    return Canvas(load.whole(load.Picture(rasters.png(pixels), "png", is_deep=True)), 1)
+    return Canvas(load.whole(Picture(rasters.png(pixels), "png", is_deep=True)), 1)
 
 
 def pixels_of(canvas: Canvas) -> Pixels:
@@ -364,7 +365,7 @@ def film(bands: int) -> tuple[Canvas, list[Pixels]]:
     images = [Image.fromarray(frame) for frame in frames]
     out = io.BytesIO()
     images[0].save(out, "WEBP", save_all=True, append_images=images[1:], duration=50, lossless=True, exact=True)
-    return Canvas(animation.as_it_is(load.Picture(out.getvalue(), "webp")), 3), frames
+    return Canvas(animation.as_it_is(Picture(out.getvalue(), "webp")), 3), frames
 
 
 def frames_in(result: Canvas) -> Pixels:

@@ -14,6 +14,7 @@ from PIL.JpegImagePlugin import get_sampling
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import cover, load
 from imgserve.imaging.worker.formats import jpeg, turbojpeg
+from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.steps import resize
 from imgserve.request.geometry import Focal, Place, Shape, corner
 from imgserve.request.imageinfo import Size
@@ -36,21 +37,21 @@ def photo(width: int = 1999, height: int = 1501, mode: str = "RGB", **options: A
 
 
 def quickly(data: bytes, size: tuple[int, int], place: Place = "center") -> Image.Image | None:
-    picture, wanted = load.Picture(data, "jpeg"), Size(*size)
+    picture, wanted = Picture(data, "jpeg"), Size(*size)
     part = cover.part(sides(picture), wanted, place)
     image = None if part is None else jpeg.scaled(picture, part, wanted)
     return None if image is None else shown(image)
 
 
 def by_libvips(data: bytes, size: tuple[int, int], place: Place = "center") -> Image.Image:
-    picture, wanted = load.Picture(data, "jpeg"), Size(*size)
+    picture, wanted = Picture(data, "jpeg"), Size(*size)
     before = sides(picture)
     whole = covering(Shape(before.width_px, before.height_px), wanted)
     left, top = corner(place, wanted, whole)
     return shown(load.scaled(picture, whole).crop(left, top, *size))
 
 
-def sides(picture: load.Picture) -> Size:
+def sides(picture: Picture) -> Size:
     info = load.info(picture)
     return Size(int(info.width_px), int(info.height_px))
 
@@ -162,7 +163,7 @@ def test_written_as_libvips_would(mode: str, quality: int, sampling: int) -> Non
 )
 def test_every_fit_that_adds_no_space_takes_the_short_way(operation: Resize, size: tuple[int, int]) -> None:
     """To the file, and as the same pixels that libvips' way gives."""
-    picture, shape = load.Picture(photo(), "jpeg"), Shape(1999, 1501, "jpeg")
+    picture, shape = Picture(photo(), "jpeg"), Shape(1999, 1501, "jpeg")
     file = resize.jpeg_of_jpeg(picture, operation, shape, Size(*size), turbojpeg.Settings(95))
     assert file is not None
     shown_here = opened(file)
@@ -177,6 +178,6 @@ def test_every_fit_that_adds_no_space_takes_the_short_way(operation: Resize, siz
     ids=["space", "kernel", "light"],
 )
 def test_other_resizes_go_by_libvips(operation: Resize) -> None:
-    picture, shape = load.Picture(photo(), "jpeg"), Shape(1999, 1501, "jpeg")
+    picture, shape = Picture(photo(), "jpeg"), Shape(1999, 1501, "jpeg")
     size = operation.plan(shape).size
     assert resize.jpeg_of_jpeg(picture, operation, shape, size, turbojpeg.Settings(95)) is None

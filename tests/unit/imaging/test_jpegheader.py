@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgserve.imaging.worker import load
 from imgserve.imaging.worker.formats import jpegheader, turbojpeg
 from imgserve.imaging.worker.formats.jpegheader import Header
+from imgserve.imaging.worker.picture import orientation
 from tests.support import pictures, profiles
 
 pytestmark = pytest.mark.skipif(not turbojpeg.is_there(), reason="needs libturbojpeg (Debian: libturbojpeg0)")
@@ -60,7 +60,7 @@ def test_lossless_and_other_odd_frames_are_libvips_to_judge(kind: int) -> None:
 
 def by_libvips(data: bytes) -> Header:
     image = pyvips.Image.jpegload_buffer(data)
-    return Header(image.width, image.height, image.bands, load.orientation(image))
+    return Header(image.width, image.height, image.bands, orientation(image))
 
 
 @pytest.mark.parametrize(

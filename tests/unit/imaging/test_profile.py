@@ -8,6 +8,7 @@ from PIL import Image, ImageCms
 
 from imgserve.imaging.worker import load
 from imgserve.imaging.worker.colour import profile
+from imgserve.imaging.worker.picture import Picture
 from imgserve.request.operations.resize import Resize
 from tests.support import pictures, profiles
 from tests.unit.imaging.conftest import Render
@@ -60,13 +61,13 @@ def test_what_is_not(other: bytes) -> None:
 def test_a_picture_that_carries_it_is_left_as_it_is(render: Render) -> None:
     scene = pictures.scene(300, 200)
     data = pictures.encoded(scene, "png", profile=SRGB)
-    assert not load.has_profile(load.Picture(data, "png"))
+    assert not load.has_profile(Picture(data, "png"))
     result = render(data, Resize(), (300, 200))
     assert pictures.distance(result, scene) < 0.01
     assert "icc_profile" not in result.info
-    assert load.has_profile(load.Picture(pictures.encoded(scene, "png", profile=pictures.wide_gamut_profile()), "png"))
+    assert load.has_profile(Picture(pictures.encoded(scene, "png", profile=pictures.wide_gamut_profile()), "png"))
 
 
 def test_a_grey_picture_with_a_profile_is_no_case_for_this() -> None:
     grey = Image.new("L", (20, 20), 90)
-    assert load.has_profile(load.Picture(pictures.encoded(grey, "jpeg", profile=b"nonsense" * 40), "jpeg"))
+    assert load.has_profile(Picture(pictures.encoded(grey, "jpeg", profile=b"nonsense" * 40), "jpeg"))

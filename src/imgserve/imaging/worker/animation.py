@@ -14,19 +14,20 @@ from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import load
 from imgserve.imaging.worker.canvas import frames_of, roll
 from imgserve.imaging.worker.formats import apng, gif
+from imgserve.imaging.worker.picture import Picture, check_end, orientation
 
 
-def frames(picture: load.Picture) -> Iterator[pyvips.Image]:
+def frames(picture: Picture) -> Iterator[pyvips.Image]:
     """All frames, upright, sRGB, as large as they are, one after the other. Raises SourceUnreadable."""
     return map(_upright, _composed(picture))
 
 
-def as_it_is(picture: load.Picture) -> pyvips.Image:
+def as_it_is(picture: Picture) -> pyvips.Image:
     """As ``frames``, as a roll."""
     return roll([frame.copy_memory() for frame in frames(picture)])
 
 
-def _composed(picture: load.Picture) -> Iterator[pyvips.Image]:
+def _composed(picture: Picture) -> Iterator[pyvips.Image]:
     if picture.format == "png":
         yield from _of_png(picture)
         return
@@ -36,8 +37,8 @@ def _composed(picture: load.Picture) -> Iterator[pyvips.Image]:
         yield gif.masked(frame, mask)
 
 
-def _of_png(picture: load.Picture) -> Iterator[pyvips.Image]:
-    load.check_end(picture)
+def _of_png(picture: Picture) -> Iterator[pyvips.Image]:
+    check_end(picture)
     film, first = apng.film(picture.data), picture.first_frame
     count = load.info(picture).frames
     delays = film.delays_ms[first:][:count]
@@ -61,4 +62,4 @@ def _whole_or_last(frames: Iterator[pyvips.Image], count: int, *, is_strict: boo
 
 
 def _upright(frame: pyvips.Image) -> pyvips.Image:
-    return frame.autorot() if load.orientation(frame) > 1 else frame
+    return frame.autorot() if orientation(frame) > 1 else frame

@@ -16,6 +16,7 @@ from imgserve.imaging.faults import PictureTooLarge, SvgInvalid
 from imgserve.imaging.worker import bounds, load, probe
 from imgserve.imaging.worker.colour import convert, profile
 from imgserve.imaging.worker.detect import detect
+from imgserve.imaging.worker.picture import Picture, unreadable
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.steps import resize
 from imgserve.imaging.worker.svg import draw, svgz
@@ -46,14 +47,14 @@ class Further(NamedTuple):
     own_profile: bytes
     watched: Watch
 
-    def opened(self) -> load.Picture:
+    def opened(self) -> Picture:
         """Anew each time: its rows can be read once only, and two operations may draw the same picture."""
         assert self.shape.format is not None
-        return load.Picture(self.data, self.shape.format, self.options, is_deep=True, profile=self.profile)
+        return Picture(self.data, self.shape.format, self.options, is_deep=True, profile=self.profile)
 
 
 def measured(
-    data: Sequence[Data], recipe: Recipe, source: load.Picture, limits: Limits, watched: Watch
+    data: Sequence[Data], recipe: Recipe, source: Picture, limits: Limits, watched: Watch
 ) -> dict[ImageRef, Further]:
     """The pictures of a recipe, whose bytes come in the order of ``Recipe.further``, to be drawn on ``source``.
 
@@ -66,12 +67,12 @@ def measured(
     return pictures
 
 
-def _measured(data: Data, recipe: Recipe, source: load.Picture, limits: Limits, watched: Watch) -> Further:
+def _measured(data: Data, recipe: Recipe, source: Picture, limits: Limits, watched: Watch) -> Further:
     data = svgz.unpacked(data, limits) if svgz.is_packed(data) else data
     source_format = detect(data)
     assert source_format is not None, "a complete picture is always decided"
     options = LoadOptions(strict=recipe.load.strict, frames="first")
-    picture = load.Picture(data, source_format, options)
+    picture = Picture(data, source_format, options)
     info = probe.measure(picture, limits, watched)
     canvas_profile: Profile = "p3" if load.is_in_p3(source) else "srgb"
     own_profile = source.kept_profile if source.format != "svg" else b""
@@ -106,10 +107,10 @@ def read(operation: Composite, index: int, further: Further, on: Size) -> pyvips
         except pyvips.Error as error:
             if is_svg:
                 raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
-            raise load.unreadable(picture, error) from error
+            raise unreadable(picture, error) from error
 
 
-def _read(picture: load.Picture, shape: Shape, size: Size) -> pyvips.Image:
+def _read(picture: Picture, shape: Shape, size: Size) -> pyvips.Image:
     if shape.is_drawing:
         return draw.draw(bytes(picture.data), size, is_stretched=True)
     if shape.size == size:
@@ -118,7 +119,7 @@ def _read(picture: load.Picture, shape: Shape, size: Size) -> pyvips.Image:
     return resize.opened(picture, fitting, shape, size, frames=1).image
 
 
-def _in_colours(image: pyvips.Image, further: Further, picture: load.Picture) -> pyvips.Image:
+def _in_colours(image: pyvips.Image, further: Further, picture: Picture) -> pyvips.Image:
     """In the colours of the canvas."""
     if further.profile == "p3" and not load.is_in_p3(picture):
         return convert.srgb_to_p3(image)

@@ -16,6 +16,7 @@ from imgserve.imaging.worker.canvas import Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.further import Further
+from imgserve.imaging.worker.picture import Picture, unreadable
 from imgserve.imaging.worker.saver import extras
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.steps import composite, rasterize, resize
@@ -71,7 +72,7 @@ def render(
     return Written(Size(image.width, image.get_page_height()), rendering.format, encodes)
 
 
-def still(data: Data, recipe: Recipe, limits: Limits, watched: Watch = unwatched) -> tuple[load.Picture, pyvips.Image]:
+def still(data: Data, recipe: Recipe, limits: Limits, watched: Watch = unwatched) -> tuple[Picture, pyvips.Image]:
     """The source, and one picture of it behind the recipe's operations, 8 bits, in memory. For ``inspection``.
 
     Raises as ``render`` does.
@@ -96,7 +97,7 @@ def _check(steps: tuple[Step, ...], frames: int, pictures: Mapping[ImageRef, Fur
             further.check(step.operation, index, pictures, step.size, limits)
 
 
-def _recognised(data: Data, recipe: Recipe, limits: Limits) -> load.Picture:
+def _recognised(data: Data, recipe: Recipe, limits: Limits) -> Picture:
     """The source, by its format. For rasterize everything but an SVG is an invalid SVG, pictures too."""
     operations = recipe.operations
     try:
@@ -108,7 +109,7 @@ def _recognised(data: Data, recipe: Recipe, limits: Limits) -> load.Picture:
         raise
     assert source_format is not None, "a complete source is always decided"
     deep, profile = _is_deep(recipe), recipe.encode.profile
-    return load.Picture(data, source_format, recipe.load, is_deep=deep, profile=profile)
+    return Picture(data, source_format, recipe.load, is_deep=deep, profile=profile)
 
 
 def _is_deep(recipe: Recipe) -> bool:
@@ -116,7 +117,7 @@ def _is_deep(recipe: Recipe) -> bool:
     return recipe.encode.bit_depth > 8 or len(recipe.operations) != 1 or not isinstance(recipe.operations[0], Resize)
 
 
-def _jpeg_of_jpeg(picture: load.Picture, steps: tuple[Step, ...], rendering: Rendering) -> bytes | None:
+def _jpeg_of_jpeg(picture: Picture, steps: tuple[Step, ...], rendering: Rendering) -> bytes | None:
     """The fast path: the result's file, if one resize makes a plain JPEG of another."""
     encode = rendering.recipe.encode
     settings = save.quick_settings(encode) if rendering.format == "jpeg" and save.is_plain(encode) else None
@@ -127,7 +128,7 @@ def _jpeg_of_jpeg(picture: load.Picture, steps: tuple[Step, ...], rendering: Ren
 
 
 def _finished(
-    picture: load.Picture,
+    picture: Picture,
     info: ImageInfo,
     steps: tuple[Step, ...],
     rendering: Rendering,
@@ -150,11 +151,11 @@ def _finished(
     except pyvips.Error as error:
         if is_svg:
             raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
-        raise load.unreadable(picture, error) from error
+        raise unreadable(picture, error) from error
 
 
 def _opened(
-    picture: load.Picture, info: ImageInfo, steps: tuple[Step, ...], recipe: Recipe, frames: int
+    picture: Picture, info: ImageInfo, steps: tuple[Step, ...], recipe: Recipe, frames: int
 ) -> tuple[Canvas, tuple[Step, ...]]:
     """The canvas, and the steps that remain: a first resize decodes no more of the picture than it needs."""
     match steps:
@@ -171,7 +172,7 @@ def _opened(
 
 
 def _changed(
-    picture: load.Picture,
+    picture: Picture,
     info: ImageInfo,
     steps: tuple[Step, ...],
     recipe: Recipe,

@@ -10,6 +10,7 @@ from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import bounds, load
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.formats import isobmff, webp
+from imgserve.imaging.worker.picture import Picture, too_many_parts
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.svg import sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
@@ -44,18 +45,18 @@ def probe(
     if source_format is None:
         return None
     if is_complete:
-        return measure(load.Picture(data, source_format, options), limits, watched)
+        return measure(Picture(data, source_format, options), limits, watched)
     if source_format == "svg":
         bounds.check_svg_bytes(max(len(data), source_bytes), limits)
     if source_format not in _EARLY_FORMATS or options.page:
         return None
     try:
-        return measure(load.Picture(data, source_format, options), limits)
+        return measure(Picture(data, source_format, options), limits)
     except SourceUnreadable:
         return None
 
 
-def measure(picture: load.Picture, limits: Limits, watched: Watch = unwatched) -> ImageInfo:
+def measure(picture: Picture, limits: Limits, watched: Watch = unwatched) -> ImageInfo:
     """The header of a complete source, within the limits. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
     if picture.format == "svg":
         bounds.check_svg_bytes(len(picture.data), limits)
@@ -71,13 +72,13 @@ def measure(picture: load.Picture, limits: Limits, watched: Watch = unwatched) -
     return info
 
 
-def _check_parts(picture: load.Picture, limits: Limits) -> None:
+def _check_parts(picture: Picture, limits: Limits) -> None:
     """Raises SourceUnreadable, PictureTooLarge for more parts than libwebp and libheif read in short time."""
     if picture.format == "webp":
         most = _MOST_SKIPPED * limits.frames
         frames = webp.frames_up_to(most, picture.data)
         if frames is None:
-            raise load.too_many_parts(picture)
+            raise too_many_parts(picture)
         bounds.check_frames(frames if frames > most else picture.options.capped(frames), limits)
     if picture.format in ("avif", "heic") and isobmff.is_flood_of_boxes(picture.data):
-        raise load.too_many_parts(picture)
+        raise too_many_parts(picture)

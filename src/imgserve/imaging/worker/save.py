@@ -12,9 +12,9 @@ from imgserve.imaging.faults import PictureTooLarge, RenderFailed
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.formats import turbojpeg, webp
-from imgserve.imaging.worker.load import PROFILE
 from imgserve.imaging.worker.metadata import embed
 from imgserve.imaging.worker.metadata.kept import Blocks
+from imgserve.imaging.worker.picture import PROFILE
 from imgserve.imaging.worker.saver import palette, sizecap
 from imgserve.imaging.worker.saver import settings as settings_of_format
 from imgserve.imaging.worker.saver.extras import Extras

@@ -10,11 +10,12 @@ import sys
 
 import pyvips
 
-from imgserve.imaging.worker import cover, ending, load
+from imgserve.imaging.worker import cover, ending
 from imgserve.imaging.worker.cover import Part
 from imgserve.imaging.worker.formats import turbojpeg
 from imgserve.imaging.worker.formats.jpegheader import UPRIGHT, Header
 from imgserve.imaging.worker.formats.turbojpeg import Decoded
+from imgserve.imaging.worker.picture import Picture
 from imgserve.request.imageinfo import Size
 
 # The resizer loads Pillow where there is one: memory, and decoders that no worker needs.
@@ -33,7 +34,7 @@ _SHRINKS = (8, 4, 2, 1)
 _SPACES = {1: "b-w", 3: "srgb"}
 
 
-def again(picture: load.Picture, part: Part, size: Size, settings: turbojpeg.Settings) -> bytes | None:
+def again(picture: Picture, part: Part, size: Size, settings: turbojpeg.Settings) -> bytes | None:
     """The part as a JPEG of exactly ``size``, upright; None if libvips has to make it."""
     if picture.plain_jpeg is None or picture.plain_jpeg.orientation != UPRIGHT:
         return None
@@ -41,7 +42,7 @@ def again(picture: load.Picture, part: Part, size: Size, settings: turbojpeg.Set
     return turbojpeg.encode(pixels, settings) if pixels is not None else None
 
 
-def scaled(picture: load.Picture, part: Part, size: Size) -> pyvips.Image | None:
+def scaled(picture: Picture, part: Part, size: Size) -> pyvips.Image | None:
     """The part, upright, exactly ``size``, in memory; None if libvips has to do it."""
     header = picture.plain_jpeg
     if header is None:
@@ -62,7 +63,7 @@ def _is_in_the_middle(part: Part, width: int, height: int) -> bool:
     return math.isclose(2 * part.left + part.width, width) and math.isclose(2 * part.top + part.height, height)
 
 
-def _scaled(picture: load.Picture, header: Header, part: Part, size: Size) -> Decoded | None:
+def _scaled(picture: Picture, header: Header, part: Part, size: Size) -> Decoded | None:
     """As stored. Only a JPEG with its end mark."""
     factor = min(part.width / size.width_px, part.height / size.height_px)
     if resizer is None or factor < 1 or not ending.has_end_mark(picture.data, picture.format):

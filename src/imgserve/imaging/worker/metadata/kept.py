@@ -10,10 +10,10 @@ from typing import NamedTuple
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.formats import heif
-from imgserve.imaging.worker.load import Picture
 from imgserve.imaging.worker.metadata import exif, iptc, xmp
 from imgserve.imaging.worker.metadata.credit import Credit
 from imgserve.imaging.worker.metadata.exif import Exif
+from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.source import Data
 from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size

@@ -8,6 +8,7 @@ from imgserve.imaging.worker import load
 from imgserve.imaging.worker.colour import convert, numbers, profile
 from imgserve.imaging.worker.metadata import kept
 from imgserve.imaging.worker.metadata.kept import Blocks
+from imgserve.imaging.worker.picture import Picture
 from imgserve.request.encode import Encode, Format
 from imgserve.request.imageinfo import Size
 
@@ -19,14 +20,14 @@ class Extras(NamedTuple):
     blocks: Blocks = Blocks()
 
 
-def in_its_profile(picture: load.Picture, image: pyvips.Image, encode: Encode) -> pyvips.Image:
+def in_its_profile(picture: Picture, image: pyvips.Image, encode: Encode) -> pyvips.Image:
     """A finished canvas in the profile of the result. A load has converted colours that were not sRGB."""
     if encode.profile == "p3" and not load.is_in_p3(picture):
         return convert.srgb_to_p3(image)
     return image
 
 
-def of(picture: load.Picture, image: pyvips.Image, encode: Encode, output_format: Format) -> Extras:
+def of(picture: Picture, image: pyvips.Image, encode: Encode, output_format: Format) -> Extras:
     """``image`` is the finished picture. Raises SourceUnreadable."""
     embedded = b""
     if encode.profile == "p3" and image.bands > 2:

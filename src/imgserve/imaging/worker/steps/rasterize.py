@@ -1,13 +1,13 @@
 """rasterize: draw an SVG into the size exactly. A step that opens the picture. Called by ``pipeline.py``."""
 
-from imgserve.imaging.worker import load
 from imgserve.imaging.worker.canvas import Canvas
+from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.svg import draw, sizing
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.rasterize import Rasterize
 
 
-def opened(picture: load.Picture, operation: Rasterize, size: Size, dpi: float) -> Canvas:
+def opened(picture: Picture, operation: Rasterize, size: Size, dpi: float) -> Canvas:
     """RGBA, exactly ``size``: ``fill`` stretches, with ``contain`` the SVG places itself. Raises SvgInvalid."""
     if picture.format != "svg":
         raise sizing.not_svg()

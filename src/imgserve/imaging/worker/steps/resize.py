@@ -13,6 +13,7 @@ from imgserve.imaging.worker.canvas import Canvas, frames_of, roll
 from imgserve.imaging.worker.colour import convert, inks
 from imgserve.imaging.worker.cover import Corner, Part
 from imgserve.imaging.worker.formats import jpeg, turbojpeg
+from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.steps import space
 from imgserve.imaging.worker.svg import draw
 from imgserve.request import geometry
@@ -24,7 +25,7 @@ from imgserve.request.operations.resize import Resize
 _MOST_SHOWN_PIXELS = 4_000_000
 
 
-def opened(picture: load.Picture, operation: Resize, before: Shape, size: Size, frames: int) -> Canvas:
+def opened(picture: Picture, operation: Resize, before: Shape, size: Size, frames: int) -> Canvas:
     """Exactly ``size``. Raises SourceUnreadable, SvgInvalid."""
     whole = operation.whole(before, size)
     if picture.format == "svg":
@@ -51,14 +52,14 @@ def applied(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
 
 
 def jpeg_of_jpeg(
-    picture: load.Picture, operation: Resize, before: Shape, size: Size, settings: turbojpeg.Settings
+    picture: Picture, operation: Resize, before: Shape, size: Size, settings: turbojpeg.Settings
 ) -> bytes | None:
     """The result's file, if a plain JPEG becomes another one; None for everything else."""
     part = _part(operation, before.size, operation.whole(before, size), size) if _is_plain(operation) else None
     return jpeg.again(picture, part, size, settings) if part is not None else None
 
 
-def _quickly(picture: load.Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image | None:
+def _quickly(picture: Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image | None:
     """Of ``size``, or ``whole`` if that is put into it. None for all but plain JPEGs that become smaller."""
     if picture.plain_jpeg is None or not _is_plain(operation):
         return None
@@ -67,7 +68,7 @@ def _quickly(picture: load.Picture, operation: Resize, before: Size, whole: Size
     return jpeg.scaled(picture, part, size) if part is not None else None
 
 
-def _of_still(picture: load.Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image:
+def _of_still(picture: Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image:
     """Of ``whole``, or cut to ``size`` already."""
     is_smaller = _is_within(whole, before) and whole != before
     if _is_plain(operation) and is_smaller:
