@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from imgserve.imaging import pool as pool_module
+from imgserve.imaging import staff
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import NoWorker, RenderTimeout
 from imgserve.imaging.messages import Drawing
-from imgserve.imaging.pool import Pool, Work
+from imgserve.imaging.pool import Pool
+from imgserve.imaging.staff import Work
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from tests.integration.test_pool import PHOTO, SLOW, SVG_TASK, TASK, busy_worker, until
@@ -96,7 +97,7 @@ async def test_of_two_workers_jobs_and_clients_have_one_each(slow: str, photos: 
 
 
 async def test_a_client_waits_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pool_module._PATIENCE_S, "request", 0.05)
+    monkeypatch.setitem(staff._PATIENCE_S, "request", 0.05)
     async with opened(1) as pool:
         asking = Asking(pool)
         await asking.slow("a")

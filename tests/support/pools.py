@@ -5,7 +5,8 @@ from contextlib import ExitStack
 
 from imgserve.blob import Blob
 from imgserve.imaging.messages import Drawing
-from imgserve.imaging.pool import Pool, Work
+from imgserve.imaging.pool import Pool
+from imgserve.imaging.staff import Work
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.rendering import Rendering
 

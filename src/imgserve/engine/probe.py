@@ -10,7 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from imgserve.imaging.faults import SourceUnreadable, WorkerDied
-from imgserve.imaging.pool import Pool, Work
+from imgserve.imaging.pool import Pool
+from imgserve.imaging.staff import Work
 from imgserve.request.faults import beneath
 from imgserve.request.geometry import NotSvg
 from imgserve.request.imageinfo import ImageInfo

@@ -4,33 +4,25 @@ Pictures go in and come out as blobs (memfds); this process never parses a pictu
 Called by intake (``probe``, ``draw``), by ``engine/render.py`` (``render``), by ``engine/ondemand.py`` (both) and by
 ``engine/pages.py`` (``read_page``); built by `server/build.py`.
 
-There are two limits, one for renders and one, of a single worker, for probes and placeholders, so that long renders
-block no reply. While both jobs and clients wait for workers, each of the two gets half of them; a single worker serves
-them in turn. Of either the principal with the fewest workers is next. With several principals an idle worker for
-renders also serves probes and placeholders. The processes come from the stock (``stock.py``), which never gives a
-process that has read one principal's bytes to another principal.
+Which worker a request gets, and when, is the matter of its staff (``staff.py``).
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
 from msgspec.structs import replace
 
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.imaging import messages
-from imgserve.imaging.assignment import Assignment
 from imgserve.imaging.config import Config
-from imgserve.imaging.faults import NoWorker, WorkerDied, stopping
+from imgserve.imaging.faults import WorkerDied, stopping
 from imgserve.imaging.messages import Drawing, Include, Inspected, ProbeRequest, Reply, Request
 from imgserve.imaging.process import CannotStartWorker, Child
 from imgserve.imaging.replies import checked_info, error_of, expect, take_page, take_result
 from imgserve.imaging.sealed import read_only
-from imgserve.imaging.stock import Owner, Sizes, Stock
-from imgserve.limiter import Key, Limiter
+from imgserve.imaging.staff import RENDER, Staff, Staffing, Work
 from imgserve.request.encode import Format
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
@@ -40,27 +32,10 @@ from imgserve.request.rendering import Rendering
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
 
-# For a job, or for a client that waits for its picture.
-Work = Literal["job", "request"]
-_PATIENCE_S: dict[Work, float | None] = {"job": None, "request": 5.0}
-_RANKED = 2  # by work, then by principal
-
-_RENDER, _INTAKE, _DRAWING = "render", "intake", "drawing"
-_KEPT_FORKED = 16  # forked workers share most of their memory, so eight principals may keep one of each role
 # A worker gets sealed bytes only, so the beginning of a download is copied. Nearly all headers fit into the first few
 # bytes, which travel in the request; a header beyond the second limit is read when the download is complete.
 _HEAD_BYTES, _MOST_COPIED_BYTES = 16_384, 1 << 20
 _MOST_MEDIA_TYPE = 200  # a header may be longer than a packet
-
-
-class Staffing(msgspec.Struct, frozen=True):
-    """A role's idle and busy workers, its missing ones, and the requests that wait for one."""
-
-    role: str
-    idle: int
-    busy: int
-    missing: int
-    waiting: int
 
 
 class PoolCannotStart(ImgserveError):
@@ -76,9 +51,8 @@ class Pool:
     def __init__(self, config: Config, limits: Limits, is_shared: Callable[[], bool] = lambda: False) -> None:
         self._config = config
         self._limits = limits
-        self._is_shared = is_shared
-        self._workers = {_INTAKE: Limiter(1, _RANKED), _RENDER: Limiter(config.workers, _RANKED)}
-        self._stock = Stock(config, self._sizes)
+        self._staff = Staff(config, is_shared)
+        self._stock = self._staff.stock
 
     def states(self) -> Iterator[State]:
         if self.system_libvips:
@@ -105,15 +79,7 @@ class Pool:
 
     def staffing(self) -> tuple[Staffing, ...]:
         """The staffing of each role; the last entry counts the workers that stand ready."""
-        lacking, ready = self._stock.lacking, self._sizes().fresh
-        missing = min(lacking, ready)
-        staffings = [Staffing("spare", min(self._stock.fresh, ready), 0, missing, 0)]
-        for role, workers in self._workers.items():
-            lacking -= missing
-            idle = workers.total - workers.held
-            missing = min(lacking, idle)
-            staffings.insert(0, Staffing(role, idle - missing, workers.held, missing, workers.waiting))
-        return tuple(staffings)
+        return self._staff.staffing()
 
     async def start(self) -> None:
         """Start the least number of workers. Raises PoolCannotStart if one of them cannot start."""
@@ -152,7 +118,7 @@ class Pool:
 
     async def _probe(self, request: ProbeRequest, source: Blob | None, principal: str, work: Work) -> ImageInfo | None:
         with read_only(*([source] if source is not None else [])) as descriptors:
-            async with self._worker(self._role_for_intake(principal), principal, work) as child:
+            async with self._staff.worker(self._staff.role_for_intake(principal), principal, work) as child:
                 reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
                 return checked_info(expect(messages.Probed, reply).info, self._limits)
 
@@ -162,7 +128,7 @@ class Pool:
         Raises PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
         """
         request = messages.DrawRequest(drawing, self._limits)
-        async with self._worker(self._role_for_intake(principal), principal, is_drawing=True) as child:
+        async with self._staff.worker(self._staff.role_for_intake(principal), principal, is_drawing=True) as child:
             return await self._write(child, request, [], self._config.probe_timeout_s, drawing.size, drawing.format)
 
     async def render(
@@ -189,7 +155,7 @@ class Pool:
         own = rendering.recipe.without_urls()
         request = messages.RenderRequest(replace(rendering, recipe=own), self._limits, self._config.svg_timeout_s)
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
-        worker = self._lone_worker() if is_alone else self._worker(_RENDER, principal, work)
+        worker = self._staff.lone_worker() if is_alone else self._staff.worker(RENDER, principal, work)
         with read_only(source, *further) as descriptors:
             async with worker as child:
                 on_start()
@@ -203,7 +169,7 @@ class Pool:
         timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
         request = messages.InspectRequest(include, self._limits)
         with read_only(source) as descriptors:
-            async with self._worker(_RENDER, principal, "request") as child:
+            async with self._staff.worker(RENDER, principal, "request") as child:
                 return expect(Inspected, await self._ask(child, request, descriptors, timeout_s))
 
     async def read_page(
@@ -215,11 +181,11 @@ class Pool:
         """
         ends_at = asyncio.get_running_loop().time() + timeout_s
         request = messages.PageRequest(media_type[:_MOST_MEDIA_TYPE])
-        role = self._role_for_intake(principal) if is_reply_awaited else _RENDER
+        role = self._staff.role_for_intake(principal) if is_reply_awaited else RENDER
         with Blob.of(page) as source, Blob() as result, read_only(source) as descriptors:
             async with contextlib.AsyncExitStack() as stack:
                 async with asyncio.timeout_at(ends_at):
-                    child = await stack.enter_async_context(self._worker(role, principal))
+                    child = await stack.enter_async_context(self._staff.worker(role, principal))
                 left_s = max(ends_at - asyncio.get_running_loop().time(), 0.001)
                 timeout_s = min(self._config.probe_timeout_s, left_s)
                 expect(messages.PageRead, await self._ask(child, request, [*descriptors, result.fd], timeout_s))
@@ -260,57 +226,3 @@ class Pool:
         if reply.trace:
             logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)
         raise error_of(reply)
-
-    def _role_for_intake(self, principal: str) -> str:
-        """Of several principals one may keep the intake worker busy; an idle worker for renders helps out meanwhile."""
-        is_busy = self._workers[_INTAKE].held > 0
-        helps = self._is_shared() and is_busy and self._workers[_RENDER].is_free(*self._keys(_RENDER, principal))
-        return _RENDER if helps else _INTAKE
-
-    def _keys(self, role: str, principal: str, work: Work = "job") -> tuple[Key, ...]:
-        """Of two render workers and more, one of several principals leaves one to the others."""
-        workers = self._workers[role].total
-        of_principal = workers - 1 if workers > 1 and self._is_shared() else workers
-        return Key(f"for a {work}", workers), Key(f"of {principal}", of_principal)
-
-    def _worker(self, role: str, principal: str, work: Work = "job", *, is_drawing: bool = False) -> Assignment:
-        is_used_up = self._config.isolation == "picture" and not is_drawing
-        most_renders = 0 if is_used_up else self._config.recycle_after
-        owner = self._owner(role, principal, is_drawing=is_drawing)
-        keys = self._keys(role, principal, work)
-        return Assignment(self._workers[role], keys, self._stock, owner, most_renders, _PATIENCE_S[work])
-
-    @contextlib.asynccontextmanager
-    async def _lone_worker(self) -> AsyncIterator[Child]:
-        """A process for one picture, beyond the limits."""
-        if self._stock.is_closed:
-            raise stopping()
-        try:
-            child = await self._stock.start_one()
-        except CannotStartWorker as error:
-            raise NoWorker(f"no fresh render worker could be started: {error}", "try again") from error
-        try:
-            yield child
-        except WorkerDied:
-            child.kill("fault")
-            raise
-        finally:
-            child.kill("surplus")
-
-    def _owner(self, role: str, principal: str, *, is_drawing: bool) -> Owner:
-        if self._config.isolation == "shared":
-            return Owner("", role)
-        if is_drawing and self._draws_apart:
-            return Owner("", _DRAWING)
-        return Owner(principal, role)
-
-    @property
-    def _draws_apart(self) -> bool:
-        """Whether placeholders, which hold nobody's data, have a worker of their own, which never reads a picture."""
-        return self._config.isolation == "picture" or (self._config.isolation == "principal" and self._is_shared())
-
-    def _sizes(self) -> Sizes:
-        """Of several principals each may keep some workers, besides the working and the ready ones."""
-        working = self._config.workers + 1 + self._draws_apart
-        fresh, kept = (2, _KEPT_FORKED) if self._stock.starter.is_forking else (1, working)
-        return Sizes(fresh, least=working + fresh, most=working + fresh + kept * self._is_shared())
