@@ -18,43 +18,27 @@ Gravity = Literal[
     "attention", "entropy",
 ]  # fmt: skip
 
-Length = (
-    Annotated[int, msgspec.Meta(ge=0, le=MAX_SIDE_PX, description="pixels")]
-    | Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^\d{1,4}(\.\d{1,4})?%$",
-            description="per cent of the picture's side",
-            extra={"expected": 'a percentage such as "12.5%"'},
-        ),
-    ]
-)
+
+def _pixels(least: int) -> msgspec.Meta:
+    return msgspec.Meta(ge=least, le=MAX_SIDE_PX, description="pixels")
+
+
+def _per_cent(sign: Literal["", "-"] = "") -> msgspec.Meta:
+    """``sign``: one that may stand before it."""
+    return msgspec.Meta(
+        pattern=rf"^{sign and sign + '?'}\d{{1,4}}(\.\d{{1,4}})?%$",
+        description="per cent of the picture's side",
+        extra={"expected": f'a percentage such as "{sign}12.5%"'},
+    )
+
+
+Length = Annotated[int, _pixels(0)] | Annotated[str, _per_cent()]
 """Whole pixels, or ``"12.5%"`` of a side of the picture as it is at that step."""
 
-SideLength = (
-    Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX, description="pixels")]
-    | Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^\d{1,4}(\.\d{1,4})?%$",
-            description="per cent of the picture's side",
-            extra={"expected": 'a percentage such as "12.5%"'},
-        ),
-    ]
-)
+SideLength = Annotated[int, _pixels(1)] | Annotated[str, _per_cent()]
 """As ``Length``, for the side of a box: at least one pixel."""
 
-Offset = (
-    Annotated[int, msgspec.Meta(ge=-MAX_SIDE_PX, le=MAX_SIDE_PX, description="pixels")]
-    | Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^-?\d{1,4}(\.\d{1,4})?%$",
-            description="per cent of the picture's side",
-            extra={"expected": 'a percentage such as "-12.5%"'},
-        ),
-    ]
-)
+Offset = Annotated[int, _pixels(-MAX_SIDE_PX)] | Annotated[str, _per_cent("-")]
 """As ``Length``, from an edge inwards; a negative one lies beyond the edge."""
 
 Coordinate = Annotated[float, msgspec.Meta(ge=0, le=1, description="of the picture's side")]
