@@ -6,6 +6,7 @@ Called by ``lifecycle`` on the event loop.
 import asyncio
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from imgserve.api.auth import Keys
 from imgserve.api.http.tls import Certificate
@@ -66,23 +67,22 @@ class Reload:
 
     async def _replace_all(self) -> None:
         new = self._from_file()
-        blobs = {}
-        if self.components is not None:
-            blobs = await pictures.read(new.pictures, self.components.pool, self._settings.limits)
-        try:
+        with ExitStack() as unused:
+            blobs = {}
+            if self.components is not None:
+                blobs = await pictures.read(new.pictures, self.components.pool, self._settings.limits)
+            for blob in blobs.values():
+                unused.enter_context(blob)
             new_keys = self._settings.api.keys()
             if self._certificate is not None:
                 self._certificate.reload()
-        except BaseException:
-            for blob in blobs.values():
-                blob.close()
-            raise
-        # What cannot fail comes last.
-        self._keys.replace(new_keys)
-        self._presets.replace(new.presets)
-        self._last = new
-        if self.components is not None:
-            self.components.named.replace(blobs)
+            # The rest cannot fail.
+            self._keys.replace(new_keys)
+            self._presets.replace(new.presets)
+            self._last = new
+            if self.components is not None:
+                self.components.named.replace(blobs)
+            unused.pop_all()
 
     def _from_file(self) -> Reloadable:
         """The file may be root's alone, as it was at the start: then all that it does not hold can still be replaced.
