@@ -13,6 +13,7 @@ from imgserve.api import problems
 from imgserve.api.auth import Identify
 from imgserve.api.http import cors
 from imgserve.api.http.asgi import NO_CONTENT, App, Receive, Scope, Send, adding, answer
+from imgserve.api.http.lingering import Lingering, has_body
 from imgserve.api.problems import MethodNotAllowed, NoSuchPage
 from imgserve.api.protected import NotAuthorised
 from imgserve.api.routes import ELSEWHERE, Route, Routes
@@ -43,6 +44,9 @@ class Entrance:
         rows = self._routes.at(scope["path"])
         # The right of a path's first row also guards the answer that a method is not allowed.
         route = rows.get(scope["method"]) or next(iter(rows.values()), ELSEWHERE)
+        if has_body(scope):
+            lingering = Lingering(receive, send)
+            receive, send = lingering.receive, lingering.send
         lines, is_preflight = cors.lines(scope, self._origins if route.has_cors else frozenset())
         request_id = _request_id(scope)
         scope["request_id"] = request_id.decode()
