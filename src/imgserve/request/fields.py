@@ -59,7 +59,17 @@ def read_fields(fields: Mapping[str, object], struct: type[msgspec.Struct], faul
 
 def read_struct(value: object, struct: type[S], strays: Mapping[str, Sentence] = NO_STRAYS) -> S:
     """The object as this Struct, which must have all its fields. Raises RequestInvalid with paths from the object."""
-    fields, faults = as_object(value), Faults()
+    faults = Faults()
+    made = read_some(as_object(value), struct, faults, strays)
+    faults.raise_any()
+    assert made is not None
+    return made
+
+
+def read_some(
+    fields: Mapping[str, object], struct: type[S], faults: Faults, strays: Mapping[str, Sentence] = NO_STRAYS
+) -> S | None:
+    """The Struct of the valid ``fields``; None if one is missing that it needs. The others are ``faults``."""
     checked = read_fields(fields, struct, faults)
     if len(checked) != len(fields):
         tag = _info(struct).tag_field
@@ -67,8 +77,7 @@ def read_struct(value: object, struct: type[S], strays: Mapping[str, Sentence] =
     for name in required_in(struct):
         if name not in fields:
             faults.append(Fault("field_missing", (name,), "this field is missing"))
-    faults.raise_any()
-    return struct(**checked)
+    return struct(**checked) if checked.keys() >= set(required_in(struct)) else None
 
 
 def as_object(value: object) -> dict[str, object]:

@@ -13,7 +13,7 @@ import msgspec
 from imgserve.errors import FieldRef, ImgserveError
 from imgserve.request.encode import faults_of
 from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
-from imgserve.request.fields import as_object, check_names, fields_of, read_fields, read_struct
+from imgserve.request.fields import as_object, check_names, fields_of, read_fields, read_some
 from imgserve.request.operations.composite import Composite
 from imgserve.request.recipe import MAX_OPERATIONS, Operation, Recipe, check_operation
 from imgserve.request.values import did_you_mean, one_of, read_list
@@ -99,7 +99,17 @@ def parse_operation(value: object, index: int = 0) -> Operation:
         later = ", which is not available in this version yet" if name in LATER else ""
         hint = later or did_you_mean(name, tuple(OPERATIONS))
         raise RequestInvalid(Fault("field_invalid", (_TAG,), hint, one_of(tuple(OPERATIONS)), name))
-    operation = read_struct(fields, OPERATIONS[name])
+    faults = Faults()
+    operation = read_some(fields, OPERATIONS[name], faults)
+    if operation is not None:
+        faults.extend(_judgeable(_faults_together(operation, index, fields), fields, faults))
+    faults.raise_any()
+    assert operation is not None
+    return operation
+
+
+def _faults_together(operation: Operation, index: int, fields: Mapping[str, object]) -> Faults:
+    """Those of fields beside each other, and of an operation at this place."""
     faults = Faults()
     faults.attempt((), check_operation, operation, index)
     for first, second in operation.exclusive:
@@ -108,8 +118,23 @@ def parse_operation(value: object, index: int = 0) -> Operation:
             faults.append(Fault("field_invalid", (first,), note))
     if isinstance(operation, Composite) and operation.image.url:
         faults.attempt((), _check_url, operation)
-    faults.raise_any()
-    return operation
+    return faults
+
+
+def _judgeable(together: Faults, fields: Mapping[str, object], alone: Faults) -> list[Fault]:
+    """Those ``together`` that remain whatever the fields at fault ``alone`` are mended to.
+
+    A field that is unknown may be any of the missing ones, misspelt.
+    """
+    at_fault = {name for fault in alone for name in fault.path[:1]}
+    is_misspelt = any(fault.code == "field_unknown" for fault in alone)
+    judgeable = []
+    for fault in together:
+        paths = [fault.path, *(part.path for part in fault.note if isinstance(part, FieldRef))]
+        names = {name for path in paths for name in path[:1]}
+        if names.isdisjoint(at_fault) and (names <= fields.keys() or not is_misspelt):
+            judgeable.append(fault)
+    return judgeable
 
 
 def dump_recipe(recipe: Recipe) -> dict[str, object]:

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from imgserve.request.classic.codes import NUMBER
 from imgserve.request.classic.parse import parse
+from imgserve.request.classic.spelling import number_of_fault
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest
@@ -64,7 +64,7 @@ def codes(**changes: object) -> list[int]:
 
 
 def numbers(invalid: RequestInvalid) -> list[int]:
-    return sorted(NUMBER[fault.code] for fault in invalid.faults)
+    return sorted(map(number_of_fault, invalid.faults))
 
 
 def source(text: str) -> Source:

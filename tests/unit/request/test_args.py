@@ -105,7 +105,7 @@ def test_beside_a_list_or_a_preset_operation_type_says_nothing(args: dict[str, o
 
 def test_the_format_of_a_preset_may_not_contradict_the_extension() -> None:
     text = sentence({"preset": "card"}, dstURL="file:///o/a.jpg")
-    assert text == "args.format: png contradicts the extension of dstURL, which means jpeg"
+    assert text == "args.preset: png contradicts the extension of dstURL, which means jpeg"
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,39 @@ def test_faults_of_urls_and_of_settings_beside_each_other_come_with_those_of_fie
     )
 
 
+def test_fields_beside_each_other_are_judged_with_each_alone() -> None:
+    composite = {"operation": "composite", "image": "gopher://h/x.png", "left": 1, "right": 1, "opacity": 9}
+    focal = {**RESIZE, "height": 3, "focal": {"x": 0.5, "y": 1}, "gravity": "north", "kernel": "x"}
+    crop = {"operation": "crop", "aspect": "1:1", "left": 1, "widht": 1}
+    text = faults_of({"operations": [composite, focal, crop]})
+    for sentence in (
+        "operations[0].opacity: expected", "operations[0].left: contradicts operations[0].right",
+        "operations[0].image: the protocol is unknown", "operations[1].kernel: expected",
+        "operations[1].focal: contradicts operations[1].gravity", "operations[2].widht: unknown",
+        "operations[2].aspect: contradicts operations[2].left",
+    ):  # fmt: skip
+        assert sentence in text
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"operation": "resize", "width": 0},
+        {"operation": "resize", "widht": 1},
+        {"operation": "redact", "regions": [], "mode": "colour", "color": "red"},
+        {"operation": "resize", "width": 1, "height": 0, "gravity": "attention"},
+        {"operation": "extend", "width": 0, "gravity": "north"},
+        {"operation": "normalize", "lower": 99, "uper": 100},
+        {"operation": "composite", "left": 1, "right": 1},
+    ],
+)
+def test_fields_beside_one_at_fault_are_judged_once_it_is_mended(operation: dict[str, object]) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        parse_recipe({"operations": [operation]})
+    at_fault = {"regions", "mode"} if operation["operation"] == "redact" else {caught.value.faults[0].path[2]}
+    assert {fault.path[2] for fault in caught.value.faults} == at_fault
+
+
 @pytest.mark.parametrize("gravity", ["center", "north"])
 def test_a_focal_point_beside_any_gravity_is_one_fault(gravity: str) -> None:
     resize = {**RESIZE, "height": 3, "focal": {"x": 0.5, "y": 1}}

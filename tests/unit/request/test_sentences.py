@@ -3,7 +3,9 @@
 import pytest
 
 from imgserve.request.classic.spelling import number_of, sentence_of
-from tests.unit.request.samples import codes, numbers, refused
+from imgserve.request.encode import Encode
+from imgserve.request.recipe import Recipe
+from tests.unit.request.samples import codes, numbers, refused, refused_with
 
 PUT = "https://h/out.png"
 SIZED = {"width": 20, "height": 10}
@@ -78,12 +80,38 @@ def test_all_faults_are_told_and_the_lowest_code_speaks() -> None:
             f"webp, gif, tif, tiff, avif; {INSTEAD}",
         ),
         ({"args": SIZED | {"format": "jpeg"}}, f"args.format: jpeg {CONTRADICTS}, which means png"),
+        (
+            {"args": {"operations": [], "scale": 2}},
+            "args.scale: expected args.operations or it, not both; an operation of a list has such fields",
+        ),
+        ({"args": SIZED | {"scale": 2}}, "args.scale: belongs to operationType = \"rasterize\""),
+        (
+            {"args": SIZED | {"watermark": {"image": "gopher://h/logo.png"}}},
+            f"args.watermark.image: the protocol is unknown; use {SPOKEN}",
+        ),
     ],
 )  # fmt: skip
 def test_sentences(changes: dict[str, object], sentence: str) -> None:
     invalid = refused(**changes)
     assert invalid is not None
     assert sentence_of(invalid) == sentence
+
+
+@pytest.mark.parametrize("image", ["logo.png", "gopher://h/logo.png", "http://"])
+def test_the_url_of_a_watermark_is_an_arg(image: str) -> None:
+    assert codes(args=SIZED | {"watermark": {"image": image}}) == [107]
+    composite = {"operation": "composite", "image": image}
+    assert codes(args={"operations": [composite]}, srcURL="nothing") == [104, 107]
+
+
+def test_a_presets_format_is_told_by_the_presets_name() -> None:
+    presets = {"card": Recipe((), Encode(format="webp"))}
+    invalid = refused_with(presets, {"dstURL": "file:///a.png", "args": {"preset": "card"}})
+    assert invalid is not None
+    assert sentence_of(invalid) == f"args.preset: webp {CONTRADICTS}, which means png"
+    invalid = refused_with(presets, {"dstURL": "file:///a.png", "args": {"preset": "card", "format": "gif"}})
+    assert invalid is not None
+    assert sentence_of(invalid) == f"args.format: gif {CONTRADICTS}, which means png"
 
 
 def test_a_bad_tag_hides_no_other_fault_of_the_url() -> None:

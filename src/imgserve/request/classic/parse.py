@@ -72,8 +72,10 @@ def parse(body: bytes, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_on
         _check_source("" if whole_arg else operation_type, values.ext.lower(), faults)
     output_format = None
     if destination is not None:
-        named = recipe.encode.format if recipe else (args or {}).get("format")
-        output_format = _format(destination, values, named, faults)
+        sent = args or {}
+        named = recipe.encode.format if recipe else sent.get("format")
+        place = FieldRef(("args", "preset")) if "preset" in sent and "format" not in sent else _FORMAT
+        output_format = _format(destination, values, named, place, faults)
     placeholder = faults.attempt((*_OUTPUT, "placeholder"), _placeholder, request.get("placeholder", {}))
     on_failure = faults.attempt(_OUTPUT, _on_failure, request.get("on_failure", "error_image"), destination)
     if faults or not (source and destination and recipe and placeholder and on_failure):
@@ -84,7 +86,11 @@ def parse(body: bytes, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_on
 
 def check_args(operation_type: str | None, args: Mapping[str, object], faults: Faults) -> None:
     """Args that are unknown, that belong to the other operationType, or that a later version has."""
-    check_names(args, (*recipe_args(operation_type), *HTTP_ARGS), ("args",), faults, _STRAYS)
+    strays = _STRAYS
+    if whole := whole_arg_of(args):
+        note = ("expected ", FieldRef(("args", whole)), " or it, not both; an operation of a list has such fields")
+        strays = _STRAYS | {name: note for owner in TYPES for name in operation_args(owner)}
+    check_names(args, (*recipe_args(operation_type), *HTTP_ARGS), ("args",), faults, strays)
 
 
 def _check_keys(request: Mapping[str, object], faults: Faults) -> None:
@@ -117,8 +123,10 @@ def _check_source(operation_type: str, extension: str, faults: Faults) -> None:
         faults.append(Fault("source_extension", _SOURCE, instead))
 
 
-def _format(destination: DestinationTemplate, values: TagValues, value: object, faults: Faults) -> Format | None:
-    """The extension's format, else that of args, else None: the source's."""
+def _format(
+    destination: DestinationTemplate, values: TagValues, value: object, place: FieldRef, faults: Faults
+) -> Format | None:
+    """The extension's format, else ``value``, that of args at this place, else None: the source's."""
     arg = value if value in _FORMATS else None
     extension = destination.fill(values).extension
     if not extension:
@@ -129,7 +137,7 @@ def _format(destination: DestinationTemplate, values: TagValues, value: object, 
         faults.append(Fault("format_not_writable", _DESTINATION, note))
     elif arg not in (None, output_format):
         note = f"{arg} contradicts the extension of ", FieldRef(_DESTINATION), f", which means {output_format}"
-        faults.append(Fault("field_invalid", _FORMAT.path, note))
+        faults.append(Fault("field_invalid", place.path, note))
     return output_format
 
 

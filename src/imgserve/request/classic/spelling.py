@@ -8,12 +8,13 @@ import msgspec
 from imgserve.errors import FieldRef, ImgserveError, Path, Spelling, assigned, dotted, spell
 from imgserve.request.classic.codes import NUMBER
 from imgserve.request.classic.recipe import flat_names
-from imgserve.request.faults import RequestInvalid
+from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.job import JobRequest, WholeArg
 from imgserve.request.recipe import Recipe
 
 # The field of errors that are no faults of the request's text, by their number.
 _FIELD = {115: "srcURL", 116: "dstURL", 201: "srcURL", 202: "srcURL", 204: "srcURL", 205: "dstURL", 206: "srcURL"}
+_OF_URLS = ("source_invalid", "source_scheme_unknown")
 
 
 def spelling_of(recipe: Recipe | None, whole_arg: WholeArg = "") -> Spelling:
@@ -74,8 +75,15 @@ def output_spelling(recipe: Recipe | None) -> Spelling:
 
 def number_of(error: ImgserveError) -> int | None:
     """The error's number, of several faults the lowest; None for an error that has none."""
-    codes = [fault.code for fault in error.faults] if isinstance(error, RequestInvalid) else [error.code]
-    return min((NUMBER[code] for code in codes if code in NUMBER), default=None)
+    if isinstance(error, RequestInvalid):
+        return min(map(number_of_fault, error.faults), default=None)
+    return NUMBER.get(error.code)
+
+
+def number_of_fault(fault: Fault) -> int:
+    """A URL of a further picture is an arg, not srcURL."""
+    is_arg = fault.code in _OF_URLS and fault.path[:1] != ("source",)
+    return NUMBER["field_invalid" if is_arg else fault.code]
 
 
 def sentence_of(error: ImgserveError, request: JobRequest | None = None, *, is_discreet: bool = False) -> str:
@@ -104,7 +112,7 @@ def in_classic_words(error: ImgserveError, request: JobRequest | None = None) ->
 
 
 def _in_order(error: RequestInvalid, spelling: Spelling) -> RequestInvalid:
-    return RequestInvalid(*sorted(error.faults, key=lambda fault: (NUMBER[fault.code], fault.sentence(spelling))))
+    return RequestInvalid(*sorted(error.faults, key=lambda fault: (number_of_fault(fault), fault.sentence(spelling))))
 
 
 def _spelling_in(request: JobRequest | None) -> Spelling:
