@@ -8,8 +8,9 @@
     ├─ imaging/faults.py       SourceUnreadable, PageMissing, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied,
     │                          NoWorker, RenderFailed, MaxBytesUnreachable, PageUnreadable
     ├─ imaging/pool.py         PoolCannotStart
-    ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceTooLarge, SourceRefused, DestinationRefused,
-    │                          DeliveryFailed, DeliveryUnknown, TransfersBusy, RootUnavailable, NotOurs
+    ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceNotFound, SourceTooLarge, SourceRefused,
+    │                          DestinationRefused, DeliveryFailed, DeliveryUnknown, TransfersBusy,
+    │                          RootUnavailable, NotOurs
     ├─ descriptors.py          OutOfDescriptors
     ├─ jobs/protocol.py        QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
     ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable

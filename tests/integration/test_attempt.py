@@ -57,7 +57,7 @@ async def test_a_source_that_is_gone_fails_all_outputs(made: Plant) -> None:
     made.source.unlink()
     done = await made.attempts.run(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["failed", "failed"]
-    assert {(result.charge, result.error) for result in done.results} == {("attempt", "source_unavailable")}
+    assert {(result.charge, result.error) for result in done.results} == {("attempt", "source_not_found")}
 
 
 async def test_a_placeholder_as_source_is_tried_again(made: Plant) -> None:

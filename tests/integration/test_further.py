@@ -102,7 +102,8 @@ async def test_an_error_names_its_field_and_spares_the_other_outputs(made: Plant
     assert "no such source file" in details[1]
     assert details[2] == details[1].replace("[0]", "[2]"), "two outputs may draw it in different places"
     assert details[3].startswith("operations[0].image: the settings have no picture of this name any more")
-    assert [result.error for result in results[1:]] == ["source_unreadable"] + ["source_unavailable"] * 3
+    errors = [result.error for result in results[1:]]
+    assert errors == ["source_unreadable", "source_not_found", "source_not_found", "source_unavailable"]
 
 
 async def test_a_source_that_is_not_there_waits_for_no_further_picture(made: Plant) -> None:

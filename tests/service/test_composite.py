@@ -114,7 +114,7 @@ def test_pictures_of_urls_and_names(running: tuple[Place, Daemon]) -> None:
 def test_a_picture_that_cannot_be_had_fails_its_output(running: tuple[Place, Daemon]) -> None:
     place, server = running
     cases = {
-        "gone.png": ("source_unavailable", "404"),
+        "gone.png": ("source_not_found", "404"),
         "page.png": ("source_unreadable", "no picture"),
         "cut.png": ("source_unreadable", "cannot be decoded"),
     }
@@ -190,7 +190,7 @@ def test_for_a_client_that_waits(running: tuple[Place, Daemon]) -> None:
     upload = call(server, BASE, {"Content-Type": "image/png"}, target)
     assert tuple(np.asarray(upload.picture)[5, 5]) == (0, 0, 255)
     for image, status, code in (
-        (f"{place.shop.url}/gone.png", 502, "source_unavailable"),
+        (f"{place.shop.url}/gone.png", 422, "source_not_found"),
         (f"{place.shop.url}/page.png", 422, "source_unreadable"),
         ({"name": "lgo"}, 422, "field_invalid"),
         ("http://10.1.2.3/logo.png", 422, "source_refused"),

@@ -238,8 +238,21 @@ def test_json_that_is_too_long_is_refused_unread(world: World) -> None:
     assert b"longer than 1,000,000 bytes" in answer
 
 
+@pytest.mark.parametrize("place", ["http", "ftp", "file"])
+def test_a_source_that_does_not_exist_is_the_clients_fault(world: World, place: str) -> None:
+    where = {"http": world.http.url, "ftp": world.ftp.url, "file": f"file://{world.read_root}"}[place]
+    url = f"{where}/nowhere.jpg"
+    for reply in (
+        render(world.server, {"source": url, **SMALL}),
+        call(world.server, None, {}, "/v1/info?url=" + quote(url), "GET"),
+    ):
+        assert (reply.status, reply.problem["code"]) == (422, "source_not_found")
+        assert reply.problem["retryable"] is False
+
+
 def test_a_source_that_does_not_come_is_a_bad_gateway(world: World) -> None:
-    reply = render(world.server, {"source": f"{world.http.url}/nowhere.jpg", **SMALL})
+    (world.read_root / "directory").mkdir(exist_ok=True)
+    reply = render(world.server, {"source": f"file://{world.read_root}/directory", **SMALL})
     assert (reply.status, reply.problem["code"]) == (502, "source_unavailable")
     reply = render(world.server, {"source": "http://127.0.0.1:9/a.png", **SMALL})
     assert reply.status == 422, "a port that is not allowed"
@@ -298,8 +311,6 @@ def test_facts_of_no_picture(world: World) -> None:
     assert call(world.server, b"{", JSON, "/v1/info").status == 400
     faulty = call(world.server, json.dumps({"source": 1, "size": 2}).encode(), JSON, "/v1/info")
     assert faulty.faults == [("size", "field_unknown"), ("source", "source_invalid")]
-    reply = call(world.server, None, {}, f"/v1/info?url={quote(world.http.url)}/nowhere.jpg", "GET")
-    assert (reply.status, reply.problem["code"]) == (502, "source_unavailable")
 
 
 def test_facts_by_url_need_the_beginning_only(world: World) -> None:

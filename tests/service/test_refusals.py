@@ -57,7 +57,7 @@ def test_a_refusal_says_who_asked_and_why(server: Daemon) -> None:
     for body, code, classic_code, detail in (
         (b"no JSON", "parse_error", None, "JSON"),
         (job(server, args={"width": "x", "height": 3}), "request_invalid", 107, "args.width: expected an integer"),
-        (job(server, srcURL=absent), "source_unavailable", 201, "srcURL: There is no such source file"),
+        (job(server, srcURL=absent), "source_not_found", 201, "srcURL: There is no such source file"),
         (job(server, **outside), "request_invalid", 115, "srcURL: "),
         (job(server, **inside), "request_invalid", 116, "dstURL: "),
         (b"x" * 1_100_000, "parse_error", None, "longer than 1,000,000 bytes"),
@@ -70,7 +70,7 @@ def test_a_refusal_says_who_asked_and_why(server: Daemon) -> None:
         number = f"classic_code={classic_code} " if classic_code else ""
         line = rf" refused request=\w+ code={code} {number}principal=shop client=127.0.0.1 host=shop.example detail="
         wait_until(lambda line=line: re.search(line, server.log))  # type: ignore[misc]
-        if code == "source_unavailable":
+        if code == "source_not_found":
             assert (seen["source"], seen["destinations"]) == (absent, [f"file://{top}/x.png"])
         if classic_code == 115:
             assert seen["source"] == "http://10.0.0.1/a.png?..."

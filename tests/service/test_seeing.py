@@ -77,7 +77,7 @@ def test_metrics_tell_what_became_of_each_job(tmp_path: Path, web: HttpReceiver)
         assert seen["jobs_ended_total", "", "succeeded"] == seen["jobs_ended_total", "source_unreadable", "failed"] == 1
         assert seen["posts_total", "", "accepted"] == 2
         assert seen["posts_total", "201", "refused"] == seen["posts_total", "parse_error", "refused"] == 1
-        assert seen["stage_failures_total", "source_unavailable", "probe"] == 1
+        assert seen["stage_failures_total", "source_not_found", "probe"] == 1
         assert seen["stage_failures_total", "source_unreadable", "render"] == 1
         assert seen["stage_seconds_count", "fetch"] == 2
         assert seen["placeholder_seconds_count",] == 2

@@ -33,6 +33,13 @@ class SourceUnavailable(TransferError):
     title = "The source cannot be retrieved"
 
 
+class SourceNotFound(SourceUnavailable):
+    """The host says that there is no such file."""
+
+    code = "source_not_found"
+    title = "The source does not exist"
+
+
 class SourceTooLarge(TransferError):
     code = "source_too_large"
     status = 422
@@ -139,9 +146,17 @@ class _Mapping(msgspec.Struct, frozen=True):
             raise self.fault_of(error) from None
 
 
+# Of an FTP server: there is no such file, or it may not be read.
+_NO_FILE = 550
+
+
 def source_fault(failure: ExchangeFailed) -> TransferError:
     if failure.is_refused:
         return SourceRefused(failure.detail, failure.hint)
+    if failure.is_busy:
+        return TransfersBusy(failure.detail, "try again later")
+    if failure.reply == _NO_FILE:
+        return SourceNotFound(failure.detail, failure.hint)
     fault = SourceUnavailable(failure.detail, failure.hint, is_retryable=failure.is_retryable)
     fault.is_late = failure.is_late
     return fault

@@ -27,7 +27,7 @@ from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.picture import AnySource, Inline, Upload
 from imgserve.request.principal import Principal
 from imgserve.request.source import Source
-from imgserve.transfer.faults import SourceUnavailable
+from imgserve.transfer.faults import SourceNotFound, SourceUnavailable
 from imgserve.transfer.fetch import Fetch
 
 Kind = Literal["json", "multipart", "picture"]
@@ -200,8 +200,8 @@ async def answered(scope: Scope, send: Send, answer: Awaitable[None]) -> None:
 
 
 def _status_of(error: ImgserveError) -> int:
-    """To a client that waits, a source's host is a gateway, and a deadline a time-out."""
-    if isinstance(error, SourceUnavailable):
+    """To a client that waits, a source's host is a gateway, and a deadline a time-out. A wrong URL is its own fault."""
+    if isinstance(error, SourceUnavailable) and not isinstance(error, SourceNotFound):
         return 504 if error.is_late else 502
     return 504 if isinstance(error, RenderTimeout) else error.status
 

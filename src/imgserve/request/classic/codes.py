@@ -23,7 +23,7 @@ _ROWS = {
     114: ("a tag in dstURL is unknown", "tag_unknown"),
     115: ("the source is refused by policy (scheme off, address, port, root)", "source_refused"),
     116: ("the destination is refused by policy (scheme off, address, port, root)", "destination_refused"),
-    201: ("the source cannot be retrieved", "source_unavailable"),
+    201: ("the source cannot be retrieved", "source_unavailable source_not_found"),
     202: (
         "the source is not a readable image, or lacks the page that is asked for",
         "source_unreadable page_missing render_failed render_timeout worker_died",

@@ -24,6 +24,7 @@ from imgserve.transfer.faults import (
     DeliveryFailed,
     DeliveryUnknown,
     DestinationRefused,
+    SourceNotFound,
     SourceRefused,
     SourceUnavailable,
 )
@@ -61,7 +62,10 @@ class Files:
         self._pool = ThreadPoolExecutor(_THREADS, "imgserve-file")
 
     async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
-        """Copy a regular file into ``into``. Raises SourceRefused, SourceUnavailable, SourceTooLarge."""
+        """Copy a regular file into ``into``.
+
+        Raises SourceRefused, SourceNotFound, SourceUnavailable, SourceTooLarge.
+        """
         path, copying = self.read_roots.locate(source.path), Future[None]()
         try:
             async with limit(timeout_s):
@@ -141,7 +145,7 @@ class Files:
 
 @contextmanager
 def _open_source(path: RootedPath) -> Iterator[int]:
-    """Raises SourceUnavailable, RootUnavailable, OutOfDescriptors."""
+    """Raises SourceNotFound, SourceUnavailable, RootUnavailable, OutOfDescriptors."""
     try:
         with path.open_root() as root, open_beneath(root, path.relative, _READ) as descriptor:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -149,7 +153,7 @@ def _open_source(path: RootedPath) -> Iterator[int]:
             yield descriptor
     except (FileNotFoundError, NotADirectoryError):
         hint = "check its path: it begins at the root of the machine that runs the server"
-        raise SourceUnavailable("There is no such source file", hint) from None
+        raise SourceNotFound("There is no such source file", hint) from None
     except OSError as error:
         raise _fault(SourceUnavailable, "The source file cannot be read", error) from None
 

@@ -36,7 +36,7 @@ class Ftp:
         self._servers = Servers()
 
     async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
-        """RETR into ``into``. Raises SourceUnavailable, SourceTooLarge, SourceRefused."""
+        """RETR into ``into``. Raises SourceNotFound, SourceUnavailable, SourceTooLarge, SourceRefused."""
         call = Call(method="RETR", url=source.url, deadline_s=deadline_in(timeout_s), fetch=into)
         with fetching:
             await _perform(self._client, self._servers.of(source.url), call)

@@ -17,6 +17,7 @@ from imgserve.transfer.client.curl import Client
 from imgserve.transfer.faults import (
     DeliveryFailed,
     ExchangeFailed,
+    SourceNotFound,
     SourceUnavailable,
     TransferError,
     delivering,
@@ -29,6 +30,7 @@ AGENT = "User-Agent: imgserve"
 PLAIN = "Accept-Encoding: identity"
 NO_EXPECT = "Expect:"  # keeps libcurl from sending the head first and waiting for a 100
 REPEATS = frozenset({307, 308})
+_NO_FILE = (404, 410)
 _CONFLICT = 409  # to a PUT or MKCOL: the collection above is missing
 _ABSENT = frozenset({404, 410})
 _MADE = frozenset({201, 405})  # by this MKCOL, or by another client
@@ -47,7 +49,7 @@ class Http:
         self._client = client
 
     async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
-        """GET into ``into``. Raises SourceUnavailable, SourceTooLarge, SourceRefused."""
+        """GET into ``into``. Raises SourceNotFound, SourceUnavailable, SourceTooLarge, SourceRefused."""
         url, deadline_s = source.url, deadline_in(timeout_s)
         call = Call(method="GET", url=url, deadline_s=deadline_s, headers=(AGENT, PLAIN), fetch=into)
         with fetching:
@@ -55,7 +57,8 @@ class Http:
         if not is_good(answer.status):
             first, last = str(location.origin(url)), str(location.origin(answer.url))
             host = last if last == first else f"{last}, where {first} redirects,"
-            raise _refused(SourceUnavailable, f"{host} answered {answer.status} for the source", answer)
+            kind = SourceNotFound if answer.status in _NO_FILE else SourceUnavailable
+            raise _refused(kind, f"{host} answered {answer.status} for the source", answer)
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """PUT with Content-Length. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
