@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import socket
 from urllib.parse import quote
 
 import pytest
@@ -185,7 +186,8 @@ def test_all_faults_of_the_text_at_once(world: World, request_: object, faults: 
         ("?preset=card", [("query.preset", "field_invalid")]),
         ("?preset=card&recipe={}", [("query", "field_invalid")]),
         ("?recipe={}&recipe={}", [("query", "field_invalid")]),
-        ("?receipt={}", [("query", "field_unknown")]),
+        ("?receipt={}", [("query.receipt", "field_unknown")]),
+        ("?%5B=", [("query", "field_unknown")]),
         ("?recipe", [("query", "field_invalid")]),
     ],
 )  # fmt: skip
@@ -236,6 +238,42 @@ def test_json_that_is_too_long_is_refused_unread(world: World) -> None:
         answer = b"".join(iter(lambda: client.recv(65_536), b""))
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"longer than 1,000,000 bytes" in answer
+
+
+def test_json_of_very_many_values_is_refused(world: World) -> None:
+    many = json.dumps({f"k{number}": 1 for number in range(50_000)}).encode()
+    for target, body, headers in (
+        ("/v1/render", many, JSON), ("/v1/info", many, JSON), ("/v1/render", form(("job", many)), FORM)
+    ):  # fmt: skip
+        reply = call(world.server, body, headers, target)
+        assert (reply.status, reply.problem["code"]) == (400, "body_invalid")
+        assert "too many values" in str(reply.problem["detail"])
+    classic = call(world.server, many, JSON, "/")
+    assert (classic.status, classic.body) == (200, b'{"msg":"request parse error"}')
+    assert "too many values" in classic.headers["x-imgserve-detail"]
+
+
+def test_a_long_request_is_answered_as_a_short_one(world: World) -> None:
+    """It is parsed in another thread."""
+    source = "data:image/jpeg," + quote(PHOTO, safe="")
+    assert len(source) > 16_384
+    reply = render(world.server, {"source": source, **AS_PNG})
+    assert reply.body == call(world.server, PHOTO, JPEG, with_recipe(AS_PNG)).body
+    faulty = render(world.server, {"source": source, "operations": [{"operation": "resize", "width": 0}]})
+    assert (faulty.status, faulty.faults) == (422, [("operations[0].width", "field_invalid")])
+
+
+def test_the_answer_reaches_a_client_that_sends_on(world: World) -> None:
+    """A connection that is closed with unread bytes is reset, which would drop the answer."""
+    for target, begun in (("/v1/render", b"{"), ("/", b" " * 1_000_001)):
+        with opened(world.server, {**JSON, "Content-Length": "1900000"}, target, begun) as client:
+            client.recv(1, socket.MSG_PEEK)
+            for _ in range(8):
+                client.sendall(bytes(100_000))
+            client.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: client.recv(65_536), b""))
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\n\r\n{" in answer
 
 
 @pytest.mark.parametrize("place", ["http", "ftp", "file"])
@@ -298,7 +336,7 @@ def test_facts_of_a_picture(world: World, data: bytes, expected: dict[str, objec
         ("?url=gopher://a", "query.url", "source_scheme_unknown"),
         ("?url=http://10.0.0.1/a.png", "query.url", "source_refused"),
         ("?url=http://10.0.0.1/a.png&include=weather", "query.include", "field_invalid"),
-        ("?uri=a", "query", "field_unknown"),
+        ("?uri=a", "query.uri", "field_unknown"),
     ],
 )
 def test_faults_of_asking_for_facts(world: World, target: str, path: str, code: str) -> None:

@@ -9,6 +9,7 @@ from imgserve import failpoint
 from imgserve.api.http import asgi, body
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import BodyCutOff, BodyTooLarge, BodyTooSlow
+from imgserve.api.parsing import parsed
 from imgserve.api.presets import Presets
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
@@ -45,7 +46,7 @@ class Classic:
         try:
             text = await body.read(receive, scope["route"].body)
             self._rates.take(principal)
-            request = parse(text, self._presets.recipes, presets_only=self._presets.is_only)
+            request = await parsed(text, parse, self._presets.recipes, presets_only=self._presets.is_only)
             answer = await self._intake.accept(request, principal, _traceparent(scope))
         except BodyTooLarge as error:
             await self._cannot_parse(f"{error.detail}, expected a job", scope, send, 413, close=True)

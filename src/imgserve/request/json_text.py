@@ -6,6 +6,7 @@ Refuses a key that is given twice, NaN and infinity, which readers of JSON treat
 import codecs
 import json
 import re
+from collections import Counter
 
 # A name that may be repeated in a message: of any other no piece is shown, since it may be secret.
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
@@ -13,8 +14,14 @@ PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 _KINDS: dict[type, str] = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
+# The largest recipe, 32 lists of 100 regions, has 16,000. More would hold the interpreter for too long at once.
+MOST_VALUES = 20_000
+_STRING = re.compile(rb'"(?>(?:[^"\\]+|\\.)*)"?', re.DOTALL)
+_SEPARATORS = (b",", b"[", b"{")
+
+
 class ParseError(Exception):
-    """The text is no JSON object: empty, cut off, not UTF-8, a key twice, NaN, or nested too deeply.
+    """The text is no JSON object: empty, cut off, not UTF-8, a key twice, NaN, nested too deeply, too many values.
 
     The message says where, and repeats nothing of the text but plain names.
     """
@@ -26,6 +33,8 @@ def read_object(text: bytes, thing: str = "the body") -> dict[str, object]:
         raise ParseError(f"{thing} is empty, expected a JSON object")
     if text.startswith(codecs.BOM_UTF8):
         raise ParseError(f"{thing} begins with a byte order mark, expected JSON without one: save it as plain UTF-8")
+    if _has_too_many(text):
+        raise ParseError(f"{thing} has too many values, expected at most {MOST_VALUES:,}")
     try:
         value: object = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -42,6 +51,23 @@ def read_object(text: bytes, thing: str = "the body") -> dict[str, object]:
     return value
 
 
+def _has_too_many(text: bytes) -> bool:
+    """Whether more than MOST_VALUES stand in it. Text may stop being JSON anywhere: then the parser tells."""
+    if _separators(text, 0, len(text)) <= MOST_VALUES:  # strings included, which is enough for nearly all
+        return False
+    number = start = 0
+    for index, string in enumerate(_STRING.finditer(text)):
+        number += _separators(text, start, string.start())
+        if number > MOST_VALUES or index > 2 * MOST_VALUES:  # a value has one text, and a key before it
+            return True
+        start = string.end()
+    return number + _separators(text, start, len(text)) > MOST_VALUES
+
+
+def _separators(text: bytes, start: int, end: int) -> int:
+    return sum(text.count(separator, start, end) for separator in _SEPARATORS)
+
+
 def _reason(error: json.JSONDecodeError, thing: str) -> str:
     """The JSON parser's reason, without the text at that place, and whether it ends there."""
     reason = error.msg[:1].lower() + error.msg[1:]
@@ -53,8 +79,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     # Readers differ in which value of a doubled key they take; the checked value must be the one that is used.
     decoded = dict(pairs)
     if len(decoded) != len(pairs):
-        names = [key for key, _ in pairs]
-        name = next(key for key in names if names.count(key) > 1)
+        name = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f'the key "{name}" appears twice' if PLAIN_NAME.fullmatch(name) else "a key appears twice")
     return decoded
 

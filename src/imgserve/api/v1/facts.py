@@ -121,7 +121,7 @@ class Info:
         include = _included(query_of(scope, {"include": ""}))
         source = None
         if body.kind != "picture":
-            source = parse_info(await body.job(), has_parts=body.kind == "multipart")
+            source = await body.job(partial(parse_info, has_parts=body.kind == "multipart"))
         principal: Principal = scope["principal"]
         async with body.opened(source, self._on_demand, principal) as fetch, while_connected(body.until_gone):
             facts = await self._on_demand.facts(fetch, principal, include, is_whole=not isinstance(source, Source))

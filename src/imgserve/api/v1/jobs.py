@@ -12,6 +12,7 @@ from litestar.params import Parameter
 
 from imgserve.api.http import body
 from imgserve.api.http.asgi import Receive, Scope
+from imgserve.api.parsing import parsed
 from imgserve.api.presets import Presets
 from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Intake
@@ -79,7 +80,7 @@ def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals, presets: Pr
         text = await body.read(cast(Receive, request.receive), scope["route"].body)
         checked: JobRequest | None = None
         try:
-            checked = parse(text, presets.recipes, presets_only=presets.is_only)
+            checked = await parsed(text, parse, presets.recipes, presets_only=presets.is_only)
             answer = await intake.accept(checked, principal)
         except ParseError as error:
             raise BodyNoJob(str(error), "send one JSON object, as POST / takes it") from None

@@ -7,7 +7,7 @@ In: the ASGI request. Out: what is asked, and a ``Fetch`` of the picture while i
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -18,11 +18,13 @@ from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import BodyTooLarge, Incoming, until_gone
 from imgserve.api.http.parts import BodyInvalid, Parts
 from imgserve.api.openapi import BINARY, Schema
+from imgserve.api.parsing import parsed
 from imgserve.api.routes import CALL_BYTES
 from imgserve.engine.ondemand import OnDemand
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import RenderTimeout
 from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
+from imgserve.request.fields import check_names
 from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.picture import AnySource, Inline, Upload
 from imgserve.request.principal import Principal
@@ -31,6 +33,7 @@ from imgserve.transfer.faults import SourceNotFound, SourceUnavailable
 from imgserve.transfer.fetch import Fetch
 
 Kind = Literal["json", "multipart", "picture"]
+T = TypeVar("T")
 JOB = "job"
 _MOST_QUERY_FIELDS = 16
 
@@ -91,16 +94,19 @@ class PictureBody:
         self._parts: Parts | None = None
         self._is_read = asyncio.Event()
 
-    async def job(self) -> dict[str, object]:
-        """The JSON, of the body or of the first part. Raises BodyInvalid, JobPartNotFirst, and as ``Incoming.next``."""
+    async def job(self, parse: Callable[[dict[str, object]], T]) -> T:
+        """The JSON, of the body or of the first part, as ``parse`` reads it.
+
+        Raises BodyInvalid, JobPartNotFirst, and as ``Incoming.next`` and ``parse`` do.
+        """
         if self.kind == "json":
             text = await _whole(self._incoming.next)
             self._is_read.set()
-            return _object(text, "the body")
+            return await parsed(text, _read, "the body", parse)
         self._parts = Parts(self._incoming, self._parameters.get("boundary", ""))
         if await self._parts.begin() != JOB:
             raise JobPartNotFirst(f"expected the part {JOB}, with JSON, before all others", "curl -F job=… -F photo=@…")
-        return _object(await _whole(self._parts.chunk), f"the part {JOB}")
+        return await parsed(await _whole(self._parts.chunk), _read, f"the part {JOB}", parse)
 
     @contextlib.asynccontextmanager
     async def opened(self, source: AnySource | None, on_demand: OnDemand, principal: Principal) -> AsyncIterator[Fetch]:
@@ -219,13 +225,11 @@ def query_of(scope: Scope, names: Mapping[str, str]) -> dict[str, str]:
         )  # fmt: skip
     except ValueError:
         raise RequestInvalid(Fault("field_invalid", ("query",), "expected name=value, percent-encoded UTF-8")) from None
-    for name, _ in pairs:
-        if name not in names:
-            expected = ", ".join(sorted(names)) or "no field"
-            faults.append(Fault("field_unknown", ("query",), f"an unknown field, expected {expected}"))
-        elif names[name]:
-            faults.append(Fault("field_invalid", ("query", name), names[name]))
     fields = dict(pairs)
+    check_names(fields, tuple(names), ("query",), faults)
+    for name in fields:
+        if names.get(name):
+            faults.append(Fault("field_invalid", ("query", name), names[name]))
     if len(fields) < len(pairs):
         faults.append(Fault("field_invalid", ("query",), "a field is given twice"))
     faults.raise_any()
@@ -252,11 +256,12 @@ def _length_in(headers: Mapping[bytes, bytes]) -> int | None:
     return int(text) if text is not None else None
 
 
-def _object(text: bytes, thing: str) -> dict[str, object]:
+def _read(text: bytes, thing: str, parse: Callable[[dict[str, object]], T]) -> T:
     try:
-        return read_object(text, thing)
+        value = read_object(text, thing)
     except ParseError as error:
         raise BodyInvalid(str(error), "send one JSON object") from None
+    return parse(value)
 
 
 async def _whole(next_chunk: Callable[[], Awaitable[bytes]]) -> bytes:

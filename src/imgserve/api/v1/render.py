@@ -99,9 +99,10 @@ class Render:
         query = query_of(scope, dict.fromkeys(("preset", "recipe"), "" if is_picture else _IN_JSON))
         if is_picture:
             return None, self._recipe_in(query), ("query", "recipe") if "recipe" in query else ()
-        job, has_parts = await body.job(), body.kind == "multipart"
-        presets = self._presets
-        request = parse_render(job, presets.recipes, presets_only=presets.is_only, has_parts=has_parts)
+        presets, has_parts = self._presets, body.kind == "multipart"
+        request = await body.job(
+            partial(parse_render, presets=presets.recipes, presets_only=presets.is_only, has_parts=has_parts)
+        )
         return request.source, request.recipe, ()
 
     def _recipe_in(self, query: Mapping[str, str]) -> Recipe:

@@ -1,0 +1,37 @@
+"""A long body is parsed beside the event loop, a short one in it."""
+
+import json
+import threading
+import time
+
+from imgserve.api.parsing import AT_ONCE_BYTES, parsed
+from imgserve.request.json_text import read_object
+from imgserve.request.picture import PictureRequest, parse_render
+
+REGION = {"left": 1, "top": "10%", "width": "12.5%", "height": 5}
+REDACT = {"operation": "redact", "regions": [REGION] * 100}
+LARGEST = json.dumps({"source": "http://h/a.png", "operations": [REDACT] * 32}).encode()
+
+
+def read(text: bytes) -> PictureRequest:
+    return parse_render(read_object(text))
+
+
+async def test_a_long_text_costs_the_loop_no_time() -> None:
+    began_s = time.thread_time()
+    expected = read(LARGEST)
+    twin_s = time.thread_time() - began_s
+    began_s = time.thread_time()
+    assert await parsed(LARGEST, read) == expected
+    assert time.thread_time() - began_s < twin_s / 4
+
+
+async def test_the_thread_of_a_text_depends_on_its_length() -> None:
+    def thread(_text: bytes) -> int:
+        return threading.get_ident()
+
+    own = threading.get_ident()
+    assert await parsed(bytes(AT_ONCE_BYTES), thread) == own
+    others = {await parsed(bytes(AT_ONCE_BYTES + 1), thread) for _ in range(3)}
+    assert own not in others
+    assert len(others) == 1
