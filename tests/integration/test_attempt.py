@@ -11,6 +11,7 @@ from PIL import Image
 from imgserve.blob import Fingerprint
 from imgserve.engine.config import AttemptConfig
 from imgserve.jobs.model import Intent
+from imgserve.jobs.views import JobQuery
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import Resize
 from tests.support import pictures
@@ -106,6 +107,32 @@ async def test_a_delivery_that_failed_is_repeated_without_the_source(made: Plant
         again = await made.attempts.run(await claimed(made.queue, time.time() + 30))
         assert [result.status for result in again.results] == ["delivered"]
         assert receiver.log == ["put final"]
+
+
+async def test_warnings_belong_to_the_picture_also_to_a_kept_one(made: Plant) -> None:
+    made.source.write_bytes(b'<svg xmlns="http://www.w3.org/2000/svg"><text font-family="Zzyx">a</text></svg>')
+    port = closed_port()
+    await made.released(put_to(port, "a.png"), made.file("b.png"))
+    done = await made.attempts.run(await claimed(made.queue, time.time()))
+    assert [result.status for result in done.results] == ["retry", "delivered"]
+    for result in done.results:
+        assert [warning.code for warning in result.warnings or ()] == ["font_missing"]
+    await made.queue.settle(done, time.time())
+    made.source.unlink()
+    async with Receiver.listening(port):
+        again = await made.attempts.run(await claimed(made.queue, time.time() + 30))
+    assert [result.status for result in again.results] == ["delivered"]
+    assert again.results[0].warnings == done.results[0].warnings
+    await made.queue.settle(again, time.time())
+    [job] = (await made.queue.page(JobQuery())).jobs
+    assert [warning.path for warning in job.warnings] == ["outputs[0]", "outputs[1]"]
+
+
+async def test_an_attempt_without_a_picture_says_nothing_of_warnings(made: Plant) -> None:
+    await made.released(made.file("a.png"))
+    made.source.write_bytes(b"no picture")
+    done = await made.attempts.run(await claimed(made.queue, time.time()))
+    assert [result.warnings for result in done.results] == [None]
 
 
 async def test_without_room_a_rendition_is_not_kept(made: Plant) -> None:

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image, ImageFont
 
 import imgserve
+from imgserve.blob import Blob
 from imgserve.imaging.config import Config, Isolation
+from imgserve.imaging.messages import Written
 from imgserve.imaging.pool import Pool
 from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
@@ -17,7 +19,6 @@ from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from tests.support import pictures
-from tests.support.pools import render_bytes
 from tests.support.sizes import PATIENCE_S
 
 FONT = Path(imgserve.__file__ or "").parent / "fonts" / "NotoSans-Regular.ttf"
@@ -36,8 +37,8 @@ def font_of_another_name() -> bytes:
     return data
 
 
-async def width_of_text(isolation: Isolation, *font_dirs: Path) -> int:
-    """Of the ink, in pixels."""
+async def drawn(isolation: Isolation, *font_dirs: Path) -> tuple[int, list[str]]:
+    """The width of the ink in pixels, and the warnings."""
     directories = tuple(map(str, font_dirs))
     times = {"svg_timeout_s": PATIENCE_S, "render_timeout_s": PATIENCE_S}
     pool = Pool(
@@ -47,11 +48,17 @@ async def width_of_text(isolation: Isolation, *font_dirs: Path) -> int:
     await pool.start()
     try:
         task = Rendering(Recipe((Rasterize(),), Encode("png")), SIZE, "png")
-        result = Image.open(io.BytesIO(await render_bytes(pool, DRAWING, task, is_svg=True)))
+        replies: list[Written] = []
+        with (
+            Blob.of(DRAWING) as source,
+            await pool.render(source, task, is_svg=True, on_written=replies.append) as picture,
+        ):
+            result = Image.open(io.BytesIO(picture.read()))
     finally:
         await pool.aclose()
     left, _, right, _ = result.getchannel("A").getbbox() or (0, 0, 0, 0)
-    return right - left
+    [written] = replies
+    return right - left, [warning.detail for warning in written.warnings]
 
 
 @pytest.mark.parametrize("isolation", ["principal", "shared"], ids=["forked", "executed"])
@@ -62,8 +69,14 @@ async def test_a_font_of_a_directory(tmp_path: Path, isolation: Isolation) -> No
     (directory / "broken.ttf").write_bytes(b"no font")
     ink = ImageFont.truetype(io.BytesIO(FONT.read_bytes()), POINTS).getmask(TEXT).getbbox()
     assert ink is not None
-    assert await width_of_text(isolation, directory) == pytest.approx(ink[2] - ink[0], abs=2)
-    without = await width_of_text(isolation)
+    width, warnings = await drawn(isolation, directory)
+    assert width == pytest.approx(ink[2] - ink[0], abs=2)
+    assert warnings == []
+    without, warnings = await drawn(isolation)
+    assert warnings == [
+        'the font "Zzyx Sans" is not installed, so text of the SVG is drawn in another; install it, or name its '
+        "directory in font_dirs"
+    ]
     assert without > 0, "the system's own are there too"
     assert abs(without - (ink[2] - ink[0])) > 4, "the system's default font is as wide"
     assert not [name for name in os.listdir("/tmp") if name.startswith("imgserve-fonts-")]

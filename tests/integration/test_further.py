@@ -66,7 +66,7 @@ async def test_renders_are_shared_with_equal_further_bytes_alone(made: Plant) ->
         )
     with one, two, three:
         assert one == two
-        assert [middle(one), middle(three)] == [(255, 0, 0), (0, 0, 255)]
+        assert [middle(one.blob), middle(three.blob)] == [(255, 0, 0), (0, 0, 255)]
 
 
 async def test_the_most_further_pictures_of_one_render(made: Plant) -> None:
@@ -76,7 +76,7 @@ async def test_the_most_further_pictures_of_one_render(made: Plant) -> None:
     with Blob.of(BASE) as source:
         picture = await renderer.rendition(source, INFO, rendering(*drawn), blobs, is_alone=False)
     with picture:
-        seen = np.asarray(Image.open(io.BytesIO(picture.read())))
+        seen = np.asarray(Image.open(io.BytesIO(picture.blob.read())))
     for number, blob in enumerate(blobs):
         blob.close()
         assert tuple(seen[4, 8 * number + 4]) == (number, 200, 0)
@@ -159,6 +159,6 @@ async def test_pictures_of_an_upload(made: Plant) -> None:
                 inputs.source, INFO, rendering(drawn), inputs.further, is_alone=False, principal="p"
             )
         with picture:
-            assert middle(picture) == (255, 0, 0)
+            assert middle(picture.blob) == (255, 0, 0)
     assert parse_source(drawn.image.url).path.endswith("logo.png")
     assert made.transfers.budget.held == 0

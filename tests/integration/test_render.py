@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import Blob
-from imgserve.engine.render import Renderer
+from imgserve.engine.render import Renderer, Rendition
 from imgserve.imaging.faults import SourceUnreadable, WorkerDied
 from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import ImageInfo, Size
@@ -59,6 +59,18 @@ async def test_equal_renders_under_way_are_one(renderer: Renderer, source: Blob)
             assert later != one, "it is over, and not kept"
 
 
+async def test_a_shared_render_brings_each_its_warnings(renderer: Renderer) -> None:
+    text = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="48"><text font-family="Zzyx">a</text></svg>'
+    with Blob.of(text) as drawing:
+        one, other = await asyncio.gather(
+            *(renderer.rendition(drawing, ImageInfo("svg", 64, 48), rendering(), is_alone=False) for _ in range(2))
+        )
+    with one, other, one.share() as kept:
+        assert one.blob == other.blob == kept.blob
+        for each in (one, other, kept):
+            assert [warning.code for warning in each.warnings] == ["font_missing"]
+
+
 async def test_two_handles_of_one_download_share_a_render(renderer: Renderer, source: Blob) -> None:
     with source.share() as second:
         one, other = await asyncio.gather(
@@ -80,7 +92,7 @@ async def test_two_downloads_share_no_render(renderer: Renderer, made: Plant) ->
                 *(renderer.rendition(blob, INFO, rendering(), is_alone=False) for blob in (older, newer))
             )
     with one, other:
-        assert one.read() != other.read()
+        assert one.blob.read() != other.blob.read()
 
 
 async def test_each_of_several_sources_is_downloaded_once(renderer: Renderer, made: Plant) -> None:
@@ -144,7 +156,7 @@ async def test_a_fault_is_every_waiters(renderer: Renderer) -> None:
     assert [type(end) for end in ends] == [SourceUnreadable] * 3
 
 
-async def stopped(made: Plant, renderer: Renderer, *sources: Blob) -> list[asyncio.Task[Blob]]:
+async def stopped(made: Plant, renderer: Renderer, *sources: Blob) -> list[asyncio.Task[Rendition]]:
     """Renders that wait for workers that stand still."""
     for pid in made.pool.worker_pids:
         os.kill(pid, signal.SIGSTOP)
@@ -161,7 +173,7 @@ async def test_a_waiter_that_gives_up_ends_no_others_render(renderer: Renderer, 
     for pid in made.pool.worker_pids:
         os.kill(pid, signal.SIGCONT)
     with await second as picture:
-        assert picture.size > 0
+        assert picture.blob.size > 0
     assert first.cancelled()
 
 
@@ -176,7 +188,7 @@ async def test_the_last_waiter_to_give_up_ends_the_render(renderer: Renderer, ma
     for pid in made.pool.worker_pids:
         os.kill(pid, signal.SIGCONT)
     with await again as picture:
-        assert picture.size > 0, "one that is asked for while the old one ends is a new one"
+        assert picture.blob.size > 0, "one that is asked for while the old one ends is a new one"
 
 
 async def test_a_worker_that_dies_fails_all_who_wait_for_it(renderer: Renderer, made: Plant, source: Blob) -> None:

@@ -136,6 +136,8 @@ def test_render_text_in_the_fonts_of_the_settings(tmp_path: Path) -> None:
     for place in ("", str(tmp_path / "fonts")):
         told = command("render", tmp_path / "text.svg", tmp_path / "text.png", IMGSERVE_FONT_DIRS=place)
         assert told.returncode == 0, told.stderr
+        warned = f'imgserve: {tmp_path}/text.svg: the font "Zzyx Sans" is not installed'
+        assert told.stderr.decode().startswith(warned) == (not place), told.stderr
         shown.append(opened((tmp_path / "text.png").read_bytes()).getchannel("A").getbbox())
     assert shown[0] != shown[1]
     told = command("render", tmp_path / "text.svg", tmp_path / "text.png", IMGSERVE_FONT_DIRS=str(tmp_path / "none"))

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import msgspec
 
-from imgserve.blob import Blob
 from imgserve.engine.admission import Admission
 from imgserve.engine.attempt import Attempts
 from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
@@ -17,7 +16,7 @@ from imgserve.engine.intake import Intake
 from imgserve.engine.outbox import Outbox, senders
 from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
-from imgserve.engine.render import Renderer
+from imgserve.engine.render import Renderer, Rendition
 from imgserve.engine.runner import Runner
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool
@@ -75,7 +74,7 @@ class Plant:
             Renderer(self.transfers, self.pool, self.named),
             self.deliveries,
             self.prefetched,
-            self._kept(Store[Blob](config.kept_renditions_bytes)),
+            self._kept(Store[Rendition](config.kept_renditions_bytes)),
             config,
             jitter=lambda: 0.5,
         )

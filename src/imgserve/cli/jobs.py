@@ -108,6 +108,7 @@ def _show(flags: argparse.Namespace) -> int:
         outbox = "".join(f", {entry.kind} {entry.state}" for entry in place.outbox)
         lines.append(f"{'output':<12} {place.destination}")
         lines.append(f"{'':<12} {size}, {place.status}, placeholder {place.placeholder}{outbox}")
+    lines += [f"{'warning':<12} {each.path}: {each.detail}" for each in job.warnings]
     output.show(job, "\n".join(lines), is_json=flags.json)
     return output.DONE
 

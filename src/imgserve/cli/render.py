@@ -236,13 +236,15 @@ async def _picture(session: _Session, pair: Pair, request: JobRequest) -> None:
             _warn(session, wanted.recipe.encode, resolved.rendering.format)
             inputs = held.enter_context(found.of(resolved.rendering.recipe))
             render = session.renderer.rendition(source, info, resolved.rendering, inputs.further, is_alone=False)
-            picture = held.enter_context(await render)
+            rendition = held.enter_context(await render)
+        for warning in rendition.warnings:
+            output.complain(warning.detail if pair.source == STANDARD else f"{pair.source}: {warning.detail}")
         if pair.destination == STANDARD:
-            sys.stdout.buffer.write(picture.read())
+            sys.stdout.buffer.write(rendition.blob.read())
             sys.stdout.buffer.flush()
         else:
             session.places.take(resolved.placement.destination.path, pair.source)
-            await _store(session.transfers, resolved, picture)
+            await _store(session.transfers, resolved, rendition.blob)
 
 
 def _warn(session: _Session, encode: Encode, output_format: Format) -> None:

@@ -9,18 +9,22 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from imgserve.blob import Blob
 from imgserve.engine.config import AttemptConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.engine.pictures import Inputs, Pictures
-from imgserve.engine.render import Renderer
+from imgserve.engine.render import Renderer, Rendition
 from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.jobs.model import Claim, Output, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import RunnerQueue
 from imgserve.jobs.retry import Retry, decide
 from imgserve.request.recipe import Recipe
+from imgserve.request.warning import OutputWarning
 from imgserve.telemetry import logs
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
@@ -42,6 +46,13 @@ class AttemptBug(ImgserveError):
     is_retryable = True
 
 
+class _End(NamedTuple):
+    """Of one output's attempt. ``warnings`` of its picture; None if the attempt had none."""
+
+    outcome: OutputResult | ImgserveError
+    warnings: tuple[OutputWarning, ...] | None = None
+
+
 class Attempts:
     """Runs attempts. ``prefetched`` has the downloads that intake's probes started, by job number; ``renditions`` the
     undelivered results, by output. ``spelling`` is that of the fields of an output with this recipe, in stored errors.
@@ -53,7 +64,7 @@ class Attempts:
         renderer: Renderer,
         deliveries: Deliveries,
         prefetched: Store[Fetch],
-        renditions: Store[Blob],
+        renditions: Store[Rendition],
         config: AttemptConfig,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
@@ -95,13 +106,13 @@ class Attempts:
                 under_way = [group.create_task(self._end(claim, *of_output)) for of_output in tasks]
         ends = [task.result() for task in under_way]
         for end in ends:
-            if isinstance(end, ClaimLost):
-                raise end
+            if isinstance(end.outcome, ClaimLost):
+                raise end.outcome
         return self._settlement(claim, ends)
 
     def failed(self, claim: Claim, error: ImgserveError) -> Settlement:
         """The settlement of an attempt that failed for all its outputs with ``error``."""
-        return self._settlement(claim, [error] * len(claim.outputs))
+        return self._settlement(claim, [_End(error)] * len(claim.outputs))
 
     async def _pictures(self, claim: Claim, outputs: Sequence[Output]) -> Pictures:
         recipes = [output.spec.rendering.recipe for output in outputs]
@@ -124,25 +135,29 @@ class Attempts:
             raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")
 
     async def _end(
-        self, claim: Claim, output: Output, inputs: Inputs | ImgserveError | None, kept: Blob | None
-    ) -> OutputResult | ImgserveError:
-        """The end of one output's attempt. An error is a value here, because the job's other outputs go on."""
+        self, claim: Claim, output: Output, inputs: Inputs | ImgserveError | None, kept: Rendition | None
+    ) -> _End:
+        """An error is a value here, because the job's other outputs go on."""
         error: ImgserveError | None = None
+        warnings: tuple[OutputWarning, ...] | None = None
         try:
-            result = await self._output(claim, output, inputs, kept)
+            with await self._rendition(claim, output, inputs, kept) as rendition:
+                warnings = rendition.warnings
+                _log(output, warnings)
+                result = await self._deliver(claim, output, rendition)
         except Overtaken:
             result = OutputResult(output.id, "superseded")
         except ImgserveError as caught:
             error, result = caught, OutputResult(output.id, "retry")
         if len(claim.outputs) > 1:
-            done = Settlement(claim.number, claim.token, (result,))
+            done = Settlement(claim.number, claim.token, (replace(result, warnings=warnings),))
             await until_stored(lambda: self._queue.record(done, self._clock()))
-        return error or result
+        return _End(error or result, warnings)
 
-    async def _output(
-        self, claim: Claim, output: Output, inputs: Inputs | ImgserveError | None, kept: Blob | None
-    ) -> OutputResult:
-        """Takes ``kept``, or renders ``inputs``. Raises their error."""
+    async def _rendition(
+        self, claim: Claim, output: Output, inputs: Inputs | ImgserveError | None, kept: Rendition | None
+    ) -> Rendition:
+        """``kept``, or ``inputs`` rendered. Raises their error."""
         if isinstance(inputs, ImgserveError):
             raise inputs
         if inputs is not None:
@@ -157,32 +172,31 @@ class Attempts:
                     principal=claim.principal,
                 )
         assert kept is not None
-        with kept as rendition:
-            return await self._deliver(claim, output, rendition)
+        return kept
 
-    async def _deliver(self, claim: Claim, output: Output, rendition: Blob) -> OutputResult:
+    async def _deliver(self, claim: Claim, output: Output, rendition: Rendition) -> OutputResult:
+        blob = rendition.blob
         place, timeout_s = output.spec.placement.destination, self._config.delivery_timeout_s
         may_come_later = place.writing.is_repeatable and not place.writing.keeps_order
         needs_repeat = output.placeholder == "unknown" and may_come_later and not output.is_repeat
         try:
             with self.finals.to(place.origin):
-                delivery = await self._deliveries.write(output, "final", claim.token, rendition, timeout_s)
+                delivery = await self._deliveries.write(output, "final", claim.token, blob, timeout_s)
         except ImgserveError:
-            self._renditions.keep(output.id, rendition.share(), rendition.size)
+            self._renditions.keep(output.id, rendition.share(), blob.size)
             raise
-        logs.event(
-            "delivered", level=logs.DEBUG, output=output.id, bytes=rendition.size, is_verified=delivery.is_verified
-        )
+        logs.event("delivered", level=logs.DEBUG, output=output.id, bytes=blob.size, is_verified=delivery.is_verified)
         if needs_repeat:
-            self._renditions.keep(output.id, rendition.share(), rendition.size)
+            self._renditions.keep(output.id, rendition.share(), blob.size)
             return OutputResult(output.id, "repeat")
         return OutputResult(output.id, "delivered")
 
-    def _settlement(self, claim: Claim, ends: Sequence[ImgserveError | OutputResult]) -> Settlement:
+    def _settlement(self, claim: Claim, ends: Sequence[_End]) -> Settlement:
         """Outputs with equal delays get the same due time, so that one download serves them again."""
         now, jitter = self._clock(), self._jitter()
         results = (
-            self._result(claim, output, end, now, jitter) for output, end in zip(claim.outputs, ends, strict=True)
+            replace(self._result(claim, output, end.outcome, now, jitter), warnings=end.warnings)
+            for output, end in zip(claim.outputs, ends, strict=True)
         )
         return Settlement(claim.number, claim.token, tuple(results))
 
@@ -209,6 +223,11 @@ class Attempts:
             return OutputResult(output.id, "delivered")  # the destination took the final before
         self._renditions.drop(output.id)
         return OutputResult(output.id, "failed", decision.charge, None, decision.error, detail)
+
+
+def _log(output: Output, warnings: Sequence[OutputWarning]) -> None:
+    for warning in warnings:
+        logs.event("warned", level=logs.WARNING, output=output.id, code=warning.code, detail=warning.detail)
 
 
 def _inputs(pictures: Pictures, output: Output) -> Inputs | ImgserveError:

@@ -20,7 +20,7 @@ from imgserve.engine.probe import info_of
 from imgserve.engine.render import Renderer
 from imgserve.engine.resolve import log_ignored
 from imgserve.errors import ImgserveError
-from imgserve.imaging.messages import Include, Inspected
+from imgserve.imaging.messages import Include, Inspected, Written
 from imgserve.imaging.pool import Pool
 from imgserve.limiter import Key, Limiter
 from imgserve.request.encode import Format
@@ -237,9 +237,9 @@ class OnDemand:
             nonlocal started_at
             started_at = time.perf_counter()
 
-        def count(number: int) -> None:
+        def count(written: Written) -> None:
             nonlocal encodes
-            encodes = number
+            encodes = written.encodes
 
         with stage("render", is_outer=True):
             blob = await self._pool.render(
@@ -250,7 +250,7 @@ class OnDemand:
                 principal=principal.id,
                 work="request",
                 on_start=start,
-                on_encodes=count,
+                on_written=count,
             )
         ended_at = time.perf_counter()
         fetch_s, wait_s, render_s = fetched_at - came_at, started_at - fetched_at, ended_at - started_at

@@ -23,7 +23,7 @@ class Placeholders:
     def __init__(self, pool: Pool, config: PlaceholderConfig) -> None:
         self._pool = pool
         self._drawn: Store[Blob] = Store(config.cache_bytes)
-        self._under_way = SingleFlight()
+        self._under_way: SingleFlight[Blob] = SingleFlight()
 
     async def waiting(self, output: ResolvedOutput, principal: str = "") -> Blob:
         placeholder = output.placement.placeholder

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Self
+
+import msgspec
 
 from imgserve import failpoint
 from imgserve.blob import Blob
 from imgserve.engine.pictures import Inputs, NamedPictures, Pictures
 from imgserve.engine.singleflight import SingleFlight
 from imgserve.errors import ImgserveError
+from imgserve.imaging.messages import Written
 from imgserve.imaging.pool import Pool
 from imgserve.request import further
 from imgserve.request.imageinfo import ImageInfo
@@ -16,12 +20,33 @@ from imgserve.request.imageref import ImageRef
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
+from imgserve.request.warning import OutputWarning
 from imgserve.telemetry.stage import stage
 from imgserve.timeout import waiting
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceUnavailable
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.memory import Together
+
+
+class Rendition(msgspec.Struct, frozen=True):
+    """A handle of a finished picture, which its owner closes, with the warnings that belong to it."""
+
+    blob: Blob
+    warnings: tuple[OutputWarning, ...] = ()
+
+    def share(self) -> "Rendition":
+        """A further handle."""
+        return Rendition(self.blob.share(), self.warnings)
+
+    def close(self) -> None:
+        self.blob.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Renderer:
@@ -35,7 +60,7 @@ class Renderer:
         self._transfers = transfers
         self._pool = pool
         self._named = NamedPictures() if named is None else named
-        self._under_way = SingleFlight()
+        self._under_way: SingleFlight[Rendition] = SingleFlight()
 
     async def sources(self, sources: Sequence[Source], prefetched: Fetch | None = None) -> list[Blob]:
         """All these pictures, in their order, which the caller closes. Raises the transfer's faults.
@@ -147,13 +172,13 @@ class Renderer:
         *,
         is_alone: bool,
         principal: str = "",
-    ) -> Blob:
+    ) -> Rendition:
         """The finished picture, which the caller closes. Raises the pool's faults.
 
         ``further``: the pictures of ``rendering.recipe.further``, in their order.
         """
 
-        def begin() -> asyncio.Task[Blob]:
+        def begin() -> asyncio.Task[Rendition]:
             own = Inputs(source.share(), tuple(blob.share() for blob in further))
             task = asyncio.create_task(self._render(own, info, rendering, is_alone=is_alone, principal=principal))
             task.add_done_callback(lambda _: own.close())
@@ -163,7 +188,15 @@ class Renderer:
 
     async def _render(
         self, pictures: Inputs, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str
-    ) -> Blob:
+    ) -> Rendition:
+        warnings: tuple[OutputWarning, ...] = ()
+
+        def note(written: Written) -> None:
+            nonlocal warnings
+            warnings = written.warnings
+            if written.encodes > 1:
+                timed.add(encodes=written.encodes)
+
         with stage("render") as timed:
             picture = await self._pool.render(
                 pictures.source,
@@ -172,10 +205,10 @@ class Renderer:
                 is_svg=info.is_svg,
                 is_alone=is_alone,
                 principal=principal,
-                on_encodes=lambda encodes: timed.add(encodes=encodes) if encodes > 1 else None,
+                on_written=note,
             )
         failpoint.reach("rendered")
-        return picture
+        return Rendition(picture, warnings)
 
 
 async def _ended(fetch: Fetch, *, is_needed: bool) -> ImgserveError | None:

@@ -2,26 +2,36 @@
 
 import asyncio
 from collections.abc import Callable, Hashable
+from typing import Generic, Protocol, Self, TypeVar
 
-from imgserve.blob import Blob
+
+class Shared(Protocol):
+    """A result with handles."""
+
+    def share(self) -> Self: ...
+
+    def close(self) -> None: ...
 
 
-class _Flight:
+T = TypeVar("T", bound=Shared)
+
+
+class _Flight(Generic[T]):
     """Work under way, and how many wait for it."""
 
-    def __init__(self, task: asyncio.Task[Blob]) -> None:
+    def __init__(self, task: asyncio.Task[T]) -> None:
         self.task = task
         self.waiters = 0
 
 
-class SingleFlight:
+class SingleFlight(Generic[T]):
     """Each waiter gets a handle of its own to the result. The last waiter to be cancelled ends the work."""
 
     def __init__(self) -> None:
-        self._flights: dict[Hashable, _Flight] = {}
+        self._flights: dict[Hashable, _Flight[T]] = {}
 
-    async def result(self, key: Hashable, begin: Callable[[], asyncio.Task[Blob]]) -> Blob:
-        """The picture, which the caller closes. ``begin`` starts the work when none of this key is under way."""
+    async def result(self, key: Hashable, begin: Callable[[], asyncio.Task[T]]) -> T:
+        """The result, which the caller closes. ``begin`` starts the work when none of this key is under way."""
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(begin())
@@ -35,7 +45,7 @@ class SingleFlight:
                 await _end(flight.task)
 
 
-async def _end(task: asyncio.Task[Blob]) -> None:
+async def _end(task: asyncio.Task[T]) -> None:
     """Close the result, or cancel the work and wait until its worker has been ended."""
     if task.done():
         _close(task)
@@ -45,6 +55,6 @@ async def _end(task: asyncio.Task[Blob]) -> None:
         await asyncio.wait([task])
 
 
-def _close(task: asyncio.Task[Blob]) -> None:
+def _close(task: asyncio.Task[T]) -> None:
     if not task.cancelled() and task.exception() is None:
         task.result().close()

@@ -15,6 +15,7 @@ from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import LoadOptions
 from imgserve.request.rendering import Rendering
+from imgserve.request.warning import Warnings
 
 SYSTEM_LIBVIPS, OWN_LIBVIPS = "system", "own"  # a worker's argument: which libvips it may use
 WORKER, TEMPLATE = "worker", "template"  # and its role
@@ -114,6 +115,7 @@ class Written(msgspec.Struct, frozen=True, tag="written"):
     size: Size
     format: Format
     encodes: Annotated[int, msgspec.Meta(ge=1, le=MOST_ENCODES)] = 1
+    warnings: Warnings = ()
 
 
 class Dominant(msgspec.Struct, frozen=True):

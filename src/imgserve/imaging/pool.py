@@ -18,7 +18,7 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging import messages
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import WorkerDied, stopping
-from imgserve.imaging.messages import Drawing, Include, Inspected, ProbeRequest, Reply, Request
+from imgserve.imaging.messages import Drawing, Include, Inspected, ProbeRequest, Reply, Request, Written
 from imgserve.imaging.process import CannotStartWorker, Child
 from imgserve.imaging.replies import checked_info, error_of, expect, take_page, take_result
 from imgserve.imaging.sealed import read_only
@@ -142,13 +142,13 @@ class Pool:
         principal: str = "",
         work: Work = "job",
         on_start: Callable[[], object] = lambda: None,
-        on_encodes: Callable[[int], object] = lambda _: None,
+        on_written: Callable[[Written], object] = lambda _: None,
     ) -> Blob:
         """The finished picture, which the caller closes, from an idle worker; waits for one.
 
         ``further``: the pictures of ``rendering.recipe.further``, in their order. ``is_svg`` sets the shorter deadline.
         ``is_alone`` starts a worker for this picture only and ends it afterwards. ``on_start`` is called when a worker
-        is there, ``on_encodes`` with the encodes that ``max_bytes`` took.
+        is there, ``on_written`` with the worker's reply, which tells of encodes and warnings.
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, MaxBytesUnreachable, RenderTimeout,
         WorkerDied, NoWorker.
         """
@@ -160,7 +160,7 @@ class Pool:
             async with worker as child:
                 on_start()
                 size, output = rendering.size, rendering.format
-                return await self._write(child, request, descriptors, timeout_s, size, output, on_encodes)
+                return await self._write(child, request, descriptors, timeout_s, size, output, on_written)
 
     async def inspect(
         self, source: Blob, include: frozenset[Include], *, is_svg: bool = False, principal: str = ""
@@ -199,13 +199,11 @@ class Pool:
         timeout_s: float,
         size: Size | None,
         output: Format,
-        on_encodes: Callable[[int], object] = lambda _: None,
+        on_written: Callable[[Written], object] = lambda _: None,
     ) -> Blob:
         with Blob() as result:
             reply = await self._ask(child, request, [*descriptors, result.fd], timeout_s)
-            written = expect(messages.Written, reply)
-            take_result(result, written, size, output, self._limits)
-            on_encodes(written.encodes)
+            on_written(take_result(result, expect(Written, reply), size, output, self._limits))
             return result.share()
 
     async def _ask(self, child: Child, request: Request, descriptors: list[int], timeout_s: float) -> Reply:

@@ -9,6 +9,7 @@ import math
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError, Sentence
@@ -54,8 +55,8 @@ def checked_info(info: ImageInfo | None, limits: Limits) -> ImageInfo | None:
     return info
 
 
-def take_result(result: Blob, written: Written, size: Size | None, output_format: Format, limits: Limits) -> None:
-    """Measure the result. ``size`` None: any within the limits.
+def take_result(result: Blob, written: Written, size: Size | None, output_format: Format, limits: Limits) -> Written:
+    """Measure the result. ``size`` None: any within the limits. Returns the reply, safe to show.
 
     Raises WorkerDied if it could still change, or is not the requested picture.
     """
@@ -66,6 +67,7 @@ def take_result(result: Blob, written: Written, size: Size | None, output_format
         raise _distrusted("did not seal its result")
     if not 0 < result.size <= most_bytes(written.size, output_format, limits):
         raise _distrusted("wrote a result of a length that the picture cannot have")
+    return replace(written, warnings=tuple(replace(each, detail=_shown(each.detail)) for each in written.warnings))
 
 
 def _within(size: Size, limits: Limits) -> Size | None:

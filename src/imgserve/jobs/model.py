@@ -23,6 +23,7 @@ from imgserve.errors import Charge
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.source import Source
+from imgserve.request.warning import OutputWarning
 
 JobStatus = Literal["accepting", "queued", "running", "succeeded", "failed", "cancelled", "superseded"]
 OutputStatus = Literal["queued", "placeholder", "delivered", "failed", "cancelled", "superseded"]
@@ -166,7 +167,10 @@ def intent_of(output: Output, kind: WriteKind, token: int) -> Intent:
 
 
 class OutputResult(msgspec.Struct, frozen=True):
-    """The end of an attempt at one output. ``due_at`` is when a ``retry`` or ``repeat`` follows."""
+    """The end of an attempt at one output. ``due_at`` is when a ``retry`` or ``repeat`` follows.
+
+    ``warnings`` replace those of the attempt before; None: no picture was made, so they stay.
+    """
 
     output_id: int
     status: ResultStatus
@@ -174,6 +178,7 @@ class OutputResult(msgspec.Struct, frozen=True):
     due_at: float | None = None
     error: str = ""
     detail: str = ""
+    warnings: tuple[OutputWarning, ...] | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):

@@ -1,4 +1,4 @@
-"""Rows as JSON: source, header and outputs of a job.
+"""Rows as JSON: source, header and outputs of a job, and the warnings of an output.
 
 A row holds the Structs of ``request`` under the field names that they have today. tests/unit/jobs/test_stored.py lists
 them all: a field that is renamed in the code keeps its stored name (``msgspec.field(name=...)``), and a new one has a
@@ -23,6 +23,7 @@ from imgserve.request.job import OnFailure, Placeholder, Placement, ResolvedOutp
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
+from imgserve.request.warning import OutputWarning
 
 FORMAT = 1
 # Rows of earlier versions have no number; they are of format 1. A higher number than FORMAT is not read.
@@ -54,6 +55,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_source = msgspec.json.Decoder(_SourceRow).decode
 _decode_info = msgspec.json.Decoder(_InfoRow).decode
 _decode_output = msgspec.json.Decoder(_OutputRow).decode
+decode_warnings = msgspec.json.Decoder(tuple[OutputWarning, ...]).decode
 
 
 def encode_source(source: Source) -> bytes:
@@ -69,6 +71,10 @@ def encode_output(output: ResolvedOutput) -> bytes:
     return _encode(
         _OutputRow(rendering.recipe, rendering.size, placement.destination, placement.placeholder, placement.on_failure)
     )
+
+
+def encode_warnings(warnings: tuple[OutputWarning, ...]) -> bytes:
+    return _encode(warnings)
 
 
 def decode_source(stored: bytes) -> Source:

@@ -56,6 +56,14 @@ class OutputView(msgspec.Struct, frozen=True):
     format: Format | None = None
 
 
+class WarningView(msgspec.Struct, frozen=True):
+    """``path`` names the part of the job, as ``outputs[0]``."""
+
+    path: str
+    code: str
+    detail: str
+
+
 class JobView(msgspec.Struct, frozen=True):
     """``due_at`` is set while the job waits for its first or next attempt.
 
@@ -75,6 +83,7 @@ class JobView(msgspec.Struct, frozen=True):
     error: str
     detail: str
     outputs: tuple[OutputView, ...]
+    warnings: tuple[WarningView, ...] = ()
 
 
 class JobPage(msgspec.Struct, frozen=True):

@@ -21,7 +21,6 @@ from imgserve.api.v1 import facts, render
 from imgserve.api.v1.describe import description_apps
 from imgserve.api.v1.info import Itself, server_handler
 from imgserve.api.v1.jobs import job_handlers
-from imgserve.blob import Blob
 from imgserve.clock import Clock
 from imgserve.engine import pages
 from imgserve.engine.admission import Admission
@@ -33,7 +32,7 @@ from imgserve.engine.operator import JobAdmin
 from imgserve.engine.outbox import Outbox, senders
 from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
-from imgserve.engine.render import Renderer
+from imgserve.engine.render import Renderer, Rendition
 from imgserve.engine.runner import Runner
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Ended
@@ -67,7 +66,7 @@ class Components:
         deliveries = Deliveries(queue, self.transfers, clock)
         self.named = NamedPictures()
         renderer = Renderer(self.transfers, self.pool, self.named)
-        renditions: Store[Blob] = Store(settings.attempt.kept_renditions_bytes, max_kept)
+        renditions: Store[Rendition] = Store(settings.attempt.kept_renditions_bytes, max_kept)
         self._owners = (prefetched, placeholders, renditions, self.named)
         attempts = Attempts(
             queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=output_spelling

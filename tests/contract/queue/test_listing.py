@@ -9,6 +9,7 @@ from imgserve.jobs.protocol import Queue
 from imgserve.jobs.views import JobQuery
 from imgserve.request.protocols import DestinationKind
 from imgserve.request.source import Source
+from imgserve.request.warning import OutputWarning
 from tests.support.queues import KEY, START, claimed, ended, moved, new_job, output, released
 from tests.support.states import one_of_each, only
 
@@ -108,6 +109,39 @@ async def test_a_job_tells_what_went_wrong_and_when_it_is_tried_again(queue: Que
     place = seen.outputs[0]
     assert (place.status, place.attempts, place.error, place.detail) == ("placeholder", 1, "x", "sentence")
     assert place.due_at == seen.due_at
+
+
+async def test_the_warnings_of_each_outputs_newest_picture(queue: Queue) -> None:
+    entry = await released(queue, output(f"{KEY}1"), output(f"{KEY}2"))
+    one, other, again = (OutputWarning("font_missing", detail) for detail in ("one", "other", "again"))
+    expected: list[tuple[str, str, str]] = []
+    for at, (warnings, shown) in enumerate(
+        (
+            ((None, (one, other)), [(1, "one"), (1, "other")]),
+            (((one,), (again,)), [(0, "one"), (1, "again")]),
+            ((None, None), [(0, "one"), (1, "again")]),  # no picture was made
+            (((), (again,)), [(1, "again")]),
+        )
+    ):
+        claim = await claimed(queue, START + at)
+        results = tuple(
+            OutputResult(place.id, "retry", due_at=START + at + 1, warnings=of_place)
+            for place, of_place in zip(claim.outputs, warnings, strict=True)
+        )
+        settlement = Settlement(claim.number, claim.token, results)
+        await queue.record(settlement, START + at)
+        await queue.settle(settlement, START + at)
+        expected = [(f"outputs[{index}]", "font_missing", detail) for index, detail in shown]
+        seen = (await queue.job(entry.id)).warnings
+        assert [(each.path, each.code, each.detail) for each in seen] == expected
+    await queue.settle(ended(await claimed(queue, START + 9), "delivered"), START + 9)
+    seen = (await queue.job(entry.id)).warnings
+    assert [(each.path, each.code, each.detail) for each in seen] == expected
+
+
+async def test_a_job_without_warnings_shows_an_empty_list(queue: Queue) -> None:
+    entry = await released(queue)
+    assert (await queue.job(entry.id)).warnings == ()
 
 
 @pytest.mark.parametrize("destination", ["", "place.test"])

@@ -8,6 +8,7 @@ from imgserve.jobs.model import JobStatus, OutputResult, Settlement
 from imgserve.jobs.protocol import Queue, QueueFull
 from imgserve.jobs.views import OutboxView
 from imgserve.request.job import ResolvedOutput
+from imgserve.request.warning import OutputWarning
 from tests.support.queues import (
     BUSY,
     GRANTED,
@@ -44,11 +45,12 @@ async def test_an_unknown_job(queue: Queue, name: str) -> None:
 async def test_retry_begins_anew_under_the_old_number(queue: Queue) -> None:
     entry = await released(queue)
     claim = await claimed(queue)
-    poison = OutputResult(claim.outputs[0].id, "failed", "crash", error="poison", detail="it")
+    warnings = (OutputWarning("font_missing", "of before"),)
+    poison = OutputResult(claim.outputs[0].id, "failed", "crash", error="poison", detail="it", warnings=warnings)
     await queue.settle(Settlement(claim.number, claim.token, (poison,)), START)
     assert await queue.retry(entry.id, DAY_S, START + 50) == entry.number
     seen = await queue.job(entry.id)
-    assert (seen.status, seen.error, seen.detail, seen.ended_at) == ("queued", "", "", None)
+    assert (seen.status, seen.error, seen.detail, seen.ended_at, seen.warnings) == ("queued", "", "", None, ())
     again = await claimed(queue, START + 50)
     assert (again.number, again.outputs[0].attempts, again.outputs[0].crashes) == (entry.number, 0, 0)
     assert again.deadline_at == START + 50 + DAY_S

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from imgserve.blob import Blob, seal_result
@@ -13,6 +14,7 @@ from imgserve.imaging.messages import Failed, Probed, Ready, Reply, Written
 from imgserve.imaging.replies import checked_info, error_of, expect, most_bytes, take_result
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
+from imgserve.request.warning import MOST_DETAIL, MOST_WARNINGS, OutputWarning
 
 SIZE = Size(40, 30)
 LIMITS = Limits(output_pixels=12_000, frames=20)
@@ -63,8 +65,20 @@ def test_a_result_that_is_not_what_was_asked_for(how: str) -> None:
 
 def test_a_result_as_it_should_be() -> None:
     with result(900) as blob:
-        take_result(blob, Written(SIZE, "png"), SIZE, "png", LIMITS)
+        assert take_result(blob, Written(SIZE, "png"), SIZE, "png", LIMITS) == Written(SIZE, "png")
         assert blob.size == 900
+
+
+def test_warnings_are_few_short_and_printable() -> None:
+    warned = Written(SIZE, "png", 1, (OutputWarning("font_missing", "a\x1b[2J\n"),))
+    with result(900) as blob:
+        shown = take_result(blob, warned, SIZE, "png", LIMITS)
+    assert shown.warnings == (OutputWarning("font_missing", "a[2J"),)
+    most = Written(SIZE, "png", 1, (OutputWarning("font_missing", "\U0001f600" * MOST_DETAIL),) * MOST_WARNINGS)
+    assert wire.reply_in(wire.packet(most)) == most
+    for warnings in (most.warnings * 2, (OutputWarning("font_missing", "a" * (MOST_DETAIL + 1)),)):
+        with pytest.raises(wire.BrokenPacket):
+            wire.reply_in(msgspec.msgpack.encode(Written(SIZE, "png", 1, warnings)))
 
 
 def test_the_bound_knows_of_frames() -> None:

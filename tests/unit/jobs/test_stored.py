@@ -18,6 +18,7 @@ from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions, Operation, Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source, parse_source
+from imgserve.request.warning import OutputWarning
 
 SOURCE = parse_source("ftp://u:p@host.test/dir/a%20b.png")
 SOURCE_ROW = (
@@ -71,6 +72,7 @@ FIELDS = {
     "Negate": "operation",
     "Normalize": "operation lower upper",
     "OutputRequest": "recipe destination placeholder on_failure",
+    "OutputWarning": "code detail",
     "Pixelate": "operation size",
     "Placeholder": "style color text",
     "Rasterize": "operation width height fit scale",
@@ -108,7 +110,7 @@ def structs_in(kind: inspect.Type) -> Iterator[inspect.StructType]:
 
 
 def test_stored_fields_keep_their_names() -> None:
-    roots = (stored._SourceRow, stored._InfoRow, stored._OutputRow, Source, ImageInfo, JobRequest)
+    roots = (stored._SourceRow, stored._InfoRow, stored._OutputRow, Source, ImageInfo, JobRequest, OutputWarning)
     fields = {}
     for kind in (kind for root in roots for kind in structs_in(inspect.type_info(root))):
         tag = [kind.tag_field] if kind.tag_field else []
@@ -121,6 +123,9 @@ INFO = ImageInfo("gif", 12.0, 9.5, 3)
 
 
 def test_rows_are_spelt_so() -> None:
+    warnings = (OutputWarning("font_missing", "é"),)
+    assert stored.encode_warnings(warnings) == '[{"code":"font_missing","detail":"é"}]'.encode()
+    assert stored.decode_warnings(stored.encode_warnings(warnings)) == warnings
     assert stored.encode_source(SOURCE) == SOURCE_ROW
     assert stored.encode_info(INFO) == INFO_ROW
     assert stored.encode_output(RESIZED) == OUTPUT_ROW

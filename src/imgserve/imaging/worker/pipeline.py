@@ -21,7 +21,7 @@ from imgserve.imaging.worker.saver import extras
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.steps import composite, rasterize, resize
 from imgserve.imaging.worker.steps.table import STEPS
-from imgserve.imaging.worker.svg import draw, sizing, svgz
+from imgserve.imaging.worker.svg import draw, fontcheck, sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request import formats
 from imgserve.request.faults import beneath
@@ -34,6 +34,7 @@ from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering, Step, fold, grows, steps_of
+from imgserve.request.warning import MOST_WARNINGS, OutputWarning
 
 _TOO_MUCH_MEMORY = "drawing the SVG takes more memory than a worker has for it"
 
@@ -69,7 +70,18 @@ def render(
     encode = rendering.recipe.encode
     extra = extras.Extras() if save.is_plain(encode) else extras.of(picture, image, encode, rendering.format)
     encodes = save.write(image, rendering.format, encode, result_fd, extra)
-    return Written(Size(image.width, image.get_page_height()), rendering.format, encodes)
+    warned = _warnings(picture, pictures, rendering)
+    return Written(Size(image.width, image.get_page_height()), rendering.format, encodes, warned)
+
+
+def _warnings(
+    picture: load.Picture, pictures: Mapping[ImageRef, Further], rendering: Rendering
+) -> tuple[OutputWarning, ...]:
+    """Of the source and the further pictures, as far as they are SVGs. The same font is named once."""
+    drawings = [picture.data] if picture.format == "svg" else []
+    drawings += [further.data for further in pictures.values() if further.shape.is_drawing]
+    found = (warning for data in drawings for warning in fontcheck.warnings(bytes(data), rendering.size))
+    return tuple(dict.fromkeys(found))[:MOST_WARNINGS]
 
 
 def still(data: Data, recipe: Recipe, limits: Limits, watched: Watch = unwatched) -> tuple[Picture, pyvips.Image]:

@@ -14,7 +14,7 @@ from imgserve.jobs.sqlite.destinations import Claimed, free
 from imgserve.jobs.sqlite.ending import end_open
 from imgserve.jobs.sqlite.order import end_if_concluded, final_taken, write_end
 from imgserve.jobs.sqlite.queries import load
-from imgserve.jobs.stored import UNREADABLE, decode_info, decode_output, decode_source
+from imgserve.jobs.stored import UNREADABLE, decode_info, decode_output, decode_source, encode_warnings
 from imgserve.request.destination import origin_of
 from imgserve.telemetry import logs
 
@@ -119,12 +119,13 @@ def _note_results(db: Connection, settlement: Settlement, claimed: Claimed, conf
         status: OutputStatus = state.status
         if result.status in ("delivered", "superseded"):
             status = result.status
+        warnings = None if result.warnings is None else encode_warnings(result.warnings)
         due_at = state.due_at if result.due_at is None else result.due_at
         db.execute(
             SQL["note_result"],
             (
                 status, result.status == "repeat", result.charge == "attempt", result.charge == "crash", due_at,
-                result.error, result.detail, result.output_id,
+                result.error, result.detail, warnings, result.output_id,
             ),
         )  # fmt: skip
         if result.status == "failed":

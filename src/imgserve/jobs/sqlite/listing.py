@@ -4,8 +4,9 @@ search delays no commit. They see committed rows only.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.sqlite.texts import as_text
-from imgserve.jobs.stored import UNREADABLE, decode_output, decode_source
+from imgserve.jobs.stored import UNREADABLE, decode_output, decode_source, decode_warnings
 from imgserve.jobs.views import (
     HIDDEN_QUERY,
     JobPage,
@@ -28,6 +29,7 @@ from imgserve.jobs.views import (
     JobView,
     OutboxView,
     OutputView,
+    WarningView,
     redacted_key,
     redacted_url,
     time_of,
@@ -139,9 +141,8 @@ def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> JobView:
 def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
     job_id, status, source, created_at, deadline_at, run_at, ended_at = db.execute(SQL["job"], (number,)).get
     entries = rows(db, SQL["entries"], (number,))
-    outputs = tuple(
-        _output(row, entries, wall_of, is_waiting=status == "queued") for row in rows(db, SQL["outputs"], (number,))
-    )
+    stored = rows(db, SQL["outputs"], (number,))
+    outputs = tuple(_output(row[:-1], entries, wall_of, is_waiting=status == "queued") for row in stored)
     error, detail = next(((each.error, each.detail) for each in outputs if each.error), ("", ""))
     return JobView(
         id=job_id,
@@ -157,7 +158,14 @@ def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
         error=error,
         detail=detail,
         outputs=outputs,
+        warnings=tuple(view for index, row in enumerate(stored) for view in _warnings(f"outputs[{index}]", row[-1])),
     )
+
+
+def _warnings(path: str, stored: bytes | None) -> Iterator[WarningView]:
+    with suppress(*UNREADABLE):
+        for warning in decode_warnings(stored or b"[]"):
+            yield WarningView(path, warning.code, warning.detail)
 
 
 def _source(stored: bytes) -> str:

@@ -46,8 +46,8 @@ SELECT as_text(CAST(id AS BLOB)), as_text(CAST(status AS BLOB)), source, created
 
 -- name: outputs
 SELECT as_text(CAST(destination AS BLOB)), as_text(CAST(status AS BLOB)), as_text(CAST(placeholder AS BLOB)),
-    spec, id, attempts, crashes, due_at, as_text(CAST(error AS BLOB)), as_text(CAST(detail AS BLOB))
-    FROM output WHERE job = ? ORDER BY id
+    spec, id, attempts, crashes, due_at, as_text(CAST(error AS BLOB)), as_text(CAST(detail AS BLOB)),
+    warnings FROM output WHERE job = ? ORDER BY id
 
 -- name: entries
 SELECT output, as_text(CAST(kind AS BLOB)), state FROM outbox WHERE job = ? ORDER BY id

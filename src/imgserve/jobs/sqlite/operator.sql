@@ -21,7 +21,7 @@ DELETE FROM outbox WHERE output IN (SELECT id FROM output WHERE job = ?1 AND sta
 
 -- name: reopen_outputs
 UPDATE output SET status = iif(placeholder IN ('written', 'unknown'), 'placeholder', 'queued'), is_repeat = 0,
-    attempts = 0, crashes = 0, error = '', detail = ''
+    attempts = 0, crashes = 0, error = '', detail = '', warnings = NULL
     WHERE job = ? AND status = 'failed'
 
 -- name: is_writing_a_final

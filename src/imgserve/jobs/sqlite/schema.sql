@@ -66,7 +66,8 @@ CREATE TABLE output (
     crashes       INTEGER NOT NULL DEFAULT 0,
     due_at        REAL    NOT NULL DEFAULT 0,
     error         TEXT    NOT NULL DEFAULT '', -- of the last attempt
-    detail        TEXT    NOT NULL DEFAULT ''
+    detail        TEXT    NOT NULL DEFAULT '',
+    warnings      BLOB                     -- JSON (jobs.stored), of its newest picture
 ) STRICT;
 CREATE INDEX output_of_job ON output (job, destination);
 CREATE INDEX output_of_destination ON output (destination, job);
