@@ -1,10 +1,14 @@
 """Which fonts the text of an SVG asks for, and which of them are missing."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+import imgserve
 from imgserve.imaging.worker.svg import families, fontcheck, stylesheet
 from imgserve.imaging.worker.svg.markup import find_root
 from imgserve.request.warning import MOST_DETAIL, MOST_WARNINGS
@@ -45,6 +49,10 @@ def asked(body: str, root: str = "") -> list[tuple[str, ...]]:
         ("<style>@media print{text{font:9px A}} @media screen{text{font:9px B}}</style><text>a</text>", [("B",)]),
         ("<style>@font-face{font-family:One;src:url(a)} text{fill:red}</style><text>a</text>", []),
         ("<style><![CDATA[/* } */ text{font-family:'One'}]]></style><text>a</text>", [("One",)]),
+        ('<text font-family="One" class="serif">a</text>', [("One",)]),
+        ("<text style=\"font-family:One\" class='serif'>a</text>", [("One",)]),
+        ("<text font-family='A Serif'>a</text>", [("A Serif",)]),
+        ('<text font-family="Serif Gothic">a</text><text font-family="One">b</text>', [("Serif Gothic",), ("One",)]),
         # No letter is drawn in these.
         ('<path style="font-family:One" d="M0 0"/><text>a</text>', []),
         ('<text font-family="One"> </text><text font-family="One"><title>a</title></text>', []),
@@ -119,3 +127,31 @@ def test_the_work_is_bounded(body: str) -> None:
     before = time.process_time()
     warned(body)
     assert time.process_time() - before < MOST_CPU_S
+
+
+ALONE = """
+import sys
+from imgserve.imaging.worker import vips
+from imgserve.imaging.worker.svg import fontcheck
+vips.configure()
+for family in ("Noto Sans", "Zzyx"):
+    text = f'<svg xmlns="http://www.w3.org/2000/svg"><text font-family="{family}">a</text></svg>'
+    print(len(fontcheck.warnings(text.encode(), None)))
+"""
+
+
+@pytest.mark.parametrize(("fonts", "expected"), [((), "1\n1\n"), (("NotoSans-Regular.ttf",), "0\n0\n")])
+def test_a_machine_without_fonts_and_one_with_a_single_font(
+    tmp_path: Path, fonts: tuple[str, ...], expected: str
+) -> None:
+    """With one, nothing can be told, so nothing is said."""
+    for name in fonts:
+        (tmp_path / name).write_bytes((Path(imgserve.__file__ or "").parent / "fonts" / name).read_bytes())
+    configuration = tmp_path / "fonts.conf"
+    configuration.write_text(
+        '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
+        f"<dir>{tmp_path}</dir><cachedir>{tmp_path}/cache</cachedir></fontconfig>"
+    )
+    environment = {**os.environ, "FONTCONFIG_FILE": str(configuration)}
+    run = subprocess.run([sys.executable, "-c", ALONE], env=environment, capture_output=True, text=True, timeout=60)
+    assert (run.stdout, run.returncode) == (expected, 0), run.stderr

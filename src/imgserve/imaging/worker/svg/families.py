@@ -32,6 +32,12 @@ _GENERIC = frozenset((
 _OTHER_WORDS = frozenset(("initial", "unset", "revert", "revert-layer"))
 _INHERIT = "inherit"
 
+# Most drawings need no closer look, because each of their lists has a generic family.
+_MAY_ASK = re.compile(rb"font(?:-family)?\s*[:=]([^;<>{}=]{0,500})", re.IGNORECASE)
+_HAS_GENERIC = re.compile(
+    rb"(?:^|[,\"'])\s*(?:%s)\s*(?:[,\"'!]|\Z)" % "|".join(sorted(_GENERIC)).encode(), re.IGNORECASE
+)
+
 _DRAWN = frozenset(("text", "tspan", "a"))
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|<!\[CDATA\[|\]\]>|<!--|-->", re.DOTALL)
 _DECLARED = re.compile(r"(?<![\w-])font(-family)?\s*:((?:\"[^\"]*\"|'[^']*'|[^;{}\"'])*)", re.IGNORECASE)
@@ -91,7 +97,7 @@ class _Rule(NamedTuple):
 
 def asked(root: Root) -> dict[Families, str]:
     """Each list that a text asks for, with some letters beyond ASCII of that text."""
-    if len(root.data) > _LONGEST_DOCUMENT:
+    if len(root.data) > _LONGEST_DOCUMENT or all(map(_HAS_GENERIC.search, set(_MAY_ASK.findall(root.data)))):
         return {}
     reader = _Reader(_rules(root))
     with suppress(expat.ExpatError, _Enough):
@@ -110,6 +116,7 @@ class _Reader:
         self.found: dict[Families, str] = {}
         self._rules = rules
         self._opened: list[_Element] = []
+        self._is_drawn = False  # letters here: a title's, for one, are not
         self._elements = self._texts = self._work = 0
         self.parser = expat.ParserCreate("utf-8")
         self.parser.buffer_text = True
@@ -120,16 +127,18 @@ class _Reader:
         self._elements += 1
         if self._elements > _MOST_ELEMENTS or len(self._opened) >= _DEEPEST:
             raise _Enough
-        self._opened.append(_Element(name.rpartition(":")[2], attributes))
-        self.parser.CharacterDataHandler = self._text if self._is_drawn() else None
+        element = _Element(name.rpartition(":")[2], attributes)
+        self._opened.append(element)
+        self._listen(is_drawn=element.name in _DRAWN)
 
     def _end(self, _name: str) -> None:
         self._opened.pop()
-        self.parser.CharacterDataHandler = self._text if self._is_drawn() else None
+        self._listen(is_drawn=bool(self._opened) and self._opened[-1].name in _DRAWN)
 
-    def _is_drawn(self) -> bool:
-        """Whether letters here are drawn: a title's, for one, are not."""
-        return bool(self._opened) and self._opened[-1].name in _DRAWN
+    def _listen(self, *, is_drawn: bool) -> None:
+        if is_drawn != self._is_drawn:
+            self._is_drawn = is_drawn
+            self.parser.CharacterDataHandler = self._text if is_drawn else None
 
     def _text(self, text: str) -> None:
         if text.isspace() or not any(element.name == "text" for element in self._opened):
