@@ -246,3 +246,9 @@ async def test_a_damaged_lock_and_owner_keep_no_server_from_its_start(house: Sql
     assert queue.id == "78C378"
     await released(queue, output(OTHER))
     assert len((await queue.take_work(9, START + 100)).claims) == 2
+
+
+@pytest.mark.parametrize("stored", [garbage for garbage in GARBAGE if garbage != b"[]"])
+async def test_warnings_that_cannot_be_read_are_left_out(house: SqliteHouse, stored: bytes) -> None:
+    queue = await spoiled(house, "output", "warnings", stored)
+    assert [job.warnings for job in (await queue.page(JobQuery())).jobs] == [()] * 2

@@ -9,9 +9,19 @@ from pathlib import Path
 import pytest
 
 import imgserve
+from imgserve.blob import Blob
+from imgserve.imaging.worker import pipeline
 from imgserve.imaging.worker.svg import families, fontcheck, stylesheet
 from imgserve.imaging.worker.svg.markup import find_root
+from imgserve.request.encode import Encode
+from imgserve.request.imageinfo import Size
+from imgserve.request.imageref import ImageRef
+from imgserve.request.limits import Limits
+from imgserve.request.operations.composite import Composite
+from imgserve.request.recipe import Recipe
+from imgserve.request.rendering import Rendering
 from imgserve.request.warning import MOST_DETAIL, MOST_WARNINGS
+from tests.support.pictures import encoded, scene
 
 MOST_CPU_S = 1.0
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:s="http://www.w3.org/2000/svg" width="40" height="20"%s>%s</svg>'
@@ -127,6 +137,17 @@ def test_the_work_is_bounded(body: str) -> None:
     before = time.process_time()
     warned(body)
     assert time.process_time() - before < MOST_CPU_S
+
+
+def test_the_source_and_a_watermark_name_a_font_once() -> None:
+    text = '<text font-family="Zzyx">a</text>'
+    drawing, mark = (SVG % ("", each) for each in (text, text + '<text font-family="Zzyy">a</text>'))
+    for source, expected in ((drawing.encode(), 2), (encoded(scene(40, 20), "png"), 2)):
+        recipe = Recipe((Composite(ImageRef(name="mark")),), Encode("png"))
+        with Blob() as result:
+            task = Rendering(recipe, Size(40, 20), "png")
+            written = pipeline.render(source, task, Limits(), result.fd, further_data=[mark.encode()])
+        assert len(written.warnings) == expected
 
 
 ALONE = """
