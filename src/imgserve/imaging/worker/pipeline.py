@@ -75,7 +75,7 @@ def render(
 
 
 def _warnings(
-    picture: load.Picture, pictures: Mapping[ImageRef, Further], rendering: Rendering
+    picture: Picture, pictures: Mapping[ImageRef, Further], rendering: Rendering
 ) -> tuple[OutputWarning, ...]:
     """Of the source and the further pictures, as far as they are SVGs. The same font is named once."""
     drawings = [picture.data] if picture.format == "svg" else []
