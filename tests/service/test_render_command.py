@@ -397,6 +397,22 @@ def test_render_faults_of_a_recipes_file(
     assert told.format(file=file) in capsys.readouterr().err if "{file}" in told else told in capsys.readouterr().err
 
 
+def test_a_format_that_contradicts_the_extension_is_found_where_it_stands(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "imgserve.toml").write_text(CARD)
+    (tmp_path / "recipe.json").write_text('{"operations": [], "encode": {"format": "gif"}}')
+    preset = ("--preset", "card", "--config", f"{tmp_path}/imgserve.toml")
+    for words, place in (
+        (("--format", "gif"), "--format"),
+        (preset, "--preset"),
+        ((*preset, "--format", "webp"), "--format"),
+        (("--operations", f"{tmp_path}/recipe.json"), "--operations"),
+    ):
+        assert main(["render", str(pictures / "photo.jpg"), f"{tmp_path}/x.png", *words]) == 1
+        assert capsys.readouterr().err.startswith(f"imgserve: {place}: "), words
+
+
 def test_render_the_recipe_of_a_file(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "recipe.json"
     file.write_text(

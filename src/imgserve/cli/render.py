@@ -48,12 +48,13 @@ _FILE = "FILE"
 
 
 class Asked(NamedTuple):
-    """The recipe of the command line, the operationType of its jobs, the names of fields in faults, and the pictures of
-    the settings that the recipe may draw.
+    """The recipe of the command line, the operationType and args of its jobs, the names of fields in faults, and the
+    pictures of the settings that the recipe may draw.
     """
 
     recipe: Recipe
     operation: str
+    args: dict[str, object]
     spelling: Spelling
     pictures: dict[str, PictureConfig]
 
@@ -110,7 +111,9 @@ def _asked(flags: argparse.Namespace) -> Asked:
     names = None if "preset" in args else flat_names(recipe.operations, needs_type=False)
     # Without a name in the recipe the settings need not be read.
     configs = load.reloadable(flags).pictures if any(image.name for image in recipe.further) else {}
-    return Asked(recipe, operation or "resize", partial(render_flags.spelt, names=names), configs)
+    # The recipe has the format already. Beside it, a fault of the format is found in its option, not in the preset.
+    job_args: dict[str, object] = {"preset": _FILE, **({} if flags.format is None else {"format": flags.format})}
+    return Asked(recipe, operation or "resize", job_args, partial(_spelt, flags, names=names), configs)
 
 
 def _recipe_in(file: str) -> Recipe:
@@ -124,14 +127,14 @@ def _recipe_in(file: str) -> Recipe:
         raise RequestInvalid(Fault("field_invalid", (_FILE,), str(error))) from None
 
 
-def _spelt(flags: argparse.Namespace, field: FieldRef) -> str:
-    """A field before there is a job: also one of a recipe's file."""
+def _spelt(flags: argparse.Namespace, field: FieldRef, names: Sequence[str] | None = ("",)) -> str:
+    """A field of the command line or of a job, also one of a recipe's file. ``names`` as for ``render_flags.spelt``."""
     if flags.operations is not None:
         if field.path in ((_FILE,), ("args", "preset")):
             return "--operations"
         if field.path[:1] == (_FILE,):
             return f"{flags.operations}: {dotted(FieldRef(field.path[1:], field.value))}"
-    return render_flags.spelt(field)
+    return render_flags.spelt(field, names)
 
 
 def _request(asked: Asked, pair: Pair) -> JobRequest:
@@ -140,7 +143,7 @@ def _request(asked: Asked, pair: Pair) -> JobRequest:
         "operationType": asked.operation,
         "srcURL": file_url(pair.source, safe="/"),
         "dstURL": file_url(pair.destination, safe="/{$}"),
-        "args": {"preset": _FILE},
+        "args": asked.args,
         "placeholder": "none",
     }
     return classic.parse(msgspec.json.encode(job), {_FILE: asked.recipe})
