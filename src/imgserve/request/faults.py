@@ -66,8 +66,17 @@ class RequestInvalid(ImgserveError):
     title = "The request is invalid"
 
     def __init__(self, *faults: Fault) -> None:
+        Exception.__init__(self)  # a traceback shows no value that was sent
         self.faults = faults
-        super().__init__(self.sentence())
+        self.hint, self.path = "", ()
+
+    # Each level of a request makes an error of the same faults, whose sentences are needed once.
+    @property
+    def detail(self) -> str:  # type: ignore[override]
+        return self.sentence()
+
+    def __str__(self) -> str:
+        return self.sentence()
 
     def sentence(self, spelling: Spelling = dotted, *, is_discreet: bool = False) -> str:
         return "; ".join(fault.sentence(spelling, is_discreet=is_discreet) for fault in self.faults)

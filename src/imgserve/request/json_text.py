@@ -17,6 +17,7 @@ _KINDS: dict[type, str] = {list: "a list", str: "a text", bool: "true or false",
 # The largest recipe, 32 lists of 100 regions, has 16,000. More would hold the interpreter for too long at once.
 MOST_VALUES = 20_000
 _STRING = re.compile(rb'"(?>(?:[^"\\]+|\\.)*)"?', re.DOTALL)
+_MOST_DIGITS = 1_000  # the time to read a number grows with their square
 _SEPARATORS = (b",", b"[", b"{")
 
 
@@ -36,7 +37,7 @@ def read_object(text: bytes, thing: str = "the body") -> dict[str, object]:
     if _has_too_many(text):
         raise ParseError(f"{thing} has too many values, expected at most {MOST_VALUES:,}")
     try:
-        value: object = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value: object = _DECODER.decode(text.decode())
     except UnicodeDecodeError as error:
         raise ParseError(f"{thing} is not UTF-8 (byte {error.start + 1:,}), expected JSON in UTF-8") from None
     except json.JSONDecodeError as error:
@@ -53,7 +54,8 @@ def read_object(text: bytes, thing: str = "the body") -> dict[str, object]:
 
 def _has_too_many(text: bytes) -> bool:
     """Whether more than MOST_VALUES stand in it. Text may stop being JSON anywhere: then the parser tells."""
-    if _separators(text, 0, len(text)) <= MOST_VALUES:  # strings included, which is enough for nearly all
+    # Strings included, which is enough for nearly all.
+    if len(text) <= MOST_VALUES or _separators(text, 0, len(text)) <= MOST_VALUES:
         return False
     number = start = 0
     for index, string in enumerate(_STRING.finditer(text)):
@@ -84,5 +86,14 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return decoded
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits):,} digits")
+    return int(digits)
+
+
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_whole, parse_constant=_refuse_constant)

@@ -2,8 +2,8 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -13,6 +13,9 @@ from imgserve.request.native import NO_PRESETS, parse_recipe
 from imgserve.request.recipe import Recipe
 from imgserve.request.source import Source, parse_source
 
+# Bytes that mean something else in quoted-printable; and a % that begins no escape, which stands for itself.
+_ESCAPES = ((b"=", b"%3D"), (b"\n", b"%0A"), (b"\r", b"%0D"))
+_STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _LATER = dict.fromkeys(("headers", "credential", "digest"), "not available in this version yet")
 
 
@@ -112,8 +115,6 @@ def _inline(text: str) -> Inline:
 
 def _unescaped(text: bytes) -> bytes:
     """Percent-decoded. Quoted-printable has the same escapes, but with ``=``, and its decoder is written in C."""
-    if b"\n" not in text and b"\r" not in text:  # it drops an escaped end of line
-        data = binascii.a2b_qp(text.replace(b"=", b"%3D").replace(b"%", b"="))
-        if len(data) == len(text) - 2 * text.count(b"%"):  # each % began an escape; a stray one removes fewer bytes
-            return data
-    return unquote_to_bytes(text)
+    for byte, escape in _ESCAPES:
+        text = text.replace(byte, escape)
+    return binascii.a2b_qp(_STRAY.sub(b"%25", text).replace(b"%", b"="))

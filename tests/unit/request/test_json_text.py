@@ -39,6 +39,12 @@ def test_a_key_that_is_given_twice_is_named_in_linear_time() -> None:
     assert spent_s(16_000) < 32 * min(spent_s(2_000) for _ in range(3))
 
 
+def test_so_many_digits_are_read() -> None:
+    assert read_object(b'{"a": -' + b"9" * 999 + b"}") == {"a": -int("9" * 999)}
+    with pytest.raises(ParseError, match=r"^it is not JSON: a number has 1,001 digits$"):
+        read_object(b'{"a": ' + b"9" * 1_001 + b"}", "it")
+
+
 def test_a_long_text_is_one_value() -> None:
     text = WORDS * MOST_VALUES
     assert read_object(json.dumps({"a": text}).encode()) == {"a": text}
