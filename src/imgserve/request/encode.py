@@ -76,15 +76,15 @@ _EIGHT_BITS: tuple[BitDepth, ...] = (8,)
 
 # Read once: msgspec evaluates the Struct's annotations at each call of ``fields``, in the event loop.
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Encode)}
+_USUAL = tuple(_DEFAULTS.items())
 
 
 def ignored_fields(encode: Encode, output_format: Format) -> tuple[str, ...]:
     """The fields that differ from their defaults, and that this format does not have."""
-    return tuple(
-        name
-        for name, default in _DEFAULTS.items()
-        if getattr(encode, name) != default and not _has(output_format, name, encode)
-    )
+    differing = [
+        name for (name, usual), value in zip(_USUAL, msgspec.structs.astuple(encode), strict=True) if value != usual
+    ]
+    return tuple(name for name in differing if not _has(output_format, name, encode))
 
 
 def of_format(encode: Encode, output_format: Format) -> Encode:

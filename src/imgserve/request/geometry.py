@@ -143,7 +143,23 @@ def exact(number: float) -> Fraction:
 
 def rounded(side_px: float | Fraction) -> int:
     """Half up, at least 1."""
+    return _half_up(*side_px.as_integer_ratio())
+
+
+def ratio(side_px: float, whole_px: float) -> Fraction:
+    """Exact. A job resolves several in the event loop, and to divide two Fractions takes three times as long."""
     above, below = side_px.as_integer_ratio()
+    whole_above, whole_below = whole_px.as_integer_ratio()
+    return Fraction(above * whole_below, below * whole_above)
+
+
+def scaled(side_px: float, scale: Fraction) -> int:
+    """The side times the scale, as ``rounded``."""
+    above, below = side_px.as_integer_ratio()
+    return _half_up(above * scale.numerator, below * scale.denominator)
+
+
+def _half_up(above: int, below: int) -> int:
     return max(1, (2 * above + below) // (2 * below))
 
 
@@ -177,7 +193,6 @@ def box(width: int | None, height: int | None, before: Shape) -> Shape:
         return Shape(width, height)
     if not (before.width_px > 0 and before.height_px > 0):
         raise SourceTooSmall("the source has no size of its own", ("give both ", _WIDTH, " and ", _HEIGHT))
-    ratio = Fraction(before.width_px) / Fraction(before.height_px)
     if height is None:
-        return before.resized(width or 1, rounded((width or 1) / ratio))
-    return before.resized(rounded(height * ratio), height)
+        return before.resized(width or 1, scaled(width or 1, ratio(before.height_px, before.width_px)))
+    return before.resized(scaled(height, ratio(before.width_px, before.height_px)), height)

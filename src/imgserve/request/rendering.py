@@ -85,19 +85,20 @@ def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Fo
                 check_size(step.size, frames, limits)
     last = steps[-1].after if steps else source
     with beneath("operations", len(steps) - 1) if steps else nullcontext():
-        check_size(last.size, frames, limits)
-        _check_side(output_format, last.size)
+        size = last.size
+        check_size(size, frames, limits)
+        _check_side(output_format, size)
     its_quality = recipe.encode.quality or (quality or {}).get(output_format)
     encode = of_format(msgspec.structs.replace(recipe.encode, quality=its_quality), output_format)
-    return Rendering(msgspec.structs.replace(recipe, encode=encode), None if last.is_open else last.size, output_format)
+    return Rendering(msgspec.structs.replace(recipe, encode=encode), None if last.is_open else size, output_format)
 
 
 def grows(step: Step) -> bool:
     """Whether the picture has more pixels than before: then it must be within the limits of results, even between two
     steps. A picture that does not grow is within the limits of sources.
     """
-    width, height = step.before.width_px, step.before.height_px
-    return step.before.is_drawing or step.size.width_px * step.size.height_px > width * height
+    size = step.size
+    return step.before.is_drawing or size.width_px * size.height_px > step.before.width_px * step.before.height_px
 
 
 def _source_format(info: ImageInfo) -> Format:

@@ -3,14 +3,13 @@
 ``worker/steps/composite.py`` carries it out.
 """
 
-from fractions import Fraction
 from typing import Annotated, Literal
 
 import msgspec
 
 from imgserve.errors import FieldRef
 from imgserve.request.faults import Fault
-from imgserve.request.geometry import Compass, Length, Offset, Shape, SideLength, corner, exact, pixels, rounded
+from imgserve.request.geometry import Compass, Length, Offset, Shape, SideLength, corner, exact, pixels, ratio, scaled
 from imgserve.request.imageinfo import Size
 from imgserve.request.imageref import Image
 from imgserve.request.operations.operation import KeepsSize
@@ -66,15 +65,15 @@ class Composite(KeepsSize, frozen=True, tag="composite"):
         """The size at which a picture is drawn, before it is turned. Raises SourceTooSmall for one without size."""
         factors = []
         if self.scale is not None:
-            factors.append(exact(self.scale) * on.width_px / Fraction(own.width_px))
+            factors.append(exact(self.scale) * ratio(on.width_px, own.width_px))
         if self.width is not None:
-            factors.append(Fraction(max(1, pixels(self.width, on.width_px))) / Fraction(own.width_px))
+            factors.append(ratio(max(1, pixels(self.width, on.width_px)), own.width_px))
         if self.height is not None:
-            factors.append(Fraction(max(1, pixels(self.height, on.height_px))) / Fraction(own.height_px))
+            factors.append(ratio(max(1, pixels(self.height, on.height_px)), own.height_px))
         if not factors:
             return own.size
         factor = min(factors)
-        return Size(rounded(Fraction(own.width_px) * factor), rounded(Fraction(own.height_px) * factor))
+        return Size(scaled(own.width_px, factor), scaled(own.height_px, factor))
 
     def turned(self, size: Size) -> Size:
         """The box that holds a picture of this size once it is turned."""

@@ -1,13 +1,12 @@
 """rasterize: draw an SVG. Its Struct and its size rule; ``worker/steps/rasterize.py`` carries it out."""
 
-from fractions import Fraction
 from typing import Annotated, Literal
 
 import msgspec
 
 from imgserve.errors import FieldRef
 from imgserve.request.faults import Fault
-from imgserve.request.geometry import NotSvg, Shape, SourceTooSmall, box, exact, rounded
+from imgserve.request.geometry import NotSvg, Shape, SourceTooSmall, box, exact, scaled
 from imgserve.request.limits import Side
 from imgserve.request.operations.operation import Named
 
@@ -46,8 +45,7 @@ class Rasterize(Named, frozen=True, tag="rasterize"):
         if not (before.width_px > 0 and before.height_px > 0):
             raise SourceTooSmall("the source has no size of its own", ("give both ", _WIDTH, " and ", _HEIGHT))
         scale = exact(self.scale)
-        width, height = Fraction(before.width_px) * scale, Fraction(before.height_px) * scale
-        return before.resized(rounded(width), rounded(height))
+        return before.resized(scaled(before.width_px, scale), scaled(before.height_px, scale))
 
     def check(self, before: Shape) -> None:
         """Raises NotSvg."""

@@ -1,17 +1,20 @@
 """resize: bring a picture to a box. Its Struct and its size rule; ``worker/steps/resize.py`` carries it out."""
 
+from collections.abc import Iterable
 from fractions import Fraction
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from imgserve.errors import FieldRef
 from imgserve.request.color import TRANSPARENT, Color
 from imgserve.request.faults import Fault, RequestInvalid
-from imgserve.request.geometry import Focal, Gravity, Place, Shape, SourceTooSmall, exact, rounded
+from imgserve.request.geometry import Focal, Gravity, Place, Shape, SourceTooSmall, exact, ratio, rounded, scaled
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Side
 from imgserve.request.operations.operation import Named
+
+C = TypeVar("C", bool, Fraction)
 
 Fit = Literal["cover", "contain", "fill", "inside", "outside"]
 IfSmall = Literal["refuse", "keep", "keep_shape", "enlarge"]
@@ -84,7 +87,7 @@ class Resize(Named, frozen=True, tag="resize"):
     def check(self, before: Shape) -> None:
         """Raises SourceTooSmall."""
         # An SVG has no pixels to enlarge: it is drawn at any size, as by other image servers.
-        if self.if_small == "refuse" and not before.is_drawing and self._scale(before) > 1:
+        if self.if_small == "refuse" and not before.is_drawing and self._enlarges(before):
             raise SourceTooSmall(
                 f"{before.name} is {before.width_px:g} x {before.height_px:g} px, smaller than the result",
                 ("ask for a smaller size, or use ", FieldRef(("if_small",), "enlarge")),
@@ -131,13 +134,22 @@ class Resize(Named, frozen=True, tag="resize"):
 
     def _scale(self, before: Shape) -> Fraction:
         """The scale that fit asks for. Of fill the larger one."""
-        width, height = self._box
-        across = None if width is None else width / Fraction(before.width_px)
-        down = None if height is None else height / Fraction(before.height_px)
-        scales = [scale for scale in (across, down) if scale is not None]
-        if not scales:
+        return self._chosen(ratio(side, whole) for side, whole in self._sides(before))
+
+    def _enlarges(self, before: Shape) -> bool:
+        """Whether the scale is more than 1."""
+        return self._chosen(side > whole for side, whole in self._sides(before))
+
+    def _chosen(self, of_sides: Iterable[C]) -> C:
+        return min(of_sides) if self.fit in ("contain", "inside") else max(of_sides)
+
+    def _sides(self, before: Shape) -> list[tuple[int, float]]:
+        """Each side of the box beside that of the picture. Raises RequestInvalid."""
+        pairs = zip(self._box, (before.width_px, before.height_px), strict=True)
+        sides = [(side, whole) for side, whole in pairs if side is not None]
+        if not sides:
             raise RequestInvalid(_size_missing())
-        return min(scales) if self.fit in ("contain", "inside") else max(scales)
+        return sides
 
     def _unscaled(self, picture: Size, box: Size, scale: Fraction) -> Plan:
         """cover, contain and fill of a picture that stays as small as it is."""
@@ -152,12 +164,11 @@ class Resize(Named, frozen=True, tag="resize"):
 
 def covering(before: Shape, size: Size) -> Size:
     """The size that covers ``size`` and keeps the shape, but for rounding."""
-    across, down = size.width_px / Fraction(before.width_px), size.height_px / Fraction(before.height_px)
-    return _scaled(before, max(across, down))
+    return _scaled(before, max(ratio(size.width_px, before.width_px), ratio(size.height_px, before.height_px)))
 
 
 def _scaled(before: Shape, scale: Fraction) -> Size:
-    return Size(rounded(Fraction(before.width_px) * scale), rounded(Fraction(before.height_px) * scale))
+    return Size(scaled(before.width_px, scale), scaled(before.height_px, scale))
 
 
 def _without_size(width: int | None, height: int | None, fit: Fit) -> Plan:
