@@ -91,7 +91,7 @@ def _check_open(output: OutputRequest) -> None:
     if output.placeholder.style != "none":
         style = FieldRef(("placeholder", "style"), "none")
         faults.append(Fault("size_unknown", ("placeholder",), (*fixed, "use ", style)))
-    if output.destination.awaits_size:
+    if not tags.used_in(output.destination.shown).isdisjoint(tags.SIZES):
         faults.append(Fault("size_unknown", ("destination",), (*fixed, "leave the tags of the size out")))
     faults.raise_any()
 

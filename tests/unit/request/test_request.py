@@ -105,8 +105,20 @@ def test_a_size_that_depends_on_pixels_needs_no_placeholder_and_no_tag() -> None
     resolved = fixed(PHOTO, dstURL="file:///o/a.png", args=TRIMMED, placeholder="none")
     assert resolved.rendering.size is None
     assert decode_output(encode_output(resolved)) == resolved
+
+
+@pytest.mark.parametrize(
+    ("place", "args"),
+    [
+        ("file:///o/{$height}.png", {}),
+        ("ftp://h/{$height}.png", {}),
+        ("http://h/{$height}.png", {"method": "PUT"}),
+        ("http://h/up:{$width}.png", {"field_name": "f"}),
+    ],
+)
+def test_a_tag_of_a_size_that_depends_on_pixels_is_refused(place: str, args: dict[str, object]) -> None:
     with pytest.raises(RequestInvalid) as caught:
-        fixed(PHOTO, dstURL="file:///o/{$height}.png", args=TRIMMED)
+        fixed(PHOTO, dstURL=place, args=TRIMMED | args)
     assert number_of(caught.value) == 107
     assert {(fault.code, fault.path) for fault in caught.value.faults} == {
         ("size_unknown", ("placeholder",)), ("size_unknown", ("destination",)),
