@@ -14,6 +14,7 @@
 Nothing here touches a disk or a clock.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -21,7 +22,7 @@ import msgspec
 from imgserve.blob import Fingerprint
 from imgserve.errors import Charge
 from imgserve.request.imageinfo import ImageInfo
-from imgserve.request.job import ResolvedOutput
+from imgserve.request.job import Priority, Protocol, ResolvedOutput
 from imgserve.request.source import Source
 from imgserve.request.warning import OutputWarning
 
@@ -40,8 +41,16 @@ OPERATOR = "@operator"
 OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 
 
+class Binding(msgspec.Struct, frozen=True):
+    """The Idempotency-Key of a request, which its job binds for 24 hours; ``digest`` is the request's own."""
+
+    key: str
+    digest: bytes
+
+
 class NewJob(msgspec.Struct, frozen=True):
-    """A job as intake hands it over. ``digest`` identifies principal and request.
+    """A job as intake hands it over. ``digest`` identifies principal and request; of a request with a key principal and
+    key.
 
     ``traceparent`` (W3C) is that of intake's span; empty without tracing. ``has_quota``: the principal has a quota of
     the queue.
@@ -56,6 +65,11 @@ class NewJob(msgspec.Struct, frozen=True):
     traceparent: str = ""
     principal: str = ""
     has_quota: bool = False
+    protocol: Protocol = "classic"
+    priority: Priority = "normal"
+    not_before: float | None = None
+    metadata: Mapping[str, str] = {}
+    binding: Binding | None = None
 
 
 class Output(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from imgserve.jobs.rules import outbox_kind
 from imgserve.request.destination import Destination
 from imgserve.request.encode import Encode, Format, Quality
 from imgserve.request.imageinfo import ImageInfo, Size
-from imgserve.request.job import OnFailure, Placeholder, Placement, ResolvedOutput
+from imgserve.request.job import IfExists, OnFailure, Placeholder, Placement, ResolvedOutput
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
@@ -49,6 +49,8 @@ class _OutputRow(msgspec.Struct, frozen=True):
     placeholder: Placeholder
     on_failure: OnFailure
     row_format: FormatNumber = msgspec.field(default=FORMAT, name=FORMAT_NAME)
+    if_exists: IfExists = "replace"
+    name: str = ""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -69,8 +71,11 @@ def encode_info(info: ImageInfo) -> bytes:
 def encode_output(output: ResolvedOutput) -> bytes:
     rendering, placement = output.rendering, output.placement
     return _encode(
-        _OutputRow(rendering.recipe, rendering.size, placement.destination, placement.placeholder, placement.on_failure)
-    )
+        _OutputRow(
+            rendering.recipe, rendering.size, placement.destination, placement.placeholder, placement.on_failure,
+            if_exists=placement.if_exists, name=output.name,
+        )
+    )  # fmt: skip
 
 
 def encode_warnings(warnings: tuple[OutputWarning, ...]) -> bytes:
@@ -88,13 +93,14 @@ def decode_info(stored: bytes) -> ImageInfo:
 
 def decode_output(stored: bytes) -> ResolvedOutput:
     row = _decode_output(stored)
-    return _output(row.recipe, row.size, Placement(row.destination, row.placeholder, row.on_failure))
+    placement = Placement(row.destination, row.placeholder, row.on_failure, row.if_exists)
+    return _output(row.recipe, row.size, placement, row.name)
 
 
-def _output(recipe: Recipe, size: Size | None, placement: Placement) -> ResolvedOutput:
+def _output(recipe: Recipe, size: Size | None, placement: Placement, name: str = "") -> ResolvedOutput:
     if recipe.encode.format is None:
         raise msgspec.ValidationError("the stored recipe names no format")
-    return ResolvedOutput(Rendering(recipe, size, recipe.encode.format), placement)
+    return ResolvedOutput(Rendering(recipe, size, recipe.encode.format), placement, name)
 
 
 def for_failure(stored: bytes) -> ResolvedOutput | None:

@@ -21,7 +21,10 @@ from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 
 OnFailure = Literal["error_image", "keep_placeholder", "delete"]
+IfExists = Literal["replace", "keep"]
 WholeArg = Literal["", "operations", "preset"]
+Protocol = Literal["classic", "v1"]
+Priority = Literal["high", "normal", "low"]
 
 
 class Placeholder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,12 +36,18 @@ class Placeholder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OutputRequest(msgspec.Struct, frozen=True):
-    """One recipe and one destination of a job. The recipe's format may still be open (None: the source's)."""
+    """One recipe and one destination of a job. The recipe's format may still be open (None: the source's).
+
+    ``name`` is unique in its job; empty: the output's index. ``if_exists`` keep: a file that lies there and is not
+    imgserve's stays until the result comes.
+    """
 
     recipe: Recipe
     destination: DestinationTemplate
     placeholder: Placeholder = Placeholder()
     on_failure: OnFailure = "error_image"
+    name: str = ""
+    if_exists: IfExists = "replace"
 
 
 class JobRequest(msgspec.Struct, frozen=True):
@@ -46,11 +55,20 @@ class JobRequest(msgspec.Struct, frozen=True):
 
     ``whole_arg``: the arg of the classic protocol that held all operations; empty if each had an arg of its own. Its
     faults are named after it.
+
+    ``priority`` orders the jobs of one principal. ``not_before`` is in seconds since the epoch; before it nothing but
+    placeholders is written. ``deadline_s`` counts from there, else from acceptance; None: the setting's. ``metadata``
+    is the principal's own, and means nothing here.
     """
 
     source: Source
     outputs: tuple[OutputRequest, ...]
     whole_arg: WholeArg = ""
+    protocol: Protocol = "classic"
+    priority: Priority = "normal"
+    not_before: float | None = None
+    deadline_s: float | None = None
+    metadata: Mapping[str, str] = {}
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -59,6 +77,7 @@ class Placement(msgspec.Struct, frozen=True):
     destination: Destination
     placeholder: Placeholder
     on_failure: OnFailure
+    if_exists: IfExists = "replace"
 
 
 class ResolvedOutput(msgspec.Struct, frozen=True):
@@ -66,6 +85,7 @@ class ResolvedOutput(msgspec.Struct, frozen=True):
 
     rendering: Rendering
     placement: Placement
+    name: str = ""
 
 
 def resolve(
@@ -80,7 +100,8 @@ def resolve(
         _check_open(output)
     with beneath("destination"):
         destination = output.destination.fill(tags.values_of(source, resolved.size or tags.NO_SIZE))
-    return ResolvedOutput(resolved, Placement(destination, output.placeholder, output.on_failure))
+    placement = Placement(destination, output.placeholder, output.on_failure, output.if_exists)
+    return ResolvedOutput(resolved, placement, output.name)
 
 
 def _check_open(output: OutputRequest) -> None:

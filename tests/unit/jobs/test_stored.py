@@ -33,7 +33,7 @@ OUTPUT_ROW = (
     b'"url":"http://host.test/up","host":"host.test","port":80,"path":"/up",'
     b'"key":"http://host.test:80/up#file:a.webp","name":"a.webp","field":"file","form_success":"redirect",'
     b'"has_no_type":false},"placeholder":{"style":"solid","color":"#8c8c8c","text":"Image being processed"},'
-    b'"on_failure":"delete","$format":1}'
+    b'"on_failure":"delete","$format":1,"if_exists":"replace","name":""}'
 )
 
 
@@ -63,7 +63,7 @@ FIELDS = {
     "Grayscale": "operation method",
     "ImageInfo": "format width_px height_px frames orientation has_alpha",
     "ImageRef": "url name",
-    "JobRequest": "source outputs whole_arg",
+    "JobRequest": "source outputs whole_arg protocol priority not_before deadline_s metadata",
     "Linear": "operation multiply add",
     "LoadOptions": "strict dpi orient page frames",
     "Encode": "format quality background lossless near_lossless progressive effort chroma bit_depth colors metadata"
@@ -71,7 +71,7 @@ FIELDS = {
     "Modulate": "operation brightness saturation hue lightness",
     "Negate": "operation",
     "Normalize": "operation lower upper",
-    "OutputRequest": "recipe destination placeholder on_failure",
+    "OutputRequest": "recipe destination placeholder on_failure name if_exists",
     "OutputWarning": "code detail",
     "Pixelate": "operation size",
     "Placeholder": "style color text",
@@ -89,7 +89,7 @@ FIELDS = {
     "Tint": "operation color",
     "Trim": "operation threshold background corner even_x even_y",
     "_InfoRow": "format width_px height_px frames orientation has_alpha $format",
-    "_OutputRow": "recipe size destination placeholder on_failure $format",
+    "_OutputRow": "recipe size destination placeholder on_failure $format if_exists name",
     "_SourceRow": "url scheme host port path $format",
 }  # fmt: skip
 
