@@ -233,7 +233,7 @@ def test_without_a_descriptor_the_server_is_busy_and_nothing_is_charged(tmp_path
         known.close()
         wait_until(lambda: "ends=delivered" in server.log)
         told = ask(server.data_dir, "GET", f"/v1/jobs/{number}").body
-        assert (told["status"], told["attempts"]) == ("succeeded", 0)
+        assert (told["status"], told["outputs"][0]["attempts"]) == ("succeeded", 1)
         assert "bug" not in server.log
         assert "root_unavailable" not in server.log
         (tmp_path / "out").rename(tmp_path / "away")

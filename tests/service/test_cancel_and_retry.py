@@ -72,7 +72,7 @@ def test_cancel_while_it_waits_for_its_next_attempt(scene: Scene) -> None:
     scene.until_state("waits.png", "failed")
     assert scene.states("waits.png") == ["placeholder", "final", "failed"]
     seen = scene.seen(job)
-    assert (seen["status"], seen["error"]) == ("cancelled", "cancelled")
+    assert (seen["status"], seen["outputs"][0]["error"]["code"]) == ("cancelled", "cancelled")
     wait_until(lambda: scene.seen(job)["outputs"][0]["outbox"] == [{"kind": "error_image", "state": "done"}])
 
 
@@ -96,7 +96,7 @@ def test_cancel_while_it_renders_kills_the_worker(scene: Scene) -> None:
     [killed] = before - scene.workers()
     wait_until(lambda: not Path(f"/proc/{killed}").exists())
     scene.until_state("slow.png", "failed")
-    assert scene.seen(job)["crashes"] == 0
+    assert scene.seen(job)["outputs"][0]["crashes"] == 0
     wait_until(lambda: len(scene.workers()) == len(before))
 
 
@@ -165,7 +165,7 @@ def test_retry_and_cancel_by_filter(scene: Scene) -> None:
     assert {json.loads(line)["id"] for line in told.stdout.splitlines()} == set(jobs)
     for job in jobs:
         scene.operate.until(job, "failed")
-    assert scene.seen(other)["attempts"] == 1
+    assert scene.seen(other)["outputs"][0]["attempts"] == 1
     held = [scene.post(f"held-{i}.png", f"held/good-held-{i}.png") for i in range(2)]
     told = scene.operate("jobs", "cancel", "--all", "--yes")
     assert told.returncode == 0, told.stderr

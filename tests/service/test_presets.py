@@ -137,4 +137,4 @@ def test_a_job_whose_size_depends_on_pixels(place: Place) -> None:
         delivered(server, accepted)
         assert place.size("a.png") == (100, 60)
         shown = ask(server.data_dir, "GET", f"/v1/jobs/{accepted.headers['x-imgserve-job']}").body
-        assert (shown["outputs"][0]["width_px"], shown["outputs"][0]["height_px"]) == (None, None)
+        assert (shown["outputs"][0]["width"], shown["outputs"][0]["height"]) == (None, None)

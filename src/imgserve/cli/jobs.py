@@ -11,12 +11,14 @@ from imgserve.cli import output
 from imgserve.cli.control import Client, Refused, job_path
 from imgserve.errors import counted
 from imgserve.jobs.model import JobStatus
-from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobView, RefusalPage
+from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, OperatorJobView, OperatorOutputView, RefusalPage
 
 # The status of a filter that names none.
 TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("queued", "running")}
-SHOWN = ("id", "status", "source", "created_at", "due_at", "ended_at", "deadline_at", "attempts", "crashes")
-LABELS = {"attempts": "failures"}
+SHOWN = (
+    "id", "status", "protocol", "principal", "priority", "created_at", "not_before", "deadline_at", "ended_at",
+    "superseded_by", "retries",
+)  # fmt: skip
 ID_LENGTH = 32
 _ID = re.compile(r"[0-9a-z]{1,32}")
 DONE = {"retry": "queued again", "cancel": "cancelled"}
@@ -72,10 +74,12 @@ def _list(flags: argparse.Namespace) -> int:
         output.complain("no job matches" if has_filter else "there are no jobs")
         return output.FAILED if has_filter else output.DONE
     if not flags.json:
-        output.say(f"{'ID':<32}  {'STATUS':<10}  {'AGE':>5}  {'FAILURES':>8}  {'ERROR':<20}  DESTINATION")
+        output.say(f"{'ID':<32}  {'STATUS':<10}  {'AGE':>5}  {'ATTEMPTS':>8}  {'ERROR':<20}  DESTINATION")
     for job in jobs:
         places = ", ".join(place.destination for place in job.outputs)
-        line = f"{job.id}  {job.status:<10}  {_age(job):>5}  {job.attempts:>8}  {job.error or '-':<20}  {places}"
+        attempts = max((place.attempts for place in job.outputs), default=0)
+        code = job.error.code if job.error else "-"
+        line = f"{job.id}  {job.status:<10}  {_age(job):>5}  {attempts:>8}  {code:<20}  {places}"
         output.show(job, line, is_json=flags.json)
     return output.DONE
 
@@ -95,22 +99,43 @@ def _refused(flags: argparse.Namespace) -> int:
 
 
 def _show(flags: argparse.Namespace) -> int:
-    job = output.client_of(flags).get(job_path(flags.id), JobView)
-    lines = []
-    for name in SHOWN:
-        value = getattr(job, name)
-        text = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else value
-        lines.append(f"{LABELS.get(name, name.replace('_', ' ')):<12} {'-' if text is None else text}")
-    lines += [f"{'error':<12} {job.error}: {job.detail}"] if job.error else []
+    job = output.client_of(flags).get(job_path(flags.id), OperatorJobView)
+    lines = [_line(name.replace("_", " "), _text(getattr(job, name))) for name in SHOWN]
+    lines.append(_line("source", job.source.url))
+    lines += [_line("metadata", f"{name} = {value}") for name, value in job.metadata.items()]
     for place in job.outputs:
-        sides = f"{place.width_px}x{place.height_px} " if place.width_px else ""
-        size = f"{sides}{place.format}" if place.format else "-"
-        outbox = "".join(f", {entry.kind} {entry.state}" for entry in place.outbox)
-        lines.append(f"{'output':<12} {place.destination}")
-        lines.append(f"{'':<12} {size}, {place.status}, placeholder {place.placeholder}{outbox}")
-    lines += [f"{'warning':<12} {each.path}: {each.detail}" for each in job.warnings]
+        lines += _output_lines(place)
+    lines += [_line("warning", f"{each.path}: {each.detail}") for each in job.warnings]
+    for entry in job.timeline or ():
+        took = "" if entry.duration_ms is None else f" after {entry.duration_ms:,} ms"
+        about = " ".join(filter(None, (entry.event, entry.output, entry.code)))
+        lines.append(_line("", f"{entry.at:%Y-%m-%d %H:%M:%S}  {about}{took}"))
     output.show(job, "\n".join(lines), is_json=flags.json)
     return output.DONE
+
+
+def _output_lines(place: OperatorOutputView) -> list[str]:
+    sides = f"{place.width}x{place.height} " if place.width else ""
+    size = f"{sides}{place.format}" if place.format else "-"
+    outbox = "".join(f", {entry.kind} {entry.state}" for entry in place.outbox)
+    lines = [
+        _line("output", f"{place.name}: {place.destination}"),
+        _line("", f"{size}, {place.status}, placeholder {place.placeholder or 'pending'}{outbox}"),
+    ]
+    crashes = f", {counted(place.crashes, 'dead worker')} among them" if place.crashes else ""
+    again = f", the next at {_text(place.next_attempt_at)}" if place.next_attempt_at else ""
+    lines.append(_line("", f"{counted(place.attempts, 'attempt')}{crashes}{again}"))
+    return lines + ([_line("error", place.error.sentence())] if place.error else [])
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<13} {text}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return "-" if value is None else str(value)
 
 
 def _change(flags: argparse.Namespace) -> int:
@@ -131,7 +156,7 @@ def _change(flags: argparse.Namespace) -> int:
     done = 0
     for job_id in output.progress(ids, len(ids), flags.action):
         try:
-            job = client.post(job_path(_whole(client, job_id), flags.action), JobView)
+            job = client.post(job_path(_whole(client, job_id), flags.action), OperatorJobView)
         except Refused as error:
             output.complain(f"{job_id}: {error.sentence()}")
             continue
@@ -146,7 +171,7 @@ def _has_filter(flags: argparse.Namespace) -> bool:
 
 def _whole(client: Client, job_id: str) -> str:
     """The id that begins like this. Raises Refused when there is none, or more than one."""
-    return job_id if len(job_id) >= ID_LENGTH else client.get(job_path(job_id), JobView).id
+    return job_id if len(job_id) >= ID_LENGTH else client.get(job_path(job_id), OperatorJobView).id
 
 
 def _confirmed(question: str) -> bool:
@@ -159,7 +184,7 @@ def _confirmed(question: str) -> bool:
 
 def _matching(
     client: Client, statuses: tuple[JobStatus, ...], flags: argparse.Namespace, limit: int | None
-) -> Iterator[JobView]:
+) -> Iterator[OperatorJobView]:
     """All that match, page by page."""
     filters = {"status": statuses, "destination": flags.destination, "older_than": flags.older_than}
     after, left = None, limit
@@ -173,5 +198,5 @@ def _matching(
             return
 
 
-def _age(job: JobView) -> str:
+def _age(job: OperatorJobView) -> str:
     return output.age((datetime.now(UTC) - job.created_at).total_seconds())

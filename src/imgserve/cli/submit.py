@@ -9,7 +9,7 @@ from pathlib import Path
 from imgserve.cli import output
 from imgserve.cli.control import Client, Refused, job_path
 from imgserve.errors import FileUnusable, cause_of
-from imgserve.jobs.views import JobView
+from imgserve.jobs.views import OperatorJobView
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
@@ -28,10 +28,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _submit(flags: argparse.Namespace) -> int:
     client = output.client_of(flags)
     is_good = True
-    posted: list[JobView] = []
+    posted: list[OperatorJobView] = []
     for name in output.progress(flags.files, len(flags.files), "posting"):
         try:
-            job = client.post("/v1/jobs", JobView, _read(name))
+            job = client.post("/v1/jobs", OperatorJobView, _read(name))
         except (Refused, FileUnusable) as error:
             output.complain(f"{name}: {error.sentence()}")
             is_good = False
@@ -54,11 +54,11 @@ def _read(name: str) -> bytes:
         raise FileUnusable(cause_of(error)[0], hint) from error
 
 
-def _ends(client: Client, jobs: list[JobView]) -> Iterator[JobView]:
+def _ends(client: Client, jobs: list[OperatorJobView]) -> Iterator[OperatorJobView]:
     """Each job once it has ended. The pauses between two looks grow while nothing ends."""
     waiting, pause_s = jobs, FIRST_PAUSE_S
     while waiting:
-        states = [client.get(job_path(job.id), JobView) for job in waiting]
+        states = [client.get(job_path(job.id), OperatorJobView) for job in waiting]
         yield from (job for job in states if job.ended_at is not None)
         still = [job for job in states if job.ended_at is None]
         pause_s = FIRST_PAUSE_S if len(still) < len(waiting) else min(pause_s * 1.5, LONGEST_PAUSE_S)
@@ -67,7 +67,7 @@ def _ends(client: Client, jobs: list[JobView]) -> Iterator[JobView]:
             time.sleep(pause_s)
 
 
-def _show(job: JobView, flags: argparse.Namespace) -> None:
+def _show(job: OperatorJobView, flags: argparse.Namespace) -> None:
     lines = [f"{job.id}  {job.status:<10}  {place.destination}" for place in job.outputs]
-    lines += [f"{job.id}  {job.error}: {job.detail}"] if job.detail else []
+    lines += [f"{job.id}  {job.error.sentence()}"] if job.error else []
     output.show(job, "\n".join(lines), is_json=flags.json)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from imgserve.engine.runner import Runner
 from imgserve.jobs.protocol import OperatorQueue
-from imgserve.jobs.views import JobPage, JobQuery, JobView
+from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView
 from imgserve.telemetry import logs
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
@@ -32,11 +32,11 @@ class JobAdmin:
         before = None if older_than_s is None else self._clock() - older_than_s
         return await self._queue.page(JobQuery(query.statuses, query.destination, before, query.after, query.limit))
 
-    async def job(self, job_id: str) -> JobView:
+    async def job(self, job_id: str) -> OperatorJobView:
         """Raises NoSuchJob."""
         return await self._queue.job(job_id)
 
-    async def cancel(self, job_id: str) -> JobView:
+    async def cancel(self, job_id: str) -> OperatorJobView:
         """The job as it is now; its worker, if it has one, is killed. Raises NoSuchJob, NotCancellable."""
         number = await self._queue.cancel(job_id, self._clock())
         self._runner.cancel(number)
@@ -44,7 +44,7 @@ class JobAdmin:
         logs.event("cancelled", job=job_id, number=number)
         return await self._queue.job(job_id)
 
-    async def retry(self, job_id: str) -> JobView:
+    async def retry(self, job_id: str) -> OperatorJobView:
         """The job as it is now. Raises NoSuchJob, NotRetryable, QueueFull."""
         number = await self._queue.retry(job_id, self._deadline_s, self._clock())
         logs.event("retried", job=job_id, number=number)

@@ -34,6 +34,10 @@ WriteKind = Literal["placeholder", "final", "failed"]
 OutboxKind = Literal["error_image", "deletion", "unreadable"]
 OutboxState = Literal["pending", "done", "abandoned"]
 OutboxOutcome = Literal["done", "cancelled", "abandoned"] | float  # a number: try again at that time
+EventType = Literal[
+    "job.accepted", "job.started", "job.retrying", "job.succeeded", "job.failed", "job.cancelled", "job.superseded",
+    "output.placeholder", "output.delivered", "output.failed",
+]  # fmt: skip
 ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
 
 # The principal of jobs that come over the control socket; no key has such a name.
@@ -183,7 +187,9 @@ def intent_of(output: Output, kind: WriteKind, token: int) -> Intent:
 class OutputResult(msgspec.Struct, frozen=True):
     """The end of an attempt at one output. ``due_at`` is when a ``retry`` or ``repeat`` follows.
 
-    ``warnings`` replace those of the attempt before; None: no picture was made, so they stay.
+    ``warnings`` replace those of the attempt before; None: no picture was made, so they stay. ``size_bytes`` and
+    ``sha256`` (32 bytes) are the delivered picture's. ``error``, ``detail`` and ``hint`` are texts for people, without
+    credentials; ``is_retryable``: time alone may heal the error.
     """
 
     output_id: int
@@ -192,6 +198,10 @@ class OutputResult(msgspec.Struct, frozen=True):
     due_at: float | None = None
     error: str = ""
     detail: str = ""
+    hint: str = ""
+    is_retryable: bool = False
+    size_bytes: int | None = None
+    sha256: bytes | None = None
     warnings: tuple[OutputWarning, ...] | None = None
 
 

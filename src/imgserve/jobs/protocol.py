@@ -22,7 +22,7 @@ from imgserve.jobs.model import (
     PlaceholderResult,
     Settlement,
 )
-from imgserve.jobs.views import JobPage, JobQuery, JobView
+from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView
 from imgserve.telemetry.states import State
 
 
@@ -254,7 +254,7 @@ class OperatorQueue(Protocol):
     async def page(self, query: JobQuery) -> JobPage:
         """Jobs for people, newest first. Never delays the other calls, however many jobs there are."""
 
-    async def job(self, job_id: str) -> JobView:
+    async def job(self, job_id: str) -> OperatorJobView:
         """Raises NoSuchJob."""
 
     async def retry(self, job_id: str, deadline_s: float, now: float) -> int:

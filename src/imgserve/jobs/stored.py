@@ -1,4 +1,4 @@
-"""Rows as JSON: source, header and outputs of a job, and the warnings of an output.
+"""Rows as JSON: source, header, outputs and metadata of a job, and the warnings of an output.
 
 A row holds the Structs of ``request`` under the field names that they have today. tests/unit/jobs/test_stored.py lists
 them all: a field that is renamed in the code keeps its stored name (``msgspec.field(name=...)``), and a new one has a
@@ -8,6 +8,7 @@ A row that cannot be read must not hold up other jobs. Its placeholder is still 
 and ``on_failure`` can be read.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated
 
@@ -58,6 +59,7 @@ _decode_source = msgspec.json.Decoder(_SourceRow).decode
 _decode_info = msgspec.json.Decoder(_InfoRow).decode
 _decode_output = msgspec.json.Decoder(_OutputRow).decode
 decode_warnings = msgspec.json.Decoder(tuple[OutputWarning, ...]).decode
+_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def encode_source(source: Source) -> bytes:
@@ -101,6 +103,17 @@ def _output(recipe: Recipe, size: Size | None, placement: Placement, name: str =
     if recipe.encode.format is None:
         raise msgspec.ValidationError("the stored recipe names no format")
     return ResolvedOutput(Rendering(recipe, size, recipe.encode.format), placement, name)
+
+
+def encode_metadata(metadata: Mapping[str, str]) -> bytes | None:
+    return _encode(metadata) if metadata else None
+
+
+def decode_metadata(stored: bytes | None) -> dict[str, str]:
+    """Empty for metadata that cannot be read: nothing depends on them."""
+    with suppress(*UNREADABLE):
+        return {} if stored is None else _decode_metadata(stored)
+    return {}
 
 
 def for_failure(stored: bytes) -> ResolvedOutput | None:

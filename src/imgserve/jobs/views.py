@@ -1,20 +1,28 @@
 """Jobs as people see them: the answers of listing, without credentials.
 
-The engines build them, and every API sends them as they are. Times are UTC.
+The engines build them, and every API sends them as they are. Times are UTC; None (JSON's null) stands for a value that
+is not known, or not yet.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from imgserve.jobs.model import JobStatus, OutboxKind, OutboxState, OutputStatus, PlaceholderState
+from imgserve.jobs.model import EventType, JobStatus, OutboxKind, OutboxState, OutputStatus
 from imgserve.request import url
+from imgserve.request.destination import Destination
 from imgserve.request.encode import Format
+from imgserve.request.imageinfo import SourceFormat
+from imgserve.request.job import Priority, Protocol
 
 MAX_LISTED = 200
 MAX_REFUSALS = 1000
+MAX_TIMELINE = 200
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)]
+PlaceholderView = Literal["written", "unknown", "kept", "none"]
+Owed = Literal["error_image", "deletion"]
 _LAST_S = 253_402_300_799.0  # of the year 9999
 
 
@@ -32,28 +40,51 @@ class JobQuery(msgspec.Struct, frozen=True):
     principal: str | None = None
 
 
-class OutboxView(msgspec.Struct, frozen=True):
-    """An entry of the outbox: what is still to be done for a destination after the job's end, or was done."""
+class SourceView(msgspec.Struct, frozen=True):
+    """By the header that intake read. Sides are pixels after orientation; an SVG's may be fractions."""
 
-    kind: OutboxKind
-    state: OutboxState
+    url: str
+    format: SourceFormat | None = None
+    width: float | None = None
+    height: float | None = None
+    frames: int | None = None
+    size_bytes: int | None = None
 
 
-class OutputView(msgspec.Struct, frozen=True):
-    """``due_at`` is set while the output waits for its next attempt."""
+class ErrorView(msgspec.Struct, frozen=True):
+    """``retryable``: time alone may heal it."""
 
-    destination: str
-    status: OutputStatus
-    placeholder: PlaceholderState
-    outbox: tuple[OutboxView, ...]
-    attempts: int
-    crashes: int
-    due_at: datetime | None
-    error: str
+    code: str
     detail: str
-    width_px: int | None = None
-    height_px: int | None = None
+    hint: str
+    retryable: bool
+
+    def sentence(self) -> str:
+        """For a terminal."""
+        return f"{self.code}: {self.detail}" + (f" ({self.hint})" if self.hint else "")
+
+
+class OutputView(msgspec.Struct, frozen=True, kw_only=True):
+    """``url`` is where a browser finds the result. ``attempts`` have ended; ``error`` is the last one's.
+
+    ``next_attempt_at`` is set while the output waits. ``owed``: what is still to be done about its placeholder.
+    """
+
+    name: str
+    status: OutputStatus
+    destination: str
+    url: str | None = None
+    width: int | None = None
+    height: int | None = None
     format: Format | None = None
+    placeholder: PlaceholderView | None
+    size_bytes: int | None = None
+    sha256: str | None = None
+    attempts: int
+    next_attempt_at: datetime | None
+    delivered_at: datetime | None
+    error: ErrorView | None
+    owed: Owed | None
 
 
 class WarningView(msgspec.Struct, frozen=True):
@@ -64,32 +95,78 @@ class WarningView(msgspec.Struct, frozen=True):
     detail: str
 
 
-class JobView(msgspec.Struct, frozen=True):
-    """``due_at`` is set while the job waits for its first or next attempt.
+class TimelineEntry(msgspec.Struct, frozen=True):
+    """``output`` is a name. ``duration_ms`` is that of what has ended: placeholder, attempt or job."""
 
-    ``attempts`` and ``crashes`` are those of the output with most, ``error`` and ``detail`` the first output's.
-    """
+    at: datetime
+    output: str | None
+    event: EventType
+    code: str | None
+    duration_ms: int | None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """``timeline`` comes with single jobs only, with the newest ``MAX_TIMELINE`` entries."""
 
     id: str
-    number: int
+    protocol: Protocol
     status: JobStatus
-    source: str
     created_at: datetime
+    not_before: datetime | None
     deadline_at: datetime
-    due_at: datetime | None
     ended_at: datetime | None
-    attempts: int
-    crashes: int
-    error: str
-    detail: str
+    superseded_by: str | None
+    priority: Priority
+    metadata: Mapping[str, str]
+    retries: int
+    source: SourceView
     outputs: tuple[OutputView, ...]
     warnings: tuple[WarningView, ...] = ()
+    webhook: None = None
+    timeline: tuple[TimelineEntry, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def error(self) -> ErrorView | None:
+        """The first output's that has one."""
+        return next((output.error for output in self.outputs if output.error is not None), None)
+
+
+class OutboxView(msgspec.Struct, frozen=True):
+    """An entry of the outbox: what is still to be done for a destination after the job's end, or was done."""
+
+    kind: OutboxKind
+    state: OutboxState
+
+
+class OperatorOutputView(OutputView, frozen=True, kw_only=True):
+    crashes: int
+    outbox: tuple[OutboxView, ...]
+
+
+class OperatorJobView(JobView, frozen=True, kw_only=True):
+    """A job as the operator sees it. ``public`` is what everybody else may see of it."""
+
+    number: int
+    principal: str
+    outputs: tuple[OperatorOutputView, ...]
+
+    def public(self) -> JobView:
+        outputs = tuple(_without(output, OutputView) for output in self.outputs)
+        return msgspec.structs.replace(_without(self, JobView), outputs=outputs)
+
+
+View = TypeVar("View", bound=msgspec.Struct)
+
+
+def _without(view: View, base: type[View]) -> View:
+    """The fields of ``base``, a base class of the view's."""
+    return base(**{name: getattr(view, name) for name in base.__struct_fields__})
 
 
 class JobPage(msgspec.Struct, frozen=True):
     """``next``: the ``after`` of the page that follows; None on the last one."""
 
-    jobs: tuple[JobView, ...]
+    jobs: tuple[OperatorJobView, ...]
     next: int | None
 
 
@@ -128,6 +205,11 @@ def redacted_url(text: str, *, is_page: bool = False) -> str:
     page, colon, name = rest.rpartition(":") if is_page else (rest, "", "")
     place, question_mark, _ = page.partition("#")[0].partition("?")
     return f"{scheme}://{host.rpartition('@')[2]}{place}{HIDDEN_QUERY if question_mark else ''}{colon}{name}"
+
+
+def public_url(destination: Destination) -> str | None:
+    """Where a browser finds the result, without user name and query; None where no GET would find it."""
+    return redacted_url(destination.url).removesuffix(HIDDEN_QUERY) if destination.writing.is_browsable else None
 
 
 def redacted_key(key: str) -> str:

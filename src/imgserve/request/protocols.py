@@ -44,7 +44,7 @@ class Writing(msgspec.Struct, frozen=True, kw_only=True):
     write does no harm, and a later write replaces an earlier one; otherwise writes go one after the other, and none is
     cancelled or superseded. ``verifies``: a later write can check that the file there is imgserve's. ``is_page``: the
     URL is a page's, with the file's name behind its last colon. ``is_name_decoded``: the file's name is
-    percent-decoded, no part of a URL.
+    percent-decoded, no part of a URL. ``is_browsable``: a browser finds the result at the URL.
     """
 
     can_delete: bool = True
@@ -53,6 +53,7 @@ class Writing(msgspec.Struct, frozen=True, kw_only=True):
     verifies: bool = False
     is_page: bool = False
     is_name_decoded: bool = False
+    is_browsable: bool = False
 
 
 def _ftp(port: int, libcurl: str = "", explicit: str = "", *, has_tls: bool = False) -> Scheme:
@@ -73,7 +74,7 @@ SCHEMES: dict[str, Scheme] = {
 WRITING: dict[DestinationKind, Writing] = {
     "file": Writing(verifies=True, is_name_decoded=True),
     "ftp": Writing(),
-    "put": Writing(keeps_order=False),
+    "put": Writing(is_browsable=True, keeps_order=False),
     "form": Writing(can_delete=False, keeps_order=False, is_repeatable=False, is_page=True, is_name_decoded=True),
 }
 NOT_YET = frozenset({"sftp", "scp", "s3", "gs", "gcs", "az", "azure"})

@@ -1,17 +1,21 @@
 """What operators see of a queue: lists, pages, single jobs; never a secret."""
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 
 from imgserve.jobs.faults import NoSuchJob
-from imgserve.jobs.model import JobStatus, OutputResult, Settlement
+from imgserve.jobs.model import Accepted, JobStatus, OutputResult, PlaceholderResult, Settlement
 from imgserve.jobs.protocol import Queue
-from imgserve.jobs.views import JobQuery
+from imgserve.jobs.views import ErrorView, JobQuery, JobView, SourceView
 from imgserve.request.protocols import DestinationKind
 from imgserve.request.source import Source
 from imgserve.request.warning import OutputWarning
-from tests.support.queues import KEY, START, claimed, ended, moved, new_job, output, released
+from tests.support.queues import KEY, SOURCE, START, claimed, ended, moved, new_job, output, released
 from tests.support.states import one_of_each, only
+
+DAY_S = 86_400.0
 
 
 async def listed(queue: Queue, *statuses: JobStatus, destination: str = "", before: float | None = None) -> list[int]:
@@ -92,23 +96,88 @@ async def test_a_job_shows_no_secret(queue: Queue) -> None:
     await queue.enqueue(job, START)
     seen = await queue.job(job.id)
     assert "hush" not in repr(seen)
-    assert seen.source == "http://s.test/a.png?..."
+    assert seen.source.url == "http://s.test/a.png?..."
     assert seen.outputs[0].destination == "http://place.test:80/up?...:a.png"
-    assert (seen.outputs[0].width_px, seen.outputs[0].height_px, seen.outputs[0].format) == (8, 8, "png")
+    assert (seen.outputs[0].width, seen.outputs[0].height, seen.outputs[0].format) == (8, 8, "png")
 
 
 async def test_a_job_tells_what_went_wrong_and_when_it_is_tried_again(queue: Queue) -> None:
     entry = await released(queue)
     claim = await claimed(queue)
-    again = OutputResult(claim.outputs[0].id, "retry", "attempt", START + 9, "x", "sentence")
+    again = OutputResult(claim.outputs[0].id, "retry", "attempt", START + 9, "x", "sentence", "remedy", True)
     await queue.settle(Settlement(claim.number, claim.token, (again,)), START)
     seen = await queue.job(entry.id)
-    assert (seen.status, seen.attempts, seen.error, seen.detail) == ("queued", 1, "x", "sentence")
-    assert seen.due_at is not None
-    assert seen.due_at.timestamp() == START + 9
+    assert (seen.status, seen.error) == ("queued", ErrorView("x", "sentence", "remedy", True))
     place = seen.outputs[0]
-    assert (place.status, place.attempts, place.error, place.detail) == ("placeholder", 1, "x", "sentence")
-    assert place.due_at == seen.due_at
+    assert (place.status, place.attempts, place.crashes, place.error) == ("placeholder", 1, 0, seen.error)
+    assert place.next_attempt_at == datetime.fromtimestamp(START + 9, UTC)
+    failure = OutputResult(claim.outputs[0].id, "failed", "crash", error="y", detail="other")
+    last = await claimed(queue, START + 9)
+    await queue.settle(Settlement(last.number, last.token, (failure,)), START + 10)
+    place = (await queue.job(entry.id)).outputs[0]
+    assert (place.status, place.attempts, place.crashes, place.next_attempt_at) == ("failed", 2, 1, None)
+    assert (place.error, place.owed) == (ErrorView("y", "other", "", False), "error_image")
+
+
+async def test_a_job_shows_what_was_asked_and_what_was_delivered(queue: Queue) -> None:
+    asked = msgspec.structs.replace(output(), name="card")
+    job = msgspec.structs.replace(
+        new_job(asked, output(f"{KEY}2", is_bare=True)), protocol="v1", priority="high", metadata={"order": "7"},
+        principal="shop",
+    )  # fmt: skip
+    entry = await queue.enqueue(job, START)
+    assert isinstance(entry, Accepted)
+    seen = await queue.job(job.id)
+    assert (seen.protocol, seen.priority, seen.metadata, seen.principal) == ("v1", "high", {"order": "7"}, "shop")
+    assert (seen.status, seen.created_at.timestamp(), seen.deadline_at.timestamp()) == (
+        "accepting", START, START + DAY_S,
+    )  # fmt: skip
+    assert seen.source == SourceView(SOURCE.url, "png", 16, 16, 1)
+    assert (seen.superseded_by, seen.ended_at, seen.not_before, seen.retries) == (None, None, None, 0)
+    assert [(place.name, place.placeholder, place.url) for place in seen.outputs] == [
+        ("card", None, KEY),
+        ("1", "none", f"{KEY}2"),
+    ]
+    await queue.activate(entry.number, (PlaceholderResult(entry.outputs[0].id, "written"),), START)
+    claim = await claimed(queue)
+    results = tuple(OutputResult(place.id, "delivered", size_bytes=9, sha256=b"\1" * 32) for place in claim.outputs)
+    await queue.settle(Settlement(claim.number, claim.token, results), START + 4)
+    for place in (await queue.job(job.id)).outputs:
+        assert (place.status, place.size_bytes, place.sha256, place.attempts) == ("delivered", 9, "01" * 32, 1)
+        assert (place.delivered_at, place.error, place.owed) == (datetime.fromtimestamp(START + 4, UTC), None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "posted", "found"),
+    [
+        ("put", "https://me:hush@place.test/a%20b.png?key=hush", "https://place.test/a%20b.png"),
+        ("put", "http://place.test:81/a.png", "http://place.test:81/a.png"),
+        ("ftp", "ftp://place.test/a.png", None),
+        ("file", "file:///srv/a.png", None),
+        ("form", "http://place.test/up", None),
+    ],
+)
+async def test_where_a_browser_finds_the_result(
+    queue: Queue, kind: DestinationKind, posted: str, found: str | None
+) -> None:
+    usual = output(KEY, kind)
+    entry = await released(
+        queue, moved(usual, msgspec.structs.replace(usual.placement.destination, url=posted, shown=posted))
+    )
+    assert (await queue.job(entry.id)).outputs[0].url == found
+
+
+async def test_others_see_less_than_the_operator(queue: Queue) -> None:
+    entry = await released(queue)
+    seen = await queue.job(entry.id)
+    shown = msgspec.to_builtins(seen.public())
+    assert type(seen.public()) is JobView
+    everything = msgspec.to_builtins(seen)
+    assert set(everything) - set(shown) == {"number", "principal"}
+    assert set(everything["outputs"][0]) - set(shown["outputs"][0]) == {"crashes", "outbox"}
+    assert shown == {name: everything[name] for name in shown} | {"outputs": shown["outputs"]}
+    [listed_job] = (await queue.page(JobQuery())).jobs
+    assert set(everything) - set(msgspec.to_builtins(listed_job)) == {"timeline"}
 
 
 async def test_the_warnings_of_each_outputs_newest_picture(queue: Queue) -> None:

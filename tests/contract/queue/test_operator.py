@@ -50,7 +50,7 @@ async def test_retry_begins_anew_under_the_old_number(queue: Queue) -> None:
     await queue.settle(Settlement(claim.number, claim.token, (poison,)), START)
     assert await queue.retry(entry.id, DAY_S, START + 50) == entry.number
     seen = await queue.job(entry.id)
-    assert (seen.status, seen.error, seen.detail, seen.ended_at, seen.warnings) == ("queued", "", "", None, ())
+    assert (seen.status, seen.error, seen.ended_at, seen.retries, seen.warnings) == ("queued", None, None, 1, ())
     again = await claimed(queue, START + 50)
     assert (again.number, again.outputs[0].attempts, again.outputs[0].crashes) == (entry.number, 0, 0)
     assert again.deadline_at == START + 50 + DAY_S
@@ -184,7 +184,8 @@ async def test_cancel_before_it_runs(queue: Queue) -> None:
     entry = await released(queue)
     assert await queue.cancel(entry.id, START + 1) == entry.number
     seen = await queue.job(entry.id)
-    assert (seen.status, seen.error, seen.outputs[0].status) == ("cancelled", "cancelled", "cancelled")
+    assert seen.error is not None
+    assert (seen.status, seen.error.code, seen.outputs[0].status) == ("cancelled", "cancelled", "cancelled")
     assert (await queue.take_work(10, START + 1e6)).claims == ()
     [owed] = await due_entries(queue, START + 1)
     assert await queue.acquire(failure_of(owed), START + 1) == GRANTED

@@ -8,7 +8,7 @@ import pytest
 
 from imgserve.api.control_socket import SOCKET_NAME
 from imgserve.cli.control import Client, Refused, job_path
-from imgserve.jobs.views import JobView
+from imgserve.jobs.views import OperatorJobView
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,6 @@ def test_an_answer_that_cannot_be_read_is_told(tmp_path: Path, answer: bytes) ->
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         with pytest.raises(Refused, match=f"answers {answer[:3].decode()} with something") as caught:
-            Client(tmp_path).get(job_path("1"), JobView)
+            Client(tmp_path).get(job_path("1"), OperatorJobView)
         thread.join()
     assert "imgserve that the server was started with" in caught.value.hint

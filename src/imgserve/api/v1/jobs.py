@@ -19,7 +19,7 @@ from imgserve.engine.intake import Intake
 from imgserve.engine.operator import JobAdmin
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import JobStatus
-from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, JobView, RefusalPage
+from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, OperatorJobView, RefusalPage
 from imgserve.request.classic.parse import parse
 from imgserve.request.classic.spelling import in_classic_words, number_of, sentence_of
 from imgserve.request.job import JobRequest
@@ -57,15 +57,15 @@ def _stored(job_admin: JobAdmin) -> list[HTTPRouteHandler]:
         return await job_admin.page(JobQuery(tuple(status or ()), destination, None, after, limit), older_than)
 
     @get("/v1/jobs/{job_id:str}")
-    async def show(job_id: str) -> JobView:
+    async def show(job_id: str) -> OperatorJobView:
         return await job_admin.job(job_id)
 
     @post("/v1/jobs/{job_id:str}/cancel", status_code=200)
-    async def cancel(job_id: str) -> JobView:
+    async def cancel(job_id: str) -> OperatorJobView:
         return await job_admin.cancel(job_id)
 
     @post("/v1/jobs/{job_id:str}/retry", status_code=200)
-    async def retry(job_id: str) -> JobView:
+    async def retry(job_id: str) -> OperatorJobView:
         return await job_admin.retry(job_id)
 
     return [page, show, cancel, retry]
@@ -73,7 +73,7 @@ def _stored(job_admin: JobAdmin) -> list[HTTPRouteHandler]:
 
 def _submit(intake: Intake, job_admin: JobAdmin, refusals: Refusals, presets: Presets) -> HTTPRouteHandler:
     @post("/v1/jobs")
-    async def submit(request: Request[Any, Any, Any]) -> Response[JobView]:
+    async def submit(request: Request[Any, Any, Any]) -> Response[OperatorJobView]:
         """The body is a job of the classic protocol; 202 once its placeholder is out."""
         scope = cast(Scope, request.scope)
         principal: Principal = scope["principal"]

@@ -7,10 +7,10 @@ from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderRes
 from imgserve.jobs.protocol import Granted
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free
-from imgserve.jobs.sqlite.ending import end_open
+from imgserve.jobs.sqlite.ending import Reason, end_open
 from imgserve.jobs.sqlite.order import end_if_concluded, supersede_older, write_end
 from imgserve.jobs.sqlite.queries import load
-from imgserve.jobs.stored import UNREADABLE, decode_output, encode_info, encode_output, encode_source
+from imgserve.jobs.stored import UNREADABLE, decode_output, encode_info, encode_metadata, encode_output, encode_source
 from imgserve.request.destination import hosts_of
 from imgserve.request.job import ResolvedOutput
 
@@ -29,7 +29,8 @@ def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float)
     db.execute(
         SQL["add_job"],
         (job.id, encode_source(job.source), encode_info(job.info), job.digest, epoch, now, job.deadline_s,
-         job.traceparent, job.principal, hosts_of(output.placement.destination.key for output in job.outputs)),
+         job.traceparent, job.principal, hosts_of(output.placement.destination.key for output in job.outputs),
+         job.protocol, job.priority, job.not_before, encode_metadata(job.metadata)),
     )  # fmt: skip
     number = db.last_insert_rowid()
     db.backlog.add(job.principal)
@@ -85,7 +86,7 @@ def refuse(
     """The keys that are free now."""
     keys = _note(db, number, placeholders)
     if any(result.state in ("written", "unknown") for result in placeholders):
-        end_open(db, number, "failed", error, detail, config, now)
+        end_open(db, number, "failed", Reason(error, detail), config, now)
         answered(db, number)
         write_end(db, number, "failed", now, is_intake=True)
     else:

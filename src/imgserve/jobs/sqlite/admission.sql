@@ -1,6 +1,7 @@
 -- name: add_job
 INSERT INTO job (id, status, source, info, digest, epoch, created_at, deadline_at, run_at, traceparent, principal,
-    hosts) VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?6 + ?7, ?6, nullif(?8, ''), ?9, ?10)
+    hosts, protocol, priority, not_before, metadata)
+    VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, coalesce(?13, ?6) + ?7, ?6, nullif(?8, ''), ?9, ?10, ?11, ?12, ?13, ?14)
 
 -- name: add_output
 INSERT INTO output (job, spec, destination, is_form, placeholder, user, due_at) VALUES (?, ?, ?, ?, ?, ?, ?)

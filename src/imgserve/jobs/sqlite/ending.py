@@ -6,6 +6,8 @@ delivered once, and was to be sent again, counts as delivered.
 
 from typing import Any, Literal
 
+import msgspec
+
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import OutputStatus
 from imgserve.jobs.sqlite import outbox
@@ -18,23 +20,32 @@ SQL = load("ending")
 Status = Literal["failed", "cancelled"]
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """The error of an output that ends without its picture, as ``OutputResult`` has it."""
+
+    error: str
+    detail: str
+    hint: str = ""
+    is_retryable: bool = False
+
+
 def end_open(
-    db: Connection, number: int, status: Status, error: str, detail: str, config: Config, now: float,
+    db: Connection, number: int, status: Status, reason: Reason, config: Config, now: float,
     output_id: int | None = None,
 ) -> list[OutputStatus]:  # fmt: skip
     """End the open outputs of a job, or this one of them. Returns their statuses."""
     outputs = rows(db, SQL["open_outputs"], (number, output_id))
-    return [_end(db, output, status, error, detail, config, now) for output in outputs]
+    return [_end(db, output, status, reason, config, now) for output in outputs]
 
 
 def _end(
-    db: Connection, output: tuple[Any, ...], status: Status, error: str, detail: str, config: Config, now: float
+    db: Connection, output: tuple[Any, ...], status: Status, reason: Reason, config: Config, now: float
 ) -> OutputStatus:
     output_id, number, spec, placeholder, is_repeat = output
     if is_repeat:
         db.execute(SQL["count_as_delivered"], (output_id,))
         return "delivered"
-    db.execute(SQL["end"], (status, error, detail, output_id))
+    db.execute(SQL["end"], (status, *msgspec.structs.astuple(reason), output_id))
     kind = outbox_kind_of(spec, placeholder)
     if kind is not None:
         outbox.add(db, number, output_id, kind, now, now + config.outbox_s)

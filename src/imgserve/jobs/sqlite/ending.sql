@@ -6,4 +6,4 @@ SELECT id, job, spec, iif(is_covered, 'none', placeholder), is_repeat FROM outpu
 UPDATE output SET status = 'delivered' WHERE id = ?
 
 -- name: end
-UPDATE output SET status = ?, error = ?, detail = ? WHERE id = ?
+UPDATE output SET status = ?, error = ?, detail = ?, hint = ?, is_retryable = ? WHERE id = ?

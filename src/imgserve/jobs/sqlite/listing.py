@@ -4,9 +4,8 @@ search delays no commit. They see committed rows only.
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,38 +13,32 @@ import apsw
 import msgspec
 
 from imgserve.jobs.faults import NoSuchJob
-from imgserve.jobs.model import OPEN as OPEN_OUTPUT
 from imgserve.jobs.model import JobStatus
 from imgserve.jobs.protocol import Counts
+from imgserve.jobs.shown import (
+    StoredEntry,
+    StoredEvent,
+    StoredJob,
+    StoredOutput,
+    WallOf,
+    shown_destination,
+    timeline_of,
+    view_of,
+)
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.sqlite.texts import as_text
-from imgserve.jobs.stored import UNREADABLE, decode_output, decode_source, decode_warnings
-from imgserve.jobs.views import (
-    HIDDEN_QUERY,
-    JobPage,
-    JobQuery,
-    JobView,
-    OutboxView,
-    OutputView,
-    WarningView,
-    redacted_key,
-    redacted_url,
-    time_of,
-)
-from imgserve.request.destination import Destination
+from imgserve.jobs.stored import UNREADABLE, decode_output
+from imgserve.jobs.views import HIDDEN_QUERY, MAX_TIMELINE, JobPage, JobQuery, OperatorJobView
 
 SQL = load("listing")
 
 T = TypeVar("T")
-WallOf = Callable[[float], float]
-
 OPEN: tuple[JobStatus, ...] = ("accepting", "queued", "running")
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled", "superseded")
 NEWEST = 2**63 - 1
 _PARTS = re.compile(f"://|{re.escape(HIDDEN_QUERY)}")
-UNREADABLE_SOURCE = "(written by another version)"
 
 
 class Listing:
@@ -60,7 +53,7 @@ class Listing:
     async def page(self, query: JobQuery) -> JobPage:
         return await self._run(lambda db: _page(db, query, self._wall_of))
 
-    async def job(self, job_id: str) -> JobView:
+    async def job(self, job_id: str) -> OperatorJobView:
         """Raises NoSuchJob."""
         return await self._run(lambda db: _job(db, job_id, self._wall_of))
 
@@ -127,7 +120,7 @@ def _numbers(db: apsw.Connection, query: JobQuery) -> list[int]:
     return sorted((int(row[0]) for row in numbers), reverse=True)[: query.limit + 1]
 
 
-def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> JobView:
+def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> OperatorJobView:
     """Raises NoSuchJob."""
     matches = rows(db, SQL["find"], (job_id,)) or (job_id and rows(db, SQL["begins_with"], (job_id,)))
     if not matches:
@@ -135,79 +128,23 @@ def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> JobView:
         raise NoSuchJob(f"no job has an id that begins with {job_id[:64]!r}", hint)
     if len(matches) > 1:
         raise NoSuchJob(f"several jobs have ids that begin with {job_id[:64]!r}", "give more of the id")
-    return _view(db, matches[0][0], wall_of)
+    return _view(db, matches[0][0], wall_of, has_timeline=True)
 
 
-def _view(db: apsw.Connection, number: int, wall_of: WallOf) -> JobView:
-    job_id, status, source, created_at, deadline_at, run_at, ended_at = db.execute(SQL["job"], (number,)).get
-    entries = rows(db, SQL["entries"], (number,))
-    stored = rows(db, SQL["outputs"], (number,))
-    outputs = tuple(_output(row[:-1], entries, wall_of, is_waiting=status == "queued") for row in stored)
-    error, detail = next(((each.error, each.detail) for each in outputs if each.error), ("", ""))
-    return JobView(
-        id=job_id,
-        number=number,
-        status=status,
-        source=_source(source),
-        created_at=time_of(wall_of(created_at)),
-        deadline_at=time_of(wall_of(deadline_at)),
-        due_at=time_of(wall_of(run_at)) if status == "queued" else None,
-        ended_at=None if ended_at is None else time_of(wall_of(ended_at)),
-        attempts=max((each.attempts for each in outputs), default=0),
-        crashes=max((each.crashes for each in outputs), default=0),
-        error=error,
-        detail=detail,
-        outputs=outputs,
-        warnings=tuple(view for index, row in enumerate(stored) for view in _warnings(f"outputs[{index}]", row[-1])),
-    )
-
-
-def _warnings(path: str, stored: bytes | None) -> Iterator[WarningView]:
-    with suppress(*UNREADABLE):
-        for warning in decode_warnings(stored or b"[]"):
-            yield WarningView(path, warning.code, warning.detail)
-
-
-def _source(stored: bytes) -> str:
-    try:
-        return redacted_url(decode_source(stored).url)
-    except UNREADABLE:
-        return UNREADABLE_SOURCE
+def _view(db: apsw.Connection, number: int, wall_of: WallOf, *, has_timeline: bool = False) -> OperatorJobView:
+    job = StoredJob(*db.execute(SQL["job"], (number,)).get)
+    outputs = [StoredOutput(*row) for row in rows(db, SQL["outputs"], (number,))]
+    entries = [StoredEntry(*row) for row in rows(db, SQL["entries"], (number,))]
+    view = view_of(job, outputs, entries, wall_of)
+    if not has_timeline:
+        return view
+    names = {output.id: seen.name for output, seen in zip(outputs, view.outputs, strict=True)}
+    events = [StoredEvent(*row) for row in reversed(rows(db, SQL["newest_events"], (number, MAX_TIMELINE)))]
+    return msgspec.structs.replace(view, timeline=timeline_of(job, names, events, wall_of))
 
 
 def _is_shown(spec: Any, piece: Any) -> bool:
     try:
-        return piece in _shown(decode_output(spec).placement.destination)
+        return piece in shown_destination(decode_output(spec).placement.destination)
     except UNREADABLE:
         return False
-
-
-def _shown(destination: Destination) -> str:
-    return redacted_url(destination.shown, is_page=destination.writing.is_page)
-
-
-def _output(row: tuple[Any, ...], entries: list[tuple[Any, ...]], wall_of: WallOf, *, is_waiting: bool) -> OutputView:
-    key, status, placeholder, spec, number, attempts, crashes, due_at, error, detail = row
-    view = OutputView(
-        destination=redacted_key(key),
-        status=status,
-        placeholder=placeholder,
-        outbox=tuple(OutboxView(kind, state) for output, kind, state in entries if output == number),
-        attempts=attempts,
-        crashes=crashes,
-        due_at=time_of(wall_of(due_at)) if is_waiting and status in OPEN_OUTPUT else None,
-        error=error,
-        detail=detail,
-    )
-    try:
-        resolved = decode_output(spec)
-    except UNREADABLE:
-        return view
-    size = resolved.rendering.size
-    return msgspec.structs.replace(
-        view,
-        destination=_shown(resolved.placement.destination),
-        width_px=size.width_px if size else None,
-        height_px=size.height_px if size else None,
-        format=resolved.rendering.format,
-    )

@@ -41,16 +41,23 @@ SELECT number FROM job WHERE id = ?
 SELECT number FROM job WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2
 
 -- name: job
-SELECT as_text(CAST(id AS BLOB)), as_text(CAST(status AS BLOB)), source, created_at, deadline_at, run_at,
-    ended_at FROM job WHERE number = ?
+SELECT number, as_text(CAST(id AS BLOB)), as_text(CAST(protocol AS BLOB)), as_text(CAST(status AS BLOB)), source, info,
+    created_at, not_before, deadline_at, ended_at, as_text(CAST(superseded_by AS BLOB)),
+    as_text(CAST(priority AS BLOB)), metadata, retries, as_text(CAST(coalesce(principal, '') AS BLOB))
+    FROM job WHERE number = ?
 
 -- name: outputs
-SELECT as_text(CAST(destination AS BLOB)), as_text(CAST(status AS BLOB)), as_text(CAST(placeholder AS BLOB)),
-    spec, id, attempts, crashes, due_at, as_text(CAST(error AS BLOB)), as_text(CAST(detail AS BLOB)),
-    warnings FROM output WHERE job = ? ORDER BY id
+SELECT id, as_text(CAST(destination AS BLOB)), as_text(CAST(status AS BLOB)), as_text(CAST(placeholder AS BLOB)),
+    spec, attempts, crashes, due_at, as_text(CAST(error AS BLOB)), as_text(CAST(detail AS BLOB)),
+    as_text(CAST(hint AS BLOB)), is_retryable, size_bytes, sha256, delivered_at, warnings
+    FROM output WHERE job = ? ORDER BY id
 
 -- name: entries
 SELECT output, as_text(CAST(kind AS BLOB)), state FROM outbox WHERE job = ? ORDER BY id
+
+-- name: newest_events
+SELECT output, at, as_text(CAST(type AS BLOB)), as_text(CAST(code AS BLOB)) FROM event WHERE job = ?
+    ORDER BY number DESC LIMIT ?
 
 -- The version of the last server, and by how many seconds the queue's time was ahead of its wall clock.
 -- name: last_server

@@ -9,13 +9,15 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.faults import NoSuchJob, NotCancellable, NotRetryable
 from imgserve.jobs.model import OPERATOR, JobStatus
 from imgserve.jobs.sqlite.connection import Connection, rows
-from imgserve.jobs.sqlite.ending import end_open
+from imgserve.jobs.sqlite.ending import Reason, end_open
 from imgserve.jobs.sqlite.kinds import HOLDING
 from imgserve.jobs.sqlite.order import end_if_concluded
 from imgserve.jobs.sqlite.queries import load
 from imgserve.request.destination import hosts_of
 
 SQL = load("operator")
+
+CANCELLED = Reason("cancelled", "cancelled by request", "post it anew if need be")
 
 
 def retry(db: Connection, job_id: str, deadline_s: float, config: Config, now: float) -> int:
@@ -57,7 +59,7 @@ def cancel(db: Connection, job_id: str, config: Config, now: float) -> int:
     # A final holds its destination until its end is noted, so its first byte may have been sent.
     if db.execute(SQL["is_writing_a_final"], (number,)).get:
         raise NotCancellable("the finished picture is on its way to its destination already")
-    if "cancelled" not in end_open(db, number, "cancelled", "cancelled", "cancelled by an operator", config, now):
+    if "cancelled" not in end_open(db, number, "cancelled", CANCELLED, config, now):
         raise NotCancellable("the finished picture has been delivered already; it is sent once more to be sure")
     end_if_concluded(db, number, now)
     return number

@@ -5,7 +5,8 @@ SELECT number, status, is_activated FROM job WHERE id = ?
 UPDATE output SET due_at = ? WHERE job = ? AND status IN ('queued', 'placeholder') RETURNING destination
 
 -- name: reopen_job
-UPDATE job SET status = 'queued', run_at = ?1, deadline_at = ?1 + ?2, hosts = ?3, ended_at = NULL WHERE number = ?4
+UPDATE job SET status = 'queued', run_at = ?1, deadline_at = ?1 + ?2, hosts = ?3, ended_at = NULL,
+    retries = retries + 1 WHERE number = ?4
     RETURNING principal
 
 -- name: supersede_overtaken
@@ -21,7 +22,7 @@ DELETE FROM outbox WHERE output IN (SELECT id FROM output WHERE job = ?1 AND sta
 
 -- name: reopen_outputs
 UPDATE output SET status = iif(placeholder IN ('written', 'unknown'), 'placeholder', 'queued'), is_repeat = 0,
-    attempts = 0, crashes = 0, error = '', detail = '', warnings = NULL
+    attempts = 0, crashes = 0, error = '', detail = '', warnings = NULL, hint = '', is_retryable = 0
     WHERE job = ? AND status = 'failed'
 
 -- name: is_writing_a_final

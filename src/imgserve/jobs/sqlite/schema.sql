@@ -38,7 +38,13 @@ CREATE TABLE job (
     traceparent TEXT,                      -- W3C: intake's span; NULL without tracing
     principal   TEXT,                      -- that posted it; '' in jobs of versions without principals
     hosts       TEXT    NOT NULL DEFAULT '', -- of its next outputs: scheme://host:port, sorted, one space between
-    claim       INTEGER                    -- the token of its newest claim; a final must show it
+    claim       INTEGER,                   -- the token of its newest claim; a final must show it
+    protocol    TEXT    NOT NULL DEFAULT 'classic', -- that it came by
+    priority    TEXT    NOT NULL DEFAULT 'normal', -- among the jobs of its principal
+    not_before  REAL,                      -- it is neither activated nor claimed earlier
+    metadata    BLOB,                      -- JSON (jobs.stored), its principal's own; NULL for none
+    retries     INTEGER NOT NULL DEFAULT 0, -- how often it was queued again after its end
+    superseded_by TEXT  NOT NULL DEFAULT '' -- the id of the newer job that took a destination from it
 ) STRICT;
 CREATE INDEX job_due ON job (principal, hosts, run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
@@ -67,7 +73,12 @@ CREATE TABLE output (
     due_at        REAL    NOT NULL DEFAULT 0,
     error         TEXT    NOT NULL DEFAULT '', -- of the last attempt
     detail        TEXT    NOT NULL DEFAULT '',
-    warnings      BLOB                     -- JSON (jobs.stored), of its newest picture
+    hint          TEXT    NOT NULL DEFAULT '',
+    is_retryable  INTEGER NOT NULL DEFAULT 0, -- time alone may heal the error
+    warnings      BLOB,                    -- JSON (jobs.stored), of its newest picture
+    size_bytes    INTEGER,                 -- of the delivered picture
+    sha256        BLOB,
+    delivered_at  REAL
 ) STRICT;
 CREATE INDEX output_of_job ON output (job, destination);
 CREATE INDEX output_of_destination ON output (destination, job);
@@ -99,6 +110,28 @@ CREATE TABLE destination (
     quiet_until REAL    NOT NULL DEFAULT 0 -- bytes of a killed server may arrive until then; 0: none was killed here
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX destination_held ON destination (holder) WHERE holder IS NOT NULL;
+
+-- What has happened, in its order: the timeline of a job. It goes with its job.
+CREATE TABLE event (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    job         INTEGER NOT NULL REFERENCES job (number) ON DELETE CASCADE,
+    output      INTEGER,                   -- NULL: it is the whole job's
+    at          REAL    NOT NULL,
+    type        TEXT    NOT NULL,          -- model.EventType
+    code        TEXT    NOT NULL DEFAULT '' -- of the error
+) STRICT;
+CREATE INDEX event_of_job ON event (job, number);
+
+-- Requests that were sent with a key of their principal's, and the jobs that they made; kept longer than a job may be.
+CREATE TABLE idempotency (
+    key        TEXT    NOT NULL,
+    principal  TEXT    NOT NULL,
+    digest     BLOB    NOT NULL,           -- of the request
+    job_id     TEXT    NOT NULL,
+    created_at REAL    NOT NULL,
+    PRIMARY KEY (key, principal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_age ON idempotency (created_at);
 
 CREATE TABLE placeholder (
     digest     BLOB    PRIMARY KEY,

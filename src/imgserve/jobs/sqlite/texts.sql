@@ -14,7 +14,8 @@ WITH looked_at AS (SELECT number FROM job WHERE ended_at IS NULL
 SELECT number FROM job WHERE number IN looked_at AND (principal IS NULL OR NOT is_text(CAST(
     id || ' ' || status || ' ' || coalesce(traceparent, '') || ' ' || principal || ' ' || hosts AS BLOB)))
 UNION SELECT job FROM output WHERE job IN looked_at AND NOT is_text(CAST(
-    destination || ' ' || status || ' ' || placeholder || ' ' || user || ' ' || error || ' ' || detail AS BLOB))
+    destination || ' ' || status || ' ' || placeholder || ' ' || user || ' ' || error || ' ' || detail || ' ' || hint
+    AS BLOB))
 ORDER BY 1
 
 -- name: repair_job
@@ -24,7 +25,7 @@ UPDATE job SET id = as_text(CAST(id AS BLOB)), principal = as_text(CAST(coalesce
 
 -- name: repair_outputs
 UPDATE output SET destination = as_text(CAST(destination AS BLOB)), user = as_text(CAST(user AS BLOB)),
-    error = as_text(CAST(error AS BLOB)), detail = as_text(CAST(detail AS BLOB)),
+    error = as_text(CAST(error AS BLOB)), detail = as_text(CAST(detail AS BLOB)), hint = as_text(CAST(hint AS BLOB)),
     status = iif(is_text(CAST(status AS BLOB)), status, 'queued'),
     placeholder = iif(is_text(CAST(placeholder AS BLOB)), placeholder, 'unknown')
     WHERE job = ?
