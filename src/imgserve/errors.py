@@ -57,6 +57,9 @@ import msgspec
 Charge = Literal["none", "attempt", "crash"]
 
 Path = tuple[str | int, ...]
+# For an error that may be the picture's own: each attempt at it costs as much as the last one.
+FEW_ATTEMPTS = 10
+
 # A hostile worker's hint can name nothing that is no field's name.
 Word = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,40}\Z")]
 
@@ -103,8 +106,10 @@ class ImgserveError(Exception):
 
     ``charge``: the count that a failed attempt goes to; ``retry_delay_s``: the fixed pause before the next attempt, for
     errors without back-off; ``overdue_s``: how long after the deadline such an error may still be followed by one.
+    ``max_attempts``: the number of attempts that may end with such an error; None: as many as the deadline allows.
 
-    ``path`` leads to the field of a recipe that names the picture at fault; empty for the source.
+    ``path`` leads to the field of a request at fault, such as the one that names a further picture; empty for the
+    source. ``others`` are further errors of the same step, each with its path.
     """
 
     code: ClassVar[str] = "internal"
@@ -114,6 +119,7 @@ class ImgserveError(Exception):
     charge: ClassVar[Charge] = "attempt"
     retry_delay_s: ClassVar[float] = 1.0
     overdue_s: ClassVar[float] = math.inf
+    max_attempts: ClassVar[int | None] = None
     title: ClassVar[str] = "Something went wrong inside imgserve"
 
     def __init__(self, detail: str, hint: Sentence = "") -> None:
@@ -121,6 +127,7 @@ class ImgserveError(Exception):
         self.detail = detail
         self.hint = hint
         self.path: Path = ()
+        self.others: tuple[ImgserveError, ...] = ()
 
     def at(self, path: Path) -> Self:
         """A copy of this error, of the further picture that this field names. Fields of its hint stay as they are."""

@@ -120,7 +120,9 @@ def insist(lane: Lane, job: object) -> None:
 
 @pytest.mark.parametrize("deadline_s", [PATIENCE_S, 1.0], ids=["before it", "after it"])
 def test_a_render_deadline_costs_only_its_own_job(tmp_path: Path, deadline_s: float) -> None:
+    """It has one attempt at its picture, since its time for all attempts is over by then."""
     switches = {"svg_timeout_s": deadline_s, "render_timeout_s": PATIENCE_S, "probe_timeout_s": PATIENCE_S}
+    switches["deadline_s"] = deadline_s
     with Lane(tmp_path / "lane", workers=2, extra_sources={SLOW: pictures.slow_svg()}, switches=switches) as lane:
         spent = Spent(ready_workers(lane.daemon.pid))
         slow = lane.place("put", "slow")
@@ -135,6 +137,6 @@ def test_a_render_deadline_costs_only_its_own_job(tmp_path: Path, deadline_s: fl
         if deadline_s == PATIENCE_S:
             assert end.status == "running", "the others waited for it"
             return
-        assert (end.status, end.error, end.outbox) == ("failed", "render_timeout", "done")
+        assert (end.status, end.error, end.outbox) == ("failed", "deadline", "done")
         assert spent.most_s < 2 * deadline_s, "its worker went on"
         wait_until(lambda: not lane.faults(range(9)))

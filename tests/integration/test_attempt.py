@@ -1,6 +1,8 @@
 """One attempt with everything real around it: what it writes, when it frees, and which settlement it hands back."""
 
 import asyncio
+import contextlib
+import math
 import socket
 import time
 
@@ -173,6 +175,29 @@ async def test_an_output_that_failed_frees_its_place_while_others_are_under_way(
     receiver.go()
     done = await asyncio.wait_for(attempt, LONG_S)
     assert [result.status for result in done.results] == ["retry", "delivered"]
+
+
+async def test_a_destination_that_is_down_for_forty_minutes_gets_every_result(made: Plant) -> None:
+    """By a clock that is turned on to when the next attempt is due. Each output has its own attempts."""
+    port, now = closed_port(), time.time()
+    up_again_at = now + 2400.0
+    entry = await made.released(*(put_to(port, f"{number}.png") for number in range(3)), made.file("a.png"))
+    made.attempts = made.new_attempts(clock=lambda: now)
+    tries = 0
+    async with contextlib.AsyncExitStack() as up:
+        while made.house.statuses()[entry.number] != "succeeded":
+            if now >= up_again_at and tries:
+                receiver = await up.enter_async_context(Receiver.listening(port))
+                up_again_at = math.inf
+            work = await made.queue.take_work(8, now)
+            for claim in work.claims:
+                assert await made.queue.settle(await made.attempts.run(claim), now)
+                tries += 1
+            assert work.due_at is not None
+            now = max(now, work.due_at)
+        assert sorted(receiver.log) == ["put final"] * 3
+    assert tries > 10
+    assert (made.out / "a.png").exists()
 
 
 async def test_a_superseded_output_ends_quietly(made: Plant, receiver: Receiver) -> None:

@@ -73,10 +73,18 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    """A server with one worker, for so many clients at once, which get AVIF or PNG. No SVG takes long."""
+    """A server with one worker, for so many clients at once, which get AVIF or PNG. No SVG takes long, and no job is
+    tried twice.
+    """
     top = prepared(tmp_path_factory.mktemp("strict"))
     with serving(
-        top, *LOOPBACK, max_on_demand=FLOOD, negotiate="avif,png", svg_timeout_s=0.4, source_timeout_s=0.4
+        top,
+        *LOOPBACK,
+        max_on_demand=FLOOD,
+        negotiate="avif,png",
+        svg_timeout_s=0.4,
+        source_timeout_s=0.4,
+        deadline_s=0.4,
     ) as server:
         yield Shared(server, top)
 

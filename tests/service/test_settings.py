@@ -108,7 +108,7 @@ def test_qualities_of_jobs_that_name_none(place: Place) -> None:
 
 
 def test_times_of_workers_and_no_sandbox(place: Place) -> None:
-    times = {"render_timeout_s": 0.0001, "svg_timeout_s": 0.0001, "sandbox": "off"}
+    times = {"render_timeout_s": 0.0001, "svg_timeout_s": 0.0001, "retry_delay_s": 0.001, "sandbox": "off"}
     with place.server(times) as server:
         for source in ("photo.png", "large.svg"):
             assert "dstURL" in server.post(place.job(source, f"{source}.png")).body
@@ -120,7 +120,7 @@ def test_times_of_workers_and_no_sandbox(place: Place) -> None:
 
 
 def test_a_render_has_more_time_than_an_svg(place: Place) -> None:
-    with place.server({"svg_timeout_s": 0.0001}) as server:
+    with place.server({"svg_timeout_s": 0.0001, "retry_delay_s": 0.001}) as server:
         for source in ("photo.png", "large.svg"):
             server.post(place.job(source, f"{source}.png"))
         wait_until(lambda: [entry.status for entry in entries_of(server.data_dir)] == ["succeeded", "failed"])

@@ -66,7 +66,11 @@ class Plant:
         self._stores.append(store)
         return store
 
-    def new_attempts(self, config: AttemptConfig = AttemptConfig()) -> Attempts:  # noqa: B008 - it is frozen
+    def new_attempts(
+        self,
+        config: AttemptConfig = AttemptConfig(),  # noqa: B008 - it is frozen
+        clock: Callable[[], float] = time.time,
+    ) -> Attempts:
         """As after a restart: with nothing kept."""
         self.prefetched = self._kept(Store[Fetch](1_000_000))
         return Attempts(
@@ -76,6 +80,7 @@ class Plant:
             self.prefetched,
             self._kept(Store[Rendition](config.kept_renditions_bytes)),
             config,
+            clock=clock,
             jitter=lambda: 0.5,
         )
 

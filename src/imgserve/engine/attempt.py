@@ -18,7 +18,7 @@ from imgserve.engine.config import AttemptConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.engine.pictures import Inputs, Pictures
 from imgserve.engine.render import Renderer, Rendition
-from imgserve.errors import ImgserveError, Spelling, dotted
+from imgserve.errors import FEW_ATTEMPTS, ImgserveError, Spelling, dotted
 from imgserve.jobs.model import Claim, Output, OutputResult, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import RunnerQueue
@@ -38,12 +38,16 @@ class SourceIsPlaceholder(ImgserveError):
 
 
 class AttemptTimeout(ImgserveError):
+    """Fetches and deliveries have shorter time-outs of their own, so it is the renders that took too long."""
+
     code = "attempt_timeout"
     is_retryable = True
+    max_attempts = FEW_ATTEMPTS
 
 
 class AttemptBug(ImgserveError):
     is_retryable = True
+    max_attempts = FEW_ATTEMPTS
 
 
 class _End(NamedTuple):

@@ -1,6 +1,6 @@
 """The errors that the pool raises for a picture."""
 
-from imgserve.errors import ImgserveError
+from imgserve.errors import FEW_ATTEMPTS, ImgserveError
 from imgserve.request.faults import DESTINATION
 from imgserve.request.geometry import NothingLeft, SourceTooSmall
 
@@ -34,10 +34,12 @@ class PictureTooLarge(ImgserveError):
 
 
 class RenderTimeout(ImgserveError):
-    """The worker was killed at the render deadline; the job fails at once."""
+    """The worker was killed at the render deadline. On an idle machine the same picture may be done in time."""
 
     code = "render_timeout"
     status = 422
+    is_retryable = True
+    max_attempts = FEW_ATTEMPTS
     title = "The picture took too long to render"
 
 

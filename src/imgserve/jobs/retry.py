@@ -1,8 +1,9 @@
 """(error, failures so far) -> the next step. Pure; docs/guarantees.md has the rules.
 
 Only retryable errors are tried again: after 2*2^n seconds (n = failures so far) capped at 600, a fifth of jitter to
-either side, never beyond the deadline. A dead worker is charged to ``crashes``: the second death quarantines the
-output, the third ends it. Each class of error has its charge (``errors``).
+either side, until the deadline. Where that wait would pass the deadline, one last attempt comes shortly before it. A
+dead worker is charged to ``crashes``: the second death quarantines the output, the third ends it. Each class of error
+has its charge, and its cap on attempts if it has one (``errors``).
 """
 
 import msgspec
@@ -13,7 +14,8 @@ FIRST_DELAY_S = 2.0
 MAX_DELAY_S = 600.0
 JITTER = 0.2
 LONGEST_DELAY_S = MAX_DELAY_S * (1.0 + JITTER)
-MAX_ATTEMPTS = 10
+# Time for the last attempt to fetch, render and deliver before the deadline.
+LAST_ATTEMPT_S = 30.0
 MAX_CRASHES = 3
 
 
@@ -56,9 +58,11 @@ def decide(
         return Retry(error.retry_delay_s, error.charge)
     if not error.is_retryable:
         return Fail(error.code, "attempt")
-    delay = max(backoff(attempts, jitter, first_delay_s), error.retry_after_s or 0.0)
-    if attempts + 1 >= MAX_ATTEMPTS:
+    if error.max_attempts is not None and attempts + 1 >= error.max_attempts:
         return Fail(error.code, "attempt")
+    delay = max(backoff(attempts, jitter, first_delay_s), error.retry_after_s or 0.0)
+    if left_s - LAST_ATTEMPT_S >= first_delay_s:
+        delay = min(delay, left_s - LAST_ATTEMPT_S)
     if delay >= left_s:
         return Fail("deadline", "attempt")
     return Retry(delay, "attempt")

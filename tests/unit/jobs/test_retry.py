@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgserve.descriptors import OutOfDescriptors
+from imgserve.engine.attempt import AttemptBug, AttemptTimeout, SourceIsPlaceholder
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import (
     PictureTooLarge,
@@ -60,7 +62,7 @@ def test_more_jitter_never_waits_less(failures: int, one: float, other: float) -
         (SvgInvalid("noise"), Fail("svg_invalid", "attempt")),
         (PictureTooLarge("huge"), Fail("picture_too_large", "attempt")),
         (RenderFailed("no"), Fail("render_failed", "attempt")),
-        (RenderTimeout("slow"), Fail("render_timeout", "attempt")),
+        (RenderTimeout("slow"), Retry(2.0, "attempt")),
         (StorageFailing("full"), Retry(1.0, "none")),
         (TransfersBusy("a crowd"), Retry(1.0, "none")),
         (WorkerDied("9"), Retry(1.0, "crash")),
@@ -71,10 +73,19 @@ def test_what_follows_an_error(error: ImgserveError, expected: Decision) -> None
     assert after(error) == expected
 
 
-def test_ten_attempts_and_no_more() -> None:
+@pytest.mark.parametrize("error", [RenderTimeout("slow"), AttemptTimeout("slow"), AttemptBug("a fault of ours")])
+def test_a_fault_that_may_be_the_pictures_own_has_ten_attempts_and_no_more(error: ImgserveError) -> None:
     for attempts in range(9):
-        assert isinstance(after(HEALS, attempts=attempts), Retry)
-    assert after(HEALS, attempts=9) == Fail("delivery_failed", "attempt")
+        assert isinstance(after(error, attempts=attempts), Retry)
+    assert after(error, attempts=9) == Fail(error.code, "attempt")
+
+
+@pytest.mark.parametrize(
+    "error", [HEALS, SourceUnavailable("503", is_retryable=True), SourceIsPlaceholder("still"), OutOfDescriptors()]
+)
+def test_what_time_can_heal_has_attempts_until_the_deadline(error: ImgserveError) -> None:
+    for attempts in (9, 10, 100, 1000):
+        assert isinstance(after(error, attempts=attempts), Retry)
 
 
 @pytest.mark.parametrize(("crashes", "expected"), [(0, Retry(1.0, "crash")), (1, Retry(1.0, "crash"))])
@@ -87,7 +98,7 @@ def test_the_third_death_is_poison() -> None:
 
 
 def test_deaths_are_no_attempts() -> None:
-    assert after(WorkerDied("9"), attempts=9) == Retry(1.0, "crash")
+    assert after(WorkerDied("9"), attempts=1000) == Retry(1.0, "crash")
     assert after(HEALS, crashes=2) == Retry(2.0, "attempt")
 
 
@@ -105,6 +116,19 @@ def test_nothing_is_tried_beyond_the_deadline(left_s: float, expected: Decision)
     assert after(HEALS, left_s=left_s) == expected
 
 
+@pytest.mark.parametrize(
+    ("left_s", "expected"),
+    [
+        (631.0, Retry(600.0, "attempt")),
+        (629.0, Retry(599.0, "attempt")),
+        (32.0, Retry(2.0, "attempt")),
+        (31.9, Fail("deadline", "attempt")),  # this was the last one
+    ],
+)
+def test_the_last_attempt_comes_shortly_before_the_deadline(left_s: float, expected: Decision) -> None:
+    assert after(HEALS, attempts=20, left_s=left_s) == expected
+
+
 def test_waiting_for_a_transfer_slot_ends_an_hour_after_the_deadline() -> None:
     """A job past its deadline has its attempt still, but does not wait for ever."""
     assert after(TransfersBusy("a crowd"), attempts=9, left_s=0.5) == Retry(1.0, "none")
@@ -112,17 +136,33 @@ def test_waiting_for_a_transfer_slot_ends_an_hour_after_the_deadline() -> None:
     assert after(TransfersBusy("a crowd"), attempts=9, left_s=-3600.0) == Fail("deadline", "none")
 
 
-def test_a_wish_beyond_the_deadline_is_the_end() -> None:
+def test_a_wish_beyond_the_deadline_has_its_last_attempt_before_it() -> None:
     error = DeliveryFailed("429", is_retryable=True, retry_after_s=3600.0)
-    assert after(error, left_s=3599.0) == Fail("deadline", "attempt")
+    assert after(error, left_s=3600.0) == Retry(3570.0, "attempt")
+    assert after(error, left_s=30.0) == Fail("deadline", "attempt")
 
 
-@given(st.integers(0, 20), st.integers(0, 5), st.floats(-10, DAY_S), st.floats(0, 1))
-def test_a_retry_is_always_within_deadline_and_attempts(
-    attempts: int, crashes: int, left_s: float, jitter: float
-) -> None:
+@given(st.integers(0, 10_000), st.integers(0, 5), st.floats(-10, DAY_S), st.floats(0, 1))
+def test_a_retry_is_always_within_the_deadline(attempts: int, crashes: int, left_s: float, jitter: float) -> None:
     decision = after(HEALS, attempts=attempts, crashes=crashes, left_s=left_s, jitter=jitter)
     if isinstance(decision, Retry):
-        assert attempts + 1 < 10
         assert 1.6 <= decision.delay_s < left_s
-        assert decision.delay_s <= 720.0
+        assert decision.delay_s <= 720.0 + 1e-9
+    else:
+        assert decision == Fail("deadline", "attempt")
+        assert left_s <= 720.0
+
+
+@given(st.integers(0, 3), st.floats(60, 7 * DAY_S), st.lists(st.floats(0, 1), min_size=1, max_size=50))
+def test_whoever_fails_until_the_deadline_is_tried_in_its_last_minute(
+    attempts: int, deadline_s: float, jitters: list[float]
+) -> None:
+    """And at least every twelve minutes before, so that a destination that is back gets its picture by then."""
+    now, tries = 0.0, attempts
+    while isinstance(
+        decision := after(HEALS, attempts=tries, left_s=deadline_s - now, jitter=jitters[tries % len(jitters)]), Retry
+    ):
+        now, tries = now + decision.delay_s, tries + 1
+    assert decision == Fail("deadline", "attempt")
+    assert deadline_s - 60.0 <= now < deadline_s
+    assert tries - attempts >= deadline_s / 720.0 - 1
