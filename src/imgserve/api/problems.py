@@ -49,8 +49,12 @@ def problem_of(error: ImgserveError, request_id: str, status: int | None = None)
     """``status`` takes the place of the error's own."""
     faults = error.faults if isinstance(error, RequestInvalid) else ()
     errors = tuple(FieldFault(dotted(FieldRef(fault.path)), fault.code, fault.reason()) for fault in faults)
-    if error.path:
-        errors = (FieldFault(dotted(FieldRef(error.path)), error.code, error.detail),)
+    if not errors:
+        errors = tuple(
+            FieldFault(dotted(FieldRef(each.path)), each.code, each.detail)
+            for each in (error, *error.others)
+            if each.path
+        )
     kind = f"urn:imgserve:problem:{error.code}"
     return Problem(
         kind, error.title, status or error.status, error.detail, error.code, spell(error.hint), error.is_retryable,

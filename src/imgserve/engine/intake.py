@@ -7,7 +7,7 @@ this process. A client that hangs up does not stop it.
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 from imgserve import failpoint
@@ -25,7 +25,7 @@ from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderRes
 from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.protocol import IntakeQueue
 from imgserve.request import tags
-from imgserve.request.faults import beneath
+from imgserve.request.faults import DESTINATION, beneath
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_shape
 from imgserve.request.limits import Limits
@@ -34,7 +34,7 @@ from imgserve.telemetry import logs, metrics, tracing
 from imgserve.telemetry.stage import stage
 from imgserve.telemetry.states import State
 from imgserve.transfer.dispatch import Transfers
-from imgserve.transfer.faults import DeliveryUnknown
+from imgserve.transfer.faults import DeliveryUnknown, TransferError
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 
@@ -179,7 +179,7 @@ class Intake:
             return await infos_of(fetch, recipes, self._pool, principal.id)
 
     async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
-        """Write all placeholders. A refusal by one destination refuses the job; the outbox replaces the others."""
+        """Write all placeholders. A refusal by one destination refuses the job; the outbox removes the others."""
         pending = [(index, output) for index, output in enumerate(entry.outputs) if output.placeholder == "pending"]
         puts = (self._put(output, is_held=output.id in entry.held_ids) for _, output in pending)
         ends = await asyncio.gather(*puts, return_exceptions=True)
@@ -200,9 +200,9 @@ class Intake:
         if not refusals:
             return tuple(states)
         # The request's own fault comes before the server's trouble.
-        index, refusal = min(refusals, key=lambda pair: pair[1].status)
-        await self._storage.refuse(entry, tuple(states), refusal)
-        raise refusal.beneath(("outputs", index))
+        refusals.sort(key=lambda pair: pair[1].status)
+        await self._storage.refuse(entry, tuple(states), refusals[0][1])
+        raise _refusal(refusals)
 
     async def _put(self, output: Output, *, is_held: bool) -> PlaceholderResult:
         """Raises the destination's refusal."""
@@ -218,6 +218,17 @@ class Intake:
                 return PlaceholderResult(output.id, "none")
         is_verified = output.spec.placement.destination.writing.verifies
         return PlaceholderResult(output.id, "written", fingerprint if is_verified else None)
+
+
+def _refusal(refusals: Sequence[tuple[int, ImgserveError]]) -> ImgserveError:
+    """The first of the refusals by output, which names the others of its kind."""
+    for index, error in refusals:
+        if isinstance(error, TransferError) and error.status < 500:
+            error.path = DESTINATION.path
+        error.beneath(("outputs", index))
+    first = refusals[0][1]
+    first.others = tuple(error for _, error in refusals[1:] if error.status == first.status)
+    return first
 
 
 def _destinations(outputs: tuple[ResolvedOutput, ...]) -> str:

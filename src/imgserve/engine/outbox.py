@@ -19,7 +19,7 @@ from imgserve.jobs.protocol import OutboxQueue, StorageFailing
 from imgserve.jobs.retry import FIRST_DELAY_S, backoff
 from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage
-from imgserve.transfer.faults import NotOurs
+from imgserve.transfer.faults import DeliveryFailed, NotOurs
 
 LOOK_EVERY_S = 3600.0
 
@@ -27,14 +27,21 @@ Sender = Callable[[OutboxEntry], Awaitable[None]]
 
 
 def senders(deliveries: Deliveries, placeholders: Placeholders, timeout_s: float) -> dict[OutboxKind, Sender]:
-    """How an entry of each kind is sent, within ``timeout_s``."""
+    """How an entry of each kind is sent, within ``timeout_s``. A refused deletion becomes a failure picture."""
 
     async def send_error_image(entry: OutboxEntry) -> None:
         with await placeholders.failed(entry.output.spec.rendering, entry.output.principal) as picture:
             await deliveries.write(entry.output, "failed", entry.token, picture, timeout_s)
 
     async def delete(entry: OutboxEntry) -> None:
-        await deliveries.delete(entry.output, entry.token, timeout_s)
+        try:
+            await deliveries.delete(entry.output, entry.token, timeout_s)
+        except DeliveryFailed as error:
+            if error.is_retryable:
+                raise
+            # It allows writes alone, so the placeholder can still be replaced.
+            logs.event("deletion_refused", output=entry.output.id, detail=error.detail)
+            await send_error_image(entry)
 
     return {"error_image": send_error_image, "deletion": delete}
 

@@ -173,7 +173,9 @@ class IntakeQueue(Protocol):
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
     ) -> None:
-        """Delete an accepting job if no destination holds anything of it, else fail it and add its outbox entries."""
+        """Delete an accepting job if no destination holds anything of it, else fail it and add its outbox entries: each
+        placeholder that was taken or never answered is deleted, or replaced where nothing can be deleted.
+        """
 
     async def answered(self, number: int) -> None:
         """The reply is on its way: the job will not be adopted."""

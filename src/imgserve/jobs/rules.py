@@ -41,8 +41,19 @@ def fold(outputs: Iterable[OutputState]) -> JobState:
     return JobState(None, due_at, hosts_of(output.key for output in open_ones if output.due_at == due_at))
 
 
-def outbox_kind(output: ResolvedOutput, placeholder: PlaceholderState) -> OutboxKind | None:
-    """The kind of entry that replaces or deletes the placeholder of a failed output."""
-    if placeholder not in ("written", "unknown") or output.placement.on_failure == "keep_placeholder":
+def outbox_kind(
+    output: ResolvedOutput, placeholder: PlaceholderState, *, is_refused: bool = False
+) -> OutboxKind | None:
+    """The kind of entry that replaces or deletes the placeholder of a failed output.
+
+    ``is_refused``: the job was refused at intake. Its client has no use for any placeholder, whatever ``on_failure``
+    says.
+    """
+    if placeholder not in ("written", "unknown"):
         return None
-    return "deletion" if output.placement.on_failure == "delete" else "error_image"
+    placement = output.placement
+    if is_refused:
+        return "deletion" if placement.destination.can_delete else "error_image"
+    if placement.on_failure == "keep_placeholder":
+        return None
+    return "deletion" if placement.on_failure == "delete" else "error_image"

@@ -124,11 +124,11 @@ def for_failure(stored: bytes) -> ResolvedOutput | None:
     return None
 
 
-def outbox_kind_of(stored: bytes, placeholder: PlaceholderState) -> OutboxKind | None:
-    """The outbox entry that a failed output needs for its placeholder."""
+def outbox_kind_of(stored: bytes, placeholder: PlaceholderState, *, is_refused: bool = False) -> OutboxKind | None:
+    """The outbox entry that a failed output needs for its placeholder. ``is_refused``: its job was, at intake."""
     output = for_failure(stored)
     if output is not None:
-        return outbox_kind(output, placeholder)
+        return outbox_kind(output, placeholder, is_refused=is_refused)
     return "unreadable" if placeholder in ("written", "unknown") else None
 
 

@@ -53,6 +53,10 @@ class Destination(msgspec.Struct, frozen=True):
         return WRITING[self.kind]
 
     @property
+    def can_delete(self) -> bool:
+        return _can_delete(self.kind, self.shown)
+
+    @property
     def origin(self) -> str:
         """The server that is written to: scheme, host and port; the same for all files."""
         return origin_of(self.key)
@@ -98,8 +102,7 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
 
     @property
     def can_delete(self) -> bool:
-        """False for a form and for a presigned URL, which allows this one PUT and no DELETE."""
-        return WRITING[self.kind].can_delete and not url.has_signature(self.shown)
+        return _can_delete(self.kind, self.shown)
 
     @property
     def awaits_size(self) -> bool:
@@ -114,6 +117,11 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
             return _filled(self, values)
         except url.UrlInvalid as error:
             raise RequestInvalid(Fault("destination_invalid", note=str(error))) from None
+
+
+def _can_delete(kind: DestinationKind, shown: str) -> bool:
+    """False for a form and for a presigned URL, which allows this one PUT and no DELETE."""
+    return WRITING[kind].can_delete and not url.has_signature(shown)
 
 
 def check_text(text: str) -> None:

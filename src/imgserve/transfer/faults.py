@@ -81,7 +81,7 @@ class DeliveryFailed(TransferError):
     """A definite refusal: no address, connection refused or timed out, TLS or login failed, a bad answer."""
 
     code = "delivery_failed"
-    status = 502
+    status = 422
     title = "The destination did not take the picture"
 
 

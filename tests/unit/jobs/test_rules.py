@@ -2,11 +2,12 @@
 
 from itertools import product
 
+import msgspec
 import pytest
 
-from imgserve.jobs.model import JobStatus, OutputStatus, PlaceholderState
+from imgserve.jobs.model import JobStatus, OutboxKind, OutputStatus, PlaceholderState
 from imgserve.jobs.rules import JobState, OutputState, fold, outbox_kind
-from imgserve.request.job import OnFailure
+from imgserve.request.job import OnFailure, ResolvedOutput
 from tests.support.queues import output
 
 STATUSES: tuple[OutputStatus, ...] = ("queued", "placeholder", "delivered", "failed", "cancelled", "superseded")
@@ -45,3 +46,22 @@ def test_owes(state: PlaceholderState, on_failure: OnFailure) -> None:
     kinds = {"error_image": "error_image", "delete": "deletion", "keep_placeholder": None}
     kind = kinds[on_failure] if state in {"written", "unknown"} else None
     assert outbox_kind(output(on_failure=on_failure), state) == kind
+
+
+@pytest.mark.parametrize("state", ["none", "pending", "written", "unknown", "refused"])
+@pytest.mark.parametrize("on_failure", ["error_image", "delete", "keep_placeholder"])
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (output(), "deletion"),
+        (output(f"{KEYS[0]}?X-Amz-Signature=1"), "error_image"),
+        (output(kind="form"), "error_image"),
+    ],
+    ids=["put", "presigned", "form"],
+)
+def test_a_refused_job_owes_that_nothing_of_it_stays(
+    place: ResolvedOutput, expected: OutboxKind, state: PlaceholderState, on_failure: OnFailure
+) -> None:
+    placement = msgspec.structs.replace(place.placement, on_failure=on_failure)
+    kind = outbox_kind(msgspec.structs.replace(place, placement=placement), state, is_refused=True)
+    assert kind == (expected if state in {"written", "unknown"} else None)

@@ -86,7 +86,7 @@ def refuse(
     """The keys that are free now."""
     keys = _note(db, number, placeholders)
     if any(result.state in ("written", "unknown") for result in placeholders):
-        end_open(db, number, "failed", Reason(error, detail), config, now)
+        end_open(db, number, "failed", Reason(error, detail), config, now, is_refused=True)
         answered(db, number)
         write_end(db, number, "failed", now, is_intake=True)
     else:

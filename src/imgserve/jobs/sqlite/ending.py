@@ -31,22 +31,23 @@ class Reason(msgspec.Struct, frozen=True):
 
 def end_open(
     db: Connection, number: int, status: Status, reason: Reason, config: Config, now: float,
-    output_id: int | None = None,
+    output_id: int | None = None, *, is_refused: bool = False,
 ) -> list[OutputStatus]:  # fmt: skip
-    """End the open outputs of a job, or this one of them. Returns their statuses."""
+    """End the open outputs of a job, or this one of them. Returns their statuses. ``is_refused``: at intake."""
     outputs = rows(db, SQL["open_outputs"], (number, output_id))
-    return [_end(db, output, status, reason, config, now) for output in outputs]
+    return [_end(db, output, status, reason, config, now, is_refused=is_refused) for output in outputs]
 
 
 def _end(
-    db: Connection, output: tuple[Any, ...], status: Status, reason: Reason, config: Config, now: float
-) -> OutputStatus:
+    db: Connection, output: tuple[Any, ...], status: Status, reason: Reason, config: Config, now: float, *,
+    is_refused: bool,
+) -> OutputStatus:  # fmt: skip
     output_id, number, spec, placeholder, is_repeat = output
     if is_repeat:
         db.execute(SQL["count_as_delivered"], (output_id,))
         return "delivered"
     db.execute(SQL["end"], (status, *msgspec.structs.astuple(reason), output_id))
-    kind = outbox_kind_of(spec, placeholder)
+    kind = outbox_kind_of(spec, placeholder, is_refused=is_refused)
     if kind is not None:
         outbox.add(db, number, output_id, kind, now, now + config.outbox_s)
     return status
