@@ -17,6 +17,7 @@
     ├─ engine/delivery.py      Overtaken, ClaimLost, DestinationBusy
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ engine/intake.py        Draining
+    ├─ engine/keys.py          KeyInUse
     ├─ engine/pictures.py      PicturesUnusable
     ├─ engine/admission.py     IntakeFull
     ├─ engine/ondemand.py      OnDemandFull, OnDemandQuotaFull

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.spelling import number_of
 from imgserve.request.encode import Encode
 from imgserve.request.faults import RequestInvalid
+from imgserve.request.imageinfo import Size
 from imgserve.request.job import JobRequest, OutputRequest
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
@@ -19,6 +21,7 @@ from imgserve.request.principal import Principal
 from imgserve.request.recipe import LoadOptions, Operation, Recipe
 from imgserve.request.source import parse_source
 from tests.support.plant import Plant
+from tests.support.queues import claimed
 from tests.support.stalling import LONG_S, Receiver
 
 ANYBODY = Principal("@local", "local")
@@ -134,3 +137,47 @@ async def test_two_resizes_give_both_sizes_in_turn(made: Plant) -> None:
 
 async def test_no_output_is_refused(made: Plant) -> None:
     assert await refusal(made) == (107, "outputs: expected at least one, got none")
+
+
+async def test_a_preview_resolves_and_does_nothing(made: Plant, receiver: Receiver) -> None:
+    outputs = (
+        wanted(f"http://127.0.0.1:{receiver.port}/{{$width}}.png", method="PUT"),
+        wanted(f"file://{made.out}/a.png"),
+    )
+    request = JobRequest(parse_source(f"file://{made.source}"), outputs, deadline_s=70.0, metadata={"a": "b"})
+    async with asyncio.timeout(LONG_S):
+        job = await made.intake().preview(request, ANYBODY)
+    assert (job.info.width_px, job.info.height_px) == (64, 48)
+    assert [output.rendering.size for output in job.outputs] == [Size(8, 8)] * 2
+    assert job.outputs[0].placement.destination.shown.endswith("/8.png")
+    assert (job.deadline_s, dict(job.metadata)) == (70.0, {"a": "b"})
+    assert made.house.statuses() == {}
+    assert list(made.out.iterdir()) == []
+    assert receiver.log == []
+    assert made.transfers.budget.held == 0
+
+
+async def test_a_preview_has_the_faults_of_a_job(made: Plant) -> None:
+    outputs = (wanted(f"file://{made.out}/a.png"), wanted(f"file://{made.out}/a.png"))
+    with pytest.raises(RequestInvalid, match=r"outputs\[1\]\.destination: expected another place"):
+        await made.intake().preview(JobRequest(parse_source(f"file://{made.source}"), outputs), ANYBODY)
+
+
+async def test_a_job_has_the_deadline_that_it_names(made: Plant) -> None:
+    request = JobRequest(parse_source(f"file://{made.source}"), (wanted(f"file://{made.out}/a.png"),), deadline_s=70.0)
+    before = time.time()
+    await made.intake().accept(request, ANYBODY)
+    claim = await claimed(made.queue, time.time())
+    assert before + 70.0 <= claim.deadline_at <= time.time() + 70.0
+
+
+async def test_a_source_is_not_kept_for_a_job_of_another_day(made: Plant) -> None:
+    source = parse_source(f"file://{made.source}")
+    for not_before, is_kept in ((None, True), (time.time() + 3600, False)):
+        request = JobRequest(source, (wanted(f"file://{made.out}/{is_kept}.png"),), not_before=not_before)
+        answer = await made.intake().accept(request, ANYBODY)
+        fetch = made.prefetched.take(answer.number)
+        assert (fetch is not None) == is_kept
+        if fetch is not None:
+            fetch.close()
+    assert made.transfers.budget.held == 0

@@ -5,27 +5,31 @@ this process. A client that hangs up does not stop it.
 """
 
 import asyncio
+import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from imgserve import failpoint
 from imgserve.engine.admission import Admission
 from imgserve.engine.config import IntakeConfig
-from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
+from imgserve.engine.delivery import Deliveries
+from imgserve.engine.keys import KeysInUse
 from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
+from imgserve.engine.placing import Placing
 from imgserve.engine.probe import infos_of
 from imgserve.engine.resolve import Resolver
 from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.imaging.pool import Pool
-from imgserve.jobs.digest import digest_of
-from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderResult
+from imgserve.jobs.digest import digest_of, digest_of_key
+from imgserve.jobs.model import Answer, Binding, NewJob
 from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.protocol import IntakeQueue
 from imgserve.request import tags
-from imgserve.request.faults import DESTINATION, beneath
+from imgserve.request.faults import beneath
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_shape
 from imgserve.request.limits import Limits
@@ -34,7 +38,6 @@ from imgserve.telemetry import logs, metrics, tracing
 from imgserve.telemetry.stage import stage
 from imgserve.telemetry.states import State
 from imgserve.transfer.dispatch import Transfers
-from imgserve.transfer.faults import DeliveryUnknown, TransferError
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 
@@ -44,6 +47,18 @@ class Draining(ImgserveError):
     status = 503
     is_retryable = True
     title = "The server is stopping"
+
+
+class _Draft(NamedTuple):
+    """A job that is not stored yet. ``held`` closes the download, unless somebody else takes it over."""
+
+    job: NewJob
+    fetch: Fetch
+    held: ExitStack
+
+    def take_fetch(self) -> Fetch:
+        self.held.pop_all()
+        return self.fetch
 
 
 class Intake:
@@ -68,23 +83,28 @@ class Intake:
         self._queue = queue
         self._transfers = transfers
         self._pool = pool
-        self._placeholders = placeholders
-        self._deliveries = deliveries
         self._prefetched = prefetched
         self._config = config
         self._clock = clock
         self._new_id = new_id
         self._resolver = Resolver(transfers, limits, config.qualities(), NamedPictures() if named is None else named)
         self._admission = admission
+        self._keys = KeysInUse()
         self._under_way: dict[asyncio.Task[Answer], asyncio.Future[Answer]] = {}
         self._storage = PatientStorage(queue, config.storage_timeout_s, clock, spelling)
+        self._placing = Placing(self._storage, placeholders, deliveries, config.placeholder_timeout_s)
         self.is_draining = False
 
-    async def accept(self, request: JobRequest, principal: Principal, traceparent: str = "") -> Answer:
-        """``traceparent`` is the client's, if it traces. Raises ImgserveError."""
+    async def accept(
+        self, request: JobRequest, principal: Principal, traceparent: str = "", *, binding: Binding | None = None
+    ) -> Answer:
+        """``traceparent`` is the client's, if it traces; ``binding``: of a request with an Idempotency-Key.
+
+        Raises ImgserveError.
+        """
         if self.is_draining:
             raise self.draining()
-        task = asyncio.create_task(self._traced(request, principal, traceparent))
+        task = asyncio.create_task(self._traced(request, principal, traceparent, binding))
         self._under_way[task] = answer = asyncio.shield(task)
         task.add_done_callback(self._ended)
         try:
@@ -93,6 +113,14 @@ class Intake:
             if self.is_draining:  # see refuse_open
                 raise self.draining() from None
             raise
+
+    async def preview(self, request: JobRequest, principal: Principal) -> NewJob:
+        """The job that this request would become. Nothing is stored or sent. Raises as ``accept`` does."""
+        if self.is_draining:
+            raise self.draining()
+        with stage("intake", is_outer=True):
+            async with self._resolved(self._new_id(), request, principal, None) as draft:
+                return draft.job
 
     @property
     def under_way(self) -> int:
@@ -125,19 +153,50 @@ class Intake:
         if not task.cancelled():
             task.exception()  # marks it as seen: the client may have hung up
 
-    async def _traced(self, request: JobRequest, principal: Principal, traceparent: str) -> Answer:
+    async def _traced(
+        self, request: JobRequest, principal: Principal, traceparent: str, binding: Binding | None
+    ) -> Answer:
         job_id = self._new_id()
         logs.job.set(job_id)
         with stage("intake", parent=traceparent, is_outer=True):
-            return await self._accept(job_id, request, principal)
+            if binding is None:
+                return await self._accept(job_id, request, principal)
+            async with self._keys.held(principal.id, binding.key):
+                return await self._accept(job_id, request, principal, binding)
 
-    async def _accept(self, job_id: str, request: JobRequest, principal: Principal) -> Answer:
+    async def _accept(
+        self, job_id: str, request: JobRequest, principal: Principal, binding: Binding | None = None
+    ) -> Answer:
         came_at = time.perf_counter()
+        async with self._resolved(job_id, request, principal, binding) as draft:
+            entry = await self._storage.enqueue(draft.job)
+            failpoint.reach("intake_enqueued")
+            if isinstance(entry, Answer):
+                logs.event("adopted", as_job=entry.id)
+                metrics.POSTS.labels("adopted", "").inc()
+                return entry
+            states = await self._placing.put_all(entry)
+            if states:
+                metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
+            if draft.job.not_before is None:  # else the source may change meanwhile
+                fetch, group = draft.take_fetch(), _destinations(draft.job.outputs)
+                self._prefetched.keep(entry.number, fetch, fetch.reserved_bytes, group)
+            await until_stored(lambda: self._queue.activate(entry.number, states, self._clock()))
+            failpoint.reach("intake_released")
+        metrics.POSTS.labels("accepted", "").inc()
+        logs.event("accepted", number=entry.number, principal=principal.name, ms=(time.perf_counter() - came_at) * 1000)
+        return Answer(entry.number, entry.id, draft.job.outputs)
+
+    @contextlib.asynccontextmanager
+    async def _resolved(
+        self, job_id: str, request: JobRequest, principal: Principal, binding: Binding | None
+    ) -> AsyncIterator[_Draft]:
+        """Hold a slot of intake, and the download of the source as far as its header. Nothing is stored or sent."""
         check_shape(request)
         trial = tags.trial_of(request.source)
         places = [output.destination.fill(trial) for output in request.outputs]
         origins = {place.origin for place in places if place.host}
-        digest = digest_of(principal.id, request)
+        digest = digest_of(principal.id, request) if binding is None else digest_of_key(principal.id, binding.key)
 
         def check_queue() -> None:
             self._queue.check_room(principal.id, digest, self._clock(), has_quota=principal.has_quota)
@@ -151,84 +210,18 @@ class Intake:
                 source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._resolver.resolve(request, infos)
-                entry = await self._storage.enqueue(
-                    NewJob(
-                        job_id, digest, request.source, infos[0], outputs, self._config.deadline_s,
-                        tracing.traceparent(), principal.id, principal.has_quota,
-                    )
+                deadline_s = self._config.deadline_s if request.deadline_s is None else request.deadline_s
+                job = NewJob(
+                    job_id, digest, request.source, infos[0], outputs, deadline_s, tracing.traceparent(),
+                    principal.id, principal.has_quota, request.protocol, request.priority, request.not_before,
+                    request.metadata, binding,
                 )  # fmt: skip
-                failpoint.reach("intake_enqueued")
-                if isinstance(entry, Answer):
-                    logs.event("adopted", as_job=entry.id)
-                    metrics.POSTS.labels("adopted", "").inc()
-                    return entry
-                states = await self._put_placeholders(entry)
-                if states:
-                    metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
-                held.pop_all()
-                self._prefetched.keep(entry.number, fetch, fetch.reserved_bytes, _destinations(outputs))
-            await until_stored(lambda: self._queue.activate(entry.number, states, self._clock()))
-            failpoint.reach("intake_released")
-        metrics.POSTS.labels("accepted", "").inc()
-        logs.event("accepted", number=entry.number, principal=principal.name, ms=(time.perf_counter() - came_at) * 1000)
-        return Answer(entry.number, entry.id, outputs)
+                yield _Draft(job, fetch, held)
 
     async def _infos_of(self, fetch: Fetch, request: JobRequest, principal: Principal) -> tuple[ImageInfo, ...]:
         recipes = [output.recipe for output in request.outputs]
         with beneath("outputs"):
             return await infos_of(fetch, recipes, self._pool, principal.id)
-
-    async def _put_placeholders(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
-        """Write all placeholders. A refusal by one destination refuses the job; the outbox removes the others."""
-        pending = [(index, output) for index, output in enumerate(entry.outputs) if output.placeholder == "pending"]
-        puts = (self._put(output, is_held=output.id in entry.held_ids) for _, output in pending)
-        ends = await asyncio.gather(*puts, return_exceptions=True)
-        states: list[PlaceholderResult] = []
-        refusals: list[tuple[int, ImgserveError]] = []
-        bugs: list[BaseException] = []
-        for (index, output), end in zip(pending, ends, strict=True):
-            if isinstance(end, PlaceholderResult):
-                states.append(end)
-            elif isinstance(end, ImgserveError):
-                refusals.append((index, end))
-            else:
-                bugs.append(end)
-                states.append(PlaceholderResult(output.id, "unknown"))
-        if bugs and not refusals:
-            await self._storage.refuse(entry, tuple(states), None)
-            raise bugs[0]
-        if not refusals:
-            return tuple(states)
-        # The request's own fault comes before the server's trouble.
-        refusals.sort(key=lambda pair: pair[1].status)
-        await self._storage.refuse(entry, tuple(states), refusals[0][1])
-        raise _refusal(refusals)
-
-    async def _put(self, output: Output, *, is_held: bool) -> PlaceholderResult:
-        """Raises the destination's refusal."""
-        timeout_s = self._config.placeholder_timeout_s
-        with await self._placeholders.waiting(output.spec, output.principal) as picture:
-            fingerprint = picture.fingerprint()
-            await self._storage.note_placeholder(fingerprint.digest, fingerprint.size_bytes)
-            try:
-                await self._deliveries.write(output, "placeholder", 0, picture, timeout_s, is_held=is_held)
-            except DeliveryUnknown:
-                return PlaceholderResult(output.id, "unknown")
-            except (Overtaken, ClaimLost):
-                return PlaceholderResult(output.id, "none")
-        is_verified = output.spec.placement.destination.writing.verifies
-        return PlaceholderResult(output.id, "written", fingerprint if is_verified else None)
-
-
-def _refusal(refusals: Sequence[tuple[int, ImgserveError]]) -> ImgserveError:
-    """The first of the refusals by output, which names the others of its kind."""
-    for index, error in refusals:
-        if isinstance(error, TransferError) and error.status < 500:
-            error.path = DESTINATION.path
-        error.beneath(("outputs", index))
-    first = refusals[0][1]
-    first.others = tuple(error for _, error in refusals[1:] if error.status == first.status)
-    return first
 
 
 def _destinations(outputs: tuple[ResolvedOutput, ...]) -> str:

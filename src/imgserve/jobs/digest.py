@@ -71,6 +71,11 @@ def digest_of(principal: str, request: JobRequest) -> bytes:
     return hashlib.blake2b(_encode((principal, spelt)), digest_size=16).digest()
 
 
+def digest_of_key(principal: str, key: str) -> bytes:
+    """Identifies principal and Idempotency-Key."""
+    return hashlib.blake2b(_encode((principal, "Idempotency-Key", key)), digest_size=16).digest()
+
+
 def _output(output: OutputRequest) -> _OutputRequest:
     recipe = _version_1(output.recipe) or output.recipe
     return _OutputRequest(recipe, output.destination, output.placeholder, output.on_failure)
