@@ -19,7 +19,7 @@
     ├─ engine/intake.py        Draining
     ├─ engine/keys.py          KeyInUse
     ├─ engine/pictures.py      PicturesUnusable
-    ├─ engine/admission.py     IntakeFull
+    ├─ engine/admission.py     IntakeFull, IntakeQuotaFull
     ├─ engine/ondemand.py      OnDemandFull, OnDemandQuotaFull
     ├─ settings/load.py        SettingsInvalid
     ├─ server/lifecycle.py     CannotStart
@@ -27,8 +27,8 @@
     ├─ telemetry/tracing.py    TracingUnavailable
     ├─ api/problems.py         NoSuchPage, MethodNotAllowed, ParametersInvalid
     ├─ api/negotiate.py        NotAcceptable
-    ├─ api/v1/jobs.py          BodyNoJob
-    ├─ api/v1/picture_body.py  MediaTypeUnsupported, JobPartNotFirst
+    ├─ api/v1/json_body.py     MediaTypeUnsupported
+    ├─ api/v1/picture_body.py  JobPartNotFirst
     ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff
     ├─ api/http/parts.py       BodyInvalid
     ├─ cli/control.py          NoServer, NotAllowed, Silent, Refused

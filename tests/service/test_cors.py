@@ -45,13 +45,17 @@ def test_a_listed_page_is_let_in(server: Daemon, origin: str) -> None:
     assert before.status == 200
     assert before.allowed == {
         "access-control-allow-origin": origin, "access-control-allow-methods": "GET, HEAD, POST",
-        "access-control-allow-headers": "authorization, content-type, x-request-id", "access-control-max-age": "600",
+        "access-control-allow-headers":
+            "authorization, content-type, idempotency-key, last-event-id, prefer, x-request-id",
+        "access-control-max-age": "600",
     }  # fmt: skip
     reply = Reply(server.url, "POST", page, b"{}")
     assert json.loads(reply.body)["code"] == 101
     assert reply.allowed == {
         "access-control-allow-origin": origin,
-        "access-control-expose-headers": "x-imgserve-job, retry-after, x-request-id, server-timing",
+        "access-control-expose-headers":
+            "idempotent-replayed, location, preference-applied, retry-after, server-timing, x-imgserve-detail,"
+            " x-imgserve-job, x-request-id",
     }  # fmt: skip
     assert reply.headers["vary"] == before.headers["vary"] == "Origin"
 

@@ -1,4 +1,4 @@
-"""Rate limit of posts: a token bucket for each principal, in memory. Used by ``classic``.
+"""Rate limit of posts: a token bucket for each principal, in memory. Used by ``classic`` and ``v1/jobs``.
 
 A bucket fills evenly, up to ``burst``. A request takes one token; without one it is refused with the time of the next.
 """
@@ -13,7 +13,7 @@ from imgserve.request.principal import Principal
 
 class RateLimited(ImgserveError):
     code = "rate_limited"
-    status = 503
+    status = 429
     is_retryable = True
     title = "Too many posts in a minute"
 
@@ -41,3 +41,6 @@ class Rates:
             error.retry_after_s = wait_s
             raise error
         self._buckets[principal.id] = (tokens - 1, now)
+
+
+NO_RATE = Rates(0, 0)

@@ -21,12 +21,19 @@ class IntakeFull(ImgserveError):
     title = "Too many requests wait for their reply"
 
 
+class IntakeQuotaFull(IntakeFull):
+    code = "intake_quota_full"
+    status = 429
+    title = "Too many requests of this key wait for their reply"
+
+
 class _Quota(NamedTuple):
     """``key`` bounds the slots; ``requests``, those that have a slot or wait for one. ``of`` is for people."""
 
     key: Key
     requests: int
     of: str
+    full: type[IntakeFull] = IntakeFull
 
 
 class Admission:
@@ -61,9 +68,11 @@ class Admission:
 
         ``check_queue`` raises the queue's refusal of the job, if it would refuse it. Raises IntakeFull, and that.
         """
-        fraction, of = (self._fraction, " of this key") if principal.has_quota else (1.0, "")
+        fraction, of, full = 1.0, "", IntakeFull
+        if principal.has_quota:
+            fraction, of, full = self._fraction, " of this key", IntakeQuotaFull
         quotas = [
-            self._quota(f"of {principal.id}", fraction, of),
+            self._quota(f"of {principal.id}", fraction, of)._replace(full=full),
             self._quota("", 1, ""),
             *(self._quota(f"to {host}", self._host_fraction, " for results to this host") for host in destinations),
         ]
@@ -92,4 +101,4 @@ class Admission:
         for quota in quotas:
             if (requests := self._slots.asked(quota.key)) >= quota.requests:
                 detail = f"{requests} requests{quota.of} wait for their reply, which is the limit"
-                raise IntakeFull(detail, "try again later")
+                raise quota.full(detail, "try again later")

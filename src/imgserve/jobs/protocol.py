@@ -37,7 +37,7 @@ class QuotaFull(ImgserveError):
     """``part``: this principal's part of all jobs that end, as long as it has jobs waiting."""
 
     code = "queue_quota_full"
-    status = 503
+    status = 429
     is_retryable = True
     title = "Too many jobs of this key are waiting"
 

@@ -51,7 +51,7 @@ async def test_one_fills_its_part_and_the_other_has_room(house: House) -> None:
         await enqueued(queue, "flood")
     with pytest.raises(QuotaFull) as full:
         await enqueued(queue, "flood")
-    assert (number_of(full.value), full.value.status, full.value.code) == (301, 503, "queue_quota_full")
+    assert (number_of(full.value), full.value.status, full.value.code) == (301, 429, "queue_quota_full")
     assert await room(queue, "other") == 4
 
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from imgserve.engine.admission import Admission, IntakeFull
+from imgserve.engine.admission import Admission, IntakeFull, IntakeQuotaFull
 from imgserve.jobs.protocol import QueueFull, QuotaFull
 from imgserve.request.principal import Principal
 
@@ -50,7 +50,7 @@ async def test_one_has_its_part_of_the_places_to_wait() -> None:
         assert await held(admission, FLOOD, stack)
         waiting = [asyncio.create_task(held(admission, FLOOD, stack)) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(IntakeFull, match="3 requests of this key"):
+        with pytest.raises(IntakeQuotaFull, match="3 requests of this key"):
             await held(admission, FLOOD, stack)
         assert await held(admission, CALM, stack)
         await asyncio.gather(*waiting)

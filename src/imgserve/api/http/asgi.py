@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import msgspec
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -16,6 +18,12 @@ async def answer(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]]
     length = ((b"content-length", str(len(body)).encode()),) if status != NO_CONTENT else ()
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     await send({"type": "http.response.body", "body": body})
+
+
+async def answer_json(
+    send: Send, value: msgspec.Struct, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    await answer(send, status, ((b"content-type", b"application/json"), *headers), msgspec.json.encode(value))
 
 
 def adding(send: Send, headers: Headers) -> Send:

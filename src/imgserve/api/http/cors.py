@@ -7,8 +7,11 @@ there are no cookies, so credentials are never allowed.
 from imgserve.api.http.asgi import Headers, Scope
 
 _METHODS = b"GET, HEAD, POST"
-_REQUEST_HEADERS = b"authorization, content-type, x-request-id"
-_SHOWN_HEADERS = b"x-imgserve-job, retry-after, x-request-id, server-timing"
+_REQUEST_HEADERS = b"authorization, content-type, idempotency-key, last-event-id, prefer, x-request-id"
+_SHOWN_HEADERS = (
+    b"idempotent-replayed, location, preference-applied, retry-after, server-timing, x-imgserve-detail, x-imgserve-job,"
+    b" x-request-id"
+)
 _REMEMBERED_S = b"600"
 
 

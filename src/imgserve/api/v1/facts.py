@@ -11,15 +11,15 @@ from imgserve.api.http import asgi
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import until_gone
 from imgserve.api.openapi import Call, Parameter
-from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of, query_of, while_connected
+from imgserve.api.query import query_of, words_of
+from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of, while_connected
 from imgserve.engine.ondemand import Facts, OnDemand
 from imgserve.imaging.messages import Dominant, ExifValue, Include, Position
-from imgserve.request.faults import Fault, RequestInvalid, beneath
+from imgserve.request.faults import beneath
 from imgserve.request.imageinfo import SourceFormat
 from imgserve.request.picture import parse_info
 from imgserve.request.principal import Principal
 from imgserve.request.source import Source, parse_source
-from imgserve.request.values import did_you_mean, one_of
 
 _INCLUDES: tuple[Include, ...] = get_args(Include)
 
@@ -113,7 +113,7 @@ class Info:
             with fetch:
                 async with while_connected(partial(until_gone, receive)):
                     facts = await self._on_demand.facts(fetch, principal, include)
-        await _send(PictureInfo.of(facts, include), send)
+        await asgi.answer_json(send, PictureInfo.of(facts, include))
 
     async def _of_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._on_demand.check_open()
@@ -125,17 +125,10 @@ class Info:
         principal: Principal = scope["principal"]
         async with body.opened(source, self._on_demand, principal) as fetch, while_connected(body.until_gone):
             facts = await self._on_demand.facts(fetch, principal, include, is_whole=not isinstance(source, Source))
-        await _send(PictureInfo.of(facts, include), send)
+        await asgi.answer_json(send, PictureInfo.of(facts, include))
 
 
 def _included(query: Mapping[str, str]) -> frozenset[Include]:
     """Raises RequestInvalid."""
-    words = [word for word in query.get("include", "").split(",") if word]
-    if unknown := [word for word in words if word not in _INCLUDES]:
-        hint = did_you_mean(unknown[0], _INCLUDES)
-        raise RequestInvalid(Fault("field_invalid", ("query", "include"), hint, one_of(_INCLUDES), unknown[0]))
-    return frozenset(name for name in _INCLUDES if name in words)
-
-
-async def _send(info: PictureInfo, send: Send) -> None:
-    await asgi.answer(send, 200, ((b"content-type", b"application/json"),), msgspec.json.encode(info))
+    with beneath("query", "include"):
+        return frozenset(words_of(query.get("include", ""), _INCLUDES))

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Literal, TypeVar
-from urllib.parse import parse_qsl
 
 import msgspec
 from multipart import parse_options_header
@@ -16,16 +15,15 @@ from multipart import parse_options_header
 from imgserve.api import problems
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import BodyTooLarge, Incoming, until_gone
-from imgserve.api.http.parts import BodyInvalid, Parts
+from imgserve.api.http.parts import Parts
 from imgserve.api.openapi import BINARY, Schema
 from imgserve.api.parsing import parsed
 from imgserve.api.routes import CALL_BYTES
+from imgserve.api.v1.json_body import MediaTypeUnsupported, check_plain, object_in
 from imgserve.engine.ondemand import OnDemand
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import RenderTimeout
-from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
-from imgserve.request.fields import check_names
-from imgserve.request.json_text import ParseError, read_object
+from imgserve.request.faults import Fault, RequestInvalid, beneath
 from imgserve.request.picture import AnySource, Inline, Upload
 from imgserve.request.principal import Principal
 from imgserve.request.source import Source
@@ -35,7 +33,6 @@ from imgserve.transfer.fetch import Fetch
 Kind = Literal["json", "multipart", "picture"]
 T = TypeVar("T")
 JOB = "job"
-_MOST_QUERY_FIELDS = 16
 
 
 def _only(name: str) -> Schema:
@@ -54,12 +51,6 @@ def bodies_of(job: Schema) -> Mapping[str, Schema]:
     """The three ways in, for the API's description."""
     form = {"type": "object", "required": [JOB], "properties": {JOB: job}, "additionalProperties": BINARY}
     return {"application/json": job, "multipart/form-data": form, "image/*": BINARY, "application/octet-stream": BINARY}
-
-
-class MediaTypeUnsupported(ImgserveError):
-    code = "media_type_unsupported"
-    status = 415
-    title = "The body has a media type that is not read here"
 
 
 class JobPartNotFirst(ImgserveError):
@@ -82,7 +73,8 @@ class PictureBody:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         self._length = _length_in(headers)
         media_type, self._parameters = parse_options_header(headers.get(b"content-type", b"").decode("latin-1"))
-        self.kind = _kind_of(media_type, headers.get(b"content-encoding", b"identity"))
+        check_plain(headers)
+        self.kind = _kind_of(media_type)
         limits = scope["route"].body
         if self.kind == "json":
             limits = msgspec.structs.replace(limits, max_bytes=CALL_BYTES)
@@ -212,33 +204,7 @@ def _status_of(error: ImgserveError) -> int:
     return 504 if isinstance(error, RenderTimeout) else error.status
 
 
-def query_of(scope: Scope, names: Mapping[str, str]) -> dict[str, str]:
-    """The query's fields, each once. ``names``: those that exist, each empty or with the reason that it is not taken.
-
-    Raises RequestInvalid with paths such as ``query.preset``.
-    """
-    faults = Faults()
-    try:
-        pairs = parse_qsl(
-            scope["query_string"].decode("ascii"), keep_blank_values=True, strict_parsing=bool(scope["query_string"]),
-            errors="strict", max_num_fields=_MOST_QUERY_FIELDS,
-        )  # fmt: skip
-    except ValueError:
-        raise RequestInvalid(Fault("field_invalid", ("query",), "expected name=value, percent-encoded UTF-8")) from None
-    fields = dict(pairs)
-    check_names(fields, tuple(names), ("query",), faults)
-    for name in fields:
-        if names.get(name):
-            faults.append(Fault("field_invalid", ("query", name), names[name]))
-    if len(fields) < len(pairs):
-        faults.append(Fault("field_invalid", ("query",), "a field is given twice"))
-    faults.raise_any()
-    return fields
-
-
-def _kind_of(media_type: str, encoding: bytes) -> Kind:
-    if encoding.lower() != b"identity":
-        raise MediaTypeUnsupported("the body is compressed", "send it without Content-Encoding")
+def _kind_of(media_type: str) -> Kind:
     if media_type == "application/json":
         return "json"
     if media_type == "multipart/form-data":
@@ -257,11 +223,7 @@ def _length_in(headers: Mapping[bytes, bytes]) -> int | None:
 
 
 def _read(text: bytes, thing: str, parse: Callable[[dict[str, object]], T]) -> T:
-    try:
-        value = read_object(text, thing)
-    except ParseError as error:
-        raise BodyInvalid(str(error), "send one JSON object") from None
-    return parse(value)
+    return parse(object_in(text, thing))
 
 
 async def _whole(next_chunk: Callable[[], Awaitable[bytes]]) -> bytes:

@@ -9,7 +9,8 @@ from imgserve.api import negotiate, openapi
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.openapi import Call, Parameter
 from imgserve.api.presets import Presets
-from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of, query_of, while_connected
+from imgserve.api.query import query_of
+from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of, while_connected
 from imgserve.blob import Blob
 from imgserve.engine.ondemand import OnDemand, Picture
 from imgserve.errors import Path

@@ -36,8 +36,8 @@ _ROWS = {
     301: (
         "not now: the queue or your quota of it is full, you post too often, the server is stopping, busy or short of"
         " something, or its storage fails",
-        "destination_busy disk_full draining intake_full no_worker out_of_descriptors queue_full queue_quota_full"
-        " rate_limited root_unavailable storage_failing transfers_busy",
+        "destination_busy disk_full draining intake_full intake_quota_full no_worker out_of_descriptors queue_full"
+        " queue_quota_full rate_limited root_unavailable storage_failing transfers_busy",
     ),
     302: ("not authorised", "not_authorised"),
 }
