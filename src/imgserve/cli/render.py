@@ -172,7 +172,7 @@ async def _run(asked: Asked, todo: Sequence[Pair], at_once: int) -> int:
     for pair in todo:  # all, before a worker is started for nothing
         try:
             request = _request(asked, pair)
-            if not pair.if_transparent and not request.outputs[0].destination.awaits_size:
+            if not pair.if_transparent and not request.outputs[0].destination.awaits_result:
                 places.take(request.outputs[0].destination.fill(trial_of(request.source)).path, pair.source)
             jobs.append((pair, request))
         except ImgserveError as error:

@@ -28,10 +28,9 @@ from imgserve.jobs.digest import digest_of, digest_of_key
 from imgserve.jobs.model import Answer, Binding, NewJob
 from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.protocol import IntakeQueue
-from imgserve.request import tags
 from imgserve.request.faults import beneath
 from imgserve.request.imageinfo import ImageInfo
-from imgserve.request.job import JobRequest, ResolvedOutput, check_shape
+from imgserve.request.job import JobRequest, ResolvedOutput, check_shape, trial_places
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
 from imgserve.telemetry import logs, metrics, tracing
@@ -193,8 +192,7 @@ class Intake:
     ) -> AsyncIterator[_Draft]:
         """Hold a slot of intake, and the download of the source as far as its header. Nothing is stored or sent."""
         check_shape(request)
-        trial = tags.trial_of(request.source)
-        places = [output.destination.fill(trial) for output in request.outputs]
+        places = trial_places(request)
         origins = {place.origin for place in places if place.host}
         digest = digest_of(principal.id, request) if binding is None else digest_of_key(principal.id, binding.key)
 

@@ -49,7 +49,7 @@ class Resolver:
             for fault in pictures.check(output.recipe, seen, self._transfers, self._named):
                 faults += RequestInvalid(fault).beneath(("outputs", index)).faults
         for index, (output, place) in enumerate(zip(request.outputs, places, strict=True)):
-            if output.destination.awaits_size:
+            if output.destination.awaits_result:
                 continue
             try:
                 self._transfers.check_destination(place)

@@ -15,9 +15,15 @@ import msgspec
 from imgserve.request import tags, url
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.protocols import WRITING, DestinationKind, Writing
-from imgserve.request.tags import TagValues
+from imgserve.request.tags import TagValues, Vocabulary
 
 FormSuccess = Literal["any", "redirect"]
+
+
+_NO_VALUE = {
+    "source_ext": "the source's name has no extension: write .jpg or the like",
+    "basename": "the source's URL ends without a name: write one here",
+}
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -87,7 +93,7 @@ def hosts_of(keys: Iterable[str]) -> str:
 class DestinationTemplate(msgspec.Struct, frozen=True):
     """A destination with open tags.
 
-    ``field`` is a form's file field; ``shown`` is the URL as written.
+    ``field`` is a form's file field; ``shown`` is the URL as written. ``protocol`` is the one whose tags it has.
     """
 
     kind: DestinationKind
@@ -96,6 +102,7 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
     # Left out of the JSON unless set: a request must keep the digest that earlier versions gave it.
     form_success: Literal["redirect"] | msgspec.UnsetType = msgspec.UNSET
     has_no_type: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    protocol: Literal["v1"] | msgspec.UnsetType = msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"DestinationTemplate({self.kind})"
@@ -105,9 +112,23 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
         return _can_delete(self.kind, self.shown)
 
     @property
-    def awaits_size(self) -> bool:
-        """Whether policy needs the result's size first: a file's whole path decides."""
-        return url.protocol_of(self.shown).is_local and not tags.used_in(self.shown).isdisjoint(tags.SIZES)
+    def can_ask(self) -> bool:
+        """False where nobody can learn what lies there: at a form, and by a presigned URL."""
+        return not WRITING[self.kind].is_page and not url.has_signature(self.shown)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return tags.NATIVE if self.protocol == "v1" else tags.CLASSIC
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """The fields of ``TagValues`` that it takes."""
+        return tags.used_in(self.shown, self.vocabulary)
+
+    @property
+    def awaits_result(self) -> bool:
+        """Whether policy needs the result's values first: a file's whole path decides."""
+        return url.protocol_of(self.shown).is_local and not self.uses.isdisjoint(tags.OF_RESULT)
 
     def fill(self, values: TagValues) -> Destination:
         """The place for one result. Raises RequestInvalid when the filled text is no place to write to."""
@@ -124,10 +145,10 @@ def _can_delete(kind: DestinationKind, shown: str) -> bool:
     return WRITING[kind].can_delete and not url.has_signature(shown)
 
 
-def check_text(text: str) -> None:
+def check_text(text: str, vocabulary: Vocabulary = tags.CLASSIC) -> None:
     """Check the tags in a destination's URL. Raises RequestInvalid with a fault for each wrong one."""
     try:
-        faults = tags.faults_in(url.cut(text)[1])
+        faults = tags.faults_in(url.cut(text)[1], vocabulary)
     except url.UrlInvalid:
         return  # ``fill`` reports it
     if faults:
@@ -138,7 +159,7 @@ def check_text(text: str) -> None:
 def _filled(template: DestinationTemplate, values: TagValues) -> Destination:
     authority, rest = url.cut(template.shown)
     if not WRITING[template.kind].is_page:
-        text = authority + _with_values(rest, values, is_name=url.protocol_of(authority).names_file)
+        text = authority + _with_values(rest, values, template, is_name=url.protocol_of(authority).names_file)
         parsed = url.parse(text)
         return Destination(
             template.kind, text, parsed.text, parsed.host, parsed.port, parsed.target, parsed.key,
@@ -149,7 +170,8 @@ def _filled(template: DestinationTemplate, values: TagValues) -> Destination:
         raise url.UrlInvalid("expected <page URL>:<file name> for an upload form, got no file name")
     if "/" in name:
         raise url.UrlInvalid("expected <page URL>:<file name>, got a slash in the file name or no file name at all")
-    page, name = _with_values(page, values, is_name=False), _with_values(name, values, is_name=True)
+    page = _with_values(page, values, template, is_name=False)
+    name = _with_values(name, values, template, is_name=True)
     parsed, decoded = url.parse(authority + page), url.decode_name(name)
     if not decoded:
         raise url.UrlInvalid("expected a file name after the last colon")
@@ -160,15 +182,24 @@ def _filled(template: DestinationTemplate, values: TagValues) -> Destination:
     )  # fmt: skip
 
 
-def _with_values(text: str, values: TagValues, *, is_name: bool) -> str:
-    used = tags.used_in(text)
-    if not values.ext and not used.isdisjoint(tags.EXTENSIONS):
-        raise url.UrlInvalid("{$ext} is empty, since the source's name has no extension: write .jpg or the like")
-    if is_name and any(re.search(rb"[/\0]", unquote_to_bytes(values.of(tag))) for tag in used):
+def _with_values(text: str, values: TagValues, template: DestinationTemplate, *, is_name: bool) -> str:
+    vocabulary = template.vocabulary
+    used = {field: str(getattr(values, field)) for field in tags.used_in(text, vocabulary)}
+    _check_empty({field for field, value in used.items() if not value}, template)
+    if is_name and any(re.search(rb"[/\0]", unquote_to_bytes(value)) for value in used.values()):
         raise url.UrlInvalid("the source's name holds an encoded slash or NUL, which cannot be part of a file name")
-    filled = tags.fill(text, values)
+    filled = tags.fill(text, values, vocabulary)
     path = filled.partition("?")[0].partition("#")[0]
     # A value alone may be dots, as the basename of "...png": whole segments count.
     if used and any(url.with_dots(segment) in (".", "..") for segment in path.split("/")):
         raise url.UrlInvalid("a tag's value makes a path segment . or ..")
     return filled
+
+
+def _check_empty(fields: set[str], template: DestinationTemplate) -> None:
+    """Raises UrlInvalid for a tag without a value."""
+    if not template.protocol:
+        fields &= {"source_ext"}  # the original protocol takes an empty name
+    for field in sorted(fields):
+        tag = next(tag for tag, own in template.vocabulary.items() if own == field)
+        raise url.UrlInvalid(f"{{${tag}}} is empty, since {_NO_VALUE.get(field, 'nothing is known for it')}")

@@ -8,6 +8,11 @@ FORMAT_OF_EXTENSION: dict[str, Format] = {
     "tif": "tiff", "tiff": "tiff", "avif": "avif",
 }  # fmt: skip
 
+EXTENSION: dict[Format, str] = {
+    "jpeg": "jpg", "png": "png", "webp": "webp", "gif": "gif", "tiff": "tiff", "avif": "avif",
+}  # fmt: skip
+"""The extension that ``{$ext}`` gives a result in the native API."""
+
 # Of formats that are read and not written.
 READ_ONLY: dict[str, SourceFormat] = {
     "apng": "png", "bmp": "bmp", "dib": "bmp", "heic": "heic", "heif": "heic", "hif": "heic", "ico": "ico",

@@ -3,7 +3,7 @@
 ``resolve`` turns an output request into values that depend on no setting; the queue stores them as JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from imgserve.request.color import OpaqueColor
 from imgserve.request.destination import Destination, DestinationTemplate
 from imgserve.request.encode import Format
 from imgserve.request.faults import Fault, Faults, beneath
+from imgserve.request.formats import EXTENSION
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Recipe, check_operations
@@ -21,6 +22,7 @@ from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 
 OnFailure = Literal["error_image", "keep_placeholder", "delete"]
+PlaceholderStyle = Literal["text", "solid", "none"]
 IfExists = Literal["replace", "keep"]
 WholeArg = Literal["", "operations", "preset"]
 Protocol = Literal["classic", "v1"]
@@ -30,9 +32,13 @@ Priority = Literal["high", "normal", "low"]
 class Placeholder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The picture shown until the result is there. ``color`` is ``#rrggbb``."""
 
-    style: Literal["text", "solid", "none"] = "text"
-    color: OpaqueColor = "#8c8c8c"
-    text: Annotated[str, msgspec.Meta(max_length=200)] = "Image being processed"
+    style: Annotated[
+        PlaceholderStyle, msgspec.Meta(description="words on a colour, the colour alone, or no placeholder")
+    ] = "text"
+    color: Annotated[OpaqueColor, msgspec.Meta(description="behind the words")] = "#8c8c8c"
+    text: Annotated[str, msgspec.Meta(max_length=200, description="the words; left out where they do not fit")] = (
+        "Image being processed"
+    )
 
 
 class OutputRequest(msgspec.Struct, frozen=True):
@@ -88,8 +94,18 @@ class ResolvedOutput(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+def trial_places(request: JobRequest) -> tuple[Destination, ...]:
+    """The place of each output, as far as it is known before the source is read. Raises RequestInvalid."""
+    return tuple(output.destination.fill(tags.trial_of(request.source, output.name)) for output in request.outputs)
+
+
 def resolve(
-    output: OutputRequest, source: Source, info: ImageInfo, limits: Limits, quality: Mapping[Format, int] | None = None
+    output: OutputRequest,
+    source: Source,
+    info: ImageInfo,
+    limits: Limits,
+    quality: Mapping[Format, int] | None = None,
+    job_id: str = "",
 ) -> ResolvedOutput:
     """Resolve one output by its source's header. ``quality`` holds for results whose job names none.
 
@@ -99,7 +115,8 @@ def resolve(
     if resolved.size is None:
         _check_open(output)
     with beneath("destination"):
-        destination = output.destination.fill(tags.values_of(source, resolved.size or tags.NO_SIZE))
+        size, extension = resolved.size or tags.NO_SIZE, EXTENSION[resolved.format]
+        destination = output.destination.fill(tags.values_of(source, size, extension, output.name, job_id))
     placement = Placement(destination, output.placeholder, output.on_failure, output.if_exists)
     return ResolvedOutput(resolved, placement, output.name)
 
@@ -112,7 +129,7 @@ def _check_open(output: OutputRequest) -> None:
     if output.placeholder.style != "none":
         style = FieldRef(("placeholder", "style"), "none")
         faults.append(Fault("size_unknown", ("placeholder",), (*fixed, "use ", style)))
-    if not tags.used_in(output.destination.shown).isdisjoint(tags.SIZES):
+    if not output.destination.uses.isdisjoint(tags.SIZES):
         faults.append(Fault("size_unknown", ("destination",), (*fixed, "leave the tags of the size out")))
     faults.raise_any()
 
@@ -129,12 +146,21 @@ def check_shape(request: JobRequest) -> None:
 
 def check_places(outputs: tuple[ResolvedOutput, ...]) -> None:
     """Each output needs a destination of its own. Raises RequestInvalid."""
+    with beneath("outputs"):
+        same_places(output.placement.destination for output in outputs).raise_any()
+
+
+def same_places(places: Iterable[Destination | None]) -> Faults:
+    """A fault for each output whose place is that of one before it, with its path from the list of outputs.
+
+    None: a place that is not known yet.
+    """
     faults = Faults()
     first: dict[str, int] = {}
-    for index, output in enumerate(outputs):
-        other = first.setdefault(output.placement.destination.key, index)
+    for index, place in enumerate(places):
+        other = index if place is None else first.setdefault(place.key, index)
         if other != index:
             instead = "; for two pictures at one place post two jobs"
-            note = ("expected another place than that of ", FieldRef(("outputs", other, "destination")), instead)
-            faults.append(Fault("destination_invalid", ("outputs", index, "destination"), note))
-    faults.raise_any()
+            note = ("expected another place than that of ", FieldRef((other, "destination")), instead)
+            faults.append(Fault("destination_invalid", (index, "destination"), note))
+    return faults

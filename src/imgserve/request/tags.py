@@ -4,6 +4,7 @@ Values are percent-encoded, so that a source's name can add neither a path, a qu
 """
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from urllib.parse import quote
 
@@ -13,9 +14,16 @@ from imgserve.request.faults import Fault
 from imgserve.request.imageinfo import Size
 from imgserve.request.source import Source, encoded_name
 
-SIZES = ("width", "height")
-EXTENSIONS = ("ext", "extension")
-TAGS = (*SIZES, "basename", *EXTENSIONS)
+Vocabulary = Mapping[str, str]
+"""The tags of a protocol, each with its field of ``TagValues``."""
+
+CLASSIC: Vocabulary = {
+    "width": "width", "height": "height", "basename": "basename", "ext": "source_ext", "extension": "source_ext",
+}  # fmt: skip
+NATIVE: Vocabulary = {name: name for name in ("width", "height", "basename", "name", "ext", "source_ext", "job")}
+SIZES = frozenset({"width", "height"})
+OF_RESULT = SIZES | {"ext", "job"}
+"""Fields that are known once the job has its id, and its source has been read."""
 BEGIN = "{$"
 
 _MOST_NAMED = 10
@@ -35,34 +43,41 @@ _RESERVED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9\-._~!'()*,@$]")
 
 
 class TagValues(msgspec.Struct, frozen=True):
-    """The value of each tag, percent-encoded. ``ext`` is the value of ``{$extension}`` too."""
+    """The values of tags, percent-encoded. ``ext`` is that of the result's format; ``name`` is the output's.
+
+    A field is empty where there is no value.
+    """
 
     width: str
     height: str
     basename: str
-    ext: str
-
-    def of(self, tag: str) -> str:
-        """The value of a known tag. An unknown one gets harmless text: ``faults_in`` reports it."""
-        return str(msgspec.structs.asdict(self).get(tag, self.ext))
+    source_ext: str
+    ext: str = ""
+    name: str = ""
+    job: str = ""
 
 
 NO_SIZE = Size(1, 1)
 """For a template without tags of the size."""
 
-EXAMPLE = TagValues("1", "1", "name", "png")
+OPEN_EXT = "-"
+"""The extension of a result whose format is not known yet: no format has it."""
+
+EXAMPLE = TagValues("1", "1", "name", "png", OPEN_EXT, "0", "0" * 32)
 """For a template without tags, or without a source."""
 
 
-def values_of(source: Source, size: Size) -> TagValues:
+def values_of(source: Source, size: Size, ext: str = "", name: str = "", job: str = "") -> TagValues:
     """The values for one result: its size, and the source's last path segment split at its last dot."""
-    basename, ext = split_name(encoded_name(source))
-    return TagValues(str(size.width_px), str(size.height_px), _encode(basename), _encode(ext))
+    basename, source_ext = split_name(encoded_name(source))
+    return TagValues(str(size.width_px), str(size.height_px), _encode(basename), _encode(source_ext), ext, name, job)
 
 
-def trial_of(source: Source | None) -> TagValues:
-    """The values to check a template with before the size of its result is known."""
-    return EXAMPLE if source is None else values_of(source, NO_SIZE)
+def trial_of(source: Source | None, name: str = EXAMPLE.name) -> TagValues:
+    """The values to check a template with before its source is read."""
+    if source is None:
+        return msgspec.structs.replace(EXAMPLE, name=name)
+    return values_of(source, NO_SIZE, EXAMPLE.ext, name, EXAMPLE.job)
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -71,35 +86,39 @@ def split_name(name: str) -> tuple[str, str]:
     return (basename, extension) if dot else (name, "")
 
 
-def faults_in(text: str) -> tuple[Fault, ...]:
+def faults_in(text: str, vocabulary: Vocabulary = CLASSIC) -> tuple[Fault, ...]:
     """One for each tag that is unknown or not closed. No piece of the URL is repeated, since it may be secret."""
-    wrong = {match[0] for match in _TAG.finditer(text) if match[1] not in TAGS or not match[2]}
-    notes = {_note(tag) for tag in sorted(wrong)[:_MOST_NAMED]}
-    notes |= {f"a tag is written {{${tag}}}, did you mean that?" for tag in _misspelt(text)}
+    wrong = {match[0] for match in _TAG.finditer(text) if match[1] not in vocabulary or not match[2]}
+    notes = {_note(tag, vocabulary) for tag in sorted(wrong)[:_MOST_NAMED]}
+    notes |= {f"a tag is written {{${tag}}}, did you mean that?" for tag in _misspelt(text, vocabulary)}
     return tuple(Fault("tag_unknown", note=note) for note in sorted(notes))
 
 
-def _misspelt(text: str) -> frozenset[str]:
+def _misspelt(text: str, vocabulary: Vocabulary) -> frozenset[str]:
     """The tags that are written as in other template languages: ``${width}``, ``{{width}}``, ``%(width)s``."""
     words = {next(word for word in match.groups() if word).lower() for match in _MISSPELT.finditer(text)}
-    near = [get_close_matches(word, TAGS, n=1, cutoff=_NEAR) for word in words if len(word) <= _LONGEST_GUESSED]
+    near = [get_close_matches(word, vocabulary, n=1, cutoff=_NEAR) for word in words if len(word) <= _LONGEST_GUESSED]
     return frozenset(tag for tags in near for tag in tags)
 
 
-def used_in(text: str) -> frozenset[str]:
-    return frozenset(match[1] for match in _TAG.finditer(text) if match[1] in TAGS)
+def used_in(text: str, vocabulary: Vocabulary = CLASSIC) -> frozenset[str]:
+    """The fields of ``TagValues`` that the text takes."""
+    return frozenset(vocabulary[match[1]] for match in _TAG.finditer(text) if match[1] in vocabulary)
 
 
-def fill(text: str, values: TagValues) -> str:
-    """One pass: a value that looks like a tag is not filled again."""
-    return _TAG.sub(lambda match: values.of(match[1]), text)
+def fill(text: str, values: TagValues, vocabulary: Vocabulary = CLASSIC) -> str:
+    """One pass: a value that looks like a tag is not filled again.
+
+    An unknown tag gets harmless text: ``faults_in`` reports it.
+    """
+    return _TAG.sub(lambda match: str(getattr(values, vocabulary.get(match[1], "source_ext"))), text)
 
 
-def _note(tag: str) -> str:
-    listed = ", ".join("{$" + tag + "}" for tag in TAGS)
+def _note(tag: str, vocabulary: Vocabulary) -> str:
+    listed = ", ".join("{$" + name + "}" for name in vocabulary)
     if not tag.endswith("}"):
         return f"a tag is not closed; the tags are {listed}"
-    close = get_close_matches(tag[2:-1].lower(), TAGS, n=1) if len(tag) <= _LONGEST_GUESSED else []
+    close = get_close_matches(tag[2:-1].lower(), vocabulary, n=1) if len(tag) <= _LONGEST_GUESSED else []
     return f"an unknown tag, did you mean {{${close[0]}}}?" if close else f"an unknown tag; the tags are {listed}"
 
 

@@ -53,7 +53,7 @@ FIELDS = {
     "Contrast": "operation factor",
     "Crop": "operation left top width height gravity focal aspect",
     "Destination": "kind shown url host port path key name field form_success has_no_type",
-    "DestinationTemplate": "kind shown field form_success has_no_type",
+    "DestinationTemplate": "kind shown field form_success has_no_type protocol",
     "Extend": "operation top right bottom left width height gravity mode background",
     "Flatten": "operation background",
     "Flip": "operation",

@@ -69,7 +69,7 @@ def parse(body: bytes, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_on
         check_args(operation_type, args, faults)
     whole_arg = whole_arg_of(args or {})
     if source is not None and operation_type is not None:
-        _check_source("" if whole_arg else operation_type, values.ext.lower(), faults)
+        _check_source("" if whole_arg else operation_type, values.source_ext.lower(), faults)
     output_format = None
     if destination is not None:
         sent = args or {}
@@ -143,8 +143,8 @@ def _format(
 
 def _unwritable(destination: DestinationTemplate, values: TagValues, extension: str) -> str:
     """An extension that came by a tag is the source's: then the destination is not at fault."""
-    is_the_sources = unquote(extension).lower() == unquote(values.ext).lower()
-    if not is_the_sources or tags.used_in(destination.shown).isdisjoint(tags.EXTENSIONS):
+    is_the_sources = unquote(extension).lower() == unquote(values.source_ext).lower()
+    if not is_the_sources or "source_ext" not in destination.uses:
         listed = ", ".join(formats.FORMAT_OF_EXTENSION)
         return f"the extension is not a format that can be written; expected one of {listed}"
     if extension.lower() in formats.WELL_KNOWN:
