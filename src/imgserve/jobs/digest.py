@@ -11,7 +11,7 @@ import msgspec
 from imgserve.request.destination import DestinationTemplate
 from imgserve.request.encode import Encode, Format, Quality
 from imgserve.request.geometry import Gravity
-from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
+from imgserve.request.job import IfExists, JobRequest, OnFailure, OutputRequest, Placeholder, Priority, Protocol
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Dpi, LoadOptions, Recipe
@@ -53,21 +53,31 @@ class _Recipe1(msgspec.Struct, frozen=True):
     load: _Load1
 
 
-class _Request(msgspec.Struct, frozen=True):
+class _Request(msgspec.Struct, frozen=True, omit_defaults=True):
     source: Source
     outputs: tuple["_OutputRequest", ...]
+    protocol: Protocol = "classic"
+    priority: Priority = "normal"
+    not_before: float | None = None
+    deadline_s: float | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
-class _OutputRequest(msgspec.Struct, frozen=True):
+class _OutputRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     recipe: _Recipe1 | Recipe
     destination: DestinationTemplate
     placeholder: Placeholder
     on_failure: OnFailure
+    name: str = ""
+    if_exists: IfExists = "replace"
 
 
 def digest_of(principal: str, request: JobRequest) -> bytes:
     """Identifies principal and request, by any version."""
-    spelt = _Request(request.source, tuple(_output(output) for output in request.outputs))
+    spelt = _Request(
+        request.source, tuple(_output(output) for output in request.outputs), request.protocol, request.priority,
+        request.not_before, request.deadline_s, tuple(sorted(request.metadata.items())),
+    )  # fmt: skip
     return hashlib.blake2b(_encode((principal, spelt)), digest_size=16).digest()
 
 
@@ -78,7 +88,9 @@ def digest_of_key(principal: str, key: str) -> bytes:
 
 def _output(output: OutputRequest) -> _OutputRequest:
     recipe = _version_1(output.recipe) or output.recipe
-    return _OutputRequest(recipe, output.destination, output.placeholder, output.on_failure)
+    return _OutputRequest(
+        recipe, output.destination, output.placeholder, output.on_failure, output.name, output.if_exists
+    )
 
 
 def _version_1(recipe: Recipe) -> _Recipe1 | None:

@@ -1,11 +1,13 @@
 """What names a request for adoption: a job that one version left unanswered is found by the next one's same post."""
 
 import json
+from typing import Any
 
 import pytest
 
 from imgserve.jobs.digest import digest_of
 from imgserve.request.classic.parse import parse
+from imgserve.request.native_job import parse_job
 
 EX = "http://192.168.1.10/wikipedia/en/7/70/Ex.png"
 SIZE = {"width": 200, "height": 120}
@@ -51,3 +53,62 @@ def test_the_usual_gravity_has_the_same_digest_if_it_is_written() -> None:
     assert digest_of("@shop", parse(json.dumps(plain).encode())) == digest_of(
         "@shop", parse(json.dumps(written).encode())
     )
+
+
+NATIVE: dict[str, Any] = {
+    "source": EX,
+    "outputs": [
+        {"name": "card", "destination": "https://cdn.test/{$name}.{$ext}", "operations": [{"operation": "flip"}]},
+        {
+            "destination": {"url": "ftp://h/{$width}.webp"}, "encode": {"quality": 3}, "on_failure": "delete",
+            "placeholder": {"style": "solid", "if_exists": "keep"},
+        },
+    ],
+    "priority": "high", "not_before": "2026-12-01T00:00:00Z", "deadline_s": 600, "metadata": {"a": "b", "c": "d"},
+}  # fmt: skip
+
+
+def native(**changes: object) -> str:
+    return digest_of("@shop", parse_job(NATIVE | changes, now=1_796_000_000.0)).hex()
+
+
+def test_a_native_job_keeps_its_digest() -> None:
+    assert native() == "0db9ac35d62c60d9da3a998a00dd3d57"
+    assert native(metadata={"c": "d", "a": "b"}, not_before="2026-12-01T01:00:00+01:00", deadline_s=600.0) == native()
+    assert native(outputs=[NATIVE["outputs"][0], NATIVE["outputs"][1] | {"name": "1"}]) == native()
+
+
+@pytest.mark.parametrize(
+    ("place", "field", "value"),
+    [
+        (None, "source", f"{EX}x"),
+        (None, "priority", "low"),
+        (None, "not_before", "2026-12-01T00:00:01Z"),
+        (None, "deadline_s", 601),
+        (None, "metadata", {"a": "b", "c": "e"}),
+        (0, "name", "page"),
+        (0, "destination", "https://cdn.test/{$name}.{$source_ext}"),
+        (0, "operations", []),
+        (1, "encode", {"quality": 4}),
+        (1, "on_failure", "error_image"),
+        (1, "placeholder", {"style": "solid"}),
+        (1, "placeholder", {"style": "text", "if_exists": "keep"}),
+    ],
+)
+def test_every_field_of_a_native_job_counts(place: int | None, field: str, value: object) -> None:
+    outputs = [dict(output) for output in NATIVE["outputs"]]
+    if place is not None:
+        outputs[place][field] = value
+    changed = native(outputs=outputs) if place is not None else native(**{field: value})
+    assert changed != native()
+
+
+def test_the_same_job_in_both_protocols_is_two() -> None:
+    classic = {
+        "operationType": "resize",
+        "srcURL": EX,
+        "dstURL": "ftp://h/a.png",
+        "args": {"width": 3, "if_small": "keep"},
+    }
+    outputs = [{"destination": "ftp://h/a.png", "operations": [{"operation": "resize", "width": 3}]}]
+    assert native(outputs=outputs) != digest_of("@shop", parse(json.dumps(classic).encode())).hex()

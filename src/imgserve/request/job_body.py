@@ -1,0 +1,130 @@
+"""The fields of a native job's JSON. ``native_job`` reads it; descriptions of the API are made from these Structs.
+
+The parts of a recipe stand in an output, as ``native`` reads them.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from imgserve.request.encode import Encode
+from imgserve.request.faults import Fault, Faults, RequestInvalid
+from imgserve.request.instant import EXPECTED, read_instant
+from imgserve.request.job import IfExists, OnFailure, Placeholder, PlaceholderStyle, Priority
+from imgserve.request.json_text import PLAIN_NAME
+from imgserve.request.native_destination import DestinationBody
+from imgserve.request.recipe import MAX_OPERATIONS, LoadOptions, Operation
+from imgserve.request.values import is_text
+
+MAX_OUTPUTS = 50
+MAX_METADATA, MAX_METADATA_BYTES = 50, 4_096
+_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+def read_metadata(value: object) -> Mapping[str, str]:
+    """Raises RequestInvalid."""
+    if not isinstance(value, dict):
+        raise RequestInvalid(Fault("field_invalid", expected="an object of texts", got=value))
+    faults = Faults()
+    if len(value) > MAX_METADATA:
+        faults.append(Fault("field_invalid", (), f"expected at most {MAX_METADATA} keys, got {len(value)}"))
+    for key, text in list(value.items())[:MAX_METADATA]:
+        if not is_text(key):
+            faults.append(Fault("field_invalid", (), "a key holds control characters"))
+        if not isinstance(text, str) or not is_text(text.translate(_WHITE)):
+            # A key is the sender's own, and may be a secret.
+            path = (key,) if PLAIN_NAME.fullmatch(key) else ()
+            faults.append(Fault("field_invalid", path, "", "printable text", text, is_foreign=bool(path)))
+    size = sum(len(text.encode(errors="replace")) for pair in value.items() for text in pair if isinstance(text, str))
+    if size > MAX_METADATA_BYTES:
+        note = f"expected at most {MAX_METADATA_BYTES:,} bytes of keys and texts together, got {size:,}"
+        faults.append(Fault("field_invalid", (), note))
+    faults.raise_any()
+    return value
+
+
+_WHITE = dict.fromkeys(map(ord, "\n\t"))
+_METADATA_SCHEMA = {
+    "type": "object", "maxProperties": MAX_METADATA, "additionalProperties": {"type": "string"},
+}  # fmt: skip
+
+
+class SourceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The picture's place."""
+
+    url: Annotated[str, Meta(description="http, https, ftp, ftps, ftpes or file")]
+
+
+class PlaceholderBody(Placeholder, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The picture that is shown until the result is there."""
+
+    if_exists: Annotated[
+        IfExists,
+        Meta(description="keep: a file that lies there and is not imgserve's stays until the result comes"),
+    ] = "replace"
+
+
+class OutputBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One result: a recipe, which is the picture as it is if nothing is asked for, and a destination."""
+
+    name: Annotated[
+        str,
+        Meta(
+            pattern=_NAME, description="unique in the job; the output's index if not given",
+            extra={"expected": "1 to 64 letters, digits, - and _"},
+        ),
+    ] | None = None  # fmt: skip
+    preset: Annotated[str, Meta(description="the name of a preset, in place of operations")] | None = None
+    operations: Annotated[
+        tuple[Operation, ...], Meta(max_length=MAX_OPERATIONS, description="carried out in this order")
+    ] = ()
+    load: Annotated[LoadOptions, Meta(description="how the source is read")] = LoadOptions()
+    encode: Annotated[Encode, Meta(description="how the result is written")] = Encode()
+    destination: Annotated[
+        Annotated[str, Meta(description="a URL")] | DestinationBody, Meta(description="where the result belongs")
+    ]
+    placeholder: Annotated[
+        PlaceholderStyle | PlaceholderBody, Meta(description="what is shown until the result is there")
+    ] = "text"
+    on_failure: Annotated[
+        OnFailure, Meta(description="what becomes of the placeholder if the output fails; delete is not for forms")
+    ] = "error_image"
+
+
+class JobBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A job: one source, and from 1 to 50 results of it."""
+
+    source: Annotated[Annotated[str, Meta(description="a URL")] | SourceBody, Meta(description="the picture")]
+    outputs: Annotated[
+        tuple[OutputBody, ...], Meta(min_length=1, max_length=MAX_OUTPUTS, description="the results, each for itself")
+    ]
+    priority: Annotated[Priority, Meta(description="among your own jobs")] = "normal"
+    not_before: Annotated[
+        float,
+        Meta(
+            description="nothing but placeholders is written before; at most 7 days ahead, RFC 3339",
+            extra={"read": read_instant, "expected": EXPECTED},
+            extra_json_schema={"type": "string", "format": "date-time"},
+        ),
+    ] | None = None  # fmt: skip
+    deadline_s: (
+        Annotated[
+            float, Meta(ge=60, le=604_800, description="seconds from not_before, else from acceptance; then it fails")
+        ]
+        | None
+    ) = None
+    metadata: Annotated[
+        Mapping[str, str],
+        Meta(
+            description="your own texts, at most 50, with their keys 4 KB; in every answer, never in a log",
+            extra={"read": read_metadata, "expected": "an object of texts"},
+            extra_json_schema=_METADATA_SCHEMA,
+        ),
+    ] = {}  # fmt: skip
+
+
+OPTIONS_OF_JOB = ("priority", "not_before", "deadline_s", "metadata")
+OPTIONS_OF_OUTPUT = ("name", "on_failure")
+BESIDE_RECIPE = (*OPTIONS_OF_OUTPUT, "destination", "placeholder")
