@@ -15,6 +15,7 @@ from imgserve.request.encode import Encode
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.imageinfo import Size
 from imgserve.request.job import JobRequest, OutputRequest
+from imgserve.request.native_job import parse_job
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.principal import Principal
@@ -173,11 +174,20 @@ async def test_a_job_has_the_deadline_that_it_names(made: Plant) -> None:
 
 async def test_a_source_is_not_kept_for_a_job_of_another_day(made: Plant) -> None:
     source = parse_source(f"file://{made.source}")
-    for not_before, is_kept in ((None, True), (time.time() + 3600, False)):
-        request = JobRequest(source, (wanted(f"file://{made.out}/{is_kept}.png"),), not_before=not_before)
+    for not_before, is_kept in ((None, True), (time.time() - 3600, True), (time.time() + 3600, False)):
+        request = JobRequest(source, (wanted(f"file://{made.out}/{not_before}.png"),), not_before=not_before)
         answer = await made.intake().accept(request, ANYBODY)
         fetch = made.prefetched.take(answer.number)
         assert (fetch is not None) == is_kept
         if fetch is not None:
             fetch.close()
     assert made.transfers.budget.held == 0
+
+
+async def test_tags_of_a_native_job(made: Plant) -> None:
+    outputs = [{"destination": f"file://{made.out}/{{$job}}/{{$name}}-{{$width}}.{{$ext}}"}]
+    request = parse_job({"source": f"file://{made.source}", "outputs": outputs}, now=time.time())
+    answer = await made.intake().accept(request, ANYBODY)
+    width = answer.outputs[0].rendering.size
+    assert width is not None
+    assert answer.outputs[0].placement.destination.path == f"{made.out}/{answer.id}/0-{width.width_px}.png"

@@ -207,14 +207,17 @@ class Intake:
                     infos = await self._infos_of(fetch, request, principal)
                 source_is_read()
                 failpoint.reach("intake_probed")
-                outputs = await self._resolver.resolve(request, infos)
+                outputs = await self._resolver.resolve(request, infos, job_id)
                 deadline_s = self._config.deadline_s if request.deadline_s is None else request.deadline_s
                 job = NewJob(
                     job_id, digest, request.source, infos[0], outputs, deadline_s, tracing.traceparent(),
-                    principal.id, principal.has_quota, request.protocol, request.priority, request.not_before,
-                    request.metadata, binding,
+                    principal.id, principal.has_quota, request.protocol, request.priority,
+                    self._still_ahead(request.not_before), request.metadata, binding,
                 )  # fmt: skip
                 yield _Draft(job, fetch, held)
+
+    def _still_ahead(self, instant: float | None) -> float | None:
+        return instant if instant is not None and instant > self._clock() else None
 
     async def _infos_of(self, fetch: Fetch, request: JobRequest, principal: Principal) -> tuple[ImageInfo, ...]:
         recipes = [output.recipe for output in request.outputs]

@@ -57,7 +57,7 @@ class Resolver:
                 faults.append(_refused(index, error))
         faults.raise_any()
 
-    async def resolve(self, request: JobRequest, infos: Sequence[ImageInfo]) -> tuple[ResolvedOutput, ...]:
+    async def resolve(self, request: JobRequest, infos: Sequence[ImageInfo], job_id: str) -> tuple[ResolvedOutput, ...]:
         """``infos``: of what each output takes of the source.
 
         Raises RequestInvalid: a place is refused, or two outputs have the same; and as ``job.resolve`` does.
@@ -66,7 +66,7 @@ class Resolver:
         placed = []
         for index, (output, info) in enumerate(zip(request.outputs, infos, strict=True)):
             resolved = faults.attempt(
-                ("outputs", index), resolve, output, request.source, info, self._limits, self._quality
+                ("outputs", index), resolve, output, request.source, info, self._limits, self._quality, job_id
             )
             if resolved is not None:
                 log_ignored(output.recipe.encode, resolved.rendering.format, index)
