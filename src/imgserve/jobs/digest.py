@@ -1,23 +1,26 @@
 """The digest of a request, by which a repeated POST finds the job whose answer was lost.
 
 It is taken of a fixed spelling, so that all versions agree: a request of version 1's fields alone is spelt as version 1
-did, whatever the Structs hold today. A newer field is spelt where it has a value of its own.
+did, whatever the Structs hold today. A newer field is spelt where it has a value of its own. The native protocol has no
+version 1: its requests are spelt without all fields that have their default.
 """
 
 import hashlib
+from functools import cache
 
 import msgspec
+from msgspec.structs import astuple
 
 from imgserve.request.destination import DestinationTemplate
 from imgserve.request.encode import Encode, Format, Quality
 from imgserve.request.geometry import Gravity
-from imgserve.request.job import IfExists, JobRequest, OnFailure, OutputRequest, Placeholder, Priority, Protocol
+from imgserve.request.job import JobRequest, OnFailure, OutputRequest, Placeholder
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Dpi, LoadOptions, Recipe
 from imgserve.request.source import Source
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(order="deterministic").encode
 _IF_SMALL = {"enlarge": True, "refuse": False}
 _DPI = LoadOptions().dpi  # version 1 knew others for rasterize only
 
@@ -53,31 +56,24 @@ class _Recipe1(msgspec.Struct, frozen=True):
     load: _Load1
 
 
-class _Request(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Request(msgspec.Struct, frozen=True):
     source: Source
     outputs: tuple["_OutputRequest", ...]
-    protocol: Protocol = "classic"
-    priority: Priority = "normal"
-    not_before: float | None = None
-    deadline_s: float | None = None
-    metadata: tuple[tuple[str, str], ...] = ()
 
 
-class _OutputRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+class _OutputRequest(msgspec.Struct, frozen=True):
     recipe: _Recipe1 | Recipe
     destination: DestinationTemplate
     placeholder: Placeholder
     on_failure: OnFailure
-    name: str = ""
-    if_exists: IfExists = "replace"
 
 
 def digest_of(principal: str, request: JobRequest) -> bytes:
-    """Identifies principal and request, by any version."""
-    spelt = _Request(
-        request.source, tuple(_output(output) for output in request.outputs), request.protocol, request.priority,
-        request.not_before, request.deadline_s, tuple(sorted(request.metadata.items())),
-    )  # fmt: skip
+    """Identifies principal and request, by any version. Equal requests have equal digests."""
+    if request.protocol == "classic":
+        spelt: object = _Request(request.source, tuple(_output(output) for output in request.outputs))
+    else:
+        spelt = _plain(request)
     return hashlib.blake2b(_encode((principal, spelt)), digest_size=16).digest()
 
 
@@ -86,11 +82,34 @@ def digest_of_key(principal: str, key: str) -> bytes:
     return hashlib.blake2b(_encode((principal, "Idempotency-Key", key)), digest_size=16).digest()
 
 
+def _plain(value: object) -> object:
+    """A Struct as an object of the fields that differ from their defaults.
+
+    msgspec compares with defaults by identity, so that equal requests could be written differently.
+    """
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if not isinstance(value, msgspec.Struct):
+        return value
+    config = value.__struct_config__
+    fields = zip(_defaults(type(value)).items(), astuple(value), strict=True)
+    spelt = {name: _plain(own) for (name, default), own in fields if own != default}
+    return spelt | {config.tag_field: config.tag} if config.tag_field else spelt
+
+
+@cache
+def _defaults(struct: type[msgspec.Struct]) -> dict[str, object]:
+    """The fields by their stored names; NODEFAULT for one that has none."""
+    fields = msgspec.structs.fields(struct)
+    return {
+        field.encode_name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        for field in fields
+    }
+
+
 def _output(output: OutputRequest) -> _OutputRequest:
     recipe = _version_1(output.recipe) or output.recipe
-    return _OutputRequest(
-        recipe, output.destination, output.placeholder, output.on_failure, output.name, output.if_exists
-    )
+    return _OutputRequest(recipe, output.destination, output.placeholder, output.on_failure)
 
 
 def _version_1(recipe: Recipe) -> _Recipe1 | None:

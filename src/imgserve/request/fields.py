@@ -48,10 +48,11 @@ def read_field(struct: type[msgspec.Struct], name: str, value: object) -> object
 def read_fields(fields: Mapping[str, object], struct: type[msgspec.Struct], faults: Faults) -> dict[str, Any]:
     """The valid ones of the ``fields`` that ``struct`` has; the others are ``faults``."""
     values: dict[str, Any] = {}
-    for name, read in _readers(struct).items():
-        if name in fields:
+    readers = _readers(struct)
+    for name, value in fields.items():
+        if name in readers:
             try:
-                values[name] = read(fields[name])
+                values[name] = readers[name](value)
             except RequestInvalid as invalid:
                 faults.extend(invalid.beneath((name,)).faults)
     return values

@@ -89,7 +89,8 @@ class OutputBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         PlaceholderStyle | PlaceholderBody, Meta(description="what is shown until the result is there")
     ] = "text"
     on_failure: Annotated[
-        OnFailure, Meta(description="what becomes of the placeholder if the output fails; delete is not for forms")
+        OnFailure,
+        Meta(description="what becomes of the placeholder if the output fails; delete not at forms and presigned URLs"),
     ] = "error_image"
 
 
@@ -102,11 +103,11 @@ class JobBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ]
     priority: Annotated[Priority, Meta(description="among your own jobs")] = "normal"
     not_before: Annotated[
-        float,
+        str,
         Meta(
             description="nothing but placeholders is written before; at most 7 days ahead, RFC 3339",
             extra={"read": read_instant, "expected": EXPECTED},
-            extra_json_schema={"type": "string", "format": "date-time"},
+            extra_json_schema={"format": "date-time"},
         ),
     ] | None = None  # fmt: skip
     deadline_s: (

@@ -170,7 +170,9 @@ def _check_url(operation: Composite) -> None:
 
 def _replaced(name: str, usual: S, recipe: Mapping[str, object], faults: Faults) -> S:
     """``usual`` with the valid fields of that object of the recipe in place of its own; the others are ``faults``."""
-    fields, own = faults.attempt((name,), as_object, recipe.get(name, {})) or {}, Faults()
+    if name not in recipe:
+        return usual
+    fields, own = faults.attempt((name,), as_object, recipe[name]) or {}, Faults()
     check_names(fields, tuple(fields_of(type(usual))), (), own)
     checked: dict[str, Any] = read_fields(fields, type(usual), own)
     faults.extend(RequestInvalid(*own).beneath((name,)).faults)

@@ -42,6 +42,7 @@ _LATER_OF_JOB: dict[str, Sentence] = {"webhook": _LATER}
 _LATER_OF_SOURCE: dict[str, Sentence] = dict.fromkeys(("headers", "credential", "digest", "upload"), _LATER)
 _DESTINATION = FieldRef(("destination",))
 _FORMAT = FieldRef(("encode", "format"))
+_CERTAIN = WELL_KNOWN | {"", tags.OPEN_EXT}
 _UNWRITABLE: Sentence = ("the extension is no format that can be written; give .jpg or the like, or name ", _FORMAT)
 
 
@@ -152,7 +153,7 @@ def _extension(template: DestinationTemplate, source: Source | None, values: Tag
     if source is None and "source_ext" in template.uses:
         return ""
     extension = template.fill(values).extension.lower()
-    if extension in WELL_KNOWN:
+    if extension in _CERTAIN or "basename" not in template.uses:
         return extension
     # The rest of a source's name may hold dots that begin no extension.
     plain = msgspec.structs.replace(values, basename=tags.EXAMPLE.basename)

@@ -27,7 +27,7 @@ OF_RESULT = SIZES | {"ext", "job"}
 BEGIN = "{$"
 
 _MOST_NAMED = 10
-_LONGEST_GUESSED = 24
+_LONGEST_GUESSED, _MOST_GUESSED = 24, 30
 _TAG = re.compile(r"\{\$([^{}]*)(\}?)")
 _MISSPELT = re.compile(
     r"[$%]?\{\s*([\w-]+)\s*\}"
@@ -96,7 +96,8 @@ def faults_in(text: str, vocabulary: Vocabulary = CLASSIC) -> tuple[Fault, ...]:
 
 def _misspelt(text: str, vocabulary: Vocabulary) -> frozenset[str]:
     """The tags that are written as in other template languages: ``${width}``, ``{{width}}``, ``%(width)s``."""
-    words = {next(word for word in match.groups() if word).lower() for match in _MISSPELT.finditer(text)}
+    found = {next(word for word in match.groups() if word).lower() for match in _MISSPELT.finditer(text)}
+    words = sorted(found)[:_MOST_GUESSED]
     near = [get_close_matches(word, vocabulary, n=1, cutoff=_NEAR) for word in words if len(word) <= _LONGEST_GUESSED]
     return frozenset(tag for tags in near for tag in tags)
 

@@ -73,9 +73,11 @@ def native(**changes: object) -> str:
 
 
 def test_a_native_job_keeps_its_digest() -> None:
-    assert native() == "0db9ac35d62c60d9da3a998a00dd3d57"
+    assert native() == "3a9ae923f144322013e9d666b6dce881"
     assert native(metadata={"c": "d", "a": "b"}, not_before="2026-12-01T01:00:00+01:00", deadline_s=600.0) == native()
-    assert native(outputs=[NATIVE["outputs"][0], NATIVE["outputs"][1] | {"name": "1"}]) == native()
+    usual = {"name": "1", "operations": [], "load": {"page": 0, "dpi": 72}}
+    flip = {"load": {}, "encode": {"background": "#FFF", "chroma": "auto"}, "placeholder": "text"}
+    assert native(outputs=[NATIVE["outputs"][0] | flip, NATIVE["outputs"][1] | usual]) == native()
 
 
 @pytest.mark.parametrize(
