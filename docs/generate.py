@@ -24,7 +24,9 @@ from imgserve.request.classic.codes import MEANING
 from imgserve.request.classic.recipe import AFTER, BEFORE, PARTS
 from imgserve.request.encode import BIT_DEPTHS, FORMATS_WITH, Encode, Format
 from imgserve.request.fields import fields_of
+from imgserve.request.job_body import JobBody, OutputBody, PlaceholderBody, SourceBody
 from imgserve.request.native import OPERATIONS
+from imgserve.request.native_destination import DestinationBody
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions
@@ -36,6 +38,13 @@ from imgserve.settings.tree import Settings
 from imgserve.telemetry import metrics, states
 
 DOCS = Path(__file__).resolve().parent
+JOB: dict[str, type[msgspec.Struct]] = {
+    "The job": JobBody,
+    "`source` as an object": SourceBody,
+    "An output": OutputBody,
+    "`destination` as an object": DestinationBody,
+    "`placeholder` as an object": PlaceholderBody,
+}
 PLACE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 TOOLS = ("submit", "jobs", "queue", "render", "completion")
@@ -111,22 +120,40 @@ def load_fields() -> Iterator[str]:
     yield from rows_of(LoadOptions)
 
 
+def job_fields() -> Iterator[str]:
+    """The fields of a native job, and of each object in it that is no part of a recipe."""
+    for place, struct in JOB.items():
+        yield f"\n### {place}\n"
+        yield "| field | values | default | meaning |"
+        yield "|---|---|---|---|"
+        info = msgspec.inspect.type_info(struct)
+        assert isinstance(info, msgspec.inspect.StructType)
+        for field in info.fields:
+            yield row_of(field)
+    yield ""
+
+
 def rows_of(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
     """A row for each field of an operation, and of the objects in it."""
     info = msgspec.inspect.type_info(struct)
     assert isinstance(info, msgspec.inspect.StructType)
     for field in info.fields:
-        values = escaped(expected_value(plain(field.type)))
-        meaning = escaped(description(field.type))
-        yield f"| `{prefix}{field.name}` | {values} | {default_of(field)} | {meaning} |"
+        yield row_of(field, prefix)
         for inner, many in structs_in(field.type):
             yield from rows_of(inner, f"{prefix}{field.name}{'[]' if many else ''}.")
+
+
+def row_of(field: msgspec.inspect.Field, prefix: str = "") -> str:
+    values = escaped(expected_value(plain(field.type)))
+    return f"| `{prefix}{field.name}` | {values} | {default_of(field)} | {escaped(description(field.type))} |"
 
 
 def default_of(field: msgspec.inspect.Field) -> str:
     if field.required:
         return "must be given"
-    value = int(field.default) if isinstance(field.default, float) and field.default.is_integer() else field.default
+    value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return "" if value is None else f"`{msgspec.json.encode(value).decode()}`"
 
 
@@ -308,6 +335,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "flat_args": flat_args,
     "encode_fields": encode_fields,
     "load_fields": load_fields,
+    "job_fields": job_fields,
     "gallery": gallery,
     "limits": limits,
     "settings": settings,

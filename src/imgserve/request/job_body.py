@@ -14,7 +14,7 @@ from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.instant import EXPECTED, read_instant
 from imgserve.request.job import IfExists, OnFailure, Placeholder, PlaceholderStyle, Priority
 from imgserve.request.json_text import PLAIN_NAME
-from imgserve.request.native_destination import DestinationBody
+from imgserve.request.native_destination import DestinationBody, Url
 from imgserve.request.recipe import MAX_OPERATIONS, LoadOptions, Operation
 from imgserve.request.values import is_text
 
@@ -54,7 +54,7 @@ _METADATA_SCHEMA = {
 class SourceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The picture's place."""
 
-    url: Annotated[str, Meta(description="http, https, ftp, ftps, ftpes or file")]
+    url: Annotated[Url, Meta(description="http, https, ftp, ftps, ftpes or file")]
 
 
 class PlaceholderBody(Placeholder, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -76,15 +76,15 @@ class OutputBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             extra={"expected": "1 to 64 letters, digits, - and _"},
         ),
     ] | None = None  # fmt: skip
-    preset: Annotated[str, Meta(description="the name of a preset, in place of operations")] | None = None
+    preset: (
+        Annotated[str, Meta(description="in place of operations", extra={"expected": "the name of a preset"})] | None
+    ) = None
     operations: Annotated[
         tuple[Operation, ...], Meta(max_length=MAX_OPERATIONS, description="carried out in this order")
     ] = ()
     load: Annotated[LoadOptions, Meta(description="how the source is read")] = LoadOptions()
     encode: Annotated[Encode, Meta(description="how the result is written")] = Encode()
-    destination: Annotated[
-        Annotated[str, Meta(description="a URL")] | DestinationBody, Meta(description="where the result belongs")
-    ]
+    destination: Annotated[Url | DestinationBody, Meta(description="where the result belongs")]
     placeholder: Annotated[
         PlaceholderStyle | PlaceholderBody, Meta(description="what is shown until the result is there")
     ] = "text"
@@ -97,9 +97,9 @@ class OutputBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class JobBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A job: one source, and from 1 to 50 results of it."""
 
-    source: Annotated[Annotated[str, Meta(description="a URL")] | SourceBody, Meta(description="the picture")]
+    source: Annotated[Url | SourceBody, Meta(description="the picture")]
     outputs: Annotated[
-        tuple[OutputBody, ...], Meta(min_length=1, max_length=MAX_OUTPUTS, description="the results, each for itself")
+        tuple[OutputBody, ...], Meta(min_length=1, max_length=MAX_OUTPUTS, description="the results, from 1 to 50")
     ]
     priority: Annotated[Priority, Meta(description="among your own jobs")] = "normal"
     not_before: Annotated[
@@ -119,7 +119,7 @@ class JobBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     metadata: Annotated[
         Mapping[str, str],
         Meta(
-            description="your own texts, at most 50, with their keys 4 KB; in every answer, never in a log",
+            description="your own, at most 50, and 4 KB with their keys; shown in every answer, and in no log",
             extra={"read": read_metadata, "expected": "an object of texts"},
             extra_json_schema=_METADATA_SCHEMA,
         ),

@@ -20,6 +20,7 @@ from imgserve.request.source import check_scheme
 from imgserve.request.tags import TagValues
 from imgserve.request.values import is_text
 
+Url = Annotated[str, Meta(extra={"expected": "a URL"})]
 DEFAULT_FIELD = "file"
 _LATER: dict[str, Sentence] = dict.fromkeys(("headers", "credential"), "not available in this version yet")
 _FORM = FieldRef(("method",), "POST")
@@ -32,7 +33,7 @@ def _read_field(value: object) -> str | None:
 class DestinationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A destination that needs more than its URL."""
 
-    url: Annotated[str, Meta(description="may hold tags behind the host; of a form: page, colon, file name")]
+    url: Annotated[Url, Meta(description="may hold tags behind the host; of a form: page, colon, file name")]
     method: Annotated[
         Literal["PUT", "POST"] | None,
         Meta(description="of an http(s) URL; POST: an upload form. PUT if neither it nor `field_name` is given"),

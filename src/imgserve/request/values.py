@@ -59,7 +59,8 @@ def expected(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.Metadata):
         return str((kind.extra or {}).get("expected", "")) or expected(kind.type)
     if isinstance(kind, inspect.UnionType):
-        return _either([expected(part) for part in kind.types])
+        words = [_quoted(word) for word in words_of(kind)]
+        return _either([*words, *(expected(part) for part in kind.types if not isinstance(part, inspect.LiteralType))])
     if isinstance(kind, inspect.IntType | inspect.FloatType):
         return ("an integer" if isinstance(kind, inspect.IntType) else "a number") + _range(kind)
     if isinstance(kind, inspect.LiteralType):

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from imgserve.request.native import PresetsOnly
 from imgserve.request.native_job import MAX_WAIT_S, MOST_FAULTS, dump_job, parse_job
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Recipe
+from imgserve.request.tags import NATIVE
 from tests.support.sizes import sized
 from tests.unit.request.recipes import recipes
 from tests.unit.request.test_properties import steady, values
@@ -199,7 +201,7 @@ def test_a_job_needs_its_source_and_its_outputs(name: str) -> None:
         ({"outputs": [to(PUT, preset="card")]}, "outputs[0].preset: expected the name of a preset"),
         (
             {"outputs": [to(PUT, placeholder="blue")]},
-            'outputs[0].placeholder: expected "none", "solid" or "text" or an',
+            'outputs[0].placeholder: expected "none", "solid", "text" or an object',
         ),
         ({"outputs": [to(PUT, placeholder={"style": "x"})]}, "outputs[0].placeholder.style: expected"),
         ({"outputs": [to(PUT, placeholder={"if_exists": "skip"})]}, "outputs[0].placeholder.if_exists: expected"),
@@ -426,3 +428,10 @@ def test_no_secret_is_ever_repeated(around: str, scheme: str) -> None:
         }],
     }  # fmt: skip
     assert "hunter2secret" not in "".join(faults_of(value))
+
+
+def test_the_reference_names_every_tag_and_its_example_is_a_job() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/job.md").read_text()
+    assert all("{$" + tag + "}`" in page for tag in NATIVE)
+    example = page.partition("```json\n")[2].partition("```")[0]
+    assert [one.name for one in parsed(json.loads(example), page=Recipe(())).outputs] == ["card", "page"]
