@@ -63,8 +63,8 @@ class JobRequest(msgspec.Struct, frozen=True):
     faults are named after it.
 
     ``priority`` orders the jobs of one principal. ``not_before`` is in seconds since the epoch; before it nothing but
-    placeholders is written. ``deadline_s`` counts from there, else from acceptance; None: the setting's. ``metadata``
-    is the principal's own, and means nothing here.
+    placeholders is written, and one that has passed means nothing. ``deadline_s`` counts from there, else from
+    acceptance; None: the setting's. ``metadata`` is the principal's own, and means nothing here.
     """
 
     source: Source

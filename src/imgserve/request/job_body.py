@@ -21,10 +21,14 @@ from imgserve.request.values import is_text
 MAX_OUTPUTS = 50
 MAX_METADATA, MAX_METADATA_BYTES = 50, 4_096
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
+_WHITE = dict.fromkeys(map(ord, "\n\t"))
+_METADATA_SCHEMA = {
+    "type": "object", "maxProperties": MAX_METADATA, "additionalProperties": {"type": "string"},
+}  # fmt: skip
 
 
 def read_metadata(value: object) -> Mapping[str, str]:
-    """Raises RequestInvalid."""
+    """Texts may hold ends of lines and tabs. Raises RequestInvalid."""
     if not isinstance(value, dict):
         raise RequestInvalid(Fault("field_invalid", expected="an object of texts", got=value))
     faults = Faults()
@@ -43,12 +47,6 @@ def read_metadata(value: object) -> Mapping[str, str]:
         faults.append(Fault("field_invalid", (), note))
     faults.raise_any()
     return value
-
-
-_WHITE = dict.fromkeys(map(ord, "\n\t"))
-_METADATA_SCHEMA = {
-    "type": "object", "maxProperties": MAX_METADATA, "additionalProperties": {"type": "string"},
-}  # fmt: skip
 
 
 class SourceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

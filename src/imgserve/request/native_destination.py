@@ -22,12 +22,13 @@ from imgserve.request.values import is_text
 
 Url = Annotated[str, Meta(extra={"expected": "a URL"})]
 DEFAULT_FIELD = "file"
+_LONGEST_FIELD = 200
 _LATER: dict[str, Sentence] = dict.fromkeys(("headers", "credential"), "not available in this version yet")
 _FORM = FieldRef(("method",), "POST")
 
 
 def _read_field(value: object) -> str | None:
-    return value if isinstance(value, str) and value and is_text(value) else None
+    return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_FIELD and is_text(value) else None
 
 
 class DestinationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -43,6 +44,7 @@ class DestinationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
             str,
             Meta(
                 min_length=1,
+                max_length=_LONGEST_FIELD,
                 description="the form's file field, `file` if not given",
                 extra={"read": _read_field, "expected": "the name of the form's file field"},
             ),
@@ -65,6 +67,8 @@ def parse_destination(value: object, values: TagValues) -> DestinationTemplate:
     faults = Faults()
     check_names(value, tuple(fields_of(DestinationBody)), (), faults, _LATER)
     options = read_fields({name: one for name, one in value.items() if name != "url"}, DestinationBody, faults)
+    if "field_name" in value:
+        options.setdefault("field_name", DEFAULT_FIELD)  # a form, though its field is at fault
     template = None
     if "url" in value:
         template = faults.attempt((), _template, value["url"], ("url",), options, values)

@@ -27,7 +27,7 @@ from imgserve.request.job_body import (
     PlaceholderBody,
     SourceBody,
 )
-from imgserve.request.native import NO_PRESETS, dump_recipe, parse_recipe
+from imgserve.request.native import NO_PRESETS, OPERATIONS, dump_recipe, parse_recipe
 from imgserve.request.native_destination import dump_destination, parse_destination
 from imgserve.request.recipe import Recipe
 from imgserve.request.source import Source, parse_source
@@ -44,6 +44,10 @@ _DESTINATION = FieldRef(("destination",))
 _FORMAT = FieldRef(("encode", "format"))
 _CERTAIN = WELL_KNOWN | {"", tags.OPEN_EXT}
 _UNWRITABLE: Sentence = ("the extension is no format that can be written; give .jpg or the like, or name ", _FORMAT)
+
+# The types are inspected here: it takes 15 ms, which a first request would hold the event loop for.
+for _struct in (JobBody, OutputBody, *OPERATIONS.values()):
+    required_in(_struct)
 
 
 class _Rules(msgspec.Struct, frozen=True):

@@ -273,6 +273,11 @@ def test_a_destination_that_can_neither_be_asked_nor_cleared(
     assert found.startswith(f"outputs[0].{path}: a form or presigned URL cannot")
 
 
+def test_a_form_with_a_faulty_field_is_still_a_form() -> None:
+    place = {"url": "http://h/up:a.png", "field_name": "x" * 201, "form_success": "redirect"}
+    assert paths_of(job(to(place))) == [("outputs", 0, "destination", "field_name")]
+
+
 def test_all_faults_come_at_once() -> None:
     value = {
         "source": {"url": "x", "headers": {}}, "priority": 1, "deadline_s": 1, "metadata": {"a": 1}, "webhook": "x",
