@@ -10,6 +10,7 @@ its bytes.
 
 import fcntl
 import hashlib
+import mmap
 import os
 import warnings
 from collections.abc import Callable
@@ -149,6 +150,10 @@ class Blob:
         if self._memory.fingerprint is None:
             self._memory.fingerprint = Fingerprint.of(self.read())
         return self._memory.fingerprint
+
+    def mapped(self) -> mmap.mmap:
+        """Complete bytes for reading, without a copy. The mapping outlives this handle. Raises OSError."""
+        return mmap.mmap(self.fd, self.size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
 
     def copy(self, length: int) -> "Blob":
         """A blob of its own with the first ``length`` bytes. Raises OSError."""

@@ -144,10 +144,14 @@ class ImgserveError(Exception):
             self.path = path + self.path
         return self
 
+    def located(self, spelling: Spelling = dotted) -> str:
+        """Field and detail."""
+        return f"{spelling(FieldRef(self.path))}: {self.detail}" if self.path else self.detail
+
     def sentence(self, spelling: Spelling = dotted) -> str:
         """Field, detail and hint in one sentence, for a reply or a log line."""
-        field = f"{spelling(FieldRef(self.path))}: " if self.path else ""
-        return f"{field}{self.detail} ({spell(self.hint, spelling)})" if self.hint else f"{field}{self.detail}"
+        located = self.located(spelling)
+        return f"{located} ({spell(self.hint, spelling)})" if self.hint else located
 
 
 class FileUnusable(ImgserveError):

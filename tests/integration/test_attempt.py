@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import hashlib
 import math
+import random
 import socket
 import time
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 from imgserve.blob import Fingerprint
+from imgserve.engine.attempt import HASHED_AT_ONCE_BYTES
 from imgserve.engine.config import AttemptConfig
 from imgserve.jobs.model import Intent
 from imgserve.jobs.views import JobQuery
@@ -35,7 +38,9 @@ async def test_outputs_are_rendered_and_delivered(made: Plant) -> None:
     assert [result.status for result in done.results] == ["delivered", "delivered"]
     assert {(result.charge, result.due_at, result.error) for result in done.results} == {("none", None, "")}
     assert await made.queue.settle(done, time.time())
-    for name in ("a.png", "b.png"):
+    for name, result in zip(("a.png", "b.png"), done.results, strict=True):
+        data = (made.out / name).read_bytes()
+        assert (result.size_bytes, result.sha256) == (len(data), hashlib.sha256(data).digest())
         with Image.open(made.out / name) as picture:
             assert (picture.format, picture.size) == ("PNG", (8, 8))
 
@@ -71,6 +76,36 @@ async def test_a_placeholder_as_source_is_tried_again(made: Plant) -> None:
     assert [result.status for result in done.results] == ["retry"]
     assert {(result.charge, result.error) for result in done.results} == {("attempt", "source_is_placeholder")}
     assert not (made.out / "a.png").exists()
+
+
+async def test_a_large_result_is_hashed_too(made: Plant) -> None:
+    """In a thread: 512 x 512 pixels of noise are 0.8 MB."""
+    noise = Image.frombytes("RGB", (512, 512), random.Random(1).randbytes(512 * 512 * 3))
+    made.source.write_bytes(pictures.encoded(noise, "png"))
+    usual = made.file("a.png")
+    rendering = msgspec.structs.replace(
+        usual.rendering, recipe=msgspec.structs.replace(usual.rendering.recipe, operations=()), size=Size(512, 512)
+    )
+    await made.released(msgspec.structs.replace(usual, rendering=rendering))
+    done = await made.attempts.run(await claimed(made.queue, time.time()))
+    data = (made.out / "a.png").read_bytes()
+    assert len(data) > HASHED_AT_ONCE_BYTES
+    assert [(result.size_bytes, result.sha256) for result in done.results] == [
+        (len(data), hashlib.sha256(data).digest())
+    ]
+
+
+async def test_an_error_keeps_its_remedy_apart(made: Plant) -> None:
+    made.source.unlink()
+    await made.released(put_to(closed_port(), "a.png"))
+    gone = await made.attempts.run(await claimed(made.queue, time.time()))
+    assert [(result.detail, result.hint, result.is_retryable) for result in gone.results] == [
+        (
+            "There is no such source file",
+            "check its path: it begins at the root of the machine that runs the server",
+            False,
+        )
+    ]
 
 
 async def test_a_final_after_an_unanswered_placeholder_goes_out_twice(made: Plant, receiver: Receiver) -> None:

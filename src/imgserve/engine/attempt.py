@@ -5,6 +5,8 @@ of the job are still under way.
 """
 
 import asyncio
+import hashlib
+import mmap
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -18,8 +20,8 @@ from imgserve.engine.config import AttemptConfig
 from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.engine.pictures import Inputs, Pictures
 from imgserve.engine.render import Renderer, Rendition
-from imgserve.errors import FEW_ATTEMPTS, ImgserveError, Spelling, dotted
-from imgserve.jobs.model import Claim, Output, OutputResult, Settlement
+from imgserve.errors import FEW_ATTEMPTS, ImgserveError, Spelling, dotted, spell
+from imgserve.jobs.model import Claim, Output, OutputResult, ResultStatus, Settlement
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import RunnerQueue
 from imgserve.jobs.retry import Retry, decide
@@ -30,6 +32,7 @@ from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 
 QUARANTINE_AFTER_CRASHES = 2
+HASHED_AT_ONCE_BYTES = 256 * 1024
 
 
 class SourceIsPlaceholder(ImgserveError):
@@ -192,8 +195,8 @@ class Attempts:
         logs.event("delivered", level=logs.DEBUG, output=output.id, bytes=blob.size, is_verified=delivery.is_verified)
         if needs_repeat:
             self._renditions.keep(output.id, rendition.share(), blob.size)
-            return OutputResult(output.id, "repeat")
-        return OutputResult(output.id, "delivered")
+        status: ResultStatus = "repeat" if needs_repeat else "delivered"
+        return OutputResult(output.id, status, size_bytes=blob.size, sha256=await _sha256_of(blob))
 
     def _settlement(self, claim: Claim, ends: Sequence[_End]) -> Settlement:
         """Outputs with equal delays get the same due time, so that one download serves them again."""
@@ -210,8 +213,9 @@ class Attempts:
         """The result to store for one output: it ended, or is tried again."""
         if isinstance(end, OutputResult):
             due_at = now + self._config.repeat_after_s if end.status == "repeat" else None
-            return OutputResult(output.id, end.status, due_at=due_at)
-        detail = end.sentence(self._spelling(output.spec.rendering.recipe))
+            return replace(end, due_at=due_at)
+        spelling = self._spelling(output.spec.rendering.recipe)
+        detail, hint = end.located(spelling), spell(end.hint, spelling)
         decision = decide(
             end,
             attempts=output.attempts,
@@ -222,11 +226,27 @@ class Attempts:
         )
         if isinstance(decision, Retry):
             due_at = now + decision.delay_s
-            return OutputResult(output.id, "retry", decision.charge, due_at, end.code, detail)
+            return OutputResult(
+                output.id, "retry", decision.charge, due_at, end.code, detail, hint=hint, is_retryable=True
+            )
         if output.is_repeat:
             return OutputResult(output.id, "delivered")  # the destination took the final before
         self._renditions.drop(output.id)
-        return OutputResult(output.id, "failed", decision.charge, None, decision.error, detail)
+        return OutputResult(
+            output.id, "failed", decision.charge, None, decision.error, detail, hint=hint, is_retryable=end.is_retryable
+        )
+
+
+async def _sha256_of(blob: Blob) -> bytes:
+    """In a thread, unless it takes less than a millisecond: 0.3 to 2.5 ms per MB."""
+    if blob.size <= HASHED_AT_ONCE_BYTES:
+        return _digest(blob.mapped())
+    return await asyncio.to_thread(_digest, blob.mapped())
+
+
+def _digest(picture: mmap.mmap) -> bytes:
+    with picture:
+        return hashlib.sha256(picture).digest()
 
 
 def _log(output: Output, warnings: Sequence[OutputWarning]) -> None:

@@ -23,5 +23,5 @@ UPDATE job SET status = 'queued', lease_until = NULL, run_at = ?, hosts = ? WHER
 
 -- name: note_result
 UPDATE output SET status = ?, is_repeat = is_repeat OR ?, attempts = attempts + ?, crashes = crashes + ?,
-    due_at = ?, error = ?, detail = ?, warnings = coalesce(?, warnings), hint = ?, is_retryable = ?, size_bytes = ?,
-    sha256 = ?, delivered_at = ? WHERE id = ?
+    due_at = ?, error = ?, detail = ?, warnings = coalesce(?, warnings), hint = ?, is_retryable = ?,
+    size_bytes = coalesce(?, size_bytes), sha256 = coalesce(?, sha256), delivered_at = ? WHERE id = ?
