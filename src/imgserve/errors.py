@@ -10,11 +10,11 @@
     ├─ imaging/pool.py         PoolCannotStart
     ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceNotFound, SourceTooLarge, SourceRefused,
     │                          DestinationRefused, DeliveryFailed, DeliveryUnknown, TransfersBusy,
-    │                          RootUnavailable, NotOurs
+    │                          RootUnavailable, CannotAsk, NotOurs
     ├─ descriptors.py          OutOfDescriptors
     ├─ jobs/protocol.py        QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
     ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable
-    ├─ engine/delivery.py      Overtaken, ClaimLost, DestinationBusy
+    ├─ engine/delivery.py      Overtaken, ClaimLost, Kept, DestinationBusy
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ engine/intake.py        Draining
     ├─ engine/keys.py          KeyInUse

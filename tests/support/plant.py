@@ -12,6 +12,7 @@ from imgserve.engine.admission import Admission
 from imgserve.engine.attempt import Attempts
 from imgserve.engine.config import AttemptConfig, IntakeConfig, PlaceholderConfig, RunnerConfig
 from imgserve.engine.delivery import Deliveries
+from imgserve.engine.existing import Existing
 from imgserve.engine.intake import Intake
 from imgserve.engine.outbox import Outbox, senders
 from imgserve.engine.pictures import NamedPictures
@@ -95,7 +96,9 @@ class Plant:
         clock: Callable[[], float] = time.time,
     ) -> Runner:
         placeholders = self._kept(Placeholders(self.pool, PlaceholderConfig()))
-        sending = senders(self.deliveries, placeholders, 20.0)
+        sending = senders(
+            self.deliveries, placeholders, Existing(self.queue, self.transfers, placeholders, clock), 20.0
+        )
         outbox = Outbox(self.queue, sending, max_outbox, clock=clock)
         config = RunnerConfig(attempt_timeout_s=attempt_timeout_s, max_outbox=max_outbox, max_attempts=max_attempts)
         leases = QueueConfig(heartbeat_s=heartbeat_s)

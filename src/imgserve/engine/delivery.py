@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 from imgserve import failpoint
 from imgserve.blob import Blob
@@ -36,6 +36,10 @@ STAGES: dict[WriteKind, metrics.Stage] = {
 }  # fmt: skip
 
 
+# Whether the file at a write's destination is to stay.
+Keeps = Callable[[Write], Awaitable[bool]]
+
+
 class Overtaken(ImgserveError):
     """A newer job has the destination; nothing was written."""
 
@@ -46,6 +50,12 @@ class ClaimLost(ImgserveError):
     """Token or lease are no longer ours; nothing was written."""
 
     code = "claim_lost"
+
+
+class Kept(ImgserveError):
+    """What lies there is to stay; nothing was written."""
+
+    code = "kept"
 
 
 class DestinationBusy(ImgserveError):
@@ -91,6 +101,12 @@ class Underway:
         return frozenset(self._last_slow_at)
 
 
+async def _check_kept(keeps: Keeps | None, write: Write) -> None:
+    """Raises Kept."""
+    if keeps is not None and await keeps(write):
+        raise Kept("the file that lies there is not imgserve's")
+
+
 async def until_room(room: asyncio.Event) -> None:
     """Return when a write has ended since ``room`` was cleared, or when one of them may have become slow."""
     with contextlib.suppress(TimeoutError):
@@ -115,9 +131,19 @@ class Deliveries:
         self._in_flight: dict[str, tuple[Intent, asyncio.Task[Delivery | None]]] = {}
 
     async def write(
-        self, output: Output, kind: WriteKind, token: int, blob: Blob, timeout_s: float, *, is_held: bool = False
+        self,
+        output: Output,
+        kind: WriteKind,
+        token: int,
+        blob: Blob,
+        timeout_s: float,
+        *,
+        is_held: bool = False,
+        keeps: Keeps | None = None,
     ) -> Delivery:
         """Deliver ``blob``; ``is_held``: the destination's lock is held already.
+
+        ``keeps`` tells, once it is held, whether the file there is to stay; then Kept is raised.
 
         A failure picture replaces only the placeholder of this output, where a file destination can tell.
         Raises Overtaken, ClaimLost, StorageFailing, DestinationBusy and the faults of the transfer; DeliveryUnknown
@@ -127,16 +153,19 @@ class Deliveries:
         granted = Granted() if is_held else await self._hold(intent, output.spec.placement.destination, timeout_s)
         write = self._write(output, intent, timeout_s, granted.abandoned)
         failpoint.reach(f"{kind}_locked")
+        await _check_kept(keeps, write)
         delivered = await self._fly(intent, self._transfers.deliver(output.spec.placement.destination, blob, write))
         assert delivered is not None
         return delivered
 
-    async def delete(self, output: Output, token: int, timeout_s: float) -> None:
+    async def delete(self, output: Output, token: int, timeout_s: float, *, keeps: Keeps | None = None) -> None:
         """Delete a failed job's placeholder. Raises as ``write`` does."""
         intent, place = intent_of(output, "failed", token), output.spec.placement.destination
         await self._hold(intent, place, timeout_s)
         failpoint.reach("failed_locked")
-        await self._fly(intent, self._transfers.delete(place, self._write(output, intent, timeout_s)))
+        write = self._write(output, intent, timeout_s)
+        await _check_kept(keeps, write)
+        await self._fly(intent, self._transfers.delete(place, write))
 
     def _write(
         self, output: Output, intent: Intent, timeout_s: float, abandoned: tuple[tuple[int, int], ...] = ()

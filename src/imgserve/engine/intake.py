@@ -16,6 +16,7 @@ from imgserve import failpoint
 from imgserve.engine.admission import Admission
 from imgserve.engine.config import IntakeConfig
 from imgserve.engine.delivery import Deliveries
+from imgserve.engine.existing import Existing
 from imgserve.engine.keys import KeysInUse
 from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
@@ -91,7 +92,8 @@ class Intake:
         self._keys = KeysInUse()
         self._under_way: dict[asyncio.Task[Answer], asyncio.Future[Answer]] = {}
         self._storage = PatientStorage(queue, config.storage_timeout_s, clock, spelling)
-        self._placing = Placing(self._storage, placeholders, deliveries, config.placeholder_timeout_s)
+        existing = Existing(queue, transfers, placeholders, clock)
+        self._placing = Placing(self._storage, placeholders, deliveries, existing, config.placeholder_timeout_s)
         self.is_draining = False
 
     async def accept(

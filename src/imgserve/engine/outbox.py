@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from imgserve import failpoint
-from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken, Underway, until_room
+from imgserve.engine.delivery import ClaimLost, Deliveries, Kept, Overtaken, Underway, until_room
+from imgserve.engine.existing import Existing
 from imgserve.engine.placeholder import Placeholders
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import OutboxEntry, OutboxKind, OutboxOutcome
@@ -26,16 +27,22 @@ LOOK_EVERY_S = 3600.0
 Sender = Callable[[OutboxEntry], Awaitable[None]]
 
 
-def senders(deliveries: Deliveries, placeholders: Placeholders, timeout_s: float) -> dict[OutboxKind, Sender]:
-    """How an entry of each kind is sent, within ``timeout_s``. A refused deletion becomes a failure picture."""
+def senders(
+    deliveries: Deliveries, placeholders: Placeholders, existing: Existing, timeout_s: float
+) -> dict[OutboxKind, Sender]:
+    """How an entry of each kind is sent, within ``timeout_s``. A refused deletion becomes a failure picture.
+
+    After a crash of intake it is not known whether an output has kept what lies there, so ``existing`` is asked again.
+    """
 
     async def send_error_image(entry: OutboxEntry) -> None:
-        with await placeholders.failed(entry.output.spec.rendering, entry.output.principal) as picture:
-            await deliveries.write(entry.output, "failed", entry.token, picture, timeout_s)
+        output, keeps = entry.output, existing.guard_of(entry.output)
+        with await placeholders.failed(output.spec.rendering, output.principal) as picture:
+            await deliveries.write(output, "failed", entry.token, picture, timeout_s, keeps=keeps)
 
     async def delete(entry: OutboxEntry) -> None:
         try:
-            await deliveries.delete(entry.output, entry.token, timeout_s)
+            await deliveries.delete(entry.output, entry.token, timeout_s, keeps=existing.guard_of(entry.output))
         except DeliveryFailed as error:
             if error.is_retryable:
                 raise
@@ -113,7 +120,7 @@ class Outbox:
                 return None
             with stage("outbox", parent=entry.traceparent, is_outer=True), self._to_hosts.to(host):
                 await self._senders[entry.kind](entry)
-        except (Overtaken, NotOurs):
+        except (Overtaken, NotOurs, Kept):
             return "cancelled"
         except ClaimLost:
             return None

@@ -7,7 +7,8 @@ refuses nothing.
 import asyncio
 from collections.abc import Sequence
 
-from imgserve.engine.delivery import ClaimLost, Deliveries, Overtaken
+from imgserve.engine.delivery import ClaimLost, Deliveries, Kept, Overtaken
+from imgserve.engine.existing import Existing
 from imgserve.engine.placeholder import Placeholders
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import Accepted, Output, PlaceholderResult
@@ -17,14 +18,20 @@ from imgserve.transfer.faults import DeliveryUnknown, TransferError
 
 
 class Placing:
-    """``timeout_s`` limits each write."""
+    """``timeout_s`` limits each write, with the look at what lies there where that may have to stay."""
 
     def __init__(
-        self, storage: PatientStorage, placeholders: Placeholders, deliveries: Deliveries, timeout_s: float
+        self,
+        storage: PatientStorage,
+        placeholders: Placeholders,
+        deliveries: Deliveries,
+        existing: Existing,
+        timeout_s: float,
     ) -> None:
         self._storage = storage
         self._placeholders = placeholders
         self._deliveries = deliveries
+        self._existing = existing
         self._timeout_s = timeout_s
 
     async def put_all(self, entry: Accepted) -> tuple[PlaceholderResult, ...]:
@@ -55,14 +62,17 @@ class Placing:
 
     async def _put(self, output: Output, *, is_held: bool) -> PlaceholderResult:
         """Raises the destination's refusal."""
-        timeout_s = self._timeout_s
+        keeps = self._existing.guard_of(output)
+        timeout_s = self._timeout_s if keeps is None else self._timeout_s / 2
         with await self._placeholders.waiting(output.spec, output.principal) as picture:
             fingerprint = picture.fingerprint()
             await self._storage.note_placeholder(fingerprint.digest, fingerprint.size_bytes)
             try:
-                await self._deliveries.write(output, "placeholder", 0, picture, timeout_s, is_held=is_held)
+                await self._deliveries.write(output, "placeholder", 0, picture, timeout_s, is_held=is_held, keeps=keeps)
             except DeliveryUnknown:
                 return PlaceholderResult(output.id, "unknown")
+            except Kept:
+                return PlaceholderResult(output.id, "kept")
             except (Overtaken, ClaimLost):
                 return PlaceholderResult(output.id, "none")
         is_verified = output.spec.placement.destination.writing.verifies

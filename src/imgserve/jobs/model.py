@@ -28,7 +28,8 @@ from imgserve.request.warning import OutputWarning
 
 JobStatus = Literal["accepting", "queued", "running", "succeeded", "failed", "cancelled", "superseded"]
 OutputStatus = Literal["queued", "placeholder", "delivered", "failed", "cancelled", "superseded"]
-PlaceholderState = Literal["none", "pending", "written", "unknown", "refused"]
+# kept: a picture that is not imgserve's stays there until the result comes
+PlaceholderState = Literal["none", "pending", "written", "unknown", "refused", "kept"]
 WriteKind = Literal["placeholder", "final", "failed"]
 # Replace a placeholder by a failure picture, or delete it; or the stored output cannot be read, so neither can be done.
 OutboxKind = Literal["error_image", "deletion", "unreadable"]

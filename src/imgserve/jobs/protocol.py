@@ -151,7 +151,14 @@ class Counts(msgspec.Struct, frozen=True):
         return self.pending + self.abandoned + self.unreadable
 
 
-class IntakeQueue(Protocol):
+class PlaceholderMemory(Protocol):
+    """For intake and attempts: the placeholders of the last 24 hours, also of jobs that have ended."""
+
+    async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
+        """Digests of placeholders of this size that were written in the last 24 h."""
+
+
+class IntakeQueue(PlaceholderMemory, Protocol):
     """For intake: a job comes in, is activated or refused, and answered."""
 
     def check_room(self, principal: str, digest: bytes, now: float, *, has_quota: bool) -> None:
@@ -184,7 +191,7 @@ class IntakeQueue(Protocol):
         """Remember for 24 h that a picture of these bytes is a placeholder."""
 
 
-class RunnerQueue(Protocol):
+class RunnerQueue(PlaceholderMemory, Protocol):
     """For the runner and its attempts: due jobs, their leases, and their ends."""
 
     async def take_work(self, jobs: int, now: float, reserved: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
@@ -209,9 +216,6 @@ class RunnerQueue(Protocol):
 
     async def settle(self, settlement: Settlement, now: float) -> bool:
         """End an attempt; False (and no change but freed locks) when the claim was no longer ours."""
-
-    async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
-        """Digests of placeholders of this size that were written in the last 24 h."""
 
     async def prune(self, now: float) -> Pruned:
         """Delete some of the ended jobs that are past their time, so few that no other call is delayed noticeably."""

@@ -34,6 +34,7 @@ WallOf = Callable[[float], float]
 # An intake that is under way has not seen the placeholder's end yet; where it was refused nothing lies there.
 _PLACEHOLDERS: dict[PlaceholderState, PlaceholderView | None] = {
     "none": "none", "pending": None, "written": "written", "unknown": "unknown", "refused": "none",
+    "kept": "kept",
 }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from imgserve.engine import pages
 from imgserve.engine.admission import Admission
 from imgserve.engine.attempt import Attempts
 from imgserve.engine.delivery import Deliveries
+from imgserve.engine.existing import Existing
 from imgserve.engine.intake import Intake
 from imgserve.engine.ondemand import OnDemand
 from imgserve.engine.operator import JobAdmin
@@ -71,7 +72,8 @@ class Components:
         attempts = Attempts(
             queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=output_spelling
         )
-        by_kind = senders(deliveries, placeholders, settings.attempt.delivery_timeout_s)
+        existing = Existing(queue, self.transfers, placeholders, clock)
+        by_kind = senders(deliveries, placeholders, existing, settings.attempt.delivery_timeout_s)
         outbox = Outbox(queue, by_kind, settings.runner.max_outbox, settings.attempt.retry_delay_s, clock)
         self.runner = Runner(queue, attempts, outbox, settings.runner, settings.queue, is_shared, clock)
         self.job_admin = JobAdmin(queue, self.runner, prefetched, settings.intake.deadline_s, clock)

@@ -9,16 +9,17 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from imgserve.blob import Blob
+from imgserve.blob import Blob, Fingerprint
 from imgserve.limiter import Limiter
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.request.protocols import SCHEMES, DestinationKind, SourceKind
-from imgserve.request.source import Source, source_key
+from imgserve.request.source import Source, parse_source, source_key
+from imgserve.telemetry import logs
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
-from imgserve.transfer.faults import DestinationRefused, SourceRefused, TransfersBusy
+from imgserve.transfer.faults import DestinationRefused, SourceRefused, TransferError, TransfersBusy
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import Guard, parse_network, parse_ports
 from imgserve.transfer.memory import Together
@@ -127,6 +128,24 @@ class Transfers:
     async def delete(self, destination: Destination, write: Write) -> None:
         """Delete the file, if there is one. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
         await self._writers[destination.kind].delete(destination, write)
+
+    async def size_of(self, destination: Destination, write: Write) -> int | None:
+        """The number of bytes of the file there, 0 where it is not known; None if there is no file.
+
+        Raises DeliveryFailed, DestinationRefused, CannotAsk.
+        """
+        return await self._writers[destination.kind].size_of(destination, write)
+
+    async def fingerprint_of(self, destination: Destination, timeout_s: float) -> Fingerprint | None:
+        """Of the file there, which is expected to be a small one; None if it cannot be read."""
+        if not destination.host:
+            return await self.files.fingerprint_of(destination, timeout_s)
+        try:
+            with self.open(parse_source(destination.url), within_s=timeout_s) as fetch:
+                return (await fetch.finish()).fingerprint()
+        except TransferError as error:
+            logs.event("existing_unread", code=error.code, detail=error.detail)
+            return None
 
     async def cancel(self) -> None:
         """End running downloads, in a process that is about to end. Its connections end with it: to close them,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from imgserve.errors import ImgserveError, Sentence
+from imgserve.errors import FieldRef, ImgserveError, Sentence
 
 # The step that an FTP server refused: to enter or make the directory, to take the file, or a command such as RNFR.
 Step = Literal["", "directory", "file", "command"]
@@ -69,6 +69,17 @@ class RootUnavailable(TransferError):
     status = 503
     title = "The directory for files is not there"
     is_retryable = True
+
+
+USE_REPLACE = ("use ", FieldRef(("placeholder", "if_exists"), "replace"))
+
+
+class CannotAsk(TransferError):
+    """The destination does not tell whether a file lies there."""
+
+    code = "existence_unknown"
+    status = 422
+    title = "The destination does not tell what lies there"
 
 
 class NotOurs(TransferError):

@@ -238,3 +238,17 @@ async def test_the_lock_of_the_newer_is_respected_by_the_older(queue: Queue) -> 
     assert await queue.acquire(final_of(claim), START) == Busy()
     await queue.refuse(newer.number, (), "", "", START)
     assert await queue.acquire(final_of(claim), START) == GRANTED
+
+
+async def test_a_job_that_kept_what_lay_there_answers_for_the_placeholder_of_one_that_it_superseded(
+    queue: Queue,
+) -> None:
+    """It may have taken it for somebody else's."""
+    await released(queue)
+    newer = await accepted(queue)
+    await hold(queue, newer)
+    await queue.activate(newer.number, states_of(newer, state="kept"), START)
+    claim = await claimed(queue)
+    assert (claim.number, claim.outputs[0].placeholder) == (newer.number, "written")
+    await queue.settle(ended(claim, "failed"), START)
+    assert [owed.number for owed in await due_entries(queue)] == [newer.number]

@@ -14,12 +14,13 @@ from examples.events import digest_of
 from examples.ftp_receiver import FtpReceiver
 from examples.receivers import HttpReceiver
 
-from imgserve.blob import Blob
+from imgserve.blob import Blob, Fingerprint
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import (
+    CannotAsk,
     DeliveryFailed,
     DeliveryUnknown,
     DestinationRefused,
@@ -226,3 +227,20 @@ async def test_a_picture_that_has_become_shorter_is_a_fault_and_no_endless_wait(
         os.ftruncate(blob.fd, 350)
         with pytest.raises((DeliveryFailed, DeliveryUnknown)):
             await transfers.deliver(peer.at("short.png"), blob, write(timeout_s=3.0))
+
+
+@only("file", "ftp", "ftp-vsftpd", "put")
+async def test_a_destination_tells_what_lies_there(peer: Peer, transfers: Transfers) -> None:
+    place, missing = peer.at("a.png"), peer.at("none/b.png")
+    assert await transfers.size_of(place, write()) is None
+    assert await transfers.size_of(missing, write()) is None
+    peer.stored("a.png").write_bytes(b"somebody else's")
+    assert await transfers.size_of(place, write()) == 15
+    assert await transfers.fingerprint_of(place, 10.0) == Fingerprint.of(b"somebody else's")
+    assert await transfers.fingerprint_of(missing, 10.0) is None
+
+
+@only("form")
+async def test_a_form_does_not_tell_what_it_has(peer: Peer, transfers: Transfers) -> None:
+    with pytest.raises(CannotAsk, match="does not tell"):
+        await transfers.size_of(peer.at("a.png"), write())

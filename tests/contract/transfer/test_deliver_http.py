@@ -11,6 +11,7 @@ from imgserve.request.limits import Limits
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import (
+    CannotAsk,
     DeliveryFailed,
     DeliveryUnknown,
 )
@@ -136,3 +137,26 @@ async def test_a_cancelled_write_stops(transfers: Transfers, http: HttpReceiver)
         await task
     http.behave("/", Behaviour(times=0))
     await deliver_bytes(transfers, place, b"picture", write())
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error"),
+    [
+        (Behaviour(status=405, kinds=("HEAD",)), CannotAsk),
+        (Behaviour(status=501, kinds=("HEAD",)), CannotAsk),
+        (Behaviour(status=403, kinds=("HEAD",)), DeliveryFailed),
+        (Behaviour(reset=True, kinds=("HEAD",)), DeliveryFailed),
+    ],
+    ids=["405", "501", "403", "reset"],
+)
+async def test_a_server_that_does_not_tell_what_lies_there(
+    transfers: Transfers, http: HttpReceiver, behaviour: Behaviour, error: type[Exception]
+) -> None:
+    http.behave("/", behaviour)
+    with pytest.raises(error):
+        await transfers.size_of(destination("put", f"{http.url}/x.png"), write())
+
+
+async def test_a_server_that_does_not_tell_in_time_may_have_anything(transfers: Transfers, http: HttpReceiver) -> None:
+    http.behave("/", Behaviour(never=True, kinds=("HEAD",)))
+    assert await transfers.size_of(destination("put", f"{http.url}/x.png"), write(timeout_s=0.1)) == 0

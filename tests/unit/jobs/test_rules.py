@@ -40,7 +40,7 @@ def test_a_job_is_the_fold_of_its_outputs() -> None:
     assert count == 18 + 18**2 + 18**3
 
 
-@pytest.mark.parametrize("state", ["none", "pending", "written", "unknown", "refused"])
+@pytest.mark.parametrize("state", ["none", "pending", "written", "unknown", "refused", "kept"])
 @pytest.mark.parametrize("on_failure", ["error_image", "delete", "keep_placeholder"])
 def test_owes(state: PlaceholderState, on_failure: OnFailure) -> None:
     kinds = {"error_image": "error_image", "delete": "deletion", "keep_placeholder": None}
@@ -48,7 +48,7 @@ def test_owes(state: PlaceholderState, on_failure: OnFailure) -> None:
     assert outbox_kind(output(on_failure=on_failure), state) == kind
 
 
-@pytest.mark.parametrize("state", ["none", "pending", "written", "unknown", "refused"])
+@pytest.mark.parametrize("state", ["none", "pending", "written", "unknown", "refused", "kept"])
 @pytest.mark.parametrize("on_failure", ["error_image", "delete", "keep_placeholder"])
 @pytest.mark.parametrize(
     ("place", "expected"),

@@ -36,11 +36,13 @@ class Writer(msgspec.Struct, frozen=True):
 def supersede_older(db: Connection, number: int, now: float) -> None:
     """An activated job supersedes older ones at its destinations, and cancels their outbox entries where it wrote.
 
-    Where it wrote no placeholder it inherits the one of an older job of its principal, as if it had written it.
+    Where it wrote no placeholder, or kept what lies there, it inherits the one of an older job of its principal, as if
+    it had written it.
     """
     for output_id, placeholder, *writer in rows(db, SQL["outputs_with_older"], (number,)):
         values = Writer(number, *writer).values(is_taken=placeholder == "written")
-        inherited = db.execute(SQL["placeholder_of_older"], values).fetchone() if placeholder == "none" else None
+        is_bare = placeholder in ("none", "kept")
+        inherited = db.execute(SQL["placeholder_of_older"], values).fetchone() if is_bare else None
         if inherited is not None:
             db.execute(SQL["inherit_placeholder"], (*inherited, output_id))
         if inherited is not None or placeholder in ("written", "unknown"):

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from imgserve import descriptors
-from imgserve.blob import Blob
+from imgserve.blob import Blob, Fingerprint
 from imgserve.descriptors import NONE_LEFT, OutOfDescriptors
 from imgserve.errors import cause_of
 from imgserve.request.destination import Destination
@@ -30,7 +30,7 @@ from imgserve.transfer.faults import (
 )
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.protocols.beneath import open_beneath
-from imgserve.transfer.protocols.file_write import delete, store
+from imgserve.transfer.protocols.file_write import delete, fingerprint_of, size_of, store
 from imgserve.transfer.protocols.roots import RootedPath, Roots
 from imgserve.transfer.write import Delivery, Write
 
@@ -91,6 +91,19 @@ class Files:
         """Unlink; a missing file counts as deleted. Raises DestinationRefused, DeliveryFailed, NotOurs."""
         path = self.write_roots.locate(destination.path)
         await self._timed(write.timeout_s, Future(), lambda: delete(path, write))
+
+    async def size_of(self, destination: Destination, write: Write) -> int | None:
+        """The size of the regular file there, 0 of anything else; None if nothing is there.
+
+        Raises DestinationRefused, DeliveryFailed.
+        """
+        path = self.write_roots.locate(destination.path)
+        return await self._timed(write.timeout_s, Future(), lambda: size_of(path))
+
+    async def fingerprint_of(self, destination: Destination, timeout_s: float) -> Fingerprint | None:
+        """Of the regular file there; None if there is none. Raises DestinationRefused, DeliveryFailed."""
+        path = self.write_roots.locate(destination.path)
+        return await self._timed(timeout_s, Future(), lambda: fingerprint_of(path))
 
     async def real_key(self, destination: Destination) -> str:
         """The identity of a destination: the real path of its directory, and its name.

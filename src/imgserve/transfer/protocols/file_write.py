@@ -7,8 +7,9 @@ synced. Blocking; ``file`` calls it in a thread.
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from imgserve import descriptors, failpoint
 from imgserve.blob import Blob, Fingerprint
@@ -63,6 +64,36 @@ def delete(path: RootedPath, write: Write) -> None:
             _check_ours(parent, path.name, write.only_over)
         os.unlink(path.name, dir_fd=parent)
         os.fsync(parent)
+
+
+def size_of(path: RootedPath) -> int | None:
+    """The size of a regular file, 0 of anything else; None if nothing is there. Raises OSError, RootUnavailable."""
+    with _existing(path, os.O_PATH | os.O_NOFOLLOW) as descriptor:
+        if descriptor is None:
+            return None
+        status = os.fstat(descriptor)
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def fingerprint_of(path: RootedPath) -> Fingerprint | None:
+    """Of a regular file; None if there is none. Raises OSError, RootUnavailable."""
+    with _existing(path, _READ) as descriptor:
+        if descriptor is None or not stat.S_ISREG((status := os.fstat(descriptor)).st_mode):
+            return None
+        return Fingerprint.of(os.pread(descriptor, status.st_size, 0))
+
+
+@contextmanager
+def _existing(path: RootedPath, flags: int) -> Iterator[int | None]:
+    """A descriptor of what is there; None if nothing is. Raises OSError, RootUnavailable."""
+    with ExitStack() as held:
+        try:
+            root = held.enter_context(path.open_root())
+            parent = held.enter_context(open_beneath(root, path.directory, _DIRECTORY))
+            descriptor = held.enter_context(open_beneath(parent, path.name, flags))
+        except (FileNotFoundError, NotADirectoryError):
+            descriptor = None
+        yield descriptor
 
 
 def _check_ours(parent: int, name: str, *ours: Fingerprint) -> None:

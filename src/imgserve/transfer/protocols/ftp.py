@@ -18,7 +18,7 @@ from imgserve.transfer.client import location
 from imgserve.transfer.client.call import Answer, Call, deadline_in
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.replies import size_in
-from imgserve.transfer.faults import DeliveryFailed, ExchangeFailed, delivery_fault, fetching
+from imgserve.transfer.faults import USE_REPLACE, CannotAsk, DeliveryFailed, ExchangeFailed, delivery_fault, fetching
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.protocols import ftp_naming
 from imgserve.transfer.protocols.ftp_naming import Target
@@ -48,6 +48,13 @@ class Ftp:
     async def delete(self, destination: Destination, write: Write) -> None:
         """DELE; a missing file counts as deleted. Raises DeliveryFailed, DestinationRefused."""
         await self._file(destination, write).delete()
+
+    async def size_of(self, destination: Destination, write: Write) -> int | None:
+        """The size that the server tells, 0 where it tells none; None if there is no file.
+
+        Raises DeliveryFailed, DestinationRefused, CannotAsk.
+        """
+        return await self._file(destination, write).size()
 
     def _file(self, destination: Destination, write: Write) -> "_File":
         url = destination.url
@@ -95,6 +102,22 @@ class _File(NamedTuple):
         if reply.startswith("4") or (not reply.startswith("2") and size.startswith("213")):
             detail = f"{location.origin(target.url)} answered {reply[:3]} to the deletion"
             raise DeliveryFailed(detail, is_retryable=reply.startswith("4"))
+
+    async def size(self) -> int | None:
+        """Raises DeliveryFailed, DestinationRefused, CannotAsk."""
+        try:
+            answer = await self._command(b"*SIZE " + self.target.name, b"*MDTM " + self.target.name)
+        except ExchangeFailed as failure:
+            if failure.reply == 550:
+                return None
+            raise delivery_fault(failure) from None
+        replies = answer.replies[-2:]
+        if any(reply.startswith("213") for reply in replies):
+            return size_in(replies[0]) or 0
+        if any(reply.startswith("550") for reply in replies):
+            return None
+        detail = f"{location.origin(self.target.url)} knows neither SIZE nor MDTM (it answered {replies[0][:3]})"
+        raise CannotAsk(detail, USE_REPLACE)
 
     async def _store_as(self, naming: Naming, blob: Blob, *, is_first: bool) -> Answer:
         """Raises ExchangeFailed."""

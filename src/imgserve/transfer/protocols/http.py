@@ -15,12 +15,15 @@ from imgserve.transfer.client import location, statuses
 from imgserve.transfer.client.call import Answer, Call, deadline_in
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.faults import (
+    USE_REPLACE,
+    CannotAsk,
     DeliveryFailed,
     ExchangeFailed,
     SourceNotFound,
     SourceUnavailable,
     TransferError,
     delivering,
+    delivery_fault,
     fetching,
 )
 from imgserve.transfer.fetch import Fetch
@@ -33,6 +36,7 @@ REPEATS = frozenset({307, 308})
 _NO_FILE = (404, 410)
 _CONFLICT = 409  # to a PUT or MKCOL: the collection above is missing
 _ABSENT = frozenset({404, 410})
+_WITHOUT_HEAD = frozenset({405, 501})
 _MADE = frozenset({201, 405})  # by this MKCOL, or by another client
 _MAX_LEVELS = 16
 _VERIFY_TIMEOUT_S = 5.0
@@ -88,12 +92,37 @@ class Http:
         if not is_good(answer.status) and answer.status not in _ABSENT:
             raise refused_write(answer)
 
+    async def size_of(self, destination: Destination, write: Write) -> int | None:
+        """The length that a HEAD tells, 0 where it tells none, or too late; None if there is no file.
+
+        Raises DeliveryFailed, DestinationRefused, CannotAsk.
+        """
+        url, deadline_s = destination.url, deadline_in(write.timeout_s)
+        try:
+            answer = await self._repeated(Call(method="HEAD", url=url, deadline_s=deadline_s, headers=(AGENT, PLAIN)))
+        except ExchangeFailed as failure:
+            if failure.is_late:
+                return 0
+            raise delivery_fault(failure) from None
+        if answer.status in _WITHOUT_HEAD:
+            detail = f"{location.origin(url)} answered {answer.status} to HEAD"
+            raise CannotAsk(detail, USE_REPLACE)
+        if answer.status in _ABSENT:
+            return None
+        if not is_good(answer.status):
+            raise refused_write(answer)
+        return answer.length or 0
+
     async def _put(self, put: Call) -> Answer:
-        """The answer, after one redirect that wants the PUT repeated. Raises as ``deliver``."""
+        """Raises as ``deliver``."""
         with delivering:
-            answer = await self._client.perform(put)
-            if answer.status in REPEATS:
-                answer = await self._client.perform(msgspec.structs.replace(put, url=repeat_target(put.url, answer)))
+            return await self._repeated(put)
+
+    async def _repeated(self, call: Call) -> Answer:
+        """The answer, after one redirect that wants the call repeated. Raises ExchangeFailed, DeliveryFailed."""
+        answer = await self._client.perform(call)
+        if answer.status in REPEATS:
+            answer = await self._client.perform(msgspec.structs.replace(call, url=repeat_target(call.url, answer)))
         return answer
 
     async def _verify(self, put: Call, size_bytes: int) -> Delivery:

@@ -17,7 +17,7 @@ from imgserve.telemetry import logs
 from imgserve.transfer.client import location
 from imgserve.transfer.client.call import Answer, Call, deadline_in, seconds_to
 from imgserve.transfer.client.curl import Client
-from imgserve.transfer.faults import DeliveryFailed, delivering
+from imgserve.transfer.faults import USE_REPLACE, CannotAsk, DeliveryFailed, delivering
 from imgserve.transfer.protocols import confirmation, form, http
 from imgserve.transfer.protocols.form import Post, ReadPage
 from imgserve.transfer.write import Delivery, Write
@@ -45,6 +45,9 @@ class Forms:
         if not http.is_good(answer.status) and answer.status not in confirmation.REDIRECTS:
             raise http.refused_write(answer)
         return Delivery(is_verified=False)
+
+    async def size_of(self, _destination: Destination, _write: Write) -> int | None:
+        raise CannotAsk("An upload form does not tell what it has", USE_REPLACE)
 
     async def delete(self, _destination: Destination, _write: Write) -> None:
         hint = ("use another ", FieldRef(("on_failure",)))
