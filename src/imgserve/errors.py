@@ -13,7 +13,7 @@
     │                          RootUnavailable, CannotAsk, NotOurs
     ├─ descriptors.py          OutOfDescriptors
     ├─ jobs/protocol.py        QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
-    ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable
+    ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable, IdempotencyKeyReused, IdempotentJobGone
     ├─ engine/delivery.py      Overtaken, ClaimLost, Kept, DestinationBusy
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ engine/intake.py        Draining

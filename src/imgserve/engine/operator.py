@@ -1,7 +1,12 @@
-"""The operator's actions on jobs: list, show, cancel, retry. Called by ``api/v1/jobs``."""
+"""What people do with stored jobs: list, show, cancel, retry. Called by ``api/v1/jobs``.
+
+With a principal its own jobs alone are seen and changed; the operator, who has none, sees all.
+"""
 
 import time
 from collections.abc import Callable
+
+import msgspec
 
 from imgserve.engine.runner import Runner
 from imgserve.jobs.protocol import OperatorQueue
@@ -29,23 +34,28 @@ class JobAdmin:
         self._clock = clock
 
     async def page(self, query: JobQuery, older_than_s: float | None) -> JobPage:
-        before = None if older_than_s is None else self._clock() - older_than_s
-        return await self._queue.page(JobQuery(query.statuses, query.destination, before, query.after, query.limit))
+        if older_than_s is not None:
+            query = msgspec.structs.replace(query, created_before=time.time() - older_than_s)
+        return await self._queue.page(query)
 
-    async def job(self, job_id: str) -> OperatorJobView:
+    async def job(self, job_id: str, principal: str | None = None) -> OperatorJobView:
         """Raises NoSuchJob."""
-        return await self._queue.job(job_id)
+        return await self._queue.job(job_id, principal)
 
-    async def cancel(self, job_id: str) -> OperatorJobView:
-        """The job as it is now; its worker, if it has one, is killed. Raises NoSuchJob, NotCancellable."""
-        number = await self._queue.cancel(job_id, self._clock())
-        self._runner.cancel(number)
-        self._prefetched.drop(number)
+    async def cancel(self, job_id: str, principal: str | None = None) -> OperatorJobView:
+        """The job as it is now; if it has ended by this, its worker is killed. Raises NoSuchJob, NotCancellable."""
+        number = await self._queue.cancel(job_id, self._clock(), principal)
+        job = await self._queue.job(job_id, principal)
+        if job.ended_at is not None:
+            self._runner.cancel(number)
+            self._prefetched.drop(number)
         logs.event("cancelled", job=job_id, number=number)
-        return await self._queue.job(job_id)
+        return job
 
-    async def retry(self, job_id: str) -> OperatorJobView:
-        """The job as it is now. Raises NoSuchJob, NotRetryable, QueueFull."""
-        number = await self._queue.retry(job_id, self._deadline_s, self._clock())
+    async def retry(
+        self, job_id: str, names: tuple[str, ...] | None = None, principal: str | None = None
+    ) -> OperatorJobView:
+        """The job as it is now. ``names`` None: all failed outputs. Raises NoSuchJob, NotRetryable, QueueFull."""
+        number = await self._queue.retry(job_id, names, self._deadline_s, self._clock(), principal)
         logs.event("retried", job=job_id, number=number)
-        return await self._queue.job(job_id)
+        return await self._queue.job(job_id, principal)

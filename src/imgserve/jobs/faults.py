@@ -1,4 +1,4 @@
-"""Refusals of an operator's calls, raised by every queue engine."""
+"""Refusals of calls about stored jobs, raised by every queue engine."""
 
 from imgserve.errors import ImgserveError
 
@@ -9,8 +9,13 @@ class NoSuchJob(ImgserveError):
     title = "There is no such job"
 
 
+def no_such_job(job_id: str) -> NoSuchJob:
+    """The same of a job that never was, of one that was deleted, and of another principal's."""
+    return NoSuchJob(f"no job has the id {job_id[:64]!r}", "ended jobs are kept a day, failed ones two weeks")
+
+
 class NotRetryable(ImgserveError):
-    """Only a failed job can be retried, and only while it is the newest of its destinations."""
+    """Only failed outputs of a job that has ended can be retried, as long as no newer job has their destinations."""
 
     code = "not_retryable"
     status = 409
@@ -18,8 +23,22 @@ class NotRetryable(ImgserveError):
 
 
 class NotCancellable(ImgserveError):
-    """It has ended, is being taken in, or its final picture is on its way."""
+    """It has ended, is being taken in, or all pictures that are left are on their way."""
 
     code = "not_cancellable"
     status = 409
     title = "The job cannot be cancelled"
+
+
+class IdempotencyKeyReused(ImgserveError):
+    code = "idempotency_key_reused"
+    status = 422
+    title = "The idempotency key belongs to another request"
+
+
+class IdempotentJobGone(ImgserveError):
+    """The job that the key's first request made was deleted."""
+
+    code = "idempotent_job_gone"
+    status = 410
+    title = "The job of this idempotency key is gone"

@@ -43,6 +43,8 @@ ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
 
 # The principal of jobs that come over the control socket; no key has such a name.
 OPERATOR = "@operator"
+# A key belongs to its job for so long, even when the job is deleted earlier.
+KEY_MEMORY_S = 24 * 3600.0
 OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 
 
@@ -51,6 +53,14 @@ class Binding(msgspec.Struct, frozen=True):
 
     key: str
     digest: bytes
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """The job that a key belongs to, and the digest of its request; ``is_gone``: the job has been deleted."""
+
+    job_id: str
+    digest: bytes
+    is_gone: bool
 
 
 class NewJob(msgspec.Struct, frozen=True):
@@ -207,12 +217,13 @@ class OutputResult(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
-    """The end of a job, for metrics and end rate."""
+    """The end of a job, for metrics, the end rate and those who wait for it."""
 
     status: JobStatus
     error: str
     created_at: float
     ended_at: float
+    id: str
 
 
 class Settlement(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from imgserve.errors import ImgserveError
 from imgserve.jobs.model import (
     Accepted,
     Answer,
+    Bound,
     Claim,
     Intent,
     NewJob,
@@ -170,9 +171,18 @@ class IntakeQueue(PlaceholderMemory, Protocol):
         """Store as ``accepting``, or adopt the unanswered twin of a dead intake. ``on_late`` gets a job that was stored
         after this call had been cancelled.
 
+        A job with a ``binding`` whose key has one already gives that one's answer; its key is forgotten when it is
+        refused, else after KEY_MEMORY_S, whatever becomes of the job.
+
         Raises QueueFull and QuotaFull, whose ``retry_after_s`` is the time until a tenth of the queue or of the
-        principal's quota will be free, and StorageFailing.
+        principal's quota will be free, IdempotencyKeyReused, IdempotentJobGone and StorageFailing.
         """
+
+    async def binding_of(self, principal: str, key: str, now: float) -> Bound | None:
+        """The job that this principal's Idempotency-Key belongs to."""
+
+    async def until_ended(self, job_id: str, timeout_s: float) -> None:
+        """Return when the job has ended, as soon as that is stored, at the latest after ``timeout_s``."""
 
     async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
         """accepting -> queued; from here on older jobs of the same destinations are superseded."""
@@ -260,20 +270,28 @@ class OperatorQueue(Protocol):
     async def page(self, query: JobQuery) -> JobPage:
         """Jobs for people, newest first. Never delays the other calls, however many jobs there are."""
 
-    async def job(self, job_id: str) -> OperatorJobView:
-        """Raises NoSuchJob."""
+    async def job(self, job_id: str, principal: str | None = None) -> OperatorJobView:
+        """With its timeline. Without a principal the beginning of an id is enough, where it is the only one.
 
-    async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
-        """failed -> queued with fresh attempts and its old number, and so its old place in the order; the number.
-
-        Its outbox entries are cancelled until it fails again. Outputs whose destination a newer activated job has are
-        superseded. Raises NoSuchJob, QueueFull, and NotRetryable: not failed, refused at intake, or all overtaken.
+        Raises NoSuchJob, also for another principal's, as ``retry`` and ``cancel`` do.
         """
 
-    async def cancel(self, job_id: str, now: float) -> int:
-        """queued or running -> cancelled, with a failed job's outbox entries; the number. Its claim is lost at once.
+    async def retry(
+        self, job_id: str, names: tuple[str, ...] | None, deadline_s: float, now: float, principal: str | None = None
+    ) -> int:
+        """Queue failed outputs of an ended job again (those of ``names``; None: all), with fresh attempts and the job's
+        old number, and so its old place in the order; the number.
 
-        Raises NoSuchJob, and NotCancellable: accepting, ended, or a final holds its destination.
+        Their outbox entries are cancelled until they fail again. Unnamed outputs whose destination a newer activated
+        job has are superseded. Raises NoSuchJob, QueueFull, and NotRetryable: not failed, refused at intake, or
+        overtaken (a named one, or all).
+        """
+
+    async def cancel(self, job_id: str, now: float, principal: str | None = None) -> int:
+        """End those open outputs whose destination no final holds; the job's number. A cancelled job stays as it is.
+
+        A job that ends by it is cancelled, with a failed job's outbox entries, and its claim is lost at once. Raises
+        NoSuchJob, and NotCancellable: accepting, ended, or no output could be ended.
         """
 
 

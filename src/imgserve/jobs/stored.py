@@ -54,11 +54,16 @@ class _OutputRow(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+class _NameRow(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
 _encode = msgspec.json.Encoder().encode
 _decode_source = msgspec.json.Decoder(_SourceRow).decode
 _decode_info = msgspec.json.Decoder(_InfoRow).decode
 _decode_output = msgspec.json.Decoder(_OutputRow).decode
 decode_warnings = msgspec.json.Decoder(tuple[OutputWarning, ...]).decode
+_decode_name = msgspec.json.Decoder(_NameRow).decode
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -114,6 +119,13 @@ def decode_metadata(stored: bytes | None) -> dict[str, str]:
     with suppress(*UNREADABLE):
         return {} if stored is None else _decode_metadata(stored)
     return {}
+
+
+def name_of(stored: bytes, index: int) -> str:
+    """An output's name in its job; ``index`` is its place among the outputs."""
+    with suppress(*UNREADABLE):
+        return _decode_name(stored).name or str(index)
+    return str(index)
 
 
 def for_failure(stored: bytes) -> ResolvedOutput | None:

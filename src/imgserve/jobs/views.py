@@ -27,9 +27,10 @@ _LAST_S = 253_402_300_799.0  # of the year 9999
 
 
 class JobQuery(msgspec.Struct, frozen=True):
-    """Selects jobs, newest first. ``destination``: a part of one; ``after``: numbers below this one.
+    """Selects jobs, newest first. ``after``: numbers below this one.
 
-    ``principal`` None: the jobs of all.
+    ``destination`` is a part of one, as shown or as its key has it, ``destination_prefix`` its beginning.
+    Times are the wall clock's, both included. ``principal`` None: the jobs of all.
     """
 
     statuses: tuple[JobStatus, ...] = ()
@@ -38,6 +39,9 @@ class JobQuery(msgspec.Struct, frozen=True):
     after: int | None = None
     limit: Limit = 50
     principal: str | None = None
+    destination_prefix: str = ""
+    created_after: float | None = None
+    idempotency_key: str = ""
 
 
 class SourceView(msgspec.Struct, frozen=True):
@@ -164,7 +168,10 @@ def _without(view: View, base: type[View]) -> View:
 
 
 class JobPage(msgspec.Struct, frozen=True):
-    """``next``: the ``after`` of the page that follows; None on the last one."""
+    """``next``: the ``after`` of the page that follows; None on the last one.
+
+    A page of jobs by their destination or key may hold fewer than the limit, even none, and not be the last.
+    """
 
     jobs: tuple[OperatorJobView, ...]
     next: int | None

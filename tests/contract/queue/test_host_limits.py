@@ -96,7 +96,7 @@ async def test_a_retried_job_waits_for_its_hosts(queue: Queue) -> None:
     await released(queue, to(SLOW, "a"))
     claim = await claimed(queue)
     await queue.settle(ended(claim, "failed"), START)
-    await queue.retry(claim.id, 86_400.0, START)
+    await queue.retry(claim.id, None, 86_400.0, START)
     assert (await taken(queue, 9, slow=0)).claims == ()
     assert numbers(*(await taken(queue, 9)).claims) == numbers(claim)
 

@@ -92,19 +92,19 @@ async def test_counts(queue: Queue) -> None:
 async def test_each_end_is_told_once(house: House) -> None:
     told: list[Ended] = []
     queue = await house.open(on_end=told.append)
-    await released(queue)
+    old = await released(queue)
     overtaker = await released(queue, now=START + 1)
     claim = await claimed(queue, START + 2)
     assert claim.number == overtaker.number
     await queue.settle(ended(claim, "retry", retry_at=START + 3), START + 2)
-    assert told == [Ended("superseded", "", START, START + 1)]
+    assert told == [Ended("superseded", "", START, START + 1, old.id)]
     again = await claimed(queue, START + 3)
     poisoned = OutputResult(again.outputs[0].id, "failed", "crash", error="poison")
     failure = Settlement(again.number, again.token, (poisoned,))
     await queue.settle(failure, START + 4)
     await queue.settle(failure, START + 5)
     await pruned(queue, START + 1e9)
-    assert told[1:] == [Ended("failed", "poison", START + 1, START + 4)]
+    assert told[1:] == [Ended("failed", "poison", START + 1, START + 4, overtaker.id)]
     queue = await house.open(on_end=told.append)
     assert len(told) == 2
 
@@ -120,7 +120,7 @@ async def test_an_end_that_was_undone_is_not_told(house: House) -> None:
         queue.settle(ended(claim, "delivered"), START + 1), queue.enqueue(twin, START), return_exceptions=True
     )
     assert (settled, type(fault)) == (True, QueueFault)
-    assert told == [Ended("succeeded", "", START, START + 1)]
+    assert told == [Ended("succeeded", "", START, START + 1, double.id)]
 
 
 async def test_a_trace_goes_on_with_its_job(queue: Queue) -> None:

@@ -1,5 +1,6 @@
 """What operators see of a queue: lists, pages, single jobs; never a secret."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import msgspec
@@ -12,7 +13,7 @@ from imgserve.jobs.views import ErrorView, JobQuery, JobView, SourceView
 from imgserve.request.protocols import DestinationKind
 from imgserve.request.source import Source
 from imgserve.request.warning import OutputWarning
-from tests.support.queues import KEY, SOURCE, START, claimed, ended, moved, new_job, output, released
+from tests.support.queues import KEY, SOURCE, START, claimed, ended, moved, new_job, output, released, states_of
 from tests.support.states import one_of_each, only
 
 DAY_S = 86_400.0
@@ -225,3 +226,84 @@ async def test_by_principal(queue: Queue, destination: str) -> None:
         first = await queue.page(JobQuery(destination=destination, principal=principal, limit=1))
         assert ([job.number for job in first.jobs], first.next is None) == (expected[:1], len(expected) == 1)
     assert len((await queue.page(JobQuery(destination=destination))).jobs) == 4
+
+
+async def found(queue: Queue, query: JobQuery) -> list[int]:
+    """All pages of it."""
+    numbers: list[int] = []
+    while True:
+        page = await queue.page(query)
+        numbers += [job.number for job in page.jobs]
+        if page.next is None:
+            return numbers
+        query = msgspec.structs.replace(query, after=page.next)
+
+
+async def test_by_the_beginning_of_a_destination(queue: Queue) -> None:
+    usual = output()
+    posted = "http://me:hush@PLACE.test/a/%7Eb.png"
+    spelt = moved(usual, msgspec.structs.replace(usual.placement.destination, shown=posted, key=f"{KEY}/x"))
+    first = (await released(queue, spelt)).number
+    second = (await released(queue, output("http://place.test:80/b/2.png"), output(f"{KEY}3"))).number
+    for prefix, numbers in (
+        ("http://PLACE.test/a/", [first]),
+        ("http://place.test:80/", [second, first]),
+        ("http://place.test:80/b/", [second]),
+        ("place.test", []),
+        ("http://me:hush", []),
+        ("http://PLACE.test/a/%7Eb.png.", []),
+    ):
+        assert await found(queue, JobQuery(destination_prefix=prefix, limit=1)) == numbers, prefix
+    assert await found(queue, JobQuery(destination_prefix="http://place", destination="/2.png")) == [second]
+
+
+async def test_between_two_times_and_of_a_principal_by_status(queue: Queue) -> None:
+    numbers = []
+    for number in range(12):
+        job = msgspec.structs.replace(new_job(output(f"{KEY}{number}")), principal="ab"[number % 2])
+        entry = await queue.enqueue(job, START + 100 * number)
+        assert isinstance(entry, Accepted)
+        numbers.append(entry.number)
+        if number < 8:
+            await queue.activate(entry.number, states_of(entry, *job.outputs), START + 100 * number)
+            claim = await claimed(queue, START + 100 * number)
+            await queue.settle(ended(claim, "delivered" if number < 4 else "failed"), START + 100 * number)
+    query = JobQuery(created_after=START + 300, created_before=START + 1000, limit=2)
+    assert await found(queue, query) == numbers[10:2:-1]
+    assert await found(queue, msgspec.structs.replace(query, principal="a")) == numbers[10:2:-2]
+    ended_ones = msgspec.structs.replace(query, statuses=("succeeded", "failed"))
+    assert await found(queue, ended_ones) == numbers[7:2:-1]
+    assert await found(queue, msgspec.structs.replace(ended_ones, principal="b")) == numbers[7:2:-2]
+    assert await found(queue, JobQuery(created_after=START + 5000)) == []
+    assert await found(queue, JobQuery(created_before=START - 1)) == []
+
+
+async def test_who_waits_for_an_end_goes_on_when_it_is_stored(queue: Queue) -> None:
+    entry = await released(queue)
+    await queue.until_ended(entry.id, 0.01)
+    assert (await queue.job(entry.id)).ended_at is None
+    waiters = [asyncio.create_task(queue.until_ended(entry.id, 60)) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    waiters.pop().cancel()
+    claim = await claimed(queue)
+    await queue.settle(ended(claim, "retry", retry_at=START + 1), START)
+    await asyncio.sleep(0.05)
+    assert not any(waiter.done() for waiter in waiters)
+    await queue.settle(ended(await claimed(queue, START + 1), "delivered"), START + 1)
+    await asyncio.wait_for(asyncio.gather(*waiters), 1)
+    await asyncio.wait_for(queue.until_ended(entry.id, 60), 1)
+    await asyncio.wait_for(queue.until_ended("nobody", 60), 1)
+    assert (await queue.job(entry.id)).status == "succeeded"
+
+
+async def test_a_superseded_job_names_the_newer_one(queue: Queue) -> None:
+    old = await released(queue, output(), output(f"{KEY}2"))
+    newer = await released(queue)
+    assert (await queue.job(old.id)).superseded_by is None
+    await queue.settle(ended(await claimed(queue), "delivered"), START)
+    last = await released(queue, output(f"{KEY}2"))
+    await queue.settle(ended(await claimed(queue), "delivered"), START)
+    seen = await queue.job(old.id)
+    assert (seen.status, [place.status for place in seen.outputs]) == ("superseded", ["superseded", "delivered"])
+    assert seen.superseded_by == newer.id
+    assert (await queue.job(last.id)).superseded_by is None

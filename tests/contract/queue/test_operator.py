@@ -1,5 +1,8 @@
 """What operators ask of a queue: another try, an end."""
 
+from datetime import UTC, datetime
+
+import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
@@ -24,6 +27,7 @@ from tests.support.queues import (
     failed,
     failure_of,
     final_of,
+    new_job,
     output,
     placeholder_of,
     pruned,
@@ -37,7 +41,7 @@ DAY_S = 86_400.0
 
 @pytest.mark.parametrize("name", ["nobody", "", "x" * 10_000])
 async def test_an_unknown_job(queue: Queue, name: str) -> None:
-    for call in (queue.job(name), queue.retry(name, DAY_S, START), queue.cancel(name, START)):
+    for call in (queue.job(name), queue.retry(name, None, DAY_S, START), queue.cancel(name, START)):
         with pytest.raises(NoSuchJob):
             await call
 
@@ -48,7 +52,7 @@ async def test_retry_begins_anew_under_the_old_number(queue: Queue) -> None:
     warnings = (OutputWarning("font_missing", "of before"),)
     poison = OutputResult(claim.outputs[0].id, "failed", "crash", error="poison", detail="it", warnings=warnings)
     await queue.settle(Settlement(claim.number, claim.token, (poison,)), START)
-    assert await queue.retry(entry.id, DAY_S, START + 50) == entry.number
+    assert await queue.retry(entry.id, None, DAY_S, START + 50) == entry.number
     seen = await queue.job(entry.id)
     assert (seen.status, seen.error, seen.ended_at, seen.retries, seen.warnings) == ("queued", None, None, 1, ())
     again = await claimed(queue, START + 50)
@@ -63,7 +67,7 @@ async def test_retry_begins_anew_under_the_old_number(queue: Queue) -> None:
 
 async def test_retry_lifts_an_entry_that_is_owed_and_a_second_failure_owes_again(queue: Queue) -> None:
     entry = await failed(queue)
-    await queue.retry(entry.id, DAY_S, START)
+    await queue.retry(entry.id, None, DAY_S, START)
     assert await due_entries(queue) == ()
     await queue.settle(ended(await claimed(queue), "failed"), START + 1)
     [owed] = await due_entries(queue, START + 1)
@@ -76,7 +80,7 @@ async def test_retry_after_the_failure_picture_lies_there(queue: Queue) -> None:
     [owed] = await due_entries(queue)
     assert await queue.acquire(failure_of(owed), START) == GRANTED
     await queue.settle_entry(owed, "done", START)
-    await queue.retry(entry.id, DAY_S, START)
+    await queue.retry(entry.id, None, DAY_S, START)
     claim = await claimed(queue)
     assert await queue.acquire(final_of(claim), START) == GRANTED
 
@@ -85,7 +89,7 @@ async def test_retry_waits_for_a_failure_picture_that_is_on_its_way(queue: Queue
     entry = await failed(queue)
     [owed] = await due_entries(queue)
     assert await queue.acquire(failure_of(owed), START) == GRANTED
-    await queue.retry(entry.id, DAY_S, START)
+    await queue.retry(entry.id, None, DAY_S, START)
     claim = await claimed(queue)
     assert await queue.acquire(final_of(claim), START) == BUSY
     await queue.settle_entry(owed, "done", START)
@@ -97,7 +101,7 @@ async def test_retry_waits_for_a_failure_picture_that_is_on_its_way(queue: Queue
 async def test_a_failure_picture_that_has_not_begun_stays_away_after_retry(queue: Queue) -> None:
     entry = await failed(queue)
     [owed] = await due_entries(queue)
-    await queue.retry(entry.id, DAY_S, START)
+    await queue.retry(entry.id, None, DAY_S, START)
     assert await queue.acquire(failure_of(owed), START) == LOST
 
 
@@ -108,7 +112,7 @@ async def test_retry_is_refused_where_a_newer_job_was_released(queue: Queue, new
     if newer_end != "queued":
         await queue.settle(ended(await claimed(queue), "delivered" if newer_end == "delivered" else "failed"), START)
     with pytest.raises(NotRetryable, match="newer job"):
-        await queue.retry(old.id, DAY_S, START)
+        await queue.retry(old.id, None, DAY_S, START)
     assert (await queue.job(old.id)).status == "failed"
     assert (await queue.job(newer.id)).number > old.number
 
@@ -117,7 +121,7 @@ async def test_retry_is_refused_where_a_newer_job_waits_that_has_not_written_yet
     old = await failed(queue)
     await released(queue, output(is_bare=True))
     with pytest.raises(NotRetryable, match="newer job"):
-        await queue.retry(old.id, DAY_S, START)
+        await queue.retry(old.id, None, DAY_S, START)
 
 
 async def test_retry_is_refused_where_a_newer_job_has_written_and_is_forgotten(queue: Queue) -> None:
@@ -128,13 +132,13 @@ async def test_retry_is_refused_where_a_newer_job_has_written_and_is_forgotten(q
     await queue.settle(ended(claim, "delivered"), START)
     assert await pruned(queue, START + 2 * DAY_S) == 1
     with pytest.raises(NotRetryable, match="newer job"):
-        await queue.retry(old.id, DAY_S, START + 2 * DAY_S)
+        await queue.retry(old.id, None, DAY_S, START + 2 * DAY_S)
 
 
 async def test_a_newer_job_still_in_intake_supersedes_a_retried_one_when_it_is_released(queue: Queue) -> None:
     old = await failed(queue, output(is_bare=True))
     newer = await accepted(queue)
-    await queue.retry(old.id, DAY_S, START)
+    await queue.retry(old.id, None, DAY_S, START)
     await queue.activate(newer.number, (), START)
     assert (await queue.job(old.id)).status == "superseded"
 
@@ -143,7 +147,7 @@ async def test_retry_reopens_only_the_outputs_that_nobody_has_overtaken(queue: Q
     old = await failed(queue, output(), output(OTHER))
     await released(queue, output(OTHER))
     await queue.settle(ended(await claimed(queue), "delivered"), START)
-    await queue.retry(old.id, DAY_S, START)
+    await queue.retry(old.id, None, DAY_S, START)
     claim = await claimed(queue)
     assert [place.spec.placement.destination.key for place in claim.outputs] == [KEY]
     assert [place.status for place in (await queue.job(old.id)).outputs] == ["placeholder", "superseded"]
@@ -152,21 +156,72 @@ async def test_retry_reopens_only_the_outputs_that_nobody_has_overtaken(queue: Q
 async def test_a_form_may_always_be_posted_again(queue: Queue) -> None:
     old = await failed(queue, output(FORM, "form"))
     await released(queue, output(FORM, "form"))
-    assert await queue.retry(old.id, DAY_S, START) == old.number
+    assert await queue.retry(old.id, None, DAY_S, START) == old.number
+
+
+def three() -> tuple[ResolvedOutput, ...]:
+    names = {"card": KEY, "thumb": OTHER, "page": f"{KEY}3"}
+    return tuple(msgspec.structs.replace(output(key), name=name) for name, key in names.items())
+
+
+async def test_retry_of_named_outputs_leaves_the_others(queue: Queue) -> None:
+    old = await released(queue, *three())
+    await queue.settle(ended(await claimed(queue), "failed", "delivered", "failed"), START)
+    for names, words in (
+        (("card", "none"), "no output 'none'"),
+        (("thumb",), "thumb is delivered"),
+    ):
+        with pytest.raises(NotRetryable, match=words):
+            await queue.retry(old.id, names, DAY_S, START + 9)
+    assert (await queue.job(old.id)).status == "failed"
+    await queue.retry(old.id, ("page", "page"), DAY_S, START + 9)
+    seen = await queue.job(old.id)
+    assert (seen.status, [place.status for place in seen.outputs]) == ("queued", ["failed", "delivered", "placeholder"])
+    assert (seen.outputs[0].owed, seen.outputs[2].owed) == ("error_image", None)
+    assert seen.deadline_at.timestamp() == START + 9 + DAY_S
+    claim = await claimed(queue, START + 9)
+    assert [place.spec.name for place in claim.outputs] == ["page"]
+    assert [owed.output.spec.name for owed in await due_entries(queue, START + 9)] == ["card"]
+    await queue.settle(ended(claim, "delivered"), START + 10)
+    assert (await queue.job(old.id)).status == "failed"
+    await queue.retry(old.id, None, DAY_S, START + 11)
+    await queue.settle(ended(await claimed(queue, START + 11), "delivered"), START + 12)
+    seen = await queue.job(old.id)
+    assert (seen.status, seen.retries) == ("succeeded", 2)
+
+
+async def test_a_named_output_with_a_newer_job_is_refused_with_its_name(queue: Queue) -> None:
+    old = await failed(queue, *three())
+    await released(queue, output(OTHER))
+    with pytest.raises(NotRetryable, match=r"newer job has the destination of 1 output \(thumb\)"):
+        await queue.retry(old.id, ("card", "thumb"), DAY_S, START)
+    assert [place.status for place in (await queue.job(old.id)).outputs] == ["failed"] * 3
+    await queue.retry(old.id, ("card",), DAY_S, START)
+    assert [place.status for place in (await queue.job(old.id)).outputs] == ["placeholder", "failed", "failed"]
+
+
+async def test_failed_outputs_of_a_cancelled_job_are_retried(queue: Queue) -> None:
+    old = await released(queue, output(), output(OTHER))
+    await queue.settle(ended(await claimed(queue), "failed", "retry", retry_at=START + 60), START)
+    await queue.cancel(old.id, START)
+    await queue.retry(old.id, None, DAY_S, START)
+    assert [place.status for place in (await queue.job(old.id)).outputs] == ["placeholder", "cancelled"]
+    await queue.settle(ended(await claimed(queue), "delivered"), START)
+    assert (await queue.job(old.id)).status == "cancelled"
 
 
 @pytest.mark.parametrize("status", ["superseded", "succeeded", "cancelled", "running", "queued", "accepting"])
 async def test_only_failed_jobs_are_retried(queue: Queue, status: JobStatus) -> None:
     job = await only(queue, (await one_of_each(queue))[status])
     with pytest.raises(NotRetryable, match=f"is {status}"):
-        await queue.retry(job.id, DAY_S, START)
+        await queue.retry(job.id, None, DAY_S, START)
 
 
 async def test_a_job_that_was_refused_is_not_retried(queue: Queue) -> None:
     entry = await accepted(queue, output(), output(OTHER))
     await queue.refuse(entry.number, (), "delivery_failed", "no", START)
     with pytest.raises(NoSuchJob):
-        await queue.retry(entry.id, DAY_S, START)
+        await queue.retry(entry.id, None, DAY_S, START)
 
 
 async def test_retry_keeps_to_the_limit_of_waiting_jobs(house: House) -> None:
@@ -174,10 +229,10 @@ async def test_retry_keeps_to_the_limit_of_waiting_jobs(house: House) -> None:
     old = await failed(queue)
     other = await accepted(queue, output(OTHER))
     with pytest.raises(QueueFull):
-        await queue.retry(old.id, DAY_S, START)
+        await queue.retry(old.id, None, DAY_S, START)
     assert (await queue.job(old.id)).outputs[0].outbox == (OutboxView("error_image", "pending"),)
     await queue.refuse(other.number, (), "x", "", START)
-    await queue.retry(old.id, DAY_S, START)
+    await queue.retry(old.id, None, DAY_S, START)
 
 
 async def test_cancel_before_it_runs(queue: Queue) -> None:
@@ -240,7 +295,73 @@ async def test_cancel_owes_nothing_where_a_failure_would_not(queue: Queue, place
     assert await due_entries(queue) == ()
 
 
-@pytest.mark.parametrize("status", ["superseded", "succeeded", "failed", "cancelled", "accepting"])
+async def test_a_cancelled_job_may_be_cancelled_again(queue: Queue) -> None:
+    entry = await released(queue)
+    for at in (START, START + 9):
+        assert await queue.cancel(entry.id, at) == entry.number
+    seen = await queue.job(entry.id)
+    assert (seen.status, seen.ended_at) == ("cancelled", datetime.fromtimestamp(START, UTC))
+
+
+async def test_cancel_ends_each_output_of_which_no_final_is_on_its_way(queue: Queue) -> None:
+    entry = await released(queue, output(), output(OTHER))
+    claim = await claimed(queue)
+    first, second = claim.outputs
+    assert await queue.acquire(final_of(claim, first), START) == GRANTED
+    assert await queue.cancel(entry.id, START) == entry.number
+    seen = await queue.job(entry.id)
+    assert (seen.status, [place.status for place in seen.outputs]) == ("running", ["placeholder", "cancelled"])
+    assert await queue.acquire(final_of(claim, second), START) == OVERTAKEN
+    assert await queue.heartbeat((claim,), START) == {entry.number}
+    assert [owed.output.id for owed in await due_entries(queue)] == [second.id]
+    assert await queue.settle(ended(claim, "delivered"), START + 1)
+    seen = await queue.job(entry.id)
+    assert (seen.status, [place.status for place in seen.outputs]) == ("cancelled", ["delivered", "cancelled"])
+
+
+async def test_a_job_of_several_outputs_waits_for_the_ones_that_are_left(queue: Queue) -> None:
+    """Cancelled while it is queued: an output that is sent again stays, and decides when the job is due."""
+    entry = await released(queue, output(), output(OTHER), state="unknown")
+    claim = await claimed(queue)
+    first, second = claim.outputs
+    results = (
+        OutputResult(first.id, "repeat", due_at=START + 60),
+        OutputResult(second.id, "retry", "attempt", START + 5, "x"),
+    )
+    await queue.settle(Settlement(claim.number, claim.token, results), START)
+    await queue.cancel(entry.id, START + 1)
+    seen = await queue.job(entry.id)
+    assert (seen.status, [place.status for place in seen.outputs]) == ("cancelled", ["delivered", "cancelled"])
+
+
+async def test_a_principal_sees_and_steers_its_own_jobs_only(queue: Queue) -> None:
+    job = msgspec.structs.replace(new_job(), principal="ann")
+    entry = await queue.enqueue(job, START)
+    await queue.activate(entry.number, (), START)
+    await queue.settle(ended(await claimed(queue), "failed"), START)
+    for call in (
+        queue.job(job.id, "bob"),
+        queue.retry(job.id, None, DAY_S, START, "bob"),
+        queue.cancel(job.id, START, "bob"),
+    ):
+        with pytest.raises(NoSuchJob, match=f"no job has the id '{job.id}'"):
+            await call
+    assert (await queue.job(job.id, "ann")).status == "failed"
+    await queue.retry(job.id, None, DAY_S, START, "ann")
+    await queue.cancel(job.id, START, "ann")
+    assert (await queue.job(job.id)).status == "cancelled"
+
+
+async def test_a_principal_names_whole_ids_only(queue: Queue) -> None:
+    job = msgspec.structs.replace(new_job(), id="ab" * 16, principal="ann")
+    await queue.enqueue(job, START)
+    assert (await queue.job("abab")).id == job.id
+    assert (await queue.job(job.id, "ann")).id == job.id
+    with pytest.raises(NoSuchJob):
+        await queue.job("abab", "ann")
+
+
+@pytest.mark.parametrize("status", ["superseded", "succeeded", "failed", "accepting"])
 async def test_what_cannot_be_cancelled(queue: Queue, status: JobStatus) -> None:
     job = await only(queue, (await one_of_each(queue))[status])
     with pytest.raises(NotCancellable):
@@ -262,7 +383,7 @@ async def test_a_newer_job_lifts_what_a_cancelled_one_owes(queue: Queue) -> None
 async def test_retry_and_cancel_survive_the_server(house: House) -> None:
     queue = await house.open()
     old, other = await failed(queue), await released(queue, output(OTHER))
-    await queue.retry(old.id, DAY_S, START)
+    await queue.retry(old.id, None, DAY_S, START)
     await queue.cancel(other.id, START)
     await house.open(START + 100)
     assert house.statuses() == {old.number: "queued", other.number: "cancelled"}

@@ -235,17 +235,17 @@ async def test_whether_the_older_job_can_be_retried(scene: Scene, newer: Newer, 
     job = next(job for job in (await scene.queue.page(ALL)).jobs if job.number == older.number)
     if newer.supersedes_at_release:
         with pytest.raises(NotRetryable):
-            await scene.queue.retry(job.id, 86_400.0, scene.now)
+            await scene.queue.retry(job.id, None, 86_400.0, scene.now)
         return
-    await scene.queue.retry(job.id, 86_400.0, scene.now)
+    await scene.queue.retry(job.id, None, 86_400.0, scene.now)
     assert scene.status(older) == "queued"
     await scene.fail(older)
     await scene.write(await scene.due(other))
     if newer.is_above_once_taken:
         with pytest.raises(NotRetryable):
-            await scene.queue.retry(job.id, 86_400.0, scene.now)
+            await scene.queue.retry(job.id, None, 86_400.0, scene.now)
     else:
-        await scene.queue.retry(job.id, 86_400.0, scene.now)
+        await scene.queue.retry(job.id, None, 86_400.0, scene.now)
 
 
 @pytest.mark.parametrize(("principal", "user"), [*itertools.product((ANN, BOB, OPERATOR), "xy")])

@@ -95,7 +95,7 @@ async def test_each_end_makes_room_and_a_retry_takes_it(house: House) -> None:
     assert await room(queue, "a") == 3
     await queue.cancel(cancelled.id, START)
     assert await room(queue, "a") == 4
-    await queue.retry(failing.id, 1000.0, START)
+    await queue.retry(failing.id, None, 1000.0, START)
     assert await room(queue, "a") == 3
 
 

@@ -235,16 +235,16 @@ class World:
             assert self.house.statuses() == before
             self.happened.add("cancel refused")
         else:
-            assert not is_writing, "cancelled in the middle of its final"
-            assert self.house.statuses()[number] == "cancelled"
-            self.happened.add("cancelled")
+            is_ended = self.house.statuses()[number] == "cancelled"
+            assert is_ended != is_writing, "cancelled in the middle of a final, or left open without one"
+            self.happened.add("cancelled" if is_ended else "partly cancelled")
 
     async def retry(self) -> None:
         number = self.pick({"failed"})
         if number is None:
             return
         try:
-            await self.queue.retry(self.ids[number], 86_400.0, self.now)
+            await self.queue.retry(self.ids[number], None, 86_400.0, self.now)
         except NotRetryable:
             assert self.house.statuses()[number] == "failed"
             self.happened.add("retry refused")

@@ -8,6 +8,7 @@ from imgserve.jobs.protocol import Granted
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free
 from imgserve.jobs.sqlite.ending import Reason, end_open
+from imgserve.jobs.sqlite.idempotency import bind, bound_job, unbind
 from imgserve.jobs.sqlite.order import end_if_concluded, supersede_older, write_end
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.stored import UNREADABLE, decode_output, encode_info, encode_metadata, encode_output, encode_source
@@ -21,10 +22,11 @@ ADOPT_ENDED_S = 600.0
 
 
 def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float) -> Accepted | Answer:
-    """Raises QueueFull, QuotaFull."""
-    twin = _adopt(db, job, epoch, now)
-    if twin is not None:
-        return twin
+    """Raises QueueFull, QuotaFull, IdempotencyKeyReused, IdempotentJobGone."""
+    earlier = bound_job(db, job, now) or _twin(db, job, epoch, now)
+    answer = None if earlier is None else _adopt(db, *earlier, epoch)
+    if answer is not None:
+        return answer
     db.backlog.check(job.principal, config, has_quota=job.has_quota)
     db.execute(
         SQL["add_job"],
@@ -33,6 +35,7 @@ def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float)
          job.protocol, job.priority, job.not_before, encode_metadata(job.metadata)),
     )  # fmt: skip
     number = db.last_insert_rowid()
+    bind(db, job, now)
     db.backlog.add(job.principal)
     outputs = tuple(_add_output(db, number, job.principal, output, now) for output in job.outputs)
     intents = (intent_of(output, "placeholder", 0) for output in outputs if output.placeholder == "pending")
@@ -50,16 +53,19 @@ def _add_output(db: Connection, number: int, principal: str, output: ResolvedOut
     return Output(db.last_insert_rowid(), number, principal, output, state)
 
 
-def _adopt(db: Connection, job: NewJob, epoch: int, now: float) -> Answer | None:
-    row = db.execute(SQL["find_twin"], (job.digest, epoch, now - ADOPT_ENDED_S)).fetchone()
-    if row is None:
-        return None
+def _twin(db: Connection, job: NewJob, epoch: int, now: float) -> tuple[int, str] | None:
+    """Number and id of an unanswered job of the same digest."""
+    row: tuple[int, str] | None = db.execute(SQL["find_twin"], (job.digest, epoch, now - ADOPT_ENDED_S)).fetchone()
+    return row
+
+
+def _adopt(db: Connection, number: int, job_id: str, epoch: int) -> Answer | None:
     try:
-        outputs = tuple(decode_output(spec) for (spec,) in rows(db, SQL["specs"], (row[0],)))
+        outputs = tuple(decode_output(spec) for (spec,) in rows(db, SQL["specs"], (number,)))
     except UNREADABLE:
         return None  # it fails at its claim; the request becomes a job that this version can read
-    db.execute(SQL["adopt"], (epoch, row[0]))
-    return Answer(row[0], row[1], outputs)
+    db.execute(SQL["adopt"], (epoch, number))
+    return Answer(number, job_id, outputs)
 
 
 def activate(db: Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
@@ -85,6 +91,7 @@ def refuse(
 ) -> list[str]:
     """The keys that are free now."""
     keys = _note(db, number, placeholders)
+    unbind(db, number)
     if any(result.state in ("written", "unknown") for result in placeholders):
         end_open(db, number, "failed", Reason(error, detail), config, now, is_refused=True)
         answered(db, number)

@@ -69,6 +69,7 @@ def _check(row: tuple[Any, ...], intent: Intent, epoch: int, now: float) -> Deni
         is_ours = job_status == "accepting" and job_epoch == epoch
     elif intent.kind == "final":
         is_ours = job_status == "running" and claim == intent.token and lease_until > now
+        is_overtaken = is_overtaken or (is_ours and output_status not in OPEN)  # cancelled apart from its job
     else:
         is_ours = entry_state == "pending" and entry_token == intent.token
         is_overtaken = is_overtaken or (entry_state is None and output_status not in OPEN)  # it was cancelled

@@ -3,17 +3,16 @@ search delays no commit. They see committed rows only.
 """
 
 import asyncio
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apsw
 import msgspec
 
-from imgserve.jobs.faults import NoSuchJob
-from imgserve.jobs.model import JobStatus
+from imgserve.jobs.faults import NoSuchJob, no_such_job
+from imgserve.jobs.model import KEY_MEMORY_S, Bound
 from imgserve.jobs.protocol import Counts
 from imgserve.jobs.shown import (
     StoredEntry,
@@ -21,24 +20,19 @@ from imgserve.jobs.shown import (
     StoredJob,
     StoredOutput,
     WallOf,
-    shown_destination,
     timeline_of,
     view_of,
 )
+from imgserve.jobs.sqlite import search
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.sqlite.texts import as_text
-from imgserve.jobs.stored import UNREADABLE, decode_output
-from imgserve.jobs.views import HIDDEN_QUERY, MAX_TIMELINE, JobPage, JobQuery, OperatorJobView
+from imgserve.jobs.views import MAX_TIMELINE, JobPage, JobQuery, OperatorJobView
 
 SQL = load("listing")
 
 T = TypeVar("T")
-OPEN: tuple[JobStatus, ...] = ("accepting", "queued", "running")
-ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled", "superseded")
-NEWEST = 2**63 - 1
-_PARTS = re.compile(f"://|{re.escape(HIDDEN_QUERY)}")
 
 
 class Listing:
@@ -53,9 +47,16 @@ class Listing:
     async def page(self, query: JobQuery) -> JobPage:
         return await self._run(lambda db: _page(db, query, self._wall_of))
 
-    async def job(self, job_id: str) -> OperatorJobView:
+    async def job(self, job_id: str, principal: str | None = None) -> OperatorJobView:
         """Raises NoSuchJob."""
-        return await self._run(lambda db: _job(db, job_id, self._wall_of))
+        return await self._run(lambda db: _job(db, job_id, principal, self._wall_of))
+
+    async def binding_of(self, principal: str, key: str, now: float) -> Bound | None:
+        return await self._run(lambda db: _bound(db, principal, key, now))
+
+    async def has_ended(self, job_id: str) -> bool:
+        """True also when there is no such job."""
+        return await self._run(lambda db: db.execute(SQL["has_ended"], (job_id,)).get != 0)
 
     async def counts(self) -> Counts:
         return await self._run(lambda db: counts(db, self._wall_of))
@@ -73,7 +74,7 @@ class Listing:
             if self._connection is None:
                 self._connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
                 self._connection.set_busy_timeout(2000)
-                self._connection.create_scalar_function("is_shown", lambda *row: _is_shown(*row), 2)
+                search.add_functions(self._connection)
                 self._connection.create_scalar_function("as_text", lambda *row: as_text(*row), 1)
             with self._connection as snapshot:
                 result = read(snapshot)
@@ -92,43 +93,28 @@ def counts(db: apsw.Connection, wall_of: WallOf) -> Counts:
 
 
 def _page(db: apsw.Connection, query: JobQuery, wall_of: WallOf) -> JobPage:
-    numbers = _numbers(db, query)
-    page = numbers[: query.limit]
-    jobs = tuple(_view(db, number, wall_of) for number in page)
-    return JobPage(jobs, page[-1] if len(numbers) > len(page) else None)
+    found = search.find(db, query, ahead_s=-wall_of(0.0))
+    return JobPage(tuple(_view(db, number, wall_of) for number in found.numbers), found.next)
 
 
-def _numbers(db: apsw.Connection, query: JobQuery) -> list[int]:
-    """The newest, one more than the limit."""
-    statuses = query.statuses or (*OPEN, *ENDED)
-    statuses_json = msgspec.json.encode(statuses).decode()
-    before = float("inf") if query.created_before is None else query.created_before
-    bounds = (NEWEST if query.after is None else query.after, before, query.limit + 1)
-    if query.destination:
-        # Few specs hold these bytes; only they are decoded. A login and a query stand between the parts that are shown.
-        piece = msgspec.json.encode(max(_PARTS.split(query.destination), key=len))[1:-1]
-        numbers = rows(
-            db, SQL["jobs_of_destination"], (statuses_json, *bounds, query.destination, piece, query.principal)
-        )
-    elif query.principal is not None:
-        numbers = rows(db, SQL["jobs_of_principal"], (statuses_json, *bounds, query.principal))
-    else:
-        numbers = rows(db, SQL["open_jobs"], (statuses_json, *bounds))
-        for status in ENDED:
-            if status in statuses:
-                numbers += rows(db, SQL["ended_jobs"], (status, *bounds))
-    return sorted((int(row[0]) for row in numbers), reverse=True)[: query.limit + 1]
-
-
-def _job(db: apsw.Connection, job_id: str, wall_of: WallOf) -> OperatorJobView:
+def _job(db: apsw.Connection, job_id: str, principal: str | None, wall_of: WallOf) -> OperatorJobView:
     """Raises NoSuchJob."""
-    matches = rows(db, SQL["find"], (job_id,)) or (job_id and rows(db, SQL["begins_with"], (job_id,)))
-    if not matches:
-        hint = "jobs list shows what there is; ended jobs are listed for keep_ended_s, failed ones for keep_failed_s"
-        raise NoSuchJob(f"no job has an id that begins with {job_id[:64]!r}", hint)
+    matches = rows(db, SQL["find"], (job_id, principal))
+    if not matches and job_id and principal is None:
+        matches = rows(db, SQL["begins_with"], (job_id,))
     if len(matches) > 1:
         raise NoSuchJob(f"several jobs have ids that begin with {job_id[:64]!r}", "give more of the id")
-    return _view(db, matches[0][0], wall_of, has_timeline=True)
+    if matches:
+        return _view(db, matches[0][0], wall_of, has_timeline=True)
+    if principal is not None:
+        raise no_such_job(job_id)
+    hint = "jobs list shows what there is; ended jobs are listed for keep_ended_s, failed ones for keep_failed_s"
+    raise NoSuchJob(f"no job has an id that begins with {job_id[:64]!r}", hint)
+
+
+def _bound(db: apsw.Connection, principal: str, key: str, now: float) -> Bound | None:
+    row = db.execute(SQL["bound"], (key, principal, now - KEY_MEMORY_S)).fetchone()
+    return None if row is None else Bound(row[0], row[1], bool(row[2]))
 
 
 def _view(db: apsw.Connection, number: int, wall_of: WallOf, *, has_timeline: bool = False) -> OperatorJobView:
@@ -141,10 +127,3 @@ def _view(db: apsw.Connection, number: int, wall_of: WallOf, *, has_timeline: bo
     names = {output.id: seen.name for output, seen in zip(outputs, view.outputs, strict=True)}
     events = [StoredEvent(*row) for row in reversed(rows(db, SQL["newest_events"], (number, MAX_TIMELINE)))]
     return msgspec.structs.replace(view, timeline=timeline_of(job, names, events, wall_of))
-
-
-def _is_shown(spec: Any, piece: Any) -> bool:
-    try:
-        return piece in shown_destination(decode_output(spec).placement.destination)
-    except UNREADABLE:
-        return False

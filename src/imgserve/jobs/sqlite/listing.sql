@@ -1,24 +1,3 @@
--- Each walks down one index and stops at the limit. ?1 status or statuses, ?2 numbers below, ?3 made before.
-
--- name: open_jobs
-SELECT number FROM job WHERE ended_at IS NULL AND status IN (SELECT value FROM json_each(?1))
-    AND number < ?2 AND created_at <= ?3 ORDER BY number DESC LIMIT ?4
-
--- name: ended_jobs
-SELECT number FROM job INDEXED BY job_end WHERE ended_at IS NOT NULL AND status = ?1
-    AND number < ?2 AND created_at <= ?3 ORDER BY number DESC LIMIT ?4
-
--- name: jobs_of_destination
-SELECT DISTINCT output.job FROM output INDEXED BY output_of_job CROSS JOIN job ON job.number = output.job
-    WHERE (instr(destination, ?5) OR (instr(spec, ?6) AND is_shown(spec, ?5)))
-    AND job.status IN (SELECT value FROM json_each(?1))
-    AND output.job < ?2 AND created_at <= ?3 AND (?7 IS NULL OR principal = ?7) ORDER BY output.job DESC LIMIT ?4
-
--- name: jobs_of_principal
-SELECT number FROM job INDEXED BY job_of_principal WHERE principal = ?5
-    AND status IN (SELECT value FROM json_each(?1)) AND number < ?2 AND created_at <= ?3
-    ORDER BY number DESC LIMIT ?4
-
 -- The fields of ``Counts``, each from one partial index alone.
 -- name: counts
 WITH jobs AS MATERIALIZED (SELECT
@@ -34,7 +13,7 @@ SELECT open - queued - running, queued, running,
     FROM jobs
 
 -- name: find
-SELECT number FROM job WHERE id = ?
+SELECT number FROM job WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)
 
 -- Ids are hexadecimal, so no id goes on with "g".
 -- name: begins_with
@@ -58,6 +37,13 @@ SELECT output, as_text(CAST(kind AS BLOB)), state FROM outbox WHERE job = ? ORDE
 -- name: newest_events
 SELECT output, at, as_text(CAST(type AS BLOB)), as_text(CAST(code AS BLOB)) FROM event WHERE job = ?
     ORDER BY number DESC LIMIT ?
+
+-- name: bound
+SELECT job_id, digest, NOT EXISTS (SELECT 1 FROM job WHERE id = job_id) FROM idempotency
+    WHERE key = ? AND principal = ? AND created_at > ?
+
+-- name: has_ended
+SELECT ended_at IS NOT NULL FROM job WHERE id = ?
 
 -- The version of the last server, and by how many seconds the queue's time was ahead of its wall clock.
 -- name: last_server

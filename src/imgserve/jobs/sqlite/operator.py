@@ -1,4 +1,4 @@
-"""Transactions of operators: a failed job is retried, a job is cancelled. Each function is one transaction.
+"""Transactions of people: failed outputs are retried, open ones are cancelled. Each function is one transaction.
 
 A retried job keeps its number, and with it its place in the order of its destinations.
 """
@@ -6,13 +6,15 @@ A retried job keeps its number, and with it its place in the order of its destin
 from typing import Any
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.faults import NoSuchJob, NotCancellable, NotRetryable
+from imgserve.jobs.faults import NotCancellable, no_such_job
 from imgserve.jobs.model import OPERATOR, JobStatus
+from imgserve.jobs.rules import Reopening, Retryable, reopening
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.ending import Reason, end_open
 from imgserve.jobs.sqlite.kinds import HOLDING
 from imgserve.jobs.sqlite.order import end_if_concluded
 from imgserve.jobs.sqlite.queries import load
+from imgserve.jobs.stored import name_of
 from imgserve.request.destination import hosts_of
 
 SQL = load("operator")
@@ -20,54 +22,60 @@ SQL = load("operator")
 CANCELLED = Reason("cancelled", "cancelled by request", "post it anew if need be")
 
 
-def retry(db: Connection, job_id: str, deadline_s: float, config: Config, now: float) -> int:
+def retry(
+    db: Connection, job_id: str, names: tuple[str, ...] | None, deadline_s: float, config: Config, now: float,
+    principal: str | None,
+) -> int:  # fmt: skip
     """The job's number. Raises NoSuchJob, NotRetryable, QueueFull."""
-    number, status, is_activated = _find(db, job_id)
-    if status != "failed":
-        raise NotRetryable(f"the job is {status}, and only a failed one can be retried", "post it anew if need be")
-    if not is_activated:
-        raise NotRetryable("the job was refused when it was posted, so it never was in the queue", "post it anew")
+    number, status, is_activated = _find(db, job_id, principal)
+    outputs = [
+        Retryable(output_id, name_of(spec, index), output_status, bool(is_overtaken))
+        for index, (output_id, spec, output_status, is_overtaken) in enumerate(
+            rows(db, SQL["retryable"], (number, OPERATOR))
+        )
+    ]
+    chosen = reopening(status, outputs, names, is_activated=bool(is_activated))
     db.backlog.check("", config, has_quota=False)
-    _reopen_outputs(db, number)
-    keys = rows(db, SQL["make_due"], (now, number))
-    principal: str = db.execute(SQL["reopen_job"], (now, deadline_s, hosts_of(key for (key,) in keys), number)).get
-    db.backlog.add(principal)
+    _reopen(db, chosen, now)
+    keys = rows(db, SQL["open_destinations"], (number,))
+    owner: str = db.execute(SQL["reopen_job"], (now, deadline_s, hosts_of(key for (key,) in keys), number)).get
+    db.backlog.add(owner)
     return number
 
 
-def _reopen_outputs(db: Connection, number: int) -> None:
-    """Reopen failed outputs and cancel their outbox entries; those that a newer job has overtaken are superseded.
-
-    A failure picture that is on its way at this moment holds the destination; the final waits for it.
-    Raises NotRetryable when no output was reopened.
-    """
-    db.execute(SQL["supersede_overtaken"], (number, OPERATOR))
+def _reopen(db: Connection, chosen: Reopening, now: float) -> None:
+    """A failure picture that is on its way at this moment holds the destination; the final waits for it."""
     db.is_abandoned_changed = True
-    db.execute(SQL["cancel_entries"], (number, HOLDING))
-    db.execute(SQL["reopen_outputs"], (number,))
-    if db.changes() == 0:
-        raise NotRetryable("a newer job has its destination, which would be overwritten", "retry the newer job instead")
+    for output_id in chosen.superseded:
+        db.execute(SQL["supersede"], (output_id,))
+    for output_id in chosen.reopened:
+        db.execute(SQL["cancel_entries"], (output_id, HOLDING))
+        db.execute(SQL["reopen_output"], (now, output_id))
 
 
-def cancel(db: Connection, job_id: str, config: Config, now: float) -> int:
-    """The job's number; its claim, if it had one, is lost from here on. Raises NoSuchJob, NotCancellable."""
-    number, status, _ = _find(db, job_id)
+def cancel(db: Connection, job_id: str, config: Config, now: float, principal: str | None) -> int:
+    """The job's number; if the job ends by it, its claim is lost from here on. Raises NoSuchJob, NotCancellable."""
+    number, status, _ = _find(db, job_id, principal)
+    if status == "cancelled":
+        return number
     if status == "accepting":
         raise NotCancellable("the job is still being taken in", "try again in a moment")
     if status not in ("queued", "running"):
         raise NotCancellable(f"the job has ended already: it is {status}")
     # A final holds its destination until its end is noted, so its first byte may have been sent.
-    if db.execute(SQL["is_writing_a_final"], (number,)).get:
+    idle = rows(db, SQL["idle_outputs"], (number,))
+    if not idle:
         raise NotCancellable("the finished picture is on its way to its destination already")
-    if "cancelled" not in end_open(db, number, "cancelled", CANCELLED, config, now):
+    ends = [end_open(db, number, "cancelled", CANCELLED, config, now, output_id) for (output_id,) in idle]
+    if ["cancelled"] not in ends:
         raise NotCancellable("the finished picture has been delivered already; it is sent once more to be sure")
     end_if_concluded(db, number, now)
     return number
 
 
-def _find(db: Connection, job_id: str) -> tuple[int, JobStatus, int]:
+def _find(db: Connection, job_id: str, principal: str | None) -> tuple[int, JobStatus, int]:
     """Number, status, and whether it was activated. Raises NoSuchJob."""
-    row: tuple[Any, ...] | None = db.execute(SQL["find"], (job_id,)).fetchone()
+    row: tuple[Any, ...] | None = db.execute(SQL["find"], (job_id, principal)).fetchone()
     if row is None:
-        raise NoSuchJob(f"no job has the id {job_id[:64]!r}", "ended jobs are kept a day, failed ones two weeks")
+        raise no_such_job(job_id)
     return row[0], row[1], row[2]

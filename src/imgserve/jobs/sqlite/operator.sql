@@ -1,30 +1,32 @@
 -- name: find
-SELECT number, status, is_activated FROM job WHERE id = ?
+SELECT number, status, is_activated FROM job WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)
 
--- name: make_due
-UPDATE output SET due_at = ? WHERE job = ? AND status IN ('queued', 'placeholder') RETURNING destination
+-- All outputs of a job, and whether a newer job has their destinations.
+-- name: retryable
+SELECT id, spec, status, is_form = 0 AND (is_overtaken OR EXISTS (SELECT 1 FROM output AS newer
+    JOIN job ON job.number = newer.job WHERE newer.destination = old.destination AND newer.job > ?1
+    AND job.is_activated = 1 AND principal IN ((SELECT principal FROM job WHERE number = ?1), ?2)))
+    FROM output AS old WHERE job = ?1 ORDER BY id
+
+-- name: supersede
+UPDATE output SET status = 'superseded' WHERE id = ?
+
+-- name: cancel_entries
+DELETE FROM outbox WHERE output = ?1 AND (kind IN (SELECT value FROM json_each(?2)) OR state = 'abandoned')
+
+-- name: reopen_output
+UPDATE output SET status = iif(placeholder IN ('written', 'unknown'), 'placeholder', 'queued'), is_repeat = 0,
+    attempts = 0, crashes = 0, error = '', detail = '', warnings = NULL, hint = '', is_retryable = 0, due_at = ?
+    WHERE id = ?
+
+-- name: open_destinations
+SELECT destination FROM output WHERE job = ? AND status IN ('queued', 'placeholder')
 
 -- name: reopen_job
 UPDATE job SET status = 'queued', run_at = ?1, deadline_at = ?1 + ?2, hosts = ?3, ended_at = NULL,
-    retries = retries + 1 WHERE number = ?4
-    RETURNING principal
+    retries = retries + 1 WHERE number = ?4 RETURNING principal
 
--- name: supersede_overtaken
-UPDATE output AS old SET status = 'superseded' WHERE job = ?1 AND status = 'failed' AND is_form = 0
-    AND (EXISTS (SELECT 1 FROM output AS newer JOIN job ON job.number = newer.job
-    WHERE newer.destination = old.destination AND newer.job > ?1 AND job.is_activated = 1
-    AND principal IN ((SELECT principal FROM job WHERE number = ?1), ?2))
-    OR is_overtaken)
-
--- name: cancel_entries
-DELETE FROM outbox WHERE output IN (SELECT id FROM output WHERE job = ?1 AND status = 'failed')
-    AND (kind IN (SELECT value FROM json_each(?2)) OR state = 'abandoned')
-
--- name: reopen_outputs
-UPDATE output SET status = iif(placeholder IN ('written', 'unknown'), 'placeholder', 'queued'), is_repeat = 0,
-    attempts = 0, crashes = 0, error = '', detail = '', warnings = NULL, hint = '', is_retryable = 0
-    WHERE job = ? AND status = 'failed'
-
--- name: is_writing_a_final
-SELECT EXISTS (SELECT 1 FROM output JOIN destination ON destination.holder = output.id
-    WHERE output.job = ? AND destination.kind = 'final')
+-- Open outputs whose destination no final holds.
+-- name: idle_outputs
+SELECT id FROM output WHERE job = ? AND status IN ('queued', 'placeholder')
+    AND NOT EXISTS (SELECT 1 FROM destination WHERE holder = output.id AND kind = 'final') ORDER BY id

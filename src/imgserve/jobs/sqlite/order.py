@@ -88,6 +88,8 @@ def end_if_concluded(db: Connection, number: int, now: float) -> None:
 
 def write_end(db: Connection, number: int, status: JobStatus, now: float, *, is_intake: bool = False) -> None:
     """End a job that has not ended. Only intake ends an accepting one."""
-    for principal, created_at, error in rows(db, SQL["end"], (status, now, number, is_intake)):
+    for job_id, principal, created_at, error in rows(db, SQL["end"], (status, now, number, is_intake)):
         db.backlog.add(principal, -1)
-        db.ends.append(Ended(status, error, created_at, now))
+        db.ends.append(Ended(status, error, created_at, now, job_id))
+        if status == "superseded":
+            db.execute(SQL["name_superseding"], (number,))

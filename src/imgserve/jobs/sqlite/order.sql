@@ -64,9 +64,16 @@ SELECT status, due_at, destination FROM output WHERE job = ?
 -- name: wait
 UPDATE job SET hosts = ?, run_at = ? WHERE number = ? AND status = 'queued'
 
+-- The id of another principal's job is not this one's to see.
+-- name: name_superseding
+UPDATE job SET superseded_by = coalesce((SELECT newer.id FROM output JOIN output AS place
+    ON place.destination = output.destination AND place.job > output.job JOIN job AS newer ON newer.number = place.job
+    WHERE output.job = job.number AND output.status = 'superseded' AND newer.principal = job.principal
+    AND newer.is_activated = 1 ORDER BY newer.number DESC LIMIT 1), '') WHERE number = ?
+
 -- name: end
 UPDATE job SET status = ?1, ended_at = ?2, lease_until = NULL
     WHERE number = ?3 AND ended_at IS NULL AND (status <> 'accepting' OR ?4)
-    RETURNING principal, created_at,
+    RETURNING id, principal, created_at,
     iif(?1 = 'succeeded', '',
         coalesce((SELECT error FROM output WHERE job = number AND error <> '' ORDER BY id LIMIT 1), ''))

@@ -10,7 +10,7 @@ import time
 import msgspec
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.sqlite import placeholders
+from imgserve.jobs.sqlite import idempotency, placeholders
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.kinds import KEEPING
 from imgserve.jobs.sqlite.queries import load
@@ -55,6 +55,9 @@ def step(db: Connection, position: Position, config: Config, now: float) -> tupl
     if not position.is_failed:
         return jobs, Position(is_failed=True)
     placeholders.delete_old(db, now)
+    while not idempotency.delete_old(db, now, PAGE_ROWS):
+        if time.perf_counter() > ends_at:
+            return jobs, position
     return jobs, None if _shrink(db, ends_at) else position
 
 

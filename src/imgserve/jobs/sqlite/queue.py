@@ -72,6 +72,7 @@ class SqliteQueue:
         self._clock = clock
         self._listing = Listing(data_dir / FILE_NAME, clock.wall_of if clock else float)
         self.counts, self.page, self.job = self._listing.counts, self._listing.page, self._listing.job
+        self.binding_of = self._listing.binding_of
         self._on_end = on_end
         self._abandoned = 0
         self._end_rate = EndRate(0.0)  # anew when the file is taken over
@@ -113,6 +114,7 @@ class SqliteQueue:
     def _committed(self, db: Connection) -> None:
         for end in db.take_ends():
             self._end_rate.ended(end.ended_at)
+            self._wakeups.ended(end.id)
             self._on_end(end)
             if end.status != "succeeded":
                 self._wakeups.outbox.set()  # its outputs may have entries from now on
@@ -273,14 +275,22 @@ class SqliteQueue:
     async def wait_for_outbox(self, timeout_s: float) -> None:
         await self._wakeups.until(self._wakeups.outbox, timeout_s)
 
-    async def retry(self, job_id: str, deadline_s: float, now: float) -> int:
+    async def until_ended(self, job_id: str, timeout_s: float) -> None:
+        with self._wakeups.awaiting(job_id) as end:
+            if not await self._listing.has_ended(job_id):
+                await asyncio.wait([end], timeout=timeout_s)
+
+    async def retry(
+        self, job_id: str, names: tuple[str, ...] | None, deadline_s: float, now: float, principal: str | None = None
+    ) -> int:
         return await self._committer.run(
-            lambda db: operator.retry(db, job_id, deadline_s, self._config, now), lambda _: self._wakeups.work.set()
+            lambda db: operator.retry(db, job_id, names, deadline_s, self._config, now, principal),
+            lambda _: self._wakeups.work.set(),
         )
 
-    async def cancel(self, job_id: str, now: float) -> int:
+    async def cancel(self, job_id: str, now: float, principal: str | None = None) -> int:
         return await self._committer.run(
-            lambda db: operator.cancel(db, job_id, self._config, now), lambda _: self._wakeups.work.set()
+            lambda db: operator.cancel(db, job_id, self._config, now, principal), lambda _: self._wakeups.work.set()
         )
 
     async def prune(self, now: float) -> Pruned:

@@ -51,8 +51,8 @@ CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
 CREATE INDEX job_open ON job (number) WHERE ended_at IS NULL;
 CREATE INDEX job_unanswered ON job (digest) WHERE is_answered = 0;
 CREATE INDEX job_ended ON job ((status = 'failed'), ended_at, number) WHERE ended_at IS NOT NULL;
-CREATE INDEX job_of_principal ON job (principal, number);
 CREATE INDEX job_end ON job (status, number, created_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX job_end_of_principal ON job (principal, status, number, created_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE output (
     id            INTEGER PRIMARY KEY AUTOINCREMENT, -- names locks, temporary files, kept renditions: never used twice
@@ -132,6 +132,7 @@ CREATE TABLE idempotency (
     PRIMARY KEY (key, principal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_age ON idempotency (created_at);
+CREATE INDEX idempotency_of_job ON idempotency (job_id);
 
 CREATE TABLE placeholder (
     digest     BLOB    PRIMARY KEY,

@@ -5,6 +5,8 @@ ALTER TABLE job ADD COLUMN not_before REAL;
 ALTER TABLE job ADD COLUMN metadata BLOB;
 ALTER TABLE job ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN superseded_by TEXT NOT NULL DEFAULT '';
+DROP INDEX job_of_principal;
+CREATE INDEX job_end_of_principal ON job (principal, status, number, created_at) WHERE ended_at IS NOT NULL;
 
 ALTER TABLE output ADD COLUMN hint TEXT NOT NULL DEFAULT '';
 ALTER TABLE output ADD COLUMN is_retryable INTEGER NOT NULL DEFAULT 0;
@@ -31,3 +33,4 @@ CREATE TABLE idempotency (
     PRIMARY KEY (key, principal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_age ON idempotency (created_at);
+CREATE INDEX idempotency_of_job ON idempotency (job_id);

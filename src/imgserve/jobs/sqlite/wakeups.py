@@ -1,7 +1,11 @@
-"""Wakes runner and outbox for work, and writers for a free destination. For ``queue``; no I/O."""
+"""Wakes the runner and the outbox for work, writers for a free destination, and those who wait for a job's end.
+
+For ``queue``; no I/O.
+"""
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 
 
 class Wakeups:
@@ -12,6 +16,7 @@ class Wakeups:
         self.work = asyncio.Event()  # a job may be due
         self.outbox = asyncio.Event()  # an entry may be due
         self._freed: dict[str, asyncio.Future[None]] = {}
+        self._awaited: dict[str, set[asyncio.Future[None]]] = {}
 
     def activated(self, keys: list[str]) -> None:
         """A job is due, unless it was claimed in the same commit, and these destinations are free."""
@@ -39,3 +44,21 @@ class Wakeups:
             async with asyncio.timeout(timeout_s):  # Python 3.11's wait_for can lose a cancel that comes with the work
                 await event.wait()
         event.clear()
+
+    def ended(self, job_id: str) -> None:
+        for waiter in self._awaited.pop(job_id, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    @contextlib.contextmanager
+    def awaiting(self, job_id: str) -> Iterator[asyncio.Future[None]]:
+        """The future is done when the job ends."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = self._awaited.setdefault(job_id, set())
+        waiters.add(waiter)
+        try:
+            yield waiter
+        finally:
+            waiters.discard(waiter)
+            if not waiters and self._awaited.get(job_id) is waiters:
+                del self._awaited[job_id]
