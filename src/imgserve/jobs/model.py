@@ -39,6 +39,10 @@ EventType = Literal[
     "job.accepted", "job.started", "job.retrying", "job.succeeded", "job.failed", "job.cancelled", "job.superseded",
     "output.placeholder", "output.delivered", "output.failed",
 ]  # fmt: skip
+END_EVENTS: dict[JobStatus, EventType] = {
+    "succeeded": "job.succeeded", "failed": "job.failed", "cancelled": "job.cancelled",
+    "superseded": "job.superseded",
+}  # fmt: skip
 ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
 
 # The principal of jobs that come over the control socket; no key has such a name.

@@ -38,6 +38,9 @@ _PLACEHOLDERS: dict[PlaceholderState, PlaceholderView | None] = {
 }  # fmt: skip
 
 
+_OF_ATTEMPTS = frozenset[EventType]({"job.retrying", "output.delivered", "output.failed"})
+
+
 class StoredJob(msgspec.Struct, frozen=True):
     """A job's row. Times are the queue's; texts may be empty for none."""
 
@@ -128,21 +131,23 @@ def timeline_of(
 ) -> tuple[TimelineEntry, ...]:
     """The events in their order; ``names`` of the outputs by their ids.
 
-    A placeholder and a job have lasted since acceptance, an attempt since its claim.
+    A placeholder, the intake and the whole job have lasted since the job came in, an attempt since its claim.
     """
-    entries, started_at = [], None
+    entries: list[TimelineEntry] = []
+    started_at: float | None = None
     for event in events:
-        since = started_at if event.type in ("job.retrying", "output.delivered", "output.failed") else job.created_at
+        since = started_at if event.type in _OF_ATTEMPTS else job.created_at
         if event.type == "job.started":
-            started_at = event.at
-        begins = event.type in ("job.accepted", "job.started")
+            since, started_at = None, event.at
+        elif event.type == "job.retrying" and event.output is None:
+            since = started_at = None  # by request, long after the last attempt
         entries.append(
             TimelineEntry(
                 at=time_of(wall_of(event.at)),
                 output=None if event.output is None else names.get(event.output),
                 event=event.type,
                 code=event.code or None,
-                duration_ms=None if begins or since is None else round((event.at - since) * 1000),
+                duration_ms=None if since is None else round((event.at - since) * 1000),
             )
         )
     return tuple(entries)

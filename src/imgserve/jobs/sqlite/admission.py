@@ -5,6 +5,7 @@ from typing import Any
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderResult, PlaceholderState, intent_of
 from imgserve.jobs.protocol import Granted
+from imgserve.jobs.sqlite import events
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free
 from imgserve.jobs.sqlite.ending import Reason, end_open
@@ -73,6 +74,7 @@ def activate(db: Connection, number: int, placeholders: tuple[PlaceholderResult,
     row: tuple[Any, ...] | None = db.execute(SQL["activate"], (now, number)).fetchone()
     has_older, is_open = (True, False) if row is None else row
     keys = _note(db, number, placeholders)
+    events.add(db, [*_placeholder_events(number, placeholders, now), (number, None, now, "job.accepted", "")])
     if has_older:
         supersede_older(db, number, now)
     if not is_open:
@@ -93,6 +95,7 @@ def refuse(
     keys = _note(db, number, placeholders)
     unbind(db, number)
     if any(result.state in ("written", "unknown") for result in placeholders):
+        events.add(db, _placeholder_events(number, placeholders, now))
         end_open(db, number, "failed", Reason(error, detail), config, now, is_refused=True)
         answered(db, number)
         write_end(db, number, "failed", now, is_intake=True)
@@ -100,6 +103,14 @@ def refuse(
         for (principal,) in rows(db, SQL["forget"], (number,)):
             db.backlog.add(principal, -1)
     return keys
+
+
+def _placeholder_events(number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[events.Event]:
+    return [
+        (number, result.output_id, now, "output.placeholder", "")
+        for result in placeholders
+        if result.state in ("written", "unknown")
+    ]
 
 
 def answered(db: Connection, number: int) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.model import OPEN, Claim, Output, OutputStatus, Settlement
+from imgserve.jobs.model import OPEN, Claim, EventType, Output, OutputStatus, ResultStatus, Settlement
 from imgserve.jobs.protocol import HostRoom, Work
 from imgserve.jobs.rules import OutputState, fold
-from imgserve.jobs.sqlite import heads, scheduling
+from imgserve.jobs.sqlite import events, heads, scheduling
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import Claimed, free
 from imgserve.jobs.sqlite.ending import Reason, end_open
@@ -19,6 +19,11 @@ from imgserve.request.destination import origin_of
 from imgserve.telemetry import logs
 
 SQL = load("attempts")
+
+# A failure has its event where the output ends.
+_EVENTS: dict[ResultStatus, EventType] = {
+    "delivered": "output.delivered", "retry": "job.retrying", "repeat": "job.retrying",
+}  # fmt: skip
 
 
 def take_work(db: Connection, jobs: int, config: Config, now: float, reserved: int, hosts: HostRoom) -> Work:
@@ -31,6 +36,7 @@ def take_work(db: Connection, jobs: int, config: Config, now: float, reserved: i
     choice = scheduling.choose(db, principals, jobs, now, reserved, room)
     lease_until = now + config.lease_s
     claimed_rows = [db.execute(SQL["claim"], (lease_until, number)).get for number in sorted(choice.numbers)]
+    events.add(db, [(row[0], None, now, "job.started", "") for row in claimed_rows])
     for principal, its_hosts in choice.heads:
         heads.correct(db, principal, its_hosts)
     claims = []
@@ -112,6 +118,7 @@ def settle(db: Connection, settlement: Settlement, config: Config, now: float) -
 
 def _note_results(db: Connection, settlement: Settlement, claimed: Claimed, config: Config, now: float) -> None:
     """Note the results of those outputs that are open still, in their rows and in ``states``."""
+    happened: list[events.Event] = []
     for result in settlement.results:
         state = claimed.states.get(result.output_id)
         if state is None or state.status not in OPEN:
@@ -135,3 +142,6 @@ def _note_results(db: Connection, settlement: Settlement, claimed: Claimed, conf
         if result.status in ("repeat", "delivered") and result.output_id not in claimed.alone:
             final_taken(db, result.output_id, now)
         claimed.states[result.output_id] = OutputState(status, due_at, state.key)
+        if (event := _EVENTS.get(result.status)) is not None:
+            happened.append((settlement.number, result.output_id, now, event, result.error))
+    events.add(db, happened)

@@ -10,7 +10,7 @@ import msgspec
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import OutputStatus
-from imgserve.jobs.sqlite import outbox
+from imgserve.jobs.sqlite import events, outbox
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.stored import outbox_kind_of
@@ -44,9 +44,12 @@ def _end(
 ) -> OutputStatus:  # fmt: skip
     output_id, number, spec, placeholder, is_repeat = output
     if is_repeat:
-        db.execute(SQL["count_as_delivered"], (output_id,))
+        db.execute(SQL["count_as_delivered"], (now, output_id))
+        events.add(db, [(number, output_id, now, "output.delivered", "")])
         return "delivered"
     db.execute(SQL["end"], (status, *msgspec.structs.astuple(reason), output_id))
+    if status == "failed":
+        events.add(db, [(number, output_id, now, "output.failed", reason.error)])
     kind = outbox_kind_of(spec, placeholder, is_refused=is_refused)
     if kind is not None:
         outbox.add(db, number, output_id, kind, now, now + config.outbox_s)

@@ -10,7 +10,7 @@ import msgspec
 from imgserve.clock import Clock
 from imgserve.jobs.config import Config
 from imgserve.jobs.sqlite import clock as clocks
-from imgserve.jobs.sqlite import heads, texts
+from imgserve.jobs.sqlite import events, heads, texts
 from imgserve.jobs.sqlite.connection import Connection, rows, transaction
 from imgserve.jobs.sqlite.order import Writer, end_if_concluded, overtake_older, supersede_older
 from imgserve.jobs.sqlite.placeholders import RecentPlaceholders
@@ -70,5 +70,6 @@ def _requeue(db: Connection, epoch: int, config: Config, now: float) -> None:
     db.execute(SQL["delay_accepting"], (quiet_until, epoch))
     db.execute(SQL["lose_placeholders"], (epoch,))
     for (number,) in sorted(rows(db, SQL["activate_accepting"], (quiet_until, epoch))):
+        events.add(db, [(number, None, now, "job.accepted", "")])
         supersede_older(db, number, now)
         end_if_concluded(db, number, now)

@@ -9,6 +9,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.faults import NotCancellable, no_such_job
 from imgserve.jobs.model import OPERATOR, JobStatus
 from imgserve.jobs.rules import Reopening, Retryable, reopening
+from imgserve.jobs.sqlite import events
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.ending import Reason, end_open
 from imgserve.jobs.sqlite.kinds import HOLDING
@@ -40,6 +41,7 @@ def retry(
     keys = rows(db, SQL["open_destinations"], (number,))
     owner: str = db.execute(SQL["reopen_job"], (now, deadline_s, hosts_of(key for (key,) in keys), number)).get
     db.backlog.add(owner)
+    events.add(db, [(number, None, now, "job.retrying", "")])
     return number
 
 

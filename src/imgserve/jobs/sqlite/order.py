@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from imgserve.jobs.model import OPERATOR, Ended, JobStatus
+from imgserve.jobs.model import END_EVENTS, OPERATOR, Ended, JobStatus
 from imgserve.jobs.rules import OutputState, fold
+from imgserve.jobs.sqlite import events
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.kinds import GIVING_WAY
 from imgserve.jobs.sqlite.queries import load
@@ -90,6 +91,7 @@ def write_end(db: Connection, number: int, status: JobStatus, now: float, *, is_
     """End a job that has not ended. Only intake ends an accepting one."""
     for job_id, principal, created_at, error in rows(db, SQL["end"], (status, now, number, is_intake)):
         db.backlog.add(principal, -1)
+        events.add(db, [(number, None, now, END_EVENTS[status], error)])
         db.ends.append(Ended(status, error, created_at, now, job_id))
         if status == "superseded":
             db.execute(SQL["name_superseding"], (number,))

@@ -1,0 +1,2 @@
+-- name: add
+INSERT INTO event (job, output, at, type, code) VALUES (?, ?, ?, ?, ?)
