@@ -73,9 +73,9 @@ CREATE TABLE output (
     due_at        REAL    NOT NULL DEFAULT 0,
     error         TEXT    NOT NULL DEFAULT '', -- of the last attempt
     detail        TEXT    NOT NULL DEFAULT '',
+    warnings      BLOB,                    -- JSON (jobs.stored), of its newest picture
     hint          TEXT    NOT NULL DEFAULT '',
     is_retryable  INTEGER NOT NULL DEFAULT 0, -- time alone may heal the error
-    warnings      BLOB,                    -- JSON (jobs.stored), of its newest picture
     size_bytes    INTEGER,                 -- of the delivered picture
     sha256        BLOB,
     delivered_at  REAL

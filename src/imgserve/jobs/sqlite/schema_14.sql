@@ -1,4 +1,4 @@
--- From version 12 or 13 to 14: jobs of the native API, their events, and the keys by which a request is sent again.
+-- From version 13 to 14: jobs of the native API, their events, and the keys by which a request is sent again.
 ALTER TABLE job ADD COLUMN protocol TEXT NOT NULL DEFAULT 'classic';
 ALTER TABLE job ADD COLUMN priority TEXT NOT NULL DEFAULT 'normal';
 ALTER TABLE job ADD COLUMN not_before REAL;
