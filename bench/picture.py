@@ -1,7 +1,7 @@
-"""The one source of the benches: 2 megapixels, about 750 KB of JPEG, as hard to decode as a photograph.
+"""The source of the benches: 2 megapixels, about 750 KB of JPEG, as hard to decode as a photograph.
 
-Called by every bench before it starts its servers. Soft colour fields give it the low frequencies of a photograph,
-edges and grain the high ones; the seed is fixed, so each run measures the same bytes.
+Called by every bench before it starts its servers; ``outputs`` asks for a larger one. Soft colour fields give it the
+low frequencies of a photograph, edges and grain the high ones; the seed is fixed, so each run measures the same bytes.
 """
 
 import io
@@ -17,19 +17,19 @@ _GRAIN = 9.0
 _QUALITY = 89
 
 
-def photo() -> bytes:
-    """JPEG, 1632 x 1224 pixels, 8-bit YCbCr 4:2:0."""
+def photo(width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> bytes:
+    """JPEG, 8-bit YCbCr 4:2:0. As many shapes for each pixel, whatever the size."""
     random = numpy.random.default_rng(_SEED)
     coarse = random.integers(30, 226, size=(10, 14, 3), dtype=numpy.uint8)
-    image = Image.fromarray(coarse).resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.BICUBIC)
+    image = Image.fromarray(coarse).resize((width_px, height_px), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
-    for _ in range(_SHAPES):
-        x, y = int(random.integers(0, WIDTH_PX)), int(random.integers(0, HEIGHT_PX))
+    for _ in range(_SHAPES * width_px * height_px // (WIDTH_PX * HEIGHT_PX)):
+        x, y = int(random.integers(0, width_px)), int(random.integers(0, height_px))
         side = int(random.integers(8, 160))
         red, green, blue = (int(value) for value in random.integers(0, 256, 3))
         draw.ellipse((x, y, x + side, y + int(random.integers(8, 160))), fill=(red, green, blue))
     pixels = numpy.asarray(image.filter(ImageFilter.GaussianBlur(1.2)), dtype=numpy.float32)
-    grain = random.normal(0.0, _GRAIN, size=(HEIGHT_PX, WIDTH_PX, 1)).astype(numpy.float32)
+    grain = random.normal(0.0, _GRAIN, size=(height_px, width_px, 1)).astype(numpy.float32)
     out = io.BytesIO()
     Image.fromarray(numpy.clip(pixels + grain, 0, 255).astype(numpy.uint8)).save(out, "JPEG", quality=_QUALITY)
     return out.getvalue()

@@ -7,6 +7,7 @@ import math
 import random
 import socket
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,10 +18,14 @@ from imgserve.engine.attempt import HASHED_AT_ONCE_BYTES
 from imgserve.engine.config import AttemptConfig
 from imgserve.jobs.model import Intent
 from imgserve.jobs.views import JobQuery
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
+from imgserve.request.job import ResolvedOutput
 from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import Recipe
+from imgserve.request.rendering import Rendering
 from tests.support import pictures
-from tests.support.plant import Plant, put_to
+from tests.support.plant import Plant, plant, put_to
 from tests.support.queues import GRANTED, accepted, claimed
 from tests.support.stalling import LONG_S, Receiver
 
@@ -43,6 +48,45 @@ async def test_outputs_are_rendered_and_delivered(made: Plant) -> None:
         assert (result.size_bytes, result.sha256) == (len(data), hashlib.sha256(data).digest())
         with Image.open(made.out / name) as picture:
             assert (picture.format, picture.size) == ("PNG", (8, 8))
+
+
+async def test_ten_outputs_are_what_each_is_alone_and_as_a_retry(made: Plant) -> None:
+    """One of them meets a closed port, and is rendered again without the others."""
+    made.source.write_bytes(pictures.encoded(pictures.detailed(640, 480), "jpeg"))
+    made.attempts = made.new_attempts(AttemptConfig(kept_renditions_bytes=0))
+    port, widths = closed_port(), (320, 240, 200, 160, 120, 100, 80, 60, 40)
+    late = wide(put_to(port, "late.jpg"), 300)
+    await made.released(*(wide(made.file(f"{width}.jpg"), width) for width in widths), late)
+    done = await made.attempts.run(await claimed(made.queue, time.time()))
+    assert [result.status for result in done.results] == ["delivered"] * len(widths) + ["retry"]
+    await made.queue.settle(done, time.time())
+    async with Receiver.listening(port) as receiver:
+        again = await made.attempts.run(await claimed(made.queue, time.time() + 30))
+    assert [result.status for result in again.results] == ["delivered"]
+    for width in (*widths, 300):
+        await made.released(wide(made.file(f"alone-{width}.jpg"), width))
+        await made.queue.settle(await made.attempts.run(await claimed(made.queue, time.time())), time.time())
+    alone = [(made.out / f"alone-{width}.jpg").read_bytes() for width in (*widths, 300)]
+    assert [(made.out / f"{width}.jpg").read_bytes() for width in widths] + receiver.bodies == alone
+
+
+async def test_the_outputs_of_a_job_share_a_worker(tmp_path: Path) -> None:
+    async with plant(tmp_path, workers=2) as made:
+        made.source.write_bytes(pictures.encoded(pictures.detailed(640, 480), "jpeg"))
+        await made.released(*(wide(made.file(f"{width}.jpg"), width) for width in (320, 310, 300, 290)))
+        attempt = asyncio.create_task(made.attempts.run(await claimed(made.queue, time.time())))
+        busy = {0}
+        while not attempt.done():
+            busy |= {staffing.busy for staffing in made.pool.staffing() if staffing.role == "render"}
+            await asyncio.sleep(0)
+        assert [result.status for result in (await attempt).results] == ["delivered"] * 4
+    assert busy == {0, 1}
+
+
+def wide(usual: ResolvedOutput, width: int) -> ResolvedOutput:
+    """The same output as a JPEG of this width, at 4 to 3."""
+    recipe = Recipe((Resize(width=width),), Encode("jpeg", 80))
+    return msgspec.structs.replace(usual, rendering=Rendering(recipe, Size(width, width * 3 // 4), "jpeg"))
 
 
 async def test_two_operations_are_carried_out_one_after_the_other(made: Plant) -> None:

@@ -151,13 +151,13 @@ def at(place: Destination) -> ResolvedOutput:
 
 
 @asynccontextmanager
-async def plant(directory: Path) -> AsyncIterator[Plant]:
+async def plant(directory: Path, workers: int = 1) -> AsyncIterator[Plant]:
     for name in ("in", "out", "data"):
         (directory / name).mkdir()
     (directory / "in" / "a.png").write_bytes(pictures.encoded(pictures.scene(64, 48), "png"))
     house = SqliteHouse(directory / "data")
     queue = await house.open(time.time())
-    pool = Pool(PoolConfig(workers=1), Limits())
+    pool = Pool(PoolConfig(workers=workers), Limits())
     config = TransferConfig(
         allow_networks=("127.0.0.0/8",),
         read_roots=(str(directory / "in"),),

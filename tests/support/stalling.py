@@ -12,12 +12,13 @@ LONG_S = PATIENCE_S
 class Receiver:
     """Takes PUT and POST; ``stall`` holds answers back until ``go``, all of them or those to one state.
 
-    ``log``: method and state of what came whole.
+    ``log``: method and state of what came whole, ``bodies`` the bytes.
     """
 
     def __init__(self) -> None:
         self.port = 0
         self.log: list[str] = []
+        self.bodies: list[bytes] = []
         self.cut_off = 0
         self._stalled_state = ""
         self._go = asyncio.Event()
@@ -53,9 +54,10 @@ class Receiver:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
-            await reader.readexactly(int(fields.get("content-length", "0")))
+            body = await reader.readexactly(int(fields.get("content-length", "0")))
             method = head.split(" ", 1)[0]
             if method in ("put", "post"):
+                self.bodies.append(body)
                 state = fields.get("x-imgserve-state", "")
                 await self._note(f"{method} {state}".strip())
                 if self._stalled_state in ("", state):

@@ -108,9 +108,10 @@ class Attempts:
                     if isinstance(of_output, Inputs):
                         held.enter_context(of_output)
                 pictures.close()
+            batch = self._renderer.new_batch(len(inputs) - inputs.count(None))
             async with asyncio.TaskGroup() as group:  # a bug in one must not leave the others writing
                 tasks = zip(claim.outputs, inputs, kept, strict=True)
-                under_way = [group.create_task(self._end(claim, *of_output)) for of_output in tasks]
+                under_way = [group.create_task(self._end(claim, batch, *of_output)) for of_output in tasks]
         ends = [task.result() for task in under_way]
         for end in ends:
             if isinstance(end.outcome, ClaimLost):
@@ -142,13 +143,13 @@ class Attempts:
             raise SourceIsPlaceholder("the source is still a placeholder of imgserve's own")
 
     async def _end(
-        self, claim: Claim, output: Output, inputs: Inputs | ImgserveError | None, kept: Rendition | None
+        self, claim: Claim, batch: int, output: Output, inputs: Inputs | ImgserveError | None, kept: Rendition | None
     ) -> _End:
         """An error is a value here, because the job's other outputs go on."""
         error: ImgserveError | None = None
         warnings: tuple[OutputWarning, ...] | None = None
         try:
-            with await self._rendition(claim, output, inputs, kept) as rendition:
+            with await self._rendition(claim, batch, output, inputs, kept) as rendition:
                 warnings = rendition.warnings
                 _log(output, warnings)
                 result = await self._deliver(claim, output, rendition)
@@ -162,7 +163,7 @@ class Attempts:
         return _End(error or result, warnings)
 
     async def _rendition(
-        self, claim: Claim, output: Output, inputs: Inputs | ImgserveError | None, kept: Rendition | None
+        self, claim: Claim, batch: int, output: Output, inputs: Inputs | ImgserveError | None, kept: Rendition | None
     ) -> Rendition:
         """``kept``, or ``inputs`` rendered. Raises their error."""
         if isinstance(inputs, ImgserveError):
@@ -177,6 +178,7 @@ class Attempts:
                     inputs.further,
                     is_alone=is_alone,
                     principal=claim.principal,
+                    batch=batch,
                 )
         assert kept is not None
         return kept

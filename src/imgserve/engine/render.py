@@ -163,6 +163,10 @@ class Renderer:
                 return None
             return {source: error or fetches[source].blob.share() for source, error in zip(fetches, ends, strict=True)}
 
+    def new_batch(self, renditions: int) -> int:
+        """For so many renditions of one download, which share its decode; 0 for one alone."""
+        return self._pool.new_batch() if renditions > 1 else 0
+
     async def rendition(
         self,
         source: Blob,
@@ -172,22 +176,24 @@ class Renderer:
         *,
         is_alone: bool,
         principal: str = "",
+        batch: int = 0,
     ) -> Rendition:
         """The finished picture, which the caller closes. Raises the pool's faults.
 
-        ``further``: the pictures of ``rendering.recipe.further``, in their order.
+        ``further``: the pictures of ``rendering.recipe.further``, in their order. ``batch``: as :meth:`new_batch`.
         """
 
         def begin() -> asyncio.Task[Rendition]:
             own = Inputs(source.share(), tuple(blob.share() for blob in further))
-            task = asyncio.create_task(self._render(own, info, rendering, is_alone=is_alone, principal=principal))
+            render = self._render(own, info, rendering, is_alone=is_alone, principal=principal, batch=batch)
+            task = asyncio.create_task(render)
             task.add_done_callback(lambda _: own.close())
             return task
 
         return await self._under_way.result((source, *further, rendering, is_alone, principal), begin)
 
     async def _render(
-        self, pictures: Inputs, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str
+        self, pictures: Inputs, info: ImageInfo, rendering: Rendering, *, is_alone: bool, principal: str, batch: int
     ) -> Rendition:
         warnings: tuple[OutputWarning, ...] = ()
 
@@ -205,6 +211,7 @@ class Renderer:
                 is_svg=info.is_svg,
                 is_alone=is_alone,
                 principal=principal,
+                batch=batch,
                 on_written=note,
             )
         failpoint.reach("rendered")

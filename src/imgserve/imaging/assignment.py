@@ -14,7 +14,8 @@ from imgserve.timeout import waiting
 class Assignment(msgspec.Struct, eq=False):
     """The process of the block. If the block raises WorkerDied, for a reply that cannot be trusted, it is killed.
 
-    ``patience_s``: how long to wait for it at most; None: as long as it takes. Entering raises NoWorker.
+    ``batch``: a process that has rendered for it is preferred. ``patience_s``: how long to wait for it at most; None:
+    as long as it takes. Entering raises NoWorker.
 
     A class, since each picture goes through several of these, and a generator costs twice as much.
     """
@@ -24,6 +25,7 @@ class Assignment(msgspec.Struct, eq=False):
     stock: Stock
     owner: Owner
     most_renders: int
+    batch: int = 0
     patience_s: float | None = None
     child: Child | None = None
 
@@ -42,7 +44,7 @@ class Assignment(msgspec.Struct, eq=False):
         with waiting():
             await self.limiter.acquire(*self.keys)
             try:
-                self.child = await self.stock.take(self.owner)
+                self.child = await self.stock.take(self.owner, self.batch)
             except BaseException:
                 self.limiter.release(*self.keys)
                 raise

@@ -47,12 +47,14 @@ class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
 class RenderRequest(msgspec.Struct, frozen=True, tag="render"):
     """Descriptors: the source, the recipe's further pictures in their order, the result. Its recipe holds no URL.
 
-    ``svg_cpu_s``: for drawing a further picture that is an SVG.
+    ``svg_cpu_s``: for drawing a further picture that is an SVG. Renderings of one ``batch`` have the same source, whose
+    decoded pixels the worker keeps for the next one; 0: of no batch.
     """
 
     rendering: Rendering
     limits: Limits
     svg_cpu_s: float = math.inf
+    batch: int = 0
 
 
 class DrawRequest(msgspec.Struct, frozen=True, tag="draw"):

@@ -9,6 +9,7 @@ Which worker a request gets, and when, is the matter of its staff (``staff.py``)
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
@@ -53,6 +54,7 @@ class Pool:
         self._limits = limits
         self._staff = Staff(config, is_shared)
         self._stock = self._staff.stock
+        self._batches = itertools.count(1)
 
     def states(self) -> Iterator[State]:
         if self.system_libvips:
@@ -141,26 +143,37 @@ class Pool:
         is_alone: bool = False,
         principal: str = "",
         work: Work = "job",
+        batch: int = 0,
         on_start: Callable[[], object] = lambda: None,
         on_written: Callable[[Written], object] = lambda _: None,
     ) -> Blob:
         """The finished picture, which the caller closes, from an idle worker; waits for one.
 
         ``further``: the pictures of ``rendering.recipe.further``, in their order. ``is_svg`` sets the shorter deadline.
-        ``is_alone`` starts a worker for this picture only and ends it afterwards. ``on_start`` is called when a worker
-        is there, ``on_written`` with the worker's reply, which tells of encodes and warnings.
+        ``is_alone`` starts a worker for this picture only and ends it afterwards. Renderings of one ``batch`` have the
+        same source and principal. ``on_start`` is called when a worker is there, ``on_written`` with the worker's
+        reply, which tells of encodes and warnings.
         Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, MaxBytesUnreachable, RenderTimeout,
         WorkerDied, NoWorker.
         """
         own = rendering.recipe.without_urls()
-        request = messages.RenderRequest(replace(rendering, recipe=own), self._limits, self._config.svg_timeout_s)
-        timeout_s = self._config.svg_timeout_s if is_svg else self._config.render_timeout_s
-        worker = self._staff.lone_worker() if is_alone else self._staff.worker(RENDER, principal, work)
+        batch = 0 if is_svg or is_alone or self._config.isolation == "picture" else batch
+        svg_timeout_s = self._config.svg_timeout_s
+        request = messages.RenderRequest(replace(rendering, recipe=own), self._limits, svg_timeout_s, batch)
+        timeout_s = svg_timeout_s if is_svg else self._config.render_timeout_s
+        worker = self._staff.lone_worker() if is_alone else self._staff.worker(RENDER, principal, work, batch=batch)
         with read_only(source, *further) as descriptors:
             async with worker as child:
+                child.batch = batch
                 on_start()
                 size, output = rendering.size, rendering.format
                 return await self._write(child, request, descriptors, timeout_s, size, output, on_written)
+
+    def new_batch(self) -> int:
+        """For renderings of one source: they go to one worker in turn, and those that decode it at the same scale share
+        one decode. Deadline, error and the death of the worker are each one's own.
+        """
+        return next(self._batches)
 
     async def inspect(
         self, source: Blob, include: frozenset[Include], *, is_svg: bool = False, principal: str = ""

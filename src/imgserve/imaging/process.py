@@ -107,10 +107,11 @@ class Process:
 class Child(Process):
     """A worker process that is ready for requests. Made by :func:`start`, or forked by a template.
 
-    ``is_retired``: it gets no more pictures.
+    ``is_retired``: it gets no more pictures. ``batch``: that of its last rendering, whose pixels it may hold.
     """
 
     renders = 0
+    batch = 0
     is_retired = False
     end: WorkerEnd = "died"
     on_death: "Callable[[Child], None] | None" = None

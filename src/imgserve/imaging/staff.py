@@ -72,12 +72,16 @@ class Staff:
         of_principal = workers - 1 if workers > 1 and self._is_shared() else workers
         return Key(f"for a {work}", workers), Key(f"of {principal}", of_principal)
 
-    def worker(self, role: str, principal: str, work: Work = "job", *, is_drawing: bool = False) -> Assignment:
+    def worker(
+        self, role: str, principal: str, work: Work = "job", *, is_drawing: bool = False, batch: int = 0
+    ) -> Assignment:
         is_used_up = self._config.isolation == "picture" and not is_drawing
         most_renders = 0 if is_used_up else self._config.recycle_after
         owner = self._owner(role, principal, is_drawing=is_drawing)
         keys = self._keys(role, principal, work)
-        return Assignment(self._workers[role], keys, self.stock, owner, most_renders, _PATIENCE_S[work])
+        if batch:  # the limiter keeps their place in the line, and lets others pass between them
+            keys = (*keys, Key(f"of batch {batch}", 1))
+        return Assignment(self._workers[role], keys, self.stock, owner, most_renders, batch, _PATIENCE_S[work])
 
     @contextlib.asynccontextmanager
     async def lone_worker(self) -> AsyncIterator[Child]:

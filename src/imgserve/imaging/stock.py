@@ -104,12 +104,12 @@ class Stock:
         child.on_reaped(self._reaped)
         return child
 
-    async def take(self, owner: Owner) -> Child:
-        """A process for this owner only; followed by one ``give_back``. Raises NoWorker."""
+    async def take(self, owner: Owner, batch: int = 0) -> Child:
+        """A process for this owner only, if possible the batch's; followed by one ``give_back``. Raises NoWorker."""
         self._waiting += 1
         try:
             while not self.is_closed:
-                child = self._free_one(owner)
+                child = self._free_one(owner, batch)
                 if child is not None:
                     return child
                 self._balance()
@@ -126,9 +126,12 @@ class Stock:
             self._idle[child] = owner
             self._wake()
 
-    def _free_one(self, owner: Owner) -> Child | None:
-        """The owner's process that became free last, whose memory is still warm, or a fresh one."""
-        child = next((child for child in reversed(self._idle) if self._idle[child] == owner), None)
+    def _free_one(self, owner: Owner, batch: int) -> Child | None:
+        """The owner's process that rendered for the batch, else the one that became free last, whose memory is still
+        warm, else a fresh one.
+        """
+        own = [child for child in reversed(self._idle) if self._idle[child] == owner]
+        child = next((child for child in own if batch and child.batch == batch), own[0] if own else None)
         if child is not None:
             del self._idle[child]
         elif self._fresh:

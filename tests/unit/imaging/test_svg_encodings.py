@@ -83,6 +83,7 @@ from imgserve.request.rendering import Rendering
 from imgserve.imaging.worker import __main__ as worker
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.formats import turbojpeg
+from imgserve.imaging.worker.pixelcache import PixelCache
 from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.rasterize import Rasterize
@@ -101,7 +102,7 @@ def ask(request, *sources):
         descriptors.append(os.memfd_create("source"))
         os.write(descriptors[-1], data)
     descriptors.append(os.memfd_create("result", os.MFD_ALLOW_SEALING))
-    reply = worker._answer(request, descriptors, lambda fault: None)
+    reply = worker._answer(request, descriptors, lambda fault: None, PixelCache())
     answers.add(type(reply).__name__)
     for descriptor in descriptors:
         os.close(descriptor)

@@ -31,6 +31,7 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging import faults, messages, wire
 from imgserve.imaging.messages import Failed, FaultCode, Ready, Reply, Request
 from imgserve.imaging.worker import draw, fonts, library, pipeline, probe, sandbox, save, template, vips
+from imgserve.imaging.worker.pixelcache import UNCACHED, Batches, PixelCache
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.svg import watch
 
@@ -80,21 +81,24 @@ def _serve(connection: socket.socket, ready: Ready) -> None:
     _say(connection, ready)
     gc.freeze()  # the modules stay, and pictures leave too few cycles to search after each
     gc.set_threshold(COLLECT_AFTER)
+    batches = Batches()
     while (received := wire.receive_request(connection)) is not None:
         request, descriptors = received
         try:
-            reply = _answer(request, descriptors, functools.partial(_give_up, connection))
+            cache = batches.cache(request.batch if isinstance(request, messages.RenderRequest) else 0)
+            reply = _answer(request, descriptors, functools.partial(_give_up, connection), cache)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
         _say(connection, reply)
         if not select.select([connection], [], [], TRIM_AFTER_S)[0]:
+            batches.cache()
             vips.give_memory_back()
 
 
-def _answer(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> Reply:
+def _answer(request: Request, descriptors: list[int], give_up: watch.GiveUp, cache: PixelCache) -> Reply:
     try:
-        return _result(request, descriptors, give_up)
+        return _result(request, descriptors, give_up, cache)
     except tuple(faults.REPORTED.values()) as fault:
         return _failed(fault)
     except Exception as error:  # noqa: BLE001 - the worker loop: a fault of ours must not look like a codec's crash
@@ -111,7 +115,7 @@ def _give_up(connection: socket.socket, fault: ImgserveError) -> None:
     os._exit(0)
 
 
-def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> Reply:
+def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp, cache: PixelCache) -> Reply:
     """The result's descriptor is the last one; it is sealed behind the result."""
     reply: Reply
     match request:
@@ -131,10 +135,7 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> 
             watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
             return inspect(_mapped(descriptors[0], is_read_whole=True), request.include, request.limits, watched)
         case messages.RenderRequest():
-            data, *further = (_mapped(descriptor, is_read_whole=True) for descriptor in descriptors[:-1])
-            watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
-            dear = functools.partial(watch.time_and_memory, give_up, request.svg_cpu_s, SVG_MEMORY_BYTES)
-            reply = pipeline.render(data, request.rendering, request.limits, descriptors[-1], watched, further, dear)
+            reply = _rendered(request, descriptors, give_up, cache)
         case messages.DrawRequest():
             reply = draw.draw(request.drawing, request.limits, descriptors[-1])
         case messages.PageRequest():
@@ -145,6 +146,25 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp) -> 
             reply = messages.PageRead()
     seal_result(descriptors[-1])
     return reply
+
+
+def _rendered(
+    request: messages.RenderRequest, descriptors: list[int], give_up: watch.GiveUp, cache: PixelCache
+) -> messages.Written:
+    data, *further = (_mapped(descriptor, is_read_whole=True) for descriptor in descriptors[:-1])
+    watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
+    dear = functools.partial(watch.time_and_memory, give_up, request.svg_cpu_s, SVG_MEMORY_BYTES)
+    rendering, limits, result_fd = request.rendering, request.limits, descriptors[-1]
+    render = functools.partial(pipeline.render, data, rendering, limits, result_fd, watched, further, dear)
+    try:
+        return render(cache)
+    except (faults.SourceUnreadable, faults.RenderFailed, pyvips.Error, MemoryError):
+        if not cache:
+            raise
+    cache.clear()  # it may have lacked the memory that it would have had alone
+    os.lseek(result_fd, 0, os.SEEK_SET)
+    os.ftruncate(result_fd, 0)
+    return render(UNCACHED)
 
 
 def _mapped(descriptor: int, *, is_read_whole: bool) -> Data:

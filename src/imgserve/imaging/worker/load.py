@@ -15,6 +15,7 @@ from imgserve.request.formats import ANIMATED
 from imgserve.request.imageinfo import ImageInfo, Size
 
 _LAST_ORIENTATION = 8
+_MOST_JPEG_SHRINK = 8
 _SAMPLES = {"uchar", "ushort"}
 _CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
 
@@ -74,7 +75,7 @@ def scaled(picture: Picture, whole: Size) -> pyvips.Image:
 def whole(picture: Picture) -> pyvips.Image:
     """Upright, in sRGB or grey, as large as it is, in memory. Raises SourceUnreadable."""
     try:
-        image = gif.masked(_without_spare_bands(picture.header), next(picture.masks(), None))
+        image = gif.masked(_without_spare_bands(picture.pixels()), next(picture.masks(), None))
         image = convert.to_canvas(without_profile(picture, image), is_deep=picture.is_deep).copy_memory()
     except pyvips.Error as error:
         raise unreadable(picture, error) from error
@@ -84,9 +85,9 @@ def whole(picture: Picture) -> pyvips.Image:
 
 def _by_its_decoder(picture: Picture, whole: Size) -> pyvips.Image:
     """libjpeg scales while it decodes, libvips does the rest."""
-    # The operation's own fail_on does not reach the loader (8.18.7).
-    options = {"option_string": f"[fail_on={picture.fail_on}]", **_thumbnail_options(picture, whole)}
-    return pyvips.Image.thumbnail_source(picture.source(), whole.width_px, **options)
+    shrink = min(scale.shrink(_spare(picture, whole)), _MOST_JPEG_SHRINK)
+    image = picture.pixels(shrink=shrink) if shrink > 1 else picture.pixels()
+    return image.thumbnail_image(whole.width_px, **_thumbnail_options(picture, whole))
 
 
 def _by_us(picture: Picture, image: pyvips.Image, whole: Size) -> pyvips.Image:
@@ -117,13 +118,17 @@ def _shrunk(picture: Picture, size: Size) -> pyvips.Image:
 
     The resampler does the rest, as in ``scale``: a mean alone lets fine patterns through as moire.
     """
-    header = picture.header
-    sides = upright_sides(header.width, header.height, orientation(header))
-    spare = min(sides[0] / size.width_px, sides[1] / size.height_px)
-    shrink = scale.shrink(spare)
-    if picture.format != "webp" or shrink < 2 or header.hasalpha():  # libwebp would round colours by their alpha
-        return header
-    return picture.opened(scale=1 / shrink)
+    shrink = scale.shrink(_spare(picture, size))
+    # libwebp would round colours by their alpha.
+    if picture.format == "webp" and shrink > 1 and not picture.header.hasalpha():
+        return picture.pixels(scale=1 / shrink)
+    return picture.pixels()
+
+
+def _spare(picture: Picture, size: Size) -> float:
+    """How many times smaller it becomes, on the side where it is fewer."""
+    width, height = upright_sides(picture.header.width, picture.header.height, orientation(picture.header))
+    return min(width / size.width_px, height / size.height_px)
 
 
 def has_profile(picture: Picture) -> bool:
@@ -173,7 +178,7 @@ def frames(picture: Picture) -> pyvips.Image:
     """
     check_end(picture)
     count = _frames(picture, picture.header)
-    image = picture.opened(n=count).copy()
+    image = picture.pixels(n=count).copy()
     image.set("delay", image.get("delay")[:count])
     return image
 

@@ -15,6 +15,7 @@ from imgserve.imaging.worker import ending, rare, vips
 from imgserve.imaging.worker.colour import numbers, profile
 from imgserve.imaging.worker.formats import gif, jpegheader, tiffcolour
 from imgserve.imaging.worker.formats.jpegheader import Header
+from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.taken import missing, taken
 from imgserve.request.encode import Profile
@@ -33,7 +34,7 @@ class Picture:
     """A source in a worker. If it is not strict, the readable part of a damaged file is shown.
 
     ``format``: what its decoder reads, which in an icon may be a PNG. ``is_deep``: samples of more than 8 bits come in
-    16, for steps that compute with them.
+    16, for steps that compute with them. ``cache`` holds what earlier renderings of the same source decoded.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Picture:
         *,
         is_deep: bool = False,
         profile: Profile = "srgb",
+        cache: PixelCache = UNCACHED,
     ) -> None:
         """Raises SourceUnreadable, PageMissing."""
         self.source_format = source_format
@@ -53,6 +55,7 @@ class Picture:
         self.is_strict = options.strict
         self.is_deep = is_deep
         self.wanted_profile = profile
+        self.cache = cache
         self.fail_on = "error" if options.strict else "none"
 
     @cached_property
@@ -80,10 +83,21 @@ class Picture:
         is_of_bands = profile.bands_of(embedded) == (1 if header.bands <= 2 else 3)
         return embedded if is_of_bands and len(embedded) <= _MOST_PROFILE_BYTES else b""
 
+    def pixels(self, **options: float) -> pyvips.Image:
+        """As ``opened``, or as ``header`` without options, to be read once; decoded already if that is cached.
+
+        Raises SourceUnreadable, pyvips.Error.
+        """
+        if self.rare is not None:
+            return self.header
+        key = (self.options, *options.items())
+        return self.cache.image(key, lambda: self.opened(**options) if options else self.header)
+
     def opened(self, **options: float) -> pyvips.Image:
         """A lazy image, as stored. Raises SourceUnreadable."""
         if self.rare is not None:
-            return rare.opened(self.rare, self.loader)
+            rare_picture = self.rare
+            return self.cache.image(self.options, lambda: rare.opened(rare_picture, self.loader))
         if self.first_frame:
             self._check_page()
             options["page"] = self.first_frame

@@ -17,6 +17,7 @@ from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.further import Further
 from imgserve.imaging.worker.picture import Picture, unreadable
+from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.saver import extras
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.steps import composite, rasterize, resize
@@ -47,16 +48,17 @@ def render(
     watched: Watch = unwatched,
     further_data: Sequence[Data] = (),
     further_watched: Watch = unwatched,
+    cache: PixelCache = UNCACHED,
 ) -> Written:
     """Render and write the picture to ``result_fd``. ``watched`` limits the drawing of an SVG.
 
-    ``further_data``: the bytes of the further pictures, in the order of ``Recipe.further``.
+    ``further_data``: the bytes of the further pictures, in the order of ``Recipe.further``. ``cache``: of ``data``.
 
     Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, SourceTooSmall, RequestInvalid.
     """
     if rendering.size is not None:
         bounds.check_output(rendering.size, limits)
-    picture = _recognised(data, rendering.recipe, limits)
+    picture = _recognised(data, rendering.recipe, limits, cache)
     info = probe.measure(picture, limits, watched)
     frames = formats.frames_kept(info, rendering.format)
     steps = steps_of(rendering.recipe.operations, info, rendering.size)
@@ -109,7 +111,7 @@ def _check(steps: tuple[Step, ...], frames: int, pictures: Mapping[ImageRef, Fur
             further.check(step.operation, index, pictures, step.size, limits)
 
 
-def _recognised(data: Data, recipe: Recipe, limits: Limits) -> Picture:
+def _recognised(data: Data, recipe: Recipe, limits: Limits, cache: PixelCache = UNCACHED) -> Picture:
     """The source, by its format. For rasterize everything but an SVG is an invalid SVG, pictures too."""
     operations = recipe.operations
     try:
@@ -121,7 +123,7 @@ def _recognised(data: Data, recipe: Recipe, limits: Limits) -> Picture:
         raise
     assert source_format is not None, "a complete source is always decided"
     deep, profile = _is_deep(recipe), recipe.encode.profile
-    return Picture(data, source_format, recipe.load, is_deep=deep, profile=profile)
+    return Picture(data, source_format, recipe.load, is_deep=deep, profile=profile, cache=cache)
 
 
 def _is_deep(recipe: Recipe) -> bool:

@@ -71,7 +71,8 @@ def _scaled(picture: Picture, header: Header, part: Part, size: Size) -> Decoded
     shrink = next((step for step in _SHRINKS if factor >= step * _LEFT_TO_RESAMPLE), 1)
     if header.width * header.height / shrink**2 > _MAX_DECODED_PIXELS:
         return None
-    decoded = turbojpeg.decode(picture.data, (header.width, header.height, header.bands), shrink)
+    shape = (header.width, header.height, header.bands)
+    decoded = picture.cache.decoded(("turbojpeg", shrink), lambda: turbojpeg.decode(picture.data, shape, shrink))
     if decoded is None:
         return None
     return _resized(decoded, Part(*(side / shrink for side in part)), size)
