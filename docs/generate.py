@@ -7,8 +7,10 @@ A table stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
 
 import argparse
+import importlib
 import inspect
 import json
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -19,10 +21,14 @@ import msgspec
 import msgspec.inspect
 from prometheus_client import Counter, Gauge, Histogram
 
+import imgserve
 from imgserve.cli.main import whole
+from imgserve.errors import ImgserveError
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.classic.recipe import AFTER, BEFORE, PARTS
 from imgserve.request.encode import BIT_DEPTHS, FORMATS_WITH, Encode, Format
+from imgserve.request.faults import MEANING as MEANING_OF_FAULT
+from imgserve.request.faults import Code
 from imgserve.request.fields import fields_of
 from imgserve.request.job_body import JobBody, OutputBody, PlaceholderBody, SourceBody
 from imgserve.request.native import OPERATIONS
@@ -314,6 +320,47 @@ def _parsers(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, 
                 yield from _parsers(inner, f"{name} {word}")
 
 
+def problems() -> Iterator[str]:
+    """The codes of all errors that an answer or a job may show."""
+    yield "| code | status | retryable | meaning |"
+    yield "|---|---|---|---|"
+    for error in sorted(public_errors(), key=lambda one: (one.status if is_answer(one) else 1000, one.code)):
+        status = str(error.status) if is_answer(error) else ""
+        yield f"| `{error.code}` | {status} | {'yes' if error.is_retryable else ''} | {meaning_of(error)} |"
+
+
+def public_errors() -> Iterator[type[ImgserveError]]:
+    """One class for each code. The worker's process answers nobody."""
+    for module in pkgutil.walk_packages(imgserve.__path__, "imgserve."):
+        if not module.name.startswith("imgserve.imaging.worker") and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    yield from {error.code: error for error in reversed(list(subclasses(ImgserveError)))}.values()
+
+
+def subclasses(error: type[ImgserveError]) -> Iterator[type[ImgserveError]]:
+    yield error
+    for one in error.__subclasses__():
+        yield from subclasses(one)
+
+
+def is_answer(error: type[ImgserveError]) -> bool:
+    """Others are met by jobs only."""
+    return error is ImgserveError or error.status != ImgserveError.status
+
+
+def meaning_of(error: type[ImgserveError]) -> str:
+    """The title; of an error that has none the first sentence about its class."""
+    has_title = error is ImgserveError or error.title != ImgserveError.title
+    return error.title if has_title else (inspect.getdoc(error) or "").partition(".")[0].replace("\n", " ")
+
+
+def field_codes() -> Iterator[str]:
+    yield "| code | meaning |"
+    yield "|---|---|"
+    for code in get_args(Code):
+        yield f"| `{code}` | {MEANING_OF_FAULT[code]} |"
+
+
 def all_states() -> Iterator[str]:
     yield "| state | severity | meaning | remedy |"
     yield "|---|---|---|---|"
@@ -338,6 +385,8 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "job_fields": job_fields,
     "gallery": gallery,
     "limits": limits,
+    "problems": problems,
+    "field_codes": field_codes,
     "settings": settings,
     "metrics": all_metrics,
     "states": all_states,

@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.certificates import Authority
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
-from tests.support.operating import ask
+from tests.support.operating import ask, submitted
 from tests.support.sites import Serving
 from tests.support.sizes import PATIENCE_S, sized
 
@@ -86,7 +86,7 @@ def test_half_sent_headers_leave_descriptors_for_the_servers_own_work(tmp_path: 
             assert b"retry-after: 5" in answer
             assert b'"code":301' in answer
             assert b"x-frame-options: DENY" in answer
-            assert ask(server.data_dir, "POST", "/v1/jobs", job(tmp_path, "a.jpg")).status == 202
+            submitted(server.data_dir, job(tmp_path, "a.jpg"))
             wait_until(lambda: "ends=delivered" in server.log)
         wait_until(lambda: server.post(job(tmp_path, "b.jpg")).status == 200)
         assert server.log.count("connections_refused") == 1

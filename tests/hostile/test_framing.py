@@ -22,7 +22,7 @@ from tests.hostile.framings import HOST, TE, Framing, chunked, counted, framings
 from tests.support.certificates import Authority
 from tests.support.daemon import Daemon
 from tests.support.fronts import FRONTS, Front, Name
-from tests.support.operating import ask
+from tests.support.operating import ask, submitted
 from tests.support.sizes import sized
 
 PICTURE = Path(__file__).resolve().parents[2] / "examples" / "pictures" / "hills.jpg"
@@ -75,7 +75,7 @@ def cases(to: Served) -> tuple[Framing, ...]:
 
 def smuggled(to: Served) -> int:
     """Jobs that were taken and should not. One that comes now is taken after those that came before it."""
-    assert ask(to.server.data_dir, "POST", "/v1/jobs", job(to, "last.png")).status == 202
+    submitted(to.server.data_dir, job(to, "last.png"))
     return len(ask(to.server.data_dir, "GET", "/v1/jobs?destination=smuggled&limit=200").body["jobs"])
 
 
@@ -138,15 +138,16 @@ def test_by_tls(secured: Served) -> None:
 
 
 def test_over_the_control_socket(plain: Served) -> None:
-    """What would be a job at the other door is no page here; what is refused is refused alike."""
+    """As at the other door, but any host will do, and there are fewer pages."""
     wrong = {}
     for case in cases(plain):
         with controlling(plain) as connection:
             answered = conversation(connection, (*case.parts, NEXT))
-        statuses = [int(status) for status in STATUS.findall(answered)]
-        first = case.status if case.status in (400, 501) else 404
-        goes_on = case.goes_on or case.name in ("a trailer for a better host", "an empty host")  # any host will do
-        if statuses != [first, 404][: 1 + goes_on]:
+        if case.status == 401:
+            case = case._replace(status=200, says=b"", goes_on="HTTP/1.0" not in case.name)
+        elif case.status == 200 and b"/health " in case.parts[0]:
+            case = case._replace(status=404, says=b"")
+        if misread(case, answered):
             wrong[case.name] = answered
     assert not wrong
     assert smuggled(plain) == 0

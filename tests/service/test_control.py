@@ -17,7 +17,7 @@ import pytest
 from tests.chaos.sources import Sources
 from tests.service.conftest import World
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
-from tests.support.operating import Operator, ask
+from tests.support.operating import Operator, ask, submitted
 
 KNOCK = """
 import os, socket, sys
@@ -83,6 +83,7 @@ def test_the_server_tells_about_itself(world: World) -> None:
     assert seen["uptime_s"] > 0
     assert seen["sandbox"]
     assert seen["version"]
+    assert seen["quota"] == {"max_waiting": 10_000, "max_on_demand": 256, "rate_limit_per_minute": None}
 
 
 def test_the_tcp_door_has_no_v1(world: World) -> None:
@@ -105,9 +106,6 @@ def test_the_tcp_door_has_no_v1(world: World) -> None:
         ("GET", "/v1/jobs?limit=0", None, 400, "request_invalid", "limit"),
         ("GET", "/v1/jobs?after=x", None, 400, "request_invalid", "after"),
         ("GET", "/v1/jobs?older_than=-1", None, 400, "request_invalid", "older_than"),
-        ("POST", "/v1/jobs", b"no json", 400, "body_no_job", "JSON"),
-        ("POST", "/v1/jobs", b" " * 1_000_001, 413, "body_too_large", ""),
-        ("POST", "/v1/jobs", b'{"operationType": "blow"}', 422, "request_invalid", "operationType"),
     ],
 )
 def test_faults_are_problem_details(
@@ -122,23 +120,20 @@ def test_faults_are_problem_details(
     assert told in answer.body["detail"]
 
 
-def test_all_faults_of_a_job_are_told_with_their_codes(world: World) -> None:
-    answer = ask(world.server.data_dir, "POST", "/v1/jobs", b'{"operationType": "blow", "args": 3}')
-    assert [(error["path"], error["code"]) for error in answer.body["errors"]] == [
-        ("dstURL", "key_missing"), ("srcURL", "key_missing"), ("operationType", "operation_unknown"),
-        ("args", "args_invalid"),
-    ]  # fmt: skip
-    assert answer.body["errors"][3]["detail"] == "expected an object, got 3"
-    assert answer.body["detail"].endswith("; args: expected an object, got 3")
+def test_a_classic_job_is_answered_as_at_the_tcp_door(world: World) -> None:
+    for body in (b'{"operationType": "blow", "args": 3}', b"no JSON"):
+        answer, tcp = ask(world.server.data_dir, "POST", "/", body), world.server.post(body)
+        assert (answer.status, answer.body) == (tcp.status, tcp.body)
+        assert answer.headers.get("x-imgserve-detail") == tcp.headers.get("x-imgserve-detail")
 
 
 def test_draining_is_told_and_new_jobs_are_turned_away(stalled: tuple[Daemon, bytes]) -> None:
     server, job = stalled
-    assert ask(server.data_dir, "POST", "/v1/jobs", job).status == 202
+    submitted(server.data_dir, job)
     os.kill(server.pid, 15)
     wait_until(lambda: ask(server.data_dir, "GET", "/v1/server").body["status"] == "draining")
-    refused = ask(server.data_dir, "POST", "/v1/jobs", job)
-    assert (refused.status, refused.body["code"]) == (503, "draining")
+    refused = ask(server.data_dir, "POST", "/", job)
+    assert (refused.status, refused.body["code"]) == (503, 301)
     assert int(refused.headers["retry-after"]) > 0
     os.kill(server.pid, 15)
     assert server.wait() == 0

@@ -13,7 +13,7 @@ import pytest
 
 from tests.chaos.sources import Sources
 from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
-from tests.support.operating import ask
+from tests.support.operating import submitted
 from tests.support.pictures import encoded, scene
 
 FLOOD, CALM = "the-key-of-the-flood-1", "the-key-of-the-calm-1"
@@ -74,7 +74,7 @@ def test_who_posts_too_often_is_told_when_to_come_back(place: Place) -> None:
         assert [is_turned_away(reply, "20 jobs a minute") for reply in replies] == [False, False, False, True]
         assert replies[3].headers["retry-after"] in ("2", "3"), "a token comes every three seconds"
         assert not is_turned_away(place.post(server, CALM), "")
-        assert ask(server.data_dir, "POST", "/v1/jobs", json.dumps(place.job()).encode()).status == 202
+        submitted(server.data_dir, json.dumps(place.job()).encode())
         assert metric(server, 'imgserve_refusals_total{reason="rate_limited"}') == 1
         wait_until(lambda: "code=rate_limited classic_code=301 principal=flood" in server.log)
         wait_until(lambda: not is_turned_away(place.post(server, FLOOD), "a minute"), every_s=0.5)
@@ -97,7 +97,7 @@ def test_one_fills_its_part_of_the_queue_and_the_other_has_room(place: Place) ->
         assert [is_turned_away(reply, "its quota") for reply in replies] == [False] * 4 + [True] * 2
         assert 1 <= int(replies[-1].headers["retry-after"]) <= 600
         assert not is_turned_away(place.post(server, CALM), "")
-        assert ask(server.data_dir, "POST", "/v1/jobs", json.dumps(place.job()).encode()).status == 202
+        submitted(server.data_dir, json.dumps(place.job()).encode())
         server.kill()
         server.start()
         assert is_turned_away(place.post(server, FLOOD), "its quota")

@@ -88,9 +88,8 @@ def test_where_only_presets_are_rendered(place: Place) -> None:
         for args in refused:
             reply = place.post(server, "b.png", args)
             assert (reply.status, reply.body["code"], reply.body["detail"]) == (200, 107, sentence)
-        operator = ask(server.data_dir, "POST", "/v1/jobs", json.dumps(place.job("b.png", {"width": 20})).encode())
-        assert operator.status == 403
-        assert operator.body["code"] == "presets_only"
+        operator = ask(server.data_dir, "POST", "/", json.dumps(place.job("b.png", {"width": 20})).encode())
+        assert operator.body["detail"] == sentence
         assert not (place.top / "b.png").exists()
 
 
@@ -138,3 +137,33 @@ def test_a_job_whose_size_depends_on_pixels(place: Place) -> None:
         assert place.size("a.png") == (100, 60)
         shown = ask(server.data_dir, "GET", f"/v1/jobs/{accepted.headers['x-imgserve-job']}").body
         assert (shown["outputs"][0]["width"], shown["outputs"][0]["height"]) == (None, None)
+
+
+def test_the_presets_are_listed_without_secrets(place: Place) -> None:
+    drawn = '{operation = "composite", image = "http://me:pass-word@pics.example/logo.png?token=t0ken"}'
+    watermark = f"[preset.watermark]\noperations = [{drawn}]\n"
+    with place.server("presets_only = true\n" + CARD + watermark) as server:
+        listed = call(server, None, {}, "/v1/presets", "GET")
+        assert listed.status == 200
+        card, marked = (told := json.loads(listed.body))["presets"]
+        assert told["presets_only"]
+        assert card == {
+            "name": "card", "operations": [{"operation": "resize", "width": 60, "height": 30}], "load": {},
+            "encode": {"format": "png"},
+        }  # fmt: skip
+        assert marked["operations"] == [
+            {"operation": "composite", "image": {"url": "http://pics.example/logo.png?..."}}
+        ]
+        assert ask(server.data_dir, "GET", "/v1/presets").body == told
+
+
+def test_a_principal_learns_what_it_may_do(place: Place) -> None:
+    (place.top / "keys").write_text("shop:the-key-of-the-shop-1\nmine:another-key-of-mine-1\n")
+    with place.server(f'api_key_file = "{place.top}/keys"\nrate_limit_per_minute = 30\nmax_waiting = 50\n') as server:
+        key = {"Authorization": "Bearer the-key-of-the-shop-1"}
+        told = json.loads(call(server, None, key, "/v1/server", "GET").body)
+        assert told["quota"] == {"max_waiting": 25, "max_on_demand": 128, "rate_limit_per_minute": 30}
+        assert told["limits"]["max_source_bytes"] == 50_000_000
+        assert {"jpeg", "webp"} <= set(told["formats"]["write"])
+        assert set(told) == {"version", "formats", "limits", "quota"}, "the rest is the operator's"
+        assert ask(server.data_dir, "GET", "/v1/server").body["quota"]["max_waiting"] == 50

@@ -41,6 +41,13 @@ def ask(data_dir: Path, method: str, target: str, body: bytes | None = None) -> 
         connection.close()
 
 
+def submitted(data_dir: Path, job: bytes) -> str:
+    """The id of a job of the classic protocol, which the operator posts."""
+    answer = ask(data_dir, "POST", "/", job)
+    assert "x-imgserve-job" in answer.headers, answer
+    return answer.headers["x-imgserve-job"]
+
+
 def command(*words: str | Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
     line = [sys.executable, "-m", "imgserve", *map(str, words)]
     variables = {**os.environ, **environment}

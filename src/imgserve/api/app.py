@@ -1,6 +1,7 @@
 """The applications behind the two listeners: each takes the handlers of its rows of the table of routes.
 
-``POST /`` is raw ASGI: no framework answer can leak into it. So are calls that bring a picture: they stream it.
+``POST /`` is raw ASGI: no framework answer can leak into it. So are the calls of ``/v1``: they stream, wait, and answer
+each error as a problem.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,37 +22,39 @@ from imgserve.api.http.headers import page
 from imgserve.api.routes import Routes, table
 from imgserve.errors import ImgserveError
 
+Apps = Mapping[tuple[str, str], App]  # by method and path
+
 
 def for_clients(
-    config: Config,
-    upload: Body,
-    identify: Identify,
-    classic: Classic,
-    raw: Mapping[tuple[str, str], App],
-    handlers: Iterable[HTTPRouteHandler],
+    config: Config, upload: Body, identify: Identify, classic: Classic, raw: Apps, handlers: Iterable[HTTPRouteHandler]
 ) -> App:
-    """``raw``: further ASGI handlers by method and path."""
-    pages = _litestar([_index(), *handlers])
-    apps: dict[tuple[str, str], App] = {("POST", "/"): classic, **raw}
-
-    async def handler(scope: Scope, receive: Receive, send: Send) -> None:
-        await apps.get((scope["method"], scope["route"].path), pages)(scope, receive, send)
+    routes = Routes(row for row in table(config, upload) if row.right != "local")
+    app = _application(classic, raw, [_index(), *handlers])
 
     async def deny(error: ImgserveError, scope: Scope, send: Send) -> None:
         is_native = scope["path"].startswith("/v1/")
         await (problems.deny if is_native else classic.deny_unread)(error, scope, send)
 
-    routes = Routes(row for row in table(config, upload) if row.right != "local")
-    return Entrance(routes, identify, handler, deny, config.origins())
+    return Entrance(routes, identify, app, deny, config.origins())
 
 
-def for_operator(config: Config, upload: Body, handlers: Iterable[HTTPRouteHandler]) -> App:
-    routes = Routes(row for row in table(config, upload) if row.right == "local")
-    return Entrance(routes, operator, _litestar(handlers), problems.deny)
+def for_operator(
+    config: Config, upload: Body, classic: Classic, raw: Apps, handlers: Iterable[HTTPRouteHandler]
+) -> App:
+    routes = Routes(row for row in table(config, upload) if row.right == "local" or row.is_operators)
+    return Entrance(routes, operator, _application(classic, raw, handlers), problems.deny)
 
 
-def _litestar(handlers: Iterable[HTTPRouteHandler]) -> Any:
-    return Litestar([*handlers], exception_handlers=problems.HANDLERS, openapi_config=None, logging_config=None)
+def _application(classic: Classic, raw: Apps, handlers: Iterable[HTTPRouteHandler]) -> App:
+    pages: Any = Litestar(
+        [*handlers], exception_handlers=problems.HANDLERS, openapi_config=None, logging_config=None
+    )  # fmt: skip
+    apps: dict[tuple[str, str], App] = {("POST", "/"): classic, **raw}
+
+    async def handler(scope: Scope, receive: Receive, send: Send) -> None:
+        await apps.get((scope["method"], scope["route"].path), pages)(scope, receive, send)
+
+    return handler
 
 
 def _index() -> HTTPRouteHandler:

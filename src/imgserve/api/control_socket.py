@@ -1,6 +1,6 @@
 """The control socket for both of its ends: its address, the process at the other end, the answers.
 
-Imported by ``control``, ``problems`` and ``v1/info`` in the server and by the commands, so it loads no web framework.
+Imported by ``control``, ``problems`` and ``v1/server`` in the server and by the commands, so it loads no web framework.
 """
 
 import contextlib
@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
+
+from imgserve.request.encode import Format
+from imgserve.request.imageinfo import SourceFormat
 
 SOCKET_NAME = "control.sock"
 _CREDENTIALS = struct.Struct("3i")  # unix(7), SO_PEERCRED
@@ -79,14 +82,53 @@ class StateView(msgspec.Struct, frozen=True):
     hint: str
 
 
-class ServerView(msgspec.Struct, frozen=True, kw_only=True):
-    """``GET /v1/server``. ``address``: the URL for clients; ``workers``: process ids, intake and spare included.
+class Formats(msgspec.Struct, frozen=True):
+    """Those of sources, and of results."""
 
-    ``drain_s``: how long jobs may finish when the server is stopped. ``status``: the most severe of the ``states``, or
-    ``ok``. ``queue`` is null when it cannot be read. The defaults are for a server older than the command.
+    read: tuple[SourceFormat, ...]
+    write: tuple[Format, ...]
+
+
+class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of these names, in bytes and pixels."""
+
+    max_source_bytes: int
+    max_svg_bytes: int
+    max_frame_pixels: int
+    max_frames: int
+    max_total_pixels: int
+    max_output_pixels: int
+    max_output_side_px: int
+    max_job_bytes: int
+
+
+class QuotaView(msgspec.Struct, frozen=True, kw_only=True):
+    """The most jobs that one principal may have waiting, pictures that it may wait for at once, and jobs that it may
+    post in a minute; null: any number.
     """
 
+    max_waiting: int
+    max_on_demand: int
+    rate_limit_per_minute: int | None
+
+
+class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a principal may do with the server. The defaults are for a server older than the command."""
+
     version: str = ""
+    formats: Formats | None = None
+    limits: LimitsView | None = None
+    quota: QuotaView | None = None
+
+
+class ServerView(ServerInfo, frozen=True, kw_only=True):
+    """What its operator sees besides. ``address``: the URL for clients; ``workers``: process ids, intake and spare
+    included.
+
+    ``drain_s``: how long jobs may finish when the server is stopped. ``status``: the most severe of the ``states``, or
+    ``ok``. ``queue`` is null when it cannot be read.
+    """
+
     pid: int = 0
     status: str
     states: tuple[StateView, ...] = ()

@@ -4,16 +4,10 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from imgserve.api.control_socket import Formats
 from imgserve.imaging.abilities import abilities
 from imgserve.imaging.pool import Pool
-from imgserve.request.encode import Format
-from imgserve.request.imageinfo import SourceFormat
 from imgserve.telemetry.states import States, is_refusing, status_of
-
-
-class Formats(msgspec.Struct, frozen=True):
-    read: tuple[SourceFormat, ...]
-    write: tuple[Format, ...]
 
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):

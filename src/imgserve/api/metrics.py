@@ -14,7 +14,7 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from imgserve.api.v1.info import counts_in_time
+from imgserve.api.v1.server import counts_in_time
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.protocol import OperatorQueue
 from imgserve.telemetry import logs, metrics

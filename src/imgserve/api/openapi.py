@@ -32,7 +32,8 @@ class Parameter(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct, frozen=True):
     """One call. Bodies are by media type: a Struct, or a schema, whose references are names of Structs of ``uses``.
 
-    ``errors`` are the statuses of its problems. Structs of ``uses`` are parts of requests.
+    ``errors`` are the statuses of its problems, ``statuses`` those of its answers. Structs of ``uses`` are parts of
+    requests.
     """
 
     method: str
@@ -45,6 +46,8 @@ class Call(msgspec.Struct, frozen=True):
     bodies: Mapping[str, type[msgspec.Struct] | Schema] = {}
     uses: tuple[type[msgspec.Struct], ...] = ()
     headers: Mapping[str, str] = {}
+    statuses: tuple[int, ...] = (200,)
+    is_body_optional: bool = False
 
 
 def reference(struct: type[msgspec.Struct]) -> Schema:
@@ -94,17 +97,21 @@ def _schemas(structs: Iterable[type[msgspec.Struct]]) -> dict[str, Schema]:
 
 def _operation(call: Call, *, is_open: bool) -> Schema:
     shown = {name: {"description": doc, "schema": {"type": "string"}} for name, doc in _headers(call).items()}
-    success = {"description": "OK", "headers": shown, "content": _content(call.answers)}
+    content = _content(call.answers)
+    successes = {
+        str(status): {"description": HTTPStatus(status).phrase, "headers": shown, "content": content}
+        for status in call.statuses
+    }
     operation: Schema = {
         "operationId": call.name,
         "summary": call.doc.split(". ")[0].rstrip("."),
         "description": call.doc,
-        "responses": {"200": success, **{str(status): _refusal(status) for status in (*call.errors, 500)}},
+        "responses": {**successes, **{str(status): _refusal(status) for status in (*call.errors, 500)}},
     }
     if call.parameters:
         operation["parameters"] = [_parameter(parameter) for parameter in call.parameters]
     if call.bodies:
-        operation["requestBody"] = {"required": True, "content": _content(call.bodies)}
+        operation["requestBody"] = {"required": not call.is_body_optional, "content": _content(call.bodies)}
     if is_open:
         operation["security"] = []
     return operation

@@ -22,7 +22,10 @@ UPLOAD = Body(50_000_000 + CALL_BYTES + 65_536, 10.0, 10_240, 300.0)
 
 
 class Route(msgspec.Struct, frozen=True):
-    """``body`` None: the route reads no body. ``has_cors``: pages of the listed origins may call it."""
+    """``body`` None: the route reads no body. ``has_cors``: pages of the listed origins may call it.
+
+    ``is_operators``: the control socket has it too, for a principal that sees all.
+    """
 
     method: str
     path: str
@@ -30,14 +33,14 @@ class Route(msgspec.Struct, frozen=True):
     body: Body | None = None
     headers: Headers = STRICT
     has_cors: bool = False
+    is_operators: bool = False
 
 
 def table(config: Config, upload: Body = UPLOAD) -> tuple[Route, ...]:
     """``upload`` limits a request that brings a picture."""
     job = Body(config.max_body_bytes, config.body_timeout_s)
-    call = Body(CALL_BYTES, config.body_timeout_s)
     return (
-        Route("POST", "/", "key", job, STRICT, has_cors=True),
+        Route("POST", "/", "key", job, STRICT, has_cors=True, is_operators=True),
         Route("GET", "/", "key", None, STRICT, has_cors=True),
         Route("GET", "/health", "open", None, STRICT, has_cors=True),
         Route("GET", "/metrics", "key", None, STRICT, has_cors=True),
@@ -46,9 +49,9 @@ def table(config: Config, upload: Body = UPLOAD) -> tuple[Route, ...]:
         Route("POST", "/v1/info", "key", upload, STRICT, has_cors=True),
         Route("GET", "/v1/openapi.json", "open", None, STRICT, has_cors=True),
         Route("GET", "/v1/docs", "open", None, STRICT),
-        Route("GET", "/v1/server", "local", None, STRICT),
+        Route("GET", "/v1/presets", "key", None, STRICT, has_cors=True, is_operators=True),
+        Route("GET", "/v1/server", "key", None, STRICT, has_cors=True, is_operators=True),
         Route("GET", "/v1/jobs", "local", None, STRICT),
-        Route("POST", "/v1/jobs", "local", call, STRICT),
         Route("GET", "/v1/jobs/{job_id:str}", "local", None, STRICT),
         Route("POST", "/v1/jobs/{job_id:str}/cancel", "local", None, STRICT),
         Route("POST", "/v1/jobs/{job_id:str}/retry", "local", None, STRICT),

@@ -44,6 +44,12 @@ class Refused(ImgserveError):
     """The server's own words."""
 
 
+class _ClassicRefusal(msgspec.Struct, frozen=True):
+    """The answer of ``POST /`` to a job that it refuses."""
+
+    detail: str
+
+
 class _Connection(http.client.HTTPConnection):
     def __init__(self, data_dir: Path, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
@@ -84,14 +90,30 @@ class Client:
         """Raises NoServer, Refused."""
         return self._call("POST", path, body, answer)
 
+    def submit(self, job: bytes) -> str:
+        """Post a job of the classic protocol; its id. Raises NoServer, Refused."""
+        response, data = self._exchange("POST", "/", job)
+        if job_id := response.headers["X-Imgserve-Job"]:
+            return job_id
+        if detail := response.headers["X-Imgserve-Detail"]:
+            raise Refused(detail, "send one JSON object, as POST / takes it")
+        raise Refused(self._decoded(response, data, _ClassicRefusal).detail)
+
     def _call(self, method: str, target: str, body: bytes | None, answer: type[T]) -> T:
+        response, data = self._exchange(method, target, body)
+        if response.status >= 400:
+            problem = self._decoded(response, data, Problem)
+            raise Refused(problem.detail, problem.hint)
+        return self._decoded(response, data, answer)
+
+    def _exchange(self, method: str, target: str, body: bytes | None) -> tuple[http.client.HTTPResponse, bytes]:
         connection = _Connection(self._data_dir, self._timeout_s)
         try:
             connection.connect()
             self.peer_pid = peer_of(connection.sock).pid
-            connection.request(method, target, body)
+            connection.request(method, target, body, {"Content-Type": "application/json"} if body else {})
             response = connection.getresponse()
-            status, data = response.status, response.read()
+            return response, response.read()
         except PermissionError as error:
             raise NotAllowed(self._data_dir) from error
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
@@ -107,12 +129,11 @@ class Client:
             raise Silent(f"the server on {self._data_dir} gives no answer", hint) from error
         finally:
             connection.close()
+
+    def _decoded(self, response: http.client.HTTPResponse, data: bytes, answer: type[T]) -> T:
         try:
-            if status >= 400:
-                problem = msgspec.json.decode(data, type=Problem)
-                raise Refused(problem.detail, problem.hint)
             return msgspec.json.decode(data, type=answer)
         except msgspec.DecodeError as error:
             hint = "ask with the imgserve that the server was started with"
-            detail = f"the server on {self._data_dir} answers {status} with something that this imgserve cannot read"
-            raise Refused(detail, hint) from error
+            answered = f"answers {response.status} with something that this imgserve cannot read"
+            raise Refused(f"the server on {self._data_dir} {answered}", hint) from error

@@ -31,7 +31,7 @@ def _submit(flags: argparse.Namespace) -> int:
     posted: list[OperatorJobView] = []
     for name in output.progress(flags.files, len(flags.files), "posting"):
         try:
-            job = client.post("/v1/jobs", OperatorJobView, _read(name))
+            job = client.get(job_path(client.submit(_read(name))), OperatorJobView)
         except (Refused, FileUnusable) as error:
             output.complain(f"{name}: {error.sentence()}")
             is_good = False

@@ -38,6 +38,7 @@ HASHED_AT_ONCE_BYTES = 256 * 1024
 class SourceIsPlaceholder(ImgserveError):
     code = "source_is_placeholder"
     is_retryable = True
+    title = "The source is a placeholder of imgserve's"
 
 
 class AttemptTimeout(ImgserveError):
@@ -46,6 +47,7 @@ class AttemptTimeout(ImgserveError):
     code = "attempt_timeout"
     is_retryable = True
     max_attempts = FEW_ATTEMPTS
+    title = "The attempt took too long"
 
 
 class AttemptBug(ImgserveError):

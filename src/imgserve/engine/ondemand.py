@@ -118,6 +118,11 @@ class OnDemand:
         self.is_draining = True
         await self._is_idle.wait()
 
+    @property
+    def max_per_principal(self) -> int:
+        """The requests that one of several principals may have under way."""
+        return max(int(self._slots.total * self._quota), 1)
+
     def check(self, recipe: Recipe) -> None:
         """Judge the pictures that it draws, by text, policy and name. Raises RequestInvalid."""
         pictures.check(recipe, set(), self._transfers, self._named).raise_any()
@@ -127,7 +132,7 @@ class OnDemand:
         """Hold a slot, or refuse at once. Raises Draining, OnDemandFull, OnDemandQuotaFull."""
         self.check_open()
         total = self._slots.total
-        own = Key(f"of {principal.id}", max(int(total * self._quota), 1) if principal.has_quota else total)
+        own = Key(f"of {principal.id}", self.max_per_principal if principal.has_quota else total)
         keys = [own]
         if source is not None and source.origin:
             keys.append(Key(f"from {source.origin}", max(int(total * self._host_quota), 1)))

@@ -4,7 +4,7 @@ The paths of a parser's faults begin at the value that it reads. Its caller puts
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, ParamSpec, TypeVar
 
 import msgspec
@@ -14,7 +14,8 @@ from imgserve.errors import FieldRef, ImgserveError, Path, Sentence, Spelling, d
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Stable names. Those of the classic protocol alone begin with key_, operation_ and args_.
+# Stable names, each with its row in ``MEANING``. Those of the classic protocol alone begin with key_, operation_ and
+# args_.
 Code = Literal[
     "key_missing", "key_unknown", "operation_unknown", "args_invalid",
     "source_invalid", "source_scheme_unknown", "source_extension", "source_refused",
@@ -23,6 +24,31 @@ Code = Literal[
     "size_missing", "size_unknown", "field_missing", "field_unknown", "field_invalid", "result_too_large",
     "output_count",
 ]  # fmt: skip
+
+MEANING: Mapping[Code, str] = {
+    "key_missing": "a key of a classic job is missing",
+    "key_unknown": "a classic job has a key that there is not",
+    "operation_unknown": "a classic job asks for an operation that there is not",
+    "args_invalid": "`args` of a classic job is no object",
+    "source_invalid": "the source is no URL, or names no part of the request",
+    "source_scheme_unknown": "there is no such protocol for sources",
+    "source_extension": "the source's file name does not fit the operation",
+    "source_refused": "the source is refused by policy: its scheme, address, port or directory",
+    "destination_invalid": "the destination is no URL, or that of another output",
+    "destination_scheme_unknown": "there is no such protocol for destinations",
+    "destination_field_missing": "the destination needs this field",
+    "destination_field_invalid": "a field of the destination is of the wrong type, or contradicts another",
+    "destination_refused": "the destination is refused by policy: its scheme, address, port or directory",
+    "format_not_writable": "the result's format cannot be written",
+    "tag_unknown": "there is no such tag in a destination, or it has no value here",
+    "size_missing": "the operation needs a width, a height or both",
+    "size_unknown": "something needs the result's size, which depends on the picture's pixels",
+    "field_missing": "the field must be given",
+    "field_unknown": "there is no such field",
+    "field_invalid": "the field's value is of the wrong type, out of range, or contradicts another field",
+    "result_too_large": "the result would have too many pixels",
+    "output_count": "there are too few or too many of something",
+}
 
 DESTINATION = FieldRef(("destination",))
 """The destination of the output that an error belongs to."""

@@ -4,23 +4,28 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
+import msgspec
+
 from imgserve.api import app
 from imgserve.api.auth import Keys, client
 from imgserve.api.classic import Classic
 from imgserve.api.config import Config
+from imgserve.api.control_socket import QuotaView
 from imgserve.api.health import health_handler
 from imgserve.api.http.asgi import App
 from imgserve.api.http.body import Body
 from imgserve.api.metrics import metrics_handler
 from imgserve.api.presets import Presets
 from imgserve.api.protected import Protected
-from imgserve.api.rate import Rates
+from imgserve.api.rate import NO_RATE, Rates
 from imgserve.api.refusals import Refusals
 from imgserve.api.routes import CALL_BYTES, table
-from imgserve.api.v1 import facts, render
+from imgserve.api.v1 import facts, render, server
+from imgserve.api.v1 import presets as preset_pages
 from imgserve.api.v1.describe import description_apps
-from imgserve.api.v1.info import Itself, server_handler
 from imgserve.api.v1.jobs import job_handlers
+from imgserve.api.v1.presets import PresetPage
+from imgserve.api.v1.server import Itself
 from imgserve.clock import Clock
 from imgserve.engine import pages
 from imgserve.engine.admission import Admission
@@ -52,6 +57,7 @@ from imgserve.transfer.store import Store
 PREFETCH_BYTES = 64_000_000
 UPLOAD_AT_MOST_S = 300.0
 PARTS_BYTES = 65_536  # for the headers of parts
+CALLS = (render.CALL, *facts.CALLS, preset_pages.CALL, server.CALL)
 
 
 class Components:
@@ -59,6 +65,7 @@ class Components:
         self, settings: Settings, queue: SqliteQueue, clock: Clock, is_shared: Callable[[], bool], max_kept: int
     ) -> None:
         """``max_kept``: the most pictures in each store, however small they are."""
+        self._settings = settings
         self.queue = queue
         self.pool = Pool(settings.pool, settings.limits, is_shared)
         self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool))
@@ -102,7 +109,8 @@ class Components:
 
     def for_clients(self, config: Config, keys: Keys, presets: Presets) -> App:
         """The application of the TCP listener."""
-        classic = Classic(self.intake, Rates(config.rate_per_minute, config.rate_burst), self.refusals, presets)
+        rates = Rates(config.rate_per_minute, config.rate_burst)
+        classic = Classic(self.intake, rates, self.refusals, presets)
         metrics_page = metrics_handler(self.queue, self.pool, self.transfers, self.states)
         handlers = (health_handler(self.states, self.pool), metrics_page)
         order = cast(tuple[Format, ...], config.negotiate)
@@ -111,17 +119,32 @@ class Components:
             ("POST", "/v1/render"): render.Render(self.on_demand, presets, order, self._most_picture_bytes),
             ("GET", "/v1/info"): info.get,
             ("POST", "/v1/info"): info.post,
-            **description_apps((render.CALL, *facts.CALLS), table(config, self._upload)),
+            ("GET", "/v1/presets"): PresetPage(presets),
+            ("GET", "/v1/server"): self._offer(config),
+            **description_apps(CALLS, table(config, self._upload)),
         }
         identify = partial(client, keys, self.protected)
         return app.for_clients(config, self._upload, identify, classic, raw, handlers)
 
     def for_operator(self, config: Config, itself: Itself, presets: Presets) -> App:
         """The application of the control socket."""
-        calls = job_handlers(self.intake, self.job_admin, self.refusals, presets)
-        return app.for_operator(
-            config, self._upload, [*calls, server_handler(self.states, self.queue, self.pool, itself)]
+        classic = Classic(self.intake, NO_RATE, self.refusals, presets)
+        raw: dict[tuple[str, str], App] = {
+            ("GET", "/v1/presets"): PresetPage(presets),
+            ("GET", "/v1/server"): server.State(self._offer(config), self.states, self.queue, self.pool, itself),
+        }
+        return app.for_operator(config, self._upload, classic, raw, job_handlers(self.job_admin, self.refusals))
+
+    def _offer(self, config: Config) -> server.Offer:
+        settings = self._settings
+        whole = QuotaView(
+            max_waiting=settings.queue.max_waiting, max_on_demand=settings.on_demand.max_at_once,
+            rate_limit_per_minute=config.rate_per_minute or None,
+        )  # fmt: skip
+        own = msgspec.structs.replace(
+            whole, max_waiting=settings.queue.max_per_principal, max_on_demand=self.on_demand.max_per_principal
         )
+        return server.Offer(settings.limits, config.max_body_bytes, whole, own)
 
 
 def upload_limits(limits: Limits, config: TransferConfig) -> Body:

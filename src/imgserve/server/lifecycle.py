@@ -26,7 +26,7 @@ from imgserve.api.http.slots import Slots
 from imgserve.api.http.tls import Certificate
 from imgserve.api.keyfile import Key
 from imgserve.api.presets import Presets
-from imgserve.api.v1.info import Itself
+from imgserve.api.v1.server import Itself
 from imgserve.clock import Clock
 from imgserve.engine import pictures
 from imgserve.errors import ImgserveError

@@ -18,7 +18,6 @@ from imgserve.request import faults
 from imgserve.request.classic.codes import MEANING, NUMBER
 from imgserve.request.classic.recipe import AFTER, BEFORE
 from imgserve.request.classic.spelling import (
-    in_classic_words,
     number_of,
     output_spelling,
     sentence_of,
@@ -141,8 +140,6 @@ def test_the_fields_of_a_note_move_with_its_fault() -> None:
     found.attempt((*FIRST, "operations", 0), Resize().after, Shape(4, 4, "png"))
     [fault] = found
     assert fault.sentence(spelling) == "args.width: resize needs args.width, args.height or both"
-    [plain] = in_classic_words(RequestInvalid(fault)).faults  # type: ignore[attr-defined]
-    assert plain.sentence() == fault.sentence(spelling)
 
 
 def test_one_fault_in_three_spellings() -> None:

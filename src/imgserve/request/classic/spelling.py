@@ -3,9 +3,7 @@
 For the APIs that take its requests.
 """
 
-import msgspec
-
-from imgserve.errors import FieldRef, ImgserveError, Path, Spelling, assigned, dotted, spell
+from imgserve.errors import FieldRef, ImgserveError, Path, Spelling, assigned, dotted
 from imgserve.request.classic.codes import NUMBER
 from imgserve.request.classic.recipe import flat_names
 from imgserve.request.faults import Fault, RequestInvalid
@@ -96,19 +94,6 @@ def sentence_of(error: ImgserveError, request: JobRequest | None = None, *, is_d
         return _in_order(error, names).sentence(names, is_discreet=is_discreet)
     field, sentence = _FIELD.get(number_of(error) or 0), error.sentence(names)
     return f"{field}: {sentence}" if field and not error.path else sentence
-
-
-def in_classic_words(error: ImgserveError, request: JobRequest | None = None) -> ImgserveError:
-    """The same error in this protocol's order, with its names for fields."""
-    names = _spelling_in(request)
-    if not isinstance(error, RequestInvalid):
-        error.hint = spell(error.hint, names)
-        return error
-    faults = (
-        msgspec.structs.replace(fault, path=(names(FieldRef(fault.path)),), note=spell(fault.note, names))
-        for fault in _in_order(error, names).faults
-    )
-    return RequestInvalid(*faults)
 
 
 def _in_order(error: RequestInvalid, spelling: Spelling) -> RequestInvalid:
