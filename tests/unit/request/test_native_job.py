@@ -167,6 +167,8 @@ def test_a_job_needs_its_source_and_its_outputs(name: str) -> None:
         ({"not_before": NOW}, "not_before: expected a time such as 2030-01-31T18:00:00Z, got 1800000000.0"),
         ({"not_before": "2027-01-22T08:00:01Z"}, "not_before: expected a time at most 7 days ahead"),
         ({"not_before": "2027-01-15"}, 'not_before: expected a time such as 2030-01-31T18:00:00Z, got "2027-01-15"'),
+        ({"not_before": "1969-12-31T23:59:59Z"}, "not_before: expected a time such as 2030-01-31T18:00:00Z"),
+        ({"not_before": "2026-02-29T00:00:00Z"}, "not_before: expected a time such as 2030-01-31T18:00:00Z"),
         ({"deadline_s": 59}, "deadline_s: expected a number from 60 to 604800, got 59"),
         ({"deadline_s": "60"}, 'got "60"; write it without quotes: 60'),
         ({"metadata": ["a"]}, "metadata: expected an object of texts, got a list"),
@@ -403,6 +405,13 @@ def test_places_are_compared_as_far_as_they_are_known() -> None:
     assert len(parsed(job(*by_result)).outputs) == 4
     wrong = {"source": 3, "outputs": [to(alike), to("https://h/name.jpg"), to("https://h/{$source_ext}.gif")]}
     assert paths_of(wrong) == [("source",)]
+
+
+def test_no_fault_follows_from_another() -> None:
+    unknown = to("https://h/a.{$source_ext}", encode={"format": "webp"})
+    assert paths_of({"source": 3, "outputs": [unknown]}) == [("source",)]
+    perhaps_named = to("https://h/a.php", preset="crad")
+    assert paths_of(job(perhaps_named)) == [("outputs", 0, "preset")]
 
 
 def test_a_file_whose_place_depends_on_the_result_is_judged_later() -> None:
