@@ -8,8 +8,8 @@
     a  every placeholder is out (or waived)     d  retry, a lost lease, the end of the server
     b  claimed under a lease with a new token   e  a destination refused its placeholder
     c  every output has ended                   f  a newer job for the same destination was activated
-    g  an operator, before a final holds its destination
-    h  an operator, as long as no newer job has its destinations
+    g  by request, output by output, before a final holds its destination
+    h  by request, as long as no newer job has its destinations
 
 Nothing here touches a disk or a clock.
 """

@@ -130,8 +130,8 @@ class Counts(msgspec.Struct, frozen=True):
     """Open jobs and outputs. ``pending``, ``abandoned`` and ``unreadable``: placeholders of failed jobs, still at
     their destinations. The rows of unreadable ones cannot be read well enough to replace them.
 
-    ``oldest_at``: arrival of the oldest open job; ``due_at``: when the next job to be claimed fell due; both by the
-    wall clock.
+    ``oldest_at``: arrival of the oldest open job, those aside that wait for their time; ``due_at``: when the next job
+    to be claimed fell due; both by the wall clock.
     """
 
     accepting: int
@@ -185,7 +185,9 @@ class IntakeQueue(PlaceholderMemory, Protocol):
         """Return when the job has ended, as soon as that is stored, at the latest after ``timeout_s``."""
 
     async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
-        """accepting -> queued; from here on older jobs of the same destinations are superseded."""
+        """accepting -> queued; from here on older jobs of the same destinations are superseded. One that is not to run
+        before a later time supersedes them when it is claimed.
+        """
 
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
@@ -210,7 +212,7 @@ class RunnerQueue(PlaceholderMemory, Protocol):
 
         Principals are served fairly: next is the oldest due job of the principal with the fewest running jobs, of
         several such principals the one whose job is older. The last ``reserved`` of the ``jobs`` are for principals
-        with fewer than that running.
+        with fewer than that running. A principal's own jobs come by priority, then by age (``jobs.lanes``).
 
         A job that writes to a host without room is passed over; it keeps its rank, and no other waits behind it.
         """

@@ -6,13 +6,16 @@ from pathlib import Path
 import apsw
 import pytest
 
+from imgserve.jobs.lanes import Turns
 from imgserve.jobs.protocol import HostRoom
 from imgserve.jobs.sqlite import heads, scheduling
 from imgserve.jobs.sqlite.connection import connect, rows
 from imgserve.jobs.sqlite.scheduling import Room
 from imgserve.jobs.sqlite.schema import migrate
+from imgserve.request.job import Priority
 from tests.support.sizes import sized
 
+LANES: dict[str, list[Priority]] = {"a": ["normal"]}
 SILENT, FAST = "http://silent.test:80", "http://fast.test:80"
 
 
@@ -29,10 +32,10 @@ def plan(db: apsw.Connection, sql: str, *values: object) -> list[str]:
 
 
 def test_jobs_and_heads_are_read_in_order(db: apsw.Connection) -> None:
-    (step,) = plan(db, scheduling.SQL["jobs"], "a", "h", 9.0, 0.0, 0, 1)
-    assert step.startswith("SEARCH job USING COVERING INDEX job_due (principal=? AND hosts=?")
-    (step,) = plan(db, scheduling.SQL["heads"], "a", 0.0, "", 1)
-    assert step.startswith("SEARCH head USING COVERING INDEX head_order (principal=?")
+    (step,) = plan(db, scheduling.SQL["jobs"], "a", "normal", "h", 9.0, 0.0, 0, 1)
+    assert step.startswith("SEARCH job USING COVERING INDEX job_due (principal=? AND priority=? AND hosts=?")
+    (step,) = plan(db, scheduling.SQL["heads"], "a", "normal", 0.0, "", 1)
+    assert step.startswith("SEARCH head USING COVERING INDEX head_order (principal=? AND priority=?")
 
 
 def test_only_running_jobs_are_counted(db: apsw.Connection) -> None:
@@ -55,11 +58,11 @@ def claims_cost_s(db: apsw.Connection) -> float:
     started = time.thread_time()
     for _ in range(20):
         room = Room(HostRoom(99, {SILENT: 0}))
-        choice = scheduling.choose(db, ["a"], 4, 9.0, 0, room)
-        assert (len(choice.numbers), choice.heads) == (4, [("a", FAST)])
+        choice = scheduling.choose(db, LANES, 4, 9.0, 0, room, Turns())
+        assert (len(choice.numbers), choice.heads) == (4, [(("a", "normal"), FAST)])
         db.executemany("UPDATE job SET status = 'running' WHERE number = ?", [(number,) for number in choice.numbers])
-        heads.correct(db, "a", FAST)
-        run_at, is_held_back = scheduling.next_at(db, ["a"], room)
+        heads.correct(db, ("a", "normal"), FAST)
+        run_at, is_held_back = scheduling.next_at(db, LANES, room)
         assert run_at is not None
         assert is_held_back
     return time.thread_time() - started

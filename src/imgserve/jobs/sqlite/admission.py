@@ -29,27 +29,28 @@ def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float)
     if answer is not None:
         return answer
     db.backlog.check(job.principal, config, has_quota=job.has_quota)
+    due_at = now if job.not_before is None else max(now, job.not_before)
     db.execute(
         SQL["add_job"],
-        (job.id, encode_source(job.source), encode_info(job.info), job.digest, epoch, now, job.deadline_s,
+        (job.id, encode_source(job.source), encode_info(job.info), job.digest, epoch, now, due_at, job.deadline_s,
          job.traceparent, job.principal, hosts_of(output.placement.destination.key for output in job.outputs),
          job.protocol, job.priority, job.not_before, encode_metadata(job.metadata)),
     )  # fmt: skip
     number = db.last_insert_rowid()
     bind(db, job, now)
-    db.backlog.add(job.principal)
-    outputs = tuple(_add_output(db, number, job.principal, output, now) for output in job.outputs)
+    db.backlog.add((job.principal, job.priority))
+    outputs = tuple(_add_output(db, number, job.principal, output, due_at) for output in job.outputs)
     intents = (intent_of(output, "placeholder", 0) for output in outputs if output.placeholder == "pending")
     held_ids = (intent.output_id for intent in intents if isinstance(acquire_first(db, intent, now), Granted))
     return Accepted(number, job.id, outputs, frozenset(held_ids))
 
 
-def _add_output(db: Connection, number: int, principal: str, output: ResolvedOutput, now: float) -> Output:
+def _add_output(db: Connection, number: int, principal: str, output: ResolvedOutput, due_at: float) -> Output:
     place = output.placement.destination
     state: PlaceholderState = "none" if output.placement.placeholder.style == "none" else "pending"
     db.execute(
         SQL["add_output"],
-        (number, encode_output(output), place.key, not place.writing.is_repeatable, state, place.user, now),
+        (number, encode_output(output), place.key, not place.writing.is_repeatable, state, place.user, due_at),
     )
     return Output(db.last_insert_rowid(), number, principal, output, state)
 
@@ -70,12 +71,12 @@ def _adopt(db: Connection, number: int, job_id: str, epoch: int) -> Answer | Non
 
 
 def activate(db: Connection, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
-    """The keys that are free now."""
+    """The keys that are free now. A job that is to wait takes its place in the order when it is claimed."""
     row: tuple[Any, ...] | None = db.execute(SQL["activate"], (now, number)).fetchone()
-    has_older, is_open = (True, False) if row is None else row
+    has_older, is_open, is_activated = (True, False, True) if row is None else row
     keys = _note(db, number, placeholders)
     events.add(db, [*_placeholder_events(number, placeholders, now), (number, None, now, "job.accepted", "")])
-    if has_older:
+    if has_older and is_activated:
         supersede_older(db, number, now)
     if not is_open:
         end_if_concluded(db, number, now)
@@ -100,8 +101,8 @@ def refuse(
         answered(db, number)
         write_end(db, number, "failed", now, is_intake=True)
     else:
-        for (principal,) in rows(db, SQL["forget"], (number,)):
-            db.backlog.add(principal, -1)
+        for lane in rows(db, SQL["forget"], (number,)):
+            db.backlog.add(lane, -1)
     return keys
 
 

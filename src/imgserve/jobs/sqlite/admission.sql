@@ -1,7 +1,7 @@
 -- name: add_job
 INSERT INTO job (id, status, source, info, digest, epoch, created_at, deadline_at, run_at, traceparent, principal,
     hosts, protocol, priority, not_before, metadata)
-    VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, coalesce(?13, ?6) + ?7, ?6, nullif(?8, ''), ?9, ?10, ?11, ?12, ?13, ?14)
+    VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7 + ?8, ?7, nullif(?9, ''), ?10, ?11, ?12, ?13, ?14, ?15)
 
 -- name: add_output
 INSERT INTO output (job, spec, destination, is_form, placeholder, user, due_at) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -17,13 +17,14 @@ SELECT spec FROM output WHERE job = ? ORDER BY id
 UPDATE job SET epoch = ? WHERE number = ?
 
 -- name: activate
-UPDATE job SET is_activated = 1, status = 'queued', run_at = ?1 WHERE number = ?2 AND status = 'accepting'
+UPDATE job SET is_activated = coalesce(not_before, 0) <= ?1, status = 'queued', run_at = max(?1, coalesce(not_before, 0))
+    WHERE number = ?2 AND status = 'accepting'
     RETURNING EXISTS (SELECT 1 FROM output JOIN output AS older ON older.destination = output.destination
     WHERE output.job = number AND older.job < number),
-    EXISTS (SELECT 1 FROM output WHERE job = number AND status IN ('queued', 'placeholder'))
+    EXISTS (SELECT 1 FROM output WHERE job = number AND status IN ('queued', 'placeholder')), is_activated
 
 -- name: forget
-DELETE FROM job WHERE number = ? AND ended_at IS NULL RETURNING principal
+DELETE FROM job WHERE number = ? AND ended_at IS NULL RETURNING principal, priority
 
 -- name: mark_answered
 UPDATE job SET is_answered = 1 WHERE number = ?

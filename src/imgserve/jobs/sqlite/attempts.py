@@ -12,7 +12,7 @@ from imgserve.jobs.sqlite import events, heads, scheduling
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import Claimed, free
 from imgserve.jobs.sqlite.ending import Reason, end_open
-from imgserve.jobs.sqlite.order import end_if_concluded, final_taken, write_end
+from imgserve.jobs.sqlite.order import activate, end_if_concluded, final_taken, write_end
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.stored import UNREADABLE, decode_info, decode_output, decode_source, encode_warnings
 from imgserve.request.destination import origin_of
@@ -32,20 +32,26 @@ def take_work(db: Connection, jobs: int, config: Config, now: float, reserved: i
     if first_lease is not None and first_lease < now:
         db.execute(SQL["requeue_expired"], (now,))
         first_lease = db.execute(SQL["first_lease"]).get
-    principals = list(db.backlog.of)
-    choice = scheduling.choose(db, principals, jobs, now, reserved, room)
+    lanes = db.backlog.lanes()
+    choice = scheduling.choose(db, lanes, jobs, now, reserved, room, db.turns)
     lease_until = now + config.lease_s
     claimed_rows = [db.execute(SQL["claim"], (lease_until, number)).get for number in sorted(choice.numbers)]
-    events.add(db, [(row[0], None, now, "job.started", "") for row in claimed_rows])
-    for principal, its_hosts in choice.heads:
-        heads.correct(db, principal, its_hosts)
+    for lane, its_hosts in choice.heads:
+        heads.correct(db, lane, its_hosts)
+    late = [number for number, *_, is_activated in claimed_rows if not is_activated]
+    for number in late:
+        activate(db, number, now)
     claims = []
     for row in claimed_rows:
         try:
-            claims.append(_as_claim(db, row, now))
+            claim = _as_claim(db, row[:-1], now)
         except UNREADABLE as error:
             _give_up(db, row[0], str(error), config, now)
-    job_at, is_held_back = scheduling.next_at(db, principals, room)
+            continue
+        if claim.outputs or not late:  # else one that was activated just now has superseded it
+            claims.append(claim)
+    events.add(db, [(claim.number, None, now, "job.started", "") for claim in claims])
+    job_at, is_held_back = scheduling.next_at(db, lanes, room)
     times = [at for at in (job_at, first_lease, lease_until if claims else None) if at is not None]
     return Work(tuple(claims), min(times, default=None), is_held_back)
 

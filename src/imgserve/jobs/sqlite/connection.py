@@ -8,6 +8,7 @@ from typing import Any
 
 import apsw
 
+from imgserve.jobs.lanes import Turns
 from imgserve.jobs.model import Ended
 from imgserve.jobs.sqlite.backlog import Backlog
 
@@ -26,6 +27,7 @@ class Connection(apsw.Connection):
         super().__init__(name)
         self.ends: list[Ended] = []
         self.backlog = Backlog()
+        self.turns = Turns()
         self.is_abandoned_changed = True
         self.set_rollback_hook(self._rolled_back)
 

@@ -1,4 +1,4 @@
-"""When the next queued job of each principal and each set of hosts falls due, without a look at the jobs behind it.
+"""When the next queued job of each lane and each set of hosts falls due, without a look at the jobs behind it.
 
 A temporary table (in memory) holds it, and a rollback undoes its changes too. A claim reads it in order
 (``scheduling``), so a claim costs the same however many jobs wait for a host without room.
@@ -9,6 +9,7 @@ cancelled or superseded; the next claim that looks there corrects it.
 
 import apsw
 
+from imgserve.jobs.lanes import Lane
 from imgserve.jobs.sqlite.queries import load
 
 SQL = load("heads")
@@ -19,7 +20,7 @@ def watch(db: apsw.Connection) -> None:
     db.execute(SQL["watch"])
 
 
-def correct(db: apsw.Connection, principal: str, hosts: str) -> None:
-    """Set the entry of this principal's queued jobs for these hosts; delete it when none is queued."""
-    db.execute(SQL["delete"], (principal, hosts))
-    db.execute(SQL["add"], (principal, hosts))
+def correct(db: apsw.Connection, lane: Lane, hosts: str) -> None:
+    """Set the entry of this lane's queued jobs for these hosts; delete it when none is queued."""
+    db.execute(SQL["delete"], (*lane, hosts))
+    db.execute(SQL["add"], (*lane, hosts))

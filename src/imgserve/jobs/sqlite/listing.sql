@@ -7,7 +7,7 @@ WITH jobs AS MATERIALIZED (SELECT
 SELECT open - queued - running, queued, running,
     (SELECT count(*) FROM outbox INDEXED BY outbox_due WHERE state = 'pending'),
     (SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind <> 'unreadable'),
-    (SELECT created_at FROM job WHERE ended_at IS NULL ORDER BY number LIMIT 1),
+    (SELECT created_at FROM job WHERE ended_at IS NULL AND (not_before IS NULL OR is_activated) ORDER BY number LIMIT 1),
     (SELECT min(run_at) FROM job INDEXED BY job_due WHERE status = 'queued'),
     (SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind = 'unreadable')
     FROM jobs

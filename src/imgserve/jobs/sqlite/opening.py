@@ -9,6 +9,7 @@ import msgspec
 
 from imgserve.clock import Clock
 from imgserve.jobs.config import Config
+from imgserve.jobs.lanes import Lane
 from imgserve.jobs.sqlite import clock as clocks
 from imgserve.jobs.sqlite import events, heads, texts
 from imgserve.jobs.sqlite.connection import Connection, rows, transaction
@@ -44,7 +45,8 @@ def take_over(db: Connection, start: float | Clock, config: Config, placeholders
         _requeue(db, epoch, config, now)
         heads.watch(db)
         adoptable = frozenset(digest for (digest,) in rows(db, SQL["adoptable"]))
-        db.backlog.load(dict(rows(db, SQL["open_by_principal"])), adoptable)
+        lanes: dict[Lane, int] = {(row[0], row[1]): row[2] for row in rows(db, SQL["open_by_lane"])}
+        db.backlog.load(lanes, adoptable)
         placeholders.load(db)
         return Ownership(id_, epoch, now)
 
@@ -69,7 +71,8 @@ def _requeue(db: Connection, epoch: int, config: Config, now: float) -> None:
     db.execute(SQL["make_entries_due"], (now,))
     db.execute(SQL["delay_accepting"], (quiet_until, epoch))
     db.execute(SQL["lose_placeholders"], (epoch,))
-    for (number,) in sorted(rows(db, SQL["activate_accepting"], (quiet_until, epoch))):
+    for number, is_activated in sorted(rows(db, SQL["activate_accepting"], (now, quiet_until, epoch))):
         events.add(db, [(number, None, now, "job.accepted", "")])
-        supersede_older(db, number, now)
+        if is_activated:
+            supersede_older(db, number, now)
         end_if_concluded(db, number, now)

@@ -28,7 +28,7 @@ UPDATE job SET status = 'queued', lease_until = NULL WHERE status = 'running'
 UPDATE outbox SET due_at = ?1 WHERE state = 'pending' AND due_at > ?1
 
 -- name: delay_accepting
-UPDATE output SET due_at = ?
+UPDATE output SET due_at = max(due_at, ?)
     WHERE job IN (SELECT number FROM job WHERE ended_at IS NULL AND status = 'accepting' AND epoch < ?)
 
 -- name: lose_placeholders
@@ -36,11 +36,12 @@ UPDATE output SET placeholder = 'unknown', status = 'placeholder' WHERE placehol
     AND job IN (SELECT number FROM job WHERE ended_at IS NULL AND status = 'accepting' AND epoch < ?)
 
 -- name: activate_accepting
-UPDATE job SET status = 'queued', is_activated = 1, run_at = ?, lease_until = NULL
-    WHERE ended_at IS NULL AND status = 'accepting' AND epoch < ? RETURNING number
+UPDATE job SET status = 'queued', is_activated = coalesce(not_before, 0) <= ?1, run_at = max(?2, coalesce(not_before, 0)),
+    lease_until = NULL
+    WHERE ended_at IS NULL AND status = 'accepting' AND epoch < ?3 RETURNING number, is_activated
 
--- name: open_by_principal
-SELECT principal, count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL GROUP BY principal
+-- name: open_by_lane
+SELECT principal, priority, count(*) FROM job INDEXED BY job_open WHERE ended_at IS NULL GROUP BY principal, priority
 
 -- name: adoptable
 SELECT digest FROM job INDEXED BY job_unanswered WHERE is_answered = 0

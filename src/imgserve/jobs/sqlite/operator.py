@@ -7,6 +7,7 @@ from typing import Any
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.faults import NotCancellable, no_such_job
+from imgserve.jobs.lanes import Lane
 from imgserve.jobs.model import OPERATOR, JobStatus
 from imgserve.jobs.rules import Reopening, Retryable, reopening
 from imgserve.jobs.sqlite import events
@@ -39,8 +40,8 @@ def retry(
     db.backlog.check("", config, has_quota=False)
     _reopen(db, chosen, now)
     keys = rows(db, SQL["open_destinations"], (number,))
-    owner: str = db.execute(SQL["reopen_job"], (now, deadline_s, hosts_of(key for (key,) in keys), number)).get
-    db.backlog.add(owner)
+    lane: Lane = db.execute(SQL["reopen_job"], (now, deadline_s, hosts_of(key for (key,) in keys), number)).get
+    db.backlog.add(lane)
     events.add(db, [(number, None, now, "job.retrying", "")])
     return number
 

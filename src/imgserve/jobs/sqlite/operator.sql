@@ -24,7 +24,7 @@ SELECT destination FROM output WHERE job = ? AND status IN ('queued', 'placehold
 
 -- name: reopen_job
 UPDATE job SET status = 'queued', run_at = ?1, deadline_at = ?1 + ?2, hosts = ?3, ended_at = NULL,
-    retries = retries + 1 WHERE number = ?4 RETURNING principal
+    retries = retries + 1 WHERE number = ?4 RETURNING principal, priority
 
 -- Open outputs whose destination no final holds.
 -- name: idle_outputs

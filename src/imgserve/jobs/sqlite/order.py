@@ -34,6 +34,15 @@ class Writer(msgspec.Struct, frozen=True):
         return {**msgspec.structs.asdict(self), "is_taken": is_taken, "operator": OPERATOR, "giving_way": GIVING_WAY}
 
 
+def activate(db: Connection, number: int, now: float) -> None:
+    """A job whose time has come takes its place in the order, as another does right after intake."""
+    db.execute(SQL["activate"], (number,))
+    for _, placeholder, *writer in rows(db, SQL["outputs_with_older"], (number,)):
+        if placeholder in ("written", "unknown"):
+            overtake_older(db, Writer(number, *writer), is_taken=placeholder == "written")
+    supersede_older(db, number, now)
+
+
 def supersede_older(db: Connection, number: int, now: float) -> None:
     """An activated job supersedes older ones at its destinations, and cancels their outbox entries where it wrote.
 
@@ -89,8 +98,8 @@ def end_if_concluded(db: Connection, number: int, now: float) -> None:
 
 def write_end(db: Connection, number: int, status: JobStatus, now: float, *, is_intake: bool = False) -> None:
     """End a job that has not ended. Only intake ends an accepting one."""
-    for job_id, principal, created_at, error in rows(db, SQL["end"], (status, now, number, is_intake)):
-        db.backlog.add(principal, -1)
+    for job_id, principal, priority, created_at, error in rows(db, SQL["end"], (status, now, number, is_intake)):
+        db.backlog.add((principal, priority), -1)
         events.add(db, [(number, None, now, END_EVENTS[status], error)])
         db.ends.append(Ended(status, error, created_at, now, job_id))
         if status == "superseded":

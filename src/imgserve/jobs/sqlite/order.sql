@@ -58,6 +58,9 @@ SELECT output.job, destination, principal, user FROM output JOIN job ON number =
     AND is_form = 0 AND EXISTS (SELECT 1 FROM output AS other
     WHERE other.destination = output.destination AND other.job <> output.job)
 
+-- name: activate
+UPDATE job SET is_activated = 1 WHERE number = ?
+
 -- name: states
 SELECT status, due_at, destination FROM output WHERE job = ?
 
@@ -74,6 +77,6 @@ UPDATE job SET superseded_by = coalesce((SELECT newer.id FROM output JOIN output
 -- name: end
 UPDATE job SET status = ?1, ended_at = ?2, lease_until = NULL
     WHERE number = ?3 AND ended_at IS NULL AND (status <> 'accepting' OR ?4)
-    RETURNING id, principal, created_at,
+    RETURNING id, principal, priority, created_at,
     iif(?1 = 'succeeded', '',
         coalesce((SELECT error FROM output WHERE job = number AND error <> '' ORDER BY id LIMIT 1), ''))

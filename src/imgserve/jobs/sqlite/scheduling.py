@@ -1,20 +1,23 @@
 """Fair scheduling: which due jobs are claimed next.
 
-The principal with the fewest running jobs is next, so a long backlog of one principal delays nobody else. Jobs for a
-host without room are passed over. Each claim (``attempts``) asks inside its transaction. The cost is one look into an
-index for each principal with open jobs, for each claimed job, and for each set of hosts (``heads``) without room.
+The principal with the fewest running jobs is next, so a long backlog of one principal delays nobody else; priorities
+order its own jobs (``lanes``). Jobs for a host without room are passed over. Each claim (``attempts``) asks inside its
+transaction. The cost is one look into an index for each lane with open jobs, for each claimed job, and for each set of
+hosts (``heads``) without room.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apsw
 import msgspec
 
+from imgserve.jobs.lanes import Lane, Turns
 from imgserve.jobs.protocol import HostRoom
 from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.queries import load
+from imgserve.request.job import Priority
 
 SQL = load("scheduling")
 
@@ -42,49 +45,91 @@ class Room:
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """``numbers`` of the jobs to claim; ``heads``: the principals and hosts whose jobs were looked at."""
+    """``numbers`` of the jobs to claim; ``heads``: the lanes and hosts whose jobs were looked at."""
 
     numbers: list[int]
-    heads: list[tuple[str, str]]
+    heads: list[tuple[Lane, str]]
 
 
-def choose(db: apsw.Connection, principals: list[str], limit: int, now: float, reserved: int, room: Room) -> Choice:
-    """The jobs to claim, as ``RunnerQueue.take_work`` describes it; they take their part of ``room``."""
+class _DueJobs:
+    """One principal's due jobs: of each of its lanes the oldest that is left."""
+
+    def __init__(self, principal: str, lanes: dict[Priority, Iterator[_Job]], turns: Turns) -> None:
+        self._principal = principal
+        self._lanes = lanes
+        self._turns = turns
+        self._first: dict[Priority, _Job] = {}
+        for priority in lanes:
+            self.drop(priority)
+
+    def next(self) -> tuple[Priority, _Job] | None:
+        if not self._first:
+            return None
+        priority = self._turns.next(self._principal, self._first)
+        return priority, self._first[priority]
+
+    def claimed(self, priority: Priority) -> None:
+        self._turns.claimed(self._principal, priority, self._first)
+
+    def drop(self, priority: Priority) -> None:
+        """Go on to this lane's next job."""
+        job = next(self._lanes[priority], None)
+        if job is not None:
+            self._first[priority] = job
+        else:
+            self._first.pop(priority, None)
+
+
+def choose(
+    db: apsw.Connection, lanes: Mapping[str, list[Priority]], limit: int, now: float, reserved: int, room: Room,
+    turns: Turns,
+) -> Choice:  # fmt: skip
+    """The jobs to claim, as ``RunnerQueue.take_work`` describes it; they take their part of ``room``.
+
+    ``lanes``: the priorities of each principal's open jobs.
+    """
     choice = Choice([], [])
     if limit <= 0:
         return choice
-    has_rivals = len(principals) > 1 or reserved > 0
+    has_rivals = len(lanes) > 1 or reserved > 0
     running: dict[str, int] = dict(rows(db, SQL["running_by_principal"])) if has_rivals else {}
-    due = {principal: _due_of(db, principal, min(limit, PAGE_ROWS), now, room, choice) for principal in principals}
-    heap: list[tuple[int, float, int, str, str]] = []
+
+    def due_of(lane: Lane) -> Iterator[_Job]:
+        return _due_of(db, lane, min(limit, PAGE_ROWS), now, room, choice)
+
+    due: dict[str, _DueJobs] = {}
+    heap: list[tuple[int, float, int, str, str, Priority]] = []
 
     def push(principal: str, count: int) -> None:
-        """The principal's oldest job that is left."""
-        job = next(due[principal], None)
+        job = due[principal].next()
         if job is not None:
-            heapq.heappush(heap, (count, *job, principal))
+            heapq.heappush(heap, (count, *job[1], principal, job[0]))
 
-    for principal in principals:
+    for principal, priorities in lanes.items():
+        its_lanes = {priority: due_of((principal, priority)) for priority in priorities}
+        due[principal] = _DueJobs(principal, its_lanes, turns)
         push(principal, running.get(principal, 0))
     while heap and len(choice.numbers) < limit:
-        count, _, number, hosts, principal = heapq.heappop(heap)
+        count, _, number, hosts, principal, priority = heapq.heappop(heap)
         if count >= reserved and limit - len(choice.numbers) <= reserved:
             break  # no other principal has fewer
         if not room.is_full(hosts):
             room.take(hosts)
             choice.numbers.append(number)
+            due[principal].claimed(priority)
             count += 1
         if len(choice.numbers) < limit:
+            due[principal].drop(priority)
             push(principal, count)
     return choice
 
 
-def next_at(db: apsw.Connection, principals: list[str], room: Room) -> tuple[float | None, bool]:
+def next_at(db: apsw.Connection, lanes: Mapping[str, list[Priority]], room: Room) -> tuple[float | None, bool]:
     """When the next queued job falls due whose hosts have room; and whether others are passed over for want of it."""
     times: list[float] = []
     is_held_back = False
-    for principal in principals:
-        for run_at, hosts in _heads(db, principal):
+    for lane in ((principal, priority) for principal, priorities in lanes.items() for priority in priorities):
+        for run_at, hosts in _heads(db, lane):
             if not room.is_full(hosts):
                 times.append(run_at)
                 break
@@ -92,11 +137,9 @@ def next_at(db: apsw.Connection, principals: list[str], room: Room) -> tuple[flo
     return min(times, default=None), is_held_back
 
 
-def _due_of(
-    db: apsw.Connection, principal: str, page_rows: int, now: float, room: Room, choice: Choice
-) -> Iterator[_Job]:
-    """One principal's due jobs whose hosts have room, the oldest first: the jobs of several hosts, merged."""
-    heads = _heads(db, principal)
+def _due_of(db: apsw.Connection, lane: Lane, page_rows: int, now: float, room: Room, choice: Choice) -> Iterator[_Job]:
+    """One lane's due jobs whose hosts have room, the oldest first: the jobs of several hosts, merged."""
+    heads = _heads(db, lane)
     head = next(heads, None)
     merged: list[tuple[float, int, str, Iterator[tuple[float, int]]]] = []
 
@@ -108,8 +151,8 @@ def _due_of(
     while True:
         while head is not None and head[0] <= now and (not merged or head[0] <= merged[0][0]):
             if not room.is_full(head[1]):
-                choice.heads.append((principal, head[1]))
-                push(head[1], _paged(db, "jobs", (principal, head[1], now), (_BEFORE_ALL, 0), page_rows))
+                choice.heads.append((lane, head[1]))
+                push(head[1], _paged(db, "jobs", (*lane, head[1], now), (_BEFORE_ALL, 0), page_rows))
             head = next(heads, None)
         if not merged:
             return
@@ -119,8 +162,8 @@ def _due_of(
         push(hosts, jobs)
 
 
-def _heads(db: apsw.Connection, principal: str) -> Iterator[tuple[float, str]]:
-    return _paged(db, "heads", (principal,), (_BEFORE_ALL, ""), PAGE_ROWS)
+def _heads(db: apsw.Connection, lane: Lane) -> Iterator[tuple[float, str]]:
+    return _paged(db, "heads", lane, (_BEFORE_ALL, ""), PAGE_ROWS)
 
 
 def _paged(

@@ -46,7 +46,7 @@ CREATE TABLE job (
     retries     INTEGER NOT NULL DEFAULT 0, -- how often it was queued again after its end
     superseded_by TEXT  NOT NULL DEFAULT '' -- the id of the newer job that took a destination from it
 ) STRICT;
-CREATE INDEX job_due ON job (principal, hosts, run_at, number) WHERE status = 'queued';
+CREATE INDEX job_due ON job (principal, priority, hosts, run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
 CREATE INDEX job_open ON job (number) WHERE ended_at IS NULL;
 CREATE INDEX job_unanswered ON job (digest) WHERE is_answered = 0;

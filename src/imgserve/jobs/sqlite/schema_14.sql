@@ -5,6 +5,8 @@ ALTER TABLE job ADD COLUMN not_before REAL;
 ALTER TABLE job ADD COLUMN metadata BLOB;
 ALTER TABLE job ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN superseded_by TEXT NOT NULL DEFAULT '';
+DROP INDEX job_due;
+CREATE INDEX job_due ON job (principal, priority, hosts, run_at, number) WHERE status = 'queued';
 DROP INDEX job_of_principal;
 CREATE INDEX job_end_of_principal ON job (principal, status, number, created_at) WHERE ended_at IS NOT NULL;
 
