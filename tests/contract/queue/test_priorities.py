@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from imgserve.jobs.faults import NotRetryable
-from imgserve.jobs.model import Accepted, Claim
+from imgserve.jobs.model import Accepted, Claim, OutputResult, Settlement
 from imgserve.jobs.protocol import HostRoom, Queue
 from imgserve.request.job import Priority, ResolvedOutput
 from tests.support.queues import (
@@ -32,7 +32,7 @@ async def posted(
     not_before: float | None = None,
 ) -> Accepted:  # fmt: skip
     job = new_job(*(places or (output(f"{KEY}{priority}{now}{principal}"),)))
-    job = msgspec.structs.replace(job, id=f"{job.id}", priority=priority, principal=principal, not_before=not_before)
+    job = msgspec.structs.replace(job, priority=priority, principal=principal, not_before=not_before)
     entry = await queue.enqueue(job, now)
     assert isinstance(entry, Accepted)
     await queue.activate(entry.number, states_of(entry, *job.outputs), now)
@@ -151,6 +151,24 @@ async def test_an_older_job_that_is_due_at_the_same_moment_is_not_run(queue: Que
     entry = await posted(queue, output(), not_before=at, now=START + 1)
     assert [claim.number for claim in (await queue.take_work(9, at)).claims] == [entry.number]
     assert (await queue.job(old.id)).status == "superseded"
+
+
+async def test_an_older_job_of_which_an_output_is_left_goes_on_with_it(queue: Queue) -> None:
+    at = START + HOUR_S
+    old = await released(queue, output(), output(f"{KEY}2"))
+    claim = await claimed(queue)
+    first, second = claim.outputs
+    results = (
+        OutputResult(first.id, "retry", "attempt", at, "x"),
+        OutputResult(second.id, "retry", "attempt", at + 60, "x"),
+    )
+    await queue.settle(Settlement(claim.number, claim.token, results), START)
+    entry = await posted(queue, output(), not_before=at, now=START + 1)
+    assert [claim.number for claim in await taken(queue, 9, at)] == [entry.number]
+    assert (await queue.job(old.id)).status == "queued"
+    assert await taken(queue, 9, at + 1) == ()
+    again = await claimed(queue, at + 60)
+    assert (again.number, [place.id for place in again.outputs]) == (old.number, [second.id])
 
 
 async def test_a_running_older_job_writes_no_more(queue: Queue) -> None:

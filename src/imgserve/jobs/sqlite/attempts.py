@@ -38,9 +38,18 @@ def take_work(db: Connection, jobs: int, config: Config, now: float, reserved: i
     claimed_rows = [db.execute(SQL["claim"], (lease_until, number)).get for number in sorted(choice.numbers)]
     for lane, its_hosts in choice.heads:
         heads.correct(db, lane, its_hosts)
-    late = [number for number, *_, is_activated in claimed_rows if not is_activated]
-    for number in late:
-        activate(db, number, now)
+    claims = _claims_of(db, claimed_rows, config, now)
+    events.add(db, [(claim.number, None, now, "job.started", "") for claim in claims])
+    job_at, is_held_back = scheduling.next_at(db, lanes, room)
+    times = [at for at in (job_at, first_lease, lease_until if claims else None) if at is not None]
+    return Work(tuple(claims), min(times, default=None), is_held_back)
+
+
+def _claims_of(db: Connection, claimed_rows: list[tuple[Any, ...]], config: Config, now: float) -> list[Claim]:
+    """The claims that have something to do. Those whose time has come are activated first: they supersede others."""
+    for number, *_, is_activated in claimed_rows:
+        if not is_activated:
+            activate(db, number, now)
     claims = []
     for row in claimed_rows:
         try:
@@ -48,12 +57,12 @@ def take_work(db: Connection, jobs: int, config: Config, now: float, reserved: i
         except UNREADABLE as error:
             _give_up(db, row[0], str(error), config, now)
             continue
-        if claim.outputs or not late:  # else one that was activated just now has superseded it
+        if claim.outputs:
             claims.append(claim)
-    events.add(db, [(claim.number, None, now, "job.started", "") for claim in claims])
-    job_at, is_held_back = scheduling.next_at(db, lanes, room)
-    times = [at for at in (job_at, first_lease, lease_until if claims else None) if at is not None]
-    return Work(tuple(claims), min(times, default=None), is_held_back)
+        else:  # those that were due are superseded
+            db.execute(SQL["give_back"], (claim.number,))
+            end_if_concluded(db, claim.number, now)
+    return claims
 
 
 def _give_up(db: Connection, number: int, reason: str, config: Config, now: float) -> None:

@@ -8,6 +8,9 @@ UPDATE job SET status = 'queued', run_at = ?1 WHERE status = 'running' AND lease
 UPDATE job SET status = 'running', token = token + 1, claim = token + 1, lease_until = ? WHERE number = ?
     RETURNING number, id, token, deadline_at, source, info, traceparent, principal, hosts, is_activated
 
+-- name: give_back
+UPDATE job SET status = 'queued', lease_until = NULL WHERE number = ? AND status = 'running'
+
 -- name: due_outputs
 SELECT id, destination, spec, placeholder, is_repeat, attempts, crashes FROM output
     WHERE job = ? AND status IN ('queued', 'placeholder') AND due_at <= ? ORDER BY id
