@@ -191,3 +191,16 @@ async def test_tags_of_a_native_job(made: Plant) -> None:
     width = answer.outputs[0].rendering.size
     assert width is not None
     assert answer.outputs[0].placement.destination.path == f"{made.out}/{answer.id}/0-{width.width_px}.png"
+
+
+async def test_a_time_that_a_client_names_is_stored_by_the_queues_clock(made: Plant) -> None:
+    """The wall clock has been set on by an hour since the queue began."""
+    intake = made.intake(wall_clock=lambda: time.time() + 3600.0)
+    request = JobRequest(
+        parse_source(f"file://{made.source}"), (wanted(f"file://{made.out}/a.png"),), not_before=time.time() + 7200.0
+    )
+    answer = await intake.accept(request, ANYBODY)
+    stored = (await made.queue.job(answer.id)).not_before
+    assert stored is not None
+    assert stored.timestamp() == pytest.approx(time.time() + 3600.0, abs=LONG_S)
+    assert (await intake.preview(request, ANYBODY)).not_before == request.not_before

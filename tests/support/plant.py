@@ -104,7 +104,7 @@ class Plant:
         leases = QueueConfig(heartbeat_s=heartbeat_s)
         return Runner(self.queue, self.attempts, outbox, config, leases, lambda: is_shared, clock)
 
-    def intake(self) -> Intake:
+    def intake(self, wall_clock: Callable[[], float] = time.time) -> Intake:
         return Intake(
             self.queue,
             self.transfers,
@@ -116,6 +116,7 @@ class Plant:
             Limits(),
             IntakeConfig(),
             named=self.named,
+            wall_clock=wall_clock,
         )
 
     def file(self, name: str) -> ResolvedOutput:

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from imgserve import failpoint
 from imgserve.engine.admission import Admission
 from imgserve.engine.config import IntakeConfig
@@ -62,7 +64,10 @@ class _Draft(NamedTuple):
 
 
 class Intake:
-    """``prefetched`` gets the downloads that probes started, for the attempts to finish."""
+    """``prefetched`` gets the downloads that probes started, for the attempts to finish.
+
+    ``clock`` is the queue's, ``wall_clock`` that of clients.
+    """
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class Intake:
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         spelling: Spelling = dotted,
         named: NamedPictures | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
         self._transfers = transfers
@@ -86,6 +92,7 @@ class Intake:
         self._prefetched = prefetched
         self._config = config
         self._clock = clock
+        self._wall_clock = wall_clock
         self._new_id = new_id
         self._resolver = Resolver(transfers, limits, config.qualities(), NamedPictures() if named is None else named)
         self._admission = admission
@@ -116,7 +123,7 @@ class Intake:
             raise
 
     async def preview(self, request: JobRequest, principal: Principal) -> NewJob:
-        """The job that this request would become. Nothing is stored or sent. Raises as ``accept`` does."""
+        """The job that this request would become, by the wall clock. Stores and sends nothing. Raises as ``accept``."""
         if self.is_draining:
             raise self.draining()
         with stage("intake", is_outer=True):
@@ -170,7 +177,7 @@ class Intake:
     ) -> Answer:
         came_at = time.perf_counter()
         async with self._resolved(job_id, request, principal, binding) as draft:
-            entry = await self._storage.enqueue(draft.job)
+            entry = await self._storage.enqueue(self._by_queue_time(draft.job))
             failpoint.reach("intake_enqueued")
             if isinstance(entry, Answer):
                 logs.event("adopted", as_job=entry.id)
@@ -219,7 +226,13 @@ class Intake:
                 yield _Draft(job, fetch, held)
 
     def _still_ahead(self, instant: float | None) -> float | None:
-        return instant if instant is not None and instant > self._clock() else None
+        return instant if instant is not None and instant > self._wall_clock() else None
+
+    def _by_queue_time(self, job: NewJob) -> NewJob:
+        """A job whose times are the wall clock's, with times of the queue's own."""
+        if job.not_before is None:
+            return job
+        return replace(job, not_before=self._clock() + job.not_before - self._wall_clock())
 
     async def _infos_of(self, fetch: Fetch, request: JobRequest, principal: Principal) -> tuple[ImageInfo, ...]:
         recipes = [output.recipe for output in request.outputs]
