@@ -25,8 +25,9 @@
     ├─ server/lifecycle.py     CannotStart
     ├─ server/pidfile.py       AlreadyRunning
     ├─ telemetry/tracing.py    TracingUnavailable
-    ├─ api/problems.py         NoSuchPage, MethodNotAllowed, ParametersInvalid
+    ├─ api/problems.py         NoSuchPage, MethodNotAllowed
     ├─ api/negotiate.py        NotAcceptable
+    ├─ api/v1/submit.py        ClassicJob
     ├─ api/v1/json_body.py     MediaTypeUnsupported
     ├─ api/v1/picture_body.py  JobPartNotFirst
     ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff

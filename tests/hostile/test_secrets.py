@@ -15,6 +15,8 @@ from tests.hostile.test_live_worker import run_inside
 from tests.service.conftest import put_pictures
 from tests.service.test_doors import get
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.native import Caller
+from tests.support.operating import ask
 from tests.support.processes import below
 
 KEY = "s3cr3t-of-the-api-key"
@@ -52,6 +54,18 @@ def jobs(http: str, ftp: str) -> Iterator[dict[str, object]]:
     yield {**with_put, "placeholder": {"text": S["text"]}}
 
 
+def native(job: dict[str, object]) -> dict[str, object]:
+    """The same as a job of the native API."""
+    args = job["args"]
+    assert isinstance(args, dict)
+    own = {name: args[name] for name in ("method", "field_name") if name in args}
+    output = {
+        "operations": [{"operation": "resize", "width": 20, "height": 15}],
+        "destination": {"url": job["dstURL"], **own}, "placeholder": job.get("placeholder", "text"),
+    }  # fmt: skip
+    return {"source": job["srcURL"], "outputs": [output]}
+
+
 def hits(where: str, text: str, *, but: tuple[str, ...] = ()) -> list[str]:
     return [f"{where}: {word}" for word, secret in S.items() if secret in text and word not in but]
 
@@ -74,6 +88,7 @@ def test_no_secret_is_shown(tmp_path: Path, lines: str) -> None:
         "Traceparent": S["header"],
     }
     found: list[str] = []
+    statuses: set[int] = set()
     with web, ftp, Daemon(tmp_path / "data", *LOOPBACK, *switches) as server:
         for job in jobs(web.url, ftp.url):
             reply = server.post(job, headers=headers)
@@ -81,6 +96,18 @@ def test_no_secret_is_shown(tmp_path: Path, lines: str) -> None:
             own = tuple(word for word, secret in S.items() if "dstURL" in reply.body and secret in str(job["dstURL"]))
             found += hits(f"reply to {job['dstURL']}", json.dumps(reply.body), but=own)
             found += hits("headers", str(reply.headers))
+        caller = Caller(server, KEY)
+        for number, job in enumerate(jobs(web.url, ftp.url)):
+            keyed = {"Idempotency_Key": f"{S['header']}-{number}", "X_Own": S["header"]}
+            answer = caller.submit(native(job), **keyed, Prefer="wait=1")
+            found += hits(f"answer to {job['dstURL']}", str(answer))
+            statuses.add(answer.status)
+        found += hits("list", str(caller.page()))
+        # A path is no secret, as in the list of jobs.
+        shown = str(ask(server.data_dir, "GET", "/v1/refusals").body)
+        for word in ("refused-word", "absent-word"):
+            shown = shown.replace(f"/{S[word]}.png", "")
+        found += hits("refusals", shown)
         refused = server.post({}, headers={"Authorization": f"Bearer {S['other-key']}"})
         found += hits("refusal", str(refused))
         wait_until(lambda: server.log.count("settled") + server.log.count("ends") >= 4)
@@ -96,6 +123,7 @@ def test_no_secret_is_shown(tmp_path: Path, lines: str) -> None:
     assert found + hits("log", log) + hits("ps", ps) == []
     assert KEY not in log + ps
     assert "ftp" in log or "deliver" in log, "the log was at its most talkative"
+    assert {200, 422} <= statuses, "some native jobs were done, and some refused"
     # The receivers did get them: the secrets were really on their way.
     assert any(event.login for event in web.log.all())
 

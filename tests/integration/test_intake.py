@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from imgserve.imaging.faults import PageMissing
-from imgserve.jobs.model import Answer
+from imgserve.jobs.faults import IdempotencyKeyReused
+from imgserve.jobs.model import Answer, Binding, Bound
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.classic.spelling import number_of
 from imgserve.request.encode import Encode
@@ -204,3 +205,15 @@ async def test_a_time_that_a_client_names_is_stored_by_the_queues_clock(made: Pl
     assert stored is not None
     assert stored.timestamp() == pytest.approx(time.time() + 3600.0, abs=LONG_S)
     assert (await intake.preview(request, ANYBODY)).not_before == request.not_before
+
+
+async def test_a_repeated_request_gets_its_job_without_a_look_at_the_source(made: Plant) -> None:
+    request = JobRequest(parse_source(f"file://{made.source}"), (wanted(f"file://{made.out}/a.png"),))
+    intake, binding = made.intake(), Binding("order-1", b"its digest")
+    first = await intake.accept_once(request, ANYBODY, binding)
+    made.source.unlink()
+    assert isinstance(first, Answer)
+    assert await intake.accept_once(request, ANYBODY, binding) == Bound(first.id, b"its digest", is_gone=False)
+    with pytest.raises(IdempotencyKeyReused):
+        await intake.accept_once(request, ANYBODY, Binding("order-1", b"another"))
+    assert made.house.statuses() == {first.number: "queued"}

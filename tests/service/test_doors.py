@@ -361,7 +361,7 @@ def test_classic_single_dash_options(tmp_path: Path) -> None:
 def test_what_is_not_there_is_a_problem_like_any_other(world: World) -> None:
     for method, path, status, code in (
         ("GET", "/nowhere", 404, "no_such_page"),
-        ("POST", "/v1/jobs", 404, "no_such_page"),
+        ("POST", "/v1/nowhere", 404, "no_such_page"),
         ("DELETE", "/health", 405, "method_not_allowed"),
         ("PUT", "/", 405, "method_not_allowed"),
     ):

@@ -1,5 +1,6 @@
 """Every command of docs/howto/, run by a shell as it stands there, but for this test's addresses and directories."""
 
+import json
 import re
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from tests.support.pages import commands_in
 from tests.support.pictures import svg
 
 HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
+SHOWN = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RUN_ELSEWHERE = {"operators.md"}  # tests/service/test_commands.py
 
 
@@ -142,3 +144,18 @@ def test_tls_and_cors(here: Here) -> None:
 def test_no_page_is_left_out() -> None:
     run = {name for name in re.findall(r'commands\("([\w.]+)"', Path(__file__).read_text())}
     assert {page.name for page in HOWTO.iterdir()} == run | RUN_ELSEWHERE
+
+
+def test_jobs(here: Here) -> None:
+    post, dry_run, wait, steer = commands_in((HOWTO.parent / "reference/jobs.md").read_text())
+    job = json.loads(here.run(post))
+    here.see("results/photo-card.webp", (300, 200))
+    here.see("results/photo-600.jpg", (600, 450))
+    here.see("http/thumbs/photo.png", (64, 64))
+    waited = json.loads(here.run(f"JOB={job['id']}; {wait}"))
+    assert (waited["status"], waited["metadata"]) == ("succeeded", {"product": "4711"})
+    assert waited.keys() == json.loads(SHOWN.findall((HOWTO.parent / "reference/jobs.md").read_text())[0]).keys()
+    assert json.loads(here.run(dry_run))["id"] is None
+    answers = here.run(f"JOB={job['id']}; {steer}")
+    assert answers.startswith('{"jobs":[],"next":null}')
+    assert (answers.count('"code":"not_cancellable"'), answers.count('"code":"not_retryable"')) == (1, 1)

@@ -68,7 +68,7 @@ class Server:
 
 def exchange(connection: HTTPConnection, row: Route, headers: dict[str, str], body: bytes | None) -> Reply:
     """A Content-Length among the headers is sent as it is, however long the body."""
-    connection.request(row.method, row.path.replace("{job_id:str}", "nobody"), body, headers)
+    connection.request(row.method, row.path.replace("{job_id}", "nobody"), body, headers)
     response = connection.getresponse()
     named = [(name.lower(), value) for name, value in response.getheaders()]
     reply = Reply(response.status, named, response.read())
@@ -209,10 +209,11 @@ def test_the_values_of_the_table() -> None:
     rows = {(row.method, row.path): row for row in table(Config())}
     openly = [("GET", "/health"), ("GET", "/v1/openapi.json"), ("GET", "/v1/docs")]
     assert [route for route, row in rows.items() if row.right == "open"] == openly
-    assert {row.path.split("/")[2] for row in rows.values() if row.right == "local"} == {"jobs", "refusals"}
+    assert {row.path.split("/")[2] for row in rows.values() if row.right == "local"} == {"refusals"}
     bodies = {route: row.body for route, row in rows.items() if row.body is not None}
     uploads = dict.fromkeys((("POST", "/v1/render"), ("POST", "/v1/info")), upload_limits(Limits(), TransferConfig()))
-    assert bodies == {("POST", "/"): Body(1_000_000, 10.0)} | uploads
+    jobs = (("POST", "/"), ("POST", "/v1/jobs"), ("POST", "/v1/jobs/{job_id}/retry"))
+    assert bodies == dict.fromkeys(jobs, Body(1_000_000, 10.0)) | uploads
     assert uploads["POST", "/v1/render"] == Body(51_065_536, 10.0, 10_240, 300.0)
     assert {row.headers for row in rows.values()} == {STRICT}
     assert len(rows) == len(table(Config())), "two rows for one route"

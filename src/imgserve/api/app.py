@@ -29,7 +29,10 @@ def for_clients(
     config: Config, upload: Body, identify: Identify, classic: Classic, raw: Apps, handlers: Iterable[HTTPRouteHandler]
 ) -> App:
     routes = Routes(row for row in table(config, upload) if row.right != "local")
-    app = _application(classic, raw, [_index(), *handlers])
+    pages: Any = Litestar(
+        [_index(), *handlers], exception_handlers=problems.HANDLERS, openapi_config=None, logging_config=None
+    )
+    app = _application({("POST", "/"): classic, **raw}, pages)
 
     async def deny(error: ImgserveError, scope: Scope, send: Send) -> None:
         is_native = scope["path"].startswith("/v1/")
@@ -38,21 +41,18 @@ def for_clients(
     return Entrance(routes, identify, app, deny, config.origins())
 
 
-def for_operator(
-    config: Config, upload: Body, classic: Classic, raw: Apps, handlers: Iterable[HTTPRouteHandler]
-) -> App:
+def for_operator(config: Config, upload: Body, classic: Classic, raw: Apps) -> App:
     routes = Routes(row for row in table(config, upload) if row.right == "local" or row.is_operators)
-    return Entrance(routes, operator, _application(classic, raw, handlers), problems.deny)
+    return Entrance(routes, operator, _application({("POST", "/"): classic, **raw}), problems.deny)
 
 
-def _application(classic: Classic, raw: Apps, handlers: Iterable[HTTPRouteHandler]) -> App:
-    pages: Any = Litestar(
-        [*handlers], exception_handlers=problems.HANDLERS, openapi_config=None, logging_config=None
-    )  # fmt: skip
-    apps: dict[tuple[str, str], App] = {("POST", "/"): classic, **raw}
+def _application(apps: Apps, pages: App | None = None) -> App:
+    """``pages`` has the handlers of all other rows."""
 
     async def handler(scope: Scope, receive: Receive, send: Send) -> None:
-        await apps.get((scope["method"], scope["route"].path), pages)(scope, receive, send)
+        app = apps.get((scope["method"], scope["route"].path), pages)
+        assert app is not None, "a row without a handler"
+        await app(scope, receive, send)
 
     return handler
 

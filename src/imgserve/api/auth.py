@@ -21,6 +21,11 @@ LOCAL = Principal("@local", "local")
 OPERATOR = Principal(model.OPERATOR, "operator")
 
 
+def is_operator(principal: Principal) -> bool:
+    """The operator sees and steers the jobs of all."""
+    return principal == OPERATOR
+
+
 class Keys:
     """The valid keys. ``replace`` holds from the next request on."""
 

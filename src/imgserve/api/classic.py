@@ -16,7 +16,6 @@ from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Intake
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import Answer
-from imgserve.jobs.protocol import StorageFailing
 from imgserve.request.classic.parse import parse
 from imgserve.request.classic.spelling import number_of, sentence_of
 from imgserve.request.job import JobRequest
@@ -47,7 +46,7 @@ class Classic:
             text = await body.read(receive, scope["route"].body)
             self._rates.take(principal)
             request = await parsed(text, parse, self._presets.recipes, presets_only=self._presets.is_only)
-            answer = await self._intake.accept(request, principal, _traceparent(scope))
+            answer = await self._intake.accept(request, principal, tracing.traceparent_in(scope["headers"]))
         except BodyTooLarge as error:
             await self._cannot_parse(f"{error.detail}, expected a job", scope, send, 413, close=True)
         except (BodyTooSlow, BodyCutOff) as error:
@@ -67,10 +66,7 @@ class Classic:
         text = msgspec.json.encode({"dstURL": answer.outputs[0].placement.destination.shown})
         await reply(send, 200, text, (b"x-imgserve-job", answer.id.encode()))
         failpoint.reach("intake_answered")
-        try:
-            await self._intake.answered(answer.number)
-        except StorageFailing as error:
-            logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
+        await self._intake.answered(answer.number)
 
     async def _cannot_parse(
         self, detail: str, scope: Scope, send: Send, status: int = 200, *, close: bool = False
@@ -98,13 +94,6 @@ class Classic:
         headers = {503: [(b"retry-after", retry_after)], 401: [(b"www-authenticate", b"Bearer")]}.get(status, [])
         refusal = msgspec.json.encode({"msg": "request invalid", "code": number, "detail": sentence_of(error, request)})
         await reply(send, status, refusal, *headers, close=close)
-
-
-def _traceparent(scope: Scope) -> str:
-    """The request's W3C trace context, unchecked; empty when tracing is off."""
-    if not tracing.is_on():
-        return ""
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), "")
 
 
 async def reply(send: Send, status: int, text: bytes, *headers: tuple[bytes, bytes], close: bool = False) -> None:

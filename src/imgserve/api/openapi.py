@@ -14,6 +14,7 @@ from imgserve.api.control_socket import Problem
 from imgserve.api.routes import Route
 
 Schema = dict[str, Any]
+Shape = type[msgspec.Struct] | tuple[type[msgspec.Struct], ...] | Schema
 VERSION = "1"  # the API's: that of the server is for its principals
 PROBLEM_TYPE = "application/problem+json"
 BINARY: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -30,7 +31,8 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One call. Bodies are by media type: a Struct, or a schema, whose references are names of Structs of ``uses``.
+    """One call. Bodies are by media type: a Struct, one of several, or a schema, whose references are names of Structs
+    of ``uses``.
 
     ``errors`` are the statuses of its problems, ``statuses`` those of its answers. Structs of ``uses`` are parts of
     requests.
@@ -40,10 +42,10 @@ class Call(msgspec.Struct, frozen=True):
     path: str
     name: str
     doc: str
-    answers: Mapping[str, type[msgspec.Struct] | Schema]
+    answers: Mapping[str, Shape]
     errors: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
-    bodies: Mapping[str, type[msgspec.Struct] | Schema] = {}
+    bodies: Mapping[str, Shape] = {}
     uses: tuple[type[msgspec.Struct], ...] = ()
     headers: Mapping[str, str] = {}
     statuses: tuple[int, ...] = (200,)
@@ -82,7 +84,8 @@ def document(calls: Sequence[Call], rows: Iterable[Route]) -> Schema:
 def _told(calls: Iterable[Call]) -> Iterator[type[msgspec.Struct]]:
     """The Structs of answers."""
     yield Problem
-    yield from (body for call in calls for body in call.answers.values() if isinstance(body, type))
+    for shape in (shape for call in calls for shape in call.answers.values() if not isinstance(shape, dict)):
+        yield from (shape,) if isinstance(shape, type) else shape
 
 
 def _schemas(structs: Iterable[type[msgspec.Struct]]) -> dict[str, Schema]:
@@ -121,11 +124,14 @@ def _headers(call: Call) -> dict[str, str]:
     return {**call.headers, "X-Request-Id": "the request's own, or a new one; it stands in the log"}
 
 
-def _content(bodies: Mapping[str, type[msgspec.Struct] | Schema]) -> Schema:
-    return {
-        media_type: {"schema": reference(body) if isinstance(body, type) else body}
-        for media_type, body in bodies.items()
-    }
+def _content(bodies: Mapping[str, Shape]) -> Schema:
+    return {media_type: {"schema": _schema_of(shape)} for media_type, shape in bodies.items()}
+
+
+def _schema_of(shape: Shape) -> Schema:
+    if isinstance(shape, dict):
+        return shape
+    return reference(shape) if isinstance(shape, type) else {"anyOf": [reference(struct) for struct in shape]}
 
 
 def _parameter(parameter: Parameter) -> Schema:

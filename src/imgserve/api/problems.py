@@ -5,11 +5,10 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import ValidationException
 
 from imgserve.api.control_socket import FieldFault, Problem
 from imgserve.api.http import asgi
-from imgserve.api.http.asgi import Scope, Send
+from imgserve.api.http.asgi import App, Receive, Scope, Send
 from imgserve.errors import FieldRef, ImgserveError, dotted, spell
 from imgserve.request.faults import RequestInvalid
 from imgserve.telemetry import logs
@@ -39,12 +38,6 @@ class MethodNotAllowed(ImgserveError):
         super().__init__(f"{method} is not allowed at {_shown(path)}", f"expected another method: {allowed}")
 
 
-class ParametersInvalid(ImgserveError):
-    code = "request_invalid"
-    status = 400
-    title = "The request is invalid"
-
-
 def problem_of(error: ImgserveError, request_id: str, status: int | None = None) -> Problem:
     """``status`` takes the place of the error's own."""
     faults = error.faults if isinstance(error, RequestInvalid) else ()
@@ -70,6 +63,18 @@ async def answer(
     own = ((name.encode(), value.encode()) for name, value in _headers(error, problem.status).items())
     fields = ((b"content-type", CONTENT_TYPE.encode()), *own, *headers)
     await asgi.answer(send, problem.status, fields, msgspec.json.encode(problem))
+
+
+def native(app: App) -> App:
+    """``app``, whose errors become problems."""
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except ImgserveError as error:
+            await answer(error, scope, send)
+
+    return answering
 
 
 async def deny(error: ImgserveError, scope: Scope, send: Send) -> None:
@@ -99,17 +104,8 @@ def _response(request: Request[Any, Any, Any], error: ImgserveError) -> Response
     return Response(problem, status_code=error.status, media_type=CONTENT_TYPE, headers=headers)
 
 
-def _parameters(request: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
-    """Litestar's own refusal: a parameter is missing or of the wrong type."""
-    extra = error.extra if isinstance(error.extra, list) else []
-    faults = [f"{each['key']}: {each['message']}" for each in extra if isinstance(each, dict) and "key" in each]
-    return _response(request, ParametersInvalid("; ".join(faults) or "the request is invalid"))
-
-
 def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     return _response(request, bug(error, request.scope["path"]))
 
 
-HANDLERS: dict[int | type[Exception], Any] = {
-    ImgserveError: _response, ValidationException: _parameters, Exception: _bug
-}  # fmt: skip
+HANDLERS: dict[int | type[Exception], Any] = {ImgserveError: _response, Exception: _bug}

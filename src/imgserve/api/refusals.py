@@ -1,7 +1,7 @@
 """Refused requests and the reasons: each is a log line, and a refused job is one of the last thousand in memory.
 
-``classic`` and ``v1/jobs`` note them; ``v1/jobs`` lists them for the operator. A refusal holds a URL without user name,
-password and query, and repeats no values of the request, which may be passwords in the wrong field.
+``classic`` and ``v1/submit`` note them; ``v1/refusals`` lists them for the operator. A refusal holds a URL without user
+name, password and query, and repeats no values of the request, which may be passwords in the wrong field.
 """
 
 from collections import deque
@@ -15,6 +15,7 @@ from imgserve.request.protocols import WRITING
 from imgserve.telemetry import logs
 
 MOST_TEXT = 500
+_JOBS = ("/", "/v1/jobs")  # where jobs are posted
 
 
 class Refusals:
@@ -38,7 +39,7 @@ class Refusals:
             "refused", code=code, classic_code=number, principal=refusal.principal, client=refusal.client,
             host=refusal.host, detail=refusal.detail,
         )  # fmt: skip
-        if (scope.get("method", "POST"), scope.get("path", "/")) == ("POST", "/"):
+        if scope.get("method", "POST") == "POST" and scope.get("path", "/") in _JOBS:
             self._last.append(refusal)
 
     def newest(self, limit: int) -> tuple[Refusal, ...]:

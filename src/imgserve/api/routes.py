@@ -51,10 +51,11 @@ def table(config: Config, upload: Body = UPLOAD) -> tuple[Route, ...]:
         Route("GET", "/v1/docs", "open", None, STRICT),
         Route("GET", "/v1/presets", "key", None, STRICT, has_cors=True, is_operators=True),
         Route("GET", "/v1/server", "key", None, STRICT, has_cors=True, is_operators=True),
-        Route("GET", "/v1/jobs", "local", None, STRICT),
-        Route("GET", "/v1/jobs/{job_id:str}", "local", None, STRICT),
-        Route("POST", "/v1/jobs/{job_id:str}/cancel", "local", None, STRICT),
-        Route("POST", "/v1/jobs/{job_id:str}/retry", "local", None, STRICT),
+        Route("GET", "/v1/jobs", "key", None, STRICT, has_cors=True, is_operators=True),
+        Route("POST", "/v1/jobs", "key", job, STRICT, has_cors=True, is_operators=True),
+        Route("GET", "/v1/jobs/{job_id}", "key", None, STRICT, has_cors=True, is_operators=True),
+        Route("POST", "/v1/jobs/{job_id}/cancel", "key", None, STRICT, has_cors=True, is_operators=True),
+        Route("POST", "/v1/jobs/{job_id}/retry", "key", job, STRICT, has_cors=True, is_operators=True),
         Route("GET", "/v1/refusals", "local", None, STRICT),
     )
 
@@ -71,7 +72,7 @@ class Routes:
         for row in rows:
             self._by_path.setdefault(row.path, {})[row.method] = row
         self._patterns = [
-            (re.compile(re.sub(r"\{\w+:str\}", "[^/]+", path)), at) for path, at in self._by_path.items() if "{" in path
+            (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), at) for path, at in self._by_path.items() if "{" in path
         ]
 
     def at(self, path: str) -> Mapping[str, Route]:

@@ -4,14 +4,21 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from imgserve.cli import output
 from imgserve.cli.control import Client, Refused, job_path
 from imgserve.errors import counted
 from imgserve.jobs.model import JobStatus
-from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, OperatorJobView, OperatorOutputView, RefusalPage
+from imgserve.jobs.views import (
+    MAX_LISTED,
+    MAX_REFUSALS,
+    OperatorJobList,
+    OperatorJobView,
+    OperatorOutputView,
+    RefusalPage,
+)
 
 # The status of a filter that names none.
 TARGETS: dict[str, tuple[JobStatus, ...]] = {"retry": ("failed",), "cancel": ("queued", "running")}
@@ -186,15 +193,17 @@ def _matching(
     client: Client, statuses: tuple[JobStatus, ...], flags: argparse.Namespace, limit: int | None
 ) -> Iterator[OperatorJobView]:
     """All that match, page by page."""
-    filters = {"status": statuses, "destination": flags.destination, "older_than": flags.older_than}
-    after, left = None, limit
+    filters = {"status": ",".join(statuses), "destination_contains": flags.destination}
+    if flags.older_than is not None:
+        filters["created_before"] = (datetime.now(UTC) - timedelta(seconds=flags.older_than)).isoformat()
+    cursor, left = None, limit
     while left is None or left > 0:
-        params = {**filters, "after": after, "limit": min(left or MAX_LISTED, MAX_LISTED)}
-        page = client.get("/v1/jobs", JobPage, params)
+        params = {**filters, "cursor": cursor, "limit": min(left or MAX_LISTED, MAX_LISTED)}
+        page = client.get("/v1/jobs", OperatorJobList, params)
         yield from page.jobs
         left = None if left is None else left - len(page.jobs)
-        after = page.next
-        if after is None:
+        cursor = page.next
+        if cursor is None:
             return
 
 

@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -19,7 +20,7 @@ from imgserve.engine.admission import Admission
 from imgserve.engine.config import IntakeConfig
 from imgserve.engine.delivery import Deliveries
 from imgserve.engine.existing import Existing
-from imgserve.engine.keys import KeysInUse
+from imgserve.engine.keys import KeysInUse, check_repeat
 from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.placing import Placing
@@ -28,9 +29,9 @@ from imgserve.engine.resolve import Resolver
 from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.digest import digest_of, digest_of_key
-from imgserve.jobs.model import Answer, Binding, NewJob
+from imgserve.jobs.model import Answer, Binding, Bound, NewJob
 from imgserve.jobs.persist import PatientStorage, until_stored
-from imgserve.jobs.protocol import IntakeQueue
+from imgserve.jobs.protocol import IntakeQueue, StorageFailing
 from imgserve.request.faults import beneath
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_shape, trial_places
@@ -42,6 +43,8 @@ from imgserve.telemetry.states import State
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
+
+T = TypeVar("T")
 
 
 class Draining(ImgserveError):
@@ -97,22 +100,31 @@ class Intake:
         self._resolver = Resolver(transfers, limits, config.qualities(), NamedPictures() if named is None else named)
         self._admission = admission
         self._keys = KeysInUse()
-        self._under_way: dict[asyncio.Task[Answer], asyncio.Future[Answer]] = {}
+        self._under_way: dict[asyncio.Task[Any], asyncio.Future[Any]] = {}
         self._storage = PatientStorage(queue, config.storage_timeout_s, clock, spelling)
         existing = Existing(queue, transfers, placeholders, clock)
         self._placing = Placing(self._storage, placeholders, deliveries, existing, config.placeholder_timeout_s)
         self.is_draining = False
 
-    async def accept(
-        self, request: JobRequest, principal: Principal, traceparent: str = "", *, binding: Binding | None = None
-    ) -> Answer:
-        """``traceparent`` is the client's, if it traces; ``binding``: of a request with an Idempotency-Key.
+    async def accept(self, request: JobRequest, principal: Principal, traceparent: str = "") -> Answer:
+        """``traceparent`` is the client's, if it traces. Raises ImgserveError."""
+        return await self._shielded(self._traced(self._accept, request, principal, traceparent))
 
-        Raises ImgserveError.
+    async def accept_once(
+        self, request: JobRequest, principal: Principal, binding: Binding, traceparent: str = ""
+    ) -> Answer | Bound:
+        """Of a request with an Idempotency-Key; Bound: its key has a job already.
+
+        Raises ImgserveError, as the key's second request for another job does.
         """
+        once = partial(self._accept_once, binding)
+        return await self._shielded(self._traced(once, request, principal, traceparent))
+
+    async def _shielded(self, accepting: Coroutine[Any, Any, T]) -> T:
         if self.is_draining:
+            accepting.close()
             raise self.draining()
-        task = asyncio.create_task(self._traced(request, principal, traceparent, binding))
+        task = asyncio.create_task(accepting)
         self._under_way[task] = answer = asyncio.shield(task)
         task.add_done_callback(self._ended)
         try:
@@ -154,23 +166,39 @@ class Intake:
             answer.cancel()
 
     async def answered(self, number: int) -> None:
-        await self._queue.answered(number)
+        """The reply is on its way. If that cannot be stored, an equal request may get this job once more."""
+        try:
+            await self._queue.answered(number)
+        except StorageFailing as error:
+            logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
 
-    def _ended(self, task: asyncio.Task[Answer]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._under_way.pop(task)
         if not task.cancelled():
             task.exception()  # marks it as seen: the client may have hung up
 
     async def _traced(
-        self, request: JobRequest, principal: Principal, traceparent: str, binding: Binding | None
-    ) -> Answer:
+        self,
+        accept: Callable[[str, JobRequest, Principal], Awaitable[T]],
+        request: JobRequest,
+        principal: Principal,
+        traceparent: str,
+    ) -> T:
         job_id = self._new_id()
         logs.job.set(job_id)
         with stage("intake", parent=traceparent, is_outer=True):
-            if binding is None:
-                return await self._accept(job_id, request, principal)
-            async with self._keys.held(principal.id, binding.key):
+            return await accept(job_id, request, principal)
+
+    async def _accept_once(
+        self, binding: Binding, job_id: str, request: JobRequest, principal: Principal
+    ) -> Answer | Bound:
+        async with self._keys.held(principal.id, binding.key):
+            bound = await self._queue.binding_of(principal.id, binding.key, self._clock())
+            if bound is None:
                 return await self._accept(job_id, request, principal, binding)
+        check_repeat(bound, binding)
+        metrics.POSTS.labels("adopted", "").inc()
+        return bound
 
     async def _accept(
         self, job_id: str, request: JobRequest, principal: Principal, binding: Binding | None = None

@@ -10,6 +10,8 @@ import sys
 from collections.abc import AsyncIterator
 
 from imgserve.errors import ImgserveError, counted
+from imgserve.jobs.faults import IdempotencyKeyReused, IdempotentJobGone
+from imgserve.jobs.model import Binding, Bound
 from imgserve.limiter import Key, Limiter
 
 # As long as a source may take to send its header.
@@ -50,3 +52,12 @@ class KeysInUse:
             yield
         finally:
             self._holders.release(name)
+
+
+def check_repeat(bound: Bound, binding: Binding) -> None:
+    """For a request whose key has a job already. Raises IdempotencyKeyReused, IdempotentJobGone."""
+    if bound.digest != binding.digest:
+        detail = f"the key belongs to job {bound.job_id}, whose request was another one"
+        raise IdempotencyKeyReused(detail, "send a new key with a new request")
+    if bound.is_gone:
+        raise IdempotentJobGone(f"job {bound.job_id} of this key has been deleted", "send a new key to do it again")

@@ -1,4 +1,4 @@
-"""What people do with stored jobs: list, show, cancel, retry. Called by ``api/v1/jobs``.
+"""What people do with stored jobs: list, show, wait, cancel, retry. Called by ``api/v1/jobs``.
 
 With a principal its own jobs alone are seen and changed; the operator, who has none, sees all.
 """
@@ -6,10 +6,8 @@ With a principal its own jobs alone are seen and changed; the operator, who has 
 import time
 from collections.abc import Callable
 
-import msgspec
-
 from imgserve.engine.runner import Runner
-from imgserve.jobs.protocol import OperatorQueue
+from imgserve.jobs.protocol import Queue
 from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView
 from imgserve.telemetry import logs
 from imgserve.transfer.fetch import Fetch
@@ -21,7 +19,7 @@ class JobAdmin:
 
     def __init__(
         self,
-        queue: OperatorQueue,
+        queue: Queue,
         runner: Runner,
         prefetched: Store[Fetch],
         deadline_s: float,
@@ -33,14 +31,16 @@ class JobAdmin:
         self._deadline_s = deadline_s
         self._clock = clock
 
-    async def page(self, query: JobQuery, older_than_s: float | None) -> JobPage:
-        if older_than_s is not None:
-            query = msgspec.structs.replace(query, created_before=time.time() - older_than_s)
+    async def page(self, query: JobQuery) -> JobPage:
         return await self._queue.page(query)
 
     async def job(self, job_id: str, principal: str | None = None) -> OperatorJobView:
         """Raises NoSuchJob."""
         return await self._queue.job(job_id, principal)
+
+    async def until_ended(self, job_id: str, timeout_s: float) -> None:
+        """Return when the job has ended, at the latest after ``timeout_s``."""
+        await self._queue.until_ended(job_id, timeout_s)
 
     async def cancel(self, job_id: str, principal: str | None = None) -> OperatorJobView:
         """The job as it is now; if it has ended by this, its worker is killed. Raises NoSuchJob, NotCancellable."""

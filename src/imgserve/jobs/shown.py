@@ -25,7 +25,9 @@ from imgserve.jobs.views import (
     time_of,
 )
 from imgserve.request.destination import Destination
+from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import Priority, Protocol
+from imgserve.request.source import Source
 
 UNREADABLE_SOURCE = "(written by another version)"
 
@@ -166,10 +168,14 @@ def _warnings(index: int, output: StoredOutput) -> Iterator[WarningView]:
 def _source(job: StoredJob) -> SourceView:
     view = SourceView(UNREADABLE_SOURCE)
     with suppress(*UNREADABLE):
-        view = SourceView(redacted_url(decode_source(job.source).url))
-        info = decode_info(job.info)
-        return SourceView(view.url, info.format, _side(info.width_px), _side(info.height_px), info.frames)
+        source = decode_source(job.source)
+        view = SourceView(redacted_url(source.url))
+        return source_view(source, decode_info(job.info))
     return view
+
+
+def source_view(source: Source, info: ImageInfo) -> SourceView:
+    return SourceView(redacted_url(source.url), info.format, _side(info.width_px), _side(info.height_px), info.frames)
 
 
 def _side(pixels: float) -> float:

@@ -177,6 +177,23 @@ class JobPage(msgspec.Struct, frozen=True):
     next: int | None
 
 
+class JobList(msgspec.Struct, frozen=True):
+    """The newest first, without their timelines. ``next`` is the ``cursor`` of the following page; null on the last."""
+
+    jobs: tuple[JobView, ...]
+    next: str | None
+
+
+class OperatorJobList(JobList, frozen=True):
+    jobs: tuple[OperatorJobView, ...]
+
+
+class Preview(JobView, frozen=True, kw_only=True):
+    """The job that a dry run would have made. It has no id."""
+
+    id: None = None  # type: ignore[assignment]
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A post that became no job. ``client`` is an address, ``host`` the value of the Host header.
 

@@ -16,16 +16,21 @@ from imgserve.api.http.asgi import App
 from imgserve.api.http.body import Body
 from imgserve.api.metrics import metrics_handler
 from imgserve.api.presets import Presets
+from imgserve.api.problems import native
 from imgserve.api.protected import Protected
 from imgserve.api.rate import NO_RATE, Rates
 from imgserve.api.refusals import Refusals
 from imgserve.api.routes import CALL_BYTES, table
-from imgserve.api.v1 import facts, render, server
+from imgserve.api.v1 import facts, render, server, submit
+from imgserve.api.v1 import jobs as job_pages
 from imgserve.api.v1 import presets as preset_pages
 from imgserve.api.v1.describe import description_apps
-from imgserve.api.v1.jobs import job_handlers
+from imgserve.api.v1.jobs import Jobs
 from imgserve.api.v1.presets import PresetPage
+from imgserve.api.v1.refusals import RefusalList
 from imgserve.api.v1.server import Itself
+from imgserve.api.v1.submit import Submit
+from imgserve.api.v1.waits import Waits
 from imgserve.clock import Clock
 from imgserve.engine import pages
 from imgserve.engine.admission import Admission
@@ -57,7 +62,7 @@ from imgserve.transfer.store import Store
 PREFETCH_BYTES = 64_000_000
 UPLOAD_AT_MOST_S = 300.0
 PARTS_BYTES = 65_536  # for the headers of parts
-CALLS = (render.CALL, *facts.CALLS, preset_pages.CALL, server.CALL)
+CALLS = (render.CALL, *facts.CALLS, submit.CALL, *job_pages.CALLS, preset_pages.CALL, server.CALL)
 
 
 class Components:
@@ -98,6 +103,7 @@ class Components:
         self._upload = upload_limits(settings.limits, settings.transfer)
         self.protected = Protected(settings.api.origins())
         self.refusals = Refusals()
+        self.waits = Waits()
         self.states = States(
             self.protected.states, self.intake.states, queue.states, self.transfers.files.states, self.pool.states
         )
@@ -119,8 +125,8 @@ class Components:
             ("POST", "/v1/render"): render.Render(self.on_demand, presets, order, self._most_picture_bytes),
             ("GET", "/v1/info"): info.get,
             ("POST", "/v1/info"): info.post,
-            ("GET", "/v1/presets"): PresetPage(presets),
             ("GET", "/v1/server"): self._offer(config),
+            **self._native(presets, rates),
             **description_apps(CALLS, table(config, self._upload)),
         }
         identify = partial(client, keys, self.protected)
@@ -130,10 +136,23 @@ class Components:
         """The application of the control socket."""
         classic = Classic(self.intake, NO_RATE, self.refusals, presets)
         raw: dict[tuple[str, str], App] = {
-            ("GET", "/v1/presets"): PresetPage(presets),
+            **self._native(presets, NO_RATE),
+            ("GET", "/v1/refusals"): native(RefusalList(self.refusals)),
             ("GET", "/v1/server"): server.State(self._offer(config), self.states, self.queue, self.pool, itself),
         }
-        return app.for_operator(config, self._upload, classic, raw, job_handlers(self.job_admin, self.refusals))
+        return app.for_operator(config, self._upload, classic, raw)
+
+    def _native(self, presets: Presets, rates: Rates) -> dict[tuple[str, str], App]:
+        """The calls that both listeners have."""
+        jobs = Jobs(self.job_admin, self.waits)
+        return {
+            ("GET", "/v1/presets"): PresetPage(presets),
+            ("GET", "/v1/jobs"): native(jobs.page),
+            ("POST", "/v1/jobs"): Submit(self.intake, self.job_admin, jobs, presets, rates, self.refusals),
+            ("GET", "/v1/jobs/{job_id}"): native(jobs.show),
+            ("POST", "/v1/jobs/{job_id}/cancel"): native(jobs.cancel),
+            ("POST", "/v1/jobs/{job_id}/retry"): native(jobs.retry),
+        }
 
     def _offer(self, config: Config) -> server.Offer:
         settings = self._settings

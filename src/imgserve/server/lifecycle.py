@@ -179,6 +179,7 @@ async def drain(components: Components, ending: Ending) -> None:
     """Answer the open requests, let attempts finish, give the rest back; a second signal cuts this short."""
     intake, runner = components.intake, components.runner
     logs.event("draining")
+    components.waits.end()
     ends_at = time.monotonic() + ending.drain_s
 
     async def finish() -> None:

@@ -40,8 +40,8 @@ def _histogram(name: str, doc: str, buckets: tuple[float, ...], *labels: str) ->
 
 POSTS = _counter(
     "posts_total",
-    "Answers to `POST /`. `result`: accepted, adopted (an earlier job's lost answer), refused; `code`: the classic code"
-    " of a refusal, or parse_error",
+    "Answers to `POST /` and `POST /v1/jobs`. `result`: accepted, adopted (an earlier job's), refused; `code` of a"
+    " refusal: the classic code or parse_error, of a native job the problem's",
     "result", "code",
 )  # fmt: skip
 CONNECTIONS_REFUSED = _counter(
@@ -50,8 +50,8 @@ CONNECTIONS_REFUSED = _counter(
 )  # fmt: skip
 REFUSALS = _counter(
     "refusals_total",
-    "Refusals with code 301 or 302, by `reason`, the error's code: not_authorised, rate_limited, queue_quota_full,"
-    " queue_full, draining, storage_failing or disk_full",
+    "Refusals of jobs with code 301 or 302, or status 429 or 503, by `reason`, the error's code: not_authorised,"
+    " rate_limited, queue_quota_full, queue_full, draining, storage_failing or disk_full",
     "reason",
 )  # fmt: skip
 JOBS_ENDED = _counter(

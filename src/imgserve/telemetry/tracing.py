@@ -4,6 +4,7 @@
 trace of its post; ``transfer`` sends it on. The exporter reaches the one endpoint of the server's settings.
 """
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -49,6 +50,13 @@ def start(config: TracingConfig) -> None:
     exporter = OTLPSpanExporter(endpoint=config.endpoint.rstrip("/") + "/v1/traces", timeout=EXPORT_TIMEOUT_S)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     _State.provider, _State.tracer = provider, provider.get_tracer("imgserve", version("imgserve"))
+
+
+def traceparent_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """A request's W3C trace context, unchecked; empty when tracing is off."""
+    if not is_on():
+        return ""
+    return next((value.decode("latin-1") for name, value in headers if name == b"traceparent"), "")
 
 
 def stop() -> None:

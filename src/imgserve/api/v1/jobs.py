@@ -1,53 +1,204 @@
-"""/v1/jobs and /v1/refusals: list, show, cancel and retry. Errors become problem details (``problems.py``).
+"""Reading and steering jobs: ``/v1/jobs``, ``/v1/jobs/{id}``, its ``cancel`` and ``retry``. ``submit`` takes jobs in.
 
-Answers show no credential: a job's source and destinations have no user names, passwords and queries.
+On the TCP listener a principal sees and steers its own jobs; for it there are no others. On the control socket the
+operator has those of all, and sees their numbers and principals.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, TypeVar, get_args
 
-from litestar import get, post
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+import msgspec
 
-from imgserve.api.refusals import Refusals
+from imgserve.api.auth import is_operator
+from imgserve.api.http import asgi, body, prefer
+from imgserve.api.http.asgi import Headers, Receive, Scope, Send
+from imgserve.api.openapi import Call, Parameter, Schema
+from imgserve.api.query import number_of, query_of, words_of
+from imgserve.api.v1 import cursor
+from imgserve.api.v1.cursor import Cursor
+from imgserve.api.v1.json_body import object_in, read_json
+from imgserve.api.v1.waits import Waits
 from imgserve.engine.operator import JobAdmin
+from imgserve.jobs.faults import NoSuchJob
 from imgserve.jobs.model import JobStatus
-from imgserve.jobs.views import MAX_LISTED, MAX_REFUSALS, JobPage, JobQuery, OperatorJobView, RefusalPage
+from imgserve.jobs.views import MAX_LISTED, JobList, JobQuery, JobView, OperatorJobView
+from imgserve.request.faults import Fault, Faults, RequestInvalid
+from imgserve.request.fields import read_struct
+from imgserve.request.principal import Principal
+
+T = TypeVar("T")
+
+USUAL_LIMIT = 50
+_STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
+_FILTERS = ("status", "destination", "created_after", "created_before", "idempotency_key", "limit", "cursor")
+_OPERATORS_FILTERS = ("principal", "destination_contains")
 
 
-def job_handlers(job_admin: JobAdmin, refusals: Refusals) -> list[HTTPRouteHandler]:
-    @get("/v1/refusals", sync_to_thread=False)
-    def refused(limit: Annotated[int, Parameter(ge=1, le=MAX_REFUSALS)] = 50) -> RefusalPage:
-        """Jobs that were refused since the server's start, the newest first."""
-        return RefusalPage(refusals.newest(limit))
+class RetryBody(msgspec.Struct, frozen=True):
+    """``outputs`` are names of failed ones; without it all of them are meant."""
 
-    return [*_stored(job_admin), refused]
+    outputs: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
 
 
-def _stored(job_admin: JobAdmin) -> list[HTTPRouteHandler]:
-    """For the jobs in the queue."""
+_TEXT: Schema = {"type": "string"}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_LISTED, "default": USUAL_LIMIT}
+_WAIT = "`wait=N`: hold the answer back until the job has ended, at most N seconds (1-60)"
+JOB_ID = Parameter("job_id", "the `id` of a job", _TEXT, is_required=True, place="path")
+PREFER = Parameter("Prefer", _WAIT, _TEXT, place="header")
+APPLIED = {"Preference-Applied": "`wait=N`, if the answer was held back as long as needed"}
+CALLS = (
+    Call(
+        "GET",
+        "/v1/jobs",
+        "jobs",
+        "Your jobs, the newest first; those of the classic protocol too.",
+        {"application/json": JobList},
+        (401, 422, 503),
+        (
+            Parameter("status", f"only these, separated by commas: {', '.join(_STATUSES)}", _TEXT),
+            Parameter("destination", "only jobs with a destination that begins so", _TEXT),
+            Parameter("created_after", "only jobs from this time on", _TIME),
+            Parameter("created_before", "only jobs from before this time", _TIME),
+            Parameter("idempotency_key", "only the job of this key", _TEXT),
+            Parameter("limit", "jobs of a page", _LIMIT),
+            Parameter("cursor", "the `next` of the page before", _TEXT),
+        ),
+    ),
+    Call(
+        "GET",
+        "/v1/jobs/{job_id}",
+        "job",
+        "One job, with its timeline.",
+        {"application/json": JobView},
+        (401, 404, 422, 503),
+        (JOB_ID, PREFER),
+        headers=APPLIED,
+    ),
+    Call(
+        "POST",
+        "/v1/jobs/{job_id}/cancel",
+        "cancel_job",
+        "Cancel each output of which no final is on its way. 409 if there is none.",
+        {"application/json": JobView},
+        (401, 404, 409, 422, 503),
+        (JOB_ID,),
+    ),
+    Call(
+        "POST",
+        "/v1/jobs/{job_id}/retry",
+        "retry_job",
+        "Queue failed outputs again, with a new deadline: all, or those that the body names.",
+        {"application/json": JobView},
+        (400, 401, 404, 408, 409, 413, 415, 422, 429, 503),
+        (JOB_ID,),
+        {"application/json": RetryBody},
+        (RetryBody,),
+        is_body_optional=True,
+    ),
+)
 
-    @get("/v1/jobs")
-    async def page(
-        status: list[JobStatus] | None = None,
-        destination: str = "",
-        older_than: Annotated[float | None, Parameter(ge=0)] = None,
-        limit: Annotated[int, Parameter(ge=1, le=MAX_LISTED)] = 50,
-        after: int | None = None,
-    ) -> JobPage:
-        """Newest first. ``destination`` is a piece of one, ``older_than`` seconds, ``after`` an answer's ``next``."""
-        return await job_admin.page(JobQuery(tuple(status or ()), destination, None, after, limit), older_than)
 
-    @get("/v1/jobs/{job_id:str}")
-    async def show(job_id: str) -> OperatorJobView:
-        return await job_admin.job(job_id)
+class Jobs:
+    def __init__(self, admin: JobAdmin, waits: Waits) -> None:
+        self._admin = admin
+        self._waits = waits
 
-    @post("/v1/jobs/{job_id:str}/cancel", status_code=200)
-    async def cancel(job_id: str) -> OperatorJobView:
-        return await job_admin.cancel(job_id)
+    async def page(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        principal: Principal = scope["principal"]
+        filters = (*_FILTERS, *(_OPERATORS_FILTERS if is_operator(principal) else ()))
+        query, place = _job_query(query_of(scope, dict.fromkeys(filters, "")), own(principal))
+        page = await self._admin.page(query if place is None else await self._behind(query, place))
+        while not page.jobs and page.next is not None:  # a search goes on in steps, so that it delays no other
+            page = await self._admin.page(msgspec.structs.replace(query, after=page.next))
+        last = page.jobs[-1] if page.next is not None else None
+        following = None if last is None else cursor.dump(Cursor(last.id, last.created_at.timestamp()))
+        await asgi.answer_json(send, JobList(tuple(shown_to(principal, job) for job in page.jobs), following))
 
-    @post("/v1/jobs/{job_id:str}/retry", status_code=200)
-    async def retry(job_id: str) -> OperatorJobView:
-        return await job_admin.retry(job_id)
+    async def show(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query_of(scope, {})
+        job = await self._admin.job(_id_in(scope), own(scope["principal"]))
+        job, applied = await self.awaited(job, scope, receive)
+        await asgi.answer_json(send, shown_to(scope["principal"], job), headers=applied)
 
-    return [page, show, cancel, retry]
+    async def cancel(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        query_of(scope, {})
+        job = await self._admin.cancel(_id_in(scope), own(scope["principal"]))
+        await asgi.answer_json(send, shown_to(scope["principal"], job))
+
+    async def retry(self, scope: Scope, receive: Receive, send: Send) -> None:
+        text = await read_json(scope, receive)
+        query_of(scope, {})
+        wanted = read_struct(object_in(text), RetryBody) if text.strip() else RetryBody()
+        job = await self._admin.retry(_id_in(scope), wanted.outputs, own(scope["principal"]))
+        await asgi.answer_json(send, shown_to(scope["principal"], job))
+
+    async def awaited(self, job: OperatorJobView, scope: Scope, receive: Receive) -> tuple[OperatorJobView, Headers]:
+        """The job once it has ended or the client's ``wait`` is over, and the header that says so."""
+        seconds = prefer.wait_s(scope["headers"])
+        if seconds is None:
+            return job, ()
+        if job.ended_at is None:
+            ended, gone = self._admin.until_ended(job.id, seconds), body.until_gone(receive)
+            is_held = await self._waits.hold(scope["principal"], ended, gone)
+            job = await self._admin.job(job.id)
+            if not is_held and job.ended_at is None:
+                return job, ()
+        return job, (prefer.applied(seconds),)
+
+    async def _behind(self, query: JobQuery, place: Cursor) -> JobQuery:
+        """The query for the jobs behind the last one that was listed, or for those before it was made."""
+        try:
+            return msgspec.structs.replace(query, after=(await self._admin.job(place.job_id)).number)
+        except NoSuchJob:
+            before = min(place.created_at, query.created_before or place.created_at)
+            return msgspec.structs.replace(query, created_before=before)
+
+
+def own(principal: Principal) -> str | None:
+    """The principal whose jobs this one may see; None: those of all."""
+    return None if is_operator(principal) else principal.id
+
+
+def shown_to(principal: Principal, job: OperatorJobView) -> JobView:
+    return job if is_operator(principal) else job.public()
+
+
+def _id_in(scope: Scope) -> str:
+    """Of ``/v1/jobs/{job_id}``, and of a path beneath it."""
+    job_id: str = scope["path"].strip("/").split("/")[2]
+    return job_id
+
+
+def _job_query(query: dict[str, str], principal: str | None) -> tuple[JobQuery, Cursor | None]:
+    """Raises RequestInvalid."""
+    faults = Faults()
+
+    def read(name: str, parse: Callable[[str], T]) -> T | None:
+        return faults.attempt(("query", name), parse, query[name]) if name in query else None
+
+    found = JobQuery(
+        statuses=read("status", lambda text: words_of(text, _STATUSES)) or (),
+        destination_prefix=query.get("destination", ""),
+        destination=query.get("destination_contains", ""),
+        created_after=read("created_after", _moment),
+        created_before=read("created_before", _moment),
+        idempotency_key=query.get("idempotency_key", ""),
+        limit=read("limit", lambda text: number_of(text, 1, MAX_LISTED)) or USUAL_LIMIT,
+        principal=query.get("principal", principal),
+    )
+    place = read("cursor", cursor.parse)
+    faults.raise_any()
+    return found, place
+
+
+def _moment(text: str) -> float:
+    """Seconds since the epoch. Raises RequestInvalid."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise RequestInvalid(Fault("field_invalid", (), "", "a time such as 2026-11-29T12:00:00Z", text))
+    return moment.timestamp()
