@@ -34,7 +34,7 @@ class Behaviour:
     ``status`` is answered instead of doing anything; ``redirect`` goes into Location. ``hold_s`` passes before the
     work, ``delay_s`` after it and before the answer. ``cut`` closes the connection after the work, without an answer;
     ``reset`` does so with a TCP reset. ``never`` keeps it open until the server ends. ``kinds`` limits all this to some
-    methods.
+    methods, ``states`` to some values of X-Imgserve-State.
     """
 
     status: int = 0
@@ -47,6 +47,7 @@ class Behaviour:
     times: int = -1
     headers: dict[str, str] = field(default_factory=dict)
     kinds: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
 
 
 class HttpReceiver:
@@ -90,11 +91,12 @@ class HttpReceiver:
         with self._lock:
             self._behaviours[prefix] = behaviour
 
-    def behaviour_of(self, path: str, kind: str) -> Behaviour | None:
+    def behaviour_of(self, path: str, kind: str, state: str = "") -> Behaviour | None:
         with self._lock:
             for prefix in sorted(self._behaviours, key=len, reverse=True):
                 found = self._behaviours[prefix]
-                if path.startswith(prefix) and found.times and (not found.kinds or kind in found.kinds):
+                is_meant = (not found.kinds or kind in found.kinds) and (not found.states or state in found.states)
+                if path.startswith(prefix) and found.times and is_meant:
                     found.times -= 1
                     return found
         return None
@@ -190,7 +192,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         data, is_complete = self._read_body()
         place = self.owner.place(self.path)
-        behaviour = self.owner.behaviour_of(self.path, "PUT")
+        behaviour = self.owner.behaviour_of(self.path, "PUT", self.headers.get("X-Imgserve-State", ""))
         if behaviour is not None and behaviour.hold_s:
             self.owner.stopping.wait(behaviour.hold_s)
         status = 201
@@ -210,7 +212,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         data, is_complete = self._read_body()
-        behaviour = self.owner.behaviour_of(self.path, "POST")
+        behaviour = self.owner.behaviour_of(self.path, "POST", self.headers.get("X-Imgserve-State", ""))
         parts = parts_of(data, self.headers.get("Content-Type", ""))
         name, picture = parts.get("image_file", ("", b""))
         cookie = self.headers.get("Cookie", "").partition("upload=")[2].partition(";")[0]

@@ -38,7 +38,7 @@ class Flaky:
         self._lock = threading.Lock()
         self.faults: dict[str, list[str]] = {}
 
-    def behaviour_of(self, path: str, kind: str) -> Behaviour | None:
+    def behaviour_of(self, path: str, kind: str, _state: str = "") -> Behaviour | None:
         with self._lock:
             faults = self.faults.setdefault(path, [])
             self._seen[path] += kind == "PUT"

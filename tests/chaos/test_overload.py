@@ -109,7 +109,7 @@ def test_requests_beyond_those_that_may_wait_are_turned_away(tmp_path: Path) -> 
     switches = {"max_intake": 1, "max_intake_waiting": 1, "placeholder_timeout_s": PATIENCE_S}
     held, go = threading.Event(), threading.Event()
 
-    def hold(path: str, kind: str) -> None:
+    def hold(path: str, kind: str, _state: str) -> None:
         if path.startswith("/p0/") and kind == "PUT":
             held.set()
             go.wait(PATIENCE_S)
