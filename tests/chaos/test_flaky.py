@@ -53,7 +53,7 @@ def test_a_destination_that_fails_half_the_time_gets_everything(tmp_path: Path, 
     flaky = Flaky()
     switches = {"retry_delay_s": RETRY_DELAY_S, "delivery_timeout_s": DELIVERY_TIMEOUT_S, "max_transfers_per_host": 64}
     with Lane(tmp_path / "lane", workers=2, switches=switches) as lane:
-        lane.web.behaviour_of = flaky.behaviour_of  # type: ignore[method-assign]
+        lane.web.behaviour_of = flaky.behaviour_of  # type: ignore[method-assign, assignment]
         started = time.monotonic()
         for number in range(JOBS):
             lane.accept(lane.job(number, lane.place("put", f"p{number}"), f"plain/good-{number}.png"))

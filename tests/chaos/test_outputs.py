@@ -41,17 +41,17 @@ OF_INTAKE = frozenset({"intake_probed", "intake_enqueued", "placeholder_locked",
 class Case(NamedTuple):
     point: failpoint.Name
     refuses: State
-    count: int
+    outputs: int
 
     def __str__(self) -> str:
-        return f"{self.point}-{self.refuses}-{self.count}"
+        return f"{self.point}-{self.refuses}-{self.outputs}"
 
     @property
     def is_reached(self) -> bool:
         if self.refuses == "placeholder":
             is_of_refusal = self.point in OF_INTAKE or self.point.startswith("failed_")
-            return is_of_refusal and (self.count > 1 or self.point not in WRITTEN)
-        return self.count > 1 or self.point not in ("final_sent", "file_written")
+            return is_of_refusal and (self.outputs > 1 or self.point not in WRITTEN)
+        return self.outputs > 1 or self.point not in ("final_sent", "file_written")
 
 
 CASES = [
@@ -90,14 +90,14 @@ def prepared(lane: Lane, name: str, count: int, refuses: State) -> Posted:
 
 @pytest.mark.parametrize("case", sized(FEW, CASES), ids=str)
 def test_each_output_keeps_the_promise(lane: Lane, case: Case) -> None:
-    posted = prepared(lane, str(case), case.count, case.refuses)
+    posted = prepared(lane, str(case), case.outputs, case.refuses)
     lane.arm(case.point)
     answer = post(lane, native_job(lane, posted, f"plain/good-{posted.numbers[0]}.png"))
     lane.restart_after_death()
     if case.point == BEFORE_THE_ROW:
         assert entries_of(lane, posted) == ()
     elif case.point in OF_INTAKE and case.refuses == "placeholder":
-        assert len(entries_of(lane, posted)) == case.count, "stored before the first byte was sent"
+        assert len(entries_of(lane, posted)) == case.outputs, "stored before the first byte was sent"
     wait_until(lambda: is_over(lane, posted))
     assert list(faults(lane, posted, refuses=case.refuses)) == []
     if answer is not None:

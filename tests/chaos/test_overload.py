@@ -115,7 +115,7 @@ def test_requests_beyond_those_that_may_wait_are_turned_away(tmp_path: Path) -> 
             go.wait(PATIENCE_S)
 
     with Lane(tmp_path / "lane", switches=switches) as lane, ThreadPoolExecutor(3) as threads:
-        lane.web.behaviour_of = hold  # type: ignore[method-assign]
+        lane.web.behaviour_of = hold  # type: ignore[method-assign, assignment]
         jobs = [lane.job(n, lane.place("put", f"p{n}"), "plain/good-0.png") for n in range(3)]
         first = threads.submit(lane.post, jobs[0])
         assert held.wait(PATIENCE_S)
