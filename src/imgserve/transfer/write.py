@@ -33,9 +33,9 @@ class Write(msgspec.Struct, frozen=True):
 
     @property
     def leftover_names(self) -> tuple[str, ...]:
-        """The names of temporary files that earlier tokens may have left behind."""
-        first = max(0, self.token - _EARLIER_TOKENS)
-        own = tuple(f".imgserve-{self.name}-{token}" for token in range(first, self.token))
+        """The names of temporary files that earlier tokens may have left: the placeholder's, and the last ones."""
+        tokens = {0, *range(max(0, self.token - _EARLIER_TOKENS), self.token)} if self.token else set()
+        own = tuple(f".imgserve-{self.name}-{token}" for token in sorted(tokens))
         # The tokens of the placeholder, of the last attempt, and of the one before, if the last wrote nothing.
         others = ((name, token) for name, last in self.abandoned for token in {0, max(last - 1, 0), last})
         return own + tuple(f".imgserve-{name}-{token}" for name, token in others)

@@ -141,6 +141,14 @@ async def test_what_an_earlier_attempt_left_is_removed(peer: Peer, transfers: Tr
     assert sorted(path.name for path in peer.root.iterdir()) == [".imgserve-o8-2", "x.png"]
 
 
+@only("file", *FTP)
+async def test_what_a_placeholder_left_is_removed_however_late(peer: Peer, transfers: Transfers) -> None:
+    """Tokens are the job's: each of its outputs counts them up."""
+    (peer.root / write(token=0).temporary_name).write_bytes(b"half")
+    await deliver_bytes(transfers, peer.at("x.png"), b"picture", write(token=99))
+    assert [path.name for path in peer.root.iterdir()] == ["x.png"]
+
+
 async def test_delete_and_delete_again(peer: Peer, transfers: Transfers) -> None:
     await deliver_bytes(transfers, peer.at("d/x.png"), b"picture", write())
     if peer.kind == "form":
