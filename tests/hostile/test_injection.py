@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.support.daemon import LOOPBACK, Daemon
+from tests.support.native import Caller
 from tests.support.pictures import encoded, scene
 from tests.support.transfers import Listener
 
@@ -121,7 +122,11 @@ def test_refused_or_encoded(world: World, field: str, evil: str) -> None:
     before = len(world.raw.seen)
     reply = world.server.post(job(world.url, field, EVIL[evil]))
     assert reply.body.get("code", 0) in (0, *CODE), reply
-    for head, body in world.raw.seen[before:]:
+    are_plain(world.raw.seen[before:])
+
+
+def are_plain(requests: list[tuple[bytes, bytes]]) -> None:
+    for head, body in requests:
         assert re.match(rb"(GET|PUT|POST|HEAD) /[!-~]* HTTP/1\.1\r\n", head), head
         assert not re.search(rb"(?i)\n(x-injected|get /)", head), head
         assert head.count(b"\r\n\r\n") == 1
@@ -132,11 +137,67 @@ def test_refused_or_encoded(world: World, field: str, evil: str) -> None:
             assert re.fullmatch(rb'form-data; name="[^"]*"; filename="[^"]*"', parts[0]), parts
 
 
+NATIVE_FIELDS = (
+    "source", "source login", "put", "query", "login", "name", "tag", "form name", "form page", "field_name", "method",
+    "form_success", "content_type", "operation", "gravity", "format", "preset", "style", "color", "text", "if_exists",
+    "on_failure", "priority", "not_before", "metadata", "metadata key", "key",
+)  # fmt: skip
+
+
+def native_job(url: str, field: str, evil: str) -> dict[str, Any]:
+    login = url.replace("//", f"//{evil}:pw@")
+    resize: dict[str, object] = {"operation": "resize", "width": 20, "height": 15}
+    output: dict[str, Any] = {"operations": [resize], "destination": {"url": f"{url}/b.png"}, "placeholder": {}}
+    made: dict[str, Any] = {"source": f"{url}/a.png", "outputs": [output]}
+    sources = {"source": f"{url}/{evil}.png", "source login": f"{login}/a.png"}
+    urls = {
+        "put": f"{url}/{evil}.png", "query": f"{url}/b.png?{evil}", "login": f"{login}/b.png",
+        "tag": f"{url}/{{$name}}-{{$basename}}-{evil}.{{$ext}}", "form name": f"{url}/up:{evil}.png",
+        "form page": f"{url}/{evil}:b.png",
+    }  # fmt: skip
+    if field in sources:
+        made["source"] = sources[field]
+    elif field in urls:
+        output["destination"] = {"url": urls[field], **({"method": "POST"} if "form" in field else {})}
+    elif field == "field_name":
+        output["destination"] = {"url": f"{url}/up:b.png", "field_name": evil}
+    elif field in ("method", "form_success", "content_type"):
+        output["destination"][field] = evil
+    elif field in ("operation", "gravity"):
+        resize[field] = evil
+    elif field in ("style", "color", "text", "if_exists"):
+        output["placeholder"][field] = evil
+    elif field in ("priority", "not_before"):
+        made[field] = evil
+    elif field.startswith("metadata"):
+        made["metadata"] = {evil: "x"} if "key" in field else {"x": evil}
+    elif field == "key":
+        made[evil] = 1
+    else:
+        output |= {"encode": {"format": evil}} if field == "format" else {field: evil}
+    return made
+
+
+@pytest.mark.parametrize("field", NATIVE_FIELDS)
+def test_native_jobs_are_refused_or_encoded(world: World, field: str) -> None:
+    before, caller = len(world.raw.seen), Caller(world.server)
+    for evil in EVIL.values():
+        answer = caller.submit(native_job(world.url, field, evil))
+        assert answer.status in (202, 422), answer
+        if answer.status == 422 and answer.body["code"] == "request_invalid":
+            assert answer.faults, "each faulty field is named"
+    are_plain(world.raw.seen[before:])
+
+
 def test_the_plain_jobs_arrive(world: World) -> None:
     """The twin: what the fields do when nothing is wrong with them."""
     for field in ("dstURL put", "dstURL query", "form name", "form page", "placeholder text", "srcURL login"):
         before = len(world.raw.seen)
         assert "dstURL" in world.server.post(job(world.url, field, "good")).body, field
+        assert [head for head, _ in world.raw.seen[before:] if head.startswith((b"PUT", b"POST"))], field
+    for field in ("put", "query", "tag", "form name", "form page", "text", "source login", "metadata", "name"):
+        before = len(world.raw.seen)
+        assert Caller(world.server).submit(native_job(world.url, field, "good")).status == 202, field
         assert [head for head, _ in world.raw.seen[before:] if head.startswith((b"PUT", b"POST"))], field
 
 

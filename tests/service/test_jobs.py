@@ -6,9 +6,10 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from examples.receivers import Behaviour, HttpReceiver
@@ -20,22 +21,42 @@ from tests.support.native import Answer, Caller, sha256
 from tests.support.operating import ask
 from tests.support.pictures import encoded, scene
 
-SHOP, OTHER = "the-key-of-the-shop-1", "the-key-of-the-other-1"
 TIMES = {"quiet_s": 0.2, "repeat_after_s": 0.2, "retry_delay_s": 0.05}
+PRINCIPALS = 60
+PHOTO = encoded(scene(200, 150), "jpeg")
+
+
+class Shared(NamedTuple):
+    """A server that the tests share, with keys for two principals a test, and its peers."""
+
+    top: Path
+    sources: Sources
+    web: HttpReceiver
+    server: Daemon
+    numbers: Iterator[int]
 
 
 class Place:
-    """A shop's picture by HTTP, directories and a receiver for its results, and a server with two keys."""
+    """A test's own principals, names and places on a server."""
 
-    def __init__(self, top: Path, sources: Sources, web: HttpReceiver, server: Daemon) -> None:
-        self.top = top
-        self.sources = sources
-        self.web = web
-        self.server = server
-        self.shop, self.other = Caller(server, SHOP), Caller(server, OTHER)
+    def __init__(self, shared: Shared) -> None:
+        number = next(shared.numbers)
+        self.name = f"shop-{number}"
+        self.out = shared.top / f"out/{number}"
+        self.out.mkdir()
+        self.web = shared.web
+        self.put_path = f"/{number}/thumb.png"
+        (shared.top / f"web/{number}").mkdir()
+        self.sources = shared.sources
+        self.held = f"held/good-{number}.png"
+        self.server = shared.server
+        self.shop, self.other = (Caller(shared.server, key_of(each)) for each in (number, number + PRINCIPALS))
+
+    def release(self) -> None:
+        self.sources.release(self.held.partition("/")[2])
 
     def job(self, name: str = "a", source: str = "plain/photo.jpg", **fields: object) -> dict[str, Any]:
-        destination = f"file://{self.top}/out/{name}.png"
+        destination = f"file://{self.out}/{name}.png"
         recipe = {"operations": [{"operation": "resize", "width": 20}], "destination": destination}
         return {"source": f"{self.sources.url}/{source}", "outputs": [recipe], **fields}
 
@@ -45,30 +66,52 @@ class Place:
             "source": {"url": f"{self.sources.url}/{source}"},
             "outputs": [
                 {"name": "card", "operations": [resize], "encode": {"format": "webp"},
-                 "destination": f"file://{self.top}/out/{{$basename}}-card.{{$ext}}"},
+                 "destination": f"file://{self.out}/{{$basename}}-card.{{$ext}}"},
                 {"name": "large", "operations": [{"operation": "resize", "width": 120}],
-                 "destination": f"file://{self.top}/out/{{$basename}}-{{$width}}x{{$height}}.{{$source_ext}}"},
+                 "destination": f"file://{self.out}/{{$basename}}-{{$width}}x{{$height}}.{{$source_ext}}"},
                 {"name": "thumb", "operations": [{"operation": "resize", "width": 16, "height": 16}],
-                 "destination": {"url": f"{self.web.url}/me/thumb.png?token=s3cret"}, "placeholder": "solid"},
+                 "destination": {"url": f"{self.web.url}{self.put_path}?token=s3cret"}, "placeholder": "solid"},
             ],
             "metadata": {"product": "4711"},
         }  # fmt: skip
 
+    @property
+    def thumb(self) -> Path:
+        return self.web.directory / self.put_path.lstrip("/")
+
+
+def key_of(number: int) -> str:
+    return f"the-key-of-the-shop-{number:03}"
+
+
+@contextmanager
+def serving(top: Path) -> Iterator[Shared]:
+    for name in ("out", "web"):
+        (top / name).mkdir()
+    keys = (f"shop-{number}:{key_of(number)}\n" for number in range(2 * PRINCIPALS))
+    (top / "keys").write_text("".join(keys))
+    roots = ("--write-root", str(top / "out"), "--api-key-file", str(top / "keys"))
+    server = Daemon(top / "data", *LOOPBACK, *roots, switches=TIMES)
+    with Sources({"photo.jpg": PHOTO, "words.gif": b"no picture"}) as sources, HttpReceiver(top / "web") as web, server:
+        yield Shared(top, sources, web, server, iter(range(PRINCIPALS)))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    with serving(tmp_path_factory.mktemp("jobs")) as running:
+        yield running
+
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    for name in ("out", "web", "web/me"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "keys").write_text(f"shop:{SHOP}\nother:{OTHER}\n")
-    roots = ("--write-root", str(tmp_path / "out"), "--api-key-file", str(tmp_path / "keys"))
-    photo = encoded(scene(200, 150), "jpeg")
-    server = Daemon(tmp_path / "data", *LOOPBACK, *roots, switches=TIMES)
-    with (
-        Sources({"photo.jpg": photo, "words.gif": b"no picture"}) as sources,
-        HttpReceiver(tmp_path / "web") as web,
-        server,
-    ):
-        yield Place(tmp_path, sources, web, server)
+def place(shared: Shared) -> Place:
+    return Place(shared)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Place]:
+    """On a server of its own, which the test may stop."""
+    with serving(tmp_path) as running:
+        yield Place(running)
 
 
 def test_three_sizes_of_one_picture_in_one_job(place: Place) -> None:
@@ -82,8 +125,8 @@ def test_three_sizes_of_one_picture_in_one_job(place: Place) -> None:
     assert (job["source"]["width"], job["source"]["height"]) == (200, 150)
     seen = {each["name"]: each for each in job["outputs"]}
     files = {
-        "card": place.top / "out/photo-card.webp", "large": place.top / "out/photo-120x90.jpg",
-        "thumb": place.top / "web/me/thumb.png",
+        "card": place.out / "photo-card.webp", "large": place.out / "photo-120x90.jpg",
+        "thumb": place.thumb,
     }  # fmt: skip
     for name, size in {"card": (60, 40), "large": (120, 90), "thumb": (16, 16)}.items():
         data = files[name].read_bytes()
@@ -95,86 +138,84 @@ def test_three_sizes_of_one_picture_in_one_job(place: Place) -> None:
         assert output["delivered_at"] is not None
     assert seen["card"]["destination"] == f"file://{files['card']}"
     assert seen["card"]["url"] is None
-    assert seen["thumb"]["url"] == f"{place.web.url}/me/thumb.png"
+    assert seen["thumb"]["url"] == f"{place.web.url}{place.put_path}"
     assert "s3cret" not in json.dumps(job)
     assert len([event for event in job["timeline"] if event["event"] == "output.delivered"]) == 3
 
 
 def test_without_a_wait_the_answer_comes_once_the_placeholders_are_out(place: Place) -> None:
-    answer = place.shop.submit(place.job(source="held/good-1.png"))
+    answer = place.shop.submit(place.job(source=place.held))
     assert (answer.status, "preference-applied" in answer.headers) == (202, False)
     assert answer.body["status"] in ("queued", "running")
     assert answer.body["outputs"][0]["placeholder"] == "written"
-    assert (place.top / "out/a.png").exists()
+    assert (place.out / "a.png").exists()
     assert place.shop("GET", answer.headers["location"], Prefer="wait=1").body["ended_at"] is None
-    place.sources.release("good-1.png")
+    place.release()
     assert place.shop.ended(answer.body["id"])["status"] == "succeeded"
 
 
 def test_a_wait_that_runs_out(place: Place) -> None:
-    answer = place.shop.submit(place.job(source="held/good-1.png"), Prefer="respond-async, wait=1")
+    answer = place.shop.submit(place.job(source=place.held), Prefer="respond-async, wait=1")
     assert (answer.status, answer.headers["preference-applied"]) == (202, "wait=1")
     assert answer.body["ended_at"] is None
 
 
-def test_an_answer_that_is_held_back_holds_no_slot_of_intake(place: Place) -> None:
-    place.server.stop()
-    place.server.switches["max_intake"] = 1
-    place.server.start()
+def test_an_answer_that_is_held_back_holds_no_slot_of_intake(alone: Place) -> None:
+    alone.server.stop()
+    alone.server.switches["max_intake"] = 1
+    alone.server.start()
     with ThreadPoolExecutor(3) as threads:
-        held = [
-            threads.submit(place.shop.submit, place.job(name, "held/good-1.png"), Prefer="wait=60") for name in "abc"
-        ]
-        wait_until(lambda: len(place.shop.page()["jobs"]) == 3)
-        assert place.shop.submit(place.job("d"), Prefer="wait=30").body["status"] == "succeeded"
+        held = [threads.submit(alone.shop.submit, alone.job(name, alone.held), Prefer="wait=60") for name in "abc"]
+        wait_until(lambda: len(alone.shop.page()["jobs"]) == 3)
+        assert alone.shop.submit(alone.job("d"), Prefer="wait=30").body["status"] == "succeeded"
         assert not any(answer.done() for answer in held)
-        place.sources.release("good-1.png")
+        alone.release()
         assert {answer.result().status for answer in held} == {200}
 
 
-def test_a_stopping_server_answers_those_who_wait(place: Place) -> None:
+def test_a_stopping_server_answers_those_who_wait(alone: Place) -> None:
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(place.shop.submit, place.job(source="held/good-1.png"), Prefer="wait=60")
-        wait_until(lambda: place.shop.page()["jobs"] and place.shop.page()["jobs"][0]["status"] == "running")
-        os.kill(place.server.pid, signal.SIGTERM)
+        waiting = threads.submit(alone.shop.submit, alone.job(source=alone.held), Prefer="wait=60")
+        wait_until(lambda: alone.shop.page()["jobs"] and alone.shop.page()["jobs"][0]["status"] == "running")
+        os.kill(alone.server.pid, signal.SIGTERM)
         answer = waiting.result(timeout=10)
         assert (answer.status, answer.body["status"]) == (202, "running")
         assert "preference-applied" in answer.headers
-        place.sources.release("good-1.png")
-        assert place.server.wait() == 0
+        alone.release()
+        assert alone.server.wait() == 0
 
 
 def test_a_client_that_hangs_up_changes_nothing(place: Place) -> None:
-    body = json.dumps(place.job(source="held/good-1.png")).encode()
+    body = json.dumps(place.job(source=place.held)).encode()
     host, port = place.server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as client:
         client.sendall(
-            f"POST /v1/jobs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {SHOP}\r\nPrefer: wait=60\r\n"
+            f"POST /v1/jobs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {place.shop.key}\r\nPrefer: wait=60\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
         wait_until(lambda: place.shop.page()["jobs"])
-    place.sources.release("good-1.png")
+    place.release()
     (job,) = place.shop.page()["jobs"]
     assert place.shop.ended(job["id"])["status"] == "succeeded"
 
 
 def test_the_same_request_again_is_the_same_job(place: Place) -> None:
-    first = place.shop.submit(place.job(source="held/good-1.png"), Idempotency_Key="order-1")
+    first = place.shop.submit(place.job(source=place.held), Idempotency_Key="order-1")
     assert (first.status, "idempotent-replayed" in first.headers) == (202, False)
-    again = place.shop.submit(place.job(source="held/good-1.png"), Idempotency_Key="order-1")
+    again = place.shop.submit(place.job(source=place.held), Idempotency_Key="order-1")
     assert (again.status, again.headers["idempotent-replayed"]) == (202, "true")
     assert again.headers["location"] == first.headers["location"]
-    place.sources.release("good-1.png")
-    waited = place.shop.submit(place.job(source="held/good-1.png"), Idempotency_Key="order-1", Prefer="wait=30")
+    place.release()
+    waited = place.shop.submit(place.job(source=place.held), Idempotency_Key="order-1", Prefer="wait=30")
     assert (waited.status, waited.body["status"]) == (200, "succeeded")
-    late = place.shop.submit(place.job(source="held/good-1.png"), Idempotency_Key="order-1")
+    late = place.shop.submit(place.job(source=place.held), Idempotency_Key="order-1")
     assert (late.status, late.body["id"]) == (200, first.body["id"])
     another = place.shop.submit(place.job("b"), Idempotency_Key="order-1")
     assert (another.status, another.body["code"]) == (422, "idempotency_key_reused")
     assert place.other.submit(place.job("c"), Idempotency_Key="order-1").status == 202, "keys are each principal's own"
     assert [job["id"] for job in place.shop.page(idempotency_key="order-1")["jobs"]] == [first.body["id"]]
-    assert not (place.top / "out/b.png").exists()
+    assert not (place.out / "b.png").exists()
 
 
 def test_a_refused_job_binds_no_key(place: Place) -> None:
@@ -196,26 +237,26 @@ def test_a_hundred_at_once_are_one_job(place: Place) -> None:
 
 
 @pytest.mark.parametrize("failpoint", ["intake_enqueued", "intake_released", "intake_answered"])
-def test_a_repeat_after_a_kill_between_store_and_reply(place: Place, failpoint: str) -> None:
-    place.server.stop()
-    place.server.switches["failpoint"] = failpoint
-    place.server.start()
+def test_a_repeat_after_a_kill_between_store_and_reply(alone: Place, failpoint: str) -> None:
+    alone.server.stop()
+    alone.server.switches["failpoint"] = failpoint
+    alone.server.start()
     if failpoint == "intake_answered":
-        place.shop.submit(place.job(), Idempotency_Key="order-4")
+        alone.shop.submit(alone.job(), Idempotency_Key="order-4")
     else:
         with pytest.raises(ConnectionError):
-            place.shop.submit(place.job(), Idempotency_Key="order-4")
-    assert place.server.wait() == 137
-    del place.server.switches["failpoint"]
-    place.server.start()
-    repeated = place.shop.submit(place.job(), Idempotency_Key="order-4", Prefer="wait=30")
+            alone.shop.submit(alone.job(), Idempotency_Key="order-4")
+    assert alone.server.wait() == 137
+    del alone.server.switches["failpoint"]
+    alone.server.start()
+    repeated = alone.shop.submit(alone.job(), Idempotency_Key="order-4", Prefer="wait=30")
     assert (repeated.status, repeated.headers["idempotent-replayed"]) == (200, "true")
     assert repeated.body["status"] == "succeeded"
-    assert len(place.shop.page()["jobs"]) == 1
+    assert len(alone.shop.page()["jobs"]) == 1
 
 
 def test_another_principals_job_does_not_exist(place: Place) -> None:
-    job_id = place.shop.submit(place.job(source="held/good-1.png")).body["id"]
+    job_id = place.shop.submit(place.job(source=place.held)).body["id"]
     never = place.other("GET", f"/v1/jobs/{'0' * 32}")
     for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/retry")):
         answer = place.other(method, f"/v1/jobs/{job_id}{path}")
@@ -227,8 +268,10 @@ def test_another_principals_job_does_not_exist(place: Place) -> None:
     seen = place.shop.job(job_id)
     assert {"number", "principal"}.isdisjoint(seen)
     operators = ask(place.server.data_dir, "GET", f"/v1/jobs/{job_id}").body
-    assert (operators["principal"], operators["number"]) == ("shop", 1)
-    listed = ask(place.server.data_dir, "GET", "/v1/jobs?principal=shop&destination_contains=out/a").body["jobs"]
+    assert operators["principal"] == place.name
+    listed = ask(
+        place.server.data_dir, "GET", f"/v1/jobs?principal={place.name}&destination_contains={place.out}/a"
+    ).body["jobs"]
     assert [job["id"] for job in listed] == [job_id]
 
 
@@ -236,9 +279,9 @@ def test_jobs_are_listed_page_by_page(place: Place) -> None:
     ids = [place.shop.ended(place.shop.submit(place.job(str(index))).body["id"])["id"] for index in range(5)]
     classic = {
         "operationType": "resize", "srcURL": f"{place.sources.url}/plain/photo.jpg", "args": {"width": 8},
-        "dstURL": f"file://{place.top}/out/classic.jpg",
+        "dstURL": f"file://{place.out}/classic.jpg",
     }  # fmt: skip
-    reply = place.server.post(classic, headers={"Authorization": f"Bearer {SHOP}"})
+    reply = place.server.post(classic, headers={"Authorization": f"Bearer {place.shop.key}"})
     ids.append(reply.headers["x-imgserve-job"])
     seen: list[str] = []
     page: dict[str, Any] = {"next": ""}
@@ -249,16 +292,16 @@ def test_jobs_are_listed_page_by_page(place: Place) -> None:
     assert seen == ids[::-1]
     made_at = datetime.fromisoformat(place.shop.job(ids[2])["created_at"])
     before, after = ((made_at + timedelta(milliseconds=shift)).isoformat() for shift in (-2, 2))
-    listed = place.shop.page(destination=f"file://{place.top}/out/2", status="succeeded,failed")["jobs"]
+    listed = place.shop.page(destination=f"file://{place.out}/2", status="succeeded,failed")["jobs"]
     assert [job["id"] for job in listed] == [ids[2]]
-    assert place.shop.page(destination="out/2")["jobs"] == [], "it begins so"
+    assert place.shop.page(destination=f"{place.out}/2")["jobs"] == [], "it begins so"
     assert [job["id"] for job in place.shop.page(created_after=before)["jobs"]] == ids[:1:-1]
     assert [job["id"] for job in place.shop.page(created_before=after)["jobs"]] == ids[2::-1]
     assert place.shop.page(status="cancelled")["jobs"] == []
 
 
 def test_cancel_and_retry(place: Place) -> None:
-    job = place.shop.submit(place.three("held/good-1.png")).body
+    job = place.shop.submit(place.three(place.held)).body
     cancelled = place.shop("POST", f"/v1/jobs/{job['id']}/cancel")
     assert (cancelled.status, cancelled.body["status"]) == (200, "cancelled")
     assert {output["status"] for output in cancelled.body["outputs"]} == {"cancelled"}
@@ -269,17 +312,17 @@ def test_cancel_and_retry(place: Place) -> None:
 
 
 def test_one_failed_output_is_retried_alone(place: Place) -> None:
-    job = place.three("held/good-1.png")
+    job = place.three(place.held)
     job["outputs"][2]["on_failure"] = "keep_placeholder"
     accepted = place.shop.submit(job).body
-    place.web.behave("/me", Behaviour(status=403))
-    place.sources.release("good-1.png")
+    place.web.behave(place.put_path, Behaviour(status=403))
+    place.release()
     failed = place.shop.ended(accepted["id"])
     assert [output["status"] for output in failed["outputs"]] == ["delivered", "delivered", "failed"]
     assert failed["outputs"][2]["error"]["code"] == "delivery_failed"
     assert not failed["outputs"][2]["error"]["retryable"]
     assert failed["status"] == "failed"
-    place.web.behave("/me", Behaviour())
+    place.web.behave(place.put_path, Behaviour())
     path = f"/v1/jobs/{failed['id']}/retry"
     wrong = place.shop("POST", path, {"outputs": ["card"]})
     assert (wrong.status, wrong.body["code"]) == (409, "not_retryable")
@@ -288,7 +331,7 @@ def test_one_failed_output_is_retried_alone(place: Place) -> None:
     assert place.shop("POST", path, {"outputs": ["thumb"]}).status == 200
     done = place.shop.ended(failed["id"])
     assert (done["status"], done["retries"]) == ("succeeded", 1)
-    assert (place.top / "web/me/thumb.png").exists()
+    assert (place.thumb).exists()
 
 
 def test_a_dry_run_does_nothing(place: Place) -> None:
@@ -296,9 +339,9 @@ def test_a_dry_run_does_nothing(place: Place) -> None:
     assert (answer.status, answer.body["id"]) == (200, None)
     shown = [(each["name"], each["width"], each["height"], each["format"]) for each in answer.body["outputs"]]
     assert shown == [("card", 60, 40, "webp"), ("large", 120, 90, "jpeg"), ("thumb", 16, 16, "png")]
-    assert answer.body["outputs"][1]["destination"] == f"file://{place.top}/out/photo-120x90.jpg"
-    assert place.web.connections == 0
-    assert list((place.top / "out").iterdir()) == []
+    assert answer.body["outputs"][1]["destination"] == f"file://{place.out}/photo-120x90.jpg"
+    assert not place.thumb.exists()
+    assert list(place.out.iterdir()) == []
     assert place.shop.page()["jobs"] == []
     faulty = place.shop("POST", "/v1/jobs?dry_run=true", place.job(source="plain/words.gif"))
     assert (faulty.status, faulty.body["code"]) == (422, "source_unreadable")
@@ -313,14 +356,14 @@ def test_all_faults_at_once_with_their_paths(place: Place) -> None:
     asked = place.shop("POST", "/v1/jobs?dry_run=1&wait=3", job, Idempotency_Key="a b")
     assert {path for path, _ in asked.faults} == {"query.wait", "header.Idempotency-Key"}
     seen = ask(place.server.data_dir, "GET", "/v1/refusals?limit=1").body["refusals"][0]
-    assert (seen["code"], seen["principal"]) == ("request_invalid", "shop")
+    assert (seen["code"], seen["principal"]) == ("request_invalid", place.name)
 
 
 def test_a_refused_destination_refuses_the_job(place: Place) -> None:
-    place.web.behave("/me", Behaviour(status=403))
+    place.web.behave(place.put_path, Behaviour(status=403))
     answer = place.shop.submit(place.three())
     assert (answer.status, answer.faults) == (422, [("outputs[2].destination", "delivery_failed")])
-    wait_until(lambda: list((place.top / "out").iterdir()) == [])
+    wait_until(lambda: list(place.out.iterdir()) == [])
 
 
 def test_a_classic_job_is_told_where_it_belongs(place: Place) -> None:
@@ -328,5 +371,5 @@ def test_a_classic_job_is_told_where_it_belongs(place: Place) -> None:
     answer = ask(place.server.data_dir, "POST", "/v1/jobs", json.dumps(classic).encode())
     assert (answer.status, answer.body["code"]) == (422, "classic_job")
     assert "is posted to /" in answer.body["detail"]
-    uploaded = Caller(place.server, SHOP)("POST", "/v1/jobs", classic, Content_Type="multipart/form-data; boundary=x")
+    uploaded = place.shop("POST", "/v1/jobs", classic, Content_Type="multipart/form-data; boundary=x")
     assert uploaded.status in (415, 422)

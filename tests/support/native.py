@@ -30,6 +30,7 @@ class Caller:
 
     def __init__(self, server: Daemon, key: str = "") -> None:
         self.server = server
+        self.key = key
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def __call__(self, method: str, target: str, body: object = None, **headers: str) -> Answer:
