@@ -11,6 +11,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 NO_CONTENT = 204
 Headers = tuple[tuple[bytes, bytes], ...]
+JSON: Headers = ((b"content-type", b"application/json"),)
 
 
 async def answer(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes = b"") -> None:
@@ -23,7 +24,7 @@ async def answer(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]]
 async def answer_json(
     send: Send, value: msgspec.Struct, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
-    await answer(send, status, ((b"content-type", b"application/json"), *headers), msgspec.json.encode(value))
+    await answer(send, status, (*JSON, *headers), msgspec.json.encode(value))
 
 
 def adding(send: Send, headers: Headers) -> Send:
