@@ -24,6 +24,7 @@ from prometheus_client import Counter, Gauge, Histogram
 import imgserve
 from imgserve.cli.main import whole
 from imgserve.errors import ImgserveError
+from imgserve.jobs.faults import ENDS
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.classic.recipe import AFTER, BEFORE, PARTS
 from imgserve.request.encode import BIT_DEPTHS, FORMATS_WITH, Encode, Format
@@ -327,6 +328,8 @@ def problems() -> Iterator[str]:
     for error in sorted(public_errors(), key=lambda one: (one.status if is_answer(one) else 1000, one.code)):
         status = str(error.status) if is_answer(error) else ""
         yield f"| `{error.code}` | {status} | {'yes' if error.is_retryable else ''} | {meaning_of(error)} |"
+    for code, meaning in ENDS.items():
+        yield f"| `{code}` |  |  | {meaning} |"
 
 
 def public_errors() -> Iterator[type[ImgserveError]]:

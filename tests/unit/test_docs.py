@@ -91,6 +91,14 @@ def test_reference_names_every_code() -> None:
     assert [int(code) for code in re.findall(r"^\| (\d{3}) \|", table, re.MULTILINE)] == sorted(MEANING)
 
 
+def test_the_page_of_problems_has_the_codes_of_ends_that_no_class_has() -> None:
+    page = (ROOT / "docs/reference/problems.md").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "src/imgserve/jobs").rglob("*.py"))
+    codes = set(re.findall(r'(?:Fail|Reason)\("(\w+)"', source))
+    assert {"deadline", "poison", "cancelled"} <= codes
+    assert [code for code in sorted(codes) if f"| `{code}` |" not in page] == []
+
+
 def test_trouble_has_a_cause_and_a_cure_for_every_code() -> None:
     table = (ROOT / "docs/operations.md").read_text().partition("### By code")[2].partition("###")[0]
     rows = re.findall(r"^\| (\d{3}) \| (.+) \| (.+) \|$", table, re.MULTILINE)

@@ -1,6 +1,15 @@
 """Refusals of calls about stored jobs, raised by every queue engine."""
 
+from collections.abc import Mapping
+
 from imgserve.errors import ImgserveError
+
+# Codes of an output's end that no class of error has, with their meaning.
+ENDS: Mapping[str, str] = {
+    "cancelled": "It was cancelled",
+    "deadline": "Its deadline passed before an attempt succeeded",
+    "poison": "Three workers died at the picture",
+}
 
 
 class NoSuchJob(ImgserveError):
