@@ -15,6 +15,7 @@ from imgserve.request.classic.spelling import sentence_of
 from imgserve.request.faults import RequestInvalid
 from tests.service.conftest import put_pictures
 from tests.support.daemon import Daemon, wait_until
+from tests.support.native import Caller
 from tests.support.operating import Operator, ask
 from tests.unit.request.samples import FTP_REQUEST
 
@@ -88,6 +89,9 @@ def test_who_has_no_key_is_told_of_too_and_other_pages_are_no_jobs(server: Daemo
         assert b" 401 " in connection.recv(100)
     wait_until(lambda: "host=another.example" in server.log)
     assert newest(server)["host"] == "shop.example"
+    assert Caller(server, "no-key-of-anybody-1").submit({}).status == 401
+    assert str(newest(server)["host"]).startswith("127.0.0.1")
+    assert newest(server)["classic_code"] is None
 
 
 def test_what_a_request_says_itself_is_not_repeated(server: Daemon) -> None:

@@ -19,14 +19,22 @@ from imgserve.api.entrance import Entrance
 from imgserve.api.http.asgi import App, Receive, Scope, Send
 from imgserve.api.http.body import Body
 from imgserve.api.http.headers import page
+from imgserve.api.refusals import Refusals
 from imgserve.api.routes import Routes, table
 from imgserve.errors import ImgserveError
+from imgserve.telemetry import metrics
 
 Apps = Mapping[tuple[str, str], App]  # by method and path
 
 
 def for_clients(
-    config: Config, upload: Body, identify: Identify, classic: Classic, raw: Apps, handlers: Iterable[HTTPRouteHandler]
+    config: Config,
+    upload: Body,
+    identify: Identify,
+    classic: Classic,
+    refusals: Refusals,
+    raw: Apps,
+    handlers: Iterable[HTTPRouteHandler],
 ) -> App:
     routes = Routes(row for row in table(config, upload) if row.right != "local")
     pages: Any = Litestar(
@@ -35,8 +43,12 @@ def for_clients(
     app = _application({("POST", "/"): classic, **raw}, pages)
 
     async def deny(error: ImgserveError, scope: Scope, send: Send) -> None:
-        is_native = scope["path"].startswith("/v1/")
-        await (problems.deny if is_native else classic.deny_unread)(error, scope, send)
+        if not scope["path"].startswith("/v1/"):
+            await classic.deny_unread(error, scope, send)
+            return
+        metrics.REFUSALS.labels(error.code).inc()
+        refusals.note(scope, error.code, error.sentence())
+        await problems.answer(error, scope, send)
 
     return Entrance(routes, identify, app, deny, config.origins())
 

@@ -130,7 +130,7 @@ class Components:
             **description_apps(CALLS, table(config, self._upload)),
         }
         identify = partial(client, keys, self.protected)
-        return app.for_clients(config, self._upload, identify, classic, raw, handlers)
+        return app.for_clients(config, self._upload, identify, classic, self.refusals, raw, handlers)
 
     def for_operator(self, config: Config, itself: Itself, presets: Presets) -> App:
         """The application of the control socket."""
