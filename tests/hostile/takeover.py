@@ -19,5 +19,8 @@ main._answer = answer
 
 
 async def take_over(pid: int, code: str) -> None:
-    """``code`` defines ``answer(request, descriptors, give_up)``; ``old`` is the worker's own, ``memory`` a list."""
+    """``code`` defines ``answer(request, descriptors, give_up, cache)``; ``old`` is the worker's own.
+
+    ``memory`` is a list.
+    """
     await asyncio.to_thread(run_inside, pid, _PLANT.format(code=textwrap.dedent(code)))

@@ -80,10 +80,10 @@ async def b_is_served(pool: Pool) -> set[int]:
 
 LISTENS = """
 main.found = "0 of 0"
-def answer(request, descriptors, give_up):
+def answer(request, descriptors, give_up, cache):
     memory.append(os.pread(descriptors[0], 1 << 22, 0))
     main.found = "%d of %d" % (sum(b"a secret of b" in one for one in memory), len(memory))
-    return old(request, descriptors, give_up)
+    return old(request, descriptors, give_up, cache)
 """
 
 
@@ -108,7 +108,7 @@ async def test_the_same_code_hears_b_where_workers_are_shared() -> None:
 
 
 KEEPS = """
-def answer(request, descriptors, give_up):
+def answer(request, descriptors, give_up, cache):
     for fd in memory:
         for harm in (
             lambda: os.ftruncate(fd, 1), lambda: os.ftruncate(fd, 1 << 30), lambda: os.pwrite(fd, b"evil", 0),
@@ -118,7 +118,7 @@ def answer(request, descriptors, give_up):
                 harm()
             except (OSError, ValueError):
                 pass
-    reply = old(request, descriptors, give_up)
+    reply = old(request, descriptors, give_up, cache)
     memory.extend(os.open("/proc/self/fd/%d" % one, os.O_RDWR) for one in descriptors)
     return reply
 """
@@ -156,7 +156,7 @@ LIES = {
 LIES_TRIED = LIES if IS_FULL else {name: LIES[name] for name in ("no seal", "no end")}
 LIAR = """
 out = {out}
-def answer(request, descriptors, give_up):
+def answer(request, descriptors, give_up, cache):
     def forged(size, then=lambda: None):
         os.ftruncate(descriptors[1], size)
         then()
@@ -195,7 +195,7 @@ async def test_it_holds_back_and_is_ended_at_its_deadline() -> None:
     await pool.start()
     try:
         (pid,) = await served_by(pool, render_bytes(pool, PHOTO, TASK, principal="a"))
-        await take_over(pid, "def answer(request, descriptors, give_up): time.sleep(600)")
+        await take_over(pid, "def answer(request, descriptors, give_up, cache): time.sleep(600)")
         with pytest.raises(RenderTimeout):
             await render_bytes(pool, PHOTO, TASK, is_svg=True, principal="a")
         assert pid not in pool.worker_pids
@@ -208,9 +208,9 @@ async def test_it_lets_go_of_nothing_and_what_it_holds_is_bounded(pool: Pool) ->
     pid = await hostage(
         pool,
         """
-        def answer(request, descriptors, give_up):
+        def answer(request, descriptors, give_up, cache):
             memory.extend(os.dup(one) for one in descriptors)
-            return old(request, descriptors, give_up)
+            return old(request, descriptors, give_up, cache)
         """,
     )
     for _ in range(40):
