@@ -16,6 +16,7 @@ from PIL import Image
 from imgserve.blob import Fingerprint
 from imgserve.engine.attempt import HASHED_AT_ONCE_BYTES
 from imgserve.engine.config import AttemptConfig
+from imgserve.imaging import assignment
 from imgserve.jobs.model import Intent
 from imgserve.jobs.views import JobQuery
 from imgserve.request.encode import Encode
@@ -70,7 +71,8 @@ async def test_ten_outputs_are_what_each_is_alone_and_as_a_retry(made: Plant) ->
     assert [(made.out / f"{width}.jpg").read_bytes() for width in widths] + receiver.bodies == alone
 
 
-async def test_the_outputs_of_a_job_share_a_worker(tmp_path: Path) -> None:
+async def test_the_outputs_of_a_job_share_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assignment, "HELP_AFTER_S", LONG_S)
     async with plant(tmp_path, workers=2) as made:
         made.source.write_bytes(pictures.encoded(pictures.detailed(640, 480), "jpeg"))
         await made.released(*(wide(made.file(f"{width}.jpg"), width) for width in (320, 310, 300, 290)))

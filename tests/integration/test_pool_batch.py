@@ -13,6 +13,7 @@ from PIL import Image
 
 from imgserve.blob import Blob, Fingerprint
 from imgserve.errors import ImgserveError
+from imgserve.imaging import assignment
 from imgserve.imaging.faults import MaxBytesUnreachable, WorkerDied
 from imgserve.imaging.pool import Pool
 from imgserve.request.encode import Encode
@@ -26,6 +27,7 @@ from imgserve.request.rendering import Rendering, resolve
 from tests.integration.test_pool import until
 from tests.integration.test_pool_turns import opened
 from tests.support import pictures
+from tests.support.sizes import PATIENCE_S
 
 LARGE_PX = (3300, 2500)  # more than the short way for JPEG decodes
 OF_ALL_DECODERS = ("JPEG", "large JPEG", "PNG with alpha", "WebP", "AVIF", "TIFF", "animated GIF")
@@ -65,6 +67,7 @@ RECIPES = [
 ]
 IDLE_S = 1.5  # a worker frees its memory after a second
 AT_ONE_SCALE = [Recipe((Resize(width=width),), JPEG) for width in (110, 100)]
+HEAVY = Recipe((Resize(width=2000), Blur(8.0)), JPEG)
 IMPOSSIBLE = Recipe((Resize(width=300),), Encode("jpeg", max_bytes=100))
 
 
@@ -130,11 +133,10 @@ def damaged(data: bytes) -> bytes:
 
 async def test_a_batch_comes_back_to_its_worker() -> None:
     """Also if another one has become free after it."""
-    heavy = Recipe((Resize(width=2000), Blur(8.0)), JPEG)
     async with opened(2, is_shared=False) as pool:
         with Blob.of(sources()["JPEG"]) as source, Blob.of(damaged(sources()["JPEG"])) as broken:
             with Blob.of(sources()["large JPEG"]) as large:
-                (long,) = await renderings(pool, large, [heavy])
+                (long,) = await renderings(pool, large, [HEAVY])
                 first, second = await renderings(pool, source, AT_ONE_SCALE)
                 expected = await outcome(pool.render(source, second))
                 has_begun, batch = asyncio.Event(), pool.new_batch()
@@ -181,7 +183,8 @@ async def test_the_death_of_a_worker_is_felt_by_one_rendering() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-async def test_a_batch_has_one_worker_and_lets_others_pass(workers: int) -> None:
+async def test_a_batch_has_one_worker_and_lets_others_pass(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assignment, "HELP_AFTER_S", PATIENCE_S)
     running, order = 0, ""
 
     async def render(source: Blob, task: Rendering, batch: int, principal: str) -> None:
@@ -200,9 +203,34 @@ async def test_a_batch_has_one_worker_and_lets_others_pass(workers: int) -> None
     async with opened(workers) as pool:
         with Blob.of(sources()["JPEG"]) as source:
             (task,) = await renderings(pool, source, RECIPES[:1])
+            for principal in "ab":  # which starts a process for each
+                await render(source, task, 0, principal)
             batch = pool.new_batch()
             many = [asyncio.create_task(render(source, task, batch, "a")) for _ in range(20)]
             await asyncio.sleep(0)
-            others = [asyncio.create_task(render(source, task, 0, "b")) for _ in range(3)]
-            await asyncio.gather(*many, *others)
+            for _ in range(3):
+                await render(source, task, 0, "b")
+            await asyncio.gather(*many)
     assert order.endswith("aaa"), order
+
+
+async def test_idle_workers_help_with_a_long_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assignment, "HELP_AFTER_S", 0.02)
+    async with opened(2, is_shared=False) as pool:
+        with Blob.of(sources()["large JPEG"]) as source:
+            (task,) = await renderings(pool, source, [HEAVY])
+            alone = await outcome(pool.render(source, task))
+            batch, busy = pool.new_batch(), set()
+            many = asyncio.gather(*(outcome(pool.render(source, task, batch=batch)) for _ in range(4)))
+            while not many.done():
+                busy.add(pool.staffing()[0].busy)
+                await asyncio.sleep(0.001)
+            assert await many == [alone] * 4
+            assert busy >= {1, 2}
+            cancelled = [asyncio.create_task(outcome(pool.render(source, task, batch=batch))) for _ in range(4)]
+            await asyncio.sleep(0.03)
+            for one in cancelled:
+                one.cancel()
+            await asyncio.wait(cancelled)
+            assert (pool.staffing()[0].busy, pool.staffing()[0].waiting) == (0, 0)
+            assert await outcome(pool.render(source, task, batch=batch)) == alone

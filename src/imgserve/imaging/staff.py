@@ -79,8 +79,6 @@ class Staff:
         most_renders = 0 if is_used_up else self._config.recycle_after
         owner = self._owner(role, principal, is_drawing=is_drawing)
         keys = self._keys(role, principal, work)
-        if batch:  # the limiter keeps their place in the line, and lets others pass between them
-            keys = (*keys, Key(f"of batch {batch}", 1))
         return Assignment(self._workers[role], keys, self.stock, owner, most_renders, batch, _PATIENCE_S[work])
 
     @contextlib.asynccontextmanager
