@@ -19,7 +19,7 @@ from tests.support.sizes import Figures, sized
 JOBS = sized(24, 400)
 RETRY_DELAY_S = 0.4
 DELIVERY_TIMEOUT_S = 1.0
-MOST_FAULTS = 4  # of one job: ten in a row would rightly end it
+MOST_FAULTS = 4  # of one job: each one doubles the wait
 SLACK_S = 10.0  # for a machine that has other things to do
 FAULTS = {
     "500": Behaviour(status=500, kinds=("PUT",)),

@@ -28,9 +28,10 @@ from tests.support.native import Answer
 from tests.support.sizes import Figures, sized
 
 State = Literal["placeholder", "final"]
+Disturbance = Callable[[Lane, Future[Answer | None], random.Random], None]
 STATES: tuple[State, ...] = ("placeholder", "final")
 COUNTS = (1, 2, 20)
-ROUNDS = sized(1, 30)
+ROUNDS = sized(1, 10)
 # No row is on disk yet: a crash here leaves nothing behind.
 BEFORE_THE_ROW = "intake_probed"
 # With one output that refuses its placeholder nothing is written, and with one that refuses its final no final.
@@ -142,13 +143,17 @@ def kill_worker(lane: Lane, answer: Future[Answer | None], chance: random.Random
     answer.result()
 
 
+# By a server that ends, and by one whose intake worker was killed twice.
+ALSO_ANSWERED: dict[Disturbance, set[int]] = {end: {503}, kill_worker: {422, 503}}
+
+
 @pytest.mark.parametrize(
     ("disturb", "refuses"), [(kill, "placeholder"), (kill, "final"), (end, "final"), (kill_worker, "final")]
 )
 def test_disturbances_at_random(
     tmp_path: Path,
     figures: Figures,
-    disturb: Callable[[Lane, Future[Answer | None], random.Random], None],
+    disturb: Disturbance,
     refuses: State,
 ) -> None:
     """Every other destination that takes PUTs has trouble of its own, which passes."""
@@ -167,7 +172,8 @@ def test_disturbances_at_random(
         for posted in jobs:
             assert list(faults(lane, posted, refuses=refuses)) == []
     statuses = Counter(answer and answer.status for answer in (each.result() for each in answers))
-    # No answer, one of a server that ends, or of one whose intake worker was killed twice.
-    assert set(statuses) <= {422 if refuses == "placeholder" else 202, None, 502, 503}
+    expected: set[int | None] = {422 if refuses == "placeholder" else 202, None}
+    expected |= ALSO_ANSWERED.get(disturb, set())
+    assert set(statuses) <= expected
     figures("jobs", len(jobs))
     figures("answers", {str(status): count for status, count in statuses.items()})
