@@ -2,11 +2,12 @@
 
 import json
 import os
+import select
 import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import pytest
 from examples.receivers import Behaviour, HttpReceiver
 from PIL import Image
 
+from imgserve.api.v1.waits import MOST
 from tests.chaos.sources import Sources
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.native import Answer, Caller, sha256
@@ -171,6 +173,36 @@ def test_an_answer_that_is_held_back_holds_no_slot_of_intake(alone: Place) -> No
         assert not any(answer.done() for answer in held)
         alone.release()
         assert {answer.result().status for answer in held} == {200}
+
+
+def test_so_many_answers_are_held_back_and_no_more(alone: Place) -> None:
+    """A principal of several may have half of them; the others keep theirs."""
+    job_id = alone.shop.submit(alone.job(source=alone.held)).body["id"]
+    most, more = MOST // 2, 5
+    request = f"GET /v1/jobs/{job_id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {alone.shop.key}\r\n"
+    address = ("127.0.0.1", int(alone.server.url.rpartition(":")[2]))
+    with ExitStack() as opened:
+        waiting = [opened.enter_context(socket.create_connection(address, timeout=30)) for _ in range(most + more)]
+        for client in waiting:
+            client.sendall(f"{request}Prefer: wait=60\r\nConnection: close\r\n\r\n".encode())
+        wait_until(lambda: len(readable(waiting)) == more)
+        for client in readable(waiting):
+            assert b"preference-applied" not in until_closed(client)
+            waiting.remove(client)
+        other = alone.other.submit(alone.job("b", alone.held), Prefer="wait=1")
+        assert (other.status, other.headers["preference-applied"]) == (202, "wait=1")
+        assert readable(waiting) == []
+        alone.release()
+        answers = [until_closed(client) for client in waiting]
+    assert all(b"preference-applied: wait=60" in answer and b'"succeeded"' in answer for answer in answers)
+
+
+def readable(clients: list[socket.socket]) -> list[socket.socket]:
+    return select.select(clients, [], [], 0)[0]
+
+
+def until_closed(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(65_536), b""))
 
 
 def test_a_stopping_server_answers_those_who_wait(alone: Place) -> None:
