@@ -121,7 +121,7 @@ class Jobs:
         query_of(scope, {})
         job = await self._admin.job(_id_in(scope), own(scope["principal"]))
         job, applied = await self.awaited(job, scope, receive)
-        await asgi.answer_json(send, shown_to(scope["principal"], job), headers=applied)
+        await asgi.answer_json(send, shown_to(scope["principal"], job, has_timeline=True), headers=applied)
 
     async def cancel(self, scope: Scope, _receive: Receive, send: Send) -> None:
         query_of(scope, {})
@@ -162,8 +162,9 @@ def own(principal: Principal) -> str | None:
     return None if is_operator(principal) else principal.id
 
 
-def shown_to(principal: Principal, job: OperatorJobView) -> JobView:
-    return job if is_operator(principal) else job.public()
+def shown_to(principal: Principal, job: OperatorJobView, *, has_timeline: bool = False) -> JobView:
+    shown = job if has_timeline else msgspec.structs.replace(job, timeline=msgspec.UNSET)
+    return shown if is_operator(principal) else shown.public()
 
 
 def _written(page: JobPage, principal: Principal) -> bytes:
