@@ -191,7 +191,7 @@ async def test_a_destination_that_cannot_be_read_holds_up_nobody(house: SqliteHo
 
 
 TEXTS = [
-    *(("job", column) for column in ("id", "status", "traceparent", "principal", "hosts")),
+    *(("job", column) for column in ("id", "status", "traceparent", "principal", "hosts", "priority", "protocol")),
     *(("output", column) for column in ("destination", "status", "placeholder", "user", "error", "detail", "hint")),
 ]
 
