@@ -18,6 +18,8 @@ from tests.support.sizes import IS_FULL, Figures, sized
 
 ATTACKERS = 4
 ROUNDS, ROUND_S = sized(1, 6), sized(1.0, 15.0)
+# The second attempt would come after the deadline.
+ONE_ATTEMPT = {"retry_delay_s": 200, "deadline_s": 100}
 SVG_TIMEOUT_S = sized(1.0, 5.0)
 NAMES = list(BOMBS) if IS_FULL else list(BOMBS)[::9]
 
@@ -68,7 +70,7 @@ class Attack:
 @pytest.mark.parametrize("keys", [("", ""), ("the-key-of-the-bomber", "the-key-of-the-neighbour")], ids=["one", "two"])
 def test_others_go_on_among_bombs(tmp_path: Path, figures: Figures, keys: tuple[str, str]) -> None:
     bomber, neighbours = keys
-    switches: dict[str, object] = {"svg_timeout_s": SVG_TIMEOUT_S}
+    switches: dict[str, object] = {"svg_timeout_s": SVG_TIMEOUT_S, **ONE_ATTEMPT}
     if bomber:
         (tmp_path / "keys").write_text(f"bomber:{bomber}\nneighbour:{neighbours}\n")
         switches["api_key_file"] = tmp_path / "keys"

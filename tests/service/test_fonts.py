@@ -21,7 +21,7 @@ def test_a_job_with_a_font_that_is_missing(world: World) -> None:
     operate = Operator(world.server)
     operate.until(job_id, "succeeded")
     assert operate.shown(job_id)["warnings"] == [{"path": "outputs[0]", "code": "font_missing", "detail": DETAIL}]
-    assert f"warning      outputs[0]: {DETAIL}\n" in operate("jobs", "show", job_id).stdout.decode()
+    assert f"warning       outputs[0]: {DETAIL}\n" in operate("jobs", "show", job_id).stdout.decode()
     wait_until(lambda: " warned " in world.server.log)
     [line] = [line for line in world.server.log.splitlines() if " warned " in line]
     assert f"job={job_id}" in line

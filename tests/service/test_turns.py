@@ -27,6 +27,8 @@ def test_a_flood_of_slow_pictures_lets_others_through(
         "svg_timeout_s": timeout_s,
         "max_attempts_at_once": ATTEMPTS,
         "max_intake_waiting": 4 * FLOODS,
+        "retry_delay_s": 200,  # beyond the deadline: one attempt
+        "deadline_s": 100,
     }
     slow = {"slow.svg": slow_svg(20_000)}
     with (
