@@ -25,6 +25,7 @@ from imgserve.jobs.digest import digest_of
 from imgserve.jobs.model import Binding, Bound
 from imgserve.jobs.preview import preview_of
 from imgserve.jobs.views import JobView, Preview
+from imgserve.request.classic.parse import is_job
 from imgserve.request.faults import Faults, RequestInvalid
 from imgserve.request.job import JobRequest
 from imgserve.request.job_body import JobBody
@@ -33,8 +34,6 @@ from imgserve.request.principal import Principal
 from imgserve.request.recipe import Recipe
 from imgserve.telemetry import metrics, tracing
 
-# A job of the classic protocol has these keys, and a native one neither.
-_CLASSIC_KEYS = {"srcURL", "dstURL"}
 _REPLAYED = (b"idempotent-replayed", b"true")
 CALL = Call(
     "POST",
@@ -133,7 +132,7 @@ class Submit:
 def _job_in(text: bytes, presets: Mapping[str, Recipe], *, presets_only: bool) -> JobRequest:
     """Raises BodyInvalid, ClassicJob, RequestInvalid, PresetsOnly."""
     value = object_in(text)
-    if value.keys() >= _CLASSIC_KEYS:
+    if is_job(value):
         raise ClassicJob("a job of the classic protocol is posted to /", "imgserve submit of this version does so")
     return parse_job(value, presets, presets_only=presets_only, now=time.time())
 

@@ -48,6 +48,11 @@ _STRAYS = _LATER | {name: ("belongs to ", _OPERATION_IS[owner]) for owner in TYP
 _STRAYS |= dict.fromkeys(OPTIONAL, "stands beside args, not in it")
 
 
+def is_job(value: Mapping[str, object]) -> bool:
+    """Whether an object is meant as a job of this protocol: it has these keys, and one of the native API neither."""
+    return "srcURL" in value and "dstURL" in value
+
+
 def parse(body: bytes, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_only: bool = False) -> JobRequest:
     """A checked request. Raises ParseError, PresetsOnly, or RequestInvalid with all faults of the text."""
     request = read_object(body)
