@@ -27,6 +27,7 @@ async def test_of_a_job_of_two_outputs(queue: Queue) -> None:
     first, second = claim.outputs
     now_done = OutputResult(first.id, "delivered")
     assert await queue.record(Settlement(claim.number, claim.token, (now_done,)), START + 3)
+    assert await queue.record(Settlement(claim.number, claim.token, (OutputResult(second.id, "retry"),)), START + 3)
     again = OutputResult(second.id, "retry", "attempt", START + 6, "delivery_failed", "x")
     await queue.settle(Settlement(claim.number, claim.token, (now_done, again)), START + 4)
     last = await claimed(queue, START + 6)
@@ -78,9 +79,12 @@ async def test_of_a_picture_that_needed_no_second_delivery(queue: Queue) -> None
         OutputResult(claim.outputs[0].id, "repeat", due_at=START + 60),
         OutputResult(claim.outputs[1].id, "retry", "attempt", START + 60, "x"),
     )
+    await queue.record(Settlement(claim.number, claim.token, (OutputResult(results[0].output_id, "repeat"),)), START)
     await queue.settle(Settlement(claim.number, claim.token, results), START)
     await queue.cancel(entry.id, START + 1)
-    assert [line[1:4] for line in (await lines(queue, entry.id))[-2:]] == [
+    assert [line[1:4] for line in (await lines(queue, entry.id))[-4:]] == [
+        ("0", "job.retrying", None),
+        ("1", "job.retrying", "x"),
         ("0", "output.delivered", None),
         (None, "job.cancelled", "cancelled"),
     ]

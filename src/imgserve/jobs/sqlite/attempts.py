@@ -110,11 +110,16 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 def record(db: Connection, settlement: Settlement, config: Config, now: float) -> Settled:
-    """As ``settle``, of the named outputs only: the others may still be in the middle of their writes."""
+    """As ``settle``, of the named outputs only: the others may still be in the middle of their writes.
+
+    Of an output that is not ready the destination becomes free; that it is tried again is noted by ``settle``, which is
+    told when and why.
+    """
     claimed = free(
         db, settlement.number, settlement.token, frozenset(result.output_id for result in settlement.results)
     )
-    _note_results(db, settlement, claimed, config, now)
+    ready = tuple(result for result in settlement.results if result.status != "retry")
+    _note_results(db, msgspec.structs.replace(settlement, results=ready), claimed, config, now)
     return Settled(bool(claimed.states), claimed.keys)
 
 
@@ -157,6 +162,7 @@ def _note_results(db: Connection, settlement: Settlement, claimed: Claimed, conf
         if result.status in ("repeat", "delivered") and result.output_id not in claimed.alone:
             final_taken(db, result.output_id, now)
         claimed.states[result.output_id] = OutputState(status, due_at, state.key)
-        if (event := _EVENTS.get(result.status)) is not None:
+        event = _EVENTS.get(result.status)
+        if event == "output.delivered" or (event is not None and result.due_at is not None):  # else it is noted twice
             happened.append((settlement.number, result.output_id, now, event, result.error))
     events.add(db, happened)
