@@ -14,6 +14,8 @@ import msgspec
 
 # NTP makes smaller steps all day long.
 STEP_S = 1.0
+# A moment passes between the readings of two clocks; it must not show, or a job's times would differ at each look.
+_UNSEEN_S = 0.005
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -63,6 +65,7 @@ class Clock:
         self._boot_name = boot_id() if boot_name is None else boot_name
         self._wall_minus_boot = wall() - boot()
         self._queue_minus_boot = self._wall_minus_boot
+        self._wall_minus_queue = 0.0
         self.last_step_s = 0.0
         self.stepped_at: float | None = None
 
@@ -85,8 +88,11 @@ class Clock:
         return self._note(self._wall_minus_boot - before)
 
     def wall_of(self, moment: float) -> float:
-        """A moment of the queue's time by the wall clock of today."""
-        return moment + self._wall() - self()
+        """A moment of the queue's time by the wall clock of today: the same one until that clock is set."""
+        ahead_s = self._wall() - self()
+        if abs(ahead_s - self._wall_minus_queue) > _UNSEEN_S:
+            self._wall_minus_queue = ahead_s
+        return moment + self._wall_minus_queue
 
     def _note(self, step_s: float) -> float:
         if abs(step_s) < STEP_S:

@@ -325,12 +325,14 @@ def test_jobs_are_listed_page_by_page(place: Place) -> None:
         assert all("timeline" not in job for job in page["jobs"])
     assert seen == ids[::-1]
     made_at = datetime.fromisoformat(place.shop.job(ids[2])["created_at"])
-    before, after = ((made_at + timedelta(milliseconds=shift)).isoformat() for shift in (-2, 2))
+    after = (made_at + timedelta(milliseconds=2)).isoformat()
     listed = place.shop.page(destination=f"file://{place.out}/2", status="succeeded,failed")["jobs"]
     assert [job["id"] for job in listed] == [ids[2]]
     assert place.shop.page(destination=f"{place.out}/2")["jobs"] == [], "it begins so"
-    assert [job["id"] for job in place.shop.page(created_after=before)["jobs"]] == ids[:1:-1]
+    assert [job["id"] for job in place.shop.page(created_after=made_at.isoformat())["jobs"]] == ids[:1:-1], "itself too"
     assert [job["id"] for job in place.shop.page(created_before=after)["jobs"]] == ids[2::-1]
+    assert [job["id"] for job in place.shop.page(created_before=made_at.isoformat())["jobs"]] == ids[1::-1]
+    assert {place.shop.job(ids[2])["created_at"] for _ in range(20)} == {place.shop.page()["jobs"][3]["created_at"]}
     assert place.shop.page(status="cancelled")["jobs"] == []
 
 

@@ -83,6 +83,16 @@ def test_across_boots_only_the_wall_clock_tells_and_never_that_time_went_back(of
     assert step_s == pytest.approx(off_s - passed_s)
 
 
+def test_a_moment_shows_the_same_time_at_each_look() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    for step_s in (0.0, 0.000_002, -0.000_001, 0.000_003):  # between two readings of clocks
+        machine.wall_s += step_s
+        assert clock.wall_of(START) == START
+    machine.wall_s += 0.1
+    assert clock.wall_of(START) == pytest.approx(START + 0.1)
+
+
 def test_a_time_ahead_of_the_wall_stays_ahead_over_many_servers() -> None:
     machine = Machine()
     machine.wall_s += 5 * HOUR  # the real-time clock was wrong at boot

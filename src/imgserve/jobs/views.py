@@ -23,6 +23,8 @@ MAX_TIMELINE = 200
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)]
 PlaceholderView = Literal["written", "unknown", "kept", "none"]
 Owed = Literal["error_image", "deletion"]
+# Times are shown to the millisecond: two servers of one queue may differ by a few microseconds.
+SHOWN_S = 0.001
 _LAST_S = 253_402_300_799.0  # of the year 9999
 
 
@@ -30,7 +32,8 @@ class JobQuery(msgspec.Struct, frozen=True):
     """Selects jobs, newest first. ``after``: numbers below this one.
 
     ``destination`` is a part of one, as shown or as its key has it, ``destination_prefix`` its beginning.
-    Times are the wall clock's, both included. ``principal`` None: the jobs of all.
+    Times are the wall clock's: shown as ``created_after`` or later, as earlier than ``created_before``. ``principal``
+    None: the jobs of all.
     """
 
     statuses: tuple[JobStatus, ...] = ()
@@ -249,4 +252,4 @@ def as_time(epoch_s: float | None) -> datetime | None:
 
 def time_of(epoch_s: float) -> datetime:
     """A damaged row's may be any number."""
-    return datetime.fromtimestamp(min(max(epoch_s, 0.0), _LAST_S), UTC)
+    return datetime.fromtimestamp(round(min(max(epoch_s, 0.0), _LAST_S), 3), UTC)

@@ -36,7 +36,7 @@ async def test_newest_first_and_by_status(queue: Queue) -> None:
 
 async def test_by_age_and_by_destination(queue: Queue) -> None:
     jobs = await one_of_each(queue)
-    assert await listed(queue, before=START + 2) == [jobs["failed"], jobs["succeeded"], jobs["superseded"]]
+    assert await listed(queue, before=START + 2.5) == [jobs["failed"], jobs["succeeded"], jobs["superseded"]]
     assert await listed(queue, "succeeded", before=START + 0.5) == []
     assert await listed(queue, destination="/b.png") == [jobs["failed"]]
     assert await listed(queue, "cancelled", "running", destination="png1") == [jobs["cancelled"]]
@@ -268,14 +268,14 @@ async def test_between_two_times_and_of_a_principal_by_status(queue: Queue) -> N
             await queue.activate(entry.number, states_of(entry, *job.outputs), START + 100 * number)
             claim = await claimed(queue, START + 100 * number)
             await queue.settle(ended(claim, "delivered" if number < 4 else "failed"), START + 100 * number)
-    query = JobQuery(created_after=START + 300, created_before=START + 1000, limit=2)
+    query = JobQuery(created_after=START + 300, created_before=START + 1100, limit=2)
     assert await found(queue, query) == numbers[10:2:-1]
     assert await found(queue, msgspec.structs.replace(query, principal="a")) == numbers[10:2:-2]
     ended_ones = msgspec.structs.replace(query, statuses=("succeeded", "failed"))
     assert await found(queue, ended_ones) == numbers[7:2:-1]
     assert await found(queue, msgspec.structs.replace(ended_ones, principal="b")) == numbers[7:2:-2]
     assert await found(queue, JobQuery(created_after=START + 5000)) == []
-    assert await found(queue, JobQuery(created_before=START - 1)) == []
+    assert await found(queue, JobQuery(created_before=START)) == []
 
 
 async def test_who_waits_for_an_end_goes_on_when_it_is_stored(queue: Queue) -> None:

@@ -23,7 +23,7 @@ from imgserve.api.v1.waits import Waits
 from imgserve.engine.operator import JobAdmin
 from imgserve.jobs.faults import NoSuchJob
 from imgserve.jobs.model import JobStatus
-from imgserve.jobs.views import MAX_LISTED, JobList, JobPage, JobQuery, JobView, OperatorJobView
+from imgserve.jobs.views import MAX_LISTED, SHOWN_S, JobList, JobPage, JobQuery, JobView, OperatorJobView
 from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.fields import read_struct
 from imgserve.request.principal import Principal
@@ -153,8 +153,8 @@ class Jobs:
         try:
             return msgspec.structs.replace(query, after=(await self._admin.job(place.job_id)).number)
         except NoSuchJob:
-            before = min(place.created_at, query.created_before or place.created_at)
-            return msgspec.structs.replace(query, created_before=before)
+            before = place.created_at + SHOWN_S  # others may show the same time
+            return msgspec.structs.replace(query, created_before=min(before, query.created_before or before))
 
 
 def own(principal: Principal) -> str | None:

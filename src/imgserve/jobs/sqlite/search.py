@@ -16,7 +16,7 @@ from imgserve.jobs.shown import shown_destination
 from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.stored import UNREADABLE, decode_output
-from imgserve.jobs.views import HIDDEN_QUERY, JobQuery
+from imgserve.jobs.views import HIDDEN_QUERY, SHOWN_S, JobQuery
 
 SQL = load("search")
 
@@ -113,10 +113,10 @@ def _bounds_of(db: apsw.Connection, query: JobQuery, ahead_s: float) -> _Bounds:
     low, high = 0, _NEWEST if query.after is None else query.after
     earliest, latest = float("-inf"), float("inf")
     if query.created_after is not None:
-        earliest = query.created_after + ahead_s
+        earliest = query.created_after + ahead_s - SHOWN_S / 2
         low = _number_after(db, earliest - DISORDER_S) - 1
     if query.created_before is not None:
-        latest = query.created_before + ahead_s
+        latest = query.created_before + ahead_s - SHOWN_S / 2
         high = min(high, _number_after(db, latest + DISORDER_S))
     return _Bounds(low, high, earliest, latest)
 
