@@ -26,7 +26,8 @@ class NoSuchPage(ImgserveError):
     title = "There is no such page"
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"there is no page {_shown(path)}", "jobs are posted to /; docs/reference names all pages")
+        hint = "jobs are posted to /v1/jobs or /; docs/reference names all pages"
+        super().__init__(f"there is no page {_shown(path)}", hint)
 
 
 class MethodNotAllowed(ImgserveError):
