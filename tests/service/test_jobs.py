@@ -409,3 +409,25 @@ def test_a_classic_job_is_told_where_it_belongs(place: Place) -> None:
     assert "is posted to /" in answer.body["detail"]
     uploaded = place.shop("POST", "/v1/jobs", classic, Content_Type="multipart/form-data; boundary=x")
     assert uploaded.status in (415, 422)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/v1/jobs/none", "no_such_job"),
+        ("POST", "/v1/jobs/none/cancel", "no_such_job"),
+        ("GET", "/v1/jobs?limit=0", "request_invalid"),
+        ("GET", "/v1/nothing", "no_such_page"),
+        ("PUT", "/v1/jobs", "method_not_allowed"),
+    ],
+)
+def test_the_id_of_a_refused_request_is_in_the_log(place: Place, method: str, path: str, code: str) -> None:
+    reply = place.shop(method, path)
+    assert reply.body["code"] == code
+    wait_until(lambda: f"refused request={reply.body['request_id']} code={code}\n" in place.server.log)
+
+
+def test_the_id_of_a_request_is_in_the_log_of_what_it_did(place: Place) -> None:
+    job = place.shop.submit(place.three(place.held)).body
+    request = place.shop("POST", f"/v1/jobs/{job['id']}/cancel").headers["x-request-id"]
+    wait_until(lambda: f"cancelled job={job['id']} request={request}" in place.server.log)

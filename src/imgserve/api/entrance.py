@@ -73,10 +73,12 @@ class Entrance:
         allowed = ", ".join(sorted({*rows, "OPTIONS"}))
         allow = (b"allow", allowed.encode())
         if not rows:
+            logs.event("refused", code=NoSuchPage.code)
             await problems.answer(NoSuchPage(scope["path"]), scope, send)
         elif scope["method"] == "OPTIONS":
             await answer(send, NO_CONTENT, (allow,))
         else:
+            logs.event("refused", code=MethodNotAllowed.code)
             refusal = MethodNotAllowed(scope["method"], scope["path"], allowed)
             await problems.answer(refusal, scope, send, allow)
 

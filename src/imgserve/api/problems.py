@@ -73,6 +73,7 @@ def native(app: App) -> App:
         try:
             await app(scope, receive, send)
         except ImgserveError as error:
+            logs.event("refused", code=error.code)  # without its detail, which may repeat what was sent
             await answer(error, scope, send)
 
     return answering

@@ -50,7 +50,7 @@ class _Record(logging.LogRecord):
 
     def __init__(self, action: str, level: int, fields: dict[str, Field]) -> None:
         self.created, self.levelno, self.action = time.time(), level, action
-        self.fields = fields if "job" in fields else {"job": job.get(), "request": request.get(), **fields}
+        self.fields = {"job": job.get(), "request": request.get(), **fields}
 
 
 def event(action: str, *, level: int = INFO, **fields: Field) -> None:
