@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, wait_until
 from tests.support.operating import ask, submitted
 
 PICTURE = Path(__file__).resolve().parents[2] / "examples" / "pictures" / "hills.jpg"
@@ -114,9 +114,9 @@ def test_refused(server: Daemon, case: Refused, door: str) -> None:
     assert statuses or not case.must_answer
     if statuses:
         head = answered.partition(b"\r\n\r\n")[0].decode().lower().split("\r\n")[1:]
-        assert {line.partition(": ")[0]: line.partition(": ")[2] for line in head}.items() >= {
-            name: value.lower() for name, value in FIXED.items()
-        }.items()
+        headers = {line.partition(": ")[0]: line.partition(": ")[2] for line in head}
+        assert headers.items() >= {name: value.lower() for name, value in FIXED.items()}.items()
+        wait_until(lambda: f"request={headers['x-request-id']}" in server.log)
     assert is_well(server)
 
 

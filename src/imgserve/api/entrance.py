@@ -5,14 +5,13 @@ before a handler is called, and before a path is answered with 404. A handler re
 ``scope["principal"]`` and ``scope["request_id"]``.
 """
 
-import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from imgserve.api import problems
 from imgserve.api.auth import Identify
 from imgserve.api.http import cors
-from imgserve.api.http.asgi import NO_CONTENT, App, Receive, Scope, Send, adding, answer
+from imgserve.api.http.asgi import NO_CONTENT, App, Receive, Scope, Send, adding, answer, new_request_id
 from imgserve.api.http.lingering import Lingering, has_body
 from imgserve.api.problems import MethodNotAllowed, NoSuchPage
 from imgserve.api.protected import NotAuthorised
@@ -86,4 +85,4 @@ class Entrance:
 def _request_id(scope: Scope) -> bytes:
     """The client's, or a new one."""
     sent: list[bytes] = [value for name, value in scope["headers"] if name == b"x-request-id"]
-    return sent[0] if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]) else os.urandom(12).hex().encode()
+    return sent[0] if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]) else new_request_id()

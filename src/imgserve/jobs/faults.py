@@ -20,11 +20,11 @@ class NoSuchJob(ImgserveError):
 
 def no_such_job(job_id: str) -> NoSuchJob:
     """The same of a job that never was, of one that was deleted, and of another principal's."""
-    return NoSuchJob(f"no job has the id {job_id[:64]!r}", "ended jobs are kept a day, failed ones two weeks")
+    return NoSuchJob(f"no job has the id {job_id[:64]!r}", "ended jobs are deleted after a while")
 
 
 class NotRetryable(ImgserveError):
-    """Only failed outputs of a job that has ended can be retried, as long as no newer job has their destinations."""
+    """Only failed outputs of a job that does not run can be retried, as long as no newer job has their destinations."""
 
     code = "not_retryable"
     status = 409

@@ -281,12 +281,12 @@ class OperatorQueue(Protocol):
     async def retry(
         self, job_id: str, names: tuple[str, ...] | None, deadline_s: float, now: float, principal: str | None = None
     ) -> int:
-        """Queue failed outputs of an ended job again (those of ``names``; None: all), with fresh attempts and the job's
-        old number, and so its old place in the order; the number.
+        """Queue failed outputs of a job again that has ended or waits (those of ``names``; None: all), with fresh
+        attempts and the job's old number, and so its old place in the order; the number.
 
         Their outbox entries are cancelled until they fail again. Unnamed outputs whose destination a newer activated
-        job has are superseded. Raises NoSuchJob, QueueFull, and NotRetryable: not failed, refused at intake, or
-        overtaken (a named one, or all).
+        job has are superseded. Raises NoSuchJob, QueueFull, and NotRetryable: not failed, running, refused at intake,
+        or overtaken (a named one, or all).
         """
 
     async def cancel(self, job_id: str, now: float, principal: str | None = None) -> int:

@@ -62,9 +62,14 @@ class Reopening(msgspec.Struct, frozen=True):
 def reopening(
     status: JobStatus, outputs: Sequence[Retryable], names: tuple[str, ...] | None, *, is_activated: bool
 ) -> Reopening:
-    """The failed outputs of a job that has ended; ``names`` None means all of them. Raises NotRetryable."""
-    if status not in ("failed", "cancelled") or all(output.status != "failed" for output in outputs):
+    """The failed outputs of a job that has ended, or waits for its others; ``names`` None means all of them.
+
+    Raises NotRetryable, also while the job runs: the attempt has yet to say how its outputs end.
+    """
+    if all(output.status != "failed" for output in outputs):
         raise NotRetryable(f"the job is {status}, and only a failed one can be retried", "post it anew if need be")
+    if status == "running":
+        raise NotRetryable("the job is running", "try again in a moment, or when it has ended")
     if not is_activated:
         raise NotRetryable("the job was refused when it was posted, so it never was in the queue", "post it anew")
     wanted = [output for output in outputs if output.status == "failed"] if names is None else _named(outputs, names)

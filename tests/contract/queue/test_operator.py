@@ -210,6 +210,31 @@ async def test_failed_outputs_of_a_cancelled_job_are_retried(queue: Queue) -> No
     assert (await queue.job(old.id)).status == "cancelled"
 
 
+async def test_failed_outputs_of_a_job_that_waits_for_another_are_retried(queue: Queue) -> None:
+    old = await released(queue, *three())
+    claim = await claimed(queue)
+    first, second, third = claim.outputs
+    failed_one = OutputResult(first.id, "failed", "attempt", None, "x")
+    waiting = OutputResult(second.id, "retry", "attempt", START + 60, "x")
+    await queue.record(Settlement(claim.number, claim.token, (failed_one,)), START)
+    with pytest.raises(NotRetryable, match="running"):
+        await queue.retry(old.id, None, DAY_S, START)
+    done = (failed_one, waiting, OutputResult(third.id, "delivered"))
+    await queue.settle(Settlement(claim.number, claim.token, done), START)
+    assert await queue.retry(old.id, None, DAY_S, START + 9) == old.number
+    seen = await queue.job(old.id)
+    assert (seen.status, seen.retries, seen.deadline_at.timestamp()) == ("queued", 1, START + 9 + DAY_S)
+    assert [place.status for place in seen.outputs] == ["placeholder", "placeholder", "delivered"]
+    again = await claimed(queue, START + 9)
+    assert [place.spec.name for place in again.outputs] == ["card"], "the other one is not due"
+    assert await due_entries(queue, START + 9) == ()
+    await queue.settle(ended(again, "delivered"), START + 10)
+    last = await claimed(queue, START + 60)
+    assert [place.spec.name for place in last.outputs] == ["thumb"]
+    await queue.settle(ended(last, "delivered"), START + 61)
+    assert (await queue.job(old.id)).status == "succeeded"
+
+
 @pytest.mark.parametrize("status", ["superseded", "succeeded", "cancelled", "running", "queued", "accepting"])
 async def test_only_failed_jobs_are_retried(queue: Queue, status: JobStatus) -> None:
     job = await only(queue, (await one_of_each(queue))[status])

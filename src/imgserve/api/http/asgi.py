@@ -1,5 +1,6 @@
 """The shapes of ASGI 3, and what all applications here do with them."""
 
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -36,3 +37,8 @@ def adding(send: Send, headers: Headers) -> Send:
         await send(message)
 
     return with_headers
+
+
+def new_request_id() -> bytes:
+    """For a request without an id of its own."""
+    return os.urandom(12).hex().encode()

@@ -17,12 +17,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from imgserve.api.http.acceptor import Acceptor
-from imgserve.api.http.asgi import App
+from imgserve.api.http.asgi import App, new_request_id
 from imgserve.api.http.framing import Framing
 from imgserve.api.http.headers import STRICT
 from imgserve.api.http.request_head import RequestRefused
 from imgserve.api.http.slots import Slot, Slots
 from imgserve.api.http.tls import Certificate
+from imgserve.telemetry import logs
 
 # uvicorn promises nothing of these, so pyproject.toml pins it below the next minor version; look at each before that is
 # raised. Overridden, of Server: startup, main_loop, capture_signals; of HttpToolsProtocol: connection_made,
@@ -33,7 +34,7 @@ from imgserve.api.http.tls import Certificate
 BACKLOG = 2048
 _STRICT_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in STRICT)
 _FULL = b'{"msg":"request invalid","code":301,"detail":"too many connections are open (try again later)"}'
-_REFUSED = b"content-length: 0\r\nconnection: close\r\n\r\n"
+_REFUSED = b"x-request-id: %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _FULL_HEAD = b"content-type: application/json\r\ncontent-length: %d\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
 
 
@@ -162,7 +163,10 @@ class TimedProtocol(HttpToolsProtocol):
         """Answer and hang up; or, when an earlier request's answer is still to come, hang up after that."""
         if self.cycle is None or self.cycle.response_complete or self._is_body_unread():
             date = [name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers]
-            self.transport.write(b"".join((STATUS_LINE[status], *date, _STRICT_LINES, _REFUSED)))
+            request_id = new_request_id()
+            logs.request.set(request_id.decode())
+            logs.event("refused", status=status)
+            self.transport.write(b"".join((STATUS_LINE[status], *date, _STRICT_LINES, _REFUSED % request_id)))
         elif not self.cycle.more_body:
             self._is_over, self.cycle.keep_alive = True, False
             return

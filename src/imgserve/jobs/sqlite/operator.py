@@ -37,11 +37,16 @@ def retry(
         )
     ]
     chosen = reopening(status, outputs, names, is_activated=bool(is_activated))
-    db.backlog.check("", config, has_quota=False)
-    _reopen(db, chosen, now)
-    keys = rows(db, SQL["open_destinations"], (number,))
-    lane: Lane = db.execute(SQL["reopen_job"], (now, deadline_s, hosts_of(key for (key,) in keys), number)).get
-    db.backlog.add(lane)
+    if status == "queued":
+        _reopen(db, chosen, now)
+        db.execute(SQL["prolong_job"], (now, deadline_s, number))
+        end_if_concluded(db, number, now)
+    else:
+        db.backlog.check("", config, has_quota=False)
+        _reopen(db, chosen, now)
+        keys = rows(db, SQL["open_destinations"], (number,))
+        lane: Lane = db.execute(SQL["reopen_job"], (now, deadline_s, hosts_of(key for (key,) in keys), number)).get
+        db.backlog.add(lane)
     events.add(db, [(number, None, now, "job.retrying", "")])
     return number
 

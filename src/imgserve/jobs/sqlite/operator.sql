@@ -26,6 +26,9 @@ SELECT destination FROM output WHERE job = ? AND status IN ('queued', 'placehold
 UPDATE job SET status = 'queued', run_at = ?1, deadline_at = ?1 + ?2, hosts = ?3, ended_at = NULL,
     retries = retries + 1 WHERE number = ?4 RETURNING principal, priority
 
+-- name: prolong_job
+UPDATE job SET deadline_at = ?1 + ?2, retries = retries + 1 WHERE number = ?3
+
 -- Open outputs whose destination no final holds.
 -- name: idle_outputs
 SELECT id FROM output WHERE job = ? AND status IN ('queued', 'placeholder')
