@@ -117,4 +117,4 @@ def is_refusing(states: tuple[State, ...]) -> bool:
 def _log(action: str, state: State, **fields: str) -> None:
     # A stop that was asked for is no trouble.
     level = logs.INFO if state.severity == "notice" or state.name == "draining" else logs.WARNING
-    logs.event(action, level=level, state=state.name, job="", **fields)
+    logs.event(action, level=level, state=state.name, job="", request="", **fields)
