@@ -249,7 +249,7 @@ class Intake:
                 job = NewJob(
                     job_id, digest, request.source, infos[0], outputs, deadline_s, tracing.traceparent(),
                     principal.id, principal.has_quota, request.protocol, request.priority,
-                    self._still_ahead(request.not_before), request.metadata, binding,
+                    self._still_ahead(request.not_before), request.metadata, binding, fetch.size_bytes,
                 )  # fmt: skip
                 yield _Draft(job, fetch, held)
 

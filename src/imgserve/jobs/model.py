@@ -72,7 +72,7 @@ class NewJob(msgspec.Struct, frozen=True):
     key.
 
     ``traceparent`` (W3C) is that of intake's span; empty without tracing. ``has_quota``: the principal has a quota of
-    the queue.
+    the queue. ``source_bytes``: the source's length, if its host has told it.
     """
 
     id: str
@@ -89,6 +89,7 @@ class NewJob(msgspec.Struct, frozen=True):
     not_before: float | None = None
     metadata: Mapping[str, str] = {}
     binding: Binding | None = None
+    source_bytes: int | None = None
 
 
 class Output(msgspec.Struct, frozen=True):

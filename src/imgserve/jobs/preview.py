@@ -19,7 +19,7 @@ def preview_of(job: NewJob, now: float) -> Preview:
         priority=job.priority,
         metadata=job.metadata,
         retries=0,
-        source=source_view(job.source, job.info),
+        source=source_view(job.source, job.info, job.source_bytes),
         outputs=tuple(_output(index, output) for index, output in enumerate(job.outputs)),
     )
 

@@ -9,7 +9,15 @@ from contextlib import suppress
 import msgspec
 
 from imgserve.jobs.model import OPEN, EventType, JobStatus, OutboxKind, OutboxState, OutputStatus, PlaceholderState
-from imgserve.jobs.stored import UNREADABLE, decode_info, decode_metadata, decode_output, decode_source, decode_warnings
+from imgserve.jobs.stored import (
+    UNREADABLE,
+    decode_info,
+    decode_metadata,
+    decode_output,
+    decode_source,
+    decode_warnings,
+    source_bytes_of,
+)
 from imgserve.jobs.views import (
     ErrorView,
     OperatorJobView,
@@ -170,12 +178,13 @@ def _source(job: StoredJob) -> SourceView:
     with suppress(*UNREADABLE):
         source = decode_source(job.source)
         view = SourceView(redacted_url(source.url))
-        return source_view(source, decode_info(job.info))
+        return source_view(source, decode_info(job.info), source_bytes_of(job.info))
     return view
 
 
-def source_view(source: Source, info: ImageInfo) -> SourceView:
-    return SourceView(redacted_url(source.url), info.format, _side(info.width_px), _side(info.height_px), info.frames)
+def source_view(source: Source, info: ImageInfo, size_bytes: int | None) -> SourceView:
+    width, height = _side(info.width_px), _side(info.height_px)
+    return SourceView(redacted_url(source.url), info.format, width, height, info.frames, size_bytes)
 
 
 def _side(pixels: float) -> float:

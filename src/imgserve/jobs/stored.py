@@ -41,6 +41,7 @@ class _SourceRow(Source, frozen=True):
 
 class _InfoRow(ImageInfo, frozen=True):
     row_format: FormatNumber = msgspec.field(default=FORMAT, name=FORMAT_NAME)
+    size_bytes: int | None = None
 
 
 class _OutputRow(msgspec.Struct, frozen=True):
@@ -71,8 +72,9 @@ def encode_source(source: Source) -> bytes:
     return _encode(_SourceRow(*astuple(source)))
 
 
-def encode_info(info: ImageInfo) -> bytes:
-    return _encode(_InfoRow(*astuple(info)))
+def encode_info(info: ImageInfo, size_bytes: int | None = None) -> bytes:
+    """``size_bytes`` is the source's, if it is known."""
+    return _encode(_InfoRow(*(*astuple(info), FORMAT, size_bytes)))
 
 
 def encode_output(output: ResolvedOutput) -> bytes:
@@ -95,7 +97,12 @@ def decode_source(stored: bytes) -> Source:
 
 
 def decode_info(stored: bytes) -> ImageInfo:
-    return ImageInfo(*astuple(_decode_info(stored))[:-1])
+    return ImageInfo(*astuple(_decode_info(stored))[:-2])
+
+
+def source_bytes_of(stored: bytes) -> int | None:
+    """The source's length, beside its header."""
+    return _decode_info(stored).size_bytes
 
 
 def decode_output(stored: bytes) -> ResolvedOutput:

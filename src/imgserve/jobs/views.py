@@ -48,7 +48,9 @@ class JobQuery(msgspec.Struct, frozen=True):
 
 
 class SourceView(msgspec.Struct, frozen=True):
-    """By the header that intake read. Sides are pixels after orientation; an SVG's may be fractions."""
+    """By the header that intake read. Sides are pixels after orientation; an SVG's may be fractions. ``size_bytes`` is
+    null if the host did not tell it by then.
+    """
 
     url: str
     format: SourceFormat | None = None
@@ -72,7 +74,8 @@ class ErrorView(msgspec.Struct, frozen=True):
 
 
 class OutputView(msgspec.Struct, frozen=True, kw_only=True):
-    """``url`` is where a browser finds the result. ``attempts`` have ended; ``error`` is the last one's.
+    """``url`` is where a browser finds the result. ``attempts`` have ended, since the last retry by request if there
+    was one; ``error`` is the last one's.
 
     ``next_attempt_at`` is set while the output waits. ``owed``: what is still to be done about its placeholder.
     """

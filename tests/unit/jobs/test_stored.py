@@ -25,7 +25,10 @@ SOURCE_ROW = (
     b'{"url":"ftp://u:p@host.test/dir/a%20b.png","scheme":"ftp","host":"host.test","port":21,'
     b'"path":"/dir/a%20b.png","$format":1}'
 )
-INFO_ROW = b'{"format":"gif","width_px":12.0,"height_px":9.5,"frames":3,"orientation":1,"has_alpha":false,"$format":1}'
+INFO_ROW = (
+    b'{"format":"gif","width_px":12.0,"height_px":9.5,"frames":3,"orientation":1,"has_alpha":false,"$format":1,'
+    b'"size_bytes":null}'
+)
 OUTPUT_ROW = (
     b'{"recipe":{"operations":[{"operation":"resize","width":64,"gravity":"north",'
     b'"if_small":"enlarge"}],"output":{"format":"webp","quality":70},"load":{"strict":false}},'
@@ -88,7 +91,7 @@ FIELDS = {
     "Threshold": "operation value",
     "Tint": "operation color",
     "Trim": "operation threshold background corner even_x even_y",
-    "_InfoRow": "format width_px height_px frames orientation has_alpha $format",
+    "_InfoRow": "format width_px height_px frames orientation has_alpha $format size_bytes",
     "_OutputRow": "recipe size destination placeholder on_failure $format if_exists name",
     "_SourceRow": "url scheme host port path $format",
 }  # fmt: skip
@@ -134,7 +137,8 @@ def test_rows_are_spelt_so() -> None:
 @pytest.mark.parametrize("placed", [RESIZED, output(Rasterize(height=48, fit="fill"))])
 def test_what_is_stored_is_read_again(placed: ResolvedOutput) -> None:
     assert stored.decode_source(stored.encode_source(SOURCE)) == SOURCE
-    assert stored.decode_info(stored.encode_info(INFO)) == INFO
+    assert stored.decode_info(stored.encode_info(INFO, 12)) == INFO
+    assert stored.source_bytes_of(stored.encode_info(INFO, 12)) == 12
     assert stored.decode_output(stored.encode_output(placed)) == placed
 
 
@@ -147,6 +151,7 @@ def without_number(row: bytes) -> bytes:
 def test_rows_of_earlier_versions_have_no_number() -> None:
     assert stored.decode_source(without_number(SOURCE_ROW)) == SOURCE
     assert stored.decode_info(without_number(INFO_ROW)) == INFO
+    assert stored.source_bytes_of(INFO_ROW.replace(b',"size_bytes":null', b"")) is None
     assert stored.decode_output(without_number(OUTPUT_ROW)) == RESIZED
 
 

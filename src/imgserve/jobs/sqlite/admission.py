@@ -32,9 +32,10 @@ def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float)
     due_at = now if job.not_before is None else max(now, job.not_before)
     db.execute(
         SQL["add_job"],
-        (job.id, encode_source(job.source), encode_info(job.info), job.digest, epoch, now, due_at, job.deadline_s,
-         job.traceparent, job.principal, hosts_of(output.placement.destination.key for output in job.outputs),
-         job.protocol, job.priority, job.not_before, encode_metadata(job.metadata)),
+        (job.id, encode_source(job.source), encode_info(job.info, job.source_bytes), job.digest, epoch, now, due_at,
+         job.deadline_s, job.traceparent, job.principal,
+         hosts_of(output.placement.destination.key for output in job.outputs), job.protocol, job.priority,
+         job.not_before, encode_metadata(job.metadata)),
     )  # fmt: skip
     number = db.last_insert_rowid()
     bind(db, job, now)
