@@ -111,12 +111,14 @@ class ImgserveError(Exception):
     ``max_attempts``: the number of attempts that may end with such an error; None: as many as the deadline allows.
 
     ``path`` leads to the field of a request at fault, such as the one that names a further picture; empty for the
-    source. ``others`` are further errors of the same step, each with its path.
+    source, which is at fault then if ``is_of_source``. ``others`` are further errors of the same step, each with its
+    path.
     """
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     is_retryable: bool = False
+    is_of_source: bool = False
     retry_after_s: float | None = None
     charge: ClassVar[Charge] = "attempt"
     retry_delay_s: ClassVar[float] = 1.0

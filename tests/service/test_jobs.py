@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -16,6 +17,8 @@ import pytest
 from examples.receivers import Behaviour, HttpReceiver
 from PIL import Image
 
+from imgserve.api.v1 import cursor
+from imgserve.api.v1.cursor import Cursor
 from imgserve.api.v1.waits import MOST
 from tests.chaos.sources import Sources
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
@@ -125,6 +128,7 @@ def test_three_sizes_of_one_picture_in_one_job(place: Place) -> None:
     assert (job["status"], job["protocol"], job["metadata"]) == ("succeeded", "v1", {"product": "4711"})
     assert job["source"]["format"] == "jpeg"
     assert (job["source"]["width"], job["source"]["height"]) == (200, 150)
+    assert job["source"]["size_bytes"] == len(PHOTO)
     seen = {each["name"]: each for each in job["outputs"]}
     files = {
         "card": place.out / "photo-card.webp", "large": place.out / "photo-120x90.jpg",
@@ -336,6 +340,16 @@ def test_jobs_are_listed_page_by_page(place: Place) -> None:
     assert place.shop.page(status="cancelled")["jobs"] == []
 
 
+def test_another_principals_job_in_a_cursor_is_as_none(place: Place) -> None:
+    others = place.other.submit(place.job("o")).body["id"]
+    job = place.shop.submit(place.job()).body
+    later = datetime.fromisoformat(job["created_at"]).timestamp() + 1.0
+    for job_id in ("0" * 32, others):
+        listed = place.shop.page(cursor=cursor.dump(Cursor(job_id, later)))["jobs"]
+        assert [each["id"] for each in listed] == [job["id"]]
+    assert place.shop.page(cursor=cursor.dump(Cursor(job["id"], later)))["jobs"] == []
+
+
 def test_cancel_and_retry(place: Place) -> None:
     job = place.shop.submit(place.three(place.held)).body
     cancelled = place.shop("POST", f"/v1/jobs/{job['id']}/cancel")
@@ -367,6 +381,7 @@ def test_one_failed_output_is_retried_alone(place: Place) -> None:
     assert place.shop("POST", path, {"outputs": ["thumb"]}).status == 200
     done = place.shop.ended(failed["id"])
     assert (done["status"], done["retries"]) == ("succeeded", 1)
+    assert [output["attempts"] for output in done["outputs"]] == [1, 1, 1], "since the retry"
     assert (place.thumb).exists()
 
 
@@ -379,8 +394,52 @@ def test_a_dry_run_does_nothing(place: Place) -> None:
     assert not place.thumb.exists()
     assert list(place.out.iterdir()) == []
     assert place.shop.page()["jobs"] == []
+    assert answer.body["source"]["size_bytes"] == len(PHOTO)
     faulty = place.shop("POST", "/v1/jobs?dry_run=true", place.job(source="plain/words.gif"))
     assert (faulty.status, faulty.body["code"]) == (422, "source_unreadable")
+
+
+def test_a_dry_run_has_the_faults_of_a_key(place: Place) -> None:
+    job = place.job()
+    assert place.shop.submit(job, Idempotency_Key="order-6").status == 202
+
+    def preview(**fields: object) -> Answer:
+        return place.shop("POST", "/v1/jobs?dry_run=true", {**job, **fields}, Idempotency_Key="order-6")
+
+    again = preview()
+    assert (again.status, again.body["id"]) == (200, None)
+    another = preview(priority="low")
+    assert (another.status, another.body["code"]) == (422, "idempotency_key_reused")
+    assert len(place.shop.page()["jobs"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "code"),
+    [
+        ("plain/words.gif", {}, "source_unreadable"),
+        ("none.png", {}, "source_unavailable"),
+        ("plain/photo.jpg", {"load": {"page": 8}}, "page_missing"),
+        ("plain/photo.jpg", {"operations": [{"operation": "rasterize", "width": 4}]}, "not_svg"),
+        ("plain/photo.jpg", {"operations": [{"operation": "crop", "left": 900, "width": 4}]}, "nothing_left"),
+        (
+            "plain/photo.jpg",
+            {"operations": [{"operation": "resize", "width": 900, "if_small": "refuse"}]},
+            "source_too_small",
+        ),
+    ],
+)  # fmt: skip
+def test_a_source_at_fault_has_its_entry(place: Place, source: str, output: dict[str, Any], code: str) -> None:
+    job = place.job(source=source)
+    url = job["source"]
+    job["outputs"][0].update(output)
+    refused = place.shop.submit(job)
+    assert (refused.status, refused.body["code"], refused.faults) == (422, code, [("source", code)])
+    recipe = {name: value for name, value in job["outputs"][0].items() if name != "destination"}
+    rendered = place.shop("POST", "/v1/render", {"source": url, **recipe})
+    assert (rendered.body["code"], rendered.faults) == (code, [("source", code)])
+    if not output:
+        assert place.shop("GET", f"/v1/info?url={url}").faults == [("query.url", code)]
+        assert place.shop("POST", "/v1/info", {"source": url}).faults == [("source", code)]
 
 
 def test_all_faults_at_once_with_their_paths(place: Place) -> None:
@@ -419,6 +478,7 @@ def test_a_classic_job_is_told_where_it_belongs(place: Place) -> None:
         ("GET", "/v1/jobs?limit=0", "request_invalid"),
         ("GET", "/v1/nothing", "no_such_page"),
         ("PUT", "/v1/jobs", "method_not_allowed"),
+        ("GET", "/v1/info?url=none", "request_invalid"),
     ],
 )
 def test_the_id_of_a_refused_request_is_in_the_log(place: Place, method: str, path: str, code: str) -> None:
@@ -431,3 +491,8 @@ def test_the_id_of_a_request_is_in_the_log_of_what_it_did(place: Place) -> None:
     job = place.shop.submit(place.three(place.held)).body
     request = place.shop("POST", f"/v1/jobs/{job['id']}/cancel").headers["x-request-id"]
     wait_until(lambda: f"cancelled job={job['id']} request={request}" in place.server.log)
+    first, again = (place.shop.submit(place.job(), Idempotency_Key="order-7") for _ in range(2))
+    line = rf" adopted job=\w+ request={again.headers['x-request-id']} as_job={first.body['id']}\n"
+    wait_until(lambda: re.search(line, place.server.log))
+    facts = place.shop("GET", f"/v1/info?url={place.sources.url}/plain/photo.jpg").headers["x-request-id"]
+    wait_until(lambda: re.search(rf" on_demand request={facts} ms=", place.server.log))

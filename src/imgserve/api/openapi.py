@@ -121,7 +121,10 @@ def _operation(call: Call, *, is_open: bool) -> Schema:
 
 
 def _headers(call: Call) -> dict[str, str]:
-    return {**call.headers, "X-Request-Id": "the request's own, or a new one; it stands in the log"}
+    return {
+        **call.headers,
+        "X-Request-Id": "the request's own, or a new one; the log's lines about the request have it",
+    }
 
 
 def _content(bodies: Mapping[str, Shape]) -> Schema:

@@ -9,12 +9,13 @@ from litestar import Request, Response
 from imgserve.api.control_socket import FieldFault, Problem
 from imgserve.api.http import asgi
 from imgserve.api.http.asgi import App, Receive, Scope, Send
-from imgserve.errors import FieldRef, ImgserveError, dotted, spell
+from imgserve.errors import FieldRef, ImgserveError, Path, dotted, spell
 from imgserve.request.faults import RequestInvalid
 from imgserve.telemetry import logs
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+SOURCE: Path = ("source",)
 
 # A path that could be one of ours; nothing else that a client sent is repeated.
 _PATH = re.compile(r"[A-Za-z0-9/._-]{0,60}", re.ASCII)
@@ -39,15 +40,15 @@ class MethodNotAllowed(ImgserveError):
         super().__init__(f"{method} is not allowed at {_shown(path)}", f"expected another method: {allowed}")
 
 
-def problem_of(error: ImgserveError, request_id: str, status: int | None = None) -> Problem:
-    """``status`` takes the place of the error's own."""
+def problem_of(error: ImgserveError, request_id: str, status: int | None = None, source: Path = SOURCE) -> Problem:
+    """``status`` takes the place of the error's own; ``source`` is the field that names the source."""
     faults = error.faults if isinstance(error, RequestInvalid) else ()
     errors = tuple(FieldFault(dotted(FieldRef(fault.path)), fault.code, fault.reason()) for fault in faults)
     if not errors:
         errors = tuple(
-            FieldFault(dotted(FieldRef(each.path)), each.code, each.detail)
+            FieldFault(dotted(FieldRef(path)), each.code, each.detail)
             for each in (error, *error.others)
-            if each.path
+            if (path := each.path or (source if each.is_of_source else ()))
         )
     kind = f"urn:imgserve:problem:{error.code}"
     return Problem(
@@ -57,10 +58,15 @@ def problem_of(error: ImgserveError, request_id: str, status: int | None = None)
 
 
 async def answer(
-    error: ImgserveError, scope: Scope, send: Send, *headers: tuple[bytes, bytes], status: int | None = None
+    error: ImgserveError,
+    scope: Scope,
+    send: Send,
+    *headers: tuple[bytes, bytes],
+    status: int | None = None,
+    source: Path = SOURCE,
 ) -> None:
-    """For a request without a handler of the framework's. ``status`` takes the place of the error's own."""
-    problem = problem_of(error, scope["request_id"], status)
+    """For a request without a handler of the framework's. The rest is as in ``problem_of``."""
+    problem = problem_of(error, scope["request_id"], status, source)
     own = ((name.encode(), value.encode()) for name, value in _headers(error, problem.status).items())
     fields = ((b"content-type", CONTENT_TYPE.encode()), *own, *headers)
     await asgi.answer(send, problem.status, fields, msgspec.json.encode(problem))

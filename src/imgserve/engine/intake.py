@@ -134,12 +134,18 @@ class Intake:
                 raise self.draining() from None
             raise
 
-    async def preview(self, request: JobRequest, principal: Principal) -> NewJob:
-        """The job that this request would become, by the wall clock. Stores and sends nothing. Raises as ``accept``."""
+    async def preview(self, request: JobRequest, principal: Principal, binding: Binding | None = None) -> NewJob:
+        """The job that this request would become, by the wall clock. Stores and sends nothing.
+
+        Raises as ``accept``, with a binding as ``accept_once``.
+        """
         if self.is_draining:
             raise self.draining()
         with stage("intake", is_outer=True):
-            async with self._resolved(self._new_id(), request, principal, None) as draft:
+            if binding is not None:
+                async with self._keys.held(principal.id, binding.key):
+                    await self._bound(principal, binding)
+            async with self._resolved(self._new_id(), request, principal, binding) as draft:
                 return draft.job
 
     @property
@@ -193,11 +199,18 @@ class Intake:
         self, binding: Binding, job_id: str, request: JobRequest, principal: Principal
     ) -> Answer | Bound:
         async with self._keys.held(principal.id, binding.key):
-            bound = await self._queue.binding_of(principal.id, binding.key, self._clock())
+            bound = await self._bound(principal, binding)
             if bound is None:
                 return await self._accept(job_id, request, principal, binding)
-        check_repeat(bound, binding)
+        logs.event("adopted", as_job=bound.job_id)
         metrics.POSTS.labels("adopted", "").inc()
+        return bound
+
+    async def _bound(self, principal: Principal, binding: Binding) -> Bound | None:
+        """The key's job, if it has one. Raises as ``check_repeat``."""
+        bound = await self._queue.binding_of(principal.id, binding.key, self._clock())
+        if bound is not None:
+            check_repeat(bound, binding)
         return bound
 
     async def _accept(

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from imgserve.imaging.faults import SourceUnreadable, WorkerDied
+from imgserve.imaging.faults import RenderTimeout, SourceUnreadable, WorkerDied
 from imgserve.imaging.pool import Pool
 from imgserve.imaging.staff import Work
 from imgserve.request.faults import beneath
@@ -57,6 +57,9 @@ async def info_of(fetch: Fetch, recipe: Recipe | None, pool: Pool, principal: st
         except SourceUnreadable as error:
             if recipe is not None and _wants_svg(recipe):
                 raise NotSvg("the source's bytes are no SVG, which rasterize needs") from error
+            raise
+        except (RenderTimeout, WorkerDied) as error:
+            error.is_of_source = True
             raise
         if info is not None:
             return info

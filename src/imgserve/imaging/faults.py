@@ -8,6 +8,7 @@ from imgserve.request.geometry import NothingLeft, SourceTooSmall
 class SourceUnreadable(ImgserveError):
     code = "source_unreadable"
     status = 422
+    is_of_source = True
     title = "The source is not a readable image"
 
 
@@ -16,12 +17,14 @@ class PageMissing(ImgserveError):
 
     code = "page_missing"
     status = 422
+    is_of_source = True
     title = "The source has no such page"
 
 
 class SvgInvalid(ImgserveError):
     code = "svg_invalid"
     status = 422
+    is_of_source = True
     title = "The SVG is invalid"
 
 
@@ -30,6 +33,7 @@ class PictureTooLarge(ImgserveError):
 
     code = "picture_too_large"
     status = 422
+    is_of_source = True
     title = "The picture is too large"
 
 

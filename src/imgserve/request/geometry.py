@@ -49,6 +49,7 @@ _WIDTH, _HEIGHT = FieldRef(("width",)), FieldRef(("height",))
 class SourceTooSmall(ImgserveError):
     code = "source_too_small"
     status = 422
+    is_of_source = True
     title = "The source is smaller than the result"
 
 
@@ -57,6 +58,7 @@ class NothingLeft(ImgserveError):
 
     code = "nothing_left"
     status = 422
+    is_of_source = True
     title = "The crop leaves nothing of the picture"
 
 
@@ -65,6 +67,7 @@ class NotSvg(ImgserveError):
 
     code = "not_svg"
     status = 422
+    is_of_source = True
     title = "The source is not an SVG"
 
 

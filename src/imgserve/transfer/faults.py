@@ -30,6 +30,7 @@ class TransferError(ImgserveError):
 class SourceUnavailable(TransferError):
     code = "source_unavailable"
     status = 422
+    is_of_source = True
     title = "The source cannot be retrieved"
 
 
@@ -43,6 +44,7 @@ class SourceNotFound(SourceUnavailable):
 class SourceTooLarge(TransferError):
     code = "source_too_large"
     status = 422
+    is_of_source = True
     title = "The source is too large"
 
 
@@ -51,6 +53,7 @@ class SourceRefused(TransferError):
 
     code = "source_refused"
     status = 422
+    is_of_source = True
     title = "The source is refused by policy"
 
 

@@ -21,6 +21,7 @@ from imgserve.request.picture import parse_info
 from imgserve.request.principal import Principal
 from imgserve.request.source import Source, parse_source
 
+_URL = ("query", "url")
 _INCLUDES: tuple[Include, ...] = get_args(Include)
 
 
@@ -95,7 +96,7 @@ class Info:
         self._most_bytes = most_bytes
 
     async def get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answered(scope, send, self._of_url(scope, receive, send))
+        await answered(scope, send, self._of_url(scope, receive, send), _URL)
 
     async def post(self, scope: Scope, receive: Receive, send: Send) -> None:
         await answered(scope, send, self._of_body(scope, receive, send))
@@ -104,11 +105,11 @@ class Info:
         self._on_demand.check_open()
         query = query_of(scope, {"url": "", "include": ""})
         include = _included(query)
-        with beneath("query", "url"):
+        with beneath(*_URL):
             source = parse_source(query.get("url", ""))
         principal: Principal = scope["principal"]
         with self._on_demand.slot(principal, source):
-            with beneath("query", "url"):
+            with beneath(*_URL):
                 fetch = self._on_demand.open(source)
             with fetch:
                 async with while_connected(partial(until_gone, receive)):

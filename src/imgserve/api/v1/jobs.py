@@ -149,9 +149,12 @@ class Jobs:
         return job, (prefer.applied(seconds),)
 
     async def _behind(self, query: JobQuery, place: Cursor) -> JobQuery:
-        """The query for the jobs behind the last one that was listed, or for those before it was made."""
+        """The query for the jobs behind the last one that was listed, or for those before it was made.
+
+        Another principal's job in a cursor is as one that never was.
+        """
         try:
-            return msgspec.structs.replace(query, after=(await self._admin.job(place.job_id)).number)
+            return msgspec.structs.replace(query, after=(await self._admin.job(place.job_id, query.principal)).number)
         except NoSuchJob:
             before = place.created_at + SHOWN_S  # others may show the same time
             return msgspec.structs.replace(query, created_before=min(before, query.created_before or before))

@@ -21,12 +21,13 @@ from imgserve.api.parsing import parsed
 from imgserve.api.routes import CALL_BYTES
 from imgserve.api.v1.json_body import MediaTypeUnsupported, check_plain, object_in
 from imgserve.engine.ondemand import OnDemand
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, Path
 from imgserve.imaging.faults import RenderTimeout
 from imgserve.request.faults import Fault, RequestInvalid, beneath
 from imgserve.request.picture import AnySource, Inline, Upload
 from imgserve.request.principal import Principal
 from imgserve.request.source import Source
+from imgserve.telemetry import logs
 from imgserve.transfer.faults import SourceNotFound, SourceUnavailable
 from imgserve.transfer.fetch import Fetch
 
@@ -188,13 +189,14 @@ async def while_connected(until_gone: Callable[[], Awaitable[None]]) -> AsyncIte
         raise ClientGone from None
 
 
-async def answered(scope: Scope, send: Send, answer: Awaitable[None]) -> None:
-    """Await ``answer``. Its error becomes the response, unless the client has gone."""
+async def answered(scope: Scope, send: Send, answer: Awaitable[None], source: Path = problems.SOURCE) -> None:
+    """Await ``answer``. Its error becomes the response, unless the client has gone. ``source``: the field with it."""
     with contextlib.suppress(ClientGone):
         try:
             await answer
         except ImgserveError as error:
-            await problems.answer(error, scope, send, status=_status_of(error))
+            logs.event("refused", code=error.code)
+            await problems.answer(error, scope, send, status=_status_of(error), source=source)
 
 
 def _status_of(error: ImgserveError) -> int:

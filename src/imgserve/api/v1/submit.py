@@ -79,10 +79,12 @@ class Submit:
                 raise self._intake.draining()
             key, is_dry_run = _options_of(scope)
             request = await self._request_in(scope, receive)
+            binding = None if key is None else Binding(key, digest_of(scope["principal"].id, request))
             if is_dry_run:
-                await self._preview(request, scope, send)
+                job = await self._intake.preview(request, scope["principal"], binding)
+                await asgi.answer_json(send, preview_of(job, time.time()))
             else:
-                await self._accept(request, key, scope, receive, send)
+                await self._accept(request, binding, scope, receive, send)
         except ImgserveError as error:
             self._note(error, scope, request)
             await problems.answer(error, scope, send, status=_status_of(error))
@@ -93,12 +95,10 @@ class Submit:
         self._rates.take(scope["principal"])
         return await parsed(text, _job_in, self._presets.recipes, presets_only=self._presets.is_only)
 
-    async def _preview(self, request: JobRequest, scope: Scope, send: Send) -> None:
-        principal: Principal = scope["principal"]
-        await asgi.answer_json(send, preview_of(await self._intake.preview(request, principal), time.time()))
-
-    async def _accept(self, request: JobRequest, key: str | None, scope: Scope, receive: Receive, send: Send) -> None:
-        job_id, number = await self._taken_in(request, key, scope)
+    async def _accept(
+        self, request: JobRequest, binding: Binding | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        job_id, number = await self._taken_in(request, binding, scope)
         if number is not None and prefer.wait_s(scope["headers"]) is not None:
             await self._intake.answered(number)
         job, applied = await self._jobs.awaited(await self._admin.job(job_id), scope, receive)
@@ -110,14 +110,13 @@ class Submit:
         if number is not None:
             await self._intake.answered(number)
 
-    async def _taken_in(self, request: JobRequest, key: str | None, scope: Scope) -> tuple[str, int | None]:
+    async def _taken_in(self, request: JobRequest, binding: Binding | None, scope: Scope) -> tuple[str, int | None]:
         """Id and number of the new job; without a number: that of the key's first request."""
         principal: Principal = scope["principal"]
         traceparent = tracing.traceparent_in(scope["headers"])
-        if key is None:
+        if binding is None:
             entry = await self._intake.accept(request, principal, traceparent)
             return entry.id, entry.number
-        binding = Binding(key, digest_of(principal.id, request))
         once = await self._intake.accept_once(request, principal, binding, traceparent)
         return (once.job_id, None) if isinstance(once, Bound) else (once.id, once.number)
 
