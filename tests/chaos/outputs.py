@@ -5,12 +5,16 @@ Each output has a number of its own, by whose size its pictures are known (``rec
 
 import sqlite3
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from tests.chaos.lane import KINDS, Lane, Place
+from examples.receivers import Behaviour
+
+from tests.chaos.lane import KINDS, Kind, Lane, Place
 from tests.chaos.receiving import shown, size_of
 from tests.support.native import Answer, Caller
 from tests.support.sizes import PATIENCE_S
+
+State = Literal["placeholder", "final"]
 
 
 class Posted(NamedTuple):
@@ -28,10 +32,19 @@ class OutputEntry(NamedTuple):
     outbox: str
 
 
-def places_of(lane: Lane, name: str, count: int) -> tuple[Place, ...]:
+def places_of(lane: Lane, name: str, count: int, first: Kind) -> tuple[Place, ...]:
     """Of all kinds in turn; the last one is a PUT."""
-    kinds = [KINDS[index % len(KINDS)] for index in range(count - 1)]
+    kinds = [KINDS[(index + KINDS.index(first)) % len(KINDS)] for index in range(count - 1)]
     return tuple(lane.place(kind, f"{name}-{index}") for index, kind in enumerate((*kinds, "put")))
+
+
+def prepared(lane: Lane, name: str, count: int, refuses: State = "final", first: Kind = "file") -> Posted:
+    """A job whose last destination refuses this state of a picture."""
+    start = max(lane.posted, default=-1) + 1
+    posted = Posted(range(start, start + count), places_of(lane, name, count, first))
+    lane.posted.update(zip(posted.numbers, posted.places, strict=True))
+    lane.web.behave(f"/{posted.places[-1].name}", Behaviour(status=403, kinds=("PUT",), states=(refuses,)))
+    return posted
 
 
 def native_job(lane: Lane, posted: Posted, source: str) -> dict[str, object]:
@@ -57,6 +70,12 @@ def post(lane: Lane, job: dict[str, object], key: str = "") -> Answer | None:
         return Caller(lane.daemon).submit(job, **headers)
     except OSError:
         return None
+
+
+def accept(lane: Lane, posted: Posted, source: str) -> None:
+    answer = post(lane, native_job(lane, posted, source))
+    assert answer is not None, "no answer"
+    assert answer.status == 202, answer
 
 
 def entries_of(lane: Lane, posted: Posted) -> tuple[OutputEntry, ...]:

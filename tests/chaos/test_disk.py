@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.lane import Lane
+from tests.chaos.outputs import accept, entries_of, faults, is_over, native_job, post, prepared
 from tests.support.daemon import Reply, wait_until
+from tests.support.sizes import sized
 
 DISK_BYTES = 3_000_000
 
@@ -47,32 +49,46 @@ def small_disk(at: Path) -> Iterator[None]:
 def test_nothing_is_accepted_until_the_disk_is_well(
     tmp_path: Path, trouble: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
-    """A job that is under way when it begins is carried through all the same."""
+    """Jobs that are under way when it begins, of one output and of many, are carried through all the same."""
     data_dir = tmp_path / "lane" / "data"
     with small_disk(data_dir), Lane(tmp_path / "lane", switches={"min_free_disk_bytes": 0}) as lane:
         lane.accept(lane.job(0, lane.place("put", "under-way"), "held/good-0.png"))
         lane.until(0, lambda entry: entry.status == "running")
+        many = prepared(lane, "many", 20)
+        accept(lane, many, "held/good-1.png")
+        wait_until(lambda: {entry.job for entry in entries_of(lane, many)} == {"running"})
+        first = max(lane.posted) + 1
         with trouble(data_dir):
             lane.sources.release("good-0.png")
+            lane.sources.release("good-1.png")
             replies: list[Reply] = []
 
             def is_refused() -> bool:
-                number = 1 + len(replies)
+                number = first + len(replies)
                 reply = lane.post(lane.job(number, lane.place("put", f"p{number}"), f"plain/good-{number}.png"))
                 assert reply is not None
                 replies.append(reply)
                 return reply.status == 503
 
             wait_until(is_refused)  # a page or two may still have had room in the file
-            refused = len(replies)
+            refused = first + len(replies) - 1
             assert replies[-1].body["code"] == 301
             assert replies[-1].headers["retry-after"]
             assert lane.entries([refused]) == ()
             assert lane.writes_to(lane.posted[refused]) == [], "a byte went out for a job that is not stored"
-        late = lane.job(refused + 1, lane.place("put", "late"), "plain/good-9.png")
+            for count in sized((20,), (2, 20)):
+                more = prepared(lane, f"refused-{count}", count)
+                answer = post(lane, native_job(lane, more, "plain/good-2.png"))
+                assert answer is not None
+                assert answer.status == 503, answer
+                assert entries_of(lane, more) == ()
+                assert not any(lane.writes_to(place) for place in more.places)
+        late = lane.job(max(lane.posted) + 1, lane.place("put", "late"), "plain/good-9.png")
         wait_until(lambda: "dstURL" in getattr(lane.post(late), "body", {}))
-        kept = [0, *range(1, refused), refused + 1]
+        kept = [0, *range(first, refused), max(lane.posted)]
         lane.until_ended(kept)
+        wait_until(lambda: is_over(lane, many))
         assert lane.faults(kept) == []
         assert {entry.status for entry in lane.entries(kept)} == {"succeeded"}
+        assert list(faults(lane, many, refuses="final")) == []
         assert lane.daemon.log.count("listening on") == 1, "it must not need a restart"

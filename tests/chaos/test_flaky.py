@@ -6,17 +6,19 @@ import random
 import threading
 import time
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
 from examples.receivers import Behaviour, Event
 
 from tests.chaos.lane import Kind, Lane
+from tests.chaos.outputs import Posted, accept, faults, is_over, prepared
 from tests.support.daemon import wait_until
-from tests.support.sizes import Figures, sized
+from tests.support.sizes import IS_FULL, Figures, sized
 
 JOBS = sized(24, 400)
+JOBS_OF_OUTPUTS = sized(1, 20)
 RETRY_DELAY_S = 0.4
 DELIVERY_TIMEOUT_S = 1.0
 MOST_FAULTS = 4  # of one job: each one doubles the wait
@@ -73,6 +75,36 @@ def test_a_destination_that_fails_half_the_time_gets_everything(tmp_path: Path, 
     figures("seconds", round(took_s))
 
 
+@pytest.mark.parametrize("count", sized((20,), (2, 20)))
+def test_each_output_gets_through_to_a_destination_that_fails_half_the_time(tmp_path: Path, count: int) -> None:
+    flaky = Flaky()
+    switches = {"retry_delay_s": RETRY_DELAY_S, "delivery_timeout_s": DELIVERY_TIMEOUT_S, "max_transfers_per_host": 64}
+    with Lane(tmp_path / "lane", workers=2, switches=switches) as lane:
+        told = lane.web.behaviour_of
+
+        def behaviour_of(path: str, kind: str, state: str = "") -> Behaviour | None:
+            return told(path, kind, state) or (None if path in refusing else flaky.behaviour_of(path, kind))
+
+        jobs = [prepared(lane, f"p{number}", count, first="put") for number in range(JOBS_OF_OUTPUTS)]
+        refusing = {f"/{posted.places[-1].name}" for posted in jobs}
+        lane.web.behaviour_of = behaviour_of  # type: ignore[method-assign]
+        for posted in jobs:
+            accept(lane, posted, f"plain/good-{posted.numbers[0]}.png")
+        wait_until(lambda: all(is_over(lane, posted) for posted in jobs))
+        for posted in jobs:
+            assert list(faults(lane, posted, refuses="final")) == []
+            check_outputs(lane, posted, flaky)
+    assert any(flaky.faults.values()), "nothing has failed"
+
+
+def check_outputs(lane: Lane, posted: Posted, flaky: Flaky) -> None:
+    attempts = {entry.job: entry.attempts for entry in lane.entries(posted.numbers)}
+    for number, place in zip(posted.numbers[:-1], posted.places[:-1], strict=True):
+        if place.kind == "put":
+            puts = [event for event in lane.web_log.of("PUT") if event.name == f"/{place.name}"]
+            assert attempts[number] == check(puts[1:], flaky.faults[f"/{place.name}"])
+
+
 def check(finals: list[Event], faults: list[str]) -> int:
     """The same whole bytes each time, and pauses that double, a fifth more or less; how many pauses there were.
 
@@ -101,6 +133,7 @@ CASES: tuple[tuple[Kind, str, Behaviour], ...] = (
     ("form", "never", Behaviour(never=True, times=1, kinds=("POST",))),
     ("form", "cut off", Behaviour(cut=True, times=1, kinds=("POST",))),
 )
+FEW = ((("put", "never"), 20), (("form", "cut off"), 2))
 
 
 @pytest.mark.parametrize(("kind", "what", "behaviour"), CASES, ids=[f"{kind} {what}" for kind, what, _ in CASES])
@@ -117,6 +150,26 @@ def test_a_placeholder_without_an_answer_does_not_stay(
         lane.until_ended([0])
         assert lane.faults([0]) == []
         kinds = [write.kind for write in lane.writes_to(place)]
+        assert kinds == ["placeholder", "final", "final"] if kind == "put" else ["placeholder", "final"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "behaviour", "count"),
+    [(*case, count) for case, count in product(CASES, (2, 20)) if IS_FULL or (case[:2], count) in FEW],
+)
+def test_one_placeholder_of_several_without_an_answer_does_not_stay(
+    tmp_path: Path, kind: Kind, what: str, behaviour: Behaviour, count: int
+) -> None:
+    """Nor does it refuse the job, or hold up the others."""
+    with Lane(tmp_path / "lane", switches={"placeholder_timeout_s": 0.5}) as lane:
+        posted = prepared(lane, "p", count, first=kind)
+        lane.web.behave(f"/{posted.places[0].name}" if kind == "put" else "/take", Behaviour(**vars(behaviour)))
+        accept(lane, posted, "plain/good-0.png")
+        unknown = [entry.job for entry in lane.entries(posted.numbers) if entry.placeholder == "unknown"]
+        assert len(unknown) == 1, f"the answer to one was {what}"
+        wait_until(lambda: is_over(lane, posted))
+        assert list(faults(lane, posted, refuses="final")) == []
+        kinds = [write.kind for write in lane.writes_to(lane.posted[unknown[0]])]
         assert kinds == ["placeholder", "final", "final"] if kind == "put" else ["placeholder", "final"]
 
 

@@ -7,20 +7,25 @@ import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tests.chaos.lane import KINDS, Lane, Place
+from tests.chaos.outputs import accept, faults, is_over, prepared
+from tests.support.daemon import wait_until
 from tests.support.sizes import Figures, sized
 
 CALLS = "trace=fdatasync,fsync,write,writev,pwrite64,sendto,sendmsg,rename,renameat,renameat2,openat,openat2"
 JOBS = sized(24, 1000)
+OUTPUTS = sized((2, 20), (2, 20) * 50)
 _UNFINISHED = re.compile(r"^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$", re.DOTALL)
 _RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$", re.DOTALL)
 _WHOLE = re.compile(r"^(\d+) +(\w+)\((.*)$", re.DOTALL)
-_NAMES = re.compile(r"good-\d+|p\d+")
+_NAMES = re.compile(r"good-\d+|p\d+(?:-\d+)?")
+_REPLY = re.compile(r'\\"(dstURL|outputs)\\":')
 _SYNCED = re.compile(r"^\d+<(?:.*/)?([^/]+)>\) += 0$")
 
 
@@ -80,7 +85,7 @@ def test_disk_before_network_and_bytes_before_names(tmp_path: Path, figures: Fig
     trace = tmp_path / "trace"
     with Lane(tmp_path / "lane") as lane:
         places = [lane.place(KINDS[number % 4], f"p{number}") for number in range(JOBS)]
-        command = ["strace", "-f", "-y", "-s", "8192", "-e", CALLS, "-o", str(trace), "-p", str(lane.daemon.pid)]
+        command = ["strace", "-f", "-y", "-s", "32768", "-e", CALLS, "-o", str(trace), "-p", str(lane.daemon.pid)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
             assert strace.stderr is not None
             told = strace.stderr.readline()
@@ -88,57 +93,67 @@ def test_disk_before_network_and_bytes_before_names(tmp_path: Path, figures: Fig
             for number, place in enumerate(places):
                 lane.accept(lane.job(number, place, f"plain/good-{number}.png"))
                 lane.until_ended([number])
+            many = [prepared(lane, f"p{JOBS + index}", count) for index, count in enumerate(OUTPUTS)]
+            for posted in many:
+                accept(lane, posted, f"plain/good-{posted.numbers[0]}.png")
+                wait_until(partial(is_over, lane, posted))
             assert lane.daemon.stop() == 0
             strace.communicate(timeout=20)
         assert lane.faults(range(JOBS)) == []
+        assert [fault for posted in many for fault in faults(lane, posted, refuses="final")] == []
     with trace.open(errors="replace") as lines:
         calls = Trace(calls_of(line.rstrip("\n") for line in lines))
     for number, place in enumerate(places):
-        check_job(calls, number, place)
-    of_files = [check_file(calls, number, place) for number, place in enumerate(places) if place.kind == "file"]
-    assert of_files == [True] * (JOBS // 4)
+        check_job(calls, f"good-{number}", [place], '{\\"dstURL\\":')
+    for posted in many:
+        check_job(calls, f"good-{posted.numbers[0]}", posted.places, '\\"outputs\\":')
+    places += [place for posted in many for place in posted.places]
+    of_files = [check_file(calls, place) for place in places if place.kind == "file"]
+    assert all(of_files)
     figures("jobs", JOBS)
+    figures("outputs of jobs with several", sum(OUTPUTS))
 
 
-def check_job(calls: Trace, number: int, place: Place) -> None:
-    """The row was written and synced before the first byte to the destination and before the reply."""
-    row = calls.first(
-        f"good-{number}",
-        f"row of job {number}",
-        lambda call: call.name == "pwrite64" and "queue.sqlite-wal" in call.text and f"good-{number}.png" in call.text,
-    )
-    sync = calls.synced("queue.sqlite-wal", row.ended)
-    sign = {
-        "file": f"{place.path.parent}",
-        "form": place.path.name,
-        "put": f"PUT /{place.name}",
-        "ftp": f"CWD p{number}",
-    }
-    first_byte = calls.first(
-        f"p{number}", f"word to destination {number}", lambda call: is_word(call, sign[place.kind], place)
-    )
-    reply = calls.first(f"p{number}", f"reply {number}", lambda call: is_sent(call) and '{\\"dstURL\\":' in call.text)
-    assert sync.ended < first_byte.began, f"job {number}: {place.kind} was told before the row was on disk"
-    assert sync.ended < reply.began, f"job {number}: the caller was told before the row was on disk"
-    assert first_byte.began < reply.began, f"job {number}: the reply came before the placeholder"
+def name_of(place: Place) -> str:
+    return place.path.stem if place.kind == "form" else place.path.parent.name
 
 
-def is_word(call: Call, sign: str, place: Place) -> bool:
+def check_job(calls: Trace, source: str, places: Sequence[Place], reply_sign: str) -> None:
+    """The rows of the job and of all its outputs were synced before the first byte to any destination, and that before
+    the reply.
+    """
+    rows = [
+        calls.first(name, f"row of {name}", lambda call: call.name == "pwrite64" and "queue.sqlite-wal" in call.text)
+        for name in (source, *map(name_of, places))
+    ]
+    sync = calls.synced("queue.sqlite-wal", max(row.ended for row in rows))
+    words = [calls.first(name_of(place), f"word to {place.name}", partial(is_word, place=place)) for place in places]
+    named = name_of(places[-1])
+    reply = calls.first(named, f"reply about {named}", lambda call: is_sent(call) and reply_sign in call.text)
+    for place, word in zip(places, words, strict=True):
+        assert sync.ended < word.began, f"{place.name} was told before the job was on disk"
+        assert word.began < reply.began, f"the reply came before the placeholder at {place.name}"
+    assert sync.ended < reply.began, f"the caller of {source} was told before the job was on disk"
+
+
+def is_word(call: Call, place: Place) -> bool:
+    name = name_of(place)
     if place.kind == "file":
         is_new = call.name in ("openat", "openat2") and "O_CREAT" in call.text
-        return is_new and sign in call.text and ".imgserve-" in call.text
-    return is_sent(call) and sign in call.text and "dstURL" not in call.text
+        return is_new and f"{place.path.parent}" in call.text and ".imgserve-" in call.text
+    sign = {"form": place.path.name, "put": f"PUT /{place.name}", "ftp": f"CWD {name}"}[place.kind]
+    return is_sent(call) and sign in call.text and not _REPLY.search(call.text)
 
 
 def is_sent(call: Call) -> bool:
     return call.name in ("write", "writev", "sendto", "sendmsg") and "<socket:" in call.text[:40]
 
 
-def check_file(calls: Trace, number: int, place: Place) -> bool:
+def check_file(calls: Trace, place: Place) -> bool:
     """Each rename comes after its file's sync, and the directory's sync after it. Whether there were two."""
     renames = [
         call
-        for call in calls.naming(f"p{number}")
+        for call in calls.naming(name_of(place))
         if call.name.startswith("rename") and str(place.path.parent) in call.text and "out.png" in call.text
     ]
     for rename in renames:

@@ -14,20 +14,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from examples.receivers import Behaviour
 
 from imgserve import failpoint
 from tests.chaos.lane import Lane
-from tests.chaos.outputs import Posted, entries_of, faults, is_over, native_job, places_of, post
+from tests.chaos.outputs import State, entries_of, faults, is_over, native_job, post, prepared
 from tests.chaos.test_workers import ready_workers
 from tests.support.daemon import wait_until
 from tests.support.native import Answer
 from tests.support.sizes import Figures, sized
 
-State = Literal["placeholder", "final"]
 Disturbance = Callable[[Lane, Future[Answer | None], random.Random], None]
 STATES: tuple[State, ...] = ("placeholder", "final")
 COUNTS = (1, 2, 20)
@@ -80,14 +79,6 @@ ANSWERLESS = ("placeholder_sent", "intake_enqueued", "intake_released", "intake_
 def lane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lane]:
     with Lane(tmp_path_factory.mktemp("outputs")) as opened:
         yield opened
-
-
-def prepared(lane: Lane, name: str, count: int, refuses: State) -> Posted:
-    first = max(lane.posted, default=-1) + 1
-    posted = Posted(range(first, first + count), places_of(lane, name, count))
-    lane.posted.update(zip(posted.numbers, posted.places, strict=True))
-    lane.web.behave(f"/{posted.places[-1].name}", Behaviour(status=403, kinds=("PUT",), states=(refuses,)))
-    return posted
 
 
 @pytest.mark.parametrize("case", sized(FEW, CASES), ids=str)

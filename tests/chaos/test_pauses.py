@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from tests.chaos.lane import KINDS, Kind, Lane
+from tests.chaos.outputs import accept, entries_of, faults, is_over, prepared
 from tests.chaos.test_workers import ready_workers
 from tests.support.daemon import wait_until
-from tests.support.sizes import IS_FULL
+from tests.support.sizes import IS_FULL, sized
 
 LEASE = {"lease_s": 0.6, "heartbeat_s": 0.25}
 PLACES: tuple[Kind, ...] = KINDS if IS_FULL else ("file", "put")
+COUNTS = sized((20,), (2, 20))
 TIMES = {"render_timeout_s": 1.5, "probe_timeout_s": 1.5, "retry_delay_s": 0.2}
 
 
@@ -84,6 +86,38 @@ def test_a_server_that_lost_its_lease_writes_nothing(tmp_path: Path, kind: Kind)
         lane.until_ended([0])  # the other runner does not come back: its lease ends too
         assert lane.faults([0]) == []
         assert [write.kind for write in lane.writes_to(place)] == ["placeholder", "final"]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_every_output_of_a_server_that_stood_still_ends(tmp_path: Path, count: int) -> None:
+    with Lane(tmp_path / "lane", switches=LEASE) as lane:
+        posted = prepared(lane, "p", count)
+        accept(lane, posted, "held/good-0.png")
+        wait_until(lambda: {entry.job for entry in entries_of(lane, posted)} == {"running"})
+        stop_beyond_its_lease(lane)
+        lane.sources.release("good-0.png")
+        os.kill(lane.daemon.pid, signal.SIGCONT)
+        wait_until(lambda: is_over(lane, posted))
+        assert list(faults(lane, posted, refuses="final")) == []
+        assert {entry.crashes for entry in lane.entries(posted.numbers)} == {0}
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_server_that_lost_its_lease_writes_none_of_the_outputs(tmp_path: Path, count: int) -> None:
+    with Lane(tmp_path / "lane", switches={"lease_s": 40, "heartbeat_s": 20}) as lane:
+        posted = prepared(lane, "p", count)
+        accept(lane, posted, "held/good-0.png")
+        wait_until(lambda: {entry.job for entry in entries_of(lane, posted)} == {"running"})
+        os.kill(lane.daemon.pid, signal.SIGSTOP)
+        token = take_the_job(lane, lease_s=2.0)
+        lane.sources.release("good-0.png")
+        os.kill(lane.daemon.pid, signal.SIGCONT)
+        wait_until(lambda: "is_ours=false" in lane.daemon.log)
+        assert row(lane, "SELECT status, token FROM job") == ("running", token), "the other runner's claim was touched"
+        for place in posted.places:
+            assert [write.kind for write in lane.writes_to(place)] == ["placeholder"], f"a stale write to {place.name}"
+        wait_until(lambda: is_over(lane, posted))  # the other runner does not come back
+        assert list(faults(lane, posted, refuses="final")) == []
 
 
 def stop_beyond_its_lease(lane: Lane) -> None:

@@ -1,22 +1,26 @@
 """Power loss: the queue's disk keeps what was synced and a random part of the rest; every accepted job is there."""
 
+import itertools
 import random
 import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.lane import KINDS, Lane
+from tests.chaos.outputs import entries_of, faults, is_over, native_job, post, prepared
 from tests.chaos.unplugged import after_power_loss
 from tests.support.daemon import wait_until
 from tests.support.sizes import Figures, sized
 
 ROUNDS = sized(3, 40)
+ROUNDS_OF_OUTPUTS = sized(2, 20)
+OUTPUTS = (1, 2, 20)
 JOBS_A_ROUND = 16
 CALLERS = 4
 
@@ -88,6 +92,37 @@ def test_accepted_jobs_survive_power_loss(tmp_path: Path, figures: Figures) -> N
     figures("power cuts", ROUNDS)
     figures("jobs accepted", len(accepted))
     figures("unsynced writes dropped", dropped)
+
+
+def test_jobs_with_several_outputs_survive_power_loss(tmp_path: Path, figures: Figures) -> None:
+    """Whole or not at all: what is not on the disk has been sent nowhere."""
+    rng = random.Random(1108)
+    jobs, accepted, dropped = [], [], 0
+    with unplugged(tmp_path) as (lane, shadow), ThreadPoolExecutor(len(OUTPUTS)) as threads:
+        for turn in range(ROUNDS_OF_OUTPUTS):
+            turns = [prepared(lane, f"p{turn}-{count}", count) for count in OUTPUTS]
+            made = [native_job(lane, posted, f"plain/good-{posted.numbers[0]}.png") for posted in turns]
+            answers = list(itertools.starmap(threads.submit, ((post, lane, job) for job in made)))
+            wait(answers, return_when=FIRST_COMPLETED)
+            dropped += lose_power(lane, shadow, rng)
+            jobs += turns
+            for posted, answer in zip(turns, answers, strict=True):
+                told = answer.result()
+                stored = len(entries_of(lane, posted))
+                assert stored in (0, len(posted.numbers)), "a part of a job is on the disk"
+                if told is not None:
+                    assert told.status == 202, told
+                    accepted.append(posted)
+                    assert stored, "accepted, and gone with the power"
+        assert dropped > 0, "every write had been synced: the power went at moments that show nothing"
+        assert len(accepted) < len(jobs), "no post was cut short"
+        wait_until(lambda: all(is_over(lane, posted) for posted in jobs))
+        for posted in jobs:
+            assert list(faults(lane, posted, refuses="final")) == []
+        assert all(entry.is_activated for posted in accepted for entry in entries_of(lane, posted))
+    figures("jobs with several outputs", len(jobs))
+    figures("of them accepted", len(accepted))
+    figures("their unsynced writes dropped", dropped)
 
 
 @pytest.mark.parametrize("trouble", ["fsync_fails", "read_only"])
