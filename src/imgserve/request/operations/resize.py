@@ -94,7 +94,7 @@ class Resize(Named, frozen=True, tag="resize"):
                 ("ask for a smaller size, or use ", FieldRef(("if_small",), "enlarge")),
             )
 
-    # Server and worker ask for the same plan four times, and pictures of one source are often alike; it takes 20 us.
+    # Server and worker ask for the same plan four times, and pictures of one source are often alike; it takes 4 us.
     @lru_cache(maxsize=256)  # noqa: B019 - of plain values: the method's own arguments
     def plan(self, before: Shape) -> Plan:
         """Raises as ``after`` does."""
