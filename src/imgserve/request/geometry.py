@@ -150,7 +150,7 @@ def rounded(side_px: float | Fraction) -> int:
 
 
 def ratio(side_px: float, whole_px: float) -> Fraction:
-    """Exact. A job resolves several in the event loop, and to divide two Fractions takes three times as long."""
+    """Exact. A job resolves several in the event loop, and to divide two Fractions takes more than twice as long."""
     above, below = side_px.as_integer_ratio()
     whole_above, whole_below = whole_px.as_integer_ratio()
     return Fraction(above * whole_below, below * whole_above)
