@@ -25,6 +25,7 @@ from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import Priority, Protocol, ResolvedOutput
 from imgserve.request.source import Source
 from imgserve.request.warning import OutputWarning
+from imgserve.request.webhook import Webhook
 
 JobStatus = Literal["accepting", "queued", "running", "succeeded", "failed", "cancelled", "superseded"]
 OutputStatus = Literal["queued", "placeholder", "delivered", "failed", "cancelled", "superseded"]
@@ -90,6 +91,7 @@ class NewJob(msgspec.Struct, frozen=True):
     metadata: Mapping[str, str] = {}
     binding: Binding | None = None
     source_bytes: int | None = None
+    webhook: Webhook | None = None
 
 
 class Output(msgspec.Struct, frozen=True):

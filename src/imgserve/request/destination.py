@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 
 from imgserve.request import tags, url
+from imgserve.request.access import NOTHING, Access
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.protocols import WRITING, DestinationKind, Writing
 from imgserve.request.tags import TagValues, Vocabulary
@@ -50,9 +51,14 @@ class Destination(msgspec.Struct, frozen=True):
     field: str = ""
     form_success: FormSuccess = "any"
     has_no_type: bool = False
+    access: Access | msgspec.UnsetType = msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"Destination({self.kind} {self.host})"
+
+    @property
+    def sends(self) -> Access:
+        return self.access or NOTHING
 
     @property
     def writing(self) -> Writing:
@@ -103,6 +109,7 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
     form_success: Literal["redirect"] | msgspec.UnsetType = msgspec.UNSET
     has_no_type: Literal[True] | msgspec.UnsetType = msgspec.UNSET
     protocol: Literal["v1"] | msgspec.UnsetType = msgspec.UNSET
+    access: Access | msgspec.UnsetType = msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"DestinationTemplate({self.kind})"
@@ -163,7 +170,7 @@ def _filled(template: DestinationTemplate, values: TagValues) -> Destination:
         parsed = url.parse(text)
         return Destination(
             template.kind, text, parsed.text, parsed.host, parsed.port, parsed.target, parsed.key,
-            has_no_type=bool(template.has_no_type),
+            has_no_type=bool(template.has_no_type), access=template.access,
         )  # fmt: skip
     page, colon, name = rest.rpartition(":")
     if not colon:
@@ -179,6 +186,7 @@ def _filled(template: DestinationTemplate, values: TagValues) -> Destination:
     return Destination(
         template.kind, f"{authority}{page}:{name}", parsed.text, parsed.host, parsed.port, parsed.path, key,
         name=decoded, field=template.field, form_success=template.form_success or "any",
+        access=template.access,
     )  # fmt: skip
 
 

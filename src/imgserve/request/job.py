@@ -20,6 +20,7 @@ from imgserve.request.limits import Limits
 from imgserve.request.recipe import Recipe, check_operations
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
+from imgserve.request.webhook import Webhook
 
 OnFailure = Literal["error_image", "keep_placeholder", "delete"]
 PlaceholderStyle = Literal["text", "solid", "none"]
@@ -75,6 +76,7 @@ class JobRequest(msgspec.Struct, frozen=True):
     not_before: float | None = None
     deadline_s: float | None = None
     metadata: Mapping[str, str] = {}
+    webhook: Webhook | None = None
 
 
 class Placement(msgspec.Struct, frozen=True):

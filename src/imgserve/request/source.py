@@ -5,6 +5,7 @@ from typing import cast
 import msgspec
 
 from imgserve.request import url
+from imgserve.request.access import NOTHING, Access
 from imgserve.request.faults import Code, Fault, RequestInvalid
 from imgserve.request.protocols import NOT_YET, SCHEMES, SchemeName
 
@@ -13,6 +14,7 @@ class Source(msgspec.Struct, frozen=True):
     """``url`` may hold a password and is never logged; ``repr`` shows scheme and host.
 
     ``path`` is percent-decoded for file and stays encoded for the others; file has no host and port 0.
+    ``digest``: the SHA-256 that the picture's bytes must have, in hexadecimal.
     """
 
     url: str
@@ -20,9 +22,16 @@ class Source(msgspec.Struct, frozen=True):
     host: str
     port: int
     path: str
+    # Left out of the JSON unless set: a request must keep the digest that earlier versions gave it.
+    access: Access | msgspec.UnsetType = msgspec.UNSET
+    digest: str | msgspec.UnsetType = msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"Source({self.scheme}://{self.host})"
+
+    @property
+    def sends(self) -> Access:
+        return self.access or NOTHING
 
     @property
     def origin(self) -> str:

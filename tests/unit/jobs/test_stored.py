@@ -50,13 +50,14 @@ def output(operation: Operation) -> ResolvedOutput:
 # Every field that rows may hold, by Struct. A field that is renamed in the code keeps its name here by
 # ``msgspec.field(name=...)``; a new one has a default, so that older rows can be read.
 FIELDS = {
+    "Access": "headers credential",
     "Blur": "operation sigma",
     "Composite":
         "operation image gravity left right top bottom width height scale opacity blend tile spacing_x spacing_y angle",
     "Contrast": "operation factor",
     "Crop": "operation left top width height gravity focal aspect",
-    "Destination": "kind shown url host port path key name field form_success has_no_type",
-    "DestinationTemplate": "kind shown field form_success has_no_type protocol",
+    "Destination": "kind shown url host port path key name field form_success has_no_type access",
+    "DestinationTemplate": "kind shown field form_success has_no_type protocol access",
     "Extend": "operation top right bottom left width height gravity mode background",
     "Flatten": "operation background",
     "Flip": "operation",
@@ -66,7 +67,7 @@ FIELDS = {
     "Grayscale": "operation method",
     "ImageInfo": "format width_px height_px frames orientation has_alpha",
     "ImageRef": "url name",
-    "JobRequest": "source outputs whole_arg protocol priority not_before deadline_s metadata",
+    "JobRequest": "source outputs whole_arg protocol priority not_before deadline_s metadata webhook",
     "Linear": "operation multiply add",
     "LoadOptions": "strict dpi orient page frames",
     "Encode": "format quality background lossless near_lossless progressive effort chroma bit_depth colors metadata"
@@ -87,13 +88,14 @@ FIELDS = {
     "Round": "operation radius rx ry corners circle",
     "Sharpen": "operation sigma flat jagged",
     "Size": "width_px height_px",
-    "Source": "url scheme host port path",
+    "Source": "url scheme host port path access digest",
     "Threshold": "operation value",
     "Tint": "operation color",
     "Trim": "operation threshold background corner even_x even_y",
+    "Webhook": "url events secret headers",
     "_InfoRow": "format width_px height_px frames orientation has_alpha $format size_bytes",
     "_OutputRow": "recipe size destination placeholder on_failure $format if_exists name",
-    "_SourceRow": "url scheme host port path $format",
+    "_SourceRow": "url scheme host port path access digest $format",
 }  # fmt: skip
 
 
