@@ -11,12 +11,13 @@ import pytest
 
 # What each package that imgserve requires is imported as.
 MODULES = {
-    "apsw": "apsw", "certifi": "certifi", "httptools": "httptools", "litestar": "litestar",
+    "apsw": "apsw", "certifi": "certifi", "httptools": "httptools",
     "msgspec": "msgspec", "multipart": "multipart", "prometheus-client": "prometheus_client",
     "pycurl": "pycurl", "shtab": "shtab", "uvicorn": "uvicorn", "uvloop": "uvloop",
 }  # fmt: skip
-NOT_AT_ONCE = {"pillow", "pyvips", "rich"}  # workers', and a progress bar's
-HEAVY = ("litestar", "uvicorn", "uvloop", "pyvips", "rich", "shtab", "opentelemetry")
+# Of workers, a progress bar, the client, webhooks and object stores.
+NOT_AT_ONCE = {"httpx", "obstore", "pillow", "pyvips", "rich", "standardwebhooks"}
+HEAVY = ("uvicorn", "uvloop", "pyvips", "rich", "shtab", "opentelemetry")
 
 
 def without(module: str, tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -38,9 +39,7 @@ def test_check_names_what_is_missing(module: str, tmp_path: Path) -> None:
     assert "install imgserve anew" in told.stdout + told.stderr
 
 
-@pytest.mark.parametrize(
-    ("module", "words"), [("litestar", "start"), ("msgspec", "help"), ("shtab", "completion bash")]
-)
+@pytest.mark.parametrize(("module", "words"), [("uvicorn", "start"), ("msgspec", "help"), ("shtab", "completion bash")])
 def test_other_commands_do_too(module: str, words: str, tmp_path: Path) -> None:
     told = without(module, tmp_path, *words.split())
     assert told.returncode == 1

@@ -1,4 +1,4 @@
-"""The settings of the HTTP API, in a module of its own, so that commands without a server load no web framework."""
+"""The settings of the HTTP API, in a module of its own, so that commands without a server load no HTTP server."""
 
 import re
 from typing import Annotated

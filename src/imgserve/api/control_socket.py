@@ -1,6 +1,6 @@
 """The control socket for both of its ends: its address, the process at the other end, the answers.
 
-Imported by ``control``, ``problems`` and ``v1/server`` in the server and by the commands, so it loads no web framework.
+Imported by ``control``, ``problems`` and ``v1/server`` in the server and by the commands, so it loads no HTTP server.
 """
 
 import contextlib

@@ -1,10 +1,9 @@
 """``GET /health``: whether jobs are accepted now. Open to all, so it names the states and no details."""
 
 import msgspec
-from litestar import Response, get
-from litestar.handlers import HTTPRouteHandler
 
 from imgserve.api.control_socket import Formats
+from imgserve.api.http.asgi import App, Receive, Scope, Send, answer_json
 from imgserve.imaging.abilities import abilities
 from imgserve.imaging.pool import Pool
 from imgserve.telemetry.states import States, is_refusing, status_of
@@ -23,14 +22,13 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     system_libvips: str = ""
 
 
-def health_handler(states: States, pool: Pool) -> HTTPRouteHandler:
+def health_page(states: States, pool: Pool) -> App:
     can = abilities()
     formats = Formats(can.reads, can.writes)
 
-    @get("/health", sync_to_thread=False)
-    def health() -> Response[Health]:
+    async def health(_scope: Scope, _receive: Receive, send: Send) -> None:
         now = states.look()
         body = Health(status_of(now), pool.sandbox, formats, tuple(state.name for state in now), pool.system_libvips)
-        return Response(body, status_code=503 if is_refusing(now) else 200)
+        await answer_json(send, body, 503 if is_refusing(now) else 200)
 
     return health

@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 
 import msgspec
-from litestar import Response, get
-from litestar.handlers import HTTPRouteHandler
 
+from imgserve.api.http.asgi import App, Receive, Scope, Send, answer
 from imgserve.api.v1.server import counts_in_time
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.protocol import OperatorQueue
@@ -24,9 +23,8 @@ from imgserve.transfer.dispatch import Transfers
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def metrics_handler(queue: OperatorQueue, pool: Pool, transfers: Transfers, states: States) -> HTTPRouteHandler:
-    @get("/metrics")
-    async def scrape() -> Response[bytes]:
+def metrics_page(queue: OperatorQueue, pool: Pool, transfers: Transfers, states: States) -> App:
+    async def scrape(_scope: Scope, _receive: Receive, send: Send) -> None:
         _set_pool(pool)
         _set_transfers(transfers)
         metrics.LOG_EVENTS_LOST.set(logs.lost())
@@ -34,7 +32,7 @@ def metrics_handler(queue: OperatorQueue, pool: Pool, transfers: Transfers, stat
         metrics.STORAGE_FAILING.set(not names.isdisjoint(("storage_failing", "disk_full")))
         await _set_queue(queue)
         body = await asyncio.to_thread(_written, pool.worker_pids)
-        return Response(body, media_type=metrics.CONTENT_TYPE)
+        await answer(send, 200, ((b"content-type", metrics.CONTENT_TYPE.encode()),), body)
 
     return scrape
 

@@ -1,10 +1,8 @@
 """Errors of the native API as problem details (RFC 9457): every answer that is no success has this one shape."""
 
 import re
-from typing import Any
 
 import msgspec
-from litestar import Request, Response
 
 from imgserve.api.control_socket import FieldFault, Problem
 from imgserve.api.http import asgi
@@ -65,7 +63,7 @@ async def answer(
     status: int | None = None,
     source: Path = SOURCE,
 ) -> None:
-    """For a request without a handler of the framework's. The rest is as in ``problem_of``."""
+    """``status`` and ``source`` are as in ``problem_of``."""
     problem = problem_of(error, scope["request_id"], status, source)
     own = ((name.encode(), value.encode()) for name, value in _headers(error, problem.status).items())
     fields = ((b"content-type", CONTENT_TYPE.encode()), *own, *headers)
@@ -105,15 +103,3 @@ def _headers(error: ImgserveError, status: int) -> dict[str, str]:
     if status in (408, 413):  # the rest of the body must not keep the connection
         headers["connection"] = "close"
     return headers
-
-
-def _response(request: Request[Any, Any, Any], error: ImgserveError) -> Response[Problem]:
-    problem, headers = problem_of(error, request.scope["request_id"]), _headers(error, error.status)  # type: ignore[typeddict-item]
-    return Response(problem, status_code=error.status, media_type=CONTENT_TYPE, headers=headers)
-
-
-def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    return _response(request, bug(error, request.scope["path"]))
-
-
-HANDLERS: dict[int | type[Exception], Any] = {ImgserveError: _response, Exception: _bug}

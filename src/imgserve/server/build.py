@@ -11,10 +11,10 @@ from imgserve.api.auth import Keys, client
 from imgserve.api.classic import Classic
 from imgserve.api.config import Config
 from imgserve.api.control_socket import QuotaView
-from imgserve.api.health import health_handler
+from imgserve.api.health import health_page
 from imgserve.api.http.asgi import App
 from imgserve.api.http.body import Body
-from imgserve.api.metrics import metrics_handler
+from imgserve.api.metrics import metrics_page
 from imgserve.api.presets import Presets
 from imgserve.api.problems import native
 from imgserve.api.protected import Protected
@@ -117,11 +117,11 @@ class Components:
         """The application of the TCP listener."""
         rates = Rates(config.rate_per_minute, config.rate_burst)
         classic = Classic(self.intake, rates, self.refusals, presets)
-        metrics_page = metrics_handler(self.queue, self.pool, self.transfers, self.states)
-        handlers = (health_handler(self.states, self.pool), metrics_page)
         order = cast(tuple[Format, ...], config.negotiate)
         info = facts.Info(self.on_demand, self._most_picture_bytes)
-        raw: dict[tuple[str, str], App] = {
+        apps: dict[tuple[str, str], App] = {
+            ("GET", "/health"): health_page(self.states, self.pool),
+            ("GET", "/metrics"): native(metrics_page(self.queue, self.pool, self.transfers, self.states)),
             ("POST", "/v1/render"): render.Render(self.on_demand, presets, order, self._most_picture_bytes),
             ("GET", "/v1/info"): info.get,
             ("POST", "/v1/info"): info.post,
@@ -130,17 +130,17 @@ class Components:
             **description_apps(CALLS, table(config, self._upload)),
         }
         identify = partial(client, keys, self.protected)
-        return app.for_clients(config, self._upload, identify, classic, self.refusals, raw, handlers)
+        return app.for_clients(config, self._upload, identify, classic, self.refusals, apps)
 
     def for_operator(self, config: Config, itself: Itself, presets: Presets) -> App:
         """The application of the control socket."""
         classic = Classic(self.intake, NO_RATE, self.refusals, presets)
-        raw: dict[tuple[str, str], App] = {
+        apps: dict[tuple[str, str], App] = {
             **self._native(presets, NO_RATE),
             ("GET", "/v1/refusals"): native(RefusalList(self.refusals)),
             ("GET", "/v1/server"): server.State(self._offer(config), self.states, self.queue, self.pool, itself),
         }
-        return app.for_operator(config, self._upload, classic, raw)
+        return app.for_operator(config, self._upload, classic, apps)
 
     def _native(self, presets: Presets, rates: Rates) -> dict[tuple[str, str], App]:
         """The calls that both listeners have."""

@@ -18,7 +18,7 @@ Stage = Literal[
 ]  # fmt: skip
 WorkerEnd = Literal["died", "deadline", "cancelled", "fault", "retired", "switched", "surplus", "stopped"]
 
-CONTENT_TYPE = "text/plain; version=0.0.4"  # the framework adds the charset
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LONG_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 21600.0, 86400.0)
 

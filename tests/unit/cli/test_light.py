@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = {
-    "apsw", "asyncio", "certifi", "httptools", "litestar", "opentelemetry", "prometheus_client", "pycurl", "rich",
+    "apsw", "asyncio", "certifi", "httptools", "opentelemetry", "prometheus_client", "pycurl", "rich",
     "shtab", "uvicorn", "uvloop",
 }  # fmt: skip
 OWN = {
