@@ -31,9 +31,11 @@ from imgserve.request.encode import BIT_DEPTHS, FORMATS_WITH, Encode, Format
 from imgserve.request.faults import MEANING as MEANING_OF_FAULT
 from imgserve.request.faults import Code
 from imgserve.request.fields import fields_of
-from imgserve.request.job_body import JobBody, OutputBody, PlaceholderBody, SourceBody
+from imgserve.request.job_body import JobBody, OutputBody, PlaceholderBody
 from imgserve.request.native import OPERATIONS
 from imgserve.request.native_destination import DestinationBody
+from imgserve.request.native_source import SourceBody
+from imgserve.request.native_webhook import WebhookBody
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions
@@ -51,6 +53,7 @@ JOB: dict[str, type[msgspec.Struct]] = {
     "An output": OutputBody,
     "`destination` as an object": DestinationBody,
     "`placeholder` as an object": PlaceholderBody,
+    "`webhook` as an object": WebhookBody,
 }
 PLACE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -115,6 +115,10 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
         return f"DestinationTemplate({self.kind})"
 
     @property
+    def sends(self) -> Access:
+        return self.access or NOTHING
+
+    @property
     def can_delete(self) -> bool:
         return _can_delete(self.kind, self.shown)
 

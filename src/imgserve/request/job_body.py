@@ -15,6 +15,8 @@ from imgserve.request.instant import EXPECTED, read_instant
 from imgserve.request.job import IfExists, OnFailure, Placeholder, PlaceholderStyle, Priority
 from imgserve.request.json_text import PLAIN_NAME
 from imgserve.request.native_destination import DestinationBody, Url
+from imgserve.request.native_source import SourceBody
+from imgserve.request.native_webhook import WebhookBody
 from imgserve.request.recipe import MAX_OPERATIONS, LoadOptions, Operation
 from imgserve.request.values import is_text
 
@@ -47,12 +49,6 @@ def read_metadata(value: object) -> Mapping[str, str]:
         faults.append(Fault("field_invalid", (), note))
     faults.raise_any()
     return value
-
-
-class SourceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The picture's place."""
-
-    url: Annotated[Url, Meta(description="http, https, ftp, ftps, ftpes or file")]
 
 
 class PlaceholderBody(Placeholder, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -122,6 +118,7 @@ class JobBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             extra_json_schema=_METADATA_SCHEMA,
         ),
     ] = {}  # fmt: skip
+    webhook: Annotated[Url | WebhookBody | None, Meta(description="is told how the job ends; http or https")] = None
 
 
 OPTIONS_OF_JOB = ("priority", "not_before", "deadline_s", "metadata")

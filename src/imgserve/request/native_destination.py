@@ -12,6 +12,14 @@ from msgspec import Meta
 
 from imgserve.errors import FieldRef, Path, Sentence
 from imgserve.request import tags, url
+from imgserve.request.access import (
+    FIELDS,
+    CredentialField,
+    HeadersField,
+    access_of,
+    dump_access,
+    misplaced,
+)
 from imgserve.request.destination import DestinationTemplate, check_text
 from imgserve.request.faults import Fault, Faults, beneath
 from imgserve.request.fields import check_names, fields_of, read_fields
@@ -23,7 +31,6 @@ from imgserve.request.values import is_text
 Url = Annotated[str, Meta(extra={"expected": "a URL"})]
 DEFAULT_FIELD = "file"
 _LONGEST_FIELD = 200
-_LATER: dict[str, Sentence] = dict.fromkeys(("headers", "credential"), "not available in this version yet")
 _FORM = FieldRef(("method",), "POST")
 
 
@@ -55,6 +62,8 @@ class DestinationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         Literal["redirect"] | None, Meta(description="of a form: 301, 302 and 303 alone count as taken")
     ] = None
     content_type: Annotated[Literal["none"] | None, Meta(description="of a PUT: it goes without Content-Type")] = None
+    headers: HeadersField = {}
+    credential: CredentialField | None = None
 
 
 def parse_destination(value: object, values: TagValues) -> DestinationTemplate:
@@ -65,7 +74,7 @@ def parse_destination(value: object, values: TagValues) -> DestinationTemplate:
     if not isinstance(value, dict):
         return _template(value, (), {}, values)
     faults = Faults()
-    check_names(value, tuple(fields_of(DestinationBody)), (), faults, _LATER)
+    check_names(value, tuple(fields_of(DestinationBody)), (), faults)
     options = read_fields({name: one for name, one in value.items() if name != "url"}, DestinationBody, faults)
     if "field_name" in value:
         options.setdefault("field_name", DEFAULT_FIELD)  # a form, though its field is at fault
@@ -89,7 +98,7 @@ def dump_destination(template: DestinationTemplate) -> str | dict[str, object]:
         template.form_success or None,
         "none" if template.has_no_type else None,
     )
-    fields: dict[str, object] = msgspec.to_builtins(body)
+    fields: dict[str, object] = msgspec.to_builtins(body) | dump_access(template.sends)
     return template.shown if len(fields) == 1 else fields
 
 
@@ -99,7 +108,9 @@ def _template(value: object, at: Path, options: Mapping[str, Any], values: TagVa
         text = check_scheme(value, invalid="destination_invalid", unknown="destination_scheme_unknown")
     kind = url.protocol_of(text).destination
     is_form = kind is None and (options.get("method") == "POST" or "field_name" in options)
-    faults = Faults(Fault("field_invalid", (name,), note) for name, note in _wrong(kind, options, is_form=is_form))
+    own = {name: value for name, value in options.items() if name not in FIELDS}
+    faults = Faults(Fault("field_invalid", (name,), note) for name, note in _wrong(kind, own, is_form=is_form))
+    faults.extend(misplaced(options, text, "destination"))
     template = DestinationTemplate(
         kind or ("form" if is_form else "put"),
         text,
@@ -107,6 +118,7 @@ def _template(value: object, at: Path, options: Mapping[str, Any], values: TagVa
         options.get("form_success", msgspec.UNSET),
         True if "content_type" in options else msgspec.UNSET,
         "v1",
+        access_of(options),
     )
     faults.attempt(at, check_text, text, tags.NATIVE)
     faults.attempt(at, template.fill, values)

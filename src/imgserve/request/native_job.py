@@ -25,10 +25,11 @@ from imgserve.request.job_body import (
     JobBody,
     OutputBody,
     PlaceholderBody,
-    SourceBody,
 )
 from imgserve.request.native import NO_PRESETS, OPERATIONS, dump_recipe, parse_recipe
 from imgserve.request.native_destination import dump_destination, parse_destination
+from imgserve.request.native_source import SourceBody, dump_source, parse_source_body
+from imgserve.request.native_webhook import WebhookBody, dump_webhook, parse_webhook
 from imgserve.request.recipe import Recipe
 from imgserve.request.source import Source, parse_source
 from imgserve.request.tags import TagValues
@@ -38,15 +39,13 @@ MAX_WAIT_S = 7 * 86_400.0
 MOST_FAULTS = 200
 
 _LATER = "not available in this version yet"
-_LATER_OF_JOB: dict[str, Sentence] = {"webhook": _LATER}
-_LATER_OF_SOURCE: dict[str, Sentence] = dict.fromkeys(("headers", "credential", "digest", "upload"), _LATER)
 _DESTINATION = FieldRef(("destination",))
 _FORMAT = FieldRef(("encode", "format"))
 _CERTAIN = WELL_KNOWN | {"", tags.OPEN_EXT}
 _UNWRITABLE: Sentence = ("the extension is no format that can be written; give .jpg or the like, or name ", _FORMAT)
 
 # The types are inspected here: it takes 15 ms, which a first request would hold the event loop for.
-for _struct in (JobBody, OutputBody, *OPERATIONS.values()):
+for _struct in (JobBody, OutputBody, SourceBody, WebhookBody, *OPERATIONS.values()):
     required_in(_struct)
 
 
@@ -63,7 +62,7 @@ def parse_job(
 ) -> JobRequest:
     """A checked request. ``now``: in seconds since the epoch. Raises RequestInvalid with all faults, PresetsOnly."""
     fields, faults = as_object(value), Faults()
-    check_names(fields, tuple(fields_of(JobBody)), (), faults, _LATER_OF_JOB)
+    check_names(fields, tuple(fields_of(JobBody)), (), faults)
     for name in required_in(JobBody):
         if name not in fields:
             faults.append(Fault("field_missing", (name,), "this field is missing"))
@@ -71,6 +70,8 @@ def parse_job(
     rules = _Rules(source, presets, presets_only)
     outputs = faults.attempt(("outputs",), _outputs, fields["outputs"], rules) if "outputs" in fields else None
     options = read_fields(_picked(fields, OPTIONS_OF_JOB), JobBody, faults)
+    if "webhook" in fields:
+        options["webhook"] = faults.attempt(("webhook",), parse_webhook, fields["webhook"])
     if options.get("not_before", 0.0) > now + MAX_WAIT_S:
         faults.append(Fault("field_invalid", ("not_before",), "expected a time at most 7 days ahead"))
     faults.raise_any()
@@ -85,14 +86,9 @@ def _source(value: object) -> Source:
         if isinstance(value, str) and value[:5].lower() == "data:":
             raise RequestInvalid(Fault("source_invalid", note=f"a data: URL is {_LATER}"))
         return parse_source(value)
-    faults = Faults()
-    check_names(value, tuple(fields_of(SourceBody)), (), faults, _LATER_OF_SOURCE)
-    source = faults.attempt(("url",), parse_source, value["url"]) if "url" in value else None
-    if not value.keys() & {"url", "upload"}:
-        faults.append(Fault("field_missing", ("url",), "this field is missing"))
-    faults.raise_any()
-    assert source is not None
-    return source
+    if "upload" in value:
+        raise RequestInvalid(Fault("field_unknown", ("upload",), _LATER))
+    return parse_source_body(value)
 
 
 def _outputs(value: object, rules: _Rules) -> tuple[OutputRequest, ...]:
@@ -210,12 +206,14 @@ def _picked(fields: Mapping[str, object], names: Iterable[str]) -> dict[str, obj
 def dump_job(request: JobRequest) -> dict[str, object]:
     """The job as ``parse_job`` reads it, without fields that have their default."""
     dumped: dict[str, object] = {
-        "source": request.source.url,
+        "source": dump_source(request.source),
         "outputs": [_dump_output(output, request.source) for output in request.outputs],
     }
     options = {name: getattr(request, name) for name in OPTIONS_OF_JOB}
     if request.not_before is not None:
         options["not_before"] = instant_text(request.not_before)
+    if request.webhook is not None:
+        dumped["webhook"] = dump_webhook(request.webhook)
     usual = msgspec.structs.asdict(JobRequest(request.source, ()))
     return dumped | {name: value for name, value in options.items() if value != usual[name]}
 

@@ -20,6 +20,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     port has in truth. ``libcurl``: libcurl's name, if it differs. ``anonymous``: the user name that means no login.
     ``names_file``: the path has neither query nor fragment and ends with a file's name. ``is_path_decoded``: the path
     goes to the server decoded, so that %2F is a slash and a control character would be part of a command.
+    ``takes_headers``, ``takes_credential``: requests may carry headers of the job, or a credential of the settings.
     """
 
     source: SourceKind
@@ -31,6 +32,8 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     has_tls: bool = False
     names_file: bool = False
     is_path_decoded: bool = False
+    takes_headers: bool = False
+    takes_credential: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -63,9 +66,13 @@ def _ftp(port: int, libcurl: str = "", explicit: str = "", *, has_tls: bool = Fa
     )  # fmt: skip
 
 
+def _web(port: int, *, has_tls: bool = False) -> Scheme:
+    return Scheme(source="http", port=port, has_tls=has_tls, takes_headers=True, takes_credential=True)
+
+
 SCHEMES: dict[str, Scheme] = {
-    "http": Scheme(source="http", port=80),
-    "https": Scheme(source="http", port=443, has_tls=True),
+    "http": _web(80),
+    "https": _web(443, has_tls=True),
     "ftp": _ftp(21),
     "ftps": _ftp(990, explicit="ftpes", has_tls=True),  # TLS from the first byte
     "ftpes": _ftp(21, libcurl="ftp", has_tls=True),  # by the command AUTH TLS

@@ -75,7 +75,13 @@ DESTINATIONS: list[Any] = [
     {"url": PUT, "method": "PUT", "content_type": "none"},
     {"url": "http://h.test/up:{$name}.{$ext}", "method": "POST"},
     {"url": "http://h.test/up?x=1:{$width}.png", "field_name": "picture", "form_success": "redirect"},
+    {"url": PUT, "headers": {"X-Tenant": "a b", "Cache-Control": "max-age=9"}, "credential": "store_1"},
+    {"url": "http://h.test/up:a.png", "method": "POST", "headers": {"x-a": "1"}},
 ]
+WEBHOOKS: list[Any] = [
+    "https://me.test/hook#x", {"url": "HTTP://u:p@Me.test/ä"}, {"url": "http://h/", "secret": "s", "headers": {}},
+    {"url": "http://h/", "events": ["output.failed", "job.failed"], "headers": {"X-A": "1", "b": "2"}},
+]  # fmt: skip
 PLACEHOLDERS: list[Any] = [
     "text", "solid", "none", {}, {"style": "none", "if_exists": "keep"}, {"color": "red", "text": "ü\n"},
 ]  # fmt: skip
@@ -94,7 +100,13 @@ def outputs() -> st.SearchStrategy[dict[str, object]]:
 JOBS = st.fixed_dictionaries(
     {
         "source": st.sampled_from(
-            [SOURCE, {"url": "FTP://u:p@h.test/a%20b"}, "file:///srv/a.svg", "ftps://h:21/x.gif"]
+            [
+                SOURCE,
+                {"url": "FTP://u:p@h.test/a%20b"},
+                "file:///srv/a.svg",
+                "ftps://h:21/x.gif",
+                {"url": SOURCE, "headers": {"X-A": "1"}, "credential": "c", "digest": "sha256:" + "aB" * 32},
+            ]
         ),
         "outputs": st.lists(outputs(), min_size=1, max_size=3),
     },
@@ -104,6 +116,7 @@ JOBS = st.fixed_dictionaries(
             lambda time: f"{time.isoformat()}+02:30"
         ),
         "deadline_s": st.floats(60, 604_800) | st.integers(60, 604_800),
+        "webhook": st.sampled_from(WEBHOOKS),
         "metadata": st.dictionaries(st.text("aü", max_size=9), st.text("aü \n\t", max_size=9), max_size=3),
     },
 )
@@ -154,13 +167,27 @@ def test_a_job_needs_its_source_and_its_outputs(name: str) -> None:
         ({"source": 3}, "source: expected a URL, got no text"),
         ({"source": {}}, "source.url: this field is missing"),
         ({"source": {"url": "x"}}, "source.url: expected a URL that begins with http://"),
-        ({"source": {"url": SOURCE, "headers": {}}}, "source.headers: not available in this version yet"),
-        ({"source": {"url": SOURCE, "digest": "x"}}, "source.digest: not available in this version yet"),
-        ({"source": {"url": SOURCE, "credential": "x"}}, "source.credential: not available in this version yet"),
+        ({"source": {"url": SOURCE, "headers": {"Host": "h"}}}, "source.headers.Host: imgserve alone sets this header"),
+        ({"source": {"url": SOURCE, "headers": []}}, "source.headers: expected an object of texts"),
+        ({"source": {"url": SOURCE, "digest": "md5:0"}}, "source.digest: expected sha256: and 64 hexadecimal digits"),
+        ({"source": {"url": SOURCE, "credential": "a b"}}, "source.credential: expected the name of a credential"),
+        ({"source": {"url": "ftp://h/a", "headers": {}}}, "source.headers: belongs to an http(s) source"),
+        ({"source": {"url": "file:///a", "credential": "x"}}, "source.credential: belongs to an http(s) source"),
+        ({"source": {"url": "http://u@h/", "credential": "x"}}, "source.credential: the URL has a user name"),
         ({"source": {"upload": "photo"}}, "source.upload: not available in this version yet"),
         ({"source": "DATA:image/png;base64,AAAA"}, "source: a data: URL is not available in this version yet"),
         ({"source": "s3://bucket/a.png"}, "source: this version does not speak s3 yet"),
-        ({"webhook": None}, "webhook: not available in this version yet"),
+        ({"webhook": None}, "webhook: expected an http(s) URL"),
+        ({"webhook": "ftp://h/"}, "webhook: expected an http(s) URL"),
+        ({"webhook": "http://"}, "webhook: expected a host name after the scheme"),
+        ({"webhook": {}}, "webhook.url: this field is missing"),
+        ({"webhook": {"url": "x"}}, "webhook.url: expected an http(s) URL"),
+        ({"webhook": {"url": SOURCE, "events": []}}, "webhook.events: expected from 1 to 6 in the list, got 0"),
+        ({"webhook": {"url": SOURCE, "events": ["job.done"]}}, 'webhook.events[0]: expected "job.cancelled"'),
+        ({"webhook": {"url": SOURCE, "events": ["job.failed"] * 2}}, "webhook.events: expected each event once"),
+        ({"webhook": {"url": SOURCE, "secret": "whsec_" + "A" * 32}}, "webhook.secret: expected the name of a"),
+        ({"webhook": {"url": SOURCE, "headers": {"webhook-id": "1"}}}, "webhook.headers.webhook-id: imgserve alone"),
+        ({"webhook": {"url": SOURCE, "event": []}}, 'webhook.event: unknown, did you mean "events"?'),
         ({"priorty": "high"}, 'priorty: unknown, did you mean "priority"?'),
         ({"priority": "urgent"}, 'priority: expected "high", "low" or "normal", got "urgent"'),
         ({"priority": None}, 'priority: expected "high", "low" or "normal", got null'),
@@ -224,8 +251,11 @@ def test_faults_have_their_paths(fields: dict[str, object], sentence: str) -> No
         ({}, "destination.url: this field is missing"),
         ({"url": ""}, "destination.url: expected a URL, got nothing"),
         ("s3://bucket/a.png", "destination: this version does not speak s3 yet"),
-        ({"url": PUT, "headers": {}}, "destination.headers: not available in this version yet"),
-        ({"url": PUT, "credential": "x"}, "destination.credential: not available in this version yet"),
+        ({"url": PUT, "headers": {"te": "x"}}, "destination.headers.te: imgserve alone sets this header"),
+        ({"url": PUT, "credential": ""}, "destination.credential: expected the name of a credential"),
+        ({"url": "file:///a.png", "headers": {}}, "destination.headers: belongs to an http(s) destination"),
+        ({"url": "ftp://h/a.png", "credential": "x"}, "destination.credential: belongs to an http(s) destination"),
+        ({"url": "http://u:p@h/a.png", "credential": "x"}, "destination.credential: the URL has a user name"),
         ({"url": PUT, "methd": "PUT"}, 'destination.methd: unknown, did you mean "method"?'),
         ({"url": PUT, "method": "put"}, 'destination.method: expected "POST" or "PUT", got "put"'),
         ({"url": "http://h/up:a.png", "field_name": ""}, "destination.field_name: expected the name of the form's"),
@@ -282,8 +312,8 @@ def test_a_form_with_a_faulty_field_is_still_a_form() -> None:
 
 def test_all_faults_come_at_once() -> None:
     value = {
-        "source": {"url": "x", "headers": {}}, "priority": 1, "deadline_s": 1, "metadata": {"a": 1}, "webhook": "x",
-        "not_before": "x",
+        "source": {"url": "x", "headers": {"": "x"}}, "priority": 1, "deadline_s": 1, "metadata": {"a": 1},
+        "webhook": "x", "not_before": "x",
         "outputs": [
             {"name": "a b", "encode": {"quality": 0}, "destination": "http://h/{$x}.bmp", "on_failure": 1},
             {"name": "d", "preset": "x", "destination": {"url": "http://h/{$y}", "method": "x"}, "placeholder": 3},
