@@ -21,6 +21,7 @@ import msgspec
 
 from imgserve.blob import Fingerprint
 from imgserve.errors import Charge
+from imgserve.request.access import Headers
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import Priority, Protocol, ResolvedOutput
 from imgserve.request.source import Source
@@ -33,9 +34,11 @@ OutputStatus = Literal["queued", "placeholder", "delivered", "failed", "cancelle
 PlaceholderState = Literal["none", "pending", "written", "unknown", "refused", "kept"]
 WriteKind = Literal["placeholder", "final", "failed"]
 # Replace a placeholder by a failure picture, or delete it; or the stored output cannot be read, so neither can be done.
-OutboxKind = Literal["error_image", "deletion", "unreadable"]
+# Or tell a webhook of an end.
+OutboxKind = Literal["error_image", "deletion", "unreadable", "webhook"]
 OutboxState = Literal["pending", "done", "abandoned"]
-OutboxOutcome = Literal["done", "cancelled", "abandoned"] | float  # a number: try again at that time
+# gone: abandoned, with all pending webhooks of its principal for the same URL. A number: try again at that time.
+OutboxOutcome = Literal["done", "cancelled", "abandoned", "gone"] | float
 EventType = Literal[
     "job.accepted", "job.started", "job.retrying", "job.succeeded", "job.failed", "job.cancelled", "job.superseded",
     "output.placeholder", "output.delivered", "output.failed",
@@ -50,6 +53,8 @@ ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
 OPERATOR = "@operator"
 # A key belongs to its job for so long, even when the job is deleted earlier.
 KEY_MEMORY_S = 24 * 3600.0
+# So long its events can be read, as long as the job itself is kept.
+EVENT_MEMORY_S = 24 * 3600.0
 OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 
 
@@ -98,7 +103,7 @@ class Output(msgspec.Struct, frozen=True):
     """One stored output. ``number`` and ``principal`` are its job's.
 
     ``is_repeat``: its final went out once after an unanswered placeholder. ``fingerprint`` of the placeholder at a file
-    destination, where that is known. ``attempts`` and ``crashes`` count failures so far.
+    destination, ``etag`` at an object store, where they are known. ``attempts`` and ``crashes`` count failures so far.
     """
 
     id: int
@@ -110,6 +115,7 @@ class Output(msgspec.Struct, frozen=True):
     fingerprint: Fingerprint | None = None
     attempts: int = 0
     crashes: int = 0
+    etag: str | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -132,11 +138,12 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class PlaceholderResult(msgspec.Struct, frozen=True):
-    """``fingerprint`` of the placeholder at a file destination."""
+    """``fingerprint`` of the placeholder at a file destination, ``etag`` at an object store."""
 
     output_id: int
     state: PlaceholderState
     fingerprint: Fingerprint | None = None
+    etag: str | None = None
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -155,25 +162,56 @@ class Claim(msgspec.Struct, frozen=True):
 
 class OutboxRules(msgspec.Struct, frozen=True):
     """``holds_destination``: its sender writes under the destination's lock. ``gives_way``: a newer job's write there
-    cancels it. ``keeps_job``: its job is not pruned while it is pending.
+    cancels it. ``keeps_job``: its job is not pruned while it is pending. ``is_message``: it concerns no output, and a
+    new server does not try it before its time.
     """
 
     holds_destination: bool
     gives_way: bool
     keeps_job: bool
+    is_message: bool = False
 
 
 OUTBOX: dict[OutboxKind, OutboxRules] = {
     "error_image": OutboxRules(holds_destination=True, gives_way=True, keeps_job=True),
     "deletion": OutboxRules(holds_destination=True, gives_way=True, keeps_job=True),
     "unreadable": OutboxRules(holds_destination=False, gives_way=False, keeps_job=False),
+    "webhook": OutboxRules(holds_destination=False, gives_way=False, keeps_job=True, is_message=True),
 }
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A webhook to be sent. ``id`` and ``body`` are the same in each try. ``secret`` names the credential that signs;
+    empty: the default one of ``principal``.
+    """
+
+    id: str
+    type: EventType
+    url: str
+    headers: Headers
+    secret: str
+    body: bytes
+    principal: str
+
+    def __repr__(self) -> str:
+        return f"Message({self.id!r})"
+
+
+class SentMessage(msgspec.Struct, frozen=True):
+    """One try to send a webhook, for its log. ``status`` is the HTTP answer's; None without one. ``error`` is a code,
+    empty for none.
+    """
+
+    status: int | None
+    error: str
+    duration_ms: int
 
 
 class OutboxEntry(msgspec.Struct, frozen=True):
     """The right to try once to send an outbox entry. ``number``, ``id`` and ``traceparent`` are the job's.
 
-    ``attempts`` counts failures so far; one after ``until`` is the last.
+    ``attempts`` counts failures so far; one after ``until`` is the last. ``content``: the output whose placeholder it
+    replaces, or a message.
     """
 
     entry_id: int
@@ -183,8 +221,18 @@ class OutboxEntry(msgspec.Struct, frozen=True):
     token: int
     attempts: int
     until: float
-    output: Output
+    content: Output | Message
     traceparent: str = ""
+
+    @property
+    def output(self) -> Output:
+        """For the kinds that concern one."""
+        assert isinstance(self.content, Output)
+        return self.content
+
+    @property
+    def message(self) -> Message | None:
+        return self.content if isinstance(self.content, Message) else None
 
 
 class Intent(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from imgserve.jobs.model import NewJob
 from imgserve.jobs.shown import shown_destination, source_view
-from imgserve.jobs.views import OutputView, Preview, public_url, time_of
+from imgserve.jobs.views import OutputView, Preview, public_url, time_of, webhook_view
 from imgserve.request.job import ResolvedOutput
 
 
@@ -21,6 +21,7 @@ def preview_of(job: NewJob, now: float) -> Preview:
         retries=0,
         source=source_view(job.source, job.info, job.source_bytes),
         outputs=tuple(_output(index, output) for index, output in enumerate(job.outputs)),
+        webhook=webhook_view(job.webhook),
     )
 
 

@@ -6,6 +6,7 @@ as arguments. A transaction that ends a write frees the destination and wakes th
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 import msgspec
@@ -21,9 +22,10 @@ from imgserve.jobs.model import (
     OutboxEntry,
     OutboxOutcome,
     PlaceholderResult,
+    SentMessage,
     Settlement,
 )
-from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView
+from imgserve.jobs.views import EventPage, EventQuery, JobPage, JobQuery, OperatorJobView, WebhookDelivery
 from imgserve.telemetry.states import State
 
 
@@ -128,7 +130,8 @@ class Pruned(msgspec.Struct, frozen=True):
 
 class Counts(msgspec.Struct, frozen=True):
     """Open jobs and outputs. ``pending``, ``abandoned`` and ``unreadable``: placeholders of failed jobs, still at
-    their destinations. The rows of unreadable ones cannot be read well enough to replace them.
+    their destinations. The rows of unreadable ones cannot be read well enough to replace them. ``webhooks`` are
+    still to be sent.
 
     ``oldest_at``: arrival of the oldest open job, those aside that wait for their time; ``due_at``: when the next job
     to be claimed fell due; both by the wall clock.
@@ -142,6 +145,8 @@ class Counts(msgspec.Struct, frozen=True):
     oldest_at: float | None
     due_at: float | None
     unreadable: int = 0
+    webhooks: int = 0
+    webhooks_abandoned: int = 0
 
     @property
     def waiting(self) -> int:
@@ -242,8 +247,10 @@ class OutboxQueue(Protocol):
     async def wait_for_outbox(self, timeout_s: float) -> None:
         """Return when an entry may have become due, at the latest after ``timeout_s``."""
 
-    async def settle_entry(self, entry: OutboxEntry, outcome: OutboxOutcome, now: float) -> None:
-        """A number instead of an outcome: try again at that time."""
+    async def settle_entry(
+        self, entry: OutboxEntry, outcome: OutboxOutcome, now: float, sent: SentMessage | None = None
+    ) -> None:
+        """A number instead of an outcome: try again at that time. ``sent`` is for the log of a webhook's tries."""
 
 
 class DeliveryQueue(Protocol):
@@ -296,8 +303,39 @@ class OperatorQueue(Protocol):
         NoSuchJob, and NotCancellable: accepting, ended, or no output could be ended.
         """
 
+    async def webhook_log(self, job_id: str, principal: str | None = None) -> tuple[WebhookDelivery, ...]:
+        """The webhooks of a job, oldest first. Raises NoSuchJob."""
 
-class Queue(IntakeQueue, RunnerQueue, OutboxQueue, DeliveryQueue, OperatorQueue, Protocol):
+    async def replay_webhooks(self, job_id: str, now: float, principal: str | None = None) -> int:
+        """Make the job's webhooks due again that were sent or abandoned, with the same ids and bytes; their number.
+
+        Raises NoSuchJob.
+        """
+
+
+class EventWatch(Protocol):
+    async def until_more(self, timeout_s: float) -> None:
+        """Return when there may be events that came after the watch began, or after the last call returned; at the
+        latest after ``timeout_s``.
+        """
+
+
+class EventQueue(Protocol):
+    """For streams of events. A reader enters a watch, then reads and waits in turn, and so misses none."""
+
+    async def newest_event(self) -> int:
+        """The number of the newest event; 0 before the first."""
+
+    async def events_after(self, query: EventQuery, now: float) -> EventPage:
+        """Events of all jobs but refused ones, in the order in which they were stored: a number that is seen has none
+        below it that comes later. Never delays the other calls.
+        """
+
+    def watch_events(self, principal: str | None = None, job_id: str = "") -> AbstractContextManager[EventWatch]:
+        """``principal`` None: the events of all; ``job_id`` empty: those of all jobs."""
+
+
+class Queue(IntakeQueue, RunnerQueue, OutboxQueue, DeliveryQueue, OperatorQueue, EventQueue, Protocol):
     """Durable jobs in the order of their numbers, and the locks of their destinations: what an engine is.
 
     Its opener may give it an ``on_end``, which gets each job's end once, when it is stored.

@@ -6,6 +6,8 @@ dead worker is charged to ``crashes``: the second death quarantines the output, 
 has its charge, and its cap on attempts if it has one (``errors``).
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from imgserve.errors import Charge, ImgserveError
@@ -17,6 +19,10 @@ LONGEST_DELAY_S = MAX_DELAY_S * (1.0 + JITTER)
 # Time for the last attempt to fetch, render and deliver before the deadline.
 LAST_ATTEMPT_S = 30.0
 MAX_CRASHES = 3
+# When a webhook is tried, after its event: as Standard Webhooks proposes, for a day.
+WEBHOOK_TRIES_AT_S = (
+    0.0, 5.0, 300.0, 1800.0, 2 * 3600.0, 5 * 3600.0, 10 * 3600.0, 14 * 3600.0, 20 * 3600.0, 24 * 3600.0,
+)  # fmt: skip
 
 
 class Fail(msgspec.Struct, frozen=True):
@@ -38,6 +44,13 @@ def backoff(failures: int, jitter: float, first_delay_s: float = FIRST_DELAY_S) 
     """Seconds to wait after ``failures`` earlier ones; ``jitter`` is from 0 to 1, 0.5 changes nothing."""
     delay = min(first_delay_s * 2.0 ** min(failures, 32), MAX_DELAY_S)
     return float(delay * (1.0 - JITTER + 2.0 * JITTER * jitter))
+
+
+def webhook_delay(failures: int, jitter: float, tries_at_s: Sequence[float] = WEBHOOK_TRIES_AT_S) -> float | None:
+    """Seconds from a failed try to the next one, after ``failures`` earlier ones; None: that was the last."""
+    if failures + 1 >= len(tries_at_s):
+        return None
+    return (tries_at_s[failures + 1] - tries_at_s[failures]) * (1.0 - JITTER + 2.0 * JITTER * jitter)
 
 
 def decide(

@@ -16,10 +16,13 @@ from imgserve.jobs.stored import (
     decode_output,
     decode_source,
     decode_warnings,
+    decode_webhook,
     source_bytes_of,
 )
 from imgserve.jobs.views import (
     ErrorView,
+    EventBody,
+    EventData,
     OperatorJobView,
     OperatorOutputView,
     OutboxView,
@@ -27,10 +30,12 @@ from imgserve.jobs.views import (
     SourceView,
     TimelineEntry,
     WarningView,
+    WebhookView,
     public_url,
     redacted_key,
     redacted_url,
     time_of,
+    webhook_view,
 )
 from imgserve.request.destination import Destination
 from imgserve.request.imageinfo import ImageInfo
@@ -40,6 +45,8 @@ from imgserve.request.source import Source
 UNREADABLE_SOURCE = "(written by another version)"
 
 WallOf = Callable[[float], float]
+
+_encode = msgspec.json.Encoder().encode
 
 # An intake that is under way has not seen the placeholder's end yet; where it was refused nothing lies there.
 _PLACEHOLDERS: dict[PlaceholderState, PlaceholderView | None] = {
@@ -69,6 +76,7 @@ class StoredJob(msgspec.Struct, frozen=True):
     metadata: bytes | None
     retries: int
     principal: str
+    webhook: bytes | None
 
 
 class StoredOutput(msgspec.Struct, frozen=True):
@@ -133,7 +141,13 @@ def view_of(
             for index, output in enumerate(outputs)
         ),
         warnings=tuple(view for index, output in enumerate(outputs) for view in _warnings(index, output)),
+        webhook=_webhook(job),
     )
+
+
+def event_body(type_: EventType, at: float, job: OperatorJobView, output: str | None, wall_of: WallOf) -> bytes:
+    """An event of the job, as webhooks and streams carry it. ``output`` is a name."""
+    return _encode(EventBody(type_, time_of(wall_of(at)), EventData(job.public(), output)))
 
 
 def timeline_of(
@@ -167,6 +181,12 @@ def shown_destination(destination: Destination) -> str:
     return redacted_url(destination.shown, is_page=destination.writing.is_page)
 
 
+def _webhook(job: StoredJob) -> WebhookView | None:
+    with suppress(*UNREADABLE):
+        return None if job.webhook is None else webhook_view(decode_webhook(job.webhook))
+    return None
+
+
 def _warnings(index: int, output: StoredOutput) -> Iterator[WarningView]:
     with suppress(*UNREADABLE):
         for warning in decode_warnings(output.warnings or b"[]"):
@@ -195,7 +215,8 @@ def _output(
     index: int, output: StoredOutput, entries: Iterable[StoredEntry], wall_of: WallOf, *, is_waiting: bool
 ) -> OperatorOutputView:
     outbox = tuple(OutboxView(entry.kind, entry.state) for entry in entries if entry.output == output.id)
-    owed = next((entry.kind for entry in outbox if entry.state == "pending" and entry.kind != "unreadable"), None)
+    pending = (entry.kind for entry in outbox if entry.state == "pending")
+    owed = next((kind for kind in pending if kind == "error_image" or kind == "deletion"), None)
     view = OperatorOutputView(
         name=str(index),
         status=output.status,

@@ -1,4 +1,4 @@
-"""Rows as JSON: source, header, outputs and metadata of a job, and the warnings of an output.
+"""Rows as JSON: source, header, outputs, metadata and webhook of a job, and the warnings of an output.
 
 A row holds the Structs of ``request`` under the field names that they have today. tests/unit/jobs/test_stored.py lists
 them all: a field that is renamed in the code keeps its stored name (``msgspec.field(name=...)``), and a new one has a
@@ -25,6 +25,7 @@ from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source
 from imgserve.request.warning import OutputWarning
+from imgserve.request.webhook import Webhook
 
 FORMAT = 1
 # Rows of earlier versions have no number; they are of format 1. A higher number than FORMAT is not read.
@@ -66,6 +67,7 @@ _decode_output = msgspec.json.Decoder(_OutputRow).decode
 decode_warnings = msgspec.json.Decoder(tuple[OutputWarning, ...]).decode
 _decode_name = msgspec.json.Decoder(_NameRow).decode
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
+decode_webhook = msgspec.json.Decoder(Webhook).decode
 
 
 def encode_source(source: Source) -> bytes:
@@ -115,6 +117,10 @@ def _output(recipe: Recipe, size: Size | None, placement: Placement, name: str =
     if recipe.encode.format is None:
         raise msgspec.ValidationError("the stored recipe names no format")
     return ResolvedOutput(Rendering(recipe, size, recipe.encode.format), placement, name)
+
+
+def encode_webhook(webhook: Webhook | None) -> bytes | None:
+    return None if webhook is None else _encode(webhook)
 
 
 def encode_metadata(metadata: Mapping[str, str]) -> bytes | None:

@@ -16,10 +16,12 @@ from imgserve.request.destination import Destination
 from imgserve.request.encode import Format
 from imgserve.request.imageinfo import SourceFormat
 from imgserve.request.job import Priority, Protocol
+from imgserve.request.webhook import Webhook, WebhookEvent
 
 MAX_LISTED = 200
 MAX_REFUSALS = 1000
 MAX_TIMELINE = 200
+MAX_TRIES = 20
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)]
 PlaceholderView = Literal["written", "unknown", "kept", "none"]
 Owed = Literal["error_image", "deletion"]
@@ -115,6 +117,13 @@ class TimelineEntry(msgspec.Struct, frozen=True):
     duration_ms: int | None
 
 
+class WebhookView(msgspec.Struct, frozen=True):
+    """``url`` without user name and query."""
+
+    url: str
+    events: tuple[WebhookEvent, ...]
+
+
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """``timeline`` comes with single jobs only, with the newest ``MAX_TIMELINE`` entries."""
 
@@ -132,7 +141,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     source: SourceView
     outputs: tuple[OutputView, ...]
     warnings: tuple[WarningView, ...] = ()
-    webhook: None = None
+    webhook: WebhookView | None = None
     timeline: tuple[TimelineEntry, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @property
@@ -200,6 +209,78 @@ class Preview(JobView, frozen=True, kw_only=True):
     id: None = None  # type: ignore[assignment]
 
 
+class EventData(msgspec.Struct, frozen=True):
+    """``job`` without its timeline; ``output`` is a name, null where the event is the whole job's."""
+
+    job: JobView
+    output: str | None
+
+
+class EventBody(msgspec.Struct, frozen=True):
+    """The body of a webhook, and the data of an event."""
+
+    type: EventType
+    timestamp: datetime
+    data: EventData
+
+
+class Event(msgspec.Struct, frozen=True):
+    """``number`` grows with each event. ``body`` is an ``EventBody`` as JSON, with the job as it was when this was
+    read.
+    """
+
+    number: int
+    type: EventType
+    job_id: str
+    principal: str
+    body: bytes
+
+
+class EventQuery(msgspec.Struct, frozen=True):
+    """Selects events with numbers above ``after``, oldest first. ``types`` empty: all; ``principal`` None: the events
+    of all; ``job_id`` empty: those of all jobs.
+    """
+
+    after: int
+    limit: Limit = 50
+    types: tuple[EventType, ...] = ()
+    principal: str | None = None
+    job_id: str = ""
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """``last``: the next page has the events after this number. It may be fewer than were asked for, even none, and not
+    be the last one; that has ``last`` equal to ``newest``, the newest of all events.
+
+    ``is_gap``: some of the events asked for are gone, or are older than EVENT_MEMORY_S.
+    """
+
+    events: tuple[Event, ...]
+    last: int
+    newest: int
+    is_gap: bool = False
+
+
+class WebhookTry(msgspec.Struct, frozen=True):
+    """``status`` of the HTTP answer; null without one."""
+
+    at: datetime
+    status: int | None
+    error: str | None
+    duration_ms: int
+
+
+class WebhookDelivery(msgspec.Struct, frozen=True):
+    """A webhook of a job: ``id`` is its webhook-id, ``tries`` the newest ``MAX_TRIES``, oldest first."""
+
+    id: str
+    type: EventType
+    timestamp: datetime
+    state: OutboxState
+    next_attempt_at: datetime | None
+    tries: tuple[WebhookTry, ...]
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A post that became no job. ``client`` is an address, ``host`` the value of the Host header.
 
@@ -235,6 +316,10 @@ def redacted_url(text: str, *, is_page: bool = False) -> str:
     page, colon, name = rest.rpartition(":") if is_page else (rest, "", "")
     place, question_mark, _ = page.partition("#")[0].partition("?")
     return f"{scheme}://{host.rpartition('@')[2]}{place}{HIDDEN_QUERY if question_mark else ''}{colon}{name}"
+
+
+def webhook_view(webhook: Webhook | None) -> WebhookView | None:
+    return None if webhook is None else WebhookView(redacted_url(webhook.url), webhook.events)
 
 
 def public_url(destination: Destination) -> str | None:

@@ -12,7 +12,15 @@ from imgserve.jobs.sqlite.ending import Reason, end_open
 from imgserve.jobs.sqlite.idempotency import bind, bound_job, unbind
 from imgserve.jobs.sqlite.order import end_if_concluded, supersede_older, write_end
 from imgserve.jobs.sqlite.queries import load
-from imgserve.jobs.stored import UNREADABLE, decode_output, encode_info, encode_metadata, encode_output, encode_source
+from imgserve.jobs.stored import (
+    UNREADABLE,
+    decode_output,
+    encode_info,
+    encode_metadata,
+    encode_output,
+    encode_source,
+    encode_webhook,
+)
 from imgserve.request.destination import hosts_of
 from imgserve.request.job import ResolvedOutput
 
@@ -35,7 +43,7 @@ def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float)
         (job.id, encode_source(job.source), encode_info(job.info, job.source_bytes), job.digest, epoch, now, due_at,
          job.deadline_s, job.traceparent, job.principal,
          hosts_of(output.placement.destination.key for output in job.outputs), job.protocol, job.priority,
-         job.not_before, encode_metadata(job.metadata)),
+         job.not_before, encode_metadata(job.metadata), encode_webhook(job.webhook)),
     )  # fmt: skip
     number = db.last_insert_rowid()
     bind(db, job, now)
@@ -97,6 +105,7 @@ def refuse(
     keys = _note(db, number, placeholders)
     unbind(db, number)
     if any(result.state in ("written", "unknown") for result in placeholders):
+        db.execute(SQL["forget_webhook"], (number,))  # the reply is told of the refusal
         events.add(db, _placeholder_events(number, placeholders, now))
         end_open(db, number, "failed", Reason(error, detail), config, now, is_refused=True)
         answered(db, number)
@@ -123,5 +132,5 @@ def _note(db: Connection, number: int, placeholders: tuple[PlaceholderResult, ..
     for result in placeholders:
         fingerprint = result.fingerprint
         digest, size_bytes = (fingerprint.digest, fingerprint.size_bytes) if fingerprint else (None, None)
-        db.execute(SQL["note_placeholder"], (result.state, result.output_id, digest, size_bytes))
+        db.execute(SQL["note_placeholder"], (result.state, result.output_id, digest, size_bytes, result.etag))
     return free(db, number, token=0).keys

@@ -1,7 +1,7 @@
 -- name: add_job
 INSERT INTO job (id, status, source, info, digest, epoch, created_at, deadline_at, run_at, traceparent, principal,
-    hosts, protocol, priority, not_before, metadata)
-    VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7 + ?8, ?7, nullif(?9, ''), ?10, ?11, ?12, ?13, ?14, ?15)
+    hosts, protocol, priority, not_before, metadata, webhook)
+    VALUES (?1, 'accepting', ?2, ?3, ?4, ?5, ?6, ?7 + ?8, ?7, nullif(?9, ''), ?10, ?11, ?12, ?13, ?14, ?15, ?16)
 
 -- name: add_output
 INSERT INTO output (job, spec, destination, is_form, placeholder, user, due_at) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -23,6 +23,9 @@ UPDATE job SET is_activated = coalesce(not_before, 0) <= ?1, status = 'queued', 
     WHERE output.job = number AND older.job < number),
     EXISTS (SELECT 1 FROM output WHERE job = number AND status IN ('queued', 'placeholder')), is_activated
 
+-- name: forget_webhook
+UPDATE job SET webhook = NULL WHERE number = ?
+
 -- name: forget
 DELETE FROM job WHERE number = ? AND ended_at IS NULL RETURNING principal, priority
 
@@ -30,5 +33,5 @@ DELETE FROM job WHERE number = ? AND ended_at IS NULL RETURNING principal, prior
 UPDATE job SET is_answered = 1 WHERE number = ?
 
 -- name: note_placeholder
-UPDATE output SET placeholder = ?1, placeholder_digest = ?3, placeholder_bytes = ?4,
+UPDATE output SET placeholder = ?1, placeholder_digest = ?3, placeholder_bytes = ?4, etag = ?5,
     status = iif(status = 'queued' AND ?1 IN ('written', 'unknown'), 'placeholder', status) WHERE id = ?2

@@ -78,12 +78,15 @@ def _as_claim(db: Connection, row: tuple[Any, ...], now: float) -> Claim:
     number, job_id, token, deadline_at, source, info, traceparent, principal, its_hosts = row
     hosts = its_hosts.split(" ")
     outputs = tuple(
-        Output(output_id, number, principal, decode_output(spec), placeholder, bool(is_repeat), None, attempts, crashes)
-        for output_id, key, spec, placeholder, is_repeat, attempts, crashes in rows(
+        Output(
+            output_id, number, principal, decode_output(spec), placeholder, bool(is_repeat), None, attempts, crashes,
+            etag,
+        )
+        for output_id, key, spec, placeholder, is_repeat, attempts, crashes, etag in rows(
             db, SQL["due_outputs"], (number, now)
         )
         if origin_of(key) in hosts
-    )
+    )  # fmt: skip
     return Claim(
         number, job_id, token, deadline_at, decode_source(source), decode_info(info), outputs, traceparent or "",
         principal,

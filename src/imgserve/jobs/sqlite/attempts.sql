@@ -12,7 +12,7 @@ UPDATE job SET status = 'running', token = token + 1, claim = token + 1, lease_u
 UPDATE job SET status = 'queued', lease_until = NULL WHERE number = ? AND status = 'running'
 
 -- name: due_outputs
-SELECT id, destination, spec, placeholder, is_repeat, attempts, crashes FROM output
+SELECT id, destination, spec, placeholder, is_repeat, attempts, crashes, etag FROM output
     WHERE job = ? AND status IN ('queued', 'placeholder') AND due_at <= ? ORDER BY id
 
 -- name: note_seen

@@ -10,6 +10,7 @@ import apsw
 
 from imgserve.jobs.lanes import Turns
 from imgserve.jobs.model import Ended
+from imgserve.jobs.shown import WallOf
 from imgserve.jobs.sqlite.backlog import Backlog
 
 SYNCED = "PRAGMA synchronous=FULL"  # in WAL mode: fsync at each commit
@@ -17,8 +18,9 @@ UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
 
 
 class Connection(apsw.Connection):
-    """``ends`` are the jobs' ends that the next commit stores. ``is_abandoned_changed``: there may be more or fewer
-    placeholders that nothing will replace.
+    """``ends`` are the jobs' ends that the next commit stores, ``noted`` principal and id of the jobs that have new
+    events. ``is_abandoned_changed``: there may be more or fewer placeholders that nothing will replace.
+    ``is_outbox_filled``: there may be new webhooks. ``wall_of`` converts a stored time to the wall clock's.
 
     Written in the committer's thread, taken on the event loop between two commits.
     """
@@ -28,7 +30,10 @@ class Connection(apsw.Connection):
         self.ends: list[Ended] = []
         self.backlog = Backlog()
         self.turns = Turns()
+        self.noted: list[tuple[str, str]] = []
         self.is_abandoned_changed = True
+        self.is_outbox_filled = False
+        self.wall_of: WallOf = float
         self.set_rollback_hook(self._rolled_back)
 
     def take_ends(self) -> list[Ended]:
@@ -37,7 +42,13 @@ class Connection(apsw.Connection):
         ends, self.ends[:] = self.ends[:], []
         return ends
 
+    def take_noted(self) -> list[tuple[str, str]]:
+        """Called after each commit."""
+        noted, self.noted[:] = self.noted[:], []
+        return noted
+
     def _rolled_back(self) -> None:
+        self.noted.clear()
         self.ends.clear()
         self.backlog.rolled_back()
 

@@ -48,9 +48,9 @@ def _end(
         events.add(db, [(number, output_id, now, "output.delivered", "")])
         return "delivered"
     db.execute(SQL["end"], (status, *msgspec.structs.astuple(reason), output_id))
-    if status == "failed":
-        events.add(db, [(number, output_id, now, "output.failed", reason.error)])
     kind = outbox_kind_of(spec, placeholder, is_refused=is_refused)
     if kind is not None:
         outbox.add(db, number, output_id, kind, now, now + config.outbox_s)
+    if status == "failed":
+        events.add(db, [(number, output_id, now, "output.failed", reason.error)])
     return status

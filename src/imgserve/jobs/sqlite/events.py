@@ -1,11 +1,13 @@
 """What happens to jobs, in its order: rows that are added inside the transactions that change the jobs.
 
-They are a job's timeline, and go with their job. A refused request leaves none, unless it left a placeholder.
+They are a job's timeline and go with their job, streams carry them, and webhooks tell of some. A refused request leaves
+none, unless it left a placeholder.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from imgserve.jobs.model import EventType
+from imgserve.jobs.sqlite import webhooks
 from imgserve.jobs.sqlite.connection import Connection
 from imgserve.jobs.sqlite.queries import load
 
@@ -15,5 +17,13 @@ SQL = load("events")
 Event = tuple[int, int | None, float, EventType, str]
 
 
-def add(db: Connection, events: Iterable[Event]) -> None:
+def add(db: Connection, events: Sequence[Event]) -> None:
+    """Called when the rows of the job show the event: the bodies of webhooks are made of them now."""
     db.executemany(SQL["add"], events)
+    for number in {event[0] for event in events}:
+        job_id, principal, webhook = db.execute(SQL["job"], (number,)).get
+        db.noted.append((principal, job_id))
+        if webhook is not None:
+            for job, output, at, type_, _ in events:
+                if job == number:
+                    webhooks.add(db, job, output, type_, at, webhook)

@@ -11,4 +11,5 @@ def _json(kinds: list[str]) -> str:
 
 HOLDING = _json([kind for kind, rules in OUTBOX.items() if rules.holds_destination])
 GIVING_WAY = _json([kind for kind, rules in OUTBOX.items() if rules.gives_way])
+MESSAGES = _json([kind for kind, rules in OUTBOX.items() if rules.is_message])
 KEEPING = _json([kind for kind, rules in OUTBOX.items() if rules.keeps_job])

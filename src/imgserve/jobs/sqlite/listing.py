@@ -14,21 +14,14 @@ import msgspec
 from imgserve.jobs.faults import NoSuchJob, no_such_job
 from imgserve.jobs.model import KEY_MEMORY_S, Bound
 from imgserve.jobs.protocol import Counts
-from imgserve.jobs.shown import (
-    StoredEntry,
-    StoredEvent,
-    StoredJob,
-    StoredOutput,
-    WallOf,
-    timeline_of,
-    view_of,
-)
-from imgserve.jobs.sqlite import search
+from imgserve.jobs.shown import WallOf
+from imgserve.jobs.sqlite import feed, search, webhooks
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.queries import load
+from imgserve.jobs.sqlite.reading import read
 from imgserve.jobs.sqlite.texts import as_text
-from imgserve.jobs.views import MAX_TIMELINE, JobPage, JobQuery, OperatorJobView
+from imgserve.jobs.views import EventPage, EventQuery, JobPage, JobQuery, OperatorJobView, WebhookDelivery
 
 SQL = load("listing")
 
@@ -54,6 +47,16 @@ class Listing:
     async def binding_of(self, principal: str, key: str, now: float) -> Bound | None:
         return await self._run(lambda db: _bound(db, principal, key, now))
 
+    async def newest_event(self) -> int:
+        return await self._run(feed.newest)
+
+    async def events_after(self, query: EventQuery, now: float) -> EventPage:
+        return await self._run(lambda db: feed.page(db, query, now, self._wall_of))
+
+    async def webhook_log(self, job_id: str, principal: str | None = None) -> tuple[WebhookDelivery, ...]:
+        """Raises NoSuchJob."""
+        return await self._run(lambda db: _webhook_log(db, job_id, principal, self._wall_of))
+
     async def has_ended(self, job_id: str) -> bool:
         """True also when there is no such job."""
         return await self._run(lambda db: db.execute(SQL["has_ended"], (job_id,)).get != 0)
@@ -67,7 +70,7 @@ class Listing:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown()
 
-    async def _run(self, read: Callable[[apsw.Connection], T]) -> T:
+    async def _run(self, query: Callable[[apsw.Connection], T]) -> T:
         """Raises StorageFailing."""
 
         def transaction() -> T:
@@ -77,7 +80,7 @@ class Listing:
                 search.add_functions(self._connection)
                 self._connection.create_scalar_function("as_text", lambda *row: as_text(*row), 1)
             with self._connection as snapshot:
-                result = read(snapshot)
+                result = query(snapshot)
             return result  # noqa: RET504 - the end of the snapshot may raise, and mypy knows it may swallow
 
         try:
@@ -94,7 +97,7 @@ def counts(db: apsw.Connection, wall_of: WallOf) -> Counts:
 
 def _page(db: apsw.Connection, query: JobQuery, wall_of: WallOf) -> JobPage:
     found = search.find(db, query, ahead_s=-wall_of(0.0))
-    return JobPage(tuple(_view(db, number, wall_of) for number in found.numbers), found.next)
+    return JobPage(tuple(read(db, number, wall_of).job for number in found.numbers), found.next)
 
 
 def _job(db: apsw.Connection, job_id: str, principal: str | None, wall_of: WallOf) -> OperatorJobView:
@@ -105,25 +108,22 @@ def _job(db: apsw.Connection, job_id: str, principal: str | None, wall_of: WallO
     if len(matches) > 1:
         raise NoSuchJob(f"several jobs have ids that begin with {job_id[:64]!r}", "give more of the id")
     if matches:
-        return _view(db, matches[0][0], wall_of, has_timeline=True)
+        return read(db, matches[0][0], wall_of, has_timeline=True).job
     if principal is not None:
         raise no_such_job(job_id)
     hint = "jobs list shows what there is; ended jobs are listed for keep_ended_s, failed ones for keep_failed_s"
     raise NoSuchJob(f"no job has an id that begins with {job_id[:64]!r}", hint)
 
 
+def _webhook_log(
+    db: apsw.Connection, job_id: str, principal: str | None, wall_of: WallOf
+) -> tuple[WebhookDelivery, ...]:
+    number: int | None = db.execute(SQL["find"], (job_id, principal)).get
+    if number is None:
+        raise no_such_job(job_id)
+    return webhooks.deliveries(db, number, wall_of)
+
+
 def _bound(db: apsw.Connection, principal: str, key: str, now: float) -> Bound | None:
     row = db.execute(SQL["bound"], (key, principal, now - KEY_MEMORY_S)).fetchone()
     return None if row is None else Bound(row[0], row[1], bool(row[2]))
-
-
-def _view(db: apsw.Connection, number: int, wall_of: WallOf, *, has_timeline: bool = False) -> OperatorJobView:
-    job = StoredJob(*db.execute(SQL["job"], (number,)).get)
-    outputs = [StoredOutput(*row) for row in rows(db, SQL["outputs"], (number,))]
-    entries = [StoredEntry(*row) for row in rows(db, SQL["entries"], (number,))]
-    view = view_of(job, outputs, entries, wall_of)
-    if not has_timeline:
-        return view
-    names = {output.id: seen.name for output, seen in zip(outputs, view.outputs, strict=True)}
-    events = [StoredEvent(*row) for row in reversed(rows(db, SQL["newest_events"], (number, MAX_TIMELINE)))]
-    return msgspec.structs.replace(view, timeline=timeline_of(job, names, events, wall_of))

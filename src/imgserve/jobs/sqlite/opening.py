@@ -13,7 +13,9 @@ from imgserve.jobs.lanes import Lane
 from imgserve.jobs.sqlite import clock as clocks
 from imgserve.jobs.sqlite import events, heads, texts
 from imgserve.jobs.sqlite.connection import Connection, rows, transaction
+from imgserve.jobs.sqlite.kinds import MESSAGES
 from imgserve.jobs.sqlite.order import Writer, end_if_concluded, overtake_older, supersede_older
+from imgserve.jobs.sqlite.outbox import LEASE_S
 from imgserve.jobs.sqlite.placeholders import RecentPlaceholders
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.sqlite.schema import migrate
@@ -68,7 +70,7 @@ def _requeue(db: Connection, epoch: int, config: Config, now: float) -> None:
     db.execute(SQL["forget_destinations"], (now,))
     db.execute(SQL["quieten_destinations"], (quiet_until,))
     db.execute(SQL["requeue_running"])
-    db.execute(SQL["make_entries_due"], (now,))
+    db.execute(SQL["make_entries_due"], (now, LEASE_S, MESSAGES))
     db.execute(SQL["delay_accepting"], (quiet_until, epoch))
     db.execute(SQL["lose_placeholders"], (epoch,))
     for number, is_activated in sorted(rows(db, SQL["activate_accepting"], (now, quiet_until, epoch))):

@@ -24,8 +24,10 @@ UPDATE destination SET holder = NULL, token = NULL, kind = NULL, quiet_until = ?
 -- name: requeue_running
 UPDATE job SET status = 'queued', lease_until = NULL WHERE status = 'running'
 
+-- A message that was not being sent waits for its time.
 -- name: make_entries_due
 UPDATE outbox SET due_at = ?1 WHERE state = 'pending' AND due_at > ?1
+    AND (due_at <= ?1 + ?2 OR kind NOT IN (SELECT value FROM json_each(?3)))
 
 -- name: delay_accepting
 UPDATE output SET due_at = max(due_at, ?)

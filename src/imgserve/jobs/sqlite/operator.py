@@ -10,7 +10,7 @@ from imgserve.jobs.faults import NotCancellable, no_such_job
 from imgserve.jobs.lanes import Lane
 from imgserve.jobs.model import OPERATOR, JobStatus
 from imgserve.jobs.rules import Reopening, Retryable, reopening
-from imgserve.jobs.sqlite import events
+from imgserve.jobs.sqlite import events, webhooks
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.ending import Reason, end_open
 from imgserve.jobs.sqlite.kinds import HOLDING
@@ -79,6 +79,12 @@ def cancel(db: Connection, job_id: str, config: Config, now: float, principal: s
         raise NotCancellable("the finished picture has been delivered already; it is sent once more to be sure")
     end_if_concluded(db, number, now)
     return number
+
+
+def replay_webhooks(db: Connection, job_id: str, now: float, principal: str | None) -> int:
+    """The number of webhooks that are sent again. Raises NoSuchJob."""
+    number, _, _ = _find(db, job_id, principal)
+    return webhooks.replay(db, number, now)
 
 
 def _find(db: Connection, job_id: str, principal: str | None) -> tuple[int, JobStatus, int]:

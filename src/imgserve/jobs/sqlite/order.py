@@ -100,7 +100,7 @@ def write_end(db: Connection, number: int, status: JobStatus, now: float, *, is_
     """End a job that has not ended. Only intake ends an accepting one."""
     for job_id, principal, priority, created_at, error in rows(db, SQL["end"], (status, now, number, is_intake)):
         db.backlog.add((principal, priority), -1)
-        events.add(db, [(number, None, now, END_EVENTS[status], error)])
         db.ends.append(Ended(status, error, created_at, now, job_id))
         if status == "superseded":
             db.execute(SQL["name_superseding"], (number,))
+        events.add(db, [(number, None, now, END_EVENTS[status], error)])

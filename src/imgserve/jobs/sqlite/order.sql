@@ -39,14 +39,14 @@ DELETE FROM outbox WHERE state = 'pending' AND kind IN (SELECT value FROM json_e
     AND (SELECT principal FROM job WHERE job.number = newer.job) <> :principal)
 
 -- name: placeholder_of_older
-SELECT placeholder_digest, placeholder_bytes FROM output AS older
+SELECT placeholder_digest, placeholder_bytes, etag FROM output AS older
     WHERE placeholder IN ('pending', 'written', 'unknown') AND status IN ('queued', 'placeholder')
     AND older.destination = :key AND older.job < :number
     AND ((SELECT principal FROM job WHERE job.number = older.job) = :principal OR :principal = :operator)
     ORDER BY job DESC LIMIT 1
 
 -- name: inherit_placeholder
-UPDATE output SET placeholder = 'written', placeholder_digest = ?, placeholder_bytes = ? WHERE id = ?
+UPDATE output SET placeholder = 'written', placeholder_digest = ?, placeholder_bytes = ?, etag = ? WHERE id = ?
 
 -- name: outputs_with_older
 SELECT newer.id, newer.placeholder, destination, principal, user FROM output AS newer JOIN job ON number = job

@@ -5,19 +5,22 @@ all earlier writes of that job.
 """
 
 from imgserve.blob import Fingerprint
-from imgserve.jobs.model import OUTBOX, OutboxEntry, OutboxKind, OutboxOutcome, Output
+from imgserve.jobs.model import OUTBOX, Message, OutboxEntry, OutboxKind, OutboxOutcome, Output, SentMessage
 from imgserve.jobs.protocol import OutboxWork
+from imgserve.jobs.sqlite import webhooks
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import free
 from imgserve.jobs.sqlite.queries import load
-from imgserve.jobs.stored import for_failure
+from imgserve.jobs.stored import UNREADABLE, for_failure
 from imgserve.telemetry import logs
 
 SQL = load("outbox")
 
 LEASE_S = 120.0
 # The detail for an output whose placeholder nothing can replace.
-UNREADABLE = "its placeholder stays: the stored output cannot be read, not even as far as a failure picture needs"
+PLACEHOLDER_STAYS = (
+    "its placeholder stays: the stored output cannot be read, not even as far as a failure picture needs"
+)
 
 
 def add(db: Connection, job: int, output: int, kind: OutboxKind, now: float, until: float) -> None:
@@ -31,17 +34,11 @@ def add(db: Connection, job: int, output: int, kind: OutboxKind, now: float, unt
 def take(db: Connection, limit: int, now: float) -> OutboxWork:
     """Claim due entries, oldest first. A claimed one falls due again by itself when its sender does not return."""
     entries = []
-    for (
-        entry_id, kind, attempts, until, number, job_id, traceparent, principal,
-        output_id, spec, placeholder, is_repeat, digest, size_bytes,
-    ) in rows(db, SQL["due"], (now, limit)):  # fmt: skip
-        resolved = for_failure(spec)
-        if resolved is None:
-            _log_abandoned(db, output_id, number)
-            db.execute(SQL["abandon"], (entry_id,))
+    for entry_id, kind, attempts, until, number, job_id, traceparent, principal in rows(db, SQL["due"], (now, limit)):
+        of_kind = _message if OUTBOX[kind].is_message else _output
+        content = of_kind(db, entry_id, number, principal)
+        if content is None:
             continue
-        fingerprint = None if digest is None else Fingerprint(size_bytes, digest)
-        output = Output(output_id, number, principal, resolved, placeholder, bool(is_repeat), fingerprint)
         holds_destination = OUTBOX[kind].holds_destination
         token: int = (
             db.execute(SQL["next_token_of_job"], (number,)).get
@@ -49,13 +46,44 @@ def take(db: Connection, limit: int, now: float) -> OutboxWork:
             else db.execute(SQL["next_token_of_entry"], (entry_id,)).get
         )
         db.execute(SQL["claim"], (now + LEASE_S, token, entry_id))
-        entries.append(OutboxEntry(entry_id, kind, number, job_id, token, attempts, until, output, traceparent or ""))
+        entries.append(OutboxEntry(entry_id, kind, number, job_id, token, attempts, until, content, traceparent or ""))
     return OutboxWork(tuple(entries), db.execute(SQL["next_due"]).get)
 
 
-def settle(db: Connection, entry: OutboxEntry, outcome: OutboxOutcome) -> list[str]:
+def _output(db: Connection, entry_id: int, number: int, principal: str) -> Output | None:
+    """None: it cannot be read, and the entry is abandoned."""
+    row = db.execute(SQL["output"], (entry_id,)).get
+    output_id, spec, placeholder, is_repeat, digest, size_bytes, etag = row
+    resolved = for_failure(spec)
+    if resolved is None:
+        _log_abandoned(db, output_id, number)
+        db.execute(SQL["abandon"], (entry_id,))
+        return None
+    fingerprint = None if digest is None else Fingerprint(size_bytes, digest)
+    return Output(output_id, number, principal, resolved, placeholder, bool(is_repeat), fingerprint, etag=etag)
+
+
+def _message(db: Connection, entry_id: int, number: int, principal: str) -> Message | None:
+    try:
+        message_id, payload, webhook = db.execute(SQL["message"], (entry_id,)).get
+        return webhooks.message_of(message_id, payload, webhook or b"", principal)
+    except UNREADABLE as error:
+        logs.event("webhook_unreadable", level=logs.WARNING, number=number, detail=str(error))
+        db.execute(SQL["give_up"], (entry_id,))
+        return None
+
+
+def settle(
+    db: Connection, entry: OutboxEntry, outcome: OutboxOutcome, now: float, sent: SentMessage | None
+) -> list[str]:
     """The keys that are free now. A sender that lost its claim meanwhile has done its work all the same."""
     keys = free(db, entry.number, entry.token).keys
+    if sent is not None:
+        webhooks.note_try(db, entry, sent, now)
+    if outcome == "gone":
+        assert entry.message is not None
+        webhooks.abandon_url(db, entry.message)
+        outcome = "abandoned"
     if outcome == "cancelled":
         db.execute(SQL["cancel"], (entry.entry_id, entry.token))
     elif outcome == "done":
@@ -68,4 +96,4 @@ def settle(db: Connection, entry: OutboxEntry, outcome: OutboxOutcome) -> list[s
 
 def _log_abandoned(db: Connection, output: int, job: int) -> None:
     db.is_abandoned_changed = True
-    logs.event("placeholder_abandoned", level=logs.WARNING, output=output, number=job, detail=UNREADABLE)
+    logs.event("placeholder_abandoned", level=logs.WARNING, output=output, number=job, detail=PLACEHOLDER_STAYS)

@@ -2,10 +2,19 @@
 INSERT INTO outbox (job, output, kind, due_at, until, state) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: due
-SELECT entry.id, entry.kind, entry.attempts, until, number, job.id, traceparent, principal, output.id, spec,
-    placeholder, is_repeat, placeholder_digest, placeholder_bytes
-    FROM outbox AS entry JOIN job ON number = entry.job LEFT JOIN output ON output.id = entry.output
+SELECT entry.id, entry.kind, entry.attempts, until, number, job.id, traceparent, principal
+    FROM outbox AS entry JOIN job ON number = entry.job
     WHERE entry.state = 'pending' AND entry.due_at <= ? ORDER BY entry.due_at LIMIT ?
+
+-- name: output
+SELECT output.id, spec, placeholder, is_repeat, placeholder_digest, placeholder_bytes, etag
+    FROM outbox JOIN output ON output.id = outbox.output WHERE outbox.id = ?
+
+-- name: message
+SELECT message_id, payload, webhook FROM outbox JOIN job ON number = job WHERE outbox.id = ?
+
+-- name: give_up
+UPDATE outbox SET state = 'abandoned' WHERE id = ?
 
 -- name: abandon
 UPDATE outbox SET kind = 'unreadable', state = 'abandoned' WHERE id = ?

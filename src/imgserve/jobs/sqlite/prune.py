@@ -48,6 +48,7 @@ def step(db: Connection, position: Position, config: Config, now: float) -> tupl
         for ended_at, number, has_entries in page:
             position = Position(position.is_failed, ended_at, number)
             if not has_entries:
+                db.execute(SQL["note_events"], (number,))
                 db.execute(SQL["delete"], (number,))
                 jobs += 1
             if time.perf_counter() > ends_at:

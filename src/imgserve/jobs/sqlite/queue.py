@@ -24,6 +24,7 @@ from imgserve.jobs.model import (
     OutboxEntry,
     OutboxOutcome,
     PlaceholderResult,
+    SentMessage,
     Settlement,
 )
 from imgserve.jobs.protocol import (
@@ -70,9 +71,11 @@ class SqliteQueue:
         self._lock_fd = lock_fd
         self._committer = Committer(data_dir / FILE_NAME, self._committed)
         self._clock = clock
-        self._listing = Listing(data_dir / FILE_NAME, clock.wall_of if clock else float)
+        self._wall_of = clock.wall_of if clock else float
+        self._listing = Listing(data_dir / FILE_NAME, self._wall_of)
         self.counts, self.page, self.job = self._listing.counts, self._listing.page, self._listing.job
-        self.binding_of = self._listing.binding_of
+        self.binding_of, self.webhook_log = self._listing.binding_of, self._listing.webhook_log
+        self.newest_event, self.events_after = self._listing.newest_event, self._listing.events_after
         self._on_end = on_end
         self._abandoned = 0
         self._end_rate = EndRate(0.0)  # anew when the file is taken over
@@ -80,7 +83,7 @@ class SqliteQueue:
         self._epoch = 0
         self.id = ""
         self._wakeups = Wakeups()
-        self.until_free = self._wakeups.until_free
+        self.until_free, self.watch_events = self._wakeups.until_free, self._wakeups.watch_events
         self._placeholders = placeholders.RecentPlaceholders()
         self._prune_position = pruning.Position()
 
@@ -102,6 +105,7 @@ class SqliteQueue:
 
     async def _take_over(self, start: float | Clock) -> None:
         def prepare(db: Connection) -> None:
+            db.wall_of = self._wall_of
             ownership = take_over(db, start, self._config, self._placeholders)
             self.id, self._epoch, self._backlog = ownership.id, ownership.epoch, db.backlog
             self._end_rate = EndRate(ownership.now)
@@ -118,6 +122,10 @@ class SqliteQueue:
             self._on_end(end)
             if end.status != "succeeded":
                 self._wakeups.outbox.set()  # its outputs may have entries from now on
+        self._wakeups.noted(db.take_noted())
+        if db.is_outbox_filled:
+            db.is_outbox_filled = False
+            self._wakeups.outbox.set()
         if db.is_abandoned_changed:
             db.is_abandoned_changed = False
             self._committer.run_later(self._count_abandoned)
@@ -251,8 +259,10 @@ class SqliteQueue:
             lambda: self._committer.run(lambda db: outbox.take(db, entries, now), survives_power_loss=False)
         )
 
-    async def settle_entry(self, entry: OutboxEntry, outcome: OutboxOutcome, now: float) -> None:
-        await self._committer.run(lambda db: outbox.settle(db, entry, outcome), self._wakeups.free)
+    async def settle_entry(
+        self, entry: OutboxEntry, outcome: OutboxOutcome, now: float, sent: SentMessage | None = None
+    ) -> None:
+        await self._committer.run(lambda db: outbox.settle(db, entry, outcome, now, sent), self._wakeups.free)
         self._wakeups.outbox.set()
 
     async def note_placeholder(self, digest: bytes, size_bytes: int, now: float) -> None:
@@ -291,6 +301,11 @@ class SqliteQueue:
     async def cancel(self, job_id: str, now: float, principal: str | None = None) -> int:
         return await self._committer.run(
             lambda db: operator.cancel(db, job_id, self._config, now, principal), lambda _: self._wakeups.work.set()
+        )
+
+    async def replay_webhooks(self, job_id: str, now: float, principal: str | None = None) -> int:
+        return await self._committer.run(
+            lambda db: operator.replay_webhooks(db, job_id, now, principal), lambda _: self._wakeups.outbox.set()
         )
 
     async def prune(self, now: float) -> Pruned:

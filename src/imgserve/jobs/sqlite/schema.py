@@ -11,7 +11,7 @@ import apsw
 from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.connection import rows
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 OWN_DIRECTORY = "move the file away, or give this server its own --data-dir"
 UNRELEASED = f"start the version that wrote it, so that its jobs end; or {OWN_DIRECTORY}"
 

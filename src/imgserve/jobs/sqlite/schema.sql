@@ -7,7 +7,8 @@ CREATE TABLE owner (
     queue_s REAL,                          -- clock.Mark: the queue's own time when the owner last noted it,
     wall_s  REAL,                          -- what the wall clock said then,
     boot    TEXT,                          -- the kernel's boot_id,
-    boot_s  REAL                           -- and the seconds since that boot
+    boot_s  REAL,                          -- and the seconds since that boot
+    events_gone INTEGER NOT NULL DEFAULT 0 -- the highest number of the events that went with their jobs
 ) STRICT;
 
 -- The server that has the file, and the one before it.
@@ -44,7 +45,8 @@ CREATE TABLE job (
     not_before  REAL,                      -- it is neither activated nor claimed earlier
     metadata    BLOB,                      -- JSON (jobs.stored), its principal's own; NULL for none
     retries     INTEGER NOT NULL DEFAULT 0, -- how often it was queued again after its end
-    superseded_by TEXT  NOT NULL DEFAULT '' -- the id of the newer job that took a destination from it
+    superseded_by TEXT  NOT NULL DEFAULT '', -- the id of the newer job that took a destination from it
+    webhook     BLOB                       -- JSON (jobs.stored); NULL for none
 ) STRICT;
 CREATE INDEX job_due ON job (principal, priority, hosts, run_at, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
@@ -78,7 +80,8 @@ CREATE TABLE output (
     is_retryable  INTEGER NOT NULL DEFAULT 0, -- time alone may heal the error
     size_bytes    INTEGER,                 -- of the delivered picture
     sha256        BLOB,
-    delivered_at  REAL
+    delivered_at  REAL,
+    etag          TEXT                     -- of the placeholder at an object store
 ) STRICT;
 CREATE INDEX output_of_job ON output (job, destination);
 CREATE INDEX output_of_destination ON output (destination, job);
@@ -89,17 +92,43 @@ CREATE TABLE outbox (
     job      INTEGER NOT NULL REFERENCES job (number) ON DELETE CASCADE,
     output   INTEGER,                      -- NULL: it is the whole job's
     kind     TEXT    NOT NULL,
-    payload  BLOB,                         -- what its sender needs beside the output's row
+    payload  BLOB,                         -- the body of a message
     due_at   REAL    NOT NULL,
     until    REAL    NOT NULL,             -- a failure after this time is the last
     attempts INTEGER NOT NULL DEFAULT 0,
     token    INTEGER NOT NULL DEFAULT 0,   -- the newest claim's
-    state    TEXT    NOT NULL DEFAULT 'pending' -- pending, done, abandoned
+    state    TEXT    NOT NULL DEFAULT 'pending', -- pending, done, abandoned
+    message_id TEXT,                       -- a message's, the same in each try
+    target   TEXT                          -- a message's URL
 ) STRICT;
 CREATE INDEX outbox_of_job ON outbox (job);
 CREATE INDEX outbox_of_output ON outbox (output);
-CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'pending';
+CREATE INDEX outbox_due ON outbox (due_at, kind) WHERE state = 'pending';
+CREATE INDEX outbox_to ON outbox (target) WHERE state = 'pending' AND target IS NOT NULL;
 CREATE INDEX outbox_abandoned ON outbox (kind) WHERE state = 'abandoned';
+
+-- The tries of a message.
+CREATE TABLE webhook_try (
+    number      INTEGER PRIMARY KEY,
+    entry       INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
+    at          REAL    NOT NULL,
+    status      INTEGER,                   -- of the HTTP answer; NULL without one
+    error       TEXT    NOT NULL,          -- a code; '' for none
+    duration_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX webhook_try_of_entry ON webhook_try (entry, number);
+
+-- A source that came with its job, in a file of the data directory.
+CREATE TABLE upload (
+    id         TEXT    PRIMARY KEY,
+    job        INTEGER REFERENCES job (number) ON DELETE SET NULL, -- NULL: the job has gone, and the file may go
+    principal  TEXT    NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    sha256     BLOB    NOT NULL,
+    created_at REAL    NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX upload_of_job ON upload (job);
+CREATE INDEX upload_of_principal ON upload (principal, size_bytes);
 
 -- A destination that is being written to, or was when its server died.
 CREATE TABLE destination (

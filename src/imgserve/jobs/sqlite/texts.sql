@@ -5,7 +5,9 @@ UPDATE owner SET id = hex(CAST(id AS BLOB)) WHERE NOT is_text(CAST(id AS BLOB))
 DELETE FROM destination WHERE NOT is_text(CAST(key || coalesce(kind, '') AS BLOB))
 
 -- name: repair_entries
-UPDATE outbox SET kind = 'error_image' WHERE state = 'pending' AND NOT is_text(CAST(kind AS BLOB))
+UPDATE outbox SET kind = iif(message_id IS NULL, 'error_image', 'webhook'),
+    message_id = iif(is_text(CAST(message_id AS BLOB)), message_id, 'msg_' || lower(hex(CAST(message_id AS BLOB))))
+    WHERE state = 'pending' AND NOT (is_text(CAST(kind AS BLOB)) AND is_text(CAST(message_id AS BLOB)))
 
 -- The jobs that are open or have a pending entry; all others are only listed.
 -- name: damaged
@@ -16,7 +18,7 @@ SELECT number FROM job WHERE number IN looked_at AND (principal IS NULL OR NOT i
     AS BLOB)))
 UNION SELECT job FROM output WHERE job IN looked_at AND NOT is_text(CAST(
     destination || ' ' || status || ' ' || placeholder || ' ' || user || ' ' || error || ' ' || detail || ' ' || hint
-    AS BLOB))
+    || ' ' || coalesce(etag, '') AS BLOB))
 ORDER BY 1
 
 -- name: repair_job
@@ -29,7 +31,8 @@ UPDATE job SET id = as_text(CAST(id AS BLOB)), principal = as_text(CAST(coalesce
 UPDATE output SET destination = as_text(CAST(destination AS BLOB)), user = as_text(CAST(user AS BLOB)),
     error = as_text(CAST(error AS BLOB)), detail = as_text(CAST(detail AS BLOB)), hint = as_text(CAST(hint AS BLOB)),
     status = iif(is_text(CAST(status AS BLOB)), status, 'queued'),
-    placeholder = iif(is_text(CAST(placeholder AS BLOB)), placeholder, 'unknown')
+    placeholder = iif(is_text(CAST(placeholder AS BLOB)), placeholder, 'unknown'),
+    etag = iif(is_text(CAST(etag AS BLOB)), etag, NULL)
     WHERE job = ?
 
 -- name: open_destinations

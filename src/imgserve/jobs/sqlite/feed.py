@@ -1,0 +1,89 @@
+"""Reads events in their order, for streams. For ``listing``.
+
+Transactions are committed one after the other, so a reader never sees a number before a lower one.
+"""
+
+import time
+
+import apsw
+import msgspec
+
+from imgserve.jobs.model import EVENT_MEMORY_S
+from imgserve.jobs.shown import WallOf, event_body
+from imgserve.jobs.sqlite.connection import rows
+from imgserve.jobs.sqlite.queries import load
+from imgserve.jobs.sqlite.reading import Reading, read
+from imgserve.jobs.views import Event, EventPage, EventQuery
+
+SQL = load("feed")
+
+# All reads for people share one connection: other principals' events are passed over for so long at most.
+SCAN_S = 0.05
+CHUNK_EVENTS = 2000
+
+
+def newest(db: apsw.Connection) -> int:
+    number: int = db.execute(SQL["newest"]).get
+    return number
+
+
+def page(db: apsw.Connection, query: EventQuery, now: float, wall_of: WallOf, scan_s: float = SCAN_S) -> EventPage:
+    """Events after a number of a file that was here before this one are all events."""
+    last = newest(db)
+    after, is_gap = _start(db, query.after if query.after <= last else -1, now)
+    ends_at = time.perf_counter() + scan_s
+    found: list[Event] = []
+    readings: dict[int, Reading] = {}
+    while len(found) < query.limit and time.perf_counter() < ends_at:
+        end: int | None = last if query.job_id else db.execute(SQL["end_of_chunk"], (after, CHUNK_EVENTS)).get
+        if end is None:
+            break
+        chunk = _events(db, query, after, end, query.limit - len(found), wall_of, readings)
+        found += chunk
+        after = chunk[-1].number if len(found) == query.limit else end
+        if after >= last:
+            break
+    else:
+        return EventPage(tuple(found), after, last, is_gap)
+    return EventPage(tuple(found), last, last, is_gap)
+
+
+def _start(db: apsw.Connection, after: int, now: float) -> tuple[int, bool]:
+    """The number after which to read, and whether events are missing before it."""
+    gone: int = db.execute(SQL["gone"]).get
+    oldest = now - EVENT_MEMORY_S
+    first: tuple[int, float] | None = db.execute(SQL["first_from"], (after + 1,)).fetchone()
+    if first is None or first[1] >= oldest:
+        return after, after < gone
+    return _number_before(db, oldest, after + 1), True
+
+
+def _number_before(db: apsw.Connection, at: float, low: int) -> int:
+    """The last number before the events of this time, by bisection."""
+    high = newest(db) + 1
+    while low < high:
+        middle = (low + high) // 2
+        row: tuple[int, float] | None = db.execute(SQL["first_from"], (middle,)).fetchone()
+        if row is None or row[1] >= at:
+            high = middle
+        else:
+            low = row[0] + 1
+    return low - 1
+
+
+def _events(
+    db: apsw.Connection, query: EventQuery, after: int, end: int, limit: int, wall_of: WallOf,
+    readings: dict[int, Reading],
+) -> list[Event]:  # fmt: skip
+    types = msgspec.json.encode(query.types).decode()
+    values: tuple[object, ...] = (after, end, query.principal, types, limit)
+    found = rows(db, SQL["of_job"], (*values, query.job_id)) if query.job_id else rows(db, SQL["of_all"], values)
+    events = []
+    for number, job, output, at, type_, job_id, principal in found:
+        if job not in readings:
+            readings[job] = read(db, job, wall_of)
+        reading = readings[job]
+        name = None if output is None else reading.names.get(output)
+        body = event_body(type_, at, reading.job, name, wall_of)
+        events.append(Event(number, type_, job_id, principal, body))
+    return events

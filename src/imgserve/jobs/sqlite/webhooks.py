@@ -1,0 +1,85 @@
+"""Transactions of webhooks: a job's end adds an outbox entry with the body, tries are noted, and a job's are replayed.
+
+An entry's body and id never change, so that each try sends the same bytes.
+"""
+
+from contextlib import suppress
+from datetime import datetime
+
+import apsw
+import msgspec
+
+from imgserve.jobs.model import EventType, Message, OutboxEntry, SentMessage
+from imgserve.jobs.retry import WEBHOOK_TRIES_AT_S
+from imgserve.jobs.shown import WallOf, event_body
+from imgserve.jobs.sqlite.connection import Connection, rows
+from imgserve.jobs.sqlite.queries import load
+from imgserve.jobs.sqlite.reading import read
+from imgserve.jobs.stored import UNREADABLE, decode_webhook
+from imgserve.jobs.views import MAX_TRIES, WebhookDelivery, WebhookTry, time_of
+from imgserve.telemetry import logs
+
+SQL = load("webhooks")
+
+_LAST_TRY_S = WEBHOOK_TRIES_AT_S[-1]
+
+
+class _Head(msgspec.Struct, frozen=True):
+    type: EventType
+    timestamp: datetime
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+def add(db: Connection, job: int, output: int | None, type_: EventType, at: float, stored: bytes) -> None:
+    """An entry for this event of the job, if its webhook, as ``stored``, wants it."""
+    try:
+        webhook = decode_webhook(stored)
+    except UNREADABLE as error:
+        logs.event("webhook_unreadable", level=logs.WARNING, number=job, detail=str(error))
+        return
+    if type_ not in webhook.events:
+        return
+    reading = read(db, job, db.wall_of)
+    name = None if output is None else reading.names.get(output)
+    body = event_body(type_, at, reading.job, name, db.wall_of)
+    db.execute(SQL["add"], (job, body, at, at + _LAST_TRY_S, webhook.url))
+    db.is_outbox_filled = True
+
+
+def message_of(message_id: str, payload: bytes, webhook: bytes, principal: str) -> Message:
+    """Raises one of UNREADABLE."""
+    told = decode_webhook(webhook)
+    return Message(message_id, _decode_head(payload).type, told.url, told.headers, told.secret, payload, principal)
+
+
+def note_try(db: Connection, entry: OutboxEntry, sent: SentMessage, now: float) -> None:
+    db.execute(SQL["add_try"], (entry.entry_id, now, sent.status, sent.error, sent.duration_ms))
+    db.execute(SQL["forget_tries"], (entry.entry_id, MAX_TRIES))
+
+
+def abandon_url(db: Connection, message: Message) -> None:
+    """All pending entries of the message's principal for the same URL."""
+    db.execute(SQL["abandon_target"], (message.url, message.principal))
+
+
+def replay(db: Connection, number: int, now: float) -> int:
+    """Make the entries of a job due again that are not pending; their number."""
+    db.execute(SQL["replay"], (now, now + _LAST_TRY_S, number))
+    return db.changes()
+
+
+def deliveries(db: apsw.Connection, number: int, wall_of: WallOf) -> tuple[WebhookDelivery, ...]:
+    """The webhooks of a job, oldest first."""
+    found = []
+    for entry_id, message_id, payload, state, due_at in rows(db, SQL["of_job"], (number,)):
+        tries = tuple(
+            WebhookTry(time_of(wall_of(at)), status, error or None, duration_ms)
+            for at, status, error, duration_ms in rows(db, SQL["tries"], (entry_id,))
+        )
+        next_at = time_of(wall_of(due_at)) if state == "pending" else None
+        with suppress(*UNREADABLE):
+            head = _decode_head(payload)
+            found.append(WebhookDelivery(message_id, head.type, head.timestamp, state, next_at, tries))
+    return tuple(found)
