@@ -32,6 +32,7 @@
     ├─ api/v1/picture_body.py  JobPartNotFirst
     ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff
     ├─ api/http/parts.py       BodyInvalid
+    ├─ client/errors.py        ApiError, Unreachable, AnswerInvalid, StillRunning, SignatureInvalid
     ├─ cli/control.py          NoServer, NotAllowed, Silent, Refused
     ├─ cli/                    NotEnded, RunByAnother
     ├─ api/keyfile.py          KeyFileInvalid
@@ -115,8 +116,8 @@ class ImgserveError(Exception):
     path.
     """
 
-    code: ClassVar[str] = "internal"
-    status: ClassVar[int] = 500
+    code: str = "internal"
+    status: int = 500
     is_retryable: bool = False
     is_of_source: bool = False
     retry_after_s: float | None = None

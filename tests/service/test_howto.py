@@ -1,5 +1,7 @@
 """Every command of docs/howto/, run by a shell as it stands there, but for this test's addresses and directories."""
 
+import contextlib
+import io
 import json
 import re
 import stat
@@ -15,7 +17,7 @@ from imgserve.api.keyfile import read_keys
 from tests.service.conftest import opened, put_pictures
 from tests.support.certificates import Authority
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
-from tests.support.pages import commands_in
+from tests.support.pages import commands_in, programs_in
 from tests.support.pictures import svg
 
 HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
@@ -30,12 +32,22 @@ class Here(NamedTuple):
     names: dict[str, str]
 
     def run(self, command: str) -> str:
-        for name, here in self.names.items():
-            command = command.replace(name, here)
-        assert "192.168." not in command
+        command = self.with_names(command)
         ended = subprocess.run(["bash", "-ec", command], capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
+
+    def print_of(self, program: str) -> str:
+        """Run in this process."""
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(self.with_names(program), "a program of the page", "exec"), {})
+        return printed.getvalue()
+
+    def with_names(self, text: str) -> str:
+        for name, here in self.names.items():
+            text = text.replace(name, here)
+        assert "192.168." not in text
+        return text
 
     def see(self, name: str, size: tuple[int, int]) -> None:
         """A result, not its placeholder, comes to be at this place beneath ``top``."""
@@ -139,6 +151,20 @@ def test_tls_and_cors(here: Here) -> None:
     health, preflight = commands("tls.md", 2)
     assert '"status":"ok"' in here.run(health)
     assert re.search(r"(?i)^access-control-allow-origin: https://editor.example", here.run(preflight), re.MULTILINE)
+
+
+def test_the_client(here: Here) -> None:
+    sizes, preview, once, steering, with_asyncio = programs_in((HOWTO.parent / "client.md").read_text())
+    assert here.print_of(sizes).splitlines() == [
+        "succeeded",
+        f"card file://{here.top}/results/photo-card.webp 300 200",
+        f"large file://{here.top}/results/photo-600.jpg 600 450",
+    ]
+    assert here.print_of(preview) == f"file://{here.top}/results/photo-600.webp\n"
+    assert len(set(here.print_of(once).split())) == 1
+    assert here.print_of(steering).startswith("404 no_such_job ")
+    assert here.print_of(with_asyncio) == "succeeded\n"
+    here.see("results/small.jpg", (100, 75))
 
 
 def test_no_page_is_left_out() -> None:

@@ -12,3 +12,8 @@ def jobs_in(text: str, directory: str = "/home/me/imgserve") -> list[str]:
 def commands_in(text: str) -> list[str]:
     """Every block of shell commands on the page, in order."""
     return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def programs_in(text: str) -> list[str]:
+    """Every Python program on the page, in order."""
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

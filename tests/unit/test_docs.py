@@ -69,7 +69,7 @@ def test_the_tree_of_errors_names_each_class_at_its_file() -> None:
     classes = {
         found[1]: (found[2], str(path.relative_to(package)))
         for path in package.rglob("*.py")
-        for found in re.finditer(r"^class (\w+)\((\w+)\)", path.read_text(), re.MULTILINE)
+        for found in re.finditer(r"^class (\w+)\((\w+)[,)]", path.read_text(), re.MULTILINE)
     }
 
     def is_error(name: str) -> bool:
@@ -212,7 +212,9 @@ def test_run_dependencies_are_those_of_the_package() -> None:
 
 
 def test_init_files_are_empty() -> None:
-    assert [path for path in (ROOT / "src").rglob("__init__.py") if path.read_text().strip()] == []
+    """But for that of the client, whose names other programs import."""
+    written = [path for path in (ROOT / "src").rglob("__init__.py") if path.read_text().strip()]
+    assert written == [ROOT / "src/imgserve/client/__init__.py"]
 
 
 def test_modules_say_what_they_are_for() -> None:

@@ -60,7 +60,7 @@ class PlaceholderBody(Placeholder, frozen=True, forbid_unknown_fields=True, omit
     ] = "replace"
 
 
-class OutputBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutputBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One result: a recipe, which is the picture as it is if nothing is asked for, and a destination."""
 
     name: Annotated[

@@ -9,7 +9,6 @@ from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
-import pycurl
 
 from imgserve.request.protocols import SCHEMES, Scheme, for_libcurl
 
@@ -177,6 +176,8 @@ def decode_path(path: str) -> str:
 
 
 def _parts(plain: str, protocol: Scheme) -> Url:
+    import pycurl  # the client shares the Structs of requests, and needs no libcurl
+
     try:
         parsed = pycurl.CurlUrl(for_libcurl(plain), pycurl.U_PATH_AS_IS if protocol.is_local else 0)
         scheme, colon, rest = plain.partition(":")

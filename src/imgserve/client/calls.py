@@ -1,0 +1,148 @@
+"""The calls of the native API as plain values: arguments in, a request and a reader of its reply out. No I/O."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Generic, TypedDict, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from imgserve.client.answers import Job, JobPage, JobStatus, Preview
+from imgserve.client.errors import AnswerInvalid
+from imgserve.request.job import Priority
+from imgserve.request.job_body import OutputBody, SourceBody
+
+T = TypeVar("T")
+Pairs = tuple[tuple[str, str], ...]
+Source = str | SourceBody | Mapping[str, object]
+Outputs = Sequence[OutputBody | Mapping[str, object]]
+
+LOCAL = "http://127.0.0.1:8602"
+PAGE = 100
+LONGEST_WAIT_S = 60
+"""The server holds an answer back for no longer."""
+JSON = (("content-type", "application/json"),)
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+class Request(msgspec.Struct, frozen=True):
+    """``wait_s``: the server may hold its answer back for so long."""
+
+    method: str
+    path: str
+    query: Pairs = ()
+    headers: Pairs = ()
+    body: bytes = b""
+    wait_s: int = 0
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Names of ``headers`` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True):
+    """``read`` makes the result of a reply below 400. ``is_repeatable``: to send the request twice is to send it once,
+    so it may be sent again after a lost answer.
+    """
+
+    request: Request
+    read: Callable[[Reply], T]
+    is_repeatable: bool = True
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A job, and whether the server held its answer back as it was asked to."""
+
+    job: Job
+    is_held: bool
+
+
+class JobOptions(TypedDict, total=False):
+    """The further fields of a job. ``webhook``: a URL, or an object with ``url``, ``events`` and ``secret``."""
+
+    webhook: str | Mapping[str, object]
+    priority: Priority
+    not_before: datetime | str
+    deadline_s: float
+    metadata: Mapping[str, str]
+
+
+class JobFilters(TypedDict, total=False):
+    """``destination`` is the beginning of one; times have a time zone."""
+
+    status: JobStatus | Sequence[JobStatus]
+    destination: str
+    created_after: datetime
+    created_before: datetime
+    idempotency_key: str
+
+
+def submit(source: Source, outputs: Outputs, key: str, options: JobOptions) -> Call[Job]:
+    """``key``: the Idempotency-Key, which makes it repeatable. Raises ValueError for one that no header can hold."""
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"expected an idempotency key of 1 to 255 visible ASCII characters, got {key!r}")
+    body = _job_text(source, outputs, options)
+    return Call(Request("POST", "/v1/jobs", (), (("idempotency-key", key), *JSON), body), _reader(Job))
+
+
+def preview(source: Source, outputs: Outputs, options: JobOptions) -> Call[Preview]:
+    body = _job_text(source, outputs, options)
+    return Call(Request("POST", "/v1/jobs", (("dry_run", "true"),), JSON, body), _reader(Preview))
+
+
+def job(job_id: str, wait_s: int = 0) -> Call[Held]:
+    """``wait_s``: how long the answer may be held back until the job has ended."""
+
+    def read(reply: Reply) -> Held:
+        return Held(_read(reply, Job), "preference-applied" in reply.headers)
+
+    headers = (("prefer", f"wait={wait_s}"),) if wait_s else ()
+    return Call(Request("GET", _path(job_id), (), headers, b"", wait_s), read)
+
+
+def cancel(job_id: str) -> Call[Job]:
+    return Call(Request("POST", _path(job_id, "cancel")), _reader(Job))
+
+
+def retry(job_id: str, outputs: Iterable[str] | None) -> Call[Job]:
+    """It starts a new count of attempts each time, so it is not repeated after a lost answer."""
+    body = b"" if outputs is None else msgspec.json.encode({"outputs": tuple(outputs)})
+    return Call(Request("POST", _path(job_id, "retry"), (), JSON if body else (), body), _reader(Job), False)
+
+
+def page(filters: JobFilters, cursor: str | None) -> Call[JobPage]:
+    query = {name: _as_text(value) for name, value in filters.items()}
+    query |= {"limit": str(PAGE)} | ({} if cursor is None else {"cursor": cursor})
+    return Call(Request("GET", "/v1/jobs", tuple(query.items())), _reader(JobPage))
+
+
+def _path(*words: str) -> str:
+    return "/".join(("/v1/jobs", *(quote(word, safe="") for word in words)))
+
+
+def _job_text(source: Source, outputs: Outputs, options: JobOptions) -> bytes:
+    return msgspec.json.encode({"source": source, "outputs": outputs, **options})
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, str) else ",".join(map(str, value))  # type: ignore[call-overload]
+
+
+def _reader(answer: type[T]) -> Callable[[Reply], T]:
+    return lambda reply: _read(reply, answer)
+
+
+def _read(reply: Reply, answer: type[T]) -> T:
+    """Raises AnswerInvalid."""
+    try:
+        return msgspec.json.decode(reply.body, type=answer)
+    except msgspec.DecodeError as error:
+        detail = f"the answer is {reply.status} with something that this client cannot read: {error}"
+        raise AnswerInvalid(detail, "is it an imgserve that answers at this URL?") from error

@@ -1,0 +1,73 @@
+"""The client's HTTP, by httpx: the arguments of its clients, and its responses and errors as this package's values."""
+
+import contextlib
+import re
+import ssl
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from imgserve.api.control_socket import address_in
+from imgserve.client.calls import Reply, Request
+from imgserve.client.flows import Lost
+from imgserve.errors import using
+
+CONNECT_TIMEOUT_S = 10.0
+# A placeholder that goes to a slow destination holds up the answer to a job for longer than other calls take.
+READ_TIMEOUT_S = 120.0
+_VISIBLE = re.compile(r"[!-~]*")
+
+
+class Server(msgspec.Struct, frozen=True):
+    """A server's URL and the key for it; or the data directory of a server of this machine, for its operator.
+
+    ``tls``: for certificates of an authority of one's own.
+    """
+
+    url: str
+    key: str = ""
+    data_dir: Path | None = None
+    tls: ssl.SSLContext | None = None
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"expected the URL of a server, such as http://127.0.0.1:8602, got {self.url!r}")
+        if not _VISIBLE.fullmatch(self.key):
+            raise ValueError("expected a key of visible ASCII characters")  # it is not shown
+
+    def __repr__(self) -> str:
+        return f"Server({self.data_dir or self.url})"
+
+
+def options_of(server: Server) -> dict[str, Any]:
+    """The arguments that both clients of httpx have in common."""
+    headers = {"user-agent": "imgserve-client"} | ({"authorization": f"Bearer {server.key}"} if server.key else {})
+    timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    verify = True if server.tls is None else server.tls
+    return {"base_url": server.url, "headers": headers, "timeout": timeout, "verify": verify}
+
+
+def socket_of(data_dir: Path, held: contextlib.ExitStack) -> str:
+    """The address of its control socket, as long as ``held`` is open. Raises FileUnusable."""
+    with using(f"the data directory {data_dir}"):
+        return held.enter_context(address_in(data_dir))
+
+
+def arguments_of(request: Request) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"params": request.query, "headers": dict(request.headers), "content": request.body}
+    if request.wait_s:
+        arguments["timeout"] = httpx.Timeout(READ_TIMEOUT_S + request.wait_s, connect=CONNECT_TIMEOUT_S)
+    return arguments
+
+
+def reply_of(response: httpx.Response) -> Reply:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Reply(response.status_code, headers, response.content)
+
+
+def lost(error: httpx.TransportError, server: Server) -> Lost:
+    is_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    reason = str(error) or type(error).__name__
+    return Lost(f"no answer from {server.data_dir or server.url}: {reason}", is_sent)

@@ -1,0 +1,201 @@
+"""imgserve.client against the real daemon: with keys over TCP, and as the operator over the control socket."""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imgserve.client import (
+    ApiError,
+    AsyncClient,
+    Client,
+    Destination,
+    Encode,
+    Output,
+    Placeholder,
+    Resize,
+    StillRunning,
+    Submitted,
+    Unreachable,
+    calls,
+)
+from tests.service.test_jobs import Place, Shared, serving
+from tests.support.daemon import wait_until
+from tests.support.native import sha256
+from tests.support.operating import ask
+
+# httpcore leaves the socket of a refused connection to the garbage collector, on a Unix socket only.
+refused_socket = pytest.mark.filterwarnings("ignore:.*socket.socket:pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    with serving(tmp_path_factory.mktemp("client")) as running:
+        yield running
+
+
+@pytest.fixture
+def place(shared: Shared) -> Place:
+    return Place(shared)
+
+
+@pytest.fixture
+def client(place: Place) -> Iterator[Client]:
+    with Client(place.server.url, key=place.shop.key, retry_s=5) as client:
+        yield client
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Place]:
+    """On a server of its own, which the test may stop."""
+    with serving(tmp_path) as running:
+        yield Place(running)
+
+
+def source(place: Place, name: str = "plain/photo.jpg") -> str:
+    return f"{place.sources.url}/{name}"
+
+
+def small(place: Place, name: str = "a") -> Output:
+    return Output(operations=(Resize(width=20),), destination=f"file://{place.out}/{name}.png")
+
+
+def test_three_sizes_of_one_picture(place: Place, client: Client) -> None:
+    outputs: calls.Outputs = [
+        Output(name="card", operations=(Resize(60, 40),), encode=Encode("webp", quality=70),
+               destination=f"file://{place.out}/{{$basename}}-card.{{$ext}}"),
+        Output(operations=(Resize(width=120),), destination=f"file://{place.out}/{{$width}}.jpg",
+               placeholder=Placeholder("solid", color="#dddddd")),
+        {"operations": [{"operation": "resize", "width": 16, "height": 16}], "placeholder": "none",
+         "destination": Destination(f"{place.web.url}{place.put_path}?token=s3cret", method="PUT")},
+    ]  # fmt: skip
+    submitted = client.submit(source(place), outputs, metadata={"product": "4711"}, priority="high")
+    assert submitted.job.outputs[0].placeholder == "written"
+    job = submitted.wait()
+    assert (job.status, job.metadata, job.priority, job.protocol) == ("succeeded", {"product": "4711"}, "high", "v1")
+    assert (job.source.format, job.source.width, job.source.height) == ("jpeg", 200, 150)
+    files = {"card": place.out / "photo-card.webp", "1": place.out / "120.jpg", "2": place.thumb}
+    for name, size in {"card": (60, 40), "1": (120, 90), "2": (16, 16)}.items():
+        output = job.output(name)
+        with Image.open(files[name]) as picture:
+            assert (output.width, output.height) == picture.size == size
+        assert (output.status, output.sha256) == ("delivered", sha256(files[name].read_bytes()))
+    assert job.output("2").url == f"{place.web.url}{place.put_path}"
+    assert "output.delivered" in {entry.event for entry in client.job(job.id).timeline}
+
+
+async def test_the_same_with_asyncio(place: Place) -> None:
+    async with AsyncClient(place.server.url, key=place.shop.key, retry_s=5) as client:
+        held = await client.submit(source(place, place.held), [small(place, "held")])
+        with pytest.raises(StillRunning) as caught:
+            await held.wait(timeout_s=0.1)
+        assert caught.value.job.id == held.id
+        jobs = [await (await client.submit(source(place), [small(place, name)])).wait() for name in "abc"]
+        assert {job.status for job in jobs} == {"succeeded"}
+        assert [job.id async for job in client.jobs(status="succeeded")] == [job.id for job in reversed(jobs)]
+        assert (await held.cancel()).status == "cancelled"
+        assert (await client.preview(source(place), [small(place)])).outputs[0].width == 20
+        assert (await client.job(held.id)).has_ended
+        with pytest.raises(ApiError) as refused:
+            await client.retry(held.id)
+        assert (refused.value.status, refused.value.code) == (409, "not_retryable")
+
+
+def test_a_refusal_has_the_fields_of_its_problem(place: Place, client: Client) -> None:
+    with pytest.raises(ApiError) as caught:
+        client.submit(source(place), [{"destination": "file:///etc/x.png", "operations": [{"operation": "blurr"}]}])
+    error = caught.value
+    assert (error.status, error.is_retryable, len(error.request_id) > 8) == (422, False, True)
+    assert [fault.path for fault in error.errors] == ["outputs[0].operations[0].operation"]
+    assert 'did you mean "blur"' in str(error)
+    assert list(client.jobs()) == []
+    with Client(place.server.url, key="no-key-of-anybody-1", retry_s=5) as stranger, pytest.raises(ApiError) as denied:
+        stranger.job("0" * 32)
+    assert denied.value.status == 401
+    with pytest.raises(ApiError) as absent:
+        client.job("../presets")
+    assert (absent.value.status, absent.value.code) == (404, "no_such_page"), "an id is one part of the path"
+
+
+def test_one_key_is_one_job(place: Place, client: Client) -> None:
+    first, again = (client.submit(source(place), [small(place)], idempotency_key="order-1") for _ in range(2))
+    assert first.id == again.id
+    other = client.submit(source(place), [small(place)])
+    assert other.id != first.id, "each call has a key of its own otherwise"
+    assert [job.id for job in client.jobs(idempotency_key="order-1")] == [first.id]
+
+
+def test_jobs_are_listed_page_by_page(place: Place, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "PAGE", 2)
+    jobs = [client.submit(source(place), [small(place, str(number))]).wait() for number in range(5)]
+    assert [job.id for job in client.jobs()] == [job.id for job in reversed(jobs)]
+    newest = jobs[-1].created_at
+    assert [job.id for job in client.jobs(created_after=newest, status=["failed", "succeeded"])] == [jobs[-1].id]
+    assert [job.id for job in client.jobs(destination=f"file://{place.out}/3")] == [jobs[3].id]
+    assert len(list(client.jobs(created_before=newest))) == 4
+
+
+def test_a_failed_job_is_queued_again(place: Place, client: Client) -> None:
+    failed = client.submit(source(place, "plain/broken-1.png"), [small(place)]).wait()
+    assert failed.status == "failed"
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.retryable) == ("source_unreadable", False)
+    again = client.retry(failed.id, ["0"])
+    assert (again.id, again.status, again.retries) == (failed.id, "queued", 1)
+    assert client.wait(failed.id).status == "failed"
+
+
+@refused_socket
+def test_a_lost_answer_makes_no_second_job(alone: Place) -> None:
+    """The server is killed between storing the job and its answer; the client sends it again to the next one."""
+    alone.server.stop()
+    alone.server.switches["failpoint"] = "intake_enqueued"
+    alone.server.start()
+    with Client(data_dir=alone.server.data_dir) as client, ThreadPoolExecutor(1) as threads:
+        submitted = threads.submit(client.submit, source(alone), [small(alone)])
+        assert alone.server.wait() == 137
+        del alone.server.switches["failpoint"]
+        alone.server.start()
+        job = submitted.result().wait()
+        assert job.status == "succeeded"
+        assert [each.id for each in client.jobs()] == [job.id]
+
+
+@refused_socket
+def test_a_wait_outlasts_a_restart(alone: Place) -> None:
+    with Client(data_dir=alone.server.data_dir) as client, ThreadPoolExecutor(1) as threads:
+        submitted: Submitted = client.submit(source(alone, alone.held), [small(alone)])
+        waiting = threads.submit(submitted.wait)
+        wait_until(lambda: client.job(submitted.id).status == "running")
+        os.kill(alone.server.pid, signal.SIGKILL)
+        alone.server.wait()
+        alone.server.start()
+        assert not waiting.done()
+        alone.release()
+        assert waiting.result(timeout=30).status == "succeeded"
+
+
+def test_the_operator_sees_the_jobs_of_all(place: Place, client: Client) -> None:
+    job = client.submit(source(place, place.held), [small(place)])
+    with Client(data_dir=place.server.data_dir) as operator:
+        assert job.id in {each.id for each in operator.jobs()}
+        assert operator.cancel(job.id).status == "cancelled"
+    assert ask(place.server.data_dir, "GET", f"/v1/jobs/{job.id}").body["principal"] == place.name
+
+
+@refused_socket
+def test_no_server(tmp_path: Path) -> None:
+    with Client(data_dir=tmp_path, retry_s=0) as client, pytest.raises(Unreachable):
+        client.job("0")
+    with Client("http://127.0.0.1:9", retry_s=0.1, key="hush") as client:
+        with pytest.raises(Unreachable) as caught:
+            list(client.jobs())
+        assert "hush" not in repr(client) + caught.value.sentence()
+    for url, key in (("127.0.0.1:8602", ""), ("http://127.0.0.1", "hush\n")):
+        with pytest.raises(ValueError, match="expected") as invalid:
+            Client(url, key=key)
+        assert "hush" not in str(invalid.value)
