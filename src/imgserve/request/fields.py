@@ -106,12 +106,12 @@ def check_names(
     whole = path if whole is None else whole
     names = [name for name in fields if name not in expected]
     for name in names[:_MOST_NAMED]:
-        near = did_you_mean(name, expected)
         if not PLAIN_NAME.fullmatch(name):
             faults.append(Fault(code, whole, f"a {noun}'s name is unknown"))
         elif name in strays:
             faults.append(Fault(code, (*path, name), strays[name]))
         else:
+            near = did_you_mean(name, expected)
             faults.append(Fault(code, (*path, name), f"unknown{near}", is_foreign=not near))
     if len(names) > _MOST_NAMED:
         faults.append(Fault(code, whole, f"{len(names) - _MOST_NAMED} more {noun}s are unknown"))

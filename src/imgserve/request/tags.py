@@ -5,12 +5,13 @@ Values are percent-encoded, so that a source's name can add neither a path, a qu
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
+from functools import cache
 from urllib.parse import quote
 
 import msgspec
 
 from imgserve.request.faults import Fault
+from imgserve.request.guesses import nearest
 from imgserve.request.imageinfo import Size
 from imgserve.request.source import Source, encoded_name
 
@@ -27,7 +28,7 @@ OF_RESULT = SIZES | {"ext", "job"}
 BEGIN = "{$"
 
 _MOST_NAMED = 10
-_LONGEST_GUESSED, _MOST_GUESSED = 24, 30
+_LONGEST_MISSPELT, _MOST_MISSPELT = 24, 30
 _TAG = re.compile(r"\{\$([^{}]*)(\}?)")
 _MISSPELT = re.compile(
     r"[$%]?\{\s*([\w-]+)\s*\}"
@@ -37,8 +38,8 @@ _MISSPELT = re.compile(
     r"|(?:%7B(?:\$|%24)|\{%24)([\w-]+)(?:%7D|\})",  # percent-encoded by a client
     re.ASCII | re.IGNORECASE,
 )
-# How similar a word in other braces must be to a tag to count as one (difflib's ratio).
-_NEAR = 0.8
+# Shorter words with another letter are words of their own, such as {game} beside {name}.
+_SHORTEST_MISSPELT = 5
 _RESERVED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9\-._~!'()*,@$]")
 
 
@@ -97,9 +98,29 @@ def faults_in(text: str, vocabulary: Vocabulary = CLASSIC) -> tuple[Fault, ...]:
 def _misspelt(text: str, vocabulary: Vocabulary) -> frozenset[str]:
     """The tags that are written as in other template languages: ``${width}``, ``{{width}}``, ``%(width)s``."""
     found = {next(word for word in match.groups() if word).lower() for match in _MISSPELT.finditer(text)}
-    words = sorted(found)[:_MOST_GUESSED]
-    near = [get_close_matches(word, vocabulary, n=1, cutoff=_NEAR) for word in words if len(word) <= _LONGEST_GUESSED]
-    return frozenset(tag for tags in near for tag in tags)
+    words = sorted(word for word in found if len(word) <= _LONGEST_MISSPELT)[:_MOST_MISSPELT]
+    return frozenset(tag for word in words if (tag := _meant_by(word, tuple(vocabulary))))
+
+
+def _meant_by(word: str, names: tuple[str, ...]) -> str:
+    """The tag of this name, or of one that differs in one letter or two neighbours; empty if there is none."""
+    if word in names:
+        return word
+    for cut in _cuts(word):
+        name = _names_by_cut(names).get(cut, "")
+        if name and (len(name) != len(word) or len(word) >= _SHORTEST_MISSPELT):
+            return name
+    return ""
+
+
+def _cuts(word: str) -> list[str]:
+    """The word, and the word without each of its letters in turn: near words share one of these."""
+    return [word, *(word[:index] + word[index + 1 :] for index in range(len(word)))]
+
+
+@cache
+def _names_by_cut(names: tuple[str, ...]) -> Mapping[str, str]:
+    return {cut: name for name in reversed(names) for cut in _cuts(name)}
 
 
 def used_in(text: str, vocabulary: Vocabulary = CLASSIC) -> frozenset[str]:
@@ -119,8 +140,8 @@ def _note(tag: str, vocabulary: Vocabulary) -> str:
     listed = ", ".join("{$" + name + "}" for name in vocabulary)
     if not tag.endswith("}"):
         return f"a tag is not closed; the tags are {listed}"
-    close = get_close_matches(tag[2:-1].lower(), vocabulary, n=1) if len(tag) <= _LONGEST_GUESSED else []
-    return f"an unknown tag, did you mean {{${close[0]}}}?" if close else f"an unknown tag; the tags are {listed}"
+    near = nearest(tag[2:-1], vocabulary)
+    return f"an unknown tag, did you mean {{${near}}}?" if near else f"an unknown tag; the tags are {listed}"
 
 
 def _encode(value: str) -> str:

@@ -7,13 +7,13 @@ carry ``extra``: ``read``, a function that makes the value or returns None, and 
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
 
 from imgserve.request.faults import Fault, Faults, RequestInvalid
+from imgserve.request.guesses import nearest
 
 ReadStruct = Callable[[object, inspect.StructType], msgspec.Struct]
 
@@ -26,7 +26,6 @@ MOST_FAULTS = 40
 T = TypeVar("T")
 V = TypeVar("V")
 
-_LONGEST_GUESSED = 40
 _NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,9})?", re.ASCII)
 _QUOTED = {int: _NUMBER, float: _NUMBER, bool: re.compile("true|false")}
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -79,11 +78,8 @@ def is_text(value: object) -> bool:
 
 def did_you_mean(word: object, expected: tuple[str, ...]) -> str:
     """``, did you mean "width"?`` or nothing."""
-    if not isinstance(word, str) or len(word) > _LONGEST_GUESSED:
-        return ""
-    words = {name.lower(): name for name in expected}
-    close = get_close_matches(word.lower(), words, n=1)
-    return f', did you mean "{words[close[0]]}"?' if close else ""
+    near = nearest(word, expected) if isinstance(word, str) else ""
+    return f', did you mean "{near}"?' if near else ""
 
 
 def one_of(words: tuple[str, ...]) -> str:

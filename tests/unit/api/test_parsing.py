@@ -4,7 +4,11 @@ import json
 import threading
 import time
 
+import pytest
+
 from imgserve.api.parsing import AT_ONCE_BYTES, parsed
+from imgserve.request.faults import RequestInvalid
+from imgserve.request.guesses import MOST_GUESSES
 from imgserve.request.json_text import read_object
 from imgserve.request.picture import PictureRequest, parse_render
 
@@ -35,3 +39,14 @@ async def test_the_thread_of_a_text_depends_on_its_length() -> None:
     others = {await parsed(bytes(AT_ONCE_BYTES + 1), thread) for _ in range(3)}
     assert own not in others
     assert len(others) == 1
+
+
+@pytest.mark.parametrize("length", [AT_ONCE_BYTES, AT_ONCE_BYTES + 1])
+async def test_few_of_many_misspelt_words_are_guessed(length: int) -> None:
+    request = {"source": "http://h/a", "operations": [{"operation": "resize", "widht": 1}] * 30}
+    text = json.dumps(request).encode().ljust(length)
+    for _ in range(2):
+        with pytest.raises(RequestInvalid) as caught:
+            await parsed(text, read)
+        assert len(caught.value.faults) == 30
+        assert caught.value.detail.count('unknown, did you mean "width"?') == MOST_GUESSES

@@ -32,9 +32,18 @@ def test_a_tag_in_another_spelling_is_told_how_it_is_written(tag: str, spelling:
         assert told.startswith(f"114 dstURL: a tag is written {{${tag}}}, did you mean that?")
 
 
-@pytest.mark.parametrize("word", ["widht", "heigth", "basname", "extention"])
-def test_a_misspelt_one_too(word: str) -> None:
-    assert refused(f"file:///o/${{{word}}}.png").startswith("114 dstURL: a tag is written {$")
+@pytest.mark.parametrize(
+    ("word", "tag"),
+    [
+        ("widht", "width"),
+        ("heigth", "height"),
+        ("basname", "basename"),
+        ("extention", "extension"),
+        ("widths", "width"),
+    ],
+)
+def test_a_misspelt_one_too(word: str, tag: str) -> None:
+    assert refused(f"file:///o/${{{word}}}.png").startswith(f"114 dstURL: a tag is written {{${tag}}}, did")
 
 
 def test_each_is_told_once_beside_the_unknown_ones() -> None:
@@ -46,7 +55,8 @@ def test_each_is_told_once_beside_the_unknown_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["${PWD}", "{id}", "{0}", "$width", "%7Bwidth%7D", "(width)", "{}", "{a.width}", "w{$width}x"]
+    "text",
+    ["${PWD}", "{id}", "{0}", "$width", "%7Bwidth%7D", "(width)", "{}", "{a.width}", "w{$width}x", "{wide}", "{eht}"],
 )
 def test_what_is_no_tag_stays_as_it_is(text: str) -> None:
     assert refused(f"file:///o/{text}.png") == ""
