@@ -74,4 +74,5 @@ def _write_figures(terminalreporter: TerminalReporter) -> None:
     for report in reports:
         if report.user_properties or len(reports) <= MOST_LINES:
             told = ", ".join(f"{name} {value}" for name, value in report.user_properties)
-            terminalreporter.write_line(f"{report.nodeid.split('/')[-1]}  {report.duration:.0f} s  {told}")
+            file, _, name = report.nodeid.partition("::")  # the name may hold a path
+            terminalreporter.write_line(f"{PurePath(file).name}::{name}  {report.duration:.0f} s  {told}")
