@@ -111,15 +111,16 @@ class ImgserveError(Exception):
     errors without back-off; ``overdue_s``: how long after the deadline such an error may still be followed by one.
     ``max_attempts``: the number of attempts that may end with such an error; None: as many as the deadline allows.
 
-    ``path`` leads to the field of a request at fault, such as the one that names a further picture; empty for the
-    source, which is at fault then if ``is_of_source``. ``others`` are further errors of the same step, each with its
-    path.
+    ``path`` leads to the field of a request at fault, such as the one that names a further picture. Empty, it leads to
+    the operation that raised the error if ``is_of_operation``, else to the source if ``is_of_source``. ``others`` are
+    further errors of the same step, each with its path.
     """
 
     code: str = "internal"
     status: int = 500
     is_retryable: bool = False
     is_of_source: bool = False
+    is_of_operation: ClassVar[bool] = False
     retry_after_s: float | None = None
     charge: ClassVar[Charge] = "attempt"
     retry_delay_s: ClassVar[float] = 1.0
@@ -135,7 +136,7 @@ class ImgserveError(Exception):
         self.others: tuple[ImgserveError, ...] = ()
 
     def at(self, path: Path) -> Self:
-        """A copy of this error, of the further picture that this field names. Fields of its hint stay as they are."""
+        """A copy of this error, of the field at this path. Fields of its hint stay as they are."""
         error = type(self).__new__(type(self), *self.args)
         error.__dict__.update(self.__dict__)
         error.path = path
@@ -144,7 +145,7 @@ class ImgserveError(Exception):
     def beneath(self, path: Path) -> "ImgserveError":
         """This error, once its field and those that its hint names have been put beneath ``path``."""
         self.hint = put_beneath(self.hint, path)
-        if self.path:
+        if self.path or self.is_of_operation:
             self.path = path + self.path
         return self
 

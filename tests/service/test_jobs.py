@@ -419,15 +419,8 @@ def test_a_dry_run_has_the_faults_of_a_key(place: Place) -> None:
         ("plain/words.gif", {}, "source_unreadable"),
         ("none.png", {}, "source_unavailable"),
         ("plain/photo.jpg", {"load": {"page": 8}}, "page_missing"),
-        ("plain/photo.jpg", {"operations": [{"operation": "rasterize", "width": 4}]}, "not_svg"),
-        ("plain/photo.jpg", {"operations": [{"operation": "crop", "left": 900, "width": 4}]}, "nothing_left"),
-        (
-            "plain/photo.jpg",
-            {"operations": [{"operation": "resize", "width": 900, "if_small": "refuse"}]},
-            "source_too_small",
-        ),
     ],
-)  # fmt: skip
+)
 def test_a_source_at_fault_has_its_entry(place: Place, source: str, output: dict[str, Any], code: str) -> None:
     job = place.job(source=source)
     url = job["source"]
@@ -440,6 +433,25 @@ def test_a_source_at_fault_has_its_entry(place: Place, source: str, output: dict
     if not output:
         assert place.shop("GET", f"/v1/info?url={url}").faults == [("query.url", code)]
         assert place.shop("POST", "/v1/info", {"source": url}).faults == [("source", code)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "field"),
+    [
+        ({"operation": "rasterize", "width": 4}, "not_svg", ".operation"),
+        ({"operation": "crop", "left": 900, "width": 4}, "nothing_left", ""),
+        ({"operation": "resize", "width": 900, "if_small": "refuse"}, "source_too_small", ""),
+    ],
+)
+def test_an_operation_at_fault_has_its_entry(place: Place, operation: dict[str, Any], code: str, field: str) -> None:
+    recipe = {"operations": [*([{"operation": "flip"}] if not field else []), operation]}
+    path = f"operations[{len(recipe['operations']) - 1}]{field}"
+    job = place.job()
+    job["outputs"][0].update(recipe)
+    refused = place.shop.submit(job)
+    assert (refused.status, refused.body["code"], refused.faults) == (422, code, [(f"outputs[0].{path}", code)])
+    rendered = place.shop("POST", "/v1/render", {"source": job["source"], **recipe})
+    assert (rendered.body["code"], rendered.faults) == (code, [(path, code)])
 
 
 def test_all_faults_at_once_with_their_paths(place: Place) -> None:

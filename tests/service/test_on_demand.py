@@ -103,6 +103,7 @@ def test_the_encodes_of_max_bytes_are_told(world: World) -> None:
         world.server, PHOTO, JPEG, with_recipe({**SMALL, "encode": {"format": "jpeg", "max_bytes": 100}})
     )
     assert (unreachable.status, unreachable.problem["code"]) == (422, "max_bytes_unreachable")
+    assert unreachable.faults == [("query.recipe.encode.max_bytes", "max_bytes_unreachable")]
 
 
 @pytest.mark.parametrize(

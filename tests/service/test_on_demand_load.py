@@ -212,7 +212,11 @@ def test_a_render_does_not_wait_for_a_flood_of_jobs(strict: Shared) -> None:
 def test_a_render_that_takes_too_long_is_a_time_out(strict: Shared) -> None:
     server = strict.server
     reply = call(server, SLOW, SVG, DRAWN)
-    assert (reply.status, reply.problem["code"]) == (504, "render_timeout")
+    assert (reply.status, reply.problem["code"], reply.faults) == (
+        504,
+        "render_timeout",
+        [("source", "render_timeout")],
+    )
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from imgserve.engine.probe import info_of
 from imgserve.engine.render import Renderer
 from imgserve.engine.resolve import log_ignored
 from imgserve.errors import ImgserveError
+from imgserve.imaging.faults import RenderFailed, RenderTimeout
 from imgserve.imaging.messages import Include, Inspected, Written
 from imgserve.imaging.pool import Pool
 from imgserve.limiter import Key, Limiter
@@ -195,7 +196,7 @@ class OnDemand:
                 source = await fetch.finish()
             inspected = None
             if include:
-                with stage("render", is_outer=True):
+                with stage("render", is_outer=True), _of_source():
                     inspected = await self._pool.inspect(source, include, is_svg=info.is_svg, principal=principal.id)
             return Facts(info, fetch.size_bytes, inspected)
 
@@ -246,7 +247,7 @@ class OnDemand:
             nonlocal encodes
             encodes = written.encodes
 
-        with stage("render", is_outer=True):
+        with stage("render", is_outer=True), _of_source():
             blob = await self._pool.render(
                 inputs.source,
                 rendering,
@@ -260,3 +261,13 @@ class OnDemand:
         ended_at = time.perf_counter()
         fetch_s, wait_s, render_s = fetched_at - came_at, started_at - fetched_at, ended_at - started_at
         return Picture(blob, rendering.format, fetch_s, wait_s, render_s, encodes)
+
+
+@contextlib.contextmanager
+def _of_source() -> Iterator[None]:
+    """The errors of a render that name no field are the source's: here nothing else is drawn."""
+    try:
+        yield
+    except (RenderTimeout, RenderFailed) as error:
+        error.is_of_source = True
+        raise

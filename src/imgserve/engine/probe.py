@@ -56,7 +56,8 @@ async def info_of(fetch: Fetch, recipe: Recipe | None, pool: Pool, principal: st
             info = await twice(probe)
         except SourceUnreadable as error:
             if recipe is not None and _wants_svg(recipe):
-                raise NotSvg("the source's bytes are no SVG, which rasterize needs") from error
+                with beneath("operations", 0):
+                    raise NotSvg("the source's bytes are no SVG, which rasterize needs") from error
             raise
         except (RenderTimeout, WorkerDied) as error:
             error.is_of_source = True

@@ -159,7 +159,7 @@ class PageRead(msgspec.Struct, frozen=True, tag="page_read"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """``path``: the field of the recipe that names the further picture at fault.
+    """``path``: the field of the recipe at fault, such as the one that names a further picture.
 
     ``trace`` is for the log, and set if imgserve itself is at fault. ``is_last``: the worker ends.
     """

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from imgserve.errors import FieldRef, ImgserveError
+from imgserve.errors import FieldRef, ImgserveError, Sentence
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.imageinfo import Size, SourceFormat
 from imgserve.request.limits import MAX_SIDE_PX
@@ -49,7 +49,7 @@ _WIDTH, _HEIGHT = FieldRef(("width",)), FieldRef(("height",))
 class SourceTooSmall(ImgserveError):
     code = "source_too_small"
     status = 422
-    is_of_source = True
+    is_of_operation = True
     title = "The source is smaller than the result"
 
 
@@ -58,7 +58,7 @@ class NothingLeft(ImgserveError):
 
     code = "nothing_left"
     status = 422
-    is_of_source = True
+    is_of_operation = True
     title = "The crop leaves nothing of the picture"
 
 
@@ -67,8 +67,11 @@ class NotSvg(ImgserveError):
 
     code = "not_svg"
     status = 422
-    is_of_source = True
     title = "The source is not an SVG"
+
+    def __init__(self, detail: str, hint: Sentence = "") -> None:
+        super().__init__(detail, hint)
+        self.path = ("operation",)
 
 
 class Focal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -49,7 +49,8 @@ def write(image: pyvips.Image, output_format: Format, encode: Encode, result_fd:
         if output_format == "webp" and image.hasalpha():
             webp.set_alpha_flag(result_fd)
     except pyvips.Error as error:
-        raise RenderFailed(f"the result cannot be written as {output_format.upper()}: {vips.reason(error)}") from error
+        sentence = f"the result cannot be written as {output_format.upper()}: {vips.reason(error)}"
+        raise RenderFailed(sentence).at(("encode", "format")) from error
     return encodes
 
 

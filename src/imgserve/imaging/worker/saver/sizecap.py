@@ -47,7 +47,7 @@ def fitted(encode_at: Callable[[int], bytes], highest: int, most_bytes: int) -> 
         raise MaxBytesUnreachable(
             f"the result has {excessive[1]:,} bytes at quality {excessive[0]}, more than max_bytes ({most_bytes:,})",
             "ask for more bytes or a smaller picture",
-        )
+        ).at(("encode", "max_bytes"))
     return Fitted(best, encodes)
 
 
