@@ -34,7 +34,7 @@
     ├─ api/http/parts.py       BodyInvalid
     ├─ client/errors.py        ApiError, Unreachable, AnswerInvalid, StillRunning, SignatureInvalid
     ├─ cli/control.py          NoServer, NotAllowed, Silent, Refused
-    ├─ cli/                    NotEnded, RunByAnother
+    ├─ cli/                    NotEnded, RunByAnother, SecretUnusable
     ├─ api/keyfile.py          KeyFileInvalid
     ├─ api/http/listener.py    CannotListen
     ├─ api/http/tls.py         CertificateInvalid

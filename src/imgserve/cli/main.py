@@ -118,6 +118,7 @@ COMMANDS = {
 TOOLS = {
     "submit": "post jobs to the running server",
     "jobs": "list, show, retry or cancel jobs",
+    "webhooks": "receive webhooks on a developer's machine",
     "queue": "maintain the queue file of a stopped server",
     "render": "render one picture, without a server",
     "completion": "print a completion script for the shell",
