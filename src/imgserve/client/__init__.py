@@ -8,8 +8,8 @@ from imgserve.errors import ImgserveError
 from imgserve.request.encode import Encode
 from imgserve.request.job_body import OutputBody as Output
 from imgserve.request.job_body import PlaceholderBody as Placeholder
-from imgserve.request.job_body import SourceBody as Source
 from imgserve.request.native_destination import DestinationBody as Destination
+from imgserve.request.native_source import SourceBody as Source
 from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.contrast import Contrast

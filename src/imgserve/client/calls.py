@@ -11,7 +11,8 @@ import msgspec
 from imgserve.client.answers import Job, JobPage, JobStatus, Preview
 from imgserve.client.errors import AnswerInvalid
 from imgserve.request.job import Priority
-from imgserve.request.job_body import OutputBody, SourceBody
+from imgserve.request.job_body import OutputBody
+from imgserve.request.native_source import SourceBody
 
 T = TypeVar("T")
 Pairs = tuple[tuple[str, str], ...]

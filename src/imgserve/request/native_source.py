@@ -29,7 +29,7 @@ def _read_digest(value: object) -> str | None:
     return digest[1].lower() if digest else None
 
 
-class SourceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SourceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The picture's place."""
 
     url: Annotated[Url, Meta(description="http, https, ftp, ftps, ftpes or file")]

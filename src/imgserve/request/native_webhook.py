@@ -19,7 +19,7 @@ from imgserve.request.webhook import DEFAULT_EVENTS, WEBHOOK_EVENTS, Webhook, We
 _EXPECTED = "expected an http(s) URL"
 
 
-class WebhookBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WebhookBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A URL that is told how the job ends."""
 
     url: Annotated[Url, Meta(description="http or https")]

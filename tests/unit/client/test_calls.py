@@ -14,9 +14,11 @@ import imgserve.client
 from imgserve.client import calls
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import JobRequest
-from imgserve.request.job_body import OutputBody, PlaceholderBody, SourceBody
+from imgserve.request.job_body import OutputBody, PlaceholderBody
 from imgserve.request.native import OPERATIONS, parse_recipe
 from imgserve.request.native_destination import DestinationBody, dump_destination
+from imgserve.request.native_source import dump_source
+from imgserve.request.native_webhook import dump_webhook
 from tests.support.sizes import sized
 from tests.unit.request.test_native_job import JOBS, parsed
 from tests.unit.request.test_properties import steady
@@ -44,7 +46,9 @@ def sent(value: dict[str, Any], request: JobRequest) -> object:
         options["not_before"] = datetime.fromtimestamp(request.not_before, UTC)
     if request.deadline_s is not None:
         options["deadline_s"] = request.deadline_s
-    return json.loads(calls.submit(SourceBody(request.source.url), outputs, "key", options).request.body)
+    if request.webhook is not None:
+        options["webhook"] = dump_webhook(request.webhook)
+    return json.loads(calls.submit(dump_source(request.source), outputs, "key", options).request.body)
 
 
 @settings(steady, max_examples=sized(60, 2000))
