@@ -10,7 +10,7 @@
     ├─ imaging/pool.py         PoolCannotStart
     ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceNotFound, SourceTooLarge, SourceRefused,
     │                          DestinationRefused, DeliveryFailed, DeliveryUnknown, TransfersBusy,
-    │                          RootUnavailable, CannotAsk, NotOurs
+    │                          CredentialNotAllowed, RootUnavailable, CannotAsk, NotOurs
     ├─ descriptors.py          OutOfDescriptors
     ├─ jobs/protocol.py        QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
     ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable, IdempotencyKeyReused, IdempotentJobGone

@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Callable
 
 from imgserve.api.http.asgi import Scope
-from imgserve.api.keyfile import Key
+from imgserve.api.keyfile import Key, are_several
 from imgserve.api.protected import NotAuthorised, Protected
 from imgserve.api.routes import Right
 from imgserve.jobs import model
@@ -34,7 +34,7 @@ class Keys:
 
     def replace(self, keys: tuple[Key, ...]) -> None:
         self.known = keys
-        self._are_several = len({key.principal for key in keys}) > 1
+        self._are_several = are_several(keys)
 
     def are_several(self) -> bool:
         """Whether the keys are those of two principals or more."""

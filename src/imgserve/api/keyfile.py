@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,6 +29,11 @@ class Key(msgspec.Struct, frozen=True):
     principal: str
     name: str
     digests: tuple[bytes, ...]
+
+
+def are_several(keys: Sequence[Key]) -> bool:
+    """Whether the keys are those of two principals or more."""
+    return len({key.principal for key in keys}) > 1
 
 
 def read_keys(path: str) -> tuple[Key, ...]:

@@ -96,7 +96,7 @@ def _asked(flags: argparse.Namespace) -> Asked:
     args = render_flags.args_of(flags)
     presets: dict[str, Recipe] = {}
     if flags.preset is not None:
-        args["preset"], presets = flags.preset, load.reloadable(flags).presets.recipes()
+        args["preset"], presets = flags.preset, load.reloadable(flags, is_look=True).presets.recipes()
     if flags.operations is not None:
         if flags.preset is not None:
             note = ("contradicts ", FieldRef(("preset",)), "; give one of the two")
@@ -110,7 +110,7 @@ def _asked(flags: argparse.Namespace) -> Asked:
     assert recipe is not None
     names = None if "preset" in args else flat_names(recipe.operations, needs_type=False)
     # Without a name in the recipe the settings need not be read.
-    configs = load.reloadable(flags).pictures if any(image.name for image in recipe.further) else {}
+    configs = load.reloadable(flags, is_look=True).pictures if any(image.name for image in recipe.further) else {}
     # The recipe has the format already. Beside it, a fault of the format is found in its option, not in the preset.
     job_args: dict[str, object] = {"preset": _FILE, **({} if flags.format is None else {"format": flags.format})}
     return Asked(recipe, operation or "resize", job_args, partial(_spelt, flags, names=names), configs)

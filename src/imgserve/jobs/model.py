@@ -24,6 +24,7 @@ from imgserve.errors import Charge
 from imgserve.request.access import Headers
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import Priority, Protocol, ResolvedOutput
+from imgserve.request.principal import OPERATOR as OPERATOR
 from imgserve.request.source import Source
 from imgserve.request.warning import OutputWarning
 from imgserve.request.webhook import Webhook
@@ -49,8 +50,6 @@ END_EVENTS: dict[JobStatus, EventType] = {
 }  # fmt: skip
 ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
 
-# The principal of jobs that come over the control socket; no key has such a name.
-OPERATOR = "@operator"
 # A key belongs to its job for so long, even when the job is deleted earlier.
 KEY_MEMORY_S = 24 * 3600.0
 # So long its events can be read, as long as the job itself is kept.

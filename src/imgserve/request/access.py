@@ -78,6 +78,13 @@ def _wrong(name: str, text: object, others: set[str]) -> Iterator[Sentence]:
         yield "expected visible ASCII characters, with spaces between them"
 
 
+def may_log_in(name: str) -> bool:
+    """Whether a credential of the settings may go in the header of this name."""
+    lower = name.lower()
+    is_refused = lower in _REFUSED - {"authorization"} or lower.startswith(_REFUSED_PREFIXES)
+    return _TOKEN.fullmatch(name) is not None and not is_refused
+
+
 HeadersField = Annotated[
     Mapping[str, str],
     Meta(

@@ -2,6 +2,9 @@
 
 import msgspec
 
+# The id of the operator's jobs, which come over the control socket; no key has such a name.
+OPERATOR = "@operator"
+
 
 class Principal(msgspec.Struct, frozen=True):
     """``id`` identifies the principal; ``name`` is for the log and holds no part of a key.

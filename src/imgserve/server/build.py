@@ -55,6 +55,7 @@ from imgserve.settings.tree import Settings
 from imgserve.telemetry import metrics
 from imgserve.telemetry.states import States
 from imgserve.transfer.config import Config as TransferConfig
+from imgserve.transfer.credentials import Credentials
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
@@ -73,7 +74,8 @@ class Components:
         self._settings = settings
         self.queue = queue
         self.pool = Pool(settings.pool, settings.limits, is_shared)
-        self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool))
+        credentials = Credentials(settings.credentials, is_shared)
+        self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool), credentials)
         prefetched: Store[Fetch] = Store(PREFETCH_BYTES, max_kept)
         placeholders = Placeholders(self.pool, settings.placeholder)
         deliveries = Deliveries(queue, self.transfers, clock)

@@ -1,15 +1,16 @@
-"""SIGHUP: reopens the log file, and reads API keys, certificate, presets and named pictures again.
+"""SIGHUP: reopens the log file, and reads API keys, certificate, presets, named pictures and credentials again.
 
 Called by ``lifecycle`` on the event loop.
 """
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from imgserve.api.auth import Keys
 from imgserve.api.http.tls import Certificate
+from imgserve.api.keyfile import Key
 from imgserve.api.presets import Presets
 from imgserve.engine import pictures
 from imgserve.errors import ImgserveError, sentence_of
@@ -40,7 +41,7 @@ class Reload:
         self._presets = presets
         self._certificate = certificate
         self._reopen_log = reopen_log
-        self._last = Reloadable(settings.presets, settings.pictures)
+        self._last = Reloadable(settings.presets, settings.pictures, settings.credentials)
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,17 +64,18 @@ class Reload:
                 _log_failure(error)
             else:
                 counts = {"keys": len(self._keys.known), "presets": len(self._presets.recipes)}
+                counts["credentials"] = len(self._last.credentials)
                 logs.event("reloaded", **counts, pictures=len(self.components.named) if self.components else 0)
 
     async def _replace_all(self) -> None:
-        new = self._from_file()
+        new_keys = self._settings.api.keys()
+        new = self._from_file(new_keys)
         with ExitStack() as unused:
             blobs = {}
             if self.components is not None:
                 blobs = await pictures.read(new.pictures, self.components.pool, self._settings.limits)
             for blob in blobs.values():
                 unused.enter_context(blob)
-            new_keys = self._settings.api.keys()
             if self._certificate is not None:
                 self._certificate.reload()
             # The rest cannot fail.
@@ -82,9 +84,10 @@ class Reload:
             self._last = new
             if self.components is not None:
                 self.components.named.replace(blobs)
+                self.components.transfers.credentials.replace(new.credentials)
             unused.pop_all()
 
-    def _from_file(self) -> Reloadable:
+    def _from_file(self, keys: Sequence[Key]) -> Reloadable:
         """The file may be root's alone, as it was at the start: then all that it does not hold can still be replaced.
 
         Raises SettingsInvalid.
@@ -93,7 +96,7 @@ class Reload:
         if file and load.is_shut(file):
             logs.event("presets_kept", detail=f"the server's user may not read {file}")
             return self._last
-        return load.reloadable(Namespace(config=file)) if file else self._last
+        return load.reloadable(Namespace(config=file), keys=keys) if file else self._last
 
 
 def _log_failure(error: ImgserveError | OSError) -> None:

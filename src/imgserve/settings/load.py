@@ -7,13 +7,14 @@ import os
 import pwd
 import uuid
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from imgserve.api.keyfile import Key, KeyFileInvalid, are_several
 from imgserve.engine.config import PictureConfig
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
@@ -22,6 +23,7 @@ from imgserve.settings import renamed
 from imgserve.settings.options import BY_NAME, DECLARED
 from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Gathered, gather, of_a_service, with_old_names
 from imgserve.settings.tree import Settings, TestSwitches
+from imgserve.transfer.config import CredentialConfig
 
 ROOT_DATA_DIR = Path("/var/lib/imgserve")
 ROOT_CONFIG_FILE = Path("/etc/imgserve.toml")
@@ -46,6 +48,7 @@ class Reloadable(msgspec.Struct, frozen=True):
 
     presets: PresetConfig = PresetConfig()
     pictures: dict[str, PictureConfig] = {}
+    credentials: dict[str, CredentialConfig] = {}
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -66,7 +69,7 @@ def load(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, *, is_look:
     """
     problems: list[str] = []
     own_dir = _own_dir(environ)
-    gathered = gather(Settings, flags, environ, config_file(own_dir), problems)
+    gathered = gather(Settings, flags, environ, config_file(own_dir), problems, is_look=is_look)
     places = _places(gathered, own_dir)
     log_file = ROOT_LOG_FILE if own_dir == ROOT_DATA_DIR else places.data_dir / "imgserve.log"
     workers = gathered.value("workers") or PoolConfig().workers
@@ -83,8 +86,9 @@ def load(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, *, is_look:
         "test": _test_switches(environ, problems),
         **_origins_of_pictures(gathered),
     }
-    shut = [one.name for one in gathered.options if is_look and one.is_path and is_shut(gathered.value(one.name))]
-    return settle(Settings, gathered, usual, problems, shut)
+    paths = (one.name for one in gathered.options if is_look and one.is_path and not one.held_in)
+    shut = [name for name in paths if is_shut(gathered.value(name))]
+    return settle(Settings, gathered, usual, problems, [*shut, *gathered.unread])
 
 
 def settle(
@@ -100,22 +104,28 @@ def settle(
         problems += _problems_of(settled, gathered, shut)
         if isinstance(settled, Settings) and not problems:
             problems += _unknown_pictures(settled.presets, settled.pictures, gathered)
+            with suppress(KeyFileInvalid):  # one that this user may not read
+                problems += _credentials_together(settled.credentials, settled.api.keys(), gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return settled
 
 
-def reloadable(flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT) -> Reloadable:
+def reloadable(
+    flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, keys: Sequence[Key] = (), *, is_look: bool = False
+) -> Reloadable:
     """The settings that SIGHUP reads again, of the TOML file, whose other ones are checked by name and type only.
 
-    Raises SettingsInvalid.
+    ``keys``: those that hold from now on. ``is_look`` is as in ``load``. Raises SettingsInvalid.
     """
     problems: list[str] = []
-    gathered = gather(Settings, Namespace(config=flags.config), environ, config_file(_own_dir(environ)), problems)
+    file = config_file(_own_dir(environ))
+    gathered = gather(Settings, Namespace(config=flags.config), environ, file, problems, is_look=is_look)
     with suppress(msgspec.ValidationError):  # one of the problems
         config = msgspec.convert(gathered.tree(_origins_of_pictures(gathered)), Reloadable)
-        problems += _problems_of(config.presets, gathered, (), "presets.")
+        problems += _problems_of(config, gathered, gathered.unread)
         problems += [] if problems else _unknown_pictures(config.presets, config.pictures, gathered)
+        problems += [] if problems else _credentials_together(config.credentials, keys, gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return config
@@ -125,6 +135,17 @@ def _unknown_pictures(presets: PresetConfig, pictures: Collection[str], gathered
     """Of presets without other problems."""
     for problem in presets.unknown_pictures(pictures):
         yield f"{gathered.place_of(f'presets.{problem.field}', problem.path)[1]}: {problem.sentence}"
+
+
+def _credentials_together(
+    credentials: Mapping[str, CredentialConfig], keys: Sequence[Key], gathered: Gathered
+) -> Iterator[str]:
+    if not credentials:
+        return
+    from imgserve.transfer.credential_problems import problems_together
+
+    for name, problem in problems_together(credentials, are_several=are_several(keys)):
+        yield f"{gathered.place_of(f'credentials.{name}.{problem.field}')[1]}: {problem.sentence}"
 
 
 def _origins_of_pictures(gathered: Gathered) -> dict[str, str]:

@@ -155,6 +155,7 @@ _KINDS = {
 def expected(option: Option) -> str:
     """The expected value in words: for faults and for the reference page."""
     schema = msgspec.json.schema(option.type)
+    schema = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
     if option.is_list:
         return "a list of tables" if schema["items"].get("type") == "object" else "a list of texts"
     if "enum" in schema:

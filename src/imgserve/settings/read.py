@@ -50,7 +50,7 @@ class Value(msgspec.Struct, frozen=True):
 class Gathered(msgspec.Struct, frozen=True):
     """``values`` by the names of ``options``; ``tables``: those that the file has, or a value is in.
 
-    ``renamed``: the old names among the values, and their new ones.
+    ``renamed``: the old names among the values, and their new ones. ``unread``: the secrets that this user cannot read.
     """
 
     file: TomlFile
@@ -58,6 +58,7 @@ class Gathered(msgspec.Struct, frozen=True):
     values: dict[str, Value]
     tables: tuple[Table, ...]
     renamed: tuple[tuple[str, str], ...] = ()
+    unread: tuple[str, ...] = ()
 
     def value(self, name: str) -> object:
         """None: it has no value."""
@@ -103,10 +104,13 @@ def gather(
     default_file: Path,
     problems: list[str],
     names: Iterable[str] = (),
+    *,
+    is_look: bool = False,
 ) -> Gathered:
     """The values of the settings with these names; without names, of all settings of the Config ``root``.
 
-    Each fault becomes a sentence in ``problems``. Unknown names are faults only when all settings are gathered.
+    ``is_look``: for a user who may not read all secrets. Each fault becomes a sentence in ``problems``. Unknown names
+    are faults only when all settings are gathered.
     """
     fixed = with_old_names(declared(root).options, names)
     environ = {name: environ[name] for name in environ.keys() - set(of_a_service(environ, fixed))}
@@ -127,11 +131,11 @@ def gather(
     values = {**by_key, **by_variable, **by_flag}
     present = [table for table in everything.tables if not names and _is_present(table, file, values)]
     problems += _duplicate_or_missing(options, values, file, {table.name for table in present})
-    _replace_secrets(options, values, environ, problems)
+    unread = _replace_secrets(options, values, environ, problems, is_look=is_look)
     old_names = tuple((old, new) for old, new in renamed.SETTINGS.items() if old in values)
     for old, new in old_names:
         values[new] = values.pop(old)
-    return Gathered(file, tuple(options), values, tuple(present), old_names)
+    return Gathered(file, tuple(options), values, tuple(present), old_names, tuple(unread))
 
 
 def with_old_names(options: Iterable[Option], names: Iterable[str] = ()) -> list[Option]:
@@ -190,23 +194,43 @@ def _duplicate_or_missing(
 
 
 def _replace_secrets(
-    options: Iterable[Option], values: dict[str, Value], environ: Mapping[str, str], problems: list[str]
-) -> None:
-    """Put each secret in place of the name of its file or variable."""
+    options: Iterable[Option],
+    values: dict[str, Value],
+    environ: Mapping[str, str],
+    problems: list[str],
+    *,
+    is_look: bool,
+) -> list[str]:
+    """Put each secret in place of the name of its file or variable.
+
+    ``is_look``: returns the names of those that are kept from this user, with an empty text, instead of a problem.
+    """
+    unread = []
     for option in options:
         if not option.held_in or option.name not in values:
             continue
         entry = values[option.name]
-        place, text = str(entry.value), ""
-        try:
-            text = environ.get(place, "") if option.held_in == "variable" else Path(place).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            cause = cause_of(error)[0] if isinstance(error, OSError) else "it is not UTF-8"
-            problems.append(f"{entry.origin}: {place} cannot be read: {cause}, expected a file that holds the secret")
-        else:
-            if not text.strip():
-                problems.append(f"{entry.origin}: expected a secret in {place}, there is none")
-        values[option.name] = msgspec.structs.replace(entry, value={"text": text.strip()})
+        text, fault, is_kept = _secret_in(str(entry.value), option, environ)
+        if is_look and is_kept:
+            unread.append(option.name)
+        elif fault:
+            problems.append(f"{entry.origin}: {fault}")
+        values[option.name] = msgspec.structs.replace(entry, value={"text": text})
+    return unread
+
+
+def _secret_in(place: str, option: Option, environ: Mapping[str, str]) -> tuple[str, str, bool]:
+    """The secret, the fault without one, and whether another user may have it."""
+    if option.held_in == "variable":
+        text = environ.get(place, "").strip()
+        return text, "" if text else f"expected a secret in {place}, there is none", not text
+    try:
+        text = Path(place).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        cause = cause_of(error)[0] if isinstance(error, OSError) else "it is not UTF-8"
+        fault = f"{place} cannot be read: {cause}, expected a file that holds the secret"
+        return "", fault, isinstance(error, PermissionError)
+    return text, "" if text else f"expected a secret in {place}, there is none", False
 
 
 def _unknown_variables(environ: Mapping[str, str], options: Iterable[Option]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from imgserve.request.preset import Config as PresetConfig
 from imgserve.setting import Pause, Section, Setting, Text
 from imgserve.telemetry.config import LogFileConfig, LogsConfig, TracingConfig
 from imgserve.transfer.config import Config as TransferConfig
+from imgserve.transfer.config import CredentialConfig
 
 
 class TestSwitches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True):
     placeholder: Annotated[PlaceholderConfig, Section("Jobs")] = PlaceholderConfig()
     presets: Annotated[PresetConfig, Section("Presets")] = PresetConfig()
     pictures: Annotated[dict[str, PictureConfig], Section("Pictures of recipes", table="picture")] = {}
+    credentials: Annotated[dict[str, CredentialConfig], Section("Credentials", table="credential")] = {}
     config_file: str = ""
     notify_socket: str = ""
     ignored_variables: tuple[str, ...] = ()

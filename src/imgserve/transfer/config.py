@@ -1,11 +1,13 @@
 """The settings of transfers. ``problems`` checks them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from imgserve.setting import Count, Problem, Seconds, Setting, Text, Texts
+from imgserve.setting import Count, Problem, Seconds, Secret, Setting, Text, Texts
 
+CredentialType = Literal["bearer", "basic", "header", "s3", "webhook"]
+Addressing = Literal["path", "virtual"]
 DEFAULT_PORTS = ("80", "443", "21", "22", "990", "1024-65535")
 
 
@@ -46,3 +48,39 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __repr__(self) -> str:
         return f"Config(allow_networks={self.allow_networks}, read_roots={self.read_roots})"
+
+
+class CredentialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What requests to certain URLs carry, or are signed with. Jobs name it; none of them sees it.
+
+    ``urls`` are prefixes, compared by scheme, host, port and path segments. ``principals`` empty: all, while there are
+    keys of one principal only. A webhook's secret may be several texts, all of which sign.
+    """
+
+    # fmt: off
+    type: Annotated[CredentialType, Setting(
+        "bearer, basic and header go along with HTTP requests; s3 signs those to a bucket, webhook signs webhooks")]
+    secret: Annotated[Secret, Setting(
+        "token, password, header's value, secret access key, or secrets of webhooks (`whsec_…`, one a line)",
+        is_secret=True)]
+    urls: Annotated[Texts, Setting("beginnings of the URLs that it is for; it goes nowhere else", name="for")]
+    principals: Annotated[Texts, Setting(
+        "names of keys whose jobs may use it", default="all, while all keys have one name")] = ()
+    public_url: Annotated[Text, Setting(
+        "where browsers find what lies at a destination, whose path is added")] = ""
+    user: Annotated[Text, Setting("user name, of basic")] = ""
+    header: Annotated[Text, Setting("name of the header, of header")] = ""
+    access_key_id: Annotated[Text, Setting("of s3")] = ""
+    endpoint: Annotated[Text, Setting("URL of the object store, of s3", default="that of AWS")] = ""
+    region: Annotated[Text, Setting("of s3", default="`us-east-1`")] = ""
+    addressing: Annotated[Addressing | None, Setting(
+        "of s3: the bucket's place in requests: in the path, or in the host's name",
+        default="path with an endpoint, else virtual")] = None
+    is_default: Annotated[bool, Setting(
+        "of webhook: signs where a job names no secret; without it the first one that may", name="default")] = False
+    # fmt: on
+
+    def problems(self) -> tuple[Problem, ...]:
+        from imgserve.transfer import credential_problems  # it loads libcurl, which few commands need
+
+        return tuple(credential_problems.problems_of(self))

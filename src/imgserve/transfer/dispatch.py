@@ -19,6 +19,7 @@ from imgserve.telemetry import logs
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
+from imgserve.transfer.credentials import Credentials
 from imgserve.transfer.faults import DestinationRefused, SourceRefused, TransferError, TransfersBusy
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import Guard, parse_network, parse_ports
@@ -40,8 +41,15 @@ class Transfers:
     ``budget`` is the memory for sources.
     """
 
-    def __init__(self, config: Config, limits: Limits, read_page: ReadPage = no_reader) -> None:
+    def __init__(
+        self,
+        config: Config,
+        limits: Limits,
+        read_page: ReadPage = no_reader,
+        credentials: Credentials | None = None,
+    ) -> None:
         """Raises ValueError or OSError where ``config.problems`` finds one."""
+        self.credentials = Credentials() if credentials is None else credentials
         self._source_timeout_s = config.source_timeout_s
         self._limit_bytes = limits.source_bytes
         self.proxy = parse_proxy(config.proxy) if config.proxy else None

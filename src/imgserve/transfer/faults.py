@@ -65,6 +65,14 @@ class DestinationRefused(TransferError):
     title = "The destination is refused by policy"
 
 
+class CredentialNotAllowed(TransferError):
+    """The settings have no such credential for this principal, URL and use; which of these is not told."""
+
+    code = "credential_not_allowed"
+    status = 422
+    title = "The credential cannot be used here"
+
+
 class RootUnavailable(TransferError):
     """The root of a file: URL is unmounted, renamed, or on a server that does not answer."""
 

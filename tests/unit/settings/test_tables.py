@@ -1,4 +1,4 @@
-"""Settings in tables of the TOML file, declared by Configs of this test: the product has none yet."""
+"""Settings in tables of the TOML file, declared by Configs of this test."""
 
 import argparse
 from pathlib import Path

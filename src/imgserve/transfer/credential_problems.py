@@ -1,0 +1,132 @@
+"""Finds credentials of the settings that cannot work, each by itself and beside the others.
+
+Called by ``config``, and by the settings.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from imgserve.request import access
+from imgserve.request.protocols import SCHEMES
+from imgserve.setting import Problem
+from imgserve.transfer.config import CredentialConfig, CredentialType
+from imgserve.transfer.urlprefix import UrlPrefix
+
+_OWN_FIELDS: Mapping[str, CredentialType] = {
+    "user": "basic", "header": "header", "access_key_id": "s3", "endpoint": "s3", "region": "s3", "addressing": "s3",
+    "is_default": "webhook",
+}  # fmt: skip
+_NEEDED: Mapping[CredentialType, str] = {"basic": "user", "header": "header", "s3": "access_key_id"}
+_PREFIX = "beginning of a URL such as https://storage.example.com/pictures/"
+_VISIBLE = re.compile(r"[!-~]+")
+_WITH_SPACES = re.compile(r"[!-~](?:[ !-~]*[!-~])?")
+_REGION = re.compile(r"[a-z0-9-]{1,64}")
+SECRET_OF_WEBHOOK = "whsec_"  # noqa: S105 - the prefix, as Standard Webhooks has it
+_MIN_KEY, _MAX_KEY = 24, 64  # bytes, of Standard Webhooks
+
+
+def problems_of(config: CredentialConfig) -> Iterator[Problem]:
+    """No sentence shows the secret."""
+    if fault := _SECRETS[config.type](config.secret.text):
+        yield Problem("secret", fault)
+    yield from _of_type(config)
+    yield from _of_urls(config)
+    if ":" in config.user or (config.user and not _WITH_SPACES.fullmatch(config.user)):
+        yield Problem("user", "expected visible ASCII characters without a colon")
+    if config.header and not access.may_log_in(config.header):
+        yield Problem("header", "expected the name of a header such as X-Api-Key, none that imgserve sets")
+    if config.region and not _REGION.fullmatch(config.region):
+        yield Problem("region", "expected a region such as eu-central-1")
+
+
+def _of_type(config: CredentialConfig) -> Iterator[Problem]:
+    """Fields that the type does not have, or cannot do without."""
+    for field, owner in _OWN_FIELDS.items():
+        if getattr(config, field) and config.type != owner:
+            yield Problem(field, f"belongs to a credential of the type {owner}")
+    if config.type == "webhook" and config.public_url:
+        yield Problem("public_url", "belongs to a credential of destinations")
+    needed = _NEEDED.get(config.type)
+    if needed and not getattr(config, needed):
+        yield Problem("type", f"expected {needed} beside it")
+
+
+def _of_urls(config: CredentialConfig) -> Iterator[Problem]:
+    if not config.urls:
+        yield Problem("urls", f"expected at least one {_PREFIX}")
+    for text in config.urls:
+        if fault := _prefix_fault(text, config.type):
+            yield Problem("urls", f"{fault}")
+    for field in ("public_url", "endpoint"):
+        text = getattr(config, field)
+        if text and not _is_base(text):
+            yield Problem(field, "expected an http(s) URL without user name and query")
+
+
+def problems_together(configs: Mapping[str, CredentialConfig], *, are_several: bool) -> Iterator[tuple[str, Problem]]:
+    """Those of credentials beside each other, by their names. ``are_several``: there are keys of several principals."""
+    for name, config in configs.items():
+        if are_several and not config.principals:
+            sentence = "expected principals beside it, the names of keys whose jobs may use it: there are several keys"
+            yield name, Problem("type", sentence)
+    first: dict[str, str] = {}
+    for name, config in configs.items():
+        for principal in (config.principals or ("",)) if config.is_default else ():
+            if first.setdefault(principal, name) != name:
+                whom = f" of {principal}" if principal else ""
+                yield name, Problem("is_default", f"[credential.{first[principal]}] is the default{whom} already")
+
+
+def webhook_secrets(text: str) -> tuple[str, ...]:
+    """The secrets of a text, which white space separates."""
+    return tuple(text.split())
+
+
+def _prefix_fault(text: str, kind: CredentialType) -> str:
+    try:
+        scheme = UrlPrefix.parse(text).scheme
+    except ValueError:
+        return f"expected a {_PREFIX}, without user name and query"
+    is_web = scheme in SCHEMES and SCHEMES[scheme].source == "http"
+    if kind == "s3":
+        return "" if scheme == "s3" else "expected the beginning of a URL such as s3://bucket/pictures/"
+    return "" if is_web else "expected the beginning of an http(s) URL"
+
+
+def _is_base(text: str) -> bool:
+    try:
+        prefix = UrlPrefix.parse(text)
+    except ValueError:
+        return False
+    return prefix.scheme in SCHEMES and SCHEMES[prefix.scheme].source == "http"
+
+
+def _header_fault(text: str) -> str:
+    return "" if _WITH_SPACES.fullmatch(text) else "expected one line of visible ASCII characters"
+
+
+def _token_fault(text: str) -> str:
+    return "" if _VISIBLE.fullmatch(text) else "expected one line of visible ASCII characters without spaces"
+
+
+def _password_fault(text: str) -> str:
+    return "" if text.isprintable() else "expected one line of printable text"
+
+
+def _webhook_fault(text: str) -> str:
+    for secret in webhook_secrets(text):
+        try:
+            key = base64.b64decode(secret.removeprefix(SECRET_OF_WEBHOOK), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if not secret.startswith(SECRET_OF_WEBHOOK) or not _MIN_KEY <= len(key) <= _MAX_KEY:
+            return f"expected {SECRET_OF_WEBHOOK} and {_MIN_KEY} to {_MAX_KEY} bytes in base64, one a line"
+    return ""
+
+
+_SECRETS: Mapping[CredentialType, Callable[[str], str]] = {
+    "bearer": _token_fault, "basic": _password_fault, "header": _header_fault, "s3": _token_fault,
+    "webhook": _webhook_fault,
+}  # fmt: skip

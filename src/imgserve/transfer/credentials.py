@@ -1,0 +1,160 @@
+"""The credentials of the settings: who may use which for what, and what goes along with a request.
+
+In: the name that a job gave, its principal, and a URL. Out: secrets, for the transfer or the signature alone. A fault
+does not tell whether there is such a credential. SIGHUP replaces them.
+"""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from imgserve.request import url
+from imgserve.request.access import Access
+from imgserve.request.principal import OPERATOR
+from imgserve.request.protocols import SCHEMES
+from imgserve.transfer.config import Addressing, CredentialConfig, CredentialType
+from imgserve.transfer.credential_problems import webhook_secrets
+from imgserve.transfer.faults import CredentialNotAllowed
+from imgserve.transfer.urlprefix import UrlPrefix, path_of
+
+Use = Literal["transfer", "webhook"]
+
+_WEB: frozenset[CredentialType] = frozenset({"bearer", "basic", "header"})
+_OBJECTS: frozenset[CredentialType] = frozenset({"s3"})
+_WEBHOOK: frozenset[CredentialType] = frozenset({"webhook"})
+_HINT = "name one that the server's settings have for both"
+
+
+class S3Access(msgspec.Struct, frozen=True):
+    """``endpoint`` empty: AWS. ``name`` is the credential's."""
+
+    name: str
+    access_key_id: str
+    secret_access_key: str
+    endpoint: str
+    region: str
+    addressing: Addressing
+
+    def __repr__(self) -> str:
+        return f"S3Access({self.name})"
+
+
+class _Credential(msgspec.Struct, frozen=True):
+    """One of the settings, its prefixes parsed."""
+
+    name: str
+    config: CredentialConfig
+    prefixes: tuple[UrlPrefix, ...]
+
+    def is_for(self, text: str) -> bool:
+        return any(prefix.names(text) for prefix in self.prefixes)
+
+
+class Credentials:
+    """``are_several``: whether there are keys of several principals, which each credential must name then."""
+
+    def __init__(
+        self, configs: Mapping[str, CredentialConfig] | None = None, are_several: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._are_several = are_several
+        self.replace(configs or {})
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def replace(self, configs: Mapping[str, CredentialConfig]) -> None:
+        """Holds from the next request on. Raises ValueError where ``problems_of`` finds one."""
+        self._known = {
+            name: _Credential(name, config, tuple(map(UrlPrefix.parse, config.urls)))
+            for name, config in configs.items()
+        }
+
+    def check(self, access: Access, principal: str, text: str, use: Use = "transfer") -> None:
+        """Whether ``principal`` may use the credential of ``access`` for this URL. Raises CredentialNotAllowed.
+
+        Without a name a transfer by HTTP needs none; one to a bucket, and a webhook, take the first that is allowed.
+        """
+        kinds = _kinds_for(text, use)
+        if not access.credential and kinds == _WEB:
+            return
+        try:
+            self._one(access.credential, principal, kinds, text)
+        except CredentialNotAllowed as error:
+            error.is_retryable = False  # at intake: nothing has been accepted yet
+            raise
+
+    def headers_for(self, access: Access, principal: str, text: str) -> tuple[str, ...]:
+        """The header lines of a credential for a request to this URL: none where the settings do not name the URL.
+
+        Raises CredentialNotAllowed, as all but ``check`` a fault that heals: a job was accepted with this name.
+        """
+        if not access.credential:
+            return ()
+        credential = self._one(access.credential, principal, _WEB)
+        return (_line(credential.config),) if credential.is_for(text) else ()
+
+    def s3_for(self, name: str, principal: str, text: str) -> S3Access:
+        """``name`` empty: the first in the settings that is allowed. Raises CredentialNotAllowed."""
+        credential = self._one(name, principal, _OBJECTS, text)
+        config = credential.config
+        return S3Access(
+            credential.name,
+            config.access_key_id,
+            config.secret.text,
+            config.endpoint,
+            config.region or "us-east-1",
+            config.addressing or ("path" if config.endpoint else "virtual"),
+        )
+
+    def webhook_secrets(self, name: str, principal: str, text: str) -> tuple[str, ...]:
+        """All of them sign. ``name`` empty: the principal's default. ``text``: the webhook's URL, which is judged.
+
+        Raises CredentialNotAllowed.
+        """
+        return webhook_secrets(self._one(name, principal, _WEBHOOK, text).config.secret.text)
+
+    def public_url(self, access: Access, principal: str, text: str) -> str:
+        """Where a browser finds what lies at this URL; empty where no credential tells.
+
+        Raises CredentialNotAllowed.
+        """
+        kinds = _kinds_for(text, "transfer")
+        if not access.credential and kinds == _WEB:
+            return ""
+        base = self._one(access.credential, principal, kinds, text).config.public_url
+        return f"{base.removesuffix('/')}{path_of(text)}" if base else ""
+
+    def _one(self, name: str, principal: str, kinds: frozenset[CredentialType], text: str | None = None) -> _Credential:
+        """``text`` None: for any URL. Raises CredentialNotAllowed."""
+        allowed = list(self._allowed(name, principal, kinds, text))
+        if not allowed:
+            raise CredentialNotAllowed("there is no such credential for this key and URL", _HINT, is_retryable=True)
+        return next((one for one in allowed if one.config.is_default), allowed[0])
+
+    def _allowed(
+        self, name: str, principal: str, kinds: frozenset[CredentialType], text: str | None
+    ) -> Iterator[_Credential]:
+        for credential in self._known.values():
+            is_named = credential.name == name or not name
+            is_right = credential.config.type in kinds and (text is None or credential.is_for(text))
+            if is_named and is_right and self._may_use(principal, credential.config.principals):
+                yield credential
+
+    def _may_use(self, principal: str, principals: tuple[str, ...]) -> bool:
+        return principal in principals or principal == OPERATOR or not (principals or self._are_several())
+
+
+def _kinds_for(text: str, use: Use) -> frozenset[CredentialType]:
+    if use == "webhook":
+        return _WEBHOOK
+    scheme = url.scheme_of(text) or ""
+    return _WEB if scheme in SCHEMES and SCHEMES[scheme].source == "http" else _OBJECTS
+
+
+def _line(config: CredentialConfig) -> str:
+    secret = config.secret.text
+    if config.type == "basic":
+        return f"Authorization: Basic {base64.b64encode(f'{config.user}:{secret}'.encode()).decode()}"
+    return f"{config.header}: {secret}" if config.type == "header" else f"Authorization: Bearer {secret}"

@@ -1,0 +1,68 @@
+"""Whether a URL is one of those that a prefix names: for the credentials of the settings.
+
+Both are parsed, never compared as texts: scheme, host and port must be equal, and the path must begin with the prefix's
+segments. A path that a server could read as leading elsewhere is named by no prefix.
+"""
+
+import re
+from typing import Self
+from urllib.parse import unquote
+
+import msgspec
+
+from imgserve.request import url
+from imgserve.request.protocols import SCHEMES
+
+# A store's URL, whose scheme libcurl does not know: scheme, bucket, key.
+_STORE = re.compile(r"([a-z0-9]+)://([A-Za-z0-9._-]+)(/[^?#]*)?")
+
+
+class UrlPrefix(msgspec.Struct, frozen=True):
+    """``segments`` are percent-decoded."""
+
+    scheme: str
+    host: str
+    port: int
+    segments: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError."""
+        if {"?", "#", "@"} & set(text):
+            raise ValueError("a prefix has no query, no fragment and no user name")
+        scheme, host, port, path = _parts(text)
+        return cls(scheme, host, port, tuple(_segments(path.removesuffix("/"))))
+
+    def names(self, text: str) -> bool:
+        try:
+            *place, path = _parts(text)
+            segments = tuple(_segments(path))
+        except ValueError:
+            return False
+        return place == [self.scheme, self.host, self.port] and segments[: len(self.segments)] == self.segments
+
+
+def path_of(text: str) -> str:
+    """The path of a URL, percent-encoded; of a store's URL the key. Raises ValueError."""
+    return _parts(text)[3]
+
+
+def _parts(text: str) -> tuple[str, str, int, str]:
+    """Raises ValueError."""
+    scheme = url.scheme_of(text)
+    if scheme in SCHEMES:
+        parsed = url.parse(text)
+        return parsed.scheme, parsed.host.removesuffix("."), parsed.port, parsed.path
+    store = _STORE.fullmatch(text)
+    if store is None:
+        raise ValueError("no URL")
+    return store[1], store[2], 0, store[3] or "/"
+
+
+def _segments(path: str) -> list[str]:
+    """Raises ValueError for a path that a server could read as another one."""
+    segments = [unquote(segment, errors="strict") for segment in path.split("/")[1:]]
+    # Some servers take a backslash for a slash, and leave what follows a semicolon out.
+    if any(part.partition(";")[0] in (".", "..") for segment in segments for part in re.split(r"[/\\]", segment)):
+        raise ValueError("a path with dot segments")
+    return segments
