@@ -8,9 +8,10 @@
     ├─ imaging/faults.py       SourceUnreadable, PageMissing, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied,
     │                          NoWorker, RenderFailed, MaxBytesUnreachable, PageUnreadable
     ├─ imaging/pool.py         PoolCannotStart
-    ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceNotFound, SourceTooLarge, SourceRefused,
-    │                          DestinationRefused, DeliveryFailed, DeliveryUnknown, TransfersBusy,
-    │                          CredentialNotAllowed, RootUnavailable, CannotAsk, NotOurs
+    ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceNotFound, SourceTooLarge,
+    │                          SourceDigestMismatch, SourceRefused, DestinationRefused, DeliveryFailed,
+    │                          DeliveryUnknown, TransfersBusy, CredentialNotAllowed, RootUnavailable, CannotAsk,
+    │                          NotOurs
     ├─ descriptors.py          OutOfDescriptors
     ├─ jobs/protocol.py        QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
     ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable, IdempotencyKeyReused, IdempotentJobGone

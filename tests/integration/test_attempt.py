@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from imgserve.blob import Fingerprint
-from imgserve.engine.attempt import HASHED_AT_ONCE_BYTES
 from imgserve.engine.config import AttemptConfig
 from imgserve.imaging import assignment
 from imgserve.jobs.model import Intent
@@ -25,6 +24,7 @@ from imgserve.request.job import ResolvedOutput
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering
+from imgserve.transfer.digest import AT_ONCE_BYTES
 from tests.support import pictures
 from tests.support.plant import Plant, plant, put_to
 from tests.support.queues import GRANTED, accepted, claimed
@@ -135,7 +135,7 @@ async def test_a_large_result_is_hashed_too(made: Plant) -> None:
     await made.released(msgspec.structs.replace(usual, rendering=rendering))
     done = await made.attempts.run(await claimed(made.queue, time.time()))
     data = (made.out / "a.png").read_bytes()
-    assert len(data) > HASHED_AT_ONCE_BYTES
+    assert len(data) > AT_ONCE_BYTES
     assert [(result.size_bytes, result.sha256) for result in done.results] == [
         (len(data), hashlib.sha256(data).digest())
     ]

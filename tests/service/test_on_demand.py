@@ -154,7 +154,7 @@ def test_a_recipe_that_names_a_format_gets_it(world: World) -> None:
         ({"source": 3, **SMALL}, [("source", "source_invalid")]),
         ({"source": "gopher://a/b.png", **SMALL}, [("source", "source_scheme_unknown")]),
         ({"source": {"url": "nothing"}, **SMALL}, [("source.url", "source_invalid")]),
-        ({"source": {"url": "http://a/b", "headers": {}}, **SMALL}, [("source.headers", "field_unknown")]),
+        ({"source": {"url": "http://a/b", "headers": []}, **SMALL}, [("source.headers", "field_invalid")]),
         ({"source": {"upload": "photo"}, **SMALL}, [("source.upload", "source_invalid")]),
         ({"source": {"upload": ""}, **SMALL}, [("source.upload", "source_invalid")]),
         ({"source": "data:image/png;base64,####", **SMALL}, [("source", "source_invalid")]),

@@ -5,8 +5,6 @@ of the job are still under way.
 """
 
 import asyncio
-import hashlib
-import mmap
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -28,11 +26,11 @@ from imgserve.jobs.retry import Retry, decide
 from imgserve.request.recipe import Recipe
 from imgserve.request.warning import OutputWarning
 from imgserve.telemetry import logs
+from imgserve.transfer.digest import sha256_of
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 
 QUARANTINE_AFTER_CRASHES = 2
-HASHED_AT_ONCE_BYTES = 256 * 1024
 
 
 class SourceIsPlaceholder(ImgserveError):
@@ -127,7 +125,7 @@ class Attempts:
     async def _pictures(self, claim: Claim, outputs: Sequence[Output]) -> Pictures:
         recipes = [output.spec.rendering.recipe for output in outputs]
         prefetched = self._prefetched.take(claim.number)
-        with await self._renderer.pictures(claim.source, recipes, prefetched) as pictures:
+        with await self._renderer.pictures(claim.source, recipes, claim.principal, prefetched) as pictures:
             await self._check_no_placeholder(pictures.source)
             for image, picture in pictures.further.items():
                 if isinstance(picture, Blob) and image.url:
@@ -200,7 +198,7 @@ class Attempts:
         if needs_repeat:
             self._renditions.keep(output.id, rendition.share(), blob.size)
         status: ResultStatus = "repeat" if needs_repeat else "delivered"
-        return OutputResult(output.id, status, size_bytes=blob.size, sha256=await _sha256_of(blob))
+        return OutputResult(output.id, status, size_bytes=blob.size, sha256=await sha256_of(blob))
 
     def _settlement(self, claim: Claim, ends: Sequence[_End]) -> Settlement:
         """Outputs with equal delays get the same due time, so that one download serves them again."""
@@ -239,18 +237,6 @@ class Attempts:
         return OutputResult(
             output.id, "failed", decision.charge, None, decision.error, detail, hint=hint, is_retryable=end.is_retryable
         )
-
-
-async def _sha256_of(blob: Blob) -> bytes:
-    """In a thread, unless it takes less than a millisecond: 0.3 to 2.5 ms per MB."""
-    if blob.size <= HASHED_AT_ONCE_BYTES:
-        return _digest(blob.mapped())
-    return await asyncio.to_thread(_digest, blob.mapped())
-
-
-def _digest(picture: mmap.mmap) -> bytes:
-    with picture:
-        return hashlib.sha256(picture).digest()
 
 
 def _log(output: Output, warnings: Sequence[OutputWarning]) -> None:

@@ -32,7 +32,7 @@ class Existing:
         ours = await self._queue.placeholder_digests(size_bytes, self._clock()) | await self._own(output, size_bytes)
         if not ours:
             return True
-        fingerprint = await self._transfers.fingerprint_of(destination, write.timeout_s)
+        fingerprint = await self._transfers.fingerprint_of(destination, write)
         return fingerprint is None or fingerprint.digest not in ours
 
     async def _own(self, output: Output, size_bytes: int) -> frozenset[bytes]:

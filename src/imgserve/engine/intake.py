@@ -250,14 +250,14 @@ class Intake:
             self._queue.check_room(principal.id, digest, self._clock(), has_quota=principal.has_quota)
 
         async with self._admission.slot(principal, request.source.origin, origins, check_queue) as source_is_read:
-            self._resolver.check(request, places)
+            self._resolver.check(request, places, principal.id)
             with ExitStack() as held:
-                fetch = held.enter_context(self._transfers.open(request.source))
+                fetch = held.enter_context(self._transfers.open(request.source, principal=principal.id))
                 with stage("probe"):
                     infos = await self._infos_of(fetch, request, principal)
                 source_is_read()
                 failpoint.reach("intake_probed")
-                outputs = await self._resolver.resolve(request, infos, job_id)
+                outputs = await self._resolver.resolve(request, infos, job_id, principal.id)
                 deadline_s = self._config.deadline_s if request.deadline_s is None else request.deadline_s
                 job = NewJob(
                     job_id, digest, request.source, infos[0], outputs, deadline_s, tracing.traceparent(),

@@ -153,13 +153,17 @@ class OnDemand:
             return OnDemandQuotaFull(what, "wait for one of them")
         return OnDemandFull("too many pictures are being waited for, or too many of one host", "try again later")
 
-    def open(self, source: Source) -> Fetch:
-        """Start a download, which the caller closes. Raises RequestInvalid: refused by policy."""
+    def open(self, source: Source, principal: Principal) -> Fetch:
+        """Start a download, which the caller closes.
+
+        Raises RequestInvalid: refused by policy; CredentialNotAllowed.
+        """
         try:
             self._transfers.check_source(source)
         except SourceRefused as error:
             raise RequestInvalid(Fault("source_refused", note=error.sentence())) from None
-        return self._transfers.open(source, within_s=self._fetch_timeout_s)
+        self._transfers.check_credential(source.sends, source.url, principal.id)
+        return self._transfers.open(source, within_s=self._fetch_timeout_s, principal=principal.id)
 
     def receive(self, next_chunk: Callable[[], Awaitable[bytes]], most_bytes: int | None) -> Fetch:
         """Start to receive a picture by chunks until one is empty. The caller closes it. ``most_bytes``: its length, or

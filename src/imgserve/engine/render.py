@@ -62,14 +62,16 @@ class Renderer:
         self._named = NamedPictures() if named is None else named
         self._under_way: SingleFlight[Rendition] = SingleFlight()
 
-    async def sources(self, sources: Sequence[Source], prefetched: Fetch | None = None) -> list[Blob]:
+    async def sources(
+        self, sources: Sequence[Source], prefetched: Fetch | None = None, principal: str = ""
+    ) -> list[Blob]:
         """All these pictures, in their order, which the caller closes. Raises the transfer's faults.
 
         Each is downloaded once, the first one perhaps by intake already (``prefetched``). Memory for several is
         reserved in one step: a rendering that held a part of it while it waits for the rest could wait for ever. So a
         prefetched one is downloaded again where the others would have to wait.
         """
-        downloads = await self._downloaded(dict.fromkeys(sources, True), prefetched)
+        downloads = await self._downloaded(dict.fromkeys(sources, True), principal, prefetched)
         with ExitStack() as held:
             blobs = {source: held.enter_context(blob) for source, blob in downloads.items() if isinstance(blob, Blob)}
             return [blobs[source].share() for source in sources]
@@ -78,12 +80,14 @@ class Renderer:
         self,
         source: Source | Blob,
         recipes: Iterable[Recipe],
+        principal: str = "",
         prefetched: Fetch | None = None,
         within_s: float | None = None,
     ) -> Pictures:
         """A source and all that these recipes draw besides, which the caller closes. Raises the source's faults alone.
 
         ``source`` as a blob stays the caller's, and has no ``prefetched``. ``within_s`` limits each download.
+        ``principal``: the one whose credentials it may name.
         """
         wanted = further.sources_of(recipes)
         needed: dict[Source, bool] = {}
@@ -92,7 +96,7 @@ class Renderer:
         for url in wanted.values():
             if url is not None:
                 needed.setdefault(url, False)
-        downloads = await self._downloaded(needed, prefetched, within_s) if needed else {}
+        downloads = await self._downloaded(needed, principal, prefetched, within_s) if needed else {}
         own = downloads[source] if isinstance(source, Source) else source
         assert isinstance(own, Blob)
         with ExitStack() as held:
@@ -113,7 +117,7 @@ class Renderer:
         return picture.share() if isinstance(picture, Blob) else picture
 
     async def _downloaded(
-        self, sources: Mapping[Source, bool], prefetched: Fetch | None, within_s: float | None = None
+        self, sources: Mapping[Source, bool], principal: str, prefetched: Fetch | None, within_s: float | None = None
     ) -> dict[Source, Blob | ImgserveError]:
         """The download of each source, which the caller closes. True: its error is raised, at once.
 
@@ -121,15 +125,15 @@ class Renderer:
         """
         with stage("fetch"), waiting():
             # The wait is for slots and for memory. A download has a time-out of its own.
-            blobs = await self._fetched(sources, prefetched, within_s)
+            blobs = await self._fetched(sources, principal, prefetched, within_s)
             if blobs is None:
-                blobs = await self._fetched(sources, None, within_s)
+                blobs = await self._fetched(sources, principal, None, within_s)
             assert blobs is not None  # without a prefetched one all of them wait for memory together
         failpoint.reach("fetched")
         return blobs
 
     async def _fetched(
-        self, sources: Mapping[Source, bool], prefetched: Fetch | None, within_s: float | None
+        self, sources: Mapping[Source, bool], principal: str, prefetched: Fetch | None, within_s: float | None
     ) -> dict[Source, Blob | ImgserveError] | None:
         """As ``_downloaded``. None: the prefetched source was given up, since the others would wait for memory, which
         they must not while it holds some.
@@ -148,7 +152,7 @@ class Renderer:
             if count and len(sources) > 1:
                 together = Together(self._transfers.budget, count, give_up if begun else None)
             begun += [
-                held.enter_context(self._transfers.open(source, together, within_s))
+                held.enter_context(self._transfers.open(source, together, within_s, principal=principal))
                 for source in tuple(sources)[len(begun) :]
             ]
             fetches = dict(zip(sources, begun, strict=True))

@@ -4,15 +4,17 @@ Called by ``intake``. In: a checked request, and the ``ImageInfo`` of what each 
 without open ends.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from imgserve.engine import pictures
 from imgserve.engine.pictures import NamedPictures
+from imgserve.errors import Path
+from imgserve.request.access import Access
 from imgserve.request.destination import Destination
 from imgserve.request.encode import Encode, Format, ignored_fields
-from imgserve.request.faults import Fault, Faults, RequestInvalid
+from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.imageref import ImageRef
 from imgserve.request.job import JobRequest, ResolvedOutput, check_places, resolve
@@ -20,7 +22,7 @@ from imgserve.request.limits import Limits
 from imgserve.request.source import Source
 from imgserve.telemetry import logs
 from imgserve.transfer.dispatch import Transfers
-from imgserve.transfer.faults import DestinationRefused, SourceRefused
+from imgserve.transfer.faults import CredentialNotAllowed, DestinationRefused, SourceRefused
 
 
 class Resolver:
@@ -34,10 +36,11 @@ class Resolver:
         self._limits = limits
         self._quality = quality
 
-    def check(self, request: JobRequest, places: Iterable[Destination]) -> None:
-        """Judge source, further pictures and destinations by policy before anything is read. Raises RequestInvalid.
+    def check(self, request: JobRequest, places: Sequence[Destination], principal: str) -> None:
+        """Judge source, further pictures and destinations by policy before anything is read.
 
         Addresses are judged when they are connected to, a path that awaits the result's size in ``resolve``.
+        Raises RequestInvalid; CredentialNotAllowed if nothing else is wrong.
         """
         faults = Faults()
         try:
@@ -55,12 +58,35 @@ class Resolver:
                 self._transfers.check_destination(place)
             except DestinationRefused as error:
                 faults.append(_refused(index, error))
-        faults.raise_any()
+        denied = list(self._denied(request, places, principal))
+        if faults:
+            faults.extend(Fault("credential_not_allowed", error.path, error.sentence()) for error in denied)
+            faults.raise_any()
+        if denied:
+            denied[0].others = tuple(denied[1:])
+            raise denied[0]
 
-    async def resolve(self, request: JobRequest, infos: Sequence[ImageInfo], job_id: str) -> tuple[ResolvedOutput, ...]:
+    def _denied(
+        self, request: JobRequest, places: Iterable[Destination], principal: str
+    ) -> Iterator[CredentialNotAllowed]:
+        """The credentials that this principal may not use, or not there."""
+        source = request.source
+        accesses: list[tuple[Access, str, Path]] = [(source.sends, source.url, ("source",))]
+        accesses += [(place.sends, place.url, ("outputs", index, "destination")) for index, place in enumerate(places)]
+        for access, url, path in accesses:
+            try:
+                with beneath(*path):
+                    self._transfers.check_credential(access, url, principal)
+            except CredentialNotAllowed as error:
+                yield error
+
+    async def resolve(
+        self, request: JobRequest, infos: Sequence[ImageInfo], job_id: str, principal: str
+    ) -> tuple[ResolvedOutput, ...]:
         """``infos``: of what each output takes of the source.
 
-        Raises RequestInvalid: a place is refused, or two outputs have the same; and as ``job.resolve`` does.
+        Raises RequestInvalid: a place is refused, or two outputs have the same; CredentialNotAllowed for a place that
+        depends on the source; and as ``job.resolve`` does.
         """
         faults = Faults()
         placed = []
@@ -71,19 +97,22 @@ class Resolver:
             if resolved is not None:
                 log_ignored(output.recipe.encode, resolved.rendering.format, index)
             try:
-                placed += [] if resolved is None else [await self._placed(request.source, resolved)]
+                placed += [] if resolved is None else [await self._placed(request.source, resolved, principal)]
             except DestinationRefused as error:
                 faults.append(_refused(index, error))
         faults.raise_any()
+        for denied in self._denied(request, (output.placement.destination for output in placed), principal):
+            raise denied
         check_places(tuple(placed))
         return tuple(placed)
 
-    async def _placed(self, source: Source, output: ResolvedOutput) -> ResolvedOutput:
+    async def _placed(self, source: Source, output: ResolvedOutput, principal: str) -> ResolvedOutput:
         """The output with its place resolved, which judges a file's path."""
         place = output.placement.destination
         if await self._transfers.is_same_file(source, place):
             raise DestinationRefused("names the source itself, expected another place")
-        placement = msgspec.structs.replace(output.placement, destination=await self._transfers.with_real_key(place))
+        place = self._transfers.with_public_url(await self._transfers.with_real_key(place), principal)
+        placement = msgspec.structs.replace(output.placement, destination=place)
         return msgspec.structs.replace(output, placement=placement)
 
 

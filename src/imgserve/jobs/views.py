@@ -324,6 +324,8 @@ def webhook_view(webhook: Webhook | None) -> WebhookView | None:
 
 def public_url(destination: Destination) -> str | None:
     """Where a browser finds the result, without user name and query; None where no GET would find it."""
+    if destination.public_url:
+        return destination.public_url
     return redacted_url(destination.url).removesuffix(HIDDEN_QUERY) if destination.writing.is_browsable else None
 
 

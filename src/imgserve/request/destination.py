@@ -36,7 +36,8 @@ class Destination(msgspec.Struct, frozen=True):
     ``name`` and ``field`` are a form's file name (decoded) and file field. ``key`` identifies the place: scheme,
     lower-case host, real port, normalised path, no userinfo and no signature parameters; a form's adds field and name.
     ``form_success``: the answers of a form's site that count as taken, all good ones or redirects only.
-    ``has_no_type``: a PUT goes without Content-Type.
+    ``has_no_type``: a PUT goes without Content-Type. ``public_url``: where a browser finds the result, if the settings
+    say so.
     Both URLs may hold a password and are never logged; ``repr`` shows kind and host.
     """
 
@@ -52,6 +53,7 @@ class Destination(msgspec.Struct, frozen=True):
     form_success: FormSuccess = "any"
     has_no_type: bool = False
     access: Access | msgspec.UnsetType = msgspec.UNSET
+    public_url: str | msgspec.UnsetType = msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"Destination({self.kind} {self.host})"

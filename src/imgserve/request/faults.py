@@ -22,7 +22,7 @@ Code = Literal[
     "destination_invalid", "destination_scheme_unknown", "destination_field_missing", "destination_field_invalid",
     "destination_refused", "format_not_writable", "tag_unknown",
     "size_missing", "size_unknown", "field_missing", "field_unknown", "field_invalid", "result_too_large",
-    "output_count",
+    "output_count", "credential_not_allowed",
 ]  # fmt: skip
 
 MEANING: Mapping[Code, str] = {
@@ -48,6 +48,7 @@ MEANING: Mapping[Code, str] = {
     "field_invalid": "the field's value is of the wrong type, out of range, or contradicts another field",
     "result_too_large": "the result would have too many pixels",
     "output_count": "there are too few or too many of something",
+    "credential_not_allowed": "the settings have no such credential for this key and URL",
 }
 
 DESTINATION = FieldRef(("destination",))

@@ -10,13 +10,13 @@ import msgspec
 from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
 from imgserve.request.fields import as_object, check_names
 from imgserve.request.native import NO_PRESETS, parse_recipe
+from imgserve.request.native_source import parse_source_body
 from imgserve.request.recipe import Recipe
 from imgserve.request.source import Source, parse_source
 
 # Bytes that mean something else in quoted-printable; and a % that begins no escape, which stands for itself.
 _ESCAPES = ((b"=", b"%3D"), (b"\n", b"%0A"), (b"\r", b"%0D"))
 _STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_LATER = dict.fromkeys(("headers", "credential", "digest"), "not available in this version yet")
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -77,14 +77,12 @@ def _source(value: object, *, has_parts: bool) -> AnySource:
         return _inline(value) if value[:5].lower() == "data:" else parse_source(value)
     if not isinstance(value, dict):
         raise RequestInvalid(Fault("source_invalid", expected="a URL or an object", got=value))
+    if "upload" not in value:
+        return parse_source_body(value)
     faults = Faults()
-    names = ("upload",) if "upload" in value else ("url",)
-    check_names(value, names, (), faults, _LATER)
+    check_names(value, ("upload",), (), faults)
     faults.raise_any()
-    if "url" in value:
-        with beneath("url"):
-            return parse_source(value["url"])
-    return _upload(value.get("upload"), has_parts=has_parts)
+    return _upload(value["upload"], has_parts=has_parts)
 
 
 def _upload(part: object, *, has_parts: bool) -> Upload:

@@ -14,6 +14,8 @@ from imgserve.request import url
 from imgserve.request.access import Access
 from imgserve.request.principal import OPERATOR
 from imgserve.request.protocols import SCHEMES
+from imgserve.transfer.client import location
+from imgserve.transfer.client.along import Along
 from imgserve.transfer.config import Addressing, CredentialConfig, CredentialType
 from imgserve.transfer.credential_problems import webhook_secrets
 from imgserve.transfer.faults import CredentialNotAllowed
@@ -24,6 +26,8 @@ Use = Literal["transfer", "webhook"]
 _WEB: frozenset[CredentialType] = frozenset({"bearer", "basic", "header"})
 _OBJECTS: frozenset[CredentialType] = frozenset({"s3"})
 _WEBHOOK: frozenset[CredentialType] = frozenset({"webhook"})
+_NONE: frozenset[CredentialType] = frozenset()
+_NEEDED = (_OBJECTS, _WEBHOOK)
 _HINT = "name one that the server's settings have for both"
 
 
@@ -74,10 +78,10 @@ class Credentials:
     def check(self, access: Access, principal: str, text: str, use: Use = "transfer") -> None:
         """Whether ``principal`` may use the credential of ``access`` for this URL. Raises CredentialNotAllowed.
 
-        Without a name a transfer by HTTP needs none; one to a bucket, and a webhook, take the first that is allowed.
+        Without a name most transfers need none; one of a bucket, and a webhook, take the first that is allowed.
         """
         kinds = _kinds_for(text, use)
-        if not access.credential and kinds == _WEB:
+        if not access.credential and kinds not in _NEEDED:
             return
         try:
             self._one(access.credential, principal, kinds, text)
@@ -85,15 +89,18 @@ class Credentials:
             error.is_retryable = False  # at intake: nothing has been accepted yet
             raise
 
-    def headers_for(self, access: Access, principal: str, text: str) -> tuple[str, ...]:
-        """The header lines of a credential for a request to this URL: none where the settings do not name the URL.
+    def along(self, access: Access, principal: str, text: str) -> Along | None:
+        """What goes along with requests to the origin of this http(s) URL; None: nothing.
 
         Raises CredentialNotAllowed, as all but ``check`` a fault that heals: a job was accepted with this name.
         """
+        if not access.headers and not access.credential:
+            return None
+        headers = tuple(f"{name}: {value}" for name, value in access.headers)
         if not access.credential:
-            return ()
-        credential = self._one(access.credential, principal, _WEB)
-        return (_line(credential.config),) if credential.is_for(text) else ()
+            return Along(location.origin(text), headers)
+        credential = self._one(access.credential, principal, _WEB, text)
+        return Along(location.origin(text), headers, _line(credential.config), credential.is_for)
 
     def s3_for(self, name: str, principal: str, text: str) -> S3Access:
         """``name`` empty: the first in the settings that is allowed. Raises CredentialNotAllowed."""
@@ -121,24 +128,22 @@ class Credentials:
         Raises CredentialNotAllowed.
         """
         kinds = _kinds_for(text, "transfer")
-        if not access.credential and kinds == _WEB:
+        if not access.credential and kinds not in _NEEDED:
             return ""
         base = self._one(access.credential, principal, kinds, text).config.public_url
         return f"{base.removesuffix('/')}{path_of(text)}" if base else ""
 
-    def _one(self, name: str, principal: str, kinds: frozenset[CredentialType], text: str | None = None) -> _Credential:
-        """``text`` None: for any URL. Raises CredentialNotAllowed."""
+    def _one(self, name: str, principal: str, kinds: frozenset[CredentialType], text: str) -> _Credential:
+        """Raises CredentialNotAllowed."""
         allowed = list(self._allowed(name, principal, kinds, text))
         if not allowed:
             raise CredentialNotAllowed("there is no such credential for this key and URL", _HINT, is_retryable=True)
         return next((one for one in allowed if one.config.is_default), allowed[0])
 
-    def _allowed(
-        self, name: str, principal: str, kinds: frozenset[CredentialType], text: str | None
-    ) -> Iterator[_Credential]:
+    def _allowed(self, name: str, principal: str, kinds: frozenset[CredentialType], text: str) -> Iterator[_Credential]:
         for credential in self._known.values():
             is_named = credential.name == name or not name
-            is_right = credential.config.type in kinds and (text is None or credential.is_for(text))
+            is_right = credential.config.type in kinds and credential.is_for(text)
             if is_named and is_right and self._may_use(principal, credential.config.principals):
                 yield credential
 
@@ -149,8 +154,10 @@ class Credentials:
 def _kinds_for(text: str, use: Use) -> frozenset[CredentialType]:
     if use == "webhook":
         return _WEBHOOK
-    scheme = url.scheme_of(text) or ""
-    return _WEB if scheme in SCHEMES and SCHEMES[scheme].source == "http" else _OBJECTS
+    protocol = SCHEMES.get(url.scheme_of(text) or "")
+    if protocol is None or not protocol.takes_credential:
+        return _OBJECTS if protocol is None else _NONE
+    return _WEB if protocol.source == "http" else _OBJECTS
 
 
 def _line(config: CredentialConfig) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from imgserve.blob import Blob, Fingerprint
 from imgserve.limiter import Limiter
+from imgserve.request.access import Access
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.request.protocols import SCHEMES, DestinationKind, SourceKind
@@ -20,7 +21,13 @@ from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
 from imgserve.transfer.credentials import Credentials
-from imgserve.transfer.faults import DestinationRefused, SourceRefused, TransferError, TransfersBusy
+from imgserve.transfer.faults import (
+    CredentialNotAllowed,
+    DestinationRefused,
+    SourceRefused,
+    TransferError,
+    TransfersBusy,
+)
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import Guard, parse_network, parse_ports
 from imgserve.transfer.memory import Together
@@ -60,14 +67,14 @@ class Transfers:
         )
         self._client = Client(self._guard, config, self.proxy)
         self.slots = self._client.slots
-        http, ftp = Http(self._client), Ftp(self._client)
+        http, ftp = Http(self._client, self.credentials), Ftp(self._client)
         self.files = Files(config.read_roots, config.write_roots)
         self._readers: dict[SourceKind, Files | Ftp | Http] = {"file": self.files, "ftp": ftp, "http": http}
         self._writers: dict[DestinationKind, Files | Ftp | Http | Forms] = {
             "file": self.files,
             "ftp": ftp,
             "put": http,
-            "form": Forms(self._client, read_page),
+            "form": Forms(self._client, read_page, self.credentials),
         }
         self.budget = Limiter(config.memory_bytes)
         self._fetches: dict[asyncio.Task[None], Fetch] = {}
@@ -86,6 +93,14 @@ class Transfers:
         elif refusal := self._guard.text_refusal(destination.host, destination.port):
             raise DestinationRefused(refusal.detail, refusal.hint)
 
+    def check_credential(self, access: Access, url: str, principal: str) -> None:
+        """Whether the principal may use it for this URL. Raises CredentialNotAllowed, with the path of its field."""
+        try:
+            self.credentials.check(access, principal, url)
+        except CredentialNotAllowed as error:
+            error.path = ("credential",) if access.credential else ()
+            raise
+
     async def is_same_file(self, source: Source, destination: Destination) -> bool:
         """Whether a delivery would overwrite the source. Raises SourceRefused, DestinationRefused."""
         if source.host or destination.host:
@@ -98,15 +113,28 @@ class Transfers:
             return destination
         return msgspec.structs.replace(destination, key=await self.files.real_key(destination))
 
-    def open(self, source: Source, budget: Together | None = None, within_s: float | None = None) -> Fetch:
+    def with_public_url(self, destination: Destination, principal: str) -> Destination:
+        """The destination with the URL at which browsers find it, if a credential tells.
+
+        Raises CredentialNotAllowed.
+        """
+        url = self.credentials.public_url(destination.sends, principal, destination.url)
+        return msgspec.structs.replace(destination, public_url=url) if url else destination
+
+    def open(
+        self, source: Source, budget: Together | None = None, within_s: float | None = None, *, principal: str = ""
+    ) -> Fetch:
         """Start a download, which the caller closes. All faults come from the Fetch.
 
-        ``within_s`` limits all of it; without it waits for transfer slots and memory may take any time.
+        ``within_s`` limits all of it; without it waits for transfer slots and memory may take any time. ``principal``:
+        the one whose credentials the source may name.
         """
         reader = self._readers[SCHEMES[source.scheme].source]
 
         async def fetch(into: Fetch) -> None:
-            await reader.fetch(source, into, self._source_timeout_s)
+            await reader.fetch(source, into, self._source_timeout_s, principal)
+            if source.digest:
+                await into.check_digest(source.digest)
 
         async def fetch_in_time(into: Fetch) -> None:
             try:
@@ -144,12 +172,13 @@ class Transfers:
         """
         return await self._writers[destination.kind].size_of(destination, write)
 
-    async def fingerprint_of(self, destination: Destination, timeout_s: float) -> Fingerprint | None:
+    async def fingerprint_of(self, destination: Destination, write: Write) -> Fingerprint | None:
         """Of the file there, which is expected to be a small one; None if it cannot be read."""
         if not destination.host:
-            return await self.files.fingerprint_of(destination, timeout_s)
+            return await self.files.fingerprint_of(destination, write.timeout_s)
+        source = msgspec.structs.replace(parse_source(destination.url), access=destination.access)
         try:
-            with self.open(parse_source(destination.url), within_s=timeout_s) as fetch:
+            with self.open(source, within_s=write.timeout_s, principal=write.principal) as fetch:
                 return (await fetch.finish()).fingerprint()
         except TransferError as error:
             logs.event("existing_unread", code=error.code, detail=error.detail)

@@ -48,6 +48,13 @@ class SourceTooLarge(TransferError):
     title = "The source is too large"
 
 
+class SourceDigestMismatch(TransferError):
+    code = "source_digest_mismatch"
+    status = 422
+    is_of_source = True
+    title = "The source is another picture than was asked for"
+
+
 class SourceRefused(TransferError):
     """Refused by policy: scheme off, address, port, root."""
 

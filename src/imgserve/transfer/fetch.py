@@ -11,7 +11,8 @@ from typing import Self
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
 from imgserve.limiter import Limiter
-from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
+from imgserve.transfer.digest import sha256_of
+from imgserve.transfer.faults import SourceDigestMismatch, SourceTooLarge, SourceUnavailable
 from imgserve.transfer.memory import Reservation, Together
 
 _BATCH_BYTES = 128 * 1024
@@ -104,6 +105,12 @@ class Fetch:
         self._size += len(data)
         if self._size > self._next_flush:
             self._flush()
+
+    async def check_digest(self, sha256: str) -> None:
+        """Of all bytes, in hexadecimal. The protocol has written them. Raises SourceDigestMismatch."""
+        self._flush()
+        if (await sha256_of(self.blob)).hex() != sha256:
+            raise SourceDigestMismatch("The source's bytes have another SHA-256 than the job expects")
 
     def check_size(self, size_bytes: int) -> None:
         """Raises SourceTooLarge."""

@@ -8,6 +8,8 @@ from imgserve.blob import Fingerprint
 
 WriteState = Literal["placeholder", "final", "failed"]
 _EARLIER_TOKENS = 10
+# A job's own headers that would have caches keep a placeholder for as long as its result.
+CACHING = frozenset({"cache-control", "expires", "cdn-cache-control", "surrogate-control"})
 
 
 class Write(msgspec.Struct, frozen=True):

@@ -244,8 +244,8 @@ async def test_a_destination_tells_what_lies_there(peer: Peer, transfers: Transf
     assert await transfers.size_of(missing, write()) is None
     peer.stored("a.png").write_bytes(b"somebody else's")
     assert await transfers.size_of(place, write()) == 15
-    assert await transfers.fingerprint_of(place, 10.0) == Fingerprint.of(b"somebody else's")
-    assert await transfers.fingerprint_of(missing, 10.0) is None
+    assert await transfers.fingerprint_of(place, write()) == Fingerprint.of(b"somebody else's")
+    assert await transfers.fingerprint_of(missing, write()) is None
 
 
 @only("form")

@@ -56,7 +56,7 @@ FIELDS = {
         "operation image gravity left right top bottom width height scale opacity blend tile spacing_x spacing_y angle",
     "Contrast": "operation factor",
     "Crop": "operation left top width height gravity focal aspect",
-    "Destination": "kind shown url host port path key name field form_success has_no_type access",
+    "Destination": "kind shown url host port path key name field form_success has_no_type access public_url",
     "DestinationTemplate": "kind shown field form_success has_no_type protocol access",
     "Extend": "operation top right bottom left width height gravity mode background",
     "Flatten": "operation background",

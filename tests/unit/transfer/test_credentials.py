@@ -12,6 +12,7 @@ from imgserve.request import url
 from imgserve.request.access import Access
 from imgserve.request.principal import OPERATOR
 from imgserve.setting import Secret
+from imgserve.transfer.client.along import merged
 from imgserve.transfer.config import CredentialConfig
 from imgserve.transfer.credentials import Credentials, S3Access, Use
 from imgserve.transfer.faults import CredentialNotAllowed
@@ -98,14 +99,41 @@ def test_no_prefix(text: str) -> None:
         UrlPrefix.parse(text)
 
 
+def lines(name: str, principal: str, place: str) -> tuple[str, ...]:
+    """What goes with a request to the place itself."""
+    along = KNOWN.along(Access(credential=name), principal, place)
+    return along.lines_for(place) if along else ()
+
+
 def test_the_headers() -> None:
     place = f"{CDN}a.png"
-    assert KNOWN.headers_for(Access(credential="token"), "shop", place) == ("Authorization: Bearer t0ken",)
-    assert KNOWN.headers_for(Access(credential="key"), "shop", place) == ("X-Api-Key: k",)
-    [basic] = KNOWN.headers_for(Access(credential="login"), "blog", place)
+    assert lines("token", "shop", place) == ("Authorization: Bearer t0ken",)
+    assert lines("key", "shop", place) == ("X-Api-Key: k",)
+    [basic] = lines("login", "blog", place)
     assert base64.b64decode(basic.removeprefix("Authorization: Basic ")).decode() == "u:pässword"
-    assert KNOWN.headers_for(Access(), "shop", place) == ()
-    assert KNOWN.headers_for(Access(credential="token"), "shop", "https://cdn.test/a.png") == ()
+    assert lines("", "shop", place) == ()
+
+
+def test_what_goes_along_with_a_redirect() -> None:
+    access = Access((("X-Tenant", "7"), ("Cache-Control", "max-age=9")), "token")
+    along = KNOWN.along(access, "shop", f"{CDN}a.png")
+    assert along is not None
+    assert "t0ken" not in repr(along)
+    whole = ("X-Tenant: 7", "Cache-Control: max-age=9", "Authorization: Bearer t0ken")
+    assert along.lines_for(f"{CDN}a.png") == whole
+    same = along.to("https://cdn.test:443/else.png")
+    assert same is not None
+    assert same.lines_for("https://cdn.test:443/else.png") == whole[:2]
+    assert same.lines_for(f"{CDN}b.png") == whole
+    for elsewhere in (
+        "https://evil.test/pictures/a.png",
+        "https://cdn.test:8443/pictures/",
+        "http://cdn.test/pictures/",
+    ):
+        assert along.to(elsewhere) is None
+    assert along.without({"cache-control"}).lines_for(f"{CDN}a.png") == (whole[0], whole[2])
+    ours = ("User-Agent: imgserve", "cache-control: no-store")
+    assert merged(along, f"{CDN}a.png", ours) == [*whole, ours[0]]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +164,8 @@ def test_a_refusal_does_not_tell_why(name: str, principal: str, place: str, use:
 
 
 def test_what_is_allowed() -> None:
-    KNOWN.check(Access(), "nobody", "https://evil.test/a.png")
+    for place in ("https://evil.test/a.png", "ftp://h/a.png", "file:///a.png"):
+        KNOWN.check(Access(), "nobody", place)
     KNOWN.check(Access(credential="login"), "blog", f"{CDN}a.png")
     KNOWN.check(Access(), "blog", "s3://bucket/a.png")
     KNOWN.check(Access(), "shop", f"{HOOK}a", "webhook")
@@ -179,7 +208,7 @@ def test_a_name_that_vanishes_is_a_fault_that_heals() -> None:
     known, access = Credentials(ALL), Access(credential="token")
     known.replace({})
     with pytest.raises(CredentialNotAllowed) as caught:
-        known.headers_for(access, "shop", CDN)
+        known.along(access, "shop", CDN)
     assert caught.value.is_retryable
     known.replace(ALL)
-    assert known.headers_for(access, "shop", CDN)
+    assert known.along(access, "shop", CDN)

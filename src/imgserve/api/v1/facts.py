@@ -110,7 +110,7 @@ class Info:
         principal: Principal = scope["principal"]
         with self._on_demand.slot(principal, source):
             with beneath(*_URL):
-                fetch = self._on_demand.open(source)
+                fetch = self._on_demand.open(source, principal)
             with fetch:
                 async with while_connected(partial(until_gone, receive)):
                     facts = await self._on_demand.facts(fetch, principal, include)

@@ -16,7 +16,7 @@ from imgserve.api import problems
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import BodyTooLarge, Incoming, until_gone
 from imgserve.api.http.parts import Parts
-from imgserve.api.openapi import BINARY, Schema
+from imgserve.api.openapi import BINARY, Schema, reference
 from imgserve.api.parsing import parsed
 from imgserve.api.routes import CALL_BYTES
 from imgserve.api.v1.json_body import MediaTypeUnsupported, check_plain, object_in
@@ -24,6 +24,7 @@ from imgserve.engine.ondemand import OnDemand
 from imgserve.errors import ImgserveError, Path
 from imgserve.imaging.faults import RenderTimeout
 from imgserve.request.faults import Fault, RequestInvalid, beneath
+from imgserve.request.native_source import SourceBody
 from imgserve.request.picture import AnySource, Inline, Upload
 from imgserve.request.principal import Principal
 from imgserve.request.source import Source
@@ -36,15 +37,15 @@ T = TypeVar("T")
 JOB = "job"
 
 
-def _only(name: str) -> Schema:
-    """An object with this one field."""
-    field = {name: {"type": "string", "minLength": 1}}
-    return {"type": "object", "required": [name], "additionalProperties": False, "properties": field}
-
-
+_UPLOAD: Schema = {
+    "type": "object",
+    "required": ["upload"],
+    "additionalProperties": False,
+    "properties": {"upload": {"type": "string", "minLength": 1}},
+}
 SOURCE_SCHEMA: Schema = {
     "description": "a URL, a `data:` URL, or in a form the name of the part that is the picture",
-    "anyOf": [{"type": "string"}, _only("url"), _only("upload")],
+    "anyOf": [{"type": "string"}, reference(SourceBody), _UPLOAD],
 }
 
 
@@ -111,7 +112,10 @@ class PictureBody:
             if self._parts is not None and not isinstance(source, Upload):
                 await self._end(self._parts)
             with beneath("source"):
-                fetch = on_demand.open(source) if isinstance(source, Source) else self._received(source, on_demand)
+                if isinstance(source, Source):
+                    fetch = on_demand.open(source, principal)
+                else:
+                    fetch = self._received(source, on_demand)
             with fetch:
                 yield fetch
 

@@ -7,6 +7,7 @@ import msgspec
 
 from imgserve.blob import Blob
 from imgserve.request.page import Entry
+from imgserve.transfer.client.along import Along
 from imgserve.transfer.fetch import Fetch
 
 Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE", "MKCOL", "RETR", "STOR", "COMMANDS"]
@@ -30,13 +31,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     ``body_limit_bytes`` are returned, and a longer body ends the exchange. ``before`` and ``after`` are FTP commands,
     sent in the target's directory around the transfer; one that starts with ``*`` may fail. ``is_path_whole``: the FTP
     directory is entered by one command, not level by level. ``is_fresh``: no pooled connection is used. ``is_raw``: the
-    body is taken as it comes, else it is decoded as its Content-Encoding says.
+    body is taken as it comes, else it is decoded as its Content-Encoding says. ``along``: further headers, which take
+    the place of those of ``headers`` with the same name.
     """
 
     method: Method
     url: str
     deadline_s: float
     headers: tuple[str, ...] = ()
+    along: Along | None = None
     body: Blob | None = None
     parts: tuple[Entry | FilePart, ...] = ()
     fetch: Fetch | None = None
@@ -48,6 +51,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     before: tuple[bytes, ...] = ()
     after: tuple[bytes, ...] = ()
 
+    def redirected(self, url: str, deadline_s: float | None = None) -> "Call":
+        """The same call of another URL, to which a server leads it."""
+        along = None if self.along is None else self.along.to(url)
+        deadline_s = self.deadline_s if deadline_s is None else deadline_s
+        return msgspec.structs.replace(self, url=url, along=along, deadline_s=deadline_s)
+
 
 class Answer(msgspec.Struct, frozen=True):
     """``status`` is HTTP's, or the last FTP reply's. ``url`` is the one at the end of all redirects, ``location`` the
@@ -55,7 +64,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     ``replies`` are the last lines of the FTP server's replies. ``is_cut``: the body was longer than allowed. ``length``
     is the Content-Length; None without one, or when the body is encoded. ``deadline_s`` is the call's, put off by its
-    waits. ``wants_digest``: the server asks for Digest authentication.
+    waits. ``wants_digest``: the server asks for Digest authentication. ``along``: the further headers that still went
+    with the last request.
     """
 
     status: int
@@ -69,6 +79,7 @@ class Answer(msgspec.Struct, frozen=True):
     is_cut: bool = False
     replies: tuple[str, ...] = ()
     wants_digest: bool = False
+    along: Along | None = None
 
 
 def deadline_in(seconds: float) -> float:

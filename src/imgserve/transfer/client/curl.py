@@ -107,7 +107,7 @@ class Client:
             except ValueError as error:
                 reason = f"{location.origin(call.url)} redirects to {error}"
                 raise ExchangeFailed(reason, "use a URL that does not redirect") from None
-            call = msgspec.structs.replace(call, url=url, deadline_s=answer.deadline_s)
+            call = call.redirected(url, answer.deadline_s)
         reason = f"{location.origin(call.url)} redirects too often"
         raise ExchangeFailed(reason, "use the URL that the redirects lead to")
 

@@ -138,6 +138,7 @@ class Exchange:
             retry_after_s=float(info(pycurl.RETRY_AFTER)) or None,
             body=bytes(self._body),
             is_cut=self._is_cut,
+            along=call.along,
             wants_digest=status == _UNAUTHORISED and bool(info(pycurl.HTTPAUTH_AVAIL) & pycurl.HTTPAUTH_DIGEST),
         )
 

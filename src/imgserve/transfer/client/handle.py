@@ -11,6 +11,7 @@ import pycurl
 from imgserve.request.protocols import SCHEMES
 from imgserve.telemetry import tracing
 from imgserve.transfer.client import location
+from imgserve.transfer.client.along import merged
 from imgserve.transfer.client.authorities import Authorities
 from imgserve.transfer.client.call import FTP_METHODS, Call
 from imgserve.transfer.client.proxy import Proxy
@@ -82,7 +83,7 @@ class Setup:
 
     def _apply_http(self, curl: pycurl.Curl, call: Call) -> None:
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-        if headers := [*call.headers, *self._more_headers(call)]:
+        if headers := merged(call.along, call.url, [*call.headers, *self._more_headers(call)]):
             curl.setopt(pycurl.HTTPHEADER, headers)
         if call.method in ("DELETE", "MKCOL"):
             curl.setopt(pycurl.CUSTOMREQUEST, call.method)

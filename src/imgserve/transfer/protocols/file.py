@@ -61,7 +61,7 @@ class Files:
         self.write_roots = Roots(write_roots, "--write-root", DestinationRefused)
         self._pool = ThreadPoolExecutor(_THREADS, "imgserve-file")
 
-    async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
+    async def fetch(self, source: Source, into: Fetch, timeout_s: float, _principal: str = "") -> None:
         """Copy a regular file into ``into``.
 
         Raises SourceRefused, SourceNotFound, SourceUnavailable, SourceTooLarge.

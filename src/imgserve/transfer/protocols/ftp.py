@@ -35,7 +35,7 @@ class Ftp:
         self._client = client
         self._servers = Servers()
 
-    async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
+    async def fetch(self, source: Source, into: Fetch, timeout_s: float, _principal: str = "") -> None:
         """RETR into ``into``. Raises SourceNotFound, SourceUnavailable, SourceTooLarge, SourceRefused."""
         call = Call(method="RETR", url=source.url, deadline_s=deadline_in(timeout_s), fetch=into)
         with fetching:

@@ -5,15 +5,15 @@ A 4xx is permanent, except 408, 425 and 429; a 5xx is transient. A write is done
 
 from contextlib import suppress
 
-import msgspec
-
 from imgserve.blob import Blob
 from imgserve.request.destination import Destination
 from imgserve.request.source import Source
 from imgserve.telemetry import logs
 from imgserve.transfer.client import location, statuses
+from imgserve.transfer.client.along import Along
 from imgserve.transfer.client.call import Answer, Call, deadline_in
 from imgserve.transfer.client.curl import Client
+from imgserve.transfer.credentials import Credentials
 from imgserve.transfer.faults import (
     USE_REPLACE,
     CannotAsk,
@@ -27,7 +27,7 @@ from imgserve.transfer.faults import (
     fetching,
 )
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.write import Delivery, Write
+from imgserve.transfer.write import CACHING, Delivery, Write
 
 AGENT = "User-Agent: imgserve"
 PLAIN = "Accept-Encoding: identity"
@@ -42,6 +42,12 @@ _MAX_LEVELS = 16
 _VERIFY_TIMEOUT_S = 5.0
 
 
+def along_with(credentials: Credentials, destination: Destination, write: Write) -> Along | None:
+    """The further headers of a write. Raises CredentialNotAllowed."""
+    along = credentials.along(destination.sends, write.principal, destination.url)
+    return along if along is None or write.state == "final" else along.without(CACHING)
+
+
 def is_good(status: int) -> bool:
     return 200 <= status < 300
 
@@ -49,13 +55,18 @@ def is_good(status: int) -> bool:
 class Http:
     """GET for sources, PUT and DELETE for destinations."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, credentials: Credentials) -> None:
         self._client = client
+        self._credentials = credentials
 
-    async def fetch(self, source: Source, into: Fetch, timeout_s: float) -> None:
-        """GET into ``into``. Raises SourceNotFound, SourceUnavailable, SourceTooLarge, SourceRefused."""
+    async def fetch(self, source: Source, into: Fetch, timeout_s: float, principal: str) -> None:
+        """GET into ``into``.
+
+        Raises SourceNotFound, SourceUnavailable, SourceTooLarge, SourceRefused, CredentialNotAllowed.
+        """
         url, deadline_s = source.url, deadline_in(timeout_s)
-        call = Call(method="GET", url=url, deadline_s=deadline_s, headers=(AGENT, PLAIN), fetch=into)
+        along = self._credentials.along(source.sends, principal, url)
+        call = Call(method="GET", url=url, deadline_s=deadline_s, headers=(AGENT, PLAIN), along=along, fetch=into)
         with fetching:
             answer = await self._client.get(call)
         if not is_good(answer.status):
@@ -65,11 +76,13 @@ class Http:
             raise _refused(kind, f"{host} answered {answer.status} for the source", answer)
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
-        """PUT with Content-Length. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
+        """PUT with Content-Length. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused, CredentialNotAllowed."""
         url = destination.url
+        along = along_with(self._credentials, destination, write)
         media_type = () if destination.has_no_type else (f"Content-Type: {write.media_type}",)
         headers = (AGENT, NO_EXPECT, *media_type, *write.http_headers())
-        put = Call(method="PUT", url=url, deadline_s=deadline_in(write.timeout_s), headers=headers, body=blob)
+        deadline_s = deadline_in(write.timeout_s)
+        put = Call(method="PUT", url=url, deadline_s=deadline_s, headers=headers, along=along, body=blob)
         answer = await self._put(put)
         if answer.status == _CONFLICT and not location.has_query(url):  # a signed URL is for PUT alone
             parent = location.parent(url)
@@ -85,21 +98,24 @@ class Http:
         return await self._verify(put, blob.size)
 
     async def delete(self, destination: Destination, write: Write) -> None:
-        """DELETE; a missing file counts as deleted. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
-        url, deadline_s = destination.url, deadline_in(write.timeout_s)
+        """DELETE; a missing file counts as deleted. Raises as ``deliver``."""
+        along, deadline_s = along_with(self._credentials, destination, write), deadline_in(write.timeout_s)
+        call = Call(method="DELETE", url=destination.url, deadline_s=deadline_s, headers=(AGENT,), along=along)
         with delivering:
-            answer = await self._client.perform(Call(method="DELETE", url=url, deadline_s=deadline_s, headers=(AGENT,)))
+            answer = await self._client.perform(call)
         if not is_good(answer.status) and answer.status not in _ABSENT:
             raise refused_write(answer)
 
     async def size_of(self, destination: Destination, write: Write) -> int | None:
         """The length that a HEAD tells, 0 where it tells none, or too late; None if there is no file.
 
-        Raises DeliveryFailed, DestinationRefused, CannotAsk.
+        Raises DeliveryFailed, DestinationRefused, CannotAsk, CredentialNotAllowed.
         """
         url, deadline_s = destination.url, deadline_in(write.timeout_s)
+        along = along_with(self._credentials, destination, write)
+        call = Call(method="HEAD", url=url, deadline_s=deadline_s, headers=(AGENT, PLAIN), along=along)
         try:
-            answer = await self._repeated(Call(method="HEAD", url=url, deadline_s=deadline_s, headers=(AGENT, PLAIN)))
+            answer = await self._repeated(call)
         except ExchangeFailed as failure:
             if failure.is_late:
                 return 0
@@ -122,7 +138,7 @@ class Http:
         """The answer, after one redirect that wants the call repeated. Raises ExchangeFailed, DeliveryFailed."""
         answer = await self._client.perform(call)
         if answer.status in REPEATS:
-            answer = await self._client.perform(msgspec.structs.replace(call, url=repeat_target(call.url, answer)))
+            answer = await self._client.perform(call.redirected(repeat_target(call.url, answer)))
         return answer
 
     async def _verify(self, put: Call, size_bytes: int) -> Delivery:
@@ -139,7 +155,7 @@ class Http:
     async def _length(self, put: Call) -> int | None:
         """The size that the server reports; None without one, or when it is that of an encoded form."""
         deadline_s = min(put.deadline_s, deadline_in(_VERIFY_TIMEOUT_S))
-        call = Call(method="HEAD", url=put.url, deadline_s=deadline_s, headers=(AGENT, PLAIN))
+        call = Call(method="HEAD", url=put.url, deadline_s=deadline_s, headers=(AGENT, PLAIN), along=put.along)
         with suppress(ExchangeFailed):
             answer = await self._client.perform(call)
             return answer.length if answer.status == 200 else None
@@ -147,7 +163,7 @@ class Http:
 
     async def _make_collection(self, url: str, put: Call, levels: int = _MAX_LEVELS) -> bool:
         """Make a WebDAV collection, and those above it where the server wants them (RFC 4918, 9.3.1)."""
-        call = Call(method="MKCOL", url=url, deadline_s=put.deadline_s, headers=(AGENT,))
+        call = Call(method="MKCOL", url=url, deadline_s=put.deadline_s, headers=(AGENT,), along=put.along)
         with delivering:
             status = (await self._client.perform(call)).status
             parent = location.parent(url) if status == _CONFLICT and levels > 1 else ""

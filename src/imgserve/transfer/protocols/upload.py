@@ -15,8 +15,10 @@ from imgserve.request.destination import Destination
 from imgserve.request.page import Page
 from imgserve.telemetry import logs
 from imgserve.transfer.client import location
+from imgserve.transfer.client.along import Along
 from imgserve.transfer.client.call import Answer, Call, deadline_in, seconds_to
 from imgserve.transfer.client.curl import Client
+from imgserve.transfer.credentials import Credentials
 from imgserve.transfer.faults import USE_REPLACE, CannotAsk, DeliveryFailed, delivering
 from imgserve.transfer.protocols import confirmation, form, http
 from imgserve.transfer.protocols.form import Post, ReadPage
@@ -30,16 +32,21 @@ _BEFORE_TAG = b"\xef\xbb\xbf\t\n\f\r "  # a byte order mark, and white space
 class Forms:
     """``read_page`` reads upload pages."""
 
-    def __init__(self, client: Client, read_page: ReadPage) -> None:
+    def __init__(self, client: Client, read_page: ReadPage, credentials: Credentials) -> None:
         self._client = client
+        self._credentials = credentials
         self._read_page = read_page
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
-        """Upload through the form. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused, and as ``read_page``."""
-        deadline_s, client = deadline_in(write.timeout_s), self._client
+        """Upload through the form.
+
+        Raises DeliveryFailed, DeliveryUnknown, DestinationRefused, CredentialNotAllowed, and as ``read_page``.
+        """
+        deadline_s, client, read = deadline_in(write.timeout_s), self._client, self._read_page
+        along = http.along_with(self._credentials, destination, write)
         for is_last in (write.state != "placeholder", True):
             with client.session() as session:
-                answer = await _Upload(client, session, self._read_page, destination, blob, write, deadline_s).answer()
+                answer = await _Upload(client, session, read, destination, blob, write, deadline_s, along).answer()
             if answer.status < 500 or is_last:
                 break
         if not http.is_good(answer.status) and answer.status not in confirmation.REDIRECTS:
@@ -64,19 +71,20 @@ class _Upload(NamedTuple):
     blob: Blob
     write: Write
     deadline_s: float
+    along: Along | None
 
     async def answer(self) -> Answer:
         """The answer to the post, or the page's own 5xx. Raises DeliveryFailed where the answer shows a refusal."""
-        page = await self._get(self.destination.url)
+        page = await self._get(self.destination.url, self.along)
         if page.status >= 500:
             return page
         contents = await self._contents(page)
         post = self._post(page, contents)
-        answer = await self._send(post)
+        answer = await self._send(post, page.along)
         if answer.status in http.REPEATS:
             url = location.with_login_of(self.destination.url, http.repeat_target(post.url, answer))
             headers = form.page_headers(page.url, url) if post.headers else ()
-            answer = await self._send(msgspec.structs.replace(post, url=url, headers=headers))
+            answer = await self._send(msgspec.structs.replace(post, url=url, headers=headers), answer.along)
         if answer.status in confirmation.REDIRECTS:
             await self._check_target(page, contents, answer)
         elif http.is_good(answer.status):
@@ -102,7 +110,7 @@ class _Upload(NamedTuple):
         try:
             url = http.repeat_target(answer.url, answer)
             if form.is_elsewhere(url, page.url):
-                target = await self._get(location.with_login_of(self.destination.url, url))
+                target = await self._get(location.with_login_of(self.destination.url, url), answer.along)
                 url, contents = target.url, await self._contents(target)
         except ImgserveError as error:
             logs.event("form_unconfirmed", code=error.code, detail=error.detail)
@@ -131,18 +139,27 @@ class _Upload(NamedTuple):
             raise DeliveryFailed(f"The page is larger than {_PAGE_LIMIT_BYTES} bytes", confirmation.AT_THE_FORM)
         return await self.read_page(page.body, page.media_type, self.write, seconds_to(self.deadline_s))
 
-    async def _get(self, url: str) -> Answer:
-        deadline_s, limit = self.deadline_s, _PAGE_LIMIT_BYTES
-        call = Call(method="GET", url=url, deadline_s=deadline_s, headers=_PAGE_HEADERS, body_limit_bytes=limit)
+    async def _get(self, url: str, along: Along | None) -> Answer:
+        """``along``: what went with the request that leads to this one."""
+        call = Call(
+            method="GET",
+            url=url,
+            deadline_s=self.deadline_s,
+            headers=_PAGE_HEADERS,
+            along=along and along.to(url),
+            body_limit_bytes=_PAGE_LIMIT_BYTES,
+        )
         with delivering:
             return await self.client.get(call, self.session)
 
-    async def _send(self, post: Post) -> Answer:
+    async def _send(self, post: Post, along: Along | None) -> Answer:
+        """``along``: what went with the request that leads to this one."""
         call = Call(
             method="POST",
             url=post.url,
             deadline_s=self.deadline_s,
             headers=(http.AGENT, http.PLAIN, http.NO_EXPECT, *post.headers, *self.write.http_headers()),
+            along=along and along.to(post.url),
             body=self.blob,
             parts=post.parts,
             body_limit_bytes=_PAGE_LIMIT_BYTES,
