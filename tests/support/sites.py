@@ -79,9 +79,10 @@ class Site(Serving):
                 if reply.status != 204:
                     self.send_header("Content-Length", str(len(reply.body)))
                 self.end_headers()
-                self.wfile.write(reply.body)
+                if self.command != "HEAD":
+                    self.wfile.write(reply.body)
 
-            do_POST = do_GET
+            do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
         super().__init__(_ThreadingHttp(("127.0.0.1", 0), Handler))
 
