@@ -1,5 +1,6 @@
 """imgserve.client against the real daemon: with keys over TCP, and as the operator over the control socket."""
 
+import io
 import os
 import signal
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from imgserve.client import (
     Unreachable,
     calls,
 )
-from tests.service.test_jobs import Place, Shared, serving
+from tests.service.test_jobs import PHOTO, Place, Shared, serving
 from tests.support.daemon import wait_until
 from tests.support.native import sha256
 from tests.support.operating import ask
@@ -88,6 +89,22 @@ def test_three_sizes_of_one_picture(place: Place, client: Client) -> None:
     assert "output.delivered" in {entry.event for entry in client.job(job.id).timeline}
 
 
+def test_a_picture_at_once(place: Place, client: Client) -> None:
+    for picture in (PHOTO, source(place)):
+        rendered = client.render(picture, operations=[Resize(width=20)], encode=Encode("webp"))
+        assert rendered.media_type == "image/webp"
+        with Image.open(io.BytesIO(rendered.data)) as image:
+            assert (image.size, image.format) == ((20, 15), "WEBP")
+        facts = client.info(picture, include=("colors", "thumbhash"))
+        assert (facts.format, facts.width, facts.height, facts.size_bytes) == ("jpeg", 200, 150, len(PHOTO))
+        assert facts.colors
+        assert facts.thumbhash
+        assert facts.exif == {}
+    with pytest.raises(ApiError) as caught:
+        client.render(b"no picture")
+    assert (caught.value.status, caught.value.code) == (422, "source_unreadable")
+
+
 async def test_the_same_with_asyncio(place: Place) -> None:
     async with AsyncClient(place.server.url, key=place.shop.key, retry_s=5) as client:
         held = await client.submit(source(place, place.held), [small(place, "held")])
@@ -100,6 +117,8 @@ async def test_the_same_with_asyncio(place: Place) -> None:
         assert (await held.cancel()).status == "cancelled"
         assert (await client.preview(source(place), [small(place)])).outputs[0].width == 20
         assert (await client.job(held.id)).has_ended
+        assert (await client.render(PHOTO, encode={"format": "png"})).media_type == "image/png"
+        assert (await client.info(source(place))).format == "jpeg"
         with pytest.raises(ApiError) as refused:
             await client.retry(held.id)
         assert (refused.value.status, refused.value.code) == (409, "not_retryable")

@@ -67,6 +67,24 @@ def test_submit_and_wait(world: World) -> None:
     assert opened((world.write_root / "two.png").read_bytes()).size == (20, 15)
 
 
+def test_submit_a_job_of_the_native_api(world: World) -> None:
+    outputs = [
+        {"name": name, "operations": [{"operation": "resize", "width": side, "height": side}],
+         "destination": f"file://{world.write_root}/{{$name}}.png"} for name, side in (("native-1", 8), ("native-2", 9))
+    ]  # fmt: skip
+    job = {"source": f"file://{world.read_root}/Ex.png", "outputs": outputs, "metadata": {"product": "4711"}}
+    told = Operator(world.server)("submit", "-", "--wait", "--json", stdin=json.dumps(job).encode())
+    assert told.returncode == 0, told.stderr
+    shown = json.loads(told.stdout)
+    assert (shown["status"], shown["protocol"], shown["metadata"]) == ("succeeded", "v1", {"product": "4711"})
+    assert opened((world.write_root / "native-2.png").read_bytes()).size == (9, 9)
+    bad = {**job, "priority": "hihg"}
+    refused = Operator(world.server)("submit", "-", stdin=json.dumps(bad).encode())
+    assert refused.returncode == 1
+    assert b"-: priority: expected " in refused.stderr
+    assert Operator(world.server)("submit", "-", stdin=b"[]").returncode == 1
+
+
 def test_submit_without_waiting_tells_the_ids(world: World) -> None:
     operate = Operator(world.server)
     told = operate("submit", job_file(world, "three.png"), "--json")

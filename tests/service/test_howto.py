@@ -19,6 +19,7 @@ from tests.support.certificates import Authority
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.pages import commands_in, programs_in
 from tests.support.pictures import svg
+from tests.unit.client.test_webhooks import SECRET, body_of, headers_of
 
 HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
 SHOWN = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -154,7 +155,9 @@ def test_tls_and_cors(here: Here) -> None:
 
 
 def test_the_client(here: Here) -> None:
-    sizes, preview, once, steering, with_asyncio = programs_in((HOWTO.parent / "client.md").read_text())
+    sizes, preview, once, steering, at_once, receiver, with_asyncio = programs_in(
+        (HOWTO.parent / "client.md").read_text()
+    )
     assert here.print_of(sizes).splitlines() == [
         "succeeded",
         f"card file://{here.top}/results/photo-card.webp 300 200",
@@ -163,7 +166,12 @@ def test_the_client(here: Here) -> None:
     assert here.print_of(preview) == f"file://{here.top}/results/photo-600.webp\n"
     assert len(set(here.print_of(once).split())) == 1
     assert here.print_of(steering).startswith("404 no_such_job ")
+    media_type, facts = here.print_of(at_once).splitlines()
+    assert (media_type, facts.rpartition(" ")[0]) == ("image/webp", "jpeg 640 480")
     assert here.print_of(with_asyncio) == "succeeded\n"
+    body = body_of(type="job.succeeded")
+    call = f"\nprint(receive({body!r}, {headers_of(body)!r}, {SECRET!r}), receive(b'', {{}}, {SECRET!r}))"
+    assert here.print_of(receiver + call) == "4711 [None]\n204 401\n"
     here.see("results/small.jpg", (100, 75))
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
@@ -17,6 +18,8 @@ from imgserve.errors import ImgserveError
 T = TypeVar("T")
 
 TIMEOUT_S = 60.0
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+JSON = {"Content-Type": "application/json"}
 Params = Mapping[str, str | float | Sequence[str] | None]
 
 
@@ -90,7 +93,12 @@ class Client:
         """Raises NoServer, Refused."""
         return self._call("POST", path, body, answer)
 
-    def submit(self, job: bytes) -> str:
+    def awaited(self, path: str, answer: type[T], wait_s: int) -> tuple[T, bool]:
+        """A job once it has ended, or after ``wait_s``, and whether the server waited. Raises NoServer, Refused."""
+        response, data = self._exchange("GET", path, None, {"Prefer": f"wait={wait_s}"})
+        return self._answer(response, data, answer), "Preference-Applied" in response.headers
+
+    def submit_classic(self, job: bytes) -> str:
         """Post a job of the classic protocol; its id. Raises NoServer, Refused."""
         response, data = self._exchange("POST", "/", job)
         if job_id := response.headers["X-Imgserve-Job"]:
@@ -101,17 +109,22 @@ class Client:
 
     def _call(self, method: str, target: str, body: bytes | None, answer: type[T]) -> T:
         response, data = self._exchange(method, target, body)
+        return self._answer(response, data, answer)
+
+    def _answer(self, response: http.client.HTTPResponse, data: bytes, answer: type[T]) -> T:
         if response.status >= 400:
             problem = self._decoded(response, data, Problem)
             raise Refused(problem.detail, problem.hint)
         return self._decoded(response, data, answer)
 
-    def _exchange(self, method: str, target: str, body: bytes | None) -> tuple[http.client.HTTPResponse, bytes]:
+    def _exchange(
+        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str] = NO_HEADERS
+    ) -> tuple[http.client.HTTPResponse, bytes]:
         connection = _Connection(self._data_dir, self._timeout_s)
         try:
             connection.connect()
             self.peer_pid = peer_of(connection.sock).pid
-            connection.request(method, target, body, {"Content-Type": "application/json"} if body else {})
+            connection.request(method, target, body, {**headers, **(JSON if body else {})})
             response = connection.getresponse()
             return response, response.read()
         except PermissionError as error:

@@ -6,18 +6,24 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from imgserve.cli import output
 from imgserve.cli.control import Client, Refused, job_path
 from imgserve.errors import FileUnusable, cause_of
 from imgserve.jobs.views import OperatorJobView
+from imgserve.request.classic.parse import is_job
 
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 1.0
+WAIT_S = 30
+UNHELD_PAUSE_S = 1.0
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="+", metavar="JOB.json", help="a job in the format of POST /; - reads standard input"
+        "files",
+        nargs="+",
+        metavar="JOB.json",
+        help="a job of the native API or of the classic protocol; - reads standard input",
     )
     parser.add_argument(
         "--wait", action="store_true", help="wait until all jobs have ended; exit with 0 if all succeeded"
@@ -31,7 +37,7 @@ def _submit(flags: argparse.Namespace) -> int:
     posted: list[OperatorJobView] = []
     for name in output.progress(flags.files, len(flags.files), "posting"):
         try:
-            job = client.get(job_path(client.submit(_read(name))), OperatorJobView)
+            job = _posted(client, _read(name))
         except (Refused, FileUnusable) as error:
             output.complain(f"{name}: {error.sentence()}")
             is_good = False
@@ -46,6 +52,21 @@ def _submit(flags: argparse.Namespace) -> int:
     return output.DONE if is_good else output.FAILED
 
 
+def _posted(client: Client, text: bytes) -> OperatorJobView:
+    """Raises NoServer, Refused."""
+    if _is_classic(text):
+        return client.get(job_path(client.submit_classic(text)), OperatorJobView)
+    return client.post(job_path(), OperatorJobView, text)
+
+
+def _is_classic(text: bytes) -> bool:
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return False
+    return isinstance(value, dict) and is_job(value)
+
+
 def _read(name: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
@@ -55,16 +76,13 @@ def _read(name: str) -> bytes:
 
 
 def _ends(client: Client, jobs: list[OperatorJobView]) -> Iterator[OperatorJobView]:
-    """Each job once it has ended. The pauses between two looks grow while nothing ends."""
-    waiting, pause_s = jobs, FIRST_PAUSE_S
-    while waiting:
-        states = [client.get(job_path(job.id), OperatorJobView) for job in waiting]
-        yield from (job for job in states if job.ended_at is not None)
-        still = [job for job in states if job.ended_at is None]
-        pause_s = FIRST_PAUSE_S if len(still) < len(waiting) else min(pause_s * 1.5, LONGEST_PAUSE_S)
-        waiting = still
-        if waiting:
-            time.sleep(pause_s)
+    """Each job once it has ended."""
+    for job in jobs:
+        while job.ended_at is None:
+            job, is_held = client.awaited(job_path(job.id), OperatorJobView, WAIT_S)
+            if not is_held:  # too many clients wait
+                time.sleep(UNHELD_PAUSE_S)
+        yield job
 
 
 def _show(job: OperatorJobView, flags: argparse.Namespace) -> None:

@@ -1,15 +1,28 @@
 """The Python client of imgserve's native API: docs/client.md. These names are its public ones."""
 
 from imgserve.client.aio import AsyncClient, AsyncSubmitted
-from imgserve.client.answers import Job, JobError, JobOutput, JobSource, JobWarning, Preview, TimelineEntry
+from imgserve.client.answers import (
+    Event,
+    Facts,
+    Job,
+    JobError,
+    JobOutput,
+    JobSource,
+    JobWarning,
+    Picture,
+    Preview,
+    TimelineEntry,
+)
 from imgserve.client.errors import AnswerInvalid, ApiError, SignatureInvalid, StillRunning, Unreachable
 from imgserve.client.sync import Client, Submitted
+from imgserve.client.webhooks import verify_webhook
 from imgserve.errors import ImgserveError
 from imgserve.request.encode import Encode
 from imgserve.request.job_body import OutputBody as Output
 from imgserve.request.job_body import PlaceholderBody as Placeholder
 from imgserve.request.native_destination import DestinationBody as Destination
 from imgserve.request.native_source import SourceBody as Source
+from imgserve.request.native_webhook import WebhookBody as Webhook
 from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.contrast import Contrast
@@ -38,9 +51,9 @@ from imgserve.request.recipe import LoadOptions as Load
 
 __all__ = [
     "AnswerInvalid", "ApiError", "AsyncClient", "AsyncSubmitted", "Blur", "Client", "Composite", "Contrast", "Crop",
-    "Destination", "Encode", "Extend", "Flatten", "Flip", "Flop", "Gamma", "Grayscale", "ImgserveError", "Job",
-    "JobError", "JobOutput", "JobSource", "JobWarning", "Linear", "Load", "Modulate", "Negate", "Normalize", "Output",
-    "Pixelate", "Placeholder", "Preview", "Rasterize", "Redact", "Resize", "Rotate", "Round", "Sharpen",
-    "SignatureInvalid", "Source", "StillRunning", "Submitted", "Threshold", "TimelineEntry", "Tint", "Trim",
-    "Unreachable",
+    "Destination", "Encode", "Event", "Extend", "Facts", "Flatten", "Flip", "Flop", "Gamma", "Grayscale",
+    "ImgserveError", "Job", "JobError", "JobOutput", "JobSource", "JobWarning", "Linear", "Load", "Modulate", "Negate",
+    "Normalize", "Output", "Picture", "Pixelate", "Placeholder", "Preview", "Rasterize", "Redact", "Resize", "Rotate",
+    "Round", "Sharpen", "SignatureInvalid", "Source", "StillRunning", "Submitted", "Threshold", "TimelineEntry", "Tint",
+    "Trim", "Unreachable", "Webhook", "verify_webhook",
 ]  # fmt: skip

@@ -12,8 +12,10 @@ from typing import Self, TypeVar, Unpack
 import httpx
 
 from imgserve.client import calls, flows, transport
-from imgserve.client.answers import Job, Preview
-from imgserve.client.calls import JobFilters, JobOptions, Outputs, Reply, Request, Source
+from imgserve.client.answers import Event, Facts, Job, Picture, Preview
+from imgserve.client.calls import JobFilters, JobOptions, Outputs, RecipeOptions, Reply, Request
+from imgserve.client.content import Source
+from imgserve.client.events import SILENCE_S, Feed
 from imgserve.client.flows import Flow, Lost, Outcome, Patience, Pause
 from imgserve.client.transport import Server
 
@@ -97,6 +99,35 @@ class AsyncClient:
     async def retry(self, job_id: str, outputs: Iterable[str] | None = None) -> Job:
         """Queue failed outputs again: all, or those of these names."""
         return await self._run(flows.answered(calls.retry(job_id, outputs), self._patience))
+
+    async def render(self, source: Source, **recipe: Unpack[RecipeOptions]) -> Picture:
+        """The finished picture, as ``/v1/render`` makes it. Nothing is stored."""
+        return await self._run(flows.answered(calls.render(source, recipe), self._patience))
+
+    async def info(self, source: Source, include: Iterable[str] = ()) -> Facts:
+        """The picture's header. For what is included (thumbhash, blurhash, colors, exif, position) it is decoded."""
+        return await self._run(flows.answered(calls.info(source, include), self._patience))
+
+    async def events(self, *, job_id: str = "", types: Iterable[str] = (), after: str = "") -> AsyncIterator[Event]:
+        """As ``Client.events``."""
+        feed = Feed(self._patience, job_id, types, after)
+        while not feed.is_over:
+            request, pause_s = feed.request(), 0.0
+            arguments = transport.arguments_of(request, SILENCE_S)
+            try:
+                async with self._http.stream("GET", request.path, **arguments) as response:
+                    if response.is_success:
+                        feed.opened(response.headers.get("content-type", ""))
+                        async for chunk in response.aiter_bytes():
+                            for event in feed.take(chunk):
+                                yield event
+                        pause_s = feed.ended()
+                    else:
+                        await response.aread()
+                        pause_s = feed.failed(transport.reply_of(response))
+            except httpx.TransportError as error:
+                pause_s = feed.failed(transport.lost(error, self._server))
+            await asyncio.sleep(pause_s)
 
     async def aclose(self) -> None:
         await self._http.aclose()

@@ -19,8 +19,8 @@ class JobSource(msgspec.Struct, frozen=True):
 
     url: str | None = None
     format: str | None = None
-    width: float | None = None
-    height: float | None = None
+    width: int | float | None = None
+    height: int | float | None = None
     frames: int | None = None
     size_bytes: int | None = None
 
@@ -123,3 +123,57 @@ class JobPage(msgspec.Struct, frozen=True):
 
     jobs: tuple[Job, ...]
     next: str | None = None
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """A rendered picture, and its type, such as ``image/webp``."""
+
+    data: bytes
+    media_type: str
+
+
+class Color(msgspec.Struct, frozen=True):
+    """``color`` is ``#rrggbb``; ``fraction``: of the pixels that have it or one like it."""
+
+    color: str
+    fraction: float
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Degrees north and east, and metres above the sea."""
+
+    latitude: float
+    longitude: float
+    altitude_m: float | None = None
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """``width`` and ``height`` are pixels after ``orientation``, EXIF's number. The fields from ``thumbhash`` on are
+    there if they are included.
+    """
+
+    format: str
+    width: int | float
+    height: int | float
+    frames: int
+    orientation: int
+    has_alpha: bool
+    size_bytes: int | None
+    thumbhash: bytes | None = None
+    blurhash: str | None = None
+    colors: tuple[Color, ...] = ()
+    exif: Mapping[str, object] = {}
+    position: Position | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened, as a webhook and a stream of events tell it.
+
+    ``id`` is the same each time the event is sent. ``output`` is set by events of an output.
+    """
+
+    id: str
+    type: str
+    timestamp: datetime | None = None
+    job: Job | None = None
+    output: JobOutput | None = None

@@ -8,22 +8,23 @@ from urllib.parse import quote
 
 import msgspec
 
-from imgserve.client.answers import Job, JobPage, JobStatus, Preview
+from imgserve.client.answers import Facts, Job, JobPage, JobStatus, Picture, Preview
+from imgserve.client.content import JSON, Object, Source, content_of
 from imgserve.client.errors import AnswerInvalid
+from imgserve.request.encode import Encode
 from imgserve.request.job import Priority
 from imgserve.request.job_body import OutputBody
-from imgserve.request.native_source import SourceBody
+from imgserve.request.native_webhook import WebhookBody
+from imgserve.request.recipe import LoadOptions, Operation
 
 T = TypeVar("T")
 Pairs = tuple[tuple[str, str], ...]
-Source = str | SourceBody | Mapping[str, object]
-Outputs = Sequence[OutputBody | Mapping[str, object]]
+Outputs = Sequence[OutputBody | Object]
 
 LOCAL = "http://127.0.0.1:8602"
 PAGE = 100
 LONGEST_WAIT_S = 60
 """The server holds an answer back for no longer."""
-JSON = (("content-type", "application/json"),)
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
@@ -64,9 +65,9 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class JobOptions(TypedDict, total=False):
-    """The further fields of a job. ``webhook``: a URL, or an object with ``url``, ``events`` and ``secret``."""
+    """The further fields of a job."""
 
-    webhook: str | Mapping[str, object]
+    webhook: str | WebhookBody | Object
     priority: Priority
     not_before: datetime | str
     deadline_s: float
@@ -83,17 +84,42 @@ class JobFilters(TypedDict, total=False):
     idempotency_key: str
 
 
+class RecipeOptions(TypedDict, total=False):
+    """A recipe: the name of a preset, or operations; how the source is read and the result written."""
+
+    preset: str
+    operations: Sequence[Operation | Object]
+    load: LoadOptions | Object
+    encode: Encode | Object
+
+
 def submit(source: Source, outputs: Outputs, key: str, options: JobOptions) -> Call[Job]:
     """``key``: the Idempotency-Key, which makes it repeatable. Raises ValueError for one that no header can hold."""
     if not _KEY.fullmatch(key):
         raise ValueError(f"expected an idempotency key of 1 to 255 visible ASCII characters, got {key!r}")
-    body = _job_text(source, outputs, options)
-    return Call(Request("POST", "/v1/jobs", (), (("idempotency-key", key), *JSON), body), _reader(Job))
+    media_type, body = content_of(source, {"outputs": outputs, **options})
+    headers = (("idempotency-key", key), media_type)
+    return Call(Request("POST", "/v1/jobs", (), headers, body), _reader(Job))
 
 
 def preview(source: Source, outputs: Outputs, options: JobOptions) -> Call[Preview]:
-    body = _job_text(source, outputs, options)
-    return Call(Request("POST", "/v1/jobs", (("dry_run", "true"),), JSON, body), _reader(Preview))
+    media_type, body = content_of(source, {"outputs": outputs, **options})
+    return Call(Request("POST", "/v1/jobs", (("dry_run", "true"),), (media_type,), body), _reader(Preview))
+
+
+def render(source: Source, recipe: RecipeOptions) -> Call[Picture]:
+    def read(reply: Reply) -> Picture:
+        return Picture(reply.body, reply.headers.get("content-type", ""))
+
+    media_type, body = content_of(source, dict(recipe))
+    return Call(Request("POST", "/v1/render", (), (media_type,), body), read)
+
+
+def info(source: Source, include: Iterable[str]) -> Call[Facts]:
+    media_type, body = content_of(source, {})
+    names = ",".join(include)
+    query = (("include", names),) if names else ()
+    return Call(Request("POST", "/v1/info", query, (media_type,), body), _reader(Facts))
 
 
 def job(job_id: str, wait_s: int = 0) -> Call[Held]:
@@ -113,7 +139,7 @@ def cancel(job_id: str) -> Call[Job]:
 def retry(job_id: str, outputs: Iterable[str] | None) -> Call[Job]:
     """It starts a new count of attempts each time, so it is not repeated after a lost answer."""
     body = b"" if outputs is None else msgspec.json.encode({"outputs": tuple(outputs)})
-    return Call(Request("POST", _path(job_id, "retry"), (), JSON if body else (), body), _reader(Job), False)
+    return Call(Request("POST", _path(job_id, "retry"), (), (JSON,) if body else (), body), _reader(Job), False)
 
 
 def page(filters: JobFilters, cursor: str | None) -> Call[JobPage]:
@@ -124,10 +150,6 @@ def page(filters: JobFilters, cursor: str | None) -> Call[JobPage]:
 
 def _path(*words: str) -> str:
     return "/".join(("/v1/jobs", *(quote(word, safe="") for word in words)))
-
-
-def _job_text(source: Source, outputs: Outputs, options: JobOptions) -> bytes:
-    return msgspec.json.encode({"source": source, "outputs": outputs, **options})
 
 
 def _as_text(value: object) -> str:

@@ -52,17 +52,21 @@ class Patience(msgspec.Struct, frozen=True):
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
 
+    def spread(self, pause_s: float, error: ImgserveError) -> float:
+        """20 % more or less, so that many clients do not come back at once; longer if the server says so."""
+        return max(pause_s * (0.8 + 0.4 * self.chance()), error.retry_after_s or 0.0)
+
 
 def answered(call: Call[T], patience: Patience) -> Flow[T]:
     """The result of the call. Raises ApiError, Unreachable, AnswerInvalid."""
     ends_at = patience.clock() + patience.retry_s
-    for pause_s in _pauses():
+    for pause_s in pauses():
         outcome = yield call.request
         if isinstance(outcome, Reply) and outcome.status < 400:
             return call.read(outcome)
-        error = _error_of(outcome)
-        after_s = max(pause_s * (0.8 + 0.4 * patience.chance()), error.retry_after_s or 0.0)
-        if not _may_repeat(error, outcome, call) or patience.clock() + after_s > ends_at:
+        error = error_of(outcome)
+        after_s = patience.spread(pause_s, error)
+        if not may_repeat(error, outcome, is_repeatable=call.is_repeatable) or patience.clock() + after_s > ends_at:
             raise error
         yield Pause(after_s)
     raise AssertionError("the pauses never end")
@@ -82,22 +86,22 @@ def ended(job_id: str, timeout_s: float | None, patience: Patience) -> Flow[Job]
             yield Pause(min(UNHELD_PAUSE_S, left_s))
 
 
-def _pauses() -> Iterator[float]:
+def pauses() -> Iterator[float]:
     pause_s = FIRST_PAUSE_S
     while True:
         yield pause_s
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
-def _error_of(outcome: Outcome) -> ImgserveError:
+def error_of(outcome: Outcome) -> ImgserveError:
     if isinstance(outcome, Reply):
         return api_error(outcome.status, outcome.body, outcome.headers.get("retry-after", ""))
     assert outcome is not None, "only a pause has no outcome"
     return Unreachable(outcome.reason, "is the server running, and its URL right?")
 
 
-def _may_repeat(error: ImgserveError, outcome: Outcome, call: Call[T]) -> bool:
+def may_repeat(error: ImgserveError, outcome: Outcome, *, is_repeatable: bool) -> bool:
     if isinstance(outcome, Lost):
-        return call.is_repeatable or not outcome.is_sent
+        return is_repeatable or not outcome.is_sent
     is_of_proxy = isinstance(error, ApiError) and not error.code
-    return error.status in _LATER or (error.status in _LOST and is_of_proxy and call.is_repeatable)
+    return error.status in _LATER or (error.status in _LOST and is_of_proxy and is_repeatable)

@@ -12,8 +12,10 @@ from typing import Self, TypeVar, Unpack
 import httpx
 
 from imgserve.client import calls, flows, transport
-from imgserve.client.answers import Job, Preview
-from imgserve.client.calls import JobFilters, JobOptions, Outputs, Reply, Request, Source
+from imgserve.client.answers import Event, Facts, Job, Picture, Preview
+from imgserve.client.calls import JobFilters, JobOptions, Outputs, RecipeOptions, Reply, Request
+from imgserve.client.content import Source
+from imgserve.client.events import SILENCE_S, Feed
 from imgserve.client.flows import Flow, Lost, Outcome, Patience, Pause
 from imgserve.client.transport import Server
 
@@ -109,6 +111,37 @@ class Client:
     def retry(self, job_id: str, outputs: Iterable[str] | None = None) -> Job:
         """Queue failed outputs again: all, or those of these names."""
         return self._run(flows.answered(calls.retry(job_id, outputs), self._patience))
+
+    def render(self, source: Source, **recipe: Unpack[RecipeOptions]) -> Picture:
+        """The finished picture, as ``/v1/render`` makes it. Nothing is stored."""
+        return self._run(flows.answered(calls.render(source, recipe), self._patience))
+
+    def info(self, source: Source, include: Iterable[str] = ()) -> Facts:
+        """The picture's header. For what is included (thumbhash, blurhash, colors, exif, position) it is decoded."""
+        return self._run(flows.answered(calls.info(source, include), self._patience))
+
+    def events(self, *, job_id: str = "", types: Iterable[str] = (), after: str = "") -> Iterator[Event]:
+        """What happens, as it happens: to all of your jobs without end, to one job until it has ended.
+
+        A connection that ends is opened again, and no event is missed that the server still has; an event ``gap`` says
+        that there were others. ``after``: begin behind the event of this id, else with what happens from now on.
+        """
+        feed = Feed(self._patience, job_id, types, after)
+        while not feed.is_over:
+            request, pause_s = feed.request(), 0.0
+            try:
+                with self._http.stream("GET", request.path, **transport.arguments_of(request, SILENCE_S)) as response:
+                    if response.is_success:
+                        feed.opened(response.headers.get("content-type", ""))
+                        for chunk in response.iter_bytes():
+                            yield from feed.take(chunk)
+                        pause_s = feed.ended()
+                    else:
+                        response.read()
+                        pause_s = feed.failed(transport.reply_of(response))
+            except httpx.TransportError as error:
+                pause_s = feed.failed(transport.lost(error, self._server))
+            time.sleep(pause_s)
 
     def close(self) -> None:
         self._held.close()

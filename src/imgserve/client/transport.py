@@ -44,9 +44,8 @@ class Server(msgspec.Struct, frozen=True):
 def options_of(server: Server) -> dict[str, Any]:
     """The arguments that both clients of httpx have in common."""
     headers = {"user-agent": "imgserve-client"} | ({"authorization": f"Bearer {server.key}"} if server.key else {})
-    timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     verify = True if server.tls is None else server.tls
-    return {"base_url": server.url, "headers": headers, "timeout": timeout, "verify": verify}
+    return {"base_url": server.url, "headers": headers, "verify": verify}
 
 
 def socket_of(data_dir: Path, held: contextlib.ExitStack) -> str:
@@ -55,11 +54,10 @@ def socket_of(data_dir: Path, held: contextlib.ExitStack) -> str:
         return held.enter_context(address_in(data_dir))
 
 
-def arguments_of(request: Request) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"params": request.query, "headers": dict(request.headers), "content": request.body}
-    if request.wait_s:
-        arguments["timeout"] = httpx.Timeout(READ_TIMEOUT_S + request.wait_s, connect=CONNECT_TIMEOUT_S)
-    return arguments
+def arguments_of(request: Request, silence_s: float = READ_TIMEOUT_S) -> dict[str, Any]:
+    """``silence_s``: a connection without a byte for so long is dead, if the server does not hold its answer back."""
+    timeout = httpx.Timeout(silence_s + request.wait_s, connect=CONNECT_TIMEOUT_S)
+    return {"params": request.query, "headers": dict(request.headers), "content": request.body, "timeout": timeout}
 
 
 def reply_of(response: httpx.Response) -> Reply:

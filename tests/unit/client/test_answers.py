@@ -5,7 +5,9 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
+from imgserve.api.v1.facts import PictureInfo
 from imgserve.client import answers
+from imgserve.imaging.messages import Dominant, Position
 from imgserve.jobs import model, views
 
 PAIRS: list[tuple[type[msgspec.Struct], type[msgspec.Struct]]] = [
@@ -16,6 +18,9 @@ PAIRS: list[tuple[type[msgspec.Struct], type[msgspec.Struct]]] = [
     (answers.JobWarning, views.WarningView),
     (answers.TimelineEntry, views.TimelineEntry),
     (answers.JobPage, views.JobList),
+    (answers.Facts, PictureInfo),
+    (answers.Color, Dominant),
+    (answers.Position, Position),
 ]
 FUTURE = b"""{
   "id": "5f3a", "protocol": "v2", "status": "succeeded", "created_at": "2027-01-01T12:00:00.125Z", "not_before": null,

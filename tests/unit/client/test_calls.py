@@ -17,8 +17,8 @@ from imgserve.request.job import JobRequest
 from imgserve.request.job_body import OutputBody, PlaceholderBody
 from imgserve.request.native import OPERATIONS, parse_recipe
 from imgserve.request.native_destination import DestinationBody, dump_destination
-from imgserve.request.native_source import dump_source
-from imgserve.request.native_webhook import dump_webhook
+from imgserve.request.native_source import SourceBody, dump_source
+from imgserve.request.native_webhook import WebhookBody, dump_webhook
 from tests.support.sizes import sized
 from tests.unit.request.test_native_job import JOBS, parsed
 from tests.unit.request.test_properties import steady
@@ -47,8 +47,11 @@ def sent(value: dict[str, Any], request: JobRequest) -> object:
     if request.deadline_s is not None:
         options["deadline_s"] = request.deadline_s
     if request.webhook is not None:
-        options["webhook"] = dump_webhook(request.webhook)
-    return json.loads(calls.submit(dump_source(request.source), outputs, "key", options).request.body)
+        webhook = dump_webhook(request.webhook)
+        options["webhook"] = webhook if isinstance(webhook, str) else msgspec.convert(webhook, WebhookBody)
+    source = dump_source(request.source)
+    of_structs = source if isinstance(source, str) else msgspec.convert(source, SourceBody)
+    return json.loads(calls.submit(of_structs, outputs, "key", options).request.body)
 
 
 @settings(steady, max_examples=sized(60, 2000))
