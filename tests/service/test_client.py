@@ -163,7 +163,7 @@ def test_a_failed_job_is_queued_again(place: Place, client: Client) -> None:
     assert failed.status == "failed"
     assert failed.error is not None
     assert (failed.error.code, failed.error.retryable) == ("source_unreadable", False)
-    again = client.retry(failed.id, ["0"])
+    again = client.retry(failed.id, "0")
     assert (again.id, again.status, again.retries) == (failed.id, "queued", 1)
     assert client.wait(failed.id).status == "failed"
 

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from imgserve.api.config import Config
+from imgserve.client import Client, Unreachable
 from imgserve.setting import Problem
 from tests.support.certificates import Authority
 from tests.support.daemon import Daemon, wait_until
@@ -75,6 +76,14 @@ def test_jobs_are_taken_by_tls(server: Daemon, authority: Authority) -> None:
     assert json.loads(ask(server, trusting(authority)))["status"] == "ok"
     reply = ask(server, trusting(authority), b'{"operationType": "resize"}')
     assert json.loads(reply)["code"] == 101
+
+
+def test_the_client_trusts_the_authority_that_it_is_given(server: Daemon, authority: Authority) -> None:
+    with Client(server.url, tls=trusting(authority)) as client:
+        assert list(client.jobs()) == []
+    with Client(server.url) as stranger, pytest.raises(Unreachable, match="certificate") as caught:
+        stranger.job("0")  # at once, though it would try for a minute
+    assert "cafile" in caught.value.sentence()
 
 
 def test_only_new_tls_with_good_ciphers(server: Daemon, authority: Authority) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -13,7 +13,7 @@ import httpx
 
 from imgserve.client import calls, flows, transport
 from imgserve.client.answers import Event, Facts, Job, Picture, Preview
-from imgserve.client.calls import JobFilters, JobOptions, Outputs, RecipeOptions, Reply, Request
+from imgserve.client.calls import JobFilters, JobOptions, Names, Outputs, RecipeOptions, Reply, Request
 from imgserve.client.content import Source
 from imgserve.client.events import SILENCE_S, Feed
 from imgserve.client.flows import Flow, Lost, Outcome, Patience, Pause
@@ -96,7 +96,7 @@ class AsyncClient:
     async def cancel(self, job_id: str) -> Job:
         return await self._run(flows.answered(calls.cancel(job_id), self._patience))
 
-    async def retry(self, job_id: str, outputs: Iterable[str] | None = None) -> Job:
+    async def retry(self, job_id: str, outputs: Names | None = None) -> Job:
         """Queue failed outputs again: all, or those of these names."""
         return await self._run(flows.answered(calls.retry(job_id, outputs), self._patience))
 
@@ -104,11 +104,11 @@ class AsyncClient:
         """The finished picture, as ``/v1/render`` makes it. Nothing is stored."""
         return await self._run(flows.answered(calls.render(source, recipe), self._patience))
 
-    async def info(self, source: Source, include: Iterable[str] = ()) -> Facts:
+    async def info(self, source: Source, include: Names = ()) -> Facts:
         """The picture's header. For what is included (thumbhash, blurhash, colors, exif, position) it is decoded."""
         return await self._run(flows.answered(calls.info(source, include), self._patience))
 
-    async def events(self, *, job_id: str = "", types: Iterable[str] = (), after: str = "") -> AsyncIterator[Event]:
+    async def events(self, *, job_id: str = "", types: Names = (), after: str = "") -> AsyncIterator[Event]:
         """As ``Client.events``."""
         feed = Feed(self._patience, job_id, types, after)
         while not feed.is_over:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Generic, TypedDict, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -20,6 +20,8 @@ from imgserve.request.recipe import LoadOptions, Operation
 T = TypeVar("T")
 Pairs = tuple[tuple[str, str], ...]
 Outputs = Sequence[OutputBody | Object]
+Names = str | Iterable[str]
+"""One, or several."""
 
 LOCAL = "http://127.0.0.1:8602"
 PAGE = 100
@@ -77,7 +79,7 @@ class JobOptions(TypedDict, total=False):
 class JobFilters(TypedDict, total=False):
     """``destination`` is the beginning of one; times have a time zone."""
 
-    status: JobStatus | Sequence[JobStatus]
+    status: JobStatus | Iterable[JobStatus]
     destination: str
     created_after: datetime
     created_before: datetime
@@ -115,10 +117,9 @@ def render(source: Source, recipe: RecipeOptions) -> Call[Picture]:
     return Call(Request("POST", "/v1/render", (), (media_type,), body), read)
 
 
-def info(source: Source, include: Iterable[str]) -> Call[Facts]:
+def info(source: Source, include: Names) -> Call[Facts]:
     media_type, body = content_of(source, {})
-    names = ",".join(include)
-    query = (("include", names),) if names else ()
+    query = (("include", ",".join(names)),) if (names := names_in(include)) else ()
     return Call(Request("POST", "/v1/info", query, (media_type,), body), _reader(Facts))
 
 
@@ -136,26 +137,28 @@ def cancel(job_id: str) -> Call[Job]:
     return Call(Request("POST", _path(job_id, "cancel")), _reader(Job))
 
 
-def retry(job_id: str, outputs: Iterable[str] | None) -> Call[Job]:
+def retry(job_id: str, outputs: Names | None) -> Call[Job]:
     """It starts a new count of attempts each time, so it is not repeated after a lost answer."""
-    body = b"" if outputs is None else msgspec.json.encode({"outputs": tuple(outputs)})
+    body = b"" if outputs is None else msgspec.json.encode({"outputs": names_in(outputs)})
     return Call(Request("POST", _path(job_id, "retry"), (), (JSON,) if body else (), body), _reader(Job), False)
 
 
 def page(filters: JobFilters, cursor: str | None) -> Call[JobPage]:
-    query = {name: _as_text(value) for name, value in filters.items()}
+    query = {name: _text_of(value) for name, value in filters.items()}
     query |= {"limit": str(PAGE)} | ({} if cursor is None else {"cursor": cursor})
     return Call(Request("GET", "/v1/jobs", tuple(query.items())), _reader(JobPage))
+
+
+def _text_of(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else ",".join(names_in(value))
 
 
 def _path(*words: str) -> str:
     return "/".join(("/v1/jobs", *(quote(word, safe="") for word in words)))
 
 
-def _as_text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value if isinstance(value, str) else ",".join(map(str, value))  # type: ignore[call-overload]
+def names_in(value: Names) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _reader(answer: type[T]) -> Callable[[Reply], T]:

@@ -3,13 +3,13 @@
 A ``Feed`` outlasts the connections that it is read from: it says how to connect again, and when to give up.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import msgspec
 
 from imgserve.client.answers import Event
-from imgserve.client.calls import Pairs, Reply, Request
+from imgserve.client.calls import Names, Pairs, Reply, Request, names_in
 from imgserve.client.errors import AnswerInvalid, Unreachable
 from imgserve.client.flows import Lost, Patience, error_of, may_repeat, pauses
 from imgserve.client.webhooks import event_of
@@ -31,11 +31,11 @@ class Block(msgspec.Struct, frozen=True):
 class Feed:
     """``job_id`` empty: the events of all of one's jobs. ``after``: the id of the last one that is known already."""
 
-    def __init__(self, patience: Patience, job_id: str = "", types: Iterable[str] = (), after: str = "") -> None:
+    def __init__(self, patience: Patience, job_id: str = "", types: Names = (), after: str = "") -> None:
         self.is_over = False
         self._patience = patience
         self._job_id = job_id
-        self._types = tuple(types)
+        self._types = names_in(types)
         self._last_id = after
         self._blocks = Blocks()
         self._pauses = pauses()

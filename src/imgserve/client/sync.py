@@ -4,7 +4,7 @@ import contextlib
 import ssl
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -13,7 +13,7 @@ import httpx
 
 from imgserve.client import calls, flows, transport
 from imgserve.client.answers import Event, Facts, Job, Picture, Preview
-from imgserve.client.calls import JobFilters, JobOptions, Outputs, RecipeOptions, Reply, Request
+from imgserve.client.calls import JobFilters, JobOptions, Names, Outputs, RecipeOptions, Reply, Request
 from imgserve.client.content import Source
 from imgserve.client.events import SILENCE_S, Feed
 from imgserve.client.flows import Flow, Lost, Outcome, Patience, Pause
@@ -108,7 +108,7 @@ class Client:
     def cancel(self, job_id: str) -> Job:
         return self._run(flows.answered(calls.cancel(job_id), self._patience))
 
-    def retry(self, job_id: str, outputs: Iterable[str] | None = None) -> Job:
+    def retry(self, job_id: str, outputs: Names | None = None) -> Job:
         """Queue failed outputs again: all, or those of these names."""
         return self._run(flows.answered(calls.retry(job_id, outputs), self._patience))
 
@@ -116,11 +116,11 @@ class Client:
         """The finished picture, as ``/v1/render`` makes it. Nothing is stored."""
         return self._run(flows.answered(calls.render(source, recipe), self._patience))
 
-    def info(self, source: Source, include: Iterable[str] = ()) -> Facts:
+    def info(self, source: Source, include: Names = ()) -> Facts:
         """The picture's header. For what is included (thumbhash, blurhash, colors, exif, position) it is decoded."""
         return self._run(flows.answered(calls.info(source, include), self._patience))
 
-    def events(self, *, job_id: str = "", types: Iterable[str] = (), after: str = "") -> Iterator[Event]:
+    def events(self, *, job_id: str = "", types: Names = (), after: str = "") -> Iterator[Event]:
         """What happens, as it happens: to all of your jobs without end, to one job until it has ended.
 
         A connection that ends is opened again, and no event is missed that the server still has; an event ``gap`` says

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 
 from imgserve.api.control_socket import address_in
 from imgserve.client.calls import Reply, Request
+from imgserve.client.errors import Unreachable
 from imgserve.client.flows import Lost
 from imgserve.errors import using
 
@@ -66,6 +68,14 @@ def reply_of(response: httpx.Response) -> Reply:
 
 
 def lost(error: httpx.TransportError, server: Server) -> Lost:
-    is_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    reason = str(error) or type(error).__name__
-    return Lost(f"no answer from {server.data_dir or server.url}: {reason}", is_sent)
+    """Raises Unreachable for a certificate that is not trusted: to ask again would not help."""
+    detail = f"no answer from {server.data_dir or server.url}: {error or type(error).__name__}"
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+        raise Unreachable(detail, "for an authority of your own give tls=ssl.create_default_context(cafile=…)")
+    return Lost(detail, not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
