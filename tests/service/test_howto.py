@@ -76,21 +76,23 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     tls = Authority(top, "ca")
     both = str(tls.server_file("localhost", "127.0.0.1"))
     settings = top / "imgserve.toml"
-    pages = [(HOWTO / name).read_text() for name in ("presets.md", "watermarks.md")]
-    settings.write_text(
-        "".join(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0] for page in pages)
-    )
+    pages = [(HOWTO / name).read_text() for name in ("presets.md", "watermarks.md", "credentials.md")]
+    web = HttpReceiver(top / "http")
+    (top / "storage.token").write_text("of-the-storage\n")
+    text = "".join(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0] for page in pages)
+    text = text.replace("/etc/imgserve/", f"{top}/").replace("http://192.168.1.10", web.url)
+    settings.write_text(text)
     (top / "pictures").mkdir()
     (top / "pictures/logo.svg").write_bytes(svg('<rect width="40" height="20" fill="red"/>'))
     origin = ("--cors-origin", "https://editor.example")
     server = Daemon(top / "data", *LOOPBACK, *roots, *origin, "--config", str(settings))
     secure = Daemon(top / "secure", "--tls-cert", both, "--tls-key", both)
-    with HttpReceiver(top / "http") as web, FtpReceiver(top / "ftp") as ftp, server, secure:
+    with web, FtpReceiver(top / "ftp") as ftp, server, secure:
         names = {
             "http://127.0.0.1:8602": server.url, "https://pictures.example:8602": secure.url,
             "http://192.168.1.10": web.url.rstrip("/"), "ftp://192.168.1.10": ftp.url.rstrip("/"),
             "/srv/imgserve/": f"{top}/", "/etc/imgserve/tls/ca.pem": str(tls.ca_file),
-            "/etc/imgserve/keys": f"{top}/keys",
+            "/etc/imgserve/keys": f"{top}/keys", "/etc/imgserve/storage.token": f"{top}/storage.token",
             "sudo chown root:imgserve": 'chown "$(id -u):$(id -g)"', "sudo ": "",
         }  # fmt: skip
         yield Here(top, names)
@@ -146,6 +148,15 @@ def test_watermarks(here: Here) -> None:
     [job] = commands("watermarks.md", 1)
     here.run(job)
     here.see("results/marked-photo.webp", (600, 450))
+
+
+def test_credentials(here: Here) -> None:
+    make_secret, job = commands("credentials.md", 2)
+    here.run(make_secret)
+    assert stat.S_IMODE((here.top / "storage.token").stat().st_mode) == 0o640
+    [output] = json.loads(here.run(job))["outputs"]
+    assert output["url"] == "https://cdn.example.com/stored/photo-320.jpg"
+    here.see("http/stored/photo-320.jpg", (320, 240))
 
 
 def test_tls_and_cors(here: Here) -> None:
