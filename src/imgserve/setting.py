@@ -51,10 +51,11 @@ class Section(msgspec.Struct, frozen=True):
 
 class Secret(msgspec.Struct, frozen=True):
     """A text that is never shown. A setting of this type names a file or a variable that holds it, as ``key_file`` or
-    ``key_env``.
+    ``key_env``. ``path``: that file; empty for a variable.
     """
 
     text: str
+    path: str = ""
 
     def __repr__(self) -> str:
         return "Secret(…)"

@@ -215,7 +215,8 @@ def _replace_secrets(
             unread.append(option.name)
         elif fault:
             problems.append(f"{entry.origin}: {fault}")
-        values[option.name] = msgspec.structs.replace(entry, value={"text": text})
+        path = "" if option.held_in == "variable" else entry.value
+        values[option.name] = msgspec.structs.replace(entry, value={"text": text, "path": path})
     return unread
 
 

@@ -318,3 +318,30 @@ def test_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
         "fault",
         "no_such_module cannot be imported: No module named 'no_such_module'",
     )
+
+
+def with_credential(house: Path, text: str) -> Settings:
+    (house / "token").write_text("t0ken")
+    (house / "settings.toml").write_text(f'[credential.cdn]\ntype = "bearer"\nsecret_file = "token"\n{text}\n')
+    return settings_in(house, "--config", str(house / "settings.toml"), "--api-key-file", str(house / "keys"))
+
+
+@pytest.mark.parametrize(
+    ("urls", "words"),
+    [
+        ('["https://h.test/", "http://127.0.0.1:8000/", "http://localhost/"]', None),
+        ('["https://h.test/", "http://h.test/a/"]', "travels to http://h.test/a/ unencrypted"),
+        ('["https://h.test/"]\nprincipals = ["shop", "shpo"]', "no key has the name shpo"),
+    ],
+)
+def test_where_a_credential_goes_and_whose_it_is(house: Path, urls: str, words: str | None) -> None:
+    (house / "keys").write_text("shop:0123456789abcdef0\n")
+    found = said(exposure.look, with_credential(house, f"for = {urls}"), "credential.cdn")
+    assert [(state, (words or "") in detail) for state, detail in found] == ([("warning", True)] if words else [])
+
+
+@pytest.mark.parametrize(("mode", "states"), [(0o600, []), (0o640, []), (0o644, ["fault"])])
+def test_who_can_read_a_secret(house: Path, mode: int, states: list[str]) -> None:
+    settings = with_credential(house, 'for = ["https://h.test/"]')
+    (house / "token").chmod(mode)
+    assert [state for state, _ in said(files.look, settings, "credential.cdn")] == states

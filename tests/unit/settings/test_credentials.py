@@ -43,8 +43,9 @@ def faults(flags: argparse.Namespace, **more: str) -> list[str]:
 
 def test_they_arrive(tmp_path: Path) -> None:
     flags = written(tmp_path, GOOD)
+    secret = Secret("t0ken", str(tmp_path / "token"))
     expected = {
-        "cdn": CredentialConfig("bearer", Secret("t0ken"), ("https://cdn.test/pictures/", "https://cdn.test:8443")),
+        "cdn": CredentialConfig("bearer", secret, ("https://cdn.test/pictures/", "https://cdn.test:8443")),
         "hooks": CredentialConfig("webhook", Secret(HOOKS), ("https://shop.test/",)),
     }
     settings = load(flags, environ())

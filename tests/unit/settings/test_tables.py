@@ -84,7 +84,9 @@ def test_tables_arrive_in_their_configs(tmp_path: Path) -> None:
         get=Get(Imgproxy("/pictures", ("https://a.test/", "https://b.test/")), ttl_s=5),
         credentials={
             "shop": Credential(Secret("s3cret-of-the-shop"), ("https://shop.test/",)),
-            "archive-2": Credential(Secret("s3cret-of-the-archive"), (), str(tmp_path / "pems/archive.pem")),
+            "archive-2": Credential(
+                Secret("s3cret-of-the-archive", str(tmp_path / "archive.token")), (), str(tmp_path / "pems/archive.pem")
+            ),
         },
     )
     assert "s3cret" not in repr(root)

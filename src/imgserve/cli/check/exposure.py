@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from imgserve.api.control_socket import SOCKET_NAME
+from imgserve.api.keyfile import KeyFileInvalid
 from imgserve.cli.check.finding import Finding, fault, ok, warning
 from imgserve.errors import user_name
+from imgserve.request.protocols import SCHEMES
 from imgserve.settings.tree import Settings
 from imgserve.transfer.guard import Network, literal_address, parse_network
+from imgserve.transfer.urlprefix import UrlPrefix
 
 METADATA = tuple(map(ip_address, ("169.254.169.254", "168.63.129.16", "fd00:ec2::254")))
+# These types put the secret itself on the way; the others sign with it.
+SENT = ("bearer", "basic", "header")
 WIDEST_PREFIX = {4: 16, 6: 48}
 
 
@@ -20,16 +25,16 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield from _networks(settings)
     if settings.transfer.proxy:
         yield ok("proxy", "it resolves names, and so has to refuse private addresses and a cloud's metadata address")
+    yield from _credentials(settings)
     yield _identity(settings)
 
 
 def _listening(settings: Settings) -> Finding:
     api = settings.api
-    address, where = literal_address(api.host), f"{api.host}:{api.port}"
-    is_local = api.host == "localhost" or (address is not None and address.is_loopback)
+    where = f"{api.host}:{api.port}"
     if not api.key_file:
         return ok("host", f"{where}, protected mode: only programs on this machine are served")
-    if api.tls_cert or is_local:
+    if api.tls_cert or _is_this_machine(api.host):
         return ok("host", f"{where}, for clients with a key")
     detail = f"API keys and jobs with passwords travel to {where} unencrypted"
     return warning("host", detail, "--tls-cert and --tls-key, or listen on 127.0.0.1 and put TLS in front")
@@ -55,6 +60,30 @@ def _network(network: Network, *, has_keys: bool) -> Iterator[Finding]:
             yield warning("allow_network", detail, hint)
     elif network.prefixlen < WIDEST_PREFIX[network.version]:
         yield warning("allow_network", f"{network} lets jobs reach many hosts", hint)
+
+
+def _credentials(settings: Settings) -> Iterator[Finding]:
+    names: set[str] | None = None
+    with contextlib.suppress(KeyFileInvalid):  # this user may not read it
+        keys = settings.api.keys()
+        names = {key.principal for key in keys}
+    for name, credential in settings.credentials.items():
+        about, nobody = f"credential.{name}", set(credential.principals) - (names or set())
+        if names is not None and nobody:
+            yield warning(about, f"no key has the name {', '.join(sorted(nobody))}", "name a key of the key file")
+        if credential.type in SENT and (open_urls := [url for url in credential.urls if _is_open(url)]):
+            yield warning(about, f"its secret travels to {open_urls[0]} unencrypted", "use https")
+
+
+def _is_open(url: str) -> bool:
+    """Whether requests go over a network without TLS."""
+    prefix = UrlPrefix.parse(url)
+    return not SCHEMES[prefix.scheme].has_tls and not _is_this_machine(prefix.host)
+
+
+def _is_this_machine(host: str) -> bool:
+    address = literal_address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def _identity(settings: Settings) -> Finding:

@@ -55,7 +55,8 @@ def _private(settings: Settings) -> tuple[Path, ...]:
     """The places that no job may read or write."""
     package = Path(__file__).parents[2]
     places = [settings.data_dir, settings.pid_file, Path(settings.log.file), package]
-    places += [Path(name) for name in (settings.api.key_file, settings.api.tls_key) if name]
+    files = (settings.api.key_file, settings.api.tls_key, *(path for _, path in _secret_files(settings)))
+    places += [Path(name) for name in files if name]
     return tuple(place.resolve() for place in places)
 
 
@@ -69,6 +70,7 @@ def _unusable(settings: Settings) -> Iterator[Finding]:
         ("ca_file", (transfer.ca_file,), os.R_OK, "read"),
         ("api_key_file", (settings.api.key_file,), os.R_OK, "read"),
         *((f"picture.{name}", (picture.path,), os.R_OK, "read") for name, picture in settings.pictures.items()),
+        *((about, (path,), os.R_OK, "read") for about, path in _secret_files(settings)),
     ):
         for path in paths:
             if not path or os.access(path, rights):
@@ -89,13 +91,19 @@ def _is_of_another_user(place: Path) -> bool:
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
-    for about, name in (("api_key_file", settings.api.key_file), ("tls_key", settings.api.tls_key)):
+    own = (("api_key_file", settings.api.key_file), ("tls_key", settings.api.tls_key))
+    for about, name in (*own, *_secret_files(settings)):
         if name and (mode := _mode(Path(name))) & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
             yield fault(about, f"{name} has mode {mode:04o}: others have what is in it", f"chmod 0600 {name}")
     log = Path(settings.log.file)
     if _mode(log) & (stat.S_IROTH | stat.S_IWOTH):
         detail = f"every user of this machine can read {log}: what was posted is in it"
         yield warning("log_file", detail, f"chmod 0640 {log}")
+
+
+def _secret_files(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name, credential in settings.credentials.items():
+        yield f"credential.{name}", credential.secret.path
 
 
 def _mode(place: Path) -> int:
