@@ -90,6 +90,7 @@ principals = ["shop", "blog"]
 [credential.key]
 type = "header"
 header = "X-Api-Key"
+public_url = "https://cdn.test/"
 secret_file = "api.key"
 for = ["{url}/store/"]
 principals = ["shop"]

@@ -116,8 +116,10 @@ class Transfers:
     def with_public_url(self, destination: Destination, principal: str) -> Destination:
         """The destination with the URL at which browsers find it, if a credential tells.
 
-        Raises CredentialNotAllowed.
+        A form keeps its files where it likes. Raises CredentialNotAllowed.
         """
+        if destination.writing.is_page:
+            return destination
         url = self.credentials.public_url(destination.sends, principal, destination.url)
         return msgspec.structs.replace(destination, public_url=url) if url else destination
 

@@ -3,7 +3,7 @@
 LOG = "look at that server's log"
 LOGIN = "check user name and password in the URL; special characters in them are written %XX"
 _REMEDIES = {
-    401: LOGIN,
+    401: f"name a credential that it takes, or {LOGIN}",
     403: "give the login, or this machine's address, the right to it",
     404: "check the path of the URL",
     405: "check that this URL takes such a request",
