@@ -71,12 +71,14 @@ def problems_together(configs: Mapping[str, CredentialConfig], *, are_several: b
         if are_several and not config.principals:
             sentence = "expected principals beside it, the names of keys whose jobs may use it: there are several keys"
             yield name, Problem("type", sentence)
-    first: dict[str, str] = {}
+    defaults: list[tuple[str, frozenset[str]]] = []
     for name, config in configs.items():
-        for principal in (config.principals or ("",)) if config.is_default else ():
-            if first.setdefault(principal, name) != name:
-                whom = f" of {principal}" if principal else ""
-                yield name, Problem("is_default", f"[credential.{first[principal]}] is the default{whom} already")
+        own = frozenset(config.principals)
+        for other, others in defaults if config.is_default else ():
+            if not own or not others or own & others:
+                yield name, Problem("is_default", f"[credential.{other}] is the default of the same principals already")
+        if config.is_default:
+            defaults.append((name, own))
 
 
 def webhook_secrets(text: str) -> tuple[str, ...]:

@@ -113,11 +113,25 @@ def test_with_keys_of_two_names_each_credential_names_its_principals(tmp_path: P
     assert len(load(flags, environ()).credentials) == 2
 
 
-def test_a_principal_has_one_default(tmp_path: Path) -> None:
-    second = GOOD.replace("cdn", "a").replace("hooks", "b").partition("[credential.b]")[2]
-    flags = written(tmp_path, f"{GOOD}default = true\n[credential.b]{second}default = true\n")
-    [fault] = faults(flags)
-    assert fault == "line 14: [credential.b] default: [credential.hooks] is the default already"
+@pytest.mark.parametrize(
+    ("first", "second", "is_good"),
+    [
+        ('["shop", "blog"]', '["news"]', True),
+        ('["shop", "blog"]', '["blog"]', False),
+        ('["shop"]', "[]", False),
+        ("[]", '["shop"]', False),
+    ],
+)
+def test_a_principal_has_one_default(tmp_path: Path, first: str, second: str, is_good: bool) -> None:
+    other = GOOD.partition("[credential.hooks]")[2]
+    text = f"{GOOD}default = true\nprincipals = {first}\n[credential.b]{other}default = true\nprincipals = {second}\n"
+    flags = written(tmp_path, text)
+    if is_good:
+        assert load(flags, environ()).credentials["b"].is_default
+    else:
+        [fault] = faults(flags)
+        expected = "[credential.hooks] is the default of the same principals already"
+        assert fault == f"line 15: [credential.b] default: {expected}"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
