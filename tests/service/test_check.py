@@ -156,13 +156,18 @@ def test_roots_that_the_server_cannot_use_are_told(open_house: House) -> None:
     (open_house.top / "data2").mkdir(mode=0o700)
     os.chown(open_house.top / "data2", 65534, 65534)
     config, logo = open_house.top / "pictures.toml", open_house.top / "in" / "logo.png"
-    config.write_text(f'[picture.logo]\npath = "{logo}"\n')
+    token = open_house.top / "in" / "token"
+    token.write_text("t0ken")
+    credential = f'[credential.cdn]\ntype = "bearer"\nsecret_file = "{token}"\nfor = ["https://cdn.test/"]\n'
+    config.write_text(f'[picture.logo]\npath = "{logo}"\n{credential}')
     roots = ("--read-root", str(open_house.top / "in"), "--write-root", str(open_house.top / "out"))
     nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     before = (*where_everybody_can_read_python(open_house.top), *nobody)
     given = ("--data-dir", str(open_house.top / "data2"), "--config", str(config), *roots)
     told = check("--json", *given, before=before, HOME="/")
     assert told.findings["picture.logo"] == ("warning", f"{logo} cannot be read by the user nobody")
+    assert told.findings["credential.cdn"] == ("warning", f"{token} cannot be read by the user nobody")
+    assert told.findings["settings"][0] == "ok"
     assert told.findings["read_root"] == ("warning", f"{open_house.top / 'in'} cannot be read by the user nobody")
     assert told.findings["write_root"] == ("warning", f"{open_house.top / 'out'} cannot be written by the user nobody")
 
