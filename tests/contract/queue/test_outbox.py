@@ -4,7 +4,14 @@ import asyncio
 
 import pytest
 
-from imgserve.jobs.model import OutboxOutcome, OutputResult, PlaceholderState, ResultStatus, Settlement
+from imgserve.jobs.model import (
+    OutboxOutcome,
+    OutputResult,
+    PlaceholderResult,
+    PlaceholderState,
+    ResultStatus,
+    Settlement,
+)
 from imgserve.jobs.protocol import Queue
 from imgserve.request.job import OnFailure
 from tests.support.queues import (
@@ -227,3 +234,19 @@ async def test_a_refused_jobs_entry_is_lifted_by_a_newer_job(queue: Queue) -> No
     await queue.refuse(refused.number, states_of(refused), "", "", START)
     await released(queue)
     assert await due_entries(queue) == ()
+
+
+async def test_the_next_writer_knows_the_entity_tag_of_a_placeholder(house: House) -> None:
+    """The final of the job, of the next server, and of a newer job that inherits the placeholder; an entry."""
+    queue = await house.open()
+    older = await accepted(queue)
+    await hold(queue, older)
+    await queue.activate(older.number, (PlaceholderResult(older.outputs[0].id, "written", etag='"a"'),), START)
+    assert [place.etag for place in (await claimed(queue)).outputs] == ['"a"']
+    queue = await house.open()
+    assert [place.etag for place in (await claimed(queue)).outputs] == ['"a"']
+    await released(queue, output(is_bare=True))
+    claim = await claimed(queue)
+    assert [place.etag for place in claim.outputs] == ['"a"']
+    await queue.settle(ended(claim, "failed"), START)
+    assert [owed.output.etag for owed in await due_entries(queue)] == ['"a"']

@@ -18,6 +18,7 @@ from imgserve.jobs.model import (
     Accepted,
     Claim,
     Intent,
+    Message,
     OutboxEntry,
     OutputResult,
     PlaceholderResult,
@@ -25,7 +26,9 @@ from imgserve.jobs.model import (
     Settlement,
 )
 from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
+from imgserve.jobs.views import EventQuery
 from imgserve.request.job import ResolvedOutput
+from imgserve.request.webhook import Webhook
 from tests.support.queues import START, House, failure_of, final_of, moved, new_job, output, placeholder_of
 
 PLACES = (
@@ -35,6 +38,7 @@ FORM = "http://place.test:80/up#file:a.png"
 ENDS = {"succeeded", "failed", "cancelled", "superseded"}
 QUIET_S = 15.0
 # Principals and the user names in their URLs: two that write to the same files, and one that has files of its own.
+WEBHOOK = Webhook("https://hook.test/in")
 USERS = {"ann": "x", "bob": "x", "carl": "y"}
 
 
@@ -50,6 +54,7 @@ class World:
     def __init__(self, house: House, seed: int) -> None:
         self.house = house
         self.random = random.Random(seed)
+        self.chance = random.Random(seed)  # of webhooks and streams
         self.now = START
         self.queue: Queue
         self.taken: list[Taken] = []
@@ -74,7 +79,15 @@ class World:
         self.due: dict[int, float] = {}
         self.failed: dict[int, set[int]] = defaultdict(set)
         self.delivered: set[int] = set()
+        self.partly_cancelled: set[int] = set()
         self.ended: dict[int, str] = {}
+        # Of jobs with a webhook the ends so far; of each message its bytes, and of each job the types that were told.
+        self.ends: dict[int, list[str]] = defaultdict(list)
+        self.watched: set[int] = set()
+        self.refused: set[int] = set()
+        self.messages: dict[str, tuple[int, bytes]] = {}
+        self.told: dict[int, set[str]] = defaultdict(set)
+        self.seen: list[tuple[int, str, str]] = []
         self.happened: set[str] = set()
 
     async def enqueue(self) -> None:
@@ -88,7 +101,10 @@ class World:
         not_before = self.now + self.random.randint(1, 60) if self.random.random() < 0.15 else None
         priority = self.random.choice(ORDER)
         job = new_job(*outputs)
-        job = msgspec.structs.replace(job, principal=principal, priority=priority, not_before=not_before)
+        webhook = WEBHOOK if self.chance.random() < 0.5 else None
+        job = msgspec.structs.replace(
+            job, principal=principal, priority=priority, not_before=not_before, webhook=webhook
+        )
         entry = await self.queue.enqueue(job, self.now)
         assert isinstance(entry, Accepted)
         if not_before is not None:
@@ -96,6 +112,7 @@ class World:
         assert entry.number > max(self.accepted, default=0)
         self.accepted.add(entry.number)
         self.ids[entry.number] = entry.id
+        self.watched |= {entry.number} if webhook else set()
         self.sizes[entry.number] = len(outputs)
         self.principals[entry.number] = principal
         self.taken.append(Taken(entry, outputs, {}))
@@ -139,6 +156,7 @@ class World:
         elif not is_complete and self.random.random() < 0.3:
             await self.queue.refuse(number, states, "delivery_failed", "no", self.now)
             if any(state.state in ("written", "unknown") for state in states):
+                self.refused.add(number)
                 self.happened.add("refused and owing")
             else:
                 self.forgotten.add(number)
@@ -154,7 +172,7 @@ class World:
 
     async def take_work(self) -> None:
         work = await self.queue.take_work(self.random.randint(0, 2), self.now)
-        entries = (await self.queue.take_outbox(self.random.randint(0, 2), self.now)).entries
+        entries = await self.take_outbox(self.random.randint(0, 2))
         everything: list[Claim | OutboxEntry] = [*work.claims, *entries]
         for held in everything:
             assert held.token > self.tokens[held.number]
@@ -239,6 +257,33 @@ class World:
             await self.queue.settle_entry(owed, "cancelled", self.now)
         self.land(owed.number, owed.token)
 
+    async def take_outbox(self, count: int) -> list[OutboxEntry]:
+        """Entries of outputs. The webhooks that are due before them are tried."""
+        taken: list[OutboxEntry] = []
+        while owed := (await self.queue.take_outbox(count - len(taken), self.now)).entries:
+            for entry in owed:
+                if entry.message is None:
+                    taken.append(entry)
+                else:
+                    await self.tell(entry, entry.message)
+        return taken
+
+    async def tell(self, entry: OutboxEntry, message: Message) -> None:
+        """A try to send a webhook: it arrives and is noted, or is to be repeated, or its sender does not return."""
+        assert self.messages.setdefault(message.id, (entry.number, message.body)) == (entry.number, message.body)
+        self.told[entry.number].add(message.id)
+        outcome = self.chance.choice(["done", "done", "again", "lost"])
+        if outcome != "lost":
+            await self.queue.settle_entry(entry, "done" if outcome == "done" else self.now + 9, self.now)
+        self.happened.add(f"webhook {outcome}")
+
+    async def follow(self) -> None:
+        """A stream goes on after the last event that it has seen, also at the next server."""
+        after = self.seen[-1][0] if self.seen else 0
+        page = await self.queue.events_after(EventQuery(after, self.chance.randint(1, 20)), self.now)
+        assert not page.is_gap
+        self.seen += [(event.number, event.job_id, event.type) for event in page.events]
+
     async def cancel(self) -> None:
         """An operator picks a job, whatever its state; what is refused must have changed nothing."""
         number = self.pick({"queued", "running"})
@@ -257,6 +302,7 @@ class World:
         else:
             is_ended = self.house.statuses()[number] == "cancelled"
             assert is_ended != is_writing, "cancelled in the middle of a final, or left open without one"
+            self.partly_cancelled |= set() if is_ended else {number}
             self.happened.add("cancelled" if is_ended else "partly cancelled")
 
     async def retry(self) -> None:
@@ -281,6 +327,7 @@ class World:
 
     async def let_time_pass(self) -> None:
         self.now += self.random.choice([1, 1, 5, 20, 61])
+        await self.follow()
         await self.queue.heartbeat(tuple(claim for claim, _ in self.claims if self.random.random() < 0.7), self.now)
 
     async def crash(self) -> None:
@@ -305,7 +352,8 @@ class World:
             self.in_flight[intent.key] = intent
         elif isinstance(answer, Denied):
             self.happened.add(answer.why)
-            assert answer.why == "lost" or self.goes_before(intent), f"{intent} was overtaken by nobody"
+            is_expected = answer.why == "lost" or intent.number in self.partly_cancelled or self.goes_before(intent)
+            assert is_expected, f"{intent} was overtaken by nobody"
         return answer
 
     def goes_before(self, intent: Intent) -> list[int]:
@@ -356,6 +404,8 @@ class World:
         for number, status in self.house.statuses().items():
             before = self.ended.get(number)
             assert before in (None, status), f"{number} was {before}, is {status}"
+            if status in ENDS and before is None:
+                self.ends[number].append(f"job.{status}")
             if status in ENDS:
                 self.ended[number] = status
 
@@ -366,9 +416,29 @@ class World:
                 await step()
             self.now += 1
             counts = await self.queue.counts()
-            if not (self.taken or self.claims or self.entries or counts.waiting or counts.placeholders_left):
+            owed = counts.placeholders_left + counts.webhooks
+            if not (self.taken or self.claims or self.entries or counts.waiting or owed):
                 return
         raise AssertionError("it does not come to rest")
+
+    async def check_told(self) -> None:
+        """Each end was told once, under one id, and each event was seen once, in its order."""
+        for number in self.accepted - self.forgotten:
+            told = [msgspec.json.decode(self.messages[message_id][1])["type"] for message_id in self.told[number]]
+            is_told = number in self.watched and number not in self.refused
+            assert sorted(told) == sorted(self.ends[number] if is_told else [])
+        seen = -1
+        while seen != len(self.seen):
+            seen = len(self.seen)
+            await self.follow()
+        numbers = [number for number, _, _ in self.seen]
+        assert numbers == sorted(set(numbers))
+        ends: dict[str, list[str]] = defaultdict(list)
+        for _, job_id, kind in self.seen:
+            if kind.removeprefix("job.") in ENDS:
+                ends[job_id].append(kind)
+        shown = self.accepted - self.forgotten - self.refused
+        assert ends == {self.ids[number]: self.ends[number] for number in shown}
 
     def check_rest(self) -> None:
         self.check_ends()
@@ -404,6 +474,7 @@ async def test_at_random(house: House, seed: int) -> None:
         await step()
     await world.drive_to_rest()
     world.check_rest()
+    await world.check_told()
     MET.update(world.happened)
 
 
@@ -415,4 +486,5 @@ def test_what_the_random_runs_met() -> None:
     assert {"lost claim", "overtaken", "lost", "cut off", "entry done", "refused and owing"} <= MET
     assert {"part of a job", "whole job", "waited for its time"} <= MET
     assert {"cancelled", "partly cancelled", "cancel refused", "retried", "retry refused"} <= MET
+    assert {"webhook done", "webhook again", "webhook lost"} <= MET
     assert {"after another's untaken write", "older final after another's write"} <= MET

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from imgserve.blob import Fingerprint
 from imgserve.jobs.config import Config
-from imgserve.jobs.model import PlaceholderResult
+from imgserve.jobs.model import Accepted, PlaceholderResult
 from imgserve.jobs.sqlite.clock import LAST_TRIES_S
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
-from imgserve.jobs.views import JobQuery
+from imgserve.jobs.views import EventBody, EventQuery, JobQuery
+from imgserve.request.webhook import Webhook
 from tests.support.queues import (
     START,
     accepted,
@@ -19,6 +21,7 @@ from tests.support.queues import (
     ended,
     failed,
     hold,
+    new_job,
     output,
     released,
 )
@@ -151,6 +154,24 @@ async def test_times_of_an_earlier_version_are_capped(tmp_path: Path) -> None:
     machine.pass_time(721)
     await claimed(later, clock())
     await later.aclose()
+
+
+async def test_events_and_webhooks_show_the_wall_clocks_time(servers: Servers) -> None:
+    """That of the moment at which they are written."""
+    await servers.start()
+    servers.machine.wall_s += 5 * HOUR
+    queue, clock = await servers.start(), servers.clock
+    job = msgspec.structs.replace(new_job(output(is_bare=True)), webhook=Webhook("https://hook.test/in"))
+    entry = await queue.enqueue(job, clock())
+    assert isinstance(entry, Accepted)
+    await queue.activate(entry.number, (), clock())
+    await queue.settle(ended(await claimed(queue, clock()), "delivered"), clock())
+    [owed] = await due_entries(queue, clock())
+    assert owed.message is not None
+    [end] = (await queue.events_after(EventQuery(0, types=("job.succeeded",)), clock())).events
+    times = [msgspec.json.decode(body, type=EventBody).timestamp for body in (owed.message.body, end.body)]
+    assert [at.timestamp() for at in times] == [pytest.approx(servers.machine.wall_s, abs=0.01)] * 2
+    await servers.stop()
 
 
 async def test_what_a_file_took_for_a_placeholder_is_known_to_its_entry(house: SqliteHouse) -> None:

@@ -6,26 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.model import Accepted, Message
 from imgserve.jobs.protocol import Queue
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.stored import encode_output
-from imgserve.jobs.views import JobQuery
+from imgserve.jobs.views import EventQuery, JobQuery
 from imgserve.request.imageinfo import Size
+from imgserve.request.webhook import Webhook
 from tests.support.queues import (
     KEY,
     START,
     accepted,
+    claimed,
     due_entries,
     ended,
     failed,
     hold,
+    new_job,
     output,
     pruned,
     released,
+    states_of,
 )
 from tests.support.sqlite import SqliteHouse
 
@@ -192,7 +198,10 @@ async def test_a_destination_that_cannot_be_read_holds_up_nobody(house: SqliteHo
 
 TEXTS = [
     *(("job", column) for column in ("id", "status", "traceparent", "principal", "hosts", "priority", "protocol")),
-    *(("output", column) for column in ("destination", "status", "placeholder", "user", "error", "detail", "hint")),
+    *(
+        ("output", column)
+        for column in ("destination", "status", "placeholder", "user", "error", "detail", "hint", "etag")
+    ),
 ]
 
 
@@ -233,6 +242,67 @@ async def test_a_damaged_text_of_a_failed_job_keeps_its_entry(house: SqliteHouse
     damage(house.data_dir, "output", "detail")
     (owed,) = await due_entries(await house.open())
     assert owed.output.spec == output()
+
+
+async def told(house: SqliteHouse) -> Message:
+    """The webhook of a job that has succeeded; no server has the file any more."""
+    queue = await house.open()
+    job = msgspec.structs.replace(new_job(), webhook=Webhook("https://hook.test/in"))
+    entry = await queue.enqueue(job, START)
+    assert isinstance(entry, Accepted)
+    await hold(queue, entry)
+    await queue.activate(entry.number, states_of(entry), START)
+    await queue.settle(ended(await claimed(queue), "delivered"), START)
+    [owed] = await due_entries(queue)
+    assert owed.message is not None
+    await house.crash()
+    return owed.message
+
+
+@pytest.mark.parametrize("column", ["kind", "message_id", "target"])
+async def test_a_damaged_text_of_a_webhook_keeps_its_bytes(house: SqliteHouse, column: str) -> None:
+    message = await told(house)
+    damage(house.data_dir, "outbox", column)
+    [owed] = await due_entries(await house.open())
+    assert owed.message is not None
+    assert owed.message.body == message.body
+    expected = "msg_78c378" if column == "message_id" else message.id
+    assert owed.message.id == expected
+
+
+@pytest.mark.parametrize(("table", "column"), [("job", "webhook"), ("outbox", "payload")])
+@pytest.mark.parametrize("stored", GARBAGE)
+async def test_a_webhook_that_cannot_be_read_is_abandoned(
+    house: SqliteHouse, table: str, column: str, stored: bytes
+) -> None:
+    await told(house)
+    spoil(house.data_dir, table, column, stored)
+    queue = await house.open()
+    assert await due_entries(queue) == ()
+    counts = await queue.counts()
+    assert (counts.webhooks, counts.webhooks_abandoned, counts.placeholders_left) == (0, 1, 0)
+    [job] = (await queue.page(JobQuery())).jobs
+    assert [each.state for each in await queue.webhook_log(job.id)] == ([] if table == "outbox" else ["abandoned"])
+    assert (job.webhook is None) == (table == "job")
+
+
+async def test_a_webhook_that_cannot_be_read_keeps_no_job_from_its_end(house: SqliteHouse) -> None:
+    queue = await house.open()
+    await released(queue)
+    await house.crash()
+    spoil(house.data_dir, "job", "webhook", b"{")
+    queue = await house.open()
+    await queue.settle(ended(await claimed(queue), "delivered"), START)
+    [job] = (await queue.page(JobQuery())).jobs
+    assert (job.status, job.webhook, (await queue.counts()).webhooks) == ("succeeded", None, 0)
+
+
+async def test_a_damaged_type_of_an_event_keeps_nobody_from_the_others(house: SqliteHouse) -> None:
+    queue = await house.open()
+    await failed(queue)
+    damage(house.data_dir, "event", "type")
+    page = await queue.events_after(EventQuery(0), START)
+    assert [event.type for event in page.events][1:] == ["job.accepted", "job.started", "output.failed", "job.failed"]
 
 
 async def test_a_damaged_lock_and_owner_keep_no_server_from_its_start(house: SqliteHouse) -> None:

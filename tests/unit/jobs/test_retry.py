@@ -16,7 +16,7 @@ from imgserve.imaging.faults import (
     WorkerDied,
 )
 from imgserve.jobs.protocol import StorageFailing
-from imgserve.jobs.retry import Decision, Fail, Retry, backoff, decide
+from imgserve.jobs.retry import Decision, Fail, Retry, backoff, decide, webhook_delay
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceUnavailable, TransfersBusy
 
 DAY_S = 86_400.0
@@ -166,3 +166,15 @@ def test_whoever_fails_until_the_deadline_is_tried_in_its_last_minute(
     assert decision == Fail("deadline", "attempt")
     assert deadline_s - 60.0 <= now < deadline_s
     assert tries - attempts >= deadline_s / 720.0 - 1
+
+
+def test_a_webhook_is_tried_ten_times_within_a_day() -> None:
+    tries_at, failures = [0.0], 0
+    while (delay := webhook_delay(failures, 0.5)) is not None:
+        tries_at.append(tries_at[-1] + delay)
+        failures += 1
+    hours = [0, 5 / 3600, 5 / 60, 0.5, 2, 5, 10, 14, 20, 24]
+    assert tries_at == pytest.approx([3600 * at for at in hours])
+    assert webhook_delay(1, 0.0) == pytest.approx(295 * 0.8)
+    assert webhook_delay(1, 1.0) == pytest.approx(295 * 1.2)
+    assert webhook_delay(1, 0.5, (0.0, 1.0)) is None

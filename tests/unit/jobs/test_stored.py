@@ -19,6 +19,7 @@ from imgserve.request.recipe import LoadOptions, Operation, Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.source import Source, parse_source
 from imgserve.request.warning import OutputWarning
+from imgserve.request.webhook import Webhook
 
 SOURCE = parse_source("ftp://u:p@host.test/dir/a%20b.png")
 SOURCE_ROW = (
@@ -125,6 +126,7 @@ def test_stored_fields_keep_their_names() -> None:
 
 RESIZED = output(Resize(width=64, gravity="north", if_small="enlarge"))
 INFO = ImageInfo("gif", 12.0, 9.5, 3)
+WEBHOOK = Webhook("https://hook.test/in", ("output.failed",), "shop", (("X-Shop", "7"),))
 
 
 def test_rows_are_spelt_so() -> None:
@@ -134,6 +136,12 @@ def test_rows_are_spelt_so() -> None:
     assert stored.encode_source(SOURCE) == SOURCE_ROW
     assert stored.encode_info(INFO) == INFO_ROW
     assert stored.encode_output(RESIZED) == OUTPUT_ROW
+    assert stored.encode_webhook(WEBHOOK) == (
+        b'{"url":"https://hook.test/in","events":["output.failed"],"secret":"shop","headers":[["X-Shop","7"]]}'
+    )
+    assert stored.encode_webhook(Webhook("https://hook.test/in")) == b'{"url":"https://hook.test/in"}'
+    assert stored.encode_webhook(None) is None
+    assert stored.decode_webhook(stored.encode_webhook(WEBHOOK) or b"") == WEBHOOK
 
 
 @pytest.mark.parametrize("placed", [RESIZED, output(Rasterize(height=48, fit="fill"))])

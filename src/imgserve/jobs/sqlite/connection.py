@@ -12,15 +12,16 @@ from imgserve.jobs.lanes import Turns
 from imgserve.jobs.model import Ended
 from imgserve.jobs.shown import WallOf
 from imgserve.jobs.sqlite.backlog import Backlog
+from imgserve.jobs.sqlite.watches import Watches
 
 SYNCED = "PRAGMA synchronous=FULL"  # in WAL mode: fsync at each commit
 UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
 
 
 class Connection(apsw.Connection):
-    """``ends`` are the jobs' ends that the next commit stores, ``noted`` principal and id of the jobs that have new
-    events. ``is_abandoned_changed``: there may be more or fewer placeholders that nothing will replace.
-    ``is_outbox_filled``: there may be new webhooks. ``wall_of`` converts a stored time to the wall clock's.
+    """``ends`` are the jobs' ends that the next commit stores. ``is_abandoned_changed``: there may be more or fewer
+    placeholders that nothing will replace. ``is_outbox_filled``: there may be new webhooks. ``wall_of`` converts a
+    stored time to the wall clock's.
 
     Written in the committer's thread, taken on the event loop between two commits.
     """
@@ -30,7 +31,7 @@ class Connection(apsw.Connection):
         self.ends: list[Ended] = []
         self.backlog = Backlog()
         self.turns = Turns()
-        self.noted: list[tuple[str, str]] = []
+        self.watches = Watches()
         self.is_abandoned_changed = True
         self.is_outbox_filled = False
         self.wall_of: WallOf = float
@@ -42,13 +43,8 @@ class Connection(apsw.Connection):
         ends, self.ends[:] = self.ends[:], []
         return ends
 
-    def take_noted(self) -> list[tuple[str, str]]:
-        """Called after each commit."""
-        noted, self.noted[:] = self.noted[:], []
-        return noted
-
     def _rolled_back(self) -> None:
-        self.noted.clear()
+        self.watches.rolled_back()
         self.ends.clear()
         self.backlog.rolled_back()
 

@@ -10,6 +10,7 @@ from imgserve.jobs.model import EventType
 from imgserve.jobs.sqlite import webhooks
 from imgserve.jobs.sqlite.connection import Connection
 from imgserve.jobs.sqlite.queries import load
+from imgserve.request.webhook import WEBHOOK_EVENTS
 
 SQL = load("events")
 
@@ -20,10 +21,12 @@ Event = tuple[int, int | None, float, EventType, str]
 def add(db: Connection, events: Sequence[Event]) -> None:
     """Called when the rows of the job show the event: the bodies of webhooks are made of them now."""
     db.executemany(SQL["add"], events)
-    for number in {event[0] for event in events}:
-        job_id, principal, webhook = db.execute(SQL["job"], (number,)).get
-        db.noted.append((principal, job_id))
+    if db.watches:
+        for number in {event[0] for event in events}:
+            db.watches.note(*db.execute(SQL["job"], (number,)).get)
+    ends = [event for event in events if event[3] in WEBHOOK_EVENTS]
+    for number in {event[0] for event in ends}:
+        webhook = db.execute(SQL["webhook"], (number,)).get
         if webhook is not None:
-            for job, output, at, type_, _ in events:
-                if job == number:
-                    webhooks.add(db, job, output, type_, at, webhook)
+            happened = [webhooks.Happened(output, at, type_) for job, output, at, type_, _ in ends if job == number]
+            webhooks.add(db, number, webhook, happened)

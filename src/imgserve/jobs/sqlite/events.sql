@@ -2,4 +2,7 @@
 INSERT INTO event (job, output, at, type, code) VALUES (?, ?, ?, ?, ?)
 
 -- name: job
-SELECT id, principal, webhook FROM job WHERE number = ?
+SELECT principal, id FROM job WHERE number = ?
+
+-- name: webhook
+SELECT webhook FROM job WHERE number = ?

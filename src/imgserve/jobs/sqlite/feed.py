@@ -28,24 +28,22 @@ def newest(db: apsw.Connection) -> int:
 
 
 def page(db: apsw.Connection, query: EventQuery, now: float, wall_of: WallOf, scan_s: float = SCAN_S) -> EventPage:
-    """Events after a number of a file that was here before this one are all events."""
+    """A number that no event has had is another queue's: all events are new to such a reader."""
     last = newest(db)
-    after, is_gap = _start(db, query.after if query.after <= last else -1, now)
+    after, is_gap = query.after if query.after <= last else -1, False
+    if not query.job_id:
+        after, is_gap = _start(db, after, now)
     ends_at = time.perf_counter() + scan_s
     found: list[Event] = []
     readings: dict[int, Reading] = {}
-    while len(found) < query.limit and time.perf_counter() < ends_at:
-        end: int | None = last if query.job_id else db.execute(SQL["end_of_chunk"], (after, CHUNK_EVENTS)).get
-        if end is None:
-            break
-        chunk = _events(db, query, after, end, query.limit - len(found), wall_of, readings)
-        found += chunk
-        after = chunk[-1].number if len(found) == query.limit else end
-        if after >= last:
-            break
-    else:
-        return EventPage(tuple(found), after, last, is_gap)
-    return EventPage(tuple(found), last, last, is_gap)
+    while True:
+        end: int = last if query.job_id else db.execute(SQL["end_of_chunk"], (after, CHUNK_EVENTS)).get or last
+        found += _events(db, query, after, end, query.limit - len(found), wall_of, readings)
+        if len(found) == query.limit:
+            return EventPage(tuple(found), found[-1].number, last, is_gap)
+        after = end
+        if after >= last or time.perf_counter() > ends_at:
+            return EventPage(tuple(found), after, last, is_gap)
 
 
 def _start(db: apsw.Connection, after: int, now: float) -> tuple[int, bool]:
@@ -83,7 +81,6 @@ def _events(
         if job not in readings:
             readings[job] = read(db, job, wall_of)
         reading = readings[job]
-        name = None if output is None else reading.names.get(output)
-        body = event_body(type_, at, reading.job, name, wall_of)
+        body = event_body(type_, at, reading.job, reading.name_of(output), wall_of)
         events.append(Event(number, type_, job_id, principal, body))
     return events

@@ -53,6 +53,7 @@ from imgserve.jobs.sqlite.end_rate import EndRate
 from imgserve.jobs.sqlite.listing import Listing
 from imgserve.jobs.sqlite.opening import take_over
 from imgserve.jobs.sqlite.wakeups import Wakeups
+from imgserve.jobs.sqlite.watches import EventWatch, Watches
 from imgserve.telemetry.states import Name, State
 
 T = TypeVar("T")
@@ -80,10 +81,11 @@ class SqliteQueue:
         self._abandoned = 0
         self._end_rate = EndRate(0.0)  # anew when the file is taken over
         self._backlog = Backlog()  # the connection's, from then on
+        self._watches = Watches()  # the connection's too
         self._epoch = 0
         self.id = ""
         self._wakeups = Wakeups()
-        self.until_free, self.watch_events = self._wakeups.until_free, self._wakeups.watch_events
+        self.until_free = self._wakeups.until_free
         self._placeholders = placeholders.RecentPlaceholders()
         self._prune_position = pruning.Position()
 
@@ -107,7 +109,8 @@ class SqliteQueue:
         def prepare(db: Connection) -> None:
             db.wall_of = self._wall_of
             ownership = take_over(db, start, self._config, self._placeholders)
-            self.id, self._epoch, self._backlog = ownership.id, ownership.epoch, db.backlog
+            self.id, self._epoch = ownership.id, ownership.epoch
+            self._backlog, self._watches = db.backlog, db.watches
             self._end_rate = EndRate(ownership.now)
 
         await self._committer.open(prepare)
@@ -122,7 +125,7 @@ class SqliteQueue:
             self._on_end(end)
             if end.status != "succeeded":
                 self._wakeups.outbox.set()  # its outputs may have entries from now on
-        self._wakeups.noted(db.take_noted())
+        db.watches.committed()
         if db.is_outbox_filled:
             db.is_outbox_filled = False
             self._wakeups.outbox.set()
@@ -302,6 +305,11 @@ class SqliteQueue:
         return await self._committer.run(
             lambda db: operator.cancel(db, job_id, self._config, now, principal), lambda _: self._wakeups.work.set()
         )
+
+    def watch_events(
+        self, principal: str | None = None, job_id: str = ""
+    ) -> contextlib.AbstractContextManager[EventWatch]:
+        return self._watches.watch(principal, job_id)
 
     async def replay_webhooks(self, job_id: str, now: float, principal: str | None = None) -> int:
         return await self._committer.run(

@@ -20,6 +20,9 @@ class Reading(msgspec.Struct, frozen=True):
     job: OperatorJobView
     names: dict[int, str]
 
+    def name_of(self, output: int | None) -> str | None:
+        return None if output is None else self.names.get(output)
+
 
 def read(db: apsw.Connection, number: int, wall_of: WallOf, *, has_timeline: bool = False) -> Reading:
     job = StoredJob(*db.execute(SQL["job"], (number,)).get)

@@ -1,5 +1,4 @@
-"""Wakes the runner and the outbox for work, writers for a free destination, those who wait for a job's end, and readers
-of events.
+"""Wakes the runner and the outbox for work, writers for a free destination, and those who wait for a job's end.
 
 For ``queue``; no I/O.
 """
@@ -7,22 +6,6 @@ For ``queue``; no I/O.
 import asyncio
 import contextlib
 from collections.abc import Iterator
-
-
-class EventWatch:
-    """``principal`` None: the events of all; ``job_id`` empty: those of all jobs."""
-
-    def __init__(self, principal: str | None, job_id: str) -> None:
-        self._principal = principal
-        self._job_id = job_id
-        self._event = asyncio.Event()
-
-    async def until_more(self, timeout_s: float) -> None:
-        await _until(self._event, timeout_s)
-
-    def noted(self, principal: str, job_id: str) -> None:
-        if self._principal in (None, principal) and self._job_id in ("", job_id):
-            self._event.set()
 
 
 class Wakeups:
@@ -34,7 +17,6 @@ class Wakeups:
         self.outbox = asyncio.Event()  # an entry may be due
         self._freed: dict[str, asyncio.Future[None]] = {}
         self._awaited: dict[str, set[asyncio.Future[None]]] = {}
-        self._watches: set[EventWatch] = set()
 
     def activated(self, keys: list[str]) -> None:
         """A job is due, unless it was claimed in the same commit, and these destinations are free."""
@@ -58,27 +40,12 @@ class Wakeups:
 
     async def until(self, event: asyncio.Event, timeout_s: float) -> None:
         """Return when ``work`` or ``outbox`` is set, at the latest after ``timeout_s``."""
-        await _until(event, timeout_s)
+        await until_set(event, timeout_s)
 
     def ended(self, job_id: str) -> None:
         for waiter in self._awaited.pop(job_id, ()):
             if not waiter.done():
                 waiter.set_result(None)
-
-    def noted(self, jobs: list[tuple[str, str]]) -> None:
-        """Jobs by principal and id have new events."""
-        for watch in self._watches:
-            for principal, job_id in jobs:
-                watch.noted(principal, job_id)
-
-    @contextlib.contextmanager
-    def watch_events(self, principal: str | None = None, job_id: str = "") -> Iterator[EventWatch]:
-        watch = EventWatch(principal, job_id)
-        self._watches.add(watch)
-        try:
-            yield watch
-        finally:
-            self._watches.discard(watch)
 
     @contextlib.contextmanager
     def awaiting(self, job_id: str) -> Iterator[asyncio.Future[None]]:
@@ -94,7 +61,7 @@ class Wakeups:
                 del self._awaited[job_id]
 
 
-async def _until(event: asyncio.Event, timeout_s: float) -> None:
+async def until_set(event: asyncio.Event, timeout_s: float) -> None:
     """Return when the event is set, at the latest after ``timeout_s``, and clear it."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):  # Python 3.11's wait_for can lose a cancel that comes with the work

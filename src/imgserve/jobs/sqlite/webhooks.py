@@ -3,6 +3,7 @@
 An entry's body and id never change, so that each try sends the same bytes.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -32,19 +33,28 @@ class _Head(msgspec.Struct, frozen=True):
 _decode_head = msgspec.json.Decoder(_Head).decode
 
 
-def add(db: Connection, job: int, output: int | None, type_: EventType, at: float, stored: bytes) -> None:
-    """An entry for this event of the job, if its webhook, as ``stored``, wants it."""
+class Happened(msgspec.Struct, frozen=True):
+    """An event of a job; ``output`` is an id, None where it is the whole job's."""
+
+    output: int | None
+    at: float
+    type: EventType
+
+
+def add(db: Connection, number: int, stored: bytes, events: Sequence[Happened]) -> None:
+    """An entry for each of these events of a job that its webhook, as ``stored``, wants."""
     try:
         webhook = decode_webhook(stored)
     except UNREADABLE as error:
-        logs.event("webhook_unreadable", level=logs.WARNING, number=job, detail=str(error))
+        logs.event("webhook_unreadable", level=logs.WARNING, number=number, detail=str(error))
         return
-    if type_ not in webhook.events:
+    wanted = [event for event in events if event.type in webhook.events]
+    if not wanted:
         return
-    reading = read(db, job, db.wall_of)
-    name = None if output is None else reading.names.get(output)
-    body = event_body(type_, at, reading.job, name, db.wall_of)
-    db.execute(SQL["add"], (job, body, at, at + _LAST_TRY_S, webhook.url))
+    reading = read(db, number, db.wall_of)
+    for event in wanted:
+        body = event_body(event.type, event.at, reading.job, reading.name_of(event.output), db.wall_of)
+        db.execute(SQL["add"], (number, body, event.at, event.at + _LAST_TRY_S, webhook.url))
     db.is_outbox_filled = True
 
 
