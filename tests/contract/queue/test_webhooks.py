@@ -82,6 +82,15 @@ async def test_only_wanted_events_make_one(queue: Queue) -> None:
     assert (at_end["status"], at_end["outputs"][0]["status"]) == ("failed", "delivered")
 
 
+async def test_outputs_that_end_together_are_told_together(queue: Queue) -> None:
+    """Each message shows the other's end too."""
+    await posted(queue, output(), output(OTHER), webhook=msgspec.structs.replace(HOOK, events=("output.failed",)))
+    await queue.settle(ended(await claimed(queue), "failed"), START + 1)
+    told = [body_of(owed)["data"] for owed in await messages(queue, START + 1)]
+    assert [data["output"] for data in told] == ["0", "1"]
+    assert [[place["status"] for place in data["job"]["outputs"]] for data in told] == [["failed"] * 2] * 2
+
+
 async def test_without_a_webhook_there_is_none(queue: Queue) -> None:
     entry = await posted(queue, webhook=None)
     await queue.settle(ended(await claimed(queue), "delivered"), START)

@@ -8,7 +8,7 @@ from imgserve.jobs.protocol import Granted
 from imgserve.jobs.sqlite import events
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free
-from imgserve.jobs.sqlite.ending import Reason, end_open
+from imgserve.jobs.sqlite.ending import Reason, end_open, note_ends
 from imgserve.jobs.sqlite.idempotency import bind, bound_job, unbind
 from imgserve.jobs.sqlite.order import end_if_concluded, supersede_older, write_end
 from imgserve.jobs.sqlite.queries import load
@@ -107,7 +107,7 @@ def refuse(
     if any(result.state in ("written", "unknown") for result in placeholders):
         db.execute(SQL["forget_webhook"], (number,))  # the reply is told of the refusal
         events.add(db, _placeholder_events(number, placeholders, now))
-        end_open(db, number, "failed", Reason(error, detail), config, now, is_refused=True)
+        note_ends(db, end_open(db, number, "failed", Reason(error, detail), config, now, is_refused=True))
         answered(db, number)
         write_end(db, number, "failed", now, is_intake=True)
     else:

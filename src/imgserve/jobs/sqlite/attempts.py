@@ -11,7 +11,7 @@ from imgserve.jobs.rules import OutputState, fold
 from imgserve.jobs.sqlite import events, heads, scheduling
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import Claimed, free
-from imgserve.jobs.sqlite.ending import Reason, end_open
+from imgserve.jobs.sqlite.ending import Reason, end_open, note_ends
 from imgserve.jobs.sqlite.order import activate, end_if_concluded, final_taken, write_end
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.stored import UNREADABLE, decode_info, decode_output, decode_source, encode_warnings
@@ -69,7 +69,7 @@ def _give_up(db: Connection, number: int, reason: str, config: Config, now: floa
     """A row that this version cannot read must not hold up the others, nor leave a placeholder that can be replaced."""
     logs.event("row_unreadable", level=logs.WARNING, number=number, detail=reason)
     detail = f"the stored job cannot be read by this version of imgserve: {reason}"
-    end_open(db, number, "failed", Reason("internal", detail), config, now)
+    note_ends(db, end_open(db, number, "failed", Reason("internal", detail), config, now))
     end_if_concluded(db, number, now)
 
 
@@ -161,7 +161,9 @@ def _note_results(db: Connection, settlement: Settlement, claimed: Claimed, conf
         )  # fmt: skip
         if result.status == "failed":
             reason = Reason(result.error, result.detail, result.hint, result.is_retryable)
-            (status,) = end_open(db, settlement.number, "failed", reason, config, now, result.output_id)
+            (end,) = end_open(db, settlement.number, "failed", reason, config, now, result.output_id)
+            status = end.status
+            happened += end.happened
         if result.status in ("repeat", "delivered") and result.output_id not in claimed.alone:
             final_taken(db, result.output_id, now)
         claimed.states[result.output_id] = OutputState(status, due_at, state.key)

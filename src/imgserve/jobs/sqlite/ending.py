@@ -4,6 +4,7 @@ A failure picture or a deletion that such an output needs is an outbox entry, du
 delivered once, and was to be sent again, counts as delivered.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -29,28 +30,38 @@ class Reason(msgspec.Struct, frozen=True):
     is_retryable: bool = False
 
 
+class OutputEnd(msgspec.Struct, frozen=True):
+    """``happened``: the events that its transaction has to add."""
+
+    status: OutputStatus
+    happened: tuple[events.Event, ...] = ()
+
+
 def end_open(
     db: Connection, number: int, status: Status, reason: Reason, config: Config, now: float,
     output_id: int | None = None, *, is_refused: bool = False,
-) -> list[OutputStatus]:  # fmt: skip
-    """End the open outputs of a job, or this one of them. Returns their statuses. ``is_refused``: at intake."""
+) -> list[OutputEnd]:  # fmt: skip
+    """End the open outputs of a job, or this one of them. ``is_refused``: at intake."""
     outputs = rows(db, SQL["open_outputs"], (number, output_id))
     return [_end(db, output, status, reason, config, now, is_refused=is_refused) for output in outputs]
+
+
+def note_ends(db: Connection, ends: Sequence[OutputEnd]) -> None:
+    events.add(db, [event for end in ends for event in end.happened])
 
 
 def _end(
     db: Connection, output: tuple[Any, ...], status: Status, reason: Reason, config: Config, now: float, *,
     is_refused: bool,
-) -> OutputStatus:  # fmt: skip
+) -> OutputEnd:  # fmt: skip
     output_id, number, spec, placeholder, is_repeat = output
     if is_repeat:
         db.execute(SQL["count_as_delivered"], (now, output_id))
-        events.add(db, [(number, output_id, now, "output.delivered", "")])
-        return "delivered"
+        return OutputEnd("delivered", ((number, output_id, now, "output.delivered", ""),))
     db.execute(SQL["end"], (status, *msgspec.structs.astuple(reason), output_id))
     kind = outbox_kind_of(spec, placeholder, is_refused=is_refused)
     if kind is not None:
         outbox.add(db, number, output_id, kind, now, now + config.outbox_s)
     if status == "failed":
-        events.add(db, [(number, output_id, now, "output.failed", reason.error)])
-    return status
+        return OutputEnd(status, ((number, output_id, now, "output.failed", reason.error),))
+    return OutputEnd(status)

@@ -12,7 +12,7 @@ from imgserve.jobs.model import OPERATOR, JobStatus
 from imgserve.jobs.rules import Reopening, Retryable, reopening
 from imgserve.jobs.sqlite import events, webhooks
 from imgserve.jobs.sqlite.connection import Connection, rows
-from imgserve.jobs.sqlite.ending import Reason, end_open
+from imgserve.jobs.sqlite.ending import Reason, end_open, note_ends
 from imgserve.jobs.sqlite.kinds import HOLDING
 from imgserve.jobs.sqlite.order import end_if_concluded
 from imgserve.jobs.sqlite.queries import load
@@ -74,9 +74,10 @@ def cancel(db: Connection, job_id: str, config: Config, now: float, principal: s
     idle = rows(db, SQL["idle_outputs"], (number,))
     if not idle:
         raise NotCancellable("the finished picture is on its way to its destination already")
-    ends = [end_open(db, number, "cancelled", CANCELLED, config, now, output_id) for (output_id,) in idle]
-    if ["cancelled"] not in ends:
+    ends = [end for (one,) in idle for end in end_open(db, number, "cancelled", CANCELLED, config, now, one)]
+    if all(end.status != "cancelled" for end in ends):
         raise NotCancellable("the finished picture has been delivered already; it is sent once more to be sure")
+    note_ends(db, ends)
     end_if_concluded(db, number, now)
     return number
 
