@@ -17,6 +17,7 @@ from imgserve.request.limits import Limits
 from imgserve.request.protocols import SCHEMES, DestinationKind, SourceKind
 from imgserve.request.source import Source, parse_source, source_key
 from imgserve.telemetry import logs
+from imgserve.transfer.client import location
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
@@ -27,10 +28,12 @@ from imgserve.transfer.faults import (
     SourceRefused,
     TransferError,
     TransfersBusy,
+    WebhookRefused,
 )
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.guard import Guard, parse_network, parse_ports
 from imgserve.transfer.memory import Together
+from imgserve.transfer.protocols import message
 from imgserve.transfer.protocols.file import Files
 from imgserve.transfer.protocols.form import ReadPage, no_reader
 from imgserve.transfer.protocols.ftp import Ftp
@@ -101,6 +104,12 @@ class Transfers:
             error.path = ("credential",) if access.credential else ()
             raise
 
+    def check_webhook(self, url: str) -> None:
+        """Check the text of the URL: port, literal address. Raises WebhookRefused."""
+        origin = location.origin(url)
+        if refusal := self._guard.text_refusal(origin.host, origin.port):
+            raise WebhookRefused(refusal.detail, refusal.hint)
+
     async def is_same_file(self, source: Source, destination: Destination) -> bool:
         """Whether a delivery would overwrite the source. Raises SourceRefused, DestinationRefused."""
         if source.host or destination.host:
@@ -166,6 +175,10 @@ class Transfers:
     async def delete(self, destination: Destination, write: Write) -> None:
         """Delete the file, if there is one. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
         await self._writers[destination.kind].delete(destination, write)
+
+    async def post(self, url: str, headers: tuple[str, ...], body: bytes, timeout_s: float) -> int:
+        """Post JSON to a webhook; the status, a 2xx. Raises WebhookFailed, WebhookGone, WebhookRefused, TransfersBusy."""
+        return await message.post(self._client, url, headers, body, timeout_s)
 
     async def size_of(self, destination: Destination, write: Write) -> int | None:
         """The number of bytes of the file there, 0 where it is not known; None if there is no file.

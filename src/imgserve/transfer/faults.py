@@ -80,6 +80,30 @@ class CredentialNotAllowed(TransferError):
     title = "The credential cannot be used here"
 
 
+class WebhookRefused(TransferError):
+    """Refused by policy: address, port."""
+
+    code = "webhook_refused"
+    status = 422
+    title = "The webhook is refused by policy"
+
+
+class WebhookFailed(TransferError):
+    """A message did not arrive, or was not taken; a later try may heal it. ``answer``: the status, 0 for none."""
+
+    code = "webhook_failed"
+    is_retryable = True
+    title = "The webhook does not take the message"
+    answer = 0
+
+
+class WebhookGone(WebhookFailed):
+    """Its host says that nobody listens there any more."""
+
+    code = "webhook_gone"
+    is_retryable = False
+
+
 class RootUnavailable(TransferError):
     """The root of a file: URL is unmounted, renamed, or on a server that does not answer."""
 
@@ -201,6 +225,12 @@ def delivery_fault(failure: ExchangeFailed) -> TransferError:
     return DeliveryFailed(failure.detail, failure.hint, is_retryable=failure.is_retryable)
 
 
-# Blocks that turn a failed exchange into the fault of a source, and of a delivery.
+def webhook_fault(failure: ExchangeFailed) -> TransferError:
+    kind = WebhookRefused if failure.is_refused else TransfersBusy if failure.is_busy else WebhookFailed
+    return kind(failure.detail, failure.hint)
+
+
+# Blocks that turn a failed exchange into the fault of a source, of a delivery, and of a webhook.
 fetching = _Mapping(source_fault)
 delivering = _Mapping(delivery_fault)
+telling = _Mapping(webhook_fault)

@@ -85,7 +85,7 @@ class Setup:
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         if headers := merged(call.along, call.url, [*call.headers, *self._more_headers(call)]):
             curl.setopt(pycurl.HTTPHEADER, headers)
-        if call.method in ("DELETE", "MKCOL"):
+        if call.method in ("DELETE", "MKCOL") or (call.method == "POST" and not call.parts):
             curl.setopt(pycurl.CUSTOMREQUEST, call.method)
         if not call.is_raw and (call.fetch is not None or call.body_limit_bytes):
             curl.setopt(pycurl.ACCEPT_ENCODING, "")  # all that libcurl knows; a header says what is asked for

@@ -20,7 +20,7 @@ class Sending:
         self._fd, self._size = (call.body.fd, call.body.size) if call.body else (-1, 0)
         self._position = 0
         self._mime: pycurl.CurlMime | None = None
-        if call.method == "POST":
+        if call.parts:
             self._mime = self._parts(call)
         elif call.body is not None:
             curl.setopt(pycurl.UPLOAD, 1)

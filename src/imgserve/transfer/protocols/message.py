@@ -1,0 +1,35 @@
+"""A message to a webhook: one POST of JSON. Called by ``dispatch``."""
+
+from imgserve.blob import Blob
+from imgserve.transfer.client import location, statuses
+from imgserve.transfer.client.call import Answer, Call, deadline_in
+from imgserve.transfer.client.curl import Client
+from imgserve.transfer.faults import WebhookFailed, WebhookGone, telling
+from imgserve.transfer.protocols.http import AGENT, NO_EXPECT, is_good
+
+_MEDIA_TYPE = "Content-Type: application/json"
+_GONE = 410
+
+
+async def post(client: Client, url: str, headers: tuple[str, ...], body: bytes, timeout_s: float) -> int:
+    """The status, a 2xx. A redirect is not followed: the message is for this URL alone.
+
+    Raises WebhookFailed, WebhookGone, WebhookRefused, TransfersBusy.
+    """
+    with Blob.of(body) as blob, telling:
+        call = Call(
+            method="POST", url=url, deadline_s=deadline_in(timeout_s), body=blob,
+            headers=(AGENT, NO_EXPECT, _MEDIA_TYPE, *headers),
+        )  # fmt: skip
+        answer = await client.perform(call)
+    if not is_good(answer.status):
+        raise _refused(answer)
+    return answer.status
+
+
+def _refused(answer: Answer) -> WebhookFailed:
+    detail = f"{location.origin(answer.url)} answered {answer.status} to the message"
+    kind = WebhookGone if answer.status == _GONE else WebhookFailed
+    refused = kind(detail, statuses.remedy(answer.status, is_write=True), retry_after_s=answer.retry_after_s)
+    refused.answer = answer.status
+    return refused

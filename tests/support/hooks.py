@@ -1,0 +1,31 @@
+"""A receiver of webhooks, which keeps what comes and answers as told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tests.support.sites import Reply, Seen, Site
+
+SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NEW_SECRET = "whsec_" + "C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+TAKEN = Reply(204, {})
+
+
+class Receiver(Site):
+    """``answer`` is called in the thread of each request."""
+
+    def __init__(self, answer: Callable[[Seen], Reply] = lambda _: TAKEN) -> None:
+        self.answer = answer
+        super().__init__()
+
+    def reply(self, seen: Seen) -> Reply:
+        return self.answer(seen)
+
+    def types(self) -> list[str]:
+        """Of the messages, in their order."""
+        return [event_of(one)["type"] for one in self.posts()]
+
+
+def event_of(seen: Seen) -> Any:
+    return msgspec.json.decode(seen.body)
