@@ -68,7 +68,9 @@ def reason_against(case: Case) -> str:
     return ""
 
 
-EVERY = [Case(*parts) for parts in itertools.product(failpoint.NAMES, KINDS, SCENARIOS)]
+# A message concerns no destination: tests/service/test_webhooks.py has its points.
+POINTS = [point for point in failpoint.NAMES if not point.startswith("webhook_")]
+EVERY = [Case(*parts) for parts in itertools.product(POINTS, KINDS, SCENARIOS)]
 CASES = [case for case in EVERY if not reason_against(case)]
 
 
@@ -136,9 +138,9 @@ def test_no_combination_is_left_out_in_silence() -> None:
     left_out = [case for case in EVERY if reason_against(case)]
     of_files = len(KINDS[1:]) * len(SCENARIOS)
     of_answered = len(KINDS)
-    without_lock = (len(failpoint.NAMES) - len(LOCKED)) * len(KINDS)
+    without_lock = (len(POINTS) - len(LOCKED)) * len(KINDS)
     assert len(left_out) == of_files + of_answered + without_lock
-    assert len(EVERY) == len(failpoint.NAMES) * len(KINDS) * len(SCENARIOS)
+    assert len(EVERY) == len(POINTS) * len(KINDS) * len(SCENARIOS)
     assert set(CASES) | set(left_out) == set(EVERY)
     assert {(case.point, case.kind) for case in TRIED} == {(case.point, case.kind) for case in CASES}
 

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from standardwebhooks import Webhook as Verifier
 
+from imgserve.setting import Secret
+from imgserve.transfer.config import CredentialConfig
 from tests.support.sites import Reply, Seen, Site
 
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -29,3 +32,13 @@ class Receiver(Site):
 
 def event_of(seen: Seen) -> Any:
     return msgspec.json.decode(seen.body)
+
+
+def signer(base: str, *secrets: str, principals: tuple[str, ...] = ()) -> CredentialConfig:
+    """A credential that signs messages to URLs beneath ``base``."""
+    return CredentialConfig("webhook", Secret("\n".join(secrets or (SECRET,))), (base,), principals)
+
+
+def verify(seen: Seen, secret: str = SECRET) -> Any:
+    """The message, as the library of Standard Webhooks verifies it. Raises WebhookVerificationError."""
+    return Verifier(secret).verify(seen.body, dict(seen.headers))

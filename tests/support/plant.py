@@ -32,6 +32,7 @@ from imgserve.request.job import ResolvedOutput
 from imgserve.request.limits import Limits
 from imgserve.request.operations.composite import Composite
 from imgserve.request.source import parse_source
+from imgserve.request.webhook import Webhook
 from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
@@ -96,9 +97,8 @@ class Plant:
         clock: Callable[[], float] = time.time,
     ) -> Runner:
         placeholders = self._kept(Placeholders(self.pool, PlaceholderConfig()))
-        sending = senders(
-            self.deliveries, placeholders, Existing(self.queue, self.transfers, placeholders, clock), 20.0
-        )
+        existing = Existing(self.queue, self.transfers, placeholders, clock)
+        sending = senders(self.deliveries, placeholders, existing, self.transfers, 20.0, clock)
         outbox = Outbox(self.queue, sending, max_outbox, clock=clock)
         config = RunnerConfig(attempt_timeout_s=attempt_timeout_s, max_outbox=max_outbox, max_attempts=max_attempts)
         leases = QueueConfig(heartbeat_s=heartbeat_s)
@@ -130,11 +130,18 @@ class Plant:
         return msgspec.structs.replace(output, rendering=rendering)
 
     async def released(
-        self, *outputs: ResolvedOutput, state: PlaceholderState = "written", principal: str = ""
+        self,
+        *outputs: ResolvedOutput,
+        state: PlaceholderState = "written",
+        principal: str = "",
+        webhook: Webhook | None = None,
     ) -> Accepted:
         """A job of this plant's source whose placeholders are said to be out."""
         job = msgspec.structs.replace(
-            new_job(*outputs), source=parse_source(f"file://{self.source}"), principal=principal
+            new_job(*outputs),
+            source=parse_source(f"file://{self.source}"),
+            principal=principal,
+            webhook=webhook,
         )
         entry = await self.queue.enqueue(job, time.time())
         assert isinstance(entry, Accepted)

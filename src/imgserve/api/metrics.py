@@ -61,6 +61,8 @@ async def _set_queue(queue: OperatorQueue) -> None:
         metrics.JOBS.labels(status).set(counts.get(status, math.nan))
     for state in ("pending", "abandoned", "unreadable"):
         metrics.PLACEHOLDERS_LEFT.labels(state).set(counts.get(state, math.nan))
+    metrics.WEBHOOKS.labels("pending").set(counts.get("webhooks", math.nan))
+    metrics.WEBHOOKS.labels("abandoned").set(counts.get("webhooks_abandoned", math.nan))
     metrics.QUEUE_OLDEST_SECONDS.set(math.nan if seen is None else _age_s(seen.oldest_at))
     metrics.QUEUE_DELAY_SECONDS.set(math.nan if seen is None else _age_s(seen.due_at))
 

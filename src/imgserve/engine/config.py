@@ -1,12 +1,16 @@
 """The settings of what happens to a job. Read by ``settings``."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from imgserve.jobs.retry import FIRST_DELAY_S
 from imgserve.request.encode import DEFAULT_QUALITY, Format, Quality
-from imgserve.setting import Amount, Count, Fraction, Pause, Seconds, Setting, Text
+from imgserve.request.faults import RequestInvalid
+from imgserve.setting import Amount, Count, Fraction, Pause, Problem, Seconds, Setting, Text, Texts
+
+if TYPE_CHECKING:
+    from imgserve.request.webhook import Webhook
 
 
 class IntakeConfig(msgspec.Struct, frozen=True):
@@ -94,3 +98,33 @@ class PictureConfig(msgspec.Struct, frozen=True):
 
     path: Annotated[Text, Setting("its file, read at the start and by SIGHUP", metavar="FILE")]
     origin: str = ""
+
+
+class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A webhook of jobs that name none, classic ones too."""
+
+    # fmt: off
+    url: Annotated[Text, Setting("http or https URL that is told of events of such jobs", is_secret=True)]
+    events: Annotated[Texts, Setting("types of events that it is told of", default="the four ends of jobs")] = ()
+    secret: Annotated[Text, Setting(
+        "name of the credential (type webhook) that signs", default="the principal's default one")] = ""
+    principals: Annotated[Texts, Setting(
+        "names of keys whose jobs it is for", default="all that no other table names")] = ()
+    # fmt: on
+
+    def webhook(self) -> "Webhook":
+        """Raises RequestInvalid, but not without ``problems``."""
+        from imgserve.request.native_webhook import parse_webhook  # it loads libcurl, which few commands need
+
+        fields = {"url": self.url, "events": list(self.events), "secret": self.secret}
+        return parse_webhook({name: value for name, value in fields.items() if value})
+
+    def problems(self) -> tuple[Problem, ...]:
+        try:
+            self.webhook()
+        except RequestInvalid as invalid:
+            return tuple(Problem(str(fault.path[0]), fault.reason()) for fault in invalid.faults)
+        return ()
+
+    def __repr__(self) -> str:
+        return "WebhookConfig()"

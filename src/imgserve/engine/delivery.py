@@ -68,7 +68,7 @@ class DestinationBusy(ImgserveError):
 
 
 class Underway:
-    """The running writes by host, with their start times, which show the slow hosts."""
+    """The running writes by host, with their start times, which show the slow hosts. Messages to webhooks are some."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -93,6 +93,11 @@ class Underway:
         """The number of writes by host that take more than ``SLOW_AFTER_S``, waits included."""
         before = self._clock() - SLOW_AFTER_S
         return Counter(origin for origin, since in self._since.values() if since < before)
+
+    def expected_slow(self) -> Counter[str]:
+        """As ``slow``, with all running writes to silent hosts from their start."""
+        before, silent = self._clock() - SLOW_AFTER_S, self.silent()
+        return Counter(origin for origin, since in self._since.values() if since < before or origin in silent)
 
     def silent(self) -> frozenset[str]:
         """The hosts with a slow last write. The next ones are expected to be slow too, until one is not."""

@@ -26,6 +26,7 @@ from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.placing import Placing
 from imgserve.engine.probe import infos_of
 from imgserve.engine.resolve import Resolver
+from imgserve.engine.webhooks import DefaultWebhooks
 from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.digest import digest_of, digest_of_key
@@ -88,6 +89,7 @@ class Intake:
         spelling: Spelling = dotted,
         named: NamedPictures | None = None,
         wall_clock: Callable[[], float] = time.time,
+        webhooks: DefaultWebhooks | None = None,
     ) -> None:
         self._queue = queue
         self._transfers = transfers
@@ -99,6 +101,7 @@ class Intake:
         self._new_id = new_id
         self._resolver = Resolver(transfers, limits, config.qualities(), NamedPictures() if named is None else named)
         self._admission = admission
+        self._webhooks = DefaultWebhooks() if webhooks is None else webhooks
         self._keys = KeysInUse()
         self._under_way: dict[asyncio.Task[Any], asyncio.Future[Any]] = {}
         self._storage = PatientStorage(queue, config.storage_timeout_s, clock, spelling)
@@ -249,6 +252,7 @@ class Intake:
         def check_queue() -> None:
             self._queue.check_room(principal.id, digest, self._clock(), has_quota=principal.has_quota)
 
+        webhook = request.webhook or self._webhooks.of(principal.id)
         async with self._admission.slot(principal, request.source.origin, origins, check_queue) as source_is_read:
             self._resolver.check(request, places, principal.id)
             with ExitStack() as held:
@@ -263,6 +267,7 @@ class Intake:
                     job_id, digest, request.source, infos[0], outputs, deadline_s, tracing.traceparent(),
                     principal.id, principal.has_quota, request.protocol, request.priority,
                     self._still_ahead(request.not_before), request.metadata, binding, fetch.size_bytes,
+                    webhook,
                 )  # fmt: skip
                 yield _Draft(job, fetch, held)
 

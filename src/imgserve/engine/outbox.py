@@ -1,36 +1,52 @@
-"""The outbox: the writes that remain after a job's end. A loop claims due entries, and a sender for each kind acts.
+"""The outbox: what remains to be sent after an end: writes to destinations, and messages to webhooks.
 
-An entry is tried again until it is done or its time has passed. A host with several slow entries gets no more for now,
-so that it does not hold up the entries for other hosts.
+A loop claims due entries, and a sender for each kind acts. An entry is tried again until it is done or its time has
+passed. A host with several slow entries gets no more for now, so that it does not hold up the entries for other hosts.
 """
 
 import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 from imgserve import failpoint
+from imgserve.engine import webhooks
 from imgserve.engine.delivery import ClaimLost, Deliveries, Kept, Overtaken, Underway, until_room
 from imgserve.engine.existing import Existing
 from imgserve.engine.placeholder import Placeholders
 from imgserve.errors import ImgserveError
-from imgserve.jobs.model import OutboxEntry, OutboxKind, OutboxOutcome
+from imgserve.jobs.model import Message, OutboxEntry, OutboxKind, OutboxOutcome, SentMessage
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import OutboxQueue, StorageFailing
 from imgserve.jobs.retry import FIRST_DELAY_S, backoff
 from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage
+from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, NotOurs
 
 LOOK_EVERY_S = 3600.0
 
-Sender = Callable[[OutboxEntry], Awaitable[None]]
+# The status that a webhook's host answered; None for a write.
+Sender = Callable[[OutboxEntry], Awaitable[int | None]]
+
+
+class _Try(NamedTuple):
+    """How a try ended. ``outcome`` None: it has not been one. ``sent`` is for a webhook's log."""
+
+    outcome: OutboxOutcome | None
+    sent: SentMessage | None = None
 
 
 def senders(
-    deliveries: Deliveries, placeholders: Placeholders, existing: Existing, timeout_s: float
+    deliveries: Deliveries,
+    placeholders: Placeholders,
+    existing: Existing,
+    transfers: Transfers,
+    timeout_s: float,
+    wall_clock: Callable[[], float] = time.time,
 ) -> dict[OutboxKind, Sender]:
-    """How an entry of each kind is sent, within ``timeout_s``. A refused deletion becomes a failure picture.
+    """How an entry of each kind is sent, a write within ``timeout_s``. A refused deletion becomes a failure picture.
 
     After a crash of intake it is not known whether an output has kept what lies there, so ``existing`` is asked again.
     """
@@ -50,7 +66,11 @@ def senders(
             logs.event("deletion_refused", output=entry.output.id, detail=error.detail)
             await send_error_image(entry)
 
-    return {"error_image": send_error_image, "deletion": delete}
+    async def tell(entry: OutboxEntry) -> int:
+        assert entry.message is not None
+        return await webhooks.send(entry.message, transfers, wall_clock())
+
+    return {"error_image": send_error_image, "deletion": delete, "webhook": tell}
 
 
 class Outbox:
@@ -83,7 +103,7 @@ class Outbox:
         while True:
             self._room.clear()
             most = self._max_at_once
-            places = most - len(self.under_way) + min(self._to_hosts.slow().total(), most)
+            places = most - len(self.under_way) + min(self._to_hosts.expected_slow().total(), most)
             if places <= 0:
                 await until_room(self._room)
                 continue
@@ -103,42 +123,62 @@ class Outbox:
         """One try. When none can be made now, the entry becomes due again, uncharged, as its claim ends."""
         logs.job.set(entry.id)
         try:
-            outcome = await self._try(entry)
+            outcome, sent = await self._try(entry)
         except StorageFailing as error:
             logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
             return
         if outcome is not None:
-            await until_stored(lambda: self._queue.settle_entry(entry, outcome, self._clock()))
-        if outcome == "done":
+            await until_stored(lambda: self._queue.settle_entry(entry, outcome, self._clock(), sent))
+        if entry.message is not None:
+            webhooks.count(outcome)
+            failpoint.reach("webhook_settled")
+        elif outcome == "done":
             failpoint.reach("failed_paid")
 
-    async def _try(self, entry: OutboxEntry) -> OutboxOutcome | None:
-        host = entry.output.spec.placement.destination.origin
+    async def _try(self, entry: OutboxEntry) -> _Try:
+        host = _host_of(entry)
+        if self._to_hosts.expected_slow()[host] >= max(self._max_at_once // 2, 1):
+            _log("outbox_put_off", entry, level=logs.DEBUG)
+            return _Try(None)
+        started = time.monotonic()
         try:
-            if self._to_hosts.slow()[host] >= max(self._max_at_once // 2, 1):
-                logs.event("outbox_put_off", level=logs.DEBUG, output=entry.output.id)
-                return None
             with stage("outbox", parent=entry.traceparent, is_outer=True), self._to_hosts.to(host):
-                await self._senders[entry.kind](entry)
+                status = await self._senders[entry.kind](entry)
         except (Overtaken, NotOurs, Kept):
-            return "cancelled"
+            return _Try("cancelled")
         except ClaimLost:
-            return None
+            return _Try(None)
         except StorageFailing:
             raise
         except ImgserveError as error:
-            logs.event("outbox_failed", output=entry.output.id, code=error.code)
-            return self._failed(entry)
+            _log("outbox_failed", entry, code=error.code)
+            return self._failed(entry, error, started)
         except Exception:  # noqa: BLE001 - as in an attempt: a bug must not keep the destination held for ever
-            logs.bug("outbox_bug", output=entry.output.id)
-            return self._failed(entry)
-        logs.event("outbox_done", output=entry.output.id)
-        return "done"
+            logs.bug("outbox_bug", entry=entry.entry_id)
+            return self._failed(entry, ImgserveError("a fault inside imgserve ended the try"), started)
+        _log("outbox_done", entry)
+        return _Try("done", None if status is None else webhooks.note(status, None, started))
 
-    def _failed(self, entry: OutboxEntry) -> OutboxOutcome:
+    def _failed(self, entry: OutboxEntry, error: ImgserveError, started: float) -> _Try:
         """The time of the next try. An entry past its time is abandoned."""
         now = self._clock()
+        if entry.message is not None:
+            outcome = webhooks.next_step(entry, error, now, self._jitter())
+            return _Try(outcome, webhooks.note(None, error, started))
         if now > entry.until:
             logs.event("placeholder_left", level=logs.WARNING, output=entry.output.id)
-            return "abandoned"
-        return now + backoff(entry.attempts, self._jitter(), self._retry_delay_s)
+            return _Try("abandoned")
+        return _Try(now + backoff(entry.attempts, self._jitter(), self._retry_delay_s))
+
+
+def _host_of(entry: OutboxEntry) -> str:
+    if entry.message is not None:
+        return webhooks.host_of(entry.message)
+    return entry.output.spec.placement.destination.origin
+
+
+def _log(action: str, entry: OutboxEntry, *, level: int = logs.INFO, code: str = "") -> None:
+    """With the output or the message that the entry is about."""
+    about = entry.content
+    output, message = (None, about.id) if isinstance(about, Message) else (about.id, None)
+    logs.event(action, level=level, output=output, message=message, code=code)

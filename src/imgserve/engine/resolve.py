@@ -20,9 +20,11 @@ from imgserve.request.imageref import ImageRef
 from imgserve.request.job import JobRequest, ResolvedOutput, check_places, resolve
 from imgserve.request.limits import Limits
 from imgserve.request.source import Source
+from imgserve.request.webhook import Webhook
 from imgserve.telemetry import logs
+from imgserve.transfer.credentials import Use
 from imgserve.transfer.dispatch import Transfers
-from imgserve.transfer.faults import CredentialNotAllowed, DestinationRefused, SourceRefused
+from imgserve.transfer.faults import CredentialNotAllowed, DestinationRefused, SourceRefused, WebhookRefused
 
 
 class Resolver:
@@ -37,7 +39,7 @@ class Resolver:
         self._quality = quality
 
     def check(self, request: JobRequest, places: Sequence[Destination], principal: str) -> None:
-        """Judge source, further pictures and destinations by policy before anything is read.
+        """Judge source, further pictures, destinations and webhook by policy before anything is read.
 
         Addresses are judged when they are connected to, a path that awaits the result's size in ``resolve``.
         Raises RequestInvalid; CredentialNotAllowed if nothing else is wrong.
@@ -58,6 +60,7 @@ class Resolver:
                 self._transfers.check_destination(place)
             except DestinationRefused as error:
                 faults.append(_refused(index, error))
+        faults.extend(self._refused_webhook(request.webhook))
         denied = list(self._denied(request, places, principal))
         if faults:
             faults.extend(Fault("credential_not_allowed", error.path, error.sentence()) for error in denied)
@@ -70,15 +73,26 @@ class Resolver:
         self, request: JobRequest, places: Iterable[Destination], principal: str
     ) -> Iterator[CredentialNotAllowed]:
         """The credentials that this principal may not use, or not there."""
-        source = request.source
-        accesses: list[tuple[Access, str, Path]] = [(source.sends, source.url, ("source",))]
-        accesses += [(place.sends, place.url, ("outputs", index, "destination")) for index, place in enumerate(places)]
-        for access, url, path in accesses:
+        source, webhook = request.source, request.webhook
+        accesses: list[tuple[Access, str, Path, Use]] = [(source.sends, source.url, ("source",), "transfer")]
+        for index, place in enumerate(places):
+            accesses.append((place.sends, place.url, ("outputs", index, "destination"), "transfer"))
+        if webhook is not None:
+            accesses.append((Access(credential=webhook.secret), webhook.url, ("webhook",), "webhook"))
+        for access, url, path, use in accesses:
             try:
                 with beneath(*path):
-                    self._transfers.check_credential(access, url, principal)
+                    self._transfers.check_credential(access, url, principal, use)
             except CredentialNotAllowed as error:
+                error.path = error.path or path  # without a name the URL is at fault
                 yield error
+
+    def _refused_webhook(self, webhook: Webhook | None) -> Iterator[Fault]:
+        try:
+            if webhook is not None:
+                self._transfers.check_webhook(webhook.url)
+        except WebhookRefused as error:
+            yield Fault("webhook_refused", ("webhook",), error.sentence())
 
     async def resolve(
         self, request: JobRequest, infos: Sequence[ImageInfo], job_id: str, principal: str

@@ -20,7 +20,7 @@ Code = Literal[
     "key_missing", "key_unknown", "operation_unknown", "args_invalid",
     "source_invalid", "source_scheme_unknown", "source_extension", "source_refused",
     "destination_invalid", "destination_scheme_unknown", "destination_field_missing", "destination_field_invalid",
-    "destination_refused", "format_not_writable", "tag_unknown",
+    "destination_refused", "webhook_refused", "format_not_writable", "tag_unknown",
     "size_missing", "size_unknown", "field_missing", "field_unknown", "field_invalid", "result_too_large",
     "output_count", "credential_not_allowed",
 ]  # fmt: skip
@@ -39,6 +39,7 @@ MEANING: Mapping[Code, str] = {
     "destination_field_missing": "the destination needs this field",
     "destination_field_invalid": "a field of the destination is of the wrong type, or contradicts another",
     "destination_refused": "the destination is refused by policy: its scheme, address, port or directory",
+    "webhook_refused": "the webhook is refused by policy: its address or port",
     "format_not_writable": "the result's format cannot be written",
     "tag_unknown": "there is no such tag in a destination, or it has no value here",
     "size_missing": "the operation needs a width, a height or both",

@@ -45,6 +45,7 @@ from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.render import Renderer, Rendition
 from imgserve.engine.runner import Runner
+from imgserve.engine.webhooks import DefaultWebhooks
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Ended
 from imgserve.jobs.sqlite.queue import SqliteQueue
@@ -82,12 +83,13 @@ class Components:
         self.named = NamedPictures()
         renderer = Renderer(self.transfers, self.pool, self.named)
         renditions: Store[Rendition] = Store(settings.attempt.kept_renditions_bytes, max_kept)
+        self.webhooks = DefaultWebhooks(settings.webhooks)
         self._owners = (prefetched, placeholders, renditions, self.named)
         attempts = Attempts(
             queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=output_spelling
         )
         existing = Existing(queue, self.transfers, placeholders, clock)
-        by_kind = senders(deliveries, placeholders, existing, settings.attempt.delivery_timeout_s)
+        by_kind = senders(deliveries, placeholders, existing, self.transfers, settings.attempt.delivery_timeout_s)
         outbox = Outbox(queue, by_kind, settings.runner.max_outbox, settings.attempt.retry_delay_s, clock)
         self.runner = Runner(queue, attempts, outbox, settings.runner, settings.queue, is_shared, clock)
         self.job_admin = JobAdmin(queue, self.runner, prefetched, settings.intake.deadline_s, clock)
@@ -96,6 +98,7 @@ class Components:
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, prefetched, admission, settings.limits, intake,
             clock, spelling=output_spelling(None), named=self.named,
+            webhooks=self.webhooks,
         )  # fmt: skip
         self.on_demand = OnDemand(
             self.transfers, self.pool, renderer, self.named, settings.limits, intake.qualities(), settings.on_demand,

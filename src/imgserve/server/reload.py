@@ -1,4 +1,4 @@
-"""SIGHUP: reopens the log file, and reads API keys, certificate, presets, named pictures and credentials again.
+"""SIGHUP: reopens the log file, and reads again: API keys, certificate, presets, pictures, credentials and webhooks.
 
 Called by ``lifecycle`` on the event loop.
 """
@@ -41,7 +41,7 @@ class Reload:
         self._presets = presets
         self._certificate = certificate
         self._reopen_log = reopen_log
-        self._last = Reloadable(settings.presets, settings.pictures, settings.credentials)
+        self._last = Reloadable(settings.presets, settings.pictures, settings.credentials, settings.webhooks)
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -85,6 +85,7 @@ class Reload:
             if self.components is not None:
                 self.components.named.replace(blobs)
                 self.components.transfers.credentials.replace(new.credentials)
+                self.components.webhooks.replace(new.webhooks)
             unused.pop_all()
 
     def _from_file(self, keys: Sequence[Key]) -> Reloadable:

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from imgserve.api.keyfile import Key, KeyFileInvalid, are_several
-from imgserve.engine.config import PictureConfig
+from imgserve.engine.config import PictureConfig, WebhookConfig
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.request.preset import Config as PresetConfig
@@ -49,6 +49,7 @@ class Reloadable(msgspec.Struct, frozen=True):
     presets: PresetConfig = PresetConfig()
     pictures: dict[str, PictureConfig] = {}
     credentials: dict[str, CredentialConfig] = {}
+    webhooks: dict[str, WebhookConfig] = {}
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -105,7 +106,9 @@ def settle(
         if isinstance(settled, Settings) and not problems:
             problems += _unknown_pictures(settled.presets, settled.pictures, gathered)
             with suppress(KeyFileInvalid):  # one that this user may not read
-                problems += _credentials_together(settled.credentials, settled.api.keys(), gathered)
+                keys = settled.api.keys()
+                problems += _credentials_together(settled.credentials, keys, gathered)
+                problems += _webhooks_together(settled.webhooks, settled.credentials, keys, gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return settled
@@ -126,6 +129,7 @@ def reloadable(
         problems += _problems_of(config, gathered, gathered.unread)
         problems += [] if problems else _unknown_pictures(config.presets, config.pictures, gathered)
         problems += [] if problems else _credentials_together(config.credentials, keys, gathered)
+        problems += [] if problems else _webhooks_together(config.webhooks, config.credentials, keys, gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return config
@@ -146,6 +150,20 @@ def _credentials_together(
 
     for name, problem in problems_together(credentials, are_several=are_several(keys)):
         yield f"{gathered.place_of(f'credentials.{name}.{problem.field}')[1]}: {problem.sentence}"
+
+
+def _webhooks_together(
+    webhooks: Mapping[str, WebhookConfig],
+    credentials: Mapping[str, CredentialConfig],
+    keys: Sequence[Key],
+    gathered: Gathered,
+) -> Iterator[str]:
+    if not webhooks:
+        return
+    from imgserve.engine.webhook_problems import problems_together
+
+    for name, problem in problems_together(webhooks, credentials, are_several=are_several(keys)):
+        yield f"{gathered.place_of(f'webhooks.{name}.{problem.field}')[1]}: {problem.sentence}"
 
 
 def _origins_of_pictures(gathered: Gathered) -> dict[str, str]:

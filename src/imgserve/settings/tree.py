@@ -16,6 +16,7 @@ from imgserve.engine.config import (
     PictureConfig,
     PlaceholderConfig,
     RunnerConfig,
+    WebhookConfig,
 )
 from imgserve.failpoint import Name as Failpoint
 from imgserve.imaging.config import Config as PoolConfig
@@ -71,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True):
     presets: Annotated[PresetConfig, Section("Presets")] = PresetConfig()
     pictures: Annotated[dict[str, PictureConfig], Section("Pictures of recipes", table="picture")] = {}
     credentials: Annotated[dict[str, CredentialConfig], Section("Credentials", table="credential")] = {}
+    webhooks: Annotated[dict[str, WebhookConfig], Section("Webhooks", table="webhook")] = {}
     config_file: str = ""
     notify_socket: str = ""
     ignored_variables: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from prometheus_client.metrics import disable_created_metrics
 
 Stage = Literal[
     "intake", "probe", "deliver_placeholder", "attempt", "fetch", "render", "deliver_final", "outbox", "deliver_failed",
-    "on_demand", "receive",
+    "webhook", "on_demand", "receive",
 ]  # fmt: skip
 WorkerEnd = Literal["died", "deadline", "cancelled", "fault", "retired", "switched", "surplus", "stopped"]
 
@@ -61,6 +61,12 @@ STAGE_SECONDS = _histogram("stage_seconds", "Time spent in a stage, with or with
 STAGE_FAILURES = _counter("stage_failures_total", "Stages that ended with an error, by its code", "stage", "code")
 PLACEHOLDER_SECONDS = _histogram("placeholder_seconds", "From a job's arrival until its placeholders are out", SECONDS)
 RESULT_SECONDS = _histogram("result_seconds", "From a job's acceptance to its success, retries included", LONG_SECONDS)
+WEBHOOKS_ENDED = _counter(
+    "webhooks_ended_total",
+    "Messages to webhooks that are no longer tried. `end`: delivered, abandoned (after the last try), gone (the host"
+    " answered 410)",
+    "end",
+)  # fmt: skip
 WORKER_ENDS = _counter(
     "worker_ends_total",
     "Workers that have ended. `cause`: died (by itself, or killed by the system), deadline, cancelled (its job was"
@@ -79,6 +85,7 @@ PLACEHOLDERS_LEFT = _gauge(
     " unreadable (abandoned because the stored output cannot be read)",
     "state",
 )  # fmt: skip
+WEBHOOKS = _gauge("webhooks", "Messages to webhooks. `state`: pending (still tried), abandoned", "state")
 STATE = _gauge("state", "1 while the server is in this `state`; `/health` and `imgserve status` have the same", "state")
 STORAGE_FAILING = _gauge("storage_failing", "1 while no job can be stored: storage_failing, disk_full, or no answer")
 WORKERS = _gauge("workers", "Workers. `role`: render, intake, spare; `state`: idle, busy, missing", "role", "state")

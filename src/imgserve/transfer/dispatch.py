@@ -11,7 +11,7 @@ import msgspec
 
 from imgserve.blob import Blob, Fingerprint
 from imgserve.limiter import Limiter
-from imgserve.request.access import Access
+from imgserve.request.access import Access, Headers
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.request.protocols import SCHEMES, DestinationKind, SourceKind
@@ -21,7 +21,7 @@ from imgserve.transfer.client import location
 from imgserve.transfer.client.curl import Client
 from imgserve.transfer.client.proxy import parse_proxy
 from imgserve.transfer.config import Config
-from imgserve.transfer.credentials import Credentials
+from imgserve.transfer.credentials import Credentials, Use
 from imgserve.transfer.faults import (
     CredentialNotAllowed,
     DestinationRefused,
@@ -96,12 +96,12 @@ class Transfers:
         elif refusal := self._guard.text_refusal(destination.host, destination.port):
             raise DestinationRefused(refusal.detail, refusal.hint)
 
-    def check_credential(self, access: Access, url: str, principal: str) -> None:
+    def check_credential(self, access: Access, url: str, principal: str, use: Use = "transfer") -> None:
         """Whether the principal may use it for this URL. Raises CredentialNotAllowed, with the path of its field."""
         try:
-            self.credentials.check(access, principal, url)
+            self.credentials.check(access, principal, url, use)
         except CredentialNotAllowed as error:
-            error.path = ("credential",) if access.credential else ()
+            error.path = ("secret" if use == "webhook" else "credential",) if access.credential else ()
             raise
 
     def check_webhook(self, url: str) -> None:
@@ -176,9 +176,12 @@ class Transfers:
         """Delete the file, if there is one. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused."""
         await self._writers[destination.kind].delete(destination, write)
 
-    async def post(self, url: str, headers: tuple[str, ...], body: bytes, timeout_s: float) -> int:
-        """Post JSON to a webhook; the status, a 2xx. Raises WebhookFailed, WebhookGone, WebhookRefused, TransfersBusy."""
-        return await message.post(self._client, url, headers, body, timeout_s)
+    async def post(self, url: str, lines: tuple[str, ...], own: Headers, body: bytes, timeout_s: float) -> int:
+        """Post JSON to a webhook, with header lines and the job's own headers; the status, a 2xx.
+
+        Raises WebhookFailed, WebhookGone, WebhookRefused, TransfersBusy.
+        """
+        return await message.post(self._client, url, lines, own, body, timeout_s)
 
     async def size_of(self, destination: Destination, write: Write) -> int | None:
         """The number of bytes of the file there, 0 where it is not known; None if there is no file.

@@ -89,12 +89,12 @@ class WebhookRefused(TransferError):
 
 
 class WebhookFailed(TransferError):
-    """A message did not arrive, or was not taken; a later try may heal it. ``answer``: the status, 0 for none."""
+    """A message did not arrive, or was refused; a later try may heal it. ``answered``: the status, if there is one."""
 
     code = "webhook_failed"
     is_retryable = True
     title = "The webhook does not take the message"
-    answer = 0
+    answered: int | None = None
 
 
 class WebhookGone(WebhookFailed):
@@ -102,6 +102,7 @@ class WebhookGone(WebhookFailed):
 
     code = "webhook_gone"
     is_retryable = False
+    title = "The webhook is gone"
 
 
 class RootUnavailable(TransferError):

@@ -117,7 +117,7 @@ SHOWN_BY = {
 TLS_PAIR = {"tls_cert", "tls_key"}
 USUAL = Settings(Path(), Path(), LogFileConfig())
 NO_SETTINGS = {
-    "config_file", "credentials", "intake.storage_timeout_s", "pictures", "presets.named", "notify_socket",
+    "config_file", "credentials", "webhooks", "intake.storage_timeout_s", "pictures", "presets.named", "notify_socket",
     "ignored_variables", "renamed", "boot_id", "test",
 }  # fmt: skip
 SETTINGS = DECLARED.options

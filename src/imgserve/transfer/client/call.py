@@ -27,12 +27,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange. ``deadline_s`` is by the event loop's clock; for other methods than WRITES the wait for a transfer
     slot, and for memory, puts it off.
 
-    ``parts`` are those of a multipart POST; without them it sends ``body`` as it is. ``fetch`` takes a 2xx answer's body; without it at most
-    ``body_limit_bytes`` are returned, and a longer body ends the exchange. ``before`` and ``after`` are FTP commands,
-    sent in the target's directory around the transfer; one that starts with ``*`` may fail. ``is_path_whole``: the FTP
-    directory is entered by one command, not level by level. ``is_fresh``: no pooled connection is used. ``is_raw``: the
-    body is taken as it comes, else it is decoded as its Content-Encoding says. ``along``: further headers, which take
-    the place of those of ``headers`` with the same name.
+    ``parts`` are those of a multipart POST; without them ``body`` is sent as it is. ``fetch`` takes a 2xx answer's
+    body; without it at most ``body_limit_bytes`` are returned, and a longer body ends the exchange. ``before`` and
+    ``after`` are FTP commands, sent in the target's directory around the transfer; one that starts with ``*`` may fail.
+    ``is_path_whole``: the FTP directory is entered by one command, not level by level. ``is_fresh``: no pooled
+    connection is used. ``is_raw``: the body is taken as it comes, else it is decoded as its Content-Encoding says.
+    ``along``: further headers, which take the place of those of ``headers`` with the same name.
     """
 
     method: Method
