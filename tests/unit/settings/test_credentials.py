@@ -1,7 +1,6 @@
 """``[credential.NAME]``: each fault of the settings with its place, none with the secret; and who need not read it."""
 
 import argparse
-import os
 from pathlib import Path
 
 import pytest
@@ -132,16 +131,6 @@ def test_a_principal_has_one_default(tmp_path: Path, first: str, second: str, is
         [fault] = faults(flags)
         expected = "[credential.hooks] is the default of the same principals already"
         assert fault == f"line 15: [credential.b] default: {expected}"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_user_who_may_not_read_a_secret_can_look_at_the_rest(tmp_path: Path) -> None:
-    flags = written(tmp_path, GOOD)
-    (tmp_path / "token").chmod(0)
-    [fault] = faults(flags)
-    assert "token cannot be read" in fault
-    assert set(load(flags, {"HOME": "/nonexistent"}, is_look=True).credentials) == {"cdn", "hooks"}
-    assert set(reloadable(flags, {"HOME": "/nonexistent"}, is_look=True).credentials) == {"cdn", "hooks"}
 
 
 def test_a_secret_in_a_variable_of_the_server_alone_can_be_looked_past(tmp_path: Path) -> None:
