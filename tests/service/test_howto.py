@@ -15,6 +15,7 @@ from examples.receivers import FtpReceiver, HttpReceiver
 
 from imgserve.api.keyfile import read_keys
 from tests.service.conftest import opened, put_pictures
+from tests.support.buckets import ObjectStore
 from tests.support.certificates import Authority
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.pages import commands_in, programs_in
@@ -31,6 +32,7 @@ class Here(NamedTuple):
 
     top: Path
     names: dict[str, str]
+    store: ObjectStore
 
     def run(self, command: str) -> str:
         command = self.with_names(command)
@@ -76,26 +78,30 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     tls = Authority(top, "ca")
     both = str(tls.server_file("localhost", "127.0.0.1"))
     settings = top / "imgserve.toml"
-    pages = [(HOWTO / name).read_text() for name in ("presets.md", "watermarks.md", "credentials.md")]
+    pages = [(HOWTO / name).read_text() for name in ("presets.md", "watermarks.md", "credentials.md", "buckets.md")]
     web = HttpReceiver(top / "http")
-    (top / "storage.token").write_text("of-the-storage\n")
+    store = ObjectStore()
+    for name in ("storage.token", "store.key"):
+        (top / name).write_text("of-the-storage\n")
     text = "".join(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0] for page in pages)
     text = text.replace("/etc/imgserve/", f"{top}/").replace("http://192.168.1.10", web.url)
+    text = text.replace("https://store.example.com", store.endpoint).replace("s3://shop-pictures", store.url)
     settings.write_text(text)
     (top / "pictures").mkdir()
     (top / "pictures/logo.svg").write_bytes(svg('<rect width="40" height="20" fill="red"/>'))
     origin = ("--cors-origin", "https://editor.example")
     server = Daemon(top / "data", *LOOPBACK, *roots, *origin, "--config", str(settings))
     secure = Daemon(top / "secure", "--tls-cert", both, "--tls-key", both)
-    with web, FtpReceiver(top / "ftp") as ftp, server, secure:
+    with web, FtpReceiver(top / "ftp") as ftp, store, server, secure:
+        store.put("originals/photo.jpg", (top / "originals/photo.jpg").read_bytes())
         names = {
             "http://127.0.0.1:8602": server.url, "https://pictures.example:8602": secure.url,
             "http://192.168.1.10": web.url.rstrip("/"), "ftp://192.168.1.10": ftp.url.rstrip("/"),
-            "/srv/imgserve/": f"{top}/", "/etc/imgserve/tls/ca.pem": str(tls.ca_file),
+            "s3://shop-pictures": store.url, "/srv/imgserve/": f"{top}/", "/etc/imgserve/tls/ca.pem": str(tls.ca_file),
             "/etc/imgserve/keys": f"{top}/keys", "/etc/imgserve/storage.token": f"{top}/storage.token",
             "sudo chown root:imgserve": 'chown "$(id -u):$(id -g)"', "sudo ": "",
         }  # fmt: skip
-        yield Here(top, names)
+        yield Here(top, names, store)
 
 
 def commands(page: str, count: int) -> list[str]:
@@ -157,6 +163,19 @@ def test_credentials(here: Here) -> None:
     [output] = json.loads(here.run(job))["outputs"]
     assert output["url"] == "https://cdn.example.com/stored/photo-320.jpg"
     here.see("http/stored/photo-320.jpg", (320, 240))
+
+
+def test_buckets(here: Here) -> None:
+    [post] = commands("buckets.md", 1)
+    job = json.loads(here.run(post))
+    assert [output["url"] for output in job["outputs"]] == [
+        "https://cdn.example.com/thumbs/photo-600.webp", "https://cdn.example.com/thumbs/photo-300.jpg",
+    ]  # fmt: skip
+    places = [output["destination"].removeprefix(f"{here.store.url}/") for output in job["outputs"]]
+    wait_until(lambda: {(found := here.store.get(place)) and found.state for place in places} == {"final"})
+    last = here.store.get(places[1])
+    assert last is not None
+    assert last.headers["cache-control"] == "public, max-age=31536000"
 
 
 def test_tls_and_cors(here: Here) -> None:

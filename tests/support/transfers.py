@@ -10,7 +10,7 @@ from imgserve.blob import Blob
 from imgserve.imaging.worker.html import page as html
 from imgserve.request.destination import Destination
 from imgserve.request.page import Page
-from imgserve.request.source import Source
+from imgserve.request.source import Source, parse_source
 from imgserve.transfer.client import location
 from imgserve.transfer.dispatch import Delivery, Transfers, Write
 
@@ -20,6 +20,8 @@ LOOPBACK = ("127.0.0.0/8",)
 def source(url: str, path: str = "") -> Source:
     if url.startswith("file:"):
         return Source(url, "file", "", 0, path or url.removeprefix("file://"))
+    if url.startswith("s3:"):
+        return parse_source(url)
     place = location.origin(url)
     return Source(url, place.scheme, place.host, place.port, urlsplit(url).path)  # type: ignore[arg-type]
 

@@ -27,6 +27,7 @@ from imgserve.request.recipe import Recipe
 from imgserve.request.warning import OutputWarning
 from imgserve.telemetry import logs
 from imgserve.transfer.digest import sha256_of
+from imgserve.transfer.faults import NewerThere
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 
@@ -153,7 +154,7 @@ class Attempts:
                 warnings = rendition.warnings
                 _log(output, warnings)
                 result = await self._deliver(claim, output, rendition)
-        except Overtaken:
+        except (Overtaken, NewerThere):
             result = OutputResult(output.id, "superseded")
         except ImgserveError as caught:
             error, result = caught, OutputResult(output.id, "retry")

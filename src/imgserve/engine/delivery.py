@@ -183,6 +183,7 @@ class Deliveries:
             timeout_s=timeout_s,
             abandoned=tuple((self._name(output_id), token) for output_id, token in abandoned),
             only_over=output.fingerprint if intent.kind == "failed" else None,
+            etag=output.etag or "",
             principal=output.principal,
         )
 

@@ -1,7 +1,8 @@
 """Whether the file at a destination is somebody else's, which ``if_exists`` keep leaves there until the result comes.
 
-Called by ``placing`` and ``outbox`` under the destination's lock. A file is imgserve's if its bytes are those of this
-output's placeholder or failure picture, or of any placeholder of the last 24 hours.
+Called by ``placing`` and ``outbox`` under the destination's lock. A file is imgserve's if it is marked so; where files
+have no marks, if its bytes are those of this output's placeholder or failure picture, or of any placeholder of the last
+24 hours.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,8 @@ class Existing:
     async def is_foreign(self, output: Output, write: Write) -> bool:
         """Of no file: False. Raises the destination's refusal, CannotAsk."""
         destination = output.spec.placement.destination
+        if destination.writing.is_marked:
+            return await self._transfers.is_foreign(destination, write)
         size_bytes = await self._transfers.size_of(destination, write)
         if size_bytes is None:
             return False

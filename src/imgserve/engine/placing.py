@@ -14,7 +14,7 @@ from imgserve.errors import ImgserveError
 from imgserve.jobs.model import Accepted, Output, PlaceholderResult
 from imgserve.jobs.persist import PatientStorage
 from imgserve.request.faults import DESTINATION
-from imgserve.transfer.faults import DeliveryUnknown, TransferError
+from imgserve.transfer.faults import DeliveryUnknown, NewerThere, TransferError
 
 
 class Placing:
@@ -68,15 +68,17 @@ class Placing:
             fingerprint = picture.fingerprint()
             await self._storage.note_placeholder(fingerprint.digest, fingerprint.size_bytes)
             try:
-                await self._deliveries.write(output, "placeholder", 0, picture, timeout_s, is_held=is_held, keeps=keeps)
+                delivery = await self._deliveries.write(
+                    output, "placeholder", 0, picture, timeout_s, is_held=is_held, keeps=keeps
+                )
             except DeliveryUnknown:
                 return PlaceholderResult(output.id, "unknown")
             except Kept:
                 return PlaceholderResult(output.id, "kept")
-            except (Overtaken, ClaimLost):
+            except (Overtaken, ClaimLost, NewerThere):
                 return PlaceholderResult(output.id, "none")
         is_verified = output.spec.placement.destination.writing.verifies
-        return PlaceholderResult(output.id, "written", fingerprint if is_verified else None)
+        return PlaceholderResult(output.id, "written", fingerprint if is_verified else None, delivery.etag or None)
 
 
 def _refusal(refusals: Sequence[tuple[int, ImgserveError]]) -> ImgserveError:

@@ -121,11 +121,12 @@ class Resolver:
         return tuple(placed)
 
     async def _placed(self, source: Source, output: ResolvedOutput, principal: str) -> ResolvedOutput:
-        """The output with its place resolved, which judges a file's path."""
+        """The output with its place resolved, which judges a file's path, and finds the server of a bucket."""
         place = output.placement.destination
-        if await self._transfers.is_same_file(source, place):
+        if await self._transfers.is_same_file(source, place, principal):
             raise DestinationRefused("names the source itself, expected another place")
-        place = self._transfers.with_public_url(await self._transfers.with_real_key(place), principal)
+        place = await self._transfers.with_real_key(place, principal)
+        place = self._transfers.with_public_url(place, principal)
         placement = msgspec.structs.replace(output.placement, destination=place)
         return msgspec.structs.replace(output, placement=placement)
 

@@ -16,6 +16,10 @@ from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.json_text import PLAIN_NAME
 
 MAX_HEADERS, MAX_HEADERS_BYTES = 20, 4_096
+# What a bucket keeps with an object, and the prefix of metadata that mean nothing to the store.
+OF_OBJECTS = frozenset({"cache-control", "content-disposition", "content-language"})
+METADATA = "x-amz-meta-"
+MAX_METADATA_BYTES = 1_900  # S3 takes 2,048, imgserve's marks among them
 
 # Name and value, in the order given.
 Headers = tuple[tuple[str, str], ...]
@@ -119,17 +123,32 @@ def dump_access(access: Access) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value}
 
 
-def misplaced(options: Mapping[str, object], text: str, noun: str) -> Iterator[Fault]:
+def misplaced(options: Mapping[str, Any], text: str, noun: str) -> Iterator[Fault]:
     """The fields that a URL does not have, or that contradict its user name. ``noun``: source or destination."""
     protocol = url.protocol_of(text)
     if "headers" in options and not protocol.takes_headers:
         yield Fault("field_invalid", ("headers",), f"belongs to an http(s) {noun}")
+    elif "headers" in options and protocol.has_bucket:
+        yield from (Fault("field_invalid", ("headers",), note) for note in _not_kept(options["headers"], noun))
     if "credential" not in options:
         return
     if not protocol.takes_credential:
-        yield Fault("field_invalid", ("credential",), f"belongs to an http(s) {noun}")
+        yield Fault("field_invalid", ("credential",), f"belongs to an http(s) or s3 {noun}")
     elif _has_user(text):
         yield Fault("field_invalid", ("credential",), "the URL has a user name; leave one of the two out")
+
+
+def _not_kept(headers: Headers, noun: str) -> Iterator[Sentence]:
+    if noun == "source":
+        yield "belongs to an http(s) source"
+    elif not all(_is_kept(name.lower()) for name, _ in headers):
+        yield "an object in a bucket takes Cache-Control, Content-Disposition, Content-Language and X-Amz-Meta-… alone"
+    elif sum(len(name) + len(text) for name, text in headers if name.lower().startswith(METADATA)) > MAX_METADATA_BYTES:
+        yield f"expected at most {MAX_METADATA_BYTES:,} bytes of X-Amz-Meta-…"
+
+
+def _is_kept(name: str) -> bool:
+    return name in OF_OBJECTS or (name.startswith(METADATA) and not name.startswith(f"{METADATA}imgserve-"))
 
 
 def _has_user(text: str) -> bool:

@@ -32,7 +32,7 @@ def _read_digest(value: object) -> str | None:
 class SourceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The picture's place."""
 
-    url: Annotated[Url, Meta(description="http, https, ftp, ftps, ftpes or file")]
+    url: Annotated[Url, Meta(description="http, https, ftp, ftps, ftpes, file or s3")]
     headers: HeadersField = {}
     credential: CredentialField | None = None
     digest: (

@@ -8,19 +8,20 @@ from typing import Literal
 
 import msgspec
 
-SchemeName = Literal["http", "https", "ftp", "ftps", "ftpes", "file"]
-DestinationKind = Literal["file", "ftp", "put", "form"]
-SourceKind = Literal["file", "ftp", "http"]
+SchemeName = Literal["http", "https", "ftp", "ftps", "ftpes", "file", "s3"]
+DestinationKind = Literal["file", "ftp", "put", "form", "s3"]
+SourceKind = Literal["file", "ftp", "http", "s3"]
 
 
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     """``source``: the protocol that reads it. ``destination``: the one kind that writes it; None: the request chooses.
 
-    ``port`` is the default; a scheme of this machine has none. ``explicit``: the scheme that a URL with that scheme's
-    port has in truth. ``libcurl``: libcurl's name, if it differs. ``anonymous``: the user name that means no login.
-    ``names_file``: the path has neither query nor fragment and ends with a file's name. ``is_path_decoded``: the path
-    goes to the server decoded, so that %2F is a slash and a control character would be part of a command.
+    ``port`` is the default; a scheme of this machine, or of buckets, has none. ``explicit``: the scheme that a URL with
+    that scheme's port has in truth. ``libcurl``: libcurl's name, if it differs. ``anonymous``: the user name that means
+    no login. ``names_file``: the path has neither query nor fragment and ends with a file's name. ``is_path_decoded``:
+    the path goes to the server decoded, so that %2F is a slash and a control character would be part of a command.
     ``takes_headers``, ``takes_credential``: requests may carry headers of the job, or a credential of the settings.
+    ``has_bucket``: in place of the host stands the name of a bucket, and a credential says which server has it.
     """
 
     source: SourceKind
@@ -34,10 +35,11 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     is_path_decoded: bool = False
     takes_headers: bool = False
     takes_credential: bool = False
+    has_bucket: bool = False
 
     @property
     def is_local(self) -> bool:
-        return self.port is None
+        return self.port is None and not self.has_bucket
 
 
 class Writing(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +49,8 @@ class Writing(msgspec.Struct, frozen=True, kw_only=True):
     write does no harm, and a later write replaces an earlier one; otherwise writes go one after the other, and none is
     cancelled or superseded. ``verifies``: a later write can check that the file there is imgserve's. ``is_page``: the
     URL is a page's, with the file's name behind its last colon. ``is_name_decoded``: the file's name is
-    percent-decoded, no part of a URL. ``is_browsable``: a browser finds the result at the URL.
+    percent-decoded, no part of a URL. ``is_browsable``: a browser finds the result at the URL. ``is_marked``: a file
+    carries a mark that tells whether imgserve wrote it, and as what.
     """
 
     can_delete: bool = True
@@ -57,6 +60,7 @@ class Writing(msgspec.Struct, frozen=True, kw_only=True):
     is_page: bool = False
     is_name_decoded: bool = False
     is_browsable: bool = False
+    is_marked: bool = False
 
 
 def _ftp(port: int, libcurl: str = "", explicit: str = "", *, has_tls: bool = False) -> Scheme:
@@ -77,14 +81,25 @@ SCHEMES: dict[str, Scheme] = {
     "ftps": _ftp(990, explicit="ftpes", has_tls=True),  # TLS from the first byte
     "ftpes": _ftp(21, libcurl="ftp", has_tls=True),  # by the command AUTH TLS
     "file": Scheme(source="file", destination="file", names_file=True),
+    "s3": Scheme(
+        source="s3",
+        destination="s3",
+        names_file=True,
+        is_path_decoded=True,
+        takes_headers=True,
+        takes_credential=True,
+        has_bucket=True,
+    ),
 }
 WRITING: dict[DestinationKind, Writing] = {
     "file": Writing(verifies=True, is_name_decoded=True),
     "ftp": Writing(),
     "put": Writing(is_browsable=True, keeps_order=False),
     "form": Writing(can_delete=False, keeps_order=False, is_repeatable=False, is_page=True, is_name_decoded=True),
+    # Conditions keep a late write from replacing another picture. One that replaces equal bytes they let pass.
+    "s3": Writing(keeps_order=False, is_marked=True),
 }
-NOT_YET = frozenset({"sftp", "scp", "s3", "gs", "gcs", "az", "azure"})
+NOT_YET = frozenset({"sftp", "scp", "gs", "gcs", "az", "azure"})
 
 
 def for_libcurl(url: str) -> str:

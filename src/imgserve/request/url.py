@@ -16,6 +16,7 @@ MAX_LENGTH = 8_192
 """Characters. A short request must not grow without bound when a long name fills many tags."""
 MAX_PATH_BYTES, MAX_NAME_BYTES = 4_095, 255
 """Linux's PATH_MAX without its final NUL, and NAME_MAX (limits.h)."""
+MAX_KEY_BYTES = 1_024  # of an object in S3
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:\d+(?:[/?#]|$)")
@@ -24,6 +25,8 @@ _AUTHORITY = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?+"
     r"(?P<host>\[[^\]/?#]*\]|[^:/?#\[\]]*)(?::\d*)?(?=[/?#:]|$)"
 )
+# Amazon's rules, so that every name can be part of a host's.
+_BUCKET = re.compile(r"(?!\d+(?:\.\d+){3}$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
 _NOT_IN_URLS = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
@@ -73,6 +76,8 @@ class Url(msgspec.Struct, frozen=True):
         if protocol.is_local:
             return f"{self.scheme}://" + re.sub("/+", "/", _normal_path(self.path))
         path = re.sub("%2[Ff]", "/", self.path) if protocol.is_path_decoded else self.path
+        if protocol.has_bucket:
+            return f"{self.scheme}://{self.host}{_normal_path(path)}"
         # AUTH TLS uses the port of plain FTP: the server and its files are the same, encrypted or not.
         scheme = protocol.libcurl or self.scheme
         query = "&".join(pair for pair in self.query.split("&") if pair and not _is_signing(pair.partition("=")[0]))
@@ -122,6 +127,8 @@ def parse(text: str) -> Url:
     protocol = protocol_of(text)
     if protocol.names_file and re.search("[?#]", rest):
         raise UrlInvalid(f"{scheme_of(text)} knows no query or fragment: write ? as %3F and # as %23")
+    if protocol.has_bucket:
+        return _object(authority, _ascii(rest))
     url = _parts(_ascii(authority) + _ascii(rest.partition("#")[0]), protocol)
     if protocol.is_path_decoded:
         _check_decoded(url.path)
@@ -192,6 +199,27 @@ def _parts(plain: str, protocol: Scheme) -> Url:
         raise UrlInvalid(f"not a URL: {str(error.args[1]).lower()}") from None
     except ValueError:
         raise UrlInvalid("not a URL: a part of it is not readable text") from None
+
+
+def _object(authority: str, path: str) -> Url:
+    """The URL of an object, whose key is taken as it is written: no segment of it is resolved."""
+    word, _, bucket = authority.partition("://")
+    path = path or "/"
+    if not _BUCKET.fullmatch(bucket) or not path.startswith("/"):
+        raise UrlInvalid("expected scheme://bucket/key, the bucket as 3 to 63 lower-case letters, digits, . and -")
+    try:
+        key = unquote_to_bytes(path[1:]).decode()
+    except UnicodeError:
+        raise UrlInvalid("percent-encoded bytes that are not UTF-8") from None
+    if _NO_TEXT.search(key):
+        raise UrlInvalid("control characters are not allowed in a key")
+    *above, _ = segments = key.split("/")
+    if "" in above or not {".", ".."}.isdisjoint(segments):
+        raise UrlInvalid("a key must not hold empty segments, nor the segments . and ..")
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise UrlInvalid(f"expected a key of at most {MAX_KEY_BYTES:,} bytes")
+    scheme = word.lower()
+    return Url(f"{scheme}://{bucket}{path}", scheme, bucket, 0, path, "")
 
 
 def _check_decoded(path: str) -> None:

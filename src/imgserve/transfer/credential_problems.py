@@ -86,15 +86,14 @@ def webhook_secrets(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _prefix_fault(text: str, kind: CredentialType) -> str:
+def _prefix_fault(text: str, owner: CredentialType) -> str:
     try:
-        scheme = UrlPrefix.parse(text).scheme
+        protocol = SCHEMES[UrlPrefix.parse(text).scheme]
     except ValueError:
         return f"expected a {_PREFIX}, without user name and query"
-    is_web = scheme in SCHEMES and SCHEMES[scheme].source == "http"
-    if kind == "s3":
-        return "" if scheme == "s3" else "expected the beginning of a URL such as s3://bucket/pictures/"
-    return "" if is_web else "expected the beginning of an http(s) URL"
+    if owner == "s3":
+        return "" if protocol.has_bucket else "expected the beginning of a URL such as s3://bucket/pictures/"
+    return "" if protocol.source == "http" else "expected the beginning of an http(s) URL"
 
 
 def _is_base(text: str) -> bool:

@@ -44,6 +44,11 @@ class S3Access(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"S3Access({self.name})"
 
+    @property
+    def url(self) -> str:
+        """The endpoint's."""
+        return self.endpoint or f"https://s3.{self.region}.amazonaws.com"
+
 
 class _Credential(msgspec.Struct, frozen=True):
     """One of the settings, its prefixes parsed."""

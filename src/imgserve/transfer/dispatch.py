@@ -16,6 +16,7 @@ from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
 from imgserve.request.protocols import SCHEMES, DestinationKind, SourceKind
 from imgserve.request.source import Source, parse_source, source_key
+from imgserve.request.url import protocol_of
 from imgserve.telemetry import logs
 from imgserve.transfer.client import location
 from imgserve.transfer.client.curl import Client
@@ -38,6 +39,7 @@ from imgserve.transfer.protocols.file import Files
 from imgserve.transfer.protocols.form import ReadPage, no_reader
 from imgserve.transfer.protocols.ftp import Ftp
 from imgserve.transfer.protocols.http import Http
+from imgserve.transfer.protocols.s3 import S3
 from imgserve.transfer.protocols.upload import Forms
 from imgserve.transfer.write import Delivery, Write
 
@@ -72,28 +74,37 @@ class Transfers:
         self.slots = self._client.slots
         http, ftp = Http(self._client, self.credentials), Ftp(self._client)
         self.files = Files(config.read_roots, config.write_roots)
-        self._readers: dict[SourceKind, Files | Ftp | Http] = {"file": self.files, "ftp": ftp, "http": http}
-        self._writers: dict[DestinationKind, Files | Ftp | Http | Forms] = {
+        self._s3 = S3(config, self.slots, self.credentials)
+        self._readers: dict[SourceKind, Files | Ftp | Http | S3] = {
+            "file": self.files, "ftp": ftp, "http": http, "s3": self._s3,
+        }  # fmt: skip
+        self._writers: dict[DestinationKind, Files | Ftp | Http | Forms | S3] = {
             "file": self.files,
             "ftp": ftp,
             "put": http,
             "form": Forms(self._client, read_page, self.credentials),
+            "s3": self._s3,
         }
         self.budget = Limiter(config.memory_bytes)
         self._fetches: dict[asyncio.Task[None], Fetch] = {}
 
     def check_source(self, source: Source) -> None:
-        """Check the text of the URL: port, literal address, root. Raises SourceRefused."""
+        """Check the text of the URL: port, literal address, root. A bucket's server is the settings' own.
+
+        Raises SourceRefused.
+        """
         if not source.host:
             self.files.read_roots.locate(source.path)
-        elif refusal := self._guard.text_refusal(source.host, source.port):
+        elif not SCHEMES[source.scheme].has_bucket and (refusal := self._guard.text_refusal(source.host, source.port)):
             raise SourceRefused(refusal.detail, refusal.hint)
 
     def check_destination(self, destination: Destination) -> None:
-        """Check the text of the URL: port, literal address, root. Raises DestinationRefused."""
+        """As ``check_source``. Raises DestinationRefused."""
         if not destination.host:
             self.files.write_roots.locate(destination.path)
-        elif refusal := self._guard.text_refusal(destination.host, destination.port):
+        elif not protocol_of(destination.url).has_bucket and (
+            refusal := self._guard.text_refusal(destination.host, destination.port)
+        ):
             raise DestinationRefused(refusal.detail, refusal.hint)
 
     def check_credential(self, access: Access, url: str, principal: str, use: Use = "transfer") -> None:
@@ -110,17 +121,27 @@ class Transfers:
         if refusal := self._guard.text_refusal(origin.host, origin.port):
             raise WebhookRefused(refusal.detail, refusal.hint)
 
-    async def is_same_file(self, source: Source, destination: Destination) -> bool:
-        """Whether a delivery would overwrite the source. Raises SourceRefused, DestinationRefused."""
+    async def is_same_file(self, source: Source, destination: Destination, principal: str) -> bool:
+        """Whether a delivery would overwrite the source.
+
+        Raises SourceRefused, DestinationRefused, CredentialNotAllowed.
+        """
+        if SCHEMES[source.scheme].has_bucket and protocol_of(destination.url).has_bucket:
+            return self._s3.real_key(source, principal) == self._s3.real_key(destination, principal)
         if source.host or destination.host:
             return destination.writing.is_repeatable and source_key(source) == destination.key
         return await self.files.is_same_file(source, destination)
 
-    async def with_real_key(self, destination: Destination) -> Destination:
-        """The destination under the key that all its spellings share. Raises DestinationRefused."""
-        if destination.host:
-            return destination
-        return msgspec.structs.replace(destination, key=await self.files.real_key(destination))
+    async def with_real_key(self, destination: Destination, principal: str) -> Destination:
+        """The destination under the key that all its spellings share.
+
+        Raises DestinationRefused, CredentialNotAllowed.
+        """
+        if not destination.host:
+            return msgspec.structs.replace(destination, key=await self.files.real_key(destination))
+        if protocol_of(destination.url).has_bucket:
+            return msgspec.structs.replace(destination, key=self._s3.real_key(destination, principal))
+        return destination
 
     def with_public_url(self, destination: Destination, principal: str) -> Destination:
         """The destination with the URL at which browsers find it, if a credential tells.
@@ -189,6 +210,14 @@ class Transfers:
         Raises DeliveryFailed, DestinationRefused, CannotAsk.
         """
         return await self._writers[destination.kind].size_of(destination, write)
+
+    async def is_foreign(self, destination: Destination, write: Write) -> bool:
+        """Whether a file lies there that is not marked as imgserve's placeholder or failure picture.
+
+        For destinations where files are marked. Raises DeliveryFailed, CredentialNotAllowed.
+        """
+        found = await self._s3.look(destination, write)
+        return found is not None and not found.is_makeshift
 
     async def fingerprint_of(self, destination: Destination, write: Write) -> Fingerprint | None:
         """Of the file there, which is expected to be a small one; None if it cannot be read."""

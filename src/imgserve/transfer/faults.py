@@ -131,6 +131,12 @@ class NotOurs(TransferError):
     code = "not_ours"
 
 
+class NewerThere(NotOurs):
+    """The file at the destination is a newer job's, so it is left alone."""
+
+    code = "newer_there"
+
+
 class DeliveryFailed(TransferError):
     """A definite refusal: no address, connection refused or timed out, TLS or login failed, a bad answer."""
 

@@ -13,9 +13,6 @@ import msgspec
 from imgserve.request import url
 from imgserve.request.protocols import SCHEMES
 
-# A store's URL, whose scheme libcurl does not know: scheme, bucket, key.
-_STORE = re.compile(r"([a-z0-9]+)://([A-Za-z0-9._-]+)(/[^?#]*)?")
-
 
 class UrlPrefix(msgspec.Struct, frozen=True):
     """``segments`` are percent-decoded."""
@@ -43,20 +40,16 @@ class UrlPrefix(msgspec.Struct, frozen=True):
 
 
 def path_of(text: str) -> str:
-    """The path of a URL, percent-encoded; of a store's URL the key. Raises ValueError."""
+    """The path of a URL, percent-encoded. Raises ValueError."""
     return _parts(text)[3]
 
 
 def _parts(text: str) -> tuple[str, str, int, str]:
     """Raises ValueError."""
-    scheme = url.scheme_of(text)
-    if scheme in SCHEMES:
-        parsed = url.parse(text)
-        return parsed.scheme, parsed.host.removesuffix("."), parsed.port, parsed.path
-    store = _STORE.fullmatch(text)
-    if store is None:
+    if url.scheme_of(text) not in SCHEMES:
         raise ValueError("no URL")
-    return store[1], store[2], 0, store[3] or "/"
+    parsed = url.parse(text)
+    return parsed.scheme, parsed.host.removesuffix("."), parsed.port, parsed.path
 
 
 def _segments(path: str) -> list[str]:

@@ -17,7 +17,8 @@ class Write(msgspec.Struct, frozen=True):
 
     A write removes the temporary files that lower tokens left behind. ``abandoned``: names and last tokens of other
     outputs that had this destination and will not write again. ``timeout_s`` covers it all. ``only_over``: a file is
-    written or deleted only while the file there has this fingerprint. ``principal``: the owner of the job.
+    written or deleted only while the file there has this fingerprint. ``etag``: of the output's placeholder in a
+    bucket, if it is known. ``principal``: the owner of the job.
     """
 
     state: WriteState
@@ -27,6 +28,7 @@ class Write(msgspec.Struct, frozen=True):
     timeout_s: float
     abandoned: tuple[tuple[str, int], ...] = ()
     only_over: Fingerprint | None = None
+    etag: str = ""
     principal: str = ""
 
     @property
@@ -48,6 +50,9 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """A write that the destination accepted. ``is_verified``: it reported the right size afterwards."""
+    """A write that the destination accepted. ``is_verified``: it reported the right size afterwards. ``etag``: of the
+    new object in a bucket.
+    """
 
     is_verified: bool
+    etag: str = ""

@@ -1,4 +1,4 @@
-"""One suite for every way to deliver: local file, FTP(S) servers of all kinds, HTTP PUT, upload form. Real servers."""
+"""One suite for every way to deliver: file, FTP(S) servers of all kinds, HTTP PUT, form, bucket. Real servers."""
 
 import os
 import threading
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 from urllib.parse import quote
 
 import pytest
@@ -25,6 +25,7 @@ from imgserve.transfer.faults import (
     DeliveryUnknown,
     DestinationRefused,
 )
+from tests.support.buckets import ObjectStore, in_bucket
 from tests.support.certificates import Authority
 from tests.support.transfers import LOOPBACK, deliver_bytes, destination, read_page, write
 from tests.support.vsftpd import Tls, Vsftpd
@@ -45,6 +46,16 @@ def _files(directory: Path) -> list[str]:
     return [found.name for found in directory.rglob("*") if found.is_file()]
 
 
+class Stored(Protocol):
+    """The part of ``Path`` that the suite needs of a file, or of an object."""
+
+    def read_bytes(self) -> bytes: ...
+
+    def write_bytes(self, data: bytes, /) -> object: ...
+
+    def exists(self) -> bool: ...
+
+
 @dataclass
 class Peer:
     """A kind of destination: how to name a place on it, and where the bytes end up."""
@@ -52,12 +63,12 @@ class Peer:
     kind: str
     root: Path
     at: Callable[[str], Destination]
-    stored: Callable[[str], Path]
+    stored: Callable[[str], Stored]
 
 
 FTPS = {"ftp-vsftpd": "", "ftpes": "explicit", "ftps": "implicit"}
 FTP = ["ftp", "ftp-no-rename-over", "ftp-no-rnfr", *FTPS]
-KINDS = ["file", *FTP, "put", "form"]
+KINDS = ["file", *FTP, "put", "form", "s3"]
 
 
 def only(*kinds: str) -> pytest.MarkDecorator:
@@ -69,9 +80,19 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
+@pytest.fixture(scope="module")
+def store() -> Iterator[ObjectStore]:
+    with ObjectStore() as started:
+        yield started
+
+
 @pytest.fixture(params=KINDS)
 def peer(
-    request: pytest.FixtureRequest, tmp_path: Path, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    authority: Authority,
+    tmp_path_factory: pytest.TempPathFactory,
+    store: ObjectStore,
 ) -> Iterator[Peer]:
     kind = str(request.param)
     with ExitStack() as stack:
@@ -90,6 +111,9 @@ def peer(
                 FtpReceiver(tmp_path, rename_over=kind != "ftp-no-rename-over", knows_rnfr=kind != "ftp-no-rnfr")
             )
             yield Peer(kind, tmp_path, lambda p: destination("ftp", f"{ftp.url}/{quote(p)}"), lambda p: tmp_path / p)
+        elif kind == "s3":
+            store.clear()
+            yield Peer(kind, tmp_path, lambda p: in_bucket(f"{store.url}/{quote(p)}"), store.object)
         else:
             http = stack.enter_context(HttpReceiver(tmp_path))
             if kind == "put":
@@ -104,11 +128,9 @@ def peer(
 
 
 @pytest.fixture
-async def transfers(tmp_path: Path, authority: Authority) -> AsyncIterator[Transfers]:
-    ca_file = str(authority.ca_file)
-    made = Transfers(
-        Config(allow_networks=LOOPBACK, write_roots=(str(tmp_path),), ca_file=ca_file), Limits(), read_page
-    )
+async def transfers(tmp_path: Path, authority: Authority, store: ObjectStore) -> AsyncIterator[Transfers]:
+    config = Config(allow_networks=LOOPBACK, write_roots=(str(tmp_path),), ca_file=str(authority.ca_file))
+    made = Transfers(config, Limits(), read_page, store.credentials)
     yield made
     await made.aclose()
 
@@ -129,7 +151,7 @@ async def test_the_final_replaces_the_placeholder_and_leaves_nothing_else(peer: 
     await deliver_bytes(transfers, peer.at("x.png"), b"placeholder", write("placeholder", 0))
     delivery = await deliver_bytes(transfers, peer.at("x.png"), large, write("final", 1))
     assert peer.stored("x.png").read_bytes() == large
-    assert _files(peer.root) == ["x.png"]
+    assert _files(peer.root) == ([] if peer.kind == "s3" else ["x.png"])
     assert delivery.is_verified == (peer.kind != "form")
 
 
@@ -161,7 +183,7 @@ async def test_delete_and_delete_again(peer: Peer, transfers: Transfers) -> None
     await transfers.delete(peer.at("nowhere/x.png"), write())
 
 
-@only("file", "ftp", *FTPS)  # what is guaranteed for a file, and for FTP with rename over the target
+@only("file", "ftp", *FTPS, "s3")  # what is guaranteed for these, and for FTP with rename over the target
 async def test_a_reader_never_sees_half_a_file(peer: Peer, transfers: Transfers) -> None:
     pictures = [bytes([number]) * 300_000 for number in range(12)]
     whole = {digest_of(picture) for picture in pictures}
@@ -228,6 +250,7 @@ async def test_files_stay_beneath_their_root(tmp_path: Path, path: str) -> None:
     assert not _files(tmp_path)
 
 
+@only("file", *FTP, "put", "form")  # obstore gets a mapping, which is a result's, and sealed
 async def test_a_picture_that_has_become_shorter_is_a_fault_and_no_endless_wait(
     peer: Peer, transfers: Transfers
 ) -> None:
@@ -237,7 +260,7 @@ async def test_a_picture_that_has_become_shorter_is_a_fault_and_no_endless_wait(
             await transfers.deliver(peer.at("short.png"), blob, write(timeout_s=3.0))
 
 
-@only("file", "ftp", "ftp-vsftpd", "put")
+@only("file", "ftp", "ftp-vsftpd", "put", "s3")
 async def test_a_destination_tells_what_lies_there(peer: Peer, transfers: Transfers) -> None:
     place, missing = peer.at("a.png"), peer.at("none/b.png")
     assert await transfers.size_of(place, write()) is None

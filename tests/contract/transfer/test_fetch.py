@@ -1,4 +1,4 @@
-"""One suite for every way to fetch: HTTP, FTP(S), local file. Real servers."""
+"""One suite for every way to fetch: HTTP, FTP(S), local file, bucket. Real servers."""
 
 import asyncio
 import os
@@ -22,6 +22,7 @@ from imgserve.transfer.faults import (
     SourceUnavailable,
 )
 from imgserve.transfer.memory import Reservation
+from tests.support.buckets import ObjectStore
 from tests.support.certificates import Authority
 from tests.support.transfers import LOOPBACK, Listener, destination, fetch_bytes, source
 from tests.support.vsftpd import Tls, Vsftpd
@@ -35,13 +36,19 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
+@pytest.fixture(scope="module")
+def store() -> Iterator[ObjectStore]:
+    with ObjectStore() as started:
+        yield started
+
+
 @pytest.fixture
-async def transfers(tmp_path: Path, authority: Authority) -> AsyncIterator[Transfers]:
+async def transfers(tmp_path: Path, authority: Authority, store: ObjectStore) -> AsyncIterator[Transfers]:
     config = Config(
         allow_networks=("127.0.0.0/8",), read_roots=(str(tmp_path),), write_roots=(str(tmp_path),),
         source_timeout_s=2.0, memory_bytes=2_000_000, ca_file=str(authority.ca_file),
     )  # fmt: skip
-    made = Transfers(config, Limits(source_bytes=1_000_000))
+    made = Transfers(config, Limits(source_bytes=1_000_000), credentials=store.credentials)
     yield made
     await made.aclose()
 
@@ -55,7 +62,11 @@ def http(tmp_path: Path) -> Iterator[HttpReceiver]:
 
 @pytest.fixture
 def serve(
-    http: HttpReceiver, authority: Authority, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    http: HttpReceiver,
+    authority: Authority,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    store: ObjectStore,
 ) -> Iterator[Callable[[str], str]]:
     """Starts what serves the pictures by a scheme; returns the URL of their directory."""
     with ExitStack() as running:
@@ -66,12 +77,15 @@ def serve(
                 return running.enter_context(Vsftpd(tmp_path, work, tls=TLS[scheme], certificate=pem)).url
             if scheme == "ftp":
                 return running.enter_context(FtpReceiver(tmp_path)).url
+            if scheme == "s3":
+                store.put("a.jpg", PICTURE)
+                return store.url
             return http.url if scheme == "http" else f"file://{tmp_path}"
 
         yield started
 
 
-@pytest.fixture(params=["http", "ftp", "ftpes", "ftps", "file"])
+@pytest.fixture(params=["http", "ftp", "ftpes", "ftps", "file", "s3"])
 def base(request: pytest.FixtureRequest, serve: Callable[[str], str]) -> str:
     return serve(str(request.param))
 
@@ -102,7 +116,7 @@ async def test_fetches_wait_for_memory(base: str, transfers: Transfers) -> None:
 
 
 async def test_waiting_for_memory_is_not_counted(
-    serve: Callable[[str], str], tmp_path: Path, authority: Authority
+    serve: Callable[[str], str], tmp_path: Path, authority: Authority, store: ObjectStore
 ) -> None:
     config = Config(
         allow_networks=LOOPBACK, read_roots=(str(tmp_path),), source_timeout_s=1.5, memory_bytes=len(PICTURE),
@@ -110,7 +124,7 @@ async def test_waiting_for_memory_is_not_counted(
     )  # fmt: skip
 
     async def fetched_late(base: str) -> bytes:
-        transfers = Transfers(config, Limits(source_bytes=len(PICTURE)))
+        transfers = Transfers(config, Limits(source_bytes=len(PICTURE)), credentials=store.credentials)
         holder = Reservation(transfers.budget)
         await holder.take(len(PICTURE))
         with transfers.open(source(base + "/a.jpg")) as fetch:
@@ -122,7 +136,7 @@ async def test_waiting_for_memory_is_not_counted(
         await transfers.aclose()
         return picture
 
-    schemes = ("http", "ftp", "ftpes", "file")
+    schemes = ("http", "ftp", "ftpes", "file", "s3")
     pictures = await asyncio.gather(*(fetched_late(serve(scheme)) for scheme in schemes))
     assert {scheme: picture == PICTURE for scheme, picture in zip(schemes, pictures, strict=True)} == dict.fromkeys(
         schemes, True
@@ -213,11 +227,14 @@ async def test_what_is_not_there_is_permanent(base: str, transfers: Transfers) -
     assert not caught.value.is_retryable
 
 
-async def test_a_source_above_the_limit_is_refused(base: str, transfers: Transfers, tmp_path: Path) -> None:
-    (tmp_path / "big").write_bytes(b"x" * 1_000_001)
+async def test_a_source_above_the_limit_is_refused(
+    base: str, transfers: Transfers, tmp_path: Path, store: ObjectStore
+) -> None:
+    for name, size_bytes in (("big", 1_000_001), ("just", 1_000_000)):
+        (tmp_path / name).write_bytes(b"x" * size_bytes)
+        store.put(name, b"x" * size_bytes)
     with pytest.raises(SourceTooLarge):
         await fetch_bytes(transfers, base + "/big")
-    (tmp_path / "just").write_bytes(b"x" * 1_000_000)
     assert len(await fetch_bytes(transfers, base + "/just")) == 1_000_000
     # a file's thread may hold the blob a moment longer
     await asyncio.wait_for(Reservation(transfers.budget).take(2_000_000), 5)
@@ -324,7 +341,7 @@ async def test_the_same_file_by_another_name_is_the_same_place(transfers: Transf
     expected = {"a": True, "b": True, "c": False, "not-yet": False}
     for name, same in expected.items():
         place = destination("file", "file:///", f"{tmp_path}/{name}")
-        assert await transfers.is_same_file(one, place) == same
+        assert await transfers.is_same_file(one, place, "") == same
 
 
 @pytest.mark.parametrize(
@@ -339,7 +356,7 @@ async def test_the_same_file_by_another_name_is_the_same_place(transfers: Transf
 )
 async def test_the_same_place_by_another_spelling(transfers: Transfers, kind: str, url: str, is_same: bool) -> None:
     place = destination(kind, url, key=parse(url).key)
-    assert await transfers.is_same_file(source("http://example.com/x.png?id=1"), place) == is_same
+    assert await transfers.is_same_file(source("http://example.com/x.png?id=1"), place, "") == is_same
 
 
 async def test_a_root_may_be_named_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

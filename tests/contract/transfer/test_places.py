@@ -19,7 +19,8 @@ async def test_a_file_is_known_by_the_real_path_of_its_directory(tmp_path: Path)
     (tmp_path / "current").symlink_to("v1")
     transfers = Transfers(Config(write_roots=(str(tmp_path),)), Limits())
     keys = [
-        (await transfers.with_real_key(at(tmp_path / name))).key for name in ("v1/a.png", "current/a.png", "v1/b.png")
+        (await transfers.with_real_key(at(tmp_path / name), "")).key
+        for name in ("v1/a.png", "current/a.png", "v1/b.png")
     ]
     await transfers.aclose()
     assert keys[0] == keys[1]

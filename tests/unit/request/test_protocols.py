@@ -24,8 +24,8 @@ def test_each_name_has_its_row() -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_port_is_libcurls_own_and_open(scheme: str) -> None:
     row = SCHEMES[scheme]
-    if row.is_local:
-        assert parse_source(f"{scheme}:///srv/a.png").port == 0
+    if row.is_local or row.has_bucket:
+        assert parse_source(f"{scheme}://{'' if row.is_local else 'srv'}/srv/a.png").port == 0
         return
     assert row.port is not None
     parsed = pycurl.CurlUrl(for_libcurl(f"{scheme}://h/a.png"))
@@ -59,7 +59,7 @@ def test_where_a_picture_can_be_deleted(kind: DestinationKind, shown: str, can_d
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_directory_is_a_file_for_a_web_server_alone(scheme: str) -> None:
-    text = f"{scheme}://{'' if SCHEMES[scheme].is_local else 'h'}/pictures/"
+    text = f"{scheme}://{'' if SCHEMES[scheme].is_local else 'srv'}/pictures/"
     if SCHEMES[scheme].names_file:
         with pytest.raises(url.UrlInvalid, match="got a directory"):
             _ = url.parse(text).target

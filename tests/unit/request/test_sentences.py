@@ -9,7 +9,7 @@ from tests.unit.request.samples import codes, numbers, refused, refused_with
 
 PUT = "https://h/out.png"
 SIZED = {"width": 20, "height": 10}
-SPOKEN = "http://, https://, ftp://, ftps://, ftpes:// or file://"
+SPOKEN = "http://, https://, ftp://, ftps://, ftpes://, file:// or s3://"
 NOT_YET = "not available in this version yet"
 INSTEAD = "give .jpg, or no extension and args.format"
 CONTRADICTS = "contradicts the extension of dstURL"

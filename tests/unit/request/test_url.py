@@ -53,7 +53,7 @@ def test_parts() -> None:
 
 PORTS = [
     ("http://h", 80), ("https://h", 443), ("ftp://h/x", 21), ("file:///x", 0), ("ftps://h/x", 990), ("ftpes://h/x", 21),
-    ("ftpes://h:990/x", 990), ("ftps://h:21/x", 21),
+    ("ftpes://h:990/x", 990), ("ftps://h:21/x", 21), ("s3://pics/x", 0),
 ]  # fmt: skip
 
 
@@ -67,6 +67,9 @@ def test_default_ports(text: str, port: int) -> None:
     [
         "http://h:x/", "http://h:99999/", "http://a@b@c/", "http://h\\x/", "http://h/a\n", "http://h/\x7f", "http://h/\ud800",
         "http://u%0d%0a@h/", "file://host/a", "file:///a?b", "file:///a#b", "ftp://h/a?b", "ftp://h/a#b",
+        "s3:///a", "s3://Pics/a", "s3://pi/a", "s3://a..b/a", "s3://10.0.0.1/a", "s3://pics:9000/a", "s3://u:p@pics/a",
+        "s3://pics//a", "s3://pics/a//b", "s3://pics/../a", "s3://pics/%2e/a", "s3://pics/%ff", "s3://pics/a%0a",
+        "s3://pics/a?b", "s3://pics/a#b", "s3://pics/" + "a" * 1_025,
         "ftp://h/a;type=a", "ftp://h/a;TYPE=d", "ftp://h/a%0d%0aDELE%20x", "ftp://h/a%2F..%2Fb", "http://h h/",
     ],
 )  # fmt: skip
@@ -88,6 +91,7 @@ def test_refused(text: str) -> None:
         ("ftps://h:21/a", "ftpes://u:p@h/a"),
         ("ftp://h/a", "ftpes://h/a"),
         ("file:///a//b", "file://localhost/a/b"),
+        ("s3://pics/a b/%7e.png", "S3://pics/a%20b%2F~.png"),
     ],
 )
 def test_one_place_has_one_key(one: str, other: str) -> None:
@@ -99,6 +103,7 @@ def test_one_place_has_one_key(one: str, other: str) -> None:
     [
         ("http://h/a", "https://h/a"), ("http://h/a", "http://h:81/a"), ("http://h/a", "http://h/A"),
         ("http://h/a?v=1", "http://h/a?v=2"), ("http://h/a%2Fb", "http://h/a/b"), ("ftp://h/a", "ftp://h//a"),
+        ("s3://pics/a", "s3://pics/A"), ("s3://pics/a", "https://pics/a"), ("s3://pics/a%3Fb", "s3://pics/a"),
         ("ftps://h/a", "ftp://h/a"), ("http://h/a?design=1", "http://h/a"), ("http://h/a%3Fb", "http://h/a?b"),
     ],
 )  # fmt: skip

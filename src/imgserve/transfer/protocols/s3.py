@@ -1,0 +1,234 @@
+"""Objects in buckets that speak S3: fetch a source; write a result under conditions; delete. Called by ``dispatch``.
+
+A credential of the settings says which server has a bucket. Each write looks at what lies there, and is sent under the
+ETag that it found, so that one which arrives late replaces no newer picture. If the condition does not hold, or if the
+answer is lost, it looks again (``s3_object``).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from imgserve.blob import Blob
+from imgserve.limiter import Key, Limiter
+from imgserve.request import url
+from imgserve.request.destination import Destination
+from imgserve.request.source import Source
+from imgserve.timeout import limit, waiting
+from imgserve.transfer.client import location
+from imgserve.transfer.config import Config
+from imgserve.transfer.credentials import Credentials, S3Access
+from imgserve.transfer.faults import ExchangeFailed, SourceNotFound, delivering, fetching
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.protocols.s3_object import (
+    Denied,
+    Expected,
+    Found,
+    Missing,
+    NotAsExpected,
+    Unanswered,
+    expected,
+    metadata_of,
+)
+from imgserve.transfer.write import Delivery, Write
+
+if TYPE_CHECKING:
+    from imgserve.transfer.protocols.s3_bucket import Bucket
+
+_MAX_BUCKETS = 256
+# Of look and PUT, if others write to the same key meanwhile, or if answers are lost.
+_REPEATS = 2
+
+
+class S3:
+    """``slots`` are those of all transfers."""
+
+    def __init__(self, config: Config, slots: Limiter, credentials: Credentials) -> None:
+        self._config = config
+        self._slots = slots
+        self._credentials = credentials
+        self._authorities = Path(config.ca_file).read_bytes() if config.ca_file else b""
+        self._buckets: dict[tuple[S3Access, str], Bucket] = {}
+
+    async def fetch(self, source: Source, into: Fetch, timeout_s: float, principal: str) -> None:
+        """Read the object into ``into``.
+
+        Raises SourceNotFound, SourceUnavailable, SourceTooLarge, CredentialNotAllowed.
+        """
+        bucket = self._bucket(source, principal)
+        slot = self._slot(bucket)
+        with fetching:
+            try:
+                async with limit(timeout_s):
+                    with waiting():
+                        await self._slots.acquire(slot)
+                    try:
+                        await _read(bucket, _key(source), into)
+                    finally:
+                        self._slots.release(slot)
+            except Missing as missing:
+                raise SourceNotFound(missing.detail, missing.hint) from None
+            except TimeoutError:
+                raise _late(bucket) from None
+
+    async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
+        """Write the object. The store compares it with its SHA-256, which the request's signature covers.
+
+        Raises DeliveryFailed, DeliveryUnknown, NewerThere, NotOurs, CredentialNotAllowed.
+        """
+        metadata = metadata_of(write, destination.sends.headers)
+        writing = _Writing(self._bucket(destination, write.principal), _key(destination), blob, metadata, write)
+        async with self._in_time(writing.bucket, write, lambda: writing.is_sent):
+            return Delivery(is_verified=True, etag=await writing.put())
+
+    async def delete(self, destination: Destination, write: Write) -> None:
+        """Delete imgserve's placeholder or failure picture. obstore deletes without a condition, so a write by others
+        may come between look and deletion.
+
+        Raises DeliveryFailed, DeliveryUnknown, NewerThere, NotOurs, CredentialNotAllowed.
+        """
+        bucket, key = self._bucket(destination, write.principal), _key(destination)
+        async with self._in_time(bucket, write):
+            found = await bucket.look(key)
+            if found is not None and expected(found, write):
+                await bucket.delete(key)
+
+    async def look(self, destination: Destination, write: Write) -> Found | None:
+        """The object that is there. Raises DeliveryFailed, CredentialNotAllowed."""
+        bucket = self._bucket(destination, write.principal)
+        async with self._in_time(bucket, write):
+            return await bucket.look(_key(destination))
+
+    async def size_of(self, destination: Destination, write: Write) -> int | None:
+        """None if there is no object. Raises as ``look``."""
+        found = await self.look(destination, write)
+        return None if found is None else found.size_bytes
+
+    def real_key(self, place: Source | Destination, principal: str) -> str:
+        """The identity of an object: its server, bucket and key. Raises CredentialNotAllowed."""
+        server = location.origin(self._access(place, principal).url)
+        return url.parse(place.url).key.replace("://", f"://{server}/", 1)
+
+    def _access(self, place: Source | Destination, principal: str) -> S3Access:
+        """Raises CredentialNotAllowed."""
+        return self._credentials.s3_for(place.sends.credential, principal, place.url)
+
+    def _bucket(self, place: Source | Destination, principal: str) -> "Bucket":
+        """Raises CredentialNotAllowed."""
+        from imgserve.transfer.protocols.s3_bucket import Bucket  # few servers need obstore, which takes memory
+
+        access = self._access(place, principal)
+        bucket = self._buckets.pop((access, place.host), None)
+        if bucket is None:
+            bucket = Bucket(access, place.host, self._config, self._authorities)
+        self._buckets[access, place.host] = bucket
+        if len(self._buckets) > _MAX_BUCKETS:
+            del self._buckets[next(iter(self._buckets))]
+        return bucket
+
+    def _slot(self, bucket: "Bucket") -> Key:
+        return Key(str(bucket.server), self._config.max_per_host)
+
+    @asynccontextmanager
+    async def _in_time(
+        self, bucket: "Bucket", write: Write, is_sent: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[None]:
+        """Hold a transfer slot; all within the write's time. Raises the faults of a delivery."""
+        slot, has_slot = self._slot(bucket), False
+        with delivering:
+            try:
+                async with asyncio.timeout(write.timeout_s):
+                    await self._slots.acquire(slot)
+                    has_slot = True
+                    yield
+            except TimeoutError:
+                if not has_slot:
+                    raise ExchangeFailed(
+                        f"No transfer slot to {bucket.server} was free in time", is_busy=True
+                    ) from None
+                raise _late(bucket, is_sent=is_sent()) from None
+            finally:
+                if has_slot:
+                    self._slots.release(slot)
+
+
+def _late(bucket: "Bucket", *, is_sent: bool = False) -> ExchangeFailed:
+    return ExchangeFailed(f"{bucket.server} took too long", is_retryable=True, is_late=True, is_sent=is_sent)
+
+
+class _Writing:
+    """One write under way. ``is_sent``: the store may have carried out a PUT whose answer is missing."""
+
+    def __init__(self, bucket: "Bucket", key: str, blob: Blob, metadata: Mapping[str, str], write: Write) -> None:
+        self.bucket = bucket
+        self.is_sent = False
+        self._key = key
+        self._blob = blob
+        self._metadata = metadata
+        self._write = write
+
+    async def put(self) -> str:
+        """The ETag of the object. Raises ExchangeFailed, NewerThere, NotOurs."""
+        if self._write.etag:
+            with suppress(NotAsExpected, Unanswered):
+                return await self._put(self._write.etag)
+        is_raced = False
+        for has_more in (*(True,) * _REPEATS, False):
+            found = await self._look(is_raced=is_raced)
+            if found is not None and found.is_from(self._write):
+                return found.etag
+            try:
+                return await self._put(expected(found, self._write, is_raced=is_raced))
+            except NotAsExpected:
+                is_raced = True
+            except Unanswered:
+                if not has_more:
+                    raise
+        raise ExchangeFailed(f"Others write to this place at {self.bucket.server} all the time", is_retryable=True)
+
+    async def _look(self, *, is_raced: bool) -> Found | None:
+        """Raises Unanswered; Denied once it is known that an object is there."""
+        try:
+            return await self.bucket.look(self._key)
+        except Unanswered as failure:
+            failure.is_sent = self.is_sent
+            raise
+        except Denied:
+            # S3's answer for an object that is not there, to a key without the right to list the bucket.
+            if is_raced or self._write.state == "failed":
+                raise
+            return None
+
+    async def _put(self, etag: Expected) -> str:
+        """Raises NotAsExpected, ExchangeFailed."""
+        self.is_sent = True
+        try:
+            return await self.bucket.put(self._key, self._blob, self._metadata, etag)
+        except NotAsExpected:
+            self.is_sent = False
+            raise
+        except Unanswered as failure:
+            failure.is_sent = True
+            raise
+
+
+def _key(place: Source | Destination) -> str:
+    return unquote(place.path.removeprefix("/"))
+
+
+async def _read(bucket: "Bucket", key: str, into: Fetch) -> None:
+    """Raises Missing, Denied, Unanswered, SourceTooLarge."""
+    size_bytes, pieces = await bucket.read(key)
+    room = into.reserve(size_bytes)
+    if not room.done():
+        # The store would end the answer meanwhile.
+        await pieces.aclose()
+        with waiting():
+            await room
+        size_bytes, pieces = await bucket.read(key)
+    async with aclosing(pieces):
+        async for piece in pieces:
+            into.write(piece)

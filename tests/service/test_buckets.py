@@ -1,0 +1,162 @@
+"""Jobs whose source and results lie in a bucket, against the real server and moto."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support.buckets import Environ, ObjectStore, StartResponse, WsgiApp
+from tests.support.daemon import LOOPBACK, Daemon
+from tests.support.native import Caller, sha256
+from tests.support.pictures import encoded, scene
+
+TIMES = {"quiet_s": 0.2, "repeat_after_s": 0.2, "retry_delay_s": 0.05}
+PHOTO = encoded(scene(200, 150), "jpeg")
+
+
+class Trouble:
+    """Stands before moto. ``refused`` are methods that are answered with 503, ``lost`` those whose answer is lost."""
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+        self.lost: list[str] = []
+
+    def __call__(self, app: WsgiApp) -> WsgiApp:
+        def answer(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+            state = environ.get("HTTP_X_AMZ_META_IMGSERVE_STATE", "")
+            if state in self.lost:
+                self.lost.remove(state)
+                list(app(environ, lambda *_: lambda _: None))
+            elif state in self.refused:
+                environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            else:
+                return app(environ, start)
+            start("503 Slow Down", [("Content-Length", "0")])
+            return [b""]
+
+        return answer
+
+
+class Shop(NamedTuple):
+    store: ObjectStore
+    trouble: Trouble
+    server: Daemon
+    call: Caller
+
+    def output(self, name: str, width: int = 60, **fields: object) -> dict[str, object]:
+        recipe = {"operations": [{"operation": "resize", "width": width}]}
+        return recipe | {"destination": f"{self.store.url}/{name}"} | fields
+
+    def job(self, source: str, *outputs: dict[str, object], **fields: object) -> dict[str, object]:
+        return {"source": f"{self.store.url}/{source}", "outputs": list(outputs), **fields}
+
+    def done(self, job: dict[str, object]) -> Any:
+        """The job, once it has ended."""
+        answer = self.call.submit(job)
+        assert answer.status == 202, answer
+        return self.call.ended(answer.body["id"])
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    top, trouble = tmp_path_factory.mktemp("buckets"), Trouble()
+    with ObjectStore(trouble) as store:
+        (top / "imgserve.toml").write_text(store.settings)
+        server = Daemon(
+            top / "data", *LOOPBACK, "--config", str(top / "imgserve.toml"),
+            switches=TIMES, environment={"SECRET": "hush-hush"},
+        )  # fmt: skip
+        with server:
+            yield Shop(store, trouble, server, Caller(server))
+        assert "hush-hush" not in server.log
+
+
+@pytest.fixture
+def shop(running: Shop) -> Shop:
+    running.store.clear()
+    running.store.put("in/photo.jpg", PHOTO)
+    running.trouble.refused.clear()
+    running.trouble.lost.clear()
+    return running
+
+
+def test_sizes_of_a_picture_in_a_bucket(shop: Shop) -> None:
+    outputs = (shop.output("out/{$basename}-{$width}.webp", 60), shop.output("out/{$basename}-{$width}.png", 30))
+    job = shop.done(shop.job("in/photo.jpg", *outputs))
+    assert job["status"] == "succeeded"
+    for output, key in zip(job["outputs"], ("out/photo-60.webp", "out/photo-30.png"), strict=True):
+        found = shop.store.get(key)
+        assert found is not None
+        assert output["destination"] == f"{shop.store.url}/{key}"
+        assert output["sha256"] == sha256(found.body)
+        assert found.headers["content-type"] == f"image/{key.rpartition('.')[2]}"
+        assert found.state == "final"
+
+
+def test_the_placeholder_is_there_with_the_reply(shop: Shop) -> None:
+    shop.trouble.refused.append("final")
+    answer = shop.call.submit(shop.job("in/photo.jpg", shop.output("a.png")))
+    found = shop.store.get("a.png")
+    assert answer.body["outputs"][0]["placeholder"] == "written"
+    assert found is not None
+    assert (found.state, found.headers["cache-control"]) == ("placeholder", "no-store")
+    shop.trouble.refused.clear()
+    assert shop.call.ended(answer.body["id"])["status"] == "succeeded"
+
+
+def test_the_final_goes_under_the_etag_that_the_queue_has_kept(shop: Shop) -> None:
+    shop.done(shop.job("in/photo.jpg", shop.output("first.png")))
+    shop.store.requests.clear()
+    shop.done(shop.job("in/photo.jpg", shop.output("a.png")))
+    of_output = [method for method, path in shop.store.requests if path.endswith("a.png")]
+    assert of_output == ["HEAD", "PUT", "PUT"]
+
+
+@pytest.mark.parametrize("state", ["placeholder", "final"])
+def test_an_answer_that_is_lost(shop: Shop, state: str) -> None:
+    shop.done(shop.job("in/photo.jpg", shop.output("first.png")))
+    shop.trouble.lost.append(state)
+    job = shop.done(shop.job("in/photo.jpg", shop.output("a.png")))
+    assert (job["status"], job["outputs"][0]["placeholder"]) == ("succeeded", "written")
+    assert not shop.trouble.lost
+
+
+def test_a_failure_picture_and_a_deletion(shop: Shop) -> None:
+    sources = ("in/broken.jpg", "in/photo.jpg")
+    shop.store.put(sources[0], PHOTO[:2000] + b"\0" * 100)
+    shop.store.put("own.png", b"somebody else's")
+    outputs = (
+        shop.output("failed.png", 61),
+        shop.output("deleted.png", 62, on_failure="delete"),
+        shop.output("kept.png", 63, on_failure="keep_placeholder"),
+        shop.output("own.png", 64, placeholder={"if_exists": "keep"}),
+    )
+    strict = [output | {"load": {"strict": True}} for output in outputs]
+    job = shop.done(shop.job("in/broken.jpg", *strict))
+    assert job["status"] == "failed"
+    assert [output["placeholder"] for output in job["outputs"]] == ["written"] * 3 + ["kept"]
+    while any(output["owed"] for output in shop.call.job(job["id"])["outputs"]):
+        pass
+    states = {name: found.state for name in shop.store.names() if (found := shop.store.get(name))}
+    assert states == {"failed.png": "failed", "kept.png": "placeholder", "own.png": "", **dict.fromkeys(sources, "")}
+
+
+def test_what_is_refused(shop: Shop) -> None:
+    missing = shop.call.submit(shop.job("in/none.jpg", shop.output("a.png")))
+    assert (missing.status, missing.body["code"]) == (422, "source_not_found")
+    itself = shop.call.submit(shop.job("in/photo.jpg", shop.output("in%2Fphoto.jpg")))
+    assert itself.faults == [("outputs[0].destination", "destination_refused")]
+    elsewhere = shop.call.submit(shop.job("in/photo.jpg", shop.output("a.png") | {"destination": "s3://another/a.png"}))
+    assert elsewhere.faults == [("outputs[0].destination", "credential_not_allowed")]
+
+
+def test_a_newer_job_supersedes_an_older_one(shop: Shop) -> None:
+    shop.trouble.refused.append("final")
+    older = shop.call.submit(shop.job("in/photo.jpg", shop.output("a.png", 60)))
+    newer = shop.call.submit(shop.job("in/photo.jpg", shop.output("a.png", 50)))
+    shop.trouble.refused.clear()
+    assert shop.call.ended(older.body["id"])["status"] == "superseded"
+    last = shop.call.ended(newer.body["id"])
+    found = shop.store.get("a.png")
+    assert found is not None
+    assert last["outputs"][0]["sha256"] == sha256(found.body)
