@@ -10,8 +10,8 @@
     ├─ imaging/pool.py         PoolCannotStart
     ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceNotFound, SourceTooLarge,
     │                          SourceDigestMismatch, SourceRefused, DestinationRefused, DeliveryFailed,
-    │                          DeliveryUnknown, WebhookRefused, WebhookFailed, WebhookGone, TransfersBusy,
-    │                          CredentialNotAllowed, RootUnavailable, CannotAsk, NotOurs, NewerThere
+    │                          DestinationExpired, DeliveryUnknown, WebhookRefused, WebhookFailed, WebhookGone,
+    │                          TransfersBusy, CredentialNotAllowed, RootUnavailable, CannotAsk, NotOurs, NewerThere
     ├─ descriptors.py          OutOfDescriptors
     ├─ jobs/protocol.py        QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
     ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable, IdempotencyKeyReused, IdempotentJobGone

@@ -1,9 +1,12 @@
-"""Jobs whose source and results lie in a bucket, against the real server and moto."""
+"""Jobs whose pictures lie in a bucket, or go to a presigned URL, against the real server and moto."""
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from examples.receivers import Behaviour, HttpReceiver
 
 from tests.support.buckets import Environ, ObjectStore, StartResponse, WsgiApp
 from tests.support.daemon import LOOPBACK, Daemon
@@ -160,3 +163,38 @@ def test_a_newer_job_supersedes_an_older_one(shop: Shop) -> None:
     found = shop.store.get("a.png")
     assert found is not None
     assert last["outputs"][0]["sha256"] == sha256(found.body)
+
+
+def presigned(url: str, date: datetime, lasts_s: int) -> str:
+    return f"{url}?X-Amz-Date={date:%Y%m%dT%H%M%SZ}&X-Amz-Expires={lasts_s}&X-Amz-Signature=0123abcd"
+
+
+def test_a_presigned_url_ends_its_job(shop: Shop, tmp_path: Path) -> None:
+    begins = datetime.now(UTC).replace(microsecond=0)
+    expires = begins + timedelta(hours=1)
+    with HttpReceiver(tmp_path) as web:
+        good, late = presigned(f"{web.url}/a.png", begins, 3600), presigned(f"{web.url}/b.png", begins, 200_000)
+        outputs = (shop.output("a.png") | {"destination": good}, shop.output("a.png") | {"destination": late})
+        job = shop.job("in/photo.jpg", *outputs)
+        preview = shop.call("POST", "/v1/jobs?dry_run=true", job).body
+        done = shop.done(job)
+    for shown in (preview, done):
+        assert abs(datetime.fromisoformat(shown["deadline_at"]) - expires) < timedelta(seconds=1)
+        [warning] = shown["warnings"]
+        assert (warning["path"], warning["code"]) == ("outputs[0].destination", "destination_expires")
+        assert f"{expires:%Y-%m-%dT%H:%M:%SZ}" in warning["detail"]
+    assert done["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(("ago_s", "code"), [(3600, "destination_expired"), (0, "delivery_failed")])
+def test_a_403_after_the_expiry(shop: Shop, tmp_path: Path, ago_s: int, code: str) -> None:
+    begins = datetime.now(UTC) - timedelta(seconds=ago_s)
+    with HttpReceiver(tmp_path) as web:
+        web.behave("/a.png", Behaviour(status=403, kinds=("PUT",)))
+        output = shop.output("a.png") | {"destination": presigned(f"{web.url}/a.png", begins, 900)}
+        refused = shop.call.submit(shop.job("in/photo.jpg", output))
+        assert (refused.status, refused.faults) == (422, [("outputs[0].destination", code)])
+        assert "0123abcd" not in str(refused.body)
+        unasked = shop.done(shop.job("in/photo.jpg", output | {"placeholder": "none"}))
+    assert unasked["outputs"][0]["error"]["code"] == code
+    assert unasked["outputs"][0]["error"]["retryable"] is False

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -37,6 +37,7 @@ from imgserve.request.faults import beneath
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_shape, trial_places
 from imgserve.request.limits import Limits
+from imgserve.request.presigned import earliest_expiry
 from imgserve.request.principal import Principal
 from imgserve.telemetry import logs, metrics, tracing
 from imgserve.telemetry.stage import stage
@@ -262,14 +263,23 @@ class Intake:
                 source_is_read()
                 failpoint.reach("intake_probed")
                 outputs = await self._resolver.resolve(request, infos, job_id, principal.id)
-                deadline_s = self._config.deadline_s if request.deadline_s is None else request.deadline_s
                 job = NewJob(
-                    job_id, digest, request.source, infos[0], outputs, deadline_s, tracing.traceparent(),
+                    job_id, digest, request.source, infos[0], outputs, self._deadline_s(request, outputs),
+                    tracing.traceparent(),
                     principal.id, principal.has_quota, request.protocol, request.priority,
                     self._still_ahead(request.not_before), request.metadata, binding, fetch.size_bytes,
                     webhook,
                 )  # fmt: skip
                 yield _Draft(job, fetch, held)
+
+    def _deadline_s(self, request: JobRequest, outputs: Iterable[ResolvedOutput]) -> float:
+        """The job's own, or the setting's; less if a presigned URL of a destination expires before."""
+        deadline_s = self._config.deadline_s if request.deadline_s is None else request.deadline_s
+        expires_at = earliest_expiry(output.placement.destination.url for output in outputs)
+        if expires_at is None:
+            return deadline_s
+        begins_at = max(self._wall_clock(), request.not_before or 0.0)
+        return min(deadline_s, max(expires_at - begins_at, 0.0))
 
     def _still_ahead(self, instant: float | None) -> float | None:
         return instant if instant is not None and instant > self._wall_clock() else None

@@ -31,6 +31,7 @@ from imgserve.jobs.views import (
     TimelineEntry,
     WarningView,
     WebhookView,
+    expiry_warnings,
     public_url,
     redacted_key,
     redacted_url,
@@ -140,7 +141,9 @@ def view_of(
             _output(index, output, entries, wall_of, is_waiting=job.status == "queued")
             for index, output in enumerate(outputs)
         ),
-        warnings=tuple(view for index, output in enumerate(outputs) for view in _warnings(index, output)),
+        warnings=tuple(
+            view for index, output in enumerate(outputs) for view in _warnings(index, output, wall_of(job.deadline_at))
+        ),
         webhook=_webhook(job),
     )
 
@@ -187,7 +190,9 @@ def _webhook(job: StoredJob) -> WebhookView | None:
     return None
 
 
-def _warnings(index: int, output: StoredOutput) -> Iterator[WarningView]:
+def _warnings(index: int, output: StoredOutput, deadline_at: float) -> Iterator[WarningView]:
+    with suppress(*UNREADABLE):
+        yield from expiry_warnings(index, decode_output(output.spec).placement.destination, deadline_at)
     with suppress(*UNREADABLE):
         for warning in decode_warnings(output.warnings or b"[]"):
             yield WarningView(f"outputs[{index}]", warning.code, warning.detail)

@@ -4,7 +4,7 @@ The engines build them, and every API sends them as they are. Times are UTC; Non
 is not known, or not yet.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
@@ -15,7 +15,9 @@ from imgserve.request import url
 from imgserve.request.destination import Destination
 from imgserve.request.encode import Format
 from imgserve.request.imageinfo import SourceFormat
+from imgserve.request.instant import instant_text
 from imgserve.request.job import Priority, Protocol
+from imgserve.request.presigned import expiry_of
 from imgserve.request.webhook import Webhook, WebhookEvent
 
 MAX_LISTED = 200
@@ -303,6 +305,8 @@ class RefusalPage(msgspec.Struct, frozen=True):
 
 
 HIDDEN_QUERY = "?..."
+# A deadline is shown by the wall clock, which may have been set since.
+CLOCKS_DIFFER_S = 60.0
 
 
 def redacted_url(text: str, *, is_page: bool = False) -> str:
@@ -327,6 +331,14 @@ def public_url(destination: Destination) -> str | None:
     if destination.public_url:
         return destination.public_url
     return redacted_url(destination.url).removesuffix(HIDDEN_QUERY) if destination.writing.is_browsable else None
+
+
+def expiry_warnings(index: int, destination: Destination, deadline_at: float) -> Iterator[WarningView]:
+    """Of a presigned URL that limits the job's time. ``index`` is that of its output."""
+    expires_at = expiry_of(destination.url)
+    if expires_at is not None and expires_at < deadline_at + CLOCKS_DIFFER_S:
+        detail = f"the URL expires at {instant_text(expires_at)}; the job is given up then, if not before"
+        yield WarningView(f"outputs[{index}].destination", "destination_expires", detail)
 
 
 def redacted_key(key: str) -> str:

@@ -145,6 +145,13 @@ class DeliveryFailed(TransferError):
     title = "The destination did not take the picture"
 
 
+class DestinationExpired(DeliveryFailed):
+    """Refused after the time at which the presigned URL says that it expires."""
+
+    code = "destination_expired"
+    title = "The presigned URL of the destination has expired"
+
+
 class DeliveryUnknown(TransferError):
     """Bytes were sent and no answer came: the destination may or may not hold them."""
 

@@ -3,10 +3,14 @@
 A 4xx is permanent, except 408, 425 and 429; a 5xx is transient. A write is done on 2xx only.
 """
 
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from imgserve.blob import Blob
 from imgserve.request.destination import Destination
+from imgserve.request.instant import instant_text
+from imgserve.request.presigned import expiry_of
 from imgserve.request.source import Source
 from imgserve.telemetry import logs
 from imgserve.transfer.client import location, statuses
@@ -18,6 +22,7 @@ from imgserve.transfer.faults import (
     USE_REPLACE,
     CannotAsk,
     DeliveryFailed,
+    DestinationExpired,
     ExchangeFailed,
     SourceNotFound,
     SourceUnavailable,
@@ -34,6 +39,7 @@ PLAIN = "Accept-Encoding: identity"
 NO_EXPECT = "Expect:"  # keeps libcurl from sending the head first and waiting for a 100
 REPEATS = frozenset({307, 308})
 _NO_FILE = (404, 410)
+_FORBIDDEN = 403
 _CONFLICT = 409  # to a PUT or MKCOL: the collection above is missing
 _ABSENT = frozenset({404, 410})
 _WITHOUT_HEAD = frozenset({405, 501})
@@ -172,7 +178,11 @@ class Http:
         return status in _MADE
 
 
-def refused_write(answer: Answer) -> TransferError:
+def refused_write(answer: Answer, now: Callable[[], float] = time.time) -> TransferError:
+    expires_at = expiry_of(answer.url) if answer.status == _FORBIDDEN else None
+    if expires_at is not None and expires_at <= now():
+        detail = f"The URL expired at {instant_text(expires_at)}, and {location.origin(answer.url)} answered 403"
+        return DestinationExpired(detail, "post the job again with a new URL")
     request = "delivery" if answer.status else "connection"
     return _refused(DeliveryFailed, f"{location.origin(answer.url)} answered {answer.status} to the {request}", answer)
 
