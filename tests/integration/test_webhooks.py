@@ -125,6 +125,7 @@ async def test_a_receiver_that_never_takes_it(made: Plant, hook: Receiver) -> No
     assert (told.state, {(one.status, one.error) for one in told.tries}) == ("abandoned", {(503, "webhook_failed")})
     counts = await made.queue.counts()
     assert (counts.webhooks, counts.webhooks_abandoned, counts.placeholders_left) == (0, 1, 0)
+    assert [state.sentence for state in made.queue.states()] == ["1 message to webhooks will not be tried again"]
     hook.answer = lambda _: TAKEN
     assert await made.queue.replay_webhooks(entry.id, start + 11 * 86_400) == 1
     assert await tries.at(start + 11 * 86_400) == 1
@@ -132,6 +133,7 @@ async def test_a_receiver_that_never_takes_it(made: Plant, hook: Receiver) -> No
         posts[0].headers["webhook-id"],
         posts[0].body,
     )
+    assert list(made.queue.states()) == []
 
 
 async def test_a_receiver_that_is_down_for_forty_minutes_misses_nothing(made: Plant, hook: Receiver) -> None:

@@ -73,7 +73,8 @@ class RunnerConfig(msgspec.Struct, frozen=True):
         "jobs running at once", name="max_attempts_at_once", default="16 per worker, at most 64")] = 64
     max_slow_per_host: Annotated[Count, Setting(
         "deliveries of more than 2 s to one host and port; its further jobs wait, so that others go on")] = 16
-    max_outbox: Annotated[Count, Setting("failure pictures being delivered at once", name="max_outbox_at_once")] = 8
+    max_outbox: Annotated[Count, Setting(
+        "failure pictures and messages to webhooks being sent at once", name="max_outbox_at_once")] = 8
     attempt_timeout_s: Annotated[Seconds, Setting("time for one attempt at a job", "seconds")] = 300.0
     # fmt: on
 

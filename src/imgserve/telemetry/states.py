@@ -21,6 +21,7 @@ Name = Literal[
     "disk_full",
     "root_unavailable",
     "placeholders_abandoned",
+    "webhooks_abandoned",
     "clock_stepped",
     "system_libvips",
     "possible_proxy",
@@ -48,6 +49,9 @@ KINDS: dict[Name, Kind] = {
         "mount it or create it again; its jobs then go on by themselves"),
     "placeholders_abandoned": Kind("warning", "placeholders of stored jobs that cannot be read will not be replaced",
         "find them in the log (placeholder_abandoned) and replace them by hand; ends when their jobs are deleted"),
+    "webhooks_abandoned": Kind("notice", "messages to webhooks will not be tried again",
+        "mend the receiver, then replay them (`POST /v1/jobs/{id}/webhooks/replay`); ends when they have been sent or "
+        "their jobs are deleted"),
     "clock_stepped": Kind("notice", "the wall clock was set",
         "no action is needed: the due times of jobs are not affected; the log shows the new wall-clock time"),
     "system_libvips": Kind("notice",

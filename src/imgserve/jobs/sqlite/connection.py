@@ -20,8 +20,8 @@ UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
 
 class Connection(apsw.Connection):
     """``ends`` are the jobs' ends that the next commit stores. ``is_abandoned_changed``: there may be more or fewer
-    placeholders that nothing will replace. ``is_outbox_filled``: there may be new webhooks. ``wall_of`` converts a
-    stored time to the wall clock's.
+    abandoned outbox entries. ``is_outbox_filled``: there may be new webhooks. ``wall_of`` converts a stored time to the
+    wall clock's.
 
     Written in the committer's thread, taken on the event loop between two commits.
     """

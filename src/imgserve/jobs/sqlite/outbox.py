@@ -70,6 +70,7 @@ def _message(db: Connection, entry_id: int, number: int, principal: str) -> Mess
     except UNREADABLE as error:
         logs.event("webhook_unreadable", level=logs.WARNING, number=number, detail=str(error))
         db.execute(SQL["give_up"], (entry_id,))
+        db.is_abandoned_changed = True
         return None
 
 
@@ -91,6 +92,8 @@ def settle(
     else:
         state, due_at = (outcome, None) if isinstance(outcome, str) else ("pending", outcome)
         db.execute(SQL["fail"], (entry.entry_id, entry.token, state, due_at))
+        if state == "abandoned":
+            db.is_abandoned_changed = True
     return keys
 
 

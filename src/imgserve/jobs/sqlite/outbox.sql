@@ -41,5 +41,6 @@ UPDATE outbox SET state = 'done', attempts = attempts + 1 WHERE id = ? AND state
 UPDATE outbox SET state = ?3, due_at = coalesce(?4, due_at), attempts = attempts + 1
     WHERE id = ?1 AND state = 'pending' AND token = ?2
 
--- name: count_unreadable
-SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind = 'unreadable'
+-- name: count_abandoned
+SELECT count(*) FILTER (WHERE kind = 'unreadable'), count(*) FILTER (WHERE kind = 'webhook')
+    FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned'

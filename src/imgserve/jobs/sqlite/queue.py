@@ -78,7 +78,7 @@ class SqliteQueue:
         self.binding_of, self.webhook_log = self._listing.binding_of, self._listing.webhook_log
         self.newest_event, self.events_after = self._listing.newest_event, self._listing.events_after
         self._on_end = on_end
-        self._abandoned = 0
+        self._abandoned = self._webhooks_abandoned = 0
         self._end_rate = EndRate(0.0)  # anew when the file is taken over
         self._backlog = Backlog()  # the connection's, from then on
         self._watches = Watches()  # the connection's too
@@ -134,7 +134,7 @@ class SqliteQueue:
             self._committer.run_later(self._count_abandoned)
 
     def _count_abandoned(self, db: Connection) -> None:
-        self._abandoned = db.execute(outbox.SQL["count_unreadable"]).get
+        self._abandoned, self._webhooks_abandoned = db.execute(outbox.SQL["count_abandoned"]).get
 
     async def aclose(self) -> None:
         await self._listing.aclose()  # first: only a writer that is closed last empties SQLite's log into the file
@@ -149,6 +149,9 @@ class SqliteQueue:
                 f"{counted(self._abandoned, 'placeholder')} of stored jobs that cannot be read will not be replaced"
             )
             yield State("placeholders_abandoned", detail)
+        if self._webhooks_abandoned:
+            messages = counted(self._webhooks_abandoned, "message")
+            yield State("webhooks_abandoned", f"{messages} to webhooks will not be tried again")
         error = self._committer.failure or self._committer.look() or self._lack_of_room()
         if error is not None:
             name: Name = "disk_full" if isinstance(error, DiskFull) else "storage_failing"

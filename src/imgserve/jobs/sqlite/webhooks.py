@@ -76,6 +76,7 @@ def abandon_url(db: Connection, message: Message) -> None:
 
 def replay(db: Connection, number: int, now: float) -> int:
     """Make the entries of a job due again that are not pending; their number."""
+    db.is_abandoned_changed = True
     db.execute(SQL["replay"], (now, now + _LAST_TRY_S, number))
     return db.changes()
 
