@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,11 @@ from tests.service.test_seeing import until_seen
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.hooks import NEW_SECRET, SECRET, TAKEN, Receiver, event_of, verify
 from tests.support.native import Caller
+from tests.support.pages import programs_in
 from tests.support.pictures import encoded, scene
 from tests.support.sites import Reply, Seen
 
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = """
 [credential.shop]
 type = "webhook"
@@ -30,15 +35,14 @@ events = ["job.succeeded", "job.failed"]
 
 
 class World:
-    """A server whose webhooks go to ``hook``. A picture of 40 x 30 is its source."""
+    """A server whose webhooks go to the URL ``hook``. A picture of 40 x 30 is its source."""
 
-    def __init__(self, top: Path, hook: Receiver) -> None:
+    def __init__(self, top: Path, hook: str) -> None:
         self.top = top
-        self.hook = hook
         (top / "photo.png").write_bytes(encoded(scene(40, 30), "png"))
         (top / "secrets").write_text(SECRET)
         self.config = top / "imgserve.toml"
-        self.config.write_text(SETTINGS.format(hook=hook.url))
+        self.config.write_text(SETTINGS.format(hook=hook))
         roots = ("--read-root", str(top), "--write-root", str(top))
         self.server = Daemon(top / "data", *LOOPBACK, *roots, "--config", str(self.config))
         self.call = Caller(self.server)
@@ -54,6 +58,14 @@ class World:
         args = {"width": 8, "height": 6}
         return {"operationType": "resize", "srcURL": f"{place}/photo.png", "dstURL": f"{place}/{name}", "args": args}
 
+
+class Told(World):
+    """With a receiver."""
+
+    def __init__(self, top: Path, hook: Receiver) -> None:
+        super().__init__(top, hook.url)
+        self.hook = hook
+
     def posts(self, path: str) -> list[Seen]:
         return [post for post in self.hook.posts() if post.path == path]
 
@@ -64,14 +76,14 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     with Receiver() as hook:
-        world = World(tmp_path_factory.mktemp("world"), hook)
+        world = Told(tmp_path_factory.mktemp("world"), hook)
         with world.server:
             yield world
 
 
-def test_a_job_tells_its_own_webhook(world: World) -> None:
+def test_a_job_tells_its_own_webhook(world: Told) -> None:
     url = f"{world.hook.url}/own"
     events = ["output.delivered", "job.succeeded"]
     webhook = {"url": url, "events": events, "secret": "shop", "headers": {"X-Shop": "7"}}
@@ -90,7 +102,7 @@ def test_a_job_tells_its_own_webhook(world: World) -> None:
     assert {post.headers["x-shop"] for post in world.posts("/own")} == {"7"}
 
 
-def test_jobs_that_name_none_tell_that_of_the_settings(world: World) -> None:
+def test_jobs_that_name_none_tell_that_of_the_settings(world: Told) -> None:
     reply = world.server.post(world.classic("classic.png"))
     assert reply.status == 200
     native = world.call.submit(world.job("native.png")).body["id"]
@@ -99,7 +111,7 @@ def test_jobs_that_name_none_tell_that_of_the_settings(world: World) -> None:
     assert {event["data"]["job"]["protocol"] for event in told} == {"classic", "v1"}
 
 
-def test_what_cannot_be_told_is_refused(world: World) -> None:
+def test_what_cannot_be_told_is_refused(world: Told) -> None:
     """All faults at once; the same for a secret that there is not and for one that is for other URLs."""
     private = world.call.submit(world.job("no.png", {"url": "http://10.0.0.1/hook", "secret": "shop"}))
     assert (private.status, private.faults) == (
@@ -114,7 +126,7 @@ def test_what_cannot_be_told_is_refused(world: World) -> None:
     assert not (world.top / "no.png").exists()
 
 
-def test_a_secret_is_replaced_without_a_gap(world: World) -> None:
+def test_a_secret_is_replaced_without_a_gap(world: Told) -> None:
     """First both sign, then the new one alone."""
 
     def reload(secrets: str) -> None:
@@ -138,7 +150,7 @@ def test_a_secret_is_replaced_without_a_gap(world: World) -> None:
     reload(SECRET)
 
 
-def test_metrics_and_log_tell_no_secret(world: World) -> None:
+def test_metrics_and_log_tell_no_secret(world: Told) -> None:
     world.hook.answer = lambda seen: Reply(410, {}) if seen.path.startswith("/gone") else TAKEN
     job = world.call.submit(world.job("gone.png", f"{world.hook.url}/gone?token=rosebud")).body
     wait_until(lambda: "webhook_gone" in world.server.log)
@@ -150,11 +162,27 @@ def test_metrics_and_log_tell_no_secret(world: World) -> None:
         assert word not in world.server.log
 
 
+def test_the_receiver_of_the_page_takes_them(tmp_path: Path) -> None:
+    (program,) = programs_in((ROOT / "docs/webhooks.md").read_text())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "WEBHOOK_SECRET": SECRET, "PORT": str(port)}
+    place = World(tmp_path, f"http://127.0.0.1:{port}")
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE) as receiver:
+        try:
+            with place.server:
+                job_id = place.call.submit(place.job("page.png")).body["id"]
+                assert receiver.stdout is not None
+                assert receiver.stdout.readline().decode() == f"job.succeeded {job_id}\n"
+        finally:
+            receiver.kill()
+
+
 @pytest.mark.parametrize(("point", "posts"), [("webhook_sent", 2), ("webhook_settled", 1)])
 def test_a_server_that_dies_sends_the_same_bytes_again(tmp_path: Path, point: Failpoint, posts: int) -> None:
     """At least once: again only if it died before it had stored that the message was taken."""
     with Receiver() as hook:
-        world = World(tmp_path, hook)
+        world = Told(tmp_path, hook)
         world.server.switches["failpoint"] = point
         with world.server as server:
             answer = world.call.submit(world.job("a.png", f"{hook.url}/hook"))
