@@ -5,6 +5,7 @@ by a server with its defaults and by one that allows every network, and prints w
 listeners heard of it, as JSON.
 """
 
+import asyncio
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tests.hostile.ssrf_cases import HOME, PUBLIC, Case, cases
+from imgserve.request.limits import Limits
+from imgserve.transfer.config import Config as TransferConfig
+from imgserve.transfer.dispatch import Transfers
+from imgserve.transfer.faults import TransferError
+from tests.hostile.ssrf_cases import HOME, MESSAGES, PUBLIC, Case, cases
 from tests.hostile.ssrf_peers import PROXY_PORT, Hit, Peers
 from tests.support.daemon import Daemon
 
@@ -32,12 +37,17 @@ class Outcome(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """By case: what the closed server and the open one made of it. ``total``: all that the closed one reached."""
+    """By case: what the closed server and the open one made of it. ``total``: all that the closed one reached.
+
+    ``messages``: by URL, the code of a webhook's message there, and what it reached where every address is open.
+    """
 
     closed: dict[str, Outcome]
     opened: dict[str, Outcome]
     total: list[Hit]
     proxy_without_guard: list[Hit]
+    messages: dict[str, str]
+    messages_opened: dict[str, list[Hit]]
 
 
 def main() -> None:
@@ -51,12 +61,18 @@ def main() -> None:
         with Daemon(top / "closed", "--allow-network", PUBLIC, environment=PROXIES) as server:
             closed = {case.name: _tried(server, peers, case, f"c{n}") for n, case in enumerate(cases())}
             server.stop()
+            messages = asyncio.run(_told(peers, TransferConfig(allow_networks=(PUBLIC,))))
             total = list(peers.hits)
         everything = ("--allow-network", "0.0.0.0/0", "--allow-network", "::/0")
         with Daemon(top / "open", *everything, environment=PROXIES, switches={"ports": "1-65535"}) as server:
             wanted = [case for case in cases() if case.lands]
             opened = {case.name: _tried(server, peers, case, f"o{n}", ARRIVES_S) for n, case in enumerate(wanted)}
-        report = Report(closed, opened, total, _through_proxy(peers))
+        anywhere = TransferConfig(allow_networks=("0.0.0.0/0", "::/0"), ports=("1-65535",))
+        reached = asyncio.run(_told(peers, anywhere))
+        report = Report(
+            closed, opened, total, _through_proxy(peers), {url: code for url, (code, _) in messages.items()},
+            {url: hits for url, (_, hits) in reached.items()},
+        )  # fmt: skip
     sys.stdout.buffer.write(msgspec.json.encode(report))
 
 
@@ -82,6 +98,21 @@ def _tried(server: Daemon, peers: Peers, case: Case, serial: str, patience_s: fl
     code = reply.body.get("code", 0)
     assert isinstance(code, int), reply
     return Outcome(code, found())
+
+
+async def _told(peers: Peers, config: TransferConfig) -> dict[str, tuple[str, list[Hit]]]:
+    """By URL: the code of a message there, empty where it was taken, and the listeners that were reached."""
+    transfers = Transfers(config, Limits())
+    outcomes = {}
+    for url in MESSAGES:
+        before, code = len(peers.hits), ""
+        try:
+            await transfers.post(url, (), (), b"{}", 2.0)
+        except TransferError as error:
+            code = error.code
+        outcomes[url] = (code, peers.hits[before:])
+    await transfers.aclose()
+    return outcomes
 
 
 def _through_proxy(peers: Peers) -> list[Hit]:

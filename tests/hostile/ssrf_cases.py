@@ -98,6 +98,14 @@ TARGETS = (*REDIRECT_TARGETS, *OTHER_SCHEMES)
 FIVE = (301, 302, 303, 307, 308)
 
 
+# Where messages to webhooks must not arrive, and where those of a server without rules do.
+MESSAGES = {
+    **{f"http://{place}/hook": lands for place, lands in PLACES.items()},
+    **{f"{HOME}/redirect/{status}/0/hook": "" for status in FIVE},
+    f"http://{PUBLIC}:{CLOSED_PORT}/hook": PUBLIC,
+}
+
+
 def cases() -> Iterator[Case]:
     for place, lands in PLACES.items():
         yield from _both(f"http://{place}/x.png", lands)

@@ -15,9 +15,11 @@ from tests.hostile.test_live_worker import run_inside
 from tests.service.conftest import put_pictures
 from tests.service.test_doors import get
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
+from tests.support.hooks import SECRET, Receiver, event_of
 from tests.support.native import Caller
 from tests.support.operating import ask
 from tests.support.processes import below
+from tests.support.sites import Reply
 
 KEY = "s3cr3t-of-the-api-key"
 WORDS = (
@@ -183,3 +185,34 @@ def test_a_fault_at_intake_shows_none(tmp_path: Path) -> None:
     assert "Traceback (most recent call last)" in log
     assert "KeyError" in log
     assert hits("log", log) + hits("reply", f"{reply.body} {reply.headers}") == []
+
+
+def test_no_webhook_shows_one(tmp_path: Path) -> None:
+    """Messages about jobs with secrets everywhere, to a receiver that refuses them at first."""
+    put_pictures(tmp_path / "http")
+    whole = (tmp_path / "http" / "Ex.png").read_bytes()
+    (tmp_path / "http" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "secret").write_text(SECRET)
+    with HttpReceiver(tmp_path / "http") as web, Receiver() as hook:
+        config = tmp_path / "imgserve.toml"
+        config.write_text(f'[credential.hook]\ntype = "webhook"\nsecret_file = "secret"\nfor = ["{hook.url}"]\n')
+        login = hook.url.replace("//", f"//{S['put-user']}:{S['put-word']}@")
+        webhook = {
+            "url": f"{login}/in?token={S['other-key']}", "headers": {"X-Token": S["header"]},
+            "events": ["job.succeeded", "job.failed", "output.delivered", "output.failed"],
+        }  # fmt: skip
+        hook.answer = lambda seen: Reply(500, {"X-Echo": S["header"]}) if len(hook.seen) <= 2 else Reply(204, {})
+        options = ("--config", str(config), "--log-level", "debug")
+        with Daemon(tmp_path / "data", *LOOPBACK, *options) as server:
+            caller = Caller(server)
+            job = next(jobs(web.url, ""))
+            cut = {"srcURL": f"{web.url}/cut.png?{S['source-query']}", "dstURL": f"{web.url}/c.png?{S['put-query']}"}
+            good, broken = (caller.submit({**native(one), "webhook": webhook}) for one in (job, {**job, **cut}))
+            wait_until(lambda: len(hook.seen) >= 4)
+            log_of = [caller("GET", f"/v1/jobs/{answer.body['id']}") for answer in (good, broken)]
+            server.stop()
+        assert {event_of(one)["type"] for one in hook.seen} == set(webhook["events"])
+        assert all(one.headers["x-token"] == S["header"] and S["other-key"] in one.path for one in hook.seen)
+        found = [hit for one in hook.seen for hit in hits("body", one.body.decode())]
+        assert found + hits("log", server.log) + hits("job", str(log_of)) == []
+        assert SECRET.removeprefix("whsec_") not in server.log + str(log_of)

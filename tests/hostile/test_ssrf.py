@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.hostile.ssrf_arena import PROXY, Outcome, Report
-from tests.hostile.ssrf_cases import PLACES, Case, cases
+from tests.hostile.ssrf_cases import MESSAGES, PLACES, Case, cases
 
 NAMESPACES = ["unshare", "--net", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",))]
 CASES = tuple(cases())
@@ -49,6 +49,16 @@ def test_its_twin_arrives(report: Report, case: Case) -> None:
     found = report.opened[case.name]
     assert found.code not in (104, 105, 115, 116)
     assert case.lands in [hit.address for hit in found.hits]
+
+
+def test_no_message_to_a_webhook_arrives(report: Report) -> None:
+    """By text or when it connects; a redirect is an answer as any other. Each twin arrives, where there is one."""
+    assert report.messages == {url: "webhook_failed" if "/redirect/" in url else "webhook_refused" for url in MESSAGES}
+    missed = {
+        url: hits for url, hits in report.messages_opened.items()
+        if MESSAGES[url] and MESSAGES[url] not in [hit.address for hit in hits]
+    }  # fmt: skip
+    assert missed == {}
 
 
 def test_nobody_heard_of_anything(report: Report) -> None:
