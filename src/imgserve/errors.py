@@ -29,6 +29,7 @@
     ├─ api/problems.py         NoSuchPage, MethodNotAllowed
     ├─ api/negotiate.py        NotAcceptable
     ├─ api/v1/submit.py        ClassicJob
+    ├─ api/v1/streams.py       StreamsFull, StreamQuotaFull
     ├─ api/v1/json_body.py     MediaTypeUnsupported
     ├─ api/v1/picture_body.py  JobPartNotFirst
     ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff

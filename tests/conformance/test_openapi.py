@@ -30,6 +30,8 @@ from tests.support.sizes import IS_FULL, Figures, sized
 PICTURE = encoded(scene(40, 30), "png")
 AS_URL = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
 EXAMPLES = sized(20, 1000)
+# A stream is read for so long.
+STREAMS, STREAM_S = sized(4, 100), 0.5
 ROUTES = [(row.method, row.path) for row in table(Config()) if row.path.startswith("/v1/") and row.right != "local"]
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
@@ -60,15 +62,21 @@ def test_answers_are_as_described(
     server: Daemon, described: schemathesis.BaseSchema, route: tuple[str, str], figures: Figures
 ) -> None:
     method, path = route
+    is_stream = (method, path) == ("GET", "/v1/events")
     top = server.data_dir.parent
     answers: Counter[int] = Counter()
 
-    @settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=STREAMS if is_stream else EXAMPLES,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=described[path][method].as_strategy(), is_picture=st.booleans())
     def ask(case: schemathesis.Case[Any], is_picture: bool) -> None:
         if is_picture:
             _bring_picture(case, top)
-        response = case.call()
+        response = case.call(timeout=STREAM_S if is_stream else None)
         answers[response.status_code] += 1
         case.validate_response(response, checks=CHECKS)
 

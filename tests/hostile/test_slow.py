@@ -19,8 +19,9 @@ from tests.chaos.lane import Lane
 from tests.hostile.neighbours import Ends, Neighbour, Times, compare
 from tests.hostile.slow_clients import START, STARTS
 from tests.service.conftest import put_pictures
-from tests.support.daemon import LOOPBACK, Daemon, Reply
-from tests.support.sizes import Figures, sized
+from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.support.sizes import IS_FULL, Figures, sized
+from tests.support.streams import LATER, Shops, posted
 from tests.support.transfers import Listener
 
 CLIENTS = sized(150, 500)
@@ -151,3 +152,18 @@ def test_a_source_that_trickles_is_ended(server: Daemon, tmp_path: Path) -> None
         assert replies[0].body["code"] == 201
         assert time.monotonic() - started < SLOW_S + SLACK_S
     assert not (server.data_dir.parent / "write" / "never.png").exists()
+
+
+@pytest.mark.skipif(not IS_FULL, reason="1,300 events of 30 KB; tests/integration/test_feed.py has the same limit")
+def test_a_reader_of_events_that_takes_nothing_is_cut_off_and_misses_nothing(tmp_path: Path) -> None:
+    shops = Shops(tmp_path)
+    with shops.daemon:
+        shop = shops.shop()
+        with shops.deaf(shop), shops.stream(shop) as reader:
+            events = []
+            for _ in range(26):
+                posted(shop, shops.job(50, not_before=LATER))
+                events += reader.until("job.accepted")
+            wait_until(lambda: "stream_stalled" in shops.daemon.log)
+        with shops.stream(shop, f"/v1/events?after={events[0].id}") as again:
+            assert [next(again).id for _ in range(len(events) - 1)] == [event.id for event in events[1:]]

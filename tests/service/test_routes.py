@@ -9,7 +9,7 @@ import pytest
 
 from imgserve.api.config import Config
 from imgserve.api.http.body import Body
-from imgserve.api.http.headers import STRICT
+from imgserve.api.http.headers import STREAM, STRICT
 from imgserve.api.routes import ELSEWHERE, Route, table
 from imgserve.request.limits import Limits
 from imgserve.server.build import upload_limits
@@ -28,6 +28,7 @@ WITH_BODY = [row for row in ROWS if row.body is not None]
 # Rows that read a body of some media types only.
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 SENT_AS = {"/v1/render": FORM, "/v1/info": FORM}
+STREAMS = {"/v1/events", "/v1/jobs/{job_id}/events"}
 NO_PAGE = {"no_such_page", "method_not_allowed", "request_invalid"}
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=IDS)
@@ -71,7 +72,8 @@ def exchange(connection: HTTPConnection, row: Route, headers: dict[str, str], bo
     connection.request(row.method, row.path.replace("{job_id}", "nobody"), body, headers)
     response = connection.getresponse()
     named = [(name.lower(), value) for name, value in response.getheaders()]
-    reply = Reply(response.status, named, response.read())
+    has_end = dict(named).get("content-type") != "text/event-stream"
+    reply = Reply(response.status, named, response.read() if has_end else b"")
     connection.close()
     return reply
 
@@ -215,5 +217,6 @@ def test_the_values_of_the_table() -> None:
     jobs = (("POST", "/"), ("POST", "/v1/jobs"), ("POST", "/v1/jobs/{job_id}/retry"))
     assert bodies == dict.fromkeys(jobs, Body(1_000_000, 10.0)) | uploads
     assert uploads["POST", "/v1/render"] == Body(51_065_536, 10.0, 10_240, 300.0)
-    assert {row.headers for row in rows.values()} == {STRICT}
+    assert {path for (_, path), row in rows.items() if row.headers == STREAM} == STREAMS
+    assert {row.headers for row in rows.values() if row.path not in STREAMS} == {STRICT}
     assert len(rows) == len(table(Config())), "two rows for one route"

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from imgserve.api.control_socket import Problem
+from imgserve.api.http.asgi import NO_CONTENT
 from imgserve.api.routes import Route
 
 Schema = dict[str, Any]
@@ -102,9 +103,12 @@ def _operation(call: Call, *, is_open: bool) -> Schema:
     shown = {name: {"description": doc, "schema": {"type": "string"}} for name, doc in _headers(call).items()}
     content = _content(call.answers)
     successes = {
-        str(status): {"description": HTTPStatus(status).phrase, "headers": shown, "content": content}
+        str(status): {
+            "description": HTTPStatus(status).phrase, "headers": shown,
+            **({} if status == NO_CONTENT else {"content": content}),
+        }
         for status in call.statuses
-    }
+    }  # fmt: skip
     operation: Schema = {
         "operationId": call.name,
         "summary": call.doc.split(". ")[0].rstrip("."),

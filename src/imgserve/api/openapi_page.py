@@ -34,7 +34,7 @@ def _call(method: str, path: str, operation: Schema) -> str:
         for media_type, body in operation.get("requestBody", {}).get("content", {}).items()
     ]
     answers = [
-        (status, ", ".join(answer["content"]), answer["description"])
+        (status, ", ".join(answer.get("content", ())), answer["description"])
         for status, answer in operation["responses"].items()
     ]
     return (

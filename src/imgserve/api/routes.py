@@ -12,7 +12,7 @@ import msgspec
 from imgserve.api.config import Config
 from imgserve.api.http.asgi import Headers
 from imgserve.api.http.body import Body
-from imgserve.api.http.headers import STRICT
+from imgserve.api.http.headers import STREAM, STRICT
 
 # open: all clients. key: a valid key or, while there are none, programs of this machine. local: the control socket.
 Right = Literal["open", "key", "local"]
@@ -56,6 +56,10 @@ def table(config: Config, upload: Body = UPLOAD) -> tuple[Route, ...]:
         Route("GET", "/v1/jobs/{job_id}", "key", None, STRICT, has_cors=True, is_operators=True),
         Route("POST", "/v1/jobs/{job_id}/cancel", "key", None, STRICT, has_cors=True, is_operators=True),
         Route("POST", "/v1/jobs/{job_id}/retry", "key", job, STRICT, has_cors=True, is_operators=True),
+        Route("GET", "/v1/jobs/{job_id}/events", "key", None, STREAM, has_cors=True, is_operators=True),
+        Route("GET", "/v1/jobs/{job_id}/webhooks", "key", None, STRICT, has_cors=True, is_operators=True),
+        Route("POST", "/v1/jobs/{job_id}/webhooks/replay", "key", None, STRICT, has_cors=True, is_operators=True),
+        Route("GET", "/v1/events", "key", None, STREAM, has_cors=True, is_operators=True),
         Route("GET", "/v1/refusals", "local", None, STRICT),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from imgserve.engine.runner import Runner
 from imgserve.jobs.protocol import Queue
-from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView
+from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView, WebhookLog
 from imgserve.telemetry import logs
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
@@ -59,3 +59,13 @@ class JobAdmin:
         number = await self._queue.retry(job_id, names, self._deadline_s, self._clock(), principal)
         logs.event("retried", job=job_id, number=number)
         return await self._queue.job(job_id, principal)
+
+    async def webhook_log(self, job_id: str, principal: str | None = None) -> WebhookLog:
+        """Raises NoSuchJob."""
+        return WebhookLog(await self._queue.webhook_log(job_id, principal))
+
+    async def replay_webhooks(self, job_id: str, principal: str | None = None) -> WebhookLog:
+        """The webhooks of the job as they are now. Raises NoSuchJob."""
+        count = await self._queue.replay_webhooks(job_id, self._clock(), principal)
+        logs.event("webhooks_replayed", job=job_id, webhooks=count)
+        return await self.webhook_log(job_id, principal)

@@ -283,6 +283,12 @@ class WebhookDelivery(msgspec.Struct, frozen=True):
     tries: tuple[WebhookTry, ...]
 
 
+class WebhookLog(msgspec.Struct, frozen=True):
+    """The webhooks of a job, oldest first."""
+
+    webhooks: tuple[WebhookDelivery, ...]
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A post that became no job. ``client`` is an address, ``host`` the value of the Host header.
 

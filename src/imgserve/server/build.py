@@ -21,16 +21,21 @@ from imgserve.api.protected import Protected
 from imgserve.api.rate import NO_RATE, Rates
 from imgserve.api.refusals import Refusals
 from imgserve.api.routes import CALL_BYTES, table
+from imgserve.api.v1 import events as event_pages
 from imgserve.api.v1 import facts, render, server, submit
 from imgserve.api.v1 import jobs as job_pages
 from imgserve.api.v1 import presets as preset_pages
+from imgserve.api.v1 import webhooks as webhook_pages
 from imgserve.api.v1.describe import description_apps
+from imgserve.api.v1.events import Events
 from imgserve.api.v1.jobs import Jobs
 from imgserve.api.v1.presets import PresetPage
 from imgserve.api.v1.refusals import RefusalList
 from imgserve.api.v1.server import Itself
+from imgserve.api.v1.streams import Streams
 from imgserve.api.v1.submit import Submit
 from imgserve.api.v1.waits import Waits
+from imgserve.api.v1.webhooks import Webhooks
 from imgserve.clock import Clock
 from imgserve.engine import pages
 from imgserve.engine.admission import Admission
@@ -64,7 +69,10 @@ from imgserve.transfer.store import Store
 PREFETCH_BYTES = 64_000_000
 UPLOAD_AT_MOST_S = 300.0
 PARTS_BYTES = 65_536  # for the headers of parts
-CALLS = (render.CALL, *facts.CALLS, submit.CALL, *job_pages.CALLS, preset_pages.CALL, server.CALL)
+CALLS = (
+    render.CALL, *facts.CALLS, submit.CALL, *job_pages.CALLS, *webhook_pages.CALLS, *event_pages.CALLS,
+    preset_pages.CALL, server.CALL,
+)  # fmt: skip
 
 
 class Components:
@@ -74,6 +82,7 @@ class Components:
         """``max_kept``: the most pictures in each store, however small they are."""
         self._settings = settings
         self.queue = queue
+        self._clock = clock
         self.pool = Pool(settings.pool, settings.limits, is_shared)
         credentials = Credentials(settings.credentials, is_shared)
         self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool), credentials)
@@ -108,7 +117,7 @@ class Components:
         self._upload = upload_limits(settings.limits, settings.transfer)
         self.protected = Protected(settings.api.origins())
         self.refusals = Refusals()
-        self.waits = Waits()
+        self.waits, self.streams = Waits(), Streams()
         self.states = States(
             self.protected.states, self.intake.states, queue.states, self.transfers.files.states, self.pool.states
         )
@@ -149,7 +158,8 @@ class Components:
 
     def _native(self, presets: Presets, rates: Rates) -> dict[tuple[str, str], App]:
         """The calls that both listeners have."""
-        jobs = Jobs(self.job_admin, self.waits)
+        jobs, webhooks = Jobs(self.job_admin, self.waits), Webhooks(self.job_admin)
+        events = Events(self.queue, self.job_admin, self.streams, self._clock)
         return {
             ("GET", "/v1/presets"): PresetPage(presets),
             ("GET", "/v1/jobs"): native(jobs.page),
@@ -157,6 +167,10 @@ class Components:
             ("GET", "/v1/jobs/{job_id}"): native(jobs.show),
             ("POST", "/v1/jobs/{job_id}/cancel"): native(jobs.cancel),
             ("POST", "/v1/jobs/{job_id}/retry"): native(jobs.retry),
+            ("GET", "/v1/jobs/{job_id}/events"): native(events.of_one),
+            ("GET", "/v1/jobs/{job_id}/webhooks"): native(webhooks.log),
+            ("POST", "/v1/jobs/{job_id}/webhooks/replay"): native(webhooks.replay),
+            ("GET", "/v1/events"): native(events.of_all),
         }
 
     def _offer(self, config: Config) -> server.Offer:

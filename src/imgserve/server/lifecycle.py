@@ -180,6 +180,7 @@ async def drain(components: Components, ending: Ending) -> None:
     intake, runner = components.intake, components.runner
     logs.event("draining")
     components.waits.end()
+    components.streams.end()
     ends_at = time.monotonic() + ending.drain_s
 
     async def finish() -> None:

@@ -86,6 +86,7 @@ class Reload:
                 self.components.named.replace(blobs)
                 self.components.transfers.credentials.replace(new.credentials)
                 self.components.webhooks.replace(new.webhooks)
+                self.components.streams.restart()
             unused.pop_all()
 
     def _from_file(self, keys: Sequence[Key]) -> Reloadable:

@@ -150,6 +150,7 @@ class TimedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._is_in_request = True
         super().on_message_begin()
+        self.scope["abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
         self._stop_timer()

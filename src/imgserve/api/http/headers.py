@@ -32,3 +32,5 @@ STRICT: Headers = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", policy(page()).encode()),
 )
+# nginx would hold events back until its buffer is full.
+STREAM: Headers = (*STRICT, (b"x-accel-buffering", b"no"))

@@ -119,20 +119,20 @@ class Jobs:
 
     async def show(self, scope: Scope, receive: Receive, send: Send) -> None:
         query_of(scope, {})
-        job = await self._admin.job(_id_in(scope), own(scope["principal"]))
+        job = await self._admin.job(id_in(scope), own(scope["principal"]))
         job, applied = await self.awaited(job, scope, receive)
         await asgi.answer_json(send, shown_to(scope["principal"], job, has_timeline=True), headers=applied)
 
     async def cancel(self, scope: Scope, _receive: Receive, send: Send) -> None:
         query_of(scope, {})
-        job = await self._admin.cancel(_id_in(scope), own(scope["principal"]))
+        job = await self._admin.cancel(id_in(scope), own(scope["principal"]))
         await asgi.answer_json(send, shown_to(scope["principal"], job))
 
     async def retry(self, scope: Scope, receive: Receive, send: Send) -> None:
         text = await read_json(scope, receive)
         query_of(scope, {})
         wanted = read_struct(object_in(text), RetryBody) if text.strip() else RetryBody()
-        job = await self._admin.retry(_id_in(scope), wanted.outputs, own(scope["principal"]))
+        job = await self._admin.retry(id_in(scope), wanted.outputs, own(scope["principal"]))
         await asgi.answer_json(send, shown_to(scope["principal"], job))
 
     async def awaited(self, job: OperatorJobView, scope: Scope, receive: Receive) -> tuple[OperatorJobView, Headers]:
@@ -176,7 +176,7 @@ def _written(page: JobPage, principal: Principal) -> bytes:
     return msgspec.json.encode(JobList(tuple(shown_to(principal, job) for job in page.jobs), following))
 
 
-def _id_in(scope: Scope) -> str:
+def id_in(scope: Scope) -> str:
     """Of ``/v1/jobs/{job_id}``, and of a path beneath it."""
     job_id: str = scope["path"].strip("/").split("/")[2]
     return job_id
