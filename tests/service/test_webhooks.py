@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from imgserve.client import Client, JobWebhook, Output, Webhook, verify_webhook
 from imgserve.failpoint import Name as Failpoint
 from tests.service.test_seeing import until_seen
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
@@ -100,6 +101,20 @@ def test_a_job_tells_its_own_webhook(world: Told) -> None:
     (ended,) = (event for event in told if event["type"] == "job.succeeded")
     assert (ended["data"]["job"]["status"], ended["data"]["job"]["outputs"][0]["status"]) == ("succeeded", "delivered")
     assert {post.headers["x-shop"] for post in world.posts("/own")} == {"7"}
+
+
+def test_the_client_reads_what_it_asked_for(world: Told) -> None:
+    webhook = Webhook(url=f"{world.hook.url}/client", events=("output.delivered",), secret="shop")
+    output = Output(name="card", destination=f"file://{world.top}/client.png")
+    with Client(world.server.url) as client:
+        submitted = client.submit(f"file://{world.top}/photo.png", [output], webhook=webhook)
+    world.events("/client")
+    (post,) = world.posts("/client")
+    event = verify_webhook(post.body, post.headers, SECRET)
+    assert (event.id, event.type) == (post.headers["webhook-id"], "output.delivered")
+    assert event.job is not None
+    assert (event.job.id, event.output) == (submitted.id, event.job.output("card"))
+    assert submitted.job.webhook == event.job.webhook == JobWebhook(webhook.url, webhook.events)
 
 
 def test_jobs_that_name_none_tell_that_of_the_settings(world: Told) -> None:

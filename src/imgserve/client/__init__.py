@@ -9,6 +9,7 @@ from imgserve.client.answers import (
     JobOutput,
     JobSource,
     JobWarning,
+    JobWebhook,
     Picture,
     Preview,
     TimelineEntry,
@@ -52,8 +53,8 @@ from imgserve.request.recipe import LoadOptions as Load
 __all__ = [
     "AnswerInvalid", "ApiError", "AsyncClient", "AsyncSubmitted", "Blur", "Client", "Composite", "Contrast", "Crop",
     "Destination", "Encode", "Event", "Extend", "Facts", "Flatten", "Flip", "Flop", "Gamma", "Grayscale",
-    "ImgserveError", "Job", "JobError", "JobOutput", "JobSource", "JobWarning", "Linear", "Load", "Modulate", "Negate",
-    "Normalize", "Output", "Picture", "Pixelate", "Placeholder", "Preview", "Rasterize", "Redact", "Resize", "Rotate",
-    "Round", "Sharpen", "SignatureInvalid", "Source", "StillRunning", "Submitted", "Threshold", "TimelineEntry", "Tint",
-    "Trim", "Unreachable", "Webhook", "verify_webhook",
+    "ImgserveError", "Job", "JobError", "JobOutput", "JobSource", "JobWarning", "JobWebhook", "Linear", "Load",
+    "Modulate", "Negate", "Normalize", "Output", "Picture", "Pixelate", "Placeholder", "Preview", "Rasterize", "Redact",
+    "Resize", "Rotate", "Round", "Sharpen", "SignatureInvalid", "Source", "StillRunning", "Submitted", "Threshold",
+    "TimelineEntry", "Tint", "Trim", "Unreachable", "Webhook", "verify_webhook",
 ]  # fmt: skip

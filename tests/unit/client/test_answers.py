@@ -16,6 +16,7 @@ PAIRS: list[tuple[type[msgspec.Struct], type[msgspec.Struct]]] = [
     (answers.JobSource, views.SourceView),
     (answers.JobError, views.ErrorView),
     (answers.JobWarning, views.WarningView),
+    (answers.JobWebhook, views.WebhookView),
     (answers.TimelineEntry, views.TimelineEntry),
     (answers.JobPage, views.JobList),
     (answers.Facts, PictureInfo),
