@@ -77,7 +77,7 @@ async def running(made: Plant, max_outbox: int = 8) -> AsyncIterator[None]:
     runner = made.runner(max_outbox=max_outbox)
     runner.start()
     yield
-    await runner.stop(1.0)
+    await runner.stop(0.2)
 
 
 async def until_posts(receiver: Receiver, count: int = 1) -> list[Seen]:
