@@ -113,6 +113,7 @@ test: .venv/.test system-packages
 CHAOS := matrix outputs kills power workers poison flaky pauses overload silent prune clocks order slow bombs fuzz soak takeover
 CHAOS_TARGETS := $(CHAOS:%=chaos-%)
 $(CHAOS_TARGETS): TESTS = tests/chaos/test_$(@:chaos-%=%).py
+chaos-kills: TESTS = tests/chaos/test_kills.py tests/chaos/test_webhooks.py
 chaos-fuzz: TESTS = tests/hostile/test_fuzz.py tests/unit/request/test_properties.py
 chaos-slow: TESTS = tests/hostile/test_slow.py tests/hostile/test_crowded.py tests/hostile/test_framing.py
 chaos-bombs: TESTS = tests/hostile/test_bombs.py tests/hostile/test_probed.py tests/hostile/test_bombed.py tests/hostile/test_listed.py
