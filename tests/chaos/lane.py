@@ -11,13 +11,16 @@ from typing import Literal, NamedTuple, Self
 
 from examples.receivers import Behaviour, FtpReceiver, HttpReceiver
 
+from tests.chaos.bucket import Mirror
 from tests.chaos.judge import ENDS, Entry, entries_of, judge
 from tests.chaos.receiving import Arrivals, FileWatch, Write, shown, size_of
 from tests.chaos.sources import Sources
+from tests.support.buckets import ObjectStore
 from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
 from tests.support.sizes import PATIENCE_S
 
-Kind = Literal["file", "ftp", "put", "form"]
+Kind = Literal["file", "ftp", "put", "form", "s3"]
+# Without buckets, which only a lane with one has.
 KINDS: tuple[Kind, ...] = ("file", "ftp", "put", "form")
 
 # A killed server's bytes arrive within milliseconds here; the waits of real life would only make the tests slow.
@@ -50,7 +53,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 class Lane:
-    """``with Lane(directory) as lane``; ``posted`` knows where each job was sent."""
+    """``with Lane(directory) as lane``; ``posted`` knows where each job was sent. ``has_bucket``: one with a bucket."""
 
     def __init__(
         self,
@@ -61,9 +64,10 @@ class Lane:
         switches: Mapping[str, object] | None = None,
         program: tuple[str, ...] = ("-m", "imgserve"),
         address: Address = ANYWHERE,
+        has_bucket: bool = False,
     ) -> None:
         self.root = root
-        self._roots = {name: root / name for name in ("file", "ftp", "web")}
+        self._roots = {name: root / name for name in ("file", "ftp", "web", "s3")}
         for directory in self._roots.values():
             directory.mkdir(parents=True, exist_ok=True)
         self.sources = Sources(extra_sources, address.host, address.sources)
@@ -73,21 +77,30 @@ class Lane:
         self.ftp.log = self.ftp_log = Arrivals(self._roots["ftp"])
         self.watch = FileWatch(self._roots["file"])
         self.failpoint = root / "failpoint"
+        self.bucket_log = Arrivals(self._roots["s3"])
+        self.bucket = Mirror(self._roots["s3"], self.bucket_log)
+        self.store = ObjectStore(self.bucket) if has_bucket else None
+        settings = root / "imgserve.toml"
+        settings.write_text("" if self.store is None else self.store.settings)
         self.daemon = Daemon(
             root / "data",
             *LOOPBACK,
             "--write-root",
             str(self._roots["file"]),
+            "--config",
+            str(settings),
             workers=workers,
             switches={**QUIET, "failpoint_file": str(self.failpoint), **(switches or {})},
             program=program,
+            environment={"SECRET": "key-of-a-test"},
         )
         self.posted: dict[int, Place] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        for part in (self.sources, self.web, self.ftp, self.watch, self.daemon):
-            self._open.enter_context(part)
+        for part in (self.sources, self.web, self.ftp, self.watch, self.store, self.daemon):
+            if part is not None:
+                self._open.enter_context(part)
         return self
 
     def __exit__(
@@ -115,6 +128,10 @@ class Lane:
             case "form":
                 path = self._roots["web"] / "uploads" / f"{name}.png"
                 return Place(kind, f"uploads/{name}.png", path, f"{self.web.url}/upload.html:{name}.png")
+            case "s3":
+                assert self.store is not None
+                path = self._roots["s3"] / name / "out.png"
+                return Place(kind, f"{name}/out.png", path, f"{self.store.url}/{name}/out.png")
 
     def job(self, number: int, place: Place, source: str) -> dict[str, object]:
         """A request whose pictures are known by ``number``; ``source`` is a path of ``sources``."""
@@ -169,11 +186,14 @@ class Lane:
             case "file":
                 place.path.parent.rename(place.path.parent.with_suffix(".away"))
                 place.path.parent.write_text("where a directory is expected")
+            case "s3":
+                self.bucket.refuse_next(place.name)
 
     def heal(self, place: Place) -> None:
         if place.kind == "file":
             place.path.parent.unlink()
             place.path.parent.with_suffix(".away").rename(place.path.parent)
+        self.bucket.heal(place.name)
 
     def entries(self, numbers: Iterable[int]) -> tuple[Entry, ...]:
         wanted = set(numbers)
@@ -201,21 +221,22 @@ class Lane:
             by_place.setdefault(self.posted[number], []).append(number)
         writes = self._writes_by_place()
         known = self.entries(self.posted)
-        found = [*self.web_log.faults, *self.ftp_log.faults, *self.watch.faults, *self._leftovers()]
+        logs = (self.web_log, self.ftp_log, self.watch, self.bucket_log)
+        found = [fault for log in logs for fault in log.faults] + self._leftovers()
         for place, jobs in by_place.items():
             entries = [entry for entry in known if entry.job in jobs]
             at_rest = shown(place.name, place.path.read_bytes()) if place.path.exists() else None
-            sent = writes.get((place.kind if place.kind in ("file", "ftp") else "web", place.name), [])
+            sent = writes.get((_server_of(place), place.name), [])
             found += judge(place.name, entries, sent, at_rest, is_form=place.kind == "form")
         return found
 
     def writes_to(self, place: Place) -> list[Write]:
-        server = place.kind if place.kind in ("file", "ftp") else "web"
-        return self._writes_by_place().get((server, place.name), [])
+        return self._writes_by_place().get((_server_of(place), place.name), [])
 
     def _writes_by_place(self) -> dict[tuple[str, str], list[Write]]:
         found: dict[tuple[str, str], list[Write]] = {}
-        for server, log in (("web", self.web_log), ("ftp", self.ftp_log), ("file", self.watch)):
+        logs = (("web", self.web_log), ("ftp", self.ftp_log), ("file", self.watch), ("s3", self.bucket_log))
+        for server, log in logs:
             for write in log.writes():
                 found.setdefault((server, write.place), []).append(write)
         return found
@@ -223,3 +244,7 @@ class Lane:
     def _leftovers(self) -> list[str]:
         """Temporary names that nobody will remove any more."""
         return [f"left behind: {path}" for path in self.root.glob("*/**/.imgserve-*")]
+
+
+def _server_of(place: Place) -> str:
+    return "web" if place.kind in ("put", "form") else place.kind

@@ -1,5 +1,7 @@
 """Jobs whose pictures lie in a bucket, or go to a presigned URL, against the real server and moto."""
 
+import json
+import urllib.request
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from examples.receivers import Behaviour, HttpReceiver
 
+from tests.service.conftest import opened
 from tests.support.buckets import Environ, ObjectStore, StartResponse, WsgiApp
 from tests.support.daemon import LOOPBACK, Daemon
 from tests.support.native import Caller, sha256
@@ -163,6 +166,23 @@ def test_a_newer_job_supersedes_an_older_one(shop: Shop) -> None:
     found = shop.store.get("a.png")
     assert found is not None
     assert last["outputs"][0]["sha256"] == sha256(found.body)
+
+
+def test_a_render_and_a_watermark_of_a_bucket(shop: Shop) -> None:
+    watermark = {"operation": "composite", "image": f"{shop.store.url}/in/photo.jpg", "width": "20%"}
+    recipe = {"operations": [{"operation": "resize", "width": 60}, watermark], "encode": {"format": "png"}}
+    call = urllib.request.Request(
+        f"{shop.server.url}/v1/render",
+        json.dumps({"source": f"{shop.store.url}/in/photo.jpg", **recipe}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(call) as answer:
+        assert opened(answer.read()).size == (60, 45)
+    job = shop.done(shop.job("in/photo.jpg", {"destination": f"{shop.store.url}/a.png", **recipe}))
+    assert job["status"] == "succeeded"
+    watermark["image"] = "s3://another/logo.png"
+    refused = shop.call.submit(shop.job("in/photo.jpg", {"destination": f"{shop.store.url}/b.png", **recipe}))
+    assert refused.faults == [("outputs[0].operations[1].image", "credential_not_allowed")]
 
 
 def presigned(url: str, date: datetime, lasts_s: int) -> str:

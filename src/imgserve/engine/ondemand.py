@@ -124,9 +124,9 @@ class OnDemand:
         """The requests that one of several principals may have under way."""
         return max(int(self._slots.total * self._quota), 1)
 
-    def check(self, recipe: Recipe) -> None:
+    def check(self, recipe: Recipe, principal: Principal) -> None:
         """Judge the pictures that it draws, by text, policy and name. Raises RequestInvalid."""
-        pictures.check(recipe, set(), self._transfers, self._named).raise_any()
+        pictures.check(recipe, set(), self._transfers, self._named, principal.id).raise_any()
 
     @contextlib.contextmanager
     def slot(self, principal: Principal, source: Source | None = None) -> Iterator[None]:
@@ -218,7 +218,8 @@ class OnDemand:
             rendering = self._resolved(recipe, info, choose)
             with stage("fetch", is_outer=True):
                 source = await fetch.finish()
-            with await self._renderer.pictures(source, [recipe], within_s=self._fetch_timeout_s) as found:
+            further = self._renderer.pictures(source, [recipe], within_s=self._fetch_timeout_s, principal=principal.id)
+            with await further as found:
                 inputs = found.of(recipe)
             fetched_at = time.perf_counter()
             with inputs:

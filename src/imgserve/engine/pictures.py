@@ -15,13 +15,14 @@ from imgserve.engine.config import PictureConfig
 from imgserve.errors import FileUnusable, ImgserveError, using
 from imgserve.imaging.pool import Pool
 from imgserve.request import further
+from imgserve.request.access import NOTHING
 from imgserve.request.faults import Fault, Faults
 from imgserve.request.imageref import ImageRef
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Recipe
 from imgserve.request.source import parse_source
 from imgserve.transfer.dispatch import Transfers
-from imgserve.transfer.faults import SourceRefused, SourceUnavailable
+from imgserve.transfer.faults import CredentialNotAllowed, SourceRefused, SourceUnavailable
 
 
 class PicturesUnusable(ImgserveError):
@@ -86,10 +87,10 @@ def _read(path: str, most_bytes: int) -> Blob:
     return Blob.of(data)
 
 
-def check(recipe: Recipe, seen: set[ImageRef], transfers: Transfers, named: NamedPictures) -> Faults:
+def check(recipe: Recipe, seen: set[ImageRef], transfers: Transfers, named: NamedPictures, principal: str) -> Faults:
     """All faults of the pictures that a recipe draws, by text, policy and name. Paths begin at the recipe.
 
-    ``seen``: those of the job's other recipes, to which these are added.
+    ``seen``: those of the job's other recipes, to which these are added. ``principal``: the one whose recipe it is.
     """
     faults = further.check(recipe, seen)
     if faults:
@@ -103,8 +104,11 @@ def check(recipe: Recipe, seen: set[ImageRef], transfers: Transfers, named: Name
         elif image.url:
             try:
                 transfers.check_source(parse_source(image.url))
+                transfers.check_credential(NOTHING, image.url, principal)
             except SourceRefused as error:
                 faults.append(Fault("source_refused", path, error.sentence()))
+            except CredentialNotAllowed as error:  # in a bucket
+                faults.append(Fault("credential_not_allowed", path, error.sentence()))
     return faults
 
 

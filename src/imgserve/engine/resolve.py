@@ -51,7 +51,7 @@ class Resolver:
             faults.append(Fault("source_refused", ("source",), error.sentence()))
         seen: set[ImageRef] = set()
         for index, output in enumerate(request.outputs):
-            for fault in pictures.check(output.recipe, seen, self._transfers, self._named):
+            for fault in pictures.check(output.recipe, seen, self._transfers, self._named, principal):
                 faults += RequestInvalid(fault).beneath(("outputs", index)).faults
         for index, (output, place) in enumerate(zip(request.outputs, places, strict=True)):
             if output.destination.awaits_result:

@@ -13,7 +13,6 @@ import msgspec
 from imgserve.request import url
 from imgserve.request.access import Access
 from imgserve.request.principal import OPERATOR
-from imgserve.request.protocols import SCHEMES
 from imgserve.transfer.client import location
 from imgserve.transfer.client.along import Along
 from imgserve.transfer.config import Addressing, CredentialConfig, CredentialType
@@ -159,9 +158,9 @@ class Credentials:
 def _kinds_for(text: str, use: Use) -> frozenset[CredentialType]:
     if use == "webhook":
         return _WEBHOOK
-    protocol = SCHEMES.get(url.scheme_of(text) or "")
-    if protocol is None or not protocol.takes_credential:
-        return _OBJECTS if protocol is None else _NONE
+    protocol = url.protocol_of(text)
+    if not protocol.takes_credential:
+        return _NONE
     return _WEB if protocol.source == "http" else _OBJECTS
 
 

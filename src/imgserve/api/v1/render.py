@@ -81,7 +81,7 @@ class Render:
         body = PictureBody(scope, receive, self._most_bytes)
         source, recipe, place = await self._asked(body, scope)
         with beneath(*place):
-            self._on_demand.check(recipe)
+            self._on_demand.check(recipe, principal)
         accept = negotiate.read_accept(value for name, value in scope["headers"] if name == b"accept")
         if recipe.encode.format is None:
             negotiate.check(accept, self._order)
