@@ -18,7 +18,7 @@ from tests.service.conftest import opened, put_pictures
 from tests.support.buckets import ObjectStore
 from tests.support.certificates import Authority
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
-from tests.support.pages import commands_in, programs_in
+from tests.support.pages import commands_in, programs_in, settings_in
 from tests.support.pictures import svg
 from tests.unit.client.test_webhooks import SECRET, body_of, headers_of
 
@@ -83,7 +83,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     store = ObjectStore()
     for name in ("storage.token", "store.key"):
         (top / name).write_text("of-the-storage\n")
-    text = "".join(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0] for page in pages)
+    text = "".join(settings_in(page)[0] for page in pages)
     text = text.replace("/etc/imgserve/", f"{top}/").replace("http://192.168.1.10", web.url)
     text = text.replace("https://store.example.com", store.endpoint).replace("s3://shop-pictures", store.url)
     settings.write_text(text)

@@ -17,3 +17,8 @@ def commands_in(text: str) -> list[str]:
 def programs_in(text: str) -> list[str]:
     """Every Python program on the page, in order."""
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def settings_in(text: str) -> list[str]:
+    """Every piece of a settings file on the page, in order."""
+    return re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
