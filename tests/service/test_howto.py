@@ -211,7 +211,7 @@ def test_no_page_is_left_out() -> None:
 
 
 def test_jobs(here: Here) -> None:
-    post, dry_run, wait, steer = commands_in((HOWTO.parent / "reference/jobs.md").read_text())
+    post, dry_run, wait, steer, webhooks = commands_in((HOWTO.parent / "reference/jobs.md").read_text())
     job = json.loads(here.run(post))
     here.see("results/photo-card.webp", (300, 200))
     here.see("results/photo-600.jpg", (600, 450))
@@ -222,4 +222,5 @@ def test_jobs(here: Here) -> None:
     assert json.loads(here.run(dry_run))["id"] is None
     answers = here.run(f"JOB={job['id']}; {steer}")
     assert answers.startswith('{"jobs":[],"next":null}')
+    assert here.run(f"JOB={job['id']}; {webhooks}") == '{"webhooks":[]}{"webhooks":[]}'
     assert (answers.count('"code":"not_cancellable"'), answers.count('"code":"not_retryable"')) == (1, 1)
