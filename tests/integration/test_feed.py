@@ -17,10 +17,11 @@ from imgserve.jobs.model import EventType
 from imgserve.jobs.protocol import Queue
 from imgserve.jobs.views import EventQuery
 from imgserve.request.principal import Principal
-from tests.support.queues import START, new_job, output
+from tests.support.queues import START, claimed, ended, failed, new_job, output
 from tests.support.sqlite import SqliteHouse
 
 NUMBERS = count()
+MISSED = 40
 ID = re.compile(rb"id: (\d+)")
 
 
@@ -116,18 +117,43 @@ async def test_what_is_older_than_a_day_is_a_gap(queue: Queue) -> None:
     assert [ID.match(text)[1] for text in (first, second)] == [b"3", b"4"]  # type: ignore[index]
 
 
-@pytest.mark.parametrize(("others", "is_cut_off"), [(events.MOST_BEHIND, False), (events.MOST_BEHIND + 1, True)])
+@pytest.mark.parametrize("read", [0, 20])
+@pytest.mark.parametrize(("missed", "is_cut_off"), [(MISSED, False), (MISSED + 1, True)])
 async def test_a_client_that_takes_nothing_may_miss_so_many_events(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch, others: int, is_cut_off: bool
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, read: int, missed: int, is_cut_off: bool
 ) -> None:
+    """Since it was last up to date."""
+    monkeypatch.setattr(events, "MOST_BEHIND", MISSED)
+    monkeypatch.setattr(events, "PING_S", 0.05)
     monkeypatch.setattr(streams, "STALLED_S", 0.02)
-    monkeypatch.setattr(events, "PING_S", 0.02)
     client = Client()
     with fed(queue, 0, 0) as feed:
         serving = asyncio.create_task(client.serve(feed))
-        await asyncio.sleep(0.01)
+        await asyncio.gather(*(activated(queue, "ann") for _ in range(read)))
+        await client.until(read)
+        while not client.texts[-1].startswith(b": ping"):  # it is up to date
+            await client.until(len(client.texts))
         client.is_reading.clear()
-        await asyncio.gather(*(activated(queue, "ann") for _ in range(others)))
+        await asyncio.gather(*(activated(queue, "ann") for _ in range(missed)))
         done, _ = await asyncio.wait([serving], timeout=20 if is_cut_off else 0.3)
         serving.cancel()
     assert (bool(done), client.is_cut_off) == (is_cut_off, is_cut_off)
+
+
+async def test_the_stream_of_a_job_that_was_retried_goes_on_behind_its_first_end(queue: Queue) -> None:
+    entry = await failed(queue, output(f"http://place.test:80/{next(NUMBERS)}.png", is_bare=True))
+    await queue.retry(entry.id, None, 600.0, START)
+    job = await queue.job(entry.id)
+    client = Client()
+    with queue.watch_events(None, entry.id) as watch:
+        query = EventQuery(0, events.PAGE, job_id=entry.id)
+        newest = await queue.newest_event()
+        feed = Feed(queue, watch, query, newest, (), lambda: START, job)
+        serving = asyncio.create_task(client.serve(feed))
+        await client.until(newest + 1)
+        assert not (await asyncio.wait([serving], timeout=0.05))[0]
+        await queue.settle(ended(await claimed(queue), "delivered"), START)
+        await asyncio.wait_for(serving, 20)
+    kinds = [match[1] for match in map(re.compile(rb"id: \d+\nevent: (\S+)").match, client.texts) if match]
+    assert kinds[0] == b"job"
+    assert kinds[-4:] == [b"job.retrying", b"job.started", b"output.delivered", b"job.succeeded"]

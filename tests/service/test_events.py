@@ -4,14 +4,16 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from imgserve.api.v1.streams import MOST, MOST_OF_ONE
 from tests.support.daemon import wait_until
+from tests.support.fronts import FRONTS, Front, Name
 from tests.support.native import Caller
-from tests.support.streams import LATER, LISTED, Event, Shops, posted
+from tests.support.streams import LATER, LISTED, Event, Shops, Stream, posted
 
 ONE_JOB = ["output.placeholder", "job.accepted", "job.started", "output.delivered", "job.succeeded"]
 
@@ -197,6 +199,17 @@ def test_a_listed_page_may_read_it(server: Shops) -> None:
         assert stream.headers["access-control-allow-origin"] == LISTED
     with server.stream(server.shop(), Origin="https://evil.example") as stream:
         assert "access-control-allow-origin" not in stream.headers
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_a_proxy_in_front_holds_nothing_back(server: Shops, tmp_path: Path, name: Name) -> None:
+    shop = server.shop()
+    port = int(server.daemon.url.rpartition(":")[2])
+    with Front(name, port, tmp_path) as front:
+        behind = HTTPConnection("127.0.0.1", front.port)
+        with Stream(behind, headers={"Authorization": f"Bearer {shop.key}"}) as stream:
+            job = posted(shop, server.job(not_before=LATER))
+            assert {event.job_id for event in stream.until("job.accepted")} == {job}
 
 
 def test_streams_end_when_keys_are_read_again_and_when_the_server_stops(alone: Shops) -> None:

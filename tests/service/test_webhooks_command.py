@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook
 
+from tests.support.daemon import wait_until
 from tests.support.sizes import PATIENCE_S
+from tests.support.streams import Shops, posted
 
 JOB = "5e6e5f0c1c2d4f0f9a61d2f4b7a8c9d0"
 BODY = json.dumps(
@@ -67,6 +69,35 @@ def listener(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listener]:
     listener = Listener(tmp_path_factory.mktemp("listen"))
     yield listener
     listener.close()
+
+
+def test_a_server_with_the_printed_settings_sends_there_and_once_more_on_request(
+    listener: Listener, tmp_path: Path
+) -> None:
+    shops = Shops(tmp_path, "--config", str(tmp_path / "imgserve.toml"))
+    lines = re.search(r"allow_network(?s:.+?)\n(?=\nA job)", listener.told)
+    assert lines is not None
+    owners = 'principals = ["shop-0", "shop-1"]'  # needed where keys have several names
+    (tmp_path / "imgserve.toml").write_text(f"{lines[0]}\n{owners}\n")
+    hook = re.search(r'"webhook": (\{.+\})', listener.told)
+    assert hook is not None
+    with shops.daemon:
+        shop, other = shops.shop(), shops.shop()
+        job = posted(shop, shops.job(webhook=json.loads(hook[1])))
+        line = listener.line().split()[1:]
+        assert line[:3] == ["job.succeeded", job, "succeeded"]
+        place = f"/v1/jobs/{job}/webhooks"
+        wait_until(lambda: [one["state"] for one in shop("GET", place).body["webhooks"]] == ["done"])
+        answer = shop("POST", f"{place}/replay")
+        assert (answer.status, [one["id"] for one in answer.body["webhooks"]]) == (200, [line[3]])
+        assert listener.line().split()[1:] == line
+        wait_until(lambda: len(shop("GET", place).body["webhooks"][0]["tries"]) == 2)
+        [sent] = shop("GET", place).body["webhooks"]
+        assert [(one["status"], one["error"]) for one in sent["tries"]] == [(204, None)] * 2
+        for method, target in (("GET", place), ("POST", f"{place}/replay")):
+            hidden = other(method, target)
+            assert (hidden.status, hidden.body["code"]) == (404, "no_such_job")
+            assert shop(method, f"{target}?limit=1").faults == [("query.limit", "field_unknown")]
 
 
 def test_it_makes_a_secret_that_only_its_user_may_read(listener: Listener) -> None:

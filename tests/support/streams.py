@@ -99,7 +99,7 @@ class Stream:
 class Shops:
     """A daemon with keys; each ``shop`` is another principal."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, *arguments: str) -> None:
         self.top = top
         for name in ("in", "out"):
             (top / name).mkdir()
@@ -108,7 +108,7 @@ class Shops:
         self.key_file.write_text("".join(f"{name}:{key}\n" for name, key in KEYS.items()))
         roots = ("--read-root", str(top / "in"), "--write-root", str(top / "out"))
         keys = ("--api-key-file", str(self.key_file), "--cors-origin", LISTED)
-        self.daemon = Daemon(top / "data", *roots, *keys)
+        self.daemon = Daemon(top / "data", *roots, *keys, *arguments)
         self._names = iter(KEYS)
         self._numbers = count()
 
