@@ -182,6 +182,7 @@ def test_the_most_streams_of_a_key_and_of_all(server: Shops) -> None:
         for shop in shops[:-1]:
             for _ in range(MOST_OF_ONE):
                 assert held.enter_context(server.stream(shop)).status == 200
+        assert "imgserve_event_streams 100.0" in server.metrics(shops[-1])
         for shop, expected in ((shops[0], (429, "stream_quota_full")), (shops[-1], (503, "streams_full"))):
             with server.stream(shop) as refused:
                 assert (refused.status, refused.body()["code"]) == expected

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from urllib.request import Request, urlopen
 
 from tests.support.daemon import Daemon
 from tests.support.native import Caller
@@ -134,6 +135,12 @@ class Shops:
             return Stream(SocketConnection(self.daemon.data_dir / "control.sock"), target, named)
         connection = HTTPConnection(self.daemon.url.removeprefix("http://"))
         return Stream(connection, target, {"Authorization": f"Bearer {shop.key}", **named})
+
+    def metrics(self, shop: Caller) -> str:
+        request = Request(f"{self.daemon.url}/metrics", headers={"Authorization": f"Bearer {shop.key}"})
+        with urlopen(request, timeout=PATIENCE_S) as response:
+            text: bytes = response.read()
+        return text.decode()
 
     @contextmanager
     def deaf(self, shop: Caller) -> Iterator[None]:

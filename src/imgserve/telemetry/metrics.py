@@ -89,6 +89,7 @@ WEBHOOKS = _gauge("webhooks", "Messages to webhooks. `state`: pending (still tri
 STATE = _gauge("state", "1 while the server is in this `state`; `/health` and `imgserve status` have the same", "state")
 STORAGE_FAILING = _gauge("storage_failing", "1 while no job can be stored: storage_failing, disk_full, or no answer")
 WORKERS = _gauge("workers", "Workers. `role`: render, intake, spare; `state`: idle, busy, missing", "role", "state")
+EVENT_STREAMS = _gauge("event_streams", "Open streams of events")
 WAITING_FOR_WORKER = _gauge("waiting_for_worker", "Pictures that wait for a worker", "role")
 WORKERS_RESIDENT_BYTES = _gauge("workers_resident_bytes", "Memory of all workers, shared pages counted in each")
 SOURCE_MEMORY_BYTES = _gauge("source_memory_bytes", "Memory that sources hold or have reserved")

@@ -15,7 +15,7 @@ from imgserve.engine.intake import Draining
 from imgserve.errors import ImgserveError
 from imgserve.limiter import Key, Limiter
 from imgserve.request.principal import Principal
-from imgserve.telemetry import logs
+from imgserve.telemetry import logs, metrics
 
 MOST, MOST_OF_ONE = 100, 10
 PLACE_AGAIN_S = 15.0
@@ -76,10 +76,12 @@ class Streams:
             raise StreamQuotaFull(f"{key.limit} streams are open with this key", "close one, or use one for all jobs")
         if not self._limiter.take(key):
             raise StreamsFull(f"{self._limiter.total} streams are open", "try again later")
+        metrics.EVENT_STREAMS.set(self._limiter.held)
         try:
             yield self._over
         finally:
             self._limiter.release(key)
+            metrics.EVENT_STREAMS.set(self._limiter.held)
 
 
 async def write(

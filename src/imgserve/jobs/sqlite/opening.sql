@@ -10,6 +10,9 @@ DELETE FROM process WHERE epoch < (SELECT max(epoch) FROM process)
 -- name: add_process
 INSERT INTO process (epoch, version, format, started_at, seen_at) VALUES (?1, ?2, ?3, ?4, ?4)
 
+-- name: skip_events
+UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'event'
+
 -- name: unfinished_writes
 SELECT output.job, key, principal, user FROM destination JOIN output ON output.id = holder
     JOIN job ON job.number = output.job WHERE kind <> 'placeholder' AND is_activated = 1 AND is_form = 0
