@@ -7,9 +7,11 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from imgserve.api.v1.streams import MOST, MOST_OF_ONE
+from imgserve.client import Client
 from tests.support.daemon import wait_until
 from tests.support.fronts import FRONTS, Front, Name
 from tests.support.native import Caller
@@ -105,7 +107,7 @@ def test_an_id_of_another_data_directory_is_a_gap(server: Shops) -> None:
     shop.ended(shop.page()["jobs"][0]["id"])
     with server.stream(shop, Last_Event_ID="123456789012") as stream:
         gap, *events = stream.until("job.succeeded")
-    assert (gap.type, gap.data["type"], gap.data["data"]) == ("gap", "gap", None)
+    assert (gap.type, gap.data["type"], gap.data["data"]) == ("gap", "gap", {"job": None, "output": None})
     assert types(events) == ONE_JOB
     assert gap.id < events[0].id
 
@@ -158,6 +160,20 @@ def test_a_retried_job_goes_on(server: Shops) -> None:
             "job.retrying",
             *ONE_JOB[2:],
         ]
+
+
+def test_the_client_for_python_reads_it(server: Shops) -> None:
+    shop = server.shop()
+    job = posted(shop, server.job())
+    with Client(server.daemon.url, key=shop.key) as client:
+        ended = client.wait(job)
+        first, *events = client.events(job_id=job, after="1")
+        assert (first.type, first.job) == ("job", msgspec.structs.replace(ended, timeline=()))
+        assert [event.type for event in events] == ONE_JOB
+        assert [event.output and event.output.name for event in events] == ["0", None, None, "0", None]
+        assert list(client.events(job_id=job, after=events[-1].id)) == []
+        gap = next(client.events(after="123456789012"))
+        assert (gap.type, gap.job, gap.output) == ("gap", None, None)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ class AsyncClient:
             try:
                 async with self._http.stream("GET", request.path, **arguments) as response:
                     if response.is_success:
-                        feed.opened(response.headers.get("content-type", ""))
+                        feed.opened(response.status_code, response.headers.get("content-type", ""))
                         async for chunk in response.aiter_bytes():
                             for event in feed.take(chunk):
                                 yield event

@@ -16,6 +16,8 @@ from imgserve.client.webhooks import event_of
 from imgserve.errors import ImgserveError
 
 MEDIA_TYPE = "text/event-stream"
+NO_CONTENT = 204
+"""Of a job that has ended, all of whose events are known."""
 SILENCE_S = 45.0
 """Three of the server's pings: a connection without them is dead."""
 
@@ -49,9 +51,11 @@ class Feed:
         headers: Pairs = (("accept", MEDIA_TYPE), *((("last-event-id", self._last_id),) if self._last_id else ()))
         return Request("GET", path, query, headers)
 
-    def opened(self, media_type: str) -> None:
+    def opened(self, status: int, media_type: str) -> None:
         """Raises AnswerInvalid."""
-        if media_type.partition(";")[0] != MEDIA_TYPE:
+        if status == NO_CONTENT:
+            self._has_job_ended = True
+        elif media_type.partition(";")[0] != MEDIA_TYPE:
             detail = f"expected a stream of events, got {media_type or 'something without a type'}"
             raise AnswerInvalid(detail, "is it an imgserve that answers at this URL?")
 

@@ -132,7 +132,7 @@ class Client:
             try:
                 with self._http.stream("GET", request.path, **transport.arguments_of(request, SILENCE_S)) as response:
                     if response.is_success:
-                        feed.opened(response.headers.get("content-type", ""))
+                        feed.opened(response.status_code, response.headers.get("content-type", ""))
                         for chunk in response.iter_bytes():
                             yield from feed.take(chunk)
                         pause_s = feed.ended()

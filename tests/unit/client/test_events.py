@@ -101,7 +101,7 @@ def test_answers_that_are_no_stream(clock: Clock) -> None:
     with pytest.raises(ApiError):
         feed.failed(problem(401, "not_authorised"))
     with pytest.raises(AnswerInvalid):
-        feed.opened("text/html")
-    feed.opened("text/event-stream; charset=utf-8")
+        feed.opened(200, "text/html")
+    feed.opened(200, "text/event-stream; charset=utf-8")
     with pytest.raises(AnswerInvalid):
         list(feed.take(b"data: <h1>\n\n"))

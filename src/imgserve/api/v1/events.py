@@ -67,12 +67,19 @@ CALLS = (
 )
 
 
-class Own(msgspec.Struct, frozen=True):
+class _NoData(msgspec.Struct, frozen=True):
+    """In the form of all data, since clients read it so."""
+
+    job: None = None
+    output: None = None
+
+
+class _Own(msgspec.Struct, frozen=True):
     """The body of an event that only streams have: ``job``, whose data is the whole job as it is, and ``gap``."""
 
     type: str
     timestamp: datetime
-    data: EventData | None = None
+    data: EventData | _NoData
 
 
 class Events:
@@ -138,7 +145,7 @@ class Feed:
         while True:
             page = await self._queue.events_after(self._query, self._clock())
             if page.is_gap:
-                yield _own_event(page.events[0].number - 1 if page.events else page.last, GAP)
+                yield _own_event(page.events[0].number - 1 if page.events else page.last, GAP, _NoData())
             for event in page.events:
                 self._note(event)
                 if not self._types or event.type in self._types:
@@ -167,8 +174,8 @@ class Feed:
             self._has_ended = event.type in _ENDS
 
 
-def _own_event(number: int, kind: str, data: EventData | None = None) -> bytes:
-    return sse.event(number, kind, msgspec.json.encode(Own(kind, time_of(time.time()), data)))
+def _own_event(number: int, kind: str, data: EventData | _NoData) -> bytes:
+    return sse.event(number, kind, msgspec.json.encode(_Own(kind, time_of(time.time()), data)))
 
 
 def _asked(scope: Scope) -> tuple[int | None, tuple[EventType, ...]]:
