@@ -38,6 +38,14 @@ def test_every_reference_leads_to_a_schema(document: Any) -> None:
     assert {"Resize", "Rasterize", "Encode", "LoadOptions", "Problem", "PictureInfo"} <= set(schemas)
 
 
+def test_the_body_of_a_webhook_is_described(document: Any) -> None:
+    [message] = document["webhooks"].values()
+    reference = message["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    body = document["components"]["schemas"][reference.rpartition("/")[2]]
+    assert set(body["required"]) == {"type", "timestamp", "data"}
+    assert "job.succeeded" in body["properties"]["type"]["enum"]
+
+
 def test_a_further_picture_is_a_url_or_an_object(document: Any) -> None:
     image = document["components"]["schemas"]["Composite"]["properties"]["image"]
     assert [form["type"] for form in image["anyOf"]] == ["string", "object", "object"]

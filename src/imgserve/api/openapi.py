@@ -53,14 +53,23 @@ class Call(msgspec.Struct, frozen=True):
     is_body_optional: bool = False
 
 
+class Message(msgspec.Struct, frozen=True):
+    """What the server posts to others."""
+
+    name: str
+    doc: str
+    body: type[msgspec.Struct]
+
+
 def reference(struct: type[msgspec.Struct]) -> Schema:
     return {"$ref": _REF.format(name=struct.__name__)}
 
 
-def document(calls: Sequence[Call], rows: Iterable[Route]) -> Schema:
+def document(calls: Sequence[Call], rows: Iterable[Route], messages: Sequence[Message] = ()) -> Schema:
     """``rows`` have the right that each call needs."""
     rights = {(row.method, row.path): row.right for row in rows}
-    schemas = _schemas(_told(calls)) | _without_null(_schemas(struct for call in calls for struct in call.uses))
+    shown = (*_told(calls), *(message.body for message in messages))
+    schemas = _schemas(shown) | _without_null(_schemas(struct for call in calls for struct in call.uses))
     paths: dict[str, Schema] = {}
     for call in calls:
         is_open = rights[call.method, call.path] == "open"
@@ -74,6 +83,7 @@ def document(calls: Sequence[Call], rows: Iterable[Route]) -> Schema:
         },
         "servers": [{"url": "/"}],
         "paths": paths,
+        "webhooks": {message.name: {"post": _post(message)} for message in messages},
         "components": {
             "schemas": {name: _tidied(schema) for name, schema in sorted(schemas.items())},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -122,6 +132,16 @@ def _operation(call: Call, *, is_open: bool) -> Schema:
     if is_open:
         operation["security"] = []
     return operation
+
+
+def _post(message: Message) -> Schema:
+    return {
+        "summary": message.doc.split(". ")[0].rstrip("."),
+        "description": message.doc,
+        "requestBody": {"required": True, "content": _content({"application/json": message.body})},
+        "responses": {"2XX": {"description": "the receiver has it; another status, and it is sent again"}},
+        "security": [],
+    }
 
 
 def _headers(call: Call) -> dict[str, str]:

@@ -9,13 +9,22 @@ import msgspec
 from imgserve.api import openapi, openapi_page
 from imgserve.api.http import asgi
 from imgserve.api.http.asgi import App, Receive, Scope, Send
-from imgserve.api.openapi import Call
+from imgserve.api.openapi import Call, Message
 from imgserve.api.routes import Route
+from imgserve.jobs.views import EventBody
 
 JSON, HTML = b"application/json", b"text/html; charset=utf-8"
 CALLS = (
     Call("GET", "/v1/openapi.json", "openapi", "This description, for programs.", {"application/json": {}}),
     Call("GET", "/v1/docs", "docs", "This description, for people.", {"text/html": {"type": "string"}}),
+)
+MESSAGES = (
+    Message(
+        "event",
+        "The end of a job or an output, posted to the job's `webhook`. It is signed as Standard Webhooks describes, by"
+        " `webhook-id`, `webhook-timestamp` and `webhook-signature`.",
+        EventBody,
+    ),
 )
 
 
@@ -24,7 +33,7 @@ def description_apps(calls: Sequence[Call], rows: Sequence[Route]) -> dict[tuple
 
     @functools.cache
     def document() -> openapi.Schema:
-        return openapi.document((*calls, *CALLS), rows)
+        return openapi.document((*calls, *CALLS), rows, MESSAGES)
 
     @functools.cache
     def as_json() -> bytes:

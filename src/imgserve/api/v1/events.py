@@ -36,7 +36,7 @@ _TYPES: tuple[EventType, ...] = get_args(EventType)
 _ENDS = frozenset[EventType](END_EVENTS.values())
 _BEGINS = frozenset[EventType]({"job.accepted", "job.started", "job.retrying"})
 
-_BODY: Schema = {"type": "string", "description": "server-sent events; the data of each is a webhook's body"}
+_BODY: Schema = {"type": "string", "description": "server-sent events; the data of each is an EventBody"}
 _PARAMETERS = (
     Parameter("after", "only events behind the one with this `id`", {"type": "integer", "minimum": 0}),
     Parameter("type", f"only these, separated by commas: {', '.join(_TYPES)}", {"type": "string"}),
