@@ -73,7 +73,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             switches=TIMES, environment={"SECRET": "hush-hush"},
         )  # fmt: skip
         with server:
+            assert "obstore" not in Path(f"/proc/{server.pid}/maps").read_text(), "few servers need it"
             yield Shop(store, trouble, server, Caller(server))
+            assert "obstore" in Path(f"/proc/{server.pid}/maps").read_text()
         assert "hush-hush" not in server.log
 
 

@@ -3,6 +3,7 @@
 import http.client
 import logging
 import re
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -77,22 +78,26 @@ class ObjectStore:
     """A bucket of its own: all of moto's servers in a process have the same buckets.
 
     ``front`` stands between moto and its clients, to do what other stores do. ``requests`` are those that came, as
-    method and path.
+    method and path. One with ``tls`` begins without its bucket.
     """
 
-    def __init__(self, front: Callable[[WsgiApp], WsgiApp] = lambda app: app) -> None:
+    def __init__(
+        self, front: Callable[[WsgiApp], WsgiApp] = lambda app: app, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._app: WsgiApp = front(DomainDispatcherApplication(create_backend_app))
+        self._is_tls = tls is not None
         self.bucket = f"pics-{uuid.uuid4().hex[:12]}"
         self.requests: list[tuple[str, str]] = []
         self._server: BaseWSGIServer = make_server(
-            "127.0.0.1", 0, self._answer, threaded=True, request_handler=MotoRequestHandler
+            "127.0.0.1", 0, self._answer, threaded=True, request_handler=MotoRequestHandler, ssl_context=tls
         )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._call("PUT", f"/{self.bucket}")
-        self.requests.clear()
+        if not self._is_tls:
+            self._call("PUT", f"/{self.bucket}")
+            self.requests.clear()
         return self
 
     def __exit__(
@@ -104,7 +109,7 @@ class ObjectStore:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http{'s' if self._is_tls else ''}://127.0.0.1:{self._server.server_port}"
 
     @property
     def url(self) -> str:

@@ -14,7 +14,7 @@ from imgserve.limiter import Limiter
 from imgserve.request.access import Access, Headers
 from imgserve.request.destination import Destination
 from imgserve.request.limits import Limits
-from imgserve.request.protocols import SCHEMES, DestinationKind, SourceKind
+from imgserve.request.protocols import SCHEMES, DestinationKind, Scheme, SourceKind
 from imgserve.request.source import Source, parse_source, source_key
 from imgserve.request.url import protocol_of
 from imgserve.telemetry import logs
@@ -32,7 +32,7 @@ from imgserve.transfer.faults import (
     WebhookRefused,
 )
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.guard import Guard, parse_network, parse_ports
+from imgserve.transfer.guard import Guard, Refusal, parse_network, parse_ports
 from imgserve.transfer.memory import Together
 from imgserve.transfer.protocols import message
 from imgserve.transfer.protocols.file import Files
@@ -95,17 +95,22 @@ class Transfers:
         """
         if not source.host:
             self.files.read_roots.locate(source.path)
-        elif not SCHEMES[source.scheme].has_bucket and (refusal := self._guard.text_refusal(source.host, source.port)):
+        elif refusal := self._text_refusal(SCHEMES[source.scheme], source.host, source.port):
             raise SourceRefused(refusal.detail, refusal.hint)
 
     def check_destination(self, destination: Destination) -> None:
         """As ``check_source``. Raises DestinationRefused."""
         if not destination.host:
             self.files.write_roots.locate(destination.path)
-        elif not protocol_of(destination.url).has_bucket and (
-            refusal := self._guard.text_refusal(destination.host, destination.port)
-        ):
+        elif refusal := self._text_refusal(protocol_of(destination.url), destination.host, destination.port):
             raise DestinationRefused(refusal.detail, refusal.hint)
+
+    def _text_refusal(self, protocol: Scheme, host: str, port: int) -> Refusal | None:
+        if not protocol.has_bucket:
+            return self._guard.text_refusal(host, port)
+        if self.proxy and not self.proxy.is_http:
+            return Refusal("Buckets cannot be reached through a SOCKS proxy", "the setting proxy has to name another")
+        return None
 
     def check_credential(self, access: Access, url: str, principal: str, use: Use = "transfer") -> None:
         """Whether the principal may use it for this URL. Raises CredentialNotAllowed, with the path of its field."""

@@ -3,8 +3,9 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
-from typing import NamedTuple
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import msgspec
 import pytest
@@ -19,13 +20,17 @@ from imgserve.transfer.faults import (
     CredentialNotAllowed,
     DeliveryFailed,
     DeliveryUnknown,
+    DestinationRefused,
     NewerThere,
     NotOurs,
     SourceNotFound,
+    SourceRefused,
     SourceUnavailable,
     TransfersBusy,
 )
 from tests.support.buckets import Environ, ObjectStore, StartResponse, WsgiApp, credential_for, in_bucket
+from tests.support.certificates import Authority
+from tests.support.proxying import LittleProxy
 from tests.support.transfers import Listener, deliver_bytes, fetch_bytes, write
 
 KEY = "a/x.png"
@@ -276,6 +281,30 @@ async def test_a_newer_job_that_came_in_between_supersedes(state: str, newer: st
         assert it.body == b"ours"
 
 
+async def test_a_newer_job_that_came_with_a_lost_answer_supersedes() -> None:
+    class Losing(Meddling):
+        def behave(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+            if len(self.writes) == 1 and self.seen[-1][1] == "*":
+                swallow(environ)
+                self.writes.pop()(self.store)
+                return error(start, "503 Slow Down")
+            return super().behave(environ, start)
+
+    habit = Losing(ours(8, "placeholder"))
+    async with bench(habit) as it:
+        habit.store = it.store
+        with pytest.raises(NewerThere):
+            await it.deliver(b"picture", of(7, "final"))
+        assert it.body == b"ours"
+
+
+async def test_a_mark_that_others_have_made_up_is_none(plain: Bench) -> None:
+    for mark in ("", "q", "q-o9-1-", "q-o-1", "-o9-1", f"q-o{'9' * 1_000}-1"):
+        plain.store.put(KEY, b"theirs", **marks(mark, "final"))
+        await plain.deliver(b"picture", of(7, "final"))
+        assert plain.body == b"picture"
+
+
 async def test_others_that_write_all_the_time_are_a_fault_that_passes() -> None:
     habit = Meddling(*(lambda store, n=n: store.put(KEY, b"%d" % n) for n in range(9)))
     async with bench(habit) as it:
@@ -403,6 +432,21 @@ async def test_a_key_that_may_not_list_the_bucket() -> None:
         assert it.body == b"picture"
 
 
+async def test_a_lost_answer_to_a_key_that_may_not_list_the_bucket() -> None:
+    """It may or may not be there, so no refusal may follow from it."""
+
+    class Both(Flaky):
+        def behave(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+            if self.seen[-1][0] == "HEAD":
+                return error(start, "403 Forbidden")
+            return super().behave(environ, start)
+
+    async with bench(Both("500 Internal Server Error", 1, is_done=True)) as it:
+        with pytest.raises((DeliveryUnknown, DeliveryFailed)) as caught:
+            await it.deliver(b"picture", of(7, "placeholder", 0))
+        assert caught.type is DeliveryUnknown
+
+
 async def test_a_refused_key_is_a_definite_failure() -> None:
     async with bench(Denying("HEAD", "PUT", "GET")) as it:
         with pytest.raises(DeliveryFailed) as caught:
@@ -483,6 +527,45 @@ async def test_no_redirect_leads_to_another_host() -> None:
             with pytest.raises(DeliveryFailed):
                 await it.deliver(b"picture", of(7, "placeholder", 0))
         assert listener.connections == 0
+
+
+async def test_a_store_with_a_certificate_of_an_authority_of_ones_own(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with ObjectStore(tls=authority.server("127.0.0.1")) as store:
+        faults = []
+        for ca_file in ("", str(authority.ca_file)):
+            transfers = Transfers(Config(ca_file=ca_file), Limits(), credentials=store.credentials)
+            with pytest.raises(DeliveryFailed) as caught:
+                await deliver_bytes(transfers, in_bucket(f"{store.url}/{KEY}"), b"x", of(7, "final"))
+            faults.append(caught.value)
+            await transfers.aclose()
+    assert [fault.is_retryable for fault in faults] == [True, False]
+    assert "no such bucket" in faults[1].detail  # it has answered
+
+
+@pytest.mark.parametrize("addressing", ["path", "virtual"])
+async def test_a_proxy(plain: Bench, addressing: Literal["path", "virtual"]) -> None:
+    port = plain.store.endpoint.rpartition(":")[2]
+    endpoint = f"http://store.test:{port}"
+    config = msgspec.structs.replace(plain.store.config, endpoint=endpoint, addressing=addressing)
+    host = f"{plain.store.bucket}.store.test" if addressing == "virtual" else "store.test"
+    with LittleProxy({host: "127.0.0.1"}) as proxy:
+        setting = Config(proxy=f"http://127.0.0.1:{proxy.port}")
+        transfers = Transfers(setting, Limits(), credentials=Credentials({"store": config}))
+        with suppress(DeliveryFailed, DeliveryUnknown):  # moto knows no such host
+            await deliver_bytes(transfers, in_bucket(f"{plain.store.url}/{KEY}"), b"x", of(7, "final"))
+        await transfers.aclose()
+    bucket = "" if addressing == "virtual" else f"{plain.store.bucket}/"
+    assert proxy.log[0] == f"HEAD http://{host}:{port}/{bucket}{KEY}"
+
+
+async def test_a_socks_proxy_is_refused(plain: Bench) -> None:
+    transfers = Transfers(Config(proxy="socks5://127.0.0.1:1080"), Limits(), credentials=plain.store.credentials)
+    with pytest.raises(SourceRefused, match="SOCKS"):
+        transfers.check_source(parse_source(f"{plain.store.url}/{KEY}"))
+    with pytest.raises(DestinationRefused, match="SOCKS"):
+        transfers.check_destination(in_bucket(f"{plain.store.url}/{KEY}"))
+    await transfers.aclose()
 
 
 async def test_the_environment_changes_nothing(plain: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

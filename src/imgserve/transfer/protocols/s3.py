@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from imgserve.transfer.protocols.s3_bucket import Bucket
 
 _MAX_BUCKETS = 256
+# Pieces have up to 800 KB, and to keep so much takes 4 ms.
+_STEP_BYTES = 128 * 1024
 # Of look and PUT, if others write to the same key meanwhile, or if answers are lost.
 _REPEATS = 2
 
@@ -58,7 +60,7 @@ class S3:
 
         Raises SourceNotFound, SourceUnavailable, SourceTooLarge, CredentialNotAllowed.
         """
-        bucket = self._bucket(source, principal)
+        bucket = await self._bucket(source, principal)
         slot = self._slot(bucket)
         with fetching:
             try:
@@ -80,8 +82,9 @@ class S3:
         Raises DeliveryFailed, DeliveryUnknown, NewerThere, NotOurs, CredentialNotAllowed.
         """
         metadata = metadata_of(write, destination.sends.headers)
-        writing = _Writing(self._bucket(destination, write.principal), _key(destination), blob, metadata, write)
-        async with self._in_time(writing.bucket, write, lambda: writing.is_sent):
+        bucket = await self._bucket(destination, write.principal)
+        writing = _Writing(bucket, _key(destination), blob, metadata, write)
+        async with self._in_time(bucket, write, lambda: writing.is_sent):
             return Delivery(is_verified=True, etag=await writing.put())
 
     async def delete(self, destination: Destination, write: Write) -> None:
@@ -90,15 +93,16 @@ class S3:
 
         Raises DeliveryFailed, DeliveryUnknown, NewerThere, NotOurs, CredentialNotAllowed.
         """
-        bucket, key = self._bucket(destination, write.principal), _key(destination)
+        bucket, key = await self._bucket(destination, write.principal), _key(destination)
         async with self._in_time(bucket, write):
             found = await bucket.look(key)
-            if found is not None and expected(found, write):
+            if found is not None:
+                expected(found, write)
                 await bucket.delete(key)
 
     async def look(self, destination: Destination, write: Write) -> Found | None:
         """The object that is there. Raises DeliveryFailed, CredentialNotAllowed."""
-        bucket = self._bucket(destination, write.principal)
+        bucket = await self._bucket(destination, write.principal)
         async with self._in_time(bucket, write):
             return await bucket.look(_key(destination))
 
@@ -116,15 +120,15 @@ class S3:
         """Raises CredentialNotAllowed."""
         return self._credentials.s3_for(place.sends.credential, principal, place.url)
 
-    def _bucket(self, place: Source | Destination, principal: str) -> "Bucket":
+    async def _bucket(self, place: Source | Destination, principal: str) -> "Bucket":
         """Raises CredentialNotAllowed."""
-        from imgserve.transfer.protocols.s3_bucket import Bucket  # few servers need obstore, which takes memory
-
         access = self._access(place, principal)
         bucket = self._buckets.pop((access, place.host), None)
         if bucket is None:
-            bucket = Bucket(access, place.host, self._config, self._authorities)
-        self._buckets[access, place.host] = bucket
+            # 4 to 20 ms: obstore is imported, and certificates are read.
+            bucket = await asyncio.to_thread(_opened, access, place.host, self._config, self._authorities)
+        # The least recently used is dropped; of two that were opened side by side one stays.
+        bucket = self._buckets.setdefault((access, place.host), bucket)
         if len(self._buckets) > _MAX_BUCKETS:
             del self._buckets[next(iter(self._buckets))]
         return bucket
@@ -155,6 +159,12 @@ class S3:
                     self._slots.release(slot)
 
 
+def _opened(access: S3Access, name: str, config: Config, authorities: bytes) -> "Bucket":
+    from imgserve.transfer.protocols.s3_bucket import Bucket  # few servers need obstore, which takes memory
+
+    return Bucket(access, name, config, authorities)
+
+
 def _late(bucket: "Bucket", *, is_sent: bool = False) -> ExchangeFailed:
     return ExchangeFailed(f"{bucket.server} took too long", is_retryable=True, is_late=True, is_sent=is_sent)
 
@@ -175,43 +185,42 @@ class _Writing:
         if self._write.etag:
             with suppress(NotAsExpected, Unanswered):
                 return await self._put(self._write.etag)
-        is_raced = False
-        for has_more in (*(True,) * _REPEATS, False):
-            found = await self._look(is_raced=is_raced)
+        is_there = False
+        for repeats in range(_REPEATS + 1):
+            found = await self._look(is_there=is_there)
             if found is not None and found.is_from(self._write):
                 return found.etag
             try:
-                return await self._put(expected(found, self._write, is_raced=is_raced))
+                return await self._put(expected(found, self._write, is_first=repeats == 0))
             except NotAsExpected:
-                is_raced = True
+                is_there = True
             except Unanswered:
-                if not has_more:
+                if repeats == _REPEATS:
                     raise
-        raise ExchangeFailed(f"Others write to this place at {self.bucket.server} all the time", is_retryable=True)
+        detail = f"Others write to this place at {self.bucket.server} all the time"
+        raise ExchangeFailed(detail, is_retryable=True, is_sent=self.is_sent)
 
-    async def _look(self, *, is_raced: bool) -> Found | None:
-        """Raises Unanswered; Denied once it is known that an object is there."""
+    async def _look(self, *, is_there: bool) -> Found | None:
+        """``is_there``: an object is known to be. Raises Unanswered, Denied."""
         try:
             return await self.bucket.look(self._key)
-        except Unanswered as failure:
+        except ExchangeFailed as failure:
+            # S3's answer for an object that is not there, to a key without the right to list the bucket.
+            if isinstance(failure, Denied) and not is_there and self._write.state != "failed":
+                return None
             failure.is_sent = self.is_sent
             raise
-        except Denied:
-            # S3's answer for an object that is not there, to a key without the right to list the bucket.
-            if is_raced or self._write.state == "failed":
-                raise
-            return None
 
     async def _put(self, etag: Expected) -> str:
         """Raises NotAsExpected, ExchangeFailed."""
-        self.is_sent = True
+        was_sent, self.is_sent = self.is_sent, True
         try:
             return await self.bucket.put(self._key, self._blob, self._metadata, etag)
-        except NotAsExpected:
-            self.is_sent = False
-            raise
         except Unanswered as failure:
             failure.is_sent = True
+            raise
+        except (NotAsExpected, ExchangeFailed):
+            self.is_sent = was_sent
             raise
 
 
@@ -228,7 +237,11 @@ async def _read(bucket: "Bucket", key: str, into: Fetch) -> None:
         await pieces.aclose()
         with waiting():
             await room
-        size_bytes, pieces = await bucket.read(key)
+        reserved_bytes, (size_bytes, pieces) = size_bytes, await bucket.read(key)
+        if size_bytes != reserved_bytes:
+            raise ExchangeFailed("The object was replaced while memory for it was waited for", is_retryable=True)
     async with aclosing(pieces):
         async for piece in pieces:
-            into.write(piece)
+            for start in range(0, len(piece), _STEP_BYTES):
+                into.write(piece[start : start + _STEP_BYTES])
+                await asyncio.sleep(0)

@@ -110,7 +110,7 @@ class Bucket:
     async def _pieces(self, answer: "GetResult") -> AsyncGenerator[bytes, None]:
         try:
             async for piece in answer.stream(_CHUNK_BYTES):
-                yield bytes(piece)
+                yield piece
         except exceptions.BaseError as error:
             self._fail(error)
 
@@ -161,6 +161,7 @@ def _store(access: S3Access, bucket: str, config: Config, authorities: bytes) ->
         options["proxy_excludes"] = location.origin(access.url).host
     if authorities:
         options["root_certificate"] = authorities
+        options["proxy_ca_certificate"] = authorities.decode()
     return S3Store(
         bucket,
         config=store_config(access, bucket),

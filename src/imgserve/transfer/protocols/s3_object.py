@@ -4,6 +4,7 @@ Each object that imgserve writes is marked by its metadata: ``imgserve-state`` t
 which write of which output of which server it came.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Self, TypeAlias
 
@@ -18,6 +19,7 @@ Expected: TypeAlias = str
 
 NO_OBJECT: Expected = ""
 STATE, WRITE = "imgserve-state", "imgserve-write"
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _MAKESHIFT = frozenset({"placeholder", "failed"})
 
 
@@ -69,18 +71,18 @@ def metadata_of(write: Write, headers: Headers = ()) -> dict[str, str]:
     return asked | own if write.state == "final" else asked | own | {"cache-control": "no-store"}
 
 
-def expected(found: Found | None, write: Write, *, is_raced: bool = False) -> Expected:
-    """The object that ``write`` may replace. ``is_raced``: somebody has written since this write looked before.
+def expected(found: Found | None, write: Write, *, is_first: bool = True) -> Expected:
+    """The object that ``write`` may replace, by its first look or a later one.
 
-    The queue has granted the write, so a newer placeholder of this server may be that of a job that was refused
-    meanwhile; one that came after the look is not. Raises NewerThere, NotOurs.
+    The queue has granted the write, so a newer placeholder that the first look finds is that of a job that was refused;
+    one that comes later is not. Raises NewerThere, NotOurs.
     """
     if found is None:
         if write.state == "failed" and write.etag:
             raise NotOurs("Imgserve's placeholder is no longer at the destination")
         return NO_OBJECT
     server, output = _writer(write.name)
-    if found.server == server and found.output > output and (is_raced or not found.is_makeshift):
+    if found.server == server and found.output > output and not (is_first and found.is_makeshift):
         raise NewerThere("A newer job has written to the destination")
     if write.state == "failed" and not (found.is_makeshift and found.server == server):
         raise NotOurs("The destination holds another file than imgserve's placeholder")
@@ -94,4 +96,4 @@ def _mark(write: Write) -> str:
 def _writer(name: str) -> tuple[str, int]:
     """Server and output of a write's name; nothing for one that is not imgserve's."""
     server, _, output = name.rpartition("-o")
-    return (server, int(output)) if server and output.isdecimal() else ("", 0)
+    return (server, int(output)) if server and _NUMBER.fullmatch(output) else ("", 0)
