@@ -8,13 +8,15 @@
     ├─ imaging/faults.py       SourceUnreadable, PageMissing, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied,
     │                          NoWorker, RenderFailed, MaxBytesUnreachable, PageUnreadable
     ├─ imaging/pool.py         PoolCannotStart
-    ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceNotFound, SourceTooLarge,
+    ├─ transfer/faults.py      TransferError, SourceUnavailable, SourceNotFound, SourceLost, SourceTooLarge,
     │                          SourceDigestMismatch, SourceRefused, DestinationRefused, DeliveryFailed,
     │                          DestinationExpired, DeliveryUnknown, WebhookRefused, WebhookFailed, WebhookGone,
-    │                          TransfersBusy, CredentialNotAllowed, RootUnavailable, CannotAsk, NotOurs, NewerThere
+    │                          TransfersBusy, CredentialNotAllowed, RootUnavailable, CannotAsk, NotOurs, NewerThere,
+    │                          UploadNotStored
     ├─ descriptors.py          OutOfDescriptors
     ├─ jobs/protocol.py        QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
-    ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable, IdempotencyKeyReused, IdempotentJobGone
+    ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable, SourceGone, IdempotencyKeyReused,
+    │                          IdempotentJobGone
     ├─ engine/delivery.py      Overtaken, ClaimLost, Kept, DestinationBusy
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ engine/intake.py        Draining
@@ -22,6 +24,7 @@
     ├─ engine/pictures.py      PicturesUnusable
     ├─ engine/admission.py     IntakeFull, IntakeQuotaFull
     ├─ engine/ondemand.py      OnDemandFull, OnDemandQuotaFull
+    ├─ engine/uploads.py       UploadQuotaFull, UploadsFull
     ├─ settings/load.py        SettingsInvalid
     ├─ server/lifecycle.py     CannotStart
     ├─ server/pidfile.py       AlreadyRunning
@@ -31,7 +34,7 @@
     ├─ api/v1/submit.py        ClassicJob
     ├─ api/v1/streams.py       StreamsFull, StreamQuotaFull
     ├─ api/v1/json_body.py     MediaTypeUnsupported
-    ├─ api/v1/picture_body.py  JobPartNotFirst
+    ├─ api/v1/form.py          JobPartNotFirst
     ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff
     ├─ api/http/parts.py       BodyInvalid
     ├─ client/errors.py        ApiError, Unreachable, AnswerInvalid, StillRunning, SignatureInvalid

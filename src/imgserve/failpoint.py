@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 Name = Literal[
-    "intake_probed", "intake_enqueued", "placeholder_locked", "placeholder_sent", "intake_released", "intake_answered",
+    "upload_written", "intake_probed", "intake_enqueued", "placeholder_locked", "placeholder_sent", "intake_released",
+    "intake_answered",
     "claimed", "fetched", "rendered", "final_locked", "final_sent", "file_written", "settled",
     "failed_locked", "failed_sent", "failed_paid", "webhook_sent", "webhook_settled",
 ]  # fmt: skip

@@ -211,7 +211,7 @@ def test_no_page_is_left_out() -> None:
 
 
 def test_jobs(here: Here) -> None:
-    post, dry_run, wait, steer, webhooks = commands_in((HOWTO.parent / "reference/jobs.md").read_text())
+    post, dry_run, upload, wait, steer, webhooks = commands_in((HOWTO.parent / "reference/jobs.md").read_text())
     job = json.loads(here.run(post))
     here.see("results/photo-card.webp", (300, 200))
     here.see("results/photo-600.jpg", (600, 450))
@@ -220,6 +220,8 @@ def test_jobs(here: Here) -> None:
     assert (waited["status"], waited["metadata"]) == ("succeeded", {"product": "4711"})
     assert waited.keys() == json.loads(SHOWN.findall((HOWTO.parent / "reference/jobs.md").read_text())[0]).keys()
     assert json.loads(here.run(dry_run))["id"] is None
+    assert json.loads(here.run(upload))["source"]["url"] is None
+    here.see("results/photo-320.jpg", (320, 240))
     answers = here.run(f"JOB={job['id']}; {steer}")
     assert answers.startswith('{"jobs":[],"next":null}')
     assert here.run(f"JOB={job['id']}; {webhooks}") == '{"webhooks":[]}{"webhooks":[]}'

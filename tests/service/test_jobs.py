@@ -478,8 +478,8 @@ def test_a_classic_job_is_told_where_it_belongs(place: Place) -> None:
     answer = ask(place.server.data_dir, "POST", "/v1/jobs", json.dumps(classic).encode())
     assert (answer.status, answer.body["code"]) == (422, "classic_job")
     assert "is posted to /" in answer.body["detail"]
-    uploaded = place.shop("POST", "/v1/jobs", classic, Content_Type="multipart/form-data; boundary=x")
-    assert uploaded.status in (415, 422)
+    uploaded = place.shop.upload(classic)
+    assert (uploaded.status, uploaded.body["code"]) == (422, "classic_job")
 
 
 @pytest.mark.parametrize(

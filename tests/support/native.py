@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from tests.support.daemon import Daemon
+from tests.support.ondemand import FORM, form
 from tests.support.sizes import PATIENCE_S
 
 
@@ -35,13 +36,15 @@ class Caller:
 
     def __call__(self, method: str, target: str, body: object = None, **headers: str) -> Answer:
         """Names of headers have ``_`` for ``-``. Raises OSError when the server goes away."""
+        if body is None:
+            return self._sent(method, target, None, **headers)
+        return self._sent(method, target, json.dumps(body).encode(), **{"Content-Type": "application/json"}, **headers)
+
+    def _sent(self, method: str, target: str, body: bytes | None, **headers: str) -> Answer:
         connection = http.client.HTTPConnection(self.server.url.removeprefix("http://"), timeout=PATIENCE_S)
         sent = {**self._headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        text = None if body is None else json.dumps(body).encode()
-        if text is not None:
-            sent["Content-Type"] = "application/json"
         try:
-            connection.request(method, target, text, sent)
+            connection.request(method, target, body, sent)
             response = connection.getresponse()
             named = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, named, json.loads(response.read()))
@@ -49,6 +52,13 @@ class Caller:
             raise ConnectionError(str(error)) from error
         finally:
             connection.close()
+
+    def upload(self, job: object, *parts: tuple[str, bytes], target: str = "/v1/jobs", **headers: str) -> Answer:
+        """A form with the job, and the pictures of ``parts`` by their names."""
+        return self._sent("POST", target, form(("job", json.dumps(job).encode()), *parts), **FORM, **headers)
+
+    def raw(self, body: bytes, target: str = "/v1/jobs", **headers: str) -> Answer:
+        return self._sent("POST", target, body, **headers)
 
     def submit(self, job: object, **headers: str) -> Answer:
         return self("POST", "/v1/jobs", job, **headers)

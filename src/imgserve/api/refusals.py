@@ -8,7 +8,7 @@ from collections import deque
 from datetime import UTC, datetime
 
 from imgserve.api.http.asgi import Scope
-from imgserve.jobs.views import MAX_REFUSALS, Refusal, redacted_url
+from imgserve.jobs.views import MAX_REFUSALS, Refusal, redacted_url, shown_source
 from imgserve.request.job import JobRequest
 from imgserve.request.principal import Principal
 from imgserve.request.protocols import WRITING
@@ -32,7 +32,7 @@ class Refusals:
         refusal = Refusal(
             at=datetime.now(UTC), code=code, classic_code=number, detail=detail[:MOST_TEXT],
             client=client[0] if client else "", host=host[:MOST_TEXT], principal=principal.name if principal else "",
-            source=redacted_url(request.source.url) if request else "",
+            source=(shown_source(request.source) or "") if request else "",
             destinations=_places(request) if request else (),
         )  # fmt: skip
         logs.event(

@@ -27,6 +27,7 @@ SHOWN = (
     "superseded_by", "retries",
 )  # fmt: skip
 ID_LENGTH = 32
+SENT = "(came with the request)"
 _ID = re.compile(r"[0-9a-z]{1,32}")
 DONE = {"retry": "queued again", "cancel": "cancelled"}
 
@@ -108,7 +109,7 @@ def _refused(flags: argparse.Namespace) -> int:
 def _show(flags: argparse.Namespace) -> int:
     job = output.client_of(flags).get(job_path(flags.id), OperatorJobView)
     lines = [_line(name.replace("_", " "), _text(getattr(job, name))) for name in SHOWN]
-    lines.append(_line("source", job.source.url))
+    lines.append(_line("source", job.source.url or SENT))
     lines += [_line("metadata", f"{name} = {value}") for name, value in job.metadata.items()]
     for place in job.outputs:
         lines += _output_lines(place)

@@ -79,6 +79,20 @@ class RunnerConfig(msgspec.Struct, frozen=True):
     # fmt: on
 
 
+class UploadConfig(msgspec.Struct, frozen=True):
+    """``max_at_once``: uploads that are being received, half of them of one of several principals."""
+
+    # fmt: off
+    quota_bytes: Annotated[Count, Setting(
+        "uploaded pictures kept for one key, and those it is sending; then it gets 429", "bytes",
+        name="upload_quota_bytes")] = 2_000_000_000
+    max_bytes: Annotated[Count, Setting(
+        "uploaded pictures kept in the data directory, for all keys; then clients get 503", "bytes",
+        name="max_upload_bytes")] = 8_000_000_000
+    max_at_once: Annotated[Count, Setting("uploads being received at once", name="max_uploads")] = 64
+    # fmt: on
+
+
 class OnDemandConfig(msgspec.Struct, frozen=True):
     # fmt: off
     max_at_once: Annotated[Count, Setting(

@@ -152,6 +152,20 @@ class Intake:
             async with self._resolved(self._new_id(), request, principal, binding) as draft:
                 return draft.job
 
+    async def check(self, request: JobRequest, principal: Principal, key: str | None) -> None:
+        """Judge all that can be judged before the request's picture is received. ``key``: its Idempotency-Key.
+
+        Raises as ``accept``.
+        """
+        if self.is_draining:
+            raise self.draining()
+        check_shape(request)
+        self._resolver.check(request, trial_places(request))
+        if key is not None and await self._queue.binding_of(principal.id, key, self._clock()) is not None:
+            return  # a repeat takes no room
+        digest = b"" if key is None else digest_of_key(principal.id, key)
+        self._queue.check_room(principal.id, digest, self._clock(), has_quota=principal.has_quota)
+
     @property
     def under_way(self) -> int:
         """The number of open requests."""

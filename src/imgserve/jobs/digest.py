@@ -9,7 +9,7 @@ import hashlib
 from functools import cache
 
 import msgspec
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from imgserve.request.destination import DestinationTemplate
 from imgserve.request.encode import Encode, Format, Quality
@@ -73,13 +73,19 @@ def digest_of(principal: str, request: JobRequest) -> bytes:
     if request.protocol == "classic":
         spelt: object = _Request(request.source, tuple(_output(output) for output in request.outputs))
     else:
-        spelt = _plain(request)
+        spelt = _plain(_without_name(request))
     return hashlib.blake2b(_encode((principal, spelt)), digest_size=16).digest()
 
 
 def digest_of_key(principal: str, key: str) -> bytes:
     """Identifies principal and Idempotency-Key."""
     return hashlib.blake2b(_encode((principal, "Idempotency-Key", key)), digest_size=16).digest()
+
+
+def _without_name(request: JobRequest) -> JobRequest:
+    """An upload counts by its bytes. The name of its file is another one each time."""
+    source = request.source
+    return replace(request, source=replace(source, url="")) if source.is_upload else request
 
 
 def _plain(value: object) -> object:

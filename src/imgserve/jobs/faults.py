@@ -31,6 +31,14 @@ class NotRetryable(ImgserveError):
     title = "The job cannot be retried"
 
 
+class SourceGone(ImgserveError):
+    """The picture came with the request, and was kept for a day after the job had failed."""
+
+    code = "source_gone"
+    status = 409
+    title = "The job's picture is not kept any more"
+
+
 class NotCancellable(ImgserveError):
     """It has ended, is being taken in, or all pictures that are left are on their way."""
 

@@ -54,6 +54,8 @@ ResultStatus = Literal["delivered", "failed", "superseded", "retry", "repeat"]
 KEY_MEMORY_S = 24 * 3600.0
 # So long its events can be read, as long as the job itself is kept.
 EVENT_MEMORY_S = 24 * 3600.0
+# The uploaded picture of a failed job is kept for so long, for a retry.
+KEEP_UPLOAD_S = 24 * 3600.0
 OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 
 

@@ -7,7 +7,7 @@ as arguments. A transaction that ends a write frees the destination and wakes th
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -253,6 +253,34 @@ class OutboxQueue(Protocol):
         """A number instead of an outcome: try again at that time. ``sent`` is for the log of a webhook's tries."""
 
 
+class KeptUpload(NamedTuple):
+    """An uploaded picture that a job needs, or may need."""
+
+    id: str
+    principal: str
+    size_bytes: int
+
+
+class UploadQueue(Protocol):
+    """For uploads: the pictures that came with their requests, each in a file of its id. ``enqueue`` stores the row of
+    a job whose source is one.
+    """
+
+    def check_disk(self, size_bytes: int) -> None:
+        """Raise StorageFailing if so many more bytes would leave too little room in the data directory."""
+
+    async def uploads(self) -> tuple[KeptUpload, ...]:
+        """All of them."""
+
+    async def has_upload(self, upload_id: str) -> bool:
+        """Whether a job needs it, or may need it."""
+
+    async def release_uploads(self, now: float) -> tuple[str, ...]:
+        """Forget those whose jobs have succeeded, been cancelled, superseded, refused or deleted, or failed a day ago;
+        their ids, for their files to be deleted.
+        """
+
+
 class DeliveryQueue(Protocol):
     """For deliveries: the locks of the destinations.
 
@@ -293,7 +321,7 @@ class OperatorQueue(Protocol):
 
         Their outbox entries are cancelled until they fail again. Unnamed outputs whose destination a newer activated
         job has are superseded. Raises NoSuchJob, QueueFull, and NotRetryable: not failed, running, refused at intake,
-        or overtaken (a named one, or all).
+        or overtaken (a named one, or all); SourceGone: its uploaded picture is not kept any more.
         """
 
     async def cancel(self, job_id: str, now: float, principal: str | None = None) -> int:
@@ -335,7 +363,7 @@ class EventQueue(Protocol):
         """``principal`` None: the events of all; ``job_id`` empty: those of all jobs."""
 
 
-class Queue(IntakeQueue, RunnerQueue, OutboxQueue, DeliveryQueue, OperatorQueue, EventQueue, Protocol):
+class Queue(IntakeQueue, RunnerQueue, OutboxQueue, UploadQueue, DeliveryQueue, OperatorQueue, EventQueue, Protocol):
     """Durable jobs in the order of their numbers, and the locks of their destinations: what an engine is.
 
     Its opener may give it an ``on_end``, which gets each job's end once, when it is stored.

@@ -35,6 +35,7 @@ from imgserve.jobs.views import (
     public_url,
     redacted_key,
     redacted_url,
+    shown_source,
     time_of,
     webhook_view,
 )
@@ -202,14 +203,14 @@ def _source(job: StoredJob) -> SourceView:
     view = SourceView(UNREADABLE_SOURCE)
     with suppress(*UNREADABLE):
         source = decode_source(job.source)
-        view = SourceView(redacted_url(source.url))
+        view = SourceView(shown_source(source))
         return source_view(source, decode_info(job.info), source_bytes_of(job.info))
     return view
 
 
 def source_view(source: Source, info: ImageInfo, size_bytes: int | None) -> SourceView:
     width, height = _side(info.width_px), _side(info.height_px)
-    return SourceView(redacted_url(source.url), info.format, width, height, info.frames, size_bytes)
+    return SourceView(shown_source(source), info.format, width, height, info.frames, size_bytes)
 
 
 def _side(pixels: float) -> float:

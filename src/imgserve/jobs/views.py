@@ -18,6 +18,7 @@ from imgserve.request.imageinfo import SourceFormat
 from imgserve.request.instant import instant_text
 from imgserve.request.job import Priority, Protocol
 from imgserve.request.presigned import expiry_of
+from imgserve.request.source import Source
 from imgserve.request.webhook import Webhook, WebhookEvent
 
 MAX_LISTED = 200
@@ -53,10 +54,10 @@ class JobQuery(msgspec.Struct, frozen=True):
 
 class SourceView(msgspec.Struct, frozen=True):
     """By the header that intake read. Sides are pixels after orientation; an SVG's may be fractions. ``size_bytes`` is
-    null if the host did not tell it by then.
+    null if the host did not tell it by then, ``url`` if the picture came with its request.
     """
 
-    url: str
+    url: str | None
     format: SourceFormat | None = None
     width: float | None = None
     height: float | None = None
@@ -330,6 +331,11 @@ def redacted_url(text: str, *, is_page: bool = False) -> str:
 
 def webhook_view(webhook: Webhook | None) -> WebhookView | None:
     return None if webhook is None else WebhookView(redacted_url(webhook.url), webhook.events)
+
+
+def shown_source(source: Source) -> str | None:
+    """None for an upload: its name is that of a file of the server's."""
+    return None if source.is_upload else redacted_url(source.url)
 
 
 def public_url(destination: Destination) -> str | None:

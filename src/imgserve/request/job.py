@@ -66,6 +66,8 @@ class JobRequest(msgspec.Struct, frozen=True):
     ``priority`` orders the jobs of one principal. ``not_before`` is in seconds since the epoch; before it nothing but
     placeholders is written, and one that has passed means nothing. ``deadline_s`` counts from there, else from
     acceptance; None: the setting's. ``metadata`` is the principal's own, and means nothing here.
+
+    ``inline``: the bytes of a ``data:`` source, until they are received as an upload.
     """
 
     source: Source
@@ -77,6 +79,7 @@ class JobRequest(msgspec.Struct, frozen=True):
     deadline_s: float | None = None
     metadata: Mapping[str, str] = {}
     webhook: Webhook | None = None
+    inline: bytes | None = None
 
 
 class Placement(msgspec.Struct, frozen=True):

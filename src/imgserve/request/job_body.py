@@ -15,7 +15,7 @@ from imgserve.request.instant import EXPECTED, read_instant
 from imgserve.request.job import IfExists, OnFailure, Placeholder, PlaceholderStyle, Priority
 from imgserve.request.json_text import PLAIN_NAME
 from imgserve.request.native_destination import DestinationBody, Url
-from imgserve.request.native_source import SourceBody
+from imgserve.request.native_source import UPLOAD_SCHEMA, SourceBody
 from imgserve.request.native_webhook import WebhookBody
 from imgserve.request.recipe import MAX_OPERATIONS, LoadOptions, Operation
 from imgserve.request.values import is_text
@@ -91,7 +91,15 @@ class OutputBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class JobBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A job: one source, and from 1 to 50 results of it."""
 
-    source: Annotated[Url | SourceBody, Meta(description="the picture")]
+    source: Annotated[
+        Url | SourceBody,
+        Meta(
+            description="the picture: a URL, a `data:` URL, or in a form the name of the part that is the picture",
+            extra_json_schema={
+                "anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/SourceBody"}, UPLOAD_SCHEMA],
+            },
+        ),
+    ]
     outputs: Annotated[
         tuple[OutputBody, ...], Meta(min_length=1, max_length=MAX_OUTPUTS, description="the results, from 1 to 50")
     ]

@@ -28,17 +28,17 @@ from imgserve.request.job_body import (
 )
 from imgserve.request.native import NO_PRESETS, OPERATIONS, dump_recipe, parse_recipe
 from imgserve.request.native_destination import dump_destination, parse_destination
-from imgserve.request.native_source import SourceBody, dump_source, parse_source_body
+from imgserve.request.native_source import SourceBody, dump_source, parse_any_source
 from imgserve.request.native_webhook import WebhookBody, dump_webhook, parse_webhook
 from imgserve.request.recipe import Recipe
-from imgserve.request.source import Source, parse_source
+from imgserve.request.sent import Inline, Upload, dump_inline
+from imgserve.request.source import Source, sent_source
 from imgserve.request.tags import TagValues
 
 MAX_WAIT_S = 7 * 86_400.0
 # Bounds the time and the reply that a job full of faults can cost.
 MOST_FAULTS = 200
 
-_LATER = "not available in this version yet"
 _DESTINATION = FieldRef(("destination",))
 _FORMAT = FieldRef(("encode", "format"))
 _CERTAIN = WELL_KNOWN | {"", tags.OPEN_EXT}
@@ -58,15 +58,19 @@ class _Rules(msgspec.Struct, frozen=True):
 
 
 def parse_job(
-    value: object, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_only: bool = False, now: float
-) -> JobRequest:
-    """A checked request. ``now``: in seconds since the epoch. Raises RequestInvalid with all faults, PresetsOnly."""
+    value: object, presets: Mapping[str, Recipe] = NO_PRESETS, *, presets_only: bool = False, now: float,
+    has_parts: bool = False,
+) -> JobRequest:  # fmt: skip
+    """A checked request. ``now``: in seconds since the epoch. ``has_parts``: the source may be a part of the request.
+
+    Raises RequestInvalid with all faults, PresetsOnly.
+    """
     fields, faults = as_object(value), Faults()
     check_names(fields, tuple(fields_of(JobBody)), (), faults)
     for name in required_in(JobBody):
         if name not in fields:
             faults.append(Fault("field_missing", (name,), "this field is missing"))
-    source = faults.attempt(("source",), _source, fields["source"]) if "source" in fields else None
+    source, inline = _source(fields, faults, has_parts=has_parts)
     rules = _Rules(source, presets, presets_only)
     outputs = faults.attempt(("outputs",), _outputs, fields["outputs"], rules) if "outputs" in fields else None
     options = read_fields(_picked(fields, OPTIONS_OF_JOB), JobBody, faults)
@@ -77,21 +81,21 @@ def parse_job(
     faults.raise_any()
     assert source is not None
     assert outputs is not None
-    return JobRequest(source, outputs, protocol="v1", **options)
+    return JobRequest(source, outputs, protocol="v1", inline=inline, **options)
 
 
-def _source(value: object) -> Source:
-    """Raises RequestInvalid, as the functions below do."""
-    if not isinstance(value, dict):
-        if isinstance(value, str) and value[:5].lower() == "data:":
-            raise RequestInvalid(Fault("source_invalid", note=f"a data: URL is {_LATER}"))
-        return parse_source(value)
-    if "upload" in value:
-        raise RequestInvalid(Fault("field_unknown", ("upload",), _LATER))
-    return parse_source_body(value)
+def _source(fields: Mapping[str, object], faults: Faults, *, has_parts: bool) -> tuple[Source | None, bytes | None]:
+    """The source, and the bytes of one that is a ``data:`` URL."""
+    if "source" not in fields:
+        return None, None
+    source = faults.attempt(("source",), parse_any_source, fields["source"], has_parts=has_parts)
+    if isinstance(source, Inline):
+        return sent_source(), source.data
+    return (sent_source(source.part) if isinstance(source, Upload) else source), None
 
 
 def _outputs(value: object, rules: _Rules) -> tuple[OutputRequest, ...]:
+    """Raises RequestInvalid, as the functions below do."""
     if not isinstance(value, list):
         raise RequestInvalid(Fault("field_invalid", expected="a list of outputs", got=value))
     faults = Faults()
@@ -206,7 +210,7 @@ def _picked(fields: Mapping[str, object], names: Iterable[str]) -> dict[str, obj
 def dump_job(request: JobRequest) -> dict[str, object]:
     """The job as ``parse_job`` reads it, without fields that have their default."""
     dumped: dict[str, object] = {
-        "source": dump_source(request.source),
+        "source": dump_source(request.source) if request.inline is None else dump_inline(request.inline),
         "outputs": [_dump_output(output, request.source) for output in request.outputs],
     }
     options = {name: getattr(request, name) for name in OPTIONS_OF_JOB}

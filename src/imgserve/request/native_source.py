@@ -1,4 +1,5 @@
-"""The source of a native request: a URL, or an object with one, in; a checked ``Source`` out, and back.
+"""The source of a native request: a URL, an object with one, or a picture that comes with the request, in; a checked
+source out, and back.
 
 Called by ``native_job`` and ``picture``.
 """
@@ -19,8 +20,15 @@ from imgserve.request.access import (
 from imgserve.request.faults import Fault, Faults
 from imgserve.request.fields import check_names, fields_of, read_fields
 from imgserve.request.native_destination import Url
+from imgserve.request.sent import Inline, Upload, is_inline, parse_inline, parse_upload
 from imgserve.request.source import Source, parse_source
 
+AnySource = Source | Upload | Inline
+
+UPLOAD_SCHEMA: dict[str, object] = {
+    "type": "object", "required": ["upload"], "additionalProperties": False,
+    "properties": {"upload": {"type": "string", "minLength": 1, "description": "the part of this form by its name"}},
+}  # fmt: skip
 _DIGEST = re.compile(r"sha256:([0-9A-Fa-f]{64})")
 
 
@@ -48,6 +56,26 @@ class SourceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     ) = None
 
 
+_BESIDE_URL = fields_of(SourceBody)
+
+
+def parse_any_source(value: object, *, has_parts: bool) -> AnySource:
+    """``has_parts``: whether the request has parts, of which one may be the picture.
+
+    Raises RequestInvalid with all faults and paths from the source.
+    """
+    if not isinstance(value, dict):
+        return parse_inline(str(value)) if is_inline(value) else parse_source(value)
+    if "upload" not in value:
+        return parse_source_body(value)
+    faults = Faults(Fault("field_unknown", (name,), "belongs to a url") for name in value if name in _BESIDE_URL)
+    check_names({name: one for name, one in value.items() if name not in _BESIDE_URL}, ("upload",), (), faults)
+    upload = faults.attempt((), parse_upload, value["upload"], has_parts=has_parts)
+    faults.raise_any()
+    assert upload is not None
+    return upload
+
+
 def parse_source_body(value: dict[str, object]) -> Source:
     """Raises RequestInvalid with all faults and paths from the object."""
     faults = Faults()
@@ -65,7 +93,9 @@ def parse_source_body(value: dict[str, object]) -> Source:
 
 
 def dump_source(source: Source) -> str | dict[str, object]:
-    """As ``parse_source_body`` reads it, or the URL alone."""
+    """As ``parse_source_body`` reads it, or the URL alone. An upload by its part."""
+    if source.is_upload:
+        return {"upload": source.path}
     digest = {"digest": f"sha256:{source.digest}"} if source.digest else {}
     fields = {**dump_access(source.sends), **digest}
     return {"url": source.url, **fields} if fields else source.url

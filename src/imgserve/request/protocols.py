@@ -8,9 +8,10 @@ from typing import Literal
 
 import msgspec
 
-SchemeName = Literal["http", "https", "ftp", "ftps", "ftpes", "file", "s3"]
+# upload: the picture came with its request. No URL has that scheme, so it has no row.
+SchemeName = Literal["http", "https", "ftp", "ftps", "ftpes", "file", "s3", "upload"]
 DestinationKind = Literal["file", "ftp", "put", "form", "s3"]
-SourceKind = Literal["file", "ftp", "http", "s3"]
+SourceKind = Literal["file", "ftp", "http", "s3", "upload"]
 
 
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):

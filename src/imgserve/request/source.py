@@ -1,13 +1,14 @@
 """The source of a job: its URL in, a checked ``Source`` out, which the transfers use. Called by the APIs."""
 
 from typing import cast
+from urllib.parse import quote
 
 import msgspec
 
 from imgserve.request import url
 from imgserve.request.access import NOTHING, Access
 from imgserve.request.faults import Code, Fault, RequestInvalid
-from imgserve.request.protocols import NOT_YET, SCHEMES, SchemeName
+from imgserve.request.protocols import NOT_YET, SCHEMES, SchemeName, SourceKind
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -15,6 +16,9 @@ class Source(msgspec.Struct, frozen=True):
 
     ``path`` is percent-decoded for file and stays encoded for the others; file has no host and port 0.
     ``digest``: the SHA-256 that the picture's bytes must have, in hexadecimal.
+
+    An upload's ``path`` is the name of its part, empty for a ``data:`` URL; its ``url`` is ``upload:`` and the id of
+    its file, which no request can name.
     """
 
     url: str
@@ -34,6 +38,15 @@ class Source(msgspec.Struct, frozen=True):
         return self.access or NOTHING
 
     @property
+    def is_upload(self) -> bool:
+        return self.scheme == "upload"
+
+    @property
+    def kind(self) -> SourceKind:
+        """The protocol that reads it."""
+        return "upload" if self.is_upload else SCHEMES[self.scheme].source
+
+    @property
     def origin(self) -> str:
         """The server: scheme, host and port; empty for a file."""
         return f"{self.scheme}://{self.host}:{self.port}" if self.host else ""
@@ -49,13 +62,31 @@ def parse_source(value: object) -> Source:
         raise RequestInvalid(Fault("source_invalid", note=str(error))) from None
 
 
+def sent_source(part: str = "") -> Source:
+    """A picture that comes with its request, in this part. ``received`` adds what is known when it is there."""
+    return Source("upload:", "upload", "", 0, part)
+
+
+def received(source: Source, upload_id: str, sha256: bytes) -> Source:
+    return msgspec.structs.replace(source, url=f"upload:{upload_id}", digest=sha256.hex())
+
+
+def upload_id_of(source: Source) -> str:
+    """The name of its file. For sources with ``is_upload``."""
+    return source.url.partition(":")[2]
+
+
 def source_key(source: Source) -> str:
     """The source's place as ``Destination.key`` writes it, so that the two can be compared."""
     return url.parse(source.url).key
 
 
 def encoded_name(source: Source) -> str:
-    """The source's last path segment, percent-encoded but for its dots; no query, no fragment."""
+    """The source's last path segment, percent-encoded but for its dots; no query, no fragment. Of an upload the part's
+    name.
+    """
+    if source.is_upload:
+        return quote(source.path, safe="")
     return url.with_dots(url.parse(source.url).last_segment)
 
 

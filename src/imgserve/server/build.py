@@ -29,6 +29,7 @@ from imgserve.api.v1 import webhooks as webhook_pages
 from imgserve.api.v1.describe import description_apps
 from imgserve.api.v1.events import Events
 from imgserve.api.v1.jobs import Jobs
+from imgserve.api.v1.posted_job import Limits as FormLimits
 from imgserve.api.v1.presets import PresetPage
 from imgserve.api.v1.refusals import RefusalList
 from imgserve.api.v1.server import Itself
@@ -50,6 +51,7 @@ from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.render import Renderer, Rendition
 from imgserve.engine.runner import Runner
+from imgserve.engine.uploads import Uploads
 from imgserve.engine.webhooks import DefaultWebhooks
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Ended
@@ -64,10 +66,13 @@ from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.credentials import Credentials
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.protocols.uploaded import Uploaded
 from imgserve.transfer.store import Store
 
 PREFETCH_BYTES = 64_000_000
+UPLOADS = "uploads"  # in the data directory
 UPLOAD_AT_MOST_S = 300.0
+MOST_FORM_BYTES = 200_000_000  # of a job with its picture
 PARTS_BYTES = 65_536  # for the headers of parts
 CALLS = (
     render.CALL, *facts.CALLS, submit.CALL, *job_pages.CALLS, *webhook_pages.CALLS, *event_pages.CALLS,
@@ -85,7 +90,10 @@ class Components:
         self._clock = clock
         self.pool = Pool(settings.pool, settings.limits, is_shared)
         credentials = Credentials(settings.credentials, is_shared)
-        self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool), credentials)
+        files = Uploaded(settings.data_dir / UPLOADS)
+        self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool), credentials, files)
+        most_bytes = settings.limits.source_bytes
+        self.uploads = Uploads(queue, files, settings.uploads, settings.queue.quota, most_bytes, clock)
         prefetched: Store[Fetch] = Store(PREFETCH_BYTES, max_kept)
         placeholders = Placeholders(self.pool, settings.placeholder)
         deliveries = Deliveries(queue, self.transfers, clock)
@@ -113,8 +121,10 @@ class Components:
             self.transfers, self.pool, renderer, self.named, settings.limits, intake.qualities(), settings.on_demand,
             settings.queue.quota, intake.host_quota, settings.transfer.source_timeout_s,
         )  # fmt: skip
-        self._most_picture_bytes = settings.limits.source_bytes
+        self._most_picture_bytes = most_bytes
         self._upload = upload_limits(settings.limits, settings.transfer)
+        form = msgspec.structs.replace(self._upload, max_bytes=min(self._upload.max_bytes, MOST_FORM_BYTES))
+        self._of_forms = FormLimits(form, most_bytes)
         self.protected = Protected(settings.api.origins())
         self.refusals = Refusals()
         self.waits, self.streams = Waits(), Streams()
@@ -163,7 +173,16 @@ class Components:
         return {
             ("GET", "/v1/presets"): PresetPage(presets),
             ("GET", "/v1/jobs"): native(jobs.page),
-            ("POST", "/v1/jobs"): Submit(self.intake, self.job_admin, jobs, presets, rates, self.refusals),
+            ("POST", "/v1/jobs"): Submit(
+                self.intake,
+                self.uploads,
+                self.job_admin,
+                jobs,
+                presets,
+                rates,
+                self.refusals,
+                self._of_forms,
+            ),
             ("GET", "/v1/jobs/{job_id}"): native(jobs.show),
             ("POST", "/v1/jobs/{job_id}/cancel"): native(jobs.cancel),
             ("POST", "/v1/jobs/{job_id}/retry"): native(jobs.retry),

@@ -136,7 +136,7 @@ async def _operated(
         application = components.for_operator(settings.api, itself, presets)
         server = Server(application, control.OwnersProtocol, settings.api.header_timeout_s)
         serving = asyncio.create_task(server.serve([own_socket]))
-        loops = components.states.watch(), components.transfers.files.watch_roots()
+        loops = components.states.watch(), components.transfers.files.watch_roots(), components.uploads.run()
         watching = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
@@ -160,6 +160,7 @@ async def _running(
     components = Components(settings, queue, clock, is_shared, descriptors.max_pictures(max_descriptors))
     pool, transfers = components.pool, components.transfers
     try:
+        await components.uploads.start()
         await pool.start()
         components.named.replace(await pictures.read(settings.pictures, pool, settings.limits))
         if transfers.proxy is not None:

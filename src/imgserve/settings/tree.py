@@ -16,6 +16,7 @@ from imgserve.engine.config import (
     PictureConfig,
     PlaceholderConfig,
     RunnerConfig,
+    UploadConfig,
     WebhookConfig,
 )
 from imgserve.failpoint import Name as Failpoint
@@ -67,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True):
     intake: Annotated[IntakeConfig, Section("Jobs")] = IntakeConfig()
     attempt: Annotated[AttemptConfig, Section("Jobs")] = AttemptConfig()
     runner: Annotated[RunnerConfig, Section("Jobs")] = RunnerConfig()
+    uploads: Annotated[UploadConfig, Section("Jobs")] = UploadConfig()
     on_demand: Annotated[OnDemandConfig, Section("Pictures on demand")] = OnDemandConfig()
     placeholder: Annotated[PlaceholderConfig, Section("Jobs")] = PlaceholderConfig()
     presets: Annotated[PresetConfig, Section("Presets")] = PresetConfig()

@@ -41,6 +41,7 @@ from imgserve.transfer.protocols.ftp import Ftp
 from imgserve.transfer.protocols.http import Http
 from imgserve.transfer.protocols.s3 import S3
 from imgserve.transfer.protocols.upload import Forms
+from imgserve.transfer.protocols.uploaded import Uploaded
 from imgserve.transfer.write import Delivery, Write
 
 __all__ = ["Delivery", "Fetch", "Transfers", "Write"]
@@ -50,7 +51,7 @@ class Transfers:
     """All transfers of one server, in one event loop.
 
     ``read_page`` reads upload pages; without it no form is delivered to. ``slots`` are the exchanges that run and wait,
-    ``budget`` is the memory for sources.
+    ``budget`` is the memory for sources. ``uploads`` are the files of sources that came with their requests.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Transfers:
         limits: Limits,
         read_page: ReadPage = no_reader,
         credentials: Credentials | None = None,
+        uploads: Uploaded | None = None,
     ) -> None:
         """Raises ValueError or OSError where ``config.problems`` finds one."""
         self.credentials = Credentials() if credentials is None else credentials
@@ -75,9 +77,11 @@ class Transfers:
         http, ftp = Http(self._client, self.credentials), Ftp(self._client)
         self.files = Files(config.read_roots, config.write_roots)
         self._s3 = S3(config, self.slots, self.credentials)
-        self._readers: dict[SourceKind, Files | Ftp | Http | S3] = {
+        self._readers: dict[SourceKind, Files | Ftp | Http | S3 | Uploaded] = {
             "file": self.files, "ftp": ftp, "http": http, "s3": self._s3,
         }  # fmt: skip
+        if uploads is not None:
+            self._readers["upload"] = uploads
         self._writers: dict[DestinationKind, Files | Ftp | Http | Forms | S3] = {
             "file": self.files,
             "ftp": ftp,
@@ -93,6 +97,8 @@ class Transfers:
 
         Raises SourceRefused.
         """
+        if source.is_upload:
+            return
         if not source.host:
             self.files.read_roots.locate(source.path)
         elif refusal := self._text_refusal(SCHEMES[source.scheme], source.host, source.port):
@@ -131,6 +137,8 @@ class Transfers:
 
         Raises SourceRefused, DestinationRefused, CredentialNotAllowed.
         """
+        if source.is_upload:
+            return False
         if SCHEMES[source.scheme].has_bucket and protocol_of(destination.url).has_bucket:
             return self._s3.real_key(source, principal) == self._s3.real_key(destination, principal)
         if source.host or destination.host:
@@ -166,7 +174,7 @@ class Transfers:
         ``within_s`` limits all of it; without it waits for transfer slots and memory may take any time. ``principal``:
         the one whose credentials the source may name.
         """
-        reader = self._readers[SCHEMES[source.scheme].source]
+        reader = self._readers[source.kind]
 
         async def fetch(into: Fetch) -> None:
             await reader.fetch(source, into, self._source_timeout_s, principal)

@@ -41,6 +41,22 @@ class SourceNotFound(SourceUnavailable):
     title = "The source does not exist"
 
 
+class SourceLost(SourceUnavailable):
+    """The file of an uploaded picture is missing: the data directory was restored or copied without it."""
+
+    code = "source_lost"
+    title = "The uploaded picture is gone"
+
+
+class UploadNotStored(TransferError):
+    """Of an uploaded picture nothing was accepted: its file cannot be written now."""
+
+    code = "upload_not_stored"
+    status = 503
+    title = "The uploaded picture cannot be stored"
+    is_retryable = True
+
+
 class SourceTooLarge(TransferError):
     code = "source_too_large"
     status = 422

@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from imgserve.jobs.digest import digest_of
 from imgserve.request.classic.parse import parse
 from imgserve.request.native_job import parse_job
+from imgserve.request.source import received
 
 EX = "http://192.168.1.10/wikipedia/en/7/70/Ex.png"
 SIZE = {"width": 200, "height": 120}
@@ -108,6 +110,17 @@ def test_every_field_of_a_native_job_counts(place: int | None, field: str, value
         outputs[place][field] = value
     changed = native(outputs=outputs) if place is not None else native(**{field: value})
     assert changed != native()
+
+
+def test_an_uploaded_picture_counts_by_its_bytes() -> None:
+    def digest(part: str, upload_id: str, sha256: bytes) -> bytes:
+        request = parse_job(NATIVE | {"source": {"upload": part}}, now=1_796_000_000.0, has_parts=True)
+        return digest_of("@shop", replace(request, source=received(request.source, upload_id, sha256)))
+
+    same = digest("a.jpg", "0" * 32, bytes(32))
+    assert digest("a.jpg", "1" * 32, bytes(32)) == same
+    assert digest("a.jpg", "0" * 32, b"1" * 32) != same
+    assert digest("b.jpg", "0" * 32, bytes(32)) != same
 
 
 def test_the_same_job_in_both_protocols_is_two() -> None:

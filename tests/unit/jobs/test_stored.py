@@ -68,7 +68,7 @@ FIELDS = {
     "Grayscale": "operation method",
     "ImageInfo": "format width_px height_px frames orientation has_alpha",
     "ImageRef": "url name",
-    "JobRequest": "source outputs whole_arg protocol priority not_before deadline_s metadata webhook",
+    "JobRequest": "source outputs whole_arg protocol priority not_before deadline_s metadata webhook inline",
     "Linear": "operation multiply add",
     "LoadOptions": "strict dpi orient page frames",
     "Encode": "format quality background lossless near_lossless progressive effort chroma bit_depth colors metadata"

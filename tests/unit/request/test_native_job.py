@@ -40,7 +40,7 @@ def to(destination: object, **fields: object) -> dict[str, object]:
 
 
 def parsed(value: object, **presets: Recipe) -> JobRequest:
-    return parse_job(value, presets, now=NOW)
+    return parse_job(value, presets, now=NOW, has_parts=True)
 
 
 def output(destination: object, source: str = SOURCE, **fields: object) -> OutputRequest:
@@ -111,6 +111,8 @@ JOBS = st.fixed_dictionaries(
                 "file:///srv/a.svg",
                 "ftps://h:21/x.gif",
                 {"url": SOURCE, "headers": {"X-A": "1"}, "credential": "c", "digest": "sha256:" + "aB" * 32},
+                {"upload": "my photo.jpg"},
+                "data:image/png;base64,AAEC",
             ]
         ),
         "outputs": st.lists(outputs(), min_size=1, max_size=3),
@@ -183,9 +185,12 @@ def test_a_job_needs_its_source_and_its_outputs(name: str) -> None:
         ({"source": {"url": "ftp://h/a", "headers": {}}}, "source.headers: belongs to an http(s) source"),
         ({"source": {"url": "file:///a", "credential": "x"}}, "source.credential: belongs to an http(s) or s3 source"),
         ({"source": {"url": "http://u@h/", "credential": "x"}}, "source.credential: the URL has a user name"),
-        ({"source": {"upload": "photo"}}, "source.upload: not available in this version yet"),
-        ({"source": "DATA:image/png;base64,AAAA"}, "source: a data: URL is not available in this version yet"),
         ({"source": "gs://bucket/a.png"}, "source: this version does not speak gs yet"),
+        ({"source": {"upload": ""}}, "source.upload: expected the name of a part, or a url beside it"),
+        ({"source": {"upload": 7}}, "source.upload: expected the name of a part, or a url beside it"),
+        ({"source": {"upload": "p", "credential": "c"}}, "source.credential: belongs to a url"),
+        ({"source": "DATA:image/png;base64,AA"}, "source: expected base64 behind the comma"),
+        ({"source": f"upload:{'f' * 32}"}, "source: the protocol is unknown; use http://"),
         ({"webhook": None}, "webhook: expected an http(s) URL"),
         ({"webhook": "ftp://h/"}, "webhook: expected an http(s) URL"),
         ({"webhook": "http://"}, "webhook: expected a host name after the scheme"),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.request.faults import RequestInvalid
-from imgserve.request.picture import Inline, parse_info
+from imgserve.request.picture import parse_info
+from imgserve.request.sent import Inline
 
 
 def bytes_of(url: str) -> bytes:

@@ -97,6 +97,12 @@ SHOWN_BY = {
     "max_intake": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
     "max_intake_waiting": (OVERLOAD, "test_requests_beyond_those_that_may_wait_are_turned_away"),
     "intake_host_quota": ("service/test_silent_hosts.py", "test_more_for_one_host_than_may_wait_are_turned_away"),
+    "upload_quota_bytes": (
+        "service/test_uploads.py",
+        "test_the_quota_counts_what_is_kept_and_is_judged_before_the_picture_comes",
+    ),
+    "max_upload_bytes": ("integration/test_uploads.py", "test_all_keys_share_the_room_of_the_data_directory"),
+    "max_uploads": ("service/test_uploads.py", "test_a_slow_upload_ends_by_its_limit_and_holds_up_no_other"),
     "max_on_demand": ("service/test_on_demand_load.py", "test_the_server_takes_so_many_and_no_more"),
     "negotiate": ("service/test_on_demand_load.py", "test_what_a_client_may_negotiate_is_a_setting"),
     "max_attempts_at_once": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),

@@ -22,10 +22,6 @@ async def read_json(scope: Scope, receive: Receive) -> bytes:
     headers: dict[bytes, bytes] = dict(scope["headers"])
     check_plain(headers)
     media_type, _ = parse_options_header(headers.get(b"content-type", b"application/json").decode("latin-1"))
-    if media_type == "multipart/form-data":
-        raise MediaTypeUnsupported(
-            "uploads are not available in this version yet", "send Content-Type: application/json"
-        )
     if media_type != "application/json":
         raise MediaTypeUnsupported("the Content-Type is none that is read here", "send Content-Type: application/json")
     return await body.read(receive, scope["route"].body)

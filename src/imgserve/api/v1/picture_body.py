@@ -15,18 +15,18 @@ from multipart import parse_options_header
 from imgserve.api import problems
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import BodyTooLarge, Incoming, until_gone
-from imgserve.api.http.parts import Parts
 from imgserve.api.openapi import BINARY, Schema, reference
 from imgserve.api.parsing import parsed
 from imgserve.api.routes import CALL_BYTES
+from imgserve.api.v1.form import JOB, Form, form_schema, whole
 from imgserve.api.v1.json_body import MediaTypeUnsupported, check_plain, object_in
 from imgserve.engine.ondemand import OnDemand
 from imgserve.errors import ImgserveError, Path
 from imgserve.imaging.faults import RenderTimeout
-from imgserve.request.faults import Fault, RequestInvalid, beneath
-from imgserve.request.native_source import SourceBody
-from imgserve.request.picture import AnySource, Inline, Upload
+from imgserve.request.faults import beneath
+from imgserve.request.native_source import UPLOAD_SCHEMA, AnySource, SourceBody
 from imgserve.request.principal import Principal
+from imgserve.request.sent import Inline, Upload
 from imgserve.request.source import Source
 from imgserve.telemetry import logs
 from imgserve.transfer.faults import SourceNotFound, SourceUnavailable
@@ -34,31 +34,22 @@ from imgserve.transfer.fetch import Fetch
 
 Kind = Literal["json", "multipart", "picture"]
 T = TypeVar("T")
-JOB = "job"
 
 
-_UPLOAD: Schema = {
-    "type": "object",
-    "required": ["upload"],
-    "additionalProperties": False,
-    "properties": {"upload": {"type": "string", "minLength": 1}},
-}
 SOURCE_SCHEMA: Schema = {
     "description": "a URL, a `data:` URL, or in a form the name of the part that is the picture",
-    "anyOf": [{"type": "string"}, reference(SourceBody), _UPLOAD],
+    "anyOf": [{"type": "string"}, reference(SourceBody), UPLOAD_SCHEMA],
 }
 
 
 def bodies_of(job: Schema) -> Mapping[str, Schema]:
     """The three ways in, for the API's description."""
-    form = {"type": "object", "required": [JOB], "properties": {JOB: job}, "additionalProperties": BINARY}
-    return {"application/json": job, "multipart/form-data": form, "image/*": BINARY, "application/octet-stream": BINARY}
-
-
-class JobPartNotFirst(ImgserveError):
-    code = "job_part_not_first"
-    status = 400
-    title = "The first part is not the job"
+    return {
+        "application/json": job,
+        "multipart/form-data": form_schema(job),
+        "image/*": BINARY,
+        "application/octet-stream": BINARY,
+    }
 
 
 class ClientGone(Exception):
@@ -85,7 +76,7 @@ class PictureBody:
         if self._length is not None and self._length > limits.max_bytes:
             raise BodyTooLarge(f"the body is longer than {limits.max_bytes:,} bytes", "send less")
         self._incoming = Incoming(receive, limits)
-        self._parts: Parts | None = None
+        self._form: Form | None = None
         self._is_read = asyncio.Event()
 
     async def job(self, parse: Callable[[dict[str, object]], T]) -> T:
@@ -94,13 +85,11 @@ class PictureBody:
         Raises BodyInvalid, JobPartNotFirst, and as ``Incoming.next`` and ``parse`` do.
         """
         if self.kind == "json":
-            text = await _whole(self._incoming.next)
+            text = await whole(self._incoming.next)
             self._is_read.set()
             return await parsed(text, _read, "the body", parse)
-        self._parts = Parts(self._incoming, self._parameters.get("boundary", ""))
-        if await self._parts.begin() != JOB:
-            raise JobPartNotFirst(f"expected the part {JOB}, with JSON, before all others", "curl -F job=… -F photo=@…")
-        return await parsed(await _whole(self._parts.chunk), _read, f"the part {JOB}", parse)
+        self._form = Form(self._incoming, self._parameters.get("boundary", ""), self._most_bytes)
+        return await parsed(await self._form.job(), _read, f"the part {JOB}", parse)
 
     @contextlib.asynccontextmanager
     async def opened(self, source: AnySource | None, on_demand: OnDemand, principal: Principal) -> AsyncIterator[Fetch]:
@@ -109,8 +98,9 @@ class PictureBody:
         Raises RequestInvalid, and as ``OnDemand.slot`` does.
         """
         with on_demand.slot(principal, source if isinstance(source, Source) else None):
-            if self._parts is not None and not isinstance(source, Upload):
-                await self._end(self._parts)
+            if self._form is not None and not isinstance(source, Upload):
+                await self._form.end()
+                self._is_read.set()
             with beneath("source"):
                 if isinstance(source, Source):
                     fetch = on_demand.open(source, principal)
@@ -128,49 +118,18 @@ class PictureBody:
         if isinstance(source, Inline):
             return on_demand.receive(_once(source.data), len(source.data))
         if isinstance(source, Upload):
-            return on_demand.receive(self._next_of_part(source.part), self._length)
-        return on_demand.receive(self._next, self._length)
+            assert self._form is not None, "a part is expected in a multipart body only"
+            return on_demand.receive(self._noting_end(self._form.picture(source.part)), self._length)
+        return on_demand.receive(self._noting_end(self._incoming.next), self._length)
 
-    async def _next(self) -> bytes:
-        chunk = await self._incoming.next()
-        if not chunk:
-            self._is_read.set()
-        return chunk
-
-    def _next_of_part(self, name: str) -> Callable[[], Awaitable[bytes]]:
-        parts, size, is_begun = self._parts, 0, False
-        assert parts is not None, "a part is expected in a multipart body only"
-
+    def _noting_end(self, next_chunk: Callable[[], Awaitable[bytes]]) -> Callable[[], Awaitable[bytes]]:
         async def chunk() -> bytes:
-            nonlocal size, is_begun
-            if not is_begun:
-                is_begun = True
-                await self._begin(parts, name)
-            data = await parts.chunk()
-            size += len(data)
-            if size > self._most_bytes:
-                raise BodyTooLarge(
-                    f"the part {name} is longer than {self._most_bytes:,} bytes", "send a smaller picture"
-                )
+            data = await next_chunk()
             if not data:
-                await self._end(parts)
+                self._is_read.set()
             return data
 
         return chunk
-
-    async def _begin(self, parts: Parts, name: str) -> None:
-        part = await parts.begin()
-        if part is None:
-            raise RequestInvalid(Fault("source_invalid", ("source", "upload"), "the request has no part of this name"))
-        if part != name:
-            raise RequestInvalid(Fault("source_invalid", ("source", "upload"), "another part came in its place"))
-
-    async def _end(self, parts: Parts) -> None:
-        if await parts.begin() is not None:
-            raise RequestInvalid(
-                Fault("source_invalid", ("source", "upload"), "a part came that the job does not name")
-            )
-        self._is_read.set()
 
 
 @contextlib.asynccontextmanager
@@ -230,16 +189,6 @@ def _length_in(headers: Mapping[bytes, bytes]) -> int | None:
 
 def _read(text: bytes, thing: str, parse: Callable[[dict[str, object]], T]) -> T:
     return parse(object_in(text, thing))
-
-
-async def _whole(next_chunk: Callable[[], Awaitable[bytes]]) -> bytes:
-    chunks, size = [], 0
-    while chunk := await next_chunk():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > CALL_BYTES:
-            raise BodyTooLarge(f"the JSON is longer than {CALL_BYTES:,} bytes", "send less")
-    return b"".join(chunks)
 
 
 def _once(data: bytes) -> Callable[[], Awaitable[bytes]]:

@@ -18,7 +18,8 @@ from imgserve.request.encode import Encode, Format
 from imgserve.request.faults import Fault, RequestInvalid, beneath
 from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.native import OPERATIONS, parse_recipe
-from imgserve.request.picture import AnySource, parse_render
+from imgserve.request.native_source import AnySource
+from imgserve.request.picture import parse_render
 from imgserve.request.principal import Principal
 from imgserve.request.recipe import MAX_OPERATIONS, MEDIA_TYPE, LoadOptions, Recipe
 

@@ -3,23 +3,29 @@
 A refusal is a problem with all faults of one step. The operator finds it among the refusals, without what was sent.
 """
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
 
 from imgserve import failpoint
 from imgserve.api import problems
 from imgserve.api.http import asgi, idempotency, prefer
 from imgserve.api.http.asgi import Receive, Scope, Send
-from imgserve.api.openapi import Call, Parameter
+from imgserve.api.openapi import Call, Parameter, reference
 from imgserve.api.parsing import parsed
 from imgserve.api.presets import Presets
 from imgserve.api.query import query_of, switch_of
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
+from imgserve.api.v1.form import form_schema
 from imgserve.api.v1.jobs import APPLIED, PREFER, Jobs, shown_to
-from imgserve.api.v1.json_body import object_in, read_json
+from imgserve.api.v1.json_body import object_in
+from imgserve.api.v1.posted_job import Limits, PostedJob
 from imgserve.engine.intake import Intake
 from imgserve.engine.operator import JobAdmin
+from imgserve.engine.uploads import Uploads
 from imgserve.errors import ImgserveError
 from imgserve.jobs.digest import digest_of
 from imgserve.jobs.model import Binding, Bound
@@ -48,7 +54,7 @@ CALL = Call(
         Parameter(idempotency.NAME, "1 to 255 visible ASCII characters", {"type": "string"}, place="header"),
         PREFER,
     ),
-    {"application/json": JobBody},
+    {"application/json": JobBody, "multipart/form-data": form_schema(reference(JobBody))},
     (JobBody,),
     {**APPLIED, "Location": "the job's own page", "Idempotent-Replayed": "`true`: the job of an earlier request"},
     (200, 202),
@@ -63,14 +69,24 @@ class ClassicJob(ImgserveError):
 
 class Submit:
     def __init__(
-        self, intake: Intake, admin: JobAdmin, jobs: Jobs, presets: Presets, rates: Rates, refusals: Refusals
+        self,
+        intake: Intake,
+        uploads: Uploads,
+        admin: JobAdmin,
+        jobs: Jobs,
+        presets: Presets,
+        rates: Rates,
+        refusals: Refusals,
+        limits: Limits,
     ) -> None:
         self._intake = intake
+        self._uploads = uploads
         self._admin = admin
         self._jobs = jobs
         self._presets = presets
         self._rates = rates
         self._refusals = refusals
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request: JobRequest | None = None
@@ -78,27 +94,49 @@ class Submit:
             if self._intake.is_draining:
                 raise self._intake.draining()
             key, is_dry_run = _options_of(scope)
-            request = await self._request_in(scope, receive)
-            binding = None if key is None else Binding(key, digest_of(scope["principal"].id, request))
+            principal: Principal = scope["principal"]
+            posted = PostedJob(scope, receive, self._limits)
+            request = await self._request_in(posted, principal)
+            async with self._complete(posted, request, principal, key) as request:
+                binding = None if key is None else Binding(key, digest_of(principal.id, request))
+                if is_dry_run:
+                    preview = preview_of(await self._intake.preview(request, principal, binding), time.time())
+                else:
+                    job_id, number = await self._taken_in(request, binding, scope)
             if is_dry_run:
-                job = await self._intake.preview(request, scope["principal"], binding)
-                await asgi.answer_json(send, preview_of(job, time.time()))
+                await asgi.answer_json(send, preview)
             else:
-                await self._accept(request, binding, scope, receive, send)
+                await self._answer(job_id, number, scope, receive, send)
         except ImgserveError as error:
             self._note(error, scope, request)
             await problems.answer(error, scope, send, status=_status_of(error))
 
-    async def _request_in(self, scope: Scope, receive: Receive) -> JobRequest:
-        """Raises as ``read_json`` and ``_job_in`` do, and RateLimited."""
-        text = await read_json(scope, receive)
-        self._rates.take(scope["principal"])
-        return await parsed(text, _job_in, self._presets.recipes, presets_only=self._presets.is_only)
+    async def _request_in(self, posted: PostedJob, principal: Principal) -> JobRequest:
+        """Raises as ``PostedJob.text`` and ``_job_in`` do, and RateLimited."""
+        text = await posted.text()
+        self._rates.take(principal)
+        is_only, has_parts = self._presets.is_only, posted.has_parts
+        return await parsed(text, _job_in, self._presets.recipes, presets_only=is_only, has_parts=has_parts)
 
-    async def _accept(
-        self, request: JobRequest, binding: Binding | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        job_id, number = await self._taken_in(request, binding, scope)
+    @contextlib.asynccontextmanager
+    async def _complete(
+        self, posted: PostedJob, request: JobRequest, principal: Principal, key: str | None
+    ) -> AsyncIterator[JobRequest]:
+        """The request with its picture, if it brings one: that is received after all that can be judged without it.
+
+        Raises as ``Intake.check`` and ``Uploads.received`` do.
+        """
+        if not request.source.is_upload or request.inline is not None:
+            await posted.end()
+        if not request.source.is_upload:
+            yield request
+            return
+        await self._intake.check(request, principal, key)
+        next_chunk, most_bytes = posted.picture(request)
+        async with self._uploads.received(request.source, principal, next_chunk, most_bytes) as source:
+            yield msgspec.structs.replace(request, source=source, inline=None)
+
+    async def _answer(self, job_id: str, number: int | None, scope: Scope, receive: Receive, send: Send) -> None:
         if number is not None and prefer.wait_s(scope["headers"]) is not None:
             await self._intake.answered(number)
         job, applied = await self._jobs.awaited(await self._admin.job(job_id), scope, receive)
@@ -128,12 +166,12 @@ class Submit:
             metrics.REFUSALS.labels(error.code).inc()
 
 
-def _job_in(text: bytes, presets: Mapping[str, Recipe], *, presets_only: bool) -> JobRequest:
+def _job_in(text: bytes, presets: Mapping[str, Recipe], *, presets_only: bool, has_parts: bool) -> JobRequest:
     """Raises BodyInvalid, ClassicJob, RequestInvalid, PresetsOnly."""
     value = object_in(text)
     if is_job(value):
         raise ClassicJob("a job of the classic protocol is posted to /", "imgserve submit of this version does so")
-    return parse_job(value, presets, presets_only=presets_only, now=time.time())
+    return parse_job(value, presets, presets_only=presets_only, now=time.time(), has_parts=has_parts)
 
 
 def _options_of(scope: Scope) -> tuple[str | None, bool]:

@@ -5,7 +5,7 @@ from typing import Any
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderResult, PlaceholderState, intent_of
 from imgserve.jobs.protocol import Granted
-from imgserve.jobs.sqlite import events
+from imgserve.jobs.sqlite import events, uploads
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import acquire_first, free
 from imgserve.jobs.sqlite.ending import Reason, end_open, note_ends
@@ -47,6 +47,7 @@ def enqueue(db: Connection, job: NewJob, epoch: int, config: Config, now: float)
     )  # fmt: skip
     number = db.last_insert_rowid()
     bind(db, job, now)
+    uploads.add(db, number, job, now)
     db.backlog.add((job.principal, job.priority))
     outputs = tuple(_add_output(db, number, job.principal, output, due_at) for output in job.outputs)
     intents = (intent_of(output, "placeholder", 0) for output in outputs if output.placeholder == "pending")

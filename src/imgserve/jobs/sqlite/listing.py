@@ -13,9 +13,9 @@ import msgspec
 
 from imgserve.jobs.faults import NoSuchJob, no_such_job
 from imgserve.jobs.model import KEY_MEMORY_S, Bound
-from imgserve.jobs.protocol import Counts
+from imgserve.jobs.protocol import Counts, KeptUpload
 from imgserve.jobs.shown import WallOf
-from imgserve.jobs.sqlite import feed, search, webhooks
+from imgserve.jobs.sqlite import feed, search, uploads, webhooks
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.queries import load
@@ -56,6 +56,12 @@ class Listing:
     async def webhook_log(self, job_id: str, principal: str | None = None) -> tuple[WebhookDelivery, ...]:
         """Raises NoSuchJob."""
         return await self._run(lambda db: _webhook_log(db, job_id, principal, self._wall_of))
+
+    async def uploads(self) -> tuple[KeptUpload, ...]:
+        return await self._run(uploads.kept)
+
+    async def has_upload(self, upload_id: str) -> bool:
+        return await self._run(lambda db: uploads.is_kept(db, upload_id))
 
     async def has_ended(self, job_id: str) -> bool:
         """True also when there is no such job."""

@@ -10,7 +10,7 @@ from imgserve.jobs.faults import NotCancellable, no_such_job
 from imgserve.jobs.lanes import Lane
 from imgserve.jobs.model import OPERATOR, JobStatus
 from imgserve.jobs.rules import Reopening, Retryable, reopening
-from imgserve.jobs.sqlite import events, webhooks
+from imgserve.jobs.sqlite import events, uploads, webhooks
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.ending import Reason, end_open, note_ends
 from imgserve.jobs.sqlite.kinds import HOLDING
@@ -37,6 +37,7 @@ def retry(
         )
     ]
     chosen = reopening(status, outputs, names, is_activated=bool(is_activated))
+    uploads.check_source(db, db.execute(SQL["source"], (number,)).get)
     if status == "queued":
         _reopen(db, chosen, now)
         db.execute(SQL["prolong_job"], (now, deadline_s, number))

@@ -1,6 +1,9 @@
 -- name: find
 SELECT number, status, is_activated FROM job WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)
 
+-- name: source
+SELECT source FROM job WHERE number = ?
+
 -- All outputs of a job, and whether a newer job has their destinations.
 -- name: retryable
 SELECT id, spec, status, is_form = 0 AND (is_overtaken OR EXISTS (SELECT 1 FROM output AS newer

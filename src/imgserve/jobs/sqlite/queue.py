@@ -42,7 +42,17 @@ from imgserve.jobs.protocol import (
     StorageFailing,
     Work,
 )
-from imgserve.jobs.sqlite import admission, attempts, datadir, destinations, operator, outbox, placeholders, texts
+from imgserve.jobs.sqlite import (
+    admission,
+    attempts,
+    datadir,
+    destinations,
+    operator,
+    outbox,
+    placeholders,
+    texts,
+    uploads,
+)
 from imgserve.jobs.sqlite import clock as clocks
 from imgserve.jobs.sqlite import prune as pruning
 from imgserve.jobs.sqlite.backlog import Backlog
@@ -77,6 +87,7 @@ class SqliteQueue:
         self.counts, self.page, self.job = self._listing.counts, self._listing.page, self._listing.job
         self.binding_of, self.webhook_log = self._listing.binding_of, self._listing.webhook_log
         self.newest_event, self.events_after = self._listing.newest_event, self._listing.events_after
+        self.uploads, self.has_upload = self._listing.uploads, self._listing.has_upload
         self._on_end = on_end
         self._abandoned = self._webhooks_abandoned = 0
         self._end_rate = EndRate(0.0)  # anew when the file is taken over
@@ -193,6 +204,13 @@ class SqliteQueue:
         except (QueueFull, QuotaFull) as error:
             error.retry_after_s = self._end_rate.retry_after_refusal_s(error, self._config, now)
             raise
+
+    def check_disk(self, size_bytes: int) -> None:
+        if (lack := datadir.lack_of_room(self._data_dir, self._config.min_free_disk_bytes + size_bytes)) is not None:
+            raise lack
+
+    async def release_uploads(self, now: float) -> tuple[str, ...]:
+        return await self._committer.run(lambda db: uploads.release(db, now))
 
     async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
         def transaction(db: Connection) -> list[str]:

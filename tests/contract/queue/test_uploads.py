@@ -1,0 +1,97 @@
+"""The rows of uploaded pictures: how long each is kept, and when a retry comes too late."""
+
+import msgspec
+import pytest
+
+from imgserve.jobs.faults import SourceGone
+from imgserve.jobs.model import Accepted, NewJob, OutputResult, ResultStatus, Settlement
+from imgserve.jobs.protocol import KeptUpload, Queue
+from imgserve.request.source import Source, received, sent_source
+from tests.support.queues import START, House, claimed, ended, new_job, output
+
+DAY_S = 86_400.0
+ID = "0123456789abcdef" * 2
+
+
+def source(upload_id: str = ID) -> Source:
+    return received(sent_source("photo.jpg"), upload_id, bytes(32))
+
+
+def with_upload(upload_id: str = ID, key: str = "http://place.test:80/a.png") -> NewJob:
+    job = new_job(output(key, is_bare=True))
+    return msgspec.structs.replace(job, source=source(upload_id), source_bytes=700, principal="@shop")
+
+
+async def uploaded(queue: Queue, job: NewJob | None = None) -> Accepted:
+    entry = await queue.enqueue(job or with_upload(), START)
+    assert isinstance(entry, Accepted)
+    await queue.activate(entry.number, (), START)
+    return entry
+
+
+async def end(queue: Queue, status: ResultStatus, now: float = START) -> None:
+    claim = await claimed(queue, now)
+    assert claim.source == source()
+    await queue.settle(ended(claim, status), now)
+
+
+async def test_the_row_comes_with_the_job_and_outlives_the_server(house: House) -> None:
+    queue = await house.open()
+    await uploaded(queue)
+    kept = (KeptUpload(ID, "@shop", 700),)
+    assert (await queue.uploads(), await queue.has_upload(ID), await queue.has_upload("x")) == (kept, True, False)
+    queue = await house.open()
+    assert await queue.uploads() == kept
+    assert await queue.release_uploads(START + 9 * DAY_S) == ()
+
+
+@pytest.mark.parametrize("status", ["delivered", "superseded"])
+async def test_a_job_that_has_ended_well_needs_no_picture(queue: Queue, status: ResultStatus) -> None:
+    await uploaded(queue)
+    await end(queue, status)
+    assert await queue.release_uploads(START) == (ID,)
+    assert (await queue.uploads(), await queue.release_uploads(START)) == ((), ())
+
+
+async def test_neither_does_one_that_was_cancelled_or_refused(queue: Queue) -> None:
+    entry = await uploaded(queue)
+    await queue.cancel(entry.id, START)
+    assert await queue.release_uploads(START) == (ID,)
+    refused = await queue.enqueue(with_upload("f" * 32), START)
+    assert isinstance(refused, Accepted)
+    assert await queue.release_uploads(START + 9 * DAY_S) == ()
+    await queue.refuse(refused.number, (), "delivery_failed", "", START)
+    assert await queue.release_uploads(START) == ("f" * 32,)
+
+
+async def test_that_of_a_failed_job_is_kept_for_a_day_then_a_retry_is_too_late(queue: Queue) -> None:
+    entry = await uploaded(queue)
+    await end(queue, "failed")
+    assert await queue.release_uploads(START + DAY_S - 1) == ()
+    await queue.retry(entry.id, None, DAY_S, START + DAY_S - 1)
+    assert await queue.release_uploads(START + DAY_S + 1) == ()
+    await end(queue, "failed", START + DAY_S)
+    assert await queue.release_uploads(START + 2 * DAY_S) == (ID,)
+    with pytest.raises(SourceGone):
+        await queue.retry(entry.id, None, DAY_S, START + 2 * DAY_S)
+    assert (await queue.job(entry.id)).status == "failed"
+
+
+async def test_of_a_job_that_goes_on_it_is_kept_though_an_output_has_failed(queue: Queue) -> None:
+    job = msgspec.structs.replace(
+        with_upload(), outputs=tuple(output(f"http://place.test:80/{name}.png", is_bare=True) for name in "ab")
+    )
+    await uploaded(queue, job)
+    claim = await claimed(queue)
+    first, second = claim.outputs
+    results = (OutputResult(first.id, "failed"), OutputResult(second.id, "retry", due_at=START + 9))
+    await queue.settle(Settlement(claim.number, claim.token, results), START)
+    assert await queue.release_uploads(START + 9 * DAY_S) == ()
+
+
+async def test_a_source_of_elsewhere_has_no_row(queue: Queue) -> None:
+    await uploaded(queue, new_job(output(is_bare=True)))
+    assert await queue.uploads() == ()
+    claim = await claimed(queue)
+    await queue.settle(ended(claim, "failed"), START)
+    await queue.retry(claim.id, None, DAY_S, START + 9 * DAY_S)
