@@ -10,7 +10,14 @@ import sys
 from contextlib import suppress
 
 START = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
-STARTS = (START + b"X-A: ", START + b"Content-Length: 9999\r\n\r\n{")
+JOB = b'{"source": {"upload": "p"}, "outputs": [{"destination": "http://shop.example/a.png"}]}'
+UPLOAD = (
+    b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n"
+    b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    b'--x\r\nContent-Disposition: form-data; name="job"\r\n\r\n%s\r\n'
+    b'--x\r\nContent-Disposition: form-data; name="p"; filename="p"\r\n\r\n' % JOB
+)
+STARTS = (START + b"X-A: ", START + b"Content-Length: 9999\r\n\r\n{", UPLOAD)
 BYTE_EVERY_S = 1.0
 
 
@@ -39,7 +46,7 @@ class Crowd:
             if self._connected == self._count:
                 self._standing.set()
             with suppress(ConnectionError):
-                writer.write(STARTS[number % 2])
+                writer.write(STARTS[number % len(STARTS)])
                 await self._trickle(reader, writer)
             self.ended += 1
             writer.close()

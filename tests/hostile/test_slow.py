@@ -1,4 +1,5 @@
-"""Those who take their time: clients that send a header a byte at a time, headers without end, a source that trickles.
+"""Those who take their time: clients that send a header or a picture a byte at a time, headers without end, a source
+that trickles.
 
 Each is ended by its limit, and the others are answered meanwhile.
 """
@@ -66,7 +67,7 @@ def picture(server: Daemon) -> Reply:
     return server.post({**job, "args": {"width": 20, "height": 15}})
 
 
-@pytest.mark.parametrize("start", STARTS, ids=["header", "body"])
+@pytest.mark.parametrize("start", STARTS, ids=["header", "body", "upload"])
 def test_slow_clients_hold_nobody_up(server: Daemon, start: bytes) -> None:
     clients = [connected(server) for _ in range(CLIENTS)]
     try:

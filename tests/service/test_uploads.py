@@ -3,8 +3,10 @@
 import base64
 import http.client
 import json
+import re
 import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -254,7 +256,7 @@ def test_the_quota_counts_what_is_kept_and_is_judged_before_the_picture_comes(sh
 
 
 def test_one_key_in_parallel_makes_one_job(shared: Shop) -> None:
-    many = 12
+    many = sized(12, 100)
     shop = Caller(shared.server, shared.shop.key)
 
     def send(number: int) -> Any:
@@ -307,6 +309,25 @@ def test_a_failed_job_keeps_its_picture_for_a_retry_until_it_is_lost(shared: Sho
             file.unlink()
         assert shared.shop("POST", f"/v1/jobs/{job_id}/retry").status == 200
     shared.shop.ended(job_id)
+
+
+def upload_bytes(shop: Shop) -> float:
+    """As the metrics have it."""
+    request = urllib.request.Request(shop.server.url + "/metrics", headers={"Authorization": f"Bearer {shop.shop.key}"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        [figure] = re.findall(r"^imgserve_upload_bytes (\S+)$", answer.read().decode(), re.MULTILINE)
+    return float(figure)
+
+
+def test_a_server_that_stops_waits_for_no_upload(tmp_path: Path) -> None:
+    with serving(tmp_path, low_speed_time_s=60) as alone, begun(alone, alone.job("late"), PHOTO[:500]) as connection:
+        wait_until(lambda: len(alone.kept) == 1)
+        assert upload_bytes(alone) == min(9000, 2 * len(PHOTO))
+        stopping = time.monotonic()
+        assert alone.server.stop() == 0
+        assert time.monotonic() - stopping < 5
+        assert refusal_on(connection) == (503, "draining")
+        assert alone.kept == []
 
 
 def test_a_crash_loses_no_picture_of_a_stored_job_and_keeps_no_other(tmp_path: Path) -> None:

@@ -104,12 +104,13 @@ class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
 
 class QuotaView(msgspec.Struct, frozen=True, kw_only=True):
     """The most jobs that one principal may have waiting, pictures that it may wait for at once, and jobs that it may
-    post in a minute; null: any number.
+    post in a minute; null: any number. ``max_upload_bytes``: of the pictures that its jobs brought.
     """
 
     max_waiting: int
     max_on_demand: int
     rate_limit_per_minute: int | None
+    max_upload_bytes: int = 0
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ import msgspec
 
 from imgserve.api.http.asgi import App, Receive, Scope, Send, answer
 from imgserve.api.v1.server import counts_in_time
+from imgserve.engine.uploads import Uploads
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.protocol import OperatorQueue
 from imgserve.telemetry import logs, metrics
@@ -23,10 +24,11 @@ from imgserve.transfer.dispatch import Transfers
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def metrics_page(queue: OperatorQueue, pool: Pool, transfers: Transfers, states: States) -> App:
+def metrics_page(queue: OperatorQueue, pool: Pool, transfers: Transfers, uploads: Uploads, states: States) -> App:
     async def scrape(_scope: Scope, _receive: Receive, send: Send) -> None:
         _set_pool(pool)
         _set_transfers(transfers)
+        metrics.UPLOAD_BYTES.set(uploads.kept_bytes)
         metrics.LOG_EVENTS_LOST.set(logs.lost())
         names = {state.name for state in states.look()}
         metrics.STORAGE_FAILING.set(not names.isdisjoint(("storage_failing", "disk_full")))

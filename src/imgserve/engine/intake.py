@@ -160,7 +160,7 @@ class Intake:
         if self.is_draining:
             raise self.draining()
         check_shape(request)
-        self._resolver.check(request, trial_places(request))
+        self._resolver.check(request, trial_places(request), principal.id)
         if key is not None and await self._queue.binding_of(principal.id, key, self._clock()) is not None:
             return  # a repeat takes no room
         digest = b"" if key is None else digest_of_key(principal.id, key)

@@ -74,7 +74,9 @@ class Resolver:
     ) -> Iterator[CredentialNotAllowed]:
         """The credentials that this principal may not use, or not there."""
         source, webhook = request.source, request.webhook
-        accesses: list[tuple[Access, str, Path, Use]] = [(source.sends, source.url, ("source",), "transfer")]
+        accesses: list[tuple[Access, str, Path, Use]] = []
+        if not source.is_upload:
+            accesses.append((source.sends, source.url, ("source",), "transfer"))
         for index, place in enumerate(places):
             accesses.append((place.sends, place.url, ("outputs", index, "destination"), "transfer"))
         if webhook is not None:

@@ -23,7 +23,7 @@ from imgserve.request.principal import Principal
 from imgserve.request.source import Source
 from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage
-from imgserve.transfer.protocols.uploaded import Uploaded
+from imgserve.transfer.protocols.uploaded import Uploaded, Written
 
 # So long a picture may be kept after its job's end. A look takes the queue's thread 0.5 ms with 10,000 files.
 TIDY_EVERY_S = 1.0
@@ -67,6 +67,8 @@ class Uploads:
         self._sizes: dict[str, tuple[str, int]] = {}  # by id: principal and bytes, of files and of reserved room
         self._bytes_of: Counter[str] = Counter()  # by principal
         self._coming_bytes = 0  # that the disk does not have yet
+        self._receiving: set[asyncio.Timeout] = set()
+        self._is_ending = False
 
     async def start(self) -> None:
         """Take over the files that the last server left. Raises StorageFailing, UploadNotStored."""
@@ -96,8 +98,8 @@ class Uploads:
     ) -> AsyncIterator[Source]:
         """``source`` once its bytes are a file, which outlives the block if a stored job has it by then.
 
-        ``most_bytes``: its length, or more. Raises UploadQuotaFull, UploadsFull, StorageFailing, the faults of
-        ``Uploaded.receive``.
+        ``most_bytes``: its length, or more. Raises UploadQuotaFull, UploadsFull, Draining, StorageFailing, the faults
+        of ``Uploaded.receive``.
         """
         upload_id = uuid.uuid4().hex
         most_bytes = self._most_bytes if most_bytes is None else min(most_bytes, self._most_bytes)
@@ -105,7 +107,7 @@ class Uploads:
         is_kept = False
         try:
             with self._slot(principal, most_bytes), stage("receive"):
-                written = await self._files.receive(upload_id, next_chunk)
+                written = await self._receive(upload_id, next_chunk)
             self._count(upload_id, principal.id, written.size_bytes)
             try:
                 yield sources.received(source, upload_id, written.sha256)
@@ -119,6 +121,29 @@ class Uploads:
         finally:
             if not is_kept:
                 self._forget(upload_id)
+
+    def end(self) -> None:
+        """Receive no more: the clients of uploads under way get Draining."""
+        self._is_ending = True
+        for receiving in self._receiving:
+            receiving.reschedule(asyncio.get_running_loop().time())
+
+    @property
+    def kept_bytes(self) -> int:
+        """The size of all files, and the room that is reserved."""
+        return self._bytes_of.total()
+
+    async def _receive(self, upload_id: str, next_chunk: Callable[[], Awaitable[bytes]]) -> Written:
+        """Raises Draining, the faults of ``Uploaded.receive``."""
+        try:
+            async with asyncio.timeout(0 if self._is_ending else None) as receiving:
+                self._receiving.add(receiving)
+                try:
+                    return await self._files.receive(upload_id, next_chunk)
+                finally:
+                    self._receiving.discard(receiving)
+        except TimeoutError:
+            raise Draining("the server is stopping", "send the request again in a moment") from None
 
     async def _is_kept(self, upload_id: str) -> bool:
         try:
@@ -140,7 +165,7 @@ class Uploads:
     def _lacks_room(self, principal: str, size_bytes: int) -> bool:
         config = self._config
         is_quota_full = self._bytes_of[principal] + size_bytes > config.quota_bytes
-        return is_quota_full or self._bytes_of.total() + size_bytes > config.max_bytes
+        return is_quota_full or self.kept_bytes + size_bytes > config.max_bytes
 
     @contextlib.contextmanager
     def _slot(self, principal: Principal, size_bytes: int) -> Iterator[None]:

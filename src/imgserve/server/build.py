@@ -145,7 +145,7 @@ class Components:
         info = facts.Info(self.on_demand, self._most_picture_bytes)
         apps: dict[tuple[str, str], App] = {
             ("GET", "/health"): health_page(self.states, self.pool),
-            ("GET", "/metrics"): native(metrics_page(self.queue, self.pool, self.transfers, self.states)),
+            ("GET", "/metrics"): native(metrics_page(self.queue, self.pool, self.transfers, self.uploads, self.states)),
             ("POST", "/v1/render"): render.Render(self.on_demand, presets, order, self._most_picture_bytes),
             ("GET", "/v1/info"): info.get,
             ("POST", "/v1/info"): info.post,
@@ -196,7 +196,7 @@ class Components:
         settings = self._settings
         whole = QuotaView(
             max_waiting=settings.queue.max_waiting, max_on_demand=settings.on_demand.max_at_once,
-            rate_limit_per_minute=config.rate_per_minute or None,
+            rate_limit_per_minute=config.rate_per_minute or None, max_upload_bytes=settings.uploads.quota_bytes,
         )  # fmt: skip
         own = msgspec.structs.replace(
             whole, max_waiting=settings.queue.max_per_principal, max_on_demand=self.on_demand.max_per_principal

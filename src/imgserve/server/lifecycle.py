@@ -182,6 +182,7 @@ async def drain(components: Components, ending: Ending) -> None:
     logs.event("draining")
     components.waits.end()
     components.streams.end()
+    components.uploads.end()
     ends_at = time.monotonic() + ending.drain_s
 
     async def finish() -> None:

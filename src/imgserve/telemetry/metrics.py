@@ -96,6 +96,7 @@ SOURCE_MEMORY_BYTES = _gauge("source_memory_bytes", "Memory that sources hold or
 SOURCE_MEMORY_LIMIT_BYTES = _gauge(
     "source_memory_limit_bytes", "Memory that sources may hold; claims wait while it is used up"
 )
+UPLOAD_BYTES = _gauge("upload_bytes", "Pictures that came with their jobs, and room reserved for those that are coming")
 TRANSFERS = _gauge("transfers", "Exchanges with sources and destinations. `state`: running, waiting", "state")
 BUILD_INFO = _gauge("build_info", "Always 1; the labels are the versions", "version", "python")
 

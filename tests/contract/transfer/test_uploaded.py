@@ -12,7 +12,13 @@ from imgserve.request.limits import Limits
 from imgserve.request.source import Source, received, sent_source
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
-from imgserve.transfer.faults import SourceLost, SourceTooLarge, SourceUnavailable, UploadNotStored
+from imgserve.transfer.faults import (
+    SourceDigestMismatch,
+    SourceLost,
+    SourceTooLarge,
+    SourceUnavailable,
+    UploadNotStored,
+)
 from imgserve.transfer.protocols.uploaded import Uploaded, Written
 from tests.support.transfers import destination
 
@@ -43,8 +49,8 @@ def chunks(*parts: bytes) -> Callable[[], Awaitable[bytes]]:
     return chunk
 
 
-def source(upload_id: str = ID) -> Source:
-    return received(sent_source("photo.jpg"), upload_id, bytes(32))
+def source(upload_id: str = ID, data: bytes = PICTURE) -> Source:
+    return received(sent_source("photo.jpg"), upload_id, hashlib.sha256(data).digest())
 
 
 def files_in(directory: Path) -> list[str]:
@@ -62,6 +68,8 @@ async def test_there_and_back(uploaded: Uploaded, transfers: Transfers, tmp_path
     assert written == Written(len(PICTURE), hashlib.sha256(PICTURE).digest())
     transfers.check_source(source())
     assert await fetched(transfers, source()) == PICTURE
+    with pytest.raises(SourceDigestMismatch):
+        await fetched(transfers, source(data=b"another"))
     assert await uploaded.ids() == {ID}
     await uploaded.remove(ID, "f" * 32)
     assert files_in(tmp_path) == []

@@ -110,7 +110,7 @@ class Uploaded:
             return await self._run(self._ids)
 
     async def aclose(self) -> None:
-        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._pool.shutdown)
 
     def _ids(self) -> frozenset[str]:
         with suppress(FileNotFoundError), os.scandir(self._directory) as entries:
