@@ -62,8 +62,8 @@ def test_one_secret_takes_the_place_of_another() -> None:
     [
         (BODY.replace(b"delivered", b"failed"), headers_of(BODY)),
         (BODY, headers_of(BODY, OTHER)),
-        (BODY, headers_of(BODY, age_s=400)),
-        (BODY, headers_of(BODY, age_s=-400)),
+        (BODY, headers_of(BODY, age_s=4000)),
+        (BODY, headers_of(BODY, age_s=-4000)),
         (BODY, {}),
         (BODY, {**headers_of(BODY), "Webhook-Id": "msg_2"}),
         (BODY, {**headers_of(BODY), "Webhook-Signature": "v1"}),
